@@ -1,0 +1,65 @@
+"""ImageBind: images, video, text, audio, depth, thermal and IMU in one embedding space.
+
+The names below are loaded when first used, so that importing the package costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagebind.config import ImageBindConfig
+    from imagebind.embedder import Embedder, Embedding
+    from imagebind.errors import (
+        AmbiguousMediaError,
+        CheckpointError,
+        ImageBindError,
+        MediaError,
+        MissingExtraError,
+    )
+    from imagebind.factory import imagebind_huge, load_model, save_model
+    from imagebind.modality import ModalityType
+    from imagebind.models.imagebind_model import ImageBindModel
+
+__version__ = "1.0.0"
+
+_HOMES = {
+    "AmbiguousMediaError": "imagebind.errors",
+    "CheckpointError": "imagebind.errors",
+    "Embedder": "imagebind.embedder",
+    "Embedding": "imagebind.embedder",
+    "ImageBindConfig": "imagebind.config",
+    "ImageBindError": "imagebind.errors",
+    "ImageBindModel": "imagebind.models.imagebind_model",
+    "MediaError": "imagebind.errors",
+    "MissingExtraError": "imagebind.errors",
+    "ModalityType": "imagebind.modality",
+    "imagebind_huge": "imagebind.factory",
+    "load_model": "imagebind.factory",
+    "save_model": "imagebind.factory",
+}
+
+__all__ = [  # noqa: RUF022  (the model first, the errors last)
+    "imagebind_huge",
+    "load_model",
+    "save_model",
+    "Embedder",
+    "Embedding",
+    "ImageBindModel",
+    "ImageBindConfig",
+    "ModalityType",
+    "ImageBindError",
+    "MediaError",
+    "AmbiguousMediaError",
+    "CheckpointError",
+    "MissingExtraError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'imagebind' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,77 @@
+"""From a trunk's tokens to the shared space (head), and to the scale of the logits (postprocessor)."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from imagebind.models.transformer import LAYER_NORM_EPS
+
+MAX_LOGIT_SCALE = 100.0  # a learned scale is clipped here. Source: released
+TEXT_LOGIT_SCALE = 1 / 0.07  # where the learned scale of text starts, as CLIP's
+
+
+class ClassToken(nn.Module):
+    """The class token out of all: (b, l, d) -> (b, d)."""
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return tokens[:, 0]
+
+
+def class_token_head(trunk_dim: int, embed_dim: int, *, dropout: float = 0.0) -> nn.Sequential:
+    """LayerNorm, class token, [dropout,] projection: (b, l, d) -> (b, e).
+
+    The projection's index in the row, 2 or 3 after a dropout, is the checkpoint's.
+    """
+    layers: list[nn.Module] = [nn.LayerNorm(trunk_dim, eps=LAYER_NORM_EPS), ClassToken()]
+    if dropout > 0:
+        layers.append(nn.Dropout(dropout))
+    return nn.Sequential(*layers, nn.Linear(trunk_dim, embed_dim, bias=False))
+
+
+class TextHead(nn.Module):
+    """The end-of-text token of each row, normalised and projected: (b, l, d), (b, l) -> (b, e)."""
+
+    def __init__(self, trunk_dim: int, embed_dim: int) -> None:
+        super().__init__()
+        self.proj = nn.Sequential(
+            nn.LayerNorm(trunk_dim, eps=LAYER_NORM_EPS), nn.Linear(trunk_dim, embed_dim, bias=False)
+        )
+
+    def forward(self, tokens: Tensor, ids: Tensor) -> Tensor:
+        end_of_text = ids.argmax(dim=1)  # (b,): the largest id of the vocabulary
+        return self.proj(tokens[torch.arange(len(tokens), device=tokens.device), end_of_text])
+
+
+class UnitLength(nn.Module):
+    """Embeddings to length 1, computed in float32: (b, e) -> (b, e)."""
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return F.normalize(embeddings.float(), dim=-1).to(embeddings.dtype)
+
+
+class LogitScale(nn.Module):
+    """Multiply by exp of a stored log, fixed or learned: (b, e) -> (b, e)."""
+
+    log_logit_scale: Tensor
+
+    def __init__(self, logit_scale: float, *, learnable: bool) -> None:
+        super().__init__()
+        self.initial_scale = logit_scale
+        if learnable:
+            self.log_logit_scale = nn.Parameter(torch.empty(()))
+        else:
+            self.register_buffer("log_logit_scale", torch.empty(()))
+
+    def reset_parameters(self) -> None:
+        nn.init.constant_(self.log_logit_scale, math.log(self.initial_scale))
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        return self.log_logit_scale.exp().clamp(max=MAX_LOGIT_SCALE) * embeddings
+
+
+def postprocessor(logit_scale: float | None, *, learnable: bool = False) -> nn.Sequential:
+    """Unit length, then a scale unless it is None: (b, e) -> (b, e)."""
+    scale = [] if logit_scale is None else [LogitScale(logit_scale, learnable=learnable)]
+    return nn.Sequential(UnitLength(), *scale)

@@ -1,0 +1,172 @@
+"""The model: per modality a preprocessor, a trunk, a head and a postprocessor, into one space.
+
+The module tree is the released checkpoint's, so `model.load_state_dict(torch.load(path))` is strict.
+"""
+
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+
+import torch
+from torch import Tensor, nn
+
+from imagebind import config as configs
+from imagebind.config import ImageBindConfig
+from imagebind.modality import ModalityType
+from imagebind.models.builders import build_parts
+
+
+class ImageBindModel(nn.Module):
+    """Six modalities into one space: {modality: tensor} -> {modality: (b, e)}.
+
+    Build any size from a config, and with `modalities` only some of its trunks. A new model is
+    initialised as in the paper; on the meta device it is only built, for weights to be assigned.
+    """
+
+    def __init__(
+        self,
+        config: ImageBindConfig | None = None,
+        *,
+        modalities: Iterable[ModalityType | str] | None = None,
+        device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
+        """Build `config`, by default the released sizes.
+
+        Raises:
+            ValueError: a modality that is none, or that the config has no trunk for.
+        """
+        super().__init__()
+        self.config = config if config is not None else configs.imagebind_huge()
+        chosen = _chosen(self.config, modalities)
+        self.modality_preprocessors = nn.ModuleDict()
+        self.modality_trunks = nn.ModuleDict()
+        self.modality_heads = nn.ModuleDict()
+        self.modality_postprocessors = nn.ModuleDict()
+        with torch.device("meta"):
+            for modality in chosen:
+                parts = build_parts(modality, self.config.trunk(modality), self.config.embed_dim)
+                self.modality_preprocessors[modality.value] = parts.preprocessor
+                self.modality_trunks[modality.value] = parts.trunk
+                self.modality_heads[modality.value] = parts.head
+                self.modality_postprocessors[modality.value] = parts.postprocessor
+        device = torch.get_default_device() if device is None else torch.device(device)
+        self.to(dtype=dtype)
+        if device.type != "meta":
+            self.to_empty(device=device)
+            self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Draw every weight anew. Source: the paper's appendix, where it says; else as timm does."""
+        self.apply(_init_module)
+
+    @property
+    def modalities(self) -> tuple[str, ...]:
+        """The modalities that this model has, a subclass's own included."""
+        return tuple(self.modality_trunks)
+
+    def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Embed tensors by modality: {modality: (b, ...)} -> {modality: (b, e)}.
+
+        Vision takes (b, 3, h, w), or clips (b, s, 3, 2, h, w), or clips of stills (b, s, 3, h, w); text
+        token ids (b, l); audio clips (b, s, 1, 128, 204); depth and thermal (b, 1, 224, 224); imu
+        (b, 6, 2000). All but vision come out scaled; `Embedder.encode` gives unit length.
+
+        Raises:
+            KeyError: a modality that this model was not built with.
+            ValueError: a tensor of another shape.
+        """
+        return {modality: self.embed(modality, tensor) for modality, tensor in inputs.items()}
+
+    def embed(self, modality: str, inputs: Tensor) -> Tensor:
+        """One modality of `forward`: (b, ...) -> (b, e)."""
+        inputs, clips = _fold_clips(modality, inputs)
+        if modality == ModalityType.TEXT:
+            inputs = _trim(inputs)
+        tokens = self.forward_features(modality, inputs)
+        embeddings = self.modality_postprocessors[modality](self.forward_head(modality, tokens, inputs))
+        if clips is None:
+            return embeddings
+        # As released: scaled before the mean, and not brought back to unit length after it.
+        return embeddings.unflatten(0, (-1, clips)).mean(dim=1)  # (b·s, e) -> (b, e)
+
+    def forward_features(self, modality: str, inputs: Tensor) -> Tensor:
+        """Every token after the trunk, clips folded into the batch: (b·s, ...) -> (b·s, l, d)."""
+        if modality not in self.modality_trunks:
+            raise KeyError(
+                f"this model was built with {', '.join(self.modalities)}, not with {modality}; "
+                f"build it with modalities=[..., {str(modality)!r}]"
+            )
+        return self.modality_trunks[modality](self.modality_preprocessors[modality](inputs))
+
+    def forward_head(self, modality: str, tokens: Tensor, inputs: Tensor) -> Tensor:
+        """One token a row, projected, before the postprocessor: (b·s, l, d) -> (b·s, e)."""
+        head = self.modality_heads[modality]
+        return head(tokens, inputs) if modality == ModalityType.TEXT else head(tokens)
+
+    def compile(  # type: ignore[override]  # the options of torch.compile that suit a trunk
+        self, *, mode: str | None = None, dynamic: bool | None = None, backend: str = "inductor"
+    ) -> None:
+        """Compile the trunks in place, block by block: blocks alike share one compilation."""
+        for trunk in self.modality_trunks.values():
+            for block in trunk.get_submodule("blocks").children():
+                block.compile(mode=mode, dynamic=dynamic, backend=backend)
+
+
+def _init_module(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.xavier_uniform_(module.weight)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+    elif callable(reset := getattr(module, "reset_parameters", None)):
+        reset()
+
+
+def _chosen(
+    config: ImageBindConfig, modalities: Iterable[ModalityType | str] | None
+) -> tuple[ModalityType, ...]:
+    if modalities is None:
+        return config.modalities
+    wanted = {ModalityType(modality) for modality in modalities}
+    missing = wanted - set(config.modalities)
+    if missing or not wanted:
+        raise ValueError(
+            f"modalities wants some of {', '.join(config.modalities)}, got {sorted(map(str, wanted))}"
+        )
+    return tuple(modality for modality in config.modalities if modality in wanted)
+
+
+def _fold_clips(modality: str, inputs: Tensor) -> tuple[Tensor, int | None]:
+    """Clips into the batch: (b, s, ...) -> (b·s, ...) and s; what has none comes back as it is, with None."""
+    shape = tuple(inputs.shape)
+    if modality == ModalityType.AUDIO:
+        if len(shape) != 5:
+            raise ValueError(f"audio wants clips (b, s, 1, 128, 204), got {shape}")
+    elif modality == ModalityType.VISION and len(shape) != 4:
+        still_clips = len(shape) == 5 and shape[2] == 3
+        if not still_clips and len(shape) != 6:
+            raise ValueError(
+                "vision wants stills (b, 3, h, w), clips of video (b, s, 3, 2, h, w) or clips of stills "
+                f"(b, s, 3, h, w), got {shape}; a video (b, 3, 2, h, w) is one clip: video.unsqueeze(1)"
+            )
+    else:
+        return inputs, None
+    return inputs.flatten(0, 1), shape[1]
+
+
+def _trim(ids: Tensor) -> Tensor:
+    """Leave out what no row needs: a causal trunk sees nothing after its last end-of-text. (b, l) -> (b, l').
+
+    Only where looking at the ids is free: an accelerator would have to be waited for, a compiled graph
+    be broken. `Embedder` trims before the copy.
+    """
+    if ids.ndim != 2 or ids.numel() == 0 or ids.device.type != "cpu" or torch.compiler.is_compiling():
+        return ids
+    return ids[:, : int(ids.argmax(dim=1).max()) + 1]
+
+
+def __getattr__(name: str) -> object:
+    """`imagebind_model.imagebind_huge`, where others import it from. The loading itself is `factory`'s."""
+    if name == "imagebind_huge":
+        return getattr(import_module("imagebind.factory"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

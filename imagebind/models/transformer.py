@@ -1,0 +1,85 @@
+"""The trunk that all six modalities share: pre-norm transformer blocks."""
+
+from timm.layers import DropPath
+from torch import Tensor, nn
+
+from imagebind.models.attention import SelfAttention
+
+LAYER_NORM_EPS = 1e-6  # in trunks and heads; the stems keep torch's default. Source: released
+MLP_RATIO = 4
+
+
+class Mlp(nn.Module):
+    """Two linear layers around an exact GELU: (b, l, d) -> (b, l, d)."""
+
+    def __init__(self, embed_dim: int, hidden_dim: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(embed_dim, hidden_dim)
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(hidden_dim, embed_dim)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(tokens)))
+
+
+class Block(nn.Module):
+    """Attention, then an MLP, each after a LayerNorm and added to what came in: (b, l, d) -> (b, l, d)."""
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_heads: int,
+        *,
+        drop_path_rate: float = 0.0,
+        causal: bool = False,
+        add_bias_kv: bool = False,
+    ) -> None:
+        super().__init__()
+        self.norm_1 = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
+        self.attn = SelfAttention(embed_dim, num_heads, causal=causal, add_bias_kv=add_bias_kv)
+        self.norm_2 = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
+        self.mlp = Mlp(embed_dim, MLP_RATIO * embed_dim)
+        self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = tokens + self.drop_path(self.attn(self.norm_1(tokens)))
+        return tokens + self.drop_path(self.mlp(self.norm_2(tokens)))
+
+
+class Trunk(nn.Module):
+    """Blocks in a row: (b, l, d) -> (b, l, d).
+
+    Stochastic depth rises linearly from 0 at the first block to `drop_path_rate` at the last.
+    `pre_norm` puts a LayerNorm before the blocks.
+    """
+
+    def __init__(
+        self,
+        embed_dim: int,
+        num_blocks: int,
+        num_heads: int,
+        *,
+        drop_path_rate: float = 0.0,
+        pre_norm: bool = False,
+        causal: bool = False,
+        add_bias_kv: bool = False,
+    ) -> None:
+        super().__init__()
+        norms = [nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)] if pre_norm else []
+        self.pre_transformer_layer = nn.Sequential(*norms)
+        self.blocks = nn.ModuleList(
+            Block(
+                embed_dim,
+                num_heads,
+                drop_path_rate=drop_path_rate * i / max(num_blocks - 1, 1),
+                causal=causal,
+                add_bias_kv=add_bias_kv,
+            )
+            for i in range(num_blocks)
+        )
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        tokens = self.pre_transformer_layer(tokens)
+        for block in self.blocks:
+            tokens = block(tokens)
+        return tokens

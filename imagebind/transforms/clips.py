@@ -1,0 +1,31 @@
+"""Which stretches of a recording become clips. Shared by video and audio; times are exact fractions."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+
+Seconds = float | Fraction
+Span = tuple[Seconds, Seconds]  # [start, end) in seconds
+
+
+def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[tuple[Fraction, Fraction]]:
+    """Spread `clips` clips evenly over a recording: starts from 0 to duration - clip_seconds, both included.
+
+    A recording shorter than a clip gives the same span each time; the span then ends after the recording.
+    One clip starts at 0. Source: released.
+
+    Raises:
+        ValueError: no clips, or a clip or recording without length.
+    """
+    if clips < 1:
+        raise ValueError(f"clips wants at least 1, got {clips}")
+    if clip_seconds <= 0 or duration <= 0:
+        raise ValueError(f"wants positive seconds, got a clip of {clip_seconds} in a recording of {duration}")
+    length = Fraction(clip_seconds)
+    last_start = max(Fraction(duration) - length, Fraction(0))
+    starts = [last_start * i / max(clips - 1, 1) for i in range(clips)]
+    return [(start, start + length) for start in starts]
+
+
+def as_floats(spans: Sequence[Span]) -> list[tuple[float, float]]:
+    """Spans as plain floats, for whoever stores or prints them."""
+    return [(float(start), float(end)) for start, end in spans]

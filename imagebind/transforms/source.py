@@ -1,0 +1,98 @@
+"""Where media come from: paths, URIs, bytes and open files, all read through one opener with limits."""
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+from imagebind.errors import MediaError
+from imagebind.uri import is_uri, path_manager
+
+Source = str | os.PathLike[str] | bytes | BinaryIO
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a file may cost before it is refused. A hostile file of a few bytes can ask for gigabytes."""
+
+    max_bytes: int = 4 * 2**30  # of the file itself
+    max_pixels: int = 100_000_000  # of one picture or frame, before it is decoded
+    max_seconds: float = 12 * 3600.0  # of sound or motion decoded into memory at once
+
+
+DEFAULT_LIMITS = Limits()
+
+
+def is_source(item: object) -> bool:
+    """Whether an item is something `open_source` opens (a str counts: it is a path or a URI here)."""
+    return isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read")
+
+
+def name_of(source: object) -> str:
+    """What to call an item in an error: its path, its file name, or what kind of object it is."""
+    if isinstance(source, (str, os.PathLike)):
+        return os.fspath(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"<{len(source)} bytes>"
+    name = getattr(source, "name", None) or getattr(source, "filename", None)
+    if isinstance(name, (str, os.PathLike)):
+        return os.fspath(name)
+    shape = getattr(source, "shape", None)
+    return f"<{type(source).__name__}>" if shape is None else f"<{type(source).__name__} {tuple(shape)}>"
+
+
+@contextmanager
+def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[BinaryIO]:
+    """Open a path, URI, bytes or file object as a seekable binary file at its start.
+
+    A file object that was passed in is left open, at an unspecified position.
+
+    Raises:
+        MediaError: missing, a folder, unreadable, empty, or larger than `limits.max_bytes`.
+    """
+    name = name_of(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        file: BinaryIO = io.BytesIO(source)
+    elif isinstance(source, (str, os.PathLike)):
+        try:
+            file = _open_path(os.fspath(source))
+        except (OSError, ValueError) as error:
+            raise MediaError(
+                name, seen=f"cannot be opened ({_reason(error)})", wanted="a file that can be read"
+            ) from error
+    else:
+        file = source
+    try:
+        size = _size_from_start(file, name)
+        if size == 0:
+            raise MediaError(name, seen="empty, 0 bytes", wanted="a file with something in it")
+        if size > limits.max_bytes:
+            raise MediaError(name, seen=f"{size:,} bytes", wanted=f"at most {limits.max_bytes:,} (max_bytes)")
+        yield file
+    finally:
+        if file is not source:
+            file.close()
+
+
+def _open_path(path: str) -> BinaryIO:
+    if is_uri(path):
+        return path_manager().open(path, "rb")
+    return Path(path).open("rb")
+
+
+def _size_from_start(file: BinaryIO, name: str) -> int:
+    try:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+    except (OSError, AttributeError) as error:
+        raise MediaError(
+            name, seen="a stream that cannot seek", wanted="a seekable file, or its bytes"
+        ) from error
+    return size
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
