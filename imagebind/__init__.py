@@ -7,8 +7,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagebind.batching import Embedding
     from imagebind.config import ImageBindConfig
-    from imagebind.embedder import Embedder, Embedding
+    from imagebind.embedder import Embedder
     from imagebind.errors import (
         AmbiguousMediaError,
         CheckpointError,
@@ -26,7 +27,7 @@ _HOMES = {
     "AmbiguousMediaError": "imagebind.errors",
     "CheckpointError": "imagebind.errors",
     "Embedder": "imagebind.embedder",
-    "Embedding": "imagebind.embedder",
+    "Embedding": "imagebind.batching",
     "ImageBindConfig": "imagebind.config",
     "ImageBindError": "imagebind.errors",
     "ImageBindModel": "imagebind.models.imagebind_model",

@@ -1,4 +1,4 @@
-"""The one vocabulary of senses."""
+"""The one vocabulary of senses, and of what can be given for them."""
 
 from enum import Enum
 
@@ -20,3 +20,25 @@ class ModalityType(str, Enum):
     def _missing_(cls, value: object) -> None:
         names = ", ".join(member.value for member in cls)
         raise ValueError(f"unknown modality {value!r}; wants one of {names}")
+
+
+class MediaKind(str, Enum):
+    """What one transform takes. Vision has two, a picture and a video; the others are modalities."""
+
+    IMAGE = "image"
+    VIDEO = "video"
+    TEXT = "text"
+    AUDIO = "audio"
+    DEPTH = "depth"
+    THERMAL = "thermal"
+    IMU = "imu"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def modality(self) -> ModalityType:
+        """The trunk that such media go through."""
+        if self in (MediaKind.IMAGE, MediaKind.VIDEO):
+            return ModalityType.VISION
+        return ModalityType(self.value)

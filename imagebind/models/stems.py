@@ -6,7 +6,6 @@ patches of audio and thermal as well, and `proj.1` of vision is where its one co
 
 import torch
 import torch.nn.functional as F
-from timm.layers import lecun_normal_
 from torch import Tensor, nn
 
 
@@ -58,6 +57,8 @@ class PatchConv3d(nn.Conv3d):
     """
 
     def reset_parameters(self) -> None:
+        from timm.layers import lecun_normal_  # here, as it is slow to import and not needed for loading
+
         lecun_normal_(self.weight)
 
     def forward(self, video: Tensor) -> Tensor:

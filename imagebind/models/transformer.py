@@ -1,12 +1,22 @@
 """The trunk that all six modalities share: pre-norm transformer blocks."""
 
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from imagebind.models.attention import SelfAttention
 
 LAYER_NORM_EPS = 1e-6  # in trunks and heads; the stems keep torch's default. Source: released
 MLP_RATIO = 4
+
+
+def drop_path(rate: float) -> nn.Module:
+    """Stochastic depth, in training only: leave out a sample's residual with probability `rate`."""
+    if rate == 0:
+        return nn.Identity()
+    from timm.layers import (
+        DropPath,
+    )  # here: timm takes seconds and 190 MB to import, and most trunks drop none
+
+    return DropPath(rate)
 
 
 class Mlp(nn.Module):
@@ -39,7 +49,7 @@ class Block(nn.Module):
         self.attn = SelfAttention(embed_dim, num_heads, causal=causal, add_bias_kv=add_bias_kv)
         self.norm_2 = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
         self.mlp = Mlp(embed_dim, MLP_RATIO * embed_dim)
-        self.drop_path = DropPath(drop_path_rate) if drop_path_rate > 0 else nn.Identity()
+        self.drop_path = drop_path(drop_path_rate)
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = tokens + self.drop_path(self.attn(self.norm_1(tokens)))

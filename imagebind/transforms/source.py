@@ -84,6 +84,8 @@ def _open_path(path: str) -> BinaryIO:
 
 
 def _size_from_start(file: BinaryIO, name: str) -> int:
+    if isinstance(file, io.TextIOBase):
+        raise MediaError(name, seen="a file opened as text", wanted="one opened in binary mode, 'rb'")
     try:
         size = file.seek(0, os.SEEK_END)
         file.seek(0)

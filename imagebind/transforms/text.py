@@ -26,9 +26,8 @@ from imagebind.modality import ModalityType
 # Released: CLIP's vocabulary, and the context of the text trunk.
 CONTEXT_LENGTH = 77
 VOCABULARY_SIZE = 49_408
-MERGES = (
-    VOCABULARY_SIZE - 2 * 256 - 2
-)  # 48,894: less each byte inside and at the end of a word, and two marks
+# Less each byte, inside and at the end of a word, and the two marks of a text.
+MERGES = VOCABULARY_SIZE - 2 * 256 - 2  # 48,894
 START_OF_TEXT = "<|startoftext|>"
 END_OF_TEXT = "<|endoftext|>"
 START_ID = VOCABULARY_SIZE - 2
@@ -92,9 +91,8 @@ class Tokenizer:
         """
         if not isinstance(texts, (str, Sequence)) or isinstance(texts, (bytes, bytearray)):
             raise MediaError("text", seen=f"a {type(texts).__name__}", wanted="a string, or a list of them")
-        rows = [
-            self._row(text, index) for index, text in enumerate([texts] if isinstance(texts, str) else texts)
-        ]
+        texts = [texts] if isinstance(texts, str) else texts
+        rows = [self._row(text, index) for index, text in enumerate(texts)]
         ids = np.array(rows, dtype=np.int64).reshape(len(rows), self.context_length)  # torch's is slower here
         return torch.from_numpy(ids)
 

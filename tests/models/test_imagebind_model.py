@@ -26,7 +26,9 @@ def all_inputs() -> dict[str, torch.Tensor]:
 def test_forward_returns_one_embedding_a_row_for_each_modality(model):
     with torch.inference_mode():
         embeddings = model(all_inputs())
-    assert {name: tuple(rows.shape) for name, rows in embeddings.items()} == dict.fromkeys(MODALITIES, (2, 32))
+    assert {name: tuple(rows.shape) for name, rows in embeddings.items()} == dict.fromkeys(
+        MODALITIES, (2, 32)
+    )
 
 
 def test_modality_types_work_as_keys(model):

@@ -1,0 +1,188 @@
+"""Views of many items into batches of one shape, and their vectors back in the items' order."""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.transforms.intake import Request, Views
+from imagebind.transforms.text import trim
+
+TEXT_BUCKET = 8  # tokens: texts whose lengths round up to the same multiple share a batch
+LOOKAHEAD_BATCHES = 4  # how far the stream runs ahead of an item whose batch does not fill, in batches
+LOOKAHEAD_BYTES = 2**30  # of prepared tensors that wait for their batch to fill; a video has 18 MB
+
+
+@dataclass(frozen=True, kw_only=True)
+class Embedding:
+    """What became of one item: its vector, or the error that says why there is none.
+
+    `vector` (e,) is float32, of unit length unless asked for as `forward` gives it. `clips` (s, e), each of
+    unit length, are there where they were asked for and the item has time; `spans` are the start and end
+    of each clip in seconds, empty where there is no time.
+    """
+
+    index: int
+    name: str
+    kind: MediaKind | None = None
+    vector: np.ndarray | None = None
+    error: Exception | None = None
+    spans: tuple[tuple[float, float], ...] = ()
+    clips: np.ndarray | None = None
+
+    @property
+    def modality(self) -> ModalityType | None:
+        """The trunk it went through; None where nobody could tell what it was."""
+        return None if self.kind is None else self.kind.modality
+
+
+@dataclass(kw_only=True)
+class Item:
+    """One item on its way: how many of its views still lack a vector, and those that have one."""
+
+    index: int
+    request: Request
+    views: Views
+    rows: list[Tensor] = field(default_factory=list)
+
+    @property
+    def is_complete(self) -> bool:
+        return sum(len(rows) for rows in self.rows) == len(self.views.views)
+
+
+class Batcher:
+    """One pass over a stream: buckets of views of one shape, and results that wait for their turn."""
+
+    def __init__(
+        self,
+        forward: Callable[[ModalityType, Tensor], Tensor],
+        *,
+        batch_size: int,
+        normalize: bool,
+        clips: bool,
+    ) -> None:
+        self.forward = forward
+        self.batch_size = batch_size
+        self.normalize = normalize
+        self.with_clips = clips
+        self.buckets: dict[tuple, deque[tuple[Item, Tensor]]] = {}
+        self.in_flight: deque[tuple[list[tuple[Item, int]], Tensor]] = deque()
+        self.done: dict[int, Embedding] = {}
+        self.next_index = 0
+        self.open_items: dict[int, tuple] = {}  # index -> bucket, in the order of arrival
+        self.open_bytes = 0
+
+    def take(self, index: int, request: Request, future: "Future[Views]") -> None:
+        """Wait for an item's tensor and put it into its bucket; compute whatever is full or overdue."""
+        try:
+            views = future.result()
+        except Exception as error:
+            self.fail(index, request.name, request.kind, error)
+            return
+        item = Item(index=index, request=request, views=views)
+        bucket = _bucket_of(views)
+        self.buckets.setdefault(bucket, deque()).append((item, views.views))
+        self.open_items[index] = bucket
+        self.open_bytes += views.views.nbytes
+        while self._waiting(bucket) >= self.batch_size:
+            self._compute(bucket)
+        most = LOOKAHEAD_BATCHES * self.batch_size
+        while self.open_items and (
+            index - next(iter(self.open_items)) >= most or self.open_bytes > LOOKAHEAD_BYTES
+        ):
+            self._compute_oldest()
+
+    def fail(self, index: int, name: str, kind: MediaKind | None, error: Exception) -> None:
+        """Record that an item has no vector."""
+        self.done[index] = Embedding(index=index, name=name, kind=kind, error=error)
+
+    def flush(self) -> None:
+        """Compute all that is left."""
+        while self.open_items:
+            self._compute_oldest()
+
+    def finished(self) -> Iterator[Embedding]:
+        """The results whose turn it is."""
+        while self.next_index in self.done:
+            yield self.done.pop(self.next_index)
+            self.next_index += 1
+
+    def _compute_oldest(self) -> None:
+        bucket = next(iter(self.open_items.values()))
+        if self._waiting(bucket):
+            self._compute(bucket)
+        else:
+            self._harvest()
+
+    def _waiting(self, bucket: tuple) -> int:
+        return sum(len(rows) for _, rows in self.buckets.get(bucket, ()))
+
+    def _compute(self, bucket: tuple) -> None:
+        """Start one batch of a bucket, then collect the batch before it: copies overlap computing."""
+        queue = self.buckets[bucket]
+        members: list[tuple[Item, int]] = []
+        parts: list[Tensor] = []
+        room = self.batch_size
+        while queue and room:
+            item, rows = queue.popleft()
+            if len(rows) > room:
+                queue.appendleft((item, rows[room:]))
+                rows = rows[:room]
+            members.append((item, len(rows)))
+            parts.append(rows)
+            room -= len(rows)
+        batch = torch.cat(parts)  # (v, ...)
+        modality = members[0][0].views.kind.modality
+        if modality is ModalityType.TEXT:
+            batch = trim(batch)
+        self.in_flight.append((members, self.forward(modality, batch)))
+        while len(self.in_flight) > 1:
+            self._harvest()
+
+    def _harvest(self) -> None:
+        members, started = self.in_flight.popleft()
+        vectors = started.cpu()
+        for (item, _), rows in zip(members, vectors.split([count for _, count in members]), strict=True):
+            item.rows.append(rows)
+            if item.is_complete:
+                self._finish(item)
+
+    def _finish(self, item: Item) -> None:
+        del self.open_items[item.index]
+        self.open_bytes -= item.views.views.nbytes
+        views = torch.cat(item.rows)  # (s, e)
+        vector = views.mean(dim=0)
+        vector = F.normalize(vector, dim=0) if self.normalize else vector
+        if not vector.isfinite().all():
+            error = MediaError(
+                item.request.name, seen="an embedding that is not finite", wanted="finite numbers"
+            )
+            self.fail(item.index, item.request.name, item.views.kind, error)
+            return
+        spans = item.views.spans
+        clips = None
+        if spans and self.with_clips:  # the crops of a clip stand together: (s·crops, e) -> (s, e)
+            clips = F.normalize(views.unflatten(0, (len(spans), -1)).mean(dim=1), dim=-1)
+        self.done[item.index] = Embedding(
+            index=item.index,
+            name=item.request.name,
+            kind=item.views.kind,
+            vector=vector.numpy(),
+            spans=spans,
+            clips=None if clips is None else clips.numpy(),
+        )
+
+
+def _bucket_of(views: Views) -> tuple:
+    """What may share a batch: one modality, one shape; texts of about one length."""
+    if views.kind is MediaKind.TEXT:
+        tokens = int(views.views.argmax(dim=1).max()) + 1
+        return views.kind.modality, -(-tokens // TEXT_BUCKET)
+    return views.kind.modality, *views.views.shape[1:]

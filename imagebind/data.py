@@ -1,0 +1,154 @@
+"""The original project's loaders by their names, giving what they gave: paths in, one batch on a device out.
+
+What they chose is kept: the first channel of sound, pictures not turned by their EXIF orientation. The
+transforms and the Embedder do better there, and report a bad item without losing the others; here the
+first bad item raises `MediaError`. `None` gives `None`, as released. For depth, thermal and IMU the original
+published no loader.
+"""
+
+from collections.abc import Callable, Sequence
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from imagebind.transforms.audio import (
+    AUDIO_MEAN,
+    AUDIO_STD,
+    CLIP_SECONDS,
+    CLIPS,
+    MEL_BINS,
+    MEL_FRAMES,
+    SAMPLE_RATE,
+    AudioTransform,
+    waveform_to_mel,
+)
+from imagebind.transforms.depth import DepthTransform
+from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.imu import ImuTransform
+from imagebind.transforms.text import Tokenizer
+from imagebind.transforms.thermal import ThermalTransform
+from imagebind.transforms.video import VideoTransform
+
+Device = torch.device | str
+Paths = Sequence[str | PathLike[str]]
+Batch = Tensor | Any  # None for None, which a type checker need not ask of everybody else
+
+
+def load_and_transform_text(text: str | Sequence[str] | None, device: Device) -> Batch:
+    """Token ids, (b, 77) int64. Long text keeps its end-of-text, as in the original since 2025-11.
+
+    Source: released.
+    """
+    return None if text is None else Tokenizer()(text).to(device)
+
+
+def load_and_transform_vision_data(image_paths: Paths | None, device: Device) -> Batch:
+    """Pictures, (b, 3, 224, 224). Source: released."""
+    return _load(ImageTransform(exif=False), image_paths, device)
+
+
+def load_and_transform_audio_data(
+    audio_paths: Paths | None,
+    device: Device,
+    num_mel_bins: int = MEL_BINS,
+    target_length: int = MEL_FRAMES,
+    sample_rate: int = SAMPLE_RATE,
+    clip_duration: float = CLIP_SECONDS,
+    clips_per_video: int = CLIPS,
+    mean: float = AUDIO_MEAN,
+    std: float = AUDIO_STD,
+) -> Batch:
+    """Log-mel clips, (b, clips_per_video, 1, num_mel_bins, target_length). Source: released."""
+    transform = AudioTransform(
+        clips=clips_per_video,
+        clip_seconds=clip_duration,
+        channel=0,
+        sample_rate=sample_rate,
+        mel_bins=num_mel_bins,
+        mel_frames=target_length,
+        mean=mean,
+        std=std,
+    )
+    return _load(transform, audio_paths, device)
+
+
+def load_and_transform_video_data(
+    video_paths: Paths | None, device: Device, clip_duration: float = 2.0, clips_per_video: int = 5
+) -> Batch:
+    """Three crops of each clip, (b, 3 · clips_per_video, 3, 2, 224, 224). Source: released."""
+    return _load(VideoTransform(clips=clips_per_video, clip_seconds=clip_duration), video_paths, device)
+
+
+def load_and_transform_depth_data(
+    depth_paths: Paths | None,
+    device: Device,
+    preset: str = "omnivore",
+    sensor: str | None = None,
+    focal: float | None = None,
+    baseline: float | None = None,
+    encoding: str | None = None,
+) -> Batch:
+    """Disparity, (b, 1, 224, 224); the options are those of `DepthTransform`. Source: ours."""
+    transform = DepthTransform(
+        preset=preset, sensor=sensor, focal=focal, baseline=baseline, encoding=encoding
+    )
+    return _load(transform, depth_paths, device)
+
+
+def load_and_transform_thermal_data(
+    thermal_paths: Paths | None, device: Device, low: float | None = None, high: float | None = None
+) -> Batch:
+    """Infrared pictures, (b, 1, 224, 224), those of 16 bits from `low` to `high`. Source: ours."""
+    return _load(ThermalTransform(low=low, high=high), thermal_paths, device)
+
+
+def load_and_transform_imu_data(
+    imu_paths: Paths | None, device: Device, window_seconds: float = 5.0
+) -> Batch:
+    """A window of motion, (b, 6, 2000). Source: ours."""
+    return _load(ImuTransform(window_seconds=window_seconds), imu_paths, device)
+
+
+def waveform2melspec(waveform: Tensor, sample_rate: int, num_mel_bins: int, target_length: int) -> Tensor:
+    """The log-mel filter bank of a clip's first channel, not normalised: (c, n) -> (1, mel bins, length).
+
+    Source: released, but that the waveform is left as it was.
+
+    Raises:
+        ValueError: not (c, n), or shorter than 25 ms.
+    """
+    if waveform.ndim != 2 or not len(waveform):
+        raise ValueError(f"waveform2melspec wants (channels, n), got {tuple(waveform.shape)}")
+    return waveform_to_mel(waveform[0], rate=sample_rate, mel_bins=num_mel_bins, frames=target_length)[None]
+
+
+def get_clip_timepoints(clip_sampler: Callable[..., Any], duration: float) -> list[tuple[Any, Any]]:
+    """The (start, end) of each clip that a sampler like pytorchvideo's draws. Source: released.
+
+    Args:
+        clip_sampler: called as `clip_sampler(end of the last clip, duration, annotation=None)`, it returns
+            a tuple of the clip's start, its end, ..., and whether it is the last; or what has these as
+            `clip_start_sec`, `clip_end_sec` and `is_last_clip`.
+        duration: of the recording, in seconds.
+    """
+    timepoints: list[tuple[Any, Any]] = []
+    end: Any = 0.0
+    is_last = False
+    while not is_last:
+        clip = clip_sampler(end, duration, annotation=None)
+        if isinstance(clip, tuple):
+            start, end, *_, is_last = clip
+        else:
+            start, end, is_last = clip.clip_start_sec, clip.clip_end_sec, clip.is_last_clip
+        timepoints.append((start, end))
+    return timepoints
+
+
+def _load(transform: Callable[[Any], Tensor], paths: Paths | None, device: Device) -> Batch:
+    if paths is None:
+        return None
+    if isinstance(paths, (str, bytes, PathLike)) or not len(paths):
+        raise ValueError(f"wants a list of at least one path, got {paths!r}")
+    return torch.stack([transform(path) for path in paths]).to(device)  # (b, ...)

@@ -1,0 +1,243 @@
+"""Anything in, unit vectors out: decoded in parallel with computing, batched by trunk, in input order."""
+
+import logging
+import os
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from imagebind.batching import Batcher, Embedding
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.intake import Request, Transform, Views, default_transform, identify, prepare
+from imagebind.transforms.source import is_source
+
+logger = logging.getLogger(__name__)
+
+BATCH_SIZE = 32  # views a forward pass
+
+
+class Embedder:
+    """A model with the transforms that feed it. Can be shared between threads.
+
+    Not to be used while another thread trains the same model: encoding puts it in evaluation mode.
+    """
+
+    def __init__(
+        self,
+        model: ImageBindModel,
+        *,
+        device: torch.device | str | None = None,
+        transforms: Mapping[MediaKind | str, Transform] | None = None,
+        autocast: torch.dtype | None = None,
+        num_workers: int | None = None,
+    ) -> None:
+        """Take a model as it is, or move it to `device`.
+
+        `transforms` replaces those of some kinds ("image", "video", "text", …). `autocast` computes in a
+        lower precision on weights that stay in theirs. `num_workers` threads decode; by default one a core,
+        at most 8.
+        """
+        self.model = (model if device is None else model.to(device)).eval()
+        self._transforms = {MediaKind(kind): transform for kind, transform in (transforms or {}).items()}
+        self.autocast = autocast
+        self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
+        self._evaluation = _SharedEvaluation()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return next(self.model.parameters()).device
+
+    @property
+    def embed_dim(self) -> int:
+        """The length of a vector."""
+        return self.model.config.embed_dim
+
+    def transform(self, kind: MediaKind) -> Transform:
+        """What turns items of a kind into tensors here."""
+        if kind not in self._transforms:
+            self._transforms.setdefault(kind, default_transform(kind))
+        return self._transforms[kind]
+
+    def encode(
+        self,
+        items: Any,
+        *,
+        modality: ModalityType | str | None = None,
+        batch_size: int = BATCH_SIZE,
+        show_progress_bar: bool = False,
+        convert_to_tensor: bool = False,
+        normalize_embeddings: bool = True,
+        on_error: Literal["raise", "skip"] = "raise",
+        return_report: bool = False,
+    ) -> Any:
+        """Embed one item, or a sequence of items of any mix: float32 (e,) or (n, e), in input order.
+
+        A str is text, always, unless `modality` says otherwise; a `Path` is what the file is; PIL images,
+        bytes, open files; mappings with a modality and options: {"audio": "clip.mp4"},
+        {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Arrays need such a mapping or
+        `modality`. A recording's vector is the mean over its clips, brought back to unit length.
+
+        `normalize_embeddings=False` gives the numbers of the model's `forward`: scaled, then averaged.
+        With `on_error="skip"` the row of an item that failed is NaN, the failure is logged, and the others
+        are done. `return_report` returns the pair (vectors, one `Embedding` an item) instead.
+        `batch_size` counts views: a picture is one, a video 15, a sound 3.
+
+        Raises:
+            MediaError: an item that cannot be embedded, with `on_error="raise"`; names it.
+        """
+        if on_error not in ("raise", "skip"):
+            raise ValueError(f"on_error wants 'raise' or 'skip', got {on_error!r}")
+        single = _is_one_item(items)
+        listed = [items] if single else list(items)
+        stream = self.encode_stream(
+            listed, modality=modality, batch_size=batch_size, normalize_embeddings=normalize_embeddings
+        )
+        vectors = np.full((len(listed), self.embed_dim), np.nan, dtype=np.float32)
+        report = []
+        for result in _with_progress(stream, len(listed)) if show_progress_bar else stream:
+            if result.error is not None:
+                if on_error == "raise":
+                    raise result.error
+                logger.warning("skipped item %d: %s", result.index, result.error)
+            else:
+                vectors[result.index] = result.vector
+            report.append(result)
+        rows: Any = torch.from_numpy(vectors) if convert_to_tensor else vectors
+        rows = rows[0] if single else rows
+        return (rows, report) if return_report else rows
+
+    def encode_stream(
+        self,
+        items: Iterable[Any],
+        *,
+        modality: ModalityType | str | None = None,
+        batch_size: int = BATCH_SIZE,
+        normalize_embeddings: bool = True,
+        clips: bool = False,
+    ) -> Iterator[Embedding]:
+        """Embed items from a source without end, in order and in bounded memory.
+
+        Failures come out in their place, as an `Embedding` with an `error`. With `clips`, recordings have
+        a vector for each clip, with its time span.
+        """
+        if batch_size < 1:
+            raise ValueError(f"batch_size wants at least 1, got {batch_size}")
+        run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
+        waiting: deque[tuple[int, Request, Future[Views]]] = deque()
+        views_ahead = 0
+        with _decoders(self.num_workers) as pool, self._evaluation(self.model):
+            for index, item in enumerate(items):
+                try:
+                    request = self._identify(item, modality)
+                except MediaError as error:
+                    run.fail(index, error.item, None, error)
+                else:
+                    waiting.append(
+                        (index, request, pool.submit(prepare, request, self.transform(request.kind)))
+                    )
+                    views_ahead += self._views_expected(request.kind)
+                while len(waiting) > self.num_workers and views_ahead > batch_size:
+                    views_ahead -= self._views_expected(waiting[0][1].kind)
+                    run.take(*waiting.popleft())
+                yield from run.finished()
+            while waiting:
+                run.take(*waiting.popleft())
+                yield from run.finished()
+            run.flush()
+            yield from run.finished()
+
+    def similarity(self, first: Any, second: Any) -> Tensor:
+        """Cosine of each vector with each other: (n, e), (m, e) -> (n, m)."""
+        rows, columns = (F.normalize(_as_rows(vectors), dim=-1) for vectors in (first, second))
+        return rows @ columns.T
+
+    def forward(self, modality: ModalityType, views: Tensor) -> Tensor:
+        """The model on single views, started but not waited for: (v, ...) -> (v, e) float32 on its device."""
+        parameter = next(self.model.parameters())
+        if parameter.device.type == "cuda":
+            views = views.pin_memory()  # else the copy would wait for what is still being computed
+        views = views.to(parameter.device, non_blocking=True)
+        if views.is_floating_point():
+            views = views.to(parameter.dtype)
+        if modality is ModalityType.AUDIO or (modality is ModalityType.VISION and views.ndim == 5):
+            views = views.unsqueeze(1)  # each view is a recording of one clip: (v, ...) -> (v, 1, ...)
+        autocast = torch.autocast(
+            parameter.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
+        )
+        with torch.inference_mode(), autocast:
+            return self.model({modality.value: views})[modality.value].float()
+
+    def _identify(self, item: Any, modality: ModalityType | str | None) -> Request:
+        request = identify(item, modality=modality)
+        if request.kind.modality not in self.model.modalities:
+            raise MediaError(
+                request.name,
+                seen=f"{request.kind}, which this model was built without",
+                wanted=f"one of {', '.join(self.model.modalities)}, or a model built with more modalities=",
+            )
+        return request
+
+    def _views_expected(self, kind: MediaKind) -> int:
+        transform = self.transform(kind)
+        return getattr(transform, "clips", 1) * getattr(transform, "crops", 1)
+
+
+@contextmanager
+def _decoders(num_workers: int) -> Iterator[ThreadPoolExecutor]:
+    pool = ThreadPoolExecutor(num_workers, thread_name_prefix="imagebind-decode")
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)  # a consumer that stops early does not wait for the rest
+
+
+class _SharedEvaluation:
+    """Evaluation mode while anyone encodes; then the model trains on if it did before."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._users = 0
+        self._was_training = False
+
+    @contextmanager
+    def __call__(self, model: ImageBindModel) -> Iterator[None]:
+        with self._lock:
+            if self._users == 0:
+                self._was_training = model.training
+                model.eval()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._users -= 1
+                if self._users == 0:
+                    model.train(self._was_training)
+
+
+def _is_one_item(items: Any) -> bool:
+    alone = (str, Mapping, np.ndarray, Tensor, Image.Image)
+    return isinstance(items, alone) or is_source(items) or not isinstance(items, Iterable)
+
+
+def _as_rows(vectors: Any) -> Tensor:
+    rows = torch.as_tensor(vectors, dtype=torch.float32)
+    return rows.unsqueeze(0) if rows.ndim == 1 else rows
+
+
+def _with_progress(results: Iterator[Embedding], total: int) -> Iterator[Embedding]:
+    from rich.progress import track
+
+    return iter(track(results, description="Embedding", total=total))

@@ -1,0 +1,96 @@
+"""Named models and saved ones, with their weights: what `models` builds and `checkpoint` reads, joined."""
+
+import json
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+
+from imagebind import config as configs
+from imagebind.checkpoint import load_into, resolve, save_state_dict
+from imagebind.config import ImageBindConfig
+from imagebind.errors import CheckpointError
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.weights import CONFIG_NAME
+
+
+def imagebind_huge(
+    pretrained: bool | str | os.PathLike[str] = False,
+    *,
+    modalities: Iterable[ModalityType | str] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+    cache_dir: str | os.PathLike[str] | None = None,
+    offline: bool | None = None,
+    show_progress: bool = True,
+) -> ImageBindModel:
+    """The released architecture, 1.2 billion parameters, with the released weights or new ones.
+
+    `pretrained=True` finds or downloads the released file (4.8 GB, CC BY-NC-SA 4.0) and verifies it; a
+    string or path is a file, a folder that `imagebind weights convert` made, `hf://owner/repo`, or another
+    URI. With `modalities` only those trunks are built and read. With weights the model comes in evaluation
+    mode, without them initialised and in training mode.
+
+    Raises:
+        CheckpointError: weights that cannot be had, or are not this model's.
+        ValueError: an unknown modality.
+    """
+    config = configs.imagebind_huge()
+    if pretrained is False:
+        return ImageBindModel(config, modalities=modalities, device=device, dtype=dtype)
+    path = resolve(
+        None if pretrained is True else pretrained,
+        cache_dir=cache_dir,
+        offline=offline,
+        show_progress=show_progress,
+    )
+    return _with_weights(config, path, modalities=modalities, dtype=dtype, device=device)
+
+
+def save_model(model: ImageBindModel, folder: str | os.PathLike[str]) -> None:
+    """Write a model as `load_model` reads it: its sizes, and one safetensors file a modality.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    save_state_dict(model.state_dict(), folder)
+    (Path(folder) / CONFIG_NAME).write_text(
+        json.dumps(model.config.to_dict(), indent=2) + "\n", encoding="utf-8"
+    )
+
+
+def load_model(
+    folder: str | os.PathLike[str],
+    *,
+    modalities: Iterable[ModalityType | str] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> ImageBindModel:
+    """A model of any size that `save_model` wrote, in evaluation mode.
+
+    Raises:
+        CheckpointError: no such folder, no sizes in it, or weights that do not fit them.
+        ValueError: a modality that it has not.
+    """
+    path = Path(folder) / CONFIG_NAME
+    try:
+        config = ImageBindConfig.from_dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(
+            f"{path}: cannot be read ({error!r}); wants the sizes of a saved model"
+        ) from error
+    return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device)
+
+
+def _with_weights(
+    config: ImageBindConfig,
+    path: Path,
+    *,
+    modalities: Iterable[ModalityType | str] | None,
+    dtype: torch.dtype | None,
+    device: torch.device | str | None,
+) -> ImageBindModel:
+    model = ImageBindModel(config, modalities=modalities, device="meta")
+    return load_into(model, path, dtype=dtype, device=device).eval()

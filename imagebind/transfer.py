@@ -1,0 +1,122 @@
+"""One file over HTTP, resumed where it was cut. What the file should be is for the caller to verify."""
+
+import logging
+import re
+import shutil
+import time
+from collections.abc import Callable
+from http.client import HTTPException, HTTPResponse
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
+
+from imagebind.errors import CheckpointError
+
+logger = logging.getLogger(__name__)
+
+CHUNK = 1 << 20  # bytes a read
+TIMEOUT_SECONDS = 30.0  # without a byte from the server
+FRUITLESS_ATTEMPTS = 5  # in a row that get no further than any before
+PAUSE_SECONDS = 1.0  # after an attempt that got further; doubles with each that did not
+RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # the server's passing troubles
+RANGE_NOT_SATISFIABLE = 416
+
+Report = Callable[[int], None]  # is told how many bytes are here
+
+
+class _Cut(Exception):
+    """The transfer stopped for a reason that may pass."""
+
+
+def fetch(url: str, part: Path, *, size: int, report: Report) -> None:
+    """Complete `part` to `size` bytes, going on from what it holds; asks again while that gets further.
+
+    A cut leaves the part for the next call.
+
+    Raises:
+        CheckpointError: the server refuses, cannot be reached, keeps stopping or has a file of another
+            size; or the disk has no space for it.
+        OSError: the part cannot be written.
+    """
+    furthest, fruitless = _size(part), 0
+    while (have := _size(part)) < size:
+        free = shutil.disk_usage(part.parent).free
+        if free < size - have:
+            raise CheckpointError(f"{part.parent}: {free:,} bytes free; {url} wants {size - have:,} more")
+        try:
+            _request(url, part, have=have, size=size, report=report)
+        except _Cut as cut:
+            fruitless = 0 if _size(part) > furthest else fruitless + 1
+            furthest = max(furthest, _size(part))
+            if fruitless == FRUITLESS_ATTEMPTS:
+                raise CheckpointError(
+                    f"{url}: {cut}, {fruitless} times in a row, at {furthest:,} of {size:,} bytes; the next "
+                    f"call goes on from {part}"
+                ) from cut
+            logger.info("%s: %s at %d bytes; asking again", url, cut, _size(part))
+            time.sleep(PAUSE_SECONDS * 2**fruitless)
+
+
+def _request(url: str, part: Path, *, have: int, size: int, report: Report) -> None:
+    """Ask once, for what follows `have` bytes; a server that doesn't do ranges starts over."""
+    headers = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
+    if have:
+        headers["Range"] = f"bytes={have}-"
+    with _open(Request(url, headers=headers), part) as response:
+        received = _first_byte(response, size)
+        if received not in (0, have):
+            part.unlink()
+            raise _Cut("the server answered with another range than asked for")
+        with part.open("ab" if received else "wb") as file:
+            report(received)
+            while received < size and (chunk := _read(response, size - received)):
+                file.write(chunk)
+                received += len(chunk)
+                report(received)
+    if received < size:
+        raise _Cut("the connection was cut")
+
+
+def _open(request: Request, part: Path) -> HTTPResponse:
+    try:
+        return urlopen(request, timeout=TIMEOUT_SECONDS)
+    except HTTPError as error:
+        error.close()
+        if (
+            error.code == RANGE_NOT_SATISFIABLE
+        ):  # the server's file is shorter: from the start, it says how long
+            part.unlink(missing_ok=True)
+        elif error.code not in RETRIED_STATUS:
+            raise CheckpointError(f"{request.full_url} answered {error.code} {error.reason}") from error
+        raise _Cut(f"the server answered {error.code} {error.reason}") from error
+    except (OSError, HTTPException) as error:  # URLError is an OSError
+        raise _Cut(f"the server cannot be reached ({getattr(error, 'reason', None) or error})") from error
+
+
+def _first_byte(response: HTTPResponse, size: int) -> int:
+    """Where in the file the answer starts.
+
+    Raises:
+        CheckpointError: the server's file is of another size, or a web page.
+    """
+    ranged = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    length = response.headers.get("Content-Length", "")
+    if ranged:
+        start, total = int(ranged[1]), int(ranged[2])
+    else:
+        start, total = 0, int(length) if length.isdecimal() else size
+    kind = response.headers.get_content_type()
+    if total != size or kind == "text/html":
+        raise CheckpointError(f"{response.url}: {total:,} bytes of {kind}; wants a file of {size:,}")
+    return start
+
+
+def _read(response: HTTPResponse, wanted: int) -> bytes:
+    try:
+        return response.read(min(CHUNK, wanted))
+    except (OSError, HTTPException) as error:
+        raise _Cut(f"the connection was cut ({type(error).__name__})") from error
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0

@@ -1,0 +1,148 @@
+"""Files that hold measurements rather than photographs: 16-bit and float pictures, `.npy`, `.npz`.
+
+What a file is, is told by its first bytes and never by its name. Everything is bounded by `Limits` before
+memory is asked for: a header of a hundred bytes can promise terabytes.
+"""
+
+import contextlib
+import math
+import os
+import zipfile
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+
+from imagebind.errors import MediaError
+from imagebind.transforms.image import FORMATS
+from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
+
+NPY_MAGIC = b"\x93NUMPY"
+ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
+WANTED = "a picture, .npy or .npz"
+DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # Pillow's modes of more than 8 bits a pixel
+
+
+def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
+    """Read a picture as it is stored, or the array of an `.npy` or `.npz`.
+
+    Args:
+        key: which array of an `.npz` that holds several.
+
+    Raises:
+        MediaError: none of these, cut short, damaged, or larger than `limits` allow.
+    """
+    name = name_of(source)
+    with open_source(source, limits=limits) as file:
+        start = file.read(len(NPY_MAGIC))
+        size = file.seek(0, os.SEEK_END)
+        file.seek(0)
+        if start == NPY_MAGIC:
+            return read_npy(file, name=name, size=size, max_pixels=limits.max_pixels)
+        if start.startswith(ZIP_MAGIC):
+            return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
+        return _read_picture(file, name=name, limits=limits)
+
+
+def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = None) -> np.ndarray:
+    """Read real numbers from an open `.npy` of `size` bytes, its header checked before its numbers are read.
+
+    Raises:
+        MediaError: damaged, cut short, not real numbers (pickled objects above all), or too many of them.
+    """
+    try:
+        shape, fortran, dtype = _npy_header(file)
+        entries = math.prod(shape)  # Python's integers: a hostile shape cannot overflow
+    except Exception as error:  # numpy's parser lets many kinds through: tokenize, struct, recursion...
+        raise MediaError(name, seen="a damaged .npy header", wanted=WANTED) from error
+    if dtype.kind not in "iuf":
+        raise MediaError(name, seen=f"an array of {dtype}", wanted="an array of integers or floats")
+    if max_pixels is not None and entries > max_pixels:
+        raise MediaError(
+            name, seen=f"an array of shape {shape}", wanted=f"at most {max_pixels:,} entries (max_pixels)"
+        )
+    held, needed = size - file.tell(), entries * dtype.itemsize
+    if not 0 <= needed <= held:
+        raise MediaError(name, seen=f"{held:,} bytes of numbers", wanted=f"{needed:,} for shape {shape}")
+    try:
+        values = np.frombuffer(file.read(needed), dtype)
+        return values.reshape(shape, order="F" if fortran else "C")
+    except Exception as error:  # from a zip: zlib, lzma, bz2, CRC and encryption errors; or negative sides
+        raise MediaError(name, seen=f"damaged array data ({error})", wanted="a whole array") from error
+
+
+def decode(picture: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """A picture with its pixels read, turned upright as its EXIF orientation says (ours).
+
+    Raises:
+        MediaError: cut short, damaged, or more than `limits.max_pixels`.
+    """
+    pixels = picture.width * picture.height
+    if pixels > limits.max_pixels:
+        raise MediaError(
+            name, seen=f"{pixels:,} pixels", wanted=f"at most {limits.max_pixels:,} (max_pixels)"
+        )
+    try:
+        picture.load()
+    except Exception as error:  # Pillow's decoders let many kinds through
+        raise MediaError(name, seen=f"a damaged picture ({error})", wanted="a whole picture") from error
+    with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
+        return ImageOps.exif_transpose(picture)
+    return picture
+
+
+def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
+    """A tensor as a numpy array, off its device and graph; an array as itself."""
+    if not isinstance(values, torch.Tensor):
+        return values
+    values = values.detach().cpu()
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # numpy has no bfloat16
+
+
+def drop_channel(values: np.ndarray, *, name: str, wanted: str) -> np.ndarray:
+    """One channel of pixels, (h, w) or (1, h, w) -> (h, w).
+
+    Raises:
+        MediaError: another shape, no pixels, or not real numbers.
+    """
+    plane = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
+    if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "iuf":
+        raise MediaError(name, seen=f"{values.dtype} of shape {values.shape}", wanted=wanted)
+    return plane
+
+
+def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(file)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(file)
+    return np.lib.format.read_array_header_2_0(file)  # refuses what is not laid out as version 2
+
+
+def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.ndarray:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = [member for member in archive.namelist() if member.endswith(".npy")]
+            if len(members) != 1 and f"{key}.npy" not in members:
+                held = ", ".join(member.removesuffix(".npy") for member in members[:8]) or "nothing"
+                raise MediaError(name, seen=f"an .npz of {held}", wanted=f"one array, or one named {key!r}")
+            info = archive.getinfo(members[0] if len(members) == 1 else f"{key}.npy")
+            with archive.open(info) as member:
+                return read_npy(member, name=name, size=info.file_size, max_pixels=max_pixels)  # type: ignore[arg-type]
+    except MediaError:
+        raise
+    except Exception as error:  # zipfile lets many kinds through: BadZipFile, RuntimeError...
+        raise MediaError(name, seen=f"a damaged .npz ({error})", wanted="a whole .npz") from error
+
+
+def _read_picture(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
+    Image.init()
+    try:
+        picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+    except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can be checked
+        raise MediaError(
+            name, seen=str(error), wanted=f"at most {limits.max_pixels:,} pixels (max_pixels)"
+        ) from error
+    except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
+        raise MediaError(name, seen="no picture that can be read", wanted=WANTED) from error
+    return decode(picture, name=name, limits=limits)

@@ -1,0 +1,202 @@
+"""Still images: a picture file or array to the tensor the vision trunk takes."""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import ClassVar, TypeVar
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.transforms.v2 import InterpolationMode
+from torchvision.transforms.v2 import functional as F
+
+from imagebind.errors import MediaError
+from imagebind.modality import ModalityType
+from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
+
+IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+SIXTEEN_BIT_STEP = 257  # 65535 / 255: white stays white
+MAX_ASPECT = 64  # beyond it the ends, which the centre crop drops, go before resizing: bounds memory; ours
+
+# What a picture may be stored as: Pillow's raster formats, and those its well-known plugins add. Others
+# are refused: EPS, say, would be handed to an interpreter of programs.
+FORMATS = (
+    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO"),
+    *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
+)
+
+Picture = TypeVar("Picture", Image.Image, Tensor)
+
+
+def load_image(source: Source, *, limits: Limits = DEFAULT_LIMITS, exif: bool = True) -> Image.Image:
+    """Read a picture file as RGB, 8 bits a channel; of an animation the first frame.
+
+    Palette, grey, alpha and CMYK go through Pillow's `convert("RGB")`, as released. 16-bit and float greys
+    are scaled by their range instead of being clipped to white, and `exif` turns the picture upright as its
+    camera noted (both ours; the original ignores the note).
+
+    Raises:
+        MediaError: not a picture, cut short, damaged, or over a limit; pixels are counted before decoding.
+    """
+    name = name_of(source)
+    with open_source(source, limits=limits) as file, _named_errors(name):
+        Image.init()
+        with Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
+            return _to_rgb(image, name, limits=limits, exif=exif)
+
+
+def resize_and_crop(picture: Picture, size: int) -> Picture:
+    """Short side to `size`, bicubic with antialias, then the centre square: (..., h, w) -> (..., size, size).
+
+    The longer side is rounded down and the crop's offset to even, as torchvision does. Source: released.
+    A float tensor may come out a little beyond its former range: bicubic overshoots at edges.
+    """
+    height, width = F.get_size(picture)
+    if max(height, width) > MAX_ASPECT * min(height, width):
+        picture = F.center_crop(picture, [min(height, MAX_ASPECT * width), min(width, MAX_ASPECT * height)])
+    picture = F.resize(picture, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return F.center_crop(picture, [size, size])
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageTransform:
+    """A picture to (3, size, size): cropped to its centre and standardised by CLIP's statistics.
+
+    Source: released, for 8-bit pictures. `exif` honours the orientation a camera noted (ours).
+    """
+
+    modality: ClassVar[ModalityType] = ModalityType.VISION
+
+    size: int = IMAGE_SIZE
+    mean: Sequence[float] = IMAGE_MEAN
+    std: Sequence[float] = IMAGE_STD
+    exif: bool = True
+    limits: Limits = DEFAULT_LIMITS
+
+    def __post_init__(self) -> None:
+        if self.size < 1:
+            raise ValueError(f"size wants at least 1 pixel, got {self.size}")
+
+    def __call__(self, image: Source | Image.Image | np.ndarray | Tensor) -> Tensor:
+        """Turn one picture into (3, size, size) float32.
+
+        A file (path, URI, bytes, file object), a PIL image, an array (h, w), (h, w, 1), (h, w, 3) or
+        (h, w, 4), or a tensor (1, h, w) or (3, h, w); arrays and tensors hold uint8, or floats in [0, 1].
+        An alpha channel is dropped, as released.
+
+        Raises:
+            MediaError: none of these, or damaged, or over a limit.
+        """
+        picture = self._picture(image)
+        if isinstance(picture, Image.Image):
+            square = F.pil_to_tensor(resize_and_crop(picture, self.size))  # (3, size, size) uint8
+        else:
+            square = resize_and_crop(picture, self.size)
+        unit = F.to_dtype(square, torch.float32, scale=True)
+        # 8 bits saturate where bicubic overshoots; floats do so here
+        return F.normalize(unit.clamp(0, 1), mean=list(self.mean), std=list(self.std))
+
+    def _picture(self, image: Source | Image.Image | np.ndarray | Tensor) -> Image.Image | Tensor:
+        """8-bit input as a PIL image, whose resizing is the released one; floats as a tensor (3, h, w)."""
+        name = name_of(image)
+        if isinstance(image, Image.Image):
+            with _named_errors(name):
+                return _to_rgb(image, name, limits=self.limits, exif=self.exif)
+        if isinstance(image, np.ndarray):
+            array = _checked(image, name, self.limits)
+        elif isinstance(image, Tensor):
+            array = _checked(_channels_last(image, name), name, self.limits)
+        elif is_source(image):
+            return load_image(image, limits=self.limits, exif=self.exif)
+        else:
+            raise MediaError(name, seen="not a picture", wanted="a file, a PIL image, an array or a tensor")
+        if array.dtype == np.uint8:
+            return Image.fromarray(np.ascontiguousarray(array))
+        return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
+
+
+def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool) -> Image.Image:
+    if image.width * image.height > limits.max_pixels:
+        raise MediaError(
+            name,
+            seen=f"{image.width} x {image.height} = {image.width * image.height:,} pixels",
+            wanted=f"at most {limits.max_pixels:,} (max_pixels)",
+        )
+    image.load()
+    if exif:
+        with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
+            image = ImageOps.exif_transpose(image)
+    if image.mode == "F" or image.mode.startswith("I"):
+        image = _deep_grey_to_8_bits(image, name)
+    return image.convert("RGB")
+
+
+def _deep_grey_to_8_bits(image: Image.Image, name: str) -> Image.Image:
+    """One channel of 16-bit integers, or of floats in [0, 1]: each by its own range to [0, 255]. Ours."""
+    values = np.asarray(image)
+    top = 1 if image.mode == "F" else 65535
+    if not (values.min() >= 0 and values.max() <= top):  # also false for NaN
+        raise MediaError(
+            name, seen=f"grey from {values.min()} to {values.max()}", wanted=f"grey within [0, {top}]"
+        )
+    eight = values * 255.0 if image.mode == "F" else values / SIXTEEN_BIT_STEP
+    return Image.fromarray(np.rint(eight).astype(np.uint8))
+
+
+def _channels_last(image: Tensor, name: str) -> np.ndarray:
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise MediaError(name, seen=f"shape {tuple(image.shape)}", wanted="a tensor (1, h, w) or (3, h, w)")
+    image = image.detach().cpu()
+    if image.is_floating_point():
+        image = image.float()  # numpy has no bfloat16
+    return image.permute(1, 2, 0).numpy()
+
+
+def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
+    """Any accepted array as (h, w, 3), uint8 or float, a view of the same values."""
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
+        raise MediaError(
+            name, seen=f"shape {array.shape}", wanted="an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)"
+        )
+    height, width, channels = array.shape
+    if height * width > limits.max_pixels:
+        raise MediaError(
+            name, seen=f"{height * width:,} pixels", wanted=f"at most {limits.max_pixels:,} (max_pixels)"
+        )
+    if array.dtype.kind == "f":
+        if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
+            raise MediaError(
+                name, seen=f"floats from {array.min()} to {array.max()}", wanted="floats in [0, 1]"
+            )
+    elif array.dtype != np.uint8:
+        raise MediaError(name, seen=f"type {array.dtype}", wanted="uint8, or floats in [0, 1]")
+    if channels == 1:
+        return np.broadcast_to(array, (height, width, 3))
+    return array[..., :3]
+
+
+@contextlib.contextmanager
+def _named_errors(name: str) -> Iterator[None]:
+    """Say what Pillow makes of bad bytes in one way: its plugins raise nearly every kind of error."""
+    try:
+        yield
+    except MediaError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise MediaError(name, seen=str(error), wanted="fewer pixels (PIL.Image.MAX_IMAGE_PIXELS)") from error
+    except Image.UnidentifiedImageError as error:
+        raise MediaError(
+            name, seen="not a picture in a format known here", wanted=f"one of {', '.join(FORMATS)}"
+        ) from error
+    except Exception as error:
+        raise MediaError(
+            name,
+            seen=f"damaged or cut short ({str(error) or type(error).__name__})",
+            wanted="a whole picture",
+        ) from error

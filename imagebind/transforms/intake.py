@@ -1,0 +1,237 @@
+"""From whatever a user hands over to the tensor that a trunk takes.
+
+`identify` tells what an item is, without reading more than it must; `prepare` loads and transforms it.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+from PIL import Image
+from torch import Tensor
+
+from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.transforms.detect import detect
+from imagebind.transforms.source import is_source, name_of, open_source
+
+MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
+
+
+class Transform(Protocol):
+    """An item to the tensor of one view, or of many. Those of recordings also tell the time of each clip."""
+
+    def __call__(self, item: Any, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """An item whose kind is known: what to transform, and what its user said beside it."""
+
+    kind: MediaKind
+    payload: Any
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """An item as its trunk sees it: `views` (s, ...), where a still has one and a video many.
+
+    `spans` are the start and end in seconds of each clip of a recording, empty for what has no time; the
+    crops of one clip stand together in `views`.
+    """
+
+    kind: MediaKind
+    views: Tensor
+    spans: tuple[tuple[float, float], ...] = ()
+
+
+def default_transform(kind: MediaKind) -> Transform:
+    """The transform of a kind, with the released choices where there are any.
+
+    Imported when asked for: text alone needs no torchvision, which takes seconds.
+    """
+    match kind:
+        case MediaKind.IMAGE:
+            from imagebind.transforms.image import ImageTransform
+
+            return ImageTransform()
+        case MediaKind.VIDEO:
+            from imagebind.transforms.video import VideoTransform
+
+            return VideoTransform()
+        case MediaKind.TEXT:
+            from imagebind.transforms.text import Tokenizer
+
+            return Tokenizer()
+        case MediaKind.AUDIO:
+            from imagebind.transforms.audio import AudioTransform
+
+            return AudioTransform()
+        case MediaKind.DEPTH:
+            from imagebind.transforms.depth import DepthTransform
+
+            return DepthTransform()
+        case MediaKind.THERMAL:
+            from imagebind.transforms.thermal import ThermalTransform
+
+            return ThermalTransform()
+        case MediaKind.IMU:
+            from imagebind.transforms.imu import ImuTransform
+
+            return ImuTransform()
+
+
+def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = None) -> Request:
+    """Tell what an item is.
+
+    A str is text, always, unless `modality` says that it is a path. A path, bytes or an open file are
+    what their content is. A PIL image is a picture. A mapping says its kind by its key, with options
+    beside it: {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. What
+    was identified before comes back as it is.
+
+    Raises:
+        AmbiguousMediaError: an array, or a file that could be two things, of which nobody said what it is.
+        MediaError: an item that is none of these.
+    """
+    if isinstance(item, Request):
+        return item
+    if isinstance(item, Mapping):
+        return _from_mapping(item, modality)
+    kind = _kind_named(modality)
+    if kind is not None:
+        return Request(kind=_still_or_moving(kind, item, modality), payload=item, name=_call(item))
+    if isinstance(item, str):
+        return Request(kind=MediaKind.TEXT, payload=item, name=_call(item))
+    if isinstance(item, Image.Image):
+        return Request(kind=MediaKind.IMAGE, payload=item, name=name_of(item))
+    if is_source(item):
+        return Request(kind=detect(item), payload=item, name=name_of(item))
+    wanted = "to be told what it is: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
+    if hasattr(item, "shape"):
+        raise AmbiguousMediaError(name_of(item), seen="an array of unsaid modality", wanted=wanted)
+    raise MediaError(
+        name_of(item),
+        seen=f"a {type(item).__name__}",
+        wanted="text (str), a path (pathlib.Path), bytes, a file, a PIL image, or a mapping {modality: item}",
+    )
+
+
+def prepare(request: Request, transform: Transform) -> Views:
+    """Load and transform one item; any failure of its own is a `MediaError` that names it.
+
+    Raises:
+        MediaError: it cannot be read, or has an option that its transform does not have.
+    """
+    try:
+        return _prepare(request, transform)
+    except MediaError as error:
+        if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
+            raise type(error)(request.name, seen=error.seen, wanted=error.wanted) from error
+        raise
+
+
+def _prepare(request: Request, transform: Transform) -> Views:
+    options = dict(request.options)
+    payload = request.payload
+    if request.kind is MediaKind.TEXT:
+        payload = _read_text(payload)
+    elif request.kind is MediaKind.AUDIO and "rate" in options:
+        payload = (payload, options.pop("rate"))
+    elif request.kind is MediaKind.VIDEO and "fps" in options:
+        payload = (payload, options.pop("fps"))
+    elif request.kind is MediaKind.IMU and "timestamps" in options:
+        payload = {"imu": payload, "timestamps": options.pop("timestamps")}
+    transform = _with_options(transform, options, request)
+    if hasattr(transform, "with_spans"):
+        views, spans = transform.with_spans(payload)
+        return Views(kind=request.kind, views=views, spans=tuple(spans))
+    views = transform(payload)
+    return Views(kind=request.kind, views=views if request.kind is MediaKind.TEXT else views.unsqueeze(0))
+
+
+def _with_options(transform: Transform, options: dict[str, Any], request: Request) -> Transform:
+    known: list[str] = (
+        [choice.name for choice in fields(transform) if choice.init] if is_dataclass(transform) else []
+    )
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        raise MediaError(
+            request.name, seen=f"options {unknown} for {request.kind}", wanted=f"some of {', '.join(known)}"
+        )
+    return replace(transform, **options) if options else transform  # type: ignore[type-var]
+
+
+def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request:
+    names = {*(kind.value for kind in MediaKind), ModalityType.VISION.value}
+    said = [key for key in item if key in names]
+    if len(said) != 1:
+        raise MediaError(
+            f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
+            seen=f"{len(said)} modalities among its keys",
+            wanted=f"exactly one of {', '.join(sorted(names))}, with its options beside it",
+        )
+    kind = _kind_named(said[0])
+    expected = _kind_named(modality)
+    assert kind is not None
+    if expected is not None and expected.modality is not kind.modality:
+        raise MediaError(
+            f"<mapping with {said[0]}>", seen=f"a {kind} item", wanted=f"{expected}, as modality= says"
+        )
+    payload = item[said[0]]
+    options = {str(key): value for key, value in item.items() if key != said[0]}
+    kind = _still_or_moving(kind, payload, said[0], fps="fps" in options)
+    return Request(kind=kind, payload=payload, name=_call(payload), options=options)
+
+
+def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | None:
+    if modality is None:
+        return None
+    if modality in (ModalityType.VISION, ModalityType.VISION.value):
+        return MediaKind.IMAGE  # until the item is looked at
+    try:
+        return MediaKind(str(modality))
+    except ValueError:
+        names = ", ".join([ModalityType.VISION.value, *(kind.value for kind in MediaKind)])
+        raise ValueError(f"unknown modality {str(modality)!r}; wants one of {names}") from None
+
+
+def _still_or_moving(
+    kind: MediaKind, payload: Any, said: ModalityType | MediaKind | str | None, *, fps: bool = False
+) -> MediaKind:
+    """Where only `vision` was said, look whether it moves: a video file, frames with a rate, or a picture."""
+    if str(said) != ModalityType.VISION.value:
+        return kind
+    if isinstance(payload, (tuple, Mapping)) or fps:
+        return MediaKind.VIDEO
+    if not is_source(payload):
+        return kind
+    try:
+        return MediaKind.VIDEO if detect(payload) is MediaKind.VIDEO else kind
+    except AmbiguousMediaError:  # a deep grey picture: its user has just said that it is one to see
+        return kind
+
+
+def _read_text(payload: Any) -> Any:
+    """A text file's content; anything else as it is. A str is the text itself."""
+    if isinstance(payload, str) or not is_source(payload):
+        return payload
+    with open_source(payload) as file:
+        content = file.read(MAX_TEXT_BYTES)
+    try:
+        return content.decode("utf-8-sig", errors="strict" if len(content) < MAX_TEXT_BYTES else "ignore")
+    except UnicodeDecodeError as error:
+        raise MediaError(
+            name_of(payload), seen=f"bytes that are not UTF-8 ({error.reason})", wanted="text in UTF-8"
+        ) from error
+
+
+def _call(item: Any) -> str:
+    """What to call an item in a report: a path as it is, a text quoted and cut short."""
+    if isinstance(item, str):
+        return item if len(item) <= 60 else item[:57] + "…"
+    if isinstance(item, tuple) and item:
+        return name_of(item[0])
+    return str(item) if isinstance(item, Path) else name_of(item)

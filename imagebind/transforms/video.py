@@ -1,0 +1,195 @@
+"""Video: clips of a recording to the tensor the vision trunk takes. Only frames that are used are decoded."""
+
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import partial
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torchvision.transforms.v2 import functional as F
+
+from imagebind.errors import MediaError
+from imagebind.modality import ModalityType
+from imagebind.transforms.clips import Span, as_floats, clip_spans
+from imagebind.transforms.image import IMAGE_MEAN, IMAGE_SIZE, IMAGE_STD
+from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
+from imagebind.transforms.video_file import Clock, VideoInfo, open_video, probe_video
+
+__all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
+
+CLIPS = 5  # as released, as are the three below
+CLIP_SECONDS = 2.0
+CLIP_FRAMES = 2
+CROPS = 3
+
+VideoInput = Source | tuple[np.ndarray | Tensor, float] | Mapping[str, Any]
+Reader = Callable[[list[int]], Iterable[tuple[int, np.ndarray | Tensor]]]  # rising indices -> (index, frame)
+
+
+def spatial_crops(frame: Tensor, *, size: int, crops: int) -> Tensor:
+    """Squares along the longer side of a frame: (3, h, w) -> (crops, 3, size, size).
+
+    The short side goes to `size`, bilinear without antialias, the longer side rounded down. Three crops are
+    start, centre (its offset rounded up) and end; one is the centre. Source: released.
+    """
+    height, width = frame.shape[-2:]
+    short = min(height, width)
+    resized = interpolate(
+        frame[None],
+        size=(height * size // short, width * size // short),
+        mode="bilinear",
+        align_corners=False,
+    )[0]
+    slack = max(resized.shape[-2:]) - size
+    offsets = [0, math.ceil(slack / 2), slack] if crops == 3 else [math.ceil(slack / 2)]
+    axis = 1 if height > width else 2
+    return torch.stack([resized.narrow(axis, offset, size) for offset in offsets])
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoTransform:
+    """A video to (clips·crops, 3, frames, size, size), the crops of a clip together. Source: released.
+
+    `clips` clips of `clip_seconds` are spread evenly over the video, `frames` frames evenly over each clip,
+    `crops` (1 or 3) squares along each frame's longer side. Where frames are not evenly timed, their
+    timestamps decide; rotated video is turned upright; a frame that cannot be decoded gives way to the
+    nearest that can (all ours).
+    """
+
+    modality: ClassVar[ModalityType] = ModalityType.VISION
+
+    clips: int = CLIPS
+    clip_seconds: float = CLIP_SECONDS
+    frames: int = CLIP_FRAMES
+    crops: int = CROPS
+    size: int = IMAGE_SIZE
+    mean: Sequence[float] = IMAGE_MEAN
+    std: Sequence[float] = IMAGE_STD
+    limits: Limits = DEFAULT_LIMITS
+
+    def __post_init__(self) -> None:
+        if self.crops not in (1, CROPS):
+            raise ValueError(f"crops wants 1 or {CROPS}, got {self.crops}")
+        if min(self.clips, self.frames, self.size) < 1 or not self.clip_seconds > 0:
+            raise ValueError(f"clips, frames, size and clip_seconds want to be positive, got {self}")
+
+    def __call__(self, video: VideoInput) -> Tensor:
+        """Turn one video into (clips·crops, 3, frames, size, size) float32.
+
+        A file (path, URI, bytes, file object); frames (t, h, w, 3) or grey (t, h, w) of uint8 with their
+        rate, as in `(array, 25)`; or one clip already cut, as pytorchvideo's `get_clip` returns it: a
+        mapping whose "video" is (3, t, h, w), uint8 or floats in [0, 255].
+
+        Raises:
+            MediaError: none of these, or nothing in it can be decoded, or over a limit.
+        """
+        return self.with_spans(video)[0]
+
+    def with_spans(
+        self, video: VideoInput, spans: Sequence[Span] | None = None
+    ) -> tuple[Tensor, list[tuple[float, float]]]:
+        """The same, and the span [start, end) in seconds of each clip; `spans` asks for spans of one's own.
+
+        A clip already cut is taken whole: its one span is [0, clip_seconds).
+
+        Raises:
+            MediaError: as for a call.
+            ValueError: a span ends before it starts, or spans are asked of a clip already cut.
+        """
+        for start, end in spans or ():
+            if not start < end:
+                raise ValueError(f"a span wants to end after its start, got [{start}, {end})")
+        name = name_of(video)
+        if isinstance(video, Mapping):
+            if spans is not None:
+                raise ValueError("spans are for whole videos; this clip is already cut")
+            cut = _ready_clip(video, name)
+            length = Fraction(self.clip_seconds)
+            clock = Clock.steady(len(cut), len(cut) / length)
+            return self._views(clock, partial(_pick, cut), [(0, length)], name)
+        if isinstance(video, tuple) and len(video) == 2:
+            name = name_of(video[0])
+            frames, rate = _recording(*video, name)
+            return self._views(Clock.steady(len(frames), rate), partial(_pick, frames), spans, name)
+        if is_source(video):
+            with open_video(video, limits=self.limits) as file:
+                return self._views(file.clock, file.decode, spans, name)
+        raise MediaError(
+            name,
+            seen="not a video",
+            wanted="a file, (frames, frames a second), or a mapping with a clip as its 'video'",
+        )
+
+    def _views(
+        self, clock: Clock, read: Reader, spans: Sequence[Span] | None, name: str
+    ) -> tuple[Tensor, list[tuple[float, float]]]:
+        if spans is None:
+            spans = clip_spans(clock.duration, clip_seconds=self.clip_seconds, clips=self.clips)
+        places = defaultdict(list)  # frame -> where its views go: overlapping clips share frames
+        for clip, span in enumerate(spans):
+            for slot, index in enumerate(clock.frames_in(span, self.frames)):
+                places[index].append((clip, slot))
+        views = torch.empty(len(spans), self.crops, 3, self.frames, self.size, self.size)
+        for index, frame in read(sorted(places)):
+            if isinstance(frame, np.ndarray):
+                frame = torch.from_numpy(
+                    np.array(frame)
+                )  # a copy: torch wants it writable, its strides positive
+            squares = self._squares(frame, name)
+            for clip, slot in places[index]:
+                views[clip, :, :, slot] = squares  # (crops, 3, size, size)
+        return views.flatten(0, 1), as_floats(spans)
+
+    def _squares(self, frame: Tensor, name: str) -> Tensor:
+        """One frame (h, w, 3) or (h, w), values in [0, 255], to (crops, 3, size, size), standardised."""
+        height, width = frame.shape[:2]
+        if self.size**2 * max(height, width) // min(height, width) > self.limits.max_pixels:
+            raise MediaError(
+                name,
+                seen=f"frames of {width} x {height}, which resized have too many pixels",
+                wanted=f"at most {self.limits.max_pixels:,} (max_pixels)",
+            )
+        if frame.is_floating_point() and not (frame.min() >= 0 and frame.max() <= 255):  # false for NaN too
+            raise MediaError(
+                name, seen=f"floats from {frame.min():g} to {frame.max():g}", wanted="floats in [0, 255]"
+            )
+        channels = frame.expand(3, -1, -1) if frame.ndim == 2 else frame.permute(2, 0, 1)  # -> (3, h, w)
+        squares = spatial_crops(channels.to("cpu", torch.float32) / 255, size=self.size, crops=self.crops)
+        return F.normalize(squares, mean=list(self.mean), std=list(self.std))
+
+
+def _pick(frames: np.ndarray | Tensor, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray | Tensor]]:
+    return ((index, frames[index]) for index in indices)
+
+
+def _recording(frames: object, rate: object, name: str) -> tuple[np.ndarray | Tensor, Fraction]:
+    """Check (frames, rate)."""
+    if not isinstance(frames, np.ndarray | Tensor):
+        raise MediaError(name, seen=type(frames).__name__, wanted="frames as an array or a tensor")
+    if not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[-1] == 3)) or 0 in frames.shape:
+        raise MediaError(
+            name, seen=f"shape {tuple(frames.shape)}", wanted="frames (t, h, w, 3), or grey (t, h, w)"
+        )
+    if frames.dtype not in (np.uint8, torch.uint8):
+        raise MediaError(name, seen=f"type {frames.dtype}", wanted="uint8 frames")
+    if not isinstance(rate, int | float | Fraction | np.number) or not 0 < rate < math.inf:
+        raise MediaError(name, seen=f"a rate of {rate!r}", wanted="a positive number of frames a second")
+    return frames, Fraction(rate if isinstance(rate, Fraction) else float(rate))
+
+
+def _ready_clip(video: Mapping[str, Any], name: str) -> Tensor:
+    """The clip of a mapping, its channels last: (3, t, h, w) -> (t, h, w, 3)."""
+    clip = video.get("video")
+    if not isinstance(clip, Tensor):
+        raise MediaError(name, seen=f"{type(clip).__name__} as 'video'", wanted="a tensor (3, t, h, w)")
+    if clip.ndim != 4 or clip.shape[0] != 3 or 0 in clip.shape:
+        raise MediaError(name, seen=f"a clip of shape {tuple(clip.shape)}", wanted="(3, t, h, w)")
+    if not (clip.is_floating_point() or clip.dtype == torch.uint8):
+        raise MediaError(name, seen=f"type {clip.dtype}", wanted="uint8, or floats in [0, 255]")
+    return clip.permute(1, 2, 3, 0)

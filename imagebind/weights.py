@@ -1,0 +1,272 @@
+"""State dicts on disk: torch's zip (`.pth`), safetensors, and a folder of safetensors, one a modality.
+
+Files are told apart by their first bytes and are memory-mapped, so reading costs what is touched. A file
+must not be changed in place while tensors from it live; writing here never does, it replaces whole files.
+"""
+
+import json
+import os
+import uuid
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from imagebind.errors import CheckpointError
+
+StateDict = Mapping[str, Tensor]
+
+INDEX_NAME = "model.safetensors.index.json"  # these three are Hugging Face's names
+SINGLE_NAME = "model.safetensors"
+CONFIG_NAME = "config.json"
+TORCH_SUFFIXES = (".pth", ".pt")
+SAFETENSORS_SUFFIX = ".safetensors"
+HEADER_LENGTH_BYTES = 8  # of safetensors, before its JSON
+NAME_PARTS = frozenset(
+    {"modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors"}
+)
+
+
+def modality_of(name: str) -> str | None:
+    """The modality that an entry belongs to, as in `modality_trunks.<modality>.…`; None for other names."""
+    part, _, rest = name.partition(".")
+    modality, _, leaf = rest.partition(".")
+    return modality if part in NAME_PARTS and leaf and modality.isidentifier() else None
+
+
+def read_weights(path: Path, modalities: frozenset[str] | None = None) -> dict[str, Tensor]:
+    """The entries of a file or folder, of all modalities or some; those of no modality are always read.
+
+    Raises:
+        CheckpointError: missing, cut short, damaged, or no plain state dict.
+    """
+    if path.is_dir():
+        return _read_folder(path, modalities)
+    try:
+        with path.open("rb") as file:
+            start = file.read(HEADER_LENGTH_BYTES + 1)
+    except OSError as error:
+        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); wants a weights file") from error
+    if start.startswith(b"PK"):
+        entries = _read_torch(path)
+    elif start[HEADER_LENGTH_BYTES:] == b"{":
+        entries = _read_safetensors(path)
+    else:
+        seen = (
+            "a web page"
+            if start.lstrip().startswith(b"<")
+            else f"starts with {start!r}"
+            if start
+            else "empty"
+        )
+        raise CheckpointError(f"{path}: {seen}; wants safetensors, or what torch.save writes since torch 1.6")
+    return {name: tensor for name, tensor in entries.items() if _is_wanted(name, modalities)}
+
+
+def write_weights(entries: StateDict, path: Path) -> None:
+    """Write one file in the format of its suffix, `.pth`, `.pt` or `.safetensors`: whole, or not at all.
+
+    Raises:
+        ValueError: another suffix, or entries that are no dense tensors.
+        CheckpointError: it cannot be written.
+    """
+    if path.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
+        raise ValueError(f"{path} wants to end in .pth, .pt or .safetensors, or to be a folder")
+    with _replacing() as temporary_for:
+        if path.suffix == SAFETENSORS_SUFFIX:
+            _write_safetensors(entries, temporary_for(path))
+        else:
+            _write_torch(entries, temporary_for(path))
+
+
+def write_folder(
+    groups: Iterable[tuple[str, StateDict]], folder: Path, *, config: Mapping[str, Any] | None = None
+) -> list[Path]:
+    """Write one `<modality>.safetensors` a group, `config.json` if given, and the index: all, or none.
+
+    Groups are taken one at a time, so that a generator need keep no more than one in memory.
+
+    Raises:
+        ValueError: entries that are no dense tensors.
+        CheckpointError: it cannot be written.
+    """
+    index = folder / INDEX_NAME
+    paths = []
+    weight_map: dict[str, str] = {}
+    total_size = 0
+    with _folder(folder), _replacing() as temporary_for:
+        for modality, entries in groups:
+            path = folder / f"{modality}{SAFETENSORS_SUFFIX}"
+            _write_safetensors(entries, temporary_for(path))
+            paths.append(path)
+            weight_map |= dict.fromkeys(entries, path.name)
+            total_size += sum(tensor.nbytes for tensor in entries.values())
+        if config is not None:
+            _write_json(config, temporary_for(folder / CONFIG_NAME))
+            paths.append(folder / CONFIG_NAME)
+        _write_json({"metadata": {"total_size": total_size}, "weight_map": weight_map}, temporary_for(index))
+        index.unlink(
+            missing_ok=True
+        )  # an older one must not name a mixture of old and new files, were we to die
+    return [*paths, index]
+
+
+def _is_wanted(name: str, modalities: frozenset[str] | None) -> bool:
+    return modalities is None or modality_of(name) is None or modality_of(name) in modalities
+
+
+def _read_torch(path: Path) -> dict[str, Tensor]:
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # damaged bytes bring out torch's, pickle's, zip's and Python's own errors
+        raise _damaged(path, error) from error
+    if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
+        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; wants names and tensors")
+    for name, value in loaded.items():
+        if not _is_dense(value):
+            raise CheckpointError(
+                f"{path}: {name!r} is a {type(value).__name__} without plain data; wants a state dict, of "
+                "dense tensors alone"
+            )
+    return {name: tensor.detach() for name, tensor in loaded.items()}
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
+    except Exception as error:  # as for torch's files: more kinds than safetensors' own
+        raise _damaged(path, error) from error
+
+
+def _read_folder(folder: Path, modalities: frozenset[str] | None) -> dict[str, Tensor]:
+    index, single = folder / INDEX_NAME, folder / SINGLE_NAME
+    if not index.is_file():
+        if single.is_file():
+            return read_weights(single, modalities)
+        raise CheckpointError(f"{folder}: wants {INDEX_NAME} or {SINGLE_NAME} in it, has neither")
+    files = {name: file for name, file in _weight_map(index).items() if _is_wanted(name, modalities)}
+    entries: dict[str, Tensor] = {}
+    for file in dict.fromkeys(files.values()):
+        part = read_weights(folder / file, modalities)
+        entries |= {name: tensor for name, tensor in part.items() if files.get(name) == file}
+    for name, file in files.items():
+        if name not in entries:
+            raise CheckpointError(f"{folder / file}: lacks {name}, which {INDEX_NAME} says it has")
+    return entries
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    """Which file each entry is in; a file is a name in the same folder, never a path out of it."""
+    try:
+        weight_map = json.loads(index.read_bytes())["weight_map"]
+        files = set(weight_map.values())
+        sound = all(Path(file).name == file and file.endswith(SAFETENSORS_SUFFIX) for file in files)
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{index}: cannot be read as Hugging Face's index ({error!r})") from error
+    if not sound:
+        raise CheckpointError(f"{index}: names {sorted(files)}; wants safetensors files of its own folder")
+    return weight_map
+
+
+def _damaged(path: Path, error: Exception) -> CheckpointError:
+    return CheckpointError(
+        f"{path}: {path.stat().st_size:,} bytes that are cut short, damaged or not weights alone "
+        f"({type(error).__name__}); wants a whole state dict"
+    )
+
+
+def _is_dense(value: object) -> bool:
+    """Whether it is a tensor with plain data: not sparse, quantised or on the meta device."""
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not value.is_quantized
+        and not value.is_meta
+    )
+
+
+def _own_memory(entries: StateDict) -> Iterator[tuple[str, Tensor]]:
+    """Tensors on the CPU, contiguous, each with memory of its own and no more than it needs."""
+    seen: set[int] = set()
+    for name, entry in entries.items():
+        if not _is_dense(entry):
+            raise ValueError(f"{name} wants to be a dense tensor with data, got {entry!r:.200}")
+        tensor = entry.detach().cpu().contiguous()
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
+            tensor = tensor.clone()
+        seen.add(storage.data_ptr())
+        yield name, tensor
+
+
+def _write_torch(entries: StateDict, path: Path) -> None:
+    with path.open("wb") as file:
+        torch.save(dict(_own_memory(entries)), file)
+
+
+def _write_safetensors(entries: StateDict, path: Path) -> None:
+    path.touch()
+    mode = path.stat().st_mode  # what the user's mask allows; save_file lets nobody else read
+    save_file(dict(_own_memory(entries)), path, metadata={"format": "pt"})
+    path.chmod(mode)
+
+
+def _write_json(content: Mapping[str, Any], path: Path) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _folder(folder: Path) -> Iterator[None]:
+    """Make a folder if there is none; on failure take it away again, if it is empty."""
+    made = not folder.exists()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CheckpointError(
+            f"{folder}: cannot be made ({error.strerror}); wants a folder to write to"
+        ) from error
+    try:
+        yield
+    except BaseException:
+        if made:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
+@contextmanager
+def _replacing() -> Iterator[Callable[[Path], Path]]:
+    """Yield what gives a path a temporary name beside it; in the end all take their places, or all go.
+
+    Raises:
+        CheckpointError: one cannot be written.
+    """
+    temporaries: dict[Path, Path] = {}
+
+    def temporary_for(path: Path) -> Path:
+        temporaries[path] = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+        return temporaries[path]
+
+    try:
+        yield temporary_for
+        for temporary in temporaries.values():
+            with temporary.open("rb+") as file:
+                os.fsync(file.fileno())
+        for path, temporary in temporaries.items():
+            temporary.replace(path)
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:  # torch's writer raises RuntimeError on a full disk
+        raise CheckpointError(f"{next(reversed(temporaries))}: cannot be written ({error})") from error
+    finally:
+        for temporary in temporaries.values():
+            with suppress(OSError):  # it took its place, or was never made
+                temporary.unlink()

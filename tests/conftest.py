@@ -1,0 +1,65 @@
+"""What many tests share: a small model on disk and in memory, and real files of each kind."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagebind.embedder import Embedder
+from imagebind.factory import save_model
+from imagebind.models.imagebind_model import ImageBindModel
+from tests.reference import DATA, filled_model, small_config
+
+
+@pytest.fixture(scope="session")
+def small_model() -> ImageBindModel:
+    return filled_model(small_config())
+
+
+@pytest.fixture(scope="session")
+def embedder(small_model) -> Embedder:
+    return Embedder(small_model, num_workers=2)
+
+
+@pytest.fixture(scope="session")
+def small_weights(tmp_path_factory, small_model) -> Path:
+    """A folder that `--weights` takes."""
+    folder = tmp_path_factory.mktemp("weights") / "small"
+    save_model(small_model, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def image_file() -> Path:
+    return DATA / "preprocessing" / "rgb_640x480.jpg"
+
+
+@pytest.fixture(scope="session")
+def audio_file() -> Path:
+    return DATA / "preprocessing" / "mono_16k_7s.wav"
+
+
+@pytest.fixture(scope="session")
+def video_file() -> Path:
+    return DATA / "preprocessing" / "tall_240x320_30fps_4s.mp4"
+
+
+@pytest.fixture(scope="session")
+def deep_grey_file(tmp_path_factory) -> Path:
+    """A 16-bit grey PNG: depth in millimetres, or heat; nothing in it says which."""
+    path = tmp_path_factory.mktemp("deep") / "deep.png"
+    Image.fromarray(np.linspace(500, 6000, 64 * 80).reshape(64, 80).astype(np.uint16)).save(path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def imu_file(tmp_path_factory) -> Path:
+    """Six seconds of a phone that lies still and is turned."""
+    path = tmp_path_factory.mktemp("imu") / "walk.csv"
+    seconds = np.arange(0, 6, 0.01)
+    rows = np.zeros((len(seconds), 7))
+    rows[:, 0], rows[:, 3], rows[:, 4] = seconds, 9.81, np.sin(seconds)
+    header = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
+    np.savetxt(path, rows, delimiter=",", header=header, comments="")
+    return path

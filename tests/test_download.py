@@ -1,0 +1,507 @@
+"""The released file's download, against a server on the loopback that misbehaves as servers do."""
+
+import hashlib
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from imagebind import transfer
+from imagebind.download import (
+    IMAGEBIND_HUGE,
+    WEIGHTS_LICENCE,
+    ReleasedFile,
+    cache_folder,
+    download,
+    is_offline,
+    verify,
+    verify_once,
+)
+from imagebind.errors import CheckpointError
+
+PAYLOAD = random.Random(0).randbytes(3 << 20)
+CHUNK = 1 << 16
+
+
+@dataclass
+class Behaviour:
+    """How the server answers: each field is one way to go wrong."""
+
+    payload: bytes = PAYLOAD
+    cuts: list[int] = field(default_factory=list)  # one an answer: stop after so many bytes of it
+    statuses: list[int] = field(default_factory=list)  # one an answer, instead of the file
+    ranges: bool = True
+    wrong_range: bool = False
+    says_length: bool = True
+    kind: str = "application/octet-stream"
+    pause: float = 0.0  # seconds a chunk
+    asked: list[str | None] = field(default_factory=list)  # the Range of each request
+    sent: int = 0
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: "Server"
+
+    def do_GET(self) -> None:
+        how = self.server.how
+        how.asked.append(self.headers.get("Range"))
+        if how.statuses:
+            self.send_error(how.statuses.pop(0))
+            return
+        start = self._start(how)
+        if start is None:
+            return
+        self.send_header("Content-Type", how.kind)
+        if how.says_length:
+            self.send_header("Content-Length", str(len(how.payload) - start))
+        self.end_headers()
+        cut = how.cuts.pop(0) if how.cuts else len(how.payload)
+        body = how.payload[start:][:cut]
+        for at in range(0, len(body), CHUNK):
+            try:
+                self.wfile.write(body[at : at + CHUNK])
+            except OSError:  # the client was killed
+                return
+            how.sent += len(body[at : at + CHUNK])
+            time.sleep(how.pause)
+
+    def _start(self, how: Behaviour) -> int | None:
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if not asked or not how.ranges:
+            self.send_response(200)
+            return 0
+        start, size = int(asked[1]), len(how.payload)
+        if start >= size:
+            self.send_error(416)
+            return None
+        start = start // 2 if how.wrong_range else start
+        self.send_response(206)
+        self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
+        return start
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    how: Behaviour
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        pass  # a killed client
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Behaviour], ReleasedFile]]:
+    server = Server(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
+    thread.start()
+
+    def start(how: Behaviour) -> ReleasedFile:
+        server.how = how
+        return replace(RELEASED, url=f"http://127.0.0.1:{server.server_port}/weights.pth")
+
+    yield start
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=5)
+
+
+RELEASED = ReleasedFile(
+    name="weights.pth",
+    url="http://127.0.0.1:9/weights.pth",  # the discard port: nobody listens
+    size=len(PAYLOAD),
+    sha256=hashlib.sha256(PAYLOAD).hexdigest(),
+    licence="For these tests alone.",
+)
+
+
+@pytest.fixture(autouse=True)
+def quick_and_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """No pauses, no switches from outside, no proxy, an empty working directory."""
+    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.001)
+    for name in ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.chdir(tmp_path_factory.mktemp("work"))
+
+
+def fetch(released: ReleasedFile, folder: Path) -> Path:
+    return download(released, cache_dir=folder, show_progress=False)
+
+
+def left_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()} - {"weights.pth.lock"}
+
+
+WHOLE = {"weights.pth", "weights.pth.verified"}
+
+
+# The way it should go
+
+
+def test_a_download_gets_its_name_whole_and_leaves_nothing_else(serve, tmp_path):
+    how = Behaviour()
+    path = fetch(serve(how), tmp_path / "cache")
+    assert path == tmp_path / "cache" / "weights.pth"
+    assert path.read_bytes() == PAYLOAD
+    assert left_in(path.parent) == WHOLE
+
+
+def test_a_file_in_the_cache_is_not_asked_for_again(serve, tmp_path):
+    how = Behaviour()
+    released = serve(how)
+    fetch(released, tmp_path)
+    fetch(released, tmp_path)
+    assert how.asked == [None]
+
+
+def test_a_file_where_the_original_left_it_is_used(serve, tmp_path):
+    how = Behaviour()
+    original = Path.cwd() / ".checkpoints" / "weights.pth"
+    original.parent.mkdir()
+    original.write_bytes(PAYLOAD)
+    assert fetch(serve(how), tmp_path) == original
+    assert how.asked == []
+
+
+def test_a_damaged_file_where_the_original_left_it_is_passed_over_and_kept(serve, tmp_path, caplog):
+    original = Path.cwd() / ".checkpoints" / "weights.pth"
+    original.parent.mkdir()
+    original.write_bytes(PAYLOAD[:-1])
+    assert fetch(serve(Behaviour()), tmp_path) == tmp_path / "weights.pth"
+    assert original.read_bytes() == PAYLOAD[:-1]
+    assert f"{len(PAYLOAD) - 1:,} bytes" in caplog.text
+
+
+def test_a_damaged_file_in_the_cache_is_replaced(serve, tmp_path):
+    (tmp_path / "weights.pth").write_bytes(PAYLOAD[::-1])
+    assert fetch(serve(Behaviour()), tmp_path).read_bytes() == PAYLOAD
+
+
+def test_the_licence_and_the_progress_are_shown(serve, tmp_path, capsys, caplog):
+    caplog.set_level("INFO", logger="imagebind")
+    download(serve(Behaviour()), cache_dir=tmp_path)
+    shown = capsys.readouterr()
+    assert RELEASED.licence in shown.err
+    assert "weights.pth" in shown.err
+    assert shown.out == ""
+    assert RELEASED.licence in caplog.text
+
+
+def test_without_progress_nothing_is_shown_and_the_licence_is_logged(serve, tmp_path, capsys, caplog):
+    caplog.set_level("INFO", logger="imagebind")
+    fetch(serve(Behaviour()), tmp_path)
+    assert capsys.readouterr() == ("", "")
+    assert RELEASED.licence in caplog.text
+
+
+def test_the_released_file_says_that_it_is_not_for_commercial_use():
+    assert IMAGEBIND_HUGE.licence == WEIGHTS_LICENCE
+    assert "CC BY-NC-SA 4.0" in WEIGHTS_LICENCE and "not for commercial use" in WEIGHTS_LICENCE
+    assert len(IMAGEBIND_HUGE.sha256) == 64
+
+
+# Cuts
+
+
+def test_a_cut_download_goes_on_where_it_stopped(serve, tmp_path):
+    how = Behaviour(cuts=[1 << 20, 1 << 20])
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert how.asked == [None, f"bytes={1 << 20}-", f"bytes={2 << 20}-"]
+    assert how.sent == len(PAYLOAD)
+
+
+def test_a_cut_without_a_stated_length_is_noticed(serve, tmp_path):
+    how = Behaviour(cuts=[1 << 20], says_length=False)
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert how.sent == len(PAYLOAD)
+
+
+def test_a_server_without_ranges_is_asked_from_the_start(serve, tmp_path):
+    how = Behaviour(cuts=[1 << 20], ranges=False)
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert len(how.asked) == 2
+
+
+def test_a_server_without_ranges_that_always_cuts_is_given_up(serve, tmp_path):
+    how = Behaviour(cuts=[1 << 20] * 20, ranges=False)
+    with pytest.raises(CheckpointError, match=r"cut.*5 times in a row"):
+        fetch(serve(how), tmp_path)
+    assert left_in(tmp_path) == {"weights.pth.part"}
+
+
+def test_another_range_than_asked_for_is_not_appended(serve, tmp_path):
+    (tmp_path / "weights.pth.part").write_bytes(PAYLOAD[: 1 << 20])
+    how = Behaviour(wrong_range=True)
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert how.asked == [f"bytes={1 << 20}-", None]
+
+
+def test_a_part_of_another_file_is_fetched_afresh(serve, tmp_path):
+    (tmp_path / "weights.pth.part").write_bytes(bytes(1 << 20))
+    how = Behaviour()
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert how.asked == [f"bytes={1 << 20}-", None]
+
+
+def test_a_part_that_is_too_long_is_fetched_afresh(serve, tmp_path):
+    (tmp_path / "weights.pth.part").write_bytes(PAYLOAD + b"!")
+    assert fetch(serve(Behaviour()), tmp_path).read_bytes() == PAYLOAD
+
+
+def test_a_part_that_is_complete_needs_no_request(serve, tmp_path):
+    (tmp_path / "weights.pth.part").write_bytes(PAYLOAD)
+    how = Behaviour()
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert how.asked == []
+
+
+def test_passing_troubles_of_the_server_are_waited_out(serve, tmp_path):
+    how = Behaviour(statuses=[500, 503, 429])
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    assert len(how.asked) == 4
+
+
+def test_what_a_server_sends_beyond_the_file_is_not_taken(serve, tmp_path):
+    how = Behaviour(payload=PAYLOAD + b"!" * 100, says_length=False)
+    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+
+
+# Another file, or none
+
+
+@pytest.mark.parametrize(
+    ("how", "seen"),
+    [
+        (Behaviour(payload=PAYLOAD[::-1]), r"sent something else.*SHA-256"),
+        (Behaviour(payload=PAYLOAD[:1000]), rf"1,000 bytes.*wants a file of {len(PAYLOAD):,}"),
+        (
+            Behaviour(payload=b"<html>log in</html>", kind="text/html; charset=utf-8"),
+            r"19 bytes of text/html",
+        ),
+        (Behaviour(statuses=[404]), r"answered 404"),
+        (Behaviour(statuses=[403]), r"answered 403"),
+        (Behaviour(statuses=[500] * 20), r"answered 500.*5 times in a row"),
+    ],
+)
+def test_a_server_without_the_file_is_reported_and_leaves_nothing(serve, tmp_path, how, seen):
+    with pytest.raises(CheckpointError, match=seen):
+        fetch(serve(deepcopy(how)), tmp_path)
+    assert left_in(tmp_path) == set()
+
+
+def test_a_file_that_became_shorter_is_noticed_while_resuming(serve, tmp_path):
+    (tmp_path / "weights.pth.part").write_bytes(PAYLOAD[:2000])
+    with pytest.raises(CheckpointError, match="1,000 bytes"):
+        fetch(serve(Behaviour(payload=PAYLOAD[:1000])), tmp_path)
+
+
+def test_a_server_that_cannot_be_reached_is_named(tmp_path):
+    with pytest.raises(CheckpointError, match=r"http://127\.0\.0\.1:9/weights\.pth.*cannot be reached"):
+        fetch(RELEASED, tmp_path)
+
+
+# Verification
+
+
+def test_verify_says_which_size_was_seen_and_which_is_wanted(tmp_path):
+    path = tmp_path / "short.pth"
+    path.write_bytes(PAYLOAD[:1234])
+    with pytest.raises(CheckpointError, match=r"short\.pth: 1,234 bytes; weights\.pth has 3,145,728"):
+        verify(path, RELEASED)
+
+
+def test_verify_notices_one_flipped_bit(tmp_path):
+    path = tmp_path / "flipped.pth"
+    path.write_bytes(PAYLOAD[:-1] + bytes([PAYLOAD[-1] ^ 1]))
+    with pytest.raises(CheckpointError, match=rf"SHA-256 [0-9a-f]{{64}}; weights\.pth has {RELEASED.sha256}"):
+        verify(path, RELEASED)
+
+
+def test_verify_names_a_file_that_is_not_there(tmp_path):
+    with pytest.raises(CheckpointError, match=r"none\.pth: cannot be read"):
+        verify(tmp_path / "none.pth", RELEASED)
+
+
+def test_a_verified_file_is_not_hashed_again_until_it_changes(tmp_path, monkeypatch):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(PAYLOAD)
+    verify_once(path, RELEASED)
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "sha256", None)
+        verify_once(path, RELEASED)
+    path.write_bytes(PAYLOAD[::-1])
+    os.utime(path, ns=(0, 0))
+    with pytest.raises(CheckpointError):
+        verify_once(path, RELEASED)
+
+
+@pytest.mark.parametrize("stamp", [b"", b"\xff", b"[]", b"{}", b'{"sha256": "x"}'])
+def test_a_damaged_stamp_counts_as_none(tmp_path, stamp):
+    path = tmp_path / "weights.pth"
+    path.write_bytes(PAYLOAD)
+    (tmp_path / "weights.pth.verified").write_bytes(stamp)
+    verify_once(path, RELEASED)
+    assert json.loads((tmp_path / "weights.pth.verified").read_bytes())["sha256"] == RELEASED.sha256
+
+
+# Folders and switches
+
+
+def test_the_cache_folder_is_the_argument_then_torchs_then_hugging_faces(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache/torch/hub/checkpoints"
+    monkeypatch.setenv("XDG_CACHE_HOME", "/x")
+    assert cache_folder() == Path("/x/torch/hub/checkpoints")
+    monkeypatch.setenv("HF_HOME", "/hf")
+    assert cache_folder() == Path("/hf/imagebind")
+    monkeypatch.setenv("TORCH_HOME", "/torch")
+    assert cache_folder() == Path("/torch/hub/checkpoints")
+    assert cache_folder("/argument") == Path("/argument")
+    assert cache_folder("~/mine") == tmp_path / "mine"
+
+
+@pytest.mark.parametrize(("value", "offline"), [("1", True), ("True", True), ("0", False), ("", False)])
+@pytest.mark.parametrize("switch", ["IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE"])
+def test_the_environment_switches_the_network_off_unless_told_otherwise(monkeypatch, switch, value, offline):
+    monkeypatch.setenv(switch, value)
+    assert is_offline() is offline
+    assert is_offline(True) is True
+    assert is_offline(False) is False
+
+
+def test_offline_without_a_copy_says_where_it_looked_and_what_to_do(tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
+    (tmp_path / "weights.pth").write_bytes(b"half")
+    with pytest.raises(CheckpointError) as caught:
+        fetch(RELEASED, tmp_path)
+    message = str(caught.value)
+    assert str(Path.cwd() / ".checkpoints" / "weights.pth") in message
+    assert f"{tmp_path / 'weights.pth'}: 4 bytes" in message
+    assert RELEASED.url in message
+
+
+def test_offline_with_a_copy_needs_no_server(tmp_path):
+    (tmp_path / "weights.pth").write_bytes(PAYLOAD)
+    assert download(RELEASED, cache_dir=tmp_path, offline=True) == tmp_path / "weights.pth"
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Root may write anywhere: be nobody for a while."""
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+@pytest.fixture
+def read_only() -> Iterator[Path]:
+    """A folder that can be read and entered by all, and written to by nobody."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        yield folder
+        folder.chmod(0o755)
+
+
+def test_a_verified_file_in_a_read_only_folder_is_used(read_only, monkeypatch):
+    (read_only / "weights.pth").write_bytes(PAYLOAD)
+    read_only.chmod(0o555)
+    monkeypatch.chdir(read_only)
+    with unprivileged():
+        assert fetch(RELEASED, read_only) == read_only / "weights.pth"
+    assert left_in(read_only) == {"weights.pth"}
+
+
+def test_a_read_only_folder_is_named(serve, read_only, monkeypatch):
+    read_only.chmod(0o555)
+    monkeypatch.chdir(read_only)
+    with unprivileged(), pytest.raises(CheckpointError, match=rf"{read_only}.*cannot be written"):
+        fetch(serve(Behaviour()), read_only)
+
+
+def test_a_file_in_the_place_of_the_cache_folder_is_named(serve, tmp_path):
+    (tmp_path / "cache").write_bytes(b"")
+    with pytest.raises(CheckpointError, match=r"cache.*cannot be written"):
+        fetch(serve(Behaviour()), tmp_path / "cache")
+
+
+def test_too_little_space_is_said_before_anything_is_asked(serve, tmp_path):
+    how = Behaviour()
+    with pytest.raises(CheckpointError, match=r"bytes free.*wants 1,000,000,000,000,000,000 more"):
+        fetch(replace(serve(how), size=10**18), tmp_path)
+    assert how.asked == []
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_disk_that_fills_up_is_named(serve, tmp_path):
+    (tmp_path / "weights.pth.part").symlink_to("/dev/full")
+    with pytest.raises(CheckpointError, match=rf"{tmp_path}.*cannot be written \(No space left"):
+        fetch(serve(Behaviour()), tmp_path)
+
+
+# Several processes
+
+DOWNLOAD_IN_A_PROCESS = """
+import json, sys
+from imagebind import transfer
+from imagebind.download import ReleasedFile, download
+transfer.CHUNK = 1 << 16
+download(ReleasedFile(**json.loads(sys.argv[1])), cache_dir=sys.argv[2], show_progress=False)
+"""
+
+
+def start_process(released: ReleasedFile, folder: Path) -> subprocess.Popen[bytes]:
+    root = Path(transfer.__file__).parents[1]
+    return subprocess.Popen(
+        [sys.executable, "-c", DOWNLOAD_IN_A_PROCESS, json.dumps(vars(released)), str(folder)],
+        env=os.environ | {"PYTHONPATH": str(root)},
+    )
+
+
+def test_two_processes_at_once_make_one_download(serve, tmp_path):
+    how = Behaviour(pause=0.01)
+    released = serve(how)
+    processes = [start_process(released, tmp_path) for _ in range(2)]
+    assert [process.wait(timeout=30) for process in processes] == [0, 0]
+    assert how.sent == len(PAYLOAD)
+    assert (tmp_path / "weights.pth").read_bytes() == PAYLOAD
+    assert left_in(tmp_path) == WHOLE
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_a_killed_download_is_resumed_by_the_next_process(serve, tmp_path):
+    how = Behaviour(pause=0.05)
+    released = serve(how)
+    process = start_process(released, tmp_path)
+    part = tmp_path / "weights.pth.part"
+    deadline = time.monotonic() + 20
+    while not (part.exists() and part.stat().st_size) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait(timeout=10)
+    kept = part.stat().st_size
+    assert 0 < kept < len(PAYLOAD)
+    assert not (tmp_path / "weights.pth").exists()
+    how.pause = 0.0
+    assert fetch(released, tmp_path).read_bytes() == PAYLOAD
+    assert how.asked == [None, f"bytes={kept}-"]

@@ -1,0 +1,261 @@
+"""Anything in, unit vectors out, in order; one bad item costs nothing but itself."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count, islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagebind.embedder import Embedder
+from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.modality import MediaKind
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.audio import AudioTransform
+from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.text import Tokenizer
+from imagebind.transforms.video import VideoTransform
+from tests.reference import small_config
+
+SAME = {"atol": 1e-5, "rtol": 0}
+
+
+@pytest.fixture
+def items(image_file, audio_file, video_file, imu_file):
+    """One of each modality, and some that repeat."""
+    rng = np.random.default_rng(0)
+    return [
+        "a dog",
+        image_file,
+        {"depth": rng.uniform(1, 5, (60, 80)), "focal": 518.9},
+        audio_file,
+        "a small red car by the sea",
+        video_file,
+        imu_file,
+        {"thermal": rng.integers(0, 255, (60, 80), dtype=np.uint8)},
+        Image.open(image_file),
+    ]
+
+
+def test_every_modality_becomes_float32_unit_vectors_in_input_order(embedder, items):
+    vectors, report = embedder.encode(items, return_report=True)
+    assert vectors.shape == (9, 32) and vectors.dtype == np.float32
+    np.testing.assert_allclose(np.linalg.norm(vectors, axis=1), 1, atol=1e-6)
+    assert [result.index for result in report] == list(range(9))
+    kinds = "text image depth audio text video imu thermal image"
+    assert [result.kind.value for result in report] == kinds.split()
+    assert report[5].modality.value == "vision"
+    np.testing.assert_allclose(vectors[1], vectors[8], **SAME)  # a path and its picture
+
+
+def test_encode_gives_the_direction_of_what_forward_gives(
+    embedder, small_model, image_file, audio_file, video_file
+):
+    tensors = {
+        "vision": VideoTransform()(video_file).unsqueeze(0),
+        "audio": AudioTransform()(audio_file).unsqueeze(0),
+        "text": Tokenizer()("a dog"),
+    }
+    with torch.inference_mode():
+        wanted = {name: rows[0].numpy() for name, rows in small_model(tensors).items()}
+        still = small_model({"vision": ImageTransform()(image_file).unsqueeze(0)})["vision"][0].numpy()
+    got = embedder.encode([video_file, audio_file, "a dog", image_file])
+    for vector, raw in zip(got, [wanted["vision"], wanted["audio"], wanted["text"], still], strict=True):
+        np.testing.assert_allclose(vector, raw / np.linalg.norm(raw), **SAME)
+    raw = embedder.encode([video_file, audio_file, "a dog", image_file], normalize_embeddings=False)
+    np.testing.assert_allclose(raw[1], wanted["audio"], atol=2e-4)
+    np.testing.assert_allclose(raw[0], wanted["vision"], **SAME)
+
+
+def test_an_item_embeds_the_same_alone_in_any_batch_and_in_any_order(embedder, items):
+    together = embedder.encode(items, batch_size=4)
+    for position, item in enumerate(items):
+        np.testing.assert_allclose(embedder.encode(item), together[position], **SAME)
+    order = np.random.default_rng(1).permutation(len(items))
+    np.testing.assert_allclose(embedder.encode([items[i] for i in order]), together[order], **SAME)
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
+def test_a_recording_may_be_spread_over_batches(embedder, video_file, audio_file, batch_size):
+    wanted = embedder.encode([video_file, audio_file, video_file])
+    got = embedder.encode([video_file, audio_file, video_file], batch_size=batch_size)
+    np.testing.assert_allclose(got, wanted, **SAME)
+
+
+def test_texts_of_all_lengths_come_back_in_order(embedder):
+    texts = [" ".join(["dog"] * (i * 37 % 90)) for i in range(60)]
+    together = embedder.encode(texts, batch_size=8)
+    for i in (0, 17, 41, 59):
+        np.testing.assert_allclose(embedder.encode(texts[i]), together[i], **SAME)
+
+
+def test_one_item_gives_one_vector_and_no_items_none(embedder, image_file):
+    assert embedder.encode("a dog").shape == (32,)
+    assert embedder.encode(image_file).shape == (32,)
+    assert embedder.encode(image_file.read_bytes()).shape == (32,)
+    assert embedder.encode({"audio": np.zeros(16000, np.float32) + 0.1, "rate": 16000}).shape == (32,)
+    assert embedder.encode([]).shape == (0, 32)
+    assert embedder.encode(text for text in ("a", "b")).shape == (2, 32)
+
+
+def test_a_tensor_can_be_asked_for_and_used_in_training(embedder):
+    vectors = embedder.encode(["a dog", "a car"], convert_to_tensor=True)
+    assert isinstance(vectors, torch.Tensor) and vectors.dtype == torch.float32
+    weight = torch.ones(32, requires_grad=True)
+    (vectors @ weight).sum().backward()
+    assert weight.grad is not None
+
+
+def test_a_str_is_a_path_only_where_the_modality_says_so(embedder, audio_file):
+    as_text = embedder.encode(str(audio_file))
+    as_sound = embedder.encode([str(audio_file)], modality="audio")[0]
+    np.testing.assert_allclose(as_sound, embedder.encode(Path(audio_file)), **SAME)
+    assert not np.allclose(as_text, as_sound, atol=0.1)
+
+
+def test_options_beside_an_item_reach_its_transform(embedder):
+    stereo = Path(__file__).parent / "data/preprocessing/stereo_48k_8s.wav"
+    first, average = embedder.encode([{"audio": stereo, "channel": 0}, {"audio": stereo}])
+    assert not np.allclose(first, average, atol=1e-3)
+    near, far = (embedder.encode({"depth": np.full((60, 80), 2.0), "focal": f}) for f in (200, 1000))
+    assert not np.allclose(near, far, atol=1e-3)
+
+
+def test_a_misspelt_option_is_named_with_those_that_exist(embedder):
+    with pytest.raises(MediaError, match=r"'focl'.*focal"):
+        embedder.encode({"depth": np.ones((4, 4)), "focl": 500})
+
+
+def test_skipping_leaves_nan_where_an_item_failed_and_keeps_the_rest(embedder, image_file, tmp_path):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(image_file.read_bytes()[:3000])
+    items = ["a dog", cut, image_file, tmp_path / "none.png", np.zeros((3, 3)), 7, {"smell": 1}, "a car"]
+    vectors, report = embedder.encode(items, on_error="skip", return_report=True)
+    assert [result.error is None for result in report] == [
+        True,
+        False,
+        True,
+        False,
+        False,
+        False,
+        False,
+        True,
+    ]
+    assert np.isnan(vectors[[1, 3, 4, 5, 6]]).all() and np.isfinite(vectors[[0, 2, 7]]).all()
+    assert "cut.jpg" in str(report[1].error) and "none.png" in str(report[3].error)
+    np.testing.assert_allclose(vectors[0], embedder.encode("a dog"), **SAME)
+
+
+def test_by_default_the_first_bad_item_is_raised(embedder, tmp_path):
+    with pytest.raises(MediaError, match=r"none\.png.*No such file"):
+        embedder.encode(["a dog", tmp_path / "none.png"])
+    with pytest.raises(ValueError, match="'raise' or 'skip'"):
+        embedder.encode(["a dog"], on_error="ignore")
+
+
+def test_a_deep_grey_picture_is_refused_with_the_ways_to_say_what_it_is(embedder, deep_grey_file):
+    with pytest.raises(
+        AmbiguousMediaError, match=r"16-bit grey PNG.*\{'depth': path\} or \{'thermal': path\}"
+    ):
+        embedder.encode(deep_grey_file)
+    depth, thermal = embedder.encode([{"depth": deep_grey_file}, {"thermal": deep_grey_file}])
+    assert not np.allclose(depth, thermal, atol=0.1)
+    np.testing.assert_allclose(embedder.encode(deep_grey_file, modality="depth"), depth, **SAME)
+
+
+def test_a_modality_that_the_model_lacks_is_named(image_file):
+    embedder = Embedder(ImageBindModel(small_config(), modalities=["text"]))
+    with pytest.raises(MediaError, match=r"built without.*one of text"):
+        embedder.encode(image_file)
+    vectors = embedder.encode(["a dog", image_file], on_error="skip")
+    assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
+
+
+def test_weights_that_are_not_finite_are_reported_and_not_returned():
+    model = ImageBindModel(small_config(), modalities=["text"])
+    model.modality_heads["text"].proj[1].weight.data.fill_(float("nan"))
+    with pytest.raises(MediaError, match="not finite"):
+        Embedder(model).encode("a dog")
+
+
+def test_a_stream_without_end_comes_out_in_order_and_in_bounded_memory(embedder, image_file):
+    taken = []
+
+    def endless():
+        for i in count():
+            taken.append(i)
+            yield image_file if i % 50 == 3 else f"number {i}"
+
+    results = list(islice(embedder.encode_stream(endless(), batch_size=8), 200))
+    assert [result.index for result in results] == list(range(200))
+    assert results[3].kind is MediaKind.IMAGE and results[4].kind is MediaKind.TEXT
+    assert len(taken) < 200 + 6 * 8  # no more than a few batches ahead
+
+
+def test_clips_come_with_their_time_spans_on_request(embedder, audio_file, video_file, image_file):
+    results = list(embedder.encode_stream([audio_file, video_file, image_file], clips=True))
+    audio, video, image = results
+    assert audio.clips.shape == (3, 32) and video.clips.shape == (5, 32) and image.clips is None
+    assert [span[1] - span[0] for span in audio.spans] == pytest.approx([2, 2, 2])
+    assert audio.spans[0][0] == 0 and audio.spans[-1][1] == pytest.approx(7)
+    np.testing.assert_allclose(np.linalg.norm(video.clips, axis=1), 1, atol=1e-6)
+    mean = audio.clips.mean(axis=0)  # of unit vectors, each scaled alike
+    np.testing.assert_allclose(audio.vector, mean / np.linalg.norm(mean), **SAME)
+    assert next(embedder.encode_stream([audio_file])).clips is None
+
+
+def test_encoding_does_not_train_and_leaves_training_as_it_was(small_model, image_file):
+    model = ImageBindModel(small_config())
+    embedder = Embedder(model)
+    model.train()
+    first, second = embedder.encode({"imu": np.ones((2000, 6)) * 5, "rate": 400}), None
+    second = embedder.encode({"imu": np.ones((2000, 6)) * 5, "rate": 400})
+    np.testing.assert_array_equal(first, second)  # no dropout
+    assert model.training
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_threads_share_an_embedder(embedder, items):
+    wanted = embedder.encode(items)
+    before = threading.active_count()
+    with ThreadPoolExecutor(4) as pool:
+        for got in pool.map(embedder.encode, [items] * 6):
+            np.testing.assert_allclose(got, wanted, **SAME)
+    assert threading.active_count() <= before
+
+
+def test_a_consumer_that_stops_early_leaves_no_threads_behind(embedder, items):
+    stream = embedder.encode_stream(items * 5)
+    next(stream)
+    stream.close()
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("imagebind-decode")]
+
+
+def test_similarity_is_the_cosine_of_each_with_each(embedder):
+    similarity = embedder.similarity([[3.0, 0.0], [1.0, 1.0]], [0.0, 2.0])
+    torch.testing.assert_close(similarity, torch.tensor([[0.0], [2**-0.5]]))
+
+
+def test_transforms_of_a_kind_can_be_replaced(small_model, audio_file):
+    embedder = Embedder(small_model, transforms={"audio": AudioTransform(clips=7)})
+    result = next(embedder.encode_stream([audio_file], clips=True))
+    assert result.clips.shape == (7, 32)
+
+
+def test_bfloat16_and_autocast_stay_close(small_model, embedder, items):
+    exact = embedder.encode(items)
+    close = Embedder(small_model, autocast=torch.bfloat16).encode(items)
+    assert (exact * close).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_cuda_gives_the_vectors_of_the_cpu(embedder, items):
+    from tests.reference import filled_model
+
+    on_cuda = Embedder(filled_model(small_config()), device="cuda")
+    assert on_cuda.device.type == "cuda"
+    np.testing.assert_allclose(on_cuda.encode(items), embedder.encode(items), atol=1e-3)

@@ -1,0 +1,106 @@
+"""Models with their weights: named, saved, loaded, in part and in another precision."""
+
+import json
+
+import pytest
+import torch
+
+import imagebind
+from imagebind.checkpoint import load_into, save_state_dict
+from imagebind.errors import CheckpointError
+from imagebind.factory import imagebind_huge, load_model
+from imagebind.models import imagebind_model
+from imagebind.models.imagebind_model import ImageBindModel
+from tests.reference import filled_model, reference_input, small_config
+
+
+def test_the_published_names_work():
+    assert imagebind.imagebind_huge is imagebind_huge is imagebind_model.imagebind_huge
+    assert imagebind.ImageBindModel is imagebind_model.ImageBindModel
+    assert imagebind_model.ModalityType.VISION == "vision"
+    assert {t.name for t in imagebind_model.ModalityType} == {
+        "VISION",
+        "TEXT",
+        "AUDIO",
+        "THERMAL",
+        "DEPTH",
+        "IMU",
+    }
+    from imagebind import data
+
+    assert callable(data.load_and_transform_text)
+    with pytest.raises(AttributeError, match="imagebind_tall"):
+        _ = imagebind.imagebind_tall
+
+
+def test_a_saved_model_comes_back_bit_for_bit(small_model, small_weights):
+    loaded = load_model(small_weights)
+    assert loaded.config == small_model.config and not loaded.training
+    for name, tensor in small_model.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+@pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
+def test_a_bare_state_dict_loads_strictly(small_model, tmp_path, suffix):
+    path = tmp_path / f"small{suffix}"
+    save_state_dict(small_model.state_dict(), path)
+    loaded = load_into(ImageBindModel(small_config(), device="meta"), path)
+    inputs = {"depth": reference_input("depth")}
+    with torch.inference_mode():
+        assert torch.equal(loaded.eval()(inputs)["depth"], small_model(inputs)["depth"])
+    if suffix == ".pth":
+        fresh = ImageBindModel(small_config())
+        assert str(fresh.load_state_dict(torch.load(path))) == "<All keys matched successfully>"
+
+
+def test_only_the_modalities_asked_for_are_built_and_read(small_weights):
+    (small_weights / "audio.safetensors").rename(small_weights / "elsewhere")
+    try:
+        loaded = load_model(small_weights, modalities=["text", "depth"])
+    finally:
+        (small_weights / "elsewhere").rename(small_weights / "audio.safetensors")
+    assert loaded.modalities == ("text", "depth")
+
+
+def test_a_model_loads_in_another_precision(small_weights):
+    loaded = load_model(small_weights, dtype=torch.bfloat16)
+    assert {p.dtype for p in loaded.parameters()} == {torch.bfloat16}
+
+
+def test_huge_weights_of_another_size_are_refused(small_weights):
+    with pytest.raises(CheckpointError, match=r"does not fit the model.*other sizes"):
+        imagebind_huge(small_weights)
+
+
+def test_a_folder_without_sizes_says_what_it_lacks(tmp_path):
+    with pytest.raises(CheckpointError, match=r"config\.json.*wants the sizes of a saved model"):
+        load_model(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({"embed_dim": 4, "visoin": None}))
+    with pytest.raises(CheckpointError, match="visoin"):
+        load_model(tmp_path)
+
+
+def test_weights_that_are_not_here_and_may_not_be_downloaded_are_explained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"imagebind_huge\.pth is not here.*offline"):
+        imagebind_huge(pretrained=True, cache_dir=tmp_path, offline=True)
+
+
+def test_a_loaded_model_can_be_trained(small_weights):
+    model = load_model(small_weights, modalities=["depth"]).train()
+    before = model.modality_heads["depth"][2].weight.detach().clone()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    model({"depth": reference_input("depth")})["depth"].square().sum().backward()
+    model({"depth": reference_input("depth")})["depth"][:, 0].sum().backward()
+    optimizer.step()
+    assert not torch.equal(before, model.modality_heads["depth"][2].weight)
+    assert torch.equal(
+        before, load_model(small_weights).modality_heads["depth"][2].weight
+    )  # the file is as it was
+
+
+def test_filled_weights_do_not_depend_on_which_modalities_are_built(small_model):
+    part = filled_model(small_config(), modalities=["imu"])
+    inputs = {"imu": reference_input("imu")}
+    with torch.inference_mode():
+        assert torch.equal(part(inputs)["imu"], small_model(inputs)["imu"])

@@ -1,0 +1,98 @@
+"""Embeddings to files: what is written comes back, and half a file never has the name."""
+
+import json
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from imagebind.batching import Embedding
+from imagebind.modality import MediaKind
+from imagebind.vectors import Row, VectorFile, rows_of
+
+
+def some_rows(count: int) -> list[Row]:
+    vectors = np.random.default_rng(0).standard_normal((count, 4)).astype(np.float32)
+    times = [(None, None) if i % 2 else (i * 1.0, i + 2.0) for i in range(count)]
+    return [Row(f"föö {i}.wav", "audio", *times[i], vectors[i]) for i in range(count)]
+
+
+def write(path, rows):
+    with VectorFile(path, embed_dim=4) as file:
+        for row in rows:
+            file.write(row)
+
+
+def test_parquet_gives_back_every_row_bit_for_bit(tmp_path):
+    rows = some_rows(5000)  # more than one group
+    write(tmp_path / "v.parquet", rows)
+    table = parquet.read_table(tmp_path / "v.parquet")
+    assert table.column_names == ["path", "modality", "start", "end", "vector"]
+    assert table["path"].to_pylist() == [row.path for row in rows]
+    assert table["start"].to_pylist() == [row.start for row in rows]
+    vectors = np.array(table["vector"].to_pylist(), dtype=np.float32)
+    np.testing.assert_array_equal(vectors, [row.vector for row in rows])
+
+
+def test_json_lines_give_back_every_row_bit_for_bit(tmp_path):
+    rows = some_rows(20)
+    write(tmp_path / "v.jsonl", rows)
+    read = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text("utf-8").splitlines()]
+    assert [list(row) for row in read] == [["path", "modality", "start", "end", "vector"]] * 20
+    assert read[3]["path"] == "föö 3.wav" and read[3]["start"] is None and read[4]["end"] == 6.0
+    np.testing.assert_array_equal(np.float32([row["vector"] for row in read]), [row.vector for row in rows])
+
+
+def test_npz_gives_back_every_row_and_nan_for_no_time(tmp_path):
+    rows = some_rows(20)
+    write(tmp_path / "v.npz", rows)
+    with np.load(tmp_path / "v.npz") as read:
+        assert read["path"].tolist() == [row.path for row in rows]
+        assert read["end"][4] == 6.0 and np.isnan(read["end"][3])
+        np.testing.assert_array_equal(read["vector"], [row.vector for row in rows])
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "npz"])
+def test_no_rows_still_make_a_file_that_can_be_read(tmp_path, suffix):
+    path = tmp_path / f"v.{suffix}"
+    write(path, [])
+    if suffix == "parquet":
+        assert parquet.read_table(path).num_rows == 0
+    elif suffix == "npz":
+        assert np.load(path)["vector"].shape == (0, 4)
+    else:
+        assert path.read_text() == ""
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl", "npz"])
+def test_a_failure_midway_leaves_what_was_there_before(tmp_path, suffix):
+    path = tmp_path / f"v.{suffix}"
+    path.write_text("before")
+    with pytest.raises(KeyboardInterrupt), VectorFile(path, embed_dim=4) as file:
+        file.write(some_rows(1)[0])
+        raise KeyboardInterrupt
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_another_suffix_is_refused_with_those_that_work(tmp_path):
+    with pytest.raises(ValueError, match=r"v\.csv.*\.parquet, \.jsonl, \.npz"):
+        VectorFile(tmp_path / "v.csv", embed_dim=4)
+
+
+def test_a_recording_is_a_row_over_all_its_time_or_one_a_clip():
+    spans, vector = ((0.0, 2.0), (1.0, 3.0)), np.ones(4, np.float32)
+    whole = Embedding(index=0, name="a.wav", kind=MediaKind.AUDIO, vector=vector, spans=spans)
+    assert [(row.start, row.end) for row in rows_of(whole)] == [(0.0, 3.0)]
+    clips = Embedding(
+        index=0, name="a.wav", kind=MediaKind.AUDIO, vector=vector, spans=spans, clips=np.eye(2, 4)
+    )
+    assert [(row.start, row.end) for row in rows_of(clips)] == list(spans)
+    still = Embedding(index=0, name="a.png", kind=MediaKind.IMAGE, vector=vector)
+    assert [(row.modality, row.start, row.end) for row in rows_of(still)] == [("vision", None, None)]
+
+
+def test_a_failed_item_has_no_rows():
+    failed = Embedding(index=0, name="a.png", error=ValueError("cut"))
+    with pytest.raises(ValueError, match=r"a\.png has no vector: cut"):
+        list(rows_of(failed))

@@ -1,0 +1,53 @@
+"""Small videos for tests, in which frame i is a flat grey of 3·i, so that a pixel tells its frame."""
+
+import io
+from collections.abc import Iterable
+from fractions import Fraction
+
+import av
+import numpy as np
+
+STEP = 3  # grey levels from a frame to the next; room for the losses of compression
+
+
+def film(
+    *,
+    frames: int = 75,
+    rate: int = 25,
+    kind: str = "mp4",
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 48),
+    keyframe_every: int = 12,
+    times: Iterable[float] | None = None,
+) -> bytes:
+    """Encode a video; `times` in seconds, one a frame, where they aren't even."""
+    buffer = io.BytesIO()
+    stamps = [round(1000 * seconds) for seconds in times] if times is not None else None
+    with av.open(buffer, "w", format=kind) as container:
+        stream = container.add_stream(codec, rate=rate, options={"g": str(keyframe_every)})
+        stream.width, stream.height = size
+        stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+        if stamps:
+            stream.codec_context.time_base = Fraction(1, 1000)
+        for index in range(len(stamps) if stamps else frames):
+            grey = np.full((size[1], size[0], 3), STEP * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format=stream.pix_fmt)
+            if stamps:
+                frame.pts, frame.time_base = stamps[index], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return buffer.getvalue()
+
+
+def packets_of(video: bytes) -> list[bytes]:
+    """The encoded frames, as they stand in the file."""
+    with av.open(io.BytesIO(video)) as container:
+        return [bytes(packet) for packet in container.demux(video=0) if packet.size]
+
+
+def turned(mp4: bytes, *, matrix: tuple[int, int, int, int]) -> bytes:
+    """Write the 2 x 2 part of a display matrix (1, 0, 0, 1 is upright) into a film's track header."""
+    entries = np.array([matrix[0], matrix[1], 0, matrix[2], matrix[3], 0, 0, 0, 0], ">i4") * 2**16
+    entries[8] = 2**30
+    start = mp4.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of times, sizes and volume stand before it
+    return mp4[:start] + entries.astype(">i4").tobytes() + mp4[start + 36 :]

@@ -1,0 +1,30 @@
+"""Measured files for tests: arrays as they are stored, and the same damaged."""
+
+import io
+
+import numpy as np
+from hypothesis import strategies as st
+from PIL import Image
+
+
+def encoded(array: np.ndarray, form: str, **options: str) -> bytes:
+    """An array as "npy", "npz" (named depth), or a picture in one of Pillow's formats."""
+    file = io.BytesIO()
+    if form == "npy":
+        np.save(file, array)
+    elif form == "npz":
+        np.savez_compressed(file, depth=array)
+    else:
+        Image.fromarray(array).save(file, form, **options)
+    return file.getvalue()
+
+
+@st.composite
+def damaged(draw: st.DrawFn, files: list[bytes]) -> bytes:
+    """One of the files, perhaps cut short, with up to 4 bytes changed, mostly in its header."""
+    whole = draw(st.sampled_from(files))
+    bad = bytearray(whole[: draw(st.just(len(whole)) | st.integers(1, len(whole)))])
+    last = len(bad) - 1
+    for place in draw(st.lists(st.integers(0, last) | st.integers(0, min(200, last)), max_size=4)):
+        bad[place] ^= draw(st.integers(1, 255))
+    return bytes(bad)

@@ -1,0 +1,23 @@
+"""Motion recordings for tests, and how they are written."""
+
+import numpy as np
+
+GRAVITY = 9.80665
+
+
+def walk(samples: int = 2000) -> np.ndarray:
+    """Gravity and a little motion, (t, 6) in m/s² and rad/s; the same each time."""
+    motion = np.random.default_rng(0).standard_normal((samples, 6)) * 0.5
+    motion[:, 2] += GRAVITY
+    return motion
+
+
+def table(header: str, rows: np.ndarray, delimiter: str = ",") -> bytes:
+    lines = [header, *(delimiter.join(f"{value:.9g}" for value in row) for row in rows)]
+    return "\n".join(lines).encode()
+
+
+PLAIN_HEADER = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
+MOTION = walk(500)
+SECONDS = np.arange(500) / 100
+PLAIN = table(PLAIN_HEADER, np.column_stack([SECONDS, MOTION]))

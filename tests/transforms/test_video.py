@@ -1,0 +1,201 @@
+"""Videos to the vision trunk's tensor: parity with the released loader, known answers, faults."""
+
+import pickle
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.errors import MediaError
+from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
+from imagebind.transforms.source import Limits
+from imagebind.transforms.video import VideoTransform, spatial_crops
+from imagebind.transforms.video_file import open_video
+from tests.transforms.filmed import STEP, film
+
+DATA = Path(__file__).parents[1] / "data" / "preprocessing"
+EXPECTED = np.load(DATA / "video_expected_every16th.npz")
+TALL = DATA / "tall_240x320_30fps_4s.mp4"
+LEVELS = VideoTransform(size=8, crops=1, mean=(0, 0, 0), std=(1, 1, 1))  # values stay in [0, 1]
+
+
+def counted(frames: int, height: int = 12, width: int = 16) -> np.ndarray:
+    """Frames (t, h, w, 3) of which the i-th is a flat grey of i."""
+    return np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, height, width, 3))
+
+
+def numbers(views: torch.Tensor, step: int = 1) -> list[list[int]]:
+    """Which frames are in each view."""
+    return (views.mean(dim=(1, 3, 4)) * 255 / step).round().int().tolist()
+
+
+@pytest.mark.parametrize("name", EXPECTED.files)
+def test_a_file_gives_what_the_released_loader_gave(name):
+    ours = VideoTransform()(DATA / name)
+    assert ours.shape == (15, 3, 2, 224, 224) and ours.dtype == torch.float32
+    difference = np.abs(ours[..., ::16, ::16].numpy() - EXPECTED[name])
+    assert difference.max() < 0.03 and difference.mean() < 2e-3
+
+
+def test_a_file_and_its_decoded_frames_give_the_same():
+    transform = VideoTransform(size=32, clips=3)
+    with open_video(TALL) as video:
+        frames = np.stack([frame for _, frame in video.decode(range(120))])
+    expected = transform(TALL)
+    assert torch.equal(transform((frames, 30)), expected)
+    assert torch.equal(transform((torch.tensor(frames), 30.0)), expected)
+    with TALL.open("rb") as file:
+        for source in (str(TALL), TALL.read_bytes(), file):
+            assert torch.equal(transform(source), expected)
+
+
+def test_clips_are_spread_evenly_and_frames_are_the_first_and_last_of_each():
+    views, spans = LEVELS.with_spans((counted(100), 10))
+    assert spans == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
+    assert numbers(views) == [[0, 19], [20, 39], [40, 59], [60, 79], [80, 99]]
+
+
+def test_a_film_gives_the_frames_of_its_clips():
+    views, spans = LEVELS.with_spans(film(frames=75))
+    assert spans == [(0, 2), (0.25, 2.25), (0.5, 2.5), (0.75, 2.75), (1, 3)]
+    assert numbers(views, STEP) == [[0, 49], [7, 56], [13, 62], [19, 68], [25, 74]]
+
+
+def test_spans_of_one_s_own_are_honoured_in_their_order():
+    views, spans = LEVELS.with_spans((counted(100), 10), spans=[(5, 6), (0, 10), (9.5, 12)])
+    assert spans == [(5.0, 6.0), (0.0, 10.0), (9.5, 12.0)]
+    assert numbers(views) == [[50, 59], [0, 99], [95, 99]]
+
+
+def test_more_frames_than_two_are_evenly_spaced():
+    transform = VideoTransform(clips=1, frames=3, crops=1, size=8, mean=(0, 0, 0), std=(1, 1, 1))
+    assert numbers(transform((counted(21), 10))) == [[0, 9, 19]]
+
+
+@pytest.mark.parametrize("frames", [1, 2, 7])
+def test_a_video_shorter_than_a_clip_gives_the_same_clip_each_time(frames):
+    for video in ((counted(frames), 25), film(frames=frames)):
+        views = LEVELS(video)
+        assert len(views) == 5
+        assert all(torch.equal(view, views[0]) for view in views)
+    assert numbers(LEVELS((counted(frames), 25)))[0] == [0, frames - 1]
+
+
+def test_a_clip_s_crops_stay_together():
+    views = VideoTransform(clips=2, size=8)((counted(100), 10))
+    assert views.shape == (6, 3, 2, 8, 8)
+    assert torch.equal(views[0], views[2]) and not torch.equal(views[2], views[3])
+
+
+@pytest.mark.parametrize("axis", [1, 2])
+def test_crops_are_the_start_the_centre_rounded_up_and_the_end_of_the_longer_side(axis):
+    shape = [3, 4, 4]
+    shape[axis] = 9
+    frame = torch.arange(9.0).view(1, *(9 if a == axis else 1 for a in (1, 2))).expand(shape)
+    crops = spatial_crops(frame, size=4, crops=3)
+    assert [crop[0, 0, 0].item() for crop in crops] == [0, 3, 5]
+    assert torch.equal(spatial_crops(frame, size=4, crops=1)[0], crops[1])
+
+
+def test_the_longer_side_is_rounded_down():
+    """5 x 8 to short side 3: 8 * 3 / 5 is 4.8, so 4, and the last crop starts at 1."""
+    ramp = torch.arange(8.0).expand(3, 5, 8)
+    resized = torch.nn.functional.interpolate(ramp[None], size=(3, 4), mode="bilinear")[0]
+    assert torch.equal(spatial_crops(ramp, size=3, crops=3)[2], resized[:, :, 1:])
+
+
+def test_grey_frames_equal_their_rgb_copies():
+    grey = np.random.default_rng(0).integers(0, 256, (10, 12, 20), np.uint8)
+    rgb = np.repeat(grey[..., None], 3, axis=-1)
+    assert torch.equal(VideoTransform(size=8)((grey, 25)), VideoTransform(size=8)((rgb, 25)))
+
+
+def test_reversed_and_read_only_frames_are_accepted():
+    assert numbers(LEVELS((counted(100)[::-1], 10)))[0] == [99, 80]
+
+
+def test_values_are_standardised_as_images_are():
+    white = VideoTransform(size=4)((np.full((3, 6, 6, 3), 255, np.uint8), 25))
+    expected = (1 - torch.tensor(IMAGE_MEAN)) / torch.tensor(IMAGE_STD)
+    torch.testing.assert_close(white, expected.view(1, 3, 1, 1, 1).expand(15, 3, 2, 4, 4))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_a_clip_that_is_already_cut_gives_its_first_and_last_frame(dtype):
+    clip = torch.tensor(counted(60)).permute(3, 0, 1, 2).to(dtype)  # (3, t, h, w), as pytorchvideo has it
+    views, spans = LEVELS.with_spans({"video": clip, "audio": None})
+    assert numbers(views) == [[0, 59]] and spans == [(0.0, 2.0)]
+    assert VideoTransform(size=8)({"video": clip}).shape == (3, 3, 2, 8, 8)
+
+
+def test_an_animated_gif_works():
+    assert LEVELS(film(kind="gif", codec="gif", frames=4)).shape == (5, 3, 2, 8, 8)
+
+
+def test_inputs_are_left_alone():
+    frames = counted(10).copy()
+    clip = torch.full((3, 4, 6, 6), 99.0)
+    VideoTransform(size=4)((frames, 25))
+    VideoTransform(size=4)({"video": clip})
+    assert (frames == counted(10)).all() and (clip == 99).all()
+
+
+def test_the_transform_survives_pickling_and_threads():
+    transform = pickle.loads(pickle.dumps(VideoTransform(size=16)))
+    with ThreadPoolExecutor(4) as pool:
+        results = list(pool.map(transform, [TALL] * 6))
+    assert transform == VideoTransform(size=16)
+    assert all(torch.equal(result, results[0]) for result in results)
+
+
+# Faults
+
+
+@pytest.mark.parametrize(
+    ("video", "message"),
+    [
+        (np.zeros((5, 8, 8, 3), np.uint8), "not a video"),
+        ((np.zeros((5, 8, 8, 4), np.uint8), 25), r"shape \(5, 8, 8, 4\)"),
+        ((np.zeros((0, 8, 8, 3), np.uint8), 25), r"shape \(0, 8, 8, 3\)"),
+        ((np.zeros((5, 8, 8, 3), np.float32), 25), "type float32; wants uint8"),
+        ((np.zeros((5, 8, 8, 3), np.uint8), 0), "a rate of 0"),
+        ((np.zeros((5, 8, 8, 3), np.uint8), float("nan")), "a rate of nan"),
+        ((np.zeros((5, 8, 8, 3), np.uint8), "25"), "a rate of '25'"),
+        (([1, 2], 25), "list"),
+        ({"frames": 1}, "NoneType as 'video'"),
+        ({"video": torch.zeros(5, 8, 8, 3)}, r"shape \(5, 8, 8, 3\)"),
+        ({"video": torch.zeros(3, 5, 8, 8, dtype=torch.int64)}, "type torch.int64"),
+        ({"video": torch.full((3, 5, 8, 8), 300.0)}, r"floats from 300 to 300; wants floats in \[0, 255\]"),
+        ({"video": torch.full((3, 5, 8, 8), float("nan"))}, "floats from nan"),
+        (DATA / "mono_16k_1s.wav", "no video stream"),
+        (b"junk", "not a video"),
+        (None, "not a video"),
+    ],
+)
+def test_what_is_no_video_is_refused_with_what_was_seen(video, message):
+    with pytest.raises(MediaError, match=message):
+        VideoTransform(size=8)(video)
+
+
+def test_frames_that_resizing_would_blow_up_are_refused():
+    with pytest.raises(MediaError, match="max_pixels"):
+        VideoTransform()((np.zeros((2, 1, 4000, 3), np.uint8), 25))
+    with pytest.raises(MediaError, match="max_pixels"):
+        VideoTransform(limits=Limits(max_pixels=1000))(film(frames=2))
+
+
+@pytest.mark.parametrize(
+    "options", [{"crops": 2}, {"clips": 0}, {"frames": 0}, {"size": 0}, {"clip_seconds": 0}]
+)
+def test_impossible_choices_are_refused(options):
+    with pytest.raises(ValueError, match="want"):
+        VideoTransform(**options)
+
+
+def test_impossible_spans_are_refused():
+    with pytest.raises(ValueError, match="end after its start"):
+        LEVELS.with_spans((counted(10), 10), spans=[(1, 1)])
+    with pytest.raises(ValueError, match="already cut"):
+        LEVELS.with_spans({"video": torch.zeros(3, 5, 8, 8)}, spans=[(0, 1)])
