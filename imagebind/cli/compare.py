@@ -1,0 +1,74 @@
+"""`imagebind compare`: how similar a few things are, each to each."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder
+
+Files = list[Path] | None
+
+
+def compare(
+    text: Annotated[list[str] | None, typer.Option(help="A text; repeat it for more, as all below.")] = None,
+    image: Annotated[Files, typer.Option(help="A picture.")] = None,
+    video: Annotated[Files, typer.Option(help="A video, its pictures.")] = None,
+    audio: Annotated[Files, typer.Option(help="A sound, or a video's sound.")] = None,
+    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
+    thermal: Annotated[Files, typer.Option(help="A thermal picture.")] = None,
+    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
+    plot: Annotated[Path | None, typer.Option(help="Draw the matrix into a .png, .svg or .pdf file.")] = None,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+) -> None:
+    """Print the cosine of each thing with each other, whatever their modalities.
+
+    ```
+    imagebind compare --text "A dog." --text "A car" --image dog.jpg --audio car.wav --plot matrix.png
+    ```
+    """
+    from rich.console import Console
+    from rich.table import Table
+
+    from imagebind.transforms.intake import identify
+
+    given = {
+        "text": text,
+        "image": image,
+        "video": video,
+        "audio": audio,
+        "depth": depth,
+        "thermal": thermal,
+        "imu": imu,
+    }
+    requests = [identify(item, modality=kind) for kind, items in given.items() for item in items or ()]
+    if len(requests) < 2:
+        raise typer.BadParameter("wants at least two things, such as --text and --image")
+    embedder = load_embedder(
+        weights, modalities={request.kind.modality for request in requests}, device=device, dtype=dtype
+    )
+    vectors = embedder.encode(requests)
+    similarity = embedder.similarity(vectors, vectors).numpy()
+    labels = [
+        Path(request.name).name if request.kind.value != "text" else request.name for request in requests
+    ]
+    table = Table("cosine", *(str(number) for number in range(1, len(labels) + 1)))
+    for number, (label, row) in enumerate(zip(labels, similarity, strict=True), start=1):
+        table.add_row(f"{number} {label}", *(f"{cosine:.3f}" for cosine in row))
+    Console().print(table)
+    if plot is not None:
+        _draw(plot, similarity, labels)
+
+
+def _draw(path: Path, similarity: "object", labels: list[str]) -> None:
+    import numpy as np
+
+    from imagebind.plot import similarity_heatmap
+
+    figure = similarity_heatmap(np.asarray(similarity), labels, labels)
+    try:
+        figure.savefig(path, dpi=150)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--plot") from error

@@ -1,0 +1,58 @@
+"""`imagebind info`: what each file is taken for, and the tensor it becomes. Needs no weights."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagebind.cli.files import expand
+from imagebind.cli.options import Modality
+
+if TYPE_CHECKING:
+    from imagebind.transforms.intake import Views
+
+
+def info(
+    paths: Annotated[list[Path], typer.Argument(help="Files, and folders to walk through.")],
+    modality: Modality = None,
+) -> None:
+    """Say what each file is taken for, the shape of its tensor, and which stretches of time it covers.
+
+    ```
+    imagebind info dog.jpg bark.wav walk.csv
+    imagebind info scan.png --modality depth
+    ```
+    """
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    from imagebind.errors import MediaError
+    from imagebind.transforms.intake import default_transform, identify, prepare
+
+    table = Table("file", "taken for", "trunk", "tensor", "clips in seconds", "values")
+    problems = []
+    for path in expand(paths):
+        try:
+            request = identify(path, modality=modality)
+            views = prepare(request, default_transform(request.kind))
+        except MediaError as error:
+            problems.append(str(error))
+            continue
+        table.add_row(str(path), *_describe(views))
+    if table.rows:
+        Console().print(table)
+    for problem in problems:
+        Console(stderr=True).print(Text(problem, style="red"), soft_wrap=True)
+    if problems or not table.rows:
+        raise typer.Exit(1)
+
+
+def _describe(views: "Views") -> tuple[str, str, str, str, str]:
+    tensor = views.views
+    spans = ", ".join(f"{start:.1f}–{end:.1f}" for start, end in views.spans) or "–"
+    if tensor.is_floating_point():
+        values = f"{tensor.min():.2f} … {tensor.max():.2f}"
+    else:
+        values = f"{int(tensor.argmax(dim=1).max()) + 1} tokens"
+    return views.kind.value, views.kind.modality.value, str(tuple(tensor.shape)), spans, values

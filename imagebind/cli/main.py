@@ -1,0 +1,48 @@
+"""The `imagebind` command. Each subcommand is a file beside this one, and imports only then what is heavy."""
+
+import logging
+import sys
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+# Bfrom imagebind.cli.benchmark import benchmark
+from imagebind.cli.compare import compare
+from imagebind.cli.embed import embed
+from imagebind.cli.info import info
+from imagebind.cli.weights import weights
+from imagebind.errors import ImageBindError
+
+app = typer.Typer(
+    name="imagebind",
+    help="Images, video, text, audio, depth, thermal and IMU in one embedding space.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(embed)
+app.command()(compare)
+app.command()(info)
+# Bapp.command()(benchmark)
+app.add_typer(weights, name="weights")
+
+
+@app.callback()
+def root(
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what happens underneath."),
+) -> None:
+    logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")
+
+
+def main() -> None:
+    """Run a command. An error of ours, or of the file system, is one line and exit code 1."""
+    try:
+        app()
+    except (ImageBindError, OSError) as error:
+        Console(stderr=True).print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        sys.exit(130)

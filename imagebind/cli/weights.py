@@ -1,0 +1,72 @@
+"""`imagebind weights`: the released file, and its conversion."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from imagebind.cli.options import WEIGHTS_HELP
+
+weights = typer.Typer(
+    help="Download, verify or convert weights.", no_args_is_help=True, rich_markup_mode="markdown"
+)
+
+CacheDir = Annotated[
+    Path | None,
+    typer.Option("--cache-dir", help="Folder to keep it in; by default below TORCH_HOME or HF_HOME."),
+]
+
+
+@weights.command()
+def download(cache_dir: CacheDir = None) -> None:
+    """Download the released weights, or find them where they are, and print their path.
+
+    4.8 GB, verified; a cut download resumes. Their licence is CC BY-NC-SA 4.0: not for commercial use.
+
+    ```
+    imagebind weights download
+    imagebind weights download --cache-dir /data/models
+    ```
+    """
+    from imagebind.download import WEIGHTS_LICENCE
+    from imagebind.download import download as fetch
+
+    typer.echo(WEIGHTS_LICENCE, err=True)
+    typer.echo(fetch(cache_dir=cache_dir))
+
+
+@weights.command()
+def verify(
+    path: Annotated[Path, typer.Argument(help="A file that should be imagebind_huge.pth.")],
+) -> None:
+    """Check that a file is the released one, by its size and SHA-256.
+
+    ```
+    imagebind weights verify ~/.cache/torch/hub/checkpoints/imagebind_huge.pth
+    ```
+    """
+    from imagebind.download import verify as check
+
+    check(path)
+    typer.echo(f"{path} is the released file")
+
+
+@weights.command()
+def convert(
+    folder: Annotated[Path, typer.Argument(help="Folder to write one safetensors file a modality into.")],
+    source: Annotated[
+        str | None, typer.Option("--weights", "-w", metavar="SOURCE", help=WEIGHTS_HELP)
+    ] = None,
+) -> None:
+    """Split weights by modality, so that a command which uses two trunks reads only those.
+
+    ```
+    imagebind weights convert imagebind_huge/
+    imagebind weights convert mine/ --weights mine.pth
+    imagebind compare --text "A dog." --image dog.jpg --weights imagebind_huge/
+    ```
+    """
+    from imagebind.checkpoint import convert as split
+
+    for path in split(source, folder):
+        typer.echo(f"{path}  {path.stat().st_size:,} bytes")

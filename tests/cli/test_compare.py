@@ -1,0 +1,37 @@
+"""`imagebind compare`: a matrix in the terminal and in a picture."""
+
+from PIL import Image
+
+
+def test_things_of_all_modalities_are_compared_and_drawn(
+    imagebind, small_weights, embedder, tmp_path, image_file, audio_file, video_file, imu_file, deep_grey_file
+):
+    plot = tmp_path / "matrix.png"
+    run = imagebind(
+        *("compare", "--text", "A dog.", "--text", "A car", "--image", image_file, "--audio", audio_file),
+        *("--video", video_file, "--depth", deep_grey_file, "--thermal", deep_grey_file, "--imu", imu_file),
+        *("--plot", plot, "--weights", small_weights),
+    )
+    assert run.code == 0, run.err
+    expected = float(embedder.similarity(embedder.encode("A dog."), embedder.encode(image_file)))
+    row = next(line for line in run.out.splitlines() if "A dog." in line)
+    assert f"{expected:.3f}" in row and "1.000" in row
+    assert len(run.out.strip().splitlines()) == 8 + 4  # a line each, and the frame with its header
+    assert Image.open(plot).size[0] > 300
+
+
+def test_one_thing_alone_cannot_be_compared(imagebind):
+    run = imagebind("compare", "--text", "A dog.")
+    assert run.code == 2 and "at least two" in run.err
+
+
+def test_a_file_that_cannot_be_read_is_one_line(imagebind, small_weights, tmp_path):
+    run = imagebind("compare", "--text", "A", "--image", tmp_path / "no.jpg", "-w", small_weights)
+    assert run.code == 1 and "no.jpg" in run.err and "Traceback" not in run.err
+
+
+def test_a_picture_of_an_unknown_format_is_refused(imagebind, small_weights, tmp_path):
+    run = imagebind(
+        "compare", "--text", "A", "--text", "B", "--plot", tmp_path / "m.xyz", "-w", small_weights
+    )
+    assert run.code == 2 and "xyz" in run.err

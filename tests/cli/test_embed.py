@@ -1,0 +1,70 @@
+"""`imagebind embed`: every file that can be embedded is, and the others are named."""
+
+import json
+import shutil
+
+import numpy as np
+from pyarrow import parquet
+
+
+def test_folders_and_files_become_rows(
+    imagebind, small_weights, embedder, tmp_path, image_file, audio_file, imu_file
+):
+    folder = tmp_path / "media" / "deeper"
+    folder.mkdir(parents=True)
+    for file in (image_file, audio_file):
+        shutil.copy(file, folder)
+    (folder / ".hidden").write_text("no")
+    run = imagebind("embed", tmp_path / "media", imu_file, "-o", tmp_path / "v.parquet", "-w", small_weights)
+    assert run.code == 0 and "3 of 3 files embedded" in run.err
+    table = parquet.read_table(tmp_path / "v.parquet").to_pylist()
+    assert [row["modality"] for row in table] == ["audio", "vision", "imu"]
+    assert table[0]["path"] == str(folder / audio_file.name)
+    assert (table[0]["start"], table[0]["end"]) == (0, 7) and table[1]["start"] is None
+    np.testing.assert_allclose(table[0]["vector"], embedder.encode(audio_file), atol=1e-5)
+
+
+def test_what_cannot_be_read_is_listed_and_the_rest_is_done(
+    imagebind, small_weights, tmp_path, image_file, deep_grey_file
+):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(image_file.read_bytes()[:2000])
+    run = imagebind(
+        "embed",
+        cut,
+        image_file,
+        deep_grey_file,
+        tmp_path / "none.wav",
+        "-o",
+        tmp_path / "v.jsonl",
+        "-w",
+        small_weights,
+    )
+    assert run.code == 1 and "1 of 4 files embedded" in run.err
+    assert "cut.jpg" in run.err and "Traceback" not in run.err
+    assert len((tmp_path / "v.jsonl").read_text().splitlines()) == 1
+    errors = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    assert {error["path"] for error in errors} == {str(cut), str(deep_grey_file), str(tmp_path / "none.wav")}
+    assert {error["kind"] for error in errors} == {"MediaError", "AmbiguousMediaError"}
+
+
+def test_a_modality_says_what_an_ambiguous_file_is(imagebind, small_weights, tmp_path, deep_grey_file):
+    run = imagebind("embed", deep_grey_file, "-m", "depth", "-o", tmp_path / "v.npz", "-w", small_weights)
+    assert run.code == 0
+    assert np.load(tmp_path / "v.npz")["modality"].tolist() == ["depth"]
+
+
+def test_clips_make_a_row_each(imagebind, small_weights, tmp_path, audio_file):
+    imagebind("embed", audio_file, "--clips", "-o", tmp_path / "v.npz", "-w", small_weights)
+    rows = np.load(tmp_path / "v.npz")
+    assert rows["start"].tolist() == [0, 2.5, 5] and rows["end"].tolist() == [2, 4.5, 7]
+
+
+def test_wrong_arguments_are_explained_before_anything_is_loaded(imagebind, tmp_path, image_file):
+    run = imagebind("embed", image_file, "-o", tmp_path / "v.csv")
+    assert run.code == 2 and ".parquet" in run.err
+    run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", "-m", "smell")
+    assert run.code == 2 and "thermal" in run.err
+    run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", "-w", tmp_path / "none.pth")
+    assert run.code == 1 and "none.pth" in run.err and "Traceback" not in run.err
+    assert not (tmp_path / "v.npz").exists()

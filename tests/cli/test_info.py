@@ -1,0 +1,20 @@
+"""`imagebind info`: what each file is, without weights."""
+
+
+def test_each_file_is_told_with_its_tensor(imagebind, image_file, audio_file, video_file, imu_file):
+    run = imagebind("info", image_file, audio_file, video_file, imu_file)
+    assert run.code == 0
+    for words in (
+        ("image", "vision", "(1, 3, 224, 224)"),
+        ("audio", "(3, 1, 128, 204)", "0.0–2.0, 2.5–4.5, 5.0–7.0"),
+        ("video", "vision", "(15, 3, 2, 224, 224)"),
+        ("imu", "(1, 6, 2000)"),
+    ):
+        assert any(all(word in line for word in words) for line in run.out.splitlines()), words
+
+
+def test_an_ambiguous_file_is_explained_and_can_be_told(imagebind, deep_grey_file, image_file):
+    run = imagebind("info", deep_grey_file, image_file)
+    assert run.code == 1 and "--modality" in run.err and "(1, 3, 224, 224)" in run.out
+    run = imagebind("info", deep_grey_file, "--modality", "thermal")
+    assert run.code == 0 and "(1, 1, 224, 224)" in run.out

@@ -1,0 +1,25 @@
+"""The command as a whole: help with examples, exit codes."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "command", ["embed", "compare", "info", "weights download", "weights convert"]
+)
+def test_help_has_an_example(imagebind, command):
+    run = imagebind(*command.split(), "--help")
+    assert run.code == 0 and f"imagebind {command}" in run.out.replace("Usage: imagebind", "")
+
+
+def test_an_unknown_command_is_a_usage_error(imagebind):
+    run = imagebind("smell")
+    assert run.code == 2 and "smell" in run.err
+
+
+def test_help_comes_without_loading_torch():
+    code = "import sys, imagebind.cli.main; print('torch' in sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "False"

@@ -1,0 +1,25 @@
+"""`imagebind weights`: download, verify, convert, with errors of one line."""
+
+from imagebind.checkpoint import save_state_dict
+
+
+def test_conversion_splits_by_modality(imagebind, small_model, tmp_path):
+    save_state_dict(small_model.state_dict(), tmp_path / "small.pth")
+    run = imagebind("weights", "convert", tmp_path / "split", "--weights", tmp_path / "small.pth")
+    assert run.code == 0
+    names = {path.name for path in (tmp_path / "split").iterdir()}
+    modalities = ("vision", "text", "audio", "depth", "thermal", "imu")
+    assert names == {f"{name}.safetensors" for name in modalities} | {"model.safetensors.index.json"}
+
+
+def test_a_file_that_is_not_the_released_one_is_told_from_it(imagebind, tmp_path):
+    (tmp_path / "imagebind_huge.pth").write_bytes(b"short")
+    run = imagebind("weights", "verify", tmp_path / "imagebind_huge.pth")
+    assert run.code == 1 and "5 bytes" in run.err and "4,803,584,173" in run.err
+
+
+def test_offline_says_where_it_looked_and_shows_the_licence(imagebind, tmp_path, monkeypatch):
+    monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
+    monkeypatch.chdir(tmp_path)
+    run = imagebind("weights", "download", "--cache-dir", tmp_path)
+    assert run.code == 1 and str(tmp_path) in run.err and "CC BY-NC-SA 4.0" in run.err
