@@ -3,16 +3,21 @@
 The module tree is the released checkpoint's, so `model.load_state_dict(torch.load(path))` is strict.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from imagebind import config as configs
 from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
 from imagebind.models.builders import build_parts
+
+# What the constructors of torch's layers and ours draw with, of torch.nn.init or of Tensor
+RANDOM_FILLS = frozenset({"kaiming_uniform_", "normal_", "trunc_normal_", "uniform_"})
 
 
 class ImageBindModel(nn.Module):
@@ -42,7 +47,7 @@ class ImageBindModel(nn.Module):
         self.modality_trunks = nn.ModuleDict()
         self.modality_heads = nn.ModuleDict()
         self.modality_postprocessors = nn.ModuleDict()
-        with torch.device("meta"):
+        with torch.device("meta"), _Undrawn():
             for modality in chosen:
                 parts = build_parts(modality, self.config.trunk(modality), self.config.embed_dim)
                 self.modality_preprocessors[modality.value] = parts.preprocessor
@@ -53,12 +58,7 @@ class ImageBindModel(nn.Module):
         self.to(dtype=dtype)
         if device.type != "meta":
             self.to_empty(device=device)
-            self.init_weights()
-
-    @torch.no_grad()
-    def init_weights(self) -> None:
-        """Draw every weight anew. Source: the paper's appendix, where it says; else as timm does."""
-        self.apply(_init_module)
+            init_weights(self)
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -111,6 +111,29 @@ class ImageBindModel(nn.Module):
         for trunk in self.modality_trunks.values():
             for block in trunk.get_submodule("blocks").children():
                 block.compile(mode=mode, dynamic=dynamic, backend=backend)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Layers are made without drawing numbers: on the meta device torch would import its compiler to,
+    two seconds and 160 MB.
+    """
+
+    def __torch_function__(
+        self, func: Callable, types: Iterable[type], args: tuple = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in RANDOM_FILLS:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+@torch.no_grad()
+def init_weights(module: nn.Module) -> None:
+    """Draw every weight of a model, or of a part that is added to one, anew.
+
+    Source: the paper's appendix, where it says; else as timm does.
+    """
+    module.apply(_init_module)
 
 
 def _init_module(module: nn.Module) -> None:

@@ -1,0 +1,35 @@
+"""The full-size model: the reference numbers, and how near bfloat16 comes to them."""
+
+import numpy as np
+import psutil
+import pytest
+import torch
+import torch.nn.functional as F
+
+from imagebind.config import imagebind_huge
+from imagebind.transforms.text import Tokenizer
+from tests.models.test_parity import assert_stages_agree
+from tests.reference import DATA, filled_model, reference_input, reference_texts, stages
+
+FREE_BYTES = 8e9
+
+pytestmark = [
+    pytest.mark.huge,
+    pytest.mark.skipif(psutil.virtual_memory().available < FREE_BYTES, reason="needs 8 GB of free memory"),
+]
+
+
+@pytest.mark.parametrize("modality", ["vision", "text", "audio", "depth", "thermal", "imu"])
+def test_the_huge_model_gives_the_reference_numbers_and_bfloat16_stays_close(modality):
+    model = filled_model(imagebind_huge(), modalities=[modality])
+    expected = np.load(DATA / "huge.npz")
+    inputs = Tokenizer()(reference_texts()) if modality == "text" else reference_input(modality)
+    exact = stages(model, modality, inputs)
+    assert_stages_agree(exact, expected, f"huge/{modality}")
+    if modality == "vision":
+        assert_stages_agree(stages(model, "vision", reference_input("video")), expected, "huge_video/vision")
+    model = model.to(torch.bfloat16)
+    inputs = inputs if modality == "text" else inputs.bfloat16()
+    with torch.inference_mode():
+        close = model({modality: inputs})[modality].float()
+    assert F.cosine_similarity(close, exact["embedding"]).min() >= 0.999

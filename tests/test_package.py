@@ -1,0 +1,61 @@
+"""What is built from the sources has all that they need."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+VOCABULARY = "bpe_simple_vocab_16e6.txt.gz"
+TOKENISE = "from imagebind.transforms.text import Tokenizer; print(Tokenizer()('A dog.')[0, :5].tolist())"
+
+
+def build(kind: str, folder: Path) -> Path:
+    code = f"import hatchling.build as b; print(b.build_{kind}({str(folder)!r}))"
+    run = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    return folder / run.stdout.split()[-1]
+
+
+def tokenise(folder: Path) -> str:
+    """In a process that finds the package in `folder` alone."""
+    code = f"import sys; sys.path.remove({str(ROOT)!r}) if {str(ROOT)!r} in sys.path else None; "
+    code += f"sys.path.insert(0, {str(folder)!r}); import imagebind; "
+    code += f"assert imagebind.__file__.startswith({str(folder)!r}); {TOKENISE}"
+    run = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, check=True)
+    return run.stdout.strip()
+
+
+def test_a_wheel_has_the_vocabulary_with_its_licence_and_finds_it(tmp_path):
+    wheel = build("wheel", tmp_path)
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
+        archive.extractall(tmp_path / "unpacked")
+    assert f"imagebind/bpe/{VOCABULARY}" in names and "imagebind/bpe/LICENSE" in names
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+    assert not [name for name in names if name.startswith(("tests/", "examples/"))]
+    assert tokenise(tmp_path / "unpacked") == "[49406, 320, 1929, 269, 49407]"
+
+
+def test_a_source_distribution_can_be_used_as_it_is(tmp_path):
+    sdist = build("sdist", tmp_path)
+    with tarfile.open(sdist) as archive:
+        archive.extractall(tmp_path / "unpacked", filter="data")
+    (folder,) = (tmp_path / "unpacked").iterdir()
+    assert (folder / "bpe" / VOCABULARY).is_file() and (folder / "tests").is_dir()
+    assert tokenise(folder) == "[49406, 320, 1929, 269, 49407]"
+
+
+def test_a_missing_vocabulary_is_named_with_the_places_looked_at(tmp_path, monkeypatch):
+    from imagebind.transforms import text
+
+    monkeypatch.setattr(text, "__file__", str(tmp_path / "imagebind" / "transforms" / "text.py"))
+    with pytest.raises(FileNotFoundError, match=f"no {VOCABULARY} in .*bpe"):
+        text.vocabulary.__wrapped__()
+
+
+def test_no_library_has_an_upper_bound():
+    lines = [line for line in (ROOT / "pyproject.toml").read_text().splitlines() if ">=" in line]
+    assert lines and not [line for line in lines if "<" in line.split("#")[0] or "==" in line.split("#")[0]]
