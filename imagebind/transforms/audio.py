@@ -4,18 +4,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from functools import lru_cache
 from typing import ClassVar
 
 import torch
 from torch import Tensor
-from torchaudio.compliance import kaldi
-from torchaudio.transforms import Resample
 
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.audio_file import Recording, load_audio, open_audio
 from imagebind.transforms.clips import Seconds, Span, as_floats, clip_spans
+from imagebind.transforms.mel import WINDOW_MS, log_mel, resampling_reach, window_samples
+from imagebind.transforms.mel import resample as resample_by
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits
 
 __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", "waveform_to_mel"]
@@ -24,8 +23,6 @@ __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", 
 SAMPLE_RATE = 16_000
 CLIPS = 3
 CLIP_SECONDS = 2.0
-WINDOW_MS = 25.0
-SHIFT_MS = 10.0
 MEL_BINS = 128
 MEL_FRAMES = 204  # 2 s have 1 + (2000 - 25) // 10 = 198 windows; the rest is padding
 AUDIO_MEAN = -4.268  # of log-mel values; the zeros of the padding are normalised with it too
@@ -50,12 +47,11 @@ def to_mono(waveform: Tensor, channel: int | None = None) -> Tensor:
 
 
 def resample(waveform: Tensor, rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:
-    """Change the sampling rate by torchaudio's default windowed sinc: (..., n) -> (..., m).
+    """Change the sampling rate: (n,) -> (m,).
 
     Source: released, but for rates with little in common, see `rate_ratio` (ours).
     """
-    ratio = rate_ratio(rate, new_rate)
-    return waveform if ratio == 1 else _resampler(ratio)(waveform)
+    return resample_by(waveform, rate_ratio(rate, new_rate))
 
 
 def rate_ratio(rate: int, new_rate: int) -> Fraction:
@@ -79,23 +75,9 @@ def waveform_to_mel(
     """
     if clip.ndim != 1 or len(clip) < window_samples(rate):
         raise ValueError(f"a mel clip wants (n,), n at least {window_samples(rate)}, got {tuple(clip.shape)}")
-    mel = kaldi.fbank(
-        (clip - clip.mean())[None],  # a copy: in place, as in the original, it changes clips that overlap
-        sample_frequency=rate,
-        num_mel_bins=mel_bins,
-        frame_length=WINDOW_MS,
-        frame_shift=SHIFT_MS,
-        window_type="hanning",
-        htk_compat=True,
-        use_energy=False,
-        dither=0.0,
-    ).mT  # (t, mel_bins) -> (mel_bins, t)
+    # On a copy: in place, as in the original, subtracting the mean changes clips that overlap.
+    mel = log_mel(clip - clip.mean(), rate=rate, mel_bins=mel_bins).mT  # (t, mel_bins) -> (mel_bins, t)
     return torch.nn.functional.pad(mel[:, :frames], (0, max(frames - mel.shape[1], 0)))
-
-
-def window_samples(rate: int) -> int:
-    """Samples in one window of the filter bank, the least a clip can have."""
-    return int(rate * WINDOW_MS / 1000)  # 400 at 16 kHz
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -179,17 +161,11 @@ def _read_mono(recording: Recording, first: int, last: int, *, rate: int, channe
     """
     ratio = rate_ratio(recording.rate, rate)
     old, new = ratio.numerator, ratio.denominator
-    reach = 0 if ratio == 1 else math.ceil(_resampler(ratio).width / old)  # in periods
+    reach = 0 if ratio == 1 else math.ceil(resampling_reach(ratio) / old)  # in periods
     skipped = max(first // new - reach, 0)
     end = min((math.ceil(last / new) + reach) * old, recording.samples)
     mono = to_mono(recording.read(skipped * old, end), channel)  # (channels, m) -> (m,)
     return resample(mono, recording.rate, rate)[first - skipped * new : last - skipped * new]
-
-
-@lru_cache(maxsize=16)
-def _resampler(ratio: Fraction) -> Resample:
-    # as released: a kernel computed in float32; the class left alone would compute it in float64
-    return Resample(ratio.numerator, ratio.denominator, dtype=torch.float32)
 
 
 def _too_short(name: str, seen: str) -> MediaError:

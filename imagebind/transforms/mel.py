@@ -1,0 +1,95 @@
+"""Signal processing for sound, in torch alone: Kaldi's log-mel filter bank, and windowed-sinc resampling.
+
+Both are what torchaudio computes with its defaults, as the released loader used it. They are written out here
+because torchaudio is no longer released along with torch, and refuses to be imported beside a newer one.
+"""
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+# Kaldi's choices for a filter bank, but for the Hann window.
+WINDOW_MS = 25.0
+SHIFT_MS = 10.0
+PREEMPHASIS = 0.97
+LOW_FREQUENCY = 20.0  # Hz; the highest filter ends at half the sampling rate
+ENERGY_FLOOR = torch.finfo(torch.float32).eps  # below it a logarithm would only tell noise from silence
+
+# torchaudio's defaults for resampling.
+ZERO_CROSSINGS = 6  # of the sinc, each side
+ROLLOFF = 0.99  # of the lower of the two Nyquist frequencies
+
+
+def window_samples(rate: int) -> int:
+    """Samples in one window of the filter bank, the least a clip can have."""
+    return int(rate * WINDOW_MS / 1000)  # 400 at 16 kHz
+
+
+def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
+    """The log of the power in each mel band and window: (n,) -> (windows, mel_bins).
+
+    Windows lie wholly inside the waveform. Each loses its mean, is pre-emphasised and tapered.
+    """
+    length, shift = window_samples(rate), int(rate * SHIFT_MS / 1000)
+    windows = waveform.unfold(0, length, shift)  # (n,) -> (t, length)
+    windows = windows - windows.mean(dim=1, keepdim=True)
+    before = F.pad(windows[:, None], (1, 0), mode="replicate")[:, 0, :-1]  # each sample's predecessor
+    windows = (windows - PREEMPHASIS * before) * torch.hann_window(length, periodic=False)
+    fft_size = 2 ** math.ceil(math.log2(length))
+    power = torch.fft.rfft(windows, n=fft_size).abs().square()  # (t, fft_size / 2 + 1)
+    return (power @ mel_filters(mel_bins, fft_size, rate)).clamp(min=ENERGY_FLOOR).log()
+
+
+@lru_cache(maxsize=8)
+def mel_filters(mel_bins: int, fft_size: int, rate: int) -> Tensor:
+    """Triangles, evenly spaced and half overlapping on the mel scale: (fft_size / 2 + 1, mel_bins).
+
+    The highest frequency, alone behind the last triangle, has no weight.
+    """
+    low, high = mel_scale(torch.tensor([LOW_FREQUENCY, rate / 2], dtype=torch.float64)).tolist()
+    step = (high - low) / (mel_bins + 1)
+    left = low + step * torch.arange(mel_bins, dtype=torch.float64)
+    frequencies = rate / fft_size * torch.arange(fft_size // 2, dtype=torch.float64)
+    position = (mel_scale(frequencies)[:, None] - left) / step  # 0 at a triangle's left end, 2 at its right
+    triangles = torch.minimum(position, 2 - position).clamp(min=0)  # (fft_size / 2, mel_bins)
+    return F.pad(triangles, (0, 0, 0, 1)).float()
+
+
+def mel_scale(hertz: Tensor) -> Tensor:
+    """Frequency as it is heard: HTK's formula."""
+    return 1127.0 * (1.0 + hertz / 700.0).log()
+
+
+def resample(waveform: Tensor, ratio: Fraction) -> Tensor:
+    """From `ratio` samples to one, band-limited: (n,) -> (ceil(n / ratio),)."""
+    if ratio == 1:
+        return waveform
+    reach = resampling_reach(ratio)
+    padded = F.pad(waveform, (reach, reach + ratio.numerator))
+    phases = F.conv1d(padded[None, None], resampling_kernel(ratio), stride=ratio.numerator)[0]
+    return phases.T.flatten()[: math.ceil(len(waveform) / ratio)]  # (new, n / old): the phases take turns
+
+
+def resampling_reach(ratio: Fraction) -> int:
+    """How many old samples each side of a new one have a part in it."""
+    lower = min(ratio.numerator, ratio.denominator) * ROLLOFF
+    return math.ceil(ZERO_CROSSINGS * ratio.numerator / lower)
+
+
+@lru_cache(maxsize=16)
+def resampling_kernel(ratio: Fraction) -> Tensor:
+    """A sinc under a Hann window for each phase of the new clock: (new, 1, old + 2 · reach).
+
+    As released: computed in float32.
+    """
+    old, new = ratio.numerator, ratio.denominator
+    lower, reach = min(old, new) * ROLLOFF, resampling_reach(ratio)
+    samples = torch.arange(-reach, reach + old, dtype=torch.float32) / old
+    phases = torch.arange(0, -new, -1, dtype=torch.float32) / new
+    time = ((phases[:, None] + samples) * lower).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)  # in zero crossings
+    window = (time * math.pi / ZERO_CROSSINGS / 2).cos().square()
+    return (torch.sinc(time) * window * (lower / old))[:, None]

@@ -1,0 +1,91 @@
+"""The filter bank and the resampling: known answers, and torchaudio's where it can be imported."""
+
+import math
+from fractions import Fraction
+
+import pytest
+import torch
+
+from imagebind.transforms.mel import (
+    log_mel,
+    mel_filters,
+    mel_scale,
+    resample,
+    resampling_kernel,
+    window_samples,
+)
+
+
+def torchaudio():
+    try:
+        import torchaudio
+    except (ImportError, OSError, RuntimeError) as error:  # not installed, or built for another torch
+        pytest.skip(f"torchaudio cannot be imported: {error}")
+    return torchaudio
+
+
+def noise(samples: int) -> torch.Tensor:
+    return 0.1 * torch.randn(samples, generator=torch.Generator().manual_seed(samples))
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(16_000, 32_000), (16_000, 400), (22_050, 30_001)])
+def test_the_filter_bank_is_torchaudios_kaldi_one(rate, samples):
+    wanted = torchaudio().compliance.kaldi.fbank(
+        noise(samples)[None],
+        sample_frequency=rate,
+        num_mel_bins=128,
+        window_type="hanning",
+        htk_compat=True,
+        use_energy=False,
+        dither=0.0,
+    )
+    torch.testing.assert_close(log_mel(noise(samples), rate=rate, mel_bins=128), wanted, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
+def test_resampling_is_torchaudios_default(rate):
+    waveform = noise(rate // 2 + 7)
+    wanted = torchaudio().functional.resample(waveform, rate, 16_000)
+    torch.testing.assert_close(resample(waveform, Fraction(rate, 16_000)), wanted, atol=1e-6, rtol=0)
+
+
+def test_two_seconds_have_198_windows():
+    assert window_samples(16_000) == 400
+    assert log_mel(noise(32_000), rate=16_000, mel_bins=128).shape == (198, 128)
+
+
+def test_silence_lies_on_the_floor():
+    quiet = log_mel(torch.zeros(400), rate=16_000, mel_bins=8)
+    torch.testing.assert_close(quiet, torch.full((1, 8), math.log(torch.finfo(torch.float32).eps)))
+
+
+@pytest.mark.parametrize("hertz", [300, 1000, 4000])
+def test_a_tone_is_loudest_in_the_band_around_it(hertz):
+    time = torch.arange(16_000) / 16_000
+    energies = log_mel(torch.sin(2 * math.pi * hertz * time), rate=16_000, mel_bins=128).mean(dim=0)
+    low, high, tone = mel_scale(torch.tensor([20.0, 8000.0, float(hertz)])).tolist()
+    band = (tone - low) / (high - low) * 129 - 1  # of the triangle whose peak is at the tone
+    assert abs(energies.argmax().item() - band) < 1.1
+
+
+def test_filters_overlap_by_half_and_leave_the_highest_frequency_out():
+    filters = mel_filters(16, 512, 16_000)
+    assert filters.shape == (257, 16) and filters.min() == 0 and filters[-1].sum() == 0
+    between = filters[8:200].sum(dim=1)  # behind the first peak and before the last, two triangles add to one
+    torch.testing.assert_close(between, torch.ones_like(between))
+
+
+def test_a_low_tone_survives_resampling_and_a_high_one_does_not():
+    time = torch.arange(48_000) / 48_000
+    low, high = (torch.sin(2 * math.pi * hertz * time) for hertz in (440, 10_000))
+    middle = slice(4000, 12_000)
+    wanted = torch.sin(2 * math.pi * 440 * torch.arange(16_000) / 16_000)
+    torch.testing.assert_close(resample(low, Fraction(3))[middle], wanted[middle], atol=2e-3, rtol=0)
+    assert resample(high, Fraction(3))[middle].abs().max() < 0.01
+
+
+def test_resampling_keeps_the_duration_and_leaves_an_equal_rate_alone():
+    waveform = noise(1001)
+    assert len(resample(waveform, Fraction(441, 160))) == math.ceil(1001 * 160 / 441)
+    assert resample(waveform, Fraction(1)) is waveform
+    assert resampling_kernel(Fraction(3)).shape == (1, 1, 3 + 2 * math.ceil(6 * 3 / 0.99))
