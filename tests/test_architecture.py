@@ -23,6 +23,7 @@ FORBIDDEN = {
     "zeroshot": ("models", "transforms", "checkpoint", *ABOVE_TENSORS),
     "data": ("models", "checkpoint", *ABOVE_TENSORS),
     "batching": ("models", "checkpoint", "data", *ABOVE_TENSORS),
+    "benchmark": ("cli", *SIDE_BY_SIDE),
     "embedder": ("cli", *SIDE_BY_SIDE),
 } | {part: tuple(other for other in ("cli", *SIDE_BY_SIDE) if other != part) for part in SIDE_BY_SIDE}
 
@@ -66,6 +67,15 @@ def test_the_vocabulary_and_the_sizes_need_the_standard_library_only(part):
 def test_files_are_small_enough_to_read():
     long = {str(p.relative_to(PACKAGE)): n for p in sources() if (n := len(p.read_text().splitlines())) > 400}
     assert long == {}
+
+
+def test_building_a_model_for_weights_imports_no_compiler_and_no_vision_library():
+    code = (
+        "import sys, imagebind; imagebind.ImageBindModel(device='meta'); imagebind.Embedder; "
+        "print(sorted({'timm', 'torchvision', 'torch._dynamo', 'sympy'} & set(sys.modules)))"
+    )  # together they take 190 MB and three seconds
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "[]"
 
 
 def test_importing_the_package_imports_neither_torch_nor_anything_heavy():

@@ -16,9 +16,6 @@ from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
 from imagebind.models.builders import build_parts
 
-# What the constructors of torch's layers and ours draw with, of torch.nn.init or of Tensor
-RANDOM_FILLS = frozenset({"kaiming_uniform_", "normal_", "trunc_normal_", "uniform_"})
-
 
 class ImageBindModel(nn.Module):
     """Six modalities into one space: {modality: tensor} -> {modality: (b, e)}.
@@ -114,17 +111,17 @@ class ImageBindModel(nn.Module):
 
 
 class _Undrawn(TorchFunctionMode):
-    """Layers are made without drawing numbers: on the meta device torch would import its compiler to,
-    two seconds and 160 MB.
+    """Layers are made without being initialised: building is not initialising.
+
+    For a draw on the meta device torch imports its compiler, which takes two seconds and 160 MB.
     """
 
     def __torch_function__(
         self, func: Callable, types: Iterable[type], args: tuple = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in RANDOM_FILLS:
-            return args[0] if args else kwargs["tensor"]
-        return func(*args, **kwargs)
+        if getattr(func, "__module__", None) == "torch.nn.init":
+            return args[0] if args else (kwargs or {})["tensor"]
+        return func(*args, **(kwargs or {}))
 
 
 @torch.no_grad()
@@ -137,8 +134,13 @@ def init_weights(module: nn.Module) -> None:
 
 
 def _init_module(module: nn.Module) -> None:
-    if isinstance(module, nn.Linear):
-        nn.init.xavier_uniform_(module.weight)
+    if isinstance(module, (nn.Linear, nn.Conv2d, nn.Conv3d)):
+        if isinstance(module, nn.Linear):
+            nn.init.xavier_uniform_(module.weight)
+        else:
+            from timm.layers import lecun_normal_  # here: it is slow to import, and loading does not draw
+
+            lecun_normal_(module.weight)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
     elif callable(reset := getattr(module, "reset_parameters", None)):

@@ -8,8 +8,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-STD_OF_TRUNCATED_NORMAL = 0.87962566103423978  # of a standard normal, cut at -2 and 2
-
 
 class PositionTable(nn.Module):
     """A learned place for the class token and for each patch of a grid."""
@@ -57,11 +55,6 @@ class PatchConv3d(nn.Conv3d):
 
     The same numbers as `nn.Conv3d`, which in bfloat16 on a CPU is many times slower.
     """
-
-    def reset_parameters(self) -> None:
-        # LeCun's: a variance of 1 / fan_in after what is cut off beyond two standard deviations.
-        std = self.weight[0].numel() ** -0.5 / STD_OF_TRUNCATED_NORMAL
-        nn.init.trunc_normal_(self.weight, std=std, a=-2 * std, b=2 * std)
 
     def forward(self, video: Tensor) -> Tensor:
         frames, height, width = self.kernel_size
