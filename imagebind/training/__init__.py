@@ -1,0 +1,1 @@
+"""Training: a world to train on, and what trains on it."""

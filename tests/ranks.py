@@ -1,0 +1,51 @@
+"""A function on several ranks at once: gloo on the loopback device, and never longer than a minute."""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.distributed as dist
+import torch.multiprocessing as mp
+
+TIMEOUT_SECONDS = 60.0  # two processes import torch in 5 s each on a slow machine
+
+
+def on_ranks(work: Callable[..., Any], *arguments: Any, ranks: int = 2) -> list[Any]:
+    """What `work(rank, *arguments)`, a function of a module, returns on each rank."""
+    with tempfile.TemporaryDirectory() as folder:
+        processes = mp.start_processes(
+            _rank, args=(work, arguments, ranks, folder), nprocs=ranks, join=False, start_method="spawn"
+        )
+        try:
+            deadline = time.monotonic() + TIMEOUT_SECONDS
+            while not processes.join(timeout=1.0):  # raises what a rank raised
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{work.__name__} took longer than {TIMEOUT_SECONDS:.0f} s on {ranks} ranks"
+                    )
+        finally:
+            for process in processes.processes:
+                if process.is_alive():
+                    process.kill()
+        return [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(ranks)]
+
+
+def _rank(rank: int, work: Callable[..., Any], arguments: tuple[Any, ...], ranks: int, folder: str) -> None:
+    os.environ["GLOO_SOCKET_IFNAME"] = "lo"
+    torch.set_num_threads(1)
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=ranks,
+        timeout=timedelta(seconds=TIMEOUT_SECONDS / 2),
+    )
+    try:
+        torch.save(work(rank, *arguments), Path(folder) / f"{rank}.pt")
+    finally:
+        dist.destroy_process_group()

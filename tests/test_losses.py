@@ -1,0 +1,247 @@
+"""InfoNCE against its definition, its temperature, and two ranks against one process with the whole batch."""
+
+import math
+
+import pytest
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from imagebind.losses import InfoNCE, distributed_info_nce, gather_features, info_nce
+from tests.ranks import on_ranks
+
+RANKS = 2
+ROWS = 6  # pairs of a rank
+DIM = 8
+TEMPERATURE = 0.1
+MODES = [(local_loss, with_grad) for local_loss in (True, False) for with_grad in (True, False)]
+
+
+def pairs(rows: int = ROWS, *, seed: int = 0, dim: int = DIM) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randn(rows, dim, generator=generator), torch.randn(rows, dim, generator=generator)
+
+
+def slow_info_nce(first: Tensor, second: Tensor, temperature: float) -> float:
+    """The paper's formula, pair by pair."""
+    total = 0.0
+    for one, other in ((first, second), (second, first)):
+        for i in range(len(one)):
+            terms = [math.exp(F.cosine_similarity(one[i], row, dim=0).item() / temperature) for row in other]
+            total -= math.log(terms[i] / sum(terms)) / len(one)
+    return total
+
+
+def test_two_orthogonal_pairs_cost_what_the_formula_says_by_hand():
+    rows = torch.eye(2)
+    expected = 2 * math.log(1 + math.exp(-1 / 0.5))  # each way: -log(e^2 / (e^2 + e^0))
+    assert info_nce(rows, rows, temperature=0.5).item() == pytest.approx(expected)
+
+
+@settings(max_examples=25)
+@given(st.integers(1, 5), st.integers(0, 1000), st.sampled_from([0.05, 0.2, 1.0]))
+def test_the_loss_is_the_papers_sum_of_both_directions(rows, seed, temperature):
+    first, second = (side.double() for side in pairs(rows, seed=seed))
+    actual = info_nce(first, second, temperature=temperature)
+    assert actual.dtype == torch.float64
+    assert actual.item() == pytest.approx(slow_info_nce(first, second, temperature), abs=1e-9)
+
+
+def test_neither_the_sides_order_nor_the_rows_order_nor_their_length_matters():
+    first, second = (side.double() for side in pairs())
+    loss = info_nce(first, second, temperature=TEMPERATURE)
+    order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1))
+    assert torch.allclose(loss, info_nce(second, first, temperature=TEMPERATURE))
+    assert torch.allclose(loss, info_nce(first[order], second[order], temperature=TEMPERATURE))
+    assert torch.allclose(loss, info_nce(20 * first, second / 3, temperature=TEMPERATURE))
+
+
+def test_the_gradient_is_that_of_finite_differences():
+    first, second = (side.double().requires_grad_() for side in pairs(3, dim=4))
+    temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(
+        lambda *a: info_nce(a[0], a[1], temperature=a[2]), (first, second, temperature)
+    )
+
+
+def test_logits_are_float32_under_autocast_and_of_bfloat16_embeddings():
+    first, second = pairs(64)
+    second = first + 0.1 * second  # large logits: a bfloat16 product would be off in the second digit
+    exact = info_nce(first, second, temperature=0.02)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        under_autocast = info_nce(first, second, temperature=0.02)
+    assert torch.equal(under_autocast, exact)
+    half = first.bfloat16(), second.bfloat16()
+    of_half = info_nce(*half, temperature=0.02)
+    assert of_half.dtype == torch.float32
+    assert torch.equal(of_half, info_nce(half[0].float(), half[1].float(), temperature=0.02))
+
+
+def test_the_embeddings_given_are_not_changed():
+    first, second = pairs()
+    before = first.clone(), second.clone()
+    info_nce(first, second, temperature=TEMPERATURE)
+    assert torch.equal(first, before[0]) and torch.equal(second, before[1])
+
+
+def test_the_module_and_the_options_of_ranks_are_plain_info_nce_in_one_process():
+    first, second = pairs()
+    expected = info_nce(first, second, temperature=TEMPERATURE)
+    for local_loss, with_grad in MODES:
+        options = {"local_loss": local_loss, "gather_with_grad": with_grad}
+        module = InfoNCE(temperature=TEMPERATURE, **options)
+        assert torch.allclose(module(first, second), expected)
+        assert torch.equal(distributed_info_nce(first, second, temperature=TEMPERATURE, **options), expected)
+        assert gather_features(first, second, **options)[0] is first
+
+
+def test_a_fixed_temperature_is_saved_and_has_nothing_to_learn():
+    loss = InfoNCE(temperature=0.2)
+    assert list(loss.parameters()) == []
+    other = InfoNCE(temperature=0.05)
+    other.load_state_dict(loss.state_dict())
+    assert other.temperature.item() == pytest.approx(0.2)
+
+
+def test_a_learned_temperature_goes_the_way_that_lowers_the_loss():
+    first, _ = pairs()
+    loss = InfoNCE(temperature=0.5, learnable=True)  # every pair is perfect: a sharper softmax is better
+    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    before = loss(first, first)
+    before.backward()
+    optimiser.step()
+    assert loss.temperature.item() < 0.5
+    assert loss(first, first) < before
+
+
+def test_a_learned_scale_stops_at_100_and_comes_back_from_there():
+    first, second = pairs()
+    loss = InfoNCE(temperature=0.07, learnable=True)
+    with torch.no_grad():
+        loss.log_logit_scale.fill_(10.0)
+    loss(first, second).backward()
+    assert loss.temperature.item() == pytest.approx(1 / 100)
+    assert loss.log_logit_scale.grad.item() > 0  # these pairs are random: a lower scale costs less
+
+
+def test_the_module_shows_its_temperature():
+    assert "temperature=0.05, learnable=False" in repr(InfoNCE(temperature=0.05))
+
+
+@pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan"), float("inf")])
+def test_a_temperature_that_is_not_positive_is_refused(temperature):
+    with pytest.raises(ValueError, match="temperature wants a positive number"):
+        info_nce(*pairs(), temperature=temperature)
+    with pytest.raises(ValueError, match="temperature wants a positive number"):
+        InfoNCE(temperature=temperature)
+
+
+def test_a_learned_temperature_below_the_limit_is_refused_and_a_vector_of_them_too():
+    with pytest.raises(ValueError, match=r"at least 0\.01, got 0\.001"):
+        InfoNCE(temperature=0.001, learnable=True)
+    with pytest.raises(ValueError, match=r"temperature wants one number, got shape \(6,\)"):
+        info_nce(*pairs(), temperature=torch.ones(ROWS))
+
+
+@pytest.mark.parametrize("shapes", [((3, 4), (2, 4)), ((3, 4), (3, 5)), ((0, 4), (0, 4)), ((4,), (4,))])
+def test_sides_that_are_not_pairs_are_refused_with_their_shapes(shapes):
+    with pytest.raises(ValueError, match=r"pairs of rows.*got \(\d"):
+        info_nce(torch.zeros(shapes[0]), torch.zeros(shapes[1]), temperature=TEMPERATURE)
+
+
+# Two ranks, each with its half of the batch, against one process with all of it.
+
+
+class Encoders(nn.Module):
+    """One linear map a side, the same on every rank."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        generator = torch.Generator().manual_seed(7)
+        self.first = nn.Linear(DIM, DIM, bias=False)
+        self.second = nn.Linear(DIM, DIM, bias=False)
+        for parameter in self.parameters():
+            nn.init.normal_(parameter, generator=generator)
+
+    def forward(self, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
+        return self.first(first), self.second(second)
+
+
+def gradients_on_a_rank(rank: int) -> dict:
+    """By mode: the loss of this rank, and the gradients averaged over ranks."""
+    first, second = (side[rank * ROWS : (rank + 1) * ROWS] for side in pairs(RANKS * ROWS))
+    results: dict = {}
+    for mode in MODES:
+        encoders = Encoders()
+        loss = InfoNCE(temperature=TEMPERATURE, learnable=True, local_loss=mode[0], gather_with_grad=mode[1])
+        value = loss(*encoders(first, second))
+        value.backward()
+        gradients = [parameter.grad / RANKS for parameter in (*encoders.parameters(), *loss.parameters())]
+        for gradient in gradients:
+            dist.all_reduce(gradient)
+        results[mode] = value.detach(), gradients
+    unequal = pairs(3 + rank)
+    with pytest.raises(ValueError, match=r"as many pairs as the others, got \[3, 4\]"):
+        distributed_info_nce(*unequal, temperature=TEMPERATURE)
+    return results
+
+
+def gradients_in_one_process(*, fixed_negatives: bool = False) -> tuple[Tensor, list[Tensor]]:
+    encoders, loss = Encoders(), InfoNCE(temperature=TEMPERATURE, learnable=True)
+    first, second = encoders(*pairs(RANKS * ROWS))
+    if fixed_negatives:
+        own = torch.arange(len(first))
+        first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
+        to_second = first @ second.detach().T / loss.temperature
+        to_first = second @ first.detach().T / loss.temperature
+        value = F.cross_entropy(to_second, own) + F.cross_entropy(to_first, own)
+    else:
+        value = loss(first, second)
+    value.backward()
+    return value.detach(), [parameter.grad for parameter in (*encoders.parameters(), *loss.parameters())]
+
+
+def assert_same(actual: list[Tensor], expected: list[Tensor]) -> None:
+    for one, other in zip(actual, expected, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def by_rank() -> list[dict]:
+    return on_ranks(gradients_on_a_rank, ranks=RANKS)
+
+
+@pytest.mark.parametrize("mode", MODES, ids=lambda mode: f"local={mode[0]},with_grad={mode[1]}")
+def test_the_loss_of_ranks_is_the_large_batchs(by_rank, mode):
+    expected, _ = gradients_in_one_process()
+    losses = [results[mode][0] for results in by_rank]
+    local_loss, _ = mode
+    if local_loss:
+        assert_same([sum(losses) / RANKS], [expected])
+        assert abs(losses[0] - losses[1]) > 1e-3  # each has its own rows
+    else:
+        assert_same(losses, [expected] * RANKS)
+
+
+@pytest.mark.parametrize("local_loss", [True, False])
+def test_gradients_of_ranks_that_gather_with_grad_are_the_large_batchs(by_rank, local_loss):
+    _, expected = gradients_in_one_process()
+    for results in by_rank:
+        assert_same(results[local_loss, True][1], expected)
+
+
+def test_without_grad_the_whole_loss_gives_encoders_one_of_w_shares_and_the_temperature_its_own(by_rank):
+    _, (*encoders, scale) = gradients_in_one_process()
+    for results in by_rank:
+        assert_same(results[False, False][1], [*(gradient / RANKS for gradient in encoders), scale])
+
+
+def test_without_grad_a_local_loss_holds_all_negatives_fixed(by_rank):
+    _, expected = gradients_in_one_process(fixed_negatives=True)
+    _, large_batch = gradients_in_one_process()
+    for results in by_rank:
+        assert_same(results[True, False][1], expected)
+        assert not torch.allclose(results[True, False][1][0], large_batch[0], rtol=1e-2)

@@ -1,0 +1,223 @@
+"""Metrics against matrices worked out by hand, against slow definitions, and under ties, NaN and faults."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagebind.metrics import (
+    average_precision,
+    mean_average_precision,
+    median_rank,
+    recall_at_k,
+    retrieval_recalls,
+    target_ranks,
+    top_k_accuracy,
+)
+
+NAN = float("nan")
+
+# Four queries, four candidates; the right one of each is on the diagonal, at places 1, 2, 4 and 1.
+SIMILARITY = torch.tensor(
+    [
+        [0.9, 0.1, 0.2, 0.3],
+        [0.8, 0.5, 0.1, 0.0],
+        [0.4, 0.3, 0.1, 0.2],
+        [-0.9, -0.8, -0.7, -0.6],
+    ]
+)
+
+# Two sounds with three captions: the first is right for captions 0 and 2.
+SOUND_OF_CAPTION = torch.tensor([0, 1, 0])
+
+
+@st.composite
+def scored(draw, max_size=6):
+    """Scores with many ties, and a NaN now and then, and a target column a row."""
+    queries, candidates = draw(st.integers(1, max_size)), draw(st.integers(1, max_size))
+    values = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0, NAN])
+    rows = draw(st.lists(values, min_size=queries * candidates, max_size=queries * candidates))
+    target = draw(st.lists(st.integers(0, candidates - 1), min_size=queries, max_size=queries))
+    return torch.tensor(rows).view(queries, candidates), torch.tensor(target)
+
+
+def test_ranks_are_those_counted_by_hand():
+    assert target_ranks(SIMILARITY).tolist() == [1, 2, 4, 1]
+
+
+def test_recall_counts_a_target_in_second_place_only_from_k_2():
+    similarity = torch.tensor([[0.9, 0.8, 0.1]])
+    assert recall_at_k(similarity, torch.tensor([1]), k=1) == 0.0
+    assert recall_at_k(similarity, torch.tensor([1]), k=2) == 1.0
+
+
+def test_retrieval_recalls_are_the_shares_of_the_hand_counted_ranks():
+    assert retrieval_recalls(SIMILARITY, ks=(1, 2, 3, 4)) == {1: 0.5, 2: 0.75, 3: 0.75, 4: 1.0}
+    assert retrieval_recalls(SIMILARITY) == {1: 0.5, 5: 1.0, 10: 1.0}
+
+
+def test_the_other_direction_is_the_transpose():
+    # by columns: 0.9 is first of its column, 0.5 first, 0.1 tied with 0.1 and behind 0.2, -0.6 last
+    assert target_ranks(SIMILARITY.T).tolist() == [1, 1, 3, 4]
+
+
+def test_median_rank_is_the_mean_of_the_middle_two_or_the_middle_one():
+    assert median_rank(SIMILARITY) == 1.5  # of 1, 1, 2, 4
+    assert median_rank(SIMILARITY[:3], torch.tensor([0, 1, 2])) == 2.0  # of 1, 2, 4
+
+
+def test_one_of_several_right_captions_is_enough_and_the_others_do_not_stand_in_its_way():
+    sound_to_text = torch.tensor([[0.9, 0.5, 0.8], [0.6, 0.5, 0.7]])
+    right = SOUND_OF_CAPTION[None, :] == torch.arange(2)[:, None]
+    assert target_ranks(sound_to_text, right).tolist() == [1, 3]
+    assert target_ranks(sound_to_text[:, [1, 0, 2]], right[:, [1, 0, 2]]).tolist() == [1, 3]
+    second_best = torch.tensor([[0.1, 0.5, 0.4], [0.0, 1.0, 0.0]])
+    assert target_ranks(second_best, right).tolist() == [2, 1]  # caption 0, behind both, does not count
+    assert (
+        target_ranks(sound_to_text.T, right.T).tolist()
+        == target_ranks(sound_to_text.T, SOUND_OF_CAPTION).tolist()
+    )
+
+
+def test_a_model_that_gives_every_candidate_the_same_number_finds_nothing():
+    same = torch.zeros(5, 5)
+    assert recall_at_k(same, None, k=4) == 0.0
+    assert median_rank(same) == 5.0
+    assert top_k_accuracy(same, torch.zeros(5, dtype=torch.long)) == 0.0
+
+
+def test_what_has_no_similarity_is_not_found_and_is_in_nobody_elses_way():
+    similarity = torch.tensor([[NAN, NAN, NAN], [0.1, 0.2, NAN], [0.3, 0.1, NAN]])
+    assert target_ranks(similarity).tolist() == [3, 1, 3]
+    assert similarity.isnan().sum() == 5  # the input is as it was
+
+
+@given(scored())
+def test_the_rank_is_one_more_than_the_wrong_candidates_at_least_as_similar(given_scores):
+    similarity, target = given_scores
+    rows = similarity.nan_to_num(nan=-torch.inf).tolist()
+    expected = [
+        1 + sum(value >= row[right] for column, value in enumerate(row) if column != right)
+        for row, right in zip(rows, target.tolist(), strict=True)
+    ]
+    assert target_ranks(similarity, target).tolist() == expected
+
+
+@given(scored())
+def test_booleans_with_one_true_a_row_are_the_same_as_column_numbers(given_scores):
+    similarity, target = given_scores
+    booleans = torch.nn.functional.one_hot(target, similarity.shape[1]).bool()
+    assert torch.equal(target_ranks(similarity, booleans), target_ranks(similarity, target))
+
+
+@given(scored(), st.randoms())
+def test_ranks_do_not_depend_on_the_order_of_the_candidates(given_scores, random):
+    similarity, target = given_scores
+    order = list(range(similarity.shape[1]))
+    random.shuffle(order)
+    shuffled = torch.tensor([order.index(column) for column in target.tolist()])
+    assert torch.equal(target_ranks(similarity[:, order], shuffled), target_ranks(similarity, target))
+
+
+@given(scored())
+def test_recall_grows_with_k_up_to_all(given_scores):
+    similarity, target = given_scores
+    recalls = list(retrieval_recalls(similarity, target, ks=range(1, similarity.shape[1] + 1)).values())
+    assert recalls == sorted(recalls) and recalls[-1] == 1.0
+
+
+def test_top_k_accuracy_is_counted_over_samples():
+    scores = torch.tensor([[0.7, 0.2, 0.1], [0.5, 0.4, 0.1], [0.1, 0.2, 0.7]])
+    labels = torch.tensor([0, 1, 0])
+    assert top_k_accuracy(scores, labels) == pytest.approx(1 / 3)
+    assert top_k_accuracy(scores, labels, k=2) == pytest.approx(2 / 3)
+
+
+def test_average_precision_is_the_one_worked_out_by_hand():
+    scores = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
+    right = torch.tensor([[True], [False], [True], [False]])
+    assert average_precision(scores, right).tolist() == [pytest.approx((1 / 1 + 2 / 3) / 2)]
+
+
+def test_samples_of_one_score_pass_together_so_a_constant_scores_the_frequency():
+    right = torch.tensor([[True], [False], [False], [True], [False]])
+    assert average_precision(torch.ones(5, 1), right).item() == pytest.approx(2 / 5)
+    tied = torch.tensor([[0.9], [0.5], [0.5], [0.5], [0.1]])  # 1 of 1, then 2 of 4
+    assert average_precision(tied, right).item() == pytest.approx((1 + 2 / 4) / 2)
+
+
+def test_a_right_sample_without_a_score_comes_last():
+    right = torch.tensor([[True], [False], [True]])
+    assert average_precision(torch.tensor([[0.9], [0.1], [NAN]]), right).item() == pytest.approx(
+        (1 + 2 / 3) / 2
+    )
+
+
+def test_mean_average_precision_is_over_the_classes_that_have_samples():
+    scores = torch.tensor([[0.9, 0.1, 0.5], [0.1, 0.2, 0.4]])
+    right = torch.tensor([[True, True, False], [False, False, False]])
+    assert mean_average_precision(scores, right) == pytest.approx((1.0 + 0.5) / 2)
+
+
+@settings(max_examples=50)
+@given(scored(), st.integers(0, 2**16))
+def test_average_precision_is_the_sum_over_thresholds(given_scores, seed):
+    scores, _ = given_scores
+    right = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+    actual = average_precision(scores, right).tolist()
+    for column, value in enumerate(actual):
+        rows, hits = scores[:, column].nan_to_num(nan=-torch.inf), right[:, column]
+        expected, recall = 0.0, 0.0
+        for threshold in rows.unique().flip(0):
+            passed = hits[rows >= threshold].double()
+            gained = passed.sum() / hits.sum() - recall
+            expected, recall = expected + gained * passed.mean(), recall + gained
+        assert value == pytest.approx(float(expected), nan_ok=True)
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64, torch.int32])
+def test_any_real_dtype_gives_the_ranks_of_its_values(dtype):
+    similarity = (SIMILARITY * 10).to(dtype)
+    assert target_ranks(similarity).tolist() == [1, 2, 4, 1]
+    assert average_precision(similarity, torch.eye(4).bool()).shape == (4,)
+
+
+def test_numpy_arrays_do_as_well_as_tensors():
+    assert median_rank(SIMILARITY.numpy()) == 1.5
+    assert recall_at_k(SIMILARITY.numpy(), np.arange(4), k=1) == 0.5
+    assert mean_average_precision(np.eye(3), np.eye(3, dtype=bool)) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("similarity", "target", "message"),
+    [
+        (torch.zeros(3), None, r"similarity wants a matrix.*\(3,\)"),
+        (torch.zeros(0, 3), None, r"similarity wants a matrix.*\(0, 3\)"),
+        (torch.zeros(2, 3), None, r"without target.*as many columns as rows.*\(2, 3\)"),
+        (torch.zeros(2, 3), torch.tensor([0, 1, 2]), r"column numbers \(2,\).*got torch.int64 \(3,\)"),
+        (torch.zeros(2, 3), torch.tensor([0.0, 1.0]), r"got torch.float32 \(2,\)"),
+        (torch.zeros(2, 3), torch.tensor([0, 3]), r"columns 0 to 2, got 3 in row 1"),
+        (torch.zeros(2, 3), torch.tensor([-1, 0]), r"columns 0 to 2, got -1 in row 0"),
+        (torch.zeros(2, 3), torch.ones(3, 2).bool(), r"booleans wants.*\(2, 3\), got \(3, 2\)"),
+        (torch.zeros(2, 2), torch.tensor([[True, False], [False, False]]), r"got none for row 1"),
+        (torch.ones(2, 2).bool(), None, r"similarity wants real numbers, got torch.bool"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_what_was_given(similarity, target, message):
+    with pytest.raises(ValueError, match=message):
+        target_ranks(similarity, target)
+
+
+def test_k_below_1_is_refused():
+    with pytest.raises(ValueError, match="k wants at least 1, got 0"):
+        recall_at_k(SIMILARITY, None, k=0)
+    with pytest.raises(ValueError, match="k wants at least 1, got -5"):
+        retrieval_recalls(SIMILARITY, ks=(1, -5))
+
+
+def test_average_precision_wants_booleans_of_the_scores_shape_and_one_true():
+    with pytest.raises(ValueError, match=r"booleans of the scores' shape \(2, 3\), got torch.int64 \(2,\)"):
+        average_precision(torch.zeros(2, 3), torch.tensor([0, 1]))
+    with pytest.raises(ValueError, match=r"a true entry at least, got none in \(2, 3\)"):
+        mean_average_precision(torch.zeros(2, 3), torch.zeros(2, 3).bool())
