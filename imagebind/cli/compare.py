@@ -31,6 +31,7 @@ def compare(
     """
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from imagebind.transforms.intake import identify
 
@@ -56,7 +57,7 @@ def compare(
     ]
     table = Table("cosine", *(str(number) for number in range(1, len(labels) + 1)))
     for number, (label, row) in enumerate(zip(labels, similarity, strict=True), start=1):
-        table.add_row(f"{number} {label}", *(f"{cosine:.3f}" for cosine in row))
+        table.add_row(Text(f"{number} {label}"), *(f"{cosine:.3f}" for cosine in row))
     Console().print(table)
     if plot is not None:
         _draw(plot, similarity, labels)

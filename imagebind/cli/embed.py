@@ -40,6 +40,7 @@ def embed(
     """
     from rich.console import Console
     from rich.progress import track
+    from rich.text import Text
 
     from imagebind.errors import MediaError
     from imagebind.transforms.intake import identify
@@ -51,7 +52,7 @@ def embed(
         raise typer.BadParameter(str(error), param_hint="--out") from error
     requests = []
     failures: list[tuple[str, Exception]] = []
-    for path in expand(paths):
+    for path in expand(paths, without=[out, out.with_name(ERRORS_NAME)]):
         try:
             requests.append(identify(path, modality=modality))
         except MediaError as error:
@@ -71,7 +72,8 @@ def embed(
                 done += 1
                 for row in rows_of(result):
                     file.write(row)
-    console.print(f"{done} of {done + len(failures)} files embedded" + (f" into {out}" if done else ""))
+    summary = f"{done} of {done + len(failures)} files embedded" + (f" into {out}" if done else "")
+    console.print(Text(summary), soft_wrap=True)
     if failures:
         _report_failures(console, failures, out.with_name(ERRORS_NAME))
     if failures or not done:
@@ -90,4 +92,5 @@ def _report_failures(console: "Console", failures: Sequence[tuple[str, Exception
     for _, error in failures[:SHOWN_ERRORS]:
         console.print(Text(f"  {error}", style="red"), soft_wrap=True)
     more = len(failures) - SHOWN_ERRORS
-    console.print(f"{f'  and {more} more; ' if more > 0 else ''}all {len(failures)} failures are in {path}")
+    rest = f"  and {more} more; " if more > 0 else ""
+    console.print(Text(f"{rest}all {len(failures)} failures are in {path}"), soft_wrap=True)

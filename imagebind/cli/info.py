@@ -39,7 +39,7 @@ def info(
         except MediaError as error:
             problems.append(str(error))
             continue
-        table.add_row(str(path), *_describe(views))
+        table.add_row(Text(request.name), *_describe(views))
     if table.rows:
         Console().print(table)
     for problem in problems:

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-# Bfrom imagebind.cli.benchmark import benchmark
+from imagebind.cli.benchmark import benchmark
 from imagebind.cli.compare import compare
 from imagebind.cli.embed import embed
 from imagebind.cli.info import info
@@ -25,7 +25,7 @@ app = typer.Typer(
 app.command()(embed)
 app.command()(compare)
 app.command()(info)
-# Bapp.command()(benchmark)
+app.command()(benchmark)
 app.add_typer(weights, name="weights")
 
 

@@ -9,6 +9,8 @@ import typer
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
+    import torch
+
     from imagebind.embedder import Embedder
 
 WEIGHTS_HELP = (
@@ -43,7 +45,7 @@ def load_embedder(
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
         raise typer.BadParameter(f"{dtype!r}; wants one of {', '.join(precisions)}", param_hint="--dtype")
-    place = torch.device(device or best_device())
+    place = _device(device or best_device())
     if weights is not None and (Path(weights) / CONFIG_NAME).is_file():
         model = load_model(weights, modalities=modalities, dtype=precisions[dtype], device=place)
     else:
@@ -51,6 +53,17 @@ def load_embedder(
             True if weights is None else weights, modalities=modalities, dtype=precisions[dtype], device=place
         )
     return Embedder(model)
+
+
+def _device(name: str) -> "torch.device":
+    import torch
+
+    try:
+        torch.empty(1, device=name)
+        return torch.device(name)
+    except Exception as error:  # of another kind for each way in which it is missing
+        reason = str(error).partition("\n")[0]
+        raise typer.BadParameter(f"{name!r} cannot be used here ({reason})", param_hint="--device") from error
 
 
 def best_device() -> str:

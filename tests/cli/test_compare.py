@@ -35,3 +35,8 @@ def test_a_picture_of_an_unknown_format_is_refused(imagebind, small_weights, tmp
         "compare", "--text", "A", "--text", "B", "--plot", tmp_path / "m.xyz", "-w", small_weights
     )
     assert run.code == 2 and "xyz" in run.err
+
+
+def test_texts_that_look_like_markup_are_printed_as_they_are(imagebind, small_weights):
+    run = imagebind("compare", "--text", "[/red] dog", "--text", "[bold] car", "-w", small_weights)
+    assert run.code == 0 and "[/red] dog" in run.out and "[bold] car" in run.out

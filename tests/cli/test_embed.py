@@ -1,6 +1,7 @@
 """`imagebind embed`: every file that can be embedded is, and the others are named."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -68,3 +69,33 @@ def test_wrong_arguments_are_explained_before_anything_is_loaded(imagebind, tmp_
     run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", "-w", tmp_path / "none.pth")
     assert run.code == 1 and "none.pth" in run.err and "Traceback" not in run.err
     assert not (tmp_path / "v.npz").exists()
+
+
+def test_a_second_run_does_not_embed_what_the_first_one_wrote(imagebind, small_weights, tmp_path, image_file):
+    shutil.copy(image_file, tmp_path)
+    (tmp_path / "broken.wav").write_bytes(b"")
+    for _ in range(2):
+        run = imagebind("embed", tmp_path, "-o", tmp_path / "v.parquet", "-w", small_weights)
+        assert "1 of 2 files embedded" in run.err  # the picture, and the sound that is broken
+
+
+def test_file_names_that_are_not_utf_8_or_look_like_markup_are_written(
+    imagebind, small_weights, tmp_path, image_file
+):
+    folder = tmp_path / "[/odd]"
+    folder.mkdir(parents=True)
+    shutil.copy(image_file, folder / os.fsdecode(b"caf\xe9.jpg"))
+    for suffix in ("parquet", "jsonl", "npz"):
+        run = imagebind("embed", folder, "-o", folder / f".{suffix}.{suffix}", "-w", small_weights)
+        assert run.code == 0 and "[/odd]" in run.err, run.err
+    assert r"caf\udce9.jpg" in parquet.read_table(folder / ".parquet.parquet").to_pylist()[0]["path"]
+    run = imagebind("info", folder)
+    assert run.code == 0 and r"[/odd]/caf\udce9.jpg" in run.out
+
+
+def test_a_device_that_is_not_there_is_a_usage_error(imagebind, small_weights, tmp_path, image_file):
+    for device in ("smell", "cuda:99"):
+        run = imagebind(
+            "embed", image_file, "-o", tmp_path / "v.npz", "-w", small_weights, "--device", device
+        )
+        assert run.code == 2 and device in run.err and "Traceback" not in run.err

@@ -7,7 +7,7 @@ import pytest
 
 
 @pytest.mark.parametrize(
-    "command", ["embed", "compare", "info", "weights download", "weights convert"]
+    "command", ["embed", "compare", "info", "benchmark", "weights download", "weights convert"]
 )
 def test_help_has_an_example(imagebind, command):
     run = imagebind(*command.split(), "--help")

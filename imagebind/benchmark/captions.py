@@ -1,0 +1,57 @@
+"""Captions to measure with: plain English, all different, of about twelve tokens."""
+
+import math
+import random
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+SUBJECTS = _words(
+    "dog cat horse child woman man sailor cook farmer dancer painter teacher bird cow goat sheep rabbit "
+    "fox wolf bear tiger elephant giraffe monkey penguin duck goose swan owl eagle student nurse pilot "
+    "driver musician skier surfer climber runner cyclist"
+)
+LOOKS = _words(
+    "small large young old brown black white grey striped spotted happy tired wet hungry curious lonely "
+    "friendly quiet noisy clumsy"
+)
+DOINGS = _words(
+    "sleeping running sitting standing waiting playing eating drinking looking walking jumping resting "
+    "dancing singing working hiding digging swimming climbing falling"
+)
+PLACES = _words(
+    "river bridge kitchen market garden forest beach station harbour meadow mountain castle window "
+    "fountain staircase library bakery lighthouse windmill playground tractor bicycle umbrella piano "
+    "bookshelf fireplace sofa tent canoe snowman"
+)
+NEARNESS = ("near", "behind", "beside", "under", "above")
+SYLLABLES = _words("ba be do fi gu ha ki lo mu ne pa qui ro su ta ve wo xi ya zu")
+
+
+def captions(count: int) -> list[str]:
+    """`count` captions without repeats, the same each time: "a photo of a wet dog playing near the river"."""
+    parts = (LOOKS, SUBJECTS, DOINGS, NEARNESS, PLACES)
+    total = math.prod(map(len, parts))
+    written = []
+    for number in random.Random(0).sample(range(total), count):
+        chosen = []
+        for words in parts:
+            number, place = divmod(number, len(words))
+            chosen.append(words[place])
+        look, subject, doing, nearness, place_name = chosen
+        written.append(f"a photo of a {look} {subject} {doing} {nearness} the {place_name}")
+    return written
+
+
+def with_new_words(plain: list[str]) -> list[str]:
+    """Each caption with a name at its end that no other has, so that no memory of words helps."""
+    named = []
+    for number, caption in enumerate(plain):
+        name = ""
+        for _ in range(4):
+            number, syllable = divmod(number, len(SYLLABLES))
+            name += SYLLABLES[syllable]
+        named.append(f"{caption} {name}")
+    return named

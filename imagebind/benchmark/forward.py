@@ -1,0 +1,165 @@
+"""A trunk's forward pass as a share of what `nn.Linear` reaches on the same machine at the same shapes."""
+
+import copy
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from statistics import median
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagebind import config as configs
+from imagebind.benchmark.report import Row
+from imagebind.benchmark.sizes import Size
+from imagebind.benchmark.timing import by_turns, ratios, seconds
+from imagebind.config import ImageBindConfig
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.transformer import MLP_RATIO, Block, Trunk
+
+SECTION = "forward"
+LARGE_SHARE = 0.75  # targets
+SMALL_SHARE = 0.6  # attention's softmax and the norms are more of a narrow trunk's work
+LARGE = (ModalityType.VISION, ModalityType.TEXT)
+PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+GIGA = 1e9
+
+
+def measure(size: Size) -> Iterator[Row]:
+    """A row a trunk and precision; in float32 what compiling changes, too."""
+    for modality in size.config.modalities:
+        for name, dtype in PRECISIONS.items():
+            trial = _trial(size, modality, dtype)
+            with torch.inference_mode():
+                yield _share(size, modality, name, trial)
+                if dtype is torch.float32:
+                    yield _compiled(size, modality, trial)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Trial:
+    """A model with one trunk, perhaps of fewer blocks than it has, all being alike; and its input."""
+
+    model: ImageBindModel
+    modality: ModalityType
+    inputs: Tensor  # as the preprocessor takes them
+    tokens: Tensor  # (b, l, d)
+    blocks: int  # of the whole trunk
+
+    @property
+    def trunk(self) -> Trunk:
+        trunk = self.model.modality_trunks[self.modality.value]
+        assert isinstance(trunk, Trunk)
+        return trunk
+
+    def run_blocks(self) -> None:
+        self.trunk(self.tokens)
+
+    def run_ends(self) -> None:
+        """What is before and behind the trunk."""
+        name = self.modality.value
+        self.model.modality_preprocessors[name](self.inputs)
+        self.model.modality_postprocessors[name](self.model.forward_head(name, self.tokens, self.inputs))
+
+    def run_linears(self) -> None:
+        """The matrix products by weights that the blocks do, and nothing else."""
+        hidden = self.tokens.new_ones(*self.tokens.shape[:2], MLP_RATIO * self.tokens.shape[2])
+        for block in self.trunk.blocks:
+            assert isinstance(block, Block)
+            F.linear(self.tokens, block.attn.in_proj_weight, block.attn.in_proj_bias)
+            block.attn.out_proj(self.tokens)
+            block.mlp.fc1(self.tokens)
+            block.mlp.fc2(hidden)
+
+
+def _trial(size: Size, modality: ModalityType, dtype: torch.dtype) -> _Trial:
+    """With as many blocks as pass within `size.pass_seconds`: where bfloat16 is emulated, one takes long."""
+    inputs = example_input(size.config, modality, size.batch)
+    inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
+    whole = size.config.trunk(modality).num_blocks
+
+    def build(blocks: int) -> _Trial:
+        sizes = size.config.to_dict()
+        sizes[modality.value]["num_blocks"] = blocks
+        config = ImageBindConfig.from_dict(sizes)
+        model = ImageBindModel(config, modalities=[modality], dtype=dtype).eval()
+        with torch.inference_mode():
+            tokens = model.modality_preprocessors[modality.value](inputs)
+        return _Trial(model=model, modality=modality, inputs=inputs, tokens=tokens, blocks=whole)
+
+    one = build(1)
+    with torch.inference_mode():
+        one.run_blocks()
+        affordable = int(size.pass_seconds / seconds(one.run_blocks))
+    return build(affordable) if 1 < affordable < whole else one if affordable <= 1 else build(whole)
+
+
+def _share(size: Size, modality: ModalityType, precision: str, trial: _Trial) -> Row:
+    linears, blocks, ends = by_turns(
+        [trial.run_linears, trial.run_blocks, trial.run_ends], repeats=size.repeats
+    )
+    part = len(trial.trunk.blocks) / trial.blocks
+    forward = [block / part + end for block, end in zip(blocks, ends, strict=True)]
+    linear = [one / part for one in linears]
+    by_weights, by_each_other = flops(trial.tokens.shape, trial.blocks, extra_keys=modality not in LARGE)
+    shares = [ratio * (by_weights + by_each_other) / by_weights for ratio in ratios(linear, forward)]
+    measured = "" if part == 1 else f", from {len(trial.trunk.blocks)} of {trial.blocks} blocks"
+    return Row(
+        section=SECTION,
+        what=f"{modality}, {precision}, batch {size.batch}: share of nn.Linear's rate",
+        value=median(shares),
+        unit="",
+        target=LARGE_SHARE if modality in LARGE else SMALL_SHARE,
+        detail=f"{median(forward):.2f} s, nn.Linear {by_weights / median(linear) / GIGA:.0f} GFLOP/s"
+        f"{measured}",
+    )
+
+
+def _compiled(size: Size, modality: ModalityType, trial: _Trial) -> Row:
+    other = replace(trial, model=copy.deepcopy(trial.model))
+    other.model.compile()
+    what = f"{modality}: what compile() adds"
+    try:
+        plain, compiled = by_turns([trial.run_blocks, other.run_blocks], repeats=size.repeats)
+    except RuntimeError as error:  # torch's for a machine without a C++ compiler
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        return Row(section=SECTION, what=what, value=1.0, unit="x as fast", detail=f"not there: {reason}")
+    return Row(
+        section=SECTION,
+        what=what,
+        value=median(ratios(plain, compiled)),
+        unit="x as fast",
+        detail=f"{median(plain):.3f} s, then {median(compiled):.3f} s",
+    )
+
+
+def flops(shape: tuple[int, ...], blocks: int, *, extra_keys: bool) -> tuple[int, int]:
+    """Operations of the blocks' products by weights, and of tokens by each other, for tokens (b, l, d)."""
+    rows, length, width = shape
+    weights = 4 * width**2 + 2 * MLP_RATIO * width**2  # query, key, value, output; the two of the MLP
+    keys = length + int(extra_keys)  # the learned one
+    return 2 * rows * length * weights * blocks, 4 * rows * length * keys * width * blocks
+
+
+def example_input(config: ImageBindConfig, modality: ModalityType, batch: int) -> Tensor:
+    """Random numbers as a modality's preprocessor takes them; text at its full length."""
+    generator = torch.Generator().manual_seed(0)
+    if modality is ModalityType.TEXT:
+        assert config.text is not None
+        shape = (batch, config.text.context_length)
+        return torch.randint(1, config.text.vocab_size, shape, generator=generator)
+    return torch.randn(batch, *_shape(config, modality), generator=generator)
+
+
+def _shape(config: ImageBindConfig, modality: ModalityType) -> tuple[int, ...]:
+    match config.trunk(modality):
+        case configs.VisionConfig(image_size=side):
+            return 3, side, side
+        case configs.AudioConfig(mel_bins=bins, mel_frames=frames):
+            return 1, bins, frames
+        case configs.PictureConfig(image_size=side):
+            return 1, side, side
+        case configs.ImuConfig(channels=channels, steps=steps):
+            return channels, steps
+    raise TypeError(f"no example of {modality}")

@@ -1,0 +1,140 @@
+"""What is measured in a process of its own: `python -m imagebind.benchmark.jobs JOB ARGUMENT…`.
+
+Each job takes strings and returns what becomes one line of JSON, to which its peak of memory is added.
+Its imports are done before its clock starts.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from imagebind.benchmark.timing import peak_bytes, seconds
+
+READ_BYTES = 16 * 2**20  # at a time, when a file is only read
+
+
+def make_weights(path: str, size: str) -> dict[str, float]:
+    """Write a model with new weights as the released file is written."""
+    import torch
+
+    from imagebind.benchmark.sizes import SIZES
+    from imagebind.checkpoint import save_state_dict
+    from imagebind.models.imagebind_model import ImageBindModel
+
+    torch.manual_seed(0)
+    model = ImageBindModel(SIZES[size].config)
+    return {"seconds": seconds(lambda: save_state_dict(model.state_dict(), path))}
+
+
+def read_file(path: str) -> dict[str, float]:
+    """Read a file from start to end, as `cat` does."""
+
+    def read() -> None:
+        with Path(path).open("rb", buffering=0) as file:
+            while file.read(READ_BYTES):
+                pass
+
+    return {"seconds": seconds(read)}
+
+
+def load(path: str, size: str) -> dict[str, float]:
+    """Load a model as the library does, then touch every weight: mapped pages count only once touched."""
+    from imagebind.benchmark.sizes import SIZES
+    from imagebind.checkpoint import load_into
+    from imagebind.models.imagebind_model import ImageBindModel
+
+    before = peak_bytes()
+    models: list[ImageBindModel] = []
+    took = seconds(
+        lambda: models.append(load_into(ImageBindModel(SIZES[size].config, device="meta"), path).eval())
+    )
+    loaded = peak_bytes()
+    touched = seconds(lambda: [tensor.sum() for tensor in models[0].state_dict().values()])
+    return {"seconds": took, "touch_seconds": touched, "import_peak": before, "load_peak": loaded}
+
+
+def load_naively(path: str, size: str) -> dict[str, float]:
+    """Build a model with new weights, read the file, copy one into the other."""
+    import torch
+
+    from imagebind.benchmark.sizes import SIZES
+    from imagebind.models.imagebind_model import ImageBindModel
+
+    def load_all() -> None:
+        model = ImageBindModel(SIZES[size].config)
+        model.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
+
+    return {"seconds": seconds(load_all)}
+
+
+def text_trunk(folder: str, size: str) -> dict[str, float]:
+    """Embed a few captions with the text trunk alone, out of split files."""
+    from imagebind.benchmark.captions import captions
+    from imagebind.benchmark.sizes import SIZES
+    from imagebind.checkpoint import load_into
+    from imagebind.embedder import Embedder
+    from imagebind.models.imagebind_model import ImageBindModel
+
+    def embed() -> None:
+        model = ImageBindModel(SIZES[size].config, modalities=["text"], device="meta")
+        Embedder(load_into(model, folder)).encode(captions(8))
+
+    return {"seconds": seconds(embed)}
+
+
+def tokenize(count: str) -> dict[str, float]:
+    """Tokenise captions from an empty memory, the same again, and then such with a new word each."""
+    from imagebind.benchmark.captions import captions, with_new_words
+    from imagebind.transforms.text import Tokenizer, vocabulary
+
+    plain = captions(int(count))
+    strange = with_new_words(plain)
+    tokenizer = Tokenizer()
+    return {
+        "vocabulary": seconds(vocabulary),
+        "cold": seconds(lambda: tokenizer(plain)),
+        "warm": seconds(lambda: tokenizer(plain)),
+        "new_words": seconds(lambda: tokenizer(strange)),
+    }
+
+
+def video_nothing(path: str) -> dict[str, float]:
+    """Import what both of the next two import: the memory that neither is to blame for."""
+    from imagebind.benchmark import video  # noqa: F401
+
+    return {}
+
+
+def video_ours(path: str) -> dict[str, float]:
+    """A video's clips, decoded as the library does."""
+    from imagebind.benchmark import video
+
+    return {"seconds": seconds(lambda: video.picked_frames(Path(path)))}
+
+
+def video_all_frames(path: str) -> dict[str, float]:
+    """A video's clips, all of their frames made tensors first."""
+    from imagebind.benchmark import video
+
+    return {"seconds": seconds(lambda: video.all_frames(Path(path)))}
+
+
+JOBS: dict[str, Callable[..., dict[str, float]]] = {
+    job.__name__: job
+    for job in (
+        make_weights,
+        read_file,
+        load,
+        load_naively,
+        text_trunk,
+        tokenize,
+        video_nothing,
+        video_ours,
+        video_all_frames,
+    )
+}
+
+if __name__ == "__main__":
+    result = JOBS[sys.argv[1]](*sys.argv[2:])
+    sys.stdout.write(json.dumps(result | {"peak": peak_bytes()}) + "\n")

@@ -1,0 +1,117 @@
+"""Loading weights: how long, and with how much memory. Each figure is of a process of its own."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+from imagebind.benchmark.report import GIGABYTE, Row
+from imagebind.benchmark.sizes import Size
+from imagebind.benchmark.timing import in_fresh_process, ratios
+from imagebind.checkpoint import convert
+from imagebind.errors import ImageBindError
+from imagebind.models.imagebind_model import ImageBindModel
+
+SECTION = "load"
+LOAD_SECONDS = 2.0  # targets; loading counts from when torch is imported,
+OVER_FILE_SIZE = 0.6  # GB, beside the weights themselves: torch and what it takes to read
+TEXT_TRUNK = 1.9  # GB, torch included; its weights are 1.4
+MEMORY_INFO = Path("/proc/meminfo")  # Linux
+
+
+def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: bool = False) -> Iterator[Row]:
+    """Load `weights`, or new ones written to `folder` first; then the text trunk out of split files.
+
+    Raises:
+        ImageBindError: too little room on the disk or in memory.
+        CheckpointError: weights of another size.
+    """
+    needed = sum(parameter.nbytes for parameter in ImageBindModel(size.config, device="meta").parameters())
+    _require(needed, folder, files=1 if weights else 2)
+    path = weights or folder / "weights.pth"
+    if weights is None:
+        in_fresh_process("make_weights", path, size.name)
+    yield from _whole(size, path, naive=naive)
+    split = folder / "split"
+    convert(path, split)
+    text = in_fresh_process("text_trunk", split, size.name)
+    yield Row(
+        section=SECTION,
+        what="peak memory of the text trunk alone, out of split files, embedding 8 captions",
+        value=text["peak"] / GIGABYTE,
+        unit="GB",
+        target=TEXT_TRUNK,
+        at_most=True,
+        detail=f"{text['seconds']:.2f} s to load and embed",
+    )
+    shutil.rmtree(split)
+
+
+def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
+    in_fresh_process("read_file", path)  # brings it into the system's cache
+    turns = [
+        (in_fresh_process("load", path, size.name), in_fresh_process("read_file", path))
+        for _ in range(size.repeats)
+    ]
+    loads = [load["seconds"] for load, _ in turns]
+    reads = [read["seconds"] for _, read in turns]
+    file_size = path.stat().st_size / GIGABYTE
+    peak = max(load["peak"] for load, _ in turns) / GIGABYTE
+    touch = median(load["touch_seconds"] for load, _ in turns)
+    yield Row(
+        section=SECTION,
+        what=f"load {path.name}, {file_size:.2f} GB in the cache; importing torch not counted",
+        value=median(loads),
+        unit="s",
+        target=LOAD_SECONDS,
+        at_most=True,
+        detail=f"{min(loads):.2f} to {max(loads):.2f} s; then {touch:.2f} s to touch every weight",
+    )
+    yield Row(
+        section=SECTION,
+        what="the same, in time that plainly reading the file takes",
+        value=median(ratios(loads, reads)),
+        unit="x",
+        detail=f"reading takes {median(reads):.2f} s",
+    )
+    yield Row(
+        section=SECTION,
+        what="peak memory over the file's size, every weight touched",
+        value=peak - file_size,
+        unit="GB",
+        target=OVER_FILE_SIZE,
+        at_most=True,
+        detail=f"{peak:.2f} GB, of which importing takes {turns[0][0]['import_peak'] / GIGABYTE:.2f}",
+    )
+    if naive:
+        other = in_fresh_process("load_naively", path, size.name)
+        yield Row(
+            section=SECTION,
+            what="build, torch.load and load_state_dict instead",
+            value=other["seconds"] / median(loads),
+            unit="x the time",
+            detail=f"{other['seconds']:.1f} s, peak {other['peak'] / GIGABYTE:.2f} GB",
+        )
+
+
+def _require(needed: int, folder: Path, *, files: int) -> None:
+    free_disk, free_memory = shutil.disk_usage(folder).free, _free_memory()
+    if free_disk < 1.1 * files * needed:
+        raise ImageBindError(
+            f"{folder}: {free_disk / GIGABYTE:.1f} GB free; wants {1.1 * files * needed / GIGABYTE:.1f} for "
+            "weights that are made and split (TMPDIR says where; --weights and --size small need less)"
+        )
+    if free_memory < 1.3 * needed:
+        raise ImageBindError(
+            f"{free_memory / GIGABYTE:.1f} GB of memory free; wants {1.3 * needed / GIGABYTE:.1f} (--size "
+            "small needs less)"
+        )
+
+
+def _free_memory() -> int:
+    if MEMORY_INFO.is_file():
+        for line in MEMORY_INFO.read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

@@ -1,0 +1,50 @@
+"""Generated pictures that cost about what photographs cost to store and decode: soft shapes under grain."""
+
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from PIL import Image
+
+FRAME_RATE = 25
+GRAIN = 6.0  # standard deviation, of 255
+CELLS = 12  # soft shapes along each side
+JPEG_QUALITY = 90
+
+
+def picture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+    """One picture: uint8 (h, w, 3)."""
+    shapes = Image.fromarray(rng.integers(0, 256, (CELLS, CELLS, 3), dtype=np.uint8))
+    soft = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
+    grain = rng.standard_normal((height, width, 1), dtype=np.float32) * GRAIN
+    return (soft + grain).clip(0, 255).astype(np.uint8)
+
+
+def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
+    """Write JPEG files; returns their paths in order."""
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    paths = [folder / f"{number:04}.jpg" for number in range(count)]
+    for path in paths:
+        Image.fromarray(picture(rng, *size)).save(path, quality=JPEG_QUALITY)
+    return paths
+
+
+def write_video(path: Path, *, duration: float, size: tuple[int, int]) -> None:
+    """Write H.264 of a wide picture that passes by under grain that changes."""
+    width, height = size
+    rng = np.random.default_rng(0)
+    scene = picture(rng, 2 * width, height)
+    grains = [rng.integers(-8, 9, (height, width, 1), dtype=np.int16) for _ in range(7)]
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast"})
+        stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+        stream.codec_context.time_base = Fraction(1, FRAME_RATE)
+        frames = int(duration * FRAME_RATE)
+        for number in range(frames):
+            left = width * number // frames
+            shown = scene[:, left : left + width].astype(np.int16) + grains[number % len(grains)]
+            frame = av.VideoFrame.from_ndarray(shown.clip(0, 255).astype(np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

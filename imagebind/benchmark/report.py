@@ -1,0 +1,84 @@
+"""What a benchmark found: rows with targets, and the machine that they were measured on."""
+
+import os
+import platform
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+GIGABYTE = 1e9
+CPU_INFO = Path("/proc/cpuinfo")  # Linux
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One figure. Where it has a target, `value` wants to be at least that, or with `at_most` no more."""
+
+    section: str
+    what: str
+    value: float
+    unit: str
+    target: float | None = None
+    at_most: bool = False
+    detail: str = ""  # what the figure was made from
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the target is met; None without one."""
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.at_most else self.value >= self.target
+
+
+@dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Where figures come from: without it they mean nothing."""
+
+    cpu: str
+    cores: int
+    memory_gb: float
+    threads: int  # that torch computes with
+    torch: str
+    python: str
+    system: str
+    load: float  # processes that ran or wanted to at the start, mean over a minute; NaN where unknown
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cpu}, {self.cores} cores, {self.memory_gb:.0f} GB, torch {self.torch} with "
+            f"{self.threads} threads, Python {self.python}, {self.system}, load {self.load:.1f} at the start"
+        )
+
+
+def this_machine() -> Machine:
+    """The machine that this runs on, and how busy it is."""
+    return Machine(
+        cpu=_cpu_model(),
+        cores=os.cpu_count() or 1,
+        memory_gb=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / GIGABYTE,
+        threads=torch.get_num_threads(),
+        torch=torch.__version__,
+        python=platform.python_version(),
+        system=platform.system(),
+        load=os.getloadavg()[0],
+    )
+
+
+def to_json(machine: Machine, rows: Iterable[Row], notes: Iterable[str]) -> dict[str, Any]:
+    """A report as JSON would hold it."""
+    return {
+        "machine": asdict(machine),
+        "notes": list(notes),
+        "rows": [asdict(row) | {"met": row.met} for row in rows],
+    }
+
+
+def _cpu_model() -> str:
+    if CPU_INFO.is_file():
+        for line in CPU_INFO.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,43 @@
+"""The sections in a row."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+
+from imagebind.benchmark import encode, forward, loading, text, video
+from imagebind.benchmark.report import Row
+from imagebind.benchmark.sizes import HUGE, Size
+
+SECTIONS = (loading.SECTION, text.SECTION, video.SECTION, forward.SECTION, encode.SECTION)
+
+
+def measure(
+    sections: Iterable[str] = SECTIONS, *, size: Size = HUGE, weights: Path | None = None, naive: bool = False
+) -> Iterator[Row]:
+    """Measure section after section; rows come as they are found. What is written on the way is removed.
+
+    `weights` is a file of `size` to load, instead of one that is made with new weights. `naive` also loads
+    it the usual way.
+
+    Raises:
+        ValueError: an unknown section.
+        ImageBindError: too little room, or weights of another size.
+    """
+    chosen = list(sections)
+    unknown = sorted(set(chosen) - set(SECTIONS))
+    if unknown:
+        raise ValueError(f"unknown sections {', '.join(unknown)}; wants some of {', '.join(SECTIONS)}")
+    return _measure(chosen, size, weights, naive)
+
+
+def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool) -> Iterator[Row]:
+    measures: dict[str, Callable[[Path], Iterator[Row]]] = {
+        loading.SECTION: lambda folder: loading.measure(size, folder, weights=weights, naive=naive),
+        text.SECTION: lambda _: text.measure(size),
+        video.SECTION: lambda folder: video.measure(size, folder),
+        forward.SECTION: lambda _: forward.measure(size),
+        encode.SECTION: lambda folder: encode.measure(size, folder),
+    }
+    for section in sections:
+        with tempfile.TemporaryDirectory(prefix="imagebind-benchmark-") as folder:
+            yield from measures[section](Path(folder))

@@ -1,0 +1,62 @@
+"""How much work each measurement does: as released, or small enough to try the commands in seconds."""
+
+from dataclasses import dataclass
+
+from imagebind import config as configs
+from imagebind.config import AudioConfig, ImageBindConfig, ImuConfig, PictureConfig, TextConfig, VisionConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """A model, and the amounts that it is measured with."""
+
+    name: str
+    config: ImageBindConfig
+    captions: int  # to tokenise
+    caption_batch: int  # captions a forward pass
+    batch: int  # rows of each trunk's forward pass
+    pass_seconds: float  # about as long may one timed pass through a trunk's blocks take
+    video_seconds: float
+    video_size: tuple[int, int]  # width, height
+    pictures: int
+    picture_size: tuple[int, int]  # width, height
+    repeats: int
+
+
+HUGE = Size(
+    name="huge",
+    config=configs.imagebind_huge(),
+    captions=20_000,
+    caption_batch=16,
+    batch=8,
+    pass_seconds=3.0,
+    video_seconds=20.0,
+    video_size=(640, 360),
+    pictures=24,
+    picture_size=(1280, 960),
+    repeats=5,
+)
+
+SMALL = Size(
+    name="small",
+    config=ImageBindConfig(
+        embed_dim=16,
+        vision=VisionConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        text=TextConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        audio=AudioConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        depth=PictureConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        thermal=PictureConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        imu=ImuConfig(embed_dim=16, num_blocks=2, num_heads=2),
+    ),
+    captions=200,
+    caption_batch=2,
+    batch=1,
+    pass_seconds=0.01,
+    video_seconds=4.0,
+    video_size=(64, 48),
+    pictures=4,
+    picture_size=(64, 48),
+    repeats=1,
+)
+
+SIZES = {size.name: size for size in (HUGE, SMALL)}

@@ -1,0 +1,95 @@
+"""The video loader against the way that is nearest to hand: every frame of a clip a tensor, then pick two."""
+
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from statistics import median
+
+import av
+import torch
+from torch import Tensor
+from torchvision.transforms.v2 import functional as F
+
+from imagebind.benchmark.pictures import write_video
+from imagebind.benchmark.report import Row
+from imagebind.benchmark.sizes import Size
+from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios
+from imagebind.transforms.clips import clip_spans
+from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
+from imagebind.transforms.video import VideoTransform, probe_video, spatial_crops
+
+SECTION = "video"
+TIMES_FASTER = 1.5  # targets: this much faster,
+SHARE_OF_MEMORY = 0.2  # and no more than this of the memory
+MEGABYTE = 1e6
+
+
+def measure(size: Size, folder: Path) -> Iterator[Row]:
+    """Seconds by turns, and peaks of memory above what importing alone costs."""
+    path = folder / "video.mp4"
+    write_video(path, duration=size.video_seconds, size=size.video_size)
+    clips = VideoTransform().clips
+    ours, all_of_them = by_turns(
+        [lambda: picked_frames(path), lambda: all_frames(path)], repeats=size.repeats
+    )
+    yield Row(
+        section=SECTION,
+        what=f"{clips} clips of a video, against all frames of each clip made tensors",
+        value=median(ratios(all_of_them, ours)),
+        unit="x as fast",
+        target=TIMES_FASTER,
+        detail=f"{median(ours):.2f} s against {median(all_of_them):.2f} s",
+    )
+    base, mine, theirs = (
+        in_fresh_process(job, path)["peak"] for job in ("video_nothing", "video_ours", "video_all_frames")
+    )
+    yield Row(
+        section=SECTION,
+        what="memory for that, above what the imports take",
+        value=(mine - base) / (theirs - base),
+        unit="of the other's",
+        target=SHARE_OF_MEMORY,
+        at_most=True,
+        detail=f"{(mine - base) / MEGABYTE:.0f} MB against {(theirs - base) / MEGABYTE:.0f} MB",
+    )
+    difference = (picked_frames(path) - all_frames(path)).abs().max().item()
+    yield Row(section=SECTION, what="largest difference between the two results", value=difference, unit="")
+
+
+def picked_frames(path: Path) -> Tensor:
+    """As the library does: (clips·crops, 3, frames, size, size)."""
+    return VideoTransform()(path)
+
+
+def all_frames(path: Path) -> Tensor:
+    """The same numbers, with all frames of a clip as one float tensor before two are picked."""
+    choices = VideoTransform()
+    duration = Fraction(probe_video(path).duration).limit_denominator(1000)
+    spans = clip_spans(duration, clip_seconds=choices.clip_seconds, clips=choices.clips)
+    views = []
+    for start, end in spans:
+        clip = _decode(path, start, end)  # (3, t, h, w)
+        places = torch.linspace(0, clip.shape[1] - 1, choices.frames).long()
+        picked = clip[:, places].movedim(1, 0) / 255  # -> (frames, 3, h, w)
+        squares = [spatial_crops(frame, size=choices.size, crops=choices.crops) for frame in picked]
+        standard = F.normalize(torch.stack(squares), mean=list(IMAGE_MEAN), std=list(IMAGE_STD))
+        views.append(standard.permute(1, 2, 0, 3, 4))  # (frames, crops, 3, h, w) -> (crops, 3, frames, h, w)
+    return torch.cat(views)
+
+
+def _decode(path: Path, start: Fraction, end: Fraction) -> Tensor:
+    """Every frame that starts in [start, end): float (3, t, h, w) in [0, 255]."""
+    frames = []
+    with av.open(path) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "AUTO"
+        assert stream.time_base is not None
+        container.seek(int(start / stream.time_base), stream=stream)
+        for frame in container.decode(stream):
+            assert frame.pts is not None
+            seconds = frame.pts * stream.time_base
+            if seconds >= end:
+                break
+            if seconds >= start:
+                frames.append(torch.from_numpy(frame.to_ndarray(format="rgb24")))
+    return torch.stack(frames).permute(3, 0, 1, 2).to(torch.float32)

@@ -1,0 +1,50 @@
+"""Rows know whether their target is met, and a report says where it was measured."""
+
+import json
+
+import pytest
+import torch
+
+from imagebind.benchmark.report import Row, this_machine, to_json
+
+
+@pytest.mark.parametrize(
+    ("value", "target", "at_most", "met"),
+    [
+        (0.74, 0.75, False, False),
+        (0.75, 0.75, False, True),
+        (2.1, 2.0, True, False),
+        (2.0, 2.0, True, True),
+        (5.0, None, False, None),
+        (float("nan"), 0.75, False, False),
+        (float("nan"), 0.75, True, False),
+    ],
+)
+def test_a_target_is_a_floor_or_with_at_most_a_ceiling(value, target, at_most, met):
+    row = Row(section="load", what="x", value=value, unit="s", target=target, at_most=at_most)
+    assert row.met is met
+
+
+def test_the_machine_is_told_by_name_cores_memory_and_torch():
+    machine = this_machine()
+    assert machine.cpu and machine.cores >= 1 and machine.memory_gb > 0.1
+    assert machine.torch == torch.__version__ and machine.threads == torch.get_num_threads()
+    assert machine.cpu in str(machine) and f"{machine.cores} cores" in str(machine)
+
+
+def test_a_report_survives_json():
+    row = Row(section="load", what="x", value=1.5, unit="s", target=2.0, at_most=True, detail="1 to 2 s")
+    report = json.loads(json.dumps(to_json(this_machine(), [row], ["new weights"])))
+    assert report["rows"] == [
+        {
+            "section": "load",
+            "what": "x",
+            "value": 1.5,
+            "unit": "s",
+            "target": 2.0,
+            "at_most": True,
+            "detail": "1 to 2 s",
+            "met": True,
+        }
+    ]
+    assert report["machine"]["cores"] == this_machine().cores and report["notes"] == ["new weights"]

@@ -1,0 +1,136 @@
+"""Each section gives its rows, finite and with their targets, on a small model; and leaves nothing behind."""
+
+import math
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from imagebind.benchmark import forward, loading
+from imagebind.benchmark.captions import captions, with_new_words
+from imagebind.benchmark.pictures import write_video
+from imagebind.benchmark.run import SECTIONS, measure
+from imagebind.benchmark.sizes import HUGE, SMALL
+from imagebind.benchmark.video import all_frames, picked_frames
+from imagebind.checkpoint import save_state_dict
+from imagebind.config import ImageBindConfig
+from imagebind.errors import ImageBindError
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.text import Tokenizer, trim
+
+TARGETS = {  # section -> the targets of its rows, in order
+    "load": [2.0, None, 0.6, 1.9],
+    "text": [20_000, 5.0],
+    "video": [1.5, 0.2, None],
+    "forward": [0.75, None, 0.75, 0.6, None, 0.6],  # of two trunks, in two precisions
+    "encode": [0.85],
+}
+TWO_TRUNKS = replace(
+    SMALL, config=ImageBindConfig(embed_dim=16, vision=SMALL.config.vision, imu=SMALL.config.imu)
+)
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_a_section_gives_finite_rows_with_targets_and_cleans_up(section, quick, temporary):
+    rows = list(measure([section], size=TWO_TRUNKS if section == "forward" else SMALL))
+    assert [row.target for row in rows] == TARGETS[section]
+    assert all(row.section == section and row.what and math.isfinite(row.value) for row in rows)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_section_cleans_up_after_a_failure_too(quick, temporary, monkeypatch):
+    monkeypatch.setattr(loading, "convert", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(measure(["load"], size=SMALL))
+    assert list(temporary.iterdir()) == []
+
+
+def test_given_weights_are_loaded_the_usual_way_too_and_kept(quick, tmp_path):
+    path = tmp_path / "mine.pth"
+    save_state_dict(ImageBindModel(SMALL.config).state_dict(), path)
+    rows = list(measure(["load"], size=SMALL, weights=path, naive=True))
+    assert "mine.pth" in rows[0].what and any("load_state_dict" in row.what for row in rows)
+    assert path.is_file()
+
+
+def test_weights_of_another_size_are_refused_by_name(tmp_path):
+    path = tmp_path / "other.pth"
+    save_state_dict({"modality_heads.text.x": torch.zeros(1)}, path)
+    with pytest.raises(ImageBindError, match=r"other\.pth does not fit the model"):
+        list(measure(["load"], size=SMALL, weights=path))
+
+
+def test_an_unknown_section_is_refused_before_anything_is_measured():
+    with pytest.raises(ValueError, match=r"unknown sections sound; wants some of load, text"):
+        measure(["sound"])
+
+
+def test_too_little_disk_or_memory_is_said_before_weights_are_made(monkeypatch, tmp_path):
+    monkeypatch.setattr(loading, "_free_memory", lambda: 10**9)
+    with pytest.raises(ImageBindError, match=r"1\.0 GB of memory free; wants 6\.2"):
+        list(loading.measure(HUGE, tmp_path))
+    monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9}))
+    with pytest.raises(ImageBindError, match=r"1\.0 GB free; wants 10\.6"):
+        list(loading.measure(HUGE, tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_captions_are_all_different_and_of_about_twelve_tokens():
+    written = captions(2000)
+    assert len(set(written)) == 2000 and written == captions(2000)
+    lengths = (Tokenizer()(written) != 0).sum(dim=1).float()
+    assert 11 <= lengths.mean() <= 13.5 and trim(Tokenizer()(written)).shape[1] <= 16
+    names = [caption.rsplit(" ", 1)[1] for caption in with_new_words(written)]
+    assert len(set(names)) == 2000 and not {*names} & {word for line in written for word in line.split()}
+
+
+def test_both_ways_through_a_video_give_the_same_numbers(tmp_path):
+    path = tmp_path / "video.mp4"
+    write_video(path, duration=3.0, size=(64, 48))
+    ours, theirs = picked_frames(path), all_frames(path)
+    assert ours.shape == (15, 3, 2, 224, 224)
+    torch.testing.assert_close(ours, theirs)
+
+
+def test_flops_are_counted_as_by_hand():
+    # One row of 3 tokens of width 2: 4 + 8 matrices of 2 x 2; then 3 x 4 scores and as many mixtures.
+    assert forward.flops((1, 3, 2), 1, extra_keys=True) == (2 * 3 * 12 * 4, 2 * (2 * 3 * 4 * 2))
+    assert forward.flops((5, 3, 2), 7, extra_keys=False) == (35 * 2 * 3 * 12 * 4, 35 * 2 * (2 * 3 * 3 * 2))
+
+
+@pytest.mark.parametrize("modality", SMALL.config.modalities)
+def test_an_example_input_is_what_the_model_takes(modality):
+    model = ImageBindModel(SMALL.config, modalities=[modality]).eval()
+    inputs = forward.example_input(SMALL.config, modality, 2)
+    if modality is ModalityType.TEXT:
+        assert inputs.shape == (2, 77)
+    with torch.inference_mode():
+        assert model.forward_features(modality, inputs).shape[0] == 2
+
+
+def test_a_trunk_too_slow_for_its_time_is_measured_by_some_of_its_blocks(quick):
+    vision = replace(SMALL.config.vision, num_blocks=3)
+    config = ImageBindConfig(embed_dim=16, vision=vision)
+    rows = list(forward.measure(replace(SMALL, config=config, pass_seconds=0.0)))
+    assert "1 of 3 blocks" in rows[0].detail
+    rows = list(forward.measure(replace(SMALL, config=config, pass_seconds=100.0)))
+    assert "blocks" not in rows[0].detail
+
+
+def test_every_path_of_the_pictures_is_a_picture(tmp_path):
+    from PIL import Image
+
+    from imagebind.benchmark.pictures import write_pictures
+
+    paths = write_pictures(tmp_path / "pictures", 2, (64, 48))
+    assert [Path(path).name for path in paths] == ["0000.jpg", "0001.jpg"]
+    assert all(Image.open(path).size == (64, 48) for path in paths)
