@@ -1,5 +1,6 @@
 """Views of many items into batches of one shape, and their vectors back in the items' order."""
 
+import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
@@ -12,7 +13,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.transforms.intake import Request, Views
+from imagebind.transforms.intake import Views
 from imagebind.transforms.text import trim
 
 TEXT_BUCKET = 8  # tokens: texts whose lengths round up to the same multiple share a batch
@@ -48,7 +49,7 @@ class Item:
     """One item on its way: how many of its views still lack a vector, and those that have one."""
 
     index: int
-    request: Request
+    name: str
     views: Views
     rows: list[Tensor] = field(default_factory=list)
 
@@ -73,35 +74,39 @@ class Batcher:
         self.normalize = normalize
         self.with_clips = clips
         self.buckets: dict[tuple, deque[tuple[Item, Tensor]]] = {}
-        self.in_flight: deque[tuple[list[tuple[Item, int]], Tensor]] = deque()
+        self.in_flight: deque[tuple[list[tuple[Item, int]], Callable[[], Tensor]]] = deque()
         self.done: dict[int, Embedding] = {}
         self.next_index = 0
         self.open_items: dict[int, tuple] = {}  # index -> bucket, in the order of arrival
         self.open_bytes = 0
 
-    def take(self, index: int, request: Request, future: "Future[Views]") -> None:
+    def take(self, index: int, name: str, kind: MediaKind, future: "Future[Views]") -> None:
         """Wait for an item's tensor and put it into its bucket; compute whatever is full or overdue."""
         try:
             views = future.result()
+            if not len(views.views):
+                raise MediaError(name, seen="no view of it, its tensor is empty", wanted="one or more")
         except Exception as error:
-            self.fail(index, request.name, request.kind, error)
+            self.fail(index, name, kind, error)
             return
-        item = Item(index=index, request=request, views=views)
+        item = Item(index=index, name=name, views=views)
         bucket = _bucket_of(views)
         self.buckets.setdefault(bucket, deque()).append((item, views.views))
         self.open_items[index] = bucket
         self.open_bytes += views.views.nbytes
         while self._waiting(bucket) >= self.batch_size:
             self._compute(bucket)
-        most = LOOKAHEAD_BATCHES * self.batch_size
-        while self.open_items and (
-            index - next(iter(self.open_items)) >= most or self.open_bytes > LOOKAHEAD_BYTES
-        ):
-            self._compute_oldest()
+        self._catch_up(index)
 
     def fail(self, index: int, name: str, kind: MediaKind | None, error: Exception) -> None:
         """Record that an item has no vector."""
-        self.done[index] = Embedding(index=index, name=name, kind=kind, error=error)
+        self._give_up(index, name, kind, error)
+        self._catch_up(index)
+
+    @property
+    def lookahead(self) -> int:
+        """How many items later one may come that is still waited for."""
+        return LOOKAHEAD_BATCHES * self.batch_size
 
     def flush(self) -> None:
         """Compute all that is left."""
@@ -113,6 +118,13 @@ class Batcher:
         while self.next_index in self.done:
             yield self.done.pop(self.next_index)
             self.next_index += 1
+
+    def _catch_up(self, index: int) -> None:
+        """Compute what has waited for too many items, or is too much to keep."""
+        while self.open_items and (
+            index - next(iter(self.open_items)) >= self.lookahead or self.open_bytes > LOOKAHEAD_BYTES
+        ):
+            self._compute_oldest()
 
     def _compute_oldest(self) -> None:
         bucket = next(iter(self.open_items.values()))
@@ -142,17 +154,39 @@ class Batcher:
         modality = members[0][0].views.kind.modality
         if modality is ModalityType.TEXT:
             batch = trim(batch)
-        self.in_flight.append((members, self.forward(modality, batch)))
+        try:
+            self.in_flight.append((members, _fetch(self.forward(modality, batch))))
+        except ValueError as error:  # the model takes no such shape, of which the whole batch is
+            for item, _ in members:
+                self._refuse(item, error)
         while len(self.in_flight) > 1:
             self._harvest()
 
     def _harvest(self) -> None:
-        members, started = self.in_flight.popleft()
-        vectors = started.cpu()
-        for (item, _), rows in zip(members, vectors.split([count for _, count in members]), strict=True):
+        members, vectors = self.in_flight.popleft()
+        for (item, _), rows in zip(members, vectors().split([count for _, count in members]), strict=True):
             item.rows.append(rows)
             if item.is_complete:
                 self._finish(item)
+
+    def _refuse(self, item: Item, error: ValueError) -> None:
+        """Give up an item that the model doesn't take, with those of its views that are still to come."""
+        bucket = self.open_items.pop(item.index, None)
+        if bucket is None:
+            return
+        self.open_bytes -= item.views.views.nbytes
+        self.buckets[bucket] = deque(entry for entry in self.buckets[bucket] if entry[0] is not item)
+        refused = MediaError(
+            item.name,
+            seen=f"views of shape {tuple(item.views.views.shape[1:])} ({error})",
+            wanted=f"a shape that this model's {item.views.kind.modality} trunk takes",
+        )
+        refused.__cause__ = error
+        self._give_up(item.index, item.name, item.views.kind, refused)
+
+    def _give_up(self, index: int, name: str, kind: MediaKind | None, error: Exception) -> None:
+        _forget_locals(error)
+        self.done[index] = Embedding(index=index, name=name, kind=kind, error=error)
 
     def _finish(self, item: Item) -> None:
         del self.open_items[item.index]
@@ -161,10 +195,8 @@ class Batcher:
         vector = views.mean(dim=0)
         vector = F.normalize(vector, dim=0) if self.normalize else vector
         if not vector.isfinite().all():
-            error = MediaError(
-                item.request.name, seen="an embedding that is not finite", wanted="finite numbers"
-            )
-            self.fail(item.index, item.request.name, item.views.kind, error)
+            error = MediaError(item.name, seen="an embedding that is not finite", wanted="finite numbers")
+            self._give_up(item.index, item.name, item.views.kind, error)
             return
         spans = item.views.spans
         clips = None
@@ -172,7 +204,7 @@ class Batcher:
             clips = F.normalize(views.unflatten(0, (len(spans), -1)).mean(dim=1), dim=-1)
         self.done[item.index] = Embedding(
             index=item.index,
-            name=item.request.name,
+            name=item.name,
             kind=item.views.kind,
             vector=vector.numpy(),
             spans=spans,
@@ -181,8 +213,34 @@ class Batcher:
 
 
 def _bucket_of(views: Views) -> tuple:
-    """What may share a batch: one modality, one shape; texts of about one length."""
+    """What may share a batch: one modality, one shape and type; texts of about one length."""
+    length = 0
     if views.kind is MediaKind.TEXT:
         tokens = int(views.views.argmax(dim=1).max()) + 1
-        return views.kind.modality, -(-tokens // TEXT_BUCKET)
-    return views.kind.modality, *views.views.shape[1:]
+        length = -(-tokens // TEXT_BUCKET)
+    return views.kind.modality, length, views.views.dtype, *views.views.shape[1:]
+
+
+def _fetch(vectors: Tensor) -> Callable[[], Tensor]:
+    """Start bringing vectors to the CPU; a call waits for them. What is computed later is not waited for."""
+    if vectors.device.type != "cuda":
+        return vectors.cpu
+    landing = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+    landing.copy_(vectors, non_blocking=True)
+    arrival = torch.cuda.current_stream(vectors.device).record_event()
+
+    def wait() -> Tensor:
+        arrival.synchronize()
+        return landing
+
+    return wait
+
+
+def _forget_locals(error: BaseException) -> None:
+    """Free what the frames of a traceback hold, pictures and films; the lines that it prints stay."""
+    chain: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and link not in chain:
+        traceback.clear_frames(link.__traceback__)
+        chain.append(link)
+        link = link.__cause__ or link.__context__

@@ -4,16 +4,16 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
+from torch import Tensor, nn
 
 from imagebind.batching import Batcher, Embedding
 from imagebind.errors import MediaError
@@ -25,6 +25,8 @@ from imagebind.transforms.source import is_source
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 32  # views a forward pass
+VIEWS_AHEAD = 1024  # decoded while others are computed, at most: of pictures 600 MB
+GUARDS = 1024  # locks for items with a state: so many that few of them have to share one
 
 
 class Embedder:
@@ -53,6 +55,7 @@ class Embedder:
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
         self._evaluation = _SharedEvaluation()
+        self._guards = tuple(threading.Lock() for _ in range(GUARDS))
 
     @property
     def device(self) -> torch.device:
@@ -106,14 +109,15 @@ class Embedder:
         )
         vectors = np.full((len(listed), self.embed_dim), np.nan, dtype=np.float32)
         report = []
-        for result in _with_progress(stream, len(listed)) if show_progress_bar else stream:
-            if result.error is not None:
-                if on_error == "raise":
-                    raise result.error
-                logger.warning("skipped item %d: %s", result.index, result.error)
-            else:
-                vectors[result.index] = result.vector
-            report.append(result)
+        with closing(stream):  # also where an error is raised, whose traceback would keep it open
+            for result in _with_progress(stream, len(listed)) if show_progress_bar else stream:
+                if result.error is not None:
+                    if on_error == "raise":
+                        raise result.error
+                    logger.warning("skipped item %d: %s", result.index, result.error)
+                else:
+                    vectors[result.index] = result.vector
+                report.append(result)
         rows: Any = torch.from_numpy(vectors) if convert_to_tensor else vectors
         rows = rows[0] if single else rows
         return (rows, report) if return_report else rows
@@ -126,7 +130,7 @@ class Embedder:
         batch_size: int = BATCH_SIZE,
         normalize_embeddings: bool = True,
         clips: bool = False,
-    ) -> Iterator[Embedding]:
+    ) -> Generator[Embedding, None, None]:
         """Embed items from a source without end, in order and in bounded memory.
 
         Failures come out in their place, as an `Embedding` with an `error`. With `clips`, recordings have
@@ -135,8 +139,9 @@ class Embedder:
         if batch_size < 1:
             raise ValueError(f"batch_size wants at least 1, got {batch_size}")
         run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
-        waiting: deque[tuple[int, Request, Future[Views]]] = deque()
+        waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
+        enough = min(batch_size, VIEWS_AHEAD)
         with _decoders(self.num_workers) as pool, self._evaluation(self.model):
             for index, item in enumerate(items):
                 try:
@@ -144,12 +149,17 @@ class Embedder:
                 except MediaError as error:
                     run.fail(index, error.item, None, error)
                 else:
-                    waiting.append(
-                        (index, request, pool.submit(prepare, request, self.transform(request.kind)))
-                    )
-                    views_ahead += self._views_expected(request.kind)
-                while len(waiting) > self.num_workers and views_ahead > batch_size:
-                    views_ahead -= self._views_expected(waiting[0][1].kind)
+                    transform = self.transform(request.kind)
+                    future = pool.submit(self._prepare, request, transform)
+                    waiting.append((index, request.name, request.kind, future))
+                    views_ahead += _views_expected(transform)
+                    del request
+                del item  # it may be large, and the consumer slow
+                while waiting and (
+                    (len(waiting) > self.num_workers and views_ahead > enough)
+                    or index - waiting[0][0] >= run.lookahead  # nothing but failures came after it
+                ):
+                    views_ahead -= _views_expected(self.transform(waiting[0][2]))
                     run.take(*waiting.popleft())
                 yield from run.finished()
             while waiting:
@@ -166,21 +176,24 @@ class Embedder:
     def forward(self, modality: ModalityType, views: Tensor) -> Tensor:
         """The model on single views, started but not waited for: (v, ...) -> (v, e) float32 on its device."""
         parameter = next(self.model.parameters())
-        if parameter.device.type == "cuda":
-            views = views.pin_memory()  # else the copy would wait for what is still being computed
-        views = views.to(parameter.device, non_blocking=True)
+        on_cuda = parameter.device.type == "cuda"
+        if on_cuda:  # pinned, or else the copy would wait for what is still being computed
+            views = views.contiguous().pin_memory()
+        # Only CUDA keeps the source of a copy under way; elsewhere it could be freed too early.
+        views = views.to(parameter.device, non_blocking=on_cuda)
         if views.is_floating_point():
             views = views.to(parameter.dtype)
         if modality is ModalityType.AUDIO or (modality is ModalityType.VISION and views.ndim == 5):
             views = views.unsqueeze(1)  # each view is a recording of one clip: (v, ...) -> (v, 1, ...)
-        autocast = torch.autocast(
-            parameter.device.type, dtype=self.autocast or torch.bfloat16, enabled=self.autocast is not None
-        )
+        autocast: AbstractContextManager[Any] = nullcontext()
+        if self.autocast is not None:
+            autocast = torch.autocast(parameter.device.type, dtype=self.autocast)
         with torch.inference_mode(), autocast:
             return self.model({modality.value: views})[modality.value].float()
 
     def _identify(self, item: Any, modality: ModalityType | str | None) -> Request:
-        request = identify(item, modality=modality)
+        with self._guard(item):
+            request = identify(item, modality=modality)
         if request.kind.modality not in self.model.modalities:
             raise MediaError(
                 request.name,
@@ -189,9 +202,19 @@ class Embedder:
             )
         return request
 
-    def _views_expected(self, kind: MediaKind) -> int:
-        transform = self.transform(kind)
-        return getattr(transform, "clips", 1) * getattr(transform, "crops", 1)
+    def _prepare(self, request: Request, transform: Transform) -> Views:
+        with self._guard(request.payload):
+            return prepare(request, transform)
+
+    def _guard(self, item: Any) -> AbstractContextManager[Any]:
+        """One thread at a time for open files, and pictures not yet read: one may be there twice."""
+        if isinstance(item, Image.Image) or hasattr(item, "read"):
+            return self._guards[id(item) // 16 % GUARDS]  # addresses are multiples of 16
+        return nullcontext()
+
+
+def _views_expected(transform: Transform) -> int:
+    return getattr(transform, "clips", 1) * getattr(transform, "crops", 1)
 
 
 @contextmanager
@@ -204,18 +227,18 @@ def _decoders(num_workers: int) -> Iterator[ThreadPoolExecutor]:
 
 
 class _SharedEvaluation:
-    """Evaluation mode while anyone encodes; then the model trains on if it did before."""
+    """Evaluation mode while anyone encodes; then what trained before trains on."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._users = 0
-        self._was_training = False
+        self._training: list[nn.Module] = []
 
     @contextmanager
     def __call__(self, model: ImageBindModel) -> Iterator[None]:
         with self._lock:
             if self._users == 0:
-                self._was_training = model.training
+                self._training = [module for module in model.modules() if module.training]
                 model.eval()
             self._users += 1
         try:
@@ -224,7 +247,9 @@ class _SharedEvaluation:
             with self._lock:
                 self._users -= 1
                 if self._users == 0:
-                    model.train(self._was_training)
+                    for module in self._training:  # not all of it: a part may be frozen in evaluation mode
+                        module.training = True
+                    self._training = []
 
 
 def _is_one_item(items: Any) -> bool:

@@ -1,5 +1,6 @@
 """Embeddings to a file, row by row as they come: Parquet, JSON lines, or numpy's npz."""
 
+import contextlib
 import json
 import os
 import uuid
@@ -93,9 +94,11 @@ class VectorFile:
         try:
             if kind is None:
                 self._flush()
-            self._writer.close()
-            if kind is None:
+                self._writer.close()
                 self._temporary.replace(self.path)
+            else:
+                with contextlib.suppress(Exception):  # the error that came first is the one to be seen
+                    self._writer.close()
         finally:
             self._temporary.unlink(missing_ok=True)
 

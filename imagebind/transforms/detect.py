@@ -3,6 +3,8 @@
 A file that could be two things is refused, with the ways to say which.
 """
 
+import codecs
+import re
 from typing import BinaryIO
 
 import av
@@ -12,15 +14,26 @@ from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.imu_csv import is_imu_header
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
+from imagebind.transforms.video_file import COVER_ART
 
 HEAD_BYTES = 4096  # enough for every magic number, and for a CSV's header
 
-_IMAGE_MAGIC = (b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*")
-_AUDIO_MAGIC = (b"fLaC", b"ID3", b".snd")
-_ARRAY_MAGIC = {b"\x93NUMPY": ".npy", b"PK\x03\x04": ".npz"}
+_IMAGE_MAGIC = (
+    *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"qoif", b"\0\0\1\0"),
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL ", b"\xff\x0a"),  # JPEG 2000, JPEG XL
+)
+_PORTABLE_MAP = re.compile(rb"P[4-6]\s")  # PBM, PGM and PPM; those written in digits are text
+_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # AVIF and HEIF
+_AUDIO_MAGIC = (b"fLaC", b"ID3", b".snd", b"caff")
 _CONTAINER_MAGIC = (b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u")
+_NPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK\x03\x04"
+_ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
+_WIDE_TEXT_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE starts as 16
 _TEXT_SUFFIXES = (".txt", ".md")
-_MPEG_TS_PACKET = 188  # bytes; each packet starts with 0x47
+_TABLE_SUFFIXES = (".csv", ".tsv")
+# Each packet of an MPEG transport stream starts with 0x47; a camera's have 4 bytes of time before it.
+_MPEG_TS_STARTS = ((0, 188), (4, 196))
 
 
 def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
@@ -36,35 +49,59 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     name = name_of(source)
     with open_source(source, limits=limits) as file:
         head = file.read(HEAD_BYTES)
+        text = _as_text(head)
+        if text is not None:  # first: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
+            return _kind_of_text(text, name)
         if _is_image(head):
             return _kind_of_picture(file, name)
         if _is_audio(head):
             return MediaKind.AUDIO
         if _is_container(head):
-            return _kind_of_container(file, name)
-        for magic, suffix in _ARRAY_MAGIC.items():
-            if head.startswith(magic):
-                raise _ambiguous(name, f"an array file ({suffix})", ["depth", "thermal", "imu"])
-        return _kind_of_text(head, name)
+            return _kind_of_container(file, name, limits)
+        return _kind_of_others(head, name)
+
+
+def _as_text(head: bytes) -> str | None:
+    """The head of a file as text; None where it isn't UTF-8, or has the zeros that binary files have."""
+    whole = len(head) < HEAD_BYTES  # else its last character may be cut
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=whole)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
 
 
 def _is_image(head: bytes) -> bool:
-    return head.startswith(_IMAGE_MAGIC) or (head[:4] == b"RIFF" and head[8:12] == b"WEBP")
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    brand = head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS
+    return head.startswith(_IMAGE_MAGIC) or webp or brand or _PORTABLE_MAP.match(head) is not None
 
 
 def _is_audio(head: bytes) -> bool:
-    mpeg_audio = len(head) > 1 and head[0] == 0xFF and head[1] & 0xE0 == 0xE0 and head[1] & 0x06 != 0
-    adts = head[:1] == b"\xff" and len(head) > 1 and head[1] & 0xF6 == 0xF0
     wave = head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
     aiff = head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
-    return head.startswith(_AUDIO_MAGIC) or mpeg_audio or adts or wave or aiff
+    return head.startswith(_AUDIO_MAGIC) or wave or aiff or _is_mpeg_audio(head)
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    """Whether a header of MP3 or its kin stands first, or one of AAC (ADTS), without impossible fields.
+
+    0xFF 0xFE would be one of layer I with a checksum, which nobody writes; it is UTF-16's mark as well.
+    """
+    if len(head) < 3 or head[0] != 0xFF or head.startswith(_WIDE_TEXT_MARKS):
+        return False
+    if head[1] & 0xF6 == 0xF0:
+        return True  # AAC: layer 0
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
+    return head[1] >= 0xE0 and version != 1 and layer != 0 and bitrate != 15 and rate != 3
 
 
 def _is_container(head: bytes) -> bool:
-    iso = head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"wide")
+    iso = head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
     avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
-    transport_stream = head[:1] == b"G" and head[_MPEG_TS_PACKET : _MPEG_TS_PACKET + 1] == b"G"
-    return iso or avi or transport_stream or head.startswith(_CONTAINER_MAGIC)
+    stream = any(all(head[at : at + 1] == b"G" for at in starts) for starts in _MPEG_TS_STARTS)
+    return iso or avi or stream or head.startswith(_CONTAINER_MAGIC)
 
 
 def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
@@ -72,9 +109,10 @@ def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
     try:
         with Image.open(file) as picture:
             mode, form = picture.mode, picture.format
-    except (OSError, UnidentifiedImageError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
+        reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
         raise MediaError(
-            name, seen=f"a picture that cannot be read ({error})", wanted="a whole picture"
+            name, seen=f"a picture that cannot be read ({reason})", wanted="a whole picture"
         ) from error
     if mode.startswith("I") or mode == "F":
         bits = "float" if mode == "F" else "16-bit" if "16" in mode else "integer"
@@ -82,14 +120,15 @@ def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
     return MediaKind.IMAGE
 
 
-def _kind_of_container(file: BinaryIO, name: str) -> MediaKind:
+def _kind_of_container(file: BinaryIO, name: str, limits: Limits) -> MediaKind:
     file.seek(0)
+    options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
     try:
-        with av.open(file) as container:
-            cover = av.stream.Disposition.attached_pic
-            pictures = [stream for stream in container.streams.video if not stream.disposition & cover]
-            sounds = len(container.streams.audio)
-    except (av.FFmpegError, OSError, ValueError) as error:
+        with av.open(file, options=options, metadata_errors="replace") as container:
+            streams = container.streams
+            pictures = [s for s in streams.video if not getattr(s, "disposition", 0) & COVER_ART]
+            sounds = len(streams.audio)
+    except Exception as error:  # of many kinds, for bad bytes
         raise MediaError(
             name, seen=f"a container that cannot be opened ({error})", wanted="a whole video or sound"
         ) from error
@@ -98,26 +137,45 @@ def _kind_of_container(file: BinaryIO, name: str) -> MediaKind:
     return MediaKind.VIDEO if pictures else MediaKind.AUDIO
 
 
-def _kind_of_text(head: bytes, name: str) -> MediaKind:
-    try:
-        text = (
-            head.decode("utf-8-sig") if len(head) < HEAD_BYTES else head.decode("utf-8-sig", errors="ignore")
+def _kind_of_text(text: str, name: str) -> MediaKind:
+    header = text.lstrip("\r\n").partition("\n")[0].rstrip("\r")
+    if is_imu_header(header):
+        return MediaKind.IMU
+    if name.lower().endswith(_TEXT_SUFFIXES):
+        return MediaKind.TEXT
+    if name.lower().endswith(_TABLE_SUFFIXES):
+        raise MediaError(
+            name,
+            seen=f"a table whose header is {header[:80]!r}",
+            wanted="columns timestamp, accl_x…z and gyro_x…z, in any order",
         )
-    except UnicodeDecodeError:
-        text = "\0"
-    if "\0" not in text:
-        if is_imu_header(text.splitlines()[0] if text.strip() else ""):
+    raise MediaError(
+        name,
+        seen=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
+        wanted=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
+    )
+
+
+def _kind_of_others(head: bytes, name: str) -> MediaKind:
+    """Arrays, text in older encodings, and what is none of the kinds."""
+    if head.startswith(_NPY_MAGIC):
+        raise _ambiguous(name, "an array file (.npy)", ["depth", "thermal", "imu"])
+    if head.startswith(_ZIP_MAGIC):
+        length = int.from_bytes(head[_ZIP_NAME_LENGTH : _ZIP_NAME_LENGTH + 2], "little")
+        if head[_ZIP_NAME : _ZIP_NAME + length].endswith(b".npy"):
+            raise _ambiguous(name, "an array file (.npz)", ["depth", "thermal"])
+    if head.startswith(_WIDE_TEXT_MARKS):
+        raise MediaError(name, seen="text in UTF-16 or UTF-32", wanted="text in UTF-8")
+    if b"\0" not in head:  # an old spreadsheet's "m/s²" is one byte
+        if is_imu_header(head.decode("latin-1").partition("\n")[0].rstrip("\r")):
             return MediaKind.IMU
         if name.lower().endswith(_TEXT_SUFFIXES):
-            return MediaKind.TEXT
-        if name.lower().endswith((".csv", ".tsv")):
-            raise MediaError(
-                name,
-                seen=f"a table whose header is {text.splitlines()[0][:80]!r}",
-                wanted="columns timestamp, accl_x…z and gyro_x…z, in any order",
-            )
-    kinds = ", ".join(kind.value for kind in MediaKind)
-    raise MediaError(name, seen=f"unknown content, {head[:8]!r}…", wanted=f"a file of one of {kinds}")
+            raise MediaError(name, seen="text that is not UTF-8", wanted="text in UTF-8")
+    raise MediaError(name, seen=f"unknown content, {head[:8]!r}…", wanted=f"a file of {_kinds()}")
+
+
+def _kinds() -> str:
+    return f"one of {', '.join(kind.value for kind in MediaKind)}"
 
 
 def _ambiguous(name: str, seen: str, kinds: list[str]) -> AmbiguousMediaError:

@@ -3,20 +3,21 @@
 `identify` tells what an item is, without reading more than it must; `prepare` loads and transforms it.
 """
 
+import codecs
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
 from torch import Tensor
 
-from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.detect import detect
-from imagebind.transforms.source import is_source, name_of, open_source
+from imagebind.transforms.source import encodable, is_source, name_of, open_source
 
 MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
+NAME_LENGTH = 60  # characters of a text that stand for it in a report
 
 
 class Transform(Protocol):
@@ -102,9 +103,10 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         return _from_mapping(item, modality)
     kind = _kind_named(modality)
     if kind is not None:
-        return Request(kind=_still_or_moving(kind, item, modality), payload=item, name=_call(item))
+        kind = _still_or_moving(kind, item, modality)
+        return Request(kind=kind, payload=item, name=_call(item, kind))
     if isinstance(item, str):
-        return Request(kind=MediaKind.TEXT, payload=item, name=_call(item))
+        return Request(kind=MediaKind.TEXT, payload=item, name=_call(item, MediaKind.TEXT))
     if isinstance(item, Image.Image):
         return Request(kind=MediaKind.IMAGE, payload=item, name=name_of(item))
     if is_source(item):
@@ -123,7 +125,8 @@ def prepare(request: Request, transform: Transform) -> Views:
     """Load and transform one item; any failure of its own is a `MediaError` that names it.
 
     Raises:
-        MediaError: it cannot be read, or has an option that its transform does not have.
+        MediaError: it cannot be read, or has an option that its transform does not have, or a wrong value.
+        MissingExtraError: its transform needs a package that is not there.
     """
     try:
         return _prepare(request, transform)
@@ -131,6 +134,15 @@ def prepare(request: Request, transform: Transform) -> Views:
         if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
             raise type(error)(request.name, seen=error.seen, wanted=error.wanted) from error
         raise
+    except ImageBindError:
+        raise
+    except (ValueError, TypeError, ArithmeticError) as error:  # such as an option that is NaN
+        options = ", ".join(f"{key}={value!r}" for key, value in request.options.items()) or "no options"
+        raise MediaError(
+            request.name,
+            seen=f"{request.kind} with {options}: {error}",
+            wanted=f"what {type(transform).__name__} takes",
+        ) from error
 
 
 def _prepare(request: Request, transform: Transform) -> Views:
@@ -148,7 +160,7 @@ def _prepare(request: Request, transform: Transform) -> Views:
     if hasattr(transform, "with_spans"):
         views, spans = transform.with_spans(payload)
         return Views(kind=request.kind, views=views, spans=tuple(spans))
-    views = transform(payload)
+    views = transform(payload)  # text: (1, l), others (...)
     return Views(kind=request.kind, views=views if request.kind is MediaKind.TEXT else views.unsqueeze(0))
 
 
@@ -173,17 +185,21 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
             seen=f"{len(said)} modalities among its keys",
             wanted=f"exactly one of {', '.join(sorted(names))}, with its options beside it",
         )
-    kind = _kind_named(said[0])
-    expected = _kind_named(modality)
+    key, vision = said[0], ModalityType.VISION.value
+    kind, expected = _kind_named(key), _kind_named(modality)
     assert kind is not None
-    if expected is not None and expected.modality is not kind.modality:
+    one_trunk = expected is not None and expected.modality is kind.modality
+    if expected not in (None, kind) and not (one_trunk and vision in (key, str(modality))):
         raise MediaError(
-            f"<mapping with {said[0]}>", seen=f"a {kind} item", wanted=f"{expected}, as modality= says"
+            f"<mapping with {key}>", seen=f"a {kind} item", wanted=f"{expected}, as modality= says"
         )
-    payload = item[said[0]]
-    options = {str(key): value for key, value in item.items() if key != said[0]}
-    kind = _still_or_moving(kind, payload, said[0], fps="fps" in options)
-    return Request(kind=kind, payload=payload, name=_call(payload), options=options)
+    payload = item[key]
+    options = {str(name): value for name, value in item.items() if name != key}
+    if key == vision and expected is not None and str(modality) != vision:
+        kind = expected  # which says more
+    else:
+        kind = _still_or_moving(kind, payload, key, fps="fps" in options)
+    return Request(kind=kind, payload=payload, name=_call(payload, kind), options=options)
 
 
 def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | None:
@@ -214,24 +230,27 @@ def _still_or_moving(
         return kind
 
 
-def _read_text(payload: Any) -> Any:
-    """A text file's content; anything else as it is. A str is the text itself."""
-    if isinstance(payload, str) or not is_source(payload):
+def _read_text(payload: Any) -> str:
+    """A text file's content. A str is the text itself."""
+    if isinstance(payload, str):
         return payload
+    if not is_source(payload):
+        raise MediaError(
+            name_of(payload), seen=f"a {type(payload).__name__}", wanted="one text (str), or a file of text"
+        )
     with open_source(payload) as file:
         content = file.read(MAX_TEXT_BYTES)
+    whole = len(content) < MAX_TEXT_BYTES  # else its last character may be cut
     try:
-        return content.decode("utf-8-sig", errors="strict" if len(content) < MAX_TEXT_BYTES else "ignore")
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=whole)
     except UnicodeDecodeError as error:
         raise MediaError(
             name_of(payload), seen=f"bytes that are not UTF-8 ({error.reason})", wanted="text in UTF-8"
         ) from error
 
 
-def _call(item: Any) -> str:
-    """What to call an item in a report: a path as it is, a text quoted and cut short."""
-    if isinstance(item, str):
-        return item if len(item) <= 60 else item[:57] + "…"
-    if isinstance(item, tuple) and item:
-        return name_of(item[0])
-    return str(item) if isinstance(item, Path) else name_of(item)
+def _call(item: Any, kind: MediaKind) -> str:
+    """What to call an item in a report: a path as it is, a text cut short."""
+    if isinstance(item, str) and kind is MediaKind.TEXT:
+        return encodable(item if len(item) <= NAME_LENGTH else item[: NAME_LENGTH - 1] + "…")
+    return name_of(item[0] if isinstance(item, tuple) and item else item)

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -32,16 +33,24 @@ def is_source(item: object) -> bool:
 
 
 def name_of(source: object) -> str:
-    """What to call an item in an error: its path, its file name, or what kind of object it is."""
+    """What to call an item in an error: its path, its file name, or what kind of object it is.
+
+    Always something that can be printed and stored: see `encodable`.
+    """
     if isinstance(source, (str, os.PathLike)):
-        return os.fspath(source)
+        return encodable(os.fsdecode(source)) or "''"
     if isinstance(source, (bytes, bytearray, memoryview)):
-        return f"<{len(source)} bytes>"
+        return f"<{memoryview(source).nbytes} bytes>"
     name = getattr(source, "name", None) or getattr(source, "filename", None)
     if isinstance(name, (str, os.PathLike)):
-        return os.fspath(name)
+        return encodable(os.fsdecode(name))
     shape = getattr(source, "shape", None)
     return f"<{type(source).__name__}>" if shape is None else f"<{type(source).__name__} {tuple(shape)}>"
+
+
+def encodable(text: str) -> str:
+    """Text that UTF-8 can hold. File names that are not UTF-8 come with lone surrogates, here `\\udcff`."""
+    return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
 @contextmanager
@@ -51,14 +60,14 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     A file object that was passed in is left open, at an unspecified position.
 
     Raises:
-        MediaError: missing, a folder, unreadable, empty, or larger than `limits.max_bytes`.
+        MediaError: missing, a folder, a pipe or device, unreadable, empty, or larger than `limits.max_bytes`.
     """
     name = name_of(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        file: BinaryIO = io.BytesIO(source)
+        file: BinaryIO = io.BytesIO(bytes(source))  # a view of every second byte would not do
     elif isinstance(source, (str, os.PathLike)):
         try:
-            file = _open_path(os.fspath(source))
+            file = _open_path(os.fsdecode(source))
         except (OSError, ValueError) as error:
             raise MediaError(
                 name, seen=f"cannot be opened ({_reason(error)})", wanted="a file that can be read"
@@ -80,21 +89,28 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
 def _open_path(path: str) -> BinaryIO:
     if is_uri(path):
         return path_manager().open(path, "rb")
+    mode = Path(path).stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe that nobody writes to would never open
+        raise OSError("a pipe, socket or device")
     return Path(path).open("rb")
 
 
 def _size_from_start(file: BinaryIO, name: str) -> int:
-    if isinstance(file, io.TextIOBase):
-        raise MediaError(name, seen="a file opened as text", wanted="one opened in binary mode, 'rb'")
     try:
-        size = file.seek(0, os.SEEK_END)
+        file.seek(0, os.SEEK_END)
+        size = file.tell()
         file.seek(0)
-    except (OSError, AttributeError) as error:
+        nothing = file.read(0)
+    except Exception as error:  # whatever somebody's own file object raises
         raise MediaError(
-            name, seen="a stream that cannot seek", wanted="a seekable file, or its bytes"
+            name,
+            seen=f"not a file to read and seek in ({_reason(error)})",
+            wanted="an open file, or its bytes",
         ) from error
+    if not isinstance(nothing, bytes):
+        raise MediaError(name, seen="a file opened as text", wanted="one opened in binary mode, 'rb'")
     return size
 
 
 def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)
+    return getattr(error, "strerror", None) or encodable(str(error))

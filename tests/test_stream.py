@@ -1,0 +1,202 @@
+"""The stream: bounded whatever fails, closed when it is left, and safe with what is there twice."""
+
+import io
+import threading
+import time
+import traceback
+import weakref
+from itertools import count, islice
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.intake import Request
+from tests.reference import small_config
+
+SAME = {"atol": 1e-5, "rtol": 0}
+
+
+def decoders() -> list[threading.Thread]:
+    return [thread for thread in threading.enumerate() if thread.name.startswith("imagebind-decode")]
+
+
+class Blank:
+    """A transform that gives blank pictures, or fails if the item is an error."""
+
+    def __call__(self, item):
+        if isinstance(item, Exception):
+            raise item
+        return torch.zeros(3, 224, 224)
+
+
+def blank(item=0) -> Request:
+    return Request(kind=MediaKind.IMAGE, payload=item, name="blank")
+
+
+@pytest.fixture
+def quick(small_model) -> Embedder:
+    return Embedder(small_model, transforms={"image": Blank()}, num_workers=2)
+
+
+@pytest.mark.parametrize("bad", [None, blank(ValueError("no")), blank(RuntimeError("no"))])
+def test_an_item_is_not_kept_waiting_by_failures_without_end(quick, bad):
+    taken = []
+
+    def items():
+        yield "a dog"
+        for number in count():
+            taken.append(number)
+            yield bad
+
+    results = list(islice(quick.encode_stream(items(), batch_size=4), 10))
+    assert results[0].error is None and all(result.error for result in results[1:])
+    assert len(taken) < 60
+
+
+def test_a_batch_that_would_not_fit_into_memory_is_computed_early(quick, monkeypatch):
+    monkeypatch.setattr("imagebind.embedder.VIEWS_AHEAD", 8)
+    monkeypatch.setattr("imagebind.batching.LOOKAHEAD_BYTES", 10 * 3 * 224 * 224 * 4)
+    taken = []
+
+    def items():
+        for number in count():
+            taken.append(number)
+            yield blank()
+
+    list(islice(quick.encode_stream(items(), batch_size=10**6), 5))
+    assert len(taken) < 30
+
+
+def test_a_shape_that_the_model_does_not_take_costs_only_its_own_items(quick, video_file):
+    wrong = {"video": video_file, "frames": 4}
+    items = ["a dog", wrong, blank(), wrong, {"text": "word " * 150, "context_length": 99}, "a car"]
+    for batch_size in (1, 4, 100):  # a video has 15 views: of some, others are computed or still to come
+        vectors = quick.encode(items, on_error="skip", batch_size=batch_size)
+        assert np.isnan(vectors[:, 0]).tolist() == [False, True, False, True, True, False]
+        np.testing.assert_allclose(vectors[5], quick.encode("a car"), **SAME)
+    with pytest.raises(MediaError, match=r"of shape \(3, 4, 224, 224\).*vision trunk") as caught:
+        quick.encode(items)
+    assert caught.value.item == str(video_file)
+
+
+def test_a_transform_that_gives_nothing_is_an_error_of_its_item(small_model):
+    class Nothing:
+        def with_spans(self, item):
+            return torch.zeros(0, 1, 128, 204), []
+
+    embedder = Embedder(small_model, transforms={"audio": Nothing()})
+    vectors = embedder.encode([{"audio": "a.wav"}, "a dog"], on_error="skip")
+    assert np.isnan(vectors[0]).all() and np.isfinite(vectors[1]).all()
+
+
+def test_texts_of_different_contexts_do_not_meet_in_a_batch(embedder):
+    together = embedder.encode([{"text": "a dog", "context_length": 20}, "a dog"])
+    np.testing.assert_allclose(together[0], together[1], **SAME)
+
+
+def test_an_error_in_the_items_themselves_comes_out_and_leaves_nothing_running(quick):
+    for kind in (OSError, KeyboardInterrupt):
+
+        def items(kind=kind):
+            yield from ["a dog", blank()] * 20
+            raise kind("the list ends badly")
+
+        quick.model.train()
+        with pytest.raises(kind, match="the list ends badly"):
+            list(quick.encode_stream(items(), batch_size=8))
+        assert not decoders() and quick.model.training
+        quick.model.eval()
+
+
+def test_a_raised_error_leaves_nothing_running_while_it_is_looked_at(quick):
+    quick.model.train()
+    try:
+        quick.encode([blank(RuntimeError("no")), *["a dog"] * 50])
+    except RuntimeError as error:
+        assert not decoders() and quick.model.training
+        assert "raise item" in "".join(
+            traceback.format_exception(error)
+        )  # where it was raised, in its thread
+    else:
+        pytest.fail("nothing was raised")
+    finally:
+        quick.model.eval()
+
+
+def test_the_report_of_a_failure_does_not_keep_the_item(quick):
+    class Payload(ValueError):
+        """An item that fails, and can be watched."""
+
+    bad = Payload("no")
+    large = np.zeros(3)
+    gone = weakref.ref(large)
+
+    def items(large):
+        yield {"depth": large}
+        yield blank(bad)
+
+    stream = quick.encode_stream(items(large))
+    del large
+    failed = next(stream)
+    assert isinstance(failed.error, MediaError)
+    list(stream)
+    assert gone() is None
+
+
+def test_only_what_trained_before_trains_on(quick):
+    model = ImageBindModel(small_config(), modalities=["text", "imu"])
+    embedder = Embedder(model)
+    model.train()
+    model.modality_trunks["text"].eval()  # frozen
+    before = {name: module.training for name, module in model.named_modules()}
+    embedder.encode("a dog")
+    assert {name: module.training for name, module in model.named_modules()} == before
+    model.eval()
+    model.modality_heads["imu"].train()
+    embedder.encode("a dog")
+    assert model.modality_heads["imu"].training and not model.training
+
+
+def test_one_open_file_or_picture_may_stand_many_times_among_the_items(
+    small_model, image_file, audio_file, video_file
+):
+    embedder = Embedder(small_model, num_workers=8)
+    wanted = embedder.encode([image_file, audio_file, video_file])
+    files = [io.BytesIO(path.read_bytes()) for path in (image_file, audio_file, video_file)]
+    for _ in range(3):
+        picture = Image.open(image_file)  # not read yet
+        vectors = embedder.encode([picture] * 8)
+        np.testing.assert_allclose(vectors, np.repeat(wanted[:1], 8, axis=0), **SAME)
+    np.testing.assert_allclose(embedder.encode(files * 3), np.tile(wanted, (3, 1)), **SAME)
+
+
+def test_a_picture_that_stands_twice_is_read_by_one_thread_at_a_time(small_model):
+    inside, most = [], []
+
+    class Watching:
+        def __call__(self, item):
+            inside.append(item)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+            return torch.zeros(3, 224, 224)
+
+    embedder = Embedder(small_model, transforms={"image": Watching()}, num_workers=4)
+    embedder.encode([Image.new("RGB", (4, 4))] * 6)
+    assert max(most) == 1
+    embedder.encode([blank() for _ in range(6)])  # what has no state is not held up
+    assert max(most) > 1
+
+
+def test_a_batch_size_beyond_the_items_and_of_one_give_the_same(embedder, image_file, audio_file):
+    items = ["a dog", image_file, audio_file, "a car by the sea"]
+    large, small = (embedder.encode(items, batch_size=size) for size in (10**9, 1))
+    np.testing.assert_allclose(large, small, **SAME)
+    with pytest.raises(ValueError, match="batch_size wants at least 1"):
+        embedder.encode(items, batch_size=0)

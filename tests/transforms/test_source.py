@@ -1,0 +1,149 @@
+"""One opener for paths, bytes and open files: what it refuses, and what it calls things."""
+
+import io
+import os
+import socket
+import tempfile
+import threading
+from pathlib import Path
+
+import pytest
+
+from imagebind.errors import MediaError
+from imagebind.transforms.source import Limits, encodable, is_source, name_of, open_source
+
+
+def read(source, **options):
+    with open_source(source, **options) as file:
+        return file.read()
+
+
+def test_paths_bytes_and_open_files_are_read_from_their_start(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    for source in (path, str(path), b"abc", bytearray(b"abc"), memoryview(b"a.b.c.")[::2]):
+        assert read(source) == b"abc"
+    with path.open("rb") as file:
+        file.read(2)
+        assert read(file) == b"abc" and not file.closed
+
+
+def test_a_spooled_file_whose_seek_says_nothing_is_read():
+    class Spooled(io.BytesIO):
+        def seek(self, *args):
+            super().seek(*args)  # as tempfile.SpooledTemporaryFile before Python 3.11
+
+    assert read(Spooled(b"abc")) == b"abc"
+
+
+@pytest.mark.parametrize(
+    ("make", "seen"),
+    [
+        (lambda at: at / "none.png", "No such file"),
+        (lambda at: at, "Is a directory"),
+        (lambda at: at / "nul\0.png", "embedded null"),
+        (lambda at: Path("\ud800.png"), "surrogates not allowed"),
+        (lambda at: at / ("x" * 300), "too long"),
+        (lambda at: b"", "empty, 0 bytes"),
+        (lambda at: Path("/dev/zero"), "a pipe, socket or device"),
+    ],
+)
+def test_what_is_no_file_with_content_is_named_with_the_reason(make, seen, tmp_path):
+    source = make(tmp_path)
+    with pytest.raises(MediaError, match=seen) as caught:
+        read(source)
+    assert caught.value.item == name_of(source)
+
+
+def test_a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    failures = []
+
+    def attempt():
+        try:
+            read(tmp_path / "pipe.wav")
+        except MediaError as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=attempt, daemon=True)
+    thread.start()
+    thread.join(5)
+    assert len(failures) == 1 and "pipe.wav: cannot be opened (a pipe" in str(failures[0])
+
+
+def test_a_socket_and_a_loop_of_links_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # a socket's path has to be short
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("here.sock")
+        with pytest.raises(MediaError, match=r"here\.sock.*socket"):
+            read(Path("here.sock"))
+    Path("a").symlink_to("b")
+    Path("b").symlink_to("a")
+    with pytest.raises(MediaError, match="symbolic links"):
+        read(Path("a"))
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+    path = tmp_path / "secret.png"
+    path.touch(mode=0)
+    with pytest.raises(MediaError, match=r"secret\.png.*Permission denied"):
+        read(path)
+
+
+def test_a_refusal_of_the_system_is_reported_as_such(tmp_path, monkeypatch):
+    def refuse(self, *args):
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "secret.png").write_bytes(b"x")
+    monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(MediaError, match=r"secret\.png.*Permission denied"):
+        read(tmp_path / "secret.png")
+
+
+def test_open_files_that_cannot_serve_are_refused(tmp_path):
+    closed = io.BytesIO(b"x")
+    closed.close()
+    for file in (closed, io.BytesIO):
+        with pytest.raises(MediaError, match="not a file to read and seek in"):
+            read(file)
+    with (tmp_path / "w").open("wb") as writing, pytest.raises(MediaError, match="read"):
+        read(writing)
+    with tempfile.NamedTemporaryFile("w+") as file, pytest.raises(MediaError, match="'rb'"):
+        read(file)
+    with pytest.raises(MediaError, match="'rb'"):
+        read(io.StringIO("text"))
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe, pytest.raises(MediaError, match="seek"):
+        read(pipe)
+    os.close(writing)
+
+
+def test_a_file_over_the_limit_is_refused():
+    with pytest.raises(MediaError, match=r"<5 bytes>: 5 bytes; wants at most 4"):
+        read(b"12345", limits=Limits(max_bytes=4))
+
+
+def test_what_was_opened_here_is_closed_here_even_after_an_error(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    with pytest.raises(RuntimeError), open_source(path) as file:
+        raise RuntimeError
+    assert file.closed
+
+
+def test_names_can_be_printed_and_stored_whatever_the_file_is_called():
+    assert name_of(Path("a/b.png")) == "a/b.png" and name_of("") == "''"
+    assert name_of(Path(os.fsdecode(b"caf\xe9"))) == r"caf\udce9"
+    assert name_of(Path("two\nlines")) == "two\nlines"
+    assert name_of(memoryview(b"1234")) == "<4 bytes>"
+    assert name_of(3) == "<int>"
+    file = io.BytesIO()
+    file.name = "upload.wav"
+    assert name_of(file) == "upload.wav"
+    assert encodable("dög") == "dög"
+
+
+def test_a_source_is_what_can_be_opened(tmp_path):
+    assert all(map(is_source, ("a", tmp_path, b"a", io.BytesIO())))
+    assert not any(map(is_source, (1, None, [b"a"], {"a": 1})))
