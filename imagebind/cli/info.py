@@ -30,7 +30,11 @@ def info(
     from imagebind.errors import MediaError
     from imagebind.transforms.intake import default_transform, identify, prepare
 
-    table = Table("file", "taken for", "trunk", "tensor", "clips in seconds", "values")
+    table = Table()
+    table.add_column("file", overflow="fold", min_width=16)
+    for title in ("taken for", "tensor", "values"):
+        table.add_column(title, no_wrap=True)
+    table.add_column("clips in seconds")
     problems = []
     for path in expand(paths):
         try:
@@ -48,11 +52,13 @@ def info(
         raise typer.Exit(1)
 
 
-def _describe(views: "Views") -> tuple[str, str, str, str, str]:
+def _describe(views: "Views") -> tuple[str, str, str, str]:
     tensor = views.views
     spans = ", ".join(f"{start:.1f}–{end:.1f}" for start, end in views.spans) or "–"
     if tensor.is_floating_point():
         values = f"{tensor.min():.2f} … {tensor.max():.2f}"
     else:
         values = f"{int(tensor.argmax(dim=1).max()) + 1} tokens"
-    return views.kind.value, views.kind.modality.value, str(tuple(tensor.shape)), spans, values
+    kind, modality = views.kind.value, views.kind.modality.value
+    taken_for = kind if kind == modality else f"{kind} ({modality})"
+    return taken_for, str(tuple(tensor.shape)), values, spans

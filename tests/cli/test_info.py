@@ -5,9 +5,9 @@ def test_each_file_is_told_with_its_tensor(imagebind, image_file, audio_file, vi
     run = imagebind("info", image_file, audio_file, video_file, imu_file)
     assert run.code == 0
     for words in (
-        ("image", "vision", "(1, 3, 224, 224)"),
+        ("image (vision)", "(1, 3, 224, 224)"),
         ("audio", "(3, 1, 128, 204)", "0.0–2.0, 2.5–4.5, 5.0–7.0"),
-        ("video", "vision", "(15, 3, 2, 224, 224)"),
+        ("video (vision)", "(15, 3, 2, 224, 224)"),
         ("imu", "(1, 6, 2000)"),
     ):
         assert any(all(word in line for word in words) for line in run.out.splitlines()), words
