@@ -14,7 +14,7 @@ from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.imu_csv import is_imu_header
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
-from imagebind.transforms.video_file import COVER_ART
+from imagebind.transforms.video_file import moving_pictures
 
 HEAD_BYTES = 4096  # enough for every magic number, and for a CSV's header
 
@@ -125,9 +125,8 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits) -> MediaKind:
     options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
     try:
         with av.open(file, options=options, metadata_errors="replace") as container:
-            streams = container.streams
-            pictures = [s for s in streams.video if not getattr(s, "disposition", 0) & COVER_ART]
-            sounds = len(streams.audio)
+            pictures = moving_pictures(container)
+            sounds = len(container.streams.audio)
     except Exception as error:  # of many kinds, for bad bytes
         raise MediaError(
             name, seen=f"a container that cannot be opened ({error})", wanted="a whole video or sound"

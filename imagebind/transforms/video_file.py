@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import chain, groupby
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import av
 import numpy as np
@@ -23,7 +23,6 @@ from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of,
 FALLBACK_RATE = Fraction(25)  # for a stream that states no rate, as FFmpeg assumes
 READ_BYTES = 256 * 1024  # at a time: fewer calls back into Python than FFmpeg's 32 KiB
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
-COVER_ART = 0x400  # FFmpeg's AV_DISPOSITION_ATTACHED_PIC: a record sleeve in a sound file, not a video
 
 Stamped = tuple[int, VideoFrame]
 
@@ -63,6 +62,12 @@ class VideoInfo:
     width: int
     height: int
     has_audio: bool
+
+
+def moving_pictures(container: Any) -> list[Any]:
+    """The video streams of an open container, without a sound file's cover art."""
+    cover = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
 
 
 def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
@@ -235,7 +240,7 @@ def _opened(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[InputCo
     except Exception as error:  # of many kinds, for bad bytes
         raise MediaError(name, seen=f"not a video ({_reason(error)})", wanted="a video file") from error
     with container:
-        streams = [s for s in container.streams.video if not getattr(s, "disposition", 0) & COVER_ART]
+        streams = moving_pictures(container)
         if not streams:
             raise MediaError(name, seen="no video stream", wanted="a video file")
         stream = streams[0]
