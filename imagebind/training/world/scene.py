@@ -1,0 +1,246 @@
+"""A scene: one thing on a ground, what can be said of it, and the chance things about its picture.
+
+Everything that is rendered from a scene follows from its fields. What is chance but too fine to be a field
+(grain, pebbles, a sensor's bias) comes from `Scene.rng`, which depends on the scene's seed alone: two scenes
+that differ in colour share the noise of every sense.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import product
+from types import MappingProxyType
+from typing import TypeVar
+
+import numpy as np
+
+from imagebind.modality import MediaKind
+
+CLIP_SECONDS = 2.0  # of video, sound and motion: one clip, as the released transforms cut it
+
+# Radius in metres, distance in metres, temperature in °C; each range of a word lies apart from the other's,
+# so that the word is never a matter of taste. Over both the thing is 83 to 153 pixels across.
+SIZES = MappingProxyType({"small": (0.20, 0.22), "large": (0.25, 0.28)})
+DISTANCES = MappingProxyType({"near": (0.95, 1.05), "far": (1.15, 1.25)})
+TEMPERATURES = MappingProxyType({"cold": (-8.0, 6.0), "hot": (46.0, 60.0)})
+
+MAX_OFFSET = 0.08  # metres from the middle of the picture, 17 to 22 pixels
+MAX_ANGLE = 0.35  # radians (20°): a square never passes for a diamond
+SLANT = (0.82, 1.0)  # foreshortening of the vertical: the camera looks down by up to 35°
+BRIGHTNESS = (0.8, 1.15)
+HELD_OUT_STEP = 8  # one combination of eight is never trained on
+
+Member = TypeVar("Member", bound=Enum)
+
+
+class Shape(str, Enum):
+    DISC = "disc"
+    RING = "ring"
+    TRIANGLE = "triangle"
+    SQUARE = "square"
+    STAR = "star"
+    CROSS = "cross"
+    CRESCENT = "crescent"
+    BAR = "bar"
+
+
+class Colour(str, Enum):
+    RED = "red"
+    ORANGE = "orange"
+    YELLOW = "yellow"
+    GREEN = "green"
+    CYAN = "cyan"
+    BLUE = "blue"
+    PURPLE = "purple"
+    WHITE = "white"
+
+
+class Material(str, Enum):
+    METAL = "metal"
+    WOOD = "wood"
+    GLASS = "glass"
+    RUBBER = "rubber"
+
+
+class Motion(str, Enum):
+    REST = "resting"
+    SLIDE = "sliding"
+    BOUNCE = "bouncing"
+    APPROACH = "approaching"
+    SPIN = "spinning"
+
+
+class Ground(str, Enum):
+    GRASS = "grass"
+    SAND = "sand"
+    BOARDS = "boards"
+    TILES = "tiles"
+    SNOW = "snow"
+    ASPHALT = "asphalt"
+
+
+# What each sense could show. What it doesn't list, it renders to the same bits whatever the attribute is.
+SHOWS = MappingProxyType(
+    {
+        MediaKind.IMAGE: frozenset(
+            {"shape", "colour", "material", "ground", "size", "temperature", "distance"}
+        ),
+        MediaKind.VIDEO: frozenset(
+            {"shape", "colour", "material", "motion", "ground", "size", "temperature", "distance"}
+        ),
+        MediaKind.AUDIO: frozenset({"shape", "material", "motion", "size", "distance"}),
+        MediaKind.DEPTH: frozenset({"shape", "size", "distance"}),
+        MediaKind.THERMAL: frozenset({"shape", "size", "temperature", "distance"}),
+        MediaKind.IMU: frozenset({"motion"}),
+    }
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scene:
+    """One thing on a ground, seen by a camera. Fields after `distance` are nuisance.
+
+    Args:
+        size: the thing's radius in metres.
+        temperature: °C.
+        distance: metres from the camera, where the thing is when a still is taken.
+        x, y: metres from the camera's axis there, right and down.
+        angle: radians by which the thing lies turned, clockwise.
+        slant: how much the camera's looking down shortens the vertical, 1 is not at all.
+        light: radians, where the light comes from.
+        brightness: of the light.
+        vigour: 0 to 1, how fast the motion is within its kind.
+        direction: 1 or -1, right or left, clockwise or not.
+        seed: of what else is chance.
+    """
+
+    shape: Shape
+    colour: Colour
+    material: Material
+    motion: Motion
+    ground: Ground
+    size: float
+    temperature: float
+    distance: float
+    x: float = 0.0
+    y: float = 0.0
+    angle: float = 0.0
+    slant: float = 1.0
+    light: float = 0.0
+    brightness: float = 1.0
+    vigour: float = 0.5
+    direction: int = 1
+    seed: int = field(default=0)
+
+    def rng(self, *stream: int) -> np.random.Generator:
+        """The chance of one part of one sense: the same whatever the thing is."""
+        return np.random.default_rng([self.seed, *stream])
+
+    @property
+    def attributes(self) -> dict[str, str]:
+        """What can be said of the scene, each attribute by its plain word."""
+        return {
+            "shape": self.shape.value,
+            "colour": self.colour.value,
+            "material": self.material.value,
+            "motion": self.motion.value,
+            "ground": self.ground.value,
+            "size": _word(self.size, SIZES),
+            "temperature": _word(self.temperature, TEMPERATURES),
+            "distance": _word(self.distance, DISTANCES),
+        }
+
+
+# Each attribute's plain words, in their order.
+ATTRIBUTES = MappingProxyType(
+    {
+        "shape": tuple(member.value for member in Shape),
+        "colour": tuple(member.value for member in Colour),
+        "material": tuple(member.value for member in Material),
+        "motion": tuple(member.value for member in Motion),
+        "ground": tuple(member.value for member in Ground),
+        "size": tuple(SIZES),
+        "temperature": tuple(TEMPERATURES),
+        "distance": tuple(DISTANCES),
+    }
+)
+
+
+def is_held_out(shape: Shape, colour: Colour, motion: Motion) -> bool:
+    """Whether a combination is kept from training: one in eight, the same always.
+
+    Every shape, colour and motion, and every pair of them, is left in training with others.
+    """
+    place = list(Shape).index(shape) + 3 * list(Colour).index(colour) + 5 * list(Motion).index(motion)
+    return place % HELD_OUT_STEP == 0
+
+
+def combinations(*, held_out: bool) -> list[tuple[Shape, Colour, Motion]]:
+    """Every shape, colour and motion that is held out, or that is not."""
+    return [each for each in product(Shape, Colour, Motion) if is_held_out(*each) == held_out]
+
+
+def sample_scene(rng: np.random.Generator, *, held_out: bool | None = None) -> Scene:
+    """Draw a scene, each attribute independent of the others but for the combinations.
+
+    Args:
+        held_out: only combinations kept from training, or only the others; by default any.
+    """
+    shape, colour, motion = _pick(rng, Shape), _pick(rng, Colour), _pick(rng, Motion)
+    while held_out is not None and is_held_out(shape, colour, motion) != held_out:
+        shape, colour, motion = _pick(rng, Shape), _pick(rng, Colour), _pick(rng, Motion)
+    return Scene(
+        shape=shape,
+        colour=colour,
+        material=_pick(rng, Material),
+        motion=motion,
+        ground=_pick(rng, Ground),
+        size=_in_some_range(rng, SIZES),
+        temperature=_in_some_range(rng, TEMPERATURES),
+        distance=_in_some_range(rng, DISTANCES),
+        x=rng.uniform(-MAX_OFFSET, MAX_OFFSET),
+        y=rng.uniform(-MAX_OFFSET, MAX_OFFSET),
+        angle=rng.uniform(-MAX_ANGLE, MAX_ANGLE),
+        slant=rng.uniform(*SLANT),
+        light=rng.uniform(0, 2 * np.pi),
+        brightness=rng.uniform(*BRIGHTNESS),
+        vigour=rng.uniform(),
+        direction=int(rng.choice((-1, 1))),
+        seed=int(rng.integers(2**62)),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Scenes by number: each follows from seed and number alone, so any of them can be had in any order.
+
+    Args:
+        held_out: only combinations kept from training, or only the others; None is any.
+    """
+
+    seed: int
+    held_out: bool | None = None
+
+    def scene(self, index: int) -> Scene:
+        """The scene of a number from 0 on.
+
+        Raises:
+            ValueError: a negative number.
+        """
+        if index < 0:
+            raise ValueError(f"a scene's number wants to be 0 or more, got {index}")
+        return sample_scene(np.random.default_rng([self.seed, index]), held_out=self.held_out)
+
+
+def _pick(rng: np.random.Generator, kind: type[Member]) -> Member:
+    members = list(kind)
+    return members[rng.integers(len(members))]
+
+
+def _in_some_range(rng: np.random.Generator, ranges: MappingProxyType[str, tuple[float, float]]) -> float:
+    low, high = list(ranges.values())[rng.integers(len(ranges))]
+    return rng.uniform(low, high)
+
+
+def _word(value: float, ranges: MappingProxyType[str, tuple[float, float]]) -> str:
+    """The word whose range is nearest."""
+    return min(ranges, key=lambda word: max(ranges[word][0] - value, value - ranges[word][1]))
