@@ -2,10 +2,11 @@
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from imagebind import config as configs
 from imagebind.checkpoint import load_into, resolve, save_state_dict
@@ -49,13 +50,20 @@ def imagebind_huge(
     return _with_weights(config, path, modalities=modalities, dtype=dtype, device=device)
 
 
-def save_model(model: ImageBindModel, folder: str | os.PathLike[str]) -> None:
+def save_model(
+    model: ImageBindModel,
+    folder: str | os.PathLike[str],
+    *,
+    state_dict: Mapping[str, Tensor] | None = None,
+) -> None:
     """Write a model as `load_model` reads it: its sizes, and one safetensors file a modality.
+
+    `state_dict` is given where the model's own is spread over ranks, and was gathered.
 
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    save_state_dict(model.state_dict(), folder)
+    save_state_dict(model.state_dict() if state_dict is None else state_dict, folder)
     (Path(folder) / CONFIG_NAME).write_text(
         json.dumps(model.config.to_dict(), indent=2) + "\n", encoding="utf-8"
     )

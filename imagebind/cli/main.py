@@ -11,6 +11,7 @@ from imagebind.cli.benchmark import benchmark
 from imagebind.cli.compare import compare
 from imagebind.cli.embed import embed
 from imagebind.cli.info import info
+from imagebind.cli.train import train
 from imagebind.cli.weights import weights
 from imagebind.errors import ImageBindError
 
@@ -26,6 +27,7 @@ app.command()(embed)
 app.command()(compare)
 app.command()(info)
 app.command()(benchmark)
+app.command()(train)
 app.add_typer(weights, name="weights")
 
 
@@ -46,3 +48,7 @@ def main() -> None:
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

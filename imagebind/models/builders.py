@@ -65,17 +65,24 @@ def _vision(sizes: VisionConfig, embed_dim: int) -> Parts:
         sizes.num_heads,
         drop_path_rate=sizes.drop_path_rate,
         pre_norm=True,
+        norm_eps=sizes.norm_eps,
     )
-    return Parts(stem, trunk, class_token_head(sizes.embed_dim, embed_dim), postprocessor(None))
+    head = class_token_head(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps)
+    return Parts(stem, trunk, head, postprocessor(None))
 
 
 def _text(sizes: TextConfig, embed_dim: int) -> Parts:
     stem = TextPreprocessor(sizes.embed_dim, context_length=sizes.context_length, vocab_size=sizes.vocab_size)
     trunk = Trunk(
-        sizes.embed_dim, sizes.num_blocks, sizes.num_heads, drop_path_rate=sizes.drop_path_rate, causal=True
+        sizes.embed_dim,
+        sizes.num_blocks,
+        sizes.num_heads,
+        drop_path_rate=sizes.drop_path_rate,
+        causal=True,
+        norm_eps=sizes.norm_eps,
     )
     scale = postprocessor(TEXT_LOGIT_SCALE, learnable=True)
-    return Parts(stem, trunk, TextHead(sizes.embed_dim, embed_dim), scale)
+    return Parts(stem, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale)
 
 
 def _aligned(

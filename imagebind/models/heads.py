@@ -19,12 +19,14 @@ class ClassToken(nn.Module):
         return tokens[:, 0]
 
 
-def class_token_head(trunk_dim: int, embed_dim: int, *, dropout: float = 0.0) -> nn.Sequential:
+def class_token_head(
+    trunk_dim: int, embed_dim: int, *, dropout: float = 0.0, norm_eps: float = LAYER_NORM_EPS
+) -> nn.Sequential:
     """LayerNorm, class token, [dropout,] projection: (b, l, d) -> (b, e).
 
     The projection's index in the row, 2 or 3 after a dropout, is the checkpoint's.
     """
-    layers: list[nn.Module] = [nn.LayerNorm(trunk_dim, eps=LAYER_NORM_EPS), ClassToken()]
+    layers: list[nn.Module] = [nn.LayerNorm(trunk_dim, eps=norm_eps), ClassToken()]
     if dropout > 0:
         layers.append(nn.Dropout(dropout))
     return nn.Sequential(*layers, nn.Linear(trunk_dim, embed_dim, bias=False))
@@ -33,10 +35,10 @@ def class_token_head(trunk_dim: int, embed_dim: int, *, dropout: float = 0.0) ->
 class TextHead(nn.Module):
     """The end-of-text token of each row, normalised and projected: (b, l, d), (b, l) -> (b, e)."""
 
-    def __init__(self, trunk_dim: int, embed_dim: int) -> None:
+    def __init__(self, trunk_dim: int, embed_dim: int, *, norm_eps: float = LAYER_NORM_EPS) -> None:
         super().__init__()
         self.proj = nn.Sequential(
-            nn.LayerNorm(trunk_dim, eps=LAYER_NORM_EPS), nn.Linear(trunk_dim, embed_dim, bias=False)
+            nn.LayerNorm(trunk_dim, eps=norm_eps), nn.Linear(trunk_dim, embed_dim, bias=False)
         )
 
     def forward(self, tokens: Tensor, ids: Tensor) -> Tensor:

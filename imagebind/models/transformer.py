@@ -1,6 +1,8 @@
 """The trunk that all six modalities share: pre-norm transformer blocks."""
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from imagebind.models.attention import SelfAttention
 
@@ -52,11 +54,12 @@ class Block(nn.Module):
         drop_path_rate: float = 0.0,
         causal: bool = False,
         add_bias_kv: bool = False,
+        norm_eps: float = LAYER_NORM_EPS,
     ) -> None:
         super().__init__()
-        self.norm_1 = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
+        self.norm_1 = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.attn = SelfAttention(embed_dim, num_heads, causal=causal, add_bias_kv=add_bias_kv)
-        self.norm_2 = nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)
+        self.norm_2 = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.mlp = Mlp(embed_dim, MLP_RATIO * embed_dim)
         self.drop_path = DropPath(drop_path_rate)
 
@@ -82,9 +85,10 @@ class Trunk(nn.Module):
         pre_norm: bool = False,
         causal: bool = False,
         add_bias_kv: bool = False,
+        norm_eps: float = LAYER_NORM_EPS,
     ) -> None:
         super().__init__()
-        norms = [nn.LayerNorm(embed_dim, eps=LAYER_NORM_EPS)] if pre_norm else []
+        norms = [nn.LayerNorm(embed_dim, eps=norm_eps)] if pre_norm else []
         self.pre_transformer_layer = nn.Sequential(*norms)
         self.blocks = nn.ModuleList(
             Block(
@@ -93,12 +97,19 @@ class Trunk(nn.Module):
                 drop_path_rate=drop_path_rate * i / max(num_blocks - 1, 1),
                 causal=causal,
                 add_bias_kv=add_bias_kv,
+                norm_eps=norm_eps,
             )
             for i in range(num_blocks)
         )
+        self.grad_checkpointing = False
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """In training, keep only what goes between blocks and compute the inside again for the gradients."""
+        self.grad_checkpointing = enable
 
     def forward(self, tokens: Tensor) -> Tensor:
         tokens = self.pre_transformer_layer(tokens)
+        recompute = self.grad_checkpointing and self.training and torch.is_grad_enabled()
         for block in self.blocks:
-            tokens = block(tokens)
+            tokens = checkpoint(block, tokens, use_reentrant=False) if recompute else block(tokens)
         return tokens

@@ -11,17 +11,16 @@ numbers, and the loss's matrix of logits. The price is a second forward pass and
 whose encoder is frozen is better embedded once beforehand, its vectors being part of the chunk.
 """
 
-import random
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from imagebind.errors import ImageBindError
+from imagebind.training.random_state import RandomState
 
 # How far, relative to their size, a chunk's embeddings may differ between the passes. Other kernels with a
 # graph than without move bfloat16 by some 2^-8 = 0.004; other crops move embeddings by tenths. Ours.
@@ -89,49 +88,23 @@ def cached_loss_step(
         )
     embeddings, states = _embed(encode, chunks)
     loss, gradients = _loss_and_gradients(loss_fn, embeddings)
-    after = _RandomState.capture()
+    after = RandomState.capture()
     _backpropagate(encode, chunks, embeddings, gradients, states, no_sync or nullcontext)
     after.restore()
     return loss
 
 
-@dataclass(frozen=True, kw_only=True)
-class _RandomState:
-    """The state of every generator that a forward pass or an augmentation draws from."""
-
-    cpu: Tensor
-    cuda: list[Tensor]
-    numpy: Any
-    python: Any
-
-    @classmethod
-    def capture(cls) -> "_RandomState":
-        return cls(
-            cpu=torch.get_rng_state(),
-            cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else [],
-            numpy=np.random.get_state(),
-            python=random.getstate(),
-        )
-
-    def restore(self) -> None:
-        torch.set_rng_state(self.cpu)
-        if self.cuda:
-            torch.cuda.set_rng_state_all(self.cuda)
-        np.random.set_state(self.numpy)
-        random.setstate(self.python)
-
-
 def _embed(
     encode: Encode[Chunk], chunks: Iterable[Chunk]
-) -> tuple[list[tuple[Tensor, ...]], list[_RandomState]]:
+) -> tuple[list[tuple[Tensor, ...]], list[RandomState]]:
     """Every chunk's embeddings, and the random state before each chunk is loaded."""
     embeddings: list[tuple[Tensor, ...]] = []
-    states = [_RandomState.capture()]
+    states = [RandomState.capture()]
     with torch.no_grad():
         for chunk in chunks:
             embeddings.append(_checked(encode(chunk), len(embeddings)))
             del chunk  # the next is loaded without this one in memory
-            states.append(_RandomState.capture())
+            states.append(RandomState.capture())
     if not embeddings:
         raise ValueError("chunks wants at least one chunk, got none")
     return embeddings, states
@@ -155,7 +128,7 @@ def _backpropagate(
     chunks: Iterable[Chunk],
     embeddings: list[tuple[Tensor, ...]],
     gradients: list[list[Tensor]],
-    states: list[_RandomState],
+    states: list[RandomState],
     no_sync: Callable[[], AbstractContextManager[Any]],
 ) -> None:
     """Every chunk again, with a graph, each from the random state that it had."""

@@ -17,7 +17,7 @@ taken along: d / 75 is 8 times larger here, so the mean is 8 · 0.0418, the std 
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -29,7 +29,7 @@ from torch import Tensor
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.arrays import DEEP_MODES, as_numpy, decode, drop_channel, load_values
-from imagebind.transforms.image import resize_and_crop
+from imagebind.transforms.image import Crop, resize_and_crop
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 NEAR_METRES = 0.01  # author
@@ -170,6 +170,7 @@ class DepthTransform:
         focal: pixels at the frame's own resolution, or a SUN RGB-D `intrinsics.txt`.
         baseline: metres.
         encoding: as in `load_depth`.
+        crop: how a frame of disparity (1, h, w) becomes a square of `size`; training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.DEPTH
@@ -181,6 +182,7 @@ class DepthTransform:
     encoding: str | None = None
     size: int = 224
     limits: Limits = DEFAULT_LIMITS
+    crop: Crop = field(default=resize_and_crop, repr=False)
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
@@ -214,7 +216,7 @@ class DepthTransform:
             logger.debug("%s: filled %.1f%% of the frame's pixels", name, 100 * share)
         preset = PRESETS[self.preset]
         disparity = disparity_of(filled, focal=focal, baseline=baseline).clamp(max=preset.clamp)
-        square = resize_and_crop(disparity[None], self.size)  # (h, w) -> (1, size, size)
+        square = self.crop(disparity[None], self.size)  # (h, w) -> (1, size, size)
         return (square / preset.divisor - preset.mean) / preset.std, share
 
     def _parts(self, item: object) -> tuple[object, float, float]:

@@ -1,9 +1,9 @@
 """Still images: a picture file or array to the tensor the vision trunk takes."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import ClassVar, TypeVar
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ FORMATS = (
 )
 
 Picture = TypeVar("Picture", Image.Image, Tensor)
+Crop = Callable[[Any, int], Any]  # of a Picture, to a square of so many pixels, a Picture of the same type
 
 
 def load_image(source: Source, *, limits: Limits = DEFAULT_LIMITS, exif: bool = True) -> Image.Image:
@@ -67,6 +68,9 @@ class ImageTransform:
     """A picture to (3, size, size): cropped to its centre and standardised by CLIP's statistics.
 
     Source: released, for 8-bit pictures. `exif` honours the orientation a camera noted (ours).
+
+    Args:
+        crop: how a picture, PIL or (3, h, w), becomes a square of `size`; training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.VISION
@@ -76,6 +80,7 @@ class ImageTransform:
     std: Sequence[float] = IMAGE_STD
     exif: bool = True
     limits: Limits = DEFAULT_LIMITS
+    crop: Crop = field(default=resize_and_crop, repr=False)
 
     def __post_init__(self) -> None:
         if self.size < 1:
@@ -93,9 +98,9 @@ class ImageTransform:
         """
         picture = self._picture(image)
         if isinstance(picture, Image.Image):
-            square = F.pil_to_tensor(resize_and_crop(picture, self.size))  # (3, size, size) uint8
+            square = F.pil_to_tensor(self.crop(picture, self.size))  # (3, size, size) uint8
         else:
-            square = resize_and_crop(picture, self.size)
+            square = self.crop(picture, self.size)
         unit = F.to_dtype(square, torch.float32, scale=True)
         # 8 bits saturate where bicubic overshoots; floats do so here
         return F.normalize(unit.clamp(0, 1), mean=list(self.mean), std=list(self.std))

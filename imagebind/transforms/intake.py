@@ -4,7 +4,7 @@
 """
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Protocol
 
@@ -13,6 +13,7 @@ from torch import Tensor
 
 from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError
 from imagebind.modality import MediaKind, ModalityType
+from imagebind.transforms.clips import Span
 from imagebind.transforms.detect import detect
 from imagebind.transforms.source import encodable, is_source, name_of, open_source
 
@@ -121,15 +122,17 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     )
 
 
-def prepare(request: Request, transform: Transform) -> Views:
+def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | None = None) -> Views:
     """Load and transform one item; any failure of its own is a `MediaError` that names it.
+
+    `spans` are the stretches of a recording that become clips, instead of those the transform would choose.
 
     Raises:
         MediaError: it cannot be read, or has an option that its transform does not have, or a wrong value.
         MissingExtraError: its transform needs a package that is not there.
     """
     try:
-        return _prepare(request, transform)
+        return _prepare(request, transform, spans)
     except MediaError as error:
         if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
             raise type(error)(request.name, seen=error.seen, wanted=error.wanted) from error
@@ -145,7 +148,7 @@ def prepare(request: Request, transform: Transform) -> Views:
         ) from error
 
 
-def _prepare(request: Request, transform: Transform) -> Views:
+def _prepare(request: Request, transform: Transform, asked: Sequence[Span] | None) -> Views:
     options = dict(request.options)
     payload = request.payload
     if request.kind is MediaKind.TEXT:
@@ -158,7 +161,7 @@ def _prepare(request: Request, transform: Transform) -> Views:
         payload = {"imu": payload, "timestamps": options.pop("timestamps")}
     transform = _with_options(transform, options, request)
     if hasattr(transform, "with_spans"):
-        views, spans = transform.with_spans(payload)
+        views, spans = transform.with_spans(payload, *([] if asked is None else [asked]))
         return Views(kind=request.kind, views=views, spans=tuple(spans))
     views = transform(payload)  # text: (1, l), others (...)
     return Views(kind=request.kind, views=views if request.kind is MediaKind.TEXT else views.unsqueeze(0))

@@ -4,7 +4,7 @@ No loader was ever published. That it is [0, 1] without mean or std was found by
 with CLIP's statistics, the paper 63.4 (community).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -16,7 +16,7 @@ from torchvision.transforms.v2 import functional as F
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.arrays import DEEP_MODES, as_numpy, decode, drop_channel, load_values
-from imagebind.transforms.image import resize_and_crop
+from imagebind.transforms.image import Crop, resize_and_crop
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
@@ -61,6 +61,7 @@ class ThermalTransform:
     Args:
         low, high: what becomes 0 and 1 in a 16-bit or float picture, in its own unit; both or neither. Eight
             bits are always divided by 255. For floats that are in [0, 1] already, pass 0 and 1.
+        crop: how a picture, PIL or (1, h, w), becomes a square of `size`; training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.THERMAL
@@ -69,6 +70,7 @@ class ThermalTransform:
     high: float | None = None
     size: int = 224
     limits: Limits = DEFAULT_LIMITS
+    crop: Crop = field(default=resize_and_crop, repr=False)
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
@@ -92,9 +94,7 @@ class ThermalTransform:
         else:
             pixels = _pixels(thermal, name=name, limits=self.limits)
         if pixels.dtype == np.uint8:  # resized in 8 bits, as images are
-            square = F.to_image(
-                resize_and_crop(Image.fromarray(pixels), self.size)
-            )  # (h, w) -> (1, size, size)
+            square = F.to_image(self.crop(Image.fromarray(pixels), self.size))  # (h, w) -> (1, size, size)
             return F.to_dtype(square, torch.float32, scale=True).as_subclass(Tensor)
         if not np.isfinite(pixels).all():
             broken = np.count_nonzero(~np.isfinite(pixels))
@@ -102,7 +102,7 @@ class ThermalTransform:
                 name, seen=f"{broken:,} of {pixels.size:,} pixels NaN or infinite", wanted="finite pixels"
             )
         unit = radiometric_to_unit(pixels, low=self.low, high=self.high)  # (h, w)
-        return resize_and_crop(torch.from_numpy(unit)[None], self.size).clamp(0, 1)  # bicubic overshoots
+        return self.crop(torch.from_numpy(unit)[None], self.size).clamp(0, 1)  # bicubic overshoots
 
 
 def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:

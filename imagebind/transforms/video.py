@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import partial
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ CLIP_FRAMES = 2
 CROPS = 3
 
 VideoInput = Source | tuple[np.ndarray | Tensor, float] | Mapping[str, Any]
+FrameCrop = Callable[..., Tensor]  # as `spatial_crops`: (3, h, w), size=, crops= -> (crops, 3, size, size)
 Reader = Callable[[list[int]], Iterable[tuple[int, np.ndarray | Tensor]]]  # rising indices -> (index, frame)
 
 
@@ -60,6 +61,9 @@ class VideoTransform:
     `crops` (1 or 3) squares along each frame's longer side. Where frames are not evenly timed, their
     timestamps decide; rotated video is turned upright; a frame that cannot be decoded gives way to the
     nearest that can (all ours).
+
+    Args:
+        crop: how a frame, floats in [0, 1], becomes squares, as by `spatial_crops`; training has its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.VISION
@@ -72,6 +76,7 @@ class VideoTransform:
     mean: Sequence[float] = IMAGE_MEAN
     std: Sequence[float] = IMAGE_STD
     limits: Limits = DEFAULT_LIMITS
+    crop: FrameCrop = field(default=spatial_crops, repr=False)
 
     def __post_init__(self) -> None:
         if self.crops not in (1, CROPS):
@@ -160,7 +165,7 @@ class VideoTransform:
                 name, seen=f"floats from {frame.min():g} to {frame.max():g}", wanted="floats in [0, 255]"
             )
         channels = frame.expand(3, -1, -1) if frame.ndim == 2 else frame.permute(2, 0, 1)  # -> (3, h, w)
-        squares = spatial_crops(channels.to("cpu", torch.float32) / 255, size=self.size, crops=self.crops)
+        squares = self.crop(channels.to("cpu", torch.float32) / 255, size=self.size, crops=self.crops)
         return F.normalize(squares, mean=list(self.mean), std=list(self.std))
 
 

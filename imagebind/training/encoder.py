@@ -1,0 +1,62 @@
+"""What is trained: a model that embeds both sides of a batch in one call, and the losses of its pairs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+
+from imagebind.losses import InfoNCE
+from imagebind.modality import ModalityType
+from imagebind.models.heads import LogitScale
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.recipe import PairRecipe
+from imagebind.training.tuning import frozen_parts
+
+
+class PairEncoder(nn.Module):
+    """Embed both sides at once, as DistributedDataParallel wants it: {...} -> (b, e), (b, e).
+
+    Parts that don't learn stay in evaluation mode: a frozen trunk drops nothing.
+    """
+
+    def __init__(self, model: ImageBindModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def train(self, mode: bool = True) -> "PairEncoder":
+        super().train(mode)
+        for part in frozen_parts(self.model):
+            part.eval()
+        return self
+
+    def forward(self, inputs: Mapping[str, Tensor], modality: str) -> tuple[Tensor, Tensor]:
+        vision = self.model.embed(ModalityType.VISION.value, inputs[ModalityType.VISION.value])
+        return vision, self.model.embed(modality, inputs[modality])
+
+
+def build_losses(pairs: Sequence[PairRecipe]) -> nn.ModuleDict:
+    """An InfoNCE for each kind of pair, by its name."""
+    return nn.ModuleDict(
+        {pair.name: InfoNCE(temperature=pair.temperature, learnable=pair.learn_temperature) for pair in pairs}
+    )
+
+
+@torch.no_grad()
+def write_logit_scales(model: ImageBindModel, pairs: Sequence[PairRecipe], losses: nn.ModuleDict) -> None:
+    """Set the scale of each paired modality to the inverse of its temperature, as the released ones are.
+
+    Of several kinds of pair with one modality the first counts.
+    """
+    for pair in reversed(pairs):
+        loss = losses[pair.name]
+        assert isinstance(loss, InfoNCE)  # `build_losses` made it
+        for layer in model.modality_postprocessors[str(pair.modality)].children():
+            if isinstance(layer, LogitScale):
+                layer.log_logit_scale.copy_(loss.log_logit_scale)
+
+
+def split(inputs: Mapping[str, Tensor], chunk_size: int) -> Iterator[dict[str, Tensor]]:
+    """A batch in chunks of that many pairs, the last one maybe smaller."""
+    size = len(next(iter(inputs.values())))
+    for start in range(0, size, chunk_size):
+        yield {name: tensor[start : start + chunk_size] for name, tensor in inputs.items()}

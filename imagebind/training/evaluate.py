@@ -1,0 +1,53 @@
+"""What to look at between epochs: functions of the model to figures, for `Recipe.evaluations`."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagebind.metrics import median_rank, retrieval_recalls
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.mixture import Pairs
+from imagebind.training.pairs import collate
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retrieval:
+    """Find each pair's other side among those of all: recalls and the median rank, in both directions.
+
+    `data` makes the pairs, held out from training and without augmentation; broken ones are left out.
+    """
+
+    data: Callable[[], Pairs]
+    batch_size: int = 64
+    ks: tuple[int, ...] = (1, 5, 10)
+
+    def __call__(self, model: ImageBindModel) -> dict[str, float]:
+        pairs = self.data()
+        vision, other = self._embed(model, pairs)
+        similarity = vision @ other.T  # (n, n)
+        figures: dict[str, float] = {}
+        directions = (("from_vision", similarity), ("to_vision", similarity.T))
+        for name, matrix in directions:
+            figures |= {f"{name}_r{k}": share for k, share in retrieval_recalls(matrix, ks=self.ks).items()}
+            figures[f"{name}_median_rank"] = median_rank(matrix)
+        return figures
+
+    def _embed(self, model: ImageBindModel, pairs: Pairs) -> tuple[Tensor, Tensor]:
+        """Both sides of all pairs, unit length, in float32: (n, e), (n, e)."""
+        device = next(model.parameters()).device
+        sides: tuple[list[Tensor], list[Tensor]] = ([], [])
+        for start in range(0, len(pairs), self.batch_size):
+            indices = range(start, min(start + self.batch_size, len(pairs)))
+            batch = collate([pairs.sample(index, turn=0) for index in indices])
+            if not batch.inputs:
+                continue
+            for side, modality in zip(sides, (ModalityType.VISION, batch.modality), strict=True):
+                embeddings = model.embed(str(modality), batch.inputs[str(modality)].to(device))
+                side.append(F.normalize(embeddings.float(), dim=-1))
+        if not sides[0]:
+            raise ValueError(f"retrieval wants pairs that can be read, got none of {len(pairs)}")
+        return torch.cat(sides[0]), torch.cat(sides[1])

@@ -1,0 +1,92 @@
+"""Ego4D: videos by their uid, a table of motion for each, and a list of clips."""
+
+import os
+from functools import cache
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from imagebind.errors import MediaError
+from imagebind.modality import ModalityType
+from imagebind.training.layouts.found import Found, folder_at, found, seconds_in, table_at
+from imagebind.training.pairs import Pair
+from imagebind.transforms.imu import load_imu
+from imagebind.transforms.imu_csv import TIME_UNITS, parse_csv
+
+COLUMNS = ("video_uid", "start_sec", "end_sec")
+CLIP_COLUMN = "clip_uid"
+VIDEO_SUFFIX = ".mp4"
+PACKED, TABLE = ".npy", ".csv"  # the first that is there
+
+Folder = str | os.PathLike[str]
+
+
+def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
+    """Video and motion for each clip of a list.
+
+    Args:
+        clips: a CSV with columns video_uid, start_sec and end_sec, on the video's clock, and if the clips
+            are files of their own, clip_uid.
+        videos: folder of <clip_uid>.mp4 or, where there is none, <video_uid>.mp4.
+        imu: folder of <video_uid>.csv, as published, or <video_uid>.npy, as `pack_imu` makes them. An hour in
+            a CSV takes seconds to read, and that for each pair: pack them before training.
+
+    Raises:
+        MediaError: a list that cannot be read, or no clip of it is there.
+    """
+    videos, imu = folder_at(videos), folder_at(imu)
+    first_second = cache(_first_second)
+    pairs, missing = [], []
+    for number, row in enumerate(table_at(clips, COLUMNS), start=2):
+        place = f"{clips}, line {number}"
+        uid, clip = row["video_uid"], row.get(CLIP_COLUMN) or ""
+        start, end = (seconds_in(row[column], place) for column in COLUMNS[1:])
+        if not 0 <= start < end:
+            raise MediaError(place, seen=f"a clip from {start:g} to {end:g} s", wanted="0 <= start < end")
+        motion = next(
+            (path for path in (imu / f"{uid}{suffix}" for suffix in (PACKED, TABLE)) if path.is_file()), None
+        )
+        own, whole = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
+        is_cut = bool(clip) and own.is_file()
+        if motion is None or not (is_cut or whole.is_file()):
+            missing += [] if motion else [str(imu / f"{uid}{TABLE}")]
+            missing += [] if is_cut or whole.is_file() else [str(own if clip else whole)]
+            continue
+        pairs.append(
+            Pair(
+                vision={"video": own if is_cut else whole},
+                other={"imu": motion},
+                modality=ModalityType.IMU,
+                name=f"Ego4D {clip or uid} from {start:g} s",
+                span=None if is_cut else (start, end),
+                # Motion counts from its first sample, which is not the video's first moment.
+                offset=(start if is_cut else 0.0) - first_second(motion),
+            )
+        )
+    return found("Ego4D", clips, pairs, missing)
+
+
+def pack_imu(table: Folder) -> Path:
+    """Write a table's time in seconds and six channels beside it as .npy, which is read in milliseconds.
+
+    Raises:
+        MediaError: not such a table.
+    """
+    table = Path(table)
+    recording = load_imu(table)
+    seconds = _first_second(table) + recording.seconds
+    packed = table.with_suffix(PACKED)
+    np.save(packed, np.column_stack([seconds, recording.samples]))  # (t, 7), time first
+    return packed
+
+
+def _first_second(motion: Path) -> float:
+    """When, on the video's clock, a recording begins."""
+    if motion.suffix == PACKED:
+        return float(np.load(motion, mmap_mode="r", allow_pickle=False)[0, 0])
+    with motion.open("rb") as file:
+        head = parse_csv(b"".join(islice(file, 2)), name=str(motion))  # its header and first sample
+    if head.clock is None:
+        raise MediaError(str(motion), seen="no column of time", wanted="canonical_timestamp_ms")
+    return float(head.clock[0]) * TIME_UNITS[head.time_unit or "s"]

@@ -1,0 +1,41 @@
+"""LLVIP: visible/train/*.jpg and infrared/train/*.jpg of the same names, and the same for test."""
+
+import os
+
+from imagebind.errors import MediaError
+from imagebind.modality import ModalityType
+from imagebind.training.layouts.found import Found, folder_at, found
+from imagebind.training.pairs import Pair
+
+VISIBLE, INFRARED = "visible", "infrared"
+SPLITS = ("train", "test")
+PICTURES = "*.jpg"
+
+
+def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
+    """A picture and its infrared picture for each name in a split, "train" or "test".
+
+    Raises:
+        MediaError: no such folder, or no pair in it.
+        ValueError: another split.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split wants one of {', '.join(SPLITS)}, got {split!r}")
+    root = folder_at(root)
+    visible, infrared = (
+        {path.name: path for path in (root / kind / split).glob(PICTURES)} for kind in (VISIBLE, INFRARED)
+    )
+    if not visible and not infrared:
+        raise MediaError(str(root), seen="no pictures", wanted=f"{VISIBLE}/{split} and {INFRARED}/{split}")
+    pairs = [
+        Pair(
+            vision={"image": visible[name]},
+            other={"thermal": infrared[name]},
+            modality=ModalityType.THERMAL,
+            name=f"LLVIP {split}/{name}",
+        )
+        for name in sorted(visible.keys() & infrared.keys())
+    ]
+    missing = [str(root / INFRARED / split / name) for name in sorted(visible.keys() - infrared.keys())]
+    missing += [str(root / VISIBLE / split / name) for name in sorted(infrared.keys() - visible.keys())]
+    return found("LLVIP", root, pairs, missing)

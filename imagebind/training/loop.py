@@ -1,0 +1,163 @@
+"""The training loop, on one device or as one of many ranks.
+
+    from imagebind.training.loop import train
+    result = train(recipe)
+
+Alone it uses the best device there is; under `torchrun` or `accelerate launch` it is one rank of them, and
+the curve is that of one process with the same batch. Stopped at any point, the same call goes on from the
+newest checkpoint in `recipe.output`.
+"""
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from imagebind.errors import ImageBindError
+from imagebind.training.journal import Journal, check_trackers, last_evaluation
+from imagebind.training.loading import BrokenTally, LoadedBatch, PairLoader
+from imagebind.training.mixture import PairMixture, PairSource
+from imagebind.training.pairs import PairBatch
+from imagebind.training.random_state import undisturbed
+from imagebind.training.recipe import PairRecipe, Recipe, RecipeError
+from imagebind.training.run import Run, start_run
+from imagebind.training.schedule import Schedule
+from imagebind.training.setup import import_accelerate, own_accelerate_state
+from imagebind.training.state import newest_checkpoint
+
+CHECKPOINTS_NAME = "checkpoints"
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int, float], None]  # is told the steps done, of how many, and the last loss
+
+
+class DivergedError(ImageBindError):
+    """The loss is no longer a number."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainResult:
+    """What a run left: `model` is a folder for `load_model`; `adapter`, with LoRA, one for peft."""
+
+    step: int
+    model: Path
+    adapter: Path | None
+    evaluation: Mapping[str, float]
+    broken: tuple[str, ...]
+
+
+def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
+    """Train as the recipe says, going on from its newest checkpoint if there is one.
+
+    Every rank calls it; rank 0 writes. Each step is a line of `log.jsonl` in the output: loss over all ranks,
+    learning rate, norm of the gradient before it is clipped, pairs a second.
+
+    Raises:
+        RecipeError, ValueError: what does not fit together, before anything starts.
+        MissingExtraError: an optional package that this recipe needs.
+        CheckpointError: weights or a checkpoint that cannot be had, or a checkpoint of another recipe.
+        BrokenTooMany: more broken pairs than the recipe allows for.
+        DivergedError: a loss that is no number; the last checkpoint is from before.
+    """
+    import_accelerate()
+    check_trackers(recipe.trackers)
+    with own_accelerate_state():
+        return _train(recipe, progress)
+
+
+def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
+    output = Path(recipe.output)
+    checkpoint = newest_checkpoint(output / CHECKPOINTS_NAME)
+    run = start_run(recipe, checkpoint)
+    loader = _loader(recipe, run)
+    steps_per_epoch = loader.mixture.steps_per_epoch
+    schedule = recipe.length.schedule(steps_per_epoch)
+    checkpoint_every = recipe.checkpoint_every or steps_per_epoch
+    journal = Journal(output, run.accelerator, start_step=run.step)
+    batches: Iterator[LoadedBatch] = loader.batches(run.step)
+    try:
+        if run.step < schedule.total_steps:
+            with (
+                undisturbed()
+            ):  # torch's DataLoader draws a seed when it starts, and so would each resumption
+                batches = chain([next(batches)], batches)
+        while run.step < schedule.total_steps:
+            plan, batch = next(batches)
+            loss = _step(run, journal, schedule, recipe.pairs[plan.source], batch)
+            if progress is not None:
+                progress(run.step, schedule.total_steps, loss)
+            is_last = run.step == schedule.total_steps
+            if recipe.evaluations and (is_last or run.step % steps_per_epoch == 0):
+                journal.evaluation(run.step, _evaluate(run))
+            if is_last or run.step % checkpoint_every == 0:
+                run.save(output / CHECKPOINTS_NAME)
+    finally:
+        journal.close()
+    model, adapter = run.export(output, output / CHECKPOINTS_NAME)
+    return TrainResult(
+        step=run.step,
+        model=model,
+        adapter=adapter,
+        evaluation=last_evaluation(output),
+        broken=tuple(loader.tally.report()),
+    )
+
+
+def _loader(recipe: Recipe, run: Run) -> PairLoader:
+    sources = [
+        PairSource(name=pair.name, dataset=pair.data(), weight=pair.weight, repeat=pair.repeat)
+        for pair in recipe.pairs
+    ]
+    for pair, source in zip(recipe.pairs, sources, strict=True):
+        if str(source.dataset.modality) != str(pair.modality):
+            raise RecipeError(
+                f"{pair.name}: data wants pairs with {pair.modality}, got {source.dataset.modality}"
+            )
+    mixture = PairMixture(
+        sources,
+        recipe.batch_size,
+        recipe.seed,
+        rank=run.accelerator.process_index,
+        world_size=run.accelerator.num_processes,
+    )
+    return PairLoader(
+        mixture,
+        num_workers=recipe.num_workers,
+        pin_memory=run.accelerator.device.type == "cuda",
+        tally=BrokenTally(max_broken_share=recipe.max_broken_share),
+    )
+
+
+def _step(run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, batch: PairBatch) -> float:
+    """Make a step, log it, and return its loss."""
+    start = time.perf_counter()
+    lr = run.recipe.optimizer.lr * schedule.factor(run.step)
+    loss, norm = run.update(pair.name, str(pair.modality), batch.inputs, lr)
+    if not math.isfinite(loss):
+        raise DivergedError(
+            f"step {run.step}, {pair.name}: the loss is {loss}; wants a lower learning rate, a longer "
+            "warm-up, or data without such numbers"
+        )
+    record = {
+        "pair": pair.name,
+        "loss": loss,
+        "lr": lr,
+        "grad_norm": norm,
+        "samples_per_second": run.recipe.batch_size / (time.perf_counter() - start),
+    }
+    journal.step(run.step, record | ({"broken": len(batch.broken)} if batch.broken else {}))
+    return loss
+
+
+def _evaluate(run: Run) -> dict[str, float]:
+    """The figures of all evaluations, named `evaluation/figure`; every rank makes them."""
+    with run.evaluating() as model:
+        return {
+            f"{name}/{figure}": float(value)
+            for name, evaluation in run.recipe.evaluations.items()
+            for figure, value in evaluation(model).items()
+        }

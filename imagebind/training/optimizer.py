@@ -1,0 +1,72 @@
+"""AdamW over what learns, with weight decay on matrices alone."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+# Learned rows that are added to or put beside tokens; decay would pull them to zero for no reason.
+UNDECAYED_NAMES = frozenset({"cls_token", "pos_embed", "bias_k", "bias_v", "log_logit_scale"})
+MATRIX_DIMS = 2  # biases and what norms learn are vectors
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdamW:
+    """The optimiser's numbers; the betas are the paper's (Table 9)."""
+
+    lr: float
+    weight_decay: float = 0.0
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    clip_grad_norm: float | None = 1.0
+
+    def __post_init__(self) -> None:
+        if self.lr <= 0:
+            raise ValueError(f"lr wants a positive number, got {self.lr}")
+        if self.weight_decay < 0:
+            raise ValueError(f"weight_decay wants 0 or more, got {self.weight_decay}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"betas wants two numbers in [0, 1), got {self.betas}")
+        if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
+            raise ValueError(f"clip_grad_norm wants a positive number or None, got {self.clip_grad_norm}")
+
+
+def is_decayed(name: str, parameter: nn.Parameter) -> bool:
+    """Whether weight decay is for this parameter: matrices and kernels, not what norms and places learn."""
+    return parameter.ndim >= MATRIX_DIMS and name.rpartition(".")[2] not in UNDECAYED_NAMES
+
+
+def parameter_groups(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], *, weight_decay: float
+) -> list[dict[str, Any]]:
+    """Two groups of those that learn, decayed and not, in the order of the model; empty ones left out."""
+    learning = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+    decayed = [parameter for name, parameter in learning if is_decayed(name, parameter)]
+    others = [parameter for name, parameter in learning if not is_decayed(name, parameter)]
+    groups = [
+        {"params": decayed, "weight_decay": weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def build_optimizer(
+    named_parameters: Iterable[tuple[str, nn.Parameter]], settings: AdamW
+) -> torch.optim.AdamW:
+    """The optimiser of what learns.
+
+    Raises:
+        ValueError: nothing does.
+    """
+    groups = parameter_groups(named_parameters, weight_decay=settings.weight_decay)
+    if not groups:
+        raise ValueError("the optimiser wants parameters that learn, got none")
+    return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
+    """Give every group this learning rate for the steps that follow."""
+    for group in optimizer.param_groups:
+        group["lr"] = lr

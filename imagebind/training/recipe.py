@@ -1,0 +1,246 @@
+"""A training run as typed Python data, checked when it is made: before any weights or files are opened.
+
+A recipe file is Python that defines `recipe = Recipe(...)`; `imagebind train recipe.py` runs it.
+"""
+
+import os
+import runpy
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from imagebind.config import ImageBindConfig
+from imagebind.errors import ImageBindError
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.loading import MAX_BROKEN_SHARE
+from imagebind.training.mixture import Pairs
+from imagebind.training.optimizer import AdamW
+from imagebind.training.schedule import Schedule
+from imagebind.training.tuning import Everything, Learns, learned_modalities
+
+RECIPE_NAME = "recipe"  # what a recipe file has to define
+MIN_LEARNED_TEMPERATURE = 0.01  # below it the learned scale is clipped; see imagebind.losses
+
+Evaluation = Callable[[ImageBindModel], Mapping[str, float]]
+Precision = Literal["float32", "bfloat16"]
+PRECISIONS: tuple[Precision, ...] = ("float32", "bfloat16")
+Sharding = Literal["ddp", "fsdp2"]
+SHARDINGS: tuple[Sharding, ...] = ("ddp", "fsdp2")
+
+
+class RecipeError(ImageBindError):
+    """A recipe that is none, or that asks for what does not fit together."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Where some trunks start: a source as `imagebind.checkpoint.resolve` takes it, None the released file.
+
+    `modalities` are read from it, by default all that the model has.
+    """
+
+    source: str | os.PathLike[str] | None
+    modalities: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenClipWeights:
+    """The vision and text towers start as open_clip's: a name, and a tag of its weights or a file."""
+
+    name: str = "ViT-H-14"
+    pretrained: str = "laion2b_s32b_b79k"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairRecipe:
+    """One kind of pair, vision and another modality, and what its loss is.
+
+    `data` makes the data set, a `PairDataset` or another `mixture.Pairs`; it is called when training starts,
+    not before. `weight` is this kind's share of the batches, beside the others'. `repeat` is how often a
+    sample comes in an epoch. `temperature` divides similarities, or is where a learned one starts. `name` is
+    the modality's, unless several kinds of pair have it.
+    """
+
+    modality: str
+    data: Callable[[], Pairs]
+    temperature: float
+    name: str = ""
+    learn_temperature: bool = False
+    weight: float = 1.0
+    repeat: float = 1.0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "name", self.name or str(self.modality))
+        if not self.name.isidentifier():
+            raise ValueError(f"name wants letters, digits and underscores, got {self.name!r}")
+        if self.modality == ModalityType.VISION:
+            raise ValueError("modality wants the other side of pairs with vision, got vision")
+        if not callable(self.data):
+            raise TypeError(f"data wants a function that makes the data set, got {type(self.data).__name__}")
+        _check_positive(temperature=self.temperature, weight=self.weight, repeat=self.repeat)
+        if self.learn_temperature and self.temperature < MIN_LEARNED_TEMPERATURE:
+            raise ValueError(
+                f"a learned temperature wants at least {MIN_LEARNED_TEMPERATURE}, got {self.temperature}"
+            )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """The length of a run in steps of the optimiser, and its warm-up."""
+
+    total: int
+    warmup: int = 0
+
+    def __post_init__(self) -> None:
+        Schedule(total_steps=self.total, warmup_steps=self.warmup)
+
+    def schedule(self, steps_per_epoch: int) -> Schedule:
+        """The same whatever the data."""
+        return Schedule(total_steps=self.total, warmup_steps=self.warmup)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Epochs:
+    """The length of a run in passes over the data, repeats counted, and its warm-up."""
+
+    total: float
+    warmup: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.warmup < self.total:
+            raise ValueError(f"epochs want 0 <= warmup < total, got {self.warmup} and {self.total}")
+
+    def schedule(self, steps_per_epoch: int) -> Schedule:
+        """In steps, once the data's size is known."""
+        total = max(1, round(self.total * steps_per_epoch))
+        return Schedule(total_steps=total, warmup_steps=min(round(self.warmup * steps_per_epoch), total - 1))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that a run is.
+
+    model               sizes, or a function that makes a model (a subclass with a sense of its own, say)
+    weights             what its trunks start from, one after the other; without any they are drawn anew
+    batch_size          pairs a step, over all ranks together
+    chunk_size          pairs a forward pass on a rank, by gradient caching: batches larger than memory
+    grad_checkpointing  blocks are computed again for their gradients instead of kept
+    sharding            over several ranks: "ddp" keeps a whole model on each, "fsdp2" splits it
+    evaluations         functions of the model to figures, by name, called after each epoch and at the end
+    checkpoint_every    steps, by default an epoch; the last `keep_checkpoints` stay
+    max_broken_share    of the items of a source; beyond it the run stops
+    trackers            accelerate's names: "tensorboard", "wandb", ...
+    output              the folder of checkpoints, logs and the final model; a run goes on from what is in it
+    """
+
+    model: ImageBindConfig | Callable[[], ImageBindModel]
+    pairs: tuple[PairRecipe, ...]
+    optimizer: AdamW
+    length: Steps | Epochs
+    batch_size: int
+    output: str | os.PathLike[str]
+    weights: tuple[Weights | OpenClipWeights, ...] = ()
+    learns: Learns = field(default_factory=Everything)
+    chunk_size: int | None = None
+    precision: Precision = "float32"
+    grad_checkpointing: bool = False
+    sharding: Sharding = "ddp"
+    seed: int = 0
+    num_workers: int = 0
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    checkpoint_every: int | None = None
+    keep_checkpoints: int = 2
+    max_broken_share: float = MAX_BROKEN_SHARE
+    trackers: tuple[str, ...] = ("tensorboard",)
+
+    def __post_init__(self) -> None:
+        _check_tuples(pairs=self.pairs, weights=self.weights, trackers=self.trackers)
+        names = [pair.name for pair in self.pairs]
+        if not names or len(set(names)) < len(names):
+            raise ValueError(f"pairs wants one kind at least, each with a name of its own; got {names}")
+        _check_positive(batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
+        for name in ("chunk_size", "checkpoint_every"):
+            if getattr(self, name) is not None:
+                _check_positive(**{name: getattr(self, name)})
+        _check_choice("precision", self.precision, PRECISIONS)
+        _check_choice("sharding", self.sharding, SHARDINGS)
+        if self.num_workers < 0 or self.seed < 0:
+            raise ValueError(f"num_workers and seed want 0 or more, got {self.num_workers} and {self.seed}")
+        if not 0 <= self.max_broken_share <= 1:
+            raise ValueError(f"max_broken_share wants to be in [0, 1], got {self.max_broken_share}")
+        if isinstance(self.model, ImageBindConfig):
+            self.check_modalities(map(str, self.model.modalities))
+
+    def check_modalities(self, modalities: Any) -> None:
+        """Compare with the modalities of a model.
+
+        Raises:
+            ValueError: pairs of a modality that it has not, or nothing that learns from them.
+        """
+        known = tuple(modalities)
+        paired = {str(ModalityType.VISION), *(str(pair.modality) for pair in self.pairs)}
+        unknown = sorted(paired - set(known))
+        if unknown:
+            raise ValueError(f"pairs want modalities of the model, {', '.join(known)}; got {unknown}")
+        idle = [name for name in learned_modalities(self.learns, known) if name not in paired]
+        if idle and not isinstance(self.learns, Everything):
+            raise ValueError(f"what learns wants pairs to learn from, got none with {', '.join(idle)}")
+
+    def identity(self) -> dict[str, str]:
+        """What a run that goes on must have in common with the one that stopped, by name."""
+        names = ("learns", "optimizer", "length", "batch_size", "precision", "seed", "weights")
+        pairs = [
+            (p.name, str(p.modality), p.temperature, p.learn_temperature, p.weight, p.repeat)
+            for p in self.pairs
+        ]
+        model = {"model": repr(self.model)} if isinstance(self.model, ImageBindConfig) else {}
+        return {name: repr(getattr(self, name)) for name in names} | {"pairs": repr(pairs)} | model
+
+
+def load_recipe(path: str | os.PathLike[str]) -> Recipe:
+    """Run a recipe file, and return its `recipe`.
+
+    Raises:
+        RecipeError: no such file, an error in it (a misspelt option, say), or no `recipe`; names the line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise RecipeError(f"{path}: no such file; wants Python that defines {RECIPE_NAME} = Recipe(...)")
+    try:
+        names = runpy.run_path(str(path), run_name=path.stem)
+    except Exception as error:
+        raise RecipeError(f"{_where(path, error)}: {error or type(error).__name__}") from error
+    if not isinstance(names.get(RECIPE_NAME), Recipe):
+        seen = type(names[RECIPE_NAME]).__name__ if RECIPE_NAME in names else "none"
+        raise RecipeError(f"{path}: wants {RECIPE_NAME} = Recipe(...), got {seen}")
+    return names[RECIPE_NAME]
+
+
+def _where(path: Path, error: Exception) -> str:
+    """The file, and the last of its lines that led to the error."""
+    if isinstance(error, SyntaxError):
+        return f"{path}:{error.lineno}"
+    lines = [
+        frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)
+    ]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def _check_positive(**values: float) -> None:
+    for name, value in values.items():
+        if not value > 0:
+            raise ValueError(f"{name} wants a positive number, got {value}")
+
+
+def _check_tuples(**values: Any) -> None:
+    for name, value in values.items():
+        if not isinstance(value, tuple):
+            raise TypeError(f"{name} wants a tuple, got {type(value).__name__}")
+
+
+def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name} wants one of {', '.join(choices)}, got {value!r}")

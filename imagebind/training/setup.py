@@ -1,0 +1,156 @@
+"""From a recipe to a model with its weights, and to accelerate's object that places it on devices."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch import nn
+
+from imagebind.checkpoint import load_into
+from imagebind.config import ImageBindConfig
+from imagebind.errors import MissingExtraError
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.transformer import Block, Trunk
+from imagebind.training.encoder import PairEncoder
+from imagebind.training.random_state import seed_everything
+from imagebind.training.recipe import OpenClipWeights, Recipe, RecipeError
+from imagebind.training.state import ADAPTER_NAME, MODEL_NAME
+from imagebind.training.tuning import Lora, freeze_but, import_peft
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from peft import PeftModel
+
+MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}  # ours: accelerate's
+
+
+def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindModel, PeftModel | None]":
+    """The model as the run starts with it or goes on with it, on the CPU, and LoRA's handle if there is one.
+
+    Raises:
+        CheckpointError: weights that cannot be had, or are not this model's.
+        ValueError: modalities that the model has not.
+        MissingExtraError: open_clip or peft is not installed.
+    """
+    seed_everything(recipe.seed)  # the same new weights on every rank
+    config = recipe.model
+    model = ImageBindModel(config, device="cpu") if isinstance(config, ImageBindConfig) else config()
+    recipe.check_modalities(model.modalities)
+    has_whole_model = checkpoint is not None and not isinstance(recipe.learns, Lora)
+    if not has_whole_model:
+        _load_weights(model, recipe)
+    adapter = freeze_but(model, recipe.learns)
+    if checkpoint is not None and adapter is not None:
+        _load_adapter(adapter, checkpoint / ADAPTER_NAME)
+    elif checkpoint is not None:
+        load_into(model, checkpoint / MODEL_NAME)
+    for trunk in model.modality_trunks.values():
+        if isinstance(trunk, Trunk):
+            trunk.set_grad_checkpointing(recipe.grad_checkpointing)
+    return model, adapter
+
+
+def make_accelerator(recipe: Recipe, model: ImageBindModel) -> "Accelerator":
+    """accelerate's object: one device, or one rank of those that torchrun or accelerate started."""
+    from accelerate import Accelerator, DistributedDataParallelKwargs
+
+    ddp = DistributedDataParallelKwargs(
+        find_unused_parameters=_some_step_leaves_some_out(recipe, model),
+        broadcast_buffers=False,  # they are constants
+    )
+    return Accelerator(
+        cpu=best_device() == "cpu",  # else accelerate takes ranks without a GPU for single processes
+        mixed_precision=MIXED_PRECISION[recipe.precision],
+        log_with=list(recipe.trackers) or None,
+        project_dir=str(recipe.output),
+        kwargs_handlers=[ddp],
+    )
+
+
+def place(encoder: PairEncoder, recipe: Recipe, accelerator: "Accelerator") -> Any:
+    """The encoder on this rank's device: whole, or with FSDP2 a part of each of its tensors.
+
+    FSDP2's units are the transformer blocks, and the rest together. It is torch's own: accelerate has it for
+    GPUs alone. Scalars cannot be split; the only ones are scales, which do not learn.
+    """
+    if recipe.sharding != "fsdp2" or accelerator.num_processes == 1:
+        return accelerator.prepare(encoder)
+    try:
+        from torch.distributed.device_mesh import init_device_mesh
+        from torch.distributed.fsdp import fully_shard
+    except ImportError as error:
+        raise RecipeError(f'sharding = "fsdp2" wants torch 2.6 or newer, got {torch.__version__}') from error
+    encoder = encoder.to(accelerator.device)
+    mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
+    for block in [module for module in encoder.modules() if isinstance(module, Block)]:
+        fully_shard(block, mesh=mesh)
+    return fully_shard(encoder, mesh=mesh, ignored_params={p for p in encoder.parameters() if p.ndim == 0})
+
+
+def is_sharded(encoder: nn.Module) -> bool:
+    """Whether FSDP2 has split a module; its class has no importable name before torch 2.6."""
+    return hasattr(encoder, "set_requires_gradient_sync")
+
+
+def best_device() -> str:
+    """The kind of device that accelerate would take: the accelerator there is, or cpu."""
+    if hasattr(torch, "accelerator"):  # since torch 2.6
+        found = torch.accelerator.current_accelerator(check_available=True)
+        return "cpu" if found is None else found.type
+    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+@contextmanager
+def own_accelerate_state() -> Iterator[None]:
+    """accelerate and torch.distributed are left as they were: a later run may want another precision."""
+    from accelerate.state import AcceleratorState, GradientState, PartialState
+
+    was_used = bool(PartialState._shared_state)
+    had_group = dist.is_available() and dist.is_initialized()
+    try:
+        yield
+    finally:
+        if not was_used:
+            AcceleratorState._reset_state(reset_partial_state=True)
+            GradientState._reset_state()
+        if not had_group and dist.is_available() and dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def import_accelerate() -> Any:
+    """The accelerate package.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import accelerate
+    except ImportError as error:
+        raise MissingExtraError("accelerate", extra="train", purpose="training") from error
+    return accelerate
+
+
+def _some_step_leaves_some_out(recipe: Recipe, model: ImageBindModel) -> bool:
+    """Whether there is a kind of pair whose steps give some parameter that learns no gradient."""
+    learning = {name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad}
+    return any(learning - {ModalityType.VISION.value, str(pair.modality)} for pair in recipe.pairs)
+
+
+def _load_weights(model: ImageBindModel, recipe: Recipe) -> None:
+    for weights in recipe.weights:
+        if isinstance(weights, OpenClipWeights):
+            from imagebind.training.open_clip_weights import create_open_clip, load_open_clip
+
+            load_open_clip(model, create_open_clip(weights.name, weights.pretrained))
+        else:
+            load_into(model, weights.source, modalities=weights.modalities)
+
+
+def _load_adapter(adapter: "PeftModel", folder: Path) -> None:
+    peft = import_peft()
+    state = peft.load_peft_weights(str(folder), device="cpu")
+    peft.set_peft_model_state_dict(adapter, state)

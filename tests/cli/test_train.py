@@ -1,0 +1,51 @@
+"""`imagebind train`: a recipe file, checked first."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from imagebind.factory import load_model
+from imagebind.training.journal import read_log
+from tests.training.test_recipe import FILE
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def recipe_file(folder: Path, text: str = FILE) -> Path:
+    path = folder / "recipe.py"
+    path.write_text(text)
+    return path
+
+
+def test_a_recipe_is_trained_into_the_folder_that_is_told(imagebind, tmp_path):
+    run = imagebind("train", recipe_file(tmp_path), "--out", tmp_path / "run")
+    assert run.code == 0 and "3 steps; the model is in" in run.out
+    assert load_model(tmp_path / "run" / "model").modalities == ("vision", "text", "depth")
+
+
+def test_a_misspelt_option_fails_before_anything_starts(imagebind, tmp_path):
+    text = FILE.replace("weight_decay", "wait_decay")
+    run = imagebind("train", recipe_file(tmp_path, text), "--out", tmp_path / "run")
+    assert run.code == 1 and "unexpected keyword argument 'wait_decay'" in run.err
+    assert "Traceback" not in run.err and not (tmp_path / "run").exists()
+    run = imagebind("train", recipe_file(tmp_path), "--outt", tmp_path / "run")
+    assert run.code == 2 and "--outt" in run.err
+
+
+def test_a_recipe_can_be_checked_without_training(imagebind, tmp_path):
+    run = imagebind("train", recipe_file(tmp_path), "--out", tmp_path / "run", "--check")
+    assert run.code == 0 and "is sound: pairs depth, 4 a step" in run.out
+    assert not (tmp_path / "run").exists()
+
+
+def test_torchrun_starts_two_ranks_that_share_the_batch(tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
+    command = [*torchrun, "-m", "imagebind.cli.main", "train", str(recipe_file(tmp_path)), "--out", "run"]
+    settings = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
+    run = subprocess.run(
+        command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True, timeout=120
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.count("3 steps; the model is in run/model") == 1
+    assert [record["step"] for record in read_log(tmp_path / "run")] == [1, 2, 3]

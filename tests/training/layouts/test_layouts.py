@@ -1,0 +1,222 @@
+"""Published data sets, built small with real files, read and trained on."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebind.errors import MediaError
+from imagebind.training.augment import AlignedMotion, AlignedPictures, AlignedSound, pair_transform
+from imagebind.training.layouts import audioset, ego4d, llvip, pack_imu, sun_rgbd
+from imagebind.training.pairs import PairDataset, PairSample
+from imagebind.transforms.audio import AudioTransform
+from imagebind.transforms.depth import DepthTransform
+from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+
+SEGMENTS = """\
+# Segments csv created Sun Mar  5 10:54:31 2017
+# num_ytids=3, num_segs=3, num_unique_labels=527, num_positive_labels=5
+# YTID, start_seconds, end_seconds, positive_labels
+--4gqARaEJE, 0.000, 10.000, "/m/068hy,/m/07q6cd_,/m/0bt9lr"
+-0xzrMun0Rs, 30.000, 40.000, "/m/01jnbd"
+gone_______, 1.500, 11.500, "/m/01jnbd"
+"""
+
+
+def readable(pairs: list) -> None:
+    """Every pair can be trained on by its paper's recipe."""
+    dataset = PairDataset(pairs, pair_transform(pairs[0].modality))
+    for index in range(len(dataset)):
+        sample = dataset[index]
+        assert isinstance(sample, PairSample), sample
+
+
+@pytest.fixture
+def segments(tmp_path) -> Path:
+    path = tmp_path / "balanced_train_segments.csv"
+    path.write_text(SEGMENTS)
+    return path
+
+
+def test_audioset_finds_its_clips_and_lists_the_missing(tmp_path, segments, caplog):
+    for stem in ("--4gqARaEJE_0", "-0xzrMun0Rs_30"):
+        write_film(tmp_path / "clips" / stem[:2] / f"{stem}.mp4", seconds=3)
+        write_sound(tmp_path / "sound" / f"{stem}.flac", seconds=3)
+    with caplog.at_level(logging.WARNING):
+        found = audioset(segments, tmp_path / "clips", sound=tmp_path / "sound")
+    assert [pair.name for pair in found.pairs] == ["AudioSet --4gqARaEJE_0", "AudioSet -0xzrMun0Rs_30"]
+    assert [Path(file).name for file in found.missing] == ["gone________1.5.*"] * 2
+    assert "2 files missing" in caplog.text
+    assert found.pairs[1].span is None
+    readable(found.pairs)
+
+
+def test_audioset_takes_patterns_and_whole_videos(tmp_path, segments):
+    for ytid in ("--4gqARaEJE", "-0xzrMun0Rs"):
+        write_film(tmp_path / "whole" / f"{ytid}.mp4", seconds=1)
+    found = audioset(segments, tmp_path / "whole", pattern="{ytid}", cut=False)
+    assert [pair.span for pair in found.pairs] == [(0, 10), (30, 40)]
+    assert found.pairs[0].vision["video"] == found.pairs[0].other["audio"], "the video's own track"
+    (tmp_path / "whole" / "-0xzrMun0Rs_30000_40000.mp4").touch()
+    by_milliseconds = audioset(segments, tmp_path / "whole", pattern="{ytid}_{start_ms}_{end_ms}")
+    assert [pair.vision["video"].stem for pair in by_milliseconds.pairs] == ["-0xzrMun0Rs_30000_40000"]
+    with pytest.raises(ValueError, match="pattern wants fields of ytid, start"):
+        audioset(segments, tmp_path / "whole", pattern="{id}")
+
+
+@pytest.mark.parametrize(
+    "line, message", [("abc, 1", "line 1: 2 columns"), ("abc, x, 2, a", "'x' as seconds")]
+)
+def test_a_segment_that_cannot_be_read_is_named(tmp_path, line, message):
+    (tmp_path / "list.csv").write_text(line)
+    with pytest.raises(MediaError, match=f"list.csv.*{message}"):
+        audioset(tmp_path / "list.csv", tmp_path)
+
+
+def rotated(metres: np.ndarray) -> np.ndarray:
+    """16-bit millimetres rotated left by 3, as SUN RGB-D stores them."""
+    value = (metres * 1000).astype(np.uint16)
+    return (value << 3) | (value >> 13)
+
+
+@pytest.fixture
+def sun(tmp_path) -> Path:
+    root = tmp_path / "SUNRGBD"
+    views = (
+        "kv1/NYUdata/NYU0001",
+        "kv2/kinect2data/000002",
+        "realsense/sa/one",
+        "xtion/sun3ddata/deep/er/two",
+    )
+    for place, view in enumerate(views):
+        write_picture(root / view / "image" / "0001.jpg", ramp(30, 40))
+        for kind, metres in (("depth", 2.0), ("depth_bfx", 4.0)):
+            write_picture(root / view / kind / "0001.png", rotated(np.full((30, 40), metres)))
+        (root / view / "intrinsics.txt").write_text(f"{500 + place}.5 0 320\n0 500 240\n0 0 1\n")
+    return root
+
+
+def test_sun_rgbd_tells_sensor_focal_and_true_metres(sun):
+    found = sun_rgbd(sun)
+    assert [pair.other["sensor"] for pair in found.pairs] == ["kinect_v1", "kinect_v2", "realsense", "xtion"]
+    assert found.missing == []
+    raw = AlignedPictures(depth=DepthTransform(preset="raw"))
+    for metres, refined in ((2.0, False), (4.0, True)):
+        dataset = PairDataset(sun_rgbd(sun, refined=refined).pairs, raw)
+        for place, baseline in enumerate((0.075, 0.075, 0.095, 0.095)):
+            disparity = dataset[place].other
+            assert disparity.mean().item() == pytest.approx(baseline * (500.5 + place) / metres, rel=1e-4)
+    readable(found.pairs)
+
+
+def test_sun_rgbd_takes_the_views_of_a_split_from_wherever_it_was_written(sun):
+    split = ["/n/fs/sun3d/data/SUNRGBD/kv2/kinect2data/000002", "kv1/NYUdata/NYU0001", "kv1/NYUdata/NYU9999"]
+    found = sun_rgbd(sun.parent, views=split)
+    assert [pair.name for pair in found.pairs] == [
+        "SUN RGB-D kv2/kinect2data/000002",
+        "SUN RGB-D kv1/NYUdata/NYU0001",
+    ]
+    assert len(found.missing) == 1 and "NYU9999" in found.missing[0]
+
+
+def test_sun_rgbd_lists_what_a_view_lacks(sun):
+    (sun / "kv1/NYUdata/NYU0001/intrinsics.txt").unlink()
+    (sun / "realsense/sa/one/depth_bfx/0001.png").unlink()
+    found = sun_rgbd(sun)
+    assert len(found.pairs) == 2
+    assert [Path(file).parent.name + "/" + Path(file).name for file in found.missing] == [
+        "NYU0001/intrinsics.txt",
+        "depth_bfx/*.png",
+    ]
+
+
+def test_llvip_pairs_pictures_of_the_same_name(tmp_path):
+    for name in ("010001", "010002", "010003"):
+        write_picture(tmp_path / "visible" / "train" / f"{name}.jpg", ramp(40, 50))
+        write_picture(tmp_path / "infrared" / "train" / f"{name}.jpg", ramp(40, 50))
+    (tmp_path / "infrared/train/010002.jpg").unlink()
+    (tmp_path / "visible/train/010003.jpg").unlink()
+    found = llvip(tmp_path, split="train")
+    assert [pair.name for pair in found.pairs] == ["LLVIP train/010001.jpg"]
+    assert [Path(file).parts[-3:] for file in found.missing] == [
+        ("infrared", "train", "010002.jpg"),
+        ("visible", "train", "010003.jpg"),
+    ]
+    readable(found.pairs)
+    with pytest.raises(MediaError, match="wants visible/test and infrared/test"):
+        llvip(tmp_path, split="test")
+    with pytest.raises(ValueError, match="split wants one of train, test"):
+        llvip(tmp_path, split="val")
+
+
+@pytest.fixture
+def ego(tmp_path) -> Path:
+    """Two videos; motion begins 1.25 s into the first one's clock. Of the second a clip was cut."""
+    write_film(tmp_path / "videos" / "uid-1.mp4", seconds=12, rate=5)
+    write_film(tmp_path / "videos" / "clip-2.mp4", seconds=6)
+    write_motion(tmp_path / "imu" / "uid-1.csv", seconds=12, first_ms=1250)
+    write_motion(tmp_path / "imu" / "uid-2.csv", seconds=40)
+    (tmp_path / "clips.csv").write_text(
+        "clip_uid,video_uid,start_sec,end_sec,scenario\n"
+        ",uid-1,4,11,cooking\nclip-2,uid-2,20,26,walking\n,uid-3,0,5,gone\nclip-4,uid-1,2,9,whole\n"
+    )
+    return tmp_path
+
+
+def read_ego(ego: Path):
+    return ego4d(ego / "clips.csv", ego / "videos", ego / "imu")
+
+
+def test_ego4d_finds_clips_in_whole_videos_and_in_files_of_their_own(ego):
+    found = read_ego(ego)
+    assert [(pair.vision["video"].name, pair.span) for pair in found.pairs] == [
+        ("uid-1.mp4", (4, 11)),
+        ("clip-2.mp4", None),
+        ("uid-1.mp4", (2, 9)),
+    ]
+    assert [Path(file).name for file in found.missing] == ["uid-3.csv", "uid-3.mp4"]
+    readable(found.pairs)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_ego4d_s_motion_is_of_the_moment_of_the_frames(ego, packed):
+    if packed:
+        for name in ("uid-1", "uid-2"):
+            assert pack_imu(ego / "imu" / f"{name}.csv") == ego / "imu" / f"{name}.npy"
+    found = read_ego(ego)
+    assert {pair.other["imu"].suffix for pair in found.pairs} == {".npy" if packed else ".csv"}
+    dataset = PairDataset(found.pairs, AlignedMotion().plain())
+    for index, middle in ((0, 7.5), (1, 23.0), (2, 5.5)):
+        begin, end = dataset[index].other[3, [0, -1]].double() * 3600  # the gyroscope tells the video's time
+        assert (begin + end).item() / 2 == pytest.approx(middle, abs=0.02)
+
+
+def test_ego4d_names_a_row_and_a_table_that_cannot_be(ego):
+    (ego / "clips.csv").write_text("video_uid,start_sec,end_sec\nuid-1,5,2\n")
+    with pytest.raises(MediaError, match=r"clips\.csv, line 2: a clip from 5 to 2 s"):
+        read_ego(ego)
+    (ego / "clips.csv").write_text("video,start,end\nuid-1,5,2\n")
+    with pytest.raises(MediaError, match="video_uid, start_sec, end_sec among them"):
+        read_ego(ego)
+
+
+def test_a_folder_that_is_another_is_named(tmp_path, segments):
+    for read in (
+        lambda: audioset(segments, tmp_path),
+        lambda: sun_rgbd(tmp_path),
+        lambda: llvip(tmp_path / "gone", split="train"),
+        lambda: ego4d(tmp_path / "gone.csv", tmp_path, tmp_path),
+    ):
+        with pytest.raises(MediaError, match=str(tmp_path)):
+            read()
+
+
+def test_sound_is_read_from_a_video_s_own_track_at_the_moment_of_the_frames(tmp_path, segments):
+    film = write_film(tmp_path / "clips" / "--4gqARaEJE_0.mp4", seconds=6, sound=True)
+    (pair,) = audioset(segments, tmp_path / "clips").pairs
+    sample = PairDataset([pair], AlignedSound().plain())[0]
+    expected = AudioTransform().with_spans(write_sound(tmp_path / "chirp.wav", seconds=6), [(2, 4)])[0]
+    pitch, right = (mel[0, 0, :, :198].argmax(dim=0).float() for mel in (sample.other, expected))
+    assert (pitch - right)[10:-10].abs().max() <= 2  # of 128 bands; a lossy code, and its delay of 64 ms
+    assert sample.vision.shape == (1, 3, 2, 224, 224) and film.is_file()

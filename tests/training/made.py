@@ -1,0 +1,91 @@
+"""Small real files and stand-in data sets for the tests of training data."""
+
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+import torch
+from PIL import Image
+
+from imagebind.errors import MediaError
+from imagebind.modality import ModalityType
+from imagebind.training.pairs import BrokenPair, PairSample
+from tests.transforms.motion import GRAVITY
+
+RATE = 16_000
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """A picture (h, w, 3): red rises to the right, green downwards, so that a pixel tells its place."""
+    rows, columns = np.mgrid[0:height, 0:width]
+    red, green = 255 * columns / (width - 1), 255 * rows / (height - 1)
+    return np.stack([red, green, np.full_like(red, 128)], axis=-1).round().astype(np.uint8)
+
+
+def write_picture(path: Path, pixels: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def chirp(seconds: float) -> np.ndarray:
+    """A tone that rises by 1 kHz a second, so that its pitch tells the time: (n,) at 16 kHz."""
+    time = np.arange(round(seconds * RATE)) / RATE
+    return 0.5 * np.sin(2 * np.pi * (500 * time + 500 * time**2))
+
+
+def write_film(path: Path, *, seconds: float = 6, rate: int = 10, sound: bool = False) -> Path:
+    """Frame i is a flat grey of 4·i; its sound is the chirp."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with av.open(path, "w") as container:
+        stream = container.add_stream("libx264", rate=rate, options={"g": "10"})
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        if sound:
+            track = container.add_stream("aac", rate=RATE, layout="mono")
+            wave = chirp(seconds).astype(np.float32)[None]
+            samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
+            samples.sample_rate = RATE
+            container.mux(track.encode(samples))
+            container.mux(track.encode())
+        for index in range(round(seconds * rate)):
+            frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 4 * index, np.uint8), format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def write_sound(path: Path, *, seconds: float = 6) -> Path:
+    """The chirp."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, chirp(seconds), RATE)
+    return path
+
+
+def write_motion(path: Path, *, seconds: float = 20, first_ms: float = 0, rate: int = 50) -> Path:
+    """As Ego4D has it; the gyroscope's x is the time on the table's clock in hours."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    clock = first_ms + 1000 * np.arange(round(seconds * rate)) / rate
+    rows = np.zeros((len(clock), 7))
+    rows[:, 0], rows[:, 1], rows[:, 6] = clock, clock / 3.6e6, GRAVITY
+    header = "canonical_timestamp_ms,gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
+    np.savetxt(path, rows, delimiter=",", header=header, comments="", fmt="%.12g")
+    return path
+
+
+class Numbers:
+    """A data set whose samples are their own numbers and turns; some are broken."""
+
+    def __init__(self, size: int, *, broken: range | tuple[int, ...] = (), modality="depth") -> None:
+        self.size = size
+        self.broken = frozenset(broken)
+        self.modality = ModalityType(modality)
+
+    def __len__(self) -> int:
+        return self.size
+
+    def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
+        if index in self.broken:
+            error = MediaError(f"pair {index}", seen="nothing", wanted="something")
+            return BrokenPair(f"pair {index}", error, self.modality)
+        return PairSample(torch.tensor([index]), torch.tensor([turn]), self.modality)

@@ -1,0 +1,247 @@
+"""Pairs to tensors: what both sides share, and that without chance it is what inference sees."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.errors import MediaError
+from imagebind.modality import ModalityType
+from imagebind.training.augment import (
+    AlignedMotion,
+    AlignedPictures,
+    AlignedSound,
+    CaptionedVision,
+    pair_transform,
+)
+from imagebind.training.pairs import Pair
+from imagebind.transforms.audio import AudioTransform
+from imagebind.transforms.depth import DepthTransform
+from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.imu import ImuTransform
+from imagebind.transforms.text import Tokenizer
+from imagebind.transforms.thermal import ThermalTransform
+from imagebind.transforms.video import VideoTransform
+from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+
+SIZE = 32
+IMAGE = ImageTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))  # values stay in [0, 1]
+VIDEO = VideoTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
+PLACES = AlignedPictures(  # of a picture whose colours tell the place, nothing but crop and flip
+    magnitude=None,
+    jitter=0,
+    erasing=0,
+    image=IMAGE,
+    depth=DepthTransform(size=SIZE, preset="raw", focal=1.0, baseline=1.0),
+    thermal=ThermalTransform(size=SIZE),
+)
+FILM_RATE, FILM_SECONDS = 10, 6
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("pairs")
+    rises = np.linspace(0, 1, 160)[None].repeat(120, axis=0)  # to the right, as the picture's red does
+    return {
+        "picture": write_picture(folder / "picture.png", ramp(240, 320)),
+        "depth": write_picture(folder / "depth.png", (1000 / (0.2 + rises)).astype(np.uint16)),
+        "thermal": write_picture(folder / "thermal.png", (rises * 255).round().astype(np.uint8)),
+        "film": write_film(folder / "film.mp4", seconds=FILM_SECONDS, rate=FILM_RATE),
+        "long_film": write_film(folder / "long.mp4", seconds=9, rate=5),
+        "sound": write_sound(folder / "sound.wav"),
+        "motion": write_motion(folder / "motion.csv", seconds=20),
+    }
+
+
+def draws(transform, pair: Pair, count: int) -> list:
+    return [transform(pair, np.random.default_rng(seed)) for seed in range(count)]
+
+
+def pair_of(files, vision: str, other: str, modality: str, **options) -> Pair:
+    item = {modality: files[other]} if other in files else other
+    return Pair(vision=files[vision], other=item, modality=modality, name="pair", **options)
+
+
+def moments(clip: torch.Tensor, rate: int) -> list[float]:
+    """When the two frames of a clip of a film show, in seconds."""
+    assert clip.shape[:3] == (1, 3, 2)
+    return [round(clip[0, :, frame].mean().item() * 255 / 4) / rate for frame in (0, 1)]
+
+
+@pytest.mark.parametrize("modality", ["depth", "thermal"])
+def test_both_pictures_show_the_same_place_at_every_pixel(files, modality):
+    for sample in draws(PLACES, pair_of(files, "picture", modality, modality), 30):
+        red, other = sample.vision[0], sample.other[0]
+        if modality == "depth":  # disparity is 1 / metres here: 0.2 to 1.2
+            other = other - 0.2
+        assert (red - other).abs().max() < 0.02  # a pixel of 160 is 0.006
+
+
+def test_unaligned_they_show_different_places(files):
+    apart = 0
+    for sample in draws(replace(PLACES, aligned=False), pair_of(files, "picture", "thermal", "thermal"), 30):
+        apart += (sample.vision[0] - sample.other[0]).abs().max().item() > 0.05
+    assert apart > 25
+
+
+def test_colours_change_on_the_picture_alone(files):
+    pair = pair_of(files, "picture", "thermal", "thermal")
+    full = AlignedPictures(image=IMAGE, thermal=ThermalTransform(size=SIZE))
+    changed = 0
+    for sample, bare in zip(draws(full, pair, 20), draws(PLACES, pair, 20), strict=True):
+        assert torch.equal(sample.other, bare.other)
+        changed += not torch.equal(sample.vision, bare.vision)
+    assert changed == 20
+
+
+def test_erasing_is_as_often_as_told_and_on_the_picture_alone(files):
+    pair = pair_of(files, "picture", "thermal", "thermal")
+    for sample, bare in zip(
+        draws(replace(PLACES, erasing=1.0), pair, 10), draws(PLACES, pair, 10), strict=True
+    ):
+        erased = (sample.vision == 0).all(dim=0)
+        assert 0.01 < erased.double().mean() < 0.4
+        assert torch.equal(sample.vision[:, ~erased], bare.vision[:, ~erased])
+        assert torch.equal(sample.other, bare.other)
+
+
+def test_floats_and_files_are_augmented_alike(files):
+    pixels = ramp(240, 320)
+    transform = replace(PLACES, jitter=0.4)
+    file = pair_of(files, "picture", "thermal", "thermal")
+    array = replace(file, vision={"image": pixels.astype(np.float32) / 255})
+    for one, other in zip(draws(transform, file, 5), draws(transform, array, 5), strict=True):
+        assert (one.vision - other.vision).abs().max() < 0.03  # 8 bits before the jitter, or after it
+
+
+@pytest.mark.parametrize("preset", ["omnivore", "codebind", "raw"])
+def test_without_augmentation_depth_is_what_inference_sees(files, preset):
+    depth = DepthTransform(preset=preset)
+    item = {"depth": files["depth"], "sensor": "realsense", "focal": 600.0}
+    pair = Pair(vision=files["picture"], other=item, modality="depth", name="pair")
+    sample = AlignedPictures(depth=depth).plain()(pair, np.random.default_rng(0))
+    assert torch.equal(sample.vision, ImageTransform()(files["picture"]))
+    assert torch.equal(sample.other, replace(depth, sensor="realsense", focal=600.0)(files["depth"]))
+
+
+def test_augmented_depth_is_disparity_before_it_is_resized(files):
+    """A whole crop of a frame of two depths: at the edge disparities are mixed, not metres."""
+    metres = np.full((60, 60), 1.0, np.float32)
+    metres[:, 30:] = 4.0
+    transform = replace(PLACES, scale=(0.999, 1.0), flip=0, depth=replace(PLACES.depth, size=15))
+    pair = Pair(vision=np.zeros((60, 60, 3), np.uint8), other={"depth": metres}, modality="depth", name="p")
+    disparity = transform(pair, np.random.default_rng(0)).other[0]
+    assert disparity[:, :6].mean() == pytest.approx(1.0, abs=0.01)
+    assert disparity[:, 9:].mean() == pytest.approx(0.25, abs=0.01)
+    assert disparity.mean() == pytest.approx(0.625, abs=0.03)  # of mixed metres it would be less at the edge
+
+
+def test_without_augmentation_the_others_are_what_inference_sees(files):
+    rng = np.random.default_rng(0)
+    heat = AlignedPictures().plain()(pair_of(files, "picture", "thermal", "thermal"), rng)
+    assert torch.equal(heat.vision, ImageTransform()(files["picture"]))
+    assert torch.equal(heat.other, ThermalTransform()(files["thermal"]))
+    middle = VideoTransform(clips=1, crops=1)
+    sound = AlignedSound().plain()(pair_of(files, "film", "sound", "audio"), rng)
+    assert torch.equal(sound.vision, middle.with_spans(files["film"], [(2, 4)])[0])
+    assert torch.equal(sound.other, AudioTransform().with_spans(files["sound"], [(2, 4)])[0])
+    motion = AlignedMotion().plain()(pair_of(files, "film", "motion", "imu"), rng)
+    assert torch.equal(motion.vision, middle.with_spans(files["film"], [(2, 4)])[0])
+    assert torch.equal(motion.other, ImuTransform(start=0.5)(files["motion"]))
+    text = CaptionedVision().plain()(pair_of(files, "picture", "a ramp", "text"), rng)
+    assert torch.equal(text.vision, ImageTransform()(files["picture"]))
+    assert torch.equal(text.other, Tokenizer()("a ramp")[0])
+
+
+def test_frames_and_sound_are_of_the_same_two_seconds(files):
+    transform = AlignedSound(video=VIDEO, mask=0)
+    starts = []
+    for sample in draws(transform, pair_of(files, "film", "sound", "audio"), 12):
+        first, last = moments(sample.vision, FILM_RATE)
+        assert last - first == pytest.approx(1.9)
+        # Found again by its own sound: of all stretches at the film's grid the nearest is the frames'.
+        grid = np.arange(0, 4.05, 0.1)
+        clips = AudioTransform().with_spans(files["sound"], [(start, start + 2) for start in grid])[0]
+        nearest = grid[(clips - sample.other).abs().mean(dim=(1, 2, 3)).argmin()]
+        assert nearest == pytest.approx(first, abs=0.11)
+        starts.append(first)
+    assert max(starts) - min(starts) > 1.5
+
+
+def test_an_offset_moves_the_sound_against_the_frames(files):
+    pair = pair_of(files, "film", "sound", "audio", span=(1, 3), offset=2)
+    sample = AlignedSound(video=VIDEO, mask=0)(pair, np.random.default_rng(0))
+    assert moments(sample.vision, FILM_RATE) == [1.0, 2.9]
+    assert torch.equal(sample.other, AudioTransform().with_spans(files["sound"], [(3, 5)])[0])
+
+
+def test_a_span_holds_frames_and_sound(files):
+    pair = pair_of(files, "film", "sound", "audio", span=(3, 6))
+    for sample in draws(AlignedSound(video=VIDEO), pair, 10):
+        assert min(moments(sample.vision, FILM_RATE)) >= 3
+
+
+def test_sound_is_masked_and_a_still_may_stand_for_a_video(files):
+    pair = pair_of(files, "picture", "sound", "audio")
+    masked = 0
+    for sample in draws(AlignedSound(image=IMAGE), pair, 10):
+        assert sample.vision.shape == (3, SIZE, SIZE) and sample.other.shape == (1, 1, 128, 204)
+        masked += (sample.other[0, 0] == 0).all(dim=1).any().item()
+    assert masked >= 6
+
+
+def test_motion_is_a_window_around_the_frames(files):
+    transform = AlignedMotion(video=VIDEO)
+    starts = []
+    for sample in draws(transform, pair_of(files, "long_film", "motion", "imu", offset=1.25), 12):
+        first, last = moments(sample.vision, 5)
+        begin, end = sample.other[3, [0, -1]].double() * 3600  # the gyroscope tells the table's time
+        assert end - begin == pytest.approx(5, abs=0.02)
+        assert (begin + end) / 2 - 1.25 == pytest.approx((first + last) / 2, abs=0.25)
+        starts.append(float(begin))
+    assert max(starts) - min(starts) > 1.5 and min(starts) >= 1.25 and max(starts) <= 5.25
+
+
+def test_a_video_shorter_than_the_window_takes_motion_from_around_it(files):
+    pair = pair_of(files, "film", "motion", "imu", span=(3, 5), offset=2)
+    sample = AlignedMotion(video=VIDEO)(pair, np.random.default_rng(0))
+    assert moments(sample.vision, FILM_RATE) == [3.0, 4.9]
+    assert sample.other[3, 0].item() * 3600 == pytest.approx(3.5, abs=0.01)  # 2 s on, 1.5 s earlier
+    early = AlignedMotion(video=VIDEO)(replace(pair, span=(0, 2), offset=0), np.random.default_rng(0))
+    assert early.other[3, 0].item() == 0
+
+
+def test_captions_go_with_stills_and_videos_whose_frames_are_cut_alike(files):
+    transform = CaptionedVision(image=IMAGE, video=VIDEO)
+    still = transform(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
+    assert still.vision.shape == (3, SIZE, SIZE) and still.other.shape == (77,)
+    frames = np.stack([ramp(48, 64)] * 40)
+    pair = Pair(vision=(frames, 10), other="a ramp that rests", modality="text", name="clip")
+    clips = [sample.vision for sample in draws(replace(transform, scale=(0.1, 0.5)), pair, 5)]
+    for clip in clips:
+        assert clip.shape == (1, 3, 2, SIZE, SIZE)
+        assert torch.equal(clip[:, :, 0], clip[:, :, 1]), "one crop for both frames"
+    assert not torch.equal(clips[0], clips[1])
+
+
+@pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
+def test_every_modality_has_the_paper_s_augmentation_and_the_same_chance_gives_the_same_pair(files, modality):
+    other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
+    vision = "film" if modality in ("audio", "imu") else "picture"
+    pair, transform = pair_of(files, vision, other, modality.value), pair_transform(modality)
+    one, two = (transform(pair, np.random.default_rng(1)) for _ in range(2))
+    assert torch.equal(one.vision, two.vision) and torch.equal(one.other, two.other)
+    assert one.modality is modality
+    third = transform(pair, np.random.default_rng(2))
+    assert not torch.equal(one.vision, third.vision)
+
+
+def test_a_pair_that_a_transform_is_not_for_is_refused_by_name(files):
+    with pytest.raises(MediaError, match="wants depth or thermal"):
+        AlignedPictures()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))
+    with pytest.raises(MediaError, match="wants audio"):
+        AlignedSound()(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="vision twice"):
+        pair_transform("vision")

@@ -1,0 +1,90 @@
+"""Retrieval between epochs, and a linear probe on frozen embeddings."""
+
+import pytest
+import torch
+
+from imagebind.errors import CheckpointError, MediaError
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.evaluate import Retrieval
+from imagebind.training.loop import train
+from imagebind.training.pairs import BrokenPair
+from imagebind.training.probe import fit_linear_probe, load_probe, save_probe
+from imagebind.training.recipe import Steps
+from tests.training.toy import DEPTH, ToyPairs, toy_config, toy_recipe
+
+
+def eight_pairs() -> ToyPairs:
+    """One of each pattern."""
+    return ToyPairs(ModalityType.DEPTH, size=8)
+
+
+def test_retrieval_is_at_chance_before_training_and_right_after_it(tmp_path):
+    torch.manual_seed(0)
+    evaluation = Retrieval(data=eight_pairs, batch_size=3, ks=(1, 8))
+    with torch.no_grad():
+        before = evaluation(ImageBindModel(toy_config()).eval())
+    recipe = toy_recipe(
+        tmp_path, pairs=(DEPTH,), length=Steps(total=60, warmup=4), evaluations={"depth": evaluation}
+    )
+    after = train(recipe).evaluation
+    assert before["from_vision_r1"] < 0.5 and before["from_vision_r8"] == 1.0
+    assert after["depth/from_vision_r1"] == after["depth/to_vision_r1"] == 1.0
+    assert after["depth/from_vision_median_rank"] == 1.0
+
+
+class AllBroken(ToyPairs):
+    def sample(self, index: int, *, turn: int) -> BrokenPair:
+        return BrokenPair("x", MediaError("x", seen="nothing", wanted="a pair"), self.modality)
+
+
+def test_retrieval_without_one_whole_pair_is_refused():
+    evaluation = Retrieval(data=lambda: AllBroken(ModalityType.DEPTH, size=3))
+    with pytest.raises(ValueError, match="pairs that can be read, got none of 3"):
+        evaluation(ImageBindModel(toy_config()))
+
+
+def clusters() -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.arange(60) % 3
+    return torch.eye(3, 5)[labels] + 0.1 * torch.randn(60, 5, generator=generator), labels
+
+
+def test_a_linear_probe_finds_classes_and_survives_saving(tmp_path):
+    embeddings, labels = clusters()
+    with torch.inference_mode():
+        given = embeddings.clone()
+    probe = fit_linear_probe(given, labels)
+    assert (probe(embeddings).argmax(dim=1) == labels).all()
+    save_probe(probe, tmp_path / "probe.safetensors")
+    assert torch.equal(load_probe(tmp_path / "probe.safetensors")(embeddings), probe(embeddings))
+
+
+def test_a_linear_probe_is_at_the_optimum_of_its_loss():
+    embeddings, labels = clusters()
+    probe = fit_linear_probe(embeddings, labels, weight_decay=0.01).requires_grad_(True)
+    fit = torch.nn.functional.cross_entropy(probe(embeddings), labels)
+    (fit + 0.01 * probe.classes.weight.square().sum()).backward()
+    assert probe.classes.weight.grad.abs().max() < 1e-3 and probe.classes.bias.grad.abs().max() < 1e-3
+
+
+def test_a_linear_probe_takes_several_classes_a_sample():
+    embeddings, labels = clusters()
+    many = torch.stack([labels == 0, labels != 2], dim=1)
+    scores = fit_linear_probe(embeddings, many)(embeddings)
+    assert ((scores > 0) == many).all()
+
+
+def test_a_probe_refuses_what_does_not_fit(tmp_path):
+    embeddings, labels = clusters()
+    with pytest.raises(ValueError, match=r"\(n, e\), got \(5,\)"):
+        fit_linear_probe(embeddings[0], labels)
+    with pytest.raises(ValueError, match=r"class numbers \(60,\).*got torch.int64 \(59,\)"):
+        fit_linear_probe(embeddings, labels[1:])
+    with pytest.raises(ValueError, match="numbers from 0, got -1"):
+        fit_linear_probe(embeddings, labels - 1)
+    with pytest.raises(ValueError, match="got NaN: leave out"):
+        fit_linear_probe(embeddings / 0, labels)
+    torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match=r"wants a linear probe, got \['other'\]"):
+        load_probe(tmp_path / "other.pth")

@@ -1,0 +1,105 @@
+"""Batches as they are read: workers, broken pairs, and their share."""
+
+import pickle
+from itertools import islice
+
+import pytest
+
+from imagebind.training.loading import BrokenTally, BrokenTooMany, PairLoader
+from imagebind.training.mixture import PairMixture, PairSource
+from tests.training.made import Numbers
+
+
+def mixture(*datasets: Numbers, **options) -> PairMixture:
+    sources = [PairSource(name=f"source {i}", dataset=dataset) for i, dataset in enumerate(datasets)]
+    return PairMixture(sources, 8, seed=0, **options)
+
+
+def read(loader: PairLoader, count: int, start: int = 0) -> list[tuple]:
+    """(indices, turns, modality) of each batch."""
+    return [
+        (batch.inputs["vision"][:, 0].tolist(), batch.inputs[batch.modality][:, 0].tolist(), batch.modality)
+        for _, batch in islice(loader.batches(start), count)
+    ]
+
+
+@pytest.fixture(scope="module")
+def two_kinds() -> PairMixture:
+    return mixture(Numbers(20, broken=(3, 11)), Numbers(9, modality="audio"))
+
+
+@pytest.fixture(scope="module")
+def expected(two_kinds) -> list[tuple]:
+    return read(PairLoader(two_kinds, tally=BrokenTally(max_broken_share=1)), 12)
+
+
+def test_a_batch_has_what_was_planned_but_for_what_is_broken(two_kinds):
+    for plan, batch in islice(PairLoader(two_kinds).batches(), 12):
+        got, turns = batch.inputs["vision"][:, 0].tolist(), batch.inputs[batch.modality][:, 0].tolist()
+        assert batch.modality == two_kinds.sources[plan.source].dataset.modality
+        assert turns == plan.turns and len(got) == 8
+        replaced = [index for index, read in zip(plan.indices, got, strict=True) if index != read]
+        planned_broken = [index for index in plan.indices if plan.source == 0 and index in (3, 11)]
+        assert replaced == planned_broken
+        assert plan.source == 1 or set(got).isdisjoint({3, 11})
+        names = [broken.name for broken in batch.broken]
+        assert {f"pair {index}" for index in replaced} <= set(names)
+
+
+def test_workers_and_resumption_change_nothing(two_kinds, expected):
+    loader = PairLoader(two_kinds, num_workers=2, tally=BrokenTally(max_broken_share=1))
+    assert read(loader, 12) == expected
+    assert read(PairLoader(two_kinds, tally=BrokenTally(max_broken_share=1)), 5, start=7) == expected[7:]
+
+
+def test_stand_ins_are_the_same_whatever_the_number_of_ranks(two_kinds, expected):
+    halves = [
+        read(PairLoader(mixture(*(s.dataset for s in two_kinds.sources), rank=rank, world_size=2)), 12)
+        for rank in (0, 1)
+    ]
+    for whole, first, second in zip(expected, *halves, strict=True):
+        assert first[0] + second[0] == whole[0] and first[1] + second[1] == whole[1]
+
+
+def test_broken_pairs_are_counted_and_named_by_source(two_kinds, caplog):
+    loader = PairLoader(two_kinds, tally=BrokenTally(max_broken_share=0.5))
+    planned = [plan for plan, _ in islice(loader.batches(), 40)]
+    tally = loader.tally.sources["source 0"]
+    assert set(tally.errors) == {"pair 3", "pair 11"}
+    drawn = [index for plan in planned if plan.source == 0 for index in plan.indices]
+    assert tally.read - tally.broken == len(drawn)
+    assert tally.broken >= sum(index in (3, 11) for index in drawn) > 0  # stand-ins can be broken too
+    assert loader.tally.sources["source 1"].broken == 0
+    assert loader.tally.report() == [f"source 0: {tally.broken} of {tally.read} pairs broken (2 named)"]
+    warnings = [record for record in caplog.records if "pair 3" in record.getMessage()]
+    assert len(warnings) == 1, "a pair is warned of once, however often it comes"
+
+
+def test_more_than_the_stated_share_is_an_error_that_names_some():
+    half = mixture(Numbers(100, broken=range(0, 100, 2)))
+    tally = BrokenTally(max_broken_share=0.2, min_read=50)
+    read_batches = []
+    with pytest.raises(
+        BrokenTooMany, match=r"source 0: \d+ of \d+ pairs are broken, wants at most 20.0%.*pair"
+    ):
+        for _, batch in PairLoader(half, tally=tally).batches():
+            read_batches.append(batch.size + len(batch.broken))
+    assert sum(read_batches) < 50, "judged as soon as min_read pairs are read"
+    assert tally.sources["source 0"].read >= 50
+
+
+def test_no_more_than_the_stated_share_is_none():
+    tenth = mixture(Numbers(100, broken=range(0, 100, 10)))
+    loader = PairLoader(tenth, tally=BrokenTally(max_broken_share=0.2, min_read=50))
+    assert len(list(islice(loader.batches(), 100))) == 100
+
+
+def test_where_nothing_stands_in_there_is_no_short_batch_but_an_error():
+    with pytest.raises(BrokenTooMany, match=r"drawn in place of a broken one are broken too.*pair"):
+        next(PairLoader(mixture(Numbers(4, broken=range(4)))).batches())
+
+
+def test_its_errors_cross_processes_and_a_share_is_a_share():
+    assert str(pickle.loads(pickle.dumps(BrokenTooMany("a: too many")))) == "a: too many"
+    with pytest.raises(ValueError, match="max_broken_share wants 0 to 1, got 5"):
+        BrokenTally(max_broken_share=5)

@@ -1,0 +1,212 @@
+"""The loop: the loss falls, what is frozen stays, chunks and ranks change nothing, and faults are told."""
+
+import os
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.factory import load_model
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.journal import read_log
+from imagebind.training.loop import DivergedError, train
+from imagebind.training.optimizer import AdamW
+from imagebind.training.recipe import Epochs, Recipe, RecipeError, Steps
+from imagebind.training.tuning import Heads, Trunks
+from tests.ranks import on_ranks
+from tests.training.toy import DEPTH, TEXT, losses_of, toy_config, toy_recipe
+
+CLOSE = 2e-4  # of losses around 4: sums in another order, amplified by a few steps of Adam
+
+
+def curve(recipe: Recipe) -> np.ndarray:
+    train(recipe)
+    return losses_of(read_log(Path(recipe.output)))
+
+
+def test_the_loss_falls_on_both_kinds_of_pair(tmp_path):
+    train(toy_recipe(tmp_path, length=Steps(total=60, warmup=4)))
+    records = read_log(tmp_path)
+    assert [record["step"] for record in records] == list(range(1, 61))
+    for name in ("text", "depth"):
+        losses = [record["loss"] for record in records if record["pair"] == name]
+        assert np.mean(losses[-5:]) < 0.5 * np.mean(losses[:5])
+    assert {"lr", "grad_norm", "samples_per_second"} <= set(records[0])
+    assert records[3]["lr"] == 3e-3 and records[0]["lr"] == pytest.approx(3e-3 / 4)
+
+
+def test_the_final_model_is_saved_with_the_inverse_of_the_temperatures(tmp_path):
+    result = train(toy_recipe(tmp_path, length=Steps(total=2)))
+    model = load_model(result.model)
+    scales = {name: model.modality_postprocessors[name][1].log_logit_scale for name in ("depth", "text")}
+    assert scales["depth"].exp().item() == pytest.approx(1 / 0.2)
+    assert scales["text"].exp().item() == pytest.approx(1 / 0.1)
+
+
+@pytest.mark.parametrize("learns", [Trunks(modalities=("depth",)), Heads(modalities=("depth",))])
+def test_what_does_not_learn_stays_as_it_was(tmp_path, learns):
+    torch.manual_seed(1)
+    before = ImageBindModel(toy_config())
+    old = {name: tensor.clone() for name, tensor in before.state_dict().items()}
+    recipe = toy_recipe(tmp_path, model=lambda: before, pairs=(DEPTH,), learns=learns, length=Steps(total=2))
+    new = load_model(train(recipe).model).state_dict()
+    changed = {name for name in new if not torch.equal(new[name], old[name])}
+    changed.discard("modality_postprocessors.depth.1.log_logit_scale")  # set to the recipe's
+    wanted = {name for name in old if ".depth." in name and "postprocessors" not in name}
+    if isinstance(learns, Heads):
+        wanted = {name for name in wanted if "heads" in name}
+    assert changed == wanted
+
+
+def test_a_batch_in_chunks_has_the_curve_of_the_whole(tmp_path):
+    whole = curve(toy_recipe(tmp_path / "whole"))
+    chunks = curve(toy_recipe(tmp_path / "chunks", chunk_size=3))
+    assert np.abs(whole - chunks).max() < CLOSE
+
+
+def test_activations_computed_again_have_the_curve_of_those_kept(tmp_path):
+    options = {"model": toy_config(drop_path_rate=0.4)}
+    kept = curve(toy_recipe(tmp_path / "kept", **options))
+    again = curve(toy_recipe(tmp_path / "again", grad_checkpointing=True, **options))
+    assert np.abs(kept - again).max() < CLOSE
+
+
+def test_bfloat16_has_about_the_curve_of_float32(tmp_path):
+    full = curve(toy_recipe(tmp_path / "full", length=Steps(total=4)))
+    half = curve(toy_recipe(tmp_path / "half", length=Steps(total=4), precision="bfloat16"))
+    assert 0 < np.abs(full - half).max() < 0.3
+    weights = load_model(tmp_path / "half" / "model").state_dict()
+    assert {tensor.dtype for tensor in weights.values()} == {torch.float32}
+
+
+def test_a_learned_temperature_moves_and_is_kept(tmp_path):
+    pairs = (replace(TEXT, learn_temperature=True),)
+    model = load_model(train(toy_recipe(tmp_path, pairs=pairs)).model)
+    scale = model.modality_postprocessors["text"][1].log_logit_scale.exp().item()
+    assert abs(scale - 1 / 0.1) > 0.01
+
+
+RANKED = {
+    "whole": {},
+    "chunks": {"chunk_size": 3, "pairs": (replace(TEXT, learn_temperature=True), DEPTH)},
+    "fsdp2": {"sharding": "fsdp2", "chunk_size": 3, "grad_checkpointing": True},
+}
+STOPPED = ("whole", "fsdp2")  # and started again, besides
+
+
+class Stop(BaseException):
+    """As a kill would come: nothing catches it."""
+
+
+def stop_after_step_5(step: int, total: int, loss: float) -> None:
+    if step == 5:
+        raise Stop
+
+
+def on_a_rank(rank: int, folder: str) -> None:
+    """One of two ranks, as torchrun would tell it; all recipes in turn, for starting takes the most."""
+    os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
+    for name, options in RANKED.items():
+        train(toy_recipe(Path(folder) / name, **options))
+    for name in STOPPED:
+        recipe = toy_recipe(Path(folder) / "stopped" / name, checkpoint_every=3, **RANKED[name])
+        with suppress(Stop):
+            train(recipe, progress=stop_after_step_5)
+        train(recipe)
+
+
+@pytest.fixture(scope="module")
+def ranked(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("two")
+    on_ranks(on_a_rank, str(folder))
+    return folder
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_two_ranks_have_the_curve_of_one_process_with_the_same_batch(ranked, tmp_path, name):
+    one = curve(toy_recipe(tmp_path, **RANKED[name]))
+    two = losses_of(read_log(ranked / name))
+    assert len(two) == 12 and np.abs(two - one).max() < CLOSE
+    norms = [[record["grad_norm"] for record in read_log(folder)] for folder in (tmp_path, ranked / name)]
+    assert np.allclose(*norms, rtol=1e-2)
+
+
+@pytest.mark.parametrize("name", STOPPED)
+def test_two_ranks_that_were_stopped_go_on_exactly(ranked, name):
+    records = read_log(ranked / "stopped" / name)
+    assert [record["step"] for record in records] == list(range(1, 13))
+    np.testing.assert_allclose(losses_of(records), losses_of(read_log(ranked / name)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("name", RANKED)
+def test_two_ranks_save_the_model_that_one_process_does(ranked, tmp_path, name):
+    one = load_model(train(toy_recipe(tmp_path, **RANKED[name])).model)
+    two = load_model(ranked / name / "model")
+    inputs = {"vision": torch.ones(2, 3, 28, 28), "depth": torch.ones(2, 1, 28, 28)}
+    with torch.inference_mode():
+        for mine, theirs in zip(one(inputs).values(), two(inputs).values(), strict=True):
+            assert torch.cosine_similarity(mine, theirs).min() > 1 - 1e-4
+
+
+def test_evaluation_comes_after_each_epoch_and_disturbs_nothing(tmp_path):
+    seen = []
+
+    def evaluation(model: ImageBindModel) -> dict[str, float]:
+        seen.append(model.training)
+        torch.rand(3)
+        return {"answer": 42.0}
+
+    options = {"model": toy_config(drop_path_rate=0.4), "pairs": (DEPTH,), "length": Epochs(total=1.5)}
+    without = curve(toy_recipe(tmp_path / "without", **options))
+    result = train(toy_recipe(tmp_path / "with", evaluations={"mine": evaluation}, **options))
+    records = read_log(tmp_path / "with")
+    np.testing.assert_allclose(
+        losses_of(records), without, rtol=1e-4
+    )  # 64 pairs, 8 a step: an epoch is 8 steps
+    assert [record["step"] for record in records if "evaluation" in record] == [8, 12]
+    assert result.evaluation == {"mine/answer": 42.0} and seen == [False, False]
+
+
+def test_tensorboard_has_the_curve(tmp_path):
+    event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    recipe = toy_recipe(tmp_path, pairs=(DEPTH,), checkpoint_every=3, trackers=("tensorboard",))
+    with suppress(Stop):
+        train(recipe, progress=stop_after_step_5)
+    train(recipe)
+    (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents*")}
+    events = event_accumulator.EventAccumulator(str(folder)).Reload().Scalars("loss/depth")
+    assert [event.step for event in events] == list(range(1, 13))  # steps 4 and 5 once
+    assert np.allclose([event.value for event in events], losses_of(read_log(tmp_path)))
+
+
+def test_progress_is_told_each_step(tmp_path):
+    told = []
+    train(
+        toy_recipe(tmp_path, length=Steps(total=3)),
+        progress=lambda step, total, loss: told.append((step, total, loss > 0)),
+    )
+    assert told == [(1, 3, True), (2, 3, True), (3, 3, True)]
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_is_no_checkpoint(tmp_path):
+    recipe = toy_recipe(
+        tmp_path, optimizer=AdamW(lr=1e30, clip_grad_norm=None), length=Steps(total=9), checkpoint_every=1
+    )
+    with pytest.raises(DivergedError, match=r"step \d.*the loss is nan.*lower learning rate"):
+        train(recipe)
+    assert all(np.isfinite(losses_of(read_log(tmp_path))))
+
+
+def test_data_of_another_modality_is_refused(tmp_path):
+    recipe = toy_recipe(tmp_path, pairs=(replace(DEPTH, data=TEXT.data),))
+    with pytest.raises(RecipeError, match="depth: data wants pairs with depth, got text"):
+        train(recipe)
+
+
+def test_an_unknown_tracker_fails_before_anything_starts(tmp_path):
+    with pytest.raises(RecipeError, match=r"tensorboard.*got 'tensorbord'"):
+        train(toy_recipe(tmp_path / "run", trackers=("tensorbord",)))
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,105 @@
+"""Towers from open_clip compute what open_clip computes."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from imagebind.errors import CheckpointError
+from imagebind.factory import load_model, save_model
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.open_clip_weights import config_of, convert_open_clip, load_open_clip
+from tests.training.toy import toy_config
+
+open_clip = pytest.importorskip("open_clip.model")
+
+TOLERANCE = 1e-4
+END = 511  # the largest id of the vocabulary ends a text
+
+
+def small_clip(**options) -> torch.nn.Module:
+    """ViT-H/14's form at a few thousandths of its size, with random weights everywhere."""
+    torch.manual_seed(0)
+    clip = open_clip.CLIP(
+        embed_dim=24,
+        vision_cfg=open_clip.CLIPVisionCfg(layers=3, width=64, head_width=16, patch_size=14, image_size=56),
+        text_cfg=open_clip.CLIPTextCfg(context_length=12, vocab_size=END + 1, width=48, heads=4, layers=2),
+        **options,
+    )
+    with torch.no_grad():
+        for name, parameter in clip.named_parameters():
+            if name != "logit_scale":
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return clip.eval()
+
+
+def pictures() -> torch.Tensor:
+    return torch.randn(4, 3, 56, 56, generator=torch.Generator().manual_seed(1))
+
+
+def texts() -> torch.Tensor:
+    ids = torch.randint(1, END, (4, 12), generator=torch.Generator().manual_seed(2))
+    for row, length in enumerate((12, 5, 2, 9)):
+        ids[row, length - 1] = END
+        ids[row, length:] = 0
+    return ids
+
+
+@torch.inference_mode()
+def assert_same_embeddings(model: ImageBindModel, clip: torch.nn.Module) -> None:
+    ours = model({"vision": pictures(), "text": texts()})
+    theirs = {"vision": clip.encode_image(pictures()), "text": clip.encode_text(texts())}
+    for modality, embeddings in theirs.items():
+        difference = F.normalize(ours[modality], dim=-1) - F.normalize(embeddings, dim=-1)
+        assert difference.abs().max() < TOLERANCE, modality
+
+
+def test_embeddings_are_those_of_open_clip_also_after_saving(tmp_path):
+    clip = small_clip()
+    model = ImageBindModel(config_of(clip)).eval()
+    load_open_clip(model, clip)
+    assert_same_embeddings(model, clip)
+    save_model(model, tmp_path)
+    assert_same_embeddings(load_model(tmp_path), clip)
+
+
+def test_vision_is_the_mean_of_what_two_frames_give_the_stem():
+    clip = small_clip()
+    model = ImageBindModel(config_of(clip)).eval()
+    load_open_clip(model, clip)
+    stem = model.modality_preprocessors["vision"].rgbt_stem
+    first, second = pictures()[:2], pictures()[2:]
+    together = stem(torch.stack([first, second], dim=2))
+    assert torch.allclose(together, (stem(first) + stem(second)) / 2, atol=1e-5)
+
+
+def test_a_model_without_text_takes_vision_alone():
+    clip = small_clip()
+    config = replace(config_of(clip), text=None)
+    model = ImageBindModel(config).eval()
+    load_open_clip(model, clip)
+    with torch.inference_mode():
+        theirs = F.normalize(clip.encode_image(pictures()), dim=-1)
+        assert (model({"vision": pictures()})["vision"] - theirs).abs().max() < TOLERANCE
+
+
+def test_towers_of_another_form_are_refused():
+    with pytest.raises(CheckpointError, match="QuickGELU; wants exact GELU"):
+        config_of(small_clip(quick_gelu=True))
+    with pytest.raises(CheckpointError, match=r"ViT image tower"):
+        config_of(torch.nn.Linear(2, 2))
+    entries = small_clip().state_dict()
+    with pytest.raises(CheckpointError, match=r"has besides visual\.extra"):
+        convert_open_clip(entries | {"visual.extra": torch.zeros(1)})
+    with pytest.raises(CheckpointError, match=r"lacks 'visual\.proj'"):
+        convert_open_clip({name: entry for name, entry in entries.items() if name != "visual.proj"})
+
+
+def test_towers_of_other_sizes_are_refused_with_both():
+    with pytest.raises(CheckpointError, match=r"modality_\S+ is \(.*; the model wants \("):
+        load_open_clip(ImageBindModel(toy_config()), small_clip())
+    config = config_of(small_clip())
+    deeper = replace(config, vision=replace(config.vision, num_blocks=4))
+    with pytest.raises(CheckpointError, match=r"lacks modality_trunks\.vision\.blocks\.3\..*more blocks"):
+        load_open_clip(ImageBindModel(deeper), small_clip())

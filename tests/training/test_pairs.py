@@ -1,0 +1,115 @@
+"""Pairs, their data set and their batches."""
+
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.errors import MediaError, MissingExtraError
+from imagebind.modality import ModalityType
+from imagebind.training.pairs import BrokenPair, Pair, PairDataset, PairSample, by_modality, collate
+
+
+def pair(name: str, modality: str = "depth", **options) -> Pair:
+    return Pair(vision=f"{name}.jpg", other=f"{name}.png", modality=modality, name=name, **options)
+
+
+def noise(pair: Pair, rng: np.random.Generator) -> PairSample:
+    return PairSample(torch.tensor(rng.random(3)), torch.tensor(rng.random(2)), pair.modality)
+
+
+def failing(error: Exception):
+    def transform(pair: Pair, rng: np.random.Generator) -> PairSample:
+        raise error
+
+    return transform
+
+
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"modality": "vision"}, "vision twice"),
+        ({"modality": "smell"}, "smell"),
+        ({"span": (3.0, 3.0)}, r"a: a span wants 0 <= start < end"),
+        ({"span": (-1.0, 3.0)}, r"a: a span wants 0 <= start < end"),
+    ],
+)
+def test_a_pair_that_cannot_be_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        pair("a", **options)
+
+
+def test_a_sample_s_chance_is_that_of_seed_turn_and_index_alone():
+    pairs = [pair("a"), pair("b")]
+    dataset = PairDataset(pairs, noise, seed=7)
+    first = dataset.sample(1, turn=2)
+    dataset.sample(0, turn=0)
+    assert torch.equal(dataset.sample(1, turn=2).vision, first.vision)
+    expected = np.random.default_rng(np.random.SeedSequence([7, 2, 1])).random(3)
+    np.testing.assert_array_equal(first.vision, expected)
+    for other in (
+        dataset.sample(0, turn=2),
+        dataset.sample(1, turn=3),
+        PairDataset(pairs, noise, seed=8).sample(1, turn=2),
+    ):
+        assert not torch.equal(other.vision, first.vision)
+
+
+def test_an_index_alone_gives_the_first_turn():
+    dataset = PairDataset([pair("a")], noise)
+    assert torch.equal(dataset[0].vision, dataset.sample(0, turn=0).vision)
+
+
+@pytest.mark.parametrize(
+    "error", [MediaError("a.jpg", seen="cut", wanted="whole"), OSError("gone"), RuntimeError("strange shape")]
+)
+def test_a_pair_s_own_failure_is_returned_with_its_name_and_can_cross_processes(error):
+    broken = PairDataset([pair("a")], failing(error))[0]
+    assert isinstance(broken, BrokenPair) and broken.name == "a"
+    for copy in (broken, pickle.loads(pickle.dumps(broken))):
+        assert isinstance(copy.error, MediaError)
+        assert str(error) in str(copy.error)
+
+
+def test_a_missing_package_is_nobody_s_own_failure():
+    error = MissingExtraError("x", extra="train", purpose="reading")
+    with pytest.raises(MissingExtraError):
+        PairDataset([pair("a")], failing(error))[0]
+
+
+def test_a_data_set_holds_one_kind_of_pair():
+    dataset = PairDataset([pair("a"), pair("b", "thermal")], noise)
+    assert dataset.modality is ModalityType.DEPTH
+    with pytest.raises(ValueError, match="b: a pair with thermal in a data set of depth"):
+        dataset[1]
+
+
+def test_pairs_of_many_kinds_are_parted_in_their_order():
+    kinds = by_modality([pair("a"), pair("b", "thermal"), pair("c")])
+    assert {kind: [p.name for p in pairs] for kind, pairs in kinds.items()} == {
+        "depth": ["a", "c"],
+        "thermal": ["b"],
+    }
+
+
+def test_a_batch_stacks_what_is_whole_and_lists_what_is_broken():
+    whole = [PairSample(torch.full((3, 2, 2), i), torch.full((1,), i), ModalityType.DEPTH) for i in range(2)]
+    broken = BrokenPair("b", MediaError("b", seen="x", wanted="y"), ModalityType.DEPTH)
+    batch = collate([whole[0], broken, whole[1]])
+    assert batch.size == 2 and batch.broken == [broken] and batch.modality == "depth"
+    assert batch.inputs["vision"].shape == (2, 3, 2, 2)
+    assert batch.inputs["depth"].tolist() == [[0], [1]]
+    nothing = collate([broken])
+    assert nothing.inputs == {} and nothing.size == 0
+
+
+def test_a_batch_of_two_kinds_or_two_shapes_is_refused():
+    still = PairSample(torch.zeros(3, 4, 4), torch.zeros(1), ModalityType.AUDIO)
+    clip = PairSample(torch.zeros(1, 3, 2, 4, 4), torch.zeros(1), ModalityType.AUDIO)
+    with pytest.raises(ValueError, match=r"one shape of vision.*\(1, 3, 2, 4, 4\).*stills and videos"):
+        collate([still, clip])
+    with pytest.raises(ValueError, match="one kind of pair"):
+        collate([still, still._replace(modality=ModalityType.TEXT)])
+    with pytest.raises(ValueError, match="one kind of pair, got nothing"):
+        collate([])

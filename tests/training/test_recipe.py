@@ -1,0 +1,116 @@
+"""Recipes are checked when they are made, and recipe files are told where they are wrong."""
+
+from dataclasses import replace
+
+import pytest
+
+from imagebind.config import VisionConfig
+from imagebind.training.optimizer import AdamW
+from imagebind.training.recipe import Epochs, PairRecipe, Recipe, RecipeError, Steps, load_recipe
+from imagebind.training.tuning import Heads, Lora, Trunks
+from tests.training.toy import DEPTH, TEXT, text_pairs, toy_config, toy_recipe
+
+FILE = """
+from imagebind.training.optimizer import AdamW
+from imagebind.training.recipe import Recipe, Steps
+from tests.training.toy import DEPTH, toy_config
+
+recipe = Recipe(
+    model=toy_config(),
+    pairs=(DEPTH,),
+    optimizer=AdamW(lr=1e-3, weight_decay=0.1),
+    length=Steps(total=3),
+    batch_size=4,
+    output="run",
+)
+"""
+
+
+def test_a_recipe_file_is_its_recipe(tmp_path):
+    (tmp_path / "r.py").write_text(FILE)
+    recipe = load_recipe(tmp_path / "r.py")
+    assert recipe.batch_size == 4 and recipe.optimizer.betas == (0.9, 0.95)
+
+
+@pytest.mark.parametrize("option", ["weight_decay", "batch_size", "total", "model"])
+def test_a_misspelt_option_is_told_with_its_line(tmp_path, option):
+    path = tmp_path / "r.py"
+    path.write_text(FILE.replace(f"{option}=", f"{option}x="))
+    with pytest.raises(RecipeError, match=rf"r\.py:\d+: .*unexpected keyword argument '{option}x'"):
+        load_recipe(path)
+
+
+def test_files_that_are_no_recipes_are_told_apart(tmp_path):
+    faults = {
+        "recipe = 3": "got int",
+        "recipes = 3": "got none",
+        "recipe = Recipe(": r"r\.py:1: ",
+        "import nothing_of_the_kind": r"r\.py:1: No module named 'nothing_of_the_kind'",
+    }
+    for text, message in faults.items():
+        (tmp_path / "r.py").write_text(text)
+        with pytest.raises(RecipeError, match=message):
+            load_recipe(tmp_path / "r.py")
+    with pytest.raises(RecipeError, match="no such file"):
+        load_recipe(tmp_path / "other.py")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pairs": ()}, "pairs wants one kind at least"),
+        ({"pairs": (TEXT, TEXT)}, "each with a name of its own"),
+        ({"pairs": [TEXT]}, "pairs wants a tuple, got list"),
+        ({"batch_size": 0}, "batch_size wants a positive number, got 0"),
+        ({"chunk_size": 0}, "chunk_size wants a positive number"),
+        ({"precision": "float16"}, "precision wants one of float32, bfloat16, got 'float16'"),
+        ({"sharding": "fsdp"}, "sharding wants one of ddp, fsdp2"),
+        ({"seed": -1}, "seed want 0 or more"),
+        ({"max_broken_share": 2}, "max_broken_share wants"),
+        ({"pairs": (replace(DEPTH, modality="audio"),)}, r"vision, text, depth; got \['audio'\]"),
+        ({"learns": Trunks(modalities=("dept",))}, r"got \['dept'\]"),
+        (
+            {"learns": Heads(modalities=("text",)), "pairs": (DEPTH,)},
+            "pairs to learn from, got none with text",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_refused_when_the_recipe_is_made(tmp_path, options, message):
+    with pytest.raises((ValueError, TypeError), match=message):
+        toy_recipe(tmp_path, **options)
+
+
+def test_the_parts_of_a_recipe_check_themselves():
+    faults = {
+        "other side of pairs": lambda: PairRecipe(modality="vision", data=text_pairs, temperature=0.1),
+        "temperature wants": lambda: PairRecipe(modality="text", data=text_pairs, temperature=0),
+        "at least 0.01": lambda: replace(TEXT, temperature=0.001, learn_temperature=True),
+        "function that makes": lambda: PairRecipe(modality="text", data=text_pairs(), temperature=0.1),
+        "letters, digits": lambda: replace(TEXT, name="image text"),
+        "lr wants": lambda: AdamW(lr=0),
+        "betas wants": lambda: AdamW(lr=1, betas=(0.9, 1)),
+        "clip_grad_norm wants": lambda: AdamW(lr=1, clip_grad_norm=0),
+        "warmup_steps wants": lambda: Steps(total=3, warmup=3),
+        "epochs want": lambda: Epochs(total=1, warmup=2),
+        "rank wants": lambda: Lora(modalities=("text",), rank=0),
+        "tuple of names": lambda: Trunks(modalities="audio"),
+        "each name once": lambda: Trunks(modalities=("audio", "audio")),
+    }
+    for message, make in faults.items():
+        with pytest.raises((ValueError, TypeError), match=message):
+            make()
+
+
+def test_epochs_become_steps_of_the_data():
+    schedule = Epochs(total=64, warmup=2).schedule(steps_per_epoch=100)
+    assert (schedule.total_steps, schedule.warmup_steps) == (6400, 200)
+    assert Epochs(total=0.001).schedule(steps_per_epoch=10).total_steps == 1
+
+
+def test_two_recipes_are_the_same_run_if_what_shapes_the_curve_is(tmp_path):
+    recipe: Recipe = toy_recipe(tmp_path)
+    assert recipe.identity() == toy_recipe(tmp_path / "other", num_workers=3).identity()
+    for options in ({"seed": 1}, {"batch_size": 4}, {"pairs": (DEPTH,)}, {"optimizer": AdamW(lr=1)}):
+        assert recipe.identity() != toy_recipe(tmp_path, **options).identity()
+    wider = replace(toy_config(), vision=VisionConfig(embed_dim=64, num_blocks=2, num_heads=2))
+    assert recipe.identity() != toy_recipe(tmp_path, model=wider).identity()

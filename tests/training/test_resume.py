@@ -1,0 +1,179 @@
+"""Stopped anywhere and started again, the curve goes on as if nothing had happened."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.errors import CheckpointError
+from imagebind.factory import load_model
+from imagebind.training import state
+from imagebind.training.journal import LOG_NAME, read_log
+from imagebind.training.loop import CHECKPOINTS_NAME, train
+from imagebind.training.recipe import Recipe, Steps
+from imagebind.training.state import checkpoints, newest_checkpoint
+from tests.training.toy import DEPTH, losses_of, toy_config, toy_recipe
+
+STEPS = 12
+ROOT = Path(__file__).parent.parent.parent
+
+
+def noisy_recipe(output: Path, **options) -> Recipe:
+    """With drop path, whose random numbers have to go on too."""
+    return toy_recipe(output, model=toy_config(drop_path_rate=0.5), checkpoint_every=3, **options)
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    """The curve and the weights of a run that nothing happened to."""
+    folder = tmp_path_factory.mktemp("whole")
+    result = train(noisy_recipe(folder))
+    return losses_of(read_log(folder)), load_model(result.model).state_dict()
+
+
+def assert_same_run(folder: Path, undisturbed) -> None:
+    losses, weights = undisturbed
+    records = read_log(folder)
+    assert [record["step"] for record in records] == list(range(1, len(losses) + 1))
+    # Lost random numbers, or a lost optimiser, show in the second digit; a matrix product in another process,
+    # on memory that is aligned otherwise, in the seventh.
+    np.testing.assert_allclose(losses_of(records), losses, rtol=1e-4)
+    for name, tensor in load_model(folder / "model").state_dict().items():
+        torch.testing.assert_close(tensor, weights[name], atol=1e-3, rtol=1e-3, msg=name)
+
+
+class Stop(BaseException):
+    """As a kill would come: nothing catches it."""
+
+
+@pytest.mark.parametrize("stopped_after", range(1, STEPS))
+def test_a_run_stopped_after_any_step_goes_on_exactly(tmp_path, undisturbed, stopped_after):
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == stopped_after:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(noisy_recipe(tmp_path), progress=stop)
+    torch.rand(7)
+    train(noisy_recipe(tmp_path))
+    assert_same_run(tmp_path, undisturbed)
+
+
+@pytest.mark.parametrize("moment", ["torch.save", "_finish", "_flush", "_remove"])
+def test_a_run_stopped_while_it_writes_a_checkpoint_goes_on_exactly(
+    tmp_path, undisturbed, monkeypatch, moment
+):
+    owner, name = (torch, "save") if moment == "torch.save" else (state, moment)
+    calls = 0
+    original = getattr(owner, name)
+
+    def stop(*arguments, **options):
+        nonlocal calls
+        calls += 1
+        if calls == (7 if moment == "_flush" else 3 if moment == "torch.save" else 2):
+            raise Stop
+        return original(*arguments, **options)
+
+    with monkeypatch.context() as patch, pytest.raises(Stop):
+        patch.setattr(owner, name, stop)
+        train(noisy_recipe(tmp_path, keep_checkpoints=1))
+    train(noisy_recipe(tmp_path, keep_checkpoints=1))
+    assert_same_run(tmp_path, undisturbed)
+    assert len(checkpoints(tmp_path / CHECKPOINTS_NAME)) == 1
+
+
+RUN = """
+import sys, torch
+from pathlib import Path
+torch.set_num_threads(1)
+from tests.training.test_resume import noisy_recipe
+from imagebind.training.loop import train
+train(noisy_recipe(Path(sys.argv[1])))
+"""
+
+
+def killed_after(folder: Path, steps: int) -> None:
+    """Train in another process, and kill it once its log has so many lines."""
+    process = subprocess.Popen([sys.executable, "-c", RUN, str(folder)], cwd=ROOT)
+    deadline = time.monotonic() + 60
+    try:
+        while len(read_log(folder)) < steps and process.poll() is None:
+            assert time.monotonic() < deadline, "the run took longer than a minute"
+            time.sleep(0.002)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+
+
+def test_a_run_killed_twice_by_sigkill_goes_on_exactly(tmp_path, undisturbed):
+    killed_after(tmp_path, 5)
+    killed_after(tmp_path, 8)
+    train(noisy_recipe(tmp_path))
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_how_often_checkpoints_are_written_changes_nothing(tmp_path):
+    curves = []
+    for every in (1, STEPS):
+        train(toy_recipe(tmp_path / str(every), checkpoint_every=every))
+        curves.append(losses_of(read_log(tmp_path / str(every))))
+    assert np.array_equal(*curves)
+
+
+def test_a_run_goes_on_whose_batches_have_not_reached_every_trunk(tmp_path):
+    recipe = toy_recipe(tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3)  # the text trunk never learns
+
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == 4:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(recipe, progress=stop)
+    train(recipe)
+    train(toy_recipe(tmp_path / "whole", pairs=(DEPTH,)))
+    cut, whole = (losses_of(read_log(tmp_path / name)) for name in ("cut", "whole"))
+    assert np.array_equal(cut, whole)
+
+
+def test_a_finished_run_changes_nothing_when_started_again(tmp_path, undisturbed):
+    for _ in range(2):
+        assert train(noisy_recipe(tmp_path)).step == STEPS
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_a_damaged_checkpoint_is_passed_over(tmp_path, undisturbed):
+    train(noisy_recipe(tmp_path))
+    newest, before = checkpoints(tmp_path / CHECKPOINTS_NAME)
+    (newest / "trainer.pt").write_bytes((newest / "trainer.pt").read_bytes()[:100])
+    assert newest_checkpoint(tmp_path / CHECKPOINTS_NAME) == before
+    train(noisy_recipe(tmp_path))
+    assert_same_run(tmp_path, undisturbed)
+
+
+def test_the_last_checkpoints_are_kept(tmp_path):
+    train(noisy_recipe(tmp_path, keep_checkpoints=3))
+    names = [path.name for path in checkpoints(tmp_path / CHECKPOINTS_NAME)]
+    assert names == ["step-000012", "step-000009", "step-000006"]
+    assert not [path for path in (tmp_path / CHECKPOINTS_NAME).iterdir() if path.name.startswith(".")]
+
+
+def test_a_checkpoint_of_another_recipe_is_refused_with_what_differs(tmp_path):
+    train(noisy_recipe(tmp_path, length=Steps(total=3)))
+    with pytest.raises(CheckpointError, match=r"another recipe: batch_size was 8, is 16\. Give this one"):
+        train(noisy_recipe(tmp_path, length=Steps(total=3), batch_size=16))
+
+
+def test_a_line_of_the_log_that_was_cut_short_is_left_out(tmp_path):
+    train(noisy_recipe(tmp_path, length=Steps(total=4)))
+    with (tmp_path / LOG_NAME).open("a") as file:
+        file.write(json.dumps({"step": 5, "loss": 1.0})[:9])
+    assert [record["step"] for record in read_log(tmp_path)] == [1, 2, 3, 4]
+    train(noisy_recipe(tmp_path, length=Steps(total=4)))
+    assert (tmp_path / LOG_NAME).read_text().count("\n") == 4

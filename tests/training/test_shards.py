@@ -1,0 +1,174 @@
+"""Pairs in WebDataset shards."""
+
+import io
+import json
+import tarfile
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagebind.errors import MediaError
+from imagebind.training.augment import AlignedMotion, AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.loading import PairLoader
+from imagebind.training.mixture import PairMixture, PairSource
+from imagebind.training.pairs import Pair, PairDataset
+from imagebind.training.shards import ShardPairs, open_stretch, samples_of
+from imagebind.transforms.image import ImageTransform
+from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+from tests.transforms.measured import encoded
+
+
+def shard(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def picture(grey: int) -> bytes:
+    return encoded(np.full((8, 8, 3), grey, np.uint8), "png")
+
+
+@pytest.fixture
+def captioned(tmp_path) -> list[Path]:
+    """Three shards of 4 samples; the caption of each is its number, as is the grey of its picture."""
+    shards = []
+    for place in range(3):
+        files = {}
+        for index in range(4 * place, 4 * place + 4):
+            files[f"train/{index:04}.png"] = picture(10 * index)
+            files[f"train/{index:04}.json"] = json.dumps({"index": index}).encode()
+            files[f"train/{index:04}.txt"] = str(index).encode()
+        shards.append(shard(tmp_path / f"{place:06}.tar", files))
+    return shards
+
+
+def test_shards_are_one_sequence_of_pairs_in_their_order(captioned):
+    pairs = ShardPairs(captioned, "text")
+    assert len(pairs) == 12 and pairs.incomplete == []
+    assert pairs[5].name == "000001.tar/train/0005"
+    assert pairs[5].other["text"].read() == b"5"
+    assert Image.open(pairs[-1].vision["vision"]).getpixel((0, 0)) == (110, 110, 110)
+    assert [pair.name[-4:] for pair in pairs[3:6]] == ["0003", "0004", "0005"]
+    with pytest.raises(IndexError):
+        pairs[12]
+
+
+def test_any_sample_can_be_read_alone_by_workers_and_from_any_step(captioned):
+    transform = CaptionedVision(image=ImageTransform(size=8))
+    source = PairSource(name="shards", dataset=PairDataset(ShardPairs(captioned, "text"), transform))
+    mixture = PairMixture([source], 4, seed=0)
+    expected = [batch for _, batch in islice(PairLoader(mixture).batches(), 6)]
+    for loaded, whole in zip(PairLoader(mixture, num_workers=2).batches(2), expected[2:], strict=False):
+        assert torch.equal(loaded.batch.inputs["vision"], whole.inputs["vision"])
+        assert torch.equal(loaded.batch.inputs["text"], whole.inputs["text"])
+        assert not loaded.batch.broken
+
+
+def test_the_package_of_the_format_reads_the_same_samples(captioned):
+    webdataset = pytest.importorskip("webdataset")
+    theirs = webdataset.WebDataset([str(path) for path in captioned], shardshuffle=False)
+    ours = ShardPairs(captioned, "text")
+    for sample, pair in zip(theirs, ours, strict=True):
+        assert pair.name.endswith("/" + sample["__key__"])
+        assert pair.vision["vision"].read() == sample["png"] and pair.other["text"].read() == sample["txt"]
+
+
+def test_every_kind_of_file_is_read_in_place(tmp_path):
+    film = write_film(tmp_path / "film.mp4").read_bytes()
+    sound = write_sound(tmp_path / "sound.wav").read_bytes()
+    motion = write_motion(tmp_path / "motion.csv").read_bytes()
+    view = write_picture(tmp_path / "view.jpg", ramp(40, 60)).read_bytes()
+    deep = encoded(np.full((40, 60), 2000, np.uint16), "png")
+    path = shard(
+        tmp_path / "all.tar",
+        {"a.mp4": film, "a.wav": sound, "a.imu.csv": motion, "a.jpg": view, "a.depth.png": deep},
+    )
+    moving = {"vision": ("mp4",)}
+    for modality, transform, options in (
+        ("audio", AlignedSound(), moving),
+        ("imu", AlignedMotion(), moving),
+        ("depth", AlignedPictures(), {"options": {"sensor": "kinect_v2", "encoding": "millimetres"}}),
+    ):
+        sample = PairDataset(ShardPairs([path], modality, **options), transform)[0]
+        suffix = {"audio": "wav", "imu": "csv", "depth": "png"}[modality]
+        item = {modality: next(tmp_path.glob(f"*.{suffix}"), deep), **options.get("options", {})}
+        vision = tmp_path / ("view.jpg" if modality == "depth" else "film.mp4")
+        loose = Pair(vision=vision, other=item, modality=modality, name="loose")
+        expected = PairDataset([loose], transform)[0]
+        assert torch.equal(sample.vision, expected.vision) and torch.equal(sample.other, expected.other)
+
+
+def test_one_file_may_be_both_sides(tmp_path):
+    path = shard(tmp_path / "films.tar", {"a.mp4": b"film", "b.mp4": b"film", "b.wav": b"sound"})
+    both, two = ShardPairs([path], "audio")
+    assert both.vision["vision"] is both.other["audio"]
+    assert two.vision["vision"].read() == b"film" and two.other["audio"].read() == b"sound"
+
+
+def test_a_picture_of_the_same_ending_is_not_taken_for_depth_twice(tmp_path):
+    path = shard(tmp_path / "views.tar", {"a.jpg": b"view", "a.png": b"depth"})
+    (pair,) = ShardPairs([path], "depth")
+    assert pair.vision["vision"].read() == b"view" and pair.other["depth"].read() == b"depth"
+
+
+def test_incomplete_samples_are_left_out_and_named(tmp_path, caplog):
+    path = shard(tmp_path / "s.tar", {"a.jpg": b"x", "a.txt": b"x", "b.jpg": b"x", "c.txt": b"x"})
+    pairs = ShardPairs([path], "text")
+    assert len(pairs) == 1 and pairs.incomplete == ["s.tar/b", "s.tar/c"]
+    assert "2 samples lack vision or text" in caplog.text
+    with pytest.raises(MediaError, match=r"no pair in 1 shards.*wants samples with one of jpg"):
+        ShardPairs([path], "imu")
+
+
+def test_keys_end_at_the_first_dot_and_folders_are_passed_over(tmp_path):
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as archive:
+        folder = tarfile.TarInfo("some.folder")
+        folder.type = tarfile.DIRTYPE
+        archive.addfile(folder)
+        for name in ("some.folder/x.JPG", "some.folder/x.depth.png"):
+            archive.addfile(tarfile.TarInfo(name))
+    ((key, places),) = samples_of(path)
+    assert key == "some.folder/x" and sorted(places) == ["depth.png", "jpg"]
+
+
+def test_a_damaged_sample_is_broken_and_named_by_shard_and_key(tmp_path):
+    path = shard(tmp_path / "s.tar", {"a.jpg": b"\xff\xd8\xff no picture", "a.txt": b"x"})
+    broken = PairDataset(ShardPairs([path], "text"), CaptionedVision())[0]
+    assert broken.name == "s.tar/a" and "s.tar/a.jpg" in str(broken.error)
+
+
+@pytest.mark.parametrize("content", [b"", b"no tar file at all" * 100, None])
+def test_what_is_no_shard_is_named(tmp_path, content):
+    path = tmp_path / "bad.tar"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(MediaError, match=r"bad\.tar: cannot be read.*wants a whole \.tar"):
+        ShardPairs([path], "text")
+
+
+def test_a_shard_that_is_cut_short_is_an_error(captioned):
+    whole = captioned[1].read_bytes()
+    end = whole.rindex(b"7" + bytes(511))  # of the last caption
+    captioned[1].write_bytes(whole[:end])
+    with pytest.raises(MediaError, match=r"000001\.tar: .*wants a whole \.tar"):
+        ShardPairs(captioned, "text")
+
+
+def test_a_stretch_is_a_file_of_its_own(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(bytes(range(100)))
+    with open_stretch(path, 10, 20, name="stretch") as file:
+        assert file.read() == bytes(range(10, 30)) and file.read() == b""
+        assert file.seek(-5, io.SEEK_END) == 15 and file.read(3) == bytes([25, 26, 27])
+        assert file.seek(2) == 2 and file.seek(3, io.SEEK_CUR) == 5 and file.tell() == 5
+        assert file.name == "stretch"
+        with pytest.raises((ValueError, OSError)):
+            file.seek(-1)

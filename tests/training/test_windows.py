@@ -1,0 +1,85 @@
+"""Stretches of time that two recordings share."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.errors import MediaError
+from imagebind.training.pairs import Pair
+from imagebind.training.windows import around, mask_frequencies, seconds_of, shared_stretch, window_in
+from imagebind.transforms.intake import identify
+from tests.training.made import write_film, write_picture, write_sound
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("media")
+    return {
+        "film": write_film(folder / "film.mp4", seconds=6),
+        "sound": write_sound(folder / "sound.wav", seconds=4),
+        "still": write_picture(folder / "still.png", np.zeros((8, 8, 3), np.uint8)),
+    }
+
+
+def stretch(vision, other, **options) -> tuple[float, float]:
+    pair = Pair(vision=vision, other=other, modality="audio", name="both", **options)
+    return shared_stretch(pair, identify(vision, modality="vision"), identify(other, modality=pair.modality))
+
+
+def test_the_shorter_recording_decides(files):
+    assert stretch(files["film"], files["sound"]) == (0, 4)
+    assert stretch(files["still"], files["sound"]) == (0, 4)
+    assert stretch((np.zeros((30, 8, 8), np.uint8), 10), files["sound"]) == (0, 3)
+
+
+def test_a_span_and_an_offset_cut_further(files):
+    assert stretch(files["film"], files["sound"], span=(1, 3)) == (1, 3)
+    assert stretch(files["film"], files["sound"], span=(1, 9)) == (1, 4)
+    assert stretch(files["film"], files["sound"], offset=-1) == (1, 5)  # the sound begins a second later
+    assert stretch(files["film"], files["sound"], offset=1.5) == (0, 2.5)
+
+
+def test_nothing_in_common_is_an_error_that_names_the_pair(files):
+    with pytest.raises(MediaError, match="both: nothing between 5 and 4 s"):
+        stretch(files["film"], files["sound"], span=(5, 6))
+
+
+def test_lengths_of_arrays_follow_from_their_rates():
+    assert seconds_of(identify({"video": np.zeros((30, 8, 8), np.uint8), "fps": 12})) == 2.5
+    assert seconds_of(identify({"audio": np.zeros(8000), "rate": 16000})) == 0.5
+    with pytest.raises(MediaError, match="a clip without a clock"):
+        seconds_of(identify({"video": np.zeros((30, 8, 8), np.uint8)}))
+
+
+def test_a_window_lies_anywhere_in_its_stretch_or_in_the_middle():
+    rng = np.random.default_rng(0)
+    windows = [window_in((3, 10), 2, rng) for _ in range(300)]
+    assert all(start >= 3 and end <= 10 and end == start + 2 for start, end in windows)
+    starts = [start for start, _ in windows]
+    assert min(starts) < 3.1 and max(starts) > 7.9
+    assert window_in((3, 10), 2, None) == (5.5, 7.5)
+    for chance in (rng, None):
+        assert window_in((3, 4), 2, chance) == (3, 5)
+        assert window_in((1, math.inf), 2, chance) == (1, 3)
+
+
+def test_a_window_around_another_has_its_middle_unless_it_would_start_too_early():
+    assert around((6, 8), 5) == (4.5, 9.5)
+    assert around((0, 2), 5) == (0, 5)
+    assert around((0, 2), 5, earliest=-1) == (-1, 4)
+
+
+def test_masking_sets_one_band_of_at_most_12_bins_to_zero():
+    clips, rng = torch.ones(1, 1, 128, 20), np.random.default_rng(0)
+    widths, places = set(), set()
+    for _ in range(500):
+        masked = mask_frequencies(clips, rng)[0, 0]
+        assert torch.equal(masked, masked[:, :1].expand(-1, 20)), "a band is masked all the time"
+        bins = (masked[:, 0] == 0).nonzero().flatten().tolist()
+        assert bins == list(range(bins[0], bins[-1] + 1)) if bins else True
+        widths.add(len(bins))
+        places.update(bins)
+    assert widths == set(range(13)) and places == set(range(128))
+    assert clips.min() == 1, "the input is left as it was"

@@ -1,0 +1,87 @@
+"""A model, data and a recipe so small that a step takes milliseconds."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from imagebind.config import ImageBindConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.modality import ModalityType
+from imagebind.training.optimizer import AdamW
+from imagebind.training.pairs import BrokenPair, PairSample
+from imagebind.training.recipe import PairRecipe, Recipe, Steps
+
+SIDE = 28
+VOCABULARY = 64
+WIDTH = 32
+CLASSES = 8
+
+
+def toy_config(**options) -> ImageBindConfig:
+    """Vision, text and depth of two blocks each; no chance in the forward pass unless asked for."""
+    depth = PictureConfig(
+        embed_dim=WIDTH, num_blocks=2, num_heads=2, image_size=SIDE, patch_size=14, drop_path_rate=0.0
+    )
+    return ImageBindConfig(
+        embed_dim=16,
+        vision=VisionConfig(embed_dim=WIDTH, num_blocks=2, num_heads=2, image_size=SIDE, patch_size=14),
+        text=TextConfig(embed_dim=WIDTH, num_blocks=2, num_heads=2, context_length=6, vocab_size=VOCABULARY),
+        depth=replace(depth, **options),
+    )
+
+
+class ToyPairs:
+    """Pictures of one of 8 patterns with noise, and of the same pattern words, or a map. Map-style.
+
+    A modality that is none of ours is a map.
+    """
+
+    def __init__(self, modality: ModalityType | str, size: int = 64) -> None:
+        self.modality = modality
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
+        kind = index % CLASSES
+        pattern = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(kind))
+        chance = torch.Generator().manual_seed(1000 * turn + index)
+        vision = pattern + 0.1 * torch.randn(3, SIDE, SIDE, generator=chance)
+        if self.modality == ModalityType.TEXT:
+            other = torch.tensor([1, 2 + kind, 30 + index % 7, VOCABULARY - 1, 0, 0])
+        else:
+            other = pattern[:1] + 0.1 * torch.randn(1, SIDE, SIDE, generator=chance)
+        return PairSample(vision, other, self.modality)
+
+
+def text_pairs() -> ToyPairs:
+    return ToyPairs(ModalityType.TEXT)
+
+
+def depth_pairs() -> ToyPairs:
+    return ToyPairs(ModalityType.DEPTH)
+
+
+TEXT = PairRecipe(modality="text", data=text_pairs, temperature=0.1)
+DEPTH = PairRecipe(modality="depth", data=depth_pairs, temperature=0.2)
+
+
+def toy_recipe(output: Path, **options) -> Recipe:
+    """Twelve steps of 8 pairs of text and depth; `options` as of `Recipe`."""
+    defaults = {
+        "model": toy_config(),
+        "pairs": (TEXT, DEPTH),
+        "optimizer": AdamW(lr=3e-3, weight_decay=0.1),
+        "length": Steps(total=12, warmup=2),
+        "batch_size": 8,
+        "output": output,
+        "trackers": (),
+    }
+    return Recipe(**(defaults | options))
+
+
+def losses_of(records: list[dict]) -> np.ndarray:
+    """The loss of each step, in the order of the log."""
+    return np.array([record["loss"] for record in records if "loss" in record])
