@@ -46,7 +46,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     yield Row(
         section=SECTION,
         what="memory for that, above what the imports take",
-        value=(mine - base) / (theirs - base),
+        value=(mine - base) / max(theirs - base, MEGABYTE),  # a tiny video hides below the imports' peak
         unit="of the other's",
         target=SHARE_OF_MEMORY,
         at_most=True,

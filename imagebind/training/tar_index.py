@@ -1,6 +1,6 @@
 """Where the files lie in a tar archive, told by its headers alone.
 
-Python's tarfile takes ten times as long for a header, of which a data set in shards has millions.
+Python's tarfile takes several times as long for a header, of which a data set in shards has millions.
 """
 
 import os

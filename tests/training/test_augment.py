@@ -210,7 +210,9 @@ def test_a_video_shorter_than_the_window_takes_motion_from_around_it(files):
     assert moments(sample.vision, FILM_RATE) == [3.0, 4.9]
     assert sample.other[3, 0].item() * 3600 == pytest.approx(3.5, abs=0.01)  # 2 s on, 1.5 s earlier
     early = AlignedMotion(video=VIDEO)(replace(pair, span=(0, 2), offset=0), np.random.default_rng(0))
-    assert early.other[3, 0].item() == 0
+    assert early.other[3, 0].item() == 0, "no motion is older than its first sample"
+    later = AlignedMotion(video=VIDEO)(replace(pair, span=(0, 2), offset=2), np.random.default_rng(0))
+    assert later.other[3, 0].item() * 3600 == pytest.approx(0.5, abs=0.01), "here there is older motion"
 
 
 def test_captions_go_with_stills_and_videos_whose_frames_are_cut_alike(files):

@@ -116,6 +116,8 @@ def test_a_picture_of_the_same_ending_is_not_taken_for_depth_twice(tmp_path):
     path = shard(tmp_path / "views.tar", {"a.jpg": b"view", "a.png": b"depth"})
     (pair,) = ShardPairs([path], "depth")
     assert pair.vision["vision"].read() == b"view" and pair.other["depth"].read() == b"depth"
+    (pair,) = ShardPairs([path], "depth", vision=("png", "jpg"))
+    assert pair.vision["vision"].read() == b"view"
 
 
 def test_incomplete_samples_are_left_out_and_named(tmp_path, caplog):

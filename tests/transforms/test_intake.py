@@ -228,3 +228,11 @@ def test_a_long_text_is_called_by_its_beginning_and_a_long_path_by_all_of_it():
     odd = Path(os.fsdecode(b"caf\xe9.wav"))
     assert identify(odd, modality="audio").name == r"caf\udce9.wav"
     assert identify("half a letter \ud800").name == r"half a letter \ud800"
+
+
+def test_stretches_of_one_s_own_are_prepared_instead_of_the_transform_s(audio_file):
+    request = identify(audio_file)
+    views = prepare(request, default_transform(request.kind), spans=[(1.0, 3.0), (2.5, 4.5)])
+    assert views.spans == ((1.0, 3.0), (2.5, 4.5)) and len(views.views) == 2
+    whole = prepare(request, default_transform(request.kind))
+    assert len(whole.views) == 3
