@@ -1,5 +1,8 @@
 """The errors of this library. Each names the item, what was seen in it, and what is wanted."""
 
+from importlib import import_module
+from typing import Any
+
 
 class ImageBindError(Exception):
     """Anything this library refuses, for whoever wants to catch it all."""
@@ -37,6 +40,18 @@ class MissingExtraError(ImageBindError, ImportError):
 
     def __reduce__(self) -> tuple:
         return _rebuild_extra, (self.package, self.extra, self.purpose)
+
+
+def import_extra(package: str, *, extra: str, purpose: str) -> Any:
+    """An optional package, imported where it is used.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        return import_module(package)
+    except ImportError as error:
+        raise MissingExtraError(package, extra=extra, purpose=purpose) from error
 
 
 def _rebuild(kind: type[MediaError], item: str, seen: str, wanted: str) -> MediaError:

@@ -142,9 +142,7 @@ class AlignedSound:
     audio: AudioTransform = field(default_factory=AudioTransform)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision = identify(pair.vision, modality=ModalityType.VISION)
-        other = identify(pair.other, modality=pair.modality)
-        _wanted(other, MediaKind.AUDIO)
+        vision, other = _identified(pair, MediaKind.AUDIO)
         stretch = shared_stretch(pair, vision, other)
         start, end = window_in(stretch, self.audio.clip_seconds, rng if self.random_window else None)
         seen = _see(vision, (start, end), Cut(rng, scale=self.scale), image=self.image, video=self.video)
@@ -173,9 +171,7 @@ class AlignedMotion:
     imu: ImuTransform = field(default_factory=ImuTransform)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision = identify(pair.vision, modality=ModalityType.VISION)
-        other = identify(pair.other, modality=pair.modality)
-        _wanted(other, MediaKind.IMU)
+        vision, other = _identified(pair, MediaKind.IMU)
         low, high = shared_stretch(pair, vision, other)
         stretch = max(low, -pair.offset), high  # motion starts at 0 of its own clock
         chance = rng if self.random_window else None
@@ -210,9 +206,7 @@ class CaptionedVision:
     text: Tokenizer = field(default_factory=Tokenizer)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision = identify(pair.vision, modality=ModalityType.VISION)
-        other = identify(pair.other, modality=pair.modality)
-        _wanted(other, MediaKind.TEXT)
+        vision, other = _identified(pair, MediaKind.TEXT)
         stretch = shared_stretch(pair, vision, other)
         window = window_in(stretch, self.video.clip_seconds, rng if self.random_window else None)
         seen = _see(vision, window, Cut(rng, scale=self.scale), image=self.image, video=self.video)
@@ -231,6 +225,14 @@ def _see(
         return prepare(vision, replace(image, crop=cut.picture)).views[0]
     one_clip = replace(video, clips=1, crops=1, crop=cut.frame)
     return prepare(vision, one_clip, spans=[window]).views
+
+
+def _identified(pair: Pair, kind: MediaKind) -> tuple[Request, Request]:
+    """Both items of a pair whose other one has to be of a kind."""
+    vision = identify(pair.vision, modality=ModalityType.VISION)
+    other = identify(pair.other, modality=pair.modality)
+    _wanted(other, kind)
+    return vision, other
 
 
 def _wanted(other: Request, first: MediaKind, *more: MediaKind) -> bool:

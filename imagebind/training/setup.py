@@ -11,7 +11,7 @@ from torch import nn
 
 from imagebind.checkpoint import load_into
 from imagebind.config import ImageBindConfig
-from imagebind.errors import MissingExtraError
+from imagebind.errors import import_extra
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.models.transformer import Block, Trunk
@@ -127,11 +127,7 @@ def import_accelerate() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        import accelerate
-    except ImportError as error:
-        raise MissingExtraError("accelerate", extra="train", purpose="training") from error
-    return accelerate
+    return import_extra("accelerate", extra="train", purpose="training")
 
 
 def _some_step_leaves_some_out(recipe: Recipe, model: ImageBindModel) -> bool:

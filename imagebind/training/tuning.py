@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from imagebind.errors import MissingExtraError
+from imagebind.errors import import_extra
 from imagebind.models.imagebind_model import ImageBindModel
 
 if TYPE_CHECKING:
@@ -137,11 +137,7 @@ def import_peft() -> Any:
     Raises:
         MissingExtraError: it is not installed.
     """
-    try:
-        import peft
-    except ImportError as error:
-        raise MissingExtraError("peft", extra="train", purpose="LoRA") from error
-    return peft
+    return import_extra("peft", extra="train", purpose="LoRA")
 
 
 def _add_lora(model: ImageBindModel, learns: Lora) -> "PeftModel":

@@ -1,7 +1,7 @@
 """What learns: parameter by parameter; LoRA as a peft adapter and merged; a sense of one's own."""
 
-import builtins
 import json
+import sys
 
 import pytest
 import torch
@@ -108,14 +108,7 @@ def test_lora_goes_on_from_its_checkpoint_exactly(tmp_path):
 
 
 def test_lora_without_peft_says_what_to_install(monkeypatch):
-    original = builtins.__import__
-
-    def without_peft(name, *arguments, **options):
-        if name == "peft":
-            raise ImportError(name)
-        return original(name, *arguments, **options)
-
-    monkeypatch.setattr(builtins, "__import__", without_peft)
+    monkeypatch.setitem(sys.modules, "peft", None)  # Python then refuses to import it
     with pytest.raises(MissingExtraError, match=r"LoRA needs peft: pip install 'imagebind\[train\]'"):
         freeze_but(ImageBindModel(toy_config()), Lora(modalities=("depth",)))
 
