@@ -12,7 +12,7 @@ from imagebind.training.world.view import IMAGE, PIXELS, cover, sight
 FRAME_RATE = 8  # a second; a clip's transform takes the first and the last of 16 frames
 FRAMES = int(CLIP_SECONDS * FRAME_RATE)
 
-NOISE = (3.0, 8.0)  # standard deviation, of 255
+NOISE = (2.0, 5.0)  # standard deviation, of 255
 TINT = 0.06  # of each channel
 FALL_OFF = 0.18  # of the light, from the middle to the picture's edge
 SHADOW = 0.45  # of the light is left out

@@ -17,17 +17,17 @@ PAINTS = {  # pigments and lamps differ: every picture has its own brightness an
     Colour.PURPLE: (150, 45, 190),
     Colour.WHITE: (242, 242, 238),
 }
-SECOND_COAT = 0.5  # one half of the thing is painted this much darker, so that its turning shows
+SECOND_COAT = 0.65  # one half of the thing is painted this much darker, so that its turning shows
 
-SOILS = {  # muted, so that no paint is lost on them
-    Ground.GRASS: (92, 112, 66),
-    Ground.SAND: (186, 168, 130),
-    Ground.BOARDS: (134, 104, 76),
-    Ground.TILES: (150, 150, 158),
-    Ground.SNOW: (206, 210, 216),
-    Ground.ASPHALT: (74, 74, 80),
+SOILS = {  # muted and dim, so that the thing is what one sees first, in whatever paint
+    Ground.GRASS: (52, 64, 36),
+    Ground.SAND: (104, 94, 72),
+    Ground.BOARDS: (76, 58, 42),
+    Ground.TILES: (82, 82, 88),
+    Ground.SNOW: (116, 119, 124),
+    Ground.ASPHALT: (40, 40, 44),
 }
-PATCHINESS = 14.0  # of 255, from one place of a ground to another
+PATCHINESS = 6.0  # of 255, from one place of a ground to another
 BOARD, TILE = 34, 44  # pixels
 JOINT = 3  # pixels between two of them
 STUFF = (30.0, 225.0)  # any colour, for what lies about
@@ -38,7 +38,7 @@ GLASS_GLINT = 0.6
 WOOD_GRAIN = 11.0  # radians of stripes a radius
 KNOBS = 16.0  # likewise, of rubber's
 METAL_BANDS = 3.2
-METAL_SHEEN, METAL_GLARE = 0.12, 0.4
+METAL_SHEEN, METAL_GLARE = 0.12, 0.3
 
 
 def ground_picture(scene: Scene) -> np.ndarray:
@@ -59,19 +59,19 @@ def planes(colour: tuple[float, float, float]) -> np.ndarray:
 def _relief(ground: Ground, rng: np.random.Generator) -> np.ndarray:
     """What tells one ground from another besides its colour: (h, w)."""
     if ground is Ground.GRASS:
-        return smooth_field(rng, 40, 112) * 22  # blades
+        return smooth_field(rng, 40, 112) * 11  # blades
     if ground is Ground.SAND:
-        return smooth_field(rng, 112, 112) * 12 + smooth_field(rng, 24, 5) * 8  # grains and ripples
+        return smooth_field(rng, 112, 112) * 6 + smooth_field(rng, 24, 5) * 4  # grains and ripples
     if ground is Ground.SNOW:
-        return smooth_field(rng, 10, 10) * 8
+        return smooth_field(rng, 10, 10) * 4
     if ground is Ground.ASPHALT:
-        return smooth_field(rng, 150, 150) * 20
+        return smooth_field(rng, 150, 150) * 10
     grid = np.arange(PIXELS)
     if ground is Ground.BOARDS:
         joints = (grid + rng.integers(BOARD)) % BOARD < JOINT
-        return np.where(joints[:, None], -45, smooth_field(rng, 112, 6) * 9)
+        return np.where(joints[:, None], -22, smooth_field(rng, 112, 6) * 5)
     across, down = ((grid + rng.integers(TILE)) % TILE < JOINT for _ in range(2))
-    return np.where(across | down[:, None], 40, smooth_field(rng, 5, 5) * 4)
+    return np.where(across | down[:, None], 20, smooth_field(rng, 5, 5) * 2)
 
 
 def face_picture(scene: Scene, seen: Sighting, mark: float) -> np.ndarray:

@@ -17,7 +17,7 @@ MIDDLE = PIXELS / 2
 # What is chance in a scene, by what uses it; each stream is its own.
 CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, SOUND, IMU, TEXT = range(8)
 
-CLUTTER_COUNT = (5, 10)
+CLUTTER_COUNT = (3, 6)
 CLUTTER_RADIUS = (5.0, 15.0)  # pixels: no piece could be taken for the thing
 CLUTTER_SIDES = (3, 8)
 
