@@ -24,7 +24,7 @@ from imagebind.training.gradient_cache import cached_loss_step
 from imagebind.training.optimizer import build_optimizer, set_learning_rate
 from imagebind.training.random_state import seed_everything, undisturbed
 from imagebind.training.recipe import Recipe
-from imagebind.training.setup import is_sharded, make_accelerator, place, start_model
+from imagebind.training.setup import is_sharded, make_accelerator, place, quick_attention, start_model
 from imagebind.training.state import (
     ADAPTER_NAME,
     MODEL_NAME,
@@ -97,7 +97,7 @@ class Run:
         return loss.detach()
 
     def _encode(self, inputs: dict[str, Tensor], modality: str) -> tuple[Tensor, Tensor]:
-        with self.accelerator.autocast():
+        with self.accelerator.autocast(), quick_attention(self.accelerator.device):
             return self.encoder(inputs, modality)
 
     @contextmanager

@@ -1,13 +1,14 @@
 """From a recipe to a model with its weights, and to accelerate's object that places it on devices."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from imagebind.checkpoint import load_into
 from imagebind.config import ImageBindConfig
@@ -89,6 +90,14 @@ def place(encoder: PairEncoder, recipe: Recipe, accelerator: "Accelerator") -> A
     for block in [module for module in encoder.modules() if isinstance(module, Block)]:
         fully_shard(block, mesh=mesh)
     return fully_shard(encoder, mesh=mesh, ignored_params={p for p in encoder.parameters() if p.ndim == 0})
+
+
+def quick_attention(device: torch.device) -> AbstractContextManager[None]:
+    """The attention that learns fastest on a device: on a CPU that of plain matrix products.
+
+    The backward pass of the fused one took a third of a step there, of sequences of 50 tokens.
+    """
+    return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def is_sharded(encoder: nn.Module) -> bool:
