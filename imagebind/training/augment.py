@@ -1,11 +1,14 @@
 """Pairs to tensors as the paper trains on them: what is random in a pair, and what both its sides share.
 
-| pair | vision | other |
-|---|---|---|
-| depth, thermal | crop and flip as the other; RandAugment, colour jitter, erasing | crop and flip |
-| audio | crop; 2 frames of a random 2 s | the same 2 s; a band of frequencies masked |
-| imu | crop; 2 frames of 2 s amid the window | a random 5 s window |
-| text | crop; of a video 2 frames of a random 2 s | |
+| pair | vision | other | other, beside vision that was embedded before |
+|---|---|---|---|
+| depth, thermal | crop and flip as the other; RandAugment, colour jitter, erasing | crop and flip | centre |
+| audio | crop; 2 frames of a random 2 s | the same 2 s; a band of frequencies masked | middle; masked |
+| imu | crop; 2 frames of 2 s amid the window | a random 5 s window | middle |
+| text | crop; of a video 2 frames of a random 2 s | | |
+
+An embedding (e,) in the place of a pair's vision is returned as it is (see `frozen_vision`). It was made
+without augmentation, so what both sides share is without chance too; what is the other's alone stays.
 
 All is done by the transforms that inference uses, so that with augmentation off (`plain()`) a pair comes out
 as the Embedder would see it, a video as one clip of its middle.
@@ -54,6 +57,11 @@ FLIP = 0.5  # paper, for depth and thermal
 CAPTION_CROP_SCALE = (0.9, 1.0)  # open_clip's: a smaller crop would lose what the caption names
 
 
+def is_embedding(vision: Any) -> bool:
+    """Whether a pair's vision was embedded before: a tensor (e,)."""
+    return isinstance(vision, Tensor) and vision.ndim == 1
+
+
 def pair_transform(modality: ModalityType | str) -> PairTransform:
     """The paper's augmentation for pairs with a modality."""
     match ModalityType(modality):
@@ -97,19 +105,25 @@ class AlignedPictures:
     thermal: ThermalTransform = field(default_factory=ThermalTransform)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision = identify(pair.vision, modality=MediaKind.IMAGE)
         other = identify(pair.other, modality=pair.modality)
-        cut = Cut(rng, scale=self.scale, flip=self.flip)
+        shared = self.plain() if is_embedding(pair.vision) else self
+        cut = Cut(rng, scale=shared.scale, flip=shared.flip)
         other_cut = cut if self.aligned else Cut(rng, scale=self.scale, flip=self.flip)
         base = self.depth if _wanted(other, MediaKind.DEPTH, MediaKind.THERMAL) else self.thermal
-        image = replace(self.image, crop=partial(self._cut_and_colour, cut=cut, rng=rng))
-        picture = prepare(vision, image).views[0]  # (3, size, size); first, for it says the crop's shape
+        picture = self._picture(pair, cut, rng)  # (3, size, size); first, for it says the crop's shape
         frame = prepare(other, replace(base, crop=other_cut.picture)).views[0]  # (1, size, size)
-        return PairSample(random_erasing(picture, rng, probability=self.erasing), frame, pair.modality)
+        return PairSample(picture, frame, pair.modality)
 
     def plain(self) -> "AlignedPictures":
         """The same without augmentation."""
         return replace(self, scale=None, flip=0, magnitude=None, jitter=0, erasing=0)
+
+    def _picture(self, pair: Pair, cut: Cut, rng: np.random.Generator) -> Tensor:
+        if is_embedding(pair.vision):
+            return pair.vision
+        image = replace(self.image, crop=partial(self._cut_and_colour, cut=cut, rng=rng))
+        picture = prepare(identify(pair.vision, modality=MediaKind.IMAGE), image).views[0]
+        return random_erasing(picture, rng, probability=self.erasing)
 
     def _cut_and_colour(self, picture: Any, size: int, *, cut: Cut, rng: np.random.Generator) -> Any:
         square = cut.picture(picture, size)
@@ -143,8 +157,8 @@ class AlignedSound:
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identified(pair, MediaKind.AUDIO)
-        stretch = shared_stretch(pair, vision, other)
-        start, end = window_in(stretch, self.audio.clip_seconds, rng if self.random_window else None)
+        stretch = _stretch(pair, vision, other)
+        start, end = window_in(stretch, self.audio.clip_seconds, _chance(pair, rng, self.random_window))
         seen = _see(vision, (start, end), Cut(rng, scale=self.scale), image=self.image, video=self.video)
         sound = prepare(other, self.audio, spans=[(start + pair.offset, end + pair.offset)]).views
         return PairSample(seen, mask_frequencies(sound, rng, most=self.mask), pair.modality)
@@ -172,9 +186,9 @@ class AlignedMotion:
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identified(pair, MediaKind.IMU)
-        low, high = shared_stretch(pair, vision, other)
+        low, high = _stretch(pair, vision, other)
         stretch = max(low, -pair.offset), high  # motion starts at 0 of its own clock
-        chance = rng if self.random_window else None
+        chance = _chance(pair, rng, self.random_window)
         if stretch[1] - stretch[0] > self.imu.window_seconds > self.video.clip_seconds:
             frames = around(window_in(stretch, self.imu.window_seconds, chance), self.video.clip_seconds)
         else:  # the motion may begin before the video and end after it
@@ -207,8 +221,8 @@ class CaptionedVision:
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identified(pair, MediaKind.TEXT)
-        stretch = shared_stretch(pair, vision, other)
-        window = window_in(stretch, self.video.clip_seconds, rng if self.random_window else None)
+        stretch = _stretch(pair, vision, other)
+        window = window_in(stretch, self.video.clip_seconds, _chance(pair, rng, self.random_window))
         seen = _see(vision, window, Cut(rng, scale=self.scale), image=self.image, video=self.video)
         return PairSample(seen, prepare(other, self.text).views[0], pair.modality)
 
@@ -220,11 +234,26 @@ class CaptionedVision:
 def _see(
     vision: Request, window: Window, cut: Cut, *, image: ImageTransform, video: VideoTransform
 ) -> Tensor:
-    """A still as (3, size, size); of a video one clip, its frames cut alike, (1, 3, frames, size, size)."""
+    """A still as (3, size, size); of a video one clip, its frames cut alike, (1, 3, frames, size, size); an
+    embedding as it is."""
+    if is_embedding(vision.payload):
+        return vision.payload
     if vision.kind is MediaKind.IMAGE:
         return prepare(vision, replace(image, crop=cut.picture)).views[0]
     one_clip = replace(video, clips=1, crops=1, crop=cut.frame)
     return prepare(vision, one_clip, spans=[window]).views
+
+
+def _stretch(pair: Pair, vision: Request, other: Request) -> Window:
+    """What both recordings share: an embedding has lost its recording, but the span beside it says it."""
+    if is_embedding(pair.vision) and pair.span is not None:
+        return pair.span
+    return shared_stretch(pair, vision, other)
+
+
+def _chance(pair: Pair, rng: np.random.Generator, random_window: bool) -> np.random.Generator | None:
+    """What draws the window, if anything does: an embedding was made from the middle."""
+    return rng if random_window and not is_embedding(pair.vision) else None
 
 
 def _identified(pair: Pair, kind: MediaKind) -> tuple[Request, Request]:

@@ -12,11 +12,15 @@ from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.recipe import PairRecipe
 from imagebind.training.tuning import frozen_parts
 
+VISION = ModalityType.VISION.value
+EMBEDDED_NDIM = 2  # (b, e); pictures have more
+
 
 class PairEncoder(nn.Module):
     """Embed both sides at once, as DistributedDataParallel wants it: {...} -> (b, e), (b, e).
 
-    Parts that don't learn stay in evaluation mode: a frozen trunk drops nothing.
+    Parts that don't learn stay in evaluation mode: a frozen trunk drops nothing. Where vision is frozen, its
+    embeddings (b, e) may have been made before, and come in the place of pictures.
     """
 
     def __init__(self, model: ImageBindModel) -> None:
@@ -30,8 +34,26 @@ class PairEncoder(nn.Module):
         return self
 
     def forward(self, inputs: Mapping[str, Tensor], modality: str) -> tuple[Tensor, Tensor]:
-        vision = self.model.embed(ModalityType.VISION.value, inputs[ModalityType.VISION.value])
-        return vision, self.model.embed(modality, inputs[modality])
+        """Both sides of a batch: (b, ...), (b, ...) -> (b, e), (b, e).
+
+        Raises:
+            ValueError: embeddings in the place of pictures, for a vision that learns.
+        """
+        vision = inputs[VISION]
+        if vision.ndim != EMBEDDED_NDIM:
+            return self.model.embed(VISION, vision), self.model.embed(modality, inputs[modality])
+        if _learns(self.model, VISION):
+            raise ValueError(
+                f"vision learns, but the batch with {modality} has embeddings {tuple(vision.shape)} of it, "
+                "made before; wants pictures, or vision frozen (Recipe.learns)"
+            )
+        other = self.model.embed(modality, inputs[modality])
+        return vision.detach().to(other.dtype), other  # under autocast both sides are rounded alike
+
+
+def _learns(model: ImageBindModel, modality: str) -> bool:
+    parts = (model.modality_preprocessors, model.modality_trunks, model.modality_heads)
+    return any(parameter.requires_grad for part in parts for parameter in part[modality].parameters())
 
 
 def build_losses(pairs: Sequence[PairRecipe]) -> nn.ModuleDict:

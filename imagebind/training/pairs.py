@@ -18,10 +18,12 @@ class Pair:
 
     `vision` and `other` are items as `imagebind.transforms.intake.identify` takes them: a path, bytes, an
     array, or a mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is text where the other is
-    text, else a path.
+    text, else a path. `vision` may also be its embedding, a tensor (e,), where its tower is frozen: see
+    `imagebind.training.frozen_vision`.
 
     Args:
-        span: the stretch [start, end) of the vision that counts, in seconds; None is all of it.
+        span: the stretch [start, end) of the vision that counts, in seconds; None is all of it. Beside an
+            embedding it is what both recordings share, in whose middle the embedding was made.
         offset: what to add to a time of the vision for the time of the other; 0 where both start together.
     """
 
@@ -43,7 +45,7 @@ class Pair:
 class PairSample(NamedTuple):
     """A pair as both trunks take it, without the dimension of the batch."""
 
-    vision: Tensor  # (3, 224, 224), or a clip (1, 3, 2, 224, 224)
+    vision: Tensor  # (3, 224, 224), or a clip (1, 3, 2, 224, 224), or an embedding (e,)
     other: Tensor  # text (77,), audio (1, 1, 128, 204), depth and thermal (1, 224, 224), imu (6, 2000)
     modality: ModalityType
 
@@ -59,7 +61,7 @@ class BrokenPair(NamedTuple):
 class PairBatch(NamedTuple):
     """What the model takes, {"vision": (b, ...), modality: (b, ...)}, and what was left out of it.
 
-    Where everything was broken there are no inputs.
+    Vision that was embedded before is (b, e). Where everything was broken there are no inputs.
     """
 
     modality: ModalityType
@@ -161,7 +163,13 @@ def collate(samples: Sequence[PairSample | BrokenPair]) -> PairBatch:
 def _stack(tensors: list[Tensor], modality: ModalityType) -> Tensor:
     shapes = sorted({tuple(tensor.shape) for tensor in tensors})
     if len(shapes) > 1:
+        some_embedded = any(len(shape) == 1 for shape in shapes) and modality is ModalityType.VISION
         raise ValueError(
-            f"a batch wants one shape of {modality}, got {shapes}; stills and videos want a data set each"
+            f"a batch wants one shape of {modality}, got {shapes}; "
+            + (
+                "pictures want to be embedded too"
+                if some_embedded
+                else "stills and videos want a data set each"
+            )
         )
     return torch.stack(tensors)

@@ -240,6 +240,30 @@ def test_every_modality_has_the_paper_s_augmentation_and_the_same_chance_gives_t
     assert not torch.equal(one.vision, third.vision)
 
 
+@pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
+def test_an_embedding_stays_as_it_is_and_what_it_shares_is_without_chance(files, modality):
+    other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
+    pair = replace(pair_of(files, "film", other, modality.value, span=(1, 5)), vision=torch.ones(16))
+    transform = pair_transform(modality)
+    still = replace(pair, vision=files["picture"])
+    plain = transform.plain()(still, np.random.default_rng(0))
+    if modality is ModalityType.AUDIO:
+        transform = replace(transform, mask=0)
+    for sample in draws(transform, pair, 3):
+        assert torch.equal(sample.vision, torch.ones(16)) and torch.equal(sample.other, plain.other)
+
+
+def test_what_is_the_other_s_alone_stays_beside_an_embedding(files):
+    sound = replace(pair_of(files, "film", "sound", "audio"), vision=torch.ones(16))
+    masked = [
+        (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedSound(), sound, 10)
+    ]
+    assert len(set(masked)) > 2
+    heat = replace(pair_of(files, "picture", "thermal", "thermal"), vision=torch.ones(16))
+    first, second = (sample.other for sample in draws(replace(PLACES, aligned=False), heat, 2))
+    assert not torch.equal(first, second), "unaligned they share no crop"
+
+
 def test_a_pair_that_a_transform_is_not_for_is_refused_by_name(files):
     with pytest.raises(MediaError, match="wants depth or thermal"):
         AlignedPictures()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))

@@ -1,0 +1,280 @@
+"""Vision embedded once: the same loss as seeing it in every step, and nothing of the picture opened again."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training import frozen_vision
+from imagebind.training.augment import AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.encoder import PairEncoder
+from imagebind.training.frozen_vision import embed_vision
+from imagebind.training.journal import read_log
+from imagebind.training.loading import PairLoader
+from imagebind.training.loop import train
+from imagebind.training.mixture import PairMixture, PairSource
+from imagebind.training.pairs import Pair, PairDataset, collate
+from imagebind.training.recipe import PairRecipe, Steps
+from imagebind.training.tuning import Everything, Trunks
+from imagebind.transforms.depth import DepthTransform
+from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.thermal import ThermalTransform
+from imagebind.transforms.video import VideoTransform
+from tests.training.made import ramp, write_film, write_picture, write_sound
+from tests.training.toy import WIDTH, losses_of, toy_recipe
+
+SIDE = 28
+CLOSE = 1e-5
+IMAGE, VIDEO = ImageTransform(size=SIDE), VideoTransform(size=SIDE)
+PICTURES = AlignedPictures(
+    image=IMAGE, depth=DepthTransform(size=SIDE, preset="raw"), thermal=ThermalTransform(size=SIDE)
+)
+SOUND = AlignedSound(image=IMAGE, video=VIDEO)
+SIZES = {"embed_dim": WIDTH, "num_blocks": 2, "num_heads": 2}
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageBindModel:
+    torch.manual_seed(0)
+    picture = PictureConfig(**SIZES, image_size=SIDE, patch_size=14)
+    return ImageBindModel(
+        ImageBindConfig(
+            embed_dim=16,
+            vision=VisionConfig(**SIZES, image_size=SIDE, patch_size=14),
+            text=TextConfig(**SIZES),
+            audio=AudioConfig(**SIZES, drop_path_rate=0.2),
+            thermal=picture,
+        )
+    )
+
+
+@pytest.fixture
+def heat(tmp_path) -> list[Pair]:
+    """Four pictures of ramps and the heat of the same."""
+    rises = np.linspace(0, 255, 40)[None].repeat(30, axis=0)
+    pairs = []
+    for number in range(4):
+        picture = write_picture(tmp_path / f"{number}.png", np.roll(ramp(60, 80), 20 * number, axis=1))
+        other = write_picture(tmp_path / f"{number}_heat.png", np.roll(rises, 10 * number).astype(np.uint8))
+        pairs.append(Pair(vision=picture, other=other, modality="thermal", name=f"pair {number}"))
+    return pairs
+
+
+@pytest.fixture(scope="module")
+def sounding(tmp_path_factory) -> list[Pair]:
+    """Films with sounds of their own, of another length, shifted, and within a span; and a still."""
+    folder = tmp_path_factory.mktemp("films")
+    film = write_film(folder / "film.mp4", seconds=4, sound=True)
+    sound, still = write_sound(folder / "sound.wav", seconds=3), write_picture(folder / "s.png", ramp(48, 64))
+    named = {
+        "own": {"vision": film, "other": film},
+        "shifted": {"vision": film, "other": sound, "offset": -0.7},
+        "spanned": {"vision": film, "other": sound, "span": (0.5, 3.7)},
+        "still": {"vision": still, "other": sound},
+    }
+    return [Pair(name=name, modality="audio", **options) for name, options in named.items()]
+
+
+def frozen(model: ImageBindModel, modality: str, **options) -> dict:
+    """Of a recipe with pairs of one kind, in which that kind alone learns."""
+    return {"model": lambda: model, "learns": Trunks(modalities=(modality,)), "batch_size": 4} | options
+
+
+def test_a_run_has_the_same_losses_as_one_that_sees_the_pictures(model, heat, tmp_path):
+    losses = {}
+    state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    data = {
+        "seen": lambda: PairDataset(heat, PICTURES.plain()),
+        "embedded": lambda: PairDataset(embed_vision(heat, PICTURES, model), PICTURES),
+    }
+    for name, made in data.items():
+        model.load_state_dict(state)
+        pairs = (PairRecipe(modality="thermal", data=made, temperature=0.1),)
+        options = frozen(model, "thermal", pairs=pairs, length=Steps(total=3))
+        train(toy_recipe(tmp_path / name, **options))
+        losses[name] = losses_of(read_log(tmp_path / name))
+    model.load_state_dict(state)
+    model.requires_grad_(True)
+    assert len(losses["seen"]) == 3 and len(set(losses["seen"])) == 3
+    np.testing.assert_allclose(losses["embedded"], losses["seen"], atol=CLOSE)
+
+
+def test_a_clip_and_its_sound_are_of_the_same_window_as_without(model, sounding):
+    plain = replace(SOUND.plain(), mask=SOUND.mask)  # the mask is the sound's alone, and stays
+    embedded = PairDataset(embed_vision(sounding, SOUND, model), SOUND, seed=3)
+    seen = PairDataset(sounding, plain, seed=3)
+    model.eval()
+    for index, pair in enumerate(sounding):
+        mine, wanted = embedded[index], seen[index]
+        assert mine.vision.shape == (16,) and mine.vision.norm().item() == pytest.approx(1)
+        torch.testing.assert_close(mine.other, wanted.other, atol=0, rtol=0, msg=pair.name)
+        with torch.no_grad():
+            expected = model.embed("vision", wanted.vision[None])[0]
+        torch.testing.assert_close(mine.vision, expected, atol=CLOSE, rtol=0)
+
+
+def test_nothing_of_a_picture_is_opened_again(model, heat):
+    dataset = PairDataset(embed_vision(heat, PICTURES, model), PICTURES)
+    for pair in heat:
+        pair.vision.unlink()
+    batch = collate([dataset[index] for index in range(4)])
+    assert batch.broken == [] and batch.inputs["vision"].shape == (4, 16)
+    assert batch.inputs["thermal"].shape == (4, 1, SIDE, SIDE)
+
+
+def test_embeddings_come_in_the_order_of_their_pairs_whatever_the_batches(model, heat, sounding):
+    alone = [embed_vision([pair], PICTURES, model)[0].vision for pair in heat]
+    for options in ({"batch_size": 3}, {"batch_size": 2, "num_workers": 2}):
+        together = embed_vision(heat, PICTURES, model, **options)
+        for one, pair in zip(alone, together, strict=True):
+            torch.testing.assert_close(pair.vision, one, atol=CLOSE, rtol=0)
+    mixed = embed_vision([sounding[0], sounding[3], sounding[1]], SOUND, model, batch_size=2)  # still amid
+    for one, pair in zip((sounding[0], sounding[3], sounding[1]), mixed, strict=True):
+        torch.testing.assert_close(pair.vision, embed_vision([one], SOUND, model)[0].vision)
+
+
+def test_captions_need_no_clock_and_pairs_stay_else_as_they_are(model, sounding):
+    pairs = [replace(pair, other="a ramp", modality="text") for pair in sounding]
+    captioned = CaptionedVision(image=IMAGE, video=VIDEO)
+    embedded = embed_vision(pairs, captioned, model)
+    for before, after in zip(pairs, embedded, strict=True):
+        assert replace(after, vision=before.vision) == before
+    assert PairDataset(embedded, captioned)[0].other.shape == (77,)
+    again = embed_vision(embedded, captioned, model)
+    assert all(torch.equal(one.vision, two.vision) for one, two in zip(again, embedded, strict=True))
+
+
+def test_a_pair_that_cannot_be_read_is_logged_and_counted_when_it_is_drawn(model, heat, caplog):
+    heat[1].vision.write_bytes(b"no picture")
+    with caplog.at_level(logging.WARNING):
+        embedded = embed_vision(heat, PICTURES, model)
+    assert embedded[1] is heat[1] and "pair 1" in caplog.text
+    mixture = PairMixture([PairSource(name="heat", dataset=PairDataset(embedded, PICTURES))], 4, seed=0)
+    loader = PairLoader(mixture)
+    _, batch = next(loader.batches())
+    assert batch.inputs["vision"].shape == (4, 16)
+    assert [broken.name for broken in batch.broken] == ["pair 1"]
+    assert loader.tally.sources["heat"].broken == 1
+
+
+def test_a_picture_that_was_not_embedded_beside_ones_that_were_is_refused_in_words(model, heat):
+    embedded = PairDataset([*embed_vision(heat[:2], PICTURES, model), heat[2]], PICTURES)
+    with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*want to be embedded"):
+        collate([embedded[index] for index in range(3)])
+
+
+def test_nothing_of_the_model_or_of_chance_is_changed(model, heat):
+    model.train()
+    model.modality_trunks["vision"].eval()
+    torch.manual_seed(5)
+    wanted = torch.rand(1)
+    torch.manual_seed(5)
+    embed_vision(heat, PICTURES, model)
+    assert torch.equal(torch.rand(1), wanted)
+    assert model.training and not model.modality_trunks["vision"].training
+    assert not embed_vision(heat, PICTURES, model)[0].vision.requires_grad
+
+
+def test_a_vision_that_learns_refuses_embeddings_by_name(model, heat, tmp_path):
+    def made() -> PairDataset:
+        return PairDataset(embed_vision(heat, PICTURES, model), PICTURES)
+
+    pairs = (PairRecipe(modality="thermal", data=made, temperature=0.1),)
+    options = frozen(model, "thermal", pairs=pairs, length=Steps(total=1), learns=Everything())
+    with pytest.raises(ValueError, match=r"vision learns.*embeddings \(4, 16\).*vision frozen"):
+        train(toy_recipe(tmp_path, **options))
+
+
+def test_embeddings_pass_through_the_encoder_rounded_as_autocast_rounds(model):
+    model.requires_grad_(False)
+    encoder, vision = PairEncoder(model), torch.randn(2, 16, requires_grad=True)
+    inputs = {"vision": vision, "thermal": torch.randn(2, 1, SIDE, SIDE)}
+    same, _ = encoder(inputs, "thermal")
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded, other = encoder(inputs, "thermal")
+        of_pictures, _ = encoder(inputs | {"vision": torch.randn(2, 3, SIDE, SIDE)}, "thermal")
+    model.requires_grad_(True)
+    assert torch.equal(same, vision) and not same.requires_grad and not rounded.requires_grad
+    assert rounded.dtype == of_pictures.dtype == other.dtype
+    torch.testing.assert_close(rounded.float(), vision.detach(), atol=0.02, rtol=0.01)
+
+
+@pytest.fixture
+def counted(monkeypatch) -> list[int]:
+    """How many pictures each forward pass had."""
+    sizes, forward = [], frozen_vision._forward
+    monkeypatch.setattr(frozen_vision, "_forward", lambda model, v: sizes.append(len(v)) or forward(model, v))
+    return sizes
+
+
+def test_a_cache_is_used_again_for_the_same_pairs_and_weights(model, sounding, tmp_path, counted):
+    path = tmp_path / "kept" / "vision.safetensors"
+    first = embed_vision(sounding, SOUND, model, cache=path)
+    assert path.is_file() and sum(counted) == 4 and list(path.parent.iterdir()) == [path]
+    second = embed_vision(sounding, SOUND, model, cache=path)
+    assert sum(counted) == 4
+    for one, two in zip(first, second, strict=True):
+        assert torch.equal(one.vision, two.vision) and one.span == two.span
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda pairs, t, m: ([replace(pairs[0], name="another"), *pairs[1:]], t, m), "other pairs"),
+        (lambda pairs, t, m: ([replace(pairs[0], span=(0, 1)), *pairs[1:]], t, m), "other pairs"),
+        (lambda pairs, t, m: (pairs[::-1], t, m), "other pairs"),
+        (
+            lambda pairs, t, m: (pairs, replace(t, image=ImageTransform(size=SIDE, mean=(0, 0, 0))), m),
+            "pairs",
+        ),
+        (lambda pairs, t, m: (pairs, t, ImageBindModel(m.config)), "other vision"),
+    ],
+)
+def test_a_cache_of_anything_else_is_made_anew(model, heat, tmp_path, counted, caplog, change, said):
+    path = tmp_path / "vision.safetensors"
+    embed_vision(heat, PICTURES, model, cache=path)
+    pairs, transform, other = change(heat, PICTURES, model)
+    with caplog.at_level(logging.WARNING):
+        made = embed_vision(pairs, transform, other, cache=path)
+    assert sum(counted) == 8 and said in caplog.text
+    fresh = embed_vision(pairs, transform, other)
+    assert all(torch.equal(one.vision, two.vision) for one, two in zip(made, fresh, strict=True))
+
+
+def test_augmentation_and_trunks_that_learn_leave_a_cache_valid(model, heat, tmp_path, counted):
+    path = tmp_path / "vision.safetensors"
+    embed_vision(heat, PICTURES, model, cache=path)
+    trained = ImageBindModel(model.config)
+    trained.load_state_dict(model.state_dict())
+    torch.nn.init.zeros_(trained.modality_heads["thermal"][-1].weight)
+    embed_vision(heat, replace(PICTURES, flip=0.1, magnitude=None), trained, cache=path)
+    assert sum(counted) == 4
+
+
+def test_a_damaged_cache_is_made_anew(model, heat, tmp_path, counted, caplog):
+    path = tmp_path / "vision.safetensors"
+    embed_vision(heat, PICTURES, model, cache=path)
+    path.write_bytes(path.read_bytes()[:-100])
+    with caplog.at_level(logging.WARNING):
+        embed_vision(heat, PICTURES, model, cache=path)
+    assert "embedding vision anew" in caplog.text and sum(counted) == 8
+
+
+def test_what_was_broken_is_tried_again_and_it_alone(model, heat, tmp_path, counted):
+    path, away = tmp_path / "vision.safetensors", tmp_path / "away.png"
+    heat[2].vision.rename(away)
+    assert embed_vision(heat, PICTURES, model, cache=path)[2] is heat[2]
+    away.rename(heat[2].vision)
+    whole = embed_vision(heat, PICTURES, model, cache=path)
+    assert counted == [3, 1] and whole[2].vision.shape == (16,)
+    again = embed_vision(heat, PICTURES, model, cache=path)
+    assert counted == [3, 1] and torch.equal(again[2].vision, whole[2].vision)
+
+
+def test_a_model_without_vision_is_refused(model, heat):
+    with pytest.raises(ValueError, match="wants a vision trunk, got thermal"):
+        embed_vision(heat, PICTURES, ImageBindModel(model.config, modalities=["thermal"]))
