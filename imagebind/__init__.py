@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         MediaError,
         MissingExtraError,
     )
-    from imagebind.factory import imagebind_huge, load_model, save_model
+    from imagebind.factory import imagebind_huge, imagebind_tiny, load_model, save_model
     from imagebind.modality import ModalityType
     from imagebind.models.imagebind_model import ImageBindModel
 
@@ -35,12 +35,14 @@ _HOMES = {
     "MissingExtraError": "imagebind.errors",
     "ModalityType": "imagebind.modality",
     "imagebind_huge": "imagebind.factory",
+    "imagebind_tiny": "imagebind.factory",
     "load_model": "imagebind.factory",
     "save_model": "imagebind.factory",
 }
 
 __all__ = [  # noqa: RUF022  (the model first, the errors last)
     "imagebind_huge",
+    "imagebind_tiny",
     "load_model",
     "save_model",
     "Embedder",

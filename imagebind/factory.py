@@ -16,6 +16,8 @@ from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.weights import CONFIG_NAME
 
+TINY_FOLDER = Path(__file__).parent / "tiny"  # weights, their card and the log of their training
+
 
 def imagebind_huge(
     pretrained: bool | str | os.PathLike[str] = False,
@@ -48,6 +50,27 @@ def imagebind_huge(
         show_progress=show_progress,
     )
     return _with_weights(config, path, modalities=modalities, dtype=dtype, device=device)
+
+
+def imagebind_tiny(
+    pretrained: bool = False,
+    *,
+    modalities: Iterable[ModalityType | str] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> ImageBindModel:
+    """A small model of the same form, with the weights that come in this package or new ones. Ours.
+
+    It was trained on a toy world of coloured shapes (`imagebind.training.world`) and knows nothing else: for
+    trying things out, offline and in seconds. With weights it comes in evaluation mode and, unless `dtype`
+    says otherwise, in float32; they are kept in half precision.
+
+    Raises:
+        ValueError: an unknown modality.
+    """
+    if not pretrained:
+        return ImageBindModel(configs.imagebind_tiny(), modalities=modalities, device=device, dtype=dtype)
+    return load_model(TINY_FOLDER, modalities=modalities, dtype=dtype or torch.float32, device=device)
 
 
 def save_model(

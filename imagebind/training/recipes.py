@@ -1,4 +1,4 @@
-"""The recipes that come with the library: the paper's four pairs, LoRA, and the tiny model.
+"""The recipes that come with the library: the paper's four pairs, and LoRA; `training.tiny` has its own.
 
 Each is a function of where the pairs are to a `Recipe`; change one with `dataclasses.replace`. The four have
 the numbers of the paper's Table 9 (arXiv 2305.05665v2): a frozen image tower from open_clip's ViT-H/14, and
@@ -9,22 +9,16 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
 
-from imagebind.config import ImageBindConfig, imagebind_huge, imagebind_tiny
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.config import ImageBindConfig, imagebind_huge
+from imagebind.modality import ModalityType
 from imagebind.training.augment import (
-    AlignedMotion,
-    AlignedPictures,
-    AlignedSound,
-    CaptionedVision,
     pair_transform,
 )
 from imagebind.training.optimizer import AdamW
 from imagebind.training.pairs import Pair, PairDataset, PairTransform
-from imagebind.training.recipe import Epochs, OpenClipWeights, PairRecipe, Recipe, Steps, Weights
+from imagebind.training.recipe import Epochs, OpenClipWeights, PairRecipe, Recipe, Weights
 from imagebind.training.tuning import Lora, Trunks
-from imagebind.training.world import read_manifest, world_transforms
 
 Folder = str | os.PathLike[str]
 ReadPairs = Callable[[], Sequence[Pair]]
@@ -33,7 +27,6 @@ PAPER_WARMUP_EPOCHS = 2
 CHUNK_SIZE = 64  # pairs a forward pass: a few GB of activations at these sizes. Ours
 NUM_WORKERS = 8  # ours
 TEMPERATURE = 0.07  # where CLIP's starts; for pairs that the paper has no number for
-TINY_CROP_SCALE = (0.7, 1.0)  # a smaller crop would cut the thing that the caption names. Ours
 OPEN_CLIP_NORM_EPS = 1e-5
 
 
@@ -144,50 +137,6 @@ def lora(
     )
 
 
-def tiny(manifest: Folder, *, output: Folder, steps: int = 6000) -> Recipe:
-    """The tiny model, from nothing, on the six-sense world that `write_world` wrote a manifest of.
-
-    Everything learns; vision with text is half of the batches, for all else aligns to what it learns. Colours
-    stay as they are, for they are named. The numbers are ours.
-    """
-    see = world_transforms()
-    views: dict[str, Any] = {"image": see[MediaKind.IMAGE], "scale": TINY_CROP_SCALE}
-    clips: dict[str, Any] = views | {"video": see[MediaKind.VIDEO]}
-    other: dict[MediaKind, Any] = dict(see)
-    captioned = CaptionedVision(**clips)
-    pictures = AlignedPictures(
-        **views, depth=other[MediaKind.DEPTH], thermal=other[MediaKind.THERMAL], magnitude=None, jitter=0
-    )
-    sound = AlignedSound(**clips, audio=other[MediaKind.AUDIO])
-    motion = AlignedMotion(**clips, imu=other[MediaKind.IMU])
-    kinds: tuple[tuple[str, str, ModalityType, PairTransform, float], ...] = (
-        ("image_text", "image", ModalityType.TEXT, captioned, 1.0),
-        ("video_text", "video", ModalityType.TEXT, captioned, 1.0),
-        ("audio", "video", ModalityType.AUDIO, sound, 0.5),
-        ("depth", "image", ModalityType.DEPTH, pictures, 0.5),
-        ("thermal", "image", ModalityType.THERMAL, pictures, 0.5),
-        ("imu", "video", ModalityType.IMU, motion, 0.5),
-    )
-    return Recipe(
-        model=imagebind_tiny(),
-        pairs=tuple(
-            PairRecipe(
-                name=name,
-                modality=modality.value,
-                data=partial(_data, partial(_world_pairs, manifest, vision, modality), transform),
-                temperature=TEMPERATURE,
-                weight=weight,
-            )
-            for name, vision, modality, transform, weight in kinds
-        ),
-        optimizer=AdamW(lr=1e-3, weight_decay=0.1),
-        length=Steps(total=steps, warmup=steps // 20),
-        batch_size=64,
-        checkpoint_every=500,
-        output=output,
-    )
-
-
 def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder) -> Recipe:
     row = TABLE_9[modality]
     sizes = _trunks_of(imagebind_huge(), ModalityType.VISION, modality).to_dict()
@@ -223,14 +172,3 @@ def _trunks_of(config: ImageBindConfig, *modalities: ModalityType) -> ImageBindC
 
 def _data(pairs: ReadPairs, transform: PairTransform) -> PairDataset:
     return PairDataset(pairs(), transform)
-
-
-def _world_pairs(manifest: Folder, vision: str, modality: ModalityType) -> list[Pair]:
-    """Each scene's still or clip, with what another sense has of it, or what is said of it."""
-    return [_world_pair(entry, vision, modality) for entry in read_manifest(manifest)]
-
-
-def _world_pair(entry: dict[str, Any], vision: str, modality: ModalityType) -> Pair:
-    is_text = modality is ModalityType.TEXT
-    other = entry["captions"][vision] if is_text else {modality.value: entry["files"][modality.value]}
-    return Pair(vision=entry["files"][vision], other=other, modality=modality, name=f"scene {entry['index']}")
