@@ -30,15 +30,15 @@ def measure(size: Size) -> Iterator[Row]:
     """A row a trunk and precision; in float32 what compiling changes, too."""
     for modality in size.config.modalities:
         for name, dtype in PRECISIONS.items():
-            trial = _trial(size, modality, dtype)
+            trial = try_trunk(size, modality, dtype)
             with torch.inference_mode():
                 yield _share(size, modality, name, trial)
                 if dtype is torch.float32:
                     yield _compiled(size, modality, trial)
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Trial:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Trial:
     """A model with one trunk, perhaps of fewer blocks than it has, all being alike; and its input."""
 
     model: ImageBindModel
@@ -73,20 +73,20 @@ class _Trial:
             block.mlp.fc2(hidden)
 
 
-def _trial(size: Size, modality: ModalityType, dtype: torch.dtype) -> _Trial:
+def try_trunk(size: Size, modality: ModalityType, dtype: torch.dtype) -> Trial:
     """With as many blocks as pass within `size.pass_seconds`: where bfloat16 is emulated, one takes long."""
     inputs = example_input(size.config, modality, size.batch)
     inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     whole = size.config.trunk(modality).num_blocks
 
-    def build(blocks: int) -> _Trial:
+    def build(blocks: int) -> Trial:
         sizes = size.config.to_dict()
         sizes[modality.value]["num_blocks"] = blocks
         config = ImageBindConfig.from_dict(sizes)
         model = ImageBindModel(config, modalities=[modality], dtype=dtype).eval()
         with torch.inference_mode():
             tokens = model.modality_preprocessors[modality.value](inputs)
-        return _Trial(model=model, modality=modality, inputs=inputs, tokens=tokens, blocks=whole)
+        return Trial(model=model, modality=modality, inputs=inputs, tokens=tokens, blocks=whole)
 
     one = build(1)
     with torch.inference_mode():
@@ -95,7 +95,7 @@ def _trial(size: Size, modality: ModalityType, dtype: torch.dtype) -> _Trial:
     return build(affordable) if 1 < affordable < whole else one if affordable <= 1 else build(whole)
 
 
-def _share(size: Size, modality: ModalityType, precision: str, trial: _Trial) -> Row:
+def _share(size: Size, modality: ModalityType, precision: str, trial: Trial) -> Row:
     linears, blocks, ends = by_turns(
         [trial.run_linears, trial.run_blocks, trial.run_ends], repeats=size.repeats
     )
@@ -116,7 +116,7 @@ def _share(size: Size, modality: ModalityType, precision: str, trial: _Trial) ->
     )
 
 
-def _compiled(size: Size, modality: ModalityType, trial: _Trial) -> Row:
+def _compiled(size: Size, modality: ModalityType, trial: Trial) -> Row:
     other = replace(trial, model=copy.deepcopy(trial.model))
     other.model.compile()
     what = f"{modality}: what compile() adds"

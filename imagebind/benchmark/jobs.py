@@ -120,6 +120,33 @@ def video_all_frames(path: str) -> dict[str, float]:
     return {"seconds": seconds(lambda: video.all_frames(Path(path)))}
 
 
+def gradient_cache(size: str, batch: str) -> dict[str, float]:
+    """One step of audio on a batch of many chunks, beside vision that was embedded before."""
+    import torch
+
+    from imagebind.benchmark.forward import example_input
+    from imagebind.benchmark.sizes import SIZES
+    from imagebind.losses import InfoNCE
+    from imagebind.modality import ModalityType
+    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.training.gradient_cache import LazyChunks, cached_loss_step
+
+    chosen = SIZES[size]
+    model = ImageBindModel(chosen.config, modalities=[ModalityType.AUDIO])
+    vision = torch.randn(int(batch), chosen.config.embed_dim)
+    chunks = LazyChunks(
+        items=list(range(int(batch))),
+        load=lambda rows: (vision[rows], example_input(chosen.config, ModalityType.AUDIO, len(rows))),
+        chunk_size=chosen.batch,
+    )
+    loss = InfoNCE(temperature=0.05)
+
+    def embed(chunk: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+        return chunk[0], model.embed(ModalityType.AUDIO.value, chunk[1][:, None])  # one clip a pair
+
+    return {"seconds": seconds(lambda: cached_loss_step(embed, chunks, loss))}
+
+
 JOBS: dict[str, Callable[..., dict[str, float]]] = {
     job.__name__: job
     for job in (
@@ -132,6 +159,7 @@ JOBS: dict[str, Callable[..., dict[str, float]]] = {
         video_nothing,
         video_ours,
         video_all_frames,
+        gradient_cache,
     )
 }
 

@@ -4,11 +4,11 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from imagebind.benchmark import encode, forward, loading, text, video
+from imagebind.benchmark import encode, forward, loading, text, training, video
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import HUGE, Size
 
-SECTIONS = (loading.SECTION, text.SECTION, video.SECTION, forward.SECTION, encode.SECTION)
+SECTIONS = (loading.SECTION, text.SECTION, video.SECTION, forward.SECTION, encode.SECTION, training.SECTION)
 
 
 def measure(
@@ -37,6 +37,7 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
         video.SECTION: lambda folder: video.measure(size, folder),
         forward.SECTION: lambda _: forward.measure(size),
         encode.SECTION: lambda folder: encode.measure(size, folder),
+        training.SECTION: lambda folder: training.measure(size, folder),
     }
     for section in sections:
         with tempfile.TemporaryDirectory(prefix="imagebind-benchmark-") as folder:

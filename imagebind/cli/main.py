@@ -11,6 +11,7 @@ from imagebind.cli.benchmark import benchmark
 from imagebind.cli.compare import compare
 from imagebind.cli.embed import embed
 from imagebind.cli.info import info
+from imagebind.cli.quickstart import quickstart
 from imagebind.cli.train import train
 from imagebind.cli.weights import weights
 from imagebind.errors import ImageBindError
@@ -23,6 +24,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.command()(quickstart)
 app.command()(embed)
 app.command()(compare)
 app.command()(info)

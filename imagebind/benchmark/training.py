@@ -1,0 +1,167 @@
+"""Training on pairs of audio: speed against `nn.Linear`'s, memory as batches grow, waiting for data."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from statistics import median
+from typing import NamedTuple
+
+import torch
+
+from imagebind.benchmark.forward import Trial, flops, try_trunk
+from imagebind.benchmark.report import GIGABYTE, Row
+from imagebind.benchmark.sizes import Size
+from imagebind.benchmark.timing import in_fresh_process, seconds
+from imagebind.config import ImageBindConfig
+from imagebind.modality import ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.augment import AlignedSound
+from imagebind.training.frozen_vision import embed_vision
+from imagebind.training.loading import PairLoader
+from imagebind.training.mixture import PairMixture, Pairs, PairSource
+from imagebind.training.optimizer import AdamW
+from imagebind.training.pairs import Pair, PairDataset
+from imagebind.training.recipe import PairRecipe, Recipe, Steps
+from imagebind.training.run import Run, start_run
+from imagebind.training.setup import own_accelerate_state
+from imagebind.training.tuning import Trunks
+from imagebind.training.world import read_manifest, write_world
+
+SECTION = "training"
+BUSY = 0.9  # targets
+FLAT = 1.1
+GROWTH = 8  # times the batch, for the same memory
+LEARNS, FROZEN = 3, 1  # products for each of a forward pass: what learns has two more in its backward pass
+LR = 1e-4
+TEMPERATURE = 0.05
+
+
+class Timed(NamedTuple):
+    """Seconds of steps, and of waiting for the batch of each."""
+
+    working: list[float]
+    waiting: list[float]
+
+    @property
+    def busy(self) -> float:
+        return sum(self.working) / (sum(self.working) + sum(self.waiting))
+
+
+def measure(size: Size, folder: Path) -> Iterator[Row]:
+    """Audio beside frozen vision that is computed in every step, and beside such that was embedded before."""
+    manifest = write_world(folder / "world", 2 * size.batch, seed=0)
+    transform = AlignedSound()
+    pairs = [_pair(entry["index"], **entry["files"]) for entry in read_manifest(manifest)]
+    audio = try_trunk(size, ModalityType.AUDIO, torch.float32)
+    vision = try_trunk(size, ModalityType.VISION, torch.float32)
+    yield from _rows(size, folder, PairDataset(pairs, transform), {vision: FROZEN, audio: LEARNS})
+    shallow = ImageBindModel(two_trunks(size, vision_blocks=1))  # how deep a picture was seen costs no step
+    embedded = embed_vision(pairs, transform, shallow)
+    yield from _rows(size, folder, PairDataset(embedded, transform), {audio: LEARNS})
+    yield _memory(size)
+
+
+def _pair(number: int, *, video: Path, audio: Path, **others: Path) -> Pair:
+    return Pair(vision=video, other={"audio": audio}, modality=ModalityType.AUDIO, name=f"scene {number}")
+
+
+def two_trunks(size: Size, *, vision_blocks: int | None = None) -> ImageBindConfig:
+    """Vision and audio of a size, vision with fewer blocks perhaps."""
+    vision, audio = size.config.vision, size.config.audio
+    assert vision is not None and audio is not None
+    blocks = vision.num_blocks if vision_blocks is None else vision_blocks
+    return ImageBindConfig(
+        embed_dim=size.config.embed_dim, vision=replace(vision, num_blocks=blocks), audio=audio
+    )
+
+
+def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) -> Iterator[Row]:
+    cached = len(trials) == 1
+    recipe = Recipe(
+        model=two_trunks(size, vision_blocks=1 if cached else None),
+        learns=Trunks(modalities=(ModalityType.AUDIO.value,)),
+        pairs=(PairRecipe(modality=ModalityType.AUDIO.value, data=lambda: dataset, temperature=TEMPERATURE),),
+        optimizer=AdamW(lr=LR),
+        length=Steps(total=size.repeats),
+        batch_size=size.batch,
+        output=folder,  # of which nothing is written: the steps alone are run
+    )
+    before = _linear_seconds(trials)
+    with own_accelerate_state():
+        timed = _steps(start_run(recipe, None), dataset, size)
+    linear = (before + _linear_seconds(trials)) / 2
+    what = f"audio and frozen vision{', embedded before' if cached else ''}, float32, batch {size.batch}"
+    step = median(timed.working)
+    yield Row(
+        section=SECTION,
+        what=f"{what}: speed",
+        value=size.batch / step,
+        unit="pairs/s",
+        detail=f"{step:.2f} s a step",
+    )
+    yield Row(
+        section=SECTION,
+        what=f"{what}: share of nn.Linear's rate",
+        value=linear / step,
+        unit="",
+        detail=f"the same operations at that rate take {linear:.2f} s",
+    )
+    yield Row(
+        section=SECTION,
+        what=f"{what}: share of the time that is not waiting for data, read from video and wav files",
+        value=timed.busy,
+        unit="",
+        target=BUSY,
+        detail=f"waited {median(timed.waiting) * 1000:.1f} ms a step, 1 process reading",
+    )
+
+
+def _steps(run: Run, dataset: Pairs, size: Size) -> Timed:
+    """Some steps, after one that does not count."""
+    source = PairSource(name=ModalityType.AUDIO.value, dataset=dataset)
+    # A batch is read ahead and no more: what was read during the first step flatters only the second.
+    loader = PairLoader(
+        PairMixture([source], batch_size=size.batch, seed=0), num_workers=1, prefetch_factor=1
+    )
+    working, waiting = [], []
+    asked = time.perf_counter()
+    for _, batch in islice(loader.batches(), size.repeats + 2):
+        waiting.append(time.perf_counter() - asked)
+        update = partial(run.update, source.name, ModalityType.AUDIO.value, batch.inputs, LR)
+        working.append(seconds(update))
+        asked = time.perf_counter()
+    return Timed(working[2:], waiting[2:])
+
+
+def _linear_seconds(trials: dict[Trial, int]) -> float:
+    """How long a step's products take at the rate that `nn.Linear` has at each trunk's shapes."""
+    total = 0.0
+    with torch.inference_mode():
+        for trial, times in trials.items():
+            trial.run_linears()
+            part = len(trial.trunk.blocks) / trial.blocks
+            learned_key = trial.modality is not ModalityType.VISION
+            by_weights, by_each_other = flops(trial.tokens.shape, trial.blocks, extra_keys=learned_key)
+            passes = [seconds(trial.run_linears) for _ in range(3)]
+            total += times * median(passes) / part * (by_weights + by_each_other) / by_weights
+    return total
+
+
+def _memory(size: Size) -> Row:
+    small, large = (
+        in_fresh_process("gradient_cache", size.name, str(batch))["peak"]
+        for batch in (size.batch, GROWTH * size.batch)
+    )
+    batches = f"{GROWTH * size.batch} over that of {size.batch}"
+    return Row(
+        section=SECTION,
+        what=f"gradient caching, audio, float32: peak memory of a batch of {batches}",
+        value=large / small,
+        unit="x",
+        target=FLAT,
+        at_most=True,
+        detail=f"{small / GIGABYTE:.2f} GB, then {large / GIGABYTE:.2f}, {size.batch} pairs a chunk",
+    )

@@ -1,0 +1,63 @@
+"""`imagebind quickstart`: what a newcomer reads, and how it fails."""
+
+import re
+import shlex
+
+import pytest
+import torch
+
+from imagebind import factory
+from imagebind.factory import imagebind_tiny, save_model
+
+
+@pytest.fixture
+def untrained(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    save_model(imagebind_tiny(), tmp_path / "tiny")
+    monkeypatch.setattr(factory, "TINY_FOLDER", tmp_path / "tiny")
+
+
+def test_it_says_what_it_wrote_found_and_knows_and_how_to_go_on(imagebind, untrained, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = imagebind("quickstart")
+    assert run.code == 0, run.err
+    assert "Words against pictures: trained together" in run.out
+    assert "Words against sounds: never trained together" in run.out
+    assert len(re.findall(r"on the diagonal, in \d of 7 rows", run.out)) == 2
+    assert len(re.findall(r"^(As hoped|Not as hoped: .* at place \d of \d)\.", run.out, re.MULTILINE)) == 2
+    assert "knows its toy world of coloured shapes and nothing else" in run.out
+    assert "4.8 GB" in run.out and "CC BY-NC-SA 4.0" in run.out
+    assert "imagebind-quickstart/similarity.png" in run.out
+    assert (tmp_path / "imagebind-quickstart" / "similarity.png").is_file()
+
+
+def test_the_last_line_is_a_command_on_the_files_just_written(imagebind, untrained, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")  # where it must not be broken
+    folder = tmp_path / "a folder"
+    line = imagebind("quickstart", folder).out.strip().splitlines()[-1]
+    words = shlex.split(line)
+    assert words[:2] == ["imagebind", "compare"]
+    run = imagebind(*words[1:], "--weights", tmp_path / "tiny")
+    assert run.code == 0, run.err
+    assert words.count("--text") == words.count("--image") == words.count("--audio") == 2
+    assert (folder / "scene-1" / "image.txt").read_text().strip() in words
+
+
+def test_tables_fit_a_terminal_of_eighty_columns(imagebind, untrained, tmp_path, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    run = imagebind("quickstart", tmp_path / "quick")
+    lines = [line for line in run.out.splitlines() if "…" in line or len(line) > 80]
+    assert [line for line in lines if not line.startswith(("imagebind compare", str(tmp_path)))] == []
+
+
+def test_a_folder_with_other_things_is_refused_in_one_line(imagebind, untrained, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").touch()
+    run = imagebind("quickstart", tmp_path / "mine")
+    assert run.code == 1 and "mine: holds 'thesis.txt'" in run.err
+    assert "Traceback" not in run.err and run.out == ""
+
+
+def test_the_command_is_the_first_in_the_help_and_has_an_example(imagebind):
+    assert re.search(r"quickstart.*embed", imagebind("--help").out, re.DOTALL)
+    assert "imagebind quickstart somewhere/else" in imagebind("quickstart", "--help").out

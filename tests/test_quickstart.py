@@ -1,0 +1,214 @@
+"""The quick start: the scenes it shows, its folder, and whether its answers are right."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagebind import factory
+from imagebind.errors import CheckpointError
+from imagebind.factory import imagebind_tiny, save_model
+from imagebind.quickstart import Search, Similarities, quickstart
+from imagebind.quickstart.findings import KINDS, add, compare, retrieve, trained_together
+from imagebind.quickstart.scenes import ABOUT, CLIPS, HEATMAP, STILLS, choose_scenes
+from imagebind.training.world import ATTRIBUTES, SHOWS, Motion, is_held_out
+
+TRAINED = factory.TINY_FOLDER  # while other weights may stand in for them
+SCENES = 7
+ALL_FILES = {ABOUT, HEATMAP} | {f"scene-{n + 1}/{file}" for n in range(SCENES) for file in STILLS + CLIPS}
+
+
+@pytest.fixture(scope="module")
+def untrained(tmp_path_factory):
+    """New weights where the trained ones would be."""
+    folder = tmp_path_factory.mktemp("tiny")
+    torch.manual_seed(0)
+    save_model(imagebind_tiny(), folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "TINY_FOLDER", folder)
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def result(untrained, tmp_path_factory):
+    return quickstart(tmp_path_factory.mktemp("quick") / "start")
+
+
+def contents(folder):
+    return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+
+
+def crafted(scenes):
+    """Vectors as a perfect model would give them: each kind tells what its sense shows, and no more."""
+    vectors = {}
+    for kind, media in KINDS.items():
+        shown = SHOWS.get(media, SHOWS["video"])
+        rows = [
+            np.concatenate(
+                [
+                    [float(word == scene.attributes[name] and name in shown) for word in words]
+                    for name, words in ATTRIBUTES.items()
+                ]
+            )
+            for scene in scenes
+        ]
+        lengths = np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-6)
+        vectors[kind] = np.array(rows) / lengths
+    return vectors
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_scenes_differ_in_shape_and_have_every_motion(seed):
+    scenes = choose_scenes(seed)
+    assert len(scenes) == SCENES == len({scene.shape for scene in scenes})
+    assert {scene.motion for scene in scenes} == set(Motion)
+    assert all(is_held_out(scene.shape, scene.colour, scene.motion) for scene in scenes)
+    assert choose_scenes(seed) == scenes
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_scene_alone_answers_each_question_and_others_are_half_right(seed):
+    scenes = choose_scenes(seed)
+    found = add(scenes, crafted(scenes))
+    assert found.hoped == (2,) and set(found.ranking) == set(range(2, SCENES))
+    colour, motion = scenes[0].colour, scenes[1].motion
+    assert [(scene.colour == colour, scene.motion == motion) for scene in scenes[2:]] == [
+        (True, True),
+        (True, False),
+        (False, True),
+        (False, False),
+        (False, False),
+    ]
+    assert retrieve(scenes, crafted(scenes)).hoped == (SCENES - 1,)
+
+
+def test_a_model_that_tells_what_its_senses_show_answers_as_hoped():
+    scenes = choose_scenes(0)
+    vectors = crafted(scenes)
+    assert retrieve(scenes, vectors).as_hoped and add(scenes, vectors).as_hoped
+    assert compare(vectors, "image_caption", "image").own_nearest == SCENES
+
+
+def test_a_model_that_is_deaf_to_what_is_asked_for_does_not_answer_as_hoped():
+    scenes = choose_scenes(0)
+    vectors = crafted(scenes)
+    vectors["audio"] = np.roll(vectors["audio"], 1, axis=0)
+    found = retrieve(scenes, vectors)
+    assert not found.as_hoped and found.ranking[0] == 0 and found.rank > 1
+    vectors = crafted(scenes)
+    vectors["video"][[2, 5]] = vectors["video"][[5, 2]]
+    found = add(scenes, vectors)
+    assert not found.as_hoped and found.ranking[0] == 5 and found.rank > 1
+
+
+def test_a_search_is_as_hoped_where_any_right_answer_comes_first():
+    def found(*hoped):
+        return Search(
+            query=(("imu", 0),), among="audio", ranking=(2, 0, 1), cosines=(0.9, 0.5, 0.1), hoped=hoped
+        )
+
+    assert found(1, 2).as_hoped and found(1, 2).rank == 1
+    assert not found(0, 1).as_hoped and found(0, 1).rank == 2
+
+
+def test_a_sum_weighs_both_halves_alike_and_leaves_out_their_own_scenes():
+    scenes = choose_scenes(0)
+    basis = np.eye(4)
+    vectors = {
+        "image": np.repeat(basis[:1], SCENES, axis=0),
+        "audio": np.repeat(basis[1:2], SCENES, axis=0),
+        "video": np.stack([basis[0], basis[1], basis[0] * 0.6 + basis[1] * 0.8, *basis[[0, 1, 2, 3]]]),
+    }
+    found = add(scenes, vectors)
+    assert found.ranking == (2, 3, 4, 5, 6) and found.as_hoped
+    assert found.cosines == pytest.approx((1.4 / 2**0.5, 0.5**0.5, 0.5**0.5, 0, 0))
+
+
+def test_the_nearest_of_a_row_is_counted_where_it_is_the_scene_itself():
+    cosines = np.array([[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [-0.5, -0.4, -0.3]])
+    assert Similarities(rows="image_caption", columns="image", cosines=cosines).own_nearest == 2
+
+
+def test_only_pairs_with_vision_were_trained_together():
+    assert trained_together("image_caption", "image") and trained_together("audio", "video")
+    assert not trained_together("video_caption", "audio") and not trained_together("imu", "audio")
+
+
+def test_the_files_are_those_that_it_says_and_the_library_takes_them(result):
+    assert contents(result.folder) == ALL_FILES
+    named = {path.relative_to(result.folder).as_posix() for scene in result.files for path in scene.values()}
+    assert named == ALL_FILES - {ABOUT, HEATMAP}
+    assert all(set(scene) == set(KINDS) for scene in result.files)
+    assert [result.caption(place, "image_caption") for place in range(SCENES)] == [
+        (result.folder / f"scene-{place + 1}" / "image.txt").read_text().strip() for place in range(SCENES)
+    ]
+    assert Image.open(result.heatmap).width > 800
+
+
+def test_the_tables_have_a_row_and_a_column_a_scene(result):
+    kinds = [(table.rows, table.columns, table.trained_together) for table in result.tables]
+    assert kinds == [("image_caption", "image", True), ("video_caption", "audio", False)]
+    for table in result.tables:
+        assert table.cosines.shape == (SCENES, SCENES)
+        assert np.isfinite(table.cosines).all() and np.abs(table.cosines).max() <= 1.0001
+    assert len(result.retrieval.ranking) == SCENES and len(result.arithmetic.ranking) == SCENES - 2
+    assert list(result.retrieval.cosines) == sorted(result.retrieval.cosines, reverse=True)
+
+
+def test_a_row_is_of_the_scene_of_its_number(result):
+    from imagebind import Embedder
+    from imagebind.training.world import world_transforms
+
+    embedder = Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms())
+    words = embedder.encode(result.caption(4, "video_caption"))
+    sound = embedder.encode(result.folder / "scene-3" / "audio.wav")
+    assert result.tables[1].cosines[4, 2] == pytest.approx(float(words @ sound), abs=1e-4)
+
+
+def test_it_runs_twice_in_the_same_folder_with_the_same_answers(result):
+    (result.folder / ".DS_Store").touch()
+    again = quickstart(result.folder)
+    (result.folder / ".DS_Store").unlink()
+    assert contents(result.folder) == ALL_FILES
+    assert again.scenes == result.scenes and again.retrieval.ranking == result.retrieval.ranking
+    assert np.allclose(again.tables[0].cosines, result.tables[0].cosines, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["thesis.txt", "scene-1/image.png", ".git/config"])
+def test_a_folder_with_other_things_is_refused_and_left_as_it_is(untrained, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=name.split("/")[0]):
+        quickstart(tmp_path)
+    assert contents(tmp_path) == {name} and (tmp_path / name).read_text() == "mine"
+
+
+def test_what_was_put_into_its_folder_later_is_named(untrained, tmp_path):
+    (tmp_path / ABOUT).touch()
+    (tmp_path / "scene-2").mkdir()
+    (tmp_path / "scene-2" / "notes.txt").touch()
+    with pytest.raises(FileExistsError, match=r"'scene-2/notes\.txt'"):
+        quickstart(tmp_path)
+
+
+def test_a_file_instead_of_a_folder_is_refused(untrained, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError, match="is a file; wants a new or empty folder"):
+        quickstart(tmp_path / "file")
+
+
+def test_without_the_small_weights_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(factory, "TINY_FOLDER", tmp_path / "none")
+    with pytest.raises(CheckpointError, match=r"none.config\.json"):
+        quickstart(tmp_path / "quick")
+    assert not (tmp_path / "quick").exists()
+
+
+@pytest.mark.skipif(not (TRAINED / "config.json").is_file(), reason="wants the trained weights")
+def test_the_trained_model_answers_as_hoped(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(factory, "TINY_FOLDER", TRAINED)
+        found = quickstart(tmp_path / "quick")
+    assert found.retrieval.as_hoped and found.arithmetic.as_hoped
+    for table in found.tables:
+        assert table.own_nearest > SCENES / 2, (table.rows, table.columns)
