@@ -5,12 +5,28 @@ from pathlib import Path
 from types import ModuleType
 
 import numpy as np
+import pytest
+import torch
 from PIL import Image
 
 from imagebind.checkpoint import save_state_dict
+from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, VisionConfig
+from imagebind.factory import TINY_FOLDER, load_model, save_model
+from imagebind.modality import MediaKind
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.journal import read_log
+from imagebind.training.world import world_transforms
+from imagebind.transforms.thermal import ThermalTransform
 from tests.reference import small_config
 
-EXAMPLES = Path(__file__).parent.parent / "examples"
+ROOT = Path(__file__).parent.parent
+EXAMPLES = ROOT / "examples"
+SIDE = 64  # of the pictures of boxes
+VISION_GAIN = 3  # new weights give all pictures nearly one vector; these much larger ones tell them apart
+
+needs_tiny_weights = pytest.mark.skipif(
+    not (TINY_FOLDER / "config.json").is_file(), reason="the tiny model's weights are not here"
+)
 
 
 def example(name: str) -> ModuleType:
@@ -41,3 +57,132 @@ def test_a_new_head_learns_classes_on_a_frozen_trunk(tmp_path, small_model):
 def test_a_new_modality_aligns_to_frozen_vision():
     first, last = example("new_modality").main(steps=30)
     assert last < 0.7 * first
+
+
+@pytest.fixture
+def weights(tmp_path) -> Path:
+    """A model of three small trunks, whose vision tells boxes apart by where they are."""
+    sizes = {"embed_dim": 64, "num_blocks": 2, "num_heads": 4}
+    config = ImageBindConfig(
+        embed_dim=32,
+        vision=VisionConfig(**sizes, patch_size=56),
+        audio=AudioConfig(**sizes, stride=16),
+        depth=PictureConfig(**sizes, patch_size=56),
+    )
+    torch.manual_seed(0)
+    model = ImageBindModel(config)
+    with torch.no_grad():
+        for parameter in model.modality_trunks["vision"].parameters():
+            if parameter.ndim == 2:
+                parameter *= VISION_GAIN
+    save_model(model, tmp_path / "weights")
+    return tmp_path / "weights"
+
+
+def write_boxes(folder: Path, count: int) -> Path:
+    """A manifest of pictures of a bright box somewhere, and of depth, where it is nearer than the ground."""
+    folder.mkdir()
+    rows = ["vision,depth"]
+    for i in range(count):
+        top, left = np.random.default_rng(i).integers(0, SIDE // 2, 2)
+        box = np.zeros((SIDE, SIDE), dtype=bool)
+        box[top : top + SIDE // 2, left : left + SIDE // 2] = True
+        Image.fromarray(np.where(box, 230, 20).astype(np.uint8)).convert("RGB").save(folder / f"{i}.png")
+        Image.fromarray(np.where(box, 1000, 3000).astype(np.uint16)).save(folder / f"{i}_depth.png")
+        rows.append(f"{i}.png,{i}_depth.png")
+    (folder / "pairs.csv").write_text("\n".join(rows) + "\n")
+    return folder / "pairs.csv"
+
+
+def changed_names(before: Path, after: Path) -> set[str]:
+    """The tensors of two saved models that differ in any bit."""
+    old, new = (load_model(folder, dtype=torch.float32).state_dict() for folder in (before, after))
+    assert old.keys() == new.keys()
+    return {name for name, tensor in old.items() if not torch.equal(tensor, new[name])}
+
+
+@torch.inference_mode()
+def vectors(model: ImageBindModel, modality: str, inputs: torch.Tensor) -> torch.Tensor:
+    return torch.nn.functional.normalize(model.eval().embed(modality, inputs), dim=-1)
+
+
+def test_lora_changes_both_trunks_and_nothing_else_and_is_merged_exactly(tmp_path, weights, capsys):
+    lora = example("lora_two_trunks")
+    settings = ["--steps", "6", "--scenes", "8"]
+    result = lora.main(["--weights", str(weights), "--out", str(tmp_path / "out"), *settings])
+    kinds = [record["pair"] for record in read_log(tmp_path / "out")]
+    assert len(kinds) == 6 and set(kinds) == {"audio", "depth"}
+
+    changed = changed_names(weights, result.model)
+    assert {name.split(".")[1] for name in changed} == {"audio", "depth"}
+    assert {name.split(".")[0] for name in changed} <= {"modality_trunks", "modality_postprocessors"}
+    assert "changed: modality_trunks.audio, modality_trunks.depth\n" in capsys.readouterr().out
+
+    plain, merged = load_model(weights), load_model(result.model)
+    adapted = lora.with_adapter(weights, result.adapter)
+    for modality, shape in (("audio", (4, 1, 1, 128, 204)), ("depth", (4, 1, 224, 224))):
+        inputs = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+        before, one, two = (vectors(model, modality, inputs) for model in (plain, adapted, merged))
+        assert (one - two).abs().max() < 1e-5
+        assert (before - two).abs().max() > 1e-3
+
+
+def test_training_on_an_own_manifest_finds_more_of_what_was_held_out(tmp_path, weights):
+    manifest = write_boxes(tmp_path / "boxes", 64)
+    options = ["--manifest", manifest, "--modality", "depth", "--weights", weights, "--out", tmp_path / "out"]
+    settings = ["--steps", "60", "--batch-size", "16"]
+    before, after = example("own_manifest").main([*map(str, options), *settings])
+    assert after["from_vision_median_rank"] < 0.7 * before["from_vision_median_rank"]
+    assert after["from_vision_r5"] > before["from_vision_r5"] + 0.1
+    changed = changed_names(weights, tmp_path / "out" / "model")
+    assert {name.split(".")[1] for name in changed} == {"depth"}
+
+
+def test_the_camera_of_the_own_manifest_shows_heat_as_dark(tmp_path):
+    manifest = example("own_manifest").write_manifest(tmp_path, 2)
+    assert manifest.read_text().splitlines() == [
+        "vision,thermal",
+        "000000/image.png,000000/black_hot.png",
+        "000001/image.png,000001/black_hot.png",
+    ]
+    white_hot = world_transforms()[MediaKind.THERMAL](tmp_path / "000001" / "thermal.png")
+    black_hot = ThermalTransform()(tmp_path / "000001" / "black_hot.png")
+    assert white_hot.std() > 0.02
+    assert torch.allclose(white_hot, 1 - black_hot, atol=2 / 255)
+
+
+@needs_tiny_weights
+def test_the_trained_tiny_model_learns_a_camera_that_shows_heat_as_dark(tmp_path):
+    before, after = example("own_manifest").main(["--out", str(tmp_path), "--steps", "60"])
+    assert after["from_vision_median_rank"] < before["from_vision_median_rank"]
+
+
+@needs_tiny_weights
+def test_lora_runs_on_the_trained_tiny_model(tmp_path):
+    result = example("lora_two_trunks").main(["--out", str(tmp_path), "--steps", "4", "--scenes", "8"])
+    changed = changed_names(TINY_FOLDER, result.model)
+    assert {name.split(".")[1] for name in changed} == {"audio", "depth"}
+
+
+def test_two_processes_have_the_curve_of_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    assert example("two_processes").main(["--out", str(tmp_path)]) < 1e-4
+    one, two = ([record["loss"] for record in read_log(tmp_path / name)] for name in ("one", "two"))
+    assert len(one) == len(two) == 6 and len(set(one)) == 6
+    ranks = {
+        name: len(list(tmp_path.glob(f"{name}/checkpoints/step-000006/random-*"))) for name in ("one", "two")
+    }
+    assert ranks == {"one": 1, "two": 2}
+    assert np.allclose(one, two, rtol=1e-4, atol=0)
+
+
+def test_what_emerges_comes_as_a_table_of_shares(tmp_path):
+    settings = ["--seeds", "0", "--scenes", "6", "--held-out", "5", "--steps", "1"]
+    head, rule, *rows = example("emergence").main(["--out", str(tmp_path), *settings])
+    assert head.count("|") == rule.count("|") == 8 and len(rows) > 10
+    for row in rows:
+        _, label, *shares, _ = (cell.strip() for cell in row.split("|"))
+        assert label and len(shares) == 6
+        assert all(0 <= float(share) <= 100 for share in shares[:5])
+    assert {row.count("|") for row in rows} == {8}

@@ -1,0 +1,89 @@
+"""One recipe on one process and on two: the curves are the same, for a batch is the same pairs either way.
+
+    python examples/two_processes.py
+
+This file is the recipe too. So the script only starts what one would start by hand, and compares the logs:
+
+    imagebind train examples/two_processes.py --out one
+    torchrun --standalone --nproc-per-node 2 -m imagebind.cli.main train examples/two_processes.py --out two
+
+Here all ranks are on the CPU, where they talk by gloo; where there are GPUs each takes one, by NCCL. The tiny
+model starts from nothing, and its pairs are rendered, so nothing is read. It wants
+`pip install 'imagebind[train]'`.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from imagebind.config import ImageBindConfig, imagebind_tiny
+from imagebind.training.augment import AlignedPictures
+from imagebind.training.journal import read_log
+from imagebind.training.optimizer import AdamW
+from imagebind.training.pairs import Pair, PairDataset
+from imagebind.training.recipe import PairRecipe, Recipe, Steps
+from imagebind.training.world import BASELINE, FOCAL, World, render_depth, render_image
+
+SCENES = 32
+
+
+def pairs() -> PairDataset:
+    """Pictures and depth of a toy world, as arrays; every rank makes all, and takes its share of a batch."""
+    camera = {"focal": FOCAL, "baseline": BASELINE}
+    scenes = [World(seed=0).scene(number) for number in range(SCENES)]
+    return PairDataset(
+        [
+            Pair(
+                vision=render_image(scene),
+                other={"depth": render_depth(scene), **camera},
+                modality="depth",
+                name=f"scene {number}",
+            )
+            for number, scene in enumerate(scenes)
+        ],
+        AlignedPictures(),
+    )
+
+
+recipe = Recipe(
+    model=ImageBindConfig(
+        embed_dim=imagebind_tiny().embed_dim, vision=imagebind_tiny().vision, depth=imagebind_tiny().depth
+    ),
+    pairs=(PairRecipe(modality="depth", data=pairs, temperature=0.2),),
+    optimizer=AdamW(lr=1e-3),
+    length=Steps(total=6, warmup=2),
+    batch_size=8,  # over all ranks: 4 on each of two
+    output="two_processes",
+    trackers=(),
+)
+
+
+def run(processes: int, output: Path) -> list[float]:
+    """Run this file as a recipe; returns the loss of each step."""
+    launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
+    module = ["-m", *(launcher if processes > 1 else []), "imagebind.cli.main"]
+    on_cpu = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}
+    subprocess.run([sys.executable, *module, "train", __file__, "--out", output], env=on_cpu, check=True)
+    return [record["loss"] for record in read_log(output) if "loss" in record]
+
+
+def main(arguments: list[str] | None = None) -> float:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path(recipe.output))
+    options = parser.parse_args(arguments)
+
+    one, two = run(1, options.out / "one"), run(2, options.out / "two")
+    print("step   one process   two")
+    for step, losses in enumerate(zip(one, two, strict=True), start=1):
+        print("{:4}   {:11.6f}   {:.6f}".format(step, *losses))
+    largest = max(abs(a - b) / a for a, b in zip(one, two, strict=True))
+    print(f"the largest difference is {largest:.1e} of the loss")
+    return largest
+
+
+if __name__ == "__main__":
+    main()
