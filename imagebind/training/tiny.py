@@ -36,7 +36,7 @@ PAIRINGS: tuple[Pairing, ...] = ("vision", "shuffled", "text")
 SCENES = 14_000
 HELD_OUT_SCENES = 1_024
 TRAIN_SEED, HELD_OUT_SEED = 0, 1  # of the worlds; a run's own seed is for weights, order and captions
-TOWER_STEPS, SENSE_STEPS = 9_000, 3_000
+TOWER_STEPS, SENSE_STEPS = 9_000, 4_000
 TOWER_BATCH, SENSE_BATCH = 64, 128
 TOWER_LR, SENSE_LR = 7e-4, 1e-3
 WEIGHT_DECAY = 0.1
@@ -55,7 +55,7 @@ SENSES = {
 CLIP_SHARE = 2.0  # of captioned clips to captioned stills: two frames in one are harder to see
 SHAPE_FIRST_TURNS = {MediaKind.IMAGE: 4, MediaKind.VIDEO: 8}  # of 14 and 27
 SENSE_WEIGHTS = {
-    ModalityType.AUDIO: 1.5,
+    ModalityType.AUDIO: 2.0,
     ModalityType.DEPTH: 1.0,
     ModalityType.THERMAL: 1.0,
     ModalityType.IMU: 0.7,

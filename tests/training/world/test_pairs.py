@@ -87,3 +87,16 @@ def test_shuffled_pairs_put_scenes_together_that_are_not_one(rendered):
     ]
     assert sorted(partners) == list(range(6)) and partners != list(range(6))
     assert torch.equal(pairs.sample(0, turn=0).other, pairs.sample(0, turn=5).other)  # for good
+
+
+def test_a_sound_is_masked_and_louder_or_fainter_each_time(rendered):
+    pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.AUDIO)
+    plain = rendered.tensor(MediaKind.AUDIO, 1)
+    changes = torch.stack(
+        [pairs.sample(1, turn=turn).other - plain for turn in range(12)]
+    )  # (12, 1, 1, m, t)
+    shifts = changes.flatten(1).median(dim=1).values
+    assert len(shifts.unique()) == 12 and shifts.abs().max() < 0.5
+    masked = (changes - shifts.view(-1, 1, 1, 1, 1)).abs().amax(dim=(1, 2, 4)) > 1e-4  # (12, mel)
+    assert masked.any() and masked.sum(dim=1).max() <= 12
+    assert torch.equal(pairs.sample(1, turn=3).other, pairs.sample(1, turn=3).other)
