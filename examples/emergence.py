@@ -1,27 +1,55 @@
-"""What emerges: train the tiny model three times over, with what it is held against, and print the table.
+"""What emerges: train the tiny model three times over, with what it is held against, and print the tables.
 
     python examples/emergence.py --out runs/emergence
 
 Three seeds; of the first also the two variations, with shuffled pairs and with pairs of text. On two cores a
-seed takes some 20 minutes, and the table of the README comes out within noise.
+seed takes some 30 minutes, and the tables of the README come out within noise. Stopped, it goes on.
 """
 
 import argparse
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
+from imagebind.factory import load_model
+from imagebind.modality import MediaKind, ModalityType
 from imagebind.training import tiny
 from imagebind.training.loop import train
 from imagebind.training.recipe import Recipe, Steps
-from imagebind.training.world.figures import ASKED, can_be_known, chance_of, classification_name
+from imagebind.training.state import MODEL_NAME
+from imagebind.training.world.figures import (
+    ASKED,
+    FOUND,
+    WorldFigures,
+    can_be_known,
+    chance_of,
+    classification_name,
+    retrieval_name,
+)
 from imagebind.training.world.nearest import raw_accuracy
+from imagebind.training.world.rendered import render_world
 
 PREFIX = "world/"  # of the figures of `tiny`'s evaluation
-SHUFFLED, TEXT = "shuffled", "text"
+UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
+TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
+    (MediaKind(sense.value), vision) for sense, vision in tiny.SENSES.items()
+}
 
 Figures = Mapping[str, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measured:
+    """Shares from 0 to 1 by name: of each seed on new combinations and on new scenes of old ones, and of what
+    they are held against.
+    """
+
+    seeds: list[Figures]
+    unseen: list[Figures]
+    shuffled: Figures
+    text: Figures
+    raw: Figures
 
 
 def run(recipes: tuple[Recipe, ...], steps: int | None) -> Figures:
@@ -31,6 +59,12 @@ def run(recipes: tuple[Recipe, ...], steps: int | None) -> Figures:
         length = recipe.length if steps is None else Steps(total=steps)
         figures = train(replace(recipe, length=length, trackers=())).evaluation
     return {name.removeprefix(PREFIX): share for name, share in figures.items()}
+
+
+def unseen_figures(world: Path, output: Path, count: int) -> Figures:
+    """Of a trained model on new scenes whose combinations were trained on."""
+    rendered = render_world(world / UNSEEN_NAME, count, seed=tiny.HELD_OUT_SEED)
+    return WorldFigures(rendered)(load_model(output / tiny.SENSES_NAME / MODEL_NAME))
 
 
 def raw_figures(world: Path) -> Figures:
@@ -43,24 +77,49 @@ def raw_figures(world: Path) -> Figures:
     }
 
 
-def table(seeds: list[Figures], shuffled: Figures, text: Figures, raw: Figures) -> Iterator[str]:
-    """Markdown, in percent; what a sense cannot show is marked."""
-    hidden = {
-        classification_name(kind, attribute)
-        for kind, attributes in ASKED.items()
-        for attribute in attributes
-        if not can_be_known(kind, attribute)
-    }
-    yield "| | tiny | spread | chance | shuffled pairs | paired with text | nearest raw input |"
+def classification_table(found: Measured) -> Iterator[str]:
+    """Markdown, in percent: each sense asked in words."""
+    yield "| | tiny | new scenes | chance | shuffled | with text | raw |"
     yield "|---|---|---|---|---|---|---|"
-    for name in seeds[0]:
-        shares = [figures[name] for figures in seeds]
-        spread = stdev(shares) if len(shares) > 1 else 0.0
-        cells = [mean(shares), spread, chance_of(name), shuffled[name], text[name], raw.get(name)]
-        label = name.replace("_to_", " → ").replace("_", " ") + (
-            " (cannot be known)" if name in hidden else ""
-        )
-        yield f"| {label} | " + " | ".join("" if x is None else f"{100 * x:.1f}" for x in cells) + " |"
+    for kind, attributes in ASKED.items():
+        for attribute in attributes:
+            name = classification_name(kind, attribute)
+            label = f"{kind} → {attribute}"
+            label += " (trained)" if kind.modality is ModalityType.VISION else ""
+            label += "" if can_be_known(kind, attribute) else " (it cannot show)"
+            yield _row(label, found, [name], raw=True)
+
+
+def retrieval_table(found: Measured) -> Iterator[str]:
+    """Markdown, in percent: recall at 1 and at 10, among 256."""
+    yield "| | tiny | new scenes | chance | shuffled | with text |"
+    yield "|---|---|---|---|---|---|"
+    for query, candidates in FOUND:
+        trained = {(query, candidates), (candidates, query)} & TRAINED
+        label = f"{query} → {candidates}{' (trained)' if trained else ''}"
+        yield _row(label, found, [retrieval_name(query, candidates, k) for k in (1, 10)], raw=False)
+
+
+def _row(label: str, found: Measured, names: list[str], *, raw: bool) -> str:
+    columns: list[Callable[[str], str]] = [
+        lambda name: _spread([figures[name] for figures in found.seeds]),
+        lambda name: _percent(mean(figures[name] for figures in found.unseen)),
+        lambda name: _percent(chance_of(name)),
+        lambda name: _percent(found.shuffled[name]),
+        lambda name: _percent(found.text[name]),
+    ]
+    if raw:
+        columns.append(lambda name: _percent(found.raw[name]))
+    return " | ".join([f"| {label}", *(" / ".join(map(column, names)) for column in columns)]) + " |"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f}"
+
+
+def _spread(shares: list[float]) -> str:
+    spread = stdev(shares) if len(shares) > 1 else 0.0
+    return f"{_percent(mean(shares))} ± {_percent(spread)}"
 
 
 def main(arguments: list[str] | None = None) -> list[str]:
@@ -76,16 +135,22 @@ def main(arguments: list[str] | None = None) -> list[str]:
 
     world = options.out / "world"
     tiny.worlds(world, scenes=options.scenes, held_out=options.held_out)
-    outputs = {seed: options.out / f"seed-{seed}" for seed in options.seeds}
-    seeds = [
-        run(tiny.stages(world, output=output, seed=seed), options.steps) for seed, output in outputs.items()
-    ]
+
+    def trained(seed: int, pairing: tiny.Pairing = "vision") -> Figures:
+        output = options.out / f"seed-{seed}"
+        return run(tiny.stages(world, output=output, seed=seed, pairing=pairing), options.steps)
+
     first = options.seeds[0]
-    shuffled, text = (
-        run(tiny.stages(world, output=outputs[first], seed=first, pairing=pairing), options.steps)
-        for pairing in (SHUFFLED, TEXT)
+    found = Measured(
+        seeds=[trained(seed) for seed in options.seeds],
+        unseen=[
+            unseen_figures(world, options.out / f"seed-{seed}", options.held_out) for seed in options.seeds
+        ],
+        shuffled=trained(first, "shuffled"),
+        text=trained(first, "text"),
+        raw=raw_figures(world),
     )
-    lines = list(table(seeds, shuffled, text, raw_figures(world)))
+    lines = [*classification_table(found), "", *retrieval_table(found)]
     print("\n".join(lines))
     return lines
 

@@ -39,6 +39,12 @@ def test_a_wheel_has_the_vocabulary_with_its_licence_and_finds_it(tmp_path):
     assert tokenise(tmp_path / "unpacked") == "[49406, 320, 1929, 269, 49407]"
 
 
+def test_a_wheel_has_the_small_model(tmp_path):
+    with zipfile.ZipFile(build("wheel", tmp_path)) as archive:
+        names = {name.removeprefix("imagebind/tiny/") for name in archive.namelist() if "/tiny/" in name}
+    assert {"config.json", "README.md", "log.jsonl", "text.safetensors", "imu.safetensors"} <= names
+
+
 def test_a_source_distribution_can_be_used_as_it_is(tmp_path):
     sdist = build("sdist", tmp_path)
     with tarfile.open(sdist) as archive:

@@ -204,7 +204,6 @@ def test_without_the_small_weights_nothing_is_written(tmp_path, monkeypatch):
     assert not (tmp_path / "quick").exists()
 
 
-@pytest.mark.skipif(not (TRAINED / "config.json").is_file(), reason="wants the trained weights")
 def test_the_trained_model_answers_as_hoped(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory, "TINY_FOLDER", TRAINED)

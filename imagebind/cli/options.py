@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 
 WEIGHTS_HELP = (
     "A .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
-    "hf://owner/repo or another URI. By default the released file, downloaded once (4.8 GB, CC BY-NC-SA 4.0)."
+    "hf://owner/repo or another URI; or tiny: the small model in this package, which knows a toy world only. "
+    "By default the released file, downloaded once (4.8 GB, CC BY-NC-SA 4.0)."
 )
+TINY = "tiny"
 
 Weights = Annotated[str | None, typer.Option("--weights", "-w", metavar="SOURCE", help=WEIGHTS_HELP)]
 Device = Annotated[
@@ -39,13 +41,14 @@ def load_embedder(
     import torch
 
     from imagebind.embedder import Embedder
-    from imagebind.factory import imagebind_huge, load_model
+    from imagebind.factory import TINY_FOLDER, imagebind_huge, load_model
     from imagebind.weights import CONFIG_NAME
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
         raise typer.BadParameter(f"{dtype!r}; wants one of {', '.join(precisions)}", param_hint="--dtype")
     place = _device(device or best_device())
+    weights = str(TINY_FOLDER) if weights == TINY else weights
     if weights is not None and (Path(weights) / CONFIG_NAME).is_file():
         model = load_model(weights, modalities=modalities, dtype=precisions[dtype], device=place)
     else:

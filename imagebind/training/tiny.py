@@ -7,6 +7,7 @@ what the figures are worth: with shuffled pairs there is nothing to learn, and w
 vision nothing has to emerge.
 """
 
+import json
 import os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,9 +16,10 @@ from typing import Literal
 from torch import Tensor
 
 from imagebind.config import imagebind_tiny
-from imagebind.factory import load_model
+from imagebind.factory import load_model, save_model
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.journal import read_log
 from imagebind.training.optimizer import AdamW
 from imagebind.training.pairs import generator
 from imagebind.training.recipe import PairRecipe, Recipe, Steps, Weights
@@ -42,6 +44,7 @@ TOWER_LR, SENSE_LR = 7e-4, 1e-3
 WEIGHT_DECAY = 0.1
 TEMPERATURE = 0.07  # where CLIP's starts
 
+LOG_NAME, LOGGED_EVERY = "log.jsonl", 50
 TRAIN_NAME, HELD_OUT_NAME = "train", "held-out"  # folders of the worlds
 TOWERS_NAME, SENSES_NAME = "towers", "senses"
 TOWERS = (ModalityType.VISION, ModalityType.TEXT)
@@ -145,6 +148,24 @@ def worlds(
             Path(folder) / HELD_OUT_NAME, held_out, seed=HELD_OUT_SEED, held_out=True, workers=workers
         ),
     )
+
+
+def pack(output: Folder, folder: Folder) -> Path:
+    """Write what `stages` left as the package has it: in half precision, with every 50th step of the log.
+
+    Raises:
+        CheckpointError: nothing is there, or it cannot be written.
+    """
+    output, folder = Path(output), Path(folder)
+    save_model(load_model(output / SENSES_NAME / MODEL_NAME).half(), folder)
+    kept = [
+        {"stage": stage} | record
+        for stage in (TOWERS_NAME, SENSES_NAME)
+        for record in read_log(output / stage)
+        if "evaluation" in record or record["step"] % LOGGED_EVERY == 0
+    ]
+    (folder / LOG_NAME).write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
+    return folder
 
 
 def _captioned(world: Folder, vision: MediaKind, seed: int) -> WorldPairs:

@@ -2,6 +2,8 @@
 
 from PIL import Image
 
+from imagebind.training.world import Colour, Scene, Shape, World, write_scene
+
 
 def test_things_of_all_modalities_are_compared_and_drawn(
     imagebind, small_weights, embedder, tmp_path, image_file, audio_file, video_file, imu_file, deep_grey_file
@@ -40,3 +42,22 @@ def test_a_picture_of_an_unknown_format_is_refused(imagebind, small_weights, tmp
 def test_texts_that_look_like_markup_are_printed_as_they_are(imagebind, small_weights):
     run = imagebind("compare", "--text", "[/red] dog", "--text", "[bold] car", "-w", small_weights)
     assert run.code == 0 and "[/red] dog" in run.out and "[bold] car" in run.out
+
+
+def test_the_small_model_is_had_by_its_name_and_tells_things_apart(imagebind, tmp_path):
+    def scene(shape: Shape, colour: Colour) -> Scene:
+        world = World(seed=5, held_out=None)
+        found = (
+            each for each in map(world.scene, range(2000)) if (each.shape, each.colour) == (shape, colour)
+        )
+        return next(found)
+
+    red, blue = (
+        write_scene(scene(shape, colour), tmp_path / shape.value)["image"]
+        for shape, colour in ((Shape.RING, Colour.RED), (Shape.STAR, Colour.BLUE))
+    )
+    run = imagebind("compare", "-w", "tiny", "--text", "a red ring", "--image", red, "--image", blue)
+    assert run.code == 0, run.err
+    row = next(line for line in run.out.splitlines() if "a red ring" in line)
+    words, ring, star = (float(cell) for cell in row.split("│")[2:5])
+    assert words == 1 and ring > star + 0.3

@@ -2,7 +2,8 @@
 
 `World(seed=0).scene(7)` is a scene; `render_image` and its like are what each sense makes of it, `caption`
 what is said of it, and `write_world` puts many on disk. `world_transforms` are the library's transforms that
-take all of it.
+take all of it. To train fast, `rendered` keeps many scenes as tensors and `pairs` draws pairs from them;
+`figures` is what a model knows of the world, and `nearest` what no learning reaches.
 """
 
 from imagebind.training.world.captions import MIXED, SHAPE_FIRST, CaptionStyle, caption, class_prompts
