@@ -79,7 +79,8 @@ class Run:
         # In every step: at checkpoints alone it would change how embeddings are rounded from there on.
         write_logit_scales(self.model, self.recipe.pairs, self.losses)
         self.encoder.train()
-        loss = self._backward(inputs, modality, self.losses[pair])
+        with quick_attention(self.accelerator.device):  # backward too: checkpointed blocks are computed again
+            loss = self._backward(inputs, modality, self.losses[pair])
         norm = self._clip()
         for optimizer in optimizers:
             optimizer.step()
@@ -97,7 +98,7 @@ class Run:
         return loss.detach()
 
     def _encode(self, inputs: dict[str, Tensor], modality: str) -> tuple[Tensor, Tensor]:
-        with self.accelerator.autocast(), quick_attention(self.accelerator.device):
+        with self.accelerator.autocast():
             return self.encoder(inputs, modality)
 
     @contextmanager
