@@ -118,8 +118,8 @@ def _percent(share: float) -> str:
 
 
 def _spread(shares: list[float]) -> str:
-    spread = stdev(shares) if len(shares) > 1 else 0.0
-    return f"{_percent(mean(shares))} ± {_percent(spread)}"
+    middle = _percent(mean(shares))
+    return f"{middle} ± {_percent(stdev(shares))}" if len(shares) > 1 else middle
 
 
 def main(arguments: list[str] | None = None) -> list[str]:

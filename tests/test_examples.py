@@ -180,6 +180,15 @@ def test_what_emerges_comes_as_tables_of_shares(tmp_path):
         for row in rows:
             label, *cells = (cell.strip() for cell in row.strip("|").split("|"))
             assert label and len(cells) == columns
-            shares = [float(share) for cell in cells for each in cell.split("/") for share in each.split("±")]
-            assert len(shares) == figures * (columns + 1) and all(0 <= share <= 100 for share in shares)
+            shares = [float(share) for cell in cells for share in cell.split("/")]
+            assert len(shares) == figures * columns and all(0 <= share <= 100 for share in shares)
     assert sum("(it cannot show)" in line for line in lines) == 5
+
+
+def test_several_seeds_are_a_mean_and_a_spread():
+    figures = [dict.fromkeys(["audio_shape"], share) for share in (0.9, 0.92, 0.94)]
+    other = {"audio_shape": 0.5}
+    emergence = example("emergence")
+    found = emergence.Measured(seeds=figures, unseen=figures, shuffled=other, text=other, raw=other)
+    row = emergence._row("sound", found, ["audio_shape"], raw=True)
+    assert row == "| sound | 92.0 ± 2.0 | 92.0 | 12.5 | 50.0 | 50.0 | 50.0 |"
