@@ -10,7 +10,7 @@ from imagebind.modality import ModalityType
 from imagebind.models.heads import LogitScale
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.recipe import PairRecipe
-from imagebind.training.tuning import frozen_parts
+from imagebind.training.tuning import frozen_parts, learns_at_all, parts_of
 
 VISION = ModalityType.VISION.value
 EMBEDDED_NDIM = 2  # (b, e); pictures have more
@@ -42,18 +42,13 @@ class PairEncoder(nn.Module):
         vision = inputs[VISION]
         if vision.ndim != EMBEDDED_NDIM:
             return self.model.embed(VISION, vision), self.model.embed(modality, inputs[modality])
-        if _learns(self.model, VISION):
+        if any(learns_at_all(part[VISION]) for part in parts_of(self.model)):
             raise ValueError(
                 f"vision learns, but the batch with {modality} has embeddings {tuple(vision.shape)} of it, "
                 "made before; wants pictures, or vision frozen (Recipe.learns)"
             )
         other = self.model.embed(modality, inputs[modality])
         return vision.detach().to(other.dtype), other  # under autocast both sides are rounded alike
-
-
-def _learns(model: ImageBindModel, modality: str) -> bool:
-    parts = (model.modality_preprocessors, model.modality_trunks, model.modality_heads)
-    return any(parameter.requires_grad for part in parts for parameter in part[modality].parameters())
 
 
 def build_losses(pairs: Sequence[PairRecipe]) -> nn.ModuleDict:

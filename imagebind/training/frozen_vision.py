@@ -23,7 +23,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, overload
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -35,7 +35,8 @@ from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.augment import is_embedding
-from imagebind.training.pairs import BrokenPair, Pair, PairDataset, PairSample, PairTransform
+from imagebind.training.loading import one_thread
+from imagebind.training.pairs import BrokenPair, LazyPairs, Pair, PairDataset, PairSample, PairTransform
 from imagebind.training.random_state import undisturbed
 from imagebind.training.windows import shared_stretch
 from imagebind.transforms.intake import identify
@@ -56,7 +57,7 @@ class PlainTransform(PairTransform, Protocol):
     def plain(self) -> PairTransform: ...
 
 
-class EmbeddedPairs(Sequence[Pair]):
+class EmbeddedPairs(LazyPairs):
     """Pairs whose vision is its embedding; those that could not be read are as they were.
 
     Args:
@@ -72,13 +73,8 @@ class EmbeddedPairs(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self.pairs)
 
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def pair(self, index: int) -> Pair:
+        """As `LazyPairs` wants it."""
         pair, vision = self.pairs[index], self.embeddings[index]
         if vision[0].isnan():
             return pair
@@ -206,7 +202,7 @@ def _read(views: _Views, indices: list[int], batch_size: int, num_workers: int) 
         batch_size=batch_size,
         collate_fn=list,
         num_workers=num_workers,
-        worker_init_fn=_one_thread,
+        worker_init_fn=one_thread,
     )
     for batch in loader:
         for view in batch:
@@ -232,10 +228,6 @@ def _forward(model: ImageBindModel, vision: Tensor) -> Tensor:
     weight = next(model.modality_trunks[VISION].parameters())
     embeddings = model.embed(VISION, vision.to(weight.device, weight.dtype))
     return F.normalize(embeddings.float(), dim=-1).cpu()
-
-
-def _one_thread(worker: int) -> None:
-    torch.set_num_threads(1)  # the workers are the threads
 
 
 def _read_cache(path: Path, digests: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:

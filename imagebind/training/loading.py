@@ -135,7 +135,7 @@ class PairLoader:
             prefetch_factor=self.prefetch_factor if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
             pin_memory=self.pin_memory,
-            worker_init_fn=_one_thread,
+            worker_init_fn=one_thread,
         )
         for plan, batch in zip(self.mixture.batches(start_step), loader, strict=True):  # both without end
             name = self.mixture.sources[plan.source].name
@@ -189,5 +189,6 @@ def _collate_draws(results: list[list[PairSample | BrokenPair]]) -> PairBatch:
     return collate(list(chain.from_iterable(results)))
 
 
-def _one_thread(worker: int) -> None:
+def one_thread(worker: int) -> None:
+    """For a DataLoader's workers."""
     torch.set_num_threads(1)  # the workers are the threads

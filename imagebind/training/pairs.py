@@ -1,8 +1,9 @@
 """Pairs of vision and another sense: what one is, a data set of them, and a batch of one kind."""
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, overload
 
 import numpy as np
 import torch
@@ -40,6 +41,23 @@ class Pair:
             raise ValueError(f"{self.name}: a pair is of vision and another modality, got vision twice")
         if self.span is not None and not 0 <= self.span[0] < self.span[1]:
             raise ValueError(f"{self.name}: a span wants 0 <= start < end in seconds, got {self.span}")
+
+
+class LazyPairs(Sequence[Pair]):
+    """Pairs that are made when they are asked for, by `pair`."""
+
+    @abstractmethod
+    def pair(self, index: int) -> Pair:
+        """The pair of a number."""
+
+    @overload
+    def __getitem__(self, index: int) -> Pair: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Pair]: ...
+    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
+        if isinstance(index, slice):
+            return [self.pair(place) for place in range(*index.indices(len(self)))]
+        return self.pair(index)
 
 
 class PairSample(NamedTuple):

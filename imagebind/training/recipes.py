@@ -12,9 +12,7 @@ from functools import partial
 
 from imagebind.config import ImageBindConfig, imagebind_huge
 from imagebind.modality import ModalityType
-from imagebind.training.augment import (
-    pair_transform,
-)
+from imagebind.training.augment import pair_transform
 from imagebind.training.optimizer import AdamW
 from imagebind.training.pairs import Pair, PairDataset, PairTransform
 from imagebind.training.recipe import Epochs, OpenClipWeights, PairRecipe, Recipe, Weights

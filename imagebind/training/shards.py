@@ -10,11 +10,11 @@ import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, overload
+from typing import Any, BinaryIO, NamedTuple
 
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.pairs import Pair
+from imagebind.training.pairs import LazyPairs, Pair
 from imagebind.training.tar_index import tar_entries
 
 # What a sample's files may be named, the first that is there; WebDataset's usual ones.
@@ -48,7 +48,7 @@ class Member(NamedTuple):
     other: Place
 
 
-class ShardPairs(Sequence[Pair]):
+class ShardPairs(LazyPairs):
     """The pairs in shards, in their order; each has files that open when they are read.
 
         PairDataset(ShardPairs(sorted(Path("train").glob("*.tar")), "audio"), AlignedSound())
@@ -97,13 +97,8 @@ class ShardPairs(Sequence[Pair]):
     def __len__(self) -> int:
         return len(self._members)
 
-    @overload
-    def __getitem__(self, index: int) -> Pair: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Pair]: ...
-    def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
-        if isinstance(index, slice):
-            return [self[place] for place in range(*index.indices(len(self)))]
+    def pair(self, index: int) -> Pair:
+        """As `LazyPairs` wants it."""
         member = self._members[index]
         other = self._open(member, member.other)
         one_file = member.vision == member.other

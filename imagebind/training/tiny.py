@@ -19,10 +19,11 @@ from imagebind.config import imagebind_tiny
 from imagebind.factory import load_model, save_model
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.journal import read_log
+from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.optimizer import AdamW
 from imagebind.training.pairs import generator
 from imagebind.training.recipe import PairRecipe, Recipe, Steps, Weights
+from imagebind.training.recipes import TEMPERATURE
 from imagebind.training.state import MODEL_NAME
 from imagebind.training.tuning import Trunks
 from imagebind.training.waves import start_as_waves
@@ -42,9 +43,8 @@ TOWER_STEPS, SENSE_STEPS = 9_000, 4_000
 TOWER_BATCH, SENSE_BATCH = 64, 128
 TOWER_LR, SENSE_LR = 7e-4, 1e-3
 WEIGHT_DECAY = 0.1
-TEMPERATURE = 0.07  # where CLIP's starts
 
-LOG_NAME, LOGGED_EVERY = "log.jsonl", 50
+LOGGED_EVERY = 50  # steps of a log that is packed
 TRAIN_NAME, HELD_OUT_NAME = "train", "held-out"  # folders of the worlds
 TOWERS_NAME, SENSES_NAME = "towers", "senses"
 TOWERS = (ModalityType.VISION, ModalityType.TEXT)
@@ -72,7 +72,7 @@ def towers(world: Folder, *, output: Folder, seed: int = 0, steps: int = TOWER_S
         world: the folder that `worlds` renders into.
     """
     return Recipe(
-        model=partial(start_as_waves_of, (ModalityType.VISION, ModalityType.TEXT)),
+        model=partial(start_as_waves_of, TOWERS),
         pairs=tuple(
             PairRecipe(
                 name=f"{vision}_text",

@@ -98,7 +98,7 @@ def freeze_but(model: ImageBindModel, learns: Learns) -> "PeftModel | None":
         return _add_lora(model, learns)
     parts: tuple[nn.ModuleDict, ...] = (model.modality_heads,)
     if not isinstance(learns, Heads):
-        parts = (model.modality_preprocessors, model.modality_trunks, model.modality_heads)
+        parts = parts_of(model)
     for part in parts:
         for modality in chosen:
             part[modality].requires_grad_(True)
@@ -107,10 +107,20 @@ def freeze_but(model: ImageBindModel, learns: Learns) -> "PeftModel | None":
 
 def frozen_parts(model: ImageBindModel) -> Iterator[nn.Module]:
     """The stems, trunks and heads of which nothing learns: they are run without dropout or drop path."""
-    for part in (model.modality_preprocessors, model.modality_trunks, model.modality_heads):
+    for part in parts_of(model):
         for module in part.children():
-            if not any(parameter.requires_grad for parameter in module.parameters()):
+            if not learns_at_all(module):
                 yield module
+
+
+def parts_of(model: ImageBindModel) -> tuple[nn.ModuleDict, nn.ModuleDict, nn.ModuleDict]:
+    """The stems, trunks and heads, each by modality."""
+    return model.modality_preprocessors, model.modality_trunks, model.modality_heads
+
+
+def learns_at_all(module: nn.Module) -> bool:
+    """Whether anything of a module does."""
+    return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def lora_config(model: nn.Module, learns: Lora) -> Any:
