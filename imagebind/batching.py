@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import torch
@@ -27,7 +28,8 @@ class Embedding:
 
     `vector` (e,) is float32, of unit length unless asked for as `forward` gives it. `clips` (s, e), each of
     unit length, are there where they were asked for and the item has time; `spans` are the start and end
-    of each clip in seconds, empty where there is no time.
+    of each clip in seconds, empty where there is no time. `inspected` is what was asked to be kept of its
+    views.
     """
 
     index: int
@@ -37,6 +39,7 @@ class Embedding:
     error: Exception | None = None
     spans: tuple[tuple[float, float], ...] = ()
     clips: np.ndarray | None = None
+    inspected: Any = None
 
     @property
     def modality(self) -> ModalityType | None:
@@ -209,6 +212,7 @@ class Batcher:
             vector=vector.numpy(),
             spans=spans,
             clips=None if clips is None else clips.numpy(),
+            inspected=item.views.inspected,
         )
 
 

@@ -4,9 +4,10 @@ import logging
 import os
 import threading
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -26,7 +27,36 @@ logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 32  # views a forward pass
 VIEWS_AHEAD = 1024  # decoded while others are computed, at most: of pictures 600 MB
+Inspect = Callable[[Views], Any]
+
+VANISHING = 1e-6  # a sum so much shorter than what was added is rounding
 GUARDS = 1024  # locks for items with a state: so many that few of them have to share one
+
+
+def combine(parts: Iterable[tuple[np.ndarray, float]]) -> np.ndarray:
+    """Add vectors up: [(vector (e,), weight), …] -> (e,) float32, of unit length.
+
+    Each is brought to unit length and multiplied by its weight, a negative one taking it away. Source: the
+    paper's arithmetic on embeddings, where two are added with weight 0.5 each.
+
+    Raises:
+        ValueError: nothing to add, vectors of different widths, one without direction, or a sum that is
+            nothing; names which.
+    """
+    listed = [(np.asarray(vector, dtype=np.float32), weight) for vector, weight in parts]
+    if not listed:
+        raise ValueError("combine wants one or more (vector, weight), got none")
+    width = listed[0][0].shape
+    for number, (vector, weight) in enumerate(listed):
+        if vector.ndim != 1 or vector.shape != width:
+            raise ValueError(f"vector {number}: wants ({width[0] if width else 'e'},), got {vector.shape}")
+        if not (0 < np.linalg.norm(vector) < np.inf and np.isfinite(weight)):
+            raise ValueError(f"vector {number}: wants finite numbers that are not all 0, and a finite weight")
+    total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
+    length = np.linalg.norm(total)
+    if length < VANISHING * sum(abs(weight) for _, weight in listed):
+        raise ValueError("the weighted vectors cancel out; wants other weights")
+    return np.asarray(total / length, dtype=np.float32)
 
 
 class Embedder:
@@ -130,11 +160,13 @@ class Embedder:
         batch_size: int = BATCH_SIZE,
         normalize_embeddings: bool = True,
         clips: bool = False,
+        inspect: Inspect | None = None,
     ) -> Generator[Embedding, None, None]:
         """Embed items from a source without end, in order and in bounded memory.
 
         Failures come out in their place, as an `Embedding` with an `error`. With `clips`, recordings have
-        a vector for each clip, with its time span.
+        a vector for each clip, with its time span. What `inspect` makes of an item's `Views`, in the thread
+        that decoded it, comes out as the `Embedding`'s `inspected`: a thumbnail, say, without decoding twice.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size wants at least 1, got {batch_size}")
@@ -150,7 +182,7 @@ class Embedder:
                     run.fail(index, error.item, None, error)
                 else:
                     transform = self.transform(request.kind)
-                    future = pool.submit(self._prepare, request, transform)
+                    future = pool.submit(self._prepare, request, transform, inspect)
                     waiting.append((index, request.name, request.kind, future))
                     views_ahead += _views_expected(transform)
                     del request
@@ -167,6 +199,8 @@ class Embedder:
                 yield from run.finished()
             run.flush()
             yield from run.finished()
+
+    combine = staticmethod(combine)  # beside `encode`, for whose vectors it is
 
     def similarity(self, first: Any, second: Any) -> Tensor:
         """Cosine of each vector with each other: (n, e), (m, e) -> (n, m)."""
@@ -202,9 +236,10 @@ class Embedder:
             )
         return request
 
-    def _prepare(self, request: Request, transform: Transform) -> Views:
+    def _prepare(self, request: Request, transform: Transform, inspect: Inspect | None) -> Views:
         with self._guard(request.payload):
-            return prepare(request, transform)
+            views = prepare(request, transform)
+        return views if inspect is None else replace(views, inspected=inspect(views))
 
     def _guard(self, item: Any) -> AbstractContextManager[Any]:
         """One thread at a time for open files, and pictures not yet read: one may be there twice."""

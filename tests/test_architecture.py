@@ -23,7 +23,8 @@ FORBIDDEN = {
     "zeroshot": ("models", "transforms", "checkpoint", *ABOVE_TENSORS),
     "data": ("models", "checkpoint", *ABOVE_TENSORS),
     "batching": ("models", "checkpoint", "data", *ABOVE_TENSORS),
-    "benchmark": ("cli", *(part for part in SIDE_BY_SIDE if part != "training")),  # whose speed it measures
+    # Whose speed it measures.
+    "benchmark": ("cli", *(part for part in SIDE_BY_SIDE if part not in ("training", "search"))),
     "embedder": ("quickstart", "cli", *SIDE_BY_SIDE),
     # It shows the small model in the world that this was trained on, and so needs that world.
     "quickstart": ("cli", *(part for part in SIDE_BY_SIDE if part != "training")),

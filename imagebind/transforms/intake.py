@@ -42,12 +42,13 @@ class Views:
     """An item as its trunk sees it: `views` (s, ...), where a still has one and a video many.
 
     `spans` are the start and end in seconds of each clip of a recording, empty for what has no time; the
-    crops of one clip stand together in `views`.
+    crops of one clip stand together in `views`. `inspected` is whatever a caller wants to keep of them.
     """
 
     kind: MediaKind
     views: Tensor
     spans: tuple[tuple[float, float], ...] = ()
+    inspected: Any = None
 
 
 def default_transform(kind: MediaKind) -> Transform:

@@ -1,0 +1,153 @@
+"""Searching tables of growing size: how long an index takes to build, its size, and how fast and right it is.
+
+The vectors are spread as those of real things are. Captions of the toy world, embedded by the small model,
+lie in clusters in a space of few directions. Each vector is a mixture of two that are near each other, turned
+into 1024 numbers, with some noise in all directions. Queries are more of the same, not in the table.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import quantiles
+
+import numpy as np
+import pyarrow as pa
+
+from imagebind.benchmark.report import GIGABYTE, Row
+from imagebind.benchmark.timing import seconds
+from imagebind.embedder import Embedder
+from imagebind.factory import imagebind_tiny
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.search import approximate
+from imagebind.search.index import Index
+from imagebind.search.rows import IndexRow, to_arrow
+from imagebind.search.space import Space
+from imagebind.search.store import Store
+from imagebind.training.pairs import generator
+from imagebind.training.world import World, caption
+
+SECTION = "search"
+EMBED_DIM = 1024
+SEEDS = 8192  # captions that vectors are mixtures of
+NEIGHBOURS = 32
+NOISE = 0.5  # length of the noise beside a vector of length 1
+BATCH = 20_000
+QUERIES = 100
+K = 10
+
+MILLION = 1_000_000
+RECALL, P50_MS, BUILD_SECONDS = 0.95, 25.0, 300.0  # targets at a million
+
+
+@dataclass(frozen=True, eq=False)
+class Cloud:
+    """Vectors without end: mixtures of `seeds` (n, d), turned by `turn` (d, e)."""
+
+    seeds: np.ndarray
+    neighbours: np.ndarray  # (n, 32) of each seed
+    turn: np.ndarray
+
+    def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
+        """So many vectors of unit length: (count, e) float32."""
+        first = rng.integers(len(self.seeds), size=count)
+        second = self.neighbours[first, rng.integers(self.neighbours.shape[1], size=count)]
+        share = rng.random((count, 1), dtype=np.float32)
+        mixed = share * self.seeds[first] + (1 - share) * self.seeds[second]  # (count, d)
+        mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
+        width = self.turn.shape[1]
+        noise = rng.standard_normal((count, width), dtype=np.float32) * np.float32(NOISE / np.sqrt(width))
+        vectors = mixed @ self.turn + noise
+        return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def make_cloud() -> Cloud:
+    """What the small model makes of captions."""
+    embedder = Embedder(imagebind_tiny(pretrained=True, modalities=[ModalityType.TEXT]))
+    world = World(seed=0)
+    texts = {
+        caption(world.scene(number), generator(0, 0, number), still=number % 2 == 0)
+        for number in range(SEEDS)
+    }
+    seeds = embedder.encode(sorted(texts))  # (n, d)
+    cosines = seeds @ seeds.T
+    neighbours = np.argpartition(-cosines, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    rng = np.random.default_rng(0)
+    turn, _ = np.linalg.qr(rng.standard_normal((EMBED_DIM, seeds.shape[1])))
+    return Cloud(seeds, neighbours, turn.T.astype(np.float32))
+
+
+def measure(folder: Path, *, sizes: tuple[int, ...] = (10_000, 100_000, MILLION)) -> Iterator[Row]:
+    """Rows for each size; every table is removed with the folder."""
+    cloud = make_cloud()
+    before: float | None = None
+    for size in sizes:
+        index = fill(folder / f"{size}.lance", cloud, size)
+        build = seconds(index.optimize)
+        queries = cloud.draw(QUERIES, np.random.default_rng(size + 1))
+        fast, found = timed(index, queries, exact=False)
+        slow, right = timed(index, queries[: max(QUERIES // 10, 1)], exact=True)
+        recall = float(np.mean([len(a & b) / K for a, b in zip(found, right, strict=False)]))
+        p50, p95 = np.median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3
+        of = f"{size:,} vectors of {EMBED_DIM}"
+        goal = size == MILLION
+        exact_ms = np.median(slow) * 1e3
+        kind = "approximate" if approximate.pays(size) else "exact"
+        growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
+        yield _row(f"{of}: ready for search after", build, "s", BUILD_SECONDS if goal else None, at_most=True)
+        yield _row(f"{of}: on disk", (index.stats().size or 0) / GIGABYTE, "GB")
+        yield _row(f"{of}: recall@{K}", recall, "", RECALL if goal else None, detail=f"{kind} against exact")
+        yield _row(
+            f"{of}: a search, p50",
+            p50,
+            "ms",
+            P50_MS if goal else None,
+            at_most=True,
+            detail=f"{kind}; exact {exact_ms:,.0f} ms, {exact_ms / p50:.1f} x{growth}",
+        )
+        yield _row(f"{of}: a search, p95", p95, "ms")
+        before = p50
+
+
+def _row(
+    what: str,
+    value: float,
+    unit: str,
+    target: float | None = None,
+    *,
+    at_most: bool = False,
+    detail: str = "",
+) -> Row:
+    return Row(
+        section=SECTION, what=what, value=value, unit=unit, target=target, at_most=at_most, detail=detail
+    )
+
+
+def fill(folder: Path, cloud: Cloud, size: int) -> Index:
+    """An index of so many rows."""
+    space = Space(model="cloud", embed_dim=EMBED_DIM)
+    store = Store.create(folder, embed_dim=EMBED_DIM, about={"space": space.to_json().encode()})
+    rng = np.random.default_rng(size)
+    nothing = np.eye(1, EMBED_DIM, dtype=np.float32)[0]
+    for start in range(0, size, BATCH):
+        vectors = cloud.draw(min(BATCH, size - start), rng)
+        rows = [
+            IndexRow(path=f"/cloud/{number}.txt", kind=MediaKind.TEXT, vector=nothing, id=str(number))
+            for number in range(start, start + len(vectors))
+        ]
+        table = to_arrow(rows, EMBED_DIM)
+        column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), EMBED_DIM)
+        store.items.add(table.set_column(table.schema.get_field_index("vector"), "vector", column))
+    return Index(store)
+
+
+def timed(index: Index, queries: np.ndarray, *, exact: bool) -> tuple[list[float], list[set[str]]]:
+    """Seconds of each search after one that does not count, and the ids that it found."""
+    times, found = [], []
+    index.search(queries[-1], K, exact=exact)
+    for query in queries:
+        start = time.perf_counter()
+        hits = index.search(query, K, exact=exact)
+        times.append(time.perf_counter() - start)
+        found.append({hit.id for hit in hits})
+    return times, found

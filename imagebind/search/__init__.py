@@ -1,0 +1,47 @@
+"""Find anything by anything: an index of embedded files, its crawl over folders, and its web page.
+
+    from imagebind.search import Index
+
+    index = Index.open("media.lance", embedder, create=True)
+    index.add([Path("dog.jpg"), Path("bark.wav")])
+    index.search("a dog barking")
+
+Names are imported when they are used: an index costs LanceDB, whose import takes a second.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagebind.search.index import Index, IndexStats
+    from imagebind.search.rows import FileState, Hit, IndexRow
+    from imagebind.search.space import Space, SpaceMismatchError
+    from imagebind.search.store import SearchIndexError
+
+_HOMES = {
+    "Index": "index",
+    "IndexStats": "index",
+    "FileState": "rows",
+    "Hit": "rows",
+    "IndexRow": "rows",
+    "Space": "space",
+    "SpaceMismatchError": "space",
+    "SearchIndexError": "store",
+}
+
+__all__ = [
+    "FileState",
+    "Hit",
+    "Index",
+    "IndexRow",
+    "IndexStats",
+    "SearchIndexError",
+    "Space",
+    "SpaceMismatchError",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,58 @@
+"""Calibration: scores of kinds whose cosines live on different scales."""
+
+import numpy as np
+import pytest
+
+from imagebind.modality import MediaKind
+from imagebind.search.calibration import Calibration
+from tests.search.made import make_index, random_rows, unit
+
+
+def sample(count: int, centre: float, spread: float) -> np.ndarray:
+    """Vectors whose cosines with the first axis have this mean and spread, nearly."""
+    cosines = centre + spread * np.random.default_rng(0).standard_normal(count)
+    return np.stack([unit(cosine, np.sqrt(max(1 - cosine**2, 0))) for cosine in cosines])
+
+
+def test_a_score_is_in_deviations_above_the_mean_of_its_kind():
+    found = Calibration({MediaKind.TEXT: sample(500, 0.8, 0.05), MediaKind.AUDIO: sample(500, 0.1, 0.02)})
+    assert found.score(unit(1), MediaKind.TEXT, 0.9) == pytest.approx(2, abs=0.3)
+    assert found.score(unit(1), MediaKind.AUDIO, 0.2) == pytest.approx(5, abs=0.5)
+
+
+def test_few_of_a_kind_are_held_against_all_others_and_none_against_nothing():
+    found = Calibration({MediaKind.TEXT: sample(100, 0.5, 0.1), MediaKind.IMU: sample(2, 0.9, 0.0)})
+    assert found.scale(unit(1), MediaKind.IMU)[0] == pytest.approx(0.5, abs=0.05)
+    assert Calibration().scale(unit(1), MediaKind.IMU) == (0.0, 1.0)
+
+
+def test_items_all_alike_give_finite_scores():
+    found = Calibration({MediaKind.TEXT: np.tile(unit(1), (20, 1))})
+    assert np.isfinite(found.score(unit(1), MediaKind.TEXT, 1.0))
+
+
+def test_stored_and_read_it_is_the_same():
+    found = Calibration({MediaKind.TEXT: sample(20, 0.5, 0.1)})
+    again = Calibration.from_bytes(found.to_bytes())
+    np.testing.assert_array_equal(again.samples[MediaKind.TEXT], found.samples[MediaKind.TEXT])
+
+
+def test_a_mixed_list_is_not_sorted_by_kind(tmp_path):
+    texts = random_rows(200, MediaKind.TEXT, centre=0)
+    sounds = random_rows(200, MediaKind.AUDIO, centre=1, seed=1)
+    index = make_index(tmp_path / "db", [*texts, *sounds])
+    query = unit(1, 0, 1)  # all texts are nearer to it than any sound; by its third number both differ
+    raw = index.search(query, 10, calibrated=False)
+    assert {hit.kind for hit in raw} == {MediaKind.TEXT}
+    assert raw == sorted(raw, key=lambda hit: -hit.cosine)
+    found = index.search(query, 10)
+    assert {hit.kind for hit in found} == {MediaKind.TEXT, MediaKind.AUDIO}
+    assert found == sorted(found, key=lambda hit: -hit.score)
+
+
+def test_a_stored_calibration_is_used_until_a_new_kind_comes(tmp_path):
+    index = make_index(tmp_path / "db", random_rows(50, MediaKind.TEXT))
+    index.optimize()
+    assert {*index.calibration().samples} == {MediaKind.TEXT}
+    index.add_rows(random_rows(50, MediaKind.AUDIO, centre=1))
+    assert {*index.calibration().samples} == {MediaKind.TEXT, MediaKind.AUDIO}

@@ -1,0 +1,208 @@
+"""The index: what is put in is found, in the right order, and every change is whole."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.factory import imagebind_tiny
+from imagebind.modality import MediaKind
+from imagebind.search import Index, IndexRow, SearchIndexError, approximate
+from tests.search.made import EMBED_DIM, make_index, paths, random_rows, row, unit
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return Embedder(imagebind_tiny(pretrained=True))
+
+
+def test_the_nearest_come_first_with_their_cosines(tmp_path):
+    index = make_index(tmp_path / "db", [row("/far", 0, 1), row("/near", 1, 0.1), row("/middle", 1, 1)])
+    hits = index.search(unit(1), 2)
+    assert paths(hits) == ["/near", "/middle"]
+    assert hits[1].cosine == pytest.approx(np.sqrt(0.5), abs=1e-6)
+
+
+def test_a_sum_of_vectors_finds_what_lies_between_and_a_minus_takes_away(tmp_path):
+    index = make_index(tmp_path / "db", [row("/x", 1), row("/y", 0, 1), row("/both", 1, 1)])
+    assert index.search([(unit(1), 1.0), (unit(0, 1), 1.0)], 1)[0].path == "/both"
+    assert index.search([(unit(1, 1), 1.0), (unit(0, 1), -0.9)], 1)[0].path == "/x"
+
+
+def test_items_of_any_modality_are_added_and_found_by_words(tiny, tmp_path, image_file, audio_file):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    ids = index.add(["a red star", image_file, {"audio": audio_file}], metadata={"owner": "me"})
+    assert len(index) == len(set(ids)) == 3
+    hit = index.search("a red star", 1, calibrated=False)[0]
+    assert hit.id == ids[0] and hit.cosine == pytest.approx(1, abs=1e-5)
+    assert hit.metadata == {"owner": "me", "text": "a red star"}
+    sound = index.get(ids[2])
+    assert sound.kind is MediaKind.AUDIO and (sound.start, sound.end) == (0, pytest.approx(7))
+    assert sound.file == audio_file.absolute()
+    assert index.stats().kinds == {MediaKind.TEXT: 1, MediaKind.IMAGE: 1, MediaKind.AUDIO: 1}
+
+
+def test_an_item_that_cannot_be_read_adds_nothing_or_is_left_out(tiny, tmp_path):
+    (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    with pytest.raises(MediaError, match=r"bad\.png"):
+        index.add(["fine", tmp_path / "bad.png"])
+    assert len(index) == 0
+    ids = index.add(["fine", tmp_path / "bad.png"], on_error="skip")
+    assert len(index) == 1 and ids[1] == ""
+
+
+def test_a_query_that_cannot_be_read_is_named(tiny, tmp_path):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    with pytest.raises(MediaError, match=r"nowhere\.png"):
+        index.search(Path("nowhere.png"))
+
+
+def test_without_an_embedder_there_are_vectors_alone(tmp_path):
+    index = make_index(tmp_path / "db", [row("/x", 1)])
+    with pytest.raises(ValueError, match="opened with an embedder"):
+        index.search("a star")
+    with pytest.raises(ValueError, match=r"wants a vector \(8,\), got \(3,\)"):
+        index.search(np.ones(3, dtype=np.float32))
+
+
+def test_an_empty_index_finds_nothing(tiny, tmp_path):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert index.search("a star") == [] and index.sample(5) == [] and index.files() == {}
+    assert index.stats().rows == 0
+    index.optimize()
+
+
+def test_only_the_kinds_asked_for_are_found_and_a_kind_that_is_not_there_is_no_error(tmp_path):
+    index = make_index(tmp_path / "db", [row("/x", 1), row("/y", 1, kind=MediaKind.AUDIO)])
+    assert paths(index.search(unit(1), kinds=["audio"])) == ["/y"]
+    assert index.search(unit(1), kinds=[MediaKind.IMU]) == []
+    with pytest.raises(ValueError, match="smell"):
+        index.search(unit(1), kinds=["smell"])
+
+
+def test_one_long_file_does_not_fill_the_list(tmp_path):
+    rows = [row("/long", 1, 0.01 * n, kind=MediaKind.AUDIO, start=float(n), end=n + 2.0) for n in range(60)]
+    index = make_index(tmp_path / "db", [*rows, row("/short", 1, 1, kind=MediaKind.AUDIO)])
+    assert {*paths(index.search(unit(1), 5))} == {"/long"}
+    assert paths(index.search(unit(1), 5, per_file=1)) == ["/long", "/short"]
+    assert paths(index.search(unit(1), 5, per_file=2)) == ["/long", "/long", "/short"]
+
+
+def test_a_replaced_file_has_its_new_rows_alone(tmp_path):
+    index = make_index(tmp_path / "db", [row("/a", 1), row("/a", 0, 1), row("/it's", 1)])
+    version = index.stats().version
+    index.replace_paths(["/a"], [row("/a", 0, 0, 1)])
+    assert index.stats().version == version + 1  # one commit
+    assert sorted(paths(index.search(unit(1), 9))) == ["/a", "/it's"]
+    index.replace_paths(["/it's"], [])
+    assert paths(index.search(unit(1), 9)) == ["/a"]
+
+
+def test_a_moved_file_keeps_its_vector_and_id(tmp_path):
+    index = make_index(tmp_path / "db", [row("/it's here", 1, content_hash="h", size=3)])
+    before = index.search(unit(1))[0]
+    index.move_path("/it's here", "/now there", mtime_ns=7)
+    after = index.get(before.id)
+    assert (after.path, after.mtime_ns) == ("/now there", 7)
+    np.testing.assert_array_equal(after.vector, unit(1))
+    assert {*index.files()} == {"/now there"}
+
+
+def test_rows_are_deleted_by_id_and_by_path_and_counted(tmp_path):
+    index = make_index(tmp_path / "db", [row(f"/{n}", 1, n) for n in range(1200)])
+    victim = index.search(unit(1), 1)[0]
+    assert index.delete(ids=[victim.id, "nobody"]) == 1 and index.get(victim.id) is None
+    assert index.delete(paths=[f"/{n}" for n in range(1100)]) == 1100 - (victim.path != "/1199")
+    with pytest.raises(ValueError, match="ids or paths"):
+        index.delete()
+
+
+def test_files_are_known_by_what_was_read_and_what_they_gave(tmp_path):
+    same = {"content_hash": "h", "size": 5, "mtime_ns": 9}
+    rows = [row("/v", 1, kind=MediaKind.VIDEO, **same), row("/v", 1, kind=MediaKind.AUDIO, **same)]
+    state = make_index(tmp_path / "db", rows).files()["/v"]
+    assert (state.content_hash, state.size, state.mtime_ns) == ("h", 5, 9)
+    assert state.kinds == {MediaKind.VIDEO, MediaKind.AUDIO}
+
+
+def test_a_refused_row_leaves_nothing_of_its_batch(tmp_path):
+    index = make_index(tmp_path / "db")
+    bad = row("/bad", 1)
+    object.__setattr__(bad, "vector", np.zeros(EMBED_DIM, dtype=np.float32))
+    with pytest.raises(ValueError, match="/bad"):
+        index.add_rows([row("/good", 1), bad])
+    assert len(index) == 0
+
+
+def test_what_one_process_adds_another_that_is_open_finds(tmp_path):
+    index = make_index(tmp_path / "db", [row("/x", 1)])
+    other = Index.open(tmp_path / "db")
+    assert len(other.search(unit(1))) == 1
+    index.add_rows([row("/y", 1, 1)])
+    assert len(other.search(unit(1))) == 2
+
+
+def test_many_rows_get_an_approximate_index_that_finds_nearly_the_same(tmp_path, monkeypatch):
+    monkeypatch.setattr(approximate, "MIN_ROWS", 3000)
+    rows = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)  # its codes are too short for width 8
+    index = make_index(tmp_path / "db", rows, width=128)
+    assert not index.stats().approximate
+    index.optimize()
+    assert index.stats().approximate
+    queries = [hit.vector for hit in index.sample(20, seed=3)]
+    shared = [len({*paths(index.search(q, 10))} & {*paths(index.search(q, 10, exact=True))}) for q in queries]
+    assert np.mean(shared) >= 9.5
+    new = IndexRow(path="/new", kind=MediaKind.IMAGE, vector=-rows[0].vector)
+    index.add_rows([new])  # not in the approximate index yet
+    assert index.search(new.vector, 1)[0].path == "/new"
+
+
+def test_samples_are_rows_at_random_the_same_for_the_same_seed(tmp_path):
+    index = make_index(tmp_path / "db", random_rows(100, MediaKind.IMAGE))
+    first, again, other = (paths(index.sample(10, seed=seed)) for seed in (0, 0, 1))
+    assert first == again != other and len({*first}) == 10
+    assert all(hit.vector.shape == (EMBED_DIM,) for hit in index.sample(200))
+
+
+def test_an_index_that_is_not_there_says_how_to_make_one(tmp_path):
+    with pytest.raises(
+        SearchIndexError, match=r"nothing\.lance: no index is there; wants one made by `imagebind"
+    ):
+        Index.open(tmp_path / "nothing.lance")
+
+
+def test_a_folder_of_other_things_is_not_made_an_index(tiny, tmp_path):
+    (tmp_path / "thesis.txt").touch()
+    with pytest.raises(SearchIndexError, match=r"holds 'thesis\.txt'"):
+        Index.open(tmp_path, tiny, create=True)
+
+
+def test_a_damaged_index_is_named(tmp_path):
+    make_index(tmp_path / "db", [row("/x", 1)])
+    for file in (tmp_path / "db").rglob("*.manifest"):
+        file.write_bytes(b"rubbish")
+    with pytest.raises(SearchIndexError, match=r"db: cannot be"):
+        Index.open(tmp_path / "db").search(unit(1))
+
+
+def test_a_maker_killed_half_way_leaves_something_to_go_on_with(tiny, tmp_path, monkeypatch):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imagebind.search.store._say", stop)
+    with pytest.raises(KeyboardInterrupt):
+        Index.open(tmp_path / "db", tiny, create=True)
+    monkeypatch.undo()
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert index.space.model == "imagebind_tiny"
+
+
+def test_importing_search_alone_imports_no_database():
+    code = "import imagebind.search, sys; print({'lancedb', 'pyarrow', 'torch'} & {*sys.modules})"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.strip() == "set()"

@@ -1,0 +1,63 @@
+"""Rows: paths of any name, metadata in one form, vectors of unit length."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.search.rows import IndexRow, metadata_text, path_text, text_path, to_arrow, to_hit
+from tests.search.made import EMBED_DIM, row, unit
+
+
+@given(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name and b"\\" not in name))
+def test_any_name_of_a_file_becomes_text_and_comes_back(name):
+    path = Path(os.fsdecode(b"/somewhere/" + name))
+    text = path_text(path)
+    text.encode("utf-8")
+    assert text_path(text) == path
+
+
+def test_a_name_with_a_literal_backslash_x_is_found_where_the_file_is_there(tmp_path):
+    path = tmp_path / "odd\\xffname.png"
+    path.touch()
+    assert text_path(path_text(path)) == path
+
+
+def test_a_row_goes_into_the_table_and_comes_out_the_same():
+    given_row = row(
+        "/a.mp4",
+        1,
+        2,
+        kind=MediaKind.VIDEO,
+        start=1.0,
+        end=3.0,
+        metadata={"b": 2, "a": "ü"},
+        thumbnail=b"jpeg",
+    )
+    (record,) = to_arrow([given_row], EMBED_DIM).to_pylist()
+    hit = to_hit(record, cosine=0.5)
+    for name in ("id", "path", "kind", "start", "end", "metadata", "thumbnail", "size", "mtime_ns"):
+        assert getattr(hit, name) == getattr(given_row, name), name
+    assert hit.modality is ModalityType.VISION and hit.cosine == 0.5 and np.isnan(hit.score)
+    np.testing.assert_array_equal(hit.vector, given_row.vector)
+
+
+@pytest.mark.parametrize(
+    "vector", [np.zeros(EMBED_DIM), np.full(EMBED_DIM, np.nan), 2 * unit(1), np.ones(3)], ids=str
+)
+def test_a_vector_that_is_not_of_the_space_is_refused_by_its_path(vector):
+    with pytest.raises(ValueError, match=r"/odd\.png: wants a vector"):
+        to_arrow([IndexRow(path="/odd.png", kind=MediaKind.IMAGE, vector=vector)], EMBED_DIM)
+
+
+def test_metadata_of_the_same_content_is_the_same_text_whatever_its_order():
+    assert metadata_text({"b": 1, "a": "x"}) == metadata_text({"a": "x", "b": 1}) == '{"a":"x","b":1}'
+
+
+def test_nested_metadata_is_refused():
+    with pytest.raises(ValueError, match="metadata 'tags' wants text, a number or true or false, got a list"):
+        metadata_text({"tags": ["a"]})

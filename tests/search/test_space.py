@@ -1,0 +1,81 @@
+"""The fingerprint: the same for the same model, another for any other; refusals name both."""
+
+import pytest
+import torch
+
+from imagebind.embedder import Embedder
+from imagebind.factory import imagebind_tiny
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.search import Index, Space, SpaceMismatchError
+from imagebind.transforms.depth import DepthTransform
+from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.text import Tokenizer
+from imagebind.transforms.video import VideoTransform
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return Embedder(imagebind_tiny(pretrained=True))
+
+
+@pytest.fixture(scope="module")
+def space(tiny):
+    return Space.of(tiny)
+
+
+def test_the_same_model_built_again_is_of_the_same_space(space):
+    assert Space.of(Embedder(imagebind_tiny(pretrained=True))) == space
+    assert space.model == "imagebind_tiny" and space.embed_dim == 128
+    assert Space.from_json(space.to_json()) == space
+
+
+def test_a_part_of_the_model_in_half_the_precision_is_of_the_same_space(space):
+    part = imagebind_tiny(pretrained=True, modalities=[ModalityType.TEXT], dtype=torch.bfloat16)
+    found = Space.of(Embedder(part))
+    assert found.model == "imagebind_tiny" and {*found.weights} == {"text"}
+    space.check(found, what="index")
+
+
+def test_one_changed_layer_is_another_space_and_both_are_named(space):
+    model = imagebind_tiny(pretrained=True)
+    with torch.no_grad():
+        model.modality_heads["audio"][-1].weight.mul_(1.1)
+    with pytest.raises(
+        SpaceMismatchError, match=r"media\.lance: .*imagebind_tiny.*weights of audio: .* against"
+    ):
+        space.check(Space.of(Embedder(model)), what="media.lance")
+
+
+def test_how_an_item_is_read_is_not_of_the_space_but_its_normalising_is(tiny, space):
+    def of(**transforms):
+        return Space.of(Embedder(tiny.model, transforms=transforms))
+
+    space.check(of(video=VideoTransform(clips=1, crops=1), depth=DepthTransform(focal=300.0)), what="index")
+    for others in (
+        {"image": ImageTransform(mean=(0.5, 0.5, 0.5))},
+        {"depth": DepthTransform(preset="raw")},
+        {"text": Tokenizer(legacy_truncation=True)},
+    ):
+        with pytest.raises(SpaceMismatchError, match=f"transform of {next(iter(others))}"):
+            space.check(of(**others), what="index")
+
+
+def test_adding_and_searching_with_another_model_are_refused(tiny, tmp_path):
+    Index.open(tmp_path / "db", tiny, create=True).add(["a star"])
+    other = Embedder(imagebind_tiny())
+    with pytest.raises(SpaceMismatchError, match=r"db: its vectors are of imagebind_tiny \w+, these of"):
+        Index.open(tmp_path / "db", other)
+
+
+def test_a_kind_new_to_the_index_is_added_to_its_space_and_then_held_to(tiny, tmp_path):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert dict(index.space.transforms) == {}
+    index.add(["a star"])
+    assert {*index.space.transforms} == {MediaKind.TEXT.value}
+    legacy = Embedder(tiny.model, transforms={"text": Tokenizer(legacy_truncation=True)})
+    again = Index.open(tmp_path / "db", legacy)
+    with pytest.raises(SpaceMismatchError, match="transform of text"):
+        again.add(["a disc"])
+    with pytest.raises(SpaceMismatchError, match="transform of text"):
+        again.search("a disc")
+    assert len(index) == 1
