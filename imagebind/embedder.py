@@ -33,7 +33,7 @@ VANISHING = 1e-6  # a sum so much shorter than what was added is rounding
 GUARDS = 1024  # locks for items with a state: so many that few of them have to share one
 
 
-def combine(parts: Iterable[tuple[np.ndarray, float]]) -> np.ndarray:
+def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     """Add vectors up: [(vector (e,), weight), …] -> (e,) float32, of unit length.
 
     Each is brought to unit length and multiplied by its weight, a negative one taking it away. Source: the
@@ -43,7 +43,7 @@ def combine(parts: Iterable[tuple[np.ndarray, float]]) -> np.ndarray:
         ValueError: nothing to add, vectors of different widths, one without direction, or a sum that is
             nothing; names which.
     """
-    listed = [(np.asarray(vector, dtype=np.float32), weight) for vector, weight in parts]
+    listed = [(_as_array(vector), weight) for vector, weight in parts]
     if not listed:
         raise ValueError("combine wants one or more (vector, weight), got none")
     width = listed[0][0].shape
@@ -54,7 +54,7 @@ def combine(parts: Iterable[tuple[np.ndarray, float]]) -> np.ndarray:
             raise ValueError(f"vector {number}: wants finite numbers that are not all 0, and a finite weight")
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
     length = np.linalg.norm(total)
-    if length < VANISHING * sum(abs(weight) for _, weight in listed):
+    if not length > VANISHING * sum(abs(weight) for _, weight in listed):
         raise ValueError("the weighted vectors cancel out; wants other weights")
     return np.asarray(total / length, dtype=np.float32)
 
@@ -290,6 +290,11 @@ class _SharedEvaluation:
 def _is_one_item(items: Any) -> bool:
     alone = (str, Mapping, np.ndarray, Tensor, Image.Image)
     return isinstance(items, alone) or is_source(items) or not isinstance(items, Iterable)
+
+
+def _as_array(vector: Any) -> np.ndarray:
+    vector = vector.detach().cpu() if isinstance(vector, Tensor) else vector
+    return np.asarray(vector, dtype=np.float32)
 
 
 def _as_rows(vectors: Any) -> Tensor:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
@@ -21,6 +22,10 @@ def test_a_negative_weight_takes_away():
 
 def test_how_long_a_vector_was_does_not_matter():
     np.testing.assert_allclose(combine([(10 * X, 1), (Y, 1)]), combine([(X, 1), (Y, 1)]), rtol=1e-6)
+
+
+def test_a_tensor_with_a_gradient_is_taken_as_its_numbers():
+    np.testing.assert_array_equal(combine([(torch.tensor([0.0, 2.0], requires_grad=True), 1)]), Y)
 
 
 def test_it_is_reachable_from_an_embedder():
@@ -49,6 +54,7 @@ def test_one_vector_comes_back_at_unit_length_and_is_not_changed(vector):
         ([(np.array([np.nan, 1]), 1)], "vector 0: wants finite"),
         ([(X, float("nan"))], "finite weight"),
         ([(X, 1), (X, -1)], "cancel out"),
+        ([(X, 0), (Y, 0)], "cancel out"),
     ],
 )
 def test_what_has_no_sum_is_named(parts, message):

@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.text import Text
 
 from imagebind.cli.benchmark import benchmark
+from imagebind.cli.classify import classify
 from imagebind.cli.compare import compare
 from imagebind.cli.embed import embed
 from imagebind.cli.info import info
 from imagebind.cli.quickstart import quickstart
+from imagebind.cli.search import search
 from imagebind.cli.train import train
 from imagebind.cli.weights import weights
 from imagebind.errors import ImageBindError
@@ -27,6 +29,8 @@ app = typer.Typer(
 app.command()(quickstart)
 app.command()(embed)
 app.command()(compare)
+app.command()(search)
+app.command()(classify)
 app.command()(info)
 app.command()(benchmark)
 app.command()(train)

@@ -2,9 +2,13 @@
 
 A text has cosines of about 0.2 with pictures it describes and 0.9 with texts that say the same: sorted by
 cosine, a mixed list is sorted by kind. So each query's cosines with a kind are held against those that the
-very same query has with a sample of that kind, kept with the index: the score is by how many standard
-deviations the cosine is above their mean. That needs no vectors of the query's modality in the index, and
-holds for sums of several. Source: ours.
+very same query has with a sample of that kind, kept with the index: the score is by how many deviations the
+cosine is above their mean. That needs no vectors of the query's modality in the index, and holds for sums of
+several. Source: ours.
+
+A kind of which a query can tell nothing has small deviations, all noise, which dividing by them would make as
+large as what is meant: no kind's are taken for less than those of all kinds together. In the toy world that
+matters most for motion recordings; see `imagebind benchmark mixed`.
 """
 
 import io
@@ -28,17 +32,18 @@ class Calibration:
     samples: Mapping[MediaKind, np.ndarray] = field(default_factory=dict)
 
     def scale(self, query: np.ndarray, kind: MediaKind) -> tuple[float, float]:
-        """Mean and standard deviation of a query's cosines with a kind: (e,) -> two numbers.
+        """Mean and deviation that a query's cosines with a kind are held against: (e,) -> two numbers.
 
         Of a kind with too few to tell, those of all others; with none at all 0 and 1, so scores are cosines.
         """
-        sample = self.samples.get(kind)
-        if sample is None or len(sample) < MIN_SAMPLED:
-            sample = np.concatenate([np.empty((0, len(query)), np.float32), *self.samples.values()])
-        if len(sample) < MIN_SAMPLED:
+        cosines = {
+            each: sample @ query for each, sample in self.samples.items() if len(sample) >= MIN_SAMPLED
+        }  # (n, e) @ (e,) -> (n,)
+        if not cosines:
             return 0.0, 1.0
-        cosines = sample @ query  # (n, e) @ (e,) -> (n,)
-        return float(cosines.mean()), max(float(cosines.std()), NARROW)
+        together = float(np.sqrt(np.mean([each.var() for each in cosines.values()])))
+        own = cosines.get(kind, np.concatenate([*cosines.values()]))
+        return float(own.mean()), max(float(own.std()), together, NARROW)
 
     def score(self, query: np.ndarray, kind: MediaKind, cosine: float) -> float:
         """A cosine in deviations above the mean."""

@@ -12,7 +12,7 @@ from imagebind.models.imagebind_model import ImageBindModel
 def quick(monkeypatch):
     """Makes a section take a second or two."""
 
-    def in_this_process(job, *arguments):
+    def in_this_process(job, *arguments, environment=None):
         return JOBS[job](*map(str, arguments)) | {"peak": peak_bytes()}
 
     for section in (loading, text, training, video):

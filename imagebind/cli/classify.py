@@ -1,0 +1,213 @@
+"""`imagebind classify`: which of some labels suits a file best, whatever the file is."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagebind.cli.files import expand
+from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder
+from imagebind.modality import MediaKind, ModalityType
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from imagebind.batching import Embedding
+    from imagebind.embedder import Embedder
+
+Names = tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Guess:
+    """One label of a file."""
+
+    label: str
+    probability: float
+    cosine: float
+
+
+def classify(
+    paths: Annotated[list[Path], typer.Argument(help="Files, and folders to walk through.")],
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            help="A file with one label a line, further names for it after |; # first is a comment."
+        ),
+    ] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="A label, as 'dog' or 'dog|puppy'; repeat it for more.")
+    ] = None,
+    template: Annotated[
+        list[str] | None,
+        typer.Option(help="Words around a name, as 'a photo of a {}.'; repeatable. By default CLIP's 80."),
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many labels a file.")] = 5,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
+    modality: Modality = None,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+) -> None:
+    """Say which of some labels suits each file best: pictures, videos, sounds, depth, heat, motion, texts.
+
+    ```
+    imagebind classify clip.wav --labels labels.txt
+    imagebind classify photos/ --label "dog|puppy" --label cat --template "a photo of a {}."
+    imagebind classify scan.png --modality depth --labels rooms.txt --json
+    ```
+
+    A label with several names scores what its best name does. A probability is among the labels given: one of
+    them is likely even if none suits; the cosine tells. Files that cannot be read are named at the end, and
+    the exit code is 1.
+    """
+    from rich.console import Console
+    from rich.progress import track
+    from rich.text import Text
+
+    from imagebind.errors import MediaError
+    from imagebind.transforms.intake import identify
+
+    classes = _classes(labels, label or ())
+    _check_templates(template or ())
+    requests, problems = [], []
+    for path in expand(paths):
+        try:
+            requests.append(identify(path, modality=modality))
+        except MediaError as error:
+            problems.append(str(error))
+    console = Console(stderr=True)
+    found: list[tuple[str, list[Guess]]] = []
+    if requests:
+        used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
+        guesser = _Guesser(
+            load_embedder(weights, modalities=used, device=device, dtype=dtype), classes, template or ()
+        )
+        stream = guesser.embedder.encode_stream(requests)
+        quiet = not console.is_terminal
+        for result in track(
+            stream, "Classifying", total=len(requests), console=console, transient=True, disable=quiet
+        ):
+            if result.error is not None:
+                problems.append(str(result.error))
+                continue
+            guesses = guesser(result)[:top]
+            found.append((result.name, guesses))
+            if as_json:
+                typer.echo(_line(result, guesses))
+    if found and not as_json:
+        _print_table(found)
+    for problem in problems:
+        console.print(Text(problem, style="red"), soft_wrap=True)
+    if problems or not found:
+        raise typer.Exit(1)
+
+
+class _Guesser:
+    """All labels of an embedded file, the likeliest first; a kind's classifier is built when it is needed."""
+
+    def __init__(self, embedder: "Embedder", classes: Sequence[Names], templates: Sequence[str]) -> None:
+        self.embedder = embedder
+        self._classes = classes
+        self._templates = tuple(templates)
+        self._classifiers: dict[tuple[str, ...], Tensor] = {}
+
+    def __call__(self, result: "Embedding") -> list[Guess]:
+        from imagebind.zeroshot import class_groups, class_probabilities, class_scores, default_temperature
+
+        assert result.kind is not None and result.vector is not None
+        scores = class_scores(
+            result.vector[None], self._classifier(result.kind), class_groups(self._classes)
+        )  # (1, c)
+        temperature = default_temperature(self.embedder.model, result.kind.modality)
+        (probabilities,) = class_probabilities(scores, temperature).tolist()
+        return [
+            Guess(
+                label=self._classes[place][0],
+                probability=probabilities[place],
+                cosine=scores[0, place].item(),
+            )
+            for place in scores[0].argsort(descending=True, stable=True).tolist()
+        ]
+
+    def _classifier(self, kind: MediaKind) -> "Tensor":
+        from imagebind.prompts import default_templates
+        from imagebind.zeroshot import build_zero_shot_classifier
+
+        templates = self._templates or default_templates(kind)
+        if templates not in self._classifiers:
+            self._classifiers[templates] = build_zero_shot_classifier(
+                self.embedder.model,
+                self.embedder.transform(MediaKind.TEXT),
+                self._classes,
+                templates,
+                device=self.embedder.device,
+            ).cpu()
+        return self._classifiers[templates]
+
+
+def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
+    """What --labels and --label say, in this order."""
+    from imagebind.errors import MediaError
+    from imagebind.prompts import parse_label, read_labels
+
+    classes = [] if file is None else list(read_labels(file))
+    for text in given:
+        try:
+            classes.append(parse_label(text, item="a label"))
+        except MediaError as error:
+            raise typer.BadParameter(str(error), param_hint="--label") from error
+    names = [name for each in classes for name in each]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise typer.BadParameter(f"{twice[0]!r} is there twice", param_hint="--label")
+    if len(classes) < 2:
+        raise typer.BadParameter(
+            "wants at least two labels, by --labels labels.txt or --label dog --label cat"
+        )
+    return classes
+
+
+def _check_templates(templates: Sequence[str]) -> None:
+    from imagebind.prompts import check_template
+
+    for template in templates:
+        try:
+            check_template(template)
+        except ValueError as error:
+            raise typer.BadParameter(str(error), param_hint="--template") from error
+
+
+def _line(result: "Embedding", guesses: Sequence[Guess]) -> str:
+    labels = [
+        {
+            "label": each.label,
+            "probability": round(each.probability, 6),
+            "cosine": round(each.cosine, 6),
+        }
+        for each in guesses
+    ]
+    return json.dumps({"path": result.name, "kind": str(result.kind), "labels": labels}, ensure_ascii=False)
+
+
+def _print_table(found: Sequence[tuple[str, Sequence[Guess]]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None)
+    table.add_column("file", overflow="fold")
+    table.add_column("label", overflow="fold")
+    table.add_column("probability", justify="right", no_wrap=True)
+    table.add_column("cosine", justify="right", no_wrap=True)
+    for name, guesses in found:
+        for place, each in enumerate(guesses):
+            table.add_row(
+                Text("" if place else name),
+                Text(each.label, style="" if place else "bold"),
+                f"{each.probability:.3f}",
+                f"{each.cosine:.3f}",
+            )
+    Console().print(table)

@@ -1,0 +1,90 @@
+"""`imagebind search`: anything finds anything, filters, and what it says when it finds nothing."""
+
+import json
+
+import pytest
+
+from imagebind.embedder import Embedder
+from imagebind.factory import imagebind_tiny
+from imagebind.search import Index
+from imagebind.training.world import World, write_scene
+
+
+@pytest.fixture(scope="module")
+def scenes(tmp_path_factory):
+    """Six scenes of the toy world in an index: their pictures, sounds and captions."""
+    folder = tmp_path_factory.mktemp("search")
+    world = World(seed=5)
+    files = [write_scene(world.scene(number), folder / f"scene-{number}") for number in range(6)]
+    index = Index.open(folder / "db", Embedder(imagebind_tiny(pretrained=True)), create=True)
+    index.add([scene["image"] for scene in files], metadata={"day": 1})
+    index.add([{"audio": scene["audio"]} for scene in files], metadata={"day": 2})
+    index.add([scene["image_caption"] for scene in files], modality="text")
+    return folder / "db", files
+
+
+def found(run) -> list[dict]:
+    return [json.loads(line) for line in run.out.splitlines()]
+
+
+def test_a_picture_finds_itself_first_among_pictures(imagebind, scenes):
+    db, files = scenes
+    run = imagebind(
+        "search", db, "--image", files[2]["image"], "--only", "image", "--json", "--weights", "tiny"
+    )
+    assert run.code == 0, run.err
+    hits = found(run)
+    assert hits[0]["path"] == str(files[2]["image"]) and hits[0]["cosine"] == pytest.approx(1, abs=1e-4)
+    assert {hit["kind"] for hit in hits} == {"image"}
+
+
+def test_things_are_added_and_taken_away(imagebind, scenes):
+    db, files = scenes
+    base = ("search", db, "--image", files[0]["image"], "--json", "--weights", "tiny", "--only", "image")
+    alone = found(imagebind(*base))
+    less = found(imagebind(*base, "--audio", files[1]["audio"], "--minus", "a red thing"))
+    assert {hit["path"] for hit in alone} == {hit["path"] for hit in less}
+    assert alone[0]["cosine"] > less[0]["cosine"]
+
+
+def test_filters_by_path_and_metadata_and_the_number_of_hits(imagebind, scenes):
+    db, _ = scenes
+    run = imagebind("search", db, "--text", "a star", "--where", "day=2", "--json", "--weights", "tiny")
+    assert {hit["kind"] for hit in found(run)} == {"audio"}
+    run = imagebind(
+        "search", db, "--text", "a star", "--path", "scene-3/*", "--top", "2", "--json", "--weights", "tiny"
+    )
+    assert len(found(run)) == 2 and all("scene-3" in hit["path"] for hit in found(run))
+
+
+def test_a_table_has_both_scores_and_no_path_is_cut(imagebind, scenes, monkeypatch):
+    db, _ = scenes
+    monkeypatch.setenv("COLUMNS", "60")
+    run = imagebind("search", db, "--text", "a star", "--weights", "tiny", "--top", "3")
+    assert run.out.split()[:5] == ["score", "cosine", "kind", "seconds", "path"]
+    assert "…" not in run.out
+
+
+def test_nothing_found_says_what_to_do(imagebind, scenes):
+    db, _ = scenes
+    run = imagebind("search", db, "--text", "a star", "--path", "nowhere/*", "--weights", "tiny")
+    assert run.code == 0 and "nothing found; try fewer or other filters" in run.out
+
+
+def test_a_missing_index_an_unreadable_file_and_no_query_are_told_in_one_line(imagebind, scenes, tmp_path):
+    db, _ = scenes
+    run = imagebind("search", tmp_path / "no.lance", "--text", "x", "--weights", "tiny")
+    assert run.code == 1 and "no.lance: no index is there" in run.err
+    (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    run = imagebind("search", db, "--image", tmp_path / "cut.png", "--weights", "tiny")
+    assert run.code == 1 and "cut.png" in run.err and "Traceback" not in run.err
+    run = imagebind("search", db)
+    assert run.code == 2 and "at least one thing to look for" in run.err
+    run = imagebind("search", db, "--text", "snow", "--minus", "snow", "--weights", "tiny")
+    assert run.code == 2 and "cancel out" in run.err and "Traceback" not in run.err
+
+
+def test_another_model_than_the_indexs_is_refused(imagebind, scenes, small_weights):
+    db, _ = scenes
+    run = imagebind("search", db, "--text", "x", "--weights", small_weights)
+    assert run.code == 1 and "its vectors are of imagebind_tiny" in run.err

@@ -1,0 +1,231 @@
+"""Zero-shot classification against open_clip's, numbers worked out by hand, and the small model's world."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import imagebind as library
+from imagebind.embedder import Embedder
+from imagebind.metrics import top_k_accuracy
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.prompts import OPENAI_IMAGENET_TEMPLATES, SHORT_TEMPLATES
+from imagebind.training.world import ATTRIBUTES, World, world_transforms, write_scene
+from imagebind.training.world.captions import WORDS
+from imagebind.transforms.text import Tokenizer
+from imagebind.zeroshot import (
+    HIGHEST_TEMPERATURE,
+    LOWEST_TEMPERATURE,
+    build_zero_shot_classifier,
+    class_groups,
+    class_probabilities,
+    class_scores,
+    default_temperature,
+    expected_calibration_error,
+    fit_temperature,
+)
+from tests.reference import small_config
+
+NAMES = ["dog", "cat", "bird", "car", "house"]
+TEMPLATES = ["a photo of a {}.", "the {}", "{}"]
+SCENES = 40
+SEED = 79  # of scenes that neither training nor its figures saw
+
+
+class Bag:
+    """open_clip's side of a text tower: a row is the mean of its letters' random vectors."""
+
+    def __init__(self) -> None:
+        self.letters = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
+        self.batches: list[int] = []
+
+    def encode_text(self, tokens: torch.Tensor, normalize: bool = False) -> torch.Tensor:
+        self.batches.append(len(tokens))
+        means = self.letters[tokens].mean(dim=1)
+        return F.normalize(means, dim=-1) if normalize else means
+
+
+def letters(texts: list[str]) -> torch.Tensor:
+    return torch.tensor([list(text.ljust(40).encode()) for text in texts])
+
+
+@pytest.fixture(scope="module")
+def tiny():
+    return library.imagebind_tiny(pretrained=True)
+
+
+@pytest.mark.parametrize("per_batch", [1, 2, 10, None])
+def test_the_classifier_is_open_clips(per_batch):
+    theirs = pytest.importorskip("open_clip").build_zero_shot_classifier
+    functions = [lambda name: f"a photo of a {name}.", lambda name: f"the {name}", lambda name: name]
+    wanted = theirs(Bag(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
+    for templates in (TEMPLATES, functions):
+        got = build_zero_shot_classifier(Bag(), letters, NAMES, templates, per_batch)
+        assert got.shape == (16, 5)
+        torch.testing.assert_close(got, wanted)
+
+
+def test_each_text_counts_alike_however_long_its_embedding(tiny):
+    tokens = Tokenizer()([template.format("dog") for template in TEMPLATES])
+    with torch.no_grad():
+        raw = tiny({"text": tokens})["text"]
+    column = build_zero_shot_classifier(tiny, Tokenizer(), ["dog"], TEMPLATES)[:, 0]
+    assert raw.norm(dim=1).mean() > 10  # scaled, as released
+    torch.testing.assert_close(column, F.normalize(F.normalize(raw, dim=1).mean(dim=0), dim=0))
+    assert not column.requires_grad and column.dtype == torch.float32
+
+
+def test_batches_have_as_many_names_as_asked_and_change_nothing(capsys):
+    model = Bag()
+    build_zero_shot_classifier(model, letters, NAMES, TEMPLATES, num_classes_per_batch=2, use_tqdm=True)
+    assert model.batches == [6, 6, 3] and "Class names" in capsys.readouterr().out
+
+
+def test_several_names_have_a_column_each_and_the_best_of_them_is_the_class():
+    classes = [("dog", "puppy"), "cat", ["bird"]]
+    classifier = build_zero_shot_classifier(Bag(), letters, classes, TEMPLATES)
+    flat = build_zero_shot_classifier(Bag(), letters, ["dog", "puppy", "cat", "bird"], TEMPLATES)
+    torch.testing.assert_close(classifier, flat)
+    groups = class_groups(classes)
+    assert groups.tolist() == [0, 0, 1, 2]
+    one_hot = torch.tensor([[0.6, 0.8, 0.0, 0.0], [1.0, 0.0, 0.0, 0.0], [0.0, 0.0, -1.0, 0.0]])
+    scores = class_scores(one_hot, torch.eye(4), groups)
+    torch.testing.assert_close(scores, torch.tensor([[0.8, 0, 0], [1, 0, 0], [0, -1, 0]]))
+
+
+def test_scores_are_cosines_whatever_the_lengths():
+    scores = class_scores(np.array([[3.0, 4.0]]), np.array([[10.0, 0.0], [0.0, 0.5]]))
+    torch.testing.assert_close(scores, torch.tensor([[0.6, 0.8]]))
+
+
+def test_what_could_not_be_embedded_has_no_score():
+    scores = class_scores(torch.full((1, 2), torch.nan), torch.eye(2), torch.tensor([0, 0]))
+    assert scores.isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: build_zero_shot_classifier(Bag(), letters, [], TEMPLATES), "classnames wants"),
+        (lambda: build_zero_shot_classifier(Bag(), letters, "dog", TEMPLATES), "classnames wants .*'dog'"),
+        (lambda: build_zero_shot_classifier(Bag(), letters, ["dog", ()], TEMPLATES), "class 1 wants a name"),
+        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, []), "templates wants"),
+        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, "a {}"), "templates wants .*'a {}'"),
+        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, ["a photo"]), "once.*'a photo'"),
+        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, TEMPLATES, 0), "num_classes_per_batch"),
+        (lambda: class_scores(torch.ones(2, 3), torch.eye(4)), r"\(2, 3\) and \(4, 4\)"),
+        (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0]), "each of 2 columns"),
+        (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"none left out, got \[0, 2\]"),
+        (lambda: class_probabilities(torch.eye(2), 0), "temperature wants a number above 0, got 0"),
+        (lambda: fit_temperature(torch.eye(2), [0, 2]), "labels wants 0 to 1, got 2 in row 1"),
+        (lambda: fit_temperature(torch.eye(2), [0]), r"got \(2, 2\) and \(1,\)"),
+        (lambda: fit_temperature(torch.eye(2), [0.0, 1.0]), "class numbers, got torch.float32"),
+        (lambda: fit_temperature(torch.tensor([[0, 1], [math.nan, 1]]), [0, 1]), "finite.*row 1"),
+        (lambda: expected_calibration_error(5 * torch.eye(2), [0, 1]), "0 to 1, got 0 to 5"),
+    ],
+)
+def test_what_makes_no_sense_is_refused_and_named(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
+
+
+def test_probabilities_are_those_worked_out_by_hand():
+    got = class_probabilities(torch.tensor([[0.3, 0.1]]), temperature=0.2)
+    assert got[0, 0].item() == pytest.approx(1 / (1 + math.exp(-1)))  # (0.3 - 0.1) / 0.2
+
+
+def test_the_fitted_temperature_is_the_one_worked_out_by_hand():
+    # Three of four are right by a lead of 0.2: likeliest where e^(0.2 / t) : 1 is 3 : 1.
+    scores = torch.tensor([[0.2, 0.0]] * 3 + [[0.2, 0.0]])
+    assert fit_temperature(scores, [0, 0, 0, 1]) == pytest.approx(0.2 / math.log(3), rel=1e-6)
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(0, 10_000), st.floats(0.02, 0.5))
+def test_no_other_temperature_is_likelier(seed, true):
+    rng = torch.Generator().manual_seed(seed)
+    scores = torch.rand(60, 4, generator=rng)
+    labels = (scores / true).softmax(dim=1).multinomial(1, generator=rng)[:, 0]
+    best = fit_temperature(scores, labels)
+    assert LOWEST_TEMPERATURE <= best <= HIGHEST_TEMPERATURE
+    loss = {factor: F.cross_entropy(scores.double() / (best * factor), labels) for factor in (0.9, 1, 1.1)}
+    if LOWEST_TEMPERATURE < best < HIGHEST_TEMPERATURE:
+        assert loss[1] <= min(loss.values())
+
+
+def test_a_temperature_that_samples_were_drawn_with_is_found_again():
+    rng = torch.Generator().manual_seed(1)
+    scores = torch.rand(20_000, 5, generator=rng)
+    labels = (scores / 0.15).softmax(dim=1).multinomial(1, generator=rng)[:, 0]
+    assert fit_temperature(scores, labels) == pytest.approx(0.15, rel=0.03)
+
+
+def test_all_right_and_all_wrong_end_at_the_bounds():
+    scores = torch.tensor([[0.5, 0.1], [0.1, 0.5]])
+    assert fit_temperature(scores, [0, 1]) == LOWEST_TEMPERATURE
+    assert fit_temperature(scores, [1, 0]) == HIGHEST_TEMPERATURE
+
+
+def test_the_calibration_error_is_the_one_worked_out_by_hand():
+    probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.55, 0.45]])
+    # Of five bins: (0.8, 1] says 0.9 and has 0.5; (0.4, 0.6] says 0.575 on average and has 1.
+    expected = (2 * 0.4 + 2 * 0.425) / 4
+    assert expected_calibration_error(probabilities, [0, 1, 1, 0], bins=5) == pytest.approx(
+        expected, abs=1e-6
+    )
+
+
+def test_sure_and_right_has_no_calibration_error_and_sure_and_wrong_all_of_it():
+    assert expected_calibration_error(torch.eye(3), [0, 1, 2]) == 0
+    assert expected_calibration_error(torch.eye(3), [1, 2, 0]) == 1
+
+
+def test_the_default_temperature_is_between_the_two_that_a_sense_and_text_were_trained_at():
+    model = ImageBindModel(small_config())
+    stored = {name: scale for name, scale in model.state_dict().items() if "log_logit_scale" in name}
+    scales = {"text": 150.0, "audio": 20.0, "depth": 5.0, "thermal": 10.0, "imu": 5.0}  # as released
+    assert len(stored) == 5
+    for sense, scale in scales.items():
+        stored[f"modality_postprocessors.{sense}.1.log_logit_scale"].fill_(math.log(scale))
+    wanted = {"vision": 0.01, "text": 0.01, "audio": 0.05, "depth": 0.2, "thermal": 0.1, "imu": 0.2}
+    for sense, temperature in wanted.items():
+        mean = math.sqrt(0.01 * temperature)  # text's is clipped at 100
+        assert default_temperature(model, sense) == pytest.approx(mean, rel=1e-5)
+
+
+def test_a_model_without_text_has_no_default_temperature():
+    model = ImageBindModel(small_config(), modalities=["audio"], device="meta")
+    with pytest.raises(ValueError, match=r"text\.1\.log_logit_scale, got one without"):
+        default_temperature(model, ModalityType.AUDIO)
+
+
+@pytest.fixture(scope="module")
+def world(tiny, tmp_path_factory):
+    """Scenes' shapes, and each by three of its senses, read from files: (n, e)."""
+    folder = tmp_path_factory.mktemp("scenes")
+    drawn = World(seed=SEED, held_out=True)
+    scenes = [drawn.scene(number) for number in range(SCENES)]
+    files = [write_scene(scene, folder / str(number)) for number, scene in enumerate(scenes)]
+    embedder = Embedder(tiny, transforms=world_transforms(), num_workers=2)
+    labels = torch.tensor([list(ATTRIBUTES["shape"]).index(scene.shape.value) for scene in scenes])
+    kinds = ("image", "audio", "depth")
+    return labels, {kind: embedder.encode([{kind: each[kind]} for each in files]) for kind in kinds}
+
+
+@pytest.mark.parametrize("kind", ["image", "audio", "depth"])
+@pytest.mark.parametrize("templates", ["CLIP's", "short"])
+def test_shapes_are_told_by_their_names_in_senses_never_trained_with_words(tiny, world, kind, templates):
+    labels, vectors = world
+    chosen = OPENAI_IMAGENET_TEMPLATES if templates == "CLIP's" else SHORT_TEMPLATES[MediaKind(kind)]
+    names = [WORDS["shape"][shape] for shape in ATTRIBUTES["shape"]]  # ("disc", "circle", "round plate"), …
+    classifier = build_zero_shot_classifier(tiny, Tokenizer(), names, chosen)
+    scores = class_scores(vectors[kind], classifier, class_groups(names))
+    assert top_k_accuracy(scores, labels) >= 0.8  # the model card has 0.95 and more; by chance 0.125
+    probabilities = class_probabilities(scores, default_temperature(tiny, MediaKind(kind).modality))
+    assert expected_calibration_error(probabilities, labels) < 0.15  # at temperature 1 it is above 0.7
+    assert expected_calibration_error(class_probabilities(scores, 1.0), labels) > 0.6
