@@ -1,11 +1,12 @@
 """Seconds by turns, and peaks of memory in processes of their own."""
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,19 @@ def peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * RUSAGE_UNIT
 
 
-def in_fresh_process(job: str, *arguments: str | Path) -> dict[str, Any]:
+def in_fresh_process(
+    job: str, *arguments: str | Path, environment: Mapping[str, str] | None = None
+) -> dict[str, Any]:
     """Run a job of `imagebind.benchmark.jobs` alone; what it returns, with `peak` bytes.
+
+    `environment` has variables besides this process's own.
 
     Raises:
         ImageBindError: it failed; with the last line that it wrote.
     """
     command = [sys.executable, "-m", "imagebind.benchmark.jobs", job, *map(str, arguments)]
-    finished = subprocess.run(command, capture_output=True, text=True)
+    variables = os.environ | (environment or {})
+    finished = subprocess.run(command, capture_output=True, text=True, env=variables)
     if finished.returncode:
         last = (finished.stderr.strip().splitlines() or ["nothing was said"])[-1]
         raise ImageBindError(f"measuring {job} failed with exit code {finished.returncode}: {last}")
