@@ -4,11 +4,20 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from imagebind.benchmark import encode, forward, loading, text, training, video
+from imagebind.benchmark import encode, forward, loading, mixed, search, text, training, video
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import HUGE, Size
 
-SECTIONS = (loading.SECTION, text.SECTION, video.SECTION, forward.SECTION, encode.SECTION, training.SECTION)
+SECTIONS = (
+    loading.SECTION,
+    text.SECTION,
+    video.SECTION,
+    forward.SECTION,
+    encode.SECTION,
+    training.SECTION,
+    search.SECTION,
+    mixed.SECTION,
+)
 
 
 def measure(
@@ -38,6 +47,8 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
         forward.SECTION: lambda _: forward.measure(size),
         encode.SECTION: lambda folder: encode.measure(size, folder),
         training.SECTION: lambda folder: training.measure(size, folder),
+        search.SECTION: lambda folder: search.measure(size, folder),
+        mixed.SECTION: lambda folder: mixed.measure(size, folder),
     }
     for section in sections:
         with tempfile.TemporaryDirectory(prefix="imagebind-benchmark-") as folder:

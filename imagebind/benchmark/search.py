@@ -15,6 +15,7 @@ import numpy as np
 import pyarrow as pa
 
 from imagebind.benchmark.report import GIGABYTE, Row
+from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import seconds
 from imagebind.embedder import Embedder
 from imagebind.factory import imagebind_tiny
@@ -77,22 +78,22 @@ def make_cloud() -> Cloud:
     return Cloud(seeds, neighbours, turn.T.astype(np.float32))
 
 
-def measure(folder: Path, *, sizes: tuple[int, ...] = (10_000, 100_000, MILLION)) -> Iterator[Row]:
-    """Rows for each size; every table is removed with the folder."""
+def measure(size: Size, folder: Path) -> Iterator[Row]:
+    """Rows for each table."""
     cloud = make_cloud()
     before: float | None = None
-    for size in sizes:
-        index = fill(folder / f"{size}.lance", cloud, size)
+    for count in size.tables:
+        index = fill(folder / f"{count}.lance", cloud, count)
         build = seconds(index.optimize)
-        queries = cloud.draw(QUERIES, np.random.default_rng(size + 1))
+        queries = cloud.draw(QUERIES, np.random.default_rng(count + 1))
         fast, found = timed(index, queries, exact=False)
         slow, right = timed(index, queries[: max(QUERIES // 10, 1)], exact=True)
         recall = float(np.mean([len(a & b) / K for a, b in zip(found, right, strict=False)]))
         p50, p95 = np.median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3
-        of = f"{size:,} vectors of {EMBED_DIM}"
-        goal = size == MILLION
+        of = f"{count:,} vectors of {EMBED_DIM}"
+        goal = count == MILLION
         exact_ms = np.median(slow) * 1e3
-        kind = "approximate" if approximate.pays(size) else "exact"
+        kind = "approximate" if approximate.pays(count) else "exact"
         growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
         yield _row(f"{of}: ready for search after", build, "s", BUILD_SECONDS if goal else None, at_most=True)
         yield _row(f"{of}: on disk", (index.stats().size or 0) / GIGABYTE, "GB")

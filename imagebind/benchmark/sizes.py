@@ -21,6 +21,8 @@ class Size:
     pictures: int
     picture_size: tuple[int, int]  # width, height
     repeats: int
+    tables: tuple[int, ...]  # vectors of each table that is searched
+    scenes: int  # of the toy world, a quarter of which ask for the others
 
 
 HUGE = Size(
@@ -35,6 +37,8 @@ HUGE = Size(
     pictures=24,
     picture_size=(1280, 960),
     repeats=5,
+    tables=(10_000, 100_000, 1_000_000),
+    scenes=1024,
 )
 
 SMALL = Size(
@@ -57,6 +61,8 @@ SMALL = Size(
     pictures=4,
     picture_size=(64, 48),
     repeats=1,
+    tables=(60, 600),
+    scenes=24,
 )
 
 SIZES = {size.name: size for size in (HUGE, SMALL)}

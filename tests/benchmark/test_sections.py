@@ -28,6 +28,7 @@ TARGETS = {  # section -> the targets of its rows, in order
     "forward": [0.75, None, 0.75, 0.6, None, 0.6],  # of two trunks, in two precisions
     "encode": [0.85],
     "training": [None, None, 0.9, None, None, 0.9, 1.1],
+    "search": [None] * 10,  # they are for a million
 }
 TWO_TRUNKS = replace(
     SMALL, config=ImageBindConfig(embed_dim=16, vision=SMALL.config.vision, imu=SMALL.config.imu)
@@ -43,7 +44,8 @@ def temporary(tmp_path, monkeypatch):
 @pytest.mark.parametrize("section", SECTIONS)
 def test_a_section_gives_finite_rows_with_targets_and_cleans_up(section, quick, temporary):
     rows = list(measure([section], size=TWO_TRUNKS if section == "forward" else SMALL))
-    assert [row.target for row in rows] == TARGETS[section]
+    if section in TARGETS:  # others are held against what was measured in the same run
+        assert [row.target for row in rows] == TARGETS[section]
     assert all(row.section == section and row.what and math.isfinite(row.value) for row in rows)
     assert list(temporary.iterdir()) == []
 
