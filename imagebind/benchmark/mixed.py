@@ -4,7 +4,7 @@ New scenes, of combinations that the small model was trained on, each by all its
 quarters are in the index, the others ask.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -46,7 +46,7 @@ def embed(rendered: Rendered) -> Vectors:
     return found | {MediaKind.TEXT: embed_texts(model, captions).numpy()}
 
 
-def mixed_rows(vectors: Vectors, attributes: list[Mapping[str, str]], stored: int) -> Iterator[Row]:
+def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
     """The share of the best ten of all kinds that have the query's content, by cosine and by score."""
     rng = np.random.default_rng(0)
     chosen = rng.choice(stored, min(SAMPLED, stored), replace=False)
@@ -81,7 +81,7 @@ def mixed_rows(vectors: Vectors, attributes: list[Mapping[str, str]], stored: in
 
 def _relevant(
     vectors: Vectors,
-    attributes: list[Mapping[str, str]],
+    attributes: Sequence[Mapping[str, str]],
     stored: int,
     calibration: Calibration,
     kind: MediaKind,
@@ -110,8 +110,8 @@ def _asked(kind: MediaKind) -> list[str]:
     return [name for name in CONTENT if name in shown]
 
 
-def sum_rows(vectors: Vectors, attributes: list[Mapping[str, str]], stored: int) -> Iterator[Row]:
-    """By a picture and another scene's sound: videos with the colour of the one and the motion of the other."""
+def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
+    """A picture and another scene's sound: videos with the colour of the one, the motion of the other."""
     videos = vectors[MediaKind.VIDEO][:stored]
     shares: dict[str, list[float]] = {"sum": [], "picture": [], "sound": [], "chance": []}
     for number in range(stored, len(attributes) - 1):

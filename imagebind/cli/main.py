@@ -11,6 +11,7 @@ from imagebind.cli.benchmark import benchmark
 from imagebind.cli.classify import classify
 from imagebind.cli.compare import compare
 from imagebind.cli.embed import embed
+from imagebind.cli.index import index
 from imagebind.cli.info import info
 from imagebind.cli.quickstart import quickstart
 from imagebind.cli.search import search
@@ -29,6 +30,7 @@ app = typer.Typer(
 app.command()(quickstart)
 app.command()(embed)
 app.command()(compare)
+app.command()(index)
 app.command()(search)
 app.command()(classify)
 app.command()(info)

@@ -1,0 +1,192 @@
+"""`imagebind index`: folders of media into an index that can be searched; again later only what changed."""
+
+import shlex
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder
+from imagebind.modality import MediaKind, ModalityType
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from imagebind.errors import AmbiguousMediaError
+    from imagebind.search.crawl import Answer
+    from imagebind.search.crawl_report import CrawlReport
+    from imagebind.search.discover import Found
+    from imagebind.search.mapping import PathMapping
+
+SHOWN_SUFFIXES = 5
+SKIP = "skip"
+
+
+def index(
+    paths: Annotated[list[Path], typer.Argument(help="Folders to look through, and files.")],
+    db: Annotated[str, typer.Option(help="The index: a folder, made if it is not there, or a URI.")],
+    map: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB=KIND[:OPTIONS]",
+            help="What files are whose content does not tell: 'depth/**.png=depth:kinect_v1', "
+            "'scans/*.tiff=thermal:low=27315,high=31315'. The first that fits a file counts.",
+        ),
+    ] = None,
+    prune: Annotated[bool, typer.Option("--prune", help="Drop files that are no longer there.")] = False,
+    window: Annotated[float, typer.Option(help="Seconds of a window of a long recording.")] = 10.0,
+    hop: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 5.0,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    batch_size: BatchSize = 32,
+) -> None:
+    """Index folders of media, so that anything in them can be found by anything.
+
+    The same command again does only what is new or has changed; files that moved are known by their content.
+    It can be stopped, or killed, at any time, and goes on when it is called again.
+
+    Files that cannot be read are listed at the end and in DB.errors.jsonl; all others are done. The exit code
+    is 1 if there were any. Files that are no media are only counted.
+
+    ```
+    imagebind index ~/media --db media.lance
+    imagebind index ~/media --db media.lance --map 'depth/**.png=depth:kinect_v1' --prune
+    ```
+    """
+    from rich.console import Console
+
+    from imagebind.search import Index
+    from imagebind.search.crawl import crawl
+    from imagebind.search.discover import check_roots
+    from imagebind.search.store import exists
+
+    mappings = _mappings(map or ())
+    if not 0 < hop <= window:
+        raise typer.BadParameter(f"{hop:g}; wants more than 0 and at most --window", param_hint="--hop")
+    check_roots(paths)
+    if exists(db):
+        Index.open(db)  # before the model is loaded: what cannot be read is told at once
+    embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
+    console = Console(stderr=True)
+    errors = error_path(db)
+    with _shown_progress(console) as bar:
+        task = bar.add_task("Indexing", total=None, rate="")
+
+        def tell(report: "CrawlReport", total: int | None) -> None:
+            rate = f"{report.seen / max(report.seconds, 1e-3):.0f} files/s"
+            bar.update(task, completed=report.seen, total=total, rate=rate)
+
+        def ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
+            bar.stop()
+            try:
+                return _ask(found, error)
+            finally:
+                bar.start()
+
+        report = crawl(
+            Index.open(db, embedder, create=True),
+            paths,
+            mappings=mappings,
+            prune=prune,
+            window_seconds=window,
+            hop_seconds=hop,
+            batch_size=batch_size,
+            ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
+            progress=tell,
+            errors=errors,
+        )
+    failed = _summarise(console, report, errors)
+    search = ["imagebind", "search", db, *(["--weights", weights] if weights else []), "--text", "a dog"]
+    console.print(f"search it: {shlex.join(search)}", markup=False, highlight=False, soft_wrap=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+def error_path(db: str) -> Path:
+    """Where the failures of a crawl go: beside the index, or for one elsewhere into the working folder."""
+    from imagebind.uri import is_uri
+
+    place = Path(db.rstrip("/"))
+    return (Path() if is_uri(db) else place.parent) / f"{place.name}.errors.jsonl"
+
+
+def _mappings(texts: Sequence[str]) -> "list[PathMapping]":
+    from imagebind.search.mapping import parse_mapping
+
+    try:
+        return [parse_mapping(text) for text in texts]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--map") from error
+
+
+def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
+    """Ask what the files of a folder are, until the answer makes sense."""
+    from imagebind.search.examine import possible_kinds
+    from imagebind.search.mapping import parse_kind
+
+    kinds = ", ".join([*(kind.value for kind in possible_kinds(error)), SKIP])
+    question = (
+        f"{error.item}: {error.seen}.\nWhat are such files in {error.item.rpartition('/')[0]}? ({kinds})"
+    )
+    while True:
+        answer = typer.prompt(question, err=True).strip()
+        if answer == SKIP:
+            return None
+        try:
+            return parse_kind(answer)
+        except ValueError as refusal:
+            typer.echo(str(refusal), err=True)
+
+
+@contextmanager
+def _shown_progress(console: "Console") -> "Iterator[Progress]":
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        yield progress
+
+
+def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
+    """Say what became of everything; returns how many files failed."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from imagebind.search.crawl_report import Outcome
+
+    def say(text: str, style: str = "") -> None:
+        console.print(Text(text, style=style), soft_wrap=True)
+
+    outcomes = [outcome for outcome in Outcome if report.total(outcome)]
+    table = Table("", *(outcome.value for outcome in outcomes), box=None)
+    kinds: list[MediaKind | None] = [*MediaKind, None]
+    for kind in kinds:
+        if any(report.counts[outcome][kind] for outcome in outcomes):
+            cells = [str(report.counts[outcome][kind] or "") for outcome in outcomes]
+            table.add_row("unknown" if kind is None else kind.value, *cells)
+    if outcomes:
+        console.print(table)
+    say(f"{report.seen} files in {report.seconds:.1f} s, {report.rows} rows written")
+    if report.not_media:
+        most = report.not_media.most_common(SHOWN_SUFFIXES)
+        named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
+        rest = report.not_media.total() - sum(count for _, count in most)
+        say(f"{report.not_media.total()} files are not media: {named}" + (f", {rest} others" if rest else ""))
+    if report.gone:
+        say(f"{report.gone} files of the index are no longer there; --prune drops them")
+    for failure in report.failures:
+        say(f"  {failure.error}", style="red")
+    if report.failures:
+        say(f"all failures are in {errors}")
+    return len(report.failures)

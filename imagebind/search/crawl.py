@@ -1,0 +1,329 @@
+"""The crawl: folders of media into an index, again later only what has changed since.
+
+    crawl(index, ["~/media"], mappings=[parse_mapping("depth/**.png=depth:kinect_v1")])
+
+A file is known by its path. One of the same size and time of change is not opened; else its bytes tell
+whether it has changed. One that is gone while another of the same bytes has come has moved: it keeps its
+vectors and ids. All rows of a file are written in one commit, so a crawl that is killed has every file whole
+or not at all, and the next one goes on from there.
+"""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from imagebind.batching import Embedding
+from imagebind.embedder import BATCH_SIZE
+from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.modality import MediaKind
+from imagebind.search.crawl_report import (
+    KEPT_FAILURES,
+    CrawlReport,
+    ErrorFile,
+    Failure,
+    FileCount,
+    Outcome,
+    Progress,
+    error_file,
+)
+from imagebind.search.discover import Found, check_roots, discover, look
+from imagebind.search.examine import Examined, NotMediaError, examine, examine_as, in_threads
+from imagebind.search.index import Index
+from imagebind.search.known import Known, main_kind
+from imagebind.search.lock import writer_lock
+from imagebind.search.mapping import PathMapping, mapping_for
+from imagebind.search.rows import FileState, IndexRow, path_text
+from imagebind.search.thumbnails import thumbnails
+from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
+from imagebind.search.writer import Writer
+from imagebind.transforms.intake import Request
+from imagebind.transforms.source import name_of
+from imagebind.uri import is_uri
+
+LOOKED_AHEAD = 4  # files a thread that are examined before their turn
+
+Answer = tuple[MediaKind, Mapping[str, Any]]
+Looked = tuple[Examined, list[Request] | MediaError | None]  # a file, and what is to be embedded of it
+Ask = Callable[[Found, AmbiguousMediaError], Answer | None]
+
+
+def crawl(
+    index: Index,
+    roots: Sequence[str | os.PathLike[str]],
+    *,
+    mappings: Sequence[PathMapping] = (),
+    prune: bool = False,
+    window_seconds: float = WINDOW_SECONDS,
+    hop_seconds: float = HOP_SECONDS,
+    batch_size: int = BATCH_SIZE,
+    ask: Ask | None = None,
+    progress: Progress | None = None,
+    errors: Path | None = None,
+) -> CrawlReport:
+    """Bring an index up to date with folders and files.
+
+    A file that fails is reported, and what the index had of it stays; all others are done. Files that are no
+    media are counted. Other windows, or other options of a mapping, change nothing of what is indexed
+    already; another kind does.
+
+    Args:
+        index: opened with an embedder.
+        mappings: what files are whose content does not tell; the first that speaks of a file counts.
+        prune: take out files below the roots that are no longer there.
+        window_seconds, hop_seconds: of long recordings, see `windows`.
+        ask: says what a file is that could be several things, once a folder; None leaves it a failure.
+        progress: called when something is done with a file.
+        errors: where failures are written, a line of JSON each; there is no such file if there were none.
+
+    Raises:
+        MediaError: a root that is not there.
+        IndexBusyError: another process is writing to the index.
+        SearchIndexError: it cannot be written to, as on a full disk; what was committed stays.
+        SpaceMismatchError: the embedder's vectors are of another space than the index's.
+    """
+    if index.embedder is None:
+        raise ValueError(f"{index.uri}: a crawl wants an index opened with an embedder")
+    whole_roots = check_roots(roots)
+    windows = Windows(index.embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
+    own = [Path(index.uri)] if not is_uri(index.uri) else []
+    own += [] if errors is None else [errors]
+    with writer_lock(index.uri), error_file(errors) as log, FileCount(whole_roots, own, progress) as count:
+        run = _Crawl(index, windows, mappings, ask, count, log, batch_size)
+        run.take(discover(whole_roots, without=own))
+        run.take_again()
+        run.settle(whole_roots, prune=prune)
+        index.optimize()
+        return run.report
+
+
+@dataclass(eq=False, kw_only=True)
+class _Job:
+    """A file on its way: rows that are there, and requests whose vectors are still to come."""
+
+    examined: Examined
+    state: FileState | None  # what the index has of it
+    requests: list[Request]
+    rows: list[IndexRow] = field(default_factory=list)
+    failed: dict[MediaKind, Exception] = field(default_factory=dict)
+    waiting: int = 0
+    is_asked_for: bool = False  # all its requests are on their way
+
+
+class _Crawl:
+    """One crawl's state: no more of it than is under way, besides what the index knows of its files."""
+
+    def __init__(
+        self,
+        index: Index,
+        windows: Windows,
+        mappings: Sequence[PathMapping],
+        ask: Ask | None,
+        count: FileCount,
+        log: ErrorFile,
+        batch_size: int,
+    ) -> None:
+        self.index = index
+        self.writer = Writer(index)
+        self.windows = windows
+        self.mappings = mappings
+        self.ask = ask
+        self.count = count
+        self.log = log
+        self.batch_size = batch_size
+        self.report = CrawlReport()
+        self.known = Known(index.files())
+        self.answers: dict[Path, Answer | None] = {}  # by folder
+        self.again: list[Found] = []
+        self.is_last_try = False
+        self.in_flight: deque[tuple[_Job, MediaKind]] = deque()
+
+    def take(self, files: Iterable[Found | MediaError]) -> None:
+        """Do all that is to be done with some files, up to their commit."""
+        stream = self.windows.embedder.encode_stream(
+            self._requests(files), batch_size=self.batch_size, clips=True, inspect=thumbnails
+        )
+        with closing(stream):
+            for result in stream:
+                self._collect(result)
+        self.writer.flush()
+
+    def take_again(self) -> None:
+        """Try those once more that changed while they were read."""
+        self.is_last_try = True
+        looked = [look(found.path, found.root) for found in self.again]
+        self.take([found for found in looked if found is not None])
+
+    def settle(self, roots: Sequence[Path], *, prune: bool) -> None:
+        """Deal with what the index has below the roots and is no longer there."""
+        gone = self.known.gone(roots)
+        if not prune:
+            self.report.gone = len(gone)
+            return
+        self.index.delete(paths=gone)
+        for state in gone.values():
+            self._done(Outcome.REMOVED, main_kind(state))
+
+    def _requests(self, files: Iterable[Found | MediaError]) -> Iterator[Request]:
+        """What the model is to embed."""
+        for job in self._jobs(files):
+            for request in job.requests:
+                if request.kind not in job.failed:
+                    job.waiting += 1
+                    self.in_flight.append((job, request.kind))
+                    yield request
+            job.is_asked_for = True
+            if not job.waiting:
+                self._finish(job)
+
+    def _jobs(self, files: Iterable[Found | MediaError]) -> Iterator[_Job]:
+        """Files that are to be embedded; all others are dealt with here."""
+        workers = self.windows.embedder.num_workers
+        new = self._new(files)
+        for (found, state), examining in in_threads(self._examine, new, workers=workers, ahead=LOOKED_AHEAD):
+            try:
+                examined, requests = self._examined(found, examining)
+            except NotMediaError:
+                self.report.leave_out(found.path.suffix.lower())
+                self.count.tell(self.report)
+            except MediaError as error:
+                self._fail(path_text(found.path), error)
+            else:
+                if not self._is_settled(examined, state):
+                    requests = requests or self._planned(examined)
+                    if isinstance(requests, MediaError):
+                        self._fail(path_text(found.path), requests, examined.kind)
+                    else:
+                        yield _Job(examined=examined, state=state, requests=requests)
+
+    def _new(self, files: Iterable[Found | MediaError]) -> Iterator[tuple[Found, FileState | None]]:
+        """Files that may have to be embedded, and what the index has of them."""
+        for found in files:
+            if isinstance(found, MediaError):
+                self._fail(found.item, found)
+                continue
+            state = self.known.meet(path_text(found.path))
+            if state is not None and self._is_unchanged(found, state):
+                self._done(Outcome.UNCHANGED, main_kind(state))
+            else:
+                yield found, state
+
+    def _examine(self, new: tuple[Found, FileState | None]) -> Looked:
+        """In a thread: what a file is, and what is to be embedded of it unless the index may have it."""
+        examined = examine(new[0], self.mappings)
+        return examined, None if self.known.has_bytes(examined.content_hash) else self._planned(examined)
+
+    def _planned(self, examined: Examined) -> "list[Request] | MediaError":
+        try:
+            return list(self.windows.requests(examined.found.path, examined.kind, examined.options))
+        except MediaError as error:
+            return error
+
+    def _is_unchanged(self, found: Found, state: FileState) -> bool:
+        mapping = mapping_for(self.mappings, found)
+        same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
+        return same and (mapping is None or mapping.kind in state.kinds)
+
+    def _examined(self, found: Found, examining: Future[Looked]) -> Looked:
+        try:
+            return examining.result()
+        except AmbiguousMediaError as error:
+            folder = found.path.parent
+            if self.ask is not None and folder not in self.answers:
+                self.answers[folder] = self.ask(found, error)
+            answer = self.answers.get(folder)
+            if answer is None:
+                raise
+            return examine_as(found, *answer), None
+
+    def _is_settled(self, examined: Examined, state: FileState | None) -> bool:
+        """Whether the index has these bytes already, by this name or by one that is gone."""
+        found, path = examined.found, path_text(examined.found.path)
+        if state is not None and state.content_hash == examined.content_hash and examined.kind in state.kinds:
+            self.index.move_path(path, path, mtime_ns=found.mtime_ns)
+            self._done(Outcome.UNCHANGED, examined.kind)
+            return True
+        if state is not None:
+            return False
+        before = self.known.move(examined)
+        if before is None:
+            return False
+        self.index.move_path(before, path, mtime_ns=found.mtime_ns)
+        self._done(Outcome.MOVED, examined.kind)
+        return True
+
+    def _collect(self, result: Embedding) -> None:
+        job, kind = self.in_flight.popleft()
+        job.waiting -= 1
+        if result.error is not None:
+            job.failed.setdefault(kind, result.error)
+        else:
+            job.rows += _rows(job.examined, result)
+        if job.is_asked_for and not job.waiting:
+            self._finish(job)
+
+    def _finish(self, job: _Job) -> None:
+        """All of a file is there: is it what is still on the disk?"""
+        found, path = job.examined.found, path_text(job.examined.found.path)
+        now = look(found.path, found.root)
+        if now != found and not self.is_last_try:
+            self.again.append(found)
+            if job.state is not None:
+                self.known.put_back(path, job.state)
+            return
+        if now != found:
+            seen = "changes while it is read, twice in a row" if isinstance(now, Found) else "gone"
+            error = MediaError(name_of(found.path), seen=seen, wanted="a file that stays for a moment")
+            job.failed[job.examined.kind] = error
+        for kind, failure in job.failed.items():
+            job.rows = [row for row in job.rows if row.kind is not kind]
+            if kind is not job.examined.kind:  # a video's sound: its pictures stand
+                self._note(path, failure)
+        if job.examined.kind in job.failed:
+            self._fail(path, job.failed[job.examined.kind], job.examined.kind)
+            return
+        self.writer.put(path, job.rows, is_new=job.state is None, written=lambda: self._written(job))
+
+    def _written(self, job: _Job) -> None:
+        self.report.rows += len(job.rows)
+        self._done(Outcome.ADDED if job.state is None else Outcome.CHANGED, job.examined.kind)
+
+    def _fail(self, path: str, error: Exception, kind: MediaKind | None = None) -> None:
+        self._note(path, error)
+        self._done(Outcome.FAILED, kind)
+
+    def _note(self, path: str, error: Exception) -> None:
+        failure = Failure(path=path, error=str(error), kind=type(error).__name__)
+        self.log.write(failure)
+        if len(self.report.failures) < KEPT_FAILURES:
+            self.report.failures.append(failure)
+
+    def _done(self, outcome: Outcome, kind: MediaKind | None) -> None:
+        self.report.counts[outcome][kind] += 1
+        self.count.tell(self.report)
+
+
+def _rows(examined: Examined, result: Embedding) -> list[IndexRow]:
+    """A row for each span of a recording, one for anything else."""
+    assert result.kind is not None and result.vector is not None
+    spans: Sequence[tuple[float | None, float | None]] = result.spans or [(None, None)]
+    vectors = result.vector[None] if result.clips is None else result.clips
+    return [
+        IndexRow(
+            path=path_text(examined.found.path),
+            kind=result.kind,
+            vector=vector,
+            start=start,
+            end=end,
+            content_hash=examined.content_hash,
+            size=examined.found.size,
+            mtime_ns=examined.found.mtime_ns,
+            metadata=examined.metadata,
+            thumbnail=thumbnail,
+        )
+        for (start, end), vector, thumbnail in zip(spans, vectors, result.inspected, strict=True)
+    ]

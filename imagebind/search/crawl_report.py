@@ -1,0 +1,146 @@
+"""What became of the files of a crawl: counted while it runs, and every failure in a file."""
+
+import json
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from threading import Event, Thread
+from typing import TextIO
+
+from imagebind.modality import MediaKind
+from imagebind.search.discover import discover
+
+KEPT_FAILURES = 10  # of a report, for whoever shows some; all are in the file
+KEPT_SUFFIXES = 100
+
+
+class Outcome(str, Enum):
+    """What became of a file."""
+
+    ADDED = "added"
+    UNCHANGED = "unchanged"
+    MOVED = "moved"
+    CHANGED = "changed"
+    REMOVED = "removed"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """A file or folder that is not in the index, or not all of it, and why."""
+
+    path: str
+    error: str
+    kind: str  # of error
+
+
+@dataclass(kw_only=True)
+class CrawlReport:
+    """What a crawl has done so far.
+
+    `counts` are files, by what they are (None: nobody could tell); `rows` were written. `not_media` counts
+    files that are none of the kinds, by the ends of their names; `gone` are files of the index that are no
+    longer there, and stay in it. `failures` are the first few.
+    """
+
+    counts: dict[Outcome, Counter[MediaKind | None]] = field(
+        default_factory=lambda: {outcome: Counter() for outcome in Outcome}
+    )
+    rows: int = 0
+    gone: int = 0
+    not_media: Counter[str] = field(default_factory=Counter)
+    failures: list[Failure] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+
+    def total(self, outcome: Outcome) -> int:
+        """How many files had this outcome."""
+        return self.counts[outcome].total()
+
+    @property
+    def seen(self) -> int:
+        """How many files of the folders are dealt with."""
+        counted = sum(self.total(outcome) for outcome in Outcome if outcome is not Outcome.REMOVED)
+        return counted + self.not_media.total()
+
+    @property
+    def seconds(self) -> float:
+        """Since it began."""
+        return time.monotonic() - self.began
+
+    def leave_out(self, suffix: str) -> None:
+        """Count a file that is no media."""
+        known = suffix in self.not_media or len(self.not_media) < KEPT_SUFFIXES
+        self.not_media[suffix if known else "…"] += 1
+
+
+Progress = Callable[[CrawlReport, int | None], None]  # what is done, and of how many files once that is known
+
+
+class ErrorFile:
+    """Failures as lines of JSON, written as they come. There is no file where there are none."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._file: TextIO | None = None
+
+    def write(self, failure: Failure) -> None:
+        """Add a line."""
+        if self.path is None:
+            return
+        if self._file is None:
+            self._file = self.path.open("w", encoding="utf-8")
+        record = {"path": failure.path, "error": failure.error, "kind": failure.kind}
+        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._file.flush()
+
+    def close(self) -> None:
+        """No more comes."""
+        if self._file is not None:
+            self._file.close()
+
+
+@contextmanager
+def error_file(path: Path | None) -> Iterator[ErrorFile]:
+    """A file for failures, None for none; what an earlier crawl left there is taken away."""
+    if path is not None:
+        path.unlink(missing_ok=True)
+    file = ErrorFile(path)
+    try:
+        yield file
+    finally:
+        file.close()
+
+
+class FileCount:
+    """How many files there are, counted beside the crawl for whoever watches its progress."""
+
+    def __init__(self, roots: Sequence[Path], own: Sequence[Path], progress: Progress | None) -> None:
+        self._files = discover(roots, without=own)
+        self._progress = progress
+        self._total: int | None = None
+        self._stop = Event()
+
+    def __enter__(self) -> "FileCount":
+        if self._progress is not None:
+            Thread(target=self._walk, name="imagebind-count", daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+
+    def tell(self, report: CrawlReport) -> None:
+        """Say how far it is."""
+        if self._progress is not None:
+            self._progress(report, self._total)
+
+    def _walk(self) -> None:
+        count = 0
+        for _ in self._files:
+            if self._stop.is_set():
+                return
+            count += 1
+        self._total = count

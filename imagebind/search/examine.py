@@ -1,0 +1,158 @@
+"""A file before it is embedded: what it is, what its bytes are, and which requests it makes."""
+
+import hashlib
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.modality import MediaKind
+from imagebind.search.discover import Found
+from imagebind.search.mapping import PathMapping, mapping_for
+from imagebind.search.rows import Metadata, path_text
+from imagebind.transforms.detect import detect
+from imagebind.transforms.source import encodable, name_of
+
+HASH_BYTES = 16
+READ_BYTES = 2**20
+SNIPPET_CHARACTERS = 300  # of a text, shown where another file has its picture
+SNIPPET_BYTES = 4 * SNIPPET_CHARACTERS
+
+# Of an error of `detect`: the file is none of the kinds, rather than a damaged one of them.
+_FOREIGN = re.compile(r"unknown content|text, |a table whose header|empty, 0 bytes")
+# What is named so was meant to be media: such a file of zeros is damaged, while a .zip or .pdf is none.
+MEDIA_SUFFIXES = frozenset(
+    (
+        *(
+            ".jpg",
+            ".jpeg",
+            ".jfif",
+            ".png",
+            ".apng",
+            ".gif",
+            ".bmp",
+            ".tif",
+            ".tiff",
+            ".webp",
+            ".avif",
+            ".heic",
+        ),
+        *(".heif", ".jp2", ".j2k", ".jxl", ".qoi", ".ico", ".ppm", ".pgm"),
+        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv"),
+        *(".3gp", ".ogv", ".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff"),
+        *(".wma", ".au", ".caf", ".npy", ".npz", ".txt", ".md"),
+    )
+)
+
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class NotMediaError(MediaError):
+    """A file that is none of the kinds, and isn't named as one."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examined:
+    """What a file is, its options as its user said, a hash of its bytes, and what to keep of it in words."""
+
+    found: Found
+    kind: MediaKind
+    options: Mapping[str, Any] = field(default_factory=dict)
+    content_hash: str
+    metadata: Metadata = field(default_factory=dict)
+
+
+def examine(found: Found, mappings: Sequence[PathMapping]) -> Examined:
+    """Look into a file: the first bytes tell its kind unless a mapping does, and all of them are hashed.
+
+    Raises:
+        NotMediaError: it is none of the kinds.
+        AmbiguousMediaError: it could be of several, and no mapping says which; the message has what to say.
+        MediaError: it cannot be read.
+    """
+    mapping = mapping_for(mappings, found)
+    if mapping is not None:
+        return examine_as(found, mapping.kind, mapping.options)
+    return examine_as(found, _kind(found), {})
+
+
+def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Examined:
+    """The same of a file whose kind is known."""
+    try:
+        content_hash = hash_of(found.path)
+        metadata = {"text": snippet(found.path)} if kind is MediaKind.TEXT else {}
+    except OSError as error:
+        raise MediaError(
+            name_of(found.path), seen=f"cannot be read ({error.strerror})", wanted="a file that can be read"
+        ) from error
+    return Examined(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
+
+
+def hash_of(path: Path) -> str:
+    """BLAKE2b of a file's bytes, 16 bytes of it in hexadecimal."""
+    digest = hashlib.blake2b(digest_size=HASH_BYTES)
+    with path.open("rb", buffering=0) as file:
+        while block := file.read(READ_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def snippet(path: Path) -> str:
+    """How a text begins, in one line."""
+    with path.open("rb") as file:
+        start = file.read(SNIPPET_BYTES).decode("utf-8-sig", errors="ignore")
+    return encodable(" ".join(start.split())[:SNIPPET_CHARACTERS])
+
+
+def _kind(found: Found) -> MediaKind:
+    try:
+        return detect(found.path)
+    except AmbiguousMediaError as error:
+        ways = " or ".join(f"--map '{_pattern(found)}={kind}'" for kind in possible_kinds(error))
+        raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
+    except MediaError as error:
+        if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
+            raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
+        raise
+
+
+def _pattern(found: Found) -> str:
+    """Which files are likely to be of the same kind: those of a folder, or all `depth.png` of many."""
+    numbered = any(character.isdigit() for character in found.path.stem)
+    return (
+        path_text(found.relative.with_name(f"*{found.path.suffix}")) if numbered else f"**/{found.path.name}"
+    )
+
+
+def possible_kinds(error: AmbiguousMediaError) -> list[MediaKind]:
+    """What an ambiguous file may be."""
+    return [
+        kind for kind in MediaKind if re.search(rf"\b{kind.value}\b", error.seen.partition("could be")[2])
+    ]
+
+
+def in_threads(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
+) -> Iterator[tuple[Item, "Future[Result]"]]:
+    """Each item with what a function makes of it, in order.
+
+    Args:
+        ahead: items a worker that are taken before their turn.
+    """
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    with ThreadPoolExecutor(workers, thread_name_prefix="imagebind-examine") as pool:
+        try:
+            for item in items:
+                waiting.append((item, pool.submit(function, item)))
+                while len(waiting) > ahead * workers:
+                    yield waiting.popleft()
+            while waiting:
+                yield waiting.popleft()
+        finally:
+            pool.shutdown(cancel_futures=True)

@@ -1,0 +1,56 @@
+"""Rows of many files in one commit, and all rows of a file in the same one."""
+
+import time
+from collections.abc import Callable, Sequence
+
+from imagebind.search.index import Index
+from imagebind.search.rows import IndexRow
+
+COMMIT_ROWS = 512
+COMMIT_SECONDS = 10.0  # so much work is lost at most where a crawl is killed
+
+
+class Writer:
+    """Keeps what is to be written until it is enough."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._new: list[IndexRow] = []
+        self._changed: list[IndexRow] = []
+        self._changed_paths: list[str] = []
+        self._written: list[Callable[[], None]] = []
+        self._flushed = time.monotonic()
+
+    def put(self, path: str, rows: Sequence[IndexRow], *, is_new: bool, written: Callable[[], None]) -> None:
+        """Have a file's rows written, now or later.
+
+        Args:
+            is_new: the index has nothing of that path yet.
+            written: called when they are.
+
+        Raises:
+            SearchIndexError, SpaceMismatchError: as `Index.add_rows`; what was committed before stays.
+        """
+        if is_new:
+            self._new += rows
+        else:
+            self._changed += rows
+            self._changed_paths.append(path)
+        self._written.append(written)
+        enough = len(self._new) + len(self._changed) >= COMMIT_ROWS
+        if enough or time.monotonic() - self._flushed > COMMIT_SECONDS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all that is there.
+
+        Raises:
+            SearchIndexError, SpaceMismatchError: as `Index.add_rows`.
+        """
+        self._index.add_rows(self._new)
+        if self._changed_paths:  # apart, since it looks through the whole index for what is to go
+            self._index.replace_paths(self._changed_paths, self._changed)
+        for written in self._written:
+            written()
+        self._new, self._changed, self._changed_paths, self._written = [], [], [], []
+        self._flushed = time.monotonic()

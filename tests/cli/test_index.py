@@ -1,0 +1,140 @@
+"""`imagebind index`: folders become an index, what fails is named, and wrong arguments are told at once."""
+
+import io
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagebind.cli.index import error_path
+from imagebind.search import Index
+
+
+@pytest.fixture
+def media(tmp_path, image_file, audio_file, deep_grey_file) -> Path:
+    """A picture, a sound, a text and something that is no media."""
+    folder = tmp_path / "my media"
+    folder.mkdir()
+    for file in (image_file, audio_file):
+        shutil.copy(file, folder)
+    (folder / "note.txt").write_text("a red star")
+    (folder / "paper.pdf").write_bytes(b"%PDF-1.7\n\xff\xfe")
+    return folder
+
+
+@pytest.fixture
+def db(tmp_path) -> Path:
+    return tmp_path / "media.lance"
+
+
+def test_a_folder_becomes_an_index_that_the_last_line_says_how_to_search(imagebind, media, db):
+    run = imagebind("index", media, "--db", db, "-w", "tiny")
+    assert run.code == 0 and run.out == "" and "4 files in" in run.err and "3 rows written" in run.err
+    assert "1 files are not media: 1 .pdf" in run.err
+    *_, last = run.err.strip().splitlines()
+    assert last == f"search it: imagebind search {db} --weights tiny --text 'a dog'"
+    run = imagebind("search", db, "--text", "a red star", "-w", "tiny", "--only", "text", "--json")
+    assert json.loads(run.out)["path"] == str(media / "note.txt")
+
+
+def test_again_only_what_changed_is_done_and_what_is_gone_is_said(imagebind, media, db):
+    imagebind("index", media, "--db", db, "-w", "tiny")
+    (media / "note.txt").write_text("a blue ring")
+    next(media.glob("*.wav")).unlink()
+    run = imagebind("index", media, "--db", db, "-w", "tiny")
+    header, *rows = [
+        line.split() for line in run.err.splitlines() if "unchanged" in line or line.startswith(" ")
+    ]
+    assert header == ["unchanged", "changed"] and rows == [["image", "1"], ["text", "1"]]
+    assert run.code == 0 and "1 files of the index are no longer there; --prune drops them" in run.err
+    run = imagebind("index", media, "--db", db, "-w", "tiny", "--prune")
+    assert "removed" in run.err and "no longer there" not in run.err
+    assert len(Index.open(db)) == 2
+
+
+def test_failures_are_named_in_a_file_until_there_are_none(imagebind, media, db, image_file, deep_grey_file):
+    (media / "cut [1].jpg").write_bytes(image_file.read_bytes()[:2000])
+    shutil.copy(deep_grey_file, media / "scan1.png")
+    run = imagebind("index", media, "--db", db, "-w", "tiny")
+    errors = Path(f"{db}.errors.jsonl")
+    assert run.code == 1 and "Traceback" not in run.err and f"all failures are in {errors}" in run.err
+    assert "cut [1].jpg" in run.err and "--map '*.png=depth'" in run.err
+    lines = {Path(line["path"]).name: line for line in map(json.loads, errors.read_text().splitlines())}
+    assert {name: line["kind"] for name, line in lines.items()} == {
+        "cut [1].jpg": "MediaError",
+        "scan1.png": "AmbiguousMediaError",
+    }
+    (media / "cut [1].jpg").unlink()
+    run = imagebind("index", media, "--db", db, "-w", "tiny", "--map", "scan*.png=depth:kinect_v1")
+    assert run.code == 0 and not errors.exists() and len(Index.open(db)) == 4
+
+
+def test_on_a_terminal_what_cannot_be_told_is_asked(imagebind, media, db, deep_grey_file, monkeypatch):
+    for name in ("scan1.png", "scan2.png"):
+        shutil.copy(deep_grey_file, media / name)
+    answers = io.StringIO("depht\ndepth:kinect_v2\n")
+    monkeypatch.setattr(answers, "isatty", lambda: True)
+    monkeypatch.setattr(sys, "stdin", answers)
+    monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True)
+    run = imagebind("index", media, "--db", db, "-w", "tiny")
+    assert run.code == 0, run.err
+    assert run.err.count("What are such files in") == 2  # the first answer was none
+    assert "(depth, thermal, skip)" in run.err and "'depht': wants one of" in run.err
+    assert sum(hit.kind.value == "depth" for hit in Index.open(db).sample(9)) == 2
+
+
+def test_long_recordings_are_cut_as_asked(imagebind, tmp_path, audio_file, db):
+    run = imagebind("index", audio_file, "--db", db, "-w", "tiny", "--window", 3, "--hop", 2)  # 7 s
+    assert run.code == 0 and sorted(hit.start for hit in Index.open(db).sample(9)) == [0, 2, 4]
+
+
+@pytest.mark.parametrize(
+    "arguments, about",
+    [
+        (["--map", "*.png=depht"], "depht"),
+        (["--map", "*.png=depth:kinect"], "kinect_v1"),
+        (["--hop", "20"], "--window"),
+        (["--hop", "0"], "more than 0"),
+        (["--batch-size", "0"], "--batch-size"),
+    ],
+)
+def test_wrong_arguments_are_told_before_anything_is_loaded(
+    imagebind, media, db, arguments, about, monkeypatch
+):
+    monkeypatch.setattr("imagebind.cli.index.load_embedder", None)
+    run = imagebind("index", media, "--db", db, *arguments)
+    assert run.code == 2 and about in run.err and not db.exists()
+
+
+def test_a_folder_that_is_not_there_and_an_index_that_is_none_are_told_at_once(
+    imagebind, media, db, monkeypatch
+):
+    monkeypatch.setattr("imagebind.cli.index.load_embedder", None)
+    run = imagebind("index", media / "nowhere", "--db", db)
+    assert run.code == 1 and "nowhere: cannot be found" in run.err and not db.exists()
+    (db / "items.lance").mkdir(parents=True)
+    run = imagebind("index", media, "--db", db)
+    assert run.code == 1 and str(db) in run.err and "Traceback" not in run.err
+
+
+def test_a_folder_of_other_things_is_not_written_into(imagebind, media):
+    before = sorted(media.iterdir())
+    run = imagebind("index", media, "--db", media, "-w", "tiny")
+    assert run.code == 1 and "wants a new folder" in run.err and sorted(media.iterdir()) == before
+
+
+def test_two_folders_in_one_index(imagebind, media, tmp_path, db):
+    other = tmp_path / "other"
+    other.mkdir()
+    Image.fromarray(np.zeros((20, 20, 3), dtype=np.uint8)).save(other / "black.png")
+    assert imagebind("index", media, other, "--db", db, "-w", "tiny").code == 0
+    assert len(Index.open(db)) == 4
+
+
+def test_failures_are_written_beside_the_index_or_where_the_command_is_called():
+    assert error_path("a/media.lance/") == Path("a/media.lance.errors.jsonl")
+    assert error_path("s3://bucket/media.lance") == Path("media.lance.errors.jsonl")

@@ -1,0 +1,325 @@
+"""The crawl: everything below a folder is found by anything, and later only what changed is done."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.factory import imagebind_tiny
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.search import Index, SpaceMismatchError
+from imagebind.search.crawl import crawl
+from imagebind.search.mapping import parse_mapping
+from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
+from tests.search.recorded import spoil_sound, write_film
+
+SCENES, FILES = 4, 8  # files a scene
+
+
+@pytest.fixture
+def media(world, tmp_path) -> Path:
+    """A copy of the world that a test may change."""
+    return Path(shutil.copytree(world, tmp_path / "media"))
+
+
+@pytest.fixture
+def db(tmp_path) -> Path:
+    return tmp_path / "media.lance"
+
+
+@pytest.fixture(scope="module")
+def indexed(world, tmp_path_factory) -> Path:
+    """The world's index, to look at."""
+    folder = tmp_path_factory.mktemp("db") / "db"
+    crawled(folder, world)
+    return folder
+
+
+@pytest.fixture
+def known(indexed, media, world, db) -> Path:
+    """An index of `media`, made without embedding anything."""
+    shutil.copytree(indexed, db)
+    index = Index.open(db)
+    for path, state in index.files().items():
+        index.move_path(path, str(media / Path(path).relative_to(world)), mtime_ns=state.mtime_ns)
+    return db
+
+
+def test_every_file_of_every_kind_has_the_vector_that_encode_gives(world, indexed):
+    found = vectors(indexed, world)
+    assert len(found) == SCENES * FILES
+    for (name, kind, _), vector in found.items():
+        np.testing.assert_allclose(vector, tiny().encode({kind: world / name}), atol=1e-5, err_msg=name)
+    assert {kind for _, kind, _ in found} == {kind.value for kind in MediaKind}
+
+
+def test_a_row_says_where_it_is_from_and_shows_it(world, indexed):
+    hits = {Path(hit.path).name: hit for hit in Index.open(indexed).sample(99)}
+    video, text, image = hits["video.mp4"], hits["video.txt"], hits["image.png"]
+    assert (video.start, video.end) == (0, pytest.approx(2)) and (image.start, image.end) == (None, None)
+    assert image.file.is_relative_to(world) and image.size == image.file.stat().st_size
+    assert image.mtime_ns == image.file.stat().st_mtime_ns and len(image.content_hash) == 32
+    assert video.thumbnail.startswith(b"\xff\xd8") and image.thumbnail.startswith(b"\xff\xd8")
+    assert text.thumbnail is None and text.metadata == {"text": text.file.read_text().strip()}
+
+
+def test_what_is_searched_for_is_found(world, indexed):
+    index = Index.open(indexed, tiny())
+    sound = world / "000002" / "audio.wav"
+    assert index.search(sound, 1)[0].file == sound
+    assert index.search((world / "000001" / "image.txt").read_text(), 1, kinds=["text"])[0].cosine > 0.99
+
+
+def test_a_second_crawl_opens_nothing(known, media, monkeypatch):
+    monkeypatch.setattr("imagebind.search.crawl.examine", None)  # fails if it is called
+    (media / "manifest.jsonl").unlink()
+    report = crawled(known, media)
+    assert outcomes(report) == {"unchanged": SCENES * FILES} and report.rows == 0
+    assert len(Index.open(known)) == SCENES * FILES
+
+
+def test_only_what_changed_is_done_again(known, media):
+    before = vectors(known, media)
+    changed, touched, new = media / "000000" / "image.png", media / "000001" / "image.png", media / "new.txt"
+    shutil.copy(media / "000002" / "image.png", changed)
+    os.utime(touched)
+    new.write_text("a blue ring")
+    report = crawled(known, media)
+    assert outcomes(report) == {"added": 1, "changed": 1, "unchanged": SCENES * FILES - 1}
+    assert report.rows == 2
+    after = vectors(known, media)
+    np.testing.assert_allclose(
+        after["000000/image.png", "image", None], before["000002/image.png", "image", None], atol=1e-5
+    )
+    assert len(after) == len(before) + 1
+    assert Index.open(known).files()[str(touched)].mtime_ns == touched.stat().st_mtime_ns
+    assert outcomes(crawled(known, media)) == {"unchanged": SCENES * FILES + 1}
+
+
+def test_moved_files_keep_vectors_and_ids_and_are_not_embedded_again(known, media, monkeypatch):
+    before = {hit.content_hash: hit for hit in Index.open(known).sample(99)}
+    (media / "000000").rename(media / "elsewhere")
+    (media / "000001" / "image.png").rename(media / "000001" / "it's \U0001f436\n.png")
+    monkeypatch.setattr("imagebind.search.windows.Windows.requests", None)
+    report = crawled(known, media)
+    assert outcomes(report) == {"moved": FILES + 1, "unchanged": (SCENES - 1) * FILES - 1}
+    after = {hit.content_hash: hit for hit in Index.open(known).sample(99)}
+    assert {hash: hit.id for hash, hit in after.items()} == {hash: hit.id for hash, hit in before.items()}
+    assert all(hit.file.is_file() for hit in after.values())
+
+
+def test_a_copy_is_no_move_and_of_two_copies_one_has_moved(known, media):
+    original = media / "000000" / "image.png"
+    shutil.copy2(original, media / "copy.png")
+    assert outcomes(crawled(known, media))["added"] == 1
+    shutil.copy2(original, media / "a.png")
+    shutil.copy2(original, media / "b.png")
+    original.unlink()
+    found = outcomes(crawled(known, media))
+    assert (found["moved"], found["added"]) == (1, 1)
+
+
+def test_files_that_are_gone_stay_until_they_are_pruned(known, media, tmp_path):
+    Index.open(known, tiny()).add(["a text without a file"])
+    (media / "000000" / "image.png").unlink()
+    shutil.rmtree(media / "000001")
+    report = crawled(known, media)
+    assert report.gone == FILES + 1 and len(Index.open(known)) == SCENES * FILES + 1
+    report = crawled(known, media / "000002", prune=True)  # not below it
+    assert "removed" not in outcomes(report) and report.gone == 0
+    report = crawled(known, media, prune=True)
+    assert outcomes(report)["removed"] == FILES + 1
+    assert len(Index.open(known)) == (SCENES - 1) * FILES - 1 + 1
+
+
+def test_a_root_that_is_not_there_prunes_nothing(known, media):
+    media.rename(media.with_name("unmounted"))
+    with pytest.raises(MediaError, match="media: cannot be found"):
+        crawled(known, media, prune=True)
+    assert len(Index.open(known)) == SCENES * FILES
+
+
+def test_a_file_that_failed_is_tried_again_and_keeps_what_was_known_of_it(known, media):
+    image = media / "000000" / "image.png"
+    good = image.read_bytes()
+    image.write_bytes(good[:5000])
+    for _ in range(2):
+        report = crawled(known, media)
+        assert outcomes(report) == {"unchanged": SCENES * FILES - 1, "failed": 1}
+        assert report.failures[0].path == str(image) and "cut short" in report.failures[0].error
+    assert len(Index.open(known)) == SCENES * FILES
+    image.write_bytes(good + b"\0")
+    assert outcomes(crawled(known, media))["changed"] == 1
+
+
+def test_a_deep_grey_picture_is_never_guessed(media, db, tmp_path):
+    errors = tmp_path / "errors.jsonl"
+    report = crawled(db, media, mappings=[], errors=errors)
+    assert outcomes(report)["failed"] == 2 * SCENES
+    lines = [json.loads(line) for line in errors.read_text().splitlines()]
+    assert {line["kind"] for line in lines} == {"AmbiguousMediaError"} and len(lines) == 2 * SCENES
+    assert "--map '**/depth.png=depth' or --map '**/depth.png=thermal'" in lines[0]["error"]
+    report = crawled(db, media, errors=errors)
+    assert outcomes(report) == {"added": 2 * SCENES, "unchanged": (FILES - 2) * SCENES}
+    assert not errors.exists()
+
+
+def test_what_cannot_be_told_is_asked_once_a_folder(media, db):
+    asked = []
+
+    def ask(found, error):
+        asked.append(found.relative)
+        return (MediaKind.DEPTH, {"focal": 260.0}) if "000000" in str(found.path) else None
+
+    report = crawled(db, media, mappings=[], ask=ask)
+    assert [path.parent.name for path in asked] == [f"{number:06}" for number in range(SCENES)]
+    assert outcomes(report)["failed"] == 2 * (SCENES - 1)
+    found = {
+        Path(path).name for path, state in Index.open(db).files().items() if MediaKind.DEPTH in state.kinds
+    }
+    assert found == {"depth.png", "thermal.png"}
+
+
+def test_another_kind_in_a_mapping_has_a_file_done_again(known, media):
+    mappings = [parse_mapping("000000/depth.png=thermal"), *MAPPINGS]
+    assert outcomes(crawled(known, media, mappings=mappings))["changed"] == 1
+    assert Index.open(known).files()[str(media / "000000" / "depth.png")].kinds == {MediaKind.THERMAL}
+
+
+def test_options_of_a_mapping_reach_the_transform(media, db):
+    mapping = parse_mapping("**/depth.png=depth:focal=600")
+    crawled(db, media / "000000", mappings=[mapping])
+    (vector,) = [v for (_, kind, _), v in vectors(db, media).items() if kind == "depth"]
+    item = {"depth": media / "000000" / "depth.png", "focal": 600}
+    np.testing.assert_allclose(vector, tiny().encode(item), atol=1e-5)
+
+
+def test_a_long_video_has_windows_of_pictures_and_of_sound(tmp_path, db):
+    media = tmp_path / "films"
+    media.mkdir()
+    write_film(media / "film.mp4", 13)
+    report = crawled(db, media, window_seconds=4, hop_seconds=3)
+    assert outcomes(report) == {"added": 1} and report.rows == 8
+    hits = Index.open(db).sample(99)
+    for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
+        spans = sorted((hit.start, hit.end) for hit in hits if hit.kind is kind)
+        assert [start for start, _ in spans] == [0, 3, 6, 9] and spans[-1][1] == pytest.approx(13, abs=0.1)
+    assert all(hit.thumbnail for hit in hits) and len({hit.thumbnail for hit in hits}) == len(hits)
+    assert Index.open(db).files()[str(media / "film.mp4")].kinds == {MediaKind.VIDEO, MediaKind.AUDIO}
+    assert outcomes(crawled(db, media)) == {"unchanged": 1}
+
+
+@pytest.mark.parametrize("window", [10, 2])
+def test_pictures_of_a_video_whose_sound_is_broken_are_found(tmp_path, db, window):
+    media = tmp_path / "films"
+    media.mkdir()
+    film = write_film(media / "film.mp4", 5)
+    spoil_sound(film)
+    report = crawled(db, media, window_seconds=window, hop_seconds=window)
+    assert outcomes(report) == {"added": 1}
+    assert report.failures[0].path == str(film) and "sound" in report.failures[0].error
+    assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO}
+
+
+def test_what_is_no_media_is_counted_and_what_should_be_is_a_failure(tmp_path, db):
+    media = tmp_path / "mixed"
+    media.mkdir()
+    names = {
+        "Thumbs.db": b"\xd0\xcf\x11\xe0\0",
+        "a.pdf": b"%PDF-1.7\n\xff\xff",
+        "b.PDF": b"%PDF\0",
+        "run.py": b"x = 1",
+    }
+    bad = {"zeros.jpg": bytes(5000), "empty.png": b"", "latin.txt": b"caf\xe9 au lait"}
+    for name, content in {
+        **names,
+        **bad,
+        "empty": b"",
+        "table.csv": b"a,b\n1,2\n",
+        "good.txt": b"a star",
+    }.items():
+        (media / name).write_bytes(content)
+    report = crawled(db, media)
+    assert outcomes(report) == {"added": 1, "failed": 3}
+    assert report.not_media == {".db": 1, ".pdf": 2, ".py": 1, "": 1, ".csv": 1}
+    assert {Path(failure.path).name for failure in report.failures} == set(bad)
+
+
+def test_odd_names_are_found_again(world, tmp_path, db):
+    media = tmp_path / "odd"
+    media.mkdir()
+    odd = [
+        "two\nlines.png",
+        "it's.png",
+        '"quoted".png',
+        "🐶.png",
+        "[b].png",
+        "n" * 251 + ".png",
+        b"caf\xe9.png",
+        "%s\\.png",
+    ]
+    paths = [media / os.fsdecode(name) for name in odd]
+    for number, path in enumerate(paths):
+        Image.new("RGB", (32, 32), (30 * number, 200, 100)).save(path, "PNG")
+    assert outcomes(crawled(db, media)) == {"added": len(odd)}
+    assert {hit.file for hit in Index.open(db).sample(99)} == set(paths)
+    assert outcomes(crawled(db, media)) == {"unchanged": len(odd)}
+    for path in paths:
+        path.unlink()
+    assert outcomes(crawled(db, media, prune=True)) == {"removed": len(odd)}
+
+
+def test_a_loop_of_links_and_the_index_itself_are_no_media(media):
+    (media / "000000" / "up").symlink_to(media)
+    db = media / "db"
+    errors = media / "errors.jsonl"
+    for expected in ("added", "unchanged"):
+        report = crawled(db, media, errors=errors)
+        assert outcomes(report) == {expected: SCENES * FILES} and report.not_media == {".jsonl": 1}
+
+
+def test_a_model_that_cannot_hear_says_so_and_does_the_rest(media, db):
+    deaf = Embedder(imagebind_tiny(pretrained=True, modalities=[ModalityType.VISION, ModalityType.TEXT]))
+    report = crawl(Index.open(db, deaf, create=True), [media / "000000"], mappings=MAPPINGS)
+    assert outcomes(report) == {"added": 4, "failed": 4}
+    assert any("audio, which this model was built without" in failure.error for failure in report.failures)
+
+
+def test_another_model_is_refused_before_anything_is_done(known, media):
+    with pytest.raises(SpaceMismatchError, match="its vectors are of imagebind_tiny"):
+        Index.open(known, Embedder(imagebind_tiny()))
+
+
+def test_progress_tells_what_is_done_of_how_much(known, media):
+    (media / "new.txt").write_text("a star")
+    told = []
+    report = crawled(known, media, progress=lambda report, total: told.append((report.seen, total)))
+    done = [seen for seen, _ in told]
+    assert done == list(range(1, report.seen + 1)) and {total for _, total in told} <= {None, report.seen}
+
+
+def test_an_index_without_an_embedder_is_refused(tmp_path, known):
+    with pytest.raises(ValueError, match="opened with an embedder"):
+        crawl(Index.open(known), [tmp_path])
+
+
+def test_sounds_of_every_length_are_indexed(tmp_path, db):
+    media = tmp_path / "sounds"
+    media.mkdir()
+    tone = np.sin(np.arange(16_000 * 31) / 9).astype(np.float32) / 2
+    for seconds in (0.5, 2, 9.99, 10, 10.4, 12, 31):
+        soundfile.write(media / f"{seconds}.wav", tone[: round(16_000 * seconds)], 16_000)
+    report = crawled(db, media)
+    assert outcomes(report) == {"added": 7}
+    ends = {}
+    for hit in Index.open(db).sample(99):
+        ends.setdefault(Path(hit.path).stem, []).append(hit.end)
+    assert {name: len(found) for name, found in ends.items() if len(found) > 1} == {"12": 2, "31": 6}
+    assert all(max(found) == pytest.approx(float(name), abs=1e-3) for name, found in ends.items())

@@ -1,0 +1,237 @@
+"""The crawl among faults: nothing lost, nothing twice, every failure named."""
+
+import multiprocessing
+import os
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebind.modality import MediaKind
+from imagebind.search import Index, SearchIndexError, writer
+from imagebind.search import thumbnails as drawn
+from imagebind.search.lock import IndexBusyError
+from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
+
+SCENES, FILES = 4, 8
+ROWS_A_COMMIT = 3
+
+
+@pytest.fixture
+def media(world, tmp_path) -> Path:
+    return Path(shutil.copytree(world, tmp_path / "media"))
+
+
+@pytest.fixture
+def db(tmp_path) -> Path:
+    return tmp_path / "media.lance"
+
+
+def started(db: Path, media: Path) -> multiprocessing.process.BaseProcess:
+    """A crawl that has just begun, in a process forked from one that has imported all there is to import."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tests.search.crawled", "lancedb"])
+    begun = context.Event()
+    process = context.Process(target=crawl_in_steps, args=(db, media, ROWS_A_COMMIT, begun))
+    process.start()
+    assert begun.wait(60)
+    return process
+
+
+def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Generator) -> int:
+    """Kill crawls of one index, let one end, then compare with an index that nobody disturbed; returns how
+    many kills left a part of the files."""
+    undisturbed, db = folder / "undisturbed", folder / "killed"
+    whole = started(undisturbed, media)
+    began = time.monotonic()
+    whole.join()
+    seconds = time.monotonic() - began
+    assert whole.exitcode == 0
+    expected = vectors(undisturbed, media)
+    rows, half_way = 0, 0
+    for _ in range(kills):
+        process = started(db, media)
+        time.sleep(seconds * rng.uniform(0, 0.7))
+        process.kill()
+        process.join()
+        if (db / "items.lance").is_dir():
+            found = vectors(db, media)  # each once
+            assert len(found) >= rows, "what was there is lost"
+            rows = len(found)
+            half_way += 0 < rows < len(expected)
+    last = started(db, media)
+    last.join()
+    assert last.exitcode == 0
+    found = vectors(db, media)
+    assert found.keys() == expected.keys()
+    for row, vector in expected.items():
+        np.testing.assert_allclose(found[row], vector, atol=1e-5, err_msg=str(row))
+    return half_way
+
+
+def test_a_crawl_killed_again_and_again_ends_as_if_it_had_not_been(media, tmp_path):
+    kill_at_random(media, tmp_path, kills=5, rng=np.random.default_rng())
+
+
+@pytest.mark.huge
+def test_fifty_kills(media, tmp_path):
+    rng, half_way = np.random.default_rng(), 0
+    for number in range(10):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        half_way += kill_at_random(media, folder, kills=5, rng=rng)
+    assert half_way >= 10
+
+
+def test_two_crawls_at_once_are_one_and_the_other_is_told(media, db):
+    told = []
+
+    def meanwhile(report, total):
+        if not told:
+            with pytest.raises(
+                IndexBusyError, match=rf"media\.lance: is being written to by process {os.getpid()}"
+            ):
+                crawled(db, media)
+            told.append(report.seen)
+
+    assert outcomes(crawled(db, media, progress=meanwhile)) == {"added": SCENES * FILES} and told
+
+
+def test_what_is_committed_is_found_while_the_rest_is_done(media, db, monkeypatch):
+    monkeypatch.setattr(writer, "COMMIT_ROWS", 4)
+    seen = []
+
+    def meanwhile(report, total):
+        if report.rows > sum(seen[-1:]):  # there are more than there were
+            seen.append(len(Index.open(db, tiny()).search("a star", 99)))
+
+    crawled(db, media, progress=meanwhile)
+    assert seen == sorted(seen) and len(seen) > 3 and seen[-1] == SCENES * FILES
+
+
+def test_damaged_files_among_good_ones_cost_nothing_but_themselves(media, db, tmp_path):
+    rng = np.random.default_rng(0)
+    spoilt = set()
+    for scene in ("000000", "000002"):
+        for name in ("image.png", "video.mp4", "audio.wav", "depth.png", "imu.csv", "image.txt"):
+            path = media / scene / name
+            content = bytearray(path.read_bytes()[: 900 if scene == "000000" else None])
+            if scene == "000002":
+                content[: len(content) // 2] = rng.bytes(len(content) // 2)
+            path.write_bytes(content)
+            spoilt.add(path)
+    report = crawled(db, media, errors=tmp_path / "errors.jsonl")
+    found = outcomes(report)
+    kept = {path for path in map(Path, Index.open(db).files()) if path in spoilt}  # a short text is still one
+    assert kept <= {media / "000000" / name for name in ("image.txt", "audio.wav", "imu.csv")}
+    good = SCENES * FILES - len(spoilt)
+    foreign = (
+        report.not_media.total() - 1
+    )  # what was a table is unknown content now; the other is the manifest
+    assert found["added"] == good + len(kept) and found["failed"] == len(spoilt) - len(kept) - foreign
+    assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == found["failed"]
+    assert all(failure.path in failure.error for failure in report.failures)
+
+
+@pytest.mark.parametrize("times", [1, 9])
+def test_a_file_that_changes_while_it_is_read_is_read_again_once(media, db, monkeypatch, times):
+    changing, other = media / "000000" / "image.png", media / "000001" / "image.png"
+    changed = []
+
+    def inspect(views):
+        if views.kind is MediaKind.IMAGE and len(changed) < times:
+            shutil.copy(other, changing)
+            os.utime(changing, ns=(len(changed), len(changed)))
+            changed.append(True)
+        return drawn.thumbnails(views)
+
+    monkeypatch.setattr("imagebind.search.crawl.thumbnails", inspect)
+    report = crawled(db, media)
+    if times == 1:
+        assert outcomes(report) == {"added": SCENES * FILES}
+        found = vectors(db, media)
+        np.testing.assert_allclose(
+            found["000000/image.png", "image", None], found["000001/image.png", "image", None], atol=1e-5
+        )
+    else:
+        assert outcomes(report) == {"added": SCENES * FILES - 1, "failed": 1}
+        assert "image.png: changes while it is read, twice" in report.failures[0].error
+
+
+def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypatch):
+    def inspect(views):
+        (media / "000000" / "image.png").unlink(missing_ok=True)
+        return drawn.thumbnails(views)
+
+    monkeypatch.setattr("imagebind.search.crawl.thumbnails", inspect)
+    report = crawled(db, media)
+    assert outcomes(report) == {"added": SCENES * FILES - 1, "failed": 1}
+    assert "image.png: cannot be found" in report.failures[0].error
+
+
+def test_files_and_folders_of_others_are_named_and_their_rows_are_kept(world):
+    with open_to_all() as folder:
+        media, db = Path(shutil.copytree(world, folder / "media")), folder / "db"
+        media.chmod(0o755)
+        crawled(db, media)
+        for path in (db, *db.rglob("*")):
+            os.chown(path, 65534, 65534)
+        (media / "000000" / "image.png").chmod(0)
+        os.utime(media / "000000" / "image.png")
+        (media / "000001").chmod(0)
+        with unprivileged():
+            report = crawled(db, media, prune=True)
+        named = {Path(failure.path).name for failure in report.failures}
+        assert named == {"image.png", "000001"} and all(
+            "ermission denied" in f.error for f in report.failures
+        )
+        assert len(Index.open(db)) == SCENES * FILES and "removed" not in outcomes(report)
+
+
+def test_an_index_that_cannot_be_written_to_is_named(world):
+    with open_to_all() as folder:
+        media, db = Path(shutil.copytree(world, folder / "media")), folder / "db"
+        media.chmod(0o755)
+        crawled(db, media / "000000")
+        with (
+            unprivileged(),
+            pytest.raises(SearchIndexError, match=rf"{db}: cannot be written to .*ermission"),
+        ):
+            crawled(db, media)
+        assert len(Index.open(db)) == FILES
+
+
+@contextmanager
+def small_disk(place: Path, megabytes: float) -> Iterator[Path]:
+    """A file system of a few megabytes; the test is skipped where none can be mounted."""
+    place.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={round(megabytes * 1024)}k", "tmpfs", str(place)]
+    if (
+        os.geteuid() != 0
+        or shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True).returncode
+    ):
+        pytest.skip("no file system can be mounted here")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def test_a_full_disk_is_named_and_what_was_committed_stays(media, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer, "COMMIT_ROWS", ROWS_A_COMMIT)
+    with small_disk(tmp_path / "disk", 0.15) as disk:
+        db = disk / "db"
+        with pytest.raises(SearchIndexError, match=rf"{db}: cannot be written to .*[Nn]o space"):
+            crawled(db, media)
+        held = vectors(db, media)
+        assert 0 < len(held) < SCENES * FILES
+        subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+        report = crawled(db, media)
+        assert outcomes(report) == {"unchanged": len(held), "added": SCENES * FILES - len(held)}
+        assert len(vectors(db, media)) == SCENES * FILES

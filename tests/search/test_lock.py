@@ -1,0 +1,75 @@
+"""The writer's lock: one at a time, named, and free when its holder is gone."""
+
+import subprocess
+import sys
+
+import pytest
+
+from imagebind.search import SearchIndexError
+from imagebind.search.lock import IndexBusyError, lock_path, writer_lock
+from tests.search.crawled import open_to_all, unprivileged
+
+HOLD = """
+import sys, time
+from imagebind.search.lock import writer_lock
+with writer_lock(sys.argv[1]):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+    """Another process that holds the lock of tmp_path."""
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    yield process
+    process.kill()
+    process.wait()
+    process.stdout.close()
+
+
+def test_the_second_is_told_who_is_the_first_and_a_killed_one_is_none(tmp_path, holder):
+    told = rf"{tmp_path}: is being written to by process {holder.pid};"
+    for _ in range(2):  # asking does not make it forget
+        with pytest.raises(IndexBusyError, match=told), writer_lock(str(tmp_path)):
+            pass
+    holder.kill()
+    holder.wait()
+    with writer_lock(str(tmp_path)):
+        pass
+
+
+def test_the_same_process_is_no_exception(tmp_path):
+    with writer_lock(str(tmp_path)), pytest.raises(IndexBusyError), writer_lock(str(tmp_path)):
+        pass
+    with writer_lock(str(tmp_path)):
+        pass
+
+
+def test_an_error_inside_frees_it_and_stays_what_it_is(tmp_path):
+    with pytest.raises(ValueError, match="mine"), writer_lock(str(tmp_path)):
+        raise ValueError("mine")
+    with writer_lock(str(tmp_path)):
+        pass
+
+
+def test_an_index_elsewhere_is_locked_in_the_user_s_cache_by_its_uri(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    one, two = "s3://bucket/one.lance", "s3://bucket/two.lance"
+    assert lock_path(one) != lock_path(two) and lock_path(one).is_relative_to(tmp_path / "cache")
+    with (
+        writer_lock(one),
+        writer_lock(two),
+        pytest.raises(IndexBusyError, match=r"one\.lance"),
+        writer_lock(one),
+    ):
+        pass
+
+
+def test_a_folder_that_cannot_be_written_to_is_named():
+    with open_to_all() as folder:
+        folder.chmod(0o555)
+        told = rf"{folder}: cannot be written to"
+        with unprivileged(), pytest.raises(SearchIndexError, match=told), writer_lock(str(folder)):
+            pass

@@ -1,0 +1,104 @@
+"""Mappings: what is read of them, which files they speak of, and typos that are told at once."""
+
+from pathlib import Path
+
+import pytest
+
+from imagebind.modality import MediaKind
+from imagebind.search.discover import Found
+from imagebind.search.mapping import mapping_for, parse_kind, parse_mapping
+
+
+def found(path: str, root: str = "/media") -> Found:
+    return Found(path=Path(root) / path, root=Path(root), size=1, mtime_ns=1)
+
+
+@pytest.mark.parametrize(
+    "text, glob, kind, options",
+    [
+        ("**/thermal/*.tiff=thermal", "**/thermal/*.tiff", MediaKind.THERMAL, {}),
+        ("depth/**.png=depth:kinect_v1", "depth/**.png", MediaKind.DEPTH, {"sensor": "kinect_v1"}),
+        ("*.png=depth:focal=518.9,baseline=0.1", "*.png", MediaKind.DEPTH, {"focal": 518.9, "baseline": 0.1}),
+        (
+            "a=b/*.png=depth:realsense, focal=600",
+            "a=b/*.png",
+            MediaKind.DEPTH,
+            {"sensor": "realsense", "focal": 600},
+        ),
+        ("*.tif=thermal:low=0,high=1", "*.tif", MediaKind.THERMAL, {"low": 0, "high": 1}),
+        ("*.csv=imu:rate=200,accel_unit=g", "*.csv", MediaKind.IMU, {"rate": 200, "accel_unit": "g"}),
+        ("*.mp4=video:crops=1", "*.mp4", MediaKind.VIDEO, {"crops": 1}),
+        ("*.jpg=image:exif=false", "*.jpg", MediaKind.IMAGE, {"exif": False}),
+        ("*.log=text", "*.log", MediaKind.TEXT, {}),
+    ],
+)
+def test_a_mapping_is_a_pattern_a_kind_and_options(text, glob, kind, options):
+    mapping = parse_mapping(text)
+    assert (mapping.glob, mapping.kind, mapping.options) == (glob, kind, options)
+
+
+@pytest.mark.parametrize(
+    "text, about",
+    [
+        ("depth", "wants GLOB=KIND"),
+        ("=depth", "wants GLOB=KIND"),
+        ("*.png=depht", "'depht': wants one of image, video"),
+        ("*.png=depth:kinect", "sensor wants one of kinect_v1"),
+        ("*.png=depth:fokal=500", "no option 'fokal'; wants baseline, encoding, focal, sensor"),
+        ("*.png=depth:focal=-5", "wants a positive number, got -5"),
+        ("*.png=depth:baseline=wide", "baseline wants float, got 'wide'"),
+        ("*.png=depth:kinect_v1,baseline=0.1", "a sensor or a baseline"),
+        ("*.png=thermal:low=3", "both low and high"),
+        ("*.csv=imu:accel_unit=furlong", "accel_unit wants one of"),
+        ("*.csv=imu:accel_unit=3", "accel_unit wants a word, got 3"),
+        ("*.txt=text:kinect", "no option 'kinect'; wants none at all"),
+        ("*.wav=audio:channel=left", "channel wants int"),
+        ("*.jpg=image:exif=1", "exif wants bool"),
+    ],
+)
+def test_a_typo_is_told_with_what_is_wanted(text, about):
+    with pytest.raises(ValueError, match=about):
+        parse_mapping(text)
+
+
+@pytest.mark.parametrize("text", ["*.png=depth:preset=raw", "*.png=image:size=100", "*.wav=audio:mean=0"])
+def test_an_option_that_would_lead_to_another_space_is_none(text):
+    with pytest.raises(ValueError, match="has no option"):
+        parse_mapping(text)
+
+
+@pytest.mark.parametrize(
+    "glob, path, matches",
+    [
+        ("depth/**.png", "depth/a.png", True),
+        ("depth/**.png", "depth/b/c/a.png", True),
+        ("depth/**.png", "rooms/depth/a.png", False),  # of the path below the root, from its beginning
+        ("**/thermal/*.tiff", "thermal/a.tiff", True),
+        ("**/thermal/*.tiff", "x/y/thermal/a.tiff", True),
+        ("**/thermal/*.tiff", "thermal/x/a.tiff", False),
+        ("*.png", "a.png", True),
+        ("*.png", "x/a.png", False),
+        ("a?.png", "ab.png", True),
+        ("[a].png", "[a].png", True),
+        ("/media/depth/*", "depth/a.png", True),
+        ("/depth/*", "depth/a.png", False),
+    ],
+)
+def test_patterns_are_of_the_path_below_the_root_or_of_the_whole_path(glob, path, matches):
+    assert parse_mapping(f"{glob}=depth").matches(found(path)) is matches
+
+
+def test_the_first_that_speaks_of_a_file_counts():
+    mappings = [parse_mapping("a/*.png=thermal"), parse_mapping("**.png=depth")]
+    assert mapping_for(mappings, found("a/x.png")).kind is MediaKind.THERMAL
+    assert mapping_for(mappings, found("b/x.png")).kind is MediaKind.DEPTH
+    assert mapping_for(mappings, found("b/x.jpg")) is None
+
+
+def test_a_file_named_itself_is_matched_by_its_name():
+    file = Found(path=Path("/media/x.png"), root=Path("/media/x.png"), size=1, mtime_ns=1)
+    assert parse_mapping("*.png=depth").matches(file)
+
+
+def test_an_answer_is_a_kind_with_options():
+    assert parse_kind(" depth:kinect_v2 ") == (MediaKind.DEPTH, {"sensor": "kinect_v2"})

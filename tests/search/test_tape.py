@@ -1,0 +1,49 @@
+"""The tape: what it hands out is what decoding all of it gives, and what is damaged is named."""
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+import soundfile
+
+from imagebind.errors import MediaError
+from imagebind.search.tape import Tape, probe_sound
+from imagebind.transforms.audio_file import load_audio
+from imagebind.transforms.source import DEFAULT_LIMITS
+from tests.search.recorded import SOUND_RATE, write_film
+
+
+@pytest.fixture(scope="module")
+def m4a(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("tape") / "sound.m4a", 9.5, pictures=False)
+
+
+def test_stretches_that_overlap_are_those_of_the_whole(m4a):
+    whole, rate = load_audio(m4a)
+    tape = Tape(m4a, limits=DEFAULT_LIMITS)
+    for number, (first, last) in enumerate([(0, 4), (2, 6), (2, 3), (5, 20)]):
+        sound, given_rate = tape.read(number, first, last)
+        assert given_rate == rate == SOUND_RATE
+        np.testing.assert_array_equal(sound, whole[:, first * rate : last * rate])
+
+
+def test_behind_the_end_there_is_nothing_and_it_says_so(m4a):
+    tape = Tape(m4a, limits=DEFAULT_LIMITS)
+    with pytest.raises(MediaError, match=r"sound\.m4a: sound that ends at 9\.\d+ s"):
+        tape.read(0, 30, 40)
+
+
+def test_how_long_a_sound_is_is_told_without_decoding_it(m4a, tmp_path):
+    seconds, in_stretches = probe_sound(m4a, limits=DEFAULT_LIMITS)
+    whole, rate = load_audio(m4a)
+    assert float(seconds) == pytest.approx(whole.shape[1] / rate, abs=0.1) and not in_stretches
+    soundfile.write(tmp_path / "x.flac", np.zeros(12_345), 16_000)
+    assert probe_sound(tmp_path / "x.flac", limits=DEFAULT_LIMITS) == (Fraction(12_345, 16_000), True)
+    silent = write_film(tmp_path / "silent.mp4", 1, sound=False)
+    assert probe_sound(silent, limits=DEFAULT_LIMITS) is None
+
+
+def test_a_file_without_sound_in_it_is_named(tmp_path):
+    (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 9)
+    with pytest.raises(MediaError, match=r"noise\.wav: no sound"):
+        probe_sound(tmp_path / "noise.wav", limits=DEFAULT_LIMITS)

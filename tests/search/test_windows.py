@@ -1,0 +1,236 @@
+"""Windows: they cover a recording, are what its transform makes of them, and never need all of it."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.search.windows import SLIVER, STRETCH_VIEWS, Windows, clips_of, window_spans
+from imagebind.transforms.audio import AudioTransform
+from imagebind.transforms.imu import ImuTransform
+from imagebind.transforms.intake import prepare
+from imagebind.transforms.video import VideoTransform
+from tests.reference import filled_model, small_config
+from tests.search.recorded import write_film
+
+FILM_SECONDS = 23
+TRANSFORMS = {
+    MediaKind.VIDEO: VideoTransform(clips=2, size=28),
+    MediaKind.AUDIO: AudioTransform(clips=2),
+    MediaKind.IMU: ImuTransform(window_seconds=2.0, accel_unit="m/s2"),
+}
+
+
+@pytest.fixture(scope="module")
+def embedder(small_model):
+    return Embedder(small_model, transforms=TRANSFORMS)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", FILM_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory):
+    """18 s of it, as a table."""
+    path = tmp_path_factory.mktemp("imu") / "walk.csv"
+    seconds = np.arange(0, 18, 0.01)
+    rows = np.stack([seconds, *(np.sin(seconds * (n + 1)) for n in range(6))], axis=1)
+    header = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
+    np.savetxt(path, rows, delimiter=",", header=header, comments="")
+    return path
+
+
+def windows(embedder, window=6, hop=3) -> Windows:
+    return Windows(embedder, window_seconds=window, hop_seconds=hop)
+
+
+def views_of(cut: Windows, requests) -> torch.Tensor:
+    return torch.cat([prepare(request, cut.embedder.transform(request.kind)).views for request in requests])
+
+
+def spans_of(requests) -> list[tuple[float, float]]:
+    return [(float(start), float(end)) for request in requests for start, end in request.payload.windows]
+
+
+def test_windows_by_hand():
+    def spans(seconds):
+        found = window_spans(Fraction(str(seconds)), window=Fraction(10), hop=Fraction(5))
+        return [(float(start), float(end)) for start, end in found]
+
+    assert spans(4) == [(0, 4)]
+    assert spans(10) == [(0, 10)]
+    assert spans("10.5") == [(0, 10.5)]  # hardly longer
+    assert spans(12) == [(0, 10), (2, 12)]
+    assert spans(20) == [(0, 10), (5, 15), (10, 20)]
+    assert spans("20.25") == [(0, 10), (5, 15), (10, 20.25)]
+    assert spans(21) == [(0, 10), (5, 15), (10, 20), (11, 21)]
+
+
+@given(
+    seconds=st.fractions(min_value="1/100", max_value=500),
+    window=st.fractions(min_value=1, max_value=60),
+    overlap=st.fractions(min_value=0, max_value="9/10"),
+)
+def test_windows_leave_nothing_out_and_end_with_the_recording(seconds, window, overlap):
+    hop = window * (1 - overlap)
+    spans = window_spans(seconds, window=window, hop=hop)
+    assert spans[0][0] == 0 and spans[-1][1] == seconds
+    assert all(0 < later[0] - start <= hop and later[0] <= end for (start, end), later in pairwise(spans))
+    assert all(end - start <= window + SLIVER * hop for start, end in spans)
+    assert len(spans) == 1 or all(end - start >= window for start, end in spans)
+
+
+def test_clips_of_a_window_leave_nothing_out_even_where_the_transform_takes_few():
+    clips = clips_of(AudioTransform(clips=1), (Fraction(5), Fraction(15)))
+    assert clips == [(start, start + 2) for start in range(5, 15, 2)]
+    assert len(clips_of(VideoTransform(), (Fraction(0), Fraction(10)))) == 5
+
+
+@pytest.mark.parametrize("kind", [MediaKind.VIDEO, MediaKind.AUDIO])
+def test_a_short_recording_is_embedded_as_encode_does_it_with_its_whole_span(embedder, film, kind):
+    (request,) = [r for r in windows(embedder, 30, 30).requests(film, MediaKind.VIDEO, {}) if r.kind is kind]
+    cut = windows(embedder, 30, 30).embedder
+    (result,) = cut.encode_stream([request], clips=True)
+    np.testing.assert_allclose(result.vector, embedder.encode({kind.value: film}), atol=1e-5)
+    np.testing.assert_allclose(result.clips[0], result.vector, atol=1e-6)
+    assert result.spans == ((0, pytest.approx(FILM_SECONDS, abs=0.1)),)
+
+
+def test_windows_of_a_video_are_the_clips_of_its_transform_and_its_sound_comes_after(embedder, film):
+    cut = windows(embedder)
+    requests = list(cut.requests(film, MediaKind.VIDEO, {}))
+    for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
+        own = [request for request in requests if request.kind is kind]
+        spans = spans_of(own)
+        assert [start for start, _ in spans[:6]] == [0, 3, 6, 9, 12, 15] and spans[-1][1] == pytest.approx(
+            23, abs=0.1
+        )
+        clips = [c for r in own for window in r.payload.windows for c in clips_of(TRANSFORMS[kind], window)]
+        expected, _ = TRANSFORMS[kind].with_spans(film, clips)
+        torch.testing.assert_close(views_of(cut, own), expected, rtol=0, atol=0)
+    kinds = [request.kind for request in requests]
+    assert kinds == sorted(kinds, reverse=True)  # video before audio
+    assert kinds.count(MediaKind.VIDEO) > 1  # in several stretches
+
+
+def test_each_window_has_a_vector_of_its_own(embedder, film):
+    cut = windows(embedder)
+    requests = list(cut.requests(film, MediaKind.VIDEO, {}))
+    results = list(cut.embedder.encode_stream(requests, clips=True))
+    first = results[0]
+    start, end = first.spans[1]
+    views, _ = TRANSFORMS[MediaKind.VIDEO].with_spans(
+        film, clips_of(TRANSFORMS[MediaKind.VIDEO], (start, end))
+    )
+    mean = embedder.forward(ModalityType.VISION, views).mean(dim=0)
+    np.testing.assert_allclose(first.clips[1], mean / mean.norm(), atol=1e-5)
+    assert len({vector.tobytes() for result in results for vector in result.clips}) == len(spans_of(requests))
+
+
+@pytest.mark.parametrize("form", ["wav", "m4a"])
+def test_a_long_sound_is_read_in_stretches_and_sounds_as_if_read_at_once(embedder, tmp_path, form):
+    path = tmp_path / f"long.{form}"
+    if form == "wav":
+        tone = np.sin(np.arange(40 * 22_050) ** 1.2 / 900).astype(np.float32)
+        soundfile.write(path, 0.5 * tone, 22_050)
+    else:
+        write_film(path, 40, pictures=False)
+    cut = windows(embedder, 2, 1)
+    requests = list(cut.requests(path, MediaKind.AUDIO, {}))
+    assert len(requests) > 1
+    clips = [
+        c for r in requests for window in r.payload.windows for c in clips_of(AudioTransform(clips=2), window)
+    ]
+    expected, _ = AudioTransform(clips=2).with_spans(path, clips)
+    torch.testing.assert_close(views_of(cut, requests), expected, rtol=0, atol=1e-5)
+
+
+def test_no_stretch_is_long_however_long_the_recording(embedder, film):
+    for request in windows(embedder, 4, 1).requests(film, MediaKind.VIDEO, {}):
+        views = prepare(request, windows(embedder).embedder.transform(request.kind)).views
+        assert len(views) <= STRETCH_VIEWS
+
+
+def test_stretches_of_a_tape_may_be_read_in_many_threads(embedder, film):
+    cut = windows(embedder, 2, 0.1)
+    requests = [r for r in cut.requests(film, MediaKind.VIDEO, {}) if r.kind is MediaKind.AUDIO]
+    assert len(requests) > 6
+    results = list(
+        Embedder(cut.embedder.model, transforms=cut.embedder._transforms, num_workers=6).encode_stream(
+            requests
+        )
+    )
+    assert [result.error for result in results] == [None] * len(requests)
+
+
+def test_motion_has_windows_too(embedder, motion):
+    cut = windows(embedder)
+    requests = list(cut.requests(motion, MediaKind.IMU, {}))
+    assert spans_of(requests) == [(0, 6), (3, 9), (6, 12), (9, 15), (12, 18)]
+    clips = [
+        c
+        for r in requests
+        for window in r.payload.windows
+        for c in clips_of(TRANSFORMS[MediaKind.IMU], window)
+    ]
+    expected, _ = TRANSFORMS[MediaKind.IMU].with_spans(motion, clips)
+    torch.testing.assert_close(views_of(cut, requests), expected)
+
+
+def test_options_reach_the_transform(embedder, film, motion):
+    cut = windows(embedder)
+    (request, *_) = cut.requests(film, MediaKind.VIDEO, {"crops": 1, "clips": 4})
+    assert len(views_of(cut, [request])) == 4 * len(request.payload.windows)
+    (request, *_) = cut.requests(motion, MediaKind.IMU, {"accel_unit": "g"})
+    (plain, *_) = cut.requests(motion, MediaKind.IMU, {})
+    ratio = views_of(cut, [request])[:, :3] / views_of(cut, [plain])[:, :3]
+    assert ratio.nanmedian() == pytest.approx(9.80665, rel=1e-4)
+
+
+def test_what_has_no_time_is_asked_for_as_it_is(embedder, image_file):
+    (request,) = windows(embedder).requests(image_file, MediaKind.IMAGE, {"exif": False})
+    assert (request.kind, request.payload, request.options) == (MediaKind.IMAGE, image_file, {"exif": False})
+
+
+def test_a_silent_video_has_pictures_alone_and_a_deaf_model_does_not_listen(embedder, tmp_path, film):
+    silent = write_film(tmp_path / "silent.mp4", 3, sound=False)
+    assert [r.kind for r in windows(embedder).requests(silent, MediaKind.VIDEO, {})] == [MediaKind.VIDEO]
+    deaf = Embedder(filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS)
+    assert {r.kind for r in windows(deaf).requests(film, MediaKind.VIDEO, {})} == {MediaKind.VIDEO}
+
+
+def test_a_window_is_no_shorter_than_a_clip(embedder, motion):
+    requests = list(windows(embedder, 0.5, 0.5).requests(motion, MediaKind.IMU, {}))
+    assert spans_of(requests)[0] == (0, 2)
+
+
+def test_a_transform_of_ones_own_is_left_alone(small_model, film):
+    class Mine:
+        def __call__(self, item):
+            return torch.zeros(3, 32, 32)
+
+    mine = Embedder(small_model, transforms={MediaKind.VIDEO: Mine()})
+    request = next(windows(mine).requests(film, MediaKind.VIDEO, {}))
+    assert request.payload == film and isinstance(windows(mine).embedder.transform(MediaKind.VIDEO), Mine)
+
+
+@pytest.mark.parametrize("window, hop", [(10, 0), (10, 11), (0, 0), (float("inf"), 5), (float("nan"), 5)])
+def test_windows_with_gaps_or_no_length_are_refused(embedder, window, hop):
+    with pytest.raises(ValueError, match="0 < hop <= window"):
+        windows(embedder, window, hop)
+
+
+def test_a_damaged_recording_is_named(embedder, tmp_path, film):
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1000])
+    with pytest.raises(MediaError, match=r"cut\.mp4"):
+        list(windows(embedder).requests(tmp_path / "cut.mp4", MediaKind.VIDEO, {}))
