@@ -1,7 +1,8 @@
-"""`imagebind embed`: files and folders to vectors in one file."""
+"""`imagebind embed`: files and folders to vectors, in one file or, by many machines, in many."""
 
 import json
 from collections.abc import Sequence
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from imagebind.cli.files import expand
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
+from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -17,27 +19,101 @@ ERRORS_NAME = "errors.jsonl"
 SHOWN_ERRORS = 10
 
 
+class Engine(str, Enum):
+    """What does the work: this process, or actors of a Ray cluster."""
+
+    LOCAL = "local"
+    RAY = "ray"
+
+
 def embed(
-    paths: Annotated[list[Path], typer.Argument(help="Files, and folders to walk through.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="A .parquet, .jsonl or .npz file to write.")],
+    paths: Annotated[
+        list[str], typer.Argument(help="Files, and folders to walk through; with --engine ray also URIs.")
+    ],
+    out: Annotated[
+        str,
+        typer.Option(
+            "--out",
+            "-o",
+            help="A .parquet, .jsonl or .npz file to write; with --engine ray a folder or a URI.",
+        ),
+    ],
     modality: Modality = None,
     clips: Annotated[bool, typer.Option("--clips", help="A row for each clip of a recording.")] = False,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
     batch_size: BatchSize = 32,
+    engine: Annotated[Engine, typer.Option(help="What computes: this process, or Ray.")] = Engine.LOCAL,
+    partitions: Annotated[
+        int | None, typer.Option(min=1, help="Ray: about how many files to write, each done as a whole.")
+    ] = None,
+    actors: Annotated[
+        int | None,
+        typer.Option(min=1, help="Ray: how many workers; by default one a GPU, or a machine."),
+    ] = None,
+    ray_address: Annotated[
+        str | None, typer.Option(help="Ray: a running cluster; by default RAY_ADDRESS, or a new one here.")
+    ] = None,
 ) -> None:
     """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
 
     Files that cannot be read are listed at the end and in `errors.jsonl` beside the output; all others
     are done. The exit code is 1 if there were any.
 
+    With `--engine ray` many machines do it. Inputs may also be Parquet files, with a column of `path` or
+    `bytes`, WebDataset's `.tar` shards, and object stores. The output is a folder of Parquet files, with what
+    failed in `_errors` in it; the same command again does what is still missing.
+
     ```
     imagebind embed photos/ sounds/ --out embeddings.parquet
     imagebind embed scans/*.png --modality depth --out depth.npz
     imagebind embed talk.mp4 --clips --out talk.jsonl
+    imagebind embed s3://bucket/media shards/*.tar --out s3://bucket/vectors --engine ray
     ```
     """
+    if engine is Engine.RAY:
+        from imagebind.cli.embed_ray import embed_on_ray
+
+        embed_on_ray(
+            paths,
+            out,
+            modality=modality,
+            clips=clips,
+            weights=weights,
+            device=device,
+            dtype=dtype,
+            batch_size=batch_size,
+            partitions=partitions,
+            actors=actors,
+            address=ray_address,
+        )
+        return
+    if (partitions, actors, ray_address) != (None, None, None):
+        raise typer.BadParameter("--partitions, --actors and --ray-address want --engine ray")
+    _embed_here(
+        list(map(Path, paths)),
+        Path(out),
+        modality=modality,
+        clips=clips,
+        weights=weights,
+        device=device,
+        dtype=dtype,
+        batch_size=batch_size,
+    )
+
+
+def _embed_here(
+    paths: Sequence[Path],
+    out: Path,
+    *,
+    modality: MediaKind | None,
+    clips: bool,
+    weights: str | None,
+    device: str | None,
+    dtype: str,
+    batch_size: int,
+) -> None:
     from rich.console import Console
     from rich.progress import track
     from rich.text import Text

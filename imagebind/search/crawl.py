@@ -13,7 +13,6 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -34,10 +33,11 @@ from imagebind.search.crawl_report import (
 from imagebind.search.discover import Found, check_roots, discover, look
 from imagebind.search.examine import Examined, NotMediaError, examine, examine_as, in_threads
 from imagebind.search.index import Index
+from imagebind.search.job import Job
 from imagebind.search.known import Known, main_kind
 from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import FileState, IndexRow, path_text
+from imagebind.search.rows import FileState, path_text
 from imagebind.search.thumbnails import thumbnails
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
 from imagebind.search.writer import Writer
@@ -101,19 +101,6 @@ def crawl(
         return run.report
 
 
-@dataclass(eq=False, kw_only=True)
-class _Job:
-    """A file on its way: rows that are there, and requests whose vectors are still to come."""
-
-    examined: Examined
-    state: FileState | None  # what the index has of it
-    requests: list[Request]
-    rows: list[IndexRow] = field(default_factory=list)
-    failed: dict[MediaKind, Exception] = field(default_factory=dict)
-    waiting: int = 0
-    is_asked_for: bool = False  # all its requests are on their way
-
-
 class _Crawl:
     """One crawl's state: no more of it than is under way, besides what the index knows of its files."""
 
@@ -140,7 +127,7 @@ class _Crawl:
         self.answers: dict[Path, Answer | None] = {}  # by folder
         self.again: list[Found] = []
         self.is_last_try = False
-        self.in_flight: deque[tuple[_Job, MediaKind]] = deque()
+        self.in_flight: deque[tuple[Job, MediaKind]] = deque()
 
     def take(self, files: Iterable[Found | MediaError]) -> None:
         """Do all that is to be done with some files, up to their commit."""
@@ -177,10 +164,10 @@ class _Crawl:
                     self.in_flight.append((job, request.kind))
                     yield request
             job.is_asked_for = True
-            if not job.waiting:
+            if job.is_complete:
                 self._finish(job)
 
-    def _jobs(self, files: Iterable[Found | MediaError]) -> Iterator[_Job]:
+    def _jobs(self, files: Iterable[Found | MediaError]) -> Iterator[Job]:
         """Files that are to be embedded; all others are dealt with here."""
         workers = self.windows.embedder.num_workers
         new = self._new(files)
@@ -191,20 +178,21 @@ class _Crawl:
                 self.report.leave_out(found.path.suffix.lower())
                 self.count.tell(self.report)
             except MediaError as error:
-                self._fail(path_text(found.path), error)
+                self._fail(found, state, error)
             else:
                 if not self._is_settled(examined, state):
                     requests = requests or self._planned(examined)
                     if isinstance(requests, MediaError):
-                        self._fail(path_text(found.path), requests, examined.kind)
+                        self._fail(found, state, requests, examined.kind)
                     else:
-                        yield _Job(examined=examined, state=state, requests=requests)
+                        yield Job(examined=examined, state=state, requests=requests)
 
     def _new(self, files: Iterable[Found | MediaError]) -> Iterator[tuple[Found, FileState | None]]:
         """Files that may have to be embedded, and what the index has of them."""
         for found in files:
             if isinstance(found, MediaError):
-                self._fail(found.item, found)
+                self._note(found.item, found)
+                self._done(Outcome.FAILED, None)
                 continue
             state = self.known.meet(path_text(found.path))
             if state is not None and self._is_unchanged(found, state):
@@ -258,42 +246,47 @@ class _Crawl:
 
     def _collect(self, result: Embedding) -> None:
         job, kind = self.in_flight.popleft()
-        job.waiting -= 1
-        if result.error is not None:
-            job.failed.setdefault(kind, result.error)
-        else:
-            job.rows += _rows(job.examined, result)
-        if job.is_asked_for and not job.waiting:
+        job.collect(kind, result)
+        if job.is_complete:
             self._finish(job)
 
-    def _finish(self, job: _Job) -> None:
+    def _finish(self, job: Job) -> None:
         """All of a file is there: is it what is still on the disk?"""
-        found, path = job.examined.found, path_text(job.examined.found.path)
-        now = look(found.path, found.root)
-        if now != found and not self.is_last_try:
-            self.again.append(found)
-            if job.state is not None:
-                self.known.put_back(path, job.state)
-            return
-        if now != found:
-            seen = "changes while it is read, twice in a row" if isinstance(now, Found) else "gone"
-            error = MediaError(name_of(found.path), seen=seen, wanted="a file that stays for a moment")
-            job.failed[job.examined.kind] = error
-        for kind, failure in job.failed.items():
-            job.rows = [row for row in job.rows if row.kind is not kind]
-            if kind is not job.examined.kind:  # a video's sound: its pictures stand
-                self._note(path, failure)
-        if job.examined.kind in job.failed:
-            self._fail(path, job.failed[job.examined.kind], job.examined.kind)
-            return
-        self.writer.put(path, job.rows, is_new=job.state is None, written=lambda: self._written(job))
+        kind = job.examined.kind
+        if kind in job.failed:
+            self._fail(job.examined.found, job.state, job.failed[kind], kind)
+        elif not self._is_put_off(job.examined.found, job.state):
+            for error in job.failed.values():  # of a video's sound: its pictures stand
+                self._note(job.path, error)
+            is_new = job.state is None
+            self.writer.put(job.path, job.rows, is_new=is_new, written=lambda: self._written(job))
 
-    def _written(self, job: _Job) -> None:
+    def _is_put_off(self, found: Found, state: FileState | None) -> bool:
+        """Whether a file is another by now than it was when it was found; then it is tried once more."""
+        now = look(found.path, found.root)
+        if now == found:
+            return False
+        if self.is_last_try:
+            seen = "changes while it is read, twice in a row" if isinstance(now, Found) else "is gone"
+            error = MediaError(name_of(found.path), seen=seen, wanted="a file that stays for a moment")
+            self._note(path_text(found.path), error)
+            self._done(Outcome.FAILED, None)
+            return True
+        self.again.append(found)
+        if state is not None:
+            self.known.put_back(path_text(found.path), state)
+        return True
+
+    def _written(self, job: Job) -> None:
         self.report.rows += len(job.rows)
         self._done(Outcome.ADDED if job.state is None else Outcome.CHANGED, job.examined.kind)
 
-    def _fail(self, path: str, error: Exception, kind: MediaKind | None = None) -> None:
-        self._note(path, error)
+    def _fail(
+        self, found: Found, state: FileState | None, error: Exception, kind: MediaKind | None = None
+    ) -> None:
+        if self._is_put_off(found, state):
+            return
+        self._note(path_text(found.path), error)
         self._done(Outcome.FAILED, kind)
 
     def _note(self, path: str, error: Exception) -> None:
@@ -305,25 +298,3 @@ class _Crawl:
     def _done(self, outcome: Outcome, kind: MediaKind | None) -> None:
         self.report.counts[outcome][kind] += 1
         self.count.tell(self.report)
-
-
-def _rows(examined: Examined, result: Embedding) -> list[IndexRow]:
-    """A row for each span of a recording, one for anything else."""
-    assert result.kind is not None and result.vector is not None
-    spans: Sequence[tuple[float | None, float | None]] = result.spans or [(None, None)]
-    vectors = result.vector[None] if result.clips is None else result.clips
-    return [
-        IndexRow(
-            path=path_text(examined.found.path),
-            kind=result.kind,
-            vector=vector,
-            start=start,
-            end=end,
-            content_hash=examined.content_hash,
-            size=examined.found.size,
-            mtime_ns=examined.found.mtime_ns,
-            metadata=examined.metadata,
-            thumbnail=thumbnail,
-        )
-        for (start, end), vector, thumbnail in zip(spans, vectors, result.inspected, strict=True)
-    ]

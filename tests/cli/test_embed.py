@@ -99,3 +99,14 @@ def test_a_device_that_is_not_there_is_a_usage_error(imagebind, small_weights, t
             "embed", image_file, "-o", tmp_path / "v.npz", "-w", small_weights, "--device", device
         )
         assert run.code == 2 and device in run.err and "Traceback" not in run.err
+
+
+def test_options_of_ray_without_ray_and_what_ray_cannot_have_are_usage_errors(
+    imagebind, tmp_path, image_file
+):
+    for option in ("--partitions", "--actors", "--ray-address"):
+        run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", option, "1")
+        assert run.code == 2 and "--engine ray" in run.err
+    run = imagebind("embed", image_file, "-o", tmp_path / "v", "--engine", "ray", "--device", "mps")
+    assert run.code == 2 and "mps" in run.err and "cuda" in run.err
+    assert list(tmp_path.iterdir()) == []

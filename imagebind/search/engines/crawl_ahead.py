@@ -1,0 +1,103 @@
+"""An index crawled by many workers: they embed what is new, and the crawl after them deals with the rest."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from imagebind.embedder import BATCH_SIZE
+from imagebind.search.discover import Found, check_roots, discover
+from imagebind.search.engines.job import Job, prepare
+from imagebind.search.engines.methods import CrawlFiles
+from imagebind.search.engines.output import Output
+from imagebind.search.engines.to_index import add_partitions
+from imagebind.search.engines.worker import PartDone
+from imagebind.search.index import Index
+from imagebind.search.mapping import PathMapping, mapping_for
+from imagebind.search.rows import path_text
+from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
+from imagebind.uri import is_uri
+
+Engine = Callable[[Job], Iterator[PartDone]]
+Progress = Callable[[int, int], None]  # parts that are done, of how many
+
+
+def crawl_ahead(
+    index: Index,
+    roots: Sequence[str | os.PathLike[str]],
+    engine: Engine,
+    *,
+    folder: str | os.PathLike[str] | None = None,
+    mappings: Sequence[PathMapping] = (),
+    window_seconds: float = WINDOW_SECONDS,
+    hop_seconds: float = HOP_SECONDS,
+    batch_size: int = BATCH_SIZE,
+    partitions: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Put into an index what a crawl of these folders would find new or changed, embedded by an engine.
+
+        crawl_ahead(index, ["/shared/media"], lambda job: embed(job, load))
+        crawl(index, ["/shared/media"], prune=True)
+
+    The crawl after it has no such file to open. It reports what failed, and drops what is gone. A file that
+    moved is embedded again, where the crawl alone would have known it by its content.
+
+    After it was killed the same call goes on: parts that were done are added first.
+
+    Args:
+        engine: does a job, as `ray_engine.embed`. Its workers reach the files by the same paths.
+        folder: for parts until they are in the index, which workers reach too; by default beside the index.
+            It is taken away in the end.
+        partitions: into about how many parts.
+        mappings, window_seconds, hop_seconds, batch_size: as `crawl` takes them.
+        progress: called with the number of parts that are done.
+
+    Raises:
+        MediaError: a root that is not there.
+        ImageBindError: as the engine, and as `add_partitions`.
+    """
+    whole_roots = check_roots(roots)
+    place = f"{index.uri.rstrip('/')}.partitions" if folder is None else os.fspath(folder)
+    output = Output(place)
+    _settle(index, output)
+    own = [Path(uri) for uri in (index.uri, place) if not is_uri(uri)]
+    files = _changed(index, discover(whole_roots, without=own), mappings)
+    if not files:
+        return
+    method = CrawlFiles(
+        roots=tuple(map(str, whole_roots)),
+        mappings=tuple(mappings),
+        window_seconds=window_seconds,
+        hop_seconds=hop_seconds,
+        batch_size=batch_size,
+    )
+    job = prepare(files, place, method=method, partitions=partitions)
+    for done, _ in enumerate(engine(job), start=1):
+        if progress is not None:
+            progress(done, len(job.parts))
+    _settle(index, output)
+
+
+def _changed(index: Index, found: Iterator[Found | Exception], mappings: Sequence[PathMapping]) -> list[str]:
+    """Files that the index lacks, or has with another size, time of change or kind."""
+    known = index.files()
+    files = []
+    for file in found:
+        if isinstance(file, Exception):  # which the crawl will report
+            continue
+        state = known.get(path_text(file.path))
+        mapping = mapping_for(mappings, file)
+        if (
+            state is None
+            or (state.size, state.mtime_ns) != (file.size, file.mtime_ns)
+            or (mapping is not None and mapping.kind not in state.kinds)
+        ):
+            files.append(str(file.path))
+    return files
+
+
+def _settle(index: Index, output: Output) -> None:
+    """Bring the parts that are there into the index, and take them away."""
+    if output.manifest() is not None:
+        add_partitions(index, output.uri, is_whole=False)
+        output.remove()

@@ -1,0 +1,288 @@
+"""What is to be embedded, cut into parts: files, rows of Parquet files that hold media, shards of WebDataset.
+
+The cut follows from the inputs alone, so that a run which was killed is gone on with part by part.
+"""
+
+import math
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.search.engines.shards import shard_members
+from imagebind.search.engines.storage import NamedBytes, files_below, open_at_random, read_all
+from imagebind.transforms.source import encodable
+from imagebind.uri import is_uri
+
+PART_ITEMS = 512  # so much is lost, at most, of each worker's doing where a run is killed
+PARQUET, SHARD = ".parquet", ".tar"
+PATH, BYTES, MODALITY = "path", "bytes", "modality"  # columns
+FETCHING = 8  # files of a store under way at once
+READ_ROWS = 32  # of media, at once
+MODALITIES = frozenset((*(kind.value for kind in MediaKind), ModalityType.VISION.value))
+
+In = TypeVar("In")
+Out = TypeVar("Out")
+
+
+class Item(NamedTuple):
+    """Something to embed: its name, and what `Embedder.encode` takes or the reason why there is nothing."""
+
+    name: str
+    item: Any = None
+    error: MediaError | None = None
+
+
+class Part(Protocol):
+    """Some of the inputs, which one worker embeds and writes as one file."""
+
+    @property
+    def name(self) -> str:
+        """What it is of, in words."""
+
+    def items(self) -> Iterator[Item]:
+        """What it consists of, always in the same order."""
+
+
+class NamedFile(NamedTuple):
+    """A file by path or URI, and what it is if somebody said so."""
+
+    path: str
+    modality: str | None = None
+
+
+@dataclass(frozen=True)
+class FilesPart:
+    """Files; those of a relative path are below `base`."""
+
+    files: tuple[NamedFile, ...]
+    base: str
+
+    @property
+    def name(self) -> str:
+        """As `Part` wants it."""
+        first, last = self.files[0].path, self.files[-1].path
+        return encodable(first if len(self.files) == 1 else f"{first} … {last}")
+
+    def items(self) -> Iterator[Item]:
+        """As `Part` wants it. Files of a store are fetched some ahead."""
+        if any(is_uri(file.path) for file in self.files):
+            return _ahead(self._item, self.files)
+        return map(self._item, self.files)
+
+    def _item(self, file: NamedFile) -> Item:
+        name = encodable(file.path)
+        try:
+            source = read_all(file.path) if is_uri(file.path) else Path(self.base, file.path)
+            return Item(name, _said(source, file.modality, name))
+        except MediaError as error:
+            return Item(name, error=error)
+
+
+@dataclass(frozen=True)
+class RowsPart:
+    """Row groups of a Parquet file with a column of `bytes`, and perhaps of `path` and `modality`."""
+
+    file: str
+    groups: tuple[int, ...]
+    first_row: int
+
+    @property
+    def name(self) -> str:
+        """As `Part` wants it."""
+        return encodable(f"{self.file}#{self.first_row} …")
+
+    def items(self) -> Iterator[Item]:
+        """As `Part` wants it. Where rows cannot be read on, that is the last item, with an error."""
+        number = self.first_row
+        try:
+            with open_at_random(self.file) as file:
+                table = _table(file, self.file)
+                columns = [name for name in table.schema_arrow.names if name in (PATH, BYTES, MODALITY)]
+                for batch in table.iter_batches(READ_ROWS, row_groups=list(self.groups), columns=columns):
+                    for row in batch.to_pylist():
+                        yield _row_item(row, encodable(f"{self.file}#{number}"))
+                        number += 1
+        except (MediaError, OSError, ValueError) as error:
+            name = encodable(f"{self.file}#{number}")
+            yield Item(name, error=_unreadable(f"{name} and what follows", error))
+
+
+@dataclass(frozen=True)
+class ShardPart:
+    """A WebDataset shard: a tar file."""
+
+    file: str
+
+    @property
+    def name(self) -> str:
+        """As `Part` wants it."""
+        return encodable(self.file)
+
+    def items(self) -> Iterator[Item]:
+        """As `Part` wants it. A shard that is damaged is the last item itself, with an error."""
+        try:
+            for member in shard_members(self.file):
+                name = encodable(f"{self.file}/{member.name}")
+                yield Item(name, _said(NamedBytes(member.content, name), member.kind, name))
+        except MediaError as error:
+            yield Item(self.name, error=error)
+
+
+class Inputs(NamedTuple):
+    """All that is to be done, and inputs of which nothing can be."""
+
+    parts: list[Part]
+    failures: list[Item]
+
+
+class _RowGroup(NamedTuple):
+    file: str
+    number: int
+    first_row: int
+    rows: int
+
+
+def cut(sources: Iterable[str], *, base: str, partitions: int | None = None, without: str = "") -> Inputs:
+    """Look through inputs and cut them into parts of `PART_ITEMS`, or into about as many as are asked for.
+
+    A shard is a part of its own, and row groups stay whole. The same file twice is one.
+
+    Args:
+        sources: paths and URIs of files; a URI may be a folder's. What ends in `.tar` is a shard. What ends
+            in `.parquet` has a column `bytes`, or one of `path`: paths, relative to the file's folder, or
+            URIs; and perhaps one of `modality`.
+        base: the folder that relative sources are below.
+        without: a folder, by path or URI, whose files are left out.
+
+    Raises:
+        MediaError: a store that cannot be reached.
+    """
+    files: dict[NamedFile, None] = {}
+    groups: list[_RowGroup] = []
+    shards: list[Part] = []
+    failures = []
+    found = (file for source in sources for file in (files_below(source) if is_uri(source) else [source]))
+    for file in dict.fromkeys(found):
+        whole = _whole(file, base)
+        if without and whole.startswith(f"{_whole(without, base).rstrip('/')}/"):
+            continue
+        if file.endswith(SHARD):
+            shards.append(ShardPart(whole))
+        elif file.endswith(PARQUET):
+            try:
+                listed = _look_into(whole)
+            except MediaError as error:
+                failures.append(Item(encodable(file), error=error))
+            else:
+                groups += [entry for entry in listed if isinstance(entry, _RowGroup)]
+                files |= dict.fromkeys(entry for entry in listed if isinstance(entry, NamedFile))
+        else:
+            files[NamedFile(file)] = None
+    total = len(files) + sum(group.rows for group in groups)
+    size = PART_ITEMS if partitions is None else max(math.ceil(total / partitions), 1)
+    named = list(files)
+    parts: list[Part] = [
+        FilesPart(tuple(named[start : start + size]), base) for start in range(0, len(named), size)
+    ]
+    return Inputs([*parts, *_row_parts(groups, size), *shards], failures)
+
+
+def _row_parts(groups: Sequence[_RowGroup], size: int) -> Iterator[RowsPart]:
+    for file, listed in groupby(groups, key=lambda group: group.file):
+        taken: list[_RowGroup] = []
+        for group in listed:
+            if taken and sum(other.rows for other in taken) + group.rows > size:
+                yield RowsPart(file, tuple(other.number for other in taken), taken[0].first_row)
+                taken = []
+            taken.append(group)
+        yield RowsPart(file, tuple(other.number for other in taken), taken[0].first_row)
+
+
+def _look_into(file: str) -> list[NamedFile | _RowGroup]:
+    """The files that a Parquet file names; where it has their bytes itself, its row groups."""
+    with open_at_random(file) as opened:
+        table = _table(opened, file)
+        names = table.schema_arrow.names
+        if "vector" in names or not {PATH, BYTES} & set(names):
+            raise MediaError(
+                encodable(file),
+                seen="a table of vectors" if "vector" in names else f"a table of {', '.join(names)}",
+                wanted=f"one of media, with a column {PATH!r} or {BYTES!r}, and perhaps {MODALITY!r}",
+            )
+        if BYTES in names:
+            first_rows = [0]
+            for number in range(table.num_row_groups):
+                first_rows.append(first_rows[-1] + table.metadata.row_group(number).num_rows)
+            return [
+                _RowGroup(file, number, first, after - first)
+                for number, (first, after) in enumerate(pairwise(first_rows))
+                if after > first
+            ]
+        try:
+            rows = table.read(columns=[name for name in (PATH, MODALITY) if name in names]).to_pylist()
+        except (OSError, ValueError) as error:
+            raise _unreadable(file, error) from error
+    folder = file.rpartition("/")[0] if is_uri(file) else str(Path(file).parent)
+    return [NamedFile(_below(folder, row[PATH]), row.get(MODALITY)) for row in rows]
+
+
+def _whole(path: str, base: str) -> str:
+    return path if is_uri(path) else os.path.abspath(Path(base, path))  # noqa: PTH100 (links stay)
+
+
+def _below(folder: str, path: str | None) -> str:
+    if path is None or is_uri(path):
+        return path or f"{folder}/<no path>"  # which will not be found
+    return f"{folder}/{path}" if is_uri(folder) else str(Path(folder, path))
+
+
+def _table(file: BinaryIO, name: str) -> Any:
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        return ParquetFile(file)
+    except (OSError, ValueError) as error:
+        raise _unreadable(name, error) from error
+
+
+def _unreadable(name: str, error: Exception) -> MediaError:
+    return MediaError(encodable(name), seen=f"cannot be read ({error})", wanted="a whole Parquet file")
+
+
+def _row_item(row: Mapping[str, Any], name: str) -> Item:
+    name = encodable(row.get(PATH) or name)
+    try:
+        if row[BYTES] is None:
+            raise MediaError(name, seen="a row without bytes", wanted="those of a file")
+        return Item(name, _said(NamedBytes(row[BYTES], name), row.get(MODALITY), name))
+    except MediaError as error:
+        return Item(name, error=error)
+
+
+def _said(source: Any, modality: str | None, name: str) -> Any:
+    """A source as what somebody said that it is."""
+    if modality is None:
+        return source
+    if modality not in MODALITIES:
+        wanted = f"one of {', '.join(sorted(MODALITIES))}"
+        raise MediaError(name, seen=f"the modality {modality!r}", wanted=wanted)
+    return {modality: source}
+
+
+def _ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """A function of each item, in order, some of them at work in threads."""
+    with ThreadPoolExecutor(FETCHING, thread_name_prefix="imagebind-fetch") as pool:
+        waiting: deque[Future[Out]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > FETCHING:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()

@@ -1,0 +1,177 @@
+"""Folders and files on a disk or in an object store, by pyarrow: a path, or a URI such as s3://bucket/folder."""
+
+import io
+import os
+import uuid
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from imagebind.errors import MediaError
+from imagebind.transforms.source import encodable
+from imagebind.uri import is_uri
+
+SYSTEMS_KEPT = 64  # one a bucket; to ask where a bucket is takes a round trip
+BUFFER_BYTES = 8 * 2**20  # fetched at once from a store
+WANTED = "a file that can be read"
+_TEMPORARY = ".tmp"
+
+
+class NamedBytes(io.BytesIO):
+    """A file's content with its name, by which plain text is told apart."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+
+class Storage:
+    """A folder of small files, each written whole or not at all."""
+
+    def __init__(self, uri: str | os.PathLike[str]) -> None:
+        """Name a folder, which is made when something is written.
+
+        Raises:
+            MediaError: a URI of a scheme that pyarrow does not know, or of a store that does not answer.
+        """
+        self.uri = os.fspath(uri)
+        self._system, self._root = opened(self.uri)
+
+    def read(self, name: str) -> bytes | None:
+        """A file's content; None where it is not."""
+        try:
+            with self._system.open_input_stream(self._at(name)) as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Write a file, over one of the same name.
+
+        On a disk it has another name until it is whole; in an object store it is there when all of it is.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        from pyarrow.fs import LocalFileSystem
+
+        place = self._at(name)
+        folder, _, last = place.rpartition("/")
+        is_on_disk = isinstance(self._system, LocalFileSystem)
+        if is_on_disk:
+            self._system.create_dir(folder)
+        written = f"{folder}/.{last}.{uuid.uuid4().hex}{_TEMPORARY}" if is_on_disk else place
+        with self._system.open_output_stream(written) as file:
+            file.write(content)
+        if is_on_disk:
+            self._system.move(written, place)
+
+    def delete(self, name: str) -> None:
+        """Take a file away, if it is there."""
+        if self._system.get_file_info(self._at(name)).is_file:
+            self._system.delete_file(self._at(name))
+
+    def remove(self) -> None:
+        """Take the folder away, with all that is in it."""
+        self._system.delete_dir(self._root)
+
+    def names(self, folder: str = "") -> set[str]:
+        """The files of a folder in here, by name, without those in folders below it."""
+        from pyarrow.fs import FileSelector
+
+        found = self._system.get_file_info(FileSelector(self._at(folder), allow_not_found=True))
+        return {info.base_name for info in found if info.is_file}
+
+    def sweep(self, folder: str = "") -> None:
+        """Take away what killed writers left half written."""
+        for name in self.names(folder):
+            if name.startswith(".") and name.endswith(_TEMPORARY):
+                self.delete(f"{folder}/{name}" if folder else name)
+
+    def _at(self, name: str) -> str:
+        return f"{self._root}/{name}" if name else self._root
+
+
+def opened(uri: str) -> tuple[Any, str]:
+    """A file system of pyarrow, and what a path or URI is called in it.
+
+    Nothing in a URI is decoded: a name is what it is in its bucket.
+
+    Raises:
+        MediaError: pyarrow has none for the scheme, or the store cannot be reached.
+    """
+    if not is_uri(uri):
+        return _local(), os.path.abspath(uri)  # noqa: PTH100 (resolve would follow links)
+    scheme, _, rest = uri.partition("://")
+    bucket, _, path = rest.partition("/")
+    try:
+        system, base = _system_of(f"{scheme}://{bucket}{'' if bucket else '/'}")
+    except (OSError, ValueError) as error:
+        raise MediaError(
+            encodable(uri),
+            seen=f"cannot be opened ({error})",
+            wanted="a path, or a URI that pyarrow opens, as s3://bucket/name or gs://bucket/name",
+        ) from error
+    return system, f"{base.rstrip('/')}/{path.rstrip('/')}"
+
+
+def files_below(uri: str) -> list[str]:
+    """The files of a folder in a store, as URIs by name, hidden ones left out; a file comes out itself.
+
+    Raises:
+        MediaError: the store cannot be reached.
+    """
+    from pyarrow.fs import FileSelector, FileType
+
+    system, path = opened(uri)
+    if system.get_file_info(path).type is not FileType.Directory:
+        return [uri]
+    found = system.get_file_info(FileSelector(path, recursive=True))
+    below = sorted(info.path[len(path) + 1 :] for info in found if info.is_file)
+    return [
+        f"{uri.rstrip('/')}/{name}"
+        for name in below
+        if not any(part.startswith(".") for part in name.split("/"))
+    ]
+
+
+def read_all(uri: str) -> NamedBytes:
+    """All of a file in a store.
+
+    Raises:
+        MediaError: it cannot be read; names it.
+    """
+    system, path = opened(uri)
+    try:
+        with system.open_input_stream(path) as file:
+            return NamedBytes(file.read(), encodable(uri))
+    except OSError as error:
+        raise MediaError(encodable(uri), seen=f"cannot be opened ({error})", wanted=WANTED) from error
+
+
+def open_at_random(uri: str) -> BinaryIO:
+    """A file by path or URI, buffered, to read and seek in; closed by whoever asked for it.
+
+    Raises:
+        MediaError: it cannot be opened; names it.
+    """
+    try:
+        if not is_uri(uri):
+            return Path(uri).open("rb")  # also of a name that is not UTF-8, which pyarrow refuses
+        system, path = opened(uri)
+        return io.BufferedReader(system.open_input_file(path), BUFFER_BYTES)
+    except OSError as error:
+        raise MediaError(encodable(uri), seen=f"cannot be opened ({error})", wanted=WANTED) from error
+
+
+@lru_cache(maxsize=SYSTEMS_KEPT)
+def _system_of(uri: str) -> tuple[Any, str]:
+    from pyarrow.fs import FileSystem
+
+    return FileSystem.from_uri(uri)
+
+
+def _local() -> Any:
+    from pyarrow.fs import LocalFileSystem
+
+    return LocalFileSystem()

@@ -1,0 +1,41 @@
+"""One small Ray cluster for all tests of the engine, and the small model."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from imagebind.embedder import Embedder
+from imagebind.factory import imagebind_tiny
+
+STARTS = 3  # Ray gives its own processes 30 s, which is too little where much else is computed
+
+
+@pytest.fixture(scope="session")
+def tiny() -> Embedder:
+    return Embedder(imagebind_tiny(pretrained=True), num_workers=2)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def loopback():
+    """Ray listens on loopback alone, even where it is imported before the engine starts a cluster."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
+        patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        yield
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """A cluster that this process is connected to; others connect by its address."""
+    from imagebind.search.engines.ray_engine import ClusterError, connected
+
+    with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
+        patch.delenv("RAY_ADDRESS", raising=False)
+        for left in reversed(range(STARTS)):
+            try:
+                ray = stack.enter_context(connected(None, num_cpus=2))
+                break
+            except ClusterError:
+                if not left:
+                    raise
+        yield ray.get_runtime_context().gcs_address

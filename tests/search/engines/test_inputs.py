@@ -1,0 +1,149 @@
+"""Inputs: what each source holds, in which parts, and what is wrong with it."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagebind.errors import MediaError
+from imagebind.search.engines.inputs import FilesPart, RowsPart, ShardPart, cut
+from imagebind.search.engines.shards import shard_members
+from tests.search.engines.made import write_table, write_tar
+
+
+def names(parts):
+    return [item.name for part in parts for item in part.items()]
+
+
+def errors(parts):
+    return {item.name: str(item.error) for part in parts for item in part.items() if item.error is not None}
+
+
+def test_files_are_cut_in_their_order_into_about_as_many_parts_as_asked_for():
+    files = [f"{number}.txt" for number in range(10)]
+    parts, failures = cut([*files, "3.txt"], base="/data", partitions=4)
+    assert [len(part.files) for part in parts] == [3, 3, 3, 1] and not failures
+    assert names(parts) == files and str(next(parts[0].items()).item) == "/data/0.txt"
+    assert parts == cut(files, base="/data", partitions=4).parts
+
+
+def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / ".hidden.txt").write_text("no")
+    for name in ("b.txt", "deep/a #1%20?.txt"):
+        (tmp_path / name).write_text(name)
+    (part,) = cut([f"file://{tmp_path}"], base="/").parts
+    items = list(part.items())
+    assert [item.name for item in items] == [
+        f"file://{tmp_path}/b.txt",
+        f"file://{tmp_path}/deep/a #1%20?.txt",
+    ]
+    assert [item.item.read() for item in items] == [b"b.txt", b"deep/a #1%20?.txt"]
+
+
+def test_a_file_that_a_store_has_not_is_an_error_of_its_own(tmp_path):
+    (tmp_path / "there.txt").write_text("yes")
+    uri = f"file://{tmp_path}"
+    parts = cut([f"{uri}/gone.txt", f"{uri}/there.txt"], base="/").parts
+    assert list(errors(parts)) == [f"{uri}/gone.txt"] and len(names(parts)) == 2
+
+
+def test_a_scheme_that_nothing_opens_is_named():
+    with pytest.raises(MediaError, match=r"smell://x.*wants a path, or a URI"):
+        cut(["smell://x/y"], base="/")
+
+
+def test_the_output_below_an_input_folder_is_left_out(tmp_path):
+    files = [str(tmp_path / name) for name in ("a.txt", "out/part-000000.parquet", "out2.txt")]
+    (part,) = cut(files, base="/", without=str(tmp_path / "out")).parts
+    assert names([part]) == [files[0], files[2]]
+
+
+def test_a_table_of_paths_names_files_from_its_folder_and_says_what_they_are(tmp_path):
+    table = write_table(
+        tmp_path / "t.parquet",
+        {"path": ["a.png", "/b.png", "s3://c/d", None], "modality": ["depth", None, "audio", None]},
+    )
+    (part,) = cut([str(table)], base="/").parts
+    assert isinstance(part, FilesPart)
+    assert [file.path for file in part.files[:3]] == [str(tmp_path / "a.png"), "/b.png", "s3://c/d"]
+    assert [file.modality for file in part.files[:3]] == ["depth", None, "audio"]
+    assert str(tmp_path) in part.files[3].path  # which is not there, and so an error in its place
+
+
+def test_rows_of_bytes_are_cut_between_row_groups(tmp_path):
+    contents = [f"text {number}".encode() for number in range(10)]
+    table = write_table(
+        tmp_path / "t.parquet",
+        {"bytes": [*contents, None], "modality": [*["text"] * 9, "smell", None]},
+        group_rows=2,
+    )
+    parts = cut([str(table)], base="/", partitions=3).parts
+    assert all(isinstance(part, RowsPart) for part in parts)
+    assert [part.groups for part in parts] == [(0, 1), (2, 3), (4, 5)]
+    assert names(parts) == [f"{table}#{number}" for number in range(11)]
+    items = [item for part in parts for item in part.items()]
+    assert [item.item["text"].read() for item in items[:9]] == contents[:9]
+    assert set(errors(parts)) == {f"{table}#9", f"{table}#10"}
+    assert "smell" in errors(parts)[f"{table}#9"]
+
+
+def test_a_table_without_media_and_one_of_vectors_are_refused_and_named(tmp_path):
+    vectors = write_table(tmp_path / "v.parquet", {"path": ["a"], "vector": [[1.0]]})
+    other = write_table(tmp_path / "o.parquet", {"label": [1]})
+    cut_short = tmp_path / "c.parquet"
+    cut_short.write_bytes(other.read_bytes()[:50])
+    parts, failures = cut(map(str, (vectors, other, cut_short)), base="/")
+    assert parts == []
+    assert {item.name for item in failures} == {str(vectors), str(other), str(cut_short)}
+    assert "label" in str(failures[1].error) and "vectors" in str(failures[0].error)
+
+
+def test_a_shard_is_one_part_and_its_endings_say_what_its_files_are(tmp_path):
+    shard = write_tar(
+        tmp_path / "s.tar",
+        {
+            "k/0.depth.PNG": b"d",
+            "k/0.caption": b"c",
+            "k/0.jpg": b"j",
+            "k/0.json": b"{}",
+            "k/0.cls": b"7",
+            "k/.hidden.jpg": b"h",
+            "__meta__/x.txt": b"m",
+        },
+    )
+    (part,) = cut([str(shard)], base="/").parts
+    assert isinstance(part, ShardPart)
+    items = list(part.items())
+    assert [item.name for item in items] == [
+        f"{shard}/k/0.depth.PNG",
+        f"{shard}/k/0.caption",
+        f"{shard}/k/0.jpg",
+    ]
+    assert items[0].item["depth"].read() == b"d" and items[1].item["text"].read() == b"c"
+    assert items[2].item.read() == b"j"
+
+
+@pytest.mark.parametrize("where", ["content", "header"])
+def test_a_shard_that_is_damaged_gives_what_stands_before_and_an_error(tmp_path, where):
+    shard = write_tar(tmp_path / "s.tar", {"a.txt": b"a" * 600, "b.txt": b"b" * 600, "c.txt": b"c" * 600})
+    content = bytearray(shard.read_bytes())
+    if where == "content":
+        del content[2 * 1536 + 512 + 100 :]  # a header and two blocks a file
+    else:
+        content[2 * 1536 : 2 * 1536 + 200] = b"\xff" * 200
+    shard.write_bytes(content)
+    items = list(ShardPart(str(shard)).items())
+    assert [item.name for item in items] == [f"{shard}/a.txt", f"{shard}/b.txt", str(shard)]
+    assert items[2].error is not None and "after b.txt" in str(items[2].error)
+
+
+def test_a_compressed_shard_and_one_that_is_none_are_refused(tmp_path):
+    path = tmp_path / "s.tar"
+    picture = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
+    for content in (b"\x1f\x8b\x08" + b"x" * 600, picture.getvalue() * 20, b""):
+        path.write_bytes(content)
+        with pytest.raises(MediaError, match=r"s\.tar.*wants a whole \.tar, not compressed"):
+            list(shard_members(str(path)))

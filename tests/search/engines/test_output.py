@@ -1,0 +1,74 @@
+"""An output: it is gone on with by the same run, and refuses any other."""
+
+import pytest
+
+from imagebind.search import Space, SpaceMismatchError
+from imagebind.search.engines.job import prepare
+from imagebind.search.engines.methods import EmbedItems
+from imagebind.search.engines.output import Failure, Output, OutputMismatchError
+from imagebind.search.engines.storage import Storage
+
+FILES = ["a.txt", "b.txt", "c.txt"]
+
+
+def test_other_inputs_are_refused_with_both_named(tmp_path):
+    prepare(FILES, tmp_path / "out", partitions=3)
+    with pytest.raises(OutputMismatchError, match=r"part 1 is b\.txt.*this run.*part 1 is d\.txt"):
+        prepare(["a.txt", "d.txt", "c.txt"], tmp_path / "out")
+    with pytest.raises(OutputMismatchError, match=r"3 parts.*this run of 2 parts, without a part 2"):
+        prepare(FILES[:2], tmp_path / "out", partitions=2)
+
+
+def test_other_settings_are_refused_with_both_named(tmp_path):
+    prepare(FILES, tmp_path / "out")
+    with pytest.raises(OutputMismatchError, match="made with clips False, this run has True"):
+        prepare(FILES, tmp_path / "out", method=EmbedItems(clips=True))
+    prepare(FILES, tmp_path / "out", method=EmbedItems(batch_size=7))  # which no row depends on
+
+
+def test_the_same_paths_below_another_folder_are_other_inputs(tmp_path):
+    prepare(FILES, tmp_path / "out", base="/one")
+    with pytest.raises(OutputMismatchError):
+        prepare(FILES, tmp_path / "out", base="/two")
+
+
+def test_how_many_parts_there_are_need_not_be_said_again(tmp_path):
+    assert len(prepare(FILES, tmp_path / "out", partitions=3).parts) == 3
+    assert len(prepare(FILES, tmp_path / "out").parts) == 3
+
+
+def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+    (tmp_path / "holiday.jpg").write_bytes(b"x")
+    with pytest.raises(OutputMismatchError, match=r"holiday\.jpg"):
+        prepare(FILES, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
+
+
+def test_what_is_written_is_not_waited_for_again(tmp_path):
+    job = prepare(FILES, tmp_path / "out", partitions=3)
+    job.output.write(1, b"rows", [Failure("b.txt", "bad", "MediaError")])
+    again = prepare(FILES, tmp_path / "out")
+    assert again.waiting == [0, 2]
+    assert list(again.output.failures()) == [("b.txt", "bad", "MediaError")]
+    again.output.write(1, b"rows", [])  # it is better now
+    assert not again.output.has_failures()
+
+
+def test_a_file_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
+    storage = Storage(tmp_path / "out")
+    storage.write("there", b"old")
+    (tmp_path / "out" / ".there.abc.tmp").write_bytes(b"half of it")
+    with pytest.raises(TypeError):
+        storage.write("there", "no bytes")  # type: ignore[arg-type]
+    assert storage.read("there") == b"old"
+    storage.sweep()
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["there"]
+
+
+def test_vectors_of_another_space_are_refused_with_both_named(tmp_path, tiny):
+    output = Output(tmp_path)
+    output.claim(Space.of(tiny))
+    output.claim(Space.of(tiny))
+    other = Space(model="other", embed_dim=tiny.embed_dim, weights={"vision": "beef"})
+    with pytest.raises(SpaceMismatchError, match=r"imagebind_tiny.*other"):
+        output.claim(other)

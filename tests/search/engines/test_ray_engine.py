@@ -1,0 +1,149 @@
+"""The Ray engine on a small cluster: what this process would make, by others, and on after a kill."""
+
+import os
+import pickle
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from imagebind.embedder import Embedder
+from imagebind.errors import CheckpointError
+from imagebind.factory import load_model
+from imagebind.search import Space, SpaceMismatchError
+from imagebind.search.engines.job import Job, prepare
+from imagebind.search.engines.output import Output
+from imagebind.search.engines.ray_engine import Cluster, ClusterError, Share, Task, Worker, connected, embed
+from imagebind.search.engines.worker import PartDone
+from tests.cli.runner import Runner
+from tests.search.engines.drivers import DEADLY, STUCK, load_deadly, load_stuck, prepared
+from tests.search.engines.made import rows_in
+
+DEADLINE = 300  # seconds; it takes ten where nothing else is computed
+
+
+@pytest.fixture
+def imagebind(monkeypatch, capsys) -> Runner:
+    return Runner(monkeypatch, capsys)
+
+
+def test_a_cluster_that_is_not_there_is_named_at_once(monkeypatch):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1: cannot be reached"), connected("127.0.0.1:1"):
+        pass
+
+
+def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
+    imagebind, ray_address, tmp_path, image_file, audio_file, video_file, deep_grey_file, small_weights
+):
+    media = tmp_path / "media"
+    media.mkdir()
+    for file in (image_file, audio_file, video_file, deep_grey_file):
+        shutil.copy(file, media)
+    (media / os.fsdecode(b"caf\xe9.txt")).write_text("a red star")
+    (media / "cut.jpg").write_bytes(image_file.read_bytes()[:2000])
+    here = imagebind("embed", media, "-o", tmp_path / "v.parquet", "-w", "tiny")
+    assert "4 of 6 files" in here.err
+    out = media / "vectors"
+    arguments = [media, "-o", out, "-w", "tiny", "--engine", "ray", "--partitions", 3, "--actors", 2]
+    run = imagebind("embed", *arguments)
+    assert run.code == 1 and "4 of 6 items embedded" in run.err and "3 parts" in run.err
+    assert "cut.jpg" in run.err and "Traceback" not in run.err
+    expected = {row["path"]: row for row in parquet.read_table(tmp_path / "v.parquet").to_pylist()}
+    rows = rows_in(out)
+    assert rows.keys() == expected.keys()
+    for name, row in rows.items():
+        np.testing.assert_allclose(row.pop("vector"), expected[name].pop("vector"), atol=1e-5)
+        assert row == expected[name]
+    assert parquet.read_table(out).schema == parquet.read_schema(tmp_path / "v.parquet")
+    failed = {failure.path: failure.kind for failure in Output(out).failures()}
+    assert failed == {
+        str(media / "cut.jpg"): "MediaError",
+        str(media / deep_grey_file.name): "AmbiguousMediaError",
+    }
+    again = imagebind("embed", *arguments)
+    assert again.code == 1 and "3 of them done before" in again.err
+    other = imagebind("embed", *arguments, "-w", small_weights)
+    assert other.code == 1 and f"made with weights tiny, this run has {small_weights}" in other.err
+
+
+def load_small(folder: Path, device: str) -> Embedder:
+    return Embedder(load_model(folder, device=device))
+
+
+def outcome(job: Job, load) -> PartDone | Exception:
+    """What a worker sends back of the first part."""
+    task = Task(
+        number=0,
+        part=job.parts[0],
+        output=job.output.uri,
+        method=job.method,
+        run=job.run,
+        load=load,
+        share=Share(actors=1, cpus=1, gpus=0),
+    )
+    return pickle.loads(Worker()({"task": [pickle.dumps(task)]})["outcome"][0])
+
+
+def test_workers_with_other_weights_or_none_write_nothing_and_say_why(tmp_path, small_weights, tiny):
+    (tmp_path / "star.txt").write_text("a red star")
+    job = prepare([str(tmp_path / "star.txt")], tmp_path / "out")
+    load = partial(load_small, small_weights)
+    missing = outcome(job, partial(load_small, tmp_path / "none"))
+    assert isinstance(missing, CheckpointError) and "none" in str(missing)
+    job.output.claim(Space.of(tiny))
+    other = outcome(job, load)
+    assert isinstance(other, SpaceMismatchError)
+    assert "imagebind_tiny" in str(other) and "custom" in str(other)
+    assert job.output.done() == []
+
+
+def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address, tmp_path, tiny):
+    media, out = tmp_path / "media", tmp_path / "out"
+    media.mkdir()
+    texts = ["a red star", "a blue circle", STUCK, "a green square"]
+    for number, text in enumerate(texts):
+        (media / f"{number}.txt").write_text(text)
+    driver = Path(__file__).with_name("drivers.py")
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(
+        [sys.executable, driver, media, out, ray_address],
+        env=os.environ | {"PYTHONPATH": str(root)},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    end = time.monotonic() + DEADLINE
+    while Output(out).done() != [0, 1] and time.monotonic() < end:
+        assert process.poll() is None
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    job = prepared(media, out)
+    assert job.waiting == [2, 3]
+    before = {path: path.stat().st_mtime_ns for path in out.glob("*.parquet")}
+    (media / "go").touch()
+    done = list(embed(job, partial(load_stuck, media), cluster=Cluster(actors=1)))
+    assert sorted(part.number for part in done) == [2, 3]
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    rows = rows_in(out)
+    for number, vector in enumerate(tiny.encode(texts)):
+        np.testing.assert_allclose(rows[str(media / f"{number}.txt")]["vector"], vector, atol=1e-5)
+    assert not list(out.rglob("*.tmp")) and not list((out / "_begun").iterdir())
+
+
+@pytest.mark.huge
+def test_an_item_that_kills_its_worker_is_an_error_and_all_others_are_done(ray_address, tmp_path):
+    for number, text in enumerate(["a red star", DEADLY, "a green square"]):
+        (tmp_path / f"{number}.txt").write_text(text)
+    job = prepared(tmp_path, tmp_path / "out", partitions=1)
+    (part,) = embed(job, load_deadly, cluster=Cluster(actors=1))
+    assert (part.embedded, part.failed) == (2, 1)
+    assert part.failures[0].path == str(tmp_path / "1.txt") and "workers died" in part.failures[0].error

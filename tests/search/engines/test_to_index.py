@@ -1,0 +1,139 @@
+"""An engine's output into an index: all of it, once."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from imagebind.embedder import Embedder
+from imagebind.errors import ImageBindError
+from imagebind.factory import load_model
+from imagebind.modality import MediaKind
+from imagebind.search import Index, SpaceMismatchError
+from imagebind.search.crawl import crawl
+from imagebind.search.crawl_report import Outcome
+from imagebind.search.engines import to_index
+from imagebind.search.engines.crawl_ahead import crawl_ahead
+from imagebind.search.engines.job import prepare
+from imagebind.search.engines.to_index import add_partitions
+from imagebind.search.mapping import parse_mapping
+from tests.search.engines.made import run_here, write_table
+
+
+@pytest.fixture
+def media(tmp_path, image_file, audio_file, video_file) -> Path:
+    """A folder with one file of each of some kinds, and a bad one."""
+    folder = tmp_path / "media"
+    folder.mkdir()
+    for file in (image_file, audio_file, video_file):
+        (folder / file.name).symlink_to(file)
+    (folder / "star.txt").write_text("a red star")
+    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    return folder
+
+
+@pytest.fixture
+def output(tmp_path, tiny, media) -> Path:
+    job = prepare(sorted(path.name for path in media.iterdir()), tmp_path / "out", partitions=3, base=media)
+    run_here(job, tiny)
+    return tmp_path / "out"
+
+
+def test_an_index_of_an_output_finds_what_is_in_it(tmp_path, tiny, media, output):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert add_partitions(index, output) == len(index) == 4
+    hit = index.search("a red star", 1, kinds=["text"])[0]
+    assert hit.file == media / "star.txt" and hit.cosine == pytest.approx(1, abs=1e-5)
+    assert index.stats().kinds == dict.fromkeys(
+        (MediaKind.IMAGE, MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.TEXT), 1
+    )
+
+
+def test_adding_an_output_again_or_after_a_kill_adds_nothing_twice(
+    tmp_path, tiny, output, media, monkeypatch
+):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    index.add([media / "star.txt"])  # by hand, before
+    monkeypatch.setattr(to_index, "COMMIT_ROWS", 1)
+    commits = []
+
+    def stop(rows: int) -> None:
+        commits.append(rows)
+        if len(commits) == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        add_partitions(index, output, progress=stop)
+    for _ in range(2):
+        add_partitions(index, output)
+        assert len(index) == len(index.files()) == 4
+
+
+def test_a_path_whose_rows_are_in_several_parts_keeps_all_of_them(tmp_path, tiny, audio_file):
+    table = write_table(
+        tmp_path / "t.parquet", {"path": [str(audio_file)] * 2, "modality": ["audio", None]}, group_rows=1
+    )
+    job = prepare([str(table)], tmp_path / "out", partitions=2)
+    run_here(job, tiny)
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert len(job.parts) == 2 and add_partitions(index, tmp_path / "out") == len(index) == 2
+    assert len(index.files()) == 1
+
+
+def test_an_unfinished_output_and_a_folder_that_is_none_are_refused(tmp_path, tiny, output):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    (output / "part-000001.parquet").unlink()
+    with pytest.raises(ImageBindError, match="1 of 3 parts are not done"):
+        add_partitions(index, output)
+    with pytest.raises(ImageBindError, match="no output of an engine"):
+        add_partitions(index, tmp_path / "media")
+    assert len(index) == 0
+
+
+def test_an_output_of_another_space_is_refused_with_both_named(tmp_path, small_weights, output):
+    index = Index.open(tmp_path / "db", Embedder(load_model(small_weights)), create=True)
+    with pytest.raises(SpaceMismatchError, match=r"custom.*imagebind_tiny"):
+        add_partitions(index, output)
+
+
+def test_a_crawl_finds_nothing_left_to_do_after_an_engine_has_crawled_ahead(tmp_path, tiny, media):
+    (media / "deep").mkdir()
+    shutil.copy(media / "star.txt", media / "deep" / "map.prose")
+    roots, mappings = [media], [parse_mapping("deep/*.prose=text")]
+    ahead = Index.open(tmp_path / "ahead", tiny, create=True)
+    crawl_ahead(ahead, roots, lambda job: run_here(job, tiny), mappings=mappings, partitions=3)
+    report = crawl(ahead, roots, mappings=mappings)
+    assert report.total(Outcome.ADDED) == report.total(Outcome.CHANGED) == 0
+    assert report.total(Outcome.UNCHANGED) == 5 and report.total(Outcome.FAILED) == 1
+    alone = Index.open(tmp_path / "alone", tiny, create=True)
+    crawl(alone, roots, mappings=mappings)
+    assert contents(ahead) == contents(alone) and len(ahead) == 5
+    assert not (tmp_path / "ahead.partitions").exists()
+
+
+def test_an_engine_that_was_killed_has_its_parts_added_and_does_the_rest(tmp_path, tiny, media):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+
+    def stop_after_two(job):
+        job.parts[2:] = []
+        yield from run_here(job, tiny)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        crawl_ahead(index, [media], stop_after_two, partitions=5)
+    assert len(index) == 0
+    seen = []
+
+    def note(job):
+        seen.extend(item.name for part in job.parts for item in part.items())
+        return iter(run_here(job, tiny))
+
+    crawl_ahead(index, [media], note)
+    assert len(seen) == 4 and len(index.files()) == 4
+
+
+def contents(index: Index) -> set:
+    return {
+        (hit.path, hit.kind, hit.start, hit.end, hit.content_hash, hit.size, hit.mtime_ns, hit.thumbnail)
+        for hit in index.sample(1000)
+    }

@@ -1,0 +1,116 @@
+"""A part is embedded whole: bad items apart, and those over which workers die given up in the end."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebind.modality import MediaKind
+from imagebind.search.engines.job import prepare
+from imagebind.search.engines.methods import EmbedItems
+from imagebind.search.engines.ray_engine import Cluster, ClusterError, Share, share_out
+from imagebind.search.engines.worker import DEATHS, MAX_TRIES, Trial, WorkerDiedError
+from tests.search.engines.made import rows_in, run_here, write_table, write_tar
+
+
+@pytest.fixture
+def texts(tmp_path) -> list[str]:
+    files = [tmp_path / f"{name}.txt" for name in ("star", "circle", "square")]
+    for file in files:
+        file.write_text(f"a red {file.stem}")
+    return list(map(str, files))
+
+
+def test_media_in_tables_and_shards_become_the_vectors_of_their_files(tmp_path, tiny, image_file, audio_file):
+    contents = [Path(file).read_bytes() for file in (image_file, audio_file)]
+    table = write_table(tmp_path / "t.parquet", {"bytes": contents, "path": ["p.jpg", None]})
+    shard = write_tar(
+        tmp_path / "s.tar", {"0.jpg": contents[0], "0.wav": contents[1], "0.txt": b"a red star"}
+    )
+    job = prepare([str(image_file), str(table), str(shard)], tmp_path / "out")
+    assert [part.embedded for part in run_here(job, tiny)] == [1, 2, 3]
+    rows = rows_in(tmp_path / "out")
+    picture, sound, text = tiny.encode([image_file, audio_file, "a red star"])
+    for name, vector in {
+        str(image_file): picture,
+        "p.jpg": picture,
+        f"{table}#1": sound,
+        f"{shard}/0.jpg": picture,
+        f"{shard}/0.wav": sound,
+        f"{shard}/0.txt": text,
+    }.items():
+        np.testing.assert_allclose(rows[name]["vector"], vector, atol=1e-5)
+    assert (rows[f"{shard}/0.wav"]["start"], rows[f"{shard}/0.wav"]["end"]) == (0, pytest.approx(7))
+
+
+def test_bad_items_are_kept_apart_and_the_rest_of_their_part_is_done(
+    tmp_path, tiny, texts, image_file, deep_grey_file
+):
+    cut_short = tmp_path / "cut.jpg"
+    cut_short.write_bytes(image_file.read_bytes()[:2000])
+    bad = [str(cut_short), str(deep_grey_file), str(tmp_path / "none.wav")]
+    job = prepare([bad[0], texts[0], *bad[1:], texts[1]], tmp_path / "out")
+    (part,) = run_here(job, tiny)
+    assert (part.embedded, part.failed) == (2, 3)
+    assert set(rows_in(tmp_path / "out")) == set(texts[:2])
+    failures = list(job.output.failures())
+    assert {failure.path for failure in failures} == set(bad)
+    assert {failure.kind for failure in failures} == {"MediaError", "AmbiguousMediaError"}
+
+
+def test_clips_and_a_modality_reach_the_embedder(tmp_path, tiny, audio_file, deep_grey_file):
+    job = prepare([str(audio_file)], tmp_path / "sound", method=EmbedItems(clips=True))
+    run_here(job, tiny)
+    assert len(job.output.read(0)) == 3
+    job = prepare([str(deep_grey_file)], tmp_path / "deep", method=EmbedItems(modality=MediaKind.DEPTH))
+    run_here(job, tiny)
+    assert rows_in(tmp_path / "deep")[str(deep_grey_file)]["modality"] == "depth"
+
+
+def test_an_item_over_which_workers_die_is_given_up_and_the_others_are_done(tmp_path, tiny, texts):
+    job = prepare(texts, tmp_path / "out")
+    Trial(job.output, 0, run=job.run)  # dies among all of them
+    for _ in range(DEATHS):
+        trial = Trial(job.output, 0, run=job.run)
+        assert trial.is_careful
+        results = trial.embed(tiny, job.parts[0].items(), job.method)
+        assert next(results).rows[0].path == texts[0]
+        job.output.note(0, note_at(job, 1))  # dies over the second
+    (part,) = run_here(job, tiny)
+    assert (part.embedded, part.failed) == (2, 1)
+    assert "2 workers died over it" in part.failures[0].error and part.failures[0].path == texts[1]
+    assert set(rows_in(tmp_path / "out")) == {texts[0], texts[2]}
+    assert job.output.noted(0) is None
+
+
+def note_at(job, place: int) -> str:
+    return json.dumps(json.loads(job.output.noted(0)) | {"at": place})
+
+
+def test_a_run_that_was_killed_says_nothing_against_the_items_it_was_at(tmp_path, tiny, texts):
+    job = prepare(texts, tmp_path / "out")
+    for run in ("one", "two", "three"):
+        assert not Trial(job.output, 0, run=run).is_careful
+        job.output.note(0, note_at(job, 1))
+    assert run_here(job, tiny)[0].embedded == 3
+
+
+def test_workers_that_die_whatever_they_do_end_the_run(tmp_path, texts):
+    job = prepare(texts, tmp_path / "out")
+    for _ in range(MAX_TRIES):
+        Trial(job.output, 0, run=job.run)
+    with pytest.raises(WorkerDiedError, match=r"part 0.*more memory"):
+        Trial(job.output, 0, run=job.run)
+
+
+def test_machines_are_shared_out_one_gpu_an_actor_and_never_more_than_one_has():
+    gpus = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 4.0}, {"CPU": 4.0}]
+    assert share_out(gpus, Cluster(), 100) == Share(actors=12, cpus=2, gpus=1)
+    assert share_out(gpus, Cluster(actors=3), 100) == Share(actors=3, cpus=2, gpus=1)
+    assert share_out(gpus, Cluster(gpus=False), 100) == Share(actors=3, cpus=4, gpus=0)
+    assert share_out([{"CPU": 8.0}, {"CPU": 4.0}, {}], Cluster(), 100) == Share(actors=2, cpus=4, gpus=0)
+    assert share_out([{"CPU": 8.0}], Cluster(actors=3), 100) == Share(actors=3, cpus=2, gpus=0)
+    assert share_out([{"CPU": 2.0}], Cluster(actors=9), 1) == Share(actors=1, cpus=2, gpus=0)
+    with pytest.raises(ClusterError, match="0 with GPUs"):
+        share_out([{"CPU": 8.0}], Cluster(gpus=True), 1)
