@@ -23,9 +23,14 @@ class Found:
     mtime_ns: int
 
     @property
+    def top(self) -> Path:
+        """The folder that its path is looked at from: its root, or where it is itself the root its folder."""
+        return self.root if self.path != self.root else self.root.parent
+
+    @property
     def relative(self) -> Path:
-        """Its path below the root; its name where it is the root itself."""
-        return self.path.relative_to(self.root) if self.path != self.root else Path(self.path.name)
+        """Its path below that."""
+        return self.path.relative_to(self.top)
 
 
 def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -113,21 +118,21 @@ class _Walk:
                 elif entry.is_symlink() and os.path.isdir(entry.path):  # noqa: PTH112
                     self.links.append((entry.path, root))
                 else:
-                    found = look(entry.path, root)
+                    found = look(Path(entry.path), root)
                     if found is not None:
                         yield found
             waiting += reversed(subfolders)
 
 
-def look(path: str | Path, root: Path) -> Found | MediaError | None:
+def look(path: Path, root: Path) -> Found | MediaError | None:
     """A file with its size and time, or why it cannot be found; None for what is no file to read."""
     try:
-        status = Path(path).stat()
+        status = path.stat()
     except OSError as error:
         return _refused(path, f"cannot be found ({error.strerror})")
     if not stat.S_ISREG(status.st_mode):
         return None
-    return Found(path=Path(path), root=root, size=status.st_size, mtime_ns=status.st_mtime_ns)
+    return Found(path=path, root=root, size=status.st_size, mtime_ns=status.st_mtime_ns)
 
 
 def _identity(status: os.stat_result) -> Identity:

@@ -37,7 +37,9 @@ class PathMapping:
     def matches(self, found: Found) -> bool:
         """Whether it speaks of a file."""
         whole = os.path.isabs(self.glob)  # noqa: PTH117
-        text = path_text(found.path) if whole else "/" + path_text(found.relative)
+        text = path_text(found.path)
+        if not whole:
+            text = text[len(path_text(found.top).rstrip(os.sep)) :]  # begins with a slash
         pattern = self.glob if whole else "/" + self.glob
         return _compiled(pattern).match(text) is not None
 

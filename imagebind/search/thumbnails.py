@@ -15,7 +15,9 @@ SIDE = 128  # pixels of a side, at most; a spectrogram is as wide as it is long
 QUALITY = 75  # of a JPEG: about 3 KB
 LINE_COLOURS = ("#e6550d", "#fd8d3c", "#fdbe85", "#3182bd", "#6baed6", "#bdd7e7")  # three axes of each sensor
 
-_MEAN, _STD = (np.array(each, dtype=np.float32)[:, None, None] for each in (IMAGE_MEAN, IMAGE_STD))
+# From CLIP's statistics to [0, 255], with half a step so that cutting off rounds.
+_SCALE = 255 * np.array(IMAGE_STD, dtype=np.float32)[:, None, None]
+_SHIFT = 255 * np.array(IMAGE_MEAN, dtype=np.float32)[:, None, None] + np.float32(0.5)
 Colours = tuple[tuple[int, int, int], ...]
 
 # Colours from least to most, evenly spaced; dark to bright, so that they read in grey as well. Ours.
@@ -43,7 +45,7 @@ def coloured(values: np.ndarray, colours: Colours) -> np.ndarray:
     """Numbers from their least to their most as colours: (h, w) -> (h, w, 3) uint8."""
     low, high = float(values.min()), float(values.max())
     places = (values - low) * (255 / max(high - low, 1e-6))
-    return _table(colours)[places.astype(np.uint8)]
+    return _table(colours).take(places.astype(np.uint8), axis=0)  # four times as fast as indexing
 
 
 @lru_cache
@@ -56,8 +58,9 @@ def _table(colours: Colours) -> np.ndarray:
 
 def _picture(view: np.ndarray) -> np.ndarray:
     """Undo the standardising: (3, h, w) -> (h, w, 3) uint8."""
-    pixels = _shrunk(view) * _STD + _MEAN
-    return (255 * pixels + 0.5).clip(0, 255).astype(np.uint8).transpose(1, 2, 0)
+    pixels = _shrunk(view) * _SCALE
+    pixels += _SHIFT
+    return pixels.clip(0, 255, out=pixels).astype(np.uint8).transpose(1, 2, 0)
 
 
 def _shrunk(view: np.ndarray) -> np.ndarray:

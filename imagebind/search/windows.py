@@ -220,8 +220,10 @@ class Windows:
         whole = len(windows) == 1
         if whole and isinstance(opened, Tape):  # shall be decoded at once, as `encode` does it
             opened = None
-        views = len(clips_of(transform, windows[0])) * getattr(transform, "crops", 1)
-        together = max(STRETCH_VIEWS // views, 1)
+        together = 1
+        if not whole:
+            views = len(clips_of(transform, windows[0])) * getattr(transform, "crops", 1)
+            together = max(STRETCH_VIEWS // views, 1)
         for number, first in enumerate(range(0, len(windows), together)):
             stretch = Stretch(
                 path=path,
