@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from imagebind.cli.app import app as web_page
 from imagebind.cli.benchmark import benchmark
 from imagebind.cli.classify import classify
 from imagebind.cli.compare import compare
@@ -33,6 +34,7 @@ app.command()(compare)
 app.command()(index)
 app.command()(search)
 app.command()(classify)
+app.command("app")(web_page)
 app.command()(info)
 app.command()(benchmark)
 app.command()(train)

@@ -1,0 +1,176 @@
+"""The web page under parallel users, over loopback: each searches by words and fetches what was found.
+
+The page runs in a process of its own, as `imagebind app` starts it, on an index of the toy world with the
+small model. A user does what a browser does, without pauses for thought: a search goes through the page's
+queue, and what is timed is from sending the words to having the hits.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import quantiles
+from typing import Any
+
+from imagebind.benchmark.report import Row
+from imagebind.embedder import Embedder
+from imagebind.errors import ImageBindError, import_extra
+from imagebind.factory import imagebind_tiny
+from imagebind.modality import MediaKind
+from imagebind.search.crawl import crawl
+from imagebind.search.index import Index
+from imagebind.search.mapping import parse_mapping
+from imagebind.training.world import world_transforms, write_world
+
+SECTION = "app"
+SCENES = 50  # of eight files each
+USERS, SEARCHES = 20, 10  # parallel, and of each
+FETCHED = 4  # pictures, and media files, after a search
+MOST_SECONDS = 120.0  # then users stop, whatever is left
+PATIENCE = 60.0  # seconds for one answer
+STARTED = re.compile(r"http://127\.0\.0\.1:\d+")
+WORDS = ("a red star", "a blue ring", "something that bounces", "a cold metal bar", "a moon on grass")
+
+_CARD = re.compile(r'data-kind="(\w+)".*?data-like="(\w+)"')
+_HAVE_NO_PICTURE = (MediaKind.TEXT.value,)
+
+
+@dataclass(kw_only=True)
+class Log:
+    """What one user saw: seconds of each search and of each fetch, and what went wrong."""
+
+    searches: list[float] = field(default_factory=list)
+    fetches: list[float] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
+
+
+def measure(folder: Path) -> Iterator[Row]:
+    """Rows on an index that is made in a folder.
+
+    Raises:
+        ImageBindError: the page did not start; with what it said.
+    """
+    db = fill(folder)
+    with served(db) as url:
+        start = time.perf_counter()
+        logs = load(url)
+        took = time.perf_counter() - start
+    yield from rows(logs, took)
+
+
+def rows(logs: Sequence[Log], took: float) -> Iterator[Row]:
+    """What the users' logs come to; without a row for what was done less than twice."""
+    searches = [seconds for log in logs for seconds in log.searches]
+    fetches = [seconds for log in logs for seconds in log.fetches]
+    errors = [error for log in logs for error in log.errors]
+    of = f"{len(logs)} users at once"
+    detail = f"{len(searches)} searches and {len(fetches)} fetches in {took:.1f} s"
+    first = f"; the first: {errors[0]}" if errors else ""
+    yield _row(f"{of}: errors", len(errors), "", target=0, detail=detail + first)
+    for what, times in (("a search", searches), ("a picture or a piece of media", fetches)):
+        if len(times) > 1:
+            cuts = quantiles(times, n=20)
+            yield _row(f"{of}: {what}, p50", cuts[9] * 1e3, "ms")
+            yield _row(f"{of}: {what}, p95", cuts[18] * 1e3, "ms")
+    yield _row(f"{of}: searches", len(searches) / took, "a second")
+
+
+def _row(what: str, value: float, unit: str, *, target: float | None = None, detail: str = "") -> Row:
+    return Row(section=SECTION, what=what, value=value, unit=unit, target=target, at_most=True, detail=detail)
+
+
+def fill(folder: Path) -> Path:
+    """Write scenes and index them; returns where the index is."""
+    write_world(folder / "media", SCENES, seed=0)
+    transforms = {kind.value: transform for kind, transform in world_transforms().items()}
+    embedder = Embedder(imagebind_tiny(pretrained=True), transforms=transforms)
+    db = folder / "media.lance"
+    mappings = [parse_mapping("**/depth.png=depth"), parse_mapping("**/thermal.png=thermal")]
+    crawl(Index.open(db, embedder, create=True), [folder / "media"], mappings=mappings)
+    return db
+
+
+@contextmanager
+def served(db: Path) -> Iterator[str]:
+    """The page of an index in a process of its own; its address."""
+    command = [sys.executable, "-m", "imagebind.cli.main", "app", str(db), "--weights", "tiny", "--port", "0"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stderr is not None
+            said = ""
+            while not (found := STARTED.search(said)):
+                line = process.stderr.readline()
+                if not line:
+                    raise ImageBindError(f"the page did not start: {said.strip() or 'nothing was said'}")
+                said += line
+            yield found[0]
+        finally:
+            process.kill()
+
+
+def load(
+    url: str, *, users: int = USERS, searches: int = SEARCHES, most_seconds: float = MOST_SECONDS
+) -> list[Log]:
+    """Search a page with parallel users; what each saw. Ends by itself."""
+    end = time.perf_counter() + most_seconds
+    with ThreadPoolExecutor(users) as pool:
+        return list(pool.map(lambda number: _use(url, number, searches, end), range(users)))
+
+
+def _use(url: str, number: int, searches: int, end: float) -> Log:
+    httpx = import_extra("httpx", extra="app", purpose="using the web page")
+    log = Log()
+    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
+        try:
+            client.get("/").raise_for_status()
+            config = client.get("/config").raise_for_status().json()
+            for turn in range(searches):
+                if time.perf_counter() > end:
+                    break
+                start = time.perf_counter()
+                found = _search(client, config, WORDS[(number + turn) % len(WORDS)])
+                log.searches.append(time.perf_counter() - start)
+                _fetch(client, found, log)
+        except (httpx.HTTPError, ImageBindError) as error:
+            log.errors.append(f"{type(error).__name__}: {error}")
+    return log
+
+
+def _search(client: Any, config: dict[str, Any], words: str) -> list[tuple[str, str]]:
+    """(kind, id) of each hit, as the page's own script gets it.
+
+    Raises:
+        ImageBindError: an answer without hits.
+    """
+    parts = {part["id"]: part["props"] for part in config["components"]}
+    (event,) = (event for event in config["dependencies"] if event["api_name"] == "search")
+    data = [words if parts[id].get("label") == "Words" else parts[id].get("value") for id in event["inputs"]]
+    session = uuid.uuid4().hex
+    question = {"data": data, "fn_index": event["id"], "session_hash": session}
+    client.post("/gradio_api/queue/join", json=question).raise_for_status()
+    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
+        answer.raise_for_status()
+        for line in answer.iter_lines():
+            told = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
+            if told.get("msg") == "process_completed":
+                hits = _CARD.findall(str(told["output"].get("data")).replace("\\\\", ""))
+                if not told.get("success") or not hits:
+                    raise ImageBindError(f"no hits for {words!r}: {str(told)[:300]}")
+                return hits
+    raise ImageBindError(f"no answer for {words!r}")
+
+
+def _fetch(client: Any, found: Sequence[tuple[str, str]], log: Log) -> None:
+    pictured = [id for kind, id in found if kind not in _HAVE_NO_PICTURE][:FETCHED]
+    asked = [f"/thumbnail/{id}" for id in pictured] + [f"/media/{id}" for _, id in found[:FETCHED]]
+    for path in asked:
+        start = time.perf_counter()
+        client.get(path, headers={"Range": "bytes=0-"}).raise_for_status()
+        log.fetches.append(time.perf_counter() - start)

@@ -1,0 +1,58 @@
+"""`imagebind app`: the web page of an index."""
+
+from typing import Annotated
+
+import typer
+
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder
+from imagebind.modality import ModalityType
+
+
+def app(
+    db: Annotated[str, typer.Argument(help="An index that `imagebind index` made: a folder, or a URI.")],
+    host: Annotated[
+        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 7860,
+    max_upload_mb: Annotated[
+        int, typer.Option("--max-upload-mb", min=1, help="How large the files of one upload may be together.")
+    ] = 100,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+) -> None:
+    """Open an index as a web page: search by anything, label a file, look at a map. Ctrl+C ends it.
+
+    ```
+    imagebind app media.lance
+    imagebind app media.lance --weights tiny --port 8000
+    ```
+
+    The page needs no network, and by default only this machine reaches it. It serves the files that are in
+    the index, and no others; what is uploaded to search by is deleted when it has been embedded.
+    """
+    from rich.console import Console
+    from rich.text import Text
+
+    from imagebind.search import Index
+    from imagebind.search.app.serve import is_loopback, listen, serve
+
+    console = Console(stderr=True, highlight=False)
+    Index.open(db)  # before the model is loaded: a wrong name is told at once
+    with listen(host, port) as opened:
+        if not is_loopback(host):
+            warning = (
+                f"warning: whoever reaches this machine at {host} can search this index and see the files "
+                "in it; there is no password"
+            )
+            console.print(Text(warning, style="yellow"), soft_wrap=True)
+        with console.status("loading the model"):
+            embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
+            index = Index.open(db, embedder)
+        serve(
+            index,
+            opened,
+            host=host,
+            max_upload_mb=max_upload_mb,
+            on_start=lambda url: console.print(f"{url} shows {db}; Ctrl+C ends it", soft_wrap=True),
+        )

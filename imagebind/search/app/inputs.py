@@ -1,0 +1,115 @@
+"""What is dropped on the page: embedded at once, so that no upload has to be kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.modality import MediaKind
+from imagebind.search.index import Index
+from imagebind.search.space import Space
+from imagebind.search.thumbnails import thumbnails
+from imagebind.transforms.intake import identify
+
+MEGABYTE = 2**20
+
+# What else a file of a kind may be meant as, when the page's user says so.
+_ALSO = {
+    MediaKind.IMAGE: (MediaKind.THERMAL,),  # a camera's 8-bit picture of heat looks like any other
+    MediaKind.VIDEO: (MediaKind.AUDIO,),  # its sound
+}
+_UNTOLD = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # 16-bit grey pictures, and arrays
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Part:
+    """One upload, as far as a search needs it.
+
+    `vectors` (e,) for each kind that it can be taken for, the likeliest first. `kind` is what it is taken
+    for; None where nothing but its user can tell.
+    """
+
+    name: str
+    vectors: Mapping[MediaKind, np.ndarray]
+    pictures: Mapping[MediaKind, bytes | None]
+    kind: MediaKind | None
+
+    @property
+    def picture(self) -> bytes | None:
+        """A small JPEG of what it is taken for."""
+        return None if self.kind is None else self.pictures[self.kind]
+
+
+class Intake:
+    """Turns uploads into parts of a query to an index."""
+
+    def __init__(self, index: Index, *, max_upload_mb: float) -> None:
+        if index.embedder is None:
+            raise ValueError(f"{index.uri}: the page wants an index opened with an embedder")
+        self.index = index
+        self.embedder = index.embedder
+        self.max_bytes = int(max_upload_mb * MEGABYTE)
+        self._checked: set[MediaKind] = set()
+
+    def take(self, path: Path) -> Part:
+        """Embed an upload and delete it, whatever comes of it.
+
+        Raises:
+            MediaError: too large, or nothing that can be embedded; names the file without its folder.
+            SpaceMismatchError: the index's vectors of such media come from another transform.
+        """
+        try:
+            size = path.stat().st_size
+            if size > self.max_bytes:
+                raise MediaError(
+                    path.name, seen=_megabytes(size), wanted=f"at most {_megabytes(self.max_bytes)}"
+                )
+            return self._embed(path)
+        except MediaError as error:
+            raise type(error)(
+                path.name, seen=error.seen.replace(str(path), path.name), wanted=error.wanted
+            ) from error
+        except FileNotFoundError:
+            raise MediaError(
+                path.name, seen="gone from the server", wanted="to be dropped here again"
+            ) from None
+        finally:
+            path.unlink(missing_ok=True)
+
+    def _embed(self, path: Path) -> Part:
+        told: MediaKind | None = None
+        kinds: tuple[MediaKind, ...] = _UNTOLD
+        try:
+            told = identify(path).kind
+            kinds = (told, *_ALSO.get(told, ()))
+        except AmbiguousMediaError:
+            pass
+        vectors: dict[MediaKind, np.ndarray] = {}
+        pictures: dict[MediaKind, bytes | None] = {}
+        for kind in kinds:
+            self._check(kind)
+            (result,) = self.embedder.encode_stream([{kind.value: path}], inspect=thumbnails)
+            if result.vector is not None:
+                vectors[kind], pictures[kind] = result.vector, _middle(result.inspected)
+            elif kind is told or (kind is kinds[-1] and not vectors):
+                assert result.error is not None
+                raise result.error
+        taken_for = told or (next(iter(vectors)) if len(vectors) == 1 else None)
+        return Part(name=path.name, vectors=vectors, pictures=pictures, kind=taken_for)
+
+    def _check(self, kind: MediaKind) -> None:
+        """That the index's vectors of a kind come from the transform that this one's would."""
+        if kind not in self._checked:
+            self.index.space.check(Space.of(self.embedder, kinds=[kind]), what=self.index.uri)
+            self._checked.add(kind)
+
+
+def _middle(pictures: Any) -> bytes | None:
+    return pictures[len(pictures) // 2]
+
+
+def _megabytes(size: int) -> str:
+    return f"{size / MEGABYTE:,.3g} MB"

@@ -1,0 +1,218 @@
+"""The application: the page, and routes for pictures and media of the index and nothing else.
+
+Gradio's own server can do more than this page asks of it: fetch addresses, serve what other applications
+have cached, run a recorder's effects. `Gate` lets through what the page asks for.
+"""
+
+import asyncio
+import mimetypes
+import re
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Any
+
+from imagebind.errors import import_extra
+from imagebind.modality import MediaKind
+from imagebind.search.app.desk import Desk
+from imagebind.search.app.inputs import MEGABYTE
+from imagebind.search.app.page import build_page, css, theme
+from imagebind.search.app.widgets import gradio
+from imagebind.search.html import has_file
+from imagebind.search.index import Index
+from imagebind.search.rows import Hit
+
+MAX_UPLOAD_MB = 100
+LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+ENVELOPE_BYTES = 64 * 1024  # of a request beside the files in it, and of one without files times 16
+MAX_QUESTION_BYTES = 16 * ENVELOPE_BYTES
+LINGER_SECONDS = 2.0  # for the rest of a request that is refused
+
+# All that the page asks of Gradio.
+_ASKED = re.compile(
+    r"/(|config|theme\.css|manifest\.json|favicon\.ico|(assets|static)/.*)"
+    r"|/gradio_api/(startup-events|heartbeat/\w+|queue/(join|data)|cancel|reset|upload|upload_progress)/?"
+)
+_UPLOADED = "/gradio_api/file="  # followed by the path of what was recorded, for the recorder to play
+_OURS = re.compile(r"/(media|thumbnail)/[^/]*")
+_UPLOAD = "/gradio_api/upload"
+
+# What a browser may do with the page: nothing beyond this server. Gradio's parts build functions from text.
+PAGE_POLICY = (
+    "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; "
+    "frame-ancestors 'self'"
+)
+MEDIA_POLICY = "default-src 'none'; media-src 'self'; img-src 'self'; style-src 'unsafe-inline'; sandbox"
+
+
+def build_app(
+    index: Index,
+    *,
+    max_upload_mb: float = MAX_UPLOAD_MB,
+    hosts: Sequence[str] = LOOPBACK,
+) -> Any:
+    """The web page of an index as an ASGI application (FastAPI's).
+
+    Args:
+        index: opened with an embedder.
+        max_upload_mb: of one request's files together, in units of 2²⁰ bytes.
+        hosts: names under which it may be asked for, so that no other page in a browser can have a name of
+            its own point here; ("*",) for any.
+
+    Raises:
+        MissingExtraError: Gradio is not installed.
+        ValueError: the index has no embedder, or a bound that is not above 0.
+    """
+    if not max_upload_mb > 0:
+        raise ValueError(f"max_upload_mb wants more than 0, got {max_upload_mb}")
+    gr = gradio()
+    fastapi = import_extra("fastapi", extra="app", purpose="the web page")
+    trusted = import_extra("starlette.middleware.trustedhost", extra="app", purpose="the web page")
+    desk = Desk(index=index, max_upload_mb=max_upload_mb)
+    app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    _add_routes(app, index)
+    page = build_page(desk)
+    app = gr.mount_gradio_app(
+        app,
+        page,
+        path="/",
+        theme=theme(),
+        css=css(),
+        max_file_size=desk.intake.max_bytes,
+        run_history=False,
+        footer_links=[],
+        ssr_mode=False,
+        pwa=False,
+        mcp_server=False,
+        show_error=False,
+    )
+    app.add_middleware(Gate, uploads=page.upload_file_set, max_bytes=desk.intake.max_bytes)
+    app.add_middleware(trusted.TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
+    return app
+
+
+def _add_routes(app: Any, index: Index) -> None:
+    responses = import_extra("starlette.responses", extra="app", purpose="the web page")
+
+    def told(text: str) -> Any:
+        return responses.PlainTextResponse(text, status_code=404)
+
+    def media(id: str) -> Any:
+        hit = index.get(id)
+        if hit is None:
+            return told("There is no such item in the index. Search again: it may have changed.")
+        if not has_file(hit):
+            return told("This item has no file: it was put into the index as it is.")
+        if not hit.file.is_file():
+            return told(
+                f"{hit.path} is gone, or not on this machine. If it is gone for good, "
+                "`imagebind index` with --prune takes it out of the index."
+            )
+        kind = media_type(hit)
+        return responses.FileResponse(
+            hit.file,
+            media_type=kind or "application/octet-stream",
+            filename=None if kind else hit.file.name.encode(errors="replace").decode(),
+            headers={"Content-Security-Policy": MEDIA_POLICY},
+        )
+
+    def thumbnail(id: str) -> Any:
+        hit = index.get(id)
+        if hit is None or hit.thumbnail is None:
+            return told("There is no picture of this item in the index.")
+        return responses.Response(hit.thumbnail, media_type="image/jpeg")
+
+    for path, route in (("/media/{id}", media), ("/thumbnail/{id}", thumbnail)):
+        app.add_api_route(path, route, methods=["GET", "HEAD"], response_model=None)
+
+
+def media_type(hit: Hit) -> str | None:
+    """As what a browser may show a hit's file; None for what it is to save instead.
+
+    By the kind that the file had when it was indexed, so that nothing is ever run as a page.
+    """
+    if hit.kind is MediaKind.TEXT:
+        return "text/plain; charset=utf-8"
+    guessed, _ = mimetypes.guess_type(hit.path)
+    family = {MediaKind.VIDEO: ("video",), MediaKind.AUDIO: ("audio", "video")}.get(hit.kind, ("image",))
+    if guessed is None or guessed.partition("/")[0] not in family or guessed == "image/svg+xml":
+        return None
+    return guessed
+
+
+class Gate:
+    """Middleware: what the page does not ask for is not there, and no request is larger than may be."""
+
+    def __init__(self, app: Any, *, uploads: set[str], max_bytes: int) -> None:
+        """Take the application behind it.
+
+        Args:
+            uploads: paths of what has been uploaded to this page.
+            max_bytes: of the files in one request.
+        """
+        self.app = app
+        self.uploads = uploads
+        self.max_bytes = max_bytes
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        """Answer one request, or hand it on."""
+        if scope["type"] != "http":
+            if scope["type"] == "lifespan":
+                await self.app(scope, receive, send)
+            return
+        path = scope["path"]
+        if not self._is_asked_for(path):
+            await _answer(send, 404, "There is nothing here. The page is at /")
+            return
+        headers = dict(scope["headers"])
+        if b"transfer-encoding" in headers:  # what does not say how long it is; a browser's uploads do
+            await _read_for_a_while(receive)
+            await _answer(send, 411, "Say how long it is: there has to be a Content-Length.")
+            return
+        bound = self.max_bytes + ENVELOPE_BYTES if path.startswith(_UPLOAD) else MAX_QUESTION_BYTES
+        if int(headers.get(b"content-length", b"0")) > bound:
+            await _read_for_a_while(receive)
+            await _answer(send, 413, f"Too large: at most {self.max_bytes / MEGABYTE:g} MB at once.")
+            return
+        await self.app(scope, receive, _with_headers(send, ours=bool(_OURS.fullmatch(path))))
+
+    def _is_asked_for(self, path: str) -> bool:
+        if path.startswith(_UPLOADED):
+            return path.removeprefix(_UPLOADED) in self.uploads
+        return bool(_ASKED.fullmatch(path) or _OURS.fullmatch(path))
+
+
+def _with_headers(send: Any, *, ours: bool) -> Any:
+    """What goes out, with what a browser may do with it."""
+
+    async def sent(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            more = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
+            if not ours:
+                more.append((b"content-security-policy", PAGE_POLICY.encode()))
+            message = {**message, "headers": [*message["headers"], *more]}
+        await send(message)
+
+    return sent
+
+
+async def _read_for_a_while(receive: Any) -> None:
+    """Throw away a request's body, as far as it comes soon: who is still sending does not hear an answer."""
+
+    async def read() -> None:
+        while (await receive()).get("more_body"):
+            pass
+
+    with suppress(asyncio.TimeoutError):
+        await asyncio.wait_for(read(), LINGER_SECONDS)
+
+
+async def _answer(send: Any, status: int, text: str) -> None:
+    body = text.encode()
+    headers = [
+        (b"content-type", b"text/plain; charset=utf-8"),
+        (b"content-length", str(len(body)).encode()),
+        (b"connection", b"close"),
+    ]
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

@@ -1,0 +1,69 @@
+"""`imagebind app`: a page at a port, one line to say where, and what is refused before a model is loaded."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from imagebind.embedder import Embedder
+from imagebind.factory import imagebind_tiny
+from imagebind.search import Index
+
+SECONDS = 120  # a busy machine takes long to start
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("app") / "words.lance"
+    index = Index.open(folder, Embedder(imagebind_tiny(pretrained=True)), create=True)
+    index.add(["a red star", "a blue ring"])
+    return folder
+
+
+def test_the_page_opens_at_the_address_that_is_printed_and_ends_without_a_trace(db, tmp_path):
+    arguments = ["app", db, "--weights", "tiny", "--port", "0", "--host", "0.0.0.0"]
+    with subprocess.Popen(
+        [sys.executable, "-m", "imagebind.cli.main", *map(str, arguments)],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path), "COLUMNS": "300"},
+    ) as process:
+        assert process.stderr is not None
+        try:
+            lines = []
+            while not lines or "Ctrl+C" not in lines[-1]:
+                lines.append(process.stderr.readline())
+                assert lines[-1], f"it ended: {lines}"
+            port = re.search(r"http://0\.0\.0\.0:(\d+)", lines[-1]).group(1)
+            assert "there is no password" in "".join(lines[:-1])
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=SECONDS) as answer:
+                assert answer.status == 200 and b"words.lance" in answer.read()
+            process.send_signal(signal.SIGINT)
+            rest = process.communicate(timeout=SECONDS)[1]
+        finally:
+            process.kill()
+    assert "Traceback" not in rest
+    assert list(tmp_path.glob("imagebind-app-*")) == []
+
+
+def test_an_index_that_is_not_there_is_told_before_a_model_is_loaded(imagebind, tmp_path):
+    run = imagebind("app", tmp_path / "no.lance", "--weights", tmp_path / "no.pth")
+    assert run.code == 1 and "no.lance: no index is there" in run.err and "no.pth" not in run.err
+
+
+def test_a_port_that_is_taken_is_told_in_one_line(imagebind, db):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        run = imagebind("app", db, "--weights", "tiny", "--port", port)
+    assert run.code == 1 and f"port {port}" in run.err and "try another --port" in run.err
+
+
+def test_uploads_of_nothing_and_an_unknown_option_are_refused(imagebind, db):
+    assert imagebind("app", db, "--max-upload-mb", "0").code == 2
+    assert imagebind("app", db, "--share").code == 2

@@ -1,0 +1,71 @@
+"""A folder of the toy world in an index, and a page of it."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from imagebind.modality import MediaKind
+from imagebind.search import Hit, Index
+from imagebind.search.app.desk import Desk
+from imagebind.search.app.serve import own_uploads
+from tests.search.app.served import Served, serving
+from tests.search.crawled import crawled, tiny
+
+ODD_NAME = "<img src=x onerror=alert(1)> ${1+1} {{2}}.png"
+LONG_SECONDS = 24
+
+
+@pytest.fixture(scope="session")
+def media(world, tmp_path_factory) -> Path:
+    """The world's scenes, a sound long enough for windows, and a picture whose name is not as one expects."""
+    folder = tmp_path_factory.mktemp("media")
+    shutil.copytree(world, folder, dirs_exist_ok=True)
+    scenes = sorted(path.parent for path in folder.rglob("audio.wav"))
+    sounds = [soundfile.read(scene / "audio.wav") for scene in scenes]
+    rate = sounds[0][1]
+    tiled = np.resize(np.concatenate([sound for sound, _ in sounds]), LONG_SECONDS * rate)
+    soundfile.write(folder / "long.wav", tiled, rate)
+    shutil.copy(scenes[0] / "image.png", folder / ODD_NAME)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def indexed(media, tmp_path_factory) -> Index:
+    """All of it in an index. Not to be changed."""
+    db = tmp_path_factory.mktemp("app") / "world.lance"
+    report = crawled(db, media)
+    assert not report.failures
+    return Index.open(db, tiny())
+
+
+@pytest.fixture
+def copied(indexed, media, tmp_path) -> Index:
+    """An index and files of its own, to be changed: a picture, a text given as words, a thumbnail."""
+    path = tmp_path / "image.png"
+    shutil.copy(next(media.rglob("image.png")), path)
+    db = tmp_path / "own.lance"
+    crawled(db, path)
+    index = Index.open(db, tiny())
+    index.add(["/etc/hostname"])
+    return index
+
+
+@pytest.fixture(scope="session")
+def desk(indexed) -> Desk:
+    return Desk(index=indexed, max_upload_mb=5)
+
+
+@pytest.fixture(scope="module")
+def served(indexed) -> Iterator[Served]:
+    """The page on a port, and the folder that its uploads go to."""
+    with own_uploads() as uploads, serving(indexed, max_upload_mb=1) as url:
+        yield Served(url, Path(uploads))
+
+
+def items(index: Index, kind: MediaKind) -> list[Hit]:
+    """All rows of a kind, by path and start."""
+    return sorted(index.sample(10**4, kinds=[kind]), key=lambda hit: (hit.path, hit.start or 0))

@@ -1,0 +1,273 @@
+"""The page in a browser: searching, playing, the map; and that it asks nobody but this machine."""
+
+from pathlib import Path
+
+import pytest
+
+from imagebind.modality import MediaKind
+from imagebind.search import Index
+from tests.search.app.conftest import ODD_NAME, items
+from tests.search.app.served import serving
+from tests.search.crawled import tiny
+
+CHROMIUM = Path("/usr/bin/chromium")
+ARGUMENTS = [
+    "--no-sandbox",
+    "--autoplay-policy=no-user-gesture-required",
+    "--use-fake-ui-for-media-stream",
+    "--use-fake-device-for-media-stream",
+]
+DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
+PATIENCE = 90_000  # milliseconds: two cores may have other things to do
+
+pytestmark = [
+    pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"drives a browser, {CHROMIUM}"),
+    pytest.mark.filterwarnings("ignore:::gradio"),  # of pandas, about Gradio's use of it
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        yield playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
+
+
+@pytest.fixture
+def opened(browser):
+    """Opens a page; at the end there must have been no error in it, and no request beyond this machine."""
+    problems, contexts = [], []
+
+    def open_page(url: str, viewport=DESKTOP):
+        context = browser.new_context(viewport=viewport, permissions=["camera", "microphone"])
+        context.set_default_timeout(PATIENCE)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("console", lambda said: said.type == "error" and problems.append(said.text))
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        allowed = (f"{url}/", "data:", "blob:")
+        page.on("request", lambda asked: asked.url.startswith(allowed) or problems.append(asked.url))
+        page.goto(url)
+        page.get_by_role("heading", level=1).wait_for()
+        page.locator("#hits .notice").wait_for()
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert problems == []
+
+
+def cards(page) -> list[str]:
+    """Ids of the cards shown, in order."""
+    page.locator("#hits .hit").first.wait_for()
+    return page.locator("#hits [data-like]").evaluate_all("all => all.map(each => each.dataset.like)")
+
+
+def status(page, text: str) -> None:
+    page.locator("#hits .status", has_text=text).wait_for()
+
+
+def drop(page, *paths: Path) -> None:
+    page.locator("#drop input[type=file]").set_input_files(paths)
+    for path in paths:
+        page.get_by_role("button", name=f"Remove {path.name}").wait_for()
+
+
+def search(page) -> None:
+    page.locator("#go").click()
+
+
+def test_words_are_reached_and_sent_by_keys_and_find_what_the_index_finds_and_then_more_like_it(
+    opened, served, indexed
+):
+    page = opened(served.url)
+    reached = []
+    while not reached or reached[-1] != "TEXTAREA":
+        assert len(reached) < 10, reached
+        page.keyboard.press("Tab")
+        reached.append(page.evaluate("document.activeElement.tagName"))
+    page.keyboard.type("a star")
+    page.keyboard.press("Enter")
+    status(page, "24 hits for “a star”")
+    found = cards(page)
+    assert found == [hit.id for hit in indexed.search("a star", 24)]
+    page.locator(f"[data-like='{found[2]}']").press("Enter")
+    name = indexed.get(found[2]).path.rpartition("/")[2]
+    status(page, f"more like {name}")
+    assert found[2] not in cards(page)
+
+
+def test_files_that_are_dropped_are_searched_by_added_taken_away_and_leave_nothing_behind(
+    opened, served, media
+):
+    scenes = sorted(path.parent for path in media.rglob("audio.wav"))
+    page = opened(served.url)
+    drop(page, scenes[1] / "audio.wav")
+    assert served.left() == []
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("sounds").check()
+    search(page)
+    status(page, "audio.wav")
+    first = page.locator("#hits .hit").first.inner_text()
+    assert scenes[1].name in first and "1.000" in first  # it finds itself
+    page.get_by_label("sounds").uncheck()
+    drop(page, scenes[0] / "image.png")
+    search(page)
+    status(page, "audio.wav + image.png")
+    added = cards(page)
+    slider = page.get_by_label("range slider for Weight of audio.wav")
+    slider.focus()
+    slider.press("Home")
+    search(page)
+    status(page, "− audio.wav + image.png")
+    assert cards(page) != added
+    page.get_by_role("button", name="Remove audio.wav").click()
+    page.get_by_role("button", name="Remove audio.wav").wait_for(state="hidden")
+    search(page)
+    page.locator("#hits .status", has_text="audio.wav").wait_for(state="detached")
+    assert served.left() == []
+
+
+def test_a_sound_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, indexed):
+    later = next(hit for hit in items(indexed, MediaKind.AUDIO) if (hit.start or 0) >= 10)
+    page = opened(served.url)
+    page.get_by_label("Words", exact=True).fill("a star")
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("number input for Number of results").fill("100")
+    search(page)
+    status(page, f"{len(indexed)} hits")
+    sound = page.locator(f"audio[src*='{later.id}']")
+    sound.evaluate("player => { player.muted = true; return player.play(); }")
+    page.wait_for_function("player => player.currentTime > 10.2", arg=sound.element_handle())
+    assert sound.evaluate("player => player.currentTime") < later.end
+    film = page.locator("#hits video").first
+    film.evaluate("player => player.play()")
+    page.wait_for_function("player => player.currentTime > 0.2", arg=film.element_handle())
+    assert sound.evaluate("player => player.paused")  # one at a time
+
+
+def test_a_point_of_the_map_shows_its_item_by_mouse_and_by_keys_and_kinds_can_be_hidden(
+    opened, served, indexed
+):
+    page = opened(served.url)
+    page.get_by_role("tab", name="Map").click()
+    page.locator(".map-points circle").first.wait_for()
+    assert page.locator(".map-points circle").count() == len(indexed)
+    id = page.locator(".map-points circle[data-kind=depth]").first.get_attribute("data-id")
+    box = page.locator(f".map-points circle[data-id='{id}']").bounding_box()
+    middle = (box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.move(middle[0] + 1, middle[1])
+    page.mouse.move(*middle)
+    page.locator(".map-tip img").wait_for()
+    page.mouse.click(*middle)
+    page.locator(f"#item [data-like='{id}']").wait_for()
+    page.get_by_role("button", name="thermal 4").click()
+    page.locator(".map-points circle[data-kind=thermal]").first.wait_for(state="hidden")
+    page.get_by_role("listbox", name="Map of the index").focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowUp")
+    reached = page.locator(".map-points circle.active")
+    assert reached.get_attribute("data-id") != id and reached.get_attribute("data-kind") != "thermal"
+    page.keyboard.press("Enter")
+    page.locator(f"#item [data-like='{reached.get_attribute('data-id')}']").click()
+    status(page, "more like")
+
+
+def test_labels_say_what_an_upload_is(opened, served, media):
+    page = opened(served.url)
+    page.get_by_role("tab", name="Labels").click()
+    path = sorted(media.rglob("depth.png"))[0]
+    page.locator("#label-drop input[type=file]").set_input_files(path)
+    page.get_by_label("Choose what it is").click()
+    page.get_by_role("option", name="depth").click()
+    page.get_by_label("Labels, one a line").fill("a star\na ring\na rod | a stick")
+    page.locator("#label-go").click()
+    page.locator(".labels tbody tr").first.wait_for()
+    assert sorted(page.locator(".labels tbody th").all_inner_texts()) == ["a ring", "a rod", "a star"]
+
+
+def test_what_is_recorded_becomes_part_of_the_query_and_is_not_kept(opened, served):
+    page = opened(served.url)
+    page.get_by_role("button", name="Record").first.click()
+    page.get_by_role("button", name="Record", exact=True).click()
+    page.get_by_role("button", name="Stop").wait_for()
+    page.wait_for_timeout(2500)  # of sound
+    page.get_by_role("button", name="Stop").click()
+    page.get_by_role("button", name="Remove audio.wav").wait_for()
+    page.get_by_text("Click to Access Webcam").first.click()
+    page.wait_for_function("[...document.querySelectorAll('video')].some(each => each.videoWidth)")
+    page.get_by_label("capture photo").click()
+    page.get_by_role("button", name="Remove image.png").wait_for()
+    page.get_by_text("Click to Access Webcam").last.click()
+    page.get_by_label("start recording").last.click()
+    page.get_by_role("button", name="start recording").filter(has_text="Stop").wait_for()
+    page.wait_for_timeout(2500)  # of film
+    page.get_by_label("start recording").last.click()
+    page.get_by_role("button", name="Remove sample.webm").wait_for()
+    assert served.left() == []
+    search(page)
+    status(page, "audio.wav + image.png + sample.webm")
+
+
+def test_bad_and_large_uploads_are_named_and_the_page_goes_on(opened, served, tmp_path):
+    page = opened(served.url)
+    (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
+    page.locator("#drop input[type=file]").set_input_files(tmp_path / "torn.png")
+    said = page.get_by_role("alert").filter(has_text="torn.png")
+    said.wait_for()
+    assert "Drop another file" in said.inner_text() and str(tmp_path) not in said.inner_text()
+    (tmp_path / "large.wav").write_bytes(b"x" * 2_000_000)
+    page.locator("#drop input[type=file]").set_input_files(tmp_path / "large.wav")
+    page.get_by_text("maximum allowed size").wait_for()
+    search(page)
+    page.get_by_text("the query: empty").wait_for()
+
+
+def test_an_empty_index_says_how_to_fill_it(opened, tmp_path):
+    index = Index.open(tmp_path / "new.lance", tiny(), create=True)
+    with serving(index, max_upload_mb=1) as url:
+        page = opened(url)
+        page.locator("#hits", has_text="This index is empty.").wait_for()
+        page.get_by_text("imagebind index FOLDER --db").wait_for()
+        page.get_by_role("tab", name="Map").click()
+        page.locator("#map", has_text="This index is empty.").wait_for()
+
+
+def test_filters_leave_out_and_say_so_where_they_leave_nothing_and_names_are_shown_as_they_are(
+    opened, served, indexed
+):
+    page = opened(served.url)
+    page.get_by_role("button", name="Filters").click()
+    page.get_by_label("Path").fill("*onerror*")
+    page.get_by_label("Words", exact=True).fill("a star")
+    search(page)
+    page.locator("#hits .hit-name bdi", has_text=ODD_NAME).wait_for()
+    page.get_by_label("Path").fill("")
+    page.get_by_label("From time").fill("12")
+    search(page)
+    wanted = [hit for hit in indexed.sample(10**4) if (hit.end or 0) >= 12]
+    status(page, f"{len(wanted)} hits")
+    page.get_by_label("From time").fill("")
+    page.get_by_label("Path").fill("nowhere/*")
+    search(page)
+    page.get_by_text("Take away a filter").wait_for()
+
+
+def test_a_phone_shows_the_page_without_scrolling_sideways_and_brings_hits_to_sight(opened, served, media):
+    page = opened(served.url, PHONE)
+    page.get_by_label("Words", exact=True).fill("a star")
+    page.get_by_label("Words", exact=True).press("Enter")
+    status(page, "24 hits")
+    page.wait_for_function("document.querySelector('#hits').getBoundingClientRect().top < 200")
+    assert page.locator("#hits .hit").first.bounding_box()["width"] > 120
+    page.get_by_role("tab", name="Labels").click()
+    page.locator("#label-drop input[type=file]").set_input_files(next(media.rglob("image.txt")))
+    page.locator(".part-look").last.wait_for()
+    page.get_by_label("Labels, one a line").fill("a star\na ring")
+    page.locator("#label-go").click()
+    page.wait_for_function("document.querySelector('.labels')?.getBoundingClientRect().bottom <= innerHeight")
+    for tab in ("Labels", "Map", "Search"):
+        page.get_by_role("tab", name=tab).click()
+        page.wait_for_timeout(300)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]

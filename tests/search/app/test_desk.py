@@ -1,0 +1,146 @@
+"""What the page answers: sums with weights, filters, and what to do where there is nothing to show."""
+
+import re
+import shutil
+
+import pytest
+
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind
+from imagebind.search import Index
+from imagebind.search.app.desk import Asked, Desk, Filters, parse_time
+from imagebind.search.app.inputs import Intake
+from tests.search.app.conftest import items
+from tests.search.crawled import tiny
+
+
+def ids(answer: str) -> list[str]:
+    """Of the cards in an answer, in order."""
+    return re.findall(r'data-like="(\w+)"', answer)
+
+
+@pytest.fixture(scope="module")
+def part(indexed, media, tmp_path_factory):
+    """A part of a query: a scene's file, as if it were uploaded."""
+    intake, folder = Intake(indexed, max_upload_mb=1), tmp_path_factory.mktemp("uploads")
+
+    def take(name: str):
+        return intake.take(shutil.copy(sorted(media.rglob(name))[0], folder / name) and folder / name)
+
+    return take
+
+
+def test_words_find_what_the_index_finds_for_them(desk, indexed):
+    answer = desk.search(Asked(words=[("a star", 1.0)]), Filters(top=5))
+    assert ids(answer) == [hit.id for hit in indexed.search("a star", 5)]
+    assert "5 hits for <bdi>“a star”</bdi>" in answer
+
+
+def test_a_picture_and_a_sound_are_added_and_words_taken_away(desk, indexed, part):
+    picture, sound = part("image.png"), part("audio.wav")
+    asked = Asked(
+        words=[(" grass ", -0.5), ("", 1.0), ("red", 0.0)],
+        parts=[(picture, MediaKind.IMAGE, 1.0), (sound, MediaKind.AUDIO, 0.8)],
+    )
+    pairs = [
+        ({"text": "grass"}, -0.5),
+        (picture.vectors[MediaKind.IMAGE], 1.0),
+        (sound.vectors[MediaKind.AUDIO], 0.8),
+    ]
+    answer = desk.search(asked, Filters(top=6))
+    assert ids(answer) == [hit.id for hit in indexed.search(pairs, 6)]
+    assert "− 0.5 × “grass” + image.png + 0.8 × audio.wav" in answer
+
+
+def test_filters_are_those_of_the_index(desk, indexed):
+    filters = Filters(kinds=["audio"], path="long.wav", first="16", last="0:17", top=100)
+    found = {hit.id: hit for hit in items(indexed, MediaKind.AUDIO)}
+    hits = [found[id] for id in ids(desk.search(Asked(words=[("a star", 1.0)]), filters))]
+    assert hits and all(hit.path.endswith("long.wav") and hit.start <= 17 and hit.end >= 16 for hit in hits)
+    later = ids(desk.search(Asked(words=[("a star", 1.0)]), Filters(first=" 16.0 ", top=100)))
+    assert {found[id].path.rpartition("/")[2] for id in later} == {"long.wav"}
+
+
+def test_more_like_an_item_leaves_that_item_out(desk, indexed):
+    hit = items(indexed, MediaKind.VIDEO)[0]
+    found = ids(desk.like(hit.id, Filters(top=4)))
+    wanted = [each.id for each in indexed.search(indexed.get(hit.id).vector, 5) if each.id != hit.id]
+    assert found == wanted[:4] and hit.id not in found
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (Asked(), "the query: empty; wants words or a file"),
+        (Asked(words=[("  ", 1.0)]), "the query: empty"),
+        (Asked(words=[("a star", 0.0)]), "weights that are all 0"),
+        (Asked(words=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
+    ],
+)
+def test_a_query_of_nothing_says_so(desk, asked, said):
+    assert said in desk.search(asked, Filters())
+
+
+def test_an_upload_that_could_be_two_things_is_asked_about(desk, part):
+    with pytest.raises(MediaError, match=r"depth\.png: could be depth or thermal; wants to be told which"):
+        Asked(parts=[(part("depth.png"), None, 1.0)]).pairs()
+
+
+def test_no_hits_say_to_change_the_filters_and_wrong_filters_are_named(desk):
+    asked = Asked(words=[("a star", 1.0)])
+    assert "No hits." in desk.search(asked, Filters(path="nowhere/*"))
+    assert "Filters" in desk.search(asked, Filters(path="nowhere/*"))
+    assert "seconds that rise" in desk.search(asked, Filters(first="5", last="2"))
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("", None), (" ", None), ("90", 90), ("1:30", 90), ("1:00:00.5", 3600.5), ("0", 0)]
+)
+def test_times_are_told_in_seconds_or_as_clocks_have_them(text, seconds):
+    assert parse_time(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["soon", "-1", "1:2:3:4", "nan", "1e9", "٣", ":30"])
+def test_what_is_no_time_is_named(desk, text):
+    shown = desk.search(Asked(words=[("a star", 1.0)]), Filters(last=text))
+    assert "the time" in shown and "as 90" in shown
+
+
+def test_an_item_that_is_gone_is_said_to_be(desk):
+    for answer in (desk.like("gone", Filters()), desk.item("gone")):
+        assert "no longer in the index" in answer
+
+
+def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
+    desk = Desk(index=Index.open(tmp_path / "new.lance", tiny(), create=True), max_upload_mb=1)
+    asked = Asked(words=[("a star", 1.0)])
+    for answer in (desk.welcome(), desk.search(asked, Filters()), desk.map()):
+        assert "This index is empty." in answer
+        assert f"imagebind index FOLDER --db {tmp_path}/new.lance" in answer
+    assert "nothing in it yet" in desk.overview()[0]
+
+
+def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(desk):
+    head, kinds = desk.overview()
+    assert "<bdi>world.lance</bdi>" in head and "5 pictures, 4 videos" in head and "toy world" in head
+    assert kinds[MediaKind.IMU] == 4
+
+
+def test_uploads_beyond_those_there_is_room_for_are_deleted_and_named(desk, media, tmp_path):
+    paths = [shutil.copy(next(media.rglob("audio.wav")), tmp_path / f"{name}.wav") for name in "abc"]
+    parts, said = desk.take([str(path) for path in paths], room=2)
+    assert [part.name for part in parts] == ["a.wav", "b.wav"] and "No room for c.wav" in said
+    assert not any(path.exists() for path in paths)
+
+
+def test_labels_of_an_upload_are_told_the_likeliest_first(desk, part):
+    text = part("image.txt")
+    shown = desk.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
+    assert "<bdi>a horse</bdi>" in shown and shown.count("%</td>") == 2
+    assert "1; wants two or more" in desk.label(text, MediaKind.TEXT, "star")
+    assert "which line 1 has" in desk.label(text, MediaKind.TEXT, "star\nstar")
+    assert "201 names; wants at most 200" in desk.label(
+        text, MediaKind.TEXT, "\n".join(f"label {number}" for number in range(201))
+    )
+    assert "Drop a file first" in desk.label(None, None, "a\nb")
+    assert "Say which" in desk.label(text, None, "a\nb")

@@ -1,0 +1,96 @@
+"""Uploads: embedded as what they are or may be, refused in words, and gone afterwards."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind
+from imagebind.search import Index, SpaceMismatchError
+from imagebind.search.app.inputs import Intake
+from imagebind.transforms.imu import ImuTransform
+from tests.search.crawled import tiny
+
+
+@pytest.fixture
+def intake(indexed) -> Intake:
+    return Intake(indexed, max_upload_mb=1)
+
+
+@pytest.fixture
+def dropped(media, tmp_path):
+    """A file of the world as it lies when it has been uploaded."""
+
+    def drop(name: str) -> Path:
+        return Path(shutil.copy(next(media.rglob(name)), tmp_path / name))
+
+    return drop
+
+
+@pytest.mark.parametrize(
+    ("name", "kinds"),
+    [
+        ("audio.wav", [MediaKind.AUDIO]),
+        ("image.txt", [MediaKind.TEXT]),
+        ("imu.csv", [MediaKind.IMU]),
+        ("image.png", [MediaKind.IMAGE, MediaKind.THERMAL]),
+        ("video.mp4", [MediaKind.VIDEO]),  # it has no sound
+    ],
+)
+def test_an_upload_is_embedded_as_what_it_is_and_may_be_and_is_deleted(intake, dropped, name, kinds):
+    path = dropped(name)
+    alike = tiny().encode({kinds[0].value: path})
+    part = intake.take(path)
+    assert (part.name, part.kind, list(part.vectors)) == (name, kinds[0], kinds)
+    np.testing.assert_allclose(part.vectors[kinds[0]], alike, atol=1e-5)
+    assert not path.exists()
+    assert (part.picture is None) == (kinds[0] is MediaKind.TEXT)
+
+
+def test_a_deep_grey_picture_is_embedded_as_both_things_it_could_be_and_not_guessed(intake, dropped):
+    part = intake.take(dropped("depth.png"))
+    assert part.kind is None and part.picture is None
+    assert list(part.vectors) == [MediaKind.DEPTH, MediaKind.THERMAL]
+
+
+def test_an_array_that_only_one_sense_takes_is_that(intake, tmp_path):
+    np.save(tmp_path / "deep.npy", np.full((2, 40, 60), 2.0, dtype=np.float32)[0])
+    part = intake.take(tmp_path / "deep.npy")
+    assert MediaKind.DEPTH in part.vectors and MediaKind.IMU not in part.vectors
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (b"", "empty, 0 bytes"),
+        (b"\x89PNG\r\n\x1a\n", "cannot be read"),
+        (b"\0\1\2\3" * 9, "unknown content"),
+        (b"\xff" * 1_048_577, "1 MB"),
+    ],
+)
+def test_what_cannot_be_embedded_is_named_without_its_folder_and_deleted(intake, tmp_path, content, seen):
+    path = tmp_path / "odd.png"
+    path.write_bytes(content)
+    with pytest.raises(MediaError, match=seen) as caught:
+        intake.take(path)
+    assert str(caught.value).startswith("odd.png: ") and str(tmp_path) not in str(caught.value)
+    assert not path.exists()
+
+
+def test_an_upload_that_is_gone_is_asked_for_again(intake, tmp_path):
+    with pytest.raises(MediaError, match=r"lost\.png: gone from the server"):
+        intake.take(tmp_path / "lost.png")
+
+
+def test_an_upload_through_another_transform_than_the_indexs_is_refused(indexed, dropped):
+    other = Embedder(tiny().model, transforms={"imu": ImuTransform(window_seconds=1.0)})
+    with pytest.raises(SpaceMismatchError, match="transform of imu"):
+        Intake(Index.open(indexed.uri, other), max_upload_mb=1).take(dropped("imu.csv"))
+
+
+def test_an_index_opened_without_an_embedder_is_refused(indexed):
+    with pytest.raises(ValueError, match="wants an index opened with an embedder"):
+        Intake(Index.open(indexed.uri), max_upload_mb=1)

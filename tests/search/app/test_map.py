@@ -1,0 +1,64 @@
+"""The map: places by principal components, with kinds on top of each other, and a point for every item."""
+
+import re
+
+import numpy as np
+import pytest
+
+from imagebind.modality import MediaKind
+from imagebind.search.app import map as map_module
+from imagebind.search.app.map import map_of, project
+from tests.search.made import make_index, random_rows
+
+KINDS = [MediaKind.IMAGE] * 50 + [MediaKind.AUDIO] * 50
+
+
+@pytest.fixture
+def vectors() -> np.ndarray:
+    """Two kinds far apart, each spread along the same long direction and a short one."""
+    rng = np.random.default_rng(0)
+    spread = rng.normal(size=(100, 6)) * [0.5, 0.2, 0.02, 0.02, 0.02, 0.02]
+    spread[:50, 5] += 3
+    return spread
+
+
+def test_places_follow_the_directions_in_which_vectors_differ_most(vectors):
+    places = project(vectors, KINDS)
+    assert places.shape == (100, 2) and np.abs(places).max() == pytest.approx(1)
+    for axis in (0, 1):
+        assert abs(np.corrcoef(places[:50, axis], vectors[:50, axis])[0, 1]) > 0.99
+
+
+def test_kinds_that_lie_apart_are_laid_on_top_of_each_other(vectors):
+    places = project(vectors, KINDS)
+    apart = places[:50].mean(axis=0) - places[50:].mean(axis=0)
+    assert np.abs(apart).max() < 1e-6
+
+
+def test_a_kind_with_too_few_items_to_tell_its_mean_is_not_moved_to_the_middle(vectors):
+    lonely = [MediaKind.IMAGE] * 99 + [MediaKind.DEPTH]
+    vectors[99] = vectors[:99].mean(axis=0) + 2 * np.eye(6)[0]
+    assert np.abs(project(vectors, lonely)[99]).max() == pytest.approx(1)
+
+
+def test_alike_vectors_have_one_place():
+    assert np.isfinite(project(np.ones((5, 4)), [MediaKind.TEXT] * 5)).all()
+
+
+def test_every_item_has_a_point_with_its_name_and_every_kind_an_entry_in_the_legend(indexed):
+    drawn = map_of(indexed)
+    assert len(re.findall("<circle ", drawn)) == len(indexed)
+    assert f"All {len(indexed)} items" in drawn
+    assert set(re.findall(r'data-legend="(\w+)"', drawn)) == {kind.value for kind in MediaKind}
+    assert "onerror=alert(1)&gt;" in drawn and "<img src=x" not in drawn
+    assert 'aria-label="sound: long.wav 10.0–20.0 s"' in drawn
+
+
+def test_a_large_index_is_sampled_and_the_map_says_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(map_module, "SAMPLED", 20)
+    drawn = map_of(make_index(tmp_path / "db", random_rows(50, MediaKind.IMAGE)))
+    assert drawn.count("<circle ") == 20 and "20 of 50 items" in drawn
+
+
+def test_fewer_than_two_items_make_no_map(tmp_path):
+    assert map_of(make_index(tmp_path / "db", random_rows(1, MediaKind.IMAGE))) == ""

@@ -1,0 +1,57 @@
+"""Serving: who can reach the page, and that nothing of its uploads stays."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from imagebind.search.app.serve import UPLOADS, is_loopback, listen, own_uploads, sweep
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
+def test_addresses_that_only_this_machine_reaches(host):
+    assert is_loopback(host)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "localhost.example.com"])
+def test_addresses_that_others_reach(host):
+    assert not is_loopback(host)
+
+
+def test_a_port_that_is_taken_is_named():
+    with listen("127.0.0.1", 0) as first:
+        port = first.getsockname()[1]
+        with pytest.raises(OSError, match=rf"cannot listen at 127\.0\.0\.1, port {port} \(.+\); try another"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
+def test_a_port_of_the_newer_protocol_is_taken_too():
+    try:
+        opened = listen("::1", 0)
+    except OSError as error:
+        pytest.skip(f"no loopback address of IPv6 here: {error}")
+    with opened:
+        assert opened.family is socket.AF_INET6
+
+
+@pytest.mark.parametrize("before", [None, "/somewhere/else"])
+def test_uploads_have_a_folder_of_their_own_which_is_gone_at_the_end(monkeypatch, before):
+    monkeypatch.delenv(UPLOADS, raising=False)
+    if before is not None:
+        monkeypatch.setenv(UPLOADS, before)
+    with own_uploads() as folder:
+        assert os.environ[UPLOADS] == folder
+        (Path(folder) / "left.wav").write_bytes(b"x")
+    assert not Path(folder).exists() and os.environ.get(UPLOADS) == before
+
+
+def test_files_that_nobody_has_written_to_for_long_are_swept_away(tmp_path):
+    old, new = tmp_path / "a" / "old.wav", tmp_path / "new.wav"
+    old.parent.mkdir()
+    for path in (old, new):
+        path.write_bytes(b"x")
+    os.utime(old, (0, 0))
+    sweep(tmp_path, older=60)
+    assert not old.exists() and new.exists()
