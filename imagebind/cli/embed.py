@@ -2,12 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
 from imagebind.cli.files import expand
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
 from imagebind.modality import MediaKind
@@ -17,13 +17,6 @@ if TYPE_CHECKING:
 
 ERRORS_NAME = "errors.jsonl"
 SHOWN_ERRORS = 10
-
-
-class Engine(str, Enum):
-    """What does the work: this process, or actors of a Ray cluster."""
-
-    LOCAL = "local"
-    RAY = "ray"
 
 
 def embed(
@@ -44,17 +37,10 @@ def embed(
     device: Device = None,
     dtype: Dtype = "float32",
     batch_size: BatchSize = 32,
-    engine: Annotated[Engine, typer.Option(help="What computes: this process, or Ray.")] = Engine.LOCAL,
-    partitions: Annotated[
-        int | None, typer.Option(min=1, help="Ray: about how many files to write, each done as a whole.")
-    ] = None,
-    actors: Annotated[
-        int | None,
-        typer.Option(min=1, help="Ray: how many workers; by default one a GPU, or a machine."),
-    ] = None,
-    ray_address: Annotated[
-        str | None, typer.Option(help="Ray: a running cluster; by default RAY_ADDRESS, or a new one here.")
-    ] = None,
+    engine: EngineName = Engine.LOCAL,
+    partitions: Partitions = None,
+    actors: Actors = None,
+    ray_address: RayAddress = None,
 ) -> None:
     """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
 
@@ -89,8 +75,7 @@ def embed(
             address=ray_address,
         )
         return
-    if (partitions, actors, ray_address) != (None, None, None):
-        raise typer.BadParameter("--partitions, --actors and --ray-address want --engine ray")
+    check_local(partitions, actors, ray_address)
     _embed_here(
         list(map(Path, paths)),
         Path(out),

@@ -5,10 +5,21 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imagebind.cli.engine import (
+    Actors,
+    Engine,
+    EngineName,
+    Partitions,
+    RayAddress,
+    check_local,
+    cluster_for,
+    everywhere,
+    loader,
+)
 from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder
 from imagebind.modality import MediaKind, ModalityType
 
@@ -16,10 +27,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
     from imagebind.search.crawl import Answer
     from imagebind.search.crawl_report import CrawlReport
     from imagebind.search.discover import Found
+    from imagebind.search.engines.ray_engine import Cluster, Load
     from imagebind.search.mapping import PathMapping
 
 SHOWN_SUFFIXES = 5
@@ -44,6 +57,10 @@ def index(
     device: Device = None,
     dtype: Dtype = "float32",
     batch_size: BatchSize = 32,
+    engine: EngineName = Engine.LOCAL,
+    partitions: Partitions = None,
+    actors: Actors = None,
+    ray_address: RayAddress = None,
 ) -> None:
     """Index folders of media, so that anything in them can be found by anything.
 
@@ -53,9 +70,13 @@ def index(
     Files that cannot be read are listed at the end and in DB.errors.jsonl; all others are done. The exit code
     is 1 if there were any. Files that are no media are only counted.
 
+    With `--engine ray` many machines embed what is new or has changed; they find the files, and the folder of
+    the index, by the same paths as this one. Files that moved are embedded again.
+
     ```
     imagebind index ~/media --db media.lance
     imagebind index ~/media --db media.lance --map 'depth/**.png=depth:kinect_v1' --prune
+    imagebind index /shared/media --db /shared/media.lance --engine ray --ray-address head:6379
     ```
     """
     from rich.console import Console
@@ -69,11 +90,25 @@ def index(
     if not 0 < hop <= window:
         raise typer.BadParameter(f"{hop:g}; wants more than 0 and at most --window", param_hint="--hop")
     check_roots(paths)
+    if engine is Engine.LOCAL:
+        check_local(partitions, actors, ray_address)
+        cluster = None
+    else:
+        cluster = cluster_for(device, actors, ray_address)
     if exists(db):
         Index.open(db)  # before the model is loaded: what cannot be read is told at once
     embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
     console = Console(stderr=True)
     errors = error_path(db)
+    crawled: dict[str, Any] = {
+        "mappings": mappings,
+        "window_seconds": window,
+        "hop_seconds": hop,
+        "batch_size": batch_size,
+    }
+    if cluster is not None:
+        load = loader(everywhere(weights), None, dtype)
+        _embed_ahead(console, db, embedder, paths, cluster, load, partitions=partitions, **crawled)
     with _shown_progress(console) as bar:
         task = bar.add_task("Indexing", total=None, rate="")
 
@@ -91,20 +126,44 @@ def index(
         report = crawl(
             Index.open(db, embedder, create=True),
             paths,
-            mappings=mappings,
             prune=prune,
-            window_seconds=window,
-            hop_seconds=hop,
-            batch_size=batch_size,
             ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
             progress=tell,
             errors=errors,
+            **crawled,
         )
     failed = _summarise(console, report, errors)
     search = ["imagebind", "search", db, *(["--weights", weights] if weights else []), "--text", "a dog"]
     console.print(f"search it: {shlex.join(search)}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
+
+
+def _embed_ahead(
+    console: "Console",
+    db: str,
+    embedder: "Embedder",
+    paths: Sequence[Path],
+    cluster: "Cluster",
+    load: "Load",
+    **options: Any,
+) -> None:
+    """Have a cluster embed what the crawl would find new, and put it into the index."""
+    from imagebind.search import Index
+    from imagebind.search.engines.crawl_ahead import crawl_ahead
+    from imagebind.search.engines.ray_engine import connected
+    from imagebind.search.engines.ray_engine import embed as embed_on_ray
+
+    with connected(cluster.address), _shown_progress(console) as bar:
+        task = bar.add_task("Embedding", total=None, rate="")
+        count = crawl_ahead(
+            Index.open(db, embedder, create=True),
+            paths,
+            lambda job: embed_on_ray(job, load, cluster=cluster),
+            progress=lambda done, total: bar.update(task, completed=done, total=total, rate="parts"),
+            **options,
+        )
+    console.print(f"{count} files were given to the cluster; below they count as unchanged, or as failed")
 
 
 def error_path(db: str) -> Path:

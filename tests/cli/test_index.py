@@ -100,6 +100,8 @@ def test_long_recordings_are_cut_as_asked(imagebind, tmp_path, audio_file, db):
         (["--hop", "20"], "--window"),
         (["--hop", "0"], "more than 0"),
         (["--batch-size", "0"], "--batch-size"),
+        (["--actors", "2"], "--engine ray"),
+        (["--engine", "ray", "--device", "mps"], "cpu or cuda"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_loaded(

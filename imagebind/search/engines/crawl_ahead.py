@@ -9,9 +9,10 @@ from imagebind.search.discover import Found, check_roots, discover
 from imagebind.search.engines.job import Job, prepare
 from imagebind.search.engines.methods import CrawlFiles
 from imagebind.search.engines.output import Output
-from imagebind.search.engines.to_index import add_partitions
+from imagebind.search.engines.to_index import add_parts
 from imagebind.search.engines.worker import PartDone
 from imagebind.search.index import Index
+from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping, mapping_for
 from imagebind.search.rows import path_text
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
@@ -33,8 +34,10 @@ def crawl_ahead(
     batch_size: int = BATCH_SIZE,
     partitions: int | None = None,
     progress: Progress | None = None,
-) -> None:
+) -> int:
     """Put into an index what a crawl of these folders would find new or changed, embedded by an engine.
+
+    Returns how many files the engine was given.
 
         crawl_ahead(index, ["/shared/media"], lambda job: embed(job, load))
         crawl(index, ["/shared/media"], prune=True)
@@ -54,16 +57,12 @@ def crawl_ahead(
 
     Raises:
         MediaError: a root that is not there.
+        IndexBusyError: another process is writing to the index.
         ImageBindError: as the engine, and as `add_partitions`.
     """
     whole_roots = check_roots(roots)
     place = f"{index.uri.rstrip('/')}.partitions" if folder is None else os.fspath(folder)
     output = Output(place)
-    _settle(index, output)
-    own = [Path(uri) for uri in (index.uri, place) if not is_uri(uri)]
-    files = _changed(index, discover(whole_roots, without=own), mappings)
-    if not files:
-        return
     method = CrawlFiles(
         roots=tuple(map(str, whole_roots)),
         mappings=tuple(mappings),
@@ -71,11 +70,18 @@ def crawl_ahead(
         hop_seconds=hop_seconds,
         batch_size=batch_size,
     )
-    job = prepare(files, place, method=method, partitions=partitions)
-    for done, _ in enumerate(engine(job), start=1):
-        if progress is not None:
-            progress(done, len(job.parts))
-    _settle(index, output)
+    own = [Path(uri) for uri in (index.uri, place) if not is_uri(uri)]
+    with writer_lock(index.uri):
+        _settle(index, output)
+        files = _changed(index, discover(whole_roots, without=own), mappings)
+        if not files:
+            return 0
+        job = prepare(files, place, method=method, partitions=partitions)
+        for done, _ in enumerate(engine(job), start=1):
+            if progress is not None:
+                progress(done, len(job.parts))
+        _settle(index, output)
+    return len(files)
 
 
 def _changed(index: Index, found: Iterator[Found | Exception], mappings: Sequence[PathMapping]) -> list[str]:
@@ -99,5 +105,5 @@ def _changed(index: Index, found: Iterator[Found | Exception], mappings: Sequenc
 def _settle(index: Index, output: Output) -> None:
     """Bring the parts that are there into the index, and take them away."""
     if output.manifest() is not None:
-        add_partitions(index, output.uri, is_whole=False)
+        add_parts(index, output, is_whole=False)
         output.remove()

@@ -47,6 +47,14 @@ def add_partitions(
         SearchIndexError: it cannot be written to; what was committed stays.
     """
     output = Output(folder)
+    with writer_lock(index.uri):
+        return add_parts(index, output, is_whole=is_whole, progress=progress)
+
+
+def add_parts(
+    index: Index, output: Output, *, is_whole: bool, progress: Callable[[int], None] | None = None
+) -> int:
+    """`add_partitions` for who holds the index's lock."""
     manifest = output.manifest()
     if manifest is None:
         raise ImageBindError(
@@ -62,17 +70,16 @@ def add_partitions(
     if space is not None:
         index.space.check(space, what=index.uri)
     added = 0
-    with writer_lock(index.uri):
-        known = index.files().keys()
-        for rows in _batches(output, manifest.base):
-            paths = {row.path for row in rows}
-            if known.isdisjoint(paths):
-                index.add_rows(rows)
-            else:
-                index.replace_paths(paths, rows)
-            added += len(rows)
-            if progress is not None:
-                progress(added)
+    known = index.files().keys()
+    for rows in _batches(output, manifest.base):
+        paths = {row.path for row in rows}
+        if known.isdisjoint(paths):
+            index.add_rows(rows)
+        else:
+            index.replace_paths(paths, rows)
+        added += len(rows)
+        if progress is not None:
+            progress(added)
     return added
 
 

@@ -17,7 +17,7 @@ from pyarrow import parquet
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
 from imagebind.factory import load_model
-from imagebind.search import Space, SpaceMismatchError
+from imagebind.search import Index, Space, SpaceMismatchError
 from imagebind.search.engines.job import Job, prepare
 from imagebind.search.engines.output import Output
 from imagebind.search.engines.ray_engine import Cluster, ClusterError, Share, Task, Worker, connected, embed
@@ -73,6 +73,30 @@ def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
     assert again.code == 1 and "3 of them done before" in again.err
     other = imagebind("embed", *arguments, "-w", small_weights)
     assert other.code == 1 and f"made with weights tiny, this run has {small_weights}" in other.err
+
+
+def test_the_index_command_with_ray_gives_the_rows_that_it_gives_without_and_then_finds_nothing_new(
+    imagebind, ray_address, tmp_path, image_file, audio_file, deep_grey_file
+):
+    media = tmp_path / "media"
+    media.mkdir()
+    for file in (image_file, audio_file, deep_grey_file):
+        shutil.copy(file, media)
+    (media / "star.txt").write_text("a red star")
+    (media / "cut.jpg").write_bytes(image_file.read_bytes()[:2000])
+    arguments = [media, "-w", "tiny", "--map", "*.png=depth:kinect_v1"]
+    rows = []
+    for name, engine in (("here", []), ("ray", ["--engine", "ray", "--actors", 2, "--partitions", 3])):
+        run = imagebind("index", *arguments, "--db", tmp_path / name, *engine)
+        assert run.code == 1 and "cut.jpg" in run.err and "Traceback" not in run.err
+        hits = Index.open(tmp_path / name).sample(99)
+        rows.append({(hit.path, hit.start, hit.kind, hit.content_hash): hit.vector for hit in hits})
+    assert "5 files were given to the cluster" in run.err
+    assert "unchanged" in run.err and "added" not in run.err  # the crawl after the cluster had nothing to do
+    here, ray = rows
+    assert here.keys() == ray.keys() and len(here) > 3
+    for row, vector in here.items():
+        np.testing.assert_allclose(ray[row], vector, atol=1e-5)
 
 
 def load_small(folder: Path, device: str) -> Embedder:
