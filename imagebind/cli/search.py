@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagebind.cli.options import Device, Dtype, Weights, load_embedder
+from imagebind.cli.startup import importing
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 
@@ -59,8 +60,6 @@ def search(
     The score tells by how many standard deviations a hit is nearer to the query than its kind is. It compares
     across kinds, which cosines do not.
     """
-    from imagebind.search import Index
-
     given: dict[MediaKind, Sequence[Any]] = {
         MediaKind.TEXT: text or (),
         MediaKind.IMAGE: image or (),
@@ -76,7 +75,12 @@ def search(
     if not parts:
         raise typer.BadParameter("wants at least one thing to look for, such as --text or --image")
     parts += [({MediaKind.TEXT.value: words}, -1.0) for words in minus or ()]
-    Index.open(db)  # before the model is loaded: a wrong name is told at once
+    with importing():
+        import torch  # noqa: F401
+
+        from imagebind.search import Index
+
+        Index.open(db)  # before the model is loaded: a wrong name is told at once
     used = {MediaKind(next(iter(item))).modality for item, _ in parts}
     index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
     try:
