@@ -19,19 +19,17 @@ from pathlib import Path
 from statistics import quantiles
 from typing import Any
 
+from imagebind.benchmark.crawl import MAPPINGS, world_embedder
 from imagebind.benchmark.report import Row
-from imagebind.embedder import Embedder
+from imagebind.benchmark.sizes import Size
 from imagebind.errors import ImageBindError, import_extra
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind
 from imagebind.search.crawl import crawl
 from imagebind.search.index import Index
-from imagebind.search.mapping import parse_mapping
-from imagebind.training.world import world_transforms, write_world
+from imagebind.training.world import write_world
 
 SECTION = "app"
-SCENES = 50  # of eight files each
-USERS, SEARCHES = 20, 10  # parallel, and of each
+SCENES = 50  # at most, of eight files each
 FETCHED = 4  # pictures, and media files, after a search
 MOST_SECONDS = 120.0  # then users stop, whatever is left
 PATIENCE = 60.0  # seconds for one answer
@@ -51,16 +49,16 @@ class Log:
     errors: list[str] = field(default_factory=list)
 
 
-def measure(folder: Path) -> Iterator[Row]:
+def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Rows on an index that is made in a folder.
 
     Raises:
         ImageBindError: the page did not start; with what it said.
     """
-    db = fill(folder)
+    db = fill(folder, min(SCENES, size.crawled))
     with served(db) as url:
         start = time.perf_counter()
-        logs = load(url)
+        logs = load(url, users=size.users, searches=size.searches)
         took = time.perf_counter() - start
     yield from rows(logs, took)
 
@@ -86,14 +84,11 @@ def _row(what: str, value: float, unit: str, *, target: float | None = None, det
     return Row(section=SECTION, what=what, value=value, unit=unit, target=target, at_most=True, detail=detail)
 
 
-def fill(folder: Path) -> Path:
+def fill(folder: Path, scenes: int) -> Path:
     """Write scenes and index them; returns where the index is."""
-    write_world(folder / "media", SCENES, seed=0)
-    transforms = {kind.value: transform for kind, transform in world_transforms().items()}
-    embedder = Embedder(imagebind_tiny(pretrained=True), transforms=transforms)
+    write_world(folder / "media", scenes, seed=0)
     db = folder / "media.lance"
-    mappings = [parse_mapping("**/depth.png=depth"), parse_mapping("**/thermal.png=thermal")]
-    crawl(Index.open(db, embedder, create=True), [folder / "media"], mappings=mappings)
+    crawl(Index.open(db, world_embedder(), create=True), [folder / "media"], mappings=MAPPINGS)
     return db
 
 
@@ -115,9 +110,7 @@ def served(db: Path) -> Iterator[str]:
             process.kill()
 
 
-def load(
-    url: str, *, users: int = USERS, searches: int = SEARCHES, most_seconds: float = MOST_SECONDS
-) -> list[Log]:
+def load(url: str, *, users: int, searches: int, most_seconds: float = MOST_SECONDS) -> list[Log]:
     """Search a page with parallel users; what each saw. Ends by itself."""
     end = time.perf_counter() + most_seconds
     with ThreadPoolExecutor(users) as pool:

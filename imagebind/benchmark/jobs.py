@@ -147,6 +147,19 @@ def gradient_cache(size: str, batch: str) -> dict[str, float]:
     return {"seconds": seconds(lambda: cached_loss_step(embed, chunks, loss))}
 
 
+def crawl_folder(beside: str, media: str) -> dict[str, float]:
+    """Index a folder of scenes, into an index that is removed."""
+    import tempfile
+
+    from imagebind.benchmark.crawl import MAPPINGS, world_embedder
+    from imagebind.search.crawl import crawl
+    from imagebind.search.index import Index
+
+    with tempfile.TemporaryDirectory(dir=beside) as folder:
+        index = Index.open(Path(folder) / "db", world_embedder(), create=True)
+        return {"seconds": seconds(lambda: crawl(index, [media], mappings=MAPPINGS))}
+
+
 JOBS: dict[str, Callable[..., dict[str, float]]] = {
     job.__name__: job
     for job in (
@@ -160,6 +173,7 @@ JOBS: dict[str, Callable[..., dict[str, float]]] = {
         video_ours,
         video_all_frames,
         gradient_cache,
+        crawl_folder,
     )
 }
 

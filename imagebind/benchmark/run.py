@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from imagebind.benchmark import encode, forward, loading, mixed, search, text, training, video
+from imagebind.benchmark import app, crawl, encode, forward, loading, mixed, search, text, training, video
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import HUGE, Size
 
@@ -17,6 +17,8 @@ SECTIONS = (
     training.SECTION,
     search.SECTION,
     mixed.SECTION,
+    crawl.SECTION,
+    app.SECTION,
 )
 
 
@@ -49,6 +51,8 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
         training.SECTION: lambda folder: training.measure(size, folder),
         search.SECTION: lambda folder: search.measure(size, folder),
         mixed.SECTION: lambda folder: mixed.measure(size, folder),
+        crawl.SECTION: lambda folder: crawl.measure(size, folder),
+        app.SECTION: lambda folder: app.measure(size, folder),
     }
     for section in sections:
         with tempfile.TemporaryDirectory(prefix="imagebind-benchmark-") as folder:

@@ -23,6 +23,9 @@ class Size:
     repeats: int
     tables: tuple[int, ...]  # vectors of each table that is searched
     scenes: int  # of the toy world, a quarter of which ask for the others
+    crawled: int  # more scenes, of eight files each, that are indexed
+    users: int  # of the web page
+    searches: int  # of each of them
 
 
 HUGE = Size(
@@ -39,6 +42,9 @@ HUGE = Size(
     repeats=5,
     tables=(10_000, 100_000, 1_000_000),
     scenes=1024,
+    crawled=625,
+    users=20,
+    searches=10,
 )
 
 SMALL = Size(
@@ -63,6 +69,9 @@ SMALL = Size(
     repeats=1,
     tables=(60, 600),
     scenes=24,
+    crawled=5,
+    users=2,
+    searches=2,
 )
 
 SIZES = {size.name: size for size in (HUGE, SMALL)}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagebind.benchmark import loading, text, training, video
+from imagebind.benchmark import crawl, loading, text, training, video
 from imagebind.benchmark.jobs import JOBS
 from imagebind.benchmark.timing import peak_bytes
 from imagebind.models.imagebind_model import ImageBindModel
@@ -15,6 +15,6 @@ def quick(monkeypatch):
     def in_this_process(job, *arguments, environment=None):
         return JOBS[job](*map(str, arguments)) | {"peak": peak_bytes()}
 
-    for section in (loading, text, training, video):
+    for section in (crawl, loading, text, training, video):
         monkeypatch.setattr(section, "in_fresh_process", in_this_process)
     monkeypatch.setattr(ImageBindModel, "compile", lambda self: None)

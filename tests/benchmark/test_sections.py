@@ -29,6 +29,8 @@ TARGETS = {  # section -> the targets of its rows, in order
     "encode": [0.85],
     "training": [None, None, 0.9, None, None, 0.9, 1.1],
     "search": [None] * 10,  # they are for a million
+    "index": [0.85, None, 1.1, 3.0],
+    "app": [0, None, None, None, None, None],
 }
 TWO_TRUNKS = replace(
     SMALL, config=ImageBindConfig(embed_dim=16, vision=SMALL.config.vision, imu=SMALL.config.imu)

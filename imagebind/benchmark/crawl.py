@@ -1,0 +1,113 @@
+"""Indexing folders, against embedding the same files alone; memory; and the first search in a new process.
+
+The files are scenes of the toy world, all six senses, and the model is the small one: with a larger one what
+indexing adds to embedding counts less.
+"""
+
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from imagebind.benchmark.report import Row
+from imagebind.benchmark.sizes import Size
+from imagebind.benchmark.timing import in_fresh_process, seconds
+from imagebind.embedder import Embedder
+from imagebind.errors import ImageBindError
+from imagebind.factory import imagebind_tiny
+from imagebind.search.crawl import crawl
+from imagebind.search.index import Index
+from imagebind.search.mapping import parse_mapping
+from imagebind.training.world import world_transforms, write_world
+
+SECTION = "index"
+TURNS = 5  # into which the scenes are divided
+SEED = 3
+MEDIA = (".png", ".mp4", ".wav", ".csv", ".txt")
+UNTOLD = ("depth", "thermal")  # pictures whose content does not tell
+MAPPINGS = [parse_mapping(f"**/{kind}.png={kind}") for kind in UNTOLD]
+SEARCHES = 3  # each in a process of its own
+
+SHARE, GROWTH, START_SECONDS = 0.85, 1.1, 3.0  # targets
+
+
+def measure(size: Size, folder: Path) -> Iterator[Row]:
+    """Both by turns, each over another part of the scenes; then a crawl with nothing to do, and the rest."""
+    media = folder / "media"
+    parts = [media / str(turn) for turn in range(TURNS)]
+    for turn, part in enumerate(parts):
+        write_world(part, size.crawled // TURNS, seed=SEED + turn)
+    files = sum(len(files_of(part)) for part in parts)
+    embedder = world_embedder()
+    index = Index.open(folder / "media.lance", embedder, create=True)
+    embedder.encode(files_of(parts[0])[:8])  # warm, and not counted
+    alone: list[float] = []
+    crawled: list[float] = []
+    for turn, part in enumerate(parts):
+        steps: list[tuple[list[float], Callable[[], object]]] = [
+            (alone, partial(embedder.encode, files_of(part))),
+            (crawled, partial(crawl, index, [part], mappings=MAPPINGS)),
+        ]
+        for times, action in steps if turn % 2 else reversed(steps):
+            times.append(seconds(action))
+    of = f"{files:,} files of six senses"
+    yield _row(
+        f"{of}: indexing them, speed against embedding them",
+        median(a / c for a, c in zip(alone, crawled, strict=True)),
+        target=SHARE,
+        detail=f"{files / sum(crawled):.1f} against {files / sum(alone):.1f} files a second; by turns "
+        + ", ".join(f"{a / c:.2f}" for a, c in zip(alone, crawled, strict=True)),
+    )
+    again = seconds(lambda: crawl(index, [media], mappings=MAPPINGS))
+    yield _row(f"{of}: again, with nothing changed", files / again, "files a second")
+    few, all_ = (in_fresh_process("crawl_folder", folder, place)["peak"] for place in (parts[0], media))
+    yield _row(
+        f"{of}: peak memory of indexing, against that of a fifth",
+        all_ / few,
+        target=GROWTH,
+        at_most=True,
+        detail=f"{all_ / 2**20:,.0f} against {few / 2**20:,.0f} MB, the imports' own among them",
+    )
+    times = [seconds(lambda: _search(folder / "media.lance")) for _ in range(SEARCHES)]
+    yield _row(
+        "from the command to the hits of a search by words, in a new process",
+        median(times),
+        "s",
+        target=START_SECONDS,
+        at_most=True,
+    )
+
+
+def _row(
+    what: str,
+    value: float,
+    unit: str = "",
+    *,
+    target: float | None = None,
+    at_most: bool = False,
+    detail: str = "",
+) -> Row:
+    return Row(
+        section=SECTION, what=what, value=value, unit=unit, target=target, at_most=at_most, detail=detail
+    )
+
+
+def world_embedder() -> Embedder:
+    """The small model, told about its world's sensors."""
+    transforms = {kind.value: transform for kind, transform in world_transforms().items()}
+    return Embedder(imagebind_tiny(pretrained=True), transforms=transforms)
+
+
+def files_of(part: Path) -> list[Path | dict[str, Path]]:
+    """All files of some scenes, as `encode` takes them."""
+    found = sorted(path for path in part.rglob("*") if path.suffix in MEDIA)
+    return [{path.stem: path} if path.stem in UNTOLD else path for path in found]
+
+
+def _search(db: Path) -> None:
+    command = [sys.executable, "-m", "imagebind.cli.main", "search", str(db), "--weights", "tiny"]
+    ended = subprocess.run([*command, "--text", "a red star"], capture_output=True, text=True)
+    if ended.returncode:
+        raise ImageBindError(f"a search failed: {ended.stderr.strip()[-300:]}")
