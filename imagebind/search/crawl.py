@@ -45,8 +45,6 @@ from imagebind.transforms.intake import Request
 from imagebind.transforms.source import name_of
 from imagebind.uri import is_uri
 
-LOOKED_AHEAD = 4  # files a thread that are examined before their turn
-
 Answer = tuple[MediaKind, Mapping[str, Any]]
 Looked = tuple[Examined, list[Request] | MediaError | None]  # a file, and what is to be embedded of it
 Ask = Callable[[Found, AmbiguousMediaError], Answer | None]
@@ -171,7 +169,7 @@ class _Crawl:
         """Files that are to be embedded; all others are dealt with here."""
         workers = self.windows.embedder.num_workers
         new = self._new(files)
-        for (found, state), examining in in_threads(self._examine, new, workers=workers, ahead=LOOKED_AHEAD):
+        for (found, state), examining in in_threads(self._examine, new, workers=workers):
             try:
                 examined, requests = self._examined(found, examining)
             except NotMediaError:

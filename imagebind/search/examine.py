@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ from imagebind.transforms.source import encodable, name_of
 
 HASH_BYTES = 16
 READ_BYTES = 2**20
+HANDFUL = 32  # files that are examined in one go
+AHEAD = 2  # handfuls a thread that are examined before their turn
 SNIPPET_CHARACTERS = 300  # of a text, shown where another file has its picture
 SNIPPET_BYTES = 4 * SNIPPET_CHARACTERS
 
@@ -138,21 +141,34 @@ def possible_kinds(error: AmbiguousMediaError) -> list[MediaKind]:
 
 
 def in_threads(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, ahead: int
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Iterator[tuple[Item, "Future[Result]"]]:
     """Each item with what a function makes of it, in order.
 
-    Args:
-        ahead: items a worker that are taken before their turn.
+    Items go into threads by the handful: to hand one over takes as long as to look into a small file.
     """
-    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    left = iter(items)
+    waiting: deque[Future[list[tuple[Item, Future[Result]]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="imagebind-examine") as pool:
         try:
-            for item in items:
-                waiting.append((item, pool.submit(function, item)))
-                while len(waiting) > ahead * workers:
-                    yield waiting.popleft()
+            while handful := list(islice(left, HANDFUL)):
+                waiting.append(pool.submit(_each, function, handful))
+                if len(waiting) > AHEAD * workers:
+                    yield from waiting.popleft().result()
             while waiting:
-                yield waiting.popleft()
+                yield from waiting.popleft().result()
         finally:
             pool.shutdown(cancel_futures=True)
+
+
+def _each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[tuple[Item, "Future[Result]"]]:
+    return [(item, _outcome(function, item)) for item in items]
+
+
+def _outcome(function: Callable[[Item], Result], item: Item) -> "Future[Result]":
+    outcome: Future[Result] = Future()
+    try:
+        outcome.set_result(function(item))
+    except Exception as error:
+        outcome.set_exception(error)
+    return outcome
