@@ -30,7 +30,8 @@ class Row:
         """Whether the target is met; None without one."""
         if self.target is None:
             return None
-        return self.value <= self.target if self.at_most else self.value >= self.target
+        # NumPy compares to a bool of its own, which JSON does not know
+        return bool(self.value <= self.target if self.at_most else self.value >= self.target)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 
@@ -48,3 +49,8 @@ def test_a_report_survives_json():
         }
     ]
     assert report["machine"]["cores"] == this_machine().cores and report["notes"] == ["new weights"]
+
+
+def test_a_figure_that_numpy_computed_survives_json_too():
+    row = Row(section="search", what="x", value=np.median([1.0, 2.0]), unit="s", target=2.0, at_most=True)
+    assert json.loads(json.dumps(to_json(this_machine(), [row], [])))["rows"][0]["met"] is True

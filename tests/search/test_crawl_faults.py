@@ -1,5 +1,6 @@
 """The crawl among faults: nothing lost, nothing twice, every failure named."""
 
+import json
 import multiprocessing
 import os
 import shutil
@@ -16,6 +17,7 @@ from imagebind.modality import MediaKind
 from imagebind.search import Index, SearchIndexError, writer
 from imagebind.search import thumbnails as drawn
 from imagebind.search.lock import IndexBusyError
+from imagebind.training.world import write_world
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
 SCENES, FILES = 4, 8
@@ -136,6 +138,41 @@ def test_damaged_files_among_good_ones_cost_nothing_but_themselves(media, db, tm
     assert found["added"] == good + len(kept) and found["failed"] == len(spoilt) - len(kept) - foreign
     assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == found["failed"]
     assert all(failure.path in failure.error for failure in report.failures)
+
+
+@pytest.mark.huge
+def test_two_hundred_damaged_files_among_a_thousand(tmp_path):
+    """Cut anywhere, or with a stretch of noise: the other 800 have the vectors that they had before."""
+    media = tmp_path / "media"
+    write_world(media, 125, seed=5)
+    crawled(tmp_path / "before", media)
+    expected = vectors(tmp_path / "before", media)
+    files = sorted(path for path in media.rglob("*") if path.is_file() and path.parent != media)
+    assert len(files) == 1000
+    rng = np.random.default_rng(0)
+    damaged = {files[place] for place in rng.choice(1000, 200, replace=False)}
+    for path in damaged:
+        content = bytearray(path.read_bytes())
+        if rng.random() < 0.5:
+            del content[rng.integers(len(content)) :]
+        else:
+            start = rng.integers(len(content) // 2)
+            length = max(len(content) // 4, 1)
+            content[start : start + length] = rng.bytes(length)
+        path.write_bytes(content)
+    report = crawled(tmp_path / "after", media, errors=tmp_path / "errors.jsonl")
+    found = vectors(tmp_path / "after", media)
+    good = {row for row in expected if media / row[0] not in damaged}
+    assert good <= found.keys()
+    for row in good:
+        np.testing.assert_allclose(found[row], expected[row], atol=1e-5, err_msg=str(row))
+    lines = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    failed = {Path(line["path"]) for line in lines}
+    assert failed <= damaged and len(failed) == len(lines) > 50
+    assert all(line["path"] in line["error"] for line in lines)
+    read = {media / path for path, *_ in found} & damaged  # what a decoder forgives, and texts
+    foreign = report.not_media.total() - 1  # not even told to be media; the other is the manifest
+    assert len(failed | read) + foreign == 200 and not failed & read
 
 
 @pytest.mark.parametrize("times", [1, 9])
