@@ -11,8 +11,8 @@ MIN_ROWS = 20_000
 ROWS_A_PARTITION = 2_000
 WIDE = 512  # numbers of a vector, from which on one bit each will do
 NARROW_BITS = 4
-NPROBES = 40  # partitions that a search looks into
-REFINE = 20  # candidates for each hit whose whole vectors are read
+NPROBES = 32  # partitions that a search looks into
+REFINE = 16  # candidates for each hit whose whole vectors are read
 
 
 def pays(rows: int) -> bool:
