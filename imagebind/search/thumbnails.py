@@ -2,7 +2,7 @@
 
 import io
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial, reduce
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -37,60 +37,66 @@ def thumbnails(views: Views) -> tuple[bytes | None, ...]:
     if draw is None:
         return (None,) * count
     each = len(views.views) // count
-    middles = views.views[each // 2 :: each].float().numpy()  # (s·k, ...) -> (s, ...)
+    middles = views.views.float().numpy()[each // 2 :: each]  # (s·k, ...) -> (s, ...)
     return tuple(_jpeg(draw(view)) for view in middles)
 
 
-def coloured(values: np.ndarray, colours: Colours) -> np.ndarray:
-    """Numbers from their least to their most as colours: (h, w) -> (h, w, 3) uint8."""
+def coloured(values: np.ndarray, colours: Colours) -> Image.Image:
+    """Numbers (h, w) from their least to their most as colours."""
     low, high = float(values.min()), float(values.max())
     places = (values - low) * (255 / max(high - low, 1e-6))
-    return _table(colours).take(places.astype(np.uint8), axis=0)  # four times as fast as indexing
+    picture = Image.fromarray(places.astype(np.uint8))
+    picture.putpalette(_palette(colours))
+    return picture.convert("RGB")
 
 
 @lru_cache
-def _table(colours: Colours) -> np.ndarray:
-    """A colour for each of 256 steps: (256, 3) uint8."""
+def _palette(colours: Colours) -> bytes:
+    """A colour for each of 256 steps, three bytes each."""
     ramp = np.linspace(0, 255, len(colours))
     channels = [np.interp(np.arange(256), ramp, channel) for channel in zip(*colours, strict=True)]
-    return np.stack(channels, axis=1).astype(np.uint8)
+    return np.stack(channels, axis=1).astype(np.uint8).tobytes()
 
 
-def _picture(view: np.ndarray) -> np.ndarray:
-    """Undo the standardising: (3, h, w) -> (h, w, 3) uint8."""
+def _picture(view: np.ndarray) -> Image.Image:
+    """Undo the standardising: (3, h, w)."""
     pixels = _shrunk(view) * _SCALE
     pixels += _SHIFT
-    return pixels.clip(0, 255, out=pixels).astype(np.uint8).transpose(1, 2, 0)
+    channels = pixels.clip(0, 255, out=pixels).astype(np.uint8)
+    return Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
 
 
 def _shrunk(view: np.ndarray) -> np.ndarray:
-    """By a whole number, to at most `SIDE`: (c, h, w) -> (c, h / n, w / n). In numpy, whose calls are cheap
-    where many threads decode."""
+    """By a whole number, to at most `SIDE`: (c, h, w) -> (c, h / n, w / n), channel after channel in memory.
+
+    In numpy, whose calls are cheap where many threads decode.
+    """
     times = -(-max(view.shape[1:]) // SIDE)
     height, width = (side // times * times for side in view.shape[1:])
-    rows = np.add.reduce([view[:, n:height:times] for n in range(times)])
-    return np.add.reduce([rows[..., n:width:times] for n in range(times)]) / times**2
+    rows = reduce(np.add, [view[:, n:height:times] for n in range(times)])
+    columns = [rows[..., n:width:times] for n in range(times)]
+    return reduce(partial(np.add, order="C"), columns) * np.float32(times**-2)
 
 
-def _frame(view: np.ndarray) -> np.ndarray:
+def _frame(view: np.ndarray) -> Image.Image:
     return _picture(view[:, 0])  # (3, t, h, w)
 
 
-def _depth(view: np.ndarray) -> np.ndarray:
+def _depth(view: np.ndarray) -> Image.Image:
     return coloured(_shrunk(view)[0], _DISTANCE)  # (1, h, w)
 
 
-def _thermal(view: np.ndarray) -> np.ndarray:
+def _thermal(view: np.ndarray) -> Image.Image:
     return coloured(_shrunk(view)[0], _HEAT)
 
 
-def _mel(view: np.ndarray) -> np.ndarray:
+def _mel(view: np.ndarray) -> Image.Image:
     """(1, mel_bins, frames), without the columns that pad it, which have one value throughout."""
     heard = view[0][:, view[0].max(axis=0) > view[0].min(axis=0)]
     return coloured((heard if heard.size else view[0])[::-1], _HEAT)
 
 
-def _motion(view: np.ndarray) -> np.ndarray:
+def _motion(view: np.ndarray) -> Image.Image:
     """(6, t): the accelerometer above, less its mean, and the gyroscope below."""
     steps = view[:, :: max(view.shape[1] // SIDE, 1)][:, :SIDE]
     picture = Image.new("RGB", (SIDE, SIDE), "white")
@@ -101,10 +107,10 @@ def _motion(view: np.ndarray) -> np.ndarray:
         heights = middle - sensor * (reach / max(float(np.abs(sensor).max()), 1e-6))
         for line, colour in zip(heights, LINE_COLOURS[3 * row : 3 * row + 3], strict=True):
             pen.line(list(enumerate(line.tolist())), fill=colour)
-    return np.asarray(picture)
+    return picture
 
 
-_DRAWN: dict[MediaKind, Callable[[np.ndarray], np.ndarray]] = {
+_DRAWN: dict[MediaKind, Callable[[np.ndarray], Image.Image]] = {
     MediaKind.IMAGE: _picture,
     MediaKind.VIDEO: _frame,
     MediaKind.DEPTH: _depth,
@@ -114,7 +120,7 @@ _DRAWN: dict[MediaKind, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
-def _jpeg(pixels: np.ndarray) -> bytes:
+def _jpeg(picture: Image.Image) -> bytes:
     file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "JPEG", quality=QUALITY)
+    picture.save(file, "JPEG", quality=QUALITY)
     return file.getvalue()

@@ -87,6 +87,6 @@ def test_silence_is_a_picture_too():
 
 
 def test_colours_run_from_the_least_to_the_most():
-    ramp = coloured(np.array([[-3.0, 0.0, 3.0]]), ((0, 0, 0), (10, 20, 30), (255, 255, 255)))
+    ramp = np.asarray(coloured(np.array([[-3.0, 0.0, 3.0]]), ((0, 0, 0), (10, 20, 30), (255, 255, 255))))
     assert ramp[0, 0].tolist() == [0, 0, 0] and ramp[0, 2].tolist() == [255, 255, 255]
     assert ramp[0, 1].sum() < 70
