@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.modality import ModalityType
 
 
@@ -38,7 +38,7 @@ def app(
     from imagebind.search.app.serve import is_loopback, listen, serve
 
     console = Console(stderr=True, highlight=False)
-    Index.open(db)  # before the model is loaded: a wrong name is told at once
+    weights = weights_for(Index.open(db), weights)  # before loading: a wrong name is told at once
     with listen(host, port) as opened:
         if not is_loopback(host):
             warning = (

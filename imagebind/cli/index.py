@@ -20,7 +20,7 @@ from imagebind.cli.engine import (
     everywhere,
     loader,
 )
-from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder
+from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def index(
     else:
         cluster = cluster_for(device, actors, ray_address)
     if exists(db):
-        Index.open(db)  # before the model is loaded: what cannot be read is told at once
+        weights = weights_for(Index.open(db), weights)  # before loading: a damaged one is told at once
     embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
     console = Console(stderr=True)
     errors = error_path(db)

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
     from imagebind.embedder import Embedder
+    from imagebind.search import Index
 
 WEIGHTS_HELP = (
     "A .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
@@ -27,6 +28,11 @@ Device = Annotated[
 Dtype = Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Views a forward pass: a picture is one, a video 15.")]
 Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="What every file is.")]
+
+
+def weights_for(index: "Index", weights: str | None) -> str | None:
+    """The weights that were asked for, or else those of an index which the package's small model made."""
+    return TINY if weights is None and index.space.model == "imagebind_tiny" else weights
 
 
 def load_embedder(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.cli.startup import importing
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
@@ -58,7 +58,7 @@ def search(
     ```
 
     The score tells by how many standard deviations a hit is nearer to the query than its kind is. It compares
-    across kinds, which cosines do not.
+    across kinds, which cosines do not. An index that was made with `--weights tiny` is searched with it.
     """
     given: dict[MediaKind, Sequence[Any]] = {
         MediaKind.TEXT: text or (),
@@ -80,7 +80,8 @@ def search(
 
         from imagebind.search import Index
 
-        Index.open(db)  # before the model is loaded: a wrong name is told at once
+        # Before the model is loaded: a wrong name is told at once.
+        weights = weights_for(Index.open(db), weights)
     used = {MediaKind(next(iter(item))).modality for item, _ in parts}
     index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
     try:

@@ -84,6 +84,12 @@ def test_a_missing_index_an_unreadable_file_and_no_query_are_told_in_one_line(im
     assert run.code == 2 and "cancel out" in run.err and "Traceback" not in run.err
 
 
+def test_an_index_of_the_small_model_is_searched_with_it_unless_told_otherwise(imagebind, scenes):
+    db, files = scenes
+    run = imagebind("search", db, "--image", files[2]["image"], "--only", "image", "--json", "--top", "1")
+    assert run.code == 0 and json.loads(run.out)["path"] == str(files[2]["image"])
+
+
 def test_another_model_than_the_indexs_is_refused(imagebind, scenes, small_weights):
     db, _ = scenes
     run = imagebind("search", db, "--text", "x", "--weights", small_weights)
