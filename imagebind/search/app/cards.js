@@ -12,9 +12,11 @@ element.addEventListener(
   },
   true,
 );
-// On a phone what was found is below what was asked, and has to be brought to sight. What the page says when
-// it opens, and the item below the map, are not.
+// What was found is brought to sight where it is above or below what can be seen: on a phone, and where
+// the query's side is long. What the page says when it opens, and the item below the map, are not.
 watch("value", () => {
   const stays = element.querySelector(".welcome") || element.closest("#item");
-  if (!stays && window.innerWidth < 700) element.scrollIntoView({ behavior: "smooth", block: "start" });
+  const { top } = element.getBoundingClientRect();
+  const seen = top >= 0 && top < window.innerHeight / 2;
+  if (!stays && !seen) element.scrollIntoView({ behavior: "smooth", block: "start" });
 });

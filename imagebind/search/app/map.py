@@ -22,7 +22,7 @@ WIDTH, HEIGHT, MARGIN = 1000, 700, 24  # units of the drawing
 
 
 def project(vectors: np.ndarray, kinds: Sequence[MediaKind]) -> np.ndarray:
-    """Places on a map, near where vectors are: (n, e) and their kinds -> (n, 2), each from -1 to 1."""
+    """Places on a map, near where vectors are: (n, e) and their kinds -> (n, 2), which fill -1 to 1."""
     centred = vectors - vectors.mean(axis=0)
     of_kind = np.array([kind.value for kind in kinds])
     for kind, count in Counter(of_kind.tolist()).items():
@@ -31,6 +31,7 @@ def project(vectors: np.ndarray, kinds: Sequence[MediaKind]) -> np.ndarray:
             centred[rows] -= centred[rows].mean(axis=0)
     _, axes = np.linalg.eigh(centred.T @ centred)  # (e, e), the largest last
     places = centred @ axes[:, :-3:-1]  # (n, e) @ (e, 2)
+    places -= (places.min(axis=0) + places.max(axis=0)) / 2
     return places / max(float(np.abs(places).max()), 1e-12)
 
 

@@ -122,7 +122,7 @@ class SearchTab:
                     path = gr.Textbox(
                         label="Path",
                         placeholder="holiday/**.jpg",
-                        info="`*` in a folder, `**` across folders",
+                        info="One star stays within a folder, two go across folders",
                     )
                     with gr.Row():
                         # Text, since a field for numbers cannot be empty: Gradio makes it 0.

@@ -29,6 +29,14 @@ def test_places_follow_the_directions_in_which_vectors_differ_most(vectors):
         assert abs(np.corrcoef(places[:50, axis], vectors[:50, axis])[0, 1]) > 0.99
 
 
+def test_places_fill_the_map_wherever_most_of_them_are(vectors):
+    vectors[:50, 0] = vectors[:50, 0] ** 2 * 10  # far out to one side
+    places = project(vectors, KINDS)
+    longest = np.abs(places).max(axis=0).argmax()
+    assert places[:, longest].min() == pytest.approx(-1) and places[:, longest].max() == pytest.approx(1)
+    assert places.min(axis=0) + places.max(axis=0) == pytest.approx(0, abs=1e-9)
+
+
 def test_kinds_that_lie_apart_are_laid_on_top_of_each_other(vectors):
     places = project(vectors, KINDS)
     apart = places[:50].mean(axis=0) - places[50:].mean(axis=0)
