@@ -73,6 +73,7 @@ class ImuConfig:
     num_heads: int
     channels: int = 6
     steps: int = 2000
+    seconds: float = 5.0  # of a recording, that the steps span
     window: int = 8
     drop_path_rate: float = 0.7
     head_dropout: float = 0.5
@@ -164,6 +165,12 @@ def imagebind_tiny() -> ImageBindConfig:
         depth=PictureConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
         thermal=PictureConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
         imu=ImuConfig(
-            embed_dim=64, num_blocks=2, num_heads=4, window=20, drop_path_rate=0.0, head_dropout=0.0
+            embed_dim=64,
+            num_blocks=2,
+            num_heads=4,
+            seconds=2.0,  # as long as a clip of the toy world
+            window=20,
+            drop_path_rate=0.0,
+            head_dropout=0.0,
         ),
     )

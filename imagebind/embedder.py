@@ -100,7 +100,10 @@ class Embedder:
     def transform(self, kind: MediaKind) -> Transform:
         """What turns items of a kind into tensors here."""
         if kind not in self._transforms:
-            self._transforms.setdefault(kind, default_transform(kind))
+            transform = default_transform(kind)
+            if kind is MediaKind.IMU and (sizes := self.model.config.imu) is not None:
+                transform = replace(transform, window_seconds=sizes.seconds)  # type: ignore[type-var]
+            self._transforms.setdefault(kind, transform)
         return self._transforms[kind]
 
     def encode(

@@ -158,6 +158,11 @@ def test_a_picture_and_a_sound_added_find_the_look_of_one_and_the_motion_of_the_
     assert tried > 200 and hits > 3 * chance
 
 
+def test_motion_is_read_for_the_two_seconds_that_it_knows_without_being_told(model, files, vectors):
+    seen = Embedder(model).encode([files[0]["imu"]])
+    assert seen @ vectors["imu"][0] == pytest.approx(1, abs=1e-3)
+
+
 def card() -> str:
     return (TINY_FOLDER / "README.md").read_text(encoding="utf-8")
 
