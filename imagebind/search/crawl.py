@@ -167,7 +167,7 @@ class _Crawl:
 
     def _jobs(self, files: Iterable[Found | MediaError]) -> Iterator[Job]:
         """Files that are to be embedded; all others are dealt with here."""
-        workers = self.windows.embedder.num_workers
+        workers = max(self.windows.embedder.num_workers // 2, 1)  # to look into files is the lesser work
         new = self._new(files)
         for (found, state), examining in in_threads(self._examine, new, workers=workers):
             try:
