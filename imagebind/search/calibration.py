@@ -21,7 +21,7 @@ import numpy as np
 from imagebind.modality import MediaKind
 
 SAMPLED = 512  # vectors of a kind: their mean cosine is known to a twentieth of a deviation
-MIN_SAMPLED = 8  # fewer say nothing about their kind
+MIN_SAMPLED = 8  # fewer do not tell how a kind's cosines spread
 NARROW = 1e-3  # deviations below this come from items that are all alike
 
 
@@ -34,16 +34,18 @@ class Calibration:
     def scale(self, query: np.ndarray, kind: MediaKind) -> tuple[float, float]:
         """Mean and deviation that a query's cosines with a kind are held against: (e,) -> two numbers.
 
-        Of a kind with too few to tell, those of all others; with none at all 0 and 1, so scores are cosines.
+        Of a kind with too few to tell how they spread, the deviation is that of all kinds together. The mean
+        is its own even then: with that of others, the three texts among a thousand pictures would lead every
+        list that a text asks for. Where all kinds are so few these are 0 and 1, and scores are cosines.
         """
-        cosines = {
-            each: sample @ query for each, sample in self.samples.items() if len(sample) >= MIN_SAMPLED
-        }  # (n, e) @ (e,) -> (n,)
-        if not cosines:
+        cosines = {each: sample @ query for each, sample in self.samples.items()}  # (n, e) @ (e,) -> (n,)
+        enough = [each for each in cosines.values() if len(each) >= MIN_SAMPLED]
+        if not enough:
             return 0.0, 1.0
-        together = float(np.sqrt(np.mean([each.var() for each in cosines.values()])))
-        own = cosines.get(kind, np.concatenate([*cosines.values()]))
-        return float(own.mean()), max(float(own.std()), together, NARROW)
+        together = float(np.sqrt(np.mean([each.var() for each in enough])))
+        own = cosines.get(kind, np.concatenate(enough))
+        spread = float(own.std()) if len(own) >= MIN_SAMPLED else 0.0
+        return float(own.mean()), max(spread, together, NARROW)
 
     def score(self, query: np.ndarray, kind: MediaKind, cosine: float) -> float:
         """A cosine in deviations above the mean."""

@@ -25,9 +25,16 @@ def test_noise_of_a_kind_that_a_query_says_nothing_of_is_not_blown_up():
     assert found.score(unit(1), MediaKind.TEXT, 0.8) > 2 > 0.2 > found.score(unit(1), MediaKind.IMU, 0.503)
 
 
-def test_few_of_a_kind_are_held_against_all_others_and_none_against_nothing():
-    found = Calibration({MediaKind.TEXT: sample(100, 0.5, 0.1), MediaKind.IMU: sample(2, 0.9, 0.0)})
-    assert found.scale(unit(1), MediaKind.IMU)[0] == pytest.approx(0.5, abs=0.05)
+def test_few_of_a_kind_are_held_against_each_other_by_the_spread_of_all():
+    few = np.stack([unit(cosine, np.sqrt(1 - cosine**2)) for cosine in (0.85, 0.95)])
+    found = Calibration({MediaKind.AUDIO: sample(500, 0.1, 0.05), MediaKind.TEXT: few})
+    assert found.score(unit(1), MediaKind.TEXT, 0.95) == pytest.approx(1, abs=0.2)  # 0.9 ± 0.05
+    assert found.score(unit(1), MediaKind.TEXT, 0.85) == pytest.approx(-1, abs=0.2)
+
+
+def test_where_there_are_few_of_every_kind_scores_are_cosines():
+    found = Calibration({MediaKind.TEXT: sample(3, 0.5, 0.1), MediaKind.IMU: sample(2, 0.9, 0.01)})
+    assert found.score(unit(1), MediaKind.IMU, 0.7) == 0.7
     assert Calibration().scale(unit(1), MediaKind.IMU) == (0.0, 1.0)
 
 
