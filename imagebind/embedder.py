@@ -206,7 +206,11 @@ class Embedder:
     combine = staticmethod(combine)  # beside `encode`, for whose vectors it is
 
     def similarity(self, first: Any, second: Any) -> Tensor:
-        """Cosine of each vector with each other: (n, e), (m, e) -> (n, m)."""
+        """Cosine of each vector with each other: (n, e), (m, e) -> (n, m).
+
+        Raises:
+            TypeError: what are no vectors, such as items that `encode` was to embed first.
+        """
         rows, columns = (F.normalize(_as_rows(vectors), dim=-1) for vectors in (first, second))
         return rows @ columns.T
 
@@ -301,7 +305,10 @@ def _as_array(vector: Any) -> np.ndarray:
 
 
 def _as_rows(vectors: Any) -> Tensor:
-    rows = torch.as_tensor(vectors, dtype=torch.float32)
+    try:
+        rows = torch.as_tensor(vectors, dtype=torch.float32)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"wants vectors (n, e), as encode returns them, got {vectors!r:.80}") from error
     return rows.unsqueeze(0) if rows.ndim == 1 else rows
 
 

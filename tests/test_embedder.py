@@ -237,6 +237,8 @@ def test_a_consumer_that_stops_early_leaves_no_threads_behind(embedder, items):
 def test_similarity_is_the_cosine_of_each_with_each(embedder):
     similarity = embedder.similarity([[3.0, 0.0], [1.0, 1.0]], [0.0, 2.0])
     torch.testing.assert_close(similarity, torch.tensor([[0.0], [2**-0.5]]))
+    with pytest.raises(TypeError, match="wants vectors"):
+        embedder.similarity(["A dog."], [[1.0, 0.0]])
 
 
 def test_transforms_of_a_kind_can_be_replaced(small_model, audio_file):

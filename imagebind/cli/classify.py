@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.files import expand
-from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder
+from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -193,7 +193,6 @@ def _line(result: "Embedding", guesses: Sequence[Guess]) -> str:
 
 
 def _print_table(found: Sequence[tuple[str, Sequence[Guess]]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -210,4 +209,4 @@ def _print_table(found: Sequence[tuple[str, Sequence[Guess]]]) -> None:
                 f"{each.probability:.3f}",
                 f"{each.cosine:.3f}",
             )
-    Console().print(table)
+    output().print(table)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
 
 Files = list[Path] | None
 
@@ -29,7 +29,6 @@ def compare(
     imagebind compare --text "A dog." --text "A car" --image dog.jpg --audio car.wav --plot matrix.png
     ```
     """
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -58,7 +57,7 @@ def compare(
     table = Table("cosine", *(str(number) for number in range(1, len(labels) + 1)))
     for number, (label, row) in enumerate(zip(labels, similarity, strict=True), start=1):
         table.add_row(Text(f"{number} {label}"), *(f"{cosine:.3f}" for cosine in row))
-    Console().print(table)
+    output().print(table)
     if plot is not None:
         _draw(plot, similarity, labels)
 

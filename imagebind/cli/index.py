@@ -1,5 +1,6 @@
 """`imagebind index`: folders of media into an index that can be searched; again later only what changed."""
 
+import math
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
@@ -20,7 +21,7 @@ from imagebind.cli.engine import (
     everywhere,
     loader,
 )
-from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder, weights_for
+from imagebind.cli.options import TINY, BatchSize, Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -52,7 +53,9 @@ def index(
     ] = None,
     prune: Annotated[bool, typer.Option("--prune", help="Drop files that are no longer there.")] = False,
     window: Annotated[float, typer.Option(help="Seconds of a window of a long recording.")] = 10.0,
-    hop: Annotated[float, typer.Option(help="Seconds from one window to the next.")] = 5.0,
+    hop: Annotated[
+        float | None, typer.Option(help="Seconds from one window to the next; by default half a window.")
+    ] = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -87,6 +90,9 @@ def index(
     from imagebind.search.store import exists
 
     mappings = _mappings(map or ())
+    if not 0 < window < math.inf:
+        raise typer.BadParameter(f"{window:g}; wants seconds above 0", param_hint="--window")
+    hop = window / 2 if hop is None else hop
     if not 0 < hop <= window:
         raise typer.BadParameter(f"{hop:g}; wants more than 0 and at most --window", param_hint="--hop")
     check_roots(paths)
@@ -133,7 +139,8 @@ def index(
             **crawled,
         )
     failed = _summarise(console, report, errors)
-    search = ["imagebind", "search", db, *(["--weights", weights] if weights else []), "--text", "a dog"]
+    by = [] if weights in (None, TINY) else ["--weights", weights]  # an index of tiny is searched with it
+    search = ["imagebind", "search", db, *by, "--text", "a red star" if weights == TINY else "a dog"]
     console.print(f"search it: {shlex.join(search)}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
@@ -236,16 +243,21 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
             table.add_row("unknown" if kind is None else kind.value, *cells)
     if outcomes:
         console.print(table)
-    say(f"{report.seen} files in {report.seconds:.1f} s, {report.rows} rows written")
+    say(f"{_files(report.seen)} in {report.seconds:.1f} s, {report.rows} rows written")
     if report.not_media:
         most = report.not_media.most_common(SHOWN_SUFFIXES)
         named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
         rest = report.not_media.total() - sum(count for _, count in most)
-        say(f"{report.not_media.total()} files are not media: {named}" + (f", {rest} others" if rest else ""))
+        left_out = f"{_files(report.not_media.total())} left out, not media: {named}"
+        say(left_out + (f", {rest} others" if rest else ""))
     if report.gone:
-        say(f"{report.gone} files of the index are no longer there; --prune drops them")
+        say(f"{_files(report.gone)} of the index no longer there; --prune drops what is gone")
     for failure in report.failures:
         say(f"  {failure.error}", style="red")
     if report.failures:
         say(f"all failures are in {errors}")
     return len(report.failures)
+
+
+def _files(count: int) -> str:
+    return "1 file" if count == 1 else f"{count} files"

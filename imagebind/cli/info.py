@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.files import expand
-from imagebind.cli.options import Modality
+from imagebind.cli.options import Modality, output
 
 if TYPE_CHECKING:
     from imagebind.transforms.intake import Views
@@ -45,7 +45,7 @@ def info(
             continue
         table.add_row(Text(request.name), *_describe(views))
     if table.rows:
-        Console().print(table)
+        output().print(table)
     for problem in problems:
         Console(stderr=True).print(Text(problem, style="red"), soft_wrap=True)
     if problems or not table.rows:

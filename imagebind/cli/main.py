@@ -7,6 +7,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from imagebind import __version__
 from imagebind.cli.app import app as web_page
 from imagebind.cli.benchmark import benchmark
 from imagebind.cli.classify import classify
@@ -41,8 +42,17 @@ app.command()(train)
 app.add_typer(weights, name="weights")
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"imagebind {__version__}")
+        raise typer.Exit
+
+
 @app.callback()
 def root(
+    version: bool = typer.Option(
+        False, "--version", callback=_tell_version, is_eager=True, help="Say it and end."
+    ),
     verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what happens underneath."),
 ) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")

@@ -1,5 +1,6 @@
 """Options that several commands share, and the model that they describe."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
     import torch
+    from rich.console import Console
 
     from imagebind.embedder import Embedder
     from imagebind.search import Index
@@ -20,6 +22,7 @@ WEIGHTS_HELP = (
     "By default the released file, downloaded once (4.8 GB, CC BY-NC-SA 4.0)."
 )
 TINY = "tiny"
+PIPE_COLUMNS = 4096  # the longest path there is
 
 Weights = Annotated[str | None, typer.Option("--weights", "-w", metavar="SOURCE", help=WEIGHTS_HELP)]
 Device = Annotated[
@@ -28,6 +31,16 @@ Device = Annotated[
 Dtype = Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Views a forward pass: a picture is one, a video 15.")]
 Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="What every file is.")]
+
+
+def output() -> "Console":
+    """Standard output for tables: where it is no terminal, so wide that names stay in one piece."""
+    from rich.console import Console
+
+    console = Console()
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console.width = PIPE_COLUMNS
+    return console
 
 
 def weights_for(index: "Index", weights: str | None) -> str | None:

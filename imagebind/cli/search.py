@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder, weights_for
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output, weights_for
 from imagebind.cli.startup import importing
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
@@ -34,7 +34,8 @@ def search(
     only: Annotated[list[MediaKind] | None, typer.Option(help="Only this kind; repeat it for more.")] = None,
     path: Annotated[str | None, typer.Option(help="Only paths of this pattern, as 'holiday/**.jpg'.")] = None,
     between: Annotated[
-        tuple[float, float] | None, typer.Option(metavar="START END", help="Only within these seconds.")
+        tuple[float, float] | None,
+        typer.Option(metavar="START END", help="Only what overlaps these seconds."),
     ] = None,
     where: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only with this metadata.")
@@ -141,11 +142,10 @@ def _record(hit: "Hit") -> dict[str, Any]:
 
 
 def _print_hits(hits: "Sequence[Hit]", *, empty: bool, db: str) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
-    console = Console()
+    console = output()
     if not hits:
         advice = (
             f"the index is empty: imagebind index FOLDER --db {db}" if empty else "try fewer or other filters"
@@ -154,7 +154,7 @@ def _print_hits(hits: "Sequence[Hit]", *, empty: bool, db: str) -> None:
         return
     table = Table("score", "cosine", "kind", "seconds", "path", box=None)
     for hit in hits:
-        seconds = "" if hit.start is None or hit.end is None else f"{hit.start:.0f}–{hit.end:.0f}"
+        seconds = "" if hit.start is None or hit.end is None else f"{hit.start:.1f}–{hit.end:.1f}"
         table.add_row(
             f"{hit.score:.2f}",
             f"{hit.cosine:.3f}",

@@ -33,6 +33,11 @@ class Found:
         return self.path.relative_to(self.top)
 
 
+def whole_path(path: str | os.PathLike[str]) -> Path:
+    """A path from the root on, without `..`; symbolic links in it stay."""
+    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (resolve would follow links)
+
+
 def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Whole paths of files and folders to look through; symbolic links in them stay.
 
@@ -41,7 +46,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found = []
     for root in roots:
-        path = Path(os.path.abspath(Path(root).expanduser()))  # noqa: PTH100 (resolve would follow links)
+        path = whole_path(root)
         try:
             path.stat()
         except OSError as error:

@@ -5,6 +5,7 @@ Every text from outside, names of files above all, is escaped here.
 
 import base64
 import math
+import re
 from collections.abc import Callable, Sequence
 from html import escape
 from pathlib import Path
@@ -76,7 +77,7 @@ def card(hit: Hit, link: str | None, *, actions: str = "") -> str:
         f'<li class="hit" data-kind="{hit.kind}">'
         f"{_picture(hit, link)}"
         f'<p class="hit-facts"><span class="kind kind-{hit.kind}">{kind}</span>{time}</p>'
-        f'<p class="hit-name" title="{escape(hit.path)}"><bdi>{escape(name)}</bdi>'
+        f'<p class="hit-name" title="{escape(hit.path)}"><bdi>{_breakable(name)}</bdi>'
         f'<span class="hit-folder"><bdi>{escape(_end_of(folder))}</bdi></span></p>'
         f"{_sound(hit, link)}{_scores(hit)}"
         f'<p class="hit-actions">{actions}{opened}</p></li>'
@@ -101,6 +102,8 @@ def seconds(hit: Hit) -> str:
     """The time of a hit in words; nothing for what has none."""
     if hit.start is None or hit.end is None:
         return ""
+    if hit.end < 0.1:
+        return f"{hit.start:.2f}–{hit.end:.2f} s"
     unit = " s" if hit.end < 60 else ""
     return f"{_clock(hit.start)}–{_clock(hit.end)}{unit}"
 
@@ -147,6 +150,11 @@ def _scores(hit: Hit) -> str:
         f'<dl class="hit-scores"><div><dt>score</dt><dd>{hit.score:.2f}</dd></div>'
         f"<div><dt>cosine</dt><dd>{hit.cosine:.3f}</dd></div></dl>"
     )
+
+
+def _breakable(name: str) -> str:
+    """A file's name as HTML that breaks between words where it has to, rather than in one."""
+    return re.sub("(?<=[_-])|(?=[.])", "<wbr>", escape(name))
 
 
 def _clock(time: float) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from operator import attrgetter
-from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -24,6 +23,7 @@ from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate
 from imagebind.search.calibration import SAMPLED, Calibration
+from imagebind.search.discover import whole_path
 from imagebind.search.filters import in_list, quoted, where
 from imagebind.search.nearest import at_most, nearest, scored
 from imagebind.search.query import to_query
@@ -31,6 +31,7 @@ from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, path_text,
 from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
 from imagebind.transforms.intake import Request
+from imagebind.uri import is_uri
 
 SPACE, CALIBRATION = "space", "calibration"
 K = 10
@@ -122,7 +123,8 @@ class Index:
     ) -> list[str]:
         """Embed items and add a row for each, in one commit; returns their ids.
 
-        Items are what `Embedder.encode` takes. `metadata` is of all of them, or a list with one each. With
+        Items are what `Embedder.encode` takes; what is given twice is there twice. `metadata` is of all of
+        them, or a list with one each. With
         `on_error="skip"` an item that cannot be embedded is left out, its id is "". Folders, and long
         recordings in windows, are the crawl's: `imagebind.search.crawl`.
 
@@ -381,7 +383,10 @@ def _row_of(result: Embedding, item: Any, metadata: Metadata) -> IndexRow:
     payload = item.payload if isinstance(item, Request) else item
     if isinstance(payload, Mapping):
         payload = next(iter(payload.values()))
-    path = path_text(Path(payload).absolute()) if isinstance(payload, os.PathLike) else result.name
+    is_path = isinstance(payload, os.PathLike) or (
+        isinstance(payload, str) and result.kind is not MediaKind.TEXT and not is_uri(payload)
+    )
+    path = path_text(whole_path(payload)) if is_path else result.name
     start = min((span[0] for span in result.spans), default=None)
     end = max((span[1] for span in result.spans), default=None)
     if result.kind is MediaKind.TEXT and isinstance(payload, str):

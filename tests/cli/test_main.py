@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from importlib.metadata import version
 
 import pytest
 
@@ -12,6 +13,10 @@ import pytest
 def test_help_has_an_example(imagebind, command):
     run = imagebind(*command.split(), "--help")
     assert run.code == 0 and f"imagebind {command}" in run.out.replace("Usage: imagebind", "")
+
+
+def test_it_says_its_version(imagebind):
+    assert imagebind("--version").out.split() == ["imagebind", version("imagebind")]
 
 
 def test_an_unknown_command_is_a_usage_error(imagebind):

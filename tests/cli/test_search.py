@@ -65,6 +65,13 @@ def test_a_table_has_both_scores_and_no_path_is_cut(imagebind, scenes, monkeypat
     assert "…" not in run.out
 
 
+def test_in_a_pipe_each_hit_has_one_line(imagebind, scenes, monkeypatch):
+    db, _ = scenes
+    monkeypatch.delenv("COLUMNS")
+    run = imagebind("search", db, "--text", "a star", "--top", "3")
+    assert len(run.out.splitlines()) == 4
+
+
 def test_nothing_found_says_what_to_do(imagebind, scenes):
     db, _ = scenes
     run = imagebind("search", db, "--text", "a star", "--path", "nowhere/*", "--weights", "tiny")

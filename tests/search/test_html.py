@@ -39,7 +39,7 @@ def test_a_page_has_names_times_and_both_scores_of_its_hits_in_order():
 def test_nothing_of_a_name_or_a_title_becomes_markup():
     page = hits_page([HIT, replace(TEXT, metadata={"text": "<script>1</script>"})], title="<i>x</i>")
     assert "<b>" not in page and "<script" not in page and "<i>" not in page
-    assert "<bdi>a&#x27;&quot;.wav</bdi>" in page
+    assert "<bdi>a&#x27;&quot;<wbr>.wav</bdi>" in page
     assert "&lt;script&gt;1&lt;/script&gt;" in page
 
 
@@ -78,6 +78,7 @@ def test_only_what_was_read_from_a_whole_path_has_a_file(hit, wanted):
 def test_what_has_no_time_plays_from_the_start():
     assert seconds(TEXT) == "" and media_fragment(TEXT) == ""
     assert seconds(replace(HIT, start=3.0, end=5.0)) == "3.0–5.0 s"
+    assert seconds(replace(HIT, start=0.0, end=0.04)) == "0.00–0.04 s"
     assert seconds(replace(HIT, start=59.96, end=61.0)) == "1:00.0–1:01.0"
 
 

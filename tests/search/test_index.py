@@ -46,6 +46,15 @@ def test_items_of_any_modality_are_added_and_found_by_words(tiny, tmp_path, imag
     assert index.stats().kinds == {MediaKind.TEXT: 1, MediaKind.IMAGE: 1, MediaKind.AUDIO: 1}
 
 
+def test_a_file_is_known_by_one_path_however_it_was_named(tiny, tmp_path, monkeypatch, audio_file):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "bark.wav").write_bytes(audio_file.read_bytes())
+    monkeypatch.chdir(tmp_path)
+    index = Index.open("db", tiny, create=True)
+    ids = index.add([{"audio": "bark.wav"}, Path("inside/../bark.wav"), {"audio": Path("bark.wav")}])
+    assert {index.get(each).path for each in ids} == {str(tmp_path / "bark.wav")}
+
+
 def test_an_item_that_cannot_be_read_adds_nothing_or_is_left_out(tiny, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
     index = Index.open(tmp_path / "db", tiny, create=True)

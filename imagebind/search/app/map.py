@@ -53,8 +53,8 @@ def map_of(index: Index) -> str:
         for number, (hit, point) in enumerate(zip(hits, points.tolist(), strict=True))
     )
     return (
-        f'<p class="status">{share}. What is near is alike. Choose a point with the mouse, or with the '
-        "arrow keys and Enter, to see its item.</p>"
+        f'<p class="status">{share}. What is near is alike. To see an item choose its point, by '
+        "pointing or with the arrow keys and Enter.</p>"
         f"{_legend(Counter(hit.kind for hit in hits))}"
         '<div class="map"><svg class="map-points" role="listbox" aria-label="Map of the index" tabindex="0" '
         f'viewBox="0 0 {WIDTH} {HEIGHT}">{circles}</svg><div class="map-tip" hidden></div></div>'
