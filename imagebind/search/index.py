@@ -124,9 +124,8 @@ class Index:
         """Embed items and add a row for each, in one commit; returns their ids.
 
         Items are what `Embedder.encode` takes; what is given twice is there twice. `metadata` is of all of
-        them, or a list with one each. With
-        `on_error="skip"` an item that cannot be embedded is left out, its id is "". Folders, and long
-        recordings in windows, are the crawl's: `imagebind.search.crawl`.
+        them, or a list with one each. With `on_error="skip"` an item that cannot be embedded is left out, its
+        id is "". Folders, and long recordings in windows, are the crawl's: `imagebind.search.crawl`.
 
         Raises:
             MediaError: such an item, with `on_error="raise"`; nothing is added.
