@@ -35,7 +35,7 @@ class Found:
 
 def whole_path(path: str | os.PathLike[str]) -> Path:
     """A path from the root on, without `..`; symbolic links in it stay."""
-    return Path(os.path.abspath(Path(path).expanduser()))  # noqa: PTH100 (resolve would follow links)
+    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
 
 
 def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -46,7 +46,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     found = []
     for root in roots:
-        path = whole_path(root)
+        path = whole_path(Path(root).expanduser())
         try:
             path.stat()
         except OSError as error:

@@ -50,7 +50,7 @@ def test_again_only_what_changed_is_done_and_what_is_gone_is_said(imagebind, med
         line.split() for line in run.err.splitlines() if "unchanged" in line or line.startswith(" ")
     ]
     assert header == ["unchanged", "changed"] and rows == [["image", "1"], ["text", "1"]]
-    assert run.code == 0 and "1 file of the index no longer there; --prune drops" in run.err
+    assert run.code == 0 and "1 file of the index no longer there; --prune drops what is gone" in run.err
     run = imagebind("index", media, "--db", db, "-w", "tiny", "--prune")
     assert "removed" in run.err and "no longer there" not in run.err
     assert len(Index.open(db)) == 2
@@ -88,6 +88,11 @@ def test_on_a_terminal_what_cannot_be_told_is_asked(imagebind, media, db, deep_g
 
 
 def test_long_recordings_are_cut_as_asked(imagebind, tmp_path, audio_file, db):
+    run = imagebind("index", audio_file, "--db", db, "-w", "tiny", "--window", 3, "--hop", 2)  # 7 s
+    assert run.code == 0 and sorted(hit.start for hit in Index.open(db).sample(9)) == [0, 2, 4]
+
+
+def test_windows_overlap_by_half_unless_told_otherwise(imagebind, tmp_path, audio_file, db):
     run = imagebind("index", audio_file, "--db", db, "-w", "tiny", "--window", 4)  # 7 s
     assert run.code == 0 and sorted(hit.start for hit in Index.open(db).sample(9)) == [0, 2, 3]
 

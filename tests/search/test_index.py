@@ -53,6 +53,9 @@ def test_a_file_is_known_by_one_path_however_it_was_named(tiny, tmp_path, monkey
     index = Index.open("db", tiny, create=True)
     ids = index.add([{"audio": "bark.wav"}, Path("inside/../bark.wav"), {"audio": Path("bark.wav")}])
     assert {index.get(each).path for each in ids} == {str(tmp_path / "bark.wav")}
+    (tmp_path / "~bark.wav").write_bytes(audio_file.read_bytes())  # nobody's home
+    (odd,) = index.add([Path("~bark.wav")])
+    assert index.get(odd).path == str(tmp_path / "~bark.wav")
 
 
 def test_an_item_that_cannot_be_read_adds_nothing_or_is_left_out(tiny, tmp_path):
