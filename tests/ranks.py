@@ -50,8 +50,8 @@ def _rank(rank: int, work: Callable[..., Any], arguments: tuple[Any, ...], ranks
         torch.save(work(rank, *arguments), Path(folder) / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
-    # DistributedDataParallel's reducer keeps gloo's threads alive after the group is gone, and one that still has to
-    # drop what a backward pass gave it, for which it needs the interpreter, aborts the process that ends meanwhile.
+    # DistributedDataParallel's reducer keeps gloo's threads alive after the group is gone. One that has still
+    # to drop what a backward pass gave it needs the interpreter, and aborts the process if that is ending.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)
