@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.cli.files import expand
+from imagebind.cli.files import Maps, left_out, read_maps, take
 from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
 from imagebind.modality import MediaKind, ModalityType
 
@@ -48,6 +48,7 @@ def classify(
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many labels a file.")] = 5,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
     modality: Modality = None,
+    maps: Maps = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -62,23 +63,16 @@ def classify(
 
     A label with several names scores what its best name does. A probability is among the labels given: one of
     them is likely even if none suits; the cosine tells. Files that cannot be read are named at the end, and
-    the exit code is 1.
+    the exit code is 1. Files in a folder that are no media are only counted.
     """
     from rich.console import Console
     from rich.progress import track
     from rich.text import Text
 
-    from imagebind.errors import MediaError
-    from imagebind.transforms.intake import identify
-
     classes = _classes(labels, label or ())
     _check_templates(template or ())
-    requests, problems = [], []
-    for path in expand(paths):
-        try:
-            requests.append(identify(path, modality=modality))
-        except MediaError as error:
-            problems.append(str(error))
+    taken = take(paths, modality=modality, mappings=read_maps(maps))
+    requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[Guess]]] = []
     if requests:
@@ -100,6 +94,8 @@ def classify(
                 typer.echo(_line(result, guesses))
     if found and not as_json:
         _print_table(found)
+    if taken.not_media:
+        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
     if problems or not found:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
-from imagebind.cli.files import expand
+from imagebind.cli.files import Maps, left_out, read_maps, take
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from imagebind.search.mapping import PathMapping
 
 ERRORS_NAME = "errors.jsonl"
 SHOWN_ERRORS = 10
@@ -32,6 +34,7 @@ def embed(
         ),
     ],
     modality: Modality = None,
+    maps: Maps = None,
     clips: Annotated[bool, typer.Option("--clips", help="A row for each clip of a recording.")] = False,
     weights: Weights = None,
     device: Device = None,
@@ -45,7 +48,7 @@ def embed(
     """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
 
     Files that cannot be read are listed at the end and in `errors.jsonl` beside the output; all others
-    are done. The exit code is 1 if there were any.
+    are done. The exit code is 1 if there were any. Files in a folder that are no media are only counted.
 
     With `--engine ray` many machines do it. Inputs may also be Parquet files, with a column of `path` or
     `bytes`, WebDataset's `.tar` shards, and object stores. The output is a folder of Parquet files, with what
@@ -54,13 +57,17 @@ def embed(
     ```
     imagebind embed photos/ sounds/ --out embeddings.parquet
     imagebind embed scans/*.png --modality depth --out depth.npz
+    imagebind embed scenes/ --map '**/depth.png=depth' --map '**/*.tiff=thermal' --out scenes.parquet
     imagebind embed talk.mp4 --clips --out talk.jsonl
     imagebind embed s3://bucket/media shards/*.tar --out s3://bucket/vectors --engine ray
     ```
     """
+    mappings = read_maps(maps)
     if engine is Engine.RAY:
         from imagebind.cli.embed_ray import embed_on_ray
 
+        if mappings:
+            raise typer.BadParameter("with --engine ray wants --modality instead", param_hint="--map")
         embed_on_ray(
             paths,
             out,
@@ -80,6 +87,7 @@ def embed(
         list(map(Path, paths)),
         Path(out),
         modality=modality,
+        mappings=mappings,
         clips=clips,
         weights=weights,
         device=device,
@@ -93,6 +101,7 @@ def _embed_here(
     out: Path,
     *,
     modality: MediaKind | None,
+    mappings: "Sequence[PathMapping]",
     clips: bool,
     weights: str | None,
     device: str | None,
@@ -103,21 +112,15 @@ def _embed_here(
     from rich.progress import track
     from rich.text import Text
 
-    from imagebind.errors import MediaError
-    from imagebind.transforms.intake import identify
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 
     try:
         check_suffix(out)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from error
-    requests = []
-    failures: list[tuple[str, Exception]] = []
-    for path in expand(paths, without=[out, out.with_name(ERRORS_NAME)]):
-        try:
-            requests.append(identify(path, modality=modality))
-        except MediaError as error:
-            failures.append((error.item, error))
+    taken = take(paths, modality=modality, mappings=mappings, without=[out, out.with_name(ERRORS_NAME)])
+    requests = taken.requests
+    failures: list[tuple[str, Exception]] = [(error.item, error) for error in taken.failures]
     console = Console(stderr=True)
     done = 0
     if requests:
@@ -135,6 +138,8 @@ def _embed_here(
                     file.write(row)
     summary = f"{done} of {done + len(failures)} files embedded" + (f" into {out}" if done else "")
     console.print(Text(summary), soft_wrap=True)
+    if taken.not_media:
+        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
     if failures:
         _report_failures(console, failures, out.with_name(ERRORS_NAME))
     if failures or not done:

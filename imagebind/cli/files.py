@@ -1,8 +1,90 @@
-"""The files that arguments name."""
+"""The files that arguments name, and what a command makes of each."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from imagebind.modality import MediaKind
+
+if TYPE_CHECKING:
+    from imagebind.errors import MediaError
+    from imagebind.search.mapping import PathMapping
+    from imagebind.transforms.intake import Request
+
+SHOWN_SUFFIXES = 5
+
+Maps = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--map",
+        metavar="GLOB=KIND[:OPTIONS]",
+        help="What files are whose content does not tell: 'depth/**.png=depth:kinect_v1', "
+        "'scans/*.tiff=thermal:low=27315,high=31315'. The first that fits a file counts.",
+    ),
+]
+
+
+@dataclass(kw_only=True)
+class Taken:
+    """What some arguments name: items to embed, and why others are none.
+
+    `not_media` counts files that were met in a folder and are none of the kinds, by their suffix.
+    """
+
+    requests: "list[Request]" = field(default_factory=list)
+    failures: "list[MediaError]" = field(default_factory=list)
+    not_media: Counter[str] = field(default_factory=Counter)
+
+
+def take(
+    paths: Iterable[Path],
+    *,
+    modality: MediaKind | None,
+    mappings: "Sequence[PathMapping]",
+    without: Iterable[Path] = (),
+) -> Taken:
+    """Tell what each file is: by a mapping, else as `modality` says, else by its first bytes.
+
+    A file that was asked for by its name is never passed over: one that is no media is a failure.
+    """
+    from imagebind.errors import MediaError
+    from imagebind.search.examine import NotMediaError
+    from imagebind.transforms.source import name_of
+
+    taken = Taken()
+    without = list(without)
+    for root in paths:
+        for path in expand([root], without=without):
+            try:
+                taken.requests.append(_request(path, root, modality, mappings))
+            except NotMediaError:
+                taken.not_media[path.suffix.lower()] += 1
+            except MediaError as error:
+                taken.failures.append(type(error)(name_of(path), seen=error.seen, wanted=error.wanted))
+    return taken
+
+
+def _request(
+    path: Path, root: Path, modality: MediaKind | None, mappings: "Sequence[PathMapping]"
+) -> "Request":
+    from imagebind.search.discover import Found, look, whole_path
+    from imagebind.search.examine import kind_of
+    from imagebind.search.mapping import mapping_for
+    from imagebind.transforms.intake import identify
+
+    found = look(whole_path(path), whole_path(root))
+    if not isinstance(found, Found):  # not there, or no file
+        return identify(path, modality=modality)
+    asked_for = path == root or modality is not None
+    if asked_for and mapping_for(mappings, found) is None:
+        return identify(path, modality=modality)
+    kind, options = kind_of(found, mappings)
+    return identify({kind.value: path, **options})
 
 
 def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[Path]:
@@ -24,3 +106,32 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
                 if not name.startswith(".") and file.absolute() not in left_out:
                     yield file
     yield from unlisted
+
+
+def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
+    """What --map says.
+
+    Raises:
+        typer.BadParameter: one that says nothing that can be understood.
+    """
+    from imagebind.search.mapping import parse_mapping
+
+    try:
+        return [parse_mapping(text) for text in texts or ()]
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--map") from error
+
+
+def left_out(not_media: Counter[str]) -> str:
+    """In words, how many files of which suffixes are no media; empty if none is."""
+    if not not_media:
+        return ""
+    most = not_media.most_common(SHOWN_SUFFIXES)
+    rest = not_media.total() - sum(count for _, count in most)
+    named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
+    return f"{files(not_media.total())} left out, not media: {named}" + (f", {rest} more" if rest else "")
+
+
+def files(count: int) -> str:
+    """A number of files."""
+    return "1 file" if count == 1 else f"{count} files"

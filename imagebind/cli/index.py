@@ -21,6 +21,7 @@ from imagebind.cli.engine import (
     everywhere,
     loader,
 )
+from imagebind.cli.files import Maps, files, left_out, read_maps
 from imagebind.cli.options import TINY, BatchSize, Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.modality import MediaKind, ModalityType
 
@@ -34,23 +35,14 @@ if TYPE_CHECKING:
     from imagebind.search.crawl_report import CrawlReport
     from imagebind.search.discover import Found
     from imagebind.search.engines.ray_engine import Cluster, Load
-    from imagebind.search.mapping import PathMapping
 
-SHOWN_SUFFIXES = 5
 SKIP = "skip"
 
 
 def index(
     paths: Annotated[list[Path], typer.Argument(help="Folders to look through, and files.")],
     db: Annotated[str, typer.Option(help="The index: a folder, made if it is not there, or a URI.")],
-    map: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="GLOB=KIND[:OPTIONS]",
-            help="What files are whose content does not tell: 'depth/**.png=depth:kinect_v1', "
-            "'scans/*.tiff=thermal:low=27315,high=31315'. The first that fits a file counts.",
-        ),
-    ] = None,
+    maps: Maps = None,
     prune: Annotated[bool, typer.Option("--prune", help="Drop files that are no longer there.")] = False,
     window: Annotated[float, typer.Option(help="Seconds of a window of a long recording.")] = 10.0,
     hop: Annotated[
@@ -89,7 +81,7 @@ def index(
     from imagebind.search.discover import check_roots
     from imagebind.search.store import exists
 
-    mappings = _mappings(map or ())
+    mappings = read_maps(maps)
     if not 0 < window < math.inf:
         raise typer.BadParameter(f"{window:g}; wants seconds above 0", param_hint="--window")
     hop = window / 2 if hop is None else hop
@@ -181,15 +173,6 @@ def error_path(db: str) -> Path:
     return (Path() if is_uri(db) else place.parent) / f"{place.name}.errors.jsonl"
 
 
-def _mappings(texts: Sequence[str]) -> "list[PathMapping]":
-    from imagebind.search.mapping import parse_mapping
-
-    try:
-        return [parse_mapping(text) for text in texts]
-    except ValueError as error:
-        raise typer.BadParameter(str(error), param_hint="--map") from error
-
-
 def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
     """Ask what the files of a folder are, until the answer makes sense."""
     from imagebind.search.examine import possible_kinds
@@ -243,21 +226,13 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
             table.add_row("unknown" if kind is None else kind.value, *cells)
     if outcomes:
         console.print(table)
-    say(f"{_files(report.seen)} in {report.seconds:.1f} s, {report.rows} rows written")
+    say(f"{files(report.seen)} in {report.seconds:.1f} s, {report.rows} rows written")
     if report.not_media:
-        most = report.not_media.most_common(SHOWN_SUFFIXES)
-        named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
-        rest = report.not_media.total() - sum(count for _, count in most)
-        left_out = f"{_files(report.not_media.total())} left out, not media: {named}"
-        say(left_out + (f", {rest} others" if rest else ""))
+        say(left_out(report.not_media))
     if report.gone:
-        say(f"{_files(report.gone)} of the index no longer there; --prune drops what is gone")
+        say(f"{files(report.gone)} of the index no longer there; --prune drops what is gone")
     for failure in report.failures:
         say(f"  {failure.error}", style="red")
     if report.failures:
         say(f"all failures are in {errors}")
     return len(report.failures)
-
-
-def _files(count: int) -> str:
-    return "1 file" if count == 1 else f"{count} files"

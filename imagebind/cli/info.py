@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.cli.files import expand
+from imagebind.cli.files import Maps, left_out, read_maps, take
 from imagebind.cli.options import Modality, output
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 def info(
     paths: Annotated[list[Path], typer.Argument(help="Files, and folders to walk through.")],
     modality: Modality = None,
+    maps: Maps = None,
 ) -> None:
     """Say what each file is taken for, the shape of its tensor, and which stretches of time it covers.
 
@@ -28,17 +29,17 @@ def info(
     from rich.text import Text
 
     from imagebind.errors import MediaError
-    from imagebind.transforms.intake import default_transform, identify, prepare
+    from imagebind.transforms.intake import default_transform, prepare
 
     table = Table()
     table.add_column("file", overflow="fold", min_width=16)
     for title in ("taken for", "tensor", "values"):
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
-    problems = []
-    for path in expand(paths):
+    taken = take(paths, modality=modality, mappings=read_maps(maps))
+    problems = [str(error) for error in taken.failures]
+    for request in taken.requests:
         try:
-            request = identify(path, modality=modality)
             views = prepare(request, default_transform(request.kind))
         except MediaError as error:
             problems.append(str(error))
@@ -46,8 +47,11 @@ def info(
         table.add_row(Text(request.name), *_describe(views))
     if table.rows:
         output().print(table)
+    console = Console(stderr=True)
+    if taken.not_media:
+        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
     for problem in problems:
-        Console(stderr=True).print(Text(problem, style="red"), soft_wrap=True)
+        console.print(Text(problem, style="red"), soft_wrap=True)
     if problems or not table.rows:
         raise typer.Exit(1)
 

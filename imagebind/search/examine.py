@@ -79,10 +79,7 @@ def examine(found: Found, mappings: Sequence[PathMapping]) -> Examined:
         AmbiguousMediaError: it could be of several, and no mapping says which; the message has what to say.
         MediaError: it cannot be read.
     """
-    mapping = mapping_for(mappings, found)
-    if mapping is not None:
-        return examine_as(found, mapping.kind, mapping.options)
-    return examine_as(found, _kind(found), {})
+    return examine_as(found, *kind_of(found, mappings))
 
 
 def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Examined:
@@ -95,6 +92,26 @@ def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Exa
             name_of(found.path), seen=f"cannot be read ({error.strerror})", wanted="a file that can be read"
         ) from error
     return Examined(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
+
+
+def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
+    """What a file is, as a mapping says, with its options, or else as its first bytes tell.
+
+    Raises:
+        NotMediaError, AmbiguousMediaError, MediaError: as `examine`.
+    """
+    mapping = mapping_for(mappings, found)
+    if mapping is not None:
+        return mapping.kind, mapping.options
+    try:
+        return detect(found.path), {}
+    except AmbiguousMediaError as error:
+        ways = " or ".join(f"--map '{_pattern(found)}={kind}'" for kind in possible_kinds(error))
+        raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
+    except MediaError as error:
+        if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
+            raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
+        raise
 
 
 def hash_of(path: Path) -> str:
@@ -111,18 +128,6 @@ def snippet(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(SNIPPET_BYTES).decode("utf-8-sig", errors="ignore")
     return encodable(" ".join(start.split())[:SNIPPET_CHARACTERS])
-
-
-def _kind(found: Found) -> MediaKind:
-    try:
-        return detect(found.path)
-    except AmbiguousMediaError as error:
-        ways = " or ".join(f"--map '{_pattern(found)}={kind}'" for kind in possible_kinds(error))
-        raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
-    except MediaError as error:
-        if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
-            raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
-        raise
 
 
 def _pattern(found: Found) -> str:

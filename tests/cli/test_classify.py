@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 
 import pytest
 
@@ -89,6 +90,14 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(
         *("--modality", "depth", "-w", small_weights),
     )
     assert run.code == 0 and deep_grey_file.name in run.out
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 ")
+    broken.unlink()
+    shutil.copy(deep_grey_file, tmp_path / "1.png")
+    run = imagebind(
+        *("classify", tmp_path, "--label", "dog", "--label", "cat", "--template", "{}"),
+        *("--map", "*.png=depth", "-w", small_weights),
+    )
+    assert run.code == 0 and "1.png" in run.out and "1 .pdf" in run.err
 
 
 @pytest.mark.parametrize(

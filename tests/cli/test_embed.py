@@ -55,6 +55,22 @@ def test_a_modality_says_what_an_ambiguous_file_is(imagebind, small_weights, tmp
     assert np.load(tmp_path / "v.npz")["modality"].tolist() == ["depth"]
 
 
+def test_a_mapping_tells_files_of_a_folder_and_what_is_no_media_is_no_failure(
+    imagebind, small_weights, tmp_path, deep_grey_file, image_file
+):
+    shutil.copy(deep_grey_file, tmp_path / "depth.png")
+    shutil.copy(image_file, tmp_path)
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 ")
+    run = imagebind(
+        *("embed", tmp_path, "--map", "**/depth.png=depth", "-o", tmp_path / "v.npz", "-w", small_weights)
+    )
+    assert run.code == 0 and "2 of 2 files embedded" in run.err
+    assert "1 file left out, not media: 1 .pdf" in run.err
+    assert sorted(np.load(tmp_path / "v.npz")["modality"]) == ["depth", "vision"]
+    run = imagebind("embed", tmp_path, "--map", "depth", "-o", tmp_path / "v.npz")
+    assert run.code == 2 and "GLOB=KIND" in run.err
+
+
 def test_clips_make_a_row_each(imagebind, small_weights, tmp_path, audio_file):
     imagebind("embed", audio_file, "--clips", "-o", tmp_path / "v.npz", "-w", small_weights)
     rows = np.load(tmp_path / "v.npz")
@@ -107,6 +123,8 @@ def test_options_of_ray_without_ray_and_what_ray_cannot_have_are_usage_errors(
     for option in ("--partitions", "--actors", "--ray-address"):
         run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", option, "1")
         assert run.code == 2 and "--engine ray" in run.err
+    run = imagebind("embed", image_file, "-o", tmp_path / "v", "--engine", "ray", "--map", "*.png=depth")
+    assert run.code == 2 and "--modality" in run.err
     run = imagebind("embed", image_file, "-o", tmp_path / "v", "--engine", "ray", "--device", "mps")
     assert run.code == 2 and "mps" in run.err and "cuda" in run.err
     assert list(tmp_path.iterdir()) == []

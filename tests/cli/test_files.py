@@ -1,8 +1,13 @@
-"""Which files arguments name."""
+"""Which files arguments name, and what each is taken for."""
 
 import os
+import shutil
+from collections import Counter
+from pathlib import Path
 
-from imagebind.cli.files import expand
+from imagebind.cli.files import expand, left_out, take
+from imagebind.modality import MediaKind
+from imagebind.search.mapping import parse_mapping
 
 
 def test_a_folder_stands_for_the_files_below_it_in_order(tmp_path):
@@ -21,3 +26,49 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over_in_silence(tmp_path, 
 
     monkeypatch.setattr(os, "scandir", refuse)
     assert list(expand([tmp_path])) == [tmp_path]
+
+
+def test_what_is_no_media_is_counted_in_a_folder_and_a_failure_by_its_name(tmp_path, image_file):
+    (tmp_path / "notes.zip").write_bytes(b"PK\3\4")
+    (tmp_path / "zeros.wav").write_bytes(bytes(99))
+    shutil.copy(image_file, tmp_path / "a.jpg")
+    taken = take([tmp_path], modality=None, mappings=[])
+    assert [request.name for request in taken.requests] == [str(tmp_path / "a.jpg")]
+    assert dict(taken.not_media) == {".zip": 1}
+    assert [error.item for error in taken.failures] == [str(tmp_path / "zeros.wav")]  # damaged
+    taken = take([tmp_path / "notes.zip"], modality=None, mappings=[])
+    assert [error.item for error in taken.failures] == [str(tmp_path / "notes.zip")] and not taken.not_media
+
+
+def test_a_mapping_says_what_files_are_and_comes_before_the_modality_of_all(
+    tmp_path, deep_grey_file, image_file
+):
+    (tmp_path / "depth").mkdir()
+    shutil.copy(deep_grey_file, tmp_path / "depth" / "1.png")
+    shutil.copy(image_file, tmp_path / "a.jpg")
+    mappings = [parse_mapping("depth/*.png=depth:kinect_v1")]
+    for modality, other in ((None, MediaKind.IMAGE), (MediaKind.THERMAL, MediaKind.THERMAL)):
+        taken = take([tmp_path], modality=modality, mappings=mappings)
+        assert [request.kind for request in taken.requests] == [other, MediaKind.DEPTH]
+        assert dict(taken.requests[1].options) == {"sensor": "kinect_v1"} and not taken.failures
+    one_file = take([tmp_path / "depth" / "1.png"], modality=None, mappings=[parse_mapping("*.png=depth")])
+    assert [request.kind for request in one_file.requests] == [MediaKind.DEPTH]
+
+
+def test_a_file_that_could_be_several_things_is_told_by_an_option_that_would_say_it(
+    tmp_path, deep_grey_file, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(deep_grey_file, tmp_path / "1.png")
+    (error,) = take([Path()], modality=None, mappings=[]).failures
+    assert error.item == "1.png" and "--map '*.png=depth'" in error.wanted
+    (error,) = take([Path("1.png")], modality=None, mappings=[]).failures
+    assert error.item == "1.png" and "--modality" in error.wanted
+
+
+def test_left_out_names_the_commonest_suffixes_and_counts_the_others():
+    counts = Counter({".pdf": 3, "": 2, ".a": 1, ".b": 1, ".c": 1, ".d": 1})
+    assert (
+        left_out(counts) == "9 files left out, not media: 3 .pdf, 2 without ending, 1 .a, 1 .b, 1 .c, 1 more"
+    )
+    assert left_out(Counter({".pdf": 1})) == "1 file left out, not media: 1 .pdf"

@@ -18,3 +18,12 @@ def test_an_ambiguous_file_is_explained_and_can_be_told(imagebind, deep_grey_fil
     assert run.code == 1 and "--modality" in run.err and "(1, 3, 224, 224)" in run.out
     run = imagebind("info", deep_grey_file, "--modality", "thermal")
     assert run.code == 0 and "(1, 1, 224, 224)" in run.out
+    run = imagebind("info", deep_grey_file, "--map", "*.png=depth")
+    assert run.code == 0 and "(1, 1, 224, 224)" in run.out and "depth" in run.out
+
+
+def test_files_of_a_folder_that_are_no_media_are_counted(imagebind, tmp_path, image_file):
+    (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 ")
+    (tmp_path / "dog.jpg").write_bytes(image_file.read_bytes())
+    run = imagebind("info", tmp_path)
+    assert run.code == 0 and "(1, 3, 224, 224)" in run.out and "1 .pdf" in run.err
