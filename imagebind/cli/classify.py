@@ -1,6 +1,7 @@
 """`imagebind classify`: which of some labels suits a file best, whatever the file is."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,13 @@ def classify(
         typer.Option(help="Words around a name, as 'a photo of a {}.'; repeatable. By default CLIP's 80."),
     ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many labels a file.")] = 5,
+    temperature: Annotated[
+        float | None,
+        typer.Option(
+            help="What cosines are divided by for probabilities, such as fit_temperature finds; "
+            "by default from the scales that the model was trained with."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
     modality: Modality = None,
     maps: Maps = None,
@@ -71,16 +79,17 @@ def classify(
 
     classes = _classes(labels, label or ())
     _check_templates(template or ())
+    if temperature is not None and not 0 < temperature < math.inf:
+        raise typer.BadParameter(f"{temperature:g}; wants a number above 0", param_hint="--temperature")
     taken = take(paths, modality=modality, mappings=read_maps(maps))
     requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[Guess]]] = []
     if requests:
         used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
-        guesser = _Guesser(
-            load_embedder(weights, modalities=used, device=device, dtype=dtype), classes, template or ()
-        )
-        stream = guesser.embedder.encode_stream(requests)
+        embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+        guesser = _Guesser(embedder, classes, template or (), temperature)
+        stream = embedder.encode_stream(requests)
         quiet = not console.is_terminal
         for result in track(
             stream, "Classifying", total=len(requests), console=console, transient=True, disable=quiet
@@ -105,10 +114,17 @@ def classify(
 class _Guesser:
     """All labels of an embedded file, the likeliest first; a kind's classifier is built when it is needed."""
 
-    def __init__(self, embedder: "Embedder", classes: Sequence[Names], templates: Sequence[str]) -> None:
+    def __init__(
+        self,
+        embedder: "Embedder",
+        classes: Sequence[Names],
+        templates: Sequence[str],
+        temperature: float | None,
+    ) -> None:
         self.embedder = embedder
         self._classes = classes
         self._templates = tuple(templates)
+        self._temperature = temperature
         self._classifiers: dict[tuple[str, ...], Tensor] = {}
 
     def __call__(self, result: "Embedding") -> list[Guess]:
@@ -118,7 +134,7 @@ class _Guesser:
         scores = class_scores(
             result.vector[None], self._classifier(result.kind), class_groups(self._classes)
         )  # (1, c)
-        temperature = default_temperature(self.embedder.model, result.kind.modality)
+        temperature = self._temperature or default_temperature(self.embedder.model, result.kind.modality)
         (probabilities,) = class_probabilities(scores, temperature).tolist()
         return [
             Guess(

@@ -1,6 +1,7 @@
 """`imagebind classify`: a file of any kind, and the label that suits it."""
 
 import json
+import math
 import re
 import shutil
 
@@ -72,6 +73,17 @@ def test_templates_of_ones_own_are_used(imagebind, embedder, small_weights, imag
     expected = float(embedder.similarity(texts, embedder.encode(image_file)))
     (dog,) = (each for each in json.loads(run.out)["labels"] if each["label"] == "dog")
     assert dog["cosine"] == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_temperature_of_ones_own_makes_the_probabilities(imagebind, small_weights, image_file):
+    asked = ("classify", image_file, "--label", "dog", "--label", "cat", "--template", "{}", "--json")
+    run = imagebind(*asked, "-w", small_weights, "--temperature", "0.5")
+    best, other = json.loads(run.out)["labels"]
+    odds = best["probability"] / other["probability"]
+    assert odds == pytest.approx(math.exp((best["cosine"] - other["cosine"]) / 0.5), abs=1e-4)
+    for wrong in ("0", "-1", "nan"):
+        run = imagebind(*asked, "-w", "no-such-weights", "--temperature", wrong)
+        assert run.code == 2 and "wants a number above 0" in run.err
 
 
 def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(

@@ -108,7 +108,8 @@ class Desk:
         except ImageBindError as error:
             return self.refused(error), {}
         kinds = dict(stats.kinds)
-        return results.overview(kinds, uri=self.index.uri, toy=stats.space.model == TOY_MODEL), kinds
+        is_toy = stats.space.model == TOY_MODEL
+        return results.overview(kinds, files=stats.files, uri=self.index.uri, toy=is_toy), kinds
 
     def welcome(self) -> str:
         """What stands where hits will be."""

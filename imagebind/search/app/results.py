@@ -74,14 +74,15 @@ def empty_index(uri: str) -> str:
     )
 
 
-def overview(kinds: Mapping[MediaKind, int], *, uri: str, toy: bool) -> str:
-    """The head of the page: which index this is and what is in it."""
+def overview(kinds: Mapping[MediaKind, int], *, files: int, uri: str, toy: bool) -> str:
+    """The head of the page: which index this is and what is in it; a recording's windows count each."""
     counts = [
         f"{kinds[kind]:,} {PLURALS[kind] if kinds[kind] != 1 else KIND_NAMES[kind]}"
         for kind in MediaKind
         if kinds.get(kind)
     ]
-    inside = ", ".join(counts) or "nothing in it yet"
+    of = f", of {files:,} file{'s' if files != 1 else ''}"
+    inside = ", ".join(counts) + of if counts else "nothing in it yet"
     warning = f'<p class="toy">{escape(TOY_WORLD)}</p>' if toy else ""
     return f"<h1>Search <bdi>{escape(short_name(uri))}</bdi></h1><p>{inside}.</p>{warning}"
 

@@ -123,6 +123,7 @@ def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
 def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(desk):
     head, kinds = desk.overview()
     assert "<bdi>world.lance</bdi>" in head and "5 pictures, 4 videos" in head and "toy world" in head
+    assert f", of {desk.index.stats().files} files." in head
     assert kinds[MediaKind.IMU] == 4
 
 
