@@ -12,10 +12,17 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from imagebind.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download, is_offline
+from imagebind.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download, download_url
 from imagebind.errors import CheckpointError
-from imagebind.uri import is_uri, path_manager
-from imagebind.weights import StateDict, modality_of, read_weights, write_folder, write_weights
+from imagebind.uri import is_http, is_offline, is_uri, path_manager
+from imagebind.weights import (
+    StateDict,
+    by_modality,
+    modality_of,
+    read_weights,
+    write_folder,
+    write_weights,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -37,7 +44,8 @@ def resolve(
     """A local file or folder for a source, downloaded where it must be.
 
     None or the released file's address is `download`; `hf://owner/repo[@revision]` is a repository's
-    safetensors in Hugging Face's own cache (or `cache_dir`); another URI is opened by iopath.
+    safetensors in Hugging Face's own cache (or `cache_dir`); another address of the web is kept in ours
+    while the server says that it is the same; any other URI is opened by iopath.
 
     Raises:
         CheckpointError: no such file, or one that cannot be had.
@@ -49,6 +57,8 @@ def resolve(
         return _from_hub(name.removeprefix(HUB_SCHEME), cache_dir, offline=is_offline(offline))
     if not is_uri(name):
         path = Path(name).expanduser()
+    elif is_http(name):
+        path = download_url(name, cache_dir=cache_dir, offline=offline)
     elif is_offline(offline):
         raise CheckpointError(f"{name}: the network is switched off; wants a local file")
     else:
@@ -126,7 +136,7 @@ def save_state_dict(state_dict: StateDict, path: str | os.PathLike[str]) -> None
     if path.suffix and not path.is_dir():
         write_weights(state_dict, path)
     else:
-        write_folder(_by_modality(state_dict).items(), path)
+        write_folder(by_modality(state_dict).items(), path)
 
 
 def convert(
@@ -141,21 +151,11 @@ def convert(
     """
     path = resolve(source)
     try:
-        modalities = list(_by_modality(read_weights(path)))
+        modalities = list(by_modality(read_weights(path)))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     groups = ((modality, read_weights(path, frozenset({modality}))) for modality in modalities)
     return write_folder(groups, Path(folder), config=config)
-
-
-def _by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
-    groups: dict[str, dict[str, Tensor]] = {}
-    for name, tensor in entries.items():
-        modality = modality_of(name)
-        if modality is None:
-            raise ValueError(f"{name!r} is of no modality; wants names such as modality_trunks.vision.…")
-        groups.setdefault(modality, {})[name] = tensor
-    return groups
 
 
 def _check_fit(path: Path, entries: StateDict, wanted: StateDict) -> None:

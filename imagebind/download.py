@@ -9,15 +9,19 @@ import hashlib
 import json
 import logging
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from http.client import HTTPException
+from pathlib import Path, PurePosixPath
+from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
 from imagebind.errors import CheckpointError
-from imagebind.transfer import fetch
+from imagebind.transfer import copy_body, fetch, open_url, validators
+from imagebind.uri import OFFLINE_SWITCHES, is_offline
 
 logger = logging.getLogger(__name__)
 
@@ -47,8 +51,8 @@ IMAGEBIND_HUGE = ReleasedFile(
 )
 
 ORIGINAL_FOLDER = ".checkpoints"  # in the working directory: where the original project downloads to
-OFFLINE_SWITCHES = ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE")
 CHUNK = 1 << 20  # bytes a read
+ADDRESS_DIGITS = 32  # of the SHA-256 of an address, hexadecimal
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
@@ -65,13 +69,6 @@ def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
         return Path(hf_home).expanduser() / "imagebind"
     base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
     return Path(base).expanduser() / "torch" / "hub" / "checkpoints"
-
-
-def is_offline(offline: bool | None = None) -> bool:
-    """Whether the network is not to be used: `offline`, or else `$IMAGEBIND_OFFLINE` or `$HF_HUB_OFFLINE`."""
-    if offline is not None:
-        return offline
-    return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE_SWITCHES)
 
 
 def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE) -> None:
@@ -156,6 +153,51 @@ def download(
             "HF_HOME choose it"
         ) from error
     return final
+
+
+def download_url(
+    url: str, *, cache_dir: str | os.PathLike[str] | None = None, offline: bool | None = None
+) -> Path:
+    """A local copy of any file of the web, kept by its whole address while the server says it is the same.
+
+    Each call asks, and reads no more than the answer's head where nothing has changed; offline what is kept
+    is taken as it is.
+
+    Raises:
+        CheckpointError: offline without a copy, a server that fails, or a disk that does.
+    """
+    address = hashlib.sha256(url.encode()).hexdigest()[:ADDRESS_DIGITS]
+    folder = cache_folder(cache_dir) / "by-address" / address
+    name = PurePosixPath(urlsplit(url).path).name
+    final = folder / (name if name.strip(".") else "file")
+    stamp = final.with_name(final.name + ".stamp")
+    if is_offline(offline):
+        if final.is_file():
+            return final
+        raise CheckpointError(f"{url}: the network is switched off; wants a local file")
+    part = final.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        with open_url(url) as response:
+            seen = validators(response)
+            if seen and final.is_file() and _read_json(stamp) == seen:
+                return final
+            folder.mkdir(parents=True, exist_ok=True)
+            with part.open("wb") as file:
+                copy_body(response, file)
+                os.fsync(file.fileno())
+        stamp.unlink(missing_ok=True)  # it must not speak of another file, were we to die
+        part.replace(final)
+        stamp.write_text(json.dumps(seen))
+    except (OSError, HTTPException, ValueError) as error:
+        part.unlink(missing_ok=True)
+        raise CheckpointError(f"{url}: cannot be had ({getattr(error, 'reason', None) or error})") from error
+    return final
+
+
+def _read_json(path: Path) -> object:
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
 
 
 def _stamp_path(path: Path) -> Path:

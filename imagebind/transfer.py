@@ -1,4 +1,7 @@
-"""One file over HTTP, resumed where it was cut. What the file should be is for the caller to verify."""
+"""Files over HTTP: one of a known size, resumed where it was cut, and any, in one go.
+
+What a file should be is for the caller to verify.
+"""
 
 import logging
 import re
@@ -7,7 +10,9 @@ import time
 from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
+from typing import BinaryIO
 from urllib.error import HTTPError
+from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 from imagebind.errors import CheckpointError
@@ -21,7 +26,44 @@ PAUSE_SECONDS = 1.0  # after an attempt that got further; doubles with each that
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # the server's passing troubles
 RANGE_NOT_SATISFIABLE = 416
 
+HEADERS = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
+ADDRESS_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # that stay as they are; others, such as a space, are escaped
+
 Report = Callable[[int], None]  # is told how many bytes are here
+
+
+def open_url(url: str) -> HTTPResponse:
+    """Ask for a file of the web as it is, its body not yet read.
+
+    Raises:
+        OSError: the server refuses or cannot be reached.
+        HTTPException, ValueError: it does not speak HTTP, or the address is none.
+    """
+    escaped = quote(url, safe=ADDRESS_CHARACTERS)
+    return urlopen(Request(escaped, headers=HEADERS), timeout=TIMEOUT_SECONDS)
+
+
+def copy_body(response: HTTPResponse, file: BinaryIO, *, max_bytes: int | None = None) -> None:
+    """Write what the server sends into a file, and stop after `max_bytes`.
+
+    Raises:
+        OSError: the connection was cut, or the file cannot be written.
+        HTTPException: as `open_url`.
+    """
+    received = 0
+    while chunk := response.read(CHUNK if max_bytes is None else min(CHUNK, max_bytes - received)):
+        file.write(chunk)
+        received += len(chunk)
+    length = response.headers.get("Content-Length", "")
+    if length.isdecimal() and received < int(length) and received != max_bytes:
+        raise OSError(f"the connection was cut at {received:,} of {int(length):,} bytes")
+
+
+def validators(response: HTTPResponse) -> dict[str, str]:
+    """What an answer's head says by which a later answer can be known to be of the same file."""
+    names = ("ETag", "Last-Modified", "Content-Length")
+    told = {name: value for name in names if (value := response.headers.get(name))}
+    return told if told.keys() != {"Content-Length"} else {}  # a length alone says little
 
 
 class _Cut(Exception):
@@ -59,9 +101,7 @@ def fetch(url: str, part: Path, *, size: int, report: Report) -> None:
 
 def _request(url: str, part: Path, *, have: int, size: int, report: Report) -> None:
     """Ask once, for what follows `have` bytes; a server that doesn't do ranges starts over."""
-    headers = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
-    if have:
-        headers["Range"] = f"bytes={have}-"
+    headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
     with _open(Request(url, headers=headers), part) as response:
         received = _first_byte(response, size)
         if received not in (0, have):

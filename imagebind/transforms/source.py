@@ -3,14 +3,19 @@
 import io
 import os
 import stat
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
 from imagebind.errors import MediaError
-from imagebind.uri import is_uri, path_manager
+from imagebind.transfer import copy_body, open_url
+from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
+
+IN_MEMORY_BYTES = 2**24  # of a file of the web; larger ones go to a temporary file
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -67,8 +72,8 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
         file: BinaryIO = io.BytesIO(bytes(source))  # a view of every second byte would not do
     elif isinstance(source, (str, os.PathLike)):
         try:
-            file = _open_path(os.fsdecode(source))
-        except (OSError, ValueError) as error:
+            file = _open_path(os.fsdecode(source), limits)
+        except (OSError, ValueError, HTTPException) as error:
             raise MediaError(
                 name, seen=f"cannot be opened ({_reason(error)})", wanted="a file that can be read"
             ) from error
@@ -79,20 +84,37 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
         if size == 0:
             raise MediaError(name, seen="empty, 0 bytes", wanted="a file with something in it")
         if size > limits.max_bytes:
-            raise MediaError(name, seen=f"{size:,} bytes", wanted=f"at most {limits.max_bytes:,} (max_bytes)")
+            seen = f"at least {size:,} bytes" if is_http(name) else f"{size:,} bytes"
+            raise MediaError(name, seen=seen, wanted=f"at most {limits.max_bytes:,} (max_bytes)")
         yield file
     finally:
         if file is not source:
             file.close()
 
 
-def _open_path(path: str) -> BinaryIO:
+def _open_path(path: str, limits: Limits) -> BinaryIO:
+    if is_http(path):
+        return _open_http(path, limits)
     if is_uri(path):
         return path_manager().open(path, "rb")
     mode = Path(path).stat().st_mode
     if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe that nobody writes to would never open
         raise OSError("a pipe, socket or device")
     return Path(path).open("rb")
+
+
+def _open_http(url: str, limits: Limits) -> BinaryIO:
+    """A file of the web, as it is now and up to one byte more than the limit: small ones stay in memory."""
+    if is_offline():
+        raise OSError(f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}")
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # whoever opens it closes it
+    try:
+        with open_url(url) as response:
+            copy_body(response, file, max_bytes=limits.max_bytes + 1)  # type: ignore[arg-type]
+    except BaseException:
+        file.close()
+        raise
+    return file  # type: ignore[return-value]
 
 
 def _size_from_start(file: BinaryIO, name: str) -> int:

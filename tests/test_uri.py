@@ -1,0 +1,155 @@
+"""What a URI is, and that files of the web are what the server has now."""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from imagebind.checkpoint import read_state_dict, resolve
+from imagebind.download import download_url
+from imagebind.errors import CheckpointError, MediaError
+from imagebind.transforms.image import load_image
+from imagebind.transforms.source import Limits, open_source
+
+
+class Shelf(ThreadingHTTPServer):
+    """Files by path; counts what is asked for and what is sent."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.files: dict[str, bytes] = {}
+        self.tags: dict[str, str] = {}
+        self.sent = 0
+        self.missing = 0  # bytes that are promised and not sent
+
+    def url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.server_port}{path}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Shelf
+
+    def do_GET(self) -> None:
+        body = self.server.files.get(self.path)
+        if body is None:
+            self.send_error(404)
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body) + self.server.missing))
+        if self.path in self.server.tags:
+            self.send_header("ETag", self.server.tags[self.path])
+        self.end_headers()
+        for start in range(0, len(body), 65536):
+            try:
+                self.wfile.write(body[start : start + 65536])
+            except OSError:  # whoever asked has gone
+                return
+            self.server.sent += len(body[start : start + 65536])
+
+    def log_message(self, *arguments: object) -> None:
+        pass
+
+
+@contextmanager
+def shelf() -> Iterator[Shelf]:
+    server = Shelf()
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def png(colour: str) -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8), colour).save(file, "PNG")
+    return file.getvalue()
+
+
+def colour(url: str) -> tuple[int, ...]:
+    return tuple(np.asarray(load_image(url))[0, 0].tolist())
+
+
+def test_files_of_one_path_on_two_servers_are_two(monkeypatch):
+    with shelf() as one, shelf() as other:
+        one.files["/a.png"], other.files["/a.png"] = png("red"), png("blue")
+        assert colour(one.url("/a.png")) == (255, 0, 0)
+        assert colour(other.url("/a.png")) == (0, 0, 255)
+        one.files["/a.png"] = png("lime")
+        assert colour(one.url("/a.png")) == (0, 255, 0)
+        one.files["/a%20b%C3%A9.png"] = png("white")
+        assert colour(one.url("/a bé.png")) == (255, 255, 255)
+
+
+def test_a_file_of_the_web_is_read_no_further_than_the_limit():
+    with shelf() as server:
+        server.files["/large"] = bytes(50_000_000)
+        limits = Limits(max_bytes=100_000)
+        with (
+            pytest.raises(MediaError, match=r"at least 100,001 bytes; wants at most 100,000"),
+            open_source(server.url("/large"), limits=limits),
+        ):
+            pass
+        assert server.sent < 25_000_000
+
+
+def test_what_the_web_does_not_give_is_named(monkeypatch):
+    with shelf() as server:
+        server.files["/a.png"], server.missing = png("red"), 5
+        for url, reason in ((server.url("/none.png"), "404"), (server.url("/a.png"), "connection was cut")):
+            with pytest.raises(MediaError, match=reason) as caught:
+                load_image(url)
+            assert caught.value.item == url
+        monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
+        with pytest.raises(MediaError, match="switched off by IMAGEBIND_OFFLINE"):
+            load_image(server.url("/a.png"))
+    monkeypatch.delenv("IMAGEBIND_OFFLINE")
+    with pytest.raises(MediaError, match="cannot be opened"):
+        load_image("http://127.0.0.1:9/a.png")
+
+
+def test_weights_of_an_address_are_kept_while_the_server_says_they_are_the_same(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    saved = io.BytesIO()
+    torch.save({"modality_heads.text.w": torch.ones(3)}, saved)
+    with shelf() as server:
+        server.files["/w.pth"], server.tags["/w.pth"] = saved.getvalue(), '"1"'
+        url = server.url("/w.pth")
+        assert read_state_dict(url)["modality_heads.text.w"].tolist() == [1, 1, 1]
+        path = resolve(url)
+        modified = path.stat().st_mtime_ns
+        assert resolve(url) == path and path.stat().st_mtime_ns == modified and path.name == "w.pth"
+        assert path.is_relative_to(tmp_path) and resolve(url, offline=True) == path
+        server.files["/w.pth"], server.tags["/w.pth"] = b"other", '"2"'
+        assert resolve(url).read_bytes() == b"other"
+        server.missing = 3
+        server.tags["/w.pth"] = '"3"'
+        with pytest.raises(CheckpointError, match="cut at 5 of 8 bytes"):
+            resolve(url)
+        assert path.read_bytes() == b"other" and not list(path.parent.glob(".*"))
+        del server.files["/w.pth"]
+        with pytest.raises(CheckpointError, match=r"/w\.pth: cannot be had .*404|Not Found"):
+            resolve(url)
+
+
+def test_an_address_cannot_leave_the_folder_it_is_kept_in(tmp_path):
+    with shelf() as server:
+        for path in ("/x/../../w.pth", "/..", "/"):
+            server.files[path], server.tags[path] = b"here", '"1"'
+            kept = download_url(server.url(path), cache_dir=tmp_path).resolve()
+            assert kept.is_relative_to(tmp_path / "by-address") and kept.read_bytes() == b"here"
+
+
+def test_without_a_server_that_tells_versions_apart_it_is_read_again(tmp_path):
+    with shelf() as server:
+        server.files["/w"] = b"one"
+        assert download_url(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"one"
+        server.files["/w"] = b"two"
+        assert download_url(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"two"
