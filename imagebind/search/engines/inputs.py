@@ -87,7 +87,10 @@ class FilesPart:
 
 @dataclass(frozen=True)
 class RowsPart:
-    """Row groups of a Parquet file with a column of `bytes`, and perhaps of `path` and `modality`."""
+    """Row groups of a Parquet file with a column of `bytes`, and perhaps of `path` and `modality`.
+
+    What a row's `path` says is a name within the table, and no file: see `_inside`.
+    """
 
     file: str
     groups: tuple[int, ...]
@@ -96,7 +99,7 @@ class RowsPart:
     @property
     def name(self) -> str:
         """As `Part` wants it."""
-        return encodable(f"{self.file}#{self.first_row} …")
+        return f"{_inside(self.file, None, self.first_row)} …"
 
     def items(self) -> Iterator[Item]:
         """As `Part` wants it. Where rows cannot be read on, that is the last item, with an error."""
@@ -107,10 +110,10 @@ class RowsPart:
                 columns = [name for name in table.schema_arrow.names if name in (PATH, BYTES, MODALITY)]
                 for batch in table.iter_batches(READ_ROWS, row_groups=list(self.groups), columns=columns):
                     for row in batch.to_pylist():
-                        yield _row_item(row, encodable(f"{self.file}#{number}"))
+                        yield _row_item(row, _inside(self.file, row.get(PATH), number))
                         number += 1
         except (MediaError, OSError, ValueError) as error:
-            name = encodable(f"{self.file}#{number}")
+            name = _inside(self.file, None, number)
             yield Item(name, error=_unreadable(f"{name} and what follows", error))
 
 
@@ -128,8 +131,8 @@ class ShardPart:
     def items(self) -> Iterator[Item]:
         """As `Part` wants it. A shard that is damaged is the last item itself, with an error."""
         try:
-            for member in shard_members(self.file):
-                name = encodable(f"{self.file}/{member.name}")
+            for number, member in enumerate(shard_members(self.file)):
+                name = _inside(self.file, member.name, number)
                 yield Item(name, _said(NamedBytes(member.content, name), member.kind, name))
         except MediaError as error:
             yield Item(self.name, error=error)
@@ -256,8 +259,17 @@ def _unreadable(name: str, error: Exception) -> MediaError:
     return MediaError(encodable(name), seen=f"cannot be read ({error})", wanted="a whole Parquet file")
 
 
+def _inside(file: str, name: str | None, number: int) -> str:
+    """What to call something in a table or shard, by its name or number: never as a file could be called.
+
+    An index serves what has a file's path, and a name comes from whoever made the table. So nothing in it
+    leads out: below a file there are no others.
+    """
+    steps = [step for step in str(name or "").replace("\0", "").split("/") if step not in ("", ".", "..")]
+    return encodable(f"{file}/{'/'.join(steps) or f'#{number}'}")
+
+
 def _row_item(row: Mapping[str, Any], name: str) -> Item:
-    name = encodable(row.get(PATH) or name)
     try:
         if row[BYTES] is None:
             raise MediaError(name, seen="a row without bytes", wanted="those of a file")

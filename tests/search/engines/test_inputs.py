@@ -82,11 +82,32 @@ def test_rows_of_bytes_are_cut_between_row_groups(tmp_path):
     parts = cut([str(table)], base="/", partitions=3).parts
     assert all(isinstance(part, RowsPart) for part in parts)
     assert [part.groups for part in parts] == [(0, 1), (2, 3), (4, 5)]
-    assert names(parts) == [f"{table}#{number}" for number in range(11)]
+    assert names(parts) == [f"{table}/#{number}" for number in range(11)]
     items = [item for part in parts for item in part.items()]
     assert [item.item["text"].read() for item in items[:9]] == contents[:9]
-    assert set(errors(parts)) == {f"{table}#9", f"{table}#10"}
-    assert "smell" in errors(parts)[f"{table}#9"]
+    assert set(errors(parts)) == {f"{table}/#9", f"{table}/#10"}
+    assert "smell" in errors(parts)[f"{table}/#9"]
+
+
+@pytest.mark.parametrize(
+    ("said", "named"),
+    [
+        ("p/a.png", "p/a.png"),
+        ("/etc/passwd", "etc/passwd"),
+        ("../../etc/./passwd", "etc/passwd"),
+        ("..", "#0"),
+        ("\0", "#0"),
+        ("file:///etc/passwd", "file:/etc/passwd"),
+    ],
+)
+def test_a_row_with_bytes_is_named_within_its_table_and_never_as_a_file(tmp_path, said, named):
+    table = write_table(tmp_path / "t.parquet", {"path": [said], "bytes": [b"a star"], "modality": ["text"]})
+    assert names(cut([str(table)], base="/").parts) == [f"{table}/{named}"]
+
+
+def test_a_file_of_a_shard_is_named_within_it_even_where_its_name_leads_out(tmp_path):
+    shard = write_tar(tmp_path / "s.tar", {"../../etc/a.txt": b"a", "/etc/b.txt": b"b"})
+    assert names([ShardPart(str(shard))]) == [f"{shard}/etc/a.txt", f"{shard}/etc/b.txt"]
 
 
 def test_a_table_without_media_and_one_of_vectors_are_refused_and_named(tmp_path):

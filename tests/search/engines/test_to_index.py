@@ -17,7 +17,7 @@ from imagebind.search.engines.crawl_ahead import crawl_ahead
 from imagebind.search.engines.job import prepare
 from imagebind.search.engines.to_index import add_partitions
 from imagebind.search.mapping import parse_mapping
-from tests.search.engines.made import run_here, write_table
+from tests.search.engines.made import run_here, write_table, write_tar
 
 
 @pytest.fixture
@@ -78,6 +78,22 @@ def test_a_path_whose_rows_are_in_several_parts_keeps_all_of_them(tmp_path, tiny
     index = Index.open(tmp_path / "db", tiny, create=True)
     assert len(job.parts) == 2 and add_partitions(index, tmp_path / "out") == len(index) == 2
     assert len(index.files()) == 1
+
+
+def test_what_a_table_holds_is_no_file_of_the_index_whatever_its_rows_are_called(tmp_path, tiny):
+    secret = tmp_path / "secret.txt"
+    secret.write_text("a key")
+    said = [str(secret), "../secret.txt", "..", f"file://{secret}", None]
+    table = write_table(
+        tmp_path / "t.parquet",
+        {"path": said, "bytes": [f"star {number}".encode() for number in range(5)], "modality": ["text"] * 5},
+    )
+    shard = write_tar(tmp_path / "s.tar", {"../secret.txt": b"a star", "/../../secret.txt": b"a ring"})
+    (tmp_path / "t.parquet#4").symlink_to(secret)
+    run_here(prepare([str(table), str(shard)], tmp_path / "out"), tiny)
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert add_partitions(index, tmp_path / "out") == 7
+    assert not [hit.path for hit in index.sample(10) if hit.file.exists()]
 
 
 def test_an_unfinished_output_and_a_folder_that_is_none_are_refused(tmp_path, tiny, output):

@@ -34,8 +34,8 @@ def test_media_in_tables_and_shards_become_the_vectors_of_their_files(tmp_path, 
     picture, sound, text = tiny.encode([image_file, audio_file, "a red star"])
     for name, vector in {
         str(image_file): picture,
-        "p.jpg": picture,
-        f"{table}#1": sound,
+        f"{table}/p.jpg": picture,
+        f"{table}/#1": sound,
         f"{shard}/0.jpg": picture,
         f"{shard}/0.wav": sound,
         f"{shard}/0.txt": text,
