@@ -180,11 +180,18 @@ class Run:
         """Go on as a checkpoint left off; the model's own weights are there already."""
         trainer = read_trainer(checkpoint, self.recipe.identity())
         set_optimizer_state_dict(self.encoder, self.optimizer, trainer["optimizer"], options=RESTORED)
+        self._forget_all_but(trainer["optimizer"]["state"])
         if self.temperature_optimizer is not None:
             self.temperature_optimizer.load_state_dict(trainer["temperatures"])
         self.losses.load_state_dict(trainer["losses"])
         self.step = trainer["step"]
         restore_random(checkpoint, rank=self.accelerator.process_index, seed=self.recipe.seed, step=self.step)
+
+    def _forget_all_but(self, saved: Mapping[str, Any]) -> None:
+        """Drop the optimiser's state of parameters by other names: torch fills it in by a step of its own."""
+        for name, parameter in self.accelerator.unwrap_model(self.encoder).named_parameters():
+            if name not in saved:
+                self.optimizer.state.pop(parameter, None)
 
     def _entries(self) -> dict[str, Any]:
         """The model's state dict, gathered and complete on rank 0; with LoRA what was added alone."""

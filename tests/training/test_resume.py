@@ -142,6 +142,21 @@ def test_a_run_goes_on_whose_batches_have_not_reached_every_trunk(tmp_path):
     assert np.array_equal(cut, whole)
 
 
+def test_a_trunk_first_reached_after_a_resumption_learns_as_if_there_had_been_none(tmp_path):
+    train(toy_recipe(tmp_path / "whole"))
+    records = read_log(tmp_path / "whole")
+    assert records[0]["pair"] != records[1]["pair"], "the checkpoint of step 1 is to lack a trunk"
+
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == 2:
+            raise Stop
+
+    with pytest.raises(Stop):
+        train(toy_recipe(tmp_path / "cut", checkpoint_every=1), progress=stop)
+    train(toy_recipe(tmp_path / "cut", checkpoint_every=1))
+    np.testing.assert_allclose(losses_of(read_log(tmp_path / "cut")), losses_of(records), rtol=1e-4)
+
+
 def test_a_finished_run_changes_nothing_when_started_again(tmp_path, undisturbed):
     for _ in range(2):
         assert train(noisy_recipe(tmp_path)).step == STEPS
