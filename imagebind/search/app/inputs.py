@@ -1,5 +1,7 @@
 """What is dropped on the page: embedded at once, so that no upload has to be kept."""
 
+import threading
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from imagebind.search.thumbnails import thumbnails
 from imagebind.transforms.intake import identify
 
 MEGABYTE = 2**20
+RECENT = 64  # uploads whose vectors are kept for a moment
+GUARDS = 64  # locks for paths: so many that few of them have to share one
 
 # What else a file of a kind may be meant as, when the page's user says so.
 _ALSO = {
@@ -53,14 +57,31 @@ class Intake:
         self.embedder = index.embedder
         self.max_bytes = int(max_upload_mb * MEGABYTE)
         self._checked: set[MediaKind] = set()
+        self._recent: OrderedDict[Path, Part | MediaError] = OrderedDict()
+        self._guards = tuple(threading.Lock() for _ in range(GUARDS))
 
     def take(self, path: Path) -> Part:
         """Embed an upload and delete it, whatever comes of it.
+
+        The same file dropped twice lies at one path: whoever comes second gets what was made of it before.
 
         Raises:
             MediaError: too large, or nothing that can be embedded; names the file without its folder.
             SpaceMismatchError: the index's vectors of such media come from another transform.
         """
+        with self._guards[hash(path) % GUARDS]:
+            if not path.exists() and path in self._recent:
+                outcome = self._recent[path]
+            else:
+                outcome = self._outcome(path)
+                self._recent[path] = outcome
+                if len(self._recent) > RECENT:
+                    self._recent.popitem(last=False)
+        if isinstance(outcome, MediaError):
+            raise outcome
+        return outcome
+
+    def _outcome(self, path: Path) -> Part | MediaError:
         try:
             size = path.stat().st_size
             if size > self.max_bytes:
@@ -69,13 +90,9 @@ class Intake:
                 )
             return self._embed(path)
         except MediaError as error:
-            raise type(error)(
-                path.name, seen=error.seen.replace(str(path), path.name), wanted=error.wanted
-            ) from error
+            return type(error)(path.name, seen=error.seen.replace(str(path), path.name), wanted=error.wanted)
         except FileNotFoundError:
-            raise MediaError(
-                path.name, seen="gone from the server", wanted="to be dropped here again"
-            ) from None
+            return MediaError(path.name, seen="gone from the server", wanted="to be dropped here again")
         finally:
             path.unlink(missing_ok=True)
 

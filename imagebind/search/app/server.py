@@ -1,13 +1,14 @@
 """The application: the page, and routes for pictures and media of the index and nothing else.
 
-Gradio's own server can do more than this page asks of it: fetch addresses, serve what other applications
-have cached, run a recorder's effects. `Gate` lets through what the page asks for.
+Gradio's own server can do more than this page asks of it: fetch addresses, read files that were not uploaded,
+serve what other applications have cached, run effects. `Gate` lets through what the page asks for.
 """
 
 import asyncio
+import json
 import mimetypes
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -35,6 +36,7 @@ _ASKED = re.compile(
 _UPLOADED = "/gradio_api/file="  # followed by the path of what was recorded, for the recorder to play
 _OURS = re.compile(r"/(media|thumbnail)/[^/]*")
 _UPLOAD = "/gradio_api/upload"
+_QUESTION = "/gradio_api/queue/join"  # an event, with what the page's parts hold
 
 # What a browser may do with the page: nothing beyond this server. Gradio's parts build functions from text.
 PAGE_POLICY = (
@@ -72,6 +74,7 @@ def build_app(
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_routes(app, index)
     page = build_page(desk)
+    page.has_launched = True  # else Gradio takes any path for an upload's: it is mounted, not launched
     app = gr.mount_gradio_app(
         app,
         page,
@@ -174,12 +177,58 @@ class Gate:
             await _read_for_a_while(receive)
             await _answer(send, 413, f"Too large: at most {self.max_bytes / MEGABYTE:g} MB at once.")
             return
+        if path.startswith(_QUESTION):
+            body = await _whole(receive)
+            if not self._are_uploads(body):
+                await _answer(send, 403, "That file was not dropped on this page.")
+                return
+            receive = _again(body, receive)
         await self.app(scope, receive, _with_headers(send, ours=bool(_OURS.fullmatch(path))))
+
+    def _are_uploads(self, body: bytes) -> bool:
+        """Whether all files that a question speaks of have been uploaded; what is no JSON speaks of none."""
+        try:
+            return all(path in self.uploads for path in _paths(json.loads(body)))
+        except (ValueError, RecursionError):
+            return not body.strip()
 
     def _is_asked_for(self, path: str) -> bool:
         if path.startswith(_UPLOADED):
             return path.removeprefix(_UPLOADED) in self.uploads
         return bool(_ASKED.fullmatch(path) or _OURS.fullmatch(path))
+
+
+def _paths(value: Any) -> Iterator[Any]:
+    """What stands as the path of a file anywhere in a question; that of no file is None."""
+    if isinstance(value, dict):
+        if value.get("path") is not None:
+            yield str(value["path"])
+        for each in value.values():
+            yield from _paths(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _paths(each)
+
+
+async def _whole(receive: Any) -> bytes:
+    """A request's body."""
+    parts = []
+    more = True
+    while more:
+        message = await receive()
+        parts.append(message.get("body", b""))
+        more = message.get("more_body", False)
+    return b"".join(parts)
+
+
+def _again(body: bytes, receive: Any) -> Any:
+    """A body that has been read, to be read by whoever is behind; then what comes after it."""
+    left = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def received() -> Any:
+        return left.pop() if left else await receive()
+
+    return received
 
 
 def _with_headers(send: Any, *, ours: bool) -> Any:

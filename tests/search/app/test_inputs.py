@@ -1,6 +1,7 @@
 """Uploads: embedded as what they are or may be, refused in words, and gone afterwards."""
 
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -94,3 +95,18 @@ def test_an_upload_through_another_transform_than_the_indexs_is_refused(indexed,
 def test_an_index_opened_without_an_embedder_is_refused(indexed):
     with pytest.raises(ValueError, match="wants an index opened with an embedder"):
         Intake(Index.open(indexed.uri), max_upload_mb=1)
+
+
+def test_the_same_file_dropped_twice_is_the_same_part_although_the_first_took_it_away(intake, dropped):
+    path = dropped("audio.wav")
+    with ThreadPoolExecutor(4) as pool:
+        first, *others = pool.map(intake.take, [path] * 4)
+    for part in others:
+        np.testing.assert_array_equal(part.vectors[MediaKind.AUDIO], first.vectors[MediaKind.AUDIO])
+    broken = path.with_name("broken.wav")
+    broken.write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    for _ in range(2):
+        with pytest.raises(MediaError, match=r"broken\.wav: (?!gone)"):
+            intake.take(broken)
+    with pytest.raises(MediaError, match="gone from the server"):
+        intake.take(path.with_name("never.wav"))

@@ -126,3 +126,51 @@ def test_an_upload_that_does_not_say_how_long_it_is_is_refused(served):
 def test_a_bound_of_nothing_is_refused(indexed):
     with pytest.raises(ValueError, match="max_upload_mb wants more than 0, got 0"):
         build_app(indexed, max_upload_mb=0)
+
+
+def asked(url: str, value: object) -> list[httpx.Response]:
+    """What each event of the page that takes a value answers to one."""
+    config = httpx.get(f"{url}/config").json()
+    return [
+        httpx.post(
+            f"{url}/gradio_api/queue/join",
+            json={
+                "data": [value] * len(event["inputs"]),
+                "fn_index": event["id"],
+                "session_hash": f"s{event['id']}",
+                "trigger_id": event["targets"][0][0] if event["targets"] else None,
+            },
+        )
+        for event in config["dependencies"]
+        if event["inputs"]
+    ]
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "http://127.0.0.1:9/x.png", "/dev/zero", "../../etc/passwd", ["/etc/passwd"], 1]
+)
+def test_a_file_that_was_not_dropped_here_is_no_upload_whatever_its_path_says(served, path):
+    file = {"path": path, "orig_name": "x.txt", "size": 1, "meta": {"_type": "gradio.FileData"}}
+    for value in (file, [file], {"video": file}, {"path": None, "deeper": [{"x": file}]}):
+        answers = asked(served.url, value)
+        assert len(answers) > 3
+        assert {answer.status_code for answer in answers} == {403}
+        assert "was not dropped" in answers[0].text
+
+
+def test_a_question_that_is_no_json_is_refused(served):
+    for body in (b'{"data": [{"path": "/etc/passwd"}', b"[" * 100_000, b"\xff\xfe"):
+        answer = httpx.post(f"{served.url}/gradio_api/queue/join", content=body)
+        assert answer.status_code == 403
+
+
+def test_gradio_itself_holds_paths_against_what_was_uploaded(indexed):
+    app = build_app(indexed, max_upload_mb=1)
+    (mounted,) = {route.app for route in app.routes if hasattr(getattr(route, "app", None), "get_blocks")}
+    assert mounted.get_blocks().has_launched
+
+
+def test_what_was_dropped_is_asked_about(served):
+    (path,) = httpx.post(f"{served.url}/gradio_api/upload", files={"files": ("x.txt", b"a red star")}).json()
+    file = {"path": path, "orig_name": "x.txt", "meta": {"_type": "gradio.FileData"}}
+    assert 403 not in {answer.status_code for answer in asked(served.url, file)}
