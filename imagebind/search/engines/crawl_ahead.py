@@ -2,21 +2,27 @@
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from imagebind.embedder import BATCH_SIZE
+from imagebind.errors import MediaError
 from imagebind.search.discover import Found, check_roots, discover
-from imagebind.search.engines.job import Job, prepare
+from imagebind.search.engines.job import Job, prepare_files
 from imagebind.search.engines.methods import CrawlFiles
 from imagebind.search.engines.output import Output
 from imagebind.search.engines.to_index import add_parts
 from imagebind.search.engines.worker import PartDone
+from imagebind.search.examine import NotMediaError, in_threads, kind_of
 from imagebind.search.index import Index
+from imagebind.search.known import main_kind
 from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import path_text
+from imagebind.search.rows import FileState, path_text
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.uri import is_uri
+
+LOOKING = 8  # files that are opened at once to see whether they are media
 
 Engine = Callable[[Job], Iterator[PartDone]]
 Progress = Callable[[int, int], None]  # parts that are done, of how many
@@ -76,7 +82,7 @@ def crawl_ahead(
         files = _changed(index, discover(whole_roots, without=own), mappings)
         if not files:
             return 0
-        job = prepare(files, place, method=method, partitions=partitions)
+        job = prepare_files(files, place, method=method, partitions=partitions)
         for done, _ in enumerate(engine(job), start=1):
             if progress is not None:
                 progress(done, len(job.parts))
@@ -84,22 +90,36 @@ def crawl_ahead(
     return len(files)
 
 
-def _changed(index: Index, found: Iterator[Found | Exception], mappings: Sequence[PathMapping]) -> list[str]:
-    """Files that the index lacks, or has with another size, time of change or kind."""
+def _changed(index: Index, found: Iterator[Found | MediaError], mappings: Sequence[PathMapping]) -> list[str]:
+    """Media that the index lacks, or has with another size, time of change or kind."""
     known = index.files()
-    files = []
-    for file in found:
-        if isinstance(file, Exception):  # which the crawl will report
-            continue
-        state = known.get(path_text(file.path))
-        mapping = mapping_for(mappings, file)
-        if (
-            state is None
-            or (state.size, state.mtime_ns) != (file.size, file.mtime_ns)
-            or (mapping is not None and mapping.kind not in state.kinds)
-        ):
-            files.append(str(file.path))
-    return files
+    new = (
+        file
+        for file in found
+        if not isinstance(file, MediaError)  # which the crawl will report
+        and not _is_unchanged(file, known.get(path_text(file.path)), mappings)
+    )
+    looked = in_threads(partial(_is_media, mappings=mappings), new, workers=LOOKING)
+    return [str(file.path) for file, is_media in looked if is_media.result()]
+
+
+def _is_unchanged(found: Found, state: FileState | None, mappings: Sequence[PathMapping]) -> bool:
+    """As a crawl sees it."""
+    if state is None or (state.size, state.mtime_ns) != (found.size, found.mtime_ns):
+        return False
+    mapping = mapping_for(mappings, found)
+    return mapping is None or mapping.kind is main_kind(state)
+
+
+def _is_media(found: Found, mappings: Sequence[PathMapping]) -> bool:
+    """Whether a file is one of the kinds, or was meant to be."""
+    try:
+        kind_of(found, mappings)
+    except NotMediaError:
+        return False
+    except MediaError:  # which the crawl will report
+        pass
+    return True
 
 
 def _settle(index: Index, output: Output) -> None:

@@ -5,30 +5,24 @@ The cut follows from the inputs alone, so that a run which was killed is gone on
 
 import math
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol, TypeVar
+from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.engines.shards import shard_members
-from imagebind.search.engines.storage import NamedBytes, files_below, open_at_random, read_all
+from imagebind.search.engines.storage import NamedBytes, ahead, files_below, open_at_random, read_all
 from imagebind.transforms.source import encodable
 from imagebind.uri import is_uri
 
 PART_ITEMS = 512  # so much is lost, at most, of each worker's doing where a run is killed
 PARQUET, SHARD = ".parquet", ".tar"
 PATH, BYTES, MODALITY = "path", "bytes", "modality"  # columns
-FETCHING = 8  # files of a store under way at once
 READ_ROWS = 32  # of media, at once
 MODALITIES = frozenset((*(kind.value for kind in MediaKind), ModalityType.VISION.value))
-
-In = TypeVar("In")
-Out = TypeVar("Out")
 
 
 class Item(NamedTuple):
@@ -73,7 +67,7 @@ class FilesPart:
     def items(self) -> Iterator[Item]:
         """As `Part` wants it. Files of a store are fetched some ahead."""
         if any(is_uri(file.path) for file in self.files):
-            return _ahead(self._item, self.files)
+            return ahead(self._item, self.files)
         return map(self._item, self.files)
 
     def _item(self, file: NamedFile) -> Item:
@@ -188,13 +182,22 @@ def cut(sources: Iterable[str], *, base: str, partitions: int | None = None, wit
                 files |= dict.fromkeys(entry for entry in listed if isinstance(entry, NamedFile))
         else:
             files[NamedFile(file)] = None
-    total = len(files) + sum(group.rows for group in groups)
-    size = PART_ITEMS if partitions is None else max(math.ceil(total / partitions), 1)
-    named = list(files)
-    parts: list[Part] = [
-        FilesPart(tuple(named[start : start + size]), base) for start in range(0, len(named), size)
-    ]
-    return Inputs([*parts, *_row_parts(groups, size), *shards], failures)
+    size = _part_size(len(files) + sum(group.rows for group in groups), partitions)
+    return Inputs([*_file_parts(list(files), base, size), *_row_parts(groups, size), *shards], failures)
+
+
+def cut_files(paths: Sequence[str], *, partitions: int | None = None) -> list[Part]:
+    """Cut files by whole path into such parts; each is an item itself, whatever its name ends in."""
+    return [*_file_parts([NamedFile(path) for path in paths], os.sep, _part_size(len(paths), partitions))]
+
+
+def _part_size(items: int, partitions: int | None) -> int:
+    return PART_ITEMS if partitions is None else max(math.ceil(items / partitions), 1)
+
+
+def _file_parts(files: Sequence[NamedFile], base: str, size: int) -> Iterator[FilesPart]:
+    for start in range(0, len(files), size):
+        yield FilesPart(tuple(files[start : start + size]), base)
 
 
 def _row_parts(groups: Sequence[_RowGroup], size: int) -> Iterator[RowsPart]:
@@ -286,15 +289,3 @@ def _said(source: Any, modality: str | None, name: str) -> Any:
         wanted = f"one of {', '.join(sorted(MODALITIES))}"
         raise MediaError(name, seen=f"the modality {modality!r}", wanted=wanted)
     return {modality: source}
-
-
-def _ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
-    """A function of each item, in order, some of them at work in threads."""
-    with ThreadPoolExecutor(FETCHING, thread_name_prefix="imagebind-fetch") as pool:
-        waiting: deque[Future[Out]] = deque()
-        for item in items:
-            waiting.append(pool.submit(function, item))
-            if len(waiting) > FETCHING:
-                yield waiting.popleft().result()
-        while waiting:
-            yield waiting.popleft().result()

@@ -2,11 +2,11 @@
 
 import os
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebind.search.engines.inputs import Part, cut
+from imagebind.search.engines.inputs import Inputs, Part, cut, cut_files
 from imagebind.search.engines.methods import EmbedItems, Method
 from imagebind.search.engines.output import Failure, Manifest, Output
 
@@ -55,15 +55,30 @@ def prepare(
         MediaError: a store that cannot be reached.
         OSError: the folder cannot be written.
     """
-    method = method or EmbedItems()
     output = Output(out)
     before = output.manifest()
     if partitions is None and before is not None:
         partitions = before.partitions
     base = os.fspath(Path.cwd() if base is None else base)
-    parts, unreadable = cut(sources, base=base, partitions=partitions, without=output.uri)
+    inputs = cut(sources, base=base, partitions=partitions, without=output.uri)
+    return _begun(output, inputs, method or EmbedItems(), weights, partitions, base)
+
+
+def prepare_files(
+    paths: Sequence[str], out: str | os.PathLike[str], *, method: Method, partitions: int | None = None
+) -> Job:
+    """`prepare` for files by whole path, see `inputs.cut_files`."""
+    inputs = Inputs(cut_files(paths, partitions=partitions), [])
+    return _begun(Output(out), inputs, method, "", partitions, os.sep)
+
+
+def _begun(
+    output: Output, inputs: Inputs, method: Method, weights: str, partitions: int | None, base: str
+) -> Job:
     options = {"weights": weights, **method.options}
-    output.begin(Manifest.of(parts, base=base, options=options, partitions=partitions))
-    failures = [Failure.of(item.name, item.error) for item in unreadable if item.error is not None]
+    output.begin(Manifest.of(inputs.parts, base=base, options=options, partitions=partitions))
+    failures = [Failure.of(item.name, item.error) for item in inputs.failures if item.error is not None]
     output.write_failures("inputs", failures)
-    return Job(parts=parts, done=frozenset(output.done()), output=output, method=method, failures=failures)
+    return Job(
+        parts=inputs.parts, done=frozenset(output.done()), output=output, method=method, failures=failures
+    )

@@ -3,9 +3,12 @@
 import io
 import os
 import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from imagebind.errors import MediaError
 from imagebind.transforms.source import encodable
@@ -13,8 +16,12 @@ from imagebind.uri import is_uri
 
 SYSTEMS_KEPT = 64  # one a bucket; to ask where a bucket is takes a round trip
 BUFFER_BYTES = 8 * 2**20  # fetched at once from a store
+FETCHING = 8  # files of a store under way at once
 WANTED = "a file that can be read"
 _TEMPORARY = ".tmp"
+
+In = TypeVar("In")
+Out = TypeVar("Out")
 
 
 class NamedBytes(io.BytesIO):
@@ -162,6 +169,18 @@ def open_at_random(uri: str) -> BinaryIO:
         return io.BufferedReader(system.open_input_file(path), BUFFER_BYTES)
     except OSError as error:
         raise MediaError(encodable(uri), seen=f"cannot be opened ({error})", wanted=WANTED) from error
+
+
+def ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """A function of each item, in order, some of them at work in threads."""
+    with ThreadPoolExecutor(FETCHING, thread_name_prefix="imagebind-fetch") as pool:
+        waiting: deque[Future[Out]] = deque()
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > FETCHING:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
 @lru_cache(maxsize=SYSTEMS_KEPT)

@@ -1,6 +1,7 @@
 """An engine's output into an index: all of it, once."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,13 @@ from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl import crawl
 from imagebind.search.crawl_report import Outcome
 from imagebind.search.engines import to_index
-from imagebind.search.engines.crawl_ahead import crawl_ahead
-from imagebind.search.engines.job import prepare
+from imagebind.search.engines.crawl_ahead import Engine, crawl_ahead
+from imagebind.search.engines.job import Job, prepare
 from imagebind.search.engines.to_index import add_partitions
+from imagebind.search.engines.worker import PartDone
 from imagebind.search.mapping import parse_mapping
 from tests.search.engines.made import run_here, write_table, write_tar
+from tests.search.recorded import write_film
 
 
 @pytest.fixture
@@ -138,14 +141,62 @@ def test_an_engine_that_was_killed_has_its_parts_added_and_does_the_rest(tmp_pat
     with pytest.raises(KeyboardInterrupt):
         crawl_ahead(index, [media], stop_after_two, partitions=5)
     assert len(index) == 0
-    seen = []
-
-    def note(job):
-        seen.extend(item.name for part in job.parts for item in part.items())
-        return iter(run_here(job, tiny))
-
-    crawl_ahead(index, [media], note)
+    seen: list[str] = []
+    crawl_ahead(index, [media], noting(tiny, seen))
     assert len(seen) == 4 and len(index.files()) == 4
+
+
+def noting(embedder: Embedder, seen: list[str]) -> Engine:
+    """An engine in this process that notes what it is given."""
+
+    def engine(job: Job) -> Iterator[PartDone]:
+        seen.extend(item.name for part in job.parts for item in part.items())
+        return iter(run_here(job, embedder))
+
+    return engine
+
+
+def test_tables_and_archives_in_a_folder_are_no_media_to_the_engine_as_to_a_crawl(tmp_path, tiny, image_file):
+    media, seen = tmp_path / "media", []
+    media.mkdir()
+    (media / "star.txt").write_text("a red star")
+    (media / "notes.pdf").write_bytes(b"%PDF-1.4 \x00\xff")
+    write_table(media / "t.parquet", {"path": [str(image_file)]})
+    write_table(media / "words.parquet", {"bytes": [b"a ring"], "modality": ["text"]})
+    write_tar(media / "s.tar", {"0.txt": b"a ring"})
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert crawl_ahead(index, [media], noting(tiny, seen)) == 1
+    assert seen == list(index.files()) == [str(media / "star.txt")]
+    assert crawl_ahead(index, [media], noting(tiny, seen)) == 0
+    report = crawl(index, [media])
+    assert report.not_media == {".pdf": 1, ".parquet": 2, ".tar": 1} and report.total(Outcome.FAILED) == 0
+
+
+def test_a_table_that_is_said_to_be_media_is_given_to_the_engine_as_a_file(tmp_path, tiny):
+    media, seen = tmp_path / "media", []
+    media.mkdir()
+    write_table(media / "t.parquet", {"path": ["elsewhere.txt"]})
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    crawl_ahead(index, [media], noting(tiny, seen), mappings=[parse_mapping("*.parquet=text")])
+    assert seen == [str(media / "t.parquet")]
+
+
+def test_a_video_is_done_again_once_it_is_said_to_be_sound_and_not_where_it_is_said_to_be_video(
+    tmp_path, tiny
+):
+    film = tmp_path / "film.mp4"
+    write_film(film, 3)
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    crawl_ahead(index, [film], noting(tiny, []))
+    for said, count, kinds in (
+        ("video", 0, {MediaKind.VIDEO, MediaKind.AUDIO}),
+        ("audio", 1, {MediaKind.AUDIO}),
+        ("audio", 0, {MediaKind.AUDIO}),
+    ):
+        assert (
+            crawl_ahead(index, [film], noting(tiny, []), mappings=[parse_mapping(f"*.mp4={said}")]) == count
+        )
+        assert index.files()[str(film)].kinds == kinds
 
 
 def contents(index: Index) -> set:
