@@ -4,8 +4,8 @@ Every trunk has its own small config, so a model of any size is an `ImageBindCon
 needs. A named model is a function here that returns one: `imagebind_huge()`.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from imagebind.modality import ModalityType
@@ -110,6 +110,12 @@ class ImageBindConfig:
             raise KeyError(f"no {modality} trunk in this config, which has {', '.join(self.modalities)}")
         return config
 
+    def only(self, modalities: Iterable[ModalityType]) -> "ImageBindConfig":
+        """The same with the trunks of some modalities alone."""
+        kept = {ModalityType(modality).value for modality in modalities}
+        left_out: dict[str, Any] = {name: None for name in _TRUNK_CONFIGS if name not in kept}
+        return replace(self, **left_out)
+
     def to_dict(self) -> dict[str, Any]:
         """As JSON would hold it; `from_dict` reads it back."""
         return asdict(self)
@@ -119,14 +125,19 @@ class ImageBindConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            TypeError: a name that no field has, or one that is missing.
+            TypeError: no mapping, a name that no field has, or one that is missing.
         """
+        names = [field.name for field in fields(cls)]
+        if not isinstance(sizes, Mapping):
+            raise TypeError(f"wants sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
+        unknown = set(sizes) - set(names)
+        if unknown:
+            raise TypeError(f"unknown sizes {sorted(unknown)}; wants some of {', '.join(names)}")
+        if "embed_dim" not in sizes:
+            raise TypeError(f"no embed_dim among the sizes {sorted(sizes)}; wants the length of a vector")
         trunks: dict[str, Any] = {
             name: kind(**sizes[name]) for name, kind in _TRUNK_CONFIGS.items() if sizes.get(name) is not None
         }
-        unknown = set(sizes) - {field.name for field in fields(cls)}
-        if unknown:
-            raise TypeError(f"unknown sizes {sorted(unknown)}; wants {[field.name for field in fields(cls)]}")
         return cls(embed_dim=sizes["embed_dim"], **trunks)
 
 

@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from imagebind import config as configs
-from imagebind.checkpoint import load_into, resolve, save_state_dict
+from imagebind.checkpoint import load_into, resolve
 from imagebind.config import ImageBindConfig
 from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.weights import CONFIG_NAME
+from imagebind.weights import CONFIG_NAME, by_modality, write_folder
 
 TINY_FOLDER = Path(__file__).parent / "tiny"  # weights, their card and the log of their training
 
 
 def imagebind_huge(
-    pretrained: bool | str | os.PathLike[str] = False,
+    pretrained: bool | str | os.PathLike[str] | None = False,
     *,
     modalities: Iterable[ModalityType | str] | None = None,
     dtype: torch.dtype | None = None,
@@ -33,15 +33,15 @@ def imagebind_huge(
 
     `pretrained=True` finds or downloads the released file (4.8 GB, CC BY-NC-SA 4.0) and verifies it; a
     string or path is a file, a folder that `imagebind weights convert` made, `hf://owner/repo`, or another
-    URI. With `modalities` only those trunks are built and read. With weights the model comes in evaluation
-    mode, without them initialised and in training mode.
+    URI; None is False. With `modalities` only those trunks are built and read. With weights the model comes
+    in evaluation mode, without them initialised and in training mode.
 
     Raises:
         CheckpointError: weights that cannot be had, or are not this model's.
         ValueError: an unknown modality.
     """
     config = configs.imagebind_huge()
-    if pretrained is False:
+    if pretrained is None or pretrained is False:
         return ImageBindModel(config, modalities=modalities, device=device, dtype=dtype)
     path = resolve(
         None if pretrained is True else pretrained,
@@ -53,7 +53,7 @@ def imagebind_huge(
 
 
 def imagebind_tiny(
-    pretrained: bool = False,
+    pretrained: bool | None = False,
     *,
     modalities: Iterable[ModalityType | str] | None = None,
     dtype: torch.dtype | None = None,
@@ -63,11 +63,17 @@ def imagebind_tiny(
 
     It was trained on a toy world of coloured shapes (`imagebind.training.world`) and knows nothing else: for
     trying things out, offline and in seconds. With weights it comes in evaluation mode and, unless `dtype`
-    says otherwise, in float32; they are kept in half precision.
+    says otherwise, in float32; they are kept in half precision. None is False.
 
     Raises:
+        TypeError: `pretrained` is a path, say.
         ValueError: an unknown modality.
     """
+    if not isinstance(pretrained, bool | None):
+        raise TypeError(
+            f"imagebind_tiny: pretrained wants True or False, got {pretrained!r:.80}; "
+            "a saved model of any size is load_model's"
+        )
     if not pretrained:
         return ImageBindModel(configs.imagebind_tiny(), modalities=modalities, device=device, dtype=dtype)
     return load_model(TINY_FOLDER, modalities=modalities, dtype=dtype or torch.float32, device=device)
@@ -84,12 +90,11 @@ def save_model(
     `state_dict` is given where the model's own is spread over ranks, and was gathered.
 
     Raises:
+        ValueError: entries that are no dense tensors, or names of no modality.
         CheckpointError: the folder cannot be written.
     """
-    save_state_dict(model.state_dict() if state_dict is None else state_dict, folder)
-    (Path(folder) / CONFIG_NAME).write_text(
-        json.dumps(model.config.to_dict(), indent=2) + "\n", encoding="utf-8"
-    )
+    entries = by_modality(model.state_dict() if state_dict is None else state_dict)
+    write_folder(entries.items(), Path(folder), config=model.config.to_dict())
 
 
 def load_model(

@@ -39,6 +39,21 @@ def modality_of(name: str) -> str | None:
     return modality if part in NAME_PARTS and leaf and modality.isidentifier() else None
 
 
+def by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
+    """Entries by the modality that they belong to.
+
+    Raises:
+        ValueError: a name of no modality.
+    """
+    groups: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in entries.items():
+        modality = modality_of(name)
+        if modality is None:
+            raise ValueError(f"{name!r} is of no modality; wants names such as modality_trunks.vision.…")
+        groups.setdefault(modality, {})[name] = tensor
+    return groups
+
+
 def read_weights(path: Path, modalities: frozenset[str] | None = None) -> dict[str, Tensor]:
     """The entries of a file or folder, of all modalities or some; those of no modality are always read.
 

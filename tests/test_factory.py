@@ -1,6 +1,7 @@
 """Models with their weights: named, saved, loaded, in part and in another precision."""
 
 import json
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +9,7 @@ import torch
 import imagebind
 from imagebind.checkpoint import load_into, save_state_dict
 from imagebind.errors import CheckpointError
-from imagebind.factory import imagebind_huge, load_model
+from imagebind.factory import imagebind_huge, imagebind_tiny, load_model, save_model
 from imagebind.models import imagebind_model
 from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import filled_model, reference_input, small_config
@@ -38,6 +39,69 @@ def test_a_saved_model_comes_back_bit_for_bit(small_model, small_weights):
     assert loaded.config == small_model.config and not loaded.training
     for name, tensor in small_model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_a_model_of_some_trunks_is_saved_and_comes_back(tmp_path):
+    part = imagebind_tiny(pretrained=True, modalities=["text", "depth"])
+    save_model(part, tmp_path)
+    loaded = load_model(tmp_path)
+    assert loaded.modalities == ("text", "depth") == loaded.config.modalities
+    for name, tensor in part.state_dict().items():
+        assert torch.equal(tensor, loaded.state_dict()[name]), name
+
+
+def test_a_subclass_s_own_modality_is_kept_beside_those_of_the_config(tmp_path):
+    class WithRadar(ImageBindModel):
+        def __init__(self) -> None:
+            super().__init__(small_config(), modalities=["depth"])
+            self.modality_trunks["radar"] = torch.nn.Linear(4, 4)
+
+    model = WithRadar()
+    assert model.modalities == ("depth", "radar") and model.config.modalities == ("depth",)
+    save_model(model, tmp_path)
+    assert (tmp_path / "radar.safetensors").is_file()
+    assert load_model(tmp_path).modalities == ("depth",)
+    assert torch.equal(
+        load_into(WithRadar(), tmp_path).modality_trunks["radar"].weight,
+        model.modality_trunks["radar"].weight,
+    )
+
+
+@pytest.mark.parametrize("name", ["model-1.0", "x.pth", "x.safetensors", "run.2026"])
+def test_a_model_is_saved_whatever_its_folder_is_called(tmp_path, name):
+    model = ImageBindModel(small_config(), modalities=["imu"])
+    save_model(model, tmp_path / name)
+    assert load_model(tmp_path / name).config == model.config
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+    old = ImageBindModel(small_config(), modalities=["imu"])
+    save_model(old, tmp_path)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full_disk(*_: object, **__: object) -> None:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr("imagebind.weights._write_json", full_disk)
+    with pytest.raises(CheckpointError, match="no space left"):
+        save_model(ImageBindModel(small_config(), modalities=["imu", "depth"]), tmp_path)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match=r"file: cannot be made"):
+        save_model(old, tmp_path / "file")
+
+
+@pytest.mark.parametrize("path", ["/path", Path("/path")])
+def test_the_small_model_has_no_other_weights_and_says_who_loads_those(path):
+    with pytest.raises(TypeError, match=r"'/path'.*load_model|Path.*/path.*load_model"):
+        imagebind_tiny(pretrained=path)
+
+
+def test_none_means_no_weights(monkeypatch):
+    monkeypatch.setattr("imagebind.factory.resolve", None)  # or else it would be downloaded
+    small = {"modalities": ["imu"], "device": "meta"}
+    assert imagebind_huge(pretrained=None, **small).training
+    assert imagebind_tiny(pretrained=None, **small).training
 
 
 @pytest.mark.parametrize("suffix", [".pth", ".safetensors"])
@@ -75,9 +139,10 @@ def test_huge_weights_of_another_size_are_refused(small_weights):
 def test_a_folder_without_sizes_says_what_it_lacks(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json.*wants the sizes of a saved model"):
         load_model(tmp_path)
-    (tmp_path / "config.json").write_text(json.dumps({"embed_dim": 4, "visoin": None}))
-    with pytest.raises(CheckpointError, match="visoin"):
-        load_model(tmp_path)
+    for sizes, said in (({"embed_dim": 4, "visoin": None}, "visoin"), ([4], "sizes by name")):
+        (tmp_path / "config.json").write_text(json.dumps(sizes))
+        with pytest.raises(CheckpointError, match=said):
+            load_model(tmp_path)
 
 
 def test_weights_that_are_not_here_and_may_not_be_downloaded_are_explained(tmp_path, monkeypatch):

@@ -32,14 +32,15 @@ class ImageBindModel(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Build `config`, by default the released sizes.
+        """Build `config`, by default the released sizes; `self.config` keeps those of the chosen trunks.
 
         Raises:
             ValueError: a modality that is none, or that the config has no trunk for.
         """
         super().__init__()
-        self.config = config if config is not None else configs.imagebind_huge()
-        chosen = _chosen(self.config, modalities)
+        config = config if config is not None else configs.imagebind_huge()
+        chosen = _chosen(config, modalities)
+        self.config = config.only(chosen)  # what is saved along with the weights has to speak of them alone
         self.modality_preprocessors = nn.ModuleDict()
         self.modality_trunks = nn.ModuleDict()
         self.modality_heads = nn.ModuleDict()
