@@ -9,20 +9,19 @@ newest checkpoint in `recipe.output`.
 """
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from imagebind.errors import ImageBindError
 from imagebind.training.journal import Journal, check_trackers, last_evaluation
 from imagebind.training.loading import BrokenTally, LoadedBatch, PairLoader
 from imagebind.training.mixture import PairMixture, PairSource
 from imagebind.training.pairs import PairBatch
 from imagebind.training.random_state import undisturbed
 from imagebind.training.recipe import PairRecipe, Recipe, RecipeError
+from imagebind.training.run import DivergedError as DivergedError
 from imagebind.training.run import Run, start_run
 from imagebind.training.schedule import Schedule
 from imagebind.training.setup import import_accelerate, own_accelerate_state
@@ -33,10 +32,6 @@ CHECKPOINTS_NAME = "checkpoints"
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[int, int, float], None]  # is told the steps done, of how many, and the last loss
-
-
-class DivergedError(ImageBindError):
-    """The loss is no longer a number."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +56,7 @@ def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
         MissingExtraError: an optional package that this recipe needs.
         CheckpointError: weights or a checkpoint that cannot be had, or a checkpoint of another recipe.
         BrokenTooMany: more broken pairs than the recipe allows for.
-        DivergedError: a loss that is no number; the last checkpoint is from before.
+        DivergedError: a loss or gradient that is no finite number; the last checkpoint is from before.
     """
     import_accelerate()
     check_trackers(recipe.trackers)
@@ -137,11 +132,6 @@ def _step(run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, batc
     start = time.perf_counter()
     lr = run.recipe.optimizer.lr * schedule.factor(run.step)
     loss, norm = run.update(pair.name, str(pair.modality), batch.inputs, lr)
-    if not math.isfinite(loss):
-        raise DivergedError(
-            f"step {run.step}, {pair.name}: the loss is {loss}; wants a lower learning rate, a longer "
-            "warm-up, or data without such numbers"
-        )
     record = {
         "pair": pair.name,
         "loss": loss,

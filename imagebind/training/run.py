@@ -1,5 +1,6 @@
 """A run in progress: the model on its devices, its optimiser, one step, and how both are written and read."""
 
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from imagebind.errors import ImageBindError
 from imagebind.factory import save_model
 from imagebind.losses import world_size
 from imagebind.models.imagebind_model import ImageBindModel
@@ -47,6 +49,10 @@ ENCODER_PREFIX = "model."  # of a model's names in a PairEncoder
 PEFT_PREFIX = "base_model.model."  # of the same in a PeftModel
 
 
+class DivergedError(ImageBindError):
+    """The loss or its gradient is no longer a finite number."""
+
+
 @dataclass(kw_only=True)
 class Run:
     """`step` counts the updates that were made. Every rank calls every method."""
@@ -68,7 +74,11 @@ class Run:
     def update(
         self, pair: str, modality: str, inputs: Mapping[str, Tensor], lr: float
     ) -> tuple[float, float]:
-        """One step on a batch of a kind of pair; returns the loss over all ranks and the gradient's norm."""
+        """One step on a batch of a kind of pair; returns the loss over all ranks and the gradient's norm.
+
+        Raises:
+            DivergedError: one of these is no finite number, on all ranks alike; no weight has changed then.
+        """
         inputs = {
             name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in inputs.items()
         }
@@ -82,10 +92,12 @@ class Run:
         with quick_attention(self.accelerator.device):  # backward too: checkpointed blocks are computed again
             loss = self._backward(inputs, modality, self.losses[pair])
         norm = self._clip()
+        mean = self.accelerator.reduce(loss, reduction="mean").item()
+        self._check_finite(pair, mean, norm)
         for optimizer in optimizers:
             optimizer.step()
         self.step += 1
-        return self.accelerator.reduce(loss, reduction="mean").item(), norm
+        return mean, norm
 
     def _backward(self, inputs: dict[str, Tensor], modality: str, loss_fn: nn.Module) -> Tensor:
         if self.recipe.chunk_size is not None:
@@ -123,6 +135,14 @@ class Run:
         limit = self.recipe.optimizer.clip_grad_norm
         norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), float("inf") if limit is None else limit)
         return (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()  # FSDP2's is spread
+
+    def _check_finite(self, pair: str, loss: float, norm: float) -> None:
+        for name, value in (("loss", loss), ("gradient's norm", norm)):
+            if not math.isfinite(value):
+                raise DivergedError(
+                    f"step {self.step + 1}, {pair}: the {name} is {value}; wants a lower learning rate, a "
+                    "longer warm-up, or data without such numbers"
+                )
 
     @contextmanager
     def evaluating(self) -> Iterator[ImageBindModel]:

@@ -12,9 +12,11 @@ import torch
 from imagebind.factory import load_model
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log
-from imagebind.training.loop import DivergedError, train
+from imagebind.training.loop import CHECKPOINTS_NAME, DivergedError, train
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import Epochs, Recipe, RecipeError, Steps
+from imagebind.training.run import Run
+from imagebind.training.state import newest_checkpoint
 from imagebind.training.tuning import Heads, Trunks
 from tests.ranks import on_ranks
 from tests.training.toy import DEPTH, TEXT, losses_of, toy_config, toy_recipe
@@ -198,6 +200,25 @@ def test_a_loss_that_is_no_number_stops_the_run_and_is_no_checkpoint(tmp_path):
     with pytest.raises(DivergedError, match=r"step \d.*the loss is nan.*lower learning rate"):
         train(recipe)
     assert all(np.isfinite(losses_of(read_log(tmp_path))))
+
+
+@pytest.mark.parametrize("at_step", [3, 6])
+def test_a_gradient_that_is_infinite_stops_the_run_before_it_changes_a_weight(tmp_path, monkeypatch, at_step):
+    def backward(self: Run, *arguments) -> torch.Tensor:
+        loss = whole(self, *arguments)
+        if self.step == at_step - 1:
+            next(p.grad for p in self.encoder.parameters() if p.grad is not None).view(-1)[0] = np.inf
+        return loss
+
+    whole = Run._backward
+    monkeypatch.setattr(Run, "_backward", backward)
+    recipe = toy_recipe(tmp_path, pairs=(DEPTH,), length=Steps(total=6), checkpoint_every=1)
+    with pytest.raises(DivergedError, match=f"step {at_step}, depth: the gradient's norm is inf"):
+        train(recipe)
+    newest = newest_checkpoint(tmp_path / CHECKPOINTS_NAME)
+    assert newest is not None and newest.name == f"step-{at_step - 1:06d}"
+    assert not any(tensor.isnan().any() for tensor in load_model(newest / "model").state_dict().values())
+    assert not (tmp_path / "model").exists()
 
 
 def test_data_of_another_modality_is_refused(tmp_path):
