@@ -227,8 +227,8 @@ class Output:
         return None if text is None else text.decode()
 
     def remove(self) -> None:
-        """Take all of it away."""
-        self._storage.remove()
+        """Take all of it away; one killed meanwhile still has its manifest, by which it is known."""
+        self._storage.remove(last=MANIFEST)
 
     def finish(self) -> None:
         """Take away what killed workers left half written, once no part is under way."""

@@ -78,22 +78,33 @@ class Storage:
         if self._system.get_file_info(self._at(name)).is_file:
             self._system.delete_file(self._at(name))
 
-    def remove(self) -> None:
-        """Take the folder away, with all that is in it."""
+    def remove(self, *, last: str) -> None:
+        """Take the folder away, with all that is in it; a file `last` is there until all else is gone."""
+        from pyarrow.fs import FileType
+
+        found = self._found("")
+        for info in found:
+            if info.type is FileType.Directory:
+                self._system.delete_dir(info.path)
+        files = [info.path for info in found if info.is_file and info.base_name != last]
+        list(ahead(self._system.delete_file, files))
+        self.delete(last)
         self._system.delete_dir(self._root)
 
     def names(self, folder: str = "") -> set[str]:
         """The files of a folder in here, by name, without those in folders below it."""
-        from pyarrow.fs import FileSelector
-
-        found = self._system.get_file_info(FileSelector(self._at(folder), allow_not_found=True))
-        return {info.base_name for info in found if info.is_file}
+        return {info.base_name for info in self._found(folder) if info.is_file}
 
     def sweep(self, folder: str = "") -> None:
         """Take away what killed writers left half written."""
         for name in self.names(folder):
             if name.startswith(".") and name.endswith(_TEMPORARY):
                 self.delete(f"{folder}/{name}" if folder else name)
+
+    def _found(self, folder: str) -> list[Any]:
+        from pyarrow.fs import FileSelector
+
+        return self._system.get_file_info(FileSelector(self._at(folder), allow_not_found=True))
 
     def _at(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root

@@ -1,6 +1,9 @@
 """An output: it is gone on with by the same run, and refuses any other."""
 
+from pathlib import Path
+
 import pytest
+from pyarrow.fs import LocalFileSystem
 
 from imagebind.search import Space, SpaceMismatchError
 from imagebind.search.engines.job import prepare
@@ -63,6 +66,43 @@ def test_a_file_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
     assert storage.read("there") == b"old"
     storage.sweep()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["there"]
+
+
+@pytest.mark.parametrize(
+    "doomed", ["part-000001.parquet", "part-000002.jsonl", "_space.json", "_manifest.json"]
+)
+def test_an_output_whose_removal_was_killed_is_known_until_nothing_is_left_of_it(
+    tmp_path, monkeypatch, tiny, doomed
+):
+    out = tmp_path / "out"
+    job = prepare(FILES, out, partitions=3)
+    job.output.claim(Space.of(tiny))
+    for number in range(3):
+        job.output.write(number, b"rows", [Failure(FILES[number], "bad", "MediaError")])
+    with monkeypatch.context() as patch:
+        die_at(patch, doomed)
+        with pytest.raises(KeyboardInterrupt):
+            Output(out).remove()
+    assert (out / "_manifest.json").exists()
+    prepare(FILES, out).output.remove()
+    assert not out.exists()
+
+
+def die_at(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Have whoever removes files, of a folder by name, be killed before one of them."""
+
+    class Deadly(LocalFileSystem):
+        def delete_file(self, path: str) -> None:
+            if Path(path).name == name:
+                raise KeyboardInterrupt
+            super().delete_file(path)
+
+        def delete_dir(self, path: str) -> None:
+            for file in sorted(file for file in Path(path).rglob("*") if file.is_file()):
+                self.delete_file(str(file))
+            super().delete_dir(path)
+
+    patch.setattr("imagebind.search.engines.storage._local", Deadly)
 
 
 def test_vectors_of_another_space_are_refused_with_both_named(tmp_path, tiny):
