@@ -29,8 +29,8 @@ class Journal:
             folder.mkdir(parents=True, exist_ok=True)
             cut_after(folder / LOG_NAME, start_step)
             self._file = (folder / LOG_NAME).open("a", encoding="utf-8")
-        options = {"tensorboard": {"purge_step": start_step + 1}} if start_step else {}
-        accelerator.init_trackers(PROJECT, init_kwargs=options)
+        # From the start too: a run that was stopped before its first checkpoint has left events behind.
+        accelerator.init_trackers(PROJECT, init_kwargs={"tensorboard": {"purge_step": start_step + 1}})
 
     def step(self, step: int, record: Mapping[str, Any]) -> None:
         """The figures of one step, its pair among them."""

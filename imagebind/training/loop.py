@@ -49,7 +49,7 @@ def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
     """Train as the recipe says, going on from its newest checkpoint if there is one.
 
     Every rank calls it; rank 0 writes. Each step is a line of `log.jsonl` in the output: loss over all ranks,
-    learning rate, norm of the gradient before it is clipped, pairs a second.
+    learning rate, norm of the gradient before it is clipped, pairs a second, the wait for data counted.
 
     Raises:
         RecipeError, ValueError: what does not fit together, before anything starts.
@@ -68,7 +68,8 @@ def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
     output = Path(recipe.output)
     checkpoint = newest_checkpoint(output / CHECKPOINTS_NAME)
     run = start_run(recipe, checkpoint)
-    loader = _loader(recipe, run)
+    with undisturbed():  # the generators are as the checkpoint left them
+        loader = _loader(recipe, run)
     steps_per_epoch = loader.mixture.steps_per_epoch
     schedule = recipe.length.schedule(steps_per_epoch)
     checkpoint_every = recipe.checkpoint_every or steps_per_epoch
@@ -81,8 +82,9 @@ def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
             ):  # torch's DataLoader draws a seed when it starts, and so would each resumption
                 batches = chain([next(batches)], batches)
         while run.step < schedule.total_steps:
+            start = time.perf_counter()
             plan, batch = next(batches)
-            loss = _step(run, journal, schedule, recipe.pairs[plan.source], batch)
+            loss = _step(run, journal, schedule, recipe.pairs[plan.source], batch, start)
             if progress is not None:
                 progress(run.step, schedule.total_steps, loss)
             is_last = run.step == schedule.total_steps
@@ -127,9 +129,10 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
     )
 
 
-def _step(run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, batch: PairBatch) -> float:
-    """Make a step, log it, and return its loss."""
-    start = time.perf_counter()
+def _step(
+    run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, batch: PairBatch, start: float
+) -> float:
+    """Make a step, log it, and return its loss; `start` is when its batch was asked for."""
     lr = run.recipe.optimizer.lr * schedule.factor(run.step)
     loss, norm = run.update(pair.name, str(pair.modality), batch.inputs, lr)
     record = {

@@ -1,6 +1,7 @@
 """The loop: the loss falls, what is frozen stays, chunks and ranks change nothing, and faults are told."""
 
 import os
+import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,13 @@ from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, DivergedError, train
 from imagebind.training.optimizer import AdamW
+from imagebind.training.pairs import BrokenPair, PairSample
 from imagebind.training.recipe import Epochs, Recipe, RecipeError, Steps
 from imagebind.training.run import Run
 from imagebind.training.state import newest_checkpoint
 from imagebind.training.tuning import Heads, Trunks
 from tests.ranks import on_ranks
-from tests.training.toy import DEPTH, TEXT, losses_of, toy_config, toy_recipe
+from tests.training.toy import DEPTH, TEXT, ToyPairs, losses_of, toy_config, toy_recipe
 
 CLOSE = 2e-4  # of losses around 4: sums in another order, amplified by a few steps of Adam
 
@@ -172,16 +174,31 @@ def test_evaluation_comes_after_each_epoch_and_disturbs_nothing(tmp_path):
     assert result.evaluation == {"mine/answer": 42.0} and seen == [False, False]
 
 
-def test_tensorboard_has_the_curve(tmp_path):
+@pytest.mark.parametrize("checkpoint_every", [3, 12])
+def test_tensorboard_has_the_curve(tmp_path, checkpoint_every):
     event_accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    recipe = toy_recipe(tmp_path, pairs=(DEPTH,), checkpoint_every=3, trackers=("tensorboard",))
+    recipe = toy_recipe(
+        tmp_path, pairs=(DEPTH,), checkpoint_every=checkpoint_every, trackers=("tensorboard",)
+    )
     with suppress(Stop):
         train(recipe, progress=stop_after_step_5)
     train(recipe)
     (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents*")}
     events = event_accumulator.EventAccumulator(str(folder)).Reload().Scalars("loss/depth")
-    assert [event.step for event in events] == list(range(1, 13))  # steps 4 and 5 once
+    assert [event.step for event in events] == list(range(1, 13))  # none twice
     assert np.allclose([event.value for event in events], losses_of(read_log(tmp_path)))
+
+
+def test_pairs_a_second_count_the_wait_for_data(tmp_path):
+    class Slow(ToyPairs):
+        def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
+            time.sleep(0.05)
+            return super().sample(index, turn=turn)
+
+    recipe = toy_recipe(tmp_path, pairs=(replace(DEPTH, data=lambda: Slow("depth")),), length=Steps(total=3))
+    train(recipe)
+    later = [record["samples_per_second"] for record in read_log(tmp_path)[1:]]  # the first is read before
+    assert max(later) < 1 / 0.05
 
 
 def test_progress_is_told_each_step(tmp_path):

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, train
 from imagebind.training.recipe import Recipe, Steps
 from imagebind.training.state import checkpoints, newest_checkpoint
-from tests.training.toy import DEPTH, losses_of, toy_config, toy_recipe
+from tests.training.toy import DEPTH, TEXT, ToyPairs, depth_pairs, losses_of, toy_config, toy_recipe
 
 STEPS = 12
 ROOT = Path(__file__).parent.parent.parent
@@ -155,6 +156,22 @@ def test_a_trunk_first_reached_after_a_resumption_learns_as_if_there_had_been_no
         train(toy_recipe(tmp_path / "cut", checkpoint_every=1), progress=stop)
     train(toy_recipe(tmp_path / "cut", checkpoint_every=1))
     np.testing.assert_allclose(losses_of(read_log(tmp_path / "cut")), losses_of(records), rtol=1e-4)
+
+
+def test_data_that_draw_when_they_are_made_do_not_disturb_a_resumption(tmp_path, undisturbed):
+    def data() -> ToyPairs:
+        torch.rand(7)
+        return depth_pairs()
+
+    def stop(step: int, total: int, loss: float) -> None:
+        if step == 5:
+            raise Stop
+
+    recipe = noisy_recipe(tmp_path, pairs=(TEXT, replace(DEPTH, data=data)))
+    with pytest.raises(Stop):
+        train(recipe, progress=stop)
+    train(recipe)
+    assert_same_run(tmp_path, undisturbed)
 
 
 def test_a_finished_run_changes_nothing_when_started_again(tmp_path, undisturbed):
