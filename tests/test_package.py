@@ -39,9 +39,10 @@ def test_a_wheel_has_the_vocabulary_with_its_licence_and_finds_it(tmp_path):
     assert tokenise(tmp_path / "unpacked") == "[49406, 320, 1929, 269, 49407]"
 
 
-def test_a_wheel_has_the_small_model(tmp_path):
+def test_a_wheel_has_the_small_model_and_says_that_it_is_typed(tmp_path):
     with zipfile.ZipFile(build("wheel", tmp_path)) as archive:
         names = {name.removeprefix("imagebind/tiny/") for name in archive.namelist() if "/tiny/" in name}
+        assert "imagebind/py.typed" in archive.namelist()
     assert {"config.json", "README.md", "log.jsonl", "text.safetensors", "imu.safetensors"} <= names
 
 
@@ -60,6 +61,25 @@ def test_a_missing_vocabulary_is_named_with_the_places_looked_at(tmp_path, monke
     monkeypatch.setattr(text, "__file__", str(tmp_path / "imagebind" / "transforms" / "text.py"))
     with pytest.raises(FileNotFoundError, match=f"no {VOCABULARY} in .*bpe"):
         text.vocabulary.__wrapped__()
+
+
+def test_what_encode_returns_has_a_type(tmp_path):
+    file = tmp_path / "typed.py"
+    file.write_text(
+        "from imagebind.embedder import Embedder\n"
+        "def show(embedder: Embedder, flag: bool) -> None:\n"
+        "    reveal_type(embedder.encode('a dog'))\n"
+        "    reveal_type(embedder.encode('a dog', convert_to_tensor=True))\n"
+        "    reveal_type(embedder.encode('a dog', return_report=flag))\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-m", "mypy", str(file), "--follow-imports=silent", "--config-file="],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    revealed = [line.partition('Revealed type is "')[2] for line in run.stdout.splitlines() if "note" in line]
+    assert [kind.partition("[")[0] for kind in revealed] == ["numpy.ndarray", 'torch._tensor.Tensor"', 'Any"']
 
 
 def test_no_library_has_an_upper_bound():
