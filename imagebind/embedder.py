@@ -8,7 +8,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, Literal, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -28,6 +29,7 @@ logger = logging.getLogger(__name__)
 BATCH_SIZE = 32  # views a forward pass
 VIEWS_AHEAD = 1024  # decoded while others are computed, at most: of pictures 600 MB
 Inspect = Callable[[Views], Any]
+OnError = Literal["raise", "skip"]
 
 VANISHING = 1e-6  # a sum so much shorter than what was added is rounding
 GUARDS = 1024  # locks for items with a state: so many that few of them have to share one
@@ -62,7 +64,7 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
 class Embedder:
     """A model with the transforms that feed it. Can be shared between threads.
 
-    Not to be used while another thread trains the same model: encoding puts it in evaluation mode.
+    Not to be used while another thread trains the same model: while it encodes, that is in evaluation mode.
     """
 
     def __init__(
@@ -80,11 +82,11 @@ class Embedder:
         lower precision on weights that stay in theirs. `num_workers` threads decode; by default one a core,
         at most 8.
         """
-        self.model = (model if device is None else model.to(device)).eval()
+        self.model = model if device is None else model.to(device)
         self._transforms = {MediaKind(kind): transform for kind, transform in (transforms or {}).items()}
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
-        self._evaluation = _SharedEvaluation()
+        self._evaluation = _EVALUATIONS.setdefault(self.model, _SharedEvaluation())
         self._guards = tuple(threading.Lock() for _ in range(GUARDS))
 
     @property
@@ -106,6 +108,48 @@ class Embedder:
             self._transforms.setdefault(kind, transform)
         return self._transforms[kind]
 
+    @overload
+    def encode(
+        self,
+        items: Any,
+        *,
+        modality: ModalityType | str | None = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool = ...,
+        convert_to_tensor: Literal[False] = ...,
+        normalize_embeddings: bool = ...,
+        on_error: OnError = ...,
+        return_report: Literal[False] = ...,
+    ) -> np.ndarray: ...
+
+    @overload
+    def encode(
+        self,
+        items: Any,
+        *,
+        modality: ModalityType | str | None = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool = ...,
+        convert_to_tensor: Literal[True],
+        normalize_embeddings: bool = ...,
+        on_error: OnError = ...,
+        return_report: Literal[False] = ...,
+    ) -> Tensor: ...
+
+    @overload
+    def encode(
+        self,
+        items: Any,
+        *,
+        modality: ModalityType | str | None = ...,
+        batch_size: int = ...,
+        show_progress_bar: bool = ...,
+        convert_to_tensor: bool = ...,
+        normalize_embeddings: bool = ...,
+        on_error: OnError = ...,
+        return_report: bool = ...,
+    ) -> Any: ...
+
     def encode(
         self,
         items: Any,
@@ -115,7 +159,7 @@ class Embedder:
         show_progress_bar: bool = False,
         convert_to_tensor: bool = False,
         normalize_embeddings: bool = True,
-        on_error: Literal["raise", "skip"] = "raise",
+        on_error: OnError = "raise",
         return_report: bool = False,
     ) -> Any:
         """Embed one item, or a sequence of items of any mix: float32 (e,) or (n, e), in input order.
@@ -292,6 +336,10 @@ class _SharedEvaluation:
                     for module in self._training:  # not all of it: a part may be frozen in evaluation mode
                         module.training = True
                     self._training = []
+
+
+# One a model, which several embedders may share.
+_EVALUATIONS: WeakKeyDictionary[nn.Module, _SharedEvaluation] = WeakKeyDictionary()
 
 
 def _is_one_item(items: Any) -> bool:

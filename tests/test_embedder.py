@@ -207,15 +207,29 @@ def test_clips_come_with_their_time_spans_on_request(embedder, audio_file, video
     assert next(embedder.encode_stream([audio_file])).clips is None
 
 
+def count_of_dogs():
+    return (f"{number} dogs" for number in count())
+
+
 def test_encoding_does_not_train_and_leaves_training_as_it_was(small_model, image_file):
     model = ImageBindModel(small_config())
     embedder = Embedder(model)
-    model.train()
+    assert model.training
     first, second = embedder.encode({"imu": np.ones((2000, 6)) * 5, "rate": 400}), None
     second = embedder.encode({"imu": np.ones((2000, 6)) * 5, "rate": 400})
     np.testing.assert_array_equal(first, second)  # no dropout
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_embedders_of_one_model_share_its_evaluation():
+    model = ImageBindModel(small_config(), modalities=["text"])
+    first, second = (Embedder(model).encode_stream(count_of_dogs(), batch_size=1) for _ in range(2))
+    next(first), next(second)
+    first.close()
+    assert not model.training  # the second one encodes
+    second.close()
+    assert model.training
 
 
 def test_threads_share_an_embedder(embedder, items):

@@ -25,7 +25,7 @@ MOST_REPEATS = 3  # a pass over the pictures takes long enough to be steady
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Each stage alone and both together, by turns, over JPEG files with the vision trunk."""
     paths = write_pictures(folder / "pictures", size.pictures, size.picture_size)
-    embedder = Embedder(ImageBindModel(size.config, modalities=[ModalityType.VISION]))
+    embedder = Embedder(ImageBindModel(size.config, modalities=[ModalityType.VISION]).eval())
     embedder.encode(paths[: size.batch], batch_size=size.batch)  # warm, and not counted
     turns = [_turn(embedder, paths, size.batch) for _ in range(min(size.repeats, MOST_REPEATS))]
     decoding, computing, together = (median(times) for times in zip(*turns, strict=True))
