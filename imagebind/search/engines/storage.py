@@ -2,10 +2,12 @@
 
 import io
 import os
+import re
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
@@ -18,7 +20,7 @@ SYSTEMS_KEPT = 64  # one a bucket; to ask where a bucket is takes a round trip
 BUFFER_BYTES = 8 * 2**20  # fetched at once from a store
 FETCHING = 8  # files of a store under way at once
 WANTED = "a file that can be read"
-_TEMPORARY = ".tmp"
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # a file that is being written
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -62,16 +64,26 @@ class Storage:
         """
         from pyarrow.fs import LocalFileSystem
 
-        place = self._at(name)
+        if isinstance(self._system, LocalFileSystem):
+            self._write_aside(self._at(name), content)
+        else:
+            self._write_at(self._at(name), content)
+
+    def _write_aside(self, place: str, content: bytes) -> None:
         folder, _, last = place.rpartition("/")
-        is_on_disk = isinstance(self._system, LocalFileSystem)
-        if is_on_disk:
-            self._system.create_dir(folder)
-        written = f"{folder}/.{last}.{uuid.uuid4().hex}{_TEMPORARY}" if is_on_disk else place
-        with self._system.open_output_stream(written) as file:
+        aside = f"{folder}/.{last}.{uuid.uuid4().hex}.tmp"
+        self._system.create_dir(folder)
+        try:
+            self._write_at(aside, content)
+            self._system.move(aside, place)
+        except BaseException:
+            with suppress(OSError):
+                self._system.delete_file(aside)
+            raise
+
+    def _write_at(self, place: str, content: bytes) -> None:
+        with self._system.open_output_stream(place) as file:
             file.write(content)
-        if is_on_disk:
-            self._system.move(written, place)
 
     def delete(self, name: str) -> None:
         """Take a file away, if it is there."""
@@ -92,14 +104,15 @@ class Storage:
         self._system.delete_dir(self._root)
 
     def names(self, folder: str = "") -> set[str]:
-        """The files of a folder in here, by name, without those in folders below it."""
-        return {info.base_name for info in self._found(folder) if info.is_file}
+        """The whole files of a folder in here, by name, without those in folders below it."""
+        names = (info.base_name for info in self._found(folder) if info.is_file)
+        return {name for name in names if not _TEMPORARY.fullmatch(name)}
 
     def sweep(self, folder: str = "") -> None:
         """Take away what killed writers left half written."""
-        for name in self.names(folder):
-            if name.startswith(".") and name.endswith(_TEMPORARY):
-                self.delete(f"{folder}/{name}" if folder else name)
+        for info in self._found(folder):
+            if info.is_file and _TEMPORARY.fullmatch(info.base_name):
+                self._system.delete_file(info.path)
 
     def _found(self, folder: str) -> list[Any]:
         from pyarrow.fs import FileSelector

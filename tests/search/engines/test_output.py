@@ -12,6 +12,7 @@ from imagebind.search.engines.output import Failure, Output, OutputMismatchError
 from imagebind.search.engines.storage import Storage
 
 FILES = ["a.txt", "b.txt", "c.txt"]
+TOKEN = "0123456789abcdef" * 2  # of a file that is being written
 
 
 def test_other_inputs_are_refused_with_both_named(tmp_path):
@@ -60,12 +61,40 @@ def test_what_is_written_is_not_waited_for_again(tmp_path):
 def test_a_file_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
     storage = Storage(tmp_path / "out")
     storage.write("there", b"old")
-    (tmp_path / "out" / ".there.abc.tmp").write_bytes(b"half of it")
+    (tmp_path / "out" / f".there.{TOKEN}.tmp").write_bytes(b"half of it")
     with pytest.raises(TypeError):
         storage.write("there", "no bytes")  # type: ignore[arg-type]
-    assert storage.read("there") == b"old"
+    assert storage.read("there") == b"old" and storage.names() == {"there"}
     storage.sweep()
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["there"]
+
+
+def test_a_write_that_fails_leaves_nothing_half_written(tmp_path):
+    storage = Storage(tmp_path)
+    with pytest.raises(TypeError):
+        storage.write("there", "no bytes")  # type: ignore[arg-type]
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError, match="folder"):
+        storage.write("folder", b"content")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]
+
+
+def test_what_a_killed_run_left_half_written_is_in_nobody_s_way(tmp_path):
+    for folder, name in ((tmp_path, "_manifest.json"), (tmp_path / "_errors", "part-000000.jsonl")):
+        folder.mkdir(exist_ok=True)
+        (folder / f".{name}.{TOKEN}.tmp").write_text('{"half')
+    job = prepare(FILES, tmp_path)
+    assert not job.output.has_failures() and not list(job.output.failures())
+    job.output.finish()
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+def test_a_temporary_file_of_somebody_else_is_refused_and_kept(tmp_path):
+    (tmp_path / ".holiday.tmp").write_bytes(b"x")
+    with pytest.raises(OutputMismatchError, match=r"\.holiday\.tmp"):
+        prepare(FILES, tmp_path)
+    Output(tmp_path).finish()
+    assert (tmp_path / ".holiday.tmp").exists()
 
 
 @pytest.mark.parametrize(
