@@ -13,6 +13,7 @@ import numpy as np
 
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
+from imagebind.search.discover import whole_path
 from imagebind.search.engines.output import Output
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
@@ -126,4 +127,4 @@ def _kind(record: Mapping[str, Any]) -> MediaKind:
 
 def _whole(path: str, base: str) -> str:
     path = _SURROGATE.sub(r"\\x\1", path)
-    return path if is_uri(path) else path_text(Path(base, path))
+    return path if is_uri(path) else path_text(whole_path(Path(base, path)))

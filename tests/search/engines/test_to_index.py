@@ -83,6 +83,20 @@ def test_a_path_whose_rows_are_in_several_parts_keeps_all_of_them(tmp_path, tiny
     assert len(index.files()) == 1
 
 
+def test_a_path_that_goes_up_and_down_again_is_the_one_that_a_crawl_finds(tmp_path, tiny, media):
+    (tmp_path / "work").mkdir()
+    shutil.copy(media / "star.txt", media / "ring.txt")
+    sources = ["../media/./star.txt", f"{tmp_path}/work/../media/ring.txt"]
+    run_here(prepare(sources, tmp_path / "out", base=tmp_path / "work"), tiny)
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    add_partitions(index, tmp_path / "out")
+    assert set(index.files()) == {str(media / "star.txt"), str(media / "ring.txt")}
+    crawl(index, [media])
+    (media / "star.txt").unlink()
+    crawl(index, [media], prune=True)
+    assert set(index.files()) == {str(file) for file in media.iterdir() if file.name != "bad.png"}
+
+
 def test_what_a_table_holds_is_no_file_of_the_index_whatever_its_rows_are_called(tmp_path, tiny):
     secret = tmp_path / "secret.txt"
     secret.write_text("a key")
