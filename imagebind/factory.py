@@ -110,14 +110,23 @@ def load_model(
         CheckpointError: no such folder, no sizes in it, or weights that do not fit them.
         ValueError: a modality that it has not.
     """
+    config = saved_config(folder)
+    return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device)
+
+
+def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
+    """The sizes of a model that `save_model` wrote.
+
+    Raises:
+        CheckpointError: no such folder, or no sizes in it.
+    """
     path = Path(folder) / CONFIG_NAME
     try:
-        config = ImageBindConfig.from_dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError, KeyError) as error:
+        return ImageBindConfig.from_dict(json.loads(path.read_bytes()))
+    except (OSError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error!r}); wants the sizes of a saved model"
         ) from error
-    return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device)
 
 
 def _with_weights(

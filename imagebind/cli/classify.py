@@ -88,6 +88,8 @@ def classify(
     if requests:
         used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+        if ModalityType.TEXT.value not in embedder.model.modalities:
+            raise typer.BadParameter(f"{weights}: wants a text trunk, for the labels", param_hint="--weights")
         guesser = _Guesser(embedder, classes, template or (), temperature)
         stream = embedder.encode_stream(requests)
         quiet = not console.is_terminal

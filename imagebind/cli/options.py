@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import torch
     from rich.console import Console
 
+    from imagebind.config import ImageBindConfig
     from imagebind.embedder import Embedder
     from imagebind.search import Index
 
@@ -51,30 +52,65 @@ def weights_for(index: "Index", weights: str | None) -> str | None:
 def load_embedder(
     weights: str | None, *, modalities: Iterable[ModalityType], device: str | None, dtype: str
 ) -> "Embedder":
-    """An embedder with the trunks that are needed.
+    """An embedder with the trunks that are needed, as far as a saved model has them.
 
     Raises:
-        typer.BadParameter: a device or precision that does not exist.
+        typer.BadParameter: a device or precision that does not exist, or a model with none of the trunks.
         CheckpointError: weights that cannot be had.
     """
     import torch
 
     from imagebind.embedder import Embedder
-    from imagebind.factory import TINY_FOLDER, imagebind_huge, load_model
-    from imagebind.weights import CONFIG_NAME
+    from imagebind.factory import imagebind_huge, load_model
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
         raise typer.BadParameter(f"{dtype!r}; wants one of {', '.join(precisions)}", param_hint="--dtype")
     place = _device(device or best_device())
-    weights = str(TINY_FOLDER) if weights == TINY else weights
-    if weights is not None and (Path(weights) / CONFIG_NAME).is_file():
-        model = load_model(weights, modalities=modalities, dtype=precisions[dtype], device=place)
+    source = source_of(weights)
+    sizes = sizes_of(source)
+    if source is not None and sizes is not None:
+        wanted = _that_it_has(sizes, modalities, source)
+        model = load_model(source, modalities=wanted, dtype=precisions[dtype], device=place)
     else:
         model = imagebind_huge(
-            True if weights is None else weights, modalities=modalities, dtype=precisions[dtype], device=place
+            True if source is None else source, modalities=modalities, dtype=precisions[dtype], device=place
         )
     return Embedder(model)
+
+
+def source_of(weights: str | None) -> str | None:
+    """What --weights says as a path or URI: the small model by its folder."""
+    from imagebind.factory import TINY_FOLDER
+
+    return str(TINY_FOLDER) if weights == TINY else weights
+
+
+def sizes_of(source: str | None) -> "ImageBindConfig | None":
+    """The sizes that a saved model has beside its weights; None for weights alone.
+
+    Raises:
+        CheckpointError: sizes that cannot be read.
+    """
+    from imagebind.factory import saved_config
+    from imagebind.weights import CONFIG_NAME
+
+    is_saved = source is not None and (Path(source) / CONFIG_NAME).is_file()
+    return saved_config(source) if is_saved and source is not None else None
+
+
+def _that_it_has(
+    sizes: "ImageBindConfig", modalities: Iterable[ModalityType], source: str
+) -> list[ModalityType]:
+    """Those of some modalities that a model was saved with; an item of another fails by itself."""
+    wanted = list(modalities)
+    found = [modality for modality in wanted if modality in sizes.modalities]
+    if not found:
+        raise typer.BadParameter(
+            f"{source}: has {', '.join(sizes.modalities)}; wants {', '.join(sorted(map(str, wanted)))}",
+            param_hint="--weights",
+        )
+    return found
 
 
 def _device(name: str) -> "torch.device":

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from imagebind.cli.options import WEIGHTS_HELP
+from imagebind.cli.options import WEIGHTS_HELP, sizes_of, source_of
 
 weights = typer.Typer(
     help="Download, verify or convert weights.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -60,13 +60,18 @@ def convert(
 ) -> None:
     """Split weights by modality, so that a command which uses two trunks reads only those.
 
+    The sizes of a saved model, its config.json, come along.
+
     ```
     imagebind weights convert imagebind_huge/
     imagebind weights convert mine/ --weights mine.pth
+    imagebind weights convert tiny/ --weights tiny
     imagebind compare --text "A dog." --image dog.jpg --weights imagebind_huge/
     ```
     """
     from imagebind.checkpoint import convert as split
 
-    for path in split(source, folder):
+    source = source_of(source)
+    sizes = sizes_of(source)
+    for path in split(source, folder, config=None if sizes is None else sizes.to_dict()):
         typer.echo(f"{path}  {path.stat().st_size:,} bytes")

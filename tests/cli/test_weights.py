@@ -1,6 +1,8 @@
 """`imagebind weights`: download, verify, convert, with errors of one line."""
 
+from imagebind import config
 from imagebind.checkpoint import save_state_dict
+from imagebind.factory import load_model
 
 
 def test_conversion_splits_by_modality(imagebind, small_model, tmp_path):
@@ -10,6 +12,18 @@ def test_conversion_splits_by_modality(imagebind, small_model, tmp_path):
     names = {path.name for path in (tmp_path / "split").iterdir()}
     modalities = ("vision", "text", "audio", "depth", "thermal", "imu")
     assert names == {f"{name}.safetensors" for name in modalities} | {"model.safetensors.index.json"}
+
+
+def test_a_saved_model_keeps_its_sizes_when_it_is_converted(imagebind, small_model, small_weights, tmp_path):
+    run = imagebind("weights", "convert", tmp_path / "again", "-w", small_weights)
+    assert run.code == 0 and "config.json" in run.out
+    assert load_model(tmp_path / "again").config == small_model.config
+
+
+def test_the_small_model_of_the_package_can_be_converted(imagebind, tmp_path):
+    run = imagebind("weights", "convert", tmp_path / "out", "--weights", "tiny")
+    assert run.code == 0, run.err
+    assert load_model(tmp_path / "out", modalities=["imu"]).config == config.imagebind_tiny().only(["imu"])
 
 
 def test_a_file_that_is_not_the_released_one_is_told_from_it(imagebind, tmp_path):

@@ -1,0 +1,63 @@
+"""Options that commands share: the model that is loaded for what is asked of it."""
+
+import json
+import shutil
+
+import pytest
+import typer
+
+from imagebind.cli.options import load_embedder
+from imagebind.factory import load_model, save_model
+from imagebind.modality import ModalityType
+
+
+@pytest.fixture(scope="module")
+def seeing(small_weights, tmp_path_factory):
+    """A saved model of pictures and words."""
+    folder = tmp_path_factory.mktemp("seeing") / "model"
+    save_model(load_model(small_weights, modalities=["vision", "text"]), folder)
+    return folder
+
+
+def test_of_the_trunks_that_are_wanted_those_are_loaded_that_a_model_has(seeing):
+    options = {"device": "cpu", "dtype": "float32"}
+    assert load_embedder(str(seeing), modalities=ModalityType, **options).model.modalities == (
+        "vision",
+        "text",
+    )
+    some = load_embedder(str(seeing), modalities={ModalityType.TEXT, ModalityType.IMU}, **options)
+    assert some.model.modalities == ("text",)
+    with pytest.raises(typer.BadParameter, match="has vision, text; wants audio, imu"):
+        load_embedder(str(seeing), modalities={ModalityType.IMU, ModalityType.AUDIO}, **options)
+
+
+def test_one_sound_among_pictures_is_a_failure_of_its_own_to_a_model_that_cannot_hear(
+    imagebind, seeing, tmp_path, image_file, audio_file
+):
+    media = tmp_path / "media"
+    media.mkdir()
+    for file in (image_file, audio_file):
+        shutil.copy(file, media)
+    run = imagebind("embed", media, "-o", tmp_path / "v.jsonl", "-w", seeing)
+    assert run.code == 1 and "1 of 2 files embedded" in run.err and "built without" in run.err
+    (row,) = map(json.loads, (tmp_path / "v.jsonl").read_text().splitlines())
+    assert row["modality"] == "vision"
+    run = imagebind("embed", audio_file, "-o", tmp_path / "v.jsonl", "-w", seeing)
+    assert run.code == 2 and "has vision, text; wants audio" in run.err and "Traceback" not in run.err
+
+
+def test_an_index_is_made_by_a_model_of_some_senses(imagebind, seeing, tmp_path, image_file, audio_file):
+    media = tmp_path / "media"
+    media.mkdir()
+    for file in (image_file, audio_file):
+        shutil.copy(file, media)
+    run = imagebind("index", media, "--db", tmp_path / "db.lance", "-w", seeing)
+    assert run.code == 1 and "built without" in run.err and "Traceback" not in run.err
+    run = imagebind("search", tmp_path / "db.lance", "--text", "a dog", "-w", seeing)
+    assert run.code == 0 and image_file.name in run.out
+
+
+def test_labels_want_a_model_that_can_read(imagebind, small_weights, tmp_path, image_file):
+    save_model(load_model(small_weights, modalities=["vision"]), tmp_path / "model")
+    run = imagebind("classify", image_file, "--label", "dog", "--label", "cat", "-w", tmp_path / "model")
+    assert run.code == 2 and "text" in run.err and "Traceback" not in run.err
