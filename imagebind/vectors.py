@@ -78,6 +78,7 @@ class VectorFile:
         self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
         self._writer: _Writer = writer(self._temporary, embed_dim)
         self._rows: list[Row] = []
+        self._is_kept = True
 
     def __enter__(self) -> "VectorFile":
         return self
@@ -88,11 +89,15 @@ class VectorFile:
         if len(self._rows) == ROWS_A_GROUP:
             self._flush()
 
+    def discard(self) -> None:
+        """Leave nothing of it in the end; a file that was there before stays."""
+        self._is_kept = False
+
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None:
+            if kind is None and self._is_kept:
                 self._flush()
                 self._writer.close()
                 self._temporary.replace(self.path)

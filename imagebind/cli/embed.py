@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from imagebind.search.mapping import PathMapping
 
-ERRORS_NAME = "errors.jsonl"
+ERRORS_ENDING = ".errors.jsonl"
 SHOWN_ERRORS = 10
 
 
@@ -47,8 +47,9 @@ def embed(
 ) -> None:
     """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
 
-    Files that cannot be read are listed at the end and in `errors.jsonl` beside the output; all others
-    are done. The exit code is 1 if there were any. Files in a folder that are no media are only counted.
+    Files that cannot be read are listed at the end and in OUT.errors.jsonl; all others are done. The exit
+    code is 1 if there were any. Files in a folder that are no media are only counted. Where nothing can be
+    embedded, an output of before stays.
 
     With `--engine ray` many machines do it. Inputs may also be Parquet files, with a column of `path` or
     `bytes`, WebDataset's `.tar` shards, and object stores. The output is a folder of Parquet files, with what
@@ -118,7 +119,9 @@ def _embed_here(
         check_suffix(out)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from error
-    taken = take(paths, modality=modality, mappings=mappings, without=[out, out.with_name(ERRORS_NAME)])
+    errors = out.with_name(out.name + ERRORS_ENDING)
+    errors.unlink(missing_ok=True)  # of a run before
+    taken = take(paths, modality=modality, mappings=mappings, without=[out, errors])
     requests = taken.requests
     failures: list[tuple[str, Exception]] = [(error.item, error) for error in taken.failures]
     console = Console(stderr=True)
@@ -136,12 +139,14 @@ def _embed_here(
                 done += 1
                 for row in rows_of(result):
                     file.write(row)
+            if not done:
+                file.discard()
     summary = f"{done} of {done + len(failures)} files embedded" + (f" into {out}" if done else "")
     console.print(Text(summary), soft_wrap=True)
     if taken.not_media:
         console.print(Text(left_out(taken.not_media)), soft_wrap=True)
     if failures:
-        _report_failures(console, failures, out.with_name(ERRORS_NAME))
+        _report_failures(console, failures, errors)
     if failures or not done:
         raise typer.Exit(1)
 

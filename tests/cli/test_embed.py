@@ -44,9 +44,36 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_done(
     assert run.code == 1 and "1 of 4 files embedded" in run.err
     assert "cut.jpg" in run.err and "Traceback" not in run.err
     assert len((tmp_path / "v.jsonl").read_text().splitlines()) == 1
-    errors = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    errors = [json.loads(line) for line in (tmp_path / "v.jsonl.errors.jsonl").read_text().splitlines()]
     assert {error["path"] for error in errors} == {str(cut), str(deep_grey_file), str(tmp_path / "none.wav")}
     assert {error["kind"] for error in errors} == {"MediaError", "AmbiguousMediaError"}
+
+
+def test_a_run_without_any_success_keeps_what_an_earlier_one_wrote(
+    imagebind, small_weights, tmp_path, image_file
+):
+    cut = tmp_path / "cut.jpg"
+    cut.write_bytes(image_file.read_bytes()[:2000])
+    for suffix in ("jsonl", "parquet", "npz"):
+        out = tmp_path / f"v.{suffix}"
+        assert imagebind("embed", image_file, "-o", out, "-w", small_weights).code == 0
+        before = out.read_bytes()
+        run = imagebind("embed", cut, "-o", out, "-w", small_weights)
+        assert run.code == 1 and "0 of 1 files embedded" in run.err
+        assert out.read_bytes() == before and not list(tmp_path.glob(".*.tmp"))
+
+
+def test_each_output_has_failures_of_its_own_and_a_clean_run_leaves_none(
+    imagebind, small_weights, tmp_path, image_file
+):
+    bad = tmp_path / "bad.wav"
+    bad.write_bytes(b"")
+    for out in ("a.npz", "errors.jsonl"):
+        run = imagebind("embed", image_file, bad, "-o", tmp_path / out, "-w", small_weights)
+        assert run.code == 1 and (tmp_path / f"{out}.errors.jsonl").is_file(), run.err
+    assert "vector" in (tmp_path / "errors.jsonl").read_text()
+    assert imagebind("embed", image_file, "-o", tmp_path / "a.npz", "-w", small_weights).code == 0
+    assert {path.name for path in tmp_path.glob("*.jsonl")} == {"errors.jsonl", "errors.jsonl.errors.jsonl"}
 
 
 def test_a_modality_says_what_an_ambiguous_file_is(imagebind, small_weights, tmp_path, deep_grey_file):
