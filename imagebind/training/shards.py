@@ -54,8 +54,8 @@ class ShardPairs(LazyPairs):
         PairDataset(ShardPairs(sorted(Path("train").glob("*.tar")), "audio"), AlignedSound())
 
     Args:
-        vision, other: endings of the two files, the first that is there; one file may be both, as a video
-            with its sound.
+        vision, other: endings of the two files, the first that is there; beside sound one file may be both, a
+            video with its own.
         options: of the other, for all samples: {"sensor": "kinect_v2"}.
 
     Raises:
@@ -79,7 +79,7 @@ class ShardPairs(LazyPairs):
         endings = tuple(vision), tuple(OTHER_ENDINGS[self.modality] if other is None else other)
         for number, shard in enumerate(self.shards):
             for key, places in samples_of(shard):
-                chosen = _choose(places, *endings)
+                chosen = _choose(places, *endings, may_be_one=self.modality is ModalityType.AUDIO)
                 if chosen is None:
                     self.incomplete.append(f"{shard.name}/{key}")
                 else:
@@ -181,10 +181,12 @@ class _Stretch(io.RawIOBase):
 
 
 def _choose(
-    places: Mapping[str, Place], vision: Sequence[str], other: Sequence[str]
+    places: Mapping[str, Place], vision: Sequence[str], other: Sequence[str], *, may_be_one: bool
 ) -> tuple[Place, Place] | None:
-    """The two files of a sample, two different ones where there are."""
-    second = next((places[ending] for ending in other if ending in places), None)
-    candidates = [places[ending] for ending in vision if ending in places]
-    first = next((place for place in candidates if place != second), next(iter(candidates), None))
-    return None if first is None or second is None else (first, second)
+    """The two files of a sample, two different ones where there are; else one that is both, if it may be."""
+    first = [places[ending] for ending in vision if ending in places]
+    second = [places[ending] for ending in other if ending in places]
+    chosen = next(((one, two) for two in second for one in first if one != two), None)
+    if chosen is None and may_be_one:
+        chosen = next(((one, one) for one in second if one in first), None)
+    return chosen

@@ -105,6 +105,18 @@ def test_every_kind_of_file_is_read_in_place(tmp_path):
         assert torch.equal(sample.vision, expected.vision) and torch.equal(sample.other, expected.other)
 
 
+@pytest.mark.parametrize("modality", ["depth", "thermal"])
+def test_a_picture_is_not_its_own_depth_or_heat(tmp_path, modality):
+    files = {f"a.{modality}.png": picture(2), "a.png": picture(1), "b.png": picture(3)}
+    files |= {"c.png": picture(4), "c.npy": b"map"}
+    pairs = ShardPairs([shard(tmp_path / "pictures.tar", files)], modality)
+    assert [pair.name for pair in pairs] == ["pictures.tar/a", "pictures.tar/c"]
+    assert pairs.incomplete == ["pictures.tar/b"]
+    whole, other = pairs
+    assert whole.vision["vision"].read() == picture(1) and whole.other[modality].read() == picture(2)
+    assert other.vision["vision"].read() == picture(4) and other.other[modality].read() == b"map"
+
+
 def test_one_file_may_be_both_sides(tmp_path):
     path = shard(tmp_path / "films.tar", {"a.mp4": b"film", "b.mp4": b"film", "b.wav": b"sound"})
     both, two = ShardPairs([path], "audio")
