@@ -33,7 +33,9 @@ def benchmark(
     web page, beside targets.
 
     Without weights a file with new ones is made in the temporary folder and removed: 4.8 GB, twice while
-    it is split, and 6.3 GB of free memory. All of it takes half an hour on two cores.
+    it is split, and 6.3 GB of free memory. All of it takes half an hour on two cores, and wants the extras of
+    training, search, index and app: `pip install "imagebind[app,train]"`. What was measured before an error is
+    shown and written.
 
     ```
     imagebind benchmark
@@ -58,14 +60,21 @@ def benchmark(
     notes = [_note(weights, chosen, size)]
     console = Console()
     console.print(str(machine), *notes, sep="\n", style="bold", highlight=False)
-    rows = []
-    with Console(stderr=True).status("measuring"):
-        for row in found:
-            rows.append(row)
-            Console(stderr=True).print(f"{row.section}: {row.what}: {_shown(row)}", style="dim")
-    _print_table(rows)
-    if json_file is not None:
-        json_file.write_text(json.dumps(to_json(machine, rows, notes), indent=2) + "\n", encoding="utf-8")
+    rows: list[Row] = []
+    try:
+        with Console(stderr=True).status("measuring"):
+            for row in found:
+                rows.append(row)
+                Console(stderr=True).print(f"{row.section}: {row.what}: {_shown(row)}", style="dim")
+    except BaseException as error:  # Ctrl+C, too: what took half an hour is not thrown away
+        notes.append(f"Cut short by {type(error).__name__}: {error}".removesuffix(": "))
+        raise
+    finally:
+        if rows:
+            _print_table(rows)
+        if rows and json_file is not None:
+            report = json.dumps(to_json(machine, rows, notes), indent=2)
+            json_file.write_text(report + "\n", encoding="utf-8")
 
 
 def _note(weights: Path | None, sections: list[str], size: str) -> str:

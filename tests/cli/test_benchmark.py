@@ -6,9 +6,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from imagebind.benchmark import text
+from imagebind.benchmark import search, text
 from imagebind.benchmark.jobs import JOBS
 from imagebind.cli.benchmark import benchmark
+from imagebind.errors import MissingExtraError
 
 app = typer.Typer(rich_markup_mode="markdown", pretty_exceptions_enable=False)
 app.command()(benchmark)
@@ -32,6 +33,37 @@ def test_the_table_names_the_machine_and_says_which_targets_are_met(run, tmp_pat
     for row in report["rows"]:
         assert ("met" if row["met"] else "fell short") in result.output
     assert report["machine"]["cpu"] in result.output
+
+
+def test_what_was_measured_before_an_error_is_shown_and_written(run, tmp_path, monkeypatch):
+    def broken(size, folder):
+        raise MissingExtraError("lancedb", extra="search", purpose="searching")
+        yield
+
+    monkeypatch.setattr(search, "measure", broken)
+    path = tmp_path / "figures.json"
+    result = run("text", "search", "--size", "small", "--json", path)
+    assert isinstance(result.exception, MissingExtraError) and "≥ 20,000" in result.output
+    report = json.loads(path.read_text())
+    assert [row["section"] for row in report["rows"]] == ["text", "text"]
+    assert "Cut short by MissingExtraError: searching needs lancedb" in report["notes"][-1]
+
+
+def test_an_error_before_anything_was_measured_leaves_an_earlier_report(run, tmp_path, monkeypatch):
+    def broken(size, folder):
+        raise KeyboardInterrupt
+        yield
+
+    monkeypatch.setattr(search, "measure", broken)
+    path = tmp_path / "figures.json"
+    path.write_text("{}")
+    assert run("search", "--size", "small", "--json", path).exit_code != 0
+    assert path.read_text() == "{}"
+
+
+def test_help_names_the_extras(run):
+    said = run("--help").output
+    assert "imagebind[app,train]" in said
 
 
 @pytest.mark.parametrize(
