@@ -34,8 +34,8 @@ def benchmark(
 
     Without weights a file with new ones is made in the temporary folder and removed: 4.8 GB, twice while
     it is split, and 6.3 GB of free memory. All of it takes half an hour on two cores, and wants the extras of
-    training, search, index and app: `pip install "imagebind[app,train]"`. What was measured before an error is
-    shown and written.
+    training, search, index and app: `pip install "imagebind[app,train]"`. What was measured before an error
+    is shown and written.
 
     ```
     imagebind benchmark
