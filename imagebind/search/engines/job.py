@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from imagebind.search.crawl_report import Failure
 from imagebind.search.engines.inputs import Inputs, Part, cut, cut_files
 from imagebind.search.engines.methods import EmbedItems, Method
-from imagebind.search.engines.output import Failure, Manifest, Output
+from imagebind.search.engines.output import Manifest, Output, failure_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def _begun(
 ) -> Job:
     options = {"weights": weights, **method.options}
     output.begin(Manifest.of(inputs.parts, base=base, options=options, partitions=partitions))
-    failures = [Failure.of(item.name, item.error) for item in inputs.failures if item.error is not None]
+    failures = [failure_of(item.name, item.error) for item in inputs.failures if item.error is not None]
     output.write_failures("inputs", failures)
     return Job(
         parts=inputs.parts, done=frozenset(output.done()), output=output, method=method, failures=failures

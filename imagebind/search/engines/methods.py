@@ -1,6 +1,5 @@
 """How the items of a part become rows: vectors alone, or all that a crawl puts into an index."""
 
-import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -12,8 +11,9 @@ from typing import Any, NamedTuple, Protocol
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.modality import MediaKind
 from imagebind.search.crawl import crawl
+from imagebind.search.crawl_report import Failure
 from imagebind.search.engines.inputs import Item
-from imagebind.search.engines.output import Failure
+from imagebind.search.engines.output import failure_of, read_failures
 from imagebind.search.index import Index
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import IndexRow, path_text, to_arrow
@@ -71,7 +71,7 @@ class EmbedItems:
         def read() -> Iterator[Any]:
             for item in items:
                 if item.error is not None:
-                    unread.append(Failure.of(item.name, item.error))
+                    unread.append(failure_of(item.name, item.error))
                 else:
                     names.append(item.name)
                     yield item.item
@@ -83,7 +83,7 @@ class EmbedItems:
             for result in stream:
                 name = names[result.index]
                 if result.error is not None:
-                    yield Outcome(failure=Failure.of(name, result.error))
+                    yield Outcome(failure=failure_of(name, result.error))
                 else:
                     yield Outcome([row._replace(path=name) for row in rows_of(result)])
         yield from (Outcome(failure=failure) for failure in unread)
@@ -138,8 +138,8 @@ class CrawlFiles:
                     IndexRow(**{each.name: getattr(hit, each.name) for each in fields(IndexRow)})
                 )
             yield from map(Outcome, rows.values())
-            for line in errors.read_bytes().splitlines() if errors.exists() else ():
-                yield Outcome(failure=Failure(**json.loads(line)))
+            if errors.exists():
+                yield from (Outcome(failure=failure) for failure in read_failures(errors.read_bytes()))
 
     @contextmanager
     def file(self, path: Path, *, embed_dim: int) -> Iterator[RowFile]:

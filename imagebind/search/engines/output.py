@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from imagebind.errors import ImageBindError
+from imagebind.search.crawl_report import Failure
 from imagebind.search.engines.inputs import Part
 from imagebind.search.engines.storage import Storage
 from imagebind.search.space import Space
@@ -35,24 +36,21 @@ class OutputMismatchError(ImageBindError):
     """A folder that holds vectors of other inputs, or made otherwise; the message names both."""
 
 
-class Failure(NamedTuple):
-    """An input that gave no vector, and why."""
-
-    path: str
-    error: str
-    kind: str
-
-    @classmethod
-    def of(cls, path: str, error: Exception) -> "Failure":
-        """From what was raised."""
-        return cls(path, encodable(str(error)), type(error).__name__)
-
-
 class ListedPart(NamedTuple):
     """A part in a manifest: what it is of in words, and a digest of all that it consists of."""
 
     name: str
     digest: str
+
+
+def failure_of(path: str, error: Exception) -> Failure:
+    """An input that gave no vector, by what was raised."""
+    return Failure(path=path, error=encodable(str(error)), kind=type(error).__name__)
+
+
+def read_failures(content: bytes) -> Iterator[Failure]:
+    """Failures from lines of JSON, as an output or a crawl writes them."""
+    return (Failure(**json.loads(line)) for line in content.splitlines())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,7 +188,7 @@ class Output:
 
     def write_failures(self, name: str, failures: Sequence[Failure]) -> None:
         """Write what failed, over what was written by this name before."""
-        lines = [json.dumps(failure._asdict(), ensure_ascii=False) + "\n" for failure in failures]
+        lines = [json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures]
         if lines:
             self._storage.write(f"{ERRORS}/{name}.jsonl", "".join(lines).encode())
         else:
@@ -207,8 +205,7 @@ class Output:
     def failures(self) -> Iterator[Failure]:
         """All that failed, part by part."""
         for name in sorted(self._storage.names(ERRORS)):
-            for line in (self._storage.read(f"{ERRORS}/{name}") or b"").splitlines():
-                yield Failure(**json.loads(line))
+            yield from read_failures(self._storage.read(f"{ERRORS}/{name}") or b"")
 
     def has_failures(self) -> bool:
         """Whether anything failed, in this run or one before."""

@@ -6,9 +6,10 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from imagebind.search import Space, SpaceMismatchError
+from imagebind.search.crawl_report import Failure
 from imagebind.search.engines.job import prepare
 from imagebind.search.engines.methods import EmbedItems
-from imagebind.search.engines.output import Failure, Output, OutputMismatchError
+from imagebind.search.engines.output import Output, OutputMismatchError
 from imagebind.search.engines.storage import Storage
 
 FILES = ["a.txt", "b.txt", "c.txt"]
@@ -50,10 +51,11 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
 
 def test_what_is_written_is_not_waited_for_again(tmp_path):
     job = prepare(FILES, tmp_path / "out", partitions=3)
-    job.output.write(1, b"rows", [Failure("b.txt", "bad", "MediaError")])
+    failure = Failure(path="b.txt", error="bad", kind="MediaError")
+    job.output.write(1, b"rows", [failure])
     again = prepare(FILES, tmp_path / "out")
     assert again.waiting == [0, 2]
-    assert list(again.output.failures()) == [("b.txt", "bad", "MediaError")]
+    assert list(again.output.failures()) == [failure]
     again.output.write(1, b"rows", [])  # it is better now
     assert not again.output.has_failures()
 
@@ -107,7 +109,7 @@ def test_an_output_whose_removal_was_killed_is_known_until_nothing_is_left_of_it
     job = prepare(FILES, out, partitions=3)
     job.output.claim(Space.of(tiny))
     for number in range(3):
-        job.output.write(number, b"rows", [Failure(FILES[number], "bad", "MediaError")])
+        job.output.write(number, b"rows", [Failure(path=FILES[number], error="bad", kind="MediaError")])
     with monkeypatch.context() as patch:
         die_at(patch, doomed)
         with pytest.raises(KeyboardInterrupt):

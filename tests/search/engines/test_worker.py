@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from imagebind.modality import MediaKind
+from imagebind.search import Index
+from imagebind.search.crawl import crawl
 from imagebind.search.engines.job import prepare
-from imagebind.search.engines.methods import EmbedItems
+from imagebind.search.engines.methods import CrawlFiles, EmbedItems
 from imagebind.search.engines.ray_engine import Cluster, ClusterError, Share, share_out
 from imagebind.search.engines.worker import DEATHS, MAX_TRIES, Trial, WorkerDiedError
 from tests.search.engines.made import rows_in, run_here, write_table, write_tar
@@ -57,6 +59,16 @@ def test_bad_items_are_kept_apart_and_the_rest_of_their_part_is_done(
     failures = list(job.output.failures())
     assert {failure.path for failure in failures} == set(bad)
     assert {failure.kind for failure in failures} == {"MediaError", "AmbiguousMediaError"}
+
+
+def test_what_fails_in_a_crawl_or_a_part_is_told_as_the_same_record(tmp_path, tiny):
+    bad = tmp_path / "bad.png"
+    bad.write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    (failure,) = crawl(Index.open(tmp_path / "db", tiny, create=True), [bad]).failures
+    for name, method in (("vectors", EmbedItems()), ("rows", CrawlFiles(roots=(str(tmp_path),)))):
+        job = prepare([str(bad)], tmp_path / name, method=method)
+        (part,) = run_here(job, tiny)
+        assert part.failures == (failure,) and list(job.output.failures()) == [failure]
 
 
 def test_clips_and_a_modality_reach_the_embedder(tmp_path, tiny, audio_file, deep_grey_file):
