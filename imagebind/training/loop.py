@@ -48,8 +48,9 @@ class TrainResult:
 def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
     """Train as the recipe says, going on from its newest checkpoint if there is one.
 
-    Every rank calls it; rank 0 writes. Each step is a line of `log.jsonl` in the output: loss over all ranks,
-    learning rate, norm of the gradient before it is clipped, pairs a second, the wait for data counted.
+    Every rank calls it, as often as it likes; rank 0 writes. Ranks stay connected until their process ends.
+    Each step is a line of `log.jsonl` in the output: loss over all ranks, learning rate, norm of the gradient
+    before it is clipped, pairs a second, the wait for data counted.
 
     Raises:
         RecipeError, ValueError: what does not fit together, before anything starts.

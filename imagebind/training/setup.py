@@ -1,5 +1,7 @@
 """From a recipe to a model with its weights, and to accelerate's object that places it on devices."""
 
+import atexit
+import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from peft import PeftModel
 
+GROUP_LEAVING_SECONDS = 0.05
 MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}  # ours: accelerate's
 
 
@@ -115,7 +118,11 @@ def best_device() -> str:
 
 @contextmanager
 def own_accelerate_state() -> Iterator[None]:
-    """accelerate and torch.distributed are left as they were: a later run may want another precision."""
+    """accelerate is left as it was, for a later run may want another precision; ranks stay connected.
+
+    Their group is made by the first run and left when the process ends. A second one would be made over the
+    launcher's store too, where a rank can still find the addresses of the first.
+    """
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
     was_used = bool(PartialState._shared_state)
@@ -127,7 +134,16 @@ def own_accelerate_state() -> Iterator[None]:
             AcceleratorState._reset_state(reset_partial_state=True)
             GradientState._reset_state()
         if not had_group and dist.is_available() and dist.is_initialized():
-            dist.destroy_process_group()
+            atexit.register(_leave_group)
+
+
+def _leave_group() -> None:
+    """Part from the other ranks, while the interpreter is still whole."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+        # A thread of gloo's that has still to drop what a backward pass gave it needs the interpreter: it
+        # would abort the process if that were ending. Asleep, this thread lets it have it.
+        time.sleep(GROUP_LEAVING_SECONDS)
 
 
 def import_accelerate() -> Any:

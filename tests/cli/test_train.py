@@ -39,13 +39,42 @@ def test_a_recipe_can_be_checked_without_training(imagebind, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_torchrun_starts_two_ranks_that_share_the_batch(tmp_path):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
-    command = [*torchrun, "-m", "imagebind.cli.main", "train", str(recipe_file(tmp_path)), "--out", "run"]
+def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Two ranks of a module or a script."""
+    launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     settings = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
-    run = subprocess.run(
-        command, cwd=tmp_path, env=os.environ | settings, capture_output=True, text=True, timeout=120
+    return subprocess.run(
+        [*launcher, *map(str, arguments)],
+        cwd=folder,
+        env=os.environ | settings,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+
+
+def test_torchrun_starts_two_ranks_that_share_the_batch(tmp_path):
+    run = torchrun(
+        "-m", "imagebind.cli.main", "train", recipe_file(tmp_path), "--out", "run", folder=tmp_path
     )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("3 steps; the model is in run/model") == 1
     assert [record["step"] for record in read_log(tmp_path / "run")] == [1, 2, 3]
+
+
+TWICE = """
+from imagebind.training.loop import train
+from imagebind.training.recipe import Steps
+from tests.training.toy import toy_recipe
+
+for folder, precision in (("one", "float32"), ("two", "bfloat16")):
+    train(toy_recipe(folder, length=Steps(total=2), precision=precision))
+"""
+
+
+def test_ranks_of_torchrun_can_train_twice(tmp_path):
+    (tmp_path / "twice.py").write_text(TWICE)
+    run = torchrun("twice.py", folder=tmp_path)
+    assert run.returncode == 0, run.stderr
+    for folder in ("one", "two"):
+        assert [record["step"] for record in read_log(tmp_path / folder)] == [1, 2]
