@@ -1,6 +1,7 @@
 """What to look at between epochs: functions of the model to figures, for `Recipe.evaluations`."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,17 @@ from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.mixture import Pairs
 from imagebind.training.pairs import collate
+
+
+def cosines(rows: Tensor, columns: Tensor) -> Tensor:
+    """Of unit vectors (n, e), (m, e) -> (n, m), in their own precision under autocast too.
+
+    Rounded to bfloat16 many would be ties, which metrics count as lost.
+    """
+    kind = rows.device.type
+    has_autocast = torch.amp.is_autocast_available(kind)
+    with torch.autocast(kind, enabled=False) if has_autocast else nullcontext():
+        return rows @ columns.T
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +40,7 @@ class Retrieval:
     def __call__(self, model: ImageBindModel) -> dict[str, float]:
         pairs = self.data()
         vision, other = self._embed(model, pairs)
-        similarity = vision @ other.T  # (n, n)
+        similarity = cosines(vision, other)  # (n, n)
         figures: dict[str, float] = {}
         directions = (("from_vision", similarity), ("to_vision", similarity.T))
         for name, matrix in directions:

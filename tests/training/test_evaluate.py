@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from imagebind.errors import CheckpointError, MediaError
+from imagebind.metrics import retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.evaluate import Retrieval
+from imagebind.training.evaluate import Retrieval, cosines
 from imagebind.training.loop import train
 from imagebind.training.pairs import BrokenPair
 from imagebind.training.probe import fit_linear_probe, load_probe, save_probe
@@ -31,6 +32,17 @@ def test_retrieval_is_at_chance_before_training_and_right_after_it(tmp_path):
     assert before["from_vision_r1"] < 0.5 and before["from_vision_r8"] == 1.0
     assert after["depth/from_vision_r1"] == after["depth/to_vision_r1"] == 1.0
     assert after["depth/from_vision_median_rank"] == 1.0
+
+
+def test_what_is_close_is_told_apart_under_autocast():
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(2, 200, 32, generator=generator)
+    vectors = torch.nn.functional.normalize(1 + 0.02 * noise[0], dim=-1)  # all cosines are above 0.99
+    others = torch.nn.functional.normalize(vectors + 0.0002 * noise[1], dim=-1)
+    with torch.autocast("cpu", torch.bfloat16):
+        similarity = cosines(vectors, others)
+    assert similarity.dtype == torch.float32 and torch.equal(similarity, vectors @ others.T)
+    assert retrieval_recalls(similarity, ks=(1,)) == {1: 1.0}
 
 
 class AllBroken(ToyPairs):

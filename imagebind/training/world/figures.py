@@ -16,6 +16,7 @@ from torch import Tensor
 from imagebind.metrics import retrieval_recalls
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.evaluate import cosines
 from imagebind.training.world.captions import class_prompts
 from imagebind.training.world.files import captions_of
 from imagebind.training.world.rendered import STORED, Rendered
@@ -82,7 +83,10 @@ def can_be_known(kind: MediaKind, attribute: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class WorldFigures:
-    """For `Recipe.evaluations`: all figures of the senses that the model has, shares from 0 to 1."""
+    """For `Recipe.evaluations`: all figures of the senses that the model has, shares from 0 to 1.
+
+    Without text nothing is classified, for that is done by words.
+    """
 
     rendered: Rendered
 
@@ -93,16 +97,19 @@ class WorldFigures:
             for kind in STORED
             if kind.modality.value in model.modalities
         }
+        has_text = ModalityType.TEXT.value in model.modalities
+        known = {*embedded, MediaKind.TEXT} if has_text else {*embedded}
         figures = {
             classification_name(kind, attribute): self._classified(model, embedded[kind], attribute)
             for kind, attributes in ASKED.items()
-            if kind in embedded
+            if kind in embedded and has_text
             for attribute in attributes
         }
         for query, candidates in FOUND:
-            if {query, candidates} <= {*embedded, MediaKind.TEXT}:
-                similarity = self._some(model, embedded, query, candidates) @ (
-                    self._some(model, embedded, candidates, query).T
+            if {query, candidates} <= known:
+                similarity = cosines(
+                    self._some(model, embedded, query, candidates),
+                    self._some(model, embedded, candidates, query),
                 )
                 for k, share in retrieval_recalls(similarity, ks=RANKS).items():
                     figures[retrieval_name(query, candidates, k)] = share
@@ -115,7 +122,7 @@ class WorldFigures:
         )  # (c, e)
         names = list(prompts)
         right = [names.index(self.rendered.scene(i).attributes[attribute]) for i in range(len(self.rendered))]
-        return (embeddings @ classes.T).argmax(dim=1).eq(torch.tensor(right)).float().mean().item()
+        return cosines(embeddings, classes).argmax(dim=1).eq(torch.tensor(right)).float().mean().item()
 
     def _some(
         self, model: ImageBindModel, embedded: Mapping[MediaKind, Tensor], kind: MediaKind, other: MediaKind

@@ -6,6 +6,7 @@ import torch
 from imagebind.config import imagebind_tiny
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.world import figures
 from imagebind.training.world.figures import (
     ASKED,
     WorldFigures,
@@ -29,18 +30,34 @@ def new_model():
 
 
 def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
-    figures = WorldFigures(rendered)(new_model)
-    assert {"image_shape", "audio_motion", "imu_motion", "depth_to_audio_r1", "video_to_text_r10"} <= set(
-        figures
-    )
-    assert all(0 <= share <= 1 and 0 < chance_of(name) <= 0.5 for name, share in figures.items())
+    shares = WorldFigures(rendered)(new_model)
+    assert {"image_shape", "audio_motion", "imu_motion", "depth_to_audio_r1"} <= set(shares)
+    assert all(0 <= share <= 1 and 0 < chance_of(name) <= 0.5 for name, share in shares.items())
     assert chance_of("audio_shape") == 1 / 8 and chance_of("depth_to_audio_r10") == 10 / 256
 
 
 def test_a_model_of_towers_alone_is_asked_about_them_alone(rendered):
     towers = ImageBindModel(imagebind_tiny(), modalities=["vision", "text"]).eval()
-    figures = WorldFigures(rendered)(towers)
-    assert "image_shape" in figures and not any("audio" in name or "imu" in name for name in figures)
+    asked = WorldFigures(rendered)(towers)
+    assert "image_shape" in asked and not any("audio" in name or "imu" in name for name in asked)
+
+
+def test_a_model_without_text_is_asked_what_needs_no_words(rendered):
+    deaf = ImageBindModel(imagebind_tiny(), modalities=["vision", "depth"]).eval()
+    assert set(WorldFigures(rendered)(deaf)) == {"depth_to_image_r1", "depth_to_image_r10"}
+
+
+def test_figures_are_compared_in_float32_whatever_the_model_computes_in(rendered, new_model, monkeypatch):
+    seen = []
+
+    def recalls(similarity: torch.Tensor, *, ks: tuple[int, ...]) -> dict[int, float]:
+        seen.append(similarity.dtype)
+        return dict.fromkeys(ks, 0.0)
+
+    monkeypatch.setattr(figures, "retrieval_recalls", recalls)
+    with torch.autocast("cpu", torch.bfloat16):
+        WorldFigures(rendered)(new_model)
+    assert set(seen) == {torch.float32}
 
 
 def test_a_model_that_knows_is_told_from_one_that_does_not(rendered):
