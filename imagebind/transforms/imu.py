@@ -18,7 +18,7 @@ from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.arrays import NPY_MAGIC, read_npy
 from imagebind.transforms.clips import Span, as_floats
-from imagebind.transforms.imu_csv import Table, parse_csv
+from imagebind.transforms.imu_csv import TIME_UNITS, Table, parse_csv
 from imagebind.transforms.imu_recording import WANTED, Recording, to_recording, unit_scales
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
@@ -67,7 +67,8 @@ def load_imu(
         raise MediaError(
             name,
             seen=f"{recording.seconds[-1]:.6g} s",
-            wanted=f"at most {limits.max_seconds:g} s (max_seconds)",
+            wanted=f"at most {limits.max_seconds:g} s (max_seconds), or the time_unit= of its clock "
+            f"({', '.join(TIME_UNITS)})",
         )
     return recording
 

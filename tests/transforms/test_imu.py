@@ -286,6 +286,15 @@ def test_limits_are_named():
         load_imu(PLAIN, limits=Limits(max_bytes=1000))
 
 
+@pytest.mark.parametrize(("unit", "ticks"), [("us", 1e6), ("ns", 1e9)])
+def test_a_clock_that_is_not_in_seconds_is_told_how_to_say_so(unit, ticks):
+    table = np.column_stack([SECONDS * ticks, MOTION])
+    with pytest.raises(MediaError, match=r"max_seconds.*time_unit= of its clock \(s, ms, us, ns\)"):
+        load_imu(encoded(table, "npy"), gyro_unit="deg/s")
+    recording = load_imu(encoded(table, "npy"), gyro_unit="deg/s", time_unit=unit)
+    np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
+
+
 def test_pickled_objects_are_never_loaded():
     file = io.BytesIO()
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
