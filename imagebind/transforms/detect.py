@@ -4,6 +4,7 @@ A file that could be two things is refused, with the ways to say which.
 """
 
 import codecs
+import os
 import re
 from typing import BinaryIO
 
@@ -20,12 +21,24 @@ HEAD_BYTES = 4096  # enough for every magic number, and for a CSV's header
 
 _IMAGE_MAGIC = (
     *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"qoif", b"\0\0\1\0"),
+    *(b"II+\0", b"MM\0+", b"\1\xda\0\1", b"\1\xda\1\1", b"\1\xda\0\2", b"\1\xda\1\2"),  # BigTIFF, SGI
     *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL ", b"\xff\x0a"),  # JPEG 2000, JPEG XL
 )
 _PORTABLE_MAP = re.compile(rb"P[4-6]\s")  # PBM, PGM and PPM; those written in digits are text
+# Their whole header: width, height and, but for PBM, the highest value, with comments between; then a space.
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
 _PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # AVIF and HEIF
-_AUDIO_MAGIC = (b"fLaC", b"ID3", b".snd", b"caff")
-_CONTAINER_MAGIC = (b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u")
+_AUDIO_MAGIC = (
+    *(b"fLaC", b"ID3", b".snd", b"dns.", b"caff", b"wvpk", b"TTA1", b"NIST_1A", b"Creative Voice File\x1a"),
+    b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",  # W64
+)
+_FORMS_OF_SOUND = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
+_CONTAINER_MAGIC = (
+    *(b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u", b"DKIF"),
+    *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
+)
+_RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark pictures could be text
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
@@ -49,8 +62,12 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     name = name_of(source)
     with open_source(source, limits=limits) as file:
         head = file.read(HEAD_BYTES)
+        if _is_whole_portable_map(head, file):  # before text, which dark pixels look like
+            return _kind_of_picture(file, name)
+        if _RAW_VIDEO.match(head):
+            return _kind_of_container(file, name, limits)
         text = _as_text(head)
-        if text is not None:  # first: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
+        if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
             return _kind_of_text(text, name)
         if _is_image(head):
             return _kind_of_picture(file, name)
@@ -77,10 +94,24 @@ def _is_image(head: bytes) -> bool:
     return head.startswith(_IMAGE_MAGIC) or webp or brand or _PORTABLE_MAP.match(head) is not None
 
 
+def _is_whole_portable_map(head: bytes, file: BinaryIO) -> bool:
+    """Whether it is a binary PBM, PGM or PPM with all its pixels; a text that begins so is too short."""
+    header = _PORTABLE_HEADER.match(head)
+    if header is None:
+        return False
+    form, width, height, highest = (None if part is None else int(part) for part in header.groups())
+    assert width is not None and height is not None
+    if highest is None:
+        row = (width + 7) // 8  # of bits
+    else:
+        row = width * (1 if form == 5 else 3) * (1 if highest < 256 else 2)
+    return 0 < row * height <= file.seek(0, os.SEEK_END) - header.end()
+
+
 def _is_audio(head: bytes) -> bool:
     wave = head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
-    aiff = head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC")
-    return head.startswith(_AUDIO_MAGIC) or wave or aiff or _is_mpeg_audio(head)
+    form = head[:4] == b"FORM" and head[8:12] in _FORMS_OF_SOUND
+    return head.startswith(_AUDIO_MAGIC) or wave or form or _is_mpeg_audio(head) or _is_dolby(head)
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
@@ -95,6 +126,11 @@ def _is_mpeg_audio(head: bytes) -> bool:
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
     bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
     return head[1] >= 0xE0 and version != 1 and layer != 0 and bitrate != 15 and rate != 3
+
+
+def _is_dolby(head: bytes) -> bool:
+    """Whether a header of AC-3 or E-AC-3 stands first: its mark, and a version that there is."""
+    return head[:2] == b"\x0bw" and len(head) > 5 and head[5] >> 3 <= 16
 
 
 def _is_container(head: bytes) -> bool:
@@ -170,7 +206,12 @@ def _kind_of_others(head: bytes, name: str) -> MediaKind:
             return MediaKind.IMU
         if name.lower().endswith(_TEXT_SUFFIXES):
             raise MediaError(name, seen="text that is not UTF-8", wanted="text in UTF-8")
-    raise MediaError(name, seen=f"unknown content, {head[:8]!r}…", wanted=f"a file of {_kinds()}")
+    raise MediaError(
+        name,
+        seen=f"unknown content, {head[:8]!r}…",
+        wanted=f"a file of {_kinds()}; a rare format wants to be told what it is: {{'audio': path}}, say, or "
+        "modality=; on the command line --modality",
+    )
 
 
 def _kinds() -> str:

@@ -13,7 +13,9 @@ from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
+from imagebind.transforms.audio import load_audio
 from imagebind.transforms.detect import HEAD_BYTES, detect
+from imagebind.transforms.image import ImageTransform
 from tests.transforms.filmed import film
 from tests.transforms.measured import encoded
 from tests.transforms.motion import PLAIN
@@ -25,16 +27,17 @@ ISO_BOX = b"\0\0\0\x08"
 
 @cache
 def sound(form: str, codec: str, *, cover: bool = False) -> bytes:
-    """A second of a tone, written by FFmpeg; with a record sleeve on demand."""
+    """8000 samples of a tone, written by FFmpeg; with a record sleeve on demand."""
+    rate = 48000 if codec in ("ac3", "eac3") else 16000
     file = io.BytesIO()
     with av.open(file, "w", format=form) as container:
-        stream = container.add_stream(codec, rate=16000, layout="mono")
+        stream = container.add_stream(codec, rate=rate, layout="mono")
         if cover:
             sleeve = container.add_stream("mjpeg", rate=1)
             sleeve.width, sleeve.height, sleeve.pix_fmt = 32, 24, "yuvj420p"
             sleeve.disposition = av.stream.Disposition.attached_pic
         frame = av.AudioFrame.from_ndarray(TONE[None], format="fltp", layout="mono")
-        frame.sample_rate, frame.pts, frame.time_base = 16000, 0, Fraction(1, 16000)
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
         if cover:
@@ -53,10 +56,35 @@ def written(form: str, subtype: str | None = None) -> bytes:
 def test_every_format_of_pictures_is_a_picture():
     for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO"):
         assert detect(encoded(COLOURS, form)) is MediaKind.IMAGE, form
+    for form, options in (("SGI", {}), ("TIFF", {"big_tiff": True})):
+        assert detect(encoded(COLOURS, form, **options)) is MediaKind.IMAGE, form
+        assert ImageTransform()(encoded(COLOURS, form, **options)).shape == (3, 224, 224), form
     for mode in ("L", "LA", "P", "RGBA", "1"):
         file = io.BytesIO()
         Image.fromarray(COLOURS).convert(mode).save(file, "PNG")
         assert detect(file) is MediaKind.IMAGE, mode
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_a_dark_picture_without_a_zero_is_no_text(mode, tmp_path):
+    path = tmp_path / "dark.txt"  # whose name even says that it is
+    dark = np.random.default_rng(1).integers(1, 127, (40, 48, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(dark).convert(mode).save(file, "PPM")
+    header, _, pixels = file.getvalue().partition(b"48 40\n")
+    content = header + b"# by hand\n48 40\n" + (bytes([65]) * len(pixels) if mode == "1" else pixels)
+    assert b"\0" not in content and content.isascii()
+    path.write_bytes(content)
+    assert detect(path) is MediaKind.IMAGE
+    path.write_bytes(content[:-1])  # not whole, hence text as far as anybody can see
+    assert detect(path) is MediaKind.TEXT
+
+
+def test_a_dark_raw_video_is_no_text():
+    header = b"YUV4MPEG2 W32 H24 F25:1 Ip A1:1 C420jpeg\n"
+    content = header + 3 * (b"FRAME\n" + bytes([65]) * (32 * 24 * 3 // 2))
+    assert detect(content) is MediaKind.VIDEO
+    assert detect(film(frames=3, kind="yuv4mpegpipe", codec="wrapped_avframe")) is MediaKind.VIDEO
 
 
 @pytest.mark.parametrize(
@@ -86,12 +114,20 @@ def test_only_what_can_be_motion_is_said_to_be_perhaps_motion():
 
 
 def test_every_format_of_sound_is_sound():
-    for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "RF64"):
+    for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "RF64", "W64", "VOC", "SVX", "NIST"):
         assert detect(written(form)) is MediaKind.AUDIO, form
+        assert load_audio(written(form))[0].shape[-1] >= len(TONE), form
+    little = io.BytesIO()
+    soundfile.write(little, TONE, 16000, format="AU", endian="LITTLE")
+    assert detect(little) is MediaKind.AUDIO
     assert detect(written("OGG", "OPUS")) is MediaKind.AUDIO
     assert detect(written("WAV", "FLOAT")) is MediaKind.AUDIO
-    for form, codec in [("adts", "aac"), ("ipod", "aac"), ("mp3", "libmp3lame"), ("matroska", "aac")]:
+    for form, codec in [
+        *(("adts", "aac"), ("ipod", "aac"), ("mp3", "libmp3lame"), ("matroska", "aac")),
+        *(("wv", "wavpack"), ("tta", "tta"), ("ac3", "ac3"), ("eac3", "eac3"), ("nut", "pcm_s16le")),
+    ]:
         assert detect(sound(form, codec)) is MediaKind.AUDIO, form
+        assert load_audio(sound(form, codec))[0].shape[-1] > 7000, form
 
 
 def test_mp3_is_known_with_its_tag_and_without():
@@ -118,6 +154,9 @@ def test_a_record_sleeve_makes_no_video_of_a_sound():
         ("mpeg", "mpeg2video"),
         ("flv", "flv"),
         ("asf", "mpeg4"),
+        ("nut", "mpeg4"),
+        ("ivf", "libvpx"),
+        ("mxf", "mpeg2video"),
     ],
 )
 def test_every_container_with_moving_pictures_is_a_video(kind, codec):
@@ -209,6 +248,8 @@ def others() -> dict[str, bytes]:
         "one": b"\0",
         "code.py": b"print('hello')\n",
         "list.m3u8": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        "reserved.ac3": b"\x0bw" + bytes(3) + b"\xff" + bytes(100),
+        "digits.dat": b"P5 20 10 255 and so on",
         "reserved.mp3": b"\xff\xfb\xf0\x00" + bytes(100),
     }
 
@@ -231,6 +272,13 @@ def test_a_name_that_lies_changes_nothing(tmp_path):
     for name, (content, kind) in contents.items():
         (tmp_path / name).write_bytes(content)
         assert detect(tmp_path / name) is kind
+
+
+def test_a_rare_format_is_read_when_it_is_said_what_it_is():
+    targa = encoded(COLOURS, "TGA")
+    with pytest.raises(MediaError, match=r"^<\d+ bytes>: unknown content.*\{'audio': path\}.*--modality"):
+        detect(targa)
+    assert ImageTransform()(targa).shape == (3, 224, 224)
 
 
 @pytest.mark.parametrize(
