@@ -40,7 +40,9 @@ from imagebind.training.windows import (
     FREQUENCY_MASK,
     Window,
     around,
+    in_both,
     mask_frequencies,
+    motion_seconds,
     shared_stretch,
     window_in,
 )
@@ -172,6 +174,8 @@ class AlignedSound:
 class AlignedMotion:
     """A video and a window of motion, 5 s, in whose middle the 2 s of the 2 frames lie. Source: paper.
 
+    Where motion or video is too short for that, the window is moved to lie within the motion.
+
     Args:
         scale: of the crop's area; None is the centre square of inference.
         random_window: whether the window lies anywhere, or in the middle.
@@ -186,14 +190,15 @@ class AlignedMotion:
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         vision, other = _identified(pair, MediaKind.IMU)
-        low, high = _stretch(pair, vision, other)
-        stretch = max(low, -pair.offset), high  # motion starts at 0 of its own clock
+        earliest = -pair.offset  # motion starts at 0 of its own clock
+        latest = earliest + motion_seconds(other, self.imu)
+        stretch = in_both(_stretch(pair, vision, other), (earliest, latest), name=pair.name)
         chance = _chance(pair, rng, self.random_window)
         if stretch[1] - stretch[0] > self.imu.window_seconds > self.video.clip_seconds:
             frames = around(window_in(stretch, self.imu.window_seconds, chance), self.video.clip_seconds)
         else:  # the motion may begin before the video and end after it
             frames = window_in(stretch, self.video.clip_seconds, chance)
-        start, end = around(frames, self.imu.window_seconds, earliest=-pair.offset)
+        start, end = around(frames, self.imu.window_seconds, earliest=earliest, latest=latest)
         seen = _see(vision, frames, Cut(rng, scale=self.scale), image=self.image, video=self.video)
         span = (max(start + pair.offset, 0.0), end + pair.offset)  # a rounding error below 0 is 0
         return PairSample(seen, prepare(other, self.imu, spans=[span]).views[0], pair.modality)

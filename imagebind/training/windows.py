@@ -1,6 +1,9 @@
 """Stretches of time that a video and another recording of the same moment share, and masks on sound."""
 
 import math
+import os
+from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 from torch import Tensor
@@ -9,10 +12,14 @@ from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.training.pairs import Pair
 from imagebind.transforms.audio_file import open_audio
+from imagebind.transforms.imu import ImuTransform, load_imu
+from imagebind.transforms.imu_recording import Recording, to_recording
 from imagebind.transforms.intake import Request
 from imagebind.transforms.source import is_source
 from imagebind.transforms.video_file import probe_video
 
+REMEMBERED_FILES = 2**14  # whose lengths are kept, some MB
+MOTION_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # of `load_imu`
 FREQUENCY_MASK = 12  # mel bins at most (paper)
 
 Window = tuple[float, float]
@@ -21,22 +28,29 @@ Window = tuple[float, float]
 def shared_stretch(pair: Pair, vision: Request, other: Request) -> Window:
     """From when to when both recordings last, on the vision's clock, within the pair's span.
 
-    A still lasts for ever. Of a motion recording the length is not looked up, for that would be reading it
-    twice; a window beyond it is refused when it is read.
+    A still lasts for ever. Motion is not looked at here: see `motion_seconds`.
 
     Raises:
         MediaError: they have no time in common, or one cannot be read.
     """
-    low, high = (0.0, math.inf) if pair.span is None else pair.span
-    if vision.kind is MediaKind.VIDEO:
-        high = min(high, seconds_of(vision))
+    span = (0.0, math.inf) if pair.span is None else pair.span
+    seen = (0.0, seconds_of(vision) if vision.kind is MediaKind.VIDEO else math.inf)
+    heard = (-math.inf, math.inf)
     if other.kind is MediaKind.AUDIO and not _same_file(vision, other):
-        low, high = max(low, -pair.offset), min(high, seconds_of(other) - pair.offset)
+        heard = (-pair.offset, seconds_of(other) - pair.offset)
+    return in_both(in_both(span, seen, name=pair.name), heard, name=pair.name)
+
+
+def in_both(one: Window, other: Window, *, name: str) -> Window:
+    """What two stretches have in common.
+
+    Raises:
+        MediaError: nothing; names the pair.
+    """
+    low, high = max(one[0], other[0]), min(one[1], other[1])
     if not low < high:
         raise MediaError(
-            pair.name,
-            seen=f"nothing between {low:.4g} and {high:.4g} s",
-            wanted="a moment in both recordings",
+            name, seen=f"nothing between {low:.4g} and {high:.4g} s", wanted="a moment in both recordings"
         )
     return low, high
 
@@ -62,6 +76,29 @@ def seconds_of(request: Request) -> float:
         return recording.samples / recording.rate
 
 
+def motion_seconds(request: Request, imu: ImuTransform) -> float:
+    """How long a recording of motion is; the length of a file is remembered.
+
+    Args:
+        imu: what reads it, for its rate, units and limits.
+
+    Raises:
+        MediaError: as `load_imu`.
+    """
+    payload, options = request.payload, dict(request.options)
+    if isinstance(payload, Recording):
+        return _duration(payload)
+    if isinstance(payload, tuple):
+        payload, options["rate"] = payload
+    imu = replace(imu, **{name: options[name] for name in MOTION_OPTIONS if name in options})
+    if isinstance(payload, (str, os.PathLike)):
+        return _seconds_of_file(os.fspath(payload), imu)
+    how = {name: getattr(imu, name) for name in MOTION_OPTIONS}
+    if is_source(payload):
+        return _duration(load_imu(payload, limits=imu.limits, **how))
+    return _duration(to_recording(payload, timestamps=options.get("timestamps"), name=request.name, **how))
+
+
 def window_in(stretch: Window, seconds: float, rng: np.random.Generator | None) -> Window:
     """A window of some length at a random place of a stretch, or without `rng` in its middle.
 
@@ -74,9 +111,13 @@ def window_in(stretch: Window, seconds: float, rng: np.random.Generator | None) 
     return start, start + seconds
 
 
-def around(window: Window, seconds: float, *, earliest: float = 0.0) -> Window:
-    """A window of another length with the same middle, moved so that it starts no earlier than `earliest`."""
-    start = max((window[0] + window[1] - seconds) / 2, earliest)
+def around(window: Window, seconds: float, *, earliest: float = 0.0, latest: float = math.inf) -> Window:
+    """A window of another length with the same middle, moved to lie between `earliest` and `latest`.
+
+    Where it is longer than that, it starts at `earliest`.
+    """
+    start = min((window[0] + window[1] - seconds) / 2, latest - seconds)
+    start = max(start, earliest)
     return start, start + seconds
 
 
@@ -91,6 +132,17 @@ def mask_frequencies(clips: Tensor, rng: np.random.Generator, *, most: int = FRE
     masked = clips.clone()
     masked[..., first : first + width, :] = 0
     return masked
+
+
+@lru_cache(maxsize=REMEMBERED_FILES)
+def _seconds_of_file(path: str, imu: ImuTransform) -> float:
+    how = {name: getattr(imu, name) for name in MOTION_OPTIONS}
+    return _duration(load_imu(path, limits=imu.limits, **how))
+
+
+def _duration(recording: Recording) -> float:
+    """Each sample stands for a step."""
+    return float(recording.seconds[-1] + np.median(np.diff(recording.seconds)))
 
 
 def _same_file(vision: Request, other: Request) -> bool:

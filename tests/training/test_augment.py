@@ -16,7 +16,7 @@ from imagebind.training.augment import (
     CaptionedVision,
     pair_transform,
 )
-from imagebind.training.pairs import Pair
+from imagebind.training.pairs import Pair, PairDataset, PairSample
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.depth import DepthTransform
 from imagebind.transforms.image import ImageTransform
@@ -25,6 +25,7 @@ from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
 from imagebind.transforms.video import VideoTransform
 from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+from tests.transforms.motion import GRAVITY
 
 SIZE = 32
 IMAGE = ImageTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))  # values stay in [0, 1]
@@ -213,6 +214,27 @@ def test_a_video_shorter_than_the_window_takes_motion_from_around_it(files):
     assert early.other[3, 0].item() == 0, "no motion is older than its first sample"
     later = AlignedMotion(video=VIDEO)(replace(pair, span=(0, 2), offset=2), np.random.default_rng(0))
     assert later.other[3, 0].item() * 3600 == pytest.approx(0.5, abs=0.01), "here there is older motion"
+
+
+@pytest.mark.parametrize(("seen", "moved"), [(5, 5), (4.9, 5), (6, 6), (6, 5.5), (60, 55), (3, 5), (8, 4.6)])
+def test_motion_is_a_window_of_what_there_is_whichever_recording_is_longer(seen, moved):
+    clock = np.arange(round(moved * 100)) / 100
+    motion = np.tile([0, 0, GRAVITY, 0, 0, 0], (len(clock), 1))
+    motion[:, 3] = clock / 3600
+    frames = np.zeros((round(seen * 10), 4, 4, 3), np.uint8)
+    item = {"imu": motion, "timestamps": clock}
+    pair = Pair(vision={"video": frames, "fps": 10}, other=item, modality="imu", name="clip")
+    data = PairDataset([pair], AlignedMotion())
+    begins = []
+    for turn in range(40):
+        sample = data.sample(0, turn=turn)
+        assert isinstance(sample, PairSample), sample.error
+        begin, end = sample.other[3, [0, -1]].double() * 3600
+        assert end - begin == pytest.approx(min(moved, 5), abs=0.02)
+        begins.append(begin.item())
+    room = max(min(seen, moved) - 5, 0)
+    assert min(begins) >= 0 and max(begins) <= max(moved - 5, 0) + 0.02
+    assert max(begins) - min(begins) >= 0.5 * room
 
 
 def test_captions_go_with_stills_and_videos_whose_frames_are_cut_alike(files):

@@ -1,6 +1,7 @@
 """Stretches of time that two recordings share."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,9 +9,17 @@ import torch
 
 from imagebind.errors import MediaError
 from imagebind.training.pairs import Pair
-from imagebind.training.windows import around, mask_frequencies, seconds_of, shared_stretch, window_in
+from imagebind.training.windows import (
+    around,
+    mask_frequencies,
+    motion_seconds,
+    seconds_of,
+    shared_stretch,
+    window_in,
+)
+from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.intake import identify
-from tests.training.made import write_film, write_picture, write_sound
+from tests.training.made import write_film, write_motion, write_picture, write_sound
 
 
 @pytest.fixture(scope="module")
@@ -53,6 +62,18 @@ def test_lengths_of_arrays_follow_from_their_rates():
         seconds_of(identify({"video": np.zeros((30, 8, 8), np.uint8)}))
 
 
+def test_the_length_of_motion_is_that_of_its_file_or_array(files, tmp_path):
+    table = write_motion(tmp_path / "motion.csv", seconds=7, rate=50)
+    samples = np.tile([0, 0, 9.8, 0, 0, 0], (300, 1))
+    imu = ImuTransform()
+    assert motion_seconds(identify({"imu": table}), imu) == pytest.approx(7)
+    assert motion_seconds(identify({"imu": table.read_bytes()}), imu) == pytest.approx(7)
+    assert motion_seconds(identify({"imu": samples, "rate": 100}), imu) == pytest.approx(3)
+    assert motion_seconds(identify({"imu": samples}), replace(imu, rate=200)) == pytest.approx(1.5)
+    with pytest.raises(MediaError, match="no clock"):
+        motion_seconds(identify({"imu": samples}), imu)
+
+
 def test_a_window_lies_anywhere_in_its_stretch_or_in_the_middle():
     rng = np.random.default_rng(0)
     windows = [window_in((3, 10), 2, rng) for _ in range(300)]
@@ -65,10 +86,11 @@ def test_a_window_lies_anywhere_in_its_stretch_or_in_the_middle():
         assert window_in((1, math.inf), 2, chance) == (1, 3)
 
 
-def test_a_window_around_another_has_its_middle_unless_it_would_start_too_early():
+def test_a_window_around_another_has_its_middle_unless_it_would_start_too_early_or_end_too_late():
     assert around((6, 8), 5) == (4.5, 9.5)
     assert around((0, 2), 5) == (0, 5)
     assert around((0, 2), 5, earliest=-1) == (-1, 4)
+    assert around((3, 5), 5, latest=5) == (0, 5) == around((3, 5), 5, latest=4)
 
 
 def test_masking_sets_one_band_of_at_most_12_bins_to_zero():
