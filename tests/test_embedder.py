@@ -207,6 +207,15 @@ def test_clips_come_with_their_time_spans_on_request(embedder, audio_file, video
     assert next(embedder.encode_stream([audio_file])).clips is None
 
 
+def test_a_pair_that_was_taken_for_two_items_is_told_how_to_be_one(embedder):
+    sound = np.zeros(16000, dtype=np.float32)
+    sound[::40] = 0.5
+    with pytest.raises(MediaError, match=r"shape \(16000,\) without a rate.*'rate': hz.*\[\(array, rate\)\]"):
+        embedder.encode((sound, 16000), modality="audio")
+    (listed,) = embedder.encode([(sound, 16000)], modality="audio")
+    np.testing.assert_allclose(embedder.encode({"audio": sound, "rate": 16000}), listed, **SAME)
+
+
 def count_of_dogs():
     return (f"{number} dogs" for number in count())
 

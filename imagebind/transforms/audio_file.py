@@ -80,6 +80,12 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Re
             yield recording
     elif isinstance(audio, Sequence) and len(audio) == 2 and not isinstance(audio[1], Sequence):
         yield _wrap_array(audio[0], audio[1])
+    elif isinstance(audio, (np.ndarray, Tensor)):
+        raise MediaError(
+            name_of(audio),
+            seen=f"an array of shape {tuple(audio.shape)} without a rate",
+            wanted="a file or (array, rate): to encode, {'audio': array, 'rate': hz} or [(array, rate)]",
+        )
     else:
         raise MediaError(name_of(audio), seen="neither a file nor a pair", wanted="a file or (array, rate)")
 
