@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,9 +66,9 @@ def crawl(
 ) -> CrawlReport:
     """Bring an index up to date with folders and files.
 
-    A file that fails is reported, and what the index had of it stays; all others are done. Files that are no
-    media are counted. Other windows, or other options of a mapping, change nothing of what is indexed
-    already; another kind does.
+    A file that fails is reported, each time, and what the index had of it stays; all others are done. So is a
+    video whose sound fails, whose pictures stand. Files that are no media are counted. Other windows, or
+    other options of a mapping, change nothing of what is indexed already; another kind does.
 
     Args:
         index: opened with an embedder.
@@ -123,6 +124,7 @@ class _Crawl:
         self.report = CrawlReport()
         self.known = Known(index.files())
         self.answers: dict[Path, Answer | None] = {}  # by folder
+        self.no_media: dict[str, FileState] = {}
         self.again: list[Found] = []
         self.is_last_try = False
         self.in_flight: deque[tuple[Job, MediaKind]] = deque()
@@ -144,8 +146,8 @@ class _Crawl:
         self.take([found for found in looked if found is not None])
 
     def settle(self, roots: Sequence[Path], *, prune: bool) -> None:
-        """Deal with what the index has below the roots and is no longer there."""
-        gone = self.known.gone(roots)
+        """Deal with what the index has below the roots and is no longer there, or no longer media."""
+        gone = self.known.gone(roots) | self.no_media
         if not prune:
             self.report.gone = len(gone)
             return
@@ -173,6 +175,8 @@ class _Crawl:
             try:
                 examined, requests = self._examined(found, examining)
             except NotMediaError:
+                if state is not None:  # it was media when it was indexed
+                    self.no_media[path_text(found.path)] = state
                 self.report.leave_out(found.path.suffix.lower())
                 self.count.tell(self.report)
             except MediaError as error:
@@ -212,7 +216,7 @@ class _Crawl:
     def _is_unchanged(self, found: Found, state: FileState) -> bool:
         mapping = mapping_for(self.mappings, found)
         same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
-        return same and (mapping is None or mapping.kind in state.kinds)
+        return same and (mapping is None or mapping.kind is main_kind(state))
 
     def _examined(self, found: Found, examining: Future[Looked]) -> Looked:
         try:
@@ -229,18 +233,23 @@ class _Crawl:
     def _is_settled(self, examined: Examined, state: FileState | None) -> bool:
         """Whether the index has these bytes already, by this name or by one that is gone."""
         found, path = examined.found, path_text(examined.found.path)
-        if state is not None and state.content_hash == examined.content_hash and examined.kind in state.kinds:
-            self.index.move_path(path, path, mtime_ns=found.mtime_ns)
-            self._done(Outcome.UNCHANGED, examined.kind)
-            return True
         if state is not None:
-            return False
+            same = state.content_hash == examined.content_hash and examined.kind is main_kind(state)
+            if same:
+                self._move(path, found, Outcome.UNCHANGED, examined.kind)
+            return same
         before = self.known.move(examined)
-        if before is None:
-            return False
-        self.index.move_path(before, path, mtime_ns=found.mtime_ns)
-        self._done(Outcome.MOVED, examined.kind)
-        return True
+        if before is not None:
+            self._move(before, found, Outcome.MOVED, examined.kind)
+        return before is not None
+
+    def _move(self, before: str, found: Found, outcome: Outcome, kind: MediaKind) -> None:
+        self.writer.move(
+            before,
+            path_text(found.path),
+            mtime_ns=found.mtime_ns,
+            written=lambda: self._done(outcome, kind),
+        )
 
     def _collect(self, result: Embedding) -> None:
         job, kind = self.in_flight.popleft()
@@ -254,10 +263,12 @@ class _Crawl:
         if kind in job.failed:
             self._fail(job.examined.found, job.state, job.failed[kind], kind)
         elif not self._is_put_off(job.examined.found, job.state):
+            rows = job.rows
             for error in job.failed.values():  # of a video's sound: its pictures stand
                 self._note(job.path, error)
+                rows = [replace(row, content_hash="", mtime_ns=0) for row in rows]  # to be tried again
             is_new = job.state is None
-            self.writer.put(job.path, job.rows, is_new=is_new, written=lambda: self._written(job))
+            self.writer.put(job.path, rows, is_new=is_new, written=lambda: self._written(job))
 
     def _is_put_off(self, found: Found, state: FileState | None) -> bool:
         """Whether a file is another by now than it was when it was found; then it is tried once more."""

@@ -1,5 +1,6 @@
 """Which rows a search looks at, in the SQL of LanceDB."""
 
+import math
 import re
 from collections.abc import Iterable
 
@@ -19,7 +20,7 @@ def where(
     Args:
         path: a pattern: `*` and `?` within a folder, `**` across folders; one that does not start with `/`
             may match from any folder on.
-        between: seconds; rows whose span overlaps, so none of those without time.
+        between: seconds, without end where infinite; rows whose span overlaps, so none of those without time.
         metadata: values that a row has to have.
 
     Raises:
@@ -34,7 +35,9 @@ def where(
         first, last = between
         if not first <= last:
             raise ValueError(f"between wants seconds that rise, got {first} and {last}")
-        conditions.append(f'"start" <= {float(last)!r} AND "end" >= {float(first)!r}')
+        sides = [f'"start" <= {float(last)!r}'] if last < math.inf else ['"start" IS NOT NULL']
+        sides += [f'"end" >= {float(first)!r}'] if first > -math.inf else []
+        conditions.append(" AND ".join(sides))
     for name, value in (metadata or {}).items():
         entry = metadata_text({name: value})[1:-1]
         conditions.append(

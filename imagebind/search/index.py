@@ -8,10 +8,11 @@ On LanceDB. Every change is one commit: a process that is killed leaves the inde
 it, and others may search meanwhile.
 """
 
+import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import attrgetter
 from typing import Any, Literal
@@ -27,7 +28,7 @@ from imagebind.search.discover import whole_path
 from imagebind.search.filters import in_list, quoted, where
 from imagebind.search.nearest import at_most, nearest, scored
 from imagebind.search.query import to_query
-from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_hit
+from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_columns, to_hit
 from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
 from imagebind.transforms.intake import Request
@@ -37,6 +38,7 @@ SPACE, CALIBRATION = "space", "calibration"
 K = 10
 KEPT_FOR = timedelta(hours=1)  # versions that another process may be reading
 PATHS_A_CONDITION = 500  # in one piece of SQL
+TRIES = 5  # to take rows by numbers that another process may change
 
 Uri = str | os.PathLike[str]
 
@@ -166,6 +168,8 @@ class Index:
     def replace_paths(self, paths: Iterable[str], rows: Sequence[IndexRow]) -> None:
         """Take out all rows of some paths and put in these, in one commit.
 
+        What was said of a path in its rows' metadata stays said of it, besides what the new ones say.
+
         Raises:
             ValueError, SpaceMismatchError, SearchIndexError: as for `add_rows`.
         """
@@ -173,6 +177,9 @@ class Index:
             self.delete(paths=paths)
             return
         self._claim({row.kind for row in rows})
+        paths = list(paths)
+        said = self._metadata(paths)
+        rows = [replace(row, metadata={**said.get(row.path, {}), **row.metadata}) for row in rows]
         table = to_arrow(rows, self.embed_dim)
         with named(self.uri, "written to"):
             (
@@ -184,10 +191,25 @@ class Index:
 
     def move_path(self, old: str, new: str, *, mtime_ns: int) -> None:
         """Say that a file is elsewhere now; its rows keep their vectors and ids."""
-        with named(self.uri, "written to"):
-            self._store.items.update(
-                where=f"path = {quoted(old)}", values={"path": new, "mtime_ns": mtime_ns}
-            )
+        self.move_paths({old: (new, mtime_ns)})
+
+    def move_paths(self, moves: Mapping[str, tuple[str, int]]) -> None:
+        """The same of many files, in few commits: {path that was: (path that is, its time of change)}."""
+        paths = list(moves)
+        for start in range(0, len(paths), PATHS_A_CONDITION):
+            condition = in_list("path", paths[start : start + PATHS_A_CONDITION])
+            with named(self.uri, "written to"):
+                rows = self._store.items.search().select(["id", "path"]).where(condition).to_arrow()
+                if not len(rows):
+                    continue
+                now = [moves[path] for path in rows["path"].to_pylist()]
+                columns = {
+                    "id": rows["id"],
+                    "path": [path for path, _ in now],
+                    "mtime_ns": [mtime_ns for _, mtime_ns in now],
+                }
+                moved = to_columns(columns, self.embed_dim)
+                self._store.items.merge_insert("id").when_matched_update_all().execute(moved)
 
     def delete(self, *, ids: Iterable[str] | None = None, paths: Iterable[str] | None = None) -> int:
         """Take out the rows with these ids, or of these paths; returns how many there were."""
@@ -259,7 +281,7 @@ class Index:
             raise ValueError("kinds wants one or more, or None for all")
         where(path=path, between=between, metadata=metadata)  # complains before anything is embedded
         asked = to_query(query, self.embedder, embed_dim=self.embed_dim)
-        self._check(asked.kinds)
+        self.check(asked.kinds)
         present = self._present()
         searched = [kind for kind in wanted or MediaKind if present[kind]]
         groups = [[kind] for kind in searched] if calibrated else [searched] if searched else []
@@ -280,14 +302,17 @@ class Index:
     def sample(self, n: int, *, seed: int = 0, kinds: Iterable[MediaKind | str] | None = None) -> list[Hit]:
         """`n` rows at random, or all where there are fewer, with their vectors."""
         condition = where(kinds=None if kinds is None else [MediaKind(kind) for kind in kinds])
-        with named(self.uri, "read"):
-            scan = self._store.items.search().with_row_id(True).select(["kind"])
-            ids = (scan if condition is None else scan.where(condition)).to_arrow()["_rowid"].to_numpy()
-            if len(ids) > n:
-                ids = np.random.default_rng(seed).choice(ids, n, replace=False)
-            if not len(ids):
-                return []
-            records = self._store.items.take_row_ids(sorted(ids.tolist())).to_list()
+        for _ in range(TRIES):
+            with named(self.uri, "read"):
+                scan = self._store.items.search().with_row_id(True).select(["kind"])
+                ids = (scan if condition is None else scan.where(condition)).to_arrow()["_rowid"].to_numpy()
+                if len(ids) > n:
+                    ids = np.random.default_rng(seed).choice(ids, n, replace=False)
+                if not len(ids):
+                    return []
+                records = self._store.items.take_row_ids(sorted(ids.tolist())).to_list()
+            if len(records) == len(ids):
+                break  # else another process has put rows elsewhere in between
         return [to_hit(record) for record in records]
 
     def stats(self) -> IndexStats:
@@ -329,15 +354,35 @@ class Index:
             self._calibration = (version, found)
         return self._calibration[1]
 
+    def check(self, kinds: Iterable[MediaKind]) -> None:
+        """That the embedder turns these kinds into vectors as the index had it done.
+
+        Raises:
+            SpaceMismatchError: it does not.
+        """
+        new = set(kinds) - self._checked
+        if new and self.embedder is not None:
+            self.space.check(Space.of(self.embedder, kinds=new), what=self.uri)
+            self._checked |= new
+
     def _estimate(self) -> Calibration:
-        return Calibration(
-            {
-                kind: np.stack(
-                    [hit.vector for hit in self.sample(SAMPLED, kinds=[kind]) if hit.vector is not None]
-                )
-                for kind in self._present()
-            }
-        )
+        samples = {
+            kind: [hit.vector for hit in self.sample(SAMPLED, kinds=[kind]) if hit.vector is not None]
+            for kind in self._present()
+        }
+        return Calibration({kind: np.stack(sample) for kind, sample in samples.items() if sample})
+
+    def _metadata(self, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """What is said of paths besides the words of a text, which are the file's own."""
+        said: dict[str, dict[str, Any]] = {}
+        for start in range(0, len(paths), PATHS_A_CONDITION):
+            some = in_list("path", paths[start : start + PATHS_A_CONDITION])
+            with named(self.uri, "read"):
+                search = self._store.items.search().select(["path", "metadata"])
+                records = search.where(f"metadata <> '{{}}' AND {some}").to_list()
+            for record in records:
+                said.setdefault(record["path"], {}).update(json.loads(record["metadata"]))
+        return {path: {name: each[name] for name in each if name != "text"} for path, each in said.items()}
 
     def _present(self) -> Counter[MediaKind]:
         """How many rows there are of each kind."""
@@ -359,17 +404,10 @@ class Index:
             raise ValueError(f"{self.uri}: {purpose} wants an index opened with an embedder")
         return self.embedder
 
-    def _check(self, kinds: Iterable[MediaKind]) -> None:
-        """That the embedder turns these kinds into vectors as the index had it done."""
-        new = set(kinds) - self._checked
-        if new and self.embedder is not None:
-            self.space.check(Space.of(self.embedder, kinds=new), what=self.uri)
-            self._checked |= new
-
     def _claim(self, kinds: Iterable[MediaKind]) -> None:
         """The same, and say it of kinds that are new to the index."""
         new = set(kinds) - self._checked
-        self._check(new)
+        self.check(new)
         if new and self.embedder is not None:
             before = self.space
             joined = before.joined(Space.of(self.embedder, kinds=new))

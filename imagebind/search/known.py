@@ -40,7 +40,7 @@ class Known:
         nothing is there now. It counts as met."""
         for path in self._paths.get(examined.content_hash, ()):
             state = self._files.get(path)
-            if state is not None and examined.kind in state.kinds and not is_there(text_path(path)):
+            if state is not None and examined.kind is main_kind(state) and not is_there(text_path(path)):
                 del self._files[path]
                 return path
         return None

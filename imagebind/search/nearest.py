@@ -53,7 +53,8 @@ def _nearest(
             search = search.select([*SHOWN, "_distance"]).limit(count)
             if condition is not None:
                 search = search.where(condition, prefilter=True)
-            approximate = search.nprobes(NPROBES).refine_factor(REFINE)
+            # More partitions than that only where too few rows in them hold the condition.
+            approximate = search.nprobes(NPROBES).maximum_nprobes(0).refine_factor(REFINE)
             found = (search.bypass_vector_index() if exact else approximate).to_list()
         kept = at_most(found, per_file, path=itemgetter("path"))
         if len(kept) >= k or len(found) < count:

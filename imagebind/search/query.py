@@ -10,8 +10,6 @@ from imagebind.embedder import Embedder, combine
 from imagebind.modality import MediaKind
 from imagebind.transforms.intake import Request, identify
 
-Weighted = tuple[Any, float]
-
 
 @dataclass(frozen=True, eq=False)
 class Query:

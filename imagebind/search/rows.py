@@ -153,6 +153,12 @@ def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
     return pa.table(columns, schema=schema(embed_dim))
 
 
+def to_columns(columns: Mapping[str, Any], embed_dim: int) -> pa.Table:
+    """Some of the table's columns, as it takes them."""
+    whole = schema(embed_dim)
+    return pa.table(columns, schema=pa.schema([whole.field(name) for name in columns]))
+
+
 def metadata_text(metadata: Metadata) -> str:
     """Flat metadata as the table has it, in one form for one content.
 

@@ -17,6 +17,7 @@ from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.weights import modality_of
 
 TRANSFORMS_VERSION = 1  # to be raised when a transform's numbers change for the same settings
 NAMED = ("imagebind_huge", "imagebind_tiny")
@@ -121,6 +122,8 @@ class Space:
 
 
 def _name_of(model: ImageBindModel) -> str:
+    if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass with one of its own
+        return "custom"
     for name in NAMED:
         named: ImageBindConfig = getattr(configs, name)()
         if model.config.embed_dim == named.embed_dim and all(
@@ -132,10 +135,11 @@ def _name_of(model: ImageBindModel) -> str:
 
 
 def _digests(model: ImageBindModel) -> dict[str, str]:
-    hashes = {ModalityType(m).value: hashlib.blake2b(digest_size=DIGEST_BYTES) for m in model.modalities}
+    hashes = {modality: hashlib.blake2b(digest_size=DIGEST_BYTES) for modality in model.modalities}
     for name, tensor in sorted(model.state_dict().items()):
-        modality = name.split(".")[1]  # modality_trunks.audio.blocks.0…
-        digest = hashes[modality]
+        digest = hashes.get(modality_of(name) or "")
+        if digest is None:  # a subclass's own, such as a head for classes
+            continue
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
         numbers = tensor.detach().flatten()
         taken = numbers[:: max(len(numbers) // SAMPLED, 1)]

@@ -102,14 +102,14 @@ class Store:
             self._about.optimize(cleanup_older_than=keep)
 
 
-_OWN = {f"{ITEMS}.lance", f"{ABOUT}.lance", ".writer.lock"}
+_OWN = {f"{ITEMS}.lance", f"{ABOUT}.lance", ".writer.lock", ".writer.pid"}
 
 
 def exists(uri: str | os.PathLike[str]) -> bool:
     """Whether an index is there."""
     uri = os.fspath(uri)
     if not is_uri(uri):
-        return (Path(uri) / f"{ITEMS}.lance").is_dir()
+        return any((Path(uri) / f"{ITEMS}.lance" / "_versions").glob("*.manifest"))
     with named(uri, "opened"):
         return ITEMS in _connect(uri).list_tables().tables
 

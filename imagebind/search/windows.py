@@ -6,10 +6,12 @@ stretches of a few, so that an hour takes no more memory than a minute.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,6 @@ MARGIN = 1  # seconds around a stretch of sound: more than a resampling kernel r
 
 Window = tuple[Fraction, Fraction]  # [start, end) in seconds
 RecordingTransform = VideoTransform | AudioTransform | ImuTransform
-Opened = VideoFile | Tape | Recording
 Options = Mapping[str, Any]
 
 
@@ -71,6 +72,28 @@ def clip_seconds(transform: RecordingTransform) -> Fraction:
     return Fraction(seconds)
 
 
+class Reel:
+    """A long recording of motion: not in memory before its first stretch, nor when its last is done.
+
+    Hundreds of files are looked into before their turn.
+    """
+
+    def __init__(self, load: Callable[[], Recording]) -> None:
+        self._load = load
+        self._lock = threading.Lock()
+        self._held: Recording | None = None
+
+    def recording(self, *, last: bool) -> Recording:
+        """All of it."""
+        with self._lock:
+            held = self._held or self._load()
+            self._held = None if last else held
+            return held
+
+
+Opened = VideoFile | Tape | Reel | Recording
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
     """Some windows of one recording, embedded together; `whole`: one window, which is all of it.
@@ -78,7 +101,7 @@ class Stretch:
     Args:
         opened: what has been read of the file so far, if it is to be read on from there.
         options: for its transform, as its user said.
-        number: counts the stretches of a recording from 0.
+        number: counts the stretches of a recording from 0; `last` is the last of them.
     """
 
     path: Path
@@ -87,6 +110,7 @@ class Stretch:
     opened: Opened | None = None
     options: Options = field(default_factory=dict)
     number: int = 0
+    last: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +143,8 @@ class StretchTransform:
         clips: list[Span] | None = None
         if not stretch.whole:
             clips = [clip for window in stretch.windows for clip in clips_of(transform, window)]
+        if isinstance(opened, Reel):
+            opened = opened.recording(last=stretch.last)
         if isinstance(opened, VideoFile):
             return _views_of_film(transform, stretch.path, opened, clips), windows
         if isinstance(opened, Tape) and clips is not None:
@@ -198,7 +224,8 @@ class Windows:
 
     def _motion(self, path: Path, options: Options) -> Iterator[Request]:
         transform: Any = self._transform(MediaKind.IMU, options)
-        recording = load_imu(
+        load = partial(
+            load_imu,
             path,
             rate=transform.rate,
             accel_unit=transform.accel_unit,
@@ -206,9 +233,13 @@ class Windows:
             time_unit=transform.time_unit,
             limits=transform.limits,
         )
+        recording = load()
         clock = recording.seconds
         seconds = Fraction(float(clock[-1] + np.median(np.diff(clock))))  # each sample stands for a step
-        yield from self._stretches(path, MediaKind.IMU, options, seconds, recording)
+        is_short = seconds <= self._window
+        yield from self._stretches(
+            path, MediaKind.IMU, options, seconds, recording if is_short else Reel(load)
+        )
 
     def _stretches(
         self, path: Path, kind: MediaKind, options: Options, seconds: Fraction, opened: Opened | None
@@ -232,6 +263,7 @@ class Windows:
                 opened=opened,
                 options=options,
                 number=number,
+                last=first + together >= len(windows),
             )
             yield Request(kind=kind, payload=stretch, name=name_of(path))
 

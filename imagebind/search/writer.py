@@ -18,6 +18,7 @@ class Writer:
         self._new: list[IndexRow] = []
         self._changed: list[IndexRow] = []
         self._changed_paths: list[str] = []
+        self._moved: dict[str, tuple[str, int]] = {}
         self._written: list[Callable[[], None]] = []
         self._flushed = time.monotonic()
 
@@ -37,7 +38,20 @@ class Writer:
             self._changed += rows
             self._changed_paths.append(path)
         self._written.append(written)
-        enough = len(self._new) + len(self._changed) >= COMMIT_ROWS
+        self._flush_if_enough()
+
+    def move(self, old: str, new: str, *, mtime_ns: int, written: Callable[[], None]) -> None:
+        """Have it written that a file is elsewhere now, or has another time of change.
+
+        Raises:
+            SearchIndexError: as `put`.
+        """
+        self._moved[old] = (new, mtime_ns)
+        self._written.append(written)
+        self._flush_if_enough()
+
+    def _flush_if_enough(self) -> None:
+        enough = len(self._new) + len(self._changed) + len(self._moved) >= COMMIT_ROWS
         if enough or time.monotonic() - self._flushed > COMMIT_SECONDS:
             self.flush()
 
@@ -50,7 +64,9 @@ class Writer:
         self._index.add_rows(self._new)
         if self._changed_paths:  # apart, since it looks through the whole index for what is to go
             self._index.replace_paths(self._changed_paths, self._changed)
+        self._index.move_paths(self._moved)
         for written in self._written:
             written()
         self._new, self._changed, self._changed_paths, self._written = [], [], [], []
+        self._moved = {}
         self._flushed = time.monotonic()

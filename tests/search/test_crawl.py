@@ -193,6 +193,41 @@ def test_another_kind_in_a_mapping_has_a_file_done_again(known, media):
     assert Index.open(known).files()[str(media / "000000" / "depth.png")].kinds == {MediaKind.THERMAL}
 
 
+def test_a_video_that_is_mapped_to_its_sound_is_done_again_as_that(tmp_path, db):
+    media = tmp_path / "films"
+    media.mkdir()
+    film = write_film(media / "film.mp4", 5)
+    crawled(db, media)
+    assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO, MediaKind.AUDIO}
+    for _ in range(2):
+        report = crawled(db, media, mappings=[parse_mapping("*.mp4=audio")])
+    assert outcomes(report) == {"unchanged": 1}
+    assert Index.open(db).files()[str(film)].kinds == {MediaKind.AUDIO}
+    assert outcomes(crawled(db, media, mappings=[parse_mapping("*.mp4=video")])) == {"changed": 1}
+
+
+def test_what_was_said_of_a_file_that_was_added_by_hand_outlives_a_crawl(known, media):
+    index = Index.open(known, tiny())
+    path = media / "000000" / "image.png"
+    index.add([path], metadata={"owner": "me"})
+    assert outcomes(crawled(known, media))["changed"] == 1
+    (hit,) = index.search(path, 9, metadata={"owner": "me"})
+    assert hit.path == str(path) and hit.size == path.stat().st_size
+    Image.new("RGB", (300, 200), "red").save(path)
+    assert outcomes(crawled(known, media))["changed"] == 1
+    assert len(index.search(path, 9, metadata={"owner": "me"})) == 1
+
+
+def test_what_is_no_media_any_more_is_gone(known, media):
+    path = (media / "000000" / "image.png").rename(media / "picture")
+    crawled(known, media)
+    path.write_bytes(b"PK\3\4" + bytes(100))
+    report = crawled(known, media)
+    assert report.gone == 1 and str(path) in Index.open(known).files()
+    assert outcomes(crawled(known, media, prune=True))["removed"] == 1
+    assert str(path) not in Index.open(known).files()
+
+
 def test_options_of_a_mapping_reach_the_transform(media, db):
     mapping = parse_mapping("**/depth.png=depth:focal=600")
     crawled(db, media / "000000", mappings=[mapping])
@@ -226,6 +261,12 @@ def test_pictures_of_a_video_whose_sound_is_broken_are_found(tmp_path, db, windo
     assert outcomes(report) == {"added": 1}
     assert report.failures[0].path == str(film) and "sound" in report.failures[0].error
     assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO}
+    again = crawled(db, media, window_seconds=window, hop_seconds=window)  # until it is mended
+    assert outcomes(again) == {"changed": 1} and again.failures == report.failures
+    write_film(film, 5)
+    mended = crawled(db, media, window_seconds=window, hop_seconds=window)
+    assert outcomes(mended) == {"changed": 1} and not mended.failures
+    assert outcomes(crawled(db, media)) == {"unchanged": 1}
 
 
 def test_what_is_no_media_is_counted_and_what_should_be_is_a_failure(tmp_path, db):

@@ -1,5 +1,6 @@
 """Filters: what their SQL finds in a table is what the same condition in Python finds."""
 
+import math
 import re
 
 import pytest
@@ -73,7 +74,9 @@ def test_time_finds_what_overlaps_and_nothing_without_time(tmp_path):
     ]
     index = make_index(tmp_path / "db", rows)
     assert paths(index.search(unit(1), between=(1, 3))) == ["early"]
-    assert sorted(paths(index.search(unit(1), between=(0, 9)))) == ["early", "late"]
+    for both in ((0, 9), (0, math.inf), (-math.inf, 9), (-math.inf, math.inf)):
+        assert sorted(paths(index.search(unit(1), between=both))) == ["early", "late"]
+    assert paths(index.search(unit(1), between=(5, math.inf))) == ["late"]
     with pytest.raises(ValueError, match="seconds that rise, got 3 and 1"):
         index.search(unit(1), between=(3, 1))
 

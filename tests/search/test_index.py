@@ -125,6 +125,71 @@ def test_a_moved_file_keeps_its_vector_and_id(tmp_path):
     assert {*index.files()} == {"/now there"}
 
 
+def test_many_files_are_moved_in_few_commits(tmp_path, monkeypatch):
+    monkeypatch.setattr(approximate, "MIN_ROWS", 300)
+    rows = random_rows(700, MediaKind.IMAGE, spread=0.2, width=128)
+    index = make_index(tmp_path / "db", rows, width=128)
+    index.optimize()
+    version = index.stats().version
+    index.move_paths({each.path: (f"/there{each.path}", n) for n, each in enumerate(rows)})
+    assert index.stats().version == version + 2
+    assert {path: state.mtime_ns for path, state in index.files().items()} == {
+        f"/there{each.path}": n for n, each in enumerate(rows)
+    }
+    hits = [index.search(each.vector, 1)[0] for each in rows[::70]]
+    assert [(hit.id, hit.path) for hit in hits] == [(each.id, f"/there{each.path}") for each in rows[::70]]
+    swapped = {"/there/image/1": ("/there/image/2", 1), "/there/image/2": ("/there/image/1", 2)}
+    index.move_paths(swapped)
+    assert index.get(rows[1].id).path == "/there/image/2"
+    index.move_paths({"/not there": ("/x", 1)})
+    assert len(index) == 700
+
+
+def test_what_was_said_of_a_file_stays_said_of_it_when_its_rows_are_replaced(tmp_path):
+    rows = [
+        row("/it's", 1, metadata={"owner": "me", "text": "old words"}),
+        row("/it's", 0, 1, metadata={"rating": 5}),
+        row("/other", 1, metadata={"owner": "you"}),
+    ]
+    index = make_index(tmp_path / "db", rows)
+    index.replace_paths(["/it's"], [row("/it's", 0, 0, 1, metadata={"text": "new words", "rating": 4})])
+    (hit,) = index.search(unit(0, 0, 1), 1)
+    assert hit.metadata == {"owner": "me", "text": "new words", "rating": 4}
+
+
+def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(approximate, "MIN_ROWS", 3000)
+    monkeypatch.setattr(approximate, "ROWS_A_PARTITION", 50)
+    pictures = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
+    sounds = random_rows(200, MediaKind.AUDIO, spread=0.2, width=128, centre=1, seed=1)
+    index = make_index(tmp_path / "db", [*pictures, *sounds], width=128)
+    index.optimize()
+    query = pictures[0].vector - 2 * sounds[0].vector  # whose partitions are searched last
+    query /= np.linalg.norm(query)
+    assert {hit.kind for hit in index.search(query, 2000)} == {MediaKind.IMAGE, MediaKind.AUDIO}
+    for narrow in ({"kinds": ["audio"]}, {"path": "/audio/1?"}):
+        exact = index.search(query, 10, exact=True, **narrow)
+        assert len(index.search(query, 10, **narrow)) == len(exact) == 10
+
+
+def test_a_sample_is_whole_although_another_process_puts_rows_elsewhere_meanwhile(tmp_path, monkeypatch):
+    index = make_index(tmp_path / "db", random_rows(100, MediaKind.IMAGE))
+    for each in random_rows(20, MediaKind.TEXT):
+        index.add_rows([each])
+    other = Index.open(tmp_path / "db")
+    take = type(index._store.items).take_row_ids
+    compacted = []
+
+    def late(table, ids):
+        if not compacted:
+            compacted.append(True)
+            other.optimize()
+        return take(table, ids)
+
+    monkeypatch.setattr(type(index._store.items), "take_row_ids", late)
+    assert len(index.sample(200)) == 120 and compacted
+
+
 def test_rows_are_deleted_by_id_and_by_path_and_counted(tmp_path):
     index = make_index(tmp_path / "db", [row(f"/{n}", 1, n) for n in range(1200)])
     victim = index.search(unit(1), 1)[0]
@@ -200,6 +265,17 @@ def test_a_damaged_index_is_named(tmp_path):
         file.write_bytes(b"rubbish")
     with pytest.raises(SearchIndexError, match=r"db: cannot be"):
         Index.open(tmp_path / "db").search(unit(1))
+
+
+@pytest.mark.parametrize("left", [[], ["data"], ["_versions"]])
+def test_what_a_failed_making_left_is_no_index_and_can_be_made_one(tiny, tmp_path, left):
+    for name in left or ["."]:
+        (tmp_path / "db" / "items.lance" / name).mkdir(parents=True)
+    (tmp_path / "db" / ".writer.pid").write_text("1")
+    with pytest.raises(SearchIndexError, match="no index is there"):
+        Index.open(tmp_path / "db", tiny)
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    assert index.add(["a star"]) and len(Index.open(tmp_path / "db")) == 1
 
 
 def test_a_maker_killed_half_way_leaves_something_to_go_on_with(tiny, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from torch import nn
 
 from imagebind.embedder import Embedder
 from imagebind.factory import imagebind_tiny
@@ -34,6 +35,19 @@ def test_a_part_of_the_model_in_half_the_precision_is_of_the_same_space(space):
     found = Space.of(Embedder(part))
     assert found.model == "imagebind_tiny" and {*found.weights} == {"text"}
     space.check(found, what="index")
+
+
+def test_a_subclass_with_a_head_or_a_modality_of_its_own_has_an_index_of_the_others(space, tmp_path):
+    model = imagebind_tiny(pretrained=True)
+    model.classes = nn.Linear(128, 3)
+    assert Space.of(Embedder(model)) == space
+    for parts in (model.modality_preprocessors, model.modality_trunks, model.modality_heads):
+        parts["radar"] = nn.Linear(2, 2)
+    model.modality_postprocessors["radar"] = nn.Identity()
+    found = Space.of(Embedder(model))
+    assert found.model == "custom" and {*found.weights} == {*space.weights, "radar"}
+    index = Index.open(tmp_path / "db", Embedder(model), create=True)
+    assert index.add(["a star"])
 
 
 def test_one_changed_layer_is_another_space_and_both_are_named(space):

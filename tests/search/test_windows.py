@@ -1,5 +1,7 @@
 """Windows: they cover a recording, are what its transform makes of them, and never need all of it."""
 
+import gc
+import weakref
 from fractions import Fraction
 from itertools import pairwise
 
@@ -15,7 +17,7 @@ from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.windows import SLIVER, STRETCH_VIEWS, Windows, clips_of, window_spans
 from imagebind.transforms.audio import AudioTransform
-from imagebind.transforms.imu import ImuTransform
+from imagebind.transforms.imu import ImuTransform, load_imu
 from imagebind.transforms.intake import prepare
 from imagebind.transforms.video import VideoTransform
 from tests.reference import filled_model, small_config
@@ -185,6 +187,28 @@ def test_motion_has_windows_too(embedder, motion):
     ]
     expected, _ = TRANSFORMS[MediaKind.IMU].with_spans(motion, clips)
     torch.testing.assert_close(views_of(cut, requests), expected)
+
+
+def test_a_long_recording_of_motion_is_in_memory_only_while_it_has_its_turn(embedder, motion, monkeypatch):
+    loads = []
+
+    def counted(*arguments, **options):
+        loads.append(load_imu(*arguments, **options))
+        return loads[-1]
+
+    monkeypatch.setattr("imagebind.search.windows.load_imu", counted)
+    monkeypatch.setattr("imagebind.search.windows.STRETCH_VIEWS", 2)
+    cut = windows(embedder)
+    requests = list(cut.requests(motion, MediaKind.IMU, {}))
+    assert len(requests) > 2 and len(loads) == 1
+    held = [weakref.ref(loads.pop())]
+    gc.collect()
+    assert held[0]() is None  # until it has its turn
+    views_of(cut, requests)
+    assert len(loads) == 1  # once for all its stretches
+    held = weakref.ref(loads.pop())
+    gc.collect()
+    assert held() is None and requests
 
 
 def test_options_reach_the_transform(embedder, film, motion):

@@ -1,5 +1,6 @@
 """What the page does when something is asked of it; knows no widget, and answers in HTML."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,6 @@ from imagebind.search.app.map import map_of
 from imagebind.search.index import Index
 
 MAX_HITS = 100
-LATER = 1e9  # seconds: the end of time, where only a beginning is said
 TIME = re.compile(r"(\d{1,6}:){0,2}\d{1,9}(\.\d+)?", re.ASCII)
 TOY_MODEL = "imagebind_tiny"
 GONE = "This item is no longer in the index."
@@ -84,7 +84,7 @@ class Filters:
             "k": self.top,
             "kinds": list(self.kinds) or None,
             "path": self.path.strip() or None,
-            "between": (first or 0.0, LATER if last is None else last) if timed else None,
+            "between": (first or 0.0, math.inf if last is None else last) if timed else None,
         }
 
 
@@ -114,10 +114,14 @@ class Desk:
     def welcome(self) -> str:
         """What stands where hits will be."""
         hint = "Type words or add a file, or both: they are added up. A negative weight takes something away."
+        try:
+            is_empty = len(self.index) == 0
+        except ImageBindError:  # which `overview` tells, above it
+            is_empty = False
         shown = (
-            results.notice("What are you looking for?", advice=hint)
-            if len(self.index)
-            else results.empty_index(self.index.uri)
+            results.empty_index(self.index.uri)
+            if is_empty
+            else results.notice("What are you looking for?", advice=hint)
         )
         return f'<div class="welcome">{shown}</div>'
 

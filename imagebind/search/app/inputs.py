@@ -12,7 +12,6 @@ import numpy as np
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.index import Index
-from imagebind.search.space import Space
 from imagebind.search.thumbnails import thumbnails
 from imagebind.transforms.intake import identify
 
@@ -56,7 +55,6 @@ class Intake:
         self.index = index
         self.embedder = index.embedder
         self.max_bytes = int(max_upload_mb * MEGABYTE)
-        self._checked: set[MediaKind] = set()
         self._recent: OrderedDict[Path, Part | MediaError] = OrderedDict()
         self._guards = tuple(threading.Lock() for _ in range(GUARDS))
 
@@ -107,7 +105,7 @@ class Intake:
         vectors: dict[MediaKind, np.ndarray] = {}
         pictures: dict[MediaKind, bytes | None] = {}
         for kind in kinds:
-            self._check(kind)
+            self.index.check([kind])
             (result,) = self.embedder.encode_stream([{kind.value: path}], inspect=thumbnails)
             if result.vector is not None:
                 vectors[kind], pictures[kind] = result.vector, _middle(result.inspected)
@@ -116,12 +114,6 @@ class Intake:
                 raise result.error
         taken_for = told or (next(iter(vectors)) if len(vectors) == 1 else None)
         return Part(name=path.name, vectors=vectors, pictures=pictures, kind=taken_for)
-
-    def _check(self, kind: MediaKind) -> None:
-        """That the index's vectors of a kind come from the transform that this one's would."""
-        if kind not in self._checked:
-            self.index.space.check(Space.of(self.embedder, kinds=[kind]), what=self.index.uri)
-            self._checked.add(kind)
 
 
 def _middle(pictures: Any) -> bytes | None:

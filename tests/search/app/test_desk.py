@@ -145,3 +145,10 @@ def test_labels_of_an_upload_are_told_the_likeliest_first(desk, part):
     )
     assert "Drop a file first" in desk.label(None, None, "a\nb")
     assert "Say which" in desk.label(text, None, "a\nb")
+
+
+def test_an_index_that_is_gone_is_said_to_be_once_and_the_rest_of_the_page_is_there(tmp_path):
+    index = Index.open(tmp_path / "new.lance", tiny(), create=True)
+    desk = Desk(index=index, max_upload_mb=1)
+    shutil.rmtree(tmp_path / "new.lance")
+    assert "new.lance" in desk.overview()[0] and "What are you looking for?" in desk.welcome()
