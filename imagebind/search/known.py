@@ -62,10 +62,13 @@ def main_kind(state: FileState) -> MediaKind:
 
 
 def is_there(path: Path) -> bool:
-    """Whether something is at a path, or may be: what cannot be looked at counts as there."""
+    """Whether something is at a path, or may be: what cannot be looked at counts as there.
+
+    So does what a table or an archive has, `shard.tar/dog.jpg`, while that is there.
+    """
     try:
         path.stat()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return False
     except OSError:
         return True

@@ -17,6 +17,7 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl import crawl
 from imagebind.search.mapping import parse_mapping
+from imagebind.search.rows import IndexRow
 from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
 from tests.search.recorded import spoil_sound, write_film
 
@@ -216,6 +217,17 @@ def test_what_was_said_of_a_file_that_was_added_by_hand_outlives_a_crawl(known, 
     Image.new("RGB", (300, 200), "red").save(path)
     assert outcomes(crawled(known, media))["changed"] == 1
     assert len(index.search(path, 9, metadata={"owner": "me"})) == 1
+
+
+def test_what_came_from_an_archive_is_not_pruned_while_that_is_there(known, media):
+    shard = media / "shard.tar"
+    shard.write_bytes(b"x")
+    index = Index.open(known, tiny())
+    (hit, *_) = index.sample(1)
+    index.add_rows([IndexRow(path=f"{shard}/a.png", kind=hit.kind, vector=hit.vector)])
+    assert "removed" not in outcomes(crawled(known, media, prune=True))
+    shard.unlink()
+    assert outcomes(crawled(known, media, prune=True))["removed"] == 1
 
 
 def test_what_is_no_media_any_more_is_gone(known, media):
