@@ -36,6 +36,11 @@ class MediaKind(str, Enum):
     def __str__(self) -> str:
         return self.value
 
+    @classmethod
+    def _missing_(cls, value: object) -> None:
+        names = ", ".join(member.value for member in cls)
+        raise ValueError(f"unknown kind of media {value!r}; wants one of {names}")
+
     @property
     def modality(self) -> ModalityType:
         """The trunk that such media go through."""

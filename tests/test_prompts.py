@@ -34,6 +34,11 @@ def test_all_but_text_is_asked_as_the_paper_asked():
     assert paper == set(MediaKind) - {MediaKind.TEXT}
 
 
+def test_the_templates_of_no_kind_are_refused_with_the_kinds_there_are():
+    with pytest.raises(ValueError, match="'vision'; wants one of image, video, text, audio"):
+        default_templates("vision")
+
+
 @pytest.mark.parametrize(
     "template", ["a photo", "{} and {}", "a {name}", "a {", "{{}}", "a photo of a {0.__class__}", "{:d}"]
 )

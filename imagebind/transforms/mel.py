@@ -38,25 +38,28 @@ def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
     windows = waveform.unfold(0, length, shift)  # (n,) -> (t, length)
     windows = windows - windows.mean(dim=1, keepdim=True)
     before = F.pad(windows[:, None], (1, 0), mode="replicate")[:, 0, :-1]  # each sample's predecessor
-    windows = (windows - PREEMPHASIS * before) * torch.hann_window(length, periodic=False)
+    taper = torch.hann_window(length, periodic=False, device=waveform.device)
+    windows = (windows - PREEMPHASIS * before) * taper
     fft_size = 2 ** math.ceil(math.log2(length))
     power = torch.fft.rfft(windows, n=fft_size).abs().square()  # (t, fft_size / 2 + 1)
-    return (power @ mel_filters(mel_bins, fft_size, rate)).clamp(min=ENERGY_FLOOR).log()
+    filters = mel_filters(mel_bins, fft_size, rate, waveform.device)
+    return (power @ filters).clamp(min=ENERGY_FLOOR).log()
 
 
 @lru_cache(maxsize=8)
-def mel_filters(mel_bins: int, fft_size: int, rate: int) -> Tensor:
+def mel_filters(mel_bins: int, fft_size: int, rate: int, device: torch.device | str = "cpu") -> Tensor:
     """Triangles, evenly spaced and half overlapping on the mel scale: (fft_size / 2 + 1, mel_bins).
 
     The highest frequency, alone behind the last triangle, has no weight.
     """
-    low, high = mel_scale(torch.tensor([LOW_FREQUENCY, rate / 2], dtype=torch.float64)).tolist()
+    ends = torch.tensor([LOW_FREQUENCY, rate / 2], dtype=torch.float64, device="cpu")
+    low, high = mel_scale(ends).tolist()
     step = (high - low) / (mel_bins + 1)
-    left = low + step * torch.arange(mel_bins, dtype=torch.float64)
-    frequencies = rate / fft_size * torch.arange(fft_size // 2, dtype=torch.float64)
+    left = low + step * torch.arange(mel_bins, dtype=torch.float64, device="cpu")
+    frequencies = rate / fft_size * torch.arange(fft_size // 2, dtype=torch.float64, device="cpu")
     position = (mel_scale(frequencies)[:, None] - left) / step  # 0 at a triangle's left end, 2 at its right
     triangles = torch.minimum(position, 2 - position).clamp(min=0)  # (fft_size / 2, mel_bins)
-    return F.pad(triangles, (0, 0, 0, 1)).float()
+    return F.pad(triangles, (0, 0, 0, 1)).float().to(device)
 
 
 def mel_scale(hertz: Tensor) -> Tensor:
@@ -70,7 +73,8 @@ def resample(waveform: Tensor, ratio: Fraction) -> Tensor:
         return waveform
     reach = resampling_reach(ratio)
     padded = F.pad(waveform, (reach, reach + ratio.numerator))
-    phases = F.conv1d(padded[None, None], resampling_kernel(ratio), stride=ratio.numerator)[0]
+    kernel = resampling_kernel(ratio, waveform.device)
+    phases = F.conv1d(padded[None, None], kernel, stride=ratio.numerator)[0]
     return phases.T.flatten()[: math.ceil(len(waveform) / ratio)]  # (new, n / old): the phases take turns
 
 
@@ -81,15 +85,15 @@ def resampling_reach(ratio: Fraction) -> int:
 
 
 @lru_cache(maxsize=16)
-def resampling_kernel(ratio: Fraction) -> Tensor:
+def resampling_kernel(ratio: Fraction, device: torch.device | str = "cpu") -> Tensor:
     """A sinc under a Hann window for each phase of the new clock: (new, 1, old + 2 · reach).
 
     As released: computed in float32.
     """
     old, new = ratio.numerator, ratio.denominator
     lower, reach = min(old, new) * ROLLOFF, resampling_reach(ratio)
-    samples = torch.arange(-reach, reach + old, dtype=torch.float32) / old
-    phases = torch.arange(0, -new, -1, dtype=torch.float32) / new
+    samples = torch.arange(-reach, reach + old, dtype=torch.float32, device="cpu") / old
+    phases = torch.arange(0, -new, -1, dtype=torch.float32, device="cpu") / new
     time = ((phases[:, None] + samples) * lower).clamp(-ZERO_CROSSINGS, ZERO_CROSSINGS)  # in zero crossings
     window = (time * math.pi / ZERO_CROSSINGS / 2).cos().square()
-    return (torch.sinc(time) * window * (lower / old))[:, None]
+    return (torch.sinc(time) * window * (lower / old))[:, None].to(device)

@@ -49,6 +49,27 @@ def test_resampling_is_torchaudios_default(rate):
     torch.testing.assert_close(resample(waveform, Fraction(rate, 16_000)), wanted, atol=1e-6, rtol=0)
 
 
+def test_the_default_device_changes_nothing_for_a_waveform_that_is_elsewhere():
+    def both() -> tuple[torch.Tensor, torch.Tensor]:
+        mel = log_mel(sound, rate=16_000, mel_bins=64)
+        return mel, resample(sound, Fraction(3, 2))
+
+    sound = noise(16_000)
+    wanted = both()
+    mel_filters.cache_clear()
+    resampling_kernel.cache_clear()
+    torch.set_default_device("meta")
+    try:
+        with_default = both()
+    finally:
+        torch.set_default_device(None)
+    for got in (with_default, both()):  # nothing of another device was kept, either
+        assert torch.equal(got[0], wanted[0]) and torch.equal(got[1], wanted[1])
+    elsewhere = sound.to("meta")
+    assert log_mel(elsewhere, rate=16_000, mel_bins=64).device.type == "meta"
+    assert resample(elsewhere, Fraction(3, 2)).device.type == "meta"
+
+
 def test_two_seconds_have_198_windows():
     assert window_samples(16_000) == 400
     assert log_mel(noise(32_000), rate=16_000, mel_bins=128).shape == (198, 128)
