@@ -10,11 +10,13 @@ import logging
 import os
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
 from imagebind.errors import CheckpointError
 from imagebind.training.random_state import RandomState, seed_everything
@@ -41,41 +43,56 @@ def save_checkpoint(
     barrier: Barrier,
     keep: int,
 ) -> Path:
-    """Write a checkpoint after `step` steps, and remove all but the last `keep`. Every rank calls it.
+    """Write a checkpoint after `step` steps, and remove all but the last `keep` whole ones.
 
-    `write_model` is called on rank 0 with the unfinished folder.
+    Every rank calls it. `write_model` is called on rank 0 with the unfinished folder.
 
     Raises:
         CheckpointError: the disk is full, or may not be written to.
     """
     target = folder / f"step-{step:06d}"
     unfinished = folder / f".{target.name}.tmp"
-    try:
+    with _told_as_errors_of(target):
         if rank == 0:
             shutil.rmtree(unfinished, ignore_errors=True)  # of a run that was killed while it wrote
             unfinished.mkdir(parents=True)
-        barrier()
+    barrier()
+    with _told_as_errors_of(target):
         torch.save(RandomState.capture().state_dict(), unfinished / RANDOM_NAME.format(rank=rank))
         if rank == 0:
             write_model(unfinished)
             torch.save({**trainer, "step": step}, unfinished / TRAINER_NAME)
-        barrier()
+    barrier()
+    with _told_as_errors_of(target):
         if rank == 0:
             _finish(unfinished, target)
-            for old in checkpoints(folder)[keep:]:
-                _remove(old)
-        barrier()
-    except (OSError, RuntimeError) as error:  # torch's writer raises RuntimeError on a full disk
-        raise CheckpointError(f"{target}: cannot be written ({error})") from error
+            _prune(folder, step, keep)
+    barrier()
     return target
+
+
+@contextmanager
+def _told_as_errors_of(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch's writer: RuntimeError on a full disk
+        raise CheckpointError(f"{target}: cannot be written ({error})") from error
 
 
 def checkpoints(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first, whole or not."""
     if not folder.is_dir():
         return []
-    found = [(int(match[1]), path) for path in folder.iterdir() if (match := NAME.fullmatch(path.name))]
-    return [path for _, path in sorted(found, reverse=True)]
+    found = [path for path in folder.iterdir() if NAME.fullmatch(path.name)]
+    return sorted(found, key=step_of, reverse=True)
+
+
+def step_of(checkpoint: Path) -> int:
+    """The steps that a checkpoint's name says."""
+    match = NAME.fullmatch(checkpoint.name)
+    if match is None:
+        raise ValueError(f"a checkpoint's name wants to be as step-000123, got {checkpoint.name}")
+    return int(match[1])
 
 
 def newest_checkpoint(folder: Path) -> Path | None:
@@ -144,6 +161,15 @@ def _finish(unfinished: Path, target: Path) -> None:
         _remove(target)
     unfinished.rename(target)
     _flush(target.parent)
+
+
+def _prune(folder: Path, step: int, keep: int) -> None:
+    """Remove what is older than this step, but for the newest whole ones."""
+    found = checkpoints(folder)
+    kept = [path for path in found if is_whole(path)][:keep]
+    for path in found:
+        if path not in kept and step_of(path) < step:
+            _remove(path)
 
 
 def _remove(checkpoint: Path) -> None:

@@ -1,6 +1,7 @@
 """Stopped anywhere and started again, the curve goes on as if nothing had happened."""
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from imagebind.errors import CheckpointError
 from imagebind.factory import load_model
@@ -18,7 +20,7 @@ from imagebind.training import state
 from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, train
 from imagebind.training.recipe import Recipe, Steps
-from imagebind.training.state import checkpoints, newest_checkpoint
+from imagebind.training.state import checkpoints, newest_checkpoint, save_checkpoint
 from tests.training.toy import DEPTH, TEXT, ToyPairs, depth_pairs, losses_of, toy_config, toy_recipe
 
 STEPS = 12
@@ -194,6 +196,30 @@ def test_the_last_checkpoints_are_kept(tmp_path):
     names = [path.name for path in checkpoints(tmp_path / CHECKPOINTS_NAME)]
     assert names == ["step-000012", "step-000009", "step-000006"]
     assert not [path for path in (tmp_path / CHECKPOINTS_NAME).iterdir() if path.name.startswith(".")]
+
+
+def saved(folder: Path, step: int, *, keep: int) -> Path:
+    return save_checkpoint(
+        folder, step, trainer={}, write_model=lambda unfinished: None, rank=0, barrier=lambda: None, keep=keep
+    )
+
+
+def test_a_checkpoint_that_is_not_whole_counts_as_none_of_those_kept(tmp_path):
+    saved(tmp_path, 6, keep=1)
+    for damaged in (5, 9):  # a copy that was cut short
+        shutil.copytree(tmp_path / "step-000006", tmp_path / f"step-{damaged:06d}")
+        (tmp_path / f"step-{damaged:06d}" / "trainer.pt").write_bytes(b"x")
+    newest = saved(tmp_path, 7, keep=1)
+    assert newest_checkpoint(tmp_path) == newest
+    assert [path.name for path in checkpoints(tmp_path)] == ["step-000009", "step-000007"]
+
+
+def test_a_disk_that_is_full_is_told_with_the_checkpoint(tmp_path):
+    def full(folder: Path) -> None:
+        raise SafetensorError("No space left on device")
+
+    with pytest.raises(CheckpointError, match=r"step-000001: cannot be written.*No space left"):
+        save_checkpoint(tmp_path, 1, trainer={}, write_model=full, rank=0, barrier=lambda: None, keep=1)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused_with_what_differs(tmp_path):
