@@ -43,6 +43,9 @@ BASELINES = {  # metres between a sensor's two eyes (author)
 }
 DEFAULT_SENSOR = "kinect_v1"  # NYU's, so that it agrees with the default focal (ours)
 ENCODINGS = ("millimetres", "sunrgbd", "metres")
+# Floats of which nearly all lie so far are millimetres of a room; of a field, something is nearer (ours).
+TOO_FAR_METRES = 100.0
+NEARLY_ALL = 0.99
 ROTATION = 8  # 2 ** 3: how many times larger a rotated SUN RGB-D value is than its millimetres
 INTRINSICS_BYTES = 4096  # a 3 x 3 matrix in text takes about a hundred
 
@@ -110,7 +113,8 @@ def to_metres(values: np.ndarray, *, encoding: str | None = None, name: str = "d
     """Stored numbers to float32 metres, (h, w) -> (h, w); `encoding` as in `load_depth`.
 
     Raises:
-        MediaError: another shape, 8 bits a pixel, or numbers that the encoding cannot hold.
+        MediaError: another shape, 8 bits a pixel, numbers that the encoding cannot hold, or floats that look
+            like millimetres.
     """
     values = drop_channel(values, name=name, wanted=WANTED)
     whole = values.dtype.kind in "iu"
@@ -125,7 +129,21 @@ def to_metres(values: np.ndarray, *, encoding: str | None = None, name: str = "d
         return ((rotated >> 3) | (rotated << 13)).astype(np.float32) / 1000
     with np.errstate(over="ignore"):  # beyond float32 is infinite, hence a hole
         metres = values.astype(np.float32)
-    return metres / 1000 if encoding == "millimetres" or (encoding is None and whole) else metres
+    if encoding == "millimetres" or (encoding is None and whole):
+        return metres / 1000
+    if encoding is None:
+        _check_not_millimetres(metres, name)
+    return metres
+
+
+def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
+    valid = metres[np.isfinite(metres) & (metres > 0)]
+    if np.count_nonzero(valid > TOO_FAR_METRES) > NEARLY_ALL * valid.size:
+        raise MediaError(
+            name,
+            seen=f"floats of median {np.median(valid):.4g}, as if in millimetres",
+            wanted="metres: pass encoding='millimetres', or encoding='metres' if it is so far",
+        )
 
 
 def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[Tensor, float]:

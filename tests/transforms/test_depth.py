@@ -105,6 +105,24 @@ def test_an_encoding_that_is_said_goes_before_the_type():
     assert load_depth(encoded(np.full((2, 2), 3000.0), "npy"), encoding="millimetres").max() == 3
 
 
+@pytest.mark.parametrize("form", ["array", "npy", "TIFF"])
+def test_floats_that_look_like_millimetres_are_refused_until_it_is_said_what_they_are(form):
+    millimetres = FRAME_MM.astype(np.float32)
+    millimetres[0, :2] = np.nan, 0
+    item = millimetres if form == "array" else encoded(millimetres, form)
+    with pytest.raises(MediaError, match=r"as if in millimetres.*encoding='millimetres'.*encoding='metres'"):
+        DepthTransform()(item)
+    said = DepthTransform(encoding="millimetres")(item)
+    torch.testing.assert_close(said, DepthTransform()(millimetres / 1000))
+    assert DepthTransform(encoding="metres")(item).std() < 1e-6  # all of it is behind 8 m
+
+
+def test_a_view_over_a_field_is_taken_as_it_is():
+    field = np.full((40, 40), 10_000.0, np.float32)  # the sky, of a rendered scene
+    field[-4:] = np.linspace(5, 80, 160).reshape(4, 40)
+    assert DepthTransform()(field).std() > 0
+
+
 def test_every_kind_of_input_gives_the_same(tmp_path):
     path = tmp_path / "frame.png"
     path.write_bytes(encoded(FRAME_MM, "PNG"))
@@ -215,7 +233,7 @@ def test_any_frame_with_a_valid_pixel_gives_finite_numbers(data, frame):
     valid = frame[np.isfinite(frame) & (frame > 0)]
     assert valid.min() * 0.999 <= filled.min() and filled.max() <= valid.max() * 1.001
     for preset in ("omnivore", "codebind", "raw"):
-        assert DepthTransform(preset=preset, size=28)(frame).isfinite().all()
+        assert DepthTransform(preset=preset, size=28, encoding="metres")(frame).isfinite().all()
 
 
 # --- what is refused
