@@ -55,7 +55,8 @@ def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
     Raises:
         RecipeError, ValueError: what does not fit together, before anything starts.
         MissingExtraError: an optional package that this recipe needs.
-        CheckpointError: weights or a checkpoint that cannot be had, or a checkpoint of another recipe.
+        CheckpointError: weights or a checkpoint that cannot be had, or a checkpoint of another recipe or of
+            data of another length.
         BrokenTooMany: more broken pairs than the recipe allows for.
         DivergedError: a loss or gradient that is no finite number; the last checkpoint is from before.
     """
@@ -115,6 +116,7 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
             raise RecipeError(
                 f"{pair.name}: data wants pairs with {pair.modality}, got {source.dataset.modality}"
             )
+    run.hold_to({source.name: len(source.dataset) for source in sources})
     mixture = PairMixture(
         sources,
         recipe.batch_size,

@@ -7,7 +7,7 @@ import os
 import runpy
 import traceback
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -20,6 +20,7 @@ from imagebind.training.mixture import Pairs
 from imagebind.training.optimizer import AdamW
 from imagebind.training.schedule import Schedule
 from imagebind.training.tuning import Everything, Learns, learned_modalities
+from imagebind.uri import is_uri
 
 RECIPE_NAME = "recipe"  # what a recipe file has to define
 MIN_LEARNED_TEMPERATURE = 0.01  # below it the learned scale is clipped; see imagebind.losses
@@ -191,13 +192,14 @@ class Recipe:
 
     def identity(self) -> dict[str, str]:
         """What a run that goes on must have in common with the one that stopped, by name."""
-        names = ("learns", "optimizer", "length", "batch_size", "precision", "seed", "weights")
+        names = ("learns", "optimizer", "length", "batch_size", "precision", "seed")
         pairs = [
             (p.name, str(p.modality), p.temperature, p.learn_temperature, p.weight, p.repeat)
             for p in self.pairs
         ]
         model = {"model": repr(self.model)} if isinstance(self.model, ImageBindConfig) else {}
-        return {name: repr(getattr(self, name)) for name in names} | {"pairs": repr(pairs)} | model
+        made = {"pairs": repr(pairs), "weights": repr(tuple(map(_located, self.weights)))}
+        return {name: repr(getattr(self, name)) for name in names} | made | model
 
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:
@@ -217,6 +219,17 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
         seen = type(names[RECIPE_NAME]).__name__ if RECIPE_NAME in names else "none"
         raise RecipeError(f"{path}: wants {RECIPE_NAME} = Recipe(...), got {seen}")
     return names[RECIPE_NAME]
+
+
+def _located(weights: Weights | OpenClipWeights) -> Weights | OpenClipWeights:
+    """The same weights, a file of theirs by the one name that it has from everywhere."""
+    if isinstance(weights, OpenClipWeights):
+        is_file = Path(weights.pretrained).is_file()
+        return replace(weights, pretrained=str(Path(weights.pretrained).resolve())) if is_file else weights
+    name = weights.source if weights.source is None else os.fspath(weights.source)
+    if name is None or is_uri(name):
+        return weights
+    return replace(weights, source=str(Path(name).expanduser().resolve()))
 
 
 def _where(path: Path, error: Exception) -> str:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
-from imagebind.errors import ImageBindError
+from imagebind.errors import CheckpointError, ImageBindError
 from imagebind.factory import save_model
 from imagebind.losses import world_size
 from imagebind.models.imagebind_model import ImageBindModel
@@ -55,7 +55,7 @@ class DivergedError(ImageBindError):
 
 @dataclass(kw_only=True)
 class Run:
-    """`step` counts the updates that were made. Every rank calls every method."""
+    """`step` counts updates that were made, `pairs` those of each source. Every rank calls every method."""
 
     recipe: Recipe
     accelerator: "Accelerator"
@@ -65,6 +65,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     temperature_optimizer: torch.optim.Optimizer | None
     step: int = 0
+    pairs: dict[str, int] = field(default_factory=dict)
 
     @property
     def model(self) -> ImageBindModel:
@@ -167,6 +168,7 @@ class Run:
         entries = self._entries()
         trainer = {
             "recipe": self.recipe.identity(),
+            "pairs": self.pairs,
             "losses": self.losses.state_dict(),
             "optimizer": get_optimizer_state_dict(self.encoder, self.optimizer, options=WHOLE),
             "temperatures": self.temperature_optimizer and self.temperature_optimizer.state_dict(),
@@ -205,7 +207,23 @@ class Run:
             self.temperature_optimizer.load_state_dict(trainer["temperatures"])
         self.losses.load_state_dict(trainer["losses"])
         self.step = trainer["step"]
+        self.pairs = trainer.get("pairs", {})
         restore_random(checkpoint, rank=self.accelerator.process_index, seed=self.recipe.seed, step=self.step)
+
+    def hold_to(self, pairs: Mapping[str, int]) -> None:
+        """Say how many pairs each source has: their order and the run's length follow from it.
+
+        Raises:
+            CheckpointError: the run that goes on had another number.
+        """
+        for name, count in pairs.items():
+            before = self.pairs.get(name, count)
+            if count != before:
+                raise CheckpointError(
+                    f"{self.recipe.output}: data of {name} has {count:,} pairs, the run that stopped had "
+                    f"{before:,}; wants the same data. Give this one an output of its own"
+                )
+        self.pairs = dict(pairs)
 
     def _forget_all_but(self, saved: Mapping[str, Any]) -> None:
         """Drop the optimiser's state of parameters by other names: torch fills it in by a step of its own."""

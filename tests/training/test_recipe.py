@@ -6,7 +6,16 @@ import pytest
 
 from imagebind.config import VisionConfig
 from imagebind.training.optimizer import AdamW
-from imagebind.training.recipe import Epochs, PairRecipe, Recipe, RecipeError, Steps, load_recipe
+from imagebind.training.recipe import (
+    Epochs,
+    OpenClipWeights,
+    PairRecipe,
+    Recipe,
+    RecipeError,
+    Steps,
+    Weights,
+    load_recipe,
+)
 from imagebind.training.tuning import Heads, Lora, Trunks
 from tests.training.toy import DEPTH, TEXT, text_pairs, toy_config, toy_recipe
 
@@ -114,3 +123,21 @@ def test_two_recipes_are_the_same_run_if_what_shapes_the_curve_is(tmp_path):
         assert recipe.identity() != toy_recipe(tmp_path, **options).identity()
     wider = replace(toy_config(), vision=VisionConfig(embed_dim=64, num_blocks=2, num_heads=2))
     assert recipe.identity() != toy_recipe(tmp_path, model=wider).identity()
+
+
+def test_a_recipe_is_the_same_by_whatever_path_its_weights_are_named(tmp_path, monkeypatch):
+    (tmp_path / "towers.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    def named(*weights: Weights | OpenClipWeights) -> dict[str, str]:
+        return toy_recipe(tmp_path, weights=weights).identity()
+
+    relative = named(Weights(source="run/model"), OpenClipWeights(pretrained="towers.pt"))
+    towers = OpenClipWeights(pretrained=str(tmp_path / "towers.pt"))
+    assert relative == named(Weights(source=tmp_path / "run/model"), towers)
+    assert named(Weights(source="~/model")) == named(Weights(source=tmp_path / "x/../model"))
+    monkeypatch.chdir("/")
+    for elsewhere in (Weights(source=None), Weights(source="hf://owner/model"), OpenClipWeights()):
+        assert named(elsewhere)["weights"] == repr((elsewhere,))
+    assert named(Weights(source="run/model")) != relative

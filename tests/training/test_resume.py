@@ -19,7 +19,7 @@ from imagebind.factory import load_model
 from imagebind.training import state
 from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, train
-from imagebind.training.recipe import Recipe, Steps
+from imagebind.training.recipe import Epochs, Recipe, Steps
 from imagebind.training.state import checkpoints, newest_checkpoint, save_checkpoint
 from tests.training.toy import DEPTH, TEXT, ToyPairs, depth_pairs, losses_of, toy_config, toy_recipe
 
@@ -226,6 +226,18 @@ def test_a_checkpoint_of_another_recipe_is_refused_with_what_differs(tmp_path):
     train(noisy_recipe(tmp_path, length=Steps(total=3)))
     with pytest.raises(CheckpointError, match=r"another recipe: batch_size was 8, is 16\. Give this one"):
         train(noisy_recipe(tmp_path, length=Steps(total=3), batch_size=16))
+
+
+@pytest.mark.parametrize("length", [Steps(total=3), Epochs(total=0.5)])
+def test_data_of_another_length_are_refused_with_both_numbers(tmp_path, length):
+    def recipe(count: int) -> Recipe:
+        pairs = (replace(DEPTH, data=lambda: ToyPairs("depth", size=count)),)
+        return toy_recipe(tmp_path, pairs=pairs, length=length)
+
+    train(recipe(48))
+    with pytest.raises(CheckpointError, match=r"data of depth has 24 pairs, the run that stopped had 48"):
+        train(recipe(24))
+    train(recipe(48))
 
 
 def test_a_line_of_the_log_that_was_cut_short_is_left_out(tmp_path):
