@@ -1,5 +1,6 @@
 """Ego4D: videos by their uid, a table of motion for each, and a list of clips."""
 
+import logging
 import os
 from functools import cache
 from itertools import islice
@@ -18,6 +19,9 @@ COLUMNS = ("video_uid", "start_sec", "end_sec")
 CLIP_COLUMN = "clip_uid"
 VIDEO_SUFFIX = ".mp4"
 PACKED, TABLE = ".npy", ".csv"  # the first that is there
+PACKED_COLUMNS = 7  # time, and six channels
+
+logger = logging.getLogger(__name__)
 
 Folder = str | os.PathLike[str]
 
@@ -30,13 +34,14 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
             are files of their own, clip_uid.
         videos: folder of <clip_uid>.mp4 or, where there is none, <video_uid>.mp4.
         imu: folder of <video_uid>.csv, as published, or <video_uid>.npy, as `pack_imu` makes them. An hour in
-            a CSV takes seconds to read, and that for each pair: pack them before training.
+            a CSV takes seconds to read, and that for each pair: pack them before training. A damaged one is
+            logged, and counts as missing.
 
     Raises:
         MediaError: a list that cannot be read, or no clip of it is there.
     """
     videos, imu = folder_at(videos), folder_at(imu)
-    first_second = cache(_first_second)
+    begins_at = cache(_begins_at)
     pairs, missing = [], []
     for number, row in enumerate(table_at(clips, COLUMNS), start=2):
         place = f"{clips}, line {number}"
@@ -49,8 +54,9 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
         )
         own, whole = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
         is_cut = bool(clip) and own.is_file()
-        if motion is None or not (is_cut or whole.is_file()):
-            missing += [] if motion else [str(imu / f"{uid}{TABLE}")]
+        begin = None if motion is None else begins_at(motion)
+        if begin is None or not (is_cut or whole.is_file()):
+            missing += [] if begin is not None else [str(motion or imu / f"{uid}{TABLE}")]
             missing += [] if is_cut or whole.is_file() else [str(own if clip else whole)]
             continue
         pairs.append(
@@ -61,7 +67,7 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
                 name=f"Ego4D {clip or uid} from {start:g} s",
                 span=None if is_cut else (start, end),
                 # Motion counts from its first sample, which is not the video's first moment.
-                offset=(start if is_cut else 0.0) - first_second(motion),
+                offset=(start if is_cut else 0.0) - begin,
             )
         )
     return found("Ego4D", clips, pairs, missing)
@@ -77,16 +83,50 @@ def pack_imu(table: Folder) -> Path:
     recording = load_imu(table)
     seconds = _first_second(table) + recording.seconds
     packed = table.with_suffix(PACKED)
-    np.save(packed, np.column_stack([seconds, recording.samples]))  # (t, 7), time first
-    return packed
+    unfinished = packed.with_name(f".{packed.name}.tmp")
+    try:
+        with unfinished.open("wb") as file:
+            np.save(file, np.column_stack([seconds, recording.samples]))  # (t, 7), time first
+        return unfinished.replace(packed)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _begins_at(motion: Path) -> float | None:
+    """As `_first_second`; None if the file is damaged."""
+    try:
+        return _first_second(motion)
+    except MediaError as error:
+        logger.warning("Ego4D: %s", error)
+        return None
 
 
 def _first_second(motion: Path) -> float:
-    """When, on the video's clock, a recording begins."""
-    if motion.suffix == PACKED:
-        return float(np.load(motion, mmap_mode="r", allow_pickle=False)[0, 0])
-    with motion.open("rb") as file:
-        head = parse_csv(b"".join(islice(file, 2)), name=str(motion))  # its header and first sample
+    """When, on the video's clock, a recording begins.
+
+    Raises:
+        MediaError: it cannot be read, or has no clock.
+    """
+    try:
+        if motion.suffix == PACKED:
+            return _first_packed(np.load(motion, mmap_mode="r", allow_pickle=False), motion)
+        with motion.open("rb") as file:
+            lines = b"".join(islice(file, 2))  # its header and first sample
+    except MediaError:  # a ValueError too
+        raise
+    except (OSError, ValueError, EOFError) as error:
+        raise MediaError(
+            str(motion), seen=f"cannot be read ({error})", wanted="motion as pack_imu writes it, or a CSV"
+        ) from error
+    head = parse_csv(lines, name=str(motion))
     if head.clock is None:
         raise MediaError(str(motion), seen="no column of time", wanted="canonical_timestamp_ms")
     return float(head.clock[0]) * TIME_UNITS[head.time_unit or "s"]
+
+
+def _first_packed(rows: np.ndarray, motion: Path) -> float:
+    if rows.ndim != 2 or rows.shape[1] != PACKED_COLUMNS or not len(rows):
+        raise MediaError(
+            str(motion), seen=f"an array {rows.shape}", wanted=f"(t, {PACKED_COLUMNS}), time in seconds first"
+        )
+    return float(rows[0, 0])

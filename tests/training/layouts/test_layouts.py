@@ -192,6 +192,33 @@ def test_ego4d_s_motion_is_of_the_moment_of_the_frames(ego, packed):
         assert (begin + end).item() / 2 == pytest.approx(middle, abs=0.02)
 
 
+@pytest.mark.parametrize("kept", [0, 64, 200])
+def test_ego4d_s_motion_that_is_damaged_is_missing_by_its_name(ego, caplog, kept):
+    packed = pack_imu(ego / "imu" / "uid-1.csv")
+    packed.write_bytes(packed.read_bytes()[:kept])
+    found = read_ego(ego)
+    assert [pair.vision["video"].name for pair in found.pairs] == ["clip-2.mp4"]
+    assert found.missing.count(str(packed)) == 2 and f"{packed}: cannot be read" in caplog.text
+
+
+def test_ego4d_s_motion_without_time_is_missing(ego, caplog):
+    np.save(ego / "imu" / "uid-1.npy", np.zeros((10, 6)))
+    assert str(ego / "imu" / "uid-1.npy") in read_ego(ego).missing
+    assert "an array (10, 6); wants (t, 7), time in seconds first" in caplog.text
+
+
+def test_motion_that_was_packed_in_part_is_not_there(ego, monkeypatch):
+    def full(file, rows: np.ndarray) -> None:
+        file.write(b"half")
+        raise OSError("No space left on device")
+
+    before = sorted((ego / "imu").iterdir())
+    monkeypatch.setattr(np, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        pack_imu(ego / "imu" / "uid-1.csv")
+    assert sorted((ego / "imu").iterdir()) == before
+
+
 def test_ego4d_names_a_row_and_a_table_that_cannot_be(ego):
     (ego / "clips.csv").write_text("video_uid,start_sec,end_sec\nuid-1,5,2\n")
     with pytest.raises(MediaError, match=r"clips\.csv, line 2: a clip from 5 to 2 s"):
