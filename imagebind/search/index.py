@@ -8,7 +8,6 @@ On LanceDB. Every change is one commit: a process that is killed leaves the inde
 it, and others may search meanwhile.
 """
 
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -22,13 +21,13 @@ import numpy as np
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search import approximate
+from imagebind.search import approximate, many
 from imagebind.search.calibration import SAMPLED, Calibration
 from imagebind.search.discover import whole_path
 from imagebind.search.filters import in_list, quoted, where
 from imagebind.search.nearest import at_most, nearest, scored
 from imagebind.search.query import to_query
-from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_columns, to_hit
+from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_hit
 from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
 from imagebind.transforms.intake import Request
@@ -37,8 +36,6 @@ from imagebind.uri import is_uri
 SPACE, CALIBRATION = "space", "calibration"
 K = 10
 KEPT_FOR = timedelta(hours=1)  # versions that another process may be reading
-PATHS_A_CONDITION = 500  # in one piece of SQL
-TRIES = 5  # to take rows by numbers that another process may change
 
 Uri = str | os.PathLike[str]
 
@@ -178,7 +175,8 @@ class Index:
             return
         self._claim({row.kind for row in rows})
         paths = list(paths)
-        said = self._metadata(paths)
+        with named(self.uri, "read"):
+            said = many.said_of_paths(self._store.items, paths)
         rows = [replace(row, metadata={**said.get(row.path, {}), **row.metadata}) for row in rows]
         table = to_arrow(rows, self.embed_dim)
         with named(self.uri, "written to"):
@@ -195,33 +193,16 @@ class Index:
 
     def move_paths(self, moves: Mapping[str, tuple[str, int]]) -> None:
         """The same of many files, in few commits: {path that was: (path that is, its time of change)}."""
-        paths = list(moves)
-        for start in range(0, len(paths), PATHS_A_CONDITION):
-            condition = in_list("path", paths[start : start + PATHS_A_CONDITION])
-            with named(self.uri, "written to"):
-                rows = self._store.items.search().select(["id", "path"]).where(condition).to_arrow()
-                if not len(rows):
-                    continue
-                now = [moves[path] for path in rows["path"].to_pylist()]
-                columns = {
-                    "id": rows["id"],
-                    "path": [path for path, _ in now],
-                    "mtime_ns": [mtime_ns for _, mtime_ns in now],
-                }
-                moved = to_columns(columns, self.embed_dim)
-                self._store.items.merge_insert("id").when_matched_update_all().execute(moved)
+        with named(self.uri, "written to"):
+            many.move_paths(self._store.items, moves, self.embed_dim)
 
     def delete(self, *, ids: Iterable[str] | None = None, paths: Iterable[str] | None = None) -> int:
         """Take out the rows with these ids, or of these paths; returns how many there were."""
         if (ids is None) == (paths is None):
             raise ValueError("delete wants ids or paths, one of both")
         column, values = ("id", list(ids)) if ids is not None else ("path", list(paths or ()))
-        deleted = 0
         with named(self.uri, "written to"):
-            for start in range(0, len(values), PATHS_A_CONDITION):
-                condition = in_list(column, values[start : start + PATHS_A_CONDITION])
-                deleted += self._store.items.delete(condition).num_deleted_rows
-        return deleted
+            return many.delete(self._store.items, column, values)
 
     def files(self) -> dict[str, FileState]:
         """What is known of each file, by its path's text."""
@@ -302,18 +283,8 @@ class Index:
     def sample(self, n: int, *, seed: int = 0, kinds: Iterable[MediaKind | str] | None = None) -> list[Hit]:
         """`n` rows at random, or all where there are fewer, with their vectors."""
         condition = where(kinds=None if kinds is None else [MediaKind(kind) for kind in kinds])
-        for _ in range(TRIES):
-            with named(self.uri, "read"):
-                scan = self._store.items.search().with_row_id(True).select(["kind"])
-                ids = (scan if condition is None else scan.where(condition)).to_arrow()["_rowid"].to_numpy()
-                if len(ids) > n:
-                    ids = np.random.default_rng(seed).choice(ids, n, replace=False)
-                if not len(ids):
-                    return []
-                records = self._store.items.take_row_ids(sorted(ids.tolist())).to_list()
-            if len(records) == len(ids):
-                break  # else another process has put rows elsewhere in between
-        return [to_hit(record) for record in records]
+        with named(self.uri, "read"):
+            return [to_hit(record) for record in many.sample(self._store.items, n, condition, seed=seed)]
 
     def stats(self) -> IndexStats:
         """How much of what is in it."""
@@ -371,18 +342,6 @@ class Index:
             for kind in self._present()
         }
         return Calibration({kind: np.stack(sample) for kind, sample in samples.items() if sample})
-
-    def _metadata(self, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
-        """What is said of paths besides the words of a text, which are the file's own."""
-        said: dict[str, dict[str, Any]] = {}
-        for start in range(0, len(paths), PATHS_A_CONDITION):
-            some = in_list("path", paths[start : start + PATHS_A_CONDITION])
-            with named(self.uri, "read"):
-                search = self._store.items.search().select(["path", "metadata"])
-                records = search.where(f"metadata <> '{{}}' AND {some}").to_list()
-            for record in records:
-                said.setdefault(record["path"], {}).update(json.loads(record["metadata"]))
-        return {path: {name: each[name] for name in each if name != "text"} for path, each in said.items()}
 
     def _present(self) -> Counter[MediaKind]:
         """How many rows there are of each kind."""

@@ -124,7 +124,9 @@ def test_a_folder_that_is_not_there_and_an_index_that_is_none_are_told_at_once(
     monkeypatch.setattr("imagebind.cli.index.load_embedder", None)
     run = imagebind("index", media / "nowhere", "--db", db)
     assert run.code == 1 and "nowhere: cannot be found" in run.err and not db.exists()
-    (db / "items.lance").mkdir(parents=True)
+    versions = db / "items.lance" / "_versions"
+    versions.mkdir(parents=True)
+    (versions / "1.manifest").write_bytes(b"damaged")
     run = imagebind("index", media, "--db", db)
     assert run.code == 1 and str(db) in run.err and "Traceback" not in run.err
 
