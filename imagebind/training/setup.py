@@ -18,6 +18,7 @@ from imagebind.errors import import_extra
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.models.transformer import Block, Trunk
+from imagebind.training.device import best_device
 from imagebind.training.encoder import PairEncoder
 from imagebind.training.random_state import seed_everything
 from imagebind.training.recipe import OpenClipWeights, Recipe, RecipeError
@@ -106,14 +107,6 @@ def quick_attention(device: torch.device) -> AbstractContextManager[None]:
 def is_sharded(encoder: nn.Module) -> bool:
     """Whether FSDP2 has split a module; its class has no importable name before torch 2.6."""
     return hasattr(encoder, "set_requires_gradient_sync")
-
-
-def best_device() -> str:
-    """The kind of device that accelerate would take: the accelerator there is, or cpu."""
-    if hasattr(torch, "accelerator"):  # since torch 2.6
-        found = torch.accelerator.current_accelerator(check_available=True)
-        return "cpu" if found is None else found.type
-    return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 @contextmanager
