@@ -69,7 +69,8 @@ def cached_loss_step(
 
     `chunks` is iterated twice, so a generator won't do: a list, a `LazyChunks`, or a DataLoader without
     persistent workers. Before the second pass the generators of random numbers (torch on the CPU and on the
-    accelerator, numpy, random) are set back chunk by chunk, so that dropout, shuffling and augmentation repeat.
+    accelerator, numpy, random) are set back chunk by chunk, so that dropout, shuffling and augmentation
+    repeat.
 
     Across ranks, give every rank as many chunks, let `loss_fn` gather (`InfoNCE` does), and give
     `no_sync=model.no_sync` of the DistributedDataParallel model that `encode` calls, once a chunk and with
