@@ -103,7 +103,7 @@ def _recipes(
         pairs = [pair for pair in read_pairs(data) if str(pair.modality) == name]
         if not pairs:
             raise typer.BadParameter(f"{data}: wants pairs with {name}, got none", param_hint="--data")
-        return [getattr(recipes, name)(lambda: pairs, output=_folder(name, output))]
+        return [getattr(recipes, name)(lambda: pairs, output=_folder(name, output), seed=seed or 0)]
     from imagebind.training.recipe import load_recipe
 
     recipe = load_recipe(name)

@@ -1,8 +1,9 @@
 """The recipes that come with the library: the paper's four pairs, and LoRA; `training.tiny` has its own.
 
-Each is a function of where the pairs are to a `Recipe`; change one with `dataclasses.replace`. The four have
-the numbers of the paper's Table 9 (arXiv 2305.05665v2): a frozen image tower from open_clip's ViT-H/14, and
-one trunk that learns. What the table does not say is ours, and marked.
+Each is a function of where the pairs are to a `Recipe`; change one with `dataclasses.replace`, but for its
+`seed`, which is of the augmentation too: give it to the function. The four have the numbers of the paper's
+Table 9 (arXiv 2305.05665v2): a frozen image tower from open_clip's ViT-H/14, and one trunk that learns. What
+the table does not say is ours, and marked.
 """
 
 import os
@@ -86,28 +87,33 @@ TABLE_9 = {
 }
 
 
-def audio(pairs: ReadPairs, *, output: Folder) -> Recipe:
+def audio(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
     """Video and sound, as on AudioSet."""
-    return _paper(ModalityType.AUDIO, pairs, output)
+    return _paper(ModalityType.AUDIO, pairs, output, seed)
 
 
-def depth(pairs: ReadPairs, *, output: Folder) -> Recipe:
+def depth(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
     """Pictures and depth, as on SUN RGB-D."""
-    return _paper(ModalityType.DEPTH, pairs, output)
+    return _paper(ModalityType.DEPTH, pairs, output, seed)
 
 
-def thermal(pairs: ReadPairs, *, output: Folder) -> Recipe:
+def thermal(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
     """Pictures and heat, as on LLVIP."""
-    return _paper(ModalityType.THERMAL, pairs, output)
+    return _paper(ModalityType.THERMAL, pairs, output, seed)
 
 
-def imu(pairs: ReadPairs, *, output: Folder) -> Recipe:
+def imu(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
     """Video and motion, as on Ego4D."""
-    return _paper(ModalityType.IMU, pairs, output)
+    return _paper(ModalityType.IMU, pairs, output, seed)
 
 
 def lora(
-    modality: ModalityType | str, pairs: ReadPairs, *, output: Folder, weights: Folder | None = None
+    modality: ModalityType | str,
+    pairs: ReadPairs,
+    *,
+    output: Folder,
+    weights: Folder | None = None,
+    seed: int = 0,
 ) -> Recipe:
     """The released model, or other weights of its sizes, tuned to pairs of your own by LoRA.
 
@@ -122,7 +128,7 @@ def lora(
         pairs=(
             PairRecipe(
                 modality=modality.value,
-                data=partial(_data, pairs, pair_transform(modality)),
+                data=partial(_data, pairs, pair_transform(modality), seed),
                 temperature=temperature,
             ),
         ),
@@ -130,12 +136,13 @@ def lora(
         length=Epochs(total=10, warmup=0.5),
         batch_size=64,
         precision="bfloat16",
+        seed=seed,
         num_workers=NUM_WORKERS,
         output=output,
     )
 
 
-def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder) -> Recipe:
+def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder, seed: int) -> Recipe:
     row = TABLE_9[modality]
     sizes = _trunks_of(imagebind_huge(), ModalityType.VISION, modality).to_dict()
     sizes[modality]["drop_path_rate"] = row.drop_path_rate
@@ -147,7 +154,7 @@ def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder) -> Recipe:
         pairs=(
             PairRecipe(
                 modality=modality.value,
-                data=partial(_data, pairs, pair_transform(modality)),
+                data=partial(_data, pairs, pair_transform(modality), seed),
                 temperature=row.temperature,
                 repeat=row.repeat,
             ),
@@ -157,6 +164,7 @@ def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder) -> Recipe:
         batch_size=row.batch_size,
         chunk_size=CHUNK_SIZE,
         precision="bfloat16",
+        seed=seed,
         num_workers=NUM_WORKERS,
         output=output,
     )
@@ -168,5 +176,5 @@ def _trunks_of(config: ImageBindConfig, *modalities: ModalityType) -> ImageBindC
     return replace(config, **others)  # type: ignore[arg-type]
 
 
-def _data(pairs: ReadPairs, transform: PairTransform) -> PairDataset:
-    return PairDataset(pairs(), transform)
+def _data(pairs: ReadPairs, transform: PairTransform, seed: int) -> PairDataset:
+    return PairDataset(pairs(), transform, seed=seed)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from imagebind.cli.train import _recipes
 from imagebind.factory import load_model
 from imagebind.training.journal import read_log
 from tests.training.test_recipe import FILE
@@ -37,6 +38,14 @@ def test_a_recipe_can_be_checked_without_training(imagebind, tmp_path):
     run = imagebind("train", recipe_file(tmp_path), "--out", tmp_path / "run", "--check")
     assert run.code == 0 and "is sound: pairs depth, 4 a step" in run.out
     assert not (tmp_path / "run").exists()
+
+
+def test_the_seed_that_is_told_is_that_of_the_augmentation_too(tmp_path):
+    (tmp_path / "pairs.csv").write_text("vision,audio\nfilm.mp4,film.wav\n")
+    options = {"output": None, "data": tmp_path / "pairs.csv", "pairing": "vision"}
+    for given, wanted in ((None, 0), (3, 3)):
+        (recipe,) = _recipes("audio", seed=given, **options)
+        assert recipe.seed == recipe.pairs[0].data().seed == wanted
 
 
 def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:

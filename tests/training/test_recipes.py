@@ -1,8 +1,11 @@
 """The recipes that come along have the paper's numbers."""
 
+from functools import partial
+
 import pytest
 
 from imagebind.training import recipes
+from imagebind.training.pairs import Pair
 from imagebind.training.tuning import Lora, Trunks
 
 TABLE_9 = {  # lr, weight decay, batch, clip, epochs, repeat, drop path, temperature
@@ -24,6 +27,16 @@ def test_a_pair_of_the_paper_has_the_numbers_of_its_table(tmp_path, name):
     assert recipe.learns == Trunks(modalities=(name,))
     assert [modality.value for modality in recipe.model.modalities] == ["vision", name]
     assert recipe.model.vision.norm_eps == 1e-5  # as open_clip, which vision starts from
+
+
+@pytest.mark.parametrize("name", [*TABLE_9, "lora"])
+def test_the_seed_of_a_recipe_is_that_of_its_augmentation(tmp_path, name):
+    kind = "depth" if name == "lora" else name
+    pair = Pair(vision="a.png", other="b", modality=kind, name="a")
+    make = partial(recipes.lora, kind) if name == "lora" else getattr(recipes, name)
+    for seed, options in ((0, {}), (5, {"seed": 5})):
+        recipe = make(lambda: [pair], output=tmp_path, **options)
+        assert recipe.seed == recipe.pairs[0].data().seed == seed
 
 
 def test_the_lora_recipe_tunes_one_trunk_of_the_released_model(tmp_path):
