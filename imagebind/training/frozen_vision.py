@@ -101,8 +101,8 @@ def embed_vision(
         num_workers: processes that read; with none, this one does.
         device: where the model is moved to; by default it stays.
         cache: a `.safetensors` file that the embeddings are kept in, and taken from if they are of the same
-            pairs (names, paths, spans), transform and weights; what was broken is tried again. What the files
-            hold is not compared.
+            pairs (names, paths, spans), transform and vision tower; what was broken is tried again. What the
+            files hold is not compared.
 
     Raises:
         ValueError: pairs of more than one kind, or a model without vision.
@@ -255,8 +255,11 @@ def _digest_pairs(pairs: Sequence[Pair], transform: PlainTransform) -> Tensor:
 
 
 def _digest_vision(model: ImageBindModel) -> Tensor:
-    """The SHA-256 of the vision tower's weights: uint8 (32,)."""
-    digest = hashlib.sha256()
+    """The SHA-256 of the vision tower's sizes and weights: uint8 (32,).
+
+    With the same weights another number of heads sees otherwise.
+    """
+    digest = hashlib.sha256(_described(model.config.vision).encode())
     for name, tensor in model.state_dict().items():
         if modality_of(name) == VISION:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())

@@ -221,6 +221,14 @@ def test_a_cache_is_used_again_for_the_same_pairs_and_weights(model, sounding, t
         assert torch.equal(one.vision, two.vision) and one.span == two.span
 
 
+def with_other_heads(model: ImageBindModel) -> ImageBindModel:
+    """The same weights, whose attention is split otherwise."""
+    vision = replace(model.config.vision, num_heads=2 * model.config.vision.num_heads)
+    other = ImageBindModel(replace(model.config, vision=vision))
+    other.load_state_dict(model.state_dict())
+    return other
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -232,6 +240,7 @@ def test_a_cache_is_used_again_for_the_same_pairs_and_weights(model, sounding, t
             "pairs",
         ),
         (lambda pairs, t, m: (pairs, t, ImageBindModel(m.config)), "other vision"),
+        (lambda pairs, t, m: (pairs, t, with_other_heads(m)), "other vision"),
     ],
 )
 def test_a_cache_of_anything_else_is_made_anew(model, heat, tmp_path, counted, caplog, change, said):
