@@ -1,6 +1,6 @@
 """What is trained: a model that embeds both sides of a batch in one call, and the losses of its pairs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -70,10 +70,3 @@ def write_logit_scales(model: ImageBindModel, pairs: Sequence[PairRecipe], losse
         for layer in model.modality_postprocessors[str(pair.modality)].children():
             if isinstance(layer, LogitScale):
                 layer.log_logit_scale.copy_(loss.log_logit_scale)
-
-
-def split(inputs: Mapping[str, Tensor], chunk_size: int) -> Iterator[dict[str, Tensor]]:
-    """A batch in chunks of that many pairs, the last one maybe smaller."""
-    size = len(next(iter(inputs.values())))
-    for start in range(0, size, chunk_size):
-        yield {name: tensor[start : start + chunk_size] for name, tensor in inputs.items()}

@@ -4,7 +4,7 @@ import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from typing import NamedTuple
 
 import torch
@@ -32,6 +32,13 @@ class LoadedBatch(NamedTuple):
 
     plan: PlannedBatch
     batch: PairBatch
+
+
+class LoadedChunks(NamedTuple):
+    """A batch in the chunks that it was read in, and its plan."""
+
+    plan: PlannedBatch
+    chunks: list[PairBatch]
 
 
 @dataclass(kw_only=True)
@@ -101,7 +108,7 @@ class PairLoader:
 
     Args:
         num_workers: processes that read; with none, this one does.
-        prefetch_factor: batches each of them reads ahead.
+        prefetch_factor: batches each of them reads ahead; or chunks, more where these would make no batch.
         pin_memory: whether batches are put where a GPU copies from fastest.
         tally: what is allowed to be broken.
     """
@@ -127,25 +134,43 @@ class PairLoader:
         Raises:
             BrokenTooMany: see `BrokenTally`.
         """
+        for plan, (batch,) in self.chunked(start_step, chunk_size=None):
+            yield LoadedBatch(plan, batch)
+
+    def chunked(self, start_step: int = 0, *, chunk_size: int | None) -> Iterator[LoadedChunks]:
+        """The same batches in chunks of that many pairs, the last one maybe smaller; None is one of all.
+
+        Workers share a batch, so that beside the one that is given out about one more is in memory.
+        """
+        size = self.mixture.batch_size // self.mixture.world_size
+        sizes = [min(chunk_size or size, size - start) for start in range(0, size, chunk_size or size)]
+        chunks = self._chunks(start_step, sizes)
+        for plan in self.mixture.batches(start_step):
+            name = self.mixture.sources[plan.source].name
+            yield LoadedChunks(plan, [self._counted(name, next(chunks), wanted) for wanted in sizes])
+
+    def _chunks(self, start_step: int, sizes: list[int]) -> Iterator[PairBatch]:
+        ahead = max(self.prefetch_factor, -(-len(sizes) // max(self.num_workers, 1)))
         loader: DataLoader[list] = DataLoader(
             _Draws(self.mixture.sources, self.mixture.seed),
-            batch_sampler=_Steps(self.mixture, start_step),
+            batch_sampler=_Chunks(self.mixture, start_step, sizes),
             collate_fn=_collate_draws,
             num_workers=self.num_workers,
-            prefetch_factor=self.prefetch_factor if self.num_workers else None,
+            prefetch_factor=ahead if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
             pin_memory=self.pin_memory,
             worker_init_fn=one_thread,
         )
-        for plan, batch in zip(self.mixture.batches(start_step), loader, strict=True):  # both without end
-            name = self.mixture.sources[plan.source].name
-            self.tally.count(name, batch)
-            if batch.size < len(plan.indices):
-                raise BrokenTooMany(
-                    f"{name}: {STAND_INS} pairs drawn in place of a broken one are broken too. "
-                    f"The last: {batch.broken[-1].name}: {batch.broken[-1].error}"
-                )
-            yield LoadedBatch(plan, batch)
+        return iter(loader)
+
+    def _counted(self, name: str, chunk: PairBatch, wanted: int) -> PairBatch:
+        self.tally.count(name, chunk)
+        if chunk.size < wanted:
+            raise BrokenTooMany(
+                f"{name}: {STAND_INS} pairs drawn in place of a broken one are broken too. "
+                f"The last: {chunk.broken[-1].name}: {chunk.broken[-1].error}"
+            )
+        return chunk
 
 
 class _Draw(NamedTuple):
@@ -173,16 +198,19 @@ class _Draws(Dataset):
         return results
 
 
-class _Steps:
+class _Chunks:
     """What torch calls a batch sampler."""
 
-    def __init__(self, mixture: PairMixture, start_step: int) -> None:
+    def __init__(self, mixture: PairMixture, start_step: int, sizes: Sequence[int]) -> None:
         self.mixture = mixture
         self.start_step = start_step
+        self.sizes = sizes  # of the chunks of a batch
 
     def __iter__(self) -> Iterator[list[_Draw]]:
         for plan in self.mixture.batches(self.start_step):
-            yield list(map(partial(_Draw, plan.source), plan.indices, plan.turns))
+            draws = map(partial(_Draw, plan.source), plan.indices, plan.turns)
+            for size in self.sizes:
+                yield list(islice(draws, size))
 
 
 def _collate_draws(results: list[list[PairSample | BrokenPair]]) -> PairBatch:

@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 
 from imagebind.training.journal import Journal, check_trackers, last_evaluation
-from imagebind.training.loading import BrokenTally, LoadedBatch, PairLoader
+from imagebind.training.loading import BrokenTally, LoadedChunks, PairLoader
 from imagebind.training.mixture import PairMixture, PairSource
 from imagebind.training.pairs import PairBatch
 from imagebind.training.random_state import undisturbed
@@ -76,7 +76,7 @@ def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
     schedule = recipe.length.schedule(steps_per_epoch)
     checkpoint_every = recipe.checkpoint_every or steps_per_epoch
     journal = Journal(output, run.accelerator, start_step=run.step)
-    batches: Iterator[LoadedBatch] = loader.batches(run.step)
+    batches: Iterator[LoadedChunks] = loader.chunked(run.step, chunk_size=recipe.chunk_size)
     try:
         if run.step < schedule.total_steps:
             with (
@@ -85,8 +85,8 @@ def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
                 batches = chain([next(batches)], batches)
         while run.step < schedule.total_steps:
             start = time.perf_counter()
-            plan, batch = next(batches)
-            loss = _step(run, journal, schedule, recipe.pairs[plan.source], batch, start)
+            plan, chunks = next(batches)
+            loss = _step(run, journal, schedule, recipe.pairs[plan.source], chunks, start)
             if progress is not None:
                 progress(run.step, schedule.total_steps, loss)
             is_last = run.step == schedule.total_steps
@@ -133,11 +133,11 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
 
 
 def _step(
-    run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, batch: PairBatch, start: float
+    run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, chunks: list[PairBatch], start: float
 ) -> float:
     """Make a step, log it, and return its loss; `start` is when its batch was asked for."""
     lr = run.recipe.optimizer.lr * schedule.factor(run.step)
-    loss, norm = run.update(pair.name, str(pair.modality), batch.inputs, lr)
+    loss, norm = run.update(pair.name, str(pair.modality), [chunk.inputs for chunk in chunks], lr)
     record = {
         "pair": pair.name,
         "loss": loss,
@@ -145,7 +145,8 @@ def _step(
         "grad_norm": norm,
         "samples_per_second": run.recipe.batch_size / (time.perf_counter() - start),
     }
-    journal.step(run.step, record | ({"broken": len(batch.broken)} if batch.broken else {}))
+    broken = sum(len(chunk.broken) for chunk in chunks)
+    journal.step(run.step, record | ({"broken": broken} if broken else {}))
     return loss
 
 

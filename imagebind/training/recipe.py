@@ -127,7 +127,8 @@ class Recipe:
     model               sizes, or a function that makes a model (a subclass with a sense of its own, say)
     weights             what its trunks start from, one after the other; without any they are drawn anew
     batch_size          pairs a step, over all ranks together
-    chunk_size          pairs a forward pass on a rank, by gradient caching: batches larger than memory
+    chunk_size          pairs a forward pass on a rank, by gradient caching: batches larger than the device's
+                        memory. A batch as it is read lies in that of the machine, and one that is read ahead
     grad_checkpointing  blocks are computed again for their gradients instead of kept
     sharding            over several ranks: "ddp" keeps a whole model on each, "fsdp2" splits it
     evaluations         functions of the model to figures, by name, called after each epoch and at the end

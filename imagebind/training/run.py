@@ -1,7 +1,7 @@
 """A run in progress: the model on its devices, its optimiser, one step, and how both are written and read."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ from imagebind.errors import CheckpointError, ImageBindError
 from imagebind.factory import save_model
 from imagebind.losses import world_size
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.encoder import PairEncoder, build_losses, split, write_logit_scales
+from imagebind.training.encoder import PairEncoder, build_losses, write_logit_scales
 from imagebind.training.gradient_cache import cached_loss_step
 from imagebind.training.optimizer import build_optimizer, set_learning_rate
 from imagebind.training.random_state import seed_everything, undisturbed
@@ -49,6 +49,9 @@ ENCODER_PREFIX = "model."  # of a model's names in a PairEncoder
 PEFT_PREFIX = "base_model.model."  # of the same in a PeftModel
 
 
+Inputs = Mapping[str, Tensor]  # of some pairs: {"vision": (b, ...), modality: (b, ...)}
+
+
 class DivergedError(ImageBindError):
     """The loss or its gradient is no longer a finite number."""
 
@@ -73,16 +76,16 @@ class Run:
         return self.accelerator.unwrap_model(self.encoder).model
 
     def update(
-        self, pair: str, modality: str, inputs: Mapping[str, Tensor], lr: float
+        self, pair: str, modality: str, inputs: Inputs | Sequence[Inputs], lr: float
     ) -> tuple[float, float]:
         """One step on a batch of a kind of pair; returns the loss over all ranks and the gradient's norm.
+
+        A batch in several chunks goes by gradient caching, and one chunk at a time is on the device.
 
         Raises:
             DivergedError: one of these is no finite number, on all ranks alike; no weight has changed then.
         """
-        inputs = {
-            name: tensor.to(self.accelerator.device, non_blocking=True) for name, tensor in inputs.items()
-        }
+        chunks = [inputs] if isinstance(inputs, Mapping) else inputs
         optimizers = [self.optimizer, *filter(None, [self.temperature_optimizer])]
         for optimizer in optimizers:
             set_learning_rate(optimizer, lr)
@@ -91,7 +94,7 @@ class Run:
         write_logit_scales(self.model, self.recipe.pairs, self.losses)
         self.encoder.train()
         with quick_attention(self.accelerator.device):  # backward too: checkpointed blocks are computed again
-            loss = self._backward(inputs, modality, self.losses[pair])
+            loss = self._backward(chunks, modality, self.losses[pair])
         norm = self._clip()
         mean = self.accelerator.reduce(loss, reduction="mean").item()
         self._check_finite(pair, mean, norm)
@@ -100,17 +103,18 @@ class Run:
         self.step += 1
         return mean, norm
 
-    def _backward(self, inputs: dict[str, Tensor], modality: str, loss_fn: nn.Module) -> Tensor:
-        if self.recipe.chunk_size is not None:
-            chunks = list(split(inputs, self.recipe.chunk_size))
+    def _backward(self, chunks: Sequence[Inputs], modality: str, loss_fn: nn.Module) -> Tensor:
+        if len(chunks) > 1:
             return cached_loss_step(
                 lambda chunk: self._encode(chunk, modality), chunks, loss_fn, no_sync=self._no_sync
             )
-        loss = loss_fn(*self._encode(inputs, modality))
+        loss = loss_fn(*self._encode(chunks[0], modality))
         loss.backward()
         return loss.detach()
 
-    def _encode(self, inputs: dict[str, Tensor], modality: str) -> tuple[Tensor, Tensor]:
+    def _encode(self, inputs: Inputs, modality: str) -> tuple[Tensor, Tensor]:
+        device = self.accelerator.device
+        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
         with self.accelerator.autocast():
             return self.encoder(inputs, modality)
 

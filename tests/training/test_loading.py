@@ -4,6 +4,7 @@ import pickle
 from itertools import islice
 
 import pytest
+import torch
 
 from imagebind.training.loading import BrokenTally, BrokenTooMany, PairLoader
 from imagebind.training.mixture import PairMixture, PairSource
@@ -50,6 +51,16 @@ def test_workers_and_resumption_change_nothing(two_kinds, expected):
     loader = PairLoader(two_kinds, num_workers=2, tally=BrokenTally(max_broken_share=1))
     assert read(loader, 12) == expected
     assert read(PairLoader(two_kinds, tally=BrokenTally(max_broken_share=1)), 5, start=7) == expected[7:]
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("chunk_size", [3, 8, 20])
+def test_chunks_joined_are_the_batches(two_kinds, expected, workers, chunk_size):
+    loader = PairLoader(two_kinds, num_workers=workers, tally=BrokenTally(max_broken_share=1))
+    for (_, chunks), whole in zip(loader.chunked(2, chunk_size=chunk_size), expected[2:7], strict=False):
+        assert [chunk.size for chunk in chunks] == ([3, 3, 2] if chunk_size == 3 else [8])
+        assert torch.cat([chunk.inputs["vision"][:, 0] for chunk in chunks]).tolist() == whole[0]
+        assert {chunk.modality for chunk in chunks} == {whole[2]}
 
 
 def test_stand_ins_are_the_same_whatever_the_number_of_ranks(two_kinds, expected):

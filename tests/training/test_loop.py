@@ -21,7 +21,7 @@ from imagebind.training.run import Run
 from imagebind.training.state import newest_checkpoint
 from imagebind.training.tuning import Heads, Trunks
 from tests.ranks import on_ranks
-from tests.training.toy import DEPTH, TEXT, ToyPairs, losses_of, toy_config, toy_recipe
+from tests.training.toy import DEPTH, SIDE, TEXT, ToyPairs, losses_of, toy_config, toy_recipe
 
 CLOSE = 2e-4  # of losses around 4: sums in another order, amplified by a few steps of Adam
 
@@ -69,6 +69,18 @@ def test_a_batch_in_chunks_has_the_curve_of_the_whole(tmp_path):
     whole = curve(toy_recipe(tmp_path / "whole"))
     chunks = curve(toy_recipe(tmp_path / "chunks", chunk_size=3))
     assert np.abs(whole - chunks).max() < CLOSE
+
+
+def test_no_more_than_a_chunk_is_on_the_device_at_once(tmp_path, monkeypatch):
+    def to(self: torch.Tensor, *arguments, **options) -> torch.Tensor:
+        if self.shape[1:] == (3, SIDE, SIDE):
+            moved.append(len(self))
+        return original(self, *arguments, **options)
+
+    moved, original = [], torch.Tensor.to
+    monkeypatch.setattr(torch.Tensor, "to", to)
+    train(toy_recipe(tmp_path, pairs=(DEPTH,), chunk_size=3, length=Steps(total=1)))
+    assert moved == [3, 3, 2] * 2  # each pass
 
 
 def test_activations_computed_again_have_the_curve_of_those_kept(tmp_path):
