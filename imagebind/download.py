@@ -166,32 +166,42 @@ def download_url(
     Raises:
         CheckpointError: offline without a copy, a server that fails, or a disk that does.
     """
-    address = hashlib.sha256(url.encode()).hexdigest()[:ADDRESS_DIGITS]
+    try:
+        address = hashlib.sha256(url.encode()).hexdigest()[:ADDRESS_DIGITS]
+        name = PurePosixPath(urlsplit(url).path).name
+    except ValueError as error:
+        raise CheckpointError(f"{url!a}: no address of the web ({error})") from error
     folder = cache_folder(cache_dir) / "by-address" / address
-    name = PurePosixPath(urlsplit(url).path).name
     final = folder / (name if name.strip(".") else "file")
-    stamp = final.with_name(final.name + ".stamp")
     if is_offline(offline):
         if final.is_file():
             return final
         raise CheckpointError(f"{url}: the network is switched off; wants a local file")
-    part = final.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with open_url(url) as response:
-            seen = validators(response)
-            if seen and final.is_file() and _read_json(stamp) == seen:
-                return final
-            folder.mkdir(parents=True, exist_ok=True)
+        _bring(url, final)
+    except (OSError, HTTPException, ValueError) as error:
+        raise CheckpointError(f"{url}: cannot be had ({getattr(error, 'reason', None) or error})") from error
+    return final
+
+
+def _bring(url: str, final: Path) -> None:
+    """Download a file, unless the one that is there is the same."""
+    stamp = final.with_name(final.name + ".stamp")
+    with open_url(url) as response:
+        seen = validators(response)
+        if seen and final.is_file() and _read_json(stamp) == seen:
+            return
+        final.parent.mkdir(parents=True, exist_ok=True)
+        part = final.with_name(f".{uuid.uuid4().hex}.part")
+        try:
             with part.open("wb") as file:
                 copy_body(response, file)
                 os.fsync(file.fileno())
-        stamp.unlink(missing_ok=True)  # it must not speak of another file, were we to die
-        part.replace(final)
-        stamp.write_text(json.dumps(seen))
-    except (OSError, HTTPException, ValueError) as error:
-        part.unlink(missing_ok=True)
-        raise CheckpointError(f"{url}: cannot be had ({getattr(error, 'reason', None) or error})") from error
-    return final
+            stamp.unlink(missing_ok=True)  # it must not speak of another file, were we to die
+            part.replace(final)
+            stamp.write_text(json.dumps(seen))
+        finally:
+            part.unlink(missing_ok=True)
 
 
 def _read_json(path: Path) -> object:

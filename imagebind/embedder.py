@@ -273,7 +273,7 @@ class Embedder:
         autocast: AbstractContextManager[Any] = nullcontext()
         if self.autocast is not None:
             autocast = torch.autocast(parameter.device.type, dtype=self.autocast)
-        with torch.inference_mode(), autocast:
+        with torch.inference_mode(), autocast, self._evaluation(self.model):
             return self.model({modality.value: views})[modality.value].float()
 
     def _identify(self, item: Any, modality: ModalityType | str | None) -> Request:

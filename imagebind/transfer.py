@@ -13,7 +13,18 @@ from pathlib import Path
 from typing import BinaryIO
 from urllib.error import HTTPError
 from urllib.parse import quote
-from urllib.request import Request, urlopen
+from urllib.request import (
+    HTTPDefaultErrorHandler,
+    HTTPErrorProcessor,
+    HTTPHandler,
+    HTTPRedirectHandler,
+    HTTPSHandler,
+    OpenerDirector,
+    ProxyHandler,
+    Request,
+    UnknownHandler,
+    urlopen,
+)
 
 from imagebind.errors import CheckpointError
 
@@ -27,36 +38,53 @@ RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # the server's 
 RANGE_NOT_SATISFIABLE = 416
 
 HEADERS = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
+WEB_HANDLERS = (  # urllib's own without those of FTP, files and data
+    *(ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler),
+    *(HTTPDefaultErrorHandler, HTTPRedirectHandler, HTTPErrorProcessor),
+)
 ADDRESS_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # that stay as they are; others, such as a space, are escaped
 
 Report = Callable[[int], None]  # is told how many bytes are here
 
 
 def open_url(url: str) -> HTTPResponse:
-    """Ask for a file of the web as it is, its body not yet read.
+    """Ask for a file of the web as it is, its body not yet read; redirected it stays in the web.
 
     Raises:
         OSError: the server refuses or cannot be reached.
         HTTPException, ValueError: it does not speak HTTP, or the address is none.
     """
-    escaped = quote(url, safe=ADDRESS_CHARACTERS)
-    return urlopen(Request(escaped, headers=HEADERS), timeout=TIMEOUT_SECONDS)
+    request = Request(quote(url, safe=ADDRESS_CHARACTERS), headers=HEADERS)
+    opener = OpenerDirector()
+    for handler in WEB_HANDLERS:
+        opener.add_handler(handler())
+    try:
+        return opener.open(request, timeout=TIMEOUT_SECONDS)
+    except HTTPError as error:
+        error.close()  # it may be kept for long
+        raise
 
 
 def copy_body(response: HTTPResponse, file: BinaryIO, *, max_bytes: int | None = None) -> None:
-    """Write what the server sends into a file, and stop after `max_bytes`.
+    """Write what the server sends into a file.
 
     Raises:
+        TooLargeError: it is more than `max_bytes`, as the server says before or as it turns out.
         OSError: the connection was cut, or the file cannot be written.
         HTTPException: as `open_url`.
     """
+    said = response.headers.get("Content-Length", "")
+    length = int(said) if said.isdecimal() else None
+    if max_bytes is not None and length is not None and length > max_bytes:
+        raise TooLargeError(f"{length:,} bytes")
     received = 0
-    while chunk := response.read(CHUNK if max_bytes is None else min(CHUNK, max_bytes - received)):
-        file.write(chunk)
+    while chunk := response.read(CHUNK):
         received += len(chunk)
-    length = response.headers.get("Content-Length", "")
-    if length.isdecimal() and received < int(length) and received != max_bytes:
-        raise OSError(f"the connection was cut at {received:,} of {int(length):,} bytes")
+        if max_bytes is not None and received > max_bytes:
+            raise TooLargeError(f"more than {max_bytes:,} bytes")
+        file.write(chunk)
+    if length is not None and received < length:
+        raise OSError(f"the connection was cut at {received:,} of {length:,} bytes")
 
 
 def validators(response: HTTPResponse) -> dict[str, str]:
@@ -64,6 +92,10 @@ def validators(response: HTTPResponse) -> dict[str, str]:
     names = ("ETag", "Last-Modified", "Content-Length")
     told = {name: value for name in names if (value := response.headers.get(name))}
     return told if told.keys() != {"Content-Length"} else {}  # a length alone says little
+
+
+class TooLargeError(OSError):
+    """A file of the web is larger than what is taken; says how large."""
 
 
 class _Cut(Exception):

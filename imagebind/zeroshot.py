@@ -218,11 +218,19 @@ def _names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
 
 
 def _embed_texts(model: Any, tokens: Tensor) -> Tensor:
-    """Unit length, float32: (b, l) -> (b, e)."""
-    if hasattr(model, "encode_text"):
-        embeddings = model.encode_text(tokens, normalize=True)
-    else:
-        embeddings = model({ModalityType.TEXT.value: tokens})[ModalityType.TEXT.value]
+    """Unit length, float32: (b, l) -> (b, e); in evaluation mode, and then in that of before."""
+    modules = model.modules() if isinstance(model, nn.Module) else ()
+    training = [module for module in modules if module.training]
+    for module in training:
+        module.training = False
+    try:
+        if hasattr(model, "encode_text"):
+            embeddings = model.encode_text(tokens, normalize=True)
+        else:
+            embeddings = model({ModalityType.TEXT.value: tokens})[ModalityType.TEXT.value]
+    finally:
+        for module in training:
+            module.training = True
     return F.normalize(embeddings.float(), dim=-1)
 
 

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch import nn
 
 from imagebind.embedder import Embedder
 from imagebind.errors import AmbiguousMediaError, MediaError
-from imagebind.modality import MediaKind
+from imagebind.factory import imagebind_tiny
+from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.image import ImageTransform
@@ -218,6 +220,16 @@ def test_a_pair_that_was_taken_for_two_items_is_told_how_to_be_one(embedder):
 
 def count_of_dogs():
     return (f"{number} dogs" for number in count())
+
+
+def test_forward_alone_is_in_evaluation_mode_too():
+    model = imagebind_tiny(pretrained=True, modalities=["text"])
+    for block in model.modality_trunks["text"].blocks:
+        block.drop_path = nn.Dropout(0.5)
+    embedder, views = Embedder(model.train()), Tokenizer()("a red star")
+    once, again = (embedder.forward(ModalityType.TEXT, views) for _ in range(2))
+    torch.testing.assert_close(once, again)
+    assert all(module.training for module in model.modules())
 
 
 def test_encoding_does_not_train_and_leaves_training_as_it_was(small_model, image_file):

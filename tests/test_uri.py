@@ -4,8 +4,10 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from threading import Thread
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -14,6 +16,9 @@ from PIL import Image
 from imagebind.checkpoint import read_state_dict, resolve
 from imagebind.download import download_url
 from imagebind.errors import CheckpointError, MediaError
+from imagebind.modality import MediaKind
+from imagebind.transforms.audio_file import load_audio
+from imagebind.transforms.detect import detect
 from imagebind.transforms.image import load_image
 from imagebind.transforms.source import Limits, open_source
 
@@ -26,7 +31,9 @@ class Shelf(ThreadingHTTPServer):
         self.files: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
         self.sent = 0
+        self.redirects: dict[str, str] = {}
         self.missing = 0  # bytes that are promised and not sent
+        self.says_length = True
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -36,12 +43,18 @@ class _Answer(BaseHTTPRequestHandler):
     server: Shelf
 
     def do_GET(self) -> None:
+        if self.path in self.server.redirects:
+            self.send_response(302)
+            self.send_header("Location", self.server.redirects[self.path])
+            self.end_headers()
+            return
         body = self.server.files.get(self.path)
         if body is None:
             self.send_error(404)
             return
         self.send_response(200)
-        self.send_header("Content-Length", str(len(body) + self.server.missing))
+        if self.server.says_length:
+            self.send_header("Content-Length", str(len(body) + self.server.missing))
         if self.path in self.server.tags:
             self.send_header("ETag", self.server.tags[self.path])
         self.end_headers()
@@ -65,6 +78,10 @@ def shelf() -> Iterator[Shelf]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def open_files() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def png(colour: str) -> bytes:
@@ -93,11 +110,52 @@ def test_a_file_of_the_web_is_read_no_further_than_the_limit():
         server.files["/large"] = bytes(50_000_000)
         limits = Limits(max_bytes=100_000)
         with (
-            pytest.raises(MediaError, match=r"at least 100,001 bytes; wants at most 100,000"),
+            pytest.raises(MediaError, match=r"/large: 50,000,000 bytes; wants at most 100,000"),
+            open_source(server.url("/large"), limits=limits),
+        ):
+            pass
+        server.says_length = False
+        with (
+            pytest.raises(MediaError, match=r"/large: more than 100,000 bytes; wants at most 100,000"),
             open_source(server.url("/large"), limits=limits),
         ):
             pass
         assert server.sent < 25_000_000
+        with open_source(server.url("/large"), limits=Limits(max_bytes=50_000_000)) as file:
+            assert len(file.read()) == 50_000_000
+
+
+def test_videos_and_sounds_of_the_web_are_told_and_read(video_file, tmp_path):
+    sound = tmp_path / "a.m4a"
+    with av.open(sound, "w") as container:
+        stream = container.add_stream("aac", rate=16000, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.float32), format="fltp", layout="mono")
+        frame.sample_rate = 16000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+    with shelf() as server:
+        server.files["/a.mp4"], server.files["/a.m4a"] = video_file.read_bytes(), sound.read_bytes()
+        assert detect(server.url("/a.mp4")) is MediaKind.VIDEO
+        assert detect(server.url("/a.m4a")) is MediaKind.AUDIO
+        assert load_audio(server.url("/a.m4a"))[0].shape[-1] >= 32000
+
+
+def test_a_redirect_stays_in_the_web_and_nothing_is_left_open():
+    with shelf() as server:
+        for place in ("file:///etc/hostname", "ftp://127.0.0.1:9/x", "data:,x"):
+            server.redirects["/moved"] = place
+            with pytest.raises(MediaError, match="cannot be opened"):
+                load_image(server.url("/moved"))
+        server.redirects["/moved"] = server.url("/a.png")
+        server.files["/a.png"] = png("red")
+        assert colour(server.url("/moved")) == (255, 0, 0)
+        errors = []
+        before = open_files()
+        for _ in range(20):
+            with pytest.raises(MediaError) as caught:
+                load_image(server.url("/none.png"))
+            errors.append(caught.value)
+        assert open_files() < before + 10
 
 
 def test_what_the_web_does_not_give_is_named(monkeypatch):
@@ -137,6 +195,20 @@ def test_weights_of_an_address_are_kept_while_the_server_says_they_are_the_same(
         del server.files["/w.pth"]
         with pytest.raises(CheckpointError, match=r"/w\.pth: cannot be had .*404|Not Found"):
             resolve(url)
+    with pytest.raises(CheckpointError, match=r"http://\[bad/w\.pth': no address"):
+        resolve("http://[bad/w.pth")
+
+
+def test_a_download_that_is_stopped_by_hand_leaves_nothing(tmp_path, monkeypatch):
+    def stop(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("imagebind.download.copy_body", stop)
+    with shelf() as server:
+        server.files["/w"] = b"one"
+        with pytest.raises(KeyboardInterrupt):
+            download_url(server.url("/w"), cache_dir=tmp_path)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
 def test_an_address_cannot_leave_the_folder_it_is_kept_in(tmp_path):

@@ -1,6 +1,7 @@
 """Zero-shot classification against open_clip's, numbers worked out by hand, and the small model's world."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 import imagebind as library
 from imagebind.embedder import Embedder
@@ -78,6 +80,17 @@ def test_each_text_counts_alike_however_long_its_embedding(tiny):
     assert raw.norm(dim=1).mean() > 10  # scaled, as released
     torch.testing.assert_close(column, F.normalize(F.normalize(raw, dim=1).mean(dim=0), dim=0))
     assert not column.requires_grad and column.dtype == torch.float32
+
+
+def test_a_model_in_training_classifies_as_one_that_is_not_and_trains_on():
+    model = library.imagebind_tiny(pretrained=True, modalities=["text"])
+    build = partial(build_zero_shot_classifier, model, Tokenizer(), NAMES, TEMPLATES)
+    expected = build()
+    for block in model.modality_trunks["text"].blocks:
+        block.drop_path = nn.Dropout(0.5)
+    model.train()
+    torch.testing.assert_close(build(), expected)
+    assert all(module.training for module in model.modules())
 
 
 def test_batches_have_as_many_names_as_asked_and_change_nothing(capsys):

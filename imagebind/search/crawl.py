@@ -32,13 +32,13 @@ from imagebind.search.crawl_report import (
     error_file,
 )
 from imagebind.search.discover import Found, check_roots, discover, look
-from imagebind.search.examine import Examined, NotMediaError, examine, examine_as, in_threads
+from imagebind.search.examine import Examined, NotMediaError, examine, examine_as, hash_of, in_threads
 from imagebind.search.index import Index
 from imagebind.search.job import Job
 from imagebind.search.known import Known, main_kind
 from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import FileState, path_text
+from imagebind.search.rows import UNREAD, FileState, path_text
 from imagebind.search.thumbnails import thumbnails
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
 from imagebind.search.writer import Writer
@@ -66,9 +66,10 @@ def crawl(
 ) -> CrawlReport:
     """Bring an index up to date with folders and files.
 
-    A file that fails is reported, each time, and what the index had of it stays; all others are done. So is a
-    video whose sound fails, whose pictures stand. Files that are no media are counted. Other windows, or
-    other options of a mapping, change nothing of what is indexed already; another kind does.
+    A file that fails is reported, each time, and what the index had of it stays; all others are done. A video
+    whose sound fails is reported once, and has its pictures, whose metadata say `unread`: "audio". Files that
+    are no media are counted. Other windows, or other options of a mapping, change nothing of what is indexed
+    already; another kind does.
 
     Args:
         index: opened with an embedder.
@@ -175,7 +176,7 @@ class _Crawl:
             try:
                 examined, requests = self._examined(found, examining)
             except NotMediaError:
-                if state is not None:  # it was media when it was indexed
+                if state is not None and _is_other(found, state):
                     self.no_media[path_text(found.path)] = state
                 self.report.leave_out(found.path.suffix.lower())
                 self.count.tell(self.report)
@@ -264,9 +265,9 @@ class _Crawl:
             self._fail(job.examined.found, job.state, job.failed[kind], kind)
         elif not self._is_put_off(job.examined.found, job.state):
             rows = job.rows
-            for error in job.failed.values():  # of a video's sound: its pictures stand
+            for failed, error in job.failed.items():  # a video's sound: its pictures stand, and say so
                 self._note(job.path, error)
-                rows = [replace(row, content_hash="", mtime_ns=0) for row in rows]  # to be tried again
+                rows = [replace(row, metadata={**row.metadata, UNREAD: failed.value}) for row in rows]
             is_new = job.state is None
             self.writer.put(job.path, rows, is_new=is_new, written=lambda: self._written(job))
 
@@ -307,3 +308,11 @@ class _Crawl:
     def _done(self, outcome: Outcome, kind: MediaKind | None) -> None:
         self.report.counts[outcome][kind] += 1
         self.count.tell(self.report)
+
+
+def _is_other(found: Found, state: FileState) -> bool:
+    """Whether a file that a crawl has read has other bytes by now. What a user added it never read."""
+    try:
+        return bool(state.content_hash) and hash_of(found.path) != state.content_hash
+    except OSError:
+        return False

@@ -14,7 +14,7 @@ from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import Metadata, path_text
+from imagebind.search.rows import TEXT, Metadata, path_text
 from imagebind.transforms.detect import detect
 from imagebind.transforms.source import encodable, name_of
 
@@ -86,7 +86,7 @@ def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Exa
     """The same of a file whose kind is known."""
     try:
         content_hash = hash_of(found.path)
-        metadata = {"text": snippet(found.path)} if kind is MediaKind.TEXT else {}
+        metadata = {TEXT: snippet(found.path)} if kind is MediaKind.TEXT else {}
     except OSError as error:
         raise MediaError(
             name_of(found.path), seen=f"cannot be read ({error.strerror})", wanted="a file that can be read"

@@ -27,7 +27,7 @@ from imagebind.search.discover import whole_path
 from imagebind.search.filters import in_list, quoted, where
 from imagebind.search.nearest import at_most, nearest, scored
 from imagebind.search.query import to_query
-from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_hit
+from imagebind.search.rows import TEXT, FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_hit
 from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
 from imagebind.transforms.intake import Request
@@ -65,6 +65,7 @@ class Index:
         self._store = store
         self.embedder = embedder
         self._checked: set[MediaKind] = set()
+        self._claimed: set[MediaKind] = set()
         self._kinds: tuple[int, Counter[MediaKind]] = (-1, Counter())
         self._calibration: tuple[int, Calibration] = (-1, Calibration())
 
@@ -365,13 +366,14 @@ class Index:
 
     def _claim(self, kinds: Iterable[MediaKind]) -> None:
         """The same, and say it of kinds that are new to the index."""
-        new = set(kinds) - self._checked
-        self.check(new)
+        self.check(kinds)
+        new = set(kinds) - self._claimed
         if new and self.embedder is not None:
             before = self.space
             joined = before.joined(Space.of(self.embedder, kinds=new))
             if joined != before:
                 self._store.say(SPACE, joined.to_json().encode())
+            self._claimed |= new
 
 
 def _row_of(result: Embedding, item: Any, metadata: Metadata) -> IndexRow:
@@ -386,7 +388,7 @@ def _row_of(result: Embedding, item: Any, metadata: Metadata) -> IndexRow:
     start = min((span[0] for span in result.spans), default=None)
     end = max((span[1] for span in result.spans), default=None)
     if result.kind is MediaKind.TEXT and isinstance(payload, str):
-        metadata = {"text": payload, **metadata}
+        metadata = {TEXT: payload, **metadata}
     return IndexRow(
         path=path, kind=result.kind, vector=result.vector, start=start, end=end, metadata=metadata
     )

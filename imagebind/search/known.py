@@ -70,6 +70,6 @@ def is_there(path: Path) -> bool:
         path.stat()
     except FileNotFoundError:
         return False
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a name that no file can have
         return True
     return True

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from imagebind.search.filters import in_list
-from imagebind.search.rows import to_columns
+from imagebind.search.rows import TEXT, UNREAD, to_columns
 
 VALUES_A_CONDITION = 500  # in one piece of SQL
 TRIES = 5  # to take rows by numbers that another process may change
@@ -34,13 +34,13 @@ def move_paths(table: Any, moves: Mapping[str, tuple[str, int]], embed_dim: int)
 
 
 def said_of_paths(table: Any, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """The metadata of all rows of each path, without the words of a text, which are the file's own."""
+    """The metadata of all rows of each path that users gave it."""
     said: dict[str, dict[str, Any]] = {}
     for condition in _conditions("path", paths):
         search = table.search().select(["path", "metadata"]).where(f"metadata <> '{{}}' AND {condition}")
         for record in search.to_list():
             said.setdefault(record["path"], {}).update(json.loads(record["metadata"]))
-    return {path: {name: each[name] for name in each if name != "text"} for path, each in said.items()}
+    return {path: {k: v for k, v in each.items() if k not in (TEXT, UNREAD)} for path, each in said.items()}
 
 
 def sample(table: Any, n: int, condition: str | None, *, seed: int) -> list[dict[str, Any]]:

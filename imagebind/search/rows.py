@@ -15,6 +15,7 @@ from imagebind.modality import MediaKind, ModalityType
 
 Metadata = Mapping[str, str | int | float | bool]
 
+TEXT, UNREAD = "text", "unread"  # metadata of ours: how a text begins; what of a video could not be read
 UNIT_TOLERANCE = 1e-3  # of a vector's length: half precision rounds by less
 
 

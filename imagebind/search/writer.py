@@ -61,10 +61,10 @@ class Writer:
         Raises:
             SearchIndexError, SpaceMismatchError: as `Index.add_rows`.
         """
+        self._index.move_paths(self._moved)  # first: where a file was there may be another by now
         self._index.add_rows(self._new)
         if self._changed_paths:  # apart, since it looks through the whole index for what is to go
             self._index.replace_paths(self._changed_paths, self._changed)
-        self._index.move_paths(self._moved)
         for written in self._written:
             written()
         self._new, self._changed, self._changed_paths, self._written = [], [], [], []

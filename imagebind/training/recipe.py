@@ -199,7 +199,11 @@ class Recipe:
             for p in self.pairs
         ]
         model = {"model": repr(self.model)} if isinstance(self.model, ImageBindConfig) else {}
-        made = {"pairs": repr(pairs), "weights": repr(tuple(map(_located, self.weights)))}
+        made = {
+            "pairs": repr(pairs),
+            "weights": repr(self.weights),
+            "located": repr(tuple(map(_located, self.weights))),  # either of the two will do
+        }
         return {name: repr(getattr(self, name)) for name in names} | made | model
 
 

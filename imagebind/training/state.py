@@ -27,6 +27,7 @@ FILES_NAME = "files.json"
 TRAINER_NAME = "trainer.pt"  # optimiser, temperatures, step, and what the recipe was
 MODEL_NAME = "model"
 ADAPTER_NAME = "adapter"
+WEIGHTS = {"weights", "located"}  # of a recipe: what it starts from, as it was given and where that is
 RANDOM_NAME = "random-{rank}.pt"
 NAME = re.compile(r"step-(\d{6,})")
 
@@ -120,11 +121,11 @@ def read_trainer(checkpoint: Path, identity: dict[str, str]) -> dict[str, Any]:
         CheckpointError: it cannot be read, or is of a run by another recipe; names what differs.
     """
     trainer = _read(checkpoint / TRAINER_NAME)
-    differing = [
-        f"{name} was {trainer['recipe'].get(name)}, is {identity.get(name)}"
-        for name in sorted({*trainer["recipe"], *identity})
-        if trainer["recipe"].get(name) != identity.get(name)
-    ]
+    saved = trainer["recipe"]
+    names = {name for name in {*saved, *identity} if saved.get(name) != identity.get(name)}
+    if not names >= WEIGHTS:  # as they were given, or by where they are: a project may have moved
+        names -= WEIGHTS
+    differing = [f"{name} was {saved.get(name)}, is {identity.get(name)}" for name in sorted(names)]
     if differing:
         raise CheckpointError(
             f"{checkpoint} is of another recipe: {'; '.join(differing)}. Give this one an output of its own"

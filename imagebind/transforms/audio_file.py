@@ -150,7 +150,8 @@ def _decode(file: BinaryIO, name: str, limits: Limits, *, libsndfile: str) -> Re
     file.seek(0)
     try:
         # no other file may be opened on a playlist's behalf
-        with av.open(file, metadata_errors="ignore", options={"protocol_whitelist": "none"}) as container:
+        options = {"protocol_whitelist": "none"}
+        with av.open(file, "r", metadata_errors="ignore", options=options) as container:
             if not container.streams.audio:
                 raise MediaError(name, seen="silent, it has no sound stream", wanted=WANTED_FILE)
             stream = container.streams.audio[0]

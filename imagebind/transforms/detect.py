@@ -160,7 +160,7 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits) -> MediaKind:
     file.seek(0)
     options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
     try:
-        with av.open(file, options=options, metadata_errors="replace") as container:
+        with av.open(file, "r", options=options, metadata_errors="replace") as container:
             pictures = moving_pictures(container)
             sounds = len(container.streams.audio)
     except Exception as error:  # of many kinds, for bad bytes

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from imagebind.errors import MediaError
-from imagebind.transfer import copy_body, open_url
+from imagebind.transfer import TooLargeError, copy_body, open_url
 from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
 
 IN_MEMORY_BYTES = 2**24  # of a file of the web; larger ones go to a temporary file
@@ -73,6 +73,9 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     elif isinstance(source, (str, os.PathLike)):
         try:
             file = _open_path(os.fsdecode(source), limits)
+        except TooLargeError as error:
+            wanted = f"at most {limits.max_bytes:,} (max_bytes)"
+            raise MediaError(name, seen=str(error), wanted=wanted) from error
         except (OSError, ValueError, HTTPException) as error:
             raise MediaError(
                 name, seen=f"cannot be opened ({_reason(error)})", wanted="a file that can be read"
@@ -84,8 +87,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
         if size == 0:
             raise MediaError(name, seen="empty, 0 bytes", wanted="a file with something in it")
         if size > limits.max_bytes:
-            seen = f"at least {size:,} bytes" if is_http(name) else f"{size:,} bytes"
-            raise MediaError(name, seen=seen, wanted=f"at most {limits.max_bytes:,} (max_bytes)")
+            raise MediaError(name, seen=f"{size:,} bytes", wanted=f"at most {limits.max_bytes:,} (max_bytes)")
         yield file
     finally:
         if file is not source:
@@ -104,13 +106,13 @@ def _open_path(path: str, limits: Limits) -> BinaryIO:
 
 
 def _open_http(url: str, limits: Limits) -> BinaryIO:
-    """A file of the web, as it is now and up to one byte more than the limit: small ones stay in memory."""
+    """A file of the web as it is now: small ones stay in memory."""
     if is_offline():
         raise OSError(f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}")
     file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # whoever opens it closes it
     try:
         with open_url(url) as response:
-            copy_body(response, file, max_bytes=limits.max_bytes + 1)  # type: ignore[arg-type]
+            copy_body(response, file, max_bytes=limits.max_bytes)  # type: ignore[arg-type]
     except BaseException:
         file.close()
         raise

@@ -240,6 +240,26 @@ def test_what_is_no_media_any_more_is_gone(known, media):
     assert str(path) not in Index.open(known).files()
 
 
+def test_what_a_user_said_the_kind_of_is_not_pruned_for_being_no_media(known, media):
+    index = Index.open(known, tiny())
+    log = media / "server.log"
+    log.write_text("a red star")
+    index.add([{"text": log}])
+    path = (media / "000000" / "image.png").rename(media / "picture")
+    path.write_bytes(b"just words")
+    crawled(known, media, mappings=[parse_mapping("picture=text"), *MAPPINGS])
+    os.utime(path, (1, 1))
+    crawled(known, media, prune=True)
+    assert index.files().keys() >= {str(log), str(path)}
+
+
+def test_a_name_that_no_file_can_have_is_passed_over(known, media):
+    index = Index.open(known, tiny())
+    (hit, *_) = index.sample(1)
+    index.add_rows([IndexRow(path=f"{media}/shard.tar/a\\x00.png", kind=hit.kind, vector=hit.vector)])
+    assert not crawled(known, media, prune=True).failures
+
+
 def test_options_of_a_mapping_reach_the_transform(media, db):
     mapping = parse_mapping("**/depth.png=depth:focal=600")
     crawled(db, media / "000000", mappings=[mapping])
@@ -273,11 +293,13 @@ def test_pictures_of_a_video_whose_sound_is_broken_are_found(tmp_path, db, windo
     assert outcomes(report) == {"added": 1}
     assert report.failures[0].path == str(film) and "sound" in report.failures[0].error
     assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO}
-    again = crawled(db, media, window_seconds=window, hop_seconds=window)  # until it is mended
-    assert outcomes(again) == {"changed": 1} and again.failures == report.failures
+    (hit, *_) = Index.open(db).sample(9)
+    assert hit.metadata == {"unread": "audio"}
+    assert outcomes(crawled(db, media)) == {"unchanged": 1}
     write_film(film, 5)
     mended = crawled(db, media, window_seconds=window, hop_seconds=window)
     assert outcomes(mended) == {"changed": 1} and not mended.failures
+    assert [hit.metadata for hit in Index.open(db).sample(1)] == [{}]
     assert outcomes(crawled(db, media)) == {"unchanged": 1}
 
 

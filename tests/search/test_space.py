@@ -74,6 +74,14 @@ def test_how_an_item_is_read_is_not_of_the_space_but_its_normalising_is(tiny, sp
             space.check(of(**others), what="index")
 
 
+def test_a_kind_that_was_searched_by_and_then_added_is_said_to_be_in_the_index(tiny, tmp_path):
+    index = Index.open(tmp_path / "db", tiny, create=True)
+    index.search("a star")
+    assert not index.space.transforms
+    index.add(["a star"])
+    assert {*index.space.transforms} == {"text"}
+
+
 def test_adding_and_searching_with_another_model_are_refused(tiny, tmp_path):
     Index.open(tmp_path / "db", tiny, create=True).add(["a star"])
     other = Embedder(imagebind_tiny())

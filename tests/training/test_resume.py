@@ -20,7 +20,7 @@ from imagebind.training import state
 from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, train
 from imagebind.training.recipe import Epochs, Recipe, Steps
-from imagebind.training.state import checkpoints, newest_checkpoint, save_checkpoint
+from imagebind.training.state import checkpoints, newest_checkpoint, read_trainer, save_checkpoint
 from tests.training.toy import DEPTH, TEXT, ToyPairs, depth_pairs, losses_of, toy_config, toy_recipe
 
 STEPS = 12
@@ -247,3 +247,16 @@ def test_a_line_of_the_log_that_was_cut_short_is_left_out(tmp_path):
     assert [record["step"] for record in read_log(tmp_path)] == [1, 2, 3, 4]
     train(noisy_recipe(tmp_path, length=Steps(total=4)))
     assert (tmp_path / LOG_NAME).read_text().count("\n") == 4
+
+
+@pytest.mark.parametrize("same", ["weights", "located"])
+def test_weights_are_known_again_as_they_were_given_or_by_where_they_are(tmp_path, same):
+    identity = {"seed": "0", "weights": "w.pth", "located": "/here/w.pth"}
+    torch.save({"recipe": identity}, tmp_path / "trainer.pt")
+    elsewhere = {name: value if name in ("seed", same) else "other" for name, value in identity.items()}
+    assert read_trainer(tmp_path, elsewhere)["recipe"] == identity
+    with pytest.raises(CheckpointError, match=r"weights was w\.pth, is other"):
+        read_trainer(tmp_path, {**elsewhere, same: "other"})
+    torch.save({"recipe": {"seed": "0", "weights": "w.pth"}}, tmp_path / "trainer.pt")  # of before
+    if same == "weights":
+        read_trainer(tmp_path, elsewhere)

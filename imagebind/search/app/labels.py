@@ -9,7 +9,7 @@ from torch import Tensor
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, ModalityType
 from imagebind.prompts import default_templates, parse_labels
 from imagebind.zeroshot import (
     build_zero_shot_classifier,
@@ -48,6 +48,8 @@ class Labeller:
             raise MediaError("labels", seen=f"{len(classes)}", wanted="two or more, one a line")
         if names > MAX_NAMES:
             raise MediaError("labels", seen=f"{names} names", wanted=f"at most {MAX_NAMES}")
+        if ModalityType.TEXT.value not in self.embedder.model.modalities:
+            raise MediaError("labels", seen="a model without text", wanted="one that reads words")
         classifier = self._classifier(classes, default_templates(kind))
         scores = class_scores(vector[None], classifier, class_groups(classes))  # (1, c)
         temperature = default_temperature(self.embedder.model, kind.modality)

@@ -3,13 +3,17 @@
 import re
 import shutil
 
+import numpy as np
 import pytest
 
+from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind
 from imagebind.search import Index
 from imagebind.search.app.desk import Asked, Desk, Filters, parse_time
 from imagebind.search.app.inputs import Intake
+from imagebind.search.app.labels import Labeller
 from tests.search.app.conftest import items
 from tests.search.crawled import tiny
 
@@ -152,3 +156,9 @@ def test_an_index_that_is_gone_is_said_to_be_once_and_the_rest_of_the_page_is_th
     desk = Desk(index=index, max_upload_mb=1)
     shutil.rmtree(tmp_path / "new.lance")
     assert "new.lance" in desk.overview()[0] and "What are you looking for?" in desk.welcome()
+
+
+def test_labels_want_a_model_that_reads_words():
+    model = imagebind_tiny(pretrained=True, modalities=["audio"])
+    with pytest.raises(MediaError, match="a model without text"):
+        Labeller(Embedder(model))(np.ones(128, dtype=np.float32), MediaKind.AUDIO, "dog\ncat")

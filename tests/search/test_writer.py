@@ -1,0 +1,20 @@
+"""What is written together, and in which order."""
+
+from imagebind.search.writer import Writer
+from tests.search.made import make_index, row
+
+
+def test_a_file_that_came_where_one_moved_away_is_not_moved_along(tmp_path):
+    index = make_index(tmp_path / "db", [row("/b", 1)])
+    (old,) = index.sample(1)
+    new = row("/b", 0, 1)
+    done = []
+    writer = Writer(index)
+    writer.move("/b", "/a", mtime_ns=5, written=lambda: done.append("moved"))
+    writer.put("/b", [new], is_new=True, written=lambda: done.append("put"))
+    assert done == [] and {*index.files()} == {"/b"}
+    writer.flush()
+    assert done == ["moved", "put"]
+    assert (index.get(old.id).path, index.get(new.id).path) == ("/a", "/b")
+    writer.flush()
+    assert len(index) == 2
