@@ -123,9 +123,7 @@ def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
 
 
 def left_out(not_media: Counter[str]) -> str:
-    """In words, how many files of which suffixes are no media; empty if none is."""
-    if not not_media:
-        return ""
+    """In words, how many files of which suffixes are no media."""
     most = not_media.most_common(SHOWN_SUFFIXES)
     rest = not_media.total() - sum(count for _, count in most)
     named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)

@@ -35,9 +35,9 @@ from imagebind.search.discover import Found, check_roots, discover, look
 from imagebind.search.examine import Examined, NotMediaError, examine, examine_as, hash_of, in_threads
 from imagebind.search.index import Index
 from imagebind.search.job import Job
-from imagebind.search.known import Known, main_kind
+from imagebind.search.known import Known, is_unchanged, main_kind
 from imagebind.search.lock import writer_lock
-from imagebind.search.mapping import PathMapping, mapping_for
+from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import UNREAD, FileState, path_text
 from imagebind.search.thumbnails import thumbnails
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
@@ -198,7 +198,7 @@ class _Crawl:
                 self._done(Outcome.FAILED, None)
                 continue
             state = self.known.meet(path_text(found.path))
-            if state is not None and self._is_unchanged(found, state):
+            if state is not None and is_unchanged(found, state, self.mappings):
                 self._done(Outcome.UNCHANGED, main_kind(state))
             else:
                 yield found, state
@@ -213,11 +213,6 @@ class _Crawl:
             return list(self.windows.requests(examined.found.path, examined.kind, examined.options))
         except MediaError as error:
             return error
-
-    def _is_unchanged(self, found: Found, state: FileState) -> bool:
-        mapping = mapping_for(self.mappings, found)
-        same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
-        return same and (mapping is None or mapping.kind is main_kind(state))
 
     def _examined(self, found: Found, examining: Future[Looked]) -> Looked:
         try:

@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagebind.modality import MediaKind
+from imagebind.search.discover import Found
 from imagebind.search.examine import Examined
+from imagebind.search.mapping import PathMapping, mapping_for
 from imagebind.search.rows import FileState, path_text, text_path
 
 
@@ -59,6 +61,13 @@ class Known:
 def main_kind(state: FileState) -> MediaKind:
     """What a file is: one of pictures and sound is a video."""
     return MediaKind.VIDEO if MediaKind.VIDEO in state.kinds else min(state.kinds)
+
+
+def is_unchanged(found: Found, state: FileState, mappings: Sequence[PathMapping]) -> bool:
+    """Whether a file need not be opened: of the same size, time of change and kind as what was read."""
+    mapping = mapping_for(mappings, found)
+    same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
+    return same and (mapping is None or mapping.kind is main_kind(state))
 
 
 def is_there(path: Path) -> bool:

@@ -15,10 +15,10 @@ from imagebind.search.engines.to_index import add_parts
 from imagebind.search.engines.worker import PartDone
 from imagebind.search.examine import NotMediaError, in_threads, kind_of
 from imagebind.search.index import Index
-from imagebind.search.known import main_kind
+from imagebind.search.known import is_unchanged
 from imagebind.search.lock import writer_lock
-from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import FileState, path_text
+from imagebind.search.mapping import PathMapping
+from imagebind.search.rows import path_text
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.uri import is_uri
 
@@ -97,18 +97,10 @@ def _changed(index: Index, found: Iterator[Found | MediaError], mappings: Sequen
         file
         for file in found
         if not isinstance(file, MediaError)  # which the crawl will report
-        and not _is_unchanged(file, known.get(path_text(file.path)), mappings)
+        and not ((state := known.get(path_text(file.path))) and is_unchanged(file, state, mappings))
     )
     looked = in_threads(partial(_is_media, mappings=mappings), new, workers=LOOKING)
     return [str(file.path) for file, is_media in looked if is_media.result()]
-
-
-def _is_unchanged(found: Found, state: FileState | None, mappings: Sequence[PathMapping]) -> bool:
-    """As a crawl sees it."""
-    if state is None or (state.size, state.mtime_ns) != (found.size, found.mtime_ns):
-        return False
-    mapping = mapping_for(mappings, found)
-    return mapping is None or mapping.kind is main_kind(state)
 
 
 def _is_media(found: Found, mappings: Sequence[PathMapping]) -> bool:
