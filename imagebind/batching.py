@@ -28,8 +28,8 @@ class Embedding:
 
     `vector` (e,) is float32, of unit length unless asked for as `forward` gives it. `clips` (s, e), each of
     unit length, are there where they were asked for and the item has time; `spans` are the start and end
-    of each clip in seconds, empty where there is no time. `inspected` is what was asked to be kept of its
-    views.
+    of each clip in seconds, empty where there is no time. `warnings` say what was doubtful or lost in reading
+    the item, such as a damaged part. `inspected` is what was asked to be kept of its views.
     """
 
     index: int
@@ -39,6 +39,7 @@ class Embedding:
     error: Exception | None = None
     spans: tuple[tuple[float, float], ...] = ()
     clips: np.ndarray | None = None
+    warnings: tuple[str, ...] = ()
     inspected: Any = None
 
     @property
@@ -212,6 +213,7 @@ class Batcher:
             vector=vector.numpy(),
             spans=spans,
             clips=None if clips is None else clips.numpy(),
+            warnings=item.views.warnings,
             inspected=item.views.inspected,
         )
 

@@ -1,7 +1,13 @@
 """The errors of this library. Each names the item, what was seen in it, and what is wanted."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from importlib import import_module
 from typing import Any
+
+logger = logging.getLogger(__name__)
 
 
 class ImageBindError(Exception):
@@ -52,6 +58,32 @@ def import_extra(package: str, *, extra: str, purpose: str) -> Any:
         return import_module(package)
     except ImportError as error:
         raise MissingExtraError(package, extra=extra, purpose=purpose) from error
+
+
+_collected_warnings: ContextVar[list[str] | None] = ContextVar("collected_warnings", default=None)
+
+
+def warn_of(item: str, message: str) -> None:
+    """Report a doubt about an item that is read nevertheless, such as a damaged second of an hour.
+
+    The message is collected where `collect_warnings` is active, and logged elsewhere.
+    """
+    collected = _collected_warnings.get()
+    if collected is None:
+        logger.warning("%s: %s", item, message)
+    elif message not in collected:
+        collected.append(message)
+
+
+@contextmanager
+def collect_warnings() -> Iterator[list[str]]:
+    """Collect the messages of `warn_of` in this thread instead of logging them."""
+    messages: list[str] = []
+    token = _collected_warnings.set(messages)
+    try:
+        yield messages
+    finally:
+        _collected_warnings.reset(token)
 
 
 def _rebuild(kind: type[MediaError], item: str, seen: str, wanted: str) -> MediaError:

@@ -4,6 +4,7 @@
 """
 
 import codecs
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Protocol
@@ -11,11 +12,13 @@ from typing import Any, Protocol
 from PIL import Image
 from torch import Tensor
 
-from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError
+from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.clips import Span
 from imagebind.transforms.detect import detect
 from imagebind.transforms.source import encodable, is_source, name_of, open_source
+
+logger = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
 NAME_LENGTH = 60  # characters of a text that stand for it in a report
@@ -42,12 +45,14 @@ class Views:
     """An item as its trunk sees it: `views` (s, ...), where a still has one and a video many.
 
     `spans` are the start and end in seconds of each clip of a recording, empty for what has no time; the
-    crops of one clip stand together in `views`. `inspected` is whatever a caller wants to keep of them.
+    crops of one clip stand together in `views`. `warnings` say what was doubtful or lost in reading the item.
+    `inspected` is whatever a caller wants to keep of them.
     """
 
     kind: MediaKind
     views: Tensor
     spans: tuple[tuple[float, float], ...] = ()
+    warnings: tuple[str, ...] = ()
     inspected: Any = None
 
 
@@ -133,7 +138,11 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         MissingExtraError: its transform needs a package that is not there.
     """
     try:
-        return _prepare(request, transform, spans)
+        with collect_warnings() as warnings:
+            views = _prepare(request, transform, spans)
+        for warning in warnings:
+            logger.warning("%s: %s", request.name, warning)
+        return replace(views, warnings=tuple(warnings))
     except MediaError as error:
         if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
             raise type(error)(request.name, seen=error.seen, wanted=error.wanted) from error
