@@ -84,8 +84,8 @@ def waveform_to_mel(
 class AudioTransform:
     """A recording to (clips, 1, 128, 204): normalised log-mel clips, spread evenly over it.
 
-    Takes what `open_audio` takes: a path, URI, bytes, file object, or (array or tensor, rate). Of a file
-    that libsndfile reads, only the stretches that become clips are decoded. Source: released, but for
+    Takes what `open_audio` takes: a path, URI, bytes, file object, or (array or tensor, rate). Only the
+    stretches that become clips are decoded where the format allows it. Source: released, but for
     `channel`: None averages the channels (ours), 0 is the original's choice.
     """
 
@@ -134,6 +134,7 @@ class AudioTransform:
             if not spans:
                 raise ValueError("spans wants at least one")
             clips = [self._clip(recording, length, start, end) for start, end in spans]
+            recording.check_losses()
         return torch.stack(clips), as_floats(spans)  # (s, 1, mel_bins, mel_frames)
 
     def _clip(self, recording: Recording, length: int, start: Seconds, end: Seconds) -> Tensor:

@@ -1,30 +1,44 @@
-"""Recordings of sound, opened so that any stretch can be read: files, the sound of videos, arrays.
+"""Recordings of audio, opened so that any stretch can be read: files, the audio of videos, arrays.
 
-libsndfile reads what it can, since its positions are exact; FFmpeg reads the rest (M4A, videos).
+libsndfile reads PCM and FLAC, where its positions are exact; FFmpeg reads the rest (see `audio_stream`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
-import av
 import numpy as np
 import soundfile
 import torch
 from torch import Tensor
 
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, warn_of
+from imagebind.transforms.audio_stream import AudioStream, check_rate, check_seconds
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 # Ours: what cannot be meant, or would cost too much.
-MIN_RATE = 1_000
-MAX_RATE = 1_000_000
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled
 USUAL_VALUES = 2 * 48_000  # a second of stereo; `max_seconds` of it is the most that is decoded at once
 UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
-WANTED_FILE = "a sound file (WAV, FLAC, OGG, MP3, M4A...) or a video with sound"
-WANTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
+STREAMED_BYTES = 0x7FFF0000  # a WAV header written before the length was known promises this much or more
+SLACK_SECONDS = 0.1  # by which a header may promise more than there is without a word about it
+EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
+
+# What libsndfile reads to the exact sample. It also knows MP3, Vorbis and Opus, not to the sample.
+HEAD_BYTES = 4096
+EXACT_SUBTYPES = frozenset(
+    ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
+)
+PCM_MAGIC = (
+    b"fLaC",
+    b".snd",
+    b"dns.",
+    b"caff",
+    b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",
+)  # the last: W64
+PCM_WAVE_TAGS = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
+EXTENSIBLE_WAVE_TAG = 0xFFFE  # the tag proper is 24 bytes further on
 
 INTEGER_SCALES = {  # dtype -> its silence, its full scale
     torch.uint8: (128.0, 128.0),
@@ -34,23 +48,34 @@ INTEGER_SCALES = {  # dtype -> its silence, its full scale
 }
 
 
+def _nothing_lost(first: int, last: int) -> int:
+    return 0
+
+
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """An open recording."""
+    """An open recording. Not for several threads at once."""
 
     name: str
     rate: int  # samples a second
     channels: int
     samples: int  # in each channel
     read_samples: Callable[[int, int], Tensor]  # (first, last) -> (channels, last - first)
+    lost_samples: Callable[[int, int], int] = _nothing_lost  # of first to last - 1, not decodable
+    keeps_time: bool = True  # whether what cannot be decoded is silent; else it is left out
+    is_random_access: bool = True  # whether any stretch can be read without what comes before it
+    stretches: list[tuple[int, int]] = field(default_factory=list)  # that were read
 
     def read(self, first: int, last: int) -> Tensor:
         """Samples first to last - 1: (channels, last - first) float32 in [-1, 1].
 
+        What cannot be decoded is silent, or left out before: see `check_losses`.
+
         Raises:
-            MediaError: damaged or cut short there; NaN or infinite; far out of [-1, 1].
+            MediaError: NaN or infinite; far out of [-1, 1].
         """
         waveform = self.read_samples(first, last)
+        self.stretches.append((first, last))
         lowest, highest = waveform.aminmax() if waveform.numel() else (torch.zeros(()), torch.zeros(()))
         peak = max(-lowest.item(), highest.item())
         if not (lowest.isfinite() and highest.isfinite()):
@@ -61,6 +86,27 @@ class Recording:
             )
         return waveform
 
+    def check_losses(self) -> None:
+        """Warn about damage in what was read so far.
+
+        Raises:
+            MediaError: less than half of it could be decoded.
+        """
+        lost = sum(self.lost_samples(first, last) for first, last in self.stretches)
+        if not lost:
+            return
+        total = sum(last - first for first, last in self.stretches) + (0 if self.keeps_time else lost)
+        if 2 * lost > total:
+            raise MediaError(
+                self.name,
+                seen=f"damaged: only {1 - lost / total:.0%} of the requested audio can be decoded",
+                wanted="at least half of it",
+            )
+        warn_of(
+            self.name,
+            f"{lost / self.rate:.3g} s of {total / self.rate:.4g} s of audio could not be decoded",
+        )
+
 
 @contextmanager
 def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Recording]:
@@ -69,7 +115,8 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Re
     Of a two-dimensional array the smaller side is the channels. Source: ours.
 
     Raises:
-        MediaError: not sound, silent, empty, or longer than `limits` allow; an array of another kind.
+        MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
+            what its header promises; an array of another kind.
     """
     if is_source(audio):
         source: Any = audio
@@ -91,101 +138,130 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Re
 
 
 def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, int]:
-    """Read a sound file, or the sound of a video: (channels, n) float32 in [-1, 1], and its sampling rate.
+    """Read an audio file, or the audio of a video: (channels, n) float32 in [-1, 1], and its sampling rate.
 
-    Time 0 is the first sample: a stream's start time, such as an encoder's delay, is taken off.
+    The samples are those of FFmpeg's sequential decode: encoder delay and padding are cut off, edit lists
+    are honoured, and time 0 is the first sample, whenever the stream starts beside others. Parts of another
+    rate or number of channels are brought to those of the first. Damaged parts are reported with `warn_of`.
 
     Raises:
-        MediaError: not sound, silent, cut short, damaged, or longer than `limits` allow.
+        MediaError: not audio, a video without audio, less than half of it readable, or longer than `limits`
+            allow.
     """
     if not is_source(source):
         raise MediaError(name_of(source), seen="not a file", wanted="a path, bytes or an open file")
     with open_audio(source, limits=limits) as recording:
         _check_size(recording.name, recording.samples * recording.channels, limits)
-        return recording.read(0, recording.samples), recording.rate
+        waveform = recording.read(0, recording.samples)
+        recording.check_losses()
+        return waveform, recording.rate
 
 
 @contextmanager
 def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[Recording]:
-    sound, reason = None, "it has no samples, or does not say how many"
+    """libsndfile where it is exact and the file is whole, else FFmpeg."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    with ExitStack() as resources:
+        recording = promised = None
+        if _is_pcm(head):
+            recording, promised = _open_pcm(file, name, limits, resources)
+        yield recording or _open_stream(file, name, limits, resources, promised)
+
+
+def _is_pcm(head: bytes) -> bool:
+    """Whether a file begins as one of PCM or FLAC does. A WAV may hold MP3, which its format tag says."""
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return True
+    if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:12] != b"WAVE":
+        return head.startswith(PCM_MAGIC)
+    at = head.find(b"fmt ", 12)
+    if at < 0:
+        return False
+    order = "big" if head[:4] == b"RIFX" else "little"
+    tag = int.from_bytes(head[at + 8 : at + 10], order)
+    if tag == EXTENSIBLE_WAVE_TAG:
+        tag = int.from_bytes(head[at + 32 : at + 34], order)
+    return tag in PCM_WAVE_TAGS
+
+
+def _open_pcm(
+    file: BinaryIO, name: str, limits: Limits, resources: ExitStack
+) -> tuple[Recording | None, int | None]:
+    """A recording that libsndfile reads, None if not or not all of it; and what its header promises."""
     try:
         sound = soundfile.SoundFile(file)
-    except Exception as error:  # of many kinds: a file named x.raw gets a TypeError
-        reason = str(error)
-    if sound is None:
-        yield _decode(file, name, limits, libsndfile=reason)
-        return
-    with sound:
-        if not sound.seekable() or not 0 < sound.frames < UNKNOWN_LENGTH:
-            yield _decode(file, name, limits, libsndfile=reason)
-            return
-        _check_rate(name, sound.samplerate)
-        _check_seconds(name, sound.frames / sound.samplerate, limits)
-        yield Recording(
-            name=name,
-            rate=sound.samplerate,
-            channels=sound.channels,
-            samples=sound.frames,
-            read_samples=lambda first, last: _read_soundfile(sound, name, first, last),
-        )
+    except Exception:  # of many kinds: a file named x.raw gets a TypeError
+        return None, None
+    resources.callback(sound.close)
+    is_exact = sound.format == "FLAC" or sound.subtype in EXACT_SUBTYPES
+    if not is_exact or not sound.seekable() or not 0 < sound.frames < UNKNOWN_LENGTH:
+        return None, None
+    check_rate(name, sound.samplerate)
+    check_seconds(name, sound.frames / sound.samplerate, limits)
+    if _read_pcm(sound, sound.frames - 1, sound.frames) is None:
+        return None, sound.frames
+    streams: list[AudioStream] = []  # in place of libsndfile, once this has met damage
+
+    def read(first: int, last: int) -> Tensor:
+        samples = None if streams else _read_pcm(sound, first, last)
+        if samples is not None:
+            return samples
+        if not streams:
+            streams.append(resources.enter_context(closing(AudioStream(file, name, limits))))
+        return torch.from_numpy(streams[0].read(first, last))
+
+    recording = Recording(
+        name=name,
+        rate=sound.samplerate,
+        channels=sound.channels,
+        samples=sound.frames,
+        read_samples=read,
+        lost_samples=lambda first, last: streams[0].lost(first, last) if streams else 0,
+    )
+    return recording, sound.frames
 
 
-def _read_soundfile(sound: soundfile.SoundFile, name: str, first: int, last: int) -> Tensor:
+def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | None:
+    """Samples first to last - 1, (channels, last - first); None where the file is damaged or cut short."""
     try:
         sound.seek(first)
         samples = sound.read(last - first, dtype="float32", always_2d=True)  # (n, channels)
-    except (soundfile.SoundFileError, RuntimeError, ValueError, OSError, MemoryError) as error:
-        raise MediaError(name, seen=f"damaged ({error})", wanted="sound that can be decoded") from error
+    except (soundfile.SoundFileError, RuntimeError, ValueError, OSError, MemoryError):
+        return None
     if len(samples) < last - first:
-        raise MediaError(
-            name,
-            seen=f"cut short: {first + len(samples):,} samples",
-            wanted=f"the {sound.frames:,} its header promises",
-        )
+        return None
     return torch.from_numpy(np.ascontiguousarray(samples.T))  # (n, channels) -> (channels, n)
 
 
-def _decode(file: BinaryIO, name: str, limits: Limits, *, libsndfile: str) -> Recording:
-    """Decode all of the first sound stream with FFmpeg, which cannot seek to a sample in every format."""
-    file.seek(0)
-    try:
-        # no other file may be opened on a playlist's behalf
-        options = {"protocol_whitelist": "none"}
-        with av.open(file, "r", metadata_errors="ignore", options=options) as container:
-            if not container.streams.audio:
-                raise MediaError(name, seen="silent, it has no sound stream", wanted=WANTED_FILE)
-            stream = container.streams.audio[0]
-            if stream.duration is not None and stream.time_base is not None:
-                _check_seconds(name, float(stream.duration * stream.time_base), limits)
-            if stream.codec_context is None:
-                raise MediaError(name, seen="sound in a code FFmpeg doesn't know", wanted=WANTED_FILE)
-            _check_rate(name, stream.rate)
-            waveform = _decode_stream(container, stream, name, limits)  # (channels, n)
-            rate = stream.rate
-    except MediaError:
-        raise
-    except (av.FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
-        raise MediaError(
-            name, seen=f"no sound (libsndfile: {libsndfile}; FFmpeg: {error})", wanted=WANTED_FILE
-        ) from error
-    return _in_memory(name, waveform, rate)
+def _open_stream(
+    file: BinaryIO, name: str, limits: Limits, resources: ExitStack, promised: int | None
+) -> Recording:
+    stream = resources.enter_context(closing(AudioStream(file, name, limits)))
+    _check_promise(name, stream, promised or stream.promised)
+    return Recording(
+        name=name,
+        rate=stream.rate,
+        channels=stream.channels,
+        samples=stream.samples,
+        read_samples=lambda first, last: torch.from_numpy(stream.read(first, last)),
+        lost_samples=stream.lost,
+        keeps_time=stream.keeps_time,
+        is_random_access=False,
+    )
 
 
-def _decode_stream(container: Any, stream: Any, name: str, limits: Limits) -> Tensor:
-    planar = av.AudioResampler(format="fltp")  # floats, a row a channel; the rate stays
-    parts: list[np.ndarray] = []
-    size = 0
-    samples = 0
-    for frame in container.decode(stream):
-        for part in planar.resample(frame):
-            parts.append(part.to_ndarray())  # (channels, n)
-            samples += part.samples
-            size += parts[-1].size
-            _check_seconds(name, samples / stream.rate, limits)
-            _check_size(name, size, limits)
-    if not parts:
-        raise MediaError(name, seen="a sound stream without samples", wanted=WANTED_FILE)
-    return torch.from_numpy(np.concatenate(parts, axis=1))
+def _check_promise(name: str, stream: AudioStream, promised: int | None) -> None:
+    """Warn about a file that ends before its header says so, and refuse it if most of it is missing."""
+    if promised is None or promised * stream.channels >= STREAMED_BYTES // 4:
+        return
+    seconds, promised_seconds = stream.samples / stream.rate, promised / stream.rate
+    if promised_seconds - seconds <= SLACK_SECONDS:
+        return
+    seen = f"cut short: {seconds:.4g} s of the {promised_seconds:.4g} s that its header promises"
+    if 2 * stream.samples < promised:
+        raise MediaError(name, seen=seen, wanted="at least half of it")
+    warn_of(name, seen)
 
 
 def _wrap_array(array: Any, rate: Any) -> Recording:
@@ -194,7 +270,7 @@ def _wrap_array(array: Any, rate: Any) -> Recording:
         rate = float(rate)
     except (TypeError, ValueError) as error:
         raise MediaError(name, seen=f"sampling rate {rate!r}", wanted="(array, samples a second)") from error
-    _check_rate(name, rate)
+    check_rate(name, rate)
     try:
         if not isinstance(array, Tensor):
             native = np.asarray(array)  # torch takes neither foreign byte orders nor negative strides
@@ -202,15 +278,15 @@ def _wrap_array(array: Any, rate: Any) -> Recording:
             array = torch.from_numpy(native)
         waveform = array.detach().cpu()
     except (TypeError, ValueError) as error:
-        raise MediaError(name, seen=f"not an array of numbers ({error})", wanted=WANTED_ARRAY) from error
+        raise MediaError(name, seen=f"not an array of numbers ({error})", wanted=EXPECTED_ARRAY) from error
     if waveform.ndim not in (1, 2) or waveform.numel() == 0:
-        raise MediaError(name, seen=f"shape {tuple(waveform.shape)}", wanted=WANTED_ARRAY)
+        raise MediaError(name, seen=f"shape {tuple(waveform.shape)}", wanted=EXPECTED_ARRAY)
     if waveform.ndim == 2 and waveform.shape[0] == waveform.shape[1]:
         raise MediaError(
             name, seen=f"as many rows as columns, {len(waveform)}", wanted="fewer channels than samples"
         )
     if not waveform.is_floating_point() and waveform.dtype not in INTEGER_SCALES:
-        raise MediaError(name, seen=f"{waveform.dtype}", wanted=WANTED_ARRAY)
+        raise MediaError(name, seen=f"{waveform.dtype}", wanted=EXPECTED_ARRAY)
     rows = waveform[None] if waveform.ndim == 1 else waveform
     return _in_memory(name, rows.mT if rows.shape[0] > rows.shape[1] else rows, int(rate))
 
@@ -230,22 +306,6 @@ def _to_floats(samples: Tensor) -> Tensor:
         return samples.float()
     silence, full_scale = INTEGER_SCALES[samples.dtype]
     return (samples.double() - silence).div(full_scale).float()
-
-
-def _check_rate(name: str, rate: float) -> None:
-    if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
-        raise MediaError(
-            name,
-            seen=f"sampling rate {rate} Hz",
-            wanted=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
-        )
-
-
-def _check_seconds(name: str, seconds: float, limits: Limits) -> None:
-    if seconds > limits.max_seconds:
-        raise MediaError(
-            name, seen=f"{seconds:,.1f} s", wanted=f"at most {limits.max_seconds:,} s (max_seconds)"
-        )
 
 
 def _check_size(name: str, values: int, limits: Limits) -> None:

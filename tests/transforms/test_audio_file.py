@@ -170,9 +170,9 @@ def test_integers_cast_to_float_without_scaling_are_refused():
         ((np.array(["a", "b"]), 16_000), "not an array of numbers"),
         (([[1.0, 2.0], [3.0]], 16_000), "not an array of numbers"),
         (b"", "0 bytes"),
-        (b"this is not sound" * 100, "no sound"),
+        (b"this is not audio" * 100, "no audio that can be decoded"),
         ("missing.wav", r"missing\.wav: cannot be opened"),
-        ((FILES / "rgb_224x224.png").read_bytes(), "wants a sound file"),
+        ((FILES / "rgb_224x224.png").read_bytes(), "wants an audio file"),
     ],
     ids=str,
 )
@@ -201,7 +201,7 @@ def test_a_header_that_promises_hours_of_many_channels_is_refused_before_memory_
     data = bytearray(path.read_bytes())
     data[21] = data[21] & 0xF0  # the last 36 bits of bytes 18 to 25 are the number of samples
     data[22] = 0xF0  # 4 billion of them: 11 hours and a half
-    with pytest.raises(MediaError, match=r"samples over all channels.*max_seconds"):
+    with pytest.raises(MediaError, match=r"cut short: .* that its header promises"):
         load_audio(bytes(data))
 
 

@@ -1,0 +1,390 @@
+"""One audio stream of a file, decoded by FFmpeg: any stretch is that of a sequential decode of the whole.
+
+The file is demuxed once to learn how many samples each packet decodes to (`audio_packets`). A stretch is
+then decoded from the packets it lies in, started early enough for the codec's memory. Where the packets do
+not tell, the stream is decoded once to count, and again as far as needed if it is too large to be kept.
+
+Time 0 is the first sample that FFmpeg gives: encoder delay and padding are cut off as the container says,
+edit lists are honoured, and the time at which a stream starts beside another is ignored.
+"""
+
+import contextlib
+import struct
+from array import array
+from bisect import bisect_right
+from collections.abc import Iterator
+from itertools import accumulate, chain, islice
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from imagebind.errors import MediaError
+from imagebind.transforms.audio_packets import (
+    PREROLL_PACKETS,
+    PREROLL_SECONDS,
+    SHORT_MEMORY_CODECS,
+    PacketCounter,
+    codec_family,
+    packet_counter,
+)
+from imagebind.transforms.source import Limits
+
+MIN_RATE = 1_000
+MAX_RATE = 1_000_000
+VERIFIED_PACKETS = 8  # decoded at the beginning to see that the rule of the codec holds for this stream
+SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
+KEPT_BYTES = 2**28  # of a stream that had to be decoded to be counted: 12 minutes of stereo at 48 kHz
+STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known promises this much or more
+EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with audio"
+
+# Containers whose header states the exact number of samples. Others estimate it, or round it.
+EXACT_LENGTH_FORMATS = frozenset(("wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape"))
+INFO_FRAME_BYTES = 4096  # in which its mark is: it may come with the tag before it
+CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
+
+
+class AudioStream:
+    """The first audio stream of an open file. Not for several threads at once.
+
+    Attributes:
+        rate: samples a second, of the stream's first frame; later parts of another rate are resampled to it.
+        channels: of its first frame; later parts are mixed to as many, as FFmpeg does.
+        samples: in each channel, over all the stream.
+        keeps_time: whether what cannot be decoded is silent; else it is left out, as FFmpeg does.
+    """
+
+    def __init__(self, file: BinaryIO, name: str, limits: Limits) -> None:
+        self.name = name
+        self._file = file
+        self._limits = limits
+        self._resources = contextlib.ExitStack()
+        self._lost: dict[int, int] = {}  # first sample -> samples that could not be decoded there
+        self._converter: Any = None
+        self._is_cut = False
+        self._kept: np.ndarray | None = None  # all of a stream that was decoded to be counted
+        try:
+            self._open()
+            self._index()
+        except MediaError:
+            self.close()
+            raise
+        except (FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
+            self.close()
+            raise MediaError(
+                name, seen=f"no audio that can be decoded ({error})", wanted=EXPECTED_AUDIO
+            ) from error
+
+    def close(self) -> None:
+        """Close FFmpeg's side; the file stays open."""
+        self._resources.close()
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Samples first to last - 1: (channels, last - first) float32. What cannot be decoded is 0."""
+        if self._kept is not None:
+            return self._kept[:, first:last]
+        try:
+            return self._read(first, last)
+        except (FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
+            raise MediaError(
+                self.name, seen=f"no audio that can be read again ({error})", wanted=EXPECTED_AUDIO
+            ) from error
+
+    def _read(self, first: int, last: int) -> np.ndarray:
+        if not self._held_first <= first <= self._position:
+            self._go_to(first)
+        parts = [self._held]
+        while self._position < last:
+            part = self._next_part()
+            if part is None:
+                break
+            parts.append(part)
+            self._position += part.shape[1]
+        held = np.concatenate(parts, axis=1)[:, first - self._held_first :]
+        self._held, self._held_first = held, first
+        missing = last - first - held.shape[1]
+        if missing > 0:
+            self._lost[last - missing] = missing
+            held = np.pad(held, ((0, 0), (0, missing)))
+        return held[:, : last - first]
+
+    def lost(self, first: int, last: int) -> int:
+        """How many samples could not be decoded among, or before one of, the samples first to last - 1."""
+        return sum(count for start, count in self._lost.items() if first <= start < last)
+
+    @property
+    def promised(self) -> int | None:
+        """Samples that the header states, where it can know; None elsewhere."""
+        stream = self._stream
+        is_exact = self._format in EXACT_LENGTH_FORMATS or self._is_cut
+        if not is_exact or not stream.duration or stream.time_base is None:
+            return None
+        seconds = stream.duration * stream.time_base
+        if self._format == "wav" and seconds * (stream.codec_context.bit_rate or 0) >= 8 * STREAMED_BYTES:
+            return None
+        return int(seconds * self.rate)
+
+    def _open(self) -> None:
+        """Open the file anew, at its beginning."""
+        self._resources.close()
+        self._file.seek(0)
+        options = {"protocol_whitelist": "none"}  # a playlist must not make other files be read
+        container = self._resources.enter_context(
+            av.open(self._file, "r", metadata_errors="ignore", options=options)
+        )
+        if not container.streams.audio:
+            raise MediaError(self.name, seen="silent, it has no audio stream", wanted=EXPECTED_AUDIO)
+        stream = container.streams.audio[0]
+        if stream.codec_context is None:
+            raise MediaError(self.name, seen="audio in a codec FFmpeg does not know", wanted=EXPECTED_AUDIO)
+        for other in container.streams:
+            if other is not stream:
+                _discard(other)
+        self._container, self._stream, self._codec = container, stream, stream.codec_context
+        self._format = container.format.name
+        self._packets = self._demux()
+        self._next_number = 0
+        self._skip = 0  # samples of encoder delay still to be cut off
+        self._converter = None
+
+    def _demux(self) -> Iterator[Any]:
+        """Packets from where the container stands. A file that is cut short ends where it is cut."""
+        try:
+            for packet in self._container.demux(self._stream):
+                if packet.size:
+                    yield packet
+        except FFmpegError:
+            self._is_cut = True
+
+    def _index(self) -> None:
+        """Learn how many samples each packet gives, and stand at the end."""
+        check_rate(self.name, self._codec.sample_rate)
+        self.rate, self.channels, self._layout = self._codec.sample_rate, self._codec.channels, None
+        self._pts: array[int] | None = array("q")
+        self._sizes = array("q")
+        counter = packet_counter(self._stream)
+        self._has_short_memory = counter is not None and codec_family(self._stream) in SHORT_MEMORY_CODECS
+        counts = self._count_packets(counter) if counter is not None and self._has_short_memory else None
+        if counts is None:
+            counter = None if self._has_short_memory else counter  # it has just failed
+            self._has_short_memory, self._pts = False, None
+            self._open()
+            counts = self._count_by_decoding(counter)
+        self._counts = counts
+        self.keeps_time = self._kept is None
+        self._starts = array("q", accumulate(counts, initial=0))
+        self.samples = self._starts[-1]
+        if not self.samples:
+            raise MediaError(self.name, seen="an audio stream without samples", wanted=EXPECTED_AUDIO)
+        check_seconds(self.name, self.samples / self.rate, self._limits)
+        # Behind the end: the first read goes to where it starts.
+        self._held, self._held_first, self._position = self._nothing(), self.samples + 1, self.samples + 1
+        self._next_number = len(counts)
+        self._first_exact = 0
+
+    def _count_packets(self, counter: PacketCounter) -> "array[int] | None":
+        """Samples of each packet by its codec's rule, less what is cut off; None where the rule fails."""
+        counts: array[int] = array("q")
+        packet = None
+        for packet in self._packets:
+            count = self._net_samples(packet, counter)
+            if count is None:
+                return None
+            if len(counts) < VERIFIED_PACKETS:
+                part = self._decode(packet)
+                if part is not None and (part.shape[1] != count or self._converter is not None):
+                    return None
+            counts.append(count)
+            self._sizes.append(packet.size)
+            if packet.pts is None:
+                self._pts = None
+            elif self._pts is not None:
+                self._pts.append(packet.pts)
+        if len(counts) > VERIFIED_PACKETS and self._decode(packet) is None:  # cut in the middle of a packet
+            counts[-1] = 0
+            self._is_cut = True
+        return counts
+
+    def _net_samples(self, packet: Any, counter: PacketCounter) -> int | None:
+        """Samples of a packet, less encoder delay and padding; None where the rule does not hold."""
+        count = counter(packet)
+        padding = 0
+        for side in packet.iter_sidedata():
+            if side.data_type == "skip_samples":
+                self._skip, padding = struct.unpack_from("<II", bytes(side))
+            elif side.data_type in CHANGED_PARAMETERS:
+                return None
+        if count is None:
+            return None
+        skipped = min(self._skip, count)
+        self._skip -= skipped
+        return 0 if packet.is_discard else max(count - skipped - padding, 0)
+
+    def _count_by_decoding(self, counter: PacketCounter | None) -> "array[int]":
+        """Samples of each packet, and of what the decoder still holds at the end, as they come.
+
+        What is decoded is kept. When it gets too large, the rest is counted by the codec's rule, if any.
+        """
+        counts: array[int] = array("q")
+        kept: list[np.ndarray] | None = []
+        self.channels, self._layout = 0, None  # of the first frame
+        total = 0
+        for packet in chain(self._packets, [None]):
+            count = None
+            if kept is None and counter is not None and packet is not None:
+                count = self._net_samples(packet, counter)
+            if count is None:
+                part = self._decode(packet)
+                if part is None and packet is not None and not _is_info_frame(packet):
+                    self._lost[total] = self._lost.get(total, 0) + self._stated_samples(packet)
+                count = 0 if part is None else part.shape[1]
+                if kept is not None and part is not None and count:
+                    kept.append(part)
+                    if total * self.channels * part.itemsize > KEPT_BYTES:
+                        kept = None
+            counts.append(count)
+            total += count
+            check_seconds(self.name, total / self.rate, self._limits)
+        if kept is not None and total:
+            self._kept = np.concatenate(kept, axis=1)
+        return counts
+
+    def _stated_samples(self, packet: Any) -> int:
+        return int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
+
+    def _go_to(self, first: int) -> None:
+        """Be at the packet from which decoding gives the sample `first` exactly, or before it."""
+        target = max(bisect_right(self._starts, first) - 1, 0)
+        begin = 0
+        if self._has_short_memory:
+            a_second_before = bisect_right(self._starts, first - PREROLL_SECONDS * self.rate) - 1
+            begin = max(min(target - PREROLL_PACKETS, a_second_before), 0)
+        is_behind = first < self._held_first or self._next_number > begin
+        if first >= self._position and begin <= self._next_number:
+            return  # decoding goes on
+        if begin == 0 and is_behind:
+            self._open()
+        elif is_behind or begin - self._next_number > SEEK_PACKETS:
+            self._seek(begin)
+        for _ in islice(self._packets, max(begin - self._next_number, 0)):
+            self._next_number += 1
+        self._codec.flush_buffers()
+        self._first_exact = target if begin else 0
+        self._held = self._nothing()
+        self._held_first = self._position = self._starts[self._first_exact]
+
+    def _seek(self, begin: int) -> None:
+        """Stand at a packet at or before `begin`: a seek if it leads to a packet known from the index."""
+        if self._pts is not None:
+            try:
+                self._container.seek(self._pts[begin], stream=self._stream)
+                packets = self._demux()
+                landed = next(packets, None)
+            except FFmpegError:
+                landed = None
+            number = None if landed is None else self._number_of(landed)
+            if number is not None and number <= begin:
+                self._packets, self._next_number = chain([landed], packets), number
+                return
+        self._open()
+
+    def _number_of(self, packet: Any) -> int | None:
+        """Which packet of the index this is, by its time and size; None if that is not certain."""
+        assert self._pts is not None
+        if packet.pts is None or self._pts.count(packet.pts) != 1:
+            return None
+        number = self._pts.index(packet.pts)
+        return number if self._sizes[number] == packet.size else None
+
+    def _next_part(self) -> np.ndarray | None:
+        """What the next packet decodes to, as many samples as the index says; None at the end."""
+        number = self._next_number
+        if number >= len(self._counts):
+            return None
+        packet = next(self._packets, None)  # None: what the decoder still holds
+        part = self._decode(packet)
+        self._next_number += 1
+        if number < self._first_exact:
+            return self._nothing()
+        count = self._counts[number]
+        if count and (part is None or not part.shape[1]):
+            self._lost[self._position] = count
+        if part is None:
+            part = self._nothing()
+        return np.pad(part[:, :count], ((0, 0), (0, max(count - part.shape[1], 0))))
+
+    def _decode(self, packet: Any) -> np.ndarray | None:
+        """A packet, or with None what the decoder holds, as (channels, n) float32; None: it is damaged."""
+        try:
+            frames = self._codec.decode(packet)
+        except FFmpegError:
+            return None
+        parts = [part for frame in frames for part in self._floats(frame)]
+        if packet is None and self._converter is not None:
+            parts += [_planar(frame) for frame in self._converter.resample(None)]
+        return np.concatenate(parts, axis=1) if parts else self._nothing()
+
+    def _floats(self, frame: Any) -> list[np.ndarray]:
+        """A frame at the rate and with the channels of the first one."""
+        if not self._layout:
+            if not self.channels:  # the codec context may not have known them
+                self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
+                check_rate(self.name, self.rate)
+            self._layout = frame.layout
+        parameters = frame.sample_rate, frame.layout.nb_channels
+        if parameters == (self.rate, self.channels) and self._converter is None:
+            return [_planar(frame)]
+        parts = []
+        if self._converter is None or self._converted != (*parameters, frame.format.name):
+            if self._converter is not None:
+                parts += [_planar(part) for part in self._converter.resample(None)]
+            self._converter = av.AudioResampler(format="fltp", layout=self._layout, rate=self.rate)
+            self._converted = *parameters, frame.format.name
+        frame.pts = None  # parts follow each other, whatever their stamps
+        return parts + [_planar(part) for part in self._converter.resample(frame)]
+
+    def _nothing(self) -> np.ndarray:
+        return np.empty((self.channels, 0), dtype=np.float32)
+
+
+def _is_info_frame(packet: Any) -> bool:
+    """Whether an MP3 frame only describes the frames after it, as the first one of a joined part does."""
+    head = bytes(memoryview(packet)[:INFO_FRAME_BYTES])
+    return b"Xing" in head or b"Info" in head or b"VBRI" in head
+
+
+def _discard(stream: Any) -> None:
+    """Let FFmpeg pass over a stream's packets instead of reading them. Not every PyAV can."""
+    if hasattr(stream, "discard"):
+        stream.discard = type(stream.discard).all
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Refuse sampling rates that cannot be meant, or would cost too much. Ours."""
+    if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
+        raise MediaError(
+            name,
+            seen=f"sampling rate {rate} Hz",
+            wanted=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
+        )
+
+
+def check_seconds(name: str, seconds: float, limits: Limits) -> None:
+    """Refuse what is longer than `limits.max_seconds`."""
+    if seconds > limits.max_seconds:
+        raise MediaError(
+            name, seen=f"{seconds:,.1f} s", wanted=f"at most {limits.max_seconds:,} s (max_seconds)"
+        )
+
+
+def _planar(frame: Any) -> np.ndarray:
+    """A frame's samples by channel: (channels, n) float32, integers divided by their full scale."""
+    values = frame.to_ndarray()  # planar (channels, n), packed (1, n · channels)
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    full_scale = 2.0 ** (8 * values.dtype.itemsize - 1)
+    silence = full_scale if values.dtype.kind == "u" else 0.0
+    return ((values.astype(np.float64) - silence) / full_scale).astype(np.float32)
