@@ -14,29 +14,24 @@ import torch
 from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.transforms.audio_stream import AudioStream, check_rate, check_seconds
+from imagebind.transforms.audio_stream import STREAMED_BYTES, AudioStream, check_rate, check_seconds
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 # Ours: what cannot be meant, or would cost too much.
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled
 USUAL_VALUES = 2 * 48_000  # a second of stereo; `max_seconds` of it is the most that is decoded at once
 UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
-STREAMED_BYTES = 0x7FFF0000  # a WAV header written before the length was known promises this much or more
 SLACK_SECONDS = 0.1  # by which a header may promise more than there is without a word about it
 EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
 
 # What libsndfile reads to the exact sample. It also knows MP3, Vorbis and Opus, not to the sample.
 HEAD_BYTES = 4096
-EXACT_SUBTYPES = frozenset(
-    ("PCM_S8", "PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW")
-)
-PCM_MAGIC = (
-    b"fLaC",
-    b".snd",
-    b"dns.",
-    b"caff",
-    b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",
-)  # the last: W64
+EXACT_SUBTYPES = {  # -> bytes of a sample
+    **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
+    **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
+}
+W64_MAGIC = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0"
+PCM_MAGIC = (b"fLaC", b".snd", b"dns.", b"caff", W64_MAGIC)
 PCM_WAVE_TAGS = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
 EXTENSIBLE_WAVE_TAG = 0xFFFE  # the tag proper is 24 bytes further on
 
@@ -200,7 +195,8 @@ def _open_pcm(
     check_rate(name, sound.samplerate)
     check_seconds(name, sound.frames / sound.samplerate, limits)
     if _read_pcm(sound, sound.frames - 1, sound.frames) is None:
-        return None, sound.frames
+        stated_bytes = sound.frames * sound.channels * EXACT_SUBTYPES.get(sound.subtype, 0)
+        return None, sound.frames if sound.format == "FLAC" or stated_bytes < STREAMED_BYTES else None
     streams: list[AudioStream] = []  # in place of libsndfile, once this has met damage
 
     def read(first: int, last: int) -> Tensor:
@@ -253,7 +249,7 @@ def _open_stream(
 
 def _check_promise(name: str, stream: AudioStream, promised: int | None) -> None:
     """Warn about a file that ends before its header says so, and refuse it if most of it is missing."""
-    if promised is None or promised * stream.channels >= STREAMED_BYTES // 4:
+    if promised is None:
         return
     seconds, promised_seconds = stream.samples / stream.rate, promised / stream.rate
     if promised_seconds - seconds <= SLACK_SECONDS:

@@ -76,21 +76,22 @@ def _pcm_counter(codec: Any) -> PacketCounter | None:
 
 def _mpeg_counter() -> PacketCounter:
     """By each frame's header; a change of version, layer, rate or between mono and stereo ends the rule."""
-    first: list[tuple[int, int, bool]] = []
+    expected: tuple[int, int, bool] | None = None
+    count: int | None = None
 
     def samples(packet: Any) -> int | None:
-        header = bytes(memoryview(packet)[:4])
-        if len(header) < 4 or header[0] != 0xFF or header[1] < 0xE0:
+        nonlocal expected, count
+        if packet.size < 4:
             return None
-        version_layer, rate, mono = header[1] & 0x1E, header[2] & 0x0C, header[3] >> 6 == 3
-        if not first:
-            first.append((version_layer, rate, mono))
-        if first[0] != (version_layer, rate, mono):
-            return None
-        layer = version_layer >> 1 & 3
-        if layer == 1 and version_layer >> 3 != 3:
-            return MP3_LOW_RATE_SAMPLES
-        return MP3_SAMPLES.get(layer)
+        header = memoryview(packet)
+        parameters = header[1] & 0x1E, header[2] & 0x0C, header[3] >= 0xC0  # version and layer, rate, mono
+        if parameters != expected or header[0] != 0xFF:
+            if expected is not None or header[0] != 0xFF or header[1] < 0xE0:
+                return None
+            expected = parameters
+            layer, is_full_rate = header[1] >> 1 & 3, header[1] >> 3 & 3 == 3
+            count = MP3_LOW_RATE_SAMPLES if layer == 1 and not is_full_rate else MP3_SAMPLES.get(layer)
+        return count
 
     return samples
 

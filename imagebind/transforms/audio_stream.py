@@ -41,6 +41,7 @@ EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with au
 
 # Containers whose header states the exact number of samples. Others estimate it, or round it.
 EXACT_LENGTH_FORMATS = frozenset(("wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape"))
+NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
 INFO_FRAME_BYTES = 4096  # in which its mark is: it may come with the tag before it
 CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
 
@@ -161,14 +162,13 @@ class AudioStream:
         """Learn how many samples each packet gives, and stand at the end."""
         check_rate(self.name, self._codec.sample_rate)
         self.rate, self.channels, self._layout = self._codec.sample_rate, self._codec.channels, None
-        self._pts: array[int] | None = array("q")
-        self._sizes = array("q")
+        self._stamps = self._sizes = array("q")  # of each packet, where a seek may be of use
         counter = packet_counter(self._stream)
         self._has_short_memory = counter is not None and codec_family(self._stream) in SHORT_MEMORY_CODECS
         counts = self._count_packets(counter) if counter is not None and self._has_short_memory else None
         if counts is None:
             counter = None if self._has_short_memory else counter  # it has just failed
-            self._has_short_memory, self._pts = False, None
+            self._has_short_memory = False
             self._open()
             counts = self._count_by_decoding(counter)
         self._counts = counts
@@ -185,7 +185,7 @@ class AudioStream:
 
     def _count_packets(self, counter: PacketCounter) -> "array[int] | None":
         """Samples of each packet by its codec's rule, less what is cut off; None where the rule fails."""
-        counts: array[int] = array("q")
+        counts, sizes, stamps = array("q"), array("q"), array("q")
         packet = None
         for packet in self._packets:
             count = self._net_samples(packet, counter)
@@ -196,30 +196,32 @@ class AudioStream:
                 if part is not None and (part.shape[1] != count or self._converter is not None):
                     return None
             counts.append(count)
-            self._sizes.append(packet.size)
-            if packet.pts is None:
-                self._pts = None
-            elif self._pts is not None:
-                self._pts.append(packet.pts)
+            sizes.append(packet.size)
+            stamps.append(NO_STAMP if packet.pts is None else packet.pts)
         if len(counts) > VERIFIED_PACKETS and self._decode(packet) is None:  # cut in the middle of a packet
             counts[-1] = 0
             self._is_cut = True
+        self._sizes, self._stamps = sizes, stamps
         return counts
 
     def _net_samples(self, packet: Any, counter: PacketCounter) -> int | None:
         """Samples of a packet, less encoder delay and padding; None where the rule does not hold."""
         count = counter(packet)
+        if count is None:
+            return None
         padding = 0
         for side in packet.iter_sidedata():
             if side.data_type == "skip_samples":
                 self._skip, padding = struct.unpack_from("<II", bytes(side))
             elif side.data_type in CHANGED_PARAMETERS:
                 return None
-        if count is None:
-            return None
-        skipped = min(self._skip, count)
-        self._skip -= skipped
-        return 0 if packet.is_discard else max(count - skipped - padding, 0)
+        if packet.is_discard:
+            return 0
+        if self._skip or padding:
+            skipped = min(self._skip, count)
+            self._skip -= skipped
+            return max(count - skipped - padding, 0)
+        return count
 
     def _count_by_decoding(self, counter: PacketCounter | None) -> "array[int]":
         """Samples of each packet, and of what the decoder still holds at the end, as they come.
@@ -276,25 +278,23 @@ class AudioStream:
 
     def _seek(self, begin: int) -> None:
         """Stand at a packet at or before `begin`: a seek if it leads to a packet known from the index."""
-        if self._pts is not None:
-            try:
-                self._container.seek(self._pts[begin], stream=self._stream)
-                packets = self._demux()
-                landed = next(packets, None)
-            except FFmpegError:
-                landed = None
-            number = None if landed is None else self._number_of(landed)
-            if number is not None and number <= begin:
-                self._packets, self._next_number = chain([landed], packets), number
-                return
-        self._open()
+        try:
+            self._container.seek(self._stamps[begin], stream=self._stream)
+            packets = self._demux()
+            landed = next(packets, None)
+        except (FFmpegError, IndexError):
+            landed = None
+        number = None if landed is None else self._number_of(landed)
+        if number is not None and number <= begin:
+            self._packets, self._next_number = chain([landed], packets), number
+        else:
+            self._open()
 
     def _number_of(self, packet: Any) -> int | None:
         """Which packet of the index this is, by its time and size; None if that is not certain."""
-        assert self._pts is not None
-        if packet.pts is None or self._pts.count(packet.pts) != 1:
+        if packet.pts is None or self._stamps.count(packet.pts) != 1:
             return None
-        number = self._pts.index(packet.pts)
+        number = self._stamps.index(packet.pts)
         return number if self._sizes[number] == packet.size else None
 
     def _next_part(self) -> np.ndarray | None:
