@@ -86,8 +86,19 @@ class Embedder:
         self._transforms = {MediaKind(kind): transform for kind, transform in (transforms or {}).items()}
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
+        self._add_locks()
+
+    def _add_locks(self) -> None:
         self._evaluation = _EVALUATIONS.setdefault(self.model, _SharedEvaluation())
         self._guards = tuple(threading.Lock() for _ in range(GUARDS))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state to pickle or copy, weights included, without the locks, which belong to one process."""
+        return {name: value for name, value in vars(self).items() if name not in ("_evaluation", "_guards")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._add_locks()
 
     @property
     def device(self) -> torch.device:

@@ -1,5 +1,8 @@
 """Anything in, unit vectors out, in order; one bad item costs nothing but itself."""
 
+import copy
+import multiprocessing
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
@@ -267,6 +270,57 @@ def test_a_consumer_that_stops_early_leaves_no_threads_behind(embedder, items):
     next(stream)
     stream.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("imagebind-decode")]
+
+
+def test_a_copy_of_an_embedder_has_its_own_model_and_the_same_vectors(small_model, items):
+    embedder = Embedder(small_model, num_workers=3, transforms={"audio": AudioTransform(clips=2)})
+    wanted = embedder.encode(items)
+    for copied in (copy.deepcopy(embedder), pickle.loads(pickle.dumps(embedder))):
+        assert copied.model is not embedder.model and copied.num_workers == 3
+        np.testing.assert_array_equal(copied.encode(items), wanted)
+        next(copied.model.parameters()).data.fill_(float("nan"))
+    np.testing.assert_array_equal(embedder.encode(items), wanted)
+    assert copy.copy(embedder).model is embedder.model
+
+
+def test_an_embedder_can_be_copied_while_it_encodes():
+    embedder = Embedder(ImageBindModel(small_config(), modalities=["text"]).eval())
+    stream = embedder.encode_stream(count_of_dogs(), batch_size=1)
+    first = next(stream).vector
+    np.testing.assert_allclose(copy.deepcopy(embedder).encode("0 dogs"), first, **SAME)
+    stream.close()
+
+
+def test_a_spawned_worker_gets_an_embedder_that_works(embedder):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(embedder.encode, (["a dog", "a car"],))
+    np.testing.assert_allclose(there, embedder.encode(["a dog", "a car"]), **SAME)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
+def test_the_default_dtype_changes_no_vector(embedder, items, dtype):
+    wanted = embedder.encode(items)
+    torch.set_default_dtype(dtype)
+    try:
+        got = embedder.encode(items)
+        views = [embedder.transform(MediaKind(kind))(item) for kind, item in _recordings(items)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(got, wanted)
+    assert got.dtype == np.float32 and {view.dtype for view in views} == {torch.float32}
+
+
+@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.cuda)])
+def test_the_default_device_changes_no_vector(embedder, items, device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    wanted = embedder.encode(items)
+    with torch.device(device):
+        np.testing.assert_array_equal(embedder.encode(items), wanted)
+
+
+def _recordings(items):
+    return [("image", items[1]), ("audio", items[3]), ("video", items[5]), ("imu", items[6])]
 
 
 def test_similarity_is_the_cosine_of_each_with_each(embedder):

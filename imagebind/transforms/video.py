@@ -140,7 +140,8 @@ class VideoTransform:
         for clip, span in enumerate(spans):
             for slot, index in enumerate(clock.frames_in(span, self.frames)):
                 places[index].append((clip, slot))
-        views = torch.empty(len(spans), self.crops, 3, self.frames, self.size, self.size)
+        shape = (len(spans), self.crops, 3, self.frames, self.size, self.size)
+        views = torch.empty(shape, dtype=torch.float32, device="cpu")
         for index, frame in read(sorted(places)):
             if isinstance(frame, np.ndarray):
                 frame = torch.from_numpy(
