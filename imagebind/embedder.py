@@ -21,8 +21,9 @@ from imagebind.batching import Batcher, Embedding
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.decoders import is_decoder
 from imagebind.transforms.intake import Request, Transform, Views, default_transform, identify, prepare
-from imagebind.transforms.source import is_source
+from imagebind.transforms.items import items_of
 
 logger = logging.getLogger(__name__)
 
@@ -190,8 +191,8 @@ class Embedder:
         """
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error wants 'raise' or 'skip', got {on_error!r}")
-        single = _is_one_item(items)
-        listed = [items] if single else list(items)
+        found, single = items_of(items)
+        listed = list(found)
         stream = self.encode_stream(
             listed, modality=modality, batch_size=batch_size, normalize_embeddings=normalize_embeddings
         )
@@ -233,7 +234,7 @@ class Embedder:
         views_ahead = 0
         enough = min(batch_size, VIEWS_AHEAD)
         with _decoders(self.num_workers) as pool, self._evaluation(self.model):
-            for index, item in enumerate(items):
+            for index, item in enumerate(items_of(items)[0]):
                 try:
                     request = self._identify(item, modality)
                 except MediaError as error:
@@ -304,8 +305,8 @@ class Embedder:
         return views if inspect is None else replace(views, inspected=inspect(views))
 
     def _guard(self, item: Any) -> AbstractContextManager[Any]:
-        """One thread at a time for open files, and pictures not yet read: one may be there twice."""
-        if isinstance(item, Image.Image) or hasattr(item, "read"):
+        """One thread at a time for open files, decoders and images not yet read: one may be there twice."""
+        if isinstance(item, Image.Image) or hasattr(item, "read") or is_decoder(item):
             return self._guards[id(item) // 16 % GUARDS]  # addresses are multiples of 16
         return nullcontext()
 
@@ -351,11 +352,6 @@ class _SharedEvaluation:
 
 # One a model, which several embedders may share.
 _EVALUATIONS: WeakKeyDictionary[nn.Module, _SharedEvaluation] = WeakKeyDictionary()
-
-
-def _is_one_item(items: Any) -> bool:
-    alone = (str, Mapping, np.ndarray, Tensor, Image.Image)
-    return isinstance(items, alone) or is_source(items) or not isinstance(items, Iterable)
 
 
 def _as_array(vector: Any) -> np.ndarray:

@@ -221,6 +221,42 @@ def test_a_pair_that_was_taken_for_two_items_is_told_how_to_be_one(embedder):
     np.testing.assert_allclose(embedder.encode({"audio": sound, "rate": 16000}), listed, **SAME)
 
 
+def test_columns_of_texts_and_of_paths_are_many_items(embedder, image_file, audio_file):
+    pandas = pytest.importorskip("pandas")
+    texts = ["a red star", "a blue ring"]
+    wanted = embedder.encode(texts)
+    for column in (np.array(texts), np.array(texts, dtype=object), pandas.Series(texts, index=[4, 2])):
+        np.testing.assert_allclose(embedder.encode(column), wanted, **SAME)
+        np.testing.assert_allclose([r.vector for r in embedder.encode_stream(column)], wanted, **SAME)
+    paths = [image_file, audio_file]
+    np.testing.assert_allclose(embedder.encode(pandas.Series(paths)), embedder.encode(paths), **SAME)
+    images = embedder.encode(np.array([str(image_file)] * 2), modality="image")
+    np.testing.assert_allclose(images, embedder.encode([image_file] * 2), **SAME)
+    assert embedder.encode(np.array(texts[0])).shape == embedder.encode(np.str_(texts[0])).shape == (32,)
+
+
+def test_a_table_is_refused_whatever_is_skipped(embedder):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"caption": ["a dog"], "file": ["dog.jpg"]})
+    for on_error in ("raise", "skip"):
+        with pytest.raises(MediaError, match=r"columns caption, file.*table\['caption'\]"):
+            embedder.encode(table, on_error=on_error)
+    assert embedder.encode(table["caption"]).shape == (1, 32)
+
+
+def test_rows_of_a_data_set_are_items_decoded_or_not(embedder, image_file, audio_file):
+    tone = np.sin(np.arange(16000) / 8).astype(np.float32)
+    rows = [
+        {"image": {"bytes": image_file.read_bytes(), "path": "a.jpg"}},
+        {"bytes": None, "path": str(audio_file)},
+        {"array": tone, "sampling_rate": 16000, "path": None},
+    ]
+    vectors, report = embedder.encode(rows, return_report=True)
+    assert [result.kind.value for result in report] == ["image", "audio", "audio"]
+    wanted = embedder.encode([image_file, audio_file, {"audio": tone, "rate": 16000}])
+    np.testing.assert_allclose(vectors, wanted, **SAME)
+
+
 def count_of_dogs():
     return (f"{number} dogs" for number in count())
 
