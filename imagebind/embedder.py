@@ -178,8 +178,10 @@ class Embedder:
 
         A str is text, always, unless `modality` says otherwise; a `Path` is what the file is; PIL images,
         bytes, open files; mappings with a modality and options: {"audio": "clip.mp4"},
-        {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Arrays need such a mapping or
-        `modality`. A recording's vector is the mean over its clips, brought back to unit length.
+        {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Arrays of numbers need such a mapping
+        or `modality`; arrays and Series of texts, paths or other objects are many items. Rows of Hugging
+        Face's `datasets`, decoders of torchcodec and (rate, samples) work as `identify` says. A recording's
+        vector is the mean over its clips, brought back to unit length.
 
         `normalize_embeddings=False` gives the numbers of the model's `forward`: scaled, then averaged.
         With `on_error="skip"` the row of an item that failed is NaN, the failure is logged, and the others
@@ -187,7 +189,8 @@ class Embedder:
         `batch_size` counts views: a picture is one, a video 15, a sound 3.
 
         Raises:
-            MediaError: an item that cannot be embedded, with `on_error="raise"`; names it.
+            MediaError: an item that cannot be embedded, with `on_error="raise"`, names it; always for a
+                table, instead of one of its columns.
         """
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error wants 'raise' or 'skip', got {on_error!r}")

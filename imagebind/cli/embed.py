@@ -149,8 +149,8 @@ def _embed_here(
     if taken.not_media:
         console.print(Text(left_out(taken.not_media)), soft_wrap=True)
     with error_file(errors) as log:
-        for name, error in failures:
-            log.write(Failure(path=name, error=str(error), kind=type(error).__name__))
+        for name, failure in failures:
+            log.write(Failure(path=name, error=str(failure), kind=type(failure).__name__))
         for name, text in warnings:
             log.write(FileWarning(path=name, warning=text))
     print_warnings(console, warnings, where=errors)

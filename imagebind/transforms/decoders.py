@@ -68,7 +68,7 @@ def video_rate(decoder: Any) -> Fraction:
     Raises:
         MediaError: it does not say, or has no frames.
     """
-    metadata = getattr(decoder, "metadata", None)
+    metadata: Any = getattr(decoder, "metadata", None)
     try:
         if not len(decoder):
             raise ValueError("no frames")

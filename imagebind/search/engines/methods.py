@@ -142,8 +142,10 @@ class CrawlFiles:
             yield from map(Outcome, rows.values())
             if errors.exists():
                 for line in read_lines(errors.read_bytes()):
-                    is_failure = isinstance(line, Failure)
-                    yield Outcome(failure=line) if is_failure else Outcome(warnings=[line])
+                    if isinstance(line, Failure):
+                        yield Outcome(failure=line)
+                    else:
+                        yield Outcome(warnings=[line])
 
     @contextmanager
     def file(self, path: Path, *, embed_dim: int) -> Iterator[RowFile]:
