@@ -333,10 +333,9 @@ def test_a_spawned_worker_gets_an_embedder_that_works(embedder):
     np.testing.assert_allclose(there, embedder.encode(["a dog", "a car"]), **SAME)
 
 
-@pytest.mark.parametrize("dtype", [torch.float64, torch.float16])
-def test_the_default_dtype_changes_no_vector(embedder, items, dtype):
+def test_the_default_dtype_changes_no_vector(embedder, items):
     wanted = embedder.encode(items)
-    torch.set_default_dtype(dtype)
+    torch.set_default_dtype(torch.float64)
     try:
         got = embedder.encode(items)
         views = [embedder.transform(MediaKind(kind))(item) for kind, item in _recordings(items)]
