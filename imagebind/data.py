@@ -29,6 +29,7 @@ from imagebind.transforms.image import ImageTransform
 from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
+from imagebind.transforms.video import CLIPS as VIDEO_CLIPS
 from imagebind.transforms.video import VideoTransform
 
 Device = torch.device | str
@@ -75,10 +76,20 @@ def load_and_transform_audio_data(
 
 
 def load_and_transform_video_data(
-    video_paths: Paths | None, device: Device, clip_duration: float = 2.0, clips_per_video: int = 5
+    video_paths: Paths | None,
+    device: Device,
+    clip_duration: float = CLIP_SECONDS,
+    clips_per_video: int = VIDEO_CLIPS,
+    sample_rate: int = SAMPLE_RATE,
 ) -> Batch:
-    """Three crops of each clip, (b, 3 · clips_per_video, 3, 2, 224, 224). Source: released."""
-    return _load(VideoTransform(clips=clips_per_video, clip_seconds=clip_duration), video_paths, device)
+    """Three crops of each clip, (b, 3 · clips_per_video, 3, clip_duration, 224, 224). Source: released.
+
+    A clip has as many frames as it has whole seconds, at least one. `sample_rate` has no effect, as released.
+    """
+    transform = VideoTransform(
+        clips=clips_per_video, clip_seconds=clip_duration, frames=max(int(clip_duration), 1)
+    )
+    return _load(transform, video_paths, device)
 
 
 def load_and_transform_depth_data(

@@ -21,8 +21,9 @@ from imagebind.batching import Batcher, Embedding
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.decoders import is_decoder
 from imagebind.transforms.intake import Request, Transform, Views, default_transform, identify, prepare
-from imagebind.transforms.source import is_source
+from imagebind.transforms.items import items_of
 
 logger = logging.getLogger(__name__)
 
@@ -86,8 +87,19 @@ class Embedder:
         self._transforms = {MediaKind(kind): transform for kind, transform in (transforms or {}).items()}
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
+        self._add_locks()
+
+    def _add_locks(self) -> None:
         self._evaluation = _EVALUATIONS.setdefault(self.model, _SharedEvaluation())
         self._guards = tuple(threading.Lock() for _ in range(GUARDS))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """The state to pickle or copy, weights included, without the locks, which belong to one process."""
+        return {name: value for name, value in vars(self).items() if name not in ("_evaluation", "_guards")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update(state)
+        self._add_locks()
 
     @property
     def device(self) -> torch.device:
@@ -166,8 +178,10 @@ class Embedder:
 
         A str is text, always, unless `modality` says otherwise; a `Path` is what the file is; PIL images,
         bytes, open files; mappings with a modality and options: {"audio": "clip.mp4"},
-        {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Arrays need such a mapping or
-        `modality`. A recording's vector is the mean over its clips, brought back to unit length.
+        {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Arrays of numbers need such a mapping
+        or `modality`; arrays and Series of texts, paths or other objects are many items. Rows of Hugging
+        Face's `datasets`, decoders of torchcodec and (rate, samples) work as `identify` says. A recording's
+        vector is the mean over its clips, brought back to unit length.
 
         `normalize_embeddings=False` gives the numbers of the model's `forward`: scaled, then averaged.
         With `on_error="skip"` the row of an item that failed is NaN, the failure is logged, and the others
@@ -175,12 +189,13 @@ class Embedder:
         `batch_size` counts views: a picture is one, a video 15, a sound 3.
 
         Raises:
-            MediaError: an item that cannot be embedded, with `on_error="raise"`; names it.
+            MediaError: an item that cannot be embedded, with `on_error="raise"`, names it; always for a
+                table, instead of one of its columns.
         """
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error wants 'raise' or 'skip', got {on_error!r}")
-        single = _is_one_item(items)
-        listed = [items] if single else list(items)
+        found, single = items_of(items)
+        listed = list(found)
         stream = self.encode_stream(
             listed, modality=modality, batch_size=batch_size, normalize_embeddings=normalize_embeddings
         )
@@ -222,7 +237,7 @@ class Embedder:
         views_ahead = 0
         enough = min(batch_size, VIEWS_AHEAD)
         with _decoders(self.num_workers) as pool, self._evaluation(self.model):
-            for index, item in enumerate(items):
+            for index, item in enumerate(items_of(items)[0]):
                 try:
                     request = self._identify(item, modality)
                 except MediaError as error:
@@ -293,8 +308,8 @@ class Embedder:
         return views if inspect is None else replace(views, inspected=inspect(views))
 
     def _guard(self, item: Any) -> AbstractContextManager[Any]:
-        """One thread at a time for open files, and pictures not yet read: one may be there twice."""
-        if isinstance(item, Image.Image) or hasattr(item, "read"):
+        """One thread at a time for open files, decoders and images not yet read: one may be there twice."""
+        if isinstance(item, Image.Image) or hasattr(item, "read") or is_decoder(item):
             return self._guards[id(item) // 16 % GUARDS]  # addresses are multiples of 16
         return nullcontext()
 
@@ -340,11 +355,6 @@ class _SharedEvaluation:
 
 # One a model, which several embedders may share.
 _EVALUATIONS: WeakKeyDictionary[nn.Module, _SharedEvaluation] = WeakKeyDictionary()
-
-
-def _is_one_item(items: Any) -> bool:
-    alone = (str, Mapping, np.ndarray, Tensor, Image.Image)
-    return isinstance(items, alone) or is_source(items) or not isinstance(items, Iterable)
 
 
 def _as_array(vector: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 
 from imagebind.embedder import Embedder
@@ -38,6 +39,15 @@ def image_file() -> Path:
 @pytest.fixture(scope="session")
 def audio_file() -> Path:
     return DATA / "preprocessing" / "mono_16k_7s.wav"
+
+
+@pytest.fixture(scope="session")
+def opposite_file(tmp_path_factory) -> Path:
+    """Twelve seconds of audio that is read with a warning: its two channels cancel out."""
+    path = tmp_path_factory.mktemp("opposite") / "opposite.wav"
+    tone = np.sin(np.arange(12 * 16_000) / 10) * 0.5
+    soundfile.write(path, np.stack([tone, -tone], axis=1), 16_000)
+    return path
 
 
 @pytest.fixture(scope="session")

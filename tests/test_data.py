@@ -90,8 +90,15 @@ def test_the_original_audio_loaders_options_are_heeded():
 
 def test_fewer_clips_of_a_video_give_fewer_views():
     paths = [FILES / "tall_240x320_30fps_4s.mp4"]
-    batch = data.load_and_transform_video_data(paths, "cpu", clip_duration=1.0, clips_per_video=2)
+    batch = data.load_and_transform_video_data(paths, "cpu", clips_per_video=2, sample_rate=16000)
     assert batch.shape == (1, 6, 3, 2, 224, 224)
+
+
+@pytest.mark.parametrize(("seconds", "frames"), [(1, 1), (1.0, 1), (3, 3), (2.5, 2), (0.5, 1)])
+def test_a_clip_of_a_video_has_a_frame_for_each_whole_second(seconds, frames):
+    paths = [FILES / "tall_240x320_30fps_4s.mp4"]
+    batch = data.load_and_transform_video_data(paths, "cpu", clip_duration=seconds, clips_per_video=1)
+    assert batch.shape == (1, 3, 3, frames, 224, 224)
 
 
 def test_depth_thermal_and_motion_are_loaded_into_their_trunks_shapes(tmp_path):

@@ -1,5 +1,8 @@
 """Anything in, unit vectors out, in order; one bad item costs nothing but itself."""
 
+import copy
+import multiprocessing
+import pickle
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from itertools import count, islice
@@ -218,6 +221,42 @@ def test_a_pair_that_was_taken_for_two_items_is_told_how_to_be_one(embedder):
     np.testing.assert_allclose(embedder.encode({"audio": sound, "rate": 16000}), listed, **SAME)
 
 
+def test_columns_of_texts_and_of_paths_are_many_items(embedder, image_file, audio_file):
+    pandas = pytest.importorskip("pandas")
+    texts = ["a red star", "a blue ring"]
+    wanted = embedder.encode(texts)
+    for column in (np.array(texts), np.array(texts, dtype=object), pandas.Series(texts, index=[4, 2])):
+        np.testing.assert_allclose(embedder.encode(column), wanted, **SAME)
+        np.testing.assert_allclose([r.vector for r in embedder.encode_stream(column)], wanted, **SAME)
+    paths = [image_file, audio_file]
+    np.testing.assert_allclose(embedder.encode(pandas.Series(paths)), embedder.encode(paths), **SAME)
+    images = embedder.encode(np.array([str(image_file)] * 2), modality="image")
+    np.testing.assert_allclose(images, embedder.encode([image_file] * 2), **SAME)
+    assert embedder.encode(np.array(texts[0])).shape == embedder.encode(np.str_(texts[0])).shape == (32,)
+
+
+def test_a_table_is_refused_whatever_is_skipped(embedder):
+    pandas = pytest.importorskip("pandas")
+    table = pandas.DataFrame({"caption": ["a dog"], "file": ["dog.jpg"]})
+    for on_error in ("raise", "skip"):
+        with pytest.raises(MediaError, match=r"columns caption, file.*table\['caption'\]"):
+            embedder.encode(table, on_error=on_error)
+    assert embedder.encode(table["caption"]).shape == (1, 32)
+
+
+def test_rows_of_a_data_set_are_items_decoded_or_not(embedder, image_file, audio_file):
+    tone = np.sin(np.arange(16000) / 8).astype(np.float32)
+    rows = [
+        {"image": {"bytes": image_file.read_bytes(), "path": "a.jpg"}},
+        {"bytes": None, "path": str(audio_file)},
+        {"array": tone, "sampling_rate": 16000, "path": None},
+    ]
+    vectors, report = embedder.encode(rows, return_report=True)
+    assert [result.kind.value for result in report] == ["image", "audio", "audio"]
+    wanted = embedder.encode([image_file, audio_file, {"audio": tone, "rate": 16000}])
+    np.testing.assert_allclose(vectors, wanted, **SAME)
+
+
 def count_of_dogs():
     return (f"{number} dogs" for number in count())
 
@@ -267,6 +306,56 @@ def test_a_consumer_that_stops_early_leaves_no_threads_behind(embedder, items):
     next(stream)
     stream.close()
     assert not [thread for thread in threading.enumerate() if thread.name.startswith("imagebind-decode")]
+
+
+def test_a_copy_of_an_embedder_has_its_own_model_and_the_same_vectors(small_model, items):
+    embedder = Embedder(small_model, num_workers=3, transforms={"audio": AudioTransform(clips=2)})
+    wanted = embedder.encode(items)
+    for copied in (copy.deepcopy(embedder), pickle.loads(pickle.dumps(embedder))):
+        assert copied.model is not embedder.model and copied.num_workers == 3
+        np.testing.assert_array_equal(copied.encode(items), wanted)
+        next(copied.model.parameters()).data.fill_(float("nan"))
+    np.testing.assert_array_equal(embedder.encode(items), wanted)
+    assert copy.copy(embedder).model is embedder.model
+
+
+def test_an_embedder_can_be_copied_while_it_encodes():
+    embedder = Embedder(ImageBindModel(small_config(), modalities=["text"]).eval())
+    stream = embedder.encode_stream(count_of_dogs(), batch_size=1)
+    first = next(stream).vector
+    np.testing.assert_allclose(copy.deepcopy(embedder).encode("0 dogs"), first, **SAME)
+    stream.close()
+
+
+def test_a_spawned_worker_gets_an_embedder_that_works(embedder):
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        there = pool.apply(embedder.encode, (["a dog", "a car"],))
+    np.testing.assert_allclose(there, embedder.encode(["a dog", "a car"]), **SAME)
+
+
+def test_the_default_dtype_changes_no_vector(embedder, items):
+    wanted = embedder.encode(items)
+    torch.set_default_dtype(torch.float64)
+    try:
+        got = embedder.encode(items)
+        views = [embedder.transform(MediaKind(kind))(item) for kind, item in _recordings(items)]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(got, wanted)
+    assert got.dtype == np.float32 and {view.dtype for view in views} == {torch.float32}
+
+
+@pytest.mark.parametrize("device", ["meta", pytest.param("cuda", marks=pytest.mark.cuda)])
+def test_the_default_device_changes_no_vector(embedder, items, device):
+    if device == "cuda" and not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    wanted = embedder.encode(items)
+    with torch.device(device):
+        np.testing.assert_array_equal(embedder.encode(items), wanted)
+
+
+def _recordings(items):
+    return [("image", items[1]), ("audio", items[3]), ("video", items[5]), ("imu", items[6])]
 
 
 def test_similarity_is_the_cosine_of_each_with_each(embedder):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.cli.files import Maps, left_out, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
 from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
 from imagebind.modality import MediaKind, ModalityType
 
@@ -85,6 +85,7 @@ def classify(
     requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[Guess]]] = []
+    warnings: list[tuple[str, str]] = []
     if requests:
         used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
@@ -99,6 +100,7 @@ def classify(
             if result.error is not None:
                 problems.append(str(result.error))
                 continue
+            warnings += [(result.name, text) for text in result.warnings]
             guesses = guesser(result)[:top]
             found.append((result.name, guesses))
             if as_json:
@@ -107,6 +109,7 @@ def classify(
         _print_table(found)
     if taken.not_media:
         console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    print_warnings(console, warnings)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
     if problems or not found:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from imagebind.cli.files import print_warnings
 from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
 
 Files = list[Path] | None
@@ -29,6 +30,7 @@ def compare(
     imagebind compare --text "A dog." --text "A car" --image dog.jpg --audio car.wav --plot matrix.png
     ```
     """
+    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -49,7 +51,8 @@ def compare(
     embedder = load_embedder(
         weights, modalities={request.kind.modality for request in requests}, device=device, dtype=dtype
     )
-    vectors = embedder.encode(requests)
+    vectors, report = embedder.encode(requests, return_report=True)
+    warnings = [(result.name, text) for result in report for text in result.warnings]
     similarity = embedder.similarity(vectors, vectors).numpy()
     labels = [
         Path(request.name).name if request.kind.value != "text" else request.name for request in requests
@@ -58,6 +61,7 @@ def compare(
     for number, (label, row) in enumerate(zip(labels, similarity, strict=True), start=1):
         table.add_row(Text(f"{number} {label}"), *(f"{cosine:.3f}" for cosine in row))
     output().print(table)
+    print_warnings(Console(stderr=True), warnings)
     if plot is not None:
         _draw(plot, similarity, labels)
 

@@ -1,6 +1,5 @@
 """`imagebind embed`: files and folders to vectors, in one file or, by many machines, in many."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
-from imagebind.cli.files import Maps, left_out, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
 from imagebind.modality import MediaKind
 
@@ -48,8 +47,9 @@ def embed(
     """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
 
     Files that cannot be read are listed at the end and in OUT.errors.jsonl; all others are done. The exit
-    code is 1 if there were any. Files in a folder that are no media are only counted. Where nothing can be
-    embedded, an output of before stays.
+    code is 1 if there were any. Doubts about files that were embedded, such as a damaged part, are warnings
+    in the same file. Files in a folder that are no media are only counted. Where nothing can be embedded, an
+    output of before stays.
 
     With `--engine ray` many machines do it. Inputs may also be Parquet files, with a column of `path` or
     `bytes`, WebDataset's `.tar` shards, and object stores. The output is a folder of Parquet files, with what
@@ -113,6 +113,7 @@ def _embed_here(
     from rich.progress import track
     from rich.text import Text
 
+    from imagebind.search.crawl_report import Failure, FileWarning, error_file
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 
     try:
@@ -124,6 +125,7 @@ def _embed_here(
     taken = take(paths, modality=modality, mappings=mappings, without=[out, errors])
     requests = taken.requests
     failures: list[tuple[str, Exception]] = [(error.item, error) for error in taken.failures]
+    warnings: list[tuple[str, str]] = []
     console = Console(stderr=True)
     done = 0
     if requests:
@@ -137,6 +139,7 @@ def _embed_here(
                     failures.append((result.name, result.error))
                     continue
                 done += 1
+                warnings += [(result.name, text) for text in result.warnings]
                 for row in rows_of(result):
                     file.write(row)
             if not done:
@@ -145,21 +148,21 @@ def _embed_here(
     console.print(Text(summary), soft_wrap=True)
     if taken.not_media:
         console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    with error_file(errors) as log:
+        for name, failure in failures:
+            log.write(Failure(path=name, error=str(failure), kind=type(failure).__name__))
+        for name, text in warnings:
+            log.write(FileWarning(path=name, warning=text))
+    print_warnings(console, warnings, where=errors)
     if failures:
-        _report_failures(console, failures, errors)
+        _print_failures(console, failures, errors)
     if failures or not done:
         raise typer.Exit(1)
 
 
-def _report_failures(console: "Console", failures: Sequence[tuple[str, Exception]], path: Path) -> None:
+def _print_failures(console: "Console", failures: Sequence[tuple[str, Exception]], path: Path) -> None:
     from rich.text import Text
 
-    with path.open("w", encoding="utf-8") as file:
-        for name, error in failures:
-            kind = type(error).__name__
-            file.write(
-                json.dumps({"path": name, "error": str(error), "kind": kind}, ensure_ascii=False) + "\n"
-            )
     for _, error in failures[:SHOWN_ERRORS]:
         console.print(Text(f"  {error}", style="red"), soft_wrap=True)
     more = len(failures) - SHOWN_ERRORS

@@ -35,7 +35,7 @@ def embed_on_ray(
 
     from imagebind.search.engines.job import prepare
     from imagebind.search.engines.methods import EmbedItems
-    from imagebind.search.engines.output import ERRORS
+    from imagebind.search.engines.output import ERRORS, WARNINGS
     from imagebind.search.engines.ray_engine import embed
 
     cluster = cluster_for(device, actors, address)
@@ -44,11 +44,12 @@ def embed_on_ray(
     job = prepare(_sources(paths), out, method=method, weights=weights or RELEASED, partitions=partitions)
     load = loader(weights, None if modality is None else modality.modality, dtype)
     console = Console(stderr=True)
-    embedded, failed, shown = 0, len(job.failures), list(job.failures)
+    embedded, failed, warned, shown = 0, len(job.failures), 0, list(job.failures)
     stream = embed(job, load, cluster=cluster)
     for part in track(stream, "Embedding", total=len(job.waiting), console=console):
         embedded += part.embedded
         failed += part.failed
+        warned += part.warnings
         shown += part.failures
     before = f", {len(job.done)} of them done before" if job.done else ""
     console.print(
@@ -57,6 +58,8 @@ def embed_on_ray(
     )
     for failure in shown[:SHOWN_ERRORS]:
         console.print(Text(f"  {failure.error}", style="red"), soft_wrap=True)
+    if warned:
+        console.print(Text(f"{warned} warnings are in {out.rstrip('/')}/{WARNINGS}"), soft_wrap=True)
     if job.output.has_failures():
         console.print(Text(f"all failures are in {out.rstrip('/')}/{ERRORS}"), soft_wrap=True)
     if job.output.has_failures() or not job.parts:

@@ -12,11 +12,14 @@ import typer
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from imagebind.errors import MediaError
     from imagebind.search.mapping import PathMapping
     from imagebind.transforms.intake import Request
 
 SHOWN_SUFFIXES = 5
+SHOWN_WARNINGS = 10
 
 Maps = Annotated[
     list[str] | None,
@@ -128,6 +131,24 @@ def left_out(not_media: Counter[str]) -> str:
     rest = not_media.total() - sum(count for _, count in most)
     named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
     return f"{files(not_media.total())} left out, not media: {named}" + (f", {rest} more" if rest else "")
+
+
+def print_warnings(
+    console: "Console", warnings: Sequence[tuple[str, str]], *, where: Path | None = None
+) -> None:
+    """Print doubts about files that were read all the same, by file and text.
+
+    Args:
+        where: the file that has all of them; without it all are printed, with it the first few.
+    """
+    from rich.text import Text
+
+    for name, text in warnings if where is None else warnings[:SHOWN_WARNINGS]:
+        console.print(Text(f"  {name}: {text}", style="yellow"), soft_wrap=True)
+    if where is not None and warnings:
+        count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
+        of = files(len({name for name, _ in warnings}))
+        console.print(Text(f"{count} about {of} in {where}"), soft_wrap=True)
 
 
 def files(count: int) -> str:

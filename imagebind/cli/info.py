@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.cli.files import Maps, left_out, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
 from imagebind.cli.options import Modality, output
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ def info(
     table.add_column("clips in seconds")
     taken = take(paths, modality=modality, mappings=read_maps(maps))
     problems = [str(error) for error in taken.failures]
+    warnings: list[tuple[str, str]] = []
     for request in taken.requests:
         try:
             views = prepare(request, default_transform(request.kind))
@@ -45,11 +46,13 @@ def info(
             problems.append(str(error))
             continue
         table.add_row(Text(request.name), *_describe(views))
+        warnings += [(request.name, text) for text in views.warnings]
     if table.rows:
         output().print(table)
     console = Console(stderr=True)
     if taken.not_media:
         console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    print_warnings(console, warnings)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
     if problems or not table.rows:

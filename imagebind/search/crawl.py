@@ -8,6 +8,7 @@ vectors and ids. All rows of a file are written in one commit, so a crawl that i
 or not at all, and the next one goes on from there.
 """
 
+import logging
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,11 +16,11 @@ from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE
-from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
 from imagebind.modality import MediaKind
 from imagebind.search.crawl_report import (
     KEPT_FAILURES,
@@ -27,6 +28,7 @@ from imagebind.search.crawl_report import (
     ErrorFile,
     Failure,
     FileCount,
+    FileWarning,
     Outcome,
     Progress,
     error_file,
@@ -46,8 +48,19 @@ from imagebind.transforms.intake import Request
 from imagebind.transforms.source import name_of
 from imagebind.uri import is_uri
 
+logger = logging.getLogger(__name__)
+
 Answer = tuple[MediaKind, Mapping[str, Any]]
-Looked = tuple[Examined, list[Request] | MediaError | None]  # a file, and what is to be embedded of it
+
+
+class Planned(NamedTuple):
+    """The requests of a file, and the doubts about it that came up in planning them."""
+
+    requests: list[Request]
+    warnings: list[str]
+
+
+Looked = tuple[Examined, Planned | MediaError | None]  # a file, and what is to be embedded of it
 Ask = Callable[[Found, AmbiguousMediaError], Answer | None]
 
 
@@ -78,7 +91,7 @@ def crawl(
         window_seconds, hop_seconds: of long recordings, see `windows`.
         ask: says what a file is that could be several things, once a folder; None leaves it a failure.
         progress: called when something is done with a file.
-        errors: where failures are written, a line of JSON each; there is no such file if there were none.
+        errors: where failures and warnings are written, a line of JSON each; without any there is no file.
 
     Raises:
         MediaError: a root that is not there.
@@ -174,7 +187,7 @@ class _Crawl:
         new = self._new(files)
         for (found, state), examining in in_threads(self._examine, new, workers=workers):
             try:
-                examined, requests = self._examined(found, examining)
+                examined, planned = self._examined(found, examining)
             except NotMediaError:
                 if state is not None and _is_other(found, state):
                     self.no_media[path_text(found.path)] = state
@@ -184,11 +197,14 @@ class _Crawl:
                 self._fail(found, state, error)
             else:
                 if not self._is_settled(examined, state):
-                    requests = requests or self._planned(examined)
-                    if isinstance(requests, MediaError):
-                        self._fail(found, state, requests, examined.kind)
+                    planned = planned or self._planned(examined)
+                    if isinstance(planned, MediaError):
+                        self._fail(found, state, planned, examined.kind)
                     else:
-                        yield Job(examined=examined, state=state, requests=requests)
+                        warnings = dict.fromkeys(planned.warnings)
+                        yield Job(
+                            examined=examined, state=state, requests=planned.requests, warnings=warnings
+                        )
 
     def _new(self, files: Iterable[Found | MediaError]) -> Iterator[tuple[Found, FileState | None]]:
         """Files that may have to be embedded, and what the index has of them."""
@@ -208,9 +224,13 @@ class _Crawl:
         examined = examine(new[0], self.mappings)
         return examined, None if self.known.has_bytes(examined.content_hash) else self._planned(examined)
 
-    def _planned(self, examined: Examined) -> "list[Request] | MediaError":
+    def _planned(self, examined: Examined) -> Planned | MediaError:
         try:
-            return list(self.windows.requests(examined.found.path, examined.kind, examined.options))
+            with collect_warnings() as warnings:
+                requests = list(self.windows.requests(examined.found.path, examined.kind, examined.options))
+            for warning in warnings:
+                logger.warning("%s: %s", name_of(examined.found.path), warning)
+            return Planned(requests, warnings)
         except MediaError as error:
             return error
 
@@ -284,6 +304,7 @@ class _Crawl:
 
     def _written(self, job: Job) -> None:
         self.report.rows += len(job.rows)
+        self._warn(job)
         self._done(Outcome.ADDED if job.state is None else Outcome.CHANGED, job.examined.kind)
 
     def _fail(
@@ -299,6 +320,14 @@ class _Crawl:
         self.log.write(failure)
         if len(self.report.failures) < KEPT_FAILURES:
             self.report.failures.append(failure)
+
+    def _warn(self, job: Job) -> None:
+        self.report.warned_files += bool(job.warnings)
+        for text in job.warnings:
+            warning = FileWarning(path=job.path, warning=text)
+            self.log.write(warning)
+            if len(self.report.warnings) < KEPT_FAILURES:
+                self.report.warnings.append(warning)
 
     def _done(self, outcome: Outcome, kind: MediaKind | None) -> None:
         self.report.counts[outcome][kind] += 1

@@ -14,7 +14,7 @@ from typing import TextIO
 from imagebind.modality import MediaKind
 from imagebind.search.discover import discover
 
-KEPT_FAILURES = 10  # of a report, for whoever shows some; all are in the file
+KEPT_FAILURES = 10  # and as many warnings, of a report, for whoever shows some; all are in the file
 KEPT_SUFFIXES = 100
 
 
@@ -37,6 +37,24 @@ class Failure:
     error: str
     kind: str  # of error
 
+    @property
+    def record(self) -> dict[str, str]:
+        """The failure as a line of JSON has it."""
+        return {"path": self.path, "error": self.error, "kind": self.kind}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileWarning:
+    """A doubt about a file that is read all the same, such as a damaged part."""
+
+    path: str
+    warning: str
+
+    @property
+    def record(self) -> dict[str, str]:
+        """The warning as a line of JSON has it."""
+        return {"path": self.path, "warning": self.warning, "kind": "Warning"}
+
 
 @dataclass(kw_only=True)
 class CrawlReport:
@@ -44,7 +62,8 @@ class CrawlReport:
 
     `counts` are files, by what they are (None: nobody could tell); `rows` were written. `not_media` counts
     files that are none of the kinds, by the ends of their names; `gone` are files of the index that are no
-    longer there, and stay in it. `failures` are the first few.
+    longer there, and stay in it. `failures` are the first few, and so are `warnings`, which are of
+    `warned_files` files.
     """
 
     counts: dict[Outcome, Counter[MediaKind | None]] = field(
@@ -54,6 +73,8 @@ class CrawlReport:
     gone: int = 0
     not_media: Counter[str] = field(default_factory=Counter)
     failures: list[Failure] = field(default_factory=list)
+    warnings: list[FileWarning] = field(default_factory=list)
+    warned_files: int = 0
     began: float = field(default_factory=time.monotonic)
 
     def total(self, outcome: Outcome) -> int:
@@ -81,20 +102,19 @@ Progress = Callable[[CrawlReport, int | None], None]  # what is done, and of how
 
 
 class ErrorFile:
-    """Failures as lines of JSON, written as they come. There is no file where there are none."""
+    """Failures and warnings as lines of JSON, written as they come. Without any there is no file."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._file: TextIO | None = None
 
-    def write(self, failure: Failure) -> None:
+    def write(self, line: Failure | FileWarning) -> None:
         """Add a line."""
         if self.path is None:
             return
         if self._file is None:
             self._file = self.path.open("w", encoding="utf-8")
-        record = {"path": failure.path, "error": failure.error, "kind": failure.kind}
-        self._file.write(json.dumps(record, ensure_ascii=False) + "\n")
+        self._file.write(json.dumps(line.record, ensure_ascii=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -105,7 +125,7 @@ class ErrorFile:
 
 @contextmanager
 def error_file(path: Path | None) -> Iterator[ErrorFile]:
-    """A file for failures, None for none; what an earlier crawl left there is taken away."""
+    """A file for failures and warnings, None for none; one that an earlier crawl left is removed."""
     if path is not None:
         path.unlink(missing_ok=True)
     file = ErrorFile(path)

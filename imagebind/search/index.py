@@ -31,6 +31,7 @@ from imagebind.search.rows import TEXT, FileState, Hit, IndexRow, Metadata, path
 from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
 from imagebind.transforms.intake import Request
+from imagebind.transforms.items import items_of
 from imagebind.uri import is_uri
 
 SPACE, CALIBRATION = "space", "calibration"
@@ -132,7 +133,7 @@ class Index:
             SpaceMismatchError: the embedder's vectors are of another space.
         """
         embedder = self._embedder("adding items")
-        listed = list(items)
+        listed = list(items_of(items)[0])
         said = (
             [metadata or {}] * len(listed) if metadata is None or isinstance(metadata, Mapping) else metadata
         )

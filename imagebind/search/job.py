@@ -23,6 +23,7 @@ class Job:
     requests: Sequence[Request]
     rows: list[IndexRow] = field(default_factory=list)
     failed: dict[MediaKind, Exception] = field(default_factory=dict)
+    warnings: dict[str, None] = field(default_factory=dict)  # each once, in the order of arrival
     waiting: int = 0
     is_asked_for: bool = False  # all its requests are on their way, or done
 
@@ -39,6 +40,7 @@ class Job:
     def collect(self, kind: MediaKind, result: Embedding) -> None:
         """Take what became of one of its requests."""
         self.waiting -= 1
+        self.warnings.update(dict.fromkeys(result.warnings))
         if result.error is not None:
             self.failed.setdefault(kind, result.error)
         if kind in self.failed:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, warn_of
 from imagebind.modality import ModalityType
 from imagebind.transforms.audio_file import Recording, load_audio, open_audio
 from imagebind.transforms.clips import Seconds, Span, as_floats, clip_spans
@@ -28,6 +28,8 @@ MEL_FRAMES = 204  # 2 s have 1 + (2000 - 25) // 10 = 198 windows; the rest is pa
 AUDIO_MEAN = -4.268  # of log-mel values; the zeros of the padding are normalised with it too
 AUDIO_STD = 9.138
 
+MOST_CANCELLED = 0.01  # -20 dB; ours: less of the loudest channel's power in the average is warned of
+INAUDIBLE = 1e-9  # power, -90 dB of full scale: the last bit of 16
 KERNEL_TAPS = 2**22  # ours: a resampling kernel, of about new · old / gcd² taps, takes 16 MB at most
 
 
@@ -165,8 +167,25 @@ def _read_mono(recording: Recording, first: int, last: int, *, rate: int, channe
     reach = 0 if ratio == 1 else math.ceil(resampling_reach(ratio) / old)  # in periods
     skipped = max(first // new - reach, 0)
     end = min((math.ceil(last / new) + reach) * old, recording.samples)
-    mono = to_mono(recording.read(skipped * old, end), channel)  # (channels, m) -> (m,)
+    waveform = recording.read(skipped * old, end)  # (channels, m)
+    mono = to_mono(waveform, channel)  # (channels, m) -> (m,)
+    if channel is None:
+        _warn_of_cancellation(recording.name, waveform, mono)
     return resample(mono, recording.rate, rate)[first - skipped * new : last - skipped * new]
+
+
+def _warn_of_cancellation(name: str, waveform: Tensor, mono: Tensor) -> None:
+    """Warn where the average of the channels is far quieter than one of them, as of opposite phases."""
+    if len(waveform) == 1:
+        return
+    powers = waveform.var(dim=1, correction=0)  # (channels,); a constant offset is no sound
+    loudest = int(powers.argmax())
+    if mono.var(correction=0) < MOST_CANCELLED * powers[loudest] and powers[loudest] > INAUDIBLE:
+        warn_of(
+            name,
+            f"the channels cancel out: their average is over 20 dB below channel {loudest}; "
+            f"pass channel={loudest} to use that one alone",
+        )
 
 
 def _too_short(name: str, seen: str) -> MediaError:

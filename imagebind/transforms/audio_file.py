@@ -3,7 +3,7 @@
 libsndfile reads PCM and FLAC, where its positions are exact; FFmpeg reads the rest (see `audio_stream`).
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, BinaryIO
@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
+from imagebind.transforms.audio_items import read_item
 from imagebind.transforms.audio_stream import STREAMED_BYTES, AudioStream, check_rate, check_seconds
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
@@ -105,31 +106,21 @@ class Recording:
 
 @contextmanager
 def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Recording]:
-    """Open a path, URI, bytes or file object, or wrap a pair (array or tensor, sampling rate).
+    """Open a path, URI, bytes or file object, or wrap samples that come with their rate.
 
+    The forms of such samples are those of `audio_items`, a pair (array or tensor, sampling rate) among them.
     Of a two-dimensional array the smaller side is the channels. Source: ours.
 
     Raises:
         MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
             what its header promises; an array of another kind.
     """
-    if is_source(audio):
-        source: Any = audio
-        with (
-            open_source(source, limits=limits) as file,
-            _open_file(file, name_of(source), limits) as recording,
-        ):
-            yield recording
-    elif isinstance(audio, Sequence) and len(audio) == 2 and not isinstance(audio[1], Sequence):
-        yield _wrap_array(audio[0], audio[1])
-    elif isinstance(audio, (np.ndarray, Tensor)):
-        raise MediaError(
-            name_of(audio),
-            seen=f"an array of shape {tuple(audio.shape)} without a rate",
-            wanted="a file or (array, rate): to encode, {'audio': array, 'rate': hz} or [(array, rate)]",
-        )
-    else:
-        raise MediaError(name_of(audio), seen="neither a file nor a pair", wanted="a file or (array, rate)")
+    source = read_item(audio, limits=limits)
+    if not is_source(source):
+        yield _wrap_array(*source)
+        return
+    with open_source(source, limits=limits) as file, _open_file(file, name_of(source), limits) as recording:
+        yield recording
 
 
 def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, int]:

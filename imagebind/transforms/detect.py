@@ -4,6 +4,7 @@ A file that could be two things is refused, with the ways to say which.
 """
 
 import codecs
+import contextlib
 import os
 import re
 from typing import BinaryIO
@@ -13,6 +14,7 @@ from PIL import Image, UnidentifiedImageError
 
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
+from imagebind.transforms.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.transforms.imu_csv import is_imu_header
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.video_file import moving_pictures
@@ -29,13 +31,9 @@ _PORTABLE_MAP = re.compile(rb"P[4-6]\s")  # PBM, PGM and PPM; those written in d
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
 _PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # AVIF and HEIF
-_AUDIO_MAGIC = (
-    *(b"fLaC", b"ID3", b".snd", b"dns.", b"caff", b"wvpk", b"TTA1", b"NIST_1A", b"Creative Voice File\x1a"),
-    b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",  # W64
-)
-_FORMS_OF_SOUND = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
 _CONTAINER_MAGIC = (
     *(b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u", b"DKIF"),
+    b".RMF",  # RealMedia
     *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
 )
 _RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark pictures could be text
@@ -44,6 +42,15 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
 _WIDE_TEXT_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE starts as 16
 _TEXT_SUFFIXES = (".txt", ".md")
+# Names of media whose formats have no mark, or whose files may begin amid a stream: FFmpeg is asked.
+_MEDIA_SUFFIXES = (
+    *(".aac", ".ac3", ".adx", ".amr", ".ape", ".aptx", ".aptxhd", ".at3", ".awb", ".dts", ".eac3", ".g722"),
+    *(".g726", ".gsm", ".latm", ".loas", ".m2a", ".mlp", ".mp1", ".mp2", ".mp3", ".mpa", ".mpc", ".ogg"),
+    *(".oma", ".opus", ".ra", ".sbc", ".shn", ".spx", ".tak", ".thd", ".truehd", ".vqf", ".wma", ".wv"),
+    *(".264", ".265", ".3gp", ".asf", ".avi", ".dv", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2t"),
+    *(".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".nsv"),
+    *(".obu", ".rm", ".rmvb", ".tod", ".mod", ".ts", ".vob", ".webm", ".wmv"),
+)
 _TABLE_SUFFIXES = (".csv", ".tsv")
 # Each packet of an MPEG transport stream starts with 0x47; a camera's have 4 bytes of time before it.
 _MPEG_TS_STARTS = ((0, 188), (4, 196))
@@ -66,16 +73,18 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
             return _kind_of_picture(file, name)
         if _RAW_VIDEO.match(head):
             return _kind_of_container(file, name, limits)
+        if is_amr(head):
+            return MediaKind.AUDIO
         text = _as_text(head)
         if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
             return _kind_of_text(text, name)
         if _is_image(head):
             return _kind_of_picture(file, name)
-        if _is_audio(head):
+        if is_audio(head):
             return MediaKind.AUDIO
         if _is_container(head):
             return _kind_of_container(file, name, limits)
-        return _kind_of_others(head, name)
+        return _kind_of_others(head, file, name, limits)
 
 
 def _as_text(head: bytes) -> str | None:
@@ -108,31 +117,6 @@ def _is_whole_portable_map(head: bytes, file: BinaryIO) -> bool:
     return 0 < row * height <= file.seek(0, os.SEEK_END) - header.end()
 
 
-def _is_audio(head: bytes) -> bool:
-    wave = head[:4] in (b"RIFF", b"RIFX", b"RF64") and head[8:12] == b"WAVE"
-    form = head[:4] == b"FORM" and head[8:12] in _FORMS_OF_SOUND
-    return head.startswith(_AUDIO_MAGIC) or wave or form or _is_mpeg_audio(head) or _is_dolby(head)
-
-
-def _is_mpeg_audio(head: bytes) -> bool:
-    """Whether a header of MP3 or its kin stands first, or one of AAC (ADTS), without impossible fields.
-
-    0xFF 0xFE would be one of layer I with a checksum, which nobody writes; it is UTF-16's mark as well.
-    """
-    if len(head) < 3 or head[0] != 0xFF or head.startswith(_WIDE_TEXT_MARKS):
-        return False
-    if head[1] & 0xF6 == 0xF0:
-        return True  # AAC: layer 0
-    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
-    bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
-    return head[1] >= 0xE0 and version != 1 and layer != 0 and bitrate != 15 and rate != 3
-
-
-def _is_dolby(head: bytes) -> bool:
-    """Whether a header of AC-3 or E-AC-3 stands first: its mark, and a version that there is."""
-    return head[:2] == b"\x0bw" and len(head) > 5 and head[5] >> 3 <= 16
-
-
 def _is_container(head: bytes) -> bool:
     iso = head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
     avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
@@ -156,13 +140,14 @@ def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
     return MediaKind.IMAGE
 
 
-def _kind_of_container(file: BinaryIO, name: str, limits: Limits) -> MediaKind:
+def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
+    """Video or audio, by the streams; if the container is a guess, by those with parameters."""
     file.seek(0)
     options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
     try:
         with av.open(file, "r", options=options, metadata_errors="replace") as container:
-            pictures = moving_pictures(container)
-            sounds = len(container.streams.audio)
+            pictures = [s for s in moving_pictures(container) if is_certain or s.codec_context.width]
+            sounds = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
     except Exception as error:  # of many kinds, for bad bytes
         raise MediaError(
             name, seen=f"a container that cannot be opened ({error})", wanted="a whole video or sound"
@@ -191,8 +176,8 @@ def _kind_of_text(text: str, name: str) -> MediaKind:
     )
 
 
-def _kind_of_others(head: bytes, name: str) -> MediaKind:
-    """Arrays, text in older encodings, and what is none of the kinds."""
+def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
+    """Arrays, text in older encodings, media that FFmpeg knows by more than a mark, and other content."""
     if head.startswith(_NPY_MAGIC):
         raise _ambiguous(name, "an array file (.npy)", ["depth", "thermal", "imu"])
     if head.startswith(_ZIP_MAGIC):
@@ -206,6 +191,11 @@ def _kind_of_others(head: bytes, name: str) -> MediaKind:
             return MediaKind.IMU
         if name.lower().endswith(_TEXT_SUFFIXES):
             raise MediaError(name, seen="text that is not UTF-8", wanted="text in UTF-8")
+    if name.lower().endswith(_MEDIA_SUFFIXES):
+        with contextlib.suppress(MediaError):
+            return _kind_of_container(file, name, limits, is_certain=False)
+    if has_audio_frames(head):
+        return MediaKind.AUDIO
     raise MediaError(
         name,
         seen=f"unknown content, {head[:8]!r}…",

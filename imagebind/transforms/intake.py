@@ -14,7 +14,9 @@ from torch import Tensor
 
 from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
 from imagebind.modality import MediaKind, ModalityType
+from imagebind.transforms.audio_items import rate_name, samples_name, states_rate, stored_source, unpack_audio
 from imagebind.transforms.clips import Span
+from imagebind.transforms.decoders import is_decoder, is_video_decoder
 from imagebind.transforms.detect import detect
 from imagebind.transforms.source import encodable, is_source, name_of, open_source
 
@@ -22,6 +24,8 @@ logger = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
 NAME_LENGTH = 60  # characters of a text that stand for it in a report
+# Options that say when samples or frames are, and are none of the transform's fields.
+_CLOCK_OPTIONS = {MediaKind.AUDIO: ["rate"], MediaKind.VIDEO: ["fps"], MediaKind.IMU: ["timestamps"]}
 
 
 class Transform(Protocol):
@@ -97,8 +101,9 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
 
     A str is text, always, unless `modality` says that it is a path. A path, bytes or an open file are
     what their content is. A PIL image is a picture. A mapping says its kind by its key, with options
-    beside it: {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. What
-    was identified before comes back as it is.
+    beside it: {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. A row
+    of Hugging Face's `datasets` works too, decoded {"array": …, "sampling_rate": …, "path": …} or not
+    {"bytes": …, "path": …}, and so do torchcodec's decoders. What was identified before comes back as it is.
 
     Raises:
         AmbiguousMediaError: an array, or a file that could be two things, of which nobody said what it is.
@@ -110,14 +115,15 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         return _from_mapping(item, modality)
     kind = _kind_named(modality)
     if kind is not None:
-        kind = _still_or_moving(kind, item, modality)
-        return Request(kind=kind, payload=item, name=_call(item, kind))
+        return _request(_still_or_moving(kind, item, modality), item)
     if isinstance(item, str):
-        return Request(kind=MediaKind.TEXT, payload=item, name=_call(item, MediaKind.TEXT))
+        return _request(MediaKind.TEXT, item)
     if isinstance(item, Image.Image):
-        return Request(kind=MediaKind.IMAGE, payload=item, name=name_of(item))
+        return _request(MediaKind.IMAGE, item)
     if is_source(item):
-        return Request(kind=detect(item), payload=item, name=name_of(item))
+        return _request(detect(item), item)
+    if is_decoder(item):
+        return _request(MediaKind.VIDEO if is_video_decoder(item) else MediaKind.AUDIO, item)
     wanted = "to be told what it is: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
     if hasattr(item, "shape"):
         raise AmbiguousMediaError(name_of(item), seen="an array of unsaid modality", wanted=wanted)
@@ -126,6 +132,14 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         seen=f"a {type(item).__name__}",
         wanted="text (str), a path (pathlib.Path), bytes, a file, a PIL image, or a mapping {modality: item}",
     )
+
+
+def _request(kind: MediaKind, payload: Any, options: Mapping[str, Any] | None = None) -> Request:
+    path = payload.get("path") if isinstance(payload, Mapping) else None
+    if kind is MediaKind.AUDIO:
+        payload = unpack_audio(payload)
+    name = _call(payload if path is None else path, kind)
+    return Request(kind=kind, payload=payload, name=name, options=options or {})
 
 
 def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | None = None) -> Views:
@@ -183,8 +197,9 @@ def _with_options(transform: Transform, options: dict[str, Any], request: Reques
     )
     unknown = sorted(set(options) - set(known))
     if unknown:
+        named = ", ".join(_CLOCK_OPTIONS.get(request.kind, []) + known)
         raise MediaError(
-            request.name, seen=f"options {unknown} for {request.kind}", wanted=f"some of {', '.join(known)}"
+            request.name, seen=f"options {unknown} for {request.kind}", wanted=f"some of {named}"
         )
     return replace(transform, **options) if options else transform  # type: ignore[type-var]
 
@@ -192,6 +207,8 @@ def _with_options(transform: Transform, options: dict[str, Any], request: Reques
 def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request:
     names = {*(kind.value for kind in MediaKind), ModalityType.VISION.value}
     said = [key for key in item if key in names]
+    if not said and (request := _from_row(item, modality)) is not None:
+        return request
     if len(said) != 1:
         raise MediaError(
             f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
@@ -206,13 +223,44 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
         raise MediaError(
             f"<mapping with {key}>", seen=f"a {kind} item", wanted=f"{expected}, as modality= says"
         )
-    payload = item[key]
+    payload = _stored(item[key])
     options = {str(name): value for name, value in item.items() if name != key}
     if key == vision and expected is not None and str(modality) != vision:
         kind = expected  # which says more
     else:
         kind = _still_or_moving(kind, payload, key, fps="fps" in options)
-    return Request(kind=kind, payload=payload, name=_call(payload, kind), options=options)
+    return _request(kind, payload, _with_rate(kind, payload, options))
+
+
+def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request | None:
+    """A row of a data set, which names no modality; None if it is not one."""
+    source = stored_source(row)
+    if source is not None:
+        return identify(source, modality=modality)
+    samples, rate = samples_name(row), rate_name(row)
+    if samples is None or rate is None or _kind_named(modality) not in (None, MediaKind.AUDIO):
+        return None
+    options = {name: value for name, value in row.items() if name not in (samples, rate, "path", "bytes")}
+    return _request(MediaKind.AUDIO, row, options)
+
+
+def _stored(payload: Any) -> Any:
+    """The file of a row that a data set has not decoded; anything else as it is."""
+    source = stored_source(payload) if isinstance(payload, Mapping) else None
+    return payload if source is None else source
+
+
+def _with_rate(kind: MediaKind, payload: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """The options, with a recording's rate under one name.
+
+    `sample_rate` is also an option of `AudioTransform`: it is the rate only of samples that have no other.
+    """
+    said = rate_name(options)
+    if kind not in (MediaKind.AUDIO, MediaKind.IMU) or said is None or "rate" in options:
+        return options
+    if kind is MediaKind.AUDIO and said == "sample_rate" and states_rate(payload):
+        return options
+    return {"rate" if name == said else name: value for name, value in options.items()}
 
 
 def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | None:
@@ -233,7 +281,7 @@ def _still_or_moving(
     """Where only `vision` was said, look whether it moves: a video file, frames with a rate, or a picture."""
     if str(said) != ModalityType.VISION.value:
         return kind
-    if isinstance(payload, (tuple, Mapping)) or fps:
+    if isinstance(payload, (tuple, Mapping)) or fps or is_video_decoder(payload):
         return MediaKind.VIDEO
     if not is_source(payload):
         return kind

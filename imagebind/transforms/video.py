@@ -17,6 +17,7 @@ from torchvision.transforms.v2 import functional as F
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.clips import Span, as_floats, clip_spans
+from imagebind.transforms.decoders import is_video_decoder, part_of_triple, read_frames, video_rate
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_SIZE, IMAGE_STD
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 from imagebind.transforms.video_file import Clock, VideoInfo, open_video, probe_video
@@ -88,8 +89,9 @@ class VideoTransform:
         """Turn one video into (clips·crops, 3, frames, size, size) float32.
 
         A file (path, URI, bytes, file object); frames (t, h, w, 3) or grey (t, h, w) of uint8 with their
-        rate, as in `(array, 25)`; or one clip already cut, as pytorchvideo's `get_clip` returns it: a
-        mapping whose "video" is (3, t, h, w), uint8 or floats in [0, 255].
+        rate, as in `(array, 25)`; a decoder of torchcodec or decord; or one clip already cut, as
+        pytorchvideo's `get_clip` returns it: a mapping whose "video" is (3, t, h, w), uint8 or floats in
+        [0, 255].
 
         Raises:
             MediaError: none of these, or nothing in it can be decoded, or over a limit.
@@ -111,6 +113,10 @@ class VideoTransform:
             if not start < end:
                 raise ValueError(f"a span wants to end after its start, got [{start}, {end})")
         name = name_of(video)
+        if is_video_decoder(video):
+            clock = Clock.steady(len(video), video_rate(video))  # type: ignore[arg-type]
+            return self._views(clock, partial(read_frames, video), spans, name)
+        video = part_of_triple(video, video=True)
         if isinstance(video, Mapping):
             if spans is not None:
                 raise ValueError("spans are for whole videos; this clip is already cut")
@@ -140,7 +146,8 @@ class VideoTransform:
         for clip, span in enumerate(spans):
             for slot, index in enumerate(clock.frames_in(span, self.frames)):
                 places[index].append((clip, slot))
-        views = torch.empty(len(spans), self.crops, 3, self.frames, self.size, self.size)
+        shape = (len(spans), self.crops, 3, self.frames, self.size, self.size)
+        views = torch.empty(shape, dtype=torch.float32, device="cpu")
         for index, frame in read(sorted(places)):
             if isinstance(frame, np.ndarray):
                 frame = torch.from_numpy(

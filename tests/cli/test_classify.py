@@ -136,3 +136,10 @@ def test_a_fault_in_the_file_of_labels_is_one_line_that_names_its_line(imagebind
     assert run.code == 1 and "labels.txt, line 2" in run.err and "Traceback" not in run.err
     run = imagebind("classify", image_file, "--labels", tmp_path / "none.txt")
     assert run.code == 1 and "none.txt" in run.err and "Traceback" not in run.err
+
+
+def test_warnings_are_printed_and_are_no_failures(imagebind, opposite_file):
+    labels = ("--label", "star", "--label", "ring", "--template", "{}")
+    run = imagebind("classify", opposite_file, *labels, "-w", "tiny", "--json")
+    assert run.code == 0 and len(run.out.splitlines()) == 1
+    assert f"{opposite_file}: the channels cancel out" in run.err

@@ -61,3 +61,9 @@ def test_the_small_model_is_had_by_its_name_and_tells_things_apart(imagebind, tm
     row = next(line for line in run.out.splitlines() if "a red ring" in line)
     words, ring, star = (float(cell) for cell in row.split("│")[2:5])
     assert words == 1 and ring > star + 0.3
+
+
+def test_warnings_are_printed_beside_the_table(imagebind, small_weights, opposite_file):
+    run = imagebind("compare", "--text", "a dog", "--audio", opposite_file, "-w", small_weights)
+    assert run.code == 0 and "cosine" in run.out
+    assert f"{opposite_file}: the channels cancel out" in run.err

@@ -49,6 +49,25 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_done(
     assert {error["kind"] for error in errors} == {"MediaError", "AmbiguousMediaError"}
 
 
+def test_warnings_are_listed_beside_failures_and_are_no_failures(
+    imagebind, small_weights, tmp_path, image_file, opposite_file
+):
+    errors = tmp_path / "v.jsonl.errors.jsonl"
+    command = ("embed", image_file, opposite_file, "-o", tmp_path / "v.jsonl", "-w", small_weights)
+    run = imagebind(*command)
+    assert run.code == 0 and "2 of 2 files embedded" in run.err
+    assert f"1 warning about 1 file in {errors}" in run.err and "channels cancel out" in run.err
+    (line,) = map(json.loads, errors.read_text().splitlines())
+    assert line.keys() == {"path", "warning", "kind"} and line["kind"] == "Warning"
+    assert line["path"] == str(opposite_file) and "pass channel=0" in line["warning"]
+    run = imagebind(*command, tmp_path / "none.wav")
+    assert run.code == 1
+    lines = list(map(json.loads, errors.read_text().splitlines()))
+    assert [line["kind"] for line in lines] == ["MediaError", "Warning"]
+    run = imagebind(*command, "--map", "*.wav=audio:channel=0")
+    assert run.code == 0 and not errors.exists() and "cancel out" not in run.err
+
+
 def test_a_run_without_any_success_keeps_what_an_earlier_one_wrote(
     imagebind, small_weights, tmp_path, image_file
 ):

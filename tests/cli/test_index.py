@@ -73,6 +73,20 @@ def test_failures_are_named_in_a_file_until_there_are_none(imagebind, media, db,
     assert run.code == 0 and not errors.exists() and len(Index.open(db)) == 4
 
 
+def test_warnings_are_named_once_a_file_in_the_same_file_and_are_no_failures(
+    imagebind, media, db, opposite_file
+):
+    shutil.copy(opposite_file, media)  # of several stretches and windows
+    run = imagebind("index", media, "--db", db, "-w", "tiny", "--window", "2")
+    errors = Path(f"{db}.errors.jsonl")
+    assert run.code == 0 and f"warnings about 1 file in {errors}" in run.err
+    (line,) = map(json.loads, errors.read_text().splitlines())
+    assert line.keys() == {"path", "warning", "kind"} and line["kind"] == "Warning"
+    assert line["path"] == str(media / opposite_file.name) and line["warning"] in run.err
+    run = imagebind("index", media, "--db", db, "-w", "tiny")  # unchanged
+    assert run.code == 0 and not errors.exists() and "cancel out" not in run.err
+
+
 def test_on_a_terminal_what_cannot_be_told_is_asked(imagebind, media, db, deep_grey_file, monkeypatch):
     for name in ("scan1.png", "scan2.png"):
         shutil.copy(deep_grey_file, media / name)

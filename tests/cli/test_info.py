@@ -1,5 +1,7 @@
 """`imagebind info`: what each file is, without weights."""
 
+import numpy as np
+
 
 def test_each_file_is_told_with_its_tensor(imagebind, image_file, audio_file, video_file, imu_file):
     run = imagebind("info", image_file, audio_file, video_file, imu_file)
@@ -11,6 +13,33 @@ def test_each_file_is_told_with_its_tensor(imagebind, image_file, audio_file, vi
         ("imu", "(1, 6, 2000)"),
     ):
         assert any(all(word in line for word in words) for line in run.out.splitlines()), words
+
+
+def test_warnings_are_printed_and_are_no_failures(imagebind, opposite_file):
+    run = imagebind("info", opposite_file)
+    assert run.code == 0 and f"{opposite_file}: the channels cancel out" in run.err
+    run = imagebind("info", opposite_file, "--map", "*.wav=audio:channel=1")
+    assert run.code == 0 and run.err == ""
+
+
+def test_every_kind_of_file_is_described(imagebind, tmp_path, deep_grey_file, imu_file, image_file):
+    (tmp_path / "note.txt").write_text("a red star")
+    np.save(tmp_path / "depth.npy", np.full((20, 30), 2.0, np.float32))
+    np.save(tmp_path / "walk.npy", np.full((2000, 6), 5.0))
+    maps = ("--map", "**/depth.npy=depth", "--map", "**/walk.npy=imu:rate=400", "--map", "*.png=thermal")
+    run = imagebind("info", tmp_path, deep_grey_file, imu_file, image_file, *maps)
+    assert run.code == 0, run.err
+    lines = [line for line in run.out.splitlines() if line.startswith("│")]
+    rows = {line.split("│")[1].strip().rpartition("/")[2]: line for line in lines}
+    for name, words in {
+        "note.txt": ("text", "(1, 77)", "5 tokens"),
+        "depth.npy": ("depth", "(1, 1, 224, 224)"),
+        "walk.npy": ("imu", "(1, 6, 2000)", "0.0–5.0"),
+        deep_grey_file.name: ("thermal", "(1, 1, 224, 224)"),
+        imu_file.name: ("imu", "0.5–5.5"),
+        image_file.name: ("image (vision)", "(1, 3, 224, 224)"),
+    }.items():
+        assert all(word in rows[name] for word in words), rows[name]
 
 
 def test_an_ambiguous_file_is_explained_and_can_be_told(imagebind, deep_grey_file, image_file):

@@ -12,11 +12,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
+from imagebind.errors import warn_of
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SearchIndexError, writer
 from imagebind.search import thumbnails as drawn
 from imagebind.search.lock import IndexBusyError
+from imagebind.search.windows import Windows
 from imagebind.training.world import write_world
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
@@ -209,6 +212,28 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypa
     report = crawled(db, media)
     assert outcomes(report) == {"added": SCENES * FILES - 1, "failed": 1}
     assert "image.png: cannot be found" in report.failures[0].error
+
+
+def test_doubts_are_kept_once_a_file_whether_in_planning_or_in_embedding(media, db, tmp_path, monkeypatch):
+    plan = Windows.requests
+
+    def doubtful(self, path, kind, options):
+        if kind is MediaKind.IMU:
+            warn_of(str(path), "a gap")
+        return plan(self, path, kind, options)
+
+    monkeypatch.setattr(Windows, "requests", doubtful)
+    tone = np.sin(np.arange(30 * 16_000) / 10) * 0.5
+    soundfile.write(media / "opposite.wav", np.stack([tone, -tone], axis=1), 16_000)
+    errors = tmp_path / "errors.jsonl"
+    report = crawled(db, media, errors=errors)
+    lines = [json.loads(line) for line in errors.read_text().splitlines()]
+    assert "failed" not in outcomes(report) and report.failures == []
+    assert report.warned_files == len(lines) == len({line["path"] for line in lines}) == SCENES + 1
+    assert {line["kind"] for line in lines} == {"Warning"}
+    texts = [line["warning"][:16] for line in lines]
+    assert texts.count("a gap") == SCENES and texts.count("the channels can") == 1
+    assert [warning.record for warning in report.warnings] == lines
 
 
 def test_files_and_folders_of_others_are_named_and_their_rows_are_kept(world):

@@ -13,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, collect_warnings
 from imagebind.transforms.audio import (
     AUDIO_MEAN,
     AUDIO_STD,
@@ -100,6 +100,35 @@ def test_channels_are_averaged_unless_one_is_picked():
     assert to_mono(waveform, 1).tolist() == [0.0, 0.5]
     with pytest.raises(ValueError, match="0 to 1, got 2"):
         to_mono(waveform, 2)
+
+
+@pytest.mark.parametrize(
+    ("gains", "warned"),
+    [
+        ([1, -1], "channel 0; pass channel=0"),
+        ([-0.5, 0.51], "channel 1; pass channel=1"),
+        ([1, -0.75], None),  # -18 dB
+        ([1, 1], None),
+        ([1, 0], None),
+        ([1], None),
+        ([1e-5, -1e-5], None),  # inaudible
+        ([0, 0], None),
+        ([1] + [0] * 15, "channel 0;"),  # -24 dB
+    ],
+)
+def test_channels_that_cancel_out_are_warned_of_with_the_channel_to_take(gains, warned):
+    sine = np.sin(np.arange(80_000) / 10).astype(np.float32) * 0.5
+    waveform = np.array(gains, np.float32)[:, None] * sine + 0.1
+    with collect_warnings() as warnings:
+        mel = AudioTransform()((waveform, 16_000))
+    if warned is None:
+        assert warnings == []
+    else:
+        (warning,) = warnings  # of three clips
+        assert warned in warning
+    with collect_warnings() as warnings:
+        AudioTransform(channel=0)((waveform, 16_000))
+    assert warnings == [] and mel.isfinite().all()
 
 
 def test_opposite_channels_average_to_silence_and_not_so_the_first_alone():

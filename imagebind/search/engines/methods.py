@@ -11,9 +11,9 @@ from typing import Any, NamedTuple, Protocol
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.modality import MediaKind
 from imagebind.search.crawl import crawl
-from imagebind.search.crawl_report import Failure
+from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Item
-from imagebind.search.engines.output import failure_of, read_failures
+from imagebind.search.engines.output import failure_of, read_lines
 from imagebind.search.index import Index
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import IndexRow, path_text, to_arrow
@@ -23,10 +23,11 @@ from imagebind.vectors import VectorFile, rows_of
 
 
 class Outcome(NamedTuple):
-    """What became of an item: its rows, and what failed of it."""
+    """What became of an item: its rows, what failed of it, and doubts about it."""
 
     rows: Sequence[Any] = ()
     failure: Failure | None = None
+    warnings: Sequence[FileWarning] = ()
 
 
 class RowFile(Protocol):
@@ -85,7 +86,8 @@ class EmbedItems:
                 if result.error is not None:
                     yield Outcome(failure=failure_of(name, result.error))
                 else:
-                    yield Outcome([row._replace(path=name) for row in rows_of(result)])
+                    warnings = [FileWarning(path=name, warning=text) for text in result.warnings]
+                    yield Outcome([row._replace(path=name) for row in rows_of(result)], warnings=warnings)
         yield from (Outcome(failure=failure) for failure in unread)
 
     def file(self, path: Path, *, embed_dim: int) -> AbstractContextManager[RowFile]:
@@ -139,7 +141,11 @@ class CrawlFiles:
                 )
             yield from map(Outcome, rows.values())
             if errors.exists():
-                yield from (Outcome(failure=failure) for failure in read_failures(errors.read_bytes()))
+                for line in read_lines(errors.read_bytes()):
+                    if isinstance(line, Failure):
+                        yield Outcome(failure=line)
+                    else:
+                        yield Outcome(warnings=[line])
 
     @contextmanager
     def file(self, path: Path, *, embed_dim: int) -> Iterator[RowFile]:

@@ -3,6 +3,7 @@
     vectors/
       part-000000.parquet …        rows of `imagebind.vectors`: path, modality, start, end, vector
       _errors/part-000000.jsonl …  what failed in a part: path, error, kind; for parts in which something did
+      _warnings/part-000000.jsonl  doubts about items that have vectors: path, warning, kind
       _manifest.json               what the parts are of
       _space.json                  which space the vectors are in
       _begun/                      parts under way
@@ -20,14 +21,15 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from imagebind.errors import ImageBindError
-from imagebind.search.crawl_report import Failure
+from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Part
 from imagebind.search.engines.storage import Storage
 from imagebind.search.space import Space
 from imagebind.transforms.source import encodable
 from imagebind.uri import is_uri
 
-MANIFEST, SPACE, ERRORS, BEGUN = "_manifest.json", "_space.json", "_errors", "_begun"
+MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
+ERRORS, WARNINGS = "_errors", "_warnings"
 DIGEST_BYTES = 8
 _PART = re.compile(r"part-(\d{6,})\.parquet")
 
@@ -48,9 +50,14 @@ def failure_of(path: str, error: Exception) -> Failure:
     return Failure(path=path, error=encodable(str(error)), kind=type(error).__name__)
 
 
-def read_failures(content: bytes) -> Iterator[Failure]:
-    """Failures from lines of JSON, as an output or a crawl writes them."""
-    return (Failure(**json.loads(line)) for line in content.splitlines())
+def read_lines(content: bytes) -> Iterator[Failure | FileWarning]:
+    """Failures and warnings from lines of JSON, as an output or a crawl writes them."""
+    for line in content.splitlines():
+        record = json.loads(line)
+        if "warning" in record:
+            yield FileWarning(path=record["path"], warning=record["warning"])
+        else:
+            yield Failure(**record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,22 +184,28 @@ class Output:
         matches = map(_PART.fullmatch, self._storage.names())
         return sorted(int(match[1]) for match in matches if match is not None)
 
-    def write(self, number: int, content: bytes, failures: Sequence[Failure]) -> None:
+    def write(
+        self, number: int, content: bytes, failures: Sequence[Failure], warnings: Sequence[FileWarning] = ()
+    ) -> None:
         """Write a part, a Parquet file of its rows; it is done with this.
 
         Raises:
             OSError: it cannot be written.
         """
         self.write_failures(f"part-{number:06}", failures)
+        self._write_lines(f"{WARNINGS}/part-{number:06}.jsonl", warnings)
         self._storage.write(f"part-{number:06}.parquet", content)
 
     def write_failures(self, name: str, failures: Sequence[Failure]) -> None:
         """Write what failed, over what was written by this name before."""
-        lines = [json.dumps(asdict(failure), ensure_ascii=False) + "\n" for failure in failures]
-        if lines:
-            self._storage.write(f"{ERRORS}/{name}.jsonl", "".join(lines).encode())
+        self._write_lines(f"{ERRORS}/{name}.jsonl", failures)
+
+    def _write_lines(self, name: str, lines: Sequence[Failure | FileWarning]) -> None:
+        texts = [json.dumps(line.record, ensure_ascii=False) + "\n" for line in lines]
+        if texts:
+            self._storage.write(name, "".join(texts).encode())
         else:
-            self._storage.delete(f"{ERRORS}/{name}.jsonl")
+            self._storage.delete(name)
 
     def read(self, number: int, columns: list[str] | None = None) -> Any:
         """The rows of a part, as a table of pyarrow."""
@@ -205,7 +218,9 @@ class Output:
     def failures(self) -> Iterator[Failure]:
         """All that failed, part by part."""
         for name in sorted(self._storage.names(ERRORS)):
-            yield from read_failures(self._storage.read(f"{ERRORS}/{name}") or b"")
+            for line in read_lines(self._storage.read(f"{ERRORS}/{name}") or b""):
+                assert isinstance(line, Failure)
+                yield line
 
     def has_failures(self) -> bool:
         """Whether anything failed, in this run or one before."""
@@ -229,5 +244,5 @@ class Output:
 
     def finish(self) -> None:
         """Take away what killed workers left half written, once no part is under way."""
-        for folder in ("", ERRORS, BEGUN):
+        for folder in ("", ERRORS, WARNINGS, BEGUN):
             self._storage.sweep(folder)

@@ -10,7 +10,7 @@ from typing import Any
 
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.search.crawl_report import Failure
+from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Item, Part
 from imagebind.search.engines.methods import Method, Outcome
 from imagebind.search.engines.output import Output, failure_of
@@ -22,12 +22,16 @@ FAILURES_TOLD = 10  # of each part; all are written
 
 @dataclass(frozen=True, kw_only=True)
 class PartDone:
-    """A part that is written: of how many of its items it has vectors, how many failed, and some of those."""
+    """A part that is written: of how many of its items it has vectors, how many failed, and some of those.
+
+    `warnings` counts the doubts about items that have vectors.
+    """
 
     number: int
     embedded: int
     failed: int
     failures: tuple[Failure, ...] = ()
+    warnings: int = 0
 
 
 class WorkerDiedError(ImageBindError):
@@ -106,7 +110,8 @@ def embed_part(
     Raises:
         OSError: it cannot be written.
     """
-    failures = []
+    failures: list[Failure] = []
+    warnings: list[FileWarning] = []
     embedded = 0
     with tempfile.TemporaryDirectory(prefix="imagebind-") as folder:
         path = Path(folder) / "part.parquet"
@@ -114,11 +119,16 @@ def embed_part(
             for outcome in trial.embed(embedder, part.items(), method):
                 if outcome.failure is not None:
                     failures.append(outcome.failure)
+                warnings += outcome.warnings
                 embedded += bool(outcome.rows)
                 for row in outcome.rows:
                     file.write(row)
-        output.write(number, path.read_bytes(), failures)
+        output.write(number, path.read_bytes(), failures, warnings)
     trial.end()
     return PartDone(
-        number=number, embedded=embedded, failed=len(failures), failures=tuple(failures[:FAILURES_TOLD])
+        number=number,
+        embedded=embedded,
+        failed=len(failures),
+        failures=tuple(failures[:FAILURES_TOLD]),
+        warnings=len(warnings),
     )

@@ -71,6 +71,17 @@ def test_what_fails_in_a_crawl_or_a_part_is_told_as_the_same_record(tmp_path, ti
         assert part.failures == (failure,) and list(job.output.failures()) == [failure]
 
 
+def test_warnings_about_what_was_embedded_are_apart_from_failures(tmp_path, tiny, opposite_file, texts):
+    for name, method in (("vectors", EmbedItems()), ("rows", CrawlFiles(roots=(str(tmp_path),)))):
+        job = prepare([str(opposite_file), *texts], tmp_path / name, method=method)
+        (part,) = run_here(job, tiny)
+        assert (part.embedded, part.failed, part.warnings) == (4, 0, 1) and not job.output.has_failures()
+        (file,) = (tmp_path / name / "_warnings").iterdir()
+        line = json.loads(file.read_text())
+        assert line["path"] == str(opposite_file) and line["kind"] == "Warning"
+        assert "cancel out" in line["warning"]
+
+
 def test_clips_and_a_modality_reach_the_embedder(tmp_path, tiny, audio_file, deep_grey_file):
     job = prepare([str(audio_file)], tmp_path / "sound", method=EmbedItems(clips=True))
     run_here(job, tiny)

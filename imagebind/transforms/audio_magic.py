@@ -1,0 +1,123 @@
+"""Audio files known by their first bytes, those of rare formats included. Source: ours."""
+
+import re
+
+AUDIO_MAGIC = (
+    *(b"fLaC", b"ID3", b".snd", b"dns.", b"caff", b"wvpk", b"TTA1", b"NIST_1A", b"Creative Voice File\x1a"),
+    b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",  # W64
+    *(b"DSD \x1c\0\0\0\0\0\0\0", b"MAC ", b"MPCK", b"MP+", b"tBaK"),  # DSF, Monkey's Audio, Musepack, TAK
+    *(b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8", b"DTSHDHDR"),  # DTS
+    *(b"ajkg", b"qoaf", b"TWIN97012000"),  # Shorten, QOA, VQF
+    *(b"MMMD", b"ea3\x03", b".ra\xfd", b".SoX", b"XoS."),  # SMAF, Sony's ATRAC, RealAudio, SoX's own
+    # IRCAM, in either byte order
+    *(b"\x64\xa3\x01\0", b"\x64\xa3\x02\0", b"\x64\xa3\x03\0", b"\0\x01\xa3\x64", b"\0\x02\xa3\x64"),
+)
+_RIFF_MARKS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
+_RIFF_FORMS = (b"WAVE", b"QLCM", b"XWMA")
+_IFF_FORMS = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
+_AMR = re.compile(rb"#!AMR(?:-WB)?(?:_MC1\.0)?\n")
+_TRUEHD_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # and MLP's, after a length and a time
+_WIDE_TEXT_MARKS = (b"\xff\xfe", b"\xfe\xff")
+FRAMES_IN_ROW = 3  # headers where each says the next one stands: no chance in other data
+
+_BITRATES = {  # kilobits a second by (MPEG-1?, layer), from index 1 on
+    (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
+    (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
+    (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
+    (False, 1): (32, 48, 56, 64, 80, 96, 112, 128, 144, 160, 176, 192, 224, 256),
+    (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+    (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
+}
+_RATES = (44_100, 48_000, 32_000)  # of MPEG-1; MPEG-2 has half, MPEG-2.5 a quarter
+
+
+def is_amr(head: bytes) -> bool:
+    """Whether a file is AMR, whose mark and quiet frames are text as well."""
+    return _AMR.match(head) is not None
+
+
+def is_audio(head: bytes) -> bool:
+    """Whether a file begins as an audio format does."""
+    wave = head[:4] in _RIFF_MARKS and head[8:12] in _RIFF_FORMS
+    form = head[:4] == b"FORM" and head[8:12] in _IFF_FORMS
+    dsd = head[:4] == b"FRM8" and head[12:16] == b"DSD "
+    known = head.startswith(AUDIO_MAGIC) or wave or form or dsd or is_amr(head)
+    framed = _is_mpeg_audio(head) or _is_dolby(head) or _is_adx(head) or _is_latm(head)
+    return known or framed or head[4:8] in _TRUEHD_SYNCS
+
+
+def _is_mpeg_audio(head: bytes) -> bool:
+    """Whether a header of MP3 or its kin stands first, or one of AAC (ADTS), without impossible fields.
+
+    0xFF 0xFE would be one of layer I with a checksum, which nobody writes; it is UTF-16's mark as well.
+    """
+    if len(head) < 3 or head[0] != 0xFF or head.startswith(_WIDE_TEXT_MARKS):
+        return False
+    if head[1] & 0xF6 == 0xF0:
+        return True  # AAC: layer 0
+    version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3
+    bitrate, rate = head[2] >> 4, head[2] >> 2 & 3
+    return head[1] >= 0xE0 and version != 1 and layer != 0 and bitrate != 15 and rate != 3
+
+
+def _is_dolby(head: bytes) -> bool:
+    """Whether a header of AC-3 or E-AC-3 stands first: its mark, and a version that there is."""
+    return head[:2] == b"\x0bw" and len(head) > 5 and head[5] >> 3 <= 16
+
+
+def _is_adx(head: bytes) -> bool:
+    """Whether a header of CRI ADX stands first: it says where its copyright note ends."""
+    end = int.from_bytes(head[2:4], "big") + 4
+    return head[:2] == b"\x80\0" and head[end - 6 : end] == b"(c)CRI"
+
+
+def _is_latm(head: bytes) -> bool:
+    """Whether AAC in LATM stands first: each of its frames says where the next begins."""
+    at = 0
+    for _ in range(FRAMES_IN_ROW):
+        if head[at : at + 1] != b"\x56" or len(head) < at + 3 or head[at + 1] & 0xE0 != 0xE0:
+            return False
+        at += 3 + ((head[at + 1] & 0x1F) << 8 | head[at + 2])
+        if at >= len(head):
+            break
+    return at > 3
+
+
+def has_audio_frames(head: bytes) -> bool:
+    """Whether frames of MPEG audio or AAC follow one another somewhere, each as long as it says.
+
+    They do behind the zeros of some recorders, and in streams cut anywhere; in videos as well.
+    """
+    start = head.find(b"\xff")
+    while start >= 0:
+        at, kind = start, None
+        for _ in range(FRAMES_IN_ROW):
+            frame = _frame(head, at)
+            if frame is None or kind not in (None, frame[0]):
+                break
+            kind, at = frame[0], at + frame[1]
+        else:
+            return True
+        start = head.find(b"\xff", start + 1)
+    return False
+
+
+def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
+    """What all frames of a stream have in common, and this one's length in bytes; None for no frame."""
+    part = head[at : at + 6]
+    if len(part) < 6 or not _is_mpeg_audio(part):
+        return None
+    if part[1] & 0xF6 == 0xF0:  # AAC
+        length = (part[3] & 3) << 11 | part[4] << 3 | part[5] >> 5
+        return (part[1], part[2]), max(length, 7)
+    version, layer = part[1] >> 3 & 3, 4 - (part[1] >> 1 & 3)
+    bitrate, rate, padding = part[2] >> 4, _RATES[part[2] >> 2 & 3], part[2] >> 1 & 1
+    if bitrate == 0:  # free format, whose length only the next frame tells
+        return None
+    is_first = version == 3
+    rate //= 1 if is_first else 2 if version == 2 else 4
+    bits = 1000 * _BITRATES[is_first, layer][bitrate - 1]
+    if layer == 1:
+        return (version, layer, rate), 4 * (12 * bits // rate + padding)
+    samples = 1152 if is_first or layer == 2 else 576
+    return (version, layer, rate), samples // 8 * bits // rate + padding

@@ -1,0 +1,120 @@
+"""Other libraries' decoders and what these decoded, known by their attributes: none of them is imported.
+
+torchcodec's AudioDecoder, AudioSamples and VideoDecoder, which `datasets` hands out as well; decord's
+VideoReader; the triple that torchvision's `read_video` returned.
+"""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from imagebind.errors import MediaError
+from imagebind.transforms.source import DEFAULT_LIMITS, Limits, name_of
+
+
+def is_decoder(item: object) -> bool:
+    """Whether an item is a decoder, or samples from one."""
+    return is_audio_samples(item) or is_audio_decoder(item) or is_video_decoder(item)
+
+
+def is_audio_samples(item: object) -> bool:
+    """Whether an item is as torchcodec's AudioSamples: `data` (channels, n) and a `sample_rate`."""
+    return hasattr(item, "sample_rate") and isinstance(getattr(item, "data", None), (Tensor, np.ndarray))
+
+
+def is_audio_decoder(item: object) -> bool:
+    """Whether an item is as torchcodec's AudioDecoder."""
+    return callable(getattr(type(item), "get_all_samples", None))
+
+
+def is_video_decoder(item: object) -> bool:
+    """Whether an item gives a video's frames by number: torchcodec's VideoDecoder, decord's VideoReader."""
+    kind = type(item)
+    if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
+        return False
+    return callable(getattr(kind, "get_avg_fps", None)) or hasattr(
+        getattr(item, "metadata", None), "average_fps"
+    )
+
+
+def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any, Any]:
+    """All samples of an audio decoder, (channels, n), and their rate.
+
+    Raises:
+        MediaError: it fails, or its audio is longer than `limits.max_seconds`.
+    """
+    seconds = getattr(getattr(decoder, "metadata", None), "duration_seconds", None)
+    if seconds is not None and seconds > limits.max_seconds:
+        raise MediaError(
+            name_of(decoder),
+            seen=f"{seconds:,.1f} s",
+            wanted=f"at most {limits.max_seconds:,} s (max_seconds)",
+        )
+    try:
+        samples = decoder.get_all_samples()
+        return samples.data, samples.sample_rate
+    except Exception as error:  # whatever another library raises
+        raise _failed(decoder, error) from error
+
+
+def video_rate(decoder: Any) -> Fraction:
+    """Frames a second of a video decoder.
+
+    Raises:
+        MediaError: it does not say, or has no frames.
+    """
+    metadata: Any = getattr(decoder, "metadata", None)
+    try:
+        if not len(decoder):
+            raise ValueError("no frames")
+        rate = decoder.get_avg_fps() if hasattr(decoder, "get_avg_fps") else metadata.average_fps
+        if not rate:
+            rate = len(decoder) / metadata.duration_seconds
+        if not 0 < rate < math.inf:
+            raise ValueError(f"{rate} frames a second")
+    except Exception as error:  # whatever another library raises
+        raise _failed(decoder, error) from error
+    return Fraction(rate).limit_denominator(100_000)
+
+
+def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
+    """Yield (index, frame (h, w, 3) uint8) of a video decoder.
+
+    Raises:
+        MediaError: it fails, or its frames are none.
+    """
+    for index in indices:
+        try:
+            frame = decoder[index]
+            if hasattr(frame, "asnumpy"):  # decord's
+                frame = frame.asnumpy()
+            frame = torch.as_tensor(frame, device="cpu")
+        except Exception as error:  # whatever another library raises
+            raise _failed(decoder, error) from error
+        if frame.ndim == 3 and frame.shape[0] == 3 and frame.shape[-1] != 3:
+            frame = frame.permute(1, 2, 0)  # (3, h, w) -> (h, w, 3)
+        if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != torch.uint8 or not frame.numel():
+            raise MediaError(
+                name_of(decoder),
+                seen=f"a frame of shape {tuple(frame.shape)} and type {frame.dtype}",
+                wanted="uint8 frames (3, h, w) or (h, w, 3)",
+            )
+        yield index, frame
+
+
+def part_of_triple(item: Any, *, video: bool) -> Any:
+    """The (frames, fps) or (samples, rate) of torchvision's (frames, samples, info); others as they are."""
+    if not (isinstance(item, tuple) and len(item) == 3 and isinstance(item[2], Mapping)):
+        return item
+    rate = item[2].get("video_fps" if video else "audio_fps")
+    return item if rate is None else (item[0 if video else 1], rate)
+
+
+def _failed(decoder: object, error: Exception) -> MediaError:
+    reason = f"{type(error).__name__}: {error}"
+    return MediaError(name_of(decoder), seen=f"a decoder that fails ({reason})", wanted="one that decodes")
