@@ -1,27 +1,28 @@
-"""Long sound in films and M4A files, decoded once from its start to its end and handed out in stretches.
+"""Long audio that FFmpeg decodes, from its start to its end, and handed out in stretches.
 
-FFmpeg cannot go to an exact sample in every format, so `open_audio` decodes all of such a file at once: an
-hour takes a gigabyte, and a stretch of it as long as all of it. Here stretches are asked for in order.
+`open_audio` indexes such a file before it reads a stretch, and may have to decode what comes before. Here
+stretches are asked for in order, so the file is decoded once.
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from threading import Condition
 
 import av
 import numpy as np
-import soundfile
 
-from imagebind.errors import MediaError
-from imagebind.transforms.audio_file import UNKNOWN_LENGTH, WANTED_FILE
+from imagebind.errors import MediaError, warn_of
+from imagebind.transforms.audio_file import exact_length
+from imagebind.transforms.audio_stream import EXPECTED_AUDIO, AudioStream
 from imagebind.transforms.source import Limits, name_of, open_source
 
 SAFE = {"protocol_whitelist": "none"}  # or a playlist could have other files read, and addresses fetched
 
 
 def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
-    """How long a file's sound is in seconds, and whether any stretch of it can be read alone; None: no sound.
+    """How long a file's audio is in seconds, and whether any stretch of it can be read alone; None: no audio.
 
     Nothing is decoded. Where it cannot be read in stretches its packets are counted, and it may prove some
     hundredths of a second shorter.
@@ -31,22 +32,33 @@ def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
     """
     name = name_of(path)
     with open_source(path, limits=limits) as file:
-        try:
-            with soundfile.SoundFile(file) as sound:
-                if sound.seekable() and 0 < sound.frames < UNKNOWN_LENGTH:
-                    return Fraction(sound.frames, sound.samplerate), True
-        except Exception:  # of many kinds; then FFmpeg shall say what it is
-            file.seek(0)
+        if (length := exact_length(file, name)) is not None:
+            return Fraction(*length), True
+        file.seek(0)
         try:
             with av.open(file, "r", metadata_errors="ignore", options=SAFE) as container:
                 if not container.streams.audio:
                     return None
                 stream = container.streams.audio[0]
-                ticks = sum(packet.duration or 0 for packet in container.demux(stream))
+                ticks = _stated_ticks(container, stream)
                 seconds = ticks * Fraction(stream.time_base or 0)
         except (av.FFmpegError, ValueError, RuntimeError, OSError) as error:
-            raise MediaError(name, seen=f"no sound ({error})", wanted=WANTED_FILE) from error
+            raise MediaError(
+                name, seen=f"no audio that can be decoded ({error})", wanted=EXPECTED_AUDIO
+            ) from error
     return (seconds, False) if seconds > 0 else None
+
+
+def _stated_ticks(container: av.container.InputContainer, stream: av.AudioStream) -> int:
+    """How long the packets last by what they state, up to where the file is cut short."""
+    ticks = 0
+    try:
+        for packet in container.demux(stream):
+            ticks += packet.duration or 0
+    except av.FFmpegError:
+        if not ticks:
+            raise
+    return ticks
 
 
 class Tape:
@@ -83,37 +95,38 @@ class Tape:
                 self._turned.notify_all()
 
     def _cut(self, first: int, last: int) -> np.ndarray:
-        held, samples = [self._held], self._held.shape[1]
+        held, samples, lost = [self._held], self._held.shape[1], 0
         while self._first + samples < last * self._rate:  # the rate is known once there is a part
             part = next(self._parts, None)
             if part is None:
                 break
             if not samples:
                 held = []
-            self._rate, sound = part
-            held.append(sound)
+            self._rate, sound, missing = part
+            if sound.shape[1]:
+                held.append(sound)
             samples += sound.shape[1]
+            lost += missing
+        if lost:
+            warn_of(self.name, f"{lost / self._rate:.3g} s of audio could not be decoded")
         whole = np.concatenate(held, axis=1)
         start, end = first * self._rate - self._first, last * self._rate - self._first
         if start >= whole.shape[1]:
             seconds = (self._first + whole.shape[1]) / self._rate
             raise MediaError(
-                self.name, seen=f"sound that ends at {seconds:.4g} s", wanted="as much as its packets promise"
+                self.name, seen=f"audio that ends at {seconds:.4g} s", wanted="as much as its packets promise"
             )
         self._held, self._first = whole[:, start:], self._first + start
         return whole[:, start:end]
 
 
-def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray]]:
-    """The first sound stream, piece by piece: its rate, and (channels, n) float32."""
+def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray, int]]:
+    """The first audio stream, piece by piece: its rate, (channels, n) float32, and how much is lost there."""
     name = name_of(path)
-    planar = av.AudioResampler(format="fltp")  # floats, a row a channel; the rate stays
-    with open_source(path, limits=limits) as file:
-        try:
-            with av.open(file, "r", metadata_errors="ignore", options=SAFE) as container:
-                stream = container.streams.audio[0]
-                for frame in container.decode(stream):
-                    for part in planar.resample(frame):
-                        yield stream.rate, part.to_ndarray()
-        except (av.FFmpegError, ValueError, RuntimeError, OSError) as error:
-            raise MediaError(name, seen=f"sound that is damaged ({error})", wanted=WANTED_FILE) from error
+    with (
+        open_source(path, limits=limits) as file,
+        closing(AudioStream(file, name, limits, is_indexed=False)) as stream,
+    ):
+        for part, lost in stream.parts():
+            if part.shape[1] or lost:
+                yield stream.rate, part, lost

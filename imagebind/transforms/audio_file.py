@@ -14,13 +14,14 @@ import torch
 from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
+from imagebind.transforms.audio_chain import ChainedStream, open_stream
 from imagebind.transforms.audio_items import read_item
-from imagebind.transforms.audio_stream import STREAMED_BYTES, AudioStream, check_rate, check_seconds
+from imagebind.transforms.audio_limits import check_rate, check_seconds, check_size
+from imagebind.transforms.audio_stream import STREAMED_BYTES, AudioStream
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 # Ours: what cannot be meant, or would cost too much.
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled
-USUAL_VALUES = 2 * 48_000  # a second of stereo; `max_seconds` of it is the most that is decoded at once
 UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
 SLACK_SECONDS = 0.1  # by which a header may promise more than there is without a word about it
 EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
@@ -59,7 +60,6 @@ class Recording:
     read_samples: Callable[[int, int], Tensor]  # (first, last) -> (channels, last - first)
     lost_samples: Callable[[int, int], int] = _nothing_lost  # of first to last - 1, not decodable
     keeps_time: bool = True  # whether what cannot be decoded is silent; else it is left out
-    is_random_access: bool = True  # whether any stretch can be read without what comes before it
     stretches: list[tuple[int, int]] = field(default_factory=list)  # that were read
 
     def read(self, first: int, last: int) -> Tensor:
@@ -137,7 +137,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
     if not is_source(source):
         raise MediaError(name_of(source), seen="not a file", wanted="a path, bytes or an open file")
     with open_audio(source, limits=limits) as recording:
-        _check_size(recording.name, recording.samples * recording.channels, limits)
+        check_size(recording.name, recording.samples * recording.channels, limits)
         waveform = recording.read(0, recording.samples)
         recording.check_losses()
         return waveform, recording.rate
@@ -146,13 +146,13 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
 @contextmanager
 def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[Recording]:
     """libsndfile where it is exact and the file is whole, else FFmpeg."""
-    head = file.read(HEAD_BYTES)
-    file.seek(0)
     with ExitStack() as resources:
-        recording = promised = None
-        if _is_pcm(head):
-            recording, promised = _open_pcm(file, name, limits, resources)
-        yield recording or _open_stream(file, name, limits, resources, promised)
+        sound, promised = _open_pcm(file, resources)
+        if sound is not None:
+            _check_promise(name, sound.frames, sound.samplerate, promised)
+            yield _pcm_recording(sound, file, name, limits, resources)
+        else:
+            yield _open_stream(file, name, limits, resources, promised)
 
 
 def _is_pcm(head: bytes) -> bool:
@@ -171,10 +171,19 @@ def _is_pcm(head: bytes) -> bool:
     return tag in PCM_WAVE_TAGS
 
 
-def _open_pcm(
-    file: BinaryIO, name: str, limits: Limits, resources: ExitStack
-) -> tuple[Recording | None, int | None]:
-    """A recording that libsndfile reads, None if not or not all of it; and what its header promises."""
+def exact_length(file: BinaryIO, name: str) -> tuple[int, int] | None:
+    """Samples and rate of a whole file that libsndfile reads exactly: any stretch can be read alone."""
+    with ExitStack() as resources:
+        sound, _ = _open_pcm(file, resources)
+        return None if sound is None else (sound.frames, sound.samplerate)
+
+
+def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile | None, int | None]:
+    """A whole file of PCM or FLAC for libsndfile, else None; and what the header of a cut one promises."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if not _is_pcm(head):
+        return None, None
     try:
         sound = soundfile.SoundFile(file)
     except Exception:  # of many kinds: a file named x.raw gets a TypeError
@@ -183,22 +192,40 @@ def _open_pcm(
     is_exact = sound.format == "FLAC" or sound.subtype in EXACT_SUBTYPES
     if not is_exact or not sound.seekable() or not 0 < sound.frames < UNKNOWN_LENGTH:
         return None, None
+    promised = sound.frames if sound.format == "FLAC" else _stated_frames(head, sound)
+    is_whole = _read_pcm(sound, sound.frames - 1, sound.frames) is not None
+    return sound if is_whole else None, promised
+
+
+def _stated_frames(head: bytes, sound: soundfile.SoundFile) -> int | None:
+    """Samples a channel that the header of a WAV or AIFF states; libsndfile gives no more than there are."""
+    frame_bytes = sound.channels * EXACT_SUBTYPES[sound.subtype]
+    if head[:4] == b"FORM":
+        at = head.find(b"COMM", 12)
+        frames = int.from_bytes(head[at + 10 : at + 14], "big") if at > 0 else 0
+    else:
+        at = head.find(b"data", 12) if head[8:12] == b"WAVE" else -1
+        order = "big" if head[:4] == b"RIFX" else "little"
+        frames = int.from_bytes(head[at + 4 : at + 8], order) // frame_bytes if at > 0 else 0
+    return frames if 0 < frames * frame_bytes < STREAMED_BYTES else None
+
+
+def _pcm_recording(
+    sound: soundfile.SoundFile, file: BinaryIO, name: str, limits: Limits, resources: ExitStack
+) -> Recording:
     check_rate(name, sound.samplerate)
     check_seconds(name, sound.frames / sound.samplerate, limits)
-    if _read_pcm(sound, sound.frames - 1, sound.frames) is None:
-        stated_bytes = sound.frames * sound.channels * EXACT_SUBTYPES.get(sound.subtype, 0)
-        return None, sound.frames if sound.format == "FLAC" or stated_bytes < STREAMED_BYTES else None
-    streams: list[AudioStream] = []  # in place of libsndfile, once this has met damage
+    streams: list[AudioStream | ChainedStream] = []  # in place of libsndfile, once this has met damage
 
     def read(first: int, last: int) -> Tensor:
         samples = None if streams else _read_pcm(sound, first, last)
         if samples is not None:
             return samples
         if not streams:
-            streams.append(resources.enter_context(closing(AudioStream(file, name, limits))))
+            streams.append(resources.enter_context(closing(open_stream(file, name, limits))))
         return torch.from_numpy(streams[0].read(first, last))
 
-    recording = Recording(
+    return Recording(
         name=name,
         rate=sound.samplerate,
         channels=sound.channels,
@@ -206,7 +233,6 @@ def _open_pcm(
         read_samples=read,
         lost_samples=lambda first, last: streams[0].lost(first, last) if streams else 0,
     )
-    return recording, sound.frames
 
 
 def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | None:
@@ -224,8 +250,8 @@ def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | Non
 def _open_stream(
     file: BinaryIO, name: str, limits: Limits, resources: ExitStack, promised: int | None
 ) -> Recording:
-    stream = resources.enter_context(closing(AudioStream(file, name, limits)))
-    _check_promise(name, stream, promised or stream.promised)
+    stream = resources.enter_context(closing(open_stream(file, name, limits)))
+    _check_promise(name, stream.samples, stream.rate, promised or stream.promised)
     return Recording(
         name=name,
         rate=stream.rate,
@@ -234,19 +260,15 @@ def _open_stream(
         read_samples=lambda first, last: torch.from_numpy(stream.read(first, last)),
         lost_samples=stream.lost,
         keeps_time=stream.keeps_time,
-        is_random_access=False,
     )
 
 
-def _check_promise(name: str, stream: AudioStream, promised: int | None) -> None:
+def _check_promise(name: str, samples: int, rate: int, promised: int | None) -> None:
     """Warn about a file that ends before its header says so, and refuse it if most of it is missing."""
-    if promised is None:
+    if promised is None or promised - samples <= SLACK_SECONDS * rate:
         return
-    seconds, promised_seconds = stream.samples / stream.rate, promised / stream.rate
-    if promised_seconds - seconds <= SLACK_SECONDS:
-        return
-    seen = f"cut short: {seconds:.4g} s of the {promised_seconds:.4g} s that its header promises"
-    if 2 * stream.samples < promised:
+    seen = f"cut short: {samples / rate:.4g} s of the {promised / rate:.4g} s that its header promises"
+    if 2 * samples < promised:
         raise MediaError(name, seen=seen, wanted="at least half of it")
     warn_of(name, seen)
 
@@ -293,12 +315,3 @@ def _to_floats(samples: Tensor) -> Tensor:
         return samples.float()
     silence, full_scale = INTEGER_SCALES[samples.dtype]
     return (samples.double() - silence).div(full_scale).float()
-
-
-def _check_size(name: str, values: int, limits: Limits) -> None:
-    if values > limits.max_seconds * USUAL_VALUES:
-        raise MediaError(
-            name,
-            seen=f"{values:,} samples over all channels",
-            wanted=f"at most {limits.max_seconds:,} s of stereo at 48 kHz (max_seconds)",
-        )

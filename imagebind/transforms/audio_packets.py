@@ -58,6 +58,13 @@ def packet_counter(stream: Any) -> PacketCounter | None:
     return None
 
 
+def codec_headers(stream: Any) -> tuple[bytes, ...]:
+    """What a decoder has to know before the first packet; of Vorbis without its comments."""
+    extradata = stream.codec_context.extradata or b""
+    headers = _xiph_headers(extradata)
+    return (extradata,) if headers is None else (headers[0], headers[2])
+
+
 def _duration_counter(stream: Any) -> PacketCounter | None:
     """For containers whose clock counts samples."""
     samples_per_tick = stream.time_base * stream.codec_context.sample_rate

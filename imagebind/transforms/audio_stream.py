@@ -21,6 +21,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from imagebind.errors import MediaError
+from imagebind.transforms.audio_limits import check_rate, check_seconds
 from imagebind.transforms.audio_packets import (
     PREROLL_PACKETS,
     PREROLL_SECONDS,
@@ -31,8 +32,6 @@ from imagebind.transforms.audio_packets import (
 )
 from imagebind.transforms.source import Limits
 
-MIN_RATE = 1_000
-MAX_RATE = 1_000_000
 VERIFIED_PACKETS = 8  # decoded at the beginning to see that the rule of the codec holds for this stream
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
 KEPT_BYTES = 2**28  # of a stream that had to be decoded to be counted: 12 minutes of stereo at 48 kHz
@@ -51,12 +50,17 @@ class AudioStream:
 
     Attributes:
         rate: samples a second, of the stream's first frame; later parts of another rate are resampled to it.
-        channels: of its first frame; later parts are mixed to as many, as FFmpeg does.
+        channels, layout: of its first frame; later parts are mixed to them, as FFmpeg does.
         samples: in each channel, over all the stream.
         keeps_time: whether what cannot be decoded is silent; else it is left out, as FFmpeg does.
     """
 
-    def __init__(self, file: BinaryIO, name: str, limits: Limits) -> None:
+    def __init__(self, file: BinaryIO, name: str, limits: Limits, *, is_indexed: bool = True) -> None:
+        """Open the stream, and index it unless it will be read once, with `parts`.
+
+        Raises:
+            MediaError: no audio stream, or nothing in it can be decoded, or longer than `limits` allow.
+        """
         self.name = name
         self._file = file
         self._limits = limits
@@ -67,7 +71,8 @@ class AudioStream:
         self._kept: np.ndarray | None = None  # all of a stream that was decoded to be counted
         try:
             self._open()
-            self._index()
+            if is_indexed:
+                self._index()
         except MediaError:
             self.close()
             raise
@@ -161,7 +166,7 @@ class AudioStream:
     def _index(self) -> None:
         """Learn how many samples each packet gives, and stand at the end."""
         check_rate(self.name, self._codec.sample_rate)
-        self.rate, self.channels, self._layout = self._codec.sample_rate, self._codec.channels, None
+        self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
         self._stamps = self._sizes = array("q")  # of each packet, where a seek may be of use
         counter = packet_counter(self._stream)
         self._has_short_memory = counter is not None and codec_family(self._stream) in SHORT_MEMORY_CODECS
@@ -230,27 +235,38 @@ class AudioStream:
         """
         counts: array[int] = array("q")
         kept: list[np.ndarray] | None = []
-        self.channels, self._layout = 0, None  # of the first frame
         total = 0
-        for packet in chain(self._packets, [None]):
-            count = None
-            if kept is None and counter is not None and packet is not None:
-                count = self._net_samples(packet, counter)
-            if count is None:
-                part = self._decode(packet)
-                if part is None and packet is not None and not _is_info_frame(packet):
-                    self._lost[total] = self._lost.get(total, 0) + self._stated_samples(packet)
-                count = 0 if part is None else part.shape[1]
-                if kept is not None and part is not None and count:
-                    kept.append(part)
-                    if total * self.channels * part.itemsize > KEPT_BYTES:
-                        kept = None
+        for part, lost in self.parts():
+            if lost:
+                self._lost[total] = self._lost.get(total, 0) + lost
+            count = part.shape[1]
             counts.append(count)
             total += count
             check_seconds(self.name, total / self.rate, self._limits)
-        if kept is not None and total:
+            if kept is not None and count:
+                kept.append(part)
+            if total * self.channels * part.itemsize > KEPT_BYTES:
+                kept = None
+                if counter is not None:
+                    counts.extend(self._net_samples(packet, counter) or 0 for packet in self._packets)
+                    break
+        if kept:
             self._kept = np.concatenate(kept, axis=1)
         return counts
+
+    def parts(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Decode from the beginning to the end: each packet's samples, (channels, n) float32.
+
+        With each comes how many samples are lost there, because a packet is damaged.
+        """
+        self.channels, self.layout = 0, None  # of the first frame
+        for packet in chain(self._packets, [None]):
+            part, lost = self._decode(packet), 0
+            if part is None:
+                part = self._nothing()
+                if packet is not None and not _is_info_frame(packet):
+                    lost = self._stated_samples(packet)
+            yield part, lost
 
     def _stated_samples(self, packet: Any) -> int:
         return int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
@@ -322,27 +338,27 @@ class AudioStream:
             return None
         parts = [part for frame in frames for part in self._floats(frame)]
         if packet is None and self._converter is not None:
-            parts += [_planar(frame) for frame in self._converter.resample(None)]
+            parts += [planar_floats(frame) for frame in self._converter.resample(None)]
         return np.concatenate(parts, axis=1) if parts else self._nothing()
 
     def _floats(self, frame: Any) -> list[np.ndarray]:
         """A frame at the rate and with the channels of the first one."""
-        if not self._layout:
+        if not self.layout:
             if not self.channels:  # the codec context may not have known them
                 self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
                 check_rate(self.name, self.rate)
-            self._layout = frame.layout
+            self.layout = frame.layout
         parameters = frame.sample_rate, frame.layout.nb_channels
         if parameters == (self.rate, self.channels) and self._converter is None:
-            return [_planar(frame)]
+            return [planar_floats(frame)]
         parts = []
         if self._converter is None or self._converted != (*parameters, frame.format.name):
             if self._converter is not None:
-                parts += [_planar(part) for part in self._converter.resample(None)]
-            self._converter = av.AudioResampler(format="fltp", layout=self._layout, rate=self.rate)
+                parts += [planar_floats(part) for part in self._converter.resample(None)]
+            self._converter = av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
             self._converted = *parameters, frame.format.name
         frame.pts = None  # parts follow each other, whatever their stamps
-        return parts + [_planar(part) for part in self._converter.resample(frame)]
+        return parts + [planar_floats(part) for part in self._converter.resample(frame)]
 
     def _nothing(self) -> np.ndarray:
         return np.empty((self.channels, 0), dtype=np.float32)
@@ -360,25 +376,7 @@ def _discard(stream: Any) -> None:
         stream.discard = type(stream.discard).all
 
 
-def check_rate(name: str, rate: float) -> None:
-    """Refuse sampling rates that cannot be meant, or would cost too much. Ours."""
-    if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
-        raise MediaError(
-            name,
-            seen=f"sampling rate {rate} Hz",
-            wanted=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
-        )
-
-
-def check_seconds(name: str, seconds: float, limits: Limits) -> None:
-    """Refuse what is longer than `limits.max_seconds`."""
-    if seconds > limits.max_seconds:
-        raise MediaError(
-            name, seen=f"{seconds:,.1f} s", wanted=f"at most {limits.max_seconds:,} s (max_seconds)"
-        )
-
-
-def _planar(frame: Any) -> np.ndarray:
+def planar_floats(frame: Any) -> np.ndarray:
     """A frame's samples by channel: (channels, n) float32, integers divided by their full scale."""
     values = frame.to_ndarray()  # planar (channels, n), packed (1, n · channels)
     if not frame.format.is_planar:

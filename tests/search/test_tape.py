@@ -29,7 +29,7 @@ def test_stretches_that_overlap_are_those_of_the_whole(m4a):
 
 def test_behind_the_end_there_is_nothing_and_it_says_so(m4a):
     tape = Tape(m4a, limits=DEFAULT_LIMITS)
-    with pytest.raises(MediaError, match=r"sound\.m4a: sound that ends at 9\.\d+ s"):
+    with pytest.raises(MediaError, match=r"sound\.m4a: audio that ends at 9\.\d+ s"):
         tape.read(0, 30, 40)
 
 
@@ -45,5 +45,5 @@ def test_how_long_a_sound_is_is_told_without_decoding_it(m4a, tmp_path):
 
 def test_a_file_without_sound_in_it_is_named(tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 9)
-    with pytest.raises(MediaError, match=r"noise\.wav: no sound"):
+    with pytest.raises(MediaError, match=r"noise\.wav: no audio"):
         probe_sound(tmp_path / "noise.wav", limits=DEFAULT_LIMITS)

@@ -1,0 +1,36 @@
+"""Sampling rates that can be meant and lengths that can be afforded, wherever the audio comes from."""
+
+from imagebind.errors import MediaError
+from imagebind.transforms.source import Limits
+
+MIN_RATE = 1_000  # Ours, as is the next
+MAX_RATE = 1_000_000
+USUAL_VALUES = 2 * 48_000  # a second of stereo; `max_seconds` of it is the most that is decoded at once
+
+
+def check_rate(name: str, rate: float) -> None:
+    """Refuse sampling rates that cannot be meant, or would cost too much."""
+    if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
+        raise MediaError(
+            name,
+            seen=f"sampling rate {rate} Hz",
+            wanted=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
+        )
+
+
+def check_seconds(name: str, seconds: float, limits: Limits) -> None:
+    """Refuse what is longer than `limits.max_seconds`."""
+    if seconds > limits.max_seconds:
+        raise MediaError(
+            name, seen=f"{seconds:,.1f} s", wanted=f"at most {limits.max_seconds:,} s (max_seconds)"
+        )
+
+
+def check_size(name: str, values: int, limits: Limits) -> None:
+    """Refuse more values, over all channels, than `limits.max_seconds` of stereo at 48 kHz have."""
+    if values > limits.max_seconds * USUAL_VALUES:
+        raise MediaError(
+            name,
+            seen=f"{values:,} samples over all channels",
+            wanted=f"at most {limits.max_seconds:,} s of stereo at 48 kHz (max_seconds)",
+        )
