@@ -16,6 +16,7 @@ from imagebind.search.discover import Found
 from imagebind.search.mapping import PathMapping, mapping_for
 from imagebind.search.rows import TEXT, Metadata, path_text
 from imagebind.transforms.detect import detect
+from imagebind.transforms.imu_table import refuse_companion
 from imagebind.transforms.source import encodable, name_of
 
 HASH_BYTES = 16
@@ -101,10 +102,12 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         NotMediaError, AmbiguousMediaError, MediaError: as `examine`.
     """
     mapping = mapping_for(mappings, found)
-    if mapping is not None:
-        return mapping.kind, mapping.options
     try:
-        return detect(found.path), {}
+        if mapping is None:
+            return detect(found.path), {}
+        if mapping.kind is MediaKind.IMU:
+            refuse_companion(found.path, layout=mapping.options.get("layout"))
+        return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
         ways = " or ".join(f"--map '{_pattern(found)}={kind}'" for kind in possible_kinds(error))
         raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error

@@ -190,7 +190,7 @@ def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]]
     first, second = clock.index + shift, None if clock.second is None else clock.second + shift
 
     def stamp(cells: list[str]) -> str:
-        text = cells[first].strip()
+        text = cells[first].strip().replace(",", ".")
         if text.lower() in BLANKS:
             return ""
         if second is None:

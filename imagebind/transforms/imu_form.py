@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from imagebind.errors import MediaError
 from imagebind.transforms.imu_columns import MAX_COLUMNS, WANTED, Plan, missing_of, plan_as_told, plan_of
 from imagebind.transforms.imu_layouts import Columns
+from imagebind.transforms.imu_names import AXES
 from imagebind.transforms.imu_text import (
     DELIMITERS,
     Line,
@@ -19,6 +20,7 @@ from imagebind.transforms.imu_text import (
 
 HEADER_LINES = 200  # among which the header is looked for
 HEADER_CHARACTERS = 2**16  # of a line; bounds what a hostile header costs
+ALONE = 5  # numbers at least of a row that no other follows
 UNIT_ROWS = 3  # below a header, at most: Shimmer had one of RAW and CAL, and one of units
 _RATE = re.compile(
     r"(?:sampl\w*|update|output|data)[ _-]?(?:rate|frequency)\W{0,6}(\d[\d.]{0,9}) ?hz", re.IGNORECASE
@@ -85,7 +87,8 @@ def rows_of_numbers(
             return found
         else:
             found = place, delimiter
-    return found if found is not None and found[0] == len(lines) - 1 and len(lines) <= 2 else None
+    is_alone = found is not None and len([line for _, line in lines if line.strip()]) == 1
+    return found if is_alone and len(splitter(found[1])(lines[found[0]][1])) >= ALONE else None
 
 
 def _header(
@@ -102,7 +105,7 @@ def _header(
             break
         text = without_comment_sign(line)
         text = line if text is None else text
-        if text.lstrip()[:1] in (*"0123456789-+.",) and text.strip():
+        if text.lstrip()[:1] in (*"0123456789-+.",) or not {*AXES} <= {*text.lower()}:
             continue
         candidates = []
         for delimiter in delimiters:

@@ -13,10 +13,11 @@ from imagebind.transforms.imu_columns import COLUMNS_WAY, missing_of
 from imagebind.transforms.imu_csv import Stream, Streams, read_streams
 from imagebind.transforms.imu_form import Form, form_of, rows_of_numbers
 from imagebind.transforms.imu_join import Table, join
-from imagebind.transforms.imu_layouts import LAYOUTS, Columns, Layout
+from imagebind.transforms.imu_layouts import LAYOUTS, Columns, Layout, layout_of
 from imagebind.transforms.imu_names import ACCEL, GRAVITY, GYRO, USER
 from imagebind.transforms.imu_parts import Parts, parts_of, role_of
-from imagebind.transforms.imu_text import HEAD_LINES, Line, splitter, text_lines
+from imagebind.transforms.imu_text import ENCODING_BYTES, HEAD_LINES, Line, encoding_of, splitter, text_lines
+from imagebind.transforms.source import name_of
 
 # Rows of tables without a header that are known all the same.
 _WISDM = re.compile(r"\d{1,9},[A-S],\d{1,20},-?[\d.eE+-]{1,25},-?[\d.eE+-]{1,25},-?[\d.eE+-]{1,25};?")
@@ -53,7 +54,7 @@ def read_table(data: bytes, *, name: str, told: Told, path: Path | None, read: R
     if layout == Layout():
         layout = recognised(lines, path) or layout
     told = replace(told, layout=layout)
-    form = _form(lines, name, layout.columns, None)
+    form = form_of(lines, name=name, columns=layout.columns)
     if _is_whole(form, layout.columns):
         return _joined(_streams(data, name, told, layout.columns, None), name, told)
     parts = None if path is None else parts_of(path)
@@ -62,16 +63,19 @@ def read_table(data: bytes, *, name: str, told: Told, path: Path | None, read: R
     return _of_parts(parts, told, read)
 
 
-def look_at_table(text: str, *, name: str, path: Path | None) -> bool:
+def look_at_table(text: str, *, name: str, path: Path | None, layout: Layout | None = None) -> bool:
     """Whether a text, by its first lines, is an IMU recording, alone or with the files beside it.
+
+    Args:
+        layout: what the user says of it.
 
     Raises:
         CompanionFileError: it is a part of one, which is known by another file.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1)]
-    layout = recognised(lines, path)
+    layout = recognised(lines, path) if layout is None or layout == Layout() else layout
     try:
-        form = _form(lines, name, None if layout is None else layout.columns, None)
+        form = form_of(lines, name=name, columns=None if layout is None else layout.columns)
     except MediaError:
         return False
     if _is_whole(form, None if layout is None else layout.columns):
@@ -87,6 +91,23 @@ def look_at_table(text: str, *, name: str, path: Path | None) -> bool:
             wanted=f"{parts.first.name}, which is read together with {parts.others}",
         )
     return True
+
+
+def refuse_companion(path: Path, *, layout: str | None) -> None:
+    """Refuse a file that is a part of a recording which is known by another file, for one said to be IMU.
+
+    Raises:
+        CompanionFileError: as `look_at_table`.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(ENCODING_BYTES)
+    except OSError:  # is told where it is read
+        return
+    encoding = encoding_of(head)
+    if encoding is not None:
+        text = head.decode(encoding, errors="replace")
+        look_at_table(text, name=name_of(path), path=path, layout=layout_of(layout))
 
 
 def number_rows_at(text: str) -> int | None:
@@ -127,10 +148,6 @@ def first_stamp(table: bytes, *, name: str) -> float:
     if not streams.has_clock:
         raise MediaError(name, seen="no column of time", wanted="canonical_timestamp_ms")
     return join(streams.sensors, name=name).start
-
-
-def _form(lines: Sequence[Line], name: str, columns: Columns | None, role: str | None) -> Form:
-    return form_of(lines, name=name, columns=columns, role=role)
 
 
 def _is_whole(form: Form, columns: Columns | None) -> bool:
