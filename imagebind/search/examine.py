@@ -109,7 +109,9 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
             refuse_companion(found.path, layout=mapping.options.get("layout"))
         return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
-        ways = " or ".join(f"--map '{_pattern(found)}={kind}'" for kind in possible_kinds(error))
+        ways = " or ".join(
+            f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in possible_kinds(error)
+        )
         raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
     except CompanionFileError as error:
         raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
@@ -117,6 +119,11 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
             raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
         raise
+
+
+def _told(kind: MediaKind, found: Found) -> str:
+    """A kind as a mapping says it; a table of numbers that is IMU needs its columns said too."""
+    return f"{kind}:my_logger.json" if kind is MediaKind.IMU and found.path.suffix != ".npy" else str(kind)
 
 
 def hash_of(path: Path) -> str:

@@ -87,8 +87,9 @@ def rows_of_numbers(
             return found
         else:
             found = place, delimiter
-    is_alone = found is not None and len([line for _, line in lines if line.strip()]) == 1
-    return found if is_alone and len(splitter(found[1])(lines[found[0]][1])) >= ALONE else None
+    if found is None or len([line for _, line in lines if line.strip()]) > 1:
+        return None
+    return found if len(splitter(found[1])(lines[found[0]][1])) >= ALONE else None
 
 
 def _header(

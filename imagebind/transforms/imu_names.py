@@ -33,7 +33,7 @@ SENSOR_PHRASES = {
     **dict.fromkeys(("gravity", "grav", "gravitation"), GRAVITY),  # CoreMotion, MotionSense, AndroSensor
     **dict.fromkeys(("gyroscope", "gyro", "gyr"), GYRO),  # phyphox, Ego4D, Xsens, Shimmer, GoPro, AndroSensor
     **dict.fromkeys(("gyro rotation", "gyro rotation rate"), GYRO),  # SensorLog (iOS)
-    **dict.fromkeys(("angular velocity", "ang vel", "angular rate", "angular speed"), GYRO),  # ROS
+    **dict.fromkeys(("angular velocity", "ang vel", "angular vel", "angular rate", "ang rate"), GYRO),  # ROS
     **dict.fromkeys(("rotation rate", "rot rate", "rotational velocity", "rotation"), GYRO),  # CoreMotion
     "w rs s": GYRO,  # EuRoC and TUM VI: w_RS_S_x [rad s^-1]
     **dict.fromkeys(("w", "omega", "gy"), GYRO),  # Physics Toolbox wx; TUM VI
@@ -64,7 +64,18 @@ CLOCK_PHRASES: dict[str, str | None] = {
     **dict.fromkeys(("timestamp unix", "timestamp sync unix"), "ms"),  # Shimmer
     "sample time fine": "xsens",  # Xsens: 100 µs (MTi, MTw), 1 µs (DOT)
     "seconds elapsed": "s",  # Sensor Logger, beside its `time` in nanoseconds
-    **dict.fromkeys(("time since start", "elapsed", "elapsed time", "time elapsed", "relative time"), None),
+    **dict.fromkeys(
+        (
+            "time since start",
+            "elapsed",
+            "elapsed time",
+            "time elapsed",
+            "relative time",
+            "elapsed realtime",
+            "event timestamp",
+        ),
+        None,
+    ),
     **dict.fromkeys(("accelerometer timestamp since reboot", "motion timestamp since reboot"), "s"),
     "gyro timestamp since reboot": "s",  # SensorLog (iOS)
     **dict.fromkeys(("timestamp", "time stamp", "timestamps", "ts", "time", "t"), None),
@@ -76,7 +87,18 @@ CLOCK_PHRASES: dict[str, str | None] = {
     **dict.fromkeys(("zeit", "tiempo", "temps", "tempo", "时间"), None),  # phyphox
     **dict.fromkeys(("logging time", "timestamp formatted unix", "date time", "datetime"), None),
     **dict.fromkeys(("yyyy mo dd hh mi ss sss", "date yyyy mo dd hh mi ss sss", "utc time", "utc"), None),
-    **dict.fromkeys(("local time", "system time", "date", "accelerometer timestamp", "acc timestamp"), None),
+    **dict.fromkeys(
+        (
+            "local time",
+            "system time",
+            "utc timestamp",
+            "timestamp utc",
+            "date",
+            "accelerometer timestamp",
+            "acc timestamp",
+        ),
+        None,
+    ),
 }
 _CLOCK_ORDER = {phrase: place for place, phrase in enumerate(CLOCK_PHRASES)}
 _SENSOR_ORDER = {phrase: place for place, phrase in enumerate(SENSOR_PHRASES)}
@@ -137,7 +159,7 @@ def read_name(cell: str) -> Name:
     if not words:  # `x acceleration`
         words, after = after, []
     if after and unit is None:  # `acc_x_mg`
-        spelled = "".join(after)
+        spelled = " ".join(after)
         if any(unit_of(spelled, units) for units in (ACCEL_UNITS, GYRO_UNITS)):
             unit, after = spelled, []
     if after:

@@ -28,8 +28,8 @@ UNIT_SPELLINGS = {
     **dict.fromkeys(("mrad/s", "mrads-1", "mrad/sec"), "mrad/s"),
     **dict.fromkeys(("mdeg/s", "mdps", "mdegs-1", "mdeg/sec", "m°/s"), "mdeg/s"),
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), "s"),
-    **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisecond", "milliseconds"), "ms"),
-    **dict.fromkeys(("us", "usec", "usecs", "micros", "microsecond", "microseconds"), "us"),
+    **dict.fromkeys(("ms", "msec", "msecs", "millis", "millisec", "millisecond", "milliseconds"), "ms"),
+    **dict.fromkeys(("us", "usec", "usecs", "micros", "microsec", "microsecond", "microseconds"), "us"),
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosecond", "nanoseconds", "nanosec"), "ns"),
 }
 MAX_SPELLING = 40  # characters

@@ -130,3 +130,27 @@ def test_two_devices_in_one_table_are_to_be_told_apart():
 def test_every_layout_that_a_message_names_can_be_asked_for(name):
     assert ImuTransform(layout=name).layout == name
     assert hash(ImuTransform(layout=name)) == hash(ImuTransform(layout=name))
+
+
+@pytest.mark.parametrize(
+    "accel, gyro, clock, names",
+    [
+        ("a{}", "g{}", "t", "xyz"),
+        ("A{}", "G{}", "Time", "XYZ"),
+        ("a{}", "g{}", "time (s)", "XYZ"),
+        ("{}acc", "{}gyro", "time_sec", "xyz"),
+        ("acc.{}", "gyr.{}", "Timestamp [s]", "xyz"),
+        ("IMU_Acc{}", "IMU_Gyr{}", "IMU_Time", "XYZ"),
+        ("accelerometer_{}", "gyroscope_{}", "seconds_elapsed", "xyz"),
+        ("accel_{}_m_s2", "gyro_{}_rad_s", "elapsed_s", "xyz"),
+        ("Acceleration {} [m/s²]", "Angular velocity {} [rad/s]", "Elapsed time (s)", "XYZ"),
+        ("imu.linearAcceleration.{}", "imu.angularVelocity.{}", "timestamp", "xyz"),
+        ("Accelerometer {}-axis (m/s/s)", "Gyroscope {}-axis (radians/s)", "Relative time", "XYZ"),
+        ("{} acceleration (metres per second squared)", "{} rotation rate (rad per sec)", "seconds", "xyz"),
+        ("left_wrist_acc_{}", "left_wrist_gyro_{}", "timestamp", "xyz"),
+        ("a_{}", "w_{}", "#timestamp [s]", "xyz"),
+    ],
+)
+def test_columns_are_named_in_many_ways(accel, gyro, clock, names):
+    header = f"{clock},{axes(accel, names)},{axes(gyro, names)}\n"
+    check(load_imu((header + rows(SECONDS, ACCEL, GYRO)).encode()))

@@ -19,19 +19,21 @@ def recording(hertz: float, rate: float, seconds: float = 7.0) -> Recording:
     return Recording(samples=np.tile(tone(hertz, times)[:, None], (1, 6)), seconds=times)
 
 
-@pytest.mark.parametrize("rate", [450, 833.3, 1000, 1600, 4000])
-@pytest.mark.parametrize("hertz", [0.5, 20, 100, 159])
+@pytest.mark.parametrize("rate", [450, 833.3, 1000, 2000])
+@pytest.mark.parametrize("hertz", [0.5, 100, 159])
 def test_tones_below_four_fifths_of_half_the_target_rate_come_out_as_they_are(rate, hertz):
     out = resample(recording(hertz, rate), (1, 6))
     expected = tone(hertz, 1 + np.arange(IMU_STEPS) / TARGET)
     assert np.abs(out - expected).max() < 1e-3
 
 
-@pytest.mark.parametrize("rate", [450, 833.3, 1000, 1600, 4000])
-@pytest.mark.parametrize("hertz", [205, 220, 300, 395, 401, 480, 795])
+RATES, HIGH = (450, 833.3, 1000, 2000), (205, 220, 395, 480, 795)
+
+
+@pytest.mark.parametrize(
+    "rate, hertz", [(rate, hertz) for rate in RATES for hertz in HIGH if hertz < rate / 2]
+)
 def test_tones_above_half_the_target_rate_are_stopped_and_not_folded(rate, hertz):
-    if hertz >= rate / 2:
-        pytest.skip("no such tone at that rate")
     assert np.abs(resample(recording(hertz, rate), (1, 6))).max() < 1e-3  # 60 dB
     folded = resample(recording(hertz, rate), (1, 6), antialias=False)
     assert np.abs(folded).max() > 0.3
