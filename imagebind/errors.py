@@ -31,6 +31,10 @@ class AmbiguousMediaError(MediaError):
     """A file that could be of more than one modality; the message says how to tell which."""
 
 
+class CompanionFileError(MediaError):
+    """A file that is read together with another one, such as a gyroscope's beside an accelerometer's."""
+
+
 class CheckpointError(ImageBindError):
     """A weights file that is missing, cut short, foreign or of another shape."""
 

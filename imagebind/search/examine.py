@@ -10,12 +10,13 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.errors import AmbiguousMediaError, CompanionFileError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.mapping import PathMapping, mapping_for
 from imagebind.search.rows import TEXT, Metadata, path_text
 from imagebind.transforms.detect import detect
+from imagebind.transforms.imu_table import refuse_companion
 from imagebind.transforms.source import encodable, name_of
 
 HASH_BYTES = 16
@@ -101,17 +102,28 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         NotMediaError, AmbiguousMediaError, MediaError: as `examine`.
     """
     mapping = mapping_for(mappings, found)
-    if mapping is not None:
-        return mapping.kind, mapping.options
     try:
-        return detect(found.path), {}
+        if mapping is None:
+            return detect(found.path), {}
+        if mapping.kind is MediaKind.IMU:
+            refuse_companion(found.path, layout=mapping.options.get("layout"))
+        return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
-        ways = " or ".join(f"--map '{_pattern(found)}={kind}'" for kind in possible_kinds(error))
+        ways = " or ".join(
+            f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in possible_kinds(error)
+        )
         raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
+    except CompanionFileError as error:
+        raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
     except MediaError as error:
         if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
             raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
         raise
+
+
+def _told(kind: MediaKind, found: Found) -> str:
+    """A kind as a mapping says it; a table of numbers that is IMU needs its columns said too."""
+    return f"{kind}:my_logger.json" if kind is MediaKind.IMU and found.path.suffix != ".npy" else str(kind)
 
 
 def hash_of(path: Path) -> str:

@@ -18,7 +18,11 @@ from imagebind.transforms.intake import default_transform
 
 # Options that say how an item is to be read. Others lead to another space, or are no numbers or words, or
 # (where a recording's one window starts) are for the crawl to choose.
-OPTIONS = OF_THE_ITEM - {"limits", "crop", "start"}
+OPTIONS = OF_THE_ITEM - {"limits", "crop", "start", "columns"}
+WORD_OPTIONS = {
+    MediaKind.DEPTH: "sensor",
+    MediaKind.IMU: "layout",
+}  # what a word without an option's name says
 _FORM = re.compile(r"(?P<glob>.+?)=(?P<kind>\w+)(?::(?P<options>.*))?", re.DOTALL)
 
 
@@ -45,7 +49,7 @@ class PathMapping:
 
 
 def parse_mapping(text: str) -> PathMapping:
-    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=depth:SENSOR.
+    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,…, GLOB=depth:SENSOR or GLOB=imu:LAYOUT.
 
     Raises:
         ValueError: another form, no such kind, an option that the kind does not have, or a wrong value.
@@ -60,7 +64,7 @@ def parse_mapping(text: str) -> PathMapping:
 
 
 def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
-    """Read KIND, KIND:OPTION=VALUE,… or depth:SENSOR.
+    """Read KIND, KIND:OPTION=VALUE,…, depth:SENSOR, or imu:LAYOUT, a logger's name or a JSON file.
 
     Raises:
         ValueError: as `parse_mapping`.
@@ -73,8 +77,8 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
     options = {}
     for entry in listed.split(",") if colon else ():
         option, equals, value = entry.partition("=")
-        if not equals and kind is MediaKind.DEPTH:
-            option, value = "sensor", option
+        if not equals and kind in WORD_OPTIONS:
+            option, value = WORD_OPTIONS[kind], option
         options[option.strip()] = _value(value.strip())
     _check(kind, options, text)
     return kind, options

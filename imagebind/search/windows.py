@@ -224,15 +224,7 @@ class Windows:
 
     def _motion(self, path: Path, options: Options) -> Iterator[Request]:
         transform: Any = self._transform(MediaKind.IMU, options)
-        load = partial(
-            load_imu,
-            path,
-            rate=transform.rate,
-            accel_unit=transform.accel_unit,
-            gyro_unit=transform.gyro_unit,
-            time_unit=transform.time_unit,
-            limits=transform.limits,
-        )
+        load = partial(load_imu, path, **transform.reading)
         recording = load()
         clock = recording.seconds
         seconds = Fraction(float(clock[-1] + np.median(np.diff(clock))))  # each sample stands for a step

@@ -12,14 +12,14 @@ from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.training.pairs import Pair
 from imagebind.transforms.audio_file import open_audio
-from imagebind.transforms.imu import ImuTransform, load_imu
+from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
 from imagebind.transforms.imu_recording import Recording, to_recording
 from imagebind.transforms.intake import Request
 from imagebind.transforms.source import is_source
 from imagebind.transforms.video_file import probe_video
 
 REMEMBERED_FILES = 2**14  # whose lengths are kept, some MB
-MOTION_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # of `load_imu`
+ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # of `to_recording`
 FREQUENCY_MASK = 12  # mel bins at most (paper)
 
 Window = tuple[float, float]
@@ -90,12 +90,12 @@ def motion_seconds(request: Request, imu: ImuTransform) -> float:
         return _duration(payload)
     if isinstance(payload, tuple):
         payload, options["rate"] = payload
-    imu = replace(imu, **{name: options[name] for name in MOTION_OPTIONS if name in options})
+    imu = replace(imu, **{name: options[name] for name in TABLE_OPTIONS if name in options})
     if isinstance(payload, (str, os.PathLike)):
         return _seconds_of_file(os.fspath(payload), imu)
-    how = {name: getattr(imu, name) for name in MOTION_OPTIONS}
     if is_source(payload):
-        return _duration(load_imu(payload, limits=imu.limits, **how))
+        return _duration(load_imu(payload, **imu.reading))
+    how = {name: getattr(imu, name) for name in ARRAY_OPTIONS}
     return _duration(to_recording(payload, timestamps=options.get("timestamps"), name=request.name, **how))
 
 
@@ -136,8 +136,7 @@ def mask_frequencies(clips: Tensor, rng: np.random.Generator, *, most: int = FRE
 
 @lru_cache(maxsize=REMEMBERED_FILES)
 def _seconds_of_file(path: str, imu: ImuTransform) -> float:
-    how = {name: getattr(imu, name) for name in MOTION_OPTIONS}
-    return _duration(load_imu(path, limits=imu.limits, **how))
+    return _duration(load_imu(path, **imu.reading))
 
 
 def _duration(recording: Recording) -> float:

@@ -7,6 +7,7 @@ import codecs
 import contextlib
 import os
 import re
+from pathlib import Path
 from typing import BinaryIO
 
 import av
@@ -15,11 +16,15 @@ from PIL import Image, UnidentifiedImageError
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_magic import has_audio_frames, is_amr, is_audio
-from imagebind.transforms.imu_csv import is_imu_header
+from imagebind.transforms.imu_columns import COLUMNS_WAY, WANTED
+from imagebind.transforms.imu_parts import first_in, local_path
+from imagebind.transforms.imu_table import look_at_table, number_rows_at
+from imagebind.transforms.imu_text import encoding_of
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.video_file import moving_pictures
 
-HEAD_BYTES = 4096  # enough for every magic number, and for a CSV's header
+HEAD_BYTES = 4096  # enough for every magic number
+TABLE_BYTES = 2**16  # of a table: metadata, its header and some rows
 
 _IMAGE_MAGIC = (
     *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"qoif", b"\0\0\1\0"),
@@ -60,13 +65,18 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     """Tell what a file is.
 
     A picture that moves (GIF, WebP) counts as a picture, its first frame. A container counts as a video
-    where it has pictures that are not its cover, else as audio. Source: ours.
+    where it has pictures that are not its cover, else as audio. A folder with an accelerometer's and a
+    gyroscope's file is an IMU recording. Source: ours.
 
     Raises:
         AmbiguousMediaError: it could be of more than one modality, such as a 16-bit grey PNG.
+        CompanionFileError: it is read together with another file, such as a gyroscope's.
         MediaError: it cannot be read, or is none of the kinds.
     """
-    name = name_of(source)
+    name, path = name_of(source), local_path(source)
+    if path is not None and path.is_dir():
+        first_in(path)
+        return MediaKind.IMU
     with open_source(source, limits=limits) as file:
         head = file.read(HEAD_BYTES)
         if _is_whole_portable_map(head, file):  # before text, which dark pixels look like
@@ -77,13 +87,15 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
             return MediaKind.AUDIO
         text = _as_text(head)
         if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
-            return _kind_of_text(text, name)
+            return _kind_of_text(text + _more_text(file, head), name, path)
         if _is_image(head):
             return _kind_of_picture(file, name)
         if is_audio(head):
             return MediaKind.AUDIO
         if _is_container(head):
             return _kind_of_container(file, name, limits)
+        if _is_imu_in_older_text(head + file.read(TABLE_BYTES), name, path):
+            return MediaKind.IMU
         return _kind_of_others(head, file, name, limits)
 
 
@@ -157,23 +169,44 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain:
     return MediaKind.VIDEO if pictures else MediaKind.AUDIO
 
 
-def _kind_of_text(text: str, name: str) -> MediaKind:
+def _more_text(file: BinaryIO, head: bytes) -> str:
+    """What follows the head of a text, up to some kilobytes."""
+    if len(head) < HEAD_BYTES:
+        return ""
+    file.seek(len(head))
+    return file.read(TABLE_BYTES).decode("utf-8", errors="replace")
+
+
+def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
     header = text.lstrip("\r\n").partition("\n")[0].rstrip("\r")
-    if is_imu_header(header):
+    if look_at_table(text, name=name, path=path):
         return MediaKind.IMU
     if name.lower().endswith(_TEXT_SUFFIXES):
+        if number_rows_at(text) is not None:
+            raise AmbiguousMediaError(
+                name,
+                seen=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
+                wanted=f"to be told which: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
+                "{'text': path}",
+            )
         return MediaKind.TEXT
     if name.lower().endswith(_TABLE_SUFFIXES):
-        raise MediaError(
-            name,
-            seen=f"a table whose header is {header[:80]!r}",
-            wanted="columns timestamp, accl_x…z and gyro_x…z, in any order",
-        )
+        is_bare = number_rows_at(text) == 0
+        seen = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
+        raise MediaError(name, seen=f"a table whose header is {seen}", wanted=WANTED)
     raise MediaError(
         name,
         seen=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
         wanted=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
     )
+
+
+def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
+    """Whether it is a table in UTF-16, as Excel writes it, or Latin-1, in which "m/s²" is one byte."""
+    encoding = encoding_of(head)
+    if encoding is None or (encoding == "utf-16" and head.startswith(codecs.BOM_UTF32_LE)):
+        return False
+    return look_at_table(head.decode(encoding, errors="replace"), name=name, path=path)
 
 
 def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
@@ -186,11 +219,8 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
             raise _ambiguous(name, "an array file (.npz)", ["depth", "thermal"])
     if head.startswith(_WIDE_TEXT_MARKS):
         raise MediaError(name, seen="text in UTF-16 or UTF-32", wanted="text in UTF-8")
-    if b"\0" not in head:  # an old spreadsheet's "m/s²" is one byte
-        if is_imu_header(head.decode("latin-1").partition("\n")[0].rstrip("\r")):
-            return MediaKind.IMU
-        if name.lower().endswith(_TEXT_SUFFIXES):
-            raise MediaError(name, seen="text that is not UTF-8", wanted="text in UTF-8")
+    if b"\0" not in head and name.lower().endswith(_TEXT_SUFFIXES):
+        raise MediaError(name, seen="text that is not UTF-8", wanted="text in UTF-8")
     if name.lower().endswith(_MEDIA_SUFFIXES):
         with contextlib.suppress(MediaError):
             return _kind_of_container(file, name, limits, is_certain=False)

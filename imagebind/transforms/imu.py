@@ -7,8 +7,10 @@ the paper's, and its 2000 steps then mean 400 Hz, while the data set's own tools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import ClassVar
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -18,13 +20,18 @@ from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.arrays import NPY_MAGIC, read_npy
 from imagebind.transforms.clips import Span, as_floats
-from imagebind.transforms.imu_csv import TIME_UNITS, Table, parse_csv
+from imagebind.transforms.imu_join import MAX_GAP_SECONDS, Table, warn_of_gaps
+from imagebind.transforms.imu_layouts import Columns, layout_of
+from imagebind.transforms.imu_parts import first_in, local_path
 from imagebind.transforms.imu_recording import WANTED, Recording, to_recording, unit_scales
+from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
+from imagebind.transforms.imu_resample import resample
+from imagebind.transforms.imu_table import Told, read_table
+from imagebind.transforms.imu_units import TIME_UNITS
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
-IMU_STEPS = 2000  # of a window, as the released stem takes them
 WINDOW_SECONDS = 5.0  # paper
-MAX_GAP_SECONDS = 0.5  # a tenth of a window, drawn as a straight line (ours)
+TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
 
 
 def load_imu(
@@ -34,33 +41,57 @@ def load_imu(
     accel_unit: str | None = None,
     gyro_unit: str | None = None,
     time_unit: str | None = None,
+    columns: Columns | Mapping[str, Any] | None = None,
+    layout: str | os.PathLike[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Recording:
-    """Read a CSV with a header, Ego4D's own among them, or an `.npy` (t, 6) or (6, t), or 7 with time first.
+    """Read a logger's table in text, or an `.npy` (t, 6) or (6, t), or 7 with time first.
+
+    The table's delimiter, header, units and clock are found by themselves for the loggers in
+    `imu_layouts.LAYOUTS` and all that name their columns alike. An accelerometer and a gyroscope in files of
+    their own are read together, by the path of either or of their folder. Source: ours.
 
     Args:
         rate: samples a second, where the file has no clock.
-        accel_unit, gyro_unit, time_unit: go before the header's; by default m/s2, rad/s and s.
+        accel_unit, gyro_unit, time_unit: go before the header's; by default m/s2, rad/s, and of the time
+            what its numbers say, or s.
+        columns: {"accel": (x, y, z), "gyro": (x, y, z), "time": t}, names or numbers from 0, where the names
+            are not known.
+        layout: a logger's name, or a JSON file with columns, units and rate.
 
     Raises:
         MediaError: as `to_recording`; or no such file, or damaged, or longer than `limits.max_seconds`.
+        ValueError: columns or a layout of another form.
     """
+    told = layout_of(layout)
+    told = replace(told, columns=Columns.of(columns) or told.columns)
+    path = local_path(source)
+    if path is not None and path.is_dir():
+        source = path = first_in(path)
     name = name_of(source)
+    clock_unit: str | None = time_unit or told.time_unit
     with open_source(source, limits=limits) as file:
         binary = file.read(len(NPY_MAGIC)) == NPY_MAGIC
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if binary:
-            table = Table(samples=read_npy(file, name=name, size=size))
+            units = (accel_unit or told.accel_unit, gyro_unit or told.gyro_unit)
+            table = Table(
+                samples=read_npy(file, name=name, size=size), accel_unit=units[0], gyro_unit=units[1]
+            )
         else:
-            table = parse_csv(file.read(), name=name)
+            options = Told(
+                layout=told, rate=rate, accel_unit=accel_unit, gyro_unit=gyro_unit, time_unit=time_unit
+            )
+            read = partial(_read_file, limits=limits)
+            table, clock_unit = read_table(file.read(), name=name, told=options, path=path, read=read), None
     recording = to_recording(
         table.samples,
-        rate=rate,
-        timestamps=table.clock,
-        accel_unit=accel_unit or table.accel_unit,
-        gyro_unit=gyro_unit or table.gyro_unit,
-        time_unit=time_unit or table.time_unit,
+        rate=rate or told.rate,
+        timestamps=table.seconds,
+        accel_unit=table.accel_unit,
+        gyro_unit=table.gyro_unit,
+        time_unit=clock_unit,
         name=name,
     )
     if recording.seconds[-1] > limits.max_seconds:
@@ -70,17 +101,13 @@ def load_imu(
             wanted=f"at most {limits.max_seconds:g} s (max_seconds), or the time_unit= of its clock "
             f"({', '.join(TIME_UNITS)})",
         )
+    warn_of_gaps(recording.seconds, name)
     return recording
 
 
-def resample(recording: Recording, span: Span) -> np.ndarray:
-    """Linear interpolation on time at 2000 even steps of [start, end): (t, 6) -> (6, 2000). Source: ours.
-
-    Beyond the recording's ends its first and last sample hold.
-    """
-    start, end = float(span[0]), float(span[1])
-    times = start + np.arange(IMU_STEPS) * ((end - start) / IMU_STEPS)
-    return np.stack([np.interp(times, recording.seconds, channel) for channel in recording.samples.T])
+def _read_file(path: Path, *, limits: Limits) -> bytes:
+    with open_source(path, limits=limits) as file:
+        return file.read()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +117,10 @@ class ImuTransform:
     Args:
         window_seconds: how much of the recording the 2000 steps span.
         start: seconds after the first sample where the window starts; by default it is the middle (ours).
-        rate, accel_unit, gyro_unit, time_unit: as in `load_imu`; for what doesn't say them itself.
+        rate, accel_unit, gyro_unit, time_unit, columns, layout: as in `load_imu`; for what doesn't say them
+            itself.
         max_gap_seconds: the longest stretch without a sample, within the window or missing at its end.
+        antialias: low-pass a recording with a higher rate than the result's before it is resampled (ours).
     """
 
     modality: ClassVar[ModalityType] = ModalityType.IMU
@@ -102,7 +131,10 @@ class ImuTransform:
     accel_unit: str | None = None
     gyro_unit: str | None = None
     time_unit: str | None = None
+    columns: Columns | Mapping[str, Any] | None = None
+    layout: str | None = None
     max_gap_seconds: float = MAX_GAP_SECONDS
+    antialias: bool = True
     limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
@@ -113,6 +145,13 @@ class ImuTransform:
         if self.start is not None and not 0 <= self.start < math.inf:
             raise ValueError(f"start wants seconds from 0, got {self.start}")
         unit_scales(self.accel_unit, self.gyro_unit, self.time_unit)
+        object.__setattr__(self, "columns", Columns.of(self.columns))  # so that it can be hashed
+        layout_of(self.layout)
+
+    @property
+    def reading(self) -> dict[str, Any]:
+        """The options of `load_imu`."""
+        return {option: getattr(self, option) for option in (*TABLE_OPTIONS, "limits")}
 
     def __call__(self, recording: object) -> Tensor:
         """One window, (6, 2000) float32; what a recording may be is said in `with_spans`."""
@@ -125,7 +164,8 @@ class ImuTransform:
 
         Args:
             recording: a file, a `Recording`, an array or tensor, (array, rate), or
-                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}.
+                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}; options of
+                `load_imu` may stand beside it.
             spans: the windows; by default the one that `start` and `window_seconds` say.
 
         Raises:
@@ -146,7 +186,9 @@ class ImuTransform:
             if not 0 <= start < end < math.inf:
                 raise ValueError(f"a span wants 0 <= start < end, got ({start}, {end})")
             self._check_window(clock, duration, start, end, name)
-        stack = np.stack([resample(motion, span) for span in windows])  # (s, 6, 2000)
+        stack = np.stack(
+            [resample(motion, span, antialias=self.antialias) for span in windows]
+        )  # (s, 6, 2000)
         return torch.from_numpy(stack.astype(np.float32)), windows
 
     def _recording(self, item: object) -> tuple[str, Recording]:
@@ -157,21 +199,25 @@ class ImuTransform:
             return "<Recording>", checked
         rate, timestamps = self.rate, None
         if isinstance(item, Mapping):
-            if not {"imu"} <= set(item) <= {"imu", "rate", "timestamps"}:
+            if not {"imu"} <= set(item) <= {"imu", "timestamps", *TABLE_OPTIONS}:
                 keys = ", ".join(map(repr, item))
-                raise MediaError(
-                    "imu mapping", seen=f"keys {keys}", wanted="'imu', and 'rate' or 'timestamps'"
-                )
+                wanted = f"'imu', and some of 'timestamps', {', '.join(map(repr, TABLE_OPTIONS))}"
+                raise MediaError("imu mapping", seen=f"keys {keys}", wanted=wanted)
             if "rate" in item and "timestamps" in item:
                 raise MediaError("imu mapping", seen="'rate' and 'timestamps'", wanted="one of the two")
-            timestamps, rate = item.get("timestamps"), item.get("rate", rate)
-            item = item["imu"]
+            timestamps = item.get("timestamps")
+            options = {option: item[option] for option in TABLE_OPTIONS if option in item}
+            if options.keys() - {"rate"}:
+                return replace(self, **options)._recording(
+                    {"imu": item["imu"]} | ({} if timestamps is None else {"timestamps": timestamps})
+                )
+            rate, item = item.get("rate", rate), item["imu"]
         elif isinstance(item, tuple) and len(item) == 2:
             item, rate = item
         name = name_of(item)
-        units = {"accel_unit": self.accel_unit, "gyro_unit": self.gyro_unit, "time_unit": self.time_unit}
         if is_source(item) and timestamps is None:
-            return name, load_imu(item, rate=rate, **units, limits=self.limits)  # type: ignore[arg-type]
+            return name, load_imu(item, **{**self.reading, "rate": rate})  # type: ignore[arg-type]
+        units = {"accel_unit": self.accel_unit, "gyro_unit": self.gyro_unit, "time_unit": self.time_unit}
         if not isinstance(item, (np.ndarray, Tensor)):
             raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
         return name, to_recording(item, rate=rate, timestamps=timestamps, **units, name=name)

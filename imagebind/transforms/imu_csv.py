@@ -1,159 +1,272 @@
-"""The columns of a motion recording in text: which is which, in what unit, and their numbers."""
+"""The numbers of an IMU table in text: one stream of samples for each sensor that it has."""
 
-import io
-import re
-from dataclasses import dataclass
+from array import array
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from fractions import Fraction
+from itertools import chain, islice
 
 import numpy as np
 
-from imagebind.errors import MediaError
-
-STANDARD_GRAVITY = 9.80665  # m/s², what "1 g" is by definition
-DEGREE = np.pi / 180
-
-ACCEL_UNITS = {"m/s2": 1.0, "g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000}  # to m/s²
-GYRO_UNITS = {"rad/s": 1.0, "deg/s": DEGREE, "mrad/s": 1e-3, "mdeg/s": DEGREE / 1000}  # to rad/s
-TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # to seconds
-UNIT_SPELLINGS = {
-    **{"m/s^2": "m/s2", "m/s²": "m/s2", "m/s/s": "m/s2", "ms-2": "m/s2", "m s-2": "m/s2", "m/s**2": "m/s2"},
-    **{"dps": "deg/s", "°/s": "deg/s", "degrees/s": "deg/s", "mdps": "mdeg/s", "radians/s": "rad/s"},
-    **{"sec": "s", "seconds": "s", "milliseconds": "ms", "microseconds": "us", "nanoseconds": "ns"},
-    **{"µs": "us", "μs": "us"},  # the micro sign and the Greek letter
-}
-
-CLOCK, ACCEL, GYRO = "clock", "accel", "gyro"
-CHANNELS = tuple(f"{sensor}_{axis}" for sensor in (ACCEL, GYRO) for axis in "xyz")
-COLUMN_PATTERNS = {
-    CLOCK: re.compile(r"(?:canonical_)?timestamp|time|seconds|t"),
-    ACCEL: re.compile(r"(?:accl|acc|accel|accelerometer|a)[ _.-]?([xyz])"),
-    GYRO: re.compile(r"(?:gyro|gyr|gyroscope|g)[ _.-]?([xyz])"),
-}
-# `accl_x [g]`, `gyro_x (deg/s)`, `timestamp_ms`
-HEADER_UNIT = re.compile(
-    r"(?P<name>.*?)\s*(?:[\[(]\s*(?P<bracketed>[^\])]*?)\s*[\])]|_(?P<suffix>s|ms|us|ns))?"
+from imagebind.errors import MediaError, warn_of
+from imagebind.transforms.imu_clock import XSENS, Clock, Where, read_clock
+from imagebind.transforms.imu_columns import WANTED, ClockColumn
+from imagebind.transforms.imu_form import Form, form_of
+from imagebind.transforms.imu_layouts import Columns
+from imagebind.transforms.imu_names import kind_of_tag
+from imagebind.transforms.imu_text import (
+    BLANKS,
+    HEAD_CHARACTERS,
+    HEAD_LINES,
+    Line,
+    number_in,
+    splitter,
+    text_lines,
+    without_comment_sign,
 )
-MAX_CELL = 100  # characters of a column's name; bounds what the pattern can cost on a hostile header
-PREFERRED_CLOCK = "canonical_timestamp"  # Ego4D: on the video's clock; its component_timestamp is not
-WANTED = (
-    "a header with timestamp, accl_x, accl_y, accl_z, gyro_x, gyro_y and gyro_z, and a number for each below"
-)
+from imagebind.transforms.imu_units import TIME_UNITS, unit_of
+
+SAMPLE_ROWS = 50  # in which a clock's column must have something
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Table:
-    """Numbers as written: samples (t, 6), a clock (t,) and units where the file has them."""
+class Stream:
+    """One sensor: samples (t, 3) as written, seconds (t,) after `start`, and the line of each in its file.
+
+    The streams of one table have one `start`, in seconds after the zero of the table's clock.
+    """
 
     samples: np.ndarray
-    clock: np.ndarray | None = None
-    accel_unit: str | None = None
-    gyro_unit: str | None = None
-    time_unit: str | None = None
+    seconds: np.ndarray
+    start: Fraction
+    lines: np.ndarray
+    unit: str | None = None  # as spelled
 
 
-def parse_csv(data: bytes, *, name: str) -> Table:
-    """Parse the seven columns of a text table; commas, semicolons or tabs part them, others are left alone.
+@dataclass(frozen=True, kw_only=True)
+class Streams:
+    """The sensors of a table, and its form."""
 
-    Between semicolons a comma is a decimal point.
+    sensors: dict[str, Stream]
+    form: Form
+    has_clock: bool = True
+
+
+@dataclass
+class _Rows:
+    """What has been read so far: cells of numbers, row after row, and of the clock."""
+
+    numbers: array = field(default_factory=lambda: array("d"))
+    stamps: list[str] = field(default_factory=list)
+    lines: array = field(default_factory=lambda: array("q"))
+
+
+def read_streams(
+    data: bytes,
+    *,
+    name: str,
+    columns: Columns | None = None,
+    role: str | None = None,
+    rate: float | None = None,
+    time_unit: str | None = None,
+) -> Streams:
+    """Read a table's sensors.
+
+    Rows without a number for a sensor are left out of its stream, so sensors may start late, or have rows of
+    their own. A last line that is cut short is left out, with a warning.
+
+    Args:
+        columns: what the user says they are.
+        role: what unnamed axes are of.
+        rate: where there is no clock; without both, rows count as seconds and `has_clock` is False.
+        time_unit: goes before the header's.
 
     Raises:
-        MediaError: no text, a column missing or there twice, units that differ between axes or are not
-            known, or something that is no number; names the column and the row.
+        MediaError: no text, no known columns or two for one thing, a row with more or fewer cells than the
+            first, or a cell that is no number; names the line.
     """
-    if b"\0" in data:
-        raise MediaError(name, seen="binary data", wanted=f"text, {WANTED}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        text = data.decode("latin-1")  # an old spreadsheet's "m/s²"
-    header, _, body = text.replace("\r\n", "\n").replace("\r", "\n").lstrip("\n").partition("\n")
-    delimiter = _delimiter(header)
-    columns, units = _columns(header.split(delimiter), name)
-    if not body.strip():
-        raise MediaError(name, seen="a header without rows", wanted=WANTED)
-    wanted = [key for key in (CLOCK, *CHANNELS) if key in columns]
-    try:
-        numbers = np.loadtxt(
-            io.StringIO(body.replace(",", ".") if delimiter == ";" else body),
-            delimiter=delimiter,
-            usecols=[columns[key] for key in wanted],
-            comments=None,
-            quotechar='"',
-            ndmin=2,
-        )
-    except ValueError as error:
-        raise MediaError(name, seen=str(error), wanted=WANTED) from error
-    has_clock = CLOCK in columns
-    return Table(
-        samples=numbers[:, 1:] if has_clock else numbers,
-        clock=numbers[:, 0] if has_clock else None,
-        accel_unit=units[ACCEL],
-        gyro_unit=units[GYRO],
-        time_unit=units[CLOCK],
+    lines = text_lines(data, name=name)
+    head = _head(lines)
+    form = form_of(head, name=name, columns=columns, role=role)
+    rows = chain(head[form.first_row :], lines)
+    clock = _clock_column(form, head)
+    kinds, groups = _collect(rows, form, clock, name)
+    sensors = {}
+    rate = rate or form.rate
+    for group, each in groups.items():
+        table = np.frombuffer(each.numbers, dtype=np.float64).reshape(len(each.lines), -1)
+        numbers = np.frombuffer(each.lines, dtype=np.int64)
+        _refuse_infinite(table, numbers, name)
+        stamped = np.array([bool(stamp) for stamp in each.stamps]) if clock else np.ones(len(table), bool)
+        if not stamped.any():
+            continue
+        times = _times(each, stamped, clock, rate, time_unit, name)
+        for place, kind in enumerate(kinds if group is None else [group]):
+            samples = table[:, 3 * place : 3 * place + 3]
+            there = stamped & ~np.isnan(samples).any(axis=1)
+            if there.any():
+                sensors[kind] = Stream(
+                    samples=samples[there],
+                    seconds=times.seconds[there[stamped]],
+                    start=times.start,
+                    lines=numbers[there],
+                    unit=form.plan.units.get(kind),
+                )
+                _warn_of_holes(there, kind, len(kinds), name)
+    if not sensors:
+        raise MediaError(name, seen="no row with numbers for a sensor", wanted=WANTED)
+    return Streams(sensors=sensors, form=form, has_clock=clock is not None or rate is not None)
+
+
+def _head(lines: Iterator[Line]) -> list[Line]:
+    head, characters = [], 0
+    for line in islice(lines, HEAD_LINES):
+        head.append(line)
+        characters += len(line[1])
+        if characters > HEAD_CHARACTERS:
+            break
+    return head
+
+
+def _clock_column(form: Form, head: list[Line]) -> ClockColumn | None:
+    """The preferred column of times that is not empty, as Xsens' SampleTimeFine can be."""
+    split = splitter(form.delimiter)
+    sample = [split(line) for _, line in head[form.first_row : form.first_row + SAMPLE_ROWS]]
+    for clock in form.plan.clocks:
+        place = clock.index + form.shift
+        if any(place < len(cells) and cells[place].strip().lower() not in BLANKS for cells in sample):
+            return clock
+    return None
+
+
+def _collect(
+    rows: Iterator[Line], form: Form, clock: ClockColumn | None, name: str
+) -> tuple[list[str], dict[str | None, _Rows]]:
+    """Cells of numbers of each row; where a column tags rows with a sensor, by sensor."""
+    plan, shift = form.plan, form.shift
+    kinds = list(plan.sensors)
+    triples = [plan.sensors[kind] for kind in kinds] if plan.tag is None else [plan.bare or (0, 1, 2)]
+    needed = [index + shift for triple in triples for index in triple]
+    tag = None if plan.tag is None else plan.tag + shift
+    stamp_of = _stamp_reader(clock, shift)
+    split, has_comma = splitter(form.delimiter), form.delimiter == ","
+    groups: dict[str | None, _Rows] = defaultdict(_Rows)
+    group: str | None = None
+    for number, line in rows:
+        if not line or line.isspace() or (line[0] in " #%/" and without_comment_sign(line) is not None):
+            continue
+        line = line.rstrip(";") if has_comma else line.replace(",", ".")  # a decimal comma
+        cells = split(line)
+        try:
+            if len(cells) != form.width:
+                cells = _mended(cells, form, number, name)
+            if tag is not None:
+                group = kind_of_tag(cells[tag])
+                if group is None:
+                    continue
+            try:
+                values = [float(cells[index]) for index in needed]
+            except ValueError:
+                values = [_number(cells[index], index - shift, form, number, name) for index in needed]
+        except MediaError as error:
+            if any(line.strip() for _, line in rows):  # more follow
+                raise
+            if not groups:
+                raise
+            warn_of(name, f"its last line, {number}, is cut short and left out ({error.seen})")
+            break
+        taken = groups[group]
+        taken.numbers.extend(values)
+        taken.lines.append(number)
+        if stamp_of is not None:
+            taken.stamps.append(stamp_of(cells))
+    return kinds, groups
+
+
+def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]], str] | None:
+    if clock is None:
+        return None
+    first, second = clock.index + shift, None if clock.second is None else clock.second + shift
+
+    def stamp(cells: list[str]) -> str:
+        text = cells[first].strip().replace(",", ".")
+        if text.lower() in BLANKS:
+            return ""
+        if second is None:
+            return text
+        other = cells[second].strip()
+        if clock.is_whole_seconds:
+            return f"{text}{other:0>9}" if other.isdigit() else ""
+        return f"{other} {text}" if ":" in text else text
+
+    return stamp
+
+
+def _mended(cells: list[str], form: Form, number: int, name: str) -> list[str]:
+    """A row with other cells than the first: blank ones at its end are added or taken away."""
+    extra = cells[form.width :]
+    if extra and not "".join(extra).strip():
+        return cells[: form.width]
+    named = len(form.header) + form.shift
+    if named and named <= len(cells) < form.width:  # the first row has a delimiter at its end
+        return cells + [""] * (form.width - len(cells))
+    raise MediaError(
+        name,
+        seen=f"{len(cells)} cells in line {number}, but {form.width} in the first row",
+        wanted="as many in each row; or take the line out",
     )
 
 
-def is_imu_header(line: str) -> bool:
-    """Whether the first line of a text names a column for each of the six channels."""
-    try:
-        _columns(line.split(_delimiter(line)), "header")
-    except MediaError:
-        return False
-    return True
+def _number(cell: str, index: int, form: Form, number: int, name: str) -> float:
+    value = number_in(cell)
+    if value is None:
+        column = form.header[index].strip() if index < len(form.header) else f"number {index}, from 0"
+        raise MediaError(
+            name,
+            seen=f"{cell.strip()[:40]!r} in column {column}, line {number}",
+            wanted="a number, or nothing",
+        )
+    return value
 
 
-def unit_of(spelling: str, units: dict[str, float]) -> str | None:
-    """The key in `units` that a spelling means, or None."""
-    plain = spelling.strip().lower()
-    plain = UNIT_SPELLINGS.get(plain, plain)
-    return plain if plain in units else None
+def _refuse_infinite(table: np.ndarray, lines: np.ndarray, name: str) -> None:
+    infinite = np.isinf(table).any(axis=1)
+    if infinite.any():
+        raise MediaError(
+            name, seen=f"an infinite value in line {lines[int(infinite.argmax())]}", wanted="finite values"
+        )
 
 
-def _delimiter(header: str) -> str:
-    return max(";\t,", key=header.count)
+def _times(
+    rows: _Rows,
+    stamped: np.ndarray,
+    column: ClockColumn | None,
+    rate: float | None,
+    time_unit: str | None,
+    name: str,
+) -> Clock:
+    """The clock of the rows that have a stamp; without a clock rows are counted, from the first."""
+    if column is None:
+        return Clock(seconds=np.arange(len(stamped)) / (rate or 1.0), start=Fraction(0))
+    known = XSENS if column.unit == XSENS else unit_of(column.unit or "", TIME_UNITS)
+    return read_clock(
+        [stamp for stamp in rows.stamps if stamp],
+        unit=known if time_unit is None else unit_of(time_unit, TIME_UNITS),
+        name=name,
+        where=line_of(np.frombuffer(rows.lines, dtype=np.int64)[stamped]),
+        spelled=column.unit if known is None else None,
+    )
 
 
-def _columns(header: list[str], name: str) -> tuple[dict[str, int], dict[str, str | None]]:
-    """Where each column is, and the unit of each sensor."""
-    columns: dict[str, int] = {}
-    units: dict[str, set[str]] = {CLOCK: set(), ACCEL: set(), GYRO: set()}
-    plain_cells = [cell[:MAX_CELL].strip().strip('"').strip().lower() for cell in header]
-    cells = [HEADER_UNIT.fullmatch(cell) for cell in plain_cells]
-    names = [cell["name"] if cell else "" for cell in cells]
-    for index, (cell, plain) in enumerate(zip(cells, names, strict=True)):
-        kind, match = _kind(plain)
-        if cell is None or kind is None or match is None:
-            continue
-        if kind == CLOCK and plain != PREFERRED_CLOCK and PREFERRED_CLOCK in names:
-            continue
-        key = CLOCK if kind == CLOCK else f"{kind}_{match[1]}"
-        if key in columns:
-            raise MediaError(name, seen=f"two columns for {key}", wanted="one of each")
-        columns[key] = index
-        unit = cell["bracketed"] or cell["suffix"]
-        if unit:
-            units[kind].add(_known_unit(unit, kind, name))
-    missing = [channel for channel in CHANNELS if channel not in columns]
-    if missing:
-        seen = f"no column for {', '.join(missing)} in a header of {len(header)} ({', '.join(header)[:120]})"
-        raise MediaError(name, seen=seen, wanted=WANTED)
-    for kind, given in units.items():
-        if len(given) > 1:
-            raise MediaError(
-                name, seen=f"{kind} in {' and '.join(sorted(given))}", wanted="one unit a sensor"
-            )
-    return columns, {kind: next(iter(given), None) for kind, given in units.items()}
+def line_of(lines: np.ndarray) -> Where:
+    """Samples by their lines, for errors."""
+    return lambda sample: f"line {lines[sample]}"
 
 
-def _kind(plain: str) -> tuple[str | None, re.Match[str] | None]:
-    for kind, pattern in COLUMN_PATTERNS.items():
-        if match := pattern.fullmatch(plain):
-            return kind, match
-    return None, None
-
-
-def _known_unit(spelling: str, kind: str, name: str) -> str:
-    known = {CLOCK: TIME_UNITS, ACCEL: ACCEL_UNITS, GYRO: GYRO_UNITS}[kind]
-    unit = unit_of(spelling, known)
-    if unit is None:
-        raise MediaError(name, seen=f"{kind} in {spelling!r}", wanted=f"one of {', '.join(known)}")
-    return unit
+def _warn_of_holes(there: np.ndarray, kind: str, sensors: int, name: str) -> None:
+    """Report rows without a value, but for sensors that take turns and those that start late or end early."""
+    inside = there[int(there.argmax()) : len(there) - int(there[::-1].argmax())]
+    missing = int(np.sum(~inside))
+    if missing and (sensors == 1 or missing < len(inside) // 4):
+        warn_of(name, f"{missing:,} of {len(there):,} rows have no value of the {kind}; they are left out")

@@ -9,7 +9,8 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.transforms.arrays import as_numpy
-from imagebind.transforms.imu_csv import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
+from imagebind.transforms.imu_clock import merge_duplicates
+from imagebind.transforms.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
 from imagebind.transforms.source import name_of
 
 IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (community, after Ego4D)
@@ -43,13 +44,13 @@ def to_recording(
 ) -> Recording:
     """Samples (t, 6) or (6, t), or 7 with time first, and a rate or a time each, to a checked recording.
 
-    Its seconds count from the first sample; its own times go before the rate. A unit that is given is
-    believed. Without one, an accelerometer that looks like g is refused: it is in g, or its gravity was taken
-    out, and only the caller knows.
+    Its seconds count from the first sample; its own times go before the rate. Samples with the same time
+    become their mean. A unit that is given is believed. Without one, an accelerometer that looks like g is
+    refused: it is in g, or its gravity was taken out, and only the caller knows.
 
     Raises:
-        MediaError: another or an ambiguous shape, no clock or two, a clock that doesn't rise, NaN, or units
-            that cannot be; says what to pass.
+        MediaError: another or an ambiguous shape, no clock or two, a clock that runs back, NaN, or units that
+            cannot be; says what to pass.
         ValueError: an unknown unit.
     """
     accel, gyro, second = unit_scales(accel_unit, gyro_unit, time_unit)
@@ -60,7 +61,8 @@ def to_recording(
             raise MediaError(name, seen="timestamps, and a time column besides", wanted="one clock")
         timestamps, table = table[:, 0], table[:, 1:]
     if timestamps is not None:
-        seconds = _rising_seconds(timestamps, len(table), name, second)
+        seconds = _seconds_after_first(timestamps, len(table), name, second)
+        seconds, table = merge_duplicates(seconds, table, name=name, where=lambda sample: f"sample {sample}")
     elif rate is not None:
         seconds = np.arange(len(table)) / _frequency(rate, name)
     else:
@@ -116,7 +118,7 @@ def _frequency(rate: object, name: str) -> float:
     return hertz
 
 
-def _rising_seconds(
+def _seconds_after_first(
     timestamps: Values | Sequence[float], samples: int, name: str, second: float
 ) -> np.ndarray:
     """A clock in any unit and from any zero to seconds after the first sample: (t,) -> (t,)."""
@@ -131,18 +133,10 @@ def _rising_seconds(
             wanted=f"one for each of {samples} samples",
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        seconds = (clock.astype(np.float64) - float(clock[0])) * second
-        steps = np.diff(seconds)
+        clock = clock.astype(np.int64 if clock.dtype.kind == "i" else np.float64)
+        seconds = (clock - clock[0]) * second  # as integers first: nanoseconds since 1970 do not fit a float
     if not np.isfinite(seconds).all():
         raise MediaError(name, seen="timestamps that are NaN or infinite", wanted="finite timestamps")
-    if steps.min() <= 0:
-        row = int((steps <= 0).argmax())
-        kind = "twice the timestamp" if steps[row] == 0 else "a clock that runs back, timestamp"
-        raise MediaError(
-            name,
-            seen=f"{kind} {clock[row + 1]} after {clock[row]} at sample {row + 1}",
-            wanted="a clock that rises",
-        )
     return seconds
 
 

@@ -27,6 +27,9 @@ def found(path: str, root: str = "/media") -> Found:
         ),
         ("*.tif=thermal:low=0,high=1", "*.tif", MediaKind.THERMAL, {"low": 0, "high": 1}),
         ("*.csv=imu:rate=200,accel_unit=g", "*.csv", MediaKind.IMU, {"rate": 200, "accel_unit": "g"}),
+        ("*.csv=imu:motionsense", "*.csv", MediaKind.IMU, {"layout": "motionsense"}),
+        ("*.dat=imu:pamap2,rate=100", "*.dat", MediaKind.IMU, {"layout": "pamap2", "rate": 100}),
+        ("*.csv=imu:antialias=false", "*.csv", MediaKind.IMU, {"antialias": False}),
         ("*.mp4=video:crops=1", "*.mp4", MediaKind.VIDEO, {"crops": 1}),
         ("*.jpg=image:exif=false", "*.jpg", MediaKind.IMAGE, {"exif": False}),
         ("*.log=text", "*.log", MediaKind.TEXT, {}),
@@ -51,6 +54,9 @@ def test_a_mapping_is_a_pattern_a_kind_and_options(text, glob, kind, options):
         ("*.png=thermal:low=3", "both low and high"),
         ("*.csv=imu:accel_unit=furlong", "accel_unit wants one of"),
         ("*.csv=imu:accel_unit=3", "accel_unit wants a word, got 3"),
+        ("*.csv=imu:phyfox", "layout: expected one of ego4d, phyphox"),
+        ("*.csv=imu:nowhere.json", "layout: nowhere.json cannot be read"),
+        ("*.csv=imu:columns=1", "no option 'columns'; wants accel_unit, antialias"),
         ("*.txt=text:kinect", "no option 'kinect'; wants none at all"),
         ("*.wav=audio:channel=left", "channel wants int"),
         ("*.jpg=image:exif=1", "exif wants bool"),
@@ -102,3 +108,12 @@ def test_a_file_named_itself_is_matched_by_its_name():
 
 def test_an_answer_is_a_kind_with_options():
     assert parse_kind(" depth:kinect_v2 ") == (MediaKind.DEPTH, {"sensor": "kinect_v2"})
+
+
+def test_a_mapping_of_imu_may_name_a_file_of_columns_and_units(tmp_path):
+    path = tmp_path / "my_logger.json"
+    path.write_text('{"columns": {"accel": [1, 2, 3], "gyro": [4, 5, 6], "time": 0}, "accel_unit": "g"}')
+    assert parse_mapping(f"**/*.csv=imu:{path}").options == {"layout": str(path)}
+    path.write_text('{"columns": {"accel": [1, 2]}}')
+    with pytest.raises(ValueError, match=r"my_logger\.json: columns: expected"):
+        parse_mapping(f"**/*.csv=imu:{path}")

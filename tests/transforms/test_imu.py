@@ -153,9 +153,7 @@ def test_milliseconds_taken_for_seconds_are_a_gap_that_asks_for_the_unit():
         ImuTransform()({"imu": MOTION, "timestamps": SECONDS * 1000})
 
 
-@pytest.mark.parametrize(
-    "at, value, message", [(7, 0.06, "twice.*sample 7"), (7, 0.05, "runs back.*sample 7"), (7, np.nan, "NaN")]
-)
+@pytest.mark.parametrize("at, value, message", [(7, 0.05, "runs back.*sample 7"), (7, np.nan, "NaN")])
 def test_a_clock_that_does_not_rise_is_refused_where_it_is(at, value, message):
     clock = SECONDS.copy()
     clock[at] = value

@@ -13,7 +13,7 @@ from imagebind.modality import ModalityType
 from imagebind.training.layouts.found import Found, folder_at, found, seconds_in, table_at
 from imagebind.training.pairs import Pair
 from imagebind.transforms.imu import load_imu
-from imagebind.transforms.imu_csv import TIME_UNITS, parse_csv
+from imagebind.transforms.imu_table import first_stamp
 
 COLUMNS = ("video_uid", "start_sec", "end_sec")
 CLIP_COLUMN = "clip_uid"
@@ -118,10 +118,7 @@ def _first_second(motion: Path) -> float:
         raise MediaError(
             str(motion), seen=f"cannot be read ({error})", wanted="motion as pack_imu writes it, or a CSV"
         ) from error
-    head = parse_csv(lines, name=str(motion))
-    if head.clock is None:
-        raise MediaError(str(motion), seen="no column of time", wanted="canonical_timestamp_ms")
-    return float(head.clock[0]) * TIME_UNITS[head.time_unit or "s"]
+    return first_stamp(lines, name=str(motion))
 
 
 def _first_packed(rows: np.ndarray, motion: Path) -> float:

@@ -1,0 +1,156 @@
+"""An accelerometer's and a gyroscope's streams to one table: units, gravity, a common clock. Source: ours."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from imagebind.errors import MediaError, warn_of
+from imagebind.transforms.imu_clock import merge_duplicates
+from imagebind.transforms.imu_csv import Stream, line_of
+from imagebind.transforms.imu_names import ACCEL, GRAVITY, GYRO, USER
+from imagebind.transforms.imu_units import ACCEL_UNITS, GYRO_UNITS, STANDARD_GRAVITY, unit_of
+
+MAX_GAP_SECONDS = 0.5  # a tenth of a window, drawn as a straight line
+GRAVITY_IN = (0.9, 1.1)  # of standard gravity: the median magnitude of a gravity sensor, in the right unit
+LEAST_GRAVITY = 3.0  # m/s²; a smaller median magnitude is of an accelerometer whose gravity was taken out
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Table:
+    """An accelerometer and a gyroscope on one clock: samples (t, 6) as written, in their units.
+
+    Args:
+        seconds: (t,), rising from 0; None where the file has no clock and nobody said a rate.
+        start: the first sample's time on the file's own clock, in seconds.
+    """
+
+    samples: np.ndarray
+    seconds: np.ndarray | None = None
+    start: float = 0.0
+    accel_unit: str | None = None
+    gyro_unit: str | None = None
+
+
+def join(
+    sensors: Mapping[str, Stream],
+    *,
+    name: str,
+    accel_unit: str | None = None,
+    gyro_unit: str | None = None,
+    has_clock: bool = True,
+) -> Table:
+    """One table on the accelerometer's clock, over the time that both sensors have.
+
+    The gyroscope, and gravity where the accelerometer is without it, are interpolated linearly where they
+    have times of their own. Samples of one time become their mean.
+
+    Args:
+        accel_unit, gyro_unit: go before the header's.
+
+    Raises:
+        MediaError: a clock that runs back, sensors without a common time, or a unit that is not known.
+    """
+    accel = sensors[ACCEL] if ACCEL in sensors else sensors[USER]
+    gyro = sensors[GYRO]
+    gravity = sensors.get(GRAVITY) if ACCEL not in sensors else None
+    unit = _known(accel_unit or accel.unit, ACCEL_UNITS, "accel", name)
+    if unit is None and gravity is not None:
+        unit = _unit_of_gravity(gravity, name)
+    parts = [accel, gyro] if gravity is None else [accel, gyro, gravity]
+    if all(np.array_equal(part.seconds, accel.seconds) and part.start == accel.start for part in parts):
+        seconds, together = merge_duplicates(
+            accel.seconds, np.hstack([part.samples for part in parts]), name=name, where=line_of(accel.lines)
+        )
+    else:
+        seconds, together = _on_one_clock(parts, name)
+    samples = together[:, :6]
+    if gravity is not None:
+        samples = np.hstack([samples[:, :3] + together[:, 6:], samples[:, 3:]])
+    elif ACCEL not in sensors:
+        warn_of(name, "its accelerometer is without gravity, which the model's training data have")
+    else:
+        _warn_without_gravity(samples, unit, name)
+    return Table(
+        samples=samples,
+        seconds=seconds - seconds[0] if has_clock else None,
+        start=float(accel.start) + float(seconds[0]),
+        accel_unit=unit,
+        gyro_unit=_known(gyro_unit or gyro.unit, GYRO_UNITS, "gyro", name),
+    )
+
+
+def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds (t,) on the first stream's clock, and the samples of all (t, 3n) at these times."""
+    start = parts[0].start
+    merged = []
+    for part in parts:
+        shifted = part.seconds + float(part.start - start)
+        merged.append(merge_duplicates(shifted, part.samples, name=name, where=line_of(part.lines)))
+    first = max(seconds[0] for seconds, _ in merged)
+    last = min(seconds[-1] for seconds, _ in merged)
+    clock, samples = merged[0]
+    inside = (clock >= first) & (clock <= last)
+    for seconds, _ in merged[1:]:  # nothing is drawn across a gap of another sensor
+        steps = np.diff(seconds, append=seconds[-1])
+        before = np.clip(np.searchsorted(seconds, clock, side="right") - 1, 0, None)
+        inside &= (steps[before] <= MAX_GAP_SECONDS) | (seconds[before] == clock)
+    if inside.sum() < 2:
+        spans = [
+            f"{seconds[0] + float(start):.6g} to {seconds[-1] + float(start):.6g} s" for seconds, _ in merged
+        ]
+        raise MediaError(
+            name,
+            seen=f"an accelerometer from {spans[0]} and a gyroscope from {spans[1]}",
+            wanted="a time that both have, and samples of each; is the time_unit= right?",
+        )
+    clock = clock[inside]
+    others = [
+        np.stack([np.interp(clock, seconds, axis) for axis in values.T], axis=1)
+        for seconds, values in merged[1:]
+    ]
+    return clock, np.hstack([samples[inside], *others])
+
+
+def _known(spelling: str | None, units: Mapping[str, float], sensor: str, name: str) -> str | None:
+    unit = None if spelling is None else unit_of(spelling, dict(units))
+    if unit is None and spelling is not None:
+        raise MediaError(
+            name,
+            seen=f"{sensor} in {spelling!r}",
+            wanted=f"one unit of {', '.join(units)}; pass {sensor}_unit= to say which it is",
+        )
+    return unit
+
+
+def _unit_of_gravity(gravity: Stream, name: str) -> str:
+    """Gravity's magnitude is known, so its unit needs no name."""
+    magnitude = float(np.median(np.linalg.norm(gravity.samples, axis=1)))
+    for unit, scale in ACCEL_UNITS.items():
+        if GRAVITY_IN[0] <= magnitude * scale / STANDARD_GRAVITY <= GRAVITY_IN[1]:
+            return unit
+    raise MediaError(
+        name,
+        seen=f"gravity of median magnitude {magnitude:.4g}",
+        wanted=f"accel_unit= of {', '.join(ACCEL_UNITS)}",
+    )
+
+
+def _warn_without_gravity(samples: np.ndarray, unit: str | None, name: str) -> None:
+    magnitude = float(np.median(np.linalg.norm(samples[:, :3], axis=1))) * ACCEL_UNITS[unit or "m/s2"]
+    if magnitude < LEAST_GRAVITY:
+        warn_of(
+            name,
+            f"its accelerometer's median magnitude is {magnitude:.3g} m/s², as if it were without gravity, "
+            "which the model's training data have",
+        )
+
+
+def warn_of_gaps(seconds: np.ndarray, name: str) -> None:
+    """Report stretches without a sample; a window with one of them is refused where it is cut."""
+    steps = np.diff(seconds)
+    gaps = steps > max(MAX_GAP_SECONDS, 5 * float(np.median(steps)))
+    if gaps.any():
+        at = int(steps.argmax())
+        others = f", and {gaps.sum() - 1} shorter gaps" if gaps.sum() > 1 else ""
+        warn_of(name, f"no sample for {steps[at]:.4g} s from {seconds[at]:.4g} s on{others}")

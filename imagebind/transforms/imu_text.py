@@ -1,0 +1,120 @@
+"""The text of a table: its encoding, its lines, and how a line is cut into cells."""
+
+import codecs
+import csv
+import io
+import re
+from collections.abc import Callable, Iterator
+from typing import BinaryIO
+
+from imagebind.errors import MediaError
+
+HEAD_LINES = 400  # of metadata, header and first rows that are looked at
+HEAD_CHARACTERS = 2**18
+ENCODING_BYTES = 2**16  # tell the encoding
+MAX_LINE = 2**20  # characters
+DELIMITERS = ("\t", ";", ",", " ")  # in the order of preference; " " stands for any run of spaces and tabs
+COMMENT_SIGNS = ("#", "//", "%")
+BLANKS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # "no value" of loggers
+WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+
+Line = tuple[int, str]  # its number from 1, and its text without the end
+Split = Callable[[str], list[str]]
+
+_SEPARATOR_LINE = re.compile(r'\s*"?sep=(.*?)"?\s*', re.IGNORECASE)
+
+
+def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
+    """Lines of UTF-8, UTF-16 with a mark (as Excel writes it), or Latin-1 (an old spreadsheet's "m/s²").
+
+    Raises:
+        MediaError: binary data, or a line that has no end.
+    """
+    file = io.BytesIO(data) if isinstance(data, bytes) else data
+    start = file.read(ENCODING_BYTES)
+    file.seek(0)
+    encoding = encoding_of(start)
+    if encoding is None:
+        raise MediaError(name, seen="binary data", wanted="a table in text, or an .npy")
+    text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline=None)
+    number = 0
+    try:
+        while line := text.readline(MAX_LINE):
+            number += 1
+            if len(line) == MAX_LINE and not line.endswith("\n"):
+                raise MediaError(
+                    name,
+                    seen=f"a line {number} of {MAX_LINE:,} characters",
+                    wanted="a table with shorter lines",
+                )
+            yield number, line.rstrip("\n")
+    finally:
+        text.detach()  # the file is its owner's to close
+
+
+def encoding_of(start: bytes) -> str | None:
+    """The encoding of a text, by its first bytes; None for binary data."""
+    if start.startswith(WIDE_MARKS):
+        return "utf-16"
+    if b"\0" in start:
+        return None
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return "latin-1"
+    return "utf-8-sig"
+
+
+def separator_line(line: str) -> str | None:
+    r"""The delimiter that Excel's `sep=;` or Shimmer's `"sep=\t"` names; None for another line."""
+    match = _SEPARATOR_LINE.fullmatch(line[:MAX_LINE])
+    if match is None:
+        return None
+    named = match[1] or ("\t" if "\t" in line else "")
+    return "\t" if named == "\\t" else named[:1] or ","
+
+
+def splitter(delimiter: str) -> Split:
+    """Cut a line at a delimiter, not within quotes."""
+
+    def split(line: str) -> list[str]:
+        if '"' not in line:
+            return line.split() if delimiter == " " else line.split(delimiter)
+        try:
+            cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
+        except csv.Error:  # a cell of more than 131,072 characters
+            return line.split(delimiter)
+        return [cell for cell in cells if cell] if delimiter == " " else cells
+
+    return split
+
+
+def without_comment_sign(line: str) -> str | None:
+    """What stands behind `#`, `//` or `%`; None for a line that begins with none of them."""
+    text = line.lstrip()
+    for sign in COMMENT_SIGNS:
+        if text.startswith(sign):
+            return text[len(sign) :]
+    return None
+
+
+def number_in(cell: str) -> float | None:
+    """A number with a point or a comma; NaN for a cell without one; None for other text."""
+    text = cell.strip().strip('"').strip()
+    if text.lower() in BLANKS:
+        return float("nan")
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        return float(text.replace(",", ".")) if text.count(",") == 1 and "." not in text else None
+    except ValueError:
+        return None
+
+
+def is_row(cells: list[str], *, least: int = 3) -> bool:
+    """Whether at least so many cells are numbers, and no more are text."""
+    numbers = [number_in(cell) for cell in cells[:64]]
+    known = sum(number == number for number in numbers if number is not None)
+    return known >= least and known >= sum(number is None for number in numbers)
