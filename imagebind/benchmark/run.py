@@ -4,13 +4,26 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from imagebind.benchmark import app, crawl, encode, forward, loading, mixed, search, text, training, video
+from imagebind.benchmark import (
+    app,
+    audio,
+    crawl,
+    encode,
+    forward,
+    loading,
+    mixed,
+    search,
+    text,
+    training,
+    video,
+)
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import HUGE, Size
 
 SECTIONS = (
     loading.SECTION,
     text.SECTION,
+    audio.SECTION,
     video.SECTION,
     forward.SECTION,
     encode.SECTION,
@@ -45,6 +58,7 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
     measures: dict[str, Callable[[Path], Iterator[Row]]] = {
         loading.SECTION: lambda folder: loading.measure(size, folder, weights=weights, naive=naive),
         text.SECTION: lambda _: text.measure(size),
+        audio.SECTION: lambda folder: audio.measure(size, folder),
         video.SECTION: lambda folder: video.measure(size, folder),
         forward.SECTION: lambda _: forward.measure(size),
         encode.SECTION: lambda folder: encode.measure(size, folder),

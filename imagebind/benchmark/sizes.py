@@ -16,6 +16,7 @@ class Size:
     caption_batch: int  # captions a forward pass
     batch: int  # rows of each trunk's forward pass
     pass_seconds: float  # about as long may one timed pass through a trunk's blocks take
+    audio_seconds: int
     video_seconds: float
     video_size: tuple[int, int]  # width, height
     pictures: int
@@ -35,6 +36,7 @@ HUGE = Size(
     caption_batch=16,
     batch=8,
     pass_seconds=3.0,
+    audio_seconds=3600,
     video_seconds=20.0,
     video_size=(640, 360),
     pictures=24,
@@ -62,6 +64,7 @@ SMALL = Size(
     caption_batch=2,
     batch=1,
     pass_seconds=0.01,
+    audio_seconds=5,
     video_seconds=4.0,
     video_size=(64, 48),
     pictures=4,

@@ -14,7 +14,7 @@ def benchmark(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="load, text, video, forward, encode, training, search, mixed, index, app; by default all."
+            help="load, text, audio, video, forward, encode, training, search, mixed, index, app; or all."
         ),
     ] = None,
     weights: Annotated[
@@ -29,8 +29,8 @@ def benchmark(
         Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here, too.")
     ] = None,
 ) -> None:
-    """Measure loading, text, video, the forward passes, encoding, training, searching, indexing and the
-    web page, beside targets.
+    """Measure loading, text, audio, video, the forward passes, encoding, training, searching, indexing and
+    the web page, beside targets.
 
     Without weights a file with new ones is made in the temporary folder and removed: 4.8 GB, twice while
     it is split, and 6.3 GB of free memory. All of it takes half an hour on two cores, and wants the extras of

