@@ -16,17 +16,17 @@ PacketCounter = Callable[[Any], int | None]
 # the overlap of transforms, the prediction of Opus. A decoder that starts this many packets and seconds early
 # gives the samples of a sequential decode. AAC and AC-3 also fill bands with noise from a generator that runs
 # on from the first packet: they are decoded from the beginning.
-PREROLL_PACKETS = 64
-PREROLL_SECONDS = 1
-SHORT_MEMORY_CODECS = frozenset(
-    ("mp1", "mp2", "mp3", "vorbis", "opus", "flac", "alac", "tta", "wavpack", "pcm")
-)
+PREROLL = {  # codec -> packets, seconds
+    **{"mp1": (32, 0), "mp2": (32, 0), "mp3": (32, 0), "vorbis": (8, 0), "opus": (8, 1)},
+    **{"flac": (1, 0), "alac": (1, 0), "tta": (1, 0), "wavpack": (1, 0), "pcm": (1, 0)},
+}
 
 MP3_SAMPLES = {3: 384, 2: 1152, 1: 1152}  # by the header's layer bits: layers I, II, III
 MP3_LOW_RATE_SAMPLES = 576  # layer III of MPEG-2 and 2.5
 AC3_SAMPLES = 1536  # six blocks of 256
 OPUS_RATE = 48_000  # at which FFmpeg decodes every Opus stream
 PCM_BITS = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|(mulaw|alaw))")
+INFO_FRAME_BYTES = 4096  # in which its mark is: it may come with the tag before it
 MODE_BITS = 41  # of a mode in Vorbis' setup header: block flag 1, window 16, transform 16, mapping 8
 VORBIS_HEADERS = 3
 
@@ -56,6 +56,17 @@ def packet_counter(stream: Any) -> PacketCounter | None:
         case "flac" | "alac" | "tta" | "wavpack":
             return _duration_counter(stream)
     return None
+
+
+def is_trimmed(packet: Any) -> bool:
+    """Whether a packet says how many samples to cut off. After a seek the first one may no longer do so."""
+    return packet.has_sidedata("skip_samples")
+
+
+def is_info_frame(packet: Any) -> bool:
+    """Whether an MP3 frame only describes the frames after it, as the first one of a joined part does."""
+    head = bytes(memoryview(packet)[:INFO_FRAME_BYTES])
+    return b"Xing" in head or b"Info" in head or b"VBRI" in head
 
 
 def codec_headers(stream: Any) -> tuple[bytes, ...]:

@@ -23,16 +23,17 @@ from av.error import FFmpegError
 from imagebind.errors import MediaError
 from imagebind.transforms.audio_limits import check_rate, check_seconds
 from imagebind.transforms.audio_packets import (
-    PREROLL_PACKETS,
-    PREROLL_SECONDS,
-    SHORT_MEMORY_CODECS,
+    PREROLL,
     PacketCounter,
     codec_family,
+    is_info_frame,
+    is_trimmed,
     packet_counter,
 )
 from imagebind.transforms.source import Limits
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to see that the rule of the codec holds for this stream
+STORED_BYTES = 2**22  # of packets: four minutes of MP3 at 128 kbit/s
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
 KEPT_BYTES = 2**28  # of a stream that had to be decoded to be counted: 12 minutes of stereo at 48 kHz
 STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known promises this much or more
@@ -41,7 +42,6 @@ EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with au
 # Containers whose header states the exact number of samples. Others estimate it, or round it.
 EXACT_LENGTH_FORMATS = frozenset(("wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape"))
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
-INFO_FRAME_BYTES = 4096  # in which its mark is: it may come with the tag before it
 CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
 
 
@@ -169,12 +169,13 @@ class AudioStream:
         self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
         self._stamps = self._sizes = array("q")  # of each packet, where a seek may be of use
         self._is_trimmed = False  # the first packet
+        self._stored: list[Any] | None = None  # all packets of a short stream, to be decoded again
         counter = packet_counter(self._stream)
-        self._has_short_memory = counter is not None and codec_family(self._stream) in SHORT_MEMORY_CODECS
-        counts = self._count_packets(counter) if counter is not None and self._has_short_memory else None
+        self._preroll = None if counter is None else PREROLL.get(codec_family(self._stream))
+        counts = None if counter is None or self._preroll is None else self._count_packets(counter)
         if counts is None:
-            counter = None if self._has_short_memory else counter  # it has just failed
-            self._has_short_memory = False
+            counter = None if self._preroll is not None else counter  # it has just failed
+            self._preroll = None
             self._open()
             counts = self._count_by_decoding(counter)
         self._counts = counts
@@ -192,6 +193,8 @@ class AudioStream:
     def _count_packets(self, counter: PacketCounter) -> "array[int] | None":
         """Samples of each packet by its codec's rule, less what is cut off; None where the rule fails."""
         counts, sizes, stamps = array("q"), array("q"), array("q")
+        stored: list[Any] | None = []
+        stored_bytes = 0
         packet = None
         for packet in self._packets:
             count = self._net_samples(packet, counter)
@@ -202,14 +205,19 @@ class AudioStream:
                 if part is not None and (part.shape[1] != count or self._converter is not None):
                     return None
             if not counts:
-                self._is_trimmed = _is_trimmed(packet)
+                self._is_trimmed = is_trimmed(packet)
             counts.append(count)
+            if stored is not None:
+                stored.append(packet)
+                stored_bytes += packet.size
+                if stored_bytes > STORED_BYTES:
+                    stored = None
             sizes.append(packet.size)
             stamps.append(NO_STAMP if packet.pts is None else packet.pts)
         if len(counts) > VERIFIED_PACKETS and self._decode(packet) is None:  # cut in the middle of a packet
             counts[-1] = 0
             self._is_cut = True
-        self._sizes, self._stamps = sizes, stamps
+        self._sizes, self._stamps, self._stored = sizes, stamps, stored
         return counts
 
     def _net_samples(self, packet: Any, counter: PacketCounter) -> int | None:
@@ -267,7 +275,7 @@ class AudioStream:
             part, lost = self._decode(packet), 0
             if part is None:
                 part = self._nothing()
-                if packet is not None and not _is_info_frame(packet):
+                if packet is not None and not is_info_frame(packet):
                     lost = self._stated_samples(packet)
             yield part, lost
 
@@ -278,13 +286,15 @@ class AudioStream:
         """Be at the packet from which decoding gives the sample `first` exactly, or before it."""
         target = max(bisect_right(self._starts, first) - 1, 0)
         begin = 0
-        if self._has_short_memory:
-            a_second_before = bisect_right(self._starts, first - PREROLL_SECONDS * self.rate) - 1
-            begin = max(min(target - PREROLL_PACKETS, a_second_before), 0)
+        if self._preroll is not None:
+            packets, seconds = self._preroll
+            begin = max(min(target - packets, bisect_right(self._starts, first - seconds * self.rate) - 1), 0)
         is_behind = first < self._held_first or self._next_number > begin
         if first >= self._position and begin <= self._next_number:
             return  # decoding goes on
-        if is_behind and len(self._counts) <= SEEK_PACKETS:
+        if is_behind and self._stored is not None:
+            self._packets, self._next_number = iter(self._stored[begin:]), begin
+        elif is_behind and len(self._counts) <= SEEK_PACKETS:
             self._open()
         elif is_behind or begin - self._next_number > SEEK_PACKETS:
             self._seek(begin)
@@ -304,7 +314,7 @@ class AudioStream:
         except (FFmpegError, IndexError):
             landed = None
         number = None if landed is None else self._number_of(landed)
-        if number is not None and number <= begin and (number > 0 or _is_trimmed(landed) == self._is_trimmed):
+        if number is not None and number <= begin and (number > 0 or is_trimmed(landed) == self._is_trimmed):
             self._packets, self._next_number = chain([landed], packets), number
         else:
             self._open()
@@ -322,16 +332,19 @@ class AudioStream:
         if number >= len(self._counts):
             return None
         packet = next(self._packets, None)  # None: what the decoder still holds
-        part = self._decode(packet)
         self._next_number += 1
         if number < self._first_exact:
+            with contextlib.suppress(FFmpegError):
+                self._codec.decode(packet)
             return self._nothing()
+        part = self._decode(packet)
         count = self._counts[number]
         if count and (part is None or not part.shape[1]):
             self._lost[self._position] = count
         if part is None:
             part = self._nothing()
-        return np.pad(part[:, :count], ((0, 0), (0, max(count - part.shape[1], 0))))
+        missing = count - part.shape[1]
+        return np.pad(part, ((0, 0), (0, missing))) if missing > 0 else part[:, :count]
 
     def _decode(self, packet: Any) -> np.ndarray | None:
         """A packet, or with None what the decoder holds, as (channels, n) float32; None: it is damaged."""
@@ -339,12 +352,14 @@ class AudioStream:
             frames = self._codec.decode(packet)
         except FFmpegError:
             return None
-        parts = [part for frame in frames for part in self._floats(frame)]
+        parts = [part for frame in frames for part in self._converted(frame)]
         if packet is None and self._converter is not None:
             parts += [planar_floats(frame) for frame in self._converter.resample(None)]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate(parts, axis=1) if parts else self._nothing()
 
-    def _floats(self, frame: Any) -> list[np.ndarray]:
+    def _converted(self, frame: Any) -> list[np.ndarray]:
         """A frame at the rate and with the channels of the first one."""
         if not self.layout:
             if not self.channels:  # the codec context may not have known them
@@ -355,27 +370,16 @@ class AudioStream:
         if parameters == (self.rate, self.channels) and self._converter is None:
             return [planar_floats(frame)]
         parts = []
-        if self._converter is None or self._converted != (*parameters, frame.format.name):
+        if self._converter is None or self._converter_input != (*parameters, frame.format.name):
             if self._converter is not None:
                 parts += [planar_floats(part) for part in self._converter.resample(None)]
             self._converter = av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
-            self._converted = *parameters, frame.format.name
+            self._converter_input = *parameters, frame.format.name
         frame.pts = None  # parts follow each other, whatever their stamps
         return parts + [planar_floats(part) for part in self._converter.resample(frame)]
 
     def _nothing(self) -> np.ndarray:
         return np.empty((self.channels, 0), dtype=np.float32)
-
-
-def _is_trimmed(packet: Any) -> bool:
-    """Whether a packet says how many samples to cut off. After a seek the first one may no longer do so."""
-    return packet.has_sidedata("skip_samples")
-
-
-def _is_info_frame(packet: Any) -> bool:
-    """Whether an MP3 frame only describes the frames after it, as the first one of a joined part does."""
-    head = bytes(memoryview(packet)[:INFO_FRAME_BYTES])
-    return b"Xing" in head or b"Info" in head or b"VBRI" in head
 
 
 def _discard(stream: Any) -> None:

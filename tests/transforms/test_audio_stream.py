@@ -1,6 +1,7 @@
 """Any stretch of audio that is read is that of FFmpeg's sequential decode, whatever wrote the file."""
 
 import io
+import subprocess
 from pathlib import Path
 
 import av
@@ -180,6 +181,14 @@ def test_a_stream_that_starts_late_in_a_video_begins_at_its_first_sample(tmp_pat
                 target.mux(packet)
     whole, _ = load_audio(shifted)
     np.testing.assert_allclose(whole, ffmpeg_decodes(shifted, channels=2), atol=LOSSY_TOLERANCE)
+
+
+@pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "ts", "mpg"])
+def test_the_audio_of_a_video_is_that_of_a_sequential_decode(container, tmp_path):
+    sound, path = encode(tmp_path, "pcm_24.wav"), tmp_path / f"film.{container}"
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=7"]
+    subprocess.run([*command, "-i", str(sound), "-ar", "48000", str(path)], check=True)
+    assert worst_difference(path, sequential(path), pairs=8, seed=0) <= LOSSY_TOLERANCE
 
 
 def test_nothing_is_written_to_standard_error(tmp_path, capfd):
