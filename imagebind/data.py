@@ -25,7 +25,7 @@ from imagebind.transforms.audio import (
     waveform_to_mel,
 )
 from imagebind.transforms.depth import DepthTransform
-from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.image import ImageTransform, load_image
 from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
@@ -45,8 +45,12 @@ def load_and_transform_text(text: str | Sequence[str] | None, device: Device) ->
 
 
 def load_and_transform_vision_data(image_paths: Paths | None, device: Device) -> Batch:
-    """Pictures, (b, 3, 224, 224). Source: released."""
-    return _load(ImageTransform(exif=False), image_paths, device)
+    """Images, (b, 3, 224, 224); 16-bit grays above 255 are white, as released.
+
+    `ImageTransform` scales them instead. Source: released.
+    """
+    transform = ImageTransform(exif=False)
+    return _load(lambda path: transform(load_image(path, exif=False, clip=True)), image_paths, device)
 
 
 def load_and_transform_audio_data(

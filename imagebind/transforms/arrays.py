@@ -15,13 +15,12 @@ import torch
 from PIL import Image, ImageOps
 
 from imagebind.errors import MediaError
-from imagebind.transforms.image import FORMATS
+from imagebind.transforms.image_file import open_image
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
 WANTED = "a picture, .npy or .npz"
-DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # Pillow's modes of more than 8 bits a pixel
 
 
 def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
@@ -136,9 +135,10 @@ def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.nda
 
 
 def _read_picture(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
-    Image.init()
     try:
-        picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+        picture = open_image(file, name=name)
+    except MediaError:
+        raise
     except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can be checked
         raise MediaError(
             name, seen=str(error), wanted=f"at most {limits.max_pixels:,} pixels (max_pixels)"

@@ -28,8 +28,9 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import DEEP_MODES, as_numpy, decode, drop_channel, load_values
+from imagebind.transforms.arrays import as_numpy, decode, drop_channel, load_values
 from imagebind.transforms.image import Crop, resize_and_crop
+from imagebind.transforms.image_file import is_deep_gray
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 NEAR_METRES = 0.01  # author
@@ -262,7 +263,7 @@ class DepthTransform:
 def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
     """The numbers of a picture of more than 8 bits, an array or a tensor."""
     if isinstance(item, Image.Image):
-        if item.mode not in DEEP_MODES:
+        if not is_deep_gray(item):
             raise MediaError(name, seen=f"a picture of 8 bits a channel (mode {item.mode})", wanted=WANTED)
         return np.asarray(decode(item, name=name, limits=limits))
     if isinstance(item, (np.ndarray, Tensor)):

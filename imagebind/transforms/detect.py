@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
+from imagebind.transforms.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
 from imagebind.transforms.imu_csv import is_imu_header
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.video_file import moving_pictures
@@ -22,13 +23,12 @@ HEAD_BYTES = 4096  # enough for every magic number, and for a CSV's header
 _IMAGE_MAGIC = (
     *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"qoif", b"\0\0\1\0"),
     *(b"II+\0", b"MM\0+", b"\1\xda\0\1", b"\1\xda\1\1", b"\1\xda\0\2", b"\1\xda\1\2"),  # BigTIFF, SGI
-    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL ", b"\xff\x0a"),  # JPEG 2000, JPEG XL
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),  # JPEG 2000
 )
-_PORTABLE_MAP = re.compile(rb"P[4-6]\s")  # PBM, PGM and PPM; those written in digits are text
+_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and PFM; those written in digits are text
 # Their whole header: width, height and, but for PBM, the highest value, with comments between; then a space.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
-_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # AVIF and HEIF
 _AUDIO_MAGIC = (
     *(b"fLaC", b"ID3", b".snd", b"dns.", b"caff", b"wvpk", b"TTA1", b"NIST_1A", b"Creative Voice File\x1a"),
     b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",  # W64
@@ -69,6 +69,8 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
         text = _as_text(head)
         if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
             return _kind_of_text(text, name)
+        if is_heic(head) or head.startswith(JXL_SIGNATURES):  # known without the plug-in that decodes them
+            return MediaKind.IMAGE
         if _is_image(head):
             return _kind_of_picture(file, name)
         if _is_audio(head):
@@ -76,6 +78,12 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
         if _is_container(head):
             return _kind_of_container(file, name, limits)
         return _kind_of_others(head, name)
+
+
+def deep_gray_error(name: str, image: Image.Image) -> AmbiguousMediaError:
+    """The error of a deep gray image, file or PIL image, of which nobody said what it holds."""
+    bits = "float" if image.mode == "F" else "16-bit" if "16" in image.mode else "integer"
+    return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", ["depth", "thermal"])
 
 
 def _as_text(head: bytes) -> str | None:
@@ -90,8 +98,7 @@ def _as_text(head: bytes) -> str | None:
 
 def _is_image(head: bytes) -> bool:
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    brand = head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS
-    return head.startswith(_IMAGE_MAGIC) or webp or brand or _PORTABLE_MAP.match(head) is not None
+    return head.startswith(_IMAGE_MAGIC) or webp or is_avif(head) or _PORTABLE_MAP.match(head) is not None
 
 
 def _is_whole_portable_map(head: bytes, file: BinaryIO) -> bool:
@@ -141,19 +148,18 @@ def _is_container(head: bytes) -> bool:
 
 
 def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
-    file.seek(0)
     try:
-        with Image.open(file) as picture:
-            mode, form = picture.mode, picture.format
+        with open_image(file, name=name) as picture:
+            if not is_deep_gray(picture):
+                return MediaKind.IMAGE
+            raise deep_gray_error(name, picture)
+    except AmbiguousMediaError:
+        raise
     except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
         reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
         raise MediaError(
             name, seen=f"a picture that cannot be read ({reason})", wanted="a whole picture"
         ) from error
-    if mode.startswith("I") or mode == "F":
-        bits = "float" if mode == "F" else "16-bit" if "16" in mode else "integer"
-        raise _ambiguous(name, f"a {bits} grey {form}", ["depth", "thermal"])
-    return MediaKind.IMAGE
 
 
 def _kind_of_container(file: BinaryIO, name: str, limits: Limits) -> MediaKind:

@@ -15,7 +15,8 @@ from torch import Tensor
 from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.clips import Span
-from imagebind.transforms.detect import detect
+from imagebind.transforms.detect import deep_gray_error, detect
+from imagebind.transforms.image_file import is_deep_gray
 from imagebind.transforms.source import encodable, is_source, name_of, open_source
 
 logger = logging.getLogger(__name__)
@@ -96,9 +97,10 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     """Tell what an item is.
 
     A str is text, always, unless `modality` says that it is a path. A path, bytes or an open file are
-    what their content is. A PIL image is a picture. A mapping says its kind by its key, with options
-    beside it: {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. What
-    was identified before comes back as it is.
+    what their content is. A PIL image is an image, but ambiguous, as its file is, where it has one channel of
+    16 bits or floats. A mapping says its kind by its key, with options beside it: {"depth": array,
+    "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. What was identified before comes back
+    as it is.
 
     Raises:
         AmbiguousMediaError: an array, or a file that could be two things, of which nobody said what it is.
@@ -115,6 +117,8 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     if isinstance(item, str):
         return Request(kind=MediaKind.TEXT, payload=item, name=_call(item, MediaKind.TEXT))
     if isinstance(item, Image.Image):
+        if is_deep_gray(item):
+            raise deep_gray_error(name_of(item), item)
         return Request(kind=MediaKind.IMAGE, payload=item, name=name_of(item))
     if is_source(item):
         return Request(kind=detect(item), payload=item, name=name_of(item))

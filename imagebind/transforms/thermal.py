@@ -15,8 +15,9 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import DEEP_MODES, as_numpy, decode, drop_channel, load_values
+from imagebind.transforms.arrays import as_numpy, decode, drop_channel, load_values
 from imagebind.transforms.image import Crop, resize_and_crop
+from imagebind.transforms.image_file import is_deep_gray
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
@@ -109,7 +110,7 @@ def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
     """What is stored in one channel, and colour as 8-bit grey: (h, w)."""
     if isinstance(item, Image.Image):
         picture = decode(item, name=name, limits=limits)
-        return np.asarray(picture if picture.mode in DEEP_MODES else picture.convert("L"))
+        return np.asarray(picture if is_deep_gray(picture) else picture.convert("L"))
     if not isinstance(item, (np.ndarray, Tensor)):
         raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
     values = as_numpy(item)
