@@ -93,10 +93,11 @@ def load_and_transform_depth_data(
     focal: float | None = None,
     baseline: float | None = None,
     encoding: str | None = None,
+    unit: float | str | None = None,
 ) -> Batch:
     """Disparity, (b, 1, 224, 224); the options are those of `DepthTransform`. Source: ours."""
     transform = DepthTransform(
-        preset=preset, sensor=sensor, focal=focal, baseline=baseline, encoding=encoding
+        preset=preset, sensor=sensor, focal=focal, baseline=baseline, unit=unit, encoding=encoding
     )
     return _load(transform, depth_paths, device)
 

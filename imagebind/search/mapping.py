@@ -45,7 +45,7 @@ class PathMapping:
 
 
 def parse_mapping(text: str) -> PathMapping:
-    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=depth:SENSOR.
+    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=depth:WORD, a sensor or a unit.
 
     Raises:
         ValueError: another form, no such kind, an option that the kind does not have, or a wrong value.
@@ -60,7 +60,7 @@ def parse_mapping(text: str) -> PathMapping:
 
 
 def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
-    """Read KIND, KIND:OPTION=VALUE,… or depth:SENSOR.
+    """Read KIND, KIND:OPTION=VALUE,… or depth:WORD, a sensor or a unit such as kitti.
 
     Raises:
         ValueError: as `parse_mapping`.
@@ -74,7 +74,7 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
     for entry in listed.split(",") if colon else ():
         option, equals, value = entry.partition("=")
         if not equals and kind is MediaKind.DEPTH:
-            option, value = "sensor", option
+            option, value = _option_of_depth(option.strip()), option
         options[option.strip()] = _value(value.strip())
     _check(kind, options, text)
     return kind, options
@@ -88,6 +88,23 @@ def mapping_for(mappings: Sequence[PathMapping], found: Found) -> PathMapping | 
 @lru_cache
 def _compiled(glob: str) -> re.Pattern[str]:
     return re.compile(glob_pattern(glob))
+
+
+def _option_of_depth(word: str) -> str:
+    """Which option of depth a bare word is a value of: a sensor, or else a unit."""
+    from imagebind.transforms.depth import BASELINES
+    from imagebind.transforms.depth_units import UNITS, stored_depth
+
+    if word in BASELINES:
+        return "sensor"
+    try:
+        stored_depth(word)
+    except ValueError:
+        raise ValueError(
+            f"depth: expected a sensor ({', '.join(BASELINES)}) or a unit ({', '.join(UNITS)}, or metres per "
+            f"stored step, such as 1/256), got {word!r}"
+        ) from None
+    return "unit"
 
 
 def _value(text: str) -> str | int | float | bool:

@@ -15,12 +15,19 @@ import torch
 from PIL import Image, ImageOps
 
 from imagebind.errors import MediaError
+from imagebind.transforms.deep_images import read_deep_image
 from imagebind.transforms.image_file import open_image
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
-WANTED = "a picture, .npy or .npz"
+WANTED = "an image, .npy or .npz"
+HEAD_BYTES = 16
+_CONVERTED = {  # formats of measurements that are not read -> their names, and ways to what is
+    b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
+    b"MATLAB 5.0": ("a MATLAB", "with scipy: np.save('depth.npy', scipy.io.loadmat(path)['depth'])"),
+    b"v/1\x01": ("an OpenEXR", "with OpenCV or OpenEXR, to a float TIFF or .npy"),
+}
 
 
 def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
@@ -32,16 +39,25 @@ def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) ->
     Raises:
         MediaError: none of these, cut short, damaged, or larger than `limits` allow.
     """
-    name = name_of(source)
     with open_source(source, limits=limits) as file:
-        start = file.read(len(NPY_MAGIC))
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        if start == NPY_MAGIC:
-            return read_npy(file, name=name, size=size, max_pixels=limits.max_pixels)
-        if start.startswith(ZIP_MAGIC):
-            return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
-        return _read_picture(file, name=name, limits=limits)
+        return read_values(file, name=name_of(source), key=key, limits=limits)
+
+
+def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image.Image | np.ndarray:
+    """The same, of an open file from its start."""
+    file.seek(0)
+    start = file.read(HEAD_BYTES)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if start.startswith(NPY_MAGIC):
+        return read_npy(file, name=name, size=size, max_pixels=limits.max_pixels)
+    if start.startswith(ZIP_MAGIC):
+        return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
+    for signature, (form, way) in _CONVERTED.items():
+        if start.startswith(signature):
+            raise MediaError(name, seen=f"{form} file", wanted=f"{WANTED}; convert it, {way}")
+    deep = read_deep_image(file, name=name, limits=limits)
+    return _read_picture(file, name=name, limits=limits) if deep is None else deep
 
 
 def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = None) -> np.ndarray:
@@ -100,15 +116,31 @@ def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def drop_channel(values: np.ndarray, *, name: str, wanted: str) -> np.ndarray:
-    """One channel of pixels, (h, w) or (1, h, w) -> (h, w).
+    """One channel of pixels to (h, w): from (h, w), (1, h, w), (h, w, 1), (1, 1, h, w) and the like.
+
+    Whole numbers of more than 8 bits may also be gray with alpha (h, w, 2), which is dropped, or colours
+    (h, w, 3) or (h, w, 4) that are equal at each pixel.
 
     Raises:
         MediaError: another shape, no pixels, or not real numbers.
     """
-    plane = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
+    plane = values
+    while plane.ndim > 2 and plane.shape[0] == 1:
+        plane = plane[0]
+    while plane.ndim > 2 and plane.shape[-1] == 1:
+        plane = plane[..., 0]
+    if plane.ndim == 3 and plane.shape[2] in (2, 3, 4) and is_deep(plane):
+        colours = plane[..., : 1 if plane.shape[2] == 2 else 3]
+        if (colours == colours[..., :1]).all():
+            plane = colours[..., 0]
     if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "iuf":
         raise MediaError(name, seen=f"{values.dtype} of shape {values.shape}", wanted=wanted)
     return plane
+
+
+def is_deep(values: np.ndarray) -> bool:
+    """Whether an array holds whole numbers of more than 8 bits."""
+    return values.dtype.kind in "iu" and values.dtype.itemsize > 1
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
