@@ -103,10 +103,15 @@ def load_and_transform_depth_data(
 
 
 def load_and_transform_thermal_data(
-    thermal_paths: Paths | None, device: Device, low: float | None = None, high: float | None = None
+    thermal_paths: Paths | None,
+    device: Device,
+    low: float | None = None,
+    high: float | None = None,
+    unit: float | str | None = None,
+    palette: str | None = None,
 ) -> Batch:
-    """Infrared pictures, (b, 1, 224, 224), those of 16 bits from `low` to `high`. Source: ours."""
-    return _load(ThermalTransform(low=low, high=high), thermal_paths, device)
+    """Infrared images, (b, 1, 224, 224); the options are those of `ThermalTransform`. Source: ours."""
+    return _load(ThermalTransform(low=low, high=high, unit=unit, palette=palette), thermal_paths, device)
 
 
 def load_and_transform_imu_data(

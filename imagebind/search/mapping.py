@@ -45,7 +45,7 @@ class PathMapping:
 
 
 def parse_mapping(text: str) -> PathMapping:
-    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=depth:WORD, a sensor or a unit.
+    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,…, or a word: GLOB=depth:SENSOR-OR-UNIT, GLOB=thermal:UNIT.
 
     Raises:
         ValueError: another form, no such kind, an option that the kind does not have, or a wrong value.
@@ -60,7 +60,7 @@ def parse_mapping(text: str) -> PathMapping:
 
 
 def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
-    """Read KIND, KIND:OPTION=VALUE,… or depth:WORD, a sensor or a unit such as kitti.
+    """Read KIND, KIND:OPTION=VALUE,…, or a word: depth:SENSOR-OR-UNIT, as depth:kitti, or thermal:UNIT.
 
     Raises:
         ValueError: as `parse_mapping`.
@@ -75,6 +75,8 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
         option, equals, value = entry.partition("=")
         if not equals and kind is MediaKind.DEPTH:
             option, value = _option_of_depth(option.strip()), option
+        elif not equals and kind is MediaKind.THERMAL:
+            option, value = "unit", option
         options[option.strip()] = _value(value.strip())
     _check(kind, options, text)
     return kind, options

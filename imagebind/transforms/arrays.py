@@ -8,6 +8,8 @@ import contextlib
 import math
 import os
 import zipfile
+from fractions import Fraction
+from numbers import Real
 from typing import BinaryIO
 
 import numpy as np
@@ -141,6 +143,17 @@ def drop_channel(values: np.ndarray, *, name: str, wanted: str) -> np.ndarray:
 def is_deep(values: np.ndarray) -> bool:
     """Whether an array holds whole numbers of more than 8 bits."""
     return values.dtype.kind in "iu" and values.dtype.itemsize > 1
+
+
+def step_of(unit: object) -> float | None:
+    """A positive finite number, or text that is one ("0.01", "1/256"); None for anything else."""
+    step = math.nan
+    if isinstance(unit, str):
+        with contextlib.suppress(ValueError, ArithmeticError):  # no number, 1/0, or beyond all floats
+            step = float(Fraction(unit))
+    elif isinstance(unit, Real) and not isinstance(unit, bool):
+        step = float(unit)
+    return step if 0 < step < math.inf else None
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -7,7 +7,6 @@ bits with more than one channel. Depth and temperatures need the stored numbers.
 import contextlib
 import os
 import re
-import warnings
 from typing import BinaryIO
 
 import av
@@ -23,6 +22,7 @@ PNM_HEADER_BYTES = 4096  # with its comments
 PNM_DIGITS = 12  # bytes that a number of a plain-text PGM takes at most, with what stands between
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
+_DIGITS = re.compile(rb"[\d\s]*")
 # The pixel formats of FFmpeg's PNG and TIFF decoders with 16 bits a channel.
 _CHANNELS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
 _DECODER_OPTIONS = {"png": {"err_detect": "explode"}}  # a cut PNG fails; of TIFF it would refuse whole ones
@@ -85,20 +85,17 @@ def upright(values: np.ndarray, orientation: int) -> np.ndarray:
 def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Limits) -> np.ndarray:
     form, width, height, _ = (int(part) for part in header.groups())
     channels = 3 if form in (3, 6) else 1
-    _check_size(width, height, name, limits)
+    check_size(width, height, name, limits)
     count = width * height * channels
     file.seek(header.end())
     if form in (5, 6):
         data = file.read(2 * count)
-        values = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype(np.uint16)
+        values: np.ndarray = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype(np.uint16)
     else:
         text = re.sub(rb"#[^\r\n]*", b"", file.read(PNM_DIGITS * count))
-        with warnings.catch_warnings():  # of numpy, where it meets what is no number
-            warnings.simplefilter("ignore")
-            try:
-                values = np.fromstring(text.decode("ascii", "replace"), np.int64, sep=" ")[:count]
-            except ValueError:
-                values = np.empty(0, np.int64)
+        digits = _DIGITS.match(text)
+        assert digits is not None
+        values = np.fromstring(digits[0].decode(), np.int32, sep=" ")[:count]
     if len(values) < count:
         raise MediaError(name, seen=f"{len(values):,} numbers", wanted=f"{count:,} for {width} x {height}")
     return values.reshape((height, width, channels) if channels > 1 else (height, width))
@@ -109,7 +106,7 @@ def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.n
     bits, colour_type = head[24:25], head[25:26]
     if bits != b"\x10" or colour_type not in (b"\2", b"\4", b"\6"):  # RGB, gray with alpha, RGB with alpha
         return None
-    _check_size(width, height, name, limits)
+    check_size(width, height, name, limits)
     data = _whole(file, width * height)
     orientation = 1
     with contextlib.suppress(Exception), Image.open(file, formats=["PNG"]) as image:
@@ -128,7 +125,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
         return None
     if not (isinstance(bits, tuple) and 2 <= len(bits) <= 4 and set(bits) == {16}):
         return None
-    _check_size(width, height, name, limits)
+    check_size(width, height, name, limits)
     strips = zip(tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ()), strict=False)
     if max((start + length for start, length in strips), default=0) > file.seek(0, os.SEEK_END):
         raise MediaError(name, seen="a TIFF that is cut short", wanted="a whole image")
@@ -142,7 +139,8 @@ def _whole(file: BinaryIO, pixels: int) -> bytes:
     return file.read(16 * pixels + 2**26)
 
 
-def _check_size(width: int, height: int, name: str, limits: Limits) -> None:
+def check_size(width: int, height: int, name: str, limits: Limits) -> None:
+    """Refuse an image without pixels, or with more than `limits` allow, before it is decoded."""
     if not 0 < width * height <= limits.max_pixels:
         raise MediaError(
             name,

@@ -22,16 +22,12 @@
 A name says the unit alone. Focal length and baseline are those of the sensor, and are given apart.
 """
 
-import contextlib
-import math
 from dataclasses import dataclass
-from fractions import Fraction
-from numbers import Real
 
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.transforms.arrays import drop_channel
+from imagebind.transforms.arrays import drop_channel, step_of
 
 # Floats of which nearly all lie so far are millimetres of a room; of a field, something is nearer (ours).
 TOO_FAR_METRES = 100.0
@@ -93,13 +89,8 @@ def stored_depth(unit: DepthUnit) -> StoredDepth:
     name = _FORMER_NAMES.get(unit, unit) if isinstance(unit, str) else unit
     if isinstance(name, str) and name in UNITS:
         return UNITS[name]
-    metres = math.nan
-    if isinstance(name, str):
-        with contextlib.suppress(ValueError, ArithmeticError):  # no number, 1/0, or beyond all floats
-            metres = float(Fraction(name))
-    elif isinstance(name, Real) and not isinstance(name, bool):
-        metres = float(name)
-    if not 0 < metres < math.inf:
+    metres = step_of(name)
+    if metres is None:
         raise ValueError(
             f"unit: expected metres per stored step (1/256, say) or one of {', '.join(UNITS)}, got {unit!r}"
         )

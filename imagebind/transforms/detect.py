@@ -39,6 +39,7 @@ _CONTAINER_MAGIC = (
     *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
 )
 _RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark pictures could be text
+_FFF_MAGIC = b"FFF\0"  # of FLIR's cameras
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
@@ -52,7 +53,8 @@ _MPEG_TS_STARTS = ((0, 188), (4, 196))
 def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     """Tell what a file is.
 
-    A picture that moves (GIF, WebP) counts as a picture, its first frame. A container counts as a video
+    An image that moves (GIF, WebP) counts as an image, its first frame; so does a thermal camera's JPEG, of
+    which `{"thermal": path}` reads the temperatures. A container counts as a video
     where it has pictures that are not its cover, else as audio. Source: ours.
 
     Raises:
@@ -198,7 +200,9 @@ def _kind_of_text(text: str, name: str) -> MediaKind:
 
 
 def _kind_of_others(head: bytes, name: str) -> MediaKind:
-    """Arrays, text in older encodings, and what is none of the kinds."""
+    """Thermal cameras' files, arrays, text in older encodings, and what is none of the kinds."""
+    if head.startswith(_FFF_MAGIC):
+        return MediaKind.THERMAL
     if head.startswith(_NPY_MAGIC):
         raise _ambiguous(name, "an array file (.npy)", ["depth", "thermal", "imu"])
     if head.startswith(_ZIP_MAGIC):
