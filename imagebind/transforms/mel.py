@@ -38,7 +38,7 @@ def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
     windows = waveform.unfold(0, length, shift)  # (n,) -> (t, length)
     windows = windows - windows.mean(dim=1, keepdim=True)
     before = F.pad(windows[:, None], (1, 0), mode="replicate")[:, 0, :-1]  # each sample's predecessor
-    taper = torch.hann_window(length, periodic=False, device=waveform.device)
+    taper = torch.hann_window(length, periodic=False, dtype=waveform.dtype, device=waveform.device)
     windows = (windows - PREEMPHASIS * before) * taper
     fft_size = 2 ** math.ceil(math.log2(length))
     power = torch.fft.rfft(windows, n=fft_size).abs().square()  # (t, fft_size / 2 + 1)

@@ -16,6 +16,7 @@ from imagebind.transforms.detect import detect
 from imagebind.transforms.image import ImageTransform, load_image
 from imagebind.transforms.image_file import is_avif, is_heic
 from imagebind.transforms.intake import identify, prepare
+from imagebind.transforms.mel import mel_filters, resampling_kernel
 from imagebind.transforms.source import Limits
 
 ROWS, COLUMNS = np.mgrid[0:60, 0:80]
@@ -185,14 +186,20 @@ def test_the_drop_in_loader_clips_deep_grays_as_the_original_did(tmp_path, form)
 
 
 def test_a_default_dtype_of_64_bits_changes_no_tensor():
-    items = {"image": COLOURS, "depth": DEEP, "thermal": DEEP}
-    transforms = {kind: prepare(identify({kind: item}), _default(kind)).views for kind, item in items.items()}
+    sound = np.sin(np.arange(48_000) / 10)
+    items = [{"image": COLOURS}, {"image": COLOURS / 255}, {"depth": DEEP}, {"thermal": DEEP}]
+    items += [{"audio": sound, "rate": rate} for rate in (16_000, 44_100)]
+    items += [{"imu": np.full((2000, 6), 9.81), "rate": 200}]
+    requests = [identify(item) for item in items]
+    expected = [prepare(request, _default(request.kind)).views for request in requests]
     torch.set_default_dtype(torch.float64)
+    mel_filters.cache_clear()
+    resampling_kernel.cache_clear()
     try:
-        for kind, item in items.items():
-            views = prepare(identify({kind: item}), _default(kind)).views
-            assert views.dtype is torch.float32
-            assert torch.equal(views, transforms[kind]), kind
+        for request, views in zip(requests, expected, strict=True):
+            again = prepare(request, _default(request.kind)).views
+            assert again.dtype is torch.float32
+            torch.testing.assert_close(again, views, atol=1e-5, rtol=0)
     finally:
         torch.set_default_dtype(torch.float32)
 
