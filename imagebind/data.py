@@ -25,7 +25,7 @@ from imagebind.transforms.audio import (
     waveform_to_mel,
 )
 from imagebind.transforms.depth import DepthTransform
-from imagebind.transforms.image import ImageTransform
+from imagebind.transforms.image import ImageTransform, load_image
 from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
@@ -46,8 +46,12 @@ def load_and_transform_text(text: str | Sequence[str] | None, device: Device) ->
 
 
 def load_and_transform_vision_data(image_paths: Paths | None, device: Device) -> Batch:
-    """Pictures, (b, 3, 224, 224). Source: released."""
-    return _load(ImageTransform(exif=False), image_paths, device)
+    """Images, (b, 3, 224, 224); 16-bit grays above 255 are white, as released.
+
+    `ImageTransform` scales them instead. Source: released.
+    """
+    transform = ImageTransform(exif=False)
+    return _load(lambda path: transform(load_image(path, exif=False, clip=True)), image_paths, device)
 
 
 def load_and_transform_audio_data(
@@ -100,19 +104,25 @@ def load_and_transform_depth_data(
     focal: float | None = None,
     baseline: float | None = None,
     encoding: str | None = None,
+    unit: float | str | None = None,
 ) -> Batch:
     """Disparity, (b, 1, 224, 224); the options are those of `DepthTransform`. Source: ours."""
     transform = DepthTransform(
-        preset=preset, sensor=sensor, focal=focal, baseline=baseline, encoding=encoding
+        preset=preset, sensor=sensor, focal=focal, baseline=baseline, unit=unit, encoding=encoding
     )
     return _load(transform, depth_paths, device)
 
 
 def load_and_transform_thermal_data(
-    thermal_paths: Paths | None, device: Device, low: float | None = None, high: float | None = None
+    thermal_paths: Paths | None,
+    device: Device,
+    low: float | None = None,
+    high: float | None = None,
+    unit: float | str | None = None,
+    palette: str | None = None,
 ) -> Batch:
-    """Infrared pictures, (b, 1, 224, 224), those of 16 bits from `low` to `high`. Source: ours."""
-    return _load(ThermalTransform(low=low, high=high), thermal_paths, device)
+    """Infrared images, (b, 1, 224, 224); the options are those of `ThermalTransform`. Source: ours."""
+    return _load(ThermalTransform(low=low, high=high, unit=unit, palette=palette), thermal_paths, device)
 
 
 def load_and_transform_imu_data(

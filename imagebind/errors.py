@@ -52,6 +52,16 @@ class MissingExtraError(ImageBindError, ImportError):
         return _rebuild_extra, (self.package, self.extra, self.purpose)
 
 
+class MissingHeicError(MissingExtraError, MediaError):
+    """A HEIC image where pillow-heif is not installed: one item's error, so that others are read."""
+
+    package, extra, purpose = "pillow-heif", "heic", "reading HEIC images"
+    __reduce__ = MediaError.__reduce__
+
+    def __init__(self, item: str, *, seen: str, wanted: str) -> None:
+        MediaError.__init__(self, item, seen=seen, wanted=wanted)
+
+
 def import_extra(package: str, *, extra: str, purpose: str) -> Any:
     """An optional package, imported where it is used.
 

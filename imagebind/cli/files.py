@@ -26,8 +26,8 @@ Maps = Annotated[
     typer.Option(
         "--map",
         metavar="GLOB=KIND[:OPTIONS]",
-        help="What files are whose content does not tell: 'depth/**.png=depth:kinect_v1', "
-        "'scans/*.tiff=thermal:low=27315,high=31315'. The first that fits a file counts.",
+        help="What files are whose content does not tell: 'depth/**.png=depth:kitti', "
+        "'scans/*.tiff=thermal:centikelvin,low=0,high=40'. The first that fits a file counts.",
     ),
 ]
 

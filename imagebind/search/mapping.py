@@ -19,10 +19,7 @@ from imagebind.transforms.intake import default_transform
 # Options that say how an item is to be read. Others lead to another space, or are no numbers or words, or
 # (where a recording's one window starts) are for the crawl to choose.
 OPTIONS = OF_THE_ITEM - {"limits", "crop", "start", "columns"}
-WORD_OPTIONS = {
-    MediaKind.DEPTH: "sensor",
-    MediaKind.IMU: "layout",
-}  # what a word without an option's name says
+WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # a word without an option's name
 _FORM = re.compile(r"(?P<glob>.+?)=(?P<kind>\w+)(?::(?P<options>.*))?", re.DOTALL)
 
 
@@ -49,7 +46,7 @@ class PathMapping:
 
 
 def parse_mapping(text: str) -> PathMapping:
-    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,…, GLOB=depth:SENSOR or GLOB=imu:LAYOUT.
+    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD, as `parse_kind` reads what comes after `=`.
 
     Raises:
         ValueError: another form, no such kind, an option that the kind does not have, or a wrong value.
@@ -64,7 +61,9 @@ def parse_mapping(text: str) -> PathMapping:
 
 
 def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
-    """Read KIND, KIND:OPTION=VALUE,…, depth:SENSOR, or imu:LAYOUT, a logger's name or a JSON file.
+    """Read KIND, KIND:OPTION=VALUE,…, or a word: depth:SENSOR-OR-UNIT, thermal:UNIT, or imu:LAYOUT.
+
+    A layout is a logger's name or a JSON file.
 
     Raises:
         ValueError: as `parse_mapping`.
@@ -77,7 +76,9 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
     options = {}
     for entry in listed.split(",") if colon else ():
         option, equals, value = entry.partition("=")
-        if not equals and kind in WORD_OPTIONS:
+        if not equals and kind is MediaKind.DEPTH:
+            option, value = _option_of_depth(option.strip()), option
+        elif not equals and kind in WORD_OPTIONS:
             option, value = WORD_OPTIONS[kind], option
         options[option.strip()] = _value(value.strip())
     _check(kind, options, text)
@@ -92,6 +93,23 @@ def mapping_for(mappings: Sequence[PathMapping], found: Found) -> PathMapping | 
 @lru_cache
 def _compiled(glob: str) -> re.Pattern[str]:
     return re.compile(glob_pattern(glob))
+
+
+def _option_of_depth(word: str) -> str:
+    """Which option of depth a bare word is a value of: a sensor, or else a unit."""
+    from imagebind.transforms.depth import BASELINES
+    from imagebind.transforms.depth_units import UNITS, stored_depth
+
+    if word in BASELINES:
+        return "sensor"
+    try:
+        stored_depth(word)
+    except ValueError:
+        raise ValueError(
+            f"depth: expected a sensor ({', '.join(BASELINES)}) or a unit ({', '.join(UNITS)}, or metres per "
+            f"stored step, such as 1/256), got {word!r}"
+        ) from None
+    return "unit"
 
 
 def _value(text: str) -> str | int | float | bool:

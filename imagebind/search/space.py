@@ -26,7 +26,8 @@ DIGEST_BYTES = 8
 OF_THE_ITEM = frozenset(  # fields of transforms that say how one item is read, and change no other's place
     {
         *("clips", "crops", "crop", "start", "channel", "exif", "limits", "rate", "max_gap_seconds"),
-        *("accel_unit", "gyro_unit", "time_unit", "sensor", "focal", "baseline", "encoding", "low", "high"),
+        *("accel_unit", "gyro_unit", "time_unit", "sensor", "focal", "baseline", "unit", "encoding"),
+        *("low", "high", "palette"),
         *("columns", "layout", "antialias"),
     }
 )

@@ -8,6 +8,8 @@ import contextlib
 import math
 import os
 import zipfile
+from fractions import Fraction
+from numbers import Real
 from typing import BinaryIO
 
 import numpy as np
@@ -15,13 +17,19 @@ import torch
 from PIL import Image, ImageOps
 
 from imagebind.errors import MediaError
-from imagebind.transforms.image import FORMATS
+from imagebind.transforms.deep_images import read_deep_image
+from imagebind.transforms.image_file import open_image
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
-WANTED = "a picture, .npy or .npz"
-DEEP_MODES = ("I;16", "I;16L", "I;16B", "I;16N", "I", "F")  # Pillow's modes of more than 8 bits a pixel
+WANTED = "an image, .npy or .npz"
+HEAD_BYTES = 16
+_CONVERTED = {  # formats of measurements that are not read -> their names, and ways to what is
+    b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
+    b"MATLAB 5.0": ("a MATLAB", "with scipy: np.save('depth.npy', scipy.io.loadmat(path)['depth'])"),
+    b"v/1\x01": ("an OpenEXR", "with OpenCV or OpenEXR, to a float TIFF or .npy"),
+}
 
 
 def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
@@ -33,16 +41,25 @@ def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) ->
     Raises:
         MediaError: none of these, cut short, damaged, or larger than `limits` allow.
     """
-    name = name_of(source)
     with open_source(source, limits=limits) as file:
-        start = file.read(len(NPY_MAGIC))
-        size = file.seek(0, os.SEEK_END)
-        file.seek(0)
-        if start == NPY_MAGIC:
-            return read_npy(file, name=name, size=size, max_pixels=limits.max_pixels)
-        if start.startswith(ZIP_MAGIC):
-            return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
-        return _read_picture(file, name=name, limits=limits)
+        return read_values(file, name=name_of(source), key=key, limits=limits)
+
+
+def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image.Image | np.ndarray:
+    """The same, of an open file from its start."""
+    file.seek(0)
+    start = file.read(HEAD_BYTES)
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    if start.startswith(NPY_MAGIC):
+        return read_npy(file, name=name, size=size, max_pixels=limits.max_pixels)
+    if start.startswith(ZIP_MAGIC):
+        return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
+    for signature, (form, way) in _CONVERTED.items():
+        if start.startswith(signature):
+            raise MediaError(name, seen=f"{form} file", wanted=f"{WANTED}; convert it, {way}")
+    deep = read_deep_image(file, name=name, limits=limits)
+    return _read_picture(file, name=name, limits=limits) if deep is None else deep
 
 
 def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = None) -> np.ndarray:
@@ -101,15 +118,42 @@ def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
 
 
 def drop_channel(values: np.ndarray, *, name: str, wanted: str) -> np.ndarray:
-    """One channel of pixels, (h, w) or (1, h, w) -> (h, w).
+    """One channel of pixels to (h, w): from (h, w), (1, h, w), (h, w, 1), (1, 1, h, w) and the like.
+
+    Whole numbers of more than 8 bits may also be gray with alpha (h, w, 2), which is dropped, or colours
+    (h, w, 3) or (h, w, 4) that are equal at each pixel.
 
     Raises:
         MediaError: another shape, no pixels, or not real numbers.
     """
-    plane = values[0] if values.ndim == 3 and values.shape[0] == 1 else values
+    plane = values
+    while plane.ndim > 2 and plane.shape[0] == 1:
+        plane = plane[0]
+    while plane.ndim > 2 and plane.shape[-1] == 1:
+        plane = plane[..., 0]
+    if plane.ndim == 3 and plane.shape[2] in (2, 3, 4) and is_deep(plane):
+        colours = plane[..., : 1 if plane.shape[2] == 2 else 3]
+        if (colours == colours[..., :1]).all():
+            plane = colours[..., 0]
     if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "iuf":
         raise MediaError(name, seen=f"{values.dtype} of shape {values.shape}", wanted=wanted)
     return plane
+
+
+def is_deep(values: np.ndarray) -> bool:
+    """Whether an array holds whole numbers of more than 8 bits."""
+    return values.dtype.kind in "iu" and values.dtype.itemsize > 1
+
+
+def step_of(unit: object) -> float | None:
+    """A positive finite number, or text that is one ("0.01", "1/256"); None for anything else."""
+    step = math.nan
+    if isinstance(unit, str):
+        with contextlib.suppress(ValueError, ArithmeticError):  # no number, 1/0, or beyond all floats
+            step = float(Fraction(unit))
+    elif isinstance(unit, Real) and not isinstance(unit, bool):
+        step = float(unit)
+    return step if 0 < step < math.inf else None
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
@@ -136,9 +180,10 @@ def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.nda
 
 
 def _read_picture(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
-    Image.init()
     try:
-        picture = Image.open(file, formats=[kind for kind in FORMATS if kind in Image.OPEN])
+        picture = open_image(file, name=name)
+    except MediaError:
+        raise
     except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can be checked
         raise MediaError(
             name, seen=str(error), wanted=f"at most {limits.max_pixels:,} pixels (max_pixels)"

@@ -17,8 +17,8 @@ taken along: d / 75 is 8 times larger here, so the mean is 8 · 0.0418, the std 
 import logging
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -28,8 +28,10 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import DEEP_MODES, as_numpy, decode, drop_channel, load_values
+from imagebind.transforms.arrays import as_numpy, decode, load_values
+from imagebind.transforms.depth_units import WANTED, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
+from imagebind.transforms.image_file import is_deep_gray
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 NEAR_METRES = 0.01  # author
@@ -42,14 +44,9 @@ BASELINES = {  # metres between a sensor's two eyes (author)
     "xtion": 0.095,
 }
 DEFAULT_SENSOR = "kinect_v1"  # NYU's, so that it agrees with the default focal (ours)
-ENCODINGS = ("millimetres", "sunrgbd", "metres")
-# Floats of which nearly all lie so far are millimetres of a room; of a field, something is nearer (ours).
-TOO_FAR_METRES = 100.0
-NEARLY_ALL = 0.99
 ROTATION = 8  # 2 ** 3: how many times larger a rotated SUN RGB-D value is than its millimetres
 INTRINSICS_BYTES = 4096  # a 3 x 3 matrix in text takes about a hundred
 
-WANTED = "one channel of 16-bit or float depth: PNG, TIFF, .npy, .npz, or an array (h, w)"
 DepthItem = Source | np.ndarray | Tensor | Image.Image
 
 logger = logging.getLogger(__name__)
@@ -76,19 +73,28 @@ PRESETS = {
 }
 
 
-def load_depth(source: Source, *, encoding: str | None = None, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
+def load_depth(
+    source: Source,
+    *,
+    unit: DepthUnit | None = None,
+    encoding: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> np.ndarray:
     """Read a depth frame: (h, w) float32 metres, holes as they are stored.
 
     Args:
-        encoding: what a number means: "millimetres", "sunrgbd" (millimetres rotated left by 3 of 16 bits) or
-            "metres". By default whole numbers are millimetres and floats metres.
+        unit: metres per stored step, as a number or text (1 / 256, "1/256"), or a name: "mm", "m", or one of
+            the data sets in `depth_units` ("kitti", "tum", "sun_rgbd", ...). By default whole numbers are
+            millimetres and floats metres.
+        encoding: the former name of `unit`.
 
     Raises:
-        MediaError: no depth frame (8-bit and colour pictures are not), damaged, or beyond `limits`.
+        MediaError: no depth frame (8-bit and colour images are not), damaged, or beyond `limits`.
+        ValueError: no such unit.
     """
     name = name_of(source)
     values = load_values(source, key="depth", limits=limits)
-    return to_metres(_pixels(values, name=name, limits=limits), encoding=encoding, name=name)
+    return to_metres(_pixels(values, name=name, limits=limits), unit=encoding or unit, name=name)
 
 
 def load_focal(source: Source) -> float:
@@ -107,43 +113,6 @@ def load_focal(source: Source) -> float:
             seen="no positive number at its start",
             wanted="an intrinsics.txt, focal length first",
         ) from error
-
-
-def to_metres(values: np.ndarray, *, encoding: str | None = None, name: str = "depth") -> np.ndarray:
-    """Stored numbers to float32 metres, (h, w) -> (h, w); `encoding` as in `load_depth`.
-
-    Raises:
-        MediaError: another shape, 8 bits a pixel, numbers that the encoding cannot hold, or floats that look
-            like millimetres.
-    """
-    values = drop_channel(values, name=name, wanted=WANTED)
-    whole = values.dtype.kind in "iu"
-    if whole and values.dtype.itemsize == 1:
-        raise MediaError(name, seen="8 bits a pixel, perhaps a colour map or a preview", wanted=WANTED)
-    if encoding == "sunrgbd":
-        if not whole or values.min() < 0 or values.max() > 0xFFFF:
-            raise MediaError(
-                name, seen=f"{values.dtype} values", wanted="whole numbers of 16 bits for 'sunrgbd'"
-            )
-        rotated = values.astype(np.uint16)
-        return ((rotated >> 3) | (rotated << 13)).astype(np.float32) / 1000
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, hence a hole
-        metres = values.astype(np.float32)
-    if encoding == "millimetres" or (encoding is None and whole):
-        return metres / 1000
-    if encoding is None:
-        _check_not_millimetres(metres, name)
-    return metres
-
-
-def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
-    valid = metres[np.isfinite(metres) & (metres > 0)]
-    if np.count_nonzero(valid > TOO_FAR_METRES) > NEARLY_ALL * valid.size:
-        raise MediaError(
-            name,
-            seen=f"floats of median {np.median(valid):.4g}, as if in millimetres",
-            wanted="metres: pass encoding='millimetres', or encoding='metres' if it is so far",
-        )
 
 
 def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[Tensor, float]:
@@ -187,7 +156,9 @@ class DepthTransform:
         sensor: "kinect_v1", "kinect_v2", "realsense" or "xtion"; instead of a baseline.
         focal: pixels at the frame's own resolution, or a SUN RGB-D `intrinsics.txt`.
         baseline: metres.
-        encoding: as in `load_depth`.
+        unit: as in `load_depth`; "hypersim" also turns distances along the rays into depth where `focal` is
+            given.
+        encoding: the former name of `unit`; where it is given, it replaces that.
         crop: how a frame of disparity (1, h, w) becomes a square of `size`; training passes its own.
     """
 
@@ -197,6 +168,7 @@ class DepthTransform:
     sensor: str | None = None
     focal: float | Source | None = None
     baseline: float | None = None
+    unit: float | str | None = None
     encoding: str | None = None
     size: int = 224
     limits: Limits = DEFAULT_LIMITS
@@ -205,15 +177,22 @@ class DepthTransform:
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise ValueError(f"preset wants one of {', '.join(PRESETS)}, got {self.preset!r}")
-        if self.encoding not in (None, *ENCODINGS):
-            raise ValueError(f"encoding wants one of {', '.join(ENCODINGS)}, got {self.encoding!r}")
+        if self.encoding is not None:
+            object.__setattr__(self, "unit", self.encoding)
+            object.__setattr__(self, "encoding", None)
+        if self.unit is not None:
+            stored_depth(self.unit)  # which refuses what is none
         if self.size < 1:
             raise ValueError(f"size wants at least 1, got {self.size}")
         _baseline(self.sensor, self.baseline)
-        object.__setattr__(self, "focal", _focal(self.focal))  # a file is read once, here
+        if self.focal is not None:
+            object.__setattr__(self, "focal", _focal(self.focal))  # a file is read once, here
 
     def __call__(self, depth: DepthItem | Mapping[str, object]) -> Tensor:
-        """A frame to (1, size, size) float32; or {"depth": frame, "focal": ..., "baseline" or "sensor": ...}.
+        """A file, PIL image, array or tensor of one channel, or a mapping, to (1, size, size) float32.
+
+        One channel is (h, w), (h, w, 1), (1, h, w) or (1, 1, h, w). A mapping is {"depth": frame} with
+        "unit", "focal", and "baseline" or "sensor" beside it, which go before the transform's own.
 
         Raises:
             MediaError: as `load_depth`, or a frame with no valid pixel.
@@ -222,13 +201,18 @@ class DepthTransform:
 
     def with_filled_share(self, depth: DepthItem | Mapping[str, object]) -> tuple[Tensor, float]:
         """The same, and the share of the frame's pixels that were holes and filled, in [0, 1)."""
-        frame, focal, baseline = self._parts(depth)
-        name = name_of(frame)
+        if isinstance(depth, Mapping):
+            frame, own = self._of_mapping(depth)
+            return own.with_filled_share(frame)  # type: ignore[arg-type]
+        frame, name = depth, name_of(depth)
+        focal, baseline = _focal(self.focal), _baseline(self.sensor, self.baseline)
         if is_source(frame):
-            metres = load_depth(frame, encoding=self.encoding, limits=self.limits)  # type: ignore[arg-type]
+            metres = load_depth(frame, unit=self.unit, limits=self.limits)  # type: ignore[arg-type]
         else:
             values = _pixels(frame, name=name, limits=self.limits)
-            metres = to_metres(values, encoding=self.encoding, name=name)
+            metres = to_metres(values, unit=self.unit, name=name)
+        if self.unit is not None and self.focal is not None and stored_depth(self.unit).along_ray:
+            metres = along_axis(metres, focal)
         filled, share = fill_holes(metres, name=name)  # (h, w)
         if share > 0:
             logger.debug("%s: filled %.1f%% of the frame's pixels", name, 100 * share)
@@ -237,22 +221,21 @@ class DepthTransform:
         square = self.crop(disparity[None], self.size)  # (h, w) -> (1, size, size)
         return (square / preset.divisor - preset.mean) / preset.std, share
 
-    def _parts(self, item: object) -> tuple[object, float, float]:
-        """An item's frame, focal and baseline; what the item says goes before what the transform says."""
-        if not isinstance(item, Mapping):
-            return item, _focal(self.focal), _baseline(self.sensor, self.baseline)
-        unknown = set(item) - {"depth", "focal", "baseline", "sensor"}
-        if unknown or "depth" not in item:
+    def _of_mapping(self, item: Mapping[str, object]) -> tuple[object, "DepthTransform"]:
+        """An item's frame, and this transform with what the item says."""
+        unknown = set(item) - {"depth", "unit", "focal", "baseline", "sensor"}
+        if unknown or "depth" not in item or isinstance(item["depth"], Mapping):
             raise MediaError(
                 "depth mapping",
                 seen=f"keys {', '.join(map(repr, item))}",
-                wanted="'depth' and, if known, 'focal', and 'baseline' or 'sensor'",
+                wanted="'depth' and, if known, 'unit', 'focal', and 'baseline' or 'sensor'",
             )
-        frame, focal, sensor, baseline = (item.get(key) for key in ("depth", "focal", "sensor", "baseline"))
-        if sensor is None and baseline is None:
-            sensor, baseline = self.sensor, self.baseline
+        said: dict[str, Any] = {key: value for key, value in item.items() if value is not None}
+        frame = said.pop("depth", None)
+        if "sensor" in said or "baseline" in said:
+            said = {"sensor": None, "baseline": None, **said}
         try:
-            return frame, _focal(self.focal if focal is None else focal), _baseline(sensor, baseline)
+            return frame, replace(self, **said)
         except MediaError:
             raise
         except ValueError as error:
@@ -262,9 +245,11 @@ class DepthTransform:
 def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
     """The numbers of a picture of more than 8 bits, an array or a tensor."""
     if isinstance(item, Image.Image):
-        if item.mode not in DEEP_MODES:
+        if not is_deep_gray(item):
             raise MediaError(name, seen=f"a picture of 8 bits a channel (mode {item.mode})", wanted=WANTED)
         return np.asarray(decode(item, name=name, limits=limits))
+    if isinstance(item, np.ma.MaskedArray):
+        return item.filled(0)  # a hole
     if isinstance(item, (np.ndarray, Tensor)):
         return as_numpy(item)
     raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)

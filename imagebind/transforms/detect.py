@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_magic import has_audio_frames, is_amr, is_audio
+from imagebind.transforms.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
 from imagebind.transforms.imu_columns import COLUMNS_WAY, WANTED
 from imagebind.transforms.imu_parts import first_in, local_path
 from imagebind.transforms.imu_table import look_at_table, number_rows_at
@@ -29,19 +30,19 @@ TABLE_BYTES = 2**16  # of a table: metadata, its header and some rows
 _IMAGE_MAGIC = (
     *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"qoif", b"\0\0\1\0"),
     *(b"II+\0", b"MM\0+", b"\1\xda\0\1", b"\1\xda\1\1", b"\1\xda\0\2", b"\1\xda\1\2"),  # BigTIFF, SGI
-    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51", b"\0\0\0\x0cJXL ", b"\xff\x0a"),  # JPEG 2000, JPEG XL
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),  # JPEG 2000
 )
-_PORTABLE_MAP = re.compile(rb"P[4-6]\s")  # PBM, PGM and PPM; those written in digits are text
+_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and PFM; those written in digits are text
 # Their whole header: width, height and, but for PBM, the highest value, with comments between; then a space.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
-_PICTURE_BRANDS = (b"avif", b"avis", b"heic", b"heix", b"hevc", b"mif1", b"msf1")  # AVIF and HEIF
 _CONTAINER_MAGIC = (
     *(b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u", b"DKIF"),
     b".RMF",  # RealMedia
     *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
 )
 _RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark pictures could be text
+_FFF_MAGIC = b"FFF\0"  # of FLIR's cameras
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
@@ -64,9 +65,10 @@ _MPEG_TS_STARTS = ((0, 188), (4, 196))
 def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     """Tell what a file is.
 
-    A picture that moves (GIF, WebP) counts as a picture, its first frame. A container counts as a video
-    where it has pictures that are not its cover, else as audio. A folder with an accelerometer's and a
-    gyroscope's file is an IMU recording. Source: ours.
+    An image that moves (GIF, WebP) counts as an image, its first frame; so does a thermal camera's JPEG, of
+    which `{"thermal": path}` reads the temperatures. A container counts as a video where it has moving
+    images that are not its cover, else as audio. A folder with an accelerometer's and a gyroscope's file is
+    an IMU recording. Source: ours.
 
     Raises:
         AmbiguousMediaError: it could be of more than one modality, such as a 16-bit grey PNG.
@@ -88,6 +90,8 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
         text = _as_text(head)
         if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
             return _kind_of_text(text + _more_text(file, head), name, path)
+        if is_heic(head) or head.startswith(JXL_SIGNATURES):  # known without the plug-in that decodes them
+            return MediaKind.IMAGE
         if _is_image(head):
             return _kind_of_picture(file, name)
         if is_audio(head):
@@ -97,6 +101,12 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
         if _is_imu_in_older_text(head + file.read(TABLE_BYTES), name, path):
             return MediaKind.IMU
         return _kind_of_others(head, file, name, limits)
+
+
+def deep_gray_error(name: str, image: Image.Image) -> AmbiguousMediaError:
+    """The error of a deep gray image, file or PIL image, of which nobody said what it holds."""
+    bits = "float" if image.mode == "F" else "16-bit" if "16" in image.mode else "integer"
+    return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", ["depth", "thermal"])
 
 
 def _as_text(head: bytes) -> str | None:
@@ -111,8 +121,7 @@ def _as_text(head: bytes) -> str | None:
 
 def _is_image(head: bytes) -> bool:
     webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
-    brand = head[4:8] == b"ftyp" and head[8:12] in _PICTURE_BRANDS
-    return head.startswith(_IMAGE_MAGIC) or webp or brand or _PORTABLE_MAP.match(head) is not None
+    return head.startswith(_IMAGE_MAGIC) or webp or is_avif(head) or _PORTABLE_MAP.match(head) is not None
 
 
 def _is_whole_portable_map(head: bytes, file: BinaryIO) -> bool:
@@ -137,19 +146,18 @@ def _is_container(head: bytes) -> bool:
 
 
 def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
-    file.seek(0)
     try:
-        with Image.open(file) as picture:
-            mode, form = picture.mode, picture.format
+        with open_image(file, name=name) as picture:
+            if not is_deep_gray(picture):
+                return MediaKind.IMAGE
+            raise deep_gray_error(name, picture)
+    except AmbiguousMediaError:
+        raise
     except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
         reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
         raise MediaError(
             name, seen=f"a picture that cannot be read ({reason})", wanted="a whole picture"
         ) from error
-    if mode.startswith("I") or mode == "F":
-        bits = "float" if mode == "F" else "16-bit" if "16" in mode else "integer"
-        raise _ambiguous(name, f"a {bits} grey {form}", ["depth", "thermal"])
-    return MediaKind.IMAGE
 
 
 def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
@@ -210,7 +218,9 @@ def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
 
 
 def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
-    """Arrays, text in older encodings, media that FFmpeg knows by more than a mark, and other content."""
+    """Thermal cameras' files, arrays, text in older encodings, media that FFmpeg knows better."""
+    if head.startswith(_FFF_MAGIC):
+        return MediaKind.THERMAL
     if head.startswith(_NPY_MAGIC):
         raise _ambiguous(name, "an array file (.npy)", ["depth", "thermal", "imu"])
     if head.startswith(_ZIP_MAGIC):

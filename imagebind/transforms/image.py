@@ -12,42 +12,46 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, warn_of
 from imagebind.modality import ModalityType
+from imagebind.transforms.image_file import FORMATS, is_deep_gray, open_image
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 SIXTEEN_BIT_STEP = 257  # 65535 / 255: white stays white
+DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below it at most 16 of 255 levels are left (ours)
 MAX_ASPECT = 64  # beyond it the ends, which the centre crop drops, go before resizing: bounds memory; ours
 
-# What a picture may be stored as: Pillow's raster formats, and those its well-known plugins add. Others
-# are refused: EPS, say, would be handed to an interpreter of programs.
-FORMATS = (
-    *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO"),
-    *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
-)
 
 Picture = TypeVar("Picture", Image.Image, Tensor)
 Crop = Callable[[Any, int], Any]  # of a Picture, to a square of so many pixels, a Picture of the same type
 
 
-def load_image(source: Source, *, limits: Limits = DEFAULT_LIMITS, exif: bool = True) -> Image.Image:
-    """Read a picture file as RGB, 8 bits a channel; of an animation the first frame.
+def load_image(
+    source: Source, *, limits: Limits = DEFAULT_LIMITS, exif: bool = True, clip: bool = False
+) -> Image.Image:
+    """Read an image file as RGB, 8 bits a channel; of an animation the first frame.
 
-    Palette, grey, alpha and CMYK go through Pillow's `convert("RGB")`, as released. 16-bit and float greys
-    are scaled by their range instead of being clipped to white, and `exif` turns the picture upright as its
-    camera noted (both ours; the original ignores the note).
+    Palette, gray, alpha and CMYK go through Pillow's `convert("RGB")`, and a colour profile is ignored, as
+    released. 16-bit and float grays are scaled by their range, and `exif` turns the image upright as its
+    camera noted (both ours; the original ignores the note). HEIC needs the extra `heic`.
+
+    Args:
+        clip: 16-bit grays above 255 become white, as Pillow converts them and the original did.
 
     Raises:
-        MediaError: not a picture, cut short, damaged, or over a limit; pixels are counted before decoding.
+        MediaError: not an image, cut short, damaged, or over a limit; pixels are counted before decoding. A
+            `MissingHeicError` for HEIC without pillow-heif.
     """
     name = name_of(source)
-    with open_source(source, limits=limits) as file, _named_errors(name):
-        Image.init()
-        with Image.open(file, formats=[f for f in FORMATS if f in Image.OPEN]) as image:
-            return _to_rgb(image, name, limits=limits, exif=exif)
+    with (
+        open_source(source, limits=limits) as file,
+        _named_errors(name),
+        open_image(file, name=name) as image,
+    ):
+        return _to_rgb(image, name, limits=limits, exif=exif, clip=clip)
 
 
 def resize_and_crop(picture: Picture, size: int) -> Picture:
@@ -90,8 +94,8 @@ class ImageTransform:
         """Turn one picture into (3, size, size) float32.
 
         A file (path, URI, bytes, file object), a PIL image, an array (h, w), (h, w, 1), (h, w, 3) or
-        (h, w, 4), or a tensor (1, h, w) or (3, h, w); arrays and tensors hold uint8, or floats in [0, 1].
-        An alpha channel is dropped, as released.
+        (h, w, 4), or a tensor (1, h, w) or (3, h, w). Arrays and tensors hold uint8, uint16 (scaled from
+        [0, 65535], ours), or floats in [0, 1]. An alpha channel is dropped, as released.
 
         Raises:
             MediaError: none of these, or damaged, or over a limit.
@@ -124,7 +128,7 @@ class ImageTransform:
         return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
 
 
-def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool) -> Image.Image:
+def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: bool = False) -> Image.Image:
     if image.width * image.height > limits.max_pixels:
         raise MediaError(
             name,
@@ -135,12 +139,12 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool) -> Ima
     if exif:
         with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
             image = ImageOps.exif_transpose(image)
-    if image.mode == "F" or image.mode.startswith("I"):
-        image = _deep_grey_to_8_bits(image, name)
+    if is_deep_gray(image) and not clip:
+        image = _deep_gray_to_8_bits(image, name)
     return image.convert("RGB")
 
 
-def _deep_grey_to_8_bits(image: Image.Image, name: str) -> Image.Image:
+def _deep_gray_to_8_bits(image: Image.Image, name: str) -> Image.Image:
     """One channel of 16-bit integers, or of floats in [0, 1]: each by its own range to [0, 255]. Ours."""
     values = np.asarray(image)
     top = 1 if image.mode == "F" else 65535
@@ -148,8 +152,24 @@ def _deep_grey_to_8_bits(image: Image.Image, name: str) -> Image.Image:
         raise MediaError(
             name, seen=f"grey from {values.min()} to {values.max()}", wanted=f"grey within [0, {top}]"
         )
-    eight = values * 255.0 if image.mode == "F" else values / SIXTEEN_BIT_STEP
-    return Image.fromarray(np.rint(eight).astype(np.uint8))
+    eight = _rounded(values * 255.0) if image.mode == "F" else _sixteen_to_8_bits(values, name)
+    return Image.fromarray(eight)
+
+
+def _sixteen_to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
+    """Integers in [0, 65535] to uint8 of the same shape, with a warning where the result is nearly black."""
+    brightest = int(values.max())
+    if 0 < brightest < DARK_16_BITS:
+        warn_of(
+            name,
+            f"nearly black as an image: its 16-bit values end at {brightest} of 65535; if it is depth or "
+            "thermal, pass {'depth': item} or {'thermal': item}",
+        )
+    return _rounded(values / SIXTEEN_BIT_STEP)
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    return np.rint(values).astype(np.uint8)
 
 
 def _channels_last(image: Tensor, name: str) -> np.ndarray:
@@ -162,7 +182,7 @@ def _channels_last(image: Tensor, name: str) -> np.ndarray:
 
 
 def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
-    """Any accepted array as (h, w, 3), uint8 or float, a view of the same values."""
+    """Any accepted array as (h, w, 3), uint8 or float."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
@@ -179,8 +199,10 @@ def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
             raise MediaError(
                 name, seen=f"floats from {array.min()} to {array.max()}", wanted="floats in [0, 1]"
             )
+    elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
+        array = _sixteen_to_8_bits(array[..., :3], name)
     elif array.dtype != np.uint8:
-        raise MediaError(name, seen=f"type {array.dtype}", wanted="uint8, or floats in [0, 1]")
+        raise MediaError(name, seen=f"type {array.dtype}", wanted="uint8, uint16, or floats in [0, 1]")
     if channels == 1:
         return np.broadcast_to(array, (height, width, 3))
     return array[..., :3]

@@ -17,7 +17,8 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.audio_items import rate_name, samples_name, states_rate, stored_source, unpack_audio
 from imagebind.transforms.clips import Span
 from imagebind.transforms.decoders import is_decoder, is_video_decoder
-from imagebind.transforms.detect import detect
+from imagebind.transforms.detect import deep_gray_error, detect
+from imagebind.transforms.image_file import is_deep_gray
 from imagebind.transforms.source import encodable, is_source, name_of, open_source
 
 logger = logging.getLogger(__name__)
@@ -100,10 +101,11 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     """Tell what an item is.
 
     A str is text, always, unless `modality` says that it is a path. A path, bytes or an open file are
-    what their content is. A PIL image is a picture. A mapping says its kind by its key, with options
-    beside it: {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. A row
-    of Hugging Face's `datasets` works too, decoded {"array": …, "sampling_rate": …, "path": …} or not
-    {"bytes": …, "path": …}, and so do torchcodec's decoders. What was identified before comes back as it is.
+    what their content is. A PIL image is an image, but ambiguous, as its file is, where it has one channel of
+    16 bits or floats. A mapping says its kind by its key, with options beside it: {"depth": array,
+    "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. A row of Hugging Face's `datasets`
+    works too, decoded {"array": …, "sampling_rate": …, "path": …} or not {"bytes": …, "path": …}, and so do
+    torchcodec's decoders. What was identified before comes back as it is.
 
     Raises:
         AmbiguousMediaError: an array, or a file that could be two things, of which nobody said what it is.
@@ -119,6 +121,8 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     if isinstance(item, str):
         return _request(MediaKind.TEXT, item)
     if isinstance(item, Image.Image):
+        if is_deep_gray(item):
+            raise deep_gray_error(name_of(item), item)
         return _request(MediaKind.IMAGE, item)
     if is_source(item):
         return _request(detect(item), item)

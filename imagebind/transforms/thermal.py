@@ -1,7 +1,19 @@
-"""Thermal: an infrared picture to the tensor the thermal trunk takes, one channel of brightness.
+"""Thermal: an infrared image to the tensor the thermal trunk takes, one channel of brightness.
 
 No loader was ever published. That it is [0, 1] without mean or std was found by users: 62.4 on LLVIP so, 55.2
 with CLIP's statistics, the paper 63.4 (community).
+
+Units of 16-bit and float images (ours): temperatures are then in °C, and so are `low` and `high`.
+
+| unit | a stored number is | written by |
+|---|---|---|
+| `celsius` | °C | float TIFF and `.npy` exports, Seek, FLIR Tools' CSV saved as `.npy` |
+| `kelvin` | K | |
+| `centikelvin` | 1/100 K | FLIR Lepton and Boson (TLinear), Tau 2, FLIR A-series |
+| `decikelvin` | 1/10 K | the same at their low resolution |
+| `decicelsius` | 1/10 °C | DJI Thermal SDK |
+| a number, such as 1/64 | that many K | 1/64: InfiRay; 0.04: FLIR Ax5 |
+| `raw` | as it is | 14-bit TIFF of FLIR ADAS, and the counts of a radiometric FLIR JPEG |
 """
 
 from dataclasses import dataclass, field
@@ -13,27 +25,88 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, warn_of
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import DEEP_MODES, as_numpy, decode, drop_channel, load_values
-from imagebind.transforms.image import Crop, resize_and_crop
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
+from imagebind.transforms.arrays import as_numpy, decode, drop_channel, is_deep, read_values, step_of
+from imagebind.transforms.flir import ZERO_CELSIUS, read_radiometric
+from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
+from imagebind.transforms.image_file import is_deep_gray
+from imagebind.transforms.palettes import PALETTES, is_coloured, palette_of, steps_of
+from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
 WANTED = "8-bit grey or RGB, or one channel of 16-bit or float radiometry"
+RAW = "raw"
+UNITS = {  # a unit -> kelvin per stored step, and °C of a stored 0
+    "celsius": (1.0, 0.0),
+    "kelvin": (1.0, -ZERO_CELSIUS),
+    "centikelvin": (0.01, -ZERO_CELSIUS),
+    "decikelvin": (0.1, -ZERO_CELSIUS),
+    "decicelsius": (0.1, 0.0),
+}
+GRAY = "gray"  # the palette of which brightness is read
+DOUBTFUL_COLD, DOUBTFUL_HOT = -100.0, 1000.0  # °C that half of an image is hardly beyond (ours)
+ThermalUnit = float | str
 ThermalItem = Source | Image.Image | np.ndarray | Tensor
 
 
-def load_thermal(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> np.ndarray:
-    """Read an infrared picture: (h, w), uint8 brightness, or counts or temperatures as they are stored.
+def load_thermal(
+    source: Source,
+    *,
+    unit: ThermalUnit | None = None,
+    palette: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> np.ndarray:
+    """Read an infrared image: (h, w), uint8 brightness, °C where the unit is known, or the stored numbers.
 
-    Colour becomes grey as Pillow's `convert("L")` does (community); 16-bit and float PNG, TIFF, `.npy` and
-    `.npz` stay as they are.
+    16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits, whatever the colour type. A JPEG or
+    FFF file of a FLIR camera gives the temperatures in it (ours). Colours of a palette that is recognised
+    become its steps (ours), others gray as Pillow's `convert("L")` does (community); `warn_of` tells both.
+
+    Args:
+        unit: what the numbers of 16 bits and floats mean, from the table above; by default they stay as they
+            are stored. "raw" keeps the counts of a FLIR camera, too.
+        palette: what colours mean, one of `PALETTES`, or "gray" for brightness; by default it is recognised.
 
     Raises:
-        MediaError: no picture of one frame, damaged, or beyond `limits`.
+        MediaError: no image of one frame, damaged, beyond `limits`, or 8 bits a pixel with a unit.
+        ValueError: no such unit or palette.
     """
-    return _pixels(load_values(source, key="thermal", limits=limits), name=name_of(source), limits=limits)
+    name = name_of(source)
+    _check_choices(unit, palette)
+    with open_source(source, limits=limits) as file:
+        camera = read_radiometric(file, name=name, limits=limits)
+        if camera is None:
+            values = read_values(file, name=name, key="thermal", limits=limits)
+            return _pixels(values, name=name, unit=unit, palette=palette, limits=limits)
+    if unit == RAW:
+        return camera.counts
+    if camera.calibration is None:
+        warn_of(name, "the camera noted no constants for temperatures; its counts are read as they are")
+        return camera.counts
+    return camera.calibration.celsius(camera.counts)
+
+
+def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") -> np.ndarray:
+    """Stored numbers to float32 °C of the same shape; `unit` as in `load_thermal`, but "raw" changes nothing.
+
+    A median that no image has is doubted: see `warn_of`.
+
+    Raises:
+        MediaError: 8 bits a pixel, which hold no temperature.
+        ValueError: no such unit.
+    """
+    _check_choices(unit, None)
+    if unit == RAW:
+        return values
+    if values.dtype == np.uint8:
+        raise MediaError(name, seen="8 bits a pixel", wanted=f"16 bits or floats for unit={unit!r}")
+    step, zero = (step_of(unit), -ZERO_CELSIUS) if step_of(unit) else UNITS[unit]  # type: ignore[index]
+    celsius = (values * np.float64(step) + zero).astype(np.float32)  # type: ignore[arg-type]
+    finite = celsius[np.isfinite(celsius)]
+    if finite.size and not DOUBTFUL_COLD <= (median := float(np.median(finite))) <= DOUBTFUL_HOT:
+        warn_of(name, f"the median temperature is {median:.4g} °C with unit={unit!r}; pass another unit=")
+    return celsius
 
 
 def radiometric_to_unit(
@@ -41,8 +114,8 @@ def radiometric_to_unit(
 ) -> np.ndarray:
     """Counts or temperatures to [0, 1], linearly from low to high and cut there: (h, w) -> (h, w) float32.
 
-    Without low and high: the picture's own 1st and 99th percentile, or, where those are one (a small hot spot
-    on an even ground), its extremes. An even picture is 0 throughout. Source: ours.
+    Without low and high: the image's own 1st and 99th percentile, or, where those are one (a small hot spot
+    on an even ground), its extremes. An even image is 0 throughout. Source: ours.
     """
     values = values.astype(np.float64)
     if low is None or high is None:
@@ -56,18 +129,22 @@ def radiometric_to_unit(
 
 @dataclass(frozen=True, kw_only=True)
 class ThermalTransform:
-    """An infrared picture to (1, size, size) in [0, 1]. Source: community; for 16 bits and floats, ours.
+    """An infrared image to (1, size, size) in [0, 1]. Source: community; for 16 bits and floats, ours.
 
     Args:
-        low, high: what becomes 0 and 1 in a 16-bit or float picture, in its own unit; both or neither. Eight
-            bits are always divided by 255. For floats that are in [0, 1] already, pass 0 and 1.
-        crop: how a picture, PIL or (1, h, w), becomes a square of `size`; training passes its own.
+        low, high: what becomes 0 and 1 in a 16-bit or float image: in °C where the unit is known or a FLIR
+            camera noted it, else as stored; both or neither. Eight bits are always divided by 255. For floats
+            that are in [0, 1] already, pass 0 and 1.
+        unit, palette: as in `load_thermal`.
+        crop: how an image, PIL or (1, h, w), becomes a square of `size`; training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.THERMAL
 
     low: float | None = None
     high: float | None = None
+    unit: float | str | None = None
+    palette: str | None = None
     size: int = 224
     limits: Limits = DEFAULT_LIMITS
     crop: Crop = field(default=resize_and_crop, repr=False)
@@ -79,20 +156,23 @@ class ThermalTransform:
             raise ValueError(f"wants finite low < high, got low={self.low}, high={self.high}")
         if self.size < 1:
             raise ValueError(f"size wants at least 1, got {self.size}")
+        _check_choices(self.unit, self.palette)
 
     def __call__(self, thermal: ThermalItem) -> Tensor:
-        """A file, picture, array (h, w), (1, h, w) or uint8 (h, w, 3), or tensor, to (1, size, size) float32.
+        """A file, PIL image, array or tensor to (1, size, size) float32.
 
-        A uint8 tensor of colour is (3, h, w).
+        An array is one channel, (h, w), (h, w, 1) or (1, h, w), or uint8 colour, (h, w, 3) or (h, w, 4); a
+        uint8 tensor of colour is (3, h, w).
 
         Raises:
             MediaError: as `load_thermal`, or NaN or infinite values.
         """
         name = name_of(thermal)
+        options = {"unit": self.unit, "palette": self.palette, "limits": self.limits}
         if is_source(thermal):
-            pixels = load_thermal(thermal, limits=self.limits)  # type: ignore[arg-type]
+            pixels = load_thermal(thermal, **options)  # type: ignore[arg-type]
         else:
-            pixels = _pixels(thermal, name=name, limits=self.limits)
+            pixels = _pixels(thermal, name=name, **options)  # type: ignore[arg-type]
         if pixels.dtype == np.uint8:  # resized in 8 bits, as images are
             square = F.to_image(self.crop(Image.fromarray(pixels), self.size))  # (h, w) -> (1, size, size)
             return F.to_dtype(square, torch.float32, scale=True).as_subclass(Tensor)
@@ -105,21 +185,66 @@ class ThermalTransform:
         return self.crop(torch.from_numpy(unit)[None], self.size).clamp(0, 1)  # bicubic overshoots
 
 
-def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
-    """What is stored in one channel, and colour as 8-bit grey: (h, w)."""
+def _pixels(
+    item: object, *, name: str, unit: ThermalUnit | None, palette: str | None, limits: Limits
+) -> np.ndarray:
+    """Stored numbers or °C of one channel, and colour as 8-bit brightness: (h, w)."""
+    plane = _plane(item, name=name, palette=palette, limits=limits)
+    if plane.dtype.kind == "f":  # float64 beyond float32 becomes infinite, and is refused as such
+        with np.errstate(over="ignore"):
+            plane = plane.astype(np.float32)
+    return plane if unit is None else to_celsius(plane, unit=unit, name=name)
+
+
+def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> np.ndarray:
     if isinstance(item, Image.Image):
-        picture = decode(item, name=name, limits=limits)
-        return np.asarray(picture if picture.mode in DEEP_MODES else picture.convert("L"))
+        image = decode(item, name=name, limits=limits)
+        if is_deep_gray(image):
+            return np.asarray(image)
+        return np.asarray(image) if image.mode == "L" else _brightness(image, name, palette)
     if not isinstance(item, (np.ndarray, Tensor)):
         raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
     values = as_numpy(item)
+    if isinstance(values, np.ma.MaskedArray) and values.mask.any():
+        values = np.ma.filled(values.astype(np.float64), np.nan)  # which is refused, with how many
     if values.dtype == np.uint8 and values.ndim == 3 and values.size:
         if isinstance(item, Tensor) and values.shape[0] == 3:
             values = values.transpose(1, 2, 0)  # (3, h, w) -> (h, w, 3)
-        if values.shape[2] == 3:
-            return np.asarray(Image.fromarray(np.ascontiguousarray(values)).convert("L"))
-    plane = drop_channel(values, name=name, wanted=WANTED)
-    if plane.dtype.kind == "f":  # float64 beyond float32 becomes infinite, and is refused as such
-        with np.errstate(over="ignore"):
-            return plane.astype(np.float32)
-    return plane
+        if values.shape[2] in (3, 4):
+            return _brightness(Image.fromarray(np.ascontiguousarray(values[..., :3])), name, palette)
+    if is_deep(values) and values.ndim == 3 and values.shape[2] in (3, 4):
+        colours = values[..., :3]
+        if (colours != colours[..., :1]).any() and values.max() <= 0xFFFF and values.min() >= 0:
+            eight = np.rint(colours / SIXTEEN_BIT_STEP).astype(np.uint8)
+            return _brightness(Image.fromarray(eight), name, palette)
+    return drop_channel(values, name=name, wanted=WANTED)
+
+
+def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarray:
+    """An image of 8 bits as gray: the steps of its palette, where that is known, else as Pillow does."""
+    pixels = np.asarray(image.convert("RGB"))
+    if palette is None and is_coloured(pixels):
+        palette = palette_of(pixels)
+        if palette is None:
+            warn_of(
+                name,
+                "colours of no known palette, whose brightness need not rise with temperature: export the "
+                "image in grayscale (white hot) or radiometric, or pass palette=, one of "
+                + ", ".join(PALETTES),
+            )
+        else:
+            warn_of(
+                name,
+                f"colours of the palette {palette!r}, read as its steps from cold to hot; pass palette="
+                f"{palette!r} if that is right, or palette={GRAY!r} to read their brightness",
+            )
+    return np.asarray(image.convert("L")) if palette in (None, GRAY) else steps_of(pixels, palette)
+
+
+def _check_choices(unit: object, palette: str | None) -> None:
+    named = unit is None or (isinstance(unit, str) and (unit in UNITS or unit == RAW))
+    if not named and step_of(unit) is None:
+        names = ", ".join((*UNITS, RAW))
+        raise ValueError(f"unit: expected one of {names}, or kelvin per stored step, 1/64 say; got {unit!r}")
+    if palette not in (None, GRAY, *PALETTES):
+        raise ValueError(f"palette: expected one of {', '.join((GRAY, *PALETTES))}, got {palette!r}")

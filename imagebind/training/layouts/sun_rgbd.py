@@ -53,7 +53,7 @@ def sun_rgbd(
         pairs.append(
             Pair(
                 vision={"image": picture},
-                other={"depth": depth, "sensor": sensor, "focal": intrinsics, "encoding": "sunrgbd"},
+                other={"depth": depth, "sensor": sensor, "focal": intrinsics, "unit": "sun_rgbd"},
                 modality=ModalityType.DEPTH,
                 name=f"SUN RGB-D {view}",
             )

@@ -1,0 +1,149 @@
+"""Image files of more than 8 bits, as they are stored: what Pillow rescales or cuts to 8 bits.
+
+Pillow stretches a PGM to the range of its pixel type, and drops the lower byte of PNG and TIFF files of 16
+bits with more than one channel. Depth and temperatures need the stored numbers.
+"""
+
+import contextlib
+import os
+import re
+from typing import BinaryIO
+
+import av
+import numpy as np
+from PIL import Image, TiffImagePlugin
+
+from imagebind.errors import MediaError
+from imagebind.transforms.source import Limits
+
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
+PNM_HEADER_BYTES = 4096  # with its comments
+PNM_DIGITS = 12  # bytes that a number of a plain-text PGM takes at most, with what stands between
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
+_DIGITS = re.compile(rb"[\d\s]*")
+# The pixel formats of FFmpeg's PNG and TIFF decoders with 16 bits a channel.
+_CHANNELS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
+_DECODER_OPTIONS = {"png": {"err_detect": "explode"}}  # a cut PNG fails; of TIFF it would refuse whole ones
+# TIFF tags; EXIF has the last, too.
+_WIDTH, _HEIGHT, _BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258, 273, 279, 274
+
+
+def read_deep_image(file: BinaryIO, *, name: str, limits: Limits) -> np.ndarray | None:
+    """The stored numbers of a file whose values Pillow would change: (h, w) or (h, w, c), else None.
+
+    These are PGM and PPM with a highest value above 255, and PNG and TIFF of 16 bits with several channels.
+
+    Raises:
+        MediaError: such a file that is damaged, cut short, or beyond `limits`.
+    """
+    file.seek(0)
+    head = file.read(PNM_HEADER_BYTES)
+    if header := _PNM_HEADER.match(head):
+        return _read_pnm(file, header, name=name, limits=limits) if int(header[4]) > 255 else None
+    if head.startswith(PNG_SIGNATURE):
+        return _read_png(file, head, name=name, limits=limits)
+    if head.startswith(TIFF_SIGNATURES):
+        return _read_tiff(file, head, name=name, limits=limits)
+    return None
+
+
+def decode_deep(data: bytes, codec: str, *, name: str, limits: Limits) -> np.ndarray:
+    """Decode one PNG or TIFF of 16 bits a channel with FFmpeg: (h, w, c) uint16.
+
+    Raises:
+        MediaError: damaged, of another pixel format, or beyond `limits`.
+    """
+    try:
+        decoder = av.CodecContext.create(codec, "r")
+        decoder.options = {"max_pixels": str(limits.max_pixels), **_DECODER_OPTIONS.get(codec, {})}
+        frames = decoder.decode(av.Packet(data)) or decoder.decode(None)  # type: ignore[attr-defined]
+        frame = frames[0]
+        channels = _CHANNELS[frame.format.name[:-2]]
+        kind = np.dtype(">u2" if frame.format.name.endswith("be") else "<u2")
+        plane = frame.planes[0]
+        rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // 2)[: frame.height]
+        return (
+            rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
+        )
+    except Exception as error:  # of many kinds, for bad bytes
+        raise MediaError(
+            name, seen=f"16-bit {codec.upper()} that cannot be decoded ({error})", wanted="a whole image"
+        ) from error
+
+
+def upright(values: np.ndarray, orientation: int) -> np.ndarray:
+    """Turn (h, w, ...) as an EXIF orientation of 1 to 8 says; another number changes nothing."""
+    if orientation in (5, 6, 7, 8):
+        values = values.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        values = values[::-1]
+    return values[:, ::-1] if orientation in (2, 3, 6, 7) else values
+
+
+def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Limits) -> np.ndarray:
+    form, width, height, _ = (int(part) for part in header.groups())
+    channels = 3 if form in (3, 6) else 1
+    check_size(width, height, name, limits)
+    count = width * height * channels
+    file.seek(header.end())
+    if form in (5, 6):
+        data = file.read(2 * count)
+        values: np.ndarray = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype(np.uint16)
+    else:
+        text = re.sub(rb"#[^\r\n]*", b"", file.read(PNM_DIGITS * count))
+        digits = _DIGITS.match(text)
+        assert digits is not None
+        values = np.fromstring(digits[0].decode(), np.int32, sep=" ")[:count]
+    if len(values) < count:
+        raise MediaError(name, seen=f"{len(values):,} numbers", wanted=f"{count:,} for {width} x {height}")
+    return values.reshape((height, width, channels) if channels > 1 else (height, width))
+
+
+def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.ndarray | None:
+    width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
+    bits, colour_type = head[24:25], head[25:26]
+    if bits != b"\x10" or colour_type not in (b"\2", b"\4", b"\6"):  # RGB, gray with alpha, RGB with alpha
+        return None
+    check_size(width, height, name, limits)
+    data = _whole(file, width * height)
+    orientation = 1
+    with contextlib.suppress(Exception), Image.open(file, formats=["PNG"]) as image:
+        orientation = image.getexif().get(_ORIENTATION, 1)  # a damaged note is no reason to refuse the image
+    return upright(decode_deep(data, "png", name=name, limits=limits), orientation)
+
+
+def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.ndarray | None:
+    tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
+    try:
+        file.seek(tags.next)
+        tags.load(file)
+        bits = tags.get(_BITS, 1)
+        width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
+    except Exception:  # which Pillow will name
+        return None
+    if not (isinstance(bits, tuple) and 2 <= len(bits) <= 4 and set(bits) == {16}):
+        return None
+    check_size(width, height, name, limits)
+    strips = zip(tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ()), strict=False)
+    if max((start + length for start, length in strips), default=0) > file.seek(0, os.SEEK_END):
+        raise MediaError(name, seen="a TIFF that is cut short", wanted="a whole image")
+    values = decode_deep(_whole(file, width * height), "tiff", name=name, limits=limits)
+    return upright(values, tags.get(_ORIENTATION, 1))
+
+
+def _whole(file: BinaryIO, pixels: int) -> bytes:
+    """The file, as far as its pixels of 8 bytes can fill it, twice that and 64 MiB for what stands beside."""
+    file.seek(0)
+    return file.read(16 * pixels + 2**26)
+
+
+def check_size(width: int, height: int, name: str, limits: Limits) -> None:
+    """Refuse an image without pixels, or with more than `limits` allow, before it is decoded."""
+    if not 0 < width * height <= limits.max_pixels:
+        raise MediaError(
+            name,
+            seen=f"{width} x {height} = {width * height:,} pixels",
+            wanted=f"1 to {limits.max_pixels:,} pixels (max_pixels)",
+        )
