@@ -284,14 +284,20 @@ def _views_of_film(
     places = [tuple(film.clock.frames_in(clip, transform.frames)) for clip in clips]
     views: dict[tuple[int, ...], Tensor] = {}  # of a clip's frames: in a short video many are the same
     held: dict[int, np.ndarray] = {}
+    one = replace(transform, frames=1)
     with open_source(path, limits=film.limits) as file:
         wanted = sorted({index for frames in places for index in frames})
-        with closing(replace(film, file=file).decode(wanted)) as decoded:  # type: ignore[type-var]
+        frames_of = replace(film, file=file).decode  # type: ignore[type-var]
+        # However much of one stretch is damaged, the recording may be whole elsewhere.
+        options = {"square_pixels": transform.square_pixels, "min_share": 0}
+        with closing(frames_of(wanted, **options)) as decoded:
             for frames in sorted(set(places)):
                 held = {index: frame for index, frame in held.items() if index >= frames[0]}
                 while not held or max(held) < frames[-1]:
                     index, frame = next(decoded)
                     held[index] = frame
-                cut = torch.from_numpy(np.stack([held[index] for index in frames]))  # (t, h, w, 3)
-                views[frames] = transform({"video": cut.permute(3, 0, 1, 2)})  # (crops, 3, t, size, size)
+                stills = [
+                    torch.from_numpy(held[index]).permute(2, 0, 1) for index in frames
+                ]  # (3, h, w) each
+                views[frames] = torch.cat([one({"video": still.unsqueeze(1)}) for still in stills], dim=2)
     return torch.cat([views[frames] for frames in places])

@@ -1,0 +1,211 @@
+"""Look through a video file: which frames it shows and when, from its packets and the decoding of a few."""
+
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from typing import BinaryIO
+
+import numpy as np
+from av.container import InputContainer
+from av.error import FFmpegError
+from av.packet import Packet
+from av.video.codeccontext import VideoCodecContext
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from imagebind.errors import MediaError
+from imagebind.transforms.source import Limits
+from imagebind.transforms.video_clock import Clock
+from imagebind.transforms.video_packets import PacketIndex, PacketLog
+from imagebind.transforms.video_stream import Decoding, LostTrackError, opened_video, packets_of
+
+FALLBACK_RATE = Fraction(25)  # for a stream that states no rate, as FFmpeg assumes
+RESTARTING_FORMATS = ("mpegts", "mpeg")  # whose clocks may start anew at any time
+HEAD_FRAMES = 10  # decoded where the order of showing is unknown: a keyframe and any that show before it
+MAX_DELAY = 16  # frames that a decoder of H.264 or HEVC may hold back to reorder them
+SETTLED_PACKETS = 32  # if each of so many shows its frame, decoding has recovered from what was before
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoInfo:
+    """What a video file holds: seconds, frames per second on average, pixels as stored (before any turn)."""
+
+    duration: float  # to the end of the last frame that is there, whatever the header claims
+    frames: int
+    fps: float
+    width: int
+    height: int
+    has_audio: bool
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Timeline:
+    """The frames that a video shows: those that FFmpeg shows when it decodes the whole file.
+
+    Args:
+        order: the number of each frame's packet, in the order of showing; None if only decoding tells the
+            order.
+        stamps: when each frame shows, in the stream's ticks; its number where the file does not tell.
+        pixel_aspect: width to height of a stored pixel.
+    """
+
+    index: PacketIndex
+    order: np.ndarray | None
+    stamps: list[int] | range
+    clock: Clock
+    pixel_aspect: Fraction
+
+    def placed(self, frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[tuple[int, VideoFrame]]:
+        """Frames with the numbers of their packets, to frames with their places in the order of showing.
+
+        If only decoding tells the order, the frames are taken to come from the beginning.
+        """
+        if self.order is None:
+            yield from enumerate(frame for _, frame in frames)
+        for number, frame in frames:
+            if self._places[number] >= 0:
+                yield int(self._places[number]), frame
+
+    @cached_property
+    def _places(self) -> np.ndarray:
+        """The place of each packet's frame in the order of showing; -1 for one that is not shown."""
+        assert self.order is not None
+        places = np.full(len(self.index.pts), -1)
+        places[self.order] = np.arange(len(self.order))
+        return places
+
+
+def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Timeline]:
+    """Read all packets of a file's main video stream, and decode the first frames.
+
+    More is decoded only where packets alone do not tell which frames are shown: in a recording that begins
+    in the middle of a group of pictures, and where recordings were joined.
+
+    Raises:
+        MediaError: not a video, or without frames, or over a limit.
+    """
+    with opened_video(file, name, limits) as (container, stream):
+        codec = stream.codec_context
+        log = PacketLog(codec.codec.name)
+        head = _Head(codec, is_avi=container.format.name == "avi")
+        for packet in packets_of(container, stream):
+            log.add(packet)
+            head.decode(packet, len(log) - 1)
+        head.finish()
+        restarts = container.format.name in RESTARTING_FORMATS
+        index = log.index(stream.time_base, restarts=restarts)
+        is_ordered = _is_ordered(index, container, stream)
+        rate = next((rate for rate in (stream.average_rate, stream.guessed_rate) if rate and rate > 0), None)
+        rate = rate or FALLBACK_RATE
+        time_base = stream.time_base or 1 / rate
+        size = codec.width, codec.height
+        has_audio = bool(container.streams.audio)
+        pixel_aspect = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
+    if not len(log):
+        raise MediaError(name, seen="a video stream without frames", wanted="at least one frame")
+    lost = _lost_at_joins(file, name, limits, index, head_is_whole=head.is_whole(index, is_ordered))
+    frames = int(index.is_shown.sum()) - len(lost)
+    if not frames:
+        raise MediaError(name, seen="no frame can be decoded", wanted="a video that is not damaged")
+    order = index.order(lost) if is_ordered else None
+    stamps: list[int] | range = range(frames)
+    clock = Clock.steady(frames, rate)
+    if order is not None and index.has_stamps:
+        stamps = index.stamps(order, time_base, restarts=restarts)
+        last = int(index.durations[order[-1]])
+        clock = Clock.of_stamps(stamps, last_duration=last, time_base=time_base, rate=rate)
+    info = VideoInfo(
+        duration=float(clock.duration),
+        frames=frames,
+        fps=float(rate),
+        width=size[0],
+        height=size[1],
+        has_audio=has_audio,
+    )
+    return info, Timeline(index=index, order=order, stamps=stamps, clock=clock, pixel_aspect=pixel_aspect)
+
+
+class _Head:
+    """Decodes the first packets as they are read, to see whether their frames are shown."""
+
+    def __init__(self, codec: VideoCodecContext, *, is_avi: bool) -> None:
+        self._codec = codec
+        self._is_avi = is_avi
+        self._wanted = 0 if codec.codec.intra_only else 1
+        self._numbers: list[int] = []
+
+    def decode(self, packet: Packet, number: int) -> None:
+        """Decode the next packet of the file, if its frame is still wanted."""
+        if number == 0 and self._wanted and (packet.pts is None or self._is_avi):
+            self._wanted = HEAD_FRAMES
+        if len(self._numbers) < self._wanted:
+            packet.pts = number
+            self._collect(packet)
+
+    def finish(self) -> None:
+        """Take what the decoder still holds."""
+        if len(self._numbers) < self._wanted:
+            self._collect(None)
+
+    def is_whole(self, index: PacketIndex, is_ordered: bool) -> bool:
+        """Whether the frames that should be shown first are."""
+        if not self._wanted:
+            return True
+        if is_ordered:
+            return self._numbers[:1] == index.order()[:1].tolist()
+        first = np.flatnonzero(index.is_shown[: HEAD_FRAMES // 2])
+        return set(first.tolist()) <= set(self._numbers)
+
+    def _collect(self, packet: Packet | None) -> None:
+        with suppress(FFmpegError):
+            self._numbers += [frame.pts for frame in self._codec.decode(packet) if frame.pts is not None]
+
+
+def _is_ordered(index: PacketIndex, container: InputContainer, stream: VideoStream) -> bool:
+    """Whether packets tell the order of showing. In AVI they may have times of decoding instead."""
+    if stream.codec_context.codec.intra_only:
+        return True
+    is_of_decoding = (
+        container.format.name == "avi"
+        and stream.codec_context.has_b_frames
+        and bool((np.diff(index.pts) >= 0).all())
+    )
+    return index.has_stamps and not is_of_decoding
+
+
+def _lost_at_joins(
+    file: BinaryIO, name: str, limits: Limits, index: PacketIndex, *, head_is_whole: bool
+) -> set[int]:
+    """Numbers of packets whose frames FFmpeg does not show, for want of the frames that they build on."""
+    joins = index.cuts.tolist() if head_is_whole else [0, *index.cuts.tolist()]
+    lost: set[int] = set()
+    if joins:
+        with Decoding(file, name, limits, index) as decoding:
+            for join in joins:
+                try:
+                    lost |= _lost_at(decoding, index, join)
+                except LostTrackError:
+                    decoding.count_packets()
+                    lost |= _lost_at(decoding, index, join)
+    return lost
+
+
+def _lost_at(decoding: Decoding, index: PacketIndex, join: int) -> set[int]:
+    """The same around one join, from the keyframe before it on until frames are shown steadily."""
+    start, since = 0, 0
+    if join:
+        start, since = index.start_for(join - 1, earlier=1), index.start_for(join - 1)
+    seen: set[int] = set()
+    newest = join
+    for number, _ in decoding.frames_from(start):
+        seen.add(number)
+        newest = max(newest, number)
+        settled = newest - MAX_DELAY
+        recent = range(settled - SETTLED_PACKETS, settled)
+        if recent.start > join and all(n in seen or not index.is_shown[n] for n in recent):
+            break
+    else:
+        settled = len(index.is_shown)
+    return {n for n in range(since, settled) if index.is_shown[n] and n not in seen}
