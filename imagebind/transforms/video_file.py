@@ -1,10 +1,10 @@
 """Video files: single frames, the same as a decode of the whole file gives, without decoding all others."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import takewhile
+from itertools import chain, takewhile
 from typing import BinaryIO, NamedTuple
 
 import numpy as np
@@ -113,24 +113,18 @@ class VideoFile:
     def _pick_some(self, decoding: Decoding, indices: Sequence[int]) -> Iterator[Picked]:
         """The first of the frames asked for: those that one pass serves, up to one that cannot be decoded.
 
-        One pass serves all frames up to the next keyframe; what lies between passes is skipped.
+        A pass goes on as long as no later keyframe leads to the next frame sooner.
         """
-        start = self._start(indices[0])
-        group = list(takewhile(lambda index: self._start(index) == start, indices))
-        for picked in self._pick(decoding, start, group):
-            if picked.is_exact or start == 0:
-                yield picked
-                continue
-            start = self._start(picked.index, earlier=EARLIER_KEYFRAMES)
-            yield from self._pick(decoding, start, [picked.index])
-            return
+        start = self.timeline.start_for(indices[0])
+        later = takewhile(lambda index: self.timeline.start_for(index) <= decoding.position, indices[1:])
+        for picked in self._pick(decoding, start, chain(indices[:1], later)):
+            earlier = self.timeline.start_for(picked.index, earlier=EARLIER_KEYFRAMES)
+            if not picked.is_exact and earlier < start:
+                yield from self._pick(decoding, earlier, [picked.index])
+                return
+            yield picked
 
-    def _start(self, index: int, *, earlier: int = 0) -> int:
-        """Number of the packet from which to decode for a frame."""
-        order = self.timeline.order
-        return 0 if order is None else self.timeline.index.start_for(int(order[index]), earlier=earlier)
-
-    def _pick(self, decoding: Decoding, start: int, indices: Sequence[int]) -> Iterator[Picked]:
+    def _pick(self, decoding: Decoding, start: int, indices: Iterable[int]) -> Iterator[Picked]:
         """For each of the rising indices the nearest of the frames decoded from packet `start` on."""
         frames = self.timeline.placed(decoding.frames_from(start))
         before, after = None, next(frames, None)

@@ -1,7 +1,7 @@
 """The packets of a video stream, known without decoding them: which frames they show, and in which order."""
 
 from array import array
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
@@ -10,6 +10,7 @@ import numpy as np
 from av.packet import Packet
 
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+JOIN_KEYS = 2  # keyframes more to go back by for a frame after a join that has no keyframe of its own
 BACKWARD_SECONDS = 0.1  # by which stamps fall where recordings were joined; FFmpeg's figures, as is the next
 FORWARD_SECONDS = 10  # by which they leap there, in formats that restart their clocks
 RESTARTING_FORMATS = ("mpegts", "mpeg")
@@ -47,22 +48,26 @@ class PacketIndex:
         what was before the keyframe (open GOPs). `earlier` goes back by more keyframes.
         """
         at = int(np.searchsorted(self.keys, number, side="right")) - 1
+        if at < 0:
+            return 0
         while at > 0 and self.pts[self.keys[at]] > self.pts[number] and not self._cut_between(at, number):
             at -= 1
+        if self._cut_between(at, number):
+            earlier += JOIN_KEYS
         at -= earlier
         return int(self.keys[at]) if at > 0 else 0
 
-    def order(self, lost: Iterable[int] = ()) -> np.ndarray:
-        """Numbers of the packets whose frames are seen, in the order of showing; without those `lost`."""
-        shown = self.is_shown.copy()
-        shown[list(lost)] = False
-        numbers = np.flatnonzero(shown)
+    @property
+    def order(self) -> np.ndarray:
+        """Numbers of the packets whose frames are to be seen, in the order of showing that stamps tell."""
+        numbers = np.flatnonzero(self.is_shown)
         return numbers[np.lexsort((self.pts[numbers], self._part_of(numbers)))]
 
     def stamps(self, order: np.ndarray, time_base: Fraction | None, *, restarts: bool) -> list[int]:
         """When the frames of `order` show. Where stamps restart, a part follows the one before at once."""
+        parts = np.sort(self._part_of(order))
+        order = order[np.lexsort((self.pts[order], self._part_of(order)))]
         stamps = self.pts[order]
-        parts = self._part_of(order)
         leap = FORWARD_SECONDS / time_base if time_base and restarts else None
         for first in np.flatnonzero(np.diff(parts)) + 1:
             end = stamps[first - 1] + max(self.durations[order[first - 1]], 1)

@@ -68,6 +68,10 @@ class Timeline:
             if self._places[number] >= 0:
                 yield int(self._places[number]), frame
 
+    def start_for(self, place: int, *, earlier: int = 0) -> int:
+        """Number of the packet from which to decode for a frame; `earlier` goes back by more keyframes."""
+        return 0 if self.order is None else self.index.start_for(int(self.order[place]), earlier=earlier)
+
     @cached_property
     def _places(self) -> np.ndarray:
         """The place of each packet's frame in the order of showing; -1 for one that is not shown."""
@@ -105,26 +109,35 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         pixel_aspect = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
     if not len(log):
         raise MediaError(name, seen="a video stream without frames", wanted="at least one frame")
-    lost = _lost_at_joins(file, name, limits, index, head_is_whole=head.is_whole(index, is_ordered))
-    frames = int(index.is_shown.sum()) - len(lost)
-    if not frames:
+    joins = index.cuts.tolist() if head.is_whole(index, is_ordered) else [0, *index.cuts.tolist()]
+    order = index.order
+    for around, numbers in _decode_joins(file, name, limits, index, joins):
+        is_around = np.isin(order, around)
+        order = order[~is_around | np.isin(order, numbers)]
+        order[np.isin(order, around)] = numbers
+    if not len(order):
         raise MediaError(name, seen="no frame can be decoded", wanted="a video that is not damaged")
-    order = index.order(lost) if is_ordered else None
-    stamps: list[int] | range = range(frames)
-    clock = Clock.steady(frames, rate)
-    if order is not None and index.has_stamps:
+    stamps: list[int] | range = range(len(order))
+    clock = Clock.steady(len(order), rate)
+    if is_ordered and index.has_stamps:
         stamps = index.stamps(order, time_base, restarts=restarts)
         last = int(index.durations[order[-1]])
         clock = Clock.of_stamps(stamps, last_duration=last, time_base=time_base, rate=rate)
     info = VideoInfo(
         duration=float(clock.duration),
-        frames=frames,
+        frames=len(order),
         fps=float(rate),
         width=size[0],
         height=size[1],
         has_audio=has_audio,
     )
-    return info, Timeline(index=index, order=order, stamps=stamps, clock=clock, pixel_aspect=pixel_aspect)
+    return info, Timeline(
+        index=index,
+        order=order if is_ordered else None,
+        stamps=stamps,
+        clock=clock,
+        pixel_aspect=pixel_aspect,
+    )
 
 
 class _Head:
@@ -154,7 +167,7 @@ class _Head:
         if not self._wanted:
             return True
         if is_ordered:
-            return self._numbers[:1] == index.order()[:1].tolist()
+            return self._numbers[:1] == index.order[:1].tolist()
         first = np.flatnonzero(index.is_shown[: HEAD_FRAMES // 2])
         return set(first.tolist()) <= set(self._numbers)
 
@@ -175,31 +188,35 @@ def _is_ordered(index: PacketIndex, container: InputContainer, stream: VideoStre
     return index.has_stamps and not is_of_decoding
 
 
-def _lost_at_joins(
-    file: BinaryIO, name: str, limits: Limits, index: PacketIndex, *, head_is_whole: bool
-) -> set[int]:
-    """Numbers of packets whose frames FFmpeg does not show, for want of the frames that they build on."""
-    joins = index.cuts.tolist() if head_is_whole else [0, *index.cuts.tolist()]
-    lost: set[int] = set()
+def _decode_joins(
+    file: BinaryIO, name: str, limits: Limits, index: PacketIndex, joins: list[int]
+) -> list[tuple[range, list[int]]]:
+    """For each join a range of packets around it, and those of them whose frames are shown, in that order.
+
+    After a join the frames that others build on may be missing. Some frames are then not shown, or late.
+    """
+    shown = []
     if joins:
         with Decoding(file, name, limits, index) as decoding:
             for join in joins:
                 try:
-                    lost |= _lost_at(decoding, index, join)
+                    shown.append(_decode_join(decoding, index, join))
                 except LostTrackError:
                     decoding.count_packets()
-                    lost |= _lost_at(decoding, index, join)
-    return lost
+                    shown.append(_decode_join(decoding, index, join))
+    return shown
 
 
-def _lost_at(decoding: Decoding, index: PacketIndex, join: int) -> set[int]:
-    """The same around one join, from the keyframe before it on until frames are shown steadily."""
-    start, since = 0, 0
+def _decode_join(decoding: Decoding, index: PacketIndex, join: int) -> tuple[range, list[int]]:
+    """The same of one join: from the keyframe before it until frames are shown steadily."""
+    start, first = 0, 0
     if join:
-        start, since = index.start_for(join - 1, earlier=1), index.start_for(join - 1)
+        start, first = index.start_for(join - 1, earlier=1), index.start_for(join - 1)
+    numbers: list[int] = []
     seen: set[int] = set()
     newest = join
     for number, _ in decoding.frames_from(start):
+        numbers.append(number)
         seen.add(number)
         newest = max(newest, number)
         settled = newest - MAX_DELAY
@@ -208,4 +225,5 @@ def _lost_at(decoding: Decoding, index: PacketIndex, join: int) -> set[int]:
             break
     else:
         settled = len(index.is_shown)
-    return {n for n in range(since, settled) if index.is_shown[n] and n not in seen}
+    around = range(first, settled)
+    return around, [number for number in numbers if number in around and index.is_shown[number]]

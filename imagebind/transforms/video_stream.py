@@ -99,6 +99,11 @@ class Decoding:
     def __exit__(self, *error: object) -> None:
         self._stack.close()
 
+    @property
+    def position(self) -> int:
+        """Number of the packet that is decoded next."""
+        return self._next
+
     def count_packets(self) -> None:
         """Do without seeks from here on."""
         self._can_seek = False
