@@ -25,10 +25,10 @@ UNDAMAGED = "a video that is not damaged"
 
 
 class Picked(NamedTuple):
-    """A decoded frame for an index, and whether it is that frame or its neighbour."""
+    """A decoded frame for an index: that frame, or if it is not exact the nearest."""
 
     index: int
-    frame: VideoFrame
+    frame: VideoFrame | None  # None: none at all is decoded there
     is_exact: bool
 
 
@@ -105,6 +105,8 @@ class VideoFile:
                     for index, frame, is_exact in self._pick_some(decoding, indices[done:]):
                         done += 1
                         lost += not is_exact
+                        if frame is None:
+                            raise MediaError(self.name, seen="no frame can be decoded", wanted=UNDAMAGED)
                         self._check(lost, done, len(indices), min_share)
                         yield index, self._pixels(frame, aspect)
                 except LostTrackError:
@@ -118,11 +120,15 @@ class VideoFile:
         start = self.timeline.start_for(indices[0])
         later = takewhile(lambda index: self.timeline.start_for(index) <= decoding.position, indices[1:])
         for picked in self._pick(decoding, start, chain(indices[:1], later)):
-            earlier = self.timeline.start_for(picked.index, earlier=EARLIER_KEYFRAMES)
-            if not picked.is_exact and earlier < start:
-                yield from self._pick(decoding, earlier, [picked.index])
-                return
+            if picked.is_exact or start == 0:
+                yield picked
+                continue
+            start = min(start, self.timeline.start_for(picked.index, earlier=EARLIER_KEYFRAMES))
+            picked = next(self._pick(decoding, start, [picked.index]))
+            if picked.frame is None:
+                picked = next(self._pick(decoding, 0, [picked.index]))
             yield picked
+            return
 
     def _pick(self, decoding: Decoding, start: int, indices: Iterable[int]) -> Iterator[Picked]:
         """For each of the rising indices the nearest of the frames decoded from packet `start` on."""
@@ -133,7 +139,8 @@ class VideoFile:
                 before, after = after, next(frames, None)
             near = [placed for placed in (before, after) if placed is not None]
             if not near:
-                raise MediaError(self.name, seen="no frame can be decoded", wanted=UNDAMAGED)
+                yield Picked(index, None, False)
+                continue
             place, frame = min(near, key=lambda placed: abs(self._ticks_between(placed[0], index)))
             yield Picked(index, frame, place == index)
 

@@ -10,6 +10,8 @@ import numpy as np
 from av.packet import Packet
 
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+PLACEHOLDER_BYTES = 19  # at most, in MPEG-4; FFmpeg's figure
+DIRAC_END_BYTES = 13  # of a packet that says that a sequence has ended
 JOIN_KEYS = 2  # keyframes more to go back by for a frame after a join that has no keyframe of its own
 BACKWARD_SECONDS = 0.1  # by which stamps fall where recordings were joined; FFmpeg's figures, as is the next
 FORWARD_SECONDS = 10  # by which they leap there, in formats that restart their clocks
@@ -27,6 +29,7 @@ class PacketIndex:
     is_shown: np.ndarray  # whether its frame is meant to be seen
     keys: np.ndarray  # numbers of the packets at which decoding can start
     cuts: np.ndarray  # numbers of the packets at which the stamps restart: recordings were joined there
+    has_placeholders: bool  # whether some packets may be MPEG-4's for a frame that is not coded
 
     @property
     def has_stamps(self) -> bool:
@@ -100,6 +103,8 @@ class PacketLog:
 
     def __init__(self, codec: str) -> None:
         self._is_hidden = _HIDDEN.get(codec)
+        self._placeholder_bytes = PLACEHOLDER_BYTES if codec == "mpeg4" else 0
+        self._has_placeholders = False
         self._columns = [array("q") for _ in range(4)]
         self._is_shown, self._is_key = bytearray(), bytearray()
 
@@ -114,6 +119,7 @@ class PacketLog:
         is_hidden = packet.is_discard or (self._is_hidden is not None and self._is_hidden(packet))
         self._is_shown.append(not is_hidden)
         self._is_key.append(packet.is_keyframe)
+        self._has_placeholders |= packet.size <= self._placeholder_bytes
 
     def index(self, time_base: Fraction | None, *, restarts: bool) -> PacketIndex:
         """The index of all packets. `restarts`: the format is one whose clock may start anew at any time."""
@@ -125,6 +131,7 @@ class PacketLog:
             durations=durations,
             is_shown=np.array(self._is_shown, dtype=bool),
             keys=np.flatnonzero(np.array(self._is_key)),
+            has_placeholders=self._has_placeholders,
             cuts=_cuts(dts, time_base, restarts=restarts),
         )
 
@@ -155,7 +162,15 @@ def _is_hidden_vp9(packet: Packet) -> bool:
     return not (is_superframe or first & shows_existing or first & shows)
 
 
-_HIDDEN: dict[str, Callable[[Packet], bool]] = {"vp8": _is_hidden_vp8, "vp9": _is_hidden_vp9}
+def _is_end_of_dirac(packet: Packet) -> bool:
+    return packet.size <= DIRAC_END_BYTES
+
+
+_HIDDEN: dict[str, Callable[[Packet], bool]] = {
+    "vp8": _is_hidden_vp8,
+    "vp9": _is_hidden_vp9,
+    "dirac": _is_end_of_dirac,
+}
 
 
 def _or(value: int | None, missing: int) -> int:

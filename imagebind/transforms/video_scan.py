@@ -24,6 +24,7 @@ from imagebind.transforms.video_stream import Decoding, LostTrackError, opened_v
 FALLBACK_RATE = Fraction(25)  # for a stream that states no rate, as FFmpeg assumes
 RESTARTING_FORMATS = ("mpegts", "mpeg")  # whose clocks may start anew at any time
 HEAD_FRAMES = 10  # decoded where the order of showing is unknown: a keyframe and any that show before it
+MADE_UP_STEP = 0.1  # of a usual step
 MAX_DELAY = 16  # frames that a decoder of H.264 or HEVC may hold back to reorder them
 SETTLED_PACKETS = 32  # if each of so many shows its frame, decoding has recovered from what was before
 
@@ -65,7 +66,7 @@ class Timeline:
         if self.order is None:
             yield from enumerate(frame for _, frame in frames)
         for number, frame in frames:
-            if self._places[number] >= 0:
+            if number < len(self._places) and self._places[number] >= 0:
                 yield int(self._places[number]), frame
 
     def start_for(self, place: int, *, earlier: int = 0) -> int:
@@ -109,17 +110,17 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         pixel_aspect = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
     if not len(log):
         raise MediaError(name, seen="a video stream without frames", wanted="at least one frame")
-    joins = index.cuts.tolist() if head.is_whole(index, is_ordered) else [0, *index.cuts.tolist()]
     order = index.order
-    for around, numbers in _decode_joins(file, name, limits, index, joins):
-        is_around = np.isin(order, around)
+    head_is_whole = head.is_whole(index, is_ordered) and not (is_ordered and index.has_placeholders)
+    for around, numbers in _decode_joins(file, name, limits, index, head_is_whole):
+        is_around = (order >= around.start) & (order < around.stop)
         order = order[~is_around | np.isin(order, numbers)]
-        order[np.isin(order, around)] = numbers
+        order[(order >= around.start) & (order < around.stop)] = numbers
     if not len(order):
         raise MediaError(name, seen="no frame can be decoded", wanted="a video that is not damaged")
     stamps: list[int] | range = range(len(order))
     clock = Clock.steady(len(order), rate)
-    if is_ordered and index.has_stamps:
+    if index.has_stamps:
         stamps = index.stamps(order, time_base, restarts=restarts)
         last = int(index.durations[order[-1]])
         clock = Clock.of_stamps(stamps, last_duration=last, time_base=time_base, rate=rate)
@@ -167,7 +168,10 @@ class _Head:
         if not self._wanted:
             return True
         if is_ordered:
-            return self._numbers[:1] == index.order[:1].tolist()
+            first = index.order[:HEAD_FRAMES]
+            steps = np.diff(index.pts[first])  # nearly 0 where stamps were made up, for frames that are lost
+            is_even = not len(steps) or steps.min() > MADE_UP_STEP * np.median(steps)
+            return bool(is_even) and self._numbers[:1] == first[:1].tolist()
         first = np.flatnonzero(index.is_shown[: HEAD_FRAMES // 2])
         return set(first.tolist()) <= set(self._numbers)
 
@@ -177,24 +181,27 @@ class _Head:
 
 
 def _is_ordered(index: PacketIndex, container: InputContainer, stream: VideoStream) -> bool:
-    """Whether packets tell the order of showing. In AVI they may have times of decoding instead."""
+    """Whether packets tell the order of showing.
+
+    In AVI they may have times of decoding instead, or two frames in one packet with a placeholder after.
+    """
     if stream.codec_context.codec.intra_only:
         return True
-    is_of_decoding = (
-        container.format.name == "avi"
-        and stream.codec_context.has_b_frames
-        and bool((np.diff(index.pts) >= 0).all())
-    )
-    return index.has_stamps and not is_of_decoding
+    if container.format.name == "avi":
+        is_of_decoding = stream.codec_context.has_b_frames and bool((np.diff(index.pts) >= 0).all())
+        return index.has_stamps and not is_of_decoding and not index.has_placeholders
+    return index.has_stamps
 
 
 def _decode_joins(
-    file: BinaryIO, name: str, limits: Limits, index: PacketIndex, joins: list[int]
+    file: BinaryIO, name: str, limits: Limits, index: PacketIndex, head_is_whole: bool
 ) -> list[tuple[range, list[int]]]:
     """For each join a range of packets around it, and those of them whose frames are shown, in that order.
 
-    After a join the frames that others build on may be missing. Some frames are then not shown, or late.
+    After a join, as at the beginning, frames that others build on may be missing. Some are then not shown,
+    or late.
     """
+    joins = index.cuts.tolist() if head_is_whole else [0, *index.cuts.tolist()]
     shown = []
     if joins:
         with Decoding(file, name, limits, index) as decoding:
@@ -215,13 +222,16 @@ def _decode_join(decoding: Decoding, index: PacketIndex, join: int) -> tuple[ran
     numbers: list[int] = []
     seen: set[int] = set()
     newest = join
+    first_shown = min(np.flatnonzero(index.is_shown[join:])[:1], default=0) + join
     for number, _ in decoding.frames_from(start):
         numbers.append(number)
         seen.add(number)
         newest = max(newest, number)
         settled = newest - MAX_DELAY
         recent = range(settled - SETTLED_PACKETS, settled)
-        if recent.start > join and all(n in seen or not index.is_shown[n] for n in recent):
+        if index.has_placeholders:  # anywhere
+            continue
+        if recent.start > first_shown and all(n in seen or not index.is_shown[n] for n in recent):
             break
     else:
         settled = len(index.is_shown)
