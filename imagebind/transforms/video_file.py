@@ -14,8 +14,9 @@ from imagebind.errors import MediaError, warn_of
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.video_clock import Clock
 from imagebind.transforms.video_pixels import to_rgb
-from imagebind.transforms.video_scan import Timeline, VideoInfo, scan_video
+from imagebind.transforms.video_scan import Timeline, VideoInfo, scan_video, scan_webp
 from imagebind.transforms.video_stream import Decoding, LostTrackError, moving_pictures
+from imagebind.transforms.webp import is_animated_webp, webp_frames
 
 __all__ = ["Clock", "VideoFile", "VideoInfo", "moving_pictures", "open_video", "probe_video"]
 
@@ -23,12 +24,14 @@ MIN_SHARE = 0.5  # of the frames that are needed
 EARLIER_KEYFRAMES = 2  # to go back by if a frame does not come: a decoder may take long to recover
 UNDAMAGED = "a video that is not damaged"
 
+Frame = VideoFrame | np.ndarray
+
 
 class Picked(NamedTuple):
-    """A decoded frame for an index: that frame, or if it is not exact the nearest."""
+    """A decoded frame for a place in the order of showing: its own, or if it is not exact the nearest."""
 
-    index: int
-    frame: VideoFrame | None  # None: none at all is decoded there
+    place: int
+    frame: Frame | None  # None: none at all is decoded there
     is_exact: bool
 
 
@@ -54,7 +57,8 @@ def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> "Iterator[
     """
     name = name_of(source)
     with open_source(source, limits=limits) as file:
-        info, timeline = scan_video(file, name, limits)
+        scan = scan_webp if is_animated_webp(file) else scan_video
+        info, timeline = scan(file, name, limits)
         yield VideoFile(name=name, file=file, limits=limits, info=info, timeline=timeline)
 
 
@@ -98,17 +102,26 @@ class VideoFile:
             MediaError: no frame can be decoded, or a smaller share than `min_share`.
         """
         aspect = self.timeline.pixel_aspect if square_pixels else Fraction(1)
-        done, lost = 0, 0
-        with Decoding(self.file, self.name, self.limits, self.timeline.index) as decoding:
+        lost = 0
+        for done, (index, frame, is_exact) in enumerate(self._pick(indices), start=1):
+            lost += not is_exact
+            if frame is None:
+                raise MediaError(self.name, seen="no frame can be decoded", wanted=UNDAMAGED)
+            self._check(lost, done, len(indices), min_share)
+            yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
+
+    def _pick(self, indices: Sequence[int]) -> Iterator[Picked]:
+        """The frame for each of the rising indices."""
+        index, done = self.timeline.index, 0
+        if index is None:
+            yield from self._nearest(webp_frames(self.file), indices)
+            return
+        with Decoding(self.file, self.name, self.limits, index) as decoding:
             while done < len(indices):
                 try:
-                    for index, frame, is_exact in self._pick_some(decoding, indices[done:]):
+                    for picked in self._pick_some(decoding, indices[done:]):
                         done += 1
-                        lost += not is_exact
-                        if frame is None:
-                            raise MediaError(self.name, seen="no frame can be decoded", wanted=UNDAMAGED)
-                        self._check(lost, done, len(indices), min_share)
-                        yield index, self._pixels(frame, aspect)
+                        yield picked
                 except LostTrackError:
                     decoding.count_packets()
 
@@ -119,30 +132,32 @@ class VideoFile:
         """
         start = self.timeline.start_for(indices[0])
         later = takewhile(lambda index: self.timeline.start_for(index) <= decoding.position, indices[1:])
-        for picked in self._pick(decoding, start, chain(indices[:1], later)):
+        for picked in self._nearest(self._frames_from(start, decoding), chain(indices[:1], later)):
             if picked.is_exact or start == 0:
                 yield picked
                 continue
-            start = min(start, self.timeline.start_for(picked.index, earlier=EARLIER_KEYFRAMES))
-            picked = next(self._pick(decoding, start, [picked.index]))
+            start = min(start, self.timeline.start_for(picked.place, earlier=EARLIER_KEYFRAMES))
+            picked = next(self._nearest(self._frames_from(start, decoding), [picked.place]))
             if picked.frame is None:
-                picked = next(self._pick(decoding, 0, [picked.index]))
+                picked = next(self._nearest(self._frames_from(0, decoding), [picked.place]))
             yield picked
             return
 
-    def _pick(self, decoding: Decoding, start: int, indices: Iterable[int]) -> Iterator[Picked]:
-        """For each of the rising indices the nearest of the frames decoded from packet `start` on."""
-        frames = self.timeline.placed(decoding.frames_from(start))
+    def _frames_from(self, start: int, decoding: Decoding) -> Iterator[tuple[int, VideoFrame]]:
+        return self.timeline.placed(decoding.frames_from(start))
+
+    def _nearest(self, frames: Iterator[tuple[int, Frame]], indices: Iterable[int]) -> Iterator[Picked]:
+        """For each of the rising indices the frame whose place is nearest to it in time."""
         before, after = None, next(frames, None)
         for index in indices:
             while after is not None and after[0] < index:
                 before, after = after, next(frames, None)
             near = [placed for placed in (before, after) if placed is not None]
-            if not near:
+            if near:
+                place, frame = min(near, key=lambda placed: abs(self._ticks_between(placed[0], index)))
+                yield Picked(index, frame, place == index)
+            else:
                 yield Picked(index, None, False)
-                continue
-            place, frame = min(near, key=lambda placed: abs(self._ticks_between(placed[0], index)))
-            yield Picked(index, frame, place == index)
 
     def _ticks_between(self, place: int, index: int) -> int:
         return self.clock.ticks[place] - self.clock.ticks[index]

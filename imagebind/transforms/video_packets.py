@@ -42,7 +42,8 @@ class PacketIndex:
 
     def number_of(self, packet: Packet) -> int | None:
         """Which packet this is, of those at which decoding can start; None if it is not clear."""
-        return self._numbers.get((_or(packet.pos, -1), _or(packet.pts, NO_STAMP)))
+        pos, pts = packet.pos, packet.pts
+        return self._numbers.get((-1 if pos is None else pos, NO_STAMP if pts is None else pts))
 
     def start_for(self, number: int, *, earlier: int = 0) -> int:
         """The packet at which to start decoding for the frame of packet `number`.
@@ -105,7 +106,7 @@ class PacketLog:
         self._is_hidden = _HIDDEN.get(codec)
         self._placeholder_bytes = PLACEHOLDER_BYTES if codec == "mpeg4" else 0
         self._has_placeholders = False
-        self._columns = [array("q") for _ in range(4)]
+        self._stamps = array("q")  # four for each packet
         self._is_shown, self._is_key = bytearray(), bytearray()
 
     def __len__(self) -> int:
@@ -113,9 +114,11 @@ class PacketLog:
 
     def add(self, packet: Packet) -> None:
         """Add the next packet, before it is decoded."""
-        values = (packet.pts, packet.dts, packet.pos, packet.duration)
-        for column, value, missing in zip(self._columns, values, (NO_STAMP, NO_STAMP, -1, 0), strict=True):
-            column.append(_or(value, missing))
+        pts, dts, pos = packet.pts, packet.dts, packet.pos
+        self._stamps.append(NO_STAMP if pts is None else pts)
+        self._stamps.append(NO_STAMP if dts is None else dts)
+        self._stamps.append(-1 if pos is None else pos)
+        self._stamps.append(packet.duration or 0)
         is_hidden = packet.is_discard or (self._is_hidden is not None and self._is_hidden(packet))
         self._is_shown.append(not is_hidden)
         self._is_key.append(packet.is_keyframe)
@@ -123,7 +126,8 @@ class PacketLog:
 
     def index(self, time_base: Fraction | None, *, restarts: bool) -> PacketIndex:
         """The index of all packets. `restarts`: the format is one whose clock may start anew at any time."""
-        pts, dts, pos, durations = (np.array(column, dtype=np.int64) for column in self._columns)
+        stamps = np.array(self._stamps, dtype=np.int64).reshape(-1, 4)
+        pts, dts, pos, durations = np.ascontiguousarray(stamps.T)
         return PacketIndex(
             pts=pts,
             dts=dts,
@@ -171,7 +175,3 @@ _HIDDEN: dict[str, Callable[[Packet], bool]] = {
     "vp9": _is_hidden_vp9,
     "dirac": _is_end_of_dirac,
 }
-
-
-def _or(value: int | None, missing: int) -> int:
-    return missing if value is None else value

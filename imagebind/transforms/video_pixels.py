@@ -1,6 +1,7 @@
 """A decoded frame to upright RGB: its colour matrix, range, display matrix and pixel aspect applied."""
 
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 from av.sidedata.sidedata import Type as SideDataType
@@ -25,7 +26,7 @@ def to_rgb(frame: VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> np.nda
     square.
     """
     _neutralise_tags(frame)
-    options = {} if frame.format.is_rgb else _colour_options(frame)
+    options: dict[str, Any] = {} if frame.format.is_rgb else _colour_options(frame)
     if pixel_aspect != 1:
         options["width"] = max(round(frame.width * pixel_aspect), 1)
     return turn_upright(frame.to_ndarray(format="rgb24", **options), display_matrix(frame))
@@ -48,7 +49,7 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     The eight are the turns by quarters, each with and without mirroring.
     """
     try:
-        matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)
+        matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
     except ValueError:  # PyAV has no name for another kind of side data that the frame has
         return QUARTER_TURNS[round(frame.rotation / 90) % 4]  # tells turns only
     if matrix is None:

@@ -1,6 +1,6 @@
 """Look through a video file: which frames it shows and when, from its packets and the decoding of a few."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
@@ -18,8 +18,9 @@ from av.video.stream import VideoStream
 from imagebind.errors import MediaError
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video_clock import Clock
-from imagebind.transforms.video_packets import PacketIndex, PacketLog
+from imagebind.transforms.video_packets import NO_STAMP, PacketIndex, PacketLog
 from imagebind.transforms.video_stream import Decoding, LostTrackError, opened_video, packets_of
+from imagebind.transforms.webp import webp_clock, webp_size
 
 FALLBACK_RATE = Fraction(25)  # for a stream that states no rate, as FFmpeg assumes
 RESTARTING_FORMATS = ("mpegts", "mpeg")  # whose clocks may start anew at any time
@@ -46,17 +47,18 @@ class Timeline:
     """The frames that a video shows: those that FFmpeg shows when it decodes the whole file.
 
     Args:
+        index: its packets; None for an animated WebP, which FFmpeg cannot read.
         order: the number of each frame's packet, in the order of showing; None if only decoding tells the
             order.
         stamps: when each frame shows, in the stream's ticks; its number where the file does not tell.
         pixel_aspect: width to height of a stored pixel.
     """
 
-    index: PacketIndex
+    index: PacketIndex | None
     order: np.ndarray | None
-    stamps: list[int] | range
+    stamps: Sequence[int]
     clock: Clock
-    pixel_aspect: Fraction
+    pixel_aspect: Fraction = Fraction(1)
 
     def placed(self, frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[tuple[int, VideoFrame]]:
         """Frames with the numbers of their packets, to frames with their places in the order of showing.
@@ -71,12 +73,14 @@ class Timeline:
 
     def start_for(self, place: int, *, earlier: int = 0) -> int:
         """Number of the packet from which to decode for a frame; `earlier` goes back by more keyframes."""
-        return 0 if self.order is None else self.index.start_for(int(self.order[place]), earlier=earlier)
+        if self.index is None or self.order is None:
+            return 0
+        return self.index.start_for(int(self.order[place]), earlier=earlier)
 
     @cached_property
     def _places(self) -> np.ndarray:
         """The place of each packet's frame in the order of showing; -1 for one that is not shown."""
-        assert self.order is not None
+        assert self.index is not None and self.order is not None
         places = np.full(len(self.index.pts), -1)
         places[self.order] = np.arange(len(self.order))
         return places
@@ -97,7 +101,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         head = _Head(codec, is_avi=container.format.name == "avi")
         for packet in packets_of(container, stream):
             log.add(packet)
-            head.decode(packet, len(log) - 1)
+            head.add(packet, len(log) - 1)
         head.finish()
         restarts = container.format.name in RESTARTING_FORMATS
         index = log.index(stream.time_base, restarts=restarts)
@@ -118,7 +122,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         order[(order >= around.start) & (order < around.stop)] = numbers
     if not len(order):
         raise MediaError(name, seen="no frame can be decoded", wanted="a video that is not damaged")
-    stamps: list[int] | range = range(len(order))
+    stamps: Sequence[int] = range(len(order))
     clock = Clock.steady(len(order), rate)
     if index.has_stamps:
         stamps = index.stamps(order, time_base, restarts=restarts)
@@ -141,27 +145,65 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
     )
 
 
+def scan_webp(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Timeline]:
+    """The same of an animated WebP.
+
+    Raises:
+        MediaError: as `scan_video`.
+    """
+    width, height = webp_size(file, name, limits)
+    clock = webp_clock(file)
+    frames = len(clock.ticks)
+    if not frames:
+        raise MediaError(name, seen="an animation without frames", wanted="at least one frame")
+    info = VideoInfo(
+        duration=float(clock.duration),
+        frames=frames,
+        fps=float(frames / clock.duration),
+        width=width,
+        height=height,
+        has_audio=False,
+    )
+    return info, Timeline(index=None, order=None, stamps=clock.ticks, clock=clock)
+
+
 class _Head:
     """Decodes the first packets as they are read, to see whether their frames are shown."""
 
     def __init__(self, codec: VideoCodecContext, *, is_avi: bool) -> None:
         self._codec = codec
         self._is_avi = is_avi
-        self._wanted = 0 if codec.codec.intra_only else 1
+        self._first: list[Packet] = []
+        self._wanted: int | None = 0 if codec.codec.intra_only else None  # None: not decided yet
         self._numbers: list[int] = []
 
-    def decode(self, packet: Packet, number: int) -> None:
-        """Decode the next packet of the file, if its frame is still wanted."""
-        if number == 0 and self._wanted and (packet.pts is None or self._is_avi):
-            self._wanted = HEAD_FRAMES
-        if len(self._numbers) < self._wanted:
-            packet.pts = number
-            self._collect(packet)
+    def add(self, packet: Packet, number: int) -> None:
+        """Decode the next packet of the file, if more frames are needed."""
+        if self._wanted is None:
+            self._first.append(packet)
+            if len(self._first) == 3:
+                self._begin()
+        elif len(self._numbers) < self._wanted:
+            self._decode(packet, number)
 
     def finish(self) -> None:
         """Take what the decoder still holds."""
-        if len(self._numbers) < self._wanted:
-            self._collect(None)
+        if self._wanted is None:
+            self._begin()
+        if len(self._numbers) < (self._wanted or 0):
+            self._decode(None)
+
+    def _begin(self) -> None:
+        """Decide how many frames are needed: none after two keyframes, as none is lost then."""
+        stamps = [NO_STAMP if packet.pts is None else packet.pts for packet in self._first]
+        is_of_decoding = self._is_avi and self._codec.has_b_frames and stamps == sorted(stamps)
+        if len(stamps) > 1 and all(packet.is_keyframe for packet in self._first[:2]):
+            self._wanted = 0
+        else:
+            self._wanted = HEAD_FRAMES if is_of_decoding or NO_STAMP in stamps else 1
+        for number, packet in enumerate(self._first):
+            if len(self._numbers) < self._wanted:
+                self._decode(packet, number)
 
     def is_whole(self, index: PacketIndex, is_ordered: bool) -> bool:
         """Whether the frames that should be shown first are."""
@@ -172,10 +214,12 @@ class _Head:
             steps = np.diff(index.pts[first])  # nearly 0 where stamps were made up, for frames that are lost
             is_even = not len(steps) or steps.min() > MADE_UP_STEP * np.median(steps)
             return bool(is_even) and self._numbers[:1] == first[:1].tolist()
-        first = np.flatnonzero(index.is_shown[: HEAD_FRAMES // 2])
+        first = np.flatnonzero(index.is_shown[: (len(self._numbers) + 1) // 2])
         return set(first.tolist()) <= set(self._numbers)
 
-    def _collect(self, packet: Packet | None) -> None:
+    def _decode(self, packet: Packet | None, number: int = 0) -> None:
+        if packet is not None:
+            packet.pts = number
         with suppress(FFmpegError):
             self._numbers += [frame.pts for frame in self._codec.decode(packet) if frame.pts is not None]
 
