@@ -119,7 +119,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
     for around, numbers in _decode_joins(file, name, limits, index, head_is_whole):
         is_around = (order >= around.start) & (order < around.stop)
         order = order[~is_around | np.isin(order, numbers)]
-        order[(order >= around.start) & (order < around.stop)] = numbers
+        order[np.isin(order, numbers)] = [number for number in numbers if number in order]
     if not len(order):
         raise MediaError(name, seen="no frame can be decoded", wanted="a video that is not damaged")
     stamps: Sequence[int] = range(len(order))
@@ -263,13 +263,11 @@ def _decode_join(decoding: Decoding, index: PacketIndex, join: int) -> tuple[ran
     start, first = 0, 0
     if join:
         start, first = index.start_for(join - 1, earlier=1), index.start_for(join - 1)
-    numbers: list[int] = []
-    seen: set[int] = set()
+    seen: dict[int, None] = {}  # in the order of showing
     newest = join
     first_shown = min(np.flatnonzero(index.is_shown[join:])[:1], default=0) + join
     for number, _ in decoding.frames_from(start):
-        numbers.append(number)
-        seen.add(number)
+        seen[number] = None
         newest = max(newest, number)
         settled = newest - MAX_DELAY
         recent = range(settled - SETTLED_PACKETS, settled)
@@ -280,4 +278,4 @@ def _decode_join(decoding: Decoding, index: PacketIndex, join: int) -> tuple[ran
     else:
         settled = len(index.is_shown)
     around = range(first, settled)
-    return around, [number for number in numbers if number in around and index.is_shown[number]]
+    return around, [number for number in seen if number in around and index.is_shown[number]]

@@ -71,7 +71,7 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
 
     Packets that an edit list has decoded but not shown are among them: later frames build on theirs.
     """
-    with contextlib.suppress(FFmpegError):
+    with contextlib.suppress(FFmpegError, IndexError):  # the latter from PyAV, if streams were added midway
         for packet in container.demux(stream):
             if packet.size:
                 yield packet
@@ -152,6 +152,8 @@ class Decoding:
                 raise LostTrackError
             packet.pts = number
             yield packet
+        if self._can_seek and self._next < len(self._index.pts):  # such as at the join of two files
+            raise LostTrackError
 
     def _seek(self, start: int) -> bool:
         """Go to a packet by a seek; False if the packets cannot be told there, and the place is lost.
@@ -184,7 +186,7 @@ class Decoding:
             self._next = number
             for _ in zip(range(number, start), self._packets, strict=False):
                 self._next += 1
-            return True
+            return self._next == start
         return False
 
 
