@@ -29,7 +29,7 @@ from imagebind.transforms.imu_recording import Recording
 from imagebind.transforms.intake import Request
 from imagebind.transforms.source import name_of, open_source
 from imagebind.transforms.video import VideoTransform
-from imagebind.transforms.video_file import VideoFile, open_video
+from imagebind.transforms.video_file import MIN_SHARE, VideoFile, open_video
 
 WINDOW_SECONDS = 10.0  # five clips of 2 s, as many as the released transform takes of a whole video
 HOP_SECONDS = 5.0  # half of it: what falls on the border of one window is in the middle of the next
@@ -270,20 +270,26 @@ def _views_of_film(
 
     Without clips they are those that the transform takes of it.
     """
+    whole = clips is None
     if clips is None:
         seconds = Fraction(transform.clip_seconds)
         clips = clip_spans(film.clock.duration, clip_seconds=seconds, clips=transform.clips)
     places = [tuple(film.clock.frames_in(clip, transform.frames)) for clip in clips]
     views: dict[tuple[int, ...], Tensor] = {}  # of a clip's frames: in a short video many are the same
     held: dict[int, np.ndarray] = {}
+    one = replace(transform, frames=1)
     with open_source(path, limits=film.limits) as file:
         wanted = sorted({index for frames in places for index in frames})
-        with closing(replace(film, file=file).decode(wanted)) as decoded:  # type: ignore[type-var]
+        film = replace(film, file=file)
+        min_share = MIN_SHARE if whole else 0  # a recording of which one stretch is damaged is not refused
+        frames_read = film.decode(wanted, square_pixels=transform.square_pixels, min_share=min_share)
+        with closing(frames_read) as decoded:  # type: ignore[type-var]
             for frames in sorted(set(places)):
                 held = {index: frame for index, frame in held.items() if index >= frames[0]}
                 while not held or max(held) < frames[-1]:
                     index, frame = next(decoded)
                     held[index] = frame
-                cut = torch.from_numpy(np.stack([held[index] for index in frames]))  # (t, h, w, 3)
-                views[frames] = transform({"video": cut.permute(3, 0, 1, 2)})  # (crops, 3, t, size, size)
+                stills = [torch.from_numpy(held[index]).permute(2, 0, 1).unsqueeze(1) for index in frames]
+                # Each (3, 1, h, w) by itself: the size may change midway.
+                views[frames] = torch.cat([one({"video": still}) for still in stills], dim=2)
     return torch.cat([views[frames] for frames in places])

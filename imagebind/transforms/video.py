@@ -60,10 +60,12 @@ class VideoTransform:
 
     `clips` clips of `clip_seconds` are spread evenly over the video, `frames` frames evenly over each clip,
     `crops` (1 or 3) squares along each frame's longer side. Where frames are not evenly timed, their
-    timestamps decide; rotated video is turned upright; a frame that cannot be decoded gives way to the
-    nearest that can (all ours).
+    timestamps decide; video is turned and mirrored as its display matrix says; a frame that cannot be decoded
+    gives way to the nearest that can (all ours).
 
     Args:
+        square_pixels: whether to stretch a file's frames whose pixels are not square to the aspect at which
+            they are shown. As released, pixels count as square.
         crop: how a frame, floats in [0, 1], becomes squares, as by `spatial_crops`; training has its own.
     """
 
@@ -74,6 +76,7 @@ class VideoTransform:
     frames: int = CLIP_FRAMES
     crops: int = CROPS
     size: int = IMAGE_SIZE
+    square_pixels: bool = False
     mean: Sequence[float] = IMAGE_MEAN
     std: Sequence[float] = IMAGE_STD
     limits: Limits = DEFAULT_LIMITS
@@ -130,7 +133,8 @@ class VideoTransform:
             return self._views(Clock.steady(len(frames), rate), partial(_pick, frames), spans, name)
         if is_source(video):
             with open_video(video, limits=self.limits) as file:
-                return self._views(file.clock, file.decode, spans, name)
+                read = partial(file.decode, square_pixels=self.square_pixels)
+                return self._views(file.clock, read, spans, name)
         raise MediaError(
             name,
             seen="not a video",

@@ -1,77 +1,42 @@
-"""Video files: when their frames show, and the few frames that are wanted, decoded without the others."""
+"""Video files: single frames, the same as a decode of the whole file gives, without decoding all others."""
 
 import contextlib
-from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import chain, groupby
-from typing import Any, BinaryIO, NamedTuple
+from itertools import chain, takewhile
+from typing import BinaryIO, NamedTuple
 
-import av
 import numpy as np
-from av.container import InputContainer
-from av.error import FFmpegError
-from av.packet import Packet
 from av.video.frame import VideoFrame
-from av.video.stream import VideoStream
 
-from imagebind.errors import MediaError
-from imagebind.transforms.clips import Span
+from imagebind.errors import MediaError, warn_of
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
+from imagebind.transforms.video_clock import Clock
+from imagebind.transforms.video_pixels import to_rgb
+from imagebind.transforms.video_scan import Timeline, VideoInfo, scan_video, scan_webp
+from imagebind.transforms.video_stream import Decoding, LostTrackError, moving_pictures
+from imagebind.transforms.webp import is_animated_webp, webp_frames
 
-FALLBACK_RATE = Fraction(25)  # for a stream that states no rate, as FFmpeg assumes
-READ_BYTES = 256 * 1024  # at a time: fewer calls back into Python than FFmpeg's 32 KiB
-NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+__all__ = ["Clock", "VideoFile", "VideoInfo", "moving_pictures", "open_video", "probe_video"]
 
-Stamped = tuple[int, VideoFrame]
+MIN_SHARE = 0.5  # of the frames that are needed
+EARLIER_KEYFRAMES = 2  # to go back by if a frame does not come: a decoder may take long to recover
+UNDAMAGED = "a video that is not damaged"
 
-
-@dataclass(frozen=True, kw_only=True)
-class Clock:
-    """When each frame starts, in ticks since the first, and when the last one ends."""
-
-    ticks: Sequence[int]
-    tick: Fraction  # seconds
-    duration: Fraction  # seconds
-
-    @classmethod
-    def steady(cls, frames: int, rate: Fraction) -> "Clock":
-        """The clock of a constant rate."""
-        return cls(ticks=range(frames), tick=1 / rate, duration=frames / rate)
-
-    def frames_in(self, span: Span, count: int) -> list[int]:
-        """Indices of `count` frames spread evenly over [start, end): the first that starts in it to the last.
-
-        At a constant rate these run from ⌈rate·start⌉ to ⌈rate·end⌉ - 1, cut at the last frame, as released.
-        A span in which no frame starts gets the one on show then. Frames repeat where there are too few.
-        """
-        start, end = (Fraction(seconds) / self.tick for seconds in span)
-        last = max(bisect_left(self.ticks, end) - 1, 0)
-        first = min(bisect_left(self.ticks, start), last)
-        return [first + (last - first) * i // max(count - 1, 1) for i in range(count)]
+Frame = VideoFrame | np.ndarray
 
 
-@dataclass(frozen=True, kw_only=True)
-class VideoInfo:
-    """What a video file holds: seconds, frames a second on average, pixels as stored (before any turn)."""
+class Picked(NamedTuple):
+    """A decoded frame for a place in the order of showing: its own, or if it is not exact the nearest."""
 
-    duration: float  # to the end of the last frame that is there, whatever the header claims
-    frames: int
-    fps: float
-    width: int
-    height: int
-    has_audio: bool
-
-
-def moving_pictures(container: Any) -> list[Any]:
-    """The video streams of an open container, without a sound file's cover art."""
-    cover = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & cover]
+    place: int
+    frame: Frame | None  # None: none at all is decoded there
+    is_exact: bool
 
 
 def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
-    """Look through a video file: its packets are read, its frames not decoded.
+    """Look through a video file: its packets are read, but only a few frames decoded.
 
     Raises:
         MediaError: not a video, or without frames, or over a limit.
@@ -84,220 +49,137 @@ def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo
 def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> "Iterator[VideoFile]":
     """Look through a video file and leave it open for `VideoFile.decode`.
 
-    Of several video streams the first counts. `limits.max_seconds` doesn't apply: a long video costs no
-    more memory than a short one.
+    Of several video streams the one counts that FFmpeg's command takes: the default one, else the largest.
+    `limits.max_seconds` doesn't apply: a long video costs no more memory than a short one.
 
     Raises:
         MediaError: not a video, or without frames, or over a limit.
     """
     name = name_of(source)
     with open_source(source, limits=limits) as file:
-        with _opened(file, name, limits) as (container, stream):
-            marks = [_mark(packet) for packet in _packets(container, stream)]
-            if not marks:
-                raise MediaError(name, seen="a video stream without frames", wanted="at least one frame")
-            stated = (stream.average_rate, stream.guessed_rate)
-            rate = next((rate for rate in stated if rate and rate > 0), FALLBACK_RATE)
-            stamps = _stamps(marks, container, stream)
-            if stamps is None:
-                clock = Clock.steady(len(marks), rate)
-            else:
-                clock = _clock(stamps, max(marks).duration, stream.time_base or 1 / rate, rate)
-            info = VideoInfo(
-                duration=float(clock.duration),
-                frames=len(marks),
-                fps=float(rate),
-                width=stream.codec_context.width,
-                height=stream.codec_context.height,
-                has_audio=bool(container.streams.audio),
-            )
-        yield VideoFile(
-            name=name,
-            file=file,
-            limits=limits,
-            info=info,
-            clock=clock,
-            stamps=range(len(marks)) if stamps is None else stamps,
-            keys=[] if stamps is None else sorted(mark.pts for mark in marks if mark.is_key),
-        )
+        scan = scan_webp if is_animated_webp(file) else scan_video
+        info, timeline = scan(file, name, limits)
+        yield VideoFile(name=name, file=file, limits=limits, info=info, timeline=timeline)
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFile:
-    """A video file that has been looked through, by `open_video`."""
+    """A video file that has been looked through, by `open_video`.
+
+    Its frames are those of a decode of the whole file by FFmpeg (edit lists honoured), in number, order and
+    time, turned and mirrored as the display matrix says. If the size changes midway, each frame has its own.
+    """
 
     name: str
     file: BinaryIO
     limits: Limits
     info: VideoInfo
-    clock: Clock
-    stamps: Sequence[int]  # of every frame in the order of showing; its number where the file has no others
-    keys: Sequence[int]  # stamps of the frames at which decoding can start; none where frames are counted
+    timeline: Timeline
 
-    def decode(self, indices: Sequence[int]) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (index, frame (h, w, 3)) for each of the rising `indices`: uint8 RGB, turned upright.
+    @property
+    def clock(self) -> Clock:
+        """When the frames show."""
+        return self.timeline.clock
+
+    @property
+    def stamps(self) -> Sequence[int]:
+        """When each frame shows, in the stream's ticks; its number where the file does not tell."""
+        return self.timeline.stamps
+
+    def decode(
+        self, indices: Sequence[int], *, square_pixels: bool = False, min_share: float = MIN_SHARE
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (index, frame (h, w, 3)) for each of the rising `indices`: uint8 RGB, upright.
 
         No more than two frames are held at once. Where a frame cannot be decoded, the one nearest to it in
-        time stands in (ours, as is the turning).
+        time stands in, and `warn_of` reports how many such frames there were (ours).
+
+        Args:
+            square_pixels: stretch frames whose pixels are not square to the aspect at which they are shown.
+            min_share: of the frames that must decode.
 
         Raises:
-            MediaError: no frame can be decoded.
+            MediaError: no frame can be decoded, or a smaller share than `min_share`.
         """
-        rest = list(indices)
-        with _opened(self.file, self.name, self.limits) as (container, stream):
-            # One pass serves all that is wanted between two keyframes; what lies between passes is skipped.
-            for _, group in groupby(rest, key=self._gop):
-                wanted = list(group)
-                frames = self._from_keyframe(container, stream, wanted[0])
-                if frames is None:
-                    break
-                yield from self._pick(frames, wanted)
-                rest = rest[len(wanted) :]
-        if rest:  # the file cannot be sought in
-            with _opened(self.file, self.name, self.limits) as (container, stream):
-                yield from self._pick(_frames(container, stream), rest)
-
-    def _gop(self, index: int) -> int:
-        """Which keyframe, counted from 1, to start at for a frame. Those before the first belong to it."""
-        return max(bisect_right(self.keys, self.stamps[index]), 1)
-
-    def _from_keyframe(
-        self, container: InputContainer, stream: VideoStream, index: int
-    ) -> Iterator[Stamped] | None:
-        """Frames from before a wanted one on; None if no seek leads there.
-
-        A seek may land late: MPEG-TS is searched for any packet, not for keyframes. A second earlier helps.
-        It may also lose count: in MPEG-PS, stamps after a seek can be ones that no frame has.
-        """
-        gop = self._gop(index)
-        if gop == 1:  # the first pass, from the beginning
-            return _frames(container, stream, numbered=not self.keys)
-        second = round(1 / stream.time_base) if stream.time_base else 0
-        for start in (self.keys[gop - 1], self.keys[gop - 1] - second):
-            try:
-                container.seek(start, stream=stream)
-            except FFmpegError:
-                return None
-            frames = _frames(container, stream)
-            first = next(frames, None)
-            if first is not None and first[0] <= self.stamps[index] and first[0] in self.stamps:
-                return chain([first], frames)
-        return None
-
-    def _pick(self, frames: Iterator[Stamped], indices: list[int]) -> Iterator[tuple[int, np.ndarray]]:
-        nearest = _nearest(frames, [self.stamps[index] for index in indices])
-        for index, frame in zip(indices, nearest, strict=True):
+        aspect = self.timeline.pixel_aspect if square_pixels else Fraction(1)
+        lost = 0
+        for done, (index, frame, is_exact) in enumerate(self._pick(indices), start=1):
+            lost += not is_exact
             if frame is None:
-                raise MediaError(
-                    self.name, seen="no frame can be decoded", wanted="a video that is not damaged"
-                )
-            yield index, _upright(frame)
+                raise MediaError(self.name, seen="no frame can be decoded", wanted=UNDAMAGED)
+            self._check(lost, done, len(indices), min_share)
+            yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
 
+    def _pick(self, indices: Sequence[int]) -> Iterator[Picked]:
+        """The frame for each of the rising indices."""
+        index, done = self.timeline.index, 0
+        if index is None:
+            yield from self._nearest(webp_frames(self.file), indices)
+            return
+        with Decoding(self.file, self.name, self.limits, index) as decoding:
+            while done < len(indices):
+                try:
+                    for picked in self._pick_some(decoding, indices[done:]):
+                        done += 1
+                        yield picked
+                except LostTrackError:
+                    decoding.count_packets()
 
-class _Mark(NamedTuple):
-    """What is kept of a packet."""
+    def _pick_some(self, decoding: Decoding, indices: Sequence[int]) -> Iterator[Picked]:
+        """The first of the frames asked for: those that one pass serves, up to one that cannot be decoded.
 
-    pts: int  # NO_STAMP where it has none
-    duration: int
-    is_key: bool
+        A pass goes on as long as no later keyframe leads to the next frame sooner.
+        """
+        start = self.timeline.start_for(indices[0])
+        later = takewhile(lambda index: self.timeline.start_for(index) <= decoding.position, indices[1:])
+        for picked in self._nearest(self._frames_from(start, decoding), chain(indices[:1], later)):
+            if picked.is_exact or start == 0:
+                yield picked
+                continue
+            start = min(start, self.timeline.start_for(picked.place, earlier=EARLIER_KEYFRAMES))
+            picked = next(self._nearest(self._frames_from(start, decoding), [picked.place]))
+            if picked.frame is None:
+                picked = next(self._nearest(self._frames_from(0, decoding), [picked.place]))
+            yield picked
+            return
 
+    def _frames_from(self, start: int, decoding: Decoding) -> Iterator[tuple[int, VideoFrame]]:
+        return self.timeline.placed(decoding.frames_from(start))
 
-def _mark(packet: Packet) -> _Mark:
-    pts = NO_STAMP if packet.pts is None else packet.pts
-    return _Mark(pts, packet.duration or 0, packet.is_keyframe)
+    def _nearest(self, frames: Iterator[tuple[int, Frame]], indices: Iterable[int]) -> Iterator[Picked]:
+        """For each of the rising indices the frame whose place is nearest to it in time."""
+        before, after = None, next(frames, None)
+        for index in indices:
+            while after is not None and after[0] < index:
+                before, after = after, next(frames, None)
+            near = [placed for placed in (before, after) if placed is not None]
+            if near:
+                place, frame = min(near, key=lambda placed: abs(self._ticks_between(placed[0], index)))
+                yield Picked(index, frame, place == index)
+            else:
+                yield Picked(index, None, False)
 
+    def _ticks_between(self, place: int, index: int) -> int:
+        return self.clock.ticks[place] - self.clock.ticks[index]
 
-def _stamps(marks: list[_Mark], container: InputContainer, stream: VideoStream) -> list[int] | None:
-    """When each frame shows, in order; None if the file doesn't say. AVI says when a frame is decoded."""
-    stored = [mark.pts for mark in marks]
-    shown = sorted(stored)
-    of_decoding = container.format.name == "avi" and stream.codec_context.has_b_frames and stored == shown
-    return None if NO_STAMP in stored or of_decoding else shown
-
-
-def _clock(stamps: list[int], last_duration: int, time_base: Fraction, rate: Fraction) -> Clock:
-    """Times from stamps: exactly steady ones if the stamps are steady but for their rounding to ticks."""
-    ticks = [stamp - stamps[0] for stamp in stamps]
-    step = 1 / (time_base * rate)  # ticks a frame
-    slack = 0 if step.denominator == 1 else step.denominator  # a tick
-    if all(abs(t * step.denominator - i * step.numerator) <= slack for i, t in enumerate(ticks)):
-        return Clock.steady(len(ticks), rate)
-    return Clock(
-        ticks=ticks, tick=time_base, duration=(ticks[-1] + (max(last_duration, 0) or step)) * time_base
-    )
-
-
-@contextlib.contextmanager
-def _opened(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """A file's container, at its beginning, and its first video stream; FFmpeg's errors named."""
-    file.seek(0)
-    options = {
-        "max_pixels": str(limits.max_pixels),
-        "protocol_whitelist": "none",  # or a playlist could have other files read, and addresses fetched
-    }
-    try:
-        container = av.open(file, "r", options=options, buffer_size=READ_BYTES, metadata_errors="replace")
-    except Exception as error:  # of many kinds, for bad bytes
-        raise MediaError(name, seen=f"not a video ({_reason(error)})", wanted="a video file") from error
-    with container:
-        streams = moving_pictures(container)
-        if not streams:
-            raise MediaError(name, seen="no video stream", wanted="a video file")
-        stream = streams[0]
-        codec = stream.codec_context
-        if codec is None:
-            raise MediaError(name, seen="an unknown video codec", wanted="one that FFmpeg decodes")
-        if codec.width * codec.height > limits.max_pixels:
-            raise MediaError(
-                name,
-                seen=f"frames of {codec.width} x {codec.height} = {codec.width * codec.height:,} pixels",
-                wanted=f"at most {limits.max_pixels:,} (max_pixels)",
+    def _check(self, lost: int, done: int, count: int, min_share: float) -> None:
+        """Report frames that are lost, once, or refuse the video for them."""
+        if count - lost < min_share * count:
+            seen = f"at least {lost} of the {count} frames that are needed cannot be decoded"
+            raise MediaError(self.name, seen=seen, wanted=f"{min_share:.0%} of them or more")
+        if lost and done == count:  # before the last is handed over: nobody may ask for one more
+            warn_of(
+                self.name,
+                f"{lost} of the {count} frames that are needed ({lost / count:.0%}) cannot be decoded; the "
+                "nearest in time stand in for them",
             )
-        codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change on the way
-        yield container, stream
 
-
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """The packets that hold frames to show. A file that is cut short ends where it is cut."""
-    with contextlib.suppress(FFmpegError):
-        for packet in container.demux(stream):
-            if packet.size and not packet.is_discard:
-                yield packet
-
-
-def _frames(container: InputContainer, stream: VideoStream, *, numbered: bool = False) -> Iterator[Stamped]:
-    """Decode from where the container stands: frames with their stamps, or else numbers, in order of showing.
-
-    Packets that cannot be decoded are passed over, as are frames that FFmpeg calls corrupt.
-    """
-    number = 0
-    for packet in chain(_packets(container, stream), [None]):  # None: what the decoder still holds
-        try:
-            decoded = stream.codec_context.decode(packet)
-        except FFmpegError:
-            continue
-        for frame in decoded:
-            stamp = number if numbered else frame.pts
-            number += 1
-            if stamp is not None and not frame.is_corrupt:
-                yield stamp, frame
-
-
-def _nearest(frames: Iterator[Stamped], wanted: Iterable[int]) -> Iterator[VideoFrame | None]:
-    """For each of the rising wanted stamps the frame nearest to it, the earlier of two; None: no frames."""
-    before, after = None, next(frames, None)
-    for stamp in wanted:
-        while after is not None and after[0] < stamp:
-            before, after = after, next(frames, None)
-        near = [stamped for stamped in (before, after) if stamped is not None]
-        yield min(near, key=lambda stamped: abs(stamped[0] - stamp))[1] if near else None
-
-
-def _upright(frame: VideoFrame) -> np.ndarray:
-    """A frame as RGB (h, w, 3), turned as its display matrix says (PyAV before 13.1 doesn't tell)."""
-    quarters = round(getattr(frame, "rotation", 0) / 90)  # anticlockwise
-    return np.ascontiguousarray(np.rot90(frame.to_ndarray(format="rgb24"), quarters))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__
+    def _pixels(self, frame: VideoFrame, aspect: Fraction) -> np.ndarray:
+        width = frame.width * aspect
+        if width * frame.height > self.limits.max_pixels:
+            raise MediaError(
+                self.name,
+                seen=f"frames of {frame.width} x {frame.height}, too large with square pixels",
+                wanted=f"at most {self.limits.max_pixels:,} pixels (max_pixels)",
+            )
+        return to_rgb(frame, pixel_aspect=aspect)

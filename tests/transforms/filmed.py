@@ -1,8 +1,11 @@
-"""Small videos for tests, in which frame i is a flat grey of 3·i, so that a pixel tells its frame."""
+"""Small videos for tests: frame i a flat grey of 3·i, so that a pixel tells its frame; or made by FFmpeg."""
 
 import io
+import struct
+import subprocess
 from collections.abc import Iterable
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -51,3 +54,53 @@ def turned(mp4: bytes, *, matrix: tuple[int, int, int, int]) -> bytes:
     entries[8] = 2**30
     start = mp4.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of times, sizes and volume stand before it
     return mp4[:start] + entries.astype(">i4").tobytes() + mp4[start + 36 :]
+
+
+def ffmpeg(*arguments: object) -> None:
+    """Run FFmpeg's command."""
+    command = ["ffmpeg", "-y", "-nostdin", "-loglevel", "error", *map(str, arguments)]
+    subprocess.run(command, check=True, capture_output=True)
+
+
+def record(path: Path, options: str = "", *, seconds: float = 4, size: str = "160x120") -> Path:
+    """Encode a moving test image by FFmpeg's command, at 25 frames a second."""
+    source = f"testsrc2=s={size}:r=25:d={seconds}"
+    ffmpeg("-f", "lavfi", "-i", source, *options.split(), path)
+    return path
+
+
+def trim(source: Path, path: Path, *, start: float, seconds: float) -> Path:
+    """Cut a stretch out without encoding it again, as phones and editors do."""
+    ffmpeg("-ss", start, "-i", source, "-t", seconds, "-c", "copy", path)
+    return path
+
+
+def edit(mp4: bytes, edits: Iterable[tuple[float, float | None]], *, timescale: int) -> bytes:
+    """Write an edit list into a film whose metadata stand at its end.
+
+    Args:
+        edits: seconds to show, from which second of the media on; None: nothing is shown.
+        timescale: units a second of the media.
+    """
+    entries = [(round(1000 * length), -1 if at is None else round(timescale * at)) for length, at in edits]
+    table = struct.pack(">II", 0, len(entries)) + b"".join(struct.pack(">iiI", *e, 1 << 16) for e in entries)
+    return _with_edits(mp4, _box(b"edts", _box(b"elst", table)))
+
+
+def _with_edits(boxes: bytes, edits: bytes) -> bytes:
+    changed, at = b"", 0
+    while at < len(boxes):
+        size = int.from_bytes(boxes[at : at + 4], "big")
+        kind, body = boxes[at + 4 : at + 8], boxes[at + 8 : at + size]
+        if kind == b"trak":  # after its header
+            header = int.from_bytes(body[:4], "big")
+            body = body[:header] + edits + _with_edits(body[header:], edits)
+        elif kind == b"moov":
+            body = _with_edits(body, edits)
+        changed += b"" if kind == b"edts" else _box(kind, body)
+        at += size
+    return changed
+
+
+def _box(kind: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + kind + body

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebind.errors import MediaError
-from imagebind.transforms import video_file
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video_file import Clock, open_video, probe_video
+from imagebind.transforms.video_stream import Decoding
 from tests.transforms.filmed import STEP, film, packets_of, turned
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
@@ -97,14 +97,14 @@ def test_every_container_gives_exactly_the_frames_asked_for(kind, codec):
 def test_only_the_neighbourhood_of_a_wanted_frame_is_decoded(monkeypatch):
     """Decoding can start at every twelfth frame: at the 132nd for the 140th."""
     decoded = []
-    real = video_file._frames
+    real = Decoding.frames_from
 
-    def counting(*arguments, **options):
-        for stamped in real(*arguments, **options):
-            decoded.append(stamped)
-            yield stamped
+    def counting(*arguments):
+        for numbered in real(*arguments):
+            decoded.append(numbered)
+            yield numbered
 
-    monkeypatch.setattr(video_file, "_frames", counting)
+    monkeypatch.setattr(Decoding, "frames_from", counting)
     frames_at(WIDE, [140])
     assert len(decoded) == 140 - 132 + 1
 

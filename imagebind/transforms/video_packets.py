@@ -1,0 +1,177 @@
+"""The packets of a video stream, known without decoding them: which frames they show, and in which order."""
+
+from array import array
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+
+import numpy as np
+from av.packet import Packet
+
+NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+PLACEHOLDER_BYTES = 19  # at most, in MPEG-4; FFmpeg's figure
+DIRAC_END_BYTES = 13  # of a packet that says that a sequence has ended
+JOIN_KEYS = 2  # keyframes more to go back by for a frame after a join that has no keyframe of its own
+BACKWARD_SECONDS = 0.1  # by which stamps fall where recordings were joined; FFmpeg's figures, as is the next
+FORWARD_SECONDS = 10  # by which they leap there, in formats that restart their clocks
+RESTARTING_FORMATS = ("mpegts", "mpeg")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PacketIndex:
+    """The packets of a stream in the order of the file, by their numbers from 0. Each array is (n,)."""
+
+    pts: np.ndarray  # NO_STAMP where the file has none
+    dts: np.ndarray
+    pos: np.ndarray  # byte offsets, -1 where unknown
+    durations: np.ndarray
+    is_shown: np.ndarray  # whether its frame is meant to be seen
+    keys: np.ndarray  # numbers of the packets at which decoding can start
+    cuts: np.ndarray  # numbers of the packets at which the stamps restart: recordings were joined there
+    has_placeholders: bool  # whether some packets may be MPEG-4's for a frame that is not coded
+
+    @property
+    def has_stamps(self) -> bool:
+        """Whether each packet says when its frame shows."""
+        return bool((self.pts != NO_STAMP).all())
+
+    def has(self, number: int, pts: int | None) -> bool:
+        """Whether packet `number` has this time stamp."""
+        return number < len(self.pts) and self.pts[number] == (NO_STAMP if pts is None else pts)
+
+    def number_of(self, packet: Packet) -> int | None:
+        """Which packet this is, of those at which decoding can start; None if it is not clear."""
+        pos, pts = packet.pos, packet.pts
+        return self._numbers.get((-1 if pos is None else pos, NO_STAMP if pts is None else pts))
+
+    def start_for(self, number: int, *, earlier: int = 0) -> int:
+        """The packet at which to start decoding for the frame of packet `number`.
+
+        It is the last keyframe before, and not one that the frame precedes in time: such a frame builds on
+        what was before the keyframe (open GOPs). `earlier` goes back by more keyframes.
+        """
+        at = int(np.searchsorted(self.keys, number, side="right")) - 1
+        if at < 0:
+            return 0
+        while at > 0 and self.pts[self.keys[at]] > self.pts[number] and not self._cut_between(at, number):
+            at -= 1
+        if self._cut_between(at, number):
+            earlier += JOIN_KEYS
+        at -= earlier
+        return int(self.keys[at]) if at > 0 else 0
+
+    @property
+    def order(self) -> np.ndarray:
+        """Numbers of the packets whose frames are to be seen, in the order of showing that stamps tell."""
+        numbers = np.flatnonzero(self.is_shown)
+        return numbers[np.lexsort((self.pts[numbers], self._part_of(numbers)))]
+
+    def stamps(self, order: np.ndarray, time_base: Fraction | None, *, restarts: bool) -> list[int]:
+        """When the frames of `order` show. Where stamps restart, a part follows the one before at once."""
+        parts = np.sort(self._part_of(order))
+        order = order[np.lexsort((self.pts[order], self._part_of(order)))]
+        stamps = self.pts[order]
+        leap = FORWARD_SECONDS / time_base if time_base and restarts else None
+        for first in np.flatnonzero(np.diff(parts)) + 1:
+            end = stamps[first - 1] + max(self.durations[order[first - 1]], 1)
+            gap = stamps[first] - end
+            if gap < 0 or (leap is not None and gap > leap):
+                stamps[first:] -= gap
+        return stamps.tolist()
+
+    def _cut_between(self, key: int, number: int) -> bool:
+        part, of_key = self._part_of(np.array([number, self.keys[key]]))
+        return bool(part != of_key)
+
+    def _part_of(self, numbers: np.ndarray) -> np.ndarray:
+        return np.searchsorted(self.cuts, numbers, side="right")
+
+    @cached_property
+    def _numbers(self) -> dict[tuple[int, int], int]:
+        numbers: dict[tuple[int, int], int] = {}
+        ambiguous = set()
+        for key in self.keys.tolist():
+            mark = int(self.pos[key]), int(self.pts[key])
+            if mark in numbers:
+                ambiguous.add(mark)
+            numbers[mark] = key
+        return {mark: key for mark, key in numbers.items() if mark not in ambiguous}
+
+
+class PacketLog:
+    """Collects what `PacketIndex` keeps of the packets of a stream."""
+
+    def __init__(self, codec: str) -> None:
+        self._is_hidden = _HIDDEN.get(codec)
+        self._placeholder_bytes = PLACEHOLDER_BYTES if codec == "mpeg4" else 0
+        self._has_placeholders = False
+        self._stamps = array("q")  # four for each packet
+        self._is_shown, self._is_key = bytearray(), bytearray()
+
+    def __len__(self) -> int:
+        return len(self._is_shown)
+
+    def add(self, packet: Packet) -> None:
+        """Add the next packet, before it is decoded."""
+        pts, dts, pos = packet.pts, packet.dts, packet.pos
+        self._stamps.append(NO_STAMP if pts is None else pts)
+        self._stamps.append(NO_STAMP if dts is None else dts)
+        self._stamps.append(-1 if pos is None else pos)
+        self._stamps.append(packet.duration or 0)
+        is_hidden = packet.is_discard or (self._is_hidden is not None and self._is_hidden(packet))
+        self._is_shown.append(not is_hidden)
+        self._is_key.append(packet.is_keyframe)
+        self._has_placeholders |= packet.size <= self._placeholder_bytes
+
+    def index(self, time_base: Fraction | None, *, restarts: bool) -> PacketIndex:
+        """The index of all packets. `restarts`: the format is one whose clock may start anew at any time."""
+        stamps = np.array(self._stamps, dtype=np.int64).reshape(-1, 4)
+        pts, dts, pos, durations = np.ascontiguousarray(stamps.T)
+        return PacketIndex(
+            pts=pts,
+            dts=dts,
+            pos=pos,
+            durations=durations,
+            is_shown=np.array(self._is_shown, dtype=bool),
+            keys=np.flatnonzero(np.array(self._is_key)),
+            has_placeholders=self._has_placeholders,
+            cuts=_cuts(dts, time_base, restarts=restarts),
+        )
+
+
+def _cuts(dts: np.ndarray, time_base: Fraction | None, *, restarts: bool) -> np.ndarray:
+    """Where the stamps of decoding, which never fall in a recording, do so."""
+    known = np.flatnonzero(dts != NO_STAMP)
+    if time_base is None:
+        return known[:0]
+    steps = np.diff(dts[known]) * float(time_base)
+    is_cut = steps < -BACKWARD_SECONDS
+    if restarts:
+        is_cut |= steps > FORWARD_SECONDS
+    return known[1:][is_cut]
+
+
+def _is_hidden_vp8(packet: Packet) -> bool:
+    """Whether a frame is only there for later ones to build on (RFC 6386, 9.1)."""
+    return not memoryview(packet)[0] & 0x10
+
+
+def _is_hidden_vp9(packet: Packet) -> bool:
+    """The same of VP9: a packet is one frame, or a superframe with one to show at its end."""
+    first, last = memoryview(packet)[0], memoryview(packet)[-1]
+    is_superframe = last & 0xE0 == 0xC0
+    has_profile_3 = first & 0x30 == 0x30  # one more bit, reserved
+    shows_existing, shows = (0x04, 0x01) if has_profile_3 else (0x08, 0x02)
+    return not (is_superframe or first & shows_existing or first & shows)
+
+
+def _is_end_of_dirac(packet: Packet) -> bool:
+    return packet.size <= DIRAC_END_BYTES
+
+
+_HIDDEN: dict[str, Callable[[Packet], bool]] = {
+    "vp8": _is_hidden_vp8,
+    "vp9": _is_hidden_vp9,
+    "dirac": _is_end_of_dirac,
+}
