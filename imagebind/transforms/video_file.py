@@ -154,13 +154,14 @@ class VideoFile:
                 before, after = after, next(frames, None)
             near = [placed for placed in (before, after) if placed is not None]
             if near:
-                place, frame = min(near, key=lambda placed: abs(self._ticks_between(placed[0], index)))
+                place, frame = min(near, key=lambda placed: self._distance(placed[0], index))
                 yield Picked(index, frame, place == index)
             else:
                 yield Picked(index, None, False)
 
-    def _ticks_between(self, place: int, index: int) -> int:
-        return self.clock.ticks[place] - self.clock.ticks[index]
+    def _distance(self, place: int, other: int) -> tuple[int, int]:
+        """In time; and in places, as frames may have the same time."""
+        return abs(self.clock.ticks[place] - self.clock.ticks[other]), abs(place - other)
 
     def _check(self, lost: int, done: int, count: int, min_share: float) -> None:
         """Report frames that are lost, once, or refuse the video for them."""

@@ -10,6 +10,7 @@ import numpy as np
 from av.packet import Packet
 
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+HEAD_FRAMES = 10  # at the beginning: a keyframe and any that show before it
 PLACEHOLDER_BYTES = 19  # at most, in MPEG-4; FFmpeg's figure
 DIRAC_END_BYTES = 13  # of a packet that says that a sequence has ended
 JOIN_KEYS = 2  # keyframes more to go back by for a frame after a join that has no keyframe of its own
@@ -33,8 +34,9 @@ class PacketIndex:
 
     @property
     def has_stamps(self) -> bool:
-        """Whether each packet says when its frame shows."""
-        return bool((self.pts != NO_STAMP).all())
+        """Whether packets say when their frames show: each, but perhaps for some of the first."""
+        known = self.pts != NO_STAMP
+        return bool(known.any() and known[HEAD_FRAMES:].all())
 
     def has(self, number: int, pts: int | None) -> bool:
         """Whether packet `number` has this time stamp."""
@@ -72,13 +74,14 @@ class PacketIndex:
         parts = np.sort(self._part_of(order))
         order = order[np.lexsort((self.pts[order], self._part_of(order)))]
         stamps = self.pts[order]
-        leap = FORWARD_SECONDS / time_base if time_base and restarts else None
-        for first in np.flatnonzero(np.diff(parts)) + 1:
-            end = stamps[first - 1] + max(self.durations[order[first - 1]], 1)
-            gap = stamps[first] - end
-            if gap < 0 or (leap is not None and gap > leap):
-                stamps[first:] -= gap
-        return stamps.tolist()
+        first = np.flatnonzero(np.diff(parts)) + 1
+        gaps = stamps[first] - stamps[first - 1] - self.durations[order[first - 1]].clip(min=1)
+        is_restart = stamps[first] <= stamps[first - 1]
+        if restarts and time_base:
+            is_restart |= gaps > int(FORWARD_SECONDS / time_base)
+        shifts = np.zeros_like(stamps)
+        shifts[first] = np.where(is_restart, gaps, 0)
+        return (stamps - shifts.cumsum()).tolist()
 
     def _cut_between(self, key: int, number: int) -> bool:
         part, of_key = self._part_of(np.array([number, self.keys[key]]))

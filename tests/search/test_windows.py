@@ -15,13 +15,23 @@ from hypothesis import strategies as st
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.windows import SLIVER, STRETCH_VIEWS, Windows, clips_of, window_spans
+from imagebind.search.windows import (
+    SLIVER,
+    STRETCH_VIEWS,
+    Stretch,
+    StretchTransform,
+    Windows,
+    clips_of,
+    window_spans,
+)
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.imu import ImuTransform, load_imu
 from imagebind.transforms.intake import prepare
 from imagebind.transforms.video import VideoTransform
+from imagebind.transforms.video_file import open_video
 from tests.reference import filled_model, small_config
 from tests.search.recorded import write_film
+from tests.transforms.filmed import needs_ffmpeg, record
 
 FILM_SECONDS = 23
 TRANSFORMS = {
@@ -219,6 +229,22 @@ def test_options_reach_the_transform(embedder, film, motion):
     (plain, *_) = cut.requests(motion, MediaKind.IMU, {})
     ratio = views_of(cut, [request])[:, :3] / views_of(cut, [plain])[:, :3]
     assert ratio.nanmedian() == pytest.approx(9.80665, rel=1e-4)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("square_pixels", [False, True])
+def test_a_clip_may_have_frames_of_several_sizes_and_pixels_that_are_not_square(square_pixels, tmp_path):
+    path = tmp_path / "joined.ts"
+    sizes = ["160x120", "240x160"]
+    parts = [
+        record(tmp_path / f"{size}.ts", "-c:v libx264 -pix_fmt yuv420p -vf setsar=2", seconds=1, size=size)
+        for size in sizes
+    ]
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    base = VideoTransform(clips=2, square_pixels=square_pixels)
+    with open_video(path) as video:
+        stretch = Stretch(path=path, windows=[(Fraction(0), Fraction(2))], whole=True, opened=video)
+    assert torch.equal(StretchTransform(base=base)(stretch), base(path))
 
 
 def test_what_has_no_time_is_asked_for_as_it_is(embedder, image_file):

@@ -1,6 +1,7 @@
 """Small videos for tests: frame i a flat grey of 3·i, so that a pixel tells its frame; or made by FFmpeg."""
 
 import io
+import shutil
 import struct
 import subprocess
 from collections.abc import Iterable
@@ -9,7 +10,9 @@ from pathlib import Path
 
 import av
 import numpy as np
+import pytest
 
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg's command")
 STEP = 3  # grey levels from a frame to the next; room for the losses of compression
 
 
@@ -42,15 +45,32 @@ def film(
     return buffer.getvalue()
 
 
+def together(*videos: bytes, default: Iterable[bool]) -> bytes:
+    """Put videos into one file, as its first stream, its second..., some of them marked as default."""
+    buffer = io.BytesIO()
+    with av.open(buffer, "w", format="matroska") as container:
+        for video, is_default in zip(videos, default, strict=True):
+            with av.open(io.BytesIO(video)) as source:
+                stream = container.add_stream_from_template(source.streams.video[0])
+                stream.disposition = av.stream.Disposition.default if is_default else av.stream.Disposition(0)
+        for index, video in enumerate(videos):
+            with av.open(io.BytesIO(video)) as source:
+                for packet in source.demux(video=0):
+                    if packet.size:
+                        packet.stream = container.streams[index]
+                        container.mux(packet)
+    return buffer.getvalue()
+
+
 def packets_of(video: bytes) -> list[bytes]:
     """The encoded frames, as they stand in the file."""
     with av.open(io.BytesIO(video)) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
-def turned(mp4: bytes, *, matrix: tuple[int, int, int, int]) -> bytes:
+def turned(mp4: bytes, *, matrix: tuple[float, float, float, float]) -> bytes:
     """Write the 2 x 2 part of a display matrix (1, 0, 0, 1 is upright) into a film's track header."""
-    entries = np.array([matrix[0], matrix[1], 0, matrix[2], matrix[3], 0, 0, 0, 0], ">i4") * 2**16
+    entries = np.array([matrix[0], matrix[1], 0, matrix[2], matrix[3], 0, 0, 0, 0]) * 2.0**16
     entries[8] = 2**30
     start = mp4.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of times, sizes and volume stand before it
     return mp4[:start] + entries.astype(">i4").tobytes() + mp4[start + 36 :]

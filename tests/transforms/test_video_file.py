@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, collect_warnings
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video_file import Clock, open_video, probe_video
 from imagebind.transforms.video_stream import Decoding
-from tests.transforms.filmed import STEP, film, packets_of, turned
+from tests.transforms.filmed import STEP, film, needs_ffmpeg, packets_of, record, together, turned
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 WIDE = DATA / "wide_320x240_25fps_6s.mp4"
@@ -150,7 +150,23 @@ def test_a_file_object_is_left_open():
         assert not file.closed
 
 
+def test_of_several_video_streams_the_default_one_counts_and_of_those_the_largest(tmp_path):
+    """As in FFmpeg's command."""
+    small, large = film(frames=5), film(frames=5, size=(128, 96))
+    for default, width in [((True, True), 128), ((True, False), 64), ((False, True), 128)]:
+        assert probe_video(together(small, large, default=default)).width == width
+
+
 # Faults
+
+
+def with_lost(numbers) -> bytes:
+    """A film of which some frames cannot be decoded."""
+    video = film(codec="mjpeg", kind="avi")
+    packets = packets_of(video)
+    for number in numbers:
+        video = video.replace(packets[number], bytes(len(packets[number])))
+    return video
 
 
 def test_a_broken_frame_gives_way_to_its_neighbour():
@@ -168,6 +184,49 @@ def test_without_any_decodable_frame_the_file_is_named(tmp_path):
     path.write_bytes(video)
     with pytest.raises(MediaError, match=r"grey\.avi: no frame can be decoded"):
         frames_at(path, [0])
+
+
+@pytest.mark.parametrize("lost", [1, 3, 4])
+def test_lost_frames_are_reported_with_their_share(lost):
+    video = with_lost(range(40, 40 + 2 * lost, 2))
+    wanted = list(range(40, 48))
+    with collect_warnings() as warnings:
+        frames_at(video, wanted)
+    (warning,) = warnings
+    assert warning.startswith(f"{lost} of the 8 frames that are needed ({lost / 8:.0%}) cannot be decoded")
+
+
+def test_a_video_of_which_less_than_half_can_be_decoded_is_refused_with_the_share():
+    video = with_lost(range(40, 45))
+    with pytest.raises(MediaError, match=r"5 of the 8 frames that are needed cannot be decoded; .* 50%"):
+        frames_at(video, list(range(40, 48)))
+    with open_video(video) as opened:
+        assert len(list(opened.decode(range(40, 48), min_share=0))) == 8
+        assert len(list(opened.decode(range(20, 40)))) == 20  # where it is whole
+
+
+def test_a_lost_frame_is_reported_though_nobody_asks_for_more_than_the_last():
+    with open_video(with_lost([40])) as video, collect_warnings() as warnings:
+        decoded = video.decode([39, 40])
+        next(decoded), next(decoded)
+        assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
+def test_nothing_is_reported_of_a_whole_video(kind, codec):
+    with collect_warnings() as warnings:
+        frames_at(film(kind=kind, codec=codec), [0, 5, 70, 74])
+    assert warnings == []
+
+
+@needs_ffmpeg
+def test_a_recording_whose_end_is_cut_off_is_reported(tmp_path):
+    path = record(tmp_path / "whole.mp4", "-c:v libx264 -pix_fmt yuv420p -movflags +faststart", seconds=3)
+    whole = path.read_bytes()
+    with collect_warnings() as warnings:
+        info = probe_video(whole[: len(whole) * 6 // 10])
+    assert 20 < info.frames < 70
+    assert warnings == [f"the file is cut short: {75 - info.frames} of its 75 frames are missing"]
 
 
 def test_a_cut_recording_keeps_the_frames_that_are_there():
