@@ -46,7 +46,7 @@ def load_and_transform_text(text: str | Sequence[str] | None, device: Device) ->
 
 
 def load_and_transform_vision_data(image_paths: Paths | None, device: Device) -> Batch:
-    """Images, (b, 3, 224, 224); 16-bit grays above 255 are white, as released.
+    """Images, (b, 3, 224, 224); 16-bit grays above 255 become white, as released.
 
     `ImageTransform` scales them instead. Source: released.
     """
@@ -88,7 +88,7 @@ def load_and_transform_video_data(
 ) -> Batch:
     """Three crops of each clip, (b, 3 · clips_per_video, 3, clip_duration, 224, 224). Source: released.
 
-    A clip has as many frames as it has whole seconds, at least one. `sample_rate` has no effect, as released.
+    A clip has one frame per whole second, at least one. `sample_rate` has no effect, as released.
     """
     transform = VideoTransform(
         clips=clips_per_video, clip_seconds=clip_duration, frames=max(int(clip_duration), 1)

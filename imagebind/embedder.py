@@ -94,7 +94,7 @@ class Embedder:
         self._guards = tuple(threading.Lock() for _ in range(GUARDS))
 
     def __getstate__(self) -> dict[str, Any]:
-        """The state to pickle or copy, weights included, without the locks, which belong to one process."""
+        """Return the state to pickle or copy: with weights, without locks, which belong to one process."""
         return {name: value for name, value in vars(self).items() if name not in ("_evaluation", "_guards")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -189,8 +189,8 @@ class Embedder:
         `batch_size` counts views: a picture is one, a video 15, a sound 3.
 
         Raises:
-            MediaError: an item that cannot be embedded, with `on_error="raise"`, names it; always for a
-                table, instead of one of its columns.
+            MediaError: an item that cannot be embedded, with `on_error="raise"`; names it. Always for a table
+                passed instead of one of its columns.
         """
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error wants 'raise' or 'skip', got {on_error!r}")
@@ -308,7 +308,7 @@ class Embedder:
         return views if inspect is None else replace(views, inspected=inspect(views))
 
     def _guard(self, item: Any) -> AbstractContextManager[Any]:
-        """One thread at a time for open files, decoders and images not yet read: one may be there twice."""
+        """Return a lock for an open file, decoder or unread image, since items may contain it twice."""
         if isinstance(item, Image.Image) or hasattr(item, "read") or is_decoder(item):
             return self._guards[id(item) // 16 % GUARDS]  # addresses are multiples of 16
         return nullcontext()

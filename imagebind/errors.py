@@ -53,7 +53,7 @@ class MissingExtraError(ImageBindError, ImportError):
 
 
 class MissingHeicError(MissingExtraError, MediaError):
-    """A HEIC image where pillow-heif is not installed: one item's error, so that others are read."""
+    """A HEIC image, while pillow-heif is not installed. Concerns one item, so others are still read."""
 
     package, extra, purpose = "pillow-heif", "heic", "reading HEIC images"
     __reduce__ = MediaError.__reduce__

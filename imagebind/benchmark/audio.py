@@ -1,4 +1,4 @@
-"""Clips out of a long MP3 against a decode of all of it; and out of short files of the usual formats."""
+"""Time reading clips from a long MP3 and from short files, against decoding each file completely."""
 
 import io
 from collections.abc import Iterator
@@ -16,20 +16,20 @@ from imagebind.transforms.audio import AudioTransform
 
 SECTION = "audio"
 RATE = 44_100
-MINUTE = 60  # seconds of audio that is encoded; a long file repeats its packets
-MOST_SECONDS = 1.5  # target for an hour
+MINUTE = 60  # seconds that are encoded; a longer file repeats their packets
+MOST_SECONDS = 1.5  # target for reading clips from one hour of MP3
 FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Seconds by turns: clips as the library reads them, and FFmpeg's decode of the whole file."""
+    """Time, in turns, reading clips with this library and decoding the whole file with FFmpeg."""
     seconds = min(MINUTE, size.audio_seconds)
     path = folder / "long.mp3"
     write_long_mp3(path, encoded("MP3", seconds), repeats=max(size.audio_seconds // MINUTE, 1))
     clips, whole = by_turns([lambda: AudioTransform()(path), lambda: decode_all(path)], repeats=size.repeats)
     yield Row(
         section=SECTION,
-        what=f"three clips of 2 s out of an MP3 of {size.audio_seconds:,} s",
+        what=f"three clips of 2 s from an MP3 of {size.audio_seconds:,} s",
         value=median(clips),
         unit="s",
         target=MOST_SECONDS,
@@ -37,7 +37,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what="that, against decoding all of it",
+        what="the same clips, against decoding the whole file",
         value=median(ratios(whole, clips)),
         unit="x as fast",
         detail=f"{median(clips):.2f} s against {median(whole):.2f} s",
@@ -58,27 +58,27 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def encoded(form: str, seconds: int) -> bytes:
-    """Stereo tones over noise in one of libsndfile's formats."""
+    """Encode stereo tones over noise in one of libsndfile's formats."""
     rng = np.random.default_rng(0)
     times = np.arange(seconds * RATE) / RATE
     tones = 0.3 * np.sin(2 * np.pi * 440 * times * (1 + 0.01 * times))
     samples = tones[:, None] + 0.05 * rng.standard_normal((len(times), 2))
     buffer = io.BytesIO()
     with soundfile.SoundFile(buffer, "w", RATE, 2, format=form) as file:
-        for first in range(0, len(samples), RATE):  # libsndfile's stack is too small for a minute of Vorbis
+        for first in range(0, len(samples), RATE):  # a minute of Vorbis at once overflows libsndfile's stack
             file.write(samples[first : first + RATE].astype(np.float32))
     return buffer.getvalue()
 
 
 def write_long_mp3(path: Path, data: bytes, *, repeats: int) -> None:
-    """The frames of an MP3 again and again, without the frame that says how many there are."""
+    """Write an MP3's frames repeatedly, without the info frame that states their number."""
     with av.open(io.BytesIO(data)) as container:
         frames = b"".join(bytes(packet) for packet in container.demux(container.streams.audio[0]))
     path.write_bytes(frames * repeats)
 
 
 def decode_all(source: Path | io.BytesIO) -> int:
-    """Decode a file from beginning to end: the number of its samples."""
+    """Decode a file from beginning to end and return the number of its samples."""
     if isinstance(source, io.BytesIO):
         source.seek(0)
     with av.open(source) as container:

@@ -14,7 +14,7 @@ def benchmark(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="load, text, audio, video, forward, encode, training, search, mixed, index, app; or all."
+            help="load, text, audio, video, forward, encode, training, search, mixed, index, app; default all"
         ),
     ] = None,
     weights: Annotated[

@@ -47,9 +47,8 @@ def embed(
     """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
 
     Files that cannot be read are listed at the end and in OUT.errors.jsonl; all others are done. The exit
-    code is 1 if there were any. Doubts about files that were embedded, such as a damaged part, are warnings
-    in the same file. Files in a folder that are no media are only counted. Where nothing can be embedded, an
-    output of before stays.
+    code is 1 if there were any. The same file lists warnings about embedded files, such as a damaged part.
+    Files in a folder that are no media are only counted. If nothing can be embedded, an earlier output stays.
 
     With `--engine ray` many machines do it. Inputs may also be Parquet files, with a column of `path` or
     `bytes`, WebDataset's `.tar` shards, and object stores. The output is a folder of Parquet files, with what

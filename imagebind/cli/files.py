@@ -26,8 +26,8 @@ Maps = Annotated[
     typer.Option(
         "--map",
         metavar="GLOB=KIND[:OPTIONS]",
-        help="What files are whose content does not tell: 'depth/**.png=depth:kitti', "
-        "'scans/*.tiff=thermal:centikelvin,low=0,high=40'. The first that fits a file counts.",
+        help="Media type of files that are ambiguous by their content: 'depth/**.png=depth:kitti', "
+        "'scans/*.tiff=thermal:centikelvin,low=0,high=40'. The first GLOB that matches a file counts.",
     ),
 ]
 
@@ -136,10 +136,10 @@ def left_out(not_media: Counter[str]) -> str:
 def print_warnings(
     console: "Console", warnings: Sequence[tuple[str, str]], *, where: Path | None = None
 ) -> None:
-    """Print doubts about files that were read all the same, by file and text.
+    """Print warnings, pairs (file, text), about files that were still read.
 
     Args:
-        where: the file that has all of them; without it all are printed, with it the first few.
+        where: the file that lists all warnings; if given, only the first few are printed.
     """
     from rich.text import Text
 

@@ -63,8 +63,8 @@ def index(
     It can be stopped, or killed, at any time, and goes on when it is called again.
 
     Files that cannot be read are listed at the end and in DB.errors.jsonl; all others are done. The exit code
-    is 1 if there were any. Doubts about files that were indexed, such as a damaged part, are warnings in the
-    same file. Files that are no media are only counted.
+    is 1 if there were any. The same file lists warnings about indexed files, such as a
+    damaged part. Files that are no media are only counted.
 
     With `--engine ray` many machines embed what is new or has changed; they find the files, and the folder of
     the index, by the same paths as this one. Files that moved are embedded again.

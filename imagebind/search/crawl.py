@@ -54,13 +54,13 @@ Answer = tuple[MediaKind, Mapping[str, Any]]
 
 
 class Planned(NamedTuple):
-    """The requests of a file, and the doubts about it that came up in planning them."""
+    """A file's requests, and the warnings from planning them."""
 
     requests: list[Request]
     warnings: list[str]
 
 
-Looked = tuple[Examined, Planned | MediaError | None]  # a file, and what is to be embedded of it
+Looked = tuple[Examined, Planned | MediaError | None]  # a file, and its requests or error
 Ask = Callable[[Found, AmbiguousMediaError], Answer | None]
 
 
@@ -91,7 +91,7 @@ def crawl(
         window_seconds, hop_seconds: of long recordings, see `windows`.
         ask: says what a file is that could be several things, once a folder; None leaves it a failure.
         progress: called when something is done with a file.
-        errors: where failures and warnings are written, a line of JSON each; without any there is no file.
+        errors: file for failures and warnings, one JSON line each; not created without any.
 
     Raises:
         MediaError: a root that is not there.

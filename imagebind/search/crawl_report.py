@@ -14,7 +14,7 @@ from typing import TextIO
 from imagebind.modality import MediaKind
 from imagebind.search.discover import discover
 
-KEPT_FAILURES = 10  # and as many warnings, of a report, for whoever shows some; all are in the file
+KEPT_FAILURES = 10  # and as many warnings, that a report keeps for display; the error file has all
 KEPT_SUFFIXES = 100
 
 
@@ -39,20 +39,20 @@ class Failure:
 
     @property
     def record(self) -> dict[str, str]:
-        """The failure as a line of JSON has it."""
+        """The failure's fields as a JSON line contains them."""
         return {"path": self.path, "error": self.error, "kind": self.kind}
 
 
 @dataclass(frozen=True, kw_only=True)
 class FileWarning:
-    """A doubt about a file that is read all the same, such as a damaged part."""
+    """A warning about a file that is still read, such as a damaged part."""
 
     path: str
     warning: str
 
     @property
     def record(self) -> dict[str, str]:
-        """The warning as a line of JSON has it."""
+        """The warning's fields as a JSON line contains them."""
         return {"path": self.path, "warning": self.warning, "kind": "Warning"}
 
 
@@ -62,8 +62,8 @@ class CrawlReport:
 
     `counts` are files, by what they are (None: nobody could tell); `rows` were written. `not_media` counts
     files that are none of the kinds, by the ends of their names; `gone` are files of the index that are no
-    longer there, and stay in it. `failures` are the first few, and so are `warnings`, which are of
-    `warned_files` files.
+    longer there, and stay in it. `failures` and `warnings` hold the first few of each.
+    `warned_files` counts the files with warnings.
     """
 
     counts: dict[Outcome, Counter[MediaKind | None]] = field(
@@ -102,7 +102,7 @@ Progress = Callable[[CrawlReport, int | None], None]  # what is done, and of how
 
 
 class ErrorFile:
-    """Failures and warnings as lines of JSON, written as they come. Without any there is no file."""
+    """Failures and warnings as JSON lines, written as they come. The first one creates the file."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -125,7 +125,7 @@ class ErrorFile:
 
 @contextmanager
 def error_file(path: Path | None) -> Iterator[ErrorFile]:
-    """A file for failures and warnings, None for none; one that an earlier crawl left is removed."""
+    """Remove an earlier crawl's error file and yield a new one; without a path it writes nothing."""
     if path is not None:
         path.unlink(missing_ok=True)
     file = ErrorFile(path)

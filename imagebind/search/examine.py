@@ -122,7 +122,7 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
 
 
 def _told(kind: MediaKind, found: Found) -> str:
-    """A kind as a mapping says it; a table of numbers that is IMU needs its columns said too."""
+    """Return a media type as `--map` takes it; an IMU table of unknown columns needs a layout file."""
     return f"{kind}:my_logger.json" if kind is MediaKind.IMU and found.path.suffix != ".npy" else str(kind)
 
 

@@ -19,7 +19,7 @@ from imagebind.transforms.intake import default_transform
 # Options that say how an item is to be read. Others lead to another space, or are no numbers or words, or
 # (where a recording's one window starts) are for the crawl to choose.
 OPTIONS = OF_THE_ITEM - {"limits", "crop", "start", "columns"}
-WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # a word without an option's name
+WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # the option that a bare word sets
 _FORM = re.compile(r"(?P<glob>.+?)=(?P<kind>\w+)(?::(?P<options>.*))?", re.DOTALL)
 
 
@@ -46,7 +46,7 @@ class PathMapping:
 
 
 def parse_mapping(text: str) -> PathMapping:
-    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD, as `parse_kind` reads what comes after `=`.
+    """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD; see `parse_kind`.
 
     Raises:
         ValueError: another form, no such kind, an option that the kind does not have, or a wrong value.
@@ -96,7 +96,7 @@ def _compiled(glob: str) -> re.Pattern[str]:
 
 
 def _option_of_depth(word: str) -> str:
-    """Which option of depth a bare word is a value of: a sensor, or else a unit."""
+    """Return the depth option that a bare word sets: "sensor" or "unit"."""
     from imagebind.transforms.depth import BASELINES
     from imagebind.transforms.depth_units import UNITS, stored_depth
 

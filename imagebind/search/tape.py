@@ -1,7 +1,7 @@
-"""Long audio that FFmpeg decodes, from its start to its end, and handed out in stretches.
+"""Long audio that FFmpeg decodes once, from start to end, and that is returned in stretches.
 
-`open_audio` indexes such a file before it reads a stretch, and may have to decode what comes before. Here
-stretches are asked for in order, so the file is decoded once.
+`open_audio` indexes a file before it reads a stretch, and may have to decode everything before the stretch.
+Here stretches are requested in order, so the file is decoded only once.
 """
 
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ SAFE = {"protocol_whitelist": "none"}  # or a playlist could have other files re
 
 
 def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
-    """How long a file's audio is in seconds, and whether any stretch of it can be read alone; None: no audio.
+    """Return the seconds of a file's audio, and whether stretches can be read alone; None without audio.
 
     Nothing is decoded. Where it cannot be read in stretches its packets are counted, and it may prove some
     hundredths of a second shorter.
@@ -50,7 +50,7 @@ def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
 
 
 def _stated_ticks(container: av.container.InputContainer, stream: av.AudioStream) -> int:
-    """How long the packets last by what they state, up to where the file is cut short."""
+    """Sum the durations that packets state, up to where the file is cut short."""
     ticks = 0
     try:
         for packet in container.demux(stream):
@@ -114,14 +114,14 @@ class Tape:
         if start >= whole.shape[1]:
             seconds = (self._first + whole.shape[1]) / self._rate
             raise MediaError(
-                self.name, seen=f"audio that ends at {seconds:.4g} s", wanted="as much as its packets promise"
+                self.name, seen=f"audio that ends at {seconds:.4g} s", wanted="as much as its packets state"
             )
         self._held, self._first = whole[:, start:], self._first + start
         return whole[:, start:end]
 
 
 def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray, int]]:
-    """The first audio stream, piece by piece: its rate, (channels, n) float32, and how much is lost there."""
+    """Yield the first audio stream in pieces: its rate, (channels, n) float32, and the samples lost there."""
     name = name_of(path)
     with (
         open_source(path, limits=limits) as file,

@@ -281,7 +281,7 @@ def _views_of_film(
     with open_source(path, limits=film.limits) as file:
         wanted = sorted({index for frames in places for index in frames})
         film = replace(film, file=file)
-        min_share = MIN_SHARE if whole else 0  # a recording of which one stretch is damaged is not refused
+        min_share = MIN_SHARE if whole else 0  # one damaged stretch must not refuse the video
         frames_read = film.decode(wanted, square_pixels=transform.square_pixels, min_share=min_share)
         with closing(frames_read) as decoded:  # type: ignore[type-var]
             for frames in sorted(set(places)):
@@ -290,6 +290,6 @@ def _views_of_film(
                     index, frame = next(decoded)
                     held[index] = frame
                 stills = [torch.from_numpy(held[index]).permute(2, 0, 1).unsqueeze(1) for index in frames]
-                # Each (3, 1, h, w) by itself: the size may change midway.
+                # Transform each (3, 1, h, w) separately: the frame size may change midway.
                 views[frames] = torch.cat([one({"video": still}) for still in stills], dim=2)
     return torch.cat([views[frames] for frames in places])

@@ -25,7 +25,7 @@ NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
 WANTED = "an image, .npy or .npz"
 HEAD_BYTES = 16
-_CONVERTED = {  # formats of measurements that are not read -> their names, and ways to what is
+_CONVERTED = {  # signatures of formats that are not read -> their names, and how to convert them
     b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
     b"MATLAB 5.0": ("a MATLAB", "with scipy: np.save('depth.npy', scipy.io.loadmat(path)['depth'])"),
     b"v/1\x01": ("an OpenEXR", "with OpenCV or OpenEXR, to a float TIFF or .npy"),
@@ -46,7 +46,7 @@ def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) ->
 
 
 def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image.Image | np.ndarray:
-    """The same, of an open file from its start."""
+    """Read an open file from its start, as `load_values` does."""
     file.seek(0)
     start = file.read(HEAD_BYTES)
     size = file.seek(0, os.SEEK_END)
@@ -146,10 +146,10 @@ def is_deep(values: np.ndarray) -> bool:
 
 
 def step_of(unit: object) -> float | None:
-    """A positive finite number, or text that is one ("0.01", "1/256"); None for anything else."""
+    """Return a positive finite number, also from text ("0.01", "1/256"); None for anything else."""
     step = math.nan
     if isinstance(unit, str):
-        with contextlib.suppress(ValueError, ArithmeticError):  # no number, 1/0, or beyond all floats
+        with contextlib.suppress(ValueError, ArithmeticError):  # not a number, 1/0, or out of float range
             step = float(Fraction(unit))
     elif isinstance(unit, Real) and not isinstance(unit, bool):
         step = float(unit)

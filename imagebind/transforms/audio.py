@@ -28,8 +28,8 @@ MEL_FRAMES = 204  # 2 s have 1 + (2000 - 25) // 10 = 198 windows; the rest is pa
 AUDIO_MEAN = -4.268  # of log-mel values; the zeros of the padding are normalised with it too
 AUDIO_STD = 9.138
 
-POWER_STEP = 7  # every seventh sample tells a clip's power well enough
-MOST_CANCELLED = 0.01  # -20 dB; ours: less of the loudest channel's power in the average is warned of
+POWER_STEP = 7  # every seventh sample gives a clip's power precisely enough
+MOST_CANCELLED = 0.01  # -20 dB (ours); warn if the average keeps less of the loudest channel's power
 INAUDIBLE = 1e-9  # power, -90 dB of full scale: the last bit of 16
 KERNEL_TAPS = 2**22  # ours: a resampling kernel, of about new · old / gcd² taps, takes 16 MB at most
 
@@ -176,7 +176,7 @@ def _read_mono(recording: Recording, first: int, last: int, *, rate: int, channe
 
 
 def _warn_of_cancellation(name: str, waveform: Tensor, mono: Tensor) -> None:
-    """Warn where the average of the channels is far quieter than one of them, as of opposite phases."""
+    """Warn if the channels' average is far quieter than one channel, as with opposite phases."""
     if len(waveform) == 1:
         return
     powers = waveform[:, ::POWER_STEP].var(dim=1, correction=0)  # (channels,), without the offset

@@ -1,8 +1,8 @@
-"""Chained Ogg: several streams one after the other in one file, as recordings of internet radio have.
+"""Chained Ogg: several streams one after another in one file, as in recordings of internet radio.
 
-FFmpeg decodes such a file as one stream. It is right where all links have the same codec headers; else it
-stops at the second link, or decodes it with the codebooks of the first, which gives noise. Here each such
-link is a stream of its own, brought to the rate and channels of the first.
+FFmpeg decodes a chained file as one stream. This is correct if all links have the same codec headers.
+Otherwise FFmpeg stops at the second link, or decodes it with the first link's codebooks, which gives noise.
+In that case this module decodes each link separately and converts it to the first link's rate and channels.
 """
 
 import io
@@ -19,14 +19,14 @@ from imagebind.transforms.audio_packets import codec_headers
 from imagebind.transforms.audio_stream import AudioStream, planar_floats
 from imagebind.transforms.source import Limits
 
-SAFE = {"protocol_whitelist": "none"}  # no other file is opened on this one's behalf
+SAFE = {"protocol_whitelist": "none"}  # the file must not make FFmpeg open other files
 PAGE_HEADER_BYTES = 27
-BEGINS_STREAM = 2  # flag of a page
+BEGINS_STREAM = 2  # page flag
 CONVERTED_AT_ONCE = 2**16  # samples
 
 
 def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | ChainedStream":
-    """The audio of an open file, with an index: see `AudioStream`.
+    """Open and index the audio of an open file; see `AudioStream`.
 
     Raises:
         MediaError: as `AudioStream`.
@@ -38,7 +38,7 @@ def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | Cha
 
 
 class ChainedStream:
-    """Streams in a row, with the interface of `AudioStream`."""
+    """Consecutive streams read as one, with the interface of `AudioStream`."""
 
     promised = None
 
@@ -55,12 +55,12 @@ class ChainedStream:
         self.samples = self._starts[-1]
 
     def close(self) -> None:
-        """Close FFmpeg's side; the file stays open."""
+        """Close the FFmpeg containers; the file stays open."""
         for link in self._links:
             link.close()
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Samples first to last - 1: (channels, last - first) float32. What cannot be decoded is 0."""
+        """Return samples first to last - 1, (channels, last - first) float32; undecodable samples are 0."""
         parts = [np.empty((self.channels, 0), dtype=np.float32)]
         for number, (start, end) in enumerate(pairwise(self._starts)):
             inner_first, inner_last = max(first, start) - start, min(last, end) - start
@@ -74,7 +74,7 @@ class ChainedStream:
         return np.concatenate(parts, axis=1)
 
     def lost(self, first: int, last: int) -> int:
-        """How many of the samples first to last - 1, which were read, could not be decoded."""
+        """Return how many of samples first to last - 1 could not be decoded; they must have been read."""
         lost = 0
         for link, start, converted in zip(self._links, self._starts, self._converted, strict=False):
             scale = link.rate / self.rate if converted is not None else 1
@@ -82,7 +82,7 @@ class ChainedStream:
         return lost
 
     def _convert(self, link: AudioStream) -> np.ndarray | None:
-        """All of a link with the first one's rate and channels; None where it has them already."""
+        """Convert a whole link to the first link's rate and channels; None if it already has them."""
         if (link.rate, link.channels) == (self.rate, self.channels):
             return None
         converter = av.AudioResampler(format="fltp", layout=self._links[0].layout, rate=self.rate)
@@ -99,13 +99,13 @@ class ChainedStream:
 
 
 class _FilePart(io.RawIOBase):
-    """Bytes start to end - 1 of an open file, as a file."""
+    """A file object over bytes start to end - 1 of an open file."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
         self._file, self._start, self._end, self._at = file, start, end, 0
 
     def read(self, size: int = -1) -> bytes:
-        """As of any file."""
+        """See `io.RawIOBase.read`."""
         rest = max(self._end - self._start - self._at, 0)
         self._file.seek(self._start + self._at)
         data = self._file.read(rest if size < 0 else min(size, rest))
@@ -113,26 +113,26 @@ class _FilePart(io.RawIOBase):
         return data
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """As of any file."""
+        """See `io.RawIOBase.seek`."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end - self._start}[whence]
         self._at = max(base + offset, 0)
         return self._at
 
     def tell(self) -> int:
-        """As of any file."""
+        """See `io.RawIOBase.tell`."""
         return self._at
 
     def seekable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
     def readable(self) -> bool:
-        """Always."""
+        """Return True."""
         return True
 
 
 def _links(file: BinaryIO) -> list[_FilePart]:
-    """The links of an Ogg file; none for other files. A page that begins a stream after data starts one."""
+    """Return an Ogg file's links; a page that begins a stream after data starts one. Other files are one."""
     starts = [0] if file.seek(0) == 0 else []
     follows_data = False
     size = file.seek(0, os.SEEK_END)
@@ -145,7 +145,7 @@ def _links(file: BinaryIO) -> list[_FilePart]:
 
 
 def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
-    """Position and flags of each page, as far as one follows the other."""
+    """Yield the position and flags of each page, up to the first gap between pages."""
     position = 0
     while True:
         file.seek(position)
@@ -159,7 +159,7 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 
 def _headers(link: _FilePart) -> Any:
-    """What must be the same in all links for FFmpeg to decode them as one."""
+    """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
     link.seek(0)
     try:
         with av.open(

@@ -20,22 +20,22 @@ from imagebind.transforms.audio_limits import check_rate, check_seconds, check_s
 from imagebind.transforms.audio_stream import STREAMED_BYTES, AudioStream
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
-# Ours: what cannot be meant, or would cost too much.
+# Ours: bounds on plausible values.
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled
 UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
-SLACK_SECONDS = 0.1  # by which a header may promise more than there is without a word about it
+SLACK_SECONDS = 0.1  # a header may state this much more than the file has without a warning
 EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
 
-# What libsndfile reads to the exact sample. It also knows MP3, Vorbis and Opus, not to the sample.
+# What libsndfile reads to the exact sample. It also reads MP3, Vorbis and Opus, but not exactly.
 HEAD_BYTES = 4096
-EXACT_SUBTYPES = {  # -> bytes of a sample
+EXACT_SUBTYPES = {  # -> bytes per sample
     **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
     **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
 }
 W64_MAGIC = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0"
 PCM_MAGIC = (b"fLaC", b".snd", b"dns.", b"caff", W64_MAGIC)
 PCM_WAVE_TAGS = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
-EXTENSIBLE_WAVE_TAG = 0xFFFE  # the tag proper is 24 bytes further on
+EXTENSIBLE_WAVE_TAG = 0xFFFE  # the actual tag is 24 bytes further on
 
 INTEGER_SCALES = {  # dtype -> its silence, its full scale
     torch.uint8: (128.0, 128.0),
@@ -51,21 +51,21 @@ def _nothing_lost(first: int, last: int) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """An open recording. Not for several threads at once."""
+    """An open recording. Not thread-safe."""
 
     name: str
     rate: int  # samples a second
     channels: int
     samples: int  # in each channel
     read_samples: Callable[[int, int], Tensor]  # (first, last) -> (channels, last - first)
-    lost_samples: Callable[[int, int], int] = _nothing_lost  # of first to last - 1, not decodable
-    keeps_time: bool = True  # whether what cannot be decoded is silent; else it is left out
-    stretches: list[tuple[int, int]] = field(default_factory=list)  # that were read
+    lost_samples: Callable[[int, int], int] = _nothing_lost  # undecodable, of first to last - 1
+    keeps_time: bool = True  # whether undecodable parts become silence; else they are left out
+    stretches: list[tuple[int, int]] = field(default_factory=list)  # read so far
 
     def read(self, first: int, last: int) -> Tensor:
         """Samples first to last - 1: (channels, last - first) float32 in [-1, 1].
 
-        What cannot be decoded is silent, or left out before: see `check_losses`.
+        Undecodable parts are silent or left out; see `check_losses`.
 
         Raises:
             MediaError: NaN or infinite; far out of [-1, 1].
@@ -83,10 +83,10 @@ class Recording:
         return waveform
 
     def check_losses(self) -> None:
-        """Warn about damage in what was read so far.
+        """Warn about damage in the stretches read so far.
 
         Raises:
-            MediaError: less than half of it could be decoded.
+            MediaError: less than half of their samples could be decoded.
         """
         lost = sum(self.lost_samples(first, last) for first, last in self.stretches)
         if not lost:
@@ -108,12 +108,12 @@ class Recording:
 def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Recording]:
     """Open a path, URI, bytes or file object, or wrap samples that come with their rate.
 
-    The forms of such samples are those of `audio_items`, a pair (array or tensor, sampling rate) among them.
-    Of a two-dimensional array the smaller side is the channels. Source: ours.
+    `audio_items` lists the forms of samples, such as a pair (array or tensor, sampling rate). The smaller
+    side of a two-dimensional array is the channels. Source: ours.
 
     Raises:
         MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
-            what its header promises; an array of another kind.
+            what its header states; an array of another type.
     """
     source = read_item(audio, limits=limits)
     if not is_source(source):
@@ -128,7 +128,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
 
     The samples are those of FFmpeg's sequential decode: encoder delay and padding are cut off, edit lists
     are honoured, and time 0 is the first sample, whenever the stream starts beside others. Parts of another
-    rate or number of channels are brought to those of the first. Damaged parts are reported with `warn_of`.
+    rate or number of channels are converted to those of the first. Damaged parts give a warning.
 
     Raises:
         MediaError: not audio, a video without audio, less than half of it readable, or longer than `limits`
@@ -145,7 +145,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
 
 @contextmanager
 def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[Recording]:
-    """libsndfile where it is exact and the file is whole, else FFmpeg."""
+    """Use libsndfile if it is exact and the file is whole, else FFmpeg."""
     with ExitStack() as resources:
         sound, promised = _open_pcm(file, resources)
         if sound is not None:
@@ -156,7 +156,7 @@ def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[Recording]
 
 
 def _is_pcm(head: bytes) -> bool:
-    """Whether a file begins as one of PCM or FLAC does. A WAV may hold MP3, which its format tag says."""
+    """Whether a file begins as PCM or FLAC does. A WAV may also hold MP3, as its format tag shows."""
     if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
         return True
     if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:12] != b"WAVE":
@@ -172,21 +172,21 @@ def _is_pcm(head: bytes) -> bool:
 
 
 def exact_length(file: BinaryIO, name: str) -> tuple[int, int] | None:
-    """Samples and rate of a whole file that libsndfile reads exactly: any stretch can be read alone."""
+    """Return (samples, rate) of a whole file that libsndfile reads exactly in any stretch; else None."""
     with ExitStack() as resources:
         sound, _ = _open_pcm(file, resources)
         return None if sound is None else (sound.frames, sound.samplerate)
 
 
 def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile | None, int | None]:
-    """A whole file of PCM or FLAC for libsndfile, else None; and what the header of a cut one promises."""
+    """Open a whole PCM or FLAC file with libsndfile, else None; also return the samples its header states."""
     head = file.read(HEAD_BYTES)
     file.seek(0)
     if not _is_pcm(head):
         return None, None
     try:
         sound = soundfile.SoundFile(file)
-    except Exception:  # of many kinds: a file named x.raw gets a TypeError
+    except Exception:  # of many types: a file named x.raw raises TypeError
         return None, None
     resources.callback(sound.close)
     is_exact = sound.format == "FLAC" or sound.subtype in EXACT_SUBTYPES
@@ -198,7 +198,7 @@ def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile
 
 
 def _stated_frames(head: bytes, sound: soundfile.SoundFile) -> int | None:
-    """Samples a channel that the header of a WAV or AIFF states; libsndfile gives no more than there are."""
+    """Return the samples per channel that a WAV or AIFF header states; libsndfile counts those present."""
     frame_bytes = sound.channels * EXACT_SUBTYPES[sound.subtype]
     if head[:4] == b"FORM":
         at = head.find(b"COMM", 12)
@@ -215,7 +215,7 @@ def _pcm_recording(
 ) -> Recording:
     check_rate(name, sound.samplerate)
     check_seconds(name, sound.frames / sound.samplerate, limits)
-    streams: list[AudioStream | ChainedStream] = []  # in place of libsndfile, once this has met damage
+    streams: list[AudioStream | ChainedStream] = []  # replaces libsndfile after it finds damage
 
     def read(first: int, last: int) -> Tensor:
         samples = None if streams else _read_pcm(sound, first, last)
@@ -236,7 +236,7 @@ def _pcm_recording(
 
 
 def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | None:
-    """Samples first to last - 1, (channels, last - first); None where the file is damaged or cut short."""
+    """Read samples first to last - 1, (channels, last - first); None if damaged or cut short there."""
     try:
         sound.seek(first)
         samples = sound.read(last - first, dtype="float32", always_2d=True)  # (n, channels)
@@ -264,7 +264,7 @@ def _open_stream(
 
 
 def _check_promise(name: str, samples: int, rate: int, promised: int | None) -> None:
-    """Warn about a file that ends before its header says so, and refuse it if most of it is missing."""
+    """Warn if a file is shorter than its header states, and refuse it if most of it is missing."""
     if promised is None or promised - samples <= SLACK_SECONDS * rate:
         return
     seen = f"cut short: {samples / rate:.4g} s of the {promised / rate:.4g} s that its header promises"

@@ -1,4 +1,4 @@
-"""The forms in which callers hand over audio, reduced to a source, a decoder or a pair (samples, rate).
+"""The forms in which callers pass audio, reduced to a source, a decoder or a pair (samples, rate).
 
 | form | from |
 |---|---|
@@ -34,10 +34,10 @@ RATE_NAMES = ("sampling_rate", "sample_rate")
 
 
 def read_item(audio: Any, *, limits: Limits) -> Any:
-    """A source, or a pair (samples, rate) in this order, of audio in any of the forms above.
+    """Return a source, or a pair (samples, rate) in this order, from any of the forms above.
 
     Raises:
-        MediaError: another form, a decoder that fails, or a rate beside audio that states its own.
+        MediaError: an unknown form, a decoder that fails, or a rate beside audio that states its own.
     """
     unpacked = unpack_audio(audio)
     if is_audio_decoder(unpacked):
@@ -55,7 +55,7 @@ def read_item(audio: Any, *, limits: Limits) -> Any:
 
 
 def unpack_audio(audio: Any) -> Any:
-    """A source, a decoder or a pair (samples, rate); anything else as it is. Nothing is decoded.
+    """Return a source, a decoder or a pair (samples, rate); anything else unchanged. Decodes nothing.
 
     Raises:
         MediaError: a rate beside audio that states its own.
@@ -81,26 +81,26 @@ def unpack_audio(audio: Any) -> Any:
 
 
 def states_rate(audio: Any) -> bool:
-    """Whether audio comes with its rate: anything but bare samples does."""
+    """Whether audio includes its rate; everything except bare samples does."""
     if is_pair(audio) and any(map(_is_number, audio)):
         return True
     return is_source(audio) or is_decoder(audio) or isinstance(audio, Mapping)
 
 
 def samples_name(row: Mapping[str, Any]) -> str | None:
-    """The key of a row's samples; None where it has none."""
+    """Return the key of a row's samples, or None."""
     return next((name for name in SAMPLES_NAMES if row.get(name) is not None), None)
 
 
 def rate_name(row: Mapping[str, Any]) -> str | None:
-    """The key of a row's sampling rate; None where it has none."""
+    """Return the key of a row's sampling rate, or None."""
     return next((name for name in RATE_NAMES if row.get(name) is not None), None)
 
 
 def stored_source(row: Mapping[str, Any]) -> Any:
-    """The file of a row {"bytes": …, "path": …}, of any modality; None if the row has other keys, or no file.
+    """Return the file of a row {"bytes": …, "path": …}, of any modality; None for other keys or no file.
 
-    As in `datasets`, the bytes count where there are any, and the path names them.
+    As in `datasets`, bytes are preferred to the path, which is then only their name.
     """
     if set(row) - {"bytes", "path"}:
         return None

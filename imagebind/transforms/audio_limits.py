@@ -1,15 +1,15 @@
-"""Sampling rates that can be meant and lengths that can be afforded, wherever the audio comes from."""
+"""Limits on the sampling rate and the length of audio from any source."""
 
 from imagebind.errors import MediaError
 from imagebind.transforms.source import Limits
 
-MIN_RATE = 1_000  # Ours, as is the next
+MIN_RATE = 1_000  # ours, as is MAX_RATE
 MAX_RATE = 1_000_000
-USUAL_VALUES = 2 * 48_000  # a second of stereo; `max_seconds` of it is the most that is decoded at once
+USUAL_VALUES = 2 * 48_000  # in a second of stereo; at most `max_seconds` times as many are decoded at once
 
 
 def check_rate(name: str, rate: float) -> None:
-    """Refuse sampling rates that cannot be meant, or would cost too much."""
+    """Refuse implausible sampling rates, and those that would cost too much."""
     if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
         raise MediaError(
             name,
@@ -19,7 +19,7 @@ def check_rate(name: str, rate: float) -> None:
 
 
 def check_seconds(name: str, seconds: float, limits: Limits) -> None:
-    """Refuse what is longer than `limits.max_seconds`."""
+    """Refuse audio longer than `limits.max_seconds`."""
     if seconds > limits.max_seconds:
         raise MediaError(
             name, seen=f"{seconds:,.1f} s", wanted=f"at most {limits.max_seconds:,} s (max_seconds)"

@@ -1,4 +1,4 @@
-"""Audio files known by their first bytes, those of rare formats included. Source: ours."""
+"""Recognise audio files, also of rare formats, by their first bytes. Source: ours."""
 
 import re
 
@@ -16,11 +16,11 @@ _RIFF_MARKS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _RIFF_FORMS = (b"WAVE", b"QLCM", b"XWMA")
 _IFF_FORMS = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
 _AMR = re.compile(rb"#!AMR(?:-WB)?(?:_MC1\.0)?\n")
-_TRUEHD_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # and MLP's, after a length and a time
+_TRUEHD_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # also MLP; they follow a length and a time
 _WIDE_TEXT_MARKS = (b"\xff\xfe", b"\xfe\xff")
-FRAMES_IN_ROW = 3  # headers where each says the next one stands: no chance in other data
+FRAMES_IN_ROW = 3  # consecutive headers, each where the last one says; other data has none by chance
 
-_BITRATES = {  # kilobits a second by (MPEG-1?, layer), from index 1 on
+_BITRATES = {  # kilobits a second by (is MPEG-1, layer), from index 1 on
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -32,12 +32,12 @@ _RATES = (44_100, 48_000, 32_000)  # of MPEG-1; MPEG-2 has half, MPEG-2.5 a quar
 
 
 def is_amr(head: bytes) -> bool:
-    """Whether a file is AMR, whose mark and quiet frames are text as well."""
+    """Whether a file is AMR. Its signature and its quiet frames may also be valid text."""
     return _AMR.match(head) is not None
 
 
 def is_audio(head: bytes) -> bool:
-    """Whether a file begins as an audio format does."""
+    """Whether a file begins with the signature or header of an audio format."""
     wave = head[:4] in _RIFF_MARKS and head[8:12] in _RIFF_FORMS
     form = head[:4] == b"FORM" and head[8:12] in _IFF_FORMS
     dsd = head[:4] == b"FRM8" and head[12:16] == b"DSD "
@@ -47,9 +47,9 @@ def is_audio(head: bytes) -> bool:
 
 
 def _is_mpeg_audio(head: bytes) -> bool:
-    """Whether a header of MP3 or its kin stands first, or one of AAC (ADTS), without impossible fields.
+    """Whether a file begins with a valid header of MPEG audio, such as MP3, or of AAC (ADTS).
 
-    0xFF 0xFE would be one of layer I with a checksum, which nobody writes; it is UTF-16's mark as well.
+    0xFF 0xFE would be layer I with a checksum, which no encoder writes; it is also UTF-16's byte order mark.
     """
     if len(head) < 3 or head[0] != 0xFF or head.startswith(_WIDE_TEXT_MARKS):
         return False
@@ -61,18 +61,18 @@ def _is_mpeg_audio(head: bytes) -> bool:
 
 
 def _is_dolby(head: bytes) -> bool:
-    """Whether a header of AC-3 or E-AC-3 stands first: its mark, and a version that there is."""
+    """Whether a file begins with a header of AC-3 or E-AC-3: its sync word and an existing version."""
     return head[:2] == b"\x0bw" and len(head) > 5 and head[5] >> 3 <= 16
 
 
 def _is_adx(head: bytes) -> bool:
-    """Whether a header of CRI ADX stands first: it says where its copyright note ends."""
+    """Whether a file begins with a header of CRI ADX, which states where its copyright note ends."""
     end = int.from_bytes(head[2:4], "big") + 4
     return head[:2] == b"\x80\0" and head[end - 6 : end] == b"(c)CRI"
 
 
 def _is_latm(head: bytes) -> bool:
-    """Whether AAC in LATM stands first: each of its frames says where the next begins."""
+    """Whether a file begins with AAC in LATM; each frame states where the next begins."""
     at = 0
     for _ in range(FRAMES_IN_ROW):
         if head[at : at + 1] != b"\x56" or len(head) < at + 3 or head[at + 1] & 0xE0 != 0xE0:
@@ -84,9 +84,10 @@ def _is_latm(head: bytes) -> bool:
 
 
 def has_audio_frames(head: bytes) -> bool:
-    """Whether frames of MPEG audio or AAC follow one another somewhere, each as long as it says.
+    """Whether frames of MPEG audio or AAC follow one another somewhere, each as long as its header states.
 
-    They do behind the zeros of some recorders, and in streams cut anywhere; in videos as well.
+    They need not come first: some recorders write zeros before them, and a stream may be cut within a frame.
+    Videos contain them as well.
     """
     start = head.find(b"\xff")
     while start >= 0:
@@ -103,7 +104,7 @@ def has_audio_frames(head: bytes) -> bool:
 
 
 def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
-    """What all frames of a stream have in common, and this one's length in bytes; None for no frame."""
+    """Return the parameters that a stream's frames share, and this frame's bytes; None for no frame."""
     part = head[at : at + 6]
     if len(part) < 6 or not _is_mpeg_audio(part):
         return None
@@ -112,7 +113,7 @@ def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
         return (part[1], part[2]), max(length, 7)
     version, layer = part[1] >> 3 & 3, 4 - (part[1] >> 1 & 3)
     bitrate, rate, padding = part[2] >> 4, _RATES[part[2] >> 2 & 3], part[2] >> 1 & 1
-    if bitrate == 0:  # free format, whose length only the next frame tells
+    if bitrate == 0:  # free format: only the next frame's position gives the length
         return None
     is_first = version == 3
     rate //= 1 if is_first else 2 if version == 2 else 4

@@ -1,21 +1,21 @@
-"""How many samples each packet of compressed audio decodes to, told without decoding it.
+"""Count the samples that each packet of compressed audio decodes to, without decoding it.
 
 This gives the exact position of every packet of a stream by demuxing alone, several times faster than
-decoding. A rule is here only where the codec's own headers say the number; for other codecs, and for streams
-whose parameters change on the way, `audio_stream` decodes once to count.
+decoding. A codec has a rule here only if its headers state the number of samples. For other codecs, and for
+streams whose parameters change midway, `audio_stream` decodes once to count.
 """
 
 import re
 from collections.abc import Callable
 from typing import Any
 
-# Samples for a packet, before encoder delay and padding are cut off; None: the rule does not hold here.
+# Packet -> its samples before encoder delay and padding are cut off; None if the rule does not apply.
 PacketCounter = Callable[[Any], int | None]
 
-# What a decoder of these remembers fades within a few packets: the bit reservoir of MP3 (at most 511 bytes),
-# the overlap of transforms, the prediction of Opus. A decoder that starts this many packets and seconds early
-# gives the samples of a sequential decode. AAC and AC-3 also fill bands with noise from a generator that runs
-# on from the first packet: they are decoded from the beginning.
+# A decoder's memory fades within a few packets: MP3's bit reservoir (at most 511 bytes), the overlap of
+# transforms, the prediction of Opus. A decoder that starts this many packets and seconds early gives the
+# samples of a sequential decode. AAC and AC-3 are missing because they also fill bands with noise from a
+# generator that runs on from the first packet, so they are decoded from the beginning.
 PREROLL = {  # codec -> packets, seconds
     **{"mp1": (32, 0), "mp2": (32, 0), "mp3": (32, 0), "vorbis": (8, 0), "opus": (8, 1)},
     **{"flac": (1, 0), "alac": (1, 0), "tta": (1, 0), "wavpack": (1, 0), "pcm": (1, 0)},
@@ -26,19 +26,19 @@ MP3_LOW_RATE_SAMPLES = 576  # layer III of MPEG-2 and 2.5
 AC3_SAMPLES = 1536  # six blocks of 256
 OPUS_RATE = 48_000  # at which FFmpeg decodes every Opus stream
 PCM_BITS = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|(mulaw|alaw))")
-INFO_FRAME_BYTES = 4096  # in which its mark is: it may come with the tag before it
-MODE_BITS = 41  # of a mode in Vorbis' setup header: block flag 1, window 16, transform 16, mapping 8
+INFO_FRAME_BYTES = 4096  # searched for its mark; a tag may precede it in the packet
+MODE_BITS = 41  # of a mode in Vorbis's setup header: block flag 1, window 16, transform 16, mapping 8
 VORBIS_HEADERS = 3
 
 
 def codec_family(stream: Any) -> str:
-    """The codec by the names used here: FFmpeg's decoder names without their variants."""
+    """Return the codec's name as used here: FFmpeg's decoder name without its variant."""
     name = stream.codec_context.name.removesuffix("_fixed").removesuffix("float")
     return "pcm" if name.startswith("pcm_") else name
 
 
 def packet_counter(stream: Any) -> PacketCounter | None:
-    """The rule for the packets of an open audio stream, in order from its first; None: there is none."""
+    """Return the rule for an open stream's packets, to call in order from the first; None without one."""
     codec = stream.codec_context
     match codec_family(stream):
         case "mp1" | "mp2" | "mp3":
@@ -59,25 +59,25 @@ def packet_counter(stream: Any) -> PacketCounter | None:
 
 
 def is_trimmed(packet: Any) -> bool:
-    """Whether a packet says how many samples to cut off. After a seek the first one may no longer do so."""
+    """Whether a packet states how many samples to cut off. After a seek, the first packet may lack this."""
     return packet.has_sidedata("skip_samples")
 
 
 def is_info_frame(packet: Any) -> bool:
-    """Whether an MP3 frame only describes the frames after it, as the first one of a joined part does."""
+    """Whether an MP3 frame only describes later frames, as the first frame of each joined file does."""
     head = bytes(memoryview(packet)[:INFO_FRAME_BYTES])
     return b"Xing" in head or b"Info" in head or b"VBRI" in head
 
 
 def codec_headers(stream: Any) -> tuple[bytes, ...]:
-    """What a decoder has to know before the first packet; of Vorbis without its comments."""
+    """Return the headers that a decoder needs before the first packet; for Vorbis, without comments."""
     extradata = stream.codec_context.extradata or b""
     headers = _xiph_headers(extradata)
     return (extradata,) if headers is None else (headers[0], headers[2])
 
 
 def _duration_counter(stream: Any) -> PacketCounter | None:
-    """For containers whose clock counts samples."""
+    """Count by packet duration, in containers whose clock counts samples."""
     samples_per_tick = stream.time_base * stream.codec_context.sample_rate
     if samples_per_tick.denominator != 1:
         return None
@@ -93,7 +93,7 @@ def _pcm_counter(codec: Any) -> PacketCounter | None:
 
 
 def _mpeg_counter() -> PacketCounter:
-    """By each frame's header; a change of version, layer, rate or between mono and stereo ends the rule."""
+    """Count by frame headers; None after a change of version, layer, rate or mono to stereo."""
     expected: tuple[int, int, bool] | None = None
     count: int | None = None
 
@@ -115,7 +115,7 @@ def _mpeg_counter() -> PacketCounter:
 
 
 def _opus_samples(packet: memoryview) -> int | None:
-    """Frame length and number of frames, from the first two bytes. Source: RFC 6716, section 3.1."""
+    """Multiply frame length and number of frames, from the first two bytes. Source: RFC 6716, section 3.1."""
     configuration, code = packet[0] >> 3, packet[0] & 3
     if configuration < 12:
         length = (480, 960, 1920, 2880)[configuration & 3]
@@ -129,7 +129,7 @@ def _opus_samples(packet: memoryview) -> int | None:
 
 
 def _vorbis_counter(extradata: bytes) -> PacketCounter | None:
-    """A quarter of this block and the one before, by each packet's mode. Source: Vorbis I, section 4.3.8."""
+    """Count a quarter of this and the last block's size, by packet mode. Source: Vorbis I, section 4.3.8."""
     headers = _xiph_headers(extradata)
     if headers is None or len(headers[0]) < 30:
         return None
@@ -153,7 +153,7 @@ def _vorbis_counter(extradata: bytes) -> PacketCounter | None:
 
 
 def _xiph_headers(extradata: bytes) -> list[bytes] | None:
-    """Vorbis' three headers as FFmpeg joins them: with sizes of 16 bits, or laced as in Matroska."""
+    """Split Vorbis's three headers, which FFmpeg joins with 16-bit sizes or laced as in Matroska."""
     headers = []
     if extradata[:2] == b"\0\x1e":  # the first header's size, 30
         rest = extradata
@@ -177,10 +177,11 @@ def _xiph_headers(extradata: bytes) -> list[bytes] | None:
 
 
 def _vorbis_modes(setup: bytes) -> list[int]:
-    """The block flag of each mode: 0 short, 1 long.
+    """Return the block flag of each mode: 0 short, 1 long.
 
-    The modes end the setup header, before one framing bit; their number stands before them in 6 bits. What
-    comes earlier (codebooks) is long, so the header is read from its end: every mode has 32 zeros in it.
+    The modes are the last entries of the setup header, before one framing bit; 6 bits before them hold their
+    number. The codebooks that precede them are long, so the header is read from its end, where every mode is
+    recognised by its 32 zero bits.
     """
     bits = int.from_bytes(setup, "little")
     position = bits.bit_length() - 1  # of the framing bit

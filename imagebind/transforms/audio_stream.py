@@ -1,11 +1,11 @@
-"""One audio stream of a file, decoded by FFmpeg: any stretch is that of a sequential decode of the whole.
+"""One audio stream of a file, decoded by FFmpeg: any stretch equals that part of a sequential decode.
 
 The file is demuxed once to learn how many samples each packet decodes to (`audio_packets`). A stretch is
-then decoded from the packets it lies in, started early enough for the codec's memory. Where the packets do
-not tell, the stream is decoded once to count, and again as far as needed if it is too large to be kept.
+then decoded from its packets, starting early enough for the codec's memory. If packets do not state their
+samples, the whole stream is decoded once to count, and again as far as needed if it is too large to be kept.
 
-Time 0 is the first sample that FFmpeg gives: encoder delay and padding are cut off as the container says,
-edit lists are honoured, and the time at which a stream starts beside another is ignored.
+Time 0 is the first sample that FFmpeg returns: encoder delay and padding are cut off as the container states,
+edit lists are honoured, and the stream's start time relative to other streams is ignored.
 """
 
 import contextlib
@@ -32,34 +32,34 @@ from imagebind.transforms.audio_packets import (
 )
 from imagebind.transforms.source import Limits
 
-VERIFIED_PACKETS = 8  # decoded at the beginning to see that the rule of the codec holds for this stream
-STORED_BYTES = 2**22  # of packets: four minutes of MP3 at 128 kbit/s
+VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
+STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
-KEPT_BYTES = 2**28  # of a stream that had to be decoded to be counted: 12 minutes of stereo at 48 kHz
-STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known promises this much or more
+KEPT_BYTES = 2**28  # of a stream decoded to count its samples: 12 minutes of stereo at 48 kHz
+STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known states this much or more
 EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with audio"
 
-# Containers whose header states the exact number of samples. Others estimate it, or round it.
+# Containers whose header states the exact number of samples. Others estimate or round it.
 EXACT_LENGTH_FORMATS = frozenset(("wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape"))
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
 CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
 
 
 class AudioStream:
-    """The first audio stream of an open file. Not for several threads at once.
+    """The first audio stream of an open file. Not thread-safe.
 
     Attributes:
-        rate: samples a second, of the stream's first frame; later parts of another rate are resampled to it.
-        channels, layout: of its first frame; later parts are mixed to them, as FFmpeg does.
-        samples: in each channel, over all the stream.
-        keeps_time: whether what cannot be decoded is silent; else it is left out, as FFmpeg does.
+        rate: samples per second of the first frame; later parts with another rate are resampled to it.
+        channels, layout: of the first frame; later parts are mixed to them, as FFmpeg does.
+        samples: number of samples per channel in the whole stream.
+        keeps_time: whether undecodable parts become silence; else they are left out, as FFmpeg does.
     """
 
     def __init__(self, file: BinaryIO, name: str, limits: Limits, *, is_indexed: bool = True) -> None:
-        """Open the stream, and index it unless it will be read once, with `parts`.
+        """Open the stream. Without an index it can only be read once, with `parts`.
 
         Raises:
-            MediaError: no audio stream, or nothing in it can be decoded, or longer than `limits` allow.
+            MediaError: no audio stream, nothing that can be decoded, or longer than `limits` allow.
         """
         self.name = name
         self._file = file
@@ -68,7 +68,7 @@ class AudioStream:
         self._lost: dict[int, int] = {}  # first sample -> samples that could not be decoded there
         self._converter: Any = None
         self._is_cut = False
-        self._kept: np.ndarray | None = None  # all of a stream that was decoded to be counted
+        self._kept: np.ndarray | None = None  # the whole stream, if it was decoded to count samples
         try:
             self._open()
             if is_indexed:
@@ -83,11 +83,11 @@ class AudioStream:
             ) from error
 
     def close(self) -> None:
-        """Close FFmpeg's side; the file stays open."""
+        """Close the FFmpeg container; the file stays open."""
         self._resources.close()
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Samples first to last - 1: (channels, last - first) float32. What cannot be decoded is 0."""
+        """Return samples first to last - 1, (channels, last - first) float32; undecodable samples are 0."""
         if self._kept is not None:
             return self._kept[:, first:last]
         try:
@@ -116,12 +116,12 @@ class AudioStream:
         return held[:, : last - first]
 
     def lost(self, first: int, last: int) -> int:
-        """How many samples could not be decoded among, or before one of, the samples first to last - 1."""
+        """Return how many samples could not be decoded among, or just before, samples first to last - 1."""
         return sum(count for start, count in self._lost.items() if first <= start < last)
 
     @property
     def promised(self) -> int | None:
-        """Samples that the header states, where it can know; None elsewhere."""
+        """The number of samples that the header states, if it is exact; else None."""
         stream = self._stream
         is_exact = self._format in EXACT_LENGTH_FORMATS or self._is_cut
         if not is_exact or not stream.duration or stream.time_base is None:
@@ -132,15 +132,15 @@ class AudioStream:
         return int(seconds * self.rate)
 
     def _open(self) -> None:
-        """Open the file anew, at its beginning."""
+        """Reopen the file at its beginning."""
         self._resources.close()
         self._file.seek(0)
-        options = {"protocol_whitelist": "none"}  # a playlist must not make other files be read
+        options = {"protocol_whitelist": "none"}  # a playlist must not open other files
         container = self._resources.enter_context(
             av.open(self._file, "r", metadata_errors="ignore", options=options)
         )
         if not container.streams.audio:
-            raise MediaError(self.name, seen="silent, it has no audio stream", wanted=EXPECTED_AUDIO)
+            raise MediaError(self.name, seen="no audio stream", wanted=EXPECTED_AUDIO)
         stream = container.streams.audio[0]
         if stream.codec_context is None:
             raise MediaError(self.name, seen="audio in a codec FFmpeg does not know", wanted=EXPECTED_AUDIO)
@@ -155,7 +155,7 @@ class AudioStream:
         self._converter = None
 
     def _demux(self) -> Iterator[Any]:
-        """Packets from where the container stands. A file that is cut short ends where it is cut."""
+        """Yield packets from the container's position to the end, or to where the file is cut short."""
         try:
             for packet in self._container.demux(self._stream):
                 if packet.size:
@@ -164,17 +164,17 @@ class AudioStream:
             self._is_cut = True
 
     def _index(self) -> None:
-        """Learn how many samples each packet gives, and stand at the end."""
+        """Learn how many samples each packet decodes to; this moves to the end of the stream."""
         check_rate(self.name, self._codec.sample_rate)
         self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
-        self._stamps = self._sizes = array("q")  # of each packet, where a seek may be of use
-        self._is_trimmed = False  # the first packet
-        self._stored: list[Any] | None = None  # all packets of a short stream, to be decoded again
+        self._stamps = self._sizes = array("q")  # of each packet; empty if seeking is no use
+        self._is_trimmed = False  # whether the first packet is
+        self._stored: list[Any] | None = None  # all packets of a short stream, kept for rereading
         counter = packet_counter(self._stream)
         self._preroll = None if counter is None else PREROLL.get(codec_family(self._stream))
         counts = None if counter is None or self._preroll is None else self._count_packets(counter)
         if counts is None:
-            counter = None if self._preroll is not None else counter  # it has just failed
+            counter = None if self._preroll is not None else counter  # its rule has just failed
             self._preroll = None
             self._open()
             counts = self._count_by_decoding(counter)
@@ -185,13 +185,13 @@ class AudioStream:
         if not self.samples:
             raise MediaError(self.name, seen="an audio stream without samples", wanted=EXPECTED_AUDIO)
         check_seconds(self.name, self.samples / self.rate, self._limits)
-        # Behind the end: the first read goes to where it starts.
+        # A position past the end makes the first read look up its own start.
         self._held, self._held_first, self._position = self._nothing(), self.samples + 1, self.samples + 1
         self._next_number = len(counts)
         self._first_exact = 0
 
     def _count_packets(self, counter: PacketCounter) -> "array[int] | None":
-        """Samples of each packet by its codec's rule, less what is cut off; None where the rule fails."""
+        """Count each packet's samples by its codec's rule, less those cut off; None if the rule fails."""
         counts, sizes, stamps = array("q"), array("q"), array("q")
         stored: list[Any] | None = []
         stored_bytes = 0
@@ -221,7 +221,7 @@ class AudioStream:
         return counts
 
     def _net_samples(self, packet: Any, counter: PacketCounter) -> int | None:
-        """Samples of a packet, less encoder delay and padding; None where the rule does not hold."""
+        """Count a packet's samples, less encoder delay and padding; None if the rule does not apply."""
         count = counter(packet)
         if count is None:
             return None
@@ -240,9 +240,9 @@ class AudioStream:
         return count
 
     def _count_by_decoding(self, counter: PacketCounter | None) -> "array[int]":
-        """Samples of each packet, and of what the decoder still holds at the end, as they come.
+        """Count each packet's samples, and those the decoder still holds at the end, by decoding.
 
-        What is decoded is kept. When it gets too large, the rest is counted by the codec's rule, if any.
+        Decoded samples are kept up to `KEPT_BYTES`; later packets are counted by the codec's rule, if any.
         """
         counts: array[int] = array("q")
         kept: list[np.ndarray] | None = []
@@ -266,9 +266,9 @@ class AudioStream:
         return counts
 
     def parts(self) -> Iterator[tuple[np.ndarray, int]]:
-        """Decode from the beginning to the end: each packet's samples, (channels, n) float32.
+        """Decode from beginning to end; yield each packet's samples, (channels, n) float32, and its losses.
 
-        With each comes how many samples are lost there, because a packet is damaged.
+        The losses are the number of samples missing there because a packet is damaged.
         """
         self.channels, self.layout = 0, None  # of the first frame
         for packet in chain(self._packets, [None]):
@@ -283,7 +283,7 @@ class AudioStream:
         return int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
 
     def _go_to(self, first: int) -> None:
-        """Be at the packet from which decoding gives the sample `first` exactly, or before it."""
+        """Move to a packet from which decoding gives sample `first` exactly."""
         target = max(bisect_right(self._starts, first) - 1, 0)
         begin = 0
         if self._preroll is not None:
@@ -291,7 +291,7 @@ class AudioStream:
             begin = max(min(target - packets, bisect_right(self._starts, first - seconds * self.rate) - 1), 0)
         is_behind = first < self._held_first or self._next_number > begin
         if first >= self._position and begin <= self._next_number:
-            return  # decoding goes on
+            return  # continue decoding
         if is_behind and self._stored is not None:
             self._packets, self._next_number = iter(self._stored[begin:]), begin
         elif is_behind and len(self._counts) <= SEEK_PACKETS:
@@ -306,7 +306,7 @@ class AudioStream:
         self._held_first = self._position = self._starts[self._first_exact]
 
     def _seek(self, begin: int) -> None:
-        """Stand at a packet at or before `begin`: a seek if it leads to a packet known from the index."""
+        """Move to a packet at or before `begin`: seek, or reopen if the index lacks the packet reached."""
         try:
             self._container.seek(self._stamps[begin], stream=self._stream)
             packets = self._demux()
@@ -320,18 +320,18 @@ class AudioStream:
             self._open()
 
     def _number_of(self, packet: Any) -> int | None:
-        """Which packet of the index this is, by its time and size; None if that is not certain."""
+        """Find a packet's number in the index by time and size; None if that is not certain."""
         if packet.pts is None or self._stamps.count(packet.pts) != 1:
             return None
         number = self._stamps.index(packet.pts)
         return number if self._sizes[number] == packet.size else None
 
     def _next_part(self) -> np.ndarray | None:
-        """What the next packet decodes to, as many samples as the index says; None at the end."""
+        """Return the next packet's samples, as many as the index states; None at the end."""
         number = self._next_number
         if number >= len(self._counts):
             return None
-        packet = next(self._packets, None)  # None: what the decoder still holds
+        packet = next(self._packets, None)  # None drains the decoder
         self._next_number += 1
         if number < self._first_exact:
             with contextlib.suppress(FFmpegError):
@@ -347,7 +347,7 @@ class AudioStream:
         return np.pad(part, ((0, 0), (0, missing))) if missing > 0 else part[:, :count]
 
     def _decode(self, packet: Any) -> np.ndarray | None:
-        """A packet, or with None what the decoder holds, as (channels, n) float32; None: it is damaged."""
+        """Decode a packet, or drain the decoder (None): (channels, n) float32; None if it is damaged."""
         try:
             frames = self._codec.decode(packet)
         except FFmpegError:
@@ -360,7 +360,7 @@ class AudioStream:
         return np.concatenate(parts, axis=1) if parts else self._nothing()
 
     def _converted(self, frame: Any) -> list[np.ndarray]:
-        """A frame at the rate and with the channels of the first one."""
+        """Return a frame's samples at the first frame's rate and channels."""
         if not self.layout:
             if not self.channels:  # the codec context may not have known them
                 self.rate, self.channels = frame.sample_rate, frame.layout.nb_channels
@@ -375,7 +375,7 @@ class AudioStream:
                 parts += [planar_floats(part) for part in self._converter.resample(None)]
             self._converter = av.AudioResampler(format="fltp", layout=self.layout, rate=self.rate)
             self._converter_input = *parameters, frame.format.name
-        frame.pts = None  # parts follow each other, whatever their stamps
+        frame.pts = None  # parts are consecutive, whatever their timestamps
         return parts + [planar_floats(part) for part in self._converter.resample(frame)]
 
     def _nothing(self) -> np.ndarray:
@@ -383,13 +383,13 @@ class AudioStream:
 
 
 def _discard(stream: Any) -> None:
-    """Let FFmpeg pass over a stream's packets instead of reading them. Not every PyAV can."""
+    """Let FFmpeg skip a stream's packets instead of reading them, if this PyAV version can."""
     if hasattr(stream, "discard"):
         stream.discard = type(stream.discard).all
 
 
 def planar_floats(frame: Any) -> np.ndarray:
-    """A frame's samples by channel: (channels, n) float32, integers divided by their full scale."""
+    """Return a frame's samples, (channels, n) float32; integers are divided by their full scale."""
     values = frame.to_ndarray()  # planar (channels, n), packed (1, n · channels)
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T

@@ -1,7 +1,7 @@
-"""Other libraries' decoders and what these decoded, known by their attributes: none of them is imported.
+"""Recognise other libraries' decoders and decoded media by their attributes, without importing the libraries.
 
-torchcodec's AudioDecoder, AudioSamples and VideoDecoder, which `datasets` hands out as well; decord's
-VideoReader; the triple that torchvision's `read_video` returned.
+These are torchcodec's AudioDecoder, AudioSamples and VideoDecoder, which `datasets` also returns; decord's
+VideoReader; and the triple that torchvision's `read_video` returned.
 """
 
 import math
@@ -23,17 +23,17 @@ def is_decoder(item: object) -> bool:
 
 
 def is_audio_samples(item: object) -> bool:
-    """Whether an item is as torchcodec's AudioSamples: `data` (channels, n) and a `sample_rate`."""
+    """Whether an item looks like torchcodec's AudioSamples: `data` (channels, n) and a `sample_rate`."""
     return hasattr(item, "sample_rate") and isinstance(getattr(item, "data", None), (Tensor, np.ndarray))
 
 
 def is_audio_decoder(item: object) -> bool:
-    """Whether an item is as torchcodec's AudioDecoder."""
+    """Whether an item looks like torchcodec's AudioDecoder."""
     return callable(getattr(type(item), "get_all_samples", None))
 
 
 def is_video_decoder(item: object) -> bool:
-    """Whether an item gives a video's frames by number: torchcodec's VideoDecoder, decord's VideoReader."""
+    """Whether an item returns video frames by number, as torchcodec's VideoDecoder, decord's VideoReader."""
     kind = type(item)
     if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
         return False
@@ -43,10 +43,10 @@ def is_video_decoder(item: object) -> bool:
 
 
 def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any, Any]:
-    """All samples of an audio decoder, (channels, n), and their rate.
+    """Decode all samples of an audio decoder, (channels, n); return them with their rate.
 
     Raises:
-        MediaError: it fails, or its audio is longer than `limits.max_seconds`.
+        MediaError: the decoder fails, or its audio is longer than `limits.max_seconds`.
     """
     seconds = getattr(getattr(decoder, "metadata", None), "duration_seconds", None)
     if seconds is not None and seconds > limits.max_seconds:
@@ -63,10 +63,10 @@ def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any,
 
 
 def video_rate(decoder: Any) -> Fraction:
-    """Frames a second of a video decoder.
+    """Return a video decoder's frames per second.
 
     Raises:
-        MediaError: it does not say, or has no frames.
+        MediaError: the decoder does not state them, or has no frames.
     """
     metadata: Any = getattr(decoder, "metadata", None)
     try:
@@ -86,7 +86,7 @@ def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Ten
     """Yield (index, frame (h, w, 3) uint8) of a video decoder.
 
     Raises:
-        MediaError: it fails, or its frames are none.
+        MediaError: the decoder fails, or returns anything but RGB frames.
     """
     for index in indices:
         try:
@@ -108,7 +108,7 @@ def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Ten
 
 
 def part_of_triple(item: Any, *, video: bool) -> Any:
-    """The (frames, fps) or (samples, rate) of torchvision's (frames, samples, info); others as they are."""
+    """Return (frames, fps) or (samples, rate) of torchvision's (frames, samples, info); others unchanged."""
     if not (isinstance(item, tuple) and len(item) == 3 and isinstance(item[2], Mapping)):
         return item
     rate = item[2].get("video_fps" if video else "audio_fps")

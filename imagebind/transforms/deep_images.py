@@ -1,7 +1,7 @@
-"""Image files of more than 8 bits, as they are stored: what Pillow rescales or cuts to 8 bits.
+"""Read the stored numbers of image files of more than 8 bits, which Pillow rescales or cuts to 8 bits.
 
-Pillow stretches a PGM to the range of its pixel type, and drops the lower byte of PNG and TIFF files of 16
-bits with more than one channel. Depth and temperatures need the stored numbers.
+Pillow stretches a PGM to the range of its pixel type, and drops the lower byte of 16-bit PNG and TIFF files
+with more than one channel. Depth and temperatures need the stored numbers.
 """
 
 import contextlib
@@ -18,25 +18,27 @@ from imagebind.transforms.source import Limits
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
-PNM_HEADER_BYTES = 4096  # with its comments
-PNM_DIGITS = 12  # bytes that a number of a plain-text PGM takes at most, with what stands between
+PNM_HEADER_BYTES = 4096  # including comments
+PNM_DIGITS = 12  # most bytes per number in a plain-text PGM, separators included
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
 _DIGITS = re.compile(rb"[\d\s]*")
 # The pixel formats of FFmpeg's PNG and TIFF decoders with 16 bits a channel.
 _CHANNELS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
-_DECODER_OPTIONS = {"png": {"err_detect": "explode"}}  # a cut PNG fails; of TIFF it would refuse whole ones
-# TIFF tags; EXIF has the last, too.
+_DECODER_OPTIONS = {
+    "png": {"err_detect": "explode"}
+}  # refuse a cut PNG; for TIFF this would refuse intact files
+# TIFF tags; EXIF also uses the last one.
 _WIDTH, _HEIGHT, _BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258, 273, 279, 274
 
 
 def read_deep_image(file: BinaryIO, *, name: str, limits: Limits) -> np.ndarray | None:
-    """The stored numbers of a file whose values Pillow would change: (h, w) or (h, w, c), else None.
+    """Read the numbers of a file whose values Pillow would change: (h, w) or (h, w, c); else None.
 
     These are PGM and PPM with a highest value above 255, and PNG and TIFF of 16 bits with several channels.
 
     Raises:
-        MediaError: such a file that is damaged, cut short, or beyond `limits`.
+        MediaError: the file is damaged, cut short, or beyond `limits`.
     """
     file.seek(0)
     head = file.read(PNM_HEADER_BYTES)
@@ -67,14 +69,14 @@ def decode_deep(data: bytes, codec: str, *, name: str, limits: Limits) -> np.nda
         return (
             rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
         )
-    except Exception as error:  # of many kinds, for bad bytes
+    except Exception as error:  # damaged data raises many types
         raise MediaError(
             name, seen=f"16-bit {codec.upper()} that cannot be decoded ({error})", wanted="a whole image"
         ) from error
 
 
 def upright(values: np.ndarray, orientation: int) -> np.ndarray:
-    """Turn (h, w, ...) as an EXIF orientation of 1 to 8 says; another number changes nothing."""
+    """Rotate or mirror (h, w, ...) by an EXIF orientation of 1 to 8; other numbers change nothing."""
     if orientation in (5, 6, 7, 8):
         values = values.swapaxes(0, 1)
     if orientation in (3, 4, 7, 8):
@@ -110,7 +112,7 @@ def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.n
     data = _whole(file, width * height)
     orientation = 1
     with contextlib.suppress(Exception), Image.open(file, formats=["PNG"]) as image:
-        orientation = image.getexif().get(_ORIENTATION, 1)  # a damaged note is no reason to refuse the image
+        orientation = image.getexif().get(_ORIENTATION, 1)  # damaged EXIF is no reason to refuse the image
     return upright(decode_deep(data, "png", name=name, limits=limits), orientation)
 
 
@@ -121,7 +123,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
         tags.load(file)
         bits = tags.get(_BITS, 1)
         width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
-    except Exception:  # which Pillow will name
+    except Exception:  # Pillow reports the damage later
         return None
     if not (isinstance(bits, tuple) and 2 <= len(bits) <= 4 and set(bits) == {16}):
         return None
@@ -134,7 +136,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
 
 
 def _whole(file: BinaryIO, pixels: int) -> bytes:
-    """The file, as far as its pixels of 8 bytes can fill it, twice that and 64 MiB for what stands beside."""
+    """Read the file, at most twice its pixels' size (8 bytes each) plus 64 MiB for metadata."""
     file.seek(0)
     return file.read(16 * pixels + 2**26)
 

@@ -90,7 +90,7 @@ def load_depth(
 
     Raises:
         MediaError: no depth frame (8-bit and colour images are not), damaged, or beyond `limits`.
-        ValueError: no such unit.
+        ValueError: an unknown unit.
     """
     name = name_of(source)
     values = load_values(source, key="depth", limits=limits)
@@ -156,9 +156,9 @@ class DepthTransform:
         sensor: "kinect_v1", "kinect_v2", "realsense" or "xtion"; instead of a baseline.
         focal: pixels at the frame's own resolution, or a SUN RGB-D `intrinsics.txt`.
         baseline: metres.
-        unit: as in `load_depth`; "hypersim" also turns distances along the rays into depth where `focal` is
+        unit: as in `load_depth`; "hypersim" also converts distances along the rays to depth if `focal` is
             given.
-        encoding: the former name of `unit`; where it is given, it replaces that.
+        encoding: the former name of `unit`; if given, it replaces `unit`.
         crop: how a frame of disparity (1, h, w) becomes a square of `size`; training passes its own.
     """
 
@@ -181,7 +181,7 @@ class DepthTransform:
             object.__setattr__(self, "unit", self.encoding)
             object.__setattr__(self, "encoding", None)
         if self.unit is not None:
-            stored_depth(self.unit)  # which refuses what is none
+            stored_depth(self.unit)  # refuses an unknown unit
         if self.size < 1:
             raise ValueError(f"size wants at least 1, got {self.size}")
         _baseline(self.sensor, self.baseline)
@@ -192,7 +192,7 @@ class DepthTransform:
         """A file, PIL image, array or tensor of one channel, or a mapping, to (1, size, size) float32.
 
         One channel is (h, w), (h, w, 1), (1, h, w) or (1, 1, h, w). A mapping is {"depth": frame} with
-        "unit", "focal", and "baseline" or "sensor" beside it, which go before the transform's own.
+        "unit", "focal", and "baseline" or "sensor" beside it, which override the transform's own.
 
         Raises:
             MediaError: as `load_depth`, or a frame with no valid pixel.

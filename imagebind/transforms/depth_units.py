@@ -1,4 +1,4 @@
-"""What the numbers of a depth file mean: metres per stored step, by unit and by data set.
+"""The units of depth files: metres per stored step, by name of a unit or a data set.
 
 | name | stored as | one step | source |
 |---|---|---|---|
@@ -16,10 +16,10 @@
 | `matterport` | 16-bit PNG | 1/4000 m | Matterport3D |
 | `vkitti` | 16-bit PNG, 65535 is the sky | 1 cm | Virtual KITTI 1.3 and 2 |
 | `ibims` | 16-bit PNG, 0 is a hole | 50/65535 m | iBims-1 |
-| `diode` | float `.npy` (h, w, 1), its mask apart | 1 m | DIODE; set what its mask leaves out to 0 |
-| `hypersim` | HDF5 floats, saved as `.npy` | 1 m | Hypersim: along the ray; depth if `focal` is given |
+| `diode` | float `.npy` (h, w, 1), its mask apart | 1 m | DIODE; set masked-out pixels to 0 |
+| `hypersim` | HDF5 floats, saved as `.npy` | 1 m | Hypersim: along the ray; to depth if `focal` is given |
 
-A name says the unit alone. Focal length and baseline are those of the sensor, and are given apart.
+A name sets only the unit. Focal length and baseline belong to the sensor and are passed separately.
 """
 
 from dataclasses import dataclass
@@ -29,12 +29,12 @@ import numpy as np
 from imagebind.errors import MediaError, warn_of
 from imagebind.transforms.arrays import drop_channel, step_of
 
-# Floats of which nearly all lie so far are millimetres of a room; of a field, something is nearer (ours).
+# If nearly all floats are larger, they are millimetres; outdoors, some pixels are always nearer (ours).
 TOO_FAR_METRES = 100.0
 NEARLY_ALL = 0.99
-# Where half of a frame is farther or nearer than this, its unit is doubted (ours).
+# A median depth outside this range gives a warning about the unit (ours).
 DOUBTFUL_FAR_METRES, DOUBTFUL_NEAR_METRES = 80.0, 0.05
-ROTATED_VALUES = 32  # different values, all multiples of 8, that are taken for rotated bits (ours)
+ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
 SAMPLED_PIXELS = 100_000  # of a frame, for its median
 WANTED = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
 DepthUnit = float | str
@@ -45,10 +45,10 @@ class StoredDepth:
     """How depth is stored.
 
     Args:
-        metres: of one step of the stored numbers.
+        metres: metres per stored step.
         rotated: whether the 16 bits are rotated left by 3.
-        hole: the number that means that nothing was measured, beside 0 and what is not finite.
-        along_ray: whether it is the distance from the camera's centre, not from its plane.
+        hole: the stored number of an unmeasured pixel, besides 0, NaN and infinity.
+        along_ray: whether values are distances from the camera's centre, not from its plane.
     """
 
     metres: float
@@ -81,10 +81,10 @@ _FORMER_NAMES = {"metres": "m", "millimetres": "mm", "sunrgbd": "sun_rgbd"}
 
 
 def stored_depth(unit: DepthUnit) -> StoredDepth:
-    """What a unit means: a name of `UNITS`, or metres per stored step, a number or text such as "1/5000".
+    """Look up a unit: a name in `UNITS`, or metres per stored step as a number or text such as "1/5000".
 
     Raises:
-        ValueError: another name, or a number that is not positive and finite.
+        ValueError: an unknown name, or a number that is not positive and finite.
     """
     name = _FORMER_NAMES.get(unit, unit) if isinstance(unit, str) else unit
     if isinstance(name, str) and name in UNITS:
@@ -98,9 +98,9 @@ def stored_depth(unit: DepthUnit) -> StoredDepth:
 
 
 def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = "depth") -> np.ndarray:
-    """Stored numbers of one channel to float32 metres (h, w); `unit` as in `load_depth`.
+    """Convert stored numbers of one channel to float32 metres (h, w); `unit` as in `load_depth`.
 
-    A median beyond 80 m or under 5 cm is doubted: see `warn_of`.
+    A median beyond 80 m or under 5 cm gives a warning.
 
     Raises:
         MediaError: another shape, 8 bits a pixel, numbers that the unit cannot hold, or floats that look
@@ -116,7 +116,7 @@ def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = 
         values = _rotated_back(values, name)
     elif unit is None and whole:
         _doubt_rotated(values, name)
-    with np.errstate(over="ignore"):  # beyond float32 is infinite, hence a hole
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite: holes
         metres = values.astype(np.float32) if stored is METRES else _scaled(values, stored.metres)
     if holes is not None:
         metres[holes] = 0
@@ -127,7 +127,7 @@ def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = 
 
 
 def along_axis(distances: np.ndarray, focal: float) -> np.ndarray:
-    """Distances along the rays of a pinhole camera to depth along its axis: (h, w) -> (h, w).
+    """Convert distances along a pinhole camera's rays to depth along its axis: (h, w) -> (h, w).
 
     The axis goes through the frame's centre; `focal` is in pixels of the frame.
     """
@@ -151,13 +151,13 @@ def _rotated_back(values: np.ndarray, name: str) -> np.ndarray:
 
 
 def _sample(values: np.ndarray) -> np.ndarray:
-    """Evenly taken valid pixels of a frame, at most `SAMPLED_PIXELS`."""
+    """Return evenly spaced valid pixels of a frame, at most `SAMPLED_PIXELS`."""
     flat = values.reshape(-1)[:: -(-values.size // SAMPLED_PIXELS)]
     return flat[np.isfinite(flat) & (flat > 0)]
 
 
 def _doubt_rotated(values: np.ndarray, name: str) -> None:
-    """Rotated bits read as millimetres are 8 times too far, and betray themselves: below 8 m none is odd."""
+    """Warn if all values are multiples of 8, as rotated bits below 8 m are; they read 8 times too far."""
     valid = _sample(values)
     if not (valid & 7).any() and len(np.unique(valid)) >= ROTATED_VALUES:
         warn_of(
@@ -169,7 +169,7 @@ def _doubt_rotated(values: np.ndarray, name: str) -> None:
 
 def _doubt_unit(metres: np.ndarray, name: str) -> None:
     valid = _sample(metres)
-    if not len(valid):  # which is refused when its holes are filled
+    if not len(valid):  # `fill_holes` refuses a frame without depth
         return
     median = float(np.median(valid))
     if not DOUBTFUL_NEAR_METRES <= median <= DOUBTFUL_FAR_METRES:
@@ -186,5 +186,5 @@ def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
         raise MediaError(
             name,
             seen=f"floats of median {np.median(valid):.4g}, as if in millimetres",
-            wanted="metres: pass unit='mm', or unit='m' if it is so far",
+            wanted="metres: pass unit='mm', or unit='m' if they are metres",
         )

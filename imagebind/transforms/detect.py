@@ -48,7 +48,7 @@ _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
 _WIDE_TEXT_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE starts as 16
 _TEXT_SUFFIXES = (".txt", ".md")
-# Names of media whose formats have no mark, or whose files may begin amid a stream: FFmpeg is asked.
+# Formats without a signature, or whose files may begin within a stream: FFmpeg recognises them.
 _MEDIA_SUFFIXES = (
     *(".aac", ".ac3", ".adx", ".amr", ".ape", ".aptx", ".aptxhd", ".at3", ".awb", ".dts", ".eac3", ".g722"),
     *(".g726", ".gsm", ".latm", ".loas", ".m2a", ".mlp", ".mp1", ".mp2", ".mp3", ".mpa", ".mpc", ".ogg"),
@@ -104,7 +104,7 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
 
 
 def deep_gray_error(name: str, image: Image.Image) -> AmbiguousMediaError:
-    """The error of a deep gray image, file or PIL image, of which nobody said what it holds."""
+    """Return the error for a deep gray image, file or PIL image, without a stated modality."""
     bits = "float" if image.mode == "F" else "16-bit" if "16" in image.mode else "integer"
     return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", ["depth", "thermal"])
 
@@ -161,7 +161,7 @@ def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
 
 
 def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
-    """Video or audio, by the streams; if the container is a guess, by those with parameters."""
+    """Return video or audio by the streams; if the container is a guess, by those with parameters."""
     file.seek(0)
     options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
     try:
@@ -178,7 +178,7 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain:
 
 
 def _more_text(file: BinaryIO, head: bytes) -> str:
-    """What follows the head of a text, up to some kilobytes."""
+    """Return the text after the head, up to `TABLE_BYTES`."""
     if len(head) < HEAD_BYTES:
         return ""
     file.seek(len(head))
@@ -210,7 +210,7 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
 
 
 def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
-    """Whether it is a table in UTF-16, as Excel writes it, or Latin-1, in which "m/s²" is one byte."""
+    """Whether a file is an IMU table in UTF-16, as Excel writes it, or Latin-1, as for "m/s²"."""
     encoding = encoding_of(head)
     if encoding is None or (encoding == "utf-16" and head.startswith(codecs.BOM_UTF32_LE)):
         return False
@@ -218,7 +218,7 @@ def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
 
 
 def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
-    """Thermal cameras' files, arrays, text in older encodings, media that FFmpeg knows better."""
+    """Return the media type of FFF files, arrays and media that only FFmpeg recognises; refuse others."""
     if head.startswith(_FFF_MAGIC):
         return MediaKind.THERMAL
     if head.startswith(_NPY_MAGIC):

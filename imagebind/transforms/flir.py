@@ -1,9 +1,9 @@
 """FLIR's radiometric images: the sensor's counts in a JPEG or an FFF file, and the temperatures they mean.
 
-The JPEG shows a palette; the counts stand in its APP1 segments "FLIR", which together are an FFF file: a
-directory of records, one with the counts (raw, or as a PNG) and one with the camera's constants, as
-ExifTool's documentation describes it. The temperature is Planck's law with constants fitted to the camera,
-corrected for emissivity, reflection, air and window; half of the air is before the window, half behind it.
+The JPEG shows false colours. Its APP1 segments "FLIR" together form an FFF file: a directory of records, one
+with the counts (raw, or as a PNG) and one with the camera's constants, as ExifTool documents. The temperature
+follows from Planck's law with constants fitted to the camera, corrected for emissivity, reflection, air and
+window. Half of the air is in front of the window, half behind it.
 """
 
 import contextlib
@@ -23,25 +23,25 @@ from imagebind.transforms.source import Limits
 
 FFF_SIGNATURE = b"FFF\0"
 ZERO_CELSIUS = 273.15  # kelvin
-ROOM_KELVIN = ZERO_CELSIUS + 20  # where a camera noted no temperature of its surroundings
+ROOM_KELVIN = ZERO_CELSIUS + 20  # used if the camera stored no temperature of its surroundings
 WANTED = "a whole radiometric image of a FLIR camera"
 _JPEG_SIGNATURE, _FLIR_SEGMENT = b"\xff\xd8\xff", b"FLIR\0"
-_RAW_DATA, _CAMERA_INFO = 1, 0x20  # types of records
+_RAW_DATA, _CAMERA_INFO = 1, 0x20  # record types
 _RAW_HEADER_BYTES = 32
 _MAX_RECORDS = 4096
-_ORIENTATION = 274  # of EXIF
-# Where the record of the camera has its floats.
+_ORIENTATION = 274  # EXIF tag
+# Offsets of floats in the camera record.
 _EMISSIVITY, _DISTANCE, _REFLECTED, _AIR, _WINDOW, _TRANSMISSION = 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34
 _HUMIDITY, _R1, _B, _F, _R2 = 0x3C, 0x58, 0x5C, 0x60, 0x30C
 _ALPHA1, _ALPHA2, _BETA1, _BETA2, _X = 0x70, 0x74, 0x78, 0x7C, 0x80
-_O = 0x308  # an integer
+_O = 0x308  # offset of an integer
 
 
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
-    """What a camera's counts mean: Planck constants, and what is between it and the scene, as it noted them.
+    """A camera's Planck constants, and the optical path to the scene, as the camera stored them.
 
-    Temperatures are in kelvin, the distance in metres, humidity and transmission in [0, 1].
+    Temperatures are in kelvin, distance in metres, humidity and transmission in [0, 1].
     """
 
     r1: float
@@ -63,11 +63,11 @@ class Calibration:
     x: float = 0.0
 
     def counts_of(self, kelvin: float) -> float:
-        """The counts of a black body at a temperature."""
+        """Return the counts of a black body at a temperature."""
         return self.r1 / (self.r2 * (math.exp(self.b / kelvin) - self.f)) - self.o
 
     def air_transmission(self) -> float:
-        """What share of the radiation half of the way through the air lets through."""
+        """Return the share of radiation that passes half of the air, in [0, 1]."""
         air = self.air - ZERO_CELSIUS
         water = self.humidity * math.exp(1.5587 + 0.06939 * air - 2.7816e-4 * air**2 + 6.8455e-7 * air**3)
         way, damp = math.sqrt(self.distance / 2), math.sqrt(water)
@@ -76,10 +76,10 @@ class Calibration:
         )
 
     def celsius(self, counts: np.ndarray) -> np.ndarray:
-        """Temperatures of the surfaces that were seen: (h, w) counts -> (h, w) float32, °C."""
+        """Convert counts (h, w) to the temperatures of the surfaces in °C, (h, w) float32."""
         air, window, kept = self.air_transmission(), self.transmission, self.emissivity
         seen = counts.astype(np.float64)
-        # Backwards along the way: air, window, air, and what the surface reflected of its surroundings.
+        # Undo the path from sensor to surface: air, window, air, and the surface's reflection.
         seen = (seen - (1 - air) * self.counts_of(self.air)) / air
         seen = (seen - (1 - window) * self.counts_of(self.window)) / window
         seen = (seen - (1 - air) * self.counts_of(self.air)) / air
@@ -90,7 +90,7 @@ class Calibration:
 
 @dataclass(frozen=True, kw_only=True)
 class Radiometric:
-    """Counts (h, w) uint16, and what they mean if the camera noted it."""
+    """Counts (h, w) uint16, and their calibration if the camera stored it."""
 
     counts: np.ndarray
     calibration: Calibration | None
@@ -100,7 +100,7 @@ def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> Radiometri
     """Read the counts of an FFF file, or those in a FLIR camera's JPEG; None for any other file.
 
     Raises:
-        MediaError: such an image that is damaged, cut short, or beyond `limits`.
+        MediaError: the image is damaged, cut short, or beyond `limits`.
     """
     file.seek(0)
     start = file.read(len(FFF_SIGNATURE))
@@ -115,12 +115,12 @@ def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> Radiometri
     orientation = 1
     file.seek(0)
     with contextlib.suppress(Exception), Image.open(file, formats=["JPEG"]) as shown:
-        orientation = shown.getexif().get(_ORIENTATION, 1)  # a damaged note is no reason to refuse the image
+        orientation = shown.getexif().get(_ORIENTATION, 1)  # damaged EXIF is no reason to refuse the image
     return Radiometric(counts=upright(image.counts, orientation), calibration=image.calibration)
 
 
 def _flir_segments(file: BinaryIO, name: str) -> bytes:
-    """What the APP1 segments "FLIR" of a JPEG hold together: at most 256 of 64 KB."""
+    """Join the APP1 segments "FLIR" of a JPEG: at most 256 of 64 KB."""
     parts: dict[int, bytes] = {}
     file.seek(2)
     while len(marker := file.read(4)) == 4 and marker[0] == 0xFF and marker[1] not in (0xDA, 0xD9):
@@ -169,7 +169,7 @@ def _record(file: BinaryIO, place: tuple[int, int], limits: Limits) -> bytes:
 
 
 def _order_of(record: bytes) -> str:
-    """The byte order of a record, which begins with the number 2."""
+    """Return the byte order of a record; every record begins with the number 2."""
     return "<" if record[:2] == b"\2\0" else ">"
 
 
@@ -181,7 +181,7 @@ def _read_counts(record: bytes, *, name: str, limits: Limits) -> np.ndarray:
         width, height = struct.unpack_from(">II", body, 16)
         check_size(width, height, name, limits)
         counts = decode_deep(body, "png", name=name, limits=limits)[..., 0]
-        # Most cameras write these PNGs in the wrong byte order; in the right one, neighbours are alike.
+        # Most cameras write these PNGs in the wrong byte order; the right one gives the smoother image.
         return min(counts.byteswap(), counts, key=_roughness)
     check_size(width, height, name, limits)
     if len(body) < 2 * width * height:
@@ -193,20 +193,20 @@ def _read_counts(record: bytes, *, name: str, limits: Limits) -> np.ndarray:
 
 
 def _roughness(counts: np.ndarray) -> int:
-    """How much neighbours differ, in all."""
+    """Return the sum of differences between neighbouring pixels."""
     levels = counts.astype(np.int64)
     return int(np.abs(np.diff(levels, axis=0)).sum() + np.abs(np.diff(levels, axis=1)).sum())
 
 
 def _calibration(record: bytes) -> Calibration | None:
-    """What a camera noted of itself, None where it noted no Planck constants."""
+    """Read a camera record; None if it has no Planck constants."""
     order = _order_of(record)
     if len(record) < _R2 + 4:
         return None
 
     def noted(place: int, *, low: float, high: float, otherwise: float) -> float:
         (value,) = struct.unpack_from(f"{order}f", record, place)
-        return float(value) if low <= value <= high else otherwise  # also for NaN
+        return float(value) if low <= value <= high else otherwise  # NaN gives `otherwise`, too
 
     def kelvin(place: int) -> float:
         return noted(place, low=100, high=5000, otherwise=ROOM_KELVIN)
@@ -233,7 +233,7 @@ def _calibration(record: bytes) -> Calibration | None:
         air=kelvin(_AIR),
         window=kelvin(_WINDOW),
         transmission=noted(_TRANSMISSION, low=0.01, high=1, otherwise=1),
-        humidity=humidity / 100 if humidity > 2 else humidity,  # some cameras note per cent
+        humidity=humidity / 100 if humidity > 2 else humidity,  # some cameras store per cent
         alpha1=term(_ALPHA1),
         alpha2=term(_ALPHA2),
         beta1=term(_BETA1),

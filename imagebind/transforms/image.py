@@ -21,7 +21,7 @@ IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 SIXTEEN_BIT_STEP = 257  # 65535 / 255: white stays white
-DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below it at most 16 of 255 levels are left (ours)
+DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
 MAX_ASPECT = 64  # beyond it the ends, which the centre crop drops, go before resizing: bounds memory; ours
 
 
@@ -157,7 +157,7 @@ def _deep_gray_to_8_bits(image: Image.Image, name: str) -> Image.Image:
 
 
 def _sixteen_to_8_bits(values: np.ndarray, name: str) -> np.ndarray:
-    """Integers in [0, 65535] to uint8 of the same shape, with a warning where the result is nearly black."""
+    """Convert integers in [0, 65535] to uint8 of the same shape; warn if the result is nearly black."""
     brightest = int(values.max())
     if 0 < brightest < DARK_16_BITS:
         warn_of(

@@ -1,9 +1,9 @@
-"""Open image files: which formats are read, and the plug-ins that read the rarer ones.
+"""Open image files: the formats that are read, and the plug-ins for the rarer ones.
 
 HEIC needs the package pillow-heif (extra `heic`). JPEG XL needs the plug-in pillow-jxl-plugin, whose licence
-(GPL) keeps it out of our extras. Both are imported when the first such file is opened. libheif turns a HEIC
-image upright as its `irot` and `imir` boxes say, and pillow-heif then resets the EXIF orientation, which the
-standard says to ignore; so no image is turned twice.
+(GPL) keeps it out of our extras. Each is imported when the first file that needs it is opened. libheif turns
+a HEIC image upright as its `irot` and `imir` boxes state. pillow-heif then resets the EXIF orientation, which
+the standard says to ignore, so no image is turned twice.
 """
 
 import threading
@@ -14,8 +14,8 @@ from PIL import Image
 
 from imagebind.errors import MediaError, MissingHeicError
 
-# The formats that are read: Pillow's raster formats, and those of well-known plug-ins. Others are refused:
-# EPS, say, would be handed to an interpreter of programs.
+# Pillow's raster formats, and those of well-known plug-ins. Others are refused: Pillow would, for example,
+# pass an EPS file to Ghostscript, which executes programs.
 FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO"),
     *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
@@ -25,7 +25,7 @@ JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # Brands of the box `ftyp` (ISO/IEC 23008-12, annex B; AV1 Image File Format, section 8).
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
 _AVIF_BRANDS = {b"avif", b"avis", b"avio"}
-_HEIF_BRANDS = {b"mif1", b"mif2", b"msf1"}  # say the structure, not the codec
+_HEIF_BRANDS = {b"mif1", b"mif2", b"msf1"}  # state the structure, not the codec
 
 _plugin_lock = threading.Lock()
 
@@ -36,7 +36,7 @@ def open_image(file: BinaryIO, *, name: str) -> Image.Image:
     Raises:
         MissingHeicError: a HEIC image, and pillow-heif is not installed.
         MediaError: a JPEG XL image, and no plug-in for it is installed.
-        Exception: any, from Pillow or a plug-in, for a file that is damaged or no image.
+        Exception: any that Pillow or a plug-in raises for a damaged file or one that is not an image.
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -54,23 +54,23 @@ def open_image(file: BinaryIO, *, name: str) -> Image.Image:
 
 
 def is_deep_gray(image: Image.Image) -> bool:
-    """Whether an image is one channel of more than 8 bits: integers or floats, mostly depth or thermal."""
+    """Whether an image has one channel of more than 8 bits, integers or floats: usually depth or thermal."""
     return image.mode == "F" or image.mode.startswith("I")
 
 
 def is_heic(head: bytes) -> bool:
-    """Whether a file starts as HEIF whose image is not AV1, mostly HEVC: HEIC, as iPhones write it."""
+    """Whether a file is HEIC, as iPhones write it: HEIF in any codec but AV1, usually HEVC."""
     brands = _brands(head)
     return not brands & _AVIF_BRANDS and bool(brands & (_HEIC_BRANDS | _HEIF_BRANDS))
 
 
 def is_avif(head: bytes) -> bool:
-    """Whether a file starts as AVIF, a still image or a sequence."""
+    """Whether a file is AVIF, a still image or a sequence."""
     return bool(_brands(head) & _AVIF_BRANDS)
 
 
 def _brands(head: bytes) -> set[bytes]:
-    """The HEIF brands in the box `ftyp`; none where its major brand is another, such as a video's."""
+    """Return the HEIF brands in the box `ftyp`; none if its major brand is another, such as a video's."""
     known = _HEIC_BRANDS | _AVIF_BRANDS | _HEIF_BRANDS
     if head[4:8] != b"ftyp" or head[8:12] not in known:
         return set()
@@ -80,7 +80,7 @@ def _brands(head: bytes) -> set[bytes]:
 
 def _register_heic(name: str) -> None:
     with _plugin_lock:
-        if "HEIF" in Image.OPEN:  # by us before, or by the user
+        if "HEIF" in Image.OPEN:  # already registered, by us or by the user
             return
         try:
             import_module("pillow_heif").register_heif_opener()

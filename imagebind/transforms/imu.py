@@ -47,16 +47,16 @@ def load_imu(
 ) -> Recording:
     """Read a logger's table in text, or an `.npy` (t, 6) or (6, t), or 7 with time first.
 
-    The table's delimiter, header, units and clock are found by themselves for the loggers in
-    `imu_layouts.LAYOUTS` and all that name their columns alike. An accelerometer and a gyroscope in files of
-    their own are read together, by the path of either or of their folder. Source: ours.
+    The table's delimiter, header, units and clock are detected for the loggers in `imu_layouts.LAYOUTS` and
+    for others with the same column names. If an accelerometer and a gyroscope have files of their own, the
+    path of either file or of their folder reads both. Source: ours.
 
     Args:
         rate: samples a second, where the file has no clock.
-        accel_unit, gyro_unit, time_unit: go before the header's; by default m/s2, rad/s, and of the time
-            what its numbers say, or s.
-        columns: {"accel": (x, y, z), "gyro": (x, y, z), "time": t}, names or numbers from 0, where the names
-            are not known.
+        accel_unit, gyro_unit, time_unit: override the header's; by default m/s2 and rad/s, and the time
+            unit that fits the clock's numbers, or s.
+        columns: {"accel": (x, y, z), "gyro": (x, y, z), "time": t}, names or numbers from 0, if the names
+            are unknown.
         layout: a logger's name, or a JSON file with columns, units and rate.
 
     Raises:
@@ -117,8 +117,8 @@ class ImuTransform:
     Args:
         window_seconds: how much of the recording the 2000 steps span.
         start: seconds after the first sample where the window starts; by default it is the middle (ours).
-        rate, accel_unit, gyro_unit, time_unit, columns, layout: as in `load_imu`; for what doesn't say them
-            itself.
+        rate, accel_unit, gyro_unit, time_unit, columns, layout: as in `load_imu`, for items that do not
+            state them.
         max_gap_seconds: the longest stretch without a sample, within the window or missing at its end.
         antialias: low-pass a recording with a higher rate than the result's before it is resampled (ours).
     """

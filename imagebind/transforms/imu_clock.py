@@ -1,4 +1,4 @@
-"""The clock of an IMU recording: its unit, its zero, and that it rises. Source: ours."""
+"""Read the clock of an IMU recording: its unit and its start; average repeated times. Source: ours."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -14,15 +14,15 @@ from imagebind.transforms.imu_text import number_in
 from imagebind.transforms.imu_units import TIME_UNITS
 
 SECONDS_OF = {unit: Fraction(str(scale)) for unit, scale in TIME_UNITS.items()}
-XSENS = "xsens"  # SampleTimeFine: 100 µs (MTi, MTw) or 1 µs (DOT), whichever gives a rate that exists
+XSENS = "xsens"  # SampleTimeFine: 100 µs (MTi, MTw) or 1 µs (DOT), whichever gives a plausible rate
 XSENS_TICK = Fraction(1, 10_000)
-XSENS_LARGEST_STEP = 1500  # of 100 µs it would be less than 7 Hz, of 1 µs more than 660 Hz
-XSENS_WRAP = 2**32  # after 71 minutes of 1 µs
+XSENS_LARGEST_STEP = 1500  # ticks; larger steps of 100 µs mean under 7 Hz, smaller ones of 1 µs over 660 Hz
+XSENS_WRAP = 2**32  # ticks; 71 minutes at 1 µs
 
-EPOCH_SECONDS = (9e8, 4.2e9)  # 1998 to 2103: a number in there, in some unit, counts from 1970
-SAMPLE_STEPS = (1 / 2000, 1 / 10)  # seconds between samples, of IMUs that exist
-LONGEST_STEP = 1.0  # seconds; a clock without a unit and with longer steps is not in seconds
-FEW_DUPLICATES = 0.01  # share of samples; more are reported
+EPOCH_SECONDS = (9e8, 4.2e9)  # 1998 to 2103; a stamp in this range, in any unit, counts from 1970
+SAMPLE_STEPS = (1 / 2000, 1 / 10)  # plausible seconds between samples of an IMU
+LONGEST_STEP = 1.0  # seconds; a clock without a unit is not in seconds if its steps are longer
+FEW_DUPLICATES = 0.01  # share of samples; more give a warning
 DAY, NANO = 86400, 10**9
 
 _DATE = re.compile(r"(\d{4})[-/.](\d\d?)[-/.](\d\d?)[T _] ?")
@@ -30,12 +30,12 @@ _TIME = re.compile(r"(\d\d?)[:\-](\d\d)[:\-](\d\d)(?:[.,:_](\d{1,12}))?")
 _ZONE = re.compile(r" ?(?:Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.IGNORECASE)
 _STAMPS = "a number, or a date and time such as 2024-05-01T10:30:00.250"
 
-Where = Callable[[int], str]  # what to call a sample in an error, such as its line
+Where = Callable[[int], str]  # sample number -> its name in an error, such as its line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Clock:
-    """Seconds (t,) after the first stamp, and that stamp in seconds after the clock's own zero, exactly."""
+    """Seconds (t,) after the first stamp; `start` is the exact first stamp in seconds."""
 
     seconds: np.ndarray
     start: Fraction
@@ -44,14 +44,14 @@ class Clock:
 def read_clock(
     cells: Sequence[str], *, unit: str | None, name: str, where: Where, spelled: str | None = None
 ) -> Clock:
-    """Stamps as a file has them: numbers in some unit, dates with times, or times of a day.
+    """Convert a file's stamps: numbers in some unit, dates with times, or times of day.
 
     Args:
-        unit: of numbers; by default their size tells it.
-        spelled: what the header says of the unit, if it is unknown.
+        unit: of numbers; by default inferred from their size.
+        spelled: the unit in the header, if it is not a known one.
 
     Raises:
-        MediaError: a stamp that is none of these, or a unit that cannot be told.
+        MediaError: a stamp of another form, or a unit that cannot be inferred.
     """
     ticks, first = _numbers(cells)
     if ticks is None:
@@ -70,10 +70,10 @@ def read_clock(
 def merge_duplicates(
     seconds: np.ndarray, samples: np.ndarray, *, name: str, where: Where
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Samples (t, c) of one time become their mean; a clock that rises is left as it is.
+    """Average samples (t, c) that share a time; a clock without repeated times is left unchanged.
 
     Raises:
-        MediaError: a clock that runs back, or that has fewer times than half its samples.
+        MediaError: a clock that runs back, or has fewer times than half its samples.
     """
     steps = np.diff(seconds)
     if not len(steps) or steps.min() > 0:
@@ -83,7 +83,7 @@ def merge_duplicates(
         raise MediaError(
             name,
             seen=f"a clock that runs back by {-steps[row]:.6g} s at {where(row + 1)}",
-            wanted="a clock that rises; sort the rows, or leave the ones before or after it out",
+            wanted="a clock that increases; sort the rows, or remove those before or after this one",
         )
     first = np.flatnonzero(np.concatenate([[True], steps > 0]))
     merged = len(seconds) - len(first)
@@ -91,16 +91,21 @@ def merge_duplicates(
         raise MediaError(
             name,
             seen=f"a clock with {len(first):,} times for {len(seconds):,} samples",
-            wanted="a time for each sample; or columns= without 'time', and rate=",
+            wanted="a time for each sample; or pass columns= without 'time', and rate=",
         )
     if merged > FEW_DUPLICATES * len(seconds):
-        warn_of(name, f"{merged:,} of {len(seconds):,} samples have the time of another; each is their mean")
+        warn_of(
+            name, f"{merged:,} of {len(seconds):,} samples repeat a time; each time's samples are averaged"
+        )
     counts = np.diff(np.append(first, len(seconds)))
     return seconds[first], np.add.reduceat(samples, first, axis=0) / counts[:, None]
 
 
 def _numbers(cells: Sequence[str]) -> tuple[np.ndarray | None, int | float]:
-    """Counted from the first, which as an integer is subtracted exactly: nanoseconds do not fit a float."""
+    """Return the differences to the first number, and that number.
+
+    Integers are subtracted exactly, because nanoseconds since 1970 do not fit a float.
+    """
     try:
         whole = [int(cell) for cell in cells]
         return np.array([number - whole[0] for number in whole], dtype=np.float64), whole[0]
@@ -124,7 +129,7 @@ def _unwrapped(ticks: np.ndarray) -> np.ndarray:
 
 
 def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> str:
-    """Seconds since 1970 by their size, others by their steps; seconds where both could be."""
+    """Infer the unit from the size of stamps since 1970, or from steps; steps up to 1 are seconds."""
     for unit, scale in TIME_UNITS.items():
         if EPOCH_SECONDS[0] <= first * scale <= EPOCH_SECONDS[1] and step * scale <= LONGEST_STEP:
             return unit
@@ -134,7 +139,9 @@ def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> 
         unit for unit, scale in TIME_UNITS.items() if SAMPLE_STEPS[0] <= step * scale <= SAMPLE_STEPS[1]
     ]
     if len(fitting) == 1 and spelled is None:
-        warn_of(name, f"its clock has no unit; steps of {step:g} are taken for {fitting[0]}, see time_unit=")
+        warn_of(
+            name, f"the clock has no unit; steps of {step:g} are taken for {fitting[0]}; else pass time_unit="
+        )
         return fitting[0]
     said = f"a clock in {spelled!r}, with" if spelled else "a clock without a unit, and with"
     raise MediaError(name, seen=f"{said} steps of {step:g}", wanted=f"time_unit= of {', '.join(TIME_UNITS)}")
@@ -143,7 +150,7 @@ def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> 
 def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, int]:
     stamps: list[int] = []
     day = 0
-    if cells and _nanoseconds(cells[0]) is None:  # then the one that is no number is wrong
+    if cells and _nanoseconds(cells[0]) is None:  # the first cell that is no number is wrong
         wrong = next((row for row, cell in enumerate(cells) if number_in(cell) is None), 0)
         seen = f"{cells[wrong][:40]!r} in the time column at {where(wrong)}"
         raise MediaError(name, seen=seen, wanted=_STAMPS)
@@ -154,7 +161,7 @@ def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, i
             raise MediaError(name, seen=seen, wanted=_STAMPS)
         nanoseconds, has_date = stamp
         nanoseconds += day * DAY * NANO
-        if not has_date and stamps and stamps[-1] - nanoseconds > DAY * NANO // 2:  # midnight
+        if not has_date and stamps and stamps[-1] - nanoseconds > DAY * NANO // 2:  # past midnight
             day += 1
             nanoseconds += DAY * NANO
         stamps.append(nanoseconds)
@@ -162,7 +169,7 @@ def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, i
 
 
 def _nanoseconds(cell: str) -> tuple[int, bool] | None:
-    """Since 1970 in UTC, or without a date since midnight, and whether there is a date."""
+    """Return nanoseconds since 1970 in UTC, or since midnight without a date, and whether there is a date."""
     text = cell.strip().strip('"')
     dated = _DATE.match(text)
     at = dated.end() if dated else 0

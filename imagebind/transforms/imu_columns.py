@@ -1,4 +1,4 @@
-"""Which columns of a header a recording is made of."""
+"""Find the columns of a table that hold a recording."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -27,29 +27,29 @@ Triple = tuple[int, int, int]
 MAX_COLUMNS = 4096
 COLUMNS_WAY = (
     "columns={'accel': ('ax', 'ay', 'az'), 'gyro': ('gx', 'gy', 'gz'), 'time': 't'}, names or numbers from "
-    "0; on the command line --map '**/*.csv=imu:my_logger.json', a file that has them"
+    "0; on the command line, pass a JSON file with them: --map '**/*.csv=imu:my_logger.json'"
 )
 WANTED = (
     "known names for the accelerometer's and the gyroscope's x, y and z, such as timestamp, accl_x, accl_y, "
     f"accl_z, gyro_x, gyro_y, gyro_z; or {COLUMNS_WAY}"
 )
-# CoreMotion's own names: its `acceleration` beside gravity is the user's.
+# CoreMotion: its `acceleration` beside gravity is the user's, without gravity.
 _COREMOTION = "rotation rate"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClockColumn:
-    """A column of times; with `nanoseconds`, or a time of the day, in a column of its own."""
+    """A clock's column. `second` is the column of its nanoseconds, or of the date of its times of day."""
 
     index: int
-    unit: str | None = None  # as spelled, or a logger's own
+    unit: str | None = None  # as spelled, or as the logger is known to use
     second: int | None = None
     is_whole_seconds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """Columns by what they measure. `tag`: the column that says of which sensor a row's `bare` axes are."""
+    """Columns by sensor. `bare`: axes without a sensor; `tag`: the column that names a row's sensor."""
 
     sensors: dict[str, Triple] = field(default_factory=dict)
     units: dict[str, str | None] = field(default_factory=dict)  # as spelled
@@ -60,13 +60,13 @@ class Plan:
 
     @property
     def is_whole(self) -> bool:
-        """Whether there is an accelerometer and a gyroscope, or there may be."""
+        """Whether the table has both sensors, or a tag column that may name both."""
         has_accel = ACCEL in self.sensors or USER in self.sensors
         return (has_accel and GYRO in self.sensors) or self.tag is not None
 
     @property
     def is_part(self) -> bool:
-        """Whether there is one of the two, or axes of a sensor that the header does not name."""
+        """Whether the table has a sensor, or a clock and axes without a sensor's name."""
         return bool(self.sensors) or (self.bare is not None and bool(self.clocks))
 
 
@@ -74,10 +74,10 @@ def plan_of(header: Sequence[str], *, name: str = "header", role: str | None = N
     """Find columns by their names.
 
     Args:
-        role: what axes without a sensor's name are of, where the file's name says it.
+        role: the sensor of axes without a sensor's name, if the file's name states it.
 
     Raises:
-        MediaError: two columns for one thing.
+        MediaError: two columns for one axis or clock.
     """
     names = [read_name(cell) for cell in header[:MAX_COLUMNS]]
     sensors = {kind: _triple(names, kind, name) for kind in (ACCEL, USER, GRAVITY, GYRO)}
@@ -111,10 +111,10 @@ def plan_of(header: Sequence[str], *, name: str = "header", role: str | None = N
 
 
 def plan_as_told(columns: Columns, header: Sequence[str], *, name: str, role: str | None = None) -> Plan:
-    """Columns that a user names, or counts from 0.
+    """Find the columns that the user gives by name, or by number from 0.
 
     Raises:
-        MediaError: a name that the header does not have, or has twice.
+        MediaError: a name that the header lacks, or has twice.
     """
 
     def place(column: str | int) -> int:
@@ -137,7 +137,7 @@ def plan_as_told(columns: Columns, header: Sequence[str], *, name: str, role: st
 
 
 def missing_of(plan: Plan, header: Sequence[str], name: str) -> MediaError:
-    """The error for a table that is no whole recording."""
+    """Return the error for a table without both sensors."""
     absent = []
     for kind in (ACCEL, GYRO):
         if kind in plan.sensors or (kind == ACCEL and USER in plan.sensors):
@@ -149,7 +149,7 @@ def missing_of(plan: Plan, header: Sequence[str], name: str) -> MediaError:
 
 
 def _triple(names: Sequence[Name], kind: str, name: str) -> Triple | None:
-    """The best x, y and z of a kind: of one phrase, with the same words before it."""
+    """Find a sensor's preferred x, y and z; the three share their phrase and the words before it."""
     groups: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, each in enumerate(names):
         if each.kind == kind and each.axis is not None:
@@ -175,7 +175,7 @@ def _triple(names: Sequence[Name], kind: str, name: str) -> Triple | None:
 
 
 def _bare(names: Sequence[Name]) -> Triple | None:
-    """Axes without a sensor's name: `x`, `y` and `z`."""
+    """Find the axes `x`, `y` and `z` without a sensor's name."""
     places = [[i for i, each in enumerate(names) if each.axis == axis and not each.words] for axis in AXES]
     if any(len(indices) != 1 for indices in places):
         return None
@@ -183,7 +183,7 @@ def _bare(names: Sequence[Name]) -> Triple | None:
 
 
 def _told_by_units(names: Sequence[Name], found: dict[str, Triple]) -> dict[str, Triple]:
-    """Bare axes that only their unit tells apart: MetaWear's `x-axis (g)` and `x-axis (deg/s)`."""
+    """Assign bare axes to sensors by their units: MetaWear's `x-axis (g)` and `x-axis (deg/s)`."""
     told = {}
     for kind, units in ((ACCEL, ACCEL_UNITS), (GYRO, GYRO_UNITS)):
         places = {
@@ -197,7 +197,7 @@ def _told_by_units(names: Sequence[Name], found: dict[str, Triple]) -> dict[str,
 
 
 def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
-    """Every column of times, the preferred first."""
+    """Return every clock column, the preferred one first."""
     plain = [" ".join(word for word in each.words if word not in ("field", "imu")) for each in names]
     ranked: list[tuple[int, int, str, str | None]] = []
     for index, each in enumerate(names):
@@ -211,7 +211,9 @@ def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
     dates = [index for _, index, phrase, _ in ranked if phrase == "date"]
     clocks = []
     for _, index, phrase, unit in sorted(ranked):
-        if phrase == "time" and unit is None and dates:  # may be a time of that day
+        if (
+            phrase == "time" and unit is None and dates
+        ):  # may be a time of day, with its date in the other column
             clocks.append(ClockColumn(index=index, second=dates[0]))
         else:
             clocks.append(ClockColumn(index=index, unit=unit or CLOCK_PHRASES[phrase]))
@@ -223,14 +225,14 @@ def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
 
 
 def _one_unit(names: Sequence[Name], kind: str) -> str | None:
-    """The axes' unit as spelled, or where they differ all of them; an option may still say which."""
+    """Return the axes' unit as spelled; different ones are joined, as an option may override them."""
     units = GYRO_UNITS if kind == GYRO else ACCEL_UNITS
     given = {unit_of(each.unit, units) or each.unit for each in names if each.unit}
     return " and ".join(sorted(given)) or PHRASE_UNITS.get(names[0].phrase or "" if names else "")
 
 
 def _index_of(column: str, header: Sequence[str], name: str) -> int:
-    """A column by its name: as it is written, or else without its case, signs and unit."""
+    """Find a column by its exact name, or else ignoring case, or else also signs and unit."""
     stripped = [cell.strip().strip('"').strip() for cell in header]
     for same in (
         lambda cell: cell == column.strip(),
@@ -244,7 +246,7 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
             raise MediaError(name, seen=f"{len(places)} columns named {column!r}", wanted="its number from 0")
     listed = ", ".join(stripped)[:200] or "nothing"
     raise MediaError(
-        name, seen=f"no column {column!r} in a header of {listed}", wanted="a name that is there"
+        name, seen=f"no column {column!r} in a header of {listed}", wanted="a name in the header"
     )
 
 

@@ -1,4 +1,4 @@
-"""The numbers of an IMU table in text: one stream of samples for each sensor that it has."""
+"""Read the numbers of an IMU table in text: one stream of samples per sensor."""
 
 from array import array
 from collections import defaultdict
@@ -27,7 +27,7 @@ from imagebind.transforms.imu_text import (
 )
 from imagebind.transforms.imu_units import TIME_UNITS, unit_of
 
-SAMPLE_ROWS = 50  # in which a clock's column must have something
+SAMPLE_ROWS = 50  # examined; a clock's column must not be empty in all of them
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,7 +55,7 @@ class Streams:
 
 @dataclass
 class _Rows:
-    """What has been read so far: cells of numbers, row after row, and of the clock."""
+    """The values read so far: numbers row by row, clock cells, and line numbers."""
 
     numbers: array = field(default_factory=lambda: array("d"))
     stamps: list[str] = field(default_factory=list)
@@ -77,13 +77,13 @@ def read_streams(
     their own. A last line that is cut short is left out, with a warning.
 
     Args:
-        columns: what the user says they are.
-        role: what unnamed axes are of.
-        rate: where there is no clock; without both, rows count as seconds and `has_clock` is False.
-        time_unit: goes before the header's.
+        columns: as the user gives them.
+        role: the sensor of unnamed axes.
+        rate: used if there is no clock; without both, rows count as seconds and `has_clock` is False.
+        time_unit: overrides the header's.
 
     Raises:
-        MediaError: no text, no known columns or two for one thing, a row with more or fewer cells than the
+        MediaError: no text, no known columns or two for one axis, a row with more or fewer cells than the
             first, or a cell that is no number; names the line.
     """
     lines = text_lines(data, name=name)
@@ -130,7 +130,7 @@ def _head(lines: Iterator[Line]) -> list[Line]:
 
 
 def _clock_column(form: Form, head: list[Line]) -> ClockColumn | None:
-    """The preferred column of times that is not empty, as Xsens' SampleTimeFine can be."""
+    """Return the preferred clock column that is not empty; Xsens's SampleTimeFine can be empty."""
     split = splitter(form.delimiter)
     sample = [split(line) for _, line in head[form.first_row : form.first_row + SAMPLE_ROWS]]
     for clock in form.plan.clocks:
@@ -143,7 +143,7 @@ def _clock_column(form: Form, head: list[Line]) -> ClockColumn | None:
 def _collect(
     rows: Iterator[Line], form: Form, clock: ClockColumn | None, name: str
 ) -> tuple[list[str], dict[str | None, _Rows]]:
-    """Cells of numbers of each row; where a column tags rows with a sensor, by sensor."""
+    """Collect each row's numbers; by sensor if a column tags rows with one."""
     plan, shift = form.plan, form.shift
     kinds = list(plan.sensors)
     triples = [plan.sensors[kind] for kind in kinds] if plan.tag is None else [plan.bare or (0, 1, 2)]
@@ -204,7 +204,7 @@ def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]]
 
 
 def _mended(cells: list[str], form: Form, number: int, name: str) -> list[str]:
-    """A row with other cells than the first: blank ones at its end are added or taken away."""
+    """Add or remove blank cells at a row's end, so that it is as long as the first row."""
     extra = cells[form.width :]
     if extra and not "".join(extra).strip():
         return cells[: form.width]
@@ -214,7 +214,7 @@ def _mended(cells: list[str], form: Form, number: int, name: str) -> list[str]:
     raise MediaError(
         name,
         seen=f"{len(cells)} cells in line {number}, but {form.width} in the first row",
-        wanted="as many in each row; or take the line out",
+        wanted="the same number in each row; or remove the line",
     )
 
 
@@ -225,7 +225,7 @@ def _number(cell: str, index: int, form: Form, number: int, name: str) -> float:
         raise MediaError(
             name,
             seen=f"{cell.strip()[:40]!r} in column {column}, line {number}",
-            wanted="a number, or nothing",
+            wanted="a number or a blank cell",
         )
     return value
 
@@ -246,7 +246,7 @@ def _times(
     time_unit: str | None,
     name: str,
 ) -> Clock:
-    """The clock of the rows that have a stamp; without a clock rows are counted, from the first."""
+    """Return the clock of the rows with a stamp; without a clock, count rows from the first."""
     if column is None:
         return Clock(seconds=np.arange(len(stamped)) / (rate or 1.0), start=Fraction(0))
     known = XSENS if column.unit == XSENS else unit_of(column.unit or "", TIME_UNITS)
@@ -260,12 +260,12 @@ def _times(
 
 
 def line_of(lines: np.ndarray) -> Where:
-    """Samples by their lines, for errors."""
+    """Return a function that names a sample by its line, for errors."""
     return lambda sample: f"line {lines[sample]}"
 
 
 def _warn_of_holes(there: np.ndarray, kind: str, sensors: int, name: str) -> None:
-    """Report rows without a value, but for sensors that take turns and those that start late or end early."""
+    """Warn of rows without a value, except if sensors alternate, start late or end early."""
     inside = there[int(there.argmax()) : len(there) - int(there[::-1].argmax())]
     missing = int(np.sum(~inside))
     if missing and (sensors == 1 or missing < len(inside) // 4):

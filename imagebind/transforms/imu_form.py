@@ -1,4 +1,4 @@
-"""How a table is written: where its header and its first row are, and what parts its cells."""
+"""Find the form of a table: its header, its first row, and the delimiter of its cells."""
 
 import re
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from imagebind.transforms.imu_text import (
     without_comment_sign,
 )
 
-HEADER_LINES = 200  # among which the header is looked for
-HEADER_CHARACTERS = 2**16  # of a line; bounds what a hostile header costs
-ALONE = 5  # numbers at least of a row that no other follows
-UNIT_ROWS = 3  # below a header, at most: Shimmer had one of RAW and CAL, and one of units
+HEADER_LINES = 200  # searched for the header
+HEADER_CHARACTERS = 2**16  # per line; bounds the cost of a hostile header
+ALONE = 5  # least numbers in a row that is the only one
+UNIT_ROWS = 3  # below a header, at most; Shimmer writes one with RAW or CAL, and one with units
 _RATE = re.compile(
     r"(?:sampl\w*|update|output|data)[ _-]?(?:rate|frequency)\W{0,6}(\d[\d.]{0,9}) ?hz", re.IGNORECASE
 )
@@ -32,8 +32,8 @@ class Form:
     """A table's form.
 
     Args:
-        first_row: which of the lines looked at is the first row.
-        shift: 1 where rows begin with a number that the header has no name for.
+        first_row: index of the first row among the examined lines.
+        shift: 1 if rows begin with a row number that the header does not name, else 0.
         preamble: lines before the header.
     """
 
@@ -47,7 +47,7 @@ class Form:
 
     @property
     def rate(self) -> float | None:
-        """What the metadata say, as Xsens' `// Sample rate: 100.0Hz`."""
+        """The sampling rate in the preamble, such as Xsens's `// Sample rate: 100.0Hz`."""
         found = (_RATE.search(line[:200]) for line in self.preamble)
         return next((float(match[1]) for match in found if match and match[1].count(".") < 2), None) or None
 
@@ -58,7 +58,7 @@ def form_of(
     """Find the header and the first row among the first lines of a table.
 
     Raises:
-        MediaError: no known columns, or none of those told; no rows.
+        MediaError: no known columns, none of the given columns, or no rows.
     """
     separator = next((sign for sign in (separator_line(line) for _, line in lines[:3]) if sign), None)
     delimiters = DELIMITERS if separator is None else (separator, *DELIMITERS)
@@ -75,7 +75,7 @@ def form_of(
 def rows_of_numbers(
     lines: Sequence[Line], *, delimiters: Sequence[str] = DELIMITERS
 ) -> tuple[int, str] | None:
-    """Where two rows of three numbers or more follow one another, and what parts them."""
+    """Return the index of two consecutive rows of at least three numbers, and their delimiter."""
     found = None
     for place, (_, line) in enumerate(lines):
         if not line.strip() or without_comment_sign(line) is not None:
@@ -95,7 +95,7 @@ def rows_of_numbers(
 def _header(
     lines: Sequence[Line], start: int, delimiters: Sequence[str], role: str | None, name: str
 ) -> tuple[int, str, list[str], Plan] | None:
-    """The last line before the rows whose cells name sensors; a whole recording's before a part's."""
+    """Find the last line before the rows whose cells name sensors; prefer one that names both."""
     best: tuple[int, str, list[str], Plan] | None = None
     trouble: MediaError | None = None
     for place in range(start, min(len(lines), start + HEADER_LINES)):
@@ -143,7 +143,7 @@ def _form_as_told(
             raise MediaError(name, seen="no two rows of three numbers", wanted="rows of numbers")
         place, delimiter = start + rows[0], rows[1]
         header = []
-        for _, line in reversed(lines[start:place]):  # for the units that it may have
+        for _, line in reversed(lines[start:place]):  # the line may have units
             cells = splitter(delimiter)(without_comment_sign(line) or line)
             if len(cells) == len(splitter(delimiter)(lines[place][1])):
                 header = cells
@@ -190,7 +190,7 @@ def _form_below(
     plan: Plan,
     name: str,
 ) -> Form:
-    """The form of what stands below a header: rows, and units above them."""
+    """Find the first row below a header, and rows of units in between."""
     units: list[str] = []
     unit_rows = 0
     for row in range(place + 1, len(lines)):
@@ -206,7 +206,7 @@ def _form_below(
             raise MediaError(
                 name,
                 seen=f"{len(cells)} cells in line {lines[row][0]}, but {len(header)} in the header",
-                wanted="as many in each row",
+                wanted="the same number in each row",
             )
         return Form(
             plan=_with_units(plan, units),
@@ -221,7 +221,7 @@ def _form_below(
 
 
 def _row_delimiter(line: str, width: int, delimiter: str, delimiters: Sequence[str]) -> tuple[str, int]:
-    """What parts a row into as many cells as the header has, or one more that has no name."""
+    """Return the delimiter that cuts a row into the header's number of cells, and the `shift` of `Form`."""
     for cut in dict.fromkeys((delimiter, *delimiters)):
         if width and len(splitter(cut)(line)) == width:
             return cut, 0
@@ -231,13 +231,13 @@ def _row_delimiter(line: str, width: int, delimiter: str, delimiters: Sequence[s
 
 
 def _fits(cells: list[str], header: list[str], shift: int) -> bool:
-    """Whether a row is as long as the header, but for blank cells at the end of one of them."""
+    """Whether a row is as long as the header, except for blank cells at the end of either."""
     longer, shorter = (cells, header) if len(cells) > len(header) + shift else (header, cells)
     return not "".join(longer[len(shorter) + (shift if longer is cells else 0) :]).strip()
 
 
 def _is_unit_row(cells: list[str], plan: Plan, shift: int) -> bool:
-    """No number where numbers belong, and not nothing either."""
+    """Whether the sensors' cells have no number, and are not all blank."""
     places = [index + shift for triple in plan.sensors.values() for index in triple]
     places += [index + shift for index in plan.bare or ()] if not places else []
     needed = [cells[index].strip() for index in places if index < len(cells)]
@@ -245,7 +245,7 @@ def _is_unit_row(cells: list[str], plan: Plan, shift: int) -> bool:
 
 
 def _with_units(plan: Plan, units: list[str]) -> Plan:
-    """Units of a row below the header, where the header has none."""
+    """Add the units in a row below the header, where the header has none."""
     if not units:
         return plan
     said = dict(plan.units)
@@ -271,7 +271,7 @@ def _with_units(plan: Plan, units: list[str]) -> Plan:
 
 
 def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
-    """What parts a line into the most numbers, three or more."""
+    """Return the delimiter that cuts a line into the most numbers, at least three."""
     best, most = None, 2
     for delimiter in dict.fromkeys(delimiters):
         cells = splitter(delimiter)(line.rstrip(";") if delimiter == "," else line)
@@ -282,7 +282,7 @@ def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
 
 
 def _no_header(lines: Sequence[Line], start: int, delimiters: Sequence[str], name: str) -> MediaError:
-    """What is wrong with a table of which no line names a sensor."""
+    """Return the error for a table in which no line names a sensor."""
     for _, line in lines[start : start + HEADER_LINES]:
         text = line[:HEADER_CHARACTERS].strip()
         if not text:

@@ -1,4 +1,4 @@
-"""An accelerometer's and a gyroscope's streams to one table: units, gravity, a common clock. Source: ours."""
+"""Join accelerometer and gyroscope streams to one table: units, gravity, a common clock. Source: ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from imagebind.transforms.imu_csv import Stream, line_of
 from imagebind.transforms.imu_names import ACCEL, GRAVITY, GYRO, USER
 from imagebind.transforms.imu_units import ACCEL_UNITS, GYRO_UNITS, STANDARD_GRAVITY, unit_of
 
-MAX_GAP_SECONDS = 0.5  # a tenth of a window, drawn as a straight line
-GRAVITY_IN = (0.9, 1.1)  # of standard gravity: the median magnitude of a gravity sensor, in the right unit
-LEAST_GRAVITY = 3.0  # m/s²; a smaller median magnitude is of an accelerometer whose gravity was taken out
+MAX_GAP_SECONDS = 0.5  # a tenth of a window; shorter gaps are interpolated
+GRAVITY_IN = (0.9, 1.1)  # plausible median magnitude of a gravity sensor, in standard gravities
+LEAST_GRAVITY = 3.0  # m/s²; a smaller median magnitude means that gravity was removed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -21,7 +21,7 @@ class Table:
     """An accelerometer and a gyroscope on one clock: samples (t, 6) as written, in their units.
 
     Args:
-        seconds: (t,), rising from 0; None where the file has no clock and nobody said a rate.
+        seconds: (t,), increasing from 0; None if the file has no clock and no rate is given.
         start: the first sample's time on the file's own clock, in seconds.
     """
 
@@ -40,16 +40,16 @@ def join(
     gyro_unit: str | None = None,
     has_clock: bool = True,
 ) -> Table:
-    """One table on the accelerometer's clock, over the time that both sensors have.
+    """Return one table on the accelerometer's clock, over the time that both sensors cover.
 
-    The gyroscope, and gravity where the accelerometer is without it, are interpolated linearly where they
-    have times of their own. Samples of one time become their mean.
+    The gyroscope, and gravity if the accelerometer lacks it, are interpolated linearly if they have times of
+    their own. Samples that share a time are averaged.
 
     Args:
-        accel_unit, gyro_unit: go before the header's.
+        accel_unit, gyro_unit: override the header's.
 
     Raises:
-        MediaError: a clock that runs back, sensors without a common time, or a unit that is not known.
+        MediaError: a clock that runs back, sensors without a common time, or an unknown unit.
     """
     accel = sensors[ACCEL] if ACCEL in sensors else sensors[USER]
     gyro = sensors[GYRO]
@@ -68,7 +68,9 @@ def join(
     if gravity is not None:
         samples = np.hstack([samples[:, :3] + together[:, 6:], samples[:, 3:]])
     elif ACCEL not in sensors:
-        warn_of(name, "its accelerometer is without gravity, which the model's training data have")
+        warn_of(
+            name, "the accelerometer's data are without gravity, but the model's training data include it"
+        )
     else:
         _warn_without_gravity(samples, unit, name)
     return Table(
@@ -81,7 +83,7 @@ def join(
 
 
 def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Seconds (t,) on the first stream's clock, and the samples of all (t, 3n) at these times."""
+    """Return seconds (t,) on the first stream's clock, and all samples (t, 3n) at these times."""
     start = parts[0].start
     merged = []
     for part in parts:
@@ -91,7 +93,7 @@ def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarra
     last = min(seconds[-1] for seconds, _ in merged)
     clock, samples = merged[0]
     inside = (clock >= first) & (clock <= last)
-    for seconds, _ in merged[1:]:  # nothing is drawn across a gap of another sensor
+    for seconds, _ in merged[1:]:  # do not interpolate across another sensor's gap
         steps = np.diff(seconds, append=seconds[-1])
         before = np.clip(np.searchsorted(seconds, clock, side="right") - 1, 0, None)
         inside &= (steps[before] <= MAX_GAP_SECONDS) | (seconds[before] == clock)
@@ -102,7 +104,7 @@ def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarra
         raise MediaError(
             name,
             seen=f"an accelerometer from {spans[0]} and a gyroscope from {spans[1]}",
-            wanted="a time that both have, and samples of each; is the time_unit= right?",
+            wanted="a common time with samples of both; check time_unit=",
         )
     clock = clock[inside]
     others = [
@@ -118,13 +120,13 @@ def _known(spelling: str | None, units: Mapping[str, float], sensor: str, name: 
         raise MediaError(
             name,
             seen=f"{sensor} in {spelling!r}",
-            wanted=f"one unit of {', '.join(units)}; pass {sensor}_unit= to say which it is",
+            wanted=f"one unit of {', '.join(units)}; pass it as {sensor}_unit=",
         )
     return unit
 
 
 def _unit_of_gravity(gravity: Stream, name: str) -> str:
-    """Gravity's magnitude is known, so its unit needs no name."""
+    """Infer the unit from gravity's magnitude, which is known."""
     magnitude = float(np.median(np.linalg.norm(gravity.samples, axis=1)))
     for unit, scale in ACCEL_UNITS.items():
         if GRAVITY_IN[0] <= magnitude * scale / STANDARD_GRAVITY <= GRAVITY_IN[1]:
@@ -141,13 +143,13 @@ def _warn_without_gravity(samples: np.ndarray, unit: str | None, name: str) -> N
     if magnitude < LEAST_GRAVITY:
         warn_of(
             name,
-            f"its accelerometer's median magnitude is {magnitude:.3g} m/s², as if it were without gravity, "
-            "which the model's training data have",
+            f"the accelerometer's median magnitude is {magnitude:.3g} m/s², as if it were without gravity, "
+            "but the model's training data include it",
         )
 
 
 def warn_of_gaps(seconds: np.ndarray, name: str) -> None:
-    """Report stretches without a sample; a window with one of them is refused where it is cut."""
+    """Warn of gaps between samples; a window that contains one is refused later, when it is cut."""
     steps = np.diff(seconds)
     gaps = steps > max(MAX_GAP_SECONDS, 5 * float(np.median(steps)))
     if gaps.any():

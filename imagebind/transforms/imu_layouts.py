@@ -1,4 +1,4 @@
-"""What a user says of an IMU table: its columns, or the name of a logger, or a JSON file with both."""
+"""The layout of an IMU table as the user gives it: its columns, a logger's name, or a JSON file."""
 
 import json
 import math
@@ -26,7 +26,7 @@ class Columns:
 
     @classmethod
     def of(cls, told: "Columns | Mapping[str, Any] | None") -> "Columns | None":
-        """As `columns=` takes them: {"accel": ("ax", "ay", "az"), "gyro": (4, 5, 6), "time": "t"}.
+        """Convert the value of `columns=`: {"accel": ("ax", "ay", "az"), "gyro": (4, 5, 6), "time": "t"}.
 
         Raises:
             ValueError: another form.
@@ -55,7 +55,7 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a logger writes its tables; `columns` are by default those that the header names."""
+    """How a logger writes its tables; by default, `columns` are found by the header's names."""
 
     columns: Columns | None = None
     accel_unit: str | None = None
@@ -65,14 +65,14 @@ class Layout:
 
 
 def _pamap2(first: int) -> Layout:
-    """An IMU of PAMAP2: temperature, accelerometer ±16 g, accelerometer ±6 g, gyroscope, magnetometer, …"""
+    """One IMU of PAMAP2: temperature, accelerometer ±16 g, accelerometer ±6 g, gyroscope, magnetometer, …"""
     accel, gyro = (first + 1, first + 2, first + 3), (first + 7, first + 8, first + 9)
     return Layout(columns=Columns(accel=accel, gyro=gyro, time=0), accel_unit="m/s2", gyro_unit="rad/s")
 
 
 _SI = Layout(accel_unit="m/s2", gyro_unit="rad/s")
 _BY_HEADER = Layout()
-# The loggers that are known, by name. Those with a header are recognised without being told.
+# The known loggers by name. Those with a header are recognised without their name.
 LAYOUTS: dict[str, Layout] = {
     "ego4d": _SI,  # canonical_timestamp_ms, gyro_x…, accl_x…
     "phyphox": _BY_HEADER,  # "Time (s)", "Acceleration x (m/s^2)", "Gyroscope x (rad/s)"
@@ -108,10 +108,10 @@ LAYOUTS: dict[str, Layout] = {
 
 
 def layout_of(told: "str | os.PathLike[str] | Layout | None") -> Layout:
-    """A logger's layout by its name, or from a JSON file: {"columns": {…}, "accel_unit": "g", "rate": 100}.
+    """Get a logger's layout by name, or from a JSON file: {"columns": {…}, "accel_unit": "g", "rate": 100}.
 
     Raises:
-        ValueError: no such name or file, or one that is none.
+        ValueError: an unknown name, or a missing or invalid file.
     """
     if told is None:
         return Layout()
@@ -130,14 +130,15 @@ def layout_of(told: "str | os.PathLike[str] | Layout | None") -> Layout:
 
 
 @lru_cache(maxsize=32)
-def _from_json(path: str, changed: int) -> Layout:  # a file that changes is read again
+def _from_json(path: str, changed: int) -> Layout:
+    # `changed` is part of the cache key, so that an edited file is read again.
     with Path(path).open("rb") as file:
         text = file.read(MAX_LAYOUT_BYTES)
     try:
         told = json.loads(text)
         if not isinstance(told, dict):
             raise ValueError("expected an object")
-        if "columns" not in told and {*told} & {*COLUMN_KEYS}:  # columns alone, without their key
+        if "columns" not in told and {*told} & {*COLUMN_KEYS}:  # columns at the top level
             told["columns"] = {key: told.pop(key) for key in COLUMN_KEYS if key in told}
         layout = layout_of(told.pop("layout", None))
         known = {choice.name for choice in fields(Layout)}

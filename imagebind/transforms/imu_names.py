@@ -1,8 +1,8 @@
-"""Which column of a table is which: the names that loggers give their columns, as data, and how they read.
+"""Read the names that loggers give their columns, by tables of known names.
 
 A name is cut into words at signs and at capitals: `motionUserAccelerationX(G)` is `motion user acceleration`,
-axis x, unit G; `field.linear_acceleration.x` is `field linear acceleration`, axis x. The longest phrase of
-the tables below that the words end in says which sensor it is.
+axis x, unit G; `field.linear_acceleration.x` is `field linear acceleration`, axis x. The longest phrase from
+the tables below at the end of the words determines the sensor.
 """
 
 from dataclasses import dataclass
@@ -11,10 +11,10 @@ from functools import lru_cache
 from imagebind.transforms.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
 
 ACCEL, USER, GRAVITY, GYRO = "accel", "user acceleration", "gravity", "gyro"  # USER is without gravity
-OTHER = "other"  # measures something else, although its last word is one of a sensor's
+OTHER = "other"  # another quantity, although its name ends in a sensor's word
 AXES = "xyz"
 
-# Phrases in the order of preference: of two accelerometers in one table the first that stands here counts.
+# Phrases in order of preference: of two accelerometers in a table, the first listed here is used.
 SENSOR_PHRASES = {
     **dict.fromkeys(("total acceleration", "accelerometer with gravity"), ACCEL),  # Sensor Logger
     **dict.fromkeys(("g force", "gf"), ACCEL),  # Physics Toolbox: gFx in g, beside ax without gravity
@@ -26,7 +26,7 @@ SENSOR_PHRASES = {
     **dict.fromkeys(("a", "ac"), ACCEL),  # ax, a_x; TUM VI
     **dict.fromkeys(("beschleunigung", "aceleración", "aceleracion", "accélération"), ACCEL),  # phyphox
     **dict.fromkeys(("accelerazione", "aceleração", "加速度"), ACCEL),  # phyphox
-    # ROS says linear acceleration where gravity is in, apps where it is not: `choose_columns` tells which.
+    # ROS's linear acceleration includes gravity, that of apps does not: `plan_of` decides which it is.
     **dict.fromkeys(("linear acceleration", "linear accelerometer", "linear accel", "linear acc"), USER),
     **dict.fromkeys(("lineare beschleunigung", "lin acc", "linacc", "linear"), USER),  # phyphox, AndroSensor
     **dict.fromkeys(("user acceleration", "user accel", "user acc"), USER),  # CoreMotion, MotionSense
@@ -39,26 +39,26 @@ SENSOR_PHRASES = {
     **dict.fromkeys(("w", "omega", "gy"), GYRO),  # Physics Toolbox wx; TUM VI
     "g": GYRO,  # gx beside ax
     **dict.fromkeys(("gyroskop", "giroscopio", "giroscópio", "drehrate", "winkelgeschwindigkeit"), GYRO),
-    **dict.fromkeys(("free acc", "free acceleration"), OTHER),  # Xsens: turned into the world's axes
+    **dict.fromkeys(("free acc", "free acceleration"), OTHER),  # Xsens: rotated into world axes
     **dict.fromkeys(("angular acceleration", "uncalibrated accelerometer", "uncal accel"), OTHER),
     **dict.fromkeys(("uncalibrated gyroscope", "uncal gyro", "world acceleration", "mag g"), OTHER),
 }
-# Single letters mean something only without words before them. `rs` and `s` are EuRoC's frames.
+# Short phrases that count only without words before them.
 _SHORT = frozenset({"a", "ac", "g", "gy", "w", "gf", "linear", "rotation", "omega"})
-# Written without a sign before the axis: ax, gFx, accx, gyrox, xacc (MAVLink).
+# Stems that join the axis without a sign: ax, gFx, accx, gyrox, xacc (MAVLink).
 _GLUED = {
     **{"a": "a", "ac": "ac", "acc": "acc", "accel": "accel", "accl": "accl", "acceleration": "acceleration"},
     **{"g": "g", "gy": "gy", "gyr": "gyr", "gyro": "gyro", "gyroscope": "gyroscope", "w": "w", "gf": "gf"},
     **{"accelerometer": "accelerometer", "rotrate": "rot rate", "linacc": "linacc", "omega": "omega"},
     **{"useracceleration": "user acceleration", "rotationrate": "rotation rate", "gravity": "gravity"},
 }
-PHRASE_UNITS = {"gf": "g", "g force": "g"}  # where the name is the unit
-# Words that may stand around a phrase without a meaning here.
+PHRASE_UNITS = {"gf": "g", "g force": "g"}  # the name implies the unit
+# Words around a phrase that are ignored.
 _FILLERS = frozenset({"axis", "cal", "calibrated", "data", "raw", "value", "values", "sensor", "reading"})
 
-# Clocks in the order of preference, and the unit where the logger never says it.
+# Clocks in order of preference, with the unit if the logger never states it.
 CLOCK_PHRASES: dict[str, str | None] = {
-    "canonical timestamp": None,  # Ego4D: on the video's clock, which its component_timestamp is not
+    "canonical timestamp": None,  # Ego4D: on the video's clock, unlike its component_timestamp
     **dict.fromkeys(("header stamp", "stamp"), None),  # ROS: nanoseconds, or seconds with decimals
     **dict.fromkeys(("epoch", "epoc", "unix", "unix time", "unix timestamp", "epoch time"), None),  # MetaWear
     **dict.fromkeys(("timestamp unix", "timestamp sync unix"), "ms"),  # Shimmer
@@ -105,16 +105,18 @@ _SENSOR_ORDER = {phrase: place for place, phrase in enumerate(SENSOR_PHRASES)}
 _CLOCK_PREFIXES = frozenset({"field", "imu", "shimmer", "sensor", "data", "device", "msg"})
 WHOLE_SECONDS = frozenset({"header stamp secs", "header stamp sec", "stamp secs", "stamp sec"})  # ROS
 NANOSECONDS = frozenset({"header stamp nsecs", "header stamp nanosec", "stamp nsecs", "stamp nanosec"})
-TAG_PHRASES = frozenset({"sensor", "sensor name", "sensor type", "type", "name"})  # of which sensor a row is
+TAG_PHRASES = frozenset(
+    {"sensor", "sensor name", "sensor type", "type", "name"}
+)  # columns that name a row's sensor
 ANDROID_SENSORS = {"1": ACCEL, "4": GYRO, "9": GRAVITY, "10": USER}  # Sensor.TYPE_ACCELEROMETER and so on
 
-MAX_CELL = 100  # characters of a column's name that are looked at
+MAX_CELL = 100  # characters of a column's name that are examined
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Name:
-    """A column's name: the words without its axis and unit, and which phrase of the tables they end in."""
+    """A column's name: its words without axis and unit, and the known phrase at their end."""
 
     words: tuple[str, ...]
     axis: str | None = None
@@ -129,14 +131,14 @@ class Name:
 
     @property
     def order(self) -> tuple[int, int]:
-        """Lower is preferred: the phrase's place in the table, then without words before it."""
+        """Sort key, lowest preferred: the phrase's place in the table, then the number of words before it."""
         assert self.phrase is not None
         return _SENSOR_ORDER[self.phrase], len(self.words) - len(self.phrase.split())
 
 
 @lru_cache(maxsize=4096)
 def read_name(cell: str) -> Name:
-    """Cut a column's name into words, axis and unit, and look its words up."""
+    """Cut a column's name into words, axis and unit, and look up its phrase."""
     text = cell[:MAX_CELL].strip().strip("\"'").strip()
     axis = unit = None
     for _ in range(3):  # `Accelerometer (x) [m/s2]`
@@ -179,7 +181,7 @@ def read_name(cell: str) -> Name:
 
 
 def phrase_of(words: list[str]) -> str | None:
-    """The longest phrase of a sensor that words end in."""
+    """Return the longest sensor phrase at the end of the words."""
     for start in range(len(words)):
         phrase = " ".join(words[start:])
         if phrase in SENSOR_PHRASES and (start == 0 or phrase not in _SHORT):
@@ -188,7 +190,7 @@ def phrase_of(words: list[str]) -> str | None:
 
 
 def kind_of_tag(tag: str) -> str | None:
-    """Which sensor a row is of, by the name in its sensor column."""
+    """Return a row's sensor by the name in its tag column."""
     text = tag[:MAX_CELL].strip().strip('"')
     if text in ANDROID_SENSORS:
         return ANDROID_SENSORS[text]
@@ -201,7 +203,7 @@ def kind_of_tag(tag: str) -> str | None:
 
 
 def clock_of(name: Name) -> tuple[int, str, str | None] | None:
-    """Of a clock's column: its order of preference, its phrase and its unit as spelled; None for others."""
+    """Return a clock column's order of preference, phrase and unit as spelled; None for other columns."""
     if name.axis is not None:
         return None
     words = [word for word in name.words if word not in _FILLERS]
@@ -216,7 +218,7 @@ def clock_of(name: Name) -> tuple[int, str, str | None] | None:
 
 
 def _bracketed(text: str) -> tuple[str, str] | None:
-    """What stands before the last pair of brackets, and in them; None where the text does not end in one."""
+    """Return the text before and inside the last brackets; None if the text does not end in them."""
     if not text or text[-1] not in _OPENING:
         return None
     closing, opening, depth = text[-1], _OPENING[text[-1]], 0
@@ -228,7 +230,7 @@ def _bracketed(text: str) -> tuple[str, str] | None:
 
 
 def _words(text: str) -> list[str]:
-    """`motionUserAccelerationX` -> motion, user, acceleration, x; digits stay with their letters."""
+    """Split a name: `motionUserAccelerationX` -> motion, user, acceleration, x. Digits stay with letters."""
     cut = []
     for place, letter in enumerate(text):
         if not letter.isalnum():
@@ -242,7 +244,7 @@ def _words(text: str) -> list[str]:
 
 
 def _glued(words: list[str]) -> tuple[str | None, list[str]]:
-    """An axis that is part of a word: `ax`, `gFx`, `xacc`, `left_gyroz`."""
+    """Split off an axis that is part of a word: `ax`, `gFx`, `xacc`, `left_gyroz`."""
     for count in (2, 1):  # gFx is two words
         if len(words) < count:
             continue

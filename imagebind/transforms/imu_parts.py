@@ -11,7 +11,7 @@ from imagebind.transforms.imu_names import ACCEL, GRAVITY, GYRO
 from imagebind.transforms.source import name_of
 from imagebind.uri import is_uri
 
-# Words in names of files, the longest first: Accelerometer.csv (Sensor Logger, phyphox, MetaWear),
+# Words in file names, the longest first: Accelerometer.csv (Sensor Logger, phyphox, MetaWear),
 # data_1600_accel_phone.txt (WISDM), acc_exp01_user01.txt (UCI HAR), HERO8 Black-ACCL.csv (GoPro).
 FILE_WORDS = {
     ACCEL: ("accelerometer", "totalacceleration", "acceleration", "accel", "accl", "acc"),
@@ -29,10 +29,10 @@ _CAMEL = {TOTAL: "TotalAcceleration"}
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """The files of one recording. `first`: the accelerometer's, by which the recording is known.
+    """The files of one recording. `first` is the accelerometer's; its path identifies the recording.
 
     Args:
-        total, gravity: Sensor Logger's, whose Accelerometer.csv is without gravity.
+        total, gravity: Sensor Logger's other files, since its Accelerometer.csv lacks gravity.
     """
 
     first: Path
@@ -47,7 +47,7 @@ class Parts:
 
 
 def local_path(source: object) -> Path | None:
-    """The path of a file of this machine; None for bytes, open files and URIs."""
+    """Return the path of a local file; None for bytes, open files and URIs."""
     if not isinstance(source, (str, os.PathLike)):
         return None
     text = os.fsdecode(source)
@@ -55,13 +55,13 @@ def local_path(source: object) -> Path | None:
 
 
 def role_of(path: Path) -> str | None:
-    """Which sensor a file is of, by its name."""
+    """Return a file's sensor by its name; None if the name has none."""
     match = _word(path)
     return None if match is None else _kind(match[1])
 
 
 def parts_of(path: Path) -> Parts | None:
-    """The recording that a file is a part of, by the names of the files there are; None if there is none."""
+    """Find the recording that a file belongs to, by the names of existing files; None if there is none."""
     match = _word(path)
     if match is None:
         return None
@@ -70,7 +70,7 @@ def parts_of(path: Path) -> Parts | None:
         first = _beside(path, match, ACCEL)
     else:
         first = path if _kind(match[1]) == ACCEL else _beside(path, match, ACCEL)
-        if match[1].lower() == TOTAL:  # Sensor Logger's Accelerometer.csv is the first, if it is there
+        if match[1].lower() == TOTAL:  # Sensor Logger's Accelerometer.csv comes first, if it exists
             first = next(_exact(path, match, ("accelerometer",)), path)
         gyro = None if first is None else _beside(path, match, GYRO)
     if first is None or gyro is None:
@@ -85,10 +85,10 @@ def parts_of(path: Path) -> Parts | None:
 
 
 def first_in(folder: Path) -> Path:
-    """The accelerometer's file in a folder that holds one recording.
+    """Return the accelerometer's file in a folder that holds one recording.
 
     Raises:
-        MediaError: no recording in it, or several.
+        MediaError: the folder has no recording, or several.
     """
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file() and _word(path) is not None)
@@ -118,9 +118,9 @@ def _kind(word: str) -> str:
 
 
 def _beside(path: Path, match: re.Match[str], kind: str) -> Path | None:
-    """The file of another sensor: of the same name but for its word, or but for what follows its word.
+    """Find another sensor's file: the same name except for the sensor's word, or also for the text after it.
 
-    MetaWear's names end in each sensor's own rate.
+    The text after the word may differ because MetaWear's names end in each sensor's own rate.
     """
     same = next(_exact(path, match, FILE_WORDS[kind]), None)
     if same is not None or not path.stem[match.end() :]:
@@ -139,7 +139,7 @@ def _beside(path: Path, match: re.Match[str], kind: str) -> Path | None:
 
 
 def _exact(path: Path, match: re.Match[str], words: tuple[str, ...]) -> Iterator[Path]:
-    """Files that are there with another sensor's word in their names, or in their folders' names as well."""
+    """Yield existing files with another sensor's word in their name, or in their name and folder."""
     for word in words:
         for styled in dict.fromkeys((_styled(word, match[1]), word, word.capitalize(), word.upper())):
             name = path.stem[: match.start()] + styled + path.stem[match.end() :] + path.suffix
@@ -149,7 +149,7 @@ def _exact(path: Path, match: re.Match[str], words: tuple[str, ...]) -> Iterator
 
 
 def _folder(folder: Path, word: str, other: str) -> Path:
-    """`raw/phone/accel` -> `raw/phone/gyro` (WISDM)."""
+    """Replace a sensor's word in a folder: `raw/phone/accel` -> `raw/phone/gyro` (WISDM)."""
     return folder.with_name(other) if folder.name.lower() == word.lower() else folder
 
 

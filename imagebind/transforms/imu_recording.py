@@ -44,13 +44,13 @@ def to_recording(
 ) -> Recording:
     """Samples (t, 6) or (6, t), or 7 with time first, and a rate or a time each, to a checked recording.
 
-    Its seconds count from the first sample; its own times go before the rate. Samples with the same time
-    become their mean. A unit that is given is believed. Without one, an accelerometer that looks like g is
-    refused: it is in g, or its gravity was taken out, and only the caller knows.
+    Seconds count from the first sample; times in the table override the rate. Samples with the same time are
+    averaged. A given unit is trusted. Without one, an accelerometer that looks like g is refused: it is in g,
+    or its gravity was removed, and only the caller knows which.
 
     Raises:
-        MediaError: another or an ambiguous shape, no clock or two, a clock that runs back, NaN, or units that
-            cannot be; says what to pass.
+        MediaError: another or an ambiguous shape, no clock or two, a clock that runs back, NaN, or
+            implausible units; the message says what to pass.
         ValueError: an unknown unit.
     """
     accel, gyro, second = unit_scales(accel_unit, gyro_unit, time_unit)

@@ -1,11 +1,11 @@
-"""2000 even steps out of a recording: linear interpolation, with a low-pass where samples are left out."""
+"""Resample a recording to 2000 even steps: a low-pass if its rate is higher, and linear interpolation."""
 
 import numpy as np
 
 from imagebind.transforms.clips import Span
 from imagebind.transforms.imu_recording import Recording
 
-IMU_STEPS = 2000  # of a window, as the released stem takes them
+IMU_STEPS = 2000  # per window, as the released stem expects
 
 # The low-pass, ours: a windowed sinc that is flat up to 0.8 of half the target rate and stops at half of it.
 PASSBAND, STOPBAND = 0.8, 1.0
@@ -14,16 +14,16 @@ STOP_DB = 70.0
 # Kaiser's formulas for the window's shape, and for its length in target steps on either side of a sample.
 KAISER_BETA = 0.1102 * (STOP_DB - 8.7)
 HALF_STEPS = (STOP_DB - 7.95) / (2 * 14.36 * (STOPBAND - PASSBAND) / 2)
-SAME_RATE = 1.01  # clocks waver: a recording less than so much faster than the target is not filtered
-BLOCK_NUMBERS = 2**20  # held at once
+SAME_RATE = 1.01  # clocks jitter: a recording up to this much faster than the target is not filtered
+BLOCK_NUMBERS = 2**20  # in memory at once
 
 
 def resample(recording: Recording, span: Span, *, antialias: bool = True) -> np.ndarray:
-    """2000 even steps of [start, end): (t, 6) -> (6, 2000). Source: ours.
+    """Resample [start, end) to 2000 even steps: (t, 6) -> (6, 2000). Source: ours.
 
-    Linear interpolation on time. A recording with a higher rate than the result's is filtered first, so that
-    vibrations above half that rate do not come out as slow ones. Beyond the recording's ends its first and
-    last sample hold.
+    Interpolates linearly on time. A recording with a higher rate than the result's is filtered first, so that
+    vibrations above half the result's rate do not alias to slow ones. Beyond the recording's ends, its first
+    and last samples are repeated.
     """
     start, end = float(span[0]), float(span[1])
     target = (end - start) / IMU_STEPS
@@ -35,9 +35,9 @@ def resample(recording: Recording, span: Span, *, antialias: bool = True) -> np.
 
 
 def _filtered(recording: Recording, times: np.ndarray, step: float, target: float) -> np.ndarray:
-    """Low-pass and interpolate in one: each result is a weighted sum of the samples around its time.
+    """Low-pass and interpolate in one step: each result is a weighted sum of the samples around its time.
 
-    An uneven clock is interpolated to even steps of the recording's own rate before.
+    An uneven clock is first interpolated to even steps at the recording's own rate.
     """
     half = int(np.ceil(HALF_STEPS * target / step))  # samples on either side
     first = int(np.floor(times[0] / step)) - half
@@ -54,6 +54,6 @@ def _filtered(recording: Recording, times: np.ndarray, step: float, target: floa
         offset = (index - place) * (step / target)  # in target steps
         inside = np.clip(1 - (offset / HALF_STEPS) ** 2, 0, None)
         weights = np.sinc(CUTOFF * offset) * np.i0(KAISER_BETA * np.sqrt(inside))
-        weights /= weights.sum(axis=1, keepdims=True)  # gravity stays as it is
+        weights /= weights.sum(axis=1, keepdims=True)  # keeps gravity unchanged
         out[at : at + block] = np.einsum("bk,bkc->bc", weights, samples[index])
     return out.T

@@ -1,4 +1,4 @@
-"""An IMU table in text to samples on a clock: in one file, or with each sensor in a file of its own."""
+"""Read an IMU table in text, with both sensors in one file or each in a file of its own."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ from imagebind.transforms.imu_parts import Parts, parts_of, role_of
 from imagebind.transforms.imu_text import ENCODING_BYTES, HEAD_LINES, Line, encoding_of, splitter, text_lines
 from imagebind.transforms.source import name_of
 
-# Rows of tables without a header that are known all the same.
+# Known tables without a header or a clock, recognised by their rows, file names or columns.
 _WISDM = re.compile(r"\d{1,9},[A-S],\d{1,20},-?[\d.eE+-]{1,25},-?[\d.eE+-]{1,25},-?[\d.eE+-]{1,25};?")
 _UCI_HAR = re.compile(r"(?:acc|gyro)_exp\d+_user\d+", re.IGNORECASE)
 _MOTIONSENSE = ("attitude.roll", "rotationRate.x", "userAcceleration.x", "gravity.x")
@@ -30,7 +30,7 @@ Read = Callable[[Path], bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class Told:
-    """What is known of a table besides its content: options, and a logger's layout."""
+    """How to read a table: the caller's options, and a logger's layout."""
 
     layout: Layout
     rate: float | None = None
@@ -40,14 +40,14 @@ class Told:
 
 
 def read_table(data: bytes, *, name: str, told: Told, path: Path | None, read: Read) -> Table:
-    """The six channels of a table, and where it has one sensor alone of the file beside it too.
+    """Read the six channels of a table; if it has only one sensor, also read the other sensor's file.
 
     Args:
-        path: where the table is, if it is a file of this machine.
-        read: reads another file.
+        path: the table's path, if it is a local file.
+        read: function that reads another file.
 
     Raises:
-        MediaError: as `read_streams` and `join`; or one sensor alone.
+        MediaError: as `read_streams` and `join`; or the other sensor is missing.
     """
     lines = list(islice(text_lines(data, name=name), HEAD_LINES))
     layout = told.layout
@@ -64,13 +64,13 @@ def read_table(data: bytes, *, name: str, told: Told, path: Path | None, read: R
 
 
 def look_at_table(text: str, *, name: str, path: Path | None, layout: Layout | None = None) -> bool:
-    """Whether a text, by its first lines, is an IMU recording, alone or with the files beside it.
+    """Whether a text, by its first lines, is an IMU recording, alone or with other sensors' files.
 
     Args:
-        layout: what the user says of it.
+        layout: as the user gives it.
 
     Raises:
-        CompanionFileError: it is a part of one, which is known by another file.
+        CompanionFileError: the table belongs to a recording that another file identifies.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1)]
     layout = recognised(lines, path) if layout is None or layout == Layout() else layout
@@ -94,7 +94,7 @@ def look_at_table(text: str, *, name: str, path: Path | None, layout: Layout | N
 
 
 def refuse_companion(path: Path, *, layout: str | None) -> None:
-    """Refuse a file that is a part of a recording which is known by another file, for one said to be IMU.
+    """Refuse a file, declared as IMU, that belongs to a recording which another file identifies.
 
     Raises:
         CompanionFileError: as `look_at_table`.
@@ -102,7 +102,7 @@ def refuse_companion(path: Path, *, layout: str | None) -> None:
     try:
         with path.open("rb") as file:
             head = file.read(ENCODING_BYTES)
-    except OSError:  # is told where it is read
+    except OSError:  # reported when the file is read
         return
     encoding = encoding_of(head)
     if encoding is not None:
@@ -111,12 +111,12 @@ def refuse_companion(path: Path, *, layout: str | None) -> None:
 
 
 def number_rows_at(text: str) -> int | None:
-    """Which line rows of three numbers or more begin at; None where the first lines of a text are none.
+    """Return the line at which rows of at least three numbers begin; None if a text's first lines have none.
 
-    There may be some lines before them, but no text among them.
+    Other lines may come before the rows, but hardly any between them.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1)]
-    rows = rows_of_numbers(lines[:-1] if len(lines) > 3 else lines)  # the last may be cut
+    rows = rows_of_numbers(lines[:-1] if len(lines) > 3 else lines)  # the last line may be cut
     if rows is None:
         return None
     place, delimiter = rows
@@ -127,7 +127,7 @@ def number_rows_at(text: str) -> int | None:
 
 
 def recognised(lines: Sequence[Line], path: Path | None) -> Layout | None:
-    """The layout of a logger that writes no clock or no header, told by its rows and names."""
+    """Return the layout of a logger that writes no clock or no header, recognised by rows and names."""
     written = [line for _, line in lines[:20] if line.strip()]
     if len(written) > 1 and all(_WISDM.fullmatch(line.strip()) for line in written[:-1]):
         return LAYOUTS["wisdm"]
@@ -139,10 +139,10 @@ def recognised(lines: Sequence[Line], path: Path | None) -> Layout | None:
 
 
 def first_stamp(table: bytes, *, name: str) -> float:
-    """When a recording begins, in seconds on its file's own clock, by the first lines of a table.
+    """Return a recording's start in seconds on the table's own clock, from its first lines.
 
     Raises:
-        MediaError: as `read_streams`; or it has no clock.
+        MediaError: as `read_streams`; or the table has no clock.
     """
     streams = read_streams(table, name=name)
     if not streams.has_clock:
@@ -151,7 +151,7 @@ def first_stamp(table: bytes, *, name: str) -> float:
 
 
 def _is_whole(form: Form, columns: Columns | None) -> bool:
-    """Whether one file has both sensors. A layout with the same columns for both means files of their own."""
+    """Whether one file has both sensors. If a layout has equal columns for both, each has its own file."""
     return form.plan.is_whole and not (columns is not None and columns.accel == columns.gyro)
 
 
@@ -184,7 +184,7 @@ def _is_dot(form: Form, gyro: Stream) -> bool:
 
 
 def _of_parts(parts: Parts, told: Told, read: Read) -> Table:
-    """One table of a recording's files."""
+    """Read a recording's files and join them to one table."""
     columns = told.layout.columns
     name = str(parts.first)
     accel_columns = None if columns is None else replace(columns, gyro=None)
@@ -202,9 +202,9 @@ def _of_parts(parts: Parts, told: Told, read: Read) -> Table:
 
 
 def _sensor_logger(parts: Parts, sensors: dict[str, Stream], told: Told, read: Read) -> Layout:
-    """Take gravity in, which Sensor Logger has in TotalAcceleration.csv or Gravity.csv.
+    """Add gravity, which Sensor Logger writes to TotalAcceleration.csv or Gravity.csv.
 
-    Its files name no unit: m/s², or on an iPhone whose units were not standardised g.
+    Its files name no unit. It is m/s², or g on an iPhone if units were not standardised in the app.
     """
     layout = LAYOUTS["sensor_logger"]
     accel = sensors.pop(ACCEL)
@@ -221,12 +221,12 @@ def _sensor_logger(parts: Parts, sensors: dict[str, Stream], told: Told, read: R
     if parts.gravity is not None:
         gravity = _streams(read(parts.gravity), str(parts.gravity), told, None, GRAVITY)
         sensors[GRAVITY] = gravity.sensors[GRAVITY]
-        return replace(layout, accel_unit=None)  # told by gravity's magnitude
+        return replace(layout, accel_unit=None)  # inferred from gravity's magnitude
     return layout
 
 
 def _part_alone(form: Form, lines: Sequence[Line], name: str, path: Path | None) -> MediaError:
-    """The error for one sensor without the other."""
+    """Return the error for one sensor without the other."""
     plan = form.plan
     if path is None and (plan.sensors or plan.bare):
         seen = "one sensor's samples, in bytes or an open file, which have no file beside them"
@@ -237,13 +237,13 @@ def _part_alone(form: Form, lines: Sequence[Line], name: str, path: Path | None)
     if plan.bare is not None and not plan.sensors:
         return MediaError(
             name,
-            seen=f"axes of a sensor that nothing names, in a header of {', '.join(form.header)[:120]}",
+            seen=f"axes without a sensor's name, in a header of {', '.join(form.header)[:120]}",
             wanted=f"Accelerometer.csv with Gyroscope.csv beside it, or {COLUMNS_WAY}",
         )
     if not form.header:
         return MediaError(
             name,
             seen="one sensor's columns",
-            wanted="the other sensor's file beside it, with its name in the name",
+            wanted="the other sensor's file beside it, with the sensor in its name",
         )
     return missing_of(plan, form.header, name)

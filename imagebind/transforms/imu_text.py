@@ -9,26 +9,26 @@ from typing import BinaryIO
 
 from imagebind.errors import MediaError
 
-HEAD_LINES = 400  # of metadata, header and first rows that are looked at
+HEAD_LINES = 400  # examined for metadata, header and first rows
 HEAD_CHARACTERS = 2**18
-ENCODING_BYTES = 2**16  # tell the encoding
+ENCODING_BYTES = 2**16  # examined for the encoding
 MAX_LINE = 2**20  # characters
 DELIMITERS = ("\t", ";", ",", " ")  # in the order of preference; " " stands for any run of spaces and tabs
 COMMENT_SIGNS = ("#", "//", "%")
-BLANKS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # "no value" of loggers
+BLANKS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # how loggers write a missing value
 WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
-Line = tuple[int, str]  # its number from 1, and its text without the end
+Line = tuple[int, str]  # number from 1, and text without the line end
 Split = Callable[[str], list[str]]
 
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.*?)"?\s*', re.IGNORECASE)
 
 
 def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
-    """Lines of UTF-8, UTF-16 with a mark (as Excel writes it), or Latin-1 (an old spreadsheet's "m/s²").
+    """Yield lines of UTF-8, UTF-16 with a byte order mark (Excel), or Latin-1 (old spreadsheets' "m/s²").
 
     Raises:
-        MediaError: binary data, or a line that has no end.
+        MediaError: binary data, or a line of `MAX_LINE` characters.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     start = file.read(ENCODING_BYTES)
@@ -44,16 +44,16 @@ def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
             if len(line) == MAX_LINE and not line.endswith("\n"):
                 raise MediaError(
                     name,
-                    seen=f"a line {number} of {MAX_LINE:,} characters",
+                    seen=f"at least {MAX_LINE:,} characters in line {number}",
                     wanted="a table with shorter lines",
                 )
             yield number, line.rstrip("\n")
     finally:
-        text.detach()  # the file is its owner's to close
+        text.detach()  # leave the file open; the caller closes it
 
 
 def encoding_of(start: bytes) -> str | None:
-    """The encoding of a text, by its first bytes; None for binary data."""
+    """Return a text's encoding by its first bytes; None for binary data."""
     if start.startswith(WIDE_MARKS):
         return "utf-16"
     if b"\0" in start:
@@ -66,7 +66,7 @@ def encoding_of(start: bytes) -> str | None:
 
 
 def separator_line(line: str) -> str | None:
-    r"""The delimiter that Excel's `sep=;` or Shimmer's `"sep=\t"` names; None for another line."""
+    r"""Return the delimiter that Excel's `sep=;` or Shimmer's `"sep=\t"` names; None for other lines."""
     match = _SEPARATOR_LINE.fullmatch(line[:MAX_LINE])
     if match is None:
         return None
@@ -75,7 +75,7 @@ def separator_line(line: str) -> str | None:
 
 
 def splitter(delimiter: str) -> Split:
-    """Cut a line at a delimiter, not within quotes."""
+    """Return a function that cuts a line at a delimiter, except within quotes."""
 
     def split(line: str) -> list[str]:
         if '"' not in line:
@@ -90,7 +90,7 @@ def splitter(delimiter: str) -> Split:
 
 
 def without_comment_sign(line: str) -> str | None:
-    """What stands behind `#`, `//` or `%`; None for a line that begins with none of them."""
+    """Return the text after `#`, `//` or `%`; None if the line begins with none of them."""
     text = line.lstrip()
     for sign in COMMENT_SIGNS:
         if text.startswith(sign):
@@ -99,7 +99,7 @@ def without_comment_sign(line: str) -> str | None:
 
 
 def number_in(cell: str) -> float | None:
-    """A number with a point or a comma; NaN for a cell without one; None for other text."""
+    """Parse a number with a decimal point or comma; NaN for a blank cell; None for other text."""
     text = cell.strip().strip('"').strip()
     if text.lower() in BLANKS:
         return float("nan")
@@ -114,7 +114,7 @@ def number_in(cell: str) -> float | None:
 
 
 def is_row(cells: list[str], *, least: int = 3) -> bool:
-    """Whether at least so many cells are numbers, and no more are text."""
+    """Whether at least `least` cells are numbers, and no more cells are text than numbers."""
     numbers = [number_in(cell) for cell in cells[:64]]
     known = sum(number == number for number in numbers if number is not None)
     return known >= least and known >= sum(number is None for number in numbers)

@@ -9,7 +9,7 @@ ACCEL_UNITS = {"m/s2": 1.0, "g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000
 GYRO_UNITS = {"rad/s": 1.0, "deg/s": DEGREE, "mrad/s": 1e-3, "mdeg/s": DEGREE / 1000}  # to rad/s
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # to seconds
 
-# How `_plain` leaves a spelling -> the unit. `m/(s^2)` is Shimmer's, `ms-2` EuRoC's `m s^-2`.
+# A spelling as `_plain` returns it -> the unit. `m/(s^2)` is Shimmer's, `ms-2` EuRoC's `m s^-2`.
 UNIT_SPELLINGS = {
     **dict.fromkeys(("m/s2", "m/s/s", "ms-2", "m/sec2", "m/sec/sec", "mps2", "ms2", "mss", "m/ss"), "m/s2"),
     **dict.fromkeys(("meter/second2", "meters/second2", "metres/second2", "meter/sec2", "m/second2"), "m/s2"),
@@ -33,7 +33,7 @@ UNIT_SPELLINGS = {
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosecond", "nanoseconds", "nanosec"), "ns"),
 }
 MAX_SPELLING = 40  # characters
-# The micro sign and the Greek letter; the ordinal sign that keyboards have in the degree sign's place.
+# Look-alikes: the micro sign and the Greek letter; the ordinal sign, often typed for the degree sign.
 _ALIKE = str.maketrans(
     {"²": "2", "µ": "u", "μ": "u", "º": "°", "˚": "°", "⁻": "-", "¹": "1", "−": "-", "·": ""}
 )
@@ -41,12 +41,12 @@ _FILLING = re.compile(r"[\s^*_(){}\[\]$]")
 
 
 def unit_of(spelling: str, units: dict[str, float]) -> str | None:
-    """The key in `units` that a spelling means, or None."""
+    """Return the key in `units` for a spelling, or None."""
     unit = UNIT_SPELLINGS.get(_plain(spelling))
     return unit if unit in units else None
 
 
 def _plain(spelling: str) -> str:
-    """`m/s^2`, `m / s²` and `[m/(s**2)]` become `m/s2`, `rad s^-1` becomes `rads-1`."""
+    """Normalise a spelling: `m/s^2`, `m / s²` and `[m/(s**2)]` become `m/s2`, `rad s^-1` becomes `rads-1`."""
     text = spelling[:MAX_SPELLING].lower().translate(_ALIKE)
     return _FILLING.sub("", re.sub(r"\bper\b", "/", text.replace("squared", "2")))

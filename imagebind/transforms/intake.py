@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
 NAME_LENGTH = 60  # characters of a text that stand for it in a report
-# Options that say when samples or frames are, and are none of the transform's fields.
+# Options that give the times of samples or frames; they are not fields of a transform.
 _CLOCK_OPTIONS = {MediaKind.AUDIO: ["rate"], MediaKind.VIDEO: ["fps"], MediaKind.IMU: ["timestamps"]}
 
 
@@ -237,7 +237,7 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
 
 
 def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request | None:
-    """A row of a data set, which names no modality; None if it is not one."""
+    """Return the request for a data set's row, which names no modality; None for other mappings."""
     source = stored_source(row)
     if source is not None:
         return identify(source, modality=modality)
@@ -249,15 +249,16 @@ def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str |
 
 
 def _stored(payload: Any) -> Any:
-    """The file of a row that a data set has not decoded; anything else as it is."""
+    """Return the file of a data set's undecoded row; anything else unchanged."""
     source = stored_source(payload) if isinstance(payload, Mapping) else None
     return payload if source is None else source
 
 
 def _with_rate(kind: MediaKind, payload: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """The options, with a recording's rate under one name.
+    """Return the options, with a recording's rate renamed to `rate`.
 
-    `sample_rate` is also an option of `AudioTransform`: it is the rate only of samples that have no other.
+    `sample_rate` is also an option of `AudioTransform`: it counts as the recording's rate only if the samples
+    have no other.
     """
     said = rate_name(options)
     if kind not in (MediaKind.AUDIO, MediaKind.IMU) or said is None or "rate" in options:

@@ -1,4 +1,4 @@
-"""What callers hand over as items: one item, or a collection of them, such as a column of a table."""
+"""Tell a single item from a collection of items, such as a column of a table."""
 
 from collections.abc import Iterable, Mapping
 from numbers import Number
@@ -14,9 +14,9 @@ from imagebind.transforms.source import is_source, name_of
 
 
 def items_of(items: Any) -> tuple[Iterable[Any], bool]:
-    """Returns the items to go through, and whether the caller handed over a single one.
+    """Return the items to process, and whether the caller passed a single one.
 
-    A column is its values: an array or Series of texts, paths or other objects (NumPy, pandas, Polars,
+    A column counts as its values: an array or Series of texts, paths or other objects (NumPy, pandas, Polars,
     pyarrow). An array of numbers is one item. Other iterables are not consumed here.
 
     Raises:
@@ -55,7 +55,7 @@ def _array_items(array: np.ndarray) -> tuple[list[Any], bool]:
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
-    """Whether there are values, and nothing but numbers among them, as in a nullable column of numbers."""
+    """Whether there are values and all are numbers, as in a nullable column of numbers."""
     value: Any = None
     for value in values:
         if not isinstance(value, (Number, np.number)):
@@ -64,7 +64,7 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 
 
 def _columns(items: Any) -> list[str] | None:
-    """The names of a table's columns; None for anything but a table."""
+    """Return the names of a table's columns; None for anything else."""
     kind = type(items)
     if getattr(getattr(items, "dtype", None), "names", None):  # a structured array of NumPy
         return list(items.dtype.names)

@@ -44,8 +44,8 @@ UNITS = {  # a unit -> kelvin per stored step, and °C of a stored 0
     "decikelvin": (0.1, -ZERO_CELSIUS),
     "decicelsius": (0.1, 0.0),
 }
-GRAY = "gray"  # the palette of which brightness is read
-DOUBTFUL_COLD, DOUBTFUL_HOT = -100.0, 1000.0  # °C that half of an image is hardly beyond (ours)
+GRAY = "gray"  # the palette option that reads brightness
+DOUBTFUL_COLD, DOUBTFUL_HOT = -100.0, 1000.0  # °C; a median outside gives a warning (ours)
 ThermalUnit = float | str
 ThermalItem = Source | Image.Image | np.ndarray | Tensor
 
@@ -61,12 +61,12 @@ def load_thermal(
 
     16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits, whatever the colour type. A JPEG or
     FFF file of a FLIR camera gives the temperatures in it (ours). Colours of a palette that is recognised
-    become its steps (ours), others gray as Pillow's `convert("L")` does (community); `warn_of` tells both.
+    become its steps (ours), others gray as Pillow's `convert("L")` does (community); both give a warning.
 
     Args:
-        unit: what the numbers of 16 bits and floats mean, from the table above; by default they stay as they
+        unit: unit of 16-bit and float numbers, from the table above; by default they stay as they
             are stored. "raw" keeps the counts of a FLIR camera, too.
-        palette: what colours mean, one of `PALETTES`, or "gray" for brightness; by default it is recognised.
+        palette: palette of colours, one of `PALETTES`, or "gray" for brightness; recognised by default.
 
     Raises:
         MediaError: no image of one frame, damaged, beyond `limits`, or 8 bits a pixel with a unit.
@@ -82,15 +82,15 @@ def load_thermal(
     if unit == RAW:
         return camera.counts
     if camera.calibration is None:
-        warn_of(name, "the camera noted no constants for temperatures; its counts are read as they are")
+        warn_of(name, "the camera stored no constants for temperatures; its counts are used")
         return camera.counts
     return camera.calibration.celsius(camera.counts)
 
 
 def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") -> np.ndarray:
-    """Stored numbers to float32 °C of the same shape; `unit` as in `load_thermal`, but "raw" changes nothing.
+    """Convert stored numbers to float32 °C; `unit` as in `load_thermal`, but "raw" changes nothing.
 
-    A median that no image has is doubted: see `warn_of`.
+    An implausible median gives a warning.
 
     Raises:
         MediaError: 8 bits a pixel, which hold no temperature.
@@ -114,7 +114,7 @@ def radiometric_to_unit(
 ) -> np.ndarray:
     """Counts or temperatures to [0, 1], linearly from low to high and cut there: (h, w) -> (h, w) float32.
 
-    Without low and high: the image's own 1st and 99th percentile, or, where those are one (a small hot spot
+    Without low and high: the image's own 1st and 99th percentile, or, if those are equal (a small hot spot
     on an even ground), its extremes. An even image is 0 throughout. Source: ours.
     """
     values = values.astype(np.float64)
@@ -132,7 +132,7 @@ class ThermalTransform:
     """An infrared image to (1, size, size) in [0, 1]. Source: community; for 16 bits and floats, ours.
 
     Args:
-        low, high: what becomes 0 and 1 in a 16-bit or float image: in °C where the unit is known or a FLIR
+        low, high: values that map to 0 and 1 in a 16-bit or float image: in °C if the unit is known or a FLIR
             camera noted it, else as stored; both or neither. Eight bits are always divided by 255. For floats
             that are in [0, 1] already, pass 0 and 1.
         unit, palette: as in `load_thermal`.
@@ -206,7 +206,7 @@ def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> n
         raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
     values = as_numpy(item)
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        values = np.ma.filled(values.astype(np.float64), np.nan)  # which is refused, with how many
+        values = np.ma.filled(values.astype(np.float64), np.nan)  # refused, with their number
     if values.dtype == np.uint8 and values.ndim == 3 and values.size:
         if isinstance(item, Tensor) and values.shape[0] == 3:
             values = values.transpose(1, 2, 0)  # (3, h, w) -> (h, w, 3)
@@ -221,7 +221,7 @@ def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> n
 
 
 def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarray:
-    """An image of 8 bits as gray: the steps of its palette, where that is known, else as Pillow does."""
+    """Convert an 8-bit image to gray: its palette's steps if known, else Pillow's brightness."""
     pixels = np.asarray(image.convert("RGB"))
     if palette is None and is_coloured(pixels):
         palette = palette_of(pixels)

@@ -1,4 +1,4 @@
-"""Animated WebP, which FFmpeg cannot read: its frames by Pillow, their times from the file's chunks."""
+"""Animated WebP, which FFmpeg cannot read: Pillow decodes the frames, the file's chunks give their times."""
 
 import os
 from collections.abc import Iterator
@@ -13,20 +13,20 @@ from imagebind.errors import MediaError
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video_clock import Clock
 
-ANIMATION_FLAG = 0x02  # among those of the VP8X chunk
+ANIMATION_FLAG = 0x02  # in the flags of the VP8X chunk
 TICK = Fraction(1, 1000)  # seconds
-DEFAULT_TICKS = 100  # of a frame whose duration is 0, as browsers show it
+DEFAULT_TICKS = 100  # shown for a frame of duration 0, as browsers do
 
 
 def is_animated_webp(file: BinaryIO) -> bool:
-    """Whether a file begins as an animated WebP."""
+    """Whether a file is an animated WebP."""
     file.seek(0)
     head = file.read(21)
     return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & ANIMATION_FLAG)
 
 
 def webp_clock(file: BinaryIO) -> Clock:
-    """When the frames of an animated WebP show; those that are cut off are left out."""
+    """Return the times of an animated WebP's frames, without frames that are cut off."""
     end = file.seek(0, os.SEEK_END)
     at, starts = 12, [0]
     while at + 8 <= end:
@@ -41,16 +41,16 @@ def webp_clock(file: BinaryIO) -> Clock:
 
 
 def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
-    """Width and height of an animated WebP.
+    """Return width and height of an animated WebP.
 
     Raises:
-        MediaError: it cannot be read, or has more pixels than `limits` allow.
+        MediaError: the file cannot be read, or has more pixels than `limits` allow.
     """
     try:
         file.seek(0)
         with Image.open(file, formats=["WEBP"]) as image:
             width, height = image.size
-    except Exception as error:  # of many kinds, for bad bytes
+    except Exception as error:  # damaged data raises many types
         raise MediaError(name, seen=f"a damaged WebP ({error})", wanted="a whole animation") from error
     if width * height > limits.max_pixels:
         seen = f"frames of {width} x {height} = {width * height:,} pixels"

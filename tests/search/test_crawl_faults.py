@@ -214,7 +214,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypa
     assert "image.png: cannot be found" in report.failures[0].error
 
 
-def test_doubts_are_kept_once_a_file_whether_in_planning_or_in_embedding(media, db, tmp_path, monkeypatch):
+def test_warnings_are_kept_once_per_file_from_planning_and_embedding(media, db, tmp_path, monkeypatch):
     plan = Windows.requests
 
     def doubtful(self, path, kind, options):

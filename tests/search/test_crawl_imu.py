@@ -25,7 +25,7 @@ def test_an_export_of_several_files_is_one_item(mappings, tmp_path):
         np.testing.assert_allclose(vector, expected[0], atol=1e-4)
 
 
-def test_a_logger_that_nobody_knows_is_read_by_a_mapping_s_file(tmp_path):
+def test_an_unknown_logger_is_read_with_a_layout_file_in_the_mapping(tmp_path):
     layout = tmp_path / "my_logger.json"
     layout.write_text('{"columns": {"accel": [1, 2, 3], "gyro": [4, 5, 6], "time": 0}, "gyro_unit": "dps"}')
     media = tmp_path / "media"

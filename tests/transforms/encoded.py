@@ -1,4 +1,4 @@
-"""Audio as other people's encoders write it, made with the ffmpeg command, and what FFmpeg decodes of it."""
+"""Audio of many encoders, written by the ffmpeg command, and FFmpeg's decode of it."""
 
 import shutil
 import subprocess

@@ -18,7 +18,7 @@ EPOCH_NS = 1_700_000_000_123_456_789
 
 
 def stamps(scale: float, start: int = 0) -> list[str]:
-    """Whole ticks of a clock with so many a second."""
+    """Whole ticks of a clock with the given ticks per second."""
     return [str(start + round(second * scale)) for second in SECONDS]
 
 

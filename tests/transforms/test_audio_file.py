@@ -182,7 +182,7 @@ def test_what_is_not_sound_is_named(item, message):
 
 
 def test_a_video_without_sound_is_called_silent():
-    with pytest.raises(MediaError, match=r"wide_320x240_25fps_6s\.mp4: silent"):
+    with pytest.raises(MediaError, match=r"wide_320x240_25fps_6s\.mp4: no audio stream"):
         load_audio(FILES / "wide_320x240_25fps_6s.mp4")
 
 

@@ -74,7 +74,7 @@ def test_a_decoded_row_of_a_data_set_is_audio(row):
     assert torch.equal(AudioTransform()(row), CLIPS)
 
 
-def test_a_row_is_called_by_its_path():
+def test_a_row_is_named_by_its_path():
     row = {"array": TONE, "sampling_rate": RATE, "path": "tones/1.flac"}
     assert identify(row).name == identify({"audio": row}).name == "tones/1.flac"
 
@@ -165,12 +165,12 @@ def test_a_decoder_that_fails_or_is_too_long_is_an_error_of_its_item():
         ([TONE], "list, neither"),
     ],
 )
-def test_what_is_no_recording_is_refused_with_the_forms_there_are(item, seen):
+def test_an_unknown_form_is_refused_with_the_accepted_forms(item, seen):
     with pytest.raises(MediaError, match=seen), open_audio(item):
         pass
 
 
-def test_named_bytes_of_a_row_are_read_once_and_again(audio_file):
+def test_named_bytes_of_a_row_can_be_read_twice(audio_file):
     request = identify({"bytes": audio_file.read_bytes(), "path": "odd name.raw"})
     assert isinstance(request.payload, io.BytesIO) and request.name == "odd name.raw"
     transform = default_transform(request.kind)

@@ -113,7 +113,7 @@ def test_amr_whose_quiet_frames_look_like_text_is_audio(magic):
     ],
     ids=lambda head: repr(head[:4]),
 )
-def test_formats_that_ffmpeg_does_not_write_are_audio_by_their_marks(head):
+def test_formats_that_ffmpeg_does_not_write_are_audio_by_their_signatures(head):
     assert detect(head) is MediaKind.AUDIO
 
 
@@ -145,9 +145,7 @@ def test_frames_behind_other_bytes_are_audio(encode, name, options, before):
         ("film.ts", "-f lavfi -i testsrc2=d=1 -c:v mpeg2video -c:a mp2", "video"),
     ],
 )
-def test_a_stream_cut_anywhere_is_known_to_ffmpeg_by_the_end_of_its_name(
-    encode, tmp_path, name, options, kind
-):
+def test_a_stream_cut_anywhere_is_recognised_by_its_suffix(encode, tmp_path, name, options, kind):
     path = tmp_path / name
     path.write_bytes(noise(HEAD_BYTES + 77) + encode(name, *options.split()).read_bytes()[77:])
     assert detect(path) == kind
@@ -167,7 +165,7 @@ def test_a_video_whose_beginning_holds_frames_of_audio_is_a_video(encode, suffix
     assert detect(path) is detect(path.read_bytes()) is MediaKind.VIDEO
 
 
-def test_other_bytes_are_no_audio():
+def test_other_bytes_are_not_audio():
     for seed in range(300):
         content = b"\x81" + noise(HEAD_BYTES - 1, seed)
         assert not is_audio(content) and not has_audio_frames(content)

@@ -1,4 +1,4 @@
-"""Units of depth: the same metres from each way of storing them; doubtful ones are told."""
+"""Units of depth: the same metres from each way of storing them; doubtful ones give a warning."""
 
 import re
 
@@ -22,7 +22,7 @@ STEPS |= {"redwood": 1000, "7scenes": 1000, "matterport": 4000, "vkitti": 100, "
 
 @pytest.mark.parametrize("name", STEPS)
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "npy"])
-def test_a_data_set_s_name_gives_true_metres(name, form):
+def test_the_name_of_a_data_set_gives_true_metres(name, form):
     stored = encoded(np.rint(METRES * STEPS[name]).astype(np.uint16), form)
     metres = load_depth(stored, unit=name)
     assert metres.dtype == np.float32 and np.abs(metres - METRES).max() <= 0.51 / STEPS[name] + 1e-6
@@ -90,25 +90,25 @@ def test_distances_along_the_rays_become_depth_where_the_focal_length_is_given()
     assert DepthTransform(unit="hypersim")(distances).std() > 0  # no focal length: as it is stored
 
 
-# --- doubts
+# --- warnings
 
 
 @pytest.mark.parametrize("unit, doubted", [("m", True), (1, True), (1 / 1000, False), ("kitti", False)])
-def test_a_median_that_cannot_be_is_doubted_with_the_option_named(unit, doubted):
+def test_an_implausible_median_gives_a_warning_that_names_the_option(unit, doubted):
     with collect_warnings() as warnings:
         to_metres((METRES * 1000).astype(np.uint16), unit=unit)
     assert bool(warnings) is doubted
     assert not doubted or re.search(r"median depth is \d.* m; .*unit=1/5000.*unit='kitti'", warnings[0])
 
 
-def test_what_is_too_near_is_doubted_and_a_room_is_not():
+def test_depth_that_is_too_near_gives_a_warning_and_a_room_does_not():
     for scale, doubted in ((1, False), (0.01, True)):
         with collect_warnings() as warnings:
             DepthTransform()(METRES * scale)
         assert bool(warnings) is doubted
 
 
-def test_rotated_bits_that_are_read_as_millimetres_are_doubted():
+def test_rotated_bits_read_as_millimetres_give_a_warning():
     millimetres = np.rint(METRES * 1000).astype(np.uint16)
     rotated = (millimetres << 3) | (millimetres >> 13)
     with collect_warnings() as warnings:
@@ -120,7 +120,7 @@ def test_rotated_bits_that_are_read_as_millimetres_are_doubted():
         assert warnings == []
 
 
-def test_a_doubt_reaches_the_views():
+def test_a_warning_reaches_the_views():
     views = prepare(identify({"depth": METRES * 200, "unit": "m"}), default_transform("depth"))
     assert len(views.warnings) == 1 and "unit=" in views.warnings[0]
 

@@ -132,7 +132,7 @@ def test_temperatures_are_turned_as_the_image_that_shows_them(orientation):
     np.testing.assert_allclose(load_thermal(data), np.rot90(TRUE, turns), atol=0.03)
 
 
-def test_a_dead_pixel_becomes_very_cold_and_does_not_cost_the_image():
+def test_a_dead_pixel_becomes_very_cold_and_the_image_is_still_read():
     counts = COUNTS.copy()
     counts[3, 3] = 0
     celsius = load_thermal(fff(raw_record(counts), camera_record()))
@@ -140,14 +140,14 @@ def test_a_dead_pixel_becomes_very_cold_and_does_not_cost_the_image():
 
 
 @pytest.mark.parametrize("camera", [None, camera_record(r1=0.0), camera_record()[:0x300], bytes(0x400)])
-def test_without_planck_constants_the_counts_are_read_and_it_is_told(camera):
+def test_without_planck_constants_the_counts_are_read_with_a_warning(camera):
     with collect_warnings() as warnings:
         values = load_thermal(fff(raw_record(), camera))
     np.testing.assert_array_equal(values, COUNTS)
     assert len(warnings) == 1 and "no constants" in warnings[0]
 
 
-def test_a_flir_jpeg_is_an_image_until_it_is_said_to_be_thermal(tmp_path):
+def test_a_flir_jpeg_is_an_image_unless_declared_thermal(tmp_path):
     path = tmp_path / "FLIR0001.jpg"
     path.write_bytes(flir_jpeg(fff(raw_record(), camera_record())))
     assert detect(path) is MediaKind.IMAGE
@@ -159,7 +159,7 @@ def test_a_flir_jpeg_is_an_image_until_it_is_said_to_be_thermal(tmp_path):
     assert detect(tmp_path / "a.fff") is MediaKind.THERMAL
 
 
-def test_limits_are_checked_before_memory_is_asked_for():
+def test_limits_are_checked_before_memory_is_allocated():
     for form in ("raw", "png"):
         with pytest.raises(MediaError, match="max_pixels"):
             load_thermal(fff(raw_record(form=form), camera_record()), limits=Limits(max_pixels=1000))

@@ -92,7 +92,7 @@ def test_a_heic_image_is_bounded_before_it_is_decoded_and_a_cut_one_is_named(hei
         load_image(data[: len(data) // 2])
 
 
-def test_without_its_plug_in_an_image_is_known_and_its_error_says_what_to_install(monkeypatch):
+def test_without_its_plug_in_an_image_is_recognised_and_the_error_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
@@ -138,7 +138,7 @@ def test_a_deep_gray_image_is_ambiguous_as_a_file_and_as_a_pil_image(form):
     assert said[id(data)] == said[id(opened)]
 
 
-def test_said_to_be_an_image_16_bits_are_scaled_to_8_whatever_holds_them(tmp_path):
+def test_16_bits_declared_as_an_image_are_scaled_to_8(tmp_path):
     Image.fromarray(DEEP).save(tmp_path / "g.png")
     Image.fromarray(DEEP).save(tmp_path / "g.tif")
     expected = PLAIN(np.rint(DEEP / 257).astype(np.uint8))
@@ -162,7 +162,7 @@ def test_16_bit_colours_are_scaled_channel_by_channel():
     torch.testing.assert_close(PLAIN(torch.from_numpy(deep).permute(2, 0, 1)), PLAIN(COLOURS))
 
 
-def test_16_bits_that_are_nearly_black_as_an_image_are_doubted():
+def test_16_bits_that_are_nearly_black_as_an_image_give_a_warning():
     with collect_warnings() as warnings:
         PLAIN(Image.fromarray(DEEP))
     assert warnings == []

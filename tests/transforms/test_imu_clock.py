@@ -49,7 +49,7 @@ def test_a_clock_that_could_be_in_two_units_or_none_is_refused(step):
     assert load_imu(table(clock), time_unit="ns").seconds[1] == pytest.approx(step * 1e-9)
 
 
-def test_an_unknown_unit_of_numbers_is_refused_until_it_is_said():
+def test_an_unknown_unit_of_numbers_is_refused_unless_passed():
     data = table(SECONDS, HEADER.replace("timestamp", "timestamp (ticks)"))
     with pytest.raises(MediaError, match=r"'ticks'.*time_unit="):
         load_imu(data)
@@ -83,7 +83,7 @@ def test_a_recording_over_a_change_of_month_goes_on():
 
 
 @pytest.mark.parametrize("clock", [["2024-13-01T00:00:00"] * COUNT, ["noon"] * COUNT, ["2024-05-01"] * COUNT])
-def test_what_is_no_time_is_named_with_its_line(clock):
+def test_an_invalid_time_is_named_with_its_line(clock):
     with pytest.raises(MediaError, match=r"in the time column at line 2; .*2024-05-01T10:30"):
         load_imu(table(clock))
 
@@ -99,7 +99,7 @@ def test_a_few_stamps_that_occur_twice_are_merged_to_their_mean():
     assert warnings == []
 
 
-def test_many_are_reported_and_more_than_half_refused():
+def test_many_repeated_stamps_are_reported_and_more_than_half_refused():
     twice = np.repeat(SECONDS[: COUNT // 2], 2)
     with collect_warnings() as warnings:
         recording = load_imu(table(twice))

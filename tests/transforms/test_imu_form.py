@@ -77,7 +77,7 @@ def test_units_may_stand_in_a_row_of_their_own(below):
     check(load_imu(text.encode(), **options))
 
 
-def test_units_of_a_row_are_heeded():
+def test_units_of_a_row_are_applied():
     units = "ms,g,g,g,deg/s,deg/s,deg/s\n"
     data = (HEADER + units + rows(SECONDS * 1000, ACCEL / 9.80665, np.rad2deg(GYRO))).encode()
     check(load_imu(data))
@@ -151,7 +151,7 @@ def test_a_bad_line_is_named(line, change, message, tmp_path):
         load_imu(path)
 
 
-# --- columns that the user says
+# --- columns that the user gives
 
 
 @pytest.mark.parametrize(
@@ -209,12 +209,12 @@ def test_columns_of_another_form_are_refused_at_once(columns):
         ImuTransform(columns=columns)
 
 
-# --- what a file of text is
+# --- text files that are or are not tables
 
 
 @pytest.mark.parametrize("sep", [" ", ",", ";", "\t"])
 @pytest.mark.parametrize("header", ["", "frame one two three four five six\n", "# a b c d e f g\n"])
-def test_a_text_file_of_numbers_is_not_taken_for_prose(sep, header, tmp_path):
+def test_a_text_file_of_numbers_is_ambiguous(sep, header, tmp_path):
     path = tmp_path / "numbers.txt"
     path.write_text(header + rows(SECONDS, ACCEL, GYRO, sep=sep))
     with pytest.raises(

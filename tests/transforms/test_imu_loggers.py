@@ -1,4 +1,4 @@
-"""IMU tables as loggers write them: each gives the same recording, told nothing."""
+"""IMU tables as loggers write them: each gives the same recording without options."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def check(recording, seconds=SECONDS):
 
 @pytest.mark.parametrize("suffix", [".csv", ".txt"])
 @pytest.mark.parametrize("write", WHOLE, ids=lambda write: write.__name__)
-def test_a_logger_s_table_is_read_as_it_is(write, suffix, tmp_path):
+def test_the_table_of_each_logger_is_read_without_options(write, suffix, tmp_path):
     path = tmp_path / f"recording{suffix}"
     path.write_text(write(), encoding="utf-8")
     assert detect(path) is MediaKind.IMU
@@ -73,7 +73,7 @@ def test_pamap2_is_read_by_its_layout_s_name(layout, place, tmp_path):
     assert ImuTransform(layout=layout, window_seconds=2)(path).shape == (6, 2000)
 
 
-def test_a_column_of_x_y_z_is_told_by_its_unit():
+def test_bare_axes_are_assigned_by_their_unit():
     header = f"epoc (ms),elapsed (s),{axes('{}-axis (g)')},{axes('{}-axis (deg/s)')}\n"
     check(load_imu((header + rows(SECONDS * 1000, SECONDS, ACCEL / GRAVITY, DEGREES)).encode()))
 
@@ -103,7 +103,7 @@ def test_the_option_goes_before_the_header_s_unit_even_an_unknown_one():
     )
 
 
-def test_xsens_gyroscope_in_degrees_is_said_by_the_layout():
+def test_the_layout_sets_degrees_for_an_xsens_gyroscope():
     recording = load_imu(xsens_mtw().encode(), layout="xsens_dot")
     np.testing.assert_allclose(recording.samples[:, 3:], np.deg2rad(GYRO), atol=1e-6)
 
@@ -113,7 +113,7 @@ def test_nanoseconds_since_1970_keep_their_differences():
     np.testing.assert_allclose(steps, 0.01, atol=1e-12)
 
 
-def test_two_devices_in_one_table_are_to_be_told_apart():
+def test_two_devices_in_one_table_are_refused():
     header = f"t,{axes('left_acc_{}')},{axes('right_acc_{}')},{axes('gyro_{}')}\n"
     text = (header + rows(SECONDS, ACCEL, UP, GYRO)).encode()
     with pytest.raises(MediaError, match=r"left acc and right acc.*columns="):
@@ -127,7 +127,7 @@ def test_two_devices_in_one_table_are_to_be_told_apart():
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_that_a_message_names_can_be_asked_for(name):
+def test_every_layout_that_a_message_names_can_be_passed(name):
     assert ImuTransform(layout=name).layout == name
     assert hash(ImuTransform(layout=name)) == hash(ImuTransform(layout=name))
 

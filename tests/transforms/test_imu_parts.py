@@ -133,7 +133,7 @@ def test_uci_har_s_raw_files_have_no_clock_and_are_of_50_hz(tmp_path):
         detect(tmp_path / "gyro_exp01_user01.txt")
 
 
-def test_nothing_is_drawn_across_a_gap_of_the_gyroscope(tmp_path):
+def test_nothing_is_interpolated_across_a_gap_of_the_gyroscope(tmp_path):
     there = (SECONDS < 1) | (SECONDS >= 1.8)
     (tmp_path / "acc.csv").write_text(f"t,{axes('acc_{}')}\n" + rows(SECONDS, ACCEL))
     (tmp_path / "gyro.csv").write_text(f"t,{axes('gyro_{}')}\n" + rows(SECONDS[there], GYRO[there]))
@@ -170,9 +170,7 @@ def test_one_sensor_alone_is_refused_by_what_is_missing(tmp_path):
     with pytest.raises(MediaError, match=r"acc\.csv: a table whose header"):
         detect(path)
     alone = sensor_logger(tmp_path / "walk", files="Accelerometer")
-    with pytest.raises(
-        MediaError, match=r"Accelerometer\.csv: axes of a sensor that nothing names.*Gyroscope\.csv"
-    ):
+    with pytest.raises(MediaError, match=r"Accelerometer\.csv: axes without a sensor's name.*Gyroscope\.csv"):
         load_imu(alone / "Accelerometer.csv")
 
 

@@ -64,7 +64,7 @@ def test_an_uneven_clock_is_filtered_on_time():
     assert np.abs(resample(fast, (1, 6))).max() < 0.15
 
 
-def test_the_option_is_of_the_transform():
+def test_antialias_is_an_option_of_the_transform():
     motion = recording(395, 1000).samples + np.array([0, 0, 9.81, 0, 0, 0])
     assert ImuTransform()((motion, 1000))[0].abs().max() < 1e-3
     assert ImuTransform(antialias=False)((motion, 1000))[0].abs().max() > 0.9

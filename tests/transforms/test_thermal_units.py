@@ -71,7 +71,7 @@ def test_the_table_names_each_unit_and_no_other():
 @pytest.mark.parametrize(
     "unit, stored", [("celsius", "centikelvin"), ("kelvin", "centikelvin"), (1, "decikelvin")]
 )
-def test_a_unit_that_cannot_be_is_doubted(unit, stored):
+def test_an_implausible_unit_gives_a_warning(unit, stored):
     with collect_warnings() as warnings:
         ThermalTransform(unit=unit)(STORED[stored])
     assert len(warnings) == 1 and "°C" in warnings[0] and "unit=" in warnings[0]
@@ -118,7 +118,7 @@ def jpeg(pixels: np.ndarray, quality: int = 90) -> bytes:
 
 
 @pytest.mark.parametrize("name", PALETTES)
-def test_a_known_palette_is_read_as_its_steps_and_it_is_told(name):
+def test_a_known_palette_is_read_as_its_steps_with_a_warning(name):
     with collect_warnings() as warnings:
         levels = load_thermal(jpeg(coloured(name)))
     assert levels.dtype == np.uint8 and np.corrcoef(levels[100], LEVELS[100])[0, 1] > 0.98
@@ -143,7 +143,7 @@ def test_a_palette_is_known_under_a_logo_and_in_part_of_its_range():
     assert palette_of(pixels) == "inferno"
 
 
-def test_colours_of_no_palette_are_brightness_and_doubted():
+def test_colours_of_no_palette_are_brightness_with_a_warning():
     with collect_warnings() as warnings:
         levels = load_thermal(FILES / "rgb_640x480.jpg")
     with Image.open(FILES / "rgb_640x480.jpg") as image:
@@ -159,7 +159,7 @@ def test_noise_of_all_colours_and_one_colour_are_no_palette():
 
 
 @pytest.mark.parametrize("quality", [50, 95])
-def test_gray_infrared_in_three_channels_is_brightness_without_a_word(quality):
+def test_gray_infrared_in_three_channels_is_brightness_without_a_warning(quality):
     gray = np.repeat(LEVELS[..., None], 3, axis=2)
     gray[:20, :60] = [255, 0, 0]  # a red logo
     with collect_warnings() as warnings:

@@ -23,7 +23,7 @@ from imagebind.vectors import VectorFile, rows_of
 
 
 class Outcome(NamedTuple):
-    """What became of an item: its rows, what failed of it, and doubts about it."""
+    """The result of an item: its rows, its failure, and warnings about it."""
 
     rows: Sequence[Any] = ()
     failure: Failure | None = None

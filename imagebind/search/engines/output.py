@@ -3,7 +3,7 @@
     vectors/
       part-000000.parquet …        rows of `imagebind.vectors`: path, modality, start, end, vector
       _errors/part-000000.jsonl …  what failed in a part: path, error, kind; for parts in which something did
-      _warnings/part-000000.jsonl  doubts about items that have vectors: path, warning, kind
+      _warnings/part-000000.jsonl  warnings about items that have vectors: path, warning, kind
       _manifest.json               what the parts are of
       _space.json                  which space the vectors are in
       _begun/                      parts under way
@@ -51,7 +51,7 @@ def failure_of(path: str, error: Exception) -> Failure:
 
 
 def read_lines(content: bytes) -> Iterator[Failure | FileWarning]:
-    """Failures and warnings from lines of JSON, as an output or a crawl writes them."""
+    """Yield failures and warnings from JSON lines, as an output or a crawl writes them."""
     for line in content.splitlines():
         record = json.loads(line)
         if "warning" in record:

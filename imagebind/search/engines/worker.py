@@ -22,9 +22,9 @@ FAILURES_TOLD = 10  # of each part; all are written
 
 @dataclass(frozen=True, kw_only=True)
 class PartDone:
-    """A part that is written: of how many of its items it has vectors, how many failed, and some of those.
+    """A written part: the numbers of its embedded and failed items, and the first few failures.
 
-    `warnings` counts the doubts about items that have vectors.
+    `warnings` counts the warnings about embedded items.
     """
 
     number: int
