@@ -218,7 +218,7 @@ class AudioStream:
             counts[-1] = 0
             self._is_cut = True
         self._sizes, self._stamps, self._stored = sizes, stamps, stored
-        return counts
+        return counts if self.channels else None  # 0: the codec's headers are damaged
 
     def _net_samples(self, packet: Any, counter: PacketCounter) -> int | None:
         """Count a packet's samples, less encoder delay and padding; None if the rule does not apply."""

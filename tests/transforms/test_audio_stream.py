@@ -191,6 +191,15 @@ def test_the_audio_of_a_video_is_that_of_a_sequential_decode(container, tmp_path
     assert worst_difference(path, sequential(path), pairs=8, seed=0) <= LOSSY_TOLERANCE
 
 
+@pytest.mark.parametrize("name", ["vorbis.mkv", "vorbis.webm"])
+def test_vorbis_whose_codebooks_are_damaged_is_refused(name, tmp_path):
+    data = bytearray(encode(tmp_path, name, seconds=1).read_bytes())
+    codebooks = data.index(b"\x05vorbis") + 7
+    data[codebooks : codebooks + 40] = bytes(40)
+    with pytest.raises(MediaError, match="without samples"):
+        load_audio(bytes(data))
+
+
 def test_nothing_is_written_to_standard_error(tmp_path, capfd):
     rng = np.random.default_rng(0)
     for name in ("lame_128.mp3", "mp3.wav", "vorbis_q1.ogg", "flac.flac", "aac.aac"):
