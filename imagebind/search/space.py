@@ -27,7 +27,7 @@ OF_THE_ITEM = frozenset(  # fields of transforms that say how one item is read, 
     {
         *("clips", "crops", "crop", "start", "channel", "exif", "limits", "rate", "max_gap_seconds"),
         *("accel_unit", "gyro_unit", "time_unit", "sensor", "focal", "baseline", "unit", "encoding"),
-        *("low", "high", "palette"),
+        *("low", "high", "palette", "square_pixels"),
         *("columns", "layout", "antialias"),
     }
 )

@@ -5,6 +5,7 @@ from imagebind.transforms.source import Limits
 
 MIN_RATE = 1_000  # ours, as is MAX_RATE
 MAX_RATE = 1_000_000
+MAX_FRAME_SAMPLES = 2**21  # ours: per channel of one packet, 2 s at MAX_RATE; damaged headers state more
 USUAL_VALUES = 2 * 48_000  # in a second of stereo; at most `max_seconds` times as many are decoded at once
 
 

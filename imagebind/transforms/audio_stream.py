@@ -21,7 +21,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from imagebind.errors import MediaError
-from imagebind.transforms.audio_limits import check_rate, check_seconds
+from imagebind.transforms.audio_limits import MAX_FRAME_SAMPLES, check_rate, check_seconds
 from imagebind.transforms.audio_packets import (
     PREROLL,
     PacketCounter,
@@ -66,7 +66,6 @@ class AudioStream:
         self._limits = limits
         self._resources = contextlib.ExitStack()
         self._lost: dict[int, int] = {}  # first sample -> samples that could not be decoded there
-        self._converter: Any = None
         self._is_cut = False
         self._kept: np.ndarray | None = None  # the whole stream, if it was decoded to count samples
         try:
@@ -135,10 +134,9 @@ class AudioStream:
         """Reopen the file at its beginning."""
         self._resources.close()
         self._file.seek(0)
-        options = {"protocol_whitelist": "none"}  # a playlist must not open other files
-        container = self._resources.enter_context(
-            av.open(self._file, "r", metadata_errors="ignore", options=options)
-        )
+        # A playlist must not open other files.
+        opened = av.open(self._file, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"})
+        container = self._resources.enter_context(opened)
         if not container.streams.audio:
             raise MediaError(self.name, seen="no audio stream", wanted=EXPECTED_AUDIO)
         stream = container.streams.audio[0]
@@ -148,11 +146,11 @@ class AudioStream:
             if other is not stream:
                 _discard(other)
         self._container, self._stream, self._codec = container, stream, stream.codec_context
+        self._codec.options = {"max_samples": str(MAX_FRAME_SAMPLES)}
         self._format = container.format.name
         self._packets = self._demux()
-        self._next_number = 0
-        self._skip = 0  # samples of encoder delay still to be cut off
-        self._converter = None
+        self._next_number = self._skip = 0  # skip: samples of encoder delay still to be cut off
+        self._converter: Any = None
 
     def _demux(self) -> Iterator[Any]:
         """Yield packets from the container's position to the end, or to where the file is cut short."""
@@ -223,7 +221,7 @@ class AudioStream:
     def _net_samples(self, packet: Any, counter: PacketCounter) -> int | None:
         """Count a packet's samples, less encoder delay and padding; None if the rule does not apply."""
         count = counter(packet)
-        if count is None:
+        if count is None or count > MAX_FRAME_SAMPLES:
             return None
         padding = 0
         for side in packet.iter_sidedata():
@@ -280,7 +278,8 @@ class AudioStream:
             yield part, lost
 
     def _stated_samples(self, packet: Any) -> int:
-        return int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
+        samples = int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
+        return samples if samples <= MAX_FRAME_SAMPLES else 0  # 0: its header is damaged, too
 
     def _go_to(self, first: int) -> None:
         """Move to a packet from which decoding gives sample `first` exactly."""

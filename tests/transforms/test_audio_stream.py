@@ -2,6 +2,7 @@
 
 import io
 import subprocess
+import tracemalloc
 from pathlib import Path
 
 import av
@@ -44,7 +45,31 @@ def worst_difference(path: Path, whole: np.ndarray, *, pairs: int, seed: int) ->
     return worst
 
 
-@pytest.mark.parametrize("name", ENCODINGS)
+# One of each way in which packets are counted; the others are among the two thousand stretches.
+COUNTED = (
+    *(
+        "lame_v4.mp3",
+        "lame_v4_without_xing.mp3",
+        "lame_8k_mono.mp3",
+        "mp3.mkv",
+        "vorbis_q1.ogg",
+        "vorbis.mkv",
+    ),
+    *(
+        "opus_short.opus",
+        "opus.webm",
+        "aac.m4a",
+        "ac3.ac3",
+        "alac.m4a",
+        "flac.mkv",
+        "flac_24.flac",
+        "wma2.wma",
+    ),
+    *("speex.ogg", "adpcm_ms.wav", "pcm_24.wav", "pcm.mkv", "mulaw.wav"),
+)
+
+
+@pytest.mark.parametrize("name", COUNTED)
 def test_stretches_are_those_of_a_sequential_decode(name, tmp_path):
     path = encode(tmp_path, name)
     tolerance = 0.0 if name.startswith(LOSSLESS) else LOSSY_TOLERANCE
@@ -109,7 +134,7 @@ def test_joined_files_are_decoded_to_their_end_at_the_rate_of_the_first(name, tm
     assert warnings == []
 
 
-@pytest.mark.parametrize("share", [0.31, 0.6, 0.97])
+@pytest.mark.parametrize("share", [0.31, 0.97])
 @pytest.mark.parametrize("name", ["aac.aac", "ac3.ac3", "eac3.eac3", "lame_without_xing.mp3", "layer_2.mp2"])
 def test_a_raw_stream_cut_at_any_byte_gives_what_is_there(name, share, tmp_path):
     data = encode(tmp_path, name).read_bytes()
@@ -183,7 +208,7 @@ def test_a_stream_that_starts_late_in_a_video_begins_at_its_first_sample(tmp_pat
     np.testing.assert_allclose(whole, ffmpeg_decodes(shifted, channels=2), atol=LOSSY_TOLERANCE)
 
 
-@pytest.mark.parametrize("container", ["mp4", "mkv", "avi", "ts", "mpg"])
+@pytest.mark.parametrize("container", ["mp4", "ts"])
 def test_the_audio_of_a_video_is_that_of_a_sequential_decode(container, tmp_path):
     sound, path = encode(tmp_path, "pcm_24.wav"), tmp_path / f"film.{container}"
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=7"]
@@ -198,6 +223,19 @@ def test_vorbis_whose_codebooks_are_damaged_is_refused(name, tmp_path):
     data[codebooks : codebooks + 40] = bytes(40)
     with pytest.raises(MediaError, match="without samples"):
         load_audio(bytes(data))
+
+
+def test_a_packet_that_states_a_hundred_million_samples_costs_no_more_than_itself(tmp_path):
+    data = bytearray(encode(tmp_path, "wavpack.wv").read_bytes())
+    block = data.index(b"wvpk", 100)
+    data[block + 20 : block + 24] = (2**27).to_bytes(4, "little")  # samples of the second block
+    tracemalloc.start()  # which sees what NumPy allocates
+    with collect_warnings() as warnings:
+        waveform, rate = load_audio(bytes(data))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert 6 < waveform.shape[1] / rate < 7.3 and peak < 2**26
+    assert len(warnings) == 1 and "cut short" in warnings[0]
 
 
 def test_nothing_is_written_to_standard_error(tmp_path, capfd):
