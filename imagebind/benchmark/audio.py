@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -45,7 +46,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     for form in FORMATS:
         data = encoded(form, seconds)
         short, all_of_it = by_turns(
-            [lambda data=data: AudioTransform()(data), lambda data=data: decode_all(io.BytesIO(data))],
+            [partial(AudioTransform(), data), partial(decode_all, data)],
             repeats=size.repeats,
         )
         yield Row(
@@ -72,14 +73,12 @@ def encoded(form: str, seconds: int) -> bytes:
 
 def write_long_mp3(path: Path, data: bytes, *, repeats: int) -> None:
     """Write an MP3's frames repeatedly, without the info frame that states their number."""
-    with av.open(io.BytesIO(data)) as container:
+    with av.open(io.BytesIO(data), "r") as container:
         frames = b"".join(bytes(packet) for packet in container.demux(container.streams.audio[0]))
     path.write_bytes(frames * repeats)
 
 
-def decode_all(source: Path | io.BytesIO) -> int:
+def decode_all(source: Path | bytes) -> int:
     """Decode a file from beginning to end and return the number of its samples."""
-    if isinstance(source, io.BytesIO):
-        source.seek(0)
-    with av.open(source) as container:
-        return sum(frame.samples for frame in container.decode(container.streams.audio[0]))
+    with av.open(io.BytesIO(source) if isinstance(source, bytes) else source, "r") as container:
+        return sum(frame.samples for frame in container.decode(audio=0) if isinstance(frame, av.AudioFrame))

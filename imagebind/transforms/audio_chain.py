@@ -15,8 +15,8 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
-from imagebind.transforms.audio_packets import codec_headers
-from imagebind.transforms.audio_stream import AudioStream, planar_floats
+from imagebind.transforms.audio_packets import codec_headers, planar_floats
+from imagebind.transforms.audio_stream import AudioStream
 from imagebind.transforms.source import Limits
 
 SAFE = {"protocol_whitelist": "none"}  # the file must not make FFmpeg open other files

@@ -6,7 +6,7 @@ libsndfile reads PCM and FLAC, where its positions are exact; FFmpeg reads the r
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import soundfile
@@ -164,7 +164,7 @@ def _is_pcm(head: bytes) -> bool:
     at = head.find(b"fmt ", 12)
     if at < 0:
         return False
-    order = "big" if head[:4] == b"RIFX" else "little"
+    order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
     tag = int.from_bytes(head[at + 8 : at + 10], order)
     if tag == EXTENSIBLE_WAVE_TAG:
         tag = int.from_bytes(head[at + 32 : at + 34], order)
@@ -205,7 +205,7 @@ def _stated_frames(head: bytes, sound: soundfile.SoundFile) -> int | None:
         frames = int.from_bytes(head[at + 10 : at + 14], "big") if at > 0 else 0
     else:
         at = head.find(b"data", 12) if head[8:12] == b"WAVE" else -1
-        order = "big" if head[:4] == b"RIFX" else "little"
+        order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
         frames = int.from_bytes(head[at + 4 : at + 8], order) // frame_bytes if at > 0 else 0
     return frames if 0 < frames * frame_bytes < STREAMED_BYTES else None
 

@@ -9,6 +9,8 @@ import re
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 # Packet -> its samples before encoder delay and padding are cut off; None if the rule does not apply.
 PacketCounter = Callable[[Any], int | None]
 
@@ -74,6 +76,18 @@ def codec_headers(stream: Any) -> tuple[bytes, ...]:
     extradata = stream.codec_context.extradata or b""
     headers = _xiph_headers(extradata)
     return (extradata,) if headers is None else (headers[0], headers[2])
+
+
+def planar_floats(frame: Any) -> np.ndarray:
+    """Return a frame's samples, (channels, n) float32; integers are divided by their full scale."""
+    values = frame.to_ndarray()  # planar (channels, n), packed (1, n · channels)
+    if not frame.format.is_planar:
+        values = values.reshape(-1, frame.layout.nb_channels).T
+    if values.dtype.kind == "f":
+        return values.astype(np.float32, copy=False)
+    full_scale = 2.0 ** (8 * values.dtype.itemsize - 1)
+    silence = full_scale if values.dtype.kind == "u" else 0.0
+    return ((values.astype(np.float64) - silence) / full_scale).astype(np.float32)
 
 
 def _duration_counter(stream: Any) -> PacketCounter | None:
@@ -154,7 +168,7 @@ def _vorbis_counter(extradata: bytes) -> PacketCounter | None:
 
 def _xiph_headers(extradata: bytes) -> list[bytes] | None:
     """Split Vorbis's three headers, which FFmpeg joins with 16-bit sizes or laced as in Matroska."""
-    headers = []
+    headers: list[bytes] = []
     if extradata[:2] == b"\0\x1e":  # the first header's size, 30
         rest = extradata
         while len(rest) >= 2 and len(headers) < VORBIS_HEADERS:
@@ -162,7 +176,8 @@ def _xiph_headers(extradata: bytes) -> list[bytes] | None:
             headers.append(rest[2 : 2 + size])
             rest = rest[2 + size :]
     elif extradata[:1] == b"\x02":
-        sizes, at = [], 1
+        sizes: list[int] = []
+        at = 1
         while len(sizes) < VORBIS_HEADERS - 1:
             size = 0
             while at < len(extradata) and extradata[at] == 255:

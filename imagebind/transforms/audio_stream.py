@@ -29,6 +29,7 @@ from imagebind.transforms.audio_packets import (
     is_info_frame,
     is_trimmed,
     packet_counter,
+    planar_floats,
 )
 from imagebind.transforms.source import Limits
 
@@ -54,6 +55,16 @@ class AudioStream:
         samples: number of samples per channel in the whole stream.
         keeps_time: whether undecodable parts become silence; else they are left out, as FFmpeg does.
     """
+
+    rate: int
+    channels: int
+    layout: Any
+    samples: int
+    keeps_time: bool
+    _held: np.ndarray  # decoded samples from `_held_first` up to `_position`
+    _held_first: int
+    _position: int
+    _converter_input: tuple[int, int, str]
 
     def __init__(self, file: BinaryIO, name: str, limits: Limits, *, is_indexed: bool = True) -> None:
         """Open the stream. Without an index it can only be read once, with `parts`.
@@ -385,15 +396,3 @@ def _discard(stream: Any) -> None:
     """Let FFmpeg skip a stream's packets instead of reading them, if this PyAV version can."""
     if hasattr(stream, "discard"):
         stream.discard = type(stream.discard).all
-
-
-def planar_floats(frame: Any) -> np.ndarray:
-    """Return a frame's samples, (channels, n) float32; integers are divided by their full scale."""
-    values = frame.to_ndarray()  # planar (channels, n), packed (1, n · channels)
-    if not frame.format.is_planar:
-        values = values.reshape(-1, frame.layout.nb_channels).T
-    if values.dtype.kind == "f":
-        return values.astype(np.float32, copy=False)
-    full_scale = 2.0 ** (8 * values.dtype.itemsize - 1)
-    silence = full_scale if values.dtype.kind == "u" else 0.0
-    return ((values.astype(np.float64) - silence) / full_scale).astype(np.float32)
