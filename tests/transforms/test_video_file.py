@@ -1,5 +1,6 @@
 """Video files: which frames are decoded, and what bad files do."""
 
+import errno
 import io
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.transforms import video_stream
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video_file import Clock, open_video, probe_video
 from imagebind.transforms.video_stream import Decoding
@@ -233,6 +235,30 @@ def test_a_cut_recording_keeps_the_frames_that_are_there():
     video = film(kind="mpegts")
     assert 20 < probe_video(video[: len(video) // 2]).frames < 60
     assert numbers(video[: len(video) // 2], [10]) == [10]
+
+
+@pytest.mark.parametrize(
+    "fault", [OSError(errno.EINVAL, "Invalid argument"), ValueError("negative seek value")]
+)
+def test_a_place_that_no_file_has_ends_a_damaged_video_there(fault, monkeypatch):
+    """FFmpeg follows an offset in a damaged file; the file object refuses it."""
+
+    class Refusing(io.BytesIO):
+        reads = 0
+
+        def read(self, *size):
+            self.reads += 1
+            if self.reads > 12:
+                raise fault
+            return super().read(*size)
+
+    monkeypatch.setattr(video_stream, "READ_BYTES", 4096)
+    video = film(kind="mpegts", size=(320, 240), codec="mpeg2video")
+    try:
+        with open_video(Refusing(video)) as opened:
+            assert 0 < opened.info.frames < 75
+    except MediaError:
+        pass
 
 
 def test_sound_is_not_a_video():
