@@ -5,7 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
+import numpy as np
+
 from imagebind.transforms.clips import Span
+
+INT64_SAFE = 2**62
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +38,7 @@ class Clock:
         ticks = [stamp - stamps[0] for stamp in stamps]
         step = 1 / (time_base * rate)  # ticks a frame
         slack = 0 if step.denominator == 1 else step.denominator  # a tick
-        if all(abs(t * step.denominator - i * step.numerator) <= slack for i, t in enumerate(ticks)):
+        if _are_steady(ticks, step, slack):
             return cls.steady(len(ticks), rate)
         end = ticks[-1] + (max(last_duration, 0) or step)
         return cls(ticks=ticks, tick=time_base, duration=end * time_base)
@@ -49,3 +53,11 @@ class Clock:
         last = max(bisect_left(self.ticks, end) - 1, 0)
         first = min(bisect_left(self.ticks, start), last)
         return [first + (last - first) * i // max(count - 1, 1) for i in range(count)]
+
+
+def _are_steady(ticks: Sequence[int], step: Fraction, slack: int) -> bool:
+    """Whether tick i is i steps after the first, but for `slack` over the step's denominator."""
+    if max(ticks[-1] * step.denominator, len(ticks) * step.numerator) > INT64_SAFE:
+        return all(abs(t * step.denominator - i * step.numerator) <= slack for i, t in enumerate(ticks))
+    differences = np.array(ticks) * step.denominator - np.arange(len(ticks)) * step.numerator
+    return bool((np.abs(differences) <= slack).all())

@@ -49,7 +49,8 @@ def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo
 def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> "Iterator[VideoFile]":
     """Look through a video file and leave it open for `VideoFile.decode`.
 
-    Of several video streams the one counts that FFmpeg's command takes: the default one, else the largest.
+    Of several video streams the one counts that FFmpeg's command takes: a default one, the largest.
+    An animated image (GIF, APNG, WebP, AVIF) is a video here.
     `limits.max_seconds` doesn't apply: a long video costs no more memory than a short one.
 
     Raises:

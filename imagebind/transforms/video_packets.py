@@ -1,6 +1,7 @@
 """The packets of a video stream, known without decoding them: which frames they show, and in which order."""
 
 from array import array
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -92,14 +93,12 @@ class PacketIndex:
 
     @cached_property
     def _numbers(self) -> dict[tuple[int, int], int]:
-        numbers: dict[tuple[int, int], int] = {}
-        ambiguous = set()
-        for key in self.keys.tolist():
-            mark = int(self.pos[key]), int(self.pts[key])
-            if mark in numbers:
-                ambiguous.add(mark)
-            numbers[mark] = key
-        return {mark: key for mark, key in numbers.items() if mark not in ambiguous}
+        marks = list(zip(self.pos[self.keys].tolist(), self.pts[self.keys].tolist(), strict=True))
+        numbers = dict(zip(marks, self.keys.tolist(), strict=True))
+        if len(numbers) < len(marks):
+            counts = Counter(marks)
+            return {mark: number for mark, number in numbers.items() if counts[mark] == 1}
+        return numbers
 
 
 class PacketLog:
@@ -118,14 +117,19 @@ class PacketLog:
     def add(self, packet: Packet) -> None:
         """Add the next packet, before it is decoded."""
         pts, dts, pos = packet.pts, packet.dts, packet.pos
-        self._stamps.append(NO_STAMP if pts is None else pts)
-        self._stamps.append(NO_STAMP if dts is None else dts)
-        self._stamps.append(-1 if pos is None else pos)
-        self._stamps.append(packet.duration or 0)
+        self._stamps.extend(
+            (
+                NO_STAMP if pts is None else pts,
+                NO_STAMP if dts is None else dts,
+                -1 if pos is None else pos,
+                packet.duration or 0,
+            )
+        )
         is_hidden = packet.is_discard or (self._is_hidden is not None and self._is_hidden(packet))
         self._is_shown.append(not is_hidden)
         self._is_key.append(packet.is_keyframe)
-        self._has_placeholders |= packet.size <= self._placeholder_bytes
+        if packet.size <= self._placeholder_bytes:
+            self._has_placeholders = True
 
     def index(self, time_base: Fraction | None, *, restarts: bool) -> PacketIndex:
         """The index of all packets. `restarts`: the format is one whose clock may start anew at any time."""

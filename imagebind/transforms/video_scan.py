@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 from av.container import InputContainer
@@ -168,7 +168,7 @@ def _warn_if_cut_short(
     file: BinaryIO, name: str, container: InputContainer, stream: VideoStream, *, packets: int
 ) -> None:
     """Report packets that an MP4 or MOV lists at places beyond its end."""
-    listed = stream.index_entries
+    listed: Any = getattr(stream, "index_entries", ())  # PyAV 17
     if not container.format.name.startswith("mov") or len(listed) <= packets:
         return
     if listed[-1].pos + listed[-1].size > file.seek(0, os.SEEK_END):

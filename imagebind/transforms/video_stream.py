@@ -1,6 +1,7 @@
 """Open video streams: their packets, and their frames decoded from a chosen packet on."""
 
 import contextlib
+import errno
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
@@ -71,10 +72,22 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
 
     Packets that an edit list has decoded but not shown are among them: later frames build on theirs.
     """
-    with contextlib.suppress(FFmpegError, IndexError):  # the latter from PyAV, if streams were added midway
+    with contextlib.suppress(IndexError), _damage_ends_it():  # PyAV's IndexError: streams were added midway
         for packet in container.demux(stream):
             if packet.size:
                 yield packet
+
+
+@contextlib.contextmanager
+def _damage_ends_it() -> Iterator[None]:
+    """Leave the block at what FFmpeg cannot read, or at a place that a damaged file names and no file has."""
+    try:
+        yield
+    except (FFmpegError, ValueError):
+        pass
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
 
 
 class Decoding:
@@ -163,13 +176,11 @@ class Decoding:
         stamp = int(self._index.pts[start])
         second = round(1 / self._stream.time_base) if self._stream.time_base else 0
         for target in (stamp, stamp - second):
-            try:
+            with _damage_ends_it():
                 self._container.seek(target, stream=self._stream)
-            except FFmpegError:
-                break
-            self._packets = packets_of(self._container, self._stream)
-            if self._land(start):
-                return True
+                self._packets = packets_of(self._container, self._stream)
+                if self._land(start):
+                    return True
         self._can_seek = False
         self._reopen()
         return False

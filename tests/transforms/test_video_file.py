@@ -1,8 +1,10 @@
 """Video files: which frames are decoded, and what bad files do."""
 
+import errno
 import io
 from fractions import Fraction
 from pathlib import Path
+from types import SimpleNamespace
 
 import av
 import numpy as np
@@ -14,6 +16,7 @@ from imagebind.errors import MediaError, collect_warnings
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video_file import Clock, open_video, probe_video
 from imagebind.transforms.video_stream import Decoding
+from imagebind.transforms.video_stream import packets_of as stream_packets
 from tests.transforms.filmed import STEP, film, needs_ffmpeg, packets_of, record, together, turned
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
@@ -233,6 +236,34 @@ def test_a_cut_recording_keeps_the_frames_that_are_there():
     video = film(kind="mpegts")
     assert 20 < probe_video(video[: len(video) // 2]).frames < 60
     assert numbers(video[: len(video) // 2], [10]) == [10]
+
+
+class Container:
+    """Gives two packets, and then fails."""
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def demux(self, stream):
+        yield from [SimpleNamespace(size=1), SimpleNamespace(size=1)]
+        raise self.fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        av.error.InvalidDataError(1, ""),
+        OSError(errno.EINVAL, "a negative offset"),
+        ValueError("negative seek"),
+    ],
+)
+def test_a_damaged_video_ends_where_it_leads_to_a_place_that_no_file_has(fault):
+    assert len(list(stream_packets(Container(fault), None))) == 2
+
+
+def test_a_disk_that_fails_is_no_damaged_video():
+    with pytest.raises(OSError, match="broken"):
+        list(stream_packets(Container(OSError(errno.EIO, "broken")), None))
 
 
 def test_sound_is_not_a_video():
