@@ -107,6 +107,12 @@ class Tape:
                 held.append(sound)
             samples += sound.shape[1]
             lost += missing
+        if 2 * lost > samples:
+            raise MediaError(
+                self.name,
+                seen=f"damaged: only {1 - lost / samples:.0%} of the requested audio can be decoded",
+                wanted="at least half of it",
+            )
         if lost:
             warn_of(self.name, f"{lost / self._rate:.3g} s of audio could not be decoded")
         whole = np.concatenate(held, axis=1)
@@ -128,5 +134,7 @@ def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray, int]
         closing(AudioStream(file, name, limits, is_indexed=False)) as stream,
     ):
         for part, lost in stream.parts():
-            if part.shape[1] or lost:
+            if lost and stream.channels:  # silence, so that later windows stay at their times
+                part = np.zeros((stream.channels, lost), dtype=np.float32)
+            if part.shape[1]:
                 yield stream.rate, part, lost

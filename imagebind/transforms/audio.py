@@ -180,7 +180,7 @@ def _warn_of_cancellation(name: str, waveform: Tensor, mono: Tensor) -> None:
     if len(waveform) == 1:
         return
     powers = waveform[:, ::POWER_STEP].var(dim=1, correction=0)  # (channels,), without the offset
-    loudest = int(powers.argmax())
+    loudest = int((powers > 0.99 * powers.max()).int().argmax())  # the first of equally loud channels
     if (
         mono[::POWER_STEP].var(correction=0) < MOST_CANCELLED * powers[loudest]
         and powers[loudest] > INAUDIBLE

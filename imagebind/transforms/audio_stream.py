@@ -127,6 +127,7 @@ class AudioStream:
 
     def lost(self, first: int, last: int) -> int:
         """Return how many samples could not be decoded among, or just before, samples first to last - 1."""
+        last += last == self.samples  # what is lost behind the last sample counts with it
         return sum(count for start, count in self._lost.items() if first <= start < last)
 
     @property

@@ -13,7 +13,6 @@ from imagebind.transforms.imu_units import ACCEL_UNITS, GYRO_UNITS, STANDARD_GRA
 
 MAX_GAP_SECONDS = 0.5  # a tenth of a window; shorter gaps are interpolated
 GRAVITY_IN = (0.9, 1.1)  # plausible median magnitude of a gravity sensor, in standard gravities
-LEAST_GRAVITY = 3.0  # m/s²; a smaller median magnitude means that gravity was removed
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -71,8 +70,6 @@ def join(
         warn_of(
             name, "the accelerometer's data are without gravity, but the model's training data include it"
         )
-    else:
-        _warn_without_gravity(samples, unit, name)
     return Table(
         samples=samples,
         seconds=seconds - seconds[0] if has_clock else None,
@@ -136,16 +133,6 @@ def _unit_of_gravity(gravity: Stream, name: str) -> str:
         seen=f"gravity of median magnitude {magnitude:.4g}",
         wanted=f"accel_unit= of {', '.join(ACCEL_UNITS)}",
     )
-
-
-def _warn_without_gravity(samples: np.ndarray, unit: str | None, name: str) -> None:
-    magnitude = float(np.median(np.linalg.norm(samples[:, :3], axis=1))) * ACCEL_UNITS[unit or "m/s2"]
-    if magnitude < LEAST_GRAVITY:
-        warn_of(
-            name,
-            f"the accelerometer's median magnitude is {magnitude:.3g} m/s², as if it were without gravity, "
-            "but the model's training data include it",
-        )
 
 
 def warn_of_gaps(seconds: np.ndarray, name: str) -> None:

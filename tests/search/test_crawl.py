@@ -291,7 +291,7 @@ def test_pictures_of_a_video_whose_sound_is_broken_are_found(tmp_path, db, windo
     spoil_sound(film)
     report = crawled(db, media, window_seconds=window, hop_seconds=window)
     assert outcomes(report) == {"added": 1}
-    assert report.failures[0].path == str(film) and "sound" in report.failures[0].error
+    assert report.failures[0].path == str(film) and "audio" in report.failures[0].error
     assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO}
     (hit, *_) = Index.open(db).sample(9)
     assert hit.metadata == {"unread": "audio"}

@@ -57,12 +57,9 @@ def test_an_export_of_sensor_logger_is_one_recording_with_gravity(files, unit, t
             assert not isinstance(caught.value, CompanionFileError)
 
 
-def test_without_gravity_s_file_the_recording_is_read_with_a_warning(tmp_path):
+def test_without_gravity_s_file_the_recording_is_read_as_it_is(tmp_path):
     folder = sensor_logger(tmp_path / "walk", files="Accelerometer Gyroscope")
-    with collect_warnings() as warnings:
-        recording = load_imu(folder)
-    check(recording, samples=MOTION - GRAVITY * np.pad(UP, ((0, 0), (0, 3))))
-    assert len(warnings) == 1 and "without gravity" in warnings[0]
+    check(load_imu(folder), samples=MOTION - GRAVITY * np.pad(UP, ((0, 0), (0, 3))))
 
 
 PAIRS = {
