@@ -92,6 +92,7 @@ EDITS = [
     [(0.7, 0.3), (0.4, None), (1.1, 2.5)],
     [(9, 1)],  # longer than there is
 ]
+CUT_OUT = ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi", "packed.avi"]
 TRIMMED = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm", ".mpg", ".flv")
 CLOCK_TOLERANCE = 0.0021  # seconds: Matroska has milliseconds
 PICKS = 2000  # of one to four frames
@@ -149,11 +150,11 @@ def test_a_frame_by_itself_is_that_of_a_decode_of_the_whole_file(name, tmp_path)
     assert difference(path) == 0
 
 
-@pytest.mark.parametrize("name", ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi"])
+@pytest.mark.parametrize("name", CUT_OUT)
 def test_a_stretch_cut_out_without_encoding_gives_the_frames_that_ffmpeg_shows(name, tmp_path):
     whole = record(tmp_path / name, FEW[name], seconds=4)
     for number, (start, seconds) in enumerate([(0.3, 2), (1.37, 1.5)]):
-        for suffix in {whole.suffix, ".mp4"}:
+        for suffix in {whole.suffix, ".mp4"} if name != "packed.avi" else {".avi"}:
             part = trim(whole, tmp_path / f"{number}{suffix}", start=start, seconds=seconds)
             frames = count_frames(part)
             assert len(decode_all(part)[0]) == frames
