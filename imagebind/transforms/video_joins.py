@@ -9,9 +9,12 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from imagebind.transforms.source import Limits
-from imagebind.transforms.video_packets import HEAD_FRAMES, NO_STAMP, PacketIndex
+from imagebind.transforms.video_packets import HEAD_FRAMES, NO_STAMP, PacketIndex, is_placeholder
 from imagebind.transforms.video_stream import Decoding, LostTrackError
 
+FIRST_PACKETS = (
+    4  # held back to choose how many frames to decode; MPEG-4 has its first placeholder among them
+)
 MADE_UP_STEP = 0.1  # of a usual step
 MAX_DELAY = 16  # frames that a decoder of H.264 or HEVC may hold back to reorder them
 MAX_JOINS = 20  # beyond which the whole file is decoded once instead
@@ -31,7 +34,7 @@ class Head:
         """Decode the next packet of the file, if more frames are needed."""
         if self._wanted is None:
             self._first.append(packet)
-            if len(self._first) == 3:
+            if len(self._first) == FIRST_PACKETS:
                 self._begin()
         elif len(self._numbers) < self._wanted:
             self._decode(packet, number)
@@ -47,10 +50,11 @@ class Head:
         """Decide how many frames are needed: none after two keyframes, as none is lost then."""
         stamps = [NO_STAMP if packet.pts is None else packet.pts for packet in self._first]
         may_be_of_decoding = self._codec.has_b_frames and stamps == sorted(stamps)
+        has_placeholder = any(is_placeholder(packet, self._codec.codec.name) for packet in self._first)
         if len(stamps) > 1 and all(packet.is_keyframe for packet in self._first[:2]):
             self._wanted = 0
         else:
-            self._wanted = HEAD_FRAMES if may_be_of_decoding or NO_STAMP in stamps else 1
+            self._wanted = HEAD_FRAMES if may_be_of_decoding or has_placeholder or NO_STAMP in stamps else 1
         for number, packet in enumerate(self._first):
             if len(self._numbers) < self._wanted:
                 self._decode(packet, number)

@@ -106,7 +106,7 @@ class PacketLog:
 
     def __init__(self, codec: str) -> None:
         self._is_hidden = _HIDDEN.get(codec)
-        self._placeholder_bytes = PLACEHOLDER_BYTES if codec == "mpeg4" else 0
+        self._codec = codec
         self._has_placeholders = False
         self._stamps = array("q")  # four for each packet
         self._is_shown, self._is_key = bytearray(), bytearray()
@@ -128,7 +128,7 @@ class PacketLog:
         is_hidden = packet.is_discard or (self._is_hidden is not None and self._is_hidden(packet))
         self._is_shown.append(not is_hidden)
         self._is_key.append(packet.is_keyframe)
-        if packet.size <= self._placeholder_bytes:
+        if is_placeholder(packet, self._codec):
             self._has_placeholders = True
 
     def index(self, time_base: Fraction | None, *, restarts: bool) -> PacketIndex:
@@ -157,6 +157,11 @@ def _cuts(dts: np.ndarray, time_base: Fraction | None, *, restarts: bool) -> np.
     if restarts:
         is_cut |= steps > FORWARD_SECONDS
     return known[1:][is_cut]
+
+
+def is_placeholder(packet: Packet, codec: str) -> bool:
+    """Whether a packet may be MPEG-4's for a frame that is not coded, or that came in the packet before."""
+    return codec == "mpeg4" and packet.size <= PLACEHOLDER_BYTES
 
 
 def _is_hidden_vp8(packet: Packet) -> bool:

@@ -136,7 +136,7 @@ def test_a_turn_between_two_quarters_gives_the_nearer_one():
 @needs_ffmpeg
 def test_square_pixels_give_what_a_video_with_square_pixels_gives(tmp_path):
     """A PAL recording for wide screens: 720 x 576 pixels, shown at 1024 x 576."""
-    source = ["-f", "lavfi", "-i", "testsrc2=s=1024x576:r=25:d=0.4,boxblur=4", "-qp", 1]
+    source = ["-f", "lavfi", "-i", "testsrc2=s=1024x576:r=25:d=0.1,boxblur=4", "-qp", 1]
     square, narrow = tmp_path / "square.mp4", tmp_path / "narrow.mp4"
     ffmpeg(*source, square)
     ffmpeg(*source, "-vf", "scale=720:576,setsar=64/45", narrow)

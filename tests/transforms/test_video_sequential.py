@@ -92,6 +92,7 @@ EDITS = [
     [(0.7, 0.3), (0.4, None), (1.1, 2.5)],
     [(9, 1)],  # longer than there is
 ]
+CUT_OUT = ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi", "packed.avi"]
 TRIMMED = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm", ".mpg", ".flv")
 CLOCK_TOLERANCE = 0.0021  # seconds: Matroska has milliseconds
 PICKS = 2000  # of one to four frames
@@ -144,16 +145,16 @@ def difference(path: Path, *, count: int = 2) -> float:
 
 @pytest.mark.parametrize("name", FEW)
 def test_a_frame_by_itself_is_that_of_a_decode_of_the_whole_file(name, tmp_path):
-    path = record(tmp_path / name, FEW[name], seconds=3)
-    assert len(decode_all(path)[0]) == count_frames(path) >= 73
+    path = record(tmp_path / name, FEW[name], seconds=2)
+    assert len(decode_all(path)[0]) == count_frames(path) >= 48
     assert difference(path) == 0
 
 
-@pytest.mark.parametrize("name", ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi"])
+@pytest.mark.parametrize("name", CUT_OUT)
 def test_a_stretch_cut_out_without_encoding_gives_the_frames_that_ffmpeg_shows(name, tmp_path):
-    whole = record(tmp_path / name, FEW[name], seconds=4)
-    for number, (start, seconds) in enumerate([(0.3, 2), (1.37, 1.5)]):
-        for suffix in {whole.suffix, ".mp4"}:
+    whole = record(tmp_path / name, FEW[name], seconds=3)
+    for number, (start, seconds) in enumerate([(0.3, 1), (1.37, 1)]):
+        for suffix in {whole.suffix, ".mp4"} if name != "packed.avi" else {".avi"}:
             part = trim(whole, tmp_path / f"{number}{suffix}", start=start, seconds=seconds)
             frames = count_frames(part)
             assert len(decode_all(part)[0]) == frames
@@ -161,9 +162,9 @@ def test_a_stretch_cut_out_without_encoding_gives_the_frames_that_ffmpeg_shows(n
                 assert difference(part) == 0
 
 
-@pytest.mark.parametrize("name", ["closed.mp4", "open.mp4", "refresh.mp4"])
+@pytest.mark.parametrize("name", ["open.mp4", pytest.param("refresh.mp4", marks=pytest.mark.huge)])
 def test_edit_lists_are_shown_as_ffmpeg_shows_them(name, tmp_path):
-    whole = record(tmp_path / name, FEW[name], seconds=4)
+    whole = record(tmp_path / name, FEW[name], seconds=3)
     with av.open(str(whole)) as container:
         timescale = container.streams.video[0].time_base.denominator
     for number, edits in enumerate(EDITS):
@@ -172,11 +173,11 @@ def test_edit_lists_are_shown_as_ffmpeg_shows_them(name, tmp_path):
         assert difference(path) == 0
 
 
-@pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 0.4), (0.4, 0), (0.4, 0.4)])
+@pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 0.4), (0.4, 0)])
 @pytest.mark.parametrize("codec", [f"{X264} -bf 2", "-c:v mpeg2video -g 15 -bf 2"])
 def test_joined_recordings_show_all_frames_one_after_the_other(first, second, codec, tmp_path):
     """Parts that begin in the middle of a group of pictures lose frames, as they do in FFmpeg."""
-    whole = record(tmp_path / "whole.ts", codec, seconds=3).read_bytes()
+    whole = record(tmp_path / "whole.ts", codec, seconds=2).read_bytes()
     parts = [whole[int(len(whole) * share) // 188 * 188 :] for share in (first, second)]
     path = tmp_path / "joined.ts"
     path.write_bytes(b"".join(parts))
