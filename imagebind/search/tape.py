@@ -15,10 +15,8 @@ import numpy as np
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.transforms.audio_file import exact_length
-from imagebind.transforms.audio_stream import EXPECTED_AUDIO, AudioStream
+from imagebind.transforms.audio_stream import CONTAINED, EXPECTED_AUDIO, AudioStream
 from imagebind.transforms.source import Limits, name_of, open_source
-
-SAFE = {"protocol_whitelist": "none"}  # or a playlist could have other files read, and addresses fetched
 
 
 def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
@@ -32,11 +30,11 @@ def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
     """
     name = name_of(path)
     with open_source(path, limits=limits) as file:
-        if (length := exact_length(file, name)) is not None:
+        if (length := exact_length(file)) is not None:
             return Fraction(*length), True
         file.seek(0)
         try:
-            with av.open(file, "r", metadata_errors="ignore", options=SAFE) as container:
+            with av.open(file, "r", metadata_errors="ignore", options=CONTAINED) as container:
                 if not container.streams.audio:
                     return None
                 stream = container.streams.audio[0]

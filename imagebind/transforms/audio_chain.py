@@ -16,10 +16,9 @@ import numpy as np
 from av.error import FFmpegError
 
 from imagebind.transforms.audio_packets import codec_headers, planar_floats
-from imagebind.transforms.audio_stream import AudioStream
+from imagebind.transforms.audio_stream import CONTAINED, AudioStream
 from imagebind.transforms.source import Limits
 
-SAFE = {"protocol_whitelist": "none"}  # the file must not make FFmpeg open other files
 PAGE_HEADER_BYTES = 27
 BEGINS_STREAM = 2  # page flag
 CONVERTED_AT_ONCE = 2**16  # samples
@@ -162,9 +161,7 @@ def _headers(link: _FilePart) -> Any:
     """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
     link.seek(0)
     try:
-        with av.open(
-            link, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"}
-        ) as container:
+        with av.open(link, "r", metadata_errors="ignore", options=CONTAINED) as container:
             stream = container.streams.audio[0]
             codec = stream.codec_context
             return codec.name, codec.sample_rate, codec.channels, codec_headers(stream)

@@ -171,7 +171,7 @@ def _is_pcm(head: bytes) -> bool:
     return tag in PCM_WAVE_TAGS
 
 
-def exact_length(file: BinaryIO, name: str) -> tuple[int, int] | None:
+def exact_length(file: BinaryIO) -> tuple[int, int] | None:
     """Return (samples, rate) of a whole file that libsndfile reads exactly in any stretch; else None."""
     with ExitStack() as resources:
         sound, _ = _open_pcm(file, resources)

@@ -38,6 +38,7 @@ STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kb
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
 KEPT_BYTES = 2**28  # of a stream decoded to count its samples: 12 minutes of stereo at 48 kHz
 STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known states this much or more
+CONTAINED = {"protocol_whitelist": "none"}  # the file must not make FFmpeg open other files
 EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with audio"
 
 # Containers whose header states the exact number of samples. Others estimate or round it.
@@ -147,7 +148,7 @@ class AudioStream:
         self._resources.close()
         self._file.seek(0)
         # A playlist must not open other files.
-        opened = av.open(self._file, "r", metadata_errors="ignore", options={"protocol_whitelist": "none"})
+        opened = av.open(self._file, "r", metadata_errors="ignore", options=CONTAINED)
         container = self._resources.enter_context(opened)
         if not container.streams.audio:
             raise MediaError(self.name, seen="no audio stream", wanted=EXPECTED_AUDIO)
