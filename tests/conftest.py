@@ -1,6 +1,10 @@
 """What many tests share: a small model on disk and in memory, and real files of each kind."""
 
+import os
 from pathlib import Path
+
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before PyTorch is imported
+    os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // workers, 1)))
 
 import numpy as np
 import pytest

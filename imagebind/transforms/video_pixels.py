@@ -29,7 +29,8 @@ def to_rgb(frame: VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> np.nda
     options: dict[str, Any] = {} if frame.format.is_rgb else _colour_options(frame)
     if pixel_aspect != 1:
         options["width"] = max(round(frame.width * pixel_aspect), 1)
-    return turn_upright(frame.to_ndarray(format="rgb24", **options), display_matrix(frame))
+    # One thread: the scaler's own would be forked with the process, and whoever frees it there waits forever.
+    return turn_upright(frame.to_ndarray(format="rgb24", threads=1, **options), display_matrix(frame))
 
 
 def turn_upright(pixels: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:

@@ -1,6 +1,9 @@
 """Videos to the vision trunk's tensor: parity with the released loader, known answers, faults."""
 
+import os
 import pickle
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -13,7 +16,7 @@ from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video import VideoTransform, spatial_crops
 from imagebind.transforms.video_file import open_video
-from tests.transforms.filmed import STEP, film
+from tests.transforms.filmed import STEP, film, record
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 EXPECTED = np.load(DATA / "video_expected_every16th.npz")
@@ -199,3 +202,37 @@ def test_impossible_spans_are_refused():
         LEVELS.with_spans((counted(10), 10), spans=[(1, 1)])
     with pytest.raises(ValueError, match="already cut"):
         LEVELS.with_spans({"video": torch.zeros(3, 5, 8, 8)}, spans=[(0, 1)])
+
+
+FORKING = """
+import gc, os, signal, sys
+from imagebind.transforms.video import VideoTransform
+gc.disable()
+transform = VideoTransform(clips=2, crops=1)
+for path in sys.argv[1:]:
+    for _ in range(3):
+        transform(path)
+    child = os.fork()
+    if not child:
+        signal.alarm(10)  # ends it where it waits
+        gc.collect()
+        os._exit(0)
+    if os.waitpid(child, 0)[1]:
+        sys.exit(f"{path}: its decoder cannot be freed in a forked process")
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is POSIX")
+def test_a_forked_process_can_free_what_its_parent_read(tmp_path):
+    encoders = {
+        "h264.mp4": "-c:v libx264 -x264-params slices=4",
+        "hevc.mp4": "-c:v libx265 -x265-params log-level=none",
+        "vp9.webm": "-c:v libvpx-vp9 -deadline realtime -row-mt 1",
+        "mpeg4.avi": "-c:v mpeg4",
+        "jpeg.mov": "-c:v mjpeg",
+    }
+    paths = [
+        record(tmp_path / name, f"-pix_fmt yuv420p {encoder}", seconds=1, size="640x360")
+        for name, encoder in encoders.items()
+    ]
+    subprocess.run([sys.executable, "-c", FORKING, *paths], check=True, timeout=120)
