@@ -35,7 +35,7 @@ from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.augment import is_embedding
-from imagebind.training.loading import one_thread
+from imagebind.training.loading import begin_worker
 from imagebind.training.pairs import BrokenPair, LazyPairs, Pair, PairDataset, PairSample, PairTransform
 from imagebind.training.random_state import undisturbed
 from imagebind.training.windows import shared_stretch
@@ -202,7 +202,7 @@ def _read(views: _Views, indices: list[int], batch_size: int, num_workers: int) 
         batch_size=batch_size,
         collate_fn=list,
         num_workers=num_workers,
-        worker_init_fn=one_thread,
+        worker_init_fn=begin_worker,
     )
     for batch in loader:
         for view in batch:

@@ -1,5 +1,6 @@
 """A mixture's batches, read by worker processes; broken pairs are replaced, counted and reported."""
 
+import gc
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -159,7 +160,7 @@ class PairLoader:
             prefetch_factor=ahead if self.num_workers else None,
             persistent_workers=self.num_workers > 0,
             pin_memory=self.pin_memory,
-            worker_init_fn=one_thread,
+            worker_init_fn=begin_worker,
         )
         return iter(loader)
 
@@ -217,6 +218,10 @@ def _collate_draws(results: list[list[PairSample | BrokenPair]]) -> PairBatch:
     return collate(list(chain.from_iterable(results)))
 
 
-def one_thread(worker: int) -> None:
-    """For a DataLoader's workers."""
+def begin_worker(worker: int = 0) -> None:
+    """Begin a reading process, which may be forked: it never frees what its parent left to the collector.
+
+    FFmpeg's scaler, for one, waits forever where it is freed in a process that its threads are not in.
+    """
+    gc.freeze()
     torch.set_num_threads(1)  # the workers are the threads

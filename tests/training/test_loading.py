@@ -1,6 +1,9 @@
 """Batches as they are read: workers, broken pairs, and their share."""
 
+import os
 import pickle
+import subprocess
+import sys
 from itertools import islice
 
 import pytest
@@ -114,3 +117,29 @@ def test_its_errors_cross_processes_and_a_share_is_a_share():
     assert str(pickle.loads(pickle.dumps(BrokenTooMany("a: too many")))) == "a: too many"
     with pytest.raises(ValueError, match="max_broken_share wants 0 to 1, got 5"):
         BrokenTally(max_broken_share=5)
+
+
+AFTER_A_SCALER = """
+import gc
+import av, numpy as np
+from imagebind.training.loading import PairLoader
+from tests.training.test_loading import Numbers, islice, mixture
+
+class Collecting(Numbers):
+    def sample(self, *draw, **options):
+        gc.collect()  # as happens by itself now and then
+        return super().sample(*draw, **options)
+
+gc.disable()
+frame = av.VideoFrame.from_ndarray(np.zeros((480, 640, 3), np.uint8), format="rgb24")
+frame.reformat(format="yuv420p", threads=2)
+garbage = [frame]
+garbage.append(garbage)
+del frame, garbage  # a cycle: only the collector frees it
+[_] = islice(PairLoader(mixture(Collecting(20)), num_workers=1).batches(), 1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is POSIX")
+def test_a_worker_never_frees_what_was_left_in_its_parent():
+    subprocess.run([sys.executable, "-c", AFTER_A_SCALER], check=True, timeout=60)

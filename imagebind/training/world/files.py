@@ -1,6 +1,5 @@
 """Files: scenes on disk as any data set has them, and the manifest that says what is where."""
 
-import gc
 import json
 import os
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ import soundfile
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.training.loading import begin_worker
 from imagebind.training.world.captions import MIXED, CaptionStyle, caption
 from imagebind.training.world.imu import render_imu
 from imagebind.training.world.render import FRAME_RATE, render_image, render_video
@@ -87,21 +87,13 @@ def write_world(
     folder.mkdir(parents=True, exist_ok=True)
     write = partial(_write_numbered, World(seed=seed, held_out=held_out), folder, style)
     if workers > 1:
-        with ProcessPoolExecutor(workers, initializer=leave_garbage) as pool:
+        with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
             lines = list(pool.map(write, range(count), chunksize=CHUNK))
     else:
         lines = [write(number) for number in range(count)]
     manifest = folder / MANIFEST
     manifest.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
     return manifest
-
-
-def leave_garbage() -> None:
-    """Begin a process that was forked: it never frees what its parent had left to the garbage collector.
-
-    FFmpeg's scaler, for one, waits forever where it is freed in a process that its threads are not in.
-    """
-    gc.freeze()
 
 
 def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from imagebind.modality import MediaKind
-from imagebind.training.world.files import leave_garbage
+from imagebind.training.loading import begin_worker
 from imagebind.training.world.imu import render_imu
 from imagebind.training.world.reading import world_transforms
 from imagebind.training.world.render import FRAME_RATE, FRAMES, render_image, render_video
@@ -131,14 +131,9 @@ def _render(folder: Path, world: World, count: int, workers: int) -> None:
         for chunk in chunks:
             fill(chunk)
         return
-    with ProcessPoolExecutor(workers, initializer=_begin_worker) as pool:
+    with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
         for _ in pool.map(fill, chunks):
             pass
-
-
-def _begin_worker() -> None:
-    leave_garbage()
-    torch.set_num_threads(1)
 
 
 def _fill(folder: Path, world: World, numbers: range) -> None:
