@@ -16,6 +16,8 @@ from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
 from imagebind.models.builders import build_parts
 
+__all__ = ["ImageBindModel", "ModalityType", "imagebind_huge", "init_weights"]  # noqa: F822  (lazily)
+
 
 class ImageBindModel(nn.Module):
     """Six modalities into one space: {modality: tensor} -> {modality: (b, e)}.
