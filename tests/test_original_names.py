@@ -1,5 +1,6 @@
 """Code written for the original: the names and calls that other projects rely on."""
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -12,7 +13,7 @@ import torch
 from PIL import Image
 
 from imagebind import config as configs
-from imagebind.errors import CheckpointError
+from imagebind.errors import CheckpointError, MissingExtraError
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 
@@ -60,6 +61,106 @@ def test_the_six_modalities_are_among_the_values_of_modality_type():
         assert all(modality in values for modality in SIX)
     assert ModalityType.VISION is ModalityType("vision") is ModalityType["VISION"]
     assert {member.value for member in ModalityType} == SIX
+
+
+# ---- layers
+
+
+PICTURES = r"modality_preprocessors\.(vision|audio|depth|thermal)"
+ATTENTION = r"modality_trunks\.\w+\.blocks\.\d+\.attn"
+# The original's module and name of a class -> the parts of a model that are its instances.
+LAYERS = {
+    "multimodal_preprocessors.PatchEmbedGeneric": r"modality_preprocessors\.\w+\.\w+_stem",
+    "multimodal_preprocessors.PadIm2Video": r"modality_preprocessors\.vision\.rgbt_stem\.proj\.0",
+    "multimodal_preprocessors.SpatioTemporalPosEmbeddingHelper": PICTURES + r"\.pos_embedding_helper",
+    "multimodal_preprocessors.RGBDTPreprocessor": PICTURES,
+    "multimodal_preprocessors.AudioPreprocessor": r"modality_preprocessors\.audio",
+    "multimodal_preprocessors.ThermalPreprocessor": r"modality_preprocessors\.thermal",
+    "multimodal_preprocessors.TextPreprocessor": r"modality_preprocessors\.text",
+    "multimodal_preprocessors.IMUPreprocessor": r"modality_preprocessors\.imu",
+    "helpers.SelectEOSAndProject": r"modality_heads\.text",
+    "transformer.SimpleTransformer": r"modality_trunks\.\w+",
+    "transformer.BlockWithMasking": r"modality_trunks\.\w+\.blocks\.\d+",
+    "transformer.Attention": ATTENTION,
+    "transformer.MultiheadAttention": ATTENTION,
+    "transformer.Mlp": r"modality_trunks\.\w+\.blocks\.\d+\.mlp",
+}
+
+
+@pytest.fixture(scope="module")
+def model() -> ImageBindModel:
+    return ImageBindModel(configs.imagebind_tiny(), device="meta")
+
+
+def original_class(path: str) -> type:
+    module, name = path.split(".")
+    return getattr(import_module(f"imagebind.models.{module}"), name)
+
+
+@pytest.mark.parametrize("path", LAYERS)
+def test_layers_of_ours_are_instances_of_the_original_s_names(path, model):
+    original = original_class(path)
+    parts = dict(model.named_modules())
+    found = {name for name, part in parts.items() if isinstance(part, original)}
+    assert found == {name for name in parts if re.fullmatch(LAYERS[path], name)} and found
+    assert all(issubclass(type(parts[name]), original) for name in found)
+
+
+@pytest.mark.parametrize("path", [path for path in LAYERS if path != "transformer.Mlp"])
+def test_building_a_layer_as_the_original_does_says_what_replaces_it(path):
+    original = original_class(path)
+    for built in (original, type("Mine", (original,), {})):
+        with pytest.raises(TypeError, match="cannot be built with the original's arguments") as caught:
+            built(1024, kernel_size=(2, 14, 14))
+        module, name = re.findall(r"build (imagebind\.models\.\w+)\.(\w+)", str(caught.value))[0]
+        assert issubclass(getattr(import_module(module), name), original)
+
+
+def test_small_layers_work_as_the_original_s_are_built(model):
+    from imagebind.models.helpers import LearnableLogitScaling, Normalize, SelectElement, cast_if_src_dtype
+    from imagebind.models.transformer import Mlp
+
+    x = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.allclose(Normalize(dim=-1)(x).norm(dim=-1), torch.ones(2, 3))
+    assert torch.allclose(Normalize(1)(x).norm(dim=1), torch.ones(2, 4))
+    assert torch.equal(SelectElement(index=1)(x), x[:, 1])
+    scale = LearnableLogitScaling()
+    assert torch.allclose(scale(x), x / 0.07) and len(list(scale.parameters())) == 1
+    assert (scale.max_logit_scale, scale.learnable) == (100, True)
+    fixed = LearnableLogitScaling(logit_scale_init=20.0, learnable=False, max_logit_scale=10)
+    assert torch.allclose(fixed(x), 10 * x) and not list(fixed.parameters())
+    assert fixed.state_dict().keys() == {"log_logit_scale"}
+    assert Mlp(in_features=4, hidden_features=8)(x).shape == x.shape
+    assert cast_if_src_dtype(x, torch.float32, torch.float64)[0].dtype == torch.float64
+    assert cast_if_src_dtype(x, torch.bfloat16, torch.float64)[1] is False
+    for name in SIX - {"vision"}:
+        postprocessor = model.modality_postprocessors[name]
+        if len(postprocessor) > 1:
+            assert isinstance(postprocessor[1], LearnableLogitScaling)
+        assert isinstance(postprocessor[0], Normalize)
+    assert not isinstance(torch.nn.Identity(), Normalize | LearnableLogitScaling | SelectElement)
+
+
+def test_einops_is_needed_only_where_it_is_called(monkeypatch):
+    from imagebind.models.helpers import EinOpsRearrange, VerboseNNModule
+
+    layer = EinOpsRearrange("b (h d) -> b h d", h=2)
+    assert isinstance(layer, VerboseNNModule)
+    with monkeypatch.context() as without, pytest.raises(MissingExtraError, match="einops"):
+        without.setitem(sys.modules, "einops", None)
+        layer(torch.zeros(3, 8))
+    pytest.importorskip("einops")
+    assert layer(torch.zeros(3, 8)).shape == (3, 2, 4)
+
+
+def test_the_tokenizer_is_where_the_original_has_it():
+    from imagebind import data
+    from imagebind.models.multimodal_preprocessors import SimpleTokenizer
+
+    assert SimpleTokenizer is data.SimpleTokenizer
+    names: dict = {}
+    exec("from imagebind.models.multimodal_preprocessors import *", names)
+    assert names["SimpleTokenizer"](data.BPE_PATH, context_length=8)("a dog").shape == (8,)
 
 
 # ---- weights where the original looks

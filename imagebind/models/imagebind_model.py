@@ -16,8 +16,6 @@ from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
 from imagebind.models.builders import build_parts
 
-__all__ = ["ImageBindModel", "ModalityType", "imagebind_huge", "init_weights"]  # noqa: F822  (lazily)
-
 
 class ImageBindModel(nn.Module):
     """Six modalities into one space: {modality: tensor} -> {modality: (b, e)}.
@@ -191,6 +189,10 @@ def _trim(ids: Tensor) -> Tensor:
     if ids.ndim != 2 or ids.numel() == 0 or ids.device.type != "cpu" or torch.compiler.is_compiling():
         return ids
     return ids[:, : int(ids.argmax(dim=1).max()) + 1]
+
+
+# What a star import brings.
+__all__ = ["ImageBindModel", "ModalityType", "imagebind_huge", "init_weights"]  # noqa: F822  (looked up below)
 
 
 def __getattr__(name: str) -> object:
