@@ -6,6 +6,7 @@ import sys
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -92,9 +93,13 @@ def model() -> ImageBindModel:
     return ImageBindModel(configs.imagebind_tiny(), device="meta")
 
 
+def original_module(name: str) -> ModuleType:
+    return import_module(f"imagebind.models.{name}")
+
+
 def original_class(path: str) -> type:
     module, name = path.split(".")
-    return getattr(import_module(f"imagebind.models.{module}"), name)
+    return getattr(original_module(module), name)
 
 
 @pytest.mark.parametrize("path", LAYERS)
@@ -161,6 +166,15 @@ def test_the_tokenizer_is_where_the_original_has_it():
     names: dict = {}
     exec("from imagebind.models.multimodal_preprocessors import *", names)
     assert names["SimpleTokenizer"](data.BPE_PATH, context_length=8)("a dog").shape == (8,)
+
+
+def test_the_page_for_those_who_come_from_the_original_names_every_layer():
+    root = Path(__file__).parent.parent
+    page = (root / "docs" / "coming-from-the-original.md").read_text(encoding="utf-8")
+    assert "docs/coming-from-the-original.md" in (root / "README.md").read_text(encoding="utf-8")
+    helpers, preprocessors = original_module("helpers"), original_module("multimodal_preprocessors")
+    names = {*helpers.__all__, *preprocessors.__all__, *(path.split(".")[1] for path in LAYERS)}
+    assert {name for name in names if f"`{name}" not in page} == set()
 
 
 # ---- weights where the original looks
