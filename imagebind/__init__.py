@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagebind import data, models
     from imagebind.batching import Embedding
     from imagebind.config import ImageBindConfig
     from imagebind.embedder import Embedder
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     )
     from imagebind.factory import imagebind_huge, imagebind_tiny, load_model, save_model
     from imagebind.modality import ModalityType
+    from imagebind.models import imagebind_model
     from imagebind.models.imagebind_model import ImageBindModel
 
 __version__ = "1.0.0"
@@ -40,6 +42,13 @@ _HOMES = {
     "save_model": "imagebind.factory",
 }
 
+# As `import imagebind` of the original brings them.
+_MODULES = {
+    "data": "imagebind.data",
+    "imagebind_model": "imagebind.models.imagebind_model",
+    "models": "imagebind.models",
+}
+
 __all__ = [  # noqa: RUF022  (the model first, the errors last)
     "imagebind_huge",
     "imagebind_tiny",
@@ -55,10 +64,15 @@ __all__ = [  # noqa: RUF022  (the model first, the errors last)
     "AmbiguousMediaError",
     "CheckpointError",
     "MissingExtraError",
+    "data",
+    "imagebind_model",
+    "models",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return import_module(_MODULES[name])
     if name not in _HOMES:
         raise AttributeError(f"module 'imagebind' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -1,17 +1,18 @@
-"""The original project's loaders by their names, giving what they gave: paths in, one batch on a device out.
+"""The original's `data` module: its names and signatures, for code written for it.
 
-What they chose is kept: the first channel of sound, pictures not turned by their EXIF orientation. The
-transforms and the Embedder do better there, and report a bad item without losing the others; here the
-first bad item raises `MediaError`. `None` gives `None`, as released. For depth, thermal and IMU the original
-published no loader.
+Loaders take paths and return one batch on a device, as the original's do. They keep its choices: the first
+channel of audio, and images not turned by their EXIF orientation. The transforms and the Embedder do better,
+and report a bad item without losing the others; here the first bad item raises `MediaError`. `None` gives
+`None`, as released. The original published no loader for depth, thermal and IMU; those here are ours.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from os import PathLike
 from typing import Any
 
 import torch
 from torch import Tensor
+from torchvision import transforms
 
 from imagebind.transforms.audio import (
     AUDIO_MEAN,
@@ -27,22 +28,61 @@ from imagebind.transforms.audio import (
 from imagebind.transforms.depth import DepthTransform
 from imagebind.transforms.image import ImageTransform, load_image
 from imagebind.transforms.imu import ImuTransform
-from imagebind.transforms.text import Tokenizer
+from imagebind.transforms.mel import SHIFT_MS
+from imagebind.transforms.original import (
+    ConstantClipsPerVideoSampler,
+    EncodedVideo,
+    NormalizeVideo,
+    SimpleTokenizer,
+    SpatialCrop,
+    crop_boxes,
+    pv_transforms,
+    uniform_crop,
+)
+from imagebind.transforms.text import Tokenizer, vocabulary_path
 from imagebind.transforms.thermal import ThermalTransform
 from imagebind.transforms.video import CLIPS as VIDEO_CLIPS
 from imagebind.transforms.video import VideoTransform
 
+__all__ = [  # noqa: F822  (BPE_PATH is looked up when used)
+    "BPE_PATH",
+    "DEFAULT_AUDIO_FRAME_SHIFT_MS",
+    "ConstantClipsPerVideoSampler",
+    "EncodedVideo",
+    "NormalizeVideo",
+    "SimpleTokenizer",
+    "SpatialCrop",
+    "crop_boxes",
+    "get_clip_timepoints",
+    "load_and_transform_audio_data",
+    "load_and_transform_depth_data",
+    "load_and_transform_imu_data",
+    "load_and_transform_text",
+    "load_and_transform_thermal_data",
+    "load_and_transform_video_data",
+    "load_and_transform_vision_data",
+    "pv_transforms",
+    "return_bpe_path",
+    "transforms",
+    "uniform_crop",
+    "waveform2melspec",
+]
+
 Device = torch.device | str
-Paths = Sequence[str | PathLike[str]]
+Paths = Iterable[str | PathLike[str]]
 Batch = Tensor | Any  # None for None, which a type checker need not ask of everybody else
 
+DEFAULT_AUDIO_FRAME_SHIFT_MS = int(SHIFT_MS)
 
-def load_and_transform_text(text: str | Sequence[str] | None, device: Device) -> Batch:
+
+def load_and_transform_text(text: str | Iterable[str] | None, device: Device) -> Batch:
     """Token ids, (b, 77) int64. Long text keeps its end-of-text, as in the original since 2025-11.
 
-    Source: released.
+    One string is one text. Source: released, but for that.
     """
-    return None if text is None else Tokenizer()(text).to(device)
+    if text is None:
+        return None
+    return Tokenizer()(text if isinstance(text, str | bytes) else _listed(text)).to(device)
 
 
 def load_and_transform_vision_data(image_paths: Paths | None, device: Device) -> Batch:
@@ -167,9 +207,32 @@ def get_clip_timepoints(clip_sampler: Callable[..., Any], duration: float) -> li
     return timepoints
 
 
+def return_bpe_path() -> str:
+    """The file of CLIP's vocabulary; `BPE_PATH` is the same.
+
+    Raises:
+        FileNotFoundError: it is neither in the package nor beside it.
+    """
+    return str(vocabulary_path())
+
+
+def __getattr__(name: str) -> str:
+    if name == "BPE_PATH":
+        return return_bpe_path()
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 def _load(transform: Callable[[Any], Tensor], paths: Paths | None, device: Device) -> Batch:
     if paths is None:
         return None
-    if isinstance(paths, (str, bytes, PathLike)) or not len(paths):
-        raise ValueError(f"wants a list of at least one path, got {paths!r}")
-    return torch.stack([transform(path) for path in paths]).to(device)  # (b, ...)
+    listed = [] if isinstance(paths, str | bytes | PathLike) else _listed(paths)
+    if not listed:
+        raise ValueError(f"expected a list of at least one path, got {paths!r:.200}")
+    return torch.stack([transform(path) for path in listed]).to(device)  # (b, ...)
+
+
+def _listed(items: Any) -> list[Any]:
+    try:
+        return list(items)
+    except TypeError as error:
+        raise ValueError(f"expected an iterable, got {items!r:.200}") from error

@@ -22,6 +22,7 @@ from filelock import FileLock, Timeout
 from imagebind.errors import CheckpointError
 from imagebind.transfer import copy_body, fetch, open_url, validators
 from imagebind.uri import OFFLINE_SWITCHES, is_offline
+from imagebind.weights import read_weights
 
 logger = logging.getLogger(__name__)
 
@@ -114,7 +115,10 @@ def download(
     offline: bool | None = None,
     show_progress: bool = True,
 ) -> Path:
-    """A verified local copy: one where the original project left it, one in the cache, or a new download.
+    """A local copy: one where the original project left it, a verified one in the cache, or a new download.
+
+    Weights in `.checkpoints/imagebind_huge.pth`, where the original looks, are used even if they are not the
+    released ones, such as fine-tuned ones, with a warning; a file that is cut short is not.
 
     Two processes at once make one download: the second waits. A cut download resumes, here or in a later
     call. `cache_dir` and `offline` default to the environment: see `cache_folder` and `is_offline`.
@@ -225,7 +229,7 @@ def _remember(path: Path, released: ReleasedFile) -> None:
 
 
 def _look(places: list[Path], released: ReleasedFile) -> tuple[Path | None, list[str]]:
-    """The first place that holds the released file, and what was found instead where it does not."""
+    """The first place that holds the file, and what was found instead where it does not."""
     findings = []
     for place in places:
         try:
@@ -236,11 +240,21 @@ def _look(places: list[Path], released: ReleasedFile) -> tuple[Path | None, list
         try:
             verify_once(place, released)
         except CheckpointError as error:
+            if place.parent.name == ORIGINAL_FOLDER and _holds_weights(place):
+                logger.warning("used, though it is not the released file: %s", error)
+                return place, findings
             logger.warning("not used: %s", error)
             findings.append(str(error))
         else:
             return place, findings
     return None, findings
+
+
+def _holds_weights(path: Path) -> bool:
+    try:
+        return path.is_file() and bool(read_weights(path))
+    except CheckpointError:
+        return False
 
 
 @contextmanager

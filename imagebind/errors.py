@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from errno import ENOENT
 from importlib import import_module
 from typing import Any
 
@@ -25,6 +26,23 @@ class MediaError(ImageBindError, ValueError):
 
     def __reduce__(self) -> tuple:  # keyword-only arguments would not survive a worker process otherwise
         return _rebuild, (type(self), self.item, self.seen, self.wanted)
+
+
+class UnreadableFileError(MediaError, OSError):
+    """A file that cannot be opened, or an image that cannot be decoded: also an `OSError`, as Pillow's."""
+
+    def __init__(self, item: str, *, seen: str, wanted: str) -> None:
+        super().__init__(item, seen=seen, wanted=wanted)
+        self.filename = item
+        self.strerror = seen
+
+    __str__ = BaseException.__str__  # OSError's leaves out what is expected
+
+
+class MissingFileError(UnreadableFileError, FileNotFoundError):
+    """A file that does not exist."""
+
+    errno = ENOENT
 
 
 class AmbiguousMediaError(MediaError):

@@ -22,6 +22,10 @@ class ModalityType(str, Enum):
         raise ValueError(f"unknown modality {value!r}; wants one of {names}")
 
 
+for _modality in ModalityType:  # so that vars() has them; Python before 3.12 keeps them elsewhere
+    type.__setattr__(ModalityType, _modality.name, _modality)
+
+
 class MediaKind(str, Enum):
     """What one transform takes. Vision has two, a picture and a video; the others are modalities."""
 

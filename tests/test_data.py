@@ -1,8 +1,11 @@
 """The original's loaders by name: what they gave, on its own files, and what they refuse."""
 
+import gzip
+import inspect
 import json
+import sys
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ import torch
 from PIL import Image
 
 from imagebind import data
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, MissingExtraError
 from imagebind.transforms.audio import AUDIO_MEAN, AUDIO_STD
 
 FILES = Path(__file__).parent / "data" / "preprocessing"
@@ -19,6 +22,7 @@ AUDIO = np.load(FILES / "audio_expected_sub.npz")
 VISION = np.load(FILES / "vision_expected_every4th.npz")
 VIDEO = np.load(FILES / "video_expected_every16th.npz")
 LOADERS = [getattr(data, name) for name in dir(data) if name.startswith("load_and_transform_")]
+FILE_LOADERS = [loader for loader in LOADERS if loader is not data.load_and_transform_text]
 
 # ---- parity
 
@@ -94,7 +98,7 @@ def test_fewer_clips_of_a_video_give_fewer_views():
     assert batch.shape == (1, 6, 3, 2, 224, 224)
 
 
-@pytest.mark.parametrize(("seconds", "frames"), [(1, 1), (1.0, 1), (3, 3), (2.5, 2), (0.5, 1)])
+@pytest.mark.parametrize(("seconds", "frames"), [(1, 1), (1.0, 1), (4, 4), (2.5, 2), (0.5, 1)])
 def test_a_clip_of_a_video_has_a_frame_for_each_whole_second(seconds, frames):
     paths = [FILES / "tall_240x320_30fps_4s.mp4"]
     batch = data.load_and_transform_video_data(paths, "cpu", clip_duration=seconds, clips_per_video=1)
@@ -119,7 +123,161 @@ def test_depth_thermal_and_motion_are_loaded_into_their_trunks_shapes(tmp_path):
     assert imu.shape == (1, 6, 2000)
 
 
+SIGNATURES = {
+    "load_and_transform_vision_data": ["image_paths", "device"],
+    "load_and_transform_text": ["text", "device"],
+    "load_and_transform_audio_data": [
+        *("audio_paths", "device", ("num_mel_bins", 128), ("target_length", 204), ("sample_rate", 16000)),
+        *(("clip_duration", 2), ("clips_per_video", 3), ("mean", -4.268), ("std", 9.138)),
+    ],
+    "load_and_transform_video_data": [
+        *("video_paths", "device", ("clip_duration", 2), ("clips_per_video", 5), ("sample_rate", 16000)),
+    ],
+    "waveform2melspec": ["waveform", "sample_rate", "num_mel_bins", "target_length"],
+    "get_clip_timepoints": ["clip_sampler", "duration"],
+    "SpatialCrop": [("crop_size", 224), ("num_crops", 3)],
+    "NormalizeVideo": ["mean", "std", ("inplace", False)],
+}
+
+
+@pytest.mark.parametrize("name", SIGNATURES)
+def test_signatures_are_the_original_s_and_arguments_can_be_given_by_place(name):
+    parameters = inspect.signature(getattr(data, name)).parameters.values()
+    assert {parameter.kind for parameter in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
+    given = [p.name if p.default is p.empty else (p.name, p.default) for p in parameters]
+    assert given == SIGNATURES[name]
+
+
+def test_texts_and_paths_may_be_any_iterable():
+    pd = pytest.importorskip("pandas")
+    texts, paths = ["a dog", "a car"], [str(FILES / "mono_16k_7s.wav")] * 2
+    tokens = data.load_and_transform_text(texts, "cpu")
+    sound = data.load_and_transform_audio_data(paths, "cpu")
+    for wrap in (tuple, iter, np.array, pd.Series, dict.fromkeys, lambda items: (item for item in items)):
+        assert torch.equal(data.load_and_transform_text(wrap(texts), "cpu"), tokens)
+        loaded = data.load_and_transform_audio_data(wrap(paths), "cpu")
+        assert torch.equal(loaded, sound[: len(loaded)])
+    with pytest.raises(ValueError, match="expected an iterable, got 7"):
+        data.load_and_transform_text(7, "cpu")
+
+
 # ---- its pieces
+
+
+def test_names_that_the_original_imports_are_there():
+    names: dict = {}
+    exec("from imagebind.data import *", names)
+    assert data.DEFAULT_AUDIO_FRAME_SHIFT_MS == 10
+    assert data.BPE_PATH == names["BPE_PATH"] == data.return_bpe_path()
+    assert Path(data.BPE_PATH).name == "bpe_simple_vocab_16e6.txt.gz" and Path(data.BPE_PATH).is_file()
+    assert callable(data.transforms.Compose) and callable(names["load_and_transform_text"])
+    with pytest.raises(AttributeError, match="load_and_transform_smell"):
+        _ = data.load_and_transform_smell  # type: ignore[attr-defined]
+
+
+def test_pytorchvideo_is_needed_at_use_only(monkeypatch):
+    for name in ("pytorchvideo", "pytorchvideo.data.encoded_video", "pytorchvideo.transforms"):
+        monkeypatch.setitem(sys.modules, name, None)
+    for use in (
+        lambda: data.EncodedVideo.from_path("a.mp4"),
+        lambda: data.EncodedVideo(b""),
+        lambda: data.pv_transforms.ShortSideScale(224),
+    ):
+        with pytest.raises(MissingExtraError, match="pytorchvideo"):
+            use()
+    assert not hasattr(data.pv_transforms, "__wrapped__")  # as tools ask of any module
+
+
+def test_pytorchvideo_is_used_where_it_is_installed(monkeypatch):
+    video, scales = ModuleType("pytorchvideo.data.encoded_video"), ModuleType("pytorchvideo.transforms")
+    opened = SimpleNamespace(from_path=lambda path, **options: (path, options))
+    video.EncodedVideo = opened  # type: ignore[attr-defined]
+    scales.ShortSideScale = int  # type: ignore[attr-defined]
+    for module in (ModuleType("pytorchvideo"), ModuleType("pytorchvideo.data"), video, scales):
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+    decoded = data.EncodedVideo.from_path("a.mp4", decoder="decord", decode_audio=False)
+    assert decoded == ("a.mp4", {"decoder": "decord", "decode_audio": False})
+    assert data.pv_transforms.ShortSideScale is int
+
+
+def test_clips_of_a_sampler_are_spaced_over_clips_less_one():
+    sampler = data.ConstantClipsPerVideoSampler(clip_duration=2, clips_per_video=3)
+    for _ in range(2):  # it starts again after the last
+        assert data.get_clip_timepoints(sampler, 10.0) == [(0, 2), (4, 6), (8, 10)]
+    first = sampler(None, 10.0, annotation=None)
+    assert (first.clip_start_sec, first.clip_index, first.aug_index, first.is_last_clip) == (0, 0, 0, False)
+    sampler.reset()
+    assert sampler(None, 1.0, annotation=None)[:2] == (0, 2)
+    assert len(data.get_clip_timepoints(data.ConstantClipsPerVideoSampler(2, 1), 10.0)) == 1
+
+
+def test_crops_of_a_video_are_start_centre_and_end_of_its_longer_side():
+    wide = torch.arange(9.0).expand(3, 2, 4, 9)  # each pixel is its column
+    tall = wide.transpose(2, 3)
+    crops = data.SpatialCrop(crop_size=4, num_crops=3)([wide, tall])
+    assert [tuple(crop.shape) for crop in crops] == [(3, 2, 4, 4)] * 6
+    assert [crop[0, 0, 0, 0].item() for crop in crops] == [0, 3, 5, 0, 3, 5]
+    assert torch.equal(crops[3], tall[:, :, :4])
+    (centre,) = data.SpatialCrop(4, 1)([wide])
+    assert torch.equal(centre, crops[1])
+    assert len(data.SpatialCrop()([torch.zeros(3, 2, 224, 300)])) == 3
+    with pytest.raises(ValueError, match="num_crops: expected 1 or 3, got 2"):
+        data.SpatialCrop(num_crops=2)
+    with pytest.raises(TypeError, match="expected a list of videos"):
+        data.SpatialCrop()(wide)
+
+
+def test_boxes_move_with_their_crop():
+    frames = torch.arange(9.0).expand(2, 4, 9)
+    boxes = np.array([[5, 0, 9, 4]])
+    cropped, moved = data.uniform_crop(frames, 4, 2, boxes=boxes)
+    assert cropped.shape == (2, 4, 4) and moved.tolist() == [[0, 0, 4, 4]] and boxes[0, 0] == 5
+    assert data.crop_boxes(torch.tensor([[5, 1, 9, 4]]), 5, 1).tolist() == [[0, 0, 4, 3]]
+    scaled, none = data.uniform_crop(frames[None], 8, 0, scale_size=8)
+    assert scaled.shape == (1, 2, 8, 8) and none is None
+    with pytest.raises(ValueError, match="at least 8 x 8, got 4 x 9"):
+        data.uniform_crop(frames, 8, 0)
+    with pytest.raises(ValueError, match="spatial_idx: expected 0, 1 or 2, got 3"):
+        data.uniform_crop(frames, 4, 3)
+
+
+def test_a_video_is_normalised_by_channel_and_in_place_where_asked():
+    clip = torch.ones(3, 2, 4, 4)
+    normalize = data.NormalizeVideo(mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 2.0))
+    assert normalize(clip).mean(dim=(1, 2, 3)).tolist() == [1, 1, 0] and clip.min() == 1
+    data.NormalizeVideo((0.0, 0.5, 1.0), (1.0, 0.5, 2.0), inplace=True)(clip)
+    assert clip[2].max() == 0
+
+
+def test_the_simple_tokenizer_is_clip_s(tmp_path):
+    tokenizer = data.SimpleTokenizer(bpe_path=data.return_bpe_path())
+    one = tokenizer("a dog.")
+    assert one.shape == (77,) and one[:5].tolist() == [49406, 320, 1929, 269, 49407]
+    assert tokenizer(["a dog.", "a car"]).shape == (2, 77)
+    assert torch.equal(tokenizer(["a dog.", "a car"])[0], one)
+    assert data.SimpleTokenizer(data.BPE_PATH, context_length=10)("a dog.").shape == (10,)
+    assert tokenizer.context_length == 77 and len(tokenizer.encoder) == len(tokenizer.decoder) == 49408
+    assert (
+        tokenizer.encode("a dog.")
+        == [320, 1929, 269]
+        == [tokenizer.encoder[piece] for piece in ("a</w>", "dog</w>", ".</w>")]
+    )
+    assert tokenizer.decode(tokenizer.encode("a dog.")) == "a dog . "
+    assert tokenizer.bpe("dog") == "dog</w>" and tokenizer.bpe("barkingest").split() == [
+        tokenizer.decoder[token] for token in tokenizer.encode("barkingest")
+    ]
+    with pytest.raises(FileNotFoundError):
+        data.SimpleTokenizer(tmp_path / "gone.txt.gz")
+    (tmp_path / "other.txt.gz").write_bytes(gzip.compress(b"another"))
+    with pytest.raises(ValueError, match="expected CLIP's vocabulary"):
+        data.SimpleTokenizer(tmp_path / "other.txt.gz")
+
+
+def test_mel_spectrograms_of_float64_are_those_of_float32():
+    waveform = torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0))
+    double = data.waveform2melspec(waveform.double(), 16_000, 128, 204)
+    assert double.dtype == torch.float64
+    assert torch.allclose(double.float(), data.waveform2melspec(waveform, 16_000, 128, 204), atol=1e-3)
 
 
 def test_mel_spectrograms_are_not_normalised_and_leave_the_waveform_alone():
@@ -154,6 +312,27 @@ def test_clip_timepoints_are_what_the_sampler_draws_until_its_last(kind):
 
 
 # ---- faults
+
+
+@pytest.mark.parametrize("loader", FILE_LOADERS, ids=lambda loader: loader.__name__)
+def test_a_missing_file_is_a_file_not_found_error(loader):
+    with pytest.raises(FileNotFoundError) as caught:
+        loader(["gone.bin"], "cpu")
+    assert isinstance(caught.value, MediaError) and isinstance(caught.value, ValueError)
+    assert caught.value.filename == "gone.bin" and str(caught.value).startswith("gone.bin: cannot be opened")
+
+
+def test_a_broken_file_is_what_callers_catch(tmp_path):
+    broken = tmp_path / "broken.jpg"
+    broken.write_bytes(b"no image")
+    with pytest.raises(OSError, match="not a picture") as caught:
+        data.load_and_transform_vision_data([broken], "cpu")
+    assert isinstance(caught.value, MediaError)
+    with pytest.raises(OSError, match=r"cannot be opened|directory"):
+        data.load_and_transform_vision_data([tmp_path], "cpu")
+    for loader in (data.load_and_transform_audio_data, data.load_and_transform_video_data):
+        with pytest.raises(ValueError, match=r"broken\.jpg"):
+            loader([broken], "cpu")
 
 
 def test_a_bad_item_is_named():

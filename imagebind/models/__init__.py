@@ -1,0 +1,12 @@
+"""The model. Its modules are imported when first used, as attributes too: `imagebind.models.helpers`."""
+
+from importlib import import_module
+from types import ModuleType
+
+_MODULES = ("helpers", "imagebind_model", "multimodal_preprocessors", "transformer")  # as in the original
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.{name}")

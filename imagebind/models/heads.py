@@ -60,17 +60,19 @@ class LogitScale(nn.Module):
 
     def __init__(self, logit_scale: float, *, learnable: bool) -> None:
         super().__init__()
-        self.initial_scale = logit_scale
+        self.logit_scale_init = logit_scale
+        self.learnable = learnable
+        self.max_logit_scale = MAX_LOGIT_SCALE
         if learnable:
             self.log_logit_scale = nn.Parameter(torch.empty(()))
         else:
             self.register_buffer("log_logit_scale", torch.empty(()))
 
     def reset_parameters(self) -> None:
-        nn.init.constant_(self.log_logit_scale, math.log(self.initial_scale))
+        nn.init.constant_(self.log_logit_scale, math.log(self.logit_scale_init))
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return self.log_logit_scale.exp().clamp(max=MAX_LOGIT_SCALE) * embeddings
+        return self.log_logit_scale.exp().clamp(max=self.max_logit_scale) * embeddings
 
 
 def postprocessor(logit_scale: float | None, *, learnable: bool = False) -> nn.Sequential:

@@ -191,6 +191,10 @@ def _trim(ids: Tensor) -> Tensor:
     return ids[:, : int(ids.argmax(dim=1).max()) + 1]
 
 
+# What a star import brings.
+__all__ = ["ImageBindModel", "ModalityType", "imagebind_huge", "init_weights"]  # noqa: F822  (looked up below)
+
+
 def __getattr__(name: str) -> object:
     """`imagebind_model.imagebind_huge`, where others import it from. The loading itself is `factory`'s."""
     if name == "imagebind_huge":

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from imagebind.models.attention import SelfAttention
+from imagebind.models.original_names import OriginalName
 
 LAYER_NORM_EPS = 1e-6  # in trunks and heads; the stems keep torch's default. Source: released
 MLP_RATIO = 4
@@ -33,11 +34,11 @@ class DropPath(nn.Module):
 class Mlp(nn.Module):
     """Two linear layers around an exact GELU: (b, l, d) -> (b, l, d)."""
 
-    def __init__(self, embed_dim: int, hidden_dim: int) -> None:
+    def __init__(self, in_features: int, hidden_features: int) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(embed_dim, hidden_dim)
+        self.fc1 = nn.Linear(in_features, hidden_features)
         self.act = nn.GELU()
-        self.fc2 = nn.Linear(hidden_dim, embed_dim)
+        self.fc2 = nn.Linear(hidden_features, in_features)
 
     def forward(self, tokens: Tensor) -> Tensor:
         return self.fc2(self.act(self.fc1(tokens)))
@@ -113,3 +114,30 @@ class Trunk(nn.Module):
         for block in self.blocks:
             tokens = checkpoint(block, tokens, use_reentrant=False) if recompute else block(tokens)
         return tokens
+
+
+_ATTENTION = "build imagebind.models.attention.SelfAttention(embed_dim, num_heads, …)"
+
+
+class Attention(metaclass=OriginalName, ours=(SelfAttention,), instead=_ATTENTION):
+    """`SelfAttention` by the original's name."""
+
+
+class MultiheadAttention(metaclass=OriginalName, ours=(SelfAttention,), instead=_ATTENTION):
+    """`SelfAttention` by the original's name."""
+
+
+class BlockWithMasking(
+    metaclass=OriginalName,
+    ours=(Block,),
+    instead="build imagebind.models.transformer.Block(embed_dim, num_heads, …)",
+):
+    """`Block` by the original's name."""
+
+
+class SimpleTransformer(
+    metaclass=OriginalName,
+    ours=(Trunk,),
+    instead="build imagebind.models.transformer.Trunk(embed_dim, num_blocks, num_heads, …)",
+):
+    """`Trunk` by the original's name."""

@@ -43,7 +43,7 @@ def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
     fft_size = 2 ** math.ceil(math.log2(length))
     power = torch.fft.rfft(windows, n=fft_size).abs().square()  # (t, fft_size / 2 + 1)
     filters = mel_filters(mel_bins, fft_size, rate, waveform.device)
-    return (power @ filters).clamp(min=ENERGY_FLOOR).log()
+    return (power @ filters.to(power.dtype)).clamp(min=ENERGY_FLOOR).log()
 
 
 @lru_cache(maxsize=8)

@@ -210,12 +210,11 @@ def merge(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str
     return [symbol for symbol in merged if symbol]
 
 
-@cache
-def vocabulary() -> Vocabulary:
-    """CLIP's merge table, read once, when first needed.
+def vocabulary_path() -> Path:
+    """The file of CLIP's merge table.
 
     Raises:
-        FileNotFoundError: the file is neither in the package nor beside it.
+        FileNotFoundError: it is neither in the package nor beside it.
     """
     package = Path(__file__).parents[1]
     places = [package / "bpe" / VOCABULARY_FILE, package.parent / "bpe" / VOCABULARY_FILE]  # wheel, checkout
@@ -224,7 +223,17 @@ def vocabulary() -> Vocabulary:
         raise FileNotFoundError(
             f"no {VOCABULARY_FILE} in {' or '.join(str(place.parent) for place in places)}"
         )
-    lines = gzip.decompress(path.read_bytes()).decode("utf-8").split("\n")
+    return path
+
+
+@cache
+def vocabulary() -> Vocabulary:
+    """CLIP's merge table, read once, when first needed.
+
+    Raises:
+        FileNotFoundError: as `vocabulary_path`.
+    """
+    lines = gzip.decompress(vocabulary_path().read_bytes()).decode("utf-8").split("\n")
     pairs = [(left, right) for left, right in map(str.split, lines[1 : MERGES + 1])]  # line 0 is a version
     letters = list(ALPHABET.values())
     pieces = [

@@ -58,7 +58,11 @@ def test_bad_items_are_kept_apart_and_the_rest_of_their_part_is_done(
     assert set(rows_in(tmp_path / "out")) == set(texts[:2])
     failures = list(job.output.failures())
     assert {failure.path for failure in failures} == set(bad)
-    assert {failure.kind for failure in failures} == {"MediaError", "AmbiguousMediaError"}
+    assert {failure.kind for failure in failures} == {
+        "UnreadableFileError",
+        "MissingFileError",
+        "AmbiguousMediaError",
+    }
 
 
 def test_what_fails_in_a_crawl_or_a_part_is_told_as_the_same_record(tmp_path, tiny):
