@@ -169,9 +169,11 @@ def test_two_hundred_damaged_files_among_a_thousand(tmp_path):
     assert good <= found.keys()
     for row in good:
         np.testing.assert_allclose(found[row], expected[row], atol=1e-5, err_msg=str(row))
-    lines = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    written = [json.loads(line) for line in (tmp_path / "errors.jsonl").read_text().splitlines()]
+    lines = [line for line in written if "error" in line]
     failed = {Path(line["path"]) for line in lines}
-    assert failed <= damaged and len(failed) == len(lines) > 50
+    warned = {Path(line["path"]) for line in written if "warning" in line}
+    assert failed | warned <= damaged and len(failed) == len(lines) > 50
     assert all(line["path"] in line["error"] for line in lines)
     read = {media / path for path, *_ in found} & damaged  # what a decoder forgives, and texts
     foreign = report.not_media.total() - 1  # not even told to be media; the other is the manifest
