@@ -4,11 +4,16 @@ Every trunk has its own small config, so a model of any size is an `ImageBindCon
 needs. A named model is a function here that returns one: `imagebind_huge()`.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from imagebind.modality import ModalityType
+
+# Ours: bounds on sizes that are read from files, far above any model's.
+MAX_SIZE = 2**20
+MAX_BLOCKS = 256  # the released model has up to 32
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,7 +130,8 @@ class ImageBindConfig:
         """Read what `to_dict` wrote.
 
         Raises:
-            TypeError: no mapping, a name that no field has, or one that is missing.
+            TypeError: no mapping, a name that no field has, one that is missing, or a size of another type.
+            ValueError: a size out of bounds.
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(sizes, Mapping):
@@ -135,10 +141,43 @@ class ImageBindConfig:
             raise TypeError(f"unknown sizes {sorted(unknown)}; wants some of {', '.join(names)}")
         if "embed_dim" not in sizes:
             raise TypeError(f"no embed_dim among the sizes {sorted(sizes)}; wants the length of a vector")
-        trunks: dict[str, Any] = {
-            name: kind(**sizes[name]) for name, kind in _TRUNK_CONFIGS.items() if sizes.get(name) is not None
-        }
+        _check_size("embed_dim", sizes["embed_dim"], int)
+        trunks: dict[str, Any] = {}
+        for name, kind in _TRUNK_CONFIGS.items():
+            own = sizes.get(name)
+            if own is None:
+                continue
+            if not isinstance(own, Mapping):
+                raise TypeError(f"{name} expected sizes by name, got {own!r:.80}")
+            trunks[name] = kind(**own)
+            for field in fields(kind):
+                _check_size(f"{name}.{field.name}", getattr(trunks[name], field.name), field.type)
+            for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
+                if own.get(part) and getattr(trunks[name], whole) % own[part]:
+                    raise ValueError(f"{name}.{whole} expected a multiple of {part}, got {own!r:.300}")
+        if not trunks:
+            raise ValueError(f"expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none")
         return cls(embed_dim=sizes["embed_dim"], **trunks)
+
+
+def _check_size(name: str, value: Any, kind: Any) -> None:
+    """Check a size that was read from a file.
+
+    Raises:
+        TypeError: it is no number, or a fraction where a whole number is expected.
+        ValueError: it is out of bounds.
+    """
+    if type(value) not in ((int,) if kind is int else (int, float)):
+        raise TypeError(f"{name} expected {'a whole' if kind is int else 'a'} number, got {value!r:.80}")
+    if kind is int:
+        most: float = MAX_BLOCKS if name.endswith("num_blocks") else MAX_SIZE
+        sound = 1 <= value <= most
+    else:
+        most = MAX_SIZE if name.endswith("seconds") else 1.0  # the others are rates and epsilons
+        sound = 0 <= value < most and math.isfinite(value)
+    if not sound:
+        shown = f"{value:.80}" if isinstance(value, float) else f"a number of {value.bit_length()} bits"
+        raise ValueError(f"{name} expected {1 if kind is int else 0} to {most:,g}, got {shown}")
 
 
 _TRUNK_CONFIGS: dict[str, type[TrunkConfig]] = {

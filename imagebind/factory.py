@@ -1,6 +1,5 @@
 """Named models and saved ones, with their weights: what `models` builds and `checkpoint` reads, joined."""
 
-import json
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,6 +14,7 @@ from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.weights import CONFIG_NAME, by_modality, write_folder
+from imagebind.weights_file import read_json
 
 TINY_FOLDER = Path(__file__).parent / "tiny"  # weights, their card and the log of their training
 
@@ -28,13 +28,15 @@ def imagebind_huge(
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     show_progress: bool = True,
+    mmap: bool = False,
 ) -> ImageBindModel:
     """The released architecture, 1.2 billion parameters, with the released weights or new ones.
 
     `pretrained=True` finds or downloads the released file (4.8 GB, CC BY-NC-SA 4.0) and verifies it; a
     string or path is a file, a folder that `imagebind weights convert` made, `hf://owner/repo`, or another
     URI; None is False. With `modalities` only those trunks are built and read. With weights the model comes
-    in evaluation mode, without them initialised and in training mode.
+    in evaluation mode, without them initialised and in training mode. `mmap` maps the weights file in
+    place of reading it: faster, but it must not be overwritten while the model lives (see `load_into`).
 
     Raises:
         CheckpointError: weights that cannot be had, or are not this model's.
@@ -49,7 +51,7 @@ def imagebind_huge(
         offline=offline,
         show_progress=show_progress,
     )
-    return _with_weights(config, path, modalities=modalities, dtype=dtype, device=device)
+    return _with_weights(config, path, modalities=modalities, dtype=dtype, device=device, mmap=mmap)
 
 
 def imagebind_tiny(
@@ -103,15 +105,18 @@ def load_model(
     modalities: Iterable[ModalityType | str] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
+    mmap: bool = False,
 ) -> ImageBindModel:
     """A model of any size that `save_model` wrote, in evaluation mode.
+
+    `mmap` maps its files in place of reading them, as in `load_into`.
 
     Raises:
         CheckpointError: no such folder, no sizes in it, or weights that do not fit them.
         ValueError: a modality that it has not.
     """
     config = saved_config(folder)
-    return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device)
+    return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device, mmap=mmap)
 
 
 def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
@@ -122,10 +127,10 @@ def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
     """
     path = Path(folder) / CONFIG_NAME
     try:
-        return ImageBindConfig.from_dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError) as error:
+        return ImageBindConfig.from_dict(read_json(path))
+    except (CheckpointError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error!r}); wants the sizes of a saved model"
+            f"{path}: cannot be read ({error!r:.500}); wants the sizes of a saved model"
         ) from error
 
 
@@ -136,6 +141,10 @@ def _with_weights(
     modalities: Iterable[ModalityType | str] | None,
     dtype: torch.dtype | None,
     device: torch.device | str | None,
+    mmap: bool,
 ) -> ImageBindModel:
-    model = ImageBindModel(config, modalities=modalities, device="meta")
-    return load_into(model, path, dtype=dtype, device=device).eval()
+    try:
+        model = ImageBindModel(config, modalities=modalities, device="meta")
+    except (RuntimeError, ArithmeticError) as error:
+        raise CheckpointError(f"{path}: no model has these sizes ({error!r:.200})") from error
+    return load_into(model, path, dtype=dtype, device=device, mmap=mmap).eval()

@@ -1,7 +1,6 @@
 """State dicts on disk: torch's zip (`.pth`), safetensors, and a folder of safetensors, one a modality.
 
-Files are told apart by their first bytes and are memory-mapped, so reading costs what is touched. A file
-must not be changed in place while tensors from it live; writing here never does, it replaces whole files.
+Files are told apart by their first bytes. Writing never changes a file in place, it replaces whole files.
 """
 
 import json
@@ -13,11 +12,19 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
 from imagebind.errors import CheckpointError
+from imagebind.weights_file import (
+    HEADER_LENGTH_BYTES,
+    is_dense,
+    read_json,
+    read_safetensors,
+    read_torch,
+    regular_size,
+)
 
 StateDict = Mapping[str, Tensor]
 
@@ -26,7 +33,6 @@ SINGLE_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
 TORCH_SUFFIXES = (".pth", ".pt")
 SAFETENSORS_SUFFIX = ".safetensors"
-HEADER_LENGTH_BYTES = 8  # of safetensors, before its JSON
 NAME_PARTS = frozenset(
     {"modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors"}
 )
@@ -54,23 +60,28 @@ def by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
     return groups
 
 
-def read_weights(path: Path, modalities: frozenset[str] | None = None) -> dict[str, Tensor]:
+def read_weights(
+    path: Path, modalities: frozenset[str] | None = None, *, mmap: bool = False
+) -> dict[str, Tensor]:
     """The entries of a file or folder, of all modalities or some; those of no modality are always read.
+
+    With `mmap` they are mapped: at once there, but the file must not be changed in place while they live.
 
     Raises:
         CheckpointError: missing, cut short, damaged, or no plain state dict.
     """
     if path.is_dir():
-        return _read_folder(path, modalities)
+        return _read_folder(path, modalities, mmap=mmap)
+    regular_size(path)
     try:
         with path.open("rb") as file:
             start = file.read(HEADER_LENGTH_BYTES + 1)
     except OSError as error:
         raise CheckpointError(f"{path}: cannot be read ({error.strerror}); wants a weights file") from error
     if start.startswith(b"PK"):
-        entries = _read_torch(path)
+        read = read_torch
     elif start[HEADER_LENGTH_BYTES:] == b"{":
-        entries = _read_safetensors(path)
+        read = read_safetensors
     else:
         seen = (
             "a web page"
@@ -80,7 +91,12 @@ def read_weights(path: Path, modalities: frozenset[str] | None = None) -> dict[s
             else "empty"
         )
         raise CheckpointError(f"{path}: {seen}; wants safetensors, or what torch.save writes since torch 1.6")
-    return {name: tensor for name, tensor in entries.items() if _is_wanted(name, modalities)}
+    try:
+        return read(path, lambda name: _is_wanted(name, modalities), mmap=mmap)
+    except CheckpointError:
+        raise
+    except Exception as error:  # damaged bytes bring out torch's, pickle's, zip's and Python's own errors
+        raise _damaged(path, error) from error
 
 
 def write_weights(entries: StateDict, path: Path) -> None:
@@ -135,40 +151,16 @@ def _is_wanted(name: str, modalities: frozenset[str] | None) -> bool:
     return modalities is None or modality_of(name) is None or modality_of(name) in modalities
 
 
-def _read_torch(path: Path) -> dict[str, Tensor]:
-    try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # damaged bytes bring out torch's, pickle's, zip's and Python's own errors
-        raise _damaged(path, error) from error
-    if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
-        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; wants names and tensors")
-    for name, value in loaded.items():
-        if not _is_dense(value):
-            raise CheckpointError(
-                f"{path}: {name!r} is a {type(value).__name__} without plain data; wants a state dict, of "
-                "dense tensors alone"
-            )
-    return {name: tensor.detach() for name, tensor in loaded.items()}
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  # it is no dict
-    except Exception as error:  # as for torch's files: more kinds than safetensors' own
-        raise _damaged(path, error) from error
-
-
-def _read_folder(folder: Path, modalities: frozenset[str] | None) -> dict[str, Tensor]:
+def _read_folder(folder: Path, modalities: frozenset[str] | None, *, mmap: bool) -> dict[str, Tensor]:
     index, single = folder / INDEX_NAME, folder / SINGLE_NAME
     if not index.is_file():
         if single.is_file():
-            return read_weights(single, modalities)
+            return read_weights(single, modalities, mmap=mmap)
         raise CheckpointError(f"{folder}: wants {INDEX_NAME} or {SINGLE_NAME} in it, has neither")
     files = {name: file for name, file in _weight_map(index).items() if _is_wanted(name, modalities)}
     entries: dict[str, Tensor] = {}
     for file in dict.fromkeys(files.values()):
-        part = read_weights(folder / file, modalities)
+        part = read_weights(folder / file, modalities, mmap=mmap)
         entries |= {name: tensor for name, tensor in part.items() if files.get(name) == file}
     for name, file in files.items():
         if name not in entries:
@@ -179,10 +171,10 @@ def _read_folder(folder: Path, modalities: frozenset[str] | None) -> dict[str, T
 def _weight_map(index: Path) -> dict[str, str]:
     """Which file each entry is in; a file is a name in the same folder, never a path out of it."""
     try:
-        weight_map = json.loads(index.read_bytes())["weight_map"]
+        weight_map = read_json(index)["weight_map"]
         files = set(weight_map.values())
         sound = all(Path(file).name == file and file.endswith(SAFETENSORS_SUFFIX) for file in files)
-    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+    except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{index}: cannot be read as Hugging Face's index ({error!r})") from error
     if not sound:
         raise CheckpointError(f"{index}: names {sorted(files)}; wants safetensors files of its own folder")
@@ -196,21 +188,11 @@ def _damaged(path: Path, error: Exception) -> CheckpointError:
     )
 
 
-def _is_dense(value: object) -> bool:
-    """Whether it is a tensor with plain data: not sparse, quantised or on the meta device."""
-    return (
-        isinstance(value, Tensor)
-        and value.layout is torch.strided
-        and not value.is_quantized
-        and not value.is_meta
-    )
-
-
 def _own_memory(entries: StateDict) -> Iterator[tuple[str, Tensor]]:
     """Tensors on the CPU, contiguous, each with memory of its own and no more than it needs."""
     seen: set[int] = set()
     for name, entry in entries.items():
-        if not _is_dense(entry):
+        if not is_dense(entry):
             raise ValueError(f"{name} wants to be a dense tensor with data, got {entry!r:.200}")
         tensor = entry.detach().cpu().contiguous()
         storage = tensor.untyped_storage()

@@ -38,8 +38,12 @@ def read_file(path: str) -> dict[str, float]:
     return {"seconds": seconds(read)}
 
 
-def load(path: str, size: str) -> dict[str, float]:
-    """Load a model as the library does, then touch every weight: mapped pages count only once touched."""
+def load(path: str, size: str, mmap: str = "") -> dict[str, float]:
+    """Load a model as the library does, then touch every weight: mapped pages count only once touched.
+
+    Args:
+        mmap: "mmap" maps the file; by default it is read.
+    """
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoint import load_into
     from imagebind.models.imagebind_model import ImageBindModel
@@ -47,7 +51,9 @@ def load(path: str, size: str) -> dict[str, float]:
     before = peak_bytes()
     models: list[ImageBindModel] = []
     took = seconds(
-        lambda: models.append(load_into(ImageBindModel(SIZES[size].config, device="meta"), path).eval())
+        lambda: models.append(
+            load_into(ImageBindModel(SIZES[size].config, device="meta"), path, mmap=mmap == "mmap").eval()
+        )
     )
     loaded = peak_bytes()
     touched = seconds(lambda: [tensor.sum() for tensor in models[0].state_dict().values()])

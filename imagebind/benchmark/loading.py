@@ -61,7 +61,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
     touch = median(load["touch_seconds"] for load, _ in turns)
     yield Row(
         section=SECTION,
-        what=f"load {path.name}, {file_size:.2f} GB in the cache; importing torch not counted",
+        what=f"load {path.name}, {file_size:.2f} GB in the cache, to own memory; importing torch not counted",
         value=median(loads),
         unit="s",
         target=LOAD_SECONDS,
@@ -83,6 +83,21 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
         target=OVER_FILE_SIZE,
         at_most=True,
         detail=f"{peak:.2f} GB, of which importing takes {turns[0][0]['import_peak'] / GIGABYTE:.2f}",
+    )
+    mapped = [in_fresh_process("load", path, size.name, "mmap") for _ in range(size.repeats)]
+    yield Row(
+        section=SECTION,
+        what=f"load {path.name} with mmap=True; it must then not be overwritten",
+        value=median(load["seconds"] for load in mapped),
+        unit="s",
+        detail=f"then {median(load['touch_seconds'] for load in mapped):.2f} s to touch every weight",
+    )
+    yield Row(
+        section=SECTION,
+        what="the same, peak memory over the file's size, every weight touched",
+        value=max(load["peak"] for load in mapped) / GIGABYTE - file_size,
+        unit="GB",
+        detail=f"{max(load['load_peak'] for load in mapped) / GIGABYTE:.2f} GB before they are touched",
     )
     if naive:
         other = in_fresh_process("load_naively", path, size.name)

@@ -45,7 +45,7 @@ from imagebind.search.thumbnails import thumbnails
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
 from imagebind.search.writer import Writer
 from imagebind.transforms.intake import Request
-from imagebind.transforms.source import name_of
+from imagebind.transforms.source import foreign_errors_of, name_of
 from imagebind.uri import is_uri
 
 logger = logging.getLogger(__name__)
@@ -226,7 +226,9 @@ class _Crawl:
 
     def _planned(self, examined: Examined) -> Planned | MediaError:
         try:
-            with collect_warnings() as warnings:
+            path = examined.found.path
+            # Exception: whatever a damaged file brings out, it must not end a crawl
+            with collect_warnings() as warnings, foreign_errors_of(name_of(path), kinds=(Exception,)):
                 requests = list(self.windows.requests(examined.found.path, examined.kind, examined.options))
             for warning in warnings:
                 logger.warning("%s: %s", name_of(examined.found.path), warning)

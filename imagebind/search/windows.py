@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.tape import Tape, probe_sound
 from imagebind.transforms.audio import AudioTransform
@@ -236,9 +237,22 @@ class Windows:
     def _stretches(
         self, path: Path, kind: MediaKind, options: Options, seconds: Fraction, opened: Opened | None
     ) -> Iterator[Request]:
-        """Requests of a recording of so many seconds."""
+        """Requests of a recording of so many seconds.
+
+        Raises:
+            MediaError: it is longer than the transform's `limits` allow. A video may be longer if it has at
+                least a frame in each window; a damaged header may state centuries.
+        """
         transform = self._transform(kind, options)
         window = max(self._window, clip_seconds(transform))
+        frames = opened.info.frames if isinstance(opened, VideoFile) else 0
+        if seconds > transform.limits.max_seconds and seconds > frames * self._hop:
+            raise MediaError(
+                name_of(path),
+                seen=f"{float(seconds):,.6g} s" + (f" of {frames} frames" if frames else ""),
+                wanted=f"at most {transform.limits.max_seconds:,g} s (max_seconds)"
+                + (f", or a frame in each {float(self._hop):g} s" if frames else ""),
+            )
         windows = window_spans(seconds, window=window, hop=self._hop)
         whole = len(windows) == 1
         if whole and isinstance(opened, Tape):  # shall be decoded at once, as `encode` does it

@@ -19,7 +19,7 @@ from imagebind.transforms.clips import Span
 from imagebind.transforms.decoders import is_decoder, is_video_decoder
 from imagebind.transforms.detect import deep_gray_error, detect
 from imagebind.transforms.image_file import is_deep_gray
-from imagebind.transforms.source import encodable, is_source, name_of, open_source
+from imagebind.transforms.source import encodable, foreign_errors_of, is_source, name_of, open_source
 
 logger = logging.getLogger(__name__)
 
@@ -156,7 +156,7 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         MissingExtraError: its transform needs a package that is not there.
     """
     try:
-        with collect_warnings() as warnings:
+        with collect_warnings() as warnings, foreign_errors_of(request.name):
             views = _prepare(request, transform, spans)
         for warning in warnings:
             logger.warning("%s: %s", request.name, warning)

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
-from imagebind.errors import MediaError, MissingFileError, UnreadableFileError
+from imagebind.errors import ImageBindError, MediaError, MissingFileError, UnreadableFileError
 from imagebind.transfer import TooLargeError, copy_body, open_url
 from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
 
@@ -93,6 +93,29 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     finally:
         if file is not source:
             file.close()
+
+
+@contextmanager
+def foreign_errors_of(
+    name: str, *, kinds: tuple[type[Exception], ...] = (OSError, EOFError)
+) -> Iterator[None]:
+    """Turn errors of other libraries in the block into a `MediaError` that names the item.
+
+    Raises:
+        MediaError: the block raised one of `kinds`, or any error of PyAV.
+    """
+    try:
+        yield
+    except ImageBindError:
+        raise
+    except Exception as error:
+        if not isinstance(error, kinds) and not type(error).__module__.startswith("av."):
+            raise
+        raise MediaError(
+            name,
+            seen=f"cannot be read ({type(error).__name__}: {_reason(error)})",
+            wanted="a file that is not damaged",
+        ) from error
 
 
 def _open_path(path: str, limits: Limits) -> BinaryIO:

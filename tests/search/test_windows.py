@@ -2,6 +2,7 @@
 
 import gc
 import weakref
+from dataclasses import replace
 from fractions import Fraction
 from itertools import pairwise
 
@@ -284,3 +285,28 @@ def test_a_damaged_recording_is_named(embedder, tmp_path, film):
     (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1000])
     with pytest.raises(MediaError, match=r"cut\.mp4"):
         list(windows(embedder).requests(tmp_path / "cut.mp4", MediaKind.VIDEO, {}))
+
+
+# Headers that state centuries
+
+
+def long_requests(windows, path, kind, seconds, opened=None):
+    requests = windows._stretches(path, kind, {}, Fraction(seconds), opened)
+    return sum(1 for _ in requests)
+
+
+@pytest.mark.parametrize("kind", TRANSFORMS)
+def test_a_recording_that_states_centuries_is_refused_by_name(embedder, tmp_path, kind):
+    windows = Windows(embedder, window_seconds=4.0, hop_seconds=2.0)
+    with pytest.raises(MediaError, match=r"old\.bin: .* s.*max_seconds"):
+        long_requests(windows, tmp_path / "old.bin", kind, 10**10)
+
+
+def test_a_long_video_needs_a_frame_in_each_window(embedder, film):
+    windows = Windows(embedder, window_seconds=4.0, hop_seconds=2.0)
+    with open_video(film) as opened:
+        frames = opened.info.frames
+        day = replace(opened, info=replace(opened.info, frames=24 * 3600))
+        assert long_requests(windows, film, MediaKind.VIDEO, 24 * 3600, day) > 1000
+        with pytest.raises(MediaError, match=f"of {frames} frames.*a frame in each 2 s"):
+            long_requests(windows, film, MediaKind.VIDEO, 24 * 3600, opened)

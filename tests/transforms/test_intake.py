@@ -2,8 +2,10 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import torch
@@ -236,3 +238,17 @@ def test_stretches_of_one_s_own_are_prepared_instead_of_the_transform_s(audio_fi
     assert views.spans == ((1.0, 3.0), (2.5, 4.5)) and len(views.views) == 2
     whole = prepare(request, default_transform(request.kind))
     assert len(whole.views) == 3
+
+
+FOREIGN = [OSError(22, "Invalid argument"), EOFError("ended"), av.error.UnknownError(1, "")]
+
+
+@pytest.mark.parametrize("error", FOREIGN)
+def test_an_error_of_another_library_names_the_item(error):
+    def reader(item):
+        raise error
+
+    request = identify({"image": torch.zeros(3, 8, 8)})
+    with pytest.raises(MediaError, match="cannot be read") as caught:
+        prepare(replace(request, name="dog.png"), reader)
+    assert caught.value.item == "dog.png" and caught.value.__cause__ is error

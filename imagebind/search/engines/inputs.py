@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.engines.shards import shard_members
+from imagebind.search.engines.shards import MAX_ITEM_BYTES, Member, shard_members
 from imagebind.search.engines.storage import NamedBytes, ahead, files_below, open_at_random, read_all
 from imagebind.transforms.source import encodable
 from imagebind.uri import is_uri
@@ -21,7 +21,11 @@ from imagebind.uri import is_uri
 PART_ITEMS = 512  # so much is lost, at most, of each worker's doing where a run is killed
 PARQUET, SHARD = ".parquet", ".tar"
 PATH, BYTES, MODALITY = "path", "bytes", "modality"  # columns
-READ_ROWS = 32  # of media, at once
+READ_ROWS = 32  # of media, at most, at once
+READ_BYTES = 256 * 2**20  # of media at once, unless one row has more
+# Ours: columns that state both more bytes and a larger ratio to their stored bytes are refused.
+PLAIN_BYTES, MAX_RATIO = 64 * 2**20, 200
+MAX_PATH = 2**15  # characters; longer than any file system has
 MODALITIES = frozenset((*(kind.value for kind in MediaKind), ModalityType.VISION.value))
 
 
@@ -102,11 +106,10 @@ class RowsPart:
             with open_at_random(self.file) as file:
                 table = _table(file, self.file)
                 columns = [name for name in table.schema_arrow.names if name in (PATH, BYTES, MODALITY)]
-                for batch in table.iter_batches(READ_ROWS, row_groups=list(self.groups), columns=columns):
-                    for row in batch.to_pylist():
-                        yield _row_item(row, _inside(self.file, row.get(PATH), number))
-                        number += 1
-        except (MediaError, OSError, ValueError) as error:
+                for row in _rows(table, self.groups, columns, self.file):
+                    yield _row_item(row, _inside(self.file, row.get(PATH), number))
+                    number += 1
+        except (MediaError, OSError, ValueError, ArithmeticError, MemoryError) as error:
             name = _inside(self.file, None, number)
             yield Item(name, error=_unreadable(f"{name} and what follows", error))
 
@@ -126,8 +129,7 @@ class ShardPart:
         """As `Part` wants it. A shard that is damaged is the last item itself, with an error."""
         try:
             for number, member in enumerate(shard_members(self.file)):
-                name = _inside(self.file, member.name, number)
-                yield Item(name, _said(NamedBytes(member.content, name), member.kind, name))
+                yield _member_item(member, _inside(self.file, member.name, number))
         except MediaError as error:
             yield Item(self.name, error=error)
 
@@ -232,20 +234,61 @@ def _look_into(file: str) -> list[NamedFile | _RowGroup]:
                 if after > first
             ]
         try:
-            rows = table.read(columns=[name for name in (PATH, MODALITY) if name in names]).to_pylist()
-        except (OSError, ValueError) as error:
+            columns = [name for name in (PATH, MODALITY) if name in names]
+            folder = file.rpartition("/")[0] if is_uri(file) else str(Path(file).parent)
+            return [
+                NamedFile(_below(folder, row[PATH]), _hashable(row.get(MODALITY)))
+                for row in _rows(table, range(table.num_row_groups), columns, file)
+            ]
+        except MediaError:
+            raise
+        except (OSError, ValueError, ArithmeticError, MemoryError) as error:
             raise _unreadable(file, error) from error
-    folder = file.rpartition("/")[0] if is_uri(file) else str(Path(file).parent)
-    return [NamedFile(_below(folder, row[PATH]), row.get(MODALITY)) for row in rows]
 
 
 def _whole(path: str, base: str) -> str:
     return path if is_uri(path) else os.path.abspath(Path(base, path))  # noqa: PTH100 (links stay)
 
 
-def _below(folder: str, path: str | None) -> str:
-    if path is None or is_uri(path):
-        return path or f"{folder}/<no path>"  # which will not be found
+def _hashable(modality: Any) -> str | None:
+    """A modality as a file of a table has it; what is no text is refused as text later, with its file."""
+    return modality if modality is None or isinstance(modality, str) else repr(modality)[:80]
+
+
+def _rows(
+    table: Any, groups: Iterable[int], columns: Sequence[str], file: str
+) -> Iterator[Mapping[str, Any]]:
+    """Rows of some groups of a Parquet file, so many at once that they take at most `READ_BYTES`.
+
+    Rows may share a value that is stored once, so each may be as large as all that its group states.
+
+    Raises:
+        MediaError: a group that states far more bytes than it has in the file.
+    """
+    for number in groups:
+        group = table.metadata.row_group(number)
+        chunks = [group.column(place) for place in range(group.num_columns)]
+        chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
+        stated = sum(chunk.total_uncompressed_size for chunk in chunks)
+        stored = sum(chunk.total_compressed_size for chunk in chunks)
+        if stated > max(PLAIN_BYTES, MAX_RATIO * stored):
+            raise MediaError(
+                encodable(file),
+                seen=f"row group {number} of {stored:,} bytes that states {stated:,}",
+                wanted=f"at most {MAX_RATIO} times as many",
+            )
+        size = max(min(READ_ROWS, READ_BYTES // max(stated, 1)), 1)
+        for batch in table.iter_batches(size, row_groups=[number], columns=list(columns)):
+            yield from batch.to_pylist()
+
+
+def _below(folder: str, path: Any) -> str:
+    if not isinstance(path, str):
+        return f"{folder}/<no path>" if path is None else f"{folder}/<{path!r:.80}>"  # will not be found
+    if len(path) > MAX_PATH:
+        return f"{folder}/<{len(path):,} characters>"
+    if is_uri(path):
+        return path
     return f"{folder}/{path}" if is_uri(folder) else str(Path(folder, path))
 
 
@@ -268,24 +311,46 @@ def _inside(file: str, name: str | None, number: int) -> str:
     An index serves what has a file's path, and a name comes from whoever made the table. So nothing in it
     leads out: below a file there are no others.
     """
-    steps = [step for step in str(name or "").replace("\0", "").split("/") if step not in ("", ".", "..")]
+    steps = [
+        step
+        for step in str(name or "")[:MAX_PATH].replace("\0", "").split("/")
+        if step not in ("", ".", "..")
+    ]
     return encodable(f"{file}/{'/'.join(steps) or f'#{number}'}")
 
 
 def _row_item(row: Mapping[str, Any], name: str) -> Item:
     try:
-        if row[BYTES] is None:
+        content = row[BYTES]
+        if content is None:
             raise MediaError(name, seen="a row without bytes", wanted="those of a file")
+        if not isinstance(content, bytes):
+            raise MediaError(name, seen=f"{BYTES} of type {type(content).__name__}", wanted="binary data")
+        if len(content) > MAX_ITEM_BYTES:
+            raise _too_large(name, f"{len(content):,} bytes")
         return Item(name, _said(NamedBytes(row[BYTES], name), row.get(MODALITY), name))
     except MediaError as error:
         return Item(name, error=error)
 
 
-def _said(source: Any, modality: str | None, name: str) -> Any:
+def _member_item(member: Member, name: str) -> Item:
+    try:
+        if member.refusal:
+            raise _too_large(name, member.refusal)
+        return Item(name, _said(NamedBytes(member.content, name), member.kind, name))
+    except MediaError as error:
+        return Item(name, error=error)
+
+
+def _too_large(name: str, seen: str) -> MediaError:
+    return MediaError(name, seen=seen, wanted=f"a file stored whole, of at most {MAX_ITEM_BYTES:,} bytes")
+
+
+def _said(source: Any, modality: Any, name: str) -> Any:
     """A source as what somebody said that it is."""
     if modality is None:
         return source
-    if modality not in MODALITIES:
+    if not isinstance(modality, str) or modality not in MODALITIES:
         wanted = f"one of {', '.join(sorted(MODALITIES))}"
-        raise MediaError(name, seen=f"the modality {modality!r}", wanted=wanted)
+        raise MediaError(name, seen=f"the modality {modality!r:.80}", wanted=wanted)
     return {modality: source}

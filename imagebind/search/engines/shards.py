@@ -10,6 +10,7 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.engines.storage import open_at_random
 from imagebind.transforms.source import encodable
 
+MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is in memory as a whole
 WANTED = "a whole .tar, not compressed"
 TEXTS = ("caption", "transcript")  # what WebDataset's users call texts besides .txt
 # Endings that WebDataset's decoders take for labels, numbers and Python objects.
@@ -25,11 +26,15 @@ _SAID = {name: name for name in (*map(str, MediaKind), ModalityType.VISION.value
 
 
 class Member(NamedTuple):
-    """A file of a shard; `kind` is what its ending says that it is, if it says so."""
+    """A file of a shard; `kind` is what its ending says that it is, if it says so.
+
+    Instead of a `content` it may have a `refusal`.
+    """
 
     name: str
     kind: str | None
     content: bytes
+    refusal: str = ""
 
 
 def shard_members(shard: str) -> Iterator[Member]:
@@ -49,18 +54,29 @@ def shard_members(shard: str) -> Iterator[Member]:
                 end = 0
                 for member in archive:
                     end = _end(member)
-                    content = archive.extractfile(member) if member.isreg() else None
-                    if content is not None and _is_media(member.name):
-                        yield Member(member.name, _kind_said(member.name), content.read())
+                    if member.isreg() and _is_media(member.name):
+                        yield _read_member(archive, member)
                     last = encodable(member.name)
             # A header that is damaged ends an archive for tarfile just as zeros do.
             file.seek(end)
             if any(file.read(tarfile.BLOCKSIZE)):
                 raise tarfile.ReadError(f"no header at byte {end:,}")
-        except (tarfile.TarError, OSError) as error:
+        # tarfile lets many kinds through: OverflowError for a damaged pax header, ValueError...
+        except (tarfile.TarError, OSError, ValueError, ArithmeticError, EOFError, RecursionError) as error:
             raise MediaError(
                 encodable(shard), seen=f"cannot be read after {last} ({error})", wanted=WANTED
             ) from error
+
+
+def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
+    """A file's content; of a sparse one, or one above `MAX_ITEM_BYTES`, why it is not read."""
+    kind = _kind_said(member.name)
+    if member.issparse():  # a few bytes may state terabytes of zeros
+        return Member(member.name, kind, b"", f"a sparse file of {member.size:,} bytes")
+    if member.size > MAX_ITEM_BYTES:
+        return Member(member.name, kind, b"", f"{member.size:,} bytes")
+    content = archive.extractfile(member)
+    return Member(member.name, kind, b"" if content is None else content.read(MAX_ITEM_BYTES))
 
 
 def _end(member: tarfile.TarInfo) -> int:
@@ -71,7 +87,7 @@ def _end(member: tarfile.TarInfo) -> int:
 
 def _is_media(name: str) -> bool:
     path = PurePosixPath(name)
-    is_hidden = path.name.startswith((".", "__")) or path.parts[0].startswith("__")
+    is_hidden = path.name.startswith((".", "__")) or name.startswith("__")
     return not is_hidden and path.suffix.lower()[1:] not in NO_MEDIA
 
 

@@ -1,12 +1,15 @@
 """Inputs: what each source holds, in which parts, and what is wrong with it."""
 
 import io
+import tarfile
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.search.engines import inputs as inputs_module
+from imagebind.search.engines import shards
 from imagebind.search.engines.inputs import FilesPart, RowsPart, ShardPart, cut
 from imagebind.search.engines.shards import shard_members
 from tests.search.engines.made import write_table, write_tar
@@ -168,3 +171,109 @@ def test_a_compressed_shard_and_one_that_is_none_are_refused(tmp_path):
         path.write_bytes(content)
         with pytest.raises(MediaError, match=r"s\.tar.*wants a whole \.tar, not compressed"):
             list(shard_members(str(path)))
+
+
+# Bad rows are failures of their own
+
+
+def png() -> bytes:
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"bytes": ["a"]},
+        {"bytes": [1]},
+        {"bytes": [[1]]},
+        {"bytes": [{"bytes": b"x"}]},
+        {"bytes": [b"x"], "modality": [["image"]]},
+        {"bytes": [b"x"], "modality": [3]},
+        {"path": [1]},
+        {"path": [b"/x"]},
+        {"path": [["a"]]},
+        {"path": ["a" * 100_000]},
+        {"path": ["a.png"], "modality": [["image"]]},
+    ],
+)
+def test_a_row_of_other_types_is_a_failure_of_its_own(tmp_path, columns):
+    inputs = cut([str(write_table(tmp_path / "t.parquet", columns))], base="/")
+    items = [item for part in inputs.parts for item in part.items()]
+    assert len(items) == 1 and not inputs.failures
+    if items[0].error is None:  # a path that is no text names no file
+        assert not items[0].item.exists()
+    else:
+        assert "t.parquet" in items[0].name or "a.png" in items[0].name
+
+
+def test_a_member_without_a_name_does_not_hide_the_others(tmp_path):
+    path = tmp_path / "s.tar"
+    with tarfile.open(path, "w") as archive:
+        for name in ("ok.png", "", "also.png"):
+            info = tarfile.TarInfo(name)
+            info.size = len(png())
+            archive.addfile(info, io.BytesIO(png()))
+    items = list(ShardPart(str(path)).items())
+    assert [item.name for item in items] == [f"{path}/ok.png", f"{path}/#1", f"{path}/also.png"]
+    assert not any(item.error for item in items)
+
+
+@pytest.mark.parametrize(
+    "body", [b"99999999999999999999 path=x\n", b"x path=y\n", b"-3 path=x\n", b"20 path=\xff\n"]
+)
+def test_a_damaged_pax_header_is_an_error_of_its_shard(tmp_path, body):
+    header = tarfile.TarInfo("p")
+    header.type, header.size = tarfile.XHDTYPE, len(body)
+    path = tmp_path / "pax.tar"
+    last = tarfile.TarInfo("a.png").tobuf() + bytes(1024)
+    path.write_bytes(header.tobuf() + body.ljust(512, b"\0") + last)
+    for item in ShardPart(str(path)).items():
+        assert item.error is None or "pax.tar" in str(item.error)
+
+
+def test_a_sparse_member_is_refused_whatever_it_states(tmp_path):
+    header = bytearray(tarfile.TarInfo("sparse.png").tobuf(format=tarfile.GNU_FORMAT))
+    header[156:157] = tarfile.GNUTYPE_SPARSE
+    header[124:136] = b"%011o\0" % 512
+    header[386:410] = b"%011o\0%011o\0" % (0, 512)
+    header[483:495] = b"\x80" + (6 * 2**30).to_bytes(11, "big")
+    header[148:156] = b" " * 8
+    header[148:156] = b"%06o\0 " % sum(header)
+    path = tmp_path / "sparse.tar"
+    path.write_bytes(bytes(header) + bytes(512 + 1024))
+    (item,) = ShardPart(str(path)).items()
+    assert "a sparse file of 6,442,450,944 bytes" in str(item.error)
+
+
+def test_a_member_and_a_row_have_a_largest_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "MAX_ITEM_BYTES", 1000)
+    monkeypatch.setattr(inputs_module, "MAX_ITEM_BYTES", 1000)
+    shard = write_tar(tmp_path / "s.tar", {"big.txt": b"a" * 1001, "small.txt": b"a"})
+    table = write_table(tmp_path / "t.parquet", {"bytes": [b"a" * 1001, b"a"]})
+    for part in cut([str(shard), str(table)], base="/").parts:
+        big, small = part.items()
+        assert "1,001 bytes" in str(big.error) and small.error is None
+
+
+@pytest.mark.parametrize("columns", [["bytes"], ["path"]])
+def test_rows_that_state_far_more_than_the_file_has_are_refused_unread(tmp_path, columns):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "bomb.parquet"
+    value = bytes(80 * 2**20)
+    kind = pa.binary() if columns == ["bytes"] else pa.string()
+    pq.write_table(pa.table({columns[0]: pa.array([value], kind)}), path, compression="zstd")
+    inputs = cut([str(path)], base="/")
+    found = [*inputs.failures, *(item for part in inputs.parts for item in part.items())]
+    assert len(found) == 1 and "at most 200 times" in str(found[0].error)
+
+
+def test_rows_that_share_a_large_value_are_read_few_at_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(inputs_module, "READ_BYTES", 2_000_000)
+    noise = np.random.default_rng(0).bytes(900_000)
+    path = write_table(tmp_path / "t.parquet", {"bytes": [noise] * 40})
+    rows = [len(item.item.read()) for part in cut([str(path)], base="/").parts for item in part.items()]
+    assert rows == [900_000] * 40

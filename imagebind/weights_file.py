@@ -1,0 +1,231 @@
+"""The bytes of one weights file: limits that are checked before anything is built, and reads into own memory.
+
+Mapped weights end with their file: once it is truncated, as `torch.save` to the same path does, the next
+access to them kills the process. So by default each tensor's bytes are read into memory of its own.
+"""
+
+import json
+import math
+import os
+import stat
+import sys
+import zipfile
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from safetensors import safe_open
+from torch import Tensor
+
+from imagebind.errors import CheckpointError
+
+HEADER_LENGTH_BYTES = 8  # of safetensors, before its JSON
+# Ours, as are the next three. The released model has 0.1 MB of names and 739 entries.
+MAX_HEADER_BYTES = 8 * 2**20
+MAX_JSON_BYTES = 8 * 2**20
+MAX_RECORDS = 100_000
+MAX_REPETITION = 2  # entries may share bytes, as tied weights do; all written out are at most so many files
+SMALL_BYTES = 2**20  # to which that does not apply
+READ_THREADS = min(os.cpu_count() or 1, 4)  # most of the time goes into getting memory from the system
+
+Span = tuple[int, int]  # first byte in the file, number of bytes
+IsWanted = Callable[[str], bool]
+
+
+def regular_size(path: Path) -> int:
+    """Return a regular file's size in bytes.
+
+    Raises:
+        CheckpointError: no file, or something that could be read forever: a pipe, a device, a socket.
+    """
+    try:
+        status = path.stat()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({getattr(error, 'strerror', error)})") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise CheckpointError(f"{path}: expected a regular file, got {stat.filemode(status.st_mode)}")
+    return status.st_size
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a regular JSON file of at most `MAX_JSON_BYTES`.
+
+    Raises:
+        CheckpointError: another file, a longer one, or no JSON.
+    """
+    if (size := regular_size(path)) > MAX_JSON_BYTES:
+        raise CheckpointError(f"{path}: expected at most {MAX_JSON_BYTES:,} bytes, got {size:,}")
+    try:
+        with path.open("rb") as file:
+            return json.loads(file.read(MAX_JSON_BYTES))
+    except (OSError, ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path}: cannot be read as JSON ({error!r:.200})") from error
+
+
+def read_torch(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tensor]:
+    """Return the wanted entries of what `torch.save` wrote. Any exception means that it is damaged.
+
+    Raises:
+        CheckpointError: compressed or overlapping records, or no plain state dict.
+    """
+    spans = _record_spans(path)
+    if mmap:
+        return _wanted(path, torch.load(path, map_location="cpu", weights_only=True, mmap=True), is_wanted)
+    described = torch.load(path, map_location="meta", weights_only=True, mmap=True)
+    places = _places(described, is_wanted)
+    if not places or not all(spans.get(start, -1) >= size for start, size in places.values()):
+        # torch before 2.7 does not say where the bytes are; nor can a file of the other byte order be used
+        return _wanted(path, torch.load(path, map_location="cpu", weights_only=True, mmap=False), is_wanted)
+    entries = _wanted(path, described, is_wanted, is_described=True)
+    buffers = read_spans(path, places.values())
+    return {
+        name: _filled(tensor, buffers[places[name]]) if name in places else tensor
+        for name, tensor in entries.items()
+    }
+
+
+def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tensor]:
+    """Return the wanted entries of a safetensors file. Any exception means that it is damaged.
+
+    Raises:
+        CheckpointError: a header longer than `MAX_HEADER_BYTES`.
+    """
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
+        if MAX_HEADER_BYTES < length < path.stat().st_size:
+            raise CheckpointError(
+                f"{path}: expected a header of at most {MAX_HEADER_BYTES:,} bytes, got {length:,}"
+            )
+        header = b"" if length > MAX_HEADER_BYTES else file.read(length)
+    with safe_open(path, framework="pt", device="cpu") as opened:  # checks sizes, bounds and overlaps
+        mapped = {name: opened.get_tensor(name) for name in opened.keys() if is_wanted(name)}  # noqa: SIM118
+    if mmap:
+        return mapped
+    described = json.loads(header)
+    places: dict[str, Span] = {}
+    for name, tensor in mapped.items():
+        start, end = described[name]["data_offsets"]
+        if end - start != tensor.nbytes:
+            raise ValueError(f"{name} has two sizes")
+        places[name] = (HEADER_LENGTH_BYTES + length + start, tensor.nbytes)
+    buffers = read_spans(path, places.values())
+    return {name: buffers[places[name]].view(mapped[name].dtype).view(mapped[name].shape) for name in mapped}
+
+
+def read_spans(path: Path, spans: Iterable[Span]) -> dict[Span, Tensor]:
+    """Read parts of a file, each into memory of its own: (n,) uint8 by span.
+
+    Raises:
+        OSError: it cannot be read, or has become shorter.
+    """
+    distinct = list(dict.fromkeys(spans))
+    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(READ_THREADS) as pool:
+        before = os.fstat(file.fileno())
+        buffers = list(pool.map(lambda span: _read_span(file, *span), distinct))
+        after = os.fstat(file.fileno())
+    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+        raise OSError(f"{path} changed while it was read")
+    return dict(zip(distinct, buffers, strict=True))
+
+
+def _read_span(file: BinaryIO, start: int, size: int) -> Tensor:
+    buffer = torch.empty(size, dtype=torch.uint8)
+    view = memoryview(buffer.numpy().data)
+    done = 0
+    while done < size:  # the system returns at most 2 GB at once
+        count = os.preadv(file.fileno(), [view[done:]], start + done)
+        if count == 0:
+            raise OSError(f"ends at byte {start + done:,}, expected {start + size:,}")
+        done += count
+    return buffer
+
+
+def _record_spans(path: Path) -> dict[int, int]:
+    """Where the records of torch's zip begin, and how long each is; none if bytes have to be swapped.
+
+    Raises:
+        CheckpointError: records that are compressed, or together longer than the file.
+        zipfile.BadZipFile: it is damaged.
+    """
+    spans: dict[int, int] = {}
+    with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+        records = archive.infolist()
+        total = sum(record.file_size for record in records)
+        packed = next((record for record in records if record.compress_type != zipfile.ZIP_STORED), None)
+        if packed is not None or total > path.stat().st_size or len(records) > MAX_RECORDS:
+            raise CheckpointError(
+                f"{path}: {len(records):,} records of {total:,} bytes"
+                + (f", {packed.filename!r:.80} compressed" if packed else "")
+                + "; expected records as torch.save writes them, not compressed and no longer than the file"
+            )
+        for record in records:
+            is_order = record.filename.endswith("/byteorder") and record.file_size < 16
+            if is_order and archive.read(record) != sys.byteorder.encode():
+                return {}
+            file.seek(record.header_offset)
+            header = file.read(30)  # ends with the lengths of the name and of the extra field
+            lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+            spans[record.header_offset + len(header) + lengths] = record.file_size
+    return spans
+
+
+def _places(described: Any, is_wanted: IsWanted) -> dict[str, Span]:
+    """Where each entry's storage is in the file, as far as torch says."""
+    places: dict[str, Span] = {}
+    if isinstance(described, Mapping):
+        for name, tensor in described.items():
+            if isinstance(name, str) and is_wanted(name) and _is_plain(tensor):
+                storage = tensor.untyped_storage()
+                start = getattr(storage, "_checkpoint_offset", None)
+                if start is None:
+                    return {}
+                places[name] = (start, storage.nbytes())
+    return places
+
+
+def _wanted(path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool = False) -> dict[str, Tensor]:
+    """The wanted entries of a state dict.
+
+    Raises:
+        CheckpointError: something else, or entries that together are far larger than the file.
+    """
+    if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
+        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; wants names and tensors")
+    for name, value in loaded.items():
+        if not (_is_plain(value) if is_described else is_dense(value)):
+            raise CheckpointError(
+                f"{path}: {name!r} is a {type(value).__name__} without plain data; wants a state dict, of "
+                "dense tensors alone"
+            )
+    total, size = sum(tensor.nbytes for tensor in loaded.values()), path.stat().st_size
+    if total > max(MAX_REPETITION * size, SMALL_BYTES):
+        raise CheckpointError(
+            f"{path}: entries of {total:,} bytes; expected at most {MAX_REPETITION} times the file's {size:,}"
+        )
+    return {name: tensor.detach() for name, tensor in loaded.items() if is_wanted(name)}
+
+
+def _filled(tensor: Tensor, buffer: Tensor) -> Tensor:
+    """What a tensor on the meta device describes, in the bytes of its storage."""
+    values = buffer[: buffer.numel() // tensor.itemsize * tensor.itemsize].view(tensor.dtype)
+    reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
+    if math.prod(tensor.shape) and tensor.storage_offset() + reach >= values.numel():
+        raise ValueError("an entry reaches beyond its bytes")
+    return values.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
+
+
+def _is_plain(value: object) -> bool:
+    return (
+        isinstance(value, Tensor)
+        and value.layout is torch.strided
+        and not value.is_quantized
+        and not value.is_conj()
+        and not value.is_neg()
+    )
+
+
+def is_dense(value: object) -> bool:
+    """Whether it is a tensor with plain data: not sparse, quantised or on the meta device."""
+    return _is_plain(value) and isinstance(value, Tensor) and not value.is_meta
