@@ -4,6 +4,7 @@ The module tree is the released checkpoint's, so `model.load_state_dict(torch.lo
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import wraps
 from importlib import import_module
 from typing import Any
 
@@ -19,6 +20,31 @@ from imagebind.models.stems import StemOutput
 from imagebind.models.transformer import Trunk
 
 
+def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
+    """Let a constructor take the original's sizes by name in the place of `config`.
+
+    Its signature stays, for huggingface_hub reads it: with `**sizes` there, it fails to restore a config.
+    """
+
+    @wraps(init)
+    def with_sizes(
+        self: nn.Module,
+        config: ImageBindConfig | None = None,
+        *,
+        modalities=None,
+        device=None,
+        dtype=None,
+        **sizes,
+    ) -> None:
+        if sizes:
+            if config is not None:
+                raise TypeError(f"expected a config or sizes by name, got both: {', '.join(sizes)}")
+            config = configs.original_sizes(**sizes)
+        init(self, config, modalities=modalities, device=device, dtype=dtype)
+
+    return with_sizes
+
+
 class ImageBindModel(nn.Module):
     """Six modalities into one space: {modality: tensor} -> {modality: (b, e)}.
 
@@ -26,6 +52,7 @@ class ImageBindModel(nn.Module):
     initialised as in the paper; on the meta device it is only built, for weights to be assigned.
     """
 
+    @_takes_original_sizes
     def __init__(
         self,
         config: ImageBindConfig | None = None,
@@ -36,7 +63,11 @@ class ImageBindModel(nn.Module):
     ) -> None:
         """Build `config`, by default the released sizes; `self.config` keeps those of the chosen trunks.
 
+        Sizes by the original's names, as in `ImageBindModel(vision_embed_dim=64, ...)`, take the place of a
+        config, with the defaults of `config.original_sizes`.
+
         Raises:
+            TypeError: a config and sizes, or a size of another name.
             ValueError: a modality that is none, or that the config has no trunk for.
         """
         super().__init__()
@@ -54,11 +85,13 @@ class ImageBindModel(nn.Module):
                 self.modality_trunks[modality.value] = parts.trunk
                 self.modality_heads[modality.value] = parts.head
                 self.modality_postprocessors[modality.value] = parts.postprocessor
-        device = torch.get_default_device() if device is None else torch.device(device)
+        device = _default_device() if device is None else torch.device(device)
         self.to(dtype=dtype)
         if device.type != "meta":
             self.to_empty(device=device)
             init_weights(self)
+        if type(self).__init__ is ImageBindModel.__init__:
+            self._hub_mixin_config = self.config  # what huggingface_hub's PyTorchModelHubMixin saves
 
     @property
     def modalities(self) -> tuple[str, ...]:
@@ -133,6 +166,13 @@ class ImageBindModel(nn.Module):
                     options=options,
                     disable=disable,
                 )
+
+
+def _default_device() -> torch.device:
+    """Where a new layer lands: meta within `accelerate.init_empty_weights`, else torch's default device."""
+    probe = nn.Module()
+    probe.register_parameter("probe", nn.Parameter(torch.empty(0)))
+    return next(probe.parameters()).device
 
 
 class _Undrawn(TorchFunctionMode):

@@ -115,9 +115,8 @@ class WindowStem(nn.Module):
         self.norm_layer = nn.LayerNorm(embed_dim)
 
     def forward(self, samples: Tensor) -> Tensor:
-        windows = samples.unflatten(
-            -1, (samples.shape[-1] // self.window, self.window)
-        )  # (b, c, t) -> (b, c, t/w, w)
+        count = samples.shape[-1] // self.window
+        windows = samples.unflatten(-1, (count, self.window))  # (b, c, t) -> (b, c, t/w, w)
         return self.norm_layer(
             self.proj(windows.transpose(1, 2).flatten(2))
         )  # -> (b, t/w, c·w) -> (b, t/w, d)
@@ -263,11 +262,13 @@ class TextPreprocessor(nn.Module):
                 f"text expected token ids (b, up to {self.context_length}), "
                 f"got {tuple(text.shape)} of {text.dtype}"
             )
-        length = text.shape[1]
-        tokens = self.token_embedding(text) + self.pos_embed[:, :length]
+        # Selected rather than sliced: a slice would fix the length of an exported graph.
+        places = torch.arange(text.shape[1], device=text.device)
+        tokens = self.token_embedding(text) + self.pos_embed.index_select(1, places)
+        attn_mask = self.mask.index_select(0, places).index_select(1, places)  # (l, l)
         end_of_text = text.argmax(dim=1)  # (b,): the largest id of the vocabulary
         return {
-            "trunk": {"tokens": tokens, "attn_mask": self.mask[:length, :length]},
+            "trunk": {"tokens": tokens, "attn_mask": attn_mask},
             "head": {"seq_len": end_of_text},
         }
 
