@@ -11,6 +11,8 @@ from typing import Any
 
 from imagebind.modality import ModalityType
 
+MODEL_TYPE = "imagebind"
+
 # Ours: bounds on sizes that are read from files, far above any model's.
 MAX_SIZE = 2**20
 MAX_BLOCKS = 256  # the released model has up to 32
@@ -88,9 +90,7 @@ TrunkConfig = VisionConfig | TextConfig | AudioConfig | PictureConfig | ImuConfi
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageBindConfig:
-    """A model: the width of the shared space and one trunk a modality. None leaves a modality out."""
-
+class _ModelSizes:
     embed_dim: int = 1024
     vision: VisionConfig | None = None
     text: TextConfig | None = None
@@ -98,6 +98,19 @@ class ImageBindConfig:
     depth: PictureConfig | None = None
     thermal: PictureConfig | None = None
     imu: ImuConfig | None = None
+
+    def __post_init__(self) -> None:
+        for name, kind in _TRUNK_CONFIGS.items():
+            if isinstance(sizes := getattr(self, name), Mapping):  # as read from JSON
+                object.__setattr__(self, name, kind(**sizes))
+
+
+class ImageBindConfig(_ModelSizes):
+    """A model: the width of the shared space and one trunk a modality. None leaves a modality out.
+
+    The sizes are frozen. Other attributes may be set, since transformers' Trainer sets `use_cache`: a frozen
+    dataclass guards all attributes, and a plain subclass of one only its fields.
+    """
 
     @property
     def modalities(self) -> tuple[ModalityType, ...]:
@@ -122,8 +135,11 @@ class ImageBindConfig:
         return replace(self, **left_out)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON would hold it; `from_dict` reads it back."""
-        return asdict(self)
+        """As JSON would hold it; `from_dict` reads it back.
+
+        "model_type" is for Hugging Face's tools, of which peft looks it up.
+        """
+        return {"model_type": MODEL_TYPE, **asdict(self)}
 
     @classmethod
     def from_dict(cls, sizes: Mapping[str, Any]) -> "ImageBindConfig":
@@ -136,7 +152,7 @@ class ImageBindConfig:
         names = [field.name for field in fields(cls)]
         if not isinstance(sizes, Mapping):
             raise TypeError(f"wants sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
-        unknown = set(sizes) - set(names)
+        unknown = set(sizes) - {"model_type", *names}
         if unknown:
             raise TypeError(f"unknown sizes {sorted(unknown)}; wants some of {', '.join(names)}")
         if "embed_dim" not in sizes:
@@ -222,5 +238,92 @@ def imagebind_tiny() -> ImageBindConfig:
             window=20,
             drop_path_rate=0.0,
             head_dropout=0.0,
+        ),
+    )
+
+
+def original_sizes(
+    *,
+    video_frames: int = 2,
+    kernel_size: tuple[int, int, int] = (2, 14, 14),
+    audio_kernel_size: int = 16,
+    audio_stride: int = 10,
+    out_embed_dim: int = 768,
+    vision_embed_dim: int = 1024,
+    vision_num_blocks: int = 24,
+    vision_num_heads: int = 16,
+    audio_embed_dim: int = 768,
+    audio_num_blocks: int = 12,
+    audio_num_heads: int = 12,
+    audio_num_mel_bins: int = 128,
+    audio_target_len: int = 204,
+    audio_drop_path: float = 0.1,
+    text_embed_dim: int = 768,
+    text_num_blocks: int = 12,
+    text_num_heads: int = 12,
+    depth_embed_dim: int = 384,
+    depth_kernel_size: int = 16,
+    depth_num_blocks: int = 12,
+    depth_num_heads: int = 8,
+    depth_drop_path: float = 0.0,
+    thermal_embed_dim: int = 768,
+    thermal_kernel_size: int = 16,
+    thermal_num_blocks: int = 12,
+    thermal_num_heads: int = 12,
+    thermal_drop_path: float = 0.0,
+    imu_embed_dim: int = 512,
+    imu_kernel_size: int = 8,
+    imu_num_blocks: int = 6,
+    imu_num_heads: int = 8,
+    imu_drop_path: float = 0.7,
+) -> ImageBindConfig:
+    """The config of sizes under the original's names and defaults, which are not those of `imagebind_huge`.
+
+    Raises:
+        ValueError: patches of vision that are not square, or that do not span all frames.
+    """
+    frames, patch_size, width = kernel_size
+    if frames != video_frames or patch_size != width:
+        raise ValueError(f"kernel_size expected ({video_frames}, p, p), got {tuple(kernel_size)}")
+    return ImageBindConfig(
+        embed_dim=out_embed_dim,
+        vision=VisionConfig(
+            embed_dim=vision_embed_dim,
+            num_blocks=vision_num_blocks,
+            num_heads=vision_num_heads,
+            patch_size=patch_size,
+            frames=frames,
+        ),
+        text=TextConfig(embed_dim=text_embed_dim, num_blocks=text_num_blocks, num_heads=text_num_heads),
+        audio=AudioConfig(
+            embed_dim=audio_embed_dim,
+            num_blocks=audio_num_blocks,
+            num_heads=audio_num_heads,
+            mel_bins=audio_num_mel_bins,
+            mel_frames=audio_target_len,
+            patch_size=audio_kernel_size,
+            stride=audio_stride,
+            drop_path_rate=audio_drop_path,
+        ),
+        depth=PictureConfig(
+            embed_dim=depth_embed_dim,
+            num_blocks=depth_num_blocks,
+            num_heads=depth_num_heads,
+            patch_size=depth_kernel_size,
+            drop_path_rate=depth_drop_path,
+        ),
+        thermal=PictureConfig(
+            embed_dim=thermal_embed_dim,
+            num_blocks=thermal_num_blocks,
+            num_heads=thermal_num_heads,
+            patch_size=thermal_kernel_size,
+            drop_path_rate=thermal_drop_path,
+        ),
+        imu=ImuConfig(
+            embed_dim=imu_embed_dim,
+            num_blocks=imu_num_blocks,
+            num_heads=imu_num_heads,
+            window=imu_kernel_size,
+            drop_path_rate=imu_drop_path,
         ),
     )

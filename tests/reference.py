@@ -118,7 +118,7 @@ def stages(model: ImageBindModel, modality: str, inputs: torch.Tensor) -> dict[s
         hook.remove()
     return {
         "embedding": embedding,
-        "tokens_first8": seen["tokens"][:, :4, :8],
+        "tokens_first8": seen["tokens"]["trunk"]["tokens"][:, :4, :8],
         "trunk_first8": seen["trunk"][:, :4, :8],
         "head_first8": seen["head"][:, :8],
     }

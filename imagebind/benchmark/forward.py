@@ -44,7 +44,7 @@ class Trial:
     model: ImageBindModel
     modality: ModalityType
     inputs: Tensor  # as the preprocessor takes them
-    tokens: Tensor  # (b, l, d)
+    trunk_inputs: dict[str, Tensor]  # as the preprocessor returns them
     blocks: int  # of the whole trunk
 
     @property
@@ -53,14 +53,20 @@ class Trial:
         assert isinstance(trunk, Trunk)
         return trunk
 
+    @property
+    def tokens(self) -> Tensor:
+        """(b, l, d)"""
+        return self.trunk_inputs["tokens"]
+
     def run_blocks(self) -> None:
-        self.trunk(self.tokens)
+        self.trunk(**self.trunk_inputs)
 
     def run_ends(self) -> None:
         """What is before and behind the trunk."""
         name = self.modality.value
-        self.model.modality_preprocessors[name](self.inputs)
-        self.model.modality_postprocessors[name](self.model.forward_head(name, self.tokens, self.inputs))
+        stem = self.model.modality_preprocessors[name](self.inputs)
+        embeddings = self.model.modality_heads[name](self.tokens, **stem["head"])
+        self.model.modality_postprocessors[name](embeddings)
 
     def run_linears(self) -> None:
         """The matrix products by weights that the blocks do, and nothing else."""
@@ -85,8 +91,8 @@ def try_trunk(size: Size, modality: ModalityType, dtype: torch.dtype) -> Trial:
         config = ImageBindConfig.from_dict(sizes)
         model = ImageBindModel(config, modalities=[modality], dtype=dtype).eval()
         with torch.inference_mode():
-            tokens = model.modality_preprocessors[modality.value](inputs)
-        return Trial(model=model, modality=modality, inputs=inputs, tokens=tokens, blocks=whole)
+            stem = model.modality_preprocessors[modality.value](inputs)
+        return Trial(model=model, modality=modality, inputs=inputs, trunk_inputs=stem["trunk"], blocks=whole)
 
     one = build(1)
     with torch.inference_mode():

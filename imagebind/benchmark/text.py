@@ -46,7 +46,8 @@ def _trimming(size: Size) -> Row:
     ids = Tokenizer()(captions(size.caption_batch))  # (b, 77)
 
     def padded() -> None:
-        model.forward_head(name, model.forward_features(name, ids), ids)
+        stem = model.modality_preprocessors[name](ids)
+        model.modality_heads[name](model.modality_trunks[name](**stem["trunk"]), **stem["head"])
 
     with torch.inference_mode():
         trimmed, full = by_turns([lambda: model.embed(name, ids), padded], repeats=size.repeats)

@@ -78,7 +78,6 @@ def _text(sizes: TextConfig, embed_dim: int) -> Parts:
         sizes.num_blocks,
         sizes.num_heads,
         drop_path_rate=sizes.drop_path_rate,
-        causal=True,
         norm_eps=sizes.norm_eps,
     )
     scale = postprocessor(TEXT_LOGIT_SCALE, learnable=True)

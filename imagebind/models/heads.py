@@ -33,7 +33,7 @@ def class_token_head(
 
 
 class TextHead(nn.Module):
-    """The end-of-text token of each row, normalised and projected: (b, l, d), (b, l) -> (b, e)."""
+    """The end-of-text token of each row, normalised and projected: (b, l, d), (b,) -> (b, e)."""
 
     def __init__(self, trunk_dim: int, embed_dim: int, *, norm_eps: float = LAYER_NORM_EPS) -> None:
         super().__init__()
@@ -41,16 +41,18 @@ class TextHead(nn.Module):
             nn.LayerNorm(trunk_dim, eps=norm_eps), nn.Linear(trunk_dim, embed_dim, bias=False)
         )
 
-    def forward(self, tokens: Tensor, ids: Tensor) -> Tensor:
-        end_of_text = ids.argmax(dim=1)  # (b,): the largest id of the vocabulary
-        return self.proj(tokens[torch.arange(len(tokens), device=tokens.device), end_of_text])
+    def forward(self, tokens: Tensor, seq_len: Tensor) -> Tensor:
+        """Project the token at index `seq_len` of each row."""
+        index = seq_len[:, None, None].expand(-1, 1, tokens.shape[-1])  # (b,) -> (b, 1, d)
+        return self.proj(tokens.gather(1, index).squeeze(1))
 
 
 class UnitLength(nn.Module):
-    """Embeddings to length 1, computed in float32: (b, e) -> (b, e)."""
+    """Embeddings to length 1, computed in float32, and returned so under autocast: (b, e) -> (b, e)."""
 
     def forward(self, embeddings: Tensor) -> Tensor:
-        return F.normalize(embeddings.float(), dim=-1).to(embeddings.dtype)
+        unit = F.normalize(embeddings.float(), dim=-1)
+        return unit if torch.is_autocast_enabled(embeddings.device.type) else unit.to(embeddings.dtype)
 
 
 class LogitScale(nn.Module):

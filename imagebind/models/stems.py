@@ -2,11 +2,18 @@
 
 The names of the inner modules are the released checkpoint's, odd ones included: `rgbt_stem` holds the
 patches of audio and thermal as well, and `proj.1` of vision is where its one convolution stands.
+
+A preprocessor takes its tensor by position or by its modality's name, and returns keyword arguments for
+the trunk and for the head: {"trunk": {"tokens": (b, l, d)}, "head": {}}; see `StemOutput`.
 """
+
+import math
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+StemOutput = dict[str, dict[str, Tensor]]  # "trunk" and "head", each the keyword arguments of one
 
 
 class PositionTable(nn.Module):
@@ -32,41 +39,47 @@ class PositionTable(nn.Module):
                 f"only square pictures can be of another size: wants {self.grid} patches, got {grid}"
             )
         first, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
-        picture = patches.mT.unflatten(-1, self.grid)  # (1, h·w, d) -> (1, d, h, w)
+        picture = patches.transpose(1, 2).unflatten(-1, self.grid)  # (1, h·w, d) -> (1, d, h, w)
         picture = F.interpolate(picture.float(), size=grid, mode="bicubic").to(patches.dtype)
-        return torch.cat([first, picture.flatten(2).mT], dim=1)
+        return torch.cat([first, picture.flatten(2).transpose(1, 2)], dim=1)
 
 
 class RepeatFrames(nn.Module):
-    """A still picture becomes a motionless video: (b, c, h, w) -> (b, c, frames, h, w)."""
+    """A still picture becomes a motionless video: (b, c, [1,] h, w) -> (b, c, frames, h, w)."""
 
     def __init__(self, frames: int) -> None:
         super().__init__()
         self.frames = frames
 
     def forward(self, pictures: Tensor) -> Tensor:
-        if pictures.ndim == 5:
+        if pictures.ndim == 4:
+            pictures = pictures.unsqueeze(2)
+        elif pictures.shape[2] != 1:
             return pictures
-        return pictures.unsqueeze(2).expand(-1, -1, self.frames, -1, -1)
+        return pictures.expand(-1, -1, self.frames, -1, -1)
 
 
 class PatchConv3d(nn.Conv3d):
     """A convolution whose kernel is its stride, computed as one matrix product over patches.
 
+    Rows and columns of pixels that fill no patch are left out.
     The same numbers as `nn.Conv3d`, which in bfloat16 on a CPU is many times slower.
     """
 
     def forward(self, video: Tensor) -> Tensor:
         frames, height, width = self.kernel_size
+        rows, columns = (video.shape[3] // height) * height, (video.shape[4] // width) * width
+        video = video[..., :rows, :columns]
         patches = (
             video.unflatten(4, (-1, width)).unflatten(3, (-1, height)).unflatten(2, (-1, frames))
         )  # (b, c, t, h, w) -> (b, c, t/kt, kt, h/kh, kh, w/kw, kw)
         patches = patches.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)  # -> (b, t/kt, h/kh, w/kw, c·kt·kh·kw)
-        return F.linear(patches, self.weight.flatten(1)).movedim(-1, 1)  # -> (b, d, t/kt, h/kh, w/kw)
+        embedded = F.linear(patches, self.weight.flatten(1))  # -> (b, t/kt, h/kh, w/kw, d)
+        return embedded.permute(0, 4, 1, 2, 3)  # -> (b, d, t/kt, h/kh, w/kw)
 
 
 class VideoStem(nn.Module):
-    """Patches over time and space, without a bias or a norm: (b, 3, [t,] h, w) -> (b, d, h/p, w/p)."""
+    """Patches over time and space, without a bias or a norm: (b, 3, [t,] h, w) -> (b, d, t/k, h/p, w/p)."""
 
     def __init__(self, embed_dim: int, *, patch_size: int, frames: int) -> None:
         super().__init__()
@@ -76,7 +89,7 @@ class VideoStem(nn.Module):
         )
 
     def forward(self, pictures: Tensor) -> Tensor:
-        return self.proj(pictures).squeeze(2)
+        return self.proj(pictures)
 
 
 class PictureStem(nn.Module):
@@ -88,8 +101,8 @@ class PictureStem(nn.Module):
         self.norm_layer = nn.LayerNorm(embed_dim)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        patches = self.proj(pictures).movedim(1, -1)  # (b, d, h', w') -> (b, h', w', d)
-        return self.norm_layer(patches).movedim(-1, 1)
+        patches = self.proj(pictures).permute(0, 2, 3, 1)  # (b, d, h', w') -> (b, h', w', d)
+        return self.norm_layer(patches).permute(0, 3, 1, 2)
 
 
 class WindowStem(nn.Module):
@@ -102,14 +115,19 @@ class WindowStem(nn.Module):
         self.norm_layer = nn.LayerNorm(embed_dim)
 
     def forward(self, samples: Tensor) -> Tensor:
-        windows = samples.unflatten(-1, (-1, self.window))  # (b, c, t) -> (b, c, t/w, w)
+        count = samples.shape[-1] // self.window
+        windows = samples.unflatten(-1, (count, self.window))  # (b, c, t) -> (b, c, t/w, w)
         return self.norm_layer(
             self.proj(windows.transpose(1, 2).flatten(2))
         )  # -> (b, t/w, c·w) -> (b, t/w, d)
 
 
 class VisionPreprocessor(nn.Module):
-    """Pictures or videos of `frames` frames to placed tokens: (b, 3, [t,] h, w) -> (b, 1 + patches, d)."""
+    """Pictures or videos to placed tokens: (b, 3, [t,] h, w) -> (b, 1 + patches, d).
+
+    A video has 1 frame, `frames` or a square number of times `frames`. As released, the places know no
+    time: the table is resized to a square of all patches, four times as many for 8 frames as for 2.
+    """
 
     def __init__(self, embed_dim: int, *, image_size: int, patch_size: int, frames: int) -> None:
         super().__init__()
@@ -122,15 +140,25 @@ class VisionPreprocessor(nn.Module):
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        still = pictures.ndim == 4 and pictures.shape[1] == 3
-        video = pictures.ndim == 5 and tuple(pictures.shape[1:3]) == (3, self.frames)
-        if not (still or video) or any(side % self.patch_size for side in pictures.shape[-2:]):
+    def forward(self, vision: Tensor) -> StemOutput:
+        frames = vision.shape[2] if vision.ndim == 5 else 1
+        steps = 1 if frames == 1 else frames // self.frames
+        stretch = math.isqrt(steps)
+        if (
+            vision.ndim not in (4, 5)
+            or vision.shape[1] != 3
+            or min(vision.shape[-2:]) < self.patch_size
+            or (frames != 1 and (frames % self.frames or stretch < 1 or stretch**2 != steps))
+        ):
             raise ValueError(
-                f"vision wants (b, 3, h, w) or (b, 3, {self.frames}, h, w) after its clips are folded, "
-                f"h and w multiples of {self.patch_size}; got {tuple(pictures.shape)}"
+                f"vision expected (b, 3, h, w) or (b, 3, {self.frames}, h, w) after its clips are folded, "
+                f"h and w at least {self.patch_size}; or frames of 1, or of {self.frames} times 1, 4, 9, …; "
+                f"got {tuple(vision.shape)}"
             )
-        return _placed(self.rgbt_stem(pictures), self.cls_token, self.pos_embedding_helper)
+        patches = self.rgbt_stem(vision)  # (b, d, t', h', w')
+        height, width = patches.shape[-2:]
+        places = self.pos_embedding_helper((stretch * height, stretch * width))
+        return _placed(patches, self.cls_token, places)
 
 
 class PicturePreprocessor(nn.Module):
@@ -159,17 +187,28 @@ class PicturePreprocessor(nn.Module):
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        sides = tuple(pictures.shape[-2:])
-        other_square = sides[0] == sides[1] and sides[0] % self.patch_size == 0 and self._is_square()
-        if pictures.ndim != 4 or pictures.shape[1] != 1 or not (sides == self.picture_size or other_square):
+    def forward(self, pictures: Tensor | None = None, **named: Tensor) -> StemOutput:
+        """`pictures`, or the same by the name of the modality: `audio=`, `depth=`, `thermal=`."""
+        if pictures is None and set(named) == {self.name}:
+            pictures = named[self.name]
+        elif pictures is None or named:
+            raise TypeError(f"expected one tensor, by position or as {self.name}=, got {sorted(named)}")
+        if pictures.ndim != 4 or pictures.shape[1] != 1 or not self._has_places(pictures):
             wanted = ", ".join(str(side) for side in (1, *self.picture_size))
-            raise ValueError(f"{self.name} wants (b, {wanted}), got {tuple(pictures.shape)}")
+            raise ValueError(
+                f"{self.name} expected (b, {wanted}) or clips (b, s, {wanted}), got {tuple(pictures.shape)}"
+            )
         patches = self.get_submodule(self.stem_name)(pictures)
-        return _placed(patches, self.cls_token, self.pos_embedding_helper)
+        height, width = patches.shape[-2:]
+        return _placed(patches, self.cls_token, self.pos_embedding_helper((height, width)))
 
-    def _is_square(self) -> bool:
-        return self.picture_size[0] == self.picture_size[1]
+    def _has_places(self, pictures: Tensor) -> bool:
+        """Whether a picture is of the size of the table, or both are square in patches."""
+        height, width = pictures.shape[-2:]
+        if (height, width) == self.picture_size:
+            return True
+        is_square = height // self.patch_size == width // self.patch_size >= 1
+        return is_square and self.picture_size[0] == self.picture_size[1]
 
 
 class ImuPreprocessor(nn.Module):
@@ -188,16 +227,20 @@ class ImuPreprocessor(nn.Module):
         _init_class_token(self.cls_token)
         nn.init.normal_(self.pos_embed, std=self.pos_embed.shape[-1] ** -0.5)
 
-    def forward(self, samples: Tensor) -> Tensor:
-        if samples.ndim != 3 or tuple(samples.shape[1:]) != self.sample_shape:
+    def forward(self, imu: Tensor) -> StemOutput:
+        if imu.ndim != 3 or tuple(imu.shape[1:]) != self.sample_shape:
             channels, steps = self.sample_shape
-            raise ValueError(f"imu wants (b, {channels}, {steps}), got {tuple(samples.shape)}")
-        windows = self.imu_stem(samples)
-        return _with_class_token(windows, self.cls_token) + self.pos_embed
+            raise ValueError(f"imu expected (b, {channels}, {steps}), got {tuple(imu.shape)}")
+        tokens = _with_class_token(self.imu_stem(imu), self.cls_token) + self.pos_embed
+        return {"trunk": {"tokens": tokens}, "head": {}}
 
 
 class TextPreprocessor(nn.Module):
-    """Token ids to placed tokens: (b, l) -> (b, l, d), for any l up to the context length."""
+    """Token ids to placed tokens: (b, l) -> (b, l, d), for any l up to the context length.
+
+    With them come the causal mask (l, l), for the trunk, and the index of each row's end-of-text token
+    (b,), for the head.
+    """
 
     mask: Tensor
 
@@ -206,7 +249,6 @@ class TextPreprocessor(nn.Module):
         self.context_length = context_length
         self.pos_embed = nn.Parameter(torch.empty(1, context_length, embed_dim))
         self.token_embedding = nn.Embedding(vocab_size, embed_dim)
-        # In the checkpoint, and not read here: the trunk's attention is causal by a flag.
         self.register_buffer("mask", torch.empty(context_length, context_length))
 
     def reset_parameters(self) -> None:
@@ -214,13 +256,21 @@ class TextPreprocessor(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         self.mask.fill_(float("-inf")).triu_(1)
 
-    def forward(self, ids: Tensor) -> Tensor:
-        if ids.ndim != 2 or ids.shape[1] > self.context_length or ids.is_floating_point():
+    def forward(self, text: Tensor) -> StemOutput:
+        if text.ndim != 2 or text.shape[1] > self.context_length or text.is_floating_point():
             raise ValueError(
-                f"text wants token ids (b, up to {self.context_length}), "
-                f"got {tuple(ids.shape)} of {ids.dtype}"
+                f"text expected token ids (b, up to {self.context_length}), "
+                f"got {tuple(text.shape)} of {text.dtype}"
             )
-        return self.token_embedding(ids) + self.pos_embed[:, : ids.shape[1]]
+        # Selected rather than sliced: a slice would fix the length of an exported graph.
+        places = torch.arange(text.shape[1], device=text.device)
+        tokens = self.token_embedding(text) + self.pos_embed.index_select(1, places)
+        attn_mask = self.mask.index_select(0, places).index_select(1, places)  # (l, l)
+        end_of_text = text.argmax(dim=1)  # (b,): the largest id of the vocabulary
+        return {
+            "trunk": {"tokens": tokens, "attn_mask": attn_mask},
+            "head": {"seq_len": end_of_text},
+        }
 
 
 def _init_class_token(token: Tensor) -> None:
@@ -228,13 +278,13 @@ def _init_class_token(token: Tensor) -> None:
 
 
 def _with_class_token(tokens: Tensor, cls_token: Tensor) -> Tensor:
-    return torch.cat([cls_token.expand(len(tokens), -1, -1), tokens], dim=1)  # (b, l, d) -> (b, 1 + l, d)
+    first = cls_token.expand(tokens.shape[0], -1, -1)
+    return torch.cat([first, tokens], dim=1)  # (b, l, d) -> (b, 1 + l, d)
 
 
-def _placed(patches: Tensor, cls_token: Tensor, table: PositionTable) -> Tensor:
-    height, width = patches.shape[-2:]
-    tokens = patches.flatten(2).mT  # (b, d, h, w) -> (b, h·w, d)
-    return _with_class_token(tokens, cls_token) + table((height, width))
+def _placed(patches: Tensor, cls_token: Tensor, places: Tensor) -> StemOutput:
+    tokens = patches.flatten(2).transpose(1, 2)  # (b, d, [t,] h, w) -> (b, [t·]h·w, d)
+    return {"trunk": {"tokens": _with_class_token(tokens, cls_token) + places}, "head": {}}
 
 
 def _patches_along(side: int, patch_size: int, stride: int) -> int:

@@ -1,5 +1,7 @@
 """The trunk that all six modalities share: pre-norm transformer blocks."""
 
+from collections.abc import Collection
+
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
@@ -53,19 +55,18 @@ class Block(nn.Module):
         num_heads: int,
         *,
         drop_path_rate: float = 0.0,
-        causal: bool = False,
         add_bias_kv: bool = False,
         norm_eps: float = LAYER_NORM_EPS,
     ) -> None:
         super().__init__()
         self.norm_1 = nn.LayerNorm(embed_dim, eps=norm_eps)
-        self.attn = SelfAttention(embed_dim, num_heads, causal=causal, add_bias_kv=add_bias_kv)
+        self.attn = SelfAttention(embed_dim, num_heads, add_bias_kv=add_bias_kv)
         self.norm_2 = nn.LayerNorm(embed_dim, eps=norm_eps)
         self.mlp = Mlp(embed_dim, MLP_RATIO * embed_dim)
         self.drop_path = DropPath(drop_path_rate)
 
-    def forward(self, tokens: Tensor) -> Tensor:
-        tokens = tokens + self.drop_path(self.attn(self.norm_1(tokens)))
+    def forward(self, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        tokens = tokens + self.drop_path(self.attn(self.norm_1(tokens), attn_mask))
         return tokens + self.drop_path(self.mlp(self.norm_2(tokens)))
 
 
@@ -84,7 +85,6 @@ class Trunk(nn.Module):
         *,
         drop_path_rate: float = 0.0,
         pre_norm: bool = False,
-        causal: bool = False,
         add_bias_kv: bool = False,
         norm_eps: float = LAYER_NORM_EPS,
     ) -> None:
@@ -96,7 +96,6 @@ class Trunk(nn.Module):
                 embed_dim,
                 num_heads,
                 drop_path_rate=drop_path_rate * i / max(num_blocks - 1, 1),
-                causal=causal,
                 add_bias_kv=add_bias_kv,
                 norm_eps=norm_eps,
             )
@@ -108,11 +107,29 @@ class Trunk(nn.Module):
         """In training, keep only what goes between blocks and compute the inside again for the gradients."""
         self.grad_checkpointing = enable
 
-    def forward(self, tokens: Tensor) -> Tensor:
+    def forward(
+        self,
+        tokens: Tensor,
+        attn_mask: Tensor | None = None,
+        use_checkpoint: bool = False,
+        checkpoint_every_n: int = 1,
+        checkpoint_blk_ids: Collection[int] | None = None,
+    ) -> Tensor:
+        """Run the blocks; `attn_mask` is `SelfAttention`'s, the same for each.
+
+        `use_checkpoint` recomputes for one call, as `set_grad_checkpointing` does for all: the blocks whose
+        index is in `checkpoint_blk_ids`, by default every `checkpoint_every_n`-th from the first.
+        """
         tokens = self.pre_transformer_layer(tokens)
-        recompute = self.grad_checkpointing and self.training and torch.is_grad_enabled()
-        for block in self.blocks:
-            tokens = checkpoint(block, tokens, use_reentrant=False) if recompute else block(tokens)
+        recomputed: Collection[int] = ()
+        if (use_checkpoint or self.grad_checkpointing) and self.training and torch.is_grad_enabled():
+            every_nth = range(0, len(self.blocks), checkpoint_every_n)
+            recomputed = every_nth if checkpoint_blk_ids is None else checkpoint_blk_ids
+        for index, block in enumerate(self.blocks):
+            if index in recomputed:
+                tokens = checkpoint(block, tokens, attn_mask, use_reentrant=False)
+            else:
+                tokens = block(tokens, attn_mask)
         return tokens
 
 

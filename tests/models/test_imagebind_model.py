@@ -41,8 +41,9 @@ def test_a_padded_text_embeds_the_same_as_a_trimmed_one(model):
     tokens = Tokenizer()(["a dog", "a small red car by the sea"])
     with torch.inference_mode():
         trimmed = model({"text": tokens[:, :12]})["text"]
-        features = model.forward_features("text", tokens)  # all 77, untrimmed
-        padded = model.modality_postprocessors["text"](model.forward_head("text", features, tokens))
+        stem = model.modality_preprocessors["text"](tokens)  # all 77, untrimmed
+        features = model.modality_trunks["text"](**stem["trunk"])
+        padded = model.modality_postprocessors["text"](model.modality_heads["text"](features, **stem["head"]))
     torch.testing.assert_close(trimmed, padded, atol=1e-5 * 1 / 0.07, rtol=0)
 
 
@@ -78,13 +79,14 @@ def test_clips_of_stills_equal_clips_of_frames_that_repeat_them(model):
         ("vision", (2, 3, 2, 224, 224), r"\(b, s, 3, 2, h, w\).*\(b, s, 3, h, w\).*unsqueeze"),
         ("vision", (2, 3, 8, 224, 224), r"\(b, s, 3, 2, h, w\).*\(b, s, 3, h, w\)"),
         ("vision", (2, 1, 224, 224), r"\(b, 3, h, w\)"),
-        ("vision", (2, 3, 225, 224), "multiples of 14"),
+        ("vision", (2, 3, 13, 224), "h and w at least 14"),
+        ("vision", (1, 1, 3, 4, 224, 224), r"frames of 1, or of 2 times 1, 4, 9"),
         ("vision", (2, 3, 224, 238), "square"),
         ("audio", (2, 80), r"\(b, s, 1, 128, 204\), got \(2, 80\)"),
         ("audio", (2, 3, 1, 128, 200), r"\(b, 1, 128, 204\)"),
-        ("depth", (2, 3, 224, 224), r"depth wants \(b, 1, 224, 224\), got \(2, 3, 224, 224\)"),
-        ("thermal", (1, 224, 224), r"thermal wants"),
-        ("imu", (2, 2000, 6), r"imu wants \(b, 6, 2000\), got \(2, 2000, 6\)"),
+        ("depth", (2, 3, 224, 224), r"depth expected \(b, 1, 224, 224\).*, got \(2, 3, 224, 224\)"),
+        ("thermal", (1, 224, 224), r"thermal expected"),
+        ("imu", (2, 2000, 6), r"imu expected \(b, 6, 2000\), got \(2, 2000, 6\)"),
         ("text", (2, 80), r"token ids \(b, up to 77\)"),
     ],
 )
