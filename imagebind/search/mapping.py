@@ -49,7 +49,8 @@ def parse_mapping(text: str) -> PathMapping:
     """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD; see `parse_kind`.
 
     Raises:
-        ValueError: another form, a pattern that is too long, no such kind, an option that the kind does not have, or a wrong value.
+        ValueError: another form, a pattern that is too long, no such kind, an option that the kind does not
+            have, or a wrong value.
     """
     form = _FORM.fullmatch(text)
     if form is None:
