@@ -42,7 +42,6 @@ _ASKED = re.compile(
 _UPLOADED = "/gradio_api/file="  # followed by the path of what was recorded, for the recorder to play
 _OURS = re.compile(r"/(media|thumbnail)/[^/]*")
 _UPLOAD = "/gradio_api/upload"
-_QUESTION = "/gradio_api/queue/join"  # an event, with what the page's parts hold
 
 # What a browser may do with the page: nothing beyond this server. Gradio's parts build functions from text.
 PAGE_POLICY = (
@@ -259,7 +258,7 @@ class Gate:
 
     async def _handed_on(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
-        if path.startswith(_QUESTION):
+        if not path.startswith(_UPLOAD) and scope["method"] not in ("GET", "HEAD"):
             body = await _whole(receive)
             if not self._are_uploads(body):
                 await _answer(send, 403, "That file was not dropped on this page.")
@@ -270,7 +269,11 @@ class Gate:
     def _are_uploads(self, body: bytes) -> bool:
         """Whether all files that a question speaks of have been uploaded; what is no JSON speaks of none."""
         try:
-            return all(path in self.uploads for path in _paths(json.loads(body)))
+            question = json.loads(body)
+            json.dumps(
+                question, allow_nan=False, ensure_ascii=False
+            ).encode()  # as Gradio may have to tell it
+            return all(path in self.uploads for path in _paths(question))
         except (ValueError, RecursionError):
             return not body.strip()
 
