@@ -213,7 +213,7 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from imagebind.search.crawl_report import Outcome
+    from imagebind.search.crawl_report import Outcome, grouped
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
@@ -236,8 +236,8 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
         say(f"  {warning.path}: {warning.warning}", style="yellow")
     if report.warnings:
         say(f"warnings about {files(report.warned_files)} in {errors}")
-    for failure in report.failures:
-        say(f"  {failure.error}", style="red")
+    for text in grouped(report.failures):
+        say(f"  {text}", style="red")
     if report.failures:
         say(f"all failures are in {errors}")
     return len(report.failures)

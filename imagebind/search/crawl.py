@@ -106,6 +106,7 @@ def crawl(
     own = [Path(index.uri)] if not is_uri(index.uri) else []
     own += [] if errors is None else [errors]
     with writer_lock(index.uri), error_file(errors) as log, FileCount(whole_roots, own, progress) as count:
+        index.roots(whole_roots)
         run = _Crawl(index, windows, mappings, ask, count, log, batch_size)
         run.take(discover(whole_roots, without=own))
         run.take_again()

@@ -1,8 +1,9 @@
 """What became of the files of a crawl: counted while it runs, and every failure in a file."""
 
 import json
+import re
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,9 @@ from imagebind.search.discover import discover
 
 KEPT_FAILURES = 10  # and as many warnings, that a report keeps for display; the error file has all
 KEPT_SUFFIXES = 100
+
+
+_MAP = re.compile(r"--map '([^']*)=")
 
 
 class Outcome(str, Enum):
@@ -96,6 +100,33 @@ class CrawlReport:
         """Count a file that is no media."""
         known = suffix in self.not_media or len(self.not_media) < KEPT_SUFFIXES
         self.not_media[suffix if known else "…"] += 1
+
+
+def grouped(failures: Sequence[Failure]) -> list[str]:
+    """Return failures in words, one for all files with one reason.
+
+    Where files need to be told by `--map`, the pattern given takes in all of them.
+    """
+    groups: defaultdict[str, list[Failure]] = defaultdict(list)
+    for failure in failures:
+        reason = failure.error.removeprefix(f"{failure.path}: ")
+        suffix = Path(failure.path).suffix if _MAP.search(reason) else ""
+        groups[_MAP.sub("--map '=", reason) + suffix].append(failure)
+    return [_in_words(group) for group in groups.values()]
+
+
+def _in_words(group: Sequence[Failure]) -> str:
+    first = group[0]
+    if len(group) == 1:
+        return first.error
+    reason = first.error.removeprefix(f"{first.path}: ")
+    patterns = {pattern for failure in group for pattern in _MAP.findall(failure.error)}
+    if len(patterns) > 1:
+        path = Path(first.path)
+        is_one_folder = all(Path(failure.path).parent == path.parent for failure in group)
+        wide = f"**/{path.parent.name}/*{path.suffix}" if is_one_folder else f"**/*{path.suffix}"
+        reason = _MAP.sub(lambda _: f"--map '{wide}=", reason)
+    return f"{first.path} and {len(group) - 1} more: {reason}"
 
 
 Progress = Callable[[CrawlReport, int | None], None]  # what is done, and of how many files once that is known

@@ -7,6 +7,15 @@ from collections.abc import Iterable
 from imagebind.modality import MediaKind
 from imagebind.search.rows import Metadata, metadata_text
 
+PATTERN_CHARACTERS = 4096  # of a pattern of paths: the longest path there is
+PATTERN_WILDCARDS = 64  # each costs a step per character of every path
+METADATA_CHARACTERS = 65_536  # of one name and its value
+
+# A row's metadata up to the start of one of its entries. A name may end in a quote, a text may hold what
+# looks like an entry: only reading the entries from the first on tells where one starts.
+_STRING = r'"([^"\\]|\\.)*"'
+_ENTRIES = rf"(?s)^\{{({_STRING}:({_STRING}|[^\",]+),)*"
+
 
 def where(
     *,
@@ -24,7 +33,7 @@ def where(
         metadata: values that a row has to have.
 
     Raises:
-        ValueError: seconds in the wrong order, or metadata that no row can have.
+        ValueError: a pattern that is too long, seconds in the wrong order, or metadata that no row can have.
     """
     conditions = []
     if kinds is not None:
@@ -40,9 +49,12 @@ def where(
         conditions.append(" AND ".join(sides))
     for name, value in (metadata or {}).items():
         entry = metadata_text({name: value})[1:-1]
-        conditions.append(
-            f"(contains(metadata, {quoted(entry + ',')}) OR contains(metadata, {quoted(entry + '}')}))"
-        )
+        if len(entry) > METADATA_CHARACTERS:
+            raise ValueError(
+                f"metadata {name[:40]!r}: expected at most {METADATA_CHARACTERS} characters, got {len(entry)}"
+            )
+        pattern = f"{_ENTRIES}{re.escape(entry)}[,}}]"
+        conditions.append(f"contains(metadata, {quoted(entry)}) AND regexp_like(metadata, {quoted(pattern)})")
     return " AND ".join(conditions) or None
 
 
@@ -53,13 +65,33 @@ def in_list(column: str, values: Iterable[str]) -> str:
 
 
 def quoted(text: str) -> str:
-    """A string of SQL."""
+    """Return a string of SQL.
+
+    Raises:
+        ValueError: a lone surrogate, which no row holds.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ValueError(f"expected text that UTF-8 can hold, got {text[:40]!r}") from None
     return "'" + text.replace("'", "''") + "'"
 
 
 def glob_pattern(glob: str) -> str:
-    """A regular expression, in a syntax that Python and Rust share, of a pattern of paths."""
+    """Return a regular expression, in a syntax that Python and Rust share, for a pattern of paths.
+
+    Wildcards in a row become one, so that `**/**/**/` costs no more than `**/`.
+
+    Raises:
+        ValueError: too many characters or wildcards.
+    """
+    if len(glob) > PATTERN_CHARACTERS:
+        raise ValueError(f"the path: expected at most {PATTERN_CHARACTERS} characters, got {len(glob)}")
+    glob = re.sub(r"(\*\*/)+", "**/", re.sub(r"\*{3,}", "**", glob))
     parts = re.split(r"(\*\*/?|\*|\?)", glob)
+    wildcards = len(parts) // 2
+    if wildcards > PATTERN_WILDCARDS:
+        raise ValueError(f"the path: expected at most {PATTERN_WILDCARDS} wildcards, got {wildcards}")
     wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     body = "".join(wild[part] if part in wild else re.escape(part) for part in parts)
     start = "^" if glob.startswith(("/", "**")) else "^(.*/)?"

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from operator import attrgetter
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -103,6 +104,10 @@ class Index:
     def space(self) -> Space:
         """The fingerprint of the space that its vectors are in."""
         return Space.from_json((self._store.about(SPACE) or b"{}").decode())
+
+    def roots(self, new: Iterable[Path] = ()) -> list[Path]:
+        """Folders and files that crawls have looked through; `new` ones are noted."""
+        return self._store.roots(new)
 
     @property
     def embed_dim(self) -> int:

@@ -9,7 +9,7 @@ from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.examine import Examined
 from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import FileState, path_text, text_path
+from imagebind.search.rows import FileState, is_there, path_text, text_path
 
 
 class Known:
@@ -68,17 +68,3 @@ def is_unchanged(found: Found, state: FileState, mappings: Sequence[PathMapping]
     mapping = mapping_for(mappings, found)
     same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
     return same and (mapping is None or mapping.kind is main_kind(state))
-
-
-def is_there(path: Path) -> bool:
-    """Whether something is at a path, or may be: what cannot be looked at counts as there.
-
-    So does what a table or an archive has, `shard.tar/dog.jpg`, while that is there.
-    """
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except (OSError, ValueError):  # ValueError: a name that no file can have
-        return True
-    return True

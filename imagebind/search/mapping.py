@@ -49,13 +49,15 @@ def parse_mapping(text: str) -> PathMapping:
     """Read GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD; see `parse_kind`.
 
     Raises:
-        ValueError: another form, no such kind, an option that the kind does not have, or a wrong value.
+        ValueError: another form, a pattern that is too long, no such kind, an option that the kind does not
+            have, or a wrong value.
     """
     form = _FORM.fullmatch(text)
     if form is None:
         raise ValueError(
             f"{text!r}: wants GLOB=KIND or GLOB=KIND:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
         )
+    _compiled(form["glob"])  # complains of one that is too long
     kind, options = parse_kind(form["kind"] + (f":{form['options']}" if form["options"] is not None else ""))
     return PathMapping(glob=form["glob"], kind=kind, options=options)
 

@@ -1,5 +1,6 @@
 """What an index holds: a row for each vector, with where in which file it comes from."""
 
+import errno
 import json
 import os
 import uuid
@@ -94,10 +95,29 @@ def path_text(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
+def is_there(path: Path) -> bool:
+    """Whether something is at a path, or may be: what cannot be looked at counts as there.
+
+    So does what a table or an archive has, `shard.tar/dog.jpg`, while that is there. A name that is longer
+    than its file system takes is not there.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return True
+        return any(map(os.path.isfile, path.parents))
+    except ValueError:  # a name that no file can have
+        return True
+    return True
+
+
 def text_path(text: str) -> Path:
     """The path that `path_text` wrote. A name with a literal `\\xff` is told by its being there."""
     path = Path(text)
-    if "\\x" not in text or path.exists():
+    if "\\x" not in text or is_there(path):
         return path
     parts = text.split("\\x")
     written = parts[0].encode()

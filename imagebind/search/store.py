@@ -1,7 +1,8 @@
 """Where an index lives: a database of LanceDB with two tables, and its errors in our words."""
 
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -11,10 +12,11 @@ import pyarrow as pa
 
 from imagebind.errors import ImageBindError, import_extra
 from imagebind.search.filters import quoted
-from imagebind.search.rows import schema
+from imagebind.search.rows import path_text, schema, text_path
 from imagebind.uri import is_uri
 
 ITEMS, ABOUT = "items", "about"
+ROOTS = "roots"  # a key of what is said about an index
 _ABOUT_SCHEMA = pa.schema([("key", pa.string()), ("value", pa.binary())])
 EVERY_READ = timedelta(0)  # looks for what other processes have written
 
@@ -81,6 +83,14 @@ class Store:
         """Say something of the whole index, in one commit."""
         with named(self.uri, "written to"):
             _say(self._about, key, value)
+
+    def roots(self, new: Iterable[Path] = ()) -> list[Path]:
+        """Return the roots of all crawls, with `new` ones, which are written."""
+        before = json.loads(self.about(ROOTS) or b"[]")
+        now = sorted({*before, *map(path_text, new)})
+        if now != before:
+            self.say(ROOTS, json.dumps(now).encode())
+        return [text_path(root) for root in now]
 
     def size(self) -> int | None:
         """Bytes on disk; None where it is elsewhere."""

@@ -2,6 +2,8 @@
 
 import math
 import re
+import tempfile
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -64,6 +66,114 @@ def test_metadata_is_told_by_its_whole_value_and_type(index):
     assert paths(index.search(unit(1), 10, metadata={"n": 1})) == [NAMES[1]]
     assert index.search(unit(1), 10, metadata={"n": "1"}) == []
     assert index.search(unit(1), 10, metadata={"ame": NAMES[1]}) == []
+
+
+# What JSON, SQL, LIKE and regular expressions give a meaning to, in few enough pieces to collide.
+PIECES = [
+    '"',
+    "\\",
+    ",",
+    ":",
+    "{",
+    "}",
+    "%",
+    "_",
+    "'",
+    "\n",
+    "\t",
+    "\0",
+    "é",
+    "\u2028",
+    "😀",
+    "owner",
+    "me",
+    "1",
+    "1,",
+]
+NAMES_OR_TEXTS = st.lists(st.sampled_from(PIECES), max_size=4).map("".join)
+VALUES = NAMES_OR_TEXTS | st.integers(0, 11) | st.booleans() | st.sampled_from([1.0, 0.5, 1e300])
+METADATA = st.dictionaries(NAMES_OR_TEXTS, VALUES, max_size=3)
+
+
+def has(metadata, name, value) -> bool:
+    return name in metadata and repr(metadata[name]) == repr(value)
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(METADATA, min_size=2, max_size=12), st.data())
+def test_metadata_finds_the_rows_that_have_this_name_with_this_value_and_no_other(rows, data):
+    folder = tempfile.TemporaryDirectory()
+    with folder:
+        index = make_index(
+            Path(folder.name) / "db", [row(str(n), 1, n, metadata=said) for n, said in enumerate(rows)]
+        )
+        there = [(name, value) for said in rows for name, value in said.items()]
+        made_up = data.draw(st.lists(st.tuples(NAMES_OR_TEXTS, VALUES), max_size=3))
+        for name, value in there[:12] + made_up:
+            found = paths(index.search(unit(1), len(rows), metadata={name: value}))
+            assert sorted(found, key=int) == [str(n) for n, said in enumerate(rows) if has(said, name, value)]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "other"),
+    [
+        ({"owner": "me"}, {'x"owner': "me"}),
+        ({"owner": "me"}, {"text": ',"owner":"me",'}),
+        ({":": 1}, {"a,": ":1,"}),
+        ({",": 1}, {"a": ",", ":1": 2}),
+        ({"n": 1}, {"n": 11}),
+    ],
+)
+def test_metadata_that_reads_like_other_metadata_is_not_found_for_it(tmp_path, wanted, other):
+    index = make_index(
+        tmp_path / "db", [row("wanted", 1, metadata=wanted), row("other", 1, 1, metadata=other)]
+    )
+    assert paths(index.search(unit(1), metadata=wanted)) == ["wanted"]
+    assert paths(index.search(unit(1), metadata=other)) == ["other"]
+
+
+def test_metadata_of_any_length_is_found_up_to_the_bound(tmp_path):
+    long = "x" * 60_000
+    index = make_index(tmp_path / "db", [row("long", 1, metadata={"n": long}), row("short", 1)])
+    assert paths(index.search(unit(1), metadata={"n": long})) == ["long"]
+    with pytest.raises(ValueError, match="metadata 'n': expected at most 65536 characters, got 70006"):
+        index.search(unit(1), metadata={"n": "x" * 70_000})
+
+
+@pytest.mark.parametrize(
+    "glob", ["**/" * 1000 + "*.jpg", "*" * 4000, "**/***/" * 500 + "*.jpg", "**" * 2000 + "/dog.jpg"]
+)
+def test_wildcards_in_a_row_cost_no_more_than_one(index, glob):
+    assert len(glob_pattern(glob)) < 200
+    assert "/a/dog.jpg" in paths(index.search(unit(1), 10, path=glob))
+
+
+@pytest.mark.parametrize(
+    ("glob", "said"),
+    [
+        ("**/" * 3000, "expected at most 4096 characters, got 9000"),
+        ("a" * 4097, "expected at most 4096 characters, got 4097"),
+        ("*a" * 1000, "expected at most 64 wildcards, got 1000"),
+        ("?" * 1000, "expected at most 64 wildcards, got 1000"),
+    ],
+)
+def test_a_pattern_of_paths_is_bounded(index, glob, said):
+    with pytest.raises(ValueError, match=said):
+        index.search(unit(1), path=glob)
+
+
+@pytest.mark.parametrize("glob", ["**a" * 64, "?a" * 64, "é" * 4096, "**/" * 2 + "*" + "?" * 60])
+def test_the_largest_patterns_find_nothing_and_break_nothing(index, glob):
+    assert index.search(unit(1), path=glob) == []
+
+
+@pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
+def test_text_that_no_path_has_finds_nothing_or_is_refused(index, text):
+    for filters in ({"path": text}, {"metadata": {"name": text}}, {"metadata": {text: 1}}):
+        try:
+            assert index.search(unit(1), **filters) == []
+        except ValueError as error:
+            assert "expected text that UTF-8 can hold" in str(error)
 
 
 def test_time_finds_what_overlaps_and_nothing_without_time(tmp_path):

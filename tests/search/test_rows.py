@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.rows import IndexRow, metadata_text, path_text, text_path, to_arrow, to_hit
+from imagebind.search.rows import IndexRow, is_there, metadata_text, path_text, text_path, to_arrow, to_hit
 from tests.search.made import EMBED_DIM, row, unit
 
 
@@ -25,6 +25,25 @@ def test_a_name_with_a_literal_backslash_x_is_found_where_the_file_is_there(tmp_
     path = tmp_path / "odd\\xffname.png"
     path.touch()
     assert text_path(path_text(path)) == path
+
+
+LONG_NAMES = ["写真".encode("shift_jis") * 18 + b".png", b"\xe9" * 100 + b".png", b"\xff" * 255]
+
+
+@pytest.mark.parametrize("name", LONG_NAMES)
+def test_a_long_name_that_is_not_utf8_is_found_while_it_is_there_and_after(tmp_path, name):
+    path = tmp_path / os.fsdecode(name)
+    path.touch()
+    assert text_path(path_text(path)) == path and is_there(path)
+    path.unlink()
+    assert text_path(path_text(path)) == path and not is_there(path)
+
+
+def test_a_name_longer_than_a_file_system_takes_is_there_only_inside_an_archive(tmp_path):
+    archive = tmp_path / "shard.tar"
+    archive.touch()
+    assert is_there(archive / ("x" * 300)) and is_there(archive / ("x" * 5000))
+    assert not is_there(tmp_path / ("x" * 300)) and not is_there(tmp_path / ("x/" * 5000))
 
 
 def test_a_row_goes_into_the_table_and_comes_out_the_same():

@@ -1,5 +1,7 @@
 """What is dropped on the page: embedded at once, so that no upload has to be kept."""
 
+import ctypes
+import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
@@ -14,10 +16,18 @@ from imagebind.modality import MediaKind
 from imagebind.search.index import Index
 from imagebind.search.thumbnails import thumbnails
 from imagebind.transforms.intake import identify
+from imagebind.transforms.source import DEFAULT_LIMITS, Limits
 
 MEGABYTE = 2**20
 RECENT = 64  # uploads whose vectors are kept for a moment
+USUAL_PIXELS, PIXELS_PER_BYTE = 24_000_000, 64  # of images; a file with more pixels has to have more bytes
+USUAL_SECONDS, MIN_BYTE_RATE = (
+    600.0,
+    500,
+)  # of audio and IMU; speech at its lowest rate has 750 bytes a second
 GUARDS = 64  # locks for paths: so many that few of them have to share one
+
+_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it
 
 # What else a file of a kind may be meant as, when the page's user says so.
 _ALSO = {
@@ -93,6 +103,7 @@ class Intake:
             return MediaError(path.name, seen="gone from the server", wanted="to be dropped here again")
         finally:
             path.unlink(missing_ok=True)
+            give_back_memory()
 
     def _embed(self, path: Path) -> Part:
         told: MediaKind | None = None
@@ -102,18 +113,42 @@ class Intake:
             kinds = (told, *_ALSO.get(told, ()))
         except AmbiguousMediaError:
             pass
+        limits = limits_of(path.stat().st_size)
+        errors: list[Exception] = []
         vectors: dict[MediaKind, np.ndarray] = {}
         pictures: dict[MediaKind, bytes | None] = {}
         for kind in kinds:
             self.index.check([kind])
-            (result,) = self.embedder.encode_stream([{kind.value: path}], inspect=thumbnails)
+            options = {} if kind is MediaKind.TEXT else {"limits": limits}
+            (result,) = self.embedder.encode_stream([{kind.value: path, **options}], inspect=thumbnails)
             if result.vector is not None:
                 vectors[kind], pictures[kind] = result.vector, _middle(result.inspected)
-            elif kind is told or (kind is kinds[-1] and not vectors):
-                assert result.error is not None
-                raise result.error
+            elif result.error is not None:
+                errors.append(result.error)
+                if kind is told:
+                    break
+        if not vectors:
+            raise errors[0]
         taken_for = told or (next(iter(vectors)) if len(vectors) == 1 else None)
         return Part(name=path.name, vectors=vectors, pictures=pictures, kind=taken_for)
+
+
+def limits_of(size: int) -> Limits:
+    """Return what an upload of so many bytes may cost: as much as real recordings of that size hold."""
+    pixels, seconds = max(USUAL_PIXELS, PIXELS_PER_BYTE * size), max(USUAL_SECONDS, size / MIN_BYTE_RATE)
+    return Limits(
+        max_pixels=min(DEFAULT_LIMITS.max_pixels, pixels),
+        max_seconds=min(DEFAULT_LIMITS.max_seconds, seconds),
+    )
+
+
+def give_back_memory() -> None:
+    """Give the memory of what was decoded back to the system.
+
+    The C library keeps freed memory, in one pool for each thread: 0.7 GB after a few large images.
+    """
+    if _TRIM is not None:
+        _TRIM(0)
 
 
 def _middle(pictures: Any) -> bytes | None:

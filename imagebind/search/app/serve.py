@@ -1,6 +1,7 @@
 """The page on a port of this machine, until it is stopped."""
 
 import os
+import signal
 import socket
 import tempfile
 import threading
@@ -17,6 +18,7 @@ from imagebind.search.index import Index
 
 UPLOADS = "GRADIO_TEMP_DIR"  # where Gradio puts uploads: it takes this from the environment alone
 BACKLOG = 128  # connections that may wait
+ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
 SECONDS_TO_END = 3  # for requests under way, once it is to stop
 
 
@@ -63,12 +65,37 @@ def serve(
     uvicorn = import_extra("uvicorn", extra="app", purpose="the web page")
     hosts = LOOPBACK if is_loopback(host) else ("*",)
     name = f"[{host}]" if ":" in host else host
-    with own_uploads():
+    with ended_by_signals(), own_uploads():
         app = build_app(index, max_upload_mb=max_upload_mb, hosts=hosts)
         config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SECONDS_TO_END)
         server = uvicorn.Server(config)
         on_start(f"http://{name}:{opened.getsockname()[1]}")
         server.run(sockets=[opened])
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Turn SIGTERM and SIGHUP into SystemExit, so that what is open is closed before the process ends.
+
+    Uvicorn raises the signal that stopped it once more, for whoever was in charge before.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, _: object) -> None:
+        for other in before:
+            signal.signal(other, signal.SIG_IGN)  # a second one would cut short what the first one began
+        raise SystemExit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
+    for number in before:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 @contextmanager

@@ -5,11 +5,15 @@ serve what other applications have cached, run effects. `Gate` lets through what
 """
 
 import asyncio
+import errno
 import json
 import mimetypes
+import os
 import re
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from imagebind.errors import import_extra
@@ -26,6 +30,8 @@ MAX_UPLOAD_MB = 100
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 ENVELOPE_BYTES = 64 * 1024  # of a request beside the files in it, and of one without files times 16
 MAX_QUESTION_BYTES = 16 * ENVELOPE_BYTES
+WAITING_REQUESTS, WAITING_UPLOADS = 8, 256  # uploads that wait: bytes in requests of full size, and files
+BODY_SECONDS = 30.0  # for the next piece of a request
 LINGER_SECONDS = 2.0  # for the rest of a request that is refused
 
 # All that the page asks of Gradio.
@@ -36,7 +42,6 @@ _ASKED = re.compile(
 _UPLOADED = "/gradio_api/file="  # followed by the path of what was recorded, for the recorder to play
 _OURS = re.compile(r"/(media|thumbnail)/[^/]*")
 _UPLOAD = "/gradio_api/upload"
-_QUESTION = "/gradio_api/queue/join"  # an event, with what the page's parts hold
 
 # What a browser may do with the page: nothing beyond this server. Gradio's parts build functions from text.
 PAGE_POLICY = (
@@ -89,7 +94,13 @@ def build_app(
         mcp_server=False,
         show_error=False,
     )
-    app.add_middleware(Gate, uploads=page.upload_file_set, max_bytes=desk.intake.max_bytes)
+    app.add_middleware(
+        Gate,
+        uploads=page.upload_file_set,
+        folder=Path(page.GRADIO_CACHE),
+        max_bytes=desk.intake.max_bytes,
+        own_origin=list(hosts) == list(LOOPBACK),
+    )
     app.add_middleware(trusted.TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     return app
 
@@ -106,14 +117,22 @@ def _add_routes(app: Any, index: Index) -> None:
             return told("There is no such item in the index. Search again: it may have changed.")
         if not has_file(hit):
             return told("This item has no file: it was put into the index as it is.")
-        if not hit.file.is_file():
+        try:
+            file, status = served_file(hit, index.roots())
+        except PermissionError:
+            return told(
+                f"{hit.path} leads elsewhere by a symbolic link, or cannot be read. If that is meant, index "
+                "the folder it leads to, too."
+            )
+        except OSError:
             return told(
                 f"{hit.path} is gone, or not on this machine. If it is gone for good, "
                 "`imagebind index` with --prune takes it out of the index."
             )
         kind = media_type(hit)
         return responses.FileResponse(
-            hit.file,
+            file,
+            stat_result=status,
             media_type=kind or "application/octet-stream",
             filename=None if kind else hit.file.name.encode(errors="replace").decode(),
             headers={"Content-Security-Policy": MEDIA_POLICY},
@@ -127,6 +146,35 @@ def _add_routes(app: Any, index: Index) -> None:
 
     for path, route in (("/media/{id}", media), ("/thumbnail/{id}", thumbnail)):
         app.add_api_route(path, route, methods=["GET", "HEAD"], response_model=None)
+
+
+def served_file(hit: Hit, roots: Sequence[Path]) -> tuple[Path, os.stat_result]:
+    """Return where a hit's file is without links, and its status.
+
+    A link may lead to files below a root only, and only to what was read when the file was indexed.
+
+    Args:
+        roots: folders and files that were indexed; a file below none of them was added by itself.
+
+    Raises:
+        PermissionError: it is elsewhere by a link, or cannot be read.
+        OSError: it is gone, or no regular file.
+    """
+    file = hit.file
+    real = Path(os.path.realpath(file, strict=True))
+    status = real.stat()
+    if not stat.S_ISREG(status.st_mode):
+        raise FileNotFoundError(errno.ENOENT, "no regular file", str(file))
+    tops = [root for root in roots if file != root and file.is_relative_to(root)] or [file.parent]
+    is_plain = any(Path(os.path.realpath(top)) / file.relative_to(top) == real for top in tops)
+    if not is_plain:
+        is_inside = any(real.is_relative_to(os.path.realpath(root)) for root in roots)
+        is_same = (status.st_size, status.st_mtime_ns) == (hit.size, hit.mtime_ns)
+        if not (is_inside and is_same):
+            raise PermissionError(errno.EPERM, "elsewhere by a symbolic link", str(file))
+    if not os.access(real, os.R_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
+    return real, status
 
 
 def media_type(hit: Hit) -> str | None:
@@ -146,16 +194,23 @@ def media_type(hit: Hit) -> str | None:
 class Gate:
     """Middleware: what the page does not ask for is not there, and no request is larger than may be."""
 
-    def __init__(self, app: Any, *, uploads: set[str], max_bytes: int) -> None:
+    def __init__(
+        self, app: Any, *, uploads: set[str], folder: Path, max_bytes: int, own_origin: bool
+    ) -> None:
         """Take the application behind it.
 
         Args:
             uploads: paths of what has been uploaded to this page.
+            folder: where uploads lie until they are embedded.
             max_bytes: of the files in one request.
+            own_origin: refuse requests that another page in a browser makes.
         """
         self.app = app
         self.uploads = uploads
+        self.folder = folder
         self.max_bytes = max_bytes
+        self.own_origin = own_origin
+        self.coming: dict[int, int] = {}  # bytes of uploads under way, by request
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer one request, or hand it on."""
@@ -168,16 +223,42 @@ class Gate:
             await _answer(send, 404, "There is nothing here. The page is at /")
             return
         headers = dict(scope["headers"])
+        if self.own_origin and not _is_own_origin(headers):
+            await _answer(send, 403, "Another page asked for this. Open the page itself.")
+            return
         if b"transfer-encoding" in headers:  # what does not say how long it is; a browser's uploads do
             await _read_for_a_while(receive)
             await _answer(send, 411, "Say how long it is: there has to be a Content-Length.")
             return
         bound = self.max_bytes + ENVELOPE_BYTES if path.startswith(_UPLOAD) else MAX_QUESTION_BYTES
-        if int(headers.get(b"content-length", b"0")) > bound:
+        length = headers.get(b"content-length", b"0")
+        if not length.isdigit():
+            await _answer(send, 400, "The Content-Length is no number.")
+            return
+        if int(length[:20]) > bound:
             await _read_for_a_while(receive)
             await _answer(send, 413, f"Too large: at most {self.max_bytes / MEGABYTE:g} MB at once.")
             return
-        if path.startswith(_QUESTION):
+        patience = _Patience(receive, send)
+        if path.startswith(_UPLOAD) and scope["method"] == "POST":
+            if not self._has_room(int(length)):
+                await _read_for_a_while(receive)
+                await _answer(send, 429, "Too many uploads wait to be embedded. Try again in a minute.")
+                return
+            self.coming[id(scope)] = int(length)
+        try:
+            await self._handed_on(scope, patience.receive, patience.send)
+        except Exception:
+            if not patience.is_over:
+                raise
+        finally:
+            self.coming.pop(id(scope), None)
+        if patience.is_over:
+            await _answer(send, 408, "The rest of the request did not come.")
+
+    async def _handed_on(self, scope: Any, receive: Any, send: Any) -> None:
+        path = scope["path"]
+        if not path.startswith(_UPLOAD) and scope["method"] not in ("GET", "HEAD"):
             body = await _whole(receive)
             if not self._are_uploads(body):
                 await _answer(send, 403, "That file was not dropped on this page.")
@@ -188,9 +269,24 @@ class Gate:
     def _are_uploads(self, body: bytes) -> bool:
         """Whether all files that a question speaks of have been uploaded; what is no JSON speaks of none."""
         try:
-            return all(path in self.uploads for path in _paths(json.loads(body)))
+            question = json.loads(body)
+            json.dumps(
+                question, allow_nan=False, ensure_ascii=False
+            ).encode()  # as Gradio may have to tell it
+            return all(path in self.uploads for path in _paths(question))
         except (ValueError, RecursionError):
             return not body.strip()
+
+    def _has_room(self, size: int) -> bool:
+        """Whether an upload fits in beside those that lie there or are on their way."""
+        there = []
+        for path in self.folder.rglob("*"):
+            with suppress(OSError):  # embedded meanwhile, and deleted
+                status = path.stat()
+                there += [status.st_size] if stat.S_ISREG(status.st_mode) else []
+        total = sum(there) + sum(self.coming.values()) + size
+        number = len(there) + len(self.coming)
+        return number < WAITING_UPLOADS and total <= WAITING_REQUESTS * (self.max_bytes + ENVELOPE_BYTES)
 
     def _is_asked_for(self, path: str) -> bool:
         if path.startswith(_UPLOADED):
@@ -208,6 +304,39 @@ def _paths(value: Any) -> Iterator[Any]:
     elif isinstance(value, list):
         for each in value:
             yield from _paths(each)
+
+
+def _is_own_origin(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a request comes from this page, or from no page."""
+    origin = headers.get(b"origin")
+    return origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()
+
+
+class _Patience:
+    """Lets go of a client whose next piece of a request does not come in time, as if it had left."""
+
+    def __init__(self, receive: Any, send: Any) -> None:
+        self.is_over = False
+        self._receive, self._send = receive, send
+        self._has_more = self._can_be_late = True
+
+    async def receive(self) -> Any:
+        """The next piece; after the last one, whatever comes at any time."""
+        try:
+            message = await (
+                asyncio.wait_for(self._receive(), BODY_SECONDS) if self._has_more else self._receive()
+            )
+        except asyncio.TimeoutError:
+            self.is_over = self._can_be_late
+            return {"type": "http.disconnect"}
+        self._has_more = message.get("more_body", False)
+        return message
+
+    async def send(self, message: Any) -> None:
+        """Hand on what is answered, unless it is an answer to the client's having left."""
+        if not self.is_over:
+            self._can_be_late = False
+            await self._send(message)
 
 
 async def _whole(receive: Any) -> bytes:

@@ -6,13 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from PIL import Image
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
-from imagebind.search.app.inputs import Intake
+from imagebind.search.app import inputs
+from imagebind.search.app.inputs import Intake, limits_of
 from imagebind.transforms.imu import ImuTransform
+from imagebind.transforms.source import Limits
 from tests.search.crawled import tiny
 
 
@@ -110,3 +114,50 @@ def test_the_same_file_dropped_twice_is_the_same_part_although_the_first_took_it
             intake.take(broken)
     with pytest.raises(MediaError, match="gone from the server"):
         intake.take(path.with_name("never.wav"))
+
+
+def write_flat(path: Path, width: int, height: int, mode: str) -> None:
+    Image.new(mode, (width, height)).save(path)
+
+
+def write_silence(path: Path, seconds: int) -> None:
+    soundfile.write(path, np.zeros(seconds * 8000, np.int16), 8000)
+
+
+@pytest.mark.parametrize(
+    ("name", "write", "seen"),
+    [
+        ("grey.png", lambda path: write_flat(path, 13_000, 13_000, "L"), "169,000,000 pixels"),
+        ("rgb.png", lambda path: write_flat(path, 6000, 6000, "RGB"), "36,000,000 pixels"),
+        ("deep.png", lambda path: write_flat(path, 6000, 5000, "I;16"), "30,000,000 pixels"),
+        ("hours.flac", lambda path: write_silence(path, 2000), "2,000"),
+    ],
+)
+def test_a_few_bytes_that_decode_to_very_much_are_refused_before_that(intake, tmp_path, name, write, seen):
+    write(tmp_path / name)
+    with pytest.raises(MediaError, match=seen):
+        intake.take(tmp_path / name)
+    assert not (tmp_path / name).exists()
+
+
+def test_limits_grow_with_an_uploads_size_up_to_the_usual_ones():
+    assert limits_of(0) == Limits(max_pixels=24_000_000, max_seconds=600)
+    assert limits_of(1_000_000) == Limits(max_pixels=64_000_000, max_seconds=2000)
+    assert limits_of(10**9) == Limits()
+
+
+@pytest.mark.skipif(inputs._TRIM is None, reason="wants glibc's malloc_trim")
+def test_memory_of_uploads_comes_back(intake, tmp_path):
+    def resident() -> int:
+        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+    def take(number: int) -> None:
+        path = tmp_path / f"{number}.png"
+        Image.fromarray(np.full((1000, 3000 + number, 3), number, np.uint8)).save(path, compress_level=1)
+        intake.take(path)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(take, range(4)))
+        before = resident()
+        list(pool.map(take, range(4, 10)))
+    assert resident() - before < 100 * inputs.MEGABYTE

@@ -1,7 +1,10 @@
 """Serving: who can reach the page, and that nothing of its uploads stays."""
 
 import os
+import signal
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -55,3 +58,37 @@ def test_files_that_nobody_has_written_to_for_long_are_swept_away(tmp_path):
     os.utime(old, (0, 0))
     sweep(tmp_path, older=60)
     assert not old.exists() and new.exists()
+
+
+STOPPED = """
+import uvicorn
+from pathlib import Path
+from imagebind.search.app.serve import ended_by_signals, listen, own_uploads
+
+class Told(uvicorn.Server):
+    async def startup(self, sockets=None):
+        await super().startup(sockets)
+        print(folder, flush=True)
+
+async def app(scope, receive, send):
+    pass
+
+with ended_by_signals(), own_uploads() as folder, listen("127.0.0.1", 0) as opened:
+    (Path(folder) / "upload.png").write_bytes(b"private")
+    Told(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[opened])
+"""
+
+
+@pytest.mark.parametrize(
+    ("number", "ended"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -signal.SIGINT)]
+)
+def test_a_server_that_a_signal_ends_leaves_no_upload_behind(tmp_path, number, ended):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [sys.executable, "-c", STOPPED]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        folder = Path(process.stdout.readline().strip())
+        assert (folder / "upload.png").exists() and folder.is_relative_to(tmp_path)
+        process.send_signal(number)
+        assert process.wait(60) == ended
+    assert list(tmp_path.iterdir()) == []

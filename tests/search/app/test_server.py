@@ -1,5 +1,8 @@
 """Routes: files of the index and nothing else, in parts, and with bounds on what comes in."""
 
+import os
+import shutil
+import socket
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import quote
@@ -8,9 +11,13 @@ import httpx
 import pytest
 
 from imagebind.modality import MediaKind
-from imagebind.search.app.server import build_app, media_type
+from imagebind.search import Index
+from imagebind.search.app import server
+from imagebind.search.app.inputs import MEGABYTE
+from imagebind.search.app.server import build_app, media_type, served_file
 from tests.search.app.conftest import items
 from tests.search.app.served import serving
+from tests.search.crawled import crawled, tiny
 
 
 def test_a_file_in_the_index_is_served_by_its_id_with_its_type(served, indexed):
@@ -57,6 +64,80 @@ def test_a_text_that_looks_like_a_path_opens_no_file(copied):
     assert answer.status_code == 404 and "has no file" in answer.text
 
 
+def linked(hit, target) -> None:
+    """Replace a hit's file by a link."""
+    hit.file.unlink()
+    hit.file.symlink_to(target)
+
+
+def test_a_file_that_was_replaced_by_a_link_after_indexing_is_not_served(copied, tmp_path):
+    (hit,) = items(copied, MediaKind.IMAGE)
+    content = hit.file.read_bytes()
+    beside = tmp_path / ".secret.png"
+    beside.write_bytes(content + b"more")
+    for target in ("/etc/passwd", beside, tmp_path, "/dev/zero", "/proc/self/environ", hit.file, "gone"):
+        linked(hit, target)
+        with pytest.raises(OSError, match=r"link|regular|No such|Too many"):
+            served_file(hit, copied.roots())
+    with serving(copied, max_upload_mb=1) as url:
+        linked(hit, "/etc/passwd")
+        answer = httpx.get(f"{url}/media/{hit.id}")
+        assert answer.status_code == 404 and "leads elsewhere by a symbolic link" in answer.text
+        hit.file.unlink()
+        os.mkfifo(hit.file)
+        assert httpx.get(f"{url}/media/{hit.id}", timeout=5).status_code == 404
+
+
+def test_links_are_followed_to_what_was_indexed_below_a_root_and_nowhere_else(tmp_path, media):
+    inside, outside, index_folder = tmp_path / "media", tmp_path / "outside", tmp_path / "db"
+    for folder in (inside / "real", outside):
+        folder.mkdir(parents=True)
+        shutil.copy(next(media.rglob("image.png")), folder / "image.png")
+    (inside / "folder").symlink_to(outside)
+    (inside / "link.png").symlink_to(inside / "real" / "image.png")
+    (tmp_path / "root").symlink_to(inside)
+    crawled(index_folder, tmp_path / "root")
+    index = Index.open(index_folder, tiny())
+    assert index.roots() == [tmp_path / "root"]
+    hits = {hit.file.relative_to(tmp_path / "root").as_posix(): hit for hit in items(index, MediaKind.IMAGE)}
+    assert set(hits) == {"real/image.png", "link.png", "folder/image.png"}
+    for name in ("real/image.png", "link.png"):
+        assert served_file(hits[name], index.roots())[0] == inside / "real" / "image.png"
+    with pytest.raises(PermissionError):
+        served_file(hits["folder/image.png"], index.roots())
+    crawled(index_folder, outside)
+    assert served_file(hits["folder/image.png"], index.roots())[0] == outside / "image.png"
+
+
+RANGES = [
+    ("bytes=0-0", 206, slice(0, 1)),
+    ("bytes=5-", 206, slice(5, None)),
+    ("bytes=-5", 206, slice(-5, None)),
+    ("bytes=10-99999999999999999999", 206, slice(10, None)),
+    ("bytes=-99999999", 206, slice(None)),
+    ("bytes=99999999-", 416, None),
+    ("bytes=9-5", 400, None),
+    ("bytes=", 400, None),
+    ("bytes=x-y", 400, None),
+    ("bites=0-1", 400, None),
+    ("0-1", 400, None),
+    ("bytes=-", 400, None),
+    ("bytes=1-2,,-", None, None),
+]
+
+
+@pytest.mark.parametrize(("asked", "status", "part"), RANGES)
+def test_ranges_are_exact_and_wrong_ones_are_refused(served, indexed, asked, status, part):
+    hit = items(indexed, MediaKind.AUDIO)[0]
+    content = hit.file.read_bytes()
+    for method in ("GET", "HEAD"):
+        answer = httpx.request(method, f"{served.url}/media/{hit.id}", headers={"Range": asked})
+        assert answer.status_code == status or (status is None and answer.status_code < 500)
+        if part is not None:
+            assert answer.content == (content[part] if method == "GET" else b"")
+            assert answer.headers["content-length"] == str(len(content[part]))
+
+
 def test_what_is_taken_out_of_the_index_is_not_served_any_more(copied):
     (hit,) = items(copied, MediaKind.IMAGE)
     with serving(copied, max_upload_mb=1) as url:
@@ -96,6 +177,21 @@ def test_the_page_is_asked_for_by_this_machines_names_only(served):
     assert httpx.get(served.url, headers={"Host": "evil.example"}).status_code == 400
 
 
+def test_another_page_in_a_browser_gets_nothing(served):
+    own = served.url.removeprefix("http://")
+    for origin in (
+        "http://evil.example",
+        "null",
+        "file://",
+        f"http://{own}.evil.example",
+        "http://localhost",
+    ):
+        for method, path in (("GET", "/"), ("GET", "/config"), ("POST", "/gradio_api/upload")):
+            answer = httpx.request(method, served.url + path, headers={"Origin": origin})
+            assert answer.status_code == 403
+    assert httpx.get(served.url, headers={"Origin": served.url}).status_code == 200
+
+
 def test_the_page_says_what_a_browser_may_load_and_names_nobody_elses_address(served):
     answer = httpx.get(served.url)
     assert answer.headers["content-security-policy"].startswith("default-src 'self'")
@@ -121,6 +217,42 @@ def test_an_upload_that_does_not_say_how_long_it_is_is_refused(served):
     headers = {"Content-Type": "multipart/form-data; boundary=x"}
     answer = httpx.post(f"{served.url}/gradio_api/upload", content=body, headers=headers)
     assert answer.status_code == 411 and served.left() == before
+
+
+def test_uploads_that_wait_are_bounded_in_number_and_in_total(served, monkeypatch):
+    folder = served.uploads / "waiting"
+    folder.mkdir()
+    (folder / "sparse").touch()
+    os.truncate(folder / "sparse", 100 * MEGABYTE)
+    assert upload(served.url, 1000).status_code == 429
+    os.truncate(folder / "sparse", 1)
+    assert upload(served.url, 1000).status_code == 200
+    for number in range(server.WAITING_UPLOADS):
+        (folder / f"{number}").touch()
+    assert upload(served.url, 1000).status_code == 429
+    shutil.rmtree(folder)
+    assert upload(served.url, 1000).status_code == 200
+
+
+def test_a_stalled_client_is_let_go_and_holds_nobody_up(served, indexed, monkeypatch):
+    monkeypatch.setattr(server, "BODY_SECONDS", 0.2)
+    host, port = served.url.removeprefix("http://").split(":")
+    stalled = []
+    for path in ("/gradio_api/upload", "/gradio_api/queue/join"):
+        for _ in range(60):  # more than threads that answer
+            connection = socket.create_connection((host, int(port)), timeout=30)
+            head = (
+                f"POST {path} HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 1000\r\n"
+                'Content-Type: multipart/form-data; boundary="x"\r\n\r\n--x\r\n'
+            )
+            connection.sendall(head.encode())
+            stalled.append(connection)
+    hit = items(indexed, MediaKind.VIDEO)[0]
+    assert httpx.get(f"{served.url}/media/{hit.id}", timeout=20).status_code == 200
+    for connection in stalled:
+        assert b" 408 " in connection.recv(100)
+        connection.close()
+    assert upload(served.url, 10).status_code == 200
 
 
 def test_a_bound_of_nothing_is_refused(indexed):
