@@ -252,7 +252,7 @@ def _look(places: list[Path], released: ReleasedFile) -> tuple[Path | None, list
 
 def _holds_weights(path: Path) -> bool:
     try:
-        return path.is_file() and bool(read_weights(path))
+        return path.is_file() and bool(read_weights(path, mmap=True))
     except CheckpointError:
         return False
 

@@ -125,8 +125,8 @@ class WindowStem(nn.Module):
 class VisionPreprocessor(nn.Module):
     """Pictures or videos to placed tokens: (b, 3, [t,] h, w) -> (b, 1 + patches, d).
 
-    A video has 1 frame, `frames` or a square number of times `frames`. As released, the places know no
-    time: the table is resized to a square of all patches, four times as many for 8 frames as for 2.
+    A video has 1 frame, `frames` or a square number of times `frames`. The places know no time: the table
+    is resized to a square of all patches, four times as many for 8 frames as for 2. Source: ours.
     """
 
     def __init__(self, embed_dim: int, *, image_size: int, patch_size: int, frames: int) -> None:
