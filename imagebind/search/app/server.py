@@ -36,12 +36,13 @@ LINGER_SECONDS = 2.0  # for the rest of a request that is refused
 
 # All that the page asks of Gradio.
 _ASKED = re.compile(
-    r"/(|config|theme\.css|manifest\.json|favicon\.ico|(assets|static)/.*)"
+    r"/(|config|theme\.css|manifest\.json|favicon\.ico|(assets|static)/[\w.@+~/-]{1,200})"
     r"|/gradio_api/(startup-events|heartbeat/\w+|queue/(join|data)|cancel|reset|upload|upload_progress)/?"
 )
 _UPLOADED = "/gradio_api/file="  # followed by the path of what was recorded, for the recorder to play
 _OURS = re.compile(r"/(media|thumbnail)/[^/]*")
 _UPLOAD = "/gradio_api/upload"
+_BOUNDARY = re.compile(rb'(?i)^multipart/form-data;.*boundary="?[^";]{1,70}"?\s*$')  # length: RFC 2046
 
 # What a browser may do with the page: nothing beyond this server. Gradio's parts build functions from text.
 PAGE_POLICY = (
@@ -241,6 +242,9 @@ class Gate:
             return
         patience = _Patience(receive, send)
         if path.startswith(_UPLOAD) and scope["method"] == "POST":
+            if not _BOUNDARY.search(headers.get(b"content-type", b"")):
+                await _answer(send, 400, "An upload is multipart/form-data, and names its boundary.")
+                return
             if not self._has_room(int(length)):
                 await _read_for_a_while(receive)
                 await _answer(send, 429, "Too many uploads wait to be embedded. Try again in a minute.")
