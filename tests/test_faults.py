@@ -123,7 +123,7 @@ def bad_items(at, image_file, audio_file, video_file) -> list[tuple[object, str,
         (["a list", "inside"], "a list", "list"),
         (None, "NoneType", "NoneType"),
         (np.ones((9, 9)), "unsaid modality", "ndarray"),
-        ({"image": image_file, "size": 100}, "of shape (3, 100, 100)", image_file.name),
+        ({"image": image_file, "size": 8}, "of shape (3, 8, 8)", image_file.name),
         ({"audio": audio_file, "mel_bins": 64}, "of shape (1, 64, 204)", audio_file.name),
         ({"audio": audio_file, "clips": 0}, "clips=0", audio_file.name),
     ]
