@@ -39,9 +39,11 @@ TWO_TRUNKS = replace(
 
 
 @pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    return tmp_path
+def temporary(monkeypatch):
+    """A folder of a short name: a socket's path in it, by which workers pass tensors, may have 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="b") as folder:
+        monkeypatch.setattr(tempfile, "tempdir", folder)
+        yield Path(folder)
 
 
 @pytest.mark.parametrize("section", SECTIONS)
