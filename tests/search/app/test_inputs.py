@@ -13,7 +13,6 @@ from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
-from imagebind.search.app import inputs
 from imagebind.search.app.inputs import Intake, limits_of
 from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.source import Limits
@@ -144,20 +143,3 @@ def test_limits_grow_with_an_uploads_size_up_to_the_usual_ones():
     assert limits_of(0) == Limits(max_pixels=24_000_000, max_seconds=600)
     assert limits_of(1_000_000) == Limits(max_pixels=64_000_000, max_seconds=2000)
     assert limits_of(10**9) == Limits()
-
-
-@pytest.mark.skipif(inputs._TRIM is None, reason="wants glibc's malloc_trim")
-def test_memory_of_uploads_comes_back(intake, tmp_path):
-    def resident() -> int:
-        return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
-
-    def take(number: int) -> None:
-        path = tmp_path / f"{number}.png"
-        Image.fromarray(np.full((1000, 3000 + number, 3), number, np.uint8)).save(path, compress_level=1)
-        intake.take(path)
-
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(take, range(4)))
-        before = resident()
-        list(pool.map(take, range(4, 10)))
-    assert resident() - before < 100 * inputs.MEGABYTE
