@@ -157,23 +157,22 @@ class ImageBindConfig(_ModelSizes):
             raise TypeError(f"unknown sizes {sorted(unknown)}; wants some of {', '.join(names)}")
         if "embed_dim" not in sizes:
             raise TypeError(f"no embed_dim among the sizes {sorted(sizes)}; wants the length of a vector")
-        _check_size("embed_dim", sizes["embed_dim"], int)
-        trunks: dict[str, Any] = {}
+        config = cls(**{name: sizes[name] for name in names if name in sizes})
+        _check_size("embed_dim", config.embed_dim, int)
         for name, kind in _TRUNK_CONFIGS.items():
-            own = sizes.get(name)
-            if own is None:
+            trunk = getattr(config, name)
+            if trunk is None:
                 continue
-            if not isinstance(own, Mapping):
-                raise TypeError(f"{name} expected sizes by name, got {own!r:.80}")
-            trunks[name] = kind(**own)
+            if not isinstance(trunk, kind):
+                raise TypeError(f"{name} expected sizes by name, got {trunk!r:.80}")
             for field in fields(kind):
-                _check_size(f"{name}.{field.name}", getattr(trunks[name], field.name), field.type)
+                _check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
             for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
-                if own.get(part) and getattr(trunks[name], whole) % own[part]:
-                    raise ValueError(f"{name}.{whole} expected a multiple of {part}, got {own!r:.300}")
-        if not trunks:
+                if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
+                    raise ValueError(f"{name}.{whole} expected a multiple of {part}, got {trunk!r:.300}")
+        if not config.modalities:
             raise ValueError(f"expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none")
-        return cls(embed_dim=sizes["embed_dim"], **trunks)
+        return config
 
 
 def _check_size(name: str, value: Any, kind: Any) -> None:

@@ -230,9 +230,9 @@ class _Crawl:
             path = examined.found.path
             # Exception: whatever a damaged file brings out, it must not end a crawl
             with collect_warnings() as warnings, foreign_errors_of(name_of(path), kinds=(Exception,)):
-                requests = list(self.windows.requests(examined.found.path, examined.kind, examined.options))
+                requests = list(self.windows.requests(path, examined.kind, examined.options))
             for warning in warnings:
-                logger.warning("%s: %s", name_of(examined.found.path), warning)
+                logger.warning("%s: %s", name_of(path), warning)
             return Planned(requests, warnings)
         except MediaError as error:
             return error

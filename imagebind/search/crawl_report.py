@@ -109,17 +109,21 @@ def grouped(failures: Sequence[Failure]) -> list[str]:
     """
     groups: defaultdict[str, list[Failure]] = defaultdict(list)
     for failure in failures:
-        reason = failure.error.removeprefix(f"{failure.path}: ")
+        reason = _reason(failure)
         suffix = Path(failure.path).suffix if _MAP.search(reason) else ""
         groups[_MAP.sub("--map '=", reason) + suffix].append(failure)
     return [_in_words(group) for group in groups.values()]
+
+
+def _reason(failure: Failure) -> str:
+    return failure.error.removeprefix(f"{failure.path}: ")
 
 
 def _in_words(group: Sequence[Failure]) -> str:
     first = group[0]
     if len(group) == 1:
         return first.error
-    reason = first.error.removeprefix(f"{first.path}: ")
+    reason = _reason(first)
     patterns = {pattern for failure in group for pattern in _MAP.findall(failure.error)}
     if len(patterns) > 1:
         path = Path(first.path)

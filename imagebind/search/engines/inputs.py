@@ -328,7 +328,7 @@ def _row_item(row: Mapping[str, Any], name: str) -> Item:
             raise MediaError(name, seen=f"{BYTES} of type {type(content).__name__}", wanted="binary data")
         if len(content) > MAX_ITEM_BYTES:
             raise _too_large(name, f"{len(content):,} bytes")
-        return Item(name, _said(NamedBytes(row[BYTES], name), row.get(MODALITY), name))
+        return Item(name, _said(NamedBytes(content, name), row.get(MODALITY), name))
     except MediaError as error:
         return Item(name, error=error)
 
