@@ -9,12 +9,15 @@ if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before P
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import settings
 from PIL import Image
 
 from imagebind.embedder import Embedder
 from imagebind.factory import save_model
 from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import DATA, filled_model, small_config
+
+settings.load_profile("ci")  # the same examples in every run; others: pytest --hypothesis-profile default
 
 
 @pytest.fixture(scope="session")

@@ -147,6 +147,7 @@ def test_the_camera_of_the_own_manifest_shows_heat_as_dark(tmp_path):
     assert torch.allclose(white_hot, 1 - black_hot, atol=2 / 255)
 
 
+@pytest.mark.huge
 def test_the_trained_tiny_model_learns_a_camera_that_shows_heat_as_dark(tmp_path):
     before, after = example("own_manifest").main(["--out", str(tmp_path), "--steps", "60"])
     assert after["from_vision_median_rank"] < before["from_vision_median_rank"]
@@ -158,6 +159,7 @@ def test_lora_runs_on_the_trained_tiny_model(tmp_path):
     assert {name.split(".")[1] for name in changed} == {"audio", "depth"}
 
 
+@pytest.mark.huge
 def test_two_processes_have_the_curve_of_one(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")

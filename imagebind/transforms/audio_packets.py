@@ -100,7 +100,7 @@ def _duration_counter(stream: Any) -> PacketCounter | None:
 
 def _pcm_counter(codec: Any) -> PacketCounter | None:
     form = PCM_BITS.fullmatch(codec.name)
-    if form is None:
+    if form is None or not codec.channels:  # none: the header is damaged
         return None
     frame_bytes = (int(form[1]) // 8 if form[1] else 1) * codec.channels
     return lambda packet: packet.size // frame_bytes if packet.size % frame_bytes == 0 else None

@@ -117,8 +117,8 @@ def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.n
 
 
 def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.ndarray | None:
-    tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
     try:
+        tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
         file.seek(tags.next)
         tags.load(file)
         bits = tags.get(_BITS, 1)

@@ -165,3 +165,10 @@ def test_a_damaged_file_gives_an_image_or_a_named_error(bad):
         assert "bytes>" in error.item
     else:
         assert out.shape == (1, 14, 14) and out.min() >= 0 and out.max() <= 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_ends_within_its_header_is_named(name):
+    for size in range(1, 64):
+        with pytest.raises(MediaError, match=f"<{size} bytes>"):
+            load_thermal(FILES[name][:size])

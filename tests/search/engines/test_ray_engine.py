@@ -75,6 +75,7 @@ def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
     assert other.code == 1 and f"made with weights tiny, this run has {small_weights}" in other.err
 
 
+@pytest.mark.huge
 def test_the_index_command_with_ray_gives_the_rows_that_it_gives_without_and_then_finds_nothing_new(
     imagebind, ray_address, tmp_path, image_file, audio_file, deep_grey_file
 ):
@@ -130,6 +131,7 @@ def test_workers_with_other_weights_or_none_write_nothing_and_say_why(tmp_path, 
     assert job.output.done() == []
 
 
+@pytest.mark.huge
 def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address, tmp_path, tiny):
     media, out = tmp_path / "media", tmp_path / "out"
     media.mkdir()
