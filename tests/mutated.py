@@ -30,6 +30,8 @@ from tests.transforms.test_flir import camera_record, fff, flir_jpeg, raw_record
 
 HANG_SECONDS = 60  # after which a child writes where it hangs, and ends
 HEADER_BYTES = 400  # of a file, where half of the damage falls
+FIRST_BYTES = 128  # of a file, whose numbers are set to nothing and to the most
+HEADER_FAULTS = FIRST_BYTES // 2 + 2 * (FIRST_BYTES // 4 + FIRST_BYTES // 8)  # a file, by `damage_header`
 
 AUDIO = (
     *("lame_128.mp3", "lame_v4_without_xing.mp3", "twolame.mp2", "mp3.wav", "mp3.mkv", "vorbis_q1.ogg"),
@@ -222,14 +224,27 @@ def _place(content: bytearray, rng: np.random.Generator) -> int:
     return int(rng.integers(end))
 
 
-def mutation(path: Path, seed: int) -> bytes:
-    """The damaged content of a file that a seed stands for."""
-    return mutate(path.read_bytes(), np.random.default_rng([zlib.crc32(path.name.encode()), seed]))
+def damage_header(whole: bytes, number: int) -> bytes:
+    """Cut a file to fewer than 64 bytes, or set 4 or 8 of its first 128 to 0 or 255: by a number."""
+    if number < FIRST_BYTES // 2:
+        return whole[:number]
+    number, fill = divmod(number - FIRST_BYTES // 2, 2)
+    fields = FIRST_BYTES // 4
+    at, size = (4 * number, 4) if number < fields else (8 * (number - fields), 8)
+    return whole[:at] + bytes([255 * fill]) * size + whole[at + size :]
 
 
-def read_mutation(path: Path, seed: int) -> str:
+def mutation(path: Path, number: int) -> bytes:
+    """The damaged content of a file that a number stands for: first the header's, then by a seed."""
+    whole = path.read_bytes()
+    if number < HEADER_FAULTS:
+        return damage_header(whole, number)
+    return mutate(whole, np.random.default_rng([zlib.crc32(path.name.encode()), number - HEADER_FAULTS]))
+
+
+def read_mutation(path: Path, mutation_number: int) -> str:
     """Read a damaged file, named and told its modality, and detect it: what came of it, in words."""
-    bad, kind = mutation(path, seed), MediaKind(path.parent.name)
+    bad, kind = mutation(path, mutation_number), MediaKind(path.parent.name)
     outcome = "read"
     options = options_for(path)
     for is_told in (True, False):

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutated import make_files
+from tests.mutated import HEADER_FAULTS, make_files
 from tests.reference import DATA
 
-MUTATIONS = 3000
+MUTATIONS = 3000  # by a seed, beside those of each header
 FILES = 40  # at least
 SECONDS_ALLOWED = 10.0
 MEGABYTES_ALLOWED = 1024
@@ -23,9 +23,9 @@ ROOT = DATA.parent.parent
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of the mutation that `tests.mutated.mutation` makes of a file with a seed."""
+    """What came of the mutation that `tests.mutated.mutation` makes of a file with a number."""
 
-    label: str  # the file and the seed
+    label: str  # the file and the mutation's number
     seen: str
     seconds: float = 0.0
     grown: float = 0.0  # peak memory so far in megabytes, over that of the process after its imports
@@ -37,7 +37,7 @@ def read_shard(folder: Path, names: list[str], count: int) -> list[Outcome]:
 
     def add(seen: str, **measured: float) -> None:
         number = len(outcomes)
-        label = f"{folder.name}/{names[number % len(names)]}, seed {number // len(names)}"
+        label = f"{folder.name}/{names[number % len(names)]}, number {number // len(names)}"
         outcomes.append(Outcome(label=label, seen=seen, **measured))
 
     while len(outcomes) < count:
@@ -70,7 +70,7 @@ def test_damaged_files_are_read_or_refused_soon_and_with_little_memory(tmp_path)
     names = make_files(tmp_path)
     files = sum(map(len, names.values()))
     assert files >= FILES
-    each = -(-MUTATIONS // files)
+    each = HEADER_FAULTS - (-MUTATIONS // files)
     outcomes = []
     for kind, of_kind in names.items():
         outcomes += read_shard(tmp_path / kind.value, of_kind, each * len(of_kind))

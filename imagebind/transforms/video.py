@@ -28,6 +28,7 @@ CLIPS = 5  # as released, as are the three below
 CLIP_SECONDS = 2.0
 CLIP_FRAMES = 2
 CROPS = 3
+MAX_RESIZED_PIXELS = 2**24  # of one frame whose short side is `size`: 200 MB of floats; ours
 
 VideoInput = Source | tuple[np.ndarray | Tensor, float] | Mapping[str, Any]
 FrameCrop = Callable[..., Tensor]  # as `spatial_crops`: (3, h, w), size=, crops= -> (crops, 3, size, size)
@@ -165,11 +166,11 @@ class VideoTransform:
     def _squares(self, frame: Tensor, name: str) -> Tensor:
         """One frame (h, w, 3) or (h, w), values in [0, 255], to (crops, 3, size, size), standardised."""
         height, width = frame.shape[:2]
-        if self.size**2 * max(height, width) // min(height, width) > self.limits.max_pixels:
+        if (pixels := self.size**2 * max(height, width) // min(height, width)) > MAX_RESIZED_PIXELS:
             raise MediaError(
                 name,
-                seen=f"frames of {width} x {height}, which resized have too many pixels",
-                wanted=f"at most {self.limits.max_pixels:,} (max_pixels)",
+                seen=f"frames of {width} x {height}, {pixels:,} pixels with a short side of {self.size}",
+                wanted=f"at most {MAX_RESIZED_PIXELS:,}",
             )
         if frame.is_floating_point() and not (frame.min() >= 0 and frame.max() <= 255):  # false for NaN too
             raise MediaError(

@@ -22,7 +22,8 @@ def is_animated_webp(file: BinaryIO) -> bool:
     """Whether a file is an animated WebP."""
     file.seek(0)
     head = file.read(21)
-    return head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X" and bool(head[20] & ANIMATION_FLAG)
+    is_extended = len(head) == 21 and head[:4] == b"RIFF" and head[8:16] == b"WEBPVP8X"
+    return is_extended and bool(head[20] & ANIMATION_FLAG)
 
 
 def webp_clock(file: BinaryIO) -> Clock:

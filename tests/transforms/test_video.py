@@ -183,8 +183,9 @@ def test_what_is_no_video_is_refused_with_what_was_seen(video, message):
 
 
 def test_frames_that_resizing_would_blow_up_are_refused():
-    with pytest.raises(MediaError, match="max_pixels"):
-        VideoTransform()((np.zeros((2, 1, 4000, 3), np.uint8), 25))
+    with pytest.raises(MediaError, match="1 x 335, 16,808,960 pixels with a short side of 224"):
+        VideoTransform()((np.zeros((2, 335, 1, 3), np.uint8), 25))
+    assert VideoTransform(clips=1)((np.zeros((2, 1, 334, 3), np.uint8), 25)).shape == (3, 3, 2, 224, 224)
     with pytest.raises(MediaError, match="max_pixels"):
         VideoTransform(limits=Limits(max_pixels=1000))(film(frames=2))
 

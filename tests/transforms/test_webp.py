@@ -111,3 +111,10 @@ def test_damaged_webp_gives_frames_or_a_media_error(seed):
                 assert frame.dtype == np.uint8 and frame.shape[-1] == 3
     except MediaError:
         pass
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+def test_an_animated_image_that_ends_within_its_header_is_named(kind):
+    for size in range(1, 32):
+        with pytest.raises(MediaError, match=f"<{size} bytes>"):
+            VideoTransform()(animation(kind)[:size])
