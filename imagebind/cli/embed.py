@@ -7,17 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
-from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_failures, print_warnings, read_maps, take
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from imagebind.search.mapping import PathMapping
 
 ERRORS_ENDING = ".errors.jsonl"
-SHOWN_ERRORS = 10
 
 
 def embed(
@@ -123,7 +120,7 @@ def _embed_here(
     errors.unlink(missing_ok=True)  # of a run before
     taken = take(paths, modality=modality, mappings=mappings, without=[out, errors])
     requests = taken.requests
-    failures: list[tuple[str, Exception]] = [(error.item, error) for error in taken.failures]
+    failures = [Failure.of(error.item, error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []
     console = Console(stderr=True)
     done = 0
@@ -135,7 +132,7 @@ def _embed_here(
         with VectorFile(out, embed_dim=embedder.embed_dim) as file:
             for result in track(stream, "Embedding", total=len(requests), console=console):
                 if result.error is not None:
-                    failures.append((result.name, result.error))
+                    failures.append(Failure.of(result.name, result.error))
                     continue
                 done += 1
                 warnings += [(result.name, text) for text in result.warnings]
@@ -148,22 +145,11 @@ def _embed_here(
     if taken.not_media:
         console.print(Text(left_out(taken.not_media)), soft_wrap=True)
     with error_file(errors) as log:
-        for name, failure in failures:
-            log.write(Failure(path=name, error=str(failure), kind=type(failure).__name__))
+        for failure in failures:
+            log.write(failure)
         for name, text in warnings:
             log.write(FileWarning(path=name, warning=text))
     print_warnings(console, warnings, where=errors)
-    if failures:
-        _print_failures(console, failures, errors)
+    print_failures(console, failures, where=errors)
     if failures or not done:
         raise typer.Exit(1)
-
-
-def _print_failures(console: "Console", failures: Sequence[tuple[str, Exception]], path: Path) -> None:
-    from rich.text import Text
-
-    for _, error in failures[:SHOWN_ERRORS]:
-        console.print(Text(f"  {error}", style="red"), soft_wrap=True)
-    more = len(failures) - SHOWN_ERRORS
-    rest = f"  and {more} more; " if more > 0 else ""
-    console.print(Text(f"{rest}all {len(failures)} failures are in {path}"), soft_wrap=True)

@@ -6,11 +6,10 @@ from pathlib import Path
 import typer
 
 from imagebind.cli.engine import cluster_for, everywhere, loader
-from imagebind.cli.files import expand
+from imagebind.cli.files import expand, print_failures
 from imagebind.modality import MediaKind
 from imagebind.uri import is_uri
 
-SHOWN_ERRORS = 10
 RELEASED = "as released"
 
 
@@ -56,12 +55,9 @@ def embed_on_ray(
         Text(f"{embedded} of {embedded + failed} items embedded into {out} ({len(job.parts)} parts{before})"),
         soft_wrap=True,
     )
-    for failure in shown[:SHOWN_ERRORS]:
-        console.print(Text(f"  {failure.error}", style="red"), soft_wrap=True)
     if warned:
         console.print(Text(f"{warned} warnings are in {out.rstrip('/')}/{WARNINGS}"), soft_wrap=True)
-    if job.output.has_failures():
-        console.print(Text(f"all failures are in {out.rstrip('/')}/{ERRORS}"), soft_wrap=True)
+    print_failures(console, shown or list(job.output.failures()), where=f"{out.rstrip('/')}/{ERRORS}")
     if job.output.has_failures() or not job.parts:
         raise typer.Exit(1)
 

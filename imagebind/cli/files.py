@@ -15,10 +15,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from imagebind.errors import MediaError
+    from imagebind.search.crawl_report import Failure
     from imagebind.search.mapping import PathMapping
     from imagebind.transforms.intake import Request
 
 SHOWN_SUFFIXES = 5
+SHOWN_FAILURES = 10
 SHOWN_WARNINGS = 10
 
 Maps = Annotated[
@@ -149,6 +151,22 @@ def print_warnings(
         count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
         of = files(len({name for name, _ in warnings}))
         console.print(Text(f"{count} about {of} in {where}"), soft_wrap=True)
+
+
+def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: Path | str) -> None:
+    """Print failures, one line for all files with one reason, and the file that lists all of them."""
+    from rich.text import Text
+
+    from imagebind.search.crawl_report import grouped
+
+    if not failures:
+        return
+    lines = grouped(failures)
+    for line in lines[:SHOWN_FAILURES]:
+        console.print(Text(f"  {line}", style="red"), soft_wrap=True)
+    more = len(lines) - SHOWN_FAILURES
+    rest = f"  and {more} more; " if more > 0 else ""
+    console.print(Text(f"{rest}all failures are in {where}"), soft_wrap=True)
 
 
 def files(count: int) -> str:

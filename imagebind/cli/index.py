@@ -21,7 +21,7 @@ from imagebind.cli.engine import (
     everywhere,
     loader,
 )
-from imagebind.cli.files import Maps, files, left_out, read_maps
+from imagebind.cli.files import SHOWN_WARNINGS, Maps, files, left_out, print_failures, read_maps
 from imagebind.cli.options import TINY, BatchSize, Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.modality import MediaKind, ModalityType
 
@@ -213,7 +213,7 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from imagebind.search.crawl_report import Outcome, grouped
+    from imagebind.search.crawl_report import Outcome
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
@@ -232,12 +232,9 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
         say(left_out(report.not_media))
     if report.gone:
         say(f"{files(report.gone)} of the index no longer there; --prune drops what is gone")
-    for warning in report.warnings:
+    for warning in report.warnings[:SHOWN_WARNINGS]:
         say(f"  {warning.path}: {warning.warning}", style="yellow")
     if report.warnings:
         say(f"warnings about {files(report.warned_files)} in {errors}")
-    for text in grouped(report.failures):
-        say(f"  {text}", style="red")
-    if report.failures:
-        say(f"all failures are in {errors}")
+    print_failures(console, report.failures, where=errors)
     return len(report.failures)

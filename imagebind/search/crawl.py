@@ -319,7 +319,7 @@ class _Crawl:
         self._done(Outcome.FAILED, kind)
 
     def _note(self, path: str, error: Exception) -> None:
-        failure = Failure(path=path, error=str(error), kind=type(error).__name__)
+        failure = Failure.of(path, error)
         self.log.write(failure)
         if len(self.report.failures) < KEPT_FAILURES:
             self.report.failures.append(failure)

@@ -14,8 +14,9 @@ from typing import TextIO
 
 from imagebind.modality import MediaKind
 from imagebind.search.discover import discover
+from imagebind.transforms.source import encodable
 
-KEPT_FAILURES = 10  # and as many warnings, that a report keeps for display; the error file has all
+KEPT_FAILURES = 1000  # and as many warnings, that a report keeps to sum up; the error file has all
 KEPT_SUFFIXES = 100
 
 
@@ -40,6 +41,11 @@ class Failure:
     path: str
     error: str
     kind: str  # of error
+
+    @classmethod
+    def of(cls, path: str, error: Exception) -> "Failure":
+        """Make one from what was raised."""
+        return cls(path=path, error=encodable(str(error)), kind=type(error).__name__)
 
     @property
     def record(self) -> dict[str, str]:
@@ -66,7 +72,7 @@ class CrawlReport:
 
     `counts` are files, by what they are (None: nobody could tell); `rows` were written. `not_media` counts
     files that are none of the kinds, by the ends of their names; `gone` are files of the index that are no
-    longer there, and stay in it. `failures` and `warnings` hold the first few of each.
+    longer there, and stay in it. `failures` and `warnings` hold the first thousand.
     `warned_files` counts the files with warnings.
     """
 

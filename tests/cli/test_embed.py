@@ -5,6 +5,7 @@ import os
 import shutil
 
 import numpy as np
+import pytest
 from pyarrow import parquet
 
 
@@ -97,6 +98,21 @@ def test_each_output_has_failures_of_its_own_and_a_clean_run_leaves_none(
     assert "vector" in (tmp_path / "errors.jsonl").read_text()
     assert imagebind("embed", image_file, "-o", tmp_path / "a.npz", "-w", small_weights).code == 0
     assert {path.name for path in tmp_path.glob("*.jsonl")} == {"errors.jsonl", "errors.jsonl.errors.jsonl"}
+
+
+@pytest.mark.parametrize("command", ["embed", "index"])
+def test_files_refused_for_one_reason_are_one_line_with_one_mapping_for_all(
+    imagebind, small_weights, tmp_path, deep_grey_file, command
+):
+    scans = tmp_path / "scans"
+    scans.mkdir()
+    for number in range(12):
+        shutil.copy(deep_grey_file, scans / f"{number:02}.png")
+    out = ("-o", tmp_path / "v.npz") if command == "embed" else ("--db", tmp_path / "index")
+    run = imagebind(command, scans, *out, "-w", small_weights)
+    (line,) = (line for line in run.err.splitlines() if "--map" in line)
+    assert run.code == 1 and "00.png and 11 more: " in line and "--map '*.png=depth'" in line
+    assert imagebind(command, scans, "--map", "*.png=depth", *out, "-w", small_weights).code == 0
 
 
 def test_a_modality_says_what_an_ambiguous_file_is(imagebind, small_weights, tmp_path, deep_grey_file):

@@ -9,7 +9,7 @@ from pathlib import Path
 from imagebind.search.crawl_report import Failure
 from imagebind.search.engines.inputs import Inputs, Part, cut, cut_files
 from imagebind.search.engines.methods import EmbedItems, Method
-from imagebind.search.engines.output import Manifest, Output, failure_of
+from imagebind.search.engines.output import Manifest, Output
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +78,7 @@ def _begun(
 ) -> Job:
     options = {"weights": weights, **method.options}
     output.begin(Manifest.of(inputs.parts, base=base, options=options, partitions=partitions))
-    failures = [failure_of(item.name, item.error) for item in inputs.failures if item.error is not None]
+    failures = [Failure.of(item.name, item.error) for item in inputs.failures if item.error is not None]
     output.write_failures("inputs", failures)
     return Job(
         parts=inputs.parts, done=frozenset(output.done()), output=output, method=method, failures=failures

@@ -13,7 +13,7 @@ from imagebind.modality import MediaKind
 from imagebind.search.crawl import crawl
 from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Item
-from imagebind.search.engines.output import failure_of, read_lines
+from imagebind.search.engines.output import read_lines
 from imagebind.search.index import Index
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import IndexRow, path_text, to_arrow
@@ -72,7 +72,7 @@ class EmbedItems:
         def read() -> Iterator[Any]:
             for item in items:
                 if item.error is not None:
-                    unread.append(failure_of(item.name, item.error))
+                    unread.append(Failure.of(item.name, item.error))
                 else:
                     names.append(item.name)
                     yield item.item
@@ -84,7 +84,7 @@ class EmbedItems:
             for result in stream:
                 name = names[result.index]
                 if result.error is not None:
-                    yield Outcome(failure=failure_of(name, result.error))
+                    yield Outcome(failure=Failure.of(name, result.error))
                 else:
                     warnings = [FileWarning(path=name, warning=text) for text in result.warnings]
                     yield Outcome([row._replace(path=name) for row in rows_of(result)], warnings=warnings)

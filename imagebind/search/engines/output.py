@@ -25,7 +25,6 @@ from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Part
 from imagebind.search.engines.storage import Storage
 from imagebind.search.space import Space
-from imagebind.transforms.source import encodable
 from imagebind.uri import is_uri
 
 MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
@@ -43,11 +42,6 @@ class ListedPart(NamedTuple):
 
     name: str
     digest: str
-
-
-def failure_of(path: str, error: Exception) -> Failure:
-    """An input that gave no vector, by what was raised."""
-    return Failure(path=path, error=encodable(str(error)), kind=type(error).__name__)
 
 
 def read_lines(content: bytes) -> Iterator[Failure | FileWarning]:

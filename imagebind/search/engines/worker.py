@@ -13,7 +13,7 @@ from imagebind.errors import ImageBindError, MediaError
 from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Item, Part
 from imagebind.search.engines.methods import Method, Outcome
-from imagebind.search.engines.output import Output, failure_of
+from imagebind.search.engines.output import Output
 
 DEATHS = 2  # of workers over one item until it is given up: the first may have had another reason
 MAX_TRIES = 20  # of a part in one run: enough for some such items in it
@@ -88,7 +88,7 @@ class Trial:
                     seen=f"{self._deaths[place]} workers died over it",
                     wanted="an item that can be decoded in the memory that a worker has",
                 )
-                yield Outcome(failure=failure_of(item.name, error))
+                yield Outcome(failure=Failure.of(item.name, error))
                 continue
             self._note(place)
             yield from method.embed(embedder, [item])
