@@ -13,7 +13,7 @@ import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import torch
 from safetensors import safe_open
@@ -121,24 +121,25 @@ def read_spans(path: Path, spans: Iterable[Span]) -> dict[Span, Tensor]:
         OSError: it cannot be read, or has become shorter.
     """
     distinct = list(dict.fromkeys(spans))
-    with path.open("rb", buffering=0) as file, ThreadPoolExecutor(READ_THREADS) as pool:
-        before = os.fstat(file.fileno())
-        buffers = list(pool.map(lambda span: _read_span(file, *span), distinct))
-        after = os.fstat(file.fileno())
-    if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+    before = path.stat()
+    with ThreadPoolExecutor(READ_THREADS) as pool:
+        buffers = list(pool.map(lambda span: _read_span(path, *span), distinct))
+    after = path.stat()
+    if any(getattr(before, key) != getattr(after, key) for key in ("st_ino", "st_size", "st_mtime_ns")):
         raise OSError(f"{path} changed while it was read")
     return dict(zip(distinct, buffers, strict=True))
 
 
-def _read_span(file: BinaryIO, start: int, size: int) -> Tensor:
+def _read_span(path: Path, start: int, size: int) -> Tensor:
     buffer = torch.empty(size, dtype=torch.uint8)
     view = memoryview(buffer.numpy().data)
     done = 0
-    while done < size:  # the system returns at most 2 GB at once
-        count = os.preadv(file.fileno(), [view[done:]], start + done)
-        if count == 0:
-            raise OSError(f"ends at byte {start + done:,}, expected {start + size:,}")
-        done += count
+    with path.open("rb", buffering=0) as file:
+        file.seek(start)
+        while count := file.readinto(view[done:]):  # the system returns at most 2 GB at once
+            done += count
+    if done < size:
+        raise OSError(f"ends at byte {start + done:,}, expected {start + size:,}")
     return buffer
 
 

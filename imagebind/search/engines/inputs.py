@@ -100,18 +100,25 @@ class RowsPart:
         return f"{_inside(self.file, None, self.first_row)} …"
 
     def items(self) -> Iterator[Item]:
-        """As `Part` wants it. Where rows cannot be read on, that is the last item, with an error."""
-        number = self.first_row
+        """As `Part` wants it. Where rows of a group cannot be read on, that is one item, with an error."""
+        first = self.first_row
         try:
             with open_at_random(self.file) as file:
                 table = _table(file, self.file)
-                columns = [name for name in table.schema_arrow.names if name in (PATH, BYTES, MODALITY)]
-                for row in _rows(table, self.groups, columns, self.file):
-                    yield _row_item(row, _inside(self.file, row.get(PATH), number))
-                    number += 1
-        except (MediaError, OSError, ValueError, ArithmeticError, MemoryError) as error:
-            name = _inside(self.file, None, number)
-            yield Item(name, error=_unreadable(f"{name} and what follows", error))
+                for group in self.groups:
+                    yield from self._group_items(table, group, first)
+                    first += table.metadata.row_group(group).num_rows
+        except Exception as error:  # damaged data raise many types
+            yield _rest(self.file, first, error)
+
+    def _group_items(self, table: Any, group: int, number: int) -> Iterator[Item]:
+        columns = [name for name in table.schema_arrow.names if name in (PATH, BYTES, MODALITY)]
+        try:
+            for row in _rows(table, [group], columns, self.file):
+                yield _row_item(row, _inside(self.file, row.get(PATH), number))
+                number += 1
+        except Exception as error:  # as above
+            yield _rest(self.file, number, error)
 
 
 @dataclass(frozen=True)
@@ -253,6 +260,12 @@ def _whole(path: str, base: str) -> str:
 def _hashable(modality: Any) -> str | None:
     """A modality as a file of a table has it; what is no text is refused as text later, with its file."""
     return modality if modality is None or isinstance(modality, str) else repr(modality)[:80]
+
+
+def _rest(file: str, number: int, error: Exception) -> Item:
+    """Rows of a group that cannot be read, from a number on."""
+    name = _inside(file, None, number)
+    return Item(name, error=_unreadable(f"{name} and what follows in its row group", error))
 
 
 def _rows(

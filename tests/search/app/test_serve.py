@@ -61,9 +61,12 @@ def test_files_that_nobody_has_written_to_for_long_are_swept_away(tmp_path):
 
 
 STOPPED = """
+import signal
 import uvicorn
 from pathlib import Path
 from imagebind.search.app.serve import ended_by_signals, listen, own_uploads
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
 
 class Told(uvicorn.Server):
     async def startup(self, sockets=None):

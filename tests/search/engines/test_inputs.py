@@ -271,6 +271,22 @@ def test_rows_that_state_far_more_than_the_file_has_are_refused_unread(tmp_path,
     assert len(found) == 1 and "at most 200 times" in str(found[0].error)
 
 
+def test_a_row_group_that_cannot_be_read_is_one_failure_and_the_others_are_read(tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    path = tmp_path / "three.parquet"
+    schema = pa.schema([("bytes", pa.binary())])
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        for value in (b"first", bytes(80 * 2**20), b"third"):
+            writer.write_table(pa.table({"bytes": [value]}, schema))
+    part = RowsPart(str(path), (0, 1, 2), 0)
+    first, refused, third = part.items()
+    assert first.item.read() == b"first" and third.item.read() == b"third"
+    assert third.name.endswith("#2")
+    assert "#1 and what follows in its row group: cannot be read" in str(refused.error)
+
+
 def test_rows_that_share_a_large_value_are_read_few_at_once(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs_module, "READ_BYTES", 2_000_000)
     noise = np.random.default_rng(0).bytes(900_000)
