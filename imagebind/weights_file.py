@@ -7,6 +7,7 @@ access to them kills the process. So by default each tensor's bytes are read int
 import json
 import math
 import os
+import pickletools
 import stat
 import sys
 import zipfile
@@ -28,6 +29,8 @@ MAX_JSON_BYTES = 8 * 2**20
 MAX_RECORDS = 100_000
 MAX_REPETITION = 2  # entries may share bytes, as tied weights do; all written out are at most so many files
 SMALL_BYTES = 2**20  # to which that does not apply
+MAX_TUPLES = 8  # within each other: one of a few bytes, nested 60 times in pairs, would be hashed for years
+TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")  # opcodes of pickle
 READ_THREADS = min(os.cpu_count() or 1, 4)  # most of the time goes into getting memory from the system
 
 Span = tuple[int, int]  # first byte in the file, number of bytes
@@ -147,7 +150,7 @@ def _record_spans(path: Path) -> dict[int, int]:
     """Where the records of torch's zip begin, and how long each is; none if bytes have to be swapped.
 
     Raises:
-        CheckpointError: records that are compressed, or together longer than the file.
+        CheckpointError: records that are compressed, or together longer than the file, or nested tuples.
         zipfile.BadZipFile: it is damaged.
     """
     spans: dict[int, int] = {}
@@ -165,11 +168,39 @@ def _record_spans(path: Path) -> dict[int, int]:
             is_order = record.filename.endswith("/byteorder") and record.file_size < 16
             if is_order and archive.read(record) != sys.byteorder.encode():
                 return {}
+            if record.filename.endswith(".pkl"):
+                _check_tuples(path, archive.read(record))
             file.seek(record.header_offset)
             header = file.read(30)  # ends with the lengths of the name and of the extra field
             lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             spans[record.header_offset + len(header) + lengths] = record.file_size
     return spans
+
+
+def _check_tuples(path: Path, pickled: bytes) -> None:
+    """Follow a pickle's opcodes, with how many tuples are within each other in place of each object.
+
+    Raises:
+        CheckpointError: more than `MAX_TUPLES`.
+    """
+    stack: list[int] = []
+    marks: list[int] = []
+    memo: dict[int, int] = {}
+    for opcode, argument, _ in pickletools.genops(pickled):
+        taken = opcode.stack_before
+        if opcode.name == "MARK":
+            marks.append(len(stack))
+        elif opcode.name in ("PUT", "BINPUT", "LONG_BINPUT", "MEMOIZE"):
+            memo[len(memo) if argument is None else argument] = stack[-1]
+        elif opcode.name in ("GET", "BINGET", "LONG_BINGET"):
+            stack.append(memo[argument])
+        else:
+            is_marked = pickletools.markobject in taken
+            at = marks.pop() - taken.index(pickletools.markobject) if is_marked else len(stack) - len(taken)
+            depth = max(stack[at:], default=0) + (opcode.name in TUPLES)
+            if depth > MAX_TUPLES:
+                raise CheckpointError(f"{path}: expected at most {MAX_TUPLES} tuples within each other")
+            stack[at:] = [depth] * len(opcode.stack_after)
 
 
 def _places(described: Any, is_wanted: IsWanted) -> dict[str, Span]:

@@ -280,3 +280,16 @@ def test_loading_keeps_a_models_numbers_when_its_file_is_written_over(tmp_path):
     torch.save(load_into(module, path).state_dict(), path)
     assert all(torch.equal(tensor, before[name]) for name, tensor in module.state_dict().items())
     assert all(torch.equal(tensor, before[name]) for name, tensor in torch.load(path).items())
+
+
+@pytest.mark.parametrize("put", [b"q\x01h\x01", b"p1\ng1\n", b"2", b"\x94h\x00"])
+def test_tuples_that_would_be_hashed_for_years_are_refused_at_once(tmp_path, put):
+    with_itself = put + b"\x86"  # the tuple again, and a pair of both
+    for count, refused in ((8, False), (60, True)):
+        path = tmp_path / f"{count}.pth"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("archive/data.pkl", b"\x80\x02})" + with_itself * count + b"K\x01s.")
+            archive.writestr("archive/version", "3\n")
+        with pytest.raises(CheckpointError) as caught:
+            read_state_dict(path)
+        assert ("at most 8 tuples within each other" in str(caught.value)) == refused

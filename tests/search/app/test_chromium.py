@@ -1,5 +1,6 @@
 """The page in a browser: searching, playing, the map; and that it asks nobody but this machine."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ ARGUMENTS = [
     "--use-fake-device-for-media-stream",
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
+HTML = "<img src=x onerror=alert(1)><b>bold"
 PATIENCE = 90_000  # milliseconds: two cores may have other things to do
 
 pytestmark = [
@@ -45,6 +47,7 @@ def opened(browser):
         page = context.new_page()
         page.on("console", lambda said: said.type == "error" and problems.append(said.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
         allowed = (f"{url}/", "data:", "blob:")
         page.on("request", lambda asked: asked.url.startswith(allowed) or problems.append(asked.url))
         page.goto(url)
@@ -253,6 +256,37 @@ def test_filters_leave_out_and_say_so_where_they_leave_nothing_and_names_are_sho
     page.get_by_label("Path").fill("nowhere/*")
     search(page)
     page.get_by_text("Take away a filter").wait_for()
+
+
+def test_html_in_an_index_a_query_an_upload_and_labels_is_shown_as_text(opened, image_file, tmp_path):
+    index = Index.open(tmp_path / f"{HTML}.lance", tiny(), create=True)
+    (tmp_path / "media").mkdir()
+    image = tmp_path / "media" / f"{HTML}.png"
+    shutil.copy(image_file, image)
+    index.add([image, HTML], metadata=[{HTML: HTML}, {"caption": HTML}])
+    with serving(index, max_upload_mb=1) as url:
+        page = opened(url)
+        assert HTML in page.title()
+        page.get_by_label("Words", exact=True).fill(HTML)
+        drop(page, image)
+        search(page)
+        status(page, HTML)
+        hits = page.locator("#hits").inner_text()
+        assert hits.count(HTML) >= 3  # the query, the name, the text
+        page.get_by_role("tab", name="Map").click()
+        page.locator(".map-points circle").first.wait_for()
+        for point in page.locator(".map-points circle").all():
+            point.click()
+            page.locator(f"#item [data-like='{point.get_attribute('data-id')}']").wait_for()
+            assert HTML in page.locator("#item").inner_text()
+        page.get_by_role("tab", name="Labels").click()
+        page.locator("#label-drop input[type=file]").set_input_files(image)
+        page.locator(".part-look").last.wait_for()
+        page.get_by_label("Labels, one a line").fill(f"{HTML}\na ring")
+        page.locator("#label-go").click()
+        page.locator(".labels tbody tr").first.wait_for()
+        assert HTML in page.locator(".labels tbody th").all_inner_texts()
+        assert page.locator("img[src='x'], b:text-is('bold')").count() == 0
 
 
 def test_a_phone_shows_the_page_without_scrolling_sideways_and_brings_hits_to_sight(opened, served, media):
