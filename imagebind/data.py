@@ -233,6 +233,6 @@ def _load(transform: Callable[[Any], Tensor], paths: Paths | None, device: Devic
 
 def _listed(items: Any) -> list[Any]:
     try:
-        return list(items)
+        return items.to_pylist() if hasattr(items, "to_pylist") else list(items)  # to_pylist: pyarrow
     except TypeError as error:
         raise ValueError(f"expected an iterable, got {items!r:.200}") from error

@@ -18,8 +18,9 @@ class ImageBindError(Exception):
 class MediaError(ImageBindError, ValueError):
     """One item that cannot become a tensor: a file, an array, a string."""
 
-    def __init__(self, item: str, *, seen: str, wanted: str) -> None:
-        super().__init__(f"{item}: {seen}; wants {wanted}")
+    def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
+        """Name all three. A DataLoader makes its worker's error again from the whole message alone."""
+        super().__init__(f"{item}: {seen}; wants {wanted}" if seen else item)
         self.item = item
         self.seen = seen
         self.wanted = wanted
@@ -31,7 +32,7 @@ class MediaError(ImageBindError, ValueError):
 class UnreadableFileError(MediaError, OSError):
     """A file that cannot be opened, or an image that cannot be decoded: also an `OSError`, as Pillow's."""
 
-    def __init__(self, item: str, *, seen: str, wanted: str) -> None:
+    def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
         super().__init__(item, seen=seen, wanted=wanted)
         self.filename = item
         self.strerror = seen
@@ -60,8 +61,8 @@ class CheckpointError(ImageBindError):
 class MissingExtraError(ImageBindError, ImportError):
     """An optional dependency that is not installed; the message has the install line."""
 
-    def __init__(self, package: str, *, extra: str, purpose: str) -> None:
-        super().__init__(f"{purpose} needs {package}: pip install 'imagebind[{extra}]'")
+    def __init__(self, package: str, *, extra: str = "", purpose: str = "") -> None:
+        super().__init__(f"{purpose} needs {package}: pip install 'imagebind[{extra}]'" if extra else package)
         self.package = package
         self.extra = extra
         self.purpose = purpose
@@ -76,7 +77,7 @@ class MissingHeicError(MissingExtraError, MediaError):
     package, extra, purpose = "pillow-heif", "heic", "reading HEIC images"
     __reduce__ = MediaError.__reduce__
 
-    def __init__(self, item: str, *, seen: str, wanted: str) -> None:
+    def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
         MediaError.__init__(self, item, seen=seen, wanted=wanted)
 
 

@@ -185,7 +185,7 @@ def _check_tuples(path: Path, pickled: bytes) -> None:
     """
     stack: list[int] = []
     marks: list[int] = []
-    memo: dict[int, int] = {}
+    memo: dict[Any, int] = {}
     for opcode, argument, _ in pickletools.genops(pickled):
         taken = opcode.stack_before
         if opcode.name == "MARK":

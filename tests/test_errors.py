@@ -1,10 +1,14 @@
 """Errors and warnings name the item they are about."""
 
 import logging
+import pickle
 from dataclasses import dataclass
 
+import pytest
 import torch
+from torch.utils.data import DataLoader, Dataset
 
+from imagebind import data, errors
 from imagebind.errors import collect_warnings, warn_of
 from imagebind.modality import MediaKind
 from imagebind.transforms.intake import Request, prepare
@@ -40,3 +44,30 @@ def test_the_warnings_of_an_item_come_with_its_views_and_are_logged_under_its_na
         views = prepare(request, DoubtfulTransform())
     assert views.warnings == ("half of it is noise",)
     assert caplog.text.count("dog.png: half of it is noise") == 1
+
+
+MEDIA_ERRORS = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MediaError)
+]
+
+
+@pytest.mark.parametrize("kind", MEDIA_ERRORS)
+def test_an_error_stays_itself_when_it_is_pickled_or_made_again_from_its_message(kind):
+    error = kind("a.png", seen="nothing", wanted="an image")
+    again = pickle.loads(pickle.dumps(error))
+    assert type(again) is kind and (again.item, again.seen, again.wanted) == ("a.png", "nothing", "an image")
+    assert str(again) == str(error) == str(kind(str(error)))
+
+
+class MissingImage(Dataset):
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return data.load_and_transform_vision_data(["missing.jpg"], "cpu")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_what_a_dataloaders_worker_raises_is_caught_as_without_workers(workers):
+    with pytest.raises(FileNotFoundError, match=r"missing\.jpg"):
+        next(iter(DataLoader(MissingImage(), num_workers=workers)))

@@ -123,6 +123,7 @@ def test_lora_changes_both_trunks_and_nothing_else_and_is_merged_exactly(tmp_pat
         assert (before - two).abs().max() > 1e-3
 
 
+@pytest.mark.huge
 def test_training_on_an_own_manifest_finds_more_of_what_was_held_out(tmp_path, weights):
     manifest = write_boxes(tmp_path / "boxes", 64)
     options = ["--manifest", manifest, "--modality", "depth", "--weights", weights, "--out", tmp_path / "out"]
@@ -173,6 +174,7 @@ def test_two_processes_have_the_curve_of_one(tmp_path, monkeypatch):
     assert np.allclose(one, two, rtol=1e-4, atol=0)
 
 
+@pytest.mark.huge
 def test_what_emerges_comes_as_tables_of_shares(tmp_path):
     settings = ["--seeds", "0", "--scenes", "6", "--held-out", "5", "--steps", "1"]
     lines = example("emergence").main(["--out", str(tmp_path), *settings])

@@ -64,6 +64,12 @@ def test_the_six_modalities_are_among_the_values_of_modality_type():
     assert {member.value for member in ModalityType} == SIX
 
 
+def test_saved_embeddings_by_modality_are_loaded_by_torch_as_it_is(tmp_path):
+    torch.save({ModalityType.VISION: torch.ones(2)}, tmp_path / "embeddings.pt")
+    loaded = torch.load(tmp_path / "embeddings.pt")
+    assert loaded["vision"] is loaded[ModalityType.VISION] and list(loaded) == ["vision"]
+
+
 # ---- layers
 
 

@@ -33,13 +33,13 @@ class SelfAttention(nn.Module):
             if bias is not None:
                 nn.init.xavier_normal_(bias)
 
-    def forward(self, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
         """Attend: (b, l, d) -> (b, l, d).
 
         `attn_mask` broadcasts to (b, h, l, l). Booleans are True where a token attends; numbers are added
         to the scores, so that -inf hides a token.
         """
-        qkv = F.linear(tokens, self.in_proj_weight, self.in_proj_bias)  # (b, l, 3·d)
+        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (b, l, 3·d)
         query, key, value = (self._split_heads(part) for part in qkv.chunk(3, dim=-1))  # (b, h, l, d/h) each
         if attn_mask is not None and attn_mask.is_floating_point():
             attn_mask = attn_mask.to(query.dtype)
@@ -52,9 +52,8 @@ class SelfAttention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (b, h, l, d/h) -> (b, l, d)
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        return tokens.unflatten(-1, (self.num_heads, self.head_dim)).transpose(
-            1, 2
-        )  # (b, l, d) -> (b, h, l, d/h)
+        heads = tokens.reshape(*tokens.shape[:2], self.num_heads, self.head_dim)  # unflatten fixes b in ONNX
+        return heads.transpose(1, 2)  # (b, l, h, d/h) -> (b, h, l, d/h)
 
     def _append(self, tokens: Tensor, extra: Tensor) -> Tensor:
         extra = self._split_heads(extra.to(tokens.dtype))  # (1, 1, d) -> (1, h, 1, d/h)

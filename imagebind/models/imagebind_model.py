@@ -19,6 +19,8 @@ from imagebind.models.builders import build_parts
 from imagebind.models.stems import StemOutput
 from imagebind.models.transformer import Trunk
 
+torch.serialization.add_safe_globals([ModalityType])  # embeddings are saved in dicts that it is the keys of
+
 
 def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
     """Let a constructor take the original's sizes by name in the place of `config`.
@@ -123,7 +125,7 @@ class ImageBindModel(nn.Module):
         if clips is None:
             return embeddings
         # As released: scaled before the mean, and not brought back to unit length after it.
-        return embeddings.unflatten(0, (-1, clips)).mean(dim=1)  # (b·s, e) -> (b, e)
+        return embeddings.reshape(-1, clips, embeddings.shape[1]).mean(dim=1)  # (b·s, e) -> (b, e)
 
     def forward_features(self, modality: str, inputs: Tensor) -> Tensor:
         """Every token after the trunk, clips folded into the batch: (b·s, ...) -> (b·s, l, d)."""

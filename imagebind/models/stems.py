@@ -68,10 +68,11 @@ class PatchConv3d(nn.Conv3d):
 
     def forward(self, video: Tensor) -> Tensor:
         frames, height, width = self.kernel_size
-        rows, columns = (video.shape[3] // height) * height, (video.shape[4] // width) * width
-        video = video[..., :rows, :columns]
-        patches = (
-            video.unflatten(4, (-1, width)).unflatten(3, (-1, height)).unflatten(2, (-1, frames))
+        steps, rows, columns = (
+            size // of for size, of in zip(video.shape[2:], self.kernel_size, strict=True)
+        )
+        patches = video[..., : rows * height, : columns * width].reshape(
+            *video.shape[:2], steps, frames, rows, height, columns, width
         )  # (b, c, t, h, w) -> (b, c, t/kt, kt, h/kh, kh, w/kw, kw)
         patches = patches.permute(0, 2, 4, 6, 1, 3, 5, 7).flatten(4)  # -> (b, t/kt, h/kh, w/kw, c·kt·kh·kw)
         embedded = F.linear(patches, self.weight.flatten(1))  # -> (b, t/kt, h/kh, w/kw, d)
@@ -116,7 +117,7 @@ class WindowStem(nn.Module):
 
     def forward(self, samples: Tensor) -> Tensor:
         count = samples.shape[-1] // self.window
-        windows = samples.unflatten(-1, (count, self.window))  # (b, c, t) -> (b, c, t/w, w)
+        windows = samples.reshape(*samples.shape[:2], count, self.window)  # (b, c, t) -> (b, c, t/w, w)
         return self.norm_layer(
             self.proj(windows.transpose(1, 2).flatten(2))
         )  # -> (b, t/w, c·w) -> (b, t/w, d)

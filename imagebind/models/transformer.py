@@ -65,9 +65,9 @@ class Block(nn.Module):
         self.mlp = Mlp(embed_dim, MLP_RATIO * embed_dim)
         self.drop_path = DropPath(drop_path_rate)
 
-    def forward(self, tokens: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        tokens = tokens + self.drop_path(self.attn(self.norm_1(tokens), attn_mask))
-        return tokens + self.drop_path(self.mlp(self.norm_2(tokens)))
+    def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm_1(x), attn_mask))
+        return x + self.drop_path(self.mlp(self.norm_2(x)))
 
 
 class Trunk(nn.Module):

@@ -18,6 +18,7 @@ SHAPES = {
     "imu": (6, 2000),
 }
 MODALITIES = ("text", *SHAPES)
+TEXT_FIRST = ["text", *(pytest.param(modality, marks=pytest.mark.huge) for modality in SHAPES)]
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
@@ -79,7 +80,7 @@ def test_an_exported_model_takes_another_batch_and_another_length(model, modalit
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("modality", ["text", pytest.param("audio", marks=pytest.mark.huge)])
+@pytest.mark.parametrize("modality", TEXT_FIRST)
 def test_an_onnx_model_takes_another_batch_and_another_length(model, modality, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
@@ -97,7 +98,25 @@ def test_an_onnx_model_takes_another_batch_and_another_length(model, modality, t
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("modality", ["text", pytest.param("vision", marks=pytest.mark.huge)])
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_an_onnx_model_of_torchscript_takes_another_batch_and_another_length(model, modality, tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    sizes = {0: "batch", 1: "length"} if modality == "text" else {0: "batch"}
+    torch.onnx.export(
+        OneModality(model, modality),
+        (example(modality, 2),),
+        tmp_path / "model.onnx",
+        dynamo=False,
+        input_names=["inputs"],
+        dynamic_axes={"inputs": sizes},
+    )
+    session = runtime.InferenceSession(tmp_path / "model.onnx")
+    assert_equals_eager(model, modality, lambda inputs: session.run(None, {"inputs": inputs.numpy()})[0])
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize("modality", TEXT_FIRST)
 def test_an_openvino_model_takes_another_batch_and_another_length(model, modality):
     openvino = pytest.importorskip("openvino")
     with torch.no_grad():
