@@ -12,7 +12,7 @@ sense, which has a path relative to the manifest in each cell:
 Every fourth pair is held out, to be found among the others. The trunk learns to go where vision puts the same
 things, so it then goes with text and the rest too, which stay as they are. Without a manifest, one is written
 of a camera that the tiny model has never seen: it shows a toy world's heat as dark and its cold as bright. It
-wants `pip install 'imagebind[train]'`.
+expected `pip install 'imagebind[train]'`.
 """
 
 import argparse

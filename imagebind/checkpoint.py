@@ -60,14 +60,15 @@ def resolve(
     elif is_http(name):
         path = download_url(name, cache_dir=cache_dir, offline=offline)
     elif is_offline(offline):
-        raise CheckpointError(f"{name}: the network is switched off; wants a local file")
+        raise CheckpointError(f"{name}: the network is switched off; expected a local file")
     else:
         path = _from_uri(name)
     try:
         path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise CheckpointError(
-            f"{name}: no such file ({getattr(error, 'strerror', error)}); wants .pth, .safetensors, a folder "
+            f"{name}: no such file ({getattr(error, 'strerror', error)}); expected .pth, "
+            ".safetensors, a folder "
             f"of safetensors, {HUB_SCHEME}owner/repo or another URI"
         ) from error
     return path
@@ -176,7 +177,7 @@ def _check_fit(path: Path, entries: StateDict, wanted: StateDict) -> None:
     missing = [name for name in wanted if name not in entries]
     unexpected = [name for name in entries if name not in wanted]
     reshaped = [
-        f"{name} is {_shape(entries[name])}, wants {_shape(wanted[name])}"
+        f"{name} is {_shape(entries[name])}, expected {_shape(wanted[name])}"
         for name in wanted
         if name in entries and _shape(entries[name]) != _shape(wanted[name])
     ]

@@ -151,12 +151,12 @@ class ImageBindConfig(_ModelSizes):
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(sizes, Mapping):
-            raise TypeError(f"wants sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
+            raise TypeError(f"expected sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
         unknown = set(sizes) - {"model_type", *names}
         if unknown:
-            raise TypeError(f"unknown sizes {sorted(unknown)}; wants some of {', '.join(names)}")
+            raise TypeError(f"unknown sizes {sorted(unknown)}; expected some of {', '.join(names)}")
         if "embed_dim" not in sizes:
-            raise TypeError(f"no embed_dim among the sizes {sorted(sizes)}; wants the length of a vector")
+            raise TypeError(f"no embed_dim among the sizes {sorted(sizes)}; expected the length of a vector")
         config = cls(**{name: sizes[name] for name in names if name in sizes})
         _check_size("embed_dim", config.embed_dim, int)
         for name, kind in _TRUNK_CONFIGS.items():

@@ -181,7 +181,7 @@ def waveform2melspec(waveform: Tensor, sample_rate: int, num_mel_bins: int, targ
         ValueError: not (c, n), or shorter than 25 ms.
     """
     if waveform.ndim != 2 or not len(waveform):
-        raise ValueError(f"waveform2melspec wants (channels, n), got {tuple(waveform.shape)}")
+        raise ValueError(f"waveform2melspec: expected (channels, n), got {tuple(waveform.shape)}")
     return waveform_to_mel(waveform[0], rate=sample_rate, mel_bins=num_mel_bins, frames=target_length)[None]
 
 

@@ -87,7 +87,9 @@ def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE
             while chunk := file.read(CHUNK):
                 digest.update(chunk)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); wants {released.name}") from error
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); expected {released.name}"
+        ) from error
     if digest.hexdigest() != released.sha256:
         raise CheckpointError(
             f"{path}: SHA-256 {digest.hexdigest()}; {released.name} has {released.sha256}: another file, "
@@ -153,7 +155,8 @@ def download(
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or folder}: cannot be written ({error.strerror}) while downloading "
-            f"{released.name}; wants a folder that can be written to, with space: cache_dir, TORCH_HOME or "
+            f"{released.name}; expected a folder that can be written to, with space: cache_dir, "
+            "TORCH_HOME or "
             "HF_HOME choose it"
         ) from error
     return final
@@ -180,7 +183,7 @@ def download_url(
     if is_offline(offline):
         if final.is_file():
             return final
-        raise CheckpointError(f"{url}: the network is switched off; wants a local file")
+        raise CheckpointError(f"{url}: the network is switched off; expected a local file")
     try:
         _bring(url, final)
     except (OSError, HTTPException, ValueError) as error:

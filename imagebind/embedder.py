@@ -48,17 +48,19 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     """
     listed = [(_as_array(vector), weight) for vector, weight in parts]
     if not listed:
-        raise ValueError("combine wants one or more (vector, weight), got none")
+        raise ValueError("combine: expected one or more (vector, weight), got none")
     width = listed[0][0].shape
     for number, (vector, weight) in enumerate(listed):
         if vector.ndim != 1 or vector.shape != width:
-            raise ValueError(f"vector {number}: wants ({width[0] if width else 'e'},), got {vector.shape}")
+            raise ValueError(f"vector {number}: expected ({width[0] if width else 'e'},), got {vector.shape}")
         if not (0 < np.linalg.norm(vector) < np.inf and np.isfinite(weight)):
-            raise ValueError(f"vector {number}: wants finite numbers that are not all 0, and a finite weight")
+            raise ValueError(
+                f"vector {number}: expected finite numbers that are not all 0, and a finite weight"
+            )
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
     length = np.linalg.norm(total)
     if not length > VANISHING * sum(abs(weight) for _, weight in listed):
-        raise ValueError("the weighted vectors cancel out; wants other weights")
+        raise ValueError("the weighted vectors cancel out; use other weights")
     return np.asarray(total / length, dtype=np.float32)
 
 
@@ -193,7 +195,7 @@ class Embedder:
                 passed instead of one of its columns.
         """
         if on_error not in ("raise", "skip"):
-            raise ValueError(f"on_error wants 'raise' or 'skip', got {on_error!r}")
+            raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
         found, single = items_of(items)
         listed = list(found)
         stream = self.encode_stream(
@@ -231,7 +233,7 @@ class Embedder:
         that decoded it, comes out as the `Embedding`'s `inspected`: a thumbnail, say, without decoding twice.
         """
         if batch_size < 1:
-            raise ValueError(f"batch_size wants at least 1, got {batch_size}")
+            raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
@@ -366,7 +368,7 @@ def _as_rows(vectors: Any) -> Tensor:
     try:
         rows = torch.as_tensor(vectors, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"wants vectors (n, e), as encode returns them, got {vectors!r:.80}") from error
+        raise TypeError(f"expected vectors (n, e), as encode returns them, got {vectors!r:.80}") from error
     return rows.unsqueeze(0) if rows.ndim == 1 else rows
 
 

@@ -20,7 +20,7 @@ class MediaError(ImageBindError, ValueError):
 
     def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
         """Name all three. A DataLoader makes its worker's error again from the whole message alone."""
-        super().__init__(f"{item}: {seen}; wants {wanted}" if seen else item)
+        super().__init__(f"{item}: {seen}; expected {wanted}" if seen else item)
         self.item = item
         self.seen = seen
         self.wanted = wanted

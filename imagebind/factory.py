@@ -73,8 +73,8 @@ def imagebind_tiny(
     """
     if not isinstance(pretrained, bool | None):
         raise TypeError(
-            f"imagebind_tiny: pretrained wants True or False, got {pretrained!r:.80}; "
-            "a saved model of any size is load_model's"
+            f"pretrained: expected True or False, got {pretrained!r:.80}; "
+            "load_model loads a saved model of any size"
         )
     if not pretrained:
         return ImageBindModel(configs.imagebind_tiny(), modalities=modalities, device=device, dtype=dtype)
@@ -130,7 +130,7 @@ def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
         return ImageBindConfig.from_dict(read_json(path))
     except (CheckpointError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error!r:.500}); wants the sizes of a saved model"
+            f"{path}: cannot be read ({error!r:.500}); expected the sizes of a saved model"
         ) from error
 
 

@@ -109,7 +109,9 @@ class InfoNCE(nn.Module):
         super().__init__()
         _check_temperature(temperature)
         if learnable and temperature < 1 / MAX_LOGIT_SCALE:
-            raise ValueError(f"a learned temperature wants at least {1 / MAX_LOGIT_SCALE}, got {temperature}")
+            raise ValueError(
+                f"learned temperature: expected at least {1 / MAX_LOGIT_SCALE}, got {temperature}"
+            )
         log_logit_scale = torch.tensor(-math.log(temperature))
         if learnable:
             self.log_logit_scale = nn.Parameter(log_logit_scale)
@@ -233,7 +235,7 @@ def _unit_rows(rows: Tensor) -> Tensor:
 def _check_pairs(first: Tensor, second: Tensor) -> None:
     if first.ndim != 2 or first.shape != second.shape or len(first) == 0:
         raise ValueError(
-            "a contrastive loss wants pairs of rows, (b, e) and (b, e), "
+            "contrastive loss: expected pairs of rows, (b, e) and (b, e), "
             f"got {tuple(first.shape)} and {tuple(second.shape)}"
         )
 
@@ -243,13 +245,13 @@ def _check_temperature(temperature: float | Tensor) -> None:
         temperature, Tensor
     ):  # its value is not looked at: an accelerator would have to be waited for
         if temperature.numel() != 1:
-            raise ValueError(f"temperature wants one number, got shape {tuple(temperature.shape)}")
+            raise ValueError(f"temperature: expected one number, got shape {tuple(temperature.shape)}")
     elif not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature wants a positive number, got {temperature}")
+        raise ValueError(f"temperature: expected a positive number, got {temperature}")
 
 
 def _check_equal_batches(rows: Tensor, group: Group | None) -> None:
     """Ranks of unequal batches would wait for ever, or read each other's rows askew."""
     sizes = _all_gather(torch.tensor([len(rows)], device=rows.device), group).tolist()
     if len(set(sizes)) > 1:
-        raise ValueError(f"every rank wants as many pairs as the others, got {sizes}; drop the last batch")
+        raise ValueError(f"expected the same number of pairs on every rank, got {sizes}; drop the last batch")

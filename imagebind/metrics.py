@@ -98,7 +98,7 @@ def average_precision(scores: Matrix, target: Matrix) -> Tensor:
     right = torch.as_tensor(target, device=scores.device)
     if right.dtype != torch.bool or right.shape != scores.shape:
         raise ValueError(
-            f"target wants booleans of the scores' shape {tuple(scores.shape)}, "
+            f"target: expected booleans of the scores' shape {tuple(scores.shape)}, "
             f"got {right.dtype} {tuple(right.shape)}"
         )
     ordered, order = scores.sort(dim=0, descending=True)  # (n, c)
@@ -119,7 +119,7 @@ def mean_average_precision(scores: Matrix, target: Matrix) -> float:
     """
     of_class = average_precision(scores, target)
     if of_class.isnan().all():
-        raise ValueError(f"target wants a true entry at least, got none in {tuple(np.shape(target))}")
+        raise ValueError(f"target: expected a true entry at least, got none in {tuple(np.shape(target))}")
     return of_class.nanmean().item()
 
 
@@ -130,9 +130,9 @@ def _share(found: Tensor) -> float:
 def _scores(values: Matrix, name: str) -> Tensor:
     scores = torch.as_tensor(values)
     if scores.ndim != 2 or 0 in scores.shape:
-        raise ValueError(f"{name} wants a matrix (queries, candidates), got shape {tuple(scores.shape)}")
+        raise ValueError(f"{name}: expected a matrix (queries, candidates), got shape {tuple(scores.shape)}")
     if scores.is_complex() or scores.dtype == torch.bool:
-        raise ValueError(f"{name} wants real numbers, got {scores.dtype}")
+        raise ValueError(f"{name}: expected real numbers, got {scores.dtype}")
     scores = scores if scores.is_floating_point() else scores.double()
     return scores.masked_fill(scores.isnan(), -torch.inf)
 
@@ -143,27 +143,30 @@ def _right(scores: Tensor, target: Matrix | None) -> Tensor:
     if target is None:
         if queries != candidates:
             raise ValueError(
-                f"without target, similarity wants as many columns as rows, got {tuple(scores.shape)}"
+                "similarity: expected as many columns as rows where target is not given, got "
+                f"{tuple(scores.shape)}"
             )
         return torch.eye(queries, dtype=torch.bool, device=scores.device)
     target = torch.as_tensor(target, device=scores.device)
     if target.dtype == torch.bool:
         if target.shape != scores.shape:
             raise ValueError(
-                f"a target of booleans wants similarity's shape {tuple(scores.shape)}, "
+                f"target of booleans: expected similarity's shape {tuple(scores.shape)}, "
                 f"got {tuple(target.shape)}"
             )
         if (none := ~target.any(dim=1)).any():
-            raise ValueError(f"every query wants a right candidate, got none for row {_first(none)}")
+            raise ValueError(f"every query: expected a right candidate, got none for row {_first(none)}")
         return target
     if target.is_floating_point() or target.is_complex() or target.shape != (queries,):
         raise ValueError(
-            f"target wants column numbers ({queries},) or booleans {tuple(scores.shape)}, "
+            f"target: expected column numbers ({queries},) or booleans {tuple(scores.shape)}, "
             f"got {target.dtype} {tuple(target.shape)}"
         )
     if (outside := (target < 0) | (target >= candidates)).any():
         row = _first(outside)
-        raise ValueError(f"target wants columns 0 to {candidates - 1}, got {int(target[row])} in row {row}")
+        raise ValueError(
+            f"target: expected columns 0 to {candidates - 1}, got {int(target[row])} in row {row}"
+        )
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, target.long()[:, None], True)
 
 
@@ -173,4 +176,4 @@ def _first(flags: Tensor) -> int:
 
 def _check_k(k: int) -> None:
     if k < 1:
-        raise ValueError(f"k wants at least 1, got {k}")
+        raise ValueError(f"k: expected at least 1, got {k}")

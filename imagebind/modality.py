@@ -19,7 +19,7 @@ class ModalityType(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> None:
         names = ", ".join(member.value for member in cls)
-        raise ValueError(f"unknown modality {value!r}; wants one of {names}")
+        raise ValueError(f"unknown modality {value!r}; expected one of {names}")
 
 
 for _modality in ModalityType:  # so that vars() has them; Python before 3.12 keeps them elsewhere
@@ -43,7 +43,7 @@ class MediaKind(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> None:
         names = ", ".join(member.value for member in cls)
-        raise ValueError(f"unknown kind of media {value!r}; wants one of {names}")
+        raise ValueError(f"unknown kind of media {value!r}; expected one of {names}")
 
     @property
     def modality(self) -> ModalityType:

@@ -23,7 +23,7 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
     from matplotlib.figure import Figure
 
     if similarity.shape != (len(rows), len(columns)):
-        raise ValueError(f"wants labels for {similarity.shape}, got {len(rows)} and {len(columns)}")
+        raise ValueError(f"expected labels for {similarity.shape}, got {len(rows)} and {len(columns)}")
     width, height = (2.5 + CELL_INCHES * max(len(labels), 3) for labels in (columns, rows))
     figure = Figure(figsize=(width + 0.8, height), layout="constrained")
     FigureCanvasAgg(figure)

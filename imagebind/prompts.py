@@ -143,7 +143,7 @@ def check_template(template: str) -> str:
     except (ValueError, LookupError, AttributeError):
         places = 0
     if places != 1:
-        raise ValueError(f"a template wants {{}} once, where the name goes, got {template!r}")
+        raise ValueError(f"template: expected {{}} once, where the name goes, got {template!r}")
     return template
 
 

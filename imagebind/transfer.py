@@ -116,7 +116,7 @@ def fetch(url: str, part: Path, *, size: int, report: Report) -> None:
     while (have := _size(part)) < size:
         free = shutil.disk_usage(part.parent).free
         if free < size - have:
-            raise CheckpointError(f"{part.parent}: {free:,} bytes free; {url} wants {size - have:,} more")
+            raise CheckpointError(f"{part.parent}: {free:,} bytes free; {url} needs {size - have:,} more")
         try:
             _request(url, part, have=have, size=size, report=report)
         except _Cut as cut:
@@ -179,7 +179,7 @@ def _first_byte(response: HTTPResponse, size: int) -> int:
         start, total = 0, int(length) if length.isdecimal() else size
     kind = response.headers.get_content_type()
     if total != size or kind == "text/html":
-        raise CheckpointError(f"{response.url}: {total:,} bytes of {kind}; wants a file of {size:,}")
+        raise CheckpointError(f"{response.url}: {total:,} bytes of {kind}; expected a file of {size:,}")
     return start
 
 

@@ -53,7 +53,7 @@ def check_suffix(path: Path) -> None:
         ValueError: names those there are.
     """
     if path.suffix.lower() not in _WRITERS:
-        raise ValueError(f"{path}: wants a name that ends in {', '.join(_WRITERS)}")
+        raise ValueError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}")
 
 
 class _Writer(Protocol):

@@ -55,7 +55,7 @@ def by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
     for name, tensor in entries.items():
         modality = modality_of(name)
         if modality is None:
-            raise ValueError(f"{name!r} is of no modality; wants names such as modality_trunks.vision.…")
+            raise ValueError(f"{name!r} is of no modality; expected names such as modality_trunks.vision.…")
         groups.setdefault(modality, {})[name] = tensor
     return groups
 
@@ -77,7 +77,9 @@ def read_weights(
         with path.open("rb") as file:
             start = file.read(HEADER_LENGTH_BYTES + 1)
     except OSError as error:
-        raise CheckpointError(f"{path}: cannot be read ({error.strerror}); wants a weights file") from error
+        raise CheckpointError(
+            f"{path}: cannot be read ({error.strerror}); expected a weights file"
+        ) from error
     if start.startswith(b"PK"):
         read = read_torch
     elif start[HEADER_LENGTH_BYTES:] == b"{":
@@ -90,7 +92,9 @@ def read_weights(
             if start
             else "empty"
         )
-        raise CheckpointError(f"{path}: {seen}; wants safetensors, or what torch.save writes since torch 1.6")
+        raise CheckpointError(
+            f"{path}: {seen}; expected safetensors, or what torch.save writes since torch 1.6"
+        )
     try:
         return read(path, lambda name: _is_wanted(name, modalities), mmap=mmap)
     except CheckpointError:
@@ -107,7 +111,7 @@ def write_weights(entries: StateDict, path: Path) -> None:
         CheckpointError: it cannot be written.
     """
     if path.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
-        raise ValueError(f"{path} wants to end in .pth, .pt or .safetensors, or to be a folder")
+        raise ValueError(f"{path}: expected a .pth, .pt or .safetensors file, or a folder")
     with _replacing() as temporary_for:
         if path.suffix == SAFETENSORS_SUFFIX:
             _write_safetensors(entries, temporary_for(path))
@@ -156,7 +160,7 @@ def _read_folder(folder: Path, modalities: frozenset[str] | None, *, mmap: bool)
     if not index.is_file():
         if single.is_file():
             return read_weights(single, modalities, mmap=mmap)
-        raise CheckpointError(f"{folder}: wants {INDEX_NAME} or {SINGLE_NAME} in it, has neither")
+        raise CheckpointError(f"{folder}: expected {INDEX_NAME} or {SINGLE_NAME} in it, got neither")
     files = {name: file for name, file in _weight_map(index).items() if _is_wanted(name, modalities)}
     entries: dict[str, Tensor] = {}
     for file in dict.fromkeys(files.values()):
@@ -177,14 +181,14 @@ def _weight_map(index: Path) -> dict[str, str]:
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{index}: cannot be read as Hugging Face's index ({error!r})") from error
     if not sound:
-        raise CheckpointError(f"{index}: names {sorted(files)}; wants safetensors files of its own folder")
+        raise CheckpointError(f"{index}: names {sorted(files)}; expected safetensors files of its own folder")
     return weight_map
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
         f"{path}: {path.stat().st_size:,} bytes that are cut short, damaged or not weights alone "
-        f"({type(error).__name__}); wants a whole state dict"
+        f"({type(error).__name__}); expected a whole state dict"
     )
 
 
@@ -193,7 +197,7 @@ def _own_memory(entries: StateDict) -> Iterator[tuple[str, Tensor]]:
     seen: set[int] = set()
     for name, entry in entries.items():
         if not is_dense(entry):
-            raise ValueError(f"{name} wants to be a dense tensor with data, got {entry!r:.200}")
+            raise ValueError(f"{name}: expected a dense tensor with data, got {entry!r:.200}")
         tensor = entry.detach().cpu().contiguous()
         storage = tensor.untyped_storage()
         if storage.data_ptr() in seen or storage.nbytes() != tensor.nbytes:
@@ -226,7 +230,7 @@ def _folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"{folder}: cannot be made ({error.strerror}); wants a folder to write to"
+            f"{folder}: cannot be made ({error.strerror}); expected a folder to write to"
         ) from error
     try:
         yield

@@ -224,11 +224,11 @@ def _wanted(path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool 
         CheckpointError: something else, or entries that together are far larger than the file.
     """
     if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
-        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; wants names and tensors")
+        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; expected names and tensors")
     for name, value in loaded.items():
         if not (_is_plain(value) if is_described else is_dense(value)):
             raise CheckpointError(
-                f"{path}: {name!r} is a {type(value).__name__} without plain data; wants a state dict, of "
+                f"{path}: {name!r} is a {type(value).__name__} without plain data; expected a state dict, of "
                 "dense tensors alone"
             )
     total, size = sum(tensor.nbytes for tensor in loaded.values()), path.stat().st_size

@@ -64,11 +64,11 @@ def build_zero_shot_classifier(
     """
     names = [name for of_class in _names(classnames) for name in of_class]
     if isinstance(templates, str) or not templates:
-        raise ValueError(f"templates wants a sequence of at least one, got {templates!r}")
+        raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
     fills = [template if callable(template) else check_template(template).format for template in templates]
     size = len(names) if num_classes_per_batch is None else num_classes_per_batch
     if size < 1:
-        raise ValueError(f"num_classes_per_batch wants at least 1, or None, got {num_classes_per_batch}")
+        raise ValueError(f"num_classes_per_batch: expected at least 1, or None, got {num_classes_per_batch}")
     batches: Iterable[list[str]] = [names[start : start + size] for start in range(0, len(names), size)]
     columns = []
     for batch in _with_progress(batches) if use_tqdm else batches:
@@ -100,7 +100,7 @@ def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None =
     rows = torch.as_tensor(embeddings, device=columns.device)
     if rows.ndim != 2 or columns.ndim != 2 or rows.shape[1] != columns.shape[0]:
         raise ValueError(
-            "wants embeddings (b, e) and a classifier (e, n), "
+            "expected embeddings (b, e) and a classifier (e, n), "
             f"got {tuple(rows.shape)} and {tuple(columns.shape)}"
         )
     cosines = F.normalize(rows.float(), dim=1) @ F.normalize(columns.float(), dim=0)  # (b, n)
@@ -112,7 +112,7 @@ def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None =
         classes, torch.arange(len(classes), device=classes.device)
     ):
         raise ValueError(
-            f"groups wants a class for each of {columns.shape[1]} columns, from 0 and none left out, "
+            f"groups: expected a class for each of {columns.shape[1]} columns, from 0 and none left out, "
             f"got {of_column.tolist()}"
         )
     scores = cosines.new_full((len(rows), len(classes)), -torch.inf)
@@ -126,7 +126,7 @@ def class_probabilities(scores: Matrix, temperature: float) -> Tensor:
         ValueError: a temperature that is not above 0.
     """
     if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature wants a number above 0, got {temperature}")
+        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
     return (torch.as_tensor(scores).float() / temperature).softmax(dim=-1)
 
 
@@ -146,7 +146,9 @@ def default_temperature(model: nn.Module, modality: ModalityType | str) -> float
     """
     text = _logit_scale(model, ModalityType.TEXT)
     if text is None:
-        raise ValueError(f"wants a model with {LOGIT_SCALE_NAME.format(ModalityType.TEXT)}, got one without")
+        raise ValueError(
+            f"expected a model with {LOGIT_SCALE_NAME.format(ModalityType.TEXT)}, got one without"
+        )
     own = _logit_scale(model, ModalityType(modality))
     return 1 / math.sqrt(text * (text if own is None else own))
 
@@ -195,10 +197,11 @@ def expected_calibration_error(
     probabilities, labels = _checked(probabilities, labels, "probabilities")
     if probabilities.min() < 0 or probabilities.max() > 1 + 1e-6:
         raise ValueError(
-            f"probabilities wants numbers from 0 to 1, got {probabilities.min():g} to {probabilities.max():g}"
+            f"probabilities: expected numbers from 0 to 1, got {probabilities.min():g} to "
+            f"{probabilities.max():g}"
         )
     if bins < 1:
-        raise ValueError(f"bins wants at least 1, got {bins}")
+        raise ValueError(f"bins: expected at least 1, got {bins}")
     confidence, answer = probabilities.max(dim=1)
     surplus = confidence - (answer == labels).double()
     place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # a bin has its upper end
@@ -209,11 +212,11 @@ def expected_calibration_error(
 def _names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
     """Of each class its names."""
     if isinstance(classnames, str) or not len(classnames):
-        raise ValueError(f"classnames wants a sequence of at least one, got {classnames!r}")
+        raise ValueError(f"classnames: expected a sequence of at least one, got {classnames!r}")
     classes = [(each,) if isinstance(each, str) else tuple(each) for each in classnames]
     for number, names in enumerate(classes):
         if not names or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"class {number} wants a name, or several, got {classnames[number]!r}")
+            raise ValueError(f"class {number}: expected a name, or several, got {classnames[number]!r}")
     return classes
 
 
@@ -248,17 +251,17 @@ def _checked(values: Matrix, labels: Matrix, name: str) -> tuple[Tensor, Tensor]
     known = torch.as_tensor(labels, device=rows.device)
     if rows.ndim != 2 or 0 in rows.shape or known.shape != rows.shape[:1]:
         raise ValueError(
-            f"wants {name} (n, c) and labels (n,), got {tuple(rows.shape)} and {tuple(known.shape)}"
+            f"expected {name} (n, c) and labels (n,), got {tuple(rows.shape)} and {tuple(known.shape)}"
         )
     if not rows.isfinite().all():
         raise ValueError(
-            f"{name} wants finite numbers, got others in row {_first(~rows.isfinite().all(dim=1))}"
+            f"{name}: expected finite numbers, got others in row {_first(~rows.isfinite().all(dim=1))}"
         )
     if known.is_floating_point() or known.dtype == torch.bool:
-        raise ValueError(f"labels wants class numbers, got {known.dtype}")
+        raise ValueError(f"labels: expected class numbers, got {known.dtype}")
     if (outside := (known < 0) | (known >= rows.shape[1])).any():
         row = _first(outside)
-        raise ValueError(f"labels wants 0 to {rows.shape[1] - 1}, got {int(known[row])} in row {row}")
+        raise ValueError(f"labels: expected 0 to {rows.shape[1] - 1}, got {int(known[row])} in row {row}")
     return rows, known.long()
 
 

@@ -252,7 +252,7 @@ def test_a_file_of_other_sizes_is_told_by_both_shapes(tmp_path):
     with pytest.raises(CheckpointError) as caught:
         load_into(model, path)
     assert "wide.pth" in str(caught.value)
-    assert "modality_trunks.audio.weight is (5, 2), wants (3, 2)" in str(caught.value)
+    assert "modality_trunks.audio.weight is (5, 2), expected (3, 2)" in str(caught.value)
     assert "and 1 more" in str(caught.value)
     assert "other sizes" in str(caught.value)
     assert_same_bits(model.state_dict(), before)
@@ -275,7 +275,7 @@ def test_missing_and_unexpected_names_are_told(tmp_path, entries):
 
 def test_whole_numbers_for_a_weight_are_refused(tmp_path, entries):
     entries["modality_trunks.text.bias"] = torch.zeros(3, dtype=torch.int64)
-    with pytest.raises(CheckpointError, match=r"text\.bias is \(3,\) torch\.int64, wants \(3,\)"):
+    with pytest.raises(CheckpointError, match=r"text\.bias is \(3,\) torch\.int64, expected \(3,\)"):
         load_into(Tiny(), saved(entries, tmp_path / "w.pth"))
 
 
@@ -535,13 +535,13 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, entries):
 
 @pytest.mark.parametrize("name", ["weights.bin", "weights.npz"])
 def test_another_suffix_is_refused(tmp_path, entries, name):
-    with pytest.raises(ValueError, match=rf"{name} wants to end in"):
+    with pytest.raises(ValueError, match=rf"{name}: expected to end in"):
         save_state_dict(entries, tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [torch.ones(2, device="meta"), torch.ones(2).to_sparse(), 3])
 @pytest.mark.parametrize("name", FORMATS)
 def test_what_has_no_plain_data_is_not_saved(tmp_path, name, value):
-    with pytest.raises(ValueError, match="wants to be a dense tensor"):
+    with pytest.raises(ValueError, match="expected to be a dense tensor"):
         save_state_dict({"modality_trunks.audio.weight": value}, tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -48,10 +48,10 @@ def test_one_vector_comes_back_at_unit_length_and_is_not_changed(vector):
     ("parts", "message"),
     [
         ([], "got none"),
-        ([(X, 1), (np.ones(3), 1)], r"vector 1: wants \(2,\), got \(3,\)"),
+        ([(X, 1), (np.ones(3), 1)], r"vector 1: expected \(2,\), got \(3,\)"),
         ([(np.ones((1, 2)), 1)], r"vector 0: .*got \(1, 2\)"),
-        ([(X, 1), (0 * X, 1)], "vector 1: wants finite numbers that are not all 0"),
-        ([(np.array([np.nan, 1]), 1)], "vector 0: wants finite"),
+        ([(X, 1), (0 * X, 1)], "vector 1: expected finite numbers that are not all 0"),
+        ([(np.array([np.nan, 1]), 1)], "vector 0: expected finite"),
         ([(X, float("nan"))], "finite weight"),
         ([(X, 1), (X, -1)], "cancel out"),
         ([(X, 0), (Y, 0)], "cancel out"),

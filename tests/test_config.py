@@ -19,7 +19,7 @@ def test_a_config_of_some_trunks_speaks_of_them_alone():
     ("sizes", "said"),
     [
         ({"text": None}, "no embed_dim"),
-        ({"visoin": None}, r"visoin.*wants some of embed_dim, vision"),
+        ({"visoin": None}, r"visoin.*expected some of embed_dim, vision"),
         ({"embed_dim": 4, "vision": {"num_blocks": 2}}, "num_heads"),
         ([4], r"by name.*got \[4\]"),
     ],

@@ -289,7 +289,7 @@ def test_what_a_server_sends_beyond_the_file_is_not_taken(serve, tmp_path):
     ("how", "seen"),
     [
         (Behaviour(payload=PAYLOAD[::-1]), r"sent something else.*SHA-256"),
-        (Behaviour(payload=PAYLOAD[:1000]), rf"1,000 bytes.*wants a file of {len(PAYLOAD):,}"),
+        (Behaviour(payload=PAYLOAD[:1000]), rf"1,000 bytes.*expected a file of {len(PAYLOAD):,}"),
         (
             Behaviour(payload=b"<html>log in</html>", kind="text/html; charset=utf-8"),
             r"19 bytes of text/html",
@@ -447,7 +447,7 @@ def test_a_file_in_the_place_of_the_cache_folder_is_named(serve, tmp_path):
 
 def test_too_little_space_is_said_before_anything_is_asked(serve, tmp_path):
     how = Behaviour()
-    with pytest.raises(CheckpointError, match=r"bytes free.*wants 1,000,000,000,000,000,000 more"):
+    with pytest.raises(CheckpointError, match=r"bytes free.*expected 1,000,000,000,000,000,000 more"):
         fetch(replace(serve(how), size=10**18), tmp_path)
     assert how.asked == []
 

@@ -361,7 +361,7 @@ def _recordings(items):
 def test_similarity_is_the_cosine_of_each_with_each(embedder):
     similarity = embedder.similarity([[3.0, 0.0], [1.0, 1.0]], [0.0, 2.0])
     torch.testing.assert_close(similarity, torch.tensor([[0.0], [2**-0.5]]))
-    with pytest.raises(TypeError, match="wants vectors"):
+    with pytest.raises(TypeError, match="expected vectors"):
         embedder.similarity(["A dog."], [[1.0, 0.0]])
 
 

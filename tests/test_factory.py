@@ -137,7 +137,7 @@ def test_huge_weights_of_another_size_are_refused(small_weights):
 
 
 def test_a_folder_without_sizes_says_what_it_lacks(tmp_path):
-    with pytest.raises(CheckpointError, match=r"config\.json.*wants the sizes of a saved model"):
+    with pytest.raises(CheckpointError, match=r"config\.json.*expected the sizes of a saved model"):
         load_model(tmp_path)
     for sizes, said in (({"embed_dim": 4, "visoin": None}, "visoin"), ([4], "sizes by name")):
         (tmp_path / "config.json").write_text(json.dumps(sizes))

@@ -97,7 +97,7 @@ def bad_items(at, image_file, audio_file, video_file) -> list[tuple[object, str,
         (at / "none.png", "No such file", "none.png"),
         (at / "empty.png", "empty, 0 bytes", "empty.png"),
         (at / "cut.jpg", "cut short", "cut.jpg"),
-        (at / "cut.wav", "wants", "cut.wav"),
+        (at / "cut.wav", "expected", "cut.wav"),
         (at / "cut.mp4", "container", "cut.mp4"),
         (at / "noise.bin", "unknown content", "noise.bin"),
         ({"audio": image_file}, "no audio stream", image_file.name),
@@ -152,7 +152,7 @@ def test_every_bad_item_is_explained_and_no_good_one_is_lost(
         vector, result = by_item[i]
         assert isinstance(result.error, MediaError), (item, result.error)
         message = str(result.error)
-        assert about in message and name in result.error.item and "; wants " in message, message
+        assert about in message and name in result.error.item and "; expected " in message, message
         assert np.isnan(vector).all() and result.vector is None
 
 
@@ -190,7 +190,7 @@ def test_damaged_files_give_a_media_error_or_finite_numbers_in_time(kind, data):
                 request = identify(content, modality=modality)
                 views = prepare(request, TRANSFORMS[request.kind]).views
             except MediaError as error:
-                assert "; wants " in str(error)
+                assert "; expected " in str(error)
             else:
                 assert len(views) and views.isfinite().all()
             assert time.perf_counter() - start < SECONDS_ALLOWED

@@ -133,16 +133,16 @@ def test_the_module_shows_its_temperature():
 
 @pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan"), float("inf")])
 def test_a_temperature_that_is_not_positive_is_refused(temperature):
-    with pytest.raises(ValueError, match="temperature wants a positive number"):
+    with pytest.raises(ValueError, match="temperature: expected a positive number"):
         info_nce(*pairs(), temperature=temperature)
-    with pytest.raises(ValueError, match="temperature wants a positive number"):
+    with pytest.raises(ValueError, match="temperature: expected a positive number"):
         InfoNCE(temperature=temperature)
 
 
 def test_a_learned_temperature_below_the_limit_is_refused_and_a_vector_of_them_too():
     with pytest.raises(ValueError, match=r"at least 0\.01, got 0\.001"):
         InfoNCE(temperature=0.001, learnable=True)
-    with pytest.raises(ValueError, match=r"temperature wants one number, got shape \(6,\)"):
+    with pytest.raises(ValueError, match=r"temperature: expected one number, got shape \(6,\)"):
         info_nce(*pairs(), temperature=torch.ones(ROWS))
 
 

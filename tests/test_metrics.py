@@ -192,16 +192,16 @@ def test_numpy_arrays_do_as_well_as_tensors():
 @pytest.mark.parametrize(
     ("similarity", "target", "message"),
     [
-        (torch.zeros(3), None, r"similarity wants a matrix.*\(3,\)"),
-        (torch.zeros(0, 3), None, r"similarity wants a matrix.*\(0, 3\)"),
+        (torch.zeros(3), None, r"similarity: expected a matrix.*\(3,\)"),
+        (torch.zeros(0, 3), None, r"similarity: expected a matrix.*\(0, 3\)"),
         (torch.zeros(2, 3), None, r"without target.*as many columns as rows.*\(2, 3\)"),
         (torch.zeros(2, 3), torch.tensor([0, 1, 2]), r"column numbers \(2,\).*got torch.int64 \(3,\)"),
         (torch.zeros(2, 3), torch.tensor([0.0, 1.0]), r"got torch.float32 \(2,\)"),
         (torch.zeros(2, 3), torch.tensor([0, 3]), r"columns 0 to 2, got 3 in row 1"),
         (torch.zeros(2, 3), torch.tensor([-1, 0]), r"columns 0 to 2, got -1 in row 0"),
-        (torch.zeros(2, 3), torch.ones(3, 2).bool(), r"booleans wants.*\(2, 3\), got \(3, 2\)"),
+        (torch.zeros(2, 3), torch.ones(3, 2).bool(), r"booleans: expected.*\(2, 3\), got \(3, 2\)"),
         (torch.zeros(2, 2), torch.tensor([[True, False], [False, False]]), r"got none for row 1"),
-        (torch.ones(2, 2).bool(), None, r"similarity wants real numbers, got torch.bool"),
+        (torch.ones(2, 2).bool(), None, r"similarity: expected real numbers, got torch.bool"),
     ],
 )
 def test_what_does_not_fit_is_refused_with_what_was_given(similarity, target, message):
@@ -210,9 +210,9 @@ def test_what_does_not_fit_is_refused_with_what_was_given(similarity, target, me
 
 
 def test_k_below_1_is_refused():
-    with pytest.raises(ValueError, match="k wants at least 1, got 0"):
+    with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
         recall_at_k(SIMILARITY, None, k=0)
-    with pytest.raises(ValueError, match="k wants at least 1, got -5"):
+    with pytest.raises(ValueError, match="k: expected at least 1, got -5"):
         retrieval_recalls(SIMILARITY, ks=(1, -5))
 
 

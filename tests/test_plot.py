@@ -25,5 +25,5 @@ def test_a_long_label_keeps_its_ends():
 
 
 def test_labels_that_do_not_fit_the_matrix_are_refused():
-    with pytest.raises(ValueError, match=r"wants labels for \(2, 3\), got 2 and 2"):
+    with pytest.raises(ValueError, match=r"expected labels for \(2, 3\), got 2 and 2"):
         similarity_heatmap(np.ones((2, 3)), ["a", "b"], ["c", "d"])

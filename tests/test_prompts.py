@@ -35,7 +35,7 @@ def test_all_but_text_is_asked_as_the_paper_asked():
 
 
 def test_the_templates_of_no_kind_are_refused_with_the_kinds_there_are():
-    with pytest.raises(ValueError, match="'vision'; wants one of image, video, text, audio"):
+    with pytest.raises(ValueError, match="'vision'; expected one of image, video, text, audio"):
         default_templates("vision")
 
 
@@ -43,7 +43,7 @@ def test_the_templates_of_no_kind_are_refused_with_the_kinds_there_are():
     "template", ["a photo", "{} and {}", "a {name}", "a {", "{{}}", "a photo of a {0.__class__}", "{:d}"]
 )
 def test_a_template_without_one_place_for_a_name_is_refused(template):
-    with pytest.raises(ValueError, match=r"wants \{\} once"):
+    with pytest.raises(ValueError, match=r"expected \{\} once"):
         check_template(template)
 
 
@@ -60,7 +60,7 @@ def test_a_file_of_labels_has_names_after_bars_and_leaves_out_comments(tmp_path)
         ("dog|\n", r"labels\.txt, line 1: .*empty name"),
         ("# pets\ndog|dog\n", r"labels\.txt, line 2: .*a name twice"),
         ("dog|puppy\n\ncat|puppy\n", r"labels\.txt, line 3: 'puppy', which line 1 has"),
-        ("# nothing\n\n", r"labels\.txt: no class in it; wants one a line"),
+        ("# nothing\n\n", r"labels\.txt: no class in it; expected one a line"),
     ],
 )
 def test_a_fault_in_a_file_of_labels_is_named_with_its_line(tmp_path, content, message):

@@ -193,7 +193,7 @@ def test_what_was_put_into_its_folder_later_is_named(untrained, tmp_path):
 
 def test_a_file_instead_of_a_folder_is_refused(untrained, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="is a file; wants a new or empty folder"):
+    with pytest.raises(FileExistsError, match="is a file; expected a new or empty folder"):
         quickstart(tmp_path / "file")
 
 

@@ -198,5 +198,5 @@ def test_a_batch_size_beyond_the_items_and_of_one_give_the_same(embedder, image_
     items = ["a dog", image_file, audio_file, "a car by the sea"]
     large, small = (embedder.encode(items, batch_size=size) for size in (10**9, 1))
     np.testing.assert_allclose(large, small, **SAME)
-    with pytest.raises(ValueError, match="batch_size wants at least 1"):
+    with pytest.raises(ValueError, match="batch_size: expected at least 1"):
         embedder.encode(items, batch_size=0)

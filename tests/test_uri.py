@@ -110,13 +110,13 @@ def test_a_file_of_the_web_is_read_no_further_than_the_limit():
         server.files["/large"] = bytes(50_000_000)
         limits = Limits(max_bytes=100_000)
         with (
-            pytest.raises(MediaError, match=r"/large: 50,000,000 bytes; wants at most 100,000"),
+            pytest.raises(MediaError, match=r"/large: 50,000,000 bytes; expected at most 100,000"),
             open_source(server.url("/large"), limits=limits),
         ):
             pass
         server.says_length = False
         with (
-            pytest.raises(MediaError, match=r"/large: more than 100,000 bytes; wants at most 100,000"),
+            pytest.raises(MediaError, match=r"/large: more than 100,000 bytes; expected at most 100,000"),
             open_source(server.url("/large"), limits=limits),
         ):
             pass

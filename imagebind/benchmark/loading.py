@@ -114,12 +114,13 @@ def _require(needed: int, folder: Path, *, files: int) -> None:
     free_disk, free_memory = shutil.disk_usage(folder).free, _free_memory()
     if free_disk < 1.1 * files * needed:
         raise ImageBindError(
-            f"{folder}: {free_disk / GIGABYTE:.1f} GB free; wants {1.1 * files * needed / GIGABYTE:.1f} for "
+            f"{folder}: {free_disk / GIGABYTE:.1f} GB free; expected "
+            f"{1.1 * files * needed / GIGABYTE:.1f} for "
             "weights that are made and split (TMPDIR says where; --weights and --size small need less)"
         )
     if free_memory < 1.3 * needed:
         raise ImageBindError(
-            f"{free_memory / GIGABYTE:.1f} GB of memory free; wants {1.3 * needed / GIGABYTE:.1f} (--size "
+            f"{free_memory / GIGABYTE:.1f} GB of memory free; expected {1.3 * needed / GIGABYTE:.1f} (--size "
             "small needs less)"
         )
 

@@ -50,7 +50,7 @@ def measure(
     chosen = list(sections)
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
-        raise ValueError(f"unknown sections {', '.join(unknown)}; wants some of {', '.join(SECTIONS)}")
+        raise ValueError(f"unknown sections {', '.join(unknown)}; expected some of {', '.join(SECTIONS)}")
     return _measure(chosen, size, weights, naive)
 
 

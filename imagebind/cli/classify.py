@@ -80,7 +80,7 @@ def classify(
     classes = _classes(labels, label or ())
     _check_templates(template or ())
     if temperature is not None and not 0 < temperature < math.inf:
-        raise typer.BadParameter(f"{temperature:g}; wants a number above 0", param_hint="--temperature")
+        raise typer.BadParameter(f"{temperature:g}; expected a number above 0", param_hint="--temperature")
     taken = take(paths, modality=modality, mappings=read_maps(maps))
     requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
@@ -90,7 +90,9 @@ def classify(
         used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
         if ModalityType.TEXT.value not in embedder.model.modalities:
-            raise typer.BadParameter(f"{weights}: wants a text trunk, for the labels", param_hint="--weights")
+            raise typer.BadParameter(
+                f"{weights}: expected a text trunk, for the labels", param_hint="--weights"
+            )
         guesser = _Guesser(embedder, classes, template or (), temperature)
         stream = embedder.encode_stream(requests)
         quiet = not console.is_terminal
@@ -182,7 +184,7 @@ def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
         raise typer.BadParameter(f"{twice[0]!r} is there twice", param_hint="--label")
     if len(classes) < 2:
         raise typer.BadParameter(
-            "wants at least two labels, by --labels labels.txt or --label dog --label cat"
+            "expected at least two labels, by --labels labels.txt or --label dog --label cat"
         )
     return classes
 

@@ -47,7 +47,7 @@ def compare(
     }
     requests = [identify(item, modality=kind) for kind, items in given.items() for item in items or ()]
     if len(requests) < 2:
-        raise typer.BadParameter("wants at least two things, such as --text and --image")
+        raise typer.BadParameter("expected at least two things, such as --text and --image")
     embedder = load_embedder(
         weights, modalities={request.kind.modality for request in requests}, device=device, dtype=dtype
     )

@@ -64,7 +64,7 @@ def embed(
         from imagebind.cli.embed_ray import embed_on_ray
 
         if mappings:
-            raise typer.BadParameter("with --engine ray wants --modality instead", param_hint="--map")
+            raise typer.BadParameter("not available with --engine ray; use --modality", param_hint="--map")
         embed_on_ray(
             paths,
             out,

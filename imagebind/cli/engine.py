@@ -51,7 +51,7 @@ def cluster_for(device: str | None, actors: int | None, address: str | None) -> 
     from imagebind.search.engines.ray_engine import Cluster
 
     if device not in GPUS:
-        raise typer.BadParameter(f"{device!r}; with --engine ray wants cpu or cuda", param_hint="--device")
+        raise typer.BadParameter(f"{device!r}; expected cpu or cuda with --engine ray", param_hint="--device")
     return Cluster(address=address, actors=actors, gpus=GPUS[device])
 
 

@@ -84,10 +84,10 @@ def index(
 
     mappings = read_maps(maps)
     if not 0 < window < math.inf:
-        raise typer.BadParameter(f"{window:g}; wants seconds above 0", param_hint="--window")
+        raise typer.BadParameter(f"{window:g}; expected seconds above 0", param_hint="--window")
     hop = window / 2 if hop is None else hop
     if not 0 < hop <= window:
-        raise typer.BadParameter(f"{hop:g}; wants more than 0 and at most --window", param_hint="--hop")
+        raise typer.BadParameter(f"{hop:g}; expected more than 0 and at most --window", param_hint="--hop")
     check_roots(paths)
     if engine is Engine.LOCAL:
         check_local(partitions, actors, ray_address)

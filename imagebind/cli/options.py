@@ -65,7 +65,7 @@ def load_embedder(
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
-        raise typer.BadParameter(f"{dtype!r}; wants one of {', '.join(precisions)}", param_hint="--dtype")
+        raise typer.BadParameter(f"{dtype!r}; expected one of {', '.join(precisions)}", param_hint="--dtype")
     place = _device(device or best_device())
     source = source_of(weights)
     sizes = sizes_of(source)
@@ -107,7 +107,7 @@ def _that_it_has(
     found = [modality for modality in wanted if modality in sizes.modalities]
     if not found:
         raise typer.BadParameter(
-            f"{source}: has {', '.join(sizes.modalities)}; wants {', '.join(sorted(map(str, wanted)))}",
+            f"{source}: has {', '.join(sizes.modalities)}; expected {', '.join(sorted(map(str, wanted)))}",
             param_hint="--weights",
         )
     return found

@@ -74,7 +74,7 @@ def search(
         ({kind.value: item}, 1.0) for kind, items in given.items() for item in items
     ]
     if not parts:
-        raise typer.BadParameter("wants at least one thing to look for, such as --text or --image")
+        raise typer.BadParameter("expected at least one thing to look for, such as --text or --image")
     parts += [({MediaKind.TEXT.value: words}, -1.0) for words in minus or ()]
     with importing():
         import torch  # noqa: F401
@@ -119,7 +119,7 @@ def _metadata(said: Sequence[str]) -> dict[str, Any]:
     for entry in said:
         name, equals, value = entry.partition("=")
         if not name or not equals:
-            raise typer.BadParameter(f"{entry!r}; wants NAME=VALUE", param_hint="--where")
+            raise typer.BadParameter(f"{entry!r}; expected NAME=VALUE", param_hint="--where")
         try:
             parsed = json.loads(value)
         except ValueError:

@@ -90,7 +90,7 @@ def _recipes(
 
         if pairing not in tiny.PAIRINGS:
             raise typer.BadParameter(
-                f"wants one of {', '.join(tiny.PAIRINGS)}; got {pairing!r}", param_hint="--pairing"
+                f"expected one of {', '.join(tiny.PAIRINGS)}; got {pairing!r}", param_hint="--pairing"
             )
         world, folder = _world(output, data), _folder(name, output)
         return tiny.stages(world, output=folder, seed=seed or 0, pairing=pairing)  # type: ignore[arg-type]
@@ -99,10 +99,10 @@ def _recipes(
         from imagebind.training.manifest import read_pairs
 
         if data is None:
-            raise typer.BadParameter(f"{name} wants a manifest of its pairs", param_hint="--data")
+            raise typer.BadParameter(f"{name}: expected a manifest of its pairs", param_hint="--data")
         pairs = [pair for pair in read_pairs(data) if str(pair.modality) == name]
         if not pairs:
-            raise typer.BadParameter(f"{data}: wants pairs with {name}, got none", param_hint="--data")
+            raise typer.BadParameter(f"{data}: expected pairs with {name}, got none", param_hint="--data")
         return [getattr(recipes, name)(lambda: pairs, output=_folder(name, output), seed=seed or 0)]
     from imagebind.training.recipe import load_recipe
 

@@ -15,7 +15,7 @@ class SelfAttention(nn.Module):
     def __init__(self, embed_dim: int, num_heads: int, *, add_bias_kv: bool = False) -> None:
         super().__init__()
         if embed_dim % num_heads:
-            raise ValueError(f"embed_dim wants a multiple of num_heads = {num_heads}, got {embed_dim}")
+            raise ValueError(f"embed_dim: expected a multiple of num_heads = {num_heads}, got {embed_dim}")
         self.embed_dim = embed_dim
         self.num_heads = num_heads
         self.head_dim = embed_dim // num_heads

@@ -223,7 +223,7 @@ def _chosen(
     missing = wanted - set(config.modalities)
     if missing or not wanted:
         raise ValueError(
-            f"modalities wants some of {', '.join(config.modalities)}, got {sorted(map(str, wanted))}"
+            f"modalities: expected some of {', '.join(config.modalities)}, got {sorted(map(str, wanted))}"
         )
     return tuple(modality for modality in config.modalities if modality in wanted)
 

@@ -36,7 +36,7 @@ class PositionTable(nn.Module):
             return self.pos_embed
         if grid[0] != grid[1] or self.grid[0] != self.grid[1]:
             raise ValueError(
-                f"only square pictures can be of another size: wants {self.grid} patches, got {grid}"
+                f"only square pictures can be of another size: expected {self.grid} patches, got {grid}"
             )
         first, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         picture = patches.transpose(1, 2).unflatten(-1, self.grid)  # (1, h·w, d) -> (1, d, h, w)
@@ -218,7 +218,7 @@ class ImuPreprocessor(nn.Module):
     def __init__(self, embed_dim: int, *, channels: int, steps: int, window: int) -> None:
         super().__init__()
         if steps % window:
-            raise ValueError(f"steps wants a multiple of window = {window}, got {steps}")
+            raise ValueError(f"steps: expected a multiple of window = {window}, got {steps}")
         self.sample_shape = (channels, steps)
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
         self.pos_embed = nn.Parameter(torch.empty(1, 1 + steps // window, embed_dim))

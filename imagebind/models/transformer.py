@@ -22,7 +22,7 @@ class DropPath(nn.Module):
     def __init__(self, drop_prob: float) -> None:
         super().__init__()
         if not 0 <= drop_prob < 1:
-            raise ValueError(f"drop_path_rate wants to be in [0, 1), got {drop_prob}")
+            raise ValueError(f"drop_path_rate: expected a number in [0, 1), got {drop_prob}")
         self.drop_prob = drop_prob
 
     def forward(self, residual: Tensor) -> Tensor:

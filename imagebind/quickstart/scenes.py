@@ -95,7 +95,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         FileExistsError: names what is there.
     """
     if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder}: is a file; wants a new or empty folder")
+        raise FileExistsError(f"{folder}: is a file; expected a new or empty folder")
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     if ABOUT in found:
         ours = {ABOUT, HEATMAP, *names, *(f"{name}/{file}" for name in names for file in STILLS + CLIPS)}
@@ -104,5 +104,5 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
     if found:
         raise FileExistsError(
             f"{folder}: holds {found[0]!r}, which `imagebind quickstart` did not write; "
-            "wants a new or empty folder, or one that it wrote before"
+            "expected a new or empty folder, or one that it wrote before"
         )

@@ -100,7 +100,7 @@ def crawl(
         SpaceMismatchError: the embedder's vectors are of another space than the index's.
     """
     if index.embedder is None:
-        raise ValueError(f"{index.uri}: a crawl wants an index opened with an embedder")
+        raise ValueError(f"{index.uri}: expected an index opened with an embedder")
     whole_roots = check_roots(roots)
     windows = Windows(index.embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
     own = [Path(index.uri)] if not is_uri(index.uri) else []

@@ -43,7 +43,7 @@ def where(
     if between is not None:
         first, last = between
         if not first <= last:
-            raise ValueError(f"between wants seconds that rise, got {first} and {last}")
+            raise ValueError(f"between: expected seconds that rise, got {first} and {last}")
         sides = [f'"start" <= {float(last)!r}'] if last < math.inf else ['"start" IS NOT NULL']
         sides += [f'"end" >= {float(first)!r}'] if first > -math.inf else []
         conditions.append(" AND ".join(sides))

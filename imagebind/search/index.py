@@ -86,7 +86,9 @@ class Index:
         """
         if create and not exists(uri):
             if embedder is None:
-                raise ValueError(f"{os.fspath(uri)}: a new index wants an embedder, whose space it is of")
+                raise ValueError(
+                    f"{os.fspath(uri)}: expected an embedder, which a new index takes its space from"
+                )
             space = Space.of(embedder, kinds=())
             about = {SPACE: space.to_json().encode()}
             return cls(Store.create(uri, embed_dim=embedder.embed_dim, about=about), embedder)
@@ -143,7 +145,7 @@ class Index:
             [metadata or {}] * len(listed) if metadata is None or isinstance(metadata, Mapping) else metadata
         )
         if len(said) != len(listed):
-            raise ValueError(f"metadata wants one for all, or {len(listed)}, got {len(said)}")
+            raise ValueError(f"metadata: expected one for all, or {len(listed)}, got {len(said)}")
         _, report = embedder.encode(
             listed, modality=modality, on_error=on_error, batch_size=batch_size, return_report=True
         )
@@ -206,7 +208,7 @@ class Index:
     def delete(self, *, ids: Iterable[str] | None = None, paths: Iterable[str] | None = None) -> int:
         """Take out the rows with these ids, or of these paths; returns how many there were."""
         if (ids is None) == (paths is None):
-            raise ValueError("delete wants ids or paths, one of both")
+            raise ValueError("delete: expected ids or paths, one of both")
         column, values = ("id", list(ids)) if ids is not None else ("path", list(paths or ()))
         with named(self.uri, "written to"):
             return many.delete(self._store.items, column, values)
@@ -266,7 +268,7 @@ class Index:
             raise ValueError(f"k and per_file want at least 1, got {k} and {per_file}")
         wanted = None if kinds is None else [MediaKind(kind) for kind in kinds]
         if wanted == []:
-            raise ValueError("kinds wants one or more, or None for all")
+            raise ValueError("kinds: expected one or more, or None for all")
         where(path=path, between=between, metadata=metadata)  # complains before anything is embedded
         asked = to_query(query, self.embedder, embed_dim=self.embed_dim)
         self.check(asked.kinds)
@@ -367,7 +369,7 @@ class Index:
 
     def _embedder(self, purpose: str) -> Embedder:
         if self.embedder is None:
-            raise ValueError(f"{self.uri}: {purpose} wants an index opened with an embedder")
+            raise ValueError(f"{self.uri}: {purpose} needs an index opened with an embedder")
         return self.embedder
 
     def _claim(self, kinds: Iterable[MediaKind]) -> None:

@@ -42,7 +42,7 @@ def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise IndexBusyError(
-                f"{uri}: is being written to by {_process(holder)}; wants that to end first"
+                f"{uri}: {_process(holder)} is writing to it; wait until it has ended"
             ) from error
     try:
         with named(uri, "written to"):

@@ -55,7 +55,7 @@ def parse_mapping(text: str) -> PathMapping:
     form = _FORM.fullmatch(text)
     if form is None:
         raise ValueError(
-            f"{text!r}: wants GLOB=KIND or GLOB=KIND:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
+            f"{text!r}: expected GLOB=KIND or GLOB=KIND:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
         )
     _compiled(form["glob"])  # complains of one that is too long
     kind, options = parse_kind(form["kind"] + (f":{form['options']}" if form["options"] is not None else ""))
@@ -74,7 +74,7 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
     try:
         kind = MediaKind(name)
     except ValueError:
-        raise ValueError(f"{text!r}: wants one of {', '.join(kind.value for kind in MediaKind)}") from None
+        raise ValueError(f"{text!r}: expected one of {', '.join(kind.value for kind in MediaKind)}") from None
     options = {}
     for entry in listed.split(",") if colon else ():
         option, equals, value = entry.partition("=")
@@ -131,12 +131,12 @@ def _check(kind: MediaKind, options: Mapping[str, Any], text: str) -> None:
     for option, value in options.items():
         if option not in known:
             raise ValueError(
-                f"{text!r}: {kind} has no option {option!r}; wants {', '.join(known) or 'none at all'}"
+                f"{text!r}: {kind} has no option {option!r}; expected {', '.join(known) or 'none at all'}"
             )
         taken = get_args(hints[option]) or (hints[option],)
         if type(value) not in taken and not (type(value) is int and float in taken):
             names = " or ".join(sorted({"a word" if t is str else t.__name__ for t in taken} & _NAMES))
-            raise ValueError(f"{text!r}: {option} wants {names}, got {value!r}")
+            raise ValueError(f"{text!r}: {option}: expected {names}, got {value!r}")
     try:
         replace(transform, **options)  # type: ignore[type-var]
     except ValueError as error:

@@ -44,7 +44,7 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
         query = [(query, 1.0)]
     requests: list[Request] = [identify(item) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:
-        raise ValueError("a query of items wants an index opened with an embedder, or a vector instead")
+        raise ValueError("query of items: expected an index opened with an embedder, or a vector instead")
     embedded = iter(embedder.encode(requests) if requests and embedder is not None else ())
     parts = [
         (_checked(item, embed_dim) if _is_vector(item) else next(embedded), weight) for item, weight in query
@@ -58,5 +58,5 @@ def _is_vector(item: object) -> bool:
 
 def _checked(vector: np.ndarray, embed_dim: int) -> np.ndarray:
     if vector.shape != (embed_dim,):
-        raise ValueError(f"a query wants a vector ({embed_dim},), got {vector.shape}")
+        raise ValueError(f"query: expected a vector ({embed_dim},), got {vector.shape}")
     return vector

@@ -159,10 +159,10 @@ def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
     """
     for row in rows:
         if row.vector.shape != (embed_dim,):
-            raise ValueError(f"{row.path}: wants a vector ({embed_dim},), got {row.vector.shape}")
+            raise ValueError(f"{row.path}: expected a vector ({embed_dim},), got {row.vector.shape}")
         length = float(np.linalg.norm(row.vector))
         if not abs(length - 1) <= UNIT_TOLERANCE:  # also where it is NaN
-            raise ValueError(f"{row.path}: wants a vector of unit length, got one of length {length:g}")
+            raise ValueError(f"{row.path}: expected a vector of unit length, got one of length {length:g}")
     columns: dict[str, Any] = {
         name: [getattr(row, name) for row in rows]
         for name in ("id", "path", "start", "end", "content_hash", "size", "mtime_ns", "thumbnail")
@@ -189,7 +189,7 @@ def metadata_text(metadata: Metadata) -> str:
     for name, value in metadata.items():
         if not isinstance(value, str | int | float | bool):
             raise ValueError(
-                f"metadata {name!r} wants text, a number or true or false, got a {type(value).__name__}"
+                f"metadata {name!r}: expected text, a number or true or false, got a {type(value).__name__}"
             )
     return json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 

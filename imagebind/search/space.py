@@ -94,7 +94,7 @@ class Space:
         if found:
             raise SpaceMismatchError(
                 f"{what}: its vectors are of {self}, these of {other} ({'; '.join(found)}); "
-                "wants the same model, weights and transforms, or an index of its own"
+                "use the same model, weights and transforms, or another index"
             )
 
     def joined(self, other: "Space") -> "Space":

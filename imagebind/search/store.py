@@ -44,7 +44,7 @@ class Store:
         uri = os.fspath(uri)
         if not exists(uri):
             raise SearchIndexError(
-                f"{uri}: no index is there; wants one made by `imagebind index FOLDER --db {uri}`, "
+                f"{uri}: no index is there; expected one made by `imagebind index FOLDER --db {uri}`, "
                 "or Index.open(…, embedder, create=True)"
             )
         with named(uri, "opened"):
@@ -63,7 +63,7 @@ class Store:
             others = sorted({each.name for each in path.iterdir()} - _OWN) if path.is_dir() else [path.name]
             if others:
                 raise SearchIndexError(
-                    f"{uri}: holds {others[0]!r}; wants a new folder, or one with an index"
+                    f"{uri}: holds {others[0]!r}; expected a new folder, or one with an index"
                 )
         with named(uri, "made"):
             connection = _connect(uri)

@@ -171,7 +171,7 @@ class Windows:
         """
         if not 0 < hop_seconds <= window_seconds < math.inf:
             raise ValueError(
-                f"wants 0 < hop <= window in seconds, got a hop of {hop_seconds:g} and a window of "
+                f"expected 0 < hop <= window in seconds, got a hop of {hop_seconds:g} and a window of "
                 f"{window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)

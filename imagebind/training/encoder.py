@@ -45,7 +45,7 @@ class PairEncoder(nn.Module):
         if any(learns_at_all(part[VISION]) for part in parts_of(self.model)):
             raise ValueError(
                 f"vision learns, but the batch with {modality} has embeddings {tuple(vision.shape)} of it, "
-                "made before; wants pictures, or vision frozen (Recipe.learns)"
+                "made before; expected pictures, or vision frozen (Recipe.learns)"
             )
         other = self.model.embed(modality, inputs[modality])
         return vision.detach().to(other.dtype), other  # under autocast both sides are rounded alike

@@ -61,5 +61,5 @@ class Retrieval:
                 embeddings = model.embed(str(modality), batch.inputs[str(modality)].to(device))
                 side.append(F.normalize(embeddings.float(), dim=-1))
         if not sides[0]:
-            raise ValueError(f"retrieval wants pairs that can be read, got none of {len(pairs)}")
+            raise ValueError(f"retrieval: expected pairs that can be read, got none of {len(pairs)}")
         return torch.cat(sides[0]), torch.cat(sides[1])

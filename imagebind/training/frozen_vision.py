@@ -74,7 +74,7 @@ class EmbeddedPairs(LazyPairs):
         return len(self.pairs)
 
     def pair(self, index: int) -> Pair:
-        """As `LazyPairs` wants it."""
+        """See `LazyPairs`."""
         pair, vision = self.pairs[index], self.embeddings[index]
         if vision[0].isnan():
             return pair
@@ -109,7 +109,7 @@ def embed_vision(
         CheckpointError: a cache that cannot be written.
     """
     if VISION not in model.modalities:
-        raise ValueError(f"the model wants a vision trunk, got {', '.join(model.modalities)}")
+        raise ValueError(f"model: expected a vision trunk, got {', '.join(model.modalities)}")
     if device is not None:
         model = model.to(device)
     read = partial(_fill, pairs, transform, model, batch_size=batch_size, num_workers=num_workers)

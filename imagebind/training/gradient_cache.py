@@ -44,7 +44,7 @@ class LazyChunks(Generic[Item, Chunk]):
 
     def __post_init__(self) -> None:
         if self.chunk_size < 1:
-            raise ValueError(f"chunk_size wants at least 1, got {self.chunk_size}")
+            raise ValueError(f"chunk_size: expected at least 1, got {self.chunk_size}")
 
     def __len__(self) -> int:
         return -(-len(self.items) // self.chunk_size)
@@ -84,7 +84,7 @@ def cached_loss_step(
     """
     if isinstance(chunks, Iterator):
         raise ValueError(
-            f"chunks wants something that can be iterated twice, such as a list or LazyChunks, "
+            f"chunks: expected something that can be iterated twice, such as a list or LazyChunks, "
             f"got {type(chunks).__name__}"
         )
     embeddings, states = _embed(encode, chunks)
@@ -107,7 +107,7 @@ def _embed(
             del chunk  # the next is loaded without this one in memory
             states.append(RandomState.capture())
     if not embeddings:
-        raise ValueError("chunks wants at least one chunk, got none")
+        raise ValueError("chunks: expected at least one chunk, got none")
     return embeddings, states
 
 
@@ -140,7 +140,7 @@ def _backpropagate(
     for chunk in chunks:
         if index == len(embeddings):
             raise ImageBindError(
-                f"chunks gave more on the second pass; wants {len(embeddings)} as on the first"
+                f"chunks gave more on the second pass; expected {len(embeddings)} as on the first"
             )
         is_last = index == len(embeddings) - 1
         with nullcontext() if is_last else no_sync():
@@ -149,24 +149,22 @@ def _backpropagate(
             _check_repeated(sides, embeddings[index], index)
             learned = [(s, g) for s, g in zip(sides, gradients[index], strict=True) if s.requires_grad]
             if not learned:
-                raise ValueError(f"encode wants parameters that learn, got none that chunk {index} needs")
+                raise ValueError(f"encode: expected parameters that learn, got none that chunk {index} needs")
             torch.autograd.backward([s for s, _ in learned], [g for _, g in learned])
         index += 1
         states[index].restore()
     if index < len(embeddings):
         raise ImageBindError(
-            f"chunks gave {index} on the second pass; wants {len(embeddings)} as on the first"
+            f"chunks gave {index} on the second pass; expected {len(embeddings)} as on the first"
         )
 
 
 def _checked(sides: Any, index: int) -> tuple[Tensor, ...]:
     if not isinstance(sides, tuple) or not all(isinstance(side, Tensor) for side in sides) or not sides:
-        raise TypeError(
-            f"encode wants to return a tuple of tensors, got {type(sides).__name__} for chunk {index}"
-        )
+        raise TypeError(f"encode: expected a tuple of tensors, got {type(sides).__name__} for chunk {index}")
     if len({len(side) for side in sides}) > 1:
         shapes = [tuple(side.shape) for side in sides]
-        raise ValueError(f"encode wants as many rows on every side, got {shapes} for chunk {index}")
+        raise ValueError(f"encode: expected as many rows on every side, got {shapes} for chunk {index}")
     return sides
 
 
@@ -175,7 +173,8 @@ def _check_repeated(again: tuple[Tensor, ...], before: tuple[Tensor, ...], index
     for new, old in zip(again, before, strict=True):
         if new.shape != old.shape:
             raise ImageBindError(
-                f"chunk {index}: embeddings {tuple(new.shape)} on the second pass; wants {tuple(old.shape)}, "
+                f"chunk {index}: embeddings {tuple(new.shape)} on the second pass; expected "
+                f"{tuple(old.shape)}, "
                 "as on the first"
             )
         change = torch.linalg.vector_norm((new.detach() - old).float())
@@ -183,5 +182,5 @@ def _check_repeated(again: tuple[Tensor, ...], before: tuple[Tensor, ...], index
         if change > REPEAT_TOLERANCE * size:  # also False where the embeddings are NaN, as the loss is then
             raise ImageBindError(
                 f"chunk {index}: embeddings moved by {change / size:.2g} of their length between the passes; "
-                "wants the same items with the same augmentation in both"
+                "expected the same items with the same augmentation in both"
             )

@@ -93,7 +93,7 @@ def check_trackers(names: Sequence[str]) -> None:
     available = [str(kind) for kind in get_available_trackers()]
     for name in names:
         if name not in known:
-            raise RecipeError(f"trackers wants some of {', '.join(sorted(known))}; got {name!r}")
+            raise RecipeError(f"trackers: expected some of {', '.join(sorted(known))}; got {name!r}")
         if name not in available:
             raise MissingExtraError(name, extra="train", purpose=f"the tracker {name!r}")
 

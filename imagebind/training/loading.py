@@ -66,7 +66,7 @@ class BrokenTally:
 
     def __post_init__(self) -> None:
         if not 0 <= self.max_broken_share <= 1:
-            raise ValueError(f"max_broken_share wants 0 to 1, got {self.max_broken_share}")
+            raise ValueError(f"max_broken_share: expected 0 to 1, got {self.max_broken_share}")
 
     def count(self, source: str, batch: PairBatch) -> None:
         """Count a batch of a source.
@@ -84,7 +84,7 @@ class BrokenTally:
         if tally.read >= self.min_read and tally.broken > self.max_broken_share * tally.read:
             first = "; ".join(f"{name}: {error}" for name, error in list(tally.errors.items())[:3])
             raise BrokenTooMany(
-                f"{source}: {tally.broken:,} of {tally.read:,} pairs are broken, wants at most "
+                f"{source}: {tally.broken:,} of {tally.read:,} pairs are broken, expected at most "
                 f"{self.max_broken_share:.1%} (max_broken_share). The first: {first}"
             )
 

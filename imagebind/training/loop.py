@@ -114,7 +114,7 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
     for pair, source in zip(recipe.pairs, sources, strict=True):
         if str(source.dataset.modality) != str(pair.modality):
             raise RecipeError(
-                f"{pair.name}: data wants pairs with {pair.modality}, got {source.dataset.modality}"
+                f"{pair.name}: data: expected pairs with {pair.modality}, got {source.dataset.modality}"
             )
     run.hold_to({source.name: len(source.dataset) for source in sources})
     mixture = PairMixture(

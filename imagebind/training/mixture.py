@@ -49,7 +49,7 @@ class PairSource:
         for option in ("weight", "repeat"):
             value = getattr(self, option)
             if not 0 < value < math.inf:
-                raise ValueError(f"{self.name}: {option} wants a positive number, got {value}")
+                raise ValueError(f"{self.name}: {option}: expected a positive number, got {value}")
 
     @property
     def draws_per_epoch(self) -> int:
@@ -86,15 +86,15 @@ class PairMixture:
         self, sources: Sequence[PairSource], batch_size: int, seed: int, rank: int = 0, world_size: int = 1
     ) -> None:
         if not sources:
-            raise ValueError("a mixture wants at least one source, got none")
+            raise ValueError("mixture: expected at least one source, got none")
         if batch_size < 1 or not 0 <= rank < world_size:
             raise ValueError(
-                "wants a batch_size from 1 and a rank from 0 and below world_size, got "
+                "expected a batch_size from 1 and a rank from 0 and below world_size, got "
                 f"{batch_size}, {rank} and {world_size}"
             )
         if batch_size % world_size:
             raise ValueError(
-                f"batch_size wants a multiple of the {world_size} ranks, which share it, got {batch_size}"
+                f"batch_size: expected a multiple of the {world_size} ranks, which share it, got {batch_size}"
             )
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
@@ -122,7 +122,7 @@ class PairMixture:
         To start at step n costs n / 4096 short draws, some 15 ms for a million.
         """
         if start_step < 0:
-            raise ValueError(f"start_step wants 0 or more, got {start_step}")
+            raise ValueError(f"start_step: expected 0 or more, got {start_step}")
         taken = np.zeros(len(self.sources), dtype=np.int64)  # batches of each source so far
         block, within = divmod(start_step, KINDS_BLOCK)
         for earlier in range(block):

@@ -100,7 +100,7 @@ def load_open_clip(model: ImageBindModel, clip: nn.Module) -> None:
     for name in sorted(wanted):
         seen, want = tuple(converted[name].shape), tuple(own[name].shape) if name in own else None
         if seen != want:
-            raise CheckpointError(f"open_clip's {name} is {seen}; the model wants {want}")
+            raise CheckpointError(f"open_clip's {name} is {seen}; expected {want}")
     missing = [
         name
         for name in own
@@ -123,11 +123,14 @@ def convert_open_clip(entries: Mapping[str, Tensor], *, frames: int = 2) -> dict
     try:
         converted = dict(_vision(left, frames)) | dict(_text(left))
     except KeyError as error:
-        raise CheckpointError(f"open_clip's state dict lacks {error}; wants a ViT with two towers") from error
+        raise CheckpointError(
+            f"open_clip's state dict lacks {error}; expected a ViT with two towers"
+        ) from error
     unknown = [name for name in left if name not in UNUSED]
     if unknown:
         raise CheckpointError(
-            f"open_clip's state dict has besides {', '.join(unknown[:5])}; wants towers as ViT-H-14 has them"
+            f"open_clip's state dict has besides {', '.join(unknown[:5])}; expected towers as "
+            "ViT-H-14 has them"
         )
     return converted
 
@@ -140,10 +143,10 @@ def check_form(clip: nn.Module) -> None:
     """
     visual, transformer = getattr(clip, "visual", None), getattr(clip, "transformer", None)
     if not hasattr(visual, "transformer") or not hasattr(transformer, "resblocks"):
-        raise CheckpointError("open_clip model: wants a ViT image tower and CLIP's own text tower")
+        raise CheckpointError("open_clip model: expected a ViT image tower and CLIP's own text tower")
     for module in clip.modules():
         if type(module).__name__ == "QuickGELU":
-            raise CheckpointError("open_clip model: uses QuickGELU; wants exact GELU, as ViT-H-14 has")
+            raise CheckpointError("open_clip model: uses QuickGELU; expected exact GELU, as ViT-H-14 has")
     forms = {
         "image pooling": (getattr(visual, "pool_type", "tok"), "tok"),
         "text pooling": (getattr(clip, "text_pool_type", "argmax"), "argmax"),
@@ -151,7 +154,9 @@ def check_form(clip: nn.Module) -> None:
     }
     for name, (seen, wanted) in forms.items():
         if seen != wanted:
-            raise CheckpointError(f"open_clip model: {name} is {seen!r}; wants {wanted!r}, as ViT-H-14 has")
+            raise CheckpointError(
+                f"open_clip model: {name} is {seen!r}; expected {wanted!r}, as ViT-H-14 has"
+            )
 
 
 def _vision(left: dict[str, Tensor], frames: int) -> Iterator[tuple[str, Tensor]]:

@@ -24,13 +24,13 @@ class AdamW:
 
     def __post_init__(self) -> None:
         if self.lr <= 0:
-            raise ValueError(f"lr wants a positive number, got {self.lr}")
+            raise ValueError(f"lr: expected a positive number, got {self.lr}")
         if self.weight_decay < 0:
-            raise ValueError(f"weight_decay wants 0 or more, got {self.weight_decay}")
+            raise ValueError(f"weight_decay: expected 0 or more, got {self.weight_decay}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
-            raise ValueError(f"betas wants two numbers in [0, 1), got {self.betas}")
+            raise ValueError(f"betas: expected two numbers in [0, 1), got {self.betas}")
         if self.clip_grad_norm is not None and self.clip_grad_norm <= 0:
-            raise ValueError(f"clip_grad_norm wants a positive number or None, got {self.clip_grad_norm}")
+            raise ValueError(f"clip_grad_norm: expected a positive number or None, got {self.clip_grad_norm}")
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
@@ -62,7 +62,7 @@ def build_optimizer(
     """
     groups = parameter_groups(named_parameters, weight_decay=settings.weight_decay)
     if not groups:
-        raise ValueError("the optimiser wants parameters that learn, got none")
+        raise ValueError("optimiser: expected parameters that learn, got none")
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps)
 
 

@@ -40,7 +40,7 @@ class Pair:
         if self.modality is ModalityType.VISION:
             raise ValueError(f"{self.name}: a pair is of vision and another modality, got vision twice")
         if self.span is not None and not 0 <= self.span[0] < self.span[1]:
-            raise ValueError(f"{self.name}: a span wants 0 <= start < end in seconds, got {self.span}")
+            raise ValueError(f"{self.name}: span: expected 0 <= start < end in seconds, got {self.span}")
 
 
 class LazyPairs(Sequence[Pair]):
@@ -108,7 +108,7 @@ class PairDataset:
 
     def __init__(self, pairs: Sequence[Pair], transform: PairTransform, *, seed: int = 0) -> None:
         if not len(pairs):
-            raise ValueError("a data set wants at least one pair, got none")
+            raise ValueError("data set: expected at least one pair, got none")
         self.pairs = pairs
         self.transform = transform
         self.seed = seed
@@ -165,7 +165,7 @@ def collate(samples: Sequence[PairSample | BrokenPair]) -> PairBatch:
     """
     kinds = {sample.modality for sample in samples}
     if len(kinds) != 1:
-        raise ValueError(f"a batch wants one kind of pair, got {sorted(kinds) or 'nothing'}")
+        raise ValueError(f"batch: expected one kind of pair, got {sorted(kinds) or 'nothing'}")
     modality = kinds.pop()
     whole = [sample for sample in samples if isinstance(sample, PairSample)]
     broken = [sample for sample in samples if isinstance(sample, BrokenPair)]
@@ -183,7 +183,7 @@ def _stack(tensors: list[Tensor], modality: ModalityType) -> Tensor:
     if len(shapes) > 1:
         some_embedded = any(len(shape) == 1 for shape in shapes) and modality is ModalityType.VISION
         raise ValueError(
-            f"a batch wants one shape of {modality}, got {shapes}; "
+            f"batch: expected one shape of {modality}, got {shapes}; "
             + (
                 "pictures want to be embedded too"
                 if some_embedded

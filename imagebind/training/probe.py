@@ -83,7 +83,7 @@ def load_probe(path: str | os.PathLike[str]) -> LinearProbe:
     """
     entries = read_weights(Path(path))
     if set(entries) != {"classes.weight", "classes.bias"}:
-        raise CheckpointError(f"{path}: wants a linear probe, got {sorted(entries)[:5]}")
+        raise CheckpointError(f"{path}: expected a linear probe, got {sorted(entries)[:5]}")
     num_classes, embed_dim = entries["classes.weight"].shape
     probe = LinearProbe(embed_dim, num_classes)
     probe.load_state_dict(entries)

@@ -76,15 +76,17 @@ class PairRecipe:
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", self.name or str(self.modality))
         if not self.name.isidentifier():
-            raise ValueError(f"name wants letters, digits and underscores, got {self.name!r}")
+            raise ValueError(f"name: expected letters, digits and underscores, got {self.name!r}")
         if self.modality == ModalityType.VISION:
-            raise ValueError("modality wants the other side of pairs with vision, got vision")
+            raise ValueError("modality: expected the other side of pairs with vision, got vision")
         if not callable(self.data):
-            raise TypeError(f"data wants a function that makes the data set, got {type(self.data).__name__}")
+            raise TypeError(
+                f"data: expected a function that makes the data set, got {type(self.data).__name__}"
+            )
         _check_positive(temperature=self.temperature, weight=self.weight, repeat=self.repeat)
         if self.learn_temperature and self.temperature < MIN_LEARNED_TEMPERATURE:
             raise ValueError(
-                f"a learned temperature wants at least {MIN_LEARNED_TEMPERATURE}, got {self.temperature}"
+                f"learned temperature: expected at least {MIN_LEARNED_TEMPERATURE}, got {self.temperature}"
             )
 
 
@@ -162,7 +164,7 @@ class Recipe:
         _check_tuples(pairs=self.pairs, weights=self.weights, trackers=self.trackers)
         names = [pair.name for pair in self.pairs]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"pairs wants one kind at least, each with a name of its own; got {names}")
+            raise ValueError(f"pairs: expected one kind at least, each with a name of its own; got {names}")
         _check_positive(batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
         for name in ("chunk_size", "checkpoint_every"):
             if getattr(self, name) is not None:
@@ -172,7 +174,7 @@ class Recipe:
         if self.num_workers < 0 or self.seed < 0:
             raise ValueError(f"num_workers and seed want 0 or more, got {self.num_workers} and {self.seed}")
         if not 0 <= self.max_broken_share <= 1:
-            raise ValueError(f"max_broken_share wants to be in [0, 1], got {self.max_broken_share}")
+            raise ValueError(f"max_broken_share: expected a number in [0, 1], got {self.max_broken_share}")
         if isinstance(self.model, ImageBindConfig):
             self.check_modalities(map(str, self.model.modalities))
 
@@ -189,7 +191,7 @@ class Recipe:
             raise ValueError(f"pairs want modalities of the model, {', '.join(known)}; got {unknown}")
         idle = [name for name in learned_modalities(self.learns, known) if name not in paired]
         if idle and not isinstance(self.learns, Everything):
-            raise ValueError(f"what learns wants pairs to learn from, got none with {', '.join(idle)}")
+            raise ValueError(f"no pairs train {', '.join(idle)}; expected pairs for each trainable modality")
 
     def identity(self) -> dict[str, str]:
         """What a run that goes on must have in common with the one that stopped, by name."""
@@ -215,14 +217,14 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     path = Path(path)
     if not path.is_file():
-        raise RecipeError(f"{path}: no such file; wants Python that defines {RECIPE_NAME} = Recipe(...)")
+        raise RecipeError(f"{path}: no such file; expected Python that defines {RECIPE_NAME} = Recipe(...)")
     try:
         names = runpy.run_path(str(path), run_name=path.stem)
     except Exception as error:
         raise RecipeError(f"{_where(path, error)}: {error or type(error).__name__}") from error
     if not isinstance(names.get(RECIPE_NAME), Recipe):
         seen = type(names[RECIPE_NAME]).__name__ if RECIPE_NAME in names else "none"
-        raise RecipeError(f"{path}: wants {RECIPE_NAME} = Recipe(...), got {seen}")
+        raise RecipeError(f"{path}: expected {RECIPE_NAME} = Recipe(...), got {seen}")
     return names[RECIPE_NAME]
 
 
@@ -250,15 +252,15 @@ def _where(path: Path, error: Exception) -> str:
 def _check_positive(**values: float) -> None:
     for name, value in values.items():
         if not value > 0:
-            raise ValueError(f"{name} wants a positive number, got {value}")
+            raise ValueError(f"{name}: expected a positive number, got {value}")
 
 
 def _check_tuples(**values: Any) -> None:
     for name, value in values.items():
         if not isinstance(value, tuple):
-            raise TypeError(f"{name} wants a tuple, got {type(value).__name__}")
+            raise TypeError(f"{name}: expected a tuple, got {type(value).__name__}")
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise ValueError(f"{name} wants one of {', '.join(choices)}, got {value!r}")
+        raise ValueError(f"{name}: expected one of {', '.join(choices)}, got {value!r}")

@@ -145,7 +145,7 @@ class Run:
         for name, value in (("loss", loss), ("gradient's norm", norm)):
             if not math.isfinite(value):
                 raise DivergedError(
-                    f"step {self.step + 1}, {pair}: the {name} is {value}; wants a lower learning rate, a "
+                    f"step {self.step + 1}, {pair}: the {name} is {value}; use a lower learning rate, a "
                     "longer warm-up, or data without such numbers"
                 )
 
@@ -225,7 +225,7 @@ class Run:
             if count != before:
                 raise CheckpointError(
                     f"{self.recipe.output}: data of {name} has {count:,} pairs, the run that stopped had "
-                    f"{before:,}; wants the same data. Give this one an output of its own"
+                    f"{before:,}; expected the same data. Give this run another output"
                 )
         self.pairs = dict(pairs)
 

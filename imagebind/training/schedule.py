@@ -16,10 +16,11 @@ class Schedule:
 
     def __post_init__(self) -> None:
         if self.total_steps < 1:
-            raise ValueError(f"total_steps wants at least 1, got {self.total_steps}")
+            raise ValueError(f"total_steps: expected at least 1, got {self.total_steps}")
         if not 0 <= self.warmup_steps < self.total_steps:
             raise ValueError(
-                f"warmup_steps wants to be in [0, total_steps = {self.total_steps}), got {self.warmup_steps}"
+                f"warmup_steps: expected a number in [0, total_steps = {self.total_steps}), got "
+                f"{self.warmup_steps}"
             )
 
     def factor(self, step: int) -> float:

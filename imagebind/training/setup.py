@@ -88,7 +88,9 @@ def place(encoder: PairEncoder, recipe: Recipe, accelerator: "Accelerator") -> A
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
     except ImportError as error:
-        raise RecipeError(f'sharding = "fsdp2" wants torch 2.6 or newer, got {torch.__version__}') from error
+        raise RecipeError(
+            f'sharding = "fsdp2": expected torch 2.6 or newer, got {torch.__version__}'
+        ) from error
     encoder = encoder.to(accelerator.device)
     mesh = init_device_mesh(accelerator.device.type, (accelerator.num_processes,))
     for block in [module for module in encoder.modules() if isinstance(module, Block)]:

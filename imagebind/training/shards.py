@@ -98,7 +98,7 @@ class ShardPairs(LazyPairs):
         return len(self._members)
 
     def pair(self, index: int) -> Pair:
-        """As `LazyPairs` wants it."""
+        """See `LazyPairs`."""
         member = self._members[index]
         other = self._open(member, member.other)
         one_file = member.vision == member.other
@@ -157,7 +157,7 @@ class _Stretch(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise ValueError(f"{self.name}: a position wants to be 0 or more, got {base + offset}")
+            raise ValueError(f"{self.name}: a position: expected 0 or more, got {base + offset}")
         self._position = base + offset
         return self._position
 

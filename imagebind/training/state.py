@@ -92,7 +92,7 @@ def step_of(checkpoint: Path) -> int:
     """The steps that a checkpoint's name says."""
     match = NAME.fullmatch(checkpoint.name)
     if match is None:
-        raise ValueError(f"a checkpoint's name wants to be as step-000123, got {checkpoint.name}")
+        raise ValueError(f"checkpoint: expected a name such as step-000123, got {checkpoint.name}")
     return int(match[1])
 
 

@@ -60,9 +60,9 @@ class Lora:
     def __post_init__(self) -> None:
         _check_names(self.modalities)
         if self.rank < 1:
-            raise ValueError(f"rank wants at least 1, got {self.rank}")
+            raise ValueError(f"rank: expected at least 1, got {self.rank}")
         if self.alpha <= 0:
-            raise ValueError(f"alpha wants a positive number, got {self.alpha}")
+            raise ValueError(f"alpha: expected a positive number, got {self.alpha}")
 
 
 Learns = Everything | Trunks | Heads | Lora
@@ -79,7 +79,7 @@ def learned_modalities(learns: Learns, modalities: Iterable[str]) -> tuple[str, 
         return known
     unknown = [name for name in learns.modalities if name not in known]
     if unknown:
-        raise ValueError(f"what learns wants modalities of the model, {', '.join(known)}; got {unknown}")
+        raise ValueError(f"expected modalities of the model, {', '.join(known)}; got {unknown}")
     return tuple(map(str, learns.modalities))
 
 
@@ -156,6 +156,6 @@ def _add_lora(model: ImageBindModel, learns: Lora) -> "PeftModel":
 
 def _check_names(modalities: tuple[str, ...]) -> None:
     if isinstance(modalities, str) or not modalities:
-        raise ValueError(f'modalities wants a tuple of names such as ("audio",), got {modalities!r}')
+        raise ValueError(f'modalities: expected a tuple of names such as ("audio",), got {modalities!r}')
     if len(set(map(str, modalities))) < len(modalities):
-        raise ValueError(f"modalities wants each name once, got {modalities}")
+        raise ValueError(f"modalities: expected each name once, got {modalities}")

@@ -45,7 +45,7 @@ def to_mono(waveform: Tensor, channel: int | None = None) -> Tensor:
     if channel is None:
         return waveform.mean(dim=0)
     if not 0 <= channel < len(waveform):
-        raise ValueError(f"channel wants 0 to {len(waveform) - 1}, got {channel}")
+        raise ValueError(f"channel: expected 0 to {len(waveform) - 1}, got {channel}")
     return waveform[channel]
 
 
@@ -77,7 +77,9 @@ def waveform_to_mel(
         ValueError: not a waveform, or shorter than a window of 25 ms.
     """
     if clip.ndim != 1 or len(clip) < window_samples(rate):
-        raise ValueError(f"a mel clip wants (n,), n at least {window_samples(rate)}, got {tuple(clip.shape)}")
+        raise ValueError(
+            f"mel clip: expected (n,), n at least {window_samples(rate)}, got {tuple(clip.shape)}"
+        )
     # On a copy: in place, as in the original, subtracting the mean changes clips that overlap.
     mel = log_mel(clip - clip.mean(), rate=rate, mel_bins=mel_bins).mT  # (t, mel_bins) -> (mel_bins, t)
     return torch.nn.functional.pad(mel[:, :frames], (0, max(frames - mel.shape[1], 0)))
@@ -135,14 +137,14 @@ class AudioTransform:
                 duration = length / self.sample_rate
                 spans = clip_spans(duration, clip_seconds=self.clip_seconds, clips=self.clips)
             if not spans:
-                raise ValueError("spans wants at least one")
+                raise ValueError("spans: expected at least one")
             clips = [self._clip(recording, length, start, end) for start, end in spans]
             recording.check_losses()
         return torch.stack(clips), as_floats(spans)  # (s, 1, mel_bins, mel_frames)
 
     def _clip(self, recording: Recording, length: int, start: Seconds, end: Seconds) -> Tensor:
         if not 0 <= start < end < math.inf:
-            raise ValueError(f"a span wants 0 <= start < end in seconds, got ({start}, {end})")
+            raise ValueError(f"span: expected 0 <= start < end in seconds, got ({start}, {end})")
         first = int(self.sample_rate * start)
         last = min(int(self.sample_rate * end), length)
         if last - first < window_samples(self.sample_rate):

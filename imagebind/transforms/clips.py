@@ -17,9 +17,11 @@ def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[
         ValueError: no clips, or a clip or recording without length.
     """
     if clips < 1:
-        raise ValueError(f"clips wants at least 1, got {clips}")
+        raise ValueError(f"clips: expected at least 1, got {clips}")
     if clip_seconds <= 0 or duration <= 0:
-        raise ValueError(f"wants positive seconds, got a clip of {clip_seconds} in a recording of {duration}")
+        raise ValueError(
+            f"expected positive seconds, got a clip of {clip_seconds} in a recording of {duration}"
+        )
     length = Fraction(clip_seconds)
     last_start = max(Fraction(duration) - length, Fraction(0))
     starts = [last_start * i / max(clips - 1, 1) for i in range(clips)]

@@ -176,14 +176,14 @@ class DepthTransform:
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:
-            raise ValueError(f"preset wants one of {', '.join(PRESETS)}, got {self.preset!r}")
+            raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.encoding is not None:
             object.__setattr__(self, "unit", self.encoding)
             object.__setattr__(self, "encoding", None)
         if self.unit is not None:
             stored_depth(self.unit)  # refuses an unknown unit
         if self.size < 1:
-            raise ValueError(f"size wants at least 1, got {self.size}")
+            raise ValueError(f"size: expected at least 1, got {self.size}")
         _baseline(self.sensor, self.baseline)
         if self.focal is not None:
             object.__setattr__(self, "focal", _focal(self.focal))  # a file is read once, here
@@ -275,12 +275,12 @@ def _focal(focal: object) -> float:
 
 def _baseline(sensor: object, baseline: object) -> float:
     if sensor is not None and baseline is not None:
-        raise ValueError(f"wants a sensor or a baseline, got both {sensor!r} and {baseline!r}")
+        raise ValueError(f"expected a sensor or a baseline, got both {sensor!r} and {baseline!r}")
     if baseline is not None:
         return _positive(baseline)
     name = DEFAULT_SENSOR if sensor is None else sensor
     if not isinstance(name, str) or name not in BASELINES:
-        raise ValueError(f"sensor wants one of {', '.join(BASELINES)}, got {sensor!r}")
+        raise ValueError(f"sensor: expected one of {', '.join(BASELINES)}, got {sensor!r}")
     return BASELINES[name]
 
 
@@ -290,5 +290,5 @@ def _positive(value: object) -> float:
     except TypeError:
         number = math.nan
     if not (0 < number < math.inf):
-        raise ValueError(f"wants a positive number, got {value!r}")
+        raise ValueError(f"expected a positive number, got {value!r}")
     return number

@@ -239,7 +239,7 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
     raise MediaError(
         name,
         seen=f"unknown content, {head[:8]!r}…",
-        wanted=f"a file of {_kinds()}; a rare format wants to be told what it is: {{'audio': path}}, say, or "
+        wanted=f"a file of {_kinds()}; name the media type of a rare format: {{'audio': path}}, or "
         "modality=; on the command line --modality",
     )
 

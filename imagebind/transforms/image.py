@@ -88,7 +88,7 @@ class ImageTransform:
 
     def __post_init__(self) -> None:
         if self.size < 1:
-            raise ValueError(f"size wants at least 1 pixel, got {self.size}")
+            raise ValueError(f"size: expected at least 1 pixel, got {self.size}")
 
     def __call__(self, image: Source | Image.Image | np.ndarray | Tensor) -> Tensor:
         """Turn one picture into (3, size, size) float32.

@@ -141,9 +141,9 @@ class ImuTransform:
         for option in ("window_seconds", "rate", "max_gap_seconds"):
             value = getattr(self, option)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{option} wants a positive number, got {value}")
+                raise ValueError(f"{option}: expected a positive number, got {value}")
         if self.start is not None and not 0 <= self.start < math.inf:
-            raise ValueError(f"start wants seconds from 0, got {self.start}")
+            raise ValueError(f"start: expected seconds from 0, got {self.start}")
         unit_scales(self.accel_unit, self.gyro_unit, self.time_unit)
         object.__setattr__(self, "columns", Columns.of(self.columns))  # so that it can be hashed
         layout_of(self.layout)
@@ -181,10 +181,10 @@ class ImuTransform:
             spans = [(start, start + self.window_seconds)]
         windows = as_floats(spans)
         if not windows:
-            raise ValueError("spans wants at least one")
+            raise ValueError("spans: expected at least one")
         for start, end in windows:
             if not 0 <= start < end < math.inf:
-                raise ValueError(f"a span wants 0 <= start < end, got ({start}, {end})")
+                raise ValueError(f"span: expected 0 <= start < end, got ({start}, {end})")
             self._check_window(clock, duration, start, end, name)
         stack = np.stack(
             [resample(motion, span, antialias=self.antialias) for span in windows]

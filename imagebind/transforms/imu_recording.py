@@ -85,7 +85,7 @@ def unit_scales(
     for option, spelling, units in given:
         unit = next(iter(units)) if spelling is None else unit_of(spelling, units)
         if unit is None:
-            raise ValueError(f"{option} wants one of {', '.join(units)}, got {spelling!r}")
+            raise ValueError(f"{option}: expected one of {', '.join(units)}, got {spelling!r}")
         scales.append(units[unit])
     return scales[0], scales[1], scales[2]
 

@@ -79,7 +79,9 @@ class Tokenizer:
 
     def __post_init__(self) -> None:
         if self.context_length < 2:
-            raise ValueError(f"context_length wants at least 2, for both marks, got {self.context_length}")
+            raise ValueError(
+                f"context_length: expected at least 2, for both marks, got {self.context_length}"
+            )
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Token ids, (b, context_length); one string gives (1, context_length).
@@ -112,7 +114,7 @@ class Tokenizer:
             if token == END_ID:
                 break
             if not 0 <= token < VOCABULARY_SIZE:
-                raise ValueError(f"a token id wants 0 to {VOCABULARY_SIZE - 1}, got {token}")
+                raise ValueError(f"token id: expected 0 to {VOCABULARY_SIZE - 1}, got {token}")
             if token != START_ID:
                 piece = pieces[token]
                 text += piece.removesuffix(WORD_END) + " " if piece.endswith(WORD_END) else piece

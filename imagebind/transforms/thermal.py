@@ -151,11 +151,11 @@ class ThermalTransform:
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
-            raise ValueError(f"wants both low and high or neither, got low={self.low}, high={self.high}")
+            raise ValueError(f"expected both low and high or neither, got low={self.low}, high={self.high}")
         if self.low is not None and self.high is not None and not -np.inf < self.low < self.high < np.inf:
-            raise ValueError(f"wants finite low < high, got low={self.low}, high={self.high}")
+            raise ValueError(f"expected finite low < high, got low={self.low}, high={self.high}")
         if self.size < 1:
-            raise ValueError(f"size wants at least 1, got {self.size}")
+            raise ValueError(f"size: expected at least 1, got {self.size}")
         _check_choices(self.unit, self.palette)
 
     def __call__(self, thermal: ThermalItem) -> Tensor:

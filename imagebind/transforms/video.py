@@ -85,7 +85,7 @@ class VideoTransform:
 
     def __post_init__(self) -> None:
         if self.crops not in (1, CROPS):
-            raise ValueError(f"crops wants 1 or {CROPS}, got {self.crops}")
+            raise ValueError(f"crops: expected 1 or {CROPS}, got {self.crops}")
         if min(self.clips, self.frames, self.size) < 1 or not self.clip_seconds > 0:
             raise ValueError(f"clips, frames, size and clip_seconds want to be positive, got {self}")
 
@@ -115,7 +115,7 @@ class VideoTransform:
         """
         for start, end in spans or ():
             if not start < end:
-                raise ValueError(f"a span wants to end after its start, got [{start}, {end})")
+                raise ValueError(f"span: expected an end after the start, got [{start}, {end})")
         name = name_of(video)
         if is_video_decoder(video):
             clock = Clock.steady(len(video), video_rate(video))  # type: ignore[arg-type]

@@ -78,16 +78,16 @@ def test_weights_of_another_size_are_refused_by_name(tmp_path):
 
 
 def test_an_unknown_section_is_refused_before_anything_is_measured():
-    with pytest.raises(ValueError, match=r"unknown sections sound; wants some of load, text"):
+    with pytest.raises(ValueError, match=r"unknown sections sound; expected some of load, text"):
         measure(["sound"])
 
 
 def test_too_little_disk_or_memory_is_said_before_weights_are_made(monkeypatch, tmp_path):
     monkeypatch.setattr(loading, "_free_memory", lambda: 10**9)
-    with pytest.raises(ImageBindError, match=r"1\.0 GB of memory free; wants 6\.2"):
+    with pytest.raises(ImageBindError, match=r"1\.0 GB of memory free; expected 6\.2"):
         list(loading.measure(HUGE, tmp_path))
     monkeypatch.setattr(loading.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10**9}))
-    with pytest.raises(ImageBindError, match=r"1\.0 GB free; wants 10\.6"):
+    with pytest.raises(ImageBindError, match=r"1\.0 GB free; expected 10\.6"):
         list(loading.measure(HUGE, tmp_path))
     assert list(tmp_path.iterdir()) == []
 

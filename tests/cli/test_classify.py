@@ -83,7 +83,7 @@ def test_a_temperature_of_ones_own_makes_the_probabilities(imagebind, small_weig
     assert odds == pytest.approx(math.exp((best["cosine"] - other["cosine"]) / 0.5), abs=1e-4)
     for wrong in ("0", "-1", "nan"):
         run = imagebind(*asked, "-w", "no-such-weights", "--temperature", wrong)
-        assert run.code == 2 and "wants a number above 0" in run.err
+        assert run.code == 2 and "expected a number above 0" in run.err
 
 
 def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(
@@ -119,7 +119,7 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(
         (["--label", "dog"], "at least two labels"),
         (["--label", "dog", "--label", "cat|dog"], "'dog' is there twice"),
         (["--label", "dog", "--label", "cat|"], "empty name"),
-        (["--label", "dog", "--label", "cat", "--template", "a photo"], "wants {} once"),
+        (["--label", "dog", "--label", "cat", "--template", "a photo"], "expected {} once"),
     ],
 )
 def test_labels_and_templates_that_make_no_sense_are_refused_before_a_model_is_loaded(

@@ -97,7 +97,7 @@ def test_on_a_terminal_what_cannot_be_told_is_asked(imagebind, media, db, deep_g
     run = imagebind("index", media, "--db", db, "-w", "tiny")
     assert run.code == 0, run.err
     assert run.err.count("What are such files in") == 2  # the first answer was none
-    assert "(depth, thermal, skip)" in run.err and "'depht': wants one of" in run.err
+    assert "(depth, thermal, skip)" in run.err and "'depht': expected one of" in run.err
     assert sum(hit.kind.value == "depth" for hit in Index.open(db).sample(9)) == 2
 
 
@@ -148,7 +148,7 @@ def test_a_folder_that_is_not_there_and_an_index_that_is_none_are_told_at_once(
 def test_a_folder_of_other_things_is_not_written_into(imagebind, media):
     before = sorted(media.iterdir())
     run = imagebind("index", media, "--db", media, "-w", "tiny")
-    assert run.code == 1 and "wants a new folder" in run.err and sorted(media.iterdir()) == before
+    assert run.code == 1 and "expected a new folder" in run.err and sorted(media.iterdir()) == before
 
 
 def test_two_folders_in_one_index(imagebind, media, tmp_path, db):

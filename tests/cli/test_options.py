@@ -27,7 +27,7 @@ def test_of_the_trunks_that_are_wanted_those_are_loaded_that_a_model_has(seeing)
     )
     some = load_embedder(str(seeing), modalities={ModalityType.TEXT, ModalityType.IMU}, **options)
     assert some.model.modalities == ("text",)
-    with pytest.raises(typer.BadParameter, match="has vision, text; wants audio, imu"):
+    with pytest.raises(typer.BadParameter, match="has vision, text; expected audio, imu"):
         load_embedder(str(seeing), modalities={ModalityType.IMU, ModalityType.AUDIO}, **options)
 
 
@@ -43,7 +43,7 @@ def test_one_sound_among_pictures_is_a_failure_of_its_own_to_a_model_that_cannot
     (row,) = map(json.loads, (tmp_path / "v.jsonl").read_text().splitlines())
     assert row["modality"] == "vision"
     run = imagebind("embed", audio_file, "-o", tmp_path / "v.jsonl", "-w", seeing)
-    assert run.code == 2 and "has vision, text; wants audio" in run.err and "Traceback" not in run.err
+    assert run.code == 2 and "has vision, text; expected audio" in run.err and "Traceback" not in run.err
 
 
 def test_an_index_is_made_by_a_model_of_some_senses(imagebind, seeing, tmp_path, image_file, audio_file):

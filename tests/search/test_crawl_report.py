@@ -43,17 +43,17 @@ def test_files_that_are_ambiguous_for_one_reason_are_one_line_whose_pattern_solv
 
 def test_other_reasons_and_other_suffixes_keep_lines_of_their_own():
     failures = [
-        Failure(path="/a.png", error="/a.png: damaged; wants an image", kind="MediaError"),
-        Failure(path="/b.png", error="/b.png: damaged; wants an image", kind="MediaError"),
-        Failure(path="/c.png", error="/c.png: empty; wants an image", kind="MediaError"),
+        Failure(path="/a.png", error="/a.png: damaged; expected an image", kind="MediaError"),
+        Failure(path="/b.png", error="/b.png: damaged; expected an image", kind="MediaError"),
+        Failure(path="/c.png", error="/c.png: empty; expected an image", kind="MediaError"),
         Failure(
-            path="/d.png", error="/d.png: deep; wants --map '**/d.png=depth'", kind="AmbiguousMediaError"
+            path="/d.png", error="/d.png: deep; expected --map '**/d.png=depth'", kind="AmbiguousMediaError"
         ),
         Failure(
-            path="/e.tif", error="/e.tif: deep; wants --map '**/e.tif=depth'", kind="AmbiguousMediaError"
+            path="/e.tif", error="/e.tif: deep; expected --map '**/e.tif=depth'", kind="AmbiguousMediaError"
         ),
     ]
     assert grouped(failures) == [
-        "/a.png and 1 more: damaged; wants an image",
+        "/a.png and 1 more: damaged; expected an image",
         *(failure.error for failure in failures[2:]),
     ]

@@ -111,5 +111,5 @@ def test_odd_names_are_files_like_others(tmp_path):
 
 
 def test_a_root_that_is_not_there_is_named_before_anything_is_walked(tmp_path):
-    with pytest.raises(MediaError, match=r"medai: cannot be found .*wants a folder or a file"):
+    with pytest.raises(MediaError, match=r"medai: cannot be found .*expected a folder or a file"):
         check_roots([tmp_path, tmp_path / "medai"])

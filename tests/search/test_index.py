@@ -78,7 +78,7 @@ def test_without_an_embedder_there_are_vectors_alone(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1)])
     with pytest.raises(ValueError, match="opened with an embedder"):
         index.search("a star")
-    with pytest.raises(ValueError, match=r"wants a vector \(8,\), got \(3,\)"):
+    with pytest.raises(ValueError, match=r"expected a vector \(8,\), got \(3,\)"):
         index.search(np.ones(3, dtype=np.float32))
 
 
@@ -248,7 +248,7 @@ def test_samples_are_rows_at_random_the_same_for_the_same_seed(tmp_path):
 
 def test_an_index_that_is_not_there_says_how_to_make_one(tmp_path):
     with pytest.raises(
-        SearchIndexError, match=r"nothing\.lance: no index is there; wants one made by `imagebind"
+        SearchIndexError, match=r"nothing\.lance: no index is there; expected one made by `imagebind"
     ):
         Index.open(tmp_path / "nothing.lance")
 

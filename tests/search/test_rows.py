@@ -69,7 +69,7 @@ def test_a_row_goes_into_the_table_and_comes_out_the_same():
     "vector", [np.zeros(EMBED_DIM), np.full(EMBED_DIM, np.nan), 2 * unit(1), np.ones(3)], ids=str
 )
 def test_a_vector_that_is_not_of_the_space_is_refused_by_its_path(vector):
-    with pytest.raises(ValueError, match=r"/odd\.png: wants a vector"):
+    with pytest.raises(ValueError, match=r"/odd\.png: expected a vector"):
         to_arrow([IndexRow(path="/odd.png", kind=MediaKind.IMAGE, vector=vector)], EMBED_DIM)
 
 
@@ -78,5 +78,7 @@ def test_metadata_of_the_same_content_is_the_same_text_whatever_its_order():
 
 
 def test_nested_metadata_is_refused():
-    with pytest.raises(ValueError, match="metadata 'tags' wants text, a number or true or false, got a list"):
+    with pytest.raises(
+        ValueError, match="metadata 'tags': expected text, a number or true or false, got a list"
+    ):
         metadata_text({"tags": ["a"]})

@@ -287,9 +287,9 @@ def test_what_is_the_other_s_alone_stays_beside_an_embedding(files):
 
 
 def test_a_pair_that_a_transform_is_not_for_is_refused_by_name(files):
-    with pytest.raises(MediaError, match="wants depth or thermal"):
+    with pytest.raises(MediaError, match="expected depth or thermal"):
         AlignedPictures()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))
-    with pytest.raises(MediaError, match="wants audio"):
+    with pytest.raises(MediaError, match="expected audio"):
         AlignedSound()(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
     with pytest.raises(ValueError, match="vision twice"):
         pair_transform("vision")

@@ -98,5 +98,5 @@ def test_a_probe_refuses_what_does_not_fit(tmp_path):
     with pytest.raises(ValueError, match="got NaN: leave out"):
         fit_linear_probe(embeddings / 0, labels)
     torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"wants a linear probe, got \['other'\]"):
+    with pytest.raises(CheckpointError, match=r"expected a linear probe, got \['other'\]"):
         load_probe(tmp_path / "other.pth")

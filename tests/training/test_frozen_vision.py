@@ -285,5 +285,5 @@ def test_what_was_broken_is_tried_again_and_it_alone(model, heat, tmp_path, coun
 
 
 def test_a_model_without_vision_is_refused(model, heat):
-    with pytest.raises(ValueError, match="wants a vision trunk, got thermal"):
+    with pytest.raises(ValueError, match="expected a vision trunk, got thermal"):
         embed_vision(heat, PICTURES, ImageBindModel(model.config, modalities=["thermal"]))

@@ -313,9 +313,9 @@ def test_other_chunks_in_the_second_pass_are_named():
     other = (chunks[1][0].flip(0), chunks[1][1])
     faults = {
         r"chunk 1: embeddings moved by": [chunks[0], other, *chunks[2:]],
-        r"chunk 1: embeddings \(2, 8\).*wants \(6, 8\)": [chunks[0], (other[0][:2], other[1][:2])],
-        r"gave 3 on the second pass; wants 4": chunks[:3],
-        r"more on the second pass; wants 4": [*chunks, chunks[0]],
+        r"chunk 1: embeddings \(2, 8\).*expected \(6, 8\)": [chunks[0], (other[0][:2], other[1][:2])],
+        r"gave 3 on the second pass; expected 4": chunks[:3],
+        r"more on the second pass; expected 4": [*chunks, chunks[0]],
     }
     for message, second in faults.items():
         with pytest.raises(ImageBindError, match=message):
@@ -344,5 +344,5 @@ def test_lazy_chunks_load_nothing_before_their_turn_and_the_rest_at_the_end():
     assert loaded == [["a", "b"]]
     next(iterator)
     assert loaded == [["a", "b"], ["c"]]
-    with pytest.raises(ValueError, match="chunk_size wants at least 1, got 0"):
+    with pytest.raises(ValueError, match="chunk_size: expected at least 1, got 0"):
         LazyChunks(items=[], load=len, chunk_size=0)

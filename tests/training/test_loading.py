@@ -94,7 +94,7 @@ def test_more_than_the_stated_share_is_an_error_that_names_some():
     tally = BrokenTally(max_broken_share=0.2, min_read=50)
     read_batches = []
     with pytest.raises(
-        BrokenTooMany, match=r"source 0: \d+ of \d+ pairs are broken, wants at most 20.0%.*pair"
+        BrokenTooMany, match=r"source 0: \d+ of \d+ pairs are broken, expected at most 20.0%.*pair"
     ):
         for _, batch in PairLoader(half, tally=tally).batches():
             read_batches.append(batch.size + len(batch.broken))
@@ -115,7 +115,7 @@ def test_where_nothing_stands_in_there_is_no_short_batch_but_an_error():
 
 def test_its_errors_cross_processes_and_a_share_is_a_share():
     assert str(pickle.loads(pickle.dumps(BrokenTooMany("a: too many")))) == "a: too many"
-    with pytest.raises(ValueError, match="max_broken_share wants 0 to 1, got 5"):
+    with pytest.raises(ValueError, match="max_broken_share: expected 0 to 1, got 5"):
         BrokenTally(max_broken_share=5)
 
 

@@ -252,7 +252,7 @@ def test_a_gradient_that_is_infinite_stops_the_run_before_it_changes_a_weight(tm
 
 def test_data_of_another_modality_is_refused(tmp_path):
     recipe = toy_recipe(tmp_path, pairs=(replace(DEPTH, data=TEXT.data),))
-    with pytest.raises(RecipeError, match="depth: data wants pairs with depth, got text"):
+    with pytest.raises(RecipeError, match="depth: data: expected pairs with depth, got text"):
         train(recipe)
 
 

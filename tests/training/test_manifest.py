@@ -75,10 +75,10 @@ def test_a_manifest_s_pairs_can_be_read_and_one_whose_file_is_gone_is_broken(tmp
     [
         (
             {"vision": "a.jpg", "sound": "a.wav"},
-            r"pairs.csv, line 2: columns sound; wants vision, text, audio",
+            r"pairs.csv, line 2: columns sound; expected vision, text, audio",
         ),
         ({"vision": "a.jpg", "audio": "a.wav", "speed.of": "2"}, "columns speed.of"),
-        ({"audio": "a.wav"}, "line 2: no vision; wants a picture or video beside audio"),
+        ({"audio": "a.wav"}, "line 2: no vision; expected a picture or video beside audio"),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "1"}, "line 2: one of start and end"),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "x", "end": "2"}, "line 2: start 'x'"),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "3", "end": "2"}, "line 2.*0 <= start < end"),
@@ -93,7 +93,7 @@ def test_a_row_that_cannot_be_is_named(tmp_path, row, message):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("pairs.xlsx", b"", "'.xlsx'; wants .csv, .jsonl, .parquet"),
+        ("pairs.xlsx", b"", "'.xlsx'; expected .csv, .jsonl, .parquet"),
         ("gone.csv", None, "gone.csv: cannot be read"),
         ("pairs.jsonl", b'{"vision": ', "pairs.jsonl: cannot be read"),
         ("pairs.jsonl", b"[1]\n", "line 1 is no JSON object"),

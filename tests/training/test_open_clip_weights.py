@@ -85,7 +85,7 @@ def test_a_model_without_text_takes_vision_alone():
 
 
 def test_towers_of_another_form_are_refused():
-    with pytest.raises(CheckpointError, match="QuickGELU; wants exact GELU"):
+    with pytest.raises(CheckpointError, match="QuickGELU; expected exact GELU"):
         config_of(small_clip(quick_gelu=True))
     with pytest.raises(CheckpointError, match=r"ViT image tower"):
         config_of(torch.nn.Linear(2, 2))
@@ -97,7 +97,7 @@ def test_towers_of_another_form_are_refused():
 
 
 def test_towers_of_other_sizes_are_refused_with_both():
-    with pytest.raises(CheckpointError, match=r"modality_\S+ is \(.*; the model wants \("):
+    with pytest.raises(CheckpointError, match=r"modality_\S+ is \(.*; the model: expected \("):
         load_open_clip(ImageBindModel(toy_config()), small_clip())
     config = config_of(small_clip())
     deeper = replace(config, vision=replace(config.vision, num_blocks=4))

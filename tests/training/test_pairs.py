@@ -31,8 +31,8 @@ def failing(error: Exception):
     [
         ({"modality": "vision"}, "vision twice"),
         ({"modality": "smell"}, "smell"),
-        ({"span": (3.0, 3.0)}, r"a: a span wants 0 <= start < end"),
-        ({"span": (-1.0, 3.0)}, r"a: a span wants 0 <= start < end"),
+        ({"span": (3.0, 3.0)}, r"a: a span: expected 0 <= start < end"),
+        ({"span": (-1.0, 3.0)}, r"a: a span: expected 0 <= start < end"),
     ],
 )
 def test_a_pair_that_cannot_be_is_refused(options, message):

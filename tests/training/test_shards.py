@@ -137,7 +137,7 @@ def test_incomplete_samples_are_left_out_and_named(tmp_path, caplog):
     pairs = ShardPairs([path], "text")
     assert len(pairs) == 1 and pairs.incomplete == ["s.tar/b", "s.tar/c"]
     assert "2 samples lack vision or text" in caplog.text
-    with pytest.raises(MediaError, match=r"no pair in 1 shards.*wants samples with one of jpg"):
+    with pytest.raises(MediaError, match=r"no pair in 1 shards.*expected samples with one of jpg"):
         ShardPairs([path], "imu")
 
 
@@ -164,7 +164,7 @@ def test_what_is_no_shard_is_named(tmp_path, content):
     path = tmp_path / "bad.tar"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(MediaError, match=r"bad\.tar: cannot be read.*wants a whole \.tar"):
+    with pytest.raises(MediaError, match=r"bad\.tar: cannot be read.*expected a whole \.tar"):
         ShardPairs([path], "text")
 
 
@@ -172,7 +172,7 @@ def test_a_shard_that_is_cut_short_is_an_error(captioned):
     whole = captioned[1].read_bytes()
     end = whole.rindex(b"7" + bytes(511))  # of the last caption
     captioned[1].write_bytes(whole[:end])
-    with pytest.raises(MediaError, match=r"000001\.tar: .*wants a whole \.tar"):
+    with pytest.raises(MediaError, match=r"000001\.tar: .*expected a whole \.tar"):
         ShardPairs(captioned, "text")
 
 

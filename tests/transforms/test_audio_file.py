@@ -152,7 +152,7 @@ def test_integers_cast_to_float_without_scaling_are_refused():
 @pytest.mark.parametrize(
     ("item", "message"),
     [
-        (torch.zeros(32_000), "wants a file or"),
+        (torch.zeros(32_000), "expected a file or"),
         (None, "NoneType"),
         ((torch.zeros(32_000), None), "sampling rate None"),
         ((torch.zeros(32_000), 0), "sampling rate 0"),
@@ -172,7 +172,7 @@ def test_integers_cast_to_float_without_scaling_are_refused():
         (b"", "0 bytes"),
         (b"this is not audio" * 100, "no audio that can be decoded"),
         ("missing.wav", r"missing\.wav: cannot be opened"),
-        ((FILES / "rgb_224x224.png").read_bytes(), "wants an audio file"),
+        ((FILES / "rgb_224x224.png").read_bytes(), "expected an audio file"),
     ],
     ids=str,
 )

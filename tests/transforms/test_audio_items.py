@@ -149,7 +149,7 @@ def test_a_decoder_that_fails_or_is_too_long_is_an_error_of_its_item():
         clips_of({"audio": broken})
     endless = AudioDecoder(torch.from_numpy(STEREO), RATE)
     endless.metadata.duration_seconds = 1e6
-    with pytest.raises(MediaError, match=r"1,000,000\.0 s; wants at most"):
+    with pytest.raises(MediaError, match=r"1,000,000\.0 s; expected at most"):
         clips_of(endless)
 
 

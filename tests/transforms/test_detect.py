@@ -232,7 +232,7 @@ def test_text_in_another_encoding_is_refused_as_such(encoding, tmp_path):
     path = tmp_path / "note.txt"
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
     path.write_bytes(mark + "A dög barks\n".encode(encoding))
-    with pytest.raises(MediaError, match=r"note\.txt: text.*wants text in UTF-8"):
+    with pytest.raises(MediaError, match=r"note\.txt: text.*expected text in UTF-8"):
         detect(path)
 
 

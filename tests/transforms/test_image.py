@@ -112,7 +112,7 @@ def test_a_16_bit_grey_png_is_scaled_and_not_clipped_to_white():
 def test_a_float_grey_picture_wants_values_up_to_one():
     assert PLAIN(Image.fromarray(np.full((9, 9), 0.2, np.float32))).mean().item() == pytest.approx(0.2)
     for bad in (1.5, -0.1, float("nan")):
-        with pytest.raises(MediaError, match=r"grey from .* wants grey within \[0, 1\]"):
+        with pytest.raises(MediaError, match=r"grey from .*: expected grey within \[0, 1\]"):
             PLAIN(Image.fromarray(np.full((9, 9), bad, np.float32)))
 
 
@@ -225,7 +225,7 @@ def test_a_bomb_is_refused_by_its_header_alone():
         + chunk(b"IDAT", zlib.compress(b""))
         + chunk(b"IEND", b"")
     )
-    with pytest.raises(MediaError, match=r"144,000,000 pixels; wants at most 100,000,000 \(max_pixels\)"):
+    with pytest.raises(MediaError, match=r"144,000,000 pixels; expected at most 100,000,000 \(max_pixels\)"):
         load_image(bomb)
 
 
@@ -256,7 +256,7 @@ def test_a_program_dressed_as_a_picture_is_refused():
         (np.zeros((0, 20, 3), np.uint8), r"shape \(0, 20, 3\)"),
         (np.zeros(5, np.uint8), r"shape \(5,\)"),
         (np.zeros((20, 20, 3), np.int64), "type int64"),
-        (np.full((20, 20, 3), 7.0), r"floats from 7.0 to 7.0; wants floats in \[0, 1\]"),
+        (np.full((20, 20, 3), 7.0), r"floats from 7.0 to 7.0; expected floats in \[0, 1\]"),
         (np.full((20, 20, 3), np.nan), "floats from nan"),
         (torch.zeros(20, 20, 3), r"shape \(20, 20, 3\)"),
         (torch.zeros(2, 3, 20, 20), r"shape \(2, 3, 20, 20\)"),

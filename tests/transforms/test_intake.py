@@ -80,7 +80,7 @@ def test_a_mapping_without_exactly_one_modality_is_refused_with_those_there_are(
 
 def test_a_mapping_and_modality_have_to_agree():
     for modality in ("audio", "video", ModalityType.DEPTH):
-        with pytest.raises(MediaError, match=f"a image item; wants {modality!s}"):
+        with pytest.raises(MediaError, match=f"a image item; expected {modality!s}"):
             identify({"image": PICTURE}, modality=modality)
     for modality in ("image", "vision", MediaKind.IMAGE, ModalityType.VISION, None):
         assert identify({"image": PICTURE}, modality=modality).kind is MediaKind.IMAGE
@@ -92,7 +92,7 @@ def test_modality_makes_a_str_a_path_and_an_array_known(image_file):
     assert (request.kind, request.name) == (MediaKind.IMAGE, str(image_file))
     for modality in ("depth", ModalityType.DEPTH, MediaKind.DEPTH):
         assert identify(np.ones((4, 4)), modality=modality).kind is MediaKind.DEPTH
-    with pytest.raises(ValueError, match=r"unknown modality 'smell'; wants one of vision, image"):
+    with pytest.raises(ValueError, match=r"unknown modality 'smell'; expected one of vision, image"):
         identify("a", modality="smell")
 
 
@@ -115,7 +115,7 @@ def test_vision_is_a_picture_or_a_video_as_the_item_moves(image_file, video_file
 
 @pytest.mark.parametrize("item", [None, 7, 2.5, ["a", "b"], object(), len])
 def test_what_is_nothing_to_embed_is_refused_with_what_can_be(item):
-    with pytest.raises(MediaError, match=f"a {type(item).__name__}; wants text") as caught:
+    with pytest.raises(MediaError, match=f"a {type(item).__name__}; expected text") as caught:
         identify(item)
     assert not isinstance(caught.value, AmbiguousMediaError)
 
@@ -177,7 +177,7 @@ def test_a_text_file_is_read_and_a_long_one_only_in_its_beginning(tmp_path):
 
 @pytest.mark.parametrize("text", [["a", "b"], [], None, 7, np.array(["a"])])
 def test_one_text_item_is_one_text(text):
-    with pytest.raises(MediaError, match="wants one text"):
+    with pytest.raises(MediaError, match="expected one text"):
         prepared({"text": text})
 
 

@@ -120,7 +120,7 @@ def test_open_files_that_cannot_serve_are_refused(tmp_path):
 
 
 def test_a_file_over_the_limit_is_refused():
-    with pytest.raises(MediaError, match=r"<5 bytes>: 5 bytes; wants at most 4"):
+    with pytest.raises(MediaError, match=r"<5 bytes>: 5 bytes; expected at most 4"):
         read(b"12345", limits=Limits(max_bytes=4))
 
 

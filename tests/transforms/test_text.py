@@ -156,7 +156,7 @@ def test_thousands_of_captions_take_a_second():
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["a", 3], "text 1: a int; wants a string"),
+        (["a", 3], "text 1: a int; expected a string"),
         ([None], "text 0: a NoneType"),
         ([b"bytes"], "text 0: a bytes"),
         (b"bytes", "text: a bytes"),

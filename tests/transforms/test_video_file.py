@@ -283,7 +283,7 @@ def test_a_playlist_may_not_have_other_files_read(tmp_path):
 
 def test_limits_on_pixels_and_bytes_hold():
     video = film(frames=3)
-    with pytest.raises(MediaError, match=r"64 x 48 = 3,072 pixels; wants at most 3,071 \(max_pixels\)"):
+    with pytest.raises(MediaError, match=r"64 x 48 = 3,072 pixels; expected at most 3,071 \(max_pixels\)"):
         probe_video(video, limits=Limits(max_pixels=3071))
     with pytest.raises(MediaError, match="max_bytes"):
         probe_video(video, limits=Limits(max_bytes=100))

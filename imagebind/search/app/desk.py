@@ -164,7 +164,7 @@ class Desk:
         """The map of the index."""
         try:
             return map_of(self.index) or (
-                results.notice("A map wants two items or more.", advice="Put more into the index.")
+                results.notice("A map needs at least two items.", advice="Put more into the index.")
                 if len(self.index)
                 else results.empty_index(self.index.uri)
             )

@@ -61,7 +61,7 @@ class Intake:
 
     def __init__(self, index: Index, *, max_upload_mb: float) -> None:
         if index.embedder is None:
-            raise ValueError(f"{index.uri}: the page wants an index opened with an embedder")
+            raise ValueError(f"{index.uri}: expected an index opened with an embedder")
         self.index = index
         self.embedder = index.embedder
         self.max_bytes = int(max_upload_mb * MEGABYTE)

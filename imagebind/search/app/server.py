@@ -72,7 +72,7 @@ def build_app(
         ValueError: the index has no embedder, or a bound that is not above 0.
     """
     if not max_upload_mb > 0:
-        raise ValueError(f"max_upload_mb wants more than 0, got {max_upload_mb}")
+        raise ValueError(f"max_upload_mb: expected more than 0, got {max_upload_mb}")
     gr = gradio()
     fastapi = import_extra("fastapi", extra="app", purpose="the web page")
     trusted = import_extra("starlette.middleware.trustedhost", extra="app", purpose="the web page")

@@ -64,12 +64,12 @@ class FilesPart:
 
     @property
     def name(self) -> str:
-        """As `Part` wants it."""
+        """See `Part`."""
         first, last = self.files[0].path, self.files[-1].path
         return encodable(first if len(self.files) == 1 else f"{first} … {last}")
 
     def items(self) -> Iterator[Item]:
-        """As `Part` wants it. Files of a store are fetched some ahead."""
+        """See `Part`. Files of a store are fetched some ahead."""
         if any(is_uri(file.path) for file in self.files):
             return ahead(self._item, self.files)
         return map(self._item, self.files)
@@ -96,11 +96,11 @@ class RowsPart:
 
     @property
     def name(self) -> str:
-        """As `Part` wants it."""
+        """See `Part`."""
         return f"{_inside(self.file, None, self.first_row)} …"
 
     def items(self) -> Iterator[Item]:
-        """As `Part` wants it. Where rows of a group cannot be read on, that is one item, with an error."""
+        """See `Part`. Where rows of a group cannot be read on, that is one item, with an error."""
         first = self.first_row
         try:
             with open_at_random(self.file) as file:
@@ -129,11 +129,11 @@ class ShardPart:
 
     @property
     def name(self) -> str:
-        """As `Part` wants it."""
+        """See `Part`."""
         return encodable(self.file)
 
     def items(self) -> Iterator[Item]:
-        """As `Part` wants it. A shard that is damaged is the last item itself, with an error."""
+        """See `Part`. A shard that is damaged is the last item itself, with an error."""
         try:
             for number, member in enumerate(shard_members(self.file)):
                 yield _member_item(member, _inside(self.file, member.name, number))

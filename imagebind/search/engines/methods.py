@@ -61,11 +61,11 @@ class EmbedItems:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """As `Method` wants it."""
+        """See `Method`."""
         return {"modality": None if self.modality is None else self.modality.value, "clips": self.clips}
 
     def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[Outcome]:
-        """As `Method` wants it."""
+        """See `Method`."""
         names: list[str] = []
         unread: list[Failure] = []
 
@@ -91,7 +91,7 @@ class EmbedItems:
         yield from (Outcome(failure=failure) for failure in unread)
 
     def file(self, path: Path, *, embed_dim: int) -> AbstractContextManager[RowFile]:
-        """As `Method` wants it."""
+        """See `Method`."""
         return VectorFile(path, embed_dim=embed_dim)
 
 
@@ -111,7 +111,7 @@ class CrawlFiles:
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """As `Method` wants it."""
+        """See `Method`."""
         return {
             "roots": [encodable(root) for root in self.roots],
             "mappings": [str(mapping) for mapping in self.mappings],
@@ -120,7 +120,7 @@ class CrawlFiles:
         }
 
     def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[Outcome]:
-        """As `Method` wants it: the files are crawled into an index of their own, whose rows these are."""
+        """See `Method`: the files are crawled into an index of their own, whose rows these are."""
         files = [item.item for item in items if isinstance(item.item, Path)]
         with tempfile.TemporaryDirectory(prefix="imagebind-") as folder:
             index = Index.open(Path(folder) / "index", embedder, create=True)
@@ -149,7 +149,7 @@ class CrawlFiles:
 
     @contextmanager
     def file(self, path: Path, *, embed_dim: int) -> Iterator[RowFile]:
-        """As `Method` wants it."""
+        """See `Method`."""
         from pyarrow import parquet
 
         rows = _Rows()

@@ -100,7 +100,7 @@ class Manifest:
         Raises:
             OutputMismatchError: names what differs, there and here.
         """
-        wanted = "wants the same inputs and options to go on with it, or another folder"
+        wanted = "use the same inputs and options to resume it, or another folder"
         for name, mine in self.options.items():
             if mine != other.options.get(name):
                 raise OutputMismatchError(
@@ -152,7 +152,7 @@ class Output:
         others = sorted(self._storage.names())
         if others:
             raise OutputMismatchError(
-                f"{self.uri}: holds {others[0]!r} and no manifest of a run; wants a new folder"
+                f"{self.uri}: holds {others[0]!r} and no manifest of a run; expected a new folder"
             )
         self._storage.write(MANIFEST, manifest.to_json().encode())
 

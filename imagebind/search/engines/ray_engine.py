@@ -113,7 +113,7 @@ def share_out(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: 
     if not machines or (cluster.gpus and not with_gpus):
         raise ClusterError(
             f"the Ray cluster has {len(machines)} machines with cores to use and {len(with_gpus)} with GPUs; "
-            "wants one that has, or --device cpu"
+            "use a cluster that has GPUs, or --device cpu"
         )
     if with_gpus and cluster.gpus is not False:
         slots = cluster.actors or int(sum(machine["GPU"] for machine in with_gpus))
@@ -255,5 +255,6 @@ def _knock(address: str) -> None:
 
 def _not_there(address: str, error: Exception) -> ClusterError:
     return ClusterError(
-        f"{address}: cannot be reached ({error}); wants HOST:PORT of a Ray cluster, or none to start one here"
+        f"{address}: cannot be reached ({error}); expected HOST:PORT of a Ray cluster, or none to "
+        "start one here"
     )

@@ -59,13 +59,13 @@ def add_parts(
     manifest = output.manifest()
     if manifest is None:
         raise ImageBindError(
-            f"{output.uri}: no output of an engine; wants one of `imagebind embed --engine ray`"
+            f"{output.uri}: no output of an engine; expected one of `imagebind embed --engine ray`"
         )
     missing = len(manifest.parts) - len(output.done())
     if missing and is_whole:
         raise ImageBindError(
             f"{output.uri}: {missing} of {len(manifest.parts)} parts are not done; "
-            "wants the run that makes them to come to its end, by the same command"
+            "finish that run first, with the same command"
         )
     space = output.space()
     if space is not None:

@@ -66,8 +66,8 @@ class Trial:
             self._deaths[before["at"]] += 1
         if self._tries > MAX_TRIES:
             raise WorkerDiedError(
-                f"{output.uri}, part {number}: {MAX_TRIES} workers died over it; wants more memory for each, "
-                "or fewer of them; what is done stays, and the same command goes on from there"
+                f"{output.uri}, part {number}: {MAX_TRIES} workers died on it; give each worker more memory, "
+                "or start fewer; finished parts are kept, and the same command resumes"
             )
         self._note(None)
 

@@ -103,4 +103,4 @@ def _name(pattern: str, segment: Segment) -> str:
     try:
         return pattern.format(**fields)
     except (KeyError, IndexError, ValueError) as error:
-        raise ValueError(f"pattern wants fields of {', '.join(fields)}, got {pattern!r}") from error
+        raise ValueError(f"pattern: expected fields of {', '.join(fields)}, got {pattern!r}") from error

@@ -20,7 +20,7 @@ def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
         ValueError: another split.
     """
     if split not in SPLITS:
-        raise ValueError(f"split wants one of {', '.join(SPLITS)}, got {split!r}")
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
     visible, infrared = (
         {path.name: path for path in (root / kind / split).glob(PICTURES)} for kind in (VISIBLE, INFRARED)

@@ -100,7 +100,7 @@ class CaptionStyle:
         for attribute in ATTRIBUTES:
             share = getattr(self, attribute)
             if not 0 <= share <= 1:
-                raise ValueError(f"{attribute} wants a share from 0 to 1, got {share}")
+                raise ValueError(f"{attribute}: expected a share from 0 to 1, got {share}")
 
 
 # Shape is the hardest to see, colour the easiest: a model that reads both from the start learns colour and
@@ -143,7 +143,7 @@ def class_prompts(attribute: str) -> dict[str, tuple[str, ...]]:
         ValueError: no such attribute.
     """
     if attribute not in ATTRIBUTES:
-        raise ValueError(f"unknown attribute {attribute!r}; wants one of {', '.join(ATTRIBUTES)}")
+        raise ValueError(f"unknown attribute {attribute!r}; expected one of {', '.join(ATTRIBUTES)}")
     templates = CLIP_PROMPT_TEMPLATES if attribute == "motion" else PROMPT_TEMPLATES
     return {
         word: tuple(

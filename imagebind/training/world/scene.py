@@ -227,7 +227,7 @@ class World:
             ValueError: a negative number.
         """
         if index < 0:
-            raise ValueError(f"a scene's number wants to be 0 or more, got {index}")
+            raise ValueError(f"a scene's number: expected 0 or more, got {index}")
         return sample_scene(np.random.default_rng([self.seed, index]), held_out=self.held_out)
 
 

@@ -75,7 +75,7 @@ def test_more_like_an_item_leaves_that_item_out(desk, indexed):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (Asked(), "the query: empty; wants words or a file"),
+        (Asked(), "the query: empty; expected words or a file"),
         (Asked(words=[("  ", 1.0)]), "the query: empty"),
         (Asked(words=[("a star", 0.0)]), "weights that are all 0"),
         (Asked(words=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
@@ -86,7 +86,7 @@ def test_a_query_of_nothing_says_so(desk, asked, said):
 
 
 def test_an_upload_that_could_be_two_things_is_asked_about(desk, part):
-    with pytest.raises(MediaError, match=r"depth\.png: could be depth or thermal; wants to be told which"):
+    with pytest.raises(MediaError, match=r"depth\.png: could be depth or thermal; expected to be told which"):
         Asked(parts=[(part("depth.png"), None, 1.0)]).pairs()
 
 
@@ -142,9 +142,9 @@ def test_labels_of_an_upload_are_told_the_likeliest_first(desk, part):
     text = part("image.txt")
     shown = desk.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
     assert "<bdi>a horse</bdi>" in shown and shown.count("%</td>") == 2
-    assert "1; wants two or more" in desk.label(text, MediaKind.TEXT, "star")
+    assert "1; expected two or more" in desk.label(text, MediaKind.TEXT, "star")
     assert "which line 1 has" in desk.label(text, MediaKind.TEXT, "star\nstar")
-    assert "201 names; wants at most 200" in desk.label(
+    assert "201 names; expected at most 200" in desk.label(
         text, MediaKind.TEXT, "\n".join(f"label {number}" for number in range(201))
     )
     assert "Drop a file first" in desk.label(None, None, "a\nb")

@@ -96,7 +96,7 @@ def test_an_upload_through_another_transform_than_the_indexs_is_refused(indexed,
 
 
 def test_an_index_opened_without_an_embedder_is_refused(indexed):
-    with pytest.raises(ValueError, match="wants an index opened with an embedder"):
+    with pytest.raises(ValueError, match="expected an index opened with an embedder"):
         Intake(Index.open(indexed.uri), max_upload_mb=1)
 
 

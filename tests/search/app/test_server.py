@@ -256,7 +256,7 @@ def test_a_stalled_client_is_let_go_and_holds_nobody_up(served, indexed, monkeyp
 
 
 def test_a_bound_of_nothing_is_refused(indexed):
-    with pytest.raises(ValueError, match="max_upload_mb wants more than 0, got 0"):
+    with pytest.raises(ValueError, match="max_upload_mb: expected more than 0, got 0"):
         build_app(indexed, max_upload_mb=0)
 
 

@@ -53,7 +53,7 @@ def test_a_file_that_a_store_has_not_is_an_error_of_its_own(tmp_path):
 
 
 def test_a_scheme_that_nothing_opens_is_named():
-    with pytest.raises(MediaError, match=r"smell://x.*wants a path, or a URI"):
+    with pytest.raises(MediaError, match=r"smell://x.*expected a path, or a URI"):
         cut(["smell://x/y"], base="/")
 
 
@@ -169,7 +169,7 @@ def test_a_compressed_shard_and_one_that_is_none_are_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
     for content in (b"\x1f\x8b\x08" + b"x" * 600, picture.getvalue() * 20, b""):
         path.write_bytes(content)
-        with pytest.raises(MediaError, match=r"s\.tar.*wants a whole \.tar, not compressed"):
+        with pytest.raises(MediaError, match=r"s\.tar.*expected a whole \.tar, not compressed"):
             list(shard_members(str(path)))
 
 

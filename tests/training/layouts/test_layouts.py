@@ -61,7 +61,7 @@ def test_audioset_takes_patterns_and_whole_videos(tmp_path, segments):
     (tmp_path / "whole" / "-0xzrMun0Rs_30000_40000.mp4").touch()
     by_milliseconds = audioset(segments, tmp_path / "whole", pattern="{ytid}_{start_ms}_{end_ms}")
     assert [pair.vision["video"].stem for pair in by_milliseconds.pairs] == ["-0xzrMun0Rs_30000_40000"]
-    with pytest.raises(ValueError, match="pattern wants fields of ytid, start"):
+    with pytest.raises(ValueError, match="pattern: expected fields of ytid, start"):
         audioset(segments, tmp_path / "whole", pattern="{id}")
 
 
@@ -144,9 +144,9 @@ def test_llvip_pairs_pictures_of_the_same_name(tmp_path):
         ("visible", "train", "010003.jpg"),
     ]
     readable(found.pairs)
-    with pytest.raises(MediaError, match="wants visible/test and infrared/test"):
+    with pytest.raises(MediaError, match="expected visible/test and infrared/test"):
         llvip(tmp_path, split="test")
-    with pytest.raises(ValueError, match="split wants one of train, test"):
+    with pytest.raises(ValueError, match="split: expected one of train, test"):
         llvip(tmp_path, split="val")
 
 
@@ -204,7 +204,7 @@ def test_ego4d_s_motion_that_is_damaged_is_missing_by_its_name(ego, caplog, kept
 def test_ego4d_s_motion_without_time_is_missing(ego, caplog):
     np.save(ego / "imu" / "uid-1.npy", np.zeros((10, 6)))
     assert str(ego / "imu" / "uid-1.npy") in read_ego(ego).missing
-    assert "an array (10, 6); wants (t, 7), time in seconds first" in caplog.text
+    assert "an array (10, 6); expected (t, 7), time in seconds first" in caplog.text
 
 
 def test_motion_that_was_packed_in_part_is_not_there(ego, monkeypatch):

@@ -90,7 +90,7 @@ def test_a_vowel_wants_an():
 
 
 def test_a_share_beyond_1_is_refused():
-    with pytest.raises(ValueError, match=r"colour wants a share from 0 to 1, got 1\.5"):
+    with pytest.raises(ValueError, match=r"colour: expected a share from 0 to 1, got 1\.5"):
         CaptionStyle(colour=1.5)
 
 
@@ -113,5 +113,5 @@ def test_no_way_of_saying_serves_two_classes():
 
 
 def test_an_unknown_attribute_is_named():
-    with pytest.raises(ValueError, match="unknown attribute 'weight'; wants one of shape, colour"):
+    with pytest.raises(ValueError, match="unknown attribute 'weight'; expected one of shape, colour"):
         class_prompts("weight")
