@@ -89,7 +89,7 @@ class Batcher:
         try:
             views = future.result()
             if not len(views.views):
-                raise MediaError(name, seen="no view of it, its tensor is empty", wanted="one or more")
+                raise MediaError(name, got="no view of it, its tensor is empty", expected="one or more")
         except Exception as error:
             self.fail(index, name, kind, error)
             return
@@ -182,8 +182,8 @@ class Batcher:
         self.buckets[bucket] = deque(entry for entry in self.buckets[bucket] if entry[0] is not item)
         refused = MediaError(
             item.name,
-            seen=f"views of shape {tuple(item.views.views.shape[1:])} ({error})",
-            wanted=f"a shape that this model's {item.views.kind.modality} trunk takes",
+            got=f"views of shape {tuple(item.views.views.shape[1:])} ({error})",
+            expected=f"a shape that this model's {item.views.kind.modality} trunk takes",
         )
         refused.__cause__ = error
         self._give_up(item.index, item.name, item.views.kind, refused)
@@ -199,7 +199,7 @@ class Batcher:
         vector = views.mean(dim=0)
         vector = F.normalize(vector, dim=0) if self.normalize else vector
         if not vector.isfinite().all():
-            error = MediaError(item.name, seen="an embedding that is not finite", wanted="finite numbers")
+            error = MediaError(item.name, got="an embedding that is not finite", expected="finite numbers")
             self._give_up(item.index, item.name, item.views.kind, error)
             return
         spans = item.views.spans

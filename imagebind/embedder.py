@@ -299,8 +299,8 @@ class Embedder:
         if request.kind.modality not in self.model.modalities:
             raise MediaError(
                 request.name,
-                seen=f"{request.kind}, which this model was built without",
-                wanted=f"one of {', '.join(self.model.modalities)}, or a model built with more modalities=",
+                got=f"{request.kind}, which this model was built without",
+                expected=f"one of {', '.join(self.model.modalities)}, or a model built with more modalities=",
             )
         return request
 

@@ -1,4 +1,4 @@
-"""The errors of this library. Each names the item, what was seen in it, and what is wanted."""
+"""The errors of this library. Each names the item, what was found and what was expected."""
 
 import logging
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ class ImageBindError(Exception):
 class MediaError(ImageBindError, ValueError):
     """One item that cannot become a tensor: a file, an array, a string."""
 
-    def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
+    def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
         """Name all three. A DataLoader makes its worker's error again from the whole message alone."""
-        super().__init__(f"{item}: {seen}; expected {wanted}" if seen else item)
+        super().__init__(f"{item}: {got}; expected {expected}" if got else item)
         self.item = item
-        self.seen = seen
-        self.wanted = wanted
+        self.got = got
+        self.expected = expected
 
     def __reduce__(self) -> tuple:  # keyword-only arguments would not survive a worker process otherwise
-        return _rebuild, (type(self), self.item, self.seen, self.wanted)
+        return _rebuild, (type(self), self.item, self.got, self.expected)
 
 
 class UnreadableFileError(MediaError, OSError):
     """A file that cannot be opened, or an image that cannot be decoded: also an `OSError`, as Pillow's."""
 
-    def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
-        super().__init__(item, seen=seen, wanted=wanted)
+    def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
+        super().__init__(item, got=got, expected=expected)
         self.filename = item
-        self.strerror = seen
+        self.strerror = got
 
     __str__ = BaseException.__str__  # OSError's leaves out what is expected
 
@@ -77,8 +77,8 @@ class MissingHeicError(MissingExtraError, MediaError):
     package, extra, purpose = "pillow-heif", "heic", "reading HEIC images"
     __reduce__ = MediaError.__reduce__
 
-    def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
-        MediaError.__init__(self, item, seen=seen, wanted=wanted)
+    def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
+        MediaError.__init__(self, item, got=got, expected=expected)
 
 
 def import_extra(package: str, *, extra: str, purpose: str) -> Any:
@@ -119,8 +119,8 @@ def collect_warnings() -> Iterator[list[str]]:
         _collected_warnings.reset(token)
 
 
-def _rebuild(kind: type[MediaError], item: str, seen: str, wanted: str) -> MediaError:
-    return kind(item, seen=seen, wanted=wanted)
+def _rebuild(kind: type[MediaError], item: str, got: str, expected: str) -> MediaError:
+    return kind(item, got=got, expected=expected)
 
 
 def _rebuild_extra(package: str, extra: str, purpose: str) -> MissingExtraError:

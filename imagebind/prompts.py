@@ -159,9 +159,9 @@ def parse_label(text: str, *, item: str) -> tuple[str, ...]:
     names = tuple(" ".join(name.split()) for name in text.split(LABEL_SEPARATOR))
     wanted = f"a name, or several with {LABEL_SEPARATOR} between them"
     if not all(names):
-        raise MediaError(item, seen=f"{text.strip()!r}, with an empty name", wanted=wanted)
+        raise MediaError(item, got=f"{text.strip()!r}, with an empty name", expected=wanted)
     if len(set(names)) < len(names):
-        raise MediaError(item, seen=f"{text.strip()!r}, with a name twice", wanted=wanted)
+        raise MediaError(item, got=f"{text.strip()!r}, with a name twice", expected=wanted)
     return names
 
 
@@ -185,8 +185,8 @@ def parse_labels(lines: Iterable[str], *, item: str) -> list[tuple[str, ...]]:
             if name in line_of:
                 raise MediaError(
                     here,
-                    seen=f"{name!r}, which line {line_of[name]} has, too",
-                    wanted="each name in one class",
+                    got=f"{name!r}, which line {line_of[name]} has, too",
+                    expected="each name in one class",
                 )
             line_of[name] = number
         classes.append(names)
@@ -205,9 +205,9 @@ def read_labels(path: str | os.PathLike[str]) -> Sequence[tuple[str, ...]]:
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise MediaError(
-            f"{path}, line {line}", seen=f"bytes that are not UTF-8 ({error.reason})", wanted="text in UTF-8"
+            f"{path}, line {line}", got=f"bytes that are not UTF-8 ({error.reason})", expected="text in UTF-8"
         ) from error
     classes = parse_labels(text.splitlines(), item=str(path))
     if not classes:
-        raise MediaError(str(path), seen="no class in it", wanted="one a line")
+        raise MediaError(str(path), got="no class in it", expected="one a line")
     return classes

@@ -53,9 +53,9 @@ MEDIA_ERRORS = [
 
 @pytest.mark.parametrize("kind", MEDIA_ERRORS)
 def test_an_error_stays_itself_when_it_is_pickled_or_made_again_from_its_message(kind):
-    error = kind("a.png", seen="nothing", wanted="an image")
+    error = kind("a.png", got="nothing", expected="an image")
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is kind and (again.item, again.seen, again.wanted) == ("a.png", "nothing", "an image")
+    assert type(again) is kind and (again.item, again.got, again.expected) == ("a.png", "nothing", "an image")
     assert str(again) == str(error) == str(kind(str(error)))
 
 

@@ -181,7 +181,7 @@ def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
 
     kinds = ", ".join([*(kind.value for kind in possible_kinds(error)), SKIP])
     question = (
-        f"{error.item}: {error.seen}.\nWhat are such files in {error.item.rpartition('/')[0]}? ({kinds})"
+        f"{error.item}: {error.got}.\nWhat are such files in {error.item.rpartition('/')[0]}? ({kinds})"
     )
     while True:
         answer = typer.prompt(question, err=True).strip()

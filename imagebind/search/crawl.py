@@ -296,7 +296,7 @@ class _Crawl:
             return False
         if self.is_last_try:
             seen = "changes while it is read, twice in a row" if isinstance(now, Found) else "is gone"
-            error = MediaError(name_of(found.path), seen=seen, wanted="a file that stays for a moment")
+            error = MediaError(name_of(found.path), got=seen, expected="a file that stays for a moment")
             self._note(path_text(found.path), error)
             self._done(Outcome.FAILED, None)
             return True

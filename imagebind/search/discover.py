@@ -51,7 +51,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
             path.stat()
         except OSError as error:
             raise MediaError(
-                name_of(path), seen=f"cannot be found ({error.strerror})", wanted="a folder or a file"
+                name_of(path), got=f"cannot be found ({error.strerror})", expected="a folder or a file"
             ) from error
         found.append(path)
     return found
@@ -144,5 +144,5 @@ def _identity(status: os.stat_result) -> Identity:
     return status.st_dev, status.st_ino
 
 
-def _refused(path: str | Path, seen: str) -> MediaError:
-    return MediaError(name_of(path), seen=seen, wanted="a file or folder that can be read")
+def _refused(path: str | Path, got: str) -> MediaError:
+    return MediaError(name_of(path), got=got, expected="a file or folder that can be read")

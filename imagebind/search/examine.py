@@ -90,7 +90,7 @@ def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Exa
         metadata = {TEXT: snippet(found.path)} if kind is MediaKind.TEXT else {}
     except OSError as error:
         raise MediaError(
-            name_of(found.path), seen=f"cannot be read ({error.strerror})", wanted="a file that can be read"
+            name_of(found.path), got=f"cannot be read ({error.strerror})", expected="a file that can be read"
         ) from error
     return Examined(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
 
@@ -112,12 +112,12 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         ways = " or ".join(
             f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in possible_kinds(error)
         )
-        raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
+        raise AmbiguousMediaError(error.item, got=error.got, expected=f"to be told which: {ways}") from error
     except CompanionFileError as error:
-        raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
+        raise NotMediaError(error.item, got=error.got, expected=error.expected) from error
     except MediaError as error:
-        if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
-            raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
+        if _FOREIGN.match(error.got) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
+            raise NotMediaError(error.item, got=error.got, expected=error.expected) from error
         raise
 
 
@@ -152,9 +152,7 @@ def _pattern(found: Found) -> str:
 
 def possible_kinds(error: AmbiguousMediaError) -> list[MediaKind]:
     """What an ambiguous file may be."""
-    return [
-        kind for kind in MediaKind if re.search(rf"\b{kind.value}\b", error.seen.partition("could be")[2])
-    ]
+    return [kind for kind in MediaKind if re.search(rf"\b{kind.value}\b", error.got.partition("could be")[2])]
 
 
 def in_threads(

@@ -42,7 +42,7 @@ def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
                 seconds = ticks * Fraction(stream.time_base or 0)
         except (av.FFmpegError, ValueError, RuntimeError, OSError) as error:
             raise MediaError(
-                name, seen=f"no audio that can be decoded ({error})", wanted=EXPECTED_AUDIO
+                name, got=f"no audio that can be decoded ({error})", expected=EXPECTED_AUDIO
             ) from error
     return (seconds, False) if seconds > 0 else None
 
@@ -108,8 +108,8 @@ class Tape:
         if 2 * lost > samples:
             raise MediaError(
                 self.name,
-                seen=f"damaged: only {1 - lost / samples:.0%} of the requested audio can be decoded",
-                wanted="at least half of it",
+                got=f"damaged: only {1 - lost / samples:.0%} of the requested audio can be decoded",
+                expected="at least half of it",
             )
         if lost:
             warn_of(self.name, f"{lost / self._rate:.3g} s of audio could not be decoded")
@@ -118,7 +118,7 @@ class Tape:
         if start >= whole.shape[1]:
             seconds = (self._first + whole.shape[1]) / self._rate
             raise MediaError(
-                self.name, seen=f"audio that ends at {seconds:.4g} s", wanted="as much as its packets state"
+                self.name, got=f"audio that ends at {seconds:.4g} s", expected="as much as its packets state"
             )
         self._held, self._first = whole[:, start:], self._first + start
         return whole[:, start:end]

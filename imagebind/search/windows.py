@@ -249,8 +249,8 @@ class Windows:
         if seconds > transform.limits.max_seconds and seconds > frames * self._hop:
             raise MediaError(
                 name_of(path),
-                seen=f"{float(seconds):,.6g} s" + (f" of {frames} frames" if frames else ""),
-                wanted=f"at most {transform.limits.max_seconds:,g} s (max_seconds)"
+                got=f"{float(seconds):,.6g} s" + (f" of {frames} frames" if frames else ""),
+                expected=f"at most {transform.limits.max_seconds:,g} s (max_seconds)"
                 + (f", or a frame in each {float(self._hop):g} s" if frames else ""),
             )
         windows = window_spans(seconds, window=window, hop=self._hop)

@@ -277,5 +277,5 @@ def _wanted(other: Request, first: MediaKind, *more: MediaKind) -> bool:
     """
     if other.kind not in (first, *more):
         kinds = " or ".join((first, *more))
-        raise MediaError(other.name, seen=f"a {other.kind} item", wanted=f"{kinds}; see pair_transform")
+        raise MediaError(other.name, got=f"a {other.kind} item", expected=f"{kinds}; see pair_transform")
     return other.kind is first

@@ -47,17 +47,17 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
     path = Path(manifest)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise MediaError(str(path), seen=f"a file named {path.suffix!r}", wanted=", ".join(READERS))
+        raise MediaError(str(path), got=f"a file named {path.suffix!r}", expected=", ".join(READERS))
     try:
         rows = list(reader(path))
     except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:  # pyarrow's and json's are of these
-        raise MediaError(str(path), seen=f"cannot be read ({error})", wanted="a whole manifest") from error
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected="a whole manifest") from error
     pairs = [pair for place, row in rows for pair in _pairs_of(row, path.parent, f"{path}, {place}")]
     if not pairs:
         raise MediaError(
             str(path),
-            seen=f"{len(rows):,} rows without a pair",
-            wanted=f"a column {VISION} and one or more of {', '.join(OTHERS)}",
+            got=f"{len(rows):,} rows without a pair",
+            expected=f"a column {VISION} and one or more of {', '.join(OTHERS)}",
         )
     return pairs
 
@@ -102,15 +102,15 @@ def _pairs_of(row: Row, folder: Path, place: str) -> Iterator[Pair]:
     unknown = sorted(str(key) for key in row if not _is_known(key))
     if unknown:
         known = f"{VISION}, {', '.join(OTHERS)}, {NAME}, {', '.join(NUMBERS)}, or an option as depth.sensor"
-        raise MediaError(place, seen=f"columns {', '.join(unknown)}", wanted=known)
+        raise MediaError(place, got=f"columns {', '.join(unknown)}", expected=known)
     others = [key for key in OTHERS if key in cells]
     if not others:
         return
     if VISION not in cells:
-        raise MediaError(place, seen="no vision", wanted=f"a picture or video beside {', '.join(others)}")
+        raise MediaError(place, got="no vision", expected=f"a picture or video beside {', '.join(others)}")
     numbers = {key: _number(cells[key], key, place) for key in NUMBERS if key in cells}
     if ("start" in numbers) != ("end" in numbers):
-        raise MediaError(place, seen="one of start and end", wanted="both or neither")
+        raise MediaError(place, got="one of start and end", expected="both or neither")
     span = (numbers["start"], numbers["end"]) if "start" in numbers else None
     name = str(cells.get(NAME) or f"{place} ({cells[VISION]})")
     for key in others:
@@ -124,7 +124,7 @@ def _pairs_of(row: Row, folder: Path, place: str) -> Iterator[Pair]:
                 offset=numbers.get("offset", 0.0),
             )
         except ValueError as error:
-            raise MediaError(place, seen=str(error), wanted="a pair that can be") from error
+            raise MediaError(place, got=str(error), expected="a pair that can be") from error
 
 
 def _item(key: str, cells: Row, folder: Path) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _number(value: Any, key: str, place: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise MediaError(place, seen=f"{key} {value!r}", wanted="a number of seconds")
+        raise MediaError(place, got=f"{key} {value!r}", expected="a number of seconds")
     return number
 
 

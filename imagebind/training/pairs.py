@@ -140,7 +140,7 @@ class PairDataset:
         except MediaError as error:
             return BrokenPair(pair.name, error, pair.modality)
         except Exception as error:  # decoders let many kinds through, some of which no process can hand over
-            broken = MediaError(pair.name, seen=repr(error)[:500], wanted="a pair that can be read")
+            broken = MediaError(pair.name, got=repr(error)[:500], expected="a pair that can be read")
             return BrokenPair(pair.name, broken, pair.modality)
 
 

@@ -87,8 +87,8 @@ class ShardPairs(LazyPairs):
         if not self._members:
             raise MediaError(
                 ", ".join(map(str, self.shards[:SHOWN])) or "shards",
-                seen=f"no pair in {len(self.shards)} shards ({len(self.incomplete)} incomplete samples)",
-                wanted=f"samples with one of {', '.join(endings[0])} and one of {', '.join(endings[1])}",
+                got=f"no pair in {len(self.shards)} shards ({len(self.incomplete)} incomplete samples)",
+                expected=f"samples with one of {', '.join(endings[0])} and one of {', '.join(endings[1])}",
             )
         if self.incomplete:
             some = ", ".join(self.incomplete[:SHOWN])

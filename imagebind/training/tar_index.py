@@ -21,7 +21,7 @@ FILES = (b"0", b"\0", b"7")
 LONG_NAME, EXTENDED = b"L", b"x"  # GNU's and POSIX's way to say more of the file that follows
 MAX_NOTE = 2**20  # bytes of such a note
 BINARY_SIZE = 0x80  # GNU: a size of 8 GiB or more in binary, marked by its first bit
-WANTED = "a whole .tar, not compressed"
+EXPECTED = "a whole .tar, not compressed"
 
 
 class Entry(NamedTuple):
@@ -42,7 +42,7 @@ def tar_entries(path: Path) -> Iterator[Entry]:
         with path.open("rb", buffering=0) as file:
             yield from _entries(file, file.seek(0, os.SEEK_END), str(path))
     except OSError as error:
-        raise MediaError(str(path), seen=f"cannot be read ({error})", wanted=WANTED) from error
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected=EXPECTED) from error
 
 
 def _entries(file: BinaryIO, length: int, archive: str) -> Iterator[Entry]:
@@ -54,10 +54,14 @@ def _entries(file: BinaryIO, length: int, archive: str) -> Iterator[Entry]:
             return  # a block of zeros, which some writers leave out
         size = _size_in(header, said.get("size"))
         if size is None:
-            raise MediaError(archive, seen=f"cannot be read: no header at byte {position:,}", wanted=WANTED)
+            raise MediaError(
+                archive, got=f"cannot be read: no header at byte {position:,}", expected=EXPECTED
+            )
         start, kind = position + BLOCK, header[KIND]
         if start + size > length:
-            raise MediaError(archive, seen=f"cut short in {said.get('path') or _name(header)}", wanted=WANTED)
+            raise MediaError(
+                archive, got=f"cut short in {said.get('path') or _name(header)}", expected=EXPECTED
+            )
         if kind in (LONG_NAME, EXTENDED) and size <= MAX_NOTE:
             note = file.read(size)
             said |= {"path": _text(note)} if kind == LONG_NAME else _records(note)

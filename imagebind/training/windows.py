@@ -50,7 +50,7 @@ def in_both(one: Window, other: Window, *, name: str) -> Window:
     low, high = max(one[0], other[0]), min(one[1], other[1])
     if not low < high:
         raise MediaError(
-            name, seen=f"nothing between {low:.4g} and {high:.4g} s", wanted="a moment in both recordings"
+            name, got=f"nothing between {low:.4g} and {high:.4g} s", expected="a moment in both recordings"
         )
     return low, high
 
@@ -68,7 +68,7 @@ def seconds_of(request: Request) -> float:
         frames, rate = payload if isinstance(payload, tuple) else (payload, request.options.get("fps"))
         if rate is None:
             raise MediaError(
-                request.name, seen="a clip without a clock", wanted="a video file, or frames and their fps"
+                request.name, got="a clip without a clock", expected="a video file, or frames and their fps"
             )
         return len(frames) / float(rate)
     rate = request.options.get("rate")

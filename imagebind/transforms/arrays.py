@@ -23,7 +23,7 @@ from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of,
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
-WANTED = "an image, .npy or .npz"
+EXPECTED = "an image, .npy or .npz"
 HEAD_BYTES = 16
 _CONVERTED = {  # signatures of formats that are not read -> their names, and how to convert them
     b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
@@ -57,7 +57,7 @@ def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image
         return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
     for signature, (form, way) in _CONVERTED.items():
         if start.startswith(signature):
-            raise MediaError(name, seen=f"{form} file", wanted=f"{WANTED}; convert it, {way}")
+            raise MediaError(name, got=f"{form} file", expected=f"{EXPECTED}; convert it, {way}")
     deep = read_deep_image(file, name=name, limits=limits)
     return _read_picture(file, name=name, limits=limits) if deep is None else deep
 
@@ -72,21 +72,21 @@ def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = N
         shape, fortran, dtype = _npy_header(file)
         entries = math.prod(shape)  # Python's integers: a hostile shape cannot overflow
     except Exception as error:  # numpy's parser lets many kinds through: tokenize, struct, recursion...
-        raise MediaError(name, seen="a damaged .npy header", wanted=WANTED) from error
+        raise MediaError(name, got="a damaged .npy header", expected=EXPECTED) from error
     if dtype.kind not in "iuf":
-        raise MediaError(name, seen=f"an array of {dtype}", wanted="an array of integers or floats")
+        raise MediaError(name, got=f"an array of {dtype}", expected="an array of integers or floats")
     if max_pixels is not None and entries > max_pixels:
         raise MediaError(
-            name, seen=f"an array of shape {shape}", wanted=f"at most {max_pixels:,} entries (max_pixels)"
+            name, got=f"an array of shape {shape}", expected=f"at most {max_pixels:,} entries (max_pixels)"
         )
     held, needed = size - file.tell(), entries * dtype.itemsize
     if not 0 <= needed <= held:
-        raise MediaError(name, seen=f"{held:,} bytes of numbers", wanted=f"{needed:,} for shape {shape}")
+        raise MediaError(name, got=f"{held:,} bytes of numbers", expected=f"{needed:,} for shape {shape}")
     try:
         values = np.frombuffer(file.read(needed), dtype)
         return values.reshape(shape, order="F" if fortran else "C")
     except Exception as error:  # from a zip: zlib, lzma, bz2, CRC and encryption errors; or negative sides
-        raise MediaError(name, seen=f"damaged array data ({error})", wanted="a whole array") from error
+        raise MediaError(name, got=f"damaged array data ({error})", expected="a whole array") from error
 
 
 def decode(picture: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -98,12 +98,12 @@ def decode(picture: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMITS) 
     pixels = picture.width * picture.height
     if pixels > limits.max_pixels:
         raise MediaError(
-            name, seen=f"{pixels:,} pixels", wanted=f"at most {limits.max_pixels:,} (max_pixels)"
+            name, got=f"{pixels:,} pixels", expected=f"at most {limits.max_pixels:,} (max_pixels)"
         )
     try:
         picture.load()
     except Exception as error:  # Pillow's decoders let many kinds through
-        raise MediaError(name, seen=f"a damaged picture ({error})", wanted="a whole picture") from error
+        raise MediaError(name, got=f"a damaged picture ({error})", expected="a whole picture") from error
     with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
         return ImageOps.exif_transpose(picture)
     return picture
@@ -117,7 +117,7 @@ def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
     return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # numpy has no bfloat16
 
 
-def drop_channel(values: np.ndarray, *, name: str, wanted: str) -> np.ndarray:
+def drop_channel(values: np.ndarray, *, name: str, expected: str) -> np.ndarray:
     """One channel of pixels to (h, w): from (h, w), (1, h, w), (h, w, 1), (1, 1, h, w) and the like.
 
     Whole numbers of more than 8 bits may also be gray with alpha (h, w, 2), which is dropped, or colours
@@ -136,7 +136,7 @@ def drop_channel(values: np.ndarray, *, name: str, wanted: str) -> np.ndarray:
         if (colours == colours[..., :1]).all():
             plane = colours[..., 0]
     if plane.ndim != 2 or plane.size == 0 or plane.dtype.kind not in "iuf":
-        raise MediaError(name, seen=f"{values.dtype} of shape {values.shape}", wanted=wanted)
+        raise MediaError(name, got=f"{values.dtype} of shape {values.shape}", expected=expected)
     return plane
 
 
@@ -169,14 +169,14 @@ def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.nda
             members = [member for member in archive.namelist() if member.endswith(".npy")]
             if len(members) != 1 and f"{key}.npy" not in members:
                 held = ", ".join(member.removesuffix(".npy") for member in members[:8]) or "nothing"
-                raise MediaError(name, seen=f"an .npz of {held}", wanted=f"one array, or one named {key!r}")
+                raise MediaError(name, got=f"an .npz of {held}", expected=f"one array, or one named {key!r}")
             info = archive.getinfo(members[0] if len(members) == 1 else f"{key}.npy")
             with archive.open(info) as member:
                 return read_npy(member, name=name, size=info.file_size, max_pixels=max_pixels)  # type: ignore[arg-type]
     except MediaError:
         raise
     except Exception as error:  # zipfile lets many kinds through: BadZipFile, RuntimeError...
-        raise MediaError(name, seen=f"a damaged .npz ({error})", wanted="a whole .npz") from error
+        raise MediaError(name, got=f"a damaged .npz ({error})", expected="a whole .npz") from error
 
 
 def _read_picture(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
@@ -186,8 +186,8 @@ def _read_picture(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can be checked
         raise MediaError(
-            name, seen=str(error), wanted=f"at most {limits.max_pixels:,} pixels (max_pixels)"
+            name, got=str(error), expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         ) from error
     except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
-        raise MediaError(name, seen="no picture that can be read", wanted=WANTED) from error
+        raise MediaError(name, got="no picture that can be read", expected=EXPECTED) from error
     return decode(picture, name=name, limits=limits)

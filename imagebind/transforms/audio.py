@@ -126,8 +126,8 @@ class AudioTransform:
             if self.channel is not None and not 0 <= self.channel < recording.channels:
                 raise MediaError(
                     recording.name,
-                    seen=f"{recording.channels} channels",
-                    wanted=f"one numbered {self.channel}",
+                    got=f"{recording.channels} channels",
+                    expected=f"one numbered {self.channel}",
                 )
             seconds = recording.samples / recording.rate
             length = math.ceil(recording.samples / rate_ratio(recording.rate, self.sample_rate))  # resampled
@@ -194,5 +194,5 @@ def _warn_of_cancellation(name: str, waveform: Tensor, mono: Tensor) -> None:
         )
 
 
-def _too_short(name: str, seen: str) -> MediaError:
-    return MediaError(name, seen=seen, wanted=f"at least {WINDOW_MS / 1000} s, one window of the filter bank")
+def _too_short(name: str, got: str) -> MediaError:
+    return MediaError(name, got=got, expected=f"at least {WINDOW_MS / 1000} s, one window of the filter bank")

@@ -75,10 +75,10 @@ class Recording:
         lowest, highest = waveform.aminmax() if waveform.numel() else (torch.zeros(()), torch.zeros(()))
         peak = max(-lowest.item(), highest.item())
         if not (lowest.isfinite() and highest.isfinite()):
-            raise MediaError(self.name, seen="NaN or infinite samples", wanted="finite samples")
+            raise MediaError(self.name, got="NaN or infinite samples", expected="finite samples")
         if peak > MAX_PEAK:
             raise MediaError(
-                self.name, seen=f"samples up to {peak:g}", wanted="[-1, 1] (16-bit numbers: divide by 32768)"
+                self.name, got=f"samples up to {peak:g}", expected="[-1, 1] (16-bit numbers: divide by 32768)"
             )
         return waveform
 
@@ -95,8 +95,8 @@ class Recording:
         if 2 * lost > total:
             raise MediaError(
                 self.name,
-                seen=f"damaged: only {1 - lost / total:.0%} of the requested audio can be decoded",
-                wanted="at least half of it",
+                got=f"damaged: only {1 - lost / total:.0%} of the requested audio can be decoded",
+                expected="at least half of it",
             )
         warn_of(
             self.name,
@@ -135,7 +135,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
             allow.
     """
     if not is_source(source):
-        raise MediaError(name_of(source), seen="not a file", wanted="a path, bytes or an open file")
+        raise MediaError(name_of(source), got="not a file", expected="a path, bytes or an open file")
     with open_audio(source, limits=limits) as recording:
         check_size(recording.name, recording.samples * recording.channels, limits)
         waveform = recording.read(0, recording.samples)
@@ -267,10 +267,10 @@ def _check_promise(name: str, samples: int, rate: int, promised: int | None) -> 
     """Warn if a file is shorter than its header states, and refuse it if most of it is missing."""
     if promised is None or promised - samples <= SLACK_SECONDS * rate:
         return
-    seen = f"cut short: {samples / rate:.4g} s of the {promised / rate:.4g} s that its header promises"
+    got = f"cut short: {samples / rate:.4g} s of the {promised / rate:.4g} s that its header promises"
     if 2 * samples < promised:
-        raise MediaError(name, seen=seen, wanted="at least half of it")
-    warn_of(name, seen)
+        raise MediaError(name, got=got, expected="at least half of it")
+    warn_of(name, got)
 
 
 def _wrap_array(array: Any, rate: Any) -> Recording:
@@ -278,7 +278,7 @@ def _wrap_array(array: Any, rate: Any) -> Recording:
     try:
         rate = float(rate)
     except (TypeError, ValueError) as error:
-        raise MediaError(name, seen=f"sampling rate {rate!r}", wanted="(array, samples a second)") from error
+        raise MediaError(name, got=f"sampling rate {rate!r}", expected="(array, samples a second)") from error
     check_rate(name, rate)
     try:
         if not isinstance(array, Tensor):
@@ -287,15 +287,15 @@ def _wrap_array(array: Any, rate: Any) -> Recording:
             array = torch.from_numpy(native)
         waveform = array.detach().cpu()
     except (TypeError, ValueError) as error:
-        raise MediaError(name, seen=f"not an array of numbers ({error})", wanted=EXPECTED_ARRAY) from error
+        raise MediaError(name, got=f"not an array of numbers ({error})", expected=EXPECTED_ARRAY) from error
     if waveform.ndim not in (1, 2) or waveform.numel() == 0:
-        raise MediaError(name, seen=f"shape {tuple(waveform.shape)}", wanted=EXPECTED_ARRAY)
+        raise MediaError(name, got=f"shape {tuple(waveform.shape)}", expected=EXPECTED_ARRAY)
     if waveform.ndim == 2 and waveform.shape[0] == waveform.shape[1]:
         raise MediaError(
-            name, seen=f"as many rows as columns, {len(waveform)}", wanted="fewer channels than samples"
+            name, got=f"as many rows as columns, {len(waveform)}", expected="fewer channels than samples"
         )
     if not waveform.is_floating_point() and waveform.dtype not in INTEGER_SCALES:
-        raise MediaError(name, seen=f"{waveform.dtype}", wanted=EXPECTED_ARRAY)
+        raise MediaError(name, got=f"{waveform.dtype}", expected=EXPECTED_ARRAY)
     rows = waveform[None] if waveform.ndim == 1 else waveform
     return _in_memory(name, rows.mT if rows.shape[0] > rows.shape[1] else rows, int(rate))
 

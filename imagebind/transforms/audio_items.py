@@ -47,10 +47,10 @@ def read_item(audio: Any, *, limits: Limits) -> Any:
     is_array = isinstance(unpacked, (np.ndarray, Tensor))
     raise MediaError(
         name_of(audio),
-        seen=f"an array of shape {tuple(unpacked.shape)} without a rate"
+        got=f"an array of shape {tuple(unpacked.shape)} without a rate"
         if is_array
         else f"{type(audio).__name__}, neither a file nor a pair",
-        wanted="a file or (array, rate): to encode, {'audio': array, 'rate': hz} or [(array, rate)]",
+        expected="a file or (array, rate): to encode, {'audio': array, 'rate': hz} or [(array, rate)]",
     )
 
 
@@ -74,8 +74,8 @@ def unpack_audio(audio: Any) -> Any:
     if states_rate(samples):
         raise MediaError(
             name_of(samples[0] if isinstance(samples, tuple) else samples),
-            seen=f"a rate of {rate!r:.40} beside audio that states its own",
-            wanted="the audio without a rate",
+            got=f"a rate of {rate!r:.40} beside audio that states its own",
+            expected="the audio without a rate",
         )
     return samples, rate
 

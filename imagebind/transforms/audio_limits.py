@@ -14,8 +14,8 @@ def check_rate(name: str, rate: float) -> None:
     if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
         raise MediaError(
             name,
-            seen=f"sampling rate {rate} Hz",
-            wanted=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
+            got=f"sampling rate {rate} Hz",
+            expected=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
         )
 
 
@@ -23,7 +23,7 @@ def check_seconds(name: str, seconds: float, limits: Limits) -> None:
     """Refuse audio longer than `limits.max_seconds`."""
     if seconds > limits.max_seconds:
         raise MediaError(
-            name, seen=f"{seconds:,.1f} s", wanted=f"at most {limits.max_seconds:,} s (max_seconds)"
+            name, got=f"{seconds:,.1f} s", expected=f"at most {limits.max_seconds:,} s (max_seconds)"
         )
 
 
@@ -32,6 +32,6 @@ def check_size(name: str, values: int, limits: Limits) -> None:
     if values > limits.max_seconds * USUAL_VALUES:
         raise MediaError(
             name,
-            seen=f"{values:,} samples over all channels",
-            wanted=f"at most {limits.max_seconds:,} s of stereo at 48 kHz (max_seconds)",
+            got=f"{values:,} samples over all channels",
+            expected=f"at most {limits.max_seconds:,} s of stereo at 48 kHz (max_seconds)",
         )

@@ -90,7 +90,7 @@ class AudioStream:
         except (FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
             self.close()
             raise MediaError(
-                name, seen=f"no audio that can be decoded ({error})", wanted=EXPECTED_AUDIO
+                name, got=f"no audio that can be decoded ({error})", expected=EXPECTED_AUDIO
             ) from error
 
     def close(self) -> None:
@@ -105,7 +105,7 @@ class AudioStream:
             return self._read(first, last)
         except (FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
             raise MediaError(
-                self.name, seen=f"no audio that can be read again ({error})", wanted=EXPECTED_AUDIO
+                self.name, got=f"no audio that can be read again ({error})", expected=EXPECTED_AUDIO
             ) from error
 
     def _read(self, first: int, last: int) -> np.ndarray:
@@ -151,10 +151,10 @@ class AudioStream:
         opened = av.open(self._file, "r", metadata_errors="ignore", options=CONTAINED)
         container = self._resources.enter_context(opened)
         if not container.streams.audio:
-            raise MediaError(self.name, seen="no audio stream", wanted=EXPECTED_AUDIO)
+            raise MediaError(self.name, got="no audio stream", expected=EXPECTED_AUDIO)
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise MediaError(self.name, seen="audio in a codec FFmpeg does not know", wanted=EXPECTED_AUDIO)
+            raise MediaError(self.name, got="audio in a codec FFmpeg does not know", expected=EXPECTED_AUDIO)
         for other in container.streams:
             if other is not stream:
                 _discard(other)
@@ -194,7 +194,7 @@ class AudioStream:
         self._starts = array("q", accumulate(counts, initial=0))
         self.samples = self._starts[-1]
         if not self.samples:
-            raise MediaError(self.name, seen="an audio stream without samples", wanted=EXPECTED_AUDIO)
+            raise MediaError(self.name, got="an audio stream without samples", expected=EXPECTED_AUDIO)
         check_seconds(self.name, self.samples / self.rate, self._limits)
         # A position past the end makes the first read look up its own start.
         self._held, self._held_first, self._position = self._nothing(), self.samples + 1, self.samples + 1

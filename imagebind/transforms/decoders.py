@@ -52,8 +52,8 @@ def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any,
     if seconds is not None and seconds > limits.max_seconds:
         raise MediaError(
             name_of(decoder),
-            seen=f"{seconds:,.1f} s",
-            wanted=f"at most {limits.max_seconds:,} s (max_seconds)",
+            got=f"{seconds:,.1f} s",
+            expected=f"at most {limits.max_seconds:,} s (max_seconds)",
         )
     try:
         samples = decoder.get_all_samples()
@@ -101,8 +101,8 @@ def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Ten
         if frame.ndim != 3 or frame.shape[-1] != 3 or frame.dtype != torch.uint8 or not frame.numel():
             raise MediaError(
                 name_of(decoder),
-                seen=f"a frame of shape {tuple(frame.shape)} and type {frame.dtype}",
-                wanted="uint8 frames (3, h, w) or (h, w, 3)",
+                got=f"a frame of shape {tuple(frame.shape)} and type {frame.dtype}",
+                expected="uint8 frames (3, h, w) or (h, w, 3)",
             )
         yield index, frame
 
@@ -117,4 +117,4 @@ def part_of_triple(item: Any, *, video: bool) -> Any:
 
 def _failed(decoder: object, error: Exception) -> MediaError:
     reason = f"{type(error).__name__}: {error}"
-    return MediaError(name_of(decoder), seen=f"a decoder that fails ({reason})", wanted="one that decodes")
+    return MediaError(name_of(decoder), got=f"a decoder that fails ({reason})", expected="one that decodes")

@@ -71,7 +71,7 @@ def decode_deep(data: bytes, codec: str, *, name: str, limits: Limits) -> np.nda
         )
     except Exception as error:  # damaged data raises many types
         raise MediaError(
-            name, seen=f"16-bit {codec.upper()} that cannot be decoded ({error})", wanted="a whole image"
+            name, got=f"16-bit {codec.upper()} that cannot be decoded ({error})", expected="a whole image"
         ) from error
 
 
@@ -99,7 +99,7 @@ def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Lim
         assert digits is not None
         values = np.fromstring(digits[0].decode(), np.int32, sep=" ")[:count]
     if len(values) < count:
-        raise MediaError(name, seen=f"{len(values):,} numbers", wanted=f"{count:,} for {width} x {height}")
+        raise MediaError(name, got=f"{len(values):,} numbers", expected=f"{count:,} for {width} x {height}")
     return values.reshape((height, width, channels) if channels > 1 else (height, width))
 
 
@@ -130,7 +130,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
     check_size(width, height, name, limits)
     strips = zip(tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ()), strict=False)
     if max((start + length for start, length in strips), default=0) > file.seek(0, os.SEEK_END):
-        raise MediaError(name, seen="a TIFF that is cut short", wanted="a whole image")
+        raise MediaError(name, got="a TIFF that is cut short", expected="a whole image")
     values = decode_deep(_whole(file, width * height), "tiff", name=name, limits=limits)
     return upright(values, tags.get(_ORIENTATION, 1))
 
@@ -146,6 +146,6 @@ def check_size(width: int, height: int, name: str, limits: Limits) -> None:
     if not 0 < width * height <= limits.max_pixels:
         raise MediaError(
             name,
-            seen=f"{width} x {height} = {width * height:,} pixels",
-            wanted=f"1 to {limits.max_pixels:,} pixels (max_pixels)",
+            got=f"{width} x {height} = {width * height:,} pixels",
+            expected=f"1 to {limits.max_pixels:,} pixels (max_pixels)",
         )

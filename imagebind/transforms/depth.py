@@ -29,7 +29,7 @@ from torch import Tensor
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.transforms.arrays import as_numpy, decode, load_values
-from imagebind.transforms.depth_units import WANTED, DepthUnit, along_axis, stored_depth, to_metres
+from imagebind.transforms.depth_units import EXPECTED, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
 from imagebind.transforms.image_file import is_deep_gray
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
@@ -110,8 +110,8 @@ def load_focal(source: Source) -> float:
     except (IndexError, ValueError) as error:
         raise MediaError(
             name_of(source),
-            seen="no positive number at its start",
-            wanted="an intrinsics.txt, focal length first",
+            got="no positive number at its start",
+            expected="an intrinsics.txt, focal length first",
         ) from error
 
 
@@ -131,8 +131,8 @@ def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[
     if not valid.any():
         raise MediaError(
             name or name_of(depth),
-            seen="no valid pixel, all are 0, negative, NaN or infinite",
-            wanted="a depth frame",
+            got="no valid pixel, all are 0, negative, NaN or infinite",
+            expected="a depth frame",
         )
     share = 1 - valid.double().mean().item()
     return _fill(frame.where(valid, 0), valid).float(), share
@@ -227,8 +227,8 @@ class DepthTransform:
         if unknown or "depth" not in item or isinstance(item["depth"], Mapping):
             raise MediaError(
                 "depth mapping",
-                seen=f"keys {', '.join(map(repr, item))}",
-                wanted="'depth' and, if known, 'unit', 'focal', and 'baseline' or 'sensor'",
+                got=f"keys {', '.join(map(repr, item))}",
+                expected="'depth' and, if known, 'unit', 'focal', and 'baseline' or 'sensor'",
             )
         said: dict[str, Any] = {key: value for key, value in item.items() if value is not None}
         frame = said.pop("depth", None)
@@ -239,20 +239,20 @@ class DepthTransform:
         except MediaError:
             raise
         except ValueError as error:
-            raise MediaError(name_of(frame), seen=str(error), wanted="a camera that can be") from error
+            raise MediaError(name_of(frame), got=str(error), expected="a camera that can be") from error
 
 
 def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
     """The numbers of a picture of more than 8 bits, an array or a tensor."""
     if isinstance(item, Image.Image):
         if not is_deep_gray(item):
-            raise MediaError(name, seen=f"a picture of 8 bits a channel (mode {item.mode})", wanted=WANTED)
+            raise MediaError(name, got=f"a picture of 8 bits a channel (mode {item.mode})", expected=EXPECTED)
         return np.asarray(decode(item, name=name, limits=limits))
     if isinstance(item, np.ma.MaskedArray):
         return item.filled(0)  # a hole
     if isinstance(item, (np.ndarray, Tensor)):
         return as_numpy(item)
-    raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
+    raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
 
 
 def _fill(cells: Tensor, valid: Tensor) -> Tensor:

@@ -36,7 +36,7 @@ NEARLY_ALL = 0.99
 DOUBTFUL_FAR_METRES, DOUBTFUL_NEAR_METRES = 80.0, 0.05
 ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
 SAMPLED_PIXELS = 100_000  # of a frame, for its median
-WANTED = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
+EXPECTED = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
 DepthUnit = float | str
 
 
@@ -106,10 +106,10 @@ def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = 
         MediaError: another shape, 8 bits a pixel, numbers that the unit cannot hold, or floats that look
             like millimetres while no unit is given.
     """
-    values = drop_channel(values, name=name, wanted=WANTED)
+    values = drop_channel(values, name=name, expected=EXPECTED)
     whole = values.dtype.kind in "iu"
     if whole and values.dtype.itemsize == 1:
-        raise MediaError(name, seen="8 bits a pixel, perhaps a colour map or a preview", wanted=WANTED)
+        raise MediaError(name, got="8 bits a pixel, perhaps a colour map or a preview", expected=EXPECTED)
     stored = (MILLIMETRES if whole else METRES) if unit is None else stored_depth(unit)
     holes = values == stored.hole if stored.hole is not None else None
     if stored.rotated:
@@ -144,7 +144,7 @@ def _scaled(values: np.ndarray, metres: float) -> np.ndarray:
 def _rotated_back(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 0xFFFF:
         raise MediaError(
-            name, seen=f"{values.dtype} values", wanted="whole numbers of 16 bits for unit='sun_rgbd'"
+            name, got=f"{values.dtype} values", expected="whole numbers of 16 bits for unit='sun_rgbd'"
         )
     rotated = values.astype(np.uint16)
     return (rotated >> 3) | (rotated << 13)
@@ -185,6 +185,6 @@ def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
     if np.count_nonzero(valid > TOO_FAR_METRES) > NEARLY_ALL * valid.size:
         raise MediaError(
             name,
-            seen=f"floats of median {np.median(valid):.4g}, as if in millimetres",
-            wanted="metres: pass unit='mm', or unit='m' if they are metres",
+            got=f"floats of median {np.median(valid):.4g}, as if in millimetres",
+            expected="metres: pass unit='mm', or unit='m' if they are metres",
         )

@@ -17,7 +17,7 @@ from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.transforms.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
-from imagebind.transforms.imu_columns import COLUMNS_WAY, WANTED
+from imagebind.transforms.imu_columns import COLUMNS_WAY, EXPECTED
 from imagebind.transforms.imu_parts import first_in, local_path
 from imagebind.transforms.imu_table import look_at_table, number_rows_at
 from imagebind.transforms.imu_text import encoding_of
@@ -156,7 +156,7 @@ def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
     except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
         reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
         raise MediaError(
-            name, seen=f"a picture that cannot be read ({reason})", wanted="a whole picture"
+            name, got=f"a picture that cannot be read ({reason})", expected="a whole picture"
         ) from error
 
 
@@ -170,10 +170,10 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain:
             sounds = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
     except Exception as error:  # of many kinds, for bad bytes
         raise MediaError(
-            name, seen=f"a container that cannot be opened ({error})", wanted="a whole video or sound"
+            name, got=f"a container that cannot be opened ({error})", expected="a whole video or sound"
         ) from error
     if not pictures and not sounds:
-        raise MediaError(name, seen="a container without pictures or sound", wanted="a video or a sound")
+        raise MediaError(name, got="a container without pictures or sound", expected="a video or a sound")
     return MediaKind.VIDEO if pictures else MediaKind.AUDIO
 
 
@@ -193,19 +193,19 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
         if number_rows_at(text) is not None:
             raise AmbiguousMediaError(
                 name,
-                seen=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
-                wanted=f"to be told which: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
+                got=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
+                expected=f"to be told which: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
                 "{'text': path}",
             )
         return MediaKind.TEXT
     if name.lower().endswith(_TABLE_SUFFIXES):
         is_bare = number_rows_at(text) == 0
         seen = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
-        raise MediaError(name, seen=f"a table whose header is {seen}", wanted=WANTED)
+        raise MediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED)
     raise MediaError(
         name,
-        seen=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
-        wanted=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
+        got=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
+        expected=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
     )
 
 
@@ -228,9 +228,9 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
         if head[_ZIP_NAME : _ZIP_NAME + length].endswith(b".npy"):
             raise _ambiguous(name, "an array file (.npz)", ["depth", "thermal"])
     if head.startswith(_WIDE_TEXT_MARKS):
-        raise MediaError(name, seen="text in UTF-16 or UTF-32", wanted="text in UTF-8")
+        raise MediaError(name, got="text in UTF-16 or UTF-32", expected="text in UTF-8")
     if b"\0" not in head and name.lower().endswith(_TEXT_SUFFIXES):
-        raise MediaError(name, seen="text that is not UTF-8", wanted="text in UTF-8")
+        raise MediaError(name, got="text that is not UTF-8", expected="text in UTF-8")
     if name.lower().endswith(_MEDIA_SUFFIXES):
         with contextlib.suppress(MediaError):
             return _kind_of_container(file, name, limits, is_certain=False)
@@ -238,8 +238,8 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
         return MediaKind.AUDIO
     raise MediaError(
         name,
-        seen=f"unknown content, {head[:8]!r}…",
-        wanted=f"a file of {_kinds()}; name the media type of a rare format: {{'audio': path}}, or "
+        got=f"unknown content, {head[:8]!r}…",
+        expected=f"a file of {_kinds()}; name the media type of a rare format: {{'audio': path}}, or "
         "modality=; on the command line --modality",
     )
 
@@ -248,11 +248,11 @@ def _kinds() -> str:
     return f"one of {', '.join(kind.value for kind in MediaKind)}"
 
 
-def _ambiguous(name: str, seen: str, kinds: list[str]) -> AmbiguousMediaError:
+def _ambiguous(name: str, got: str, kinds: list[str]) -> AmbiguousMediaError:
     ways = " or ".join(f"{{{kind!r}: path}}" for kind in kinds)
     names = " or ".join(kinds)
     return AmbiguousMediaError(
         name,
-        seen=f"{seen}, which could be {names}",
-        wanted=f"to be told which: {ways}, or modality=; on the command line --modality",
+        got=f"{got}, which could be {names}",
+        expected=f"to be told which: {ways}, or modality=; on the command line --modality",
     )

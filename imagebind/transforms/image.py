@@ -122,7 +122,7 @@ class ImageTransform:
         elif is_source(image):
             return load_image(image, limits=self.limits, exif=self.exif)
         else:
-            raise MediaError(name, seen="not a picture", wanted="a file, a PIL image, an array or a tensor")
+            raise MediaError(name, got="not a picture", expected="a file, a PIL image, an array or a tensor")
         if array.dtype == np.uint8:
             return Image.fromarray(np.ascontiguousarray(array))
         return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
@@ -132,8 +132,8 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
     if image.width * image.height > limits.max_pixels:
         raise MediaError(
             name,
-            seen=f"{image.width} x {image.height} = {image.width * image.height:,} pixels",
-            wanted=f"at most {limits.max_pixels:,} (max_pixels)",
+            got=f"{image.width} x {image.height} = {image.width * image.height:,} pixels",
+            expected=f"at most {limits.max_pixels:,} (max_pixels)",
         )
     image.load()
     if exif:
@@ -150,7 +150,7 @@ def _deep_gray_to_8_bits(image: Image.Image, name: str) -> Image.Image:
     top = 1 if image.mode == "F" else 65535
     if not (values.min() >= 0 and values.max() <= top):  # also false for NaN
         raise MediaError(
-            name, seen=f"grey from {values.min()} to {values.max()}", wanted=f"grey within [0, {top}]"
+            name, got=f"grey from {values.min()} to {values.max()}", expected=f"grey within [0, {top}]"
         )
     eight = _rounded(values * 255.0) if image.mode == "F" else _sixteen_to_8_bits(values, name)
     return Image.fromarray(eight)
@@ -174,7 +174,7 @@ def _rounded(values: np.ndarray) -> np.ndarray:
 
 def _channels_last(image: Tensor, name: str) -> np.ndarray:
     if image.ndim != 3 or image.shape[0] not in (1, 3):
-        raise MediaError(name, seen=f"shape {tuple(image.shape)}", wanted="a tensor (1, h, w) or (3, h, w)")
+        raise MediaError(name, got=f"shape {tuple(image.shape)}", expected="a tensor (1, h, w) or (3, h, w)")
     image = image.detach().cpu()
     if image.is_floating_point():
         image = image.float()  # numpy has no bfloat16
@@ -187,22 +187,22 @@ def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
         raise MediaError(
-            name, seen=f"shape {array.shape}", wanted="an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)"
+            name, got=f"shape {array.shape}", expected="an array (h, w), (h, w, 1), (h, w, 3) or (h, w, 4)"
         )
     height, width, channels = array.shape
     if height * width > limits.max_pixels:
         raise MediaError(
-            name, seen=f"{height * width:,} pixels", wanted=f"at most {limits.max_pixels:,} (max_pixels)"
+            name, got=f"{height * width:,} pixels", expected=f"at most {limits.max_pixels:,} (max_pixels)"
         )
     if array.dtype.kind == "f":
         if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
             raise MediaError(
-                name, seen=f"floats from {array.min()} to {array.max()}", wanted="floats in [0, 1]"
+                name, got=f"floats from {array.min()} to {array.max()}", expected="floats in [0, 1]"
             )
     elif array.dtype.kind == "u" and array.dtype.itemsize == 2:
         array = _sixteen_to_8_bits(array[..., :3], name)
     elif array.dtype != np.uint8:
-        raise MediaError(name, seen=f"type {array.dtype}", wanted="uint8, uint16, or floats in [0, 1]")
+        raise MediaError(name, got=f"type {array.dtype}", expected="uint8, uint16, or floats in [0, 1]")
     if channels == 1:
         return np.broadcast_to(array, (height, width, 3))
     return array[..., :3]
@@ -216,14 +216,16 @@ def _named_errors(name: str) -> Iterator[None]:
     except MediaError:
         raise
     except Image.DecompressionBombError as error:
-        raise MediaError(name, seen=str(error), wanted="fewer pixels (PIL.Image.MAX_IMAGE_PIXELS)") from error
+        raise MediaError(
+            name, got=str(error), expected="fewer pixels (PIL.Image.MAX_IMAGE_PIXELS)"
+        ) from error
     except Image.UnidentifiedImageError as error:
         raise UnreadableFileError(
-            name, seen="not a picture in a format known here", wanted=f"one of {', '.join(FORMATS)}"
+            name, got="not a picture in a format known here", expected=f"one of {', '.join(FORMATS)}"
         ) from error
     except Exception as error:
         raise UnreadableFileError(
             name,
-            seen=f"damaged or cut short ({str(error) or type(error).__name__})",
-            wanted="a whole picture",
+            got=f"damaged or cut short ({str(error) or type(error).__name__})",
+            expected="a whole picture",
         ) from error

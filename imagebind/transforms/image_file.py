@@ -87,8 +87,8 @@ def _register_heic(name: str) -> None:
         except ImportError as error:
             raise MissingHeicError(
                 name,
-                seen="a HEIC image, which pillow-heif decodes",
-                wanted="pip install 'imagebind[heic]'",
+                got="a HEIC image, which pillow-heif decodes",
+                expected="pip install 'imagebind[heic]'",
             ) from error
 
 
@@ -101,6 +101,6 @@ def _register_jxl(name: str) -> None:
         except ImportError as error:
             raise MediaError(
                 name,
-                seen="a JPEG XL image, which pillow-jxl-plugin decodes",
-                wanted="pip install pillow-jxl-plugin, or a JPEG or PNG",
+                got="a JPEG XL image, which pillow-jxl-plugin decodes",
+                expected="pip install pillow-jxl-plugin, or a JPEG or PNG",
             ) from error

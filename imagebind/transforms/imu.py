@@ -23,7 +23,7 @@ from imagebind.transforms.clips import Span, as_floats
 from imagebind.transforms.imu_join import MAX_GAP_SECONDS, Table, warn_of_gaps
 from imagebind.transforms.imu_layouts import Columns, layout_of
 from imagebind.transforms.imu_parts import first_in, local_path
-from imagebind.transforms.imu_recording import WANTED, Recording, to_recording, unit_scales
+from imagebind.transforms.imu_recording import EXPECTED, Recording, to_recording, unit_scales
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
 from imagebind.transforms.imu_table import Told, read_table
@@ -97,8 +97,8 @@ def load_imu(
     if recording.seconds[-1] > limits.max_seconds:
         raise MediaError(
             name,
-            seen=f"{recording.seconds[-1]:.6g} s",
-            wanted=f"at most {limits.max_seconds:g} s (max_seconds), or the time_unit= of its clock "
+            got=f"{recording.seconds[-1]:.6g} s",
+            expected=f"at most {limits.max_seconds:g} s (max_seconds), or the time_unit= of its clock "
             f"({', '.join(TIME_UNITS)})",
         )
     warn_of_gaps(recording.seconds, name)
@@ -201,10 +201,10 @@ class ImuTransform:
         if isinstance(item, Mapping):
             if not {"imu"} <= set(item) <= {"imu", "timestamps", *TABLE_OPTIONS}:
                 keys = ", ".join(map(repr, item))
-                wanted = f"'imu', and some of 'timestamps', {', '.join(map(repr, TABLE_OPTIONS))}"
-                raise MediaError("imu mapping", seen=f"keys {keys}", wanted=wanted)
+                expected = f"'imu', and some of 'timestamps', {', '.join(map(repr, TABLE_OPTIONS))}"
+                raise MediaError("imu mapping", got=f"keys {keys}", expected=expected)
             if "rate" in item and "timestamps" in item:
-                raise MediaError("imu mapping", seen="'rate' and 'timestamps'", wanted="one of the two")
+                raise MediaError("imu mapping", got="'rate' and 'timestamps'", expected="one of the two")
             timestamps = item.get("timestamps")
             options = {option: item[option] for option in TABLE_OPTIONS if option in item}
             if options.keys() - {"rate"}:
@@ -219,7 +219,7 @@ class ImuTransform:
             return name, load_imu(item, **{**self.reading, "rate": rate})  # type: ignore[arg-type]
         units = {"accel_unit": self.accel_unit, "gyro_unit": self.gyro_unit, "time_unit": self.time_unit}
         if not isinstance(item, (np.ndarray, Tensor)):
-            raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
+            raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
         return name, to_recording(item, rate=rate, timestamps=timestamps, **units, name=name)
 
     def _check_window(self, clock: np.ndarray, duration: float, start: float, end: float, name: str) -> None:
@@ -227,8 +227,8 @@ class ImuTransform:
         if end > duration + self.max_gap_seconds:
             raise MediaError(
                 name,
-                seen=f"{duration:.4g} s of motion for a window from {start:.4g} to {end:.4g} s",
-                wanted=f"at least {end - self.max_gap_seconds:.4g} s; or pass window_seconds= of its length",
+                got=f"{duration:.4g} s of motion for a window from {start:.4g} to {end:.4g} s",
+                expected=f"at least {end - self.max_gap_seconds:.4g} s; or pass window_seconds= of its length",
             )
         before = max(int(np.searchsorted(clock, start, side="right")) - 1, 0)
         after = int(np.searchsorted(clock, end, side="left"))
@@ -237,6 +237,6 @@ class ImuTransform:
             at = clock[before + int(steps.argmax())]
             raise MediaError(
                 name,
-                seen=f"no sample for {steps.max():.4g} s from {at:.4g} s on",
-                wanted=f"at most max_gap_seconds={self.max_gap_seconds:g}; is the time_unit= or rate= right?",
+                got=f"no sample for {steps.max():.4g} s from {at:.4g} s on",
+                expected=f"at most max_gap_seconds={self.max_gap_seconds:g}; is the time_unit= or rate= right?",
             )

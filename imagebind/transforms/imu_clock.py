@@ -82,16 +82,16 @@ def merge_duplicates(
         row = int((steps < 0).argmax())
         raise MediaError(
             name,
-            seen=f"a clock that runs back by {-steps[row]:.6g} s at {where(row + 1)}",
-            wanted="a clock that increases; sort the rows, or remove those before or after this one",
+            got=f"a clock that runs back by {-steps[row]:.6g} s at {where(row + 1)}",
+            expected="a clock that increases; sort the rows, or remove those before or after this one",
         )
     first = np.flatnonzero(np.concatenate([[True], steps > 0]))
     merged = len(seconds) - len(first)
     if len(first) * 2 < len(seconds):
         raise MediaError(
             name,
-            seen=f"a clock with {len(first):,} times for {len(seconds):,} samples",
-            wanted="a time for each sample; or pass columns= without 'time', and rate=",
+            got=f"a clock with {len(first):,} times for {len(seconds):,} samples",
+            expected="a time for each sample; or pass columns= without 'time', and rate=",
         )
     if merged > FEW_DUPLICATES * len(seconds):
         warn_of(
@@ -144,7 +144,7 @@ def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> 
         )
         return fitting[0]
     said = f"a clock in {spelled!r}, with" if spelled else "a clock without a unit, and with"
-    raise MediaError(name, seen=f"{said} steps of {step:g}", wanted=f"time_unit= of {', '.join(TIME_UNITS)}")
+    raise MediaError(name, got=f"{said} steps of {step:g}", expected=f"time_unit= of {', '.join(TIME_UNITS)}")
 
 
 def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, int]:
@@ -152,13 +152,13 @@ def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, i
     day = 0
     if cells and _nanoseconds(cells[0]) is None:  # the first cell that is no number is wrong
         wrong = next((row for row, cell in enumerate(cells) if number_in(cell) is None), 0)
-        seen = f"{cells[wrong][:40]!r} in the time column at {where(wrong)}"
-        raise MediaError(name, seen=seen, wanted=_STAMPS)
+        got = f"{cells[wrong][:40]!r} in the time column at {where(wrong)}"
+        raise MediaError(name, got=got, expected=_STAMPS)
     for row, cell in enumerate(cells):
         stamp = _nanoseconds(cell)
         if stamp is None:
-            seen = f"{cell[:40]!r} in the time column at {where(row)}"
-            raise MediaError(name, seen=seen, wanted=_STAMPS)
+            got = f"{cell[:40]!r} in the time column at {where(row)}"
+            raise MediaError(name, got=got, expected=_STAMPS)
         nanoseconds, has_date = stamp
         nanoseconds += day * DAY * NANO
         if not has_date and stamps and stamps[-1] - nanoseconds > DAY * NANO // 2:  # past midnight

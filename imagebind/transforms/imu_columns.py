@@ -29,7 +29,7 @@ COLUMNS_WAY = (
     "columns={'accel': ('ax', 'ay', 'az'), 'gyro': ('gx', 'gy', 'gz'), 'time': 't'}, names or numbers from "
     "0; on the command line, pass a JSON file with them: --map '**/*.csv=imu:my_logger.json'"
 )
-WANTED = (
+EXPECTED = (
     "known names for the accelerometer's and the gyroscope's x, y and z, such as timestamp, accl_x, accl_y, "
     f"accl_z, gyro_x, gyro_y, gyro_z; or {COLUMNS_WAY}"
 )
@@ -144,8 +144,8 @@ def missing_of(plan: Plan, header: Sequence[str], name: str) -> MediaError:
             continue
         there = {each.axis for each in map(read_name, header[:MAX_COLUMNS]) if each.kind == kind}
         absent += [f"{kind}_{axis}" for axis in AXES if axis not in there]
-    seen = f"no column for {', '.join(absent)} in a header of {len(header)} ({', '.join(header)[:120]})"
-    return MediaError(name, seen=seen, wanted=WANTED)
+    got = f"no column for {', '.join(absent)} in a header of {len(header)} ({', '.join(header)[:120]})"
+    return MediaError(name, got=got, expected=EXPECTED)
 
 
 def _triple(names: Sequence[Name], kind: str, name: str) -> Triple | None:
@@ -164,12 +164,12 @@ def _triple(names: Sequence[Name], kind: str, name: str) -> Triple | None:
     if len(rivals) > 1 and order[1] > 0:  # left_acc_x and right_acc_x
         both = " and ".join(" ".join(other[1]) for other in rivals[:2])
         raise MediaError(
-            name, seen=f"two columns for {kind}_x, of {both}", wanted=f"one of each, or {COLUMNS_WAY}"
+            name, got=f"two columns for {kind}_x, of {both}", expected=f"one of each, or {COLUMNS_WAY}"
         )
     for axis in AXES:
         if len(groups[words][axis]) > 1:
             raise MediaError(
-                name, seen=f"two columns for {kind}_{axis}", wanted=f"one of each, or {COLUMNS_WAY}"
+                name, got=f"two columns for {kind}_{axis}", expected=f"one of each, or {COLUMNS_WAY}"
             )
     return groups[words]["x"][0], groups[words]["y"][0], groups[words]["z"][0]
 
@@ -207,7 +207,7 @@ def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
     phrases = [phrase for _, _, phrase, _ in ranked]
     twice = next((phrase for phrase in phrases if phrases.count(phrase) > 1), None)
     if twice is not None and min(ranked)[2] == twice:
-        raise MediaError(name, seen=f"two columns for the clock, {twice!r}", wanted=f"one, or {COLUMNS_WAY}")
+        raise MediaError(name, got=f"two columns for the clock, {twice!r}", expected=f"one, or {COLUMNS_WAY}")
     dates = [index for _, index, phrase, _ in ranked if phrase == "date"]
     clocks = []
     for _, index, phrase, unit in sorted(ranked):
@@ -243,10 +243,12 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
         if len(places) == 1:
             return places[0]
         if places:
-            raise MediaError(name, seen=f"{len(places)} columns named {column!r}", wanted="its number from 0")
+            raise MediaError(
+                name, got=f"{len(places)} columns named {column!r}", expected="its number from 0"
+            )
     listed = ", ".join(stripped)[:200] or "nothing"
     raise MediaError(
-        name, seen=f"no column {column!r} in a header of {listed}", wanted="a name in the header"
+        name, got=f"no column {column!r} in a header of {listed}", expected="a name in the header"
     )
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.transforms.imu_clock import XSENS, Clock, Where, read_clock
-from imagebind.transforms.imu_columns import WANTED, ClockColumn
+from imagebind.transforms.imu_columns import EXPECTED, ClockColumn
 from imagebind.transforms.imu_form import Form, form_of
 from imagebind.transforms.imu_layouts import Columns
 from imagebind.transforms.imu_names import kind_of_tag
@@ -115,7 +115,7 @@ def read_streams(
                 )
                 _warn_of_holes(there, kind, len(kinds), name)
     if not sensors:
-        raise MediaError(name, seen="no row with numbers for a sensor", wanted=WANTED)
+        raise MediaError(name, got="no row with numbers for a sensor", expected=EXPECTED)
     return Streams(sensors=sensors, form=form, has_clock=clock is not None or rate is not None)
 
 
@@ -174,7 +174,7 @@ def _collect(
                 raise
             if not groups:
                 raise
-            warn_of(name, f"its last line, {number}, is cut short and left out ({error.seen})")
+            warn_of(name, f"its last line, {number}, is cut short and left out ({error.got})")
             break
         taken = groups[group]
         taken.numbers.extend(values)
@@ -213,8 +213,8 @@ def _mended(cells: list[str], form: Form, number: int, name: str) -> list[str]:
         return cells + [""] * (form.width - len(cells))
     raise MediaError(
         name,
-        seen=f"{len(cells)} cells in line {number}, but {form.width} in the first row",
-        wanted="the same number in each row; or remove the line",
+        got=f"{len(cells)} cells in line {number}, but {form.width} in the first row",
+        expected="the same number in each row; or remove the line",
     )
 
 
@@ -224,8 +224,8 @@ def _number(cell: str, index: int, form: Form, number: int, name: str) -> float:
         column = form.header[index].strip() if index < len(form.header) else f"number {index}, from 0"
         raise MediaError(
             name,
-            seen=f"{cell.strip()[:40]!r} in column {column}, line {number}",
-            wanted="a number or a blank cell",
+            got=f"{cell.strip()[:40]!r} in column {column}, line {number}",
+            expected="a number or a blank cell",
         )
     return value
 
@@ -234,7 +234,7 @@ def _refuse_infinite(table: np.ndarray, lines: np.ndarray, name: str) -> None:
     infinite = np.isinf(table).any(axis=1)
     if infinite.any():
         raise MediaError(
-            name, seen=f"an infinite value in line {lines[int(infinite.argmax())]}", wanted="finite values"
+            name, got=f"an infinite value in line {lines[int(infinite.argmax())]}", expected="finite values"
         )
 
 

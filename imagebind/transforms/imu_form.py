@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imagebind.errors import MediaError
-from imagebind.transforms.imu_columns import MAX_COLUMNS, WANTED, Plan, missing_of, plan_as_told, plan_of
+from imagebind.transforms.imu_columns import EXPECTED, MAX_COLUMNS, Plan, missing_of, plan_as_told, plan_of
 from imagebind.transforms.imu_layouts import Columns
 from imagebind.transforms.imu_names import AXES
 from imagebind.transforms.imu_text import (
@@ -140,7 +140,7 @@ def _form_as_told(
     if not named:
         rows = rows_of_numbers(lines[start:], delimiters=delimiters)
         if rows is None:
-            raise MediaError(name, seen="no two rows of three numbers", wanted="rows of numbers")
+            raise MediaError(name, got="no two rows of three numbers", expected="rows of numbers")
         place, delimiter = start + rows[0], rows[1]
         header = []
         for _, line in reversed(lines[start:place]):  # the line may have units
@@ -158,8 +158,8 @@ def _form_as_told(
         if largest >= form.width:
             raise MediaError(
                 name,
-                seen=f"rows of {form.width} columns, line {lines[place][0]}",
-                wanted=f"a column {largest}, from 0",
+                got=f"rows of {form.width} columns, line {lines[place][0]}",
+                expected=f"a column {largest}, from 0",
             )
         return form
     trouble = None
@@ -177,7 +177,7 @@ def _form_as_told(
                 continue
             return _form_below(lines, place, delimiter, delimiters, header, plan, name)
     raise trouble or MediaError(
-        name, seen="no header", wanted=f"columns {', '.join(named)}, or numbers from 0"
+        name, got="no header", expected=f"columns {', '.join(named)}, or numbers from 0"
     )
 
 
@@ -205,8 +205,8 @@ def _form_below(
         if header and not _fits(cells, header, shift):
             raise MediaError(
                 name,
-                seen=f"{len(cells)} cells in line {lines[row][0]}, but {len(header)} in the header",
-                wanted="the same number in each row",
+                got=f"{len(cells)} cells in line {lines[row][0]}, but {len(header)} in the header",
+                expected="the same number in each row",
             )
         return Form(
             plan=_with_units(plan, units),
@@ -217,7 +217,7 @@ def _form_below(
             shift=shift,
             preamble=tuple(line for _, line in lines[: max(place, 0)]),
         )
-    raise MediaError(name, seen="a header without rows", wanted=WANTED)
+    raise MediaError(name, got="a header without rows", expected=EXPECTED)
 
 
 def _row_delimiter(line: str, width: int, delimiter: str, delimiters: Sequence[str]) -> tuple[str, int]:
@@ -290,9 +290,9 @@ def _no_header(lines: Sequence[Line], start: int, delimiters: Sequence[str], nam
         header = max((splitter(cut)(text) for cut in delimiters), key=len)
         if rows_of_numbers([(1, text), (2, text)], delimiters=delimiters) is not None:
             return MediaError(
-                name, seen=f"a table of numbers without a header ({text[:80]!r})", wanted=WANTED
+                name, got=f"a table of numbers without a header ({text[:80]!r})", expected=EXPECTED
             )
         cut = max((";", "\t", ","), key=text.count)
         header = splitter(cut)(text)
         return missing_of(plan_of(header, name=name), header, name)
-    return MediaError(name, seen="nothing but blank lines", wanted=WANTED)
+    return MediaError(name, got="nothing but blank lines", expected=EXPECTED)

@@ -100,8 +100,8 @@ def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarra
         ]
         raise MediaError(
             name,
-            seen=f"an accelerometer from {spans[0]} and a gyroscope from {spans[1]}",
-            wanted="a common time with samples of both; check time_unit=",
+            got=f"an accelerometer from {spans[0]} and a gyroscope from {spans[1]}",
+            expected="a common time with samples of both; check time_unit=",
         )
     clock = clock[inside]
     others = [
@@ -116,8 +116,8 @@ def _known(spelling: str | None, units: Mapping[str, float], sensor: str, name: 
     if unit is None and spelling is not None:
         raise MediaError(
             name,
-            seen=f"{sensor} in {spelling!r}",
-            wanted=f"one unit of {', '.join(units)}; pass it as {sensor}_unit=",
+            got=f"{sensor} in {spelling!r}",
+            expected=f"one unit of {', '.join(units)}; pass it as {sensor}_unit=",
         )
     return unit
 
@@ -130,8 +130,8 @@ def _unit_of_gravity(gravity: Stream, name: str) -> str:
             return unit
     raise MediaError(
         name,
-        seen=f"gravity of median magnitude {magnitude:.4g}",
-        wanted=f"accel_unit= of {', '.join(ACCEL_UNITS)}",
+        got=f"gravity of median magnitude {magnitude:.4g}",
+        expected=f"accel_unit= of {', '.join(ACCEL_UNITS)}",
     )
 
 

@@ -94,7 +94,7 @@ def first_in(folder: Path) -> Path:
         files = sorted(path for path in folder.iterdir() if path.is_file() and _word(path) is not None)
     except OSError as error:
         raise MediaError(
-            name_of(folder), seen=f"cannot be listed ({error.strerror})", wanted="a folder that can be read"
+            name_of(folder), got=f"cannot be listed ({error.strerror})", expected="a folder that can be read"
         ) from error
     firsts = sorted({parts.first for parts in map(parts_of, files) if parts is not None})
     if len(firsts) == 1:
@@ -102,8 +102,8 @@ def first_in(folder: Path) -> Path:
     listed = ", ".join(path.name for path in firsts[:5]) or "no accelerometer beside a gyroscope"
     raise MediaError(
         name_of(folder),
-        seen=f"a folder with {listed}",
-        wanted="one recording, as Accelerometer.csv and Gyroscope.csv; or the path of a file",
+        got=f"a folder with {listed}",
+        expected="one recording, as Accelerometer.csv and Gyroscope.csv; or the path of a file",
     )
 
 

@@ -19,7 +19,7 @@ IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (
 LOOKS_LIKE_G = (0.8, 1.25)  # median magnitude of a recording that is in g
 MAX_ACCEL = 50.0  # m/s², 5 g: as a median no body bears it
 MAX_GYRO = 35.0  # rad/s, 2000 deg/s: a usual gyroscope's full scale on an axis; 1 sample in 100 may pass it
-WANTED = "6 channels, accelerometer x, y, z and gyroscope x, y, z: an array (t, 6) or (6, t), and its rate"
+EXPECTED = "6 channels, accelerometer x, y, z and gyroscope x, y, z: an array (t, 6) or (6, t), and its rate"
 
 Values = np.ndarray | Tensor
 
@@ -58,7 +58,7 @@ def to_recording(
     table = _rows(as_numpy(values), name)  # (t, 6) or (t, 7)
     if table.shape[1] == IMU_CHANNELS + 1:
         if timestamps is not None:
-            raise MediaError(name, seen="timestamps, and a time column besides", wanted="one clock")
+            raise MediaError(name, got="timestamps, and a time column besides", expected="one clock")
         timestamps, table = table[:, 0], table[:, 1:]
     if timestamps is not None:
         seconds = _seconds_after_first(timestamps, len(table), name, second)
@@ -66,7 +66,7 @@ def to_recording(
     elif rate is not None:
         seconds = np.arange(len(table)) / _frequency(rate, name)
     else:
-        raise MediaError(name, seen="no clock", wanted="rate= in Hz, or a timestamp for each sample")
+        raise MediaError(name, got="no clock", expected="rate= in Hz, or a timestamp for each sample")
     samples = table * np.repeat([accel, gyro], 3)  # (t, 6) in m/s² and rad/s
     _check_samples(samples, name, accel=accel, accel_unit=accel_unit)
     return Recording(samples=samples, seconds=seconds)
@@ -94,17 +94,17 @@ def _rows(values: np.ndarray, name: str) -> np.ndarray:
     """One row a sample: (t, c) or (c, t) -> (t, c) float64, c being 6, or 7 with time first."""
     columns = (IMU_CHANNELS, IMU_CHANNELS + 1)
     if values.ndim != 2 or values.dtype.kind not in "iuf":
-        raise MediaError(name, seen=f"{values.dtype} of shape {values.shape}", wanted=WANTED)
+        raise MediaError(name, got=f"{values.dtype} of shape {values.shape}", expected=EXPECTED)
     rows, across = values.shape
     if rows in columns and across in columns:
         raise MediaError(
             name,
-            seen=f"shape {values.shape}, either way round",
-            wanted="more samples, or fewer: 6 and 7 are ambiguous",
+            got=f"shape {values.shape}, either way round",
+            expected="more samples, or fewer: 6 and 7 are ambiguous",
         )
     table = values if across in columns else values.T
     if table.shape[1] not in columns or len(table) < 2:
-        raise MediaError(name, seen=f"shape {values.shape}", wanted=f"{WANTED}, of 2 samples or more")
+        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED}, of 2 samples or more")
     return table.astype(np.float64)
 
 
@@ -114,7 +114,7 @@ def _frequency(rate: object, name: str) -> float:
     except (TypeError, ValueError):
         hertz = math.nan
     if not 0 < hertz < math.inf:
-        raise MediaError(name, seen=f"a rate of {rate!r}", wanted="a positive rate in Hz")
+        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive rate in Hz")
     return hertz
 
 
@@ -125,18 +125,18 @@ def _seconds_after_first(
     try:
         clock = as_numpy(timestamps) if isinstance(timestamps, Tensor) else np.asarray(timestamps)
     except ValueError as error:  # a ragged list
-        raise MediaError(name, seen=f"timestamps that are no list ({error})", wanted="numbers") from error
+        raise MediaError(name, got=f"timestamps that are no list ({error})", expected="numbers") from error
     if clock.shape != (samples,) or clock.dtype.kind not in "iuf":
         raise MediaError(
             name,
-            seen=f"timestamps: {clock.dtype} of shape {clock.shape}",
-            wanted=f"one for each of {samples} samples",
+            got=f"timestamps: {clock.dtype} of shape {clock.shape}",
+            expected=f"one for each of {samples} samples",
         )
     with np.errstate(over="ignore", invalid="ignore"):
         clock = clock.astype(np.int64 if clock.dtype.kind == "i" else np.float64)
         seconds = (clock - clock[0]) * second  # as integers first: nanoseconds since 1970 do not fit a float
     if not np.isfinite(seconds).all():
-        raise MediaError(name, seen="timestamps that are NaN or infinite", wanted="finite timestamps")
+        raise MediaError(name, got="timestamps that are NaN or infinite", expected="finite timestamps")
     return seconds
 
 
@@ -147,26 +147,26 @@ def _check_samples(samples: np.ndarray, name: str, *, accel: float, accel_unit: 
     if not finite.all():
         raise MediaError(
             name,
-            seen=f"NaN or infinite values in {np.sum(~finite):,} samples, first in sample {finite.argmin()}",
-            wanted="finite values",
+            got=f"NaN or infinite values in {np.sum(~finite):,} samples, first in sample {finite.argmin()}",
+            expected="finite values",
         )
     magnitude = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))  # m/s²
     if accel_unit is None and LOOKS_LIKE_G[0] <= magnitude <= LOOKS_LIKE_G[1]:
         raise MediaError(
             name,
-            seen=f"an accelerometer of median magnitude {magnitude:.3g}, as if in g",
-            wanted="m/s²: pass accel_unit='g', or accel_unit='m/s2' if gravity was taken out",
+            got=f"an accelerometer of median magnitude {magnitude:.3g}, as if in g",
+            expected="m/s²: pass accel_unit='g', or accel_unit='m/s2' if gravity was taken out",
         )
     if magnitude > MAX_ACCEL:
         raise MediaError(
             name,
-            seen=f"an accelerometer of median magnitude {magnitude / accel:.4g}, {magnitude:.4g} m/s²",
-            wanted=f"at most {MAX_ACCEL:g} m/s²: pass the right accel_unit= ({', '.join(ACCEL_UNITS)})",
+            got=f"an accelerometer of median magnitude {magnitude / accel:.4g}, {magnitude:.4g} m/s²",
+            expected=f"at most {MAX_ACCEL:g} m/s²: pass the right accel_unit= ({', '.join(ACCEL_UNITS)})",
         )
     turning = float(np.percentile(np.abs(samples[:, 3:]).max(axis=1), 99))  # rad/s, of the fastest axis
     if turning > MAX_GYRO:
         raise MediaError(
             name,
-            seen=f"a gyroscope that reaches {turning:.4g} rad/s, as if in deg/s",
-            wanted=f"at most {MAX_GYRO:g} rad/s: pass gyro_unit='deg/s'",
+            got=f"a gyroscope that reaches {turning:.4g} rad/s, as if in deg/s",
+            expected=f"at most {MAX_GYRO:g} rad/s: pass gyro_unit='deg/s'",
         )

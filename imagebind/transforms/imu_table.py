@@ -87,8 +87,8 @@ def look_at_table(text: str, *, name: str, path: Path | None, layout: Layout | N
     if path != parts.first:
         raise CompanionFileError(
             name,
-            seen=f"a table whose header is {lines[0][1][:80]!r}, a part of a recording",
-            wanted=f"{parts.first.name}, which is read together with {parts.others}",
+            got=f"a table whose header is {lines[0][1][:80]!r}, a part of a recording",
+            expected=f"{parts.first.name}, which is read together with {parts.others}",
         )
     return True
 
@@ -146,7 +146,7 @@ def first_stamp(table: bytes, *, name: str) -> float:
     """
     streams = read_streams(table, name=name)
     if not streams.has_clock:
-        raise MediaError(name, seen="no column of time", wanted="canonical_timestamp_ms")
+        raise MediaError(name, got="no column of time", expected="canonical_timestamp_ms")
     return join(streams.sensors, name=name).start
 
 
@@ -168,7 +168,7 @@ def _joined(streams: Streams, name: str, told: Told) -> Table:
     if GYRO not in sensors or not {ACCEL, USER} & {*sensors}:
         there = ", ".join(sensors)
         raise MediaError(
-            name, seen=f"samples of {there} alone", wanted="an accelerometer's and a gyroscope's"
+            name, got=f"samples of {there} alone", expected="an accelerometer's and a gyroscope's"
         )
     accel_unit, gyro_unit = told.accel_unit or told.layout.accel_unit, told.gyro_unit or told.layout.gyro_unit
     if gyro_unit is None and sensors[GYRO].unit is None and _is_dot(form, sensors[GYRO]):
@@ -229,21 +229,21 @@ def _part_alone(form: Form, lines: Sequence[Line], name: str, path: Path | None)
     """Return the error for one sensor without the other."""
     plan = form.plan
     if path is None and (plan.sensors or plan.bare):
-        seen = "one sensor's samples, in bytes or an open file, which have no file beside them"
-        wanted = (
+        got = "one sensor's samples, in bytes or an open file, which have no file beside them"
+        expected = (
             "the path of the accelerometer's file, with the gyroscope's beside it; or one table with both"
         )
-        return MediaError(name, seen=seen, wanted=wanted)
+        return MediaError(name, got=got, expected=expected)
     if plan.bare is not None and not plan.sensors:
         return MediaError(
             name,
-            seen=f"axes without a sensor's name, in a header of {', '.join(form.header)[:120]}",
-            wanted=f"Accelerometer.csv with Gyroscope.csv beside it, or {COLUMNS_WAY}",
+            got=f"axes without a sensor's name, in a header of {', '.join(form.header)[:120]}",
+            expected=f"Accelerometer.csv with Gyroscope.csv beside it, or {COLUMNS_WAY}",
         )
     if not form.header:
         return MediaError(
             name,
-            seen="one sensor's columns",
-            wanted="the other sensor's file beside it, with the sensor in its name",
+            got="one sensor's columns",
+            expected="the other sensor's file beside it, with the sensor in its name",
         )
     return missing_of(plan, form.header, name)

@@ -35,7 +35,7 @@ def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
     file.seek(0)
     encoding = encoding_of(start)
     if encoding is None:
-        raise MediaError(name, seen="binary data", wanted="a table in text, or an .npy")
+        raise MediaError(name, got="binary data", expected="a table in text, or an .npy")
     text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline=None)
     number = 0
     try:
@@ -44,8 +44,8 @@ def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
             if len(line) == MAX_LINE and not line.endswith("\n"):
                 raise MediaError(
                     name,
-                    seen=f"at least {MAX_LINE:,} characters in line {number}",
-                    wanted="a table with shorter lines",
+                    got=f"at least {MAX_LINE:,} characters in line {number}",
+                    expected="a table with shorter lines",
                 )
             yield number, line.rstrip("\n")
     finally:

@@ -128,13 +128,13 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         return _request(detect(item), item)
     if is_decoder(item):
         return _request(MediaKind.VIDEO if is_video_decoder(item) else MediaKind.AUDIO, item)
-    wanted = "to be told what it is: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
+    expected = "to be told what it is: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
     if hasattr(item, "shape"):
-        raise AmbiguousMediaError(name_of(item), seen="an array of unsaid modality", wanted=wanted)
+        raise AmbiguousMediaError(name_of(item), got="an array of unsaid modality", expected=expected)
     raise MediaError(
         name_of(item),
-        seen=f"a {type(item).__name__}",
-        wanted="text (str), a path (pathlib.Path), bytes, a file, a PIL image, or a mapping {modality: item}",
+        got=f"a {type(item).__name__}",
+        expected="text (str), a path (pathlib.Path), bytes, a file, a PIL image, or a mapping {modality: item}",
     )
 
 
@@ -163,7 +163,7 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         return replace(views, warnings=tuple(warnings))
     except MediaError as error:
         if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
-            raise type(error)(request.name, seen=error.seen, wanted=error.wanted) from error
+            raise type(error)(request.name, got=error.got, expected=error.expected) from error
         raise
     except ImageBindError:
         raise
@@ -171,8 +171,8 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         options = ", ".join(f"{key}={value!r}" for key, value in request.options.items()) or "no options"
         raise MediaError(
             request.name,
-            seen=f"{request.kind} with {options}: {error}",
-            wanted=f"what {type(transform).__name__} takes",
+            got=f"{request.kind} with {options}: {error}",
+            expected=f"what {type(transform).__name__} takes",
         ) from error
 
 
@@ -203,7 +203,7 @@ def _with_options(transform: Transform, options: dict[str, Any], request: Reques
     if unknown:
         named = ", ".join(_CLOCK_OPTIONS.get(request.kind, []) + known)
         raise MediaError(
-            request.name, seen=f"options {unknown} for {request.kind}", wanted=f"some of {named}"
+            request.name, got=f"options {unknown} for {request.kind}", expected=f"some of {named}"
         )
     return replace(transform, **options) if options else transform  # type: ignore[type-var]
 
@@ -216,8 +216,8 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
     if len(said) != 1:
         raise MediaError(
             f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
-            seen=f"{len(said)} modalities among its keys",
-            wanted=f"exactly one of {', '.join(sorted(names))}, with its options beside it",
+            got=f"{len(said)} modalities among its keys",
+            expected=f"exactly one of {', '.join(sorted(names))}, with its options beside it",
         )
     key, vision = said[0], ModalityType.VISION.value
     kind, expected = _kind_named(key), _kind_named(modality)
@@ -225,7 +225,7 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
     one_trunk = expected is not None and expected.modality is kind.modality
     if expected not in (None, kind) and not (one_trunk and vision in (key, str(modality))):
         raise MediaError(
-            f"<mapping with {key}>", seen=f"a {kind} item", wanted=f"{expected}, as modality= says"
+            f"<mapping with {key}>", got=f"a {kind} item", expected=f"{expected}, as modality= says"
         )
     payload = _stored(item[key])
     options = {str(name): value for name, value in item.items() if name != key}
@@ -302,7 +302,7 @@ def _read_text(payload: Any) -> str:
         return payload
     if not is_source(payload):
         raise MediaError(
-            name_of(payload), seen=f"a {type(payload).__name__}", wanted="one text (str), or a file of text"
+            name_of(payload), got=f"a {type(payload).__name__}", expected="one text (str), or a file of text"
         )
     with open_source(payload) as file:
         content = file.read(MAX_TEXT_BYTES)
@@ -311,7 +311,7 @@ def _read_text(payload: Any) -> str:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=whole)
     except UnicodeDecodeError as error:
         raise MediaError(
-            name_of(payload), seen=f"bytes that are not UTF-8 ({error.reason})", wanted="text in UTF-8"
+            name_of(payload), got=f"bytes that are not UTF-8 ({error.reason})", expected="text in UTF-8"
         ) from error
 
 

@@ -25,8 +25,8 @@ def items_of(items: Any) -> tuple[Iterable[Any], bool]:
     if (columns := _columns(items)) is not None:
         raise MediaError(
             name_of(items),
-            seen=f"a table with the columns {', '.join(columns) or '(none)'}",
-            wanted=f"one column, such as table[{(columns or ['text'])[0]!r}], or a mapping for each row",
+            got=f"a table with the columns {', '.join(columns) or '(none)'}",
+            expected=f"one column, such as table[{(columns or ['text'])[0]!r}], or a mapping for each row",
         )
     if isinstance(items, (str, bytes, Mapping, Tensor, Image.Image)):
         return [items], True
@@ -48,8 +48,8 @@ def _array_items(array: np.ndarray) -> tuple[list[Any], bool]:
     if array.ndim != 1:
         raise MediaError(
             name_of(array),
-            seen=f"texts or objects in {array.ndim} dimensions",
-            wanted="one dimension, (n,), such as array[:, 0]",
+            got=f"texts or objects in {array.ndim} dimensions",
+            expected="one dimension, (n,), such as array[:, 0]",
         )
     return array.tolist(), False
 

@@ -75,20 +75,22 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
         try:
             file = _open_path(os.fsdecode(source), limits)
         except TooLargeError as error:
-            wanted = f"at most {limits.max_bytes:,} (max_bytes)"
-            raise MediaError(name, seen=str(error), wanted=wanted) from error
+            expected = f"at most {limits.max_bytes:,} (max_bytes)"
+            raise MediaError(name, got=str(error), expected=expected) from error
         except (OSError, ValueError, HTTPException) as error:
             kind = MissingFileError if isinstance(error, FileNotFoundError) else UnreadableFileError
-            seen = f"cannot be opened ({_reason(error)})"
-            raise kind(name, seen=seen, wanted="a file that can be read") from error
+            got = f"cannot be opened ({_reason(error)})"
+            raise kind(name, got=got, expected="a file that can be read") from error
     else:
         file = source
     try:
         size = _size_from_start(file, name)
         if size == 0:
-            raise MediaError(name, seen="empty, 0 bytes", wanted="a file with something in it")
+            raise MediaError(name, got="empty, 0 bytes", expected="a file with something in it")
         if size > limits.max_bytes:
-            raise MediaError(name, seen=f"{size:,} bytes", wanted=f"at most {limits.max_bytes:,} (max_bytes)")
+            raise MediaError(
+                name, got=f"{size:,} bytes", expected=f"at most {limits.max_bytes:,} (max_bytes)"
+            )
         yield file
     finally:
         if file is not source:
@@ -113,8 +115,8 @@ def foreign_errors_of(
             raise
         raise MediaError(
             name,
-            seen=f"cannot be read ({type(error).__name__}: {_reason(error)})",
-            wanted="a file that is not damaged",
+            got=f"cannot be read ({type(error).__name__}: {_reason(error)})",
+            expected="a file that is not damaged",
         ) from error
 
 
@@ -152,11 +154,11 @@ def _size_from_start(file: BinaryIO, name: str) -> int:
     except Exception as error:  # whatever somebody's own file object raises
         raise MediaError(
             name,
-            seen=f"not a file to read and seek in ({_reason(error)})",
-            wanted="an open file, or its bytes",
+            got=f"not a file to read and seek in ({_reason(error)})",
+            expected="an open file, or its bytes",
         ) from error
     if not isinstance(nothing, bytes):
-        raise MediaError(name, seen="a file opened as text", wanted="one opened in binary mode, 'rb'")
+        raise MediaError(name, got="a file opened as text", expected="one opened in binary mode, 'rb'")
     return size
 
 

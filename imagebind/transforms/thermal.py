@@ -35,7 +35,7 @@ from imagebind.transforms.palettes import PALETTES, is_coloured, palette_of, ste
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
-WANTED = "8-bit grey or RGB, or one channel of 16-bit or float radiometry"
+EXPECTED = "8-bit grey or RGB, or one channel of 16-bit or float radiometry"
 RAW = "raw"
 UNITS = {  # a unit -> kelvin per stored step, and °C of a stored 0
     "celsius": (1.0, 0.0),
@@ -100,7 +100,7 @@ def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") 
     if unit == RAW:
         return values
     if values.dtype == np.uint8:
-        raise MediaError(name, seen="8 bits a pixel", wanted=f"16 bits or floats for unit={unit!r}")
+        raise MediaError(name, got="8 bits a pixel", expected=f"16 bits or floats for unit={unit!r}")
     step, zero = (step_of(unit), -ZERO_CELSIUS) if step_of(unit) else UNITS[unit]  # type: ignore[index]
     celsius = (values * np.float64(step) + zero).astype(np.float32)  # type: ignore[arg-type]
     finite = celsius[np.isfinite(celsius)]
@@ -179,7 +179,7 @@ class ThermalTransform:
         if not np.isfinite(pixels).all():
             broken = np.count_nonzero(~np.isfinite(pixels))
             raise MediaError(
-                name, seen=f"{broken:,} of {pixels.size:,} pixels NaN or infinite", wanted="finite pixels"
+                name, got=f"{broken:,} of {pixels.size:,} pixels NaN or infinite", expected="finite pixels"
             )
         unit = radiometric_to_unit(pixels, low=self.low, high=self.high)  # (h, w)
         return self.crop(torch.from_numpy(unit)[None], self.size).clamp(0, 1)  # bicubic overshoots
@@ -203,7 +203,7 @@ def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> n
             return np.asarray(image)
         return np.asarray(image) if image.mode == "L" else _brightness(image, name, palette)
     if not isinstance(item, (np.ndarray, Tensor)):
-        raise MediaError(name, seen=f"a {type(item).__name__}", wanted=WANTED)
+        raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
     values = as_numpy(item)
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         values = np.ma.filled(values.astype(np.float64), np.nan)  # refused, with their number
@@ -217,7 +217,7 @@ def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> n
         if (colours != colours[..., :1]).any() and values.max() <= 0xFFFF and values.min() >= 0:
             eight = np.rint(colours / SIXTEEN_BIT_STEP).astype(np.uint8)
             return _brightness(Image.fromarray(eight), name, palette)
-    return drop_channel(values, name=name, wanted=WANTED)
+    return drop_channel(values, name=name, expected=EXPECTED)
 
 
 def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarray:

@@ -138,8 +138,8 @@ class VideoTransform:
                 return self._views(file.clock, read, spans, name)
         raise MediaError(
             name,
-            seen="not a video",
-            wanted="a file, (frames, frames a second), or a mapping with a clip as its 'video'",
+            got="not a video",
+            expected="a file, (frames, frames a second), or a mapping with a clip as its 'video'",
         )
 
     def _views(
@@ -169,12 +169,12 @@ class VideoTransform:
         if (pixels := self.size**2 * max(height, width) // min(height, width)) > MAX_RESIZED_PIXELS:
             raise MediaError(
                 name,
-                seen=f"frames of {width} x {height}, {pixels:,} pixels with a short side of {self.size}",
-                wanted=f"at most {MAX_RESIZED_PIXELS:,}",
+                got=f"frames of {width} x {height}, {pixels:,} pixels with a short side of {self.size}",
+                expected=f"at most {MAX_RESIZED_PIXELS:,}",
             )
         if frame.is_floating_point() and not (frame.min() >= 0 and frame.max() <= 255):  # false for NaN too
             raise MediaError(
-                name, seen=f"floats from {frame.min():g} to {frame.max():g}", wanted="floats in [0, 255]"
+                name, got=f"floats from {frame.min():g} to {frame.max():g}", expected="floats in [0, 255]"
             )
         channels = frame.expand(3, -1, -1) if frame.ndim == 2 else frame.permute(2, 0, 1)  # -> (3, h, w)
         squares = self.crop(channels.to("cpu", torch.float32) / 255, size=self.size, crops=self.crops)
@@ -188,15 +188,15 @@ def _pick(frames: np.ndarray | Tensor, indices: Iterable[int]) -> Iterator[tuple
 def _recording(frames: object, rate: object, name: str) -> tuple[np.ndarray | Tensor, Fraction]:
     """Check (frames, rate)."""
     if not isinstance(frames, np.ndarray | Tensor):
-        raise MediaError(name, seen=type(frames).__name__, wanted="frames as an array or a tensor")
+        raise MediaError(name, got=type(frames).__name__, expected="frames as an array or a tensor")
     if not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[-1] == 3)) or 0 in frames.shape:
         raise MediaError(
-            name, seen=f"shape {tuple(frames.shape)}", wanted="frames (t, h, w, 3), or grey (t, h, w)"
+            name, got=f"shape {tuple(frames.shape)}", expected="frames (t, h, w, 3), or grey (t, h, w)"
         )
     if frames.dtype not in (np.uint8, torch.uint8):
-        raise MediaError(name, seen=f"type {frames.dtype}", wanted="uint8 frames")
+        raise MediaError(name, got=f"type {frames.dtype}", expected="uint8 frames")
     if not isinstance(rate, int | float | Fraction | np.number) or not 0 < rate < math.inf:
-        raise MediaError(name, seen=f"a rate of {rate!r}", wanted="a positive number of frames a second")
+        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive number of frames a second")
     return frames, Fraction(rate if isinstance(rate, Fraction) else float(rate))
 
 
@@ -204,9 +204,9 @@ def _ready_clip(video: Mapping[str, Any], name: str) -> Tensor:
     """The clip of a mapping, its channels last: (3, t, h, w) -> (t, h, w, 3)."""
     clip = video.get("video")
     if not isinstance(clip, Tensor):
-        raise MediaError(name, seen=f"{type(clip).__name__} as 'video'", wanted="a tensor (3, t, h, w)")
+        raise MediaError(name, got=f"{type(clip).__name__} as 'video'", expected="a tensor (3, t, h, w)")
     if clip.ndim != 4 or clip.shape[0] != 3 or 0 in clip.shape:
-        raise MediaError(name, seen=f"a clip of shape {tuple(clip.shape)}", wanted="(3, t, h, w)")
+        raise MediaError(name, got=f"a clip of shape {tuple(clip.shape)}", expected="(3, t, h, w)")
     if not (clip.is_floating_point() or clip.dtype == torch.uint8):
-        raise MediaError(name, seen=f"type {clip.dtype}", wanted="uint8, or floats in [0, 255]")
+        raise MediaError(name, got=f"type {clip.dtype}", expected="uint8, or floats in [0, 255]")
     return clip.permute(1, 2, 3, 0)

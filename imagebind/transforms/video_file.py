@@ -107,7 +107,7 @@ class VideoFile:
         for done, (index, frame, is_exact) in enumerate(self._pick(indices), start=1):
             lost += not is_exact
             if frame is None:
-                raise MediaError(self.name, seen="no frame can be decoded", wanted=UNDAMAGED)
+                raise MediaError(self.name, got="no frame can be decoded", expected=UNDAMAGED)
             self._check(lost, done, len(indices), min_share)
             yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
 
@@ -167,8 +167,8 @@ class VideoFile:
     def _check(self, lost: int, done: int, count: int, min_share: float) -> None:
         """Report frames that are lost, once, or refuse the video for them."""
         if count - lost < min_share * count:
-            seen = f"at least {lost} of the {count} frames that are needed cannot be decoded"
-            raise MediaError(self.name, seen=seen, wanted=f"{min_share:.0%} of them or more")
+            got = f"at least {lost} of the {count} frames that are needed cannot be decoded"
+            raise MediaError(self.name, got=got, expected=f"{min_share:.0%} of them or more")
         if lost and done == count:  # before the last is handed over: nobody may ask for one more
             warn_of(
                 self.name,
@@ -181,7 +181,7 @@ class VideoFile:
         if width * frame.height > self.limits.max_pixels:
             raise MediaError(
                 self.name,
-                seen=f"frames of {frame.width} x {frame.height}, too large with square pixels",
-                wanted=f"at most {self.limits.max_pixels:,} pixels (max_pixels)",
+                got=f"frames of {frame.width} x {frame.height}, too large with square pixels",
+                expected=f"at most {self.limits.max_pixels:,} pixels (max_pixels)",
             )
         return to_rgb(frame, pixel_aspect=aspect)

@@ -109,7 +109,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         has_audio = bool(container.streams.audio)
         pixel_aspect = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
     if not len(log):
-        raise MediaError(name, seen="a video stream without frames", wanted="at least one frame")
+        raise MediaError(name, got="a video stream without frames", expected="at least one frame")
     order = index.order
     head_is_whole = head.is_whole(index, is_ordered) and not (is_ordered and index.has_placeholders)
     for around, numbers in decode_joins(file, name, limits, index, head_is_whole):
@@ -117,7 +117,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         order = order[~is_around | np.isin(order, numbers)]
         order[np.isin(order, numbers)] = [number for number in numbers if number in order]
     if not len(order):
-        raise MediaError(name, seen="no frame can be decoded", wanted="a video that is not damaged")
+        raise MediaError(name, got="no frame can be decoded", expected="a video that is not damaged")
     stamps: Sequence[int] = range(len(order))
     clock = Clock.steady(len(order), rate)
     has_stamps = bool((index.pts[order] != NO_STAMP).all())
@@ -152,7 +152,7 @@ def scan_webp(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Tim
     clock = webp_clock(file)
     frames = len(clock.ticks)
     if not frames:
-        raise MediaError(name, seen="an animation without frames", wanted="at least one frame")
+        raise MediaError(name, got="an animation without frames", expected="at least one frame")
     info = VideoInfo(
         duration=float(clock.duration),
         frames=frames,

@@ -48,20 +48,20 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     try:
         container = av.open(file, "r", options=options, buffer_size=READ_BYTES, metadata_errors="replace")
     except Exception as error:  # of many kinds, for bad bytes
-        raise MediaError(name, seen=f"not a video ({_reason(error)})", wanted="a video file") from error
+        raise MediaError(name, got=f"not a video ({_reason(error)})", expected="a video file") from error
     with container:
         streams = moving_pictures(container)
         if not streams:
-            raise MediaError(name, seen="no video stream", wanted="a video file")
+            raise MediaError(name, got="no video stream", expected="a video file")
         stream = max(streams, key=_preference)
         codec = stream.codec_context
         if codec is None:
-            raise MediaError(name, seen="an unknown video codec", wanted="one that FFmpeg decodes")
+            raise MediaError(name, got="an unknown video codec", expected="one that FFmpeg decodes")
         if codec.width * codec.height > limits.max_pixels:
             raise MediaError(
                 name,
-                seen=f"frames of {codec.width} x {codec.height} = {codec.width * codec.height:,} pixels",
-                wanted=f"at most {limits.max_pixels:,} (max_pixels)",
+                got=f"frames of {codec.width} x {codec.height} = {codec.width * codec.height:,} pixels",
+                expected=f"at most {limits.max_pixels:,} (max_pixels)",
             )
         codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change on the way
         yield container, stream

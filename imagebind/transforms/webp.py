@@ -52,10 +52,10 @@ def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
         with Image.open(file, formats=["WEBP"]) as image:
             width, height = image.size
     except Exception as error:  # damaged data raises many types
-        raise MediaError(name, seen=f"a damaged WebP ({error})", wanted="a whole animation") from error
+        raise MediaError(name, got=f"a damaged WebP ({error})", expected="a whole animation") from error
     if width * height > limits.max_pixels:
-        seen = f"frames of {width} x {height} = {width * height:,} pixels"
-        raise MediaError(name, seen=seen, wanted=f"at most {limits.max_pixels:,} (max_pixels)")
+        got = f"frames of {width} x {height} = {width * height:,} pixels"
+        raise MediaError(name, got=got, expected=f"at most {limits.max_pixels:,} (max_pixels)")
     return width, height
 
 

@@ -61,9 +61,9 @@ def test_a_file_that_could_be_several_things_is_told_by_an_option_that_would_say
     monkeypatch.chdir(tmp_path)
     shutil.copy(deep_grey_file, tmp_path / "1.png")
     (error,) = take([Path()], modality=None, mappings=[]).failures
-    assert error.item == "1.png" and "--map '*.png=depth'" in error.wanted
+    assert error.item == "1.png" and "--map '*.png=depth'" in error.expected
     (error,) = take([Path("1.png")], modality=None, mappings=[]).failures
-    assert error.item == "1.png" and "--modality" in error.wanted
+    assert error.item == "1.png" and "--modality" in error.expected
 
 
 def test_left_out_names_the_commonest_suffixes_and_counts_the_others():

@@ -86,6 +86,6 @@ class Numbers:
 
     def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
         if index in self.broken:
-            error = MediaError(f"pair {index}", seen="nothing", wanted="something")
+            error = MediaError(f"pair {index}", got="nothing", expected="something")
             return BrokenPair(f"pair {index}", error, self.modality)
         return PairSample(torch.tensor([index]), torch.tensor([turn]), self.modality)

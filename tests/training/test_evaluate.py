@@ -47,7 +47,7 @@ def test_what_is_close_is_told_apart_under_autocast():
 
 class AllBroken(ToyPairs):
     def sample(self, index: int, *, turn: int) -> BrokenPair:
-        return BrokenPair("x", MediaError("x", seen="nothing", wanted="a pair"), self.modality)
+        return BrokenPair("x", MediaError("x", got="nothing", expected="a pair"), self.modality)
 
 
 def test_retrieval_without_one_whole_pair_is_refused():

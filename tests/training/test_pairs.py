@@ -62,7 +62,8 @@ def test_an_index_alone_gives_the_first_turn():
 
 
 @pytest.mark.parametrize(
-    "error", [MediaError("a.jpg", seen="cut", wanted="whole"), OSError("gone"), RuntimeError("strange shape")]
+    "error",
+    [MediaError("a.jpg", got="cut", expected="whole"), OSError("gone"), RuntimeError("strange shape")],
 )
 def test_a_pair_s_own_failure_is_returned_with_its_name_and_can_cross_processes(error):
     broken = PairDataset([pair("a")], failing(error))[0]
@@ -95,7 +96,7 @@ def test_pairs_of_many_kinds_are_parted_in_their_order():
 
 def test_a_batch_stacks_what_is_whole_and_lists_what_is_broken():
     whole = [PairSample(torch.full((3, 2, 2), i), torch.full((1,), i), ModalityType.DEPTH) for i in range(2)]
-    broken = BrokenPair("b", MediaError("b", seen="x", wanted="y"), ModalityType.DEPTH)
+    broken = BrokenPair("b", MediaError("b", got="x", expected="y"), ModalityType.DEPTH)
     batch = collate([whole[0], broken, whole[1]])
     assert batch.size == 2 and batch.broken == [broken] and batch.modality == "depth"
     assert batch.inputs["vision"].shape == (2, 3, 2, 2)

@@ -134,7 +134,7 @@ def test_a_deep_gray_image_is_ambiguous_as_a_file_and_as_a_pil_image(form):
     for item in (data, opened, Image.fromarray(DEEP.astype(np.float32)), Image.fromarray(DEEP)):
         with pytest.raises(AmbiguousMediaError, match="depth or thermal") as caught:
             identify(item)
-        said[id(item)] = caught.value.seen
+        said[id(item)] = caught.value.got
     assert said[id(data)] == said[id(opened)]
 
 

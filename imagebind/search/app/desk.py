@@ -44,14 +44,14 @@ class Asked:
         for part, kind, weight in self.parts:
             if kind is None:
                 names = " or ".join(map(str, part.vectors))
-                raise MediaError(part.name, seen=f"could be {names}", wanted="to be told which, beside it")
+                raise MediaError(part.name, got=f"could be {names}", expected="to be told which, beside it")
             items.append((part.name, part.vectors[kind], weight))
         asked = [(name, item, weight) for name, item, weight in items if weight]
         if not asked:
             raise MediaError(
                 "the query",
-                seen="weights that are all 0" if items else "empty",
-                wanted="words or a file to look for",
+                got="weights that are all 0" if items else "empty",
+                expected="words or a file to look for",
             )
         told = [f"{'−' if weight < 0 else '+'} {_weight(weight)}{name}" for name, _, weight in asked]
         return [(item, weight) for _, item, weight in asked], " ".join(told).removeprefix("+ ")
@@ -218,7 +218,7 @@ def parse_time(text: str) -> float | None:
     if not text.strip():
         return None
     if not TIME.fullmatch(text.strip()):
-        raise MediaError("the time", seen=repr(text.strip()), wanted="seconds, as 90, or minutes, as 1:30")
+        raise MediaError("the time", got=repr(text.strip()), expected="seconds, as 90, or minutes, as 1:30")
     seconds = 0.0
     for part in text.split(":"):
         seconds = 60 * seconds + float(part)

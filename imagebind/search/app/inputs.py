@@ -94,13 +94,15 @@ class Intake:
             size = path.stat().st_size
             if size > self.max_bytes:
                 raise MediaError(
-                    path.name, seen=_megabytes(size), wanted=f"at most {_megabytes(self.max_bytes)}"
+                    path.name, got=_megabytes(size), expected=f"at most {_megabytes(self.max_bytes)}"
                 )
             return self._embed(path)
         except MediaError as error:
-            return type(error)(path.name, seen=error.seen.replace(str(path), path.name), wanted=error.wanted)
+            return type(error)(
+                path.name, got=error.got.replace(str(path), path.name), expected=error.expected
+            )
         except FileNotFoundError:
-            return MediaError(path.name, seen="gone from the server", wanted="to be dropped here again")
+            return MediaError(path.name, got="gone from the server", expected="to be dropped here again")
         finally:
             path.unlink(missing_ok=True)
             give_back_memory()

@@ -45,11 +45,11 @@ class Labeller:
         classes = tuple(parse_labels(labels.splitlines(), item="labels"))
         names = sum(map(len, classes))
         if len(classes) < 2:
-            raise MediaError("labels", seen=f"{len(classes)}", wanted="two or more, one a line")
+            raise MediaError("labels", got=f"{len(classes)}", expected="two or more, one a line")
         if names > MAX_NAMES:
-            raise MediaError("labels", seen=f"{names} names", wanted=f"at most {MAX_NAMES}")
+            raise MediaError("labels", got=f"{names} names", expected=f"at most {MAX_NAMES}")
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
-            raise MediaError("labels", seen="a model without text", wanted="one that reads words")
+            raise MediaError("labels", got="a model without text", expected="one that reads words")
         classifier = self._classifier(classes, default_templates(kind))
         scores = class_scores(vector[None], classifier, class_groups(classes))  # (1, c)
         temperature = default_temperature(self.embedder.model, kind.modality)

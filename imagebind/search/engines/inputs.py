@@ -228,8 +228,8 @@ def _look_into(file: str) -> list[NamedFile | _RowGroup]:
         if "vector" in names or not {PATH, BYTES} & set(names):
             raise MediaError(
                 encodable(file),
-                seen="a table of vectors" if "vector" in names else f"a table of {', '.join(names)}",
-                wanted=f"one of media, with a column {PATH!r} or {BYTES!r}, and perhaps {MODALITY!r}",
+                got="a table of vectors" if "vector" in names else f"a table of {', '.join(names)}",
+                expected=f"one of media, with a column {PATH!r} or {BYTES!r}, and perhaps {MODALITY!r}",
             )
         if BYTES in names:
             first_rows = [0]
@@ -287,8 +287,8 @@ def _rows(
         if stated > max(PLAIN_BYTES, MAX_RATIO * stored):
             raise MediaError(
                 encodable(file),
-                seen=f"row group {number} of {stored:,} bytes that states {stated:,}",
-                wanted=f"at most {MAX_RATIO} times as many",
+                got=f"row group {number} of {stored:,} bytes that states {stated:,}",
+                expected=f"at most {MAX_RATIO} times as many",
             )
         size = max(min(READ_ROWS, READ_BYTES // max(stated, 1)), 1)
         for batch in table.iter_batches(size, row_groups=[number], columns=list(columns)):
@@ -315,7 +315,7 @@ def _table(file: BinaryIO, name: str) -> Any:
 
 
 def _unreadable(name: str, error: Exception) -> MediaError:
-    return MediaError(encodable(name), seen=f"cannot be read ({error})", wanted="a whole Parquet file")
+    return MediaError(encodable(name), got=f"cannot be read ({error})", expected="a whole Parquet file")
 
 
 def _inside(file: str, name: str | None, number: int) -> str:
@@ -336,9 +336,9 @@ def _row_item(row: Mapping[str, Any], name: str) -> Item:
     try:
         content = row[BYTES]
         if content is None:
-            raise MediaError(name, seen="a row without bytes", wanted="those of a file")
+            raise MediaError(name, got="a row without bytes", expected="those of a file")
         if not isinstance(content, bytes):
-            raise MediaError(name, seen=f"{BYTES} of type {type(content).__name__}", wanted="binary data")
+            raise MediaError(name, got=f"{BYTES} of type {type(content).__name__}", expected="binary data")
         if len(content) > MAX_ITEM_BYTES:
             raise _too_large(name, f"{len(content):,} bytes")
         return Item(name, _said(NamedBytes(content, name), row.get(MODALITY), name))
@@ -355,8 +355,8 @@ def _member_item(member: Member, name: str) -> Item:
         return Item(name, error=error)
 
 
-def _too_large(name: str, seen: str) -> MediaError:
-    return MediaError(name, seen=seen, wanted=f"a file stored whole, of at most {MAX_ITEM_BYTES:,} bytes")
+def _too_large(name: str, got: str) -> MediaError:
+    return MediaError(name, got=got, expected=f"a file stored whole, of at most {MAX_ITEM_BYTES:,} bytes")
 
 
 def _said(source: Any, modality: Any, name: str) -> Any:
@@ -364,6 +364,6 @@ def _said(source: Any, modality: Any, name: str) -> Any:
     if modality is None:
         return source
     if not isinstance(modality, str) or modality not in MODALITIES:
-        wanted = f"one of {', '.join(sorted(MODALITIES))}"
-        raise MediaError(name, seen=f"the modality {modality!r:.80}", wanted=wanted)
+        expected = f"one of {', '.join(sorted(MODALITIES))}"
+        raise MediaError(name, got=f"the modality {modality!r:.80}", expected=expected)
     return {modality: source}

@@ -11,7 +11,7 @@ from imagebind.search.engines.storage import open_at_random
 from imagebind.transforms.source import encodable
 
 MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is in memory as a whole
-WANTED = "a whole .tar, not compressed"
+EXPECTED = "a whole .tar, not compressed"
 TEXTS = ("caption", "transcript")  # what WebDataset's users call texts besides .txt
 # Endings that WebDataset's decoders take for labels, numbers and Python objects.
 NO_MEDIA = frozenset(
@@ -64,7 +64,7 @@ def shard_members(shard: str) -> Iterator[Member]:
         # tarfile lets many kinds through: OverflowError for a damaged pax header, ValueError...
         except (tarfile.TarError, OSError, ValueError, ArithmeticError, EOFError, RecursionError) as error:
             raise MediaError(
-                encodable(shard), seen=f"cannot be read after {last} ({error})", wanted=WANTED
+                encodable(shard), got=f"cannot be read after {last} ({error})", expected=EXPECTED
             ) from error
 
 

@@ -19,7 +19,7 @@ from imagebind.uri import is_uri
 SYSTEMS_KEPT = 64  # one a bucket; to ask where a bucket is takes a round trip
 BUFFER_BYTES = 8 * 2**20  # fetched at once from a store
 FETCHING = 8  # files of a store under way at once
-WANTED = "a file that can be read"
+EXPECTED = "a file that can be read"
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # a file that is being written
 
 In = TypeVar("In")
@@ -140,8 +140,8 @@ def opened(uri: str) -> tuple[Any, str]:
     except (OSError, ValueError) as error:
         raise MediaError(
             encodable(uri),
-            seen=f"cannot be opened ({error})",
-            wanted="a path, or a URI that pyarrow opens, as s3://bucket/name or gs://bucket/name",
+            got=f"cannot be opened ({error})",
+            expected="a path, or a URI that pyarrow opens, as s3://bucket/name or gs://bucket/name",
         ) from error
     return system, f"{base.rstrip('/')}/{path.rstrip('/')}"
 
@@ -177,7 +177,7 @@ def read_all(uri: str) -> NamedBytes:
         with system.open_input_stream(path) as file:
             return NamedBytes(file.read(), encodable(uri))
     except OSError as error:
-        raise MediaError(encodable(uri), seen=f"cannot be opened ({error})", wanted=WANTED) from error
+        raise MediaError(encodable(uri), got=f"cannot be opened ({error})", expected=EXPECTED) from error
 
 
 def open_at_random(uri: str) -> BinaryIO:
@@ -192,7 +192,7 @@ def open_at_random(uri: str) -> BinaryIO:
         system, path = opened(uri)
         return io.BufferedReader(system.open_input_file(path), BUFFER_BYTES)
     except OSError as error:
-        raise MediaError(encodable(uri), seen=f"cannot be opened ({error})", wanted=WANTED) from error
+        raise MediaError(encodable(uri), got=f"cannot be opened ({error})", expected=EXPECTED) from error
 
 
 def ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:

@@ -85,8 +85,8 @@ class Trial:
             if self._deaths[place] >= DEATHS:
                 error = MediaError(
                     item.name,
-                    seen=f"{self._deaths[place]} workers died over it",
-                    wanted="an item that can be decoded in the memory that a worker has",
+                    got=f"{self._deaths[place]} workers died over it",
+                    expected="an item that can be decoded in the memory that a worker has",
                 )
                 yield Outcome(failure=Failure.of(item.name, error))
                 continue

@@ -79,7 +79,7 @@ def read_segments(path: Folder) -> Iterator[Segment]:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise MediaError(
-            str(path), seen=f"cannot be read ({error})", wanted="a list of segments (CSV)"
+            str(path), got=f"cannot be read ({error})", expected="a list of segments (CSV)"
         ) from error
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
@@ -87,7 +87,7 @@ def read_segments(path: Folder) -> Iterator[Segment]:
         place = f"{path}, line {number}"
         row = next(csv.reader([line], skipinitialspace=True))
         if len(row) < 4:
-            raise MediaError(place, seen=f"{len(row)} columns", wanted="YTID, start, end, labels")
+            raise MediaError(place, got=f"{len(row)} columns", expected="YTID, start, end, labels")
         start, end = (seconds_in(text, place) for text in row[1:3])
         yield Segment(row[0], start, end, tuple(row[3].split(",")))
 

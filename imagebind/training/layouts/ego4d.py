@@ -48,7 +48,7 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
         uid, clip = row["video_uid"], row.get(CLIP_COLUMN) or ""
         start, end = (seconds_in(row[column], place) for column in COLUMNS[1:])
         if not 0 <= start < end:
-            raise MediaError(place, seen=f"a clip from {start:g} to {end:g} s", wanted="0 <= start < end")
+            raise MediaError(place, got=f"a clip from {start:g} to {end:g} s", expected="0 <= start < end")
         motion = next(
             (path for path in (imu / f"{uid}{suffix}" for suffix in (PACKED, TABLE)) if path.is_file()), None
         )
@@ -116,7 +116,7 @@ def _first_second(motion: Path) -> float:
         raise
     except (OSError, ValueError, EOFError) as error:
         raise MediaError(
-            str(motion), seen=f"cannot be read ({error})", wanted="motion as pack_imu writes it, or a CSV"
+            str(motion), got=f"cannot be read ({error})", expected="motion as pack_imu writes it, or a CSV"
         ) from error
     return first_stamp(lines, name=str(motion))
 
@@ -124,6 +124,8 @@ def _first_second(motion: Path) -> float:
 def _first_packed(rows: np.ndarray, motion: Path) -> float:
     if rows.ndim != 2 or rows.shape[1] != PACKED_COLUMNS or not len(rows):
         raise MediaError(
-            str(motion), seen=f"an array {rows.shape}", wanted=f"(t, {PACKED_COLUMNS}), time in seconds first"
+            str(motion),
+            got=f"an array {rows.shape}",
+            expected=f"(t, {PACKED_COLUMNS}), time in seconds first",
         )
     return float(rows[0, 0])

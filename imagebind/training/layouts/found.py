@@ -32,8 +32,8 @@ def found(layout: str, root: object, pairs: list[Pair], missing: Sequence[str]) 
     if not pairs:
         raise MediaError(
             str(root),
-            seen=f"no pair, and {len(missing):,} files missing" + (f" ({some}, …)" if missing else ""),
-            wanted=f"the folders of {layout} as it is published",
+            got=f"no pair, and {len(missing):,} files missing" + (f" ({some}, …)" if missing else ""),
+            expected=f"the folders of {layout} as it is published",
         )
     if missing:
         logger.warning("%s: %d pairs, %d files missing (%s, …)", layout, len(pairs), len(missing), some)
@@ -48,7 +48,7 @@ def folder_at(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise MediaError(str(folder), seen="no such folder", wanted="a folder")
+        raise MediaError(str(folder), got="no such folder", expected="a folder")
     return folder
 
 
@@ -72,11 +72,11 @@ def table_at(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterable[d
             header = reader.fieldnames or []
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise MediaError(str(path), seen=f"cannot be read ({error})", wanted="a CSV file") from error
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected="a CSV file") from error
     missing = [column for column in columns if column not in header]
     if missing:
         raise MediaError(
-            str(path), seen=f"columns {', '.join(header)}", wanted=f"{', '.join(missing)} among them"
+            str(path), got=f"columns {', '.join(header)}", expected=f"{', '.join(missing)} among them"
         )
     return rows
 
@@ -90,4 +90,4 @@ def seconds_in(text: str | None, place: str) -> float:
     try:
         return float(text or "")
     except ValueError as error:
-        raise MediaError(place, seen=f"{text!r} as seconds", wanted="a number") from error
+        raise MediaError(place, got=f"{text!r} as seconds", expected="a number") from error

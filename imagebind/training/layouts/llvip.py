@@ -26,7 +26,7 @@ def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
         {path.name: path for path in (root / kind / split).glob(PICTURES)} for kind in (VISIBLE, INFRARED)
     )
     if not visible and not infrared:
-        raise MediaError(str(root), seen="no pictures", wanted=f"{VISIBLE}/{split} and {INFRARED}/{split}")
+        raise MediaError(str(root), got="no pictures", expected=f"{VISIBLE}/{split} and {INFRARED}/{split}")
     pairs = [
         Pair(
             vision={"image": visible[name]},
