@@ -228,7 +228,7 @@ class ImuTransform:
             raise MediaError(
                 name,
                 got=f"{duration:.4g} s of motion for a window from {start:.4g} to {end:.4g} s",
-                expected=f"at least {end - self.max_gap_seconds:.4g} s; or pass window_seconds= of its length",
+                expected=f"at least {end - self.max_gap_seconds:.4g} s; or pass a shorter window_seconds=",
             )
         before = max(int(np.searchsorted(clock, start, side="right")) - 1, 0)
         after = int(np.searchsorted(clock, end, side="left"))
@@ -238,5 +238,5 @@ class ImuTransform:
             raise MediaError(
                 name,
                 got=f"no sample for {steps.max():.4g} s from {at:.4g} s on",
-                expected=f"at most max_gap_seconds={self.max_gap_seconds:g}; is the time_unit= or rate= right?",
+                expected=f"at most max_gap_seconds={self.max_gap_seconds:g}; check time_unit= and rate=",
             )

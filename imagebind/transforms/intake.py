@@ -134,7 +134,7 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     raise MediaError(
         name_of(item),
         got=f"a {type(item).__name__}",
-        expected="text (str), a path (pathlib.Path), bytes, a file, a PIL image, or a mapping {modality: item}",
+        expected="text (str), a pathlib.Path, bytes, a file, a PIL image, or a mapping {modality: item}",
     )
 
 
