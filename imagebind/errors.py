@@ -8,6 +8,8 @@ from errno import ENOENT
 from importlib import import_module
 from typing import Any
 
+from imagebind.modality import MediaKind
+
 logger = logging.getLogger(__name__)
 
 
@@ -25,8 +27,17 @@ class MediaError(ImageBindError, ValueError):
         self.got = got
         self.expected = expected
 
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The keyword arguments that it was made with."""
+        return {"got": self.got, "expected": self.expected}
+
+    def renamed(self, item: str) -> "MediaError":
+        """Return the same error with another name of the item."""
+        return type(self)(item, **self.fields)
+
     def __reduce__(self) -> tuple:  # keyword-only arguments would not survive a worker process otherwise
-        return _rebuild, (type(self), self.item, self.got, self.expected)
+        return _rebuild, (type(self), self.item, self.fields)
 
 
 class UnreadableFileError(MediaError, OSError):
@@ -46,8 +57,23 @@ class MissingFileError(UnreadableFileError, FileNotFoundError):
     errno = ENOENT
 
 
+class UnknownMediaError(MediaError):
+    """A file whose content has no known media type, in contrast to a damaged file of a known one."""
+
+
 class AmbiguousMediaError(MediaError):
-    """A file that could be of more than one modality; the message says how to tell which."""
+    """A file that may have more than one media type, `kinds`; the message says how to name the type."""
+
+    def __init__(
+        self, item: str, *, got: str = "", expected: str = "", kinds: tuple[MediaKind, ...] = ()
+    ) -> None:
+        super().__init__(item, got=got, expected=expected)
+        self.kinds = kinds
+
+    @property
+    def fields(self) -> dict[str, Any]:
+        """The keyword arguments that it was made with."""
+        return {**super().fields, "kinds": self.kinds}
 
 
 class CompanionFileError(MediaError):
@@ -119,8 +145,8 @@ def collect_warnings() -> Iterator[list[str]]:
         _collected_warnings.reset(token)
 
 
-def _rebuild(kind: type[MediaError], item: str, got: str, expected: str) -> MediaError:
-    return kind(item, got=got, expected=expected)
+def _rebuild(kind: type[MediaError], item: str, fields: dict[str, Any]) -> MediaError:
+    return kind(item, **fields)
 
 
 def _rebuild_extra(package: str, extra: str, purpose: str) -> MissingExtraError:

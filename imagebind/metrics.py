@@ -143,8 +143,7 @@ def _right(scores: Tensor, target: Matrix | None) -> Tensor:
     if target is None:
         if queries != candidates:
             raise ValueError(
-                "similarity: expected as many columns as rows where target is not given, got "
-                f"{tuple(scores.shape)}"
+                f"similarity without target: expected as many columns as rows, got {tuple(scores.shape)}"
             )
         return torch.eye(queries, dtype=torch.bool, device=scores.device)
     target = torch.as_tensor(target, device=scores.device)

@@ -59,6 +59,13 @@ def test_an_error_stays_itself_when_it_is_pickled_or_made_again_from_its_message
     assert str(again) == str(error) == str(kind(str(error)))
 
 
+def test_an_ambiguous_file_keeps_its_media_types_under_another_name_and_in_another_process():
+    kinds = (MediaKind.DEPTH, MediaKind.THERMAL)
+    error = errors.AmbiguousMediaError("<9 bytes>", got="deep", expected="a media type", kinds=kinds)
+    again = pickle.loads(pickle.dumps(error.renamed("a.png")))
+    assert again.kinds == kinds and str(again) == "a.png: deep; expected a media type"
+
+
 class MissingImage(Dataset):
     def __len__(self) -> int:
         return 1

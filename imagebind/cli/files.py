@@ -70,7 +70,7 @@ def take(
             except NotMediaError:
                 taken.not_media[path.suffix.lower()] += 1
             except MediaError as error:
-                taken.failures.append(type(error)(name_of(path), got=error.got, expected=error.expected))
+                taken.failures.append(error.renamed(name_of(path)))
     return taken
 
 

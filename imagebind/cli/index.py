@@ -176,10 +176,9 @@ def error_path(db: str) -> Path:
 
 def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
     """Ask what the files of a folder are, until the answer makes sense."""
-    from imagebind.search.examine import possible_kinds
     from imagebind.search.mapping import parse_kind
 
-    kinds = ", ".join([*(kind.value for kind in possible_kinds(error)), SKIP])
+    kinds = ", ".join([*(kind.value for kind in error.kinds), SKIP])
     question = (
         f"{error.item}: {error.got}.\nWhat are such files in {error.item.rpartition('/')[0]}? ({kinds})"
     )

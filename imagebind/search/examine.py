@@ -1,7 +1,6 @@
 """A file before it is embedded: what it is, what its bytes are, and which requests it makes."""
 
 import hashlib
-import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagebind.errors import AmbiguousMediaError, CompanionFileError, MediaError
+from imagebind.errors import AmbiguousMediaError, CompanionFileError, MediaError, UnknownMediaError
 from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.mapping import PathMapping, mapping_for
@@ -26,8 +25,6 @@ AHEAD = 2  # handfuls a thread that are examined before their turn
 SNIPPET_CHARACTERS = 300  # of a text, shown where another file has its picture
 SNIPPET_BYTES = 4 * SNIPPET_CHARACTERS
 
-# Of an error of `detect`: the file is none of the kinds, rather than a damaged one of them.
-_FOREIGN = re.compile(r"unknown content|text, |a table whose header|empty, 0 bytes")
 # What is named so was meant to be media: such a file of zeros is damaged, while a .zip or .pdf is none.
 MEDIA_SUFFIXES = frozenset(
     (
@@ -109,16 +106,14 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
             refuse_companion(found.path, layout=mapping.options.get("layout"))
         return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
-        ways = " or ".join(
-            f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in possible_kinds(error)
-        )
-        raise AmbiguousMediaError(error.item, got=error.got, expected=f"to be told which: {ways}") from error
-    except CompanionFileError as error:
-        raise NotMediaError(error.item, got=error.got, expected=error.expected) from error
-    except MediaError as error:
-        if _FOREIGN.match(error.got) and found.path.suffix.lower() not in MEDIA_SUFFIXES:
-            raise NotMediaError(error.item, got=error.got, expected=error.expected) from error
-        raise
+        ways = " or ".join(f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in error.kinds)
+        raise AmbiguousMediaError(
+            error.item, got=error.got, expected=f"to be told which: {ways}", kinds=error.kinds
+        ) from error
+    except (CompanionFileError, UnknownMediaError) as error:
+        if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
+            raise
+        raise NotMediaError(error.item, **error.fields) from error
 
 
 def _told(kind: MediaKind, found: Found) -> str:
@@ -148,11 +143,6 @@ def _pattern(found: Found) -> str:
     return (
         path_text(found.relative.with_name(f"*{found.path.suffix}")) if numbered else f"**/{found.path.name}"
     )
-
-
-def possible_kinds(error: AmbiguousMediaError) -> list[MediaKind]:
-    """What an ambiguous file may be."""
-    return [kind for kind in MediaKind if re.search(rf"\b{kind.value}\b", error.got.partition("could be")[2])]
 
 
 def in_threads(

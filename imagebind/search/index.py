@@ -86,9 +86,7 @@ class Index:
         """
         if create and not exists(uri):
             if embedder is None:
-                raise ValueError(
-                    f"{os.fspath(uri)}: expected an embedder, which a new index takes its space from"
-                )
+                raise ValueError(f"{os.fspath(uri)}: a new index needs an embedder, which gives its space")
             space = Space.of(embedder, kinds=())
             about = {SPACE: space.to_json().encode()}
             return cls(Store.create(uri, embed_dim=embedder.embed_dim, about=about), embedder)

@@ -13,7 +13,7 @@ from typing import BinaryIO
 import av
 from PIL import Image, UnidentifiedImageError
 
-from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.transforms.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
@@ -106,7 +106,7 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
 def deep_gray_error(name: str, image: Image.Image) -> AmbiguousMediaError:
     """Return the error for a deep gray image, file or PIL image, without a stated modality."""
     bits = "float" if image.mode == "F" else "16-bit" if "16" in image.mode else "integer"
-    return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", ["depth", "thermal"])
+    return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", MediaKind.DEPTH, MediaKind.THERMAL)
 
 
 def _as_text(head: bytes) -> str | None:
@@ -196,13 +196,14 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
                 got=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
                 expected=f"to be told which: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
                 "{'text': path}",
+                kinds=(MediaKind.TEXT, MediaKind.IMU),
             )
         return MediaKind.TEXT
     if name.lower().endswith(_TABLE_SUFFIXES):
         is_bare = number_rows_at(text) == 0
         seen = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
-        raise MediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED)
-    raise MediaError(
+        raise UnknownMediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED)
+    raise UnknownMediaError(
         name,
         got=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
         expected=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
@@ -222,11 +223,11 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
     if head.startswith(_FFF_MAGIC):
         return MediaKind.THERMAL
     if head.startswith(_NPY_MAGIC):
-        raise _ambiguous(name, "an array file (.npy)", ["depth", "thermal", "imu"])
+        raise _ambiguous(name, "an array file (.npy)", MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)
     if head.startswith(_ZIP_MAGIC):
         length = int.from_bytes(head[_ZIP_NAME_LENGTH : _ZIP_NAME_LENGTH + 2], "little")
         if head[_ZIP_NAME : _ZIP_NAME + length].endswith(b".npy"):
-            raise _ambiguous(name, "an array file (.npz)", ["depth", "thermal"])
+            raise _ambiguous(name, "an array file (.npz)", MediaKind.DEPTH, MediaKind.THERMAL)
     if head.startswith(_WIDE_TEXT_MARKS):
         raise MediaError(name, got="text in UTF-16 or UTF-32", expected="text in UTF-8")
     if b"\0" not in head and name.lower().endswith(_TEXT_SUFFIXES):
@@ -236,7 +237,7 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
             return _kind_of_container(file, name, limits, is_certain=False)
     if has_audio_frames(head):
         return MediaKind.AUDIO
-    raise MediaError(
+    raise UnknownMediaError(
         name,
         got=f"unknown content, {head[:8]!r}…",
         expected=f"a file of {_kinds()}; name the media type of a rare format: {{'audio': path}}, or "
@@ -248,11 +249,12 @@ def _kinds() -> str:
     return f"one of {', '.join(kind.value for kind in MediaKind)}"
 
 
-def _ambiguous(name: str, got: str, kinds: list[str]) -> AmbiguousMediaError:
-    ways = " or ".join(f"{{{kind!r}: path}}" for kind in kinds)
-    names = " or ".join(kinds)
+def _ambiguous(name: str, got: str, *kinds: MediaKind) -> AmbiguousMediaError:
+    ways = " or ".join(f"{{{kind.value!r}: path}}" for kind in kinds)
+    names = " or ".join(kind.value for kind in kinds)
     return AmbiguousMediaError(
         name,
         got=f"{got}, which could be {names}",
         expected=f"to be told which: {ways}, or modality=; on the command line --modality",
+        kinds=kinds,
     )

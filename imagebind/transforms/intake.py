@@ -163,7 +163,7 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         return replace(views, warnings=tuple(warnings))
     except MediaError as error:
         if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
-            raise type(error)(request.name, got=error.got, expected=error.expected) from error
+            raise error.renamed(request.name) from error
         raise
     except ImageBindError:
         raise

@@ -11,7 +11,13 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
-from imagebind.errors import ImageBindError, MediaError, MissingFileError, UnreadableFileError
+from imagebind.errors import (
+    ImageBindError,
+    MediaError,
+    MissingFileError,
+    UnknownMediaError,
+    UnreadableFileError,
+)
 from imagebind.transfer import TooLargeError, copy_body, open_url
 from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
 
@@ -86,7 +92,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     try:
         size = _size_from_start(file, name)
         if size == 0:
-            raise MediaError(name, got="empty, 0 bytes", expected="a file with something in it")
+            raise UnknownMediaError(name, got="empty, 0 bytes", expected="a file with something in it")
         if size > limits.max_bytes:
             raise MediaError(
                 name, got=f"{size:,} bytes", expected=f"at most {limits.max_bytes:,} (max_bytes)"
