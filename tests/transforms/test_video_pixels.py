@@ -72,6 +72,35 @@ def test_frames_without_a_matrix_keep_their_colours(pixel_format, color_range):
     assert np.abs(to_rgb(frame).astype(int) - pixels).max() <= (20 if pixel_format == "gray" else 1)
 
 
+EXACT_FORMATS = ("yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv420p10le", "yuv420p12le", "yuv422p10le")
+EXACT_FORMATS += (
+    "yuv444p10le",
+    "yuv411p",
+    "yuv440p",
+    "yuv410p",
+    "nv12",
+    "gray",
+    "gray10le",
+    "gbrp",
+    "rgb48le",
+)
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("size", ["162x122", "161x121"])
+@pytest.mark.parametrize("pixel_format", EXACT_FORMATS)
+def test_every_pixel_is_that_of_ffmpeg(pixel_format, size, tmp_path):
+    path = tmp_path / "raw.nut"
+    source = ("-f", "lavfi", "-i", "testsrc2=s=200x200:r=10:d=0.2")
+    crop = ("-vf", f"crop={size.replace('x', ':')}:0:0:exact=1")
+    ffmpeg(*source, *crop, "-pix_fmt", pixel_format, "-c:v", "rawvideo", path)
+    command = ["ffmpeg", "-loglevel", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    pixels = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
+    with av.open(str(path)) as container:
+        frames = np.stack([to_rgb(frame) for frame in container.decode(video=0)])
+    assert np.array_equal(frames.ravel(), pixels)
+
+
 def test_reserved_tags_do_not_matter():
     frame = flat((200, 30, 30), matrix="BT.709", color_range=LIMITED, pixel_format="yuv420p")
     expected = to_rgb(frame)
