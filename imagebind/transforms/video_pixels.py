@@ -12,18 +12,37 @@ CONSTANT_LUMINANCE, BT2020 = 10, 9  # swscale converts the first as the second
 KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, BT2020)  # swscale refuses others; they count as unspecified
 FIXED_POINT = 2**16  # 1.0 in a display matrix
 
-UPRIGHT = (1, 0, 0, 1)
+Matrix = tuple[int, int, int, int]  # (a, b, c, d) shows column x, row y at column a·x + c·y, row b·x + d·y
+
+UPRIGHT: Matrix = (1, 0, 0, 1)
 QUARTER_TURNS = (UPRIGHT, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))  # by 90 degrees anticlockwise each
+# Each of the eight display matrices -> FFmpeg's filters that apply it, with their arguments.
+TURNING_FILTERS: dict[Matrix, list[tuple[str, str | None]]] = {
+    UPRIGHT: [],
+    (-1, 0, 0, 1): [("hflip", None)],
+    (1, 0, 0, -1): [("vflip", None)],
+    (-1, 0, 0, -1): [("hflip", None), ("vflip", None)],
+    (0, 1, 1, 0): [("transpose", "cclock_flip")],
+    (0, 1, -1, 0): [("transpose", "clock")],
+    (0, -1, 1, 0): [("transpose", "cclock")],
+    (0, -1, -1, 0): [("transpose", "clock_flip")],
+}
 
 
-def to_rgb(frame: VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> np.ndarray:
-    """Convert a frame to (h, w, 3) uint8 RGB as `ffmpeg` does, and apply its display matrix.
+def to_rgb(
+    frame: VideoFrame, *, matrix: Matrix | None = None, pixel_aspect: Fraction = Fraction(1)
+) -> np.ndarray:
+    """Convert a frame to (h, w, 3) uint8 RGB as `ffmpeg` does, turned by `matrix`, by default its own.
 
     The colour matrix (BT.601, BT.709, BT.2020, ...), range and chroma position are the frame's. If the pixels
     are `pixel_aspect` times as wide as high, the frame is stretched along its stored width to square pixels.
     `VideoFrame.to_ndarray` ignores the chroma position, and so gives other values for 10-bit 4:2:0.
     """
     _neutralise_tags(frame)
+    filters = TURNING_FILTERS[display_matrix(frame) if matrix is None else matrix]
+    if pixel_aspect != 1:
+        width = max(round(frame.width * pixel_aspect), 1)
+        filters = [("scale", f"{width}:{frame.height}"), *filters]
     graph = Graph()
     if hasattr(graph, "threads"):  # PyAV 17
         graph.threads = (
@@ -32,24 +51,10 @@ def to_rgb(frame: VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> np.nda
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )
-    steps = [source]
-    if pixel_aspect != 1:
-        steps.append(graph.add("scale", f"{max(round(frame.width * pixel_aspect), 1)}:{frame.height}"))
-    steps += [graph.add("format", "pix_fmts=rgb24"), graph.add("buffersink")]
-    graph.link_nodes(*steps).configure()
+    filters = [*filters, ("format", "pix_fmts=rgb24"), ("buffersink", None)]
+    graph.link_nodes(source, *(graph.add(*each) for each in filters)).configure()
     graph.vpush(frame)
-    return turn_upright(graph.vpull().to_ndarray(), display_matrix(frame))
-
-
-def turn_upright(pixels: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Apply the 2 x 2 part of a display matrix, of entries -1, 0 and 1: (h, w, 3) -> (h, w, 3) or (w, h, 3).
-
-    (a, b, c, d) shows the pixel at column x and row y at column a·x + c·y and row b·x + d·y.
-    """
-    a, b, c, d = matrix
-    if a == d == 0:
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(pixels[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1])
+    return graph.vpull().to_ndarray()
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:

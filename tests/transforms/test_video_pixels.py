@@ -11,7 +11,7 @@ from imagebind.errors import MediaError
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video import VideoTransform
 from imagebind.transforms.video_file import open_video
-from imagebind.transforms.video_pixels import to_rgb, turn_upright
+from imagebind.transforms.video_pixels import to_rgb
 from tests.transforms.filmed import ffmpeg, film, needs_ffmpeg, record, turned
 
 # H.273's number of each matrix, and the weights of red and blue in its luma.
@@ -125,7 +125,7 @@ def test_reserved_tags_do_not_matter():
     ],
 )
 def test_each_of_the_eight_display_matrices_places_each_pixel_where_it_says(matrix, expected):
-    shown = turn_upright(PICTURE, matrix)
+    shown = to_rgb(av.VideoFrame.from_ndarray(PICTURE, format="rgb24"), matrix=matrix)
     assert (shown == expected).all()
     a, b, c, d = matrix
     for row, column in np.ndindex(PICTURE.shape[:2]):
@@ -140,8 +140,9 @@ def test_each_of_the_eight_display_matrices_places_each_pixel_where_it_says(matr
 @pytest.mark.parametrize("d", [1, -1])
 @pytest.mark.parametrize("a", [1, -1])
 @pytest.mark.parametrize("is_transposed", [False, True])
-def test_videos_are_turned_and_mirrored_as_by_ffmpeg(a, d, is_transposed, tmp_path):
-    path = record(tmp_path / "stored.mp4", "-c:v libx264 -qp 0 -pix_fmt yuv444p", seconds=0.2)
+@pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le"])
+def test_videos_are_turned_and_mirrored_as_by_ffmpeg(a, d, is_transposed, pixel_format, tmp_path):
+    path = record(tmp_path / "stored.mp4", f"-c:v libx264 -qp 0 -pix_fmt {pixel_format}", seconds=0.2)
     path.write_bytes(turned(path.read_bytes(), matrix=(0, a, d, 0) if is_transposed else (a, 0, 0, d)))
     command = ["ffmpeg", "-loglevel", "error", "-i", path, "-frames:v", "1", "-f", "rawvideo"]
     raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
