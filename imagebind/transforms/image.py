@@ -12,7 +12,7 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from imagebind.errors import MediaError, UnreadableFileError, warn_of
+from imagebind.errors import MediaError, UnreadableMediaError, warn_of
 from imagebind.modality import ModalityType
 from imagebind.transforms.deep_images import read_deep_image
 from imagebind.transforms.image_file import FORMATS, is_deep_gray, open_image
@@ -236,11 +236,11 @@ def _named_errors(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise MediaError(name, seen=str(error), wanted="fewer pixels (PIL.Image.MAX_IMAGE_PIXELS)") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableFileError(
+        raise UnreadableMediaError(
             name, seen="not a picture in a format known here", wanted=f"one of {', '.join(FORMATS)}"
         ) from error
     except Exception as error:
-        raise UnreadableFileError(
+        raise UnreadableMediaError(
             name,
             seen=f"damaged or cut short ({str(error) or type(error).__name__})",
             wanted="a whole picture",
