@@ -40,7 +40,7 @@ class MediaError(ImageBindError, ValueError):
         return _rebuild, (type(self), self.item, self.fields)
 
 
-class UnreadableFileError(MediaError, OSError):
+class UnreadableMediaError(MediaError, OSError):
     """A file that cannot be opened, or an image that cannot be decoded: also an `OSError`, as Pillow's."""
 
     def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
@@ -51,7 +51,7 @@ class UnreadableFileError(MediaError, OSError):
     __str__ = BaseException.__str__  # OSError's leaves out what is expected
 
 
-class MissingFileError(UnreadableFileError, FileNotFoundError):
+class MissingMediaError(UnreadableMediaError, FileNotFoundError):
     """A file that does not exist."""
 
     errno = ENOENT
@@ -76,7 +76,7 @@ class AmbiguousMediaError(MediaError):
         return {**super().fields, "kinds": self.kinds}
 
 
-class CompanionFileError(MediaError):
+class CompanionMediaError(MediaError):
     """A file that is read together with another one, such as a gyroscope's beside an accelerometer's."""
 
 

@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagebind.errors import AmbiguousMediaError, CompanionFileError, MediaError, UnknownMediaError
+from imagebind.errors import AmbiguousMediaError, CompanionMediaError, MediaError, UnknownMediaError
 from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.mapping import PathMapping, mapping_for
@@ -110,7 +110,7 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         raise AmbiguousMediaError(
             error.item, got=error.got, expected=f"to be told which: {ways}", kinds=error.kinds
         ) from error
-    except (CompanionFileError, UnknownMediaError) as error:
+    except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
             raise
         raise NotMediaError(error.item, **error.fields) from error

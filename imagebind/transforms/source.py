@@ -14,9 +14,9 @@ from typing import BinaryIO
 from imagebind.errors import (
     ImageBindError,
     MediaError,
-    MissingFileError,
+    MissingMediaError,
     UnknownMediaError,
-    UnreadableFileError,
+    UnreadableMediaError,
 )
 from imagebind.transfer import TooLargeError, copy_body, open_url
 from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
@@ -71,7 +71,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     A file object that was passed in is left open, at an unspecified position.
 
     Raises:
-        UnreadableFileError: missing (`MissingFileError`), a folder, a pipe or device, or unreadable.
+        UnreadableMediaError: missing (`MissingMediaError`), a folder, a pipe or device, or unreadable.
         MediaError: empty, or larger than `limits.max_bytes`.
     """
     name = name_of(source)
@@ -84,7 +84,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
             expected = f"at most {limits.max_bytes:,} (max_bytes)"
             raise MediaError(name, got=str(error), expected=expected) from error
         except (OSError, ValueError, HTTPException) as error:
-            kind = MissingFileError if isinstance(error, FileNotFoundError) else UnreadableFileError
+            kind = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
             got = f"cannot be opened ({_reason(error)})"
             raise kind(name, got=got, expected="a file that can be read") from error
     else:
