@@ -93,9 +93,11 @@ class Head:
         if packet is not None:
             packet.pts = number
         with suppress(FFmpegError):
-            frames = [frame for frame in self._codec.decode(packet) if frame.pts is not None]
-            self._numbers += [frame.pts for frame in frames]
-            self._independent.update(frame.pts for frame in frames if is_independent(frame))
+            for frame in self._codec.decode(packet):
+                if frame.pts is not None:
+                    self._numbers.append(frame.pts)
+                    if is_independent(frame):
+                        self._independent.add(frame.pts)
 
 
 def decode_joins(
@@ -110,7 +112,7 @@ def decode_joins(
     to_end = index.has_placeholders or len(joins) > MAX_JOINS
     if len(joins) > MAX_JOINS:
         joins = [0]
-    shown = []
+    shown: list[tuple[range, list[int]]] = []
     if joins:
         with Decoding(file, name, limits, index) as decoding:
             while len(shown) < len(joins):
