@@ -29,7 +29,7 @@ class MediaError(ImageBindError, ValueError):
         return _rebuild, (type(self), self.item, self.seen, self.wanted)
 
 
-class UnreadableFileError(MediaError, OSError):
+class UnreadableMediaError(MediaError, OSError):
     """A file that cannot be opened, or an image that cannot be decoded: also an `OSError`, as Pillow's."""
 
     def __init__(self, item: str, *, seen: str = "", wanted: str = "") -> None:
@@ -40,7 +40,7 @@ class UnreadableFileError(MediaError, OSError):
     __str__ = BaseException.__str__  # OSError's leaves out what is expected
 
 
-class MissingFileError(UnreadableFileError, FileNotFoundError):
+class MissingMediaError(UnreadableMediaError, FileNotFoundError):
     """A file that does not exist."""
 
     errno = ENOENT
@@ -50,7 +50,7 @@ class AmbiguousMediaError(MediaError):
     """A file that could be of more than one modality; the message says how to tell which."""
 
 
-class CompanionFileError(MediaError):
+class CompanionMediaError(MediaError):
     """A file that is read together with another one, such as a gyroscope's beside an accelerometer's."""
 
 

@@ -227,6 +227,12 @@ def test_crops_of_a_video_are_start_centre_and_end_of_its_longer_side():
         data.SpatialCrop()(wide)
 
 
+def test_frames_are_subsampled_evenly_with_the_first_and_the_last():
+    clip = torch.arange(7).reshape(1, 7, 1, 1).expand(3, 7, 2, 2)
+    assert data.UniformTemporalSubsample(3)(clip)[0, :, 0, 0].tolist() == [0, 3, 6]
+    assert data.UniformTemporalSubsample(2, temporal_dim=1)(clip[:, :1])[0, :, 0, 0].tolist() == [0, 0]
+
+
 def test_boxes_move_with_their_crop():
     frames = torch.arange(9.0).expand(2, 4, 9)
     boxes = np.array([[5, 0, 9, 4]])

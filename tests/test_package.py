@@ -63,6 +63,7 @@ def test_a_missing_vocabulary_is_named_with_the_places_looked_at(tmp_path, monke
         text.vocabulary.__wrapped__()
 
 
+@pytest.mark.huge
 def test_what_encode_returns_has_a_type(tmp_path):
     file = tmp_path / "typed.py"
     file.write_text(

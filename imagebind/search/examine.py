@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagebind.errors import AmbiguousMediaError, CompanionFileError, MediaError
+from imagebind.errors import AmbiguousMediaError, CompanionMediaError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.mapping import PathMapping, mapping_for
@@ -113,7 +113,7 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
             f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in possible_kinds(error)
         )
         raise AmbiguousMediaError(error.item, seen=error.seen, wanted=f"to be told which: {ways}") from error
-    except CompanionFileError as error:
+    except CompanionMediaError as error:
         raise NotMediaError(error.item, seen=error.seen, wanted=error.wanted) from error
     except MediaError as error:
         if _FOREIGN.match(error.seen) and found.path.suffix.lower() not in MEDIA_SUFFIXES:

@@ -6,6 +6,7 @@ streams whose parameters change midway, `audio_stream` decodes once to count.
 """
 
 import re
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -18,9 +19,10 @@ PacketCounter = Callable[[Any], int | None]
 # transforms, the prediction of Opus. A decoder that starts this many packets and seconds early gives the
 # samples of a sequential decode. AAC and AC-3 are missing because they also fill bands with noise from a
 # generator that runs on from the first packet, so they are decoded from the beginning.
+WITHOUT_MEMORY = 1, 0  # each packet decodes by itself
 PREROLL = {  # codec -> packets, seconds
     **{"mp1": (32, 0), "mp2": (32, 0), "mp3": (32, 0), "vorbis": (8, 0), "opus": (8, 1)},
-    **{"flac": (1, 0), "alac": (1, 0), "tta": (1, 0), "wavpack": (1, 0), "pcm": (1, 0)},
+    **dict.fromkeys(("flac", "alac", "tta", "wavpack", "pcm"), WITHOUT_MEMORY),
 }
 
 MP3_SAMPLES = {3: 384, 2: 1152, 1: 1152}  # by the header's layer bits: layers I, II, III
@@ -31,6 +33,7 @@ PCM_BITS = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|(mulaw|alaw))")
 INFO_FRAME_BYTES = 4096  # searched for its mark; a tag may precede it in the packet
 MODE_BITS = 41  # of a mode in Vorbis's setup header: block flag 1, window 16, transform 16, mapping 8
 VORBIS_HEADERS = 3
+CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
 
 
 def codec_family(stream: Any) -> str:
@@ -63,6 +66,23 @@ def packet_counter(stream: Any) -> PacketCounter | None:
 def is_trimmed(packet: Any) -> bool:
     """Whether a packet states how many samples to cut off. After a seek, the first packet may lack this."""
     return packet.has_sidedata("skip_samples")
+
+
+def trimming(packet: Any, skip: int) -> tuple[int, int] | None:
+    """Return how many samples to cut off from a packet on, and at its end; `skip` are left from before it.
+
+    None if no rule applies: the parameters change, or an edit list leaves out the whole packet. FFmpeg
+    decodes such a packet all the same, and its samples use up some of the skip.
+    """
+    if packet.is_discard:
+        return None
+    padding = 0
+    for side in packet.iter_sidedata():
+        if side.data_type == "skip_samples":
+            skip, padding = struct.unpack_from("<II", bytes(side))
+        elif side.data_type in CHANGED_PARAMETERS:
+            return None
+    return skip, padding
 
 
 def is_info_frame(packet: Any) -> bool:

@@ -9,7 +9,6 @@ edit lists are honoured, and the stream's start time relative to other streams i
 """
 
 import contextlib
-import struct
 from array import array
 from bisect import bisect_right
 from collections.abc import Iterator
@@ -24,12 +23,14 @@ from imagebind.errors import MediaError
 from imagebind.transforms.audio_limits import MAX_FRAME_SAMPLES, check_rate, check_seconds
 from imagebind.transforms.audio_packets import (
     PREROLL,
+    WITHOUT_MEMORY,
     PacketCounter,
     codec_family,
     is_info_frame,
     is_trimmed,
     packet_counter,
     planar_floats,
+    trimming,
 )
 from imagebind.transforms.source import Limits
 
@@ -44,7 +45,6 @@ EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with au
 # Containers whose header states the exact number of samples. Others estimate or round it.
 EXACT_LENGTH_FORMATS = frozenset(("wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape"))
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
-CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
 
 
 class AudioStream:
@@ -141,7 +141,8 @@ class AudioStream:
         seconds = stream.duration * stream.time_base
         if self._format == "wav" and seconds * (stream.codec_context.bit_rate or 0) >= 8 * STREAMED_BYTES:
             return None
-        return int(seconds * self.rate)
+        packet_samples = stream.codec_context.frame_size if self._format == "caf" else 0
+        return int(seconds * self.rate) - packet_samples  # CAF counts the last packet as if it were full
 
     def _open(self) -> None:
         """Reopen the file at its beginning."""
@@ -209,7 +210,8 @@ class AudioStream:
         packet = None
         for packet in self._packets:
             count = self._net_samples(packet, counter)
-            if count is None:
+            # No stretch can be decoded from the middle of what is cut off, except at the very beginning.
+            if count is None or (self._skip and (len(counts) >= VERIFIED_PACKETS or any(counts))):
                 return None
             if len(counts) < VERIFIED_PACKETS:
                 part = self._decode(packet)
@@ -225,9 +227,13 @@ class AudioStream:
                     stored = None
             sizes.append(packet.size)
             stamps.append(NO_STAMP if packet.pts is None else packet.pts)
-        if len(counts) > VERIFIED_PACKETS and self._decode(packet) is None:  # cut in the middle of a packet
-            counts[-1] = 0
-            self._is_cut = True
+        if len(counts) > VERIFIED_PACKETS:
+            part = self._decode(packet)
+            if part is None:  # cut in the middle of a packet
+                counts[-1] = 0
+                self._is_cut = True
+            elif self._preroll == WITHOUT_MEMORY and not is_trimmed(packet):
+                counts[-1] = part.shape[1]  # containers may state a full packet, or round to milliseconds
         self._sizes, self._stamps, self._stored = sizes, stamps, stored
         return counts if self.channels else None  # 0: the codec's headers are damaged
 
@@ -236,19 +242,12 @@ class AudioStream:
         count = counter(packet)
         if count is None or count > MAX_FRAME_SAMPLES:
             return None
-        padding = 0
-        for side in packet.iter_sidedata():
-            if side.data_type == "skip_samples":
-                self._skip, padding = struct.unpack_from("<II", bytes(side))
-            elif side.data_type in CHANGED_PARAMETERS:
-                return None
-        if packet.is_discard:
-            return 0
-        if self._skip or padding:
-            skipped = min(self._skip, count)
-            self._skip -= skipped
-            return max(count - skipped - padding, 0)
-        return count
+        cut = trimming(packet, self._skip)
+        if cut is None:
+            return None
+        skip, padding = cut
+        self._skip = max(skip - count, 0)
+        return max(count - skip - padding, 0)
 
     def _count_by_decoding(self, counter: PacketCounter | None) -> "array[int]":
         """Count each packet's samples, and those the decoder still holds at the end, by decoding.
@@ -301,6 +300,7 @@ class AudioStream:
         if self._preroll is not None:
             packets, seconds = self._preroll
             begin = max(min(target - packets, bisect_right(self._starts, first - seconds * self.rate) - 1), 0)
+            begin = begin if self._starts[begin] else 0  # where the decoder learns what it is to cut off
         is_behind = first < self._held_first or self._next_number > begin
         if first >= self._position and begin <= self._next_number:
             return  # continue decoding

@@ -25,6 +25,7 @@ _PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GA
 _DIGITS = re.compile(rb"[\d\s]*")
 # The pixel formats of FFmpeg's PNG and TIFF decoders with 16 bits a channel.
 _CHANNELS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
+_PLANAR = {"gbrp16le": "rgb48le", "gbrp16be": "rgb48be", "gbrap16le": "rgba64le", "gbrap16be": "rgba64be"}
 _DECODER_OPTIONS = {
     "png": {"err_detect": "explode"}
 }  # refuse a cut PNG; for TIFF this would refuse intact files
@@ -62,6 +63,8 @@ def decode_deep(data: bytes, codec: str, *, name: str, limits: Limits) -> np.nda
         decoder.options = {"max_pixels": str(limits.max_pixels), **_DECODER_OPTIONS.get(codec, {})}
         frames = decoder.decode(av.Packet(data)) or decoder.decode(None)  # type: ignore[attr-defined]
         frame = frames[0]
+        if frame.format.name in _PLANAR:  # a TIFF whose channels are stored one after another
+            frame = frame.reformat(format=_PLANAR[frame.format.name], threads=1)
         channels = _CHANNELS[frame.format.name[:-2]]
         kind = np.dtype(">u2" if frame.format.name.endswith("be") else "<u2")
         plane = frame.planes[0]

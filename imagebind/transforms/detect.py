@@ -72,7 +72,7 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
 
     Raises:
         AmbiguousMediaError: it could be of more than one modality, such as a 16-bit grey PNG.
-        CompanionFileError: it is read together with another file, such as a gyroscope's.
+        CompanionMediaError: it is read together with another file, such as a gyroscope's.
         MediaError: it cannot be read, or is none of the kinds.
     """
     name, path = name_of(source), local_path(source)

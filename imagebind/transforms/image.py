@@ -12,8 +12,9 @@ from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
 
-from imagebind.errors import MediaError, UnreadableFileError, warn_of
+from imagebind.errors import MediaError, UnreadableMediaError, warn_of
 from imagebind.modality import ModalityType
+from imagebind.transforms.deep_images import read_deep_image
 from imagebind.transforms.image_file import FORMATS, is_deep_gray, open_image
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
@@ -22,6 +23,8 @@ IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as releas
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 SIXTEEN_BIT_STEP = 257  # 65535 / 255: white stays white
 DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
+BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 258, 262, 284  # tags of TIFF
+WHITE_IS_ZERO = 0
 MAX_ASPECT = 64  # beyond it the ends, which the centre crop drops, go before resizing: bounds memory; ours
 
 
@@ -51,6 +54,10 @@ def load_image(
         _named_errors(name),
         open_image(file, name=name) as image,
     ):
+        if _is_planar_16_bits(image):
+            deep = read_deep_image(file, name=name, limits=limits)
+            assert deep is not None
+            return Image.fromarray(_rounded(deep[..., :3] / SIXTEEN_BIT_STEP))
         return _to_rgb(image, name, limits=limits, exif=exif, clip=clip)
 
 
@@ -136,18 +143,29 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
             wanted=f"at most {limits.max_pixels:,} (max_pixels)",
         )
     image.load()
+    white_is_zero = (
+        getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    )  # Pillow inverts 8 bits only
     if exif:
         with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
             image = ImageOps.exif_transpose(image)
     if is_deep_gray(image) and not clip:
-        image = _deep_gray_to_8_bits(image, name)
+        image = _deep_gray_to_8_bits(image, name, white_is_zero=white_is_zero)
     return image.convert("RGB")
 
 
-def _deep_gray_to_8_bits(image: Image.Image, name: str) -> Image.Image:
+def _is_planar_16_bits(image: Image.Image) -> bool:
+    """Whether it is a TIFF of 16-bit colours stored channel after channel: Pillow decodes it wrongly."""
+    tags = getattr(image, "tag_v2", {})
+    return tags.get(PLANAR_CONFIGURATION) == 2 and set(tags.get(BITS_PER_SAMPLE, ())) == {16}
+
+
+def _deep_gray_to_8_bits(image: Image.Image, name: str, *, white_is_zero: bool) -> Image.Image:
     """One channel of 16-bit integers, or of floats in [0, 1]: each by its own range to [0, 255]. Ours."""
     values = np.asarray(image)
     top = 1 if image.mode == "F" else 65535
+    if white_is_zero:
+        values = top - values
     if not (values.min() >= 0 and values.max() <= top):  # also false for NaN
         raise MediaError(
             name, seen=f"grey from {values.min()} to {values.max()}", wanted=f"grey within [0, {top}]"
@@ -218,11 +236,11 @@ def _named_errors(name: str) -> Iterator[None]:
     except Image.DecompressionBombError as error:
         raise MediaError(name, seen=str(error), wanted="fewer pixels (PIL.Image.MAX_IMAGE_PIXELS)") from error
     except Image.UnidentifiedImageError as error:
-        raise UnreadableFileError(
+        raise UnreadableMediaError(
             name, seen="not a picture in a format known here", wanted=f"one of {', '.join(FORMATS)}"
         ) from error
     except Exception as error:
-        raise UnreadableFileError(
+        raise UnreadableMediaError(
             name,
             seen=f"damaged or cut short ({str(error) or type(error).__name__})",
             wanted="a whole picture",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from imagebind.errors import CompanionFileError, MediaError
+from imagebind.errors import CompanionMediaError, MediaError
 from imagebind.transforms.imu_columns import COLUMNS_WAY, missing_of
 from imagebind.transforms.imu_csv import Stream, Streams, read_streams
 from imagebind.transforms.imu_form import Form, form_of, rows_of_numbers
@@ -70,7 +70,7 @@ def look_at_table(text: str, *, name: str, path: Path | None, layout: Layout | N
         layout: as the user gives it.
 
     Raises:
-        CompanionFileError: the table belongs to a recording that another file identifies.
+        CompanionMediaError: the table belongs to a recording that another file identifies.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1)]
     layout = recognised(lines, path) if layout is None or layout == Layout() else layout
@@ -85,7 +85,7 @@ def look_at_table(text: str, *, name: str, path: Path | None, layout: Layout | N
     if parts is None or path is None or not (layout is not None or form.plan.is_part):
         return False
     if path != parts.first:
-        raise CompanionFileError(
+        raise CompanionMediaError(
             name,
             seen=f"a table whose header is {lines[0][1][:80]!r}, a part of a recording",
             wanted=f"{parts.first.name}, which is read together with {parts.others}",
@@ -97,7 +97,7 @@ def refuse_companion(path: Path, *, layout: str | None) -> None:
     """Refuse a file, declared as IMU, that belongs to a recording which another file identifies.
 
     Raises:
-        CompanionFileError: as `look_at_table`.
+        CompanionMediaError: as `look_at_table`.
     """
     try:
         with path.open("rb") as file:

@@ -9,6 +9,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional as F
@@ -71,6 +72,19 @@ class EncodedVideo:
     @staticmethod
     def from_path(*args: Any, **kwargs: Any) -> Any:
         return _pytorchvideo("data.encoded_video").EncodedVideo.from_path(*args, **kwargs)
+
+
+class UniformTemporalSubsample(nn.Module):
+    """Frames evenly spread over a clip, the first and the last among them, as pytorchvideo's: (…, t, …)."""
+
+    def __init__(self, num_samples: int, temporal_dim: int = -3) -> None:
+        super().__init__()
+        self.num_samples, self.temporal_dim = num_samples, temporal_dim
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = x.shape[self.temporal_dim] - 1
+        frames = torch.linspace(0, last, self.num_samples).clamp(0, last).long()
+        return x.index_select(self.temporal_dim, frames.to(x.device))
 
 
 class SpatialCrop(nn.Module):

@@ -11,7 +11,7 @@ from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
-from imagebind.errors import ImageBindError, MediaError, MissingFileError, UnreadableFileError
+from imagebind.errors import ImageBindError, MediaError, MissingMediaError, UnreadableMediaError
 from imagebind.transfer import TooLargeError, copy_body, open_url
 from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
 
@@ -65,7 +65,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     A file object that was passed in is left open, at an unspecified position.
 
     Raises:
-        UnreadableFileError: missing (`MissingFileError`), a folder, a pipe or device, or unreadable.
+        UnreadableMediaError: missing (`MissingMediaError`), a folder, a pipe or device, or unreadable.
         MediaError: empty, or larger than `limits.max_bytes`.
     """
     name = name_of(source)
@@ -78,7 +78,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
             wanted = f"at most {limits.max_bytes:,} (max_bytes)"
             raise MediaError(name, seen=str(error), wanted=wanted) from error
         except (OSError, ValueError, HTTPException) as error:
-            kind = MissingFileError if isinstance(error, FileNotFoundError) else UnreadableFileError
+            kind = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
             seen = f"cannot be opened ({_reason(error)})"
             raise kind(name, seen=seen, wanted="a file that can be read") from error
     else:

@@ -46,7 +46,13 @@ def temporary(monkeypatch):
         yield Path(folder)
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+SLOW_SECTIONS = ("app", "index")
+
+
+@pytest.mark.parametrize(
+    "section",
+    [pytest.param(name, marks=pytest.mark.huge) if name in SLOW_SECTIONS else name for name in SECTIONS],
+)
 def test_a_section_gives_finite_rows_with_targets_and_cleans_up(section, quick, temporary):
     rows = list(measure([section], size=TWO_TRUNKS if section == "forward" else SMALL))
     if section in TARGETS:  # others are held against what was measured in the same run

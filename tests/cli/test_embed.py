@@ -48,8 +48,8 @@ def test_what_cannot_be_read_is_listed_and_the_rest_is_done(
     errors = [json.loads(line) for line in (tmp_path / "v.jsonl.errors.jsonl").read_text().splitlines()]
     assert {error["path"] for error in errors} == {str(cut), str(deep_grey_file), str(tmp_path / "none.wav")}
     assert {error["kind"] for error in errors} == {
-        "UnreadableFileError",
-        "MissingFileError",
+        "UnreadableMediaError",
+        "MissingMediaError",
         "AmbiguousMediaError",
     }
 
@@ -68,7 +68,7 @@ def test_warnings_are_listed_beside_failures_and_are_no_failures(
     run = imagebind(*command, tmp_path / "none.wav")
     assert run.code == 1
     lines = list(map(json.loads, errors.read_text().splitlines()))
-    assert [line["kind"] for line in lines] == ["MissingFileError", "Warning"]
+    assert [line["kind"] for line in lines] == ["MissingMediaError", "Warning"]
     run = imagebind(*command, "--map", "*.wav=audio:channel=0")
     assert run.code == 0 and not errors.exists() and "cancel out" not in run.err
 

@@ -65,7 +65,7 @@ def test_failures_are_named_in_a_file_until_there_are_none(imagebind, media, db,
     assert "cut [1].jpg" in run.err and "--map '*.png=depth'" in run.err
     lines = {Path(line["path"]).name: line for line in map(json.loads, errors.read_text().splitlines())}
     assert {name: line["kind"] for name, line in lines.items()} == {
-        "cut [1].jpg": "UnreadableFileError",
+        "cut [1].jpg": "UnreadableMediaError",
         "scan1.png": "AmbiguousMediaError",
     }
     (media / "cut [1].jpg").unlink()

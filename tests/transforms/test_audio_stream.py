@@ -8,10 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+import soundfile
 
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.transforms.audio_file import load_audio, open_audio
-from tests.transforms.encoded import ENCODINGS, LOSSLESS, encode, ffmpeg_decodes, needs_ffmpeg
+from tests.transforms.encoded import ENCODINGS, LOSSLESS, encode, ffmpeg_decodes, music, needs_ffmpeg
 
 pytestmark = needs_ffmpeg
 LOSSY_TOLERANCE = 1e-4  # of full scale
@@ -214,6 +215,64 @@ def test_the_audio_of_a_video_is_that_of_a_sequential_decode(container, tmp_path
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=7"]
     subprocess.run([*command, "-i", str(sound), "-ar", "48000", str(path)], check=True)
     assert worst_difference(path, sequential(path), pairs=8, seed=0) <= LOSSY_TOLERANCE
+
+
+TRIMMED = {  # container -> codecs that it takes
+    "mov": ("pcm_s16be", "alac", "mp3"),
+    "mp4": ("alac", "flac", "mp3", "libopus"),
+    "m4a": ("alac",),
+}
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    """A film with sound; its picture has a key frame every two seconds."""
+    folder = tmp_path_factory.mktemp("film")
+    sound, path = encode(folder, "pcm_24.wav", seconds=5), folder / "film.mov"
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=32x32:r=25:d=5"]
+    options = "-c:v mpeg4 -g 50 -bf 0 -ar 48000 -c:a pcm_s16le"
+    subprocess.run([*command, "-i", str(sound), *options.split(), str(path)], check=True)
+    return path
+
+
+@pytest.mark.parametrize(("container", "codec"), [(box, codec) for box in TRIMMED for codec in TRIMMED[box]])
+def test_sound_trimmed_without_encoding_again_is_that_of_a_sequential_decode(
+    container, codec, film, tmp_path
+):
+    whole, picture = tmp_path / f"whole.{container}", "-vn" if container == "m4a" else "-c:v copy"
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(film), *picture.split(), "-c:a", codec]
+    run = subprocess.run([*command, "-strict", "-2", str(whole)], capture_output=True, text=True, check=False)
+    if "Unknown encoder" in run.stderr:
+        pytest.skip(run.stderr.strip())
+    for start in ("1.1", "3.37"):  # copied from the key frame before it, with an edit list that begins here
+        path = tmp_path / f"{start}.{container}"
+        command = ["ffmpeg", "-y", "-loglevel", "error", "-ss", start, "-i", str(whole), "-c", "copy"]
+        subprocess.run([*command, "-strict", "-2", str(path)], check=True)
+        tolerance = LOSSY_TOLERANCE if codec in ("mp3", "libopus") else 0.0
+        expected = sequential(path)
+        with collect_warnings() as warnings:
+            assert worst_difference(path, expected, pairs=4, seed=0) <= tolerance
+            np.testing.assert_allclose(load_audio(path)[0], expected, rtol=0, atol=tolerance)
+        assert warnings == []
+
+
+@pytest.mark.parametrize("seconds", [4.0162, 0.3, 0.02])
+@pytest.mark.parametrize(
+    ("codec", "container", "rate"),
+    [("alac", "caf", 48_000), ("alac", "caf", 8_000), ("flac", "mkv", 48_000), ("flac", "caf", 8_000)],
+)
+def test_the_last_packet_counts_as_it_decodes_whatever_the_container_states(
+    codec, container, rate, seconds, tmp_path
+):
+    source, path = tmp_path / "source.wav", tmp_path / f"sound.{container}"
+    soundfile.write(source, music(seconds, rate=rate), rate)
+    subprocess.run(["ffmpeg", "-loglevel", "error", "-i", str(source), "-c:a", codec, str(path)], check=True)
+    expected = sequential(path)
+    assert expected.shape[1] == int(seconds * rate)
+    with collect_warnings() as warnings:
+        assert worst_difference(path, expected, pairs=4, seed=0) == 0
+        np.testing.assert_array_equal(load_audio(path)[0], expected)
+    assert warnings == []
 
 
 @pytest.mark.parametrize("name", ["vorbis.mkv", "vorbis.webm"])

@@ -37,16 +37,31 @@ def png(values: np.ndarray, *chunks: tuple[bytes, bytes], filtered: int = 0) -> 
     )
 
 
-def tiff(values: np.ndarray, order: str = "<", orientation: int = 1) -> bytes:
-    """An uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip."""
+def tiff(
+    values: np.ndarray,
+    order: str = "<",
+    orientation: int = 1,
+    *,
+    white_is_zero: bool = False,
+    planar: bool = False,
+) -> bytes:
+    """An uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip, or in one for each channel."""
     height, width, channels = values.shape
-    data = values.astype(f"{order}u2").tobytes()
+    data = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
     bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    strip_bytes = len(data) // (channels if planar else 1)
+    strips_at = 8 + len(data) + len(bits)
+    if planar:
+        bits += struct.pack(f"{order}{channels}I", *range(8, 8 + len(data), strip_bytes))
+        bits += struct.pack(f"{order}{channels}I", *[strip_bytes] * channels)
     start = 8 + len(data) + len(bits)
     bits_at = 16 if channels == 1 else 8 + len(data)
     tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, bits_at), (259, 3, 1, 1)]
-    tags += [(262, 3, 1, 1 if channels < 3 else 2), (273, 4, 1, 8), (274, 3, 1, orientation)]
-    tags += [(277, 3, 1, channels), (278, 4, 1, height), (279, 4, 1, len(data)), (284, 3, 1, 1)]
+    tags += [(262, 3, 1, 2 if channels > 2 else 0 if white_is_zero else 1)]
+    tags += [(273, 4, channels, strips_at) if planar else (273, 4, 1, 8), (274, 3, 1, orientation)]
+    tags += [(277, 3, 1, channels), (278, 4, 1, height)]
+    tags += [(279, 4, channels, strips_at + 4 * channels) if planar else (279, 4, 1, len(data))]
+    tags += [(284, 3, 1, 2 if planar else 1)]
     tags += [(338, 3, 1, 2)] if channels in (2, 4) else []
     entries = b""
     for tag, kind, count, value in tags:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imagebind.errors import CompanionFileError, MediaError, collect_warnings
+from imagebind.errors import CompanionMediaError, MediaError, collect_warnings
 from imagebind.modality import MediaKind
 from imagebind.transforms.detect import detect
 from imagebind.transforms.imu import load_imu
@@ -48,13 +48,15 @@ def test_an_export_of_sensor_logger_is_one_recording_with_gravity(files, unit, t
     assert warnings == []
     assert detect(folder) is detect(folder / first) is MediaKind.IMU
     for name in {*files.split()} - {first.removesuffix(".csv"), "Magnetometer"}:
-        with pytest.raises(CompanionFileError, match=rf"{name}\.csv: .*{first}, which is read together with"):
+        with pytest.raises(
+            CompanionMediaError, match=rf"{name}\.csv: .*{first}, which is read together with"
+        ):
             detect(folder / f"{name}.csv")
     for name in ("Metadata.csv", "Magnetometer.csv"):
         if (folder / name).exists():
             with pytest.raises(MediaError, match="a table whose header") as caught:
                 detect(folder / name)
-            assert not isinstance(caught.value, CompanionFileError)
+            assert not isinstance(caught.value, CompanionMediaError)
 
 
 def test_without_gravity_s_file_the_recording_is_read_as_it_is(tmp_path):
@@ -103,7 +105,7 @@ def test_a_pair_of_files_is_joined_on_the_accelerometer_s_clock(names, tmp_path)
         np.testing.assert_allclose(recording.samples[:, :3], ACCEL[inside], atol=1e-6)
         np.testing.assert_allclose(recording.samples[:, 3:], expected, atol=1e-5)
     assert detect(tmp_path / first) is MediaKind.IMU
-    with pytest.raises(CompanionFileError):
+    with pytest.raises(CompanionMediaError):
         detect(tmp_path / second)
 
 
@@ -117,7 +119,7 @@ def test_wisdm_s_files_stand_in_folders_by_sensor(tmp_path):
     first = tmp_path / "raw" / "phone" / "accel" / "data_1600_accel_phone.txt"
     check(load_imu(first))
     assert detect(first) is MediaKind.IMU
-    with pytest.raises(CompanionFileError):
+    with pytest.raises(CompanionMediaError):
         detect(tmp_path / "raw" / "phone" / "gyro" / "data_1600_gyro_phone.txt")
 
 
@@ -126,7 +128,7 @@ def test_uci_har_s_raw_files_have_no_clock_and_are_of_50_hz(tmp_path):
     (tmp_path / "gyro_exp01_user01.txt").write_text(rows(GYRO, sep=" "))
     check(load_imu(tmp_path / "acc_exp01_user01.txt"), seconds=SECONDS * 2)
     assert detect(tmp_path / "acc_exp01_user01.txt") is MediaKind.IMU
-    with pytest.raises(CompanionFileError):
+    with pytest.raises(CompanionMediaError):
         detect(tmp_path / "gyro_exp01_user01.txt")
 
 

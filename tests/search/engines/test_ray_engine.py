@@ -66,7 +66,7 @@ def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
     assert parquet.read_table(out).schema == parquet.read_schema(tmp_path / "v.parquet")
     failed = {failure.path: failure.kind for failure in Output(out).failures()}
     assert failed == {
-        str(media / "cut.jpg"): "UnreadableFileError",
+        str(media / "cut.jpg"): "UnreadableMediaError",
         str(media / deep_grey_file.name): "AmbiguousMediaError",
     }
     again = imagebind("embed", *arguments)

@@ -59,8 +59,8 @@ def test_bad_items_are_kept_apart_and_the_rest_of_their_part_is_done(
     failures = list(job.output.failures())
     assert {failure.path for failure in failures} == set(bad)
     assert {failure.kind for failure in failures} == {
-        "UnreadableFileError",
-        "MissingFileError",
+        "UnreadableMediaError",
+        "MissingMediaError",
         "AmbiguousMediaError",
     }
 
