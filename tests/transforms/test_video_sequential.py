@@ -221,7 +221,7 @@ def mark_all_as_keys(path: Path) -> None:
 
 
 def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[int]:
-    """The numbers of the packets that are decoded for one frame, which must be right; `lost` before it are not."""
+    """Return the packets that are decoded for one frame, which must be right; `lost` before it are not."""
     everything, _ = decode_all(path)
     decoded = []
     real = Decoding.frames_from
