@@ -1,47 +1,59 @@
 """A decoded frame to upright RGB: its colour matrix, range, display matrix and pixel aspect applied."""
 
 from fractions import Fraction
-from typing import Any
 
 import numpy as np
+from av.filter import Graph
 from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
 UNSPECIFIED = 2  # of colour matrix, primaries and transfer, in H.273 and FFmpeg
-BT601 = 5  # the matrix that FFmpeg assumes where a file states none
-FULL_RANGE = 2  # AVCOL_RANGE_JPEG
 CONSTANT_LUMINANCE, BT2020 = 10, 9  # swscale converts the first as the second
 KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, BT2020)  # swscale refuses others; they count as unspecified
 FIXED_POINT = 2**16  # 1.0 in a display matrix
 
-UPRIGHT = (1, 0, 0, 1)
+Matrix = tuple[int, int, int, int]  # (a, b, c, d) shows column x, row y at column a·x + c·y, row b·x + d·y
+
+UPRIGHT: Matrix = (1, 0, 0, 1)
 QUARTER_TURNS = (UPRIGHT, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))  # by 90 degrees anticlockwise each
+# Each of the eight display matrices -> FFmpeg's filters that apply it, with their arguments.
+TURNING_FILTERS: dict[Matrix, list[tuple[str, str | None]]] = {
+    UPRIGHT: [],
+    (-1, 0, 0, 1): [("hflip", None)],
+    (1, 0, 0, -1): [("vflip", None)],
+    (-1, 0, 0, -1): [("hflip", None), ("vflip", None)],
+    (0, 1, 1, 0): [("transpose", "cclock_flip")],
+    (0, 1, -1, 0): [("transpose", "clock")],
+    (0, -1, 1, 0): [("transpose", "cclock")],
+    (0, -1, -1, 0): [("transpose", "clock_flip")],
+}
 
 
-def to_rgb(frame: VideoFrame, *, pixel_aspect: Fraction = Fraction(1)) -> np.ndarray:
-    """Convert a frame to (h, w, 3) uint8 RGB, turned and mirrored as its display matrix says.
+def to_rgb(
+    frame: VideoFrame, *, matrix: Matrix | None = None, pixel_aspect: Fraction = Fraction(1)
+) -> np.ndarray:
+    """Convert a frame to (h, w, 3) uint8 RGB as `ffmpeg` does, turned by `matrix`, by default its own.
 
-    The colour matrix (BT.601, BT.709, BT.2020, ...) and range are the frame's, as in FFmpeg. A frame whose
-    pixels are `pixel_aspect` times as wide as high is stretched along its width (as stored) until they are
-    square.
+    The colour matrix (BT.601, BT.709, BT.2020, ...), range and chroma position are the frame's. If the pixels
+    are `pixel_aspect` times as wide as high, the frame is stretched along its stored width to square pixels.
+    `VideoFrame.to_ndarray` ignores the chroma position, so it differs on 10-bit 4:2:0, and it converts the
+    fields of interlaced frames apart, as `ffmpeg` does not by default.
     """
     _neutralise_tags(frame)
-    options: dict[str, Any] = {} if frame.format.is_rgb else _colour_options(frame)
+    filters = TURNING_FILTERS[display_matrix(frame) if matrix is None else matrix]
     if pixel_aspect != 1:
-        options["width"] = max(round(frame.width * pixel_aspect), 1)
-    # One thread: the scaler's own would be forked with the process, and whoever frees it there waits forever.
-    return turn_upright(frame.to_ndarray(format="rgb24", threads=1, **options), display_matrix(frame))
-
-
-def turn_upright(pixels: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
-    """Apply the 2 x 2 part of a display matrix, of entries -1, 0 and 1: (h, w, 3) -> (h, w, 3) or (w, h, 3).
-
-    (a, b, c, d) shows the pixel at column x and row y at column a·x + c·y and row b·x + d·y.
-    """
-    a, b, c, d = matrix
-    if a == d == 0:
-        pixels, a, d = pixels.swapaxes(0, 1), c, b
-    return np.ascontiguousarray(pixels[:: 1 if d > 0 else -1, :: 1 if a > 0 else -1])
+        width = max(round(frame.width * pixel_aspect), 1)
+        filters = [("scale", f"{width}:{frame.height}"), *filters]
+    graph = Graph()
+    if hasattr(graph, "threads"):  # PyAV 17
+        graph.threads = 1  # a forked process would wait for ever for the threads of its parent
+    source = graph.add_buffer(
+        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
+    )
+    filters = [*filters, ("format", "pix_fmts=rgb24"), ("buffersink", None)]
+    graph.link_nodes(source, *(graph.add(*each) for each in filters)).configure()
+    graph.vpush(frame)
+    return graph.vpull().to_ndarray()
 
 
 def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
@@ -60,18 +72,6 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
     return (0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0)
-
-
-def _colour_options(frame: VideoFrame) -> dict[str, int]:
-    """What `to_ndarray` needs to know of a frame's colours; PyAV before 17 assumes BT.601, limited range.
-
-    Those versions set matrix and range only where source and destination differ, so the destination is given
-    too. RGB has no matrix, so its value does not matter.
-    """
-    matrix, color_range = int(frame.colorspace), int(frame.color_range)
-    if matrix in (UNSPECIFIED, BT601) and color_range != FULL_RANGE:
-        return {}
-    return {"src_colorspace": matrix, "dst_colorspace": BT601, "src_color_range": color_range}
 
 
 def _neutralise_tags(frame: VideoFrame) -> None:

@@ -11,7 +11,7 @@ from imagebind.errors import MediaError
 from imagebind.transforms.source import Limits
 from imagebind.transforms.video import VideoTransform
 from imagebind.transforms.video_file import open_video
-from imagebind.transforms.video_pixels import to_rgb, turn_upright
+from imagebind.transforms.video_pixels import to_rgb
 from tests.transforms.filmed import ffmpeg, film, needs_ffmpeg, record, turned
 
 # H.273's number of each matrix, and the weights of red and blue in its luma.
@@ -72,6 +72,35 @@ def test_frames_without_a_matrix_keep_their_colours(pixel_format, color_range):
     assert np.abs(to_rgb(frame).astype(int) - pixels).max() <= (20 if pixel_format == "gray" else 1)
 
 
+EIGHT_BITS = ["yuv420p", "yuvj420p", "yuv422p", "yuv444p", "yuv411p", "yuv440p", "nv12", "gray", "gbrp"]
+MORE_BITS = ["yuv420p10le", "yuv420p12le", "yuv422p10le", "yuv444p10le", "gray10le", "rgb48le"]
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("size", ["162x122", "161x121"])
+@pytest.mark.parametrize("pixel_format", EIGHT_BITS + MORE_BITS)
+def test_every_pixel_is_that_of_ffmpeg(pixel_format, size, tmp_path):
+    path = tmp_path / "raw.nut"
+    source = ("-f", "lavfi", "-i", "testsrc2=s=200x200:r=10:d=0.2")
+    crop = ("-vf", f"crop={size.replace('x', ':')}:0:0:exact=1")
+    ffmpeg(*source, *crop, "-pix_fmt", pixel_format, "-c:v", "rawvideo", path)
+    assert_every_frame_is_that_of_ffmpeg(path)
+
+
+@needs_ffmpeg
+def test_every_pixel_of_interlaced_video_is_that_of_ffmpeg(tmp_path):
+    path = record(tmp_path / "interlaced.mp4", "-c:v libx264 -flags +ildct+ilme", seconds=0.4)
+    assert_every_frame_is_that_of_ffmpeg(path)
+
+
+def assert_every_frame_is_that_of_ffmpeg(path):
+    command = ["ffmpeg", "-loglevel", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
+    pixels = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
+    with av.open(str(path)) as container:
+        frames = np.stack([to_rgb(frame) for frame in container.decode(video=0)])
+    assert np.array_equal(frames.ravel(), pixels)
+
+
 def test_reserved_tags_do_not_matter():
     frame = flat((200, 30, 30), matrix="BT.709", color_range=LIMITED, pixel_format="yuv420p")
     expected = to_rgb(frame)
@@ -96,7 +125,7 @@ def test_reserved_tags_do_not_matter():
     ],
 )
 def test_each_of_the_eight_display_matrices_places_each_pixel_where_it_says(matrix, expected):
-    shown = turn_upright(PICTURE, matrix)
+    shown = to_rgb(av.VideoFrame.from_ndarray(PICTURE, format="rgb24"), matrix=matrix)
     assert (shown == expected).all()
     a, b, c, d = matrix
     for row, column in np.ndindex(PICTURE.shape[:2]):
@@ -111,8 +140,9 @@ def test_each_of_the_eight_display_matrices_places_each_pixel_where_it_says(matr
 @pytest.mark.parametrize("d", [1, -1])
 @pytest.mark.parametrize("a", [1, -1])
 @pytest.mark.parametrize("is_transposed", [False, True])
-def test_videos_are_turned_and_mirrored_as_by_ffmpeg(a, d, is_transposed, tmp_path):
-    path = record(tmp_path / "stored.mp4", "-c:v libx264 -qp 0 -pix_fmt yuv444p", seconds=0.2)
+@pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le"])
+def test_videos_are_turned_and_mirrored_as_by_ffmpeg(a, d, is_transposed, pixel_format, tmp_path):
+    path = record(tmp_path / "stored.mp4", f"-c:v libx264 -qp 0 -pix_fmt {pixel_format}", seconds=0.2)
     path.write_bytes(turned(path.read_bytes(), matrix=(0, a, d, 0) if is_transposed else (a, 0, 0, d)))
     command = ["ffmpeg", "-loglevel", "error", "-i", path, "-frames:v", "1", "-f", "rawvideo"]
     raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout

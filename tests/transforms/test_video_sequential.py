@@ -12,6 +12,7 @@ import pytest
 
 from imagebind.errors import collect_warnings
 from imagebind.transforms.video_file import open_video
+from imagebind.transforms.video_pixels import to_rgb
 from imagebind.transforms.video_stream import Decoding
 from tests.transforms.filmed import edit, needs_ffmpeg, packets_of, record, trim
 
@@ -128,7 +129,7 @@ def decode_all(path: Path) -> tuple[list[np.ndarray], list[float]]:
                 decoded = packet.decode()
             except av.error.FFmpegError:
                 continue
-            frames += [frame.to_ndarray(format="rgb24") for frame in decoded]
+            frames += [to_rgb(frame) for frame in decoded]
             times += [math.nan if frame.pts is None else frame.time for frame in decoded]
     return frames, times
 
