@@ -154,6 +154,7 @@ def _record_spans(path: Path) -> dict[int, int]:
         zipfile.BadZipFile: it is damaged.
     """
     spans: dict[int, int] = {}
+    is_swapped = False
     with path.open("rb") as file, zipfile.ZipFile(file) as archive:
         records = archive.infolist()
         total = sum(record.file_size for record in records)
@@ -166,15 +167,14 @@ def _record_spans(path: Path) -> dict[int, int]:
             )
         for record in records:
             is_order = record.filename.endswith("/byteorder") and record.file_size < 16
-            if is_order and archive.read(record) != sys.byteorder.encode():
-                return {}
+            is_swapped |= is_order and archive.read(record) != sys.byteorder.encode()
             if record.filename.endswith(".pkl"):
                 _check_tuples(path, archive.read(record))
             file.seek(record.header_offset)
             header = file.read(30)  # ends with the lengths of the name and of the extra field
             lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             spans[record.header_offset + len(header) + lengths] = record.file_size
-    return spans
+    return {} if is_swapped else spans
 
 
 def _check_tuples(path: Path, pickled: bytes) -> None:

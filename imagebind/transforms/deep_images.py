@@ -30,7 +30,7 @@ _DECODER_OPTIONS = {
     "png": {"err_detect": "explode"}
 }  # refuse a cut PNG; for TIFF this would refuse intact files
 # TIFF tags; EXIF also uses the last one.
-_WIDTH, _HEIGHT, _BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258, 273, 279, 274
+_WIDTH, _HEIGHT, TIFF_BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258, 273, 279, 274
 
 
 def read_deep_image(file: BinaryIO, *, name: str, limits: Limits) -> np.ndarray | None:
@@ -124,7 +124,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
         tags = TiffImagePlugin.ImageFileDirectory_v2(head[:8])
         file.seek(tags.next)
         tags.load(file)
-        bits = tags.get(_BITS, 1)
+        bits = tags.get(TIFF_BITS, 1)
         width, height = int(tags[_WIDTH]), int(tags[_HEIGHT])
     except Exception:  # Pillow reports the damage later
         return None

@@ -14,7 +14,7 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError, UnreadableMediaError, warn_of
 from imagebind.modality import ModalityType
-from imagebind.transforms.deep_images import read_deep_image
+from imagebind.transforms.deep_images import TIFF_BITS, read_deep_image
 from imagebind.transforms.image_file import FORMATS, is_deep_gray, open_image
 from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
@@ -23,7 +23,7 @@ IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as releas
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 SIXTEEN_BIT_STEP = 257  # 65535 / 255: white stays white
 DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
-BITS_PER_SAMPLE, PHOTOMETRIC, PLANAR_CONFIGURATION = 258, 262, 284  # tags of TIFF
+PHOTOMETRIC, PLANAR_CONFIGURATION = 262, 284  # tags of TIFF
 WHITE_IS_ZERO = 0
 MAX_ASPECT = 64  # beyond it the ends, which the centre crop drops, go before resizing: bounds memory; ours
 
@@ -143,9 +143,8 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
             expected=f"at most {limits.max_pixels:,} (max_pixels)",
         )
     image.load()
-    white_is_zero = (
-        getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
-    )  # Pillow inverts 8 bits only
+    # Pillow inverts 8 bits only. Turning the image upright loses its tags.
+    white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
     if exif:
         with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
             image = ImageOps.exif_transpose(image)
@@ -157,7 +156,7 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
 def _is_planar_16_bits(image: Image.Image) -> bool:
     """Whether it is a TIFF of 16-bit colours stored channel after channel: Pillow decodes it wrongly."""
     tags = getattr(image, "tag_v2", {})
-    return tags.get(PLANAR_CONFIGURATION) == 2 and set(tags.get(BITS_PER_SAMPLE, ())) == {16}
+    return tags.get(PLANAR_CONFIGURATION) == 2 and set(tags.get(TIFF_BITS, ())) == {16}
 
 
 def _deep_gray_to_8_bits(image: Image.Image, name: str, *, white_is_zero: bool) -> Image.Image:

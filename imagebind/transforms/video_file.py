@@ -15,7 +15,7 @@ from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of,
 from imagebind.transforms.video_clock import Clock
 from imagebind.transforms.video_pixels import to_rgb
 from imagebind.transforms.video_scan import Timeline, VideoInfo, scan_video, scan_webp
-from imagebind.transforms.video_stream import Decoding, LostTrackError, moving_pictures
+from imagebind.transforms.video_stream import Decoding, FalseKeyError, LostTrackError, moving_pictures
 from imagebind.transforms.webp import is_animated_webp, webp_frames
 
 __all__ = ["Clock", "VideoFile", "VideoInfo", "moving_pictures", "open_video", "probe_video"]
@@ -125,6 +125,8 @@ class VideoFile:
                         yield picked
                 except LostTrackError:
                     decoding.count_packets()
+                except FalseKeyError:
+                    continue  # from an earlier one
 
     def _pick_some(self, decoding: Decoding, indices: Sequence[int]) -> Iterator[Picked]:
         """The first of the frames asked for: those that one pass serves, up to one that cannot be decoded.

@@ -9,8 +9,14 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from imagebind.transforms.source import Limits
-from imagebind.transforms.video_packets import HEAD_FRAMES, NO_STAMP, PacketIndex, is_placeholder
-from imagebind.transforms.video_stream import Decoding, LostTrackError
+from imagebind.transforms.video_packets import (
+    HEAD_FRAMES,
+    NO_STAMP,
+    PacketIndex,
+    is_independent,
+    is_placeholder,
+)
+from imagebind.transforms.video_stream import Decoding, FalseKeyError, LostTrackError
 
 FIRST_PACKETS = (
     4  # held back to choose how many frames to decode; MPEG-4 has its first placeholder among them
@@ -29,6 +35,7 @@ class Head:
         self._first: list[Packet] = []
         self._wanted: int | None = 0 if codec.codec.intra_only else None  # None: not decided yet
         self._numbers: list[int] = []
+        self._independent: set[int] = set()
 
     def add(self, packet: Packet, number: int) -> None:
         """Decode the next packet of the file, if more frames are needed."""
@@ -47,17 +54,21 @@ class Head:
             self._decode(None)
 
     def _begin(self) -> None:
-        """Decide how many frames are needed: none after two keyframes, as none is lost then."""
+        """Decide how many frames are needed: none after two keyframes, as none is lost then.
+
+        The second is decoded to tell: files mark frames as keyframes that are none.
+        """
         stamps = [NO_STAMP if packet.pts is None else packet.pts for packet in self._first]
         may_be_of_decoding = self._codec.has_b_frames and stamps == sorted(stamps)
         has_placeholder = any(is_placeholder(packet, self._codec.codec.name) for packet in self._first)
-        if len(stamps) > 1 and all(packet.is_keyframe for packet in self._first[:2]):
-            self._wanted = 0
-        else:
-            self._wanted = HEAD_FRAMES if may_be_of_decoding or has_placeholder or NO_STAMP in stamps else 1
+        may_have_two = len(stamps) > 1 and all(packet.is_keyframe for packet in self._first[:2])
+        self._wanted = HEAD_FRAMES if may_be_of_decoding or has_placeholder or NO_STAMP in stamps else 1
         for number, packet in enumerate(self._first):
-            if len(self._numbers) < self._wanted:
+            if len(self._numbers) < self._wanted or (may_have_two and 1 not in self._numbers):
                 self._decode(packet, number)
+            if may_have_two and 1 in self._independent:
+                self._wanted, self._numbers = 0, []
+                break
 
     def follows(self, index: PacketIndex) -> bool:
         """Whether the first frames are shown in the order that their packets' time stamps tell."""
@@ -82,7 +93,11 @@ class Head:
         if packet is not None:
             packet.pts = number
         with suppress(FFmpegError):
-            self._numbers += [frame.pts for frame in self._codec.decode(packet) if frame.pts is not None]
+            for frame in self._codec.decode(packet):
+                if frame.pts is not None:
+                    self._numbers.append(frame.pts)
+                    if is_independent(frame):
+                        self._independent.add(frame.pts)
 
 
 def decode_joins(
@@ -97,15 +112,16 @@ def decode_joins(
     to_end = index.has_placeholders or len(joins) > MAX_JOINS
     if len(joins) > MAX_JOINS:
         joins = [0]
-    shown = []
+    shown: list[tuple[range, list[int]]] = []
     if joins:
         with Decoding(file, name, limits, index) as decoding:
-            for join in joins:
+            while len(shown) < len(joins):
                 try:
-                    shown.append(_decode_join(decoding, index, join, to_end))
+                    shown.append(_decode_join(decoding, index, joins[len(shown)], to_end))
                 except LostTrackError:
                     decoding.count_packets()
-                    shown.append(_decode_join(decoding, index, join, to_end))
+                except FalseKeyError:
+                    continue  # from an earlier one
     return shown
 
 

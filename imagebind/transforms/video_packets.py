@@ -9,6 +9,7 @@ from functools import cached_property
 
 import numpy as np
 from av.packet import Packet
+from av.video.frame import PictureType, VideoFrame
 
 NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
 HEAD_FRAMES = 10  # at the beginning: a keyframe and any that show before it
@@ -16,13 +17,17 @@ PLACEHOLDER_BYTES = 19  # at most, in MPEG-4; FFmpeg's figure
 DIRAC_END_BYTES = 13  # of a packet that says that a sequence has ended
 JOIN_KEYS = 2  # keyframes more to go back by for a frame after a join that has no keyframe of its own
 BACKWARD_SECONDS = 0.1  # by which stamps fall where recordings were joined; FFmpeg's figures, as is the next
+MAX_LOST_KEYS = 8  # keyframes whose frames do not come, beyond which the file's marks are not believed
 FORWARD_SECONDS = 10  # by which they leap there, in formats that restart their clocks
 RESTARTING_FORMATS = ("mpegts", "mpeg")
 
 
-@dataclass(frozen=True, kw_only=True, eq=False)
+@dataclass(kw_only=True, eq=False)
 class PacketIndex:
-    """The packets of a stream in the order of the file, by their numbers from 0. Each array is (n,)."""
+    """The packets of a stream in the order of the file, by their numbers from 0. Each array is (n,).
+
+    Only `keys` may change: files mark keyframes that are none, which shows when they are decoded.
+    """
 
     pts: np.ndarray  # NO_STAMP where the file has none
     dts: np.ndarray
@@ -32,6 +37,7 @@ class PacketIndex:
     keys: np.ndarray  # numbers of the packets at which decoding can start
     cuts: np.ndarray  # numbers of the packets at which the stamps restart: recordings were joined there
     has_placeholders: bool  # whether some packets may be MPEG-4's for a frame that is not coded
+    lost_keys: int = 0
 
     @property
     def has_stamps(self) -> bool:
@@ -63,6 +69,20 @@ class PacketIndex:
             earlier += JOIN_KEYS
         at -= earlier
         return int(self.keys[at]) if at > 0 else 0
+
+    def precedes(self, number: int, key: int) -> bool:
+        """Whether the frame of packet `number` shows before that of a key packet, of the same recording."""
+        part, of_key = self._part_of(np.array([number, key]))
+        return bool(part == of_key and self.pts[number] < self.pts[key])
+
+    def drop_key(self, key: int, *, is_false: bool) -> None:
+        """Start no decoding there, nor at any other but the beginning if it `is_false`: they may be, too.
+
+        A keyframe whose frame is lost is more likely damaged, unless there are many.
+        """
+        self.lost_keys += 1
+        is_hopeless = is_false or self.lost_keys > MAX_LOST_KEYS
+        self.keys = self.keys[:0] if is_hopeless else self.keys[self.keys != key]
 
     @property
     def order(self) -> np.ndarray:
@@ -157,6 +177,11 @@ def _cuts(dts: np.ndarray, time_base: Fraction | None, *, restarts: bool) -> np.
     if restarts:
         is_cut |= steps > FORWARD_SECONDS
     return known[1:][is_cut]
+
+
+def is_independent(frame: VideoFrame) -> bool:
+    """Whether a decoder says that a frame builds on no other. Some never say so (Cinepak, QuickTime RLE)."""
+    return bool(frame.key_frame) and frame.pict_type == PictureType.I
 
 
 def is_placeholder(packet: Packet, codec: str) -> bool:

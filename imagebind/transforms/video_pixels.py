@@ -36,7 +36,8 @@ def to_rgb(
 
     The colour matrix (BT.601, BT.709, BT.2020, ...), range and chroma position are the frame's. If the pixels
     are `pixel_aspect` times as wide as high, the frame is stretched along its stored width to square pixels.
-    `VideoFrame.to_ndarray` ignores the chroma position, and so gives other values for 10-bit 4:2:0.
+    `VideoFrame.to_ndarray` ignores the chroma position, so it differs on 10-bit 4:2:0, and it converts the
+    fields of interlaced frames apart, as `ffmpeg` does not by default.
     """
     _neutralise_tags(frame)
     filters = TURNING_FILTERS[display_matrix(frame) if matrix is None else matrix]
@@ -45,9 +46,7 @@ def to_rgb(
         filters = [("scale", f"{width}:{frame.height}"), *filters]
     graph = Graph()
     if hasattr(graph, "threads"):  # PyAV 17
-        graph.threads = (
-            1  # others would not exist in a forked process, where freeing the graph waits for them
-        )
+        graph.threads = 1  # a forked process would wait for ever for the threads of its parent
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )

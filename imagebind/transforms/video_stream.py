@@ -16,15 +16,20 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
 from imagebind.transforms.source import Limits
-from imagebind.transforms.video_packets import PacketIndex
+from imagebind.transforms.video_packets import PacketIndex, is_independent
 
 READ_BYTES = 256 * 1024  # at a time: fewer calls back into Python than FFmpeg's 32 KiB
 DEFAULT_TRACK_PIXELS = 5_000_000  # by which FFmpeg's command prefers a stream marked as default
+FOUND_KEYS = ("h264",)  # FFmpeg finds the keyframes itself, whatever the file marks; some have a P field
 LANDING_PACKETS = 500  # packets to look through for a known one after a seek
 
 
 class LostTrackError(Exception):
     """After a seek, packets come that the index does not have there."""
+
+
+class FalseKeyError(Exception):
+    """Decoding cannot start at a packet that the file marks as a keyframe. The index no longer has it."""
 
 
 def moving_pictures(container: Any) -> list[Any]:
@@ -129,9 +134,11 @@ class Decoding:
 
         Raises:
             LostTrackError: the packets after a seek are not those of the index; nothing wrong was yielded.
+            FalseKeyError: decoding cannot start there; only frames that show before were yielded.
         """
         packets = self._packets_from(start)
         codec = self._stream.codec_context
+        is_checked = start == 0 or codec.codec.intra_only or codec.codec.name in FOUND_KEYS
         codec.flush_buffers()
         for packet in chain(packets, [None]):  # None: what the decoder still holds
             try:
@@ -139,8 +146,23 @@ class Decoding:
             except FFmpegError:
                 continue
             for frame in decoded:
-                if frame.pts is not None:
-                    yield frame.pts, frame
+                if frame.pts is None:
+                    continue
+                if not is_checked and not self._index.precedes(frame.pts, start):
+                    self._check_key(start, frame)
+                    is_checked = True
+                yield frame.pts, frame
+        if not is_checked:
+            self._check_key(start, None)
+
+    def _check_key(self, start: int, first: VideoFrame | None) -> None:
+        """Raise unless the first frame decoded from a key packet is its own, and builds on no other."""
+        if first is None or first.pts != start:
+            self._index.drop_key(start, is_false=False)
+            raise FalseKeyError
+        if not is_independent(first):
+            self._index.drop_key(start, is_false=True)
+            raise FalseKeyError
 
     def _reopen(self) -> None:
         self._stack.close()

@@ -2,6 +2,7 @@
 
 import math
 import random
+import struct
 import subprocess
 from pathlib import Path
 
@@ -11,7 +12,9 @@ import pytest
 
 from imagebind.errors import collect_warnings
 from imagebind.transforms.video_file import open_video
-from tests.transforms.filmed import edit, needs_ffmpeg, record, trim
+from imagebind.transforms.video_pixels import to_rgb
+from imagebind.transforms.video_stream import Decoding
+from tests.transforms.filmed import edit, needs_ffmpeg, packets_of, record, trim
 
 pytestmark = needs_ffmpeg
 
@@ -94,6 +97,25 @@ EDITS = [
 ]
 CUT_OUT = ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi", "packed.avi"]
 TRIMMED = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm", ".mpg", ".flv")
+FALSE_KEYS = {  # in MP4 and MOV without a table of keyframes, in AVI with all frames marked as such
+    "mpeg4.mp4": "-c:v mpeg4 -bf 0",
+    "mpeg4_b.mp4": "-c:v mpeg4 -bf 2",
+    "mpeg2.mp4": "-c:v mpeg2video -bf 2",
+    "hevc.mp4": "-c:v libx265 -preset ultrafast -x265-params log-level=error -bf 0",
+    "h264.mp4": f"{X264} -bf 2",
+    "ffv1.mov": "-c:v ffv1 -level 3",
+    "msmpeg4.avi": "-c:v msmpeg4",
+    "wmv2.avi": "-c:v wmv2",
+    "cinepak.avi": "-c:v cinepak",
+    "msvideo1.avi": "-c:v msvideo1",
+    "zmbv.avi": "-c:v zmbv",
+    "h263p.avi": "-c:v h263p",
+    "h261.avi": "-c:v h261",
+    "rpza.mov": "-c:v rpza",
+    "smc.mov": "-c:v smc",
+    "qtrle.mov": "-c:v qtrle",
+    "qtrle_grey.mov": "-c:v qtrle -pix_fmt gray",
+}
 CLOCK_TOLERANCE = 0.0021  # seconds: Matroska has milliseconds
 PICKS = 2000  # of one to four frames
 
@@ -107,7 +129,7 @@ def decode_all(path: Path) -> tuple[list[np.ndarray], list[float]]:
                 decoded = packet.decode()
             except av.error.FFmpegError:
                 continue
-            frames += [frame.to_ndarray(format="rgb24") for frame in decoded]
+            frames += [to_rgb(frame) for frame in decoded]
             times += [math.nan if frame.pts is None else frame.time for frame in decoded]
     return frames, times
 
@@ -186,6 +208,73 @@ def test_joined_recordings_show_all_frames_one_after_the_other(first, second, co
         assert video.info.frames == count_frames(path)
         assert video.info.duration == pytest.approx(video.info.frames / 25, abs=0.2)
         assert (np.diff(video.clock.ticks) >= 0).all()
+
+
+def mark_all_as_keys(path: Path) -> None:
+    """Mark every frame as a keyframe: an MP4 without a table of them has nothing else."""
+    data = bytearray(path.read_bytes().replace(b"stss", b"free"))
+    if path.suffix == ".avi":
+        table = data.rindex(b"idx1")
+        (size,) = struct.unpack_from("<I", data, table + 4)
+        for entry in range(table + 8, table + 8 + size, 16):
+            data[entry + 4] |= 0x10
+    path.write_bytes(data)
+
+
+def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[int]:
+    """Return the packets that are decoded for one frame, which must be right; `lost` before it are not."""
+    everything, _ = decode_all(path)
+    decoded = []
+    real = Decoding.frames_from
+
+    def noting(*arguments):
+        for number, frame in real(*arguments):
+            decoded.append(number)
+            yield number, frame
+
+    with open_video(path) as video, monkeypatch.context() as patch:
+        patch.setattr(Decoding, "frames_from", noting)
+        ((_, frame),) = video.decode([wanted])
+    np.testing.assert_array_equal(frame, everything[wanted - lost])
+    return decoded
+
+
+SLOWLY_ENCODED = ("cinepak.avi", "zmbv.avi")
+
+
+@pytest.mark.parametrize("name", FALSE_KEYS)
+def test_frames_that_are_falsely_marked_as_keyframes_are_not_decoded_from(name, tmp_path):
+    size = "64x48" if name in SLOWLY_ENCODED else "176x144"
+    path = record(tmp_path / name, f"{FALSE_KEYS[name]} -g 12", seconds=2, size=size)
+    mark_all_as_keys(path)
+    everything, _ = decode_all(path)
+    with collect_warnings() as warnings:
+        for indices in [5], [12], [31], [45], [17, 18, 40]:
+            with open_video(path) as video:
+                assert video.info.frames == len(everything) == 50
+                for index, frame in video.decode(indices):
+                    np.testing.assert_array_equal(frame, everything[index])
+    assert warnings == []
+
+
+@pytest.mark.parametrize(
+    ("name", "first"), [("intra.mov", 40), ("closed.hevc.mp4", 24), ("b.mpeg4.mp4", 24), ("b.mpeg2.mkv", 30)]
+)
+def test_true_keyframes_are_decoded_from(name, first, tmp_path, monkeypatch):
+    path = record(tmp_path / name, MANY[name], seconds=2)
+    decoded = decoded_for(path, 40, monkeypatch)
+    assert first - 4 <= min(decoded) <= first  # frames that show before it may come after it
+
+
+def test_where_a_keyframe_is_damaged_the_one_before_it_is_decoded_from(tmp_path, monkeypatch):
+    path = record(tmp_path / "damaged.mp4", "-c:v mpeg4 -g 12 -bf 0", seconds=2)
+    whole = path.read_bytes()
+    keyframe = packets_of(whole)[24]
+    path.write_bytes(whole.replace(keyframe, bytes(len(keyframe))))
+    assert len(decode_all(path)[0]) == 49
+    decoded = decoded_for(path, 29, monkeypatch, lost=1)
+    assert min(decoded) == 12
+    assert 24 not in decoded
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mkv"])
