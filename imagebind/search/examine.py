@@ -108,7 +108,7 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
     except AmbiguousMediaError as error:
         ways = " or ".join(f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in error.kinds)
         raise AmbiguousMediaError(
-            error.item, got=error.got, expected=f"to be told which: {ways}", kinds=error.kinds
+            error.item, got=error.got, expected=ways, kinds=error.kinds
         ) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:

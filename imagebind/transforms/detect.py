@@ -194,7 +194,7 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
             raise AmbiguousMediaError(
                 name,
                 got=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
-                expected=f"to be told which: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
+                expected=f"a media type: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
                 "{'text': path}",
                 kinds=(MediaKind.TEXT, MediaKind.IMU),
             )
@@ -255,6 +255,6 @@ def _ambiguous(name: str, got: str, *kinds: MediaKind) -> AmbiguousMediaError:
     return AmbiguousMediaError(
         name,
         got=f"{got}, which could be {names}",
-        expected=f"to be told which: {ways}, or modality=; on the command line --modality",
+        expected=f"a media type: {ways}, or modality=; on the command line --modality",
         kinds=kinds,
     )

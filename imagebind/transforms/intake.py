@@ -128,7 +128,7 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         return _request(detect(item), item)
     if is_decoder(item):
         return _request(MediaKind.VIDEO if is_video_decoder(item) else MediaKind.AUDIO, item)
-    expected = "to be told what it is: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
+    expected = "a media type: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
     if hasattr(item, "shape"):
         raise AmbiguousMediaError(name_of(item), got="an array of unsaid modality", expected=expected)
     raise MediaError(
