@@ -132,7 +132,9 @@ def left_out(not_media: Counter[str]) -> str:
     most = not_media.most_common(SHOWN_SUFFIXES)
     rest = not_media.total() - sum(count for _, count in most)
     named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
-    return f"{files(not_media.total())} left out, not media or part of another recording: {named}" + (f", {rest} more" if rest else "")
+    return f"{files(not_media.total())} left out (not media, or part of a recording): {named}" + (
+        f", {rest} more" if rest else ""
+    )
 
 
 def print_warnings(

@@ -107,9 +107,7 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
         ways = " or ".join(f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in error.kinds)
-        raise AmbiguousMediaError(
-            error.item, got=error.got, expected=ways, kinds=error.kinds
-        ) from error
+        raise AmbiguousMediaError(error.item, got=error.got, expected=ways, kinds=error.kinds) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
             raise

@@ -131,7 +131,7 @@ def test_a_mapping_tells_files_of_a_folder_and_what_is_no_media_is_no_failure(
         *("embed", tmp_path, "--map", "**/depth.png=depth", "-o", tmp_path / "v.npz", "-w", small_weights)
     )
     assert run.code == 0 and "2 of 2 files embedded" in run.err
-    assert "1 file left out, not media or part of another recording: 1 .pdf" in run.err
+    assert "1 file left out (not media, or part of a recording): 1 .pdf" in run.err
     assert sorted(np.load(tmp_path / "v.npz")["modality"]) == ["depth", "vision"]
     run = imagebind("embed", tmp_path, "--map", "depth", "-o", tmp_path / "v.npz")
     assert run.code == 2 and "GLOB=KIND" in run.err

@@ -34,7 +34,7 @@ def db(tmp_path) -> Path:
 def test_a_folder_becomes_an_index_that_the_last_line_says_how_to_search(imagebind, media, db):
     run = imagebind("index", media, "--db", db, "-w", "tiny")
     assert run.code == 0 and run.out == "" and "4 files in" in run.err and "3 rows written" in run.err
-    assert "1 file left out, not media or part of another recording: 1 .pdf" in run.err
+    assert "1 file left out (not media, or part of a recording): 1 .pdf" in run.err
     *_, last = run.err.strip().splitlines()
     assert last == f"search it: imagebind search {db} --text 'a red star'"
     run = imagebind("search", db, "--text", "a red star", "-w", "tiny", "--only", "text", "--json")

@@ -44,7 +44,7 @@ class Asked:
         for part, kind, weight in self.parts:
             if kind is None:
                 names = " or ".join(map(str, part.vectors))
-                raise MediaError(part.name, got=f"could be {names}", expected="its media type, chosen beside it")
+                raise MediaError(part.name, got=f"may be {names}", expected="a media type, chosen beside it")
             items.append((part.name, part.vectors[kind], weight))
         asked = [(name, item, weight) for name, item, weight in items if weight]
         if not asked:

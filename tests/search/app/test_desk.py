@@ -86,7 +86,7 @@ def test_a_query_of_nothing_says_so(desk, asked, said):
 
 
 def test_an_upload_that_could_be_two_things_is_asked_about(desk, part):
-    with pytest.raises(MediaError, match=r"depth\.png: could be depth or thermal; expected its media type"):
+    with pytest.raises(MediaError, match=r"depth\.png: may be depth or thermal; expected a media type"):
         Asked(parts=[(part("depth.png"), None, 1.0)]).pairs()
 
 
