@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import mean, stdev
 
-from imagebind.factory import load_model
+from imagebind.checkpoints.factory import load_model
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.training import tiny
 from imagebind.training.loop import train

@@ -18,7 +18,7 @@ import torch
 from peft import PeftModel
 
 from imagebind import Embedder, ImageBindModel, load_model
-from imagebind.factory import TINY_FOLDER
+from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.training.augment import pair_transform
 from imagebind.training.loop import TrainResult, train
 from imagebind.training.manifest import read_pairs

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagebind import ImageBindConfig, ImageBindModel, ModalityType
-from imagebind.checkpoint import load_into
+from imagebind.checkpoints.loading import load_into
 from imagebind.config import imagebind_huge
 from imagebind.transforms.image import ImageTransform
 

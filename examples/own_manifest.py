@@ -27,7 +27,7 @@ import torch
 from PIL import Image
 
 from imagebind import load_model
-from imagebind.factory import TINY_FOLDER
+from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.training.augment import pair_transform
 from imagebind.training.evaluate import Retrieval
 from imagebind.training.loop import train

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imagebind import data, models
     from imagebind.batching import Embedding
+    from imagebind.checkpoints.factory import imagebind_huge, imagebind_tiny, load_model, save_model
     from imagebind.config import ImageBindConfig
     from imagebind.embedder import Embedder
     from imagebind.errors import (
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
         MediaError,
         MissingExtraError,
     )
-    from imagebind.factory import imagebind_huge, imagebind_tiny, load_model, save_model
     from imagebind.modality import ModalityType
     from imagebind.models import imagebind_model
     from imagebind.models.imagebind_model import ImageBindModel
@@ -36,10 +36,10 @@ _HOMES = {
     "MediaError": "imagebind.errors",
     "MissingExtraError": "imagebind.errors",
     "ModalityType": "imagebind.modality",
-    "imagebind_huge": "imagebind.factory",
-    "imagebind_tiny": "imagebind.factory",
-    "load_model": "imagebind.factory",
-    "save_model": "imagebind.factory",
+    "imagebind_huge": "imagebind.checkpoints.factory",
+    "imagebind_tiny": "imagebind.checkpoints.factory",
+    "load_model": "imagebind.checkpoints.factory",
+    "save_model": "imagebind.checkpoints.factory",
 }
 
 # As `import imagebind` of the original brings them.

@@ -12,8 +12,8 @@ import soundfile
 from hypothesis import settings
 from PIL import Image
 
+from imagebind.checkpoints.factory import save_model
 from imagebind.embedder import Embedder
-from imagebind.factory import save_model
 from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import DATA, filled_model, small_config
 

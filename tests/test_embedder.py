@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import AmbiguousMediaError, MediaError
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.transforms.audio import AudioTransform

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
-from imagebind.checkpoint import save_state_dict
+from imagebind.checkpoints.factory import TINY_FOLDER, load_model, save_model
+from imagebind.checkpoints.loading import save_state_dict
 from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, VisionConfig
-from imagebind.factory import TINY_FOLDER, load_model, save_model
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log

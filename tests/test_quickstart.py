@@ -5,9 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from imagebind import factory
+from imagebind.checkpoints import factory
+from imagebind.checkpoints.factory import imagebind_tiny, save_model
 from imagebind.errors import CheckpointError
-from imagebind.factory import imagebind_tiny, save_model
 from imagebind.quickstart import Search, Similarities, quickstart
 from imagebind.quickstart.findings import KINDS, add, compare, retrieve, trained_together
 from imagebind.quickstart.scenes import ABOUT, CLIPS, HEATMAP, STILLS, choose_scenes

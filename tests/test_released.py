@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from imagebind import data
-from imagebind.factory import imagebind_huge
+from imagebind.checkpoints.factory import imagebind_huge
 
 THINGS = ("dog", "car", "bird")
 VISION_TEXT = [

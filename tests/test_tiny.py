@@ -9,9 +9,9 @@ import torch
 
 import imagebind as library
 from imagebind.benchmark.forward import example_input
+from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.config import imagebind_huge, imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import TINY_FOLDER
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training import tiny

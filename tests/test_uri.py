@@ -13,8 +13,8 @@ import pytest
 import torch
 from PIL import Image
 
-from imagebind.checkpoint import read_state_dict, resolve
-from imagebind.download import download_url
+from imagebind.checkpoints.download import download_url
+from imagebind.checkpoints.loading import read_state_dict, resolve
 from imagebind.errors import CheckpointError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_file import load_audio
@@ -203,7 +203,7 @@ def test_a_download_that_is_stopped_by_hand_leaves_nothing(tmp_path, monkeypatch
     def stop(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imagebind.download.copy_body", stop)
+    monkeypatch.setattr("imagebind.checkpoints.download.copy_body", stop)
     with shelf() as server:
         server.files["/w"] = b"one"
         with pytest.raises(KeyboardInterrupt):

@@ -14,9 +14,9 @@ from statistics import median
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import in_fresh_process, seconds
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
-from imagebind.factory import imagebind_tiny
 from imagebind.search.crawl import crawl
 from imagebind.search.index import Index
 from imagebind.search.mapping import parse_mapping

@@ -19,7 +19,7 @@ def make_weights(path: str, size: str) -> dict[str, float]:
     import torch
 
     from imagebind.benchmark.sizes import SIZES
-    from imagebind.checkpoint import save_state_dict
+    from imagebind.checkpoints.loading import save_state_dict
     from imagebind.models.imagebind_model import ImageBindModel
 
     torch.manual_seed(0)
@@ -45,7 +45,7 @@ def load(path: str, size: str, mmap: str = "") -> dict[str, float]:
         mmap: "mmap" maps the file; by default it is read.
     """
     from imagebind.benchmark.sizes import SIZES
-    from imagebind.checkpoint import load_into
+    from imagebind.checkpoints.loading import load_into
     from imagebind.models.imagebind_model import ImageBindModel
 
     before = peak_bytes()
@@ -78,7 +78,7 @@ def text_trunk(folder: str, size: str) -> dict[str, float]:
     """Embed a few captions with the text trunk alone, out of split files."""
     from imagebind.benchmark.captions import captions
     from imagebind.benchmark.sizes import SIZES
-    from imagebind.checkpoint import load_into
+    from imagebind.checkpoints.loading import load_into
     from imagebind.embedder import Embedder
     from imagebind.models.imagebind_model import ImageBindModel
 

@@ -9,7 +9,7 @@ from statistics import median
 from imagebind.benchmark.report import GIGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import in_fresh_process, ratios
-from imagebind.checkpoint import convert
+from imagebind.checkpoints.loading import convert
 from imagebind.errors import ImageBindError
 from imagebind.models.imagebind_model import ImageBindModel
 

@@ -11,8 +11,8 @@ import numpy as np
 
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import combine
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind
 from imagebind.search.calibration import SAMPLED, Calibration
 from imagebind.training.world import captions_of

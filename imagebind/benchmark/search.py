@@ -18,8 +18,8 @@ import pyarrow as pa
 from imagebind.benchmark.report import GIGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import seconds
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate
 from imagebind.search.index import Index

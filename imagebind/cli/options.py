@@ -60,8 +60,8 @@ def load_embedder(
     """
     import torch
 
+    from imagebind.checkpoints.factory import imagebind_huge, load_model
     from imagebind.embedder import Embedder
-    from imagebind.factory import imagebind_huge, load_model
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
@@ -81,7 +81,7 @@ def load_embedder(
 
 def source_of(weights: str | None) -> str | None:
     """What --weights says as a path or URI: the small model by its folder."""
-    from imagebind.factory import TINY_FOLDER
+    from imagebind.checkpoints.factory import TINY_FOLDER
 
     return str(TINY_FOLDER) if weights == TINY else weights
 
@@ -92,8 +92,8 @@ def sizes_of(source: str | None) -> "ImageBindConfig | None":
     Raises:
         CheckpointError: sizes that cannot be read.
     """
-    from imagebind.factory import saved_config
-    from imagebind.weights import CONFIG_NAME
+    from imagebind.checkpoints.factory import saved_config
+    from imagebind.checkpoints.formats import CONFIG_NAME
 
     is_saved = source is not None and (Path(source) / CONFIG_NAME).is_file()
     return saved_config(source) if is_saved and source is not None else None

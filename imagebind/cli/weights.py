@@ -28,8 +28,8 @@ def download(cache_dir: CacheDir = None) -> None:
     imagebind weights download --cache-dir /data/models
     ```
     """
-    from imagebind.download import WEIGHTS_LICENCE
-    from imagebind.download import download as fetch
+    from imagebind.checkpoints.download import WEIGHTS_LICENCE
+    from imagebind.checkpoints.download import download as fetch
 
     typer.echo(WEIGHTS_LICENCE, err=True)
     typer.echo(fetch(cache_dir=cache_dir))
@@ -45,7 +45,7 @@ def verify(
     imagebind weights verify ~/.cache/torch/hub/checkpoints/imagebind_huge.pth
     ```
     """
-    from imagebind.download import verify as check
+    from imagebind.checkpoints.download import verify as check
 
     check(path)
     typer.echo(f"{path} is the released file")
@@ -69,7 +69,7 @@ def convert(
     imagebind compare --text "A dog." --image dog.jpg --weights imagebind_huge/
     ```
     """
-    from imagebind.checkpoint import convert as split
+    from imagebind.checkpoints.loading import convert as split
 
     source = source_of(source)
     sizes = sizes_of(source)

@@ -263,5 +263,5 @@ __all__ = ["ImageBindModel", "ModalityType", "imagebind_huge", "init_weights"]  
 def __getattr__(name: str) -> object:
     """`imagebind_model.imagebind_huge`, where others import it from. The loading itself is `factory`'s."""
     if name == "imagebind_huge":
-        return getattr(import_module("imagebind.factory"), name)
+        return getattr(import_module("imagebind.checkpoints.factory"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

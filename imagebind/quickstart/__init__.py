@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.plot import similarity_heatmap
 from imagebind.quickstart.findings import KINDS, Search, Similarities, add, compare, retrieve
 from imagebind.quickstart.scenes import HEATMAP, choose_scenes, write_scenes

@@ -12,12 +12,12 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 import torch
 
 from imagebind import config as configs
+from imagebind.checkpoints.formats import modality_of
 from imagebind.config import ImageBindConfig
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.weights import modality_of
 
 TRANSFORMS_VERSION = 1  # to be raised when a transform's numbers change for the same settings
 NAMED = ("imagebind_huge", "imagebind_tiny")

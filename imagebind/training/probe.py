@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagebind.checkpoints.formats import read_weights, write_weights
 from imagebind.errors import CheckpointError
-from imagebind.weights import read_weights, write_weights
 
 MAX_ITERATIONS = 1000  # of L-BFGS. Source: CLIP (arXiv 2103.00020, A.3)
 HISTORY = 10  # steps that L-BFGS looks back on

@@ -38,7 +38,7 @@ class RecipeError(ImageBindError):
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Where some trunks start: a source as `imagebind.checkpoint.resolve` takes it, None the released file.
+    """Initial weights of some trunks: a source that `checkpoints.loading.resolve` takes; None: the released one.
 
     `modalities` are read from it, by default all that the model has.
     """

@@ -17,8 +17,8 @@ from torch.distributed.checkpoint.state_dict import (
     set_optimizer_state_dict,
 )
 
+from imagebind.checkpoints.factory import save_model
 from imagebind.errors import CheckpointError, ImageBindError
-from imagebind.factory import save_model
 from imagebind.losses import world_size
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.encoder import PairEncoder, build_losses, write_logit_scales

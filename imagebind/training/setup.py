@@ -12,7 +12,7 @@ import torch.distributed as dist
 from torch import nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from imagebind.checkpoint import load_into
+from imagebind.checkpoints.loading import load_into
 from imagebind.config import ImageBindConfig
 from imagebind.errors import import_extra
 from imagebind.modality import ModalityType

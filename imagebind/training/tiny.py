@@ -15,8 +15,8 @@ from typing import Literal
 
 from torch import Tensor
 
+from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.config import imagebind_tiny
-from imagebind.factory import load_model, save_model
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import LOG_NAME, read_log

@@ -14,7 +14,7 @@ from imagebind.benchmark.pictures import write_video
 from imagebind.benchmark.run import SECTIONS, measure
 from imagebind.benchmark.sizes import HUGE, SMALL
 from imagebind.benchmark.video import all_frames, picked_frames
-from imagebind.checkpoint import save_state_dict
+from imagebind.checkpoints.loading import save_state_dict
 from imagebind.config import ImageBindConfig
 from imagebind.errors import ImageBindError
 from imagebind.modality import ModalityType

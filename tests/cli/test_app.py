@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.search import Index
 
 SECONDS = 120  # a busy machine takes long to start

@@ -6,8 +6,8 @@ import shutil
 import pytest
 import typer
 
+from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.cli.options import load_embedder
-from imagebind.factory import load_model, save_model
 from imagebind.modality import ModalityType
 
 

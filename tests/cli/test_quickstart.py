@@ -6,8 +6,8 @@ import shlex
 import pytest
 import torch
 
-from imagebind import factory
-from imagebind.factory import imagebind_tiny, save_model
+from imagebind.checkpoints import factory
+from imagebind.checkpoints.factory import imagebind_tiny, save_model
 
 
 @pytest.fixture

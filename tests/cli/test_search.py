@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.search import Index
 from imagebind.training.world import World, write_scene
 

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from imagebind.checkpoints.factory import load_model
 from imagebind.cli.train import _recipes
-from imagebind.factory import load_model
 from imagebind.training.journal import read_log
 from tests.training.test_recipe import FILE
 

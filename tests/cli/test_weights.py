@@ -1,8 +1,8 @@
 """`imagebind weights`: download, verify, convert, with errors of one line."""
 
 from imagebind import config
-from imagebind.checkpoint import save_state_dict
-from imagebind.factory import load_model
+from imagebind.checkpoints.factory import load_model
+from imagebind.checkpoints.loading import save_state_dict
 
 
 def test_conversion_splits_by_modality(imagebind, small_model, tmp_path):

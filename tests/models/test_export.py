@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from imagebind.factory import imagebind_tiny
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.transforms.text import Tokenizer
 
 SHAPES = {

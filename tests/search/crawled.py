@@ -12,8 +12,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.search import writer
 from imagebind.search.crawl import crawl
 from imagebind.search.crawl_report import CrawlReport, Outcome

@@ -10,9 +10,9 @@ import pytest
 import soundfile
 from PIL import Image
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl import crawl

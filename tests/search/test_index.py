@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind
 from imagebind.search import Index, IndexRow, SearchIndexError, approximate
 from tests.search.made import EMBED_DIM, make_index, paths, random_rows, row, unit

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import Index, Space, SpaceMismatchError
 from imagebind.transforms.depth import DepthTransform

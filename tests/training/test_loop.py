@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagebind.factory import load_model
+from imagebind.checkpoints.factory import load_model
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, DivergedError, train

@@ -6,8 +6,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.errors import CheckpointError
-from imagebind.factory import load_model, save_model
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.open_clip_weights import config_of, convert_open_clip, load_open_clip
 from tests.training.toy import toy_config

@@ -14,8 +14,8 @@ import pytest
 import torch
 from safetensors import SafetensorError
 
+from imagebind.checkpoints.factory import load_model
 from imagebind.errors import CheckpointError
-from imagebind.factory import load_model
 from imagebind.training import state
 from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, train

@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 import torch
 
+from imagebind.checkpoints.factory import load_model
 from imagebind.config import imagebind_tiny
-from imagebind.factory import load_model
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training import tiny
 from imagebind.training.journal import read_log

@@ -6,8 +6,8 @@ import sys
 import pytest
 import torch
 
+from imagebind.checkpoints.factory import load_model
 from imagebind.errors import MissingExtraError
-from imagebind.factory import load_model
 from imagebind.models.heads import class_token_head, postprocessor
 from imagebind.models.imagebind_model import ImageBindModel, init_weights
 from imagebind.models.stems import PicturePreprocessor

@@ -6,9 +6,9 @@ import shutil
 import numpy as np
 import pytest
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
-from imagebind.factory import imagebind_tiny
 from imagebind.modality import MediaKind
 from imagebind.search import Index
 from imagebind.search.app.desk import Asked, Desk, Filters, parse_time

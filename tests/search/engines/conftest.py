@@ -4,8 +4,8 @@ from contextlib import ExitStack
 
 import pytest
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 
 STARTS = 3  # Ray gives its own processes 30 s, which is too little where much else is computed
 

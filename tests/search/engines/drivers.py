@@ -9,8 +9,8 @@ import time
 from functools import partial
 from pathlib import Path
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.factory import imagebind_tiny
 from imagebind.search.engines.job import Job, prepare
 from imagebind.search.engines.ray_engine import Cluster, embed
 from imagebind.transforms.text import Tokenizer

@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from imagebind.checkpoints.factory import load_model
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
-from imagebind.factory import load_model
 from imagebind.search import Index, Space, SpaceMismatchError
 from imagebind.search.engines.job import Job, prepare
 from imagebind.search.engines.output import Output

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from imagebind.checkpoints.factory import load_model
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
-from imagebind.factory import load_model
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl import crawl

@@ -1,7 +1,4 @@
-"""Checkpoints: find them wherever they are, load what a model needs of them, save and convert them.
-
-Formats are `imagebind.weights`, the released file and its download `imagebind.download`.
-"""
+"""Find a checkpoint, load it into a model, save it and convert it; `formats` has the file formats."""
 
 import logging
 import os
@@ -12,10 +9,8 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from imagebind.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download, download_url
-from imagebind.errors import CheckpointError
-from imagebind.uri import is_http, is_offline, is_uri, path_manager
-from imagebind.weights import (
+from imagebind.checkpoints.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download, download_url
+from imagebind.checkpoints.formats import (
     StateDict,
     by_modality,
     modality_of,
@@ -23,6 +18,8 @@ from imagebind.weights import (
     write_folder,
     write_weights,
 )
+from imagebind.errors import CheckpointError
+from imagebind.uri import is_http, is_offline, is_uri, path_manager
 
 logger = logging.getLogger(__name__)
 

@@ -13,18 +13,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from imagebind import checkpoint, weights
-from imagebind.checkpoint import (
+from imagebind.checkpoints import formats as weights
+from imagebind.checkpoints import loading as checkpoint
+from imagebind.checkpoints.download import IMAGEBIND_HUGE
+from imagebind.checkpoints.formats import INDEX_NAME, SINGLE_NAME, modality_of
+from imagebind.checkpoints.loading import (
     convert,
     load_into,
     read_state_dict,
     resolve,
     save_state_dict,
 )
-from imagebind.download import IMAGEBIND_HUGE
 from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
-from imagebind.weights import INDEX_NAME, SINGLE_NAME, modality_of
 
 DATA = Path(__file__).parent / "data"
 FORMATS = ["weights.pth", "weights.safetensors", "folder"]

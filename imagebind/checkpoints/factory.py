@@ -1,4 +1,4 @@
-"""Named models and saved ones, with their weights: what `models` builds and `checkpoint` reads, joined."""
+"""Named models and saved ones, with their weights."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -8,15 +8,15 @@ import torch
 from torch import Tensor
 
 from imagebind import config as configs
-from imagebind.checkpoint import load_into, resolve
+from imagebind.checkpoints.formats import CONFIG_NAME, by_modality, write_folder
+from imagebind.checkpoints.loading import load_into, resolve
+from imagebind.checkpoints.tensors import read_json
 from imagebind.config import ImageBindConfig
 from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.weights import CONFIG_NAME, by_modality, write_folder
-from imagebind.weights_file import read_json
 
-TINY_FOLDER = Path(__file__).parent / "tiny"  # weights, their card and the log of their training
+TINY_FOLDER = Path(__file__).parent.parent / "tiny"  # weights, their card and the log of their training
 
 
 def imagebind_huge(

@@ -19,10 +19,10 @@ from urllib.parse import urlsplit
 
 from filelock import FileLock, Timeout
 
+from imagebind.checkpoints.formats import read_weights
 from imagebind.errors import CheckpointError
 from imagebind.transfer import copy_body, fetch, open_url, validators
 from imagebind.uri import OFFLINE_SWITCHES, is_offline
-from imagebind.weights import read_weights
 
 logger = logging.getLogger(__name__)
 

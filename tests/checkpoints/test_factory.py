@@ -7,9 +7,9 @@ import pytest
 import torch
 
 import imagebind
-from imagebind.checkpoint import load_into, save_state_dict
+from imagebind.checkpoints.factory import imagebind_huge, imagebind_tiny, load_model, save_model
+from imagebind.checkpoints.loading import load_into, save_state_dict
 from imagebind.errors import CheckpointError
-from imagebind.factory import imagebind_huge, imagebind_tiny, load_model, save_model
 from imagebind.models import imagebind_model
 from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import filled_model, reference_input, small_config
@@ -82,7 +82,7 @@ def test_a_model_that_cannot_be_saved_leaves_the_one_that_was_there(tmp_path, mo
     def full_disk(*_: object, **__: object) -> None:
         raise OSError("no space left on device")
 
-    monkeypatch.setattr("imagebind.weights._write_json", full_disk)
+    monkeypatch.setattr("imagebind.checkpoints.formats._write_json", full_disk)
     with pytest.raises(CheckpointError, match="no space left"):
         save_model(ImageBindModel(small_config(), modalities=["imu", "depth"]), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -98,7 +98,7 @@ def test_the_small_model_has_no_other_weights_and_says_who_loads_those(path):
 
 
 def test_none_means_no_weights(monkeypatch):
-    monkeypatch.setattr("imagebind.factory.resolve", None)  # or else it would be downloaded
+    monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # or else it would be downloaded
     small = {"modalities": ["imu"], "device": "meta"}
     assert imagebind_huge(pretrained=None, **small).training
     assert imagebind_tiny(pretrained=None, **small).training

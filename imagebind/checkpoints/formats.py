@@ -16,8 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imagebind.errors import CheckpointError
-from imagebind.weights_file import (
+from imagebind.checkpoints.tensors import (
     HEADER_LENGTH_BYTES,
     is_dense,
     read_json,
@@ -25,6 +24,7 @@ from imagebind.weights_file import (
     read_torch,
     regular_size,
 )
+from imagebind.errors import CheckpointError
 
 StateDict = Mapping[str, Tensor]
 

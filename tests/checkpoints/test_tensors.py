@@ -14,18 +14,18 @@ from pathlib import Path
 import pytest
 import torch
 
-from imagebind import weights_file
-from imagebind.checkpoint import convert, load_into, read_state_dict
+from imagebind.checkpoints import tensors as weights_file
+from imagebind.checkpoints.factory import TINY_FOLDER, imagebind_huge, imagebind_tiny, load_model, save_model
+from imagebind.checkpoints.formats import CONFIG_NAME, INDEX_NAME
+from imagebind.checkpoints.loading import convert, load_into, read_state_dict
 from imagebind.errors import CheckpointError
-from imagebind.factory import TINY_FOLDER, imagebind_huge, imagebind_tiny, load_model, save_model
-from imagebind.weights import CONFIG_NAME, INDEX_NAME
 
 NAMES = ("modality_trunks.text.a", "modality_trunks.text.b", "modality_heads.audio.c")
 
 # Run in a process of its own: a mapped file that is truncated would kill it.
 WRITE_OVER = """
 import os, shutil, sys, torch
-from imagebind.checkpoint import read_state_dict, save_state_dict
+from imagebind.checkpoints.loading import read_state_dict, save_state_dict
 for path, other, way in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
     entries = read_state_dict(path)
     before = {name: tensor.clone() for name, tensor in entries.items()}

@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from imagebind import transfer
-from imagebind.download import (
+from imagebind.checkpoints.download import (
     IMAGEBIND_HUGE,
     WEIGHTS_LICENCE,
     ReleasedFile,
@@ -464,7 +464,7 @@ def test_a_disk_that_fills_up_is_named(serve, tmp_path):
 DOWNLOAD_IN_A_PROCESS = """
 import json, sys
 from imagebind import transfer
-from imagebind.download import ReleasedFile, download
+from imagebind.checkpoints.download import ReleasedFile, download
 transfer.CHUNK = 1 << 16
 download(ReleasedFile(**json.loads(sys.argv[1])), cache_dir=sys.argv[2], show_progress=False)
 """
