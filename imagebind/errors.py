@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 
 
 class ImageBindError(Exception):
-    """Anything this library refuses, for whoever wants to catch it all."""
+    """Base class of this library's errors."""
 
 
 class MediaError(ImageBindError, ValueError):

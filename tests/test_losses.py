@@ -184,7 +184,7 @@ def gradients_on_a_rank(rank: int) -> dict:
             dist.all_reduce(gradient)
         results[mode] = value.detach(), gradients
     unequal = pairs(3 + rank)
-    with pytest.raises(ValueError, match=r"as many pairs as the others, got \[3, 4\]"):
+    with pytest.raises(ValueError, match=r"same number of pairs on every rank, got \[3, 4\]"):
         distributed_info_nce(*unequal, temperature=TEMPERATURE)
     return results
 

@@ -75,7 +75,7 @@ def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored
         value=calibrated,
         unit="",
         target=round(float(raw), 3),
-        detail=f"by cosine {raw:.3f}, which it wants to beat",
+        detail=f"plain cosine, the baseline: {raw:.3f}",
     )
 
 

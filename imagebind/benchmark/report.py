@@ -15,7 +15,7 @@ CPU_INFO = Path("/proc/cpuinfo")  # Linux
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One figure. Where it has a target, `value` wants to be at least that, or with `at_most` no more."""
+    """One figure. A target is a lower bound of `value`, or with `at_most` an upper bound."""
 
     section: str
     what: str

@@ -39,7 +39,7 @@ RayAddress = Annotated[
 def check_local(partitions: int | None, actors: int | None, address: str | None) -> None:
     """Refuse options that say nothing to the local engine."""
     if (partitions, actors, address) != (None, None, None):
-        raise typer.BadParameter("--partitions, --actors and --ray-address want --engine ray")
+        raise typer.BadParameter("--partitions, --actors and --ray-address need --engine ray")
 
 
 def cluster_for(device: str | None, actors: int | None, address: str | None) -> "Cluster":

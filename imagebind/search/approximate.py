@@ -16,7 +16,7 @@ REFINE = 16  # candidates for each hit whose whole vectors are read
 
 
 def pays(rows: int) -> bool:
-    """Whether so many vectors want an approximate index."""
+    """Whether an index of this many vectors should be approximate."""
     return rows >= MIN_ROWS
 
 

@@ -263,7 +263,7 @@ class Index:
             ValueError: a filter that makes no sense.
         """
         if k < 1 or (per_file is not None and per_file < 1):
-            raise ValueError(f"k and per_file want at least 1, got {k} and {per_file}")
+            raise ValueError(f"k and per_file: expected at least 1, got {k} and {per_file}")
         wanted = None if kinds is None else [MediaKind(kind) for kind in kinds]
         if wanted == []:
             raise ValueError("kinds: expected one or more, or None for all")

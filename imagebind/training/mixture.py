@@ -21,7 +21,7 @@ REMEMBERED_TURNS = 2  # permutations a source keeps: a batch may lie across the 
 
 
 class Pairs(Protocol):
-    """What a mixture wants of a data set; `PairDataset` is one."""
+    """The data set interface that a mixture needs; `PairDataset` has it."""
 
     modality: ModalityType
 
@@ -98,7 +98,7 @@ class PairMixture:
             )
         names = [source.name for source in sources]
         if len(set(names)) < len(names):
-            raise ValueError(f"sources want names of their own, got {names}")
+            raise ValueError(f"expected a different name for each source, got {names}")
         self.sources = tuple(sources)
         self.batch_size = batch_size
         self.seed = seed

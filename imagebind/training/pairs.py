@@ -185,9 +185,9 @@ def _stack(tensors: list[Tensor], modality: ModalityType) -> Tensor:
         raise ValueError(
             f"batch: expected one shape of {modality}, got {shapes}; "
             + (
-                "pictures want to be embedded too"
+                "some items are images, others embeddings: embed them all"
                 if some_embedded
-                else "stills and videos want a data set each"
+                else "put images and videos into separate data sets"
             )
         )
     return torch.stack(tensors)

@@ -92,14 +92,16 @@ def load_probe(path: str | os.PathLike[str]) -> LinearProbe:
 
 def _check(embeddings: Tensor, labels: Tensor) -> None:
     if embeddings.ndim != 2 or len(embeddings) == 0:
-        raise ValueError(f"embeddings want to be (n, e), got {tuple(embeddings.shape)}")
+        raise ValueError(f"embeddings: expected (n, e), got {tuple(embeddings.shape)}")
     if not embeddings.isfinite().all():
-        raise ValueError("embeddings want to be finite, got NaN: leave out the rows of items that failed")
+        raise ValueError(
+            "embeddings: expected finite values, got NaN; leave out the rows of items that failed"
+        )
     wanted_dims = 2 if labels.dtype == torch.bool else 1
     if labels.ndim != wanted_dims or len(labels) != len(embeddings) or labels.is_floating_point():
         raise ValueError(
-            f"labels want class numbers ({len(embeddings)},) or booleans ({len(embeddings)}, c), "
+            f"labels: expected class numbers ({len(embeddings)},) or booleans ({len(embeddings)}, c), "
             f"got {labels.dtype} {tuple(labels.shape)}"
         )
     if labels.dtype != torch.bool and labels.min() < 0:
-        raise ValueError(f"labels want numbers from 0, got {int(labels.min())}")
+        raise ValueError(f"labels: expected numbers from 0, got {int(labels.min())}")

@@ -114,7 +114,7 @@ class Epochs:
 
     def __post_init__(self) -> None:
         if not 0 <= self.warmup < self.total:
-            raise ValueError(f"epochs want 0 <= warmup < total, got {self.warmup} and {self.total}")
+            raise ValueError(f"epochs: expected 0 <= warmup < total, got {self.warmup} and {self.total}")
 
     def schedule(self, steps_per_epoch: int) -> Schedule:
         """In steps, once the data's size is known."""
@@ -172,7 +172,9 @@ class Recipe:
         _check_choice("precision", self.precision, PRECISIONS)
         _check_choice("sharding", self.sharding, SHARDINGS)
         if self.num_workers < 0 or self.seed < 0:
-            raise ValueError(f"num_workers and seed want 0 or more, got {self.num_workers} and {self.seed}")
+            raise ValueError(
+                f"num_workers and seed: expected 0 or more, got {self.num_workers} and {self.seed}"
+            )
         if not 0 <= self.max_broken_share <= 1:
             raise ValueError(f"max_broken_share: expected a number in [0, 1], got {self.max_broken_share}")
         if isinstance(self.model, ImageBindConfig):
@@ -188,7 +190,7 @@ class Recipe:
         paired = {str(ModalityType.VISION), *(str(pair.modality) for pair in self.pairs)}
         unknown = sorted(paired - set(known))
         if unknown:
-            raise ValueError(f"pairs want modalities of the model, {', '.join(known)}; got {unknown}")
+            raise ValueError(f"pairs: expected modalities of the model ({', '.join(known)}), got {unknown}")
         idle = [name for name in learned_modalities(self.learns, known) if name not in paired]
         if idle and not isinstance(self.learns, Everything):
             raise ValueError(f"no pairs train {', '.join(idle)}; expected pairs for each trainable modality")

@@ -87,7 +87,7 @@ class VideoTransform:
         if self.crops not in (1, CROPS):
             raise ValueError(f"crops: expected 1 or {CROPS}, got {self.crops}")
         if min(self.clips, self.frames, self.size) < 1 or not self.clip_seconds > 0:
-            raise ValueError(f"clips, frames, size and clip_seconds want to be positive, got {self}")
+            raise ValueError(f"expected positive clips, frames, size and clip_seconds, got {self}")
 
     def __call__(self, video: VideoInput) -> Tensor:
         """Turn one video into (clips·crops, 3, frames, size, size) float32.

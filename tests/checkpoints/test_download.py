@@ -447,7 +447,7 @@ def test_a_file_in_the_place_of_the_cache_folder_is_named(serve, tmp_path):
 
 def test_too_little_space_is_said_before_anything_is_asked(serve, tmp_path):
     how = Behaviour()
-    with pytest.raises(CheckpointError, match=r"bytes free.*expected 1,000,000,000,000,000,000 more"):
+    with pytest.raises(CheckpointError, match=r"bytes free.*needs 1,000,000,000,000,000,000 more"):
         fetch(replace(serve(how), size=10**18), tmp_path)
     assert how.asked == []
 

@@ -30,7 +30,7 @@ def holder(tmp_path):
 
 
 def test_the_second_is_told_who_is_the_first_and_a_killed_one_is_none(tmp_path, holder):
-    told = rf"{tmp_path}: is being written to by process {holder.pid};"
+    told = rf"{tmp_path}: process {holder.pid} is writing to it;"
     for _ in range(2):  # asking does not make it forget
         with pytest.raises(IndexBusyError, match=told), writer_lock(str(tmp_path)):
             pass

@@ -95,7 +95,7 @@ def test_a_probe_refuses_what_does_not_fit(tmp_path):
         fit_linear_probe(embeddings, labels[1:])
     with pytest.raises(ValueError, match="numbers from 0, got -1"):
         fit_linear_probe(embeddings, labels - 1)
-    with pytest.raises(ValueError, match="got NaN: leave out"):
+    with pytest.raises(ValueError, match="got NaN; leave out"):
         fit_linear_probe(embeddings / 0, labels)
     torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"expected a linear probe, got \['other'\]"):

@@ -163,7 +163,7 @@ def test_a_pair_that_cannot_be_read_is_logged_and_counted_when_it_is_drawn(model
 
 def test_a_picture_that_was_not_embedded_beside_ones_that_were_is_refused_in_words(model, heat):
     embedded = PairDataset([*embed_vision(heat[:2], PICTURES, model), heat[2]], PICTURES)
-    with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*want to be embedded"):
+    with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*embed them all"):
         collate([embedded[index] for index in range(3)])
 
 

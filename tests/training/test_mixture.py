@@ -118,7 +118,7 @@ def test_a_mixture_s_epoch_is_that_of_the_source_that_takes_longest():
         (lambda: PairMixture([source(4)], 0, seed=0), "batch_size from 1"),
         (lambda: PairMixture([source(4)], 6, seed=0, world_size=4), "multiple of the 4 ranks.*got 6"),
         (lambda: PairMixture([source(4)], 4, seed=0, rank=2, world_size=2), "rank from 0"),
-        (lambda: PairMixture([source(4), source(5)], 4, seed=0), "names of their own"),
+        (lambda: PairMixture([source(4), source(5)], 4, seed=0), "a different name for each"),
         (lambda: source(4, weight=0), "a: weight: expected a positive number, got 0"),
         (lambda: source(4, repeat=float("nan")), "a: repeat: expected a positive number"),
         (lambda: next(PairMixture([source(4)], 4, seed=0).batches(-1)), "start_step: expected 0 or more"),

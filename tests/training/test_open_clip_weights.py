@@ -97,7 +97,7 @@ def test_towers_of_another_form_are_refused():
 
 
 def test_towers_of_other_sizes_are_refused_with_both():
-    with pytest.raises(CheckpointError, match=r"modality_\S+ is \(.*; the model: expected \("):
+    with pytest.raises(CheckpointError, match=r"modality_\S+ is \(.*; expected \("):
         load_open_clip(ImageBindModel(toy_config()), small_clip())
     config = config_of(small_clip())
     deeper = replace(config, vision=replace(config.vision, num_blocks=4))

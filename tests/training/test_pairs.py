@@ -31,8 +31,8 @@ def failing(error: Exception):
     [
         ({"modality": "vision"}, "vision twice"),
         ({"modality": "smell"}, "smell"),
-        ({"span": (3.0, 3.0)}, r"a: a span: expected 0 <= start < end"),
-        ({"span": (-1.0, 3.0)}, r"a: a span: expected 0 <= start < end"),
+        ({"span": (3.0, 3.0)}, r"a: span: expected 0 <= start < end"),
+        ({"span": (-1.0, 3.0)}, r"a: span: expected 0 <= start < end"),
     ],
 )
 def test_a_pair_that_cannot_be_is_refused(options, message):
@@ -108,7 +108,7 @@ def test_a_batch_stacks_what_is_whole_and_lists_what_is_broken():
 def test_a_batch_of_two_kinds_or_two_shapes_is_refused():
     still = PairSample(torch.zeros(3, 4, 4), torch.zeros(1), ModalityType.AUDIO)
     clip = PairSample(torch.zeros(1, 3, 2, 4, 4), torch.zeros(1), ModalityType.AUDIO)
-    with pytest.raises(ValueError, match=r"one shape of vision.*\(1, 3, 2, 4, 4\).*stills and videos"):
+    with pytest.raises(ValueError, match=r"one shape of vision.*\(1, 3, 2, 4, 4\).*images and videos"):
         collate([still, clip])
     with pytest.raises(ValueError, match="one kind of pair"):
         collate([still, still._replace(modality=ModalityType.TEXT)])

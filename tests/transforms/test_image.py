@@ -110,10 +110,10 @@ def test_a_16_bit_grey_png_is_scaled_and_not_clipped_to_white():
     torch.testing.assert_close(PLAIN(image), torch.full((3, 8, 8), 127 / 255))
 
 
-def test_a_float_grey_picture_wants_values_up_to_one():
+def test_a_float_gray_image_needs_values_up_to_one():
     assert PLAIN(Image.fromarray(np.full((9, 9), 0.2, np.float32))).mean().item() == pytest.approx(0.2)
     for bad in (1.5, -0.1, float("nan")):
-        with pytest.raises(MediaError, match=r"grey from .*: expected grey within \[0, 1\]"):
+        with pytest.raises(MediaError, match=r"grey from .*; expected grey within \[0, 1\]"):
             PLAIN(Image.fromarray(np.full((9, 9), bad, np.float32)))
 
 
