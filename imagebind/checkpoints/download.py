@@ -21,8 +21,8 @@ from filelock import FileLock, Timeout
 
 from imagebind.checkpoints.formats import read_weights
 from imagebind.errors import CheckpointError
-from imagebind.transfer import copy_body, fetch, open_url, validators
-from imagebind.uri import OFFLINE_SWITCHES, is_offline
+from imagebind.io.http import copy_body, fetch, open_url, validators
+from imagebind.io.uri import OFFLINE_SWITCHES, is_offline
 
 logger = logging.getLogger(__name__)
 

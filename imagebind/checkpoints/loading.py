@@ -19,7 +19,7 @@ from imagebind.checkpoints.formats import (
     write_weights,
 )
 from imagebind.errors import CheckpointError
-from imagebind.uri import is_http, is_offline, is_uri, path_manager
+from imagebind.io.uri import is_http, is_offline, is_uri, path_manager
 
 logger = logging.getLogger(__name__)
 

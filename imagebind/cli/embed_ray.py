@@ -7,8 +7,8 @@ import typer
 
 from imagebind.cli.engine import cluster_for, everywhere, loader
 from imagebind.cli.files import expand, print_failures
+from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind
-from imagebind.uri import is_uri
 
 RELEASED = "as released"
 

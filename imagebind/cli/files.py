@@ -58,8 +58,8 @@ def take(
     A file that was asked for by its name is never passed over: one that is no media is a failure.
     """
     from imagebind.errors import MediaError
+    from imagebind.io.source import name_of
     from imagebind.search.examine import NotMediaError
-    from imagebind.transforms.source import name_of
 
     taken = Taken()
     without = list(without)

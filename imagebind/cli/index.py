@@ -168,7 +168,7 @@ def _embed_ahead(
 
 def error_path(db: str) -> Path:
     """Where the failures of a crawl go: beside the index, or for one elsewhere into the working folder."""
-    from imagebind.uri import is_uri
+    from imagebind.io.uri import is_uri
 
     place = Path(db.rstrip("/"))
     return (Path() if is_uri(db) else place.parent) / f"{place.name}.errors.jsonl"

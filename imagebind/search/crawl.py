@@ -21,6 +21,8 @@ from typing import Any, NamedTuple
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
+from imagebind.io.source import foreign_errors_of, name_of
+from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind
 from imagebind.search.crawl_report import (
     KEPT_FAILURES,
@@ -45,8 +47,6 @@ from imagebind.search.thumbnails import thumbnails
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
 from imagebind.search.writer import Writer
 from imagebind.transforms.intake import Request
-from imagebind.transforms.source import foreign_errors_of, name_of
-from imagebind.uri import is_uri
 
 logger = logging.getLogger(__name__)
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import TextIO
 
+from imagebind.io.source import encodable
 from imagebind.modality import MediaKind
 from imagebind.search.discover import discover
-from imagebind.transforms.source import encodable
 
 KEPT_FAILURES = 1000  # and as many warnings, that a report keeps to sum up; the error file has all
 KEPT_SUFFIXES = 100

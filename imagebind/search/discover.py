@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import name_of
+from imagebind.io.source import name_of
 
 Identity = tuple[int, int]  # a folder's device and inode: the same by whatever path it is reached
 

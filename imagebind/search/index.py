@@ -21,6 +21,7 @@ import numpy as np
 
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate, many
 from imagebind.search.calibration import SAMPLED, Calibration
@@ -33,7 +34,6 @@ from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
 from imagebind.transforms.intake import Request
 from imagebind.transforms.items import items_of
-from imagebind.uri import is_uri
 
 SPACE, CALIBRATION = "space", "calibration"
 K = 10

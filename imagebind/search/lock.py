@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from imagebind.io.uri import is_uri
 from imagebind.search.store import SearchIndexError, named
-from imagebind.uri import is_uri
 
 LOCK_NAME = ".writer.lock"
 

@@ -11,9 +11,9 @@ from typing import Any
 import pyarrow as pa
 
 from imagebind.errors import ImageBindError, import_extra
+from imagebind.io.uri import is_uri
 from imagebind.search.filters import quoted
 from imagebind.search.rows import path_text, schema, text_path
-from imagebind.uri import is_uri
 
 ITEMS, ABOUT = "items", "about"
 ROOTS = "roots"  # a key of what is said about an index

@@ -14,9 +14,9 @@ import av
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
+from imagebind.io.source import Limits, name_of, open_source
 from imagebind.transforms.audio_file import exact_length
 from imagebind.transforms.audio_stream import CONTAINED, EXPECTED_AUDIO, AudioStream
-from imagebind.transforms.source import Limits, name_of, open_source
 
 
 def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:

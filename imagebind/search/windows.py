@@ -21,6 +21,7 @@ from torch import Tensor
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.io.source import name_of, open_source
 from imagebind.modality import MediaKind
 from imagebind.search.tape import Tape, probe_sound
 from imagebind.transforms.audio import AudioTransform
@@ -28,7 +29,6 @@ from imagebind.transforms.clips import Span, as_floats, clip_spans
 from imagebind.transforms.imu import ImuTransform, load_imu
 from imagebind.transforms.imu_recording import Recording
 from imagebind.transforms.intake import Request
-from imagebind.transforms.source import name_of, open_source
 from imagebind.transforms.video import VideoTransform
 from imagebind.transforms.video_file import MIN_SHARE, VideoFile, open_video
 

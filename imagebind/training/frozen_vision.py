@@ -33,6 +33,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from imagebind.checkpoints.formats import modality_of, read_weights, write_weights
 from imagebind.errors import CheckpointError
+from imagebind.io.source import is_source, name_of
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.augment import is_embedding
@@ -41,7 +42,6 @@ from imagebind.training.pairs import BrokenPair, LazyPairs, Pair, PairDataset, P
 from imagebind.training.random_state import undisturbed
 from imagebind.training.windows import shared_stretch
 from imagebind.transforms.intake import identify
-from imagebind.transforms.source import is_source, name_of
 
 VISION = ModalityType.VISION.value
 BATCH_SIZE = 64  # pictures a forward pass: 40 MB of pixels

@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from imagebind.errors import MediaError
+from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.training.pairs import Pair
-from imagebind.uri import is_uri
 
 VISION = ModalityType.VISION.value
 OTHERS = tuple(modality.value for modality in ModalityType if modality is not ModalityType.VISION)

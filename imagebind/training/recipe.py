@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from imagebind.config import ImageBindConfig
 from imagebind.errors import ImageBindError
+from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.loading import MAX_BROKEN_SHARE
@@ -20,7 +21,6 @@ from imagebind.training.mixture import Pairs
 from imagebind.training.optimizer import AdamW
 from imagebind.training.schedule import Schedule
 from imagebind.training.tuning import Everything, Learns, learned_modalities
-from imagebind.uri import is_uri
 
 RECIPE_NAME = "recipe"  # what a recipe file has to define
 MIN_LEARNED_TEMPERATURE = 0.01  # below it the learned scale is clipped; see imagebind.losses
@@ -38,7 +38,7 @@ class RecipeError(ImageBindError):
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Initial weights of some trunks: a source that `checkpoints.loading.resolve` takes; None: the released one.
+    """Initial weights of some trunks: a source for `checkpoints.loading.resolve`, or None: the released.
 
     `modalities` are read from it, by default all that the model has.
     """

@@ -9,13 +9,13 @@ import numpy as np
 from torch import Tensor
 
 from imagebind.errors import MediaError
+from imagebind.io.source import is_source
 from imagebind.modality import MediaKind
 from imagebind.training.pairs import Pair
 from imagebind.transforms.audio_file import open_audio
 from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
 from imagebind.transforms.imu_recording import Recording, to_recording
 from imagebind.transforms.intake import Request
-from imagebind.transforms.source import is_source
 from imagebind.transforms.video_file import probe_video
 
 REMEMBERED_FILES = 2**14  # whose lengths are kept, some MB

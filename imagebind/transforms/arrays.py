@@ -17,9 +17,9 @@ import torch
 from PIL import Image, ImageOps
 
 from imagebind.errors import MediaError
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.deep_images import read_deep_image
 from imagebind.transforms.image_file import open_image
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files

@@ -15,9 +15,9 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from imagebind.io.source import Limits
 from imagebind.transforms.audio_packets import codec_headers, planar_floats
 from imagebind.transforms.audio_stream import CONTAINED, AudioStream
-from imagebind.transforms.source import Limits
 
 PAGE_HEADER_BYTES = 27
 BEGINS_STREAM = 2  # page flag

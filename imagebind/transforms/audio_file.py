@@ -14,11 +14,11 @@ import torch
 from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.transforms.audio_chain import ChainedStream, open_stream
 from imagebind.transforms.audio_items import read_item
 from imagebind.transforms.audio_limits import check_rate, check_seconds, check_size
 from imagebind.transforms.audio_stream import STREAMED_BYTES, AudioStream
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 # Ours: bounds on plausible values.
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled

@@ -20,6 +20,7 @@ import numpy as np
 from torch import Tensor
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits, encodable, is_source, name_of
 from imagebind.transforms.decoders import (
     decode_audio,
     is_audio_decoder,
@@ -27,7 +28,6 @@ from imagebind.transforms.decoders import (
     is_decoder,
     part_of_triple,
 )
-from imagebind.transforms.source import Limits, encodable, is_source, name_of
 
 SAMPLES_NAMES = ("array", "raw", "waveform")
 RATE_NAMES = ("sampling_rate", "sample_rate")

@@ -1,7 +1,7 @@
 """Limits on the sampling rate and the length of audio from any source."""
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 
 MIN_RATE = 1_000  # ours, as is MAX_RATE
 MAX_RATE = 1_000_000

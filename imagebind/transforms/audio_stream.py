@@ -20,6 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.audio_limits import MAX_FRAME_SAMPLES, check_rate, check_seconds
 from imagebind.transforms.audio_packets import (
     PREROLL,
@@ -32,7 +33,6 @@ from imagebind.transforms.audio_packets import (
     planar_floats,
     trimming,
 )
-from imagebind.transforms.source import Limits
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
 STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, name_of
+from imagebind.io.source import DEFAULT_LIMITS, Limits, name_of
 
 
 def is_decoder(item: object) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image, TiffImagePlugin
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*")

@@ -14,6 +14,7 @@ import av
 from PIL import Image, UnidentifiedImageError
 
 from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.transforms.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
@@ -21,7 +22,6 @@ from imagebind.transforms.imu_columns import COLUMNS_WAY, EXPECTED
 from imagebind.transforms.imu_parts import first_in, local_path
 from imagebind.transforms.imu_table import look_at_table, number_rows_at
 from imagebind.transforms.imu_text import encoding_of
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.video_file import moving_pictures
 
 HEAD_BYTES = 4096  # enough for every magic number

@@ -18,8 +18,8 @@ import numpy as np
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.deep_images import PNG_SIGNATURE, check_size, decode_deep, upright
-from imagebind.transforms.source import Limits
 
 FFF_SIGNATURE = b"FFF\0"
 ZERO_CELSIUS = 273.15  # kelvin

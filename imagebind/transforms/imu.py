@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from imagebind.errors import MediaError
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.modality import ModalityType
 from imagebind.transforms.arrays import NPY_MAGIC, read_npy
 from imagebind.transforms.clips import Span, as_floats
@@ -28,7 +29,6 @@ from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
 from imagebind.transforms.imu_table import Told, read_table
 from imagebind.transforms.imu_units import TIME_UNITS
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 
 WINDOW_SECONDS = 5.0  # paper
 TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from imagebind.errors import MediaError
+from imagebind.io.source import name_of
+from imagebind.io.uri import is_uri
 from imagebind.transforms.imu_names import ACCEL, GRAVITY, GYRO
-from imagebind.transforms.source import name_of
-from imagebind.uri import is_uri
 
 # Words in file names, the longest first: Accelerometer.csv (Sensor Logger, phyphox, MetaWear),
 # data_1600_accel_phone.txt (WISDM), acc_exp01_user01.txt (UCI HAR), HERO8 Black-ACCL.csv (GoPro).

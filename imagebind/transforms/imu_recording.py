@@ -8,10 +8,10 @@ import numpy as np
 from torch import Tensor
 
 from imagebind.errors import MediaError
+from imagebind.io.source import name_of
 from imagebind.transforms.arrays import as_numpy
 from imagebind.transforms.imu_clock import merge_duplicates
 from imagebind.transforms.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
-from imagebind.transforms.source import name_of
 
 IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (community, after Ego4D)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from imagebind.errors import CompanionMediaError, MediaError
+from imagebind.io.source import name_of
 from imagebind.transforms.imu_columns import COLUMNS_WAY, missing_of
 from imagebind.transforms.imu_csv import Stream, Streams, read_streams
 from imagebind.transforms.imu_form import Form, form_of, rows_of_numbers
@@ -17,7 +18,6 @@ from imagebind.transforms.imu_layouts import LAYOUTS, Columns, Layout, layout_of
 from imagebind.transforms.imu_names import ACCEL, GRAVITY, GYRO, USER
 from imagebind.transforms.imu_parts import Parts, parts_of, role_of
 from imagebind.transforms.imu_text import ENCODING_BYTES, HEAD_LINES, Line, encoding_of, splitter, text_lines
-from imagebind.transforms.source import name_of
 
 # Known tables without a header or a clock, recognised by their rows, file names or columns.
 _WISDM = re.compile(r"\d{1,9},[A-S],\d{1,20},-?[\d.eE+-]{1,25},-?[\d.eE+-]{1,25},-?[\d.eE+-]{1,25};?")

@@ -13,13 +13,13 @@ from PIL import Image
 from torch import Tensor
 
 from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
+from imagebind.io.source import encodable, foreign_errors_of, is_source, name_of, open_source
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.audio_items import rate_name, samples_name, states_rate, stored_source, unpack_audio
 from imagebind.transforms.clips import Span
 from imagebind.transforms.decoders import is_decoder, is_video_decoder
 from imagebind.transforms.detect import deep_gray_error, detect
 from imagebind.transforms.image_file import is_deep_gray
-from imagebind.transforms.source import encodable, foreign_errors_of, is_source, name_of, open_source
 
 logger = logging.getLogger(__name__)
 

@@ -9,8 +9,8 @@ from PIL import Image
 from torch import Tensor
 
 from imagebind.errors import MediaError
+from imagebind.io.source import is_source, name_of
 from imagebind.transforms.decoders import is_decoder
-from imagebind.transforms.source import is_source, name_of
 
 
 def items_of(items: Any) -> tuple[Iterable[Any], bool]:

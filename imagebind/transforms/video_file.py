@@ -11,7 +11,7 @@ import numpy as np
 from av.video.frame import VideoFrame
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.transforms.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.transforms.video_clock import Clock
 from imagebind.transforms.video_pixels import to_rgb
 from imagebind.transforms.video_scan import Timeline, VideoInfo, scan_video, scan_webp

@@ -8,7 +8,7 @@ from av.error import FFmpegError
 from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.video_packets import (
     HEAD_FRAMES,
     NO_STAMP,

@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.video_clock import Clock
 from imagebind.transforms.video_joins import Head, decode_joins
 from imagebind.transforms.video_packets import NO_STAMP, PacketIndex, PacketLog

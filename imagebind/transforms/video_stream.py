@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.video_packets import PacketIndex, is_independent
 
 READ_BYTES = 256 * 1024  # at a time: fewer calls back into Python than FFmpeg's 32 KiB

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.video_clock import Clock
 
 ANIMATION_FLAG = 0x02  # in the flags of the VP8X chunk

@@ -20,7 +20,6 @@ from pathlib import Path
 
 import pytest
 
-from imagebind import transfer
 from imagebind.checkpoints.download import (
     IMAGEBIND_HUGE,
     WEIGHTS_LICENCE,
@@ -32,6 +31,7 @@ from imagebind.checkpoints.download import (
     verify_once,
 )
 from imagebind.errors import CheckpointError
+from imagebind.io import transfer
 
 PAYLOAD = random.Random(0).randbytes(3 << 20)
 CHUNK = 1 << 16

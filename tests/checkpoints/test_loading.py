@@ -315,7 +315,7 @@ def test_a_missing_file_is_named_with_what_would_do(name, tmp_path, monkeypatch)
 def test_a_uri_is_opened_by_iopath(tmp_path, entries):
     from iopath.common.file_io import PathHandler
 
-    from imagebind.uri import path_manager
+    from imagebind.io.uri import path_manager
 
     class Shelf(PathHandler):
         def _get_supported_prefixes(self):

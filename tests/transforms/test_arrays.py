@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.depth import DepthTransform, load_depth
-from imagebind.transforms.source import Limits
 from tests.transforms.measured import damaged, encoded
 
 FRAME_MM = np.random.default_rng(0).integers(500, 8000, (48, 64)).astype(np.uint16)

@@ -14,11 +14,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.audio import (
     AudioTransform,
     load_audio,
 )
-from imagebind.transforms.source import Limits
 
 FILES = Path(__file__).parents[1] / "data" / "preprocessing"
 STEREO = FILES / "stereo_48k_8s.wav"

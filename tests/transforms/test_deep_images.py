@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.arrays import load_values
 from imagebind.transforms.deep_images import upright
 from imagebind.transforms.depth import load_depth
-from imagebind.transforms.source import Limits
 from imagebind.transforms.thermal import ThermalTransform, load_thermal
 from tests.transforms.measured import damaged
 

@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from PIL import Image
 
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.io.source import Limits
 from imagebind.modality import MediaKind
 from imagebind.transforms.detect import detect
 from imagebind.transforms.intake import identify, prepare
-from imagebind.transforms.source import Limits
 from imagebind.transforms.thermal import ThermalTransform, load_thermal
 from tests.transforms.measured import damaged, encoded
 

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD, ImageTransform, load_image, resize_and_crop
-from imagebind.transforms.source import Limits
 from tests.transforms.test_deep_images import tiff
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"

@@ -11,13 +11,13 @@ from PIL import Image, ImageOps
 
 from imagebind import data
 from imagebind.errors import AmbiguousMediaError, MediaError, MissingExtraError, collect_warnings
+from imagebind.io.source import Limits
 from imagebind.modality import MediaKind
 from imagebind.transforms.detect import detect
 from imagebind.transforms.image import ImageTransform, load_image
 from imagebind.transforms.image_file import is_avif, is_heic
 from imagebind.transforms.intake import identify, prepare
 from imagebind.transforms.mel import mel_filters, resampling_kernel
-from imagebind.transforms.source import Limits
 
 ROWS, COLUMNS = np.mgrid[0:60, 0:80]
 COLOURS = np.stack([COLUMNS * 3, ROWS * 4, COLUMNS + ROWS], -1).astype(np.uint8)

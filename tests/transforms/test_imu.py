@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.imu import IMU_STEPS, ImuTransform, load_imu
 from imagebind.transforms.imu_recording import Recording, to_recording
-from imagebind.transforms.source import Limits
 from tests.transforms.measured import damaged, encoded
 from tests.transforms.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, walk
 

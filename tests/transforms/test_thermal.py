@@ -11,7 +11,7 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from PIL import Image
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.thermal import ThermalTransform, load_thermal, radiometric_to_unit
 from tests.transforms.measured import damaged, encoded
 

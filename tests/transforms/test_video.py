@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
-from imagebind.transforms.source import Limits
 from imagebind.transforms.video import VideoTransform, spatial_crops
 from imagebind.transforms.video_file import open_video
 from tests.transforms.filmed import STEP, film, record

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebind.errors import MediaError, collect_warnings
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.video_file import Clock, open_video, probe_video
 from imagebind.transforms.video_stream import Decoding
 from imagebind.transforms.video_stream import packets_of as stream_packets

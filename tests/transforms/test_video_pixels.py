@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits
+from imagebind.io.source import Limits
 from imagebind.transforms.video import VideoTransform
 from imagebind.transforms.video_file import open_video
 from imagebind.transforms.video_pixels import to_rgb

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.io.source import Limits
 from imagebind.modality import MediaKind
 from imagebind.transforms.detect import detect
 from imagebind.transforms.intake import identify
-from imagebind.transforms.source import Limits
 from imagebind.transforms.video import VideoTransform
 from imagebind.transforms.video_file import open_video
 

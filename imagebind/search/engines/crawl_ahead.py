@@ -7,6 +7,7 @@ from pathlib import Path
 
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import MediaError
+from imagebind.io.uri import is_uri
 from imagebind.search.discover import Found, check_roots, discover
 from imagebind.search.engines.job import Job, prepare_files
 from imagebind.search.engines.methods import CrawlFiles
@@ -20,7 +21,6 @@ from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import path_text
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
-from imagebind.uri import is_uri
 
 LOOKING = 8  # files that are opened at once to see whether they are media
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.io.source import encodable
 from imagebind.modality import MediaKind
 from imagebind.search.crawl import crawl
 from imagebind.search.crawl_report import Failure, FileWarning
@@ -18,7 +19,6 @@ from imagebind.search.index import Index
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import IndexRow, path_text, to_arrow
 from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
-from imagebind.transforms.source import encodable
 from imagebind.vectors import VectorFile, rows_of
 
 

@@ -21,11 +21,11 @@ from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
 from imagebind.errors import ImageBindError
+from imagebind.io.storage import Storage
+from imagebind.io.uri import is_uri
 from imagebind.search.crawl_report import Failure, FileWarning
 from imagebind.search.engines.inputs import Part
-from imagebind.search.engines.storage import Storage
 from imagebind.search.space import Space
-from imagebind.uri import is_uri
 
 MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
 ERRORS, WARNINGS = "_errors", "_warnings"

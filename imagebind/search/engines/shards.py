@@ -6,9 +6,9 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from imagebind.errors import MediaError
+from imagebind.io.source import encodable
+from imagebind.io.storage import open_at_random
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.engines.storage import open_at_random
-from imagebind.transforms.source import encodable
 
 MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is in memory as a whole
 EXPECTED = "a whole .tar, not compressed"

@@ -11,11 +11,11 @@ from PIL import Image
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.io.source import Limits
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.app.inputs import Intake, limits_of
 from imagebind.transforms.imu import ImuTransform
-from imagebind.transforms.source import Limits
 from tests.search.crawled import tiny
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 from pyarrow.fs import LocalFileSystem
 
+from imagebind.io.storage import Storage
 from imagebind.search import Space, SpaceMismatchError
 from imagebind.search.crawl_report import Failure
 from imagebind.search.engines.job import prepare
 from imagebind.search.engines.methods import EmbedItems
 from imagebind.search.engines.output import Output, OutputMismatchError
-from imagebind.search.engines.storage import Storage
 
 FILES = ["a.txt", "b.txt", "c.txt"]
 TOKEN = "0123456789abcdef" * 2  # of a file that is being written
@@ -133,7 +133,7 @@ def die_at(patch: pytest.MonkeyPatch, name: str) -> None:
                 self.delete_file(str(file))
             super().delete_dir(path)
 
-    patch.setattr("imagebind.search.engines.storage._local", Deadly)
+    patch.setattr("imagebind.io.storage._local", Deadly)
 
 
 def test_vectors_of_another_space_are_refused_with_both_named(tmp_path, tiny):

@@ -18,8 +18,8 @@ from imagebind.errors import (
     UnknownMediaError,
     UnreadableMediaError,
 )
-from imagebind.transfer import TooLargeError, copy_body, open_url
-from imagebind.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
+from imagebind.io.http import TooLargeError, copy_body, open_url
+from imagebind.io.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
 
 IN_MEMORY_BYTES = 2**24  # of a file of the web; larger ones go to a temporary file
 

@@ -16,11 +16,11 @@ from PIL import Image
 from imagebind.checkpoints.download import download_url
 from imagebind.checkpoints.loading import read_state_dict, resolve
 from imagebind.errors import CheckpointError, MediaError
+from imagebind.io.source import Limits, open_source
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio_file import load_audio
 from imagebind.transforms.detect import detect
 from imagebind.transforms.image import load_image
-from imagebind.transforms.source import Limits, open_source
 
 
 class Shelf(ThreadingHTTPServer):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import Limits, encodable, is_source, name_of, open_source
+from imagebind.io.source import Limits, encodable, is_source, name_of, open_source
 
 
 def read(source, **options):

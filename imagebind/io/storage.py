@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from imagebind.errors import MediaError
-from imagebind.transforms.source import encodable
-from imagebind.uri import is_uri
+from imagebind.io.source import encodable
+from imagebind.io.uri import is_uri
 
 SYSTEMS_KEPT = 64  # one a bucket; to ask where a bucket is takes a round trip
 BUFFER_BYTES = 8 * 2**20  # fetched at once from a store

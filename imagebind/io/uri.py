@@ -1,4 +1,4 @@
-"""URIs, of media and of weights alike: HTTP is `transfer`'s, every other scheme iopath's."""
+"""URIs, of media and of weights alike: HTTP is read by `http`, every other scheme iopath's."""
 
 import os
 from functools import cache
