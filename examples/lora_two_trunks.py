@@ -19,11 +19,11 @@ from peft import PeftModel
 
 from imagebind import Embedder, ImageBindModel, load_model
 from imagebind.checkpoints.factory import TINY_FOLDER
-from imagebind.training.augment import pair_transform
+from imagebind.datasets.manifest import read_pairs
+from imagebind.datasets.pairs import Pair, PairDataset, by_modality
+from imagebind.training.data.augment import pair_transform
 from imagebind.training.loop import TrainResult, train
-from imagebind.training.manifest import read_pairs
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import Pair, PairDataset, by_modality
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.tuning import Lora
 from imagebind.training.world import BASELINE, FOCAL, read_manifest, write_world

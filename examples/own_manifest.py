@@ -28,12 +28,12 @@ from PIL import Image
 
 from imagebind import load_model
 from imagebind.checkpoints.factory import TINY_FOLDER
-from imagebind.training.augment import pair_transform
+from imagebind.datasets.manifest import read_pairs
+from imagebind.datasets.pairs import PairDataset, by_modality
+from imagebind.training.data.augment import pair_transform
 from imagebind.training.evaluate import Retrieval
 from imagebind.training.loop import train
-from imagebind.training.manifest import read_pairs
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import PairDataset, by_modality
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.tuning import Trunks
 from imagebind.training.world import THERMAL_HIGH, THERMAL_LOW, read_manifest, write_world

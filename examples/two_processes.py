@@ -19,10 +19,10 @@ import sys
 from pathlib import Path
 
 from imagebind.config import ImageBindConfig, imagebind_tiny
-from imagebind.training.augment import AlignedPictures
+from imagebind.datasets.pairs import Pair, PairDataset
+from imagebind.training.data.augment import AlignedPictures
 from imagebind.training.journal import read_log
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import Pair, PairDataset
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.world import BASELINE, FOCAL, World, render_depth, render_image
 

@@ -19,6 +19,7 @@ from imagebind.benchmark.report import GIGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import seconds
 from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.datasets.pairs import generator
 from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate
@@ -26,7 +27,6 @@ from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow, to_arrow
 from imagebind.search.space import Space
 from imagebind.search.store import Store
-from imagebind.training.pairs import generator
 from imagebind.training.world import World, caption
 
 SECTION = "search"

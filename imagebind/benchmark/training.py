@@ -16,14 +16,14 @@ from imagebind.benchmark.report import GIGABYTE, Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import in_fresh_process, seconds
 from imagebind.config import ImageBindConfig
+from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.augment import AlignedSound
+from imagebind.training.data.augment import AlignedSound
+from imagebind.training.data.loading import PairLoader
+from imagebind.training.data.mixture import PairMixture, Pairs, PairSource
 from imagebind.training.frozen_vision import embed_vision
-from imagebind.training.loading import PairLoader
-from imagebind.training.mixture import PairMixture, Pairs, PairSource
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import Pair, PairDataset
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.run import Run, start_run
 from imagebind.training.setup import own_accelerate_state

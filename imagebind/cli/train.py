@@ -95,8 +95,8 @@ def _recipes(
         world, folder = _world(output, data), _folder(name, output)
         return tiny.stages(world, output=folder, seed=seed or 0, pairing=pairing)  # type: ignore[arg-type]
     if name in PAPER:
+        from imagebind.datasets.manifest import read_pairs
         from imagebind.training import recipes
-        from imagebind.training.manifest import read_pairs
 
         if data is None:
             raise typer.BadParameter(f"{name}: expected a manifest of its pairs", param_hint="--data")

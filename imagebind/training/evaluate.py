@@ -8,11 +8,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imagebind.datasets.pairs import collate
 from imagebind.metrics import median_rank, retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.mixture import Pairs
-from imagebind.training.pairs import collate
+from imagebind.training.data.mixture import Pairs
 
 
 def cosines(rows: Tensor, columns: Tensor) -> Tensor:

@@ -12,7 +12,7 @@ the same in every epoch, but for augmentation; without that, a step costs the ot
     )  # in a Recipe with learns=Trunks(modalities=("audio",))
 
 The recipe calls `data` when training starts, on every rank. The weights of `model` have to be those that the
-recipe starts vision from. What of a pair is still augmented, `imagebind.training.augment` says.
+recipe starts vision from. What of a pair is still augmented, `imagebind.training.data.augment` says.
 """
 
 import hashlib
@@ -32,15 +32,15 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from imagebind.checkpoints.formats import modality_of, read_weights, write_weights
+from imagebind.datasets.pairs import BrokenPair, LazyPairs, Pair, PairDataset, PairSample, PairTransform
 from imagebind.errors import CheckpointError
 from imagebind.io.source import is_source, name_of
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.augment import is_embedding
-from imagebind.training.loading import begin_worker
-from imagebind.training.pairs import BrokenPair, LazyPairs, Pair, PairDataset, PairSample, PairTransform
+from imagebind.training.data.augment import is_embedding
+from imagebind.training.data.loading import begin_worker
+from imagebind.training.data.windows import shared_stretch
 from imagebind.training.random_state import undisturbed
-from imagebind.training.windows import shared_stretch
 from imagebind.transforms.intake import identify
 
 VISION = ModalityType.VISION.value

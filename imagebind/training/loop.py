@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
+from imagebind.datasets.pairs import PairBatch
+from imagebind.training.data.loading import BrokenTally, LoadedChunks, PairLoader
+from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.training.journal import Journal, check_trackers, last_evaluation
-from imagebind.training.loading import BrokenTally, LoadedChunks, PairLoader
-from imagebind.training.mixture import PairMixture, PairSource
-from imagebind.training.pairs import PairBatch
 from imagebind.training.random_state import undisturbed
 from imagebind.training.recipe import PairRecipe, Recipe, RecipeError
 from imagebind.training.run import DivergedError as DivergedError

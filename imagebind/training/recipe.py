@@ -16,8 +16,8 @@ from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.loading import MAX_BROKEN_SHARE
-from imagebind.training.mixture import Pairs
+from imagebind.training.data.loading import MAX_BROKEN_SHARE
+from imagebind.training.data.mixture import Pairs
 from imagebind.training.optimizer import AdamW
 from imagebind.training.schedule import Schedule
 from imagebind.training.tuning import Everything, Learns, learned_modalities

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from imagebind.config import ImageBindConfig, imagebind_huge
+from imagebind.datasets.pairs import Pair, PairDataset, PairTransform
 from imagebind.modality import ModalityType
-from imagebind.training.augment import pair_transform
+from imagebind.training.data.augment import pair_transform
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import Pair, PairDataset, PairTransform
 from imagebind.training.recipe import Epochs, OpenClipWeights, PairRecipe, Recipe, Weights
 from imagebind.training.tuning import Lora, Trunks
 

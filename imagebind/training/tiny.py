@@ -17,11 +17,11 @@ from torch import Tensor
 
 from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.config import imagebind_tiny
+from imagebind.datasets.pairs import generator
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import generator
 from imagebind.training.recipe import PairRecipe, Recipe, Steps, Weights
 from imagebind.training.recipes import TEMPERATURE
 from imagebind.training.state import MODEL_NAME

@@ -8,9 +8,9 @@ import soundfile
 import torch
 from PIL import Image
 
+from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.pairs import BrokenPair, PairSample
 from tests.transforms.motion import GRAVITY
 
 RATE = 16_000

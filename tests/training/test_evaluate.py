@@ -3,13 +3,13 @@
 import pytest
 import torch
 
+from imagebind.datasets.pairs import BrokenPair
 from imagebind.errors import CheckpointError, MediaError
 from imagebind.metrics import retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.evaluate import Retrieval, cosines
 from imagebind.training.loop import train
-from imagebind.training.pairs import BrokenPair
 from imagebind.training.probe import fit_linear_probe, load_probe, save_probe
 from imagebind.training.recipe import Steps
 from tests.training.toy import DEPTH, ToyPairs, toy_config, toy_recipe

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.datasets.pairs import Pair, PairDataset, collate
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training import frozen_vision
-from imagebind.training.augment import AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.data.augment import AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.data.loading import PairLoader
+from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.training.encoder import PairEncoder
 from imagebind.training.frozen_vision import embed_vision
 from imagebind.training.journal import read_log
-from imagebind.training.loading import PairLoader
 from imagebind.training.loop import train
-from imagebind.training.mixture import PairMixture, PairSource
-from imagebind.training.pairs import Pair, PairDataset, collate
 from imagebind.training.recipe import PairRecipe, Steps
 from imagebind.training.tuning import Everything, Trunks
 from imagebind.transforms.depth import DepthTransform

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from imagebind.checkpoints.factory import load_model
+from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log
 from imagebind.training.loop import CHECKPOINTS_NAME, DivergedError, train
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import BrokenPair, PairSample
 from imagebind.training.recipe import Epochs, Recipe, RecipeError, Steps
 from imagebind.training.run import Run
 from imagebind.training.state import newest_checkpoint

@@ -4,8 +4,8 @@ from functools import partial
 
 import pytest
 
+from imagebind.datasets.pairs import Pair
 from imagebind.training import recipes
-from imagebind.training.pairs import Pair
 from imagebind.training.tuning import Lora, Trunks
 
 TABLE_9 = {  # lr, weight decay, batch, clip, epochs, repeat, drop path, temperature

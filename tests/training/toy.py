@@ -7,9 +7,9 @@ import numpy as np
 import torch
 
 from imagebind.config import ImageBindConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.modality import ModalityType
 from imagebind.training.optimizer import AdamW
-from imagebind.training.pairs import BrokenPair, PairSample
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 
 SIDE = 28

@@ -15,7 +15,7 @@ import soundfile
 from PIL import Image
 
 from imagebind.errors import MediaError
-from imagebind.training.loading import begin_worker
+from imagebind.training.data.loading import begin_worker
 from imagebind.training.world.captions import MIXED, CaptionStyle, caption
 from imagebind.training.world.imu import render_imu
 from imagebind.training.world.render import FRAME_RATE, render_image, render_video

@@ -9,9 +9,9 @@ from functools import lru_cache
 import numpy as np
 from torch import Tensor
 
+from imagebind.datasets.pairs import PairSample, generator
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.training.augment import mask_frequencies
-from imagebind.training.pairs import PairSample, generator
+from imagebind.training.data.augment import mask_frequencies
 from imagebind.training.world.captions import MIXED, SHAPE_FIRST, caption
 from imagebind.training.world.rendered import Rendered
 from imagebind.training.world.scene import Scene

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from imagebind.modality import MediaKind
-from imagebind.training.loading import begin_worker
+from imagebind.training.data.loading import begin_worker
 from imagebind.training.world.imu import render_imu
 from imagebind.training.world.reading import world_transforms
 from imagebind.training.world.render import FRAME_RATE, FRAMES, render_image, render_video

@@ -3,8 +3,8 @@
 import pytest
 import torch
 
+from imagebind.datasets.pairs import collate
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.training.pairs import collate
 from imagebind.training.world.pairs import WorldPairs
 from imagebind.training.world.rendered import render_world
 from imagebind.transforms.text import Tokenizer

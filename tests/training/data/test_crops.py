@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagebind.training.crops import CROP_RATIO, CROP_SCALE, Box, Cut, pixels_of, random_box
+from imagebind.training.data.crops import CROP_RATIO, CROP_SCALE, Box, Cut, pixels_of, random_box
 from imagebind.transforms.image import resize_and_crop
 from imagebind.transforms.video import spatial_crops
 from tests.training.made import ramp

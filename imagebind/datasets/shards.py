@@ -12,10 +12,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from imagebind.datasets.pairs import LazyPairs, Pair
+from imagebind.datasets.tar_index import tar_entries
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.pairs import LazyPairs, Pair
-from imagebind.training.tar_index import tar_entries
 
 # What a sample's files may be named, the first that is there; WebDataset's usual ones.
 VISION_ENDINGS = ("jpg", "jpeg", "png", "webp", "mp4", "webm", "mkv", "mov", "avi")

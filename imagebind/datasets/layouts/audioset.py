@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from imagebind.datasets.layouts.found import Found, files_by_stem, folder_at, found, seconds_in
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.layouts.found import Found, files_by_stem, folder_at, found, seconds_in
-from imagebind.training.pairs import Pair
 
 PATTERN = "{ytid}_{start:g}"  # "--PJHxphWEs_30"
 Folder = str | os.PathLike[str]

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
-from imagebind.training.pairs import Pair
 
 SHOWN = 5  # missing files that a warning or an error names
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagebind.datasets.layouts import audioset, ego4d, llvip, pack_imu, sun_rgbd
+from imagebind.datasets.pairs import PairDataset, PairSample
 from imagebind.errors import MediaError
-from imagebind.training.augment import AlignedMotion, AlignedPictures, AlignedSound, pair_transform
-from imagebind.training.layouts import audioset, ego4d, llvip, pack_imu, sun_rgbd
-from imagebind.training.pairs import PairDataset, PairSample
+from imagebind.training.data.augment import AlignedMotion, AlignedPictures, AlignedSound, pair_transform
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.depth import DepthTransform
 from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound

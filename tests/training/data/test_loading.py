@@ -9,8 +9,8 @@ from itertools import islice
 import pytest
 import torch
 
-from imagebind.training.loading import BrokenTally, BrokenTooMany, PairLoader
-from imagebind.training.mixture import PairMixture, PairSource
+from imagebind.training.data.loading import BrokenTally, BrokenTooMany, PairLoader
+from imagebind.training.data.mixture import PairMixture, PairSource
 from tests.training.made import Numbers
 
 
@@ -122,8 +122,8 @@ def test_its_errors_cross_processes_and_a_share_is_a_share():
 AFTER_A_SCALER = """
 import gc
 import av, numpy as np
-from imagebind.training.loading import PairLoader
-from tests.training.test_loading import Numbers, islice, mixture
+from imagebind.training.data.loading import PairLoader
+from tests.training.data.test_loading import Numbers, islice, mixture
 
 class Collecting(Numbers):
     def sample(self, *draw, **options):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
-from imagebind.training.pairs import Pair
-from imagebind.training.windows import (
+from imagebind.training.data.windows import (
     around,
     mask_frequencies,
     motion_seconds,

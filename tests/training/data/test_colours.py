@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imagebind.training.colours import (
+from imagebind.training.data.colours import (
     OPERATION_TABLE,
     colour_jitter,
     rand_augment,

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
+from imagebind.datasets.pairs import BrokenPair, Pair, PairDataset, PairSample, by_modality, collate
 from imagebind.errors import MediaError, MissingExtraError
 from imagebind.modality import ModalityType
-from imagebind.training.pairs import BrokenPair, Pair, PairDataset, PairSample, by_modality, collate
 
 
 def pair(name: str, modality: str = "depth", **options) -> Pair:

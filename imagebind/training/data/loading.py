@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch.utils.data import DataLoader, Dataset
 
+from imagebind.datasets.pairs import BrokenPair, PairBatch, PairSample, collate, generator
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.training.mixture import PairMixture, PairSource, PlannedBatch
-from imagebind.training.pairs import BrokenPair, PairBatch, PairSample, collate, generator
+from imagebind.training.data.mixture import PairMixture, PairSource, PlannedBatch
 
 MAX_BROKEN_SHARE = 0.05  # of a source's pairs. Ours: public video sets lose that many to decay
 MIN_READ = 200  # pairs of a source before its share counts: the first one of ten says nothing

@@ -8,11 +8,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from imagebind.datasets.manifest import read_pairs
+from imagebind.datasets.pairs import BrokenPair, PairDataset, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.augment import AlignedPictures
-from imagebind.training.manifest import read_pairs
-from imagebind.training.pairs import BrokenPair, PairDataset, PairSample
+from imagebind.training.data.augment import AlignedPictures
 from tests.training.made import ramp, write_picture
 
 ROWS = [

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from imagebind.datasets.layouts.found import Found, folder_at, found, seconds_in, table_at
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.layouts.found import Found, folder_at, found, seconds_in, table_at
-from imagebind.training.pairs import Pair
 from imagebind.transforms.imu import load_imu
 from imagebind.transforms.imu_table import first_stamp
 

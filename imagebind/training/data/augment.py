@@ -23,9 +23,10 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
+from imagebind.datasets.pairs import Pair, PairSample, PairTransform
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.training.colours import (
+from imagebind.training.data.colours import (
     ERASING,
     JITTER,
     MAGNITUDE,
@@ -34,9 +35,8 @@ from imagebind.training.colours import (
     rand_augment,
     random_erasing,
 )
-from imagebind.training.crops import CROP_SCALE, Cut, Range
-from imagebind.training.pairs import Pair, PairSample, PairTransform
-from imagebind.training.windows import (
+from imagebind.training.data.crops import CROP_SCALE, Cut, Range
+from imagebind.training.data.windows import (
     FREQUENCY_MASK,
     Window,
     around,

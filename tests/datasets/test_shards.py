@@ -11,12 +11,12 @@ import pytest
 import torch
 from PIL import Image
 
+from imagebind.datasets.pairs import Pair, PairDataset
+from imagebind.datasets.shards import ShardPairs, open_stretch, samples_of
 from imagebind.errors import MediaError
-from imagebind.training.augment import AlignedMotion, AlignedPictures, AlignedSound, CaptionedVision
-from imagebind.training.loading import PairLoader
-from imagebind.training.mixture import PairMixture, PairSource
-from imagebind.training.pairs import Pair, PairDataset
-from imagebind.training.shards import ShardPairs, open_stretch, samples_of
+from imagebind.training.data.augment import AlignedMotion, AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.data.loading import PairLoader
+from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.transforms.image import ImageTransform
 from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
 from tests.transforms.measured import encoded

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from imagebind.training.mixture import KINDS_BLOCK, PairMixture, PairSource
+from imagebind.training.data.mixture import KINDS_BLOCK, PairMixture, PairSource
 from tests.training.made import Numbers
 
 

@@ -7,16 +7,16 @@ import numpy as np
 import pytest
 import torch
 
+from imagebind.datasets.pairs import Pair, PairDataset, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.augment import (
+from imagebind.training.data.augment import (
     AlignedMotion,
     AlignedPictures,
     AlignedSound,
     CaptionedVision,
     pair_transform,
 )
-from imagebind.training.pairs import Pair, PairDataset, PairSample
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.depth import DepthTransform
 from imagebind.transforms.image import ImageTransform

@@ -21,10 +21,10 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
-from imagebind.training.pairs import Pair
 
 VISION = ModalityType.VISION.value
 OTHERS = tuple(modality.value for modality in ModalityType if modality is not ModalityType.VISION)

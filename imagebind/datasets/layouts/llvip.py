@@ -2,10 +2,10 @@
 
 import os
 
+from imagebind.datasets.layouts.found import Found, folder_at, found
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.layouts.found import Found, folder_at, found
-from imagebind.training.pairs import Pair
 
 VISIBLE, INFRARED = "visible", "infrared"
 SPLITS = ("train", "test")

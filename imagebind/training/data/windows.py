@@ -8,10 +8,10 @@ from functools import lru_cache
 import numpy as np
 from torch import Tensor
 
+from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.io.source import is_source
 from imagebind.modality import MediaKind
-from imagebind.training.pairs import Pair
 from imagebind.transforms.audio_file import open_audio
 from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
 from imagebind.transforms.imu_recording import Recording, to_recording

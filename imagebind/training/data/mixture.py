@@ -12,8 +12,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.modality import ModalityType
-from imagebind.training.pairs import BrokenPair, PairSample
 
 KINDS_BLOCK = 4096  # steps whose kinds are drawn at once: to resume at a step, all blocks before are redrawn
 ORDER, KINDS = range(2)  # what chance is for, so that neither repeats the other's

@@ -4,9 +4,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from imagebind.datasets.layouts.found import Found, folder_at, found
+from imagebind.datasets.pairs import Pair
 from imagebind.modality import ModalityType
-from imagebind.training.layouts.found import Found, folder_at, found
-from imagebind.training.pairs import Pair
 
 SENSORS = {  # the folder right below SUNRGBD -> what `DepthTransform` calls the sensor
     "kv1": "kinect_v1",

@@ -1,0 +1,1 @@
+"""The training data pipeline: mixing data sets, augmenting, loading."""
