@@ -14,10 +14,11 @@ from statistics import mean, stdev
 
 from imagebind.checkpoints.factory import load_model
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.training import tiny
+from imagebind.toyworld.nearest import raw_accuracy
+from imagebind.toyworld.rendered import Rendered, render_world
 from imagebind.training.loop import train
 from imagebind.training.recipe import Recipe, Steps
-from imagebind.training.world.figures import (
+from imagebind.training.tiny.figures import (
     ASKED,
     FOUND,
     WorldFigures,
@@ -26,8 +27,7 @@ from imagebind.training.world.figures import (
     classification_name,
     retrieval_name,
 )
-from imagebind.training.world.nearest import raw_accuracy
-from imagebind.training.world.rendered import Rendered, render_world
+from imagebind.training.tiny.recipe import recipe as tiny
 
 UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {

@@ -21,12 +21,12 @@ from imagebind import Embedder, ImageBindModel, load_model
 from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.datasets.manifest import read_pairs
 from imagebind.datasets.pairs import Pair, PairDataset, by_modality
+from imagebind.toyworld import BASELINE, FOCAL, read_manifest, write_world
 from imagebind.training.data.augment import pair_transform
 from imagebind.training.loop import TrainResult, train
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.tuning import Lora
-from imagebind.training.world import BASELINE, FOCAL, read_manifest, write_world
 
 TEMPERATURES = {"audio": 0.05, "depth": 0.2}  # the paper's, Table 9
 

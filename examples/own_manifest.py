@@ -30,13 +30,13 @@ from imagebind import load_model
 from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.datasets.manifest import read_pairs
 from imagebind.datasets.pairs import PairDataset, by_modality
+from imagebind.toyworld import THERMAL_HIGH, THERMAL_LOW, read_manifest, write_world
 from imagebind.training.data.augment import pair_transform
 from imagebind.training.evaluate import Retrieval
 from imagebind.training.loop import train
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.tuning import Trunks
-from imagebind.training.world import THERMAL_HIGH, THERMAL_LOW, read_manifest, write_world
 
 HOLD_OUT = 4  # every fourth pair
 CROP_SCALE = (0.7, 1.0)  # of a picture's area; the paper's smaller crops want more pairs than a few hundred

@@ -20,11 +20,11 @@ from pathlib import Path
 
 from imagebind.config import ImageBindConfig, imagebind_tiny
 from imagebind.datasets.pairs import Pair, PairDataset
+from imagebind.toyworld import BASELINE, FOCAL, World, render_depth, render_image
 from imagebind.training.data.augment import AlignedPictures
 from imagebind.training.journal import read_log
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
-from imagebind.training.world import BASELINE, FOCAL, World, render_depth, render_image
 
 SCENES = 32
 

@@ -1,5 +1,6 @@
 """Views of many items into batches of one shape, and their vectors back in the items' order."""
 
+import gc
 import traceback
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -250,3 +251,12 @@ def _forget_locals(error: BaseException) -> None:
         traceback.clear_frames(link.__traceback__)
         chain.append(link)
         link = link.__cause__ or link.__context__
+
+
+def begin_worker(worker: int = 0) -> None:
+    """Initialise a worker process: one thread, and objects of the parent process are never freed.
+
+    A worker may be a fork. FFmpeg's scaler waits forever if it is freed in a process without its threads.
+    """
+    gc.freeze()
+    torch.set_num_threads(1)

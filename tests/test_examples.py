@@ -14,8 +14,8 @@ from imagebind.checkpoints.loading import save_state_dict
 from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, VisionConfig
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.toyworld import world_transforms
 from imagebind.training.journal import read_log
-from imagebind.training.world import world_transforms
 from imagebind.transforms.thermal import ThermalTransform
 from tests.reference import small_config
 

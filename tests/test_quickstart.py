@@ -11,7 +11,7 @@ from imagebind.errors import CheckpointError
 from imagebind.quickstart import Search, Similarities, quickstart
 from imagebind.quickstart.findings import KINDS, add, compare, retrieve, trained_together
 from imagebind.quickstart.scenes import ABOUT, CLIPS, HEATMAP, STILLS, choose_scenes
-from imagebind.training.world import ATTRIBUTES, SHOWS, Motion, is_held_out
+from imagebind.toyworld import ATTRIBUTES, SHOWS, Motion, is_held_out
 
 TRAINED = factory.TINY_FOLDER  # while other weights may stand in for them
 SCENES = 7
@@ -157,7 +157,7 @@ def test_the_tables_have_a_row_and_a_column_a_scene(result):
 
 def test_a_row_is_of_the_scene_of_its_number(result):
     from imagebind import Embedder
-    from imagebind.training.world import world_transforms
+    from imagebind.toyworld import world_transforms
 
     embedder = Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms())
     words = embedder.encode(result.caption(4, "video_caption"))

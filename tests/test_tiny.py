@@ -14,10 +14,10 @@ from imagebind.config import imagebind_huge, imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training import tiny
-from imagebind.training.world import World, class_prompts, world_transforms, write_scene
-from imagebind.training.world.figures import WorldFigures
-from imagebind.training.world.rendered import render_world
+from imagebind.toyworld import World, class_prompts, world_transforms, write_scene
+from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny.figures import WorldFigures
+from imagebind.training.tiny.recipe import recipe as tiny
 
 MOST_BYTES = 16_000_000  # of weights in the package
 SEED = 77  # of scenes that neither training nor its figures ever saw

@@ -17,8 +17,8 @@ from imagebind.metrics import top_k_accuracy
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.prompts import OPENAI_IMAGENET_TEMPLATES, SHORT_TEMPLATES
-from imagebind.training.world import ATTRIBUTES, World, world_transforms, write_scene
-from imagebind.training.world.captions import WORDS
+from imagebind.toyworld import ATTRIBUTES, World, world_transforms, write_scene
+from imagebind.toyworld.captions import WORDS
 from imagebind.transforms.text import Tokenizer
 from imagebind.zeroshot import (
     HIGHEST_TEMPERATURE,

@@ -26,7 +26,7 @@ from imagebind.errors import ImageBindError, import_extra
 from imagebind.modality import MediaKind
 from imagebind.search.crawl import crawl
 from imagebind.search.index import Index
-from imagebind.training.world import write_world
+from imagebind.toyworld import write_world
 
 SECTION = "app"
 SCENES = 50  # at most, of eight files each

@@ -20,7 +20,7 @@ from imagebind.errors import ImageBindError
 from imagebind.search.crawl import crawl
 from imagebind.search.index import Index
 from imagebind.search.mapping import parse_mapping
-from imagebind.training.world import world_transforms, write_world
+from imagebind.toyworld import world_transforms, write_world
 
 SECTION = "index"
 TURNS = 5  # of embedding all files and indexing them

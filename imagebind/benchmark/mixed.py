@@ -15,10 +15,10 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import combine
 from imagebind.modality import MediaKind
 from imagebind.search.calibration import SAMPLED, Calibration
-from imagebind.training.world import captions_of
-from imagebind.training.world.figures import embed_sense, embed_texts
-from imagebind.training.world.rendered import STORED, Rendered, render_world
-from imagebind.training.world.scene import SHOWS
+from imagebind.toyworld import captions_of
+from imagebind.toyworld.rendered import STORED, Rendered, render_world
+from imagebind.toyworld.scene import SHOWS
+from imagebind.training.tiny.figures import embed_sense, embed_texts
 
 SECTION = "mixed"
 SEED = 1  # of the world; the small model was trained on that of seed 0

@@ -27,7 +27,7 @@ from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow, to_arrow
 from imagebind.search.space import Space
 from imagebind.search.store import Store
-from imagebind.training.world import World, caption
+from imagebind.toyworld import World, caption
 
 SECTION = "search"
 EMBED_DIM = 1024

@@ -19,6 +19,7 @@ from imagebind.config import ImageBindConfig
 from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.toyworld import read_manifest, write_world
 from imagebind.training.data.augment import AlignedSound
 from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, Pairs, PairSource
@@ -28,7 +29,6 @@ from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.run import Run, start_run
 from imagebind.training.setup import own_accelerate_state
 from imagebind.training.tuning import Trunks
-from imagebind.training.world import read_manifest, write_world
 
 SECTION = "training"
 BUSY = 0.9  # targets

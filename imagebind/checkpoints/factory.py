@@ -63,7 +63,7 @@ def imagebind_tiny(
 ) -> ImageBindModel:
     """A small model of the same form, with the weights that come in this package or new ones. Ours.
 
-    It was trained on a toy world of coloured shapes (`imagebind.training.world`) and knows nothing else: for
+    It was trained on a toy world of coloured shapes (`imagebind.toyworld`) and knows nothing else: for
     trying things out, offline and in seconds. With weights it comes in evaluation mode and, unless `dtype`
     says otherwise, in float32; they are kept in half precision. None is False.
 

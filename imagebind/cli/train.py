@@ -86,7 +86,7 @@ def _recipes(
     if pairing != "vision" and name != TINY:
         raise typer.BadParameter(f"is for {TINY}; got {name}", param_hint="--pairing")
     if name == TINY:
-        from imagebind.training import tiny
+        from imagebind.training.tiny import recipe as tiny
 
         if pairing not in tiny.PAIRINGS:
             raise typer.BadParameter(
@@ -119,7 +119,7 @@ def _world(output: Path | None, data: Path | None) -> Path:
 
 
 def _render(world: Path) -> None:
-    from imagebind.training import tiny
+    from imagebind.training.tiny import recipe as tiny
 
     if is_main_rank():
         typer.echo(

@@ -16,7 +16,7 @@ from imagebind.embedder import Embedder
 from imagebind.plot import similarity_heatmap
 from imagebind.quickstart.findings import KINDS, Search, Similarities, add, compare, retrieve
 from imagebind.quickstart.scenes import HEATMAP, choose_scenes, write_scenes
-from imagebind.training.world import Scene, world_transforms
+from imagebind.toyworld import Scene, world_transforms
 
 __all__ = ["Quickstart", "Search", "Similarities", "quickstart"]
 

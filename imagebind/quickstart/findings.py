@@ -11,7 +11,7 @@ import numpy as np
 
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.quickstart.scenes import places_of
-from imagebind.training.world import Scene
+from imagebind.toyworld import Scene
 
 # Each kind of file that `write_scene` writes, and what it is to the embedder.
 KINDS = {

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from imagebind.training.world import CaptionStyle, Scene, World, write_scene
+from imagebind.toyworld import CaptionStyle, Scene, World, write_scene
 
 POOL = 1000  # scenes to choose from: each of the 40 combinations of shape and motion is among them many times
 

@@ -4,7 +4,7 @@ import pytest
 
 from imagebind.benchmark.app import FETCHED, Log, load, rows
 from imagebind.search import Index
-from imagebind.training.world import write_world
+from imagebind.toyworld import write_world
 from tests.search.app.served import serving
 from tests.search.crawled import crawled, tiny
 

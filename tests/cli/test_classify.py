@@ -7,8 +7,8 @@ import shutil
 
 import pytest
 
-from imagebind.training.world import ATTRIBUTES, World, write_scene
-from imagebind.training.world.captions import WORDS
+from imagebind.toyworld import ATTRIBUTES, World, write_scene
+from imagebind.toyworld.captions import WORDS
 
 SEED = 81
 

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from imagebind.training.world import Colour, Scene, Shape, World, write_scene
+from imagebind.toyworld import Colour, Scene, Shape, World, write_scene
 
 
 def test_things_of_all_modalities_are_compared_and_drawn(

@@ -7,7 +7,7 @@ import pytest
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.search import Index
-from imagebind.training.world import World, write_scene
+from imagebind.toyworld import World, write_scene
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebind.training.world import write_world
+from imagebind.toyworld import write_world
 
 
 @pytest.fixture(scope="session")

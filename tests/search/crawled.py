@@ -19,7 +19,7 @@ from imagebind.search.crawl import crawl
 from imagebind.search.crawl_report import CrawlReport, Outcome
 from imagebind.search.index import Index
 from imagebind.search.mapping import parse_mapping
-from imagebind.training.world import world_transforms
+from imagebind.toyworld import world_transforms
 
 MAPPINGS = [parse_mapping("**/depth.png=depth"), parse_mapping("**/thermal.png=thermal")]
 

@@ -20,7 +20,7 @@ from imagebind.search import Index, SearchIndexError, writer
 from imagebind.search import thumbnails as drawn
 from imagebind.search.lock import IndexBusyError
 from imagebind.search.windows import Windows
-from imagebind.training.world import write_world
+from imagebind.toyworld import write_world
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
 SCENES, FILES = 4, 8

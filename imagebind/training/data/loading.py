@@ -1,6 +1,5 @@
 """A mixture's batches, read by worker processes; broken pairs are replaced, counted and reported."""
 
-import gc
 import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -8,9 +7,9 @@ from functools import partial
 from itertools import chain, islice
 from typing import NamedTuple
 
-import torch
 from torch.utils.data import DataLoader, Dataset
 
+from imagebind.batching import begin_worker
 from imagebind.datasets.pairs import BrokenPair, PairBatch, PairSample, collate, generator
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.training.data.mixture import PairMixture, PairSource, PlannedBatch
@@ -216,12 +215,3 @@ class _Chunks:
 
 def _collate_draws(results: list[list[PairSample | BrokenPair]]) -> PairBatch:
     return collate(list(chain.from_iterable(results)))
-
-
-def begin_worker(worker: int = 0) -> None:
-    """Begin a reading process, which may be forked: it never frees what its parent left to the collector.
-
-    FFmpeg's scaler, for one, waits forever where it is freed in a process that its threads are not in.
-    """
-    gc.freeze()
-    torch.set_num_threads(1)  # the workers are the threads

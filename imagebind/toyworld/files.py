@@ -1,0 +1,154 @@
+"""Files: scenes on disk as any data set has them, and the manifest that says what is where."""
+
+import json
+import os
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+from PIL import Image
+
+from imagebind.batching import begin_worker
+from imagebind.errors import MediaError
+from imagebind.toyworld.captions import MIXED, CaptionStyle, caption
+from imagebind.toyworld.imu import render_imu
+from imagebind.toyworld.render import FRAME_RATE, render_image, render_video
+from imagebind.toyworld.scene import Scene, World
+from imagebind.toyworld.sensors import render_depth, render_thermal
+from imagebind.toyworld.sound import render_sound
+from imagebind.toyworld.view import TEXT
+
+MANIFEST = "manifest.jsonl"  # one scene a line: its number, attributes, captions and files
+IMU_HEADER = (  # with units: a thing in free fall feels so little that they could not be told from it
+    "timestamp [s],accl_x [m/s2],accl_y [m/s2],accl_z [m/s2],gyro_x [rad/s],gyro_y [rad/s],gyro_z [rad/s]"
+)
+PNG_LEVEL = 1  # grain hardly compresses: more effort takes ten times as long for a tenth
+VIDEO_QUALITY = "25"  # constant rate factor
+CHUNK = 16  # scenes a worker takes at a time
+
+
+def write_scene(
+    scene: Scene, folder: str | os.PathLike[str], *, style: CaptionStyle = MIXED
+) -> dict[str, Path]:
+    """Write all that a scene shows into a folder, made if it is not there; returns each file by what it is.
+
+    image.png, video.mp4 (2 s), depth.png (16-bit millimetres), thermal.png (16-bit counts of 0.01 K),
+    audio.wav (2 s), imu.csv, image.txt and video.txt (their captions).
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    names = ("image.png", "video.mp4", "depth.png", "thermal.png", "audio.wav", "imu.csv")
+    paths = {Path(name).stem: folder / name for name in names}
+    _write_png(paths["image"], render_image(scene))
+    _write_video(paths["video"], render_video(scene))
+    _write_png(paths["depth"], render_depth(scene))
+    _write_png(paths["thermal"], render_thermal(scene))
+    sound, rate = render_sound(scene)
+    soundfile.write(paths["audio"], sound, rate, subtype="PCM_16")
+    _write_imu(paths["imu"], *render_imu(scene))
+    for kind, text in captions_of(scene, style=style).items():
+        paths[f"{kind}_caption"] = folder / f"{kind}.txt"
+        paths[f"{kind}_caption"].write_text(text + "\n", encoding="utf-8")
+    return paths
+
+
+def captions_of(scene: Scene, *, style: CaptionStyle = MIXED) -> dict[str, str]:
+    """The captions that `write_scene` writes: the still's, and the clip's."""
+    return {
+        "image": caption(scene, scene.rng(TEXT, 0), still=True, style=style),
+        "video": caption(scene, scene.rng(TEXT, 1), still=False, style=style),
+    }
+
+
+def write_world(
+    folder: str | os.PathLike[str],
+    count: int,
+    *,
+    seed: int,
+    held_out: bool | None = False,
+    style: CaptionStyle = MIXED,
+    workers: int = 1,
+) -> Path:
+    """Write scenes 0 to count - 1 of a world, each into a folder of its own; returns the manifest.
+
+    Each scene follows from seed and number alone: a larger count adds to what a smaller one wrote, and
+    neither order nor `workers`, processes, changes anything.
+
+    Args:
+        held_out: only combinations kept from training, or (the default) only the others; None is any.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    write = partial(_write_numbered, World(seed=seed, held_out=held_out), folder, style)
+    if workers > 1:
+        with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
+            lines = list(pool.map(write, range(count), chunksize=CHUNK))
+    else:
+        lines = [write(number) for number in range(count)]
+    manifest = folder / MANIFEST
+    manifest.write_text("".join(line + "\n" for line in lines), encoding="utf-8")
+    return manifest
+
+
+def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """Each scene that `write_world` wrote: "index", "attributes", "captions", "scene", and "files", whose
+    paths are whole.
+
+    Raises:
+        MediaError: a line that is no such entry; names it.
+    """
+    manifest = Path(manifest)
+    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            entry = json.loads(line)
+            entry["files"] = {kind: manifest.parent / name for kind, name in entry["files"].items()}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MediaError(
+                f"{manifest}, line {number}", got=repr(error), expected="an entry with its files"
+            ) from error
+        yield entry
+
+
+def _write_numbered(world: World, folder: Path, style: CaptionStyle, number: int) -> str:
+    """Write one scene; returns its line of the manifest."""
+    scene = world.scene(number)
+    paths = write_scene(scene, folder / f"{number:06}", style=style)
+    entry = {
+        "index": number,
+        "attributes": scene.attributes,
+        "captions": captions_of(scene, style=style),
+        "files": {kind: path.relative_to(folder).as_posix() for kind, path in paths.items()},
+        "scene": asdict(scene),
+    }
+    return json.dumps(entry)
+
+
+def _write_png(path: Path, pixels: np.ndarray) -> None:
+    Image.fromarray(pixels).save(path, compress_level=PNG_LEVEL)
+
+
+def _write_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
+    rows = (
+        f"{time:.6f}," + ",".join(f"{value:.4f}" for value in row)
+        for time, row in zip(seconds.tolist(), samples.tolist(), strict=True)
+    )
+    path.write_text("\n".join([IMU_HEADER, *rows]) + "\n", encoding="utf-8")
+
+
+def _write_video(path: Path, frames: np.ndarray) -> None:
+    """H.264 in colours that every player knows: (t, h, w, 3) uint8."""
+    with av.open(path, "w") as container:
+        # With its macroblock tree, x264 gave now and then other bytes for the same frames.
+        options = {"preset": "veryfast", "crf": VIDEO_QUALITY, "threads": "1", "x264-params": "mbtree=0"}
+        stream = container.add_stream("libx264", rate=FRAME_RATE, options=options)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = "yuv420p"
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))

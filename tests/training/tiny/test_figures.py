@@ -1,0 +1,97 @@
+"""Figures of the world: names, chance, and that knowing shows."""
+
+import pytest
+import torch
+
+from imagebind.config import imagebind_tiny
+from imagebind.modality import MediaKind
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
+from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny.figures import (
+    ASKED,
+    WorldFigures,
+    can_be_known,
+    chance_of,
+    embed_sense,
+)
+from imagebind.training.tiny.recipe import figures
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    return render_world(tmp_path_factory.mktemp("world"), 12, seed=0, held_out=True)
+
+
+@pytest.fixture(scope="module")
+def new_model():
+    torch.manual_seed(0)
+    return ImageBindModel(imagebind_tiny()).eval()
+
+
+def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
+    shares = WorldFigures(rendered)(new_model)
+    assert {"image_shape", "audio_motion", "imu_motion", "depth_to_audio_r1"} <= set(shares)
+    assert all(0 <= share <= 1 and 0 < chance_of(name) <= 0.5 for name, share in shares.items())
+    assert chance_of("audio_shape") == 1 / 8 and chance_of("depth_to_audio_r10") == 10 / 256
+
+
+def test_a_model_of_towers_alone_is_asked_about_them_alone(rendered):
+    towers = ImageBindModel(imagebind_tiny(), modalities=["vision", "text"]).eval()
+    asked = WorldFigures(rendered)(towers)
+    assert "image_shape" in asked and not any("audio" in name or "imu" in name for name in asked)
+
+
+def test_a_model_without_text_is_asked_what_needs_no_words(rendered):
+    deaf = ImageBindModel(imagebind_tiny(), modalities=["vision", "depth"]).eval()
+    assert set(WorldFigures(rendered)(deaf)) == {"depth_to_image_r1", "depth_to_image_r10"}
+
+
+def test_figures_are_compared_in_float32_whatever_the_model_computes_in(rendered, new_model, monkeypatch):
+    seen = []
+
+    def recalls(similarity: torch.Tensor, *, ks: tuple[int, ...]) -> dict[int, float]:
+        seen.append(similarity.dtype)
+        return dict.fromkeys(ks, 0.0)
+
+    monkeypatch.setattr(figures, "retrieval_recalls", recalls)
+    with torch.autocast("cpu", torch.bfloat16):
+        WorldFigures(rendered)(new_model)
+    assert set(seen) == {torch.float32}
+
+
+def test_a_model_that_knows_is_told_from_one_that_does_not(rendered):
+    class Knows(ImageBindModel):
+        """Sees and reads the shape, and no more: pictures by their number, prompts by their words."""
+
+        def embed(self, modality, inputs):
+            if modality == "text":
+                return super().embed(modality, inputs)
+            name = [scene.attributes["shape"] for scene in map(rendered.scene, range(len(inputs)))]
+            from imagebind.toyworld.captions import class_prompts
+            from imagebind.training.tiny.figures import embed_texts
+
+            return torch.stack([embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in name])
+
+    torch.manual_seed(0)
+    model = Knows(imagebind_tiny(), modalities=["vision", "text"]).eval()
+    assert WorldFigures(rendered)(model)["image_shape"] == 1.0
+
+
+def test_embeddings_are_of_unit_length_in_the_order_of_the_scenes(rendered, new_model):
+    embedded = embed_sense(new_model, rendered, MediaKind.AUDIO)
+    alone = new_model.embed("audio", rendered.tensor(MediaKind.AUDIO, 7)[None])
+    assert embedded.shape == (12, 128) and torch.allclose(embedded.norm(dim=1), torch.ones(12))
+    assert torch.allclose(torch.nn.functional.normalize(alone, dim=-1)[0], embedded[7], atol=1e-5)
+
+
+def test_what_a_sense_cannot_show_is_asked_of_all_but_vision():
+    for kind, attributes in ASKED.items():
+        if kind is not MediaKind.VIDEO:
+            assert not all(can_be_known(kind, attribute) for attribute in attributes)
+
+
+@pytest.mark.parametrize("kind", [MediaKind.THERMAL, MediaKind.IMU])
+def test_the_nearest_of_the_same_scenes_is_each_scene_itself(rendered, kind):
+    assert nearest_neighbours(rendered, rendered, kind).tolist() == list(range(12))
+    assert raw_accuracy(rendered, rendered, kind, ("shape", "motion")) == {"shape": 1.0, "motion": 1.0}

@@ -1,0 +1,102 @@
+"""Pairs of a rendered world."""
+
+import pytest
+import torch
+
+from imagebind.datasets.pairs import collate
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny.pairs import WorldPairs
+from imagebind.transforms.text import Tokenizer
+
+SHAPES = {
+    ModalityType.TEXT: (77,),
+    ModalityType.AUDIO: (1, 1, 128, 204),
+    ModalityType.DEPTH: (1, 224, 224),
+    ModalityType.THERMAL: (1, 224, 224),
+    ModalityType.IMU: (6, 2000),
+}
+
+
+@pytest.fixture(scope="module")
+def rendered(tmp_path_factory):
+    return render_world(tmp_path_factory.mktemp("world"), 6, seed=0)
+
+
+@pytest.mark.parametrize("modality", SHAPES)
+def test_a_pair_has_the_shapes_that_trunks_take(rendered, modality):
+    pairs = WorldPairs(rendered, MediaKind.VIDEO, modality)
+    batch = collate([pairs.sample(index, turn=0) for index in range(2)])
+    assert batch.inputs["vision"].shape == (2, 1, 3, 2, 224, 224)
+    assert batch.inputs[modality.value].shape == (2, *SHAPES[modality])
+
+
+def test_a_sample_depends_on_seed_turn_and_number_alone(rendered):
+    pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.TEXT)
+    first, again = (
+        pairs.sample(3, turn=1),
+        WorldPairs(rendered, MediaKind.IMAGE, ModalityType.TEXT).sample(3, turn=1),
+    )
+    assert torch.equal(first.vision, again.vision) and torch.equal(first.other, again.other)
+    captions = {tuple(pairs.sample(3, turn=turn).other.tolist()) for turn in range(12)}
+    assert len(captions) > 6
+
+
+def test_pictures_and_depth_are_flipped_together(rendered):
+    pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.DEPTH)
+    flips = set()
+    for turn in range(12):
+        sample = pairs.sample(0, turn=turn)
+        flipped = torch.equal(sample.vision, rendered.tensor(MediaKind.IMAGE, 0, flip=True))
+        assert torch.equal(sample.other, rendered.tensor(MediaKind.DEPTH, 0, flip=flipped))
+        flips.add(flipped)
+    assert flips == {True, False}
+
+
+def test_what_has_sides_in_its_motion_is_never_flipped(rendered):
+    pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.IMU)
+    kept = rendered.tensor(MediaKind.VIDEO, 0)
+    assert all(torch.equal(pairs.sample(0, turn=turn).vision, kept) for turn in range(12))
+
+
+def test_first_captions_name_shape_and_little_else(rendered):
+    pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.TEXT, shape_first=40)
+    end = Tokenizer()("")[0].max()
+    lengths = [
+        [int((pairs.sample(0, turn=turn).other == end).nonzero()[0]) for turn in turns]
+        for turns in (range(40), range(40, 80))
+    ]
+    assert sum(lengths[0]) < 0.8 * sum(lengths[1])
+
+
+def test_embeddings_made_before_take_the_place_of_pictures(rendered):
+    embeddings = torch.randn(6, 8)
+    pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.DEPTH, embeddings=embeddings)
+    for turn in range(4):
+        sample = pairs.sample(2, turn=turn)
+        assert torch.equal(sample.vision, embeddings[2])
+        assert torch.equal(sample.other, rendered.tensor(MediaKind.DEPTH, 2))  # as the embedding was made
+
+
+def test_shuffled_pairs_put_scenes_together_that_are_not_one(rendered):
+    pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.IMU, shuffled=True)
+    senses = [rendered.tensor(MediaKind.IMU, index) for index in range(6)]
+    partners = [
+        next(i for i, sense in enumerate(senses) if torch.equal(sense, pairs.sample(index, turn=0).other))
+        for index in range(6)
+    ]
+    assert sorted(partners) == list(range(6)) and partners != list(range(6))
+    assert torch.equal(pairs.sample(0, turn=0).other, pairs.sample(0, turn=5).other)  # for good
+
+
+def test_a_sound_is_masked_and_louder_or_fainter_each_time(rendered):
+    pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.AUDIO)
+    plain = rendered.tensor(MediaKind.AUDIO, 1)
+    changes = torch.stack(
+        [pairs.sample(1, turn=turn).other - plain for turn in range(12)]
+    )  # (12, 1, 1, m, t)
+    shifts = changes.flatten(1).median(dim=1).values
+    assert len(shifts.unique()) == 12 and shifts.abs().max() < 0.5
+    masked = (changes - shifts.view(-1, 1, 1, 1, 1)).abs().amax(dim=(1, 2, 4)) > 1e-4  # (12, mel)
+    assert masked.any() and masked.sum(dim=1).max() <= 12
+    assert torch.equal(pairs.sample(1, turn=3).other, pairs.sample(1, turn=3).other)

@@ -1,0 +1,91 @@
+"""How the tiny model is made: two recipes in a row, and what they are held against."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+
+from imagebind.checkpoints.factory import load_model
+from imagebind.config import imagebind_tiny
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.journal import read_log
+from imagebind.training.loop import train
+from imagebind.training.recipe import Steps
+from imagebind.training.tiny.recipe import recipe as tiny
+
+
+def short(recipe, steps=2):
+    return replace(recipe, batch_size=4, length=Steps(total=steps), trackers=())
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("world")
+    tiny.worlds(folder, scenes=6, held_out=5)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def output(world, tmp_path_factory):
+    output = tmp_path_factory.mktemp("tiny")
+    train(short(tiny.towers(world, output=output)))
+    return output
+
+
+def test_the_model_has_the_size_that_is_said():
+    model = ImageBindModel(imagebind_tiny(), device="meta")
+    assert sum(parameter.numel() for parameter in model.parameters()) == 6_969_089
+
+
+def test_only_pairs_with_vision_are_ever_trained(world, tmp_path):
+    towers, senses = tiny.stages(world, output=tmp_path)
+    assert [pair.modality for pair in towers.pairs] == ["text", "text"]
+    assert {pair.modality for pair in senses.pairs} == {"audio", "depth", "thermal", "imu"}
+
+
+def test_the_training_world_and_the_other_share_no_combination(world):
+    training, held_out = (tiny.open_world(world / name) for name in (tiny.TRAIN_NAME, tiny.HELD_OUT_NAME))
+    assert training.world.held_out is False and held_out.world.held_out is True
+
+
+def test_towers_stay_as_they_were_while_the_senses_learn(world, output):
+    trained = train(short(tiny.senses(world, output=output), steps=8))
+    before = load_model(output / "towers" / "model", modalities=tiny.TOWERS).state_dict()
+    after = load_model(trained.model).state_dict()
+    assert all(
+        torch.equal(tensor, after[name]) for name, tensor in before.items() if "log_logit_scale" not in name
+    )
+    assert set(load_model(trained.model).modalities) == {"vision", "text", "audio", "depth", "thermal", "imu"}
+    kinds = {record["pair"] for record in read_log(output / "senses") if "pair" in record}
+    assert len(kinds) >= 3 and "world/audio_shape" in trained.evaluation
+
+
+@pytest.mark.parametrize("pairing", ["shuffled", "text"])
+def test_a_variation_starts_from_the_same_towers_and_has_a_folder_of_its_own(world, output, pairing):
+    recipe = tiny.senses(world, output=output, pairing=pairing)
+    assert recipe.output == output / f"senses-{pairing}"
+    assert train(short(recipe)).step == 2
+
+
+def test_vision_is_embedded_once_and_its_pictures_are_not_read_again(world, output):
+    pairs = tiny.senses(world, output=output).pairs[0].data()
+    model = load_model(output / "towers" / "model", modalities=["vision"])
+    sample = pairs.sample(3, turn=0)
+    seen = model.embed("vision", tiny.open_world(world / tiny.TRAIN_NAME).tensor(pairs.vision, 3)[None])
+    assert sample.vision.shape == (128,) and torch.allclose(sample.vision, seen[0], atol=1e-5)
+
+
+def test_a_packed_model_is_the_trained_one_in_half_precision_with_its_log(world, tmp_path, monkeypatch):
+    monkeypatch.setattr(tiny, "LOGGED_EVERY", 2)
+    for recipe in tiny.stages(world, output=tmp_path):
+        trained = train(short(recipe, steps=3))
+    packed = tiny.pack(tmp_path, tmp_path / "packed")
+    kept, whole = load_model(packed).state_dict(), load_model(trained.model).state_dict()
+    assert kept.keys() == whole.keys()
+    assert all(kept[name].dtype == torch.float16 for name in kept if kept[name].is_floating_point())
+    assert all(torch.allclose(kept[name].float(), whole[name], atol=1e-3, rtol=1e-3) for name in kept)
+    log = [json.loads(line) for line in (packed / "log.jsonl").read_text().splitlines()]
+    assert {record["stage"] for record in log} == {"towers", "senses"}
+    assert [record["step"] for record in log if "loss" in record] == [2, 2]
+    assert sum("evaluation" in record for record in log) >= 2

@@ -1,0 +1,61 @@
+"""Stems that start as waves: the filters, the places, and what is left alone."""
+
+import pytest
+import torch
+
+from imagebind.config import imagebind_tiny
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.training.tiny.waves import grid_places, line_places, start_as_waves, waves
+
+
+def test_the_first_filter_is_the_mean_of_a_patch():
+    first = waves((8, 1, 6, 6))[0]
+    assert torch.allclose(first, first[0, 0, 0].expand_as(first)) and first[0, 0, 0] > 0
+
+
+def test_filters_are_orthogonal_and_get_louder_as_they_get_finer():
+    filters = waves((30, 3, 2, 8, 8)).flatten(1)
+    lengths = filters.norm(dim=1)
+    unit = filters / lengths[:, None]
+    assert torch.allclose(unit @ unit.T, torch.eye(30), atol=1e-5)
+    assert lengths[0] == lengths.min() and lengths[-1] > 3 * lengths[0]
+
+
+def test_filters_of_two_frames_see_both_what_stays_and_what_changes():
+    filters = waves((60, 3, 2, 8, 8))
+    still = torch.randn(3, 1, 8, 8).expand(3, 2, 8, 8)
+    answers = (filters * still).flatten(1).sum(dim=1).abs()
+    blind = answers < 1e-4
+    assert 5 < blind.sum() < 55  # those of change answer a still with nothing
+
+
+def test_more_filters_than_waves_are_the_same_again():
+    filters = waves((10, 1, 2, 2))
+    assert torch.equal(filters[0], filters[4]) and torch.isfinite(filters).all()
+
+
+def test_no_two_places_are_alike():
+    for places in (line_places(100, 64), grid_places((8, 12), 128)):
+        distance = torch.cdist(places, places) + torch.eye(len(places))
+        assert distance.min() > 0.05
+
+
+def test_a_grids_places_tell_rows_and_columns_apart():
+    places = grid_places((3, 5), 16).unflatten(0, (3, 5))
+    assert torch.equal(places[0, 0, :8], places[0, 4, :8]) and torch.equal(places[0, 1, 8:], places[2, 1, 8:])
+
+
+def test_all_stems_start_as_waves_and_nothing_else_is_changed():
+    torch.manual_seed(0)
+    drawn = ImageBindModel(imagebind_tiny())
+    before = {name: tensor.clone() for name, tensor in drawn.state_dict().items()}
+    after = start_as_waves(drawn).state_dict()
+    changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
+    assert {name.split(".")[1] for name in changed} == {"vision", "audio", "depth", "thermal", "imu"}
+    assert all("stem" in name or "pos_embed" in name for name in changed) and len(changed) == 10
+
+
+@pytest.mark.parametrize("modality", ["vision", "imu"])
+def test_some_trunks_can_start_alone(modality):
+    model = start_as_waves(ImageBindModel(imagebind_tiny(), modalities=[modality]))
+    assert model.modalities == (modality,)
