@@ -80,3 +80,13 @@ def imu_file(tmp_path_factory) -> Path:
     header = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
     np.savetxt(path, rows, delimiter=",", header=header, comments="")
     return path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory) -> Path:
+    """The toy world: four scenes of eight files each, and a manifest. Not to be changed."""
+    from imagebind.toyworld import write_world
+
+    folder = tmp_path_factory.mktemp("world")
+    write_world(folder, 4, seed=5)
+    return folder

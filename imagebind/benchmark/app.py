@@ -24,7 +24,7 @@ from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.errors import ImageBindError, import_extra
 from imagebind.modality import MediaKind
-from imagebind.search.crawl import crawl
+from imagebind.search.crawl.crawler import crawl
 from imagebind.search.index import Index
 from imagebind.toyworld import write_world
 

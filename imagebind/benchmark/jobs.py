@@ -158,7 +158,7 @@ def crawl_folder(beside: str, media: str) -> dict[str, float]:
     import tempfile
 
     from imagebind.benchmark.crawl import MAPPINGS, world_embedder
-    from imagebind.search.crawl import crawl
+    from imagebind.search.crawl.crawler import crawl
     from imagebind.search.index import Index
 
     with tempfile.TemporaryDirectory(dir=beside) as folder:

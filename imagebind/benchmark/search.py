@@ -25,8 +25,8 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate
 from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow, to_arrow
-from imagebind.search.space import Space
 from imagebind.search.store import Store
+from imagebind.space import Space
 from imagebind.toyworld import World, caption
 
 SECTION = "search"

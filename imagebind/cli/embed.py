@@ -109,7 +109,7 @@ def _embed_here(
     from rich.progress import track
     from rich.text import Text
 
-    from imagebind.search.crawl_report import Failure, FileWarning, error_file
+    from imagebind.search.crawl.report import Failure, FileWarning, error_file
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 
     try:

@@ -32,10 +32,10 @@ def embed_on_ray(
     from rich.progress import track
     from rich.text import Text
 
-    from imagebind.search.engines.job import prepare
-    from imagebind.search.engines.methods import EmbedItems
-    from imagebind.search.engines.output import ERRORS, WARNINGS
-    from imagebind.search.engines.ray_engine import embed
+    from imagebind.distributed.job import prepare
+    from imagebind.distributed.methods import EmbedItems
+    from imagebind.distributed.output import ERRORS, WARNINGS
+    from imagebind.distributed.ray_engine import embed
 
     cluster = cluster_for(device, actors, address)
     method = EmbedItems(modality=modality, clips=clips, batch_size=batch_size)

@@ -11,8 +11,8 @@ from imagebind.cli.options import TINY, load_embedder
 from imagebind.modality import ModalityType
 
 if TYPE_CHECKING:
+    from imagebind.distributed.ray_engine import Cluster, Load
     from imagebind.embedder import Embedder
-    from imagebind.search.engines.ray_engine import Cluster, Load
 
 GPUS = {None: None, "cpu": False, "cuda": True}  # whether actors are to have one, by --device
 
@@ -48,7 +48,7 @@ def cluster_for(device: str | None, actors: int | None, address: str | None) -> 
     Raises:
         typer.BadParameter: a device that actors cannot be given.
     """
-    from imagebind.search.engines.ray_engine import Cluster
+    from imagebind.distributed.ray_engine import Cluster
 
     if device not in GPUS:
         raise typer.BadParameter(f"{device!r}; expected cpu or cuda with --engine ray", param_hint="--device")

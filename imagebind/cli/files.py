@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from imagebind.errors import MediaError
-    from imagebind.search.crawl_report import Failure
+    from imagebind.search.crawl.report import Failure
     from imagebind.search.mapping import PathMapping
     from imagebind.transforms.intake import Request
 
@@ -59,7 +59,7 @@ def take(
     """
     from imagebind.errors import MediaError
     from imagebind.io.source import name_of
-    from imagebind.search.examine import NotMediaError
+    from imagebind.search.crawl.examine import NotMediaError
 
     taken = Taken()
     without = list(without)
@@ -77,8 +77,8 @@ def take(
 def _request(
     path: Path, root: Path, modality: MediaKind | None, mappings: "Sequence[PathMapping]"
 ) -> "Request":
+    from imagebind.search.crawl.examine import kind_of
     from imagebind.search.discover import Found, look, whole_path
-    from imagebind.search.examine import kind_of
     from imagebind.search.mapping import mapping_for
     from imagebind.transforms.intake import identify
 
@@ -159,7 +159,7 @@ def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: 
     """Print failures, one line for all files with one reason, and the file that lists all of them."""
     from rich.text import Text
 
-    from imagebind.search.crawl_report import grouped
+    from imagebind.search.crawl.report import grouped
 
     if not failures:
         return

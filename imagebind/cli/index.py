@@ -29,12 +29,12 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
+    from imagebind.distributed.ray_engine import Cluster, Load
     from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
-    from imagebind.search.crawl import Answer
-    from imagebind.search.crawl_report import CrawlReport
+    from imagebind.search.crawl.crawler import Answer
+    from imagebind.search.crawl.report import CrawlReport
     from imagebind.search.discover import Found
-    from imagebind.search.engines.ray_engine import Cluster, Load
 
 SKIP = "skip"
 
@@ -78,7 +78,7 @@ def index(
     from rich.console import Console
 
     from imagebind.search import Index
-    from imagebind.search.crawl import crawl
+    from imagebind.search.crawl.crawler import crawl
     from imagebind.search.discover import check_roots
     from imagebind.search.store import exists
 
@@ -149,10 +149,10 @@ def _embed_ahead(
     **options: Any,
 ) -> None:
     """Have a cluster embed what the crawl would find new, and put it into the index."""
+    from imagebind.distributed.crawl_ahead import crawl_ahead
+    from imagebind.distributed.ray_engine import connected
+    from imagebind.distributed.ray_engine import embed as embed_on_ray
     from imagebind.search import Index
-    from imagebind.search.engines.crawl_ahead import crawl_ahead
-    from imagebind.search.engines.ray_engine import connected
-    from imagebind.search.engines.ray_engine import embed as embed_on_ray
 
     with connected(cluster.address), _shown_progress(console) as bar:
         task = bar.add_task("Embedding", total=None, rate="")
@@ -212,7 +212,7 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from imagebind.search.crawl_report import Outcome
+    from imagebind.search.crawl.report import Outcome
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)

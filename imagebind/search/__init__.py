@@ -15,18 +15,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imagebind.search.index import Index, IndexStats
     from imagebind.search.rows import FileState, Hit, IndexRow
-    from imagebind.search.space import Space, SpaceMismatchError
     from imagebind.search.store import SearchIndexError
+    from imagebind.space import Space, SpaceMismatchError
 
 _HOMES = {
-    "Index": "index",
-    "IndexStats": "index",
-    "FileState": "rows",
-    "Hit": "rows",
-    "IndexRow": "rows",
-    "Space": "space",
-    "SpaceMismatchError": "space",
-    "SearchIndexError": "store",
+    "Index": "imagebind.search.index",
+    "IndexStats": "imagebind.search.index",
+    "FileState": "imagebind.search.rows",
+    "Hit": "imagebind.search.rows",
+    "IndexRow": "imagebind.search.rows",
+    "Space": "imagebind.space",
+    "SpaceMismatchError": "imagebind.space",
+    "SearchIndexError": "imagebind.search.store",
 }
 
 __all__ = [
@@ -44,4 +44,4 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+    return getattr(import_module(_HOMES[name]), name)

@@ -30,8 +30,8 @@ from imagebind.search.filters import in_list, quoted, where
 from imagebind.search.nearest import at_most, nearest, scored
 from imagebind.search.query import to_query
 from imagebind.search.rows import TEXT, FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_hit
-from imagebind.search.space import Space
 from imagebind.search.store import Store, exists, named
+from imagebind.space import Space
 from imagebind.transforms.intake import Request
 from imagebind.transforms.items import items_of
 
@@ -131,7 +131,7 @@ class Index:
 
         Items are what `Embedder.encode` takes; what is given twice is there twice. `metadata` is of all of
         them, or a list with one each. With `on_error="skip"` an item that cannot be embedded is left out, its
-        id is "". Folders, and long recordings in windows, are the crawl's: `imagebind.search.crawl`.
+        id is "". Folders, and long recordings in windows, are the crawl's: `imagebind.search.crawl.crawler`.
 
         Raises:
             MediaError: such an item, with `on_error="raise"`; nothing is added.

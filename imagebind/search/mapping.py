@@ -13,7 +13,7 @@ from imagebind.modality import MediaKind
 from imagebind.search.discover import Found
 from imagebind.search.filters import glob_pattern
 from imagebind.search.rows import path_text
-from imagebind.search.space import OF_THE_ITEM
+from imagebind.space import OF_THE_ITEM
 from imagebind.transforms.intake import default_transform
 
 # Options that say how an item is to be read. Others lead to another space, or are no numbers or words, or

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 
+from imagebind.distributed.output import Output
 from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.discover import whole_path
-from imagebind.search.engines.output import Output
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
 from imagebind.search.rows import IndexRow, path_text

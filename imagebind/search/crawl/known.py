@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagebind.modality import MediaKind
+from imagebind.search.crawl.examine import Examined
 from imagebind.search.discover import Found
-from imagebind.search.examine import Examined
 from imagebind.search.mapping import PathMapping, mapping_for
 from imagebind.search.rows import FileState, is_there, path_text, text_path
 

@@ -15,16 +15,16 @@ import pytest
 from pyarrow import parquet
 
 from imagebind.checkpoints.factory import load_model
+from imagebind.distributed.job import Job, prepare
+from imagebind.distributed.output import Output
+from imagebind.distributed.ray_engine import Cluster, ClusterError, Share, Task, Worker, connected, embed
+from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
 from imagebind.search import Index, Space, SpaceMismatchError
-from imagebind.search.engines.job import Job, prepare
-from imagebind.search.engines.output import Output
-from imagebind.search.engines.ray_engine import Cluster, ClusterError, Share, Task, Worker, connected, embed
-from imagebind.search.engines.worker import PartDone
 from tests.cli.runner import Runner
-from tests.search.engines.drivers import DEADLY, STUCK, load_deadly, load_stuck, prepared
-from tests.search.engines.made import rows_in
+from tests.distributed.drivers import DEADLY, STUCK, load_deadly, load_stuck, prepared
+from tests.distributed.made import rows_in
 
 DEADLINE = 300  # seconds; it takes ten where nothing else is computed
 

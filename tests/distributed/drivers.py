@@ -10,9 +10,9 @@ from functools import partial
 from pathlib import Path
 
 from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.distributed.job import Job, prepare
+from imagebind.distributed.ray_engine import Cluster, embed
 from imagebind.embedder import Embedder
-from imagebind.search.engines.job import Job, prepare
-from imagebind.search.engines.ray_engine import Cluster, embed
 from imagebind.transforms.text import Tokenizer
 
 STUCK, DEADLY = "stuck", "deadly"

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from imagebind.distributed.job import prepare
+from imagebind.distributed.methods import CrawlFiles, EmbedItems
+from imagebind.distributed.ray_engine import Cluster, ClusterError, Share, share_out
+from imagebind.distributed.worker import DEATHS, MAX_TRIES, Trial, WorkerDiedError
 from imagebind.modality import MediaKind
 from imagebind.search import Index
-from imagebind.search.crawl import crawl
-from imagebind.search.engines.job import prepare
-from imagebind.search.engines.methods import CrawlFiles, EmbedItems
-from imagebind.search.engines.ray_engine import Cluster, ClusterError, Share, share_out
-from imagebind.search.engines.worker import DEATHS, MAX_TRIES, Trial, WorkerDiedError
-from tests.search.engines.made import rows_in, run_here, write_table, write_tar
+from imagebind.search.crawl.crawler import crawl
+from tests.distributed.made import rows_in, run_here, write_table, write_tar
 
 
 @pytest.fixture

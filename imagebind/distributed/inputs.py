@@ -11,12 +11,12 @@ from itertools import groupby, pairwise
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, Protocol
 
+from imagebind.distributed.shards import MAX_ITEM_BYTES, Member, shard_members
 from imagebind.errors import MediaError
 from imagebind.io.source import encodable
 from imagebind.io.storage import NamedBytes, ahead, files_below, open_at_random, read_all
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.engines.shards import MAX_ITEM_BYTES, Member, shard_members
 
 PART_ITEMS = 512  # so much is lost, at most, of each worker's doing where a run is killed
 PARQUET, SHARD = ".parquet", ".tar"

@@ -16,10 +16,11 @@ import soundfile
 
 from imagebind.errors import warn_of
 from imagebind.modality import MediaKind
-from imagebind.search import Index, SearchIndexError, writer
+from imagebind.search import Index, SearchIndexError
 from imagebind.search import thumbnails as drawn
+from imagebind.search.crawl.crawler import writer
+from imagebind.search.crawl.windows import Windows
 from imagebind.search.lock import IndexBusyError
-from imagebind.search.windows import Windows
 from imagebind.toyworld import write_world
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
@@ -190,7 +191,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_once(media, db, monk
             changed.append(True)
         return drawn.thumbnails(views)
 
-    monkeypatch.setattr("imagebind.search.crawl.thumbnails", inspect)
+    monkeypatch.setattr("imagebind.search.crawl.crawler.thumbnails", inspect)
     report = crawled(db, media)
     if times == 1:
         assert outcomes(report) == {"added": SCENES * FILES}
@@ -208,7 +209,7 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypa
         (media / "000000" / "image.png").unlink(missing_ok=True)
         return drawn.thumbnails(views)
 
-    monkeypatch.setattr("imagebind.search.crawl.thumbnails", inspect)
+    monkeypatch.setattr("imagebind.search.crawl.crawler.thumbnails", inspect)
     report = crawled(db, media)
     assert outcomes(report) == {"added": SCENES * FILES - 1, "failed": 1}
     assert "image.png: cannot be found" in report.failures[0].error

@@ -1,6 +1,6 @@
 """What is written together, and in which order."""
 
-from imagebind.search.writer import Writer
+from imagebind.search.crawl.writer import Writer
 from tests.search.made import make_index, row
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
+from imagebind.distributed.job import Job
+from imagebind.distributed.output import Output
+from imagebind.distributed.worker import PartDone, Trial, embed_part
 from imagebind.embedder import Embedder
 from imagebind.search import Space
-from imagebind.search.engines.job import Job
-from imagebind.search.engines.output import Output
-from imagebind.search.engines.worker import PartDone, Trial, embed_part
 
 
 def write_tar(path: Path, files: Mapping[str, bytes]) -> Path:

@@ -24,7 +24,10 @@ from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
 from imagebind.io.source import foreign_errors_of, name_of
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind
-from imagebind.search.crawl_report import (
+from imagebind.search.crawl.examine import Examined, NotMediaError, examine, examine_as, hash_of, in_threads
+from imagebind.search.crawl.job import Job
+from imagebind.search.crawl.known import Known, is_unchanged, main_kind
+from imagebind.search.crawl.report import (
     KEPT_FAILURES,
     CrawlReport,
     ErrorFile,
@@ -35,17 +38,14 @@ from imagebind.search.crawl_report import (
     Progress,
     error_file,
 )
+from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
+from imagebind.search.crawl.writer import Writer
 from imagebind.search.discover import Found, check_roots, discover, look
-from imagebind.search.examine import Examined, NotMediaError, examine, examine_as, hash_of, in_threads
 from imagebind.search.index import Index
-from imagebind.search.job import Job
-from imagebind.search.known import Known, is_unchanged, main_kind
 from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import UNREAD, FileState, path_text
 from imagebind.search.thumbnails import thumbnails
-from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
-from imagebind.search.writer import Writer
 from imagebind.transforms.intake import Request
 
 logger = logging.getLogger(__name__)

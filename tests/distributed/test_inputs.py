@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from imagebind.distributed import inputs as inputs_module
+from imagebind.distributed import shards
+from imagebind.distributed.inputs import FilesPart, RowsPart, ShardPart, cut
+from imagebind.distributed.shards import shard_members
 from imagebind.errors import MediaError
-from imagebind.search.engines import inputs as inputs_module
-from imagebind.search.engines import shards
-from imagebind.search.engines.inputs import FilesPart, RowsPart, ShardPart, cut
-from imagebind.search.engines.shards import shard_members
-from tests.search.engines.made import write_table, write_tar
+from tests.distributed.made import write_table, write_tar
 
 
 def names(parts):

@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError
-from imagebind.search.crawl_report import Failure, grouped
+from imagebind.search.crawl.examine import kind_of
+from imagebind.search.crawl.report import Failure, grouped
 from imagebind.search.discover import Found, discover
-from imagebind.search.examine import kind_of
 from imagebind.search.mapping import parse_mapping
 
 

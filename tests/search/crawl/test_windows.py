@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.windows import (
+from imagebind.search.crawl.windows import (
     SLIVER,
     STRETCH_VIEWS,
     Stretch,
@@ -207,8 +207,8 @@ def test_a_long_recording_of_motion_is_in_memory_only_while_it_has_its_turn(embe
         loads.append(load_imu(*arguments, **options))
         return loads[-1]
 
-    monkeypatch.setattr("imagebind.search.windows.load_imu", counted)
-    monkeypatch.setattr("imagebind.search.windows.STRETCH_VIEWS", 2)
+    monkeypatch.setattr("imagebind.search.crawl.windows.load_imu", counted)
+    monkeypatch.setattr("imagebind.search.crawl.windows.STRETCH_VIEWS", 2)
     cut = windows(embedder)
     requests = list(cut.requests(motion, MediaKind.IMU, {}))
     assert len(requests) > 2 and len(loads) == 1

@@ -20,12 +20,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
+from imagebind.distributed.inputs import Part
 from imagebind.errors import ImageBindError
 from imagebind.io.storage import Storage
 from imagebind.io.uri import is_uri
-from imagebind.search.crawl_report import Failure, FileWarning
-from imagebind.search.engines.inputs import Part
-from imagebind.search.space import Space
+from imagebind.search.crawl.report import Failure, FileWarning
+from imagebind.space import Space
 
 MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
 ERRORS, WARNINGS = "_errors", "_warnings"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from imagebind.batching import Embedding
 from imagebind.modality import MediaKind
-from imagebind.search.examine import Examined
+from imagebind.search.crawl.examine import Examined
 from imagebind.search.rows import FileState, IndexRow, path_text
 from imagebind.transforms.intake import Request
 

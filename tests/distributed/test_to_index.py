@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from imagebind.checkpoints.factory import load_model
+from imagebind.distributed import to_index
+from imagebind.distributed.crawl_ahead import Engine, crawl_ahead
+from imagebind.distributed.job import Job, prepare
+from imagebind.distributed.to_index import add_partitions
+from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
-from imagebind.search.crawl import crawl
-from imagebind.search.crawl_report import Outcome
-from imagebind.search.engines import to_index
-from imagebind.search.engines.crawl_ahead import Engine, crawl_ahead
-from imagebind.search.engines.job import Job, prepare
-from imagebind.search.engines.to_index import add_partitions
-from imagebind.search.engines.worker import PartDone
+from imagebind.search.crawl.crawler import crawl
+from imagebind.search.crawl.report import Outcome
 from imagebind.search.mapping import parse_mapping
-from tests.search.engines.made import run_here, write_table, write_tar
+from tests.distributed.made import run_here, write_table, write_tar
 from tests.search.recorded import write_film
 
 

@@ -5,22 +5,22 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from imagebind.distributed.job import Job, prepare_files
+from imagebind.distributed.methods import CrawlFiles
+from imagebind.distributed.output import Output
+from imagebind.distributed.to_index import add_parts
+from imagebind.distributed.worker import PartDone
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import MediaError
 from imagebind.io.uri import is_uri
+from imagebind.search.crawl.examine import NotMediaError, in_threads, kind_of
+from imagebind.search.crawl.known import is_unchanged
+from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.discover import Found, check_roots, discover
-from imagebind.search.engines.job import Job, prepare_files
-from imagebind.search.engines.methods import CrawlFiles
-from imagebind.search.engines.output import Output
-from imagebind.search.engines.to_index import add_parts
-from imagebind.search.engines.worker import PartDone
-from imagebind.search.examine import NotMediaError, in_threads, kind_of
 from imagebind.search.index import Index
-from imagebind.search.known import is_unchanged
 from imagebind.search.lock import writer_lock
 from imagebind.search.mapping import PathMapping
 from imagebind.search.rows import path_text
-from imagebind.search.windows import HOP_SECONDS, WINDOW_SECONDS
 
 LOOKING = 8  # files that are opened at once to see whether they are media
 

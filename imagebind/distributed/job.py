@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebind.search.crawl_report import Failure
-from imagebind.search.engines.inputs import Inputs, Part, cut, cut_files
-from imagebind.search.engines.methods import EmbedItems, Method
-from imagebind.search.engines.output import Manifest, Output
+from imagebind.distributed.inputs import Inputs, Part, cut, cut_files
+from imagebind.distributed.methods import EmbedItems, Method
+from imagebind.distributed.output import Manifest, Output
+from imagebind.search.crawl.report import Failure
 
 
 @dataclass(frozen=True, kw_only=True)

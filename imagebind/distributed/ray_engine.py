@@ -14,14 +14,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from imagebind.distributed.inputs import Part
+from imagebind.distributed.job import Job
+from imagebind.distributed.methods import Method
+from imagebind.distributed.output import Output
+from imagebind.distributed.worker import PartDone, Trial, embed_part
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, import_extra
-from imagebind.search.engines.inputs import Part
-from imagebind.search.engines.job import Job
-from imagebind.search.engines.methods import Method
-from imagebind.search.engines.output import Output
-from imagebind.search.engines.worker import PartDone, Trial, embed_part
-from imagebind.search.space import Space
+from imagebind.space import Space
 
 ANSWER_SECONDS = 10.0
 ADDRESS = "RAY_ADDRESS"  # Ray's own variable

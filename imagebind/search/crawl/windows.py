@@ -23,7 +23,7 @@ from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.io.source import name_of, open_source
 from imagebind.modality import MediaKind
-from imagebind.search.tape import Tape, probe_sound
+from imagebind.search.crawl.tape import Tape, probe_sound
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.clips import Span, as_floats, clip_spans
 from imagebind.transforms.imu import ImuTransform, load_imu

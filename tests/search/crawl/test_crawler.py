@@ -15,7 +15,7 @@ from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import Index, SpaceMismatchError
-from imagebind.search.crawl import crawl
+from imagebind.search.crawl.crawler import crawl
 from imagebind.search.mapping import parse_mapping
 from imagebind.search.rows import IndexRow
 from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
@@ -79,7 +79,7 @@ def test_what_is_searched_for_is_found(world, indexed):
 
 
 def test_a_second_crawl_opens_nothing(known, media, monkeypatch):
-    monkeypatch.setattr("imagebind.search.crawl.examine", None)  # fails if it is called
+    monkeypatch.setattr("imagebind.search.crawl.crawler.examine", None)  # fails if it is called
     (media / "manifest.jsonl").unlink()
     report = crawled(known, media)
     assert outcomes(report) == {"unchanged": SCENES * FILES} and report.rows == 0
@@ -108,7 +108,7 @@ def test_moved_files_keep_vectors_and_ids_and_are_not_embedded_again(known, medi
     before = {hit.content_hash: hit for hit in Index.open(known).sample(99)}
     (media / "000000").rename(media / "elsewhere")
     (media / "000001" / "image.png").rename(media / "000001" / "it's \U0001f436\n.png")
-    monkeypatch.setattr("imagebind.search.windows.Windows.requests", None)
+    monkeypatch.setattr("imagebind.search.crawl.windows.Windows.requests", None)
     report = crawled(known, media)
     assert outcomes(report) == {"moved": FILES + 1, "unchanged": (SCENES - 1) * FILES - 1}
     after = {hit.content_hash: hit for hit in Index.open(known).sample(99)}

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from imagebind.distributed.inputs import Item, Part
+from imagebind.distributed.methods import Method, Outcome
+from imagebind.distributed.output import Output
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.search.crawl_report import Failure, FileWarning
-from imagebind.search.engines.inputs import Item, Part
-from imagebind.search.engines.methods import Method, Outcome
-from imagebind.search.engines.output import Output
+from imagebind.search.crawl.report import Failure, FileWarning
 
 DEATHS = 2  # of workers over one item until it is given up: the first may have had another reason
 MAX_TRIES = 20  # of a part in one run: enough for some such items in it

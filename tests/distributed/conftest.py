@@ -27,7 +27,7 @@ def loopback():
 @pytest.fixture(scope="session")
 def ray_address():
     """A cluster that this process is connected to; others connect by its address."""
-    from imagebind.search.engines.ray_engine import ClusterError, connected
+    from imagebind.distributed.ray_engine import ClusterError, connected
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         patch.delenv("RAY_ADDRESS", raising=False)
