@@ -14,8 +14,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagebind.errors import MediaError
+from imagebind.intake.requests import Views
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.transforms.intake import Views
 from imagebind.transforms.text import trim
 
 TEXT_BUCKET = 8  # tokens: texts whose lengths round up to the same multiple share a batch

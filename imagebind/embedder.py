@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from imagebind.batching import Batcher, Embedding
 from imagebind.errors import MediaError
+from imagebind.intake.items import items_of
+from imagebind.intake.requests import Request, Transform, Views, default_transform, identify, prepare
+from imagebind.media.decoders import is_decoder
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.transforms.decoders import is_decoder
-from imagebind.transforms.intake import Request, Transform, Views, default_transform, identify, prepare
-from imagebind.transforms.items import items_of
 
 logger = logging.getLogger(__name__)
 

@@ -17,16 +17,16 @@ import pytest
 from PIL import Image
 
 from imagebind.errors import ImageBindError
+from imagebind.intake.requests import default_transform, identify, prepare
+from imagebind.media.detect import detect
 from imagebind.modality import MediaKind
-from imagebind.transforms.detect import detect
-from imagebind.transforms.intake import default_transform, identify, prepare
-from tests.transforms import loggers
-from tests.transforms.encoded import encode
-from tests.transforms.filmed import record
-from tests.transforms.measured import encoded
-from tests.transforms.motion import MOTION, PLAIN
-from tests.transforms.test_deep_images import coloured, png, pnm, tiff
-from tests.transforms.test_flir import camera_record, fff, flir_jpeg, raw_record
+from tests.media import loggers
+from tests.media.encoded import encode
+from tests.media.filmed import record
+from tests.media.measured import encoded
+from tests.media.motion import MOTION, PLAIN
+from tests.media.test_deep_images import coloured, png, pnm, tiff
+from tests.media.test_flir import camera_record, fff, flir_jpeg, raw_record
 
 HANG_SECONDS = 60  # after which a child writes where it hangs, and ends
 HEADER_BYTES = 400  # of a file, where half of the damage falls

@@ -10,8 +10,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from imagebind import data, errors
 from imagebind.errors import collect_warnings, warn_of
+from imagebind.intake.requests import Request, prepare
 from imagebind.modality import MediaKind
-from imagebind.transforms.intake import Request, prepare
 
 
 @dataclass(frozen=True)

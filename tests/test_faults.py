@@ -14,12 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from imagebind.errors import MediaError
+from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.modality import MediaKind
-from imagebind.transforms.intake import default_transform, identify, prepare
 from imagebind.transforms.video import VideoTransform
-from tests.transforms.filmed import film
-from tests.transforms.measured import damaged, encoded
-from tests.transforms.motion import PLAIN
+from tests.media.filmed import film
+from tests.media.measured import damaged, encoded
+from tests.media.motion import PLAIN
 
 SAME = {"atol": 1e-5, "rtol": 0}
 TONE = (np.sin(np.arange(8000) / 8) * 0.3).astype(np.float32)

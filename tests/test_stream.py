@@ -14,9 +14,9 @@ from PIL import Image
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.intake.requests import Request
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.transforms.intake import Request
 from tests.reference import small_config
 
 SAME = {"atol": 1e-5, "rtol": 0}

@@ -17,9 +17,9 @@ from imagebind.benchmark.timing import in_fresh_process, seconds
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
+from imagebind.intake.mapping import parse_mapping
 from imagebind.search.crawl.crawler import crawl
 from imagebind.search.index import Index
-from imagebind.search.mapping import parse_mapping
 from imagebind.toyworld import world_transforms, write_world
 
 SECTION = "index"

@@ -13,9 +13,9 @@ from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import seconds
 from imagebind.embedder import Embedder
+from imagebind.intake.requests import identify, prepare
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.transforms.intake import identify, prepare
 
 SECTION = "encode"
 SHARE_OF_SLOWER = 0.85  # target

@@ -14,7 +14,7 @@ from imagebind.benchmark.pictures import write_video
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios
-from imagebind.transforms.clips import clip_spans
+from imagebind.media.clips import clip_spans
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.video import VideoTransform, probe_video, spatial_crops
 

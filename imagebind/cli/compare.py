@@ -34,7 +34,7 @@ def compare(
     from rich.table import Table
     from rich.text import Text
 
-    from imagebind.transforms.intake import identify
+    from imagebind.intake.requests import identify
 
     given = {
         "text": text,

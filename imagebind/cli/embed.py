@@ -12,7 +12,7 @@ from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, l
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
-    from imagebind.search.mapping import PathMapping
+    from imagebind.intake.mapping import PathMapping
 
 ERRORS_ENDING = ".errors.jsonl"
 

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from imagebind.errors import MediaError
+    from imagebind.intake.mapping import PathMapping
+    from imagebind.intake.requests import Request
     from imagebind.search.crawl.report import Failure
-    from imagebind.search.mapping import PathMapping
-    from imagebind.transforms.intake import Request
 
 SHOWN_SUFFIXES = 5
 SHOWN_FAILURES = 10
@@ -77,10 +77,10 @@ def take(
 def _request(
     path: Path, root: Path, modality: MediaKind | None, mappings: "Sequence[PathMapping]"
 ) -> "Request":
+    from imagebind.intake.mapping import mapping_for
+    from imagebind.intake.requests import identify
+    from imagebind.media.discover import Found, look, whole_path
     from imagebind.search.crawl.examine import kind_of
-    from imagebind.search.discover import Found, look, whole_path
-    from imagebind.search.mapping import mapping_for
-    from imagebind.transforms.intake import identify
 
     found = look(whole_path(path), whole_path(root))
     if not isinstance(found, Found):  # not there, or no file
@@ -119,7 +119,7 @@ def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
     Raises:
         typer.BadParameter: one that says nothing that can be understood.
     """
-    from imagebind.search.mapping import parse_mapping
+    from imagebind.intake.mapping import parse_mapping
 
     try:
         return [parse_mapping(text) for text in texts or ()]

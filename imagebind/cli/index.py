@@ -32,9 +32,9 @@ if TYPE_CHECKING:
     from imagebind.distributed.ray_engine import Cluster, Load
     from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
+    from imagebind.media.discover import Found
     from imagebind.search.crawl.crawler import Answer
     from imagebind.search.crawl.report import CrawlReport
-    from imagebind.search.discover import Found
 
 SKIP = "skip"
 
@@ -77,9 +77,9 @@ def index(
     """
     from rich.console import Console
 
+    from imagebind.media.discover import check_roots
     from imagebind.search import Index
     from imagebind.search.crawl.crawler import crawl
-    from imagebind.search.discover import check_roots
     from imagebind.search.store import exists
 
     mappings = read_maps(maps)
@@ -176,7 +176,7 @@ def error_path(db: str) -> Path:
 
 def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
     """Ask what the files of a folder are, until the answer makes sense."""
-    from imagebind.search.mapping import parse_kind
+    from imagebind.intake.mapping import parse_kind
 
     kinds = ", ".join([*(kind.value for kind in error.kinds), SKIP])
     question = (

@@ -9,7 +9,7 @@ from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
 from imagebind.cli.options import Modality, output
 
 if TYPE_CHECKING:
-    from imagebind.transforms.intake import Views
+    from imagebind.intake.requests import Views
 
 
 def info(
@@ -29,7 +29,7 @@ def info(
     from rich.text import Text
 
     from imagebind.errors import MediaError
-    from imagebind.transforms.intake import default_transform, prepare
+    from imagebind.intake.requests import default_transform, prepare
 
     table = Table()
     table.add_column("file", overflow="fold", min_width=16)

@@ -17,7 +17,7 @@ from imagebind.modality import ModalityType
 class Pair:
     """A picture or video, and what another sense has of the same.
 
-    `vision` and `other` are items as `imagebind.transforms.intake.identify` takes them: a path, bytes, an
+    `vision` and `other` are items as `imagebind.intake.requests.identify` takes them: a path, bytes, an
     array, or a mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is text where the other is
     text, else a path. `vision` may also be its embedding, a tensor (e,), where its tower is frozen: see
     `imagebind.training.frozen_vision`.

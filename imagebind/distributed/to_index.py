@@ -14,11 +14,12 @@ import numpy as np
 from imagebind.distributed.output import Output
 from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
+from imagebind.media.discover import whole_path
+from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.discover import whole_path
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
-from imagebind.search.rows import IndexRow, path_text
+from imagebind.search.rows import IndexRow
 
 COMMIT_ROWS = 4096  # 16 MB of the released model's vectors
 ID_BYTES = 16

@@ -4,11 +4,10 @@ import math
 import re
 from collections.abc import Iterable
 
+from imagebind.media.paths import glob_pattern
 from imagebind.modality import MediaKind
 from imagebind.search.rows import Metadata, metadata_text
 
-PATTERN_CHARACTERS = 4096  # of a pattern of paths: the longest path there is
-PATTERN_WILDCARDS = 64  # each costs a step per character of every path
 METADATA_CHARACTERS = 65_536  # of one name and its value
 
 # A row's metadata up to the start of one of its entries. A name may end in a quote, a text may hold what
@@ -75,24 +74,3 @@ def quoted(text: str) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"expected text that UTF-8 can hold, got {text[:40]!r}") from None
     return "'" + text.replace("'", "''") + "'"
-
-
-def glob_pattern(glob: str) -> str:
-    """Return a regular expression, in a syntax that Python and Rust share, for a pattern of paths.
-
-    Wildcards in a row become one, so that `**/**/**/` costs no more than `**/`.
-
-    Raises:
-        ValueError: too many characters or wildcards.
-    """
-    if len(glob) > PATTERN_CHARACTERS:
-        raise ValueError(f"the path: expected at most {PATTERN_CHARACTERS} characters, got {len(glob)}")
-    glob = re.sub(r"(\*\*/)+", "**/", re.sub(r"\*{3,}", "**", glob))
-    parts = re.split(r"(\*\*/?|\*|\?)", glob)
-    wildcards = len(parts) // 2
-    if wildcards > PATTERN_WILDCARDS:
-        raise ValueError(f"the path: expected at most {PATTERN_WILDCARDS} wildcards, got {wildcards}")
-    wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
-    body = "".join(wild[part] if part in wild else re.escape(part) for part in parts)
-    start = "^" if glob.startswith(("/", "**")) else "^(.*/)?"
-    return f"(?s){start}{body}$"

@@ -21,19 +21,20 @@ import numpy as np
 
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.intake.items import items_of
+from imagebind.intake.requests import Request
 from imagebind.io.uri import is_uri
+from imagebind.media.discover import whole_path
+from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate, many
 from imagebind.search.calibration import SAMPLED, Calibration
-from imagebind.search.discover import whole_path
 from imagebind.search.filters import in_list, quoted, where
 from imagebind.search.nearest import at_most, nearest, scored
 from imagebind.search.query import to_query
-from imagebind.search.rows import TEXT, FileState, Hit, IndexRow, Metadata, path_text, to_arrow, to_hit
+from imagebind.search.rows import TEXT, FileState, Hit, IndexRow, Metadata, to_arrow, to_hit
 from imagebind.search.store import Store, exists, named
 from imagebind.space import Space
-from imagebind.transforms.intake import Request
-from imagebind.transforms.items import items_of
 
 SPACE, CALIBRATION = "space", "calibration"
 K = 10

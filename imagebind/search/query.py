@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from imagebind.embedder import Embedder, combine
+from imagebind.intake.requests import Request, identify
 from imagebind.modality import MediaKind
-from imagebind.transforms.intake import Request, identify
 
 
 @dataclass(frozen=True, eq=False)

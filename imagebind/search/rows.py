@@ -1,8 +1,6 @@
 """What an index holds: a row for each vector, with where in which file it comes from."""
 
-import errno
 import json
-import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from imagebind.media.paths import text_path
 from imagebind.modality import MediaKind, ModalityType
 
 Metadata = Mapping[str, str | int | float | bool]
@@ -88,45 +87,6 @@ class Hit:
     def file(self) -> Path:
         """Where it is on this machine."""
         return text_path(self.path)
-
-
-def path_text(path: str | os.PathLike[str]) -> str:
-    """A path as UTF-8 can hold it: bytes that are none are written `\\xff`."""
-    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
-
-
-def is_there(path: Path) -> bool:
-    """Whether something is at a path, or may be: what cannot be looked at counts as there.
-
-    So does what a table or an archive has, `shard.tar/dog.jpg`, while that is there. A name that is longer
-    than its file system takes is not there.
-    """
-    try:
-        path.stat()
-    except FileNotFoundError:
-        return False
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            return True
-        return any(map(os.path.isfile, path.parents))
-    except ValueError:  # a name that no file can have
-        return True
-    return True
-
-
-def text_path(text: str) -> Path:
-    """The path that `path_text` wrote. A name with a literal `\\xff` is told by its being there."""
-    path = Path(text)
-    if "\\x" not in text or is_there(path):
-        return path
-    parts = text.split("\\x")
-    written = parts[0].encode()
-    for part in parts[1:]:
-        try:
-            written += bytes([int(part[:2], 16)]) + part[2:].encode()
-        except ValueError:
-            return path
-    return Path(os.fsdecode(written))
 
 
 def schema(embed_dim: int) -> pa.Schema:

@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from imagebind.errors import ImageBindError, import_extra
 from imagebind.io.uri import is_uri
+from imagebind.media.paths import path_text, text_path
 from imagebind.search.filters import quoted
-from imagebind.search.rows import path_text, schema, text_path
+from imagebind.search.rows import schema
 
 ITEMS, ABOUT = "items", "about"
 ROOTS = "roots"  # a key of what is said about an index

@@ -7,9 +7,9 @@ from functools import lru_cache, partial, reduce
 import numpy as np
 from PIL import Image, ImageDraw
 
+from imagebind.intake.requests import Views
 from imagebind.modality import MediaKind
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
-from imagebind.transforms.intake import Views
 
 SIDE = 128  # pixels of a side, at most; a spectrogram is as wide as it is long
 QUALITY = 75  # of a JPEG: about 3 KB

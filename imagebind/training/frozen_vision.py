@@ -35,13 +35,13 @@ from imagebind.batching import begin_worker
 from imagebind.checkpoints.formats import modality_of, read_weights, write_weights
 from imagebind.datasets.pairs import BrokenPair, LazyPairs, Pair, PairDataset, PairSample, PairTransform
 from imagebind.errors import CheckpointError
+from imagebind.intake.requests import identify
 from imagebind.io.source import is_source, name_of
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.data.augment import is_embedding
 from imagebind.training.data.windows import shared_stretch
 from imagebind.training.random_state import undisturbed
-from imagebind.transforms.intake import identify
 
 VISION = ModalityType.VISION.value
 BATCH_SIZE = 64  # pictures a forward pass: 40 MB of pixels

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits
+from imagebind.media.audio_file import Recording, load_audio, open_audio
+from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
-from imagebind.transforms.audio_file import Recording, load_audio, open_audio
-from imagebind.transforms.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.transforms.mel import WINDOW_MS, log_mel, resampling_reach, window_samples
 from imagebind.transforms.mel import resample as resample_by
 

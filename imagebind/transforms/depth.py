@@ -28,11 +28,11 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
+from imagebind.media.arrays import as_numpy, decode, load_values
+from imagebind.media.image_file import is_deep_gray
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import as_numpy, decode, load_values
 from imagebind.transforms.depth_units import EXPECTED, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
-from imagebind.transforms.image_file import is_deep_gray
 
 NEAR_METRES = 0.01  # author
 FAR_METRES = 8.0  # community; the authors' clip at 50 on the rotated scale is 6.25 m

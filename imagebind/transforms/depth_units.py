@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.transforms.arrays import drop_channel, step_of
+from imagebind.media.arrays import drop_channel, step_of
 
 # If nearly all floats are larger, they are millimetres; outdoors, some pixels are always nearer (ours).
 TOO_FAR_METRES = 100.0

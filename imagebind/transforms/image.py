@@ -14,9 +14,9 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError, UnreadableMediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
+from imagebind.media.deep_images import TIFF_BITS, read_deep_image
+from imagebind.media.image_file import FORMATS, is_deep_gray, open_image
 from imagebind.modality import ModalityType
-from imagebind.transforms.deep_images import TIFF_BITS, read_deep_image
-from imagebind.transforms.image_file import FORMATS, is_deep_gray, open_image
 
 IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
+from imagebind.media.arrays import NPY_MAGIC, read_npy
+from imagebind.media.clips import Span, as_floats
+from imagebind.media.imu_join import MAX_GAP_SECONDS, Table, warn_of_gaps
+from imagebind.media.imu_layouts import Columns, layout_of
+from imagebind.media.imu_parts import first_in, local_path
+from imagebind.media.imu_recording import EXPECTED, Recording, to_recording, unit_scales
+from imagebind.media.imu_table import Told, read_table
+from imagebind.media.imu_units import TIME_UNITS
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import NPY_MAGIC, read_npy
-from imagebind.transforms.clips import Span, as_floats
-from imagebind.transforms.imu_join import MAX_GAP_SECONDS, Table, warn_of_gaps
-from imagebind.transforms.imu_layouts import Columns, layout_of
-from imagebind.transforms.imu_parts import first_in, local_path
-from imagebind.transforms.imu_recording import EXPECTED, Recording, to_recording, unit_scales
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
-from imagebind.transforms.imu_table import Told, read_table
-from imagebind.transforms.imu_units import TIME_UNITS
 
 WINDOW_SECONDS = 5.0  # paper
 TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from imagebind.transforms.clips import Span
-from imagebind.transforms.imu_recording import Recording
+from imagebind.media.clips import Span
+from imagebind.media.imu_recording import Recording
 
 IMU_STEPS = 2000  # per window, as the released stem expects
 

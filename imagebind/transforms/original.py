@@ -15,7 +15,7 @@ from torch.nn.functional import interpolate
 from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import import_extra
-from imagebind.transforms.clips import Seconds, clip_spans
+from imagebind.media.clips import Seconds, clip_spans
 from imagebind.transforms.text import (
     BYTES,
     CONTEXT_LENGTH,

@@ -27,12 +27,12 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
+from imagebind.media.arrays import as_numpy, decode, drop_channel, is_deep, read_values, step_of
+from imagebind.media.flir import ZERO_CELSIUS, read_radiometric
+from imagebind.media.image_file import is_deep_gray
+from imagebind.media.palettes import PALETTES, is_coloured, palette_of, steps_of
 from imagebind.modality import ModalityType
-from imagebind.transforms.arrays import as_numpy, decode, drop_channel, is_deep, read_values, step_of
-from imagebind.transforms.flir import ZERO_CELSIUS, read_radiometric
 from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
-from imagebind.transforms.image_file import is_deep_gray
-from imagebind.transforms.palettes import PALETTES, is_coloured, palette_of, steps_of
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
 EXPECTED = "8-bit grey or RGB, or one channel of 16-bit or float radiometry"

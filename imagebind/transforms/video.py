@@ -16,11 +16,11 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
+from imagebind.media.clips import Span, as_floats, clip_spans
+from imagebind.media.decoders import is_video_decoder, part_of_triple, read_frames, video_rate
+from imagebind.media.video_file import Clock, VideoInfo, open_video, probe_video
 from imagebind.modality import ModalityType
-from imagebind.transforms.clips import Span, as_floats, clip_spans
-from imagebind.transforms.decoders import is_video_decoder, part_of_triple, read_frames, video_rate
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_SIZE, IMAGE_STD
-from imagebind.transforms.video_file import Clock, VideoInfo, open_video, probe_video
 
 __all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
 

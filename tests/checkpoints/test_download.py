@@ -471,7 +471,7 @@ download(ReleasedFile(**json.loads(sys.argv[1])), cache_dir=sys.argv[2], show_pr
 
 
 def start_process(released: ReleasedFile, folder: Path) -> subprocess.Popen[bytes]:
-    root = Path(transfer.__file__).parents[1]
+    root = Path(transfer.__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-c", DOWNLOAD_IN_A_PROCESS, json.dumps(vars(released)), str(folder)],
         env=os.environ | {"PYTHONPATH": str(root)},

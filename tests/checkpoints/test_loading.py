@@ -27,7 +27,7 @@ from imagebind.checkpoints.loading import (
 from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 
-DATA = Path(__file__).parent / "data"
+DATA = Path(__file__).parents[1] / "data"
 FORMATS = ["weights.pth", "weights.safetensors", "folder"]
 
 

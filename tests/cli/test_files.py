@@ -6,8 +6,8 @@ from collections import Counter
 from pathlib import Path
 
 from imagebind.cli.files import expand, left_out, take
+from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
-from imagebind.search.mapping import parse_mapping
 
 
 def test_a_folder_stands_for_the_files_below_it_in_order(tmp_path):

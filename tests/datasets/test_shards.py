@@ -18,8 +18,8 @@ from imagebind.training.data.augment import AlignedMotion, AlignedPictures, Alig
 from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.transforms.image import ImageTransform
+from tests.media.measured import encoded
 from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
-from tests.transforms.measured import encoded
 
 
 def shard(path: Path, files: dict[str, bytes]) -> Path:

@@ -139,7 +139,7 @@ def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address
     for number, text in enumerate(texts):
         (media / f"{number}.txt").write_text(text)
     driver = Path(__file__).with_name("drivers.py")
-    root = Path(__file__).parents[3]
+    root = Path(__file__).parents[2]
     process = subprocess.Popen(
         [sys.executable, driver, media, out, ray_address],
         env=os.environ | {"PYTHONPATH": str(root)},

@@ -14,11 +14,11 @@ from imagebind.distributed.to_index import add_partitions
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
+from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl.crawler import crawl
 from imagebind.search.crawl.report import Outcome
-from imagebind.search.mapping import parse_mapping
 from tests.distributed.made import run_here, write_table, write_tar
 from tests.search.recorded import write_film
 

@@ -17,9 +17,9 @@ from imagebind.checkpoints.download import download_url
 from imagebind.checkpoints.loading import read_state_dict, resolve
 from imagebind.errors import CheckpointError, MediaError
 from imagebind.io.source import Limits, open_source
+from imagebind.media.audio_file import load_audio
+from imagebind.media.detect import detect
 from imagebind.modality import MediaKind
-from imagebind.transforms.audio_file import load_audio
-from imagebind.transforms.detect import detect
 from imagebind.transforms.image import load_image
 
 

@@ -14,10 +14,10 @@ import torch
 
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
+from imagebind.intake.mapping import parse_mapping
 from imagebind.search.crawl.crawler import crawl, writer
 from imagebind.search.crawl.report import CrawlReport, Outcome
 from imagebind.search.index import Index
-from imagebind.search.mapping import parse_mapping
 from imagebind.toyworld import world_transforms
 
 MAPPINGS = [parse_mapping("**/depth.png=depth"), parse_mapping("**/thermal.png=thermal")]

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from imagebind.media.paths import glob_pattern
 from imagebind.modality import MediaKind
-from imagebind.search.filters import glob_pattern, where
+from imagebind.search.filters import where
 from tests.search.made import make_index, paths, row, unit
 
 NAMES = [

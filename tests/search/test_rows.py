@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from imagebind.media.paths import is_there, path_text, text_path
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.rows import IndexRow, is_there, metadata_text, path_text, text_path, to_arrow, to_hit
+from imagebind.search.rows import IndexRow, metadata_text, to_arrow, to_hit
 from tests.search.made import EMBED_DIM, row, unit
 
 

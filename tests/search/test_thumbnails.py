@@ -7,11 +7,11 @@ import pytest
 import torch
 from PIL import Image
 
+from imagebind.intake.requests import Views, default_transform, identify, prepare
 from imagebind.modality import MediaKind
 from imagebind.search.thumbnails import SIDE, coloured, thumbnails
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.image import ImageTransform
-from imagebind.transforms.intake import Views, default_transform, identify, prepare
 from imagebind.transforms.video import VideoTransform
 
 SMALL = 12_000  # bytes

@@ -11,7 +11,7 @@ from PIL import Image
 from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from tests.transforms.motion import GRAVITY
+from tests.media.motion import GRAVITY
 
 RATE = 16_000
 

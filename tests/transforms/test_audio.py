@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.media.clips import clip_spans
 from imagebind.transforms.audio import (
     AUDIO_MEAN,
     AUDIO_STD,
@@ -23,7 +24,6 @@ from imagebind.transforms.audio import (
     to_mono,
     waveform_to_mel,
 )
-from imagebind.transforms.clips import clip_spans
 
 FILES = Path(__file__).parents[1] / "data" / "preprocessing"
 STEREO = FILES / "stereo_48k_8s.wav"

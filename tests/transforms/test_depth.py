@@ -15,7 +15,7 @@ from PIL import Image
 
 from imagebind.errors import MediaError
 from imagebind.transforms.depth import NYU_FOCAL, DepthTransform, fill_holes, load_depth, load_focal
-from tests.transforms.measured import encoded
+from tests.media.measured import encoded
 
 RNG = np.random.default_rng(0)
 FRAME_MM = RNG.integers(500, 8000, (48, 64)).astype(np.uint16)

@@ -9,11 +9,11 @@ from PIL import Image
 
 from imagebind import data
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.transforms import depth_units
 from imagebind.transforms.depth import DepthTransform, load_depth
 from imagebind.transforms.depth_units import UNITS, along_axis, stored_depth, to_metres
-from imagebind.transforms.intake import default_transform, identify, prepare
-from tests.transforms.measured import encoded
+from tests.media.measured import encoded
 
 METRES = (1 + 3 * np.linspace(0, 1, 64)[None] + np.linspace(0, 1, 48)[:, None]).astype(np.float32)
 STEPS = {"mm": 1000, "kitti": 256, "tum": 5000, "icl": 5000, "nyu": 1000, "scannet": 1000, "arkit": 1000}

@@ -18,7 +18,7 @@ from PIL import Image
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD, ImageTransform, load_image, resize_and_crop
-from tests.transforms.test_deep_images import tiff
+from tests.media.test_deep_images import tiff
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 EXPECTED = np.load(DATA / "vision_expected_every4th.npz")

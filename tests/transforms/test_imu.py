@@ -12,10 +12,10 @@ from hypothesis.extra.numpy import arrays
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
+from imagebind.media.imu_recording import Recording, to_recording
 from imagebind.transforms.imu import IMU_STEPS, ImuTransform, load_imu
-from imagebind.transforms.imu_recording import Recording, to_recording
-from tests.transforms.measured import damaged, encoded
-from tests.transforms.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, walk
+from tests.media.measured import damaged, encoded
+from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, walk
 
 RNG = np.random.default_rng(0)
 

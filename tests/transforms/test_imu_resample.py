@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from imagebind.media.imu_recording import Recording
 from imagebind.transforms.imu import ImuTransform
-from imagebind.transforms.imu_recording import Recording
 from imagebind.transforms.imu_resample import IMU_STEPS, resample
 
 TARGET = 400  # Hz, of 2000 steps in 5 s

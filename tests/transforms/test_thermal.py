@@ -13,7 +13,7 @@ from PIL import Image
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.transforms.thermal import ThermalTransform, load_thermal, radiometric_to_unit
-from tests.transforms.measured import damaged, encoded
+from tests.media.measured import damaged, encoded
 
 RNG = np.random.default_rng(0)
 GREY = RNG.integers(0, 256, (224, 224)).astype(np.uint8)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from imagebind import data
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.intake.requests import identify, prepare
+from imagebind.media.palettes import PALETTES, palette_of, steps_of
 from imagebind.transforms import thermal
-from imagebind.transforms.intake import identify, prepare
-from imagebind.transforms.palettes import PALETTES, palette_of, steps_of
 from imagebind.transforms.thermal import UNITS, ThermalTransform, load_thermal
-from tests.transforms.measured import encoded
+from tests.media.measured import encoded
 
 FILES = Path(__file__).parents[1] / "data" / "preprocessing"
 CELSIUS = (10 + 20 * np.linspace(0, 1, 64)[None] + 5 * np.linspace(0, 1, 48)[:, None]).astype(np.float64)

@@ -13,10 +13,10 @@ import torch
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
+from imagebind.media.video_file import open_video
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.video import VideoTransform, spatial_crops
-from imagebind.transforms.video_file import open_video
-from tests.transforms.filmed import STEP, film, record
+from tests.media.filmed import STEP, film, record
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 EXPECTED = np.load(DATA / "video_expected_every16th.npz")

@@ -11,9 +11,9 @@ import numpy as np
 from imagebind.datasets.layouts.found import Found, folder_at, found, seconds_in, table_at
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
+from imagebind.media.imu_table import first_stamp
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu import load_imu
-from imagebind.transforms.imu_table import first_stamp
 
 COLUMNS = ("video_uid", "start_sec", "end_sec")
 CLIP_COLUMN = "clip_uid"

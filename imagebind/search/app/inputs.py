@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.intake.requests import identify
 from imagebind.io.source import DEFAULT_LIMITS, Limits
 from imagebind.modality import MediaKind
 from imagebind.search.index import Index
 from imagebind.search.thumbnails import thumbnails
-from imagebind.transforms.intake import identify
 
 MEGABYTE = 2**20
 RECENT = 64  # uploads whose vectors are kept for a moment

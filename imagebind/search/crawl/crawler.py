@@ -21,8 +21,12 @@ from typing import Any, NamedTuple
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
+from imagebind.intake.mapping import PathMapping
+from imagebind.intake.requests import Request
 from imagebind.io.source import foreign_errors_of, name_of
 from imagebind.io.uri import is_uri
+from imagebind.media.discover import Found, check_roots, discover, look
+from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import Examined, NotMediaError, examine, examine_as, hash_of, in_threads
 from imagebind.search.crawl.job import Job
@@ -40,13 +44,10 @@ from imagebind.search.crawl.report import (
 )
 from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
 from imagebind.search.crawl.writer import Writer
-from imagebind.search.discover import Found, check_roots, discover, look
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
-from imagebind.search.mapping import PathMapping
-from imagebind.search.rows import UNREAD, FileState, path_text
+from imagebind.search.rows import UNREAD, FileState
 from imagebind.search.thumbnails import thumbnails
-from imagebind.transforms.intake import Request
 
 logger = logging.getLogger(__name__)
 

@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagebind.errors import AmbiguousMediaError, CompanionMediaError, MediaError, UnknownMediaError
+from imagebind.intake.mapping import PathMapping, mapping_for
 from imagebind.io.source import encodable, name_of
+from imagebind.media.detect import detect
+from imagebind.media.discover import Found
+from imagebind.media.imu_table import refuse_companion
+from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
-from imagebind.search.discover import Found
-from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import TEXT, Metadata, path_text
-from imagebind.transforms.detect import detect
-from imagebind.transforms.imu_table import refuse_companion
+from imagebind.search.rows import TEXT, Metadata
 
 HASH_BYTES = 16
 READ_BYTES = 2**20

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imagebind.batching import Embedding
+from imagebind.intake.requests import Request
+from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import Examined
-from imagebind.search.rows import FileState, IndexRow, path_text
-from imagebind.transforms.intake import Request
+from imagebind.search.rows import FileState, IndexRow
 
 
 @dataclass(eq=False, kw_only=True)

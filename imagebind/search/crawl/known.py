@@ -5,11 +5,12 @@ from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 
+from imagebind.intake.mapping import PathMapping, mapping_for
+from imagebind.media.discover import Found
+from imagebind.media.paths import is_there, path_text, text_path
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import Examined
-from imagebind.search.discover import Found
-from imagebind.search.mapping import PathMapping, mapping_for
-from imagebind.search.rows import FileState, is_there, path_text, text_path
+from imagebind.search.rows import FileState
 
 
 class Known:

@@ -13,8 +13,8 @@ from threading import Event, Thread
 from typing import TextIO
 
 from imagebind.io.source import encodable
+from imagebind.media.discover import discover
 from imagebind.modality import MediaKind
-from imagebind.search.discover import discover
 
 KEPT_FAILURES = 1000  # and as many warnings, that a report keeps to sum up; the error file has all
 KEPT_SUFFIXES = 100

@@ -15,8 +15,8 @@ import numpy as np
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import Limits, name_of, open_source
-from imagebind.transforms.audio_file import exact_length
-from imagebind.transforms.audio_stream import CONTAINED, EXPECTED_AUDIO, AudioStream
+from imagebind.media.audio_file import exact_length
+from imagebind.media.audio_stream import CONTAINED, EXPECTED_AUDIO, AudioStream
 
 
 def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:

@@ -21,16 +21,16 @@ from torch import Tensor
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.intake.requests import Request
 from imagebind.io.source import name_of, open_source
+from imagebind.media.clips import Span, as_floats, clip_spans
+from imagebind.media.imu_recording import Recording
+from imagebind.media.video_file import MIN_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.tape import Tape, probe_sound
 from imagebind.transforms.audio import AudioTransform
-from imagebind.transforms.clips import Span, as_floats, clip_spans
 from imagebind.transforms.imu import ImuTransform, load_imu
-from imagebind.transforms.imu_recording import Recording
-from imagebind.transforms.intake import Request
 from imagebind.transforms.video import VideoTransform
-from imagebind.transforms.video_file import MIN_SHARE, VideoFile, open_video
 
 WINDOW_SECONDS = 10.0  # five clips of 2 s, as many as the released transform takes of a whole video
 HOP_SECONDS = 5.0  # half of it: what falls on the border of one window is in the middle of the next

@@ -25,6 +25,7 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.datasets.pairs import Pair, PairSample, PairTransform
 from imagebind.errors import MediaError
+from imagebind.intake.requests import Request, identify, prepare
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.training.data.colours import (
     ERASING,
@@ -50,7 +51,6 @@ from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.depth import DepthTransform
 from imagebind.transforms.image import ImageTransform
 from imagebind.transforms.imu import ImuTransform
-from imagebind.transforms.intake import Request, identify, prepare
 from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
 from imagebind.transforms.video import VideoTransform

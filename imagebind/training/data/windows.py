@@ -10,13 +10,13 @@ from torch import Tensor
 
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
+from imagebind.intake.requests import Request
 from imagebind.io.source import is_source
+from imagebind.media.audio_file import open_audio
+from imagebind.media.imu_recording import Recording, to_recording
+from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
-from imagebind.transforms.audio_file import open_audio
 from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
-from imagebind.transforms.imu_recording import Recording, to_recording
-from imagebind.transforms.intake import Request
-from imagebind.transforms.video_file import probe_video
 
 REMEMBERED_FILES = 2**14  # whose lengths are kept, some MB
 ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # of `to_recording`

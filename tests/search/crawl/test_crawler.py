@@ -13,10 +13,10 @@ from PIL import Image
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl.crawler import crawl
-from imagebind.search.mapping import parse_mapping
 from imagebind.search.rows import IndexRow
 from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
 from tests.search.recorded import spoil_sound, write_film

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
+from imagebind.intake.mapping import parse_mapping
 from imagebind.search.index import Index
-from imagebind.search.mapping import parse_mapping
+from tests.media.loggers import ACCEL, DEGREES, SECONDS, rows, sensor_logger, xsens_dot
+from tests.media.motion import GRAVITY
 from tests.search.crawled import crawled, outcomes, tiny, vectors
-from tests.transforms.loggers import ACCEL, DEGREES, SECONDS, rows, sensor_logger, xsens_dot
-from tests.transforms.motion import GRAVITY
 
 
 @pytest.mark.parametrize(

@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError
+from imagebind.intake.mapping import parse_mapping
+from imagebind.media.discover import Found, discover
 from imagebind.search.crawl.examine import kind_of
 from imagebind.search.crawl.report import Failure, grouped
-from imagebind.search.discover import Found, discover
-from imagebind.search.mapping import parse_mapping
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,8 @@ import soundfile
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS
+from imagebind.media.audio_file import load_audio
 from imagebind.search.crawl.tape import Tape, probe_sound
-from imagebind.transforms.audio_file import load_audio
 from tests.search.recorded import SOUND_RATE, write_film
 
 

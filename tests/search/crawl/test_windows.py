@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.intake.requests import prepare
+from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.crawl.windows import (
     SLIVER,
@@ -27,12 +29,10 @@ from imagebind.search.crawl.windows import (
 )
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.imu import ImuTransform, load_imu
-from imagebind.transforms.intake import prepare
 from imagebind.transforms.video import VideoTransform
-from imagebind.transforms.video_file import open_video
+from tests.media.filmed import needs_ffmpeg, record
 from tests.reference import filled_model, small_config
 from tests.search.recorded import write_film
-from tests.transforms.filmed import needs_ffmpeg, record
 
 FILM_SECONDS = 23
 TRANSFORMS = {

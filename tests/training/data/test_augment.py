@@ -24,8 +24,8 @@ from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
 from imagebind.transforms.video import VideoTransform
+from tests.media.motion import GRAVITY
 from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
-from tests.transforms.motion import GRAVITY
 
 SIZE = 32
 IMAGE = ImageTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))  # values stay in [0, 1]

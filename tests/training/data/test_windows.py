@@ -9,6 +9,7 @@ import torch
 
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
+from imagebind.intake.requests import identify
 from imagebind.training.data.windows import (
     around,
     mask_frequencies,
@@ -18,7 +19,6 @@ from imagebind.training.data.windows import (
     window_in,
 )
 from imagebind.transforms.imu import ImuTransform
-from imagebind.transforms.intake import identify
 from tests.training.made import write_film, write_motion, write_picture, write_sound
 
 

@@ -1,0 +1,322 @@
+"""From whatever a user hands over to the tensor that a trunk takes.
+
+`identify` tells what an item is, without reading more than it must; `prepare` loads and transforms it.
+"""
+
+import codecs
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from typing import Any, Protocol
+
+from PIL import Image
+from torch import Tensor
+
+from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
+from imagebind.io.source import encodable, foreign_errors_of, is_source, name_of, open_source
+from imagebind.media.audio_items import rate_name, samples_name, states_rate, stored_source, unpack_audio
+from imagebind.media.clips import Span
+from imagebind.media.decoders import is_decoder, is_video_decoder
+from imagebind.media.detect import deep_gray_error, detect
+from imagebind.media.image_file import is_deep_gray
+from imagebind.modality import MediaKind, ModalityType
+
+logger = logging.getLogger(__name__)
+
+MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
+NAME_LENGTH = 60  # characters of a text that stand for it in a report
+# Options that give the times of samples or frames; they are not fields of a transform.
+_CLOCK_OPTIONS = {MediaKind.AUDIO: ["rate"], MediaKind.VIDEO: ["fps"], MediaKind.IMU: ["timestamps"]}
+
+
+class Transform(Protocol):
+    """An item to the tensor of one view, or of many. Those of recordings also tell the time of each clip."""
+
+    def __call__(self, item: Any, /) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """An item whose kind is known: what to transform, and what its user said beside it."""
+
+    kind: MediaKind
+    payload: Any
+    name: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Views:
+    """An item as its trunk sees it: `views` (s, ...), where a still has one and a video many.
+
+    `spans` are the start and end in seconds of each clip of a recording, empty for what has no time; the
+    crops of one clip stand together in `views`. `warnings` say what was doubtful or lost in reading the item.
+    `inspected` is whatever a caller wants to keep of them.
+    """
+
+    kind: MediaKind
+    views: Tensor
+    spans: tuple[tuple[float, float], ...] = ()
+    warnings: tuple[str, ...] = ()
+    inspected: Any = None
+
+
+def default_transform(kind: MediaKind) -> Transform:
+    """The transform of a kind, with the released choices where there are any.
+
+    Imported when asked for: text alone needs no torchvision, which takes seconds.
+    """
+    match kind:
+        case MediaKind.IMAGE:
+            from imagebind.transforms.image import ImageTransform
+
+            return ImageTransform()
+        case MediaKind.VIDEO:
+            from imagebind.transforms.video import VideoTransform
+
+            return VideoTransform()
+        case MediaKind.TEXT:
+            from imagebind.transforms.text import Tokenizer
+
+            return Tokenizer()
+        case MediaKind.AUDIO:
+            from imagebind.transforms.audio import AudioTransform
+
+            return AudioTransform()
+        case MediaKind.DEPTH:
+            from imagebind.transforms.depth import DepthTransform
+
+            return DepthTransform()
+        case MediaKind.THERMAL:
+            from imagebind.transforms.thermal import ThermalTransform
+
+            return ThermalTransform()
+        case MediaKind.IMU:
+            from imagebind.transforms.imu import ImuTransform
+
+            return ImuTransform()
+
+
+def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = None) -> Request:
+    """Tell what an item is.
+
+    A str is text, always, unless `modality` says that it is a path. A path, bytes or an open file are
+    what their content is. A PIL image is an image, but ambiguous, as its file is, where it has one channel of
+    16 bits or floats. A mapping says its kind by its key, with options beside it: {"depth": array,
+    "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. A row of Hugging Face's `datasets`
+    works too, decoded {"array": …, "sampling_rate": …, "path": …} or not {"bytes": …, "path": …}, and so do
+    torchcodec's decoders. What was identified before comes back as it is.
+
+    Raises:
+        AmbiguousMediaError: an array, or a file that could be two things, of which nobody said what it is.
+        MediaError: an item that is none of these.
+    """
+    if isinstance(item, Request):
+        return item
+    if isinstance(item, Mapping):
+        return _from_mapping(item, modality)
+    kind = _kind_named(modality)
+    if kind is not None:
+        return _request(_still_or_moving(kind, item, modality), item)
+    if isinstance(item, str):
+        return _request(MediaKind.TEXT, item)
+    if isinstance(item, Image.Image):
+        if is_deep_gray(item):
+            raise deep_gray_error(name_of(item), item)
+        return _request(MediaKind.IMAGE, item)
+    if is_source(item):
+        return _request(detect(item), item)
+    if is_decoder(item):
+        return _request(MediaKind.VIDEO if is_video_decoder(item) else MediaKind.AUDIO, item)
+    expected = "a media type: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
+    if hasattr(item, "shape"):
+        raise AmbiguousMediaError(name_of(item), got="an array of unsaid modality", expected=expected)
+    raise MediaError(
+        name_of(item),
+        got=f"a {type(item).__name__}",
+        expected="text (str), a pathlib.Path, bytes, a file, a PIL image, or a mapping {modality: item}",
+    )
+
+
+def _request(kind: MediaKind, payload: Any, options: Mapping[str, Any] | None = None) -> Request:
+    path = payload.get("path") if isinstance(payload, Mapping) else None
+    if kind is MediaKind.AUDIO:
+        payload = unpack_audio(payload)
+    name = _call(payload if path is None else path, kind)
+    return Request(kind=kind, payload=payload, name=name, options=options or {})
+
+
+def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | None = None) -> Views:
+    """Load and transform one item; any failure of its own is a `MediaError` that names it.
+
+    `spans` are the stretches of a recording that become clips, instead of those the transform would choose.
+
+    Raises:
+        MediaError: it cannot be read, or has an option that its transform does not have, or a wrong value.
+        MissingExtraError: its transform needs a package that is not there.
+    """
+    try:
+        with collect_warnings() as warnings, foreign_errors_of(request.name):
+            views = _prepare(request, transform, spans)
+        for warning in warnings:
+            logger.warning("%s: %s", request.name, warning)
+        return replace(views, warnings=tuple(warnings))
+    except MediaError as error:
+        if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
+            raise error.renamed(request.name) from error
+        raise
+    except ImageBindError:
+        raise
+    except (ValueError, TypeError, ArithmeticError) as error:  # such as an option that is NaN
+        options = ", ".join(f"{key}={value!r}" for key, value in request.options.items()) or "no options"
+        raise MediaError(
+            request.name,
+            got=f"{request.kind} with {options}: {error}",
+            expected=f"what {type(transform).__name__} takes",
+        ) from error
+
+
+def _prepare(request: Request, transform: Transform, asked: Sequence[Span] | None) -> Views:
+    options = dict(request.options)
+    payload = request.payload
+    if request.kind is MediaKind.TEXT:
+        payload = _read_text(payload)
+    elif request.kind is MediaKind.AUDIO and "rate" in options:
+        payload = (payload, options.pop("rate"))
+    elif request.kind is MediaKind.VIDEO and "fps" in options:
+        payload = (payload, options.pop("fps"))
+    elif request.kind is MediaKind.IMU and "timestamps" in options:
+        payload = {"imu": payload, "timestamps": options.pop("timestamps")}
+    transform = _with_options(transform, options, request)
+    if hasattr(transform, "with_spans"):
+        views, spans = transform.with_spans(payload, *([] if asked is None else [asked]))
+        return Views(kind=request.kind, views=views, spans=tuple(spans))
+    views = transform(payload)  # text: (1, l), others (...)
+    return Views(kind=request.kind, views=views if request.kind is MediaKind.TEXT else views.unsqueeze(0))
+
+
+def _with_options(transform: Transform, options: dict[str, Any], request: Request) -> Transform:
+    known: list[str] = (
+        [choice.name for choice in fields(transform) if choice.init] if is_dataclass(transform) else []
+    )
+    unknown = sorted(set(options) - set(known))
+    if unknown:
+        named = ", ".join(_CLOCK_OPTIONS.get(request.kind, []) + known)
+        raise MediaError(
+            request.name, got=f"options {unknown} for {request.kind}", expected=f"some of {named}"
+        )
+    return replace(transform, **options) if options else transform  # type: ignore[type-var]
+
+
+def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request:
+    names = {*(kind.value for kind in MediaKind), ModalityType.VISION.value}
+    said = [key for key in item if key in names]
+    if not said and (request := _from_row(item, modality)) is not None:
+        return request
+    if len(said) != 1:
+        raise MediaError(
+            f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
+            got=f"{len(said)} modalities among its keys",
+            expected=f"exactly one of {', '.join(sorted(names))}, with its options beside it",
+        )
+    key, vision = said[0], ModalityType.VISION.value
+    kind, expected = _kind_named(key), _kind_named(modality)
+    assert kind is not None
+    one_trunk = expected is not None and expected.modality is kind.modality
+    if expected not in (None, kind) and not (one_trunk and vision in (key, str(modality))):
+        raise MediaError(
+            f"<mapping with {key}>", got=f"a {kind} item", expected=f"{expected}, as modality= says"
+        )
+    payload = _stored(item[key])
+    options = {str(name): value for name, value in item.items() if name != key}
+    if key == vision and expected is not None and str(modality) != vision:
+        kind = expected  # which says more
+    else:
+        kind = _still_or_moving(kind, payload, key, fps="fps" in options)
+    return _request(kind, payload, _with_rate(kind, payload, options))
+
+
+def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request | None:
+    """Return the request for a data set's row, which names no modality; None for other mappings."""
+    source = stored_source(row)
+    if source is not None:
+        return identify(source, modality=modality)
+    samples, rate = samples_name(row), rate_name(row)
+    if samples is None or rate is None or _kind_named(modality) not in (None, MediaKind.AUDIO):
+        return None
+    options = {name: value for name, value in row.items() if name not in (samples, rate, "path", "bytes")}
+    return _request(MediaKind.AUDIO, row, options)
+
+
+def _stored(payload: Any) -> Any:
+    """Return the file of a data set's undecoded row; anything else unchanged."""
+    source = stored_source(payload) if isinstance(payload, Mapping) else None
+    return payload if source is None else source
+
+
+def _with_rate(kind: MediaKind, payload: Any, options: dict[str, Any]) -> dict[str, Any]:
+    """Return the options, with a recording's rate renamed to `rate`.
+
+    `sample_rate` is also an option of `AudioTransform`: it counts as the recording's rate only if the samples
+    have no other.
+    """
+    said = rate_name(options)
+    if kind not in (MediaKind.AUDIO, MediaKind.IMU) or said is None or "rate" in options:
+        return options
+    if kind is MediaKind.AUDIO and said == "sample_rate" and states_rate(payload):
+        return options
+    return {"rate" if name == said else name: value for name, value in options.items()}
+
+
+def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | None:
+    if modality is None:
+        return None
+    if modality in (ModalityType.VISION, ModalityType.VISION.value):
+        return MediaKind.IMAGE  # until the item is looked at
+    try:
+        return MediaKind(str(modality))
+    except ValueError:
+        names = ", ".join([ModalityType.VISION.value, *(kind.value for kind in MediaKind)])
+        raise ValueError(f"unknown modality {str(modality)!r}; expected one of {names}") from None
+
+
+def _still_or_moving(
+    kind: MediaKind, payload: Any, said: ModalityType | MediaKind | str | None, *, fps: bool = False
+) -> MediaKind:
+    """Where only `vision` was said, look whether it moves: a video file, frames with a rate, or a picture."""
+    if str(said) != ModalityType.VISION.value:
+        return kind
+    if isinstance(payload, (tuple, Mapping)) or fps or is_video_decoder(payload):
+        return MediaKind.VIDEO
+    if not is_source(payload):
+        return kind
+    try:
+        return MediaKind.VIDEO if detect(payload) is MediaKind.VIDEO else kind
+    except AmbiguousMediaError:  # a deep grey picture: its user has just said that it is one to see
+        return kind
+
+
+def _read_text(payload: Any) -> str:
+    """A text file's content. A str is the text itself."""
+    if isinstance(payload, str):
+        return payload
+    if not is_source(payload):
+        raise MediaError(
+            name_of(payload), got=f"a {type(payload).__name__}", expected="one text (str), or a file of text"
+        )
+    with open_source(payload) as file:
+        content = file.read(MAX_TEXT_BYTES)
+    whole = len(content) < MAX_TEXT_BYTES  # else its last character may be cut
+    try:
+        return codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=whole)
+    except UnicodeDecodeError as error:
+        raise MediaError(
+            name_of(payload), got=f"bytes that are not UTF-8 ({error.reason})", expected="text in UTF-8"
+        ) from error
+
+
+def _call(item: Any, kind: MediaKind) -> str:
+    """What to call an item in a report: a path as it is, a text cut short."""
+    if isinstance(item, str) and kind is MediaKind.TEXT:
+        return encodable(item if len(item) <= NAME_LENGTH else item[: NAME_LENGTH - 1] + "…")
+    return name_of(item[0] if isinstance(item, tuple) and item else item)

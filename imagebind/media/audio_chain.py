@@ -1,0 +1,169 @@
+"""Chained Ogg: several streams one after another in one file, as in recordings of internet radio.
+
+FFmpeg decodes a chained file as one stream. This is correct if all links have the same codec headers.
+Otherwise FFmpeg stops at the second link, or decodes it with the first link's codebooks, which gives noise.
+In that case this module decodes each link separately and converts it to the first link's rate and channels.
+"""
+
+import io
+import os
+from collections.abc import Iterator
+from itertools import accumulate, pairwise
+from typing import Any, BinaryIO
+
+import av
+import numpy as np
+from av.error import FFmpegError
+
+from imagebind.io.source import Limits
+from imagebind.media.audio_packets import codec_headers, planar_floats
+from imagebind.media.audio_stream import CONTAINED, AudioStream
+
+PAGE_HEADER_BYTES = 27
+BEGINS_STREAM = 2  # page flag
+CONVERTED_AT_ONCE = 2**16  # samples
+
+
+def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | ChainedStream":
+    """Open and index the audio of an open file; see `AudioStream`.
+
+    Raises:
+        MediaError: as `AudioStream`.
+    """
+    links = _links(file)
+    if len(links) > 1 and len({_headers(link) for link in links}) > 1:
+        return ChainedStream([AudioStream(link, name, limits) for link in links])  # type: ignore[arg-type]
+    return AudioStream(file, name, limits)
+
+
+class ChainedStream:
+    """Consecutive streams read as one, with the interface of `AudioStream`."""
+
+    promised = None
+
+    def __init__(self, links: list[AudioStream]) -> None:
+        self._links = links
+        self.rate, self.channels = links[0].rate, links[0].channels
+        self._converted = [self._convert(link) for link in links]
+        self.keeps_time = all(link.keeps_time for link in links)
+        lengths = [
+            link.samples if converted is None else converted.shape[1]
+            for link, converted in zip(links, self._converted, strict=True)
+        ]
+        self._starts = list(accumulate(lengths, initial=0))
+        self.samples = self._starts[-1]
+
+    def close(self) -> None:
+        """Close the FFmpeg containers; the file stays open."""
+        for link in self._links:
+            link.close()
+
+    def read(self, first: int, last: int) -> np.ndarray:
+        """Return samples first to last - 1, (channels, last - first) float32; undecodable samples are 0."""
+        parts = [np.empty((self.channels, 0), dtype=np.float32)]
+        for number, (start, end) in enumerate(pairwise(self._starts)):
+            inner_first, inner_last = max(first, start) - start, min(last, end) - start
+            if inner_first < inner_last:
+                converted = self._converted[number]
+                stretch = slice(inner_first, inner_last)
+                link = self._links[number]
+                parts.append(
+                    link.read(inner_first, inner_last) if converted is None else converted[:, stretch]
+                )
+        return np.concatenate(parts, axis=1)
+
+    def lost(self, first: int, last: int) -> int:
+        """Return how many of samples first to last - 1 could not be decoded; they must have been read."""
+        lost = 0
+        for link, start, converted in zip(self._links, self._starts, self._converted, strict=False):
+            scale = link.rate / self.rate if converted is not None else 1
+            lost += int(link.lost(int((first - start) * scale), int((last - start) * scale)) / scale)
+        return lost
+
+    def _convert(self, link: AudioStream) -> np.ndarray | None:
+        """Convert a whole link to the first link's rate and channels; None if it already has them."""
+        if (link.rate, link.channels) == (self.rate, self.channels):
+            return None
+        converter = av.AudioResampler(format="fltp", layout=self._links[0].layout, rate=self.rate)
+        parts = []
+        for first in range(0, link.samples, CONVERTED_AT_ONCE):
+            samples = link.read(first, min(first + CONVERTED_AT_ONCE, link.samples))
+            frame = av.AudioFrame.from_ndarray(
+                np.ascontiguousarray(samples), format="fltp", layout=link.layout.name
+            )
+            frame.sample_rate = link.rate
+            parts += [planar_floats(part) for part in converter.resample(frame)]
+        parts += [planar_floats(part) for part in converter.resample(None)]
+        return np.concatenate(parts, axis=1)
+
+
+class _FilePart(io.RawIOBase):
+    """A file object over bytes start to end - 1 of an open file."""
+
+    def __init__(self, file: BinaryIO, start: int, end: int) -> None:
+        self._file, self._start, self._end, self._at = file, start, end, 0
+
+    def read(self, size: int = -1) -> bytes:
+        """See `io.RawIOBase.read`."""
+        rest = max(self._end - self._start - self._at, 0)
+        self._file.seek(self._start + self._at)
+        data = self._file.read(rest if size < 0 else min(size, rest))
+        self._at += len(data)
+        return data
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """See `io.RawIOBase.seek`."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._at, os.SEEK_END: self._end - self._start}[whence]
+        self._at = max(base + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        """See `io.RawIOBase.tell`."""
+        return self._at
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+
+def _links(file: BinaryIO) -> list[_FilePart]:
+    """Return an Ogg file's links; a page that begins a stream after data starts one. Other files are one."""
+    starts = [0] if file.seek(0) == 0 else []
+    follows_data = False
+    size = file.seek(0, os.SEEK_END)
+    for position, flags in _pages(file):
+        if flags & BEGINS_STREAM and follows_data:
+            starts.append(position)
+        follows_data = not flags & BEGINS_STREAM
+    file.seek(0)
+    return [_FilePart(file, start, end) for start, end in pairwise([*starts, size])]
+
+
+def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
+    """Yield the position and flags of each page, up to the first gap between pages."""
+    position = 0
+    while True:
+        file.seek(position)
+        header = file.read(PAGE_HEADER_BYTES + 255)
+        if len(header) < PAGE_HEADER_BYTES or header[:4] != b"OggS":
+            return
+        yield position, header[5]
+        segments = header[26]
+        table = header[PAGE_HEADER_BYTES : PAGE_HEADER_BYTES + segments]
+        position += PAGE_HEADER_BYTES + segments + sum(table)
+
+
+def _headers(link: _FilePart) -> Any:
+    """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
+    link.seek(0)
+    try:
+        with av.open(link, "r", metadata_errors="ignore", options=CONTAINED) as container:
+            stream = container.streams.audio[0]
+            codec = stream.codec_context
+            return codec.name, codec.sample_rate, codec.channels, codec_headers(stream)
+    except (FFmpegError, IndexError, ValueError, AttributeError):
+        return None

@@ -1,0 +1,317 @@
+"""Recordings of audio, opened so that any stretch can be read: files, the audio of videos, arrays.
+
+libsndfile reads PCM and FLAC, where its positions are exact; FFmpeg reads the rest (see `audio_stream`).
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, Literal
+
+import numpy as np
+import soundfile
+import torch
+from torch import Tensor
+
+from imagebind.errors import MediaError, warn_of
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
+from imagebind.media.audio_chain import ChainedStream, open_stream
+from imagebind.media.audio_items import read_item
+from imagebind.media.audio_limits import check_rate, check_seconds, check_size
+from imagebind.media.audio_stream import STREAMED_BYTES, AudioStream
+
+# Ours: bounds on plausible values.
+MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled
+UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
+SLACK_SECONDS = 0.1  # a header may state this much more than the file has without a warning
+EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
+
+# What libsndfile reads to the exact sample. It also reads MP3, Vorbis and Opus, but not exactly.
+HEAD_BYTES = 4096
+EXACT_SUBTYPES = {  # -> bytes per sample
+    **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
+    **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
+}
+W64_MAGIC = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0"
+PCM_MAGIC = (b"fLaC", b".snd", b"dns.", b"caff", W64_MAGIC)
+PCM_WAVE_TAGS = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
+EXTENSIBLE_WAVE_TAG = 0xFFFE  # the actual tag is 24 bytes further on
+
+INTEGER_SCALES = {  # dtype -> its silence, its full scale
+    torch.uint8: (128.0, 128.0),
+    torch.int8: (0.0, 2.0**7),
+    torch.int16: (0.0, 2.0**15),
+    torch.int32: (0.0, 2.0**31),
+}
+
+
+def _nothing_lost(first: int, last: int) -> int:
+    return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recording:
+    """An open recording. Not thread-safe."""
+
+    name: str
+    rate: int  # samples a second
+    channels: int
+    samples: int  # in each channel
+    read_samples: Callable[[int, int], Tensor]  # (first, last) -> (channels, last - first)
+    lost_samples: Callable[[int, int], int] = _nothing_lost  # undecodable, of first to last - 1
+    keeps_time: bool = True  # whether undecodable parts become silence; else they are left out
+    stretches: list[tuple[int, int]] = field(default_factory=list)  # read so far
+
+    def read(self, first: int, last: int) -> Tensor:
+        """Samples first to last - 1: (channels, last - first) float32 in [-1, 1].
+
+        Undecodable parts are silent or left out; see `check_losses`.
+
+        Raises:
+            MediaError: NaN or infinite; far out of [-1, 1].
+        """
+        waveform = self.read_samples(first, last)
+        self.stretches.append((first, last))
+        lowest, highest = waveform.aminmax() if waveform.numel() else (torch.zeros(()), torch.zeros(()))
+        peak = max(-lowest.item(), highest.item())
+        if not (lowest.isfinite() and highest.isfinite()):
+            raise MediaError(self.name, got="NaN or infinite samples", expected="finite samples")
+        if peak > MAX_PEAK:
+            raise MediaError(
+                self.name, got=f"samples up to {peak:g}", expected="[-1, 1] (16-bit numbers: divide by 32768)"
+            )
+        return waveform
+
+    def check_losses(self) -> None:
+        """Warn about damage in the stretches read so far.
+
+        Raises:
+            MediaError: less than half of their samples could be decoded.
+        """
+        lost = sum(self.lost_samples(first, last) for first, last in self.stretches)
+        if not lost:
+            return
+        total = sum(last - first for first, last in self.stretches) + (0 if self.keeps_time else lost)
+        if 2 * lost > total:
+            raise MediaError(
+                self.name,
+                got=f"damaged: only {1 - lost / total:.0%} of the requested audio can be decoded",
+                expected="at least half of it",
+            )
+        warn_of(
+            self.name,
+            f"{lost / self.rate:.3g} s of {total / self.rate:.4g} s of audio could not be decoded",
+        )
+
+
+@contextmanager
+def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Recording]:
+    """Open a path, URI, bytes or file object, or wrap samples that come with their rate.
+
+    `audio_items` lists the forms of samples, such as a pair (array or tensor, sampling rate). The smaller
+    side of a two-dimensional array is the channels. Source: ours.
+
+    Raises:
+        MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
+            what its header states; an array of another type.
+    """
+    source = read_item(audio, limits=limits)
+    if not is_source(source):
+        yield _wrap_array(*source)
+        return
+    with open_source(source, limits=limits) as file, _open_file(file, name_of(source), limits) as recording:
+        yield recording
+
+
+def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, int]:
+    """Read an audio file, or the audio of a video: (channels, n) float32 in [-1, 1], and its sampling rate.
+
+    The samples are those of FFmpeg's sequential decode: encoder delay and padding are cut off, edit lists
+    are honoured, and time 0 is the first sample, whenever the stream starts beside others. Parts of another
+    rate or number of channels are converted to those of the first. Damaged parts give a warning.
+
+    Raises:
+        MediaError: not audio, a video without audio, less than half of it readable, or longer than `limits`
+            allow.
+    """
+    if not is_source(source):
+        raise MediaError(name_of(source), got="not a file", expected="a path, bytes or an open file")
+    with open_audio(source, limits=limits) as recording:
+        check_size(recording.name, recording.samples * recording.channels, limits)
+        waveform = recording.read(0, recording.samples)
+        recording.check_losses()
+        return waveform, recording.rate
+
+
+@contextmanager
+def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[Recording]:
+    """Use libsndfile if it is exact and the file is whole, else FFmpeg."""
+    with ExitStack() as resources:
+        sound, promised = _open_pcm(file, resources)
+        if sound is not None:
+            _check_promise(name, sound.frames, sound.samplerate, promised)
+            yield _pcm_recording(sound, file, name, limits, resources)
+        else:
+            yield _open_stream(file, name, limits, resources, promised)
+
+
+def _is_pcm(head: bytes) -> bool:
+    """Whether a file begins as PCM or FLAC does. A WAV may also hold MP3, as its format tag shows."""
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return True
+    if head[:4] not in (b"RIFF", b"RIFX", b"RF64") or head[8:12] != b"WAVE":
+        return head.startswith(PCM_MAGIC)
+    at = head.find(b"fmt ", 12)
+    if at < 0:
+        return False
+    order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
+    tag = int.from_bytes(head[at + 8 : at + 10], order)
+    if tag == EXTENSIBLE_WAVE_TAG:
+        tag = int.from_bytes(head[at + 32 : at + 34], order)
+    return tag in PCM_WAVE_TAGS
+
+
+def exact_length(file: BinaryIO) -> tuple[int, int] | None:
+    """Return (samples, rate) of a whole file that libsndfile reads exactly in any stretch; else None."""
+    with ExitStack() as resources:
+        sound, _ = _open_pcm(file, resources)
+        return None if sound is None else (sound.frames, sound.samplerate)
+
+
+def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile | None, int | None]:
+    """Open a whole PCM or FLAC file with libsndfile, else None; also return the samples its header states."""
+    head = file.read(HEAD_BYTES)
+    file.seek(0)
+    if not _is_pcm(head):
+        return None, None
+    try:
+        sound = soundfile.SoundFile(file)
+    except Exception:  # of many types: a file named x.raw raises TypeError
+        return None, None
+    resources.callback(sound.close)
+    is_exact = sound.format == "FLAC" or sound.subtype in EXACT_SUBTYPES
+    if not is_exact or not sound.seekable() or not 0 < sound.frames < UNKNOWN_LENGTH:
+        return None, None
+    promised = sound.frames if sound.format == "FLAC" else _stated_frames(head, sound)
+    is_whole = _read_pcm(sound, sound.frames - 1, sound.frames) is not None
+    return sound if is_whole else None, promised
+
+
+def _stated_frames(head: bytes, sound: soundfile.SoundFile) -> int | None:
+    """Return the samples per channel that a WAV or AIFF header states; libsndfile counts those present."""
+    frame_bytes = sound.channels * EXACT_SUBTYPES[sound.subtype]
+    if head[:4] == b"FORM":
+        at = head.find(b"COMM", 12)
+        frames = int.from_bytes(head[at + 10 : at + 14], "big") if at > 0 else 0
+    else:
+        at = head.find(b"data", 12) if head[8:12] == b"WAVE" else -1
+        order: Literal["big", "little"] = "big" if head[:4] == b"RIFX" else "little"
+        frames = int.from_bytes(head[at + 4 : at + 8], order) // frame_bytes if at > 0 else 0
+    return frames if 0 < frames * frame_bytes < STREAMED_BYTES else None
+
+
+def _pcm_recording(
+    sound: soundfile.SoundFile, file: BinaryIO, name: str, limits: Limits, resources: ExitStack
+) -> Recording:
+    check_rate(name, sound.samplerate)
+    check_seconds(name, sound.frames / sound.samplerate, limits)
+    streams: list[AudioStream | ChainedStream] = []  # replaces libsndfile after it finds damage
+
+    def read(first: int, last: int) -> Tensor:
+        samples = None if streams else _read_pcm(sound, first, last)
+        if samples is not None:
+            return samples
+        if not streams:
+            streams.append(resources.enter_context(closing(open_stream(file, name, limits))))
+        return torch.from_numpy(streams[0].read(first, last))
+
+    return Recording(
+        name=name,
+        rate=sound.samplerate,
+        channels=sound.channels,
+        samples=sound.frames,
+        read_samples=read,
+        lost_samples=lambda first, last: streams[0].lost(first, last) if streams else 0,
+    )
+
+
+def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | None:
+    """Read samples first to last - 1, (channels, last - first); None if damaged or cut short there."""
+    try:
+        sound.seek(first)
+        samples = sound.read(last - first, dtype="float32", always_2d=True)  # (n, channels)
+    except (soundfile.SoundFileError, RuntimeError, ValueError, OSError, MemoryError):
+        return None
+    if len(samples) < last - first:
+        return None
+    return torch.from_numpy(np.ascontiguousarray(samples.T))  # (n, channels) -> (channels, n)
+
+
+def _open_stream(
+    file: BinaryIO, name: str, limits: Limits, resources: ExitStack, promised: int | None
+) -> Recording:
+    stream = resources.enter_context(closing(open_stream(file, name, limits)))
+    _check_promise(name, stream.samples, stream.rate, promised or stream.promised)
+    return Recording(
+        name=name,
+        rate=stream.rate,
+        channels=stream.channels,
+        samples=stream.samples,
+        read_samples=lambda first, last: torch.from_numpy(stream.read(first, last)),
+        lost_samples=stream.lost,
+        keeps_time=stream.keeps_time,
+    )
+
+
+def _check_promise(name: str, samples: int, rate: int, promised: int | None) -> None:
+    """Warn if a file is shorter than its header states, and refuse it if most of it is missing."""
+    if promised is None or promised - samples <= SLACK_SECONDS * rate:
+        return
+    got = f"cut short: {samples / rate:.4g} s of the {promised / rate:.4g} s that its header promises"
+    if 2 * samples < promised:
+        raise MediaError(name, got=got, expected="at least half of it")
+    warn_of(name, got)
+
+
+def _wrap_array(array: Any, rate: Any) -> Recording:
+    name = name_of(array)
+    try:
+        rate = float(rate)
+    except (TypeError, ValueError) as error:
+        raise MediaError(name, got=f"sampling rate {rate!r}", expected="(array, samples a second)") from error
+    check_rate(name, rate)
+    try:
+        if not isinstance(array, Tensor):
+            native = np.asarray(array)  # torch takes neither foreign byte orders nor negative strides
+            native = np.require(native, native.dtype.newbyteorder("="), requirements=["C", "W"])
+            array = torch.from_numpy(native)
+        waveform = array.detach().cpu()
+    except (TypeError, ValueError) as error:
+        raise MediaError(name, got=f"not an array of numbers ({error})", expected=EXPECTED_ARRAY) from error
+    if waveform.ndim not in (1, 2) or waveform.numel() == 0:
+        raise MediaError(name, got=f"shape {tuple(waveform.shape)}", expected=EXPECTED_ARRAY)
+    if waveform.ndim == 2 and waveform.shape[0] == waveform.shape[1]:
+        raise MediaError(
+            name, got=f"as many rows as columns, {len(waveform)}", expected="fewer channels than samples"
+        )
+    if not waveform.is_floating_point() and waveform.dtype not in INTEGER_SCALES:
+        raise MediaError(name, got=f"{waveform.dtype}", expected=EXPECTED_ARRAY)
+    rows = waveform[None] if waveform.ndim == 1 else waveform
+    return _in_memory(name, rows.mT if rows.shape[0] > rows.shape[1] else rows, int(rate))
+
+
+def _in_memory(name: str, waveform: Tensor, rate: int) -> Recording:
+    return Recording(
+        name=name,
+        rate=rate,
+        channels=waveform.shape[0],
+        samples=waveform.shape[1],
+        read_samples=lambda first, last: _to_floats(waveform[:, first:last]),
+    )
+
+
+def _to_floats(samples: Tensor) -> Tensor:
+    if samples.dtype not in INTEGER_SCALES:
+        return samples.float()
+    silence, full_scale = INTEGER_SCALES[samples.dtype]
+    return (samples.double() - silence).div(full_scale).float()

@@ -1,0 +1,260 @@
+"""What a file is, told by its first bytes; its name decides only between kinds of plain text.
+
+A file that could be two things is refused, with the ways to say which.
+"""
+
+import codecs
+import contextlib
+import os
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+import av
+from PIL import Image, UnidentifiedImageError
+
+from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
+from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
+from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
+from imagebind.media.imu_columns import COLUMNS_WAY, EXPECTED
+from imagebind.media.imu_parts import first_in, local_path
+from imagebind.media.imu_table import look_at_table, number_rows_at
+from imagebind.media.imu_text import encoding_of
+from imagebind.media.video_file import moving_pictures
+from imagebind.modality import MediaKind
+
+HEAD_BYTES = 4096  # enough for every magic number
+TABLE_BYTES = 2**16  # of a table: metadata, its header and some rows
+
+_IMAGE_MAGIC = (
+    *(b"\x89PNG\r\n", b"\xff\xd8\xff", b"GIF8", b"BM", b"II*\0", b"MM\0*", b"qoif", b"\0\0\1\0"),
+    *(b"II+\0", b"MM\0+", b"\1\xda\0\1", b"\1\xda\1\1", b"\1\xda\0\2", b"\1\xda\1\2"),  # BigTIFF, SGI
+    *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),  # JPEG 2000
+)
+_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and PFM; those written in digits are text
+# Their whole header: width, height and, but for PBM, the highest value, with comments between; then a space.
+_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
+_PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
+_CONTAINER_MAGIC = (
+    *(b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u", b"DKIF"),
+    b".RMF",  # RealMedia
+    *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
+)
+_RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark pictures could be text
+_FFF_MAGIC = b"FFF\0"  # of FLIR's cameras
+_NPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK\x03\x04"
+_ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
+_WIDE_TEXT_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE starts as 16
+_TEXT_SUFFIXES = (".txt", ".md")
+# Formats without a signature, or whose files may begin within a stream: FFmpeg recognises them.
+_MEDIA_SUFFIXES = (
+    *(".aac", ".ac3", ".adx", ".amr", ".ape", ".aptx", ".aptxhd", ".at3", ".awb", ".dts", ".eac3", ".g722"),
+    *(".g726", ".gsm", ".latm", ".loas", ".m2a", ".mlp", ".mp1", ".mp2", ".mp3", ".mpa", ".mpc", ".ogg"),
+    *(".oma", ".opus", ".ra", ".sbc", ".shn", ".spx", ".tak", ".thd", ".truehd", ".vqf", ".wma", ".wv"),
+    *(".264", ".265", ".3gp", ".asf", ".avi", ".dv", ".flv", ".h264", ".h265", ".hevc", ".m1v", ".m2t"),
+    *(".m2ts", ".m2v", ".m4v", ".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".nsv"),
+    *(".obu", ".rm", ".rmvb", ".tod", ".mod", ".ts", ".vob", ".webm", ".wmv"),
+)
+_TABLE_SUFFIXES = (".csv", ".tsv")
+# Each packet of an MPEG transport stream starts with 0x47; a camera's have 4 bytes of time before it.
+_MPEG_TS_STARTS = ((0, 188), (4, 196))
+
+
+def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
+    """Tell what a file is.
+
+    An image that moves (GIF, WebP) counts as an image, its first frame; so does a thermal camera's JPEG, of
+    which `{"thermal": path}` reads the temperatures. A container counts as a video where it has moving
+    images that are not its cover, else as audio. A folder with an accelerometer's and a gyroscope's file is
+    an IMU recording. Source: ours.
+
+    Raises:
+        AmbiguousMediaError: it could be of more than one modality, such as a 16-bit grey PNG.
+        CompanionMediaError: it is read together with another file, such as a gyroscope's.
+        MediaError: it cannot be read, or is none of the kinds.
+    """
+    name, path = name_of(source), local_path(source)
+    if path is not None and path.is_dir():
+        first_in(path)
+        return MediaKind.IMU
+    with open_source(source, limits=limits) as file:
+        head = file.read(HEAD_BYTES)
+        if _is_whole_portable_map(head, file):  # before text, which dark pixels look like
+            return _kind_of_picture(file, name)
+        if _RAW_VIDEO.match(head):
+            return _kind_of_container(file, name, limits)
+        if is_amr(head):
+            return MediaKind.AUDIO
+        text = _as_text(head)
+        if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
+            return _kind_of_text(text + _more_text(file, head), name, path)
+        if is_heic(head) or head.startswith(JXL_SIGNATURES):  # known without the plug-in that decodes them
+            return MediaKind.IMAGE
+        if _is_image(head):
+            return _kind_of_picture(file, name)
+        if is_audio(head):
+            return MediaKind.AUDIO
+        if _is_container(head):
+            return _kind_of_container(file, name, limits)
+        if _is_imu_in_older_text(head + file.read(TABLE_BYTES), name, path):
+            return MediaKind.IMU
+        return _kind_of_others(head, file, name, limits)
+
+
+def deep_gray_error(name: str, image: Image.Image) -> AmbiguousMediaError:
+    """Return the error for a deep gray image, file or PIL image, without a stated modality."""
+    bits = "float" if image.mode == "F" else "16-bit" if "16" in image.mode else "integer"
+    return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", MediaKind.DEPTH, MediaKind.THERMAL)
+
+
+def _as_text(head: bytes) -> str | None:
+    """The head of a file as text; None where it isn't UTF-8, or has the zeros that binary files have."""
+    whole = len(head) < HEAD_BYTES  # else its last character may be cut
+    try:
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=whole)
+    except UnicodeDecodeError:
+        return None
+    return None if "\0" in text else text
+
+
+def _is_image(head: bytes) -> bool:
+    webp = head[:4] == b"RIFF" and head[8:12] == b"WEBP"
+    return head.startswith(_IMAGE_MAGIC) or webp or is_avif(head) or _PORTABLE_MAP.match(head) is not None
+
+
+def _is_whole_portable_map(head: bytes, file: BinaryIO) -> bool:
+    """Whether it is a binary PBM, PGM or PPM with all its pixels; a text that begins so is too short."""
+    header = _PORTABLE_HEADER.match(head)
+    if header is None:
+        return False
+    form, width, height, highest = (None if part is None else int(part) for part in header.groups())
+    assert width is not None and height is not None
+    if highest is None:
+        row = (width + 7) // 8  # of bits
+    else:
+        row = width * (1 if form == 5 else 3) * (1 if highest < 256 else 2)
+    return 0 < row * height <= file.seek(0, os.SEEK_END) - header.end()
+
+
+def _is_container(head: bytes) -> bool:
+    iso = head[4:8] in (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide")
+    avi = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    stream = any(all(head[at : at + 1] == b"G" for at in starts) for starts in _MPEG_TS_STARTS)
+    return iso or avi or stream or head.startswith(_CONTAINER_MAGIC)
+
+
+def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
+    try:
+        with open_image(file, name=name) as picture:
+            if not is_deep_gray(picture):
+                return MediaKind.IMAGE
+            raise deep_gray_error(name, picture)
+    except AmbiguousMediaError:
+        raise
+    except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
+        reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
+        raise MediaError(
+            name, got=f"a picture that cannot be read ({reason})", expected="a whole picture"
+        ) from error
+
+
+def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
+    """Return video or audio by the streams; if the container is a guess, by those with parameters."""
+    file.seek(0)
+    options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
+    try:
+        with av.open(file, "r", options=options, metadata_errors="replace") as container:
+            pictures = [s for s in moving_pictures(container) if is_certain or s.codec_context.width]
+            sounds = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
+    except Exception as error:  # of many kinds, for bad bytes
+        raise MediaError(
+            name, got=f"a container that cannot be opened ({error})", expected="a whole video or sound"
+        ) from error
+    if not pictures and not sounds:
+        raise MediaError(name, got="a container without pictures or sound", expected="a video or a sound")
+    return MediaKind.VIDEO if pictures else MediaKind.AUDIO
+
+
+def _more_text(file: BinaryIO, head: bytes) -> str:
+    """Return the text after the head, up to `TABLE_BYTES`."""
+    if len(head) < HEAD_BYTES:
+        return ""
+    file.seek(len(head))
+    return file.read(TABLE_BYTES).decode("utf-8", errors="replace")
+
+
+def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
+    header = text.lstrip("\r\n").partition("\n")[0].rstrip("\r")
+    if look_at_table(text, name=name, path=path):
+        return MediaKind.IMU
+    if name.lower().endswith(_TEXT_SUFFIXES):
+        if number_rows_at(text) is not None:
+            raise AmbiguousMediaError(
+                name,
+                got=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
+                expected=f"a media type: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
+                "{'text': path}",
+                kinds=(MediaKind.TEXT, MediaKind.IMU),
+            )
+        return MediaKind.TEXT
+    if name.lower().endswith(_TABLE_SUFFIXES):
+        is_bare = number_rows_at(text) == 0
+        seen = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
+        raise UnknownMediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED)
+    raise UnknownMediaError(
+        name,
+        got=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
+        expected=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
+    )
+
+
+def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
+    """Whether a file is an IMU table in UTF-16, as Excel writes it, or Latin-1, as for "m/s²"."""
+    encoding = encoding_of(head)
+    if encoding is None or (encoding == "utf-16" and head.startswith(codecs.BOM_UTF32_LE)):
+        return False
+    return look_at_table(head.decode(encoding, errors="replace"), name=name, path=path)
+
+
+def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
+    """Return the media type of FFF files, arrays and media that only FFmpeg recognises; refuse others."""
+    if head.startswith(_FFF_MAGIC):
+        return MediaKind.THERMAL
+    if head.startswith(_NPY_MAGIC):
+        raise _ambiguous(name, "an array file (.npy)", MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)
+    if head.startswith(_ZIP_MAGIC):
+        length = int.from_bytes(head[_ZIP_NAME_LENGTH : _ZIP_NAME_LENGTH + 2], "little")
+        if head[_ZIP_NAME : _ZIP_NAME + length].endswith(b".npy"):
+            raise _ambiguous(name, "an array file (.npz)", MediaKind.DEPTH, MediaKind.THERMAL)
+    if head.startswith(_WIDE_TEXT_MARKS):
+        raise MediaError(name, got="text in UTF-16 or UTF-32", expected="text in UTF-8")
+    if b"\0" not in head and name.lower().endswith(_TEXT_SUFFIXES):
+        raise MediaError(name, got="text that is not UTF-8", expected="text in UTF-8")
+    if name.lower().endswith(_MEDIA_SUFFIXES):
+        with contextlib.suppress(MediaError):
+            return _kind_of_container(file, name, limits, is_certain=False)
+    if has_audio_frames(head):
+        return MediaKind.AUDIO
+    raise UnknownMediaError(
+        name,
+        got=f"unknown content, {head[:8]!r}…",
+        expected=f"a file of {_kinds()}; name the media type of a rare format: {{'audio': path}}, or "
+        "modality=; on the command line --modality",
+    )
+
+
+def _kinds() -> str:
+    return f"one of {', '.join(kind.value for kind in MediaKind)}"
+
+
+def _ambiguous(name: str, got: str, *kinds: MediaKind) -> AmbiguousMediaError:
+    ways = " or ".join(f"{{{kind.value!r}: path}}" for kind in kinds)
+    names = " or ".join(kind.value for kind in kinds)
+    return AmbiguousMediaError(
+        name,
+        got=f"{got}, which could be {names}",
+        expected=f"a media type: {ways}, or modality=; on the command line --modality",
+        kinds=kinds,
+    )

@@ -1,0 +1,298 @@
+"""Find the form of a table: its header, its first row, and the delimiter of its cells."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from imagebind.errors import MediaError
+from imagebind.media.imu_columns import EXPECTED, MAX_COLUMNS, Plan, missing_of, plan_as_told, plan_of
+from imagebind.media.imu_layouts import Columns
+from imagebind.media.imu_names import AXES
+from imagebind.media.imu_text import (
+    DELIMITERS,
+    Line,
+    is_row,
+    number_in,
+    separator_line,
+    splitter,
+    without_comment_sign,
+)
+
+HEADER_LINES = 200  # searched for the header
+HEADER_CHARACTERS = 2**16  # per line; bounds the cost of a hostile header
+ALONE = 5  # least numbers in a row that is the only one
+UNIT_ROWS = 3  # below a header, at most; Shimmer writes one with RAW or CAL, and one with units
+_RATE = re.compile(
+    r"(?:sampl\w*|update|output|data)[ _-]?(?:rate|frequency)\W{0,6}(\d[\d.]{0,9}) ?hz", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Form:
+    """A table's form.
+
+    Args:
+        first_row: index of the first row among the examined lines.
+        shift: 1 if rows begin with a row number that the header does not name, else 0.
+        preamble: lines before the header.
+    """
+
+    plan: Plan
+    header: list[str] = field(default_factory=list)
+    delimiter: str
+    first_row: int
+    width: int
+    shift: int = 0
+    preamble: tuple[str, ...] = ()
+
+    @property
+    def rate(self) -> float | None:
+        """The sampling rate in the preamble, such as Xsens's `// Sample rate: 100.0Hz`."""
+        found = (_RATE.search(line[:200]) for line in self.preamble)
+        return next((float(match[1]) for match in found if match and match[1].count(".") < 2), None) or None
+
+
+def form_of(
+    lines: Sequence[Line], *, name: str, columns: Columns | None = None, role: str | None = None
+) -> Form:
+    """Find the header and the first row among the first lines of a table.
+
+    Raises:
+        MediaError: no known columns, none of the given columns, or no rows.
+    """
+    separator = next((sign for sign in (separator_line(line) for _, line in lines[:3]) if sign), None)
+    delimiters = DELIMITERS if separator is None else (separator, *DELIMITERS)
+    start = next((place + 1 for place, (_, line) in enumerate(lines[:3]) if separator_line(line)), 0)
+    if columns is not None:
+        return _form_as_told(lines, start, delimiters, columns, name)
+    found = _header(lines, start, delimiters, role, name)
+    if found is None:
+        raise _no_header(lines, start, delimiters, name)
+    place, delimiter, header, plan = found
+    return _form_below(lines, place, delimiter, delimiters, header, plan, name)
+
+
+def rows_of_numbers(
+    lines: Sequence[Line], *, delimiters: Sequence[str] = DELIMITERS
+) -> tuple[int, str] | None:
+    """Return the index of two consecutive rows of at least three numbers, and their delimiter."""
+    found = None
+    for place, (_, line) in enumerate(lines):
+        if not line.strip() or without_comment_sign(line) is not None:
+            continue
+        delimiter = _best_delimiter(line, delimiters)
+        if delimiter is None:
+            found = None
+        elif found is not None and found[1] == delimiter:
+            return found
+        else:
+            found = place, delimiter
+    if found is None or len([line for _, line in lines if line.strip()]) > 1:
+        return None
+    return found if len(splitter(found[1])(lines[found[0]][1])) >= ALONE else None
+
+
+def _header(
+    lines: Sequence[Line], start: int, delimiters: Sequence[str], role: str | None, name: str
+) -> tuple[int, str, list[str], Plan] | None:
+    """Find the last line before the rows whose cells name sensors; prefer one that names both."""
+    best: tuple[int, str, list[str], Plan] | None = None
+    trouble: MediaError | None = None
+    for place in range(start, min(len(lines), start + HEADER_LINES)):
+        line = lines[place][1][:HEADER_CHARACTERS]
+        if not line.strip():
+            continue
+        if best is not None and is_row(splitter(best[1])(line)):
+            break
+        text = without_comment_sign(line)
+        text = line if text is None else text
+        if text.lstrip()[:1] in (*"0123456789-+.",) or not {*AXES} <= {*text.lower()}:
+            continue
+        candidates = []
+        for delimiter in delimiters:
+            header = splitter(delimiter)(text)
+            if not 3 <= len(header) <= MAX_COLUMNS:
+                continue
+            try:
+                plan = plan_of(header, name=name, role=role)
+            except MediaError as error:
+                trouble = trouble or error
+                continue
+            if plan.is_part or plan.is_whole:
+                candidates.append((place, delimiter, header, plan))
+        if candidates:
+            candidate = max(candidates, key=lambda one: (one[3].is_whole, len(one[3].sensors)))
+            if best is None or candidate[3].is_whole >= best[3].is_whole:
+                best = candidate
+    if trouble is not None and (best is None or not best[3].is_whole):
+        raise trouble
+    return best
+
+
+def _form_as_told(
+    lines: Sequence[Line], start: int, delimiters: Sequence[str], columns: Columns, name: str
+) -> Form:
+    named = [
+        column
+        for column in (*(columns.accel or ()), *(columns.gyro or ()), columns.time)
+        if isinstance(column, str)
+    ]
+    if not named:
+        rows = rows_of_numbers(lines[start:], delimiters=delimiters)
+        if rows is None:
+            raise MediaError(name, got="no two rows of three numbers", expected="rows of numbers")
+        place, delimiter = start + rows[0], rows[1]
+        header = []
+        for _, line in reversed(lines[start:place]):  # the line may have units
+            cells = splitter(delimiter)(without_comment_sign(line) or line)
+            if len(cells) == len(splitter(delimiter)(lines[place][1])):
+                header = cells
+                break
+        plan = plan_as_told(columns, header, name=name)
+        form = _form_below(lines, place - 1, delimiter, delimiters, [], plan, name)
+        largest = max(
+            index
+            for triple in (*plan.sensors.values(), [c.index for c in plan.clocks] or [0])
+            for index in triple
+        )
+        if largest >= form.width:
+            raise MediaError(
+                name,
+                got=f"rows of {form.width} columns, line {lines[place][0]}",
+                expected=f"a column {largest}, from 0",
+            )
+        return form
+    trouble = None
+    for place in range(start, min(len(lines), start + HEADER_LINES)):
+        line = lines[place][1][:HEADER_CHARACTERS]
+        text = without_comment_sign(line)
+        for delimiter in delimiters:
+            header = splitter(delimiter)(line if text is None else text)
+            if len(header) < 3:
+                continue
+            try:
+                plan = plan_as_told(columns, header, name=name)
+            except MediaError as error:
+                trouble = trouble or error
+                continue
+            return _form_below(lines, place, delimiter, delimiters, header, plan, name)
+    raise trouble or MediaError(
+        name, got="no header", expected=f"columns {', '.join(named)}, or numbers from 0"
+    )
+
+
+def _form_below(
+    lines: Sequence[Line],
+    place: int,
+    delimiter: str,
+    delimiters: Sequence[str],
+    header: list[str],
+    plan: Plan,
+    name: str,
+) -> Form:
+    """Find the first row below a header, and rows of units in between."""
+    units: list[str] = []
+    unit_rows = 0
+    for row in range(place + 1, len(lines)):
+        line = lines[row][1]
+        if not line.strip() or without_comment_sign(line) is not None:
+            continue
+        cut, shift = _row_delimiter(line, len(header), delimiter, delimiters)
+        cells = splitter(cut)(line)
+        if header and unit_rows < UNIT_ROWS and _is_unit_row(cells, plan, shift):
+            units, unit_rows = cells, unit_rows + 1
+            continue
+        if header and not _fits(cells, header, shift):
+            raise MediaError(
+                name,
+                got=f"{len(cells)} cells in line {lines[row][0]}, but {len(header)} in the header",
+                expected="the same number in each row",
+            )
+        return Form(
+            plan=_with_units(plan, units),
+            header=header,
+            delimiter=cut,
+            first_row=row,
+            width=len(cells),
+            shift=shift,
+            preamble=tuple(line for _, line in lines[: max(place, 0)]),
+        )
+    raise MediaError(name, got="a header without rows", expected=EXPECTED)
+
+
+def _row_delimiter(line: str, width: int, delimiter: str, delimiters: Sequence[str]) -> tuple[str, int]:
+    """Return the delimiter that cuts a row into the header's number of cells, and the `shift` of `Form`."""
+    for cut in dict.fromkeys((delimiter, *delimiters)):
+        if width and len(splitter(cut)(line)) == width:
+            return cut, 0
+    cells = splitter(delimiter)(line)
+    is_numbered = cells[0].strip().strip('"').isdigit()  # as R and others number rows
+    return delimiter, int(width > 0 and len(cells) == width + 1 and bool(cells[-1].strip()) and is_numbered)
+
+
+def _fits(cells: list[str], header: list[str], shift: int) -> bool:
+    """Whether a row is as long as the header, except for blank cells at the end of either."""
+    longer, shorter = (cells, header) if len(cells) > len(header) + shift else (header, cells)
+    return not "".join(longer[len(shorter) + (shift if longer is cells else 0) :]).strip()
+
+
+def _is_unit_row(cells: list[str], plan: Plan, shift: int) -> bool:
+    """Whether the sensors' cells have no number, and are not all blank."""
+    places = [index + shift for triple in plan.sensors.values() for index in triple]
+    places += [index + shift for index in plan.bare or ()] if not places else []
+    needed = [cells[index].strip() for index in places if index < len(cells)]
+    return bool("".join(needed)) and all(not cell or number_in(cell) is None for cell in needed)
+
+
+def _with_units(plan: Plan, units: list[str]) -> Plan:
+    """Add the units in a row below the header, where the header has none."""
+    if not units:
+        return plan
+    said = dict(plan.units)
+    for kind, triple in plan.sensors.items():
+        there = {units[index].strip().strip('"') for index in triple if index < len(units)} - {""}
+        said[kind] = said.get(kind) or " and ".join(sorted(there)) or None
+    clocks = tuple(
+        clock
+        if clock.unit or clock.index >= len(units)
+        else type(clock)(
+            index=clock.index, unit=units[clock.index].strip().strip('"') or None, second=clock.second
+        )
+        for clock in plan.clocks
+    )
+    return type(plan)(
+        sensors=plan.sensors,
+        units=said,
+        clocks=clocks,
+        bare=plan.bare,
+        tag=plan.tag,
+        is_sensor_logger=plan.is_sensor_logger,
+    )
+
+
+def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
+    """Return the delimiter that cuts a line into the most numbers, at least three."""
+    best, most = None, 2
+    for delimiter in dict.fromkeys(delimiters):
+        cells = splitter(delimiter)(line.rstrip(";") if delimiter == "," else line)
+        numbers = sum((number_in(cell) is not None) and bool(cell.strip()) for cell in cells[:MAX_COLUMNS])
+        if numbers > most and is_row(cells):
+            best, most = delimiter, numbers
+    return best
+
+
+def _no_header(lines: Sequence[Line], start: int, delimiters: Sequence[str], name: str) -> MediaError:
+    """Return the error for a table in which no line names a sensor."""
+    for _, line in lines[start : start + HEADER_LINES]:
+        text = line[:HEADER_CHARACTERS].strip()
+        if not text:
+            continue
+        header = max((splitter(cut)(text) for cut in delimiters), key=len)
+        if rows_of_numbers([(1, text), (2, text)], delimiters=delimiters) is not None:
+            return MediaError(
+                name, got=f"a table of numbers without a header ({text[:80]!r})", expected=EXPECTED
+            )
+        cut = max((";", "\t", ","), key=text.count)
+        header = splitter(cut)(text)
+        return missing_of(plan_of(header, name=name), header, name)
+    return MediaError(name, got="nothing but blank lines", expected=EXPECTED)

@@ -1,0 +1,169 @@
+"""The layout of an IMU table as the user gives it: its columns, a logger's name, or a JSON file."""
+
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
+
+Column = str | int
+COLUMN_KEYS = ("accel", "gyro", "time")
+MAX_LAYOUT_BYTES = 2**16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Columns:
+    """Columns, by name or by number from 0: the accelerometer's and the gyroscope's x, y, z, and the time."""
+
+    accel: tuple[Column, Column, Column] | None = None
+    gyro: tuple[Column, Column, Column] | None = None
+    time: Column | None = None
+
+    @classmethod
+    def of(cls, told: "Columns | Mapping[str, Any] | None") -> "Columns | None":
+        """Convert the value of `columns=`: {"accel": ("ax", "ay", "az"), "gyro": (4, 5, 6), "time": "t"}.
+
+        Raises:
+            ValueError: another form.
+        """
+        if told is None or isinstance(told, Columns):
+            return told
+        expected = (
+            "columns: expected {'accel': (x, y, z), 'gyro': (x, y, z), 'time': t}, names or numbers from 0"
+        )
+        if not isinstance(told, Mapping) or not told or not {*told} <= {*COLUMN_KEYS}:
+            raise ValueError(f"{expected}, got {told!r}")
+        for sensor in COLUMN_KEYS[:2]:
+            axes = told.get(sensor)
+            is_list = isinstance(axes, Sequence) and not isinstance(axes, str) and len(axes) == 3
+            if axes is not None and not (is_list and all(map(_is_column, axes))):
+                raise ValueError(f"{expected}, got {sensor!r}: {axes!r}")
+        if told.get("accel") is None and told.get("gyro") is None:
+            raise ValueError(f"{expected}, got {told!r}")
+        if told.get("time") is not None and not _is_column(told["time"]):
+            raise ValueError(f"{expected}, got 'time': {told['time']!r}")
+        return cls(
+            **{sensor: tuple(told[sensor]) for sensor in COLUMN_KEYS[:2] if told.get(sensor) is not None},
+            time=told.get("time"),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Layout:
+    """How a logger writes its tables; by default, `columns` are found by the header's names."""
+
+    columns: Columns | None = None
+    accel_unit: str | None = None
+    gyro_unit: str | None = None
+    time_unit: str | None = None
+    rate: float | None = None
+
+
+def _pamap2(first: int) -> Layout:
+    """One IMU of PAMAP2: temperature, accelerometer ±16 g, accelerometer ±6 g, gyroscope, magnetometer, …"""
+    accel, gyro = (first + 1, first + 2, first + 3), (first + 7, first + 8, first + 9)
+    return Layout(columns=Columns(accel=accel, gyro=gyro, time=0), accel_unit="m/s2", gyro_unit="rad/s")
+
+
+_SI = Layout(accel_unit="m/s2", gyro_unit="rad/s")
+_BY_HEADER = Layout()
+# The known loggers by name. Those with a header are recognised without their name.
+LAYOUTS: dict[str, Layout] = {
+    "ego4d": _SI,  # canonical_timestamp_ms, gyro_x…, accl_x…
+    "phyphox": _BY_HEADER,  # "Time (s)", "Acceleration x (m/s^2)", "Gyroscope x (rad/s)"
+    "sensor_logger": _SI,  # Accelerometer.csv, Gyroscope.csv, Gravity.csv: time, seconds_elapsed, z, y, x
+    "sensorlog": Layout(accel_unit="g", gyro_unit="rad/s"),  # accelerometerAccelerationX(G)
+    "physics_toolbox": _BY_HEADER,  # time, gFx (g) or ax (m/s², without gravity), wx (rad/s)
+    "androsensor": _BY_HEADER,  # ACCELEROMETER X (m/s²); GYROSCOPE X (rad/s); Time since start in ms
+    "euroc": _SI,  # #timestamp [ns], w_RS_S_x [rad s^-1], a_RS_S_x [m s^-2]
+    "tum_vi": _SI,
+    "ros": _SI,  # field.linear_acceleration.x, field.angular_velocity.x, field.header.stamp
+    "xsens_dot": Layout(accel_unit="m/s2", gyro_unit="deg/s"),  # PacketCounter, SampleTimeFine in µs
+    "xsens_mt": _SI,  # MTi, MTw, MT Manager: SampleTimeFine in 100 µs
+    "motionsense": Layout(accel_unit="g", gyro_unit="rad/s", rate=50.0),  # userAcceleration.x, gravity.x
+    "coremotion": Layout(accel_unit="g", gyro_unit="rad/s"),
+    "shimmer": _BY_HEADER,  # Shimmer_8665_Accel_LN_X_CAL, and a row of units
+    "gopro": _SI,  # "cts", "date", "Accelerometer (z) [m/s2]"; -ACCL.csv beside -GYRO.csv
+    "metawear": Layout(accel_unit="g", gyro_unit="deg/s"),  # epoc (ms), elapsed (s), x-axis (g)
+    "pamap2": _pamap2(3),  # the wrist; no header, 54 columns with spaces
+    "pamap2_chest": _pamap2(20),
+    "pamap2_ankle": _pamap2(37),
+    # subject, activity, time in ns, x, y, z; the two sensors in files of their own
+    "wisdm": Layout(
+        columns=Columns(accel=(3, 4, 5), gyro=(3, 4, 5), time=2),
+        accel_unit="m/s2",
+        gyro_unit="rad/s",
+        time_unit="ns",
+    ),
+    # RawData/acc_exp01_user01.txt and gyro_exp01_user01.txt: x y z
+    "uci_har": Layout(
+        columns=Columns(accel=(0, 1, 2), gyro=(0, 1, 2)), accel_unit="g", gyro_unit="rad/s", rate=50.0
+    ),
+}
+
+
+def layout_of(told: "str | os.PathLike[str] | Layout | None") -> Layout:
+    """Get a logger's layout by name, or from a JSON file: {"columns": {…}, "accel_unit": "g", "rate": 100}.
+
+    Raises:
+        ValueError: an unknown name, or a missing or invalid file.
+    """
+    if told is None:
+        return Layout()
+    if isinstance(told, Layout):
+        return told
+    name = os.fspath(told)
+    if name in LAYOUTS:
+        return LAYOUTS[name]
+    if not name.lower().endswith(".json"):
+        raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, or a .json file, got {name!r}")
+    try:
+        changed = Path(name).stat().st_mtime_ns
+        return _from_json(name, changed)
+    except OSError as error:
+        raise ValueError(f"layout: {name} cannot be read ({error.strerror})") from error
+
+
+@lru_cache(maxsize=32)
+def _from_json(path: str, changed: int) -> Layout:
+    # `changed` is part of the cache key, so that an edited file is read again.
+    with Path(path).open("rb") as file:
+        text = file.read(MAX_LAYOUT_BYTES)
+    try:
+        told = json.loads(text)
+        if not isinstance(told, dict):
+            raise ValueError("expected an object")
+        if "columns" not in told and {*told} & {*COLUMN_KEYS}:  # columns at the top level
+            told["columns"] = {key: told.pop(key) for key in COLUMN_KEYS if key in told}
+        layout = layout_of(told.pop("layout", None))
+        known = {choice.name for choice in fields(Layout)}
+        if not {*told} <= known:
+            raise ValueError(f"expected some of {', '.join(sorted(known))}, got {', '.join(map(repr, told))}")
+        if "columns" in told:
+            told["columns"] = Columns.of(told["columns"])
+        _check(told)
+        return replace(layout, **told)
+    except ValueError as error:
+        raise ValueError(f"layout: {path}: {error}") from error
+
+
+def _check(told: Mapping[str, Any]) -> None:
+    for option, units in (("accel_unit", ACCEL_UNITS), ("gyro_unit", GYRO_UNITS), ("time_unit", TIME_UNITS)):
+        spelling = told.get(option)
+        if spelling is not None and (not isinstance(spelling, str) or unit_of(spelling, units) is None):
+            raise ValueError(f"{option}: expected one of {', '.join(units)}, got {spelling!r}")
+    rate = told.get("rate")
+    is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
+    if rate is not None and not (is_number and 0 < rate < math.inf):
+        raise ValueError(f"rate: expected a positive number in Hz, got {rate!r}")
+
+
+def _is_column(column: object) -> bool:
+    if isinstance(column, bool) or not isinstance(column, (str, int)):
+        return False
+    return column >= 0 if isinstance(column, int) else bool(column.strip())

@@ -1,0 +1,255 @@
+"""Read the names that loggers give their columns, by tables of known names.
+
+A name is cut into words at signs and at capitals: `motionUserAccelerationX(G)` is `motion user acceleration`,
+axis x, unit G; `field.linear_acceleration.x` is `field linear acceleration`, axis x. The longest phrase from
+the tables below at the end of the words determines the sensor.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
+
+ACCEL, USER, GRAVITY, GYRO = "accel", "user acceleration", "gravity", "gyro"  # USER is without gravity
+OTHER = "other"  # another quantity, although its name ends in a sensor's word
+AXES = "xyz"
+
+# Phrases in order of preference: of two accelerometers in a table, the first listed here is used.
+SENSOR_PHRASES = {
+    **dict.fromkeys(("total acceleration", "accelerometer with gravity"), ACCEL),  # Sensor Logger
+    **dict.fromkeys(("g force", "gf"), ACCEL),  # Physics Toolbox: gFx in g, beside ax without gravity
+    "accelerometer acceleration": ACCEL,  # SensorLog (iOS), in G
+    **dict.fromkeys(("accelerometer", "accel", "accl", "acc"), ACCEL),  # AndroSensor, GoPro, Ego4D, Xsens
+    **dict.fromkeys(("accel ln", "accel wr"), ACCEL),  # Shimmer: low noise, wide range
+    **dict.fromkeys(("acceleration", "raw acceleration"), ACCEL),  # phyphox "Acceleration x (m/s^2)"
+    "a rs s": ACCEL,  # EuRoC and TUM VI: a_RS_S_x [m s^-2]
+    **dict.fromkeys(("a", "ac"), ACCEL),  # ax, a_x; TUM VI
+    **dict.fromkeys(("beschleunigung", "aceleración", "aceleracion", "accélération"), ACCEL),  # phyphox
+    **dict.fromkeys(("accelerazione", "aceleração", "加速度"), ACCEL),  # phyphox
+    # ROS's linear acceleration includes gravity, that of apps does not: `plan_of` decides which it is.
+    **dict.fromkeys(("linear acceleration", "linear accelerometer", "linear accel", "linear acc"), USER),
+    **dict.fromkeys(("lineare beschleunigung", "lin acc", "linacc", "linear"), USER),  # phyphox, AndroSensor
+    **dict.fromkeys(("user acceleration", "user accel", "user acc"), USER),  # CoreMotion, MotionSense
+    **dict.fromkeys(("gravity", "grav", "gravitation"), GRAVITY),  # CoreMotion, MotionSense, AndroSensor
+    **dict.fromkeys(("gyroscope", "gyro", "gyr"), GYRO),  # phyphox, Ego4D, Xsens, Shimmer, GoPro, AndroSensor
+    **dict.fromkeys(("gyro rotation", "gyro rotation rate"), GYRO),  # SensorLog (iOS)
+    **dict.fromkeys(("angular velocity", "ang vel", "angular vel", "angular rate", "ang rate"), GYRO),  # ROS
+    **dict.fromkeys(("rotation rate", "rot rate", "rotational velocity", "rotation"), GYRO),  # CoreMotion
+    "w rs s": GYRO,  # EuRoC and TUM VI: w_RS_S_x [rad s^-1]
+    **dict.fromkeys(("w", "omega", "gy"), GYRO),  # Physics Toolbox wx; TUM VI
+    "g": GYRO,  # gx beside ax
+    **dict.fromkeys(("gyroskop", "giroscopio", "giroscópio", "drehrate", "winkelgeschwindigkeit"), GYRO),
+    **dict.fromkeys(("free acc", "free acceleration"), OTHER),  # Xsens: rotated into world axes
+    **dict.fromkeys(("angular acceleration", "uncalibrated accelerometer", "uncal accel"), OTHER),
+    **dict.fromkeys(("uncalibrated gyroscope", "uncal gyro", "world acceleration", "mag g"), OTHER),
+}
+# Short phrases that count only without words before them.
+_SHORT = frozenset({"a", "ac", "g", "gy", "w", "gf", "linear", "rotation", "omega"})
+# Stems that join the axis without a sign: ax, gFx, accx, gyrox, xacc (MAVLink).
+_GLUED = {
+    **{"a": "a", "ac": "ac", "acc": "acc", "accel": "accel", "accl": "accl", "acceleration": "acceleration"},
+    **{"g": "g", "gy": "gy", "gyr": "gyr", "gyro": "gyro", "gyroscope": "gyroscope", "w": "w", "gf": "gf"},
+    **{"accelerometer": "accelerometer", "rotrate": "rot rate", "linacc": "linacc", "omega": "omega"},
+    **{"useracceleration": "user acceleration", "rotationrate": "rotation rate", "gravity": "gravity"},
+}
+PHRASE_UNITS = {"gf": "g", "g force": "g"}  # the name implies the unit
+# Words around a phrase that are ignored.
+_FILLERS = frozenset({"axis", "cal", "calibrated", "data", "raw", "value", "values", "sensor", "reading"})
+
+# Clocks in order of preference, with the unit if the logger never states it.
+CLOCK_PHRASES: dict[str, str | None] = {
+    "canonical timestamp": None,  # Ego4D: on the video's clock, unlike its component_timestamp
+    **dict.fromkeys(("header stamp", "stamp"), None),  # ROS: nanoseconds, or seconds with decimals
+    **dict.fromkeys(("epoch", "epoc", "unix", "unix time", "unix timestamp", "epoch time"), None),  # MetaWear
+    **dict.fromkeys(("timestamp unix", "timestamp sync unix"), "ms"),  # Shimmer
+    "sample time fine": "xsens",  # Xsens: 100 µs (MTi, MTw), 1 µs (DOT)
+    "seconds elapsed": "s",  # Sensor Logger, beside its `time` in nanoseconds
+    **dict.fromkeys(
+        (
+            "time since start",
+            "elapsed",
+            "elapsed time",
+            "time elapsed",
+            "relative time",
+            "elapsed realtime",
+            "event timestamp",
+        ),
+        None,
+    ),
+    **dict.fromkeys(("accelerometer timestamp since reboot", "motion timestamp since reboot"), "s"),
+    "gyro timestamp since reboot": "s",  # SensorLog (iOS)
+    **dict.fromkeys(("timestamp", "time stamp", "timestamps", "ts", "time", "t"), None),
+    **dict.fromkeys(("seconds", "secs", "sec"), "s"),
+    **dict.fromkeys(("milliseconds", "millis", "msec", "ms"), "ms"),
+    "cts": "ms",  # GoPro
+    **dict.fromkeys(("nanoseconds", "nanos", "ns", "elapsed nanos"), "ns"),
+    **dict.fromkeys(("microseconds", "micros", "us"), "us"),
+    **dict.fromkeys(("zeit", "tiempo", "temps", "tempo", "时间"), None),  # phyphox
+    **dict.fromkeys(("logging time", "timestamp formatted unix", "date time", "datetime"), None),
+    **dict.fromkeys(("yyyy mo dd hh mi ss sss", "date yyyy mo dd hh mi ss sss", "utc time", "utc"), None),
+    **dict.fromkeys(
+        (
+            "local time",
+            "system time",
+            "utc timestamp",
+            "timestamp utc",
+            "date",
+            "accelerometer timestamp",
+            "acc timestamp",
+        ),
+        None,
+    ),
+}
+_CLOCK_ORDER = {phrase: place for place, phrase in enumerate(CLOCK_PHRASES)}
+_SENSOR_ORDER = {phrase: place for place, phrase in enumerate(SENSOR_PHRASES)}
+_CLOCK_PREFIXES = frozenset({"field", "imu", "shimmer", "sensor", "data", "device", "msg"})
+WHOLE_SECONDS = frozenset({"header stamp secs", "header stamp sec", "stamp secs", "stamp sec"})  # ROS
+NANOSECONDS = frozenset({"header stamp nsecs", "header stamp nanosec", "stamp nsecs", "stamp nanosec"})
+TAG_PHRASES = frozenset(
+    {"sensor", "sensor name", "sensor type", "type", "name"}
+)  # columns that name a row's sensor
+ANDROID_SENSORS = {"1": ACCEL, "4": GYRO, "9": GRAVITY, "10": USER}  # Sensor.TYPE_ACCELEROMETER and so on
+
+MAX_CELL = 100  # characters of a column's name that are examined
+_OPENING = {")": "(", "]": "[", "}": "{"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Name:
+    """A column's name: its words without axis and unit, and the known phrase at their end."""
+
+    words: tuple[str, ...]
+    axis: str | None = None
+    unit: str | None = None  # as spelled
+    phrase: str | None = None
+    kind: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The words with spaces between them."""
+        return " ".join(self.words)
+
+    @property
+    def order(self) -> tuple[int, int]:
+        """Sort key, lowest preferred: the phrase's place in the table, then the number of words before it."""
+        assert self.phrase is not None
+        return _SENSOR_ORDER[self.phrase], len(self.words) - len(self.phrase.split())
+
+
+@lru_cache(maxsize=4096)
+def read_name(cell: str) -> Name:
+    """Cut a column's name into words, axis and unit, and look up its phrase."""
+    text = cell[:MAX_CELL].strip().strip("\"'").strip()
+    axis = unit = None
+    for _ in range(3):  # `Accelerometer (x) [m/s2]`
+        cut = _bracketed(text)
+        if cut is None:
+            break
+        text, inner = cut
+        if inner.lower() in (*AXES,) and axis is None:
+            axis = inner.lower()
+        elif unit is None:
+            unit = inner
+    words = _words(text)
+    after: list[str] = []
+    places = [place for place, word in enumerate(words) if word in (*AXES,)]
+    if axis is None and len(places) == 1:
+        axis, after, words = words[places[0]], words[places[0] + 1 :], words[: places[0]]
+    elif axis is None and not places:
+        axis, words = _glued(words)
+    after = [word for word in after if word not in _FILLERS]
+    if not words:  # `x acceleration`
+        words, after = after, []
+    if after and unit is None:  # `acc_x_mg`
+        spelled = " ".join(after)
+        if any(unit_of(spelled, units) for units in (ACCEL_UNITS, GYRO_UNITS)):
+            unit, after = spelled, []
+    if after:
+        return Name(words=(*words, axis or "", *after), unit=unit)
+    if axis is None:
+        return Name(words=tuple(words), unit=unit)
+    while words and words[-1] in _FILLERS:
+        words = words[:-1]
+    phrase = phrase_of(words)
+    return Name(
+        words=tuple(words),
+        axis=axis,
+        unit=unit,
+        phrase=phrase,
+        kind=None if phrase is None else SENSOR_PHRASES[phrase],
+    )
+
+
+def phrase_of(words: list[str]) -> str | None:
+    """Return the longest sensor phrase at the end of the words."""
+    for start in range(len(words)):
+        phrase = " ".join(words[start:])
+        if phrase in SENSOR_PHRASES and (start == 0 or phrase not in _SHORT):
+            return phrase
+    return None
+
+
+def kind_of_tag(tag: str) -> str | None:
+    """Return a row's sensor by the name in its tag column."""
+    text = tag[:MAX_CELL].strip().strip('"')
+    if text in ANDROID_SENSORS:
+        return ANDROID_SENSORS[text]
+    words = [word for word in _words(text) if word not in _FILLERS]
+    for end in range(len(words), 0, -1):  # "LSM6DSO Acceleration Sensor Wakeup"
+        phrase = phrase_of(words[:end])
+        if phrase is not None:
+            return SENSOR_PHRASES[phrase]
+    return None
+
+
+def clock_of(name: Name) -> tuple[int, str, str | None] | None:
+    """Return a clock column's order of preference, phrase and unit as spelled; None for other columns."""
+    if name.axis is not None:
+        return None
+    words = [word for word in name.words if word not in _FILLERS]
+    while words and (words[0] in _CLOCK_PREFIXES or (len(words[0]) == 4 and any(map(str.isdigit, words[0])))):
+        words = words[1:]
+    unit = name.unit
+    if " ".join(words) not in CLOCK_PHRASES and len(words) > 1 and unit_of(words[-1], TIME_UNITS):
+        unit, words = unit or words[-1], words[:-1]  # timestamp_ms
+        words = words[:-1] if words[-1] == "in" else words  # "time since start in ms"
+    phrase = " ".join(words)
+    return (_CLOCK_ORDER[phrase], phrase, unit) if phrase in CLOCK_PHRASES else None
+
+
+def _bracketed(text: str) -> tuple[str, str] | None:
+    """Return the text before and inside the last brackets; None if the text does not end in them."""
+    if not text or text[-1] not in _OPENING:
+        return None
+    closing, opening, depth = text[-1], _OPENING[text[-1]], 0
+    for place in range(len(text) - 1, -1, -1):
+        depth += (text[place] == closing) - (text[place] == opening)
+        if depth == 0:
+            return text[:place].strip(), text[place + 1 : -1].strip()
+    return None
+
+
+def _words(text: str) -> list[str]:
+    """Split a name: `motionUserAccelerationX` -> motion, user, acceleration, x. Digits stay with letters."""
+    cut = []
+    for place, letter in enumerate(text):
+        if not letter.isalnum():
+            cut.append(" ")
+            continue
+        before, after = text[place - 1 : place], text[place + 1 : place + 2]
+        if letter.isupper() and (before.islower() or (before.isupper() and after.islower())):
+            cut.append(" ")
+        cut.append(letter)
+    return "".join(cut).lower().split()
+
+
+def _glued(words: list[str]) -> tuple[str | None, list[str]]:
+    """Split off an axis that is part of a word: `ax`, `gFx`, `xacc`, `left_gyroz`."""
+    for count in (2, 1):  # gFx is two words
+        if len(words) < count:
+            continue
+        word, before = "".join(words[-count:]), words[:-count]
+        for axis, stem in ((word[-1], word[:-1]), (word[0], word[1:])):
+            if axis in (*AXES,) and stem in _GLUED:
+                return axis, [*before, *_GLUED[stem].split()]
+    return None, words

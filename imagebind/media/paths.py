@@ -1,0 +1,69 @@
+"""Paths as text, and patterns of paths."""
+
+import errno
+import os
+import re
+from pathlib import Path
+
+PATTERN_CHARACTERS = 4096  # of a pattern of paths: the longest path there is
+PATTERN_WILDCARDS = 64  # each costs a step per character of every path
+
+
+def path_text(path: str | os.PathLike[str]) -> str:
+    """Return a path as text; bytes that are not UTF-8 are written `\\xff`."""
+    return os.fsencode(path).decode("utf-8", errors="backslashreplace")
+
+
+def is_there(path: Path) -> bool:
+    """Whether a path exists. One that cannot be examined, for want of permission, counts as existing.
+
+    An item of a table or an archive, `shard.tar/dog.jpg`, exists as long as that file does. A name that is
+    too long for its file system does not exist.
+    """
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            return True
+        return any(map(os.path.isfile, path.parents))
+    except ValueError:  # a name that no file can have
+        return True
+    return True
+
+
+def text_path(text: str) -> Path:
+    """Return the path of which `path_text` made a text. A literal `\\xff` is kept if that path exists."""
+    path = Path(text)
+    if "\\x" not in text or is_there(path):
+        return path
+    parts = text.split("\\x")
+    written = parts[0].encode()
+    for part in parts[1:]:
+        try:
+            written += bytes([int(part[:2], 16)]) + part[2:].encode()
+        except ValueError:
+            return path
+    return Path(os.fsdecode(written))
+
+
+def glob_pattern(glob: str) -> str:
+    """Return a regular expression, in a syntax that Python and Rust share, for a pattern of paths.
+
+    Wildcards in a row become one, so that `**/**/**/` costs no more than `**/`.
+
+    Raises:
+        ValueError: too many characters or wildcards.
+    """
+    if len(glob) > PATTERN_CHARACTERS:
+        raise ValueError(f"the path: expected at most {PATTERN_CHARACTERS} characters, got {len(glob)}")
+    glob = re.sub(r"(\*\*/)+", "**/", re.sub(r"\*{3,}", "**", glob))
+    parts = re.split(r"(\*\*/?|\*|\?)", glob)
+    wildcards = len(parts) // 2
+    if wildcards > PATTERN_WILDCARDS:
+        raise ValueError(f"the path: expected at most {PATTERN_WILDCARDS} wildcards, got {wildcards}")
+    wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    body = "".join(wild[part] if part in wild else re.escape(part) for part in parts)
+    start = "^" if glob.startswith(("/", "**")) else "^(.*/)?"
+    return f"(?s){start}{body}$"

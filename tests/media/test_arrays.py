@@ -1,0 +1,79 @@
+"""Files of measurements, seen through the depth loader: archives, limits, damage."""
+
+import io
+import zipfile
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from PIL import Image
+
+from imagebind.errors import MediaError
+from imagebind.io.source import Limits
+from imagebind.transforms.depth import DepthTransform, load_depth
+from tests.media.measured import damaged, encoded
+
+FRAME_MM = np.random.default_rng(0).integers(500, 8000, (48, 64)).astype(np.uint16)
+
+
+def test_an_archive_needs_one_array_or_one_named_depth():
+    file = io.BytesIO()
+    np.savez(file, left=FRAME_MM, right=FRAME_MM)
+    with pytest.raises(MediaError, match=r"left, right.*'depth'"):
+        load_depth(file)
+    several = io.BytesIO()
+    np.savez(several, rgb=np.zeros(3), depth=FRAME_MM)
+    assert load_depth(several).shape == FRAME_MM.shape
+
+
+def test_limits_are_named():
+    few = Limits(max_pixels=100)
+    for form in ("PNG", "TIFF", "npy", "npz"):
+        with pytest.raises(MediaError, match="max_pixels"):
+            load_depth(encoded(FRAME_MM, form), limits=few)
+    with pytest.raises(MediaError, match="max_pixels"):
+        DepthTransform(limits=few)(Image.fromarray(FRAME_MM))
+    with pytest.raises(MediaError, match="max_bytes"):
+        load_depth(encoded(FRAME_MM, "PNG"), limits=Limits(max_bytes=100))
+
+
+def test_headers_that_promise_too_much_cost_nothing():
+    header = np.lib.format.magic(1, 0)
+    text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000, 9000), }\n"
+    lie = header + len(text).to_bytes(2, "little") + text + b"\0" * 64
+    with pytest.raises(MediaError, match="64 bytes of numbers"):
+        load_depth(lie)
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("depth.npy", lie.replace(b"(9000, 9000)", b"(90000,90000)") + bytes(10**7))
+    with pytest.raises(MediaError, match="max_pixels"):
+        load_depth(bomb)
+
+
+def test_pickled_objects_are_never_loaded():
+    file = io.BytesIO()
+    np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(MediaError, match="object"):
+        load_depth(file)
+
+
+FILES = [
+    encoded(FRAME_MM, "PNG"),
+    encoded(FRAME_MM, "TIFF"),
+    encoded(FRAME_MM, "TIFF", compression="tiff_lzw"),
+    encoded(FRAME_MM.astype(np.float32), "TIFF"),
+    encoded(FRAME_MM, "npy"),
+    encoded(FRAME_MM, "npz"),
+]
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@given(damaged(FILES))
+@settings(max_examples=150, deadline=None)
+def test_a_cut_or_flipped_file_gives_a_frame_or_a_named_error(bad):
+    try:
+        out = DepthTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
+    except MediaError as error:
+        assert "bytes>" in error.item
+    else:
+        assert out.shape == (1, 14, 14) and out.isfinite().all()

@@ -1,0 +1,40 @@
+"""Links of a chained Ogg file follow each other, each decoded with its own headers."""
+
+import numpy as np
+import pytest
+
+from imagebind.media.audio_file import load_audio, open_audio
+from tests.media.encoded import encode, ffmpeg_decodes, needs_ffmpeg
+
+pytestmark = needs_ffmpeg
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("vorbis_q1.ogg", "vorbis_16k.ogg"),  # another rate, and mono
+        ("vorbis_q1.ogg", "vorbis_q9.ogg"),  # other codebooks at the same rate
+        ("opus.opus", "opus_speech.opus"),
+        ("flac.ogg", "vorbis_q1.ogg"),  # another codec
+    ],
+)
+def test_each_link_is_decoded_with_its_own_headers(first, second, tmp_path):
+    links = [encode(tmp_path, name) for name in (first, second)]
+    path = tmp_path / "chain.ogg"
+    path.write_bytes(b"".join(link.read_bytes() for link in links))
+    whole, rate = load_audio(path)
+    options = f"-ac 2 -ar {rate}"
+    expected = np.concatenate([ffmpeg_decodes(link, channels=2, options=options) for link in links], axis=1)
+    assert whole.shape == expected.shape
+    np.testing.assert_allclose(whole, expected, atol=1e-4)
+    with open_audio(path) as recording:
+        border = ffmpeg_decodes(links[0], channels=2).shape[1]
+        across = recording.read(border - 1000, border + 1000)
+    np.testing.assert_array_equal(across, whole[:, border - 1000 : border + 1000])
+
+
+def test_links_with_the_same_headers_equal_the_decode_of_ffmpeg(tmp_path):
+    link = encode(tmp_path, "vorbis_q1.ogg").read_bytes()
+    path = tmp_path / "chain.ogg"
+    path.write_bytes(link + link)
+    assert load_audio(path)[0].shape == ffmpeg_decodes(path, channels=2).shape

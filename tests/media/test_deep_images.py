@@ -1,0 +1,189 @@
+"""The stored numbers of 16-bit files, whatever their colour type, byte order and highest value."""
+
+import io
+import struct
+import subprocess
+import zlib
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from PIL import Image
+
+from imagebind.errors import MediaError
+from imagebind.io.source import Limits
+from imagebind.media.arrays import load_values
+from imagebind.media.deep_images import upright
+from imagebind.transforms.depth import load_depth
+from imagebind.transforms.thermal import ThermalTransform, load_thermal
+from tests.media.measured import damaged
+
+COUNTS = (7 * np.arange(48 * 64) + 1000).reshape(48, 64).astype(np.uint16)
+COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels
+
+
+def png(values: np.ndarray, *chunks: tuple[bytes, bytes], filtered: int = 0) -> bytes:
+    """A PNG of 16 bits a channel, (h, w, c), by hand: each row unfiltered or as differences from the last."""
+    height, width, channels = values.shape
+    rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
+    if filtered == 2:
+        rows = np.diff(rows, axis=0, prepend=np.zeros_like(rows[:1]))
+    lines = np.concatenate([np.full((height, 1), filtered, np.uint8), rows], axis=1).tobytes()
+    header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
+    body = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in body
+    )
+
+
+def tiff(
+    values: np.ndarray,
+    order: str = "<",
+    orientation: int = 1,
+    *,
+    white_is_zero: bool = False,
+    planar: bool = False,
+) -> bytes:
+    """An uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip, or in one for each channel."""
+    height, width, channels = values.shape
+    data = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
+    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
+    strip_bytes = len(data) // (channels if planar else 1)
+    strips_at = 8 + len(data) + len(bits)
+    if planar:
+        bits += struct.pack(f"{order}{channels}I", *range(8, 8 + len(data), strip_bytes))
+        bits += struct.pack(f"{order}{channels}I", *[strip_bytes] * channels)
+    start = 8 + len(data) + len(bits)
+    bits_at = 16 if channels == 1 else 8 + len(data)
+    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, bits_at), (259, 3, 1, 1)]
+    tags += [(262, 3, 1, 2 if channels > 2 else 0 if white_is_zero else 1)]
+    tags += [(273, 4, channels, strips_at) if planar else (273, 4, 1, 8), (274, 3, 1, orientation)]
+    tags += [(277, 3, 1, channels), (278, 4, 1, height)]
+    tags += [(279, 4, channels, strips_at + 4 * channels) if planar else (279, 4, 1, len(data))]
+    tags += [(284, 3, 1, 2 if planar else 1)]
+    tags += [(338, 3, 1, 2)] if channels in (2, 4) else []
+    entries = b""
+    for tag, kind, count, value in tags:
+        if kind == 3 and count <= 2:
+            held = struct.pack(f"{order}HH", *([16, 16] if count == 2 else [value, 0]))
+        else:
+            held = struct.pack(f"{order}I", value)
+        entries += struct.pack(f"{order}HHI", tag, kind, count) + held
+    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
+    return head + data + bits + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
+
+
+def coloured(channels: int) -> np.ndarray:
+    """The counts in each channel, and an alpha of 16 bits where there is one."""
+    values = np.repeat(COUNTS[..., None], channels, axis=2)
+    if channels in (2, 4):
+        values[..., -1] = 65535 - COUNTS
+    return values
+
+
+def pnm(form: int, highest: int, values: np.ndarray = COUNTS, comment: str = "") -> bytes:
+    header = f"P{form}\n{comment}{values.shape[1]} {values.shape[0]}\n{highest}\n".encode()
+    if form in (2, 3):
+        return header + b"\n".join(
+            b" ".join(b"%d" % v for v in row) for row in values.reshape(len(values), -1)
+        )
+    return header + values.astype(">u2").tobytes()
+
+
+FILES = {f"png of {c} channels": png(coloured(c)) for c in COLOUR_TYPES}
+FILES["png with a gamma"] = png(coloured(2), (b"gAMA", struct.pack(">I", 45455)))
+FILES["png of differences"] = png(coloured(3), filtered=2)
+FILES |= {f"tiff of {c} channels {o}": tiff(coloured(c), o) for c in (1, 2, 3, 4) for o in "<>"}
+FILES |= {f"pgm up to {top}": pnm(5, top) for top in (22498, 32767, 65535)}
+FILES |= {"plain pgm": pnm(2, 30000), "commented pgm": pnm(5, 30000, comment="# a 16383 camera\n")}
+FILES |= {"plain ppm": pnm(3, 30000, coloured(3)), "ppm": pnm(6, 30000, coloured(3))}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_depth_and_thermal_get_the_stored_numbers(name):
+    np.testing.assert_array_equal(load_thermal(FILES[name]), COUNTS)
+    np.testing.assert_allclose(load_depth(FILES[name]), COUNTS / 1000, rtol=1e-6)
+
+
+@pytest.mark.parametrize("top", [256, 1023, 4095, 10000, 16383, 65535])
+def test_a_pgm_of_any_highest_value_gives_the_stored_numbers(top):
+    values = (np.arange(300) % (top + 1)).reshape(15, 20).astype(np.uint16)
+    np.testing.assert_array_equal(load_values(pnm(5, top, values), key=""), values)
+    np.testing.assert_array_equal(load_values(pnm(2, top, values), key=""), values)
+
+
+def test_a_pgm_of_8_bits_is_brightness_of_its_highest_value():
+    dim = b"P5\n2 2\n100\n" + bytes([0, 50, 100, 100])
+    np.testing.assert_array_equal(load_thermal(dim), [[0, 128], [255, 255]])
+    with pytest.raises(MediaError, match="8 bits"):
+        load_depth(dim)
+
+
+@pytest.mark.parametrize("form", ["png", "tif"])
+@pytest.mark.parametrize("layout", ["ya16", "rgb48", "rgba64", "gray16"])
+def test_ffmpegs_own_files_give_the_stored_numbers(form, layout, tmp_path, needs_ffmpeg):
+    order = "be" if form == "png" else "le"
+    command = "ffmpeg -y -loglevel error -f rawvideo -pix_fmt gray16le -s 64x48 -i - -pix_fmt "
+    path = tmp_path / f"counts.{form}"
+    run = subprocess.run([*command.split(), layout + order, str(path)], input=COUNTS.astype("<u2").tobytes())
+    if run.returncode:
+        pytest.skip(f"FFmpeg writes no {layout} as {form}")
+    np.testing.assert_array_equal(load_thermal(path), COUNTS)
+
+
+@pytest.fixture
+def needs_ffmpeg() -> None:
+    try:
+        subprocess.run(["ffmpeg", "-version"], capture_output=True, check=True)
+    except OSError:
+        pytest.skip("no ffmpeg")
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_deep_images_are_turned_upright_as_others_are(orientation):
+    note = Image.Exif()
+    note[0x0112] = orientation
+    file = io.BytesIO()
+    Image.fromarray(COUNTS).save(file, "PNG", exif=note)
+    expected = load_thermal(file)  # through Pillow
+    np.testing.assert_array_equal(upright(COUNTS, orientation), expected)
+    np.testing.assert_array_equal(load_thermal(tiff(coloured(3), orientation=orientation)), expected)
+    exif = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    np.testing.assert_array_equal(load_thermal(png(coloured(4), (b"eXIf", exif))), expected)
+
+
+def test_true_colours_of_16_bits_are_no_depth_and_8_bit_colour_as_thermal():
+    values = coloured(3)
+    values[..., 0] = 3 * (values[..., 0] // 4)
+    with pytest.raises(MediaError, match=r"\(48, 64, 3\).*one channel"):
+        load_depth(png(values))
+    eight = np.asarray(Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("L"))
+    np.testing.assert_array_equal(load_thermal(png(values)), eight)
+
+
+def test_limits_are_checked_before_decoding():
+    for name, data in FILES.items():
+        with pytest.raises(MediaError, match="max_pixels"):
+            load_thermal(data, limits=Limits(max_pixels=1000))
+        with pytest.raises(MediaError):
+            print(name, load_thermal(data[: len(data) * 2 // 3]))
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@given(damaged(list(FILES.values())))
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_file_gives_an_image_or_a_named_error(bad):
+    try:
+        out = ThermalTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
+    except MediaError as error:
+        assert "bytes>" in error.item
+    else:
+        assert out.shape == (1, 14, 14) and out.min() >= 0 and out.max() <= 1
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_that_ends_within_its_header_is_named(name):
+    for size in range(1, 64):
+        with pytest.raises(MediaError, match=f"<{size} bytes>"):
+            load_thermal(FILES[name][:size])

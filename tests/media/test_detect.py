@@ -1,0 +1,295 @@
+"""What a file is, told by what is in it and not by its name."""
+
+import io
+import zipfile
+from fractions import Fraction
+from functools import cache
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.media.detect import HEAD_BYTES, detect
+from imagebind.modality import MediaKind
+from imagebind.transforms.audio import load_audio
+from imagebind.transforms.image import ImageTransform
+from tests.media.filmed import film
+from tests.media.measured import encoded
+from tests.media.motion import PLAIN
+
+TONE = (np.sin(np.arange(8000) / 8) * 0.3).astype(np.float32)
+COLOURS = np.random.default_rng(0).integers(0, 256, (24, 32, 3), dtype=np.uint8)
+ISO_BOX = b"\0\0\0\x08"
+
+
+@cache
+def sound(form: str, codec: str, *, cover: bool = False) -> bytes:
+    """8000 samples of a tone, written by FFmpeg; with a record sleeve on demand."""
+    rate = 48000 if codec in ("ac3", "eac3") else 16000
+    file = io.BytesIO()
+    with av.open(file, "w", format=form) as container:
+        stream = container.add_stream(codec, rate=rate, layout="mono")
+        if cover:
+            sleeve = container.add_stream("mjpeg", rate=1)
+            sleeve.width, sleeve.height, sleeve.pix_fmt = 32, 24, "yuvj420p"
+            sleeve.disposition = av.stream.Disposition.attached_pic
+        frame = av.AudioFrame.from_ndarray(TONE[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+        if cover:
+            picture = av.VideoFrame.from_ndarray(COLOURS, format="rgb24").reformat(format="yuvj420p")
+            container.mux(sleeve.encode(picture))
+            container.mux(sleeve.encode())
+    return file.getvalue()
+
+
+def written(form: str, subtype: str | None = None) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, TONE, 16000, format=form, subtype=subtype)
+    return file.getvalue()
+
+
+def test_every_format_of_pictures_is_a_picture():
+    for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "ICO"):
+        assert detect(encoded(COLOURS, form)) is MediaKind.IMAGE, form
+    for form, options in (("SGI", {}), ("TIFF", {"big_tiff": True})):
+        assert detect(encoded(COLOURS, form, **options)) is MediaKind.IMAGE, form
+        assert ImageTransform()(encoded(COLOURS, form, **options)).shape == (3, 224, 224), form
+    for mode in ("L", "LA", "P", "RGBA", "1"):
+        file = io.BytesIO()
+        Image.fromarray(COLOURS).convert(mode).save(file, "PNG")
+        assert detect(file) is MediaKind.IMAGE, mode
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "RGB"])
+def test_a_dark_picture_without_a_zero_is_no_text(mode, tmp_path):
+    path = tmp_path / "dark.txt"  # whose name even says that it is
+    dark = np.random.default_rng(1).integers(1, 127, (40, 48, 3), dtype=np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(dark).convert(mode).save(file, "PPM")
+    header, _, pixels = file.getvalue().partition(b"48 40\n")
+    content = header + b"# by hand\n48 40\n" + (bytes([65]) * len(pixels) if mode == "1" else pixels)
+    assert b"\0" not in content and content.isascii()
+    path.write_bytes(content)
+    assert detect(path) is MediaKind.IMAGE
+    path.write_bytes(content[:-1])  # not whole, hence text as far as anybody can see
+    assert detect(path) is MediaKind.TEXT
+
+
+def test_a_dark_raw_video_is_no_text():
+    header = b"YUV4MPEG2 W32 H24 F25:1 Ip A1:1 C420jpeg\n"
+    content = header + 3 * (b"FRAME\n" + bytes([65]) * (32 * 24 * 3 // 2))
+    assert detect(content) is MediaKind.VIDEO
+    assert detect(film(frames=3, kind="yuv4mpegpipe", codec="wrapped_avframe")) is MediaKind.VIDEO
+
+
+@pytest.mark.parametrize(
+    ("dtype", "form", "seen"),
+    [
+        ("uint16", "PNG", "16-bit grey PNG"),
+        ("uint16", "TIFF", "16-bit grey TIFF"),
+        (">u2", "TIFF", "16-bit grey TIFF"),
+        ("uint16", "PPM", "grey PPM"),
+        ("int32", "TIFF", "integer grey TIFF"),
+        ("float32", "TIFF", "float grey TIFF"),
+        ("float32", "npy", r"array file \(\.npy\)"),
+        ("float32", "npz", r"array file \(\.npz\)"),
+    ],
+)
+def test_a_measurement_says_that_it_has_to_be_told_what_it_is(dtype, form, seen):
+    with pytest.raises(AmbiguousMediaError, match=rf"{seen}.*\{{'depth': path\}} or \{{'thermal': path\}}"):
+        detect(encoded(np.ones((24, 32), dtype), form))
+
+
+def test_only_what_can_be_motion_is_said_to_be_perhaps_motion():
+    with pytest.raises(AmbiguousMediaError, match="imu"):
+        detect(encoded(np.ones((9, 6)), "npy"))
+    with pytest.raises(AmbiguousMediaError) as caught:
+        detect(encoded(np.ones((9, 6)), "npz"))
+    assert "imu" not in str(caught.value)
+
+
+def test_every_format_of_sound_is_sound():
+    for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF", "AU", "CAF", "RF64", "W64", "VOC", "SVX", "NIST"):
+        assert detect(written(form)) is MediaKind.AUDIO, form
+        # FFmpeg drops the first block of Vorbis that says nothing of where it starts
+        assert load_audio(written(form))[0].shape[-1] >= len(TONE) - 512, form
+    little = io.BytesIO()
+    soundfile.write(little, TONE, 16000, format="AU", endian="LITTLE")
+    assert detect(little) is MediaKind.AUDIO
+    assert detect(written("OGG", "OPUS")) is MediaKind.AUDIO
+    assert detect(written("WAV", "FLOAT")) is MediaKind.AUDIO
+    for form, codec in [
+        *(("adts", "aac"), ("ipod", "aac"), ("mp3", "libmp3lame"), ("matroska", "aac")),
+        *(("wv", "wavpack"), ("tta", "tta"), ("ac3", "ac3"), ("eac3", "eac3"), ("nut", "pcm_s16le")),
+    ]:
+        assert detect(sound(form, codec)) is MediaKind.AUDIO, form
+        assert load_audio(sound(form, codec))[0].shape[-1] > 7000, form
+
+
+def test_mp3_is_known_with_its_tag_and_without():
+    tagged = sound("mp3", "libmp3lame")
+    assert tagged.startswith(b"ID3")
+    bare = tagged[tagged.index(b"\xff\xfb" if b"\xff\xfb" in tagged else b"\xff\xf3") :]
+    assert detect(bare) is MediaKind.AUDIO
+
+
+def test_a_record_sleeve_makes_no_video_of_a_sound():
+    for form, codec in [("mp3", "libmp3lame"), ("mp4", "aac")]:
+        assert detect(sound(form, codec, cover=True)) is MediaKind.AUDIO, form
+
+
+@pytest.mark.parametrize(
+    ("kind", "codec"),
+    [
+        ("mp4", "libx264"),
+        ("mov", "libx264"),
+        ("matroska", "libx264"),
+        ("webm", "libvpx"),
+        ("avi", "mpeg4"),
+        ("mpegts", "libx264"),
+        ("mpeg", "mpeg2video"),
+        ("flv", "flv"),
+        ("asf", "mpeg4"),
+        ("nut", "mpeg4"),
+        ("ivf", "libvpx"),
+        ("mxf", "mpeg2video"),
+    ],
+)
+def test_every_container_with_moving_pictures_is_a_video(kind, codec):
+    assert detect(film(frames=5, kind=kind, codec=codec)) is MediaKind.VIDEO
+
+
+def test_a_camera_s_transport_stream_with_times_between_its_packets_is_a_video():
+    plain = film(frames=5, kind="mpegts")
+    timed = b"".join(b"\0\0\0\0" + plain[at : at + 188] for at in range(0, len(plain), 188))
+    assert detect(timed) is MediaKind.VIDEO
+
+
+def test_old_words_in_a_video_s_tags_are_no_reason_to_refuse_it():
+    file = io.BytesIO()
+    with av.open(file, "w", format="avi") as container:
+        container.metadata["title"] = "cafe-title"
+        stream = container.add_stream("mpeg4", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 32, 24, "yuv420p"
+        container.mux(stream.encode(av.VideoFrame(32, 24, "yuv420p")))
+        container.mux(stream.encode())
+    assert detect(file.getvalue().replace(b"cafe-title", b"caf\xe9-title")) is MediaKind.VIDEO
+
+
+def test_a_motion_table_is_known_by_its_header():
+    for text in (PLAIN, PLAIN.replace(b",", b"\t"), PLAIN.replace(b",", b";"), b"\xef\xbb\xbf" + PLAIN):
+        assert detect(text) is MediaKind.IMU
+    assert detect(PLAIN.replace(b"\n", b"\r\n")) is MediaKind.IMU
+    assert detect(b"\n" + PLAIN) is MediaKind.IMU
+    latin = PLAIN.replace(b"accl_x,", "accl_x [m/s²],".encode("latin-1"))
+    assert detect(latin) is MediaKind.IMU and detect(latin[:300]) is MediaKind.IMU
+
+
+def test_other_tables_are_refused_with_the_columns_that_are_wanted(tmp_path):
+    path = tmp_path / "prices.csv"
+    for content in (b"date,price\n1,2\n", b"\xef\xbb\xbf", b" \n", PLAIN.replace(b"gyro_z", b"smell")):
+        path.write_bytes(content)
+        with pytest.raises(MediaError, match=r"prices\.csv: a table.*gyro_x"):
+            detect(path)
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        "BMW is a car",
+        "Get free pizza",
+        "The wide river",
+        "ID3 tags",
+        "FLV files",
+        "RIFF",
+        "GIF89a",
+        "OggS",
+        "\ufeffA",
+    ],
+)
+def test_a_text_that_begins_as_some_format_does_is_text(start, tmp_path):
+    for suffix in (".txt", ".md", ".TXT"):
+        path = tmp_path / f"note{suffix}"
+        path.write_text(start + " and so on.\n" * 1000, encoding="utf-8")
+        assert detect(path) is MediaKind.TEXT
+    path.write_text("G" * 500)  # as the packets of a transport stream
+    assert detect(path) is MediaKind.TEXT
+
+
+def test_a_text_is_text_though_a_letter_is_cut_where_its_head_ends(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("x" * (HEAD_BYTES - 1) + "ö" * 50, encoding="utf-8")
+    assert detect(path) is MediaKind.TEXT
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be", "utf-32", "latin-1"])
+def test_text_in_another_encoding_is_refused_as_such(encoding, tmp_path):
+    path = tmp_path / "note.txt"
+    mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
+    path.write_bytes(mark + "A dög barks\n".encode(encoding))
+    with pytest.raises(MediaError, match=r"note\.txt: text.*expected text in UTF-8"):
+        detect(path)
+
+
+def others() -> dict[str, bytes]:
+    archive = io.BytesIO()
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("word/document.xml", "<x/>")
+    return {
+        "archive.zip": archive.getvalue(),
+        "paper.pdf": b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n1 0 obj\n",
+        "page.html": b"<!doctype html><title>A page</title>",
+        "program": b"\x7fELF\x02\x01\x01" + bytes(60),
+        "data.bin": np.random.default_rng(2).bytes(5000),
+        "one": b"\0",
+        "code.py": b"print('hello')\n",
+        "list.m3u8": b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        "reserved.ac3": b"\x0bw" + bytes(3) + b"\xff" + bytes(100),
+        "digits.dat": b"P5 20 10 255 and so on",
+        "reserved.mp3": b"\xff\xfb\xf0\x00" + bytes(100),
+    }
+
+
+@pytest.mark.parametrize("name", others())
+def test_what_is_none_of_the_kinds_is_refused_with_the_kinds_there_are(name, tmp_path):
+    (tmp_path / name).write_bytes(others()[name])
+    with pytest.raises(MediaError, match="image, video, text, audio, depth, thermal, imu") as caught:
+        detect(tmp_path / name)
+    assert caught.value.item == str(tmp_path / name) and not isinstance(caught.value, AmbiguousMediaError)
+
+
+def test_a_name_that_lies_changes_nothing(tmp_path):
+    contents = {
+        "a.wav": (encoded(COLOURS, "PNG"), MediaKind.IMAGE),
+        "a.png": (written("WAV"), MediaKind.AUDIO),
+        "a.txt": (film(frames=3), MediaKind.VIDEO),
+        "a.mp4": (PLAIN, MediaKind.IMU),
+    }
+    for name, (content, kind) in contents.items():
+        (tmp_path / name).write_bytes(content)
+        assert detect(tmp_path / name) is kind
+
+
+def test_a_rare_format_is_read_when_it_is_said_what_it_is():
+    targa = encoded(COLOURS, "TGA")
+    with pytest.raises(MediaError, match=r"^<\d+ bytes>: unknown content.*\{'audio': path\}.*--modality"):
+        detect(targa)
+    assert ImageTransform()(targa).shape == (3, 224, 224)
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (encoded(COLOURS, "PNG")[:20], "picture that cannot be read"),
+        (b"\x1aE\xdf\xa3" + bytes(100), "container that cannot be opened"),
+        (ISO_BOX + b"ftypisom" + bytes(50), "container"),
+    ],
+)
+def test_a_file_of_which_only_the_mark_is_left_is_refused(content, seen):
+    with pytest.raises(MediaError, match=seen):
+        detect(content)

@@ -1,0 +1,115 @@
+"""The walk: every file once, in a steady order, whatever the folders hold."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from imagebind.errors import MediaError
+from imagebind.media.discover import Found, check_roots, discover
+from tests.search.crawled import open_to_all, unprivileged
+
+
+def fill(folder: Path, *names: str | bytes) -> None:
+    for name in names:
+        path = folder / os.fsdecode(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+
+
+def names(*roots: Path, without=()) -> list[str]:
+    """Paths below the first root's parent; errors in angle brackets."""
+    found = discover(check_roots(roots), without=without)
+    paths = [
+        (f"<{os.path.relpath(f.item, roots[0])}>" if isinstance(f, MediaError) else f.path) for f in found
+    ]
+    return [path if isinstance(path, str) else os.path.relpath(path, roots[0]) for path in paths]
+
+
+def test_files_come_by_name_with_their_size_and_time_hidden_ones_do_not(tmp_path):
+    fill(tmp_path, "b/2.png", "b/10.png", "a.png", ".hidden.png", ".git/x.png", "b/.DS_Store", "c/d/e.txt")
+    assert names(tmp_path) == ["a.png", "b/10.png", "b/2.png", "c/d/e.txt"]
+    first = next(discover([tmp_path]))
+    status = (tmp_path / "a.png").stat()
+    assert (first.size, first.mtime_ns) == (1, status.st_mtime_ns)
+    assert first.root == tmp_path and first.relative == Path("a.png")
+
+
+def test_a_hidden_folder_that_is_asked_for_is_walked(tmp_path):
+    fill(tmp_path, ".photos/a.png")
+    assert names(tmp_path / ".photos") == ["a.png"]
+
+
+def test_a_loop_of_links_is_walked_once_and_ends(tmp_path):
+    fill(tmp_path, "a/x.png", "b/y.png")
+    (tmp_path / "a" / "to_b").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "to_a").symlink_to(tmp_path / "a")
+    (tmp_path / "b" / "up").symlink_to("..")
+    assert names(tmp_path) == ["a/x.png", "b/y.png"]
+
+
+def test_a_linked_folder_elsewhere_is_walked_by_the_path_of_the_link(tmp_path):
+    fill(tmp_path, "far/x.png", "root/y.png")
+    (tmp_path / "root" / "a_link").symlink_to(tmp_path / "far")
+    assert names(tmp_path / "root") == ["y.png", "a_link/x.png"]
+
+
+def test_folders_below_two_roots_and_files_named_twice_come_once(tmp_path):
+    fill(tmp_path, "a/x.png", "a/b/y.png")
+    assert names(tmp_path, tmp_path / "a" / "b") == ["a/x.png", "a/b/y.png"]
+    file = tmp_path / "a" / "x.png"
+    assert names(tmp_path, file, file) == ["a/x.png", "a/b/y.png"]
+    assert [found.relative for found in discover([file])] == [Path("x.png")]
+
+
+def test_what_a_crawl_writes_itself_is_left_out_by_any_path_to_it(tmp_path):
+    fill(tmp_path, "media/db/data.bin", "media/x.png", "media/db.errors.jsonl")
+    own = [tmp_path / "media" / "db", tmp_path / "media" / "db.errors.jsonl"]
+    (tmp_path / "media" / "link").symlink_to(own[0])
+    assert names(tmp_path / "media", without=own) == ["x.png"]
+
+
+def test_links_to_nowhere_and_to_themselves_are_named(tmp_path):
+    (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
+    (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
+    fill(tmp_path, "x.png")
+    assert names(tmp_path) == ["<gone.png>", "<self.png>", "x.png"]
+    errors = [str(found) for found in discover([tmp_path]) if isinstance(found, MediaError)]
+    assert "No such file" in errors[0] and "symbolic links" in errors[1]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+def test_pipes_are_passed_over(tmp_path):
+    os.mkfifo(tmp_path / "pipe.wav")
+    fill(tmp_path, "x.png")
+    assert names(tmp_path) == ["x.png"]
+
+
+def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_walked():
+    with open_to_all() as folder:
+        fill(folder, "closed/x.png", "open/y.png")
+        (folder / "closed").chmod(0)
+        with unprivileged():
+            found = list(discover([folder]))
+        error, file = found
+        assert isinstance(error, MediaError) and "closed" in error.item and "Permission denied" in str(error)
+        assert isinstance(file, Found) and file.path.name == "y.png"
+
+
+def test_odd_names_are_files_like_others(tmp_path):
+    odd = [
+        "two\nlines.png",
+        "it's.png",
+        '"quoted".png',
+        "🐶.png",
+        "[b].png",
+        "n" * 251 + ".png",
+        b"caf\xe9.png",
+    ]
+    fill(tmp_path, *odd)
+    assert {found.path.name for found in discover([tmp_path])} == {os.fsdecode(name) for name in odd}
+
+
+def test_a_root_that_is_not_there_is_named_before_anything_is_walked(tmp_path):
+    with pytest.raises(MediaError, match=r"medai: cannot be found .*expected a folder or a file"):
+        check_roots([tmp_path, tmp_path / "medai"])

@@ -1,0 +1,196 @@
+"""FLIR's radiometric images, made as its cameras store them: JPEG segments, records, both byte orders."""
+
+import io
+import struct
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from PIL import Image
+
+from imagebind.errors import MediaError, collect_warnings
+from imagebind.intake.requests import identify, prepare
+from imagebind.io.source import Limits
+from imagebind.media.detect import detect
+from imagebind.modality import MediaKind
+from imagebind.transforms.thermal import ThermalTransform, load_thermal
+from tests.media.measured import damaged, encoded
+
+# As a FLIR E40 notes them; the temperatures below follow from Planck's law with these.
+PLANCK = {"r1": 14906.216, "b": 1396.5, "f": 1.0, "o": -7261, "r2": 0.010956882}
+AIR = {"alpha1": 0.006569, "alpha2": 0.01262, "beta1": -0.002276, "beta2": -0.00667, "x": 1.9}
+KELVIN = 273.15
+TRUE = (20 + 15 * np.linspace(0, 1, 64)[None] + 5 * np.linspace(0, 1, 48)[:, None]).round(2)  # °C
+
+
+def signal_of(celsius, r1, b, f, o, r2):
+    """The counts of a black body, without noise and rounding."""
+    return r1 / (r2 * (np.exp(b / (np.asarray(celsius) + KELVIN)) - f)) - o
+
+
+COUNTS = np.rint(signal_of(TRUE, **PLANCK)).astype(np.uint16)
+
+
+def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=20.0, **planck) -> bytes:
+    planck = {**PLANCK, **planck}
+    record = bytearray(0x400)
+    struct.pack_into(f"{order}H", record, 0, 2)
+    floats = {
+        0x20: emissivity,
+        0x24: distance,
+        0x28: reflected + KELVIN,
+        0x2C: 22 + KELVIN,
+        0x30: 22 + KELVIN,
+    }
+    floats |= {0x34: 1.0, 0x3C: 0.5, 0x58: planck["r1"], 0x5C: planck["b"], 0x60: planck["f"]}
+    floats |= dict(zip(range(0x70, 0x84, 4), AIR.values(), strict=True)) | {0x30C: planck["r2"]}
+    for place, value in floats.items():
+        struct.pack_into(f"{order}f", record, place, value)
+    struct.pack_into(f"{order}i", record, 0x308, planck["o"])
+    return bytes(record)
+
+
+def raw_record(counts: np.ndarray = COUNTS, order: str = "<", form: str = "raw") -> bytes:
+    head = struct.pack(f"{order}3H26x", 2, counts.shape[1], counts.shape[0])
+    if form == "raw":
+        return head + counts.astype(f"{order}u2").tobytes()
+    return head + encoded(counts.byteswap() if form == "swapped png" else counts, "PNG")
+
+
+def fff(raw: bytes, camera: bytes | None, order: str = ">") -> bytes:
+    records = [(0x22, b"palette"), (1, raw), *([] if camera is None else [(0x20, camera)])]
+    start = 64 + 32 * len(records)
+    directory, body = b"", b""
+    for kind, data in records:
+        directory += struct.pack(f"{order}HHIIII12x", kind, 1, 100, 1, start + len(body), len(data))
+        body += data
+    head = b"FFF\0" + b"MTX IR".ljust(16, b"\0") + struct.pack(f"{order}III", 101, 64, len(records))
+    return head.ljust(64, b"\0") + directory + body
+
+
+def flir_jpeg(whole: bytes, *, part_bytes: int = 3000, orientation: int = 1) -> bytes:
+    """A JPEG in false colours with an FFF file in its APP1 segments, behind the one of EXIF."""
+    shown = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
+    note = Image.Exif()
+    note[0x0112] = orientation
+    file = io.BytesIO()
+    shown.save(file, "JPEG", exif=note)
+    jpeg = file.getvalue()
+    parts = [whole[at : at + part_bytes] for at in range(0, len(whole), part_bytes)]
+    segments = b"".join(
+        b"\xff\xe1" + struct.pack(">H", len(part) + 10) + b"FLIR\0\1" + bytes([number, len(parts) - 1]) + part
+        for number, part in enumerate(parts)
+    )
+    behind = 4 + int.from_bytes(jpeg[4:6], "big")  # SOI, then the first segment
+    return jpeg[:behind] + segments + jpeg[behind:]
+
+
+@pytest.mark.parametrize("form", ["raw", "png", "swapped png"])
+@pytest.mark.parametrize("directory", "<>")
+@pytest.mark.parametrize("order", "<>")
+def test_a_flir_image_gives_its_temperatures_and_its_counts(form, directory, order):
+    whole = fff(raw_record(order=order, form=form), camera_record(order), directory)
+    for data in (whole, flir_jpeg(whole), flir_jpeg(whole, part_bytes=60_000)):
+        celsius = load_thermal(data)
+        assert celsius.dtype == np.float32
+        np.testing.assert_allclose(celsius, TRUE, atol=0.03)  # of rounding to counts
+        np.testing.assert_array_equal(load_thermal(data, unit="raw"), COUNTS)
+        np.testing.assert_array_equal(load_thermal(data, unit="celsius"), celsius)
+
+
+def test_emissivity_and_reflection_are_taken_out():
+    mixed = 0.9 * signal_of(TRUE, **PLANCK) + 0.1 * signal_of(40.0, **PLANCK)
+    camera = camera_record(emissivity=0.9, reflected=40.0)
+    celsius = load_thermal(fff(raw_record(np.rint(mixed).astype(np.uint16)), camera))
+    np.testing.assert_allclose(celsius, TRUE, atol=0.03)
+
+
+def test_the_air_between_is_taken_out():
+    distance, air, humidity = 50.0, 22.0, 0.5
+    water = humidity * np.exp(1.5587 + 0.06939 * air - 2.7816e-4 * air**2 + 6.8455e-7 * air**3)
+    weights = ((AIR["x"], AIR["alpha1"], AIR["beta1"]), (1 - AIR["x"], AIR["alpha2"], AIR["beta2"]))
+    half = sum(w * np.exp(-np.sqrt(distance / 2) * (a + b * np.sqrt(water))) for w, a, b in weights)
+    seen = signal_of(TRUE, **PLANCK)
+    for _ in range(2):
+        seen = half * seen + (1 - half) * signal_of(air, **PLANCK)
+    assert 0.8 < half < 1 and np.abs(seen - COUNTS).max() > 20
+    celsius = load_thermal(fff(raw_record(np.rint(seen).astype(np.uint16)), camera_record(distance=distance)))
+    np.testing.assert_allclose(celsius, TRUE, atol=0.05)
+
+
+def test_low_and_high_are_in_celsius():
+    data = flir_jpeg(fff(raw_record(), camera_record()))
+    expected = ThermalTransform(low=20, high=40)(TRUE.astype(np.float32))
+    torch.testing.assert_close(ThermalTransform(low=20, high=40)(data), expected, atol=2e-3, rtol=0)
+
+
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_temperatures_are_turned_as_the_image_that_shows_them(orientation):
+    data = flir_jpeg(fff(raw_record(), camera_record()), orientation=orientation)
+    turns = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
+    np.testing.assert_allclose(load_thermal(data), np.rot90(TRUE, turns), atol=0.03)
+
+
+def test_a_dead_pixel_becomes_very_cold_and_the_image_is_still_read():
+    counts = COUNTS.copy()
+    counts[3, 3] = 0
+    celsius = load_thermal(fff(raw_record(counts), camera_record()))
+    assert np.isfinite(celsius).all() and celsius[3, 3] < -100
+
+
+@pytest.mark.parametrize("camera", [None, camera_record(r1=0.0), camera_record()[:0x300], bytes(0x400)])
+def test_without_planck_constants_the_counts_are_read_with_a_warning(camera):
+    with collect_warnings() as warnings:
+        values = load_thermal(fff(raw_record(), camera))
+    np.testing.assert_array_equal(values, COUNTS)
+    assert len(warnings) == 1 and "no constants" in warnings[0]
+
+
+def test_a_flir_jpeg_is_an_image_unless_declared_thermal(tmp_path):
+    path = tmp_path / "FLIR0001.jpg"
+    path.write_bytes(flir_jpeg(fff(raw_record(), camera_record())))
+    assert detect(path) is MediaKind.IMAGE
+    views = prepare(identify({"thermal": path}), ThermalTransform())
+    assert views.warnings == ()
+    expected = ThermalTransform()(TRUE)
+    torch.testing.assert_close(views.views[0], expected, atol=5e-3, rtol=0)
+    (tmp_path / "a.fff").write_bytes(fff(raw_record(), camera_record()))
+    assert detect(tmp_path / "a.fff") is MediaKind.THERMAL
+
+
+def test_limits_are_checked_before_memory_is_allocated():
+    for form in ("raw", "png"):
+        with pytest.raises(MediaError, match="max_pixels"):
+            load_thermal(fff(raw_record(form=form), camera_record()), limits=Limits(max_pixels=1000))
+    head = struct.pack("<3H26x", 2, 60_000, 60_000)
+    with pytest.raises(MediaError, match="max_pixels"):
+        load_thermal(fff(head + bytes(100), None))
+
+
+def test_missing_parts_and_cut_counts_are_named(tmp_path):
+    whole = flir_jpeg(fff(raw_record(), camera_record()))
+    first = whole.index(b"FLIR\0") - 4
+    length = int.from_bytes(whole[first + 2 : first + 4], "big") + 2
+    path = tmp_path / "camera.jpg"
+    path.write_bytes(whole[:first] + whole[first + length :])
+    with pytest.raises(MediaError, match=r"camera\.jpg: \d+ of \d+ parts"):
+        load_thermal(path)
+    with pytest.raises(MediaError, match="bytes of counts"):
+        load_thermal(fff(raw_record()[:-10], None))
+
+
+FILES = [fff(raw_record(form=form), camera_record()) for form in ("raw", "png")]
+FILES += [flir_jpeg(FILES[0]), flir_jpeg(FILES[1])]
+
+
+@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@given(damaged(FILES))
+@settings(max_examples=150, deadline=None)
+def test_a_damaged_flir_image_gives_an_image_or_a_named_error(bad):
+    try:
+        out = ThermalTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
+    except MediaError as error:
+        assert "bytes>" in error.item
+    else:
+        assert out.shape == (1, 14, 14) and out.min() >= 0 and out.max() <= 1

@@ -1,0 +1,101 @@
+"""Motion in text: the ways a header is written."""
+
+import numpy as np
+import pytest
+
+from imagebind.errors import MediaError
+from imagebind.media.imu_table import look_at_table
+from imagebind.transforms.imu import load_imu
+from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, table
+
+
+@pytest.mark.parametrize(
+    "header, delimiter, scale",
+    [
+        ("timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z", ",", (1, 1, 1)),
+        ("Time;ax;ay;az;gx;gy;gz", ";", (1, 1, 1)),
+        ("timestamp_ms\tacc_x\tacc_y\tacc_z\tgyr_x\tgyr_y\tgyr_z", "\t", (1e3, 1, 1)),
+        ("timestamp_ns,accel_x,accel_y,accel_z,gyro_x,gyro_y,gyro_z", ",", (1e9, 1, 1)),
+        (
+            "timestamp [us],accl_x [g],accl_y [g],accl_z [g],gyro_x (deg/s),gyro_y (deg/s),gyro_z (deg/s)",
+            ",",
+            (1e6, 1 / GRAVITY, 180 / np.pi),
+        ),
+        (
+            '"t","accelerometer_x (m/s²)","accelerometer_y (m/s²)","accelerometer_z (m/s²)","gyroscope_x",'
+            '"gyroscope_y","gyroscope_z (rad/s)"',
+            ",",
+            (1, 1, 1),
+        ),
+    ],
+)
+def test_headers_name_columns_and_units_in_many_ways(header, delimiter, scale):
+    time, accel, gyro = scale
+    written = np.column_stack([SECONDS * time, MOTION[:, :3] * accel, MOTION[:, 3:] * gyro])
+    for data in (table(header, written, delimiter), b"\xef\xbb\xbf" + table(header, written, delimiter)):
+        recording = load_imu(data)
+        np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+        np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
+
+
+def test_columns_may_stand_in_any_order_among_others():
+    header = "gyro_z,accl_y,label,gyro_x,timestamp,accl_x,gyro_y,accl_z"
+    rows = []
+    for second, (ax, ay, az, gx, gy, gz) in zip(SECONDS, MOTION, strict=True):
+        rows.append(f"{gz!s},{ay!s},walking,{gx!s},{second!s},{ax!s},{gy!s},{az!s}")
+    data = "\r\n".join([header, *rows]).encode()
+    np.testing.assert_array_equal(load_imu(data).samples, MOTION)
+
+
+def test_ego4d_s_own_table_is_read_on_its_canonical_clock():
+    clocks = "component_idx,component_timestamp_ms,canonical_timestamp_ms"
+    header = f"{clocks},gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
+    component = np.zeros(500)
+    rows = np.column_stack([component, component, SECONDS * 1000 + 40, MOTION[:, 3:], MOTION[:, :3]])
+    recording = load_imu(table(header, rows))
+    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-9)
+
+
+def test_between_semicolons_a_comma_is_a_decimal_point():
+    data = table("timestamp;ax;ay;az;gx;gy;gz", np.column_stack([SECONDS, MOTION]), ";").replace(b".", b",")
+    np.testing.assert_allclose(load_imu(data).samples, MOTION, atol=1e-6)
+
+
+def test_a_table_without_a_clock_takes_the_rate():
+    data = table(PLAIN_HEADER.removeprefix("timestamp,"), MOTION)
+    assert load_imu(data, rate=50).seconds[-1] == pytest.approx(499 / 50)
+    with pytest.raises(MediaError, match="rate= in Hz"):
+        load_imu(data)
+
+
+def test_an_argument_goes_before_the_header():
+    data = PLAIN.replace(b"timestamp,", b"timestamp_ms,")
+    assert load_imu(data, time_unit="s").seconds[-1] == pytest.approx(4.99)
+
+
+@pytest.mark.parametrize(
+    "text, is_imu",
+    [
+        (PLAIN.decode(), True),
+        ("t;ax;ay;az;gx;gy;gz\n0;1;2;3;4;5;6\n", True),
+        ("id,caption,label\n1,a,b", False),
+        ("", False),
+        ("ax,ay,az\n1,2,3", False),
+        ("Dear all,\nax, ay and az are the axes.\n", False),
+    ],
+)
+def test_tables_of_imu_are_told_from_others(text, is_imu):
+    assert look_at_table(text, name="table", path=None) is is_imu
+
+
+def test_an_unnamed_first_column_shifts_nothing():
+    header = PLAIN_HEADER.replace(",", "\t")
+    rows = np.column_stack([np.arange(500), SECONDS, MOTION])
+    np.testing.assert_allclose(load_imu(table("\t" + header, rows, "\t")).samples, MOTION, atol=1e-6)
+
+
+@pytest.mark.parametrize("cell", [" " * 10**6, "[" * 10**6, "gyro_x" + " (" * 10**6])
+def test_a_hostile_header_costs_no_time(cell):
+    with pytest.raises(MediaError, match=r"no column for|shorter lines"):
+        load_imu(f"{cell},{cell}\n1,2\n".encode())

@@ -1,0 +1,314 @@
+"""Video files: which frames are decoded, and what bad files do."""
+
+import errno
+import io
+from fractions import Fraction
+from pathlib import Path
+from types import SimpleNamespace
+
+import av
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from imagebind.errors import MediaError, collect_warnings
+from imagebind.io.source import Limits
+from imagebind.media.video_file import Clock, open_video, probe_video
+from imagebind.media.video_stream import Decoding
+from imagebind.media.video_stream import packets_of as stream_packets
+from tests.media.filmed import STEP, film, needs_ffmpeg, packets_of, record, together, turned
+
+DATA = Path(__file__).parents[1] / "data" / "preprocessing"
+WIDE = DATA / "wide_320x240_25fps_6s.mp4"
+CONTAINERS = [
+    ("mp4", "libx264"),
+    ("matroska", "libx264"),
+    ("mpegts", "libx264"),  # seeks land late
+    ("mpeg", "mpeg2video"),  # seeks lose count of the time
+    ("avi", "libx264"),  # stamps are of decoding, not of showing
+    ("h264", "libx264"),  # no stamps, no seeks
+    ("avi", "mjpeg"),  # every frame a keyframe
+    ("gif", "gif"),  # no seeks
+]
+
+
+def frames_at(source, indices, **limits) -> list[np.ndarray]:
+    with open_video(source, limits=Limits(**limits)) as video:
+        decoded = list(video.decode(indices))
+    assert [index for index, _ in decoded] == indices
+    return [frame for _, frame in decoded]
+
+
+def numbers(source, indices) -> list[int]:
+    """Which frames of a film came back."""
+    return [round(float(frame.mean()) / STEP) for frame in frames_at(source, indices)]
+
+
+# The clock
+
+
+def test_a_two_second_span_at_25_frames_a_second_is_its_first_and_50th_frame():
+    clock = Clock.steady(150, Fraction(25))
+    assert clock.frames_in((0, 2), 2) == [0, 49]
+    assert clock.frames_in((Fraction(1, 50), 2), 2) == [1, 49]
+    assert clock.frames_in((5, 7), 2) == [125, 149]
+    assert clock.frames_in((0, 2), 5) == [0, 12, 24, 36, 49]
+    assert clock.frames_in((0, 2), 1) == [0]
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.integers(1, 500),
+    st.fractions(1, 120, max_denominator=1001),
+    st.fractions(0, 30),
+    st.fractions(Fraction(1, 10), 5),
+)
+def test_at_a_constant_rate_frames_are_the_released_indices(frames, rate, start, length):
+    first, last = Clock.steady(frames, rate).frames_in((start, start + length), 2)
+    lowest = -(-rate * start // 1)  # ceiling
+    highest = min(-(-rate * (start + length) // 1), frames) - 1
+    if lowest <= highest:
+        assert (first, last) == (lowest, highest)
+    else:  # no frame starts in the span
+        assert first == last == min(highest, frames - 1)
+
+
+def test_a_span_in_which_nothing_starts_gets_the_frame_on_show():
+    slides = Clock(ticks=[0, 5, 12], tick=Fraction(1), duration=Fraction(20))
+    assert slides.frames_in((6, 8), 2) == [1, 1]
+    assert slides.frames_in((30, 32), 2) == [2, 2]
+    assert slides.frames_in((4, 13), 3) == [1, 1, 2]
+
+
+# Reading
+
+
+@pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
+def test_every_container_gives_exactly_the_frames_asked_for(kind, codec):
+    video = film(kind=kind, codec=codec)
+    with av.open(io.BytesIO(video), "r") as container:
+        everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+    indices = [0, 1, 13, 35, 36, 60, 73, 74]
+    for index, frame in zip(indices, frames_at(video, indices), strict=True):
+        assert (frame == everything[index]).all(), index
+    info = probe_video(video)
+    assert (info.duration, info.frames, info.fps) == (3.0, 75, 25.0)
+    assert (info.width, info.height, info.has_audio) == (64, 48, False)
+
+
+def test_only_the_neighbourhood_of_a_wanted_frame_is_decoded(monkeypatch):
+    """Decoding can start at every twelfth frame: at the 132nd for the 140th."""
+    decoded = []
+    real = Decoding.frames_from
+
+    def counting(*arguments):
+        for numbered in real(*arguments):
+            decoded.append(numbered)
+            yield numbered
+
+    monkeypatch.setattr(Decoding, "frames_from", counting)
+    frames_at(WIDE, [140])
+    assert len(decoded) == 140 - 132 + 1
+
+
+def test_uneven_timestamps_decide():
+    """Ten frames in the first second, then one a second: the two seconds from 3 begin with frame 12."""
+    times = [i / 10 for i in range(10)] + [1, 2, 3, 4, 5]
+    with open_video(film(kind="matroska", times=times)) as video:
+        assert video.clock.frames_in((3, 5), 2) == [12, 13]
+        assert video.clock.frames_in((0, 1), 2) == [0, 9]
+        assert 5 < video.info.duration <= 6.1
+
+
+def test_stamps_rounded_to_milliseconds_count_as_a_constant_rate():
+    with open_video(film(kind="matroska", rate=30)) as video:
+        assert video.clock == Clock.steady(75, Fraction(30))
+
+
+def test_a_recording_that_starts_late_counts_from_its_first_frame():
+    with open_video(film(kind="matroska", times=[7 + i / 25 for i in range(50)])) as video:
+        assert video.info.duration == 2.0
+        assert video.clock.frames_in((0, 2), 2) == [0, 49]
+
+
+@pytest.mark.parametrize(
+    ("matrix", "quarters"), [((1, 0, 0, 1), 0), ((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
+)
+def test_a_rotated_recording_is_turned_upright(matrix, quarters):
+    """(0, 1, -1, 0) is what a phone held upright writes: x goes down, so turn clockwise to show."""
+    (stored,) = frames_at(WIDE, [3])
+    (shown,) = frames_at(turned(WIDE.read_bytes(), matrix=matrix), [3])
+    assert (shown == np.rot90(stored, quarters)).all()
+
+
+@pytest.mark.parametrize(("frames", "wanted"), [(1, [0]), (2, [0, 1])])
+def test_the_shortest_recordings_are_read(frames, wanted):
+    assert numbers(film(frames=frames), wanted) == wanted
+
+
+def test_a_file_object_is_left_open():
+    with WIDE.open("rb") as file:
+        assert probe_video(file) == probe_video(WIDE)
+        assert not file.closed
+
+
+def test_of_several_video_streams_the_default_one_counts_and_of_those_the_largest(tmp_path):
+    """As in FFmpeg's command."""
+    small, large = film(frames=5), film(frames=5, size=(128, 96))
+    for default, width in [((True, True), 128), ((True, False), 64), ((False, True), 128)]:
+        assert probe_video(together(small, large, default=default)).width == width
+
+
+# Faults
+
+
+def with_lost(numbers) -> bytes:
+    """A film of which some frames cannot be decoded."""
+    video = film(codec="mjpeg", kind="avi")
+    packets = packets_of(video)
+    for number in numbers:
+        video = video.replace(packets[number], bytes(len(packets[number])))
+    return video
+
+
+def test_a_broken_frame_gives_way_to_its_neighbour():
+    video = film(codec="mjpeg", kind="avi")
+    broken = packets_of(video)[40]
+    video = video.replace(broken, bytes(len(broken)))
+    assert numbers(video, [39, 40, 41]) in ([39, 39, 41], [39, 41, 41])
+
+
+def test_without_any_decodable_frame_the_file_is_named(tmp_path):
+    video = film(codec="mjpeg", kind="avi", frames=5)
+    for packet in packets_of(video):
+        video = video.replace(packet, bytes(len(packet)))
+    path = tmp_path / "grey.avi"
+    path.write_bytes(video)
+    with pytest.raises(MediaError, match=r"grey\.avi: no frame can be decoded"):
+        frames_at(path, [0])
+
+
+@pytest.mark.parametrize("lost", [1, 3, 4])
+def test_lost_frames_are_reported_with_their_share(lost):
+    video = with_lost(range(40, 40 + 2 * lost, 2))
+    wanted = list(range(40, 48))
+    with collect_warnings() as warnings:
+        frames_at(video, wanted)
+    (warning,) = warnings
+    assert warning.startswith(f"{lost} of the 8 frames that are needed ({lost / 8:.0%}) cannot be decoded")
+
+
+def test_a_video_of_which_less_than_half_can_be_decoded_is_refused_with_the_share():
+    video = with_lost(range(40, 45))
+    with pytest.raises(MediaError, match=r"5 of the 8 frames that are needed cannot be decoded; .* 50%"):
+        frames_at(video, list(range(40, 48)))
+    with open_video(video) as opened:
+        assert len(list(opened.decode(range(40, 48), min_share=0))) == 8
+        assert len(list(opened.decode(range(20, 40)))) == 20  # where it is whole
+
+
+def test_a_lost_frame_is_reported_though_nobody_asks_for_more_than_the_last():
+    with open_video(with_lost([40])) as video, collect_warnings() as warnings:
+        decoded = video.decode([39, 40])
+        next(decoded), next(decoded)
+        assert len(warnings) == 1
+
+
+@pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
+def test_nothing_is_reported_of_a_whole_video(kind, codec):
+    with collect_warnings() as warnings:
+        frames_at(film(kind=kind, codec=codec), [0, 5, 70, 74])
+    assert warnings == []
+
+
+@needs_ffmpeg
+def test_a_recording_whose_end_is_cut_off_is_reported(tmp_path):
+    path = record(tmp_path / "whole.mp4", "-c:v libx264 -pix_fmt yuv420p -movflags +faststart", seconds=3)
+    whole = path.read_bytes()
+    with collect_warnings() as warnings:
+        info = probe_video(whole[: len(whole) * 6 // 10])
+    assert 20 < info.frames < 70
+    assert warnings == [f"the file is cut short: {75 - info.frames} of its 75 frames are missing"]
+
+
+def test_a_cut_recording_keeps_the_frames_that_are_there():
+    video = film(kind="mpegts")
+    assert 20 < probe_video(video[: len(video) // 2]).frames < 60
+    assert numbers(video[: len(video) // 2], [10]) == [10]
+
+
+class Container:
+    """Gives two packets, and then fails."""
+
+    def __init__(self, fault: Exception) -> None:
+        self.fault = fault
+
+    def demux(self, stream):
+        yield from [SimpleNamespace(size=1), SimpleNamespace(size=1)]
+        raise self.fault
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        av.error.InvalidDataError(1, ""),
+        OSError(errno.EINVAL, "a negative offset"),
+        ValueError("negative seek"),
+    ],
+)
+def test_a_damaged_video_ends_where_it_leads_to_a_place_that_no_file_has(fault):
+    assert len(list(stream_packets(Container(fault), None))) == 2
+
+
+def test_a_disk_that_fails_is_no_damaged_video():
+    with pytest.raises(OSError, match="broken"):
+        list(stream_packets(Container(OSError(errno.EIO, "broken")), None))
+
+
+def test_sound_is_not_a_video():
+    with pytest.raises(MediaError, match=r"mono_16k_1s\.wav: no video stream"):
+        probe_video(DATA / "mono_16k_1s.wav")
+
+
+def test_a_playlist_may_not_have_other_files_read(tmp_path):
+    (tmp_path / "secret.ts").write_bytes(film(kind="mpegts", frames=5))
+    for text in (
+        f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n",
+        f"ffconcat version 1.0\nfile '{tmp_path}/secret.ts'\n",
+    ):
+        with pytest.raises(MediaError):
+            probe_video(text.encode())
+
+
+def test_limits_on_pixels_and_bytes_hold():
+    video = film(frames=3)
+    with pytest.raises(MediaError, match=r"64 x 48 = 3,072 pixels; expected at most 3,071 \(max_pixels\)"):
+        probe_video(video, limits=Limits(max_pixels=3071))
+    with pytest.raises(MediaError, match="max_bytes"):
+        probe_video(video, limits=Limits(max_bytes=100))
+    assert probe_video(video, limits=Limits(max_pixels=3072)).frames == 3
+
+
+@pytest.mark.parametrize("item", [b"", b"not a video at all", bytes(10_000), "no/such/film.mp4"])
+def test_what_is_no_video_is_an_error_with_its_name(item):
+    with pytest.raises(MediaError):
+        probe_video(item)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_damage_gives_frames_or_a_media_error(data):
+    whole = data.draw(st.sampled_from([FILMS[name] for name in sorted(FILMS)]))
+    damaged = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
+    for position in data.draw(st.lists(st.integers(0, len(damaged) * 8 - 1), max_size=8)):
+        damaged[position // 8] ^= 1 << position % 8
+    try:
+        with open_video(bytes(damaged)) as video:
+            for _, frame in video.decode(sorted({0, video.info.frames // 2, video.info.frames - 1})):
+                assert frame.dtype == np.uint8 and frame.shape[-1] == 3
+    except MediaError as error:
+        assert "bytes>" in error.item
+
+
+FILMS = {kind: film(kind=kind, codec=codec, frames=20) for kind, codec in CONTAINERS}
