@@ -8,6 +8,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
+from typing import Any
 
 import torch
 
@@ -18,19 +19,12 @@ from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.transforms.options import item_options
 
 TRANSFORMS_VERSION = 1  # to be raised when a transform's numbers change for the same settings
 NAMED = ("imagebind_huge", "imagebind_tiny")
 SAMPLED = 256  # numbers of each tensor that go into a digest: reading 4.8 GB would take longer than a search
 DIGEST_BYTES = 8
-OF_THE_ITEM = frozenset(  # fields of transforms that say how one item is read, and change no other's place
-    {
-        *("clips", "crops", "crop", "start", "channel", "exif", "limits", "rate", "max_gap_seconds"),
-        *("accel_unit", "gyro_unit", "time_unit", "sensor", "focal", "baseline", "unit", "encoding"),
-        *("low", "high", "palette", "square_pixels"),
-        *("columns", "layout", "antialias"),
-    }
-)
 
 
 class SpaceMismatchError(ImageBindError):
@@ -155,10 +149,11 @@ def _settings(transform: object) -> str:
 
     How much of an item is taken, how it is read and what its sensor was are matters of the item.
     """
-    base = getattr(transform, "base", transform)  # one that cuts windows names the one that it cuts for
+    base: Any = getattr(transform, "base", transform)  # one that cuts windows names the one that it cuts for
     if not is_dataclass(base):
         return f"v{TRANSFORMS_VERSION} {type(base).__qualname__}"
+    per_item = item_options(base)
     settings = ", ".join(
-        f"{each.name}={getattr(base, each.name)!r}" for each in fields(base) if each.name not in OF_THE_ITEM
+        f"{each.name}={getattr(base, each.name)!r}" for each in fields(base) if each.name not in per_item
     )
     return f"v{TRANSFORMS_VERSION} {type(base).__name__}({settings})"

@@ -5,7 +5,7 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
@@ -13,11 +13,9 @@ from imagebind.intake.requests import default_transform
 from imagebind.media.discover import Found
 from imagebind.media.paths import glob_pattern, path_text
 from imagebind.modality import MediaKind
-from imagebind.space import OF_THE_ITEM
+from imagebind.transforms.options import item_options
 
-# Options that say how an item is to be read. Others lead to another space, or are no numbers or words, or
-# (where a recording's one window starts) are for the crawl to choose.
-OPTIONS = OF_THE_ITEM - {"limits", "crop", "start", "columns"}
+NOT_MAPPED = frozenset({"limits", "crop", "start", "columns"})  # objects, or chosen by the crawl
 WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # the option that a bare word sets
 _FORM = re.compile(r"(?P<glob>.+?)=(?P<kind>\w+)(?::(?P<options>.*))?", re.DOTALL)
 
@@ -125,7 +123,7 @@ def _value(text: str) -> str | int | float | bool:
 def _check(kind: MediaKind, options: Mapping[str, Any], text: str) -> None:
     """Refuse options that would fail with every file."""
     transform = default_transform(kind)
-    known = sorted({choice.name for choice in fields(transform)} & OPTIONS)  # type: ignore[arg-type]
+    known = sorted(item_options(transform) - NOT_MAPPED)
     hints = get_type_hints(type(transform))
     for option, value in options.items():
         if option not in known:

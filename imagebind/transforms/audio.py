@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import ClassVar
 
@@ -16,6 +16,7 @@ from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
 from imagebind.transforms.mel import WINDOW_MS, log_mel, resampling_reach, window_samples
 from imagebind.transforms.mel import resample as resample_by
+from imagebind.transforms.options import PER_ITEM
 
 __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", "waveform_to_mel"]
 
@@ -96,15 +97,15 @@ class AudioTransform:
 
     modality: ClassVar[ModalityType] = ModalityType.AUDIO
 
-    clips: int = CLIPS
+    clips: int = field(default=CLIPS, metadata=PER_ITEM)
     clip_seconds: float = CLIP_SECONDS
-    channel: int | None = None
+    channel: int | None = field(default=None, metadata=PER_ITEM)
     sample_rate: int = SAMPLE_RATE
     mel_bins: int = MEL_BINS
     mel_frames: int = MEL_FRAMES
     mean: float = AUDIO_MEAN
     std: float = AUDIO_STD
-    limits: Limits = DEFAULT_LIMITS
+    limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
 
     def __call__(self, audio: object) -> Tensor:
         return self.with_spans(audio)[0]

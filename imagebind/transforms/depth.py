@@ -33,6 +33,7 @@ from imagebind.media.image_file import is_deep_gray
 from imagebind.modality import ModalityType
 from imagebind.transforms.depth_units import EXPECTED, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
+from imagebind.transforms.options import PER_ITEM
 
 NEAR_METRES = 0.01  # author
 FAR_METRES = 8.0  # community; the authors' clip at 50 on the rotated scale is 6.25 m
@@ -165,14 +166,14 @@ class DepthTransform:
     modality: ClassVar[ModalityType] = ModalityType.DEPTH
 
     preset: str = "omnivore"
-    sensor: str | None = None
-    focal: float | Source | None = None
-    baseline: float | None = None
-    unit: float | str | None = None
-    encoding: str | None = None
+    sensor: str | None = field(default=None, metadata=PER_ITEM)
+    focal: float | Source | None = field(default=None, metadata=PER_ITEM)
+    baseline: float | None = field(default=None, metadata=PER_ITEM)
+    unit: float | str | None = field(default=None, metadata=PER_ITEM)
+    encoding: str | None = field(default=None, metadata=PER_ITEM)
     size: int = 224
-    limits: Limits = DEFAULT_LIMITS
-    crop: Crop = field(default=resize_and_crop, repr=False)
+    limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
+    crop: Crop = field(default=resize_and_crop, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
         if self.preset not in PRESETS:

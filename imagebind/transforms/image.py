@@ -17,6 +17,7 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_
 from imagebind.media.deep_images import TIFF_BITS, read_deep_image
 from imagebind.media.image_file import FORMATS, is_deep_gray, open_image
 from imagebind.modality import ModalityType
+from imagebind.transforms.options import PER_ITEM
 
 IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released
@@ -89,9 +90,9 @@ class ImageTransform:
     size: int = IMAGE_SIZE
     mean: Sequence[float] = IMAGE_MEAN
     std: Sequence[float] = IMAGE_STD
-    exif: bool = True
-    limits: Limits = DEFAULT_LIMITS
-    crop: Crop = field(default=resize_and_crop, repr=False)
+    exif: bool = field(default=True, metadata=PER_ITEM)
+    limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
+    crop: Crop = field(default=resize_and_crop, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
         if self.size < 1:

@@ -7,7 +7,7 @@ the paper's, and its 2000 steps then mean 400 Hz, while the data set's own tools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -29,6 +29,7 @@ from imagebind.media.imu_units import TIME_UNITS
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
+from imagebind.transforms.options import PER_ITEM
 
 WINDOW_SECONDS = 5.0  # paper
 TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
@@ -126,16 +127,16 @@ class ImuTransform:
     modality: ClassVar[ModalityType] = ModalityType.IMU
 
     window_seconds: float = WINDOW_SECONDS
-    start: float | None = None
-    rate: float | None = None
-    accel_unit: str | None = None
-    gyro_unit: str | None = None
-    time_unit: str | None = None
-    columns: Columns | Mapping[str, Any] | None = None
-    layout: str | None = None
-    max_gap_seconds: float = MAX_GAP_SECONDS
-    antialias: bool = True
-    limits: Limits = DEFAULT_LIMITS
+    start: float | None = field(default=None, metadata=PER_ITEM)
+    rate: float | None = field(default=None, metadata=PER_ITEM)
+    accel_unit: str | None = field(default=None, metadata=PER_ITEM)
+    gyro_unit: str | None = field(default=None, metadata=PER_ITEM)
+    time_unit: str | None = field(default=None, metadata=PER_ITEM)
+    columns: Columns | Mapping[str, Any] | None = field(default=None, metadata=PER_ITEM)
+    layout: str | None = field(default=None, metadata=PER_ITEM)
+    max_gap_seconds: float = field(default=MAX_GAP_SECONDS, metadata=PER_ITEM)
+    antialias: bool = field(default=True, metadata=PER_ITEM)
+    limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
         for option in ("window_seconds", "rate", "max_gap_seconds"):

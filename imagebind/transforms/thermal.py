@@ -33,6 +33,7 @@ from imagebind.media.image_file import is_deep_gray
 from imagebind.media.palettes import PALETTES, is_coloured, palette_of, steps_of
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
+from imagebind.transforms.options import PER_ITEM
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
 EXPECTED = "8-bit grey or RGB, or one channel of 16-bit or float radiometry"
@@ -141,13 +142,13 @@ class ThermalTransform:
 
     modality: ClassVar[ModalityType] = ModalityType.THERMAL
 
-    low: float | None = None
-    high: float | None = None
-    unit: float | str | None = None
-    palette: str | None = None
+    low: float | None = field(default=None, metadata=PER_ITEM)
+    high: float | None = field(default=None, metadata=PER_ITEM)
+    unit: float | str | None = field(default=None, metadata=PER_ITEM)
+    palette: str | None = field(default=None, metadata=PER_ITEM)
     size: int = 224
-    limits: Limits = DEFAULT_LIMITS
-    crop: Crop = field(default=resize_and_crop, repr=False)
+    limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
+    crop: Crop = field(default=resize_and_crop, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):

@@ -21,6 +21,7 @@ from imagebind.media.decoders import is_video_decoder, part_of_triple, read_fram
 from imagebind.media.video_file import Clock, VideoInfo, open_video, probe_video
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_SIZE, IMAGE_STD
+from imagebind.transforms.options import PER_ITEM
 
 __all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
 
@@ -72,16 +73,16 @@ class VideoTransform:
 
     modality: ClassVar[ModalityType] = ModalityType.VISION
 
-    clips: int = CLIPS
+    clips: int = field(default=CLIPS, metadata=PER_ITEM)
     clip_seconds: float = CLIP_SECONDS
     frames: int = CLIP_FRAMES
-    crops: int = CROPS
+    crops: int = field(default=CROPS, metadata=PER_ITEM)
     size: int = IMAGE_SIZE
-    square_pixels: bool = False
+    square_pixels: bool = field(default=False, metadata=PER_ITEM)
     mean: Sequence[float] = IMAGE_MEAN
     std: Sequence[float] = IMAGE_STD
-    limits: Limits = DEFAULT_LIMITS
-    crop: FrameCrop = field(default=spatial_crops, repr=False)
+    limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
+    crop: FrameCrop = field(default=spatial_crops, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
         if self.crops not in (1, CROPS):

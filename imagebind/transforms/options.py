@@ -1,0 +1,14 @@
+"""Options of transforms that describe one item, such as the unit of its depths.
+
+`--map` takes them for the files of a pattern, and the embedding space does not depend on them.
+"""
+
+from dataclasses import fields
+from typing import Any
+
+PER_ITEM = {"per_item": True}  # metadata of the field of such an option
+
+
+def item_options(transform: Any) -> frozenset[str]:
+    """Return the names of a transform's options that describe one item."""
+    return frozenset(option.name for option in fields(transform) if option.metadata.get("per_item"))
