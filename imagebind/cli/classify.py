@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
+from imagebind.intake.files import take
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
-from imagebind.cli.files import Maps, left_out, print_failures, print_warnings, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_failures, print_warnings, read_maps
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
+from imagebind.intake.files import take
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 import typer
 
 from imagebind.cli.engine import cluster_for, everywhere, loader
-from imagebind.cli.files import expand, print_failures
+from imagebind.cli.files import print_failures
+from imagebind.intake.files import expand
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind
 

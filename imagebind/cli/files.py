@@ -1,22 +1,16 @@
 """The files that arguments name, and what a command makes of each."""
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.modality import MediaKind
-
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from imagebind.errors import MediaError
     from imagebind.intake.mapping import PathMapping
-    from imagebind.intake.requests import Request
     from imagebind.search.crawl.report import Failure
 
 SHOWN_SUFFIXES = 5
@@ -32,85 +26,6 @@ Maps = Annotated[
         "'scans/*.tiff=thermal:centikelvin,low=0,high=40'. The first GLOB that matches a file counts.",
     ),
 ]
-
-
-@dataclass(kw_only=True)
-class Taken:
-    """What some arguments name: items to embed, and why others are none.
-
-    `not_media` counts files that were met in a folder and are none of the kinds, by their suffix.
-    """
-
-    requests: "list[Request]" = field(default_factory=list)
-    failures: "list[MediaError]" = field(default_factory=list)
-    not_media: Counter[str] = field(default_factory=Counter)
-
-
-def take(
-    paths: Iterable[Path],
-    *,
-    modality: MediaKind | None,
-    mappings: "Sequence[PathMapping]",
-    without: Iterable[Path] = (),
-) -> Taken:
-    """Tell what each file is: by a mapping, else as `modality` says, else by its first bytes.
-
-    A file that was asked for by its name is never passed over: one that is no media is a failure.
-    """
-    from imagebind.errors import MediaError
-    from imagebind.io.source import name_of
-    from imagebind.search.crawl.examine import NotMediaError
-
-    taken = Taken()
-    without = list(without)
-    for root in paths:
-        for path in expand([root], without=without):
-            try:
-                taken.requests.append(_request(path, root, modality, mappings))
-            except NotMediaError:
-                taken.not_media[path.suffix.lower()] += 1
-            except MediaError as error:
-                taken.failures.append(error.renamed(name_of(path)))
-    return taken
-
-
-def _request(
-    path: Path, root: Path, modality: MediaKind | None, mappings: "Sequence[PathMapping]"
-) -> "Request":
-    from imagebind.intake.mapping import mapping_for
-    from imagebind.intake.requests import identify
-    from imagebind.media.discover import Found, look, whole_path
-    from imagebind.search.crawl.examine import kind_of
-
-    found = look(whole_path(path), whole_path(root))
-    if not isinstance(found, Found):  # not there, or no file
-        return identify(path, modality=modality)
-    asked_for = path == root or modality is not None
-    if asked_for and mapping_for(mappings, found) is None:
-        return identify(path, modality=modality)
-    kind, options = kind_of(found, mappings)
-    return identify({kind.value: path, **options})
-
-
-def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[Path]:
-    """Files as they are, folders as all files below them by name; hidden ones inside are left out.
-
-    So are the files `without`, a command's own output of an earlier run. A folder that cannot be listed
-    comes out itself, and is an error to whoever opens it.
-    """
-    left_out = {path.absolute() for path in without}
-    unlisted: list[Path] = []
-    for path in paths:
-        if not path.is_dir():
-            yield path
-            continue
-        for folder, subfolders, names in os.walk(path, onerror=lambda e: unlisted.append(Path(e.filename))):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in sorted(names):
-                file = Path(folder) / name
-                if not name.startswith(".") and file.absolute() not in left_out:
-                    yield file
-    yield from unlisted
 
 
 def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":

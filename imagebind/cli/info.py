@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from imagebind.cli.files import Maps, left_out, print_warnings, read_maps, take
+from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Modality, output
+from imagebind.intake.files import take
 
 if TYPE_CHECKING:
     from imagebind.intake.requests import Views

@@ -12,11 +12,12 @@ from imagebind.distributed.to_index import add_parts
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import MediaError
+from imagebind.intake.files import NotMediaError, kind_of
 from imagebind.intake.mapping import PathMapping
 from imagebind.io.uri import is_uri
 from imagebind.media.discover import Found, check_roots, discover
 from imagebind.media.paths import path_text
-from imagebind.search.crawl.examine import NotMediaError, in_threads, kind_of
+from imagebind.search.crawl.examine import in_threads
 from imagebind.search.crawl.known import is_unchanged
 from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.index import Index

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
+from imagebind.intake.files import NotMediaError
 from imagebind.intake.mapping import PathMapping
 from imagebind.intake.requests import Request
 from imagebind.io.source import foreign_errors_of, name_of
@@ -28,7 +29,7 @@ from imagebind.io.uri import is_uri
 from imagebind.media.discover import Found, check_roots, discover, look
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.examine import Examined, NotMediaError, examine, examine_as, hash_of, in_threads
+from imagebind.search.crawl.examine import Examined, examine, examine_as, hash_of, in_threads
 from imagebind.search.crawl.job import Job
 from imagebind.search.crawl.known import Known, is_unchanged, main_kind
 from imagebind.search.crawl.report import (

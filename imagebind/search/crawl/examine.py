@@ -9,13 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagebind.errors import AmbiguousMediaError, CompanionMediaError, MediaError, UnknownMediaError
-from imagebind.intake.mapping import PathMapping, mapping_for
+from imagebind.errors import MediaError
+from imagebind.intake.files import kind_of
+from imagebind.intake.mapping import PathMapping
 from imagebind.io.source import encodable, name_of
-from imagebind.media.detect import detect
 from imagebind.media.discover import Found
-from imagebind.media.imu_table import refuse_companion
-from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.rows import TEXT, Metadata
 
@@ -26,37 +24,8 @@ AHEAD = 2  # handfuls a thread that are examined before their turn
 SNIPPET_CHARACTERS = 300  # of a text, shown where another file has its picture
 SNIPPET_BYTES = 4 * SNIPPET_CHARACTERS
 
-# What is named so was meant to be media: such a file of zeros is damaged, while a .zip or .pdf is none.
-MEDIA_SUFFIXES = frozenset(
-    (
-        *(
-            ".jpg",
-            ".jpeg",
-            ".jfif",
-            ".png",
-            ".apng",
-            ".gif",
-            ".bmp",
-            ".tif",
-            ".tiff",
-            ".webp",
-            ".avif",
-            ".heic",
-        ),
-        *(".heif", ".jp2", ".j2k", ".jxl", ".qoi", ".ico", ".ppm", ".pgm"),
-        *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".m2ts", ".mts", ".wmv", ".flv"),
-        *(".3gp", ".ogv", ".wav", ".mp3", ".flac", ".ogg", ".oga", ".opus", ".m4a", ".aac", ".aif", ".aiff"),
-        *(".wma", ".au", ".caf", ".npy", ".npz", ".txt", ".md"),
-    )
-)
-
-
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-
-
-class NotMediaError(MediaError):
-    """A file that is none of the kinds, and isn't named as one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,33 +62,6 @@ def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Exa
     return Examined(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
 
 
-def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
-    """What a file is, as a mapping says, with its options, or else as its first bytes tell.
-
-    Raises:
-        NotMediaError, AmbiguousMediaError, MediaError: as `examine`.
-    """
-    mapping = mapping_for(mappings, found)
-    try:
-        if mapping is None:
-            return detect(found.path), {}
-        if mapping.kind is MediaKind.IMU:
-            refuse_companion(found.path, layout=mapping.options.get("layout"))
-        return mapping.kind, mapping.options
-    except AmbiguousMediaError as error:
-        ways = " or ".join(f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in error.kinds)
-        raise AmbiguousMediaError(error.item, got=error.got, expected=ways, kinds=error.kinds) from error
-    except (CompanionMediaError, UnknownMediaError) as error:
-        if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
-            raise
-        raise NotMediaError(error.item, **error.fields) from error
-
-
-def _told(kind: MediaKind, found: Found) -> str:
-    """Return a media type as `--map` takes it; an IMU table of unknown columns needs a layout file."""
-    return f"{kind}:my_logger.json" if kind is MediaKind.IMU and found.path.suffix != ".npy" else str(kind)
-
-
 def hash_of(path: Path) -> str:
     """BLAKE2b of a file's bytes, 16 bytes of it in hexadecimal."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
@@ -134,14 +76,6 @@ def snippet(path: Path) -> str:
     with path.open("rb") as file:
         start = file.read(SNIPPET_BYTES).decode("utf-8-sig", errors="ignore")
     return encodable(" ".join(start.split())[:SNIPPET_CHARACTERS])
-
-
-def _pattern(found: Found) -> str:
-    """Which files are likely to be of the same kind: those of a folder, or all `depth.png` of many."""
-    numbered = any(character.isdigit() for character in found.path.stem)
-    return (
-        path_text(found.relative.with_name(f"*{found.path.suffix}")) if numbered else f"**/{found.path.name}"
-    )
 
 
 def in_threads(

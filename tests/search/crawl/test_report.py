@@ -7,9 +7,9 @@ import pytest
 from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError
+from imagebind.intake.files import kind_of
 from imagebind.intake.mapping import parse_mapping
 from imagebind.media.discover import Found, discover
-from imagebind.search.crawl.examine import kind_of
 from imagebind.search.crawl.report import Failure, grouped
 
 

@@ -5,7 +5,8 @@ import shutil
 from collections import Counter
 from pathlib import Path
 
-from imagebind.cli.files import expand, left_out, take
+from imagebind.cli.files import left_out
+from imagebind.intake.files import expand, take
 from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
 
