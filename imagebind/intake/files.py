@@ -128,7 +128,7 @@ def _told(kind: MediaKind, found: Found) -> str:
 
 
 def _pattern(found: Found) -> str:
-    """Return a pattern of files that likely have the same type: those of a folder, or all of the same name."""
+    """Return a pattern of files that likely have the same type: those of a folder, or of the same name."""
     numbered = any(character.isdigit() for character in found.path.stem)
     return (
         path_text(found.relative.with_name(f"*{found.path.suffix}")) if numbered else f"**/{found.path.name}"

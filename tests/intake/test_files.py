@@ -2,10 +2,8 @@
 
 import os
 import shutil
-from collections import Counter
 from pathlib import Path
 
-from imagebind.cli.files import left_out
 from imagebind.intake.files import expand, take
 from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
@@ -65,11 +63,3 @@ def test_a_file_that_could_be_several_things_is_told_by_an_option_that_would_say
     assert error.item == "1.png" and "--map '*.png=depth'" in error.expected
     (error,) = take([Path("1.png")], modality=None, mappings=[]).failures
     assert error.item == "1.png" and "--modality" in error.expected
-
-
-def test_left_out_names_the_commonest_suffixes_and_counts_the_others():
-    counts = Counter({".pdf": 3, "": 2, ".a": 1, ".b": 1, ".c": 1, ".d": 1})
-    left = left_out(counts)
-    assert left.startswith("9 files left out (not media, or part of a recording): ")
-    assert left.endswith(": 3 .pdf, 2 without ending, 1 .a, 1 .b, 1 .c, 1 more")
-    assert left_out(Counter({".pdf": 1})) == "1 file left out (not media, or part of a recording): 1 .pdf"
