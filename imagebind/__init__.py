@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from imagebind.modality import ModalityType
     from imagebind.models import imagebind_model
-    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.models.model import ImageBindModel
 
 __version__ = "1.0.0"
 
@@ -32,7 +32,7 @@ _HOMES = {
     "Embedding": "imagebind.batching",
     "ImageBindConfig": "imagebind.config",
     "ImageBindError": "imagebind.errors",
-    "ImageBindModel": "imagebind.models.imagebind_model",
+    "ImageBindModel": "imagebind.models.model",
     "MediaError": "imagebind.errors",
     "MissingExtraError": "imagebind.errors",
     "ModalityType": "imagebind.modality",

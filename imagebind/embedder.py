@@ -23,7 +23,7 @@ from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Transform, Views, default_transform, identify, prepare
 from imagebind.media.decoders import is_decoder
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 
 logger = logging.getLogger(__name__)
 

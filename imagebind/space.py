@@ -18,7 +18,7 @@ from imagebind.config import ImageBindConfig
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.transforms.options import item_options
 
 TRANSFORMS_VERSION = 1  # to be raised when a transform's numbers change for the same settings

@@ -15,7 +15,7 @@ from imagebind.benchmark.timing import seconds
 from imagebind.embedder import Embedder
 from imagebind.intake.requests import identify, prepare
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 
 SECTION = "encode"
 SHARE_OF_SLOWER = 0.85  # target

@@ -15,7 +15,7 @@ from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, ratios, seconds
 from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.models.transformer import MLP_RATIO, Block, Trunk
 
 SECTION = "forward"

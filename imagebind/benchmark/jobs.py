@@ -20,7 +20,7 @@ def make_weights(path: str, size: str) -> dict[str, float]:
 
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoints.loading import save_state_dict
-    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.models.model import ImageBindModel
 
     torch.manual_seed(0)
     model = ImageBindModel(SIZES[size].config)
@@ -46,7 +46,7 @@ def load(path: str, size: str, mmap: str = "") -> dict[str, float]:
     """
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoints.loading import load_into
-    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.models.model import ImageBindModel
 
     before = peak_bytes()
     models: list[ImageBindModel] = []
@@ -65,7 +65,7 @@ def load_naively(path: str, size: str) -> dict[str, float]:
     import torch
 
     from imagebind.benchmark.sizes import SIZES
-    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.models.model import ImageBindModel
 
     def load_all() -> None:
         model = ImageBindModel(SIZES[size].config)
@@ -80,7 +80,7 @@ def text_trunk(folder: str, size: str) -> dict[str, float]:
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoints.loading import load_into
     from imagebind.embedder import Embedder
-    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.models.model import ImageBindModel
 
     def embed() -> None:
         model = ImageBindModel(SIZES[size].config, modalities=["text"], device="meta")
@@ -134,7 +134,7 @@ def gradient_cache(size: str, batch: str) -> dict[str, float]:
     from imagebind.benchmark.sizes import SIZES
     from imagebind.losses import InfoNCE
     from imagebind.modality import ModalityType
-    from imagebind.models.imagebind_model import ImageBindModel
+    from imagebind.models.model import ImageBindModel
     from imagebind.training.gradient_cache import LazyChunks, cached_loss_step
 
     chosen = SIZES[size]

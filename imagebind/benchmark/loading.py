@@ -11,7 +11,7 @@ from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import in_fresh_process, ratios
 from imagebind.checkpoints.loading import convert
 from imagebind.errors import ImageBindError
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 
 SECTION = "load"
 LOAD_SECONDS = 2.0  # targets; loading counts from when torch is imported,

@@ -10,7 +10,7 @@ from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.transforms.text import Tokenizer, trim
 
 SECTION = "text"

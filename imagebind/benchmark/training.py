@@ -18,7 +18,7 @@ from imagebind.benchmark.timing import in_fresh_process, seconds
 from imagebind.config import ImageBindConfig
 from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.toyworld import read_manifest, write_world
 from imagebind.training.data.augment import AlignedSound
 from imagebind.training.data.loading import PairLoader

@@ -14,7 +14,7 @@ from imagebind.checkpoints.tensors import read_json
 from imagebind.config import ImageBindConfig
 from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 
 TINY_FOLDER = Path(__file__).parent.parent / "tiny"  # weights, their card and the log of their training
 

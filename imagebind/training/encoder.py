@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from imagebind.losses import InfoNCE
 from imagebind.modality import ModalityType
 from imagebind.models.heads import LogitScale
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.training.recipe import PairRecipe
 from imagebind.training.tuning import frozen_parts, learns_at_all, parts_of
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from imagebind.datasets.pairs import collate
 from imagebind.metrics import median_rank, retrieval_recalls
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.training.data.mixture import Pairs
 
 

@@ -38,7 +38,7 @@ from imagebind.errors import CheckpointError
 from imagebind.intake.requests import identify
 from imagebind.io.source import is_source, name_of
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.training.data.augment import is_embedding
 from imagebind.training.data.windows import shared_stretch
 from imagebind.training.random_state import undisturbed

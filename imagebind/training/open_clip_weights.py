@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from imagebind.config import ImageBindConfig, TextConfig, VisionConfig
 from imagebind.errors import CheckpointError, MissingExtraError
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 
 # open_clip's names in a block: ours. Each has a weight and a bias.
 BLOCK_NAMES = {

@@ -15,7 +15,7 @@ from imagebind.config import ImageBindConfig
 from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.training.data.loading import MAX_BROKEN_SHARE
 from imagebind.training.data.mixture import Pairs
 from imagebind.training.optimizer import AdamW

@@ -20,7 +20,7 @@ from torch.distributed.checkpoint.state_dict import (
 from imagebind.checkpoints.factory import save_model
 from imagebind.errors import CheckpointError, ImageBindError
 from imagebind.losses import world_size
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.training.encoder import PairEncoder, build_losses, write_logit_scales
 from imagebind.training.gradient_cache import cached_loss_step
 from imagebind.training.optimizer import build_optimizer, set_learning_rate

@@ -16,7 +16,7 @@ from imagebind.checkpoints.loading import load_into
 from imagebind.config import ImageBindConfig
 from imagebind.errors import import_extra
 from imagebind.modality import ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.models.transformer import Block, Trunk
 from imagebind.training.device import best_device
 from imagebind.training.encoder import PairEncoder

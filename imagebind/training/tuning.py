@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from torch import nn
 
 from imagebind.errors import import_extra
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 
 if TYPE_CHECKING:
     from peft import PeftModel

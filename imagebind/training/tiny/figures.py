@@ -15,7 +15,7 @@ from torch import Tensor
 
 from imagebind.metrics import retrieval_recalls
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import class_prompts
 from imagebind.toyworld.files import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered

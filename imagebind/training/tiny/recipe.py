@@ -19,7 +19,7 @@ from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.config import imagebind_tiny
 from imagebind.datasets.pairs import generator
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import caption
 from imagebind.toyworld.rendered import Rendered, open_world, render_world
 from imagebind.training.journal import LOG_NAME, read_log

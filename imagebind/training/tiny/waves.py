@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.models.model import ImageBindModel
 from imagebind.models.stems import ImuPreprocessor, PositionTable, VisionPreprocessor
 
 HIGHEST = 16  # waves along a side of a patch: no stem here is wide enough for more
