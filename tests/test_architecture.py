@@ -1,38 +1,49 @@
-"""Who may import whom, read from the sources; and that importing the package costs little."""
+"""The import order, read from the sources; and that importing the package costs little."""
 
 import ast
 import subprocess
 import sys
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 PACKAGE = Path(__file__).parent.parent / "imagebind"
-SIDE_BY_SIDE = ("search", "training", "evaluation", "applications", "serving")
-ABOVE_TENSORS = ("embedder", "factory", "quickstart", "cli", *SIDE_BY_SIDE)
 
-# Package part -> parts of ours that it must never import.
-FORBIDDEN = {
-    "modality": ("config", "models", "transforms", "checkpoint", "data", *ABOVE_TENSORS),
-    "config": ("models", "transforms", "checkpoint", "data", *ABOVE_TENSORS),
-    "models": ("transforms", "checkpoint", "data", *ABOVE_TENSORS),
-    "transforms": ("models", "checkpoint", "data", *ABOVE_TENSORS),
-    "checkpoint": ("models", "transforms", "data", *ABOVE_TENSORS),
-    "losses": ("models", "transforms", "checkpoint", *ABOVE_TENSORS),
-    "metrics": ("models", "transforms", "checkpoint", *ABOVE_TENSORS),
-    "zeroshot": ("models", "transforms", "checkpoint", *ABOVE_TENSORS),
-    "data": ("models", "checkpoint", *ABOVE_TENSORS),
-    "batching": ("models", "checkpoint", "data", *ABOVE_TENSORS),
-    # Whose speed it measures.
-    "benchmark": ("cli", *(part for part in SIDE_BY_SIDE if part not in ("training", "search"))),
-    "embedder": ("quickstart", "cli", *SIDE_BY_SIDE),
-    # It shows the small model in the world that this was trained on, and so needs that world.
-    "quickstart": ("cli", *(part for part in SIDE_BY_SIDE if part != "training")),
-} | {part: tuple(other for other in ("cli", *SIDE_BY_SIDE) if other != part) for part in SIDE_BY_SIDE}
+# From the bottom to the top. A part imports parts of lower floors, and of its own floor only by a line below.
+FLOORS = (
+    ("modality",),
+    ("errors", "config"),
+    ("io",),
+    ("media", "models", "losses", "metrics", "prompts"),
+    ("transforms", "zeroshot"),
+    ("intake",),
+    ("batching", "checkpoints"),
+    ("data", "embedder", "models.imagebind_model", "models.multimodal_preprocessors", "vectors"),
+    ("space", "datasets", "toyworld"),
+    ("search", "training", "evaluation", "applications", "integrations", "serving"),
+    ("distributed",),  # it writes into an index
+    ("benchmark", "quickstart", "plot"),
+    ("cli",),
+)
+LINES = {
+    ("quickstart", "plot"): "it draws its similarities",
+}
+FLOOR_OF = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 
 
 def sources() -> list[Path]:
     return sorted(PACKAGE.rglob("*.py"))
+
+
+def module_of(path: Path) -> str:
+    parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+    return ".".join(parts).removesuffix(".__init__")
+
+
+MODULES = {module_of(path): path for path in sources()}
 
 
 def imports(path: Path) -> set[str]:
@@ -47,18 +58,54 @@ def imports(path: Path) -> set[str]:
     return found
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).with_suffix("").parts[0]
+@cache
+def own_imports(module: str) -> set[str]:
+    """The modules of the package that a module imports, also by strings; not those it runs by `-m`."""
+    nodes = list(ast.walk(ast.parse(MODULES[module].read_text())))
+    run = {
+        id(argument)
+        for node in nodes
+        if isinstance(node, ast.List)
+        for option, argument in pairwise(node.elts)
+        if isinstance(option, ast.Constant) and option.value == "-m"
+    }
+    names = imports(MODULES[module])
+    names |= {node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in run}
+    used = {name if name in MODULES else str(name).rpartition(".")[0] for name in names}
+    return used & set(MODULES) - {module, "imagebind"}
 
 
-@pytest.mark.parametrize("path", sources(), ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_file_imports_only_what_its_place_allows(path):
-    for name in imports(path):
-        package, _, rest = name.partition(".")
-        if package == "imagebind" and rest:
-            assert rest.split(".")[0] not in FORBIDDEN.get(part_of(path), ()), f"imports {name}"
-        if package == "imagebind" and part_of(path) != "cli":
-            assert not rest.startswith("cli"), "nothing imports cli"
+def part_of(module: str) -> str | None:
+    """The part on the floors that a module belongs to; None for the package itself, which names all."""
+    name = module.removeprefix("imagebind").removeprefix(".")
+    return name if name in FLOOR_OF else name.split(".")[0] or None
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_a_module_imports_only_from_lower_floors(module):
+    part = part_of(module)
+    if part is None:  # it names everything
+        return
+    for other in map(part_of, own_imports(module)):
+        allowed = other == part or FLOOR_OF[other] < FLOOR_OF[part] or (part, other) in LINES
+        assert allowed, f"{part} imports {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    graph = {module: own_imports(module) for module in MODULES if module != "imagebind"}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" imports ".join(reversed(error.args[1])))
+
+
+def test_no_package_names_a_module_of_its_own_that_does_not_exist():
+    for module, path in MODULES.items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                name = node.value
+                if name.startswith("imagebind.") and name.replace(".", "").replace("_", "").isalnum():
+                    assert name in MODULES, f"{module} names {name}"
 
 
 @pytest.mark.parametrize("part", ["modality", "config"])

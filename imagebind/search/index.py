@@ -45,10 +45,10 @@ Uri = str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class IndexStats:
-    """What is in an index.
+    """The content of an index: `rows` vectors of `files` files, `kinds` of each media type.
 
-    `rows` vectors of `files` files, `kinds` how many of each; `size` in bytes, None where it is not on this
-    machine; `approximate` whether searches go by an approximate index; `version` counts commits.
+    `size` is in bytes, None in an object store. Searches use an approximate index if `approximate`.
+    `version` counts commits.
     """
 
     rows: int

@@ -2,7 +2,7 @@
 
 First the towers, vision and text, learn from captioned stills and clips. Then both are frozen, and audio,
 depth, thermal and IMU are aligned to vision, each from pairs with vision alone. That any of them is found by
-words, or by one another, is nowhere trained: it emerges, and `world.figures` measures it. Two variations say
+words, or by one another, is nowhere trained: it emerges, and `figures` measures it. Two variations say
 what the figures are worth: with shuffled pairs there is nothing to learn, and with pairs of text instead of
 vision nothing has to emerge.
 """
