@@ -4,8 +4,7 @@
     index.add([Path("dog.jpg"), {"audio": "bark.wav"}])
     index.search([(Path("beach.jpg"), 1.0), ("rain", 1.0), ("people", -0.5)])
 
-On LanceDB. Every change is one commit: a process that is killed leaves the index as it was before or after
-it, and others may search meanwhile.
+A LanceDB table. Every change is one commit: readers, and a process that is killed, never leave half of it.
 """
 
 import os
