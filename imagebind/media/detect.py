@@ -17,9 +17,9 @@ from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
-from imagebind.media.imu_columns import COLUMNS_WAY, EXPECTED
-from imagebind.media.imu_parts import first_in, local_path
-from imagebind.media.imu_table import look_at_table, number_rows_at
+from imagebind.media.imu_columns import COLUMNS_HELP, EXPECTED_COLUMNS
+from imagebind.media.imu_parts import first_in_folder, local_path
+from imagebind.media.imu_table import first_number_row, is_imu_table
 from imagebind.media.imu_text import encoding_of
 from imagebind.media.video_file import moving_pictures
 from imagebind.modality import MediaKind
@@ -77,7 +77,7 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     """
     name, path = name_of(source), local_path(source)
     if path is not None and path.is_dir():
-        first_in(path)
+        first_in_folder(path)
         return MediaKind.IMU
     with open_source(source, limits=limits) as file:
         head = file.read(HEAD_BYTES)
@@ -187,22 +187,22 @@ def _more_text(file: BinaryIO, head: bytes) -> str:
 
 def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
     header = text.lstrip("\r\n").partition("\n")[0].rstrip("\r")
-    if look_at_table(text, name=name, path=path):
+    if is_imu_table(text, name=name, path=path):
         return MediaKind.IMU
     if name.lower().endswith(_TEXT_SUFFIXES):
-        if number_rows_at(text) is not None:
+        if first_number_row(text) is not None:
             raise AmbiguousMediaError(
                 name,
                 got=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
-                expected=f"a media type: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
+                expected=f"a media type: {{'imu': path}} with {COLUMNS_HELP}, or a logger's layout=; or "
                 "{'text': path}",
                 kinds=(MediaKind.TEXT, MediaKind.IMU),
             )
         return MediaKind.TEXT
     if name.lower().endswith(_TABLE_SUFFIXES):
-        is_bare = number_rows_at(text) == 0
+        is_bare = first_number_row(text) == 0
         seen = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
-        raise UnknownMediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED)
+        raise UnknownMediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED_COLUMNS)
     raise UnknownMediaError(
         name,
         got=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
@@ -215,7 +215,7 @@ def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
     encoding = encoding_of(head)
     if encoding is None or (encoding == "utf-16" and head.startswith(codecs.BOM_UTF32_LE)):
         return False
-    return look_at_table(head.decode(encoding, errors="replace"), name=name, path=path)
+    return is_imu_table(head.decode(encoding, errors="replace"), name=name, path=path)
 
 
 def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:

@@ -20,11 +20,11 @@ from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.arrays import NPY_MAGIC, read_npy
 from imagebind.media.clips import Span, as_floats
-from imagebind.media.imu_join import MAX_GAP_SECONDS, Table, warn_of_gaps
+from imagebind.media.imu_join import MAX_GAP_SECONDS, ImuTable, warn_of_gaps
 from imagebind.media.imu_layouts import Columns, layout_of
-from imagebind.media.imu_parts import first_in, local_path
-from imagebind.media.imu_recording import EXPECTED, Recording, to_recording, unit_scales
-from imagebind.media.imu_table import Told, read_table
+from imagebind.media.imu_parts import first_in_folder, local_path
+from imagebind.media.imu_recording import EXPECTED_IMU, ImuRecording, to_recording, unit_scales
+from imagebind.media.imu_table import TableOptions, read_table
 from imagebind.media.imu_units import TIME_UNITS
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
@@ -45,7 +45,7 @@ def load_imu(
     columns: Columns | Mapping[str, Any] | None = None,
     layout: str | os.PathLike[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> Recording:
+) -> ImuRecording:
     """Read a logger's table in text, or an `.npy` (t, 6) or (6, t), or 7 with time first.
 
     The table's delimiter, header, units and clock are detected for the loggers in `imu_layouts.LAYOUTS` and
@@ -68,7 +68,7 @@ def load_imu(
     told = replace(told, columns=Columns.of(columns) or told.columns)
     path = local_path(source)
     if path is not None and path.is_dir():
-        source = path = first_in(path)
+        source = path = first_in_folder(path)
     name = name_of(source)
     clock_unit: str | None = time_unit or told.time_unit
     with open_source(source, limits=limits) as file:
@@ -77,15 +77,18 @@ def load_imu(
         file.seek(0)
         if binary:
             units = (accel_unit or told.accel_unit, gyro_unit or told.gyro_unit)
-            table = Table(
+            table = ImuTable(
                 samples=read_npy(file, name=name, size=size), accel_unit=units[0], gyro_unit=units[1]
             )
         else:
-            options = Told(
+            options = TableOptions(
                 layout=told, rate=rate, accel_unit=accel_unit, gyro_unit=gyro_unit, time_unit=time_unit
             )
             read = partial(_read_file, limits=limits)
-            table, clock_unit = read_table(file.read(), name=name, told=options, path=path, read=read), None
+            table, clock_unit = (
+                read_table(file.read(), name=name, options=options, path=path, read=read),
+                None,
+            )
     recording = to_recording(
         table.samples,
         rate=rate or told.rate,
@@ -164,7 +167,7 @@ class ImuTransform:
         """Windows (s, 6, 2000) float32, and from when to when each is, in seconds after the first sample.
 
         Args:
-            recording: a file, a `Recording`, an array or tensor, (array, rate), or
+            recording: a file, a `ImuRecording`, an array or tensor, (array, rate), or
                 {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}; options of
                 `load_imu` may stand beside it.
             spans: the windows; by default the one that `start` and `window_seconds` say.
@@ -192,12 +195,12 @@ class ImuTransform:
         )  # (s, 6, 2000)
         return torch.from_numpy(stack.astype(np.float32)), windows
 
-    def _recording(self, item: object) -> tuple[str, Recording]:
-        if isinstance(item, Recording):
+    def _recording(self, item: object) -> tuple[str, ImuRecording]:
+        if isinstance(item, ImuRecording):
             checked = to_recording(
-                item.samples, timestamps=item.seconds, accel_unit="m/s2", name="<Recording>"
+                item.samples, timestamps=item.seconds, accel_unit="m/s2", name="<ImuRecording>"
             )
-            return "<Recording>", checked
+            return "<ImuRecording>", checked
         rate, timestamps = self.rate, None
         if isinstance(item, Mapping):
             if not {"imu"} <= set(item) <= {"imu", "timestamps", *TABLE_OPTIONS}:
@@ -220,7 +223,7 @@ class ImuTransform:
             return name, load_imu(item, **{**self.reading, "rate": rate})  # type: ignore[arg-type]
         units = {"accel_unit": self.accel_unit, "gyro_unit": self.gyro_unit, "time_unit": self.time_unit}
         if not isinstance(item, (np.ndarray, Tensor)):
-            raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
+            raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_IMU)
         return name, to_recording(item, rate=rate, timestamps=timestamps, **units, name=name)
 
     def _check_window(self, clock: np.ndarray, duration: float, start: float, end: float, name: str) -> None:

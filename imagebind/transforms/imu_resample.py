@@ -3,7 +3,7 @@
 import numpy as np
 
 from imagebind.media.clips import Span
-from imagebind.media.imu_recording import Recording
+from imagebind.media.imu_recording import ImuRecording
 
 IMU_STEPS = 2000  # per window, as the released stem expects
 
@@ -18,7 +18,7 @@ SAME_RATE = 1.01  # clocks jitter: a recording up to this much faster than the t
 BLOCK_NUMBERS = 2**20  # in memory at once
 
 
-def resample(recording: Recording, span: Span, *, antialias: bool = True) -> np.ndarray:
+def resample(recording: ImuRecording, span: Span, *, antialias: bool = True) -> np.ndarray:
     """Resample [start, end) to 2000 even steps: (t, 6) -> (6, 2000). Source: ours.
 
     Interpolates linearly on time. A recording with a higher rate than the result's is filtered first, so that
@@ -34,7 +34,7 @@ def resample(recording: Recording, span: Span, *, antialias: bool = True) -> np.
     return np.stack([np.interp(times, recording.seconds, channel) for channel in recording.samples.T])
 
 
-def _filtered(recording: Recording, times: np.ndarray, step: float, target: float) -> np.ndarray:
+def _filtered(recording: ImuRecording, times: np.ndarray, step: float, target: float) -> np.ndarray:
     """Low-pass and interpolate in one step: each result is a weighted sum of the samples around its time.
 
     An uneven clock is first interpolated to even steps at the recording's own rate.

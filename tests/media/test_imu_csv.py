@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from imagebind.errors import MediaError
-from imagebind.media.imu_table import look_at_table
+from imagebind.media.imu_table import is_imu_table
 from imagebind.transforms.imu import load_imu
 from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, table
 
@@ -86,7 +86,7 @@ def test_an_argument_goes_before_the_header():
     ],
 )
 def test_tables_of_imu_are_told_from_others(text, is_imu):
-    assert look_at_table(text, name="table", path=None) is is_imu
+    assert is_imu_table(text, name="table", path=None) is is_imu
 
 
 def test_an_unnamed_first_column_shifts_nothing():

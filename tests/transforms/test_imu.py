@@ -12,7 +12,7 @@ from hypothesis.extra.numpy import arrays
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
-from imagebind.media.imu_recording import Recording, to_recording
+from imagebind.media.imu_recording import ImuRecording, to_recording
 from imagebind.transforms.imu import IMU_STEPS, ImuTransform, load_imu
 from tests.media.measured import damaged, encoded
 from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, walk
@@ -268,7 +268,7 @@ def test_a_span_must_be_a_stretch_of_time(spans):
 
 def test_a_recording_made_by_hand_is_checked_too():
     with pytest.raises(MediaError, match="runs back"):
-        ImuTransform()(Recording(samples=MOTION, seconds=SECONDS[::-1]))
+        ImuTransform()(ImuRecording(samples=MOTION, seconds=SECONDS[::-1]))
 
 
 def test_the_input_is_left_as_it_is():

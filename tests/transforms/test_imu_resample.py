@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from imagebind.media.imu_recording import Recording
+from imagebind.media.imu_recording import ImuRecording
 from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.imu_resample import IMU_STEPS, resample
 
@@ -14,9 +14,9 @@ def tone(hertz: float, times: np.ndarray) -> np.ndarray:
     return np.sin(2 * np.pi * hertz * times + 0.3)
 
 
-def recording(hertz: float, rate: float, seconds: float = 7.0) -> Recording:
+def recording(hertz: float, rate: float, seconds: float = 7.0) -> ImuRecording:
     times = np.arange(int(seconds * rate)) / rate
-    return Recording(samples=np.tile(tone(hertz, times)[:, None], (1, 6)), seconds=times)
+    return ImuRecording(samples=np.tile(tone(hertz, times)[:, None], (1, 6)), seconds=times)
 
 
 @pytest.mark.parametrize("rate", [450, 833.3, 1000, 2000])
@@ -49,7 +49,7 @@ def test_a_recording_at_or_below_the_target_rate_is_interpolated_linearly_as_bef
 
 def test_gravity_stays_exactly_and_the_ends_hold():
     samples = np.tile([0.0, 0.0, 9.81, 0.1, 0.2, 0.3], (4800, 1))
-    each = Recording(samples=samples, seconds=np.arange(4800) / 1000)
+    each = ImuRecording(samples=samples, seconds=np.arange(4800) / 1000)
     np.testing.assert_allclose(resample(each, (0, 5)), np.tile(samples[0][:, None], IMU_STEPS), atol=1e-12)
 
 
@@ -58,7 +58,7 @@ def test_an_uneven_clock_is_filtered_on_time():
     times = np.cumsum(rng.uniform(0.00095, 0.00105, 7000))
     times -= times[0]
     slow, fast = (
-        Recording(samples=np.tile(tone(f, times)[:, None], (1, 6)), seconds=times) for f in (5, 395)
+        ImuRecording(samples=np.tile(tone(f, times)[:, None], (1, 6)), seconds=times) for f in (5, 395)
     )
     assert np.abs(resample(slow, (1, 6)) - tone(5, 1 + np.arange(IMU_STEPS) / TARGET)).max() < 2e-3
     assert np.abs(resample(fast, (1, 6))).max() < 0.15

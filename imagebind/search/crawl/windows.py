@@ -24,7 +24,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import Request
 from imagebind.io.source import name_of, open_source
 from imagebind.media.clips import Span, as_floats, clip_spans
-from imagebind.media.imu_recording import Recording
+from imagebind.media.imu_recording import ImuRecording
 from imagebind.media.video_file import MIN_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.tape import Tape, probe_sound
@@ -79,12 +79,12 @@ class Reel:
     Hundreds of files are looked into before their turn.
     """
 
-    def __init__(self, load: Callable[[], Recording]) -> None:
+    def __init__(self, load: Callable[[], ImuRecording]) -> None:
         self._load = load
         self._lock = threading.Lock()
-        self._held: Recording | None = None
+        self._held: ImuRecording | None = None
 
-    def recording(self, *, last: bool) -> Recording:
+    def recording(self, *, last: bool) -> ImuRecording:
         """All of it."""
         with self._lock:
             held = self._held or self._load()
@@ -92,7 +92,7 @@ class Reel:
             return held
 
 
-Opened = VideoFile | Tape | Reel | Recording
+Opened = VideoFile | Tape | Reel | ImuRecording
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import Request
 from imagebind.io.source import is_source
 from imagebind.media.audio_file import open_audio
-from imagebind.media.imu_recording import Recording, to_recording
+from imagebind.media.imu_recording import ImuRecording, to_recording
 from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
 from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
@@ -86,7 +86,7 @@ def motion_seconds(request: Request, imu: ImuTransform) -> float:
         MediaError: as `load_imu`.
     """
     payload, options = request.payload, dict(request.options)
-    if isinstance(payload, Recording):
+    if isinstance(payload, ImuRecording):
         return _duration(payload)
     if isinstance(payload, tuple):
         payload, options["rate"] = payload
@@ -139,7 +139,7 @@ def _seconds_of_file(path: str, imu: ImuTransform) -> float:
     return _duration(load_imu(path, **imu.reading))
 
 
-def _duration(recording: Recording) -> float:
+def _duration(recording: ImuRecording) -> float:
     """Each sample stands for a step."""
     return float(recording.seconds[-1] + np.median(np.diff(recording.seconds)))
 
