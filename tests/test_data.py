@@ -331,7 +331,7 @@ def test_a_missing_file_is_a_file_not_found_error(loader):
 def test_a_broken_file_is_what_callers_catch(tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
-    with pytest.raises(OSError, match="not a picture") as caught:
+    with pytest.raises(OSError, match="not an image") as caught:
         data.load_and_transform_vision_data([broken], "cpu")
     assert isinstance(caught.value, MediaError)
     with pytest.raises(OSError, match=r"cannot be opened|directory"):

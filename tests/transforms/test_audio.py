@@ -226,7 +226,7 @@ def test_sound_shorter_than_25_ms_is_named_with_its_length(tmp_path, seconds):
 
 
 def test_a_channel_that_is_not_there_is_refused():
-    with pytest.raises(MediaError, match=r"1 channels; expected one numbered 1"):
+    with pytest.raises(MediaError, match=r"1 channels; expected a channel numbered 1"):
         AudioTransform(channel=1)(FLAC)
 
 

@@ -113,7 +113,7 @@ def test_a_16_bit_grey_png_is_scaled_and_not_clipped_to_white():
 def test_a_float_gray_image_needs_values_up_to_one():
     assert PLAIN(Image.fromarray(np.full((9, 9), 0.2, np.float32))).mean().item() == pytest.approx(0.2)
     for bad in (1.5, -0.1, float("nan")):
-        with pytest.raises(MediaError, match=r"grey from .*; expected grey within \[0, 1\]"):
+        with pytest.raises(MediaError, match=r"grayscale from .*; expected grayscale within \[0, 1\]"):
             PLAIN(Image.fromarray(np.full((9, 9), bad, np.float32)))
 
 
@@ -246,7 +246,7 @@ def test_max_bytes_holds():
 
 
 def test_a_program_dressed_as_a_picture_is_refused():
-    with pytest.raises(MediaError, match="not a picture"):
+    with pytest.raises(MediaError, match="not an image"):
         load_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
 
 

@@ -16,7 +16,7 @@ from imagebind.media.audio_file import open_audio
 from imagebind.media.imu_recording import ImuRecording, to_recording
 from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
-from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
+from imagebind.transforms.imu import IMU_TABLE_OPTIONS, ImuTransform, load_imu
 
 REMEMBERED_FILES = 2**14  # whose lengths are kept, some MB
 ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # of `to_recording`
@@ -90,7 +90,7 @@ def motion_seconds(request: Request, imu: ImuTransform) -> float:
         return _duration(payload)
     if isinstance(payload, tuple):
         payload, options["rate"] = payload
-    imu = replace(imu, **{name: options[name] for name in TABLE_OPTIONS if name in options})
+    imu = replace(imu, **{name: options[name] for name in IMU_TABLE_OPTIONS if name in options})
     if isinstance(payload, (str, os.PathLike)):
         return _seconds_of_file(os.fspath(payload), imu)
     if is_source(payload):
