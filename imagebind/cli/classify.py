@@ -11,7 +11,7 @@ import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
-from imagebind.intake.files import take
+from imagebind.intake.files import collect_requests
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def classify(
     _check_templates(template or ())
     if temperature is not None and not 0 < temperature < math.inf:
         raise typer.BadParameter(f"{temperature:g}; expected a number above 0", param_hint="--temperature")
-    taken = take(paths, modality=modality, mappings=read_maps(maps))
+    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
     requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[Guess]]] = []

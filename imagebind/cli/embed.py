@@ -9,7 +9,7 @@ import typer
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
 from imagebind.cli.files import Maps, left_out, print_failures, print_warnings, read_maps
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
-from imagebind.intake.files import take
+from imagebind.intake.files import collect_requests
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
@@ -119,7 +119,7 @@ def _embed_here(
         raise typer.BadParameter(str(error), param_hint="--out") from error
     errors = out.with_name(out.name + ERRORS_ENDING)
     errors.unlink(missing_ok=True)  # of a run before
-    taken = take(paths, modality=modality, mappings=mappings, without=[out, errors])
+    taken = collect_requests(paths, modality=modality, mappings=mappings, without=[out, errors])
     requests = taken.requests
     failures = [Failure.of(error.item, error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []

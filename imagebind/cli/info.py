@@ -7,7 +7,7 @@ import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Modality, output
-from imagebind.intake.files import take
+from imagebind.intake.files import collect_requests
 
 if TYPE_CHECKING:
     from imagebind.intake.requests import Views
@@ -37,7 +37,7 @@ def info(
     for title in ("taken for", "tensor", "values"):
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
-    taken = take(paths, modality=modality, mappings=read_maps(maps))
+    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
     problems = [str(error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []
     for request in taken.requests:

@@ -166,7 +166,7 @@ def _form_from_columns(
             raise MediaError(
                 name,
                 got=f"rows of {form.width} columns, line {lines[place][0]}",
-                expected=f"a column number {largest}, counted from 0",
+                expected=f"column number {largest}, counted from 0",
             )
         return form
     first_error = None

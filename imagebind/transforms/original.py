@@ -47,7 +47,7 @@ class ConstantClipsPerVideoSampler:
         self._next_clip = 0
 
     def __call__(self, last_clip_end: Seconds | None, video_duration: Seconds, annotation: Any) -> ClipInfo:
-        """Return the next clip of a recording of `video_duration` seconds; after the last, the first again."""
+        """Return the next clip of a recording of `video_duration` seconds; after the last, the first."""
         spans = clip_spans(video_duration, clip_seconds=self.clip_duration, clips=self.clips_per_video)
         clip, augmentation = divmod(self._next_clip, self.augs_per_clip)
         self._next_clip = (self._next_clip + 1) % (len(spans) * self.augs_per_clip)

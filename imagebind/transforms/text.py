@@ -1,7 +1,7 @@
 """Convert strings to the 77 token ids that the text trunk takes, by CLIP's byte-pair vocabulary.
 
 A text is cleaned and split into words, and the bytes of each word are merged pair by pair, the earliest
-learnt pair first. Text is cleaned thoroughly only if its characters require it, and the ids of words are cached.
+learnt pair first. Text is cleaned thoroughly only if its characters require it, and ids of words are cached.
 """
 
 import gzip

@@ -1,7 +1,7 @@
 """Convert an infrared image to the tensor that the thermal trunk takes: one channel of brightness.
 
-No loader was ever published. Users found that the trunk expects [0, 1] without mean and std: this gives 62.4 on LLVIP,
-and CLIP's statistics give 55.2; the paper reports 63.4 (community).
+No loader was ever published. Users found that the trunk expects [0, 1] without mean and std: this gives 62.4
+on LLVIP, and CLIP's statistics give 55.2; the paper reports 63.4 (community).
 
 Units of 16-bit and float images (ours). With a unit, temperatures, `low` and `high` are in °C.
 

@@ -60,10 +60,10 @@ def spatial_crops(frame: Tensor, *, size: int, crops: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoTransform:
-    """Convert a video to (clips·crops, 3, frames, size, size), the crops of a clip together. Source: released.
+    """Convert a video to (clips·crops, 3, frames, size, size), crops of a clip together. Source: released.
 
     `clips` clips of `clip_seconds` are spread evenly over the video, `frames` frames evenly over each clip,
-    and `crops` (1 or 3) squares along the longer side of each frame. Frames with uneven timing are selected by
+    and `crops` (1 or 3) squares along the longer side of each frame. Unevenly timed frames are selected by
     their timestamps, the video's display matrix is applied, and a frame that cannot be decoded is replaced by
     the nearest frame that can (all ours).
 

@@ -70,7 +70,7 @@ def test_a_mapping_is_a_pattern_a_kind_and_options(text, glob, kind, options):
         ("*.csv=imu:phyfox", "layout: expected one of ego4d, phyphox"),
         ("*.csv=imu:nowhere.json", "layout: nowhere.json cannot be read"),
         ("*.csv=imu:columns=1", "no option 'columns'; expected accel_unit, antialias"),
-        ("*.txt=text:kinect", "no option 'kinect'; expected none at all"),
+        ("*.txt=text:kinect", "no option 'kinect'; expected none"),
         ("*.wav=audio:channel=left", "channel: expected int"),
         ("*.jpg=image:exif=1", "exif: expected bool"),
     ],

@@ -13,8 +13,8 @@ from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError, MediaError, MissingExtraError
 from imagebind.intake.requests import (
+    MAX_NAME_LENGTH,
     MAX_TEXT_BYTES,
-    NAME_LENGTH,
     Request,
     default_transform,
     identify,
@@ -122,7 +122,7 @@ def test_what_is_nothing_to_embed_is_refused_with_what_can_be(item):
 
 def test_an_array_alone_is_ambiguous():
     for array in (np.ones((3, 3)), torch.ones(3, 3)):
-        with pytest.raises(AmbiguousMediaError, match=r"\(3, 3\)>: an array of unsaid modality"):
+        with pytest.raises(AmbiguousMediaError, match=r"\(3, 3\)>: an array of unknown modality"):
             identify(array)
 
 
@@ -223,7 +223,7 @@ def test_a_missing_package_is_not_blamed_on_the_item():
 
 def test_a_long_text_is_called_by_its_beginning_and_a_long_path_by_all_of_it():
     text = identify("long " * 100)
-    assert len(text.name) == NAME_LENGTH and text.name.endswith("…")
+    assert len(text.name) == MAX_NAME_LENGTH and text.name.endswith("…")
     path = "folder/" * 30 + "a.wav"
     assert identify(path, modality="audio").name == identify({"audio": path}).name == path
     assert identify({"audio": Path(path)}).name == path

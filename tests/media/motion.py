@@ -1,4 +1,4 @@
-"""Motion recordings for tests, and how they are written."""
+"""IMU recordings for tests, and tables of them."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ GRAVITY = 9.80665
 
 
 def walk(samples: int = 2000) -> np.ndarray:
-    """Gravity and a little motion, (t, 6) in m/s² and rad/s; the same each time."""
+    """Return gravity plus small random values, (t, 6) in m/s² and rad/s; the same at each call."""
     motion = np.random.default_rng(0).standard_normal((samples, 6)) * 0.5
     motion[:, 2] += GRAVITY
     return motion

@@ -16,10 +16,10 @@ UNITS = {"accel_unit": "g", "gyro_unit": "dps", "time_unit": "ms"}
 TABLE = ("when,n,b,c,d,e,f,g\n" + rows(SECONDS * 1000, SECONDS, ACCEL / GRAVITY, DEGREES)).encode()
 
 
-@pytest.mark.parametrize("told", [{"columns": COLUMNS, **UNITS}, {**COLUMNS, **UNITS}])
-def test_a_json_file_has_columns_and_units(told, tmp_path):
+@pytest.mark.parametrize("entries", [{"columns": COLUMNS, **UNITS}, {**COLUMNS, **UNITS}])
+def test_a_json_file_may_contain_columns_and_units(entries, tmp_path):
     path = tmp_path / "my_logger.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(entries))
     for layout in (str(path), path):
         recording = load_imu(TABLE, layout=layout)
         np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
@@ -28,7 +28,7 @@ def test_a_json_file_has_columns_and_units(told, tmp_path):
     assert ImuTransform(window_seconds=2)({"imu": TABLE, "layout": str(path)}).shape == (6, 2000)
 
 
-def test_a_json_file_may_have_a_rate_and_start_from_a_logger(tmp_path):
+def test_a_json_file_may_contain_a_rate_and_extend_a_logger(tmp_path):
     path = tmp_path / "my_logger.json"
     path.write_text(
         json.dumps({"layout": "uci_har", "columns": {"accel": [2, 3, 4], "gyro": [5, 6, 7]}, "rate": 100})
@@ -59,7 +59,7 @@ def test_a_json_file_that_has_changed_is_read_again(tmp_path):
         ('{"layout": "phyfox"}', "expected one of ego4d, phyphox"),
     ],
 )
-def test_a_json_file_of_another_form_is_refused_at_once(text, message, tmp_path):
+def test_a_json_file_of_another_form_is_refused_by_the_constructor(text, message, tmp_path):
     path = tmp_path / "my_logger.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -67,6 +67,6 @@ def test_a_json_file_of_another_form_is_refused_at_once(text, message, tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["phyfox", "nowhere.json"])
-def test_a_layout_that_is_not_there_is_refused_at_once(layout):
+def test_a_missing_layout_is_refused_by_the_constructor(layout):
     with pytest.raises(ValueError, match=f"layout: .*{layout}"):
         ImuTransform(layout=layout)

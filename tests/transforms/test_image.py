@@ -262,7 +262,7 @@ def test_a_program_dressed_as_a_picture_is_refused():
         (torch.zeros(20, 20, 3), r"shape \(20, 20, 3\)"),
         (torch.zeros(2, 3, 20, 20), r"shape \(2, 3, 20, 20\)"),
         (torch.full((3, 20, 20), -1.0), "floats from -1.0"),
-        (None, "not a picture"),
+        (None, "not an image"),
         (b"", "empty"),
         ("no/such/picture.jpg", "no/such/picture.jpg: cannot be opened"),
     ],
