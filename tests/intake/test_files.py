@@ -9,17 +9,17 @@ from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
 
 
-def test_a_folder_stands_for_the_files_below_it_in_order(tmp_path):
+def test_a_folder_expands_to_the_files_below_it_in_order(tmp_path):
     (tmp_path / "b").mkdir()
     for name in ("c.txt", "b/a.txt", ".hidden", "a.txt"):
         (tmp_path / name).write_text("x")
     found = [path.relative_to(tmp_path).as_posix() for path in expand([tmp_path])]
     assert found == ["a.txt", "c.txt", "b/a.txt"]
-    assert list(expand([tmp_path / ".hidden"])) == [tmp_path / ".hidden"]  # asked for by name
+    assert list(expand([tmp_path / ".hidden"])) == [tmp_path / ".hidden"]  # given by name
     assert [path.name for path in expand([tmp_path], without=[tmp_path / "c.txt"])] == ["a.txt", "a.txt"]
 
 
-def test_a_folder_that_cannot_be_listed_is_not_passed_over_in_silence(tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_listed_is_yielded_itself(tmp_path, monkeypatch):
     def refuse(path):
         raise PermissionError(13, "Permission denied", os.fspath(path))
 
@@ -27,7 +27,7 @@ def test_a_folder_that_cannot_be_listed_is_not_passed_over_in_silence(tmp_path, 
     assert list(expand([tmp_path])) == [tmp_path]
 
 
-def test_what_is_no_media_is_counted_in_a_folder_and_a_failure_by_its_name(tmp_path, image_file):
+def test_a_file_that_is_not_media_is_counted_in_a_folder_and_a_failure_if_given(tmp_path, image_file):
     (tmp_path / "notes.zip").write_bytes(b"PK\3\4")
     (tmp_path / "zeros.wav").write_bytes(bytes(99))
     shutil.copy(image_file, tmp_path / "a.jpg")
@@ -41,9 +41,7 @@ def test_what_is_no_media_is_counted_in_a_folder_and_a_failure_by_its_name(tmp_p
     ] and not collected.not_media
 
 
-def test_a_mapping_says_what_files_are_and_comes_before_the_modality_of_all(
-    tmp_path, deep_grey_file, image_file
-):
+def test_a_mapping_overrides_the_modality_of_all_files(tmp_path, deep_grey_file, image_file):
     (tmp_path / "depth").mkdir()
     shutil.copy(deep_grey_file, tmp_path / "depth" / "1.png")
     shutil.copy(image_file, tmp_path / "a.jpg")
@@ -58,7 +56,7 @@ def test_a_mapping_says_what_files_are_and_comes_before_the_modality_of_all(
     assert [request.kind for request in one_file.requests] == [MediaKind.DEPTH]
 
 
-def test_a_file_that_could_be_several_things_is_told_by_an_option_that_would_say_it(
+def test_the_error_for_an_ambiguous_file_has_the_option_that_resolves_it(
     tmp_path, deep_grey_file, monkeypatch
 ):
     monkeypatch.chdir(tmp_path)

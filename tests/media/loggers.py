@@ -10,8 +10,8 @@ from tests.media.motion import GRAVITY, walk
 RATE = 100
 COUNT = 300
 SECONDS = np.arange(COUNT) / RATE
-MOTION = walk(COUNT)
-ACCEL, GYRO = MOTION[:, :3], MOTION[:, 3:]
+IMU_SAMPLES = walk(COUNT)
+ACCEL, GYRO = IMU_SAMPLES[:, :3], IMU_SAMPLES[:, 3:]
 UP = np.tile([0.0, 0.0, 1.0], (COUNT, 1))  # gravity in g
 DEGREES = np.rad2deg(GYRO)
 EPOCH_NS = 1_700_000_000_123_456_789

@@ -6,7 +6,7 @@ import pytest
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.media.imu_recording import to_recording
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, COUNT, GYRO, MOTION, SECONDS, dates, rows, stamps
+from tests.media.loggers import ACCEL, COUNT, GYRO, IMU_SAMPLES, SECONDS, dates, rows, stamps
 
 HEADER = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z\n"
 NOW = 1_700_000_000
@@ -92,10 +92,10 @@ def test_samples_of_a_few_repeated_timestamps_are_averaged():
     clock = SECONDS.copy()
     clock[5] = clock[4]
     with collect_warnings() as warnings:
-        for recording in (load_imu(table(clock)), to_recording(MOTION, timestamps=clock)):
+        for recording in (load_imu(table(clock)), to_recording(IMU_SAMPLES, timestamps=clock)):
             assert recording.samples.shape == (COUNT - 1, 6)
-            np.testing.assert_allclose(recording.samples[4], MOTION[4:6].mean(axis=0), atol=1e-6)
-            np.testing.assert_allclose(recording.samples[5:], MOTION[6:], atol=1e-6)
+            np.testing.assert_allclose(recording.samples[4], IMU_SAMPLES[4:6].mean(axis=0), atol=1e-6)
+            np.testing.assert_allclose(recording.samples[5:], IMU_SAMPLES[6:], atol=1e-6)
     assert warnings == []
 
 
@@ -103,7 +103,7 @@ def test_many_repeated_timestamps_give_a_warning_and_more_than_half_are_refused(
     twice = np.repeat(SECONDS[: COUNT // 2], 2)
     with collect_warnings() as warnings:
         recording = load_imu(table(twice))
-    np.testing.assert_allclose(recording.samples, MOTION.reshape(-1, 2, 6).mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES.reshape(-1, 2, 6).mean(axis=1), atol=1e-6)
     assert "150 of 300 samples" in warnings[0]
     with pytest.raises(MediaError, match=r"3 times for 300 samples.*rate="):
         load_imu(table(np.floor(SECONDS)))
@@ -132,5 +132,5 @@ def test_clocks_of_arrays_are_exact_in_any_dtype(dtype):
     ticks = np.arange(100).astype(dtype)
     if dtype is np.int64:
         ticks += NOW * 10**9
-    recording = to_recording(MOTION[:100], timestamps=ticks, time_unit="ms")
+    recording = to_recording(IMU_SAMPLES[:100], timestamps=ticks, time_unit="ms")
     np.testing.assert_array_equal(recording.seconds, np.arange(100) * 1e-3)

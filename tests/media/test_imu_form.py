@@ -9,7 +9,7 @@ import pytest
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
 from imagebind.media.detect import detect
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, COUNT, GYRO, MOTION, SECONDS, WHOLE, rows
+from tests.media.loggers import ACCEL, COUNT, GYRO, IMU_SAMPLES, SECONDS, WHOLE, rows
 
 NAMES = ("timestamp", "accl_x", "accl_y", "accl_z", "gyro_x", "gyro_y", "gyro_z")
 HEADER = ",".join(NAMES) + "\n"
@@ -18,7 +18,7 @@ COLUMNS = {"accel": (1, 2, 3), "gyro": (4, 5, 6), "time": 0}
 
 
 def check(recording):
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-9)
 
 
@@ -36,7 +36,7 @@ def check(recording):
 @pytest.mark.parametrize("end", ["", "sep"])
 def test_delimiters_decimal_signs_quotes_and_trailing_delimiters_can_be_combined(sep, point, quote, end):
     header = sep.join(f"{quote}{name}{quote}" for name in NAMES)
-    columns = [SECONDS, *MOTION.T]
+    columns = [SECONDS, *IMU_SAMPLES.T]
     cells = [[f"{quote}{value:.9g}{quote}".replace(".", point) for value in column] for column in columns]
     last = sep.strip() or sep if end else ""
     check(load_imu((header + last + "\n" + rows(*cells, sep=sep, end=last)).encode()))
@@ -165,7 +165,7 @@ def test_an_error_names_the_bad_line(line, change, message, tmp_path):
 def test_columns_are_given_by_name_or_number(columns):
     data = ("a,b,c,d,e,f,g\n" + rows(SECONDS, ACCEL, GYRO)).encode()
     check(load_imu(data, columns=columns))
-    expected = ImuTransform(window_seconds=2)({"imu": MOTION, "timestamps": SECONDS})
+    expected = ImuTransform(window_seconds=2)({"imu": IMU_SAMPLES, "timestamps": SECONDS})
     for out in (
         ImuTransform(window_seconds=2, columns=columns)(data),
         ImuTransform(window_seconds=2)({"imu": data, "columns": columns}),

@@ -8,7 +8,7 @@ import pytest
 
 from imagebind.media.imu_layouts import layout_of
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, DEGREES, MOTION, SECONDS, rows
+from tests.media.loggers import ACCEL, DEGREES, IMU_SAMPLES, SECONDS, rows
 from tests.media.motion import GRAVITY
 
 COLUMNS = {"accel": [2, 3, 4], "gyro": ["e", "f", "g"], "time": "when"}
@@ -22,7 +22,7 @@ def test_a_json_file_may_contain_columns_and_units(entries, tmp_path):
     path.write_text(json.dumps(entries))
     for layout in (str(path), path):
         recording = load_imu(TABLE, layout=layout)
-        np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+        np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
         np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
     assert ImuTransform(layout=str(path), window_seconds=2)(TABLE).shape == (6, 2000)
     assert ImuTransform(window_seconds=2)({"imu": TABLE, "layout": str(path)}).shape == (6, 2000)
@@ -34,7 +34,7 @@ def test_a_json_file_may_contain_a_rate_and_extend_a_logger(tmp_path):
         json.dumps({"layout": "uci_har", "columns": {"accel": [2, 3, 4], "gyro": [5, 6, 7]}, "rate": 100})
     )
     recording = load_imu(TABLE, layout=path, gyro_unit="deg/s")
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
 
 

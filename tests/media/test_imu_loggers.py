@@ -13,7 +13,7 @@ from tests.media.loggers import (
     COUNT,
     DEGREES,
     GYRO,
-    MOTION,
+    IMU_SAMPLES,
     SECONDS,
     UP,
     WHOLE,
@@ -27,7 +27,7 @@ from tests.media.motion import GRAVITY
 
 
 def check(recording, seconds=SECONDS):
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, seconds, atol=1e-6)
 
 

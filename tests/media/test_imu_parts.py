@@ -12,7 +12,7 @@ from tests.media.loggers import (
     COUNT,
     DEGREES,
     GYRO,
-    MOTION,
+    IMU_SAMPLES,
     SECONDS,
     UP,
     axes,
@@ -24,7 +24,7 @@ from tests.media.loggers import (
 from tests.media.motion import GRAVITY
 
 
-def check(recording, *, seconds=SECONDS, samples=MOTION, atol=1e-6):
+def check(recording, *, seconds=SECONDS, samples=IMU_SAMPLES, atol=1e-6):
     np.testing.assert_allclose(recording.samples, samples, atol=atol)
     np.testing.assert_allclose(recording.seconds, seconds, atol=1e-6)
 
@@ -61,7 +61,7 @@ def test_an_export_of_sensor_logger_is_one_recording_with_gravity(files, unit, t
 
 def test_without_a_gravity_file_the_recording_is_read_unchanged(tmp_path):
     folder = sensor_logger(tmp_path / "walk", files="Accelerometer Gyroscope")
-    check(load_imu(folder), samples=MOTION - GRAVITY * np.pad(UP, ((0, 0), (0, 3))))
+    check(load_imu(folder), samples=IMU_SAMPLES - GRAVITY * np.pad(UP, ((0, 0), (0, 3))))
 
 
 PAIRS = {

@@ -65,8 +65,8 @@ def test_an_uneven_clock_is_filtered_by_time():
 
 
 def test_antialias_is_an_option_of_the_transform():
-    motion = recording(395, 1000).samples + np.array([0, 0, 9.81, 0, 0, 0])
-    assert ImuTransform()((motion, 1000))[0].abs().max() < 1e-3
-    assert ImuTransform(antialias=False)((motion, 1000))[0].abs().max() > 0.9
-    wide = ImuTransform(window_seconds=1)((motion, 1000))  # 2000 steps in 1 s: the tone is kept
+    samples = recording(395, 1000).samples + np.array([0, 0, 9.81, 0, 0, 0])
+    assert ImuTransform()((samples, 1000))[0].abs().max() < 1e-3
+    assert ImuTransform(antialias=False)((samples, 1000))[0].abs().max() > 0.9
+    wide = ImuTransform(window_seconds=1)((samples, 1000))  # 2000 steps in 1 s: the tone is kept
     assert wide[0].abs().max() > 0.9

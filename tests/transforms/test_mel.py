@@ -30,7 +30,7 @@ def noise(samples: int) -> torch.Tensor:
 
 @pytest.mark.parametrize(("rate", "samples"), [(16_000, 32_000), (16_000, 400), (22_050, 30_001)])
 def test_the_filter_bank_equals_torchaudios_kaldi_fbank(rate, samples):
-    wanted = torchaudio().compliance.kaldi.fbank(
+    expected = torchaudio().compliance.kaldi.fbank(
         noise(samples)[None],
         sample_frequency=rate,
         num_mel_bins=128,
@@ -39,23 +39,23 @@ def test_the_filter_bank_equals_torchaudios_kaldi_fbank(rate, samples):
         use_energy=False,
         dither=0.0,
     )
-    torch.testing.assert_close(log_mel(noise(samples), rate=rate, mel_bins=128), wanted, atol=1e-3, rtol=0)
+    torch.testing.assert_close(log_mel(noise(samples), rate=rate, mel_bins=128), expected, atol=1e-3, rtol=0)
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
 def test_resampling_equals_torchaudios_default(rate):
     waveform = noise(rate // 2 + 7)
-    wanted = torchaudio().functional.resample(waveform, rate, 16_000)
-    torch.testing.assert_close(resample(waveform, Fraction(rate, 16_000)), wanted, atol=1e-6, rtol=0)
+    expected = torchaudio().functional.resample(waveform, rate, 16_000)
+    torch.testing.assert_close(resample(waveform, Fraction(rate, 16_000)), expected, atol=1e-6, rtol=0)
 
 
 def test_the_default_device_does_not_matter_for_a_waveform_on_another_device():
     def both() -> tuple[torch.Tensor, torch.Tensor]:
-        mel = log_mel(sound, rate=16_000, mel_bins=64)
-        return mel, resample(sound, Fraction(3, 2))
+        mel = log_mel(waveform, rate=16_000, mel_bins=64)
+        return mel, resample(waveform, Fraction(3, 2))
 
-    sound = noise(16_000)
-    wanted = both()
+    waveform = noise(16_000)
+    expected = both()
     mel_filters.cache_clear()
     resampling_kernel.cache_clear()
     torch.set_default_device("meta")
@@ -64,8 +64,8 @@ def test_the_default_device_does_not_matter_for_a_waveform_on_another_device():
     finally:
         torch.set_default_device(None)
     for got in (with_default, both()):  # no filter of another device is cached either
-        assert torch.equal(got[0], wanted[0]) and torch.equal(got[1], wanted[1])
-    elsewhere = sound.to("meta")
+        assert torch.equal(got[0], expected[0]) and torch.equal(got[1], expected[1])
+    elsewhere = waveform.to("meta")
     assert log_mel(elsewhere, rate=16_000, mel_bins=64).device.type == "meta"
     assert resample(elsewhere, Fraction(3, 2)).device.type == "meta"
 
@@ -100,8 +100,8 @@ def test_a_low_tone_survives_resampling_and_a_high_one_does_not():
     time = torch.arange(48_000) / 48_000
     low, high = (torch.sin(2 * math.pi * hertz * time) for hertz in (440, 10_000))
     middle = slice(4000, 12_000)
-    wanted = torch.sin(2 * math.pi * 440 * torch.arange(16_000) / 16_000)
-    torch.testing.assert_close(resample(low, Fraction(3))[middle], wanted[middle], atol=2e-3, rtol=0)
+    expected = torch.sin(2 * math.pi * 440 * torch.arange(16_000) / 16_000)
+    torch.testing.assert_close(resample(low, Fraction(3))[middle], expected[middle], atol=2e-3, rtol=0)
     assert resample(high, Fraction(3))[middle].abs().max() < 0.01
 
 
