@@ -89,10 +89,8 @@ def load_imu(
                 time_unit=time_unit,
             )
             read = partial(_read_file, limits=limits)
-            table, clock_unit = (
-                read_table(file.read(), name=name, options=options, path=path, read=read),
-                None,
-            )
+            table = read_table(file.read(), name=name, options=options, path=path, read=read)
+            clock_unit = None
     recording = to_recording(
         table.samples,
         rate=rate or logger_layout.rate,

@@ -10,7 +10,7 @@ Units of 16-bit and float images (ours). With a unit, temperatures, `low` and `h
 | `celsius` | °C | float TIFF and `.npy` exports, Seek, FLIR Tools' CSV saved as `.npy` |
 | `kelvin` | K | |
 | `centikelvin` | 1/100 K | FLIR Lepton and Boson (TLinear), Tau 2, FLIR A-series |
-| `decikelvin` | 1/10 K | the same at their low resolution |
+| `decikelvin` | 1/10 K | the same cameras at their low resolution |
 | `decicelsius` | 1/10 °C | DJI Thermal SDK |
 | a number, such as 1/64 | that many K | 1/64: InfiRay; 0.04: FLIR Ax5 |
 | `raw` | not converted | 14-bit TIFF of FLIR ADAS, and the counts of a radiometric FLIR JPEG |
