@@ -15,10 +15,10 @@ from torch import Tensor
 from torchvision import transforms
 
 from imagebind.transforms.audio import (
+    AUDIO_CLIPS,
     AUDIO_MEAN,
     AUDIO_STD,
     CLIP_SECONDS,
-    CLIPS,
     MEL_BINS,
     MEL_FRAMES,
     SAMPLE_RATE,
@@ -42,8 +42,7 @@ from imagebind.transforms.original import (
 )
 from imagebind.transforms.text import Tokenizer, vocabulary_path
 from imagebind.transforms.thermal import ThermalTransform
-from imagebind.transforms.video import CLIPS as VIDEO_CLIPS
-from imagebind.transforms.video import VideoTransform
+from imagebind.transforms.video import VIDEO_CLIPS, VideoTransform
 
 __all__ = [  # noqa: F822  (`__getattr__` returns BPE_PATH)
     "BPE_PATH",
@@ -103,7 +102,7 @@ def load_and_transform_audio_data(
     target_length: int = MEL_FRAMES,
     sample_rate: int = SAMPLE_RATE,
     clip_duration: float = CLIP_SECONDS,
-    clips_per_video: int = CLIPS,
+    clips_per_video: int = AUDIO_CLIPS,
     mean: float = AUDIO_MEAN,
     std: float = AUDIO_STD,
 ) -> Batch:

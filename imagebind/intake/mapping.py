@@ -97,7 +97,7 @@ def _compiled(glob: str) -> re.Pattern[str]:
 def _depth_option(word: str) -> str:
     """Return the depth option that a word without `=` sets: "sensor" or "unit"."""
     from imagebind.transforms.depth import BASELINES
-    from imagebind.transforms.depth_units import UNITS, stored_depth
+    from imagebind.transforms.depth_units import DEPTH_UNITS, stored_depth
 
     if word in BASELINES:
         return "sensor"
@@ -105,8 +105,8 @@ def _depth_option(word: str) -> str:
         stored_depth(word)
     except ValueError:
         raise ValueError(
-            f"depth: expected a sensor ({', '.join(BASELINES)}) or a unit ({', '.join(UNITS)}, or metres per "
-            f"stored step, such as 1/256), got {word!r}"
+            f"depth: expected a sensor ({', '.join(BASELINES)}) or a unit ({', '.join(DEPTH_UNITS)}, or "
+            f"metres per stored step, such as 1/256), got {word!r}"
         ) from None
     return "unit"
 

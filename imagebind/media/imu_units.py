@@ -6,7 +6,12 @@ STANDARD_GRAVITY = 9.80665  # m/s², "1 g" by definition
 DEGREE = 3.141592653589793 / 180
 
 ACCEL_UNITS = {"m/s2": 1.0, "g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000}  # to m/s²
-GYRO_UNITS = {"rad/s": 1.0, "deg/s": DEGREE, "mrad/s": 1e-3, "mdeg/s": DEGREE / 1000}  # to rad/s
+GYRO_UNITS = {
+    "rad/s": 1.0,
+    "deg/s": DEGREE,
+    "mrad/s": 1e-3,
+    "mdeg/s": DEGREE / 1000,
+}  # to rad/s
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # to seconds
 
 # Spellings as `_plain` returns them -> the unit. `m/(s^2)` is Shimmer's, `ms-2` EuRoC's `m s^-2`.

@@ -22,7 +22,7 @@ __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", 
 
 # Values of the original's loader (released).
 SAMPLE_RATE = 16_000
-CLIPS = 3
+AUDIO_CLIPS = 3
 CLIP_SECONDS = 2.0
 MEL_BINS = 128
 MEL_FRAMES = 204  # 2 s have 1 + (2000 - 25) // 10 = 198 windows; the rest is padding
@@ -30,9 +30,7 @@ AUDIO_MEAN = -4.268  # of log-mel values; the padding's zeros are normalised wit
 AUDIO_STD = 9.138
 
 POWER_SAMPLE_STEP = 7  # every seventh sample is enough to estimate a clip's power
-MIN_POWER_SHARE = (
-    0.01  # -20 dB (ours); warn if the average has a smaller share of the loudest channel's power
-)
+MIN_POWER_SHARE = 0.01  # -20 dB of the loudest channel (ours); warn if the average has less power
 INAUDIBLE_POWER = 1e-9  # -90 dB of full scale, the last bit of 16
 MAX_KERNEL_TAPS = 2**22  # ours: limits a resampling kernel, of about new · old / gcd² taps, to 16 MB
 
@@ -101,7 +99,7 @@ class AudioTransform:
 
     modality: ClassVar[ModalityType] = ModalityType.AUDIO
 
-    clips: int = field(default=CLIPS, metadata=PER_ITEM)
+    clips: int = field(default=AUDIO_CLIPS, metadata=PER_ITEM)
     clip_seconds: float = CLIP_SECONDS
     channel: int | None = field(default=None, metadata=PER_ITEM)
     sample_rate: int = SAMPLE_RATE

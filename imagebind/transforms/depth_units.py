@@ -31,10 +31,10 @@ from imagebind.media.arrays import drop_channel, step_of
 
 # If nearly all floats are larger, they are millimetres: even outdoors, some pixels are nearer (ours).
 TOO_FAR_METRES = 100.0
-NEARLY_ALL = 0.99
+FAR_SHARE = 0.99
 # A median depth outside this range causes a warning about the unit (ours).
 DOUBTFUL_FAR_METRES, DOUBTFUL_NEAR_METRES = 80.0, 0.05
-ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
+MIN_ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
 SAMPLED_PIXELS = 100_000  # of a frame, for its median
 EXPECTED_DEPTH = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
 DepthUnit = float | str
@@ -59,7 +59,7 @@ class StoredDepth:
 
 METRES, MILLIMETRES = StoredDepth(metres=1), StoredDepth(metres=1 / 1000)
 SUN_RGBD = StoredDepth(metres=1 / 1000, rotated=True)
-UNITS = {
+DEPTH_UNITS = {
     "m": METRES,
     "mm": MILLIMETRES,
     "kitti": StoredDepth(metres=1 / 256),
@@ -81,18 +81,19 @@ _FORMER_NAMES = {"metres": "m", "millimetres": "mm", "sunrgbd": "sun_rgbd"}
 
 
 def stored_depth(unit: DepthUnit) -> StoredDepth:
-    """Look up a unit: a name in `UNITS`, or metres per stored step as a number or text such as "1/5000".
+    """Look up a unit: a name in `DEPTH_UNITS`, or metres per stored step as a number or text ("1/5000").
 
     Raises:
         ValueError: the name is unknown, or the number is not positive and finite.
     """
     name = _FORMER_NAMES.get(unit, unit) if isinstance(unit, str) else unit
-    if isinstance(name, str) and name in UNITS:
-        return UNITS[name]
+    if isinstance(name, str) and name in DEPTH_UNITS:
+        return DEPTH_UNITS[name]
     metres = step_of(name)
     if metres is None:
         raise ValueError(
-            f"unit: expected metres per stored step (1/256, say) or one of {', '.join(UNITS)}, got {unit!r}"
+            f"unit: expected metres per stored step (1/256, say) or one of {', '.join(DEPTH_UNITS)}, "
+            f"got {unit!r}"
         )
     return StoredDepth(metres=metres)
 
@@ -159,7 +160,7 @@ def _sample(values: np.ndarray) -> np.ndarray:
 def _doubt_rotated(values: np.ndarray, name: str) -> None:
     """Warn if all values are multiples of 8, as rotated bits below 8 m are; these read 8 times too far."""
     valid = _sample(values)
-    if not (valid & 7).any() and len(np.unique(valid)) >= ROTATED_VALUES:
+    if not (valid & 7).any() and len(np.unique(valid)) >= MIN_ROTATED_VALUES:
         warn_of(
             name,
             "every depth value is a multiple of 8, as in SUN RGB-D's rotated PNG; if it is one, pass "
@@ -182,7 +183,7 @@ def _doubt_unit(metres: np.ndarray, name: str) -> None:
 
 def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
     valid = metres[np.isfinite(metres) & (metres > 0)]
-    if np.count_nonzero(valid > TOO_FAR_METRES) > NEARLY_ALL * valid.size:
+    if np.count_nonzero(valid > TOO_FAR_METRES) > FAR_SHARE * valid.size:
         raise MediaError(
             name,
             got=f"floats of median {np.median(valid):.4g}, as if in millimetres",

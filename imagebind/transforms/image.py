@@ -26,10 +26,8 @@ SIXTEEN_BIT_STEP = 257  # 65535 / 255, so that white stays white
 DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
 PHOTOMETRIC_TAG, PLANAR_CONFIGURATION_TAG = 262, 284  # of TIFF
 WHITE_IS_ZERO = 0
-MAX_ASPECT_RATIO = (
-    64  # longer images are cut before resizing, to bound memory; the centre crop drops the ends anyway (ours)
-)
-
+# Ours: the ends of longer images, which the centre crop drops, are cut before resizing to bound memory.
+MAX_ASPECT_RATIO = 64
 
 ImageOrTensor = TypeVar("ImageOrTensor", Image.Image, Tensor)
 Crop = Callable[[Any, int], Any]  # (PIL image or tensor, size) -> a square of the same type

@@ -14,9 +14,7 @@ STOP_DB = 70.0
 # Kaiser's formulas for the window's shape, and for its length in target steps on each side of a sample.
 KAISER_BETA = 0.1102 * (STOP_DB - 8.7)
 HALF_STEPS = (STOP_DB - 7.95) / (2 * 14.36 * (STOPBAND - PASSBAND) / 2)
-RATE_TOLERANCE = (
-    1.01  # clocks jitter: a recording that is at most this much faster than the target is not filtered
-)
+RATE_TOLERANCE = 1.01  # clocks jitter: up to this ratio to the target rate, a recording is not filtered
 MAX_BLOCK_VALUES = 2**20  # in memory at once
 
 

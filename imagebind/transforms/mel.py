@@ -17,9 +17,7 @@ WINDOW_MS = 25.0
 SHIFT_MS = 10.0
 PREEMPHASIS = 0.97
 LOW_FREQUENCY = 20.0  # Hz; the highest filter ends at half the sampling rate
-ENERGY_FLOOR = torch.finfo(
-    torch.float32
-).eps  # power; below it the logarithm would only distinguish noise from silence
+ENERGY_FLOOR = torch.finfo(torch.float32).eps  # below it the logarithm only separates noise from silence
 
 # torchaudio's defaults for resampling.
 ZERO_CROSSINGS = 6  # of the sinc, on each side

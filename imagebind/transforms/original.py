@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as F
 from imagebind.errors import import_extra
 from imagebind.media.clips import Seconds, clip_spans
 from imagebind.transforms.text import (
-    BYTES,
+    CHARACTER_BYTES,
     CONTEXT_LENGTH,
     WORD_END,
     Tokenizer,
@@ -194,7 +194,7 @@ class SimpleTokenizer:
     def decode(self, tokens: Iterable[int]) -> str:
         """Return the text of ids, start and end tokens included; a space follows each word."""
         text = "".join(self.decoder[int(token)] for token in tokens)
-        octets = bytes(BYTES[character] for character in text)
+        octets = bytes(CHARACTER_BYTES[character] for character in text)
         return octets.decode("utf-8", errors="replace").replace(WORD_END, " ")
 
     def bpe(self, token: str) -> str:

@@ -42,11 +42,12 @@ WORD_PATTERN = regex.compile(
 
 # A printable character for each byte, in the vocabulary's order, so that merges can be written as text.
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-_OTHERS = [octet for octet in range(256) if octet not in _PRINTABLE]
-ALPHABET = {octet: chr(octet) for octet in _PRINTABLE} | {
-    octet: chr(256 + place) for place, octet in enumerate(_OTHERS)
+_UNPRINTABLE = [octet for octet in range(256) if octet not in _PRINTABLE]
+BYTE_CHARACTERS = {octet: chr(octet) for octet in _PRINTABLE} | {
+    octet: chr(256 + place) for place, octet in enumerate(_UNPRINTABLE)
 }
-BYTES = {character: octet for octet, character in ALPHABET.items()} | {" ": 0x20}  # decodes the end of a word
+CHARACTER_BYTES = {character: octet for octet, character in BYTE_CHARACTERS.items()}
+CHARACTER_BYTES[" "] = 0x20  # decodes the end of a word
 
 # Ours: limits of the cache, and of the characters read of a text, of which only a few ids are kept.
 CACHED_WORDS = 2**16
@@ -120,7 +121,7 @@ class Tokenizer:
             if token != START_ID:
                 piece = pieces[token]
                 text += piece.removesuffix(WORD_END) + " " if piece.endswith(WORD_END) else piece
-        octets = bytes(BYTES[character] for character in text)
+        octets = bytes(CHARACTER_BYTES[character] for character in text)
         return octets.decode("utf-8", errors="replace").strip()
 
     def _row(self, text: object, index: int) -> list[int]:
@@ -177,7 +178,7 @@ def _ids(chunk: str) -> list[int]:
         if word in (START_OF_TEXT, END_OF_TEXT):
             found.append(ids[word])
         else:
-            symbols = [ALPHABET[octet] for octet in word.encode("utf-8", errors="replace")]
+            symbols = [BYTE_CHARACTERS[octet] for octet in word.encode("utf-8", errors="replace")]
             symbols[-1] += WORD_END
             found += [ids[symbol] for symbol in merge(symbols, ranks)]
     return found
@@ -239,7 +240,7 @@ def vocabulary() -> Vocabulary:
     """
     lines = gzip.decompress(vocabulary_path().read_bytes()).decode("utf-8").split("\n")
     pairs = [(left, right) for left, right in map(str.split, lines[1 : MERGES + 1])]  # line 0 is a version
-    letters = list(ALPHABET.values())
+    letters = list(BYTE_CHARACTERS.values())
     pieces = [
         *letters,
         *(letter + WORD_END for letter in letters),

@@ -38,7 +38,7 @@ from imagebind.transforms.options import PER_ITEM
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # so that a dead or hot pixel does not set the scale (ours)
 EXPECTED_THERMAL = "8-bit grayscale or RGB, or one channel of 16-bit or float radiometry"
 RAW_UNIT = "raw"
-UNITS = {  # unit -> kelvin per stored step, and °C of a stored 0
+THERMAL_UNITS = {  # unit -> kelvin per stored step, and °C of a stored 0
     "celsius": (1.0, 0.0),
     "kelvin": (1.0, -ZERO_CELSIUS),
     "centikelvin": (0.01, -ZERO_CELSIUS),
@@ -103,7 +103,7 @@ def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") 
         return values
     if values.dtype == np.uint8:
         raise MediaError(name, got="8 bits per pixel", expected=f"16 bits or floats for unit={unit!r}")
-    step, zero = (step_of(unit), -ZERO_CELSIUS) if step_of(unit) else UNITS[unit]  # type: ignore[index]
+    step, zero = (step_of(unit), -ZERO_CELSIUS) if step_of(unit) else THERMAL_UNITS[unit]  # type: ignore[index]
     celsius = (values * np.float64(step) + zero).astype(np.float32)  # type: ignore[arg-type]
     finite = celsius[np.isfinite(celsius)]
     if finite.size and not DOUBTFUL_COLD <= (median := float(np.median(finite))) <= DOUBTFUL_HOT:
@@ -244,9 +244,9 @@ def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarra
 
 
 def _check_choices(unit: object, palette: str | None) -> None:
-    named = unit is None or (isinstance(unit, str) and (unit in UNITS or unit == RAW_UNIT))
+    named = unit is None or (isinstance(unit, str) and (unit in THERMAL_UNITS or unit == RAW_UNIT))
     if not named and step_of(unit) is None:
-        names = ", ".join((*UNITS, RAW_UNIT))
+        names = ", ".join((*THERMAL_UNITS, RAW_UNIT))
         raise ValueError(
             f"unit: expected one of {names}, or kelvin per stored step (1/64, say), got {unit!r}"
         )

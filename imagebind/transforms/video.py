@@ -25,7 +25,7 @@ from imagebind.transforms.options import PER_ITEM
 
 __all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
 
-CLIPS = 5  # this and the next three are as released
+VIDEO_CLIPS = 5  # this and the next three are as released
 CLIP_SECONDS = 2.0
 CLIP_FRAMES = 2
 CROPS = 3
@@ -76,7 +76,7 @@ class VideoTransform:
 
     modality: ClassVar[ModalityType] = ModalityType.VISION
 
-    clips: int = field(default=CLIPS, metadata=PER_ITEM)
+    clips: int = field(default=VIDEO_CLIPS, metadata=PER_ITEM)
     clip_seconds: float = CLIP_SECONDS
     frames: int = CLIP_FRAMES
     crops: int = field(default=CROPS, metadata=PER_ITEM)

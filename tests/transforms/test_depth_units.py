@@ -12,7 +12,7 @@ from imagebind.errors import MediaError, collect_warnings
 from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.transforms import depth_units
 from imagebind.transforms.depth import DepthTransform, load_depth
-from imagebind.transforms.depth_units import UNITS, along_axis, stored_depth, to_metres
+from imagebind.transforms.depth_units import DEPTH_UNITS, along_axis, stored_depth, to_metres
 from tests.media.measured import encoded
 
 METRES = (1 + 3 * np.linspace(0, 1, 64)[None] + np.linspace(0, 1, 48)[:, None]).astype(np.float32)
@@ -37,12 +37,12 @@ def test_float_metres_are_not_converted(name, tmp_path):
 
 
 def test_the_table_names_each_unit_and_no_other():
-    assert set(re.findall(r"^\| `(\w+)` \|", depth_units.__doc__, re.MULTILINE)) == set(UNITS)
+    assert set(re.findall(r"^\| `(\w+)` \|", depth_units.__doc__, re.MULTILINE)) == set(DEPTH_UNITS)
 
 
 def test_former_names_and_numbers_as_text_are_accepted():
-    assert stored_depth("millimetres") is UNITS["mm"] and stored_depth("metres") is UNITS["m"]
-    assert stored_depth("sunrgbd") is UNITS["sun_rgbd"]
+    assert stored_depth("millimetres") is DEPTH_UNITS["mm"] and stored_depth("metres") is DEPTH_UNITS["m"]
+    assert stored_depth("sunrgbd") is DEPTH_UNITS["sun_rgbd"]
     assert stored_depth("1/5000") == stored_depth(1 / 5000) == stored_depth("0.0002")
     assert stored_depth(np.float32(0.5)) == stored_depth(0.5)
 

@@ -15,7 +15,7 @@ from imagebind.errors import MediaError, collect_warnings
 from imagebind.intake.requests import identify, prepare
 from imagebind.media.palettes import PALETTES, palette_of, steps_of
 from imagebind.transforms import thermal
-from imagebind.transforms.thermal import UNITS, ThermalTransform, load_thermal
+from imagebind.transforms.thermal import THERMAL_UNITS, ThermalTransform, load_thermal
 from tests.media.measured import encoded
 
 FILES = Path(__file__).parents[1] / "data" / "preprocessing"
@@ -65,7 +65,7 @@ def test_without_a_unit_and_with_raw_numbers_are_not_converted():
 
 
 def test_the_table_names_each_unit_and_no_other():
-    assert set(re.findall(r"^\| `(\w+)` \|", thermal.__doc__, re.MULTILINE)) == {*UNITS, "raw"}
+    assert set(re.findall(r"^\| `(\w+)` \|", thermal.__doc__, re.MULTILINE)) == {*THERMAL_UNITS, "raw"}
 
 
 @pytest.mark.parametrize(
