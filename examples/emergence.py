@@ -18,6 +18,7 @@ from imagebind.toyworld.nearest import raw_accuracy
 from imagebind.toyworld.rendered import Rendered, render_world
 from imagebind.training.loop import train
 from imagebind.training.recipe import Recipe, Steps
+from imagebind.training.tiny import recipe as tiny
 from imagebind.training.tiny.figures import (
     ASKED,
     FOUND,
@@ -27,7 +28,6 @@ from imagebind.training.tiny.figures import (
     classification_name,
     retrieval_name,
 )
-from imagebind.training.tiny.recipe import recipe as tiny
 
 UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
