@@ -15,6 +15,7 @@ import typer
 from imagebind import imagebind_tiny
 from imagebind.cli.main import app
 from tests.reference import DATA
+from tests.test_architecture import FLOORS, MODULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -144,3 +145,12 @@ def test_every_page_is_in_the_navigation():
     docs = ROOT / "docs"
     missing = [page for page in docs.rglob("*.md") if f" {page.relative_to(docs)}\n" not in config]
     assert missing == []
+
+
+def test_the_design_page_has_the_floors_of_the_import_order():
+    rows = re.findall(
+        r"^\| (\d+) \| (.*) \|$", (ROOT / "docs" / "design.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    listed = {int(number): set(re.findall(r"`([\w.]+)`", parts)) for number, parts in rows}
+    exist = [{part for part in parts if f"imagebind.{part}" in MODULES} for parts in FLOORS]
+    assert listed == dict(enumerate(exist, start=1))
