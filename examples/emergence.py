@@ -3,7 +3,7 @@
     python examples/emergence.py --out runs/emergence
 
 Three seeds; of the first also the two variations, with shuffled pairs and with pairs of text. On two cores a
-seed takes 30 to 45 minutes. The README has these tables. Stopped, it goes on.
+seed takes 30 to 45 minutes. docs/results.md has these tables. Stopped, it goes on.
 """
 
 import argparse
