@@ -81,7 +81,15 @@ def small_in_place_of_huge(monkeypatch) -> None:
         monkeypatch.setattr(f"{module}.imagebind_huge", huge)
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")], ids=page_id)
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, marks=() if page == ROOT / "README.md" else pytest.mark.huge)
+        for page in PAGES
+        if blocks(page, "python")
+    ],
+    ids=page_id,
+)
 def test_the_python_code_of_a_page_runs(page, tmp_path, monkeypatch, small_in_place_of_huge):
     monkeypatch.chdir(tmp_path)
     for name, file in FILES.items():
