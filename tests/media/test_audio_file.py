@@ -201,7 +201,7 @@ def test_a_header_that_promises_hours_of_many_channels_is_refused_before_memory_
     data = bytearray(path.read_bytes())
     data[21] = data[21] & 0xF0  # the last 36 bits of bytes 18 to 25 are the number of samples
     data[22] = 0xF0  # 4 billion of them: 11 hours and a half
-    with pytest.raises(MediaError, match=r"cut short: .* that its header promises"):
+    with pytest.raises(MediaError, match=r"cut short: .* that its header states"):
         load_audio(bytes(data))
 
 

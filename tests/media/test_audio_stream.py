@@ -152,7 +152,7 @@ def test_a_file_cut_short_of_its_header_is_read_with_a_warning_and_refused_below
         waveform, rate = load_audio(data[: int(0.7 * len(data))])
     assert len(warnings) == 1 and "cut short" in warnings[0] and "7.3 s" in warnings[0]
     assert waveform.shape[1] / rate == pytest.approx(0.7 * 7.3, abs=0.2)
-    with pytest.raises(MediaError, match=r"cut short: .* of the 7\.3 s that its header promises"):
+    with pytest.raises(MediaError, match=r"cut short: .* of the 7\.3 s that its header states"):
         load_audio(data[: int(0.3 * len(data))])
 
 
