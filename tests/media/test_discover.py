@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagebind.errors import MediaError
-from imagebind.media.discover import Found, check_roots, discover
+from imagebind.media.discover import FoundFile, check_roots, discover
 from tests.search.crawled import open_to_all, unprivileged
 
 
@@ -93,7 +93,7 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_walked():
             found = list(discover([folder]))
         error, file = found
         assert isinstance(error, MediaError) and "closed" in error.item and "Permission denied" in str(error)
-        assert isinstance(file, Found) and file.path.name == "y.png"
+        assert isinstance(file, FoundFile) and file.path.name == "y.png"
 
 
 def test_odd_names_are_files_like_others(tmp_path):
