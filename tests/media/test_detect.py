@@ -90,12 +90,12 @@ def test_a_dark_raw_video_is_no_text():
 @pytest.mark.parametrize(
     ("dtype", "form", "seen"),
     [
-        ("uint16", "PNG", "16-bit grey PNG"),
-        ("uint16", "TIFF", "16-bit grey TIFF"),
-        (">u2", "TIFF", "16-bit grey TIFF"),
-        ("uint16", "PPM", "grey PPM"),
-        ("int32", "TIFF", "integer grey TIFF"),
-        ("float32", "TIFF", "float grey TIFF"),
+        ("uint16", "PNG", "16-bit grayscale PNG"),
+        ("uint16", "TIFF", "16-bit grayscale TIFF"),
+        (">u2", "TIFF", "16-bit grayscale TIFF"),
+        ("uint16", "PPM", "grayscale PPM"),
+        ("int32", "TIFF", "integer grayscale TIFF"),
+        ("float32", "TIFF", "float grayscale TIFF"),
         ("float32", "npy", r"array file \(\.npy\)"),
         ("float32", "npz", r"array file \(\.npz\)"),
     ],
@@ -285,7 +285,7 @@ def test_a_rare_format_is_read_when_it_is_said_what_it_is():
 @pytest.mark.parametrize(
     ("content", "seen"),
     [
-        (encoded(COLOURS, "PNG")[:20], "picture that cannot be read"),
+        (encoded(COLOURS, "PNG")[:20], "an image that cannot be read"),
         (b"\x1aE\xdf\xa3" + bytes(100), "container that cannot be opened"),
         (ISO_BOX + b"ftypisom" + bytes(50), "container"),
     ],

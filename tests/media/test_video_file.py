@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.io.source import Limits
 from imagebind.media.video_file import Clock, open_video, probe_video
-from imagebind.media.video_stream import Decoding
+from imagebind.media.video_stream import StreamDecoder
 from imagebind.media.video_stream import packets_of as stream_packets
 from tests.media.filmed import STEP, film, needs_ffmpeg, packets_of, record, together, turned
 
@@ -100,14 +100,14 @@ def test_every_container_gives_exactly_the_frames_asked_for(kind, codec):
 def test_only_the_neighbourhood_of_a_wanted_frame_is_decoded(monkeypatch):
     """Decoding can start at every twelfth frame: at the 132nd for the 140th."""
     decoded = []
-    real = Decoding.frames_from
+    real = StreamDecoder.frames_from
 
     def counting(*arguments):
         for numbered in real(*arguments):
             decoded.append(numbered)
             yield numbered
 
-    monkeypatch.setattr(Decoding, "frames_from", counting)
+    monkeypatch.setattr(StreamDecoder, "frames_from", counting)
     frames_at(WIDE, [140])
     assert len(decoded) == 140 - 132 + 1
 
@@ -196,12 +196,12 @@ def test_lost_frames_are_reported_with_their_share(lost):
     with collect_warnings() as warnings:
         frames_at(video, wanted)
     (warning,) = warnings
-    assert warning.startswith(f"{lost} of the 8 frames that are needed ({lost / 8:.0%}) cannot be decoded")
+    assert warning.startswith(f"{lost} of the 8 requested frames ({lost / 8:.0%}) cannot be decoded")
 
 
 def test_a_video_of_which_less_than_half_can_be_decoded_is_refused_with_the_share():
     video = with_lost(range(40, 45))
-    with pytest.raises(MediaError, match=r"5 of the 8 frames that are needed cannot be decoded; .* 50%"):
+    with pytest.raises(MediaError, match=r"5 of the 8 requested frames cannot be decoded; .* 50%"):
         frames_at(video, list(range(40, 48)))
     with open_video(video) as opened:
         assert len(list(opened.decode(range(40, 48), min_share=0))) == 8

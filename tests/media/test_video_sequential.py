@@ -13,7 +13,7 @@ import pytest
 from imagebind.errors import collect_warnings
 from imagebind.media.video_file import open_video
 from imagebind.media.video_pixels import to_rgb
-from imagebind.media.video_stream import Decoding
+from imagebind.media.video_stream import StreamDecoder
 from tests.media.filmed import edit, needs_ffmpeg, packets_of, record, trim
 
 pytestmark = needs_ffmpeg
@@ -225,7 +225,7 @@ def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[
     """Return the packets that are decoded for one frame, which must be right; `lost` before it are not."""
     everything, _ = decode_all(path)
     decoded = []
-    real = Decoding.frames_from
+    real = StreamDecoder.frames_from
 
     def noting(*arguments):
         for number, frame in real(*arguments):
@@ -233,7 +233,7 @@ def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[
             yield number, frame
 
     with open_video(path) as video, monkeypatch.context() as patch:
-        patch.setattr(Decoding, "frames_from", noting)
+        patch.setattr(StreamDecoder, "frames_from", noting)
         ((_, frame),) = video.decode([wanted])
     np.testing.assert_array_equal(frame, everything[wanted - lost])
     return decoded
