@@ -70,10 +70,10 @@ class Calibration:
         """Return the share of radiation that passes half of the air, in [0, 1]."""
         air = self.air - ZERO_CELSIUS
         water = self.humidity * math.exp(1.5587 + 0.06939 * air - 2.7816e-4 * air**2 + 6.8455e-7 * air**3)
-        path, damping = math.sqrt(self.distance / 2), math.sqrt(water)
-        return self.x * math.exp(-path * (self.alpha1 + self.beta1 * damping)) + (1 - self.x) * math.exp(
-            -path * (self.alpha2 + self.beta2 * damping)
-        )
+        root_distance, root_water = math.sqrt(self.distance / 2), math.sqrt(water)
+        first = math.exp(-root_distance * (self.alpha1 + self.beta1 * root_water))
+        second = math.exp(-root_distance * (self.alpha2 + self.beta2 * root_water))
+        return self.x * first + (1 - self.x) * second
 
     def celsius(self, counts: np.ndarray) -> np.ndarray:
         """Convert counts (h, w) to the temperatures of the surfaces in °C, (h, w) float32."""

@@ -5,7 +5,7 @@ import os
 import re
 from pathlib import Path
 
-MAX_PATTERN_CHARACTERS = 4096  # the longest path of Linux
+MAX_PATTERN_CHARACTERS = 4096  # PATH_MAX of Linux
 MAX_PATTERN_WILDCARDS = 64  # each costs a step per character of every path
 
 
