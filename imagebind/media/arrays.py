@@ -23,7 +23,7 @@ from imagebind.media.image_file import open_image
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
-EXPECTED = "an image, .npy or .npz"
+EXPECTED_FILE = "an image, .npy or .npz"
 SIGNATURE_BYTES = 16
 _UNSUPPORTED = {  # signatures of formats that are not read -> their names, and how to convert them
     b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
@@ -57,7 +57,7 @@ def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image
         return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
     for signature, (form, conversion) in _UNSUPPORTED.items():
         if start.startswith(signature):
-            raise MediaError(name, got=f"{form} file", expected=f"{EXPECTED}; convert it {conversion}")
+            raise MediaError(name, got=f"{form} file", expected=f"{EXPECTED_FILE}; convert it {conversion}")
     deep = read_deep_image(file, name=name, limits=limits)
     return _read_image(file, name=name, limits=limits) if deep is None else deep
 
@@ -72,7 +72,7 @@ def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = N
         shape, fortran, dtype = _npy_header(file)
         entries = math.prod(shape)  # of Python's integers, which cannot overflow
     except Exception as error:  # NumPy's parser raises many types: tokenize, struct, recursion...
-        raise MediaError(name, got="a damaged .npy header", expected=EXPECTED) from error
+        raise MediaError(name, got="a damaged .npy header", expected=EXPECTED_FILE) from error
     if dtype.kind not in "iuf":
         raise MediaError(name, got=f"an array of {dtype}", expected="an array of integers or floats")
     if max_pixels is not None and entries > max_pixels:
@@ -189,5 +189,5 @@ def _read_image(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
             name, got=str(error), expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         ) from error
     except Exception as error:  # Pillow's readers raise many types: SyntaxError, KeyError...
-        raise MediaError(name, got="not a readable image", expected=EXPECTED) from error
+        raise MediaError(name, got="not a readable image", expected=EXPECTED_FILE) from error
     return decode_image(image, name=name, limits=limits)

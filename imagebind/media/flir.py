@@ -24,7 +24,7 @@ from imagebind.media.deep_images import PNG_SIGNATURE, check_size, decode_deep, 
 FFF_SIGNATURE = b"FFF\0"
 ZERO_CELSIUS = 273.15  # kelvin
 ROOM_KELVIN = ZERO_CELSIUS + 20  # used if the camera stored no temperature of its surroundings
-EXPECTED = "an undamaged radiometric image of a FLIR camera"
+EXPECTED_FLIR_IMAGE = "an undamaged radiometric image of a FLIR camera"
 _JPEG_SIGNATURE, _FLIR_SEGMENT = b"\xff\xd8\xff", b"FLIR\0"
 _RAW_DATA, _CAMERA_INFO = 1, 0x20  # record types
 _RAW_HEADER_BYTES = 32
@@ -136,7 +136,9 @@ def _flir_segments(file: BinaryIO, name: str) -> bytes:
             parts.setdefault(data[6], data[8:])
     if parts and max(parts) + 1 != len(parts):
         raise MediaError(
-            name, got=f"{len(parts)} of {max(parts) + 1} parts of a radiometric image", expected=EXPECTED
+            name,
+            got=f"{len(parts)} of {max(parts) + 1} parts of a radiometric image",
+            expected=EXPECTED_FLIR_IMAGE,
         )
     return b"".join(parts[number] for number in sorted(parts))
 
@@ -159,7 +161,7 @@ def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage:
         raise
     except (StopIteration, KeyError, struct.error, ValueError, OSError) as error:
         raise MediaError(
-            name, got="a FLIR image that is damaged or has no counts", expected=EXPECTED
+            name, got="a FLIR image that is damaged or has no counts", expected=EXPECTED_FLIR_IMAGE
         ) from error
     return RadiometricImage(counts=counts, calibration=_calibration(camera))
 
@@ -188,7 +190,9 @@ def _read_counts(record: bytes, *, name: str, limits: Limits) -> np.ndarray:
     check_size(width, height, name, limits)
     if len(body) < 2 * width * height:
         raise MediaError(
-            name, got=f"{len(body):,} bytes of counts for {width} x {height} pixels", expected=EXPECTED
+            name,
+            got=f"{len(body):,} bytes of counts for {width} x {height} pixels",
+            expected=EXPECTED_FLIR_IMAGE,
         )
     counts = np.frombuffer(body, f"{order}u2", count=width * height).reshape(height, width)
     return counts.astype(np.uint16)

@@ -20,9 +20,9 @@ from imagebind.media.webp import is_animated_webp, webp_frames
 
 __all__ = ["Clock", "VideoFile", "VideoInfo", "open_video", "probe_video"]
 
-MIN_SHARE = 0.5  # of the requested frames must decode
+MIN_DECODED_SHARE = 0.5  # of the requested frames must decode
 RETRY_KEYFRAMES = 2  # to go back by if a frame is missing: a decoder may take long to recover
-UNDAMAGED = "an undamaged video"
+EXPECTED_VIDEO = "an undamaged video"
 
 Frame = VideoFrame | np.ndarray
 
@@ -88,7 +88,7 @@ class VideoFile:
         return self.timeline.stamps
 
     def decode(
-        self, indices: Sequence[int], *, square_pixels: bool = False, min_share: float = MIN_SHARE
+        self, indices: Sequence[int], *, square_pixels: bool = False, min_share: float = MIN_DECODED_SHARE
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, frame (h, w, 3)) for each of the increasing `indices`: uint8 RGB, upright.
 
@@ -96,7 +96,7 @@ class VideoFile:
         one in time, and a warning states the number of such frames. Source: ours.
 
         Args:
-            square_pixels: stretch frames with non-square pixels to the aspect ratio of the display.
+            square_pixels: stretch frames with non-square pixels to the aspect ratio at which they are shown.
             min_share: share of the frames that must decode.
 
         Raises:
@@ -104,14 +104,14 @@ class VideoFile:
         """
         aspect = self.timeline.pixel_aspect if square_pixels else Fraction(1)
         lost = 0
-        for done, (index, frame, is_exact) in enumerate(self._pick(indices), start=1):
+        for done, (index, frame, is_exact) in enumerate(self._decoded_frames(indices), start=1):
             lost += not is_exact
             if frame is None:
-                raise MediaError(self.name, got="no frame can be decoded", expected=UNDAMAGED)
+                raise MediaError(self.name, got="no frame can be decoded", expected=EXPECTED_VIDEO)
             self._check(lost, done, len(indices), min_share)
             yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
 
-    def _pick(self, indices: Sequence[int]) -> Iterator[DecodedFrame]:
+    def _decoded_frames(self, indices: Sequence[int]) -> Iterator[DecodedFrame]:
         """Yield the frame for each of the increasing indices."""
         index, done = self.timeline.index, 0
         if index is None:
@@ -120,7 +120,7 @@ class VideoFile:
         with StreamDecoder(self.file, self.name, self.limits, index) as decoder:
             while done < len(indices):
                 try:
-                    for decoded in self._pick_some(decoder, indices[done:]):
+                    for decoded in self._decode_pass(decoder, indices[done:]):
                         done += 1
                         yield decoded
                 except PacketMismatchError:
@@ -128,7 +128,7 @@ class VideoFile:
                 except FalseKeyframeError:
                     continue  # from an earlier keyframe
 
-    def _pick_some(self, decoder: StreamDecoder, indices: Sequence[int]) -> Iterator[DecodedFrame]:
+    def _decode_pass(self, decoder: StreamDecoder, indices: Sequence[int]) -> Iterator[DecodedFrame]:
         """Yield the first of the frames: those of one decoding pass, up to one that cannot be decoded.
 
         A pass continues until a later keyframe is a better start for the next frame.
