@@ -114,7 +114,7 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Au
 
     Raises:
         MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
-            what its header states; an array of another type.
+            the length that its header states; an array of another type.
     """
     source = read_item(audio, limits=limits)
     if not is_source(source):

@@ -1,9 +1,9 @@
 """Open image files, with optional plug-ins for HEIC and JPEG XL.
 
 HEIC needs the package pillow-heif (extra `heic`). JPEG XL needs the plug-in pillow-jxl-plugin, whose licence
-(GPL) keeps it out of our extras. Each is imported when the first file that needs it is opened. libheif turns
-a HEIC image upright as its `irot` and `imir` boxes state. pillow-heif then resets the EXIF orientation, which
-the standard says to ignore, so no image is turned twice.
+(GPL) keeps it out of our extras. Each is imported when the first file that needs it is opened. libheif
+rotates a HEIC image upright as its `irot` and `imir` boxes state. pillow-heif then resets the EXIF
+orientation, which the standard says to ignore, so no image is rotated twice.
 """
 
 import threading

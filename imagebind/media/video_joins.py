@@ -130,24 +130,24 @@ def _decode_join(
 ) -> tuple[range, list[int]]:
     """Decode from the keyframe before one join until all frames are shown, or to the end of the file.
 
-    Returns what `decode_joins` returns for a join.
+    Returns one element of the list of `decode_joins`.
     """
     start, first = 0, 0
     if join:
         start, first = index.start_for(join - 1, earlier=1), index.start_for(join - 1)
-    seen: dict[int, None] = {}  # an ordered set, in presentation order
+    decoded: dict[int, None] = {}  # an ordered set, in presentation order
     newest = join
     first_shown = min(np.flatnonzero(index.is_shown[join:])[:1], default=0) + join
     for number, _ in decoder.frames_from(start):
-        seen[number] = None
+        decoded[number] = None
         newest = max(newest, number)
         settled = newest - MAX_DECODER_DELAY
         recent = range(settled - SETTLED_PACKETS, settled)
         if to_end:
             continue
-        if recent.start > first_shown and all(n in seen or not index.is_shown[n] for n in recent):
+        if recent.start > first_shown and all(n in decoded or not index.is_shown[n] for n in recent):
             break
     else:
         settled = len(index.is_shown)
     around = range(first, settled)
-    return around, [number for number in seen if number in around and index.is_shown[number]]
+    return around, [number for number in decoded if number in around and index.is_shown[number]]

@@ -25,6 +25,6 @@ def damaged(draw: st.DrawFn, files: list[bytes]) -> bytes:
     whole = draw(st.sampled_from(files))
     bad = bytearray(whole[: draw(st.just(len(whole)) | st.integers(1, len(whole)))])
     last = len(bad) - 1
-    for place in draw(st.lists(st.integers(0, last) | st.integers(0, min(200, last)), max_size=4)):
-        bad[place] ^= draw(st.integers(1, 255))
+    for position in draw(st.lists(st.integers(0, last) | st.integers(0, min(200, last)), max_size=4)):
+        bad[position] ^= draw(st.integers(1, 255))
     return bytes(bad)

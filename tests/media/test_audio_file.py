@@ -238,8 +238,8 @@ SMALL_FILES = small_files()
 def test_a_damaged_file_gives_finite_clips_or_a_media_error(form, data):
     whole = bytearray(SMALL_FILES[form])
     for _ in range(data.draw(st.integers(0, 8))):
-        place = data.draw(st.integers(0, len(whole) * 8 - 1))
-        whole[place // 8] ^= 1 << place % 8
+        bit = data.draw(st.integers(0, len(whole) * 8 - 1))
+        whole[bit // 8] ^= 1 << bit % 8
     cut = data.draw(st.integers(0, len(whole)))
     try:
         views = AudioTransform(clips=2)(bytes(whole[:cut]))

@@ -90,7 +90,7 @@ def test_options_may_be_beside_a_row_or_within_it():
 
 @pytest.mark.parametrize("modality", [None, "audio"])
 def test_a_row_that_is_not_decoded_is_read_as_its_file(audio_file, modality):
-    wanted = AudioTransform()(audio_file)
+    expected = AudioTransform()(audio_file)
     content = audio_file.read_bytes()
     for row in (
         {"bytes": content, "path": "x.wav"},
@@ -98,8 +98,8 @@ def test_a_row_that_is_not_decoded_is_read_as_its_file(audio_file, modality):
         {"bytes": None, "path": str(audio_file)},
         {"path": str(audio_file)},
     ):
-        assert torch.equal(clips_of(row, modality), wanted)
-        assert torch.equal(clips_of({"audio": row}, modality), wanted)
+        assert torch.equal(clips_of(row, modality), expected)
+        assert torch.equal(clips_of({"audio": row}, modality), expected)
     assert identify({"bytes": content, "path": "x.wav"}).name == "x.wav"
 
 
@@ -107,8 +107,8 @@ def test_a_row_that_is_not_decoded_is_read_as_its_file(audio_file, modality):
 def test_the_rate_beside_samples_has_the_names_that_libraries_use(name):
     assert torch.equal(clips_of({"audio": TONE, name: RATE}), CLIPS)
     imu, transform = np.full((2000, 6), 5.0), default_transform(MediaKind.IMU)
-    wanted = prepare(identify((imu, 400), modality="imu"), transform)
-    assert torch.equal(prepare(identify({"imu": imu, name: 400}), transform).views, wanted.views)
+    expected = prepare(identify((imu, 400), modality="imu"), transform)
+    assert torch.equal(prepare(identify({"imu": imu, name: 400}), transform).views, expected.views)
 
 
 def test_a_sample_rate_beside_a_rate_or_a_file_is_the_rate_to_resample_to(audio_file):
@@ -134,11 +134,11 @@ def test_channels_may_be_a_tuple_of_arrays():
 @pytest.mark.parametrize("decoder", [AudioDecoder, DatasetsAudioDecoder])
 def test_a_decoder_gives_all_its_channels(decoder):
     stereo = torch.from_numpy(STEREO)
-    wanted = AudioTransform()((STEREO, RATE))
+    expected = AudioTransform()((STEREO, RATE))
     samples = AudioSamples(stereo, 0.0, 3.0, RATE)
     for item in (decoder(stereo, RATE), samples):
         for form, modality in ((item, None), (item, "audio"), ({"audio": item}, None)):
-            assert torch.equal(clips_of(form, modality), wanted)
+            assert torch.equal(clips_of(form, modality), expected)
         assert torch.equal(clips_of({"audio": item, "channel": 1}), AudioTransform()((STEREO[1], RATE)))
 
 
@@ -154,7 +154,7 @@ def test_a_decoder_that_fails_or_is_too_long_raises_an_error_with_its_name():
 
 
 @pytest.mark.parametrize(
-    ("item", "seen"),
+    ("item", "message"),
     [
         (TONE, r"shape \(48000,\) without a rate.*'rate': hz.*\[\(array, rate\)\]"),
         (RATE, "int, neither a file nor a pair.*array, rate"),
@@ -165,8 +165,8 @@ def test_a_decoder_that_fails_or_is_too_long_raises_an_error_with_its_name():
         ([TONE], "list, neither"),
     ],
 )
-def test_an_unknown_form_is_refused_with_the_accepted_forms(item, seen):
-    with pytest.raises(MediaError, match=seen), open_audio(item):
+def test_an_unknown_form_is_refused_with_the_accepted_forms(item, message):
+    with pytest.raises(MediaError, match=message), open_audio(item):
         pass
 
 

@@ -56,7 +56,7 @@ def test_the_triple_of_torchvision_gives_its_frames():
 
 
 @pytest.mark.parametrize(
-    ("decoder", "seen"),
+    ("decoder", "message"),
     [
         (VideoDecoder(FRAMES.float(), 25.0), "type torch.float32"),
         (VideoDecoder(FRAMES[..., :1].expand(-1, -1, -1, 2), 25.0), r"shape \(2, 24, 32\)"),
@@ -65,8 +65,8 @@ def test_the_triple_of_torchvision_gives_its_frames():
         (VideoReader(FRAMES[:0], 25.0), "no frames"),
     ],
 )
-def test_a_decoder_that_gives_no_frames_raises_an_error_with_its_name(decoder, seen):
-    with pytest.raises(MediaError, match=seen) as caught:
+def test_a_decoder_that_gives_no_frames_raises_an_error_with_its_name(decoder, message):
+    with pytest.raises(MediaError, match=message) as caught:
         clips_of(decoder)
     assert caught.value.item == f"<{type(decoder).__name__}>"
 

@@ -88,7 +88,7 @@ def test_a_dark_raw_video_is_not_text():
 
 
 @pytest.mark.parametrize(
-    ("dtype", "form", "seen"),
+    ("dtype", "form", "message"),
     [
         ("uint16", "PNG", "16-bit grayscale PNG"),
         ("uint16", "TIFF", "16-bit grayscale TIFF"),
@@ -100,8 +100,10 @@ def test_a_dark_raw_video_is_not_text():
         ("float32", "npz", r"array file \(\.npz\)"),
     ],
 )
-def test_an_ambiguous_file_raises_an_error_that_says_how_to_name_its_type(dtype, form, seen):
-    with pytest.raises(AmbiguousMediaError, match=rf"{seen}.*\{{'depth': path\}} or \{{'thermal': path\}}"):
+def test_an_ambiguous_file_raises_an_error_that_says_how_to_name_its_type(dtype, form, message):
+    with pytest.raises(
+        AmbiguousMediaError, match=rf"{message}.*\{{'depth': path\}} or \{{'thermal': path\}}"
+    ):
         detect(encoded(np.ones((24, 32), dtype), form))
 
 
@@ -283,13 +285,13 @@ def test_a_rare_format_is_read_if_its_media_type_is_named():
 
 
 @pytest.mark.parametrize(
-    ("content", "seen"),
+    ("content", "message"),
     [
         (encoded(COLOURS, "PNG")[:20], "an image that cannot be read"),
         (b"\x1aE\xdf\xa3" + bytes(100), "container that cannot be opened"),
         (ISO_BOX + b"ftypisom" + bytes(50), "container"),
     ],
 )
-def test_a_file_cut_after_its_signature_is_refused(content, seen):
-    with pytest.raises(MediaError, match=seen):
+def test_a_file_cut_after_its_signature_is_refused(content, message):
+    with pytest.raises(MediaError, match=message):
         detect(content)

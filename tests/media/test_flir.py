@@ -45,8 +45,8 @@ def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=2
     }
     floats |= {0x34: 1.0, 0x3C: 0.5, 0x58: planck["r1"], 0x5C: planck["b"], 0x60: planck["f"]}
     floats |= dict(zip(range(0x70, 0x84, 4), AIR.values(), strict=True)) | {0x30C: planck["r2"]}
-    for place, value in floats.items():
-        struct.pack_into(f"{order}f", record, place, value)
+    for position, value in floats.items():
+        struct.pack_into(f"{order}f", record, position, value)
     struct.pack_into(f"{order}i", record, 0x308, planck["o"])
     return bytes(record)
 

@@ -150,9 +150,9 @@ def test_a_rotated_video_is_turned_upright(matrix, quarters):
     assert (shown == np.rot90(stored, quarters)).all()
 
 
-@pytest.mark.parametrize(("frames", "wanted"), [(1, [0]), (2, [0, 1])])
-def test_videos_of_one_and_two_frames_are_read(frames, wanted):
-    assert numbers(make_video(frames=frames), wanted) == wanted
+@pytest.mark.parametrize(("frames", "requested"), [(1, [0]), (2, [0, 1])])
+def test_videos_of_one_and_two_frames_are_read(frames, requested):
+    assert numbers(make_video(frames=frames), requested) == requested
 
 
 def test_a_file_object_is_left_open():
@@ -200,9 +200,9 @@ def test_a_video_without_decodable_frames_raises_an_error_with_its_name(tmp_path
 @pytest.mark.parametrize("lost", [1, 3, 4])
 def test_lost_frames_are_reported_with_their_share(lost):
     video = with_lost(range(40, 40 + 2 * lost, 2))
-    wanted = list(range(40, 48))
+    requested = list(range(40, 48))
     with collect_warnings() as warnings:
-        frames_at(video, wanted)
+        frames_at(video, requested)
     (warning,) = warnings
     assert warning.startswith(f"{lost} of the 8 requested frames ({lost / 8:.0%}) cannot be decoded")
 

@@ -222,7 +222,7 @@ def mark_all_as_keyframes(path: Path) -> None:
     path.write_bytes(data)
 
 
-def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[int]:
+def decoded_for(path: Path, requested: int, monkeypatch, *, lost: int = 0) -> list[int]:
     """Return the packets decoded for one frame, and check it; `lost` frames before it are missing."""
     everything, _ = decode_all(path)
     decoded = []
@@ -235,8 +235,8 @@ def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[
 
     with open_video(path) as video, monkeypatch.context() as patch:
         patch.setattr(StreamDecoder, "frames_from", noting)
-        ((_, frame),) = video.decode([wanted])
-    np.testing.assert_array_equal(frame, everything[wanted - lost])
+        ((_, frame),) = video.decode([requested])
+    np.testing.assert_array_equal(frame, everything[requested - lost])
     return decoded
 
 
