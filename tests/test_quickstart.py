@@ -11,7 +11,7 @@ from imagebind.errors import CheckpointError
 from imagebind.quickstart import Search, Similarities, quickstart
 from imagebind.quickstart.findings import KINDS, add, compare, retrieve, trained_together
 from imagebind.quickstart.scenes import ABOUT, CLIPS, HEATMAP, STILLS, choose_scenes
-from imagebind.toyworld import ATTRIBUTES, SHOWS, Motion, is_held_out
+from imagebind.toyworld import ATTRIBUTES, SHOWN_ATTRIBUTES, Motion, is_held_out
 
 TRAINED = factory.TINY_FOLDER  # while other weights may stand in for them
 SCENES = 7
@@ -42,7 +42,7 @@ def crafted(scenes):
     """Vectors as a perfect model would give them: each kind tells what its sense shows, and no more."""
     vectors = {}
     for kind, media in KINDS.items():
-        shown = SHOWS.get(media, SHOWS["video"])
+        shown = SHOWN_ATTRIBUTES.get(media, SHOWN_ATTRIBUTES["video"])
         rows = [
             np.concatenate(
                 [

@@ -17,8 +17,8 @@ from imagebind.modality import MediaKind
 from imagebind.search.calibration import SAMPLED, Calibration
 from imagebind.toyworld import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered, render_world
-from imagebind.toyworld.scene import SHOWS
-from imagebind.training.tiny.figures import embed_sense, embed_texts
+from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
+from imagebind.training.tiny.figures import embed_scenes, embed_texts
 
 SECTION = "mixed"
 SEED = 1  # of the world; the small model was trained on that of seed 0
@@ -42,7 +42,7 @@ def embed(rendered: Rendered) -> Vectors:
     """Every scene by each of its senses and by the caption of its clip."""
     model = imagebind_tiny(pretrained=True)
     captions = [captions_of(rendered.scene(number))["video"] for number in range(len(rendered))]
-    found = {kind: embed_sense(model, rendered, kind).numpy() for kind in STORED}
+    found = {kind: embed_scenes(model, rendered, kind).numpy() for kind in STORED}
     return found | {MediaKind.TEXT: embed_texts(model, captions).numpy()}
 
 
@@ -106,7 +106,7 @@ def _relevant(
 
 
 def _asked(kind: MediaKind) -> list[str]:
-    shown = CONTENT if kind is MediaKind.TEXT else SHOWS[kind]
+    shown = CONTENT if kind is MediaKind.TEXT else SHOWN_ATTRIBUTES[kind]
     return [name for name in CONTENT if name in shown]
 
 

@@ -20,7 +20,7 @@ from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld import read_manifest, write_world
-from imagebind.training.data.augment import AlignedSound
+from imagebind.training.data.augment import AlignedAudio
 from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, Pairs, PairSource
 from imagebind.training.frozen_vision import embed_vision
@@ -55,7 +55,7 @@ class Timed(NamedTuple):
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Audio beside frozen vision that is computed in every step, and beside such that was embedded before."""
     manifest = write_world(folder / "world", 2 * size.batch, seed=0)
-    transform = AlignedSound()
+    transform = AlignedAudio()
     pairs = [_pair(entry["index"], **entry["files"]) for entry in read_manifest(manifest)]
     audio = try_trunk(size, ModalityType.AUDIO, torch.float32)
     vision = try_trunk(size, ModalityType.VISION, torch.float32)
