@@ -1,7 +1,7 @@
-"""How right searches are on the toy world: mixed lists with and without calibration, and sums of two senses.
+"""Benchmarks search accuracy on the toy world: mixed media types with and without calibration, and sums.
 
-New scenes, of combinations that the small model was trained on, each by all its senses and a caption. Three
-quarters are in the index, the others ask.
+The scenes are new, with attribute combinations that the small model was trained on, in all modalities and
+with a caption. Three quarters are in the index, the others are queries.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from imagebind.training.tiny.figures import embed_scenes, embed_texts
 SECTION = "mixed"
 SEED = 1  # of the world; the small model was trained on that of seed 0
 K = 10
-CONTENT = ("shape", "motion")  # what hits are to share with the query, as far as its sense shows it
+CONTENT = ("shape", "motion")  # attributes that hits should share with the query, if its modality shows them
 
 Vectors = Mapping[MediaKind, np.ndarray]  # (n, e) of each kind, in the order of the scenes
 
@@ -39,7 +39,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def embed(rendered: Rendered) -> Vectors:
-    """Every scene by each of its senses and by the caption of its clip."""
+    """Embed every scene in each media type, and the caption of its video."""
     model = imagebind_tiny(pretrained=True)
     captions = [captions_of(rendered.scene(number))["video"] for number in range(len(rendered))]
     found = {kind: embed_scenes(model, rendered, kind).numpy() for kind in STORED}
@@ -47,7 +47,7 @@ def embed(rendered: Rendered) -> Vectors:
 
 
 def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
-    """The share of the best ten of all kinds that have the query's content, by cosine and by score."""
+    """Yield the share of the top ten hits of all media types that share the query's content."""
     rng = np.random.default_rng(0)
     chosen = rng.choice(stored, min(SAMPLED, stored), replace=False)
     calibration = Calibration({kind: each[:stored][chosen] for kind, each in vectors.items()})
@@ -111,13 +111,13 @@ def _asked(kind: MediaKind) -> list[str]:
 
 
 def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
-    """A picture and another scene's sound: videos with the colour of the one, the motion of the other."""
+    """Search videos by the sum of an image and another scene's audio."""
     videos = vectors[MediaKind.VIDEO][:stored]
     shares: dict[str, list[float]] = {"sum": [], "picture": [], "sound": [], "chance": []}
     for number in range(stored, len(attributes) - 1):
         look, sound = attributes[number], attributes[number + 1]
         if look["colour"] == sound["colour"] or look["motion"] == sound["motion"]:
-            continue  # a video like one of them alone would do
+            continue  # a video similar to only one of them would be correct
         right = np.array(
             [
                 attributes[n]["colour"] == look["colour"] and attributes[n]["motion"] == sound["motion"]

@@ -8,7 +8,7 @@ import pytest
 
 from imagebind.toyworld import Material, Motion, Shape, World, render_audio
 from imagebind.toyworld.motion import drop_height, impacts_of
-from imagebind.toyworld.sound import DETUNING, HIGHEST, LOWEST, MEAN_SIZE, PARTIALS
+from imagebind.toyworld.sound import DETUNING, LOWEST_HERTZ, MAX_PARTIAL_HERTZ, MEAN_SIZE, PARTIALS
 from imagebind.transforms.audio import AudioTransform
 from tests.toyworld.scenes import SCENE
 
@@ -43,10 +43,10 @@ def test_a_struck_thing_rings_at_its_shape_s_partials_and_at_no_other_s(shape):
 
     def standing_out(lowest: float, ratios: tuple[float, ...]) -> float:
         """The least that any partial of a series stands above what is around it."""
-        places = [round(2 * lowest * ratio) for ratio in ratios if lowest * ratio < HIGHEST]
+        places = [round(2 * lowest * ratio) for ratio in ratios if lowest * ratio < MAX_PARTIAL_HERTZ]
         return min(spectrum[at - 3 : at + 4].max() / np.median(spectrum[at - 60 : at + 61]) for at in places)
 
-    pitches = LOWEST[shape] * np.linspace(1 - DETUNING, 1 + DETUNING, 200)
+    pitches = LOWEST_HERTZ[shape] * np.linspace(1 - DETUNING, 1 + DETUNING, 200)
     best = {
         other: max(standing_out(pitch, ratios) for pitch in pitches) for other, ratios in PARTIALS.items()
     }
