@@ -30,7 +30,7 @@ from imagebind.toyworld import write_world
 
 SECTION = "app"
 SCENES = 50  # at most, of eight files each
-FETCHED = 4  # pictures, and media files, after a search
+FETCHED = 4  # thumbnails, and media files, after a search
 MOST_SECONDS = 120.0  # then users stop, whatever is left
 PATIENCE = 60.0  # seconds for one answer
 STARTED = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -72,7 +72,7 @@ def rows(logs: Sequence[Log], took: float) -> Iterator[Row]:
     detail = f"{len(searches)} searches and {len(fetches)} fetches in {took:.1f} s"
     first = f"; the first: {errors[0]}" if errors else ""
     yield _row(f"{of}: errors", len(errors), "", target=0, detail=detail + first)
-    for what, times in (("a search", searches), ("a picture or a piece of media", fetches)):
+    for what, times in (("a search", searches), ("a thumbnail or media file", fetches)):
         if len(times) > 1:
             cuts = quantiles(times, n=20)
             yield _row(f"{of}: {what}, p50", cuts[9] * 1e3, "ms")

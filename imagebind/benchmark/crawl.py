@@ -52,7 +52,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         ]
         for times, action in steps if turn % 2 else reversed(steps):
             times.append(seconds(action))
-    of = f"{len(files):,} files of six senses"
+    of = f"{len(files):,} files of six modalities"
     yield _row(
         f"{of}: indexing them, speed against embedding them",
         median(a / c for a, c in zip(alone, crawled, strict=True)),

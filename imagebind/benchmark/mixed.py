@@ -113,29 +113,29 @@ def _asked(kind: MediaKind) -> list[str]:
 def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
     """Search videos by the sum of an image and another scene's audio."""
     videos = vectors[MediaKind.VIDEO][:stored]
-    shares: dict[str, list[float]] = {"sum": [], "picture": [], "sound": [], "chance": []}
+    shares: dict[str, list[float]] = {"sum": [], "image": [], "audio": [], "chance": []}
     for number in range(stored, len(attributes) - 1):
-        look, sound = attributes[number], attributes[number + 1]
-        if look["colour"] == sound["colour"] or look["motion"] == sound["motion"]:
+        look, moved = attributes[number], attributes[number + 1]
+        if look["colour"] == moved["colour"] or look["motion"] == moved["motion"]:
             continue  # a video similar to only one of them would be correct
         right = np.array(
             [
-                attributes[n]["colour"] == look["colour"] and attributes[n]["motion"] == sound["motion"]
+                attributes[n]["colour"] == look["colour"] and attributes[n]["motion"] == moved["motion"]
                 for n in range(stored)
             ]
         )
-        picture, heard = vectors[MediaKind.IMAGE][number], vectors[MediaKind.AUDIO][number + 1]
-        queries = {"sum": combine([(picture, 0.5), (heard, 0.5)]), "picture": picture, "sound": heard}
+        image, audio = vectors[MediaKind.IMAGE][number], vectors[MediaKind.AUDIO][number + 1]
+        queries = {"sum": combine([(image, 0.5), (audio, 0.5)]), "image": image, "audio": audio}
         for name, query in queries.items():
             shares[name].append(float(right[np.argsort(-(videos @ query))[:K]].mean()))
         shares["chance"].append(float(right.mean()))
     found = {name: float(np.mean(each)) for name, each in shares.items()}
     yield Row(
         section=SECTION,
-        what=f"picture + sound: the one's colour and the other's motion among the best {K} videos",
+        what=f"image + audio: share of the top {K} videos with the image's colour, the audio's motion",
         value=found["sum"],
         unit="",
-        target=round(max(found["picture"], found["sound"]), 3),
-        detail=f"picture alone {found['picture']:.3f}, sound alone {found['sound']:.3f}, "
+        target=round(max(found["image"], found["audio"]), 3),
+        detail=f"image alone {found['image']:.3f}, audio alone {found['audio']:.3f}, "
         f"chance {found['chance']:.3f}, {len(shares['sum'])} pairs",
     )

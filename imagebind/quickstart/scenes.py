@@ -15,10 +15,10 @@ HEATMAP_NAME = "similarity.png"
 # Names of a scene's files, as `write_scene` writes them.
 IMAGE_FILES = ("image.png", "depth.png", "thermal.png", "image.txt")
 CLIP_FILES = ("video.mp4", "audio.wav", "imu.csv", "video.txt")
-ABOUT_TEXT = """Written by `imagebind quickstart`. Each folder is a scene of a toy world, in six senses:
+ABOUT_TEXT = """Written by `imagebind quickstart`. Each folder is a scene of a toy world, in six modalities:
 image.png and video.mp4, audio.wav, depth.png (16-bit millimetres), thermal.png (16-bit, 0.01 K), imu.csv,
-and in words image.txt and video.txt. similarity.png is a heat map of cosines between them.
-All of it can be deleted; the command writes it anew.
+and the captions image.txt and video.txt. similarity.png is a heat map of cosines between them.
+All files can be deleted; the command writes them again.
 """
 
 

@@ -97,8 +97,8 @@ def render_thermal(scene: Scene) -> np.ndarray:
     detected = np.asarray(Image.fromarray(celsius).resize((cells, cells), Image.Resampling.BICUBIC))
     detected = detected + rng.uniform(*THERMAL_NOISE) * noise + STRIPE_NOISE * stripes
     counts = (detected + KELVIN) * COUNTS_PER_KELVIN
-    picture = Image.fromarray(counts).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC)
-    return np.rint(np.asarray(picture)).astype(np.uint16)
+    image = Image.fromarray(counts).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC)
+    return np.rint(np.asarray(image)).astype(np.uint16)
 
 
 def _spots(rng: np.random.Generator) -> np.ndarray:

@@ -14,9 +14,7 @@ from imagebind.datasets.pairs import BrokenPair, PairBatch, PairSample, collate,
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.training.data.mixture import PairMixture, PairSource, PlannedBatch
 
-MAX_BROKEN_SHARE = (
-    0.05  # of a source's pairs. Source: ours; public video sets lose about that share over time
-)
+MAX_BROKEN_SHARE = 0.05  # of a source's pairs. Source: ours; public video sets lose that many over time
 MIN_READ_FOR_SHARE = 200  # pairs of a source to read before its broken share is checked
 MAX_NAMED_BROKEN = 1000  # broken pairs of a source whose names are kept; all are counted
 REPLACEMENT_TRIES = 8  # with one pair in 20 broken, all tries fail once in 10^11 draws

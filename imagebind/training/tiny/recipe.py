@@ -106,15 +106,15 @@ def alignment(
     return Recipe(
         model=partial(start_as_waves_of, None),
         weights=(Weights(source=trained, modalities=tuple(each.value for each in TOWERS)),),
-        learns=Trunks(modalities=tuple(sense.value for sense in PAIRED_VISION)),
+        learns=Trunks(modalities=tuple(modality.value for modality in PAIRED_VISION)),
         pairs=tuple(
             PairRecipe(
-                modality=sense.value,
-                data=partial(_aligned, world, trained, vision, sense, pairing, seed),
+                modality=modality.value,
+                data=partial(_aligned, world, trained, vision, modality, pairing, seed),
                 temperature=TEMPERATURE,
-                weight=ALIGN_WEIGHTS[sense],
+                weight=ALIGN_WEIGHTS[modality],
             )
-            for sense, vision in PAIRED_VISION.items()
+            for modality, vision in PAIRED_VISION.items()
         ),
         optimizer=AdamW(lr=ALIGN_LR, weight_decay=WEIGHT_DECAY),
         length=Steps(total=steps, warmup=steps // 30),
@@ -181,7 +181,7 @@ def _captioned(world: Folder, vision: MediaKind, seed: int) -> WorldPairs:
 
 
 def _aligned(
-    world: Folder, towers: Path, vision: MediaKind, sense: ModalityType, pairing: Pairing, seed: int
+    world: Folder, towers: Path, vision: MediaKind, modality: ModalityType, pairing: Pairing, seed: int
 ) -> WorldPairs:
     rendered = open_world(Path(world) / TRAIN_NAME)
     frozen = (
@@ -189,7 +189,9 @@ def _aligned(
         if pairing == "text"
         else _embedded_vision(rendered, towers, vision)
     )
-    return WorldPairs(rendered, vision, sense, embeddings=frozen, shuffled=pairing == "shuffled", seed=seed)
+    return WorldPairs(
+        rendered, vision, modality, embeddings=frozen, shuffled=pairing == "shuffled", seed=seed
+    )
 
 
 @lru_cache(maxsize=len(PAIRED_VISION))
