@@ -163,7 +163,7 @@ def test_by_default_the_first_bad_item_is_raised(embedder, tmp_path):
 
 def test_a_deep_grey_picture_is_refused_with_the_ways_to_say_what_it_is(embedder, deep_grey_file):
     with pytest.raises(
-        AmbiguousMediaError, match=r"16-bit grey PNG.*\{'depth': path\} or \{'thermal': path\}"
+        AmbiguousMediaError, match=r"16-bit grayscale PNG.*\{'depth': path\} or \{'thermal': path\}"
     ):
         embedder.encode(deep_grey_file)
     depth, thermal = embedder.encode([{"depth": deep_grey_file}, {"thermal": deep_grey_file}])
