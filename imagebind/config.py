@@ -60,7 +60,7 @@ class AudioConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureConfig:
+class OneChannelConfig:
     """A trunk over square pictures of one channel: disparity, heat."""
 
     embed_dim: int
@@ -86,7 +86,7 @@ class ImuConfig:
     head_dropout: float = 0.5
 
 
-TrunkConfig = VisionConfig | TextConfig | AudioConfig | PictureConfig | ImuConfig
+TrunkConfig = VisionConfig | TextConfig | AudioConfig | OneChannelConfig | ImuConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,8 +95,8 @@ class _ModelSizes:
     vision: VisionConfig | None = None
     text: TextConfig | None = None
     audio: AudioConfig | None = None
-    depth: PictureConfig | None = None
-    thermal: PictureConfig | None = None
+    depth: OneChannelConfig | None = None
+    thermal: OneChannelConfig | None = None
     imu: ImuConfig | None = None
 
     def __post_init__(self) -> None:
@@ -199,8 +199,8 @@ _TRUNK_CONFIGS: dict[str, type[TrunkConfig]] = {
     "vision": VisionConfig,
     "text": TextConfig,
     "audio": AudioConfig,
-    "depth": PictureConfig,
-    "thermal": PictureConfig,
+    "depth": OneChannelConfig,
+    "thermal": OneChannelConfig,
     "imu": ImuConfig,
 }
 
@@ -212,8 +212,8 @@ def imagebind_huge() -> ImageBindConfig:
         vision=VisionConfig(embed_dim=1280, num_blocks=32, num_heads=16),
         text=TextConfig(embed_dim=1024, num_blocks=24, num_heads=16),
         audio=AudioConfig(embed_dim=768, num_blocks=12, num_heads=12),
-        depth=PictureConfig(embed_dim=384, num_blocks=12, num_heads=8),
-        thermal=PictureConfig(embed_dim=768, num_blocks=12, num_heads=12),
+        depth=OneChannelConfig(embed_dim=384, num_blocks=12, num_heads=8),
+        thermal=OneChannelConfig(embed_dim=768, num_blocks=12, num_heads=12),
         imu=ImuConfig(embed_dim=512, num_blocks=6, num_heads=8),
     )
 
@@ -227,8 +227,8 @@ def imagebind_tiny() -> ImageBindConfig:
         vision=VisionConfig(embed_dim=128, num_blocks=4, num_heads=4, patch_size=28),
         text=TextConfig(embed_dim=64, num_blocks=3, num_heads=4),
         audio=AudioConfig(embed_dim=128, num_blocks=3, num_heads=4, stride=16, drop_path_rate=0.0),
-        depth=PictureConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
-        thermal=PictureConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
+        depth=OneChannelConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
+        thermal=OneChannelConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
         imu=ImuConfig(
             embed_dim=64,
             num_blocks=2,
@@ -304,14 +304,14 @@ def original_sizes(
             stride=audio_stride,
             drop_path_rate=audio_drop_path,
         ),
-        depth=PictureConfig(
+        depth=OneChannelConfig(
             embed_dim=depth_embed_dim,
             num_blocks=depth_num_blocks,
             num_heads=depth_num_heads,
             patch_size=depth_kernel_size,
             drop_path_rate=depth_drop_path,
         ),
-        thermal=PictureConfig(
+        thermal=OneChannelConfig(
             embed_dim=thermal_embed_dim,
             num_blocks=thermal_num_blocks,
             num_heads=thermal_num_heads,
