@@ -19,7 +19,7 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.text import trim
 
 TEXT_BUCKET = 8  # texts whose token counts round up to the same multiple share a batch
-LOOKAHEAD_BATCHES = 4  # limit of items read after an item whose batch is not full
+LOOKAHEAD_BATCHES = 4  # in batches: limit of items read after one whose batch is not full
 LOOKAHEAD_BYTES = 2**30  # limit of tensors that wait for a full batch; a video has 18 MB
 
 
@@ -50,7 +50,7 @@ class Embedding:
 
 
 @dataclass(kw_only=True)
-class Item:
+class PendingItem:
     """An item in progress, with its views and the embeddings that are computed so far."""
 
     index: int
@@ -78,8 +78,8 @@ class Batcher:
         self.batch_size = batch_size
         self.normalize = normalize
         self.with_clips = clips
-        self.buckets: dict[tuple, deque[tuple[Item, Tensor]]] = {}
-        self.in_flight: deque[tuple[list[tuple[Item, int]], Callable[[], Tensor]]] = deque()
+        self.buckets: dict[tuple, deque[tuple[PendingItem, Tensor]]] = {}
+        self.in_flight: deque[tuple[list[tuple[PendingItem, int]], Callable[[], Tensor]]] = deque()
         self.done: dict[int, Embedding] = {}
         self.next_index = 0
         self.open_items: dict[int, tuple] = {}  # index -> bucket, oldest first
@@ -94,7 +94,7 @@ class Batcher:
         except Exception as error:
             self.fail(index, name, kind, error)
             return
-        item = Item(index=index, name=name, views=views)
+        item = PendingItem(index=index, name=name, views=views)
         bucket = _bucket_of(views)
         self.buckets.setdefault(bucket, deque()).append((item, views.views))
         self.open_items[index] = bucket
@@ -144,7 +144,7 @@ class Batcher:
     def _compute(self, bucket: tuple) -> None:
         """Start one batch of a bucket, then collect the batch before it, so that copies overlap computing."""
         queue = self.buckets[bucket]
-        members: list[tuple[Item, int]] = []
+        members: list[tuple[PendingItem, int]] = []
         parts: list[Tensor] = []
         room = self.batch_size
         while queue and room:
@@ -174,7 +174,7 @@ class Batcher:
             if item.is_complete:
                 self._finish(item)
 
-    def _reject(self, item: Item, error: ValueError) -> None:
+    def _reject(self, item: PendingItem, error: ValueError) -> None:
         """Record the error of an item that the model rejects, and drop its remaining views."""
         bucket = self.open_items.pop(item.index, None)
         if bucket is None:
@@ -193,7 +193,7 @@ class Batcher:
         _forget_locals(error)
         self.done[index] = Embedding(index=index, name=name, kind=kind, error=error)
 
-    def _finish(self, item: Item) -> None:
+    def _finish(self, item: PendingItem) -> None:
         del self.open_items[item.index]
         self.open_bytes -= item.views.views.nbytes
         views = torch.cat(item.rows)  # (s, e)

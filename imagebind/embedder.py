@@ -241,7 +241,7 @@ class Embedder:
         run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
-        views_wanted = min(batch_size, MAX_VIEWS_AHEAD)
+        views_needed = min(batch_size, MAX_VIEWS_AHEAD)
         with _decoders(self.num_workers) as pool, self._evaluation(self.model):
             for index, item in enumerate(items_of(items)[0]):
                 try:
@@ -256,7 +256,7 @@ class Embedder:
                     del request
                 del item  # free it, as it may be large and the consumer slow
                 while waiting and (
-                    (len(waiting) > self.num_workers and views_ahead > views_wanted)
+                    (len(waiting) > self.num_workers and views_ahead > views_needed)
                     or index - waiting[0][0] >= run.lookahead  # only failures came after it
                 ):
                     views_ahead -= _views_expected(self.transform(waiting[0][2]))
@@ -283,7 +283,7 @@ class Embedder:
         """Start the model on single views, without waiting: (v, ...) -> (v, e) float32 on its device."""
         parameter = next(self.model.parameters())
         on_cuda = parameter.device.type == "cuda"
-        if on_cuda:  # pinned, since other copies wait for running computations
+        if on_cuda:  # a copy from memory that is not pinned waits for running computations
             views = views.contiguous().pin_memory()
         # Only CUDA keeps the source of a running copy alive; other devices might free it too early.
         views = views.to(parameter.device, non_blocking=on_cuda)

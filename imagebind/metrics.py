@@ -107,7 +107,7 @@ def average_precision(scores: Matrix, target: Matrix) -> Tensor:
     ordered, order = scores.sort(dim=0, descending=True)  # (n, c)
     hits = relevant.gather(0, order).double()
     ends = torch.searchsorted(-ordered.T.contiguous(), -ordered.T.contiguous(), right=True).T  # (n, c)
-    # `ends` is how many samples score at least what the sample in this place does: the size of its threshold
+    # `ends` counts the samples that score at least as high as each sample, which its threshold includes.
     precision = hits.cumsum(dim=0).gather(0, ends - 1) / ends
     return (precision * hits).sum(dim=0) / hits.sum(dim=0)  # 0 / 0 is NaN: no sample is relevant
 

@@ -176,11 +176,11 @@ def download_url(
         CheckpointError: offline without a copy, a server error, or a file system error.
     """
     try:
-        address = hashlib.sha256(url.encode()).hexdigest()[:URL_HASH_DIGITS]
+        url_hash = hashlib.sha256(url.encode()).hexdigest()[:URL_HASH_DIGITS]
         name = PurePosixPath(urlsplit(url).path).name
     except ValueError as error:
         raise CheckpointError(f"{url!a}: expected an HTTP URL ({error})") from error
-    folder = cache_folder(cache_dir) / "by-address" / address
+    folder = cache_folder(cache_dir) / "by-address" / url_hash
     final = folder / (name if name.strip(".") else "file")
     if is_offline(offline):
         if final.is_file():

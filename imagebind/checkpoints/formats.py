@@ -146,9 +146,8 @@ def write_folder(
             _write_json(config, temporary_for(folder / CONFIG_NAME))
             paths.append(folder / CONFIG_NAME)
         _write_json({"metadata": {"total_size": total_size}, "weight_map": weight_map}, temporary_for(index))
-        index.unlink(
-            missing_ok=True
-        )  # if the process is killed, it would list a mixture of old and new files
+        # Otherwise, if the process is killed, the old index would list a mixture of old and new files.
+        index.unlink(missing_ok=True)
     return [*paths, index]
 
 
@@ -264,11 +263,7 @@ def _replacing() -> Iterator[Callable[[Path], Path]]:
                 os.fsync(file.fileno())
         for path, temporary in temporaries.items():
             temporary.replace(path)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # torch's writer raises RuntimeError on a full disk
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: torch on a full disk
         raise CheckpointError(f"{next(reversed(temporaries))}: cannot be written ({error})") from error
     finally:
         for temporary in temporaries.values():

@@ -81,8 +81,8 @@ def read_state_dict(
     Raises:
         CheckpointError: missing, incomplete, damaged, or not a plain state dict; says which file and why.
     """
-    chosen = None if modalities is None else frozenset(map(str, modalities))
-    return read_weights(resolve(source), chosen, mmap=mmap)
+    selected = None if modalities is None else frozenset(map(str, modalities))
+    return read_weights(resolve(source), selected, mmap=mmap)
 
 
 def load_into(
@@ -111,17 +111,17 @@ def load_into(
     path = resolve(source)
     own = model.state_dict()
     if modalities is None:
-        wanted = own
-        chosen = {modality for name in own if (modality := modality_of(name))}
+        expected = own
+        selected = {modality for name in own if (modality := modality_of(name))}
     else:
-        chosen = set(map(str, modalities))
-        wanted = {name: entry for name, entry in own.items() if modality_of(name) in chosen}
-    entries = read_weights(path, frozenset(chosen), mmap=mmap)
-    _check_fit(path, entries, wanted)
+        selected = set(map(str, modalities))
+        expected = {name: entry for name, entry in own.items() if modality_of(name) in selected}
+    entries = read_weights(path, frozenset(selected), mmap=mmap)
+    _check_fit(path, entries, expected)
     moved = {
         name: entries.pop(name).to(  # one at a time, so that memory holds one copy
-            device=device or ("cpu" if wanted[name].is_meta else wanted[name].device),
-            dtype=dtype if wanted[name].is_floating_point() else None,
+            device=device or ("cpu" if expected[name].is_meta else expected[name].device),
+            dtype=dtype if expected[name].is_floating_point() else None,
         )
         for name in list(entries)
     }
@@ -166,22 +166,22 @@ def convert(
     return write_folder(groups, Path(folder), config=config)
 
 
-def _check_fit(path: Path, entries: StateDict, wanted: StateDict) -> None:
+def _check_fit(path: Path, entries: StateDict, expected: StateDict) -> None:
     """Compare names, shapes and dtypes.
 
     Raises:
         CheckpointError: they differ; the message lists some differences and the likely cause.
     """
-    missing = [name for name in wanted if name not in entries]
-    unexpected = [name for name in entries if name not in wanted]
+    missing = [name for name in expected if name not in entries]
+    unexpected = [name for name in entries if name not in expected]
     reshaped = [
-        f"{name}: got {_shape(entries[name])}, expected {_shape(wanted[name])}"
-        for name in wanted
-        if name in entries and _shape(entries[name]) != _shape(wanted[name])
+        f"{name}: got {_shape(entries[name])}, expected {_shape(expected[name])}"
+        for name in expected
+        if name in entries and _shape(entries[name]) != _shape(expected[name])
     ]
     if not (missing or unexpected or reshaped):
         return
-    if len(missing) == len(wanted):
+    if len(missing) == len(expected):
         hint = "The file has another model, or its names have a prefix"
     elif reshaped:
         hint = "The file has other sizes: build the model with the config that it was saved with"

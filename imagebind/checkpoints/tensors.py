@@ -31,7 +31,7 @@ MAX_RECORDS = 100_000
 MAX_REPETITION = 2
 MIN_ENTRY_BYTES_CHECKED = 2**20  # smaller totals are not checked
 MAX_TUPLES = 8  # nesting depth; hashing a few bytes of pairs nested 60 times would take years
-TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")  # pickle opcodes
+TUPLE_OPCODES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")  # pickle opcodes
 READ_THREADS = min(os.cpu_count() or 1, 4)  # allocating memory takes most of the time
 
 ByteSpan = tuple[int, int]  # first byte in the file, number of bytes
@@ -76,13 +76,17 @@ def read_torch(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tens
     """
     spans = _record_spans(path)
     if mmap:
-        return _wanted(path, torch.load(path, map_location="cpu", weights_only=True, mmap=True), is_wanted)
+        return _select_entries(
+            path, torch.load(path, map_location="cpu", weights_only=True, mmap=True), is_wanted
+        )
     described = torch.load(path, map_location="meta", weights_only=True, mmap=True)
     locations = _storage_spans(described, is_wanted)
     if not locations or not all(spans.get(start, -1) >= size for start, size in locations.values()):
         # torch before 2.7 does not report offsets, and a file of the other byte order must be converted
-        return _wanted(path, torch.load(path, map_location="cpu", weights_only=True, mmap=False), is_wanted)
-    entries = _wanted(path, described, is_wanted, is_described=True)
+        return _select_entries(
+            path, torch.load(path, map_location="cpu", weights_only=True, mmap=False), is_wanted
+        )
+    entries = _select_entries(path, described, is_wanted, is_described=True)
     buffers = read_spans(path, locations.values())
     return {
         name: _filled(tensor, buffers[locations[name]]) if name in locations else tensor
@@ -200,7 +204,7 @@ def _check_tuples(path: Path, pickled: bytes) -> None:
         else:
             is_marked = pickletools.markobject in taken
             at = marks.pop() - taken.index(pickletools.markobject) if is_marked else len(stack) - len(taken)
-            depth = max(stack[at:], default=0) + (opcode.name in TUPLES)
+            depth = max(stack[at:], default=0) + (opcode.name in TUPLE_OPCODES)
             if depth > MAX_TUPLES:
                 raise CheckpointError(f"{path}: expected at most {MAX_TUPLES} levels of nested tuples")
             stack[at:] = [depth] * len(opcode.stack_after)
@@ -220,7 +224,9 @@ def _storage_spans(described: Any, is_wanted: IsWanted) -> dict[str, ByteSpan]:
     return locations
 
 
-def _wanted(path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool = False) -> dict[str, Tensor]:
+def _select_entries(
+    path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool = False
+) -> dict[str, Tensor]:
     """Return the wanted entries of a loaded state dict.
 
     Raises:

@@ -154,10 +154,8 @@ def _open(request: Request, part: Path) -> HTTPResponse:
         return urlopen(request, timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
-        if (
-            error.code == RANGE_NOT_SATISFIABLE
-        ):  # its file is shorter; a request from the start gives its size
-            part.unlink(missing_ok=True)
+        if error.code == RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)  # the file is shorter; a request from the start gives its size
         elif error.code not in RETRIED_STATUS:
             raise CheckpointError(
                 f"{request.full_url}: the server answered {error.code} {error.reason}"
@@ -189,9 +187,9 @@ def _first_byte(response: HTTPResponse, size: int) -> int:
     return start
 
 
-def _read(response: HTTPResponse, wanted: int) -> bytes:
+def _read(response: HTTPResponse, remaining: int) -> bytes:
     try:
-        return response.read(min(READ_CHUNK_BYTES, wanted))
+        return response.read(min(READ_CHUNK_BYTES, remaining))
     except (OSError, HTTPException) as error:
         raise _TransferInterrupted(f"the connection was interrupted ({type(error).__name__})") from error
 

@@ -18,7 +18,7 @@ from imagebind.models.builders import build_modality
 from imagebind.models.stems import StemOutput
 from imagebind.models.transformer import Trunk
 
-torch.serialization.add_safe_globals([ModalityType])  # for saved dicts of embeddings, of which it is the key
+torch.serialization.add_safe_globals([ModalityType])  # it is the key of saved dicts of embeddings
 
 
 def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
@@ -75,14 +75,14 @@ class ImageBindModel(nn.Module):
         """
         super().__init__()
         config = config if config is not None else configs.imagebind_huge()
-        chosen = _chosen(config, modalities)
-        self.config = config.only(chosen)  # saved with the weights, so it must describe only these
+        selected = _selected(config, modalities)
+        self.config = config.only(selected)  # saved with the weights, so it must describe only these
         self.modality_preprocessors = nn.ModuleDict()
         self.modality_trunks = nn.ModuleDict()
         self.modality_heads = nn.ModuleDict()
         self.modality_postprocessors = nn.ModuleDict()
         with torch.device("meta"), _SkipInitialisation():
-            for modality in chosen:
+            for modality in selected:
                 parts = build_modality(modality, self.config.trunk(modality), self.config.embed_dim)
                 self.modality_preprocessors[modality.value] = parts.preprocessor
                 self.modality_trunks[modality.value] = parts.trunk
@@ -215,18 +215,18 @@ def _init_module(module: nn.Module) -> None:
         reset()
 
 
-def _chosen(
+def _selected(
     config: ImageBindConfig, modalities: Iterable[ModalityType | str] | None
 ) -> tuple[ModalityType, ...]:
     if modalities is None:
         return config.modalities
-    wanted = {ModalityType(modality) for modality in modalities}
-    missing = wanted - set(config.modalities)
-    if missing or not wanted:
+    requested = {ModalityType(modality) for modality in modalities}
+    missing = requested - set(config.modalities)
+    if missing or not requested:
         raise ValueError(
-            f"modalities: expected some of {', '.join(config.modalities)}, got {sorted(map(str, wanted))}"
+            f"modalities: expected some of {', '.join(config.modalities)}, got {sorted(map(str, requested))}"
         )
-    return tuple(modality for modality in config.modalities if modality in wanted)
+    return tuple(modality for modality in config.modalities if modality in requested)
 
 
 def _fold_clips(modality: str, inputs: Tensor) -> tuple[Tensor, int | None]:
