@@ -14,7 +14,7 @@ from imagebind.losses import InfoNCE, distributed_info_nce, gather_features, inf
 from tests.ranks import on_ranks
 
 RANKS = 2
-ROWS = 6  # pairs of a rank
+ROWS = 6  # pairs per rank
 DIM = 8
 TEMPERATURE = 0.1
 MODES = [(local_loss, with_grad) for local_loss in (True, False) for with_grad in (True, False)]
@@ -69,7 +69,7 @@ def test_the_gradient_equals_finite_differences():
 
 def test_logits_are_float32_under_autocast_and_for_bfloat16_embeddings():
     first, second = pairs(64)
-    second = first + 0.1 * second  # large logits: a bfloat16 product would be off in the second digit
+    second = first + 0.1 * second  # large logits: bfloat16 products would have errors in the second digit
     exact = info_nce(first, second, temperature=0.02)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = info_nce(first, second, temperature=0.02)
@@ -108,7 +108,9 @@ def test_a_fixed_temperature_is_saved_and_is_not_a_parameter():
 
 def test_training_a_temperature_lowers_the_loss():
     first, _ = pairs()
-    loss = InfoNCE(temperature=0.5, learnable=True)  # every pair is perfect: a sharper softmax is better
+    loss = InfoNCE(
+        temperature=0.5, learnable=True
+    )  # all pairs match perfectly, so a lower temperature is better
     optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
     before = loss(first, first)
     before.backward()
@@ -124,7 +126,7 @@ def test_a_learned_scale_is_clamped_to_100_and_can_decrease_again():
         loss.log_logit_scale.fill_(10.0)
     loss(first, second).backward()
     assert loss.temperature.item() == pytest.approx(1 / 100)
-    assert loss.log_logit_scale.grad.item() > 0  # these pairs are random: a lower scale costs less
+    assert loss.log_logit_scale.grad.item() > 0  # random pairs: a lower scale has a lower loss
 
 
 def test_the_module_shows_its_temperature():
@@ -152,7 +154,7 @@ def test_sides_that_are_not_pairs_raise_an_error_with_their_shapes(shapes):
         info_nce(torch.zeros(shapes[0]), torch.zeros(shapes[1]), temperature=TEMPERATURE)
 
 
-# Two ranks, each with its half of the batch, against one process with all of it.
+# Two ranks with half of the batch each, against one process with the whole batch.
 
 
 class Encoders(nn.Module):

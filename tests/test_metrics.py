@@ -18,7 +18,7 @@ from imagebind.metrics import (
 
 NAN = float("nan")
 
-# Four queries, four candidates; the right one of each is on the diagonal, at places 1, 2, 4 and 1.
+# Four queries and candidates; the relevant one of each is on the diagonal, with ranks 1, 2, 4 and 1.
 SIMILARITY = torch.tensor(
     [
         [0.9, 0.1, 0.2, 0.3],
@@ -28,8 +28,8 @@ SIMILARITY = torch.tensor(
     ]
 )
 
-# Two sounds with three captions: the first is right for captions 0 and 2.
-SOUND_OF_CAPTION = torch.tensor([0, 1, 0])
+# Two audio clips with three captions: captions 0 and 2 belong to the first.
+AUDIO_OF_CAPTION = torch.tensor([0, 1, 0])
 
 
 @st.composite
@@ -68,15 +68,16 @@ def test_median_rank_is_the_mean_of_the_middle_two_or_the_middle_one():
 
 
 def test_one_of_several_relevant_captions_is_enough_and_the_others_do_not_lower_its_rank():
-    sound_to_text = torch.tensor([[0.9, 0.5, 0.8], [0.6, 0.5, 0.7]])
-    right = SOUND_OF_CAPTION[None, :] == torch.arange(2)[:, None]
-    assert target_ranks(sound_to_text, right).tolist() == [1, 3]
-    assert target_ranks(sound_to_text[:, [1, 0, 2]], right[:, [1, 0, 2]]).tolist() == [1, 3]
+    audio_to_text = torch.tensor([[0.9, 0.5, 0.8], [0.6, 0.5, 0.7]])
+    relevant = AUDIO_OF_CAPTION[None, :] == torch.arange(2)[:, None]
+    assert target_ranks(audio_to_text, relevant).tolist() == [1, 3]
+    assert target_ranks(audio_to_text[:, [1, 0, 2]], relevant[:, [1, 0, 2]]).tolist() == [1, 3]
     second_best = torch.tensor([[0.1, 0.5, 0.4], [0.0, 1.0, 0.0]])
-    assert target_ranks(second_best, right).tolist() == [2, 1]  # caption 0, behind both, does not count
+    # Caption 0, which ranks below both, does not matter.
+    assert target_ranks(second_best, relevant).tolist() == [2, 1]
     assert (
-        target_ranks(sound_to_text.T, right.T).tolist()
-        == target_ranks(sound_to_text.T, SOUND_OF_CAPTION).tolist()
+        target_ranks(audio_to_text.T, relevant.T).tolist()
+        == target_ranks(audio_to_text.T, AUDIO_OF_CAPTION).tolist()
     )
 
 
@@ -90,7 +91,7 @@ def test_equal_scores_of_all_candidates_find_nothing():
 def test_nan_is_not_found_and_does_not_lower_other_ranks():
     similarity = torch.tensor([[NAN, NAN, NAN], [0.1, 0.2, NAN], [0.3, 0.1, NAN]])
     assert target_ranks(similarity).tolist() == [3, 1, 3]
-    assert similarity.isnan().sum() == 5  # the input is as it was
+    assert similarity.isnan().sum() == 5  # the input is unchanged
 
 
 @given(scored())

@@ -183,7 +183,7 @@ def test_the_page_about_the_original_lists_every_layer():
     assert {name for name in names if f"`{name}" not in page} == set()
 
 
-# ---- weights where the original looks
+# ---- weights at the original's path
 
 
 @pytest.fixture
@@ -211,7 +211,7 @@ def test_other_weights_at_the_originals_path_are_used(small_huge, caplog):
     loaded = imagebind_model.imagebind_huge(pretrained=True)
     for name, tensor in small_huge.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
-    assert f"used, though it is not the released file: {path}" in caplog.text
+    assert f"using a file that is not the released one: {path}" in caplog.text
 
 
 def test_weights_at_the_originals_path_that_do_not_fit_raise_an_error(small_huge):

@@ -76,7 +76,7 @@ def test_a_batch_above_the_memory_limit_is_computed_early(quick, monkeypatch):
 def test_a_shape_that_the_model_rejects_fails_only_its_own_items(quick, video_file):
     wrong = {"video": video_file, "frames": 4}
     items = ["a dog", wrong, blank(), wrong, {"text": "word " * 150, "context_length": 99}, "a car"]
-    for batch_size in (1, 4, 100):  # a video has 15 views: of some, others are computed or still to come
+    for batch_size in (1, 4, 100):  # a video has 15 views, some computed and some pending at the error
         vectors = quick.encode(items, on_error="skip", batch_size=batch_size)
         assert np.isnan(vectors[:, 0]).tolist() == [False, True, False, True, True, False]
         np.testing.assert_allclose(vectors[5], quick.encode("a car"), **SAME)
@@ -190,7 +190,7 @@ def test_a_repeated_image_is_read_by_one_thread_at_a_time(small_model):
     embedder = Embedder(small_model, transforms={"image": Watching()}, num_workers=4)
     embedder.encode([Image.new("RGB", (4, 4))] * 6)
     assert max(most) == 1
-    embedder.encode([blank() for _ in range(6)])  # what has no state is not held up
+    embedder.encode([blank() for _ in range(6)])  # items without state do not wait for locks
     assert max(most) > 1
 
 

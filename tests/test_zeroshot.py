@@ -36,7 +36,7 @@ from tests.reference import small_config
 NAMES = ["dog", "cat", "bird", "car", "house"]
 TEMPLATES = ["a photo of a {}.", "the {}", "{}"]
 SCENES = 40
-SEED = 79  # of scenes that neither training nor its figures saw
+SEED = 79  # of scenes that were used neither for training nor for evaluation
 
 
 class Bag:
@@ -65,11 +65,11 @@ def tiny():
 def test_the_classifier_equals_open_clips(per_batch):
     theirs = pytest.importorskip("open_clip").build_zero_shot_classifier
     functions = [lambda name: f"a photo of a {name}.", lambda name: f"the {name}", lambda name: name]
-    wanted = theirs(Bag(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
+    expected = theirs(Bag(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
     for templates in (TEMPLATES, functions):
         got = build_zero_shot_classifier(Bag(), letters, NAMES, templates, per_batch)
         assert got.shape == (16, 5)
-        torch.testing.assert_close(got, wanted)
+        torch.testing.assert_close(got, expected)
 
 
 def test_all_templates_have_equal_weight_whatever_their_embeddings_length(tiny):
@@ -159,7 +159,7 @@ def test_probabilities_equal_an_example_computed_by_hand():
 
 
 def test_the_fitted_temperature_equals_an_example_computed_by_hand():
-    # Three of four are right by a lead of 0.2: likeliest where e^(0.2 / t) : 1 is 3 : 1.
+    # Three of four are correct by 0.2, so the likelihood is highest where e^(0.2 / t) = 3.
     scores = torch.tensor([[0.2, 0.0]] * 3 + [[0.2, 0.0]])
     assert fit_temperature(scores, [0, 0, 0, 1]) == pytest.approx(0.2 / math.log(3), rel=1e-6)
 
@@ -192,7 +192,7 @@ def test_all_correct_and_all_wrong_labels_give_the_bounds():
 
 def test_the_calibration_error_equals_an_example_computed_by_hand():
     probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.55, 0.45]])
-    # Of five bins: (0.8, 1] says 0.9 and has 0.5; (0.4, 0.6] says 0.575 on average and has 1.
+    # Of five bins, (0.8, 1] has confidence 0.9 and accuracy 0.5; (0.4, 0.6] has 0.575 and 1.
     expected = (2 * 0.4 + 2 * 0.425) / 4
     assert expected_calibration_error(probabilities, [0, 1, 1, 0], bins=5) == pytest.approx(
         expected, abs=1e-6
@@ -209,12 +209,12 @@ def test_the_default_temperature_is_between_those_of_a_modality_and_of_text():
     stored = {name: scale for name, scale in model.state_dict().items() if "log_logit_scale" in name}
     scales = {"text": 150.0, "audio": 20.0, "depth": 5.0, "thermal": 10.0, "imu": 5.0}  # as released
     assert len(stored) == 5
-    for sense, scale in scales.items():
-        stored[f"modality_postprocessors.{sense}.1.log_logit_scale"].fill_(math.log(scale))
-    wanted = {"vision": 0.01, "text": 0.01, "audio": 0.05, "depth": 0.2, "thermal": 0.1, "imu": 0.2}
-    for sense, temperature in wanted.items():
+    for modality, scale in scales.items():
+        stored[f"modality_postprocessors.{modality}.1.log_logit_scale"].fill_(math.log(scale))
+    expected = {"vision": 0.01, "text": 0.01, "audio": 0.05, "depth": 0.2, "thermal": 0.1, "imu": 0.2}
+    for modality, temperature in expected.items():
         mean = math.sqrt(0.01 * temperature)  # text's is clipped at 100
-        assert default_temperature(model, sense) == pytest.approx(mean, rel=1e-5)
+        assert default_temperature(model, modality) == pytest.approx(mean, rel=1e-5)
 
 
 def test_a_model_without_text_has_no_default_temperature():

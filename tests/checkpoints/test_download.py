@@ -42,13 +42,13 @@ class Behaviour:
     """The server's behaviour; each field is one possible fault."""
 
     payload: bytes = PAYLOAD
-    cuts: list[int] = field(default_factory=list)  # one an answer: stop after so many bytes of it
-    statuses: list[int] = field(default_factory=list)  # one an answer, instead of the file
+    cuts: list[int] = field(default_factory=list)  # per response: stop after this many bytes
+    statuses: list[int] = field(default_factory=list)  # per response, instead of the file
     ranges: bool = True
     wrong_range: bool = False
     says_length: bool = True
     kind: str = "application/octet-stream"
-    pause: float = 0.0  # seconds a chunk
+    pause: float = 0.0  # seconds per chunk
     asked: list[str | None] = field(default_factory=list)  # the Range of each request
     sent: int = 0
 
@@ -123,7 +123,7 @@ def serve() -> Iterator[Callable[[Behaviour], ReleasedFile]]:
 
 RELEASED = ReleasedFile(
     name="weights.pth",
-    url="http://127.0.0.1:9/weights.pth",  # the discard port: nobody listens
+    url="http://127.0.0.1:9/weights.pth",  # the discard port, without a server
     size=len(PAYLOAD),
     sha256=hashlib.sha256(PAYLOAD).hexdigest(),
     licence="For these tests alone.",
@@ -151,7 +151,7 @@ def left_in(folder: Path) -> set[str]:
 WHOLE = {"weights.pth", "weights.pth.verified"}
 
 
-# The way it should go
+# Without faults
 
 
 def test_a_download_is_complete_and_leaves_no_other_files(serve, tmp_path):
@@ -216,7 +216,7 @@ def test_the_licence_text_forbids_commercial_use():
     assert len(IMAGEBIND_HUGE.sha256) == 64
 
 
-# Cuts
+# Interruptions
 
 
 def test_an_interrupted_download_is_resumed(serve, tmp_path):
@@ -282,7 +282,7 @@ def test_surplus_bytes_of_a_server_are_ignored(serve, tmp_path):
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
 
 
-# Another file, or none
+# Another file, or no file
 
 
 @pytest.mark.parametrize(
@@ -362,7 +362,7 @@ def test_a_damaged_stamp_is_ignored(tmp_path, stamp):
     assert json.loads((tmp_path / "weights.pth.verified").read_bytes())["sha256"] == RELEASED.sha256
 
 
-# Folders and switches
+# Folders and environment
 
 
 def test_the_cache_folder_is_the_argument_or_torchs_or_hugging_faces(monkeypatch, tmp_path):

@@ -98,7 +98,7 @@ def test_the_small_model_rejects_a_path_and_suggests_load_model(path):
 
 
 def test_none_means_no_weights(monkeypatch):
-    monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # or else it would be downloaded
+    monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # fail instead of downloading
     small = {"modalities": ["imu"], "device": "meta"}
     assert imagebind_huge(pretrained=None, **small).training
     assert imagebind_tiny(pretrained=None, **small).training
@@ -161,7 +161,7 @@ def test_a_loaded_model_can_be_trained(small_weights):
     assert not torch.equal(before, model.modality_heads["depth"][2].weight)
     assert torch.equal(
         before, load_model(small_weights).modality_heads["depth"][2].weight
-    )  # the file is as it was
+    )  # the file is unchanged
 
 
 def test_filled_weights_do_not_depend_on_which_modalities_are_built(small_model):

@@ -118,7 +118,7 @@ def test_file_permissions_follow_the_umask(tmp_path, entries):
         assert saved(entries, tmp_path / name).stat().st_mode == plain.stat().st_mode
 
 
-# Folders of one file a modality
+# Folders of one file per modality
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -181,7 +181,7 @@ def test_every_entry_of_the_released_file_has_a_modality():
     assert {modality_of(name) for name in names} == {modality.value for modality in ModalityType}
 
 
-# Into a model
+# Loading into a model
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -282,20 +282,20 @@ def test_integers_for_a_floating_point_weight_raise_an_error(tmp_path, entries):
         load_into(Tiny(), saved(entries, tmp_path / "w.pth"))
 
 
-# Where it is
+# Sources
 
 
 def test_no_source_and_the_released_url_mean_the_released_file(monkeypatch, tmp_path):
-    seen = []
+    calls = []
 
     def record(**options: object) -> Path:
-        seen.append(options)
+        calls.append(options)
         return tmp_path
 
     monkeypatch.setattr(checkpoint, "download", record)
     options = {"cache_dir": tmp_path, "offline": True, "show_progress": False}
     assert resolve(None, **options) == resolve(IMAGEBIND_HUGE.url, **options) == tmp_path
-    assert seen == [options, options]
+    assert calls == [options, options]
 
 
 def test_a_file_and_a_folder_are_returned_unchanged(tmp_path, monkeypatch):
@@ -389,7 +389,7 @@ class Code:
         return os.mkdir, ("executed",)
 
 
-@pytest.mark.filterwarnings("ignore:Validating sparse")  # torch says it of any sparse tensor that it loads
+@pytest.mark.filterwarnings("ignore:Validating sparse")  # torch warns about any sparse tensor
 @pytest.mark.parametrize(
     "content",
     [
@@ -444,7 +444,7 @@ def test_a_file_with_flipped_bits_is_read_or_raises_an_error(tmp_path, entries, 
         assert {key: tensor.shape for key, tensor in model.state_dict().items()} == {
             key: tensor.shape for key, tensor in entries.items()
         }
-        sum(tensor.sum() for tensor in model.state_dict().values())  # the memory is there
+        sum(tensor.sum() for tensor in model.state_dict().values())  # the memory can be read
 
 
 @pytest.mark.parametrize(
@@ -479,7 +479,7 @@ def test_a_folder_without_weights_raises_an_error_with_the_expected_files(tmp_pa
         read_state_dict(tmp_path)
 
 
-# Nothing half-written
+# Failed writes
 
 
 class FullDisk:

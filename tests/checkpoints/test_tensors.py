@@ -22,7 +22,7 @@ from imagebind.errors import CheckpointError
 
 NAMES = ("modality_trunks.text.a", "modality_trunks.text.b", "modality_heads.audio.c")
 
-# Run in a process of its own: a mapped file that is truncated would kill it.
+# Run in a separate process, which a truncated mapped file would kill.
 WRITE_OVER = """
 import os, shutil, sys, torch
 from imagebind.checkpoints.loading import read_state_dict, save_state_dict
@@ -197,10 +197,10 @@ def test_a_tensor_that_repeats_its_bytes_is_not_expanded_to_gigabytes(tmp_path):
 ODD = (0, -1, 1, 3, 10**9, 3 * 10**12, 10**400, 2**63, 0.5, 1e308, "128", "", None, True, [], {}, [[128]])
 
 
-def craft(folder: Path, sound: Path, chance: random.Random) -> None:
+def craft(folder: Path, valid_folder: Path, chance: random.Random) -> None:
     """Change one file of a folder of weights, and link its other files."""
     folder.mkdir()
-    for file in sound.iterdir():
+    for file in valid_folder.iterdir():
         (folder / file.name).symlink_to(file)
     what = chance.choice(["size", "json", "index", "bytes", "header", "pickle"])
     name = {"size": CONFIG_NAME, "json": CONFIG_NAME, "index": INDEX_NAME}.get(what, "imu.safetensors")
@@ -244,13 +244,13 @@ def craft(folder: Path, sound: Path, chance: random.Random) -> None:
 
 def test_two_hundred_crafted_folders_are_loaded_or_raise_errors_within_seconds(tmp_path):
     resource = pytest.importorskip("resource")
-    sound = tmp_path / "sound"
-    save_model(imagebind_tiny(modalities=["imu"]), sound)
+    valid_folder = tmp_path / "valid"
+    save_model(imagebind_tiny(modalities=["imu"]), valid_folder)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = 0
     for seed in range(200):
         folder = tmp_path / str(seed)
-        craft(folder, sound, random.Random(seed))
+        craft(folder, valid_folder, random.Random(seed))
         start = time.process_time()
         try:
             load_model(folder)
@@ -288,7 +288,7 @@ def test_deeply_nested_tuples_raise_an_error_at_once(tmp_path, put):
     for count, refused in ((8, False), (60, True)):
         path = tmp_path / f"{count}.pth"
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/byteorder", "big")  # which another way of reading follows
+            archive.writestr("archive/byteorder", "big")  # makes the reader use another path
             archive.writestr("archive/data.pkl", b"\x80\x02})" + with_itself * count + b"K\x01s.")
             archive.writestr("archive/version", "3\n")
         with pytest.raises(CheckpointError) as caught:

@@ -32,7 +32,7 @@ class Shelf(ThreadingHTTPServer):
         self.tags: dict[str, str] = {}
         self.sent = 0
         self.redirects: dict[str, str] = {}
-        self.missing = 0  # bytes that are promised and not sent
+        self.missing = 0  # bytes that are announced and not sent
         self.says_length = True
 
     def url(self, path: str) -> str:
@@ -61,7 +61,7 @@ class _Answer(BaseHTTPRequestHandler):
         for start in range(0, len(body), 65536):
             try:
                 self.wfile.write(body[start : start + 65536])
-            except OSError:  # whoever asked has gone
+            except OSError:  # the client has disconnected
                 return
             self.server.sent += len(body[start : start + 65536])
 
@@ -126,15 +126,15 @@ def test_a_download_stops_at_the_size_limit():
 
 
 def test_video_and_audio_urls_are_detected_and_read(video_file, tmp_path):
-    sound = tmp_path / "a.m4a"
-    with av.open(sound, "w") as container:
+    audio = tmp_path / "a.m4a"
+    with av.open(audio, "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with shelf() as server:
-        server.files["/a.mp4"], server.files["/a.m4a"] = video_file.read_bytes(), sound.read_bytes()
+        server.files["/a.mp4"], server.files["/a.m4a"] = video_file.read_bytes(), audio.read_bytes()
         assert detect(server.url("/a.mp4")) is MediaKind.VIDEO
         assert detect(server.url("/a.m4a")) is MediaKind.AUDIO
         assert load_audio(server.url("/a.m4a"))[0].shape[-1] >= 32000
