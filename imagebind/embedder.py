@@ -303,7 +303,7 @@ class Embedder:
         if request.kind.modality not in self.model.modalities:
             raise MediaError(
                 request.name,
-                got=f"{request.kind}, a modality that this model was built without",
+                got=f"{request.kind}, which this model was built without",
                 expected=f"one of {', '.join(self.model.modalities)}, or a model built with more modalities=",
             )
         return request
