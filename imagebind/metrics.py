@@ -3,7 +3,7 @@
 Rows are queries (or samples), columns are candidates (or classes), and higher values are more similar. The
 relevant candidates of a query are given as `target`: (q,) column numbers if there is one per query, or (q, n)
 booleans if there are several. For five captions per audio clip, the target is
-`caption_of[None, :] == audio[:, None]`, or its transpose for the other direction.
+`audio_of_caption[None, :] == audio[:, None]`, or its transpose for the other direction.
 
 Two rules make results independent of chance and of sorting:
 
