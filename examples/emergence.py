@@ -3,7 +3,7 @@
     python examples/emergence.py --out runs/emergence
 
 Three seeds; of the first also the two variations, with shuffled pairs and with pairs of text. On two cores a
-seed takes 30 to 45 minutes. The README has these tables. Stopped, it goes on.
+seed takes 30 to 45 minutes. docs/results.md has these tables. Stopped, it goes on.
 """
 
 import argparse
@@ -18,6 +18,7 @@ from imagebind.toyworld.nearest import raw_accuracy
 from imagebind.toyworld.rendered import Rendered, render_world
 from imagebind.training.loop import train
 from imagebind.training.recipe import Recipe, Steps
+from imagebind.training.tiny import recipe as tiny
 from imagebind.training.tiny.figures import (
     ASKED,
     FOUND,
@@ -27,7 +28,6 @@ from imagebind.training.tiny.figures import (
     classification_name,
     retrieval_name,
 )
-from imagebind.training.tiny.recipe import recipe as tiny
 
 UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {

@@ -18,7 +18,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagebind.config import ImageBindConfig, imagebind_tiny
+from imagebind.config import ImageBindConfig, tiny_config
 from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.toyworld import BASELINE, FOCAL, World, render_depth, render_image
 from imagebind.training.data.augment import AlignedPictures
@@ -49,7 +49,7 @@ def pairs() -> PairDataset:
 
 recipe = Recipe(
     model=ImageBindConfig(
-        embed_dim=imagebind_tiny().embed_dim, vision=imagebind_tiny().vision, depth=imagebind_tiny().depth
+        embed_dim=tiny_config().embed_dim, vision=tiny_config().vision, depth=tiny_config().depth
     ),
     pairs=(PairRecipe(modality="depth", data=pairs, temperature=0.2),),
     optimizer=AdamW(lr=1e-3),

@@ -1,7 +1,7 @@
 """Model sizes as frozen dataclasses. Only the builder reads them; layers take plain arguments.
 
 Each trunk has its own config, and an `ImageBindConfig` combines the trunks of a model. Named models are
-functions that return one: `imagebind_huge()`.
+functions that return one: `huge_config()`.
 """
 
 import math
@@ -208,7 +208,7 @@ _TRUNK_CONFIGS: dict[str, type[TrunkConfig]] = {
 }
 
 
-def imagebind_huge() -> ImageBindConfig:
+def huge_config() -> ImageBindConfig:
     """Return the config of the released model: 1,200,781,057 parameters. Source: released."""
     return ImageBindConfig(
         embed_dim=1024,
@@ -221,7 +221,7 @@ def imagebind_huge() -> ImageBindConfig:
     )
 
 
-def imagebind_tiny() -> ImageBindConfig:
+def tiny_config() -> ImageBindConfig:
     """Return six small trunks of the released architecture, which can be trained on two cores. Source: ours.
 
     They have 6,969,089 parameters, 3.2 million of them in the token embedding of text.

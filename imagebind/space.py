@@ -14,7 +14,6 @@ import torch
 
 from imagebind import config as configs
 from imagebind.checkpoints.formats import modality_of
-from imagebind.config import ImageBindConfig
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
@@ -22,7 +21,7 @@ from imagebind.models.model import ImageBindModel
 from imagebind.transforms.options import item_options
 
 TRANSFORMS_VERSION = 1  # increase it when a transform gives other values for the same settings
-NAMED_MODELS = ("imagebind_huge", "imagebind_tiny")
+NAMED_MODELS = {"imagebind_huge": configs.huge_config, "imagebind_tiny": configs.tiny_config}
 VALUES_PER_TENSOR = 256  # in a digest; reading all 4.8 GB would take longer than a search
 DIGEST_BYTES = 8
 
@@ -120,8 +119,8 @@ class Space:
 def _model_name(model: ImageBindModel) -> str:
     if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass added one
         return "custom"
-    for name in NAMED_MODELS:
-        named: ImageBindConfig = getattr(configs, name)()
+    for name, config_of in NAMED_MODELS.items():
+        named = config_of()
         if model.config.embed_dim == named.embed_dim and all(
             model.config.trunk(ModalityType(modality)) == named.trunk(ModalityType(modality))
             for modality in model.modalities

@@ -96,7 +96,7 @@ LAYERS = {
 
 @pytest.fixture(scope="module")
 def model() -> ImageBindModel:
-    return ImageBindModel(configs.imagebind_tiny(), device="meta")
+    return ImageBindModel(configs.tiny_config(), device="meta")
 
 
 def original_module(name: str) -> ModuleType:
@@ -189,8 +189,8 @@ def test_the_page_about_the_original_lists_every_layer():
 @pytest.fixture
 def small_huge(monkeypatch, tmp_path) -> ImageBindModel:
     """A tiny model with the huge model's embedding length, which `imagebind_huge` builds in a test."""
-    config = replace(configs.imagebind_tiny(), embed_dim=1024)
-    monkeypatch.setattr(configs, "imagebind_huge", lambda: config)
+    config = replace(configs.tiny_config(), embed_dim=1024)
+    monkeypatch.setattr(configs, "huge_config", lambda: config)
     monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)

@@ -38,7 +38,7 @@ class Size:
 
 HUGE = Size(
     name="huge",
-    config=configs.imagebind_huge(),
+    config=configs.huge_config(),
     captions=20_000,
     caption_batch=16,
     batch=8,

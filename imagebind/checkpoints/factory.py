@@ -16,6 +16,7 @@ from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
+HUGE, TINY = "imagebind_huge", "imagebind_tiny"  # names of models
 TINY_FOLDER = Path(__file__).parent.parent / "tiny"  # weights, model card and training log
 
 
@@ -43,7 +44,7 @@ def imagebind_huge(
         CheckpointError: the weights cannot be found or downloaded, or do not fit this model.
         ValueError: an unknown modality.
     """
-    config = configs.imagebind_huge()
+    config = configs.huge_config()
     if pretrained is None or pretrained is False:
         return ImageBindModel(config, modalities=modalities, device=device, dtype=dtype)
     path = resolve(
@@ -78,8 +79,39 @@ def imagebind_tiny(
             "load_model loads a saved model of any size"
         )
     if not pretrained:
-        return ImageBindModel(configs.imagebind_tiny(), modalities=modalities, device=device, dtype=dtype)
+        return ImageBindModel(configs.tiny_config(), modalities=modalities, device=device, dtype=dtype)
     return load_model(TINY_FOLDER, modalities=modalities, dtype=dtype or torch.float32, device=device)
+
+
+def list_models() -> list[str]:
+    """Return the names of models that come with weights, for `pretrained_model` and `Embedder`."""
+    return [HUGE, TINY]
+
+
+def pretrained_model(
+    source: str | os.PathLike[str],
+    *,
+    modalities: Iterable[ModalityType | str] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> ImageBindModel:
+    """Return a model with weights, in evaluation mode.
+
+    Args:
+        source: "imagebind_huge", the released weights, downloaded once; "imagebind_tiny"; a folder that
+            `save_model` wrote; or a file, folder or URI with weights of the released architecture.
+        modalities: those to build and read, by default all that the model has.
+
+    Raises:
+        CheckpointError: the weights cannot be found, downloaded or read, or do not fit the model.
+        ValueError: a modality that the model does not have.
+    """
+    if source == TINY:
+        return imagebind_tiny(True, modalities=modalities, dtype=dtype, device=device)
+    if (Path(source) / CONFIG_NAME).is_file():
+        return load_model(source, modalities=modalities, dtype=dtype, device=device)
+    weights = True if source == HUGE else source
+    return imagebind_huge(weights, modalities=modalities, dtype=dtype, device=device)
 
 
 def save_model(

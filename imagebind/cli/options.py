@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from imagebind.search import Index
 
 WEIGHTS_HELP = (
-    "A .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
-    "hf://owner/repo or another URI; or tiny: the small model in this package, which knows a toy world only. "
-    "By default the released file, downloaded once (4.8 GB, CC BY-NC-SA 4.0)."
+    "imagebind_huge, the default: the released weights, downloaded once (4.8 GB, CC BY-NC-SA 4.0). "
+    "imagebind_tiny, or tiny: the small model in this package, which knows a toy world only. "
+    "Or a .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
+    "hf://owner/repo or another URI."
 )
 TINY = "tiny"
 PIPE_COLUMNS = 4096  # the longest path there is
 
-Weights = Annotated[str | None, typer.Option("--weights", "-w", metavar="SOURCE", help=WEIGHTS_HELP)]
+Weights = Annotated[
+    str | None, typer.Option("--model", "--weights", "-w", metavar="MODEL", help=WEIGHTS_HELP)
+]
 Device = Annotated[
     str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps. By default the best.")
 ]
@@ -60,30 +63,32 @@ def load_embedder(
     """
     import torch
 
-    from imagebind.checkpoints.factory import imagebind_huge, load_model
+    from imagebind.checkpoints.factory import HUGE
+    from imagebind.device import best_device
     from imagebind.embedder import Embedder
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
         raise typer.BadParameter(f"{dtype!r}; expected one of {', '.join(precisions)}", param_hint="--dtype")
-    place = _device(device or best_device())
     source = source_of(weights)
     sizes = sizes_of(source)
     if source is not None and sizes is not None:
-        wanted = _that_it_has(sizes, modalities, source)
-        model = load_model(source, modalities=wanted, dtype=precisions[dtype], device=place)
-    else:
-        model = imagebind_huge(
-            True if source is None else source, modalities=modalities, dtype=precisions[dtype], device=place
-        )
-    return Embedder(model)
+        modalities = _that_it_has(sizes, modalities, source)
+    return Embedder(
+        HUGE if source is None else source,
+        modalities=modalities,
+        dtype=precisions[dtype],
+        device=_device(device or best_device()),
+    )
 
 
 def source_of(weights: str | None) -> str | None:
     """What --weights says as a path or URI: the small model by its folder."""
-    from imagebind.checkpoints.factory import TINY_FOLDER
+    from imagebind.checkpoints import factory
 
-    return str(TINY_FOLDER) if weights == TINY else weights
+    if weights in (TINY, factory.TINY):
+        return str(factory.TINY_FOLDER)
+    return None if weights == factory.HUGE else weights
 
 
 def sizes_of(source: str | None) -> "ImageBindConfig | None":
@@ -108,7 +113,7 @@ def _that_it_has(
     if not found:
         raise typer.BadParameter(
             f"{source}: has {', '.join(sizes.modalities)}; expected {', '.join(sorted(map(str, wanted)))}",
-            param_hint="--weights",
+            param_hint="--model",
         )
     return found
 
@@ -122,12 +127,3 @@ def _device(name: str) -> "torch.device":
     except Exception as error:  # of another kind for each way in which it is missing
         reason = str(error).partition("\n")[0]
         raise typer.BadParameter(f"{name!r} cannot be used here ({reason})", param_hint="--device") from error
-
-
-def best_device() -> str:
-    """The name of the fastest device there is."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

@@ -74,7 +74,7 @@ class ImageBindModel(nn.Module):
             ValueError: an unknown modality, or one without a trunk in the config.
         """
         super().__init__()
-        config = config if config is not None else configs.imagebind_huge()
+        config = config if config is not None else configs.huge_config()
         selected = _selected(config, modalities)
         self.config = config.only(selected)  # saved with the weights, so it must describe only these
         self.modality_preprocessors = nn.ModuleDict()

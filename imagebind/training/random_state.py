@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imagebind.training.device import best_device, module_in_use
+from imagebind.device import best_device, module_in_use
 
 NUMPY_SEEDS = 2**32  # numpy's old generator takes no larger ones
 

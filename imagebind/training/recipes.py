@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from imagebind.config import ImageBindConfig, imagebind_huge
+from imagebind.config import ImageBindConfig, huge_config
 from imagebind.datasets.pairs import Pair, PairDataset, PairTransform
 from imagebind.modality import ModalityType
 from imagebind.training.data.augment import pair_transform
@@ -122,7 +122,7 @@ def lora(
     modality = ModalityType(modality)
     temperature = TABLE_9[modality].temperature if modality in TABLE_9 else TEMPERATURE
     return Recipe(
-        model=_trunks_of(imagebind_huge(), ModalityType.VISION, modality),
+        model=_trunks_of(huge_config(), ModalityType.VISION, modality),
         weights=(Weights(source=weights),),
         learns=Lora(modalities=(modality.value,)),
         pairs=(
@@ -144,7 +144,7 @@ def lora(
 
 def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder, seed: int) -> Recipe:
     row = TABLE_9[modality]
-    sizes = _trunks_of(imagebind_huge(), ModalityType.VISION, modality).to_dict()
+    sizes = _trunks_of(huge_config(), ModalityType.VISION, modality).to_dict()
     sizes[modality]["drop_path_rate"] = row.drop_path_rate
     sizes[ModalityType.VISION]["norm_eps"] = OPEN_CLIP_NORM_EPS
     return Recipe(

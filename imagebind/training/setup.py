@@ -14,11 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from imagebind.checkpoints.loading import load_into
 from imagebind.config import ImageBindConfig
+from imagebind.device import best_device
 from imagebind.errors import import_extra
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.models.transformer import Block, Trunk
-from imagebind.training.device import best_device
 from imagebind.training.encoder import PairEncoder
 from imagebind.training.random_state import seed_everything
 from imagebind.training.recipe import OpenClipWeights, Recipe, RecipeError

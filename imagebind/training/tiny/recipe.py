@@ -16,7 +16,7 @@ from typing import Literal
 from torch import Tensor
 
 from imagebind.checkpoints.factory import load_model, save_model
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.datasets.pairs import generator
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
@@ -134,7 +134,7 @@ def stages(
 
 def start_as_waves_of(modalities: tuple[ModalityType, ...] | None) -> ImageBindModel:
     """A new tiny model, or some trunks of it, whose stems start as waves."""
-    return start_as_waves(ImageBindModel(imagebind_tiny(), modalities=modalities))
+    return start_as_waves(ImageBindModel(tiny_config(), modalities=modalities))
 
 
 def worlds(

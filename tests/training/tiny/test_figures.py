@@ -3,11 +3,12 @@
 import pytest
 import torch
 
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
 from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny import figures
 from imagebind.training.tiny.figures import (
     ASKED,
     WorldFigures,
@@ -15,7 +16,6 @@ from imagebind.training.tiny.figures import (
     chance_of,
     embed_sense,
 )
-from imagebind.training.tiny.recipe import figures
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def rendered(tmp_path_factory):
 @pytest.fixture(scope="module")
 def new_model():
     torch.manual_seed(0)
-    return ImageBindModel(imagebind_tiny()).eval()
+    return ImageBindModel(tiny_config()).eval()
 
 
 def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
@@ -37,13 +37,13 @@ def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
 
 
 def test_a_model_of_towers_alone_is_asked_about_them_alone(rendered):
-    towers = ImageBindModel(imagebind_tiny(), modalities=["vision", "text"]).eval()
+    towers = ImageBindModel(tiny_config(), modalities=["vision", "text"]).eval()
     asked = WorldFigures(rendered)(towers)
     assert "image_shape" in asked and not any("audio" in name or "imu" in name for name in asked)
 
 
 def test_a_model_without_text_is_asked_what_needs_no_words(rendered):
-    deaf = ImageBindModel(imagebind_tiny(), modalities=["vision", "depth"]).eval()
+    deaf = ImageBindModel(tiny_config(), modalities=["vision", "depth"]).eval()
     assert set(WorldFigures(rendered)(deaf)) == {"depth_to_image_r1", "depth_to_image_r10"}
 
 
@@ -74,7 +74,7 @@ def test_a_model_that_knows_is_told_from_one_that_does_not(rendered):
             return torch.stack([embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in name])
 
     torch.manual_seed(0)
-    model = Knows(imagebind_tiny(), modalities=["vision", "text"]).eval()
+    model = Knows(tiny_config(), modalities=["vision", "text"]).eval()
     assert WorldFigures(rendered)(model)["image_shape"] == 1.0
 
 

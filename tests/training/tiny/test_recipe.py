@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from imagebind.checkpoints.factory import load_model
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log
 from imagebind.training.loop import train
 from imagebind.training.recipe import Steps
-from imagebind.training.tiny.recipe import recipe as tiny
+from imagebind.training.tiny import recipe as tiny
 
 
 def short(recipe, steps=2):
@@ -34,7 +34,7 @@ def output(world, tmp_path_factory):
 
 
 def test_the_model_has_the_size_that_is_said():
-    model = ImageBindModel(imagebind_tiny(), device="meta")
+    model = ImageBindModel(tiny_config(), device="meta")
     assert sum(parameter.numel() for parameter in model.parameters()) == 6_969_089
 
 

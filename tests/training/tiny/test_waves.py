@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.tiny.waves import grid_places, line_places, start_as_waves, waves
 
@@ -47,7 +47,7 @@ def test_a_grids_places_tell_rows_and_columns_apart():
 
 def test_all_stems_start_as_waves_and_nothing_else_is_changed():
     torch.manual_seed(0)
-    drawn = ImageBindModel(imagebind_tiny())
+    drawn = ImageBindModel(tiny_config())
     before = {name: tensor.clone() for name, tensor in drawn.state_dict().items()}
     after = start_as_waves(drawn).state_dict()
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
@@ -57,5 +57,5 @@ def test_all_stems_start_as_waves_and_nothing_else_is_changed():
 
 @pytest.mark.parametrize("modality", ["vision", "imu"])
 def test_some_trunks_can_start_alone(modality):
-    model = start_as_waves(ImageBindModel(imagebind_tiny(), modalities=[modality]))
+    model = start_as_waves(ImageBindModel(tiny_config(), modalities=[modality]))
     assert model.modalities == (modality,)

@@ -1,4 +1,4 @@
-"""The device that a run computes on."""
+"""The device to compute on."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ CPU = "cpu"
 
 
 def best_device() -> str:
-    """The kind of device that accelerate would take: the accelerator there is, or cpu."""
+    """Return the type of the available accelerator, as accelerate chooses it, or "cpu"."""
     if hasattr(torch, "accelerator"):  # since torch 2.6
         found = torch.accelerator.current_accelerator(check_available=True)
         return CPU if found is None else found.type
