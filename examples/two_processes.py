@@ -21,7 +21,7 @@ from pathlib import Path
 from imagebind.config import ImageBindConfig, tiny_config
 from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.toyworld import BASELINE, FOCAL, World, render_depth, render_image
-from imagebind.training.data.augment import AlignedPictures
+from imagebind.training.data.augment import AlignedImages
 from imagebind.training.journal import read_log
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
@@ -43,7 +43,7 @@ def pairs() -> PairDataset:
             )
             for number, scene in enumerate(scenes)
         ],
-        AlignedPictures(),
+        AlignedImages(),
     )
 
 

@@ -1,9 +1,9 @@
 """The original's `data` module: its names and signatures, for code written for it.
 
 Loaders take paths and return one batch on a device, as the original's do. They keep its choices: the first
-channel of audio, and images not turned by their EXIF orientation. The transforms and the Embedder do better,
-and report a bad item without losing the others; here the first bad item raises `MediaError`. `None` gives
-`None`, as released. The original published no loader for depth, thermal and IMU; those here are ours.
+channel of audio, images without EXIF orientation. The transforms and the Embedder choose better, and
+report a bad item without losing the others; here the first bad item raises `MediaError`. `None` returns
+`None`, as released. The original published no loaders for depth, thermal and IMU; those here are ours.
 """
 
 import os
@@ -18,10 +18,10 @@ from torch import Tensor
 from torchvision import transforms
 
 from imagebind.transforms.audio import (
+    AUDIO_CLIPS,
     AUDIO_MEAN,
     AUDIO_STD,
     CLIP_SECONDS,
-    CLIPS,
     MEL_BINS,
     MEL_FRAMES,
     SAMPLE_RATE,
@@ -45,10 +45,9 @@ from imagebind.transforms.original import (
 )
 from imagebind.transforms.text import Tokenizer, vocabulary_path
 from imagebind.transforms.thermal import ThermalTransform
-from imagebind.transforms.video import CLIPS as VIDEO_CLIPS
-from imagebind.transforms.video import VideoTransform
+from imagebind.transforms.video import VIDEO_CLIPS, VideoTransform
 
-__all__ = [  # noqa: F822  (BPE_PATH is looked up when used)
+__all__ = [  # noqa: F822  (`__getattr__` returns BPE_PATH)
     "BPE_PATH",
     "DEFAULT_AUDIO_FRAME_SHIFT_MS",
     "ConstantClipsPerVideoSampler",
@@ -75,16 +74,16 @@ __all__ = [  # noqa: F822  (BPE_PATH is looked up when used)
 
 Device = torch.device | str
 Paths = Iterable[str | PathLike[str]]
-Batch = Tensor | Any  # None for None, which a type checker need not ask of everybody else
+Batch = Tensor | Any  # None only for None; Any spares other callers the check
 
 DEFAULT_AUDIO_FRAME_SHIFT_MS = int(SHIFT_MS)
 MAX_THREADS = 8  # that decode files
 
 
 def load_and_transform_text(text: str | Iterable[str] | None, device: Device) -> Batch:
-    """Token ids, (b, 77) int64. Long text keeps its end-of-text, as in the original since 2025-11.
+    """Return token ids, (b, 77) int64. Long text keeps its end token, as in the original since 2025-11.
 
-    One string is one text. Source: released, but for that.
+    One string is one text (ours). Source: otherwise released.
     """
     if text is None:
         return None
@@ -92,9 +91,9 @@ def load_and_transform_text(text: str | Iterable[str] | None, device: Device) ->
 
 
 def load_and_transform_vision_data(image_paths: Paths | None, device: Device) -> Batch:
-    """Images, (b, 3, 224, 224); 16-bit grays above 255 become white, as released.
+    """Return images, (b, 3, 224, 224). Source: released.
 
-    `ImageTransform` scales them instead. Source: released.
+    16-bit grayscale above 255 becomes white, as released; `ImageTransform` scales it instead.
     """
     transform = ImageTransform(exif=False)
     return _load(lambda path: transform(load_image(path, exif=False, clip=True)), image_paths, device)
@@ -107,11 +106,11 @@ def load_and_transform_audio_data(
     target_length: int = MEL_FRAMES,
     sample_rate: int = SAMPLE_RATE,
     clip_duration: float = CLIP_SECONDS,
-    clips_per_video: int = CLIPS,
+    clips_per_video: int = AUDIO_CLIPS,
     mean: float = AUDIO_MEAN,
     std: float = AUDIO_STD,
 ) -> Batch:
-    """Log-mel clips, (b, clips_per_video, 1, num_mel_bins, target_length). Source: released."""
+    """Return log-mel clips, (b, clips_per_video, 1, num_mel_bins, target_length). Source: released."""
     transform = AudioTransform(
         clips=clips_per_video,
         clip_seconds=clip_duration,
@@ -132,7 +131,7 @@ def load_and_transform_video_data(
     clips_per_video: int = VIDEO_CLIPS,
     sample_rate: int = SAMPLE_RATE,
 ) -> Batch:
-    """Three crops of each clip, (b, 3 · clips_per_video, 3, clip_duration, 224, 224). Source: released.
+    """Return crops of each clip, (b, 3 · clips_per_video, 3, clip_duration, 224, 224). Source: released.
 
     A clip has one frame per whole second, at least one. `sample_rate` has no effect, as released.
     """
@@ -152,7 +151,7 @@ def load_and_transform_depth_data(
     encoding: str | None = None,
     unit: float | str | None = None,
 ) -> Batch:
-    """Disparity, (b, 1, 224, 224); the options are those of `DepthTransform`. Source: ours."""
+    """Return disparity, (b, 1, 224, 224); the options are those of `DepthTransform`. Source: ours."""
     transform = DepthTransform(
         preset=preset, sensor=sensor, focal=focal, baseline=baseline, unit=unit, encoding=encoding
     )
@@ -167,24 +166,24 @@ def load_and_transform_thermal_data(
     unit: float | str | None = None,
     palette: str | None = None,
 ) -> Batch:
-    """Infrared images, (b, 1, 224, 224); the options are those of `ThermalTransform`. Source: ours."""
+    """Return infrared images, (b, 1, 224, 224); the options are those of `ThermalTransform`. Source: ours."""
     return _load(ThermalTransform(low=low, high=high, unit=unit, palette=palette), thermal_paths, device)
 
 
 def load_and_transform_imu_data(
     imu_paths: Paths | None, device: Device, window_seconds: float = 5.0
 ) -> Batch:
-    """A window of motion, (b, 6, 2000). Source: ours."""
+    """Return one window of each IMU recording, (b, 6, 2000). Source: ours."""
     return _load(ImuTransform(window_seconds=window_seconds), imu_paths, device)
 
 
 def waveform2melspec(waveform: Tensor, sample_rate: int, num_mel_bins: int, target_length: int) -> Tensor:
-    """The log-mel filter bank of a clip's first channel, not normalised: (c, n) -> (1, mel bins, length).
+    """Return the log-mel filter bank of the first channel, not normalised: (c, n) -> (1, mel bins, length).
 
-    Source: released, but that the waveform is left as it was.
+    Source: released, except that the waveform is not modified.
 
     Raises:
-        ValueError: not (c, n), or shorter than 25 ms.
+        ValueError: the waveform is not (c, n), or is shorter than 25 ms.
     """
     if waveform.ndim != 2 or not len(waveform):
         raise ValueError(f"waveform2melspec: expected (channels, n), got {tuple(waveform.shape)}")
@@ -192,13 +191,13 @@ def waveform2melspec(waveform: Tensor, sample_rate: int, num_mel_bins: int, targ
 
 
 def get_clip_timepoints(clip_sampler: Callable[..., Any], duration: float) -> list[tuple[Any, Any]]:
-    """The (start, end) of each clip that a sampler like pytorchvideo's draws. Source: released.
+    """Return the (start, end) of each clip of a sampler like pytorchvideo's. Source: released.
 
     Args:
         clip_sampler: called as `clip_sampler(end of the last clip, duration, annotation=None)`, it returns
-            a tuple of the clip's start, its end, ..., and whether it is the last; or what has these as
+            a tuple of the clip's start, its end, ..., and whether it is the last; or an object with
             `clip_start_sec`, `clip_end_sec` and `is_last_clip`.
-        duration: of the recording, in seconds.
+        duration: length of the recording in seconds.
     """
     timepoints: list[tuple[Any, Any]] = []
     end: Any = 0.0
@@ -214,10 +213,10 @@ def get_clip_timepoints(clip_sampler: Callable[..., Any], duration: float) -> li
 
 
 def return_bpe_path() -> str:
-    """The file of CLIP's vocabulary; `BPE_PATH` is the same.
+    """Return the path of CLIP's vocabulary; `BPE_PATH` is the same.
 
     Raises:
-        FileNotFoundError: it is neither in the package nor beside it.
+        FileNotFoundError: the file is neither in the package nor next to it.
     """
     return str(vocabulary_path())
 

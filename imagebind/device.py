@@ -8,17 +8,17 @@ CPU = "cpu"
 
 
 def best_device() -> str:
-    """Return the type of the available accelerator, as accelerate chooses it, or "cpu"."""
+    """Return the device type that accelerate would select: the available accelerator, or cpu."""
     if hasattr(torch, "accelerator"):  # since torch 2.6
         found = torch.accelerator.current_accelerator(check_available=True)
         return CPU if found is None else found.type
     return "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else CPU
 
 
-def module_in_use(kind: str) -> Any:
-    """torch's module of an accelerator by its kind, such as `torch.cuda`; None until something is on it."""
-    if kind == CPU:
+def initialised_module(device_type: str) -> Any:
+    """Return torch's module of an accelerator, such as `torch.cuda`, or None if it is not initialised."""
+    if device_type == CPU:
         return None
-    module = getattr(torch, kind)  # as `torch.get_device_module`, which not all versions have
-    is_initialized = getattr(module, "is_initialized", None)  # MPS has none, and is always ready
+    module = getattr(torch, device_type)  # `torch.get_device_module` is missing in older versions
+    is_initialized = getattr(module, "is_initialized", None)  # MPS has none and needs no initialisation
     return module if is_initialized is None or is_initialized() else None

@@ -1,4 +1,4 @@
-"""The original's loaders by name: what they gave, on its own files, and what they refuse."""
+"""The original's loaders: parity on its own files, arguments, and errors."""
 
 import gzip
 import inspect
@@ -27,38 +27,38 @@ FILE_LOADERS = [loader for loader in LOADERS if loader is not data.load_and_tran
 # ---- parity
 
 
-def test_texts_are_tokenised_as_the_original_did():
+def test_texts_are_tokenised_as_by_the_original():
     tokens = data.load_and_transform_text([case["text"] for case in TEXTS], "cpu")
     assert tokens.shape == (104, 77)
     for row, case in zip(tokens.tolist(), TEXTS, strict=True):
         assert row[: len(case["tokens"])] == case["tokens"]
 
 
-def test_pictures_are_loaded_as_the_original_did():
+def test_images_are_loaded_as_by_the_original():
     batch = data.load_and_transform_vision_data([str(FILES / name) for name in VISION.files], "cpu")
     assert batch.shape == (len(VISION.files), 3, 224, 224)
     expected = np.stack([VISION[name].reshape(3, 56, 56) for name in VISION.files])
     assert np.abs(batch[:, :, ::4, ::4].numpy() - expected).max() < 1e-3
 
 
-def test_sound_is_loaded_as_the_original_did_stereo_by_its_first_channel():
+def test_audio_is_loaded_as_by_the_original_and_stereo_by_its_first_channel():
     batch = data.load_and_transform_audio_data([FILES / name for name in AUDIO.files], torch.device("cpu"))
     assert batch.shape == (5, 3, 1, 128, 204)
     expected = np.stack([AUDIO[name] for name in AUDIO.files])
     assert np.abs(batch[:, :, 0, ::2, ::3].numpy() - expected).max() < 2e-3
 
 
-def test_videos_are_loaded_as_the_original_did():
+def test_videos_are_loaded_as_by_the_original():
     batch = data.load_and_transform_video_data([FILES / name for name in VIDEO.files], "cpu")
     assert batch.shape == (2, 15, 3, 2, 224, 224)
     expected = np.stack([VIDEO[name].reshape(15, 3, 2, 14, 14) for name in VIDEO.files])
     assert np.abs(batch[..., ::16, ::16].numpy() - expected).max() < 2e-2
 
 
-# ---- the choices that are the original's and not ours
+# ---- choices of the original that are not ours
 
 
-def test_a_picture_is_not_turned_by_its_orientation(tmp_path):
+def test_the_exif_orientation_of_an_image_is_not_applied(tmp_path):
     pixels = np.zeros((224, 224, 3), np.uint8)
     pixels[:112] = 255
     exif = Image.Exif()
@@ -73,7 +73,7 @@ def test_a_picture_is_not_turned_by_its_orientation(tmp_path):
 
 
 @pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
-def test_nothing_gives_nothing(loader):
+def test_none_returns_none(loader):
     assert loader(None, "cpu") is None
 
 
@@ -81,7 +81,7 @@ def test_one_string_is_one_text():
     assert data.load_and_transform_text("a dog", "cpu").shape == (1, 77)
 
 
-def test_the_original_audio_loaders_options_are_heeded():
+def test_the_options_of_the_original_audio_loader_are_applied():
     paths = [FILES / "mono_16k_7s.wav"]
     batch = data.load_and_transform_audio_data(
         paths, "cpu", num_mel_bins=64, target_length=100, clip_duration=1, clips_per_video=2, sample_rate=8000
@@ -105,7 +105,7 @@ def test_a_clip_of_a_video_has_a_frame_for_each_whole_second(seconds, frames):
     assert batch.shape == (1, 3, 3, frames, 224, 224)
 
 
-def test_depth_thermal_and_motion_are_loaded_into_their_trunks_shapes(tmp_path):
+def test_depth_thermal_and_imu_are_loaded_in_the_shapes_of_their_trunks(tmp_path):
     millimetres = np.full((240, 320), 2000, np.uint16)
     Image.fromarray(millimetres).save(tmp_path / "depth.png")
     depth = data.load_and_transform_depth_data([tmp_path / "depth.png"] * 2, "cpu", preset="raw")
@@ -141,7 +141,7 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_signatures_are_the_original_s_and_arguments_can_be_given_by_place(name):
+def test_signatures_equal_the_original_s_and_arguments_can_be_positional(name):
     parameters = inspect.signature(getattr(data, name)).parameters.values()
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
     given = [p.name if p.default is p.empty else (p.name, p.default) for p in parameters]
@@ -152,19 +152,19 @@ def test_texts_and_paths_may_be_any_iterable():
     pd = pytest.importorskip("pandas")
     texts, paths = ["a dog", "a car"], [str(FILES / "mono_16k_7s.wav")] * 2
     tokens = data.load_and_transform_text(texts, "cpu")
-    sound = data.load_and_transform_audio_data(paths, "cpu")
+    audio = data.load_and_transform_audio_data(paths, "cpu")
     for wrap in (tuple, iter, np.array, pd.Series, dict.fromkeys, lambda items: (item for item in items)):
         assert torch.equal(data.load_and_transform_text(wrap(texts), "cpu"), tokens)
         loaded = data.load_and_transform_audio_data(wrap(paths), "cpu")
-        assert torch.equal(loaded, sound[: len(loaded)])
+        assert torch.equal(loaded, audio[: len(loaded)])
     with pytest.raises(ValueError, match="expected an iterable, got 7"):
         data.load_and_transform_text(7, "cpu")
 
 
-# ---- its pieces
+# ---- other functions and classes
 
 
-def test_names_that_the_original_imports_are_there():
+def test_names_that_the_original_imports_exist():
     names: dict = {}
     exec("from imagebind.data import *", names)
     assert data.DEFAULT_AUDIO_FRAME_SHIFT_MS == 10
@@ -175,7 +175,7 @@ def test_names_that_the_original_imports_are_there():
         _ = data.load_and_transform_smell  # type: ignore[attr-defined]
 
 
-def test_pytorchvideo_is_needed_at_use_only(monkeypatch):
+def test_pytorchvideo_is_only_needed_at_use(monkeypatch):
     for name in ("pytorchvideo", "pytorchvideo.data.encoded_video", "pytorchvideo.transforms"):
         monkeypatch.setitem(sys.modules, name, None)
     for use in (
@@ -185,10 +185,10 @@ def test_pytorchvideo_is_needed_at_use_only(monkeypatch):
     ):
         with pytest.raises(MissingExtraError, match="pytorchvideo"):
             use()
-    assert not hasattr(data.pv_transforms, "__wrapped__")  # as tools ask of any module
+    assert not hasattr(data.pv_transforms, "__wrapped__")  # tools look up such names on every module
 
 
-def test_pytorchvideo_is_used_where_it_is_installed(monkeypatch):
+def test_pytorchvideo_is_used_if_it_is_installed(monkeypatch):
     video, scales = ModuleType("pytorchvideo.data.encoded_video"), ModuleType("pytorchvideo.transforms")
     opened = SimpleNamespace(from_path=lambda path, **options: (path, options))
     video.EncodedVideo = opened  # type: ignore[attr-defined]
@@ -200,9 +200,9 @@ def test_pytorchvideo_is_used_where_it_is_installed(monkeypatch):
     assert data.pv_transforms.ShortSideScale is int
 
 
-def test_clips_of_a_sampler_are_spaced_over_clips_less_one():
+def test_clips_of_a_sampler_are_spread_evenly():
     sampler = data.ConstantClipsPerVideoSampler(clip_duration=2, clips_per_video=3)
-    for _ in range(2):  # it starts again after the last
+    for _ in range(2):  # after the last clip, the first follows
         assert data.get_clip_timepoints(sampler, 10.0) == [(0, 2), (4, 6), (8, 10)]
     first = sampler(None, 10.0, annotation=None)
     assert (first.clip_start_sec, first.clip_index, first.aug_index, first.is_last_clip) == (0, 0, 0, False)
@@ -212,7 +212,7 @@ def test_clips_of_a_sampler_are_spaced_over_clips_less_one():
 
 
 def test_crops_of_a_video_are_start_centre_and_end_of_its_longer_side():
-    wide = torch.arange(9.0).expand(3, 2, 4, 9)  # each pixel is its column
+    wide = torch.arange(9.0).expand(3, 2, 4, 9)  # the value of each pixel is its column
     tall = wide.transpose(2, 3)
     crops = data.SpatialCrop(crop_size=4, num_crops=3)([wide, tall])
     assert [tuple(crop.shape) for crop in crops] == [(3, 2, 4, 4)] * 6
@@ -247,7 +247,7 @@ def test_boxes_move_with_their_crop():
         data.uniform_crop(frames, 4, 3)
 
 
-def test_a_video_is_normalised_by_channel_and_in_place_where_asked():
+def test_a_video_is_normalised_by_channel_and_in_place_if_requested():
     clip = torch.ones(3, 2, 4, 4)
     normalize = data.NormalizeVideo(mean=(0.0, 0.5, 1.0), std=(1.0, 0.5, 2.0))
     assert normalize(clip).mean(dim=(1, 2, 3)).tolist() == [1, 1, 0] and clip.min() == 1
@@ -255,7 +255,7 @@ def test_a_video_is_normalised_by_channel_and_in_place_where_asked():
     assert clip[2].max() == 0
 
 
-def test_the_simple_tokenizer_is_clip_s(tmp_path):
+def test_the_simple_tokenizer_equals_clip_s(tmp_path):
     tokenizer = data.SimpleTokenizer(bpe_path=data.return_bpe_path())
     one = tokenizer("a dog.")
     assert one.shape == (77,) and one[:5].tolist() == [49406, 320, 1929, 269, 49407]
@@ -279,14 +279,14 @@ def test_the_simple_tokenizer_is_clip_s(tmp_path):
         data.SimpleTokenizer(tmp_path / "other.txt.gz")
 
 
-def test_mel_spectrograms_of_float64_are_those_of_float32():
+def test_mel_spectrograms_of_float64_equal_those_of_float32():
     waveform = torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0))
     double = data.waveform2melspec(waveform.double(), 16_000, 128, 204)
     assert double.dtype == torch.float64
     assert torch.allclose(double.float(), data.waveform2melspec(waveform, 16_000, 128, 204), atol=1e-3)
 
 
-def test_mel_spectrograms_are_not_normalised_and_leave_the_waveform_alone():
+def test_mel_spectrograms_are_not_normalised_and_do_not_modify_the_waveform():
     waveform = torch.randn(1, 32_000, generator=torch.Generator().manual_seed(0)) + 0.5
     before = waveform.clone()
     mel = data.waveform2melspec(waveform, 16_000, 128, 204)
@@ -297,13 +297,13 @@ def test_mel_spectrograms_are_not_normalised_and_leave_the_waveform_alone():
 
 
 @pytest.mark.parametrize("shape", [(32_000,), (0, 32_000), (1, 399)])
-def test_what_is_no_waveform_is_refused(shape):
+def test_items_that_are_no_waveform_are_refused(shape):
     with pytest.raises(ValueError, match="expected"):
         data.waveform2melspec(torch.zeros(shape), 16_000, 128, 204)
 
 
 @pytest.mark.parametrize("kind", ["tuple", "object"])
-def test_clip_timepoints_are_what_the_sampler_draws_until_its_last(kind):
+def test_clip_timepoints_are_those_of_the_sampler_until_its_last_clip(kind):
     asked = []
 
     def sampler(last_end, duration, annotation):
@@ -317,7 +317,7 @@ def test_clip_timepoints_are_what_the_sampler_draws_until_its_last(kind):
     assert asked == [(0.0, 4.0, None), (2, 4.0, None), (3, 4.0, None)]
 
 
-# ---- faults
+# ---- errors
 
 
 @pytest.mark.parametrize("loader", FILE_LOADERS, ids=lambda loader: loader.__name__)
@@ -328,10 +328,10 @@ def test_a_missing_file_is_a_file_not_found_error(loader):
     assert caught.value.filename == "gone.bin" and str(caught.value).startswith("gone.bin: cannot be opened")
 
 
-def test_a_broken_file_is_what_callers_catch(tmp_path):
+def test_the_error_for_a_damaged_file_is_an_os_error(tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no image")
-    with pytest.raises(OSError, match="not a picture") as caught:
+    with pytest.raises(OSError, match="not an image") as caught:
         data.load_and_transform_vision_data([broken], "cpu")
     assert isinstance(caught.value, MediaError)
     with pytest.raises(OSError, match=r"cannot be opened|directory"):
@@ -341,18 +341,18 @@ def test_a_broken_file_is_what_callers_catch(tmp_path):
             loader([broken], "cpu")
 
 
-def test_a_bad_item_is_named():
+def test_the_error_names_the_bad_item():
     with pytest.raises(MediaError, match=r"gone\.wav"):
         data.load_and_transform_audio_data([FILES / "mono_16k_7s.wav", "gone.wav"], "cpu")
 
 
 @pytest.mark.parametrize("paths", ["one.wav", Path("one.wav"), b"RIFF", []], ids=repr)
-def test_anything_but_a_list_of_paths_is_refused(paths):
+def test_anything_except_a_list_of_paths_is_refused(paths):
     with pytest.raises(ValueError, match="list of at least one path"):
         data.load_and_transform_audio_data(paths, "cpu")
 
 
-def test_a_misspelt_option_fails():
+def test_a_misspelt_option_is_an_error():
     misspelt: dict = {"clip_count": 3}
     with pytest.raises(TypeError, match="clip_count"):
         data.load_and_transform_audio_data([], "cpu", **misspelt)

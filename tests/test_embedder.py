@@ -165,7 +165,7 @@ def test_a_16_bit_grayscale_image_raises_an_error_with_the_ways_to_specify_its_m
     embedder, deep_grey_file
 ):
     with pytest.raises(
-        AmbiguousMediaError, match=r"16-bit grey PNG.*\{'depth': path\} or \{'thermal': path\}"
+        AmbiguousMediaError, match=r"16-bit grayscale PNG.*\{'depth': path\} or \{'thermal': path\}"
     ):
         embedder.encode(deep_grey_file)
     depth, thermal = embedder.encode([{"depth": deep_grey_file}, {"thermal": deep_grey_file}])

@@ -171,7 +171,7 @@ def test_the_card_says_what_it_knows_and_how_it_came_to_be():
     assert "toy world" in card() and "imagebind train tiny" in card()
     log = [json.loads(line) for line in (TINY_FOLDER / "log.jsonl").read_text().splitlines()]
     steps = {each["stage"]: each["step"] for each in log}  # the last of each
-    assert steps == {"towers": tiny.TOWER_STEPS, "senses": tiny.SENSE_STEPS}
+    assert steps == {"towers": tiny.TOWER_STEPS, "senses": tiny.ALIGN_STEPS}
 
 
 @pytest.mark.huge

@@ -75,14 +75,14 @@ def classify(
     from rich.progress import track
     from rich.text import Text
 
-    from imagebind.intake.files import take
+    from imagebind.intake.files import collect_requests
     from imagebind.zeroshot import ZeroShotClassifier
 
     classes = _classes(labels, label or ())
     _check_templates(template or ())
     if temperature is not None and not 0 < temperature < math.inf:
         raise typer.BadParameter(f"{temperature:g}; expected a number above 0", param_hint="--temperature")
-    taken = take(paths, modality=modality, mappings=read_maps(maps))
+    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
     requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[Guess]]] = []

@@ -109,7 +109,7 @@ def _embed_here(
     from rich.progress import track
     from rich.text import Text
 
-    from imagebind.intake.files import take
+    from imagebind.intake.files import collect_requests
     from imagebind.search.crawl.report import Failure, FileWarning, error_file
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 
@@ -119,7 +119,7 @@ def _embed_here(
         raise typer.BadParameter(str(error), param_hint="--out") from error
     errors = out.with_name(out.name + ERRORS_ENDING)
     errors.unlink(missing_ok=True)  # of a run before
-    taken = take(paths, modality=modality, mappings=mappings, without=[out, errors])
+    taken = collect_requests(paths, modality=modality, mappings=mappings, without=[out, errors])
     requests = taken.requests
     failures = [Failure.of(error.item, error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []

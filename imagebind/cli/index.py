@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imagebind.distributed.ray_engine import Cluster, Load
     from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
-    from imagebind.media.discover import Found
+    from imagebind.media.discover import FoundFile
     from imagebind.search.crawl.crawler import Answer
     from imagebind.search.crawl.report import CrawlReport
 
@@ -115,7 +115,7 @@ def index(
             rate = f"{report.seen / max(report.seconds, 1e-3):.0f} files/s"
             bar.update(task, completed=report.seen, total=total, rate=rate)
 
-        def ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
+        def ask(found: "FoundFile", error: "AmbiguousMediaError") -> "Answer | None":
             bar.stop()
             try:
                 return _ask(found, error)
@@ -174,7 +174,7 @@ def error_path(db: str) -> Path:
     return (Path() if is_uri(db) else place.parent) / f"{place.name}.errors.jsonl"
 
 
-def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
+def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "Answer | None":
     """Ask what the files of a folder are, until the answer makes sense."""
     from imagebind.intake.mapping import parse_kind
 

@@ -29,7 +29,7 @@ def info(
     from rich.text import Text
 
     from imagebind.errors import MediaError
-    from imagebind.intake.files import take
+    from imagebind.intake.files import collect_requests
     from imagebind.intake.requests import default_transform, prepare
 
     table = Table()
@@ -37,7 +37,7 @@ def info(
     for title in ("taken for", "tensor", "values"):
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
-    taken = take(paths, modality=modality, mappings=read_maps(maps))
+    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
     problems = [str(error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []
     for request in taken.requests:

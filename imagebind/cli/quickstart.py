@@ -72,7 +72,7 @@ def _print(result: "Quickstart") -> None:
         say()
         say(heading, style="bold")
         console.print(_answers(result, search))
-        say(_verdict(search), style="green" if search.as_hoped else "red")
+        say(_verdict(search), style="green" if search.is_correct else "red")
     say()
     say("A heat map of words against pictures, sounds and depth is in")
     say(f"{result.heatmap}", whole=True)
@@ -175,7 +175,7 @@ def _answers(result: "Quickstart", search: "Search") -> "Table":
 
 
 def _verdict(search: "Search") -> str:
-    if search.as_hoped:
+    if search.is_correct:
         return "As hoped."
     return f"Not as hoped: what was wanted comes at place {search.rank} of {len(search.ranking)}."
 

@@ -1,1 +1,1 @@
-"""Any item of a user, as a path, array or decoder: which transform embeds it, with which options."""
+"""Determine the media type, transform and options of a user's item, such as a path, array or decoder."""

@@ -1,4 +1,4 @@
-"""Files that a user names: their media types, from their content or a mapping, and the requests they make."""
+"""Determine the media types of a user's files, by mappings or content, and make requests for them."""
 
 import os
 from collections import Counter
@@ -12,12 +12,12 @@ from imagebind.intake.mapping import PathMapping, mapping_for
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import name_of
 from imagebind.media.detect import detect
-from imagebind.media.discover import Found, look, whole_path
+from imagebind.media.discover import FoundFile, absolute_path, stat_file
 from imagebind.media.imu_table import refuse_companion
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 
-# A file that is named like these but has another content is reported as damaged, not left out.
+# A file with such a suffix but other content is reported as damaged, not left out.
 MEDIA_SUFFIXES = """
     .jpg .jpeg .jfif .png .apng .gif .bmp .tif .tiff .webp .avif .heic .heif .jp2 .j2k .jxl
     .qoi .ico .ppm .pgm .mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2ts .mts .wmv .flv
@@ -27,14 +27,14 @@ MEDIA_SUFFIXES = """
 
 
 class NotMediaError(MediaError):
-    """A file of no known media type, whose name does not suggest one either."""
+    """A file whose content and name both suggest no known media type."""
 
 
 @dataclass(kw_only=True)
-class Taken:
+class CollectedRequests:
     """Requests for the media files among some paths, and the errors of files that cannot be embedded.
 
-    `not_media` counts, by suffix, files in folders that are not media or belong to another file's recording.
+    `not_media` counts by suffix files in folders that are not media or belong to another file's recording.
     """
 
     requests: list[Request] = field(default_factory=list)
@@ -42,33 +42,33 @@ class Taken:
     not_media: Counter[str] = field(default_factory=Counter)
 
 
-def take(
+def collect_requests(
     paths: Iterable[Path],
     *,
     modality: MediaKind | None,
     mappings: Sequence[PathMapping],
     without: Iterable[Path] = (),
-) -> Taken:
-    """Make a request of each media file: its type is from a mapping, else `modality`, else its content.
+) -> CollectedRequests:
+    """Make a request for each media file; its type is from a mapping, else `modality`, else its content.
 
-    A path to a file that is not media is a failure; in a folder, such a file is only counted.
+    A given path that is not media is a failure; such files in folders are only counted.
     """
-    taken = Taken()
+    collected = CollectedRequests()
     without = list(without)
     for root in paths:
         for path in expand([root], without=without):
             try:
-                taken.requests.append(_request(path, root, modality, mappings))
+                collected.requests.append(_request(path, root, modality, mappings))
             except NotMediaError:
-                taken.not_media[path.suffix.lower()] += 1
+                collected.not_media[path.suffix.lower()] += 1
             except MediaError as error:
-                taken.failures.append(error.renamed(name_of(path)))
-    return taken
+                collected.failures.append(error.renamed(name_of(path)))
+    return collected
 
 
 def _request(path: Path, root: Path, modality: MediaKind | None, mappings: Sequence[PathMapping]) -> Request:
-    found = look(whole_path(path), whole_path(root))
-    if not isinstance(found, Found):  # not there, or no file
+    found = stat_file(absolute_path(path), absolute_path(root))
+    if not isinstance(found, FoundFile):  # missing, or not a file
         return identify(path, modality=modality)
     asked_for = path == root or modality is not None
     if asked_for and mapping_for(mappings, found) is None:
@@ -78,10 +78,10 @@ def _request(path: Path, root: Path, modality: MediaKind | None, mappings: Seque
 
 
 def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[Path]:
-    """Yield files as given, and for a folder all files below it in order of name, except hidden ones.
+    """Yield files as given, and for a folder all files below it except hidden ones, sorted by name.
 
-    Files in `without`, such as a command's own earlier output, are left out. A folder that cannot be listed
-    is yielded itself, so that opening it gives the error.
+    Files in `without`, such as the earlier output of a command, are left out. A folder that cannot be listed
+    is yielded itself, so that opening it raises the error.
     """
     left_out = {path.absolute() for path in without}
     unlisted: list[Path] = []
@@ -98,13 +98,13 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
     yield from unlisted
 
 
-def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
+def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
     """Return a file's media type and its options: from the first mapping that matches, else from its content.
 
     Raises:
-        NotMediaError: no known media type.
+        NotMediaError: the file has no known media type.
         AmbiguousMediaError: several types are possible; the message has the `--map` options to choose one.
-        MediaError: it cannot be read, or it is damaged.
+        MediaError: the file cannot be read, or is damaged.
     """
     mapping = mapping_for(mappings, found)
     try:
@@ -114,7 +114,7 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
             refuse_companion(found.path, layout=mapping.options.get("layout"))
         return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
-        ways = " or ".join(f"--map '{_pattern(found)}={_told(kind, found)}'" for kind in error.kinds)
+        ways = " or ".join(f"--map '{_pattern(found)}={_map_value(kind, found)}'" for kind in error.kinds)
         raise AmbiguousMediaError(error.item, got=error.got, expected=ways, kinds=error.kinds) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
@@ -122,13 +122,13 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         raise NotMediaError(error.item, **error.fields) from error
 
 
-def _told(kind: MediaKind, found: Found) -> str:
-    """Return a media type as `--map` takes it; an IMU table of unknown columns needs a layout file."""
+def _map_value(kind: MediaKind, found: FoundFile) -> str:
+    """Return the value for `--map`; an IMU table with unknown columns needs a layout file."""
     return f"{kind}:my_logger.json" if kind is MediaKind.IMU and found.path.suffix != ".npy" else str(kind)
 
 
-def _pattern(found: Found) -> str:
-    """Return a pattern of files that likely have the same type: those of a folder, or of the same name."""
+def _pattern(found: FoundFile) -> str:
+    """Return a pattern for files that likely have the same type: in one folder, or with the same name."""
     numbered = any(character.isdigit() for character in found.path.stem)
     return (
         path_text(found.relative.with_name(f"*{found.path.suffix}")) if numbered else f"**/{found.path.name}"

@@ -1,4 +1,4 @@
-"""Tell a single item from a collection of items, such as a column of a table."""
+"""Distinguish a single item from a collection of items, such as a column of a table."""
 
 from collections.abc import Iterable, Mapping
 from numbers import Number
@@ -14,19 +14,19 @@ from imagebind.media.decoders import is_decoder
 
 
 def items_of(items: Any) -> tuple[Iterable[Any], bool]:
-    """Return the items to process, and whether the caller passed a single one.
+    """Return the items to process, and whether the caller passed a single item.
 
-    A column counts as its values: an array or Series of texts, paths or other objects (NumPy, pandas, Polars,
-    pyarrow). An array of numbers is one item. Other iterables are not consumed here.
+    A column, that is an array or Series of texts, paths or other objects (NumPy, pandas, Polars, pyarrow), is
+    a collection of its values. An array of numbers is one item. Other iterables are not consumed here.
 
     Raises:
-        MediaError: a table, or an array of objects that is not one-dimensional.
+        MediaError: the items are a table, or an array of objects that is not one-dimensional.
     """
     if (columns := _columns(items)) is not None:
         raise MediaError(
             name_of(items),
             got=f"a table with the columns {', '.join(columns) or '(none)'}",
-            expected=f"one column, such as table[{(columns or ['text'])[0]!r}], or a mapping for each row",
+            expected=f"one column, such as table[{(columns or ['text'])[0]!r}], or a mapping per row",
         )
     if isinstance(items, (str, bytes, Mapping, Tensor, Image.Image)):
         return [items], True
@@ -55,7 +55,7 @@ def _array_items(array: np.ndarray) -> tuple[list[Any], bool]:
 
 
 def _are_numbers(values: Iterable[Any]) -> bool:
-    """Whether there are values and all are numbers, as in a nullable column of numbers."""
+    """Whether there are values, and all are numbers, as in a nullable column of numbers."""
     value: Any = None
     for value in values:
         if not isinstance(value, (Number, np.number)):
@@ -65,11 +65,15 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 
 def _columns(items: Any) -> list[str] | None:
     """Return the names of a table's columns; None for anything else."""
-    kind = type(items)
+    table_class = type(items)
     if getattr(getattr(items, "dtype", None), "names", None):  # a structured array of NumPy
         return list(items.dtype.names)
-    if hasattr(kind, "to_pylist") and hasattr(kind, "schema"):  # pyarrow's Table and RecordBatch
+    if hasattr(table_class, "to_pylist") and hasattr(
+        table_class, "schema"
+    ):  # pyarrow's Table and RecordBatch
         return list(items.schema.names)
-    if hasattr(kind, "columns") and hasattr(kind, "dtypes"):  # data frames of pandas, Polars, Dask
+    if hasattr(table_class, "columns") and hasattr(
+        table_class, "dtypes"
+    ):  # data frames of pandas, Polars, Dask
         return [str(name) for name in items.columns]
     return None

@@ -1,6 +1,6 @@
-"""From whatever a user hands over to the tensor that a trunk takes.
+"""Convert a user's item to the tensor that a trunk takes.
 
-`identify` tells what an item is, without reading more than it must; `prepare` loads and transforms it.
+`identify` determines the media type, reading only what it needs; `prepare` loads and transforms the item.
 """
 
 import codecs
@@ -23,21 +23,21 @@ from imagebind.modality import MediaKind, ModalityType
 
 logger = logging.getLogger(__name__)
 
-MAX_TEXT_BYTES = 2**20  # of a text file: only its first words fit the model
-NAME_LENGTH = 60  # characters of a text that stand for it in a report
+MAX_TEXT_BYTES = 2**20  # of a text file; only the first words fit the model
+MAX_NAME_LENGTH = 60  # characters of a text that name it in a report
 # Options that give the times of samples or frames; they are not fields of a transform.
 _CLOCK_OPTIONS = {MediaKind.AUDIO: ["rate"], MediaKind.VIDEO: ["fps"], MediaKind.IMU: ["timestamps"]}
 
 
 class Transform(Protocol):
-    """An item to the tensor of one view, or of many. Those of recordings also tell the time of each clip."""
+    """Convert an item to one or more views. `with_spans`, if there is one, also returns each clip's time."""
 
     def __call__(self, item: Any, /) -> Tensor: ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class Request:
-    """An item whose kind is known: what to transform, and what its user said beside it."""
+    """An item of a known media type: the payload to transform, and the options that the user gave with it."""
 
     kind: MediaKind
     payload: Any
@@ -47,11 +47,11 @@ class Request:
 
 @dataclass(frozen=True, kw_only=True)
 class Views:
-    """An item as its trunk sees it: `views` (s, ...), where a still has one and a video many.
+    """The input of a trunk for one item: `views` (s, ...), one for an image and several for a video.
 
-    `spans` are the start and end in seconds of each clip of a recording, empty for what has no time; the
-    crops of one clip stand together in `views`. `warnings` say what was doubtful or lost in reading the item.
-    `inspected` is whatever a caller wants to keep of them.
+    `spans` are the start and end in seconds of each clip of a recording, empty for other items; the crops of
+    one clip are adjacent in `views`. `warnings` describe doubts and losses in reading the item. A caller may
+    keep data derived from the views in `inspected`.
     """
 
     kind: MediaKind
@@ -62,9 +62,9 @@ class Views:
 
 
 def default_transform(kind: MediaKind) -> Transform:
-    """The transform of a kind, with the released choices where there are any.
+    """Return the transform of a media type, with the released options where there are any.
 
-    Imported when asked for: text alone needs no torchvision, which takes seconds.
+    Transforms are imported here because torchvision, which text does not need, takes seconds to import.
     """
     match kind:
         case MediaKind.IMAGE:
@@ -98,18 +98,18 @@ def default_transform(kind: MediaKind) -> Transform:
 
 
 def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = None) -> Request:
-    """Tell what an item is.
+    """Determine the media type of an item.
 
-    A str is text, always, unless `modality` says that it is a path. A path, bytes or an open file are
-    what their content is. A PIL image is an image, but ambiguous, as its file is, where it has one channel of
-    16 bits or floats. A mapping says its kind by its key, with options beside it: {"depth": array,
-    "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. A row of Hugging Face's `datasets`
-    works too, decoded {"array": …, "sampling_rate": …, "path": …} or not {"bytes": …, "path": …}, and so do
-    torchcodec's decoders. What was identified before comes back as it is.
+    A str is text, unless `modality` names another type: then it is a path. The content determines the type of
+    a path, bytes or an open file. A PIL image is an image; with one channel of 16 bits or floats it is
+    ambiguous, as its file would be. A mapping has the type as a key, with options as other keys: {"depth":
+    array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. Rows of Hugging Face's
+    `datasets`, decoded {"array": …, "sampling_rate": …, "path": …} or not {"bytes": …, "path": …}, and
+    torchcodec's decoders are accepted too. A `Request` is returned unchanged.
 
     Raises:
-        AmbiguousMediaError: an array, or a file that could be two things, of which nobody said what it is.
-        MediaError: an item that is none of these.
+        AmbiguousMediaError: the item is an array, or a file of several possible types, without a given type.
+        MediaError: the item is none of these.
     """
     if isinstance(item, Request):
         return item
@@ -117,7 +117,7 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         return _from_mapping(item, modality)
     kind = _kind_named(modality)
     if kind is not None:
-        return _request(_still_or_moving(kind, item, modality), item)
+        return _request(_image_or_video(kind, item, modality), item)
     if isinstance(item, str):
         return _request(MediaKind.TEXT, item)
     if isinstance(item, Image.Image):
@@ -130,7 +130,7 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
         return _request(MediaKind.VIDEO if is_video_decoder(item) else MediaKind.AUDIO, item)
     expected = "a media type: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
     if hasattr(item, "shape"):
-        raise AmbiguousMediaError(name_of(item), got="an array of unsaid modality", expected=expected)
+        raise AmbiguousMediaError(name_of(item), got="an array of unknown modality", expected=expected)
     raise MediaError(
         name_of(item),
         got=f"a {type(item).__name__}",
@@ -142,18 +142,18 @@ def _request(kind: MediaKind, payload: Any, options: Mapping[str, Any] | None = 
     path = payload.get("path") if isinstance(payload, Mapping) else None
     if kind is MediaKind.AUDIO:
         payload = unpack_audio(payload)
-    name = _call(payload if path is None else path, kind)
+    name = _item_name(payload if path is None else path, kind)
     return Request(kind=kind, payload=payload, name=name, options=options or {})
 
 
 def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | None = None) -> Views:
-    """Load and transform one item; any failure of its own is a `MediaError` that names it.
+    """Load and transform one item; an error caused by the item is a `MediaError` that names it.
 
-    `spans` are the stretches of a recording that become clips, instead of those the transform would choose.
+    `spans` are the clips to cut from a recording, instead of those that the transform would choose.
 
     Raises:
-        MediaError: it cannot be read, or has an option that its transform does not have, or a wrong value.
-        MissingExtraError: its transform needs a package that is not there.
+        MediaError: the item cannot be read, or an option is unknown to its transform or has a wrong value.
+        MissingExtraError: the transform needs a package that is not installed.
     """
     try:
         with collect_warnings() as warnings, foreign_errors_of(request.name):
@@ -162,7 +162,9 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
             logger.warning("%s: %s", request.name, warning)
         return replace(views, warnings=tuple(warnings))
     except MediaError as error:
-        if error.item.startswith("<") and not request.name.startswith("<"):  # the transform saw no name
+        if error.item.startswith("<") and not request.name.startswith(
+            "<"
+        ):  # the transform did not know the name
             raise error.renamed(request.name) from error
         raise
     except ImageBindError:
@@ -172,11 +174,11 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         raise MediaError(
             request.name,
             got=f"{request.kind} with {options}: {error}",
-            expected=f"what {type(transform).__name__} takes",
+            expected=f"options that {type(transform).__name__} accepts",
         ) from error
 
 
-def _prepare(request: Request, transform: Transform, asked: Sequence[Span] | None) -> Views:
+def _prepare(request: Request, transform: Transform, given_spans: Sequence[Span] | None) -> Views:
     options = dict(request.options)
     payload = request.payload
     if request.kind is MediaKind.TEXT:
@@ -189,7 +191,7 @@ def _prepare(request: Request, transform: Transform, asked: Sequence[Span] | Non
         payload = {"imu": payload, "timestamps": options.pop("timestamps")}
     transform = _with_options(transform, options, request)
     if hasattr(transform, "with_spans"):
-        views, spans = transform.with_spans(payload, *([] if asked is None else [asked]))
+        views, spans = transform.with_spans(payload, *([] if given_spans is None else [given_spans]))
         return Views(kind=request.kind, views=views, spans=tuple(spans))
     views = transform(payload)  # text: (1, l), others (...)
     return Views(kind=request.kind, views=views if request.kind is MediaKind.TEXT else views.unsqueeze(0))
@@ -210,34 +212,34 @@ def _with_options(transform: Transform, options: dict[str, Any], request: Reques
 
 def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request:
     names = {*(kind.value for kind in MediaKind), ModalityType.VISION.value}
-    said = [key for key in item if key in names]
-    if not said and (request := _from_row(item, modality)) is not None:
+    given = [key for key in item if key in names]
+    if not given and (request := _from_row(item, modality)) is not None:
         return request
-    if len(said) != 1:
+    if len(given) != 1:
         raise MediaError(
             f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
-            got=f"{len(said)} modalities among its keys",
-            expected=f"exactly one of {', '.join(sorted(names))}, with its options beside it",
+            got=f"{len(given)} modalities among its keys",
+            expected=f"exactly one of {', '.join(sorted(names))}, and its options",
         )
-    key, vision = said[0], ModalityType.VISION.value
+    key, vision = given[0], ModalityType.VISION.value
     kind, expected = _kind_named(key), _kind_named(modality)
     assert kind is not None
     one_trunk = expected is not None and expected.modality is kind.modality
     if expected not in (None, kind) and not (one_trunk and vision in (key, str(modality))):
         raise MediaError(
-            f"<mapping with {key}>", got=f"a {kind} item", expected=f"{expected}, as modality= says"
+            f"<mapping with {key}>", got=f"a {kind} item", expected=f"{expected}, as given by modality="
         )
-    payload = _stored(item[key])
+    payload = _stored_file(item[key])
     options = {str(name): value for name, value in item.items() if name != key}
     if key == vision and expected is not None and str(modality) != vision:
-        kind = expected  # which says more
+        kind = expected  # more specific than vision
     else:
-        kind = _still_or_moving(kind, payload, key, fps="fps" in options)
+        kind = _image_or_video(kind, payload, key, fps="fps" in options)
     return _request(kind, payload, _with_rate(kind, payload, options))
 
 
 def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request | None:
-    """Return the request for a data set's row, which names no modality; None for other mappings."""
+    """Return the request for a row of a data set, which names no modality; None for other mappings."""
     source = stored_source(row)
     if source is not None:
         return identify(source, modality=modality)
@@ -248,31 +250,31 @@ def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str |
     return _request(MediaKind.AUDIO, row, options)
 
 
-def _stored(payload: Any) -> Any:
-    """Return the file of a data set's undecoded row; anything else unchanged."""
+def _stored_file(payload: Any) -> Any:
+    """Return the file in an undecoded row of a data set; return anything else unchanged."""
     source = stored_source(payload) if isinstance(payload, Mapping) else None
     return payload if source is None else source
 
 
 def _with_rate(kind: MediaKind, payload: Any, options: dict[str, Any]) -> dict[str, Any]:
-    """Return the options, with a recording's rate renamed to `rate`.
+    """Return the options, with the key of a recording's rate renamed to `rate`.
 
-    `sample_rate` is also an option of `AudioTransform`: it counts as the recording's rate only if the samples
-    have no other.
+    `sample_rate` is also an option of `AudioTransform`. It is the recording's rate only if the samples have
+    no other rate.
     """
-    said = rate_name(options)
-    if kind not in (MediaKind.AUDIO, MediaKind.IMU) or said is None or "rate" in options:
+    rate_key = rate_name(options)
+    if kind not in (MediaKind.AUDIO, MediaKind.IMU) or rate_key is None or "rate" in options:
         return options
-    if kind is MediaKind.AUDIO and said == "sample_rate" and states_rate(payload):
+    if kind is MediaKind.AUDIO and rate_key == "sample_rate" and states_rate(payload):
         return options
-    return {"rate" if name == said else name: value for name, value in options.items()}
+    return {"rate" if name == rate_key else name: value for name, value in options.items()}
 
 
 def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | None:
     if modality is None:
         return None
     if modality in (ModalityType.VISION, ModalityType.VISION.value):
-        return MediaKind.IMAGE  # until the item is looked at
+        return MediaKind.IMAGE  # `_image_or_video` decides
     try:
         return MediaKind(str(modality))
     except ValueError:
@@ -280,11 +282,11 @@ def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | 
         raise ValueError(f"unknown modality {str(modality)!r}; expected one of {names}") from None
 
 
-def _still_or_moving(
-    kind: MediaKind, payload: Any, said: ModalityType | MediaKind | str | None, *, fps: bool = False
+def _image_or_video(
+    kind: MediaKind, payload: Any, given: ModalityType | MediaKind | str | None, *, fps: bool = False
 ) -> MediaKind:
-    """Where only `vision` was said, look whether it moves: a video file, frames with a rate, or a picture."""
-    if str(said) != ModalityType.VISION.value:
+    """Return image or video if only `vision` was given: a video is a video file, or frames with a rate."""
+    if str(given) != ModalityType.VISION.value:
         return kind
     if isinstance(payload, (tuple, Mapping)) or fps or is_video_decoder(payload):
         return MediaKind.VIDEO
@@ -292,12 +294,12 @@ def _still_or_moving(
         return kind
     try:
         return MediaKind.VIDEO if detect(payload) is MediaKind.VIDEO else kind
-    except AmbiguousMediaError:  # a deep grey picture: its user has just said that it is one to see
+    except AmbiguousMediaError:  # a deep grayscale image: the user declared it as vision
         return kind
 
 
 def _read_text(payload: Any) -> str:
-    """A text file's content. A str is the text itself."""
+    """Return the content of a text file, or a str itself."""
     if isinstance(payload, str):
         return payload
     if not is_source(payload):
@@ -306,7 +308,7 @@ def _read_text(payload: Any) -> str:
         )
     with open_source(payload) as file:
         content = file.read(MAX_TEXT_BYTES)
-    whole = len(content) < MAX_TEXT_BYTES  # else its last character may be cut
+    whole = len(content) < MAX_TEXT_BYTES  # otherwise the last character may be cut
     try:
         return codecs.getincrementaldecoder("utf-8-sig")().decode(content, final=whole)
     except UnicodeDecodeError as error:
@@ -315,8 +317,8 @@ def _read_text(payload: Any) -> str:
         ) from error
 
 
-def _call(item: Any, kind: MediaKind) -> str:
-    """What to call an item in a report: a path as it is, a text cut short."""
+def _item_name(item: Any, kind: MediaKind) -> str:
+    """Return the name of an item for reports: a path unchanged, a text truncated."""
     if isinstance(item, str) and kind is MediaKind.TEXT:
-        return encodable(item if len(item) <= NAME_LENGTH else item[: NAME_LENGTH - 1] + "…")
+        return encodable(item if len(item) <= MAX_NAME_LENGTH else item[: MAX_NAME_LENGTH - 1] + "…")
     return name_of(item[0] if isinstance(item, tuple) and item else item)

@@ -1,4 +1,4 @@
-"""Read the clock of an IMU recording: its unit and its start; average repeated times. Source: ours."""
+"""Read the clock of an IMU recording (its unit and its start), and average repeated times. Source: ours."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -13,67 +13,67 @@ from imagebind.errors import MediaError, warn_of
 from imagebind.media.imu_text import number_in
 from imagebind.media.imu_units import TIME_UNITS
 
-SECONDS_OF = {unit: Fraction(str(scale)) for unit, scale in TIME_UNITS.items()}
-XSENS = "xsens"  # SampleTimeFine: 100 µs (MTi, MTw) or 1 µs (DOT), whichever gives a plausible rate
-XSENS_TICK = Fraction(1, 10_000)
-XSENS_LARGEST_STEP = 1500  # ticks; larger steps of 100 µs mean under 7 Hz, smaller ones of 1 µs over 660 Hz
-XSENS_WRAP = 2**32  # ticks; 71 minutes at 1 µs
+UNIT_SECONDS = {unit: Fraction(str(scale)) for unit, scale in TIME_UNITS.items()}
+XSENS = "xsens"  # SampleTimeFine, in ticks of 100 µs (MTi, MTw) or 1 µs (DOT); the plausible rate decides
+XSENS_TICK_SECONDS = Fraction(1, 10_000)
+XSENS_MAX_STEP_TICKS = 1500  # ticks; larger steps of 100 µs mean under 7 Hz, smaller ones of 1 µs over 660 Hz
+XSENS_WRAP_TICKS = 2**32  # ticks; 71 minutes at 1 µs
 
-EPOCH_SECONDS = (9e8, 4.2e9)  # 1998 to 2103; a stamp in this range, in any unit, counts from 1970
-SAMPLE_STEPS = (1 / 2000, 1 / 10)  # plausible seconds between samples of an IMU
-LONGEST_STEP = 1.0  # seconds; a clock without a unit is not in seconds if its steps are longer
-FEW_DUPLICATES = 0.01  # share of samples; more give a warning
-DAY, NANO = 86400, 10**9
+EPOCH_SECONDS = (9e8, 4.2e9)  # 1998 to 2103; a timestamp in this range, in any unit, is seconds since 1970
+SAMPLE_STEP_SECONDS = (1 / 2000, 1 / 10)  # between samples of an IMU
+MAX_STEP_SECONDS = 1.0  # a clock without a unit and with longer steps is not in seconds
+DUPLICATE_WARNING_SHARE = 0.01  # share of samples above which a warning is given
+DAY_SECONDS, SECOND_NS = 86400, 10**9
 
-_DATE = re.compile(r"(\d{4})[-/.](\d\d?)[-/.](\d\d?)[T _] ?")
-_TIME = re.compile(r"(\d\d?)[:\-](\d\d)[:\-](\d\d)(?:[.,:_](\d{1,12}))?")
-_ZONE = re.compile(r" ?(?:Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.IGNORECASE)
-_STAMPS = "a number, or a date and time such as 2024-05-01T10:30:00.250"
+_DATE_PATTERN = re.compile(r"(\d{4})[-/.](\d\d?)[-/.](\d\d?)[T _] ?")
+_TIME_PATTERN = re.compile(r"(\d\d?)[:\-](\d\d)[:\-](\d\d)(?:[.,:_](\d{1,12}))?")
+_ZONE_PATTERN = re.compile(r" ?(?:Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.IGNORECASE)
+_EXPECTED_STAMP = "a number, or a date and time such as 2024-05-01T10:30:00.250"
 
-Where = Callable[[int], str]  # sample number -> its name in an error, such as its line
+SampleLocator = Callable[[int], str]  # sample number -> its place for an error, such as its line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Clock:
-    """Seconds (t,) after the first stamp; `start` is the exact first stamp in seconds."""
+class ImuClock:
+    """Seconds (t,) after the first timestamp, and `start`, the exact first timestamp in seconds."""
 
     seconds: np.ndarray
     start: Fraction
 
 
 def read_clock(
-    cells: Sequence[str], *, unit: str | None, name: str, where: Where, spelled: str | None = None
-) -> Clock:
-    """Convert a file's stamps: numbers in some unit, dates with times, or times of day.
+    cells: Sequence[str], *, unit: str | None, name: str, locate: SampleLocator, spelled: str | None = None
+) -> ImuClock:
+    """Convert a file's timestamps: numbers in some unit, dates with times, or times of day.
 
     Args:
-        unit: of numbers; by default inferred from their size.
-        spelled: the unit in the header, if it is not a known one.
+        unit: unit of numeric timestamps; inferred from their size by default.
+        spelled: the header's unit as spelled, if it is unknown.
 
     Raises:
-        MediaError: a stamp of another form, or a unit that cannot be inferred.
+        MediaError: a timestamp has another form, or the unit cannot be inferred.
     """
-    ticks, first = _numbers(cells)
+    ticks, first = _read_numbers(cells)
     if ticks is None:
-        ticks, first = _dates(cells, name, where)
+        ticks, first = _read_dates(cells, name, locate)
         unit = "ns"
     if unit == XSENS:
         ticks = _unwrapped(ticks)
     step = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
     if unit == XSENS:
-        second = SECONDS_OF["us"] if step > XSENS_LARGEST_STEP else XSENS_TICK
+        second = UNIT_SECONDS["us"] if step > XSENS_MAX_STEP_TICKS else XSENS_TICK_SECONDS
     else:
-        second = SECONDS_OF[unit or _unit_by_size(float(first), step, name, spelled)]
-    return Clock(seconds=ticks * float(second), start=Fraction(first) * second)
+        second = UNIT_SECONDS[unit or _unit_by_size(float(first), step, name, spelled)]
+    return ImuClock(seconds=ticks * float(second), start=Fraction(first) * second)
 
 
 def merge_duplicates(
-    seconds: np.ndarray, samples: np.ndarray, *, name: str, where: Where
+    seconds: np.ndarray, samples: np.ndarray, *, name: str, locate: SampleLocator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Average samples (t, c) that share a time; a clock without repeated times is left unchanged.
+    """Average samples (t, c) that share a time; leave a clock without repeated times unchanged.
 
     Raises:
-        MediaError: a clock that runs back, or has fewer times than half its samples.
+        MediaError: the clock runs back, or has fewer times than half its samples.
     """
     steps = np.diff(seconds)
     if not len(steps) or steps.min() > 0:
@@ -82,7 +82,7 @@ def merge_duplicates(
         row = int((steps < 0).argmax())
         raise MediaError(
             name,
-            got=f"a clock that runs back by {-steps[row]:.6g} s at {where(row + 1)}",
+            got=f"a clock that runs back by {-steps[row]:.6g} s at {locate(row + 1)}",
             expected="a clock that increases; sort the rows, or remove those before or after this one",
         )
     first = np.flatnonzero(np.concatenate([[True], steps > 0]))
@@ -91,9 +91,9 @@ def merge_duplicates(
         raise MediaError(
             name,
             got=f"a clock with {len(first):,} times for {len(seconds):,} samples",
-            expected="a time for each sample; or pass columns= without 'time', and rate=",
+            expected="a distinct time for each sample; or pass columns= without 'time', and rate=",
         )
-    if merged > FEW_DUPLICATES * len(seconds):
+    if merged > DUPLICATE_WARNING_SHARE * len(seconds):
         warn_of(
             name, f"{merged:,} of {len(seconds):,} samples repeat a time; each time's samples are averaged"
         )
@@ -101,8 +101,8 @@ def merge_duplicates(
     return seconds[first], np.add.reduceat(samples, first, axis=0) / counts[:, None]
 
 
-def _numbers(cells: Sequence[str]) -> tuple[np.ndarray | None, int | float]:
-    """Return the differences to the first number, and that number.
+def _read_numbers(cells: Sequence[str]) -> tuple[np.ndarray | None, int | float]:
+    """Return the differences to the first number, and that number; None and 0 if a cell is not a number.
 
     Integers are subtracted exactly, because nanoseconds since 1970 do not fit a float.
     """
@@ -123,47 +123,55 @@ def _numbers(cells: Sequence[str]) -> tuple[np.ndarray | None, int | float]:
 
 
 def _unwrapped(ticks: np.ndarray) -> np.ndarray:
+    """Undo the wraparound of Xsens's 32-bit tick counter."""
     steps = np.diff(ticks)
-    steps[steps < -XSENS_WRAP / 2] += XSENS_WRAP
+    steps[steps < -XSENS_WRAP_TICKS / 2] += XSENS_WRAP_TICKS
     return np.concatenate([[0.0], np.cumsum(steps)])
 
 
 def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> str:
-    """Infer the unit from the size of stamps since 1970, or from steps; steps up to 1 are seconds."""
+    """Infer the unit from the first timestamp if it counts from 1970, else from the step."""
     for unit, scale in TIME_UNITS.items():
-        if EPOCH_SECONDS[0] <= first * scale <= EPOCH_SECONDS[1] and step * scale <= LONGEST_STEP:
+        if EPOCH_SECONDS[0] <= first * scale <= EPOCH_SECONDS[1] and step * scale <= MAX_STEP_SECONDS:
             return unit
-    if step <= LONGEST_STEP and spelled is None:
+    if step <= MAX_STEP_SECONDS and spelled is None:
         return "s"
     fitting = [
-        unit for unit, scale in TIME_UNITS.items() if SAMPLE_STEPS[0] <= step * scale <= SAMPLE_STEPS[1]
+        unit
+        for unit, scale in TIME_UNITS.items()
+        if SAMPLE_STEP_SECONDS[0] <= step * scale <= SAMPLE_STEP_SECONDS[1]
     ]
     if len(fitting) == 1 and spelled is None:
         warn_of(
-            name, f"the clock has no unit; steps of {step:g} are taken for {fitting[0]}; else pass time_unit="
+            name,
+            f"the clock has no unit; steps of {step:g} are taken for {fitting[0]}; else pass time_unit=",
         )
         return fitting[0]
-    said = f"a clock in {spelled!r}, with" if spelled else "a clock without a unit, and with"
-    raise MediaError(name, got=f"{said} steps of {step:g}", expected=f"time_unit= of {', '.join(TIME_UNITS)}")
+    clock = f"a clock in {spelled!r}, with" if spelled else "a clock without a unit, and with"
+    raise MediaError(
+        name, got=f"{clock} steps of {step:g}", expected=f"time_unit= of {', '.join(TIME_UNITS)}"
+    )
 
 
-def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, int]:
+def _read_dates(cells: Sequence[str], name: str, locate: SampleLocator) -> tuple[np.ndarray, int]:
     stamps: list[int] = []
     day = 0
-    if cells and _nanoseconds(cells[0]) is None:  # the first cell that is no number is wrong
+    if cells and _nanoseconds(cells[0]) is None:  # report the first cell that is not a number
         wrong = next((row for row, cell in enumerate(cells) if number_in(cell) is None), 0)
-        got = f"{cells[wrong][:40]!r} in the time column at {where(wrong)}"
-        raise MediaError(name, got=got, expected=_STAMPS)
+        got = f"{cells[wrong][:40]!r} in the time column at {locate(wrong)}"
+        raise MediaError(name, got=got, expected=_EXPECTED_STAMP)
     for row, cell in enumerate(cells):
         stamp = _nanoseconds(cell)
         if stamp is None:
-            got = f"{cell[:40]!r} in the time column at {where(row)}"
-            raise MediaError(name, got=got, expected=_STAMPS)
+            got = f"{cell[:40]!r} in the time column at {locate(row)}"
+            raise MediaError(name, got=got, expected=_EXPECTED_STAMP)
         nanoseconds, has_date = stamp
-        nanoseconds += day * DAY * NANO
-        if not has_date and stamps and stamps[-1] - nanoseconds > DAY * NANO // 2:  # past midnight
+        nanoseconds += day * DAY_SECONDS * SECOND_NS
+        if (
+            not has_date and stamps and stamps[-1] - nanoseconds > DAY_SECONDS * SECOND_NS // 2
+        ):  # past midnight
             day += 1
-            nanoseconds += DAY * NANO
+            nanoseconds += DAY_SECONDS * SECOND_NS
         stamps.append(nanoseconds)
     return np.array([stamp - stamps[0] for stamp in stamps], dtype=np.float64), stamps[0]
 
@@ -171,10 +179,10 @@ def _dates(cells: Sequence[str], name: str, where: Where) -> tuple[np.ndarray, i
 def _nanoseconds(cell: str) -> tuple[int, bool] | None:
     """Return nanoseconds since 1970 in UTC, or since midnight without a date, and whether there is a date."""
     text = cell.strip().strip('"')
-    dated = _DATE.match(text)
+    dated = _DATE_PATTERN.match(text)
     at = dated.end() if dated else 0
-    clock = _TIME.match(text, at)
-    zone = _ZONE.fullmatch(text, clock.end()) if clock else None
+    clock = _TIME_PATTERN.match(text, at)
+    zone = _ZONE_PATTERN.fullmatch(text, clock.end()) if clock else None
     if clock is None or zone is None:
         return None
     days = _day_number(dated[1], dated[2], dated[3]) if dated else 0
@@ -183,8 +191,8 @@ def _nanoseconds(cell: str) -> tuple[int, bool] | None:
     offset = 0
     if zone[1]:
         offset = (int(zone[2]) * 60 + int(zone[3] or 0)) * (60 if zone[1] == "+" else -60)
-    seconds = days * DAY + int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3]) - offset
-    return seconds * NANO + int(f"{clock[4] or '':0<9}"[:9]), dated is not None
+    seconds = days * DAY_SECONDS + int(clock[1]) * 3600 + int(clock[2]) * 60 + int(clock[3]) - offset
+    return seconds * SECOND_NS + int(f"{clock[4] or '':0<9}"[:9]), dated is not None
 
 
 @lru_cache(maxsize=16)

@@ -1,4 +1,4 @@
-"""Find the columns of a table that hold a recording."""
+"""Find the columns of a table that hold an IMU recording."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,71 +17,77 @@ from imagebind.media.imu_names import (
     TAG_PHRASES,
     USER,
     WHOLE_SECONDS,
-    Name,
+    ColumnName,
     clock_of,
     read_name,
 )
 from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, unit_of
 
-Triple = tuple[int, int, int]
+AxisColumns = tuple[int, int, int]
 MAX_COLUMNS = 4096
-COLUMNS_WAY = (
+COLUMNS_HELP = (
     "columns={'accel': ('ax', 'ay', 'az'), 'gyro': ('gx', 'gy', 'gz'), 'time': 't'}, names or numbers from "
     "0; on the command line, pass a JSON file with them: --map '**/*.csv=imu:my_logger.json'"
 )
-EXPECTED = (
+EXPECTED_COLUMNS = (
     "known names for the accelerometer's and the gyroscope's x, y and z, such as timestamp, accl_x, accl_y, "
-    f"accl_z, gyro_x, gyro_y, gyro_z; or {COLUMNS_WAY}"
+    f"accl_z, gyro_x, gyro_y, gyro_z; or {COLUMNS_HELP}"
 )
-# CoreMotion: its `acceleration` beside gravity is the user's, without gravity.
+# Name of CoreMotion's gyroscope. CoreMotion's `acceleration` excludes gravity if a gravity column exists.
 _COREMOTION = "rotation rate"
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClockColumn:
-    """A clock's column. `second` is the column of its nanoseconds, or of the date of its times of day."""
+    """The column of a clock.
+
+    `second` is the column of the clock's nanoseconds, or of the dates that belong to its times of day.
+    """
 
     index: int
-    unit: str | None = None  # as spelled, or as the logger is known to use
+    unit: str | None = None  # as spelled, or the logger's known unit
     second: int | None = None
     is_whole_seconds: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
-    """Columns by sensor. `bare`: axes without a sensor; `tag`: the column that names a row's sensor."""
+class ColumnPlan:
+    """The columns of each sensor.
 
-    sensors: dict[str, Triple] = field(default_factory=dict)
+    `bare` are columns of axes without a sensor's name. `tag` is the column that names each row's sensor.
+    """
+
+    sensors: dict[str, AxisColumns] = field(default_factory=dict)
     units: dict[str, str | None] = field(default_factory=dict)  # as spelled
     clocks: tuple[ClockColumn, ...] = ()
-    bare: Triple | None = None
+    bare: AxisColumns | None = None
     tag: int | None = None
     is_sensor_logger: bool = False
 
     @property
-    def is_whole(self) -> bool:
+    def has_both_sensors(self) -> bool:
         """Whether the table has both sensors, or a tag column that may name both."""
         has_accel = ACCEL in self.sensors or USER in self.sensors
         return (has_accel and GYRO in self.sensors) or self.tag is not None
 
     @property
-    def is_part(self) -> bool:
+    def may_be_one_sensor(self) -> bool:
         """Whether the table has a sensor, or a clock and axes without a sensor's name."""
         return bool(self.sensors) or (self.bare is not None and bool(self.clocks))
 
 
-def plan_of(header: Sequence[str], *, name: str = "header", role: str | None = None) -> Plan:
-    """Find columns by their names.
+def plan_from_header(header: Sequence[str], *, name: str = "header", role: str | None = None) -> ColumnPlan:
+    """Find the columns by the header's names.
 
     Args:
-        role: the sensor of axes without a sensor's name, if the file's name states it.
+        role: the sensor that axes without a sensor's name belong to, if the file's name states it.
 
     Raises:
-        MediaError: two columns for one axis or clock.
+        MediaError: there are two columns for one axis or clock.
     """
     names = [read_name(cell) for cell in header[:MAX_COLUMNS]]
-    sensors = {kind: _triple(names, kind, name) for kind in (ACCEL, USER, GRAVITY, GYRO)}
-    found = {kind: triple for kind, triple in sensors.items() if triple is not None}
+    sensors = {sensor: _sensor_axes(names, sensor, name) for sensor in (ACCEL, USER, GRAVITY, GYRO)}
+    found = {sensor: triple for sensor, triple in sensors.items() if triple is not None}
     gyro = names[found[GYRO][0]] if GYRO in found else None
     if gyro is not None and USER in found and ACCEL not in found and GRAVITY not in found:
         user = names[found[USER][0]]
@@ -92,17 +98,19 @@ def plan_of(header: Sequence[str], *, name: str = "header", role: str | None = N
         found[USER if is_user else ACCEL] = found.pop(ACCEL)
     plain = [name.text for name in names]
     is_sensor_logger = "seconds elapsed" in plain and "time" in plain
-    bare = _bare(names)
+    bare = _bare_axes(names)
     tag = None
     if not found and bare is not None:
         tag = next((index for index, text in enumerate(plain) if text in TAG_PHRASES), None)
     if tag is None:
-        found |= _told_by_units(names, found)
+        found |= _axes_by_unit(names, found)
     if role is not None and bare is not None and role not in found and tag is None:
         found[role] = bare
-    return Plan(
+    return ColumnPlan(
         sensors=found,
-        units={kind: _one_unit([names[index] for index in triple], kind) for kind, triple in found.items()},
+        units={
+            sensor: _one_unit([names[index] for index in triple], sensor) for sensor, triple in found.items()
+        },
         clocks=tuple(_clocks(names, name)),
         bare=bare,
         tag=tag,
@@ -110,49 +118,51 @@ def plan_of(header: Sequence[str], *, name: str = "header", role: str | None = N
     )
 
 
-def plan_as_told(columns: Columns, header: Sequence[str], *, name: str, role: str | None = None) -> Plan:
-    """Find the columns that the user gives by name, or by number from 0.
+def plan_from_columns(
+    columns: Columns, header: Sequence[str], *, name: str, role: str | None = None
+) -> ColumnPlan:
+    """Find the columns that the user gave by name, or by number from 0.
 
     Raises:
-        MediaError: a name that the header lacks, or has twice.
+        MediaError: the header lacks a given name, or has it twice.
     """
 
-    def place(column: str | int) -> int:
+    def index_of(column: str | int) -> int:
         return column if isinstance(column, int) else _index_of(column, header, name)
 
     sensors, units = {}, {}
-    for kind, listed in ((ACCEL, columns.accel), (GYRO, columns.gyro)):
+    for sensor, listed in ((ACCEL, columns.accel), (GYRO, columns.gyro)):
         if listed is not None:
-            x, y, z = (place(column) for column in listed)
-            sensors[kind] = (x, y, z)
+            x, y, z = (index_of(column) for column in listed)
+            sensors[sensor] = (x, y, z)
             named = [read_name(header[index]) for index in (x, y, z) if index < len(header)]
-            units[kind] = _one_unit(named, kind)
+            units[sensor] = _one_unit(named, sensor)
     clocks: tuple[ClockColumn, ...] = ()
     if columns.time is not None:
-        index = place(columns.time)
+        index = index_of(columns.time)
         clock = clock_of(read_name(header[index])) if index < len(header) else None
         spelled = read_name(header[index]).unit if index < len(header) else None
         clocks = (ClockColumn(index=index, unit=(clock[2] or CLOCK_PHRASES[clock[1]]) if clock else spelled),)
-    return Plan(sensors=sensors, units=units, clocks=clocks)
+    return ColumnPlan(sensors=sensors, units=units, clocks=clocks)
 
 
-def missing_of(plan: Plan, header: Sequence[str], name: str) -> MediaError:
+def missing_columns_error(plan: ColumnPlan, header: Sequence[str], name: str) -> MediaError:
     """Return the error for a table without both sensors."""
     absent = []
-    for kind in (ACCEL, GYRO):
-        if kind in plan.sensors or (kind == ACCEL and USER in plan.sensors):
+    for sensor in (ACCEL, GYRO):
+        if sensor in plan.sensors or (sensor == ACCEL and USER in plan.sensors):
             continue
-        there = {each.axis for each in map(read_name, header[:MAX_COLUMNS]) if each.kind == kind}
-        absent += [f"{kind}_{axis}" for axis in AXES if axis not in there]
+        there = {each.axis for each in map(read_name, header[:MAX_COLUMNS]) if each.sensor == sensor}
+        absent += [f"{sensor}_{axis}" for axis in AXES if axis not in there]
     got = f"no column for {', '.join(absent)} in a header of {len(header)} ({', '.join(header)[:120]})"
-    return MediaError(name, got=got, expected=EXPECTED)
+    return MediaError(name, got=got, expected=EXPECTED_COLUMNS)
 
 
-def _triple(names: Sequence[Name], kind: str, name: str) -> Triple | None:
-    """Find a sensor's preferred x, y and z; the three share their phrase and the words before it."""
+def _sensor_axes(names: Sequence[ColumnName], sensor: str, name: str) -> AxisColumns | None:
+    """Return the preferred x, y and z of a sensor, whose names differ only in the axis."""
     groups: dict[tuple[str, ...], dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     for index, each in enumerate(names):
-        if each.kind == kind and each.axis is not None:
+        if each.sensor == sensor and each.axis is not None:
             groups[each.words][each.axis].append(index)
     whole = sorted(
         (names[group["x"][0]].order, words) for words, group in groups.items() if {*AXES} <= {*group}
@@ -164,17 +174,21 @@ def _triple(names: Sequence[Name], kind: str, name: str) -> Triple | None:
     if len(rivals) > 1 and order[1] > 0:  # left_acc_x and right_acc_x
         both = " and ".join(" ".join(other[1]) for other in rivals[:2])
         raise MediaError(
-            name, got=f"two columns for {kind}_x, of {both}", expected=f"one of each, or {COLUMNS_WAY}"
+            name,
+            got=f"two columns for {sensor}_x, of {both}",
+            expected=f"one column of each axis, or {COLUMNS_HELP}",
         )
     for axis in AXES:
         if len(groups[words][axis]) > 1:
             raise MediaError(
-                name, got=f"two columns for {kind}_{axis}", expected=f"one of each, or {COLUMNS_WAY}"
+                name,
+                got=f"two columns for {sensor}_{axis}",
+                expected=f"one column of each axis, or {COLUMNS_HELP}",
             )
     return groups[words]["x"][0], groups[words]["y"][0], groups[words]["z"][0]
 
 
-def _bare(names: Sequence[Name]) -> Triple | None:
+def _bare_axes(names: Sequence[ColumnName]) -> AxisColumns | None:
     """Find the axes `x`, `y` and `z` without a sensor's name."""
     places = [[i for i, each in enumerate(names) if each.axis == axis and not each.words] for axis in AXES]
     if any(len(indices) != 1 for indices in places):
@@ -182,21 +196,21 @@ def _bare(names: Sequence[Name]) -> Triple | None:
     return places[0][0], places[1][0], places[2][0]
 
 
-def _told_by_units(names: Sequence[Name], found: dict[str, Triple]) -> dict[str, Triple]:
+def _axes_by_unit(names: Sequence[ColumnName], found: dict[str, AxisColumns]) -> dict[str, AxisColumns]:
     """Assign bare axes to sensors by their units: MetaWear's `x-axis (g)` and `x-axis (deg/s)`."""
-    told = {}
-    for kind, units in ((ACCEL, ACCEL_UNITS), (GYRO, GYRO_UNITS)):
+    found_axes = {}
+    for sensor, units in ((ACCEL, ACCEL_UNITS), (GYRO, GYRO_UNITS)):
         places = {
             each.axis: i
             for i, each in enumerate(names)
             if each.axis is not None and not each.words and each.unit and unit_of(each.unit, units)
         }
-        if kind not in found and {*AXES} <= {*places}:
-            told[kind] = (places["x"], places["y"], places["z"])
-    return told
+        if sensor not in found and {*AXES} <= {*places}:
+            found_axes[sensor] = (places["x"], places["y"], places["z"])
+    return found_axes
 
 
-def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
+def _clocks(names: Sequence[ColumnName], name: str) -> list[ClockColumn]:
     """Return every clock column, the preferred one first."""
     plain = [" ".join(word for word in each.words if word not in ("field", "imu")) for each in names]
     ranked: list[tuple[int, int, str, str | None]] = []
@@ -207,13 +221,15 @@ def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
     phrases = [phrase for _, _, phrase, _ in ranked]
     twice = next((phrase for phrase in phrases if phrases.count(phrase) > 1), None)
     if twice is not None and min(ranked)[2] == twice:
-        raise MediaError(name, got=f"two columns for the clock, {twice!r}", expected=f"one, or {COLUMNS_WAY}")
+        raise MediaError(
+            name, got=f"two columns for the clock, {twice!r}", expected=f"one column, or {COLUMNS_HELP}"
+        )
     dates = [index for _, index, phrase, _ in ranked if phrase == "date"]
     clocks = []
     for _, index, phrase, unit in sorted(ranked):
         if (
             phrase == "time" and unit is None and dates
-        ):  # may be a time of day, with its date in the other column
+        ):  # may be a time of day whose date is in the other column
             clocks.append(ClockColumn(index=index, second=dates[0]))
         else:
             clocks.append(ClockColumn(index=index, unit=unit or CLOCK_PHRASES[phrase]))
@@ -224,15 +240,15 @@ def _clocks(names: Sequence[Name], name: str) -> list[ClockColumn]:
     return clocks
 
 
-def _one_unit(names: Sequence[Name], kind: str) -> str | None:
-    """Return the axes' unit as spelled; different ones are joined, as an option may override them."""
-    units = GYRO_UNITS if kind == GYRO else ACCEL_UNITS
+def _one_unit(names: Sequence[ColumnName], sensor: str) -> str | None:
+    """Return the unit of the axes; different ones are joined by "and": an option may override them."""
+    units = GYRO_UNITS if sensor == GYRO else ACCEL_UNITS
     given = {unit_of(each.unit, units) or each.unit for each in names if each.unit}
     return " and ".join(sorted(given)) or PHRASE_UNITS.get(names[0].phrase or "" if names else "")
 
 
 def _index_of(column: str, header: Sequence[str], name: str) -> int:
-    """Find a column by its exact name, or else ignoring case, or else also signs and unit."""
+    """Find a column by its exact name, else ignoring case, else also ignoring punctuation and unit."""
     stripped = [cell.strip().strip('"').strip() for cell in header]
     for same in (
         lambda cell: cell == column.strip(),
@@ -244,7 +260,9 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
             return places[0]
         if places:
             raise MediaError(
-                name, got=f"{len(places)} columns named {column!r}", expected="its number from 0"
+                name,
+                got=f"{len(places)} columns named {column!r}",
+                expected="the number of the column, from 0",
             )
     listed = ", ".join(stripped)[:200] or "nothing"
     raise MediaError(

@@ -1,4 +1,4 @@
-"""Read the numbers of an IMU table in text: one stream of samples per sensor."""
+"""Read the numbers of a text table of IMU samples: one stream of samples per sensor."""
 
 from array import array
 from collections import defaultdict
@@ -10,13 +10,13 @@ from itertools import chain, islice
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.media.imu_clock import XSENS, Clock, Where, read_clock
-from imagebind.media.imu_columns import EXPECTED, ClockColumn
-from imagebind.media.imu_form import Form, form_of
+from imagebind.media.imu_clock import XSENS, ImuClock, SampleLocator, read_clock
+from imagebind.media.imu_columns import EXPECTED_COLUMNS, ClockColumn
+from imagebind.media.imu_form import TableForm, form_of
 from imagebind.media.imu_layouts import Columns
-from imagebind.media.imu_names import kind_of_tag
+from imagebind.media.imu_names import sensor_of_tag
 from imagebind.media.imu_text import (
-    BLANKS,
+    BLANK_CELLS,
     HEAD_CHARACTERS,
     HEAD_LINES,
     Line,
@@ -27,14 +27,14 @@ from imagebind.media.imu_text import (
 )
 from imagebind.media.imu_units import TIME_UNITS, unit_of
 
-SAMPLE_ROWS = 50  # examined; a clock's column must not be empty in all of them
+CLOCK_CHECK_ROWS = 50  # first rows; a clock column that is empty in all of them is not used
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Stream:
-    """One sensor: samples (t, 3) as written, seconds (t,) after `start`, and the line of each in its file.
+class SensorStream:
+    """One sensor's samples (t, 3) as written, seconds (t,) after `start`, and line numbers (t,) in its file.
 
-    The streams of one table have one `start`, in seconds after the zero of the table's clock.
+    All streams of a table share one `start`, in seconds after the zero of the table's clock.
     """
 
     samples: np.ndarray
@@ -45,16 +45,16 @@ class Stream:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Streams:
+class SensorStreams:
     """The sensors of a table, and its form."""
 
-    sensors: dict[str, Stream]
-    form: Form
+    sensors: dict[str, SensorStream]
+    form: TableForm
     has_clock: bool = True
 
 
 @dataclass
-class _Rows:
+class _TableRows:
     """The values read so far: numbers row by row, clock cells, and line numbers."""
 
     numbers: array = field(default_factory=lambda: array("d"))
@@ -70,28 +70,28 @@ def read_streams(
     role: str | None = None,
     rate: float | None = None,
     time_unit: str | None = None,
-) -> Streams:
-    """Read a table's sensors.
+) -> SensorStreams:
+    """Read the sensors of a table.
 
-    Rows without a number for a sensor are left out of its stream, so sensors may start late, or have rows of
-    their own. A last line that is cut short is left out, with a warning.
+    A row without numbers for a sensor is left out of that sensor's stream, so sensors may start late or have
+    separate rows. A truncated last line is left out, with a warning.
 
     Args:
-        columns: as the user gives them.
-        role: the sensor of unnamed axes.
+        columns: the columns that the user gave.
+        role: the sensor of axes without a sensor's name.
         rate: used if there is no clock; without both, rows count as seconds and `has_clock` is False.
-        time_unit: overrides the header's.
+        time_unit: overrides the header's unit.
 
     Raises:
-        MediaError: no text, no known columns or two for one axis, a row with more or fewer cells than the
-            first, or a cell that is no number; names the line.
+        MediaError: the data are not text, have no known columns or two for one axis, a row with more or fewer
+            cells than the first, or a cell that is not a number; the message names the line.
     """
     lines = text_lines(data, name=name)
     head = _head(lines)
     form = form_of(head, name=name, columns=columns, role=role)
     rows = chain(head[form.first_row :], lines)
     clock = _clock_column(form, head)
-    kinds, groups = _collect(rows, form, clock, name)
+    sensor_names, groups = _collect(rows, form, clock, name)
     sensors = {}
     rate = rate or form.rate
     for group, each in groups.items():
@@ -102,21 +102,21 @@ def read_streams(
         if not stamped.any():
             continue
         times = _times(each, stamped, clock, rate, time_unit, name)
-        for place, kind in enumerate(kinds if group is None else [group]):
+        for place, sensor in enumerate(sensor_names if group is None else [group]):
             samples = table[:, 3 * place : 3 * place + 3]
             there = stamped & ~np.isnan(samples).any(axis=1)
             if there.any():
-                sensors[kind] = Stream(
+                sensors[sensor] = SensorStream(
                     samples=samples[there],
                     seconds=times.seconds[there[stamped]],
                     start=times.start,
                     lines=numbers[there],
-                    unit=form.plan.units.get(kind),
+                    unit=form.plan.units.get(sensor),
                 )
-                _warn_of_holes(there, kind, len(kinds), name)
+                _warn_of_missing_rows(there, sensor, len(sensor_names), name)
     if not sensors:
-        raise MediaError(name, got="no row with numbers for a sensor", expected=EXPECTED)
-    return Streams(sensors=sensors, form=form, has_clock=clock is not None or rate is not None)
+        raise MediaError(name, got="no row with numbers for a sensor", expected=EXPECTED_COLUMNS)
+    return SensorStreams(sensors=sensors, form=form, has_clock=clock is not None or rate is not None)
 
 
 def _head(lines: Iterator[Line]) -> list[Line]:
@@ -129,29 +129,31 @@ def _head(lines: Iterator[Line]) -> list[Line]:
     return head
 
 
-def _clock_column(form: Form, head: list[Line]) -> ClockColumn | None:
-    """Return the preferred clock column that is not empty; Xsens's SampleTimeFine can be empty."""
+def _clock_column(form: TableForm, head: list[Line]) -> ClockColumn | None:
+    """Return the preferred clock column among those with values; Xsens's SampleTimeFine can be empty."""
     split = splitter(form.delimiter)
-    sample = [split(line) for _, line in head[form.first_row : form.first_row + SAMPLE_ROWS]]
+    sample = [split(line) for _, line in head[form.first_row : form.first_row + CLOCK_CHECK_ROWS]]
     for clock in form.plan.clocks:
         place = clock.index + form.shift
-        if any(place < len(cells) and cells[place].strip().lower() not in BLANKS for cells in sample):
+        if any(place < len(cells) and cells[place].strip().lower() not in BLANK_CELLS for cells in sample):
             return clock
     return None
 
 
 def _collect(
-    rows: Iterator[Line], form: Form, clock: ClockColumn | None, name: str
-) -> tuple[list[str], dict[str | None, _Rows]]:
-    """Collect each row's numbers; by sensor if a column tags rows with one."""
+    rows: Iterator[Line], form: TableForm, clock: ClockColumn | None, name: str
+) -> tuple[list[str], dict[str | None, _TableRows]]:
+    """Collect the numbers of each row, grouped by sensor if a column names the sensor of each row."""
     plan, shift = form.plan, form.shift
-    kinds = list(plan.sensors)
-    triples = [plan.sensors[kind] for kind in kinds] if plan.tag is None else [plan.bare or (0, 1, 2)]
+    sensor_names = list(plan.sensors)
+    triples = (
+        [plan.sensors[sensor] for sensor in sensor_names] if plan.tag is None else [plan.bare or (0, 1, 2)]
+    )
     needed = [index + shift for triple in triples for index in triple]
     tag = None if plan.tag is None else plan.tag + shift
     stamp_of = _stamp_reader(clock, shift)
     split, has_comma = splitter(form.delimiter), form.delimiter == ","
-    groups: dict[str | None, _Rows] = defaultdict(_Rows)
+    groups: dict[str | None, _TableRows] = defaultdict(_TableRows)
     group: str | None = None
     for number, line in rows:
         if not line or line.isspace() or (line[0] in " #%/" and without_comment_sign(line) is not None):
@@ -160,9 +162,9 @@ def _collect(
         cells = split(line)
         try:
             if len(cells) != form.width:
-                cells = _mended(cells, form, number, name)
+                cells = _with_row_width(cells, form, number, name)
             if tag is not None:
-                group = kind_of_tag(cells[tag])
+                group = sensor_of_tag(cells[tag])
                 if group is None:
                     continue
             try:
@@ -170,18 +172,18 @@ def _collect(
             except ValueError:
                 values = [_number(cells[index], index - shift, form, number, name) for index in needed]
         except MediaError as error:
-            if any(line.strip() for _, line in rows):  # more follow
+            if any(line.strip() for _, line in rows):  # it is not the last line
                 raise
             if not groups:
                 raise
-            warn_of(name, f"its last line, {number}, is cut short and left out ({error.got})")
+            warn_of(name, f"the last line, {number}, is cut short and left out ({error.got})")
             break
         taken = groups[group]
         taken.numbers.extend(values)
         taken.lines.append(number)
         if stamp_of is not None:
             taken.stamps.append(stamp_of(cells))
-    return kinds, groups
+    return sensor_names, groups
 
 
 def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]], str] | None:
@@ -191,7 +193,7 @@ def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]]
 
     def stamp(cells: list[str]) -> str:
         text = cells[first].strip().replace(",", ".")
-        if text.lower() in BLANKS:
+        if text.lower() in BLANK_CELLS:
             return ""
         if second is None:
             return text
@@ -203,8 +205,8 @@ def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]]
     return stamp
 
 
-def _mended(cells: list[str], form: Form, number: int, name: str) -> list[str]:
-    """Add or remove blank cells at a row's end, so that it is as long as the first row."""
+def _with_row_width(cells: list[str], form: TableForm, number: int, name: str) -> list[str]:
+    """Add or remove blank cells at the end of a row, so that it has as many as the first row."""
     extra = cells[form.width :]
     if extra and not "".join(extra).strip():
         return cells[: form.width]
@@ -214,11 +216,11 @@ def _mended(cells: list[str], form: Form, number: int, name: str) -> list[str]:
     raise MediaError(
         name,
         got=f"{len(cells)} cells in line {number}, but {form.width} in the first row",
-        expected="the same number in each row; or remove the line",
+        expected="the same number of cells in each row; or remove the line",
     )
 
 
-def _number(cell: str, index: int, form: Form, number: int, name: str) -> float:
+def _number(cell: str, index: int, form: TableForm, number: int, name: str) -> float:
     value = number_in(cell)
     if value is None:
         column = form.header[index].strip() if index < len(form.header) else f"number {index}, from 0"
@@ -239,34 +241,34 @@ def _refuse_infinite(table: np.ndarray, lines: np.ndarray, name: str) -> None:
 
 
 def _times(
-    rows: _Rows,
+    rows: _TableRows,
     stamped: np.ndarray,
     column: ClockColumn | None,
     rate: float | None,
     time_unit: str | None,
     name: str,
-) -> Clock:
-    """Return the clock of the rows with a stamp; without a clock, count rows from the first."""
+) -> ImuClock:
+    """Return the clock of the rows with a timestamp; without a clock column, count rows from the first."""
     if column is None:
-        return Clock(seconds=np.arange(len(stamped)) / (rate or 1.0), start=Fraction(0))
+        return ImuClock(seconds=np.arange(len(stamped)) / (rate or 1.0), start=Fraction(0))
     known = XSENS if column.unit == XSENS else unit_of(column.unit or "", TIME_UNITS)
     return read_clock(
         [stamp for stamp in rows.stamps if stamp],
         unit=known if time_unit is None else unit_of(time_unit, TIME_UNITS),
         name=name,
-        where=line_of(np.frombuffer(rows.lines, dtype=np.int64)[stamped]),
+        locate=line_of(np.frombuffer(rows.lines, dtype=np.int64)[stamped]),
         spelled=column.unit if known is None else None,
     )
 
 
-def line_of(lines: np.ndarray) -> Where:
-    """Return a function that names a sample by its line, for errors."""
+def line_of(lines: np.ndarray) -> SampleLocator:
+    """Return a function that gives the line of a sample, for errors."""
     return lambda sample: f"line {lines[sample]}"
 
 
-def _warn_of_holes(there: np.ndarray, kind: str, sensors: int, name: str) -> None:
-    """Warn of rows without a value, except if sensors alternate, start late or end early."""
+def _warn_of_missing_rows(there: np.ndarray, sensor: str, sensors: int, name: str) -> None:
+    """Warn of rows without a value, unless the sensors alternate, start late or end early."""
     inside = there[int(there.argmax()) : len(there) - int(there[::-1].argmax())]
     missing = int(np.sum(~inside))
     if missing and (sensors == 1 or missing < len(inside) // 4):
-        warn_of(name, f"{missing:,} of {len(there):,} rows have no value of the {kind}; they are left out")
+        warn_of(name, f"{missing:,} of {len(there):,} rows have no value of the {sensor}; they are left out")

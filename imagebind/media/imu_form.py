@@ -1,11 +1,18 @@
-"""Find the form of a table: its header, its first row, and the delimiter of its cells."""
+"""Find the form of a table: its header, its first row, and its delimiter."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from imagebind.errors import MediaError
-from imagebind.media.imu_columns import EXPECTED, MAX_COLUMNS, Plan, missing_of, plan_as_told, plan_of
+from imagebind.media.imu_columns import (
+    EXPECTED_COLUMNS,
+    MAX_COLUMNS,
+    ColumnPlan,
+    missing_columns_error,
+    plan_from_columns,
+    plan_from_header,
+)
 from imagebind.media.imu_layouts import Columns
 from imagebind.media.imu_names import AXES
 from imagebind.media.imu_text import (
@@ -20,24 +27,24 @@ from imagebind.media.imu_text import (
 
 HEADER_LINES = 200  # searched for the header
 HEADER_CHARACTERS = 2**16  # per line; bounds the cost of a hostile header
-ALONE = 5  # least numbers in a row that is the only one
-UNIT_ROWS = 3  # below a header, at most; Shimmer writes one with RAW or CAL, and one with units
-_RATE = re.compile(
+MIN_SINGLE_ROW_NUMBERS = 5  # a table of one row needs at least so many numbers
+MAX_UNIT_ROWS = 3  # below a header; Shimmer writes one row with RAW or CAL, and one with units
+_RATE_PATTERN = re.compile(
     r"(?:sampl\w*|update|output|data)[ _-]?(?:rate|frequency)\W{0,6}(\d[\d.]{0,9}) ?hz", re.IGNORECASE
 )
 
 
 @dataclass(frozen=True, kw_only=True)
-class Form:
-    """A table's form.
+class TableForm:
+    """Where the header and the rows of a table are, and which columns they have.
 
     Args:
-        first_row: index of the first row among the examined lines.
+        first_row: index of the first row in the examined lines.
         shift: 1 if rows begin with a row number that the header does not name, else 0.
-        preamble: lines before the header.
+        preamble: the lines before the header.
     """
 
-    plan: Plan
+    plan: ColumnPlan
     header: list[str] = field(default_factory=list)
     delimiter: str
     first_row: int
@@ -47,27 +54,27 @@ class Form:
 
     @property
     def rate(self) -> float | None:
-        """The sampling rate in the preamble, such as Xsens's `// Sample rate: 100.0Hz`."""
-        found = (_RATE.search(line[:200]) for line in self.preamble)
+        """The sampling rate stated in the preamble, such as Xsens's `// Sample rate: 100.0Hz`."""
+        found = (_RATE_PATTERN.search(line[:200]) for line in self.preamble)
         return next((float(match[1]) for match in found if match and match[1].count(".") < 2), None) or None
 
 
 def form_of(
     lines: Sequence[Line], *, name: str, columns: Columns | None = None, role: str | None = None
-) -> Form:
-    """Find the header and the first row among the first lines of a table.
+) -> TableForm:
+    """Find the header and the first row in the first lines of a table.
 
     Raises:
-        MediaError: no known columns, none of the given columns, or no rows.
+        MediaError: the table has no known columns, none of the given columns, or no rows.
     """
     separator = next((sign for sign in (separator_line(line) for _, line in lines[:3]) if sign), None)
     delimiters = DELIMITERS if separator is None else (separator, *DELIMITERS)
     start = next((place + 1 for place, (_, line) in enumerate(lines[:3]) if separator_line(line)), 0)
     if columns is not None:
-        return _form_as_told(lines, start, delimiters, columns, name)
+        return _form_from_columns(lines, start, delimiters, columns, name)
     found = _header(lines, start, delimiters, role, name)
     if found is None:
-        raise _no_header(lines, start, delimiters, name)
+        raise _no_header_error(lines, start, delimiters, name)
     place, delimiter, header, plan = found
     return _form_below(lines, place, delimiter, delimiters, header, plan, name)
 
@@ -75,7 +82,7 @@ def form_of(
 def rows_of_numbers(
     lines: Sequence[Line], *, delimiters: Sequence[str] = DELIMITERS
 ) -> tuple[int, str] | None:
-    """Return the index of two consecutive rows of at least three numbers, and their delimiter."""
+    """Return the index of the first of two consecutive rows of three or more numbers, and their delimiter."""
     found = None
     for place, (_, line) in enumerate(lines):
         if not line.strip() or without_comment_sign(line) is not None:
@@ -89,15 +96,15 @@ def rows_of_numbers(
             found = place, delimiter
     if found is None or len([line for _, line in lines if line.strip()]) > 1:
         return None
-    return found if len(splitter(found[1])(lines[found[0]][1])) >= ALONE else None
+    return found if len(splitter(found[1])(lines[found[0]][1])) >= MIN_SINGLE_ROW_NUMBERS else None
 
 
 def _header(
     lines: Sequence[Line], start: int, delimiters: Sequence[str], role: str | None, name: str
-) -> tuple[int, str, list[str], Plan] | None:
-    """Find the last line before the rows whose cells name sensors; prefer one that names both."""
-    best: tuple[int, str, list[str], Plan] | None = None
-    trouble: MediaError | None = None
+) -> tuple[int, str, list[str], ColumnPlan] | None:
+    """Return the last line before the rows that names sensors, preferring a line that names both."""
+    best: tuple[int, str, list[str], ColumnPlan] | None = None
+    first_error: MediaError | None = None
     for place in range(start, min(len(lines), start + HEADER_LINES)):
         line = lines[place][1][:HEADER_CHARACTERS]
         if not line.strip():
@@ -114,24 +121,24 @@ def _header(
             if not 3 <= len(header) <= MAX_COLUMNS:
                 continue
             try:
-                plan = plan_of(header, name=name, role=role)
+                plan = plan_from_header(header, name=name, role=role)
             except MediaError as error:
-                trouble = trouble or error
+                first_error = first_error or error
                 continue
-            if plan.is_part or plan.is_whole:
+            if plan.may_be_one_sensor or plan.has_both_sensors:
                 candidates.append((place, delimiter, header, plan))
         if candidates:
-            candidate = max(candidates, key=lambda one: (one[3].is_whole, len(one[3].sensors)))
-            if best is None or candidate[3].is_whole >= best[3].is_whole:
+            candidate = max(candidates, key=lambda one: (one[3].has_both_sensors, len(one[3].sensors)))
+            if best is None or candidate[3].has_both_sensors >= best[3].has_both_sensors:
                 best = candidate
-    if trouble is not None and (best is None or not best[3].is_whole):
-        raise trouble
+    if first_error is not None and (best is None or not best[3].has_both_sensors):
+        raise first_error
     return best
 
 
-def _form_as_told(
+def _form_from_columns(
     lines: Sequence[Line], start: int, delimiters: Sequence[str], columns: Columns, name: str
-) -> Form:
+) -> TableForm:
     named = [
         column
         for column in (*(columns.accel or ()), *(columns.gyro or ()), columns.time)
@@ -140,15 +147,15 @@ def _form_as_told(
     if not named:
         rows = rows_of_numbers(lines[start:], delimiters=delimiters)
         if rows is None:
-            raise MediaError(name, got="no two rows of three numbers", expected="rows of numbers")
+            raise MediaError(name, got="no two consecutive rows of three numbers", expected="rows of numbers")
         place, delimiter = start + rows[0], rows[1]
         header = []
-        for _, line in reversed(lines[start:place]):  # the line may have units
+        for _, line in reversed(lines[start:place]):  # this line may name units
             cells = splitter(delimiter)(without_comment_sign(line) or line)
             if len(cells) == len(splitter(delimiter)(lines[place][1])):
                 header = cells
                 break
-        plan = plan_as_told(columns, header, name=name)
+        plan = plan_from_columns(columns, header, name=name)
         form = _form_below(lines, place - 1, delimiter, delimiters, [], plan, name)
         largest = max(
             index
@@ -159,10 +166,10 @@ def _form_as_told(
             raise MediaError(
                 name,
                 got=f"rows of {form.width} columns, line {lines[place][0]}",
-                expected=f"a column {largest}, from 0",
+                expected=f"column number {largest}, counted from 0",
             )
         return form
-    trouble = None
+    first_error = None
     for place in range(start, min(len(lines), start + HEADER_LINES)):
         line = lines[place][1][:HEADER_CHARACTERS]
         text = without_comment_sign(line)
@@ -171,13 +178,13 @@ def _form_as_told(
             if len(header) < 3:
                 continue
             try:
-                plan = plan_as_told(columns, header, name=name)
+                plan = plan_from_columns(columns, header, name=name)
             except MediaError as error:
-                trouble = trouble or error
+                first_error = first_error or error
                 continue
             return _form_below(lines, place, delimiter, delimiters, header, plan, name)
-    raise trouble or MediaError(
-        name, got="no header", expected=f"columns {', '.join(named)}, or numbers from 0"
+    raise first_error or MediaError(
+        name, got="no header", expected=f"columns {', '.join(named)}, or column numbers from 0"
     )
 
 
@@ -187,10 +194,10 @@ def _form_below(
     delimiter: str,
     delimiters: Sequence[str],
     header: list[str],
-    plan: Plan,
+    plan: ColumnPlan,
     name: str,
-) -> Form:
-    """Find the first row below a header, and rows of units in between."""
+) -> TableForm:
+    """Find the first row below a header, and the rows of units between them."""
     units: list[str] = []
     unit_rows = 0
     for row in range(place + 1, len(lines)):
@@ -199,16 +206,16 @@ def _form_below(
             continue
         cut, shift = _row_delimiter(line, len(header), delimiter, delimiters)
         cells = splitter(cut)(line)
-        if header and unit_rows < UNIT_ROWS and _is_unit_row(cells, plan, shift):
+        if header and unit_rows < MAX_UNIT_ROWS and _is_unit_row(cells, plan, shift):
             units, unit_rows = cells, unit_rows + 1
             continue
         if header and not _fits(cells, header, shift):
             raise MediaError(
                 name,
                 got=f"{len(cells)} cells in line {lines[row][0]}, but {len(header)} in the header",
-                expected="the same number in each row",
+                expected="the same number of cells in each row",
             )
-        return Form(
+        return TableForm(
             plan=_with_units(plan, units),
             header=header,
             delimiter=cut,
@@ -217,41 +224,41 @@ def _form_below(
             shift=shift,
             preamble=tuple(line for _, line in lines[: max(place, 0)]),
         )
-    raise MediaError(name, got="a header without rows", expected=EXPECTED)
+    raise MediaError(name, got="a header without rows", expected=EXPECTED_COLUMNS)
 
 
 def _row_delimiter(line: str, width: int, delimiter: str, delimiters: Sequence[str]) -> tuple[str, int]:
-    """Return the delimiter that cuts a row into the header's number of cells, and the `shift` of `Form`."""
+    """Return the delimiter that splits a row into as many cells as the header, and `TableForm.shift`."""
     for cut in dict.fromkeys((delimiter, *delimiters)):
         if width and len(splitter(cut)(line)) == width:
             return cut, 0
     cells = splitter(delimiter)(line)
-    is_numbered = cells[0].strip().strip('"').isdigit()  # as R and others number rows
+    is_numbered = cells[0].strip().strip('"').isdigit()  # R and others number rows
     return delimiter, int(width > 0 and len(cells) == width + 1 and bool(cells[-1].strip()) and is_numbered)
 
 
 def _fits(cells: list[str], header: list[str], shift: int) -> bool:
-    """Whether a row is as long as the header, except for blank cells at the end of either."""
+    """Whether a row has as many cells as the header, ignoring blank cells at the end of either."""
     longer, shorter = (cells, header) if len(cells) > len(header) + shift else (header, cells)
     return not "".join(longer[len(shorter) + (shift if longer is cells else 0) :]).strip()
 
 
-def _is_unit_row(cells: list[str], plan: Plan, shift: int) -> bool:
-    """Whether the sensors' cells have no number, and are not all blank."""
+def _is_unit_row(cells: list[str], plan: ColumnPlan, shift: int) -> bool:
+    """Whether the sensors' cells contain text and no number."""
     places = [index + shift for triple in plan.sensors.values() for index in triple]
     places += [index + shift for index in plan.bare or ()] if not places else []
     needed = [cells[index].strip() for index in places if index < len(cells)]
     return bool("".join(needed)) and all(not cell or number_in(cell) is None for cell in needed)
 
 
-def _with_units(plan: Plan, units: list[str]) -> Plan:
-    """Add the units in a row below the header, where the header has none."""
+def _with_units(plan: ColumnPlan, units: list[str]) -> ColumnPlan:
+    """Add the units from a row below the header for columns whose name has no unit."""
     if not units:
         return plan
-    said = dict(plan.units)
-    for kind, triple in plan.sensors.items():
-        there = {units[index].strip().strip('"') for index in triple if index < len(units)} - {""}
-        said[kind] = said.get(kind) or " and ".join(sorted(there)) or None
+    sensor_units = dict(plan.units)
+    for sensor, triple in plan.sensors.items():
+        written = {units[index].strip().strip('"') for index in triple if index < len(units)} - {""}
+        sensor_units[sensor] = sensor_units.get(sensor) or " and ".join(sorted(written)) or None
     clocks = tuple(
         clock
         if clock.unit or clock.index >= len(units)
@@ -262,7 +269,7 @@ def _with_units(plan: Plan, units: list[str]) -> Plan:
     )
     return type(plan)(
         sensors=plan.sensors,
-        units=said,
+        units=sensor_units,
         clocks=clocks,
         bare=plan.bare,
         tag=plan.tag,
@@ -271,7 +278,7 @@ def _with_units(plan: Plan, units: list[str]) -> Plan:
 
 
 def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
-    """Return the delimiter that cuts a line into the most numbers, at least three."""
+    """Return the delimiter that splits a line into the most numbers, at least three; None if none does."""
     best, most = None, 2
     for delimiter in dict.fromkeys(delimiters):
         cells = splitter(delimiter)(line.rstrip(";") if delimiter == "," else line)
@@ -281,7 +288,7 @@ def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
     return best
 
 
-def _no_header(lines: Sequence[Line], start: int, delimiters: Sequence[str], name: str) -> MediaError:
+def _no_header_error(lines: Sequence[Line], start: int, delimiters: Sequence[str], name: str) -> MediaError:
     """Return the error for a table in which no line names a sensor."""
     for _, line in lines[start : start + HEADER_LINES]:
         text = line[:HEADER_CHARACTERS].strip()
@@ -290,9 +297,9 @@ def _no_header(lines: Sequence[Line], start: int, delimiters: Sequence[str], nam
         header = max((splitter(cut)(text) for cut in delimiters), key=len)
         if rows_of_numbers([(1, text), (2, text)], delimiters=delimiters) is not None:
             return MediaError(
-                name, got=f"a table of numbers without a header ({text[:80]!r})", expected=EXPECTED
+                name, got=f"a table of numbers without a header ({text[:80]!r})", expected=EXPECTED_COLUMNS
             )
         cut = max((";", "\t", ","), key=text.count)
         header = splitter(cut)(text)
-        return missing_of(plan_of(header, name=name), header, name)
-    return MediaError(name, got="nothing but blank lines", expected=EXPECTED)
+        return missing_columns_error(plan_from_header(header, name=name), header, name)
+    return MediaError(name, got="only blank lines", expected=EXPECTED_COLUMNS)

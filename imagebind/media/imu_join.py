@@ -1,4 +1,4 @@
-"""Join accelerometer and gyroscope streams to one table: units, gravity, a common clock. Source: ours."""
+"""Join accelerometer and gyroscope streams on one clock, with units and gravity. Source: ours."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,21 +7,21 @@ import numpy as np
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.media.imu_clock import merge_duplicates
-from imagebind.media.imu_csv import Stream, line_of
+from imagebind.media.imu_csv import SensorStream, line_of
 from imagebind.media.imu_names import ACCEL, GRAVITY, GYRO, USER
 from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, STANDARD_GRAVITY, unit_of
 
 MAX_GAP_SECONDS = 0.5  # a tenth of a window; shorter gaps are interpolated
-GRAVITY_IN = (0.9, 1.1)  # plausible median magnitude of a gravity sensor, in standard gravities
+PLAUSIBLE_GRAVITY = (0.9, 1.1)  # range of a gravity sensor's median magnitude, in standard gravities
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Table:
-    """An accelerometer and a gyroscope on one clock: samples (t, 6) as written, in their units.
+class ImuTable:
+    """Accelerometer and gyroscope samples (t, 6) on one clock, as written, and their units.
 
     Args:
         seconds: (t,), increasing from 0; None if the file has no clock and no rate is given.
-        start: the first sample's time on the file's own clock, in seconds.
+        start: time of the first sample on the file's clock, in seconds.
     """
 
     samples: np.ndarray
@@ -32,34 +32,34 @@ class Table:
 
 
 def join(
-    sensors: Mapping[str, Stream],
+    sensors: Mapping[str, SensorStream],
     *,
     name: str,
     accel_unit: str | None = None,
     gyro_unit: str | None = None,
     has_clock: bool = True,
-) -> Table:
+) -> ImuTable:
     """Return one table on the accelerometer's clock, over the time that both sensors cover.
 
-    The gyroscope, and gravity if the accelerometer lacks it, are interpolated linearly if they have times of
-    their own. Samples that share a time are averaged.
+    The gyroscope, and gravity if the accelerometer lacks it, are interpolated linearly if their times differ
+    from the accelerometer's. Samples that share a time are averaged.
 
     Args:
-        accel_unit, gyro_unit: override the header's.
+        accel_unit, gyro_unit: override the units in the header.
 
     Raises:
-        MediaError: a clock that runs back, sensors without a common time, or an unknown unit.
+        MediaError: a clock runs back, the sensors have no time in common, or a unit is unknown.
     """
     accel = sensors[ACCEL] if ACCEL in sensors else sensors[USER]
     gyro = sensors[GYRO]
     gravity = sensors.get(GRAVITY) if ACCEL not in sensors else None
-    unit = _known(accel_unit or accel.unit, ACCEL_UNITS, "accel", name)
+    unit = _known_unit(accel_unit or accel.unit, ACCEL_UNITS, "accel", name)
     if unit is None and gravity is not None:
         unit = _unit_of_gravity(gravity, name)
     parts = [accel, gyro] if gravity is None else [accel, gyro, gravity]
     if all(np.array_equal(part.seconds, accel.seconds) and part.start == accel.start for part in parts):
         seconds, together = merge_duplicates(
-            accel.seconds, np.hstack([part.samples for part in parts]), name=name, where=line_of(accel.lines)
+            accel.seconds, np.hstack([part.samples for part in parts]), name=name, locate=line_of(accel.lines)
         )
     else:
         seconds, together = _on_one_clock(parts, name)
@@ -70,22 +70,22 @@ def join(
         warn_of(
             name, "the accelerometer's data are without gravity, but the model's training data include it"
         )
-    return Table(
+    return ImuTable(
         samples=samples,
         seconds=seconds - seconds[0] if has_clock else None,
         start=float(accel.start) + float(seconds[0]),
         accel_unit=unit,
-        gyro_unit=_known(gyro_unit or gyro.unit, GYRO_UNITS, "gyro", name),
+        gyro_unit=_known_unit(gyro_unit or gyro.unit, GYRO_UNITS, "gyro", name),
     )
 
 
-def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return seconds (t,) on the first stream's clock, and all samples (t, 3n) at these times."""
+def _on_one_clock(parts: list[SensorStream], name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return seconds (t,) on the clock of the first stream, and the samples (t, 3n) of all at these times."""
     start = parts[0].start
     merged = []
     for part in parts:
         shifted = part.seconds + float(part.start - start)
-        merged.append(merge_duplicates(shifted, part.samples, name=name, where=line_of(part.lines)))
+        merged.append(merge_duplicates(shifted, part.samples, name=name, locate=line_of(part.lines)))
     first = max(seconds[0] for seconds, _ in merged)
     last = min(seconds[-1] for seconds, _ in merged)
     clock, samples = merged[0]
@@ -101,7 +101,7 @@ def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarra
         raise MediaError(
             name,
             got=f"an accelerometer from {spans[0]} and a gyroscope from {spans[1]}",
-            expected="a common time with samples of both; check time_unit=",
+            expected="a time with samples of both; check time_unit=",
         )
     clock = clock[inside]
     others = [
@@ -111,7 +111,7 @@ def _on_one_clock(parts: list[Stream], name: str) -> tuple[np.ndarray, np.ndarra
     return clock, np.hstack([samples[inside], *others])
 
 
-def _known(spelling: str | None, units: Mapping[str, float], sensor: str, name: str) -> str | None:
+def _known_unit(spelling: str | None, units: Mapping[str, float], sensor: str, name: str) -> str | None:
     unit = None if spelling is None else unit_of(spelling, dict(units))
     if unit is None and spelling is not None:
         raise MediaError(
@@ -122,11 +122,11 @@ def _known(spelling: str | None, units: Mapping[str, float], sensor: str, name: 
     return unit
 
 
-def _unit_of_gravity(gravity: Stream, name: str) -> str:
-    """Infer the unit from gravity's magnitude, which is known."""
+def _unit_of_gravity(gravity: SensorStream, name: str) -> str:
+    """Infer the unit from the magnitude of gravity."""
     magnitude = float(np.median(np.linalg.norm(gravity.samples, axis=1)))
     for unit, scale in ACCEL_UNITS.items():
-        if GRAVITY_IN[0] <= magnitude * scale / STANDARD_GRAVITY <= GRAVITY_IN[1]:
+        if PLAUSIBLE_GRAVITY[0] <= magnitude * scale / STANDARD_GRAVITY <= PLAUSIBLE_GRAVITY[1]:
             return unit
     raise MediaError(
         name,
@@ -136,7 +136,7 @@ def _unit_of_gravity(gravity: Stream, name: str) -> str:
 
 
 def warn_of_gaps(seconds: np.ndarray, name: str) -> None:
-    """Warn of gaps between samples; a window that contains one is refused later, when it is cut."""
+    """Warn of gaps between samples; a window that contains a gap is refused later, when it is cut out."""
     steps = np.diff(seconds)
     gaps = steps > max(MAX_GAP_SECONDS, 5 * float(np.median(steps)))
     if gaps.any():

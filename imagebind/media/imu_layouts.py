@@ -1,4 +1,4 @@
-"""The layout of an IMU table as the user gives it: its columns, a logger's name, or a JSON file."""
+"""The layout of an IMU table as the user gives it: columns, the name of a logger, or a JSON file."""
 
 import json
 import math
@@ -18,44 +18,48 @@ MAX_LAYOUT_BYTES = 2**16
 
 @dataclass(frozen=True, kw_only=True)
 class Columns:
-    """Columns, by name or by number from 0: the accelerometer's and the gyroscope's x, y, z, and the time."""
+    """Columns by name, or by number from 0: x, y, z of accelerometer and gyroscope, and the time."""
 
     accel: tuple[Column, Column, Column] | None = None
     gyro: tuple[Column, Column, Column] | None = None
     time: Column | None = None
 
     @classmethod
-    def of(cls, told: "Columns | Mapping[str, Any] | None") -> "Columns | None":
+    def of(cls, columns: "Columns | Mapping[str, Any] | None") -> "Columns | None":
         """Convert the value of `columns=`: {"accel": ("ax", "ay", "az"), "gyro": (4, 5, 6), "time": "t"}.
 
         Raises:
-            ValueError: another form.
+            ValueError: the value has another form.
         """
-        if told is None or isinstance(told, Columns):
-            return told
+        if columns is None or isinstance(columns, Columns):
+            return columns
         expected = (
             "columns: expected {'accel': (x, y, z), 'gyro': (x, y, z), 'time': t}, names or numbers from 0"
         )
-        if not isinstance(told, Mapping) or not told or not {*told} <= {*COLUMN_KEYS}:
-            raise ValueError(f"{expected}, got {told!r}")
+        if not isinstance(columns, Mapping) or not columns or not {*columns} <= {*COLUMN_KEYS}:
+            raise ValueError(f"{expected}, got {columns!r}")
         for sensor in COLUMN_KEYS[:2]:
-            axes = told.get(sensor)
+            axes = columns.get(sensor)
             is_list = isinstance(axes, Sequence) and not isinstance(axes, str) and len(axes) == 3
             if axes is not None and not (is_list and all(map(_is_column, axes))):
                 raise ValueError(f"{expected}, got {sensor!r}: {axes!r}")
-        if told.get("accel") is None and told.get("gyro") is None:
-            raise ValueError(f"{expected}, got {told!r}")
-        if told.get("time") is not None and not _is_column(told["time"]):
-            raise ValueError(f"{expected}, got 'time': {told['time']!r}")
+        if columns.get("accel") is None and columns.get("gyro") is None:
+            raise ValueError(f"{expected}, got {columns!r}")
+        if columns.get("time") is not None and not _is_column(columns["time"]):
+            raise ValueError(f"{expected}, got 'time': {columns['time']!r}")
         return cls(
-            **{sensor: tuple(told[sensor]) for sensor in COLUMN_KEYS[:2] if told.get(sensor) is not None},
-            time=told.get("time"),
+            **{
+                sensor: tuple(columns[sensor])
+                for sensor in COLUMN_KEYS[:2]
+                if columns.get(sensor) is not None
+            },
+            time=columns.get("time"),
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a logger writes its tables; by default, `columns` are found by the header's names."""
+    """How a logger writes its tables; without `columns`, they are found by the header's names."""
 
     columns: Columns | None = None
     accel_unit: str | None = None
@@ -65,14 +69,14 @@ class Layout:
 
 
 def _pamap2(first: int) -> Layout:
-    """One IMU of PAMAP2: temperature, accelerometer ±16 g, accelerometer ±6 g, gyroscope, magnetometer, …"""
+    """Return the layout for one IMU of PAMAP2: temperature, accelerometer ±16 g, then ±6 g, gyroscope, …"""
     accel, gyro = (first + 1, first + 2, first + 3), (first + 7, first + 8, first + 9)
     return Layout(columns=Columns(accel=accel, gyro=gyro, time=0), accel_unit="m/s2", gyro_unit="rad/s")
 
 
 _SI = Layout(accel_unit="m/s2", gyro_unit="rad/s")
 _BY_HEADER = Layout()
-# The known loggers by name. Those with a header are recognised without their name.
+# Known loggers by name. Those that write a header are recognised without the name.
 LAYOUTS: dict[str, Layout] = {
     "ego4d": _SI,  # canonical_timestamp_ms, gyro_x…, accl_x…
     "phyphox": _BY_HEADER,  # "Time (s)", "Acceleration x (m/s^2)", "Gyroscope x (rad/s)"
@@ -93,7 +97,7 @@ LAYOUTS: dict[str, Layout] = {
     "pamap2": _pamap2(3),  # the wrist; no header, 54 columns with spaces
     "pamap2_chest": _pamap2(20),
     "pamap2_ankle": _pamap2(37),
-    # subject, activity, time in ns, x, y, z; the two sensors in files of their own
+    # subject, activity, time in ns, x, y, z; each sensor in its own file
     "wisdm": Layout(
         columns=Columns(accel=(3, 4, 5), gyro=(3, 4, 5), time=2),
         accel_unit="m/s2",
@@ -107,17 +111,19 @@ LAYOUTS: dict[str, Layout] = {
 }
 
 
-def layout_of(told: "str | os.PathLike[str] | Layout | None") -> Layout:
-    """Get a logger's layout by name, or from a JSON file: {"columns": {…}, "accel_unit": "g", "rate": 100}.
+def layout_of(layout: "str | os.PathLike[str] | Layout | None") -> Layout:
+    """Return the layout of a logger by name, or from a JSON file.
+
+    The file may contain {"columns": {…}, "accel_unit": "g", "rate": 100}.
 
     Raises:
-        ValueError: an unknown name, or a missing or invalid file.
+        ValueError: the name is unknown, or the file is missing or invalid.
     """
-    if told is None:
+    if layout is None:
         return Layout()
-    if isinstance(told, Layout):
-        return told
-    name = os.fspath(told)
+    if isinstance(layout, Layout):
+        return layout
+    name = os.fspath(layout)
     if name in LAYOUTS:
         return LAYOUTS[name]
     if not name.lower().endswith(".json"):
@@ -131,33 +137,35 @@ def layout_of(told: "str | os.PathLike[str] | Layout | None") -> Layout:
 
 @lru_cache(maxsize=32)
 def _from_json(path: str, changed: int) -> Layout:
-    # `changed` is part of the cache key, so that an edited file is read again.
+    # `changed`, the modification time, is part of the cache key, so that an edited file is read again.
     with Path(path).open("rb") as file:
         text = file.read(MAX_LAYOUT_BYTES)
     try:
-        told = json.loads(text)
-        if not isinstance(told, dict):
+        entries = json.loads(text)
+        if not isinstance(entries, dict):
             raise ValueError("expected an object")
-        if "columns" not in told and {*told} & {*COLUMN_KEYS}:  # columns at the top level
-            told["columns"] = {key: told.pop(key) for key in COLUMN_KEYS if key in told}
-        layout = layout_of(told.pop("layout", None))
+        if "columns" not in entries and {*entries} & {*COLUMN_KEYS}:  # columns at the top level
+            entries["columns"] = {key: entries.pop(key) for key in COLUMN_KEYS if key in entries}
+        base = layout_of(entries.pop("layout", None))
         known = {choice.name for choice in fields(Layout)}
-        if not {*told} <= known:
-            raise ValueError(f"expected some of {', '.join(sorted(known))}, got {', '.join(map(repr, told))}")
-        if "columns" in told:
-            told["columns"] = Columns.of(told["columns"])
-        _check(told)
-        return replace(layout, **told)
+        if not {*entries} <= known:
+            raise ValueError(
+                f"expected some of {', '.join(sorted(known))}, got {', '.join(map(repr, entries))}"
+            )
+        if "columns" in entries:
+            entries["columns"] = Columns.of(entries["columns"])
+        _check(entries)
+        return replace(base, **entries)
     except ValueError as error:
         raise ValueError(f"layout: {path}: {error}") from error
 
 
-def _check(told: Mapping[str, Any]) -> None:
+def _check(entries: Mapping[str, Any]) -> None:
     for option, units in (("accel_unit", ACCEL_UNITS), ("gyro_unit", GYRO_UNITS), ("time_unit", TIME_UNITS)):
-        spelling = told.get(option)
+        spelling = entries.get(option)
         if spelling is not None and (not isinstance(spelling, str) or unit_of(spelling, units) is None):
             raise ValueError(f"{option}: expected one of {', '.join(units)}, got {spelling!r}")
-    rate = told.get("rate")
+    rate = entries.get("rate")
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
     if rate is not None and not (is_number and 0 < rate < math.inf):
         raise ValueError(f"rate: expected a positive number in Hz, got {rate!r}")

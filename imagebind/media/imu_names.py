@@ -1,8 +1,8 @@
-"""Read the names that loggers give their columns, by tables of known names.
+"""Parse the names that loggers give their columns, by tables of known names.
 
-A name is cut into words at signs and at capitals: `motionUserAccelerationX(G)` is `motion user acceleration`,
-axis x, unit G; `field.linear_acceleration.x` is `field linear acceleration`, axis x. The longest phrase from
-the tables below at the end of the words determines the sensor.
+A name is split into words at punctuation and capitals: `motionUserAccelerationX(G)` is `motion user
+acceleration`, axis x, unit G; `field.linear_acceleration.x` is `field linear acceleration`, axis x. The
+longest phrase from the tables below that ends the words determines the sensor.
 """
 
 from dataclasses import dataclass
@@ -10,11 +10,11 @@ from functools import lru_cache
 
 from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_of
 
-ACCEL, USER, GRAVITY, GYRO = "accel", "user acceleration", "gravity", "gyro"  # USER is without gravity
-OTHER = "other"  # another quantity, although its name ends in a sensor's word
+ACCEL, USER, GRAVITY, GYRO = "accel", "user acceleration", "gravity", "gyro"  # USER excludes gravity
+OTHER = "other"  # another quantity whose name ends in a sensor's word
 AXES = "xyz"
 
-# Phrases in order of preference: of two accelerometers in a table, the first listed here is used.
+# In order of preference: of two accelerometers in a table, the one listed first here is used.
 SENSOR_PHRASES = {
     **dict.fromkeys(("total acceleration", "accelerometer with gravity"), ACCEL),  # Sensor Logger
     **dict.fromkeys(("g force", "gf"), ACCEL),  # Physics Toolbox: gFx in g, beside ax without gravity
@@ -26,7 +26,7 @@ SENSOR_PHRASES = {
     **dict.fromkeys(("a", "ac"), ACCEL),  # ax, a_x; TUM VI
     **dict.fromkeys(("beschleunigung", "aceleración", "aceleracion", "accélération"), ACCEL),  # phyphox
     **dict.fromkeys(("accelerazione", "aceleração", "加速度"), ACCEL),  # phyphox
-    # ROS's linear acceleration includes gravity, that of apps does not: `plan_of` decides which it is.
+    # Linear acceleration includes gravity in ROS but not in apps: `plan_from_header` decides which it is.
     **dict.fromkeys(("linear acceleration", "linear accelerometer", "linear accel", "linear acc"), USER),
     **dict.fromkeys(("lineare beschleunigung", "lin acc", "linacc", "linear"), USER),  # phyphox, AndroSensor
     **dict.fromkeys(("user acceleration", "user accel", "user acc"), USER),  # CoreMotion, MotionSense
@@ -43,10 +43,10 @@ SENSOR_PHRASES = {
     **dict.fromkeys(("angular acceleration", "uncalibrated accelerometer", "uncal accel"), OTHER),
     **dict.fromkeys(("uncalibrated gyroscope", "uncal gyro", "world acceleration", "mag g"), OTHER),
 }
-# Short phrases that count only without words before them.
-_SHORT = frozenset({"a", "ac", "g", "gy", "w", "gf", "linear", "rotation", "omega"})
-# Stems that join the axis without a sign: ax, gFx, accx, gyrox, xacc (MAVLink).
-_GLUED = {
+# Short phrases that count only if no words stand before them.
+_STANDALONE_PHRASES = frozenset({"a", "ac", "g", "gy", "w", "gf", "linear", "rotation", "omega"})
+# Stems with the axis attached: ax, gFx, accx, gyrox, xacc (MAVLink).
+_AXIS_STEMS = {
     **{"a": "a", "ac": "ac", "acc": "acc", "accel": "accel", "accl": "accl", "acceleration": "acceleration"},
     **{"g": "g", "gy": "gy", "gyr": "gyr", "gyro": "gyro", "gyroscope": "gyroscope", "w": "w", "gf": "gf"},
     **{"accelerometer": "accelerometer", "rotrate": "rot rate", "linacc": "linacc", "omega": "omega"},
@@ -54,9 +54,11 @@ _GLUED = {
 }
 PHRASE_UNITS = {"gf": "g", "g force": "g"}  # the name implies the unit
 # Words around a phrase that are ignored.
-_FILLERS = frozenset({"axis", "cal", "calibrated", "data", "raw", "value", "values", "sensor", "reading"})
+_IGNORED_WORDS = frozenset(
+    {"axis", "cal", "calibrated", "data", "raw", "value", "values", "sensor", "reading"}
+)
 
-# Clocks in order of preference, with the unit if the logger never states it.
+# Clocks in order of preference, with the unit where loggers use one without stating it.
 CLOCK_PHRASES: dict[str, str | None] = {
     "canonical timestamp": None,  # Ego4D: on the video's clock, unlike its component_timestamp
     **dict.fromkeys(("header stamp", "stamp"), None),  # ROS: nanoseconds, or seconds with decimals
@@ -107,39 +109,39 @@ WHOLE_SECONDS = frozenset({"header stamp secs", "header stamp sec", "stamp secs"
 NANOSECONDS = frozenset({"header stamp nsecs", "header stamp nanosec", "stamp nsecs", "stamp nanosec"})
 TAG_PHRASES = frozenset(
     {"sensor", "sensor name", "sensor type", "type", "name"}
-)  # columns that name a row's sensor
+)  # columns that name the sensor of a row
 ANDROID_SENSORS = {"1": ACCEL, "4": GYRO, "9": GRAVITY, "10": USER}  # Sensor.TYPE_ACCELEROMETER and so on
 
-MAX_CELL = 100  # characters of a column's name that are examined
+MAX_NAME_CHARACTERS = 100  # of a column's name that are examined
 _OPENING = {")": "(", "]": "[", "}": "{"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Name:
-    """A column's name: its words without axis and unit, and the known phrase at their end."""
+class ColumnName:
+    """A column's name: its words without axis and unit, the phrase that ends them, and the sensor."""
 
     words: tuple[str, ...]
     axis: str | None = None
     unit: str | None = None  # as spelled
     phrase: str | None = None
-    kind: str | None = None
+    sensor: str | None = None
 
     @property
     def text(self) -> str:
-        """The words with spaces between them."""
+        """The words, joined by spaces."""
         return " ".join(self.words)
 
     @property
     def order(self) -> tuple[int, int]:
-        """Sort key, lowest preferred: the phrase's place in the table, then the number of words before it."""
+        """Sort key, lowest first: the phrase's position in the table, then the number of words before it."""
         assert self.phrase is not None
         return _SENSOR_ORDER[self.phrase], len(self.words) - len(self.phrase.split())
 
 
 @lru_cache(maxsize=4096)
-def read_name(cell: str) -> Name:
-    """Cut a column's name into words, axis and unit, and look up its phrase."""
-    text = cell[:MAX_CELL].strip().strip("\"'").strip()
+def read_name(cell: str) -> ColumnName:
+    """Split a column's name into words, axis and unit, and look up its phrase."""
+    text = cell[:MAX_NAME_CHARACTERS].strip().strip("\"'").strip()
     axis = unit = None
     for _ in range(3):  # `Accelerometer (x) [m/s2]`
         cut = _bracketed(text)
@@ -156,8 +158,8 @@ def read_name(cell: str) -> Name:
     if axis is None and len(places) == 1:
         axis, after, words = words[places[0]], words[places[0] + 1 :], words[: places[0]]
     elif axis is None and not places:
-        axis, words = _glued(words)
-    after = [word for word in after if word not in _FILLERS]
+        axis, words = _attached_axis(words)
+    after = [word for word in after if word not in _IGNORED_WORDS]
     if not words:  # `x acceleration`
         words, after = after, []
     if after and unit is None:  # `acc_x_mg`
@@ -165,36 +167,36 @@ def read_name(cell: str) -> Name:
         if any(unit_of(spelled, units) for units in (ACCEL_UNITS, GYRO_UNITS)):
             unit, after = spelled, []
     if after:
-        return Name(words=(*words, axis or "", *after), unit=unit)
+        return ColumnName(words=(*words, axis or "", *after), unit=unit)
     if axis is None:
-        return Name(words=tuple(words), unit=unit)
-    while words and words[-1] in _FILLERS:
+        return ColumnName(words=tuple(words), unit=unit)
+    while words and words[-1] in _IGNORED_WORDS:
         words = words[:-1]
     phrase = phrase_of(words)
-    return Name(
+    return ColumnName(
         words=tuple(words),
         axis=axis,
         unit=unit,
         phrase=phrase,
-        kind=None if phrase is None else SENSOR_PHRASES[phrase],
+        sensor=None if phrase is None else SENSOR_PHRASES[phrase],
     )
 
 
 def phrase_of(words: list[str]) -> str | None:
-    """Return the longest sensor phrase at the end of the words."""
+    """Return the longest sensor phrase that ends the words."""
     for start in range(len(words)):
         phrase = " ".join(words[start:])
-        if phrase in SENSOR_PHRASES and (start == 0 or phrase not in _SHORT):
+        if phrase in SENSOR_PHRASES and (start == 0 or phrase not in _STANDALONE_PHRASES):
             return phrase
     return None
 
 
-def kind_of_tag(tag: str) -> str | None:
-    """Return a row's sensor by the name in its tag column."""
-    text = tag[:MAX_CELL].strip().strip('"')
+def sensor_of_tag(tag: str) -> str | None:
+    """Return the sensor of a row by the name in its tag column."""
+    text = tag[:MAX_NAME_CHARACTERS].strip().strip('"')
     if text in ANDROID_SENSORS:
         return ANDROID_SENSORS[text]
-    words = [word for word in _words(text) if word not in _FILLERS]
+    words = [word for word in _words(text) if word not in _IGNORED_WORDS]
     for end in range(len(words), 0, -1):  # "LSM6DSO Acceleration Sensor Wakeup"
         phrase = phrase_of(words[:end])
         if phrase is not None:
@@ -202,11 +204,11 @@ def kind_of_tag(tag: str) -> str | None:
     return None
 
 
-def clock_of(name: Name) -> tuple[int, str, str | None] | None:
+def clock_of(name: ColumnName) -> tuple[int, str, str | None] | None:
     """Return a clock column's order of preference, phrase and unit as spelled; None for other columns."""
     if name.axis is not None:
         return None
-    words = [word for word in name.words if word not in _FILLERS]
+    words = [word for word in name.words if word not in _IGNORED_WORDS]
     while words and (words[0] in _CLOCK_PREFIXES or (len(words[0]) == 4 and any(map(str.isdigit, words[0])))):
         words = words[1:]
     unit = name.unit
@@ -218,7 +220,7 @@ def clock_of(name: Name) -> tuple[int, str, str | None] | None:
 
 
 def _bracketed(text: str) -> tuple[str, str] | None:
-    """Return the text before and inside the last brackets; None if the text does not end in them."""
+    """Return the text before and inside the brackets at the end; None if there are none."""
     if not text or text[-1] not in _OPENING:
         return None
     closing, opening, depth = text[-1], _OPENING[text[-1]], 0
@@ -243,13 +245,13 @@ def _words(text: str) -> list[str]:
     return "".join(cut).lower().split()
 
 
-def _glued(words: list[str]) -> tuple[str | None, list[str]]:
-    """Split off an axis that is part of a word: `ax`, `gFx`, `xacc`, `left_gyroz`."""
+def _attached_axis(words: list[str]) -> tuple[str | None, list[str]]:
+    """Split off an axis attached to a word: `ax`, `gFx`, `xacc`, `left_gyroz`."""
     for count in (2, 1):  # gFx is two words
         if len(words) < count:
             continue
         word, before = "".join(words[-count:]), words[:-count]
         for axis, stem in ((word[-1], word[:-1]), (word[0], word[1:])):
-            if axis in (*AXES,) and stem in _GLUED:
-                return axis, [*before, *_GLUED[stem].split()]
+            if axis in (*AXES,) and stem in _AXIS_STEMS:
+                return axis, [*before, *_AXIS_STEMS[stem].split()]
     return None, words

@@ -1,4 +1,4 @@
-"""Recordings in several files: an accelerometer's beside a gyroscope's, as Sensor Logger writes them."""
+"""Find the files of a recording that has one file per sensor, as Sensor Logger writes it."""
 
 import os
 import re
@@ -18,21 +18,21 @@ FILE_WORDS = {
     GYRO: ("gyroscope", "gyro", "gyr"),
     GRAVITY: ("gravity",),
 }
-TOTAL = "totalacceleration"
-_WORD = re.compile(
+TOTAL_ACCELERATION = "totalacceleration"
+_SENSOR_WORD = re.compile(
     r"(?<![a-z])(" + "|".join(word for words in FILE_WORDS.values() for word in words) + r")(?![a-z])",
     re.IGNORECASE,
 )
-_OTHER = re.compile(r"linear|user.?acc|uncal", re.IGNORECASE)  # phyphox: "Linear Accelerometer.csv"
-_CAMEL = {TOTAL: "TotalAcceleration"}
+_OTHER_SENSOR = re.compile(r"linear|user.?acc|uncal", re.IGNORECASE)  # phyphox: "Linear Accelerometer.csv"
+_CAMEL_CASE = {TOTAL_ACCELERATION: "TotalAcceleration"}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Parts:
-    """The files of one recording. `first` is the accelerometer's; its path identifies the recording.
+class RecordingFiles:
+    """The files of one recording. `first`, the accelerometer's file, identifies the recording.
 
     Args:
-        total, gravity: Sensor Logger's other files, since its Accelerometer.csv lacks gravity.
+        total, gravity: further files of Sensor Logger, whose Accelerometer.csv excludes gravity.
     """
 
     first: Path
@@ -42,7 +42,7 @@ class Parts:
 
     @property
     def others(self) -> str:
-        """The names of the files beside the first."""
+        """The names of the other files."""
         return ", ".join(path.name for path in (self.total, self.gyro, self.gravity) if path is not None)
 
 
@@ -55,51 +55,53 @@ def local_path(source: object) -> Path | None:
 
 
 def role_of(path: Path) -> str | None:
-    """Return a file's sensor by its name; None if the name has none."""
-    match = _word(path)
-    return None if match is None else _kind(match[1])
+    """Return the sensor that a file's name states; None if it states none."""
+    match = _sensor_word(path)
+    return None if match is None else _sensor_of_word(match[1])
 
 
-def parts_of(path: Path) -> Parts | None:
-    """Find the recording that a file belongs to, by the names of existing files; None if there is none."""
-    match = _word(path)
+def recording_files(path: Path) -> RecordingFiles | None:
+    """Return the recording that a file belongs to, by the names of existing files; None if there is none."""
+    match = _sensor_word(path)
     if match is None:
         return None
-    if _kind(match[1]) == GYRO:
+    if _sensor_of_word(match[1]) == GYRO:
         gyro: Path | None = path
-        first = _beside(path, match, ACCEL)
+        first = _sibling(path, match, ACCEL)
     else:
-        first = path if _kind(match[1]) == ACCEL else _beside(path, match, ACCEL)
-        if match[1].lower() == TOTAL:  # Sensor Logger's Accelerometer.csv comes first, if it exists
-            first = next(_exact(path, match, ("accelerometer",)), path)
-        gyro = None if first is None else _beside(path, match, GYRO)
+        first = path if _sensor_of_word(match[1]) == ACCEL else _sibling(path, match, ACCEL)
+        if (
+            match[1].lower() == TOTAL_ACCELERATION
+        ):  # Sensor Logger's Accelerometer.csv comes first, if it exists
+            first = next(_same_name_files(path, match, ("accelerometer",)), path)
+        gyro = None if first is None else _sibling(path, match, GYRO)
     if first is None or gyro is None:
         return None
-    total = next(_exact(path, match, (TOTAL,)), None)
-    return Parts(
+    total = next(_same_name_files(path, match, (TOTAL_ACCELERATION,)), None)
+    return RecordingFiles(
         first=first,
         gyro=gyro,
         total=total if total != first else None,
-        gravity=next(_exact(path, match, FILE_WORDS[GRAVITY]), None),
+        gravity=next(_same_name_files(path, match, FILE_WORDS[GRAVITY]), None),
     )
 
 
-def first_in(folder: Path) -> Path:
-    """Return the accelerometer's file in a folder that holds one recording.
+def first_in_folder(folder: Path) -> Path:
+    """Return the accelerometer's file in a folder that contains one recording.
 
     Raises:
         MediaError: the folder has no recording, or several.
     """
     try:
-        files = sorted(path for path in folder.iterdir() if path.is_file() and _word(path) is not None)
+        files = sorted(path for path in folder.iterdir() if path.is_file() and _sensor_word(path) is not None)
     except OSError as error:
         raise MediaError(
             name_of(folder), got=f"cannot be listed ({error.strerror})", expected="a folder that can be read"
         ) from error
-    firsts = sorted({parts.first for parts in map(parts_of, files) if parts is not None})
+    firsts = sorted({parts.first for parts in map(recording_files, files) if parts is not None})
     if len(firsts) == 1:
         return firsts[0]
-    listed = ", ".join(path.name for path in firsts[:5]) or "no accelerometer beside a gyroscope"
+    listed = ", ".join(path.name for path in firsts[:5]) or "no accelerometer file beside a gyroscope file"
     raise MediaError(
         name_of(folder),
         got=f"a folder with {listed}",
@@ -107,26 +109,26 @@ def first_in(folder: Path) -> Path:
     )
 
 
-def _word(path: Path) -> re.Match[str] | None:
-    if _OTHER.search(path.stem):
+def _sensor_word(path: Path) -> re.Match[str] | None:
+    if _OTHER_SENSOR.search(path.stem):
         return None
-    return _WORD.search(path.stem[:255])
+    return _SENSOR_WORD.search(path.stem[:255])
 
 
-def _kind(word: str) -> str:
-    return next(kind for kind, words in FILE_WORDS.items() if word.lower() in words)
+def _sensor_of_word(word: str) -> str:
+    return next(sensor for sensor, words in FILE_WORDS.items() if word.lower() in words)
 
 
-def _beside(path: Path, match: re.Match[str], kind: str) -> Path | None:
-    """Find another sensor's file: the same name except for the sensor's word, or also for the text after it.
+def _sibling(path: Path, match: re.Match[str], sensor: str) -> Path | None:
+    """Return another sensor's file, whose name differs in the sensor's word and perhaps the text after it.
 
-    The text after the word may differ because MetaWear's names end in each sensor's own rate.
+    The text after the word may differ because MetaWear's file names end in the sensor's rate.
     """
-    same = next(_exact(path, match, FILE_WORDS[kind]), None)
+    same = next(_same_name_files(path, match, FILE_WORDS[sensor]), None)
     if same is not None or not path.stem[match.end() :]:
         return same
     before = path.stem[: match.start()].lower()
-    starts = tuple(before + word for word in FILE_WORDS[kind])
+    starts = tuple(before + word for word in FILE_WORDS[sensor])
     try:
         like = [
             name
@@ -138,22 +140,22 @@ def _beside(path: Path, match: re.Match[str], kind: str) -> Path | None:
     return path.with_name(like[0]) if len(like) == 1 else None
 
 
-def _exact(path: Path, match: re.Match[str], words: tuple[str, ...]) -> Iterator[Path]:
-    """Yield existing files with another sensor's word in their name, or in their name and folder."""
+def _same_name_files(path: Path, match: re.Match[str], words: tuple[str, ...]) -> Iterator[Path]:
+    """Yield existing files whose name, or name and folder, has another sensor's word instead."""
     for word in words:
-        for styled in dict.fromkeys((_styled(word, match[1]), word, word.capitalize(), word.upper())):
+        for styled in dict.fromkeys((_in_case_of(word, match[1]), word, word.capitalize(), word.upper())):
             name = path.stem[: match.start()] + styled + path.stem[match.end() :] + path.suffix
-            for folder in dict.fromkeys((path.parent, _folder(path.parent, match[1], styled))):
+            for folder in dict.fromkeys((path.parent, _sibling_folder(path.parent, match[1], styled))):
                 if (folder / name).is_file():
                     yield folder / name
 
 
-def _folder(folder: Path, word: str, other: str) -> Path:
-    """Replace a sensor's word in a folder: `raw/phone/accel` -> `raw/phone/gyro` (WISDM)."""
+def _sibling_folder(folder: Path, word: str, other: str) -> Path:
+    """Return the folder with another sensor's word: `raw/phone/accel` -> `raw/phone/gyro` (WISDM)."""
     return folder.with_name(other) if folder.name.lower() == word.lower() else folder
 
 
-def _styled(word: str, like: str) -> str:
+def _in_case_of(word: str, like: str) -> str:
     if like.isupper():
         return word.upper()
-    return _CAMEL.get(word, word.capitalize()) if like[0].isupper() else word
+    return _CAMEL_CASE.get(word, word.capitalize()) if like[0].isupper() else word

@@ -1,4 +1,4 @@
-"""A motion recording: samples on a clock, its shape, units and clock checked before anything else sees it."""
+"""IMU recordings: samples on a clock, with their shape, units and clock checked."""
 
 import math
 from collections.abc import Sequence
@@ -15,18 +15,20 @@ from imagebind.media.imu_units import ACCEL_UNITS, GYRO_UNITS, TIME_UNITS, unit_
 
 IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (community, after Ego4D)
 
-# What cannot be, all ours. A device lies, walks and runs at a median of 9 to 15 m/s², gravity included.
-LOOKS_LIKE_G = (0.8, 1.25)  # median magnitude of a recording that is in g
-MAX_ACCEL = 50.0  # m/s², 5 g: as a median no body bears it
-MAX_GYRO = 35.0  # rad/s, 2000 deg/s: a usual gyroscope's full scale on an axis; 1 sample in 100 may pass it
-EXPECTED = "6 channels, accelerometer x, y, z and gyroscope x, y, z: an array (t, 6) or (6, t), and its rate"
+# Limits of plausible data, all ours. At rest, walking or running, the median magnitude is 9 to 15 m/s².
+G_MAGNITUDES = (0.8, 1.25)  # median magnitude, in m/s², that suggests g
+MAX_ACCEL = 50.0  # m/s², 5 g: nobody bears it as a median
+MAX_GYRO = 35.0  # rad/s, 2000 deg/s: the usual full scale per axis; 1 sample in 100 may exceed it
+EXPECTED_IMU = (
+    "6 channels, accelerometer x, y, z and gyroscope x, y, z: an array (t, 6) or (6, t), and its rate"
+)
 
 Values = np.ndarray | Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Recording:
-    """Motion on a clock: samples (t, 6) float64 in m/s² and rad/s, seconds (t,) float64 from 0, rising."""
+class ImuRecording:
+    """Samples (t, 6) float64 in m/s² and rad/s, and seconds (t,) float64, increasing from 0."""
 
     samples: np.ndarray
     seconds: np.ndarray
@@ -41,41 +43,41 @@ def to_recording(
     gyro_unit: str | None = None,
     time_unit: str | None = None,
     name: str | None = None,
-) -> Recording:
-    """Samples (t, 6) or (6, t), or 7 with time first, and a rate or a time each, to a checked recording.
+) -> ImuRecording:
+    """Return a checked recording of samples (t, 6) or (6, t), or 7 channels with time first.
 
-    Seconds count from the first sample; times in the table override the rate. Samples with the same time are
-    averaged. A given unit is trusted. Without one, an accelerometer that looks like g is refused: it is in g,
-    or its gravity was removed, and only the caller knows which.
+    The clock is a rate or a timestamp for each sample; timestamps override the rate. Seconds count from the
+    first sample. Samples with the same time are averaged. A given unit is trusted. Without one, accelerometer
+    values that look like g are refused: they are in g, or exclude gravity, and only the caller knows which.
 
     Raises:
-        MediaError: another or an ambiguous shape, no clock or two, a clock that runs back, NaN, or
-            implausible units; the message says what to pass.
-        ValueError: an unknown unit.
+        MediaError: the shape is wrong or ambiguous, there is no clock or there are two, the clock runs back,
+            values are NaN, or units are implausible; the message says what to pass.
+        ValueError: a unit is unknown.
     """
     accel, gyro, second = unit_scales(accel_unit, gyro_unit, time_unit)
     name = name or name_of(values)
     table = _rows(as_numpy(values), name)  # (t, 6) or (t, 7)
     if table.shape[1] == IMU_CHANNELS + 1:
         if timestamps is not None:
-            raise MediaError(name, got="timestamps, and a time column besides", expected="one clock")
+            raise MediaError(name, got="timestamps and a time column", expected="one clock")
         timestamps, table = table[:, 0], table[:, 1:]
     if timestamps is not None:
         seconds = _seconds_after_first(timestamps, len(table), name, second)
-        seconds, table = merge_duplicates(seconds, table, name=name, where=lambda sample: f"sample {sample}")
+        seconds, table = merge_duplicates(seconds, table, name=name, locate=lambda sample: f"sample {sample}")
     elif rate is not None:
         seconds = np.arange(len(table)) / _frequency(rate, name)
     else:
         raise MediaError(name, got="no clock", expected="rate= in Hz, or a timestamp for each sample")
     samples = table * np.repeat([accel, gyro], 3)  # (t, 6) in m/s² and rad/s
     _check_samples(samples, name, accel=accel, accel_unit=accel_unit)
-    return Recording(samples=samples, seconds=seconds)
+    return ImuRecording(samples=samples, seconds=seconds)
 
 
 def unit_scales(
     accel_unit: str | None, gyro_unit: str | None, time_unit: str | None
 ) -> tuple[float, float, float]:
-    """What to multiply by for m/s², rad/s and s; a unit that is not given is that already."""
+    """Return the factors that convert to m/s², rad/s and s; 1 for a unit that is not given."""
     given = (
         ("accel_unit", accel_unit, ACCEL_UNITS),
         ("gyro_unit", gyro_unit, GYRO_UNITS),
@@ -91,10 +93,10 @@ def unit_scales(
 
 
 def _rows(values: np.ndarray, name: str) -> np.ndarray:
-    """One row a sample: (t, c) or (c, t) -> (t, c) float64, c being 6, or 7 with time first."""
+    """Return one row per sample: (t, c) or (c, t) -> (t, c) float64, where c is 6, or 7 with time first."""
     columns = (IMU_CHANNELS, IMU_CHANNELS + 1)
     if values.ndim != 2 or values.dtype.kind not in "iuf":
-        raise MediaError(name, got=f"{values.dtype} of shape {values.shape}", expected=EXPECTED)
+        raise MediaError(name, got=f"{values.dtype} of shape {values.shape}", expected=EXPECTED_IMU)
     rows, across = values.shape
     if rows in columns and across in columns:
         raise MediaError(
@@ -104,7 +106,7 @@ def _rows(values: np.ndarray, name: str) -> np.ndarray:
         )
     table = values if across in columns else values.T
     if table.shape[1] not in columns or len(table) < 2:
-        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED}, of 2 samples or more")
+        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED_IMU}, of 2 samples or more")
     return table.astype(np.float64)
 
 
@@ -121,16 +123,18 @@ def _frequency(rate: object, name: str) -> float:
 def _seconds_after_first(
     timestamps: Values | Sequence[float], samples: int, name: str, second: float
 ) -> np.ndarray:
-    """A clock in any unit and from any zero to seconds after the first sample: (t,) -> (t,)."""
+    """Convert timestamps in units of `second` seconds to seconds after the first sample: (t,) -> (t,)."""
     try:
         clock = as_numpy(timestamps) if isinstance(timestamps, Tensor) else np.asarray(timestamps)
     except ValueError as error:  # a ragged list
-        raise MediaError(name, got=f"timestamps that are no list ({error})", expected="numbers") from error
+        raise MediaError(
+            name, got=f"timestamps that are not a list of numbers ({error})", expected="numbers"
+        ) from error
     if clock.shape != (samples,) or clock.dtype.kind not in "iuf":
         raise MediaError(
             name,
             got=f"timestamps: {clock.dtype} of shape {clock.shape}",
-            expected=f"one for each of {samples} samples",
+            expected=f"one timestamp for each of {samples} samples",
         )
     with np.errstate(over="ignore", invalid="ignore"):
         clock = clock.astype(np.int64 if clock.dtype.kind == "i" else np.float64)
@@ -141,7 +145,7 @@ def _seconds_after_first(
 
 
 def _check_samples(samples: np.ndarray, name: str, *, accel: float, accel_unit: str | None) -> None:
-    """Refuse NaN, and units that cannot be."""
+    """Refuse NaN, infinite values and implausible units."""
     with np.errstate(over="ignore"):
         finite = np.isfinite(samples.astype(np.float32)).all(axis=1)
     if not finite.all():
@@ -151,11 +155,11 @@ def _check_samples(samples: np.ndarray, name: str, *, accel: float, accel_unit: 
             expected="finite values",
         )
     magnitude = float(np.median(np.linalg.norm(samples[:, :3], axis=1)))  # m/s²
-    if accel_unit is None and LOOKS_LIKE_G[0] <= magnitude <= LOOKS_LIKE_G[1]:
+    if accel_unit is None and G_MAGNITUDES[0] <= magnitude <= G_MAGNITUDES[1]:
         raise MediaError(
             name,
             got=f"an accelerometer of median magnitude {magnitude:.3g}, as if in g",
-            expected="m/s²: pass accel_unit='g', or accel_unit='m/s2' if gravity was taken out",
+            expected="m/s²: pass accel_unit='g', or accel_unit='m/s2' if gravity was removed",
         )
     if magnitude > MAX_ACCEL:
         raise MediaError(

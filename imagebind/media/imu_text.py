@@ -1,4 +1,4 @@
-"""The text of a table: its encoding, its lines, and how a line is cut into cells."""
+"""Decode the text of a table and split it into lines and cells."""
 
 import codecs
 import csv
@@ -12,23 +12,23 @@ from imagebind.errors import MediaError
 HEAD_LINES = 400  # examined for metadata, header and first rows
 HEAD_CHARACTERS = 2**18
 ENCODING_BYTES = 2**16  # examined for the encoding
-MAX_LINE = 2**20  # characters
-DELIMITERS = ("\t", ";", ",", " ")  # in the order of preference; " " stands for any run of spaces and tabs
+MAX_LINE_CHARACTERS = 2**20
+DELIMITERS = ("\t", ";", ",", " ")  # in order of preference; " " stands for any run of spaces and tabs
 COMMENT_SIGNS = ("#", "//", "%")
-BLANKS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # how loggers write a missing value
-WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+BLANK_CELLS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # a missing value
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 Line = tuple[int, str]  # number from 1, and text without the line end
-Split = Callable[[str], list[str]]
+LineSplitter = Callable[[str], list[str]]
 
 _SEPARATOR_LINE = re.compile(r'\s*"?sep=(.*?)"?\s*', re.IGNORECASE)
 
 
 def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
-    """Yield lines of UTF-8, UTF-16 with a byte order mark (Excel), or Latin-1 (old spreadsheets' "m/s²").
+    """Yield the lines of UTF-8, UTF-16 with a byte order mark (Excel), or Latin-1 (old spreadsheets' "m/s²").
 
     Raises:
-        MediaError: binary data, or a line of `MAX_LINE` characters.
+        MediaError: the data are binary, or a line has `MAX_LINE_CHARACTERS` characters.
     """
     file = io.BytesIO(data) if isinstance(data, bytes) else data
     start = file.read(ENCODING_BYTES)
@@ -39,12 +39,12 @@ def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
     text = io.TextIOWrapper(file, encoding=encoding, errors="replace", newline=None)
     number = 0
     try:
-        while line := text.readline(MAX_LINE):
+        while line := text.readline(MAX_LINE_CHARACTERS):
             number += 1
-            if len(line) == MAX_LINE and not line.endswith("\n"):
+            if len(line) == MAX_LINE_CHARACTERS and not line.endswith("\n"):
                 raise MediaError(
                     name,
-                    got=f"at least {MAX_LINE:,} characters in line {number}",
+                    got=f"at least {MAX_LINE_CHARACTERS:,} characters in line {number}",
                     expected="a table with shorter lines",
                 )
             yield number, line.rstrip("\n")
@@ -53,8 +53,8 @@ def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
 
 
 def encoding_of(start: bytes) -> str | None:
-    """Return a text's encoding by its first bytes; None for binary data."""
-    if start.startswith(WIDE_MARKS):
+    """Return the encoding of a text by its first bytes; None for binary data."""
+    if start.startswith(UTF16_MARKS):
         return "utf-16"
     if b"\0" in start:
         return None
@@ -66,16 +66,16 @@ def encoding_of(start: bytes) -> str | None:
 
 
 def separator_line(line: str) -> str | None:
-    r"""Return the delimiter that Excel's `sep=;` or Shimmer's `"sep=\t"` names; None for other lines."""
-    match = _SEPARATOR_LINE.fullmatch(line[:MAX_LINE])
+    r"""Return the delimiter named by Excel's `sep=;` or Shimmer's `"sep=\t"`; None for other lines."""
+    match = _SEPARATOR_LINE.fullmatch(line[:MAX_LINE_CHARACTERS])
     if match is None:
         return None
     named = match[1] or ("\t" if "\t" in line else "")
     return "\t" if named == "\\t" else named[:1] or ","
 
 
-def splitter(delimiter: str) -> Split:
-    """Return a function that cuts a line at a delimiter, except within quotes."""
+def splitter(delimiter: str) -> LineSplitter:
+    """Return a function that splits a line at a delimiter, except within quotes."""
 
     def split(line: str) -> list[str]:
         if '"' not in line:
@@ -90,7 +90,7 @@ def splitter(delimiter: str) -> Split:
 
 
 def without_comment_sign(line: str) -> str | None:
-    """Return the text after `#`, `//` or `%`; None if the line begins with none of them."""
+    """Return the text after a leading `#`, `//` or `%`; None for other lines."""
     text = line.lstrip()
     for sign in COMMENT_SIGNS:
         if text.startswith(sign):
@@ -101,7 +101,7 @@ def without_comment_sign(line: str) -> str | None:
 def number_in(cell: str) -> float | None:
     """Parse a number with a decimal point or comma; NaN for a blank cell; None for other text."""
     text = cell.strip().strip('"').strip()
-    if text.lower() in BLANKS:
+    if text.lower() in BLANK_CELLS:
         return float("nan")
     try:
         return float(text)
@@ -114,7 +114,7 @@ def number_in(cell: str) -> float | None:
 
 
 def is_row(cells: list[str], *, least: int = 3) -> bool:
-    """Whether at least `least` cells are numbers, and no more cells are text than numbers."""
+    """Whether at least `least` cells are numbers, and not more cells are text than numbers."""
     numbers = [number_in(cell) for cell in cells[:64]]
     known = sum(number == number for number in numbers if number is not None)
     return known >= least and known >= sum(number is None for number in numbers)

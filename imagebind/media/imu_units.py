@@ -1,4 +1,4 @@
-"""Units of accelerometers, gyroscopes and clocks, and the ways loggers spell them."""
+"""Units of accelerometers, gyroscopes and clocks, and how loggers spell them."""
 
 import re
 
@@ -6,10 +6,15 @@ STANDARD_GRAVITY = 9.80665  # m/s², "1 g" by definition
 DEGREE = 3.141592653589793 / 180
 
 ACCEL_UNITS = {"m/s2": 1.0, "g": STANDARD_GRAVITY, "mg": STANDARD_GRAVITY / 1000}  # to m/s²
-GYRO_UNITS = {"rad/s": 1.0, "deg/s": DEGREE, "mrad/s": 1e-3, "mdeg/s": DEGREE / 1000}  # to rad/s
+GYRO_UNITS = {
+    "rad/s": 1.0,
+    "deg/s": DEGREE,
+    "mrad/s": 1e-3,
+    "mdeg/s": DEGREE / 1000,
+}  # to rad/s
 TIME_UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9}  # to seconds
 
-# A spelling as `_plain` returns it -> the unit. `m/(s^2)` is Shimmer's, `ms-2` EuRoC's `m s^-2`.
+# Spellings as `_plain` returns them -> the unit. `m/(s^2)` is Shimmer's, `ms-2` EuRoC's `m s^-2`.
 UNIT_SPELLINGS = {
     **dict.fromkeys(("m/s2", "m/s/s", "ms-2", "m/sec2", "m/sec/sec", "mps2", "ms2", "mss", "m/ss"), "m/s2"),
     **dict.fromkeys(("meter/second2", "meters/second2", "metres/second2", "meter/sec2", "m/second2"), "m/s2"),
@@ -32,12 +37,12 @@ UNIT_SPELLINGS = {
     **dict.fromkeys(("us", "usec", "usecs", "micros", "microsec", "microsecond", "microseconds"), "us"),
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosecond", "nanoseconds", "nanosec"), "ns"),
 }
-MAX_SPELLING = 40  # characters
-# Look-alikes: the micro sign and the Greek letter; the ordinal sign, often typed for the degree sign.
-_ALIKE = str.maketrans(
+MAX_UNIT_CHARACTERS = 40
+# Such as the micro sign and the Greek letter, or the ordinal sign, often typed for the degree sign.
+_LOOK_ALIKES = str.maketrans(
     {"²": "2", "µ": "u", "μ": "u", "º": "°", "˚": "°", "⁻": "-", "¹": "1", "−": "-", "·": ""}
 )
-_FILLING = re.compile(r"[\s^*_(){}\[\]$]")
+_IGNORED_CHARACTERS = re.compile(r"[\s^*_(){}\[\]$]")
 
 
 def unit_of(spelling: str, units: dict[str, float]) -> str | None:
@@ -48,5 +53,5 @@ def unit_of(spelling: str, units: dict[str, float]) -> str | None:
 
 def _plain(spelling: str) -> str:
     """Normalise a spelling: `m/s^2`, `m / s²` and `[m/(s**2)]` become `m/s2`, `rad s^-1` becomes `rads-1`."""
-    text = spelling[:MAX_SPELLING].lower().translate(_ALIKE)
-    return _FILLING.sub("", re.sub(r"\bper\b", "/", text.replace("squared", "2")))
+    text = spelling[:MAX_UNIT_CHARACTERS].lower().translate(_LOOK_ALIKES)
+    return _IGNORED_CHARACTERS.sub("", re.sub(r"\bper\b", "/", text.replace("squared", "2")))

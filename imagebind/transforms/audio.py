@@ -1,4 +1,4 @@
-"""Audio: recordings, and the sound of videos, to the log-mel clips the audio trunk takes."""
+"""Convert audio files, and the audio of videos, to the log-mel clips that the audio trunk takes."""
 
 import math
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits
-from imagebind.media.audio_file import Recording, load_audio, open_audio
+from imagebind.media.audio_file import AudioRecording, load_audio, open_audio
 from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
 from imagebind.transforms.mel import WINDOW_MS, log_mel, resampling_reach, window_samples
@@ -20,28 +20,28 @@ from imagebind.transforms.options import PER_ITEM
 
 __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", "waveform_to_mel"]
 
-# Released: what the original's loader does.
+# Values of the original's loader (released).
 SAMPLE_RATE = 16_000
-CLIPS = 3
+AUDIO_CLIPS = 3
 CLIP_SECONDS = 2.0
 MEL_BINS = 128
 MEL_FRAMES = 204  # 2 s have 1 + (2000 - 25) // 10 = 198 windows; the rest is padding
-AUDIO_MEAN = -4.268  # of log-mel values; the zeros of the padding are normalised with it too
+AUDIO_MEAN = -4.268  # of log-mel values; the padding's zeros are normalised with it too
 AUDIO_STD = 9.138
 
-POWER_STEP = 7  # every seventh sample gives a clip's power precisely enough
-MOST_CANCELLED = 0.01  # -20 dB (ours); warn if the average keeps less of the loudest channel's power
-INAUDIBLE = 1e-9  # power, -90 dB of full scale: the last bit of 16
-KERNEL_TAPS = 2**22  # ours: a resampling kernel, of about new · old / gcd² taps, takes 16 MB at most
+POWER_SAMPLE_STEP = 7  # every seventh sample is enough to estimate a clip's power
+MIN_POWER_SHARE = 0.01  # -20 dB of the loudest channel (ours); warn if the average has less power
+INAUDIBLE_POWER = 1e-9  # -90 dB of full scale, the last bit of 16
+MAX_KERNEL_TAPS = 2**22  # ours: limits a resampling kernel, of about new · old / gcd² taps, to 16 MB
 
 
 def to_mono(waveform: Tensor, channel: int | None = None) -> Tensor:
-    """One channel of a waveform, or the average of all: (channels, n) -> (n,).
+    """Return one channel of a waveform, or the average of all: (channels, n) -> (n,).
 
     Source: the average is ours; the original silently takes channel 0.
 
     Raises:
-        ValueError: no such channel.
+        ValueError: the waveform has no such channel.
     """
     if channel is None:
         return waveform.mean(dim=0)
@@ -53,51 +53,53 @@ def to_mono(waveform: Tensor, channel: int | None = None) -> Tensor:
 def resample(waveform: Tensor, rate: int, new_rate: int = SAMPLE_RATE) -> Tensor:
     """Change the sampling rate: (n,) -> (m,).
 
-    Source: released, but for rates with little in common, see `rate_ratio` (ours).
+    Source: released; for rates whose exact ratio needs too large a kernel, ours (see `rate_ratio`).
     """
     return resample_by(waveform, rate_ratio(rate, new_rate))
 
 
 def rate_ratio(rate: int, new_rate: int) -> Fraction:
-    """rate / new_rate, or the nearest ratio whose kernel is affordable.
+    """Return rate / new_rate, or the nearest ratio whose kernel has at most `MAX_KERNEL_TAPS` taps.
 
-    From 44,101 Hz to 16,000 the kernel would take 3 GB. A nearest ratio is wrong by less than 2 in 10,000.
+    From 44,101 to 16,000 Hz the kernel would take 3 GB. The nearest ratio is wrong by less than 2 in 10,000.
     """
-    most_phases = math.isqrt(KERNEL_TAPS * new_rate // rate)  # the kernel has phases² · rate / new_rate taps
+    most_phases = math.isqrt(
+        MAX_KERNEL_TAPS * new_rate // rate
+    )  # the kernel has phases² · rate / new_rate taps
     return Fraction(rate, new_rate).limit_denominator(max(most_phases, 1))
 
 
 def waveform_to_mel(
     clip: Tensor, *, rate: int = SAMPLE_RATE, mel_bins: int = MEL_BINS, frames: int = MEL_FRAMES
 ) -> Tensor:
-    """Kaldi's log-mel filter bank of a clip, cut or padded with zeros: (n,) -> (mel_bins, frames).
+    """Return Kaldi's log-mel filter bank of a clip, cut or padded with zeros: (n,) -> (mel_bins, frames).
 
-    Not normalised yet. Source: released.
+    The values are not normalised. Source: released.
 
     Raises:
-        ValueError: not a waveform, or shorter than a window of 25 ms.
+        ValueError: the clip is not a waveform, or is shorter than a window of 25 ms.
     """
     if clip.ndim != 1 or len(clip) < window_samples(rate):
         raise ValueError(
             f"mel clip: expected (n,), n at least {window_samples(rate)}, got {tuple(clip.shape)}"
         )
-    # On a copy: in place, as in the original, subtracting the mean changes clips that overlap.
+    # Not in place, as the original subtracts the mean: that would change clips that overlap.
     mel = log_mel(clip - clip.mean(), rate=rate, mel_bins=mel_bins).mT  # (t, mel_bins) -> (mel_bins, t)
     return torch.nn.functional.pad(mel[:, :frames], (0, max(frames - mel.shape[1], 0)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class AudioTransform:
-    """A recording to (clips, 1, 128, 204): normalised log-mel clips, spread evenly over it.
+    """Convert a recording to (clips, 1, 128, 204): normalised log-mel clips, spread evenly over it.
 
-    Takes what `open_audio` takes: a path, URI, bytes, file object, or (array or tensor, rate). Only the
-    stretches that become clips are decoded where the format allows it. Source: released, but for
-    `channel`: None averages the channels (ours), 0 is the original's choice.
+    The recording is a path, URI, bytes, file object, or (array or tensor, rate), as for `open_audio`. Only
+    the samples of the clips are decoded, if the format allows it. Source: released, except `channel`: None
+    averages the channels (ours), 0 is the original's choice.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.AUDIO
 
-    clips: int = field(default=CLIPS, metadata=PER_ITEM)
+    clips: int = field(default=AUDIO_CLIPS, metadata=PER_ITEM)
     clip_seconds: float = CLIP_SECONDS
     channel: int | None = field(default=None, metadata=PER_ITEM)
     sample_rate: int = SAMPLE_RATE
@@ -113,28 +115,30 @@ class AudioTransform:
     def with_spans(
         self, audio: object, spans: Sequence[Span] | None = None
     ) -> tuple[Tensor, list[tuple[float, float]]]:
-        """The clips (s, 1, 128, 204), and the [start, end) of each in seconds.
+        """Return the clips (s, 1, 128, 204), and the [start, end) of each in seconds.
 
         Args:
-            spans: stretches to cut instead of evenly spread ones; what lies behind the end is padding.
+            spans: clips to cut instead of evenly spread ones; time after the recording's end is padded.
 
         Raises:
-            MediaError: a recording that cannot be read, is not finite, lacks the channel, or has less
-                than 25 ms, in all or within a span.
-            ValueError: a span that is not a stretch of time, or no spans.
+            MediaError: the recording cannot be read, is not finite, lacks the channel, or has less than
+                25 ms, in all or within a span.
+            ValueError: a span has no positive length, or there are no spans.
         """
         with open_audio(audio, limits=self.limits) as recording:
             if self.channel is not None and not 0 <= self.channel < recording.channels:
                 raise MediaError(
                     recording.name,
                     got=f"{recording.channels} channels",
-                    expected=f"one numbered {self.channel}",
+                    expected=f"a channel numbered {self.channel}",
                 )
             seconds = recording.samples / recording.rate
             length = math.ceil(recording.samples / rate_ratio(recording.rate, self.sample_rate))  # resampled
             if length < window_samples(self.sample_rate):
-                raise _too_short(recording.name, f"{seconds:.4f} s of sound")
-            if spans is None:  # the duration is a float, as released: its rounding places the odd sample
+                raise _too_short(recording.name, f"{seconds:.4f} s of audio")
+            if (
+                spans is None
+            ):  # as released, the duration is a float, whose rounding can shift a clip by a sample
                 duration = length / self.sample_rate
                 spans = clip_spans(duration, clip_seconds=self.clip_seconds, clips=self.clips)
             if not spans:
@@ -143,7 +147,7 @@ class AudioTransform:
             recording.check_losses()
         return torch.stack(clips), as_floats(spans)  # (s, 1, mel_bins, mel_frames)
 
-    def _clip(self, recording: Recording, length: int, start: Seconds, end: Seconds) -> Tensor:
+    def _clip(self, recording: AudioRecording, length: int, start: Seconds, end: Seconds) -> Tensor:
         if not 0 <= start < end < math.inf:
             raise ValueError(f"span: expected 0 <= start < end in seconds, got ({start}, {end})")
         first = int(self.sample_rate * start)
@@ -160,11 +164,11 @@ class AudioTransform:
         return ((mel - self.mean) / self.std)[None]  # (1, mel_bins, mel_frames)
 
 
-def _read_mono(recording: Recording, first: int, last: int, *, rate: int, channel: int | None) -> Tensor:
-    """Samples first to last - 1 of the resampled recording, reading no more of it than they are made of.
+def _read_mono(recording: AudioRecording, first: int, last: int, *, rate: int, channel: int | None) -> Tensor:
+    """Return samples first to last - 1 of the resampled recording, reading only the input that they need.
 
-    The two clocks meet once a period, of `old` samples before and `new` after. The stretch read starts
-    where they meet, and reaches as far over both ends as the resampling kernel does.
+    Input and output samples coincide once per period of `old` input and `new` output samples. The input that
+    is read starts at such a sample, and extends beyond both ends by the reach of the resampling kernel.
     """
     ratio = rate_ratio(recording.rate, rate)
     old, new = ratio.numerator, ratio.denominator
@@ -179,14 +183,14 @@ def _read_mono(recording: Recording, first: int, last: int, *, rate: int, channe
 
 
 def _warn_of_cancellation(name: str, waveform: Tensor, mono: Tensor) -> None:
-    """Warn if the channels' average is far quieter than one channel, as with opposite phases."""
+    """Warn if the average of the channels is far quieter than one channel, as with opposite phases."""
     if len(waveform) == 1:
         return
-    powers = waveform[:, ::POWER_STEP].var(dim=1, correction=0)  # (channels,), without the offset
+    powers = waveform[:, ::POWER_SAMPLE_STEP].var(dim=1, correction=0)  # (channels,), without the offset
     loudest = int((powers > 0.99 * powers.max()).int().argmax())  # the first of equally loud channels
     if (
-        mono[::POWER_STEP].var(correction=0) < MOST_CANCELLED * powers[loudest]
-        and powers[loudest] > INAUDIBLE
+        mono[::POWER_SAMPLE_STEP].var(correction=0) < MIN_POWER_SHARE * powers[loudest]
+        and powers[loudest] > INAUDIBLE_POWER
     ):
         warn_of(
             name,

@@ -1,17 +1,17 @@
-"""Depth: a frame of distances to the tensor the depth trunk takes, one channel of disparity.
+"""Convert a depth frame to the tensor that the depth trunk takes: one channel of disparity.
 
-No loader was ever published. What the released weights saw is put together from what its authors and users
-said in public; each constant below names which. The one trap is scale:
+No loader was ever published. The input of the released weights is reconstructed from public statements of the
+authors and of users; each constant below names its source. There are two scales:
 
-- True metres. `disparity = baseline · focal / metres`, in pixels: for Kinect v1 at 2 m,
+- True metres. `disparity = baseline · focal / metres`, in pixels. For Kinect v1 at 2 m, it is
   0.075 · 518.86 / 2 = 19.5.
 - Rotated. SUN RGB-D stores its millimetres rotated left by 3 bits, which below 8.192 m is 8 × millimetres.
-  The authors divided that number by 1000 as it stood, so their "metres" are 8 times too many and their
-  disparity 8 times too small (2.43 in the same place). Omnivore's clamp at 75, mean 0.0418 and std 0.0295
+  The authors divided the rotated value by 1000, so their "metres" are 8 times too large and their
+  disparity is 8 times too small (2.43 for the same point). Omnivore's clamp at 75, mean 0.0418 and std 0.0295
   are on that scale.
 
-We compute in true metres. A standardised disparity is the same on both scales if clamp, mean and std are
-taken along: d / 75 is 8 times larger here, so the mean is 8 · 0.0418, the std 8 · 0.0295, the clamp 8 · 75.
+We compute in true metres. The standardised disparity is the same on both scales if clamp, mean and std are
+scaled too: d / 75 is 8 times larger here, so the mean is 8 · 0.0418, the std 8 · 0.0295, the clamp 8 · 75.
 """
 
 import logging
@@ -28,25 +28,25 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
-from imagebind.media.arrays import as_numpy, decode, load_values
+from imagebind.media.arrays import as_numpy, decode_image, load_values
 from imagebind.media.image_file import is_deep_gray
 from imagebind.modality import ModalityType
-from imagebind.transforms.depth_units import EXPECTED, DepthUnit, along_axis, stored_depth, to_metres
+from imagebind.transforms.depth_units import EXPECTED_DEPTH, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
 from imagebind.transforms.options import PER_ITEM
 
 NEAR_METRES = 0.01  # author
 FAR_METRES = 8.0  # community; the authors' clip at 50 on the rotated scale is 6.25 m
 NYU_FOCAL = 518.857901  # pixels; NYU Depth v2's Kinect v1 (community)
-BASELINES = {  # metres between a sensor's two eyes (author)
+BASELINES = {  # metres of stereo baseline (author)
     "kinect_v1": 0.075,
     "kinect_v2": 0.075,
     "realsense": 0.095,
     "xtion": 0.095,
 }
-DEFAULT_SENSOR = "kinect_v1"  # NYU's, so that it agrees with the default focal (ours)
-ROTATION = 8  # 2 ** 3: how many times larger a rotated SUN RGB-D value is than its millimetres
-INTRINSICS_BYTES = 4096  # a 3 x 3 matrix in text takes about a hundred
+DEFAULT_SENSOR = "kinect_v1"  # NYU's sensor, as the default focal is NYU's (ours)
+ROTATION_FACTOR = 8  # 2 ** 3: ratio of a rotated SUN RGB-D value to its millimetres
+MAX_INTRINSICS_BYTES = 4096  # a 3 x 3 matrix in text takes about 100
 
 DepthItem = Source | np.ndarray | Tensor | Image.Image
 
@@ -54,8 +54,8 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Preset:
-    """Disparity d of true metres to the trunk's numbers: (min(d, clamp) / divisor - mean) / std."""
+class DisparityPreset:
+    """Constants that standardise the disparity d of true metres: (min(d, clamp) / divisor - mean) / std."""
 
     clamp: float
     divisor: float
@@ -64,13 +64,15 @@ class Preset:
 
 
 PRESETS = {
-    # Omnivore's transform, by overlapping authors: the likeliest to be what the weights were trained on.
-    # Taken from the rotated scale to true metres: 600, 75, 0.3344, 0.236.
-    "omnivore": Preset(clamp=ROTATION * 75, divisor=75, mean=ROTATION * 0.0418, std=ROTATION * 0.0295),
-    # A community recipe in true metres. That its clamp is 75 on that scale is our reading.
-    "codebind": Preset(clamp=75, divisor=75, mean=0.318441, std=0.11506188),
-    # The authors' formula and nothing after it: pixels of disparity.
-    "raw": Preset(clamp=math.inf, divisor=1, mean=0, std=1),
+    # Omnivore's transform, by overlapping authors: most likely the one that the weights were trained with.
+    # Converted from the rotated scale to true metres: 600, 75, 0.3344, 0.236.
+    "omnivore": DisparityPreset(
+        clamp=ROTATION_FACTOR * 75, divisor=75, mean=ROTATION_FACTOR * 0.0418, std=ROTATION_FACTOR * 0.0295
+    ),
+    # A community recipe in true metres. We assume that its clamp of 75 is on that scale.
+    "codebind": DisparityPreset(clamp=75, divisor=75, mean=0.318441, std=0.11506188),
+    # The authors' formula without normalisation: pixels of disparity.
+    "raw": DisparityPreset(clamp=math.inf, divisor=1, mean=0, std=1),
 }
 
 
@@ -81,17 +83,17 @@ def load_depth(
     encoding: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> np.ndarray:
-    """Read a depth frame: (h, w) float32 metres, holes as they are stored.
+    """Read a depth frame as (h, w) float32 metres; holes stay as they are stored.
 
     Args:
         unit: metres per stored step, as a number or text (1 / 256, "1/256"), or a name: "mm", "m", or one of
-            the data sets in `depth_units` ("kitti", "tum", "sun_rgbd", ...). By default whole numbers are
+            the data sets in `depth_units` ("kitti", "tum", "sun_rgbd", ...). By default integers are
             millimetres and floats metres.
         encoding: the former name of `unit`.
 
     Raises:
-        MediaError: no depth frame (8-bit and colour images are not), damaged, or beyond `limits`.
-        ValueError: an unknown unit.
+        MediaError: the file is not a depth frame (such as an 8-bit image), damaged, or beyond `limits`.
+        ValueError: the unit is unknown.
     """
     name = name_of(source)
     values = load_values(source, key="depth", limits=limits)
@@ -99,31 +101,32 @@ def load_depth(
 
 
 def load_focal(source: Source) -> float:
-    """Read the focal length in pixels, the first number of a SUN RGB-D `intrinsics.txt`. Source: author.
+    """Return the focal length in pixels, the first number of a SUN RGB-D `intrinsics.txt`. Source: author.
 
     Raises:
-        MediaError: no text, or no positive number at its start.
+        MediaError: the file does not start with a positive number.
     """
     with open_source(source) as file:
-        start = file.read(INTRINSICS_BYTES).split()
+        start = file.read(MAX_INTRINSICS_BYTES).split()
     try:
         return _positive(float(start[0]))
     except (IndexError, ValueError) as error:
         raise MediaError(
             name_of(source),
-            got="no positive number at its start",
-            expected="an intrinsics.txt, focal length first",
+            got="no positive number at the start",
+            expected="an intrinsics.txt that starts with the focal length",
         ) from error
 
 
 def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[Tensor, float]:
     """Fill holes from their neighbours: (h, w) metres -> (h, w) float32 without holes, and the share filled.
 
-    A hole is 0, negative, NaN or infinite. The frame is halved, each cell the mean of the valid ones in
-    it, until none is empty; a hole then takes the smallest cell around it. Source: ours.
+    A hole is 0, negative, NaN or infinite. The frame is halved repeatedly, each cell the mean of the valid
+    cells in it, until no cell is empty; a hole then takes the value of the smallest valid cell around it.
+    Source: ours.
 
     Raises:
-        MediaError: not one valid pixel.
+        MediaError: the frame has no valid pixel.
     """
     frame = torch.as_tensor(
         np.array(as_numpy(depth), dtype=np.float64)
@@ -140,27 +143,27 @@ def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[
 
 
 def disparity_of(metres: Tensor, *, focal: float, baseline: float) -> Tensor:
-    """Disparity in pixels of true metres clamped to [0.01, 8]: baseline · focal / depth. Source: author."""
+    """Return disparity in pixels, baseline · focal / metres, with metres in [0.01, 8]. Source: author."""
     return baseline * focal / metres.clamp(NEAR_METRES, FAR_METRES)
 
 
 @dataclass(frozen=True, kw_only=True)
 class DepthTransform:
-    """A depth frame to (1, size, size): standardised disparity.
+    """Convert a depth frame to standardised disparity, (1, size, size).
 
-    Without a sensor, focal or baseline: Kinect v1 (0.075 m) with NYU's focal, 518.857901. A sensor gives its
-    baseline only; its focal differs from unit to unit and with resolution, so pass it where it is known.
-    Source: author and community, constant by constant.
+    Without sensor, baseline and focal, they are those of Kinect v1 (0.075 m) and NYU (518.857901 pixels). A
+    sensor sets the baseline only; the focal varies between devices and resolutions, so pass it if known.
+    Source: author and community, as noted at each constant.
 
     Args:
         preset: "omnivore", "codebind" or "raw".
         sensor: "kinect_v1", "kinect_v2", "realsense" or "xtion"; instead of a baseline.
-        focal: pixels at the frame's own resolution, or a SUN RGB-D `intrinsics.txt`.
-        baseline: metres.
+        focal: focal length in pixels at the frame's resolution, or a SUN RGB-D `intrinsics.txt`.
+        baseline: stereo baseline in metres.
         unit: as in `load_depth`; "hypersim" also converts distances along the rays to depth if `focal` is
             given.
         encoding: the former name of `unit`; if given, it replaces `unit`.
-        crop: how a frame of disparity (1, h, w) becomes a square of `size`; training passes its own.
+        crop: function that makes a square of `size` from disparity (1, h, w); training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.DEPTH
@@ -182,26 +185,26 @@ class DepthTransform:
             object.__setattr__(self, "unit", self.encoding)
             object.__setattr__(self, "encoding", None)
         if self.unit is not None:
-            stored_depth(self.unit)  # refuses an unknown unit
+            stored_depth(self.unit)  # raises if the unit is unknown
         if self.size < 1:
             raise ValueError(f"size: expected at least 1, got {self.size}")
         _baseline(self.sensor, self.baseline)
         if self.focal is not None:
-            object.__setattr__(self, "focal", _focal(self.focal))  # a file is read once, here
+            object.__setattr__(self, "focal", _focal(self.focal))  # so that a file is read only once
 
     def __call__(self, depth: DepthItem | Mapping[str, object]) -> Tensor:
-        """A file, PIL image, array or tensor of one channel, or a mapping, to (1, size, size) float32.
+        """Convert a file, one-channel PIL image, array or tensor, or a mapping, to (1, size, size) float32.
 
-        One channel is (h, w), (h, w, 1), (1, h, w) or (1, 1, h, w). A mapping is {"depth": frame} with
-        "unit", "focal", and "baseline" or "sensor" beside it, which override the transform's own.
+        One channel is (h, w), (h, w, 1), (1, h, w) or (1, 1, h, w). A mapping is {"depth": frame} and may
+        contain "unit", "focal", and "baseline" or "sensor", which override the transform's options.
 
         Raises:
-            MediaError: as `load_depth`, or a frame with no valid pixel.
+            MediaError: as `load_depth`, or the frame has no valid pixel.
         """
         return self.with_filled_share(depth)[0]
 
     def with_filled_share(self, depth: DepthItem | Mapping[str, object]) -> tuple[Tensor, float]:
-        """The same, and the share of the frame's pixels that were holes and filled, in [0, 1)."""
+        """Return the tensor, and the share of the frame's pixels, in [0, 1), that were filled holes."""
         if isinstance(depth, Mapping):
             frame, own = self._of_mapping(depth)
             return own.with_filled_share(frame)  # type: ignore[arg-type]
@@ -223,7 +226,7 @@ class DepthTransform:
         return (square / preset.divisor - preset.mean) / preset.std, share
 
     def _of_mapping(self, item: Mapping[str, object]) -> tuple[object, "DepthTransform"]:
-        """An item's frame, and this transform with what the item says."""
+        """Return the frame of a mapping, and this transform with the options of the mapping."""
         unknown = set(item) - {"depth", "unit", "focal", "baseline", "sensor"}
         if unknown or "depth" not in item or isinstance(item["depth"], Mapping):
             raise MediaError(
@@ -231,33 +234,35 @@ class DepthTransform:
                 got=f"keys {', '.join(map(repr, item))}",
                 expected="'depth' and, if known, 'unit', 'focal', and 'baseline' or 'sensor'",
             )
-        said: dict[str, Any] = {key: value for key, value in item.items() if value is not None}
-        frame = said.pop("depth", None)
-        if "sensor" in said or "baseline" in said:
-            said = {"sensor": None, "baseline": None, **said}
+        options: dict[str, Any] = {key: value for key, value in item.items() if value is not None}
+        frame = options.pop("depth", None)
+        if "sensor" in options or "baseline" in options:
+            options = {"sensor": None, "baseline": None, **options}
         try:
-            return frame, replace(self, **said)
+            return frame, replace(self, **options)
         except MediaError:
             raise
         except ValueError as error:
-            raise MediaError(name_of(frame), got=str(error), expected="a camera that can be") from error
+            raise MediaError(name_of(frame), got=str(error), expected="valid camera options") from error
 
 
 def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
-    """The numbers of a picture of more than 8 bits, an array or a tensor."""
+    """Return the values of an image of more than 8 bits per channel, an array or a tensor."""
     if isinstance(item, Image.Image):
         if not is_deep_gray(item):
-            raise MediaError(name, got=f"a picture of 8 bits a channel (mode {item.mode})", expected=EXPECTED)
-        return np.asarray(decode(item, name=name, limits=limits))
+            raise MediaError(
+                name, got=f"an image of 8 bits per channel (mode {item.mode})", expected=EXPECTED_DEPTH
+            )
+        return np.asarray(decode_image(item, name=name, limits=limits))
     if isinstance(item, np.ma.MaskedArray):
         return item.filled(0)  # a hole
     if isinstance(item, (np.ndarray, Tensor)):
         return as_numpy(item)
-    raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
+    raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_DEPTH)
 
 
 def _fill(cells: Tensor, valid: Tensor) -> Tensor:
-    """Holes of (h, w) cells, 0 where not valid, from a frame of half the size, itself filled."""
+    """Fill the invalid cells of (h, w), which are 0, from the frame of half the size, filled recursively."""
     if valid.all():
         return cells
     share = F.avg_pool2d(valid.double()[None], 2, ceil_mode=True)[0]  # (h, w) -> (⌈h/2⌉, ⌈w/2⌉)

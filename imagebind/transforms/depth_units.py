@@ -1,13 +1,13 @@
-"""The units of depth files: metres per stored step, by name of a unit or a data set.
+"""Units of depth files: metres per stored step, by the name of a unit or a data set.
 
 | name | stored as | one step | source |
 |---|---|---|---|
 | `m` | floats | 1 m | by default, for floats; TartanAir |
 | `mm` | 16-bit PNG, TIFF, PGM, integers | 1 mm | by default, for integers; Kinect, RealSense D400 |
 | `kitti` | 16-bit PNG, 0 is a hole | 1/256 m | KITTI depth development kit |
-| `tum` | 16-bit PNG, 0 is a hole | 1/5000 m | TUM RGB-D; the same for Bonn RGB-D Dynamic |
+| `tum` | 16-bit PNG, 0 is a hole | 1/5000 m | TUM RGB-D; also Bonn RGB-D Dynamic |
 | `icl` | as `tum` | 1/5000 m | ICL-NUIM, in its TUM-compatible PNGs |
-| `sun_rgbd` | 16-bit PNG, its bits rotated left by 3 | 1 mm | SUN RGB-D toolbox; the same for SUN3D |
+| `sun_rgbd` | 16-bit PNG, its bits rotated left by 3 | 1 mm | SUN RGB-D toolbox; also SUN3D |
 | `nyu` | 16-bit PNG exports | 1 mm | NYU Depth v2; floats of its .mat files are `m` |
 | `scannet` | 16-bit PNG, 0 is a hole | 1 mm | ScanNet |
 | `arkit` | 16-bit PNG, 0 is a hole | 1 mm | ARKitScenes |
@@ -16,10 +16,10 @@
 | `matterport` | 16-bit PNG | 1/4000 m | Matterport3D |
 | `vkitti` | 16-bit PNG, 65535 is the sky | 1 cm | Virtual KITTI 1.3 and 2 |
 | `ibims` | 16-bit PNG, 0 is a hole | 50/65535 m | iBims-1 |
-| `diode` | float `.npy` (h, w, 1), its mask apart | 1 m | DIODE; set masked-out pixels to 0 |
+| `diode` | float `.npy` (h, w, 1), mask in a separate file | 1 m | DIODE; set masked-out pixels to 0 |
 | `hypersim` | HDF5 floats, saved as `.npy` | 1 m | Hypersim: along the ray; to depth if `focal` is given |
 
-A name sets only the unit. Focal length and baseline belong to the sensor and are passed separately.
+A name sets only the unit. Focal length and baseline are passed separately.
 """
 
 from dataclasses import dataclass
@@ -27,16 +27,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.media.arrays import drop_channel, step_of
+from imagebind.media.arrays import drop_channel, positive_number
 
-# If nearly all floats are larger, they are millimetres; outdoors, some pixels are always nearer (ours).
+# If nearly all floats are larger, they are millimetres: even outdoors, some pixels are nearer (ours).
 TOO_FAR_METRES = 100.0
-NEARLY_ALL = 0.99
-# A median depth outside this range gives a warning about the unit (ours).
+FAR_SHARE = 0.99
+# A median depth outside this range causes a warning about the unit (ours).
 DOUBTFUL_FAR_METRES, DOUBTFUL_NEAR_METRES = 80.0, 0.05
-ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
+MIN_ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
 SAMPLED_PIXELS = 100_000  # of a frame, for its median
-EXPECTED = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
+EXPECTED_DEPTH = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
 DepthUnit = float | str
 
 
@@ -47,8 +47,8 @@ class StoredDepth:
     Args:
         metres: metres per stored step.
         rotated: whether the 16 bits are rotated left by 3.
-        hole: the stored number of an unmeasured pixel, besides 0, NaN and infinity.
-        along_ray: whether values are distances from the camera's centre, not from its plane.
+        hole: stored value of an unmeasured pixel, besides 0, NaN and infinity.
+        along_ray: whether values are distances from the camera's centre instead of its plane.
     """
 
     metres: float
@@ -59,7 +59,7 @@ class StoredDepth:
 
 METRES, MILLIMETRES = StoredDepth(metres=1), StoredDepth(metres=1 / 1000)
 SUN_RGBD = StoredDepth(metres=1 / 1000, rotated=True)
-UNITS = {
+DEPTH_UNITS = {
     "m": METRES,
     "mm": MILLIMETRES,
     "kitti": StoredDepth(metres=1 / 256),
@@ -81,42 +81,45 @@ _FORMER_NAMES = {"metres": "m", "millimetres": "mm", "sunrgbd": "sun_rgbd"}
 
 
 def stored_depth(unit: DepthUnit) -> StoredDepth:
-    """Look up a unit: a name in `UNITS`, or metres per stored step as a number or text such as "1/5000".
+    """Look up a unit: a name in `DEPTH_UNITS`, or metres per stored step as a number or text ("1/5000").
 
     Raises:
-        ValueError: an unknown name, or a number that is not positive and finite.
+        ValueError: the name is unknown, or the number is not positive and finite.
     """
     name = _FORMER_NAMES.get(unit, unit) if isinstance(unit, str) else unit
-    if isinstance(name, str) and name in UNITS:
-        return UNITS[name]
-    metres = step_of(name)
+    if isinstance(name, str) and name in DEPTH_UNITS:
+        return DEPTH_UNITS[name]
+    metres = positive_number(name)
     if metres is None:
         raise ValueError(
-            f"unit: expected metres per stored step (1/256, say) or one of {', '.join(UNITS)}, got {unit!r}"
+            f"unit: expected metres per stored step (1/256, say) or one of {', '.join(DEPTH_UNITS)}, "
+            f"got {unit!r}"
         )
     return StoredDepth(metres=metres)
 
 
 def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = "depth") -> np.ndarray:
-    """Convert stored numbers of one channel to float32 metres (h, w); `unit` as in `load_depth`.
+    """Convert stored values of one channel to float32 metres (h, w); `unit` as in `load_depth`.
 
-    A median beyond 80 m or under 5 cm gives a warning.
+    A median above 80 m or below 5 cm causes a warning.
 
     Raises:
-        MediaError: another shape, 8 bits a pixel, numbers that the unit cannot hold, or floats that look
-            like millimetres while no unit is given.
+        MediaError: the shape is wrong, values have 8 bits or do not fit the unit, or floats look like
+            millimetres and no unit is given.
     """
-    values = drop_channel(values, name=name, expected=EXPECTED)
+    values = drop_channel(values, name=name, expected=EXPECTED_DEPTH)
     whole = values.dtype.kind in "iu"
     if whole and values.dtype.itemsize == 1:
-        raise MediaError(name, got="8 bits a pixel, perhaps a colour map or a preview", expected=EXPECTED)
+        raise MediaError(
+            name, got="8 bits per pixel, perhaps a colour map or a preview", expected=EXPECTED_DEPTH
+        )
     stored = (MILLIMETRES if whole else METRES) if unit is None else stored_depth(unit)
     holes = values == stored.hole if stored.hole is not None else None
     if stored.rotated:
         values = _rotated_back(values, name)
     elif unit is None and whole:
         _doubt_rotated(values, name)
-    with np.errstate(over="ignore"):  # values beyond float32 become infinite: holes
+    with np.errstate(over="ignore"):  # values beyond float32 become infinite, which is a hole
         metres = values.astype(np.float32) if stored is METRES else _scaled(values, stored.metres)
     if holes is not None:
         metres[holes] = 0
@@ -143,9 +146,7 @@ def _scaled(values: np.ndarray, metres: float) -> np.ndarray:
 
 def _rotated_back(values: np.ndarray, name: str) -> np.ndarray:
     if values.dtype.kind == "f" or values.min() < 0 or values.max() > 0xFFFF:
-        raise MediaError(
-            name, got=f"{values.dtype} values", expected="whole numbers of 16 bits for unit='sun_rgbd'"
-        )
+        raise MediaError(name, got=f"{values.dtype} values", expected="16-bit integers for unit='sun_rgbd'")
     rotated = values.astype(np.uint16)
     return (rotated >> 3) | (rotated << 13)
 
@@ -157,9 +158,9 @@ def _sample(values: np.ndarray) -> np.ndarray:
 
 
 def _doubt_rotated(values: np.ndarray, name: str) -> None:
-    """Warn if all values are multiples of 8, as rotated bits below 8 m are; they read 8 times too far."""
+    """Warn if all values are multiples of 8, as rotated bits below 8 m are; these read 8 times too far."""
     valid = _sample(values)
-    if not (valid & 7).any() and len(np.unique(valid)) >= ROTATED_VALUES:
+    if not (valid & 7).any() and len(np.unique(valid)) >= MIN_ROTATED_VALUES:
         warn_of(
             name,
             "every depth value is a multiple of 8, as in SUN RGB-D's rotated PNG; if it is one, pass "
@@ -169,7 +170,7 @@ def _doubt_rotated(values: np.ndarray, name: str) -> None:
 
 def _doubt_unit(metres: np.ndarray, name: str) -> None:
     valid = _sample(metres)
-    if not len(valid):  # `fill_holes` refuses a frame without depth
+    if not len(valid):  # `fill_holes` refuses a frame without valid depth
         return
     median = float(np.median(valid))
     if not DOUBTFUL_NEAR_METRES <= median <= DOUBTFUL_FAR_METRES:
@@ -182,7 +183,7 @@ def _doubt_unit(metres: np.ndarray, name: str) -> None:
 
 def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
     valid = metres[np.isfinite(metres) & (metres > 0)]
-    if np.count_nonzero(valid > TOO_FAR_METRES) > NEARLY_ALL * valid.size:
+    if np.count_nonzero(valid > TOO_FAR_METRES) > FAR_SHARE * valid.size:
         raise MediaError(
             name,
             got=f"floats of median {np.median(valid):.4g}, as if in millimetres",

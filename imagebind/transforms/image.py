@@ -1,4 +1,4 @@
-"""Still images: a picture file or array to the tensor the vision trunk takes."""
+"""Convert an image file or array to the tensor that the vision trunk takes."""
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
@@ -22,32 +22,32 @@ from imagebind.transforms.options import PER_ITEM
 IMAGE_SIZE = 224  # of the released trunk: 16 x 16 patches of 14 pixels
 IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)  # CLIP's statistics, as released
 IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
-SIXTEEN_BIT_STEP = 257  # 65535 / 255: white stays white
+SIXTEEN_BIT_STEP = 257  # 65535 / 255, so that white stays white
 DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
-PHOTOMETRIC, PLANAR_CONFIGURATION = 262, 284  # tags of TIFF
+PHOTOMETRIC_TAG, PLANAR_CONFIGURATION_TAG = 262, 284  # of TIFF
 WHITE_IS_ZERO = 0
-MAX_ASPECT = 64  # beyond it the ends, which the centre crop drops, go before resizing: bounds memory; ours
+# Ours: the ends of longer images, which the centre crop drops, are cut before resizing to bound memory.
+MAX_ASPECT_RATIO = 64
 
-
-Picture = TypeVar("Picture", Image.Image, Tensor)
-Crop = Callable[[Any, int], Any]  # of a Picture, to a square of so many pixels, a Picture of the same type
+ImageOrTensor = TypeVar("ImageOrTensor", Image.Image, Tensor)
+Crop = Callable[[Any, int], Any]  # (PIL image or tensor, size) -> a square of the same type
 
 
 def load_image(
     source: Source, *, limits: Limits = DEFAULT_LIMITS, exif: bool = True, clip: bool = False
 ) -> Image.Image:
-    """Read an image file as RGB, 8 bits a channel; of an animation the first frame.
+    """Read an image file as 8-bit RGB; of an animation, read the first frame.
 
-    Palette, gray, alpha and CMYK go through Pillow's `convert("RGB")`, and a colour profile is ignored, as
-    released. 16-bit and float grays are scaled by their range, and `exif` turns the image upright as its
-    camera noted (both ours; the original ignores the note). HEIC needs the extra `heic`.
+    Palette, grayscale, alpha and CMYK images go through Pillow's `convert("RGB")`, and a colour profile is
+    ignored, as released. 16-bit and float grayscale is scaled by its range, and `exif` applies the EXIF
+    orientation (both ours; the original ignores the orientation). HEIC needs the extra `heic`.
 
     Args:
-        clip: 16-bit grays above 255 become white, as Pillow converts them and the original did.
+        clip: 16-bit grayscale above 255 becomes white, as Pillow converts it and the original did.
 
     Raises:
-        MediaError: not an image, cut short, damaged, or over a limit; pixels are counted before decoding. A
-            `MissingHeicError` for HEIC without pillow-heif.
+        MediaError: the file is not an image, truncated, damaged, or over a limit; pixels are counted before
+            decoding. `MissingHeicError` for HEIC without pillow-heif.
     """
     name = name_of(source)
     with (
@@ -62,27 +62,29 @@ def load_image(
         return _to_rgb(image, name, limits=limits, exif=exif, clip=clip)
 
 
-def resize_and_crop(picture: Picture, size: int) -> Picture:
-    """Short side to `size`, bicubic with antialias, then the centre square: (..., h, w) -> (..., size, size).
+def resize_and_crop(image: ImageOrTensor, size: int) -> ImageOrTensor:
+    """Resize the short side to `size`, then crop the centre square: (..., h, w) -> (..., size, size).
 
-    The longer side is rounded down and the crop's offset to even, as torchvision does. Source: released.
-    A float tensor may come out a little beyond its former range: bicubic overshoots at edges.
+    Resizing is bicubic with antialias. The longer side is rounded down and the crop's offset to even, as
+    torchvision does. Source: released. Values of a float tensor may leave their range: bicubic overshoots.
     """
-    height, width = F.get_size(picture)
-    if max(height, width) > MAX_ASPECT * min(height, width):
-        picture = F.center_crop(picture, [min(height, MAX_ASPECT * width), min(width, MAX_ASPECT * height)])
-    picture = F.resize(picture, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
-    return F.center_crop(picture, [size, size])
+    height, width = F.get_size(image)
+    if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
+        image = F.center_crop(
+            image, [min(height, MAX_ASPECT_RATIO * width), min(width, MAX_ASPECT_RATIO * height)]
+        )
+    image = F.resize(image, [size], interpolation=InterpolationMode.BICUBIC, antialias=True)
+    return F.center_crop(image, [size, size])
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageTransform:
-    """A picture to (3, size, size): cropped to its centre and standardised by CLIP's statistics.
+    """Convert an image to (3, size, size): cropped to its centre and standardised by CLIP's statistics.
 
-    Source: released, for 8-bit pictures. `exif` honours the orientation a camera noted (ours).
+    Source: released, for 8-bit images. `exif` applies the EXIF orientation (ours).
 
     Args:
-        crop: how a picture, PIL or (3, h, w), becomes a square of `size`; training passes its own.
+        crop: function that makes a square of `size` from a PIL image or (3, h, w); training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.VISION
@@ -99,26 +101,26 @@ class ImageTransform:
             raise ValueError(f"size: expected at least 1 pixel, got {self.size}")
 
     def __call__(self, image: Source | Image.Image | np.ndarray | Tensor) -> Tensor:
-        """Turn one picture into (3, size, size) float32.
+        """Convert one image to (3, size, size) float32.
 
-        A file (path, URI, bytes, file object), a PIL image, an array (h, w), (h, w, 1), (h, w, 3) or
-        (h, w, 4), or a tensor (1, h, w) or (3, h, w). Arrays and tensors hold uint8, uint16 (scaled from
-        [0, 65535], ours), or floats in [0, 1]. An alpha channel is dropped, as released.
+        The image is a file (path, URI, bytes, file object), a PIL image, an array (h, w), (h, w, 1),
+        (h, w, 3) or (h, w, 4), or a tensor (1, h, w) or (3, h, w). Arrays and tensors contain uint8, uint16
+        (scaled from [0, 65535], ours), or floats in [0, 1]. An alpha channel is dropped, as released.
 
         Raises:
-            MediaError: none of these, or damaged, or over a limit.
+            MediaError: the image is none of these, damaged, or over a limit.
         """
-        picture = self._picture(image)
-        if isinstance(picture, Image.Image):
-            square = F.pil_to_tensor(self.crop(picture, self.size))  # (3, size, size) uint8
+        whole = self._to_image(image)
+        if isinstance(whole, Image.Image):
+            square = F.pil_to_tensor(self.crop(whole, self.size))  # (3, size, size) uint8
         else:
-            square = self.crop(picture, self.size)
+            square = self.crop(whole, self.size)
         unit = F.to_dtype(square, torch.float32, scale=True)
-        # 8 bits saturate where bicubic overshoots; floats do so here
+        # bicubic overshoots: 8-bit values were saturated, floats are clamped here
         return F.normalize(unit.clamp(0, 1), mean=list(self.mean), std=list(self.std))
 
-    def _picture(self, image: Source | Image.Image | np.ndarray | Tensor) -> Image.Image | Tensor:
-        """8-bit input as a PIL image, whose resizing is the released one; floats as a tensor (3, h, w)."""
+    def _to_image(self, image: Source | Image.Image | np.ndarray | Tensor) -> Image.Image | Tensor:
+        """Return 8-bit input as a PIL image, to resize it as released, and floats as a tensor (3, h, w)."""
         name = name_of(image)
         if isinstance(image, Image.Image):
             with _named_errors(name):
@@ -130,7 +132,7 @@ class ImageTransform:
         elif is_source(image):
             return load_image(image, limits=self.limits, exif=self.exif)
         else:
-            raise MediaError(name, got="not a picture", expected="a file, a PIL image, an array or a tensor")
+            raise MediaError(name, got="not an image", expected="a file, a PIL image, an array or a tensor")
         if array.dtype == np.uint8:
             return Image.fromarray(np.ascontiguousarray(array))
         return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
@@ -144,10 +146,10 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
             expected=f"at most {limits.max_pixels:,} (max_pixels)",
         )
     image.load()
-    # Pillow inverts 8 bits only. Turning the image upright loses its tags.
-    white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC) == WHITE_IS_ZERO
+    # Pillow inverts 8-bit images only. The tag is read here because `exif_transpose` drops it.
+    white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC_TAG) == WHITE_IS_ZERO
     if exif:
-        with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
+        with contextlib.suppress(Exception):  # damaged EXIF data are no reason to refuse the image
             image = ImageOps.exif_transpose(image)
     if is_deep_gray(image) and not clip:
         image = _deep_gray_to_8_bits(image, name, white_is_zero=white_is_zero)
@@ -155,20 +157,22 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
 
 
 def _is_planar_16_bits(image: Image.Image) -> bool:
-    """Whether it is a TIFF of 16-bit colours stored channel after channel: Pillow decodes it wrongly."""
+    """Whether the image is a planar TIFF of 16-bit colours, which Pillow decodes wrongly."""
     tags = getattr(image, "tag_v2", {})
-    return tags.get(PLANAR_CONFIGURATION) == 2 and set(tags.get(TIFF_BITS, ())) == {16}
+    return tags.get(PLANAR_CONFIGURATION_TAG) == 2 and set(tags.get(TIFF_BITS, ())) == {16}
 
 
 def _deep_gray_to_8_bits(image: Image.Image, name: str, *, white_is_zero: bool) -> Image.Image:
-    """One channel of 16-bit integers, or of floats in [0, 1]: each by its own range to [0, 255]. Ours."""
+    """Scale one channel of 16-bit integers, or of floats in [0, 1], to uint8 (ours)."""
     values = np.asarray(image)
     top = 1 if image.mode == "F" else 65535
     if white_is_zero:
         values = top - values
     if not (values.min() >= 0 and values.max() <= top):  # also false for NaN
         raise MediaError(
-            name, got=f"grey from {values.min()} to {values.max()}", expected=f"grey within [0, {top}]"
+            name,
+            got=f"grayscale from {values.min()} to {values.max()}",
+            expected=f"grayscale within [0, {top}]",
         )
     eight = _rounded(values * 255.0) if image.mode == "F" else _sixteen_to_8_bits(values, name)
     return Image.fromarray(eight)
@@ -200,7 +204,7 @@ def _channels_last(image: Tensor, name: str) -> np.ndarray:
 
 
 def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
-    """Any accepted array as (h, w, 3), uint8 or float."""
+    """Check an array and return it as (h, w, 3), uint8 or float."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or array.size == 0:
@@ -228,7 +232,7 @@ def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
 
 @contextlib.contextmanager
 def _named_errors(name: str) -> Iterator[None]:
-    """Say what Pillow makes of bad bytes in one way: its plugins raise nearly every kind of error."""
+    """Convert Pillow's errors, which can be of any class, to `MediaError`."""
     try:
         yield
     except MediaError:
@@ -239,11 +243,11 @@ def _named_errors(name: str) -> Iterator[None]:
         ) from error
     except Image.UnidentifiedImageError as error:
         raise UnreadableMediaError(
-            name, got="not a picture in a format known here", expected=f"one of {', '.join(FORMATS)}"
+            name, got="not an image of a supported format", expected=f"one of {', '.join(FORMATS)}"
         ) from error
     except Exception as error:
         raise UnreadableMediaError(
             name,
             got=f"damaged or cut short ({str(error) or type(error).__name__})",
-            expected="a whole picture",
+            expected="a complete image",
         ) from error

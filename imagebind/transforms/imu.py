@@ -1,7 +1,7 @@
-"""Motion: an accelerometer's and a gyroscope's recording to the tensor the IMU trunk takes.
+"""Convert a recording of an accelerometer and a gyroscope to the tensor that the IMU trunk takes.
 
-No loader was ever published. Channels and their units are the Ego4D data's (community); a window of 5 s is
-the paper's, and its 2000 steps then mean 400 Hz, while the data set's own tools use 200 Hz over 10 s.
+No loader was ever published. Channels and units are those of Ego4D's data (community). The window of 5 s is
+the paper's; its 2000 steps then mean 400 Hz, while the data set's own tools use 200 Hz over 10 s.
 """
 
 import math
@@ -20,11 +20,11 @@ from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.arrays import NPY_MAGIC, read_npy
 from imagebind.media.clips import Span, as_floats
-from imagebind.media.imu_join import MAX_GAP_SECONDS, Table, warn_of_gaps
+from imagebind.media.imu_join import MAX_GAP_SECONDS, ImuTable, warn_of_gaps
 from imagebind.media.imu_layouts import Columns, layout_of
-from imagebind.media.imu_parts import first_in, local_path
-from imagebind.media.imu_recording import EXPECTED, Recording, to_recording, unit_scales
-from imagebind.media.imu_table import Told, read_table
+from imagebind.media.imu_parts import first_in_folder, local_path
+from imagebind.media.imu_recording import EXPECTED_IMU, ImuRecording, to_recording, unit_scales
+from imagebind.media.imu_table import TableOptions, read_table
 from imagebind.media.imu_units import TIME_UNITS
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
@@ -32,7 +32,7 @@ from imagebind.transforms.imu_resample import resample
 from imagebind.transforms.options import PER_ITEM
 
 WINDOW_SECONDS = 5.0  # paper
-TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
+IMU_TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
 
 
 def load_imu(
@@ -45,50 +45,55 @@ def load_imu(
     columns: Columns | Mapping[str, Any] | None = None,
     layout: str | os.PathLike[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
-) -> Recording:
-    """Read a logger's table in text, or an `.npy` (t, 6) or (6, t), or 7 with time first.
+) -> ImuRecording:
+    """Read a logger's text table, or an `.npy` of shape (t, 6) or (6, t), or 7 channels with time first.
 
     The table's delimiter, header, units and clock are detected for the loggers in `imu_layouts.LAYOUTS` and
-    for others with the same column names. If an accelerometer and a gyroscope have files of their own, the
-    path of either file or of their folder reads both. Source: ours.
+    for others with the same column names. If each sensor has its own file, the path of
+    either file or of their folder reads both. Source: ours.
 
     Args:
-        rate: samples a second, where the file has no clock.
-        accel_unit, gyro_unit, time_unit: override the header's; by default m/s2 and rad/s, and the time
-            unit that fits the clock's numbers, or s.
-        columns: {"accel": (x, y, z), "gyro": (x, y, z), "time": t}, names or numbers from 0, if the names
-            are unknown.
-        layout: a logger's name, or a JSON file with columns, units and rate.
+        rate: samples per second, if the file has no clock.
+        accel_unit, gyro_unit, time_unit: override the header's units. Without both, m/s2 and rad/s, and the
+            time unit that fits the clock's numbers, or s.
+        columns: {"accel": (x, y, z), "gyro": (x, y, z), "time": t}, names or numbers from 0, for tables
+            with unknown names.
+        layout: the name of a logger, or a JSON file with columns, units and rate.
 
     Raises:
-        MediaError: as `to_recording`; or no such file, or damaged, or longer than `limits.max_seconds`.
-        ValueError: columns or a layout of another form.
+        MediaError: as `to_recording`; or the file is missing, damaged, or longer than `limits.max_seconds`.
+        ValueError: `columns` or `layout` has another form.
     """
-    told = layout_of(layout)
-    told = replace(told, columns=Columns.of(columns) or told.columns)
+    logger_layout = layout_of(layout)
+    logger_layout = replace(logger_layout, columns=Columns.of(columns) or logger_layout.columns)
     path = local_path(source)
     if path is not None and path.is_dir():
-        source = path = first_in(path)
+        source = path = first_in_folder(path)
     name = name_of(source)
-    clock_unit: str | None = time_unit or told.time_unit
+    clock_unit: str | None = time_unit or logger_layout.time_unit
     with open_source(source, limits=limits) as file:
         binary = file.read(len(NPY_MAGIC)) == NPY_MAGIC
         size = file.seek(0, os.SEEK_END)
         file.seek(0)
         if binary:
-            units = (accel_unit or told.accel_unit, gyro_unit or told.gyro_unit)
-            table = Table(
+            units = (accel_unit or logger_layout.accel_unit, gyro_unit or logger_layout.gyro_unit)
+            table = ImuTable(
                 samples=read_npy(file, name=name, size=size), accel_unit=units[0], gyro_unit=units[1]
             )
         else:
-            options = Told(
-                layout=told, rate=rate, accel_unit=accel_unit, gyro_unit=gyro_unit, time_unit=time_unit
+            options = TableOptions(
+                layout=logger_layout,
+                rate=rate,
+                accel_unit=accel_unit,
+                gyro_unit=gyro_unit,
+                time_unit=time_unit,
             )
             read = partial(_read_file, limits=limits)
-            table, clock_unit = read_table(file.read(), name=name, told=options, path=path, read=read), None
+            table = read_table(file.read(), name=name, options=options, path=path, read=read)
+            clock_unit = None
     recording = to_recording(
         table.samples,
-        rate=rate or told.rate,
+        rate=rate or logger_layout.rate,
         timestamps=table.seconds,
         accel_unit=table.accel_unit,
         gyro_unit=table.gyro_unit,
@@ -113,15 +118,16 @@ def _read_file(path: Path, *, limits: Limits) -> bytes:
 
 @dataclass(frozen=True, kw_only=True)
 class ImuTransform:
-    """A motion recording to (6, 2000), unnormalised. Source: paper (5 s), community (channels, units).
+    """Convert a recording to (6, 2000), unnormalised. Source: paper (5 s), community (channels, units).
 
     Args:
-        window_seconds: how much of the recording the 2000 steps span.
-        start: seconds after the first sample where the window starts; by default it is the middle (ours).
+        window_seconds: length of the window that the 2000 steps span.
+        start: start of the window in seconds after the first sample; by default the window is the middle of
+            the recording (ours).
         rate, accel_unit, gyro_unit, time_unit, columns, layout: as in `load_imu`, for items that do not
             state them.
-        max_gap_seconds: the longest stretch without a sample, within the window or missing at its end.
-        antialias: low-pass a recording with a higher rate than the result's before it is resampled (ours).
+        max_gap_seconds: the longest time without a sample, within the window or at its end.
+        antialias: low-pass a recording before resampling if its rate is higher than the result's (ours).
     """
 
     modality: ClassVar[ModalityType] = ModalityType.IMU
@@ -152,30 +158,30 @@ class ImuTransform:
     @property
     def reading(self) -> dict[str, Any]:
         """The options of `load_imu`."""
-        return {option: getattr(self, option) for option in (*TABLE_OPTIONS, "limits")}
+        return {option: getattr(self, option) for option in (*IMU_TABLE_OPTIONS, "limits")}
 
     def __call__(self, recording: object) -> Tensor:
-        """One window, (6, 2000) float32; what a recording may be is said in `with_spans`."""
+        """Return one window, (6, 2000) float32, of a recording as `with_spans` takes it."""
         return self.with_spans(recording)[0][0]
 
     def with_spans(
         self, recording: object, spans: Sequence[Span] | None = None
     ) -> tuple[Tensor, list[tuple[float, float]]]:
-        """Windows (s, 6, 2000) float32, and from when to when each is, in seconds after the first sample.
+        """Return windows (s, 6, 2000) float32, and the [start, end) of each in seconds from the first sample.
 
         Args:
-            recording: a file, a `Recording`, an array or tensor, (array, rate), or
-                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}; options of
-                `load_imu` may stand beside it.
-            spans: the windows; by default the one that `start` and `window_seconds` say.
+            recording: a file, a `ImuRecording`, an array or tensor, (array, rate), or
+                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}, which may also
+                contain options of `load_imu`.
+            spans: the windows; by default one window, from `start` and `window_seconds`.
 
         Raises:
-            MediaError: as `load_imu`; a window that the recording does not fill, or a gap in it.
-            ValueError: a span that is not a positive stretch of time from 0 on, or no spans.
+            MediaError: as `load_imu`; or the recording does not fill a window, or has a gap in it.
+            ValueError: a span starts before 0 or has no positive length, or there are no spans.
         """
-        name, motion = self._recording(recording)
-        clock = motion.seconds
-        duration = float(clock[-1] + np.median(np.diff(clock)))  # each sample stands for a step
+        name, whole = self._recording(recording)
+        clock = whole.seconds
+        duration = float(clock[-1] + np.median(np.diff(clock)))  # the last sample lasts one step too
         if spans is None:
             middle = max(duration - self.window_seconds, 0.0) / 2
             start = middle if self.start is None else self.start
@@ -188,26 +194,26 @@ class ImuTransform:
                 raise ValueError(f"span: expected 0 <= start < end, got ({start}, {end})")
             self._check_window(clock, duration, start, end, name)
         stack = np.stack(
-            [resample(motion, span, antialias=self.antialias) for span in windows]
+            [resample(whole, span, antialias=self.antialias) for span in windows]
         )  # (s, 6, 2000)
         return torch.from_numpy(stack.astype(np.float32)), windows
 
-    def _recording(self, item: object) -> tuple[str, Recording]:
-        if isinstance(item, Recording):
+    def _recording(self, item: object) -> tuple[str, ImuRecording]:
+        if isinstance(item, ImuRecording):
             checked = to_recording(
-                item.samples, timestamps=item.seconds, accel_unit="m/s2", name="<Recording>"
+                item.samples, timestamps=item.seconds, accel_unit="m/s2", name="<ImuRecording>"
             )
-            return "<Recording>", checked
+            return "<ImuRecording>", checked
         rate, timestamps = self.rate, None
         if isinstance(item, Mapping):
-            if not {"imu"} <= set(item) <= {"imu", "timestamps", *TABLE_OPTIONS}:
+            if not {"imu"} <= set(item) <= {"imu", "timestamps", *IMU_TABLE_OPTIONS}:
                 keys = ", ".join(map(repr, item))
-                expected = f"'imu', and some of 'timestamps', {', '.join(map(repr, TABLE_OPTIONS))}"
+                expected = f"'imu', and some of 'timestamps', {', '.join(map(repr, IMU_TABLE_OPTIONS))}"
                 raise MediaError("imu mapping", got=f"keys {keys}", expected=expected)
             if "rate" in item and "timestamps" in item:
                 raise MediaError("imu mapping", got="'rate' and 'timestamps'", expected="one of the two")
             timestamps = item.get("timestamps")
-            options = {option: item[option] for option in TABLE_OPTIONS if option in item}
+            options = {option: item[option] for option in IMU_TABLE_OPTIONS if option in item}
             if options.keys() - {"rate"}:
                 return replace(self, **options)._recording(
                     {"imu": item["imu"]} | ({} if timestamps is None else {"timestamps": timestamps})
@@ -220,15 +226,15 @@ class ImuTransform:
             return name, load_imu(item, **{**self.reading, "rate": rate})  # type: ignore[arg-type]
         units = {"accel_unit": self.accel_unit, "gyro_unit": self.gyro_unit, "time_unit": self.time_unit}
         if not isinstance(item, (np.ndarray, Tensor)):
-            raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
+            raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_IMU)
         return name, to_recording(item, rate=rate, timestamps=timestamps, **units, name=name)
 
     def _check_window(self, clock: np.ndarray, duration: float, start: float, end: float, name: str) -> None:
-        """Refuse a window with a stretch of more than `max_gap_seconds` that no sample speaks for."""
+        """Refuse a window with more than `max_gap_seconds` without a sample."""
         if end > duration + self.max_gap_seconds:
             raise MediaError(
                 name,
-                got=f"{duration:.4g} s of motion for a window from {start:.4g} to {end:.4g} s",
+                got=f"{duration:.4g} s of IMU data for a window from {start:.4g} to {end:.4g} s",
                 expected=f"at least {end - self.max_gap_seconds:.4g} s; or pass a shorter window_seconds=",
             )
         before = max(int(np.searchsorted(clock, start, side="right")) - 1, 0)

@@ -1,7 +1,7 @@
-"""Signal processing for sound, in torch alone: Kaldi's log-mel filter bank, and windowed-sinc resampling.
+"""Audio processing in torch: Kaldi's log-mel filter bank, and windowed-sinc resampling.
 
-Both are what torchaudio computes with its defaults, as the released loader used it. They are written out here
-because torchaudio is no longer released along with torch, and refuses to be imported beside a newer one.
+Both compute the same as torchaudio with its defaults, which the released loader used. They are reimplemented
+because torchaudio is no longer released along with torch, and cannot be imported with a newer torch.
 """
 
 import math
@@ -12,27 +12,27 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-# Kaldi's choices for a filter bank, but for the Hann window.
+# Kaldi's defaults for a filter bank, except the Hann window.
 WINDOW_MS = 25.0
 SHIFT_MS = 10.0
 PREEMPHASIS = 0.97
 LOW_FREQUENCY = 20.0  # Hz; the highest filter ends at half the sampling rate
-ENERGY_FLOOR = torch.finfo(torch.float32).eps  # below it a logarithm would only tell noise from silence
+ENERGY_FLOOR = torch.finfo(torch.float32).eps  # below it the logarithm only separates noise from silence
 
 # torchaudio's defaults for resampling.
-ZERO_CROSSINGS = 6  # of the sinc, each side
+ZERO_CROSSINGS = 6  # of the sinc, on each side
 ROLLOFF = 0.99  # of the lower of the two Nyquist frequencies
 
 
 def window_samples(rate: int) -> int:
-    """Samples in one window of the filter bank, the least a clip can have."""
+    """Return the number of samples in one window of the filter bank, the minimum length of a clip."""
     return int(rate * WINDOW_MS / 1000)  # 400 at 16 kHz
 
 
 def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
-    """The log of the power in each mel band and window: (n,) -> (windows, mel_bins).
+    """Return the log of the power in each mel band and window: (n,) -> (windows, mel_bins).
 
-    Windows lie wholly inside the waveform. Each loses its mean, is pre-emphasised and tapered.
+    Windows lie wholly inside the waveform. Each is centred on 0, pre-emphasised and tapered.
     """
     length, shift = window_samples(rate), int(rate * SHIFT_MS / 1000)
     windows = waveform.unfold(0, length, shift)  # (n,) -> (t, length)
@@ -48,9 +48,9 @@ def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
 
 @lru_cache(maxsize=8)
 def mel_filters(mel_bins: int, fft_size: int, rate: int, device: torch.device | str = "cpu") -> Tensor:
-    """Triangles, evenly spaced and half overlapping on the mel scale: (fft_size / 2 + 1, mel_bins).
+    """Return triangles, evenly spaced and half overlapping on the mel scale: (fft_size / 2 + 1, mel_bins).
 
-    The highest frequency, alone behind the last triangle, has no weight.
+    The highest frequency, which lies beyond the last triangle, has no weight.
     """
     ends = torch.tensor([LOW_FREQUENCY, rate / 2], dtype=torch.float64, device="cpu")
     low, high = mel_scale(ends).tolist()
@@ -63,32 +63,32 @@ def mel_filters(mel_bins: int, fft_size: int, rate: int, device: torch.device | 
 
 
 def mel_scale(hertz: Tensor) -> Tensor:
-    """Frequency as it is heard: HTK's formula."""
+    """Convert frequencies in Hz to the mel scale by HTK's formula."""
     return 1127.0 * (1.0 + hertz / 700.0).log()
 
 
 def resample(waveform: Tensor, ratio: Fraction) -> Tensor:
-    """From `ratio` samples to one, band-limited: (n,) -> (ceil(n / ratio),)."""
+    """Resample, band-limited, by old rate / new rate = `ratio`: (n,) -> (ceil(n / ratio),)."""
     if ratio == 1:
         return waveform
     reach = resampling_reach(ratio)
     padded = F.pad(waveform, (reach, reach + ratio.numerator))
     kernel = resampling_kernel(ratio, waveform.device)
     phases = F.conv1d(padded[None, None], kernel, stride=ratio.numerator)[0]
-    return phases.T.flatten()[: math.ceil(len(waveform) / ratio)]  # (new, n / old): the phases take turns
+    return phases.T.flatten()[: math.ceil(len(waveform) / ratio)]  # (new, n / old), interleaved
 
 
 def resampling_reach(ratio: Fraction) -> int:
-    """How many old samples each side of a new one have a part in it."""
+    """Return the number of old samples on each side that contribute to a new sample."""
     lower = min(ratio.numerator, ratio.denominator) * ROLLOFF
     return math.ceil(ZERO_CROSSINGS * ratio.numerator / lower)
 
 
 @lru_cache(maxsize=16)
 def resampling_kernel(ratio: Fraction, device: torch.device | str = "cpu") -> Tensor:
-    """A sinc under a Hann window for each phase of the new clock: (new, 1, old + 2 · reach).
+    """Return a Hann-windowed sinc for each phase of the new clock: (new, 1, old + 2 · reach).
 
-    As released: computed in float32.
+    As released, it is computed in float32.
     """
     old, new = ratio.numerator, ratio.denominator
     lower, reach = min(old, new) * ROLLOFF, resampling_reach(ratio)

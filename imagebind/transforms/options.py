@@ -1,12 +1,12 @@
-"""Options of transforms that describe one item, such as the unit of its depths.
+"""Mark the options of transforms that describe one item, such as the unit of its depth.
 
-`--map` takes them for the files of a pattern, and the embedding space does not depend on them.
+`--map` sets them for the files that match a pattern. The embedding space does not depend on them.
 """
 
 from dataclasses import fields
 from typing import Any
 
-PER_ITEM = {"per_item": True}  # metadata of the field of such an option
+PER_ITEM = {"per_item": True}  # metadata of the fields of these options
 
 
 def item_options(transform: Any) -> frozenset[str]:

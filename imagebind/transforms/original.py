@@ -1,4 +1,4 @@
-"""What the original's `data` module has beside its loaders, for code written for it; see `imagebind.data`."""
+"""Classes and functions of the original's `data` module other than its loaders; see `imagebind.data`."""
 
 import gzip
 import math
@@ -17,7 +17,7 @@ from torchvision.transforms.v2 import functional as F
 from imagebind.errors import import_extra
 from imagebind.media.clips import Seconds, clip_spans
 from imagebind.transforms.text import (
-    BYTES,
+    CHARACTER_BYTES,
     CONTEXT_LENGTH,
     WORD_END,
     Tokenizer,
@@ -29,7 +29,7 @@ from imagebind.transforms.video import CROPS
 
 
 class ClipInfo(NamedTuple):
-    """One clip that a sampler draws."""
+    """One clip that a sampler returns."""
 
     clip_start_sec: Seconds
     clip_end_sec: Seconds
@@ -39,28 +39,28 @@ class ClipInfo(NamedTuple):
 
 
 class ConstantClipsPerVideoSampler:
-    """Draws clips spread evenly over a recording, the last ending with it. As pytorchvideo's since 0.1.5."""
+    """Return clips spread evenly over a recording, the last at its end, as pytorchvideo since 0.1.5."""
 
     def __init__(self, clip_duration: Seconds, clips_per_video: int, augs_per_clip: int = 1) -> None:
         self.clip_duration, self.clips_per_video = clip_duration, clips_per_video
         self.augs_per_clip = augs_per_clip
-        self._drawn = 0
+        self._next_clip = 0
 
     def __call__(self, last_clip_end: Seconds | None, video_duration: Seconds, annotation: Any) -> ClipInfo:
         """Return the next clip of a recording of `video_duration` seconds; after the last, the first."""
         spans = clip_spans(video_duration, clip_seconds=self.clip_duration, clips=self.clips_per_video)
-        clip, augmentation = divmod(self._drawn, self.augs_per_clip)
-        self._drawn = (self._drawn + 1) % (len(spans) * self.augs_per_clip)
+        clip, augmentation = divmod(self._next_clip, self.augs_per_clip)
+        self._next_clip = (self._next_clip + 1) % (len(spans) * self.augs_per_clip)
         start, end = spans[clip]
-        return ClipInfo(start, end, clip, augmentation, self._drawn == 0)
+        return ClipInfo(start, end, clip, augmentation, self._next_clip == 0)
 
     def reset(self) -> None:
-        """Start again with the first clip."""
-        self._drawn = 0
+        """Return to the first clip."""
+        self._next_clip = 0
 
 
 class EncodedVideo:
-    """pytorchvideo's `EncodedVideo`, imported when a video is opened.
+    """Open a video with pytorchvideo's `EncodedVideo`, which is imported only then.
 
     Raises:
         MissingExtraError: pytorchvideo is not installed.
@@ -75,7 +75,7 @@ class EncodedVideo:
 
 
 class UniformTemporalSubsample(nn.Module):
-    """Frames evenly spread over a clip, the first and the last among them, as pytorchvideo's: (…, t, …)."""
+    """Select frames evenly from a clip, the first and the last included, as pytorchvideo does: (…, t, …)."""
 
     def __init__(self, num_samples: int, temporal_dim: int = -3) -> None:
         super().__init__()
@@ -88,7 +88,7 @@ class UniformTemporalSubsample(nn.Module):
 
 
 class SpatialCrop(nn.Module):
-    """Square crops along the longer side of each video: a list of (c, t, h, w) -> num_crops per element.
+    """Cut squares along the longer side of each video: a list of (c, t, h, w) -> num_crops per element.
 
     Three crops are the start, the centre and the end; one is the centre. Source: released.
     """
@@ -122,13 +122,13 @@ class NormalizeVideo(nn.Module):
 def uniform_crop(
     images: Tensor, size: int, spatial_idx: int, boxes: Any = None, scale_size: int | None = None
 ) -> tuple[Tensor, Any]:
-    """Cut a square out of frames, and shift boxes with it: (..., c, h, w) -> (..., c, size, size), (n, 4).
+    """Crop frames to a square, and shift boxes with it: (..., c, h, w) -> (..., c, size, size), (n, 4).
 
-    `spatial_idx` is 0, 1 or 2: the start, centre or end of the longer side; the other side is cut at its
-    centre. With `scale_size` the shorter side is resized to it before. The boxes are None without boxes.
+    `spatial_idx` is 0, 1 or 2: the start, centre or end of the longer side; the other side is cropped at its
+    centre. With `scale_size`, the shorter side is first resized to it. Without boxes, the second is None.
 
     Raises:
-        ValueError: another index, or frames smaller than `size`.
+        ValueError: `spatial_idx` has another value, or the frames are smaller than `size`.
     """
     if spatial_idx not in range(CROPS):
         raise ValueError(f"spatial_idx: expected 0, 1 or 2, got {spatial_idx}")
@@ -151,7 +151,7 @@ def uniform_crop(
 
 
 def crop_boxes(boxes: Any, x_offset: int, y_offset: int) -> Any:
-    """Boxes (n, 4) of x, y, x, y as they lie in a crop that starts at the offsets; a tensor or an array."""
+    """Shift boxes (n, 4) of x, y, x, y, a tensor or an array, into a crop that starts at the offsets."""
     shifted: Any = boxes.clone() if isinstance(boxes, Tensor) else np.array(boxes)
     shifted[:, [0, 2]] -= x_offset
     shifted[:, [1, 3]] -= y_offset
@@ -159,15 +159,15 @@ def crop_boxes(boxes: Any, x_offset: int, y_offset: int) -> Any:
 
 
 class SimpleTokenizer:
-    """CLIP's tokenizer by the original's name and call. New code takes `imagebind.transforms.text.Tokenizer`.
+    """CLIP's tokenizer with the original's signature; new code uses `imagebind.transforms.text.Tokenizer`.
 
     Args:
         bpe_path: a copy of CLIP's vocabulary, by default the one of this package.
-        context_length: token ids of a text, its two marks included.
+        context_length: number of token ids of a text, including its start and end tokens.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it holds another vocabulary, whose ids the text trunk does not know.
+        ValueError: the file has another vocabulary, for which the text trunk was not trained.
     """
 
     def __init__(
@@ -182,38 +182,38 @@ class SimpleTokenizer:
         self.decoder = dict(enumerate(vocabulary().pieces))
 
     def __call__(self, texts: str | Iterable[str], context_length: int | None = None) -> Tensor:
-        """Token ids, (n, context_length); (context_length,) of one text."""
+        """Return token ids, (n, context_length); for one text (context_length,)."""
         length = self.context_length if context_length is None else context_length
         ids = Tokenizer(context_length=length)(texts if isinstance(texts, str) else list(texts))
         return ids[0] if len(ids) == 1 else ids
 
     def encode(self, text: str) -> list[int]:
-        """The ids of a text without the marks of its start and end."""
+        """Return the ids of a text without start and end tokens."""
         return Tokenizer().encode(text)
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """Text of ids, marks included; a space follows each word."""
+        """Return the text of ids, start and end tokens included; a space follows each word."""
         text = "".join(self.decoder[int(token)] for token in tokens)
-        octets = bytes(BYTES[character] for character in text)
+        octets = bytes(CHARACTER_BYTES[character] for character in text)
         return octets.decode("utf-8", errors="replace").replace(WORD_END, " ")
 
     def bpe(self, token: str) -> str:
-        """The pieces of one word, in the vocabulary's alphabet for bytes, separated by spaces."""
+        """Return the pieces of one word, in the vocabulary's alphabet for bytes, separated by spaces."""
         return " ".join(merge([*token[:-1], token[-1] + WORD_END], vocabulary().ranks))
 
 
 def _pytorchvideo(module: str) -> Any:
     return import_extra(
-        f"pytorchvideo.{module}", extra="pytorchvideo", purpose="what the original takes from pytorchvideo"
+        f"pytorchvideo.{module}", extra="pytorchvideo", purpose="the original's use of pytorchvideo"
     )
 
 
 def _pytorchvideo_transform(name: str) -> Any:
-    if name.startswith("__"):  # what tools ask of any module
+    if name.startswith("__"):  # tools look up such names on every module
         raise AttributeError(name)
     return getattr(_pytorchvideo("transforms"), name)
 
 
-# As `import pytorchvideo.transforms as pv_transforms`, imported when first used.
+# Replaces `import pytorchvideo.transforms as pv_transforms`; imported at first use.
 pv_transforms = ModuleType("pytorchvideo.transforms")
 pv_transforms.__getattr__ = _pytorchvideo_transform  # type: ignore[method-assign]

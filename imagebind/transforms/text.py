@@ -1,7 +1,7 @@
-"""Text: strings to the 77 token ids the text trunk takes, by CLIP's byte-pair vocabulary.
+"""Convert strings to the 77 token ids that the text trunk takes, by CLIP's byte-pair vocabulary.
 
-A text is cleaned, cut into words, and each word's bytes are merged pair by pair, the earliest learnt pair
-first. Whether text needs cleaning is told by its characters; words are remembered.
+A text is cleaned and split into words, and the bytes of each word are merged pair by pair, the earliest
+learnt pair first. Text is cleaned thoroughly only if its characters require it, and ids of words are cached.
 """
 
 import gzip
@@ -23,10 +23,10 @@ from torch import Tensor
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 
-# Released: CLIP's vocabulary, and the context of the text trunk.
+# CLIP's vocabulary, and the context length of the text trunk (released).
 CONTEXT_LENGTH = 77
 VOCABULARY_SIZE = 49_408
-# Less each byte, inside and at the end of a word, and the two marks of a text.
+# The other ids are the bytes, inside and at the end of a word, and the start and end tokens.
 MERGES = VOCABULARY_SIZE - 2 * 256 - 2  # 48,894
 START_OF_TEXT = "<|startoftext|>"
 END_OF_TEXT = "<|endoftext|>"
@@ -35,41 +35,42 @@ END_ID = VOCABULARY_SIZE - 1
 WORD_END = "</w>"
 VOCABULARY_FILE = "bpe_simple_vocab_16e6.txt.gz"
 
-WORDS = regex.compile(
+WORD_PATTERN = regex.compile(
     r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+",
     regex.IGNORECASE,
 )
 
 # A printable character for each byte, in the vocabulary's order, so that merges can be written as text.
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
-_OTHERS = [octet for octet in range(256) if octet not in _PRINTABLE]
-ALPHABET = {octet: chr(octet) for octet in _PRINTABLE} | {
-    octet: chr(256 + place) for place, octet in enumerate(_OTHERS)
+_UNPRINTABLE = [octet for octet in range(256) if octet not in _PRINTABLE]
+BYTE_CHARACTERS = {octet: chr(octet) for octet in _PRINTABLE} | {
+    octet: chr(256 + place) for place, octet in enumerate(_UNPRINTABLE)
 }
-BYTES = {character: octet for octet, character in ALPHABET.items()} | {" ": 0x20}  # a space ends a word
+CHARACTER_BYTES = {character: octet for octet, character in BYTE_CHARACTERS.items()}
+CHARACTER_BYTES[" "] = 0x20  # decodes the end of a word
 
-# Ours: what is remembered, and how much of a hostile text is looked at for the few ids that are kept.
-REMEMBERED_WORDS = 2**16
-REMEMBERED_LENGTH = 64  # characters; nothing longer comes back often
-CHARACTERS_PER_ID = 256  # of text as given, so with room for white space and HTML entities
+# Ours: limits of the cache, and of the characters read of a text, of which only a few ids are kept.
+CACHED_WORDS = 2**16
+MAX_CACHED_CHARACTERS = 64  # longer words rarely repeat
+MAX_CHARACTERS_PER_ID = 256  # of uncleaned text: leaves room for white space and HTML entities
 
 
 class Vocabulary(NamedTuple):
-    """The merge table."""
+    """The merge table of byte-pair encoding."""
 
-    pieces: list[str]  # id -> what it stands for, in the vocabulary's alphabet for bytes
+    pieces: list[str]  # id -> its text, in the vocabulary's alphabet for bytes
     ids: dict[str, int]
-    ranks: dict[tuple[str, str], int]  # a pair that may be merged -> how early it was learnt
+    ranks: dict[tuple[str, str], int]  # a pair that may be merged -> the order in which it was learnt
 
 
 @dataclass(frozen=True, kw_only=True)
 class Tokenizer:
-    """Strings to (b, 77) int64: start of text, ids, end of text, zeros. Source: released.
+    """Convert strings to (b, 77) int64: start token, ids, end token, zeros. Source: released.
 
     Args:
-        context_length: ids a text has, its two marks included.
-        legacy_truncation: whether long text loses its end of text, as in the original before 2025-11,
-            for an index built then.
+        context_length: number of ids of a text, including its start and end tokens.
+        legacy_truncation: whether long text loses its end token, as in the original before 2025-11, for an
+            index built then.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.TEXT
@@ -80,33 +81,35 @@ class Tokenizer:
     def __post_init__(self) -> None:
         if self.context_length < 2:
             raise ValueError(
-                f"context_length: expected at least 2, for both marks, got {self.context_length}"
+                f"context_length: expected at least 2, for start and end tokens, got {self.context_length}"
             )
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
-        """Token ids, (b, context_length); one string gives (1, context_length).
+        """Return token ids, (b, context_length); for one string (1, context_length).
 
-        Of a text longer than 256 characters for each id it may have, the rest is not looked at (ours).
+        Only the first 256 · context_length characters of a text are read (ours).
 
         Raises:
-            MediaError: something that is not a string; its index and type are named.
+            MediaError: an item is not a string; the message has its index and type.
         """
         if not isinstance(texts, (str, Sequence)) or isinstance(texts, (bytes, bytearray)):
             raise MediaError("text", got=f"a {type(texts).__name__}", expected="a string, or a list of them")
         texts = [texts] if isinstance(texts, str) else texts
         rows = [self._row(text, index) for index, text in enumerate(texts)]
-        ids = np.array(rows, dtype=np.int64).reshape(len(rows), self.context_length)  # torch's is slower here
+        ids = np.array(rows, dtype=np.int64).reshape(
+            len(rows), self.context_length
+        )  # torch.tensor is slower here
         return torch.from_numpy(ids)
 
     def encode(self, text: str) -> list[int]:
-        """The ids of all of a text, without the marks of its start and end."""
+        """Return the ids of the whole text, without start and end tokens."""
         return [token for chunk in clean(text).split() for token in chunk_ids(chunk)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Text of ids, up to the first end of text; case and white space are those of cleaned text.
+        """Return the text of ids up to the first end token, with case and white space of cleaned text.
 
         Raises:
-            ValueError: an id outside the vocabulary.
+            ValueError: an id is outside the vocabulary.
         """
         pieces = vocabulary().pieces
         text = ""
@@ -118,7 +121,7 @@ class Tokenizer:
             if token != START_ID:
                 piece = pieces[token]
                 text += piece.removesuffix(WORD_END) + " " if piece.endswith(WORD_END) else piece
-        octets = bytes(BYTES[character] for character in text)
+        octets = bytes(CHARACTER_BYTES[character] for character in text)
         return octets.decode("utf-8", errors="replace").strip()
 
     def _row(self, text: object, index: int) -> list[int]:
@@ -126,7 +129,7 @@ class Tokenizer:
             raise MediaError(f"text {index}", got=f"a {type(text).__name__}", expected="a string")
         room = self.context_length - 2
         ids: list[int] = []
-        for chunk in clean(text[: self.context_length * CHARACTERS_PER_ID]).split():
+        for chunk in clean(text[: self.context_length * MAX_CHARACTERS_PER_ID]).split():
             ids += chunk_ids(chunk)
             if len(ids) > room:
                 break
@@ -136,9 +139,9 @@ class Tokenizer:
 
 
 def trim(tokens: Tensor) -> Tensor:
-    """Cut a padded batch behind its longest text: (b, l) -> (b, longest).
+    """Cut a padded batch after its longest text: (b, l) -> (b, longest).
 
-    A text ends with its end-of-text token, the largest id there is and the place the trunk reads.
+    A text ends with its end token, which is the largest id and the position that the trunk reads.
     """
     if not tokens.numel():
         return tokens
@@ -146,45 +149,45 @@ def trim(tokens: Tensor) -> Tensor:
 
 
 def clean(text: str) -> str:
-    """Mend wrong encodings, undo HTML escapes twice, collapse white space, lower case. Source: released."""
-    if text.isascii() and text.isprintable() and "&" not in text:  # then there is nothing to mend
+    """Fix wrong encodings, unescape HTML twice, collapse white space, and lower case. Source: released."""
+    if text.isascii() and text.isprintable() and "&" not in text:  # nothing to fix or unescape
         return " ".join(text.split()).lower()
     return clean_thoroughly(text)
 
 
 def clean_thoroughly(text: str) -> str:
-    """`clean` for any text, much slower."""
+    """Clean any text without the shortcut of `clean`; much slower."""
     mended = html.unescape(html.unescape(ftfy.fix_text(text)))
     return regex.sub(r"\s+", " ", mended).strip().lower()
 
 
 def chunk_ids(chunk: str) -> Sequence[int]:
-    """Ids of a stretch of cleaned text that has no white space."""
-    return _remembered_ids(chunk) if len(chunk) <= REMEMBERED_LENGTH else _ids(chunk)
+    """Return the ids of a piece of cleaned text without white space."""
+    return _cached_ids(chunk) if len(chunk) <= MAX_CACHED_CHARACTERS else _ids(chunk)
 
 
-@lru_cache(maxsize=REMEMBERED_WORDS)
-def _remembered_ids(chunk: str) -> tuple[int, ...]:
+@lru_cache(maxsize=CACHED_WORDS)
+def _cached_ids(chunk: str) -> tuple[int, ...]:
     return tuple(_ids(chunk))
 
 
 def _ids(chunk: str) -> list[int]:
     _, ids, ranks = vocabulary()
     found = []
-    for word in WORDS.findall(chunk):
+    for word in WORD_PATTERN.findall(chunk):
         if word in (START_OF_TEXT, END_OF_TEXT):
             found.append(ids[word])
         else:
-            symbols = [ALPHABET[octet] for octet in word.encode("utf-8", errors="replace")]
+            symbols = [BYTE_CHARACTERS[octet] for octet in word.encode("utf-8", errors="replace")]
             symbols[-1] += WORD_END
             found += [ids[symbol] for symbol in merge(symbols, ranks)]
     return found
 
 
 def merge(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str]:
-    """Merge neighbours until no pair of them has a rank, lowest rank first, from the left.
+    """Merge neighbours until no pair has a rank, lowest rank first, from the left.
 
-    The symbols are a linked list and the pairs a heap, so that a word of n bytes takes n · log n steps.
+    Symbols form a linked list and pairs a heap, so that a word of n bytes takes n · log n steps.
     """
     merged = list(symbols)
     end = len(merged)
@@ -195,11 +198,11 @@ def merge(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str
     while heap:
         rank = heap[0][0]
         changed = []
-        while heap and heap[0][0] == rank:  # every such pair, before any that comes of it
+        while heap and heap[0][0] == rank:  # all pairs of this rank, before any pair that their merges create
             left = heapq.heappop(heap)[1]
             right = after[left]
             if right == end or ranks.get((merged[left], merged[right])) != rank:
-                continue  # one of the two has been merged since
+                continue  # one of the two has already been merged
             merged[left] += merged[right]
             merged[right] = ""
             after[left] = after[right]
@@ -213,10 +216,10 @@ def merge(symbols: Sequence[str], ranks: dict[tuple[str, str], int]) -> list[str
 
 
 def vocabulary_path() -> Path:
-    """The file of CLIP's merge table.
+    """Return the path of CLIP's merge table.
 
     Raises:
-        FileNotFoundError: it is neither in the package nor beside it.
+        FileNotFoundError: the file is neither in the package nor next to it.
     """
     package = Path(__file__).parents[1]
     places = [package / "bpe" / VOCABULARY_FILE, package.parent / "bpe" / VOCABULARY_FILE]  # wheel, checkout
@@ -230,14 +233,14 @@ def vocabulary_path() -> Path:
 
 @cache
 def vocabulary() -> Vocabulary:
-    """CLIP's merge table, read once, when first needed.
+    """Return CLIP's merge table, which is read at the first call.
 
     Raises:
         FileNotFoundError: as `vocabulary_path`.
     """
     lines = gzip.decompress(vocabulary_path().read_bytes()).decode("utf-8").split("\n")
     pairs = [(left, right) for left, right in map(str.split, lines[1 : MERGES + 1])]  # line 0 is a version
-    letters = list(ALPHABET.values())
+    letters = list(BYTE_CHARACTERS.values())
     pieces = [
         *letters,
         *(letter + WORD_END for letter in letters),

@@ -1,19 +1,19 @@
-"""Thermal: an infrared image to the tensor the thermal trunk takes, one channel of brightness.
+"""Convert an infrared image to the tensor that the thermal trunk takes: one channel of brightness.
 
-No loader was ever published. That it is [0, 1] without mean or std was found by users: 62.4 on LLVIP so, 55.2
-with CLIP's statistics, the paper 63.4 (community).
+No loader was ever published. Users found that the trunk expects [0, 1] without mean and std: this gives 62.4
+on LLVIP, and CLIP's statistics give 55.2; the paper reports 63.4 (community).
 
-Units of 16-bit and float images (ours): temperatures are then in °C, and so are `low` and `high`.
+Units of 16-bit and float images (ours). With a unit, temperatures, `low` and `high` are in °C.
 
 | unit | a stored number is | written by |
 |---|---|---|
 | `celsius` | °C | float TIFF and `.npy` exports, Seek, FLIR Tools' CSV saved as `.npy` |
 | `kelvin` | K | |
 | `centikelvin` | 1/100 K | FLIR Lepton and Boson (TLinear), Tau 2, FLIR A-series |
-| `decikelvin` | 1/10 K | the same at their low resolution |
+| `decikelvin` | 1/10 K | the same cameras at their low resolution |
 | `decicelsius` | 1/10 °C | DJI Thermal SDK |
 | a number, such as 1/64 | that many K | 1/64: InfiRay; 0.04: FLIR Ax5 |
-| `raw` | as it is | 14-bit TIFF of FLIR ADAS, and the counts of a radiometric FLIR JPEG |
+| `raw` | not converted | 14-bit TIFF of FLIR ADAS, and the counts of a radiometric FLIR JPEG |
 """
 
 from dataclasses import dataclass, field
@@ -27,26 +27,26 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
-from imagebind.media.arrays import as_numpy, decode, drop_channel, is_deep, read_values, step_of
+from imagebind.media.arrays import as_numpy, decode_image, drop_channel, is_deep, positive_number, read_values
 from imagebind.media.flir import ZERO_CELSIUS, read_radiometric
 from imagebind.media.image_file import is_deep_gray
-from imagebind.media.palettes import PALETTES, is_coloured, palette_of, steps_of
+from imagebind.media.palettes import PALETTES, is_coloured, palette_of, palette_steps
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
 from imagebind.transforms.options import PER_ITEM
 
-LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # a dead or a burning pixel shall not set the scale (ours)
-EXPECTED = "8-bit grey or RGB, or one channel of 16-bit or float radiometry"
-RAW = "raw"
-UNITS = {  # a unit -> kelvin per stored step, and °C of a stored 0
+LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # so that a dead or hot pixel does not set the scale (ours)
+EXPECTED_THERMAL = "8-bit grayscale or RGB, or one channel of 16-bit or float radiometry"
+RAW_UNIT = "raw"
+THERMAL_UNITS = {  # unit -> kelvin per stored step, and °C of a stored 0
     "celsius": (1.0, 0.0),
     "kelvin": (1.0, -ZERO_CELSIUS),
     "centikelvin": (0.01, -ZERO_CELSIUS),
     "decikelvin": (0.1, -ZERO_CELSIUS),
     "decicelsius": (0.1, 0.0),
 }
-GRAY = "gray"  # the palette option that reads brightness
-DOUBTFUL_COLD, DOUBTFUL_HOT = -100.0, 1000.0  # °C; a median outside gives a warning (ours)
+GRAY_PALETTE = "gray"  # palette option that reads brightness
+DOUBTFUL_COLD, DOUBTFUL_HOT = -100.0, 1000.0  # °C; a median outside causes a warning (ours)
 ThermalUnit = float | str
 ThermalItem = Source | Image.Image | np.ndarray | Tensor
 
@@ -58,20 +58,21 @@ def load_thermal(
     palette: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> np.ndarray:
-    """Read an infrared image: (h, w), uint8 brightness, °C where the unit is known, or the stored numbers.
+    """Read an infrared image (h, w) as uint8 brightness, as °C if the unit is known, or as stored numbers.
 
-    16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits, whatever the colour type. A JPEG or
-    FFF file of a FLIR camera gives the temperatures in it (ours). Colours of a palette that is recognised
-    become its steps (ours), others gray as Pillow's `convert("L")` does (community); both give a warning.
+    16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits for any colour type. A JPEG or FFF file
+    of a FLIR camera gives its temperatures (ours). Colours of a known palette become the palette's steps
+    (ours), others grayscale as by Pillow's `convert("L")` (community); both cause a warning.
 
     Args:
-        unit: unit of 16-bit and float numbers, from the table above; by default they stay as they
-            are stored. "raw" keeps the counts of a FLIR camera, too.
-        palette: palette of colours, one of `PALETTES`, or "gray" for brightness; recognised by default.
+        unit: unit of 16-bit and float numbers, from the table above; by default they are not converted.
+            "raw" also keeps the counts of a FLIR camera.
+        palette: palette of a colour image, one of `PALETTES`, or "gray" for brightness; detected by default.
 
     Raises:
-        MediaError: no image of one frame, damaged, beyond `limits`, or 8 bits a pixel with a unit.
-        ValueError: no such unit or palette.
+        MediaError: the file is not an image of one frame, damaged, beyond `limits`, or has 8 bits per pixel
+            and a unit.
+        ValueError: the unit or palette is unknown.
     """
     name = name_of(source)
     _check_choices(unit, palette)
@@ -80,7 +81,7 @@ def load_thermal(
         if camera is None:
             values = read_values(file, name=name, key="thermal", limits=limits)
             return _pixels(values, name=name, unit=unit, palette=palette, limits=limits)
-    if unit == RAW:
+    if unit == RAW_UNIT:
         return camera.counts
     if camera.calibration is None:
         warn_of(name, "the camera stored no constants for temperatures; its counts are used")
@@ -89,20 +90,20 @@ def load_thermal(
 
 
 def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") -> np.ndarray:
-    """Convert stored numbers to float32 °C; `unit` as in `load_thermal`, but "raw" changes nothing.
+    """Convert stored numbers to float32 °C; `unit` as in `load_thermal`, where "raw" changes nothing.
 
-    An implausible median gives a warning.
+    An implausible median causes a warning.
 
     Raises:
-        MediaError: 8 bits a pixel, which hold no temperature.
-        ValueError: no such unit.
+        MediaError: values have 8 bits, which cannot be temperatures.
+        ValueError: the unit is unknown.
     """
     _check_choices(unit, None)
-    if unit == RAW:
+    if unit == RAW_UNIT:
         return values
     if values.dtype == np.uint8:
-        raise MediaError(name, got="8 bits a pixel", expected=f"16 bits or floats for unit={unit!r}")
-    step, zero = (step_of(unit), -ZERO_CELSIUS) if step_of(unit) else UNITS[unit]  # type: ignore[index]
+        raise MediaError(name, got="8 bits per pixel", expected=f"16 bits or floats for unit={unit!r}")
+    step, zero = (positive_number(unit), -ZERO_CELSIUS) if positive_number(unit) else THERMAL_UNITS[unit]  # type: ignore[index]
     celsius = (values * np.float64(step) + zero).astype(np.float32)  # type: ignore[arg-type]
     finite = celsius[np.isfinite(celsius)]
     if finite.size and not DOUBTFUL_COLD <= (median := float(np.median(finite))) <= DOUBTFUL_HOT:
@@ -113,10 +114,10 @@ def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") 
 def radiometric_to_unit(
     values: np.ndarray, *, low: float | None = None, high: float | None = None
 ) -> np.ndarray:
-    """Counts or temperatures to [0, 1], linearly from low to high and cut there: (h, w) -> (h, w) float32.
+    """Map counts or temperatures linearly from [low, high] to [0, 1], clipped: (h, w) -> (h, w) float32.
 
-    Without low and high: the image's own 1st and 99th percentile, or, if those are equal (a small hot spot
-    on an even ground), its extremes. An even image is 0 throughout. Source: ours.
+    Without low and high, they are the image's 1st and 99th percentile, or, if these are equal (a small hot
+    spot on a uniform background), its extremes. A uniform image becomes 0. Source: ours.
     """
     values = values.astype(np.float64)
     if low is None or high is None:
@@ -130,14 +131,14 @@ def radiometric_to_unit(
 
 @dataclass(frozen=True, kw_only=True)
 class ThermalTransform:
-    """An infrared image to (1, size, size) in [0, 1]. Source: community; for 16 bits and floats, ours.
+    """Convert an infrared image to (1, size, size) in [0, 1]. Source: community; 16 bits and floats: ours.
 
     Args:
-        low, high: values that map to 0 and 1 in a 16-bit or float image: in °C if the unit is known or a FLIR
-            camera noted it, else as stored; both or neither. Eight bits are always divided by 255. For floats
-            that are in [0, 1] already, pass 0 and 1.
+        low, high: values of a 16-bit or float image that map to 0 and 1: in °C if the unit is known or stored
+            by a FLIR camera, else as stored; both or neither. 8-bit values are always divided by 255. For
+            floats that are already in [0, 1], pass 0 and 1.
         unit, palette: as in `load_thermal`.
-        crop: how an image, PIL or (1, h, w), becomes a square of `size`; training passes its own.
+        crop: function that makes a square of `size` from a PIL image or (1, h, w); training passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.THERMAL
@@ -160,13 +161,13 @@ class ThermalTransform:
         _check_choices(self.unit, self.palette)
 
     def __call__(self, thermal: ThermalItem) -> Tensor:
-        """A file, PIL image, array or tensor to (1, size, size) float32.
+        """Convert a file, PIL image, array or tensor to (1, size, size) float32.
 
         An array is one channel, (h, w), (h, w, 1) or (1, h, w), or uint8 colour, (h, w, 3) or (h, w, 4); a
-        uint8 tensor of colour is (3, h, w).
+        uint8 colour tensor is (3, h, w).
 
         Raises:
-            MediaError: as `load_thermal`, or NaN or infinite values.
+            MediaError: as `load_thermal`, or values are NaN or infinite.
         """
         name = name_of(thermal)
         options = {"unit": self.unit, "palette": self.palette, "limits": self.limits}
@@ -189,9 +190,9 @@ class ThermalTransform:
 def _pixels(
     item: object, *, name: str, unit: ThermalUnit | None, palette: str | None, limits: Limits
 ) -> np.ndarray:
-    """Stored numbers or °C of one channel, and colour as 8-bit brightness: (h, w)."""
+    """Return one channel (h, w): stored numbers or °C, or for colour 8-bit brightness."""
     plane = _plane(item, name=name, palette=palette, limits=limits)
-    if plane.dtype.kind == "f":  # float64 beyond float32 becomes infinite, and is refused as such
+    if plane.dtype.kind == "f":  # values beyond float32 become infinite, which is refused
         with np.errstate(over="ignore"):
             plane = plane.astype(np.float32)
     return plane if unit is None else to_celsius(plane, unit=unit, name=name)
@@ -199,15 +200,15 @@ def _pixels(
 
 def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> np.ndarray:
     if isinstance(item, Image.Image):
-        image = decode(item, name=name, limits=limits)
+        image = decode_image(item, name=name, limits=limits)
         if is_deep_gray(image):
             return np.asarray(image)
         return np.asarray(image) if image.mode == "L" else _brightness(image, name, palette)
     if not isinstance(item, (np.ndarray, Tensor)):
-        raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED)
+        raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_THERMAL)
     values = as_numpy(item)
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
-        values = np.ma.filled(values.astype(np.float64), np.nan)  # refused, with their number
+        values = np.ma.filled(values.astype(np.float64), np.nan)  # NaN is refused with its count
     if values.dtype == np.uint8 and values.ndim == 3 and values.size:
         if isinstance(item, Tensor) and values.shape[0] == 3:
             values = values.transpose(1, 2, 0)  # (3, h, w) -> (h, w, 3)
@@ -218,18 +219,18 @@ def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> n
         if (colours != colours[..., :1]).any() and values.max() <= 0xFFFF and values.min() >= 0:
             eight = np.rint(colours / SIXTEEN_BIT_STEP).astype(np.uint8)
             return _brightness(Image.fromarray(eight), name, palette)
-    return drop_channel(values, name=name, expected=EXPECTED)
+    return drop_channel(values, name=name, expected=EXPECTED_THERMAL)
 
 
 def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarray:
-    """Convert an 8-bit image to gray: its palette's steps if known, else Pillow's brightness."""
+    """Convert an 8-bit image to grayscale: the steps of its palette if known, else Pillow's brightness."""
     pixels = np.asarray(image.convert("RGB"))
     if palette is None and is_coloured(pixels):
         palette = palette_of(pixels)
         if palette is None:
             warn_of(
                 name,
-                "colours of no known palette, whose brightness need not rise with temperature: export the "
+                "colours of no known palette, whose brightness may not rise with temperature: export the "
                 "image in grayscale (white hot) or radiometric, or pass palette=, one of "
                 + ", ".join(PALETTES),
             )
@@ -237,15 +238,19 @@ def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarra
             warn_of(
                 name,
                 f"colours of the palette {palette!r}, read as its steps from cold to hot; pass palette="
-                f"{palette!r} if that is right, or palette={GRAY!r} to read their brightness",
+                f"{palette!r} if that is right, or palette={GRAY_PALETTE!r} to read their brightness",
             )
-    return np.asarray(image.convert("L")) if palette in (None, GRAY) else steps_of(pixels, palette)
+    return (
+        np.asarray(image.convert("L")) if palette in (None, GRAY_PALETTE) else palette_steps(pixels, palette)
+    )
 
 
 def _check_choices(unit: object, palette: str | None) -> None:
-    named = unit is None or (isinstance(unit, str) and (unit in UNITS or unit == RAW))
-    if not named and step_of(unit) is None:
-        names = ", ".join((*UNITS, RAW))
-        raise ValueError(f"unit: expected one of {names}, or kelvin per stored step, 1/64 say; got {unit!r}")
-    if palette not in (None, GRAY, *PALETTES):
-        raise ValueError(f"palette: expected one of {', '.join((GRAY, *PALETTES))}, got {palette!r}")
+    named = unit is None or (isinstance(unit, str) and (unit in THERMAL_UNITS or unit == RAW_UNIT))
+    if not named and positive_number(unit) is None:
+        names = ", ".join((*THERMAL_UNITS, RAW_UNIT))
+        raise ValueError(
+            f"unit: expected one of {names}, or kelvin per stored step (1/64, say), got {unit!r}"
+        )
+    if palette not in (None, GRAY_PALETTE, *PALETTES):
+        raise ValueError(f"palette: expected one of {', '.join((GRAY_PALETTE, *PALETTES))}, got {palette!r}")

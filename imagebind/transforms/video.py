@@ -1,4 +1,4 @@
-"""Video: clips of a recording to the tensor the vision trunk takes. Only frames that are used are decoded."""
+"""Convert clips of a video to the tensor that the vision trunk takes, decoding only frames that are used."""
 
 import math
 from collections import defaultdict
@@ -25,22 +25,24 @@ from imagebind.transforms.options import PER_ITEM
 
 __all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
 
-CLIPS = 5  # as released, as are the three below
+VIDEO_CLIPS = 5  # this and the next three are as released
 CLIP_SECONDS = 2.0
 CLIP_FRAMES = 2
 CROPS = 3
-MAX_RESIZED_PIXELS = 2**24  # of one frame whose short side is `size`: 200 MB of floats; ours
+MAX_RESIZED_PIXELS = 2**24  # of one frame with `size` as its short side: 200 MB of floats (ours)
 
 VideoInput = Source | tuple[np.ndarray | Tensor, float] | Mapping[str, Any]
-FrameCrop = Callable[..., Tensor]  # as `spatial_crops`: (3, h, w), size=, crops= -> (crops, 3, size, size)
-Reader = Callable[[list[int]], Iterable[tuple[int, np.ndarray | Tensor]]]  # rising indices -> (index, frame)
+FrameCrop = Callable[..., Tensor]  # like `spatial_crops`: (3, h, w), size=, crops= -> (crops, 3, size, size)
+FrameReader = Callable[
+    [list[int]], Iterable[tuple[int, np.ndarray | Tensor]]
+]  # increasing indices -> (index, frame)
 
 
 def spatial_crops(frame: Tensor, *, size: int, crops: int) -> Tensor:
-    """Squares along the longer side of a frame: (3, h, w) -> (crops, 3, size, size).
+    """Cut squares along the longer side of a frame: (3, h, w) -> (crops, 3, size, size).
 
-    The short side goes to `size`, bilinear without antialias, the longer side rounded down. Three crops are
-    start, centre (its offset rounded up) and end; one is the centre. Source: released.
+    The short side is resized to `size`, bilinear without antialias; the longer side is rounded down. Three
+    crops are start, centre (offset rounded up) and end; one is the centre. Source: released.
     """
     height, width = frame.shape[-2:]
     short = min(height, width)
@@ -58,22 +60,23 @@ def spatial_crops(frame: Tensor, *, size: int, crops: int) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class VideoTransform:
-    """A video to (clips·crops, 3, frames, size, size), the crops of a clip together. Source: released.
+    """Convert a video to (clips·crops, 3, frames, size, size), crops of a clip together. Source: released.
 
     `clips` clips of `clip_seconds` are spread evenly over the video, `frames` frames evenly over each clip,
-    `crops` (1 or 3) squares along each frame's longer side. Where frames are not evenly timed, their
-    timestamps decide; video is turned and mirrored as its display matrix says; a frame that cannot be decoded
-    gives way to the nearest that can (all ours).
+    and `crops` (1 or 3) squares along the longer side of each frame. Unevenly timed frames are selected by
+    their timestamps, the video's display matrix is applied, and a frame that cannot be decoded is replaced by
+    the nearest frame that can (all ours).
 
     Args:
-        square_pixels: whether to stretch a file's frames whose pixels are not square to the aspect at which
-            they are shown. As released, pixels count as square.
-        crop: how a frame, floats in [0, 1], becomes squares, as by `spatial_crops`; training has its own.
+        square_pixels: whether to stretch frames of a file with non-square pixels to their display aspect
+            ratio. As released, pixels count as square.
+        crop: function like `spatial_crops` that cuts squares from a frame of floats in [0, 1]; training
+            passes its own.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.VISION
 
-    clips: int = field(default=CLIPS, metadata=PER_ITEM)
+    clips: int = field(default=VIDEO_CLIPS, metadata=PER_ITEM)
     clip_seconds: float = CLIP_SECONDS
     frames: int = CLIP_FRAMES
     crops: int = field(default=CROPS, metadata=PER_ITEM)
@@ -91,28 +94,30 @@ class VideoTransform:
             raise ValueError(f"expected positive clips, frames, size and clip_seconds, got {self}")
 
     def __call__(self, video: VideoInput) -> Tensor:
-        """Turn one video into (clips·crops, 3, frames, size, size) float32.
+        """Convert one video to (clips·crops, 3, frames, size, size) float32.
 
-        A file (path, URI, bytes, file object); frames (t, h, w, 3) or grey (t, h, w) of uint8 with their
-        rate, as in `(array, 25)`; a decoder of torchcodec or decord; or one clip already cut, as
+        The video is a file (path, URI, bytes, file object); uint8 frames (t, h, w, 3) or grayscale (t, h, w)
+        with their rate, as in `(array, 25)`; a decoder of torchcodec or decord; or one clip already cut, as
         pytorchvideo's `get_clip` returns it: a mapping whose "video" is (3, t, h, w), uint8 or floats in
         [0, 255].
 
         Raises:
-            MediaError: none of these, or nothing in it can be decoded, or over a limit.
+            MediaError: the video is none of these, has no frame that can be decoded, or is over a limit.
         """
         return self.with_spans(video)[0]
 
     def with_spans(
         self, video: VideoInput, spans: Sequence[Span] | None = None
     ) -> tuple[Tensor, list[tuple[float, float]]]:
-        """The same, and the span [start, end) in seconds of each clip; `spans` asks for spans of one's own.
+        """Return the tensor, and the span [start, end) of each clip in seconds.
 
-        A clip already cut is taken whole: its one span is [0, clip_seconds).
+        Args:
+            spans: clips to cut instead of evenly spread ones. A clip already cut is used whole: its only
+                span is [0, clip_seconds).
 
         Raises:
             MediaError: as for a call.
-            ValueError: a span ends before it starts, or spans are asked of a clip already cut.
+            ValueError: a span ends before it starts, or spans are given for a clip already cut.
         """
         for start, end in spans or ():
             if not start < end:
@@ -125,14 +130,14 @@ class VideoTransform:
         if isinstance(video, Mapping):
             if spans is not None:
                 raise ValueError("spans are for whole videos; this clip is already cut")
-            cut = _ready_clip(video, name)
+            cut = _checked_clip(video, name)
             length = Fraction(self.clip_seconds)
             clock = Clock.steady(len(cut), len(cut) / length)
-            return self._views(clock, partial(_pick, cut), [(0, length)], name)
+            return self._views(clock, partial(_read_indices, cut), [(0, length)], name)
         if isinstance(video, tuple) and len(video) == 2:
             name = name_of(video[0])
-            frames, rate = _recording(*video, name)
-            return self._views(Clock.steady(len(frames), rate), partial(_pick, frames), spans, name)
+            frames, rate = _checked_frames(*video, name)
+            return self._views(Clock.steady(len(frames), rate), partial(_read_indices, frames), spans, name)
         if is_source(video):
             with open_video(video, limits=self.limits) as file:
                 read = partial(file.decode, square_pixels=self.square_pixels)
@@ -140,15 +145,15 @@ class VideoTransform:
         raise MediaError(
             name,
             got="not a video",
-            expected="a file, (frames, frames a second), or a mapping with a clip as its 'video'",
+            expected="a file, (frames, frames per second), or a mapping with a clip as 'video'",
         )
 
     def _views(
-        self, clock: Clock, read: Reader, spans: Sequence[Span] | None, name: str
+        self, clock: Clock, read: FrameReader, spans: Sequence[Span] | None, name: str
     ) -> tuple[Tensor, list[tuple[float, float]]]:
         if spans is None:
             spans = clip_spans(clock.duration, clip_seconds=self.clip_seconds, clips=self.clips)
-        places = defaultdict(list)  # frame -> where its views go: overlapping clips share frames
+        places = defaultdict(list)  # frame -> its positions in the views; overlapping clips share frames
         for clip, span in enumerate(spans):
             for slot, index in enumerate(clock.frames_in(span, self.frames)):
                 places[index].append((clip, slot))
@@ -158,14 +163,14 @@ class VideoTransform:
             if isinstance(frame, np.ndarray):
                 frame = torch.from_numpy(
                     np.array(frame)
-                )  # a copy: torch wants it writable, its strides positive
+                )  # a copy: torch needs writable memory and positive strides
             squares = self._squares(frame, name)
             for clip, slot in places[index]:
                 views[clip, :, :, slot] = squares  # (crops, 3, size, size)
         return views.flatten(0, 1), as_floats(spans)
 
     def _squares(self, frame: Tensor, name: str) -> Tensor:
-        """One frame (h, w, 3) or (h, w), values in [0, 255], to (crops, 3, size, size), standardised."""
+        """Crop and standardise a frame (h, w, 3) or (h, w) in [0, 255]: -> (crops, 3, size, size)."""
         height, width = frame.shape[:2]
         if (pixels := self.size**2 * max(height, width) // min(height, width)) > MAX_RESIZED_PIXELS:
             raise MediaError(
@@ -182,27 +187,29 @@ class VideoTransform:
         return F.normalize(squares, mean=list(self.mean), std=list(self.std))
 
 
-def _pick(frames: np.ndarray | Tensor, indices: Iterable[int]) -> Iterator[tuple[int, np.ndarray | Tensor]]:
+def _read_indices(
+    frames: np.ndarray | Tensor, indices: Iterable[int]
+) -> Iterator[tuple[int, np.ndarray | Tensor]]:
     return ((index, frames[index]) for index in indices)
 
 
-def _recording(frames: object, rate: object, name: str) -> tuple[np.ndarray | Tensor, Fraction]:
-    """Check (frames, rate)."""
+def _checked_frames(frames: object, rate: object, name: str) -> tuple[np.ndarray | Tensor, Fraction]:
+    """Return frames and rate, checked."""
     if not isinstance(frames, np.ndarray | Tensor):
         raise MediaError(name, got=type(frames).__name__, expected="frames as an array or a tensor")
     if not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[-1] == 3)) or 0 in frames.shape:
         raise MediaError(
-            name, got=f"shape {tuple(frames.shape)}", expected="frames (t, h, w, 3), or grey (t, h, w)"
+            name, got=f"shape {tuple(frames.shape)}", expected="frames (t, h, w, 3), or grayscale (t, h, w)"
         )
     if frames.dtype not in (np.uint8, torch.uint8):
         raise MediaError(name, got=f"type {frames.dtype}", expected="uint8 frames")
     if not isinstance(rate, int | float | Fraction | np.number) or not 0 < rate < math.inf:
-        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive number of frames a second")
+        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive number of frames per second")
     return frames, Fraction(rate if isinstance(rate, Fraction) else float(rate))
 
 
-def _ready_clip(video: Mapping[str, Any], name: str) -> Tensor:
-    """The clip of a mapping, its channels last: (3, t, h, w) -> (t, h, w, 3)."""
+def _checked_clip(video: Mapping[str, Any], name: str) -> Tensor:
+    """Return the clip of a mapping, channels last: (3, t, h, w) -> (t, h, w, 3)."""
     clip = video.get("video")
     if not isinstance(clip, Tensor):
         raise MediaError(name, got=f"{type(clip).__name__} as 'video'", expected="a tensor (3, t, h, w)")

@@ -1,4 +1,4 @@
-"""Columns are their values, tables are refused, and everything else is one item or goes through as it is."""
+"""Items: columns are collections, tables are refused, and anything else is one item or returned unchanged."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from imagebind.intake.items import items_of
 from tests.media.decoded import AudioDecoder, AudioSamples, VideoDecoder
 
 TEXTS = ["a red star", "a blue ring", "日本"]
-STRINGS = np.dtypes.StringDtype() if hasattr(np.dtypes, "StringDtype") else object  # NumPy 2's
+STRINGS = np.dtypes.StringDtype() if hasattr(np.dtypes, "StringDtype") else object  # of NumPy 2
 IMAGES = [Image.new("RGB", (4, 4 + n)) for n in range(3)]
 
 
@@ -30,7 +30,7 @@ def objects(values):
 
 
 @pytest.mark.parametrize("dtype", [None, object, STRINGS])
-def test_an_array_of_texts_is_its_texts(dtype):
+def test_an_array_of_texts_is_a_collection(dtype):
     found = many(np.array(TEXTS, dtype=dtype))
     assert found == TEXTS and {type(text) for text in found} == {str}
     assert many(np.array([], dtype=dtype or str)) == []
@@ -48,14 +48,14 @@ def test_an_array_of_texts_is_its_texts(dtype):
         [np.str_("a"), "b"],
     ],
 )
-def test_an_array_of_objects_is_its_objects(values):
+def test_an_array_of_objects_is_a_collection(values):
     found = many(objects(values))
     assert len(found) == len(values) and all(a is b for a, b in zip(found, values, strict=True))
 
 
 @pytest.mark.parametrize("dtype", [None, "object", "string", "category", "string[pyarrow]"])
 @pytest.mark.parametrize("wrap", ["Series", "Index"])
-def test_a_pandas_column_of_texts_is_its_texts(dtype, wrap):
+def test_a_pandas_column_of_texts_is_a_collection(dtype, wrap):
     pandas = pytest.importorskip("pandas")
     series = pandas.Series(TEXTS, dtype=dtype, index=[5, 2, 9])
     column = series if wrap == "Series" else pandas.Index(series)
@@ -65,13 +65,13 @@ def test_a_pandas_column_of_texts_is_its_texts(dtype, wrap):
     assert many(pandas.array(TEXTS)) == TEXTS
 
 
-def test_a_pandas_column_of_paths_or_images_is_its_values():
+def test_a_pandas_column_of_paths_or_images_is_a_collection():
     pandas = pytest.importorskip("pandas")
     for values in ([Path("a"), Path("b")], IMAGES, [{"audio": 1}, {"text": 2}]):
         assert many(pandas.Series(values)) == values
 
 
-def test_a_pyarrow_column_is_its_values():
+def test_a_pyarrow_column_is_a_collection():
     pyarrow = pytest.importorskip("pyarrow")
     for column in (pyarrow.array(TEXTS), pyarrow.chunked_array([TEXTS[:1], TEXTS[1:]])):
         assert many(column) == TEXTS
@@ -81,7 +81,7 @@ def test_a_pyarrow_column_is_its_values():
     assert many(pyarrow.table({"text": TEXTS})["text"]) == TEXTS
 
 
-def test_a_polars_column_is_its_values_and_its_table_is_refused():
+def test_a_polars_column_is_a_collection_and_a_polars_table_is_refused():
     polars = pytest.importorskip("polars")
     frame = polars.DataFrame({"text": TEXTS, "n": [1, 2, 3]})
     assert many(frame["text"]) == TEXTS
@@ -90,7 +90,7 @@ def test_a_polars_column_is_its_values_and_its_table_is_refused():
         items_of(frame)
 
 
-def test_numbers_are_one_item_in_whatever_array():
+def test_an_array_of_numbers_of_any_library_is_one_item():
     arrays = [np.zeros(3), np.zeros((2, 3, 3), np.uint8), np.array([1, 2.5], dtype=object), np.float32(3)]
     pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     arrays += [pandas.Series([1.0, 2.0]), pandas.Series([1, 2], dtype="Int64"), pyarrow.array([1, 2])]
@@ -101,7 +101,7 @@ def test_numbers_are_one_item_in_whatever_array():
     assert items_of(tensor)[0][0] is tensor and items_of(tensor)[1]
 
 
-def test_tables_are_refused_with_how_to_pass_a_column():
+def test_the_error_for_a_table_says_how_to_pass_a_column():
     pandas, pyarrow = pytest.importorskip("pandas"), pytest.importorskip("pyarrow")
     columns = {"text": TEXTS, "label": [1, 2, 3]}
     table = pyarrow.table(columns)
@@ -132,7 +132,7 @@ def test_texts_or_objects_in_two_dimensions_are_refused():
         dict(enumerate(TEXTS)).values(),
     ],
 )
-def test_collections_and_generators_go_through_in_order(items):
+def test_collections_and_generators_are_returned_in_order(items):
     assert many(items) == TEXTS
 
 

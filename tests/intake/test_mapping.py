@@ -1,16 +1,16 @@
-"""Mappings: what is read of them, which files they speak of, and typos that are told at once."""
+"""Mappings: how they are parsed, which files they match, and errors for typos."""
 
 from pathlib import Path
 
 import pytest
 
 from imagebind.intake.mapping import mapping_for, parse_kind, parse_mapping
-from imagebind.media.discover import Found
+from imagebind.media.discover import FoundFile
 from imagebind.modality import MediaKind
 
 
-def found(path: str, root: str = "/media") -> Found:
-    return Found(path=Path(root) / path, root=Path(root), size=1, mtime_ns=1)
+def found(path: str, root: str = "/media") -> FoundFile:
+    return FoundFile(path=Path(root) / path, root=Path(root), size=1, mtime_ns=1)
 
 
 @pytest.mark.parametrize(
@@ -43,7 +43,7 @@ def found(path: str, root: str = "/media") -> Found:
         ("*.log=text", "*.log", MediaKind.TEXT, {}),
     ],
 )
-def test_a_mapping_is_a_pattern_a_kind_and_options(text, glob, kind, options):
+def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, options):
     mapping = parse_mapping(text)
     assert (mapping.glob, mapping.kind, mapping.options) == (glob, kind, options)
 
@@ -70,18 +70,18 @@ def test_a_mapping_is_a_pattern_a_kind_and_options(text, glob, kind, options):
         ("*.csv=imu:phyfox", "layout: expected one of ego4d, phyphox"),
         ("*.csv=imu:nowhere.json", "layout: nowhere.json cannot be read"),
         ("*.csv=imu:columns=1", "no option 'columns'; expected accel_unit, antialias"),
-        ("*.txt=text:kinect", "no option 'kinect'; expected none at all"),
+        ("*.txt=text:kinect", "no option 'kinect'; expected none"),
         ("*.wav=audio:channel=left", "channel: expected int"),
         ("*.jpg=image:exif=1", "exif: expected bool"),
     ],
 )
-def test_a_typo_is_told_with_what_is_wanted(text, about):
+def test_the_error_for_a_typo_has_the_expected_values(text, about):
     with pytest.raises(ValueError, match=about):
         parse_mapping(text)
 
 
 @pytest.mark.parametrize("text", ["*.png=depth:preset=raw", "*.png=image:size=100", "*.wav=audio:mean=0"])
-def test_an_option_that_would_lead_to_another_space_is_none(text):
+def test_options_that_change_the_embedding_space_are_refused(text):
     with pytest.raises(ValueError, match="has no option"):
         parse_mapping(text)
 
@@ -91,7 +91,7 @@ def test_an_option_that_would_lead_to_another_space_is_none(text):
     [
         ("depth/**.png", "depth/a.png", True),
         ("depth/**.png", "depth/b/c/a.png", True),
-        ("depth/**.png", "rooms/depth/a.png", False),  # of the path below the root, from its beginning
+        ("depth/**.png", "rooms/depth/a.png", False),  # matches from the start of the path below the root
         ("**/thermal/*.tiff", "thermal/a.tiff", True),
         ("**/thermal/*.tiff", "x/y/thermal/a.tiff", True),
         ("**/thermal/*.tiff", "thermal/x/a.tiff", False),
@@ -103,27 +103,27 @@ def test_an_option_that_would_lead_to_another_space_is_none(text):
         ("/depth/*", "depth/a.png", False),
     ],
 )
-def test_patterns_are_of_the_path_below_the_root_or_of_the_whole_path(glob, path, matches):
+def test_patterns_match_the_path_below_the_root_or_the_whole_path(glob, path, matches):
     assert parse_mapping(f"{glob}=depth").matches(found(path)) is matches
 
 
-def test_the_first_that_speaks_of_a_file_counts():
+def test_the_first_mapping_that_matches_a_file_is_used():
     mappings = [parse_mapping("a/*.png=thermal"), parse_mapping("**.png=depth")]
     assert mapping_for(mappings, found("a/x.png")).kind is MediaKind.THERMAL
     assert mapping_for(mappings, found("b/x.png")).kind is MediaKind.DEPTH
     assert mapping_for(mappings, found("b/x.jpg")) is None
 
 
-def test_a_file_named_itself_is_matched_by_its_name():
-    file = Found(path=Path("/media/x.png"), root=Path("/media/x.png"), size=1, mtime_ns=1)
+def test_a_file_given_itself_is_matched_by_its_name():
+    file = FoundFile(path=Path("/media/x.png"), root=Path("/media/x.png"), size=1, mtime_ns=1)
     assert parse_mapping("*.png=depth").matches(file)
 
 
-def test_an_answer_is_a_kind_with_options():
+def test_a_media_type_is_parsed_with_its_options():
     assert parse_kind(" depth:kinect_v2 ") == (MediaKind.DEPTH, {"sensor": "kinect_v2"})
 
 
-def test_a_mapping_of_imu_may_name_a_file_of_columns_and_units(tmp_path):
+def test_an_imu_mapping_may_name_a_layout_file(tmp_path):
     path = tmp_path / "my_logger.json"
     path.write_text('{"columns": {"accel": [1, 2, 3], "gyro": [4, 5, 6], "time": 0}, "accel_unit": "g"}')
     assert parse_mapping(f"**/*.csv=imu:{path}").options == {"layout": str(path)}

@@ -1,4 +1,4 @@
-"""From what a user hands over to a kind, a name and a tensor."""
+"""Requests: media type, name and tensor of a user's item."""
 
 import io
 import os
@@ -13,8 +13,8 @@ from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError, MediaError, MissingExtraError
 from imagebind.intake.requests import (
+    MAX_NAME_LENGTH,
     MAX_TEXT_BYTES,
-    NAME_LENGTH,
     Request,
     default_transform,
     identify,
@@ -23,9 +23,9 @@ from imagebind.intake.requests import (
 from imagebind.modality import MediaKind, ModalityType
 
 TONE = (np.sin(np.arange(16000) / 8) * 0.3).astype(np.float32)
-PICTURE = np.zeros((30, 40, 3), np.uint8)
+IMAGE = np.zeros((30, 40, 3), np.uint8)
 FRAMES = np.zeros((50, 30, 40, 3), np.uint8)
-MOTION = np.full((2000, 6), 5.0)
+IMU_SAMPLES = np.full((2000, 6), 5.0)
 
 
 def prepared(item, **options):
@@ -34,18 +34,16 @@ def prepared(item, **options):
 
 
 @pytest.mark.parametrize("kind", MediaKind)
-def test_every_kind_has_a_transform_of_its_modality(kind):
+def test_every_media_type_has_a_transform_of_its_modality(kind):
     assert default_transform(kind).modality is kind.modality
 
 
-def test_a_str_is_text_even_if_a_file_is_called_so(image_file):
+def test_a_str_is_text_even_if_a_file_has_that_name(image_file):
     request = identify(str(image_file))
     assert (request.kind, request.payload) == (MediaKind.TEXT, str(image_file))
 
 
-def test_files_are_what_they_contain_however_they_are_handed_over(
-    image_file, audio_file, video_file, imu_file
-):
+def test_the_content_of_a_file_determines_its_media_type(image_file, audio_file, video_file, imu_file):
     files = {"image": image_file, "audio": audio_file, "video": video_file, "imu": imu_file}
     for kind, path in files.items():
         content = path.read_bytes()
@@ -57,37 +55,37 @@ def test_files_are_what_they_contain_however_they_are_handed_over(
     assert identify(Image.open(image_file)).kind is MediaKind.IMAGE
 
 
-def test_what_was_identified_before_comes_back_as_it_is():
+def test_a_request_is_returned_unchanged():
     request = Request(kind=MediaKind.DEPTH, payload=np.ones((4, 4)), name="frame 7")
     assert identify(request) is request and identify(request, modality="audio") is request
 
 
-def test_a_mapping_says_the_kind_by_its_key_and_options_beside_it():
+def test_a_mapping_has_the_media_type_as_key_and_options_as_other_keys():
     request = identify({"depth": np.ones((4, 4)), "focal": 500})
     assert request.kind is MediaKind.DEPTH and request.options == {"focal": 500}
     for kind in MediaKind:
         assert identify({kind.value: np.ones((4, 4))}).kind is kind
-        assert identify({kind: np.ones((4, 4))}).kind is kind  # both names are one str
+        assert identify({kind: np.ones((4, 4))}).kind is kind  # MediaKind is a str
 
 
 @pytest.mark.parametrize(
     "item", [{}, {"smell": 1}, {"rate": 3}, {1: 2}, {"audio": "a.wav", "video": "a.mp4"}]
 )
-def test_a_mapping_without_exactly_one_modality_is_refused_with_those_there_are(item):
+def test_a_mapping_without_exactly_one_modality_is_refused_with_the_known_ones(item):
     with pytest.raises(MediaError, match=r"mapping with.*exactly one of audio, depth, image.*vision"):
         identify(item)
 
 
-def test_a_mapping_and_modality_have_to_agree():
+def test_the_key_of_a_mapping_must_agree_with_modality():
     for modality in ("audio", "video", ModalityType.DEPTH):
         with pytest.raises(MediaError, match=f"a image item; expected {modality!s}"):
-            identify({"image": PICTURE}, modality=modality)
+            identify({"image": IMAGE}, modality=modality)
     for modality in ("image", "vision", MediaKind.IMAGE, ModalityType.VISION, None):
-        assert identify({"image": PICTURE}, modality=modality).kind is MediaKind.IMAGE
+        assert identify({"image": IMAGE}, modality=modality).kind is MediaKind.IMAGE
     assert identify({"vision": FRAMES}, modality="video").kind is MediaKind.VIDEO
 
 
-def test_modality_makes_a_str_a_path_and_an_array_known(image_file):
+def test_modality_makes_a_str_a_path_and_gives_an_array_its_type(image_file):
     request = identify(str(image_file), modality="image")
     assert (request.kind, request.name) == (MediaKind.IMAGE, str(image_file))
     for modality in ("depth", ModalityType.DEPTH, MediaKind.DEPTH):
@@ -96,7 +94,7 @@ def test_modality_makes_a_str_a_path_and_an_array_known(image_file):
         identify("a", modality="smell")
 
 
-def test_vision_is_a_picture_or_a_video_as_the_item_moves(image_file, video_file, deep_grey_file):
+def test_vision_is_resolved_to_image_or_video(image_file, video_file, deep_grey_file):
     for item, kind in [
         (image_file, "image"),
         (str(image_file), "image"),
@@ -104,8 +102,8 @@ def test_vision_is_a_picture_or_a_video_as_the_item_moves(image_file, video_file
         (str(video_file), "video"),
         (video_file.read_bytes(), "video"),
         (deep_grey_file, "image"),
-        (PICTURE, "image"),
-        (Image.fromarray(PICTURE), "image"),
+        (IMAGE, "image"),
+        (Image.fromarray(IMAGE), "image"),
         ((FRAMES, 25), "video"),
     ]:
         assert identify(item, modality="vision").kind == kind
@@ -114,7 +112,7 @@ def test_vision_is_a_picture_or_a_video_as_the_item_moves(image_file, video_file
 
 
 @pytest.mark.parametrize("item", [None, 7, 2.5, ["a", "b"], object(), len])
-def test_what_is_nothing_to_embed_is_refused_with_what_can_be(item):
+def test_items_that_cannot_be_embedded_are_refused_with_the_expected_types(item):
     with pytest.raises(MediaError, match=f"a {type(item).__name__}; expected text") as caught:
         identify(item)
     assert not isinstance(caught.value, AmbiguousMediaError)
@@ -122,53 +120,53 @@ def test_what_is_nothing_to_embed_is_refused_with_what_can_be(item):
 
 def test_an_array_alone_is_ambiguous():
     for array in (np.ones((3, 3)), torch.ones(3, 3)):
-        with pytest.raises(AmbiguousMediaError, match=r"\(3, 3\)>: an array of unsaid modality"):
+        with pytest.raises(AmbiguousMediaError, match=r"\(3, 3\)>: an array of unknown modality"):
             identify(array)
 
 
-def test_each_way_to_hand_over_a_recording_gives_the_same(imu_file):
-    sounds = [
+def test_every_form_of_a_recording_gives_the_same_views(imu_file):
+    audio_views = [
         prepared((TONE, 16000), modality="audio"),
         prepared({"audio": (TONE, 16000)}),
         prepared({"audio": TONE, "rate": 16000}),
         prepared({"audio": torch.from_numpy(TONE)[None], "rate": 16000.0}),
     ]
-    assert all(torch.equal(sound.views, sounds[0].views) for sound in sounds)
-    assert sounds[0].views.shape == (3, 1, 128, 204) and len(sounds[0].spans) == 3
-    films = [
+    assert all(torch.equal(each.views, audio_views[0].views) for each in audio_views)
+    assert audio_views[0].views.shape == (3, 1, 128, 204) and len(audio_views[0].spans) == 3
+    video_views = [
         prepared({"video": FRAMES, "fps": 25}),
         prepared({"vision": FRAMES, "fps": 25}),
         prepared((FRAMES, 25), modality="vision"),
     ]
-    assert all(film.views.shape == (15, 3, 2, 224, 224) and len(film.spans) == 5 for film in films)
+    assert all(each.views.shape == (15, 3, 2, 224, 224) and len(each.spans) == 5 for each in video_views)
     seconds = np.arange(2000) / 400
-    motions = [
-        prepared({"imu": MOTION, "rate": 400}),
-        prepared({"imu": MOTION, "timestamps": seconds}),
-        prepared((MOTION, 400), modality="imu"),
+    imu_views = [
+        prepared({"imu": IMU_SAMPLES, "rate": 400}),
+        prepared({"imu": IMU_SAMPLES, "timestamps": seconds}),
+        prepared((IMU_SAMPLES, 400), modality="imu"),
     ]
-    assert all(torch.allclose(motion.views, motions[0].views) for motion in motions)
-    assert motions[0].views.shape == (1, 6, 2000)
+    assert all(torch.allclose(each.views, imu_views[0].views) for each in imu_views)
+    assert imu_views[0].views.shape == (1, 6, 2000)
 
 
-def test_stills_have_one_view_and_no_time():
+def test_items_without_time_have_one_view_and_no_spans():
     for item, shape in [
-        ({"image": PICTURE}, (1, 3, 224, 224)),
+        ({"image": IMAGE}, (1, 3, 224, 224)),
         ({"depth": np.ones((30, 40))}, (1, 1, 224, 224)),
-        ({"thermal": PICTURE}, (1, 1, 224, 224)),
+        ({"thermal": IMAGE}, (1, 1, 224, 224)),
         ("a dog", (1, 77)),
     ]:
         views = prepared(item)
         assert views.views.shape == shape and views.spans == ()
 
 
-def test_a_text_file_is_read_and_a_long_one_only_in_its_beginning(tmp_path):
+def test_a_text_file_is_read_up_to_a_limit(tmp_path):
     path = tmp_path / "note.txt"
     path.write_bytes(b"\xef\xbb\xbfA d\xc3\xb6g")
     assert torch.equal(prepared(path).views, prepared("A dög").views)
     with path.open("rb") as file:
         assert torch.equal(prepared({"text": file}).views, prepared("A dög").views)
-    path.write_text("x" * (MAX_TEXT_BYTES - 1) + "ö" * 9, encoding="utf-8")  # cut in the middle of a letter
+    path.write_text("x" * (MAX_TEXT_BYTES - 1) + "ö" * 9, encoding="utf-8")  # truncated within a character
     assert prepared(path).views.shape == (1, 77)
     path.write_bytes(b"d\xf6g " * 9)
     with pytest.raises(MediaError, match=r"note\.txt: bytes that are not UTF-8"):
@@ -176,7 +174,7 @@ def test_a_text_file_is_read_and_a_long_one_only_in_its_beginning(tmp_path):
 
 
 @pytest.mark.parametrize("text", [["a", "b"], [], None, 7, np.array(["a"])])
-def test_one_text_item_is_one_text(text):
+def test_a_text_item_must_be_a_single_text(text):
     with pytest.raises(MediaError, match="expected one text"):
         prepared({"text": text})
 
@@ -184,7 +182,7 @@ def test_one_text_item_is_one_text(text):
 @pytest.mark.parametrize(
     ("item", "seen"),
     [
-        ({"image": PICTURE, "sise": 3}, r"\['sise'\].*size"),
+        ({"image": IMAGE, "sise": 3}, r"\['sise'\].*size"),
         ({"depth": np.ones((4, 4)), "focal": float("nan")}, "focal=nan"),
         ({"depth": np.ones((4, 4)), "sensor": "nose"}, "sensor='nose'"),
         ({"audio": (TONE, 16000), "clip_seconds": float("nan")}, "clip_seconds=nan"),
@@ -195,25 +193,25 @@ def test_one_text_item_is_one_text(text):
         ({"video": FRAMES, "fps": float("nan")}, "nan"),
         ({"video": (FRAMES, 25), "clips": 0}, "clips"),
         ({"video": (FRAMES, 25), "clip_seconds": float("inf")}, "clip_seconds=inf"),
-        ({"imu": MOTION, "rate": -1}, "rate=-1"),
-        ({"imu": MOTION, "rate": 400, "window_seconds": float("nan")}, "window_seconds=nan"),
-        ({"thermal": PICTURE, "low": float("nan"), "high": 1}, "low=nan"),
+        ({"imu": IMU_SAMPLES, "rate": -1}, "rate=-1"),
+        ({"imu": IMU_SAMPLES, "rate": 400, "window_seconds": float("nan")}, "window_seconds=nan"),
+        ({"thermal": IMAGE, "low": float("nan"), "high": 1}, "low=nan"),
         ({"text": "a", "context_length": 1}, "context_length=1"),
     ],
 )
-def test_an_option_that_cannot_be_is_an_error_of_its_item(item, seen):
+def test_an_invalid_option_is_an_error_that_names_the_item(item, seen):
     with pytest.raises(MediaError, match=seen) as caught:
         prepared(item)
     assert caught.value.item == identify(item).name
 
 
-def test_an_error_names_the_file_where_the_transform_saw_none(tmp_path):
+def test_an_error_names_the_item_if_the_transform_did_not_know_its_name(tmp_path):
     request = Request(kind=MediaKind.IMAGE, payload=np.zeros((3,)), name="frame 7")
     with pytest.raises(MediaError, match=r"^frame 7: shape \(3,\)"):
         prepare(request, default_transform(MediaKind.IMAGE))
 
 
-def test_a_missing_package_is_not_blamed_on_the_item():
+def test_a_missing_package_is_not_an_error_of_the_item():
     def needy(item):
         raise MissingExtraError("nose", extra="smell", purpose="smelling")
 
@@ -221,9 +219,9 @@ def test_a_missing_package_is_not_blamed_on_the_item():
         prepare(identify("a dog"), needy)
 
 
-def test_a_long_text_is_called_by_its_beginning_and_a_long_path_by_all_of_it():
+def test_the_name_of_a_long_text_is_truncated_and_that_of_a_long_path_is_not():
     text = identify("long " * 100)
-    assert len(text.name) == NAME_LENGTH and text.name.endswith("…")
+    assert len(text.name) == MAX_NAME_LENGTH and text.name.endswith("…")
     path = "folder/" * 30 + "a.wav"
     assert identify(path, modality="audio").name == identify({"audio": path}).name == path
     assert identify({"audio": Path(path)}).name == path
@@ -232,7 +230,7 @@ def test_a_long_text_is_called_by_its_beginning_and_a_long_path_by_all_of_it():
     assert identify("half a letter \ud800").name == r"half a letter \ud800"
 
 
-def test_stretches_of_one_s_own_are_prepared_instead_of_the_transform_s(audio_file):
+def test_given_spans_replace_the_transform_s(audio_file):
     request = identify(audio_file)
     views = prepare(request, default_transform(request.kind), spans=[(1.0, 3.0), (2.5, 4.5)])
     assert views.spans == ((1.0, 3.0), (2.5, 4.5)) and len(views.views) == 2

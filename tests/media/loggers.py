@@ -1,4 +1,4 @@
-"""One recording of 3 s at 100 Hz, and how loggers write it; each writer's names are those of real exports."""
+"""One recording of 3 s at 100 Hz in the formats of loggers, with the column names of real exports."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -10,15 +10,15 @@ from tests.media.motion import GRAVITY, walk
 RATE = 100
 COUNT = 300
 SECONDS = np.arange(COUNT) / RATE
-MOTION = walk(COUNT)
-ACCEL, GYRO = MOTION[:, :3], MOTION[:, 3:]
+IMU_SAMPLES = walk(COUNT)
+ACCEL, GYRO = IMU_SAMPLES[:, :3], IMU_SAMPLES[:, 3:]
 UP = np.tile([0.0, 0.0, 1.0], (COUNT, 1))  # gravity in g
 DEGREES = np.rad2deg(GYRO)
 EPOCH_NS = 1_700_000_000_123_456_789
 
 
 def stamps(scale: float, start: int = 0) -> list[str]:
-    """Whole ticks of a clock with the given ticks per second."""
+    """Return integer ticks of a clock with `scale` ticks per second."""
     return [str(start + round(second * scale)) for second in SECONDS]
 
 
@@ -33,7 +33,7 @@ def rows(
     end: str = "",
     number: str = "{:.9g}",
 ) -> str:
-    """Columns of text as they are, of numbers (t,) or (t, n) with a decimal point."""
+    """Return rows of the columns: text unchanged, numbers (t,) or (t, n) with the given decimal sign."""
     cells: list[Iterable[str]] = []
     for column in columns:
         if isinstance(column, np.ndarray):
@@ -145,7 +145,9 @@ def plotjuggler() -> str:
 def bagpy() -> str:
     header = "Time,header.seq,header.stamp.secs,header.stamp.nsecs,header.frame_id,"
     header += f"{axes('angular_velocity.{}')},{axes('linear_acceleration.{}')}"
-    received = SECONDS + 1.7e9 + np.random.default_rng(0).normal(0, 0.002, COUNT)  # not when it was measured
+    received = (
+        SECONDS + 1.7e9 + np.random.default_rng(0).normal(0, 0.002, COUNT)
+    )  # the time of receipt differs from the time of measurement
     whole = [str(1_700_000_000 + int(second)) for second in SECONDS]
     rest = [str(round(second % 1 * 1e9)) for second in SECONDS]
     return (
@@ -246,7 +248,7 @@ WHOLE: tuple[Callable[[], str], ...] = (
 
 
 def sensor_logger(folder: Path, *, unit: float = 1.0, files: str = "Accelerometer Gyroscope Gravity") -> Path:
-    """An export of some sensors; `unit`: of the accelerations, in m/s²."""
+    """Write an export of Sensor Logger; `unit` is the unit of accelerations, in m/s²."""
     measured = {
         "Accelerometer": (ACCEL - GRAVITY * UP) / unit,
         "Gravity": GRAVITY * UP / unit,

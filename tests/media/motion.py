@@ -1,4 +1,4 @@
-"""Motion recordings for tests, and how they are written."""
+"""IMU recordings for tests, and tables of them."""
 
 import numpy as np
 
@@ -6,10 +6,10 @@ GRAVITY = 9.80665
 
 
 def walk(samples: int = 2000) -> np.ndarray:
-    """Gravity and a little motion, (t, 6) in m/s² and rad/s; the same each time."""
-    motion = np.random.default_rng(0).standard_normal((samples, 6)) * 0.5
-    motion[:, 2] += GRAVITY
-    return motion
+    """Return gravity plus small random values, (t, 6) in m/s² and rad/s; the same at each call."""
+    values = np.random.default_rng(0).standard_normal((samples, 6)) * 0.5
+    values[:, 2] += GRAVITY
+    return values
 
 
 def table(header: str, rows: np.ndarray, delimiter: str = ",") -> bytes:
@@ -18,6 +18,6 @@ def table(header: str, rows: np.ndarray, delimiter: str = ",") -> bytes:
 
 
 PLAIN_HEADER = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
-MOTION = walk(500)
+IMU_SAMPLES = walk(500)
 SECONDS = np.arange(500) / 100
-PLAIN = table(PLAIN_HEADER, np.column_stack([SECONDS, MOTION]))
+PLAIN = table(PLAIN_HEADER, np.column_stack([SECONDS, IMU_SAMPLES]))

@@ -1,4 +1,4 @@
-"""Clocks of IMU tables: units by name and by size, dates, stamps that occur twice, gaps."""
+"""Clocks of IMU tables: units by name and by size, dates, repeated timestamps, gaps."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.media.imu_recording import to_recording
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, COUNT, GYRO, MOTION, SECONDS, dates, rows, stamps
+from tests.media.loggers import ACCEL, COUNT, GYRO, IMU_SAMPLES, SECONDS, dates, rows, stamps
 
 HEADER = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z\n"
 NOW = 1_700_000_000
@@ -26,7 +26,7 @@ def table(clock, header=HEADER, *, accel=ACCEL, gyro=GYRO, **how) -> bytes:
         [f"{(NOW + second) * 1e3:.18e}" for second in SECONDS],
     ],
 )
-def test_seconds_since_1970_are_known_in_any_unit_by_their_size(clock):
+def test_the_unit_of_timestamps_since_1970_is_inferred_from_their_size(clock):
     with collect_warnings() as warnings:
         np.testing.assert_allclose(load_imu(table(clock)).seconds, SECONDS, atol=1e-3)
     assert warnings == []
@@ -71,12 +71,12 @@ def test_an_unknown_unit_of_numbers_is_refused_unless_passed():
         "10:30:{:02d}:{:03d}",
     ],
 )
-def test_dates_and_times_of_the_day_are_clocks(form):
+def test_dates_and_times_of_day_are_read_as_clocks(form):
     data = (HEADER.replace(",", ";") + rows(dates(form), ACCEL, GYRO, sep=";")).encode()
     np.testing.assert_allclose(load_imu(data).seconds, SECONDS, atol=1e-6)
 
 
-def test_a_recording_over_a_change_of_month_goes_on():
+def test_a_clock_increases_across_a_change_of_month():
     clock = ["2024-02-29T23:59:59.990Z", "2024-03-01T00:00:00.000Z", "2024-03-01T02:00:00.010+02:00"]
     recording = load_imu(table(clock, accel=ACCEL[:3], gyro=GYRO[:3]))
     np.testing.assert_allclose(recording.seconds, [0, 0.01, 0.02], atol=1e-9)
@@ -88,22 +88,22 @@ def test_an_invalid_time_is_named_with_its_line(clock):
         load_imu(table(clock))
 
 
-def test_a_few_stamps_that_occur_twice_are_merged_to_their_mean():
+def test_samples_of_a_few_repeated_timestamps_are_averaged():
     clock = SECONDS.copy()
     clock[5] = clock[4]
     with collect_warnings() as warnings:
-        for recording in (load_imu(table(clock)), to_recording(MOTION, timestamps=clock)):
+        for recording in (load_imu(table(clock)), to_recording(IMU_SAMPLES, timestamps=clock)):
             assert recording.samples.shape == (COUNT - 1, 6)
-            np.testing.assert_allclose(recording.samples[4], MOTION[4:6].mean(axis=0), atol=1e-6)
-            np.testing.assert_allclose(recording.samples[5:], MOTION[6:], atol=1e-6)
+            np.testing.assert_allclose(recording.samples[4], IMU_SAMPLES[4:6].mean(axis=0), atol=1e-6)
+            np.testing.assert_allclose(recording.samples[5:], IMU_SAMPLES[6:], atol=1e-6)
     assert warnings == []
 
 
-def test_many_repeated_stamps_are_reported_and_more_than_half_refused():
+def test_many_repeated_timestamps_give_a_warning_and_more_than_half_are_refused():
     twice = np.repeat(SECONDS[: COUNT // 2], 2)
     with collect_warnings() as warnings:
         recording = load_imu(table(twice))
-    np.testing.assert_allclose(recording.samples, MOTION.reshape(-1, 2, 6).mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES.reshape(-1, 2, 6).mean(axis=1), atol=1e-6)
     assert "150 of 300 samples" in warnings[0]
     with pytest.raises(MediaError, match=r"3 times for 300 samples.*rate="):
         load_imu(table(np.floor(SECONDS)))
@@ -118,7 +118,7 @@ def test_gaps_are_reported_and_refused_in_a_window():
         ImuTransform(window_seconds=3)(recording)
 
 
-def test_an_empty_column_of_time_is_passed_over():
+def test_an_empty_time_column_is_ignored():
     header = HEADER.replace("timestamp", "timestamp,time")
     data = (header + rows([""] * COUNT, SECONDS, ACCEL, GYRO)).encode()
     np.testing.assert_allclose(load_imu(data).seconds, SECONDS, atol=1e-9)
@@ -127,10 +127,10 @@ def test_an_empty_column_of_time_is_passed_over():
     np.testing.assert_allclose(load_imu(table([""] * COUNT), rate=100).seconds, SECONDS, atol=1e-9)
 
 
-@pytest.mark.parametrize("kind", [np.int8, np.int64, np.uint64, np.float64])
-def test_clocks_of_arrays_are_exact_in_any_number_type(kind):
-    ticks = np.arange(100).astype(kind)
-    if kind is np.int64:
+@pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint64, np.float64])
+def test_clocks_of_arrays_are_exact_in_any_dtype(dtype):
+    ticks = np.arange(100).astype(dtype)
+    if dtype is np.int64:
         ticks += NOW * 10**9
-    recording = to_recording(MOTION[:100], timestamps=ticks, time_unit="ms")
+    recording = to_recording(IMU_SAMPLES[:100], timestamps=ticks, time_unit="ms")
     np.testing.assert_array_equal(recording.seconds, np.arange(100) * 1e-3)

@@ -1,12 +1,12 @@
-"""Motion in text: the ways a header is written."""
+"""IMU tables in text: how headers are written."""
 
 import numpy as np
 import pytest
 
 from imagebind.errors import MediaError
-from imagebind.media.imu_table import look_at_table
+from imagebind.media.imu_table import is_imu_table
 from imagebind.transforms.imu import load_imu
-from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, table
+from tests.media.motion import GRAVITY, IMU_SAMPLES, PLAIN, PLAIN_HEADER, SECONDS, table
 
 
 @pytest.mark.parametrize(
@@ -31,45 +31,49 @@ from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, ta
 )
 def test_headers_name_columns_and_units_in_many_ways(header, delimiter, scale):
     time, accel, gyro = scale
-    written = np.column_stack([SECONDS * time, MOTION[:, :3] * accel, MOTION[:, 3:] * gyro])
+    written = np.column_stack([SECONDS * time, IMU_SAMPLES[:, :3] * accel, IMU_SAMPLES[:, 3:] * gyro])
     for data in (table(header, written, delimiter), b"\xef\xbb\xbf" + table(header, written, delimiter)):
         recording = load_imu(data)
-        np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+        np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
         np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
 
 
-def test_columns_may_stand_in_any_order_among_others():
+def test_columns_may_be_in_any_order_among_others():
     header = "gyro_z,accl_y,label,gyro_x,timestamp,accl_x,gyro_y,accl_z"
     rows = []
-    for second, (ax, ay, az, gx, gy, gz) in zip(SECONDS, MOTION, strict=True):
+    for second, (ax, ay, az, gx, gy, gz) in zip(SECONDS, IMU_SAMPLES, strict=True):
         rows.append(f"{gz!s},{ay!s},walking,{gx!s},{second!s},{ax!s},{gy!s},{az!s}")
     data = "\r\n".join([header, *rows]).encode()
-    np.testing.assert_array_equal(load_imu(data).samples, MOTION)
+    np.testing.assert_array_equal(load_imu(data).samples, IMU_SAMPLES)
 
 
 def test_ego4d_s_own_table_is_read_on_its_canonical_clock():
     clocks = "component_idx,component_timestamp_ms,canonical_timestamp_ms"
     header = f"{clocks},gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
     component = np.zeros(500)
-    rows = np.column_stack([component, component, SECONDS * 1000 + 40, MOTION[:, 3:], MOTION[:, :3]])
+    rows = np.column_stack(
+        [component, component, SECONDS * 1000 + 40, IMU_SAMPLES[:, 3:], IMU_SAMPLES[:, :3]]
+    )
     recording = load_imu(table(header, rows))
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-9)
 
 
-def test_between_semicolons_a_comma_is_a_decimal_point():
-    data = table("timestamp;ax;ay;az;gx;gy;gz", np.column_stack([SECONDS, MOTION]), ";").replace(b".", b",")
-    np.testing.assert_allclose(load_imu(data).samples, MOTION, atol=1e-6)
+def test_a_comma_is_a_decimal_sign_if_the_delimiter_is_a_semicolon():
+    data = table("timestamp;ax;ay;az;gx;gy;gz", np.column_stack([SECONDS, IMU_SAMPLES]), ";").replace(
+        b".", b","
+    )
+    np.testing.assert_allclose(load_imu(data).samples, IMU_SAMPLES, atol=1e-6)
 
 
-def test_a_table_without_a_clock_takes_the_rate():
-    data = table(PLAIN_HEADER.removeprefix("timestamp,"), MOTION)
+def test_a_table_without_a_clock_uses_the_rate():
+    data = table(PLAIN_HEADER.removeprefix("timestamp,"), IMU_SAMPLES)
     assert load_imu(data, rate=50).seconds[-1] == pytest.approx(499 / 50)
     with pytest.raises(MediaError, match="rate= in Hz"):
         load_imu(data)
 
 
-def test_an_argument_goes_before_the_header():
+def test_an_argument_overrides_the_header():
     data = PLAIN.replace(b"timestamp,", b"timestamp_ms,")
     assert load_imu(data, time_unit="s").seconds[-1] == pytest.approx(4.99)
 
@@ -85,17 +89,17 @@ def test_an_argument_goes_before_the_header():
         ("Dear all,\nax, ay and az are the axes.\n", False),
     ],
 )
-def test_tables_of_imu_are_told_from_others(text, is_imu):
-    assert look_at_table(text, name="table", path=None) is is_imu
+def test_imu_tables_are_distinguished_from_other_tables(text, is_imu):
+    assert is_imu_table(text, name="table", path=None) is is_imu
 
 
-def test_an_unnamed_first_column_shifts_nothing():
+def test_an_unnamed_first_column_does_not_shift_the_others():
     header = PLAIN_HEADER.replace(",", "\t")
-    rows = np.column_stack([np.arange(500), SECONDS, MOTION])
-    np.testing.assert_allclose(load_imu(table("\t" + header, rows, "\t")).samples, MOTION, atol=1e-6)
+    rows = np.column_stack([np.arange(500), SECONDS, IMU_SAMPLES])
+    np.testing.assert_allclose(load_imu(table("\t" + header, rows, "\t")).samples, IMU_SAMPLES, atol=1e-6)
 
 
 @pytest.mark.parametrize("cell", [" " * 10**6, "[" * 10**6, "gyro_x" + " (" * 10**6])
-def test_a_hostile_header_costs_no_time(cell):
+def test_a_hostile_header_is_refused_quickly(cell):
     with pytest.raises(MediaError, match=r"no column for|shorter lines"):
         load_imu(f"{cell},{cell}\n1,2\n".encode())

@@ -1,4 +1,4 @@
-"""How a table may be written: delimiters, decimal commas, what is around the header, bad rows."""
+"""Forms of IMU tables: delimiters, decimal commas, lines around the header, bad rows."""
 
 import random
 import time
@@ -9,7 +9,7 @@ import pytest
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
 from imagebind.media.detect import detect
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, COUNT, GYRO, MOTION, SECONDS, WHOLE, rows
+from tests.media.loggers import ACCEL, COUNT, GYRO, IMU_SAMPLES, SECONDS, WHOLE, rows
 
 NAMES = ("timestamp", "accl_x", "accl_y", "accl_z", "gyro_x", "gyro_y", "gyro_z")
 HEADER = ",".join(NAMES) + "\n"
@@ -18,7 +18,7 @@ COLUMNS = {"accel": (1, 2, 3), "gyro": (4, 5, 6), "time": 0}
 
 
 def check(recording):
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-9)
 
 
@@ -29,14 +29,14 @@ def check(recording):
         for sep in (",", ";", "\t", " ", "   ", ", ", " ; ", " \t")
         for point in ".,"
         for quote in ("", '"')
-        if not ("," in sep and point == "," and not quote)  # nothing tells these apart
+        if not ("," in sep and point == "," and not quote)  # these are ambiguous
         and not (quote and sep in ("   ", " \t"))
     ],
 )
 @pytest.mark.parametrize("end", ["", "sep"])
-def test_delimiters_decimal_signs_quotes_and_trailing_delimiters_mix(sep, point, quote, end):
+def test_delimiters_decimal_signs_quotes_and_trailing_delimiters_can_be_combined(sep, point, quote, end):
     header = sep.join(f"{quote}{name}{quote}" for name in NAMES)
-    columns = [SECONDS, *MOTION.T]
+    columns = [SECONDS, *IMU_SAMPLES.T]
     cells = [[f"{quote}{value:.9g}{quote}".replace(".", point) for value in column] for column in columns]
     last = sep.strip() or sep if end else ""
     check(load_imu((header + last + "\n" + rows(*cells, sep=sep, end=last)).encode()))
@@ -57,7 +57,7 @@ def test_delimiters_decimal_signs_quotes_and_trailing_delimiters_mix(sep, point,
         "GYROFLOW IMU LOG\nversion,1.3\nnote,a test\ntimestamp,1644159993\nvendor,potatocam\n",
     ],
 )
-def test_lines_before_the_header_are_passed_over(before):
+def test_lines_before_the_header_are_ignored(before):
     check(load_imu((before + TABLE).encode()))
 
 
@@ -71,25 +71,25 @@ def test_lines_before_the_header_are_passed_over(before):
         ",m/s²,,,rad/s,,\n",
     ],
 )
-def test_units_may_stand_in_a_row_of_their_own(below):
+def test_units_may_be_in_a_separate_row(below):
     text = TABLE.replace(HEADER, HEADER + below)
     options = {"accel_unit": "m/s2", "gyro_unit": "rad/s", "time_unit": "s"} if "CAL" in below else {}
     check(load_imu(text.encode(), **options))
 
 
-def test_units_of_a_row_are_applied():
+def test_units_in_a_separate_row_are_applied():
     units = "ms,g,g,g,deg/s,deg/s,deg/s\n"
     data = (HEADER + units + rows(SECONDS * 1000, ACCEL / 9.80665, np.rad2deg(GYRO))).encode()
     check(load_imu(data))
 
 
-def test_other_columns_may_hold_anything():
+def test_other_columns_may_contain_anything():
     header = "device,when,label," + HEADER
     names = ["phone; of 'me'"] * COUNT, ["2024-05-01T10:30:00Z"] * COUNT, [""] * COUNT
     check(load_imu((header + rows(*names, SECONDS, ACCEL, GYRO)).encode()))
 
 
-def test_thousands_of_other_columns_are_passed_over():
+def test_thousands_of_other_columns_are_ignored():
     header = HEADER.strip() + "".join(f",extra_{n}" for n in range(3000)) + "\n"
     line = rows(SECONDS[:30], ACCEL[:30], GYRO[:30]).splitlines()
     data = header + "\n".join(row + ",1" * 3000 for row in line)
@@ -105,7 +105,7 @@ def test_sensors_may_start_late_and_end_early(blank):
     assert warnings == []
 
 
-def test_rows_without_values_in_the_middle_are_left_out_and_reported():
+def test_rows_without_values_in_the_middle_are_left_out_with_a_warning():
     lines = TABLE.splitlines()
     lines[50] = lines[50].split(",")[0] + ",,,,,,"
     with collect_warnings() as warnings:
@@ -115,7 +115,7 @@ def test_rows_without_values_in_the_middle_are_left_out_and_reported():
 
 
 @pytest.mark.parametrize("cut", [3, 20, 40])
-def test_a_last_line_that_is_cut_short_is_left_out_and_reported(cut):
+def test_a_truncated_last_line_is_left_out_with_a_warning(cut):
     data = (TABLE + TABLE.splitlines()[-1].replace("2.99", "3.00"))[:-cut]
     with collect_warnings() as warnings:
         recording = load_imu(data.encode())
@@ -142,7 +142,7 @@ def test_a_last_line_that_is_cut_short_is_left_out_and_reported(cut):
         ),
     ],
 )
-def test_a_bad_line_is_named(line, change, message, tmp_path):
+def test_an_error_names_the_bad_line(line, change, message, tmp_path):
     lines = TABLE.splitlines()
     lines[line - 1] = change(lines[line - 1])
     path = tmp_path / "bad.csv"
@@ -151,7 +151,7 @@ def test_a_bad_line_is_named(line, change, message, tmp_path):
         load_imu(path)
 
 
-# --- columns that the user gives
+# --- columns given by the user
 
 
 @pytest.mark.parametrize(
@@ -162,10 +162,10 @@ def test_a_bad_line_is_named(line, change, message, tmp_path):
         {"accel": ("B", " c", "d"), "gyro": (4, 5, 6), "time": "a"},
     ],
 )
-def test_columns_are_named_or_counted(columns):
+def test_columns_are_given_by_name_or_number(columns):
     data = ("a,b,c,d,e,f,g\n" + rows(SECONDS, ACCEL, GYRO)).encode()
     check(load_imu(data, columns=columns))
-    expected = ImuTransform(window_seconds=2)({"imu": MOTION, "timestamps": SECONDS})
+    expected = ImuTransform(window_seconds=2)({"imu": IMU_SAMPLES, "timestamps": SECONDS})
     for out in (
         ImuTransform(window_seconds=2, columns=columns)(data),
         ImuTransform(window_seconds=2)({"imu": data, "columns": columns}),
@@ -174,13 +174,13 @@ def test_columns_are_named_or_counted(columns):
 
 
 @pytest.mark.parametrize("sep", [" ", ",", ";", "\t"])
-def test_a_table_without_a_header_is_read_by_numbers(sep):
+def test_a_table_without_a_header_is_read_by_column_numbers(sep):
     check(load_imu(rows(SECONDS, ACCEL, GYRO, sep=sep).encode(), columns=COLUMNS))
     timeless = {key: value for key, value in COLUMNS.items() if key != "time"}
     check(load_imu(rows(SECONDS, ACCEL, GYRO, sep=sep).encode(), columns=timeless, rate=100))
 
 
-def test_the_header_s_units_count_for_columns_by_number_too():
+def test_the_units_of_the_header_apply_to_columns_given_by_number():
     header = "when (s),b (g),c (g),d (g),e (deg/s),f (deg/s),g (deg/s)\n"
     data = (header + rows(SECONDS, ACCEL / 9.80665, np.rad2deg(GYRO))).encode()
     check(load_imu(data, columns=COLUMNS))
@@ -191,11 +191,11 @@ def test_the_header_s_units_count_for_columns_by_number_too():
     "columns, message",
     [
         ({**COLUMNS, "time": "q"}, r"no column 'q' in a header of timestamp, accl_x"),
-        ({**COLUMNS, "gyro": (4, 5, 7)}, r"rows of 7 columns.*a column 7, from 0"),
+        ({**COLUMNS, "gyro": (4, 5, 7)}, r"rows of 7 columns.*column number 7, counted from 0"),
         ({**COLUMNS, "accel": ("accl_x", "accl_y", "acl_z")}, r"no column 'acl_z'"),
     ],
 )
-def test_a_column_that_is_not_there_is_named(columns, message):
+def test_an_error_names_the_missing_column(columns, message):
     with pytest.raises(MediaError, match=message):
         load_imu(TABLE.encode(), columns=columns)
 
@@ -204,12 +204,12 @@ def test_a_column_that_is_not_there_is_named(columns, message):
     "columns",
     [{}, {"accel": (1, 2)}, {"accl": (1, 2, 3)}, {"accel": "xyz"}, {"time": 0}, {"accel": (1, 2, -3)}, [1]],
 )
-def test_columns_of_another_form_are_refused_at_once(columns):
+def test_columns_of_another_form_are_refused_by_the_constructor(columns):
     with pytest.raises(ValueError, match="columns: expected"):
         ImuTransform(columns=columns)
 
 
-# --- text files that are or are not tables
+# --- text files with and without tables
 
 
 @pytest.mark.parametrize("sep", [" ", ",", ";", "\t"])
@@ -218,7 +218,7 @@ def test_a_text_file_of_numbers_is_ambiguous(sep, header, tmp_path):
     path = tmp_path / "numbers.txt"
     path.write_text(header + rows(SECONDS, ACCEL, GYRO, sep=sep))
     with pytest.raises(
-        AmbiguousMediaError, match=r"numbers\.txt: a table of numbers.*could be imu or text.*columns="
+        AmbiguousMediaError, match=r"numbers\.txt: a table of numbers.*may be imu or text.*columns="
     ):
         detect(path)
 
@@ -234,13 +234,13 @@ def test_a_text_file_of_numbers_is_ambiguous(sep, header, tmp_path):
         "| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |\n",
     ],
 )
-def test_prose_with_numbers_stays_text(text, tmp_path):
+def test_prose_with_numbers_is_text(text, tmp_path):
     path = tmp_path / "note.md"
     path.write_text(text)
     assert detect(path) == "text"
 
 
-def test_a_csv_without_a_header_says_what_to_pass(tmp_path):
+def test_the_error_for_a_csv_without_a_header_says_what_to_pass(tmp_path):
     path = tmp_path / "numbers.csv"
     path.write_text(rows(SECONDS, ACCEL, GYRO))
     for read in (detect, load_imu):
@@ -272,7 +272,7 @@ def test_a_damaged_table_gives_a_recording_or_a_named_error(seed, tmp_path):
 @pytest.mark.parametrize(
     "text", ["[" * 10**5, "x,y,z," * 10**5, '"' * 10**5, "gyro_x," * 10**5, "accl x (" * 10**4, "1;" * 10**5]
 )
-def test_a_hostile_table_costs_no_time(text, tmp_path):
+def test_a_hostile_table_is_refused_quickly(text, tmp_path):
     path = tmp_path / "hostile.csv"
     path.write_text(f"{text}\n" * 5)
     start = time.monotonic()

@@ -8,7 +8,7 @@ import pytest
 
 from imagebind.media.imu_layouts import layout_of
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, DEGREES, MOTION, SECONDS, rows
+from tests.media.loggers import ACCEL, DEGREES, IMU_SAMPLES, SECONDS, rows
 from tests.media.motion import GRAVITY
 
 COLUMNS = {"accel": [2, 3, 4], "gyro": ["e", "f", "g"], "time": "when"}
@@ -16,25 +16,25 @@ UNITS = {"accel_unit": "g", "gyro_unit": "dps", "time_unit": "ms"}
 TABLE = ("when,n,b,c,d,e,f,g\n" + rows(SECONDS * 1000, SECONDS, ACCEL / GRAVITY, DEGREES)).encode()
 
 
-@pytest.mark.parametrize("told", [{"columns": COLUMNS, **UNITS}, {**COLUMNS, **UNITS}])
-def test_a_json_file_has_columns_and_units(told, tmp_path):
+@pytest.mark.parametrize("entries", [{"columns": COLUMNS, **UNITS}, {**COLUMNS, **UNITS}])
+def test_a_json_file_may_contain_columns_and_units(entries, tmp_path):
     path = tmp_path / "my_logger.json"
-    path.write_text(json.dumps(told))
+    path.write_text(json.dumps(entries))
     for layout in (str(path), path):
         recording = load_imu(TABLE, layout=layout)
-        np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+        np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
         np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
     assert ImuTransform(layout=str(path), window_seconds=2)(TABLE).shape == (6, 2000)
     assert ImuTransform(window_seconds=2)({"imu": TABLE, "layout": str(path)}).shape == (6, 2000)
 
 
-def test_a_json_file_may_have_a_rate_and_start_from_a_logger(tmp_path):
+def test_a_json_file_may_contain_a_rate_and_extend_a_logger(tmp_path):
     path = tmp_path / "my_logger.json"
     path.write_text(
         json.dumps({"layout": "uci_har", "columns": {"accel": [2, 3, 4], "gyro": [5, 6, 7]}, "rate": 100})
     )
     recording = load_imu(TABLE, layout=path, gyro_unit="deg/s")
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)
 
 
@@ -59,7 +59,7 @@ def test_a_json_file_that_has_changed_is_read_again(tmp_path):
         ('{"layout": "phyfox"}', "expected one of ego4d, phyphox"),
     ],
 )
-def test_a_json_file_of_another_form_is_refused_at_once(text, message, tmp_path):
+def test_a_json_file_of_another_form_is_refused_by_the_constructor(text, message, tmp_path):
     path = tmp_path / "my_logger.json"
     path.write_text(text)
     with pytest.raises(ValueError, match=message):
@@ -67,6 +67,6 @@ def test_a_json_file_of_another_form_is_refused_at_once(text, message, tmp_path)
 
 
 @pytest.mark.parametrize("layout", ["phyfox", "nowhere.json"])
-def test_a_layout_that_is_not_there_is_refused_at_once(layout):
+def test_a_missing_layout_is_refused_by_the_constructor(layout):
     with pytest.raises(ValueError, match=f"layout: .*{layout}"):
         ImuTransform(layout=layout)

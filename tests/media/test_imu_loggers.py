@@ -13,7 +13,7 @@ from tests.media.loggers import (
     COUNT,
     DEGREES,
     GYRO,
-    MOTION,
+    IMU_SAMPLES,
     SECONDS,
     UP,
     WHOLE,
@@ -27,7 +27,7 @@ from tests.media.motion import GRAVITY
 
 
 def check(recording, seconds=SECONDS):
-    np.testing.assert_allclose(recording.samples, MOTION, atol=1e-6)
+    np.testing.assert_allclose(recording.samples, IMU_SAMPLES, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, seconds, atol=1e-6)
 
 
@@ -52,7 +52,7 @@ def test_encodings_and_line_ends_do_not_matter(encoding, newline, tmp_path):
     check(load_imu(path))
 
 
-def test_motionsense_has_no_clock_and_is_of_50_hz(tmp_path):
+def test_motionsense_tables_have_no_clock_and_are_read_at_50_hz(tmp_path):
     header = (
         f",{axes('attitude.{}', ('roll', 'pitch', 'yaw'))},{axes('gravity.{}')},{axes('rotationRate.{}')},"
     )
@@ -63,7 +63,7 @@ def test_motionsense_has_no_clock_and_is_of_50_hz(tmp_path):
 
 
 @pytest.mark.parametrize(("layout", "place"), [("pamap2", 4), ("pamap2_chest", 21), ("pamap2_ankle", 38)])
-def test_pamap2_is_read_by_its_layout_s_name(layout, place, tmp_path):
+def test_pamap2_is_read_by_the_name_of_its_layout(layout, place, tmp_path):
     table = np.zeros((COUNT, 54))
     table[:, 0], table[:, 2] = SECONDS + 5, np.nan
     table[:, place : place + 3], table[:, place + 6 : place + 9] = ACCEL, GYRO
@@ -73,19 +73,19 @@ def test_pamap2_is_read_by_its_layout_s_name(layout, place, tmp_path):
     assert ImuTransform(layout=layout, window_seconds=2)(path).shape == (6, 2000)
 
 
-def test_bare_axes_are_assigned_by_their_unit():
+def test_axes_without_a_sensor_are_assigned_by_their_unit():
     header = f"epoc (ms),elapsed (s),{axes('{}-axis (g)')},{axes('{}-axis (deg/s)')}\n"
     check(load_imu((header + rows(SECONDS * 1000, SECONDS, ACCEL / GRAVITY, DEGREES)).encode()))
 
 
-def test_the_accelerometer_with_gravity_goes_before_the_one_without():
+def test_an_accelerometer_with_gravity_is_preferred_to_one_without():
     header = (
         f"t,{axes('Linear Acceleration {} (m/s^2)')},{axes('Acceleration {} (m/s^2)')},{axes('gyro{}')}\n"
     )
     check(load_imu((header + rows(SECONDS, ACCEL - GRAVITY * UP, ACCEL, GYRO)).encode()))
 
 
-def test_an_accelerometer_without_gravity_alone_is_read_with_a_warning():
+def test_the_only_accelerometer_is_read_with_a_warning_if_it_excludes_gravity():
     header = f"t,{axes('Linear Acceleration {} (m/s^2)')},{axes('Gyroscope {} (rad/s)')}\n"
     with collect_warnings() as warnings:
         recording = load_imu((header + rows(SECONDS, ACCEL - GRAVITY * UP, GYRO)).encode())
@@ -93,7 +93,7 @@ def test_an_accelerometer_without_gravity_alone_is_read_with_a_warning():
     assert len(warnings) == 1 and "without gravity" in warnings[0]
 
 
-def test_the_option_goes_before_the_header_s_unit_even_an_unknown_one():
+def test_the_option_overrides_the_unit_in_the_header_even_an_unknown_one():
     text = phyphox().replace("rad/s", "furlongs")
     with pytest.raises(MediaError, match=r"gyro in 'furlongs'.*gyro_unit="):
         load_imu(text.encode())
@@ -108,7 +108,7 @@ def test_the_layout_sets_degrees_for_an_xsens_gyroscope():
     np.testing.assert_allclose(recording.samples[:, 3:], np.deg2rad(GYRO), atol=1e-6)
 
 
-def test_nanoseconds_since_1970_keep_their_differences():
+def test_nanoseconds_since_1970_are_subtracted_exactly():
     steps = np.diff(load_imu(euroc().encode()).seconds)
     np.testing.assert_allclose(steps, 0.01, atol=1e-12)
 

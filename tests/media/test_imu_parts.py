@@ -1,4 +1,4 @@
-"""Recordings in several files: found by their names, joined by time."""
+"""IMU recordings in several files: found by their names, joined by time."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from tests.media.loggers import (
     COUNT,
     DEGREES,
     GYRO,
-    MOTION,
+    IMU_SAMPLES,
     SECONDS,
     UP,
     axes,
@@ -24,7 +24,7 @@ from tests.media.loggers import (
 from tests.media.motion import GRAVITY
 
 
-def check(recording, *, seconds=SECONDS, samples=MOTION, atol=1e-6):
+def check(recording, *, seconds=SECONDS, samples=IMU_SAMPLES, atol=1e-6):
     np.testing.assert_allclose(recording.samples, samples, atol=atol)
     np.testing.assert_allclose(recording.seconds, seconds, atol=1e-6)
 
@@ -59,9 +59,9 @@ def test_an_export_of_sensor_logger_is_one_recording_with_gravity(files, unit, t
             assert not isinstance(caught.value, CompanionMediaError)
 
 
-def test_without_gravity_s_file_the_recording_is_read_as_it_is(tmp_path):
+def test_without_a_gravity_file_the_recording_is_read_unchanged(tmp_path):
     folder = sensor_logger(tmp_path / "walk", files="Accelerometer Gyroscope")
-    check(load_imu(folder), samples=MOTION - GRAVITY * np.pad(UP, ((0, 0), (0, 3))))
+    check(load_imu(folder), samples=IMU_SAMPLES - GRAVITY * np.pad(UP, ((0, 0), (0, 3))))
 
 
 PAIRS = {
@@ -109,7 +109,7 @@ def test_a_pair_of_files_is_joined_on_the_accelerometer_s_clock(names, tmp_path)
         detect(tmp_path / second)
 
 
-def test_wisdm_s_files_stand_in_folders_by_sensor(tmp_path):
+def test_wisdm_files_are_found_in_folders_by_sensor(tmp_path):
     clock = stamps(1e9, 252_207_666_810_782)
     for sensor, samples in (("accel", ACCEL), ("gyro", GYRO)):
         folder = tmp_path / "raw" / "phone" / sensor
@@ -123,7 +123,7 @@ def test_wisdm_s_files_stand_in_folders_by_sensor(tmp_path):
         detect(tmp_path / "raw" / "phone" / "gyro" / "data_1600_gyro_phone.txt")
 
 
-def test_uci_har_s_raw_files_have_no_clock_and_are_of_50_hz(tmp_path):
+def test_raw_files_of_uci_har_have_no_clock_and_are_read_at_50_hz(tmp_path):
     (tmp_path / "acc_exp01_user01.txt").write_text(rows(ACCEL / GRAVITY, sep=" "))
     (tmp_path / "gyro_exp01_user01.txt").write_text(rows(GYRO, sep=" "))
     check(load_imu(tmp_path / "acc_exp01_user01.txt"), seconds=SECONDS * 2)
@@ -132,7 +132,7 @@ def test_uci_har_s_raw_files_have_no_clock_and_are_of_50_hz(tmp_path):
         detect(tmp_path / "gyro_exp01_user01.txt")
 
 
-def test_nothing_is_interpolated_across_a_gap_of_the_gyroscope(tmp_path):
+def test_no_sample_is_interpolated_across_a_gap_of_the_gyroscope(tmp_path):
     there = (SECONDS < 1) | (SECONDS >= 1.8)
     (tmp_path / "acc.csv").write_text(f"t,{axes('acc_{}')}\n" + rows(SECONDS, ACCEL))
     (tmp_path / "gyro.csv").write_text(f"t,{axes('gyro_{}')}\n" + rows(SECONDS[there], GYRO[there]))
@@ -151,7 +151,7 @@ def test_sensors_without_a_common_time_are_refused_with_both_times(tmp_path):
         load_imu(tmp_path)
 
 
-def test_bytes_of_one_sensor_are_refused_with_the_way_out(tmp_path):
+def test_bytes_of_one_sensor_are_refused_with_a_way_out(tmp_path):
     folder = sensor_logger(tmp_path / "walk")
     for item in (
         (folder / "Accelerometer.csv").read_bytes(),
@@ -161,7 +161,7 @@ def test_bytes_of_one_sensor_are_refused_with_the_way_out(tmp_path):
             load_imu(item)
 
 
-def test_one_sensor_alone_is_refused_by_what_is_missing(tmp_path):
+def test_the_error_for_one_sensor_names_the_missing_columns(tmp_path):
     path = tmp_path / "acc.csv"
     path.write_text(f"t,{axes('acc_{}')}\n" + rows(SECONDS, ACCEL))
     with pytest.raises(MediaError, match=r"acc\.csv: no column for gyro_x, gyro_y, gyro_z"):
@@ -181,7 +181,7 @@ def test_a_folder_without_one_recording_is_refused(names, tmp_path):
         load_imu(tmp_path)
 
 
-def test_dates_join_too(tmp_path):
+def test_files_with_dates_are_joined(tmp_path):
     (tmp_path / "acc.csv").write_text(f"time,{axes('acc_{} (g)')}\n" + rows(dates(), ACCEL / GRAVITY))
     (tmp_path / "gyro.csv").write_text(f"time,{axes('gyro_{} (deg/s)')}\n" + rows(dates(), DEGREES))
     check(load_imu(tmp_path))

@@ -1,4 +1,4 @@
-"""Audio: parity with the original's loader, known answers, spans, and faults."""
+"""Audio transform: parity with the original's loader, known answers, spans, and errors."""
 
 import itertools
 import pickle
@@ -29,7 +29,7 @@ FILES = Path(__file__).parents[1] / "data" / "preprocessing"
 STEREO = FILES / "stereo_48k_8s.wav"
 FLAC = FILES / "mono_22k_6s.flac"
 EXPECTED = np.load(FILES / "audio_expected_sub.npz")
-PADDING = (0 - AUDIO_MEAN) / AUDIO_STD  # what a padded zero becomes
+PADDING = (0 - AUDIO_MEAN) / AUDIO_STD  # a padded zero, normalised
 
 
 def tone(seconds: float, *, rate: int = 16_000, hertz: float = 440.0, level: float = 0.5) -> torch.Tensor:
@@ -44,17 +44,17 @@ def noise(seconds: float, *, rate: int = 16_000, channels: int = 1, seed: int = 
 
 
 @pytest.mark.parametrize("name", EXPECTED.files)
-def test_clips_are_those_of_the_original(name):
+def test_clips_equal_the_original_s(name):
     views = AudioTransform(channel=0)(FILES / name)
     assert views.shape == (3, 1, 128, 204)
     assert views.dtype == torch.float32
     difference = np.abs(views[:, 0, ::2, ::3].numpy() - EXPECTED[name])
-    assert difference.max() < 2e-3  # the original's in-place mean is worth up to 0.02; here it is far less
+    assert difference.max() < 2e-3  # the original's in-place mean can cause 0.02; here it is far less
     assert difference.mean() < 1e-5
 
 
 @pytest.mark.parametrize("rate", [8_000, 11_025, 22_050, 44_100, 48_000, 96_000])
-def test_a_stretch_read_by_itself_is_that_of_the_whole_recording_resampled(rate):
+def test_a_clip_read_alone_equals_that_of_the_whole_resampled_recording(rate):
     recording = noise(5, rate=rate)
     whole = resample(recording[0], rate)
     clips = AudioTransform()((recording, rate))
@@ -74,13 +74,13 @@ def test_a_tone_is_loudest_in_the_bin_of_its_frequency():
     assert (mel[:, 50].argmax().item() + 1) == round((at - low) / (high - low) * 129)
 
 
-def test_two_seconds_have_198_windows_and_six_of_padding_normalised_with_them():
+def test_two_seconds_have_198_windows_and_6_of_padding_that_is_normalised_too():
     clip = AudioTransform(clips=1)((tone(2.0), 16_000))[0, 0]
     assert torch.allclose(clip[:, 198:], torch.tensor(PADDING))
     assert not torch.isclose(clip[:, :198], torch.tensor(PADDING), atol=1e-6).all(dim=0).any()
 
 
-def test_a_long_clip_is_cut_to_the_frames_asked_for():
+def test_a_long_clip_is_cut_to_the_given_frames():
     clip = tone(3.0)
     assert torch.equal(waveform_to_mel(clip), waveform_to_mel(clip, frames=298)[:, :204])
 
@@ -94,7 +94,7 @@ def test_a_constant_added_to_a_clip_changes_nothing():
     assert torch.allclose(waveform_to_mel(clip), waveform_to_mel(clip + 0.3), atol=5e-2)
 
 
-def test_channels_are_averaged_unless_one_is_picked():
+def test_channels_are_averaged_unless_one_is_selected():
     waveform = torch.tensor([[1.0, 0.0], [0.0, 0.5]])
     assert to_mono(waveform).tolist() == [0.5, 0.25]
     assert to_mono(waveform, 1).tolist() == [0.0, 0.5]
@@ -103,7 +103,7 @@ def test_channels_are_averaged_unless_one_is_picked():
 
 
 @pytest.mark.parametrize(
-    ("gains", "warned"),
+    ("gains", "expected_warning"),
     [
         ([1, -1], "channel 0; pass channel=0"),
         ([-0.5, 0.51], "channel 1; pass channel=1"),
@@ -116,22 +116,22 @@ def test_channels_are_averaged_unless_one_is_picked():
         ([1] + [0] * 15, "channel 0;"),  # -24 dB
     ],
 )
-def test_channels_that_cancel_out_are_warned_of_with_the_channel_to_take(gains, warned):
+def test_channels_that_cancel_out_give_a_warning_with_the_channel_to_pass(gains, expected_warning):
     sine = np.sin(np.arange(80_000) / 10).astype(np.float32) * 0.5
     waveform = np.array(gains, np.float32)[:, None] * sine + 0.1
     with collect_warnings() as warnings:
         mel = AudioTransform()((waveform, 16_000))
-    if warned is None:
+    if expected_warning is None:
         assert warnings == []
     else:
         (warning,) = warnings  # of three clips
-        assert warned in warning
+        assert expected_warning in warning
     with collect_warnings() as warnings:
         AudioTransform(channel=0)((waveform, 16_000))
     assert warnings == [] and mel.isfinite().all()
 
 
-def test_opposite_channels_average_to_silence_and_not_so_the_first_alone():
+def test_opposite_channels_average_to_silence_but_the_first_alone_does_not():
     opposite = torch.stack([tone(2.0), -tone(2.0)])
     silence = AudioTransform()((torch.zeros(32_000), 16_000))
     assert torch.equal(AudioTransform()((opposite, 16_000)), silence)
@@ -150,13 +150,13 @@ def test_any_rate_keeps_a_tone_at_its_pitch_with_a_kernel_that_fits_memory(rate)
 # ---- spans
 
 
-def test_the_spans_returned_are_those_of_the_clips():
+def test_the_spans_of_the_clips_are_returned():
     views, spans = AudioTransform(clips=4).with_spans((tone(8.0), 16_000))
     assert len(views) == 4
     assert spans == [(0.0, 2.0), (2.0, 4.0), (4.0, 6.0), (6.0, 8.0)]
 
 
-def test_given_spans_replace_the_even_ones_and_the_last_is_padded_behind_the_end():
+def test_given_spans_replace_the_default_and_are_padded_after_the_end():
     recording = noise(5.0)
     views, spans = AudioTransform().with_spans((recording, 16_000), [(0.5, 2.5), (Fraction(4), Fraction(6))])
     assert spans == [(0.5, 2.5), (4.0, 6.0)]
@@ -172,33 +172,33 @@ def test_a_recording_shorter_than_a_clip_gives_the_same_padded_clip_each_time(se
     assert torch.allclose(views[..., -6:], torch.tensor(PADDING))
 
 
-def test_only_the_stretches_of_a_file_that_become_clips_are_read(tmp_path, monkeypatch):
+def test_only_the_samples_of_the_clips_are_read_from_a_file(tmp_path, monkeypatch):
     path = tmp_path / "long.wav"
     soundfile.write(path, np.zeros(60 * 16_000, np.float32), 16_000)
-    asked = []
+    frames_read = []
     read = soundfile.SoundFile.read
 
-    def read_and_note(self, frames, **options):
-        asked.append(frames)
+    def read_and_record(self, frames, **options):
+        frames_read.append(frames)
         return read(self, frames, **options)
 
-    monkeypatch.setattr(soundfile.SoundFile, "read", read_and_note)
+    monkeypatch.setattr(soundfile.SoundFile, "read", read_and_record)
     AudioTransform()(path)
-    assert asked == [1] + [32_000] * 3  # the last sample, to see that the file is whole
+    assert frames_read == [1] + [32_000] * 3  # the last sample is read to check that the file is complete
 
 
 @pytest.mark.parametrize("span", [(1.0, 1.0), (-1.0, 1.0), (float("nan"), 1.0), (0.0, float("inf"))])
-def test_a_span_that_is_no_stretch_of_time_is_refused(span):
+def test_a_span_without_a_positive_length_is_refused(span):
     with pytest.raises(ValueError, match="start < end"):
         AudioTransform().with_spans((tone(2.0), 16_000), [span])
 
 
-def test_a_span_behind_the_end_is_refused_with_the_length_of_the_sound():
+def test_a_span_after_the_end_is_refused_with_the_length_of_the_recording():
     with pytest.raises(MediaError, match=r"0\.0000 s of its 2\.0000 s between 5\.0 and 7\.0"):
         AudioTransform().with_spans((tone(2.0), 16_000), [(5.0, 7.0)])
 
 
-def test_inputs_are_left_as_they_were():
+def test_inputs_are_not_modified():
     waveform = noise(5.0) + 0.5
     before = waveform.clone()
     AudioTransform()((waveform, 16_000))
@@ -213,11 +213,11 @@ def test_threads_and_worker_processes_can_share_a_transform():
     assert all(torch.equal(a, b) for a, b in zip(results, itertools.cycle(expected)))
 
 
-# ---- faults
+# ---- errors
 
 
 @pytest.mark.parametrize("seconds", [0.0, 0.001, 0.0249])
-def test_sound_shorter_than_25_ms_is_named_with_its_length(tmp_path, seconds):
+def test_the_error_for_audio_shorter_than_25_ms_has_its_length(tmp_path, seconds):
     path = tmp_path / "blip.wav"
     soundfile.write(path, np.zeros(int(seconds * 48_000), np.float32), 48_000)
     seen = r"0\.0249 s|0\.0010 s" if seconds else "no sound|without samples"
@@ -225,8 +225,8 @@ def test_sound_shorter_than_25_ms_is_named_with_its_length(tmp_path, seconds):
         AudioTransform()(path)
 
 
-def test_a_channel_that_is_not_there_is_refused():
-    with pytest.raises(MediaError, match=r"1 channels; expected one numbered 1"):
+def test_a_missing_channel_is_refused():
+    with pytest.raises(MediaError, match=r"1 channels; expected a channel numbered 1"):
         AudioTransform(channel=1)(FLAC)
 
 

@@ -1,4 +1,4 @@
-"""Depth: numbers worked out by hand, then behaviour, then bad files."""
+"""Depth transform: numbers worked out by hand, then behaviour, then bad files."""
 
 import contextlib
 import logging
@@ -22,21 +22,21 @@ FRAME_MM = RNG.integers(500, 8000, (48, 64)).astype(np.uint16)
 
 
 def rotated(millimetres: np.ndarray) -> np.ndarray:
-    """As SUN RGB-D writes: 16 bits rotated left by 3."""
+    """Return 16 bits rotated left by 3, as SUN RGB-D stores them."""
     return ((millimetres << 3) | (millimetres >> 13)).astype(np.uint16)
 
 
-# --- what the authors and the community computed
+# --- parity with the authors and the community
 
 
 def authors_omnivore(sun_png: np.ndarray, *, baseline: float, focal: float) -> np.ndarray:
-    """The authors' way on the rotated scale, value by value: clip at [0.01, 50], clamp at 75, standardise."""
+    """Return the authors' result on the rotated scale: clip to [0.01, 50], clamp at 75, standardise."""
     rotated_metres = np.clip(sun_png.astype(np.float64) / 1000, 0.01, 50)
     return (np.minimum(baseline * focal / rotated_metres, 75) / 75 - 0.0418) / 0.0295
 
 
 @pytest.mark.parametrize("millimetres", [20, 64, 66, 300, 518, 519, 1000, 2000, 6250])
-def test_omnivore_in_true_metres_is_the_authors_way_on_the_rotated_scale(millimetres):
+def test_omnivore_in_true_metres_equals_the_authors_result_on_the_rotated_scale(millimetres):
     frame = rotated(np.full((8, 8), millimetres, np.uint16))
     ours = DepthTransform(encoding="sunrgbd", focal=NYU_FOCAL, sensor="kinect_v1")(frame)
     authors = authors_omnivore(frame, baseline=0.075, focal=518.857901)
@@ -55,7 +55,7 @@ def test_codebind_of_two_metres_by_hand():
     torch.testing.assert_close(out, torch.full((1, 224, 224), -0.512872), atol=1e-5, rtol=0)
 
 
-def test_codebind_is_cut_at_a_disparity_of_75():
+def test_codebind_is_clamped_at_a_disparity_of_75():
     # 38.914 / 75 = 0.519 m; nearer than that is (1 - 0.318441) / 0.11506188 = 5.923413
     out = DepthTransform(preset="codebind")(np.full((10, 12), 0.4, np.float32))
     torch.testing.assert_close(out, torch.full((1, 224, 224), 5.923413), atol=1e-5, rtol=0)
@@ -73,7 +73,7 @@ def test_raw_is_disparity_of_depth_clamped_from_a_centimetre_to_8_metres(metres,
 @pytest.mark.parametrize(
     "sensor, baseline", [("kinect_v1", 0.075), ("kinect_v2", 0.075), ("realsense", 0.095), ("xtion", 0.095)]
 )
-def test_a_sensor_gives_its_baseline(sensor, baseline):
+def test_a_sensor_sets_its_baseline(sensor, baseline):
     frame = np.full((4, 4), 1.0, np.float32)
     out = DepthTransform(preset="raw", sensor=sensor, focal=500)(frame)
     torch.testing.assert_close(out.mean().item(), baseline * 500, rtol=1e-6, atol=0)
@@ -84,7 +84,7 @@ def test_a_sensor_gives_its_baseline(sensor, baseline):
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "npy", "npz"])
-def test_whole_numbers_are_millimetres(form):
+def test_integers_are_millimetres(form):
     np.testing.assert_allclose(load_depth(encoded(FRAME_MM, form)), FRAME_MM / 1000, rtol=1e-6)
 
 
@@ -100,30 +100,30 @@ def test_every_16_bit_value_survives_the_rotation():
     np.testing.assert_array_equal(np.rint(loaded * 1000), millimetres)
 
 
-def test_an_encoding_that_is_said_goes_before_the_type():
+def test_a_given_encoding_overrides_the_dtype():
     assert load_depth(encoded(np.full((2, 2), 3, np.uint16), "PNG"), encoding="metres").max() == 3
     assert load_depth(encoded(np.full((2, 2), 3000.0), "npy"), encoding="millimetres").max() == 3
 
 
 @pytest.mark.parametrize("form", ["array", "npy", "TIFF"])
-def test_floats_that_look_like_millimetres_are_refused_until_it_is_said_what_they_are(form):
+def test_floats_that_look_like_millimetres_are_refused_unless_the_unit_is_given(form):
     millimetres = FRAME_MM.astype(np.float32)
     millimetres[0, :2] = np.nan, 0
     item = millimetres if form == "array" else encoded(millimetres, form)
     with pytest.raises(MediaError, match=r"as if in millimetres.*unit='mm'.*unit='m'"):
         DepthTransform()(item)
-    said = DepthTransform(encoding="millimetres")(item)
-    torch.testing.assert_close(said, DepthTransform()(millimetres / 1000))
-    assert DepthTransform(encoding="metres")(item).std() < 1e-6  # all of it is behind 8 m
+    given = DepthTransform(encoding="millimetres")(item)
+    torch.testing.assert_close(given, DepthTransform()(millimetres / 1000))
+    assert DepthTransform(encoding="metres")(item).std() < 1e-6  # all pixels are farther than 8 m
 
 
-def test_a_view_over_a_field_is_taken_as_it_is():
-    field = np.full((40, 40), 10_000.0, np.float32)  # the sky, of a rendered scene
+def test_a_view_over_a_field_is_accepted_as_metres():
+    field = np.full((40, 40), 10_000.0, np.float32)  # the sky of a rendered scene
     field[-4:] = np.linspace(5, 80, 160).reshape(4, 40)
     assert DepthTransform()(field).std() > 0
 
 
-def test_every_kind_of_input_gives_the_same(tmp_path):
+def test_every_input_type_gives_the_same_tensor(tmp_path):
     path = tmp_path / "frame.png"
     path.write_bytes(encoded(FRAME_MM, "PNG"))
     transform = DepthTransform()
@@ -143,7 +143,7 @@ def test_every_kind_of_input_gives_the_same(tmp_path):
             torch.testing.assert_close(transform(item), expected)
 
 
-def test_a_mapping_brings_its_own_camera(tmp_path):
+def test_a_mapping_may_contain_camera_options(tmp_path):
     intrinsics = tmp_path / "intrinsics.txt"
     intrinsics.write_text("529.500000 0.000000 365.000000\n0 529.5 265\n0 0 1\n")
     assert load_focal(intrinsics) == 529.5
@@ -156,8 +156,8 @@ def test_a_mapping_brings_its_own_camera(tmp_path):
     torch.testing.assert_close(out, same)
 
 
-def test_resizing_is_done_on_disparity_not_on_depth():
-    frame = np.tile(np.array([1.0, 4.0], np.float32), (448, 224))  # halved to one even value
+def test_disparity_is_resized_and_not_depth():
+    frame = np.tile(np.array([1.0, 4.0], np.float32), (448, 224))  # halved to one value
     out = DepthTransform(preset="raw", focal=1.0, baseline=1.0)(frame)
     torch.testing.assert_close(out[0, 50:-50, 50:-50], torch.full((124, 124), 0.625))  # not 1 / 2.5
 
@@ -169,7 +169,7 @@ def test_the_centre_of_a_wide_frame_is_kept():
     torch.testing.assert_close(out, torch.full((1, 224, 224), 0.25))
 
 
-def test_the_input_is_left_as_it_is():
+def test_the_input_is_not_modified():
     frame = np.array([[0, 1], [2, 3]], np.float32)
     DepthTransform()(frame)
     np.testing.assert_array_equal(frame, [[0, 1], [2, 3]])
@@ -186,9 +186,9 @@ def test_threads_and_pickles_give_the_same():
 # --- holes
 
 
-def test_holes_take_their_neighbours_by_hand():
+def test_holes_are_filled_from_their_neighbours():
     filled, share = fill_holes(np.array([[1, 0, np.nan, 3], [1, 2, -1, np.inf]], np.float32))
-    # the left block's hole is the mean of 1, 1, 2; the right block has 3 alone
+    # the hole in the left block is the mean of 1, 1, 2; the right block only has 3
     torch.testing.assert_close(filled, torch.tensor([[1, 4 / 3, 3, 3], [1, 2, 3, 3]]))
     assert share == 0.5
 
@@ -200,7 +200,7 @@ def test_one_valid_pixel_fills_the_frame():
     assert (filled == 2.5).all() and share == pytest.approx(1 - 1 / 561)
 
 
-def test_a_frame_without_holes_is_itself():
+def test_a_frame_without_holes_is_unchanged():
     filled, share = fill_holes(FRAME_MM)
     assert share == 0 and torch.equal(filled, torch.from_numpy(FRAME_MM.astype(np.float32)))
 
@@ -227,7 +227,7 @@ def test_a_frame_with_no_valid_pixel_is_refused(hole, tmp_path):
     arrays(np.float32, array_shapes(min_dims=2, max_dims=2, max_side=40), elements=st.floats(width=32)),
 )
 @settings(max_examples=25, deadline=None)
-def test_any_frame_with_a_valid_pixel_gives_finite_numbers(data, frame):
+def test_any_frame_with_a_valid_pixel_gives_finite_values(data, frame):
     frame.flat[data.draw(st.integers(0, frame.size - 1))] = data.draw(st.floats(0.125, 100, width=32))
     filled, _ = fill_holes(frame)
     valid = frame[np.isfinite(frame) & (frame > 0)]
@@ -236,10 +236,10 @@ def test_any_frame_with_a_valid_pixel_gives_finite_numbers(data, frame):
         assert DepthTransform(preset=preset, size=28, encoding="metres")(frame).isfinite().all()
 
 
-# --- what is refused
+# --- errors
 
 
-def test_pictures_of_8_bits_are_refused_with_what_is_wanted(tmp_path):
+def test_8_bit_images_are_refused_with_the_expected_formats(tmp_path):
     for mode in ("L", "RGB", "P", "RGBA"):
         path = tmp_path / f"{mode}.png"
         Image.new(mode, (8, 8)).save(path)
@@ -270,7 +270,7 @@ def test_pictures_of_8_bits_are_refused_with_what_is_wanted(tmp_path):
         "no_such_file.png",
     ],
 )
-def test_what_is_no_depth_frame_is_refused(item):
+def test_items_that_are_no_depth_frame_are_refused(item):
     with pytest.raises(MediaError):
         DepthTransform()(item)
 
@@ -287,7 +287,7 @@ def test_what_is_no_depth_frame_is_refused(item):
         {"size": 0},
     ],
 )
-def test_a_wrong_choice_is_refused_at_once(options):
+def test_a_wrong_option_is_refused_by_the_constructor(options):
     with pytest.raises(ValueError):
         DepthTransform(**options)
 

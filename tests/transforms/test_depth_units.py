@@ -1,4 +1,4 @@
-"""Units of depth: the same metres from each way of storing them; doubtful ones give a warning."""
+"""Units of depth: every storage format gives the same metres, and doubtful units give a warning."""
 
 import re
 
@@ -12,7 +12,7 @@ from imagebind.errors import MediaError, collect_warnings
 from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.transforms import depth_units
 from imagebind.transforms.depth import DepthTransform, load_depth
-from imagebind.transforms.depth_units import UNITS, along_axis, stored_depth, to_metres
+from imagebind.transforms.depth_units import DEPTH_UNITS, along_axis, stored_depth, to_metres
 from tests.media.measured import encoded
 
 METRES = (1 + 3 * np.linspace(0, 1, 64)[None] + np.linspace(0, 1, 48)[:, None]).astype(np.float32)
@@ -31,18 +31,18 @@ def test_the_name_of_a_data_set_gives_true_metres(name, form):
 
 
 @pytest.mark.parametrize("name", ["m", "diode", "hypersim"])
-def test_float_metres_stay_as_they_are(name, tmp_path):
+def test_float_metres_are_not_converted(name, tmp_path):
     np.save(tmp_path / "depth.npy", METRES[..., None])  # as DIODE stores them
     np.testing.assert_array_equal(load_depth(tmp_path / "depth.npy", unit=name), METRES)
 
 
 def test_the_table_names_each_unit_and_no_other():
-    assert set(re.findall(r"^\| `(\w+)` \|", depth_units.__doc__, re.MULTILINE)) == set(UNITS)
+    assert set(re.findall(r"^\| `(\w+)` \|", depth_units.__doc__, re.MULTILINE)) == set(DEPTH_UNITS)
 
 
-def test_former_names_and_numbers_as_text_are_understood():
-    assert stored_depth("millimetres") is UNITS["mm"] and stored_depth("metres") is UNITS["m"]
-    assert stored_depth("sunrgbd") is UNITS["sun_rgbd"]
+def test_former_names_and_numbers_as_text_are_accepted():
+    assert stored_depth("millimetres") is DEPTH_UNITS["mm"] and stored_depth("metres") is DEPTH_UNITS["m"]
+    assert stored_depth("sunrgbd") is DEPTH_UNITS["sun_rgbd"]
     assert stored_depth("1/5000") == stored_depth(1 / 5000) == stored_depth("0.0002")
     assert stored_depth(np.float32(0.5)) == stored_depth(0.5)
 
@@ -50,7 +50,7 @@ def test_former_names_and_numbers_as_text_are_understood():
 @pytest.mark.parametrize(
     "unit", ["feet", "", 0, -1, float("nan"), float("inf"), True, "1/0", "-1", "1e999", b"mm"]
 )
-def test_another_unit_is_refused_at_once(unit):
+def test_an_unknown_unit_is_refused_by_the_constructor(unit):
     for refuse in (lambda: DepthTransform(unit=unit), lambda: load_depth(encoded(METRES, "npy"), unit=unit)):
         with pytest.raises(ValueError, match=r"expected metres per stored step .* one of m, mm, kitti"):
             refuse()
@@ -65,14 +65,14 @@ def test_the_unit_is_an_option_of_the_transform_the_item_and_the_drop_in_loader(
         DepthTransform(unit="tum")({"depth": path, "unit": "kitti"}),
         prepare(identify({"depth": path, "unit": "1/256"}), default_transform("depth")).views[0],
         data.load_and_transform_depth_data([path], "cpu", unit=1 / 256)[0],
-        DepthTransform(unit="tum", encoding="kitti")(path),  # `unit` under its former name
+        DepthTransform(unit="tum", encoding="kitti")(path),  # the former name of `unit`
     ):
         torch.testing.assert_close(out, expected, atol=0.02, rtol=0)
     with pytest.raises(MediaError, match="feet"):
         prepare(identify({"depth": path, "unit": "feet"}), default_transform("depth"))
 
 
-def test_the_hole_of_7_scenes_is_filled_and_the_sky_of_virtual_kitti_is_far():
+def test_holes_of_7_scenes_are_filled_and_the_sky_of_virtual_kitti_is_far():
     stored = np.full((8, 8), 2000, np.uint16)
     stored[0] = 65535
     assert (to_metres(stored, unit="7scenes")[0] == 0).all()
@@ -80,14 +80,16 @@ def test_the_hole_of_7_scenes_is_filled_and_the_sky_of_virtual_kitti_is_far():
     assert (to_metres(stored, unit="vkitti")[0] > 655).all()
 
 
-def test_distances_along_the_rays_become_depth_where_the_focal_length_is_given():
-    focal, depth = 50.0, 2.0  # a wall across the axis: its corner is farther away than its centre
+def test_distances_along_the_rays_are_converted_to_depth_if_the_focal_length_is_given():
+    focal, depth = 50.0, 2.0  # a wall perpendicular to the axis: its corners are farther away than its centre
     rows, columns = np.mgrid[-23.5:24, -31.5:32]
     distances = (depth * np.sqrt(1 + (rows**2 + columns**2) / focal**2)).astype(np.float32)
     np.testing.assert_allclose(along_axis(distances, focal), depth, rtol=1e-6)
     wall = DepthTransform(unit="m", focal=focal)(np.full((48, 64), depth, np.float32))
     torch.testing.assert_close(DepthTransform(unit="hypersim", focal=focal)(distances), wall)
-    assert DepthTransform(unit="hypersim")(distances).std() > 0  # no focal length: as it is stored
+    assert (
+        DepthTransform(unit="hypersim")(distances).std() > 0
+    )  # without a focal length, values are not converted
 
 
 # --- warnings
@@ -129,14 +131,14 @@ def test_a_warning_reaches_the_views():
 
 
 @pytest.mark.parametrize("shape", [(48, 64), (48, 64, 1), (1, 48, 64), (1, 1, 48, 64), (1, 48, 64, 1)])
-@pytest.mark.parametrize("kind", ["f2", "f4", ">f8", "u2", ">u2", "i4", "u4", "i8"])
-def test_one_channel_of_any_shape_and_type_is_depth(shape, kind):
+@pytest.mark.parametrize("dtype", ["f2", "f4", ">f8", "u2", ">u2", "i4", "u4", "i8"])
+def test_one_channel_of_any_shape_and_dtype_is_depth(shape, dtype):
     expected = DepthTransform()(METRES)
-    values = METRES if "f" in kind else np.rint(METRES * 1000)
-    frame = values.astype(kind).reshape(shape)
+    values = METRES if "f" in dtype else np.rint(METRES * 1000)
+    frame = values.astype(dtype).reshape(shape)
     frame.flags.writeable = False
     torch.testing.assert_close(DepthTransform()(frame), expected, atol=0.02, rtol=0)
-    if kind in ("f2", "f4", "i4", "i8"):
+    if dtype in ("f2", "f4", "i4", "i8"):
         tensor = torch.from_numpy(frame.copy())
         torch.testing.assert_close(DepthTransform()(tensor), expected, atol=0.02, rtol=0)
 
@@ -148,7 +150,7 @@ def test_masked_pixels_are_holes():
 
 
 @pytest.mark.parametrize("channels", [3, 4])
-def test_equal_channels_of_16_bits_are_one_and_others_are_refused(channels):
+def test_equal_16_bit_channels_are_reduced_to_one_and_others_are_refused(channels):
     stored = np.repeat(np.rint(METRES * 1000).astype(np.uint16)[..., None], channels, axis=2)
     np.testing.assert_allclose(to_metres(stored), METRES, atol=1e-3)
     stored[3, 3, 0] += 1
@@ -164,6 +166,6 @@ def test_equal_channels_of_16_bits_are_one_and_others_are_refused(channels):
         (b"v/1\x01", "OpenEXR"),
     ],
 )
-def test_formats_that_are_not_read_are_named_with_a_way_out(start, about):
+def test_the_error_for_an_unsupported_format_has_a_way_out(start, about):
     with pytest.raises(MediaError, match=about):
         load_depth(start + bytes(100))

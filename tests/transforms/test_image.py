@@ -1,4 +1,4 @@
-"""Pictures to the vision trunk's tensor: parity with the released loader, known answers, faults."""
+"""Image transform: parity with the released loader, known answers, and errors."""
 
 import io
 import pickle
@@ -37,13 +37,13 @@ def ramp(height: int = 20, width: int = 30) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", EXPECTED.files)
-def test_a_file_gives_what_the_released_loader_gave(name):
+def test_a_file_gives_the_tensor_of_the_released_loader(name):
     ours = ImageTransform(exif=False)(DATA / name)
     assert ours.shape == (3, 224, 224) and ours.dtype == torch.float32
     np.testing.assert_allclose(ours[:, ::4, ::4].numpy(), EXPECTED[name], atol=1e-5)
 
 
-def test_every_kind_of_source_gives_the_same_tensor():
+def test_every_source_type_gives_the_same_tensor():
     path = DATA / "rgb_640x480.jpg"
     image = Image.open(path)
     array = np.asarray(image)
@@ -60,7 +60,7 @@ def test_every_kind_of_source_gives_the_same_tensor():
             assert torch.equal(ImageTransform()(source), expected)
 
 
-def test_white_is_one_standardised():
+def test_white_is_1_standardised():
     expected = (1 - torch.tensor(IMAGE_MEAN)) / torch.tensor(IMAGE_STD)
     white = ImageTransform(size=4)(np.full((5, 9, 3), 255, np.uint8))
     torch.testing.assert_close(white, expected[:, None, None].expand(3, 4, 4))
@@ -72,7 +72,7 @@ def test_the_crop_is_the_centre():
     assert torch.equal(PLAIN(strip), torch.ones(3, 8, 8))
 
 
-def test_float_pictures_agree_with_8_bit_ones_within_a_rounding():
+def test_float_images_agree_with_8_bit_images_within_rounding():
     array = np.asarray(Image.open(DATA / "rgb_640x480.jpg"))
     transform = ImageTransform(size=64, mean=(0, 0, 0), std=(1, 1, 1))
     difference = (transform(array / 255) - transform(array)).abs()
@@ -80,11 +80,11 @@ def test_float_pictures_agree_with_8_bit_ones_within_a_rounding():
 
 
 @pytest.mark.parametrize("shape", [(9, 12), (9, 12, 1)])
-def test_grey_arrays_become_three_equal_channels(shape):
-    grey = np.arange(9 * 12, dtype=np.uint8).reshape(shape)
-    result = PLAIN(grey)
+def test_grayscale_arrays_become_three_equal_channels(shape):
+    grayscale = np.arange(9 * 12, dtype=np.uint8).reshape(shape)
+    result = PLAIN(grayscale)
     assert torch.equal(result[0], result[1]) and torch.equal(result[1], result[2])
-    assert torch.equal(PLAIN(torch.tensor(grey.reshape(1, 9, 12))), result)
+    assert torch.equal(PLAIN(torch.tensor(grayscale.reshape(1, 9, 12))), result)
 
 
 def test_an_alpha_channel_is_dropped():
@@ -100,20 +100,20 @@ def test_mirrored_and_read_only_arrays_are_accepted():
 
 
 def test_half_precision_tensors_and_gradients_are_accepted():
-    picture = torch.full((3, 10, 10), 0.5, dtype=torch.bfloat16, requires_grad=True)
-    torch.testing.assert_close(PLAIN(picture), torch.full((3, 8, 8), 0.5))
+    image = torch.full((3, 10, 10), 0.5, dtype=torch.bfloat16, requires_grad=True)
+    torch.testing.assert_close(PLAIN(image), torch.full((3, 8, 8), 0.5))
 
 
-def test_a_16_bit_grey_png_is_scaled_and_not_clipped_to_white():
+def test_a_16_bit_grayscale_png_is_scaled_and_not_clipped_to_white():
     image = Image.fromarray(np.full((10, 10), 65535 // 2, np.uint16))
     assert load_image(encoded(image)).getpixel((5, 5)) == (127, 127, 127)
     torch.testing.assert_close(PLAIN(image), torch.full((3, 8, 8), 127 / 255))
 
 
-def test_a_float_gray_image_needs_values_up_to_one():
+def test_a_float_grayscale_image_needs_values_from_0_to_1():
     assert PLAIN(Image.fromarray(np.full((9, 9), 0.2, np.float32))).mean().item() == pytest.approx(0.2)
     for bad in (1.5, -0.1, float("nan")):
-        with pytest.raises(MediaError, match=r"grey from .*; expected grey within \[0, 1\]"):
+        with pytest.raises(MediaError, match=r"grayscale from .*; expected grayscale within \[0, 1\]"):
             PLAIN(Image.fromarray(np.full((9, 9), bad, np.float32)))
 
 
@@ -126,28 +126,28 @@ def test_an_animation_gives_its_first_frame(kind):
 
 
 def sideways() -> bytes:
-    """A picture black above and white below, stored turned by 90 degrees, with a note of it."""
+    """Return an image, black at the top and white at the bottom, stored rotated with an EXIF orientation."""
     upright = np.zeros((16, 16, 3), np.uint8)
     upright[8:] = 255
-    note = Image.Exif()
-    note[0x0112] = 6  # Orientation: turn clockwise by 90 degrees to show
-    return encoded(Image.fromarray(np.rot90(upright).copy()), exif=note)
+    tags = Image.Exif()
+    tags[0x0112] = 6  # Orientation: rotate clockwise by 90 degrees for display
+    return encoded(Image.fromarray(np.rot90(upright).copy()), exif=tags)
 
 
-def test_the_camera_s_orientation_is_honoured_unless_declined():
+def test_the_exif_orientation_is_applied_unless_disabled():
     upright = PLAIN(sideways())
     assert upright[:, 0].max() < 0.1 and upright[:, -1].min() > 0.9
     stored = load_image(sideways(), exif=False)
     assert stored.getpixel((0, 0)) == stored.getpixel((0, 15)) != stored.getpixel((15, 0))
 
 
-def test_a_picture_turned_upright_is_not_turned_again():
+def test_an_image_that_was_rotated_upright_is_not_rotated_again():
     assert torch.equal(PLAIN(load_image(sideways())), PLAIN(sideways()))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (2, 100_000), (7, 8)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
-def test_pictures_of_any_proportion_work(height, width, dtype):
+def test_images_of_any_aspect_ratio_are_converted(height, width, dtype):
     result = ImageTransform()(np.ones((height, width, 3), dtype))
     assert result.shape == (3, 224, 224) and result.isfinite().all()
 
@@ -159,11 +159,11 @@ def test_resizing_a_float_map_keeps_its_channels_and_a_constant():
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 40), st.integers(1, 40), st.integers(1, 32))
-def test_resizing_always_gives_the_square(height, width, size):
+def test_resizing_always_gives_a_square(height, width, size):
     assert resize_and_crop(torch.zeros(2, height, width), size).shape == (2, size, size)
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_modified():
     array, tensor = ramp(), torch.rand(3, 9, 9)
     image = Image.fromarray(np.full((9, 9), 40_000, np.uint16))
     before = array.copy(), tensor.clone(), np.asarray(image).copy()
@@ -173,7 +173,7 @@ def test_inputs_are_left_alone():
     assert image.mode.startswith("I") and (np.asarray(image) == before[2]).all()
 
 
-def test_the_transform_survives_pickling_and_threads():
+def test_the_transform_works_after_pickling_and_in_threads():
     transform = pickle.loads(pickle.dumps(ImageTransform(size=32)))
     path = DATA / "rgb_640x480.jpg"
     with ThreadPoolExecutor(4) as pool:
@@ -182,12 +182,12 @@ def test_the_transform_survives_pickling_and_threads():
     assert all(torch.equal(result, results[0]) for result in results)
 
 
-# Faults
+# ---- errors
 
 
 @pytest.mark.parametrize("name", [name for name in EXPECTED.files if "rgb" in name or "cmyk" in name])
 @pytest.mark.parametrize("share", [0.01, 0.3, 0.9])
-def test_a_cut_file_is_an_error_with_its_name(name, share, tmp_path):
+def test_the_error_for_a_truncated_file_names_it(name, share, tmp_path):
     whole = (DATA / name).read_bytes()
     path = tmp_path / name
     path.write_bytes(whole[: int(len(whole) * share)])
@@ -197,7 +197,7 @@ def test_a_cut_file_is_an_error_with_its_name(name, share, tmp_path):
 
 @settings(max_examples=60, deadline=None)
 @given(st.data())
-def test_flipped_bits_give_a_picture_or_a_media_error(data):
+def test_flipped_bits_give_an_image_or_a_media_error(data):
     kind = data.draw(st.sampled_from(["PNG", "JPEG", "GIF", "WEBP", "TIFF", "BMP"]))
     damaged = bytearray(encoded(Image.fromarray(ramp()), kind))
     for position in data.draw(st.lists(st.integers(0, len(damaged) * 8 - 1), min_size=1, max_size=8)):
@@ -208,14 +208,14 @@ def test_flipped_bits_give_a_picture_or_a_media_error(data):
 
 @settings(max_examples=30, deadline=None)
 @given(st.binary(max_size=200))
-def test_any_bytes_give_a_media_error_or_a_picture(junk):
+def test_any_bytes_give_an_image_or_a_media_error(junk):
     try:
         load_image(junk)
     except MediaError as error:
         assert error.item == f"<{len(junk)} bytes>"
 
 
-def test_a_bomb_is_refused_by_its_header_alone():
+def test_a_decompression_bomb_is_refused_by_its_header():
     def chunk(kind: bytes, body: bytes) -> bytes:
         return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
@@ -233,20 +233,20 @@ def test_a_bomb_is_refused_by_its_header_alone():
 @pytest.mark.parametrize(
     "make", [bytes, Image.fromarray, np.asarray, lambda a: torch.tensor(a).permute(2, 0, 1)]
 )
-def test_max_pixels_holds_for_every_kind_of_input(make):
+def test_max_pixels_limits_every_input_type(make):
     item = encoded(Image.fromarray(ramp())) if make is bytes else make(ramp())
     with pytest.raises(MediaError, match="max_pixels"):
         ImageTransform(limits=Limits(max_pixels=599))(item)
     assert ImageTransform(limits=Limits(max_pixels=600))(item).shape == (3, 224, 224)
 
 
-def test_max_bytes_holds():
+def test_max_bytes_limits_files():
     with pytest.raises(MediaError, match="max_bytes"):
         load_image(DATA / "rgb_640x480.jpg", limits=Limits(max_bytes=1000))
 
 
-def test_a_program_dressed_as_a_picture_is_refused():
-    with pytest.raises(MediaError, match="not a picture"):
+def test_postscript_is_refused():
+    with pytest.raises(MediaError, match="not an image"):
         load_image(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\nshowpage\n")
 
 
@@ -262,12 +262,12 @@ def test_a_program_dressed_as_a_picture_is_refused():
         (torch.zeros(20, 20, 3), r"shape \(20, 20, 3\)"),
         (torch.zeros(2, 3, 20, 20), r"shape \(2, 3, 20, 20\)"),
         (torch.full((3, 20, 20), -1.0), "floats from -1.0"),
-        (None, "not a picture"),
+        (None, "not an image"),
         (b"", "empty"),
-        ("no/such/picture.jpg", "no/such/picture.jpg: cannot be opened"),
+        ("no/such/image.jpg", "no/such/image.jpg: cannot be opened"),
     ],
 )
-def test_what_is_no_picture_is_refused_with_what_was_seen(item, message):
+def test_the_error_for_items_that_are_no_image_describes_them(item, message):
     with pytest.raises(MediaError, match=message):
         ImageTransform()(item)
 
@@ -278,11 +278,11 @@ def test_a_size_without_pixels_is_refused():
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-def test_16_bit_tiffs_that_pillow_decodes_wrongly_have_their_colours(order):
+def test_16_bit_tiffs_that_pillow_decodes_wrongly_have_the_right_colours(order):
     steps = np.arange(60 * 80, dtype=np.uint16).reshape(60, 80) * 13
     colours = np.stack([steps, 65535 - steps, steps[::-1]], axis=2)
     planar = np.asarray(load_image(tiff(colours, order, planar=True)))
     assert np.abs(planar - colours / 257).max() <= 0.5
-    if order == "<":  # Pillow refuses the other
+    if order == "<":  # Pillow refuses the other order
         gray = np.asarray(load_image(tiff(steps[..., None], order, white_is_zero=True)))
         assert np.abs(gray - (65535 - steps[..., None]) / 257).max() <= 0.5

@@ -1,4 +1,4 @@
-"""IMU: known answers by hand, then the ways a recording is written, then bad recordings."""
+"""IMU transform: answers worked out by hand, then inputs, then bad recordings."""
 
 import io
 import pickle
@@ -12,37 +12,37 @@ from hypothesis.extra.numpy import arrays
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
-from imagebind.media.imu_recording import Recording, to_recording
+from imagebind.media.imu_recording import ImuRecording, to_recording
 from imagebind.transforms.imu import IMU_STEPS, ImuTransform, load_imu
 from tests.media.measured import damaged, encoded
-from tests.media.motion import GRAVITY, MOTION, PLAIN, PLAIN_HEADER, SECONDS, walk
+from tests.media.motion import GRAVITY, IMU_SAMPLES, PLAIN, PLAIN_HEADER, SECONDS, walk
 
 RNG = np.random.default_rng(0)
 
 
 def ramp(samples: int, rate: float) -> np.ndarray:
-    """Each channel c is c + the time in seconds: straight lines, which linear interpolation must keep."""
+    """Return channels c + time in seconds: straight lines, which linear interpolation must keep."""
     return np.arange(samples)[:, None] / rate + np.arange(6)
 
 
 # --- known answers
 
 
-def test_400_hz_for_5_seconds_passes_through_as_it_is():
-    motion = walk()
-    out = ImuTransform()((motion, 400))
+def test_5_seconds_at_400_hz_are_returned_unchanged():
+    samples = walk()
+    out = ImuTransform()((samples, 400))
     assert out.shape == (6, IMU_STEPS) and out.dtype == torch.float32
-    torch.testing.assert_close(out, torch.from_numpy(motion.T.astype(np.float32)), atol=1e-5, rtol=0)
+    torch.testing.assert_close(out, torch.from_numpy(samples.T.astype(np.float32)), atol=1e-5, rtol=0)
 
 
-def test_between_samples_lies_a_straight_line():
+def test_samples_are_interpolated_linearly():
     out = ImuTransform()((ramp(501, 100), 100.0))  # 5.01 s; the middle 5 s start at 0.005 s
     seconds = 0.005 + torch.arange(2000) / 400
     expected = torch.arange(6)[:, None] + seconds
     torch.testing.assert_close(out[:, :-4], expected[:, :-4], atol=1e-5, rtol=0)  # before the last sample
 
 
-def test_an_uneven_clock_is_resampled_on_time_and_not_on_index():
+def test_an_uneven_clock_is_resampled_by_time_and_not_by_index():
     clock = np.sort(RNG.uniform(0, 5, 400))
     clock[0], clock[-1] = 0, 5
     samples = clock[:, None] + np.arange(6)
@@ -52,13 +52,13 @@ def test_an_uneven_clock_is_resampled_on_time_and_not_on_index():
 
 
 def test_a_long_recording_gives_its_middle_or_the_window_at_start():
-    motion = ramp(2000, 100)  # 20 s, middle window from 7.5 s
-    assert ImuTransform()((motion, 100))[0, 0].item() == pytest.approx(7.5)
-    assert ImuTransform(start=3)((motion, 100))[0, 0].item() == pytest.approx(3)
-    assert ImuTransform(window_seconds=10)((motion, 100))[0, 0].item() == pytest.approx(5)
+    samples = ramp(2000, 100)  # 20 s, middle window from 7.5 s
+    assert ImuTransform()((samples, 100))[0, 0].item() == pytest.approx(7.5)
+    assert ImuTransform(start=3)((samples, 100))[0, 0].item() == pytest.approx(3)
+    assert ImuTransform(window_seconds=10)((samples, 100))[0, 0].item() == pytest.approx(5)
 
 
-def test_windows_may_overlap_and_say_where_they_are():
+def test_windows_may_overlap_and_are_returned_with_their_spans():
     windows, spans = ImuTransform().with_spans((ramp(2000, 100), 100), [(0, 5), (2.5, 7.5), (12, 17)])
     assert windows.shape == (3, 6, 2000) and spans == [(0, 5), (2.5, 7.5), (12, 17)]
     torch.testing.assert_close(windows[:, 0, 0], torch.tensor([0, 2.5, 12.0]))
@@ -66,15 +66,15 @@ def test_windows_may_overlap_and_say_where_they_are():
     assert windows.shape == (1, 6, 2000) and spans == [(7.5, 12.5)]
 
 
-def test_units_are_turned_into_si_by_hand():
-    motion = np.zeros((500, 6))
-    motion[:, 2], motion[:, 3] = 1.0, 180.0
-    out = ImuTransform(accel_unit="g", gyro_unit="deg/s")((motion, 100))
+def test_units_are_converted_to_si():
+    samples = np.zeros((500, 6))
+    samples[:, 2], samples[:, 3] = 1.0, 180.0
+    out = ImuTransform(accel_unit="g", gyro_unit="deg/s")((samples, 100))
     torch.testing.assert_close(out[2], torch.full((2000,), 9.80665))
     torch.testing.assert_close(out[3], torch.full((2000,), torch.pi))
 
 
-def test_a_gap_at_the_end_within_the_bound_holds_the_last_sample():
+def test_a_short_gap_at_the_end_repeats_the_last_sample():
     out = ImuTransform()((ramp(480, 100), 100))
     torch.testing.assert_close(out[0, 1920:], torch.full((80,), 4.79))
 
@@ -82,29 +82,41 @@ def test_a_gap_at_the_end_within_the_bound_holds_the_last_sample():
 # --- inputs
 
 
-@pytest.mark.parametrize("layout", [MOTION, MOTION.T, np.column_stack([SECONDS, MOTION])])
-def test_npy_files_stand_either_way_round_or_bring_their_time(layout, tmp_path):
-    path = tmp_path / "motion.npy"
+@pytest.mark.parametrize("layout", [IMU_SAMPLES, IMU_SAMPLES.T, np.column_stack([SECONDS, IMU_SAMPLES])])
+def test_npy_files_may_be_transposed_or_have_a_time_column(layout, tmp_path):
+    path = tmp_path / "recording.npy"
     np.save(path, layout)
     recording = load_imu(path, rate=100)
-    np.testing.assert_array_equal(recording.samples, MOTION)
+    np.testing.assert_array_equal(recording.samples, IMU_SAMPLES)
     np.testing.assert_allclose(recording.seconds, SECONDS)
 
 
-def test_every_kind_of_input_gives_the_same(tmp_path):
-    path = tmp_path / "motion.csv"
+def test_every_input_type_gives_the_same_tensor(tmp_path):
+    path = tmp_path / "recording.csv"
     path.write_bytes(PLAIN)
     transform = ImuTransform(rate=100)
-    expected = transform(MOTION)
+    expected = transform(IMU_SAMPLES)
     with path.open("rb") as file:
-        items = [str(path), path, PLAIN, file, (MOTION, 100), MOTION.T, torch.from_numpy(MOTION)]
-        items += [{"imu": MOTION, "rate": 100}, {"imu": MOTION.T, "timestamps": SECONDS}, (path, 100)]
-        items += [{"imu": MOTION, "timestamps": SECONDS.tolist()}, load_imu(PLAIN)]
-        items += [{"imu": MOTION, "timestamps": torch.from_numpy(SECONDS) + 1.7e9}, {"imu": path}]
+        items = [
+            str(path),
+            path,
+            PLAIN,
+            file,
+            (IMU_SAMPLES, 100),
+            IMU_SAMPLES.T,
+            torch.from_numpy(IMU_SAMPLES),
+        ]
+        items += [
+            {"imu": IMU_SAMPLES, "rate": 100},
+            {"imu": IMU_SAMPLES.T, "timestamps": SECONDS},
+            (path, 100),
+        ]
+        items += [{"imu": IMU_SAMPLES, "timestamps": SECONDS.tolist()}, load_imu(PLAIN)]
+        items += [{"imu": IMU_SAMPLES, "timestamps": torch.from_numpy(SECONDS) + 1.7e9}, {"imu": path}]
         items += [pickle.loads(pickle.dumps(load_imu(PLAIN)))]
         for item in items:
             torch.testing.assert_close(transform(item), expected, atol=1e-4, rtol=0)
-    assert torch.equal(pickle.loads(pickle.dumps(transform))(MOTION), expected)
+    assert torch.equal(pickle.loads(pickle.dumps(transform))(IMU_SAMPLES), expected)
 
 
 @given(
@@ -114,18 +126,18 @@ def test_every_kind_of_input_gives_the_same(tmp_path):
     st.integers(1, 10**6),
 )
 @settings(max_examples=30, deadline=None)
-def test_any_recording_in_range_gives_finite_numbers_within_its_own(motion, seed):
-    clock = np.cumsum(np.random.default_rng(seed).uniform(0.01, 0.1, len(motion)))
+def test_any_recording_in_range_gives_finite_values_within_its_range(samples, seed):
+    clock = np.cumsum(np.random.default_rng(seed).uniform(0.01, 0.1, len(samples)))
     transform = ImuTransform(accel_unit="m/s2", window_seconds=1)
-    out = transform({"imu": motion, "timestamps": clock}).double().numpy()
+    out = transform({"imu": samples, "timestamps": clock}).double().numpy()
     assert out.shape == (6, 2000) and np.isfinite(out).all()
-    assert (out.min(1) >= motion.min(0) - 1e-5).all() and (out.max(1) <= motion.max(0) + 1e-5).all()
+    assert (out.min(1) >= samples.min(0) - 1e-5).all() and (out.max(1) <= samples.max(0) + 1e-5).all()
 
 
-# --- what is refused
+# --- errors
 
 
-def test_too_short_a_recording_says_both_lengths(tmp_path):
+def test_the_error_for_a_short_recording_has_both_lengths(tmp_path):
     path = tmp_path / "short.npy"
     np.save(path, walk(300))
     with pytest.raises(MediaError, match=r"short\.npy: 3 s .*0 to 5 s.*window_seconds="):
@@ -148,20 +160,20 @@ def test_a_gap_in_the_window_is_refused_and_one_outside_is_not():
     assert ImuTransform(start=1, max_gap_seconds=0.7)(item).isfinite().all()
 
 
-def test_milliseconds_taken_for_seconds_are_a_gap_that_asks_for_the_unit():
+def test_milliseconds_read_as_seconds_are_refused_with_the_option_for_the_unit():
     with pytest.raises(MediaError, match="time_unit="):
-        ImuTransform()({"imu": MOTION, "timestamps": SECONDS * 1000})
+        ImuTransform()({"imu": IMU_SAMPLES, "timestamps": SECONDS * 1000})
 
 
 @pytest.mark.parametrize("at, value, message", [(7, 0.05, "runs back.*sample 7"), (7, np.nan, "NaN")])
-def test_a_clock_that_does_not_rise_is_refused_where_it_is(at, value, message):
+def test_a_clock_that_does_not_increase_is_refused(at, value, message):
     clock = SECONDS.copy()
     clock[at] = value
     with pytest.raises(MediaError, match=message):
-        ImuTransform()({"imu": MOTION, "timestamps": clock})
+        ImuTransform()({"imu": IMU_SAMPLES, "timestamps": clock})
 
 
-def test_an_accelerometer_in_g_is_refused_until_its_unit_is_said():
+def test_an_accelerometer_in_g_is_refused_unless_its_unit_is_given():
     in_g = walk()
     in_g[:, :3] /= GRAVITY
     with pytest.raises(MediaError, match=r"median magnitude 1\.?\d*.*accel_unit='g'"):
@@ -172,13 +184,13 @@ def test_an_accelerometer_in_g_is_refused_until_its_unit_is_said():
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.05, 0.5, 2.0, 3.0])
-def test_gravity_free_and_violent_motion_is_not_refused(scale):
-    motion = walk()
-    motion[:, :3] *= scale
-    assert ImuTransform()((motion, 400)).isfinite().all()
+def test_recordings_without_gravity_or_with_strong_acceleration_are_accepted(scale):
+    samples = walk()
+    samples[:, :3] *= scale
+    assert ImuTransform()((samples, 400)).isfinite().all()
 
 
-def test_absurd_units_are_refused_with_what_to_pass():
+def test_implausible_units_are_refused_with_the_option_to_pass():
     milli_g = walk()
     milli_g[:, :3] *= 1000 / GRAVITY
     with pytest.raises(MediaError, match="accel_unit="):
@@ -192,15 +204,15 @@ def test_absurd_units_are_refused_with_what_to_pass():
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, 1e200])
-def test_a_value_that_is_not_finite_is_named_by_its_sample(broken):
-    motion = walk()
-    motion[17, 4] = broken
+def test_the_error_for_a_value_that_is_not_finite_names_the_sample(broken):
+    samples = walk()
+    samples[17, 4] = broken
     with pytest.raises(MediaError, match="in 1 samples, first in sample 17"):
-        ImuTransform()((motion, 400))
+        ImuTransform()((samples, 400))
 
 
 @pytest.mark.parametrize("shape", [(6, 6), (7, 6), (6, 7), (7, 7)])
-def test_shapes_that_could_be_either_way_round_are_refused(shape):
+def test_shapes_with_an_ambiguous_channel_axis_are_refused(shape):
     with pytest.raises(MediaError, match="either way round"):
         ImuTransform()((np.ones(shape), 1.0))
 
@@ -213,17 +225,17 @@ def test_shapes_that_could_be_either_way_round_are_refused(shape):
         (np.ones((1, 6)), 10),
         (np.ones((0, 6)), 10),
         (np.ones((100, 6), bool), 10),
-        (MOTION, 0),
-        (MOTION, float("nan")),
-        (MOTION, "fast"),
-        MOTION,  # no clock
-        {"imu": MOTION},
-        {"imu": MOTION, "rate": 100, "timestamps": SECONDS},
-        {"imu": MOTION, "hertz": 100},
+        (IMU_SAMPLES, 0),
+        (IMU_SAMPLES, float("nan")),
+        (IMU_SAMPLES, "fast"),
+        IMU_SAMPLES,  # no clock
+        {"imu": IMU_SAMPLES},
+        {"imu": IMU_SAMPLES, "rate": 100, "timestamps": SECONDS},
+        {"imu": IMU_SAMPLES, "hertz": 100},
         {"rate": 100},
-        {"imu": MOTION, "timestamps": SECONDS[:-1]},
-        {"imu": MOTION, "timestamps": [[1], [2, 3]]},
-        {"imu": np.column_stack([SECONDS, MOTION]), "timestamps": SECONDS},
+        {"imu": IMU_SAMPLES, "timestamps": SECONDS[:-1]},
+        {"imu": IMU_SAMPLES, "timestamps": [[1], [2, 3]]},
+        {"imu": np.column_stack([SECONDS, IMU_SAMPLES]), "timestamps": SECONDS},
         [[1, 2]],
         None,
         "no_such_file.csv",
@@ -238,7 +250,7 @@ def test_shapes_that_could_be_either_way_round_are_refused(shape):
         PLAIN.replace(b"0.01,", b"soon,", 1),
     ],
 )
-def test_what_is_no_recording_is_refused(item):
+def test_items_that_are_no_recording_are_refused(item):
     with pytest.raises(MediaError):
         ImuTransform()(item)
 
@@ -255,29 +267,29 @@ def test_what_is_no_recording_is_refused(item):
         {"time_unit": "fortnight"},
     ],
 )
-def test_a_wrong_choice_is_refused_at_once(options):
+def test_a_wrong_option_is_refused_by_the_constructor(options):
     with pytest.raises(ValueError):
         ImuTransform(**options)
 
 
 @pytest.mark.parametrize("spans", [[], [(-1, 4)], [(4, 4)], [(0, float("inf"))]])
-def test_a_span_must_be_a_stretch_of_time(spans):
+def test_a_span_without_a_positive_length_is_refused(spans):
     with pytest.raises(ValueError):
-        ImuTransform().with_spans((MOTION, 100), spans)
+        ImuTransform().with_spans((IMU_SAMPLES, 100), spans)
 
 
-def test_a_recording_made_by_hand_is_checked_too():
+def test_a_recording_object_is_checked_too():
     with pytest.raises(MediaError, match="runs back"):
-        ImuTransform()(Recording(samples=MOTION, seconds=SECONDS[::-1]))
+        ImuTransform()(ImuRecording(samples=IMU_SAMPLES, seconds=SECONDS[::-1]))
 
 
-def test_the_input_is_left_as_it_is():
-    motion = MOTION.copy()
-    to_recording(motion, rate=100, accel_unit="m/s2", gyro_unit="deg/s")
-    np.testing.assert_array_equal(motion, MOTION)
+def test_the_input_is_not_modified():
+    samples = IMU_SAMPLES.copy()
+    to_recording(samples, rate=100, accel_unit="m/s2", gyro_unit="deg/s")
+    np.testing.assert_array_equal(samples, IMU_SAMPLES)
 
 
-def test_limits_are_named():
+def test_errors_name_the_limit():
     with pytest.raises(MediaError, match="max_seconds"):
         load_imu(PLAIN, limits=Limits(max_seconds=1))
     with pytest.raises(MediaError, match="max_bytes"):
@@ -285,8 +297,8 @@ def test_limits_are_named():
 
 
 @pytest.mark.parametrize(("unit", "ticks"), [("us", 1e6), ("ns", 1e9)])
-def test_a_clock_that_is_not_in_seconds_is_told_how_to_say_so(unit, ticks):
-    table = np.column_stack([SECONDS * ticks, MOTION])
+def test_the_error_for_a_clock_that_is_not_in_seconds_names_the_option(unit, ticks):
+    table = np.column_stack([SECONDS * ticks, IMU_SAMPLES])
     with pytest.raises(MediaError, match=r"max_seconds.*time_unit= of its clock \(s, ms, us, ns\)"):
         load_imu(encoded(table, "npy"), gyro_unit="deg/s")
     recording = load_imu(encoded(table, "npy"), gyro_unit="deg/s", time_unit=unit)
@@ -300,9 +312,9 @@ def test_pickled_objects_are_never_loaded():
         load_imu(file)
 
 
-@given(damaged([PLAIN, encoded(MOTION, "npy")]))
+@given(damaged([PLAIN, encoded(IMU_SAMPLES, "npy")]))
 @settings(max_examples=80, deadline=None)
-def test_a_cut_or_flipped_file_gives_a_window_or_a_named_error(bad):
+def test_a_damaged_file_gives_a_window_or_a_named_error(bad):
     try:
         out = ImuTransform(rate=100, window_seconds=1)(bad)
     except MediaError as error:

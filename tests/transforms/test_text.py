@@ -1,4 +1,4 @@
-"""Text: parity with the original's tokenizer, known answers, the fast ways against the slow, and faults."""
+"""Tokenizer: parity with the original's, known answers, fast paths against slow ones, and errors."""
 
 import json
 import pickle
@@ -33,12 +33,12 @@ CAPTION_WORDS = ["dog", "car", "bird", "bicycle", "umbrella", "lighthouse", "Fri
 
 
 @pytest.mark.parametrize("case", EXPECTED, ids=lambda case: repr(case["text"][:20]))
-def test_ids_are_those_of_the_original(case):
+def test_ids_equal_the_original_s(case):
     ids = Tokenizer()(case["text"])[0].tolist()
-    assert ids[: len(case["tokens"])] == case["tokens"]  # listed up to the first end of text
+    assert ids[: len(case["tokens"])] == case["tokens"]  # recorded up to the first end token
 
 
-def test_a_batch_gives_the_rows_that_its_texts_give_alone():
+def test_a_batch_gives_the_same_rows_as_single_texts():
     texts = [case["text"] for case in EXPECTED]
     tokens = Tokenizer()(texts)
     assert tokens.shape == (104, 77)
@@ -49,34 +49,34 @@ def test_a_batch_gives_the_rows_that_its_texts_give_alone():
 # ---- known answers
 
 
-def test_a_text_stands_between_its_marks_with_zeros_after():
+def test_a_text_is_between_start_and_end_tokens_and_padded_with_zeros():
     tokens = Tokenizer()("a photo of a cat")
     assert tokens[0, :7].tolist() == [49406, 320, 1125, 539, 320, 2368, 49407]
     assert not tokens[0, 7:].any()
 
 
-def test_an_empty_text_is_its_two_marks():
+def test_an_empty_text_is_a_start_and_an_end_token():
     assert Tokenizer(context_length=4)(["", " \n"]).tolist() == [[START_ID, END_ID, 0, 0]] * 2
 
 
-def test_no_texts_give_no_rows():
+def test_an_empty_batch_has_no_rows():
     assert Tokenizer()([]).shape == (0, 77)
 
 
 @pytest.mark.parametrize(("words", "last"), [(75, END_ID), (76, END_ID), (300, END_ID)])
-def test_long_text_keeps_its_end(words, last):
+def test_long_text_keeps_its_end_token(words, last):
     row = Tokenizer()("word " * words)[0]
     assert row[-1] == last
     assert (row[1:-1] == 2653).all()
 
 
-def test_legacy_truncation_loses_the_end_of_long_text_only():
+def test_legacy_truncation_removes_the_end_token_of_long_text_only():
     legacy = Tokenizer(legacy_truncation=True)
     assert torch.equal(legacy("word " * 75), Tokenizer()("word " * 75))
     assert legacy("word " * 76)[0].tolist() == [START_ID] + [2653] * 76
 
 
-def test_encode_gives_all_ids_without_marks_and_decode_brings_the_text_back():
+def test_encode_returns_all_ids_without_start_and_end_and_decode_inverts_it():
     tokenizer = Tokenizer()
     assert tokenizer.encode("A dog.") == [320, 1929, 269]
     assert len(tokenizer.encode("word " * 300)) == 300
@@ -86,7 +86,7 @@ def test_encode_gives_all_ids_without_marks_and_decode_brings_the_text_back():
         tokenizer.decode([49408])
 
 
-def test_trim_cuts_behind_the_longest_text():
+def test_trim_cuts_after_the_longest_text():
     tokens = Tokenizer()(["a dog", "a photo of a cat", ""])
     assert trim(tokens).shape == (3, 7)
     assert torch.equal(trim(tokens), tokens[:, :7])
@@ -101,17 +101,17 @@ def test_merging_takes_the_lowest_rank_first_and_from_the_left():
     assert merge([], ranks) == []
 
 
-# ---- the fast ways against the slow
+# ---- fast paths against slow ones
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.text(st.characters(max_codepoint=0x7F)))
-def test_quick_cleaning_is_the_thorough_one(text):
+def test_quick_cleaning_equals_thorough_cleaning(text):
     assert clean(text) == clean_thoroughly(text)
 
 
 def merge_by_passes(symbols: list[str], ranks: dict[tuple[str, str], int]) -> list[str]:
-    """Byte-pair merging as it is defined: pass after pass over the word, one pair a pass."""
+    """Merge byte pairs by definition: one pair in each pass over the word."""
     while pairs := [pair for pair in pairwise(symbols) if pair in ranks]:
         best = min(pairs, key=ranks.__getitem__)
         merged: list[str] = []
@@ -126,7 +126,7 @@ def merge_by_passes(symbols: list[str], ranks: dict[tuple[str, str], int]) -> li
 
 @settings(max_examples=200, deadline=None)
 @given(st.text("etaoinsrhx", min_size=1, max_size=40))
-def test_merging_by_a_heap_is_merging_by_passes(word):
+def test_merging_by_a_heap_equals_merging_by_passes(word):
     symbols = [*word[:-1], word[-1] + "</w>"]
     assert merge(symbols, vocabulary().ranks) == merge_by_passes(symbols, vocabulary().ranks)
 
@@ -136,7 +136,7 @@ def test_merging_by_a_heap_is_merging_by_passes(word):
     st.text("ab", max_size=12),
     st.permutations([("a", "a"), ("a", "b"), ("b", "a"), ("aa", "b"), ("ab", "a"), ("a", "ba"), ("b", "aa")]),
 )
-def test_merging_by_a_heap_is_merging_by_passes_for_any_order_of_merges(word, order):
+def test_merging_by_a_heap_equals_merging_by_passes_for_any_order_of_merges(word, order):
     ranks = {pair: rank for rank, pair in enumerate(order)}
     assert merge(list(word), ranks) == merge_by_passes(list(word), ranks)
 
@@ -147,10 +147,10 @@ def test_thousands_of_captions_take_a_second():
     start = time.process_time()
     Tokenizer()(captions)
     rate = len(captions) / (time.process_time() - start)
-    assert rate > 10_000  # 20,000 is the aim, and 60,000 usual; half of it allows for a busy machine
+    assert rate > 10_000  # the goal is 20,000 and 60,000 is usual; half of the goal allows for a busy machine
 
 
-# ---- faults
+# ---- errors
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_thousands_of_captions_take_a_second():
         (None, "text: a NoneType"),
     ],
 )
-def test_what_is_not_a_string_is_named_by_place_and_type(texts, message):
+def test_the_error_for_an_item_that_is_not_a_string_has_its_index_and_type(texts, message):
     with pytest.raises(MediaError, match=message):
         Tokenizer()(texts)
 
@@ -182,14 +182,14 @@ def test_what_is_not_a_string_is_named_by_place_and_type(texts, message):
     ],
     ids=["surrogates", "nul", "long word", "emoji", "spaces", "entities", "long word of two bytes"],
 )
-def test_hostile_text_is_quick_and_ends(text):
+def test_hostile_text_is_tokenised_quickly(text):
     start = time.process_time()
     row = Tokenizer()(text)[0]
     assert time.process_time() - start < 3
     assert row[0] == START_ID and (row == END_ID).sum() == 1
 
 
-def test_a_long_word_takes_no_quadratic_time():
+def test_a_long_word_does_not_take_quadratic_time():
     start = time.process_time()
     assert len(Tokenizer().encode("abcdefghij" * 10_000)) > 10_000
     assert time.process_time() - start < 5
@@ -197,7 +197,7 @@ def test_a_long_word_takes_no_quadratic_time():
 
 @settings(max_examples=100, deadline=None)
 @given(st.text(st.characters()))
-def test_any_text_has_ids_in_the_vocabulary_and_both_marks(text):
+def test_any_text_has_ids_in_the_vocabulary_and_start_and_end_tokens(text):
     row = Tokenizer()(text)[0]
     assert row[0] == START_ID
     assert (row == END_ID).any()
@@ -205,7 +205,7 @@ def test_any_text_has_ids_in_the_vocabulary_and_both_marks(text):
 
 
 @pytest.mark.parametrize("length", [1, 0, -5])
-def test_a_context_without_room_for_both_marks_is_refused(length):
+def test_a_context_without_room_for_start_and_end_is_refused(length):
     with pytest.raises(ValueError, match=f"got {length}"):
         Tokenizer(context_length=length)
 

@@ -1,4 +1,4 @@
-"""Thermal: the community's recipe by hand, then radiometry, then bad files."""
+"""Thermal transform: the community's recipe worked out by hand, then radiometry, then bad files."""
 
 import pickle
 
@@ -16,19 +16,19 @@ from imagebind.transforms.thermal import ThermalTransform, load_thermal, radiome
 from tests.media.measured import damaged, encoded
 
 RNG = np.random.default_rng(0)
-GREY = RNG.integers(0, 256, (224, 224)).astype(np.uint8)
+GRAYSCALE = RNG.integers(0, 256, (224, 224)).astype(np.uint8)
 COUNTS = RNG.integers(20000, 30000, (48, 64)).astype(np.uint16)
 
 
 # --- the community's recipe
 
 
-def test_eight_bits_are_divided_by_255_and_nothing_else():
-    out = ThermalTransform()(GREY)  # already 224 x 224
-    torch.testing.assert_close(out, torch.from_numpy(GREY).float()[None] / 255, rtol=0, atol=1e-7)
+def test_8_bit_values_are_divided_by_255_and_not_changed_otherwise():
+    out = ThermalTransform()(GRAYSCALE)  # already 224 x 224
+    torch.testing.assert_close(out, torch.from_numpy(GRAYSCALE).float()[None] / 255, rtol=0, atol=1e-7)
 
 
-def test_colour_is_greyed_as_pillow_does():
+def test_colour_is_converted_to_grayscale_as_by_pillow():
     colour = np.zeros((224, 224, 3), np.uint8)
     colour[..., 0] = 200  # Pillow's L: (200 · 19595 + 32768) // 65536 = 60
     expected = torch.full((1, 224, 224), 60 / 255)
@@ -41,7 +41,7 @@ def test_colour_is_greyed_as_pillow_does():
         torch.testing.assert_close(ThermalTransform()(item), expected)
 
 
-def test_a_wide_picture_keeps_its_centre():
+def test_the_centre_of_a_wide_image_is_kept():
     wide = np.zeros((224, 448), np.uint8)
     wide[:, 112:336] = 255
     assert (ThermalTransform()(wide) == 1).all()
@@ -50,7 +50,7 @@ def test_a_wide_picture_keeps_its_centre():
 # --- radiometry
 
 
-def test_counts_between_low_and_high_by_hand():
+def test_counts_are_mapped_from_low_and_high_to_0_and_1():
     out = radiometric_to_unit(np.array([[50, 100, 150, 200, 250]]), low=100, high=200)
     np.testing.assert_array_equal(out, [[0, 0, 0.5, 1, 1]])
 
@@ -60,15 +60,15 @@ def test_by_default_the_1st_and_99th_percentile_become_0_and_1():
     np.testing.assert_allclose(out[0, [0, 1, 50, 99, 100]], [0, 0, 0.5, 1, 1])
 
 
-def test_a_small_hot_spot_on_an_even_ground_stays_visible():
-    picture = np.full((100, 100), 290.0)
-    picture[50, 50] = 350.0
-    out = radiometric_to_unit(picture)
+def test_a_small_hot_spot_on_a_uniform_background_stays_visible():
+    image = np.full((100, 100), 290.0)
+    image[50, 50] = 350.0
+    out = radiometric_to_unit(image)
     assert out[50, 50] == 1 and out.sum() == 1
 
 
 @pytest.mark.parametrize("value", [0, 7, 65535])
-def test_an_even_picture_is_all_zero(value):
+def test_a_uniform_image_becomes_zero(value):
     assert (ThermalTransform()(np.full((9, 9), value, np.uint16)) == 0).all()
 
 
@@ -77,17 +77,17 @@ def test_the_scale_of_counts_does_not_matter_without_bounds():
     torch.testing.assert_close(ThermalTransform()(kelvin), ThermalTransform()(COUNTS), atol=1e-5, rtol=0)
 
 
-def test_zero_and_one_as_bounds_keep_floats_that_are_in_them_already():
+def test_the_bounds_0_and_1_keep_floats_that_are_between_them():
     unit = RNG.random((224, 224), dtype=np.float32)
     out = ThermalTransform(low=0, high=1)(unit)
     torch.testing.assert_close(out, torch.from_numpy(unit)[None], atol=1e-6, rtol=0)
 
 
-def test_every_kind_of_input_gives_the_same(tmp_path):
+def test_every_input_type_gives_the_same_tensor(tmp_path):
     transform = ThermalTransform()
     expected = transform(COUNTS)
     assert expected.shape == (1, 224, 224) and expected.dtype == torch.float32
-    path = tmp_path / "picture.png"
+    path = tmp_path / "image.png"
     path.write_bytes(encoded(COUNTS, "PNG"))
     with path.open("rb") as file:
         items = [str(path), path, path.read_bytes(), file, Image.open(path), encoded(COUNTS, "TIFF")]
@@ -111,22 +111,22 @@ def test_a_pickled_transform_gives_the_same():
     arrays(
         st.sampled_from([np.uint8, np.uint16, np.int32, np.float32]),
         array_shapes(min_dims=2, max_dims=2, max_side=40),
-    ).filter(lambda picture: np.isfinite(picture).all())
+    ).filter(lambda image: np.isfinite(image).all())
 )
 @settings(max_examples=50, deadline=None)
-def test_any_finite_picture_gives_numbers_in_0_to_1(picture):
-    out = ThermalTransform(size=28)(picture)
+def test_any_finite_image_gives_values_from_0_to_1(image):
+    out = ThermalTransform(size=28)(image)
     assert out.shape == (1, 28, 28) and out.min() >= 0 and out.max() <= 1
 
 
-# --- what is refused
+# --- errors
 
 
 @pytest.mark.parametrize("broken", [np.nan, np.inf, -np.inf, 1e300])
 def test_pixels_that_are_not_finite_are_counted(broken, tmp_path):
-    picture = np.ones((4, 4))
-    picture[0, :2] = broken
-    np.save(tmp_path / "broken.npy", picture)
+    image = np.ones((4, 4))
+    image[0, :2] = broken
+    np.save(tmp_path / "broken.npy", image)
     with pytest.raises(MediaError, match=r"broken\.npy.*2 of 16 pixels"):
         ThermalTransform()(tmp_path / "broken.npy")
 
@@ -142,7 +142,7 @@ def test_pixels_that_are_not_finite_are_counted(broken, tmp_path):
         {"size": 0},
     ],
 )
-def test_a_wrong_choice_is_refused_at_once(options):
+def test_a_wrong_option_is_refused_by_the_constructor(options):
     with pytest.raises(ValueError):
         ThermalTransform(**options)
 
@@ -158,35 +158,35 @@ def test_a_wrong_choice_is_refused_at_once(options):
         [[1]],
         None,
         b"",
-        b"no picture",
+        b"no image",
     ],
 )
-def test_what_is_no_thermal_picture_is_refused(item):
+def test_items_that_are_no_thermal_image_are_refused(item):
     with pytest.raises(MediaError):
         ThermalTransform()(item)
 
 
-def test_limits_are_named():
+def test_errors_name_the_limit():
     for item in (encoded(COUNTS, "PNG"), encoded(COUNTS, "npy"), Image.fromarray(COUNTS)):
         with pytest.raises(MediaError, match="max_pixels"):
             ThermalTransform(limits=Limits(max_pixels=100))(item)
 
 
-def test_a_cut_picture_is_named(tmp_path):
+def test_the_error_for_a_truncated_image_names_the_file(tmp_path):
     path = tmp_path / "cut.png"
     path.write_bytes(encoded(COUNTS, "PNG")[:2000])
     with pytest.raises(MediaError, match=r"cut\.png"):
         load_thermal(path)
 
 
-FILES = [encoded(GREY[:40, :40], "PNG"), encoded(GREY[:40, :40], "JPEG"), encoded(COUNTS, "PNG")]
+FILES = [encoded(GRAYSCALE[:40, :40], "PNG"), encoded(GRAYSCALE[:40, :40], "JPEG"), encoded(COUNTS, "PNG")]
 FILES += [encoded(COUNTS, "TIFF"), encoded(COUNTS, "npy")]
 
 
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
 @given(damaged(FILES))
 @settings(max_examples=100, deadline=None)
-def test_a_cut_or_flipped_file_gives_a_picture_or_a_named_error(bad):
+def test_a_damaged_file_gives_an_image_or_a_named_error(bad):
     try:
         out = ThermalTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
     except MediaError as error:

@@ -1,4 +1,4 @@
-"""Units of thermal cores, and false colours that are taken back to the order of their temperatures."""
+"""Units of thermal cameras, and palettes that are converted to the order of temperatures."""
 
 import io
 import re
@@ -13,9 +13,9 @@ from PIL import Image
 from imagebind import data
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.intake.requests import identify, prepare
-from imagebind.media.palettes import PALETTES, palette_of, steps_of
+from imagebind.media.palettes import PALETTES, palette_of, palette_steps
 from imagebind.transforms import thermal
-from imagebind.transforms.thermal import UNITS, ThermalTransform, load_thermal
+from imagebind.transforms.thermal import THERMAL_UNITS, ThermalTransform, load_thermal
 from tests.media.measured import encoded
 
 FILES = Path(__file__).parents[1] / "data" / "preprocessing"
@@ -32,7 +32,7 @@ STORED = {
 
 
 @pytest.mark.parametrize("unit", STORED)
-def test_a_unit_gives_celsius_and_low_and_high_are_in_it(unit):
+def test_with_a_unit_temperatures_low_and_high_are_in_celsius(unit):
     stored = STORED[unit]
     celsius = load_thermal(encoded(stored, "npy"), unit=unit)
     assert celsius.dtype == np.float32 and np.abs(celsius - CELSIUS).max() < 0.06
@@ -56,7 +56,7 @@ def test_the_unit_is_an_option_of_the_item_and_the_drop_in_loader(form, tmp_path
         torch.testing.assert_close(out, expected, atol=5e-3, rtol=0)
 
 
-def test_without_a_unit_and_as_raw_numbers_stay_as_they_are_stored():
+def test_without_a_unit_and_with_raw_numbers_are_not_converted():
     counts = STORED["centikelvin"]
     for unit in (None, "raw"):
         values = load_thermal(encoded(counts, "PNG"), unit=unit)
@@ -65,7 +65,7 @@ def test_without_a_unit_and_as_raw_numbers_stay_as_they_are_stored():
 
 
 def test_the_table_names_each_unit_and_no_other():
-    assert set(re.findall(r"^\| `(\w+)` \|", thermal.__doc__, re.MULTILINE)) == {*UNITS, "raw"}
+    assert set(re.findall(r"^\| `(\w+)` \|", thermal.__doc__, re.MULTILINE)) == {*THERMAL_UNITS, "raw"}
 
 
 @pytest.mark.parametrize(
@@ -80,15 +80,15 @@ def test_an_implausible_unit_gives_a_warning(unit, stored):
     assert warnings == []
 
 
-def test_8_bits_hold_no_temperature():
-    with pytest.raises(MediaError, match=r"8 bits a pixel.*16 bits or floats for unit='centikelvin'"):
+def test_8_bit_values_with_a_unit_are_refused():
+    with pytest.raises(MediaError, match=r"8 bits per pixel.*16 bits or floats for unit='centikelvin'"):
         ThermalTransform(unit="centikelvin")(np.zeros((9, 9), np.uint8))
 
 
 @pytest.mark.parametrize(
     "options", [{"unit": "fahrenheit"}, {"unit": 0}, {"unit": True}, {"palette": "sunset"}]
 )
-def test_a_wrong_unit_or_palette_is_refused_at_once(options):
+def test_a_wrong_unit_or_palette_is_refused_by_the_constructor(options):
     for refuse in (
         lambda: ThermalTransform(**options),
         lambda: load_thermal(encoded(CELSIUS, "npy"), **options),
@@ -97,7 +97,7 @@ def test_a_wrong_unit_or_palette_is_refused_at_once(options):
             refuse()
 
 
-def test_masked_pixels_are_refused_as_what_is_not_finite():
+def test_masked_pixels_are_refused_as_not_finite():
     with pytest.raises(MediaError, match=r"1,\d+ of 3,072"):
         ThermalTransform()(np.ma.masked_less(CELSIUS, 20))
 
@@ -118,12 +118,12 @@ def jpeg(pixels: np.ndarray, quality: int = 90) -> bytes:
 
 
 @pytest.mark.parametrize("name", PALETTES)
-def test_a_known_palette_is_read_as_its_steps_with_a_warning(name):
+def test_a_known_palette_is_converted_to_its_steps_with_a_warning(name):
     with collect_warnings() as warnings:
         levels = load_thermal(jpeg(coloured(name)))
     assert levels.dtype == np.uint8 and np.corrcoef(levels[100], LEVELS[100])[0, 1] > 0.98
     assert len(warnings) == 1 and f"palette {name!r}" in warnings[0] and "'gray'" in warnings[0]
-    np.testing.assert_array_equal(steps_of(coloured(name), name)[0], LEVELS[0]) if name in (
+    np.testing.assert_array_equal(palette_steps(coloured(name), name)[0], LEVELS[0]) if name in (
         "turbo",
     ) else None
     with collect_warnings() as warnings:
@@ -135,7 +135,7 @@ def test_a_known_palette_is_read_as_its_steps_with_a_warning(name):
     np.testing.assert_array_equal(gray, np.asarray(pixels.convert("L")))
 
 
-def test_a_palette_is_known_under_a_logo_and_in_part_of_its_range():
+def test_a_palette_is_recognised_under_a_logo_and_by_a_part_of_its_range():
     levels = 60 + LEVELS // 2
     pixels = coloured("inferno", levels)
     pixels[:30, :60] = 255
@@ -143,7 +143,7 @@ def test_a_palette_is_known_under_a_logo_and_in_part_of_its_range():
     assert palette_of(pixels) == "inferno"
 
 
-def test_colours_of_no_palette_are_brightness_with_a_warning():
+def test_unknown_colours_are_converted_to_brightness_with_a_warning():
     with collect_warnings() as warnings:
         levels = load_thermal(FILES / "rgb_640x480.jpg")
     with Image.open(FILES / "rgb_640x480.jpg") as image:
@@ -151,7 +151,7 @@ def test_colours_of_no_palette_are_brightness_with_a_warning():
     assert len(warnings) == 1 and "grayscale (white hot)" in warnings[0] and "jet" in warnings[0]
 
 
-def test_noise_of_all_colours_and_one_colour_are_no_palette():
+def test_noise_of_all_colours_and_a_single_colour_are_not_a_palette():
     noise = np.random.default_rng(0).integers(0, 256, (60, 80, 3)).astype(np.uint8)
     assert palette_of(noise) is None
     for name in ("jet", "hot"):
@@ -159,7 +159,7 @@ def test_noise_of_all_colours_and_one_colour_are_no_palette():
 
 
 @pytest.mark.parametrize("quality", [50, 95])
-def test_gray_infrared_in_three_channels_is_brightness_without_a_warning(quality):
+def test_grayscale_in_three_channels_is_brightness_without_a_warning(quality):
     gray = np.repeat(LEVELS[..., None], 3, axis=2)
     gray[:20, :60] = [255, 0, 0]  # a red logo
     with collect_warnings() as warnings:
@@ -169,7 +169,7 @@ def test_gray_infrared_in_three_channels_is_brightness_without_a_warning(quality
 
 def test_arrays_tensors_and_palette_pngs_of_false_colours_agree():
     pixels = coloured("jet")
-    expected = ThermalTransform()(steps_of(pixels, "jet"))
+    expected = ThermalTransform()(palette_steps(pixels, "jet"))
     alpha = np.full((240, 320, 1), 255, np.uint8)
     items = [pixels, np.concatenate([pixels, alpha], axis=2), torch.from_numpy(pixels).permute(2, 0, 1)]
     items += [Image.fromarray(pixels), encoded(pixels, "PNG"), pixels.astype(np.uint16) * 257]

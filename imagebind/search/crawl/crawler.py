@@ -26,7 +26,7 @@ from imagebind.intake.mapping import PathMapping
 from imagebind.intake.requests import Request
 from imagebind.io.source import foreign_errors_of, name_of
 from imagebind.io.uri import is_uri
-from imagebind.media.discover import Found, check_roots, discover, look
+from imagebind.media.discover import FoundFile, check_roots, discover, stat_file
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import Examined, examine, examine_as, hash_of, in_threads
@@ -63,7 +63,7 @@ class Planned(NamedTuple):
 
 
 Looked = tuple[Examined, Planned | MediaError | None]  # a file, and its requests or error
-Ask = Callable[[Found, AmbiguousMediaError], Answer | None]
+Ask = Callable[[FoundFile, AmbiguousMediaError], Answer | None]
 
 
 def crawl(
@@ -142,11 +142,11 @@ class _Crawl:
         self.known = Known(index.files())
         self.answers: dict[Path, Answer | None] = {}  # by folder
         self.no_media: dict[str, FileState] = {}
-        self.again: list[Found] = []
+        self.again: list[FoundFile] = []
         self.is_last_try = False
         self.in_flight: deque[tuple[Job, MediaKind]] = deque()
 
-    def take(self, files: Iterable[Found | MediaError]) -> None:
+    def take(self, files: Iterable[FoundFile | MediaError]) -> None:
         """Do all that is to be done with some files, up to their commit."""
         stream = self.windows.embedder.encode_stream(
             self._requests(files), batch_size=self.batch_size, clips=True, inspect=thumbnails
@@ -159,7 +159,7 @@ class _Crawl:
     def take_again(self) -> None:
         """Try those once more that changed while they were read."""
         self.is_last_try = True
-        looked = [look(found.path, found.root) for found in self.again]
+        looked = [stat_file(found.path, found.root) for found in self.again]
         self.take([found for found in looked if found is not None])
 
     def settle(self, roots: Sequence[Path], *, prune: bool) -> None:
@@ -172,7 +172,7 @@ class _Crawl:
         for state in gone.values():
             self._done(Outcome.REMOVED, main_kind(state))
 
-    def _requests(self, files: Iterable[Found | MediaError]) -> Iterator[Request]:
+    def _requests(self, files: Iterable[FoundFile | MediaError]) -> Iterator[Request]:
         """What the model is to embed."""
         for job in self._jobs(files):
             for request in job.requests:
@@ -184,7 +184,7 @@ class _Crawl:
             if job.is_complete:
                 self._finish(job)
 
-    def _jobs(self, files: Iterable[Found | MediaError]) -> Iterator[Job]:
+    def _jobs(self, files: Iterable[FoundFile | MediaError]) -> Iterator[Job]:
         """Files that are to be embedded; all others are dealt with here."""
         workers = max(self.windows.embedder.num_workers // 2, 1)  # to look into files is the lesser work
         new = self._new(files)
@@ -209,7 +209,7 @@ class _Crawl:
                             examined=examined, state=state, requests=planned.requests, warnings=warnings
                         )
 
-    def _new(self, files: Iterable[Found | MediaError]) -> Iterator[tuple[Found, FileState | None]]:
+    def _new(self, files: Iterable[FoundFile | MediaError]) -> Iterator[tuple[FoundFile, FileState | None]]:
         """Files that may have to be embedded, and what the index has of them."""
         for found in files:
             if isinstance(found, MediaError):
@@ -222,7 +222,7 @@ class _Crawl:
             else:
                 yield found, state
 
-    def _examine(self, new: tuple[Found, FileState | None]) -> Looked:
+    def _examine(self, new: tuple[FoundFile, FileState | None]) -> Looked:
         """In a thread: what a file is, and what is to be embedded of it unless the index may have it."""
         examined = examine(new[0], self.mappings)
         return examined, None if self.known.has_bytes(examined.content_hash) else self._planned(examined)
@@ -239,7 +239,7 @@ class _Crawl:
         except MediaError as error:
             return error
 
-    def _examined(self, found: Found, examining: Future[Looked]) -> Looked:
+    def _examined(self, found: FoundFile, examining: Future[Looked]) -> Looked:
         try:
             return examining.result()
         except AmbiguousMediaError as error:
@@ -264,7 +264,7 @@ class _Crawl:
             self._move(before, found, Outcome.MOVED, examined.kind)
         return before is not None
 
-    def _move(self, before: str, found: Found, outcome: Outcome, kind: MediaKind) -> None:
+    def _move(self, before: str, found: FoundFile, outcome: Outcome, kind: MediaKind) -> None:
         self.writer.move(
             before,
             path_text(found.path),
@@ -291,13 +291,13 @@ class _Crawl:
             is_new = job.state is None
             self.writer.put(job.path, rows, is_new=is_new, written=lambda: self._written(job))
 
-    def _is_put_off(self, found: Found, state: FileState | None) -> bool:
+    def _is_put_off(self, found: FoundFile, state: FileState | None) -> bool:
         """Whether a file is another by now than it was when it was found; then it is tried once more."""
-        now = look(found.path, found.root)
+        now = stat_file(found.path, found.root)
         if now == found:
             return False
         if self.is_last_try:
-            seen = "changes while it is read, twice in a row" if isinstance(now, Found) else "is gone"
+            seen = "changes while it is read, twice in a row" if isinstance(now, FoundFile) else "is gone"
             error = MediaError(name_of(found.path), got=seen, expected="a file that stays for a moment")
             self._note(path_text(found.path), error)
             self._done(Outcome.FAILED, None)
@@ -313,7 +313,7 @@ class _Crawl:
         self._done(Outcome.ADDED if job.state is None else Outcome.CHANGED, job.examined.kind)
 
     def _fail(
-        self, found: Found, state: FileState | None, error: Exception, kind: MediaKind | None = None
+        self, found: FoundFile, state: FileState | None, error: Exception, kind: MediaKind | None = None
     ) -> None:
         if self._is_put_off(found, state):
             return
@@ -339,7 +339,7 @@ class _Crawl:
         self.count.tell(self.report)
 
 
-def _is_other(found: Found, state: FileState) -> bool:
+def _is_other(found: FoundFile, state: FileState) -> bool:
     """Whether a file that a crawl has read has other bytes by now. What a user added it never read."""
     try:
         return bool(state.content_hash) and hash_of(found.path) != state.content_hash

@@ -13,7 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.files import kind_of
 from imagebind.intake.mapping import PathMapping
 from imagebind.io.source import encodable, name_of
-from imagebind.media.discover import Found
+from imagebind.media.discover import FoundFile
 from imagebind.modality import MediaKind
 from imagebind.search.rows import TEXT, Metadata
 
@@ -32,14 +32,14 @@ Result = TypeVar("Result")
 class Examined:
     """What a file is, its options as its user said, a hash of its bytes, and what to keep of it in words."""
 
-    found: Found
+    found: FoundFile
     kind: MediaKind
     options: Mapping[str, Any] = field(default_factory=dict)
     content_hash: str
     metadata: Metadata = field(default_factory=dict)
 
 
-def examine(found: Found, mappings: Sequence[PathMapping]) -> Examined:
+def examine(found: FoundFile, mappings: Sequence[PathMapping]) -> Examined:
     """Look into a file: the first bytes tell its kind unless a mapping does, and all of them are hashed.
 
     Raises:
@@ -50,7 +50,7 @@ def examine(found: Found, mappings: Sequence[PathMapping]) -> Examined:
     return examine_as(found, *kind_of(found, mappings))
 
 
-def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> Examined:
+def examine_as(found: FoundFile, kind: MediaKind, options: Mapping[str, Any]) -> Examined:
     """The same of a file whose kind is known."""
     try:
         content_hash = hash_of(found.path)

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagebind.intake.mapping import PathMapping, mapping_for
-from imagebind.media.discover import Found
-from imagebind.media.paths import is_there, path_text, text_path
+from imagebind.media.discover import FoundFile
+from imagebind.media.paths import path_exists, path_text, text_path
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import Examined
 from imagebind.search.rows import FileState
@@ -43,7 +43,7 @@ class Known:
         nothing is there now. It counts as met."""
         for path in self._paths.get(examined.content_hash, ()):
             state = self._files.get(path)
-            if state is not None and examined.kind is main_kind(state) and not is_there(text_path(path)):
+            if state is not None and examined.kind is main_kind(state) and not path_exists(text_path(path)):
                 del self._files[path]
                 return path
         return None
@@ -55,7 +55,7 @@ class Known:
         return {
             path: state
             for path, state in self._files.items()
-            if (path in tops or path.startswith(below)) and not is_there(text_path(path))
+            if (path in tops or path.startswith(below)) and not path_exists(text_path(path))
         }
 
 
@@ -64,7 +64,7 @@ def main_kind(state: FileState) -> MediaKind:
     return MediaKind.VIDEO if MediaKind.VIDEO in state.kinds else min(state.kinds)
 
 
-def is_unchanged(found: Found, state: FileState, mappings: Sequence[PathMapping]) -> bool:
+def is_unchanged(found: FoundFile, state: FileState, mappings: Sequence[PathMapping]) -> bool:
     """Whether a file need not be opened: of the same size, time of change and kind as what was read."""
     mapping = mapping_for(mappings, found)
     same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)

@@ -24,8 +24,8 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import Request
 from imagebind.io.source import name_of, open_source
 from imagebind.media.clips import Span, as_floats, clip_spans
-from imagebind.media.imu_recording import Recording
-from imagebind.media.video_file import MIN_SHARE, VideoFile, open_video
+from imagebind.media.imu_recording import ImuRecording
+from imagebind.media.video_file import MIN_DECODED_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.tape import Tape, probe_sound
 from imagebind.transforms.audio import AudioTransform
@@ -79,12 +79,12 @@ class Reel:
     Hundreds of files are looked into before their turn.
     """
 
-    def __init__(self, load: Callable[[], Recording]) -> None:
+    def __init__(self, load: Callable[[], ImuRecording]) -> None:
         self._load = load
         self._lock = threading.Lock()
-        self._held: Recording | None = None
+        self._held: ImuRecording | None = None
 
-    def recording(self, *, last: bool) -> Recording:
+    def recording(self, *, last: bool) -> ImuRecording:
         """All of it."""
         with self._lock:
             held = self._held or self._load()
@@ -92,7 +92,7 @@ class Reel:
             return held
 
 
-Opened = VideoFile | Tape | Reel | Recording
+Opened = VideoFile | Tape | Reel | ImuRecording
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -295,7 +295,7 @@ def _views_of_film(
     with open_source(path, limits=film.limits) as file:
         wanted = sorted({index for frames in places for index in frames})
         film = replace(film, file=file)
-        min_share = MIN_SHARE if whole else 0  # one damaged stretch must not refuse the video
+        min_share = MIN_DECODED_SHARE if whole else 0  # one damaged stretch must not refuse the video
         frames_read = film.decode(wanted, square_pixels=transform.square_pixels, min_share=min_share)
         with closing(frames_read) as decoded:  # type: ignore[type-var]
             for frames in sorted(set(places)):
