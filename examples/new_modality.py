@@ -15,7 +15,7 @@ from imagebind import ImageBindConfig, ImageBindModel
 from imagebind.config import VisionConfig
 from imagebind.models.heads import class_token_head, postprocessor
 from imagebind.models.imagebind_model import init_weights
-from imagebind.models.stems import PicturePreprocessor
+from imagebind.models.stems import OneChannelPreprocessor
 from imagebind.models.transformer import Trunk
 
 RADAR_SIZE = 64  # cells a side of a range-angle map
@@ -29,7 +29,7 @@ class WithRadar(ImageBindModel):
     def __init__(self, config: ImageBindConfig) -> None:
         super().__init__(config)
         self.requires_grad_(False)
-        self.modality_preprocessors["radar"] = PicturePreprocessor(
+        self.modality_preprocessors["radar"] = OneChannelPreprocessor(
             WIDTH,
             name="radar",
             picture_size=(RADAR_SIZE, RADAR_SIZE),

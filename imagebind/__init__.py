@@ -1,6 +1,6 @@
 """ImageBind: images, video, text, audio, depth, thermal and IMU in one embedding space.
 
-The names below are loaded when first used, so that importing the package costs nothing.
+The names below are imported on first access, so that `import imagebind` is fast.
 """
 
 from importlib import import_module
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 __version__ = "1.0.0"
 
-_HOMES = {
+_MODULE_OF_NAME = {
     "AmbiguousMediaError": "imagebind.errors",
     "CheckpointError": "imagebind.errors",
     "Embedder": "imagebind.embedder",
@@ -51,8 +51,8 @@ _HOMES = {
     "ZeroShotClassifier": "imagebind.zeroshot",
 }
 
-# As `import imagebind` of the original brings them.
-_MODULES = {
+# `import imagebind` of the original project provides these.
+_ORIGINAL_MODULES = {
     "data": "imagebind.data",
     "imagebind_model": "imagebind.models.imagebind_model",
     "models": "imagebind.models",
@@ -82,11 +82,11 @@ __all__ = [  # noqa: RUF022  (the model first, the errors last)
 
 
 def __getattr__(name: str) -> Any:
-    if name in _MODULES:
-        return import_module(_MODULES[name])
-    if name not in _HOMES:
+    if name in _ORIGINAL_MODULES:
+        return import_module(_ORIGINAL_MODULES[name])
+    if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module 'imagebind' has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULE_OF_NAME[name]), name)
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""Views of many items into batches of one shape, and their vectors back in the items' order."""
+"""Combine views of many items into batches of equal shape, and return embeddings in item order."""
 
 import gc
 import traceback
@@ -18,19 +18,19 @@ from imagebind.intake.requests import Views
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.text import trim
 
-TEXT_BUCKET = 8  # tokens: texts whose lengths round up to the same multiple share a batch
-LOOKAHEAD_BATCHES = 4  # how far the stream runs ahead of an item whose batch does not fill, in batches
-LOOKAHEAD_BYTES = 2**30  # of prepared tensors that wait for their batch to fill; a video has 18 MB
+TEXT_BUCKET = 8  # texts whose token counts round up to the same multiple share a batch
+LOOKAHEAD_BATCHES = 4  # in batches: limit of items read after one whose batch is not full
+LOOKAHEAD_BYTES = 2**30  # limit of tensors that wait for a full batch; a video has 18 MB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Embedding:
-    """What became of one item: its vector, or the error that says why there is none.
+    """The result of one item: its vector, or the error that explains why there is none.
 
-    `vector` (e,) is float32, of unit length unless asked for as `forward` gives it. `clips` (s, e), each of
-    unit length, are there where they were asked for and the item has time; `spans` are the start and end
-    of each clip in seconds, empty where there is no time. `warnings` say what was doubtful or lost in reading
-    the item, such as a damaged part. `inspected` is what was asked to be kept of its views.
+    `vector` (e,) is float32, of unit length unless `normalize_embeddings=False`. `clips` (s, e), each of unit
+    length, is set if clips were requested and the item has time; `spans` has the start and end of each clip
+    in seconds, and is empty without time. `warnings` lists problems while reading the item, such as a damaged
+    part. `inspected` is the result of the caller's `inspect` function.
     """
 
     index: int
@@ -45,13 +45,13 @@ class Embedding:
 
     @property
     def modality(self) -> ModalityType | None:
-        """The trunk it went through; None where nobody could tell what it was."""
+        """The modality of the item, or None if its media type is unknown."""
         return None if self.kind is None else self.kind.modality
 
 
 @dataclass(kw_only=True)
-class Item:
-    """One item on its way: how many of its views still lack a vector, and those that have one."""
+class PendingItem:
+    """An item in progress, with its views and the embeddings that are computed so far."""
 
     index: int
     name: str
@@ -64,7 +64,7 @@ class Item:
 
 
 class Batcher:
-    """One pass over a stream: buckets of views of one shape, and results that wait for their turn."""
+    """Batches one stream: collects views in buckets of equal shape, and yields results in item order."""
 
     def __init__(
         self,
@@ -78,54 +78,54 @@ class Batcher:
         self.batch_size = batch_size
         self.normalize = normalize
         self.with_clips = clips
-        self.buckets: dict[tuple, deque[tuple[Item, Tensor]]] = {}
-        self.in_flight: deque[tuple[list[tuple[Item, int]], Callable[[], Tensor]]] = deque()
+        self.buckets: dict[tuple, deque[tuple[PendingItem, Tensor]]] = {}
+        self.in_flight: deque[tuple[list[tuple[PendingItem, int]], Callable[[], Tensor]]] = deque()
         self.done: dict[int, Embedding] = {}
         self.next_index = 0
-        self.open_items: dict[int, tuple] = {}  # index -> bucket, in the order of arrival
+        self.open_items: dict[int, tuple] = {}  # index -> bucket, oldest first
         self.open_bytes = 0
 
     def take(self, index: int, name: str, kind: MediaKind, future: "Future[Views]") -> None:
-        """Wait for an item's tensor and put it into its bucket; compute whatever is full or overdue."""
+        """Wait for an item's tensor and add it to its bucket; compute full and overdue batches."""
         try:
             views = future.result()
             if not len(views.views):
-                raise MediaError(name, got="no view of it, its tensor is empty", expected="one or more")
+                raise MediaError(name, got="an empty tensor without views", expected="one view or more")
         except Exception as error:
             self.fail(index, name, kind, error)
             return
-        item = Item(index=index, name=name, views=views)
+        item = PendingItem(index=index, name=name, views=views)
         bucket = _bucket_of(views)
         self.buckets.setdefault(bucket, deque()).append((item, views.views))
         self.open_items[index] = bucket
         self.open_bytes += views.views.nbytes
-        while self._waiting(bucket) >= self.batch_size:
+        while self._views_waiting(bucket) >= self.batch_size:
             self._compute(bucket)
-        self._catch_up(index)
+        self._compute_overdue(index)
 
     def fail(self, index: int, name: str, kind: MediaKind | None, error: Exception) -> None:
         """Record that an item has no vector."""
-        self._give_up(index, name, kind, error)
-        self._catch_up(index)
+        self._record_error(index, name, kind, error)
+        self._compute_overdue(index)
 
     @property
     def lookahead(self) -> int:
-        """How many items later one may come that is still waited for."""
+        """The number of later items after which an item is computed in an incomplete batch."""
         return LOOKAHEAD_BATCHES * self.batch_size
 
     def flush(self) -> None:
-        """Compute all that is left."""
+        """Compute all remaining views."""
         while self.open_items:
             self._compute_oldest()
 
     def finished(self) -> Iterator[Embedding]:
-        """The results whose turn it is."""
+        """Yield the results that are next in item order."""
         while self.next_index in self.done:
             yield self.done.pop(self.next_index)
             self.next_index += 1
 
-    def _catch_up(self, index: int) -> None:
-        """Compute what has waited for too many items, or is too much to keep."""
+    def _compute_overdue(self, index: int) -> None:
+        """Compute items that have waited for too many later items, or need too much memory."""
         while self.open_items and (
             index - next(iter(self.open_items)) >= self.lookahead or self.open_bytes > LOOKAHEAD_BYTES
         ):
@@ -133,18 +133,18 @@ class Batcher:
 
     def _compute_oldest(self) -> None:
         bucket = next(iter(self.open_items.values()))
-        if self._waiting(bucket):
+        if self._views_waiting(bucket):
             self._compute(bucket)
         else:
-            self._harvest()
+            self._collect_batch()
 
-    def _waiting(self, bucket: tuple) -> int:
+    def _views_waiting(self, bucket: tuple) -> int:
         return sum(len(rows) for _, rows in self.buckets.get(bucket, ()))
 
     def _compute(self, bucket: tuple) -> None:
-        """Start one batch of a bucket, then collect the batch before it: copies overlap computing."""
+        """Start one batch of a bucket, then collect the batch before it, so that copies overlap computing."""
         queue = self.buckets[bucket]
-        members: list[tuple[Item, int]] = []
+        members: list[tuple[PendingItem, int]] = []
         parts: list[Tensor] = []
         room = self.batch_size
         while queue and room:
@@ -160,40 +160,40 @@ class Batcher:
         if modality is ModalityType.TEXT:
             batch = trim(batch)
         try:
-            self.in_flight.append((members, _fetch(self.forward(modality, batch))))
-        except ValueError as error:  # the model takes no such shape, of which the whole batch is
+            self.in_flight.append((members, _copy_to_cpu(self.forward(modality, batch))))
+        except ValueError as error:  # the model rejects the shape, which all items of the batch have
             for item, _ in members:
-                self._refuse(item, error)
+                self._reject(item, error)
         while len(self.in_flight) > 1:
-            self._harvest()
+            self._collect_batch()
 
-    def _harvest(self) -> None:
+    def _collect_batch(self) -> None:
         members, vectors = self.in_flight.popleft()
         for (item, _), rows in zip(members, vectors().split([count for _, count in members]), strict=True):
             item.rows.append(rows)
             if item.is_complete:
                 self._finish(item)
 
-    def _refuse(self, item: Item, error: ValueError) -> None:
-        """Give up an item that the model doesn't take, with those of its views that are still to come."""
+    def _reject(self, item: PendingItem, error: ValueError) -> None:
+        """Record the error of an item that the model rejects, and drop its remaining views."""
         bucket = self.open_items.pop(item.index, None)
         if bucket is None:
             return
         self.open_bytes -= item.views.views.nbytes
         self.buckets[bucket] = deque(entry for entry in self.buckets[bucket] if entry[0] is not item)
-        refused = MediaError(
+        rejection = MediaError(
             item.name,
             got=f"views of shape {tuple(item.views.views.shape[1:])} ({error})",
-            expected=f"a shape that this model's {item.views.kind.modality} trunk takes",
+            expected=f"a shape that this model's {item.views.kind.modality} trunk accepts",
         )
-        refused.__cause__ = error
-        self._give_up(item.index, item.name, item.views.kind, refused)
+        rejection.__cause__ = error
+        self._record_error(item.index, item.name, item.views.kind, rejection)
 
-    def _give_up(self, index: int, name: str, kind: MediaKind | None, error: Exception) -> None:
+    def _record_error(self, index: int, name: str, kind: MediaKind | None, error: Exception) -> None:
         _forget_locals(error)
         self.done[index] = Embedding(index=index, name=name, kind=kind, error=error)
 
-    def _finish(self, item: Item) -> None:
+    def _finish(self, item: PendingItem) -> None:
         del self.open_items[item.index]
         self.open_bytes -= item.views.views.nbytes
         views = torch.cat(item.rows)  # (s, e)
@@ -201,11 +201,11 @@ class Batcher:
         vector = F.normalize(vector, dim=0) if self.normalize else vector
         if not vector.isfinite().all():
             error = MediaError(item.name, got="an embedding that is not finite", expected="finite numbers")
-            self._give_up(item.index, item.name, item.views.kind, error)
+            self._record_error(item.index, item.name, item.views.kind, error)
             return
         spans = item.views.spans
         clips = None
-        if spans and self.with_clips:  # the crops of a clip stand together: (s·crops, e) -> (s, e)
+        if spans and self.with_clips:  # the crops of a clip are adjacent: (s·crops, e) -> (s, e)
             clips = F.normalize(views.unflatten(0, (len(spans), -1)).mean(dim=1), dim=-1)
         self.done[item.index] = Embedding(
             index=item.index,
@@ -220,7 +220,7 @@ class Batcher:
 
 
 def _bucket_of(views: Views) -> tuple:
-    """What may share a batch: one modality, one shape and type; texts of about one length."""
+    """Return the key of items that may share a batch: modality, shape, dtype, and similar length of texts."""
     length = 0
     if views.kind is MediaKind.TEXT:
         tokens = int(views.views.argmax(dim=1).max()) + 1
@@ -228,23 +228,23 @@ def _bucket_of(views: Views) -> tuple:
     return views.kind.modality, length, views.views.dtype, *views.views.shape[1:]
 
 
-def _fetch(vectors: Tensor) -> Callable[[], Tensor]:
-    """Start bringing vectors to the CPU; a call waits for them. What is computed later is not waited for."""
+def _copy_to_cpu(vectors: Tensor) -> Callable[[], Tensor]:
+    """Start a copy to the CPU; return a function that waits for this copy, but not for later computations."""
     if vectors.device.type != "cuda":
         return vectors.cpu
-    landing = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
-    landing.copy_(vectors, non_blocking=True)
-    arrival = torch.cuda.current_stream(vectors.device).record_event()
+    on_cpu = torch.empty(vectors.shape, dtype=vectors.dtype, pin_memory=True)
+    on_cpu.copy_(vectors, non_blocking=True)
+    copied = torch.cuda.current_stream(vectors.device).record_event()
 
     def wait() -> Tensor:
-        arrival.synchronize()
-        return landing
+        copied.synchronize()
+        return on_cpu
 
     return wait
 
 
 def _forget_locals(error: BaseException) -> None:
-    """Free what the frames of a traceback hold, pictures and films; the lines that it prints stay."""
+    """Free the local variables of a traceback, such as decoded media; its printed lines are unchanged."""
     chain: list[BaseException] = []
     link: BaseException | None = error
     while link is not None and link not in chain:
@@ -254,9 +254,9 @@ def _forget_locals(error: BaseException) -> None:
 
 
 def begin_worker(worker: int = 0) -> None:
-    """Initialise a worker process: one thread, and objects of the parent process are never freed.
+    """Initialise a worker process: use one thread, and never free objects of the parent process.
 
-    A worker may be a fork. FFmpeg's scaler waits forever if it is freed in a process without its threads.
+    A worker may be a fork, and freeing FFmpeg's scaler in a process without its threads waits forever.
     """
     gc.freeze()
     torch.set_num_threads(1)

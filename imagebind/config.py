@@ -1,7 +1,7 @@
-"""The sizes of a model. Frozen, plain data; layers never see it, only the builder does.
+"""Model sizes as frozen dataclasses. Only the builder reads them; layers take plain arguments.
 
-Every trunk has its own small config, so a model of any size is an `ImageBindConfig` of those that it
-needs. A named model is a function here that returns one: `huge_config()`.
+Each trunk has its own config, and an `ImageBindConfig` combines the trunks of a model. Named models are
+functions that return one: `huge_config()`.
 """
 
 import math
@@ -13,14 +13,14 @@ from imagebind.modality import ModalityType
 
 MODEL_TYPE = "imagebind"
 
-# Ours: bounds on sizes that are read from files, far above any model's.
+# Bounds of sizes that are read from files, far above those of real models. Source: ours
 MAX_SIZE = 2**20
 MAX_BLOCKS = 256  # the released model has up to 32
 
 
 @dataclass(frozen=True, kw_only=True)
 class VisionConfig:
-    """A trunk over square pictures, each seen as `frames` frames; a still is repeated to fill them."""
+    """The trunk of square images and videos of `frames` frames; an image is repeated as frames."""
 
     embed_dim: int
     num_blocks: int
@@ -34,7 +34,7 @@ class VisionConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TextConfig:
-    """A causal trunk over token ids."""
+    """The causal trunk of text token ids."""
 
     embed_dim: int
     num_blocks: int
@@ -47,7 +47,7 @@ class TextConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class AudioConfig:
-    """A trunk over mel spectrograms, cut into overlapping patches where the stride is below the patch."""
+    """The trunk of mel spectrograms; patches overlap if the stride is smaller than the patch size."""
 
     embed_dim: int
     num_blocks: int
@@ -60,8 +60,8 @@ class AudioConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PictureConfig:
-    """A trunk over square pictures of one channel: disparity, heat."""
+class OneChannelConfig:
+    """A trunk of square one-channel images: disparity (depth), thermal."""
 
     embed_dim: int
     num_blocks: int
@@ -73,20 +73,20 @@ class PictureConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ImuConfig:
-    """A trunk over windows of accelerometer and gyroscope samples."""
+    """The trunk of windows of accelerometer and gyroscope samples."""
 
     embed_dim: int
     num_blocks: int
     num_heads: int
     channels: int = 6
     steps: int = 2000
-    seconds: float = 5.0  # of a recording, that the steps span
+    seconds: float = 5.0  # duration of the steps
     window: int = 8
     drop_path_rate: float = 0.7
     head_dropout: float = 0.5
 
 
-TrunkConfig = VisionConfig | TextConfig | AudioConfig | PictureConfig | ImuConfig
+TrunkConfig = VisionConfig | TextConfig | AudioConfig | OneChannelConfig | ImuConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,21 +95,21 @@ class _ModelSizes:
     vision: VisionConfig | None = None
     text: TextConfig | None = None
     audio: AudioConfig | None = None
-    depth: PictureConfig | None = None
-    thermal: PictureConfig | None = None
+    depth: OneChannelConfig | None = None
+    thermal: OneChannelConfig | None = None
     imu: ImuConfig | None = None
 
     def __post_init__(self) -> None:
-        for name, kind in _TRUNK_CONFIGS.items():
+        for name, config_type in _TRUNK_CONFIGS.items():
             if isinstance(sizes := getattr(self, name), Mapping):  # as read from JSON
-                object.__setattr__(self, name, kind(**sizes))
+                object.__setattr__(self, name, config_type(**sizes))
 
 
 class ImageBindConfig(_ModelSizes):
-    """A model: the width of the shared space and one trunk a modality. None leaves a modality out.
+    """The sizes of a model: embedding dimension and one trunk per modality; None means no such trunk.
 
     The sizes are frozen. Other attributes may be set, since transformers' Trainer sets `use_cache`: a frozen
-    dataclass guards all attributes, and a plain subclass of one only its fields.
+    dataclass protects all attributes, but its plain subclass only the fields.
     """
 
     @property
@@ -118,10 +118,10 @@ class ImageBindConfig(_ModelSizes):
         return tuple(ModalityType(field) for field in _TRUNK_CONFIGS if getattr(self, field) is not None)
 
     def trunk(self, modality: ModalityType) -> TrunkConfig:
-        """The sizes of one trunk.
+        """Return the config of one trunk.
 
         Raises:
-            KeyError: this config has none for the modality.
+            KeyError: this config has no trunk for the modality.
         """
         config = getattr(self, ModalityType(modality).value)
         if config is None:
@@ -129,111 +129,115 @@ class ImageBindConfig(_ModelSizes):
         return config
 
     def only(self, modalities: Iterable[ModalityType]) -> "ImageBindConfig":
-        """The same with the trunks of some modalities alone."""
+        """Return the same config with only the trunks of some modalities."""
         kept = {ModalityType(modality).value for modality in modalities}
         left_out: dict[str, Any] = {name: None for name in _TRUNK_CONFIGS if name not in kept}
         return replace(self, **left_out)
 
     def to_dict(self) -> dict[str, Any]:
-        """As JSON would hold it; `from_dict` reads it back.
+        """Return a dict for JSON, which `from_dict` reads.
 
-        "model_type" is for Hugging Face's tools, of which peft looks it up.
+        "model_type" is for Hugging Face's tools; peft reads it.
         """
         return {"model_type": MODEL_TYPE, **asdict(self)}
 
     @classmethod
     def from_dict(cls, sizes: Mapping[str, Any]) -> "ImageBindConfig":
-        """Read what `to_dict` wrote.
+        """Return the config of a dict from `to_dict`.
 
         Raises:
-            TypeError: no mapping, a name that no field has, one that is missing, or a size of another type.
+            TypeError: not a mapping, an unknown or missing size, or a size of the wrong type.
             ValueError: a size out of bounds.
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(sizes, Mapping):
-            raise TypeError(f"expected sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
+            raise TypeError(f"config: expected sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
         unknown = set(sizes) - {"model_type", *names}
         if unknown:
             raise TypeError(f"unknown sizes {sorted(unknown)}; expected some of {', '.join(names)}")
         if "embed_dim" not in sizes:
-            raise TypeError(f"no embed_dim among the sizes {sorted(sizes)}; expected the length of a vector")
+            raise TypeError(f"embed_dim: expected the length of an embedding, got only {sorted(sizes)}")
         config = cls(**{name: sizes[name] for name in names if name in sizes})
         _check_size("embed_dim", config.embed_dim, int)
-        for name, kind in _TRUNK_CONFIGS.items():
+        for name, config_type in _TRUNK_CONFIGS.items():
             trunk = getattr(config, name)
             if trunk is None:
                 continue
-            if not isinstance(trunk, kind):
-                raise TypeError(f"{name} expected sizes by name, got {trunk!r:.80}")
-            for field in fields(kind):
+            if not isinstance(trunk, config_type):
+                raise TypeError(f"{name}: expected sizes by name, got {trunk!r:.80}")
+            for field in fields(config_type):
                 _check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
             for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
                 if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
-                    raise ValueError(f"{name}.{whole} expected a multiple of {part}, got {trunk!r:.300}")
+                    raise ValueError(f"{name}.{whole}: expected a multiple of {part}, got {trunk!r:.300}")
         if not config.modalities:
-            raise ValueError(f"expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none")
+            raise ValueError(
+                f"config: expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none"
+            )
         return config
 
 
-def _check_size(name: str, value: Any, kind: Any) -> None:
+def _check_size(name: str, value: Any, number_type: Any) -> None:
     """Check a size that was read from a file.
 
     Raises:
-        TypeError: it is no number, or a fraction where a whole number is expected.
-        ValueError: it is out of bounds.
+        TypeError: not a number, or a float instead of an integer.
+        ValueError: out of bounds.
     """
-    if type(value) not in ((int,) if kind is int else (int, float)):
-        raise TypeError(f"{name} expected {'a whole' if kind is int else 'a'} number, got {value!r:.80}")
-    if kind is int:
+    is_int = number_type is int
+    if type(value) not in ((int,) if is_int else (int, float)):
+        raise TypeError(f"{name}: expected {'a whole' if is_int else 'a'} number, got {value!r:.80}")
+    if is_int:
         most: float = MAX_BLOCKS if name.endswith("num_blocks") else MAX_SIZE
-        sound = 1 <= value <= most
+        in_bounds = 1 <= value <= most
     else:
         most = MAX_SIZE if name.endswith("seconds") else 1.0  # the others are rates and epsilons
-        sound = 0 <= value < most and math.isfinite(value)
-    if not sound:
+        in_bounds = 0 <= value < most and math.isfinite(value)
+    if not in_bounds:
         shown = f"{value:.80}" if isinstance(value, float) else f"a number of {value.bit_length()} bits"
-        raise ValueError(f"{name} expected {1 if kind is int else 0} to {most:,g}, got {shown}")
+        raise ValueError(f"{name}: expected {1 if is_int else 0} to {most:,g}, got {shown}")
 
 
 _TRUNK_CONFIGS: dict[str, type[TrunkConfig]] = {
     "vision": VisionConfig,
     "text": TextConfig,
     "audio": AudioConfig,
-    "depth": PictureConfig,
-    "thermal": PictureConfig,
+    "depth": OneChannelConfig,
+    "thermal": OneChannelConfig,
     "imu": ImuConfig,
 }
 
 
 def huge_config() -> ImageBindConfig:
-    """The sizes of the released model: 1,200,781,057 parameters. Source: released."""
+    """Return the config of the released model: 1,200,781,057 parameters. Source: released."""
     return ImageBindConfig(
         embed_dim=1024,
         vision=VisionConfig(embed_dim=1280, num_blocks=32, num_heads=16),
         text=TextConfig(embed_dim=1024, num_blocks=24, num_heads=16),
         audio=AudioConfig(embed_dim=768, num_blocks=12, num_heads=12),
-        depth=PictureConfig(embed_dim=384, num_blocks=12, num_heads=8),
-        thermal=PictureConfig(embed_dim=768, num_blocks=12, num_heads=12),
+        depth=OneChannelConfig(embed_dim=384, num_blocks=12, num_heads=8),
+        thermal=OneChannelConfig(embed_dim=768, num_blocks=12, num_heads=12),
         imu=ImuConfig(embed_dim=512, num_blocks=6, num_heads=8),
     )
 
 
 def tiny_config() -> ImageBindConfig:
-    """Six small trunks of the released form, to be trained on two cores: 6,969,089 parameters, of which the
-    text trunk's table of tokens has 3.2 million. Ours.
+    """Return six small trunks of the released architecture, which can be trained on two cores. Source: ours.
+
+    They have 6,969,089 parameters, 3.2 million of them in the token embedding of text.
     """
     return ImageBindConfig(
         embed_dim=128,
         vision=VisionConfig(embed_dim=128, num_blocks=4, num_heads=4, patch_size=28),
         text=TextConfig(embed_dim=64, num_blocks=3, num_heads=4),
         audio=AudioConfig(embed_dim=128, num_blocks=3, num_heads=4, stride=16, drop_path_rate=0.0),
-        depth=PictureConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
-        thermal=PictureConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
+        depth=OneChannelConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
+        thermal=OneChannelConfig(embed_dim=128, num_blocks=3, num_heads=4, patch_size=28),
         imu=ImuConfig(
             embed_dim=64,
             num_blocks=2,
             num_heads=4,
-            seconds=2.0,  # as long as a clip of the toy world
+            seconds=2.0,  # the length of a toy world clip
             window=20,
             drop_path_rate=0.0,
             head_dropout=0.0,
@@ -276,14 +280,14 @@ def original_sizes(
     imu_num_heads: int = 8,
     imu_drop_path: float = 0.7,
 ) -> ImageBindConfig:
-    """The config of sizes under the original's names and defaults, which are not those of `imagebind_huge`.
+    """Return the config of sizes by the original's names; its defaults are not those of `imagebind_huge`.
 
     Raises:
-        ValueError: patches of vision that are not square, or that do not span all frames.
+        ValueError: vision patches that are not square or do not span all frames.
     """
     frames, patch_size, width = kernel_size
     if frames != video_frames or patch_size != width:
-        raise ValueError(f"kernel_size expected ({video_frames}, p, p), got {tuple(kernel_size)}")
+        raise ValueError(f"kernel_size: expected ({video_frames}, p, p), got {tuple(kernel_size)}")
     return ImageBindConfig(
         embed_dim=out_embed_dim,
         vision=VisionConfig(
@@ -304,14 +308,14 @@ def original_sizes(
             stride=audio_stride,
             drop_path_rate=audio_drop_path,
         ),
-        depth=PictureConfig(
+        depth=OneChannelConfig(
             embed_dim=depth_embed_dim,
             num_blocks=depth_num_blocks,
             num_heads=depth_num_heads,
             patch_size=depth_kernel_size,
             drop_path_rate=depth_drop_path,
         ),
-        thermal=PictureConfig(
+        thermal=OneChannelConfig(
             embed_dim=thermal_embed_dim,
             num_blocks=thermal_num_blocks,
             num_heads=thermal_num_heads,

@@ -1,4 +1,4 @@
-"""Anything in, unit vectors out: decoded in parallel with computing, batched by trunk, in input order."""
+"""Embed items of any modality in input order; threads decode while the model computes batches."""
 
 import logging
 import os
@@ -29,24 +29,24 @@ from imagebind.models.model import ImageBindModel
 
 logger = logging.getLogger(__name__)
 
-BATCH_SIZE = 32  # views a forward pass
-VIEWS_AHEAD = 1024  # decoded while others are computed, at most: of pictures 600 MB
+BATCH_SIZE = 32  # views per forward pass
+MAX_VIEWS_AHEAD = 1024  # limit of views that are decoded ahead; 600 MB of images
 Inspect = Callable[[Views], Any]
 OnError = Literal["raise", "skip"]
 
-VANISHING = 1e-6  # a sum so much shorter than what was added is rounding
-GUARDS = 1024  # locks for items with a state: so many that few of them have to share one
+MIN_RELATIVE_LENGTH = 1e-6  # of a sum to its terms; anything shorter is rounding error
+LOCK_COUNT = 1024  # locks of open files, decoders and images; few items share one
 
 
 def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
-    """Add vectors up: [(vector (e,), weight), …] -> (e,) float32, of unit length.
+    """Return the normalised weighted sum of vectors: [(vector (e,), weight), …] -> (e,) float32.
 
-    Each is brought to unit length and multiplied by its weight, a negative one taking it away. Source: the
-    paper's arithmetic on embeddings, where two are added with weight 0.5 each.
+    Each vector is normalised and multiplied by its weight; a negative weight subtracts it. Source: the
+    paper's embedding arithmetic, which adds two embeddings with weight 0.5 each.
 
     Raises:
-        ValueError: nothing to add, vectors of different widths, one without direction, or a sum that is
-            nothing; names which.
+        ValueError: no vectors, vectors of different widths, a vector that is zero or not finite, or a sum of
+            zero.
     """
     listed = [(_as_array(vector), weight) for vector, weight in parts]
     if not listed:
@@ -61,15 +61,17 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
             )
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
     length = np.linalg.norm(total)
-    if not length > VANISHING * sum(abs(weight) for _, weight in listed):
-        raise ValueError("the weighted vectors cancel out; use other weights")
+    if not length > MIN_RELATIVE_LENGTH * sum(abs(weight) for _, weight in listed):
+        raise ValueError(
+            "combine: expected a sum other than zero, got vectors that cancel out; use other weights"
+        )
     return np.asarray(total / length, dtype=np.float32)
 
 
 class Embedder:
-    """A model with the transforms that feed it. Can be shared between threads.
+    """A model with the transforms of its inputs. Threads may share it.
 
-    Not to be used while another thread trains the same model: while it encodes, that is in evaluation mode.
+    Do not use it while another thread trains the same model: encoding puts the model in evaluation mode.
     """
 
     def __init__(
@@ -83,14 +85,14 @@ class Embedder:
         autocast: torch.dtype | None = None,
         num_workers: int | None = None,
     ) -> None:
-        """Use a model as it is, moved to `device` if given; or load one by name, path or URI.
+        """Use a model as it is, or move it to `device`; or load one by name, path or URI.
 
         "imagebind_huge" is the released model, "imagebind_tiny" the small one in this package; other sources
-        are those of `checkpoints.factory.pretrained_model`. A model that is loaded has only `modalities`, by
-        default all, and is placed on the best device by default. `dtype` is the precision of the weights.
+        are those of `checkpoints.factory.pretrained_model`. A loaded model has only `modalities`, by default
+        all, and is on the best device by default. `dtype` is the precision of the weights.
 
-        `transforms` replaces those of some kinds ("image", "video", "text", …). `autocast` computes in a
-        lower precision on weights that stay in theirs. `num_workers` threads decode; by default one a core,
+        `transforms` replaces those of some media types ("image", "video", "text", …). `autocast` computes in
+        lower precision without changing the weights. `num_workers` threads decode; by default one per core,
         at most 8.
         """
         if isinstance(model, str | os.PathLike):
@@ -109,11 +111,13 @@ class Embedder:
 
     def _add_locks(self) -> None:
         self._evaluation = _EVALUATIONS.setdefault(self.model, _SharedEvaluation())
-        self._guards = tuple(threading.Lock() for _ in range(GUARDS))
+        self._item_locks = tuple(threading.Lock() for _ in range(LOCK_COUNT))
 
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state to pickle or copy: with weights, without locks, which belong to one process."""
-        return {name: value for name, value in vars(self).items() if name not in ("_evaluation", "_guards")}
+        """Return the state to pickle or copy: all but the locks, which belong to one process."""
+        return {
+            name: value for name, value in vars(self).items() if name not in ("_evaluation", "_item_locks")
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -121,16 +125,16 @@ class Embedder:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The device of the model."""
         return next(self.model.parameters()).device
 
     @property
     def embed_dim(self) -> int:
-        """The length of a vector."""
+        """The length of an embedding."""
         return self.model.config.embed_dim
 
     def transform(self, kind: MediaKind) -> Transform:
-        """What turns items of a kind into tensors here."""
+        """Return the transform of a media type."""
         if kind not in self._transforms:
             transform = default_transform(kind)
             if kind is MediaKind.IMU and (sizes := self.model.config.imu) is not None:
@@ -192,23 +196,23 @@ class Embedder:
         on_error: OnError = "raise",
         return_report: bool = False,
     ) -> Any:
-        """Embed one item, or a sequence of items of any mix: float32 (e,) or (n, e), in input order.
+        """Embed one item or a sequence of mixed items: float32 (e,) or (n, e), in input order.
 
-        A str is text, always, unless `modality` says otherwise; a `Path` is what the file is; PIL images,
-        bytes, open files; mappings with a modality and options: {"audio": "clip.mp4"},
-        {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Arrays of numbers need such a mapping
-        or `modality`; arrays and Series of texts, paths or other objects are many items. Rows of Hugging
-        Face's `datasets`, decoders of torchcodec and (rate, samples) work as `identify` says. A recording's
-        vector is the mean over its clips, brought back to unit length.
+        A str is always text, unless `modality` is given. A file's content decides the media type of a `Path`.
+        Other items are PIL images, bytes, open files, and mappings with a modality and options:
+        {"audio": "clip.mp4"}, {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Numeric arrays
+        need a mapping or `modality`; arrays and Series of texts, paths or other objects are several items.
+        Rows of Hugging Face's `datasets`, torchcodec's decoders and (rate, samples) are described at
+        `identify`. The vector of a recording is the normalised mean over its clips.
 
-        `normalize_embeddings=False` gives the numbers of the model's `forward`: scaled, then averaged.
-        With `on_error="skip"` the row of an item that failed is NaN, the failure is logged, and the others
-        are done. `return_report` returns the pair (vectors, one `Embedding` an item) instead.
-        `batch_size` counts views: a picture is one, a video 15, a sound 3.
+        `normalize_embeddings=False` returns the values of the model's `forward`: scaled, then averaged.
+        With `on_error="skip"` a failed item has a row of NaN and is logged, and the others are embedded.
+        `return_report` returns (vectors, a list of one `Embedding` per item) instead.
+        `batch_size` counts views: an image has 1, a video 15, audio 3.
 
         Raises:
-            MediaError: an item that cannot be embedded, with `on_error="raise"`; names it. Always for a table
-                passed instead of one of its columns.
+            MediaError: an item cannot be embedded and `on_error="raise"`; or a table was passed instead of
+                one of its columns.
         """
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
@@ -219,7 +223,7 @@ class Embedder:
         )
         vectors = np.full((len(listed), self.embed_dim), np.nan, dtype=np.float32)
         report = []
-        with closing(stream):  # also where an error is raised, whose traceback would keep it open
+        with closing(stream):  # also after an error, whose traceback would keep it open
             for result in _with_progress(stream, len(listed)) if show_progress_bar else stream:
                 if result.error is not None:
                     if on_error == "raise":
@@ -242,18 +246,18 @@ class Embedder:
         clips: bool = False,
         inspect: Inspect | None = None,
     ) -> Generator[Embedding, None, None]:
-        """Embed items from a source without end, in order and in bounded memory.
+        """Embed items of a stream of any length, in order and in bounded memory.
 
-        Failures come out in their place, as an `Embedding` with an `error`. With `clips`, recordings have
-        a vector for each clip, with its time span. What `inspect` makes of an item's `Views`, in the thread
-        that decoded it, comes out as the `Embedding`'s `inspected`: a thumbnail, say, without decoding twice.
+        A failed item yields an `Embedding` with an `error`. With `clips`, recordings have a vector for each
+        clip, with its time span. `inspect` is called with an item's `Views` in the thread that decoded it;
+        its result is the `Embedding`'s `inspected`, such as a thumbnail without a second decoding.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
         run = Batcher(self.forward, batch_size=batch_size, normalize=normalize_embeddings, clips=clips)
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
-        enough = min(batch_size, VIEWS_AHEAD)
+        views_needed = min(batch_size, MAX_VIEWS_AHEAD)
         with _decoders(self.num_workers) as pool, self._evaluation(self.model):
             for index, item in enumerate(items_of(items)[0]):
                 try:
@@ -266,10 +270,10 @@ class Embedder:
                     waiting.append((index, request.name, request.kind, future))
                     views_ahead += _views_expected(transform)
                     del request
-                del item  # it may be large, and the consumer slow
+                del item  # free it, as it may be large and the consumer slow
                 while waiting and (
-                    (len(waiting) > self.num_workers and views_ahead > enough)
-                    or index - waiting[0][0] >= run.lookahead  # nothing but failures came after it
+                    (len(waiting) > self.num_workers and views_ahead > views_needed)
+                    or index - waiting[0][0] >= run.lookahead  # only failures came after it
                 ):
                     views_ahead -= _views_expected(self.transform(waiting[0][2]))
                     run.take(*waiting.popleft())
@@ -280,29 +284,29 @@ class Embedder:
             run.flush()
             yield from run.finished()
 
-    combine = staticmethod(combine)  # beside `encode`, for whose vectors it is
+    combine = staticmethod(combine)  # also as a method, since it takes the vectors of `encode`
 
     def similarity(self, first: Any, second: Any) -> Tensor:
-        """Cosine of each vector with each other: (n, e), (m, e) -> (n, m).
+        """Return cosine similarities of all pairs of vectors: (n, e), (m, e) -> (n, m).
 
         Raises:
-            TypeError: what are no vectors, such as items that `encode` was to embed first.
+            TypeError: an argument has no vectors, such as items that must be embedded first.
         """
         rows, columns = (F.normalize(_as_rows(vectors), dim=-1) for vectors in (first, second))
         return rows @ columns.T
 
     def forward(self, modality: ModalityType, views: Tensor) -> Tensor:
-        """The model on single views, started but not waited for: (v, ...) -> (v, e) float32 on its device."""
+        """Start the model on single views, without waiting: (v, ...) -> (v, e) float32 on its device."""
         parameter = next(self.model.parameters())
         on_cuda = parameter.device.type == "cuda"
-        if on_cuda:  # pinned, or else the copy would wait for what is still being computed
+        if on_cuda:  # a copy from memory that is not pinned waits for running computations
             views = views.contiguous().pin_memory()
-        # Only CUDA keeps the source of a copy under way; elsewhere it could be freed too early.
+        # Only CUDA keeps the source of a running copy alive; other devices might free it too early.
         views = views.to(parameter.device, non_blocking=on_cuda)
         if views.is_floating_point():
             views = views.to(parameter.dtype)
         if modality is ModalityType.AUDIO or (modality is ModalityType.VISION and views.ndim == 5):
-            views = views.unsqueeze(1)  # each view is a recording of one clip: (v, ...) -> (v, 1, ...)
+            views = views.unsqueeze(1)  # each view becomes one clip: (v, ...) -> (v, 1, ...)
         autocast: AbstractContextManager[Any] = nullcontext()
         if self.autocast is not None:
             autocast = torch.autocast(parameter.device.type, dtype=self.autocast)
@@ -310,7 +314,7 @@ class Embedder:
             return self.model({modality.value: views})[modality.value].float()
 
     def _identify(self, item: Any, modality: ModalityType | str | None) -> Request:
-        with self._guard(item):
+        with self._lock_of(item):
             request = identify(item, modality=modality)
         if request.kind.modality not in self.model.modalities:
             raise MediaError(
@@ -321,14 +325,14 @@ class Embedder:
         return request
 
     def _prepare(self, request: Request, transform: Transform, inspect: Inspect | None) -> Views:
-        with self._guard(request.payload):
+        with self._lock_of(request.payload):
             views = prepare(request, transform)
         return views if inspect is None else replace(views, inspected=inspect(views))
 
-    def _guard(self, item: Any) -> AbstractContextManager[Any]:
-        """Return a lock for an open file, decoder or unread image, since items may contain it twice."""
+    def _lock_of(self, item: Any) -> AbstractContextManager[Any]:
+        """Return a lock for an open file, decoder or image, since it may occur twice in the items."""
         if isinstance(item, Image.Image) or hasattr(item, "read") or is_decoder(item):
-            return self._guards[id(item) // 16 % GUARDS]  # addresses are multiples of 16
+            return self._item_locks[id(item) // 16 % LOCK_COUNT]  # addresses are multiples of 16
         return nullcontext()
 
 
@@ -342,11 +346,11 @@ def _decoders(num_workers: int) -> Iterator[ThreadPoolExecutor]:
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # a consumer that stops early does not wait for the rest
+        pool.shutdown(cancel_futures=True)  # if the consumer stops early, do not wait for the rest
 
 
 class _SharedEvaluation:
-    """Evaluation mode while anyone encodes; then what trained before trains on."""
+    """Evaluation mode while any thread encodes; afterwards, training mode is restored."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -366,12 +370,12 @@ class _SharedEvaluation:
             with self._lock:
                 self._users -= 1
                 if self._users == 0:
-                    for module in self._training:  # not all of it: a part may be frozen in evaluation mode
+                    for module in self._training:  # not all modules: some may be frozen in evaluation mode
                         module.training = True
                     self._training = []
 
 
-# One a model, which several embedders may share.
+# One per model, since several embedders may share a model.
 _EVALUATIONS: WeakKeyDictionary[nn.Module, _SharedEvaluation] = WeakKeyDictionary()
 
 
@@ -384,7 +388,7 @@ def _as_rows(vectors: Any) -> Tensor:
     try:
         rows = torch.as_tensor(vectors, dtype=torch.float32)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise TypeError(f"expected vectors (n, e), as encode returns them, got {vectors!r:.80}") from error
+        raise TypeError(f"similarity: expected vectors (n, e) from encode, got {vectors!r:.80}") from error
     return rows.unsqueeze(0) if rows.ndim == 1 else rows
 
 

@@ -1,4 +1,4 @@
-"""The errors of this library. Each names the item, what was found and what was expected."""
+"""The errors of this library. Messages have the item, the actual and the expected value."""
 
 import logging
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ class ImageBindError(Exception):
 
 
 class MediaError(ImageBindError, ValueError):
-    """One item that cannot become a tensor: a file, an array, a string."""
+    """An item (file, array, string) that cannot be converted to a tensor."""
 
     def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
-        """Name all three. A DataLoader makes its worker's error again from the whole message alone."""
+        """Compose the message. A DataLoader recreates a worker's error from its complete message alone."""
         super().__init__(f"{item}: {got}; expected {expected}" if got else item)
         self.item = item
         self.got = got
@@ -29,26 +29,26 @@ class MediaError(ImageBindError, ValueError):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The keyword arguments that it was made with."""
+        """The keyword arguments of the constructor."""
         return {"got": self.got, "expected": self.expected}
 
     def renamed(self, item: str) -> "MediaError":
-        """Return the same error with another name of the item."""
+        """Return the same error for another item name."""
         return type(self)(item, **self.fields)
 
-    def __reduce__(self) -> tuple:  # keyword-only arguments would not survive a worker process otherwise
+    def __reduce__(self) -> tuple:  # by default, pickling loses keyword-only arguments
         return _rebuild, (type(self), self.item, self.fields)
 
 
 class UnreadableMediaError(MediaError, OSError):
-    """A file that cannot be opened, or an image that cannot be decoded: also an `OSError`, as Pillow's."""
+    """A file that cannot be opened, or an image that cannot be decoded; an `OSError`, like Pillow's."""
 
     def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
         super().__init__(item, got=got, expected=expected)
         self.filename = item
         self.strerror = got
 
-    __str__ = BaseException.__str__  # OSError's leaves out what is expected
+    __str__ = BaseException.__str__  # OSError's omits the expected value
 
 
 class MissingMediaError(UnreadableMediaError, FileNotFoundError):
@@ -58,11 +58,11 @@ class MissingMediaError(UnreadableMediaError, FileNotFoundError):
 
 
 class UnknownMediaError(MediaError):
-    """A file whose content has no known media type, in contrast to a damaged file of a known one."""
+    """A file without a known media type, in contrast to a damaged file of a known type."""
 
 
 class AmbiguousMediaError(MediaError):
-    """A file that may have more than one media type, `kinds`; the message says how to name the type."""
+    """A file that may have several media types, `kinds`; the message says how to specify one."""
 
     def __init__(
         self, item: str, *, got: str = "", expected: str = "", kinds: tuple[MediaKind, ...] = ()
@@ -72,20 +72,20 @@ class AmbiguousMediaError(MediaError):
 
     @property
     def fields(self) -> dict[str, Any]:
-        """The keyword arguments that it was made with."""
+        """The keyword arguments of the constructor."""
         return {**super().fields, "kinds": self.kinds}
 
 
 class CompanionMediaError(MediaError):
-    """A file that is read together with another one, such as a gyroscope's beside an accelerometer's."""
+    """A file that is read together with another one, such as gyroscope with accelerometer data."""
 
 
 class CheckpointError(ImageBindError):
-    """A weights file that is missing, cut short, foreign or of another shape."""
+    """A weights file that is missing, incomplete, of another format or of other shapes."""
 
 
 class MissingExtraError(ImageBindError, ImportError):
-    """An optional dependency that is not installed; the message has the install line."""
+    """An optional dependency that is not installed; the message has the install command."""
 
     def __init__(self, package: str, *, extra: str = "", purpose: str = "") -> None:
         super().__init__(f"{purpose} needs {package}: pip install 'imagebind[{extra}]'" if extra else package)
@@ -98,7 +98,7 @@ class MissingExtraError(ImageBindError, ImportError):
 
 
 class MissingHeicError(MissingExtraError, MediaError):
-    """A HEIC image, while pillow-heif is not installed. Concerns one item, so others are still read."""
+    """A HEIC image without pillow-heif installed. An error of one item, so that others are still read."""
 
     package, extra, purpose = "pillow-heif", "heic", "reading HEIC images"
     __reduce__ = MediaError.__reduce__
@@ -108,10 +108,10 @@ class MissingHeicError(MissingExtraError, MediaError):
 
 
 def import_extra(package: str, *, extra: str, purpose: str) -> Any:
-    """An optional package, imported where it is used.
+    """Import and return an optional package.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: the package is not installed.
     """
     try:
         return import_module(package)
@@ -123,9 +123,9 @@ _collected_warnings: ContextVar[list[str] | None] = ContextVar("collected_warnin
 
 
 def warn_of(item: str, message: str) -> None:
-    """Report a doubt about an item that is read nevertheless, such as a damaged second of an hour.
+    """Warn about an item that can still be read, such as an audio file with a damaged second.
 
-    The message is collected where `collect_warnings` is active, and logged elsewhere.
+    The message is collected if `collect_warnings` is active, and logged otherwise.
     """
     collected = _collected_warnings.get()
     if collected is None:
@@ -145,8 +145,8 @@ def collect_warnings() -> Iterator[list[str]]:
         _collected_warnings.reset(token)
 
 
-def _rebuild(kind: type[MediaError], item: str, fields: dict[str, Any]) -> MediaError:
-    return kind(item, **fields)
+def _rebuild(error_type: type[MediaError], item: str, fields: dict[str, Any]) -> MediaError:
+    return error_type(item, **fields)
 
 
 def _rebuild_extra(package: str, extra: str, purpose: str) -> MissingExtraError:

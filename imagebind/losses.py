@@ -1,18 +1,18 @@
-"""InfoNCE between pairs of embeddings: in one process, or with the negatives of all ranks.
+"""InfoNCE loss of pairs of embeddings: in one process, or with the negatives of all ranks.
 
-What a rank's loss is and what its gradients sum to, for W ranks of b pairs each against one process with
-the batch of W·b. "Average" is the mean over ranks, as DistributedDataParallel takes it of gradients:
+The table compares W ranks of b pairs each with one process and the whole batch of W·b pairs. "Average" is the
+mean over ranks, which DistributedDataParallel computes of gradients:
 
-| local_loss | gather_with_grad | loss of a rank   | average gradient of the encoders                  |
-|------------|------------------|------------------|---------------------------------------------------|
-| True       | True             | its own b rows   | the large batch's                                 |
-| False      | True             | the large batch's| the large batch's                                 |
-| False      | False            | the large batch's| the large batch's / W                             |
-| True       | False            | its own b rows   | the large batch's with all negatives held fixed   |
+| local_loss | gather_with_grad | loss of a rank     | average gradient of the encoders                |
+|------------|------------------|--------------------|-------------------------------------------------|
+| True       | True             | of its b rows      | that of the whole batch                         |
+| False      | True             | of the whole batch | that of the whole batch                         |
+| False      | False            | of the whole batch | that of the whole batch / W                     |
+| True       | False            | of its b rows      | that of the whole batch with constant negatives |
 
-With `local_loss` it is the average of the losses that is the large batch's. A learned temperature has the
-large batch's gradient on average in all four. The names are open_clip's, and so is what they mean; the
-defaults are the first row, which is exact and whose logits grow with b·W·b instead of (W·b)².
+With `local_loss`, the average of the losses is that of the whole batch. The average gradient of a learned
+temperature is that of the whole batch in all four cases. Names and meanings of the options are open_clip's.
+The default is the first row: it is exact, and its logits need b·W·b instead of (W·b)² numbers.
 """
 
 import math
@@ -23,21 +23,20 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_LOGIT_SCALE = 100.0  # a learned 1 / temperature goes no further. Source: CLIP (arXiv 2103.00020, §2.5)
+MAX_LOGIT_SCALE = 100.0  # upper bound of a learned 1 / temperature. Source: CLIP (arXiv 2103.00020, §2.5)
 
-Group = Any  # a torch.distributed.ProcessGroup: the name is missing where torch is built without it
+Group = Any  # torch.distributed.ProcessGroup, which does not exist in every build of torch
 
 
 def info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> Tensor:
-    """Each row of one side has to find its own row of the other: (b, e), (b, e) -> ().
+    """Return the InfoNCE loss of row pairs: (b, e), (b, e) -> ().
 
     The sum of both directions, L(first→second) + L(second→first), as in the ImageBind paper (§3.1); CLIP
-    and open_clip take half of it. Random embeddings score about 2·ln b. Rows are brought to unit length
-    here, so the scale of a model's outputs has no say: `temperature` alone has. Computed in float32 at
-    least, also under autocast.
+    and open_clip take half of it. Random embeddings have a loss of about 2·ln b. Rows are normalised here, so
+    only `temperature` scales the logits. Computed in float32 or higher, also under autocast.
 
     Raises:
-        ValueError: sides of other shapes than (b, e) each, or a temperature that is not positive.
+        ValueError: the shapes are not (b, e) each, or the temperature is not positive.
     """
     _check_pairs(first, second)
     first, second = _unit_rows(first), _unit_rows(second)
@@ -53,13 +52,12 @@ def distributed_info_nce(
     gather_with_grad: bool = True,
     group: Group | None = None,
 ) -> Tensor:
-    """`info_nce` with the rows of all ranks as negatives: (b, e), (b, e) -> ().
+    """Return `info_nce` with the rows of all ranks as negatives: (b, e), (b, e) -> ().
 
-    The table above has what the options mean. Without torch.distributed, or alone in the group, it is
-    `info_nce`, whatever they are.
+    The table above explains the options. Without torch.distributed or other ranks they have no effect.
 
     Raises:
-        ValueError: as `info_nce`; or ranks with different numbers of pairs, on every rank.
+        ValueError: as `info_nce`; or, on every rank, if the numbers of pairs differ between ranks.
     """
     _check_pairs(first, second)
     if world_size(group) == 1:
@@ -81,12 +79,12 @@ def distributed_info_nce(
 
 
 class InfoNCE(nn.Module):
-    """`distributed_info_nce` with its temperature, fixed or learned; one for each pair of modalities.
+    """`distributed_info_nce` with a fixed or learned temperature, for one pair of modalities.
 
     `nn.ModuleDict({"audio": InfoNCE(temperature=0.05), "text": InfoNCE(temperature=0.07, learnable=True)})`
 
-    A learned one is kept as the log of its inverse, which is brought back to ln 100 when an optimiser has
-    gone beyond. Across ranks its gradient wants averaging as the model's do: wrap this module in
+    A learned temperature is stored as the log of its inverse, which each forward pass in training clamps to
+    ln 100. Its gradient must be averaged over ranks like the model's: wrap this module in
     DistributedDataParallel too.
     """
 
@@ -101,16 +99,16 @@ class InfoNCE(nn.Module):
         gather_with_grad: bool = True,
         group: Group | None = None,
     ) -> None:
-        """Start from a temperature.
+        """Set the initial temperature.
 
         Raises:
-            ValueError: it is not positive, or learned and below 1 / 100.
+            ValueError: the temperature is not positive, or is learned and below 1 / 100.
         """
         super().__init__()
         _check_temperature(temperature)
         if learnable and temperature < 1 / MAX_LOGIT_SCALE:
             raise ValueError(
-                f"learned temperature: expected at least {1 / MAX_LOGIT_SCALE}, got {temperature}"
+                f"temperature: expected at least {1 / MAX_LOGIT_SCALE} if learned, got {temperature}"
             )
         log_logit_scale = torch.tensor(-math.log(temperature))
         if learnable:
@@ -122,10 +120,9 @@ class InfoNCE(nn.Module):
         self.group = group
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
-        """The loss of a batch of pairs: (b, e), (b, e) -> ()."""
+        """Return the loss of a batch of pairs: (b, e), (b, e) -> ()."""
         if isinstance(self.log_logit_scale, nn.Parameter) and self.training:
-            # The parameter and not only the value is clipped: beyond a clip of the value there is no gradient
-            # to come back by.
+            # Clamp the parameter itself: a clamp of its value would leave no gradient beyond the bound.
             with torch.no_grad():
                 self.log_logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
         return distributed_info_nce(
@@ -139,7 +136,7 @@ class InfoNCE(nn.Module):
 
     @property
     def temperature(self) -> Tensor:
-        """What similarities are divided by: ()."""
+        """The divisor of similarities: ()."""
         return torch.exp(-self.log_logit_scale)
 
     def extra_repr(self) -> str:
@@ -158,14 +155,14 @@ def gather_features(
     gather_with_grad: bool,
     group: Group | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """The rows of all ranks, in the order of ranks: (b, e), (b, e) -> (W·b, e), (W·b, e).
+    """Return the rows of all ranks, in rank order: (b, e), (b, e) -> (W·b, e), (W·b, e).
 
-    With `gather_with_grad` the gradient of a row is the sum over ranks of what each has for it. Without,
-    rows of other ranks are constants; a rank's own rows have their gradient unless `local_loss`, which
-    takes it through its queries alone.
+    With `gather_with_grad`, the gradient of a row is the sum of its gradients on all ranks. Without it, rows
+    of other ranks are constants, and with `local_loss` also a rank's own gathered rows, since its queries
+    have the gradient.
 
     Raises:
-        ValueError: ranks with different numbers of rows, on every rank.
+        ValueError: on every rank, if the numbers of rows differ between ranks.
     """
     if world_size(group) == 1:
         return first, second
@@ -183,12 +180,12 @@ def gather_features(
 
 
 def world_size(group: Group | None = None) -> int:
-    """How many ranks share a batch; 1 where torch.distributed is not there or not started."""
+    """Return the number of ranks; 1 if torch.distributed is not available or not initialised."""
     return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
 
 
 class _AllGather(torch.autograd.Function):
-    """All ranks' rows; backward, the sum of all ranks' gradients for the rows of this one."""
+    """Gather the rows of all ranks; backward sums the gradients of this rank's rows over all ranks."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, group: Group | None) -> Tensor:
@@ -197,8 +194,8 @@ class _AllGather(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
-        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd's own is not ours to change
-        dist.all_reduce(total, group=ctx.group)  # every backend has it, not every one a reduce-scatter
+        total = gradient.clone(memory_format=torch.contiguous_format)  # autograd's tensor must not be changed
+        dist.all_reduce(total, group=ctx.group)  # not every backend has reduce-scatter
         start = dist.get_rank(ctx.group) * ctx.rows
         return total[start : start + ctx.rows], None
 
@@ -218,14 +215,14 @@ def _both_directions(
     temperature: float | Tensor,
     offset: int = 0,
 ) -> Tensor:
-    """Unit rows (b, e) of each side against all (n, e), among which their own start at `offset`: -> ()."""
+    """Return the loss of unit rows (b, e) against all rows (n, e); own rows start at `offset`: -> ()."""
     _check_temperature(temperature)
-    own = torch.arange(offset, offset + len(first), device=first.device)  # (b,)
-    # Autocast would take the products in bfloat16: at temperature 0.05 that is off by up to 0.04 in a logit.
+    targets = torch.arange(offset, offset + len(first), device=first.device)  # (b,)
+    # Autocast would compute in bfloat16, with logit errors of up to 0.04 at temperature 0.05.
     with torch.autocast(first.device.type, enabled=False):
         to_second = first @ all_second.mT / temperature  # (b, n)
         to_first = second @ all_first.mT / temperature  # (b, n)
-        return F.cross_entropy(to_second, own) + F.cross_entropy(to_first, own)
+        return F.cross_entropy(to_second, targets) + F.cross_entropy(to_first, targets)
 
 
 def _unit_rows(rows: Tensor) -> Tensor:
@@ -241,9 +238,7 @@ def _check_pairs(first: Tensor, second: Tensor) -> None:
 
 
 def _check_temperature(temperature: float | Tensor) -> None:
-    if isinstance(
-        temperature, Tensor
-    ):  # its value is not looked at: an accelerator would have to be waited for
+    if isinstance(temperature, Tensor):  # reading its value would wait for the accelerator
         if temperature.numel() != 1:
             raise ValueError(f"temperature: expected one number, got shape {tuple(temperature.shape)}")
     elif not (math.isfinite(temperature) and temperature > 0):
@@ -251,7 +246,9 @@ def _check_temperature(temperature: float | Tensor) -> None:
 
 
 def _check_equal_batches(rows: Tensor, group: Group | None) -> None:
-    """Ranks of unequal batches would wait for ever, or read each other's rows askew."""
+    """Check that all ranks have equal batches; otherwise gathering would hang or misalign rows."""
     sizes = _all_gather(torch.tensor([len(rows)], device=rows.device), group).tolist()
     if len(set(sizes)) > 1:
-        raise ValueError(f"expected the same number of pairs on every rank, got {sizes}; drop the last batch")
+        raise ValueError(
+            f"batch: expected the same number of pairs on every rank, got {sizes}; drop the last batch"
+        )

@@ -1,15 +1,15 @@
-"""Retrieval and classification, each metric a function of a matrix of similarities or scores.
+"""Retrieval and classification metrics, computed from a matrix of similarities or scores.
 
-A row is a query (or a sample), a column a candidate (or a class), and more is more similar. What is right
-for a query is either one candidate, `target` (q,) of column numbers, or any of several, `target` (q, n) of
-booleans: with five captions a sound, `caption_of[None, :] == sound[:, None]` one way, its transpose the
-other.
+Rows are queries (or samples), columns are candidates (or classes), and higher values are more similar. The
+relevant candidates of a query are given as `target`: (q,) column numbers if there is one per query, or (q, n)
+booleans if there are several. For five captions per audio clip, the target is
+`audio_of_caption[None, :] == audio[:, None]`, or its transpose for the other direction.
 
-Two rules keep figures from depending on chance or on a sort:
+Two rules make results independent of chance and of sorting:
 
-- A tie is lost. A right candidate stands behind every wrong one of the same similarity, so a model that
-  gives every candidate the same number finds nothing.
-- NaN is the lowest similarity there is, below every number: what could not be embedded is not found.
+- A relevant candidate ranks below every other candidate of equal similarity, so a model that gives all
+  candidates the same score finds nothing.
+- NaN ranks below every number: an item that could not be embedded is not found.
 """
 
 from collections.abc import Iterable
@@ -22,37 +22,40 @@ Matrix = Tensor | np.ndarray
 
 
 def target_ranks(similarity: Matrix, target: Matrix | None = None) -> Tensor:
-    """Where the first right candidate of each query stands, from 1: (q, n), (q,) or (q, n) -> (q,).
+    """Return the rank, from 1, of each query's best relevant candidate: (q, n), (q,) or (q, n) -> (q,).
 
-    It is 1 + the number of wrong candidates at least as similar. Without `target` the matrix is square and
-    row i's is column i.
+    The rank is 1 + the number of other candidates that are at least as similar. Without `target` the matrix
+    must be square, and column i is relevant for row i.
 
     Raises:
-        ValueError: shapes that don't fit, a target that is no column, or a query that nothing is right for.
+        ValueError: shapes that do not match, a target outside the columns, or a query without a relevant
+            candidate.
     """
     scores = _scores(similarity, "similarity")
-    right = _right(scores, target)  # (q, n)
-    best = scores.masked_fill(~right, -torch.inf).amax(dim=1, keepdim=True)  # (q, 1)
-    return 1 + ((scores >= best) & ~right).sum(dim=1)
+    relevant = _relevant(scores, target)  # (q, n)
+    best = scores.masked_fill(~relevant, -torch.inf).amax(dim=1, keepdim=True)  # (q, 1)
+    return 1 + ((scores >= best) & ~relevant).sum(dim=1)
 
 
 def recall_at_k(similarity: Matrix, target: Matrix | None, k: int) -> float:
-    """Share of queries with a right candidate among the k most similar, in [0, 1].
+    """Return the share of queries with a relevant candidate among the k most similar, in [0, 1].
 
-    One is enough where several are right, as image–text and sound–text retrieval count. Where there are no
-    more than k candidates, it is 1.
+    If several candidates are relevant, one is enough, as usual in image–text and audio–text retrieval. With
+    k candidates or fewer, the recall is 1.
 
     Raises:
         ValueError: as `target_ranks`, or k below 1.
     """
     _check_k(k)
-    return _share(target_ranks(similarity, target) <= k)
+    return _mean_share(target_ranks(similarity, target) <= k)
 
 
 def retrieval_recalls(
     similarity: Matrix, target: Matrix | None = None, *, ks: Iterable[int] = (1, 5, 10)
 ) -> dict[int, float]:
-    """`recall_at_k` for some k: {1: …, 5: …, 10: …}. The other way round: `similarity.T`, and `target.T`.
+    """Return `recall_at_k` for each k: {1: …, 5: …, 10: …}.
+
+    For the other direction, pass `similarity.T` and `target.T`.
 
     Raises:
         ValueError: as `recall_at_k`.
@@ -61,11 +64,11 @@ def retrieval_recalls(
     for k in ks:
         _check_k(k)
     ranks = target_ranks(similarity, target)
-    return {k: _share(ranks <= k) for k in ks}
+    return {k: _mean_share(ranks <= k) for k in ks}
 
 
 def median_rank(similarity: Matrix, target: Matrix | None = None) -> float:
-    """The median over queries of `target_ranks`: 1 is best; between two middle ranks, their mean.
+    """Return the median of `target_ranks` over queries: 1 is best; of two middle ranks, their mean.
 
     Raises:
         ValueError: as `target_ranks`.
@@ -76,7 +79,7 @@ def median_rank(similarity: Matrix, target: Matrix | None = None) -> float:
 
 
 def top_k_accuracy(scores: Matrix, target: Matrix, k: int = 1) -> float:
-    """Share of samples with a right class among the k best scored: (n, c), (n,) or (n, c) -> [0, 1].
+    """Return the share of samples with a correct class among the k best: (n, c), (n,) or (n, c) -> [0, 1].
 
     Raises:
         ValueError: as `recall_at_k`.
@@ -85,45 +88,45 @@ def top_k_accuracy(scores: Matrix, target: Matrix, k: int = 1) -> float:
 
 
 def average_precision(scores: Matrix, target: Matrix) -> Tensor:
-    """Of each class, over the samples: (n, c), (n, c) of booleans -> (c,); NaN where no sample is right.
+    """Return each class's average precision: (n, c), (n, c) booleans -> (c,); NaN without positive samples.
 
-    The sum over the thresholds, from the highest score down, of precision × gain in recall, without
-    interpolation. Samples of one score pass a threshold together, right and wrong: scores all alike give
-    the class's frequency. The same numbers as scikit-learn's `average_precision_score`.
+    The sum over all thresholds, from the highest score down, of precision × gain in recall, without
+    interpolation. Samples of equal score pass a threshold together, so that equal scores of all samples give
+    the class's frequency. The results equal those of scikit-learn's `average_precision_score`.
 
     Raises:
-        ValueError: shapes that don't fit.
+        ValueError: shapes that do not match.
     """
     scores = _scores(scores, "scores")
-    right = torch.as_tensor(target, device=scores.device)
-    if right.dtype != torch.bool or right.shape != scores.shape:
+    relevant = torch.as_tensor(target, device=scores.device)
+    if relevant.dtype != torch.bool or relevant.shape != scores.shape:
         raise ValueError(
             f"target: expected booleans of the scores' shape {tuple(scores.shape)}, "
-            f"got {right.dtype} {tuple(right.shape)}"
+            f"got {relevant.dtype} {tuple(relevant.shape)}"
         )
     ordered, order = scores.sort(dim=0, descending=True)  # (n, c)
-    hits = right.gather(0, order).double()
+    hits = relevant.gather(0, order).double()
     ends = torch.searchsorted(-ordered.T.contiguous(), -ordered.T.contiguous(), right=True).T  # (n, c)
-    # `ends` is how many samples score at least what the sample in this place does: the size of its threshold
+    # `ends` counts the samples that score at least as high as each sample, which its threshold includes.
     precision = hits.cumsum(dim=0).gather(0, ends - 1) / ends
-    return (precision * hits).sum(dim=0) / hits.sum(dim=0)  # 0 / 0 is NaN: no sample is right
+    return (precision * hits).sum(dim=0) / hits.sum(dim=0)  # 0 / 0 is NaN: no sample is relevant
 
 
 def mean_average_precision(scores: Matrix, target: Matrix) -> float:
-    """Mean over classes of `average_precision`: (n, c), (n, c) of booleans -> [0, 1]; AudioSet's mAP.
+    """Return the mean of `average_precision` over classes: (n, c), (n, c) booleans -> [0, 1]; AudioSet's mAP.
 
-    Classes that no sample belongs to are left out.
+    Classes without positive samples are ignored.
 
     Raises:
-        ValueError: shapes that don't fit, or no class that any sample belongs to.
+        ValueError: shapes that do not match, or no positive sample of any class.
     """
     of_class = average_precision(scores, target)
     if of_class.isnan().all():
-        raise ValueError(f"target: expected a true entry at least, got none in {tuple(np.shape(target))}")
+        raise ValueError(f"target: expected at least one true entry, got none in {tuple(np.shape(target))}")
     return of_class.nanmean().item()
 
 
-def _share(found: Tensor) -> float:
+def _mean_share(found: Tensor) -> float:
     return found.double().mean().item()
 
 
@@ -137,24 +140,26 @@ def _scores(values: Matrix, name: str) -> Tensor:
     return scores.masked_fill(scores.isnan(), -torch.inf)
 
 
-def _right(scores: Tensor, target: Matrix | None) -> Tensor:
-    """Which candidates are right: (q, n) of booleans, one in each row at least."""
+def _relevant(scores: Tensor, target: Matrix | None) -> Tensor:
+    """Return which candidates are relevant: (q, n) booleans, at least one per row."""
     queries, candidates = scores.shape
     if target is None:
         if queries != candidates:
             raise ValueError(
-                f"similarity without target: expected as many columns as rows, got {tuple(scores.shape)}"
+                f"similarity: expected, without target, as many columns as rows, got {tuple(scores.shape)}"
             )
         return torch.eye(queries, dtype=torch.bool, device=scores.device)
     target = torch.as_tensor(target, device=scores.device)
     if target.dtype == torch.bool:
         if target.shape != scores.shape:
             raise ValueError(
-                f"target of booleans: expected similarity's shape {tuple(scores.shape)}, "
-                f"got {tuple(target.shape)}"
+                f"target: expected similarity's shape {tuple(scores.shape)}, "
+                f"got booleans of {tuple(target.shape)}"
             )
         if (none := ~target.any(dim=1)).any():
-            raise ValueError(f"every query: expected a right candidate, got none for row {_first(none)}")
+            raise ValueError(
+                f"target: expected a relevant candidate for each query, got none for row {_first_row(none)}"
+            )
         return target
     if target.is_floating_point() or target.is_complex() or target.shape != (queries,):
         raise ValueError(
@@ -162,14 +167,14 @@ def _right(scores: Tensor, target: Matrix | None) -> Tensor:
             f"got {target.dtype} {tuple(target.shape)}"
         )
     if (outside := (target < 0) | (target >= candidates)).any():
-        row = _first(outside)
+        row = _first_row(outside)
         raise ValueError(
             f"target: expected columns 0 to {candidates - 1}, got {int(target[row])} in row {row}"
         )
     return torch.zeros_like(scores, dtype=torch.bool).scatter_(1, target.long()[:, None], True)
 
 
-def _first(flags: Tensor) -> int:
+def _first_row(flags: Tensor) -> int:
     return int(flags.nonzero()[0])
 
 

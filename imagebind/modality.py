@@ -1,12 +1,12 @@
-"""The one vocabulary of senses, and of what can be given for them."""
+"""The names of modalities and media types."""
 
 from enum import Enum
 
 
 class ModalityType(str, Enum):
-    """A sense. Its value is the key that the checkpoint, the model's inputs and its outputs use."""
+    """A modality. Its value is the key in checkpoints and in the model's inputs and outputs."""
 
-    VISION = "vision"  # still images and video
+    VISION = "vision"  # images and video
     TEXT = "text"
     AUDIO = "audio"
     THERMAL = "thermal"
@@ -22,12 +22,12 @@ class ModalityType(str, Enum):
         raise ValueError(f"unknown modality {value!r}; expected one of {names}")
 
 
-for _modality in ModalityType:  # so that vars() has them; Python before 3.12 keeps them elsewhere
+for _modality in ModalityType:  # for vars(), which lacks members before Python 3.12
     type.__setattr__(ModalityType, _modality.name, _modality)
 
 
 class MediaKind(str, Enum):
-    """What one transform takes. Vision has two, a picture and a video; the others are modalities."""
+    """A media type, the input of one transform. Vision has two, image and video; the others have one."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -43,11 +43,11 @@ class MediaKind(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> None:
         names = ", ".join(member.value for member in cls)
-        raise ValueError(f"unknown kind of media {value!r}; expected one of {names}")
+        raise ValueError(f"unknown media type {value!r}; expected one of {names}")
 
     @property
     def modality(self) -> ModalityType:
-        """The trunk that such media go through."""
+        """The modality of this media type."""
         if self in (MediaKind.IMAGE, MediaKind.VIDEO):
             return ModalityType.VISION
         return ModalityType(self.value)

@@ -1,14 +1,14 @@
-"""Words around the name of a class, for zero-shot classification; and lists of classes in a file.
+"""Prompt templates for zero-shot classification, and files of class names.
 
-Which templates are the default for which kind of media: **CLIP's 80 for everything but text**, as in the
-ImageBind paper, whose zero-shot figures of all senses come from them. It fits how the space came to be: text
-has only ever met pictures there, and a sound or a depth picture lies where its picture does, so words of
-pictures find it. The small model bears it out: of its senses, any templates tell shapes as well as the 80 to
-within a point, while the bare name loses 2 to 7. What is text is compared with `SHORT_TEMPLATES`: it need not
-be about a photograph.
+The default templates are **CLIP's 80 for every media type but text**, as in the ImageBind paper, whose
+zero-shot results of all modalities use them. This fits the training: text was only trained with images, and
+the embeddings of audio or depth are close to those of matching images, so texts about images match them. The
+small model confirms it: for all its modalities, other templates recognise shapes as well as the 80, within
+one point, while the name without a template loses 2 to 7. For text items the default is `SHORT_TEMPLATES`,
+since a text need not be about a photo.
 
-`SHORT_TEMPLATES` are for when 80 texts a name cost too much, or when "a sculpture of a" does not suit a name,
-as "dog barking".
+Use `SHORT_TEMPLATES` if 80 texts per name are too slow, or if phrases such as "a sculpture of a" do not fit
+the class names, such as "dog barking".
 """
 
 import os
@@ -103,7 +103,7 @@ OPENAI_IMAGENET_TEMPLATES: tuple[str, ...] = (
     "a tattoo of the {}.",
 )
 
-# Ours. With an article for names of things, and without for what is no thing: "rain", "dog barking".
+# Source: ours. With an article for objects, and without for other names: "rain", "dog barking".
 SHORT_TEMPLATES: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     {
         MediaKind.IMAGE: ("a photo of a {}.", "a photo of the {}.", "a picture of {}.", "this is a {}."),
@@ -121,71 +121,73 @@ SHORT_TEMPLATES: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     }
 )
 
-LABEL_SEPARATOR = "|"
-COMMENT = "#"
+CLASS_NAME_SEPARATOR = "|"
+COMMENT_PREFIX = "#"
 
 
 def default_templates(kind: MediaKind | str) -> tuple[str, ...]:
-    """What to classify a kind of media with; the module says why."""
+    """Return the default templates of a media type; the module docstring explains the choice."""
     kind = MediaKind(kind)
     return SHORT_TEMPLATES[kind] if kind is MediaKind.TEXT else OPENAI_IMAGENET_TEMPLATES
 
 
 def check_template(template: str) -> str:
-    """The template, if it has one place for a name.
+    """Return the template, after checking that it has one placeholder `{}`.
 
     Raises:
-        ValueError: it has none, or more, or one with a name of its own.
+        ValueError: no placeholder, several, or a named one.
     """
-    mark = "\0"
+    marker = "\0"
     try:
-        places = template.format(mark).count(mark)
+        placeholders = template.format(marker).count(marker)
     except (ValueError, LookupError, AttributeError):
-        places = 0
-    if places != 1:
-        raise ValueError(f"template: expected {{}} once, where the name goes, got {template!r}")
+        placeholders = 0
+    if placeholders != 1:
+        raise ValueError(f"template: expected {{}} once, in place of the class name, got {template!r}")
     return template
 
 
 def parse_label(text: str, *, item: str) -> tuple[str, ...]:
-    """The names of one class: "dog | puppy" -> ("dog", "puppy").
+    """Return the names of one class: "dog | puppy" -> ("dog", "puppy").
 
     Args:
-        item: what to call it in an error.
+        item: its name in error messages.
 
     Raises:
-        MediaError: a name is empty, or there twice.
+        MediaError: a name is empty or repeated.
     """
-    names = tuple(" ".join(name.split()) for name in text.split(LABEL_SEPARATOR))
-    wanted = f"a name, or several with {LABEL_SEPARATOR} between them"
+    names = tuple(" ".join(name.split()) for name in text.split(CLASS_NAME_SEPARATOR))
+    expected = f"a name, or several separated by {CLASS_NAME_SEPARATOR}"
     if not all(names):
-        raise MediaError(item, got=f"{text.strip()!r}, with an empty name", expected=wanted)
+        raise MediaError(item, got=f"{text.strip()!r}, with an empty name", expected=expected)
     if len(set(names)) < len(names):
-        raise MediaError(item, got=f"{text.strip()!r}, with a name twice", expected=wanted)
+        raise MediaError(item, got=f"{text.strip()!r}, with a repeated name", expected=expected)
     return names
 
 
 def parse_labels(lines: Iterable[str], *, item: str) -> list[tuple[str, ...]]:
-    """One class a line, its further names after `|`; blank lines, and those that start with #, are skipped.
+    """Return the classes of lines, one per line with names separated by `|`.
+
+    Blank lines and lines that start with # are ignored.
 
     Args:
-        item: what to call the list in an error, which adds the number of the line.
+        item: the list's name in error messages, which add the line number.
 
     Raises:
-        MediaError: a name is empty, or there twice, in one line or in two.
+        MediaError: a name is empty or repeated, in one line or in two.
     """
     classes: list[tuple[str, ...]] = []
     line_of: dict[str, int] = {}
     for number, line in enumerate(lines, start=1):
-        if not line.strip() or line.lstrip().startswith(COMMENT):
+        if not line.strip() or line.lstrip().startswith(COMMENT_PREFIX):
             continue
-        here = f"{item}, line {number}"
-        names = parse_label(line, item=here)
+        line_item = f"{item}, line {number}"
+        names = parse_label(line, item=line_item)
         for name in names:
             if name in line_of:
                 raise MediaError(
-                    here,
-                    got=f"{name!r}, which line {line_of[name]} has, too",
+                    line_item,
+                    got=f"{name!r}, which line {line_of[name]} has too",
                     expected="each name in one class",
                 )
             line_of[name] = number
@@ -194,11 +196,11 @@ def parse_labels(lines: Iterable[str], *, item: str) -> list[tuple[str, ...]]:
 
 
 def read_labels(path: str | os.PathLike[str]) -> Sequence[tuple[str, ...]]:
-    """The classes of a file in UTF-8, in its order, as `parse_labels` reads them.
+    """Return the classes of a UTF-8 file in its order; see `parse_labels` for the format.
 
     Raises:
-        MediaError: as `parse_labels`, with file and line; or it is no UTF-8, or has no class.
-        OSError: it cannot be read.
+        MediaError: as `parse_labels`, with file and line; or the file is not UTF-8, or has no class.
+        OSError: the file cannot be read.
     """
     try:
         text = Path(path).read_text(encoding="utf-8-sig")
@@ -209,5 +211,5 @@ def read_labels(path: str | os.PathLike[str]) -> Sequence[tuple[str, ...]]:
         ) from error
     classes = parse_labels(text.splitlines(), item=str(path))
     if not classes:
-        raise MediaError(str(path), got="no class in it", expected="one a line")
+        raise MediaError(str(path), got="no class", expected="one class per line")
     return classes

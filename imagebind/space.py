@@ -1,7 +1,7 @@
-"""The fingerprint of a space: vectors of different ones have nothing to say to each other.
+"""The fingerprint of an embedding space. Vectors from different spaces cannot be compared.
 
-An index carries the fingerprint of the space that its vectors are in. What is added to it or asked of it from
-another model, other weights, or through other transforms, is refused, with both named.
+An index stores the fingerprint of its vectors' space. Adding to it or searching it with another model, other
+weights or other transforms raises an error that names both spaces.
 """
 
 import hashlib
@@ -20,25 +20,25 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.transforms.options import item_options
 
-TRANSFORMS_VERSION = 1  # to be raised when a transform's numbers change for the same settings
-NAMED = {"imagebind_huge": configs.huge_config, "imagebind_tiny": configs.tiny_config}
-SAMPLED = 256  # numbers of each tensor that go into a digest: reading 4.8 GB would take longer than a search
+TRANSFORMS_VERSION = 1  # increase it when a transform gives other values for the same settings
+NAMED_MODELS = {"imagebind_huge": configs.huge_config, "imagebind_tiny": configs.tiny_config}
+VALUES_PER_TENSOR = 256  # in a digest; reading all 4.8 GB would take longer than a search
 DIGEST_BYTES = 8
 
 
 class SpaceMismatchError(ImageBindError):
-    """Vectors of one space for an index of another; the message names both."""
+    """The vectors and the index have different embedding spaces; the message names both."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Space:
-    """Where vectors come from.
+    """An embedding space: the model, weights and transforms that compute its vectors.
 
     Args:
         model: the name of its sizes, or "custom".
-        embed_dim: how long a vector is.
-        weights: a digest by modality, over every tensor's name, shape and evenly taken numbers.
-        transforms: settings by kind of media, as text; of text it is the tokenizer's.
+        embed_dim: the length of a vector.
+        weights: a digest per modality of each tensor's name, shape and evenly spaced values.
+        transforms: settings per media type, as text; for text, those of the tokenizer.
     """
 
     model: str
@@ -48,50 +48,50 @@ class Space:
 
     @classmethod
     def of(cls, embedder: Embedder, *, kinds: Iterable[MediaKind] | None = None) -> "Space":
-        """The space of an embedder, as far as its model was built.
+        """Return the space of an embedder, for the modalities of its model.
 
         Args:
-            kinds: those whose transforms are to be named, by default all. A transform is imported for that.
+            kinds: media types whose transforms are included (and imported), by default all.
         """
         model = embedder.model
-        asked = MediaKind if kinds is None else kinds
-        wanted = [kind for kind in asked if kind.modality.value in model.modalities]
+        requested = MediaKind if kinds is None else kinds
+        included = [kind for kind in requested if kind.modality.value in model.modalities]
         return cls(
-            model=_name_of(model),
+            model=_model_name(model),
             embed_dim=embedder.embed_dim,
-            weights=_digests(model),
-            transforms={kind.value: _settings(embedder.transform(kind)) for kind in wanted},
+            weights=_weight_digests(model),
+            transforms={kind.value: _transform_settings(embedder.transform(kind)) for kind in included},
         )
 
     def check(self, other: "Space", *, what: str) -> None:
-        """Refuse another space. Modalities and kinds that only one of them has are not compared.
+        """Check that another space is equal, in the modalities and media types that both have.
 
         Args:
-            what: whose space this is, for the message.
+            what: the owner of this space, for the message.
 
         Raises:
-            SpaceMismatchError: names both, and what differs.
+            SpaceMismatchError: the spaces differ; the message has both and the differences.
         """
-        found = []
+        differences = []
         if self.embed_dim != other.embed_dim:
-            found.append(f"vectors of {self.embed_dim} numbers against {other.embed_dim}")
+            differences.append(f"vectors of {self.embed_dim} numbers against {other.embed_dim}")
         for name, mine, theirs in (
             ("weights of", self.weights, other.weights),
             ("transform of", self.transforms, other.transforms),
         ):
-            found += [
+            differences += [
                 f"{name} {key}: {mine[key]} against {theirs[key]}"
                 for key in mine
                 if key in theirs and mine[key] != theirs[key]
             ]
-        if found:
+        if differences:
             raise SpaceMismatchError(
-                f"{what}: its vectors are of {self}, these of {other} ({'; '.join(found)}); "
+                f"{what}: got vectors of space {other}; expected {self} ({'; '.join(differences)}); "
                 "use the same model, weights and transforms, or another index"
             )
 
     def joined(self, other: "Space") -> "Space":
-        """Both, where each knows modalities that the other does not."""
+        """Return the union of the modalities and media types of both spaces."""
         return replace(
             self,
             weights={**other.weights, **self.weights},
@@ -99,15 +99,15 @@ class Space:
         )
 
     def to_json(self) -> str:
-        """As an index stores it."""
+        """Return the space as JSON, for an index."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str) -> "Space":
-        """What `to_json` wrote.
+        """Return the space of a text from `to_json`.
 
         Raises:
-            ValueError, TypeError: it is none.
+            ValueError, TypeError: the text is not the JSON of a space.
         """
         return cls(**json.loads(text))
 
@@ -116,10 +116,10 @@ class Space:
         return f"{self.model} {digest}"
 
 
-def _name_of(model: ImageBindModel) -> str:
-    if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass with one of its own
+def _model_name(model: ImageBindModel) -> str:
+    if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass added one
         return "custom"
-    for name, config_of in NAMED.items():
+    for name, config_of in NAMED_MODELS.items():
         named = config_of()
         if model.config.embed_dim == named.embed_dim and all(
             model.config.trunk(ModalityType(modality)) == named.trunk(ModalityType(modality))
@@ -129,26 +129,26 @@ def _name_of(model: ImageBindModel) -> str:
     return "custom"
 
 
-def _digests(model: ImageBindModel) -> dict[str, str]:
+def _weight_digests(model: ImageBindModel) -> dict[str, str]:
     hashes = {modality: hashlib.blake2b(digest_size=DIGEST_BYTES) for modality in model.modalities}
     for name, tensor in sorted(model.state_dict().items()):
         digest = hashes.get(modality_of(name) or "")
-        if digest is None:  # a subclass's own, such as a head for classes
+        if digest is None:  # added by a subclass, such as a classification head
             continue
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        numbers = tensor.detach().flatten()
-        taken = numbers[:: max(len(numbers) // SAMPLED, 1)]
-        # Rounded as bfloat16 holds them: its vectors and those of float32 are of one space.
-        digest.update(taken.to("cpu", torch.bfloat16).float().numpy().tobytes())
+        values = tensor.detach().flatten()
+        sample = values[:: max(len(values) // VALUES_PER_TENSOR, 1)]
+        # Rounded to bfloat16, so that a bfloat16 copy of a float32 model has the same space.
+        digest.update(sample.to("cpu", torch.bfloat16).float().numpy().tobytes())
     return {modality: digest.hexdigest() for modality, digest in hashes.items()}
 
 
-def _settings(transform: object) -> str:
-    """A transform in words, as far as it decides what space its tensors lead to.
+def _transform_settings(transform: object) -> str:
+    """Return a transform's settings as text, without those that belong to the item.
 
-    How much of an item is taken, how it is read and what its sensor was are matters of the item.
+    The latter are the part of an item that is read, how it is read, and its sensor.
     """
-    base: Any = getattr(transform, "base", transform)  # one that cuts windows names the one that it cuts for
+    base: Any = getattr(transform, "base", transform)  # a windowing transform has the original one as `base`
     if not is_dataclass(base):
         return f"v{TRANSFORMS_VERSION} {type(base).__qualname__}"
     per_item = item_options(base)

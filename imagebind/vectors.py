@@ -1,4 +1,4 @@
-"""Embeddings to a file, row by row as they come: Parquet, JSON lines, or numpy's npz."""
+"""Write embeddings to a file row by row: Parquet, JSON lines, or numpy's npz."""
 
 import contextlib
 import json
@@ -13,11 +13,11 @@ import numpy as np
 
 from imagebind.batching import Embedding
 
-ROWS_A_GROUP = 4096  # of a Parquet file, 16 MB of 1024-d vectors
+ROWS_PER_GROUP = 4096  # of a Parquet row group; 16 MB of 1024-d vectors
 
 
-class Row(NamedTuple):
-    """One vector and where it comes from. Times are seconds, None for what has no time."""
+class VectorRow(NamedTuple):
+    """One vector with its source. Times are seconds, or None for items without time."""
 
     path: str
     modality: str
@@ -26,83 +26,83 @@ class Row(NamedTuple):
     vector: np.ndarray  # (e,) float32
 
 
-def rows_of(embedding: Embedding) -> Iterator[Row]:
-    """An item's row, or one a clip where it has vectors of clips.
+def rows_of(embedding: Embedding) -> Iterator[VectorRow]:
+    """Yield an item's row, or one row per clip if it has clip vectors.
 
     Raises:
-        ValueError: an embedding that failed.
+        ValueError: the embedding failed.
     """
     if embedding.vector is None or embedding.modality is None:
-        raise ValueError(f"{embedding.name} has no vector: {embedding.error}")
+        raise ValueError(f"{embedding.name}: has no vector ({embedding.error})")
     modality = embedding.modality.value
     if embedding.clips is not None:
         for (start, end), vector in zip(embedding.spans, embedding.clips, strict=True):
-            yield Row(embedding.name, modality, start, end, vector)
+            yield VectorRow(embedding.name, modality, start, end, vector)
     elif embedding.spans:
         start = min(span[0] for span in embedding.spans)
         end = max(span[1] for span in embedding.spans)
-        yield Row(embedding.name, modality, start, end, embedding.vector)
+        yield VectorRow(embedding.name, modality, start, end, embedding.vector)
     else:
-        yield Row(embedding.name, modality, None, None, embedding.vector)
+        yield VectorRow(embedding.name, modality, None, None, embedding.vector)
 
 
 def check_suffix(path: Path) -> None:
-    """Refuse a file name that no format has.
+    """Check that a file name has the suffix of a supported format.
 
     Raises:
-        ValueError: names those there are.
+        ValueError: another suffix; the message lists the supported ones.
     """
     if path.suffix.lower() not in _WRITERS:
         raise ValueError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}")
 
 
-class _Writer(Protocol):
-    def write(self, rows: list[Row]) -> None: ...
+class _RowWriter(Protocol):
+    def write(self, rows: list[VectorRow]) -> None: ...
 
     def close(self) -> None: ...
 
 
 class VectorFile:
-    """A file of rows that has its name only once it is whole. A context manager."""
+    """A file of rows that gets its name only when it is complete. A context manager."""
 
     def __init__(self, path: str | os.PathLike[str], *, embed_dim: int) -> None:
-        """Start a file whose suffix says the format: `.parquet`, `.jsonl` or `.npz`.
+        """Create a file in the format of its suffix: `.parquet`, `.jsonl` or `.npz`.
 
         Raises:
             ValueError: another suffix.
-            OSError: it cannot be written there.
+            OSError: the file cannot be written.
         """
         self.path = Path(path)
         check_suffix(self.path)
         writer = _WRITERS[self.path.suffix.lower()]
         self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
-        self._writer: _Writer = writer(self._temporary, embed_dim)
-        self._rows: list[Row] = []
-        self._is_kept = True
+        self._writer: _RowWriter = writer(self._temporary, embed_dim)
+        self._rows: list[VectorRow] = []
+        self._keep = True
 
     def __enter__(self) -> "VectorFile":
         return self
 
-    def write(self, row: Row) -> None:
+    def write(self, row: VectorRow) -> None:
         """Add a row."""
         self._rows.append(row)
-        if len(self._rows) == ROWS_A_GROUP:
+        if len(self._rows) == ROWS_PER_GROUP:
             self._flush()
 
     def discard(self) -> None:
-        """Leave nothing of it in the end; a file that was there before stays."""
-        self._is_kept = False
+        """Do not keep the new file; an existing one is unchanged."""
+        self._keep = False
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None and self._is_kept:
+            if kind is None and self._keep:
                 self._flush()
                 self._writer.close()
                 self._temporary.replace(self.path)
             else:
-                with contextlib.suppress(Exception):  # the error that came first is the one to be seen
+                with contextlib.suppress(Exception):  # keep the first error
                     self._writer.close()
         finally:
             self._temporary.unlink(missing_ok=True)
@@ -128,11 +128,11 @@ class _Parquet:
         )
         self._file = parquet.ParquetWriter(path, self._schema)
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: list[VectorRow]) -> None:
         import pyarrow as pa
 
-        columns = zip(*rows, strict=True) if rows else [()] * len(Row._fields)
-        named = dict(zip(Row._fields, map(list, columns), strict=True))
+        columns = zip(*rows, strict=True) if rows else [()] * len(VectorRow._fields)
+        named = dict(zip(VectorRow._fields, map(list, columns), strict=True))
         self._file.write_table(pa.table(named, schema=self._schema))
 
     def close(self) -> None:
@@ -143,9 +143,9 @@ class _JsonLines:
     def __init__(self, path: Path, embed_dim: int) -> None:
         self._file = path.open("w", encoding="utf-8")
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: list[VectorRow]) -> None:
         for row in rows:
-            # nine digits bring every float32 back exactly
+            # nine digits represent every float32 exactly
             vector = [float(f"{number:.9g}") for number in row.vector.tolist()]
             self._file.write(json.dumps(row._asdict() | {"vector": vector}, ensure_ascii=False) + "\n")
 
@@ -154,14 +154,14 @@ class _JsonLines:
 
 
 class _Npz:
-    """Arrays by column; times are NaN where there are none. All rows are in memory until the end."""
+    """One array per column; missing times are NaN. All rows are kept in memory until `close`."""
 
     def __init__(self, path: Path, embed_dim: int) -> None:
         self._path = path
         self._embed_dim = embed_dim
-        self._rows: list[Row] = []
+        self._rows: list[VectorRow] = []
 
-    def write(self, rows: list[Row]) -> None:
+    def write(self, rows: list[VectorRow]) -> None:
         self._rows += rows
 
     def close(self) -> None:

@@ -1,13 +1,12 @@
-"""Zero-shot classification: classes made of words, scores against them, probabilities, and their calibration.
+"""Zero-shot classification from class names: classifier, scores, probabilities and calibration.
 
-A class is one name, or several ("dog", "puppy"). Within a name, the texts of all templates are averaged, as
-CLIP does; between the names of a class, **the best one counts**: the score of a class is the maximum cosine
-over its names, as in the paper's NYU-D, where "other" is eighteen kinds of room. Names are never averaged, so
-a further name takes nothing from the others. But a class of many names has as many chances to score high.
+A class has one name or several ("dog", "puppy"). For each name, the embeddings of all templates are averaged,
+as in CLIP. **The score of a class is the maximum** cosine similarity over its names, as in the paper's NYU-D
+evaluation, where "other" is eighteen kinds of room. Names are never averaged, so another name does not weaken
+the others. But a class with many names has more chances of a high score.
 
-Probabilities are a softmax over cosines / temperature. How far to trust them has to be measured, on data like
-that which they are for: `fit_temperature` on some samples whose labels are known, and
-`expected_calibration_error` on others.
+Probabilities are a softmax over cosine similarities / temperature. Measure how reliable they are on data like
+yours: `fit_temperature` on some labelled samples, and `expected_calibration_error` on others.
 """
 
 import math
@@ -27,13 +26,13 @@ Matrix = Tensor | np.ndarray
 ClassName = str | Sequence[str]
 Template = str | Callable[[str], str]
 
-# Where a fitted temperature ends, for cosines. Ours
-LOWEST_TEMPERATURE = 1e-3  # a class that is 0.01 nearer is then e^10 times as likely
-HIGHEST_TEMPERATURE = 10.0  # one that is 2 nearer, which is all there is, e^0.2 times: no difference
+# Bounds of a fitted temperature, for cosine similarities. Source: ours
+MIN_TEMPERATURE = 1e-3  # a difference of 0.01 in similarity makes a class e^10 times as likely
+MAX_TEMPERATURE = 10.0  # the largest difference, 2, makes it e^0.2 times as likely
 CALIBRATION_BINS = 15  # Source: Guo et al. 2017
-HALVINGS = 30  # of the interval between their logarithms, 9.2: what is left is 1e-8 of the temperature
+BISECTION_STEPS = 30  # of the interval of log temperatures, 9.2: relative error 1e-8
 
-LOGIT_SCALE_NAME = "modality_postprocessors.{}.1.log_logit_scale"  # as the checkpoint has it
+LOGIT_SCALE_NAME = "modality_postprocessors.{}.1.log_logit_scale"  # in the checkpoint
 
 
 class ZeroShotClassifier:
@@ -55,15 +54,17 @@ class ZeroShotClassifier:
         Args:
             embedder: an `Embedder` whose model has text.
             classes: the name of each class, or a sequence of its names, of which the first is its label.
-            templates: as `build_zero_shot_classifier` takes them; by default `prompts.default_templates` of
-                each item's media type.
-            temperature: divides cosines; by default `default_temperature` of each item's modality.
+            templates: as in `build_zero_shot_classifier`; by default `prompts.default_templates` of each
+                item's media type.
+            temperature: divides cosine similarities; by default `default_temperature` of each item's
+                modality.
 
         Raises:
-            ValueError: no class, a class without a name, no template, or a temperature that is not above 0.
+            ValueError: no class, a class without a name, no template, or a temperature that is not positive
+                and finite.
         """
         self.embedder = embedder
-        self.classes = _names(classes)
+        self.classes = _class_names(classes)
         self.labels = [names[0] for names in self.classes]
         if templates is not None and (isinstance(templates, str) or not templates):
             raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
@@ -85,7 +86,7 @@ class ZeroShotClassifier:
         return [self.labels[row.argmax()] for row in rows], np.array(rows).reshape(-1, len(self.labels))
 
     def scores(self, items: Any, *, modality: ModalityType | str | None = None) -> Tensor:
-        """Return the cosine of each item with each class, (n, c) float32; of several names the largest.
+        """Return the cosine similarity of each item with each class, (n, c) float32; maximum over names.
 
         Raises:
             MediaError: an item that cannot be embedded.
@@ -102,7 +103,7 @@ class ZeroShotClassifier:
 
         Raises:
             MediaError: an item that cannot be embedded.
-            ValueError: a label that is not one of the classes', or another number of labels than items.
+            ValueError: a label that is not a class, or a number of labels other than that of items.
         """
         if unknown := [label for label in labels if isinstance(label, str) and label not in self.labels]:
             raise ValueError(f"labels: expected some of {', '.join(self.labels)}, got {unknown[0]!r}")
@@ -147,23 +148,23 @@ def build_zero_shot_classifier(
     device: torch.device | str = "cpu",
     use_tqdm: bool = False,
 ) -> Tensor:
-    """A column for each name of each class, in order: (e, n), float32 on `device`, where the model is.
+    """Return one column per class name, in order: (e, n), float32 on `device`, the device of the model.
 
-    Every name in every template; each text's embedding unit length, their mean, unit length again. Where
-    every class has one name, that is a column a class, as open_clip's function of this name and signature
-    has it; else `class_groups` says which column belongs to which class.
+    A column is the normalised mean of the normalised text embeddings of a name in all templates. If every
+    class has one name, there is one column per class, as in open_clip's function of this name and signature;
+    otherwise `class_groups` maps columns to classes.
 
     Args:
-        model: one of ours, or any with open_clip's `encode_text(tokens, normalize=True)`.
-        classnames: of each class its name, or a sequence of its names.
-        templates: "a photo of a {}.", or functions of a name.
-        num_classes_per_batch: names a forward pass, each in all templates; None takes all at once.
+        model: an `ImageBindModel`, or any model with open_clip's `encode_text(tokens, normalize=True)`.
+        classnames: for each class its name, or a sequence of its names.
+        templates: strings such as "a photo of a {}.", or functions of a name.
+        num_classes_per_batch: names per forward pass, each in all templates; None means all at once.
         use_tqdm: whether to show progress.
 
     Raises:
-        ValueError: no class, no template, a class without a name, or a template without a place for one.
+        ValueError: no class, no template, a class without a name, or a template without a placeholder.
     """
-    names = [name for of_class in _names(classnames) for name in of_class]
+    names = [name for of_class in _class_names(classnames) for name in of_class]
     if isinstance(templates, str) or not templates:
         raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
     fills = [template if callable(template) else check_template(template).format for template in templates]
@@ -181,27 +182,29 @@ def build_zero_shot_classifier(
 
 
 def class_groups(classnames: Sequence[ClassName]) -> Tensor:
-    """The class of each column that `build_zero_shot_classifier` makes: (n,), from 0.
+    """Return the class of each column of `build_zero_shot_classifier`: (n,), from 0.
 
     Raises:
-        ValueError: no class, or one without a name.
+        ValueError: no class, or a class without a name.
     """
-    return torch.tensor([number for number, of_class in enumerate(_names(classnames)) for _ in of_class])
+    return torch.tensor(
+        [number for number, of_class in enumerate(_class_names(classnames)) for _ in of_class]
+    )
 
 
 def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None = None) -> Tensor:
-    """The cosine of each embedding with each class, of several names the largest: (b, e), (e, n) -> (b, c).
+    """Return each class's maximum cosine similarity over its columns: (b, e), (e, n) -> (b, c).
 
-    Both are brought to unit length here. Without `groups` (n,) every column is a class.
+    Both arguments are normalised here. Without `groups` (n,), every column is a class.
 
     Raises:
-        ValueError: shapes that don't fit, or a class between 0 and the last that no column belongs to.
+        ValueError: shapes that do not match, or a class number without a column.
     """
     columns = torch.as_tensor(classifier)
     rows = torch.as_tensor(embeddings, device=columns.device)
     if rows.ndim != 2 or columns.ndim != 2 or rows.shape[1] != columns.shape[0]:
         raise ValueError(
-            "expected embeddings (b, e) and a classifier (e, n), "
+            "embeddings: expected (b, e) and a classifier (e, n), "
             f"got {tuple(rows.shape)} and {tuple(columns.shape)}"
         )
     cosines = F.normalize(rows.float(), dim=1) @ F.normalize(columns.float(), dim=0)  # (b, n)
@@ -213,7 +216,7 @@ def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None =
         classes, torch.arange(len(classes), device=classes.device)
     ):
         raise ValueError(
-            f"groups: expected a class for each of {columns.shape[1]} columns, from 0 and none left out, "
+            f"groups: expected a class for each of {columns.shape[1]} columns, from 0 without gaps, "
             f"got {of_column.tolist()}"
         )
     scores = cosines.new_full((len(rows), len(classes)), -torch.inf)
@@ -221,62 +224,62 @@ def class_scores(embeddings: Matrix, classifier: Matrix, groups: Matrix | None =
 
 
 def class_probabilities(scores: Matrix, temperature: float) -> Tensor:
-    """Softmax over classes of scores / temperature: (b, c) -> (b, c), float32.
+    """Return the softmax over classes of scores / temperature: (b, c) -> (b, c), float32.
 
     Raises:
-        ValueError: a temperature that is not above 0.
+        ValueError: the temperature is not positive and finite.
     """
     _check_temperature(temperature)
     return (torch.as_tensor(scores).float() / temperature).softmax(dim=-1)
 
 
 def default_temperature(model: nn.Module, modality: ModalityType | str) -> float:
-    """A temperature for cosines of a modality with text, from the logit scales that a model was trained with.
+    """Return a temperature for a modality's similarities with text, from the logit scales of training.
 
-    Pictures and video have been trained with text, and text's scale is the inverse of that temperature. Other
-    senses have been trained with pictures, at a scale of their own, and get to text by way of pictures: of
-    both scales the geometric mean. Ours, measured on the toy world with text at 0.07: where depth was trained
-    at 0.02, 0.07 or 0.2, its shapes are told best at 0.042, 0.075 and 0.10, and this gives 0.037, 0.07 and
-    0.118, each with a calibration error of 0.035; text's temperature alone, or depth's, give up to 0.21. For
-    the released weights, whose text has a scale of at most 100, it is 0.01 for pictures and video, 0.022 for
-    audio, 0.032 for thermal, 0.045 for depth and IMU; what is best there is not known.
+    Vision was trained with text, at the inverse of text's logit scale. Other modalities were trained with
+    images, at their own logit scale, and are related to text through images; for them the geometric mean of
+    both scales is used. Source: ours, measured on the toy world with text trained at 0.07: for depth trained
+    at 0.02, 0.07 or 0.2, the best temperatures for its shapes are 0.042, 0.075 and 0.10, and this function
+    returns 0.037, 0.07 and 0.118, each with a calibration error of 0.035; the temperature of text or of depth
+    alone has an error of up to 0.21. For the released weights, where text's scale is at most 100, it returns
+    0.01 for vision, 0.022 for audio, 0.032 for thermal, 0.045 for depth and IMU; the best values are unknown.
 
     Raises:
-        ValueError: a model whose text has no logit scale.
+        ValueError: text has no logit scale in this model.
     """
     text = _logit_scale(model, ModalityType.TEXT)
     if text is None:
         raise ValueError(
-            f"expected a model with {LOGIT_SCALE_NAME.format(ModalityType.TEXT)}, got one without"
+            f"model: expected one with {LOGIT_SCALE_NAME.format(ModalityType.TEXT)}, got one without"
         )
     own = _logit_scale(model, ModalityType(modality))
     return 1 / math.sqrt(text * (text if own is None else own))
 
 
 def fit_temperature(scores: Matrix, labels: Matrix) -> float:
-    """The temperature whose probabilities make known labels likeliest: (n, c), (n,) of class numbers.
+    """Return the temperature that maximises the likelihood of known labels: (n, c), (n,) of class numbers.
 
-    The least negative log-likelihood: temperature scaling (Guo et al. 2017, arXiv 1706.04599). It changes no
-    order of classes, so no accuracy. Where every label scores highest, ever lower temperatures are likelier,
-    and `LOWEST_TEMPERATURE` comes back, which says little but that more samples are wanted; where labels
-    score no better than others on average, `HIGHEST_TEMPERATURE`. Both bounds are for cosines.
+    This is temperature scaling (Guo et al. 2017, arXiv 1706.04599). It does not change the order of classes,
+    and so not the accuracy. If every label has the highest score, the likelihood always grows with lower
+    temperatures, and the result is `MIN_TEMPERATURE`, a sign that more samples are needed; if labels score no
+    better than other classes on average, it is `MAX_TEMPERATURE`. Both bounds are for cosine similarities.
 
     Raises:
-        ValueError: shapes that don't fit, scores that are not finite, or a label that is no class.
+        ValueError: shapes that do not match, scores that are not finite, or a label that is not a class.
     """
     scores, labels = _checked(scores, labels, "scores")
-    right = scores.gather(1, labels[:, None]).mean()
+    mean_label_score = scores.gather(1, labels[:, None]).mean()
 
     def slope(scale: float) -> float:
-        """Of the negative log-likelihood, by scale = 1 / temperature: it is convex, so this only rises."""
-        return (((scores * scale).softmax(dim=1) * scores).sum(dim=1).mean() - right).item()
+        """Return the derivative of the negative log-likelihood by 1 / temperature; it only increases."""
+        return (((scores * scale).softmax(dim=1) * scores).sum(dim=1).mean() - mean_label_score).item()
 
-    low, high = math.log(1 / HIGHEST_TEMPERATURE), math.log(1 / LOWEST_TEMPERATURE)
+    low, high = math.log(1 / MAX_TEMPERATURE), math.log(1 / MIN_TEMPERATURE)
     if slope(math.exp(low)) >= 0:
-        return HIGHEST_TEMPERATURE
+        return MAX_TEMPERATURE
     if slope(math.exp(high)) <= 0:
-        return LOWEST_TEMPERATURE
-    for _ in range(HALVINGS):
+        return MIN_TEMPERATURE
+    for _ in range(BISECTION_STEPS):
         middle = (low + high) / 2
         low, high = (middle, high) if slope(math.exp(middle)) < 0 else (low, middle)
     return math.exp(-low)
@@ -285,14 +288,13 @@ def fit_temperature(scores: Matrix, labels: Matrix) -> float:
 def expected_calibration_error(
     probabilities: Matrix, labels: Matrix, *, bins: int = CALIBRATION_BINS
 ) -> float:
-    """How far confidence is from accuracy, on average over samples: (n, c), (n,) -> [0, 1], 0 is best.
+    """Return the mean difference of confidence and accuracy: (n, c), (n,) -> [0, 1], 0 is best.
 
-    Samples are sorted by the probability of their likeliest class into `bins` of one width; of each, the
-    difference of its mean confidence and its share of right answers, weighted by its samples. Source: Guo et
-    al. 2017.
+    Samples are divided by the probability of their likeliest class into `bins` of equal width. The result is
+    the mean over bins of |mean confidence - accuracy|, weighted by their samples. Source: Guo et al. 2017.
 
     Raises:
-        ValueError: shapes that don't fit, what is no probability, or a label that is no class.
+        ValueError: shapes that do not match, values outside [0, 1], or a label that is not a class.
     """
     probabilities, labels = _checked(probabilities, labels, "probabilities")
     if probabilities.min() < 0 or probabilities.max() > 1 + 1e-6:
@@ -304,8 +306,8 @@ def expected_calibration_error(
         raise ValueError(f"bins: expected at least 1, got {bins}")
     confidence, answer = probabilities.max(dim=1)
     surplus = confidence - (answer == labels).double()
-    place = (confidence * bins).ceil().long().clamp(1, bins) - 1  # a bin has its upper end
-    sums = surplus.new_zeros(bins).index_add(0, place, surplus)
+    bin_index = (confidence * bins).ceil().long().clamp(1, bins) - 1  # bins include their upper end
+    sums = surplus.new_zeros(bins).index_add(0, bin_index, surplus)
     return (sums.abs().sum() / len(labels)).item()
 
 
@@ -314,19 +316,19 @@ def _check_temperature(temperature: float) -> None:
         raise ValueError(f"temperature: expected a number above 0, got {temperature}")
 
 
-def _names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
-    """Of each class its names."""
+def _class_names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
+    """Return the tuple of names of each class."""
     if isinstance(classnames, str) or not len(classnames):
         raise ValueError(f"classnames: expected a sequence of at least one, got {classnames!r}")
     classes = [(each,) if isinstance(each, str) else tuple(each) for each in classnames]
     for number, names in enumerate(classes):
         if not names or not all(isinstance(name, str) for name in names):
-            raise ValueError(f"class {number}: expected a name, or several, got {classnames[number]!r}")
+            raise ValueError(f"class {number}: expected a name or several, got {classnames[number]!r}")
     return classes
 
 
 def _embed_texts(model: Any, tokens: Tensor) -> Tensor:
-    """Unit length, float32: (b, l) -> (b, e); in evaluation mode, and then in that of before."""
+    """Embed texts in evaluation mode, and restore the mode: (b, l) -> (b, e) of unit length, float32."""
     modules = model.modules() if isinstance(model, nn.Module) else ()
     training = [module for module in modules if module.training]
     for module in training:
@@ -351,26 +353,29 @@ def _logit_scale(model: nn.Module, modality: ModalityType) -> float | None:
 
 
 def _checked(values: Matrix, labels: Matrix, name: str) -> tuple[Tensor, Tensor]:
-    """Scores of known samples, in double precision: (n, c), (n,)."""
+    """Return checked scores, in double precision, and labels: (n, c), (n,)."""
     rows = torch.as_tensor(values).double()
-    known = torch.as_tensor(labels, device=rows.device)
-    if rows.ndim != 2 or 0 in rows.shape or known.shape != rows.shape[:1]:
+    class_numbers = torch.as_tensor(labels, device=rows.device)
+    if rows.ndim != 2 or 0 in rows.shape or class_numbers.shape != rows.shape[:1]:
         raise ValueError(
-            f"expected {name} (n, c) and labels (n,), got {tuple(rows.shape)} and {tuple(known.shape)}"
+            f"{name}: expected (n, c) and labels (n,), "
+            f"got {tuple(rows.shape)} and {tuple(class_numbers.shape)}"
         )
     if not rows.isfinite().all():
         raise ValueError(
-            f"{name}: expected finite numbers, got others in row {_first(~rows.isfinite().all(dim=1))}"
+            f"{name}: expected finite numbers, got others in row {_first_row(~rows.isfinite().all(dim=1))}"
         )
-    if known.is_floating_point() or known.dtype == torch.bool:
-        raise ValueError(f"labels: expected class numbers, got {known.dtype}")
-    if (outside := (known < 0) | (known >= rows.shape[1])).any():
-        row = _first(outside)
-        raise ValueError(f"labels: expected 0 to {rows.shape[1] - 1}, got {int(known[row])} in row {row}")
-    return rows, known.long()
+    if class_numbers.is_floating_point() or class_numbers.dtype == torch.bool:
+        raise ValueError(f"labels: expected class numbers, got {class_numbers.dtype}")
+    if (outside := (class_numbers < 0) | (class_numbers >= rows.shape[1])).any():
+        row = _first_row(outside)
+        raise ValueError(
+            f"labels: expected 0 to {rows.shape[1] - 1}, got {int(class_numbers[row])} in row {row}"
+        )
+    return rows, class_numbers.long()
 
 
-def _first(flags: Tensor) -> int:
+def _first_row(flags: Tensor) -> int:
     return int(flags.nonzero()[0])
 
 

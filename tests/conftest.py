@@ -1,4 +1,4 @@
-"""What many tests share: a small model on disk and in memory, and real files of each kind."""
+"""Shared fixtures: a small model on disk and in memory, and real files of each media type."""
 
 import os
 from pathlib import Path
@@ -32,7 +32,7 @@ def embedder(small_model) -> Embedder:
 
 @pytest.fixture(scope="session")
 def small_weights(tmp_path_factory, small_model) -> Path:
-    """A folder that `--weights` takes."""
+    """A folder of weights, as an argument of `--weights`."""
     folder = tmp_path_factory.mktemp("weights") / "small"
     save_model(small_model, folder)
     return folder
@@ -50,7 +50,7 @@ def audio_file() -> Path:
 
 @pytest.fixture(scope="session")
 def opposite_file(tmp_path_factory) -> Path:
-    """Twelve seconds of audio that is read with a warning: its two channels cancel out."""
+    """Twelve seconds of audio that is read with a warning, since its two channels cancel out."""
     path = tmp_path_factory.mktemp("opposite") / "opposite.wav"
     tone = np.sin(np.arange(12 * 16_000) / 10) * 0.5
     soundfile.write(path, np.stack([tone, -tone], axis=1), 16_000)
@@ -64,7 +64,7 @@ def video_file() -> Path:
 
 @pytest.fixture(scope="session")
 def deep_grey_file(tmp_path_factory) -> Path:
-    """A 16-bit grey PNG: depth in millimetres, or heat; nothing in it says which."""
+    """A 16-bit grayscale PNG that may be depth in millimetres or thermal; its content does not decide."""
     path = tmp_path_factory.mktemp("deep") / "deep.png"
     Image.fromarray(np.linspace(500, 6000, 64 * 80).reshape(64, 80).astype(np.uint16)).save(path)
     return path
@@ -72,7 +72,7 @@ def deep_grey_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def imu_file(tmp_path_factory) -> Path:
-    """Six seconds of a phone that lies still and is turned."""
+    """Six seconds of IMU samples of a phone that is turned in place."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 6, 0.01)
     rows = np.zeros((len(seconds), 7))
@@ -84,7 +84,7 @@ def imu_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory) -> Path:
-    """The toy world: four scenes of eight files each, and a manifest. Not to be changed."""
+    """The toy world: four scenes of eight files each, and a manifest. Tests must not change it."""
     from imagebind.toyworld import write_world
 
     folder = tmp_path_factory.mktemp("world")

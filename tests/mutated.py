@@ -1,4 +1,4 @@
-"""Healthy small files in many formats, and seeded damage to them, read in a process of their own."""
+"""Small valid files in many formats, and reproducible damage to them, read in a separate process."""
 
 import faulthandler
 import io
@@ -28,10 +28,10 @@ from tests.media.motion import IMU_SAMPLES, PLAIN
 from tests.media.test_deep_images import coloured, png, pnm, tiff
 from tests.media.test_flir import camera_record, fff, flir_jpeg, raw_record
 
-HANG_SECONDS = 60  # after which a child writes where it hangs, and ends
-HEADER_BYTES = 400  # of a file, where half of the damage falls
-FIRST_BYTES = 128  # of a file, whose numbers are set to nothing and to the most
-HEADER_FAULTS = FIRST_BYTES // 2 + 2 * (FIRST_BYTES // 4 + FIRST_BYTES // 8)  # a file, by `damage_header`
+HANG_SECONDS = 60  # then a child prints its traceback and exits
+HEADER_BYTES = 400  # the start of a file, which gets half of the damage
+FIRST_BYTES = 128  # of a file, whose fields are set to 0 and to 255
+HEADER_FAULTS = FIRST_BYTES // 2 + 2 * (FIRST_BYTES // 4 + FIRST_BYTES // 8)  # per file, by `damage_header`
 
 AUDIO = (
     *("lame_128.mp3", "lame_v4_without_xing.mp3", "twolame.mp2", "mp3.wav", "mp3.mkv", "vorbis_q1.ogg"),
@@ -93,8 +93,8 @@ IMAGES: dict[str, tuple[str, str, dict[str, Any]]] = {  # file name -> (mode, Pi
 }
 
 
-TEXT_BYTES = b'0123456789,.;:-+eE \t\n"nax_'  # which tables are made of
-HUGE = b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f", b"99999999", b"\0\x0f\xff\xff" * 2
+TEXT_BYTES = b'0123456789,.;:-+eE \t\n"nax_'  # typical of tables
+HUGE_NUMBERS = b"\xff" * 8, b"\x7f" + b"\xff" * 7, b"\xff" * 7 + b"\x7f", b"99999999", b"\0\x0f\xff\xff" * 2
 
 
 def _ogg_checksum(byte: int) -> int:
@@ -107,7 +107,7 @@ OGG_CHECKSUMS = [_ogg_checksum(byte << 24) for byte in range(256)]
 
 
 def make_files(folder: Path) -> dict[MediaKind, list[str]]:
-    """Write each file as `folder/KIND/NAME`, but for those whose encoder is not there: their names."""
+    """Write files as `folder/MEDIA_TYPE/NAME`, except those without an encoder; return their names."""
     for kind in MediaKind:
         (folder / kind.value).mkdir(parents=True)
     raw, scratch = raw_record(), folder / "scratch"
@@ -127,19 +127,19 @@ def make_files(folder: Path) -> dict[MediaKind, list[str]]:
     _write(folder / "image", {name: _image(*made) for name, made in IMAGES.items()})
     depth = np.linspace(500, 6000, 40 * 50).reshape(40, 50).astype(np.uint16)
     metres = (depth / 1000).astype(np.float32)
-    shown = {"deep.png": png(coloured(1)), "deep.pgm": pnm(5, 30000), "plain.pgm": pnm(2, 30000)}
+    images = {"deep.png": png(coloured(1)), "deep.pgm": pnm(5, 30000), "plain.pgm": pnm(2, 30000)}
     arrays = {"deep.npy": encoded(metres, "npy"), "deep.npz": encoded(metres, "npz")}
     pfm = b"Pf\n50 40\n-1.0\n" + metres.tobytes()
-    _write(folder / "depth", {**shown, **arrays, "deep.pfm": pfm, "deep.tiff": tiff(coloured(3), ">")})
+    _write(folder / "depth", {**images, **arrays, "deep.pfm": pfm, "deep.tiff": tiff(coloured(3), ">")})
     thermal = {"flir.fff": fff(raw, camera_record()), "flir.jpg": flir_jpeg(fff(raw, camera_record()))}
     thermal |= {"counts.tiff": tiff(coloured(1)), "counts.png": png(coloured(2))}
     thermal |= {"lzw.tiff": encoded(depth, "TIFF", compression="tiff_lzw")}
     _write(folder / "thermal", {**thermal, "inner.fff": fff(raw_record(form="png"), camera_record())})
     tables = (loggers.phyphox_german, loggers.sensorlog, loggers.euroc, loggers.xsens_dot, loggers.shimmer)
-    motion = {f"{table.__name__}.csv": table().encode() for table in tables}
-    motion |= {"phyphox.tsv": loggers.phyphox_tabs_with_commas().encode(), "tum.txt": loggers.tum().encode()}
-    motion |= {"utf16.csv": loggers.tagged_rows().encode("utf-16"), "plain.csv": PLAIN}
-    _write(folder / "imu", {**motion, "motion.npy": encoded(IMU_SAMPLES, "npy")})
+    imu = {f"{table.__name__}.csv": table().encode() for table in tables}
+    imu |= {"phyphox.tsv": loggers.phyphox_tabs_with_commas().encode(), "tum.txt": loggers.tum().encode()}
+    imu |= {"utf16.csv": loggers.tagged_rows().encode("utf-16"), "plain.csv": PLAIN}
+    _write(folder / "imu", {**imu, "motion.npy": encoded(IMU_SAMPLES, "npy")})
     return {kind: names for kind in MediaKind if (names := names_in(folder / kind.value))}
 
 
@@ -161,34 +161,34 @@ def _image(mode: str, form: str, options: dict[str, Any]) -> bytes:
 
 
 def mutate(whole: bytes, rng: np.random.Generator) -> bytes:
-    """Do one to three kinds of damage, half of it near the start; half the time make checksums fit again."""
+    """Apply one to three damages, half of them near the start; in half of the cases correct checksums."""
     bad = bytearray(whole)
     is_text = b"\0" not in whole and whole.isascii()
     for _ in range(rng.integers(1, 4)):
         if not bad:
             break
-        at, size = _place(bad, rng), int(2 ** rng.uniform(0, 6 if is_text else 10))
+        at, size = _position(bad, rng), int(2 ** rng.uniform(0, 6 if is_text else 10))
         match rng.integers(7):
-            case 0 if not is_text:  # bits flip
+            case 0 if not is_text:  # flip bits
                 for _ in range(rng.integers(1, 9)):
-                    bad[_place(bad, rng)] ^= 1 << rng.integers(8)
+                    bad[_position(bad, rng)] ^= 1 << rng.integers(8)
             case 0 | 1:  # other bytes
                 chosen = TEXT_BYTES if is_text and rng.random() < 0.9 else bytes(range(256))
                 bad[at : at + size] = (
                     rng.choice(list(chosen), len(bad[at : at + size])).astype(np.uint8).tobytes()
                 )
-            case 2 if rng.random() < 0.5:  # the end is missing
+            case 2 if rng.random() < 0.5:  # truncate
                 del bad[at:]
             case 2 | 3:  # zeros
                 bad[at : at + size] = (b"0" if is_text else b"\0") * len(bad[at : at + size])
-            case 4:  # a stretch comes twice
+            case 4:  # repeat a block
                 bad[at:at] = bad[at : at + size]
-            case 5:  # two blocks trade places
-                other = _place(bad, rng)
+            case 5:  # swap two blocks
+                other = _position(bad, rng)
                 one, two = bytes(bad[at : at + size]), bytes(bad[other : other + size])
                 bad[at : at + len(two)], bad[other : other + len(one)] = two, one
             case _:  # a huge length
-                number = b"99999999" if is_text else HUGE[rng.integers(len(HUGE))]
+                number = b"99999999" if is_text else HUGE_NUMBERS[rng.integers(len(HUGE_NUMBERS))]
                 number = number[: 2 ** rng.integers(1, 4)]
                 bad[at : at + len(number)] = number
     if rng.random() < 0.5:
@@ -219,13 +219,13 @@ def _fit_ogg_checksums(ogg: bytearray) -> None:
         at = end
 
 
-def _place(content: bytearray, rng: np.random.Generator) -> int:
+def _position(content: bytearray, rng: np.random.Generator) -> int:
     end = len(content) if rng.random() < 0.5 else min(len(content), HEADER_BYTES)
     return int(rng.integers(end))
 
 
 def damage_header(whole: bytes, number: int) -> bytes:
-    """Cut a file to fewer than 64 bytes, or set 4 or 8 of its first 128 to 0 or 255: by a number."""
+    """Truncate a file below 64 bytes, or set 4 or 8 of its first 128 to 0 or 255; `number` selects which."""
     if number < FIRST_BYTES // 2:
         return whole[:number]
     number, fill = divmod(number - FIRST_BYTES // 2, 2)
@@ -235,7 +235,7 @@ def damage_header(whole: bytes, number: int) -> bytes:
 
 
 def mutation(path: Path, number: int) -> bytes:
-    """The damaged content of a file that a number stands for: first the header's, then by a seed."""
+    """Return the damaged content of a file: header faults for low numbers, then seeded damage."""
     whole = path.read_bytes()
     if number < HEADER_FAULTS:
         return damage_header(whole, number)
@@ -243,42 +243,42 @@ def mutation(path: Path, number: int) -> bytes:
 
 
 def read_mutation(path: Path, mutation_number: int) -> str:
-    """Read a damaged file, named and told its modality, and detect it: what came of it, in words."""
+    """Read a damaged file with its modality and detect it without; return the outcome as text."""
     bad, kind = mutation(path, mutation_number), MediaKind(path.parent.name)
     outcome = "read"
     options = options_for(path)
-    for is_told in (True, False):
+    for has_modality in (True, False):
         file = io.BytesIO(bad)
-        file.name = path.name  # which some formats are known by
+        file.name = path.name  # some formats are detected by it
         try:
-            if not is_told:
+            if not has_modality:
                 detect(file)
                 continue
             views = prepare(identify({kind.value: file, **options}), default_transform(kind)).views
             if not (len(views) and views.isfinite().all()):
                 outcome = f"tensor of shape {tuple(views.shape)}, finite: {bool(views.isfinite().all())}"
         except ImageBindError:
-            outcome = "refused" if is_told else outcome
+            outcome = "refused" if has_modality else outcome
         except Exception:
             return traceback.format_exc()
     return outcome
 
 
 def options_for(path: Path) -> dict[str, Any]:
-    """What is said beside a healthy file for it to be read."""
+    """Return the options that are needed to read a valid file."""
     if path.parent.name != MediaKind.IMU.value:
         return {}
     return {"window_seconds": 2, **({"rate": 100} if path.suffix == ".npy" else {})}
 
 
 def peak_megabytes() -> float:
-    """The most memory that this process has held. `ru_maxrss` would count its parent's, before exec."""
+    """Return the peak memory of this process; `ru_maxrss` would include its parent's, before exec."""
     status = Path("/proc/self/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0]) / 1024
 
 
 def warm_up(folder: Path) -> None:
-    """Read each healthy file, so that what is imported and loaded once is."""
+    """Read each valid file, so that imports and other one-time work are done."""
     kind = MediaKind(folder.name)
     for name in names_in(folder):
         options = options_for(folder / name)
@@ -286,9 +286,9 @@ def warm_up(folder: Path) -> None:
 
 
 def main() -> None:
-    """Read a folder's mutations from a number on, each a JSON line: outcome, seconds, peak megabytes."""
+    """Read a folder's mutations from a number on; print a JSON line each: outcome, seconds, megabytes."""
     folder, first, count = Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])
-    warnings.simplefilter("ignore")  # Pillow's, about the damage
+    warnings.simplefilter("ignore")  # of Pillow, about the damage
     print(json.dumps(peak_megabytes()), flush=True)
     warm_up(folder)
     names = names_in(folder)

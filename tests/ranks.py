@@ -1,4 +1,4 @@
-"""A function on several ranks at once: gloo on the loopback device, and never longer than two minutes."""
+"""Run a function on several ranks with gloo on the loopback device, for at most two minutes."""
 
 import os
 import sys
@@ -13,18 +13,18 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-TIMEOUT_SECONDS = 120.0  # two processes import torch and accelerate in 10 s each, in 30 on a busy machine
+TIMEOUT_SECONDS = 120.0  # importing torch and accelerate takes 10 s per process, or 30 s on a busy machine
 
 
 def on_ranks(work: Callable[..., Any], *arguments: Any, ranks: int = 2) -> list[Any]:
-    """What `work(rank, *arguments)`, a function of a module, returns on each rank."""
+    """Return the results of `work(rank, *arguments)` on all ranks; `work` is a module-level function."""
     with tempfile.TemporaryDirectory() as folder:
         processes = mp.start_processes(
             _rank, args=(work, arguments, ranks, folder), nprocs=ranks, join=False, start_method="spawn"
         )
         try:
             deadline = time.monotonic() + TIMEOUT_SECONDS
-            while not processes.join(timeout=1.0):  # raises what a rank raised
+            while not processes.join(timeout=1.0):  # raises the error of a rank
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"{work.__name__} took longer than {TIMEOUT_SECONDS:.0f} s on {ranks} ranks"
@@ -50,8 +50,8 @@ def _rank(rank: int, work: Callable[..., Any], arguments: tuple[Any, ...], ranks
         torch.save(work(rank, *arguments), Path(folder) / f"{rank}.pt")
     finally:
         dist.destroy_process_group()
-    # DistributedDataParallel's reducer keeps gloo's threads alive after the group is gone. One that has still
-    # to drop what a backward pass gave it needs the interpreter, and aborts the process if that is ending.
+    # DistributedDataParallel's reducer keeps gloo's threads alive after the group is destroyed. A thread that
+    # still holds tensors of a backward pass would abort the process if the interpreter shut down normally.
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(0)

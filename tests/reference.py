@@ -1,4 +1,4 @@
-"""What the released architecture computes on deterministic weights and inputs, for comparing ours with."""
+"""Deterministic weights and inputs, for comparing this model with reference results of the released one."""
 
 import json
 import sys
@@ -13,7 +13,7 @@ from imagebind.config import (
     AudioConfig,
     ImageBindConfig,
     ImuConfig,
-    PictureConfig,
+    OneChannelConfig,
     TextConfig,
     VisionConfig,
 )
@@ -22,7 +22,7 @@ from imagebind.models.imagebind_model import ImageBindModel
 DATA = Path(__file__).parent / "data"
 sys.path.insert(0, str(DATA))
 
-from fill import fill_state_dict  # noqa: E402  (its folder holds the recipe as it was given)
+from fill import fill_state_dict  # noqa: E402  (found through sys.path)
 
 INPUT_SHAPES = {
     "vision": (2, 3, 224, 224),
@@ -48,7 +48,7 @@ def reference_texts() -> list[str]:
 
 @cache
 def small_config() -> ImageBindConfig:
-    """`config.json`, which names the sizes in the original's words, in ours."""
+    """Return the sizes of `config.json`, which has the original project's names, as a config."""
     s = json.loads((DATA / "config.json").read_text())["small"]
     return ImageBindConfig(
         embed_dim=s["out_embed_dim"],
@@ -72,13 +72,13 @@ def small_config() -> ImageBindConfig:
             stride=s["audio_stride"],
             drop_path_rate=s["audio_drop_path"],
         ),
-        depth=PictureConfig(
+        depth=OneChannelConfig(
             embed_dim=s["depth_embed_dim"],
             num_blocks=s["depth_num_blocks"],
             num_heads=s["depth_num_heads"],
             patch_size=s["depth_kernel_size"],
         ),
-        thermal=PictureConfig(
+        thermal=OneChannelConfig(
             embed_dim=s["thermal_embed_dim"],
             num_blocks=s["thermal_num_blocks"],
             num_heads=s["thermal_num_heads"],
@@ -95,17 +95,17 @@ def small_config() -> ImageBindConfig:
 
 
 def filled_model(config: ImageBindConfig, **options) -> ImageBindModel:
-    """A model with the deterministic weights, in evaluation mode."""
+    """Return a model with the deterministic weights, in evaluation mode."""
     model = ImageBindModel(config, **options)
     fill_state_dict(model.state_dict())
     return model.eval()
 
 
 def stages(model: ImageBindModel, modality: str, inputs: torch.Tensor) -> dict[str, torch.Tensor]:
-    """The embedding and what flows before it, cut as the reference files are."""
-    seen = {}
+    """Return the embedding and the outputs before it, sliced as in the reference files."""
+    outputs = {}
     hooks = [
-        part[modality].register_forward_hook(lambda _module, _in, out, name=name: seen.update({name: out}))
+        part[modality].register_forward_hook(lambda _module, _in, out, name=name: outputs.update({name: out}))
         for name, part in (
             ("tokens", model.modality_preprocessors),
             ("trunk", model.modality_trunks),
@@ -118,7 +118,7 @@ def stages(model: ImageBindModel, modality: str, inputs: torch.Tensor) -> dict[s
         hook.remove()
     return {
         "embedding": embedding,
-        "tokens_first8": seen["tokens"]["trunk"]["tokens"][:, :4, :8],
-        "trunk_first8": seen["trunk"][:, :4, :8],
-        "head_first8": seen["head"][:, :8],
+        "tokens_first8": outputs["tokens"]["trunk"]["tokens"][:, :4, :8],
+        "trunk_first8": outputs["trunk"][:, :4, :8],
+        "head_first8": outputs["head"][:, :8],
     }

@@ -1,4 +1,4 @@
-"""Arithmetic on embeddings."""
+"""Tests of embedding arithmetic."""
 
 import numpy as np
 import pytest
@@ -12,23 +12,23 @@ from imagebind.embedder import Embedder, combine
 X, Y = np.eye(2, dtype=np.float32)
 
 
-def test_two_halves_lie_between():
+def test_the_sum_of_two_halves_is_between_both():
     np.testing.assert_allclose(combine([(X, 0.5), (Y, 0.5)]), np.sqrt([0.5, 0.5]), rtol=1e-6)
 
 
-def test_a_negative_weight_takes_away():
+def test_a_negative_weight_subtracts():
     np.testing.assert_allclose(combine([(X + Y, 1.0), (Y, -np.sqrt(0.5))]), X, atol=1e-6)
 
 
-def test_how_long_a_vector_was_does_not_matter():
+def test_the_length_of_a_vector_does_not_matter():
     np.testing.assert_allclose(combine([(10 * X, 1), (Y, 1)]), combine([(X, 1), (Y, 1)]), rtol=1e-6)
 
 
-def test_a_tensor_with_a_gradient_is_taken_as_its_numbers():
+def test_a_tensor_that_requires_grad_is_accepted():
     np.testing.assert_array_equal(combine([(torch.tensor([0.0, 2.0], requires_grad=True), 1)]), Y)
 
 
-def test_it_is_reachable_from_an_embedder():
+def test_combine_is_also_a_method_of_the_embedder():
     assert Embedder.combine is combine
 
 
@@ -36,7 +36,7 @@ finite = st.floats(-100, 100, width=32)
 
 
 @given(arrays(np.float32, 6, elements=finite).filter(lambda v: np.linalg.norm(v) > 1e-3))
-def test_one_vector_comes_back_at_unit_length_and_is_not_changed(vector):
+def test_one_vector_is_normalised_and_not_changed_in_place(vector):
     before = vector.copy()
     result = combine([(vector, 3.0)])
     assert result.dtype == np.float32 and np.linalg.norm(result) == pytest.approx(1, abs=1e-5)
@@ -57,6 +57,6 @@ def test_one_vector_comes_back_at_unit_length_and_is_not_changed(vector):
         ([(X, 0), (Y, 0)], "cancel out"),
     ],
 )
-def test_what_has_no_sum_is_named(parts, message):
+def test_invalid_vectors_raise_errors(parts, message):
     with pytest.raises(ValueError, match=message):
         combine(parts)

@@ -1,4 +1,4 @@
-"""The sizes of a model: narrowed, written and read."""
+"""Tests of model configs: selected trunks, writing and reading."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from imagebind.config import ImageBindConfig, tiny_config
 from imagebind.modality import ModalityType
 
 
-def test_a_config_of_some_trunks_speaks_of_them_alone():
+def test_a_config_of_some_trunks_has_no_others():
     whole = tiny_config()
     part = whole.only([ModalityType.TEXT, ModalityType.DEPTH])
     assert part.modalities == ("text", "depth") and part.embed_dim == whole.embed_dim
@@ -16,14 +16,14 @@ def test_a_config_of_some_trunks_speaks_of_them_alone():
 
 
 @pytest.mark.parametrize(
-    ("sizes", "said"),
+    ("sizes", "message"),
     [
-        ({"text": None}, "no embed_dim"),
+        ({"text": None}, "embed_dim: expected"),
         ({"visoin": None}, r"visoin.*expected some of embed_dim, vision"),
         ({"embed_dim": 4, "vision": {"num_blocks": 2}}, "num_heads"),
         ([4], r"by name.*got \[4\]"),
     ],
 )
-def test_sizes_that_are_none_are_refused_with_what_is_wanted(sizes, said):
-    with pytest.raises(TypeError, match=said):
+def test_invalid_sizes_raise_errors_with_the_expected_ones(sizes, message):
+    with pytest.raises(TypeError, match=message):
         ImageBindConfig.from_dict(sizes)

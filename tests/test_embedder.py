@@ -1,4 +1,4 @@
-"""Anything in, unit vectors out, in order; one bad item costs nothing but itself."""
+"""Tests of embedding mixed items in order, where a bad item does not affect the others."""
 
 import copy
 import multiprocessing
@@ -30,7 +30,7 @@ SAME = {"atol": 1e-5, "rtol": 0}
 
 @pytest.fixture
 def items(image_file, audio_file, video_file, imu_file):
-    """One of each modality, and some that repeat."""
+    """One item of each modality, and some again."""
     rng = np.random.default_rng(0)
     return [
         "a dog",
@@ -53,10 +53,10 @@ def test_every_modality_becomes_float32_unit_vectors_in_input_order(embedder, it
     kinds = "text image depth audio text video imu thermal image"
     assert [result.kind.value for result in report] == kinds.split()
     assert report[5].modality.value == "vision"
-    np.testing.assert_allclose(vectors[1], vectors[8], **SAME)  # a path and its picture
+    np.testing.assert_allclose(vectors[1], vectors[8], **SAME)  # a path and its image
 
 
-def test_encode_gives_the_direction_of_what_forward_gives(
+def test_encode_returns_the_normalised_result_of_forward(
     embedder, small_model, image_file, audio_file, video_file
 ):
     tensors = {
@@ -66,16 +66,16 @@ def test_encode_gives_the_direction_of_what_forward_gives(
     }
     with torch.inference_mode():
         wanted = {name: rows[0].numpy() for name, rows in small_model(tensors).items()}
-        still = small_model({"vision": ImageTransform()(image_file).unsqueeze(0)})["vision"][0].numpy()
+        image = small_model({"vision": ImageTransform()(image_file).unsqueeze(0)})["vision"][0].numpy()
     got = embedder.encode([video_file, audio_file, "a dog", image_file])
-    for vector, raw in zip(got, [wanted["vision"], wanted["audio"], wanted["text"], still], strict=True):
+    for vector, raw in zip(got, [wanted["vision"], wanted["audio"], wanted["text"], image], strict=True):
         np.testing.assert_allclose(vector, raw / np.linalg.norm(raw), **SAME)
     raw = embedder.encode([video_file, audio_file, "a dog", image_file], normalize_embeddings=False)
     np.testing.assert_allclose(raw[1], wanted["audio"], atol=2e-4)
     np.testing.assert_allclose(raw[0], wanted["vision"], **SAME)
 
 
-def test_an_item_embeds_the_same_alone_in_any_batch_and_in_any_order(embedder, items):
+def test_an_embedding_does_not_depend_on_batch_or_order(embedder, items):
     together = embedder.encode(items, batch_size=4)
     for position, item in enumerate(items):
         np.testing.assert_allclose(embedder.encode(item), together[position], **SAME)
@@ -84,13 +84,13 @@ def test_an_item_embeds_the_same_alone_in_any_batch_and_in_any_order(embedder, i
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 7, 64])
-def test_a_recording_may_be_spread_over_batches(embedder, video_file, audio_file, batch_size):
+def test_the_clips_of_a_recording_may_be_in_several_batches(embedder, video_file, audio_file, batch_size):
     wanted = embedder.encode([video_file, audio_file, video_file])
     got = embedder.encode([video_file, audio_file, video_file], batch_size=batch_size)
     np.testing.assert_allclose(got, wanted, **SAME)
 
 
-def test_texts_of_all_lengths_come_back_in_order(embedder):
+def test_texts_of_all_lengths_are_returned_in_order(embedder):
     texts = [" ".join(["dog"] * (i * 37 % 90)) for i in range(60)]
     together = embedder.encode(texts, batch_size=8)
     for i in (0, 17, 41, 59):
@@ -106,7 +106,7 @@ def test_one_item_gives_one_vector_and_no_items_none(embedder, image_file):
     assert embedder.encode(text for text in ("a", "b")).shape == (2, 32)
 
 
-def test_a_tensor_can_be_asked_for_and_used_in_training(embedder):
+def test_a_tensor_can_be_requested_and_used_in_training(embedder):
     vectors = embedder.encode(["a dog", "a car"], convert_to_tensor=True)
     assert isinstance(vectors, torch.Tensor) and vectors.dtype == torch.float32
     weight = torch.ones(32, requires_grad=True)
@@ -114,14 +114,14 @@ def test_a_tensor_can_be_asked_for_and_used_in_training(embedder):
     assert weight.grad is not None
 
 
-def test_a_str_is_a_path_only_where_the_modality_says_so(embedder, audio_file):
+def test_a_str_is_a_path_only_with_a_modality(embedder, audio_file):
     as_text = embedder.encode(str(audio_file))
-    as_sound = embedder.encode([str(audio_file)], modality="audio")[0]
-    np.testing.assert_allclose(as_sound, embedder.encode(Path(audio_file)), **SAME)
-    assert not np.allclose(as_text, as_sound, atol=0.1)
+    as_audio = embedder.encode([str(audio_file)], modality="audio")[0]
+    np.testing.assert_allclose(as_audio, embedder.encode(Path(audio_file)), **SAME)
+    assert not np.allclose(as_text, as_audio, atol=0.1)
 
 
-def test_options_beside_an_item_reach_its_transform(embedder):
+def test_options_of_an_item_are_passed_to_its_transform(embedder):
     stereo = Path(__file__).parent / "data/preprocessing/stereo_48k_8s.wav"
     first, average = embedder.encode([{"audio": stereo, "channel": 0}, {"audio": stereo}])
     assert not np.allclose(first, average, atol=1e-3)
@@ -129,12 +129,12 @@ def test_options_beside_an_item_reach_its_transform(embedder):
     assert not np.allclose(near, far, atol=1e-3)
 
 
-def test_a_misspelt_option_is_named_with_those_that_exist(embedder):
+def test_a_misspelt_option_raises_an_error_with_the_existing_ones(embedder):
     with pytest.raises(MediaError, match=r"'focl'.*focal"):
         embedder.encode({"depth": np.ones((4, 4)), "focl": 500})
 
 
-def test_skipping_leaves_nan_where_an_item_failed_and_keeps_the_rest(embedder, image_file, tmp_path):
+def test_skipped_items_are_nan_and_the_others_are_embedded(embedder, image_file, tmp_path):
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(image_file.read_bytes()[:3000])
     items = ["a dog", cut, image_file, tmp_path / "none.png", np.zeros((3, 3)), 7, {"smell": 1}, "a car"]
@@ -161,7 +161,9 @@ def test_by_default_the_first_bad_item_is_raised(embedder, tmp_path):
         embedder.encode(["a dog"], on_error="ignore")
 
 
-def test_a_deep_grey_picture_is_refused_with_the_ways_to_say_what_it_is(embedder, deep_grey_file):
+def test_a_16_bit_grayscale_image_raises_an_error_with_the_ways_to_specify_its_modality(
+    embedder, deep_grey_file
+):
     with pytest.raises(
         AmbiguousMediaError, match=r"16-bit grayscale PNG.*\{'depth': path\} or \{'thermal': path\}"
     ):
@@ -171,7 +173,7 @@ def test_a_deep_grey_picture_is_refused_with_the_ways_to_say_what_it_is(embedder
     np.testing.assert_allclose(embedder.encode(deep_grey_file, modality="depth"), depth, **SAME)
 
 
-def test_a_modality_that_the_model_lacks_is_named(image_file):
+def test_a_modality_without_a_trunk_raises_an_error(image_file):
     embedder = Embedder(ImageBindModel(small_config(), modalities=["text"]))
     with pytest.raises(MediaError, match=r"built without.*one of text"):
         embedder.encode(image_file)
@@ -179,14 +181,14 @@ def test_a_modality_that_the_model_lacks_is_named(image_file):
     assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
 
 
-def test_weights_that_are_not_finite_are_reported_and_not_returned():
+def test_embeddings_that_are_not_finite_are_errors():
     model = ImageBindModel(small_config(), modalities=["text"])
     model.modality_heads["text"].proj[1].weight.data.fill_(float("nan"))
     with pytest.raises(MediaError, match="not finite"):
         Embedder(model).encode("a dog")
 
 
-def test_a_stream_without_end_comes_out_in_order_and_in_bounded_memory(embedder, image_file):
+def test_an_endless_stream_is_embedded_in_order_and_in_bounded_memory(embedder, image_file):
     taken = []
 
     def endless():
@@ -200,28 +202,28 @@ def test_a_stream_without_end_comes_out_in_order_and_in_bounded_memory(embedder,
     assert len(taken) < 200 + 6 * 8  # no more than a few batches ahead
 
 
-def test_clips_come_with_their_time_spans_on_request(embedder, audio_file, video_file, image_file):
+def test_clips_are_returned_with_their_time_spans_on_request(embedder, audio_file, video_file, image_file):
     results = list(embedder.encode_stream([audio_file, video_file, image_file], clips=True))
     audio, video, image = results
     assert audio.clips.shape == (3, 32) and video.clips.shape == (5, 32) and image.clips is None
     assert [span[1] - span[0] for span in audio.spans] == pytest.approx([2, 2, 2])
     assert audio.spans[0][0] == 0 and audio.spans[-1][1] == pytest.approx(7)
     np.testing.assert_allclose(np.linalg.norm(video.clips, axis=1), 1, atol=1e-6)
-    mean = audio.clips.mean(axis=0)  # of unit vectors, each scaled alike
+    mean = audio.clips.mean(axis=0)  # of unit vectors
     np.testing.assert_allclose(audio.vector, mean / np.linalg.norm(mean), **SAME)
     assert next(embedder.encode_stream([audio_file])).clips is None
 
 
-def test_a_pair_that_was_taken_for_two_items_is_told_how_to_be_one(embedder):
-    sound = np.zeros(16000, dtype=np.float32)
-    sound[::40] = 0.5
+def test_a_pair_of_array_and_rate_raises_an_error_with_the_right_form(embedder):
+    audio = np.zeros(16000, dtype=np.float32)
+    audio[::40] = 0.5
     with pytest.raises(MediaError, match=r"shape \(16000,\) without a rate.*'rate': hz.*\[\(array, rate\)\]"):
-        embedder.encode((sound, 16000), modality="audio")
-    (listed,) = embedder.encode([(sound, 16000)], modality="audio")
-    np.testing.assert_allclose(embedder.encode({"audio": sound, "rate": 16000}), listed, **SAME)
+        embedder.encode((audio, 16000), modality="audio")
+    (listed,) = embedder.encode([(audio, 16000)], modality="audio")
+    np.testing.assert_allclose(embedder.encode({"audio": audio, "rate": 16000}), listed, **SAME)
 
 
-def test_columns_of_texts_and_of_paths_are_many_items(embedder, image_file, audio_file):
+def test_columns_of_texts_and_of_paths_are_several_items(embedder, image_file, audio_file):
     pandas = pytest.importorskip("pandas")
     texts = ["a red star", "a blue ring"]
     wanted = embedder.encode(texts)
@@ -235,7 +237,7 @@ def test_columns_of_texts_and_of_paths_are_many_items(embedder, image_file, audi
     assert embedder.encode(np.array(texts[0])).shape == embedder.encode(np.str_(texts[0])).shape == (32,)
 
 
-def test_a_table_is_refused_whatever_is_skipped(embedder):
+def test_a_table_always_raises_an_error(embedder):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"caption": ["a dog"], "file": ["dog.jpg"]})
     for on_error in ("raise", "skip"):
@@ -244,7 +246,7 @@ def test_a_table_is_refused_whatever_is_skipped(embedder):
     assert embedder.encode(table["caption"]).shape == (1, 32)
 
 
-def test_rows_of_a_data_set_are_items_decoded_or_not(embedder, image_file, audio_file):
+def test_rows_of_a_data_set_are_items_whether_decoded_or_not(embedder, image_file, audio_file):
     tone = np.sin(np.arange(16000) / 8).astype(np.float32)
     rows = [
         {"image": {"bytes": image_file.read_bytes(), "path": "a.jpg"}},
@@ -261,7 +263,7 @@ def count_of_dogs():
     return (f"{number} dogs" for number in count())
 
 
-def test_forward_alone_is_in_evaluation_mode_too():
+def test_forward_alone_also_uses_evaluation_mode():
     model = imagebind_tiny(pretrained=True, modalities=["text"])
     for block in model.modality_trunks["text"].blocks:
         block.drop_path = nn.Dropout(0.5)
@@ -271,7 +273,7 @@ def test_forward_alone_is_in_evaluation_mode_too():
     assert all(module.training for module in model.modules())
 
 
-def test_encoding_does_not_train_and_leaves_training_as_it_was(small_model, image_file):
+def test_encoding_uses_evaluation_mode_and_restores_training_mode(small_model, image_file):
     model = ImageBindModel(small_config())
     embedder = Embedder(model)
     assert model.training
@@ -282,7 +284,7 @@ def test_encoding_does_not_train_and_leaves_training_as_it_was(small_model, imag
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_embedders_of_one_model_share_its_evaluation():
+def test_embedders_of_one_model_share_its_evaluation_mode():
     model = ImageBindModel(small_config(), modalities=["text"])
     first, second = (Embedder(model).encode_stream(count_of_dogs(), batch_size=1) for _ in range(2))
     next(first), next(second)
@@ -301,7 +303,7 @@ def test_threads_share_an_embedder(embedder, items):
     assert threading.active_count() <= before
 
 
-def test_a_consumer_that_stops_early_leaves_no_threads_behind(embedder, items):
+def test_no_threads_remain_if_the_consumer_stops_early(embedder, items):
     stream = embedder.encode_stream(items * 5)
     next(stream)
     stream.close()
@@ -327,7 +329,7 @@ def test_an_embedder_can_be_copied_while_it_encodes():
     stream.close()
 
 
-def test_a_spawned_worker_gets_an_embedder_that_works(embedder):
+def test_an_embedder_can_be_passed_to_a_spawned_worker(embedder):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         there = pool.apply(embedder.encode, (["a dog", "a car"],))
     np.testing.assert_allclose(there, embedder.encode(["a dog", "a car"]), **SAME)
@@ -358,14 +360,14 @@ def _recordings(items):
     return [("image", items[1]), ("audio", items[3]), ("video", items[5]), ("imu", items[6])]
 
 
-def test_similarity_is_the_cosine_of_each_with_each(embedder):
+def test_similarity_returns_the_cosine_similarity_of_all_pairs(embedder):
     similarity = embedder.similarity([[3.0, 0.0], [1.0, 1.0]], [0.0, 2.0])
     torch.testing.assert_close(similarity, torch.tensor([[0.0], [2**-0.5]]))
     with pytest.raises(TypeError, match="expected vectors"):
         embedder.similarity(["A dog."], [[1.0, 0.0]])
 
 
-def test_transforms_of_a_kind_can_be_replaced(small_model, audio_file):
+def test_the_transform_of_a_media_type_can_be_replaced(small_model, audio_file):
     embedder = Embedder(small_model, transforms={"audio": AudioTransform(clips=7)})
     result = next(embedder.encode_stream([audio_file], clips=True))
     assert result.clips.shape == (7, 32)
@@ -379,7 +381,7 @@ def test_bfloat16_and_autocast_stay_close(small_model, embedder, items):
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_cuda_gives_the_vectors_of_the_cpu(embedder, items):
+def test_cuda_returns_the_embeddings_of_the_cpu(embedder, items):
     from tests.reference import filled_model
 
     on_cuda = Embedder(filled_model(small_config()), device="cuda")

@@ -1,4 +1,4 @@
-"""Errors and warnings name the item they are about."""
+"""Tests of errors and warnings, which name their item."""
 
 import logging
 import pickle
@@ -24,7 +24,7 @@ class DoubtfulTransform:
         return torch.zeros(1)
 
 
-def test_a_warning_that_nobody_collects_is_logged_with_the_items_name(caplog):
+def test_a_warning_that_is_not_collected_is_logged_with_the_items_name(caplog):
     with caplog.at_level(logging.WARNING):
         warn_of("dog.wav", "0.1 s could not be decoded")
     assert "dog.wav: 0.1 s could not be decoded" in caplog.text
@@ -38,7 +38,7 @@ def test_collected_warnings_are_not_logged_and_occur_once(caplog):
     assert not caplog.text
 
 
-def test_the_warnings_of_an_item_come_with_its_views_and_are_logged_under_its_name(caplog):
+def test_the_warnings_of_an_item_are_part_of_its_views_and_are_logged_with_its_name(caplog):
     request = Request(kind=MediaKind.IMAGE, payload=b"", name="dog.png")
     with caplog.at_level(logging.WARNING):
         views = prepare(request, DoubtfulTransform())
@@ -52,14 +52,14 @@ MEDIA_ERRORS = [
 
 
 @pytest.mark.parametrize("kind", MEDIA_ERRORS)
-def test_an_error_stays_itself_when_it_is_pickled_or_made_again_from_its_message(kind):
+def test_an_error_can_be_pickled_and_recreated_from_its_message(kind):
     error = kind("a.png", got="nothing", expected="an image")
     again = pickle.loads(pickle.dumps(error))
     assert type(again) is kind and (again.item, again.got, again.expected) == ("a.png", "nothing", "an image")
     assert str(again) == str(error) == str(kind(str(error)))
 
 
-def test_an_ambiguous_file_keeps_its_media_types_under_another_name_and_in_another_process():
+def test_an_ambiguous_media_error_keeps_its_media_types_when_renamed_or_pickled():
     kinds = (MediaKind.DEPTH, MediaKind.THERMAL)
     error = errors.AmbiguousMediaError("<9 bytes>", got="deep", expected="a media type", kinds=kinds)
     again = pickle.loads(pickle.dumps(error.renamed("a.png")))
@@ -75,6 +75,6 @@ class MissingImage(Dataset):
 
 
 @pytest.mark.parametrize("workers", [0, 1])
-def test_what_a_dataloaders_worker_raises_is_caught_as_without_workers(workers):
+def test_an_error_in_a_dataloader_worker_has_the_same_type_as_without_workers(workers):
     with pytest.raises(FileNotFoundError, match=r"missing\.jpg"):
         next(iter(DataLoader(MissingImage(), num_workers=workers)))

@@ -11,7 +11,7 @@ from PIL import Image
 
 from imagebind.checkpoints.factory import TINY_FOLDER, load_model, save_model
 from imagebind.checkpoints.loading import save_state_dict
-from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, VisionConfig
+from imagebind.config import AudioConfig, ImageBindConfig, OneChannelConfig, VisionConfig
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld import world_transforms
@@ -63,7 +63,7 @@ def weights(tmp_path) -> Path:
         embed_dim=32,
         vision=VisionConfig(**sizes, patch_size=56),
         audio=AudioConfig(**sizes, stride=16),
-        depth=PictureConfig(**sizes, patch_size=56),
+        depth=OneChannelConfig(**sizes, patch_size=56),
     )
     torch.manual_seed(0)
     model = ImageBindModel(config)

@@ -1,4 +1,4 @@
-"""InfoNCE against its definition, its temperature, and two ranks against one process with the whole batch."""
+"""Tests of InfoNCE: its definition, temperature, and two ranks against one process with the whole batch."""
 
 import math
 
@@ -14,7 +14,7 @@ from imagebind.losses import InfoNCE, distributed_info_nce, gather_features, inf
 from tests.ranks import on_ranks
 
 RANKS = 2
-ROWS = 6  # pairs of a rank
+ROWS = 6  # pairs per rank
 DIM = 8
 TEMPERATURE = 0.1
 MODES = [(local_loss, with_grad) for local_loss in (True, False) for with_grad in (True, False)]
@@ -26,7 +26,7 @@ def pairs(rows: int = ROWS, *, seed: int = 0, dim: int = DIM) -> tuple[Tensor, T
 
 
 def slow_info_nce(first: Tensor, second: Tensor, temperature: float) -> float:
-    """The paper's formula, pair by pair."""
+    """Return the paper's formula, computed pair by pair."""
     total = 0.0
     for one, other in ((first, second), (second, first)):
         for i in range(len(one)):
@@ -35,7 +35,7 @@ def slow_info_nce(first: Tensor, second: Tensor, temperature: float) -> float:
     return total
 
 
-def test_two_orthogonal_pairs_cost_what_the_formula_says_by_hand():
+def test_the_loss_of_two_orthogonal_pairs_equals_the_formula():
     rows = torch.eye(2)
     expected = 2 * math.log(1 + math.exp(-1 / 0.5))  # each way: -log(e^2 / (e^2 + e^0))
     assert info_nce(rows, rows, temperature=0.5).item() == pytest.approx(expected)
@@ -50,7 +50,7 @@ def test_the_loss_is_the_papers_sum_of_both_directions(rows, seed, temperature):
     assert actual.item() == pytest.approx(slow_info_nce(first, second, temperature), abs=1e-9)
 
 
-def test_neither_the_sides_order_nor_the_rows_order_nor_their_length_matters():
+def test_the_order_of_sides_and_rows_and_their_length_do_not_matter():
     first, second = (side.double() for side in pairs())
     loss = info_nce(first, second, temperature=TEMPERATURE)
     order = torch.randperm(ROWS, generator=torch.Generator().manual_seed(1))
@@ -59,7 +59,7 @@ def test_neither_the_sides_order_nor_the_rows_order_nor_their_length_matters():
     assert torch.allclose(loss, info_nce(20 * first, second / 3, temperature=TEMPERATURE))
 
 
-def test_the_gradient_is_that_of_finite_differences():
+def test_the_gradient_equals_finite_differences():
     first, second = (side.double().requires_grad_() for side in pairs(3, dim=4))
     temperature = torch.tensor(0.3, dtype=torch.float64, requires_grad=True)
     assert torch.autograd.gradcheck(
@@ -67,9 +67,9 @@ def test_the_gradient_is_that_of_finite_differences():
     )
 
 
-def test_logits_are_float32_under_autocast_and_of_bfloat16_embeddings():
+def test_logits_are_float32_under_autocast_and_for_bfloat16_embeddings():
     first, second = pairs(64)
-    second = first + 0.1 * second  # large logits: a bfloat16 product would be off in the second digit
+    second = first + 0.1 * second  # large logits: bfloat16 products would have errors in the second digit
     exact = info_nce(first, second, temperature=0.02)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         under_autocast = info_nce(first, second, temperature=0.02)
@@ -80,14 +80,14 @@ def test_logits_are_float32_under_autocast_and_of_bfloat16_embeddings():
     assert torch.equal(of_half, info_nce(half[0].float(), half[1].float(), temperature=0.02))
 
 
-def test_the_embeddings_given_are_not_changed():
+def test_the_embeddings_are_not_changed_in_place():
     first, second = pairs()
     before = first.clone(), second.clone()
     info_nce(first, second, temperature=TEMPERATURE)
     assert torch.equal(first, before[0]) and torch.equal(second, before[1])
 
 
-def test_the_module_and_the_options_of_ranks_are_plain_info_nce_in_one_process():
+def test_in_one_process_the_module_and_all_options_equal_info_nce():
     first, second = pairs()
     expected = info_nce(first, second, temperature=TEMPERATURE)
     for local_loss, with_grad in MODES:
@@ -98,7 +98,7 @@ def test_the_module_and_the_options_of_ranks_are_plain_info_nce_in_one_process()
         assert gather_features(first, second, **options)[0] is first
 
 
-def test_a_fixed_temperature_is_saved_and_has_nothing_to_learn():
+def test_a_fixed_temperature_is_saved_and_is_not_a_parameter():
     loss = InfoNCE(temperature=0.2)
     assert list(loss.parameters()) == []
     other = InfoNCE(temperature=0.05)
@@ -106,9 +106,11 @@ def test_a_fixed_temperature_is_saved_and_has_nothing_to_learn():
     assert other.temperature.item() == pytest.approx(0.2)
 
 
-def test_a_learned_temperature_goes_the_way_that_lowers_the_loss():
+def test_training_a_temperature_lowers_the_loss():
     first, _ = pairs()
-    loss = InfoNCE(temperature=0.5, learnable=True)  # every pair is perfect: a sharper softmax is better
+    loss = InfoNCE(
+        temperature=0.5, learnable=True
+    )  # all pairs match perfectly, so a lower temperature is better
     optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
     before = loss(first, first)
     before.backward()
@@ -117,14 +119,14 @@ def test_a_learned_temperature_goes_the_way_that_lowers_the_loss():
     assert loss(first, first) < before
 
 
-def test_a_learned_scale_stops_at_100_and_comes_back_from_there():
+def test_a_learned_scale_is_clamped_to_100_and_can_decrease_again():
     first, second = pairs()
     loss = InfoNCE(temperature=0.07, learnable=True)
     with torch.no_grad():
         loss.log_logit_scale.fill_(10.0)
     loss(first, second).backward()
     assert loss.temperature.item() == pytest.approx(1 / 100)
-    assert loss.log_logit_scale.grad.item() > 0  # these pairs are random: a lower scale costs less
+    assert loss.log_logit_scale.grad.item() > 0  # random pairs: a lower scale has a lower loss
 
 
 def test_the_module_shows_its_temperature():
@@ -132,31 +134,31 @@ def test_the_module_shows_its_temperature():
 
 
 @pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan"), float("inf")])
-def test_a_temperature_that_is_not_positive_is_refused(temperature):
+def test_a_temperature_that_is_not_positive_raises_an_error(temperature):
     with pytest.raises(ValueError, match="temperature: expected a positive number"):
         info_nce(*pairs(), temperature=temperature)
     with pytest.raises(ValueError, match="temperature: expected a positive number"):
         InfoNCE(temperature=temperature)
 
 
-def test_a_learned_temperature_below_the_limit_is_refused_and_a_vector_of_them_too():
-    with pytest.raises(ValueError, match=r"at least 0\.01, got 0\.001"):
+def test_a_learned_temperature_below_the_bound_and_a_vector_raise_errors():
+    with pytest.raises(ValueError, match=r"at least 0\.01 if learned, got 0\.001"):
         InfoNCE(temperature=0.001, learnable=True)
     with pytest.raises(ValueError, match=r"temperature: expected one number, got shape \(6,\)"):
         info_nce(*pairs(), temperature=torch.ones(ROWS))
 
 
 @pytest.mark.parametrize("shapes", [((3, 4), (2, 4)), ((3, 4), (3, 5)), ((0, 4), (0, 4)), ((4,), (4,))])
-def test_sides_that_are_not_pairs_are_refused_with_their_shapes(shapes):
+def test_sides_that_are_not_pairs_raise_an_error_with_their_shapes(shapes):
     with pytest.raises(ValueError, match=r"pairs of rows.*got \(\d"):
         info_nce(torch.zeros(shapes[0]), torch.zeros(shapes[1]), temperature=TEMPERATURE)
 
 
-# Two ranks, each with its half of the batch, against one process with all of it.
+# Two ranks with half of the batch each, against one process with the whole batch.
 
 
 class Encoders(nn.Module):
-    """One linear map a side, the same on every rank."""
+    """One linear layer per side, equal on all ranks."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -171,7 +173,7 @@ class Encoders(nn.Module):
 
 
 def gradients_on_a_rank(rank: int) -> dict:
-    """By mode: the loss of this rank, and the gradients averaged over ranks."""
+    """Return for each mode this rank's loss and the gradients averaged over ranks."""
     first, second = (side[rank * ROWS : (rank + 1) * ROWS] for side in pairs(RANKS * ROWS))
     results: dict = {}
     for mode in MODES:
@@ -215,7 +217,7 @@ def by_rank() -> list[dict]:
 
 
 @pytest.mark.parametrize("mode", MODES, ids=lambda mode: f"local={mode[0]},with_grad={mode[1]}")
-def test_the_loss_of_ranks_is_the_large_batchs(by_rank, mode):
+def test_the_loss_of_ranks_is_that_of_the_whole_batch(by_rank, mode):
     expected, _ = gradients_in_one_process()
     losses = [results[mode][0] for results in by_rank]
     local_loss, _ = mode
@@ -227,19 +229,19 @@ def test_the_loss_of_ranks_is_the_large_batchs(by_rank, mode):
 
 
 @pytest.mark.parametrize("local_loss", [True, False])
-def test_gradients_of_ranks_that_gather_with_grad_are_the_large_batchs(by_rank, local_loss):
+def test_gradients_with_gather_with_grad_are_those_of_the_whole_batch(by_rank, local_loss):
     _, expected = gradients_in_one_process()
     for results in by_rank:
         assert_same(results[local_loss, True][1], expected)
 
 
-def test_without_grad_the_whole_loss_gives_encoders_one_of_w_shares_and_the_temperature_its_own(by_rank):
+def test_without_grad_the_global_loss_divides_the_gradients_of_encoders_only(by_rank):
     _, (*encoders, scale) = gradients_in_one_process()
     for results in by_rank:
         assert_same(results[False, False][1], [*(gradient / RANKS for gradient in encoders), scale])
 
 
-def test_without_grad_a_local_loss_holds_all_negatives_fixed(by_rank):
+def test_without_grad_a_local_loss_has_constant_negatives(by_rank):
     _, expected = gradients_in_one_process(fixed_negatives=True)
     _, large_batch = gradients_in_one_process()
     for results in by_rank:

@@ -1,4 +1,4 @@
-"""Metrics against matrices worked out by hand, against slow definitions, and under ties, NaN and faults."""
+"""Tests of metrics: examples computed by hand, slow definitions, ties, NaN and invalid input."""
 
 import numpy as np
 import pytest
@@ -18,7 +18,7 @@ from imagebind.metrics import (
 
 NAN = float("nan")
 
-# Four queries, four candidates; the right one of each is on the diagonal, at places 1, 2, 4 and 1.
+# Four queries and candidates; the relevant one of each is on the diagonal, with ranks 1, 2, 4 and 1.
 SIMILARITY = torch.tensor(
     [
         [0.9, 0.1, 0.2, 0.3],
@@ -28,13 +28,13 @@ SIMILARITY = torch.tensor(
     ]
 )
 
-# Two sounds with three captions: the first is right for captions 0 and 2.
-SOUND_OF_CAPTION = torch.tensor([0, 1, 0])
+# Two audio clips with three captions: captions 0 and 2 belong to the first.
+AUDIO_OF_CAPTION = torch.tensor([0, 1, 0])
 
 
 @st.composite
 def scored(draw, max_size=6):
-    """Scores with many ties, and a NaN now and then, and a target column a row."""
+    """Return scores with many ties and some NaN, and a target column per row."""
     queries, candidates = draw(st.integers(1, max_size)), draw(st.integers(1, max_size))
     values = st.sampled_from([-1.0, 0.0, 0.25, 0.5, 1.0, NAN])
     rows = draw(st.lists(values, min_size=queries * candidates, max_size=queries * candidates))
@@ -42,17 +42,17 @@ def scored(draw, max_size=6):
     return torch.tensor(rows).view(queries, candidates), torch.tensor(target)
 
 
-def test_ranks_are_those_counted_by_hand():
+def test_ranks_equal_those_counted_by_hand():
     assert target_ranks(SIMILARITY).tolist() == [1, 2, 4, 1]
 
 
-def test_recall_counts_a_target_in_second_place_only_from_k_2():
+def test_recall_counts_a_target_of_rank_2_only_from_k_2():
     similarity = torch.tensor([[0.9, 0.8, 0.1]])
     assert recall_at_k(similarity, torch.tensor([1]), k=1) == 0.0
     assert recall_at_k(similarity, torch.tensor([1]), k=2) == 1.0
 
 
-def test_retrieval_recalls_are_the_shares_of_the_hand_counted_ranks():
+def test_retrieval_recalls_equal_the_shares_counted_by_hand():
     assert retrieval_recalls(SIMILARITY, ks=(1, 2, 3, 4)) == {1: 0.5, 2: 0.75, 3: 0.75, 4: 1.0}
     assert retrieval_recalls(SIMILARITY) == {1: 0.5, 5: 1.0, 10: 1.0}
 
@@ -67,34 +67,35 @@ def test_median_rank_is_the_mean_of_the_middle_two_or_the_middle_one():
     assert median_rank(SIMILARITY[:3], torch.tensor([0, 1, 2])) == 2.0  # of 1, 2, 4
 
 
-def test_one_of_several_right_captions_is_enough_and_the_others_do_not_stand_in_its_way():
-    sound_to_text = torch.tensor([[0.9, 0.5, 0.8], [0.6, 0.5, 0.7]])
-    right = SOUND_OF_CAPTION[None, :] == torch.arange(2)[:, None]
-    assert target_ranks(sound_to_text, right).tolist() == [1, 3]
-    assert target_ranks(sound_to_text[:, [1, 0, 2]], right[:, [1, 0, 2]]).tolist() == [1, 3]
+def test_one_of_several_relevant_captions_is_enough_and_the_others_do_not_lower_its_rank():
+    audio_to_text = torch.tensor([[0.9, 0.5, 0.8], [0.6, 0.5, 0.7]])
+    relevant = AUDIO_OF_CAPTION[None, :] == torch.arange(2)[:, None]
+    assert target_ranks(audio_to_text, relevant).tolist() == [1, 3]
+    assert target_ranks(audio_to_text[:, [1, 0, 2]], relevant[:, [1, 0, 2]]).tolist() == [1, 3]
     second_best = torch.tensor([[0.1, 0.5, 0.4], [0.0, 1.0, 0.0]])
-    assert target_ranks(second_best, right).tolist() == [2, 1]  # caption 0, behind both, does not count
+    # Caption 0, which ranks below both, does not matter.
+    assert target_ranks(second_best, relevant).tolist() == [2, 1]
     assert (
-        target_ranks(sound_to_text.T, right.T).tolist()
-        == target_ranks(sound_to_text.T, SOUND_OF_CAPTION).tolist()
+        target_ranks(audio_to_text.T, relevant.T).tolist()
+        == target_ranks(audio_to_text.T, AUDIO_OF_CAPTION).tolist()
     )
 
 
-def test_a_model_that_gives_every_candidate_the_same_number_finds_nothing():
+def test_equal_scores_of_all_candidates_find_nothing():
     same = torch.zeros(5, 5)
     assert recall_at_k(same, None, k=4) == 0.0
     assert median_rank(same) == 5.0
     assert top_k_accuracy(same, torch.zeros(5, dtype=torch.long)) == 0.0
 
 
-def test_what_has_no_similarity_is_not_found_and_is_in_nobody_elses_way():
+def test_nan_is_not_found_and_does_not_lower_other_ranks():
     similarity = torch.tensor([[NAN, NAN, NAN], [0.1, 0.2, NAN], [0.3, 0.1, NAN]])
     assert target_ranks(similarity).tolist() == [3, 1, 3]
-    assert similarity.isnan().sum() == 5  # the input is as it was
+    assert similarity.isnan().sum() == 5  # the input is unchanged
 
 
 @given(scored())
-def test_the_rank_is_one_more_than_the_wrong_candidates_at_least_as_similar(given_scores):
+def test_the_rank_is_one_more_than_the_other_candidates_at_least_as_similar(given_scores):
     similarity, target = given_scores
     rows = similarity.nan_to_num(nan=-torch.inf).tolist()
     expected = [
@@ -105,7 +106,7 @@ def test_the_rank_is_one_more_than_the_wrong_candidates_at_least_as_similar(give
 
 
 @given(scored())
-def test_booleans_with_one_true_a_row_are_the_same_as_column_numbers(given_scores):
+def test_booleans_with_one_true_per_row_equal_column_numbers(given_scores):
     similarity, target = given_scores
     booleans = torch.nn.functional.one_hot(target, similarity.shape[1]).bool()
     assert torch.equal(target_ranks(similarity, booleans), target_ranks(similarity, target))
@@ -134,20 +135,20 @@ def test_top_k_accuracy_is_counted_over_samples():
     assert top_k_accuracy(scores, labels, k=2) == pytest.approx(2 / 3)
 
 
-def test_average_precision_is_the_one_worked_out_by_hand():
+def test_average_precision_equals_an_example_computed_by_hand():
     scores = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
     right = torch.tensor([[True], [False], [True], [False]])
     assert average_precision(scores, right).tolist() == [pytest.approx((1 / 1 + 2 / 3) / 2)]
 
 
-def test_samples_of_one_score_pass_together_so_a_constant_scores_the_frequency():
+def test_equal_scores_have_the_frequency_as_average_precision():
     right = torch.tensor([[True], [False], [False], [True], [False]])
     assert average_precision(torch.ones(5, 1), right).item() == pytest.approx(2 / 5)
     tied = torch.tensor([[0.9], [0.5], [0.5], [0.5], [0.1]])  # 1 of 1, then 2 of 4
     assert average_precision(tied, right).item() == pytest.approx((1 + 2 / 4) / 2)
 
 
-def test_a_right_sample_without_a_score_comes_last():
+def test_a_positive_sample_with_nan_comes_last():
     right = torch.tensor([[True], [False], [True]])
     assert average_precision(torch.tensor([[0.9], [0.1], [NAN]]), right).item() == pytest.approx(
         (1 + 2 / 3) / 2
@@ -183,7 +184,7 @@ def test_any_real_dtype_gives_the_ranks_of_its_values(dtype):
     assert average_precision(similarity, torch.eye(4).bool()).shape == (4,)
 
 
-def test_numpy_arrays_do_as_well_as_tensors():
+def test_numpy_arrays_are_accepted():
     assert median_rank(SIMILARITY.numpy()) == 1.5
     assert recall_at_k(SIMILARITY.numpy(), np.arange(4), k=1) == 0.5
     assert mean_average_precision(np.eye(3), np.eye(3, dtype=bool)) == 1.0
@@ -199,25 +200,25 @@ def test_numpy_arrays_do_as_well_as_tensors():
         (torch.zeros(2, 3), torch.tensor([0.0, 1.0]), r"got torch.float32 \(2,\)"),
         (torch.zeros(2, 3), torch.tensor([0, 3]), r"columns 0 to 2, got 3 in row 1"),
         (torch.zeros(2, 3), torch.tensor([-1, 0]), r"columns 0 to 2, got -1 in row 0"),
-        (torch.zeros(2, 3), torch.ones(3, 2).bool(), r"booleans: expected.*\(2, 3\), got \(3, 2\)"),
+        (torch.zeros(2, 3), torch.ones(3, 2).bool(), r"target: expected.*\(2, 3\), got booleans of \(3, 2\)"),
         (torch.zeros(2, 2), torch.tensor([[True, False], [False, False]]), r"got none for row 1"),
         (torch.ones(2, 2).bool(), None, r"similarity: expected real numbers, got torch.bool"),
     ],
 )
-def test_what_does_not_fit_is_refused_with_what_was_given(similarity, target, message):
+def test_mismatched_arguments_raise_errors_with_their_values(similarity, target, message):
     with pytest.raises(ValueError, match=message):
         target_ranks(similarity, target)
 
 
-def test_k_below_1_is_refused():
+def test_k_below_1_raises_an_error():
     with pytest.raises(ValueError, match="k: expected at least 1, got 0"):
         recall_at_k(SIMILARITY, None, k=0)
     with pytest.raises(ValueError, match="k: expected at least 1, got -5"):
         retrieval_recalls(SIMILARITY, ks=(1, -5))
 
 
-def test_average_precision_wants_booleans_of_the_scores_shape_and_one_true():
+def test_average_precision_requires_booleans_of_the_scores_shape_with_a_true_entry():
     with pytest.raises(ValueError, match=r"booleans of the scores' shape \(2, 3\), got torch.int64 \(2,\)"):
         average_precision(torch.zeros(2, 3), torch.tensor([0, 1]))
-    with pytest.raises(ValueError, match=r"a true entry at least, got none in \(2, 3\)"):
+    with pytest.raises(ValueError, match=r"at least one true entry, got none in \(2, 3\)"):
         mean_average_precision(torch.zeros(2, 3), torch.zeros(2, 3).bool())

@@ -1,4 +1,4 @@
-"""Code written for the original: the names and calls that other projects rely on."""
+"""Tests of the original project's names and calls, which other projects use."""
 
 import re
 import subprocess
@@ -25,7 +25,7 @@ SIX = {"vision", "text", "audio", "thermal", "depth", "imu"}
 # ---- the package root
 
 
-def test_importing_the_package_gives_its_parts_as_attributes_and_costs_nothing():
+def test_importing_the_package_is_fast_and_gives_its_modules_as_attributes():
     code = (
         "import imagebind, sys; assert 'torch' not in sys.modules; "
         "print(imagebind.models.imagebind_model.imagebind_huge is imagebind.imagebind_huge, "
@@ -37,7 +37,7 @@ def test_importing_the_package_gives_its_parts_as_attributes_and_costs_nothing()
     assert run.stdout.split() == ["True"] * 4
 
 
-def test_the_parts_can_be_imported_from_the_package():
+def test_the_modules_can_be_imported_from_the_package():
     from imagebind import data, imagebind_model
 
     assert imagebind_model is import_module("imagebind.models.imagebind_model")
@@ -46,7 +46,7 @@ def test_the_parts_can_be_imported_from_the_package():
         _ = import_module("imagebind.models").imagebind_modle
 
 
-def test_a_star_import_of_the_model_brings_the_function_that_builds_it():
+def test_a_star_import_of_the_model_has_the_function_that_builds_it():
     names: dict = {}
     exec("from imagebind.models.imagebind_model import *", names)
     assert callable(names["imagebind_huge"])
@@ -64,7 +64,7 @@ def test_the_six_modalities_are_among_the_values_of_modality_type():
     assert {member.value for member in ModalityType} == SIX
 
 
-def test_saved_embeddings_by_modality_are_loaded_by_torch_as_it_is(tmp_path):
+def test_plain_torch_loads_saved_embeddings_by_modality(tmp_path):
     torch.save({ModalityType.VISION: torch.ones(2)}, tmp_path / "embeddings.pt")
     loaded = torch.load(tmp_path / "embeddings.pt")
     assert loaded["vision"] is loaded[ModalityType.VISION] and list(loaded) == ["vision"]
@@ -118,7 +118,7 @@ def test_layers_of_ours_are_instances_of_the_original_s_names(path, model):
 
 
 @pytest.mark.parametrize("path", [path for path in LAYERS if path != "transformer.Mlp"])
-def test_building_a_layer_as_the_original_does_says_what_replaces_it(path):
+def test_building_a_layer_with_the_originals_arguments_names_its_replacement(path):
     original = original_class(path)
     for built in (original, type("Mine", (original,), {})):
         with pytest.raises(TypeError, match="cannot be built with the original's arguments") as caught:
@@ -127,7 +127,7 @@ def test_building_a_layer_as_the_original_does_says_what_replaces_it(path):
         assert issubclass(getattr(import_module(module), name), original)
 
 
-def test_small_layers_work_as_the_original_s_are_built(model):
+def test_small_layers_work_with_the_originals_arguments(model):
     from imagebind.models.helpers import LearnableLogitScaling, Normalize, SelectElement, cast_if_src_dtype
     from imagebind.models.transformer import Mlp
 
@@ -152,7 +152,7 @@ def test_small_layers_work_as_the_original_s_are_built(model):
     assert not isinstance(torch.nn.Identity(), Normalize | LearnableLogitScaling | SelectElement)
 
 
-def test_einops_is_needed_only_where_it_is_called(monkeypatch):
+def test_einops_is_needed_only_when_called(monkeypatch):
     from imagebind.models.helpers import EinOpsRearrange, VerboseNNModule
 
     layer = EinOpsRearrange("b (h d) -> b h d", h=2)
@@ -164,7 +164,7 @@ def test_einops_is_needed_only_where_it_is_called(monkeypatch):
     assert layer(torch.zeros(3, 8)).shape == (3, 2, 4)
 
 
-def test_the_tokenizer_is_where_the_original_has_it():
+def test_the_tokenizer_has_the_originals_path():
     from imagebind import data
     from imagebind.models.multimodal_preprocessors import SimpleTokenizer
 
@@ -174,7 +174,7 @@ def test_the_tokenizer_is_where_the_original_has_it():
     assert names["SimpleTokenizer"](data.BPE_PATH, context_length=8)("a dog").shape == (8,)
 
 
-def test_the_page_for_those_who_come_from_the_original_names_every_layer():
+def test_the_page_about_the_original_lists_every_layer():
     root = Path(__file__).parent.parent
     page = (root / "docs" / "coming-from-the-original.md").read_text(encoding="utf-8")
     assert "docs/coming-from-the-original.md" in (root / "README.md").read_text(encoding="utf-8")
@@ -183,14 +183,14 @@ def test_the_page_for_those_who_come_from_the_original_names_every_layer():
     assert {name for name in names if f"`{name}" not in page} == set()
 
 
-# ---- weights where the original looks
+# ---- weights at the original's path
 
 
 @pytest.fixture
 def small_huge(monkeypatch, tmp_path) -> ImageBindModel:
-    """A model of the tiny sizes with huge's vector length, which `imagebind_huge` builds for one test."""
+    """A tiny model with the huge model's embedding length, which `imagebind_huge` builds in a test."""
     config = replace(configs.tiny_config(), embed_dim=1024)
-    monkeypatch.setattr(configs, "imagebind_huge", lambda: config)
+    monkeypatch.setattr(configs, "huge_config", lambda: config)
     monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.chdir(tmp_path)
@@ -204,17 +204,17 @@ def save_where_the_original_looks(entries: dict) -> Path:
     return path.resolve()
 
 
-def test_weights_of_any_content_are_used_where_the_original_looks(small_huge, caplog):
+def test_other_weights_at_the_originals_path_are_used(small_huge, caplog):
     from imagebind import imagebind_model
 
     path = save_where_the_original_looks(small_huge.state_dict())
     loaded = imagebind_model.imagebind_huge(pretrained=True)
     for name, tensor in small_huge.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
-    assert f"used, though it is not the released file: {path}" in caplog.text
+    assert f"using a file that is not the released one: {path}" in caplog.text
 
 
-def test_weights_that_do_not_fit_are_named_where_the_original_looks(small_huge):
+def test_weights_at_the_originals_path_that_do_not_fit_raise_an_error(small_huge):
     from imagebind import imagebind_model
 
     entries = dict(small_huge.state_dict())
@@ -240,8 +240,8 @@ def test_lancedb_s_own_function_runs_unmodified(small_huge, tmp_path):
     images = [str(tmp_path / name) for name in ("red.png", "blue.png")]
     Image.new("RGB", (64, 64), "red").save(images[0])
     Image.new("RGB", (64, 64), "blue").save(images[1])
-    sounds = [str(FILES / "mono_16k_7s.wav"), str(FILES / "mono_16k_7s.wav")]
-    for sources in (images, sounds, ["a dog", "a red square"]):
+    audio = [str(FILES / "mono_16k_7s.wav"), str(FILES / "mono_16k_7s.wav")]
+    for sources in (images, audio, ["a dog", "a red square"]):
         table = lancedb.connect(tmp_path / "db").create_table("media", schema=Media, mode="overwrite")
         table.add([{"source": source} for source in sources])
         best = table.search(sources[1]).limit(1).to_pandas()

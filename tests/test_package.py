@@ -1,4 +1,4 @@
-"""What is built from the sources has all that they need."""
+"""Tests that built distributions contain all necessary files."""
 
 import subprocess
 import sys
@@ -20,7 +20,7 @@ def build(kind: str, folder: Path) -> Path:
 
 
 def tokenise(folder: Path) -> str:
-    """In a process that finds the package in `folder` alone."""
+    """Tokenise a text in a process that finds the package only in `folder`."""
     code = f"import sys; sys.path.remove({str(ROOT)!r}) if {str(ROOT)!r} in sys.path else None; "
     code += f"sys.path.insert(0, {str(folder)!r}); import imagebind; "
     code += f"assert imagebind.__file__.startswith({str(folder)!r}); {TOKENISE}"
@@ -28,7 +28,7 @@ def tokenise(folder: Path) -> str:
     return run.stdout.strip()
 
 
-def test_a_wheel_has_the_vocabulary_with_its_licence_and_finds_it(tmp_path):
+def test_a_wheel_has_and_finds_the_vocabulary_with_its_licence(tmp_path):
     wheel = build("wheel", tmp_path)
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
@@ -39,14 +39,14 @@ def test_a_wheel_has_the_vocabulary_with_its_licence_and_finds_it(tmp_path):
     assert tokenise(tmp_path / "unpacked") == "[49406, 320, 1929, 269, 49407]"
 
 
-def test_a_wheel_has_the_small_model_and_says_that_it_is_typed(tmp_path):
+def test_a_wheel_has_the_small_model_and_the_marker_of_types(tmp_path):
     with zipfile.ZipFile(build("wheel", tmp_path)) as archive:
         names = {name.removeprefix("imagebind/tiny/") for name in archive.namelist() if "/tiny/" in name}
         assert "imagebind/py.typed" in archive.namelist()
     assert {"config.json", "README.md", "log.jsonl", "text.safetensors", "imu.safetensors"} <= names
 
 
-def test_a_source_distribution_can_be_used_as_it_is(tmp_path):
+def test_a_source_distribution_can_be_used_without_a_build(tmp_path):
     sdist = build("sdist", tmp_path)
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path / "unpacked", filter="data")
@@ -55,7 +55,7 @@ def test_a_source_distribution_can_be_used_as_it_is(tmp_path):
     assert tokenise(folder) == "[49406, 320, 1929, 269, 49407]"
 
 
-def test_a_missing_vocabulary_is_named_with_the_places_looked_at(tmp_path, monkeypatch):
+def test_a_missing_vocabulary_raises_an_error_with_the_searched_folders(tmp_path, monkeypatch):
     from imagebind.transforms import text
 
     monkeypatch.setattr(text, "__file__", str(tmp_path / "imagebind" / "transforms" / "text.py"))
@@ -64,7 +64,7 @@ def test_a_missing_vocabulary_is_named_with_the_places_looked_at(tmp_path, monke
 
 
 @pytest.mark.huge
-def test_what_encode_returns_has_a_type(tmp_path):
+def test_the_result_of_encode_is_typed(tmp_path):
     file = tmp_path / "typed.py"
     file.write_text(
         "from imagebind.embedder import Embedder\n"

@@ -1,4 +1,4 @@
-"""Templates as CLIP has them, and lists of classes whose faults are named by file and line."""
+"""Tests of CLIP's templates and of class files, whose errors have the file and line."""
 
 import pytest
 from hypothesis import given
@@ -24,17 +24,17 @@ def test_the_80_templates_are_open_clips_in_its_order():
 
 
 @pytest.mark.parametrize("kind", MediaKind)
-def test_every_kind_has_short_templates_and_a_default_with_one_place_for_the_name(kind):
+def test_every_media_type_has_short_and_default_templates_with_one_placeholder(kind):
     for template in (*SHORT_TEMPLATES[kind], *default_templates(kind.value)):
         assert check_template(template).format("dog").count("dog") == 1
 
 
-def test_all_but_text_is_asked_as_the_paper_asked():
+def test_all_media_types_but_text_use_the_templates_of_the_paper():
     paper = {kind for kind in MediaKind if default_templates(kind) == OPENAI_IMAGENET_TEMPLATES}
     assert paper == set(MediaKind) - {MediaKind.TEXT}
 
 
-def test_the_templates_of_no_kind_are_refused_with_the_kinds_there_are():
+def test_an_unknown_media_type_raises_an_error_with_the_known_ones():
     with pytest.raises(ValueError, match="'vision'; expected one of image, video, text, audio"):
         default_templates("vision")
 
@@ -42,12 +42,12 @@ def test_the_templates_of_no_kind_are_refused_with_the_kinds_there_are():
 @pytest.mark.parametrize(
     "template", ["a photo", "{} and {}", "a {name}", "a {", "{{}}", "a photo of a {0.__class__}", "{:d}"]
 )
-def test_a_template_without_one_place_for_a_name_is_refused(template):
+def test_a_template_without_exactly_one_placeholder_raises_an_error(template):
     with pytest.raises(ValueError, match=r"expected \{\} once"):
         check_template(template)
 
 
-def test_a_file_of_labels_has_names_after_bars_and_leaves_out_comments(tmp_path):
+def test_a_class_file_has_names_separated_by_bars_and_comments(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes("\ufeff# pets\n\ndog | puppy|young  dog\r\n  C# guitar \n   # no more\ncafé".encode())
     assert read_labels(path) == [("dog", "puppy", "young dog"), ("C# guitar",), ("café",)]
@@ -58,19 +58,19 @@ def test_a_file_of_labels_has_names_after_bars_and_leaves_out_comments(tmp_path)
     [
         ("dog\ncat||kitten\n", r"labels\.txt, line 2: 'cat\|\|kitten', with an empty name"),
         ("dog|\n", r"labels\.txt, line 1: .*empty name"),
-        ("# pets\ndog|dog\n", r"labels\.txt, line 2: .*a name twice"),
+        ("# pets\ndog|dog\n", r"labels\.txt, line 2: .*a repeated name"),
         ("dog|puppy\n\ncat|puppy\n", r"labels\.txt, line 3: 'puppy', which line 1 has"),
-        ("# nothing\n\n", r"labels\.txt: no class in it; expected one a line"),
+        ("# nothing\n\n", r"labels\.txt: no class; expected one class per line"),
     ],
 )
-def test_a_fault_in_a_file_of_labels_is_named_with_its_line(tmp_path, content, message):
+def test_a_fault_in_a_class_file_is_reported_with_its_line(tmp_path, content, message):
     path = tmp_path / "labels.txt"
     path.write_text(content)
     with pytest.raises(MediaError, match=message):
         read_labels(path)
 
 
-def test_a_file_of_labels_in_another_encoding_is_refused_with_its_line(tmp_path):
+def test_a_class_file_in_another_encoding_raises_an_error_with_the_line(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes(b"dog\ncaf\xe9\n")
     with pytest.raises(MediaError, match=r"labels\.txt, line 2: bytes that are not UTF-8"):
@@ -81,7 +81,7 @@ NAMES = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters=
 
 
 @given(st.lists(NAMES, min_size=1, max_size=4, unique=True))
-def test_names_joined_by_bars_come_back(names):
+def test_names_joined_by_bars_are_parsed(names):
     assert parse_label(" | ".join(names), item="x") == tuple(names)
     if not names[0].startswith("#"):
         assert parse_labels(["|".join(names)], item="x") == [tuple(names)]

@@ -1,4 +1,4 @@
-"""The stream: bounded whatever fails, closed when it is left, and safe with what is there twice."""
+"""Tests of `encode_stream`: bounded memory with failures, clean shutdown, and repeated items."""
 
 import io
 import threading
@@ -27,7 +27,7 @@ def decoders() -> list[threading.Thread]:
 
 
 class Blank:
-    """A transform that gives blank pictures, or fails if the item is an error."""
+    """A transform that returns blank images, or raises the item if it is an error."""
 
     def __call__(self, item):
         if isinstance(item, Exception):
@@ -45,7 +45,7 @@ def quick(small_model) -> Embedder:
 
 
 @pytest.mark.parametrize("bad", [None, blank(ValueError("no")), blank(RuntimeError("no"))])
-def test_an_item_is_not_kept_waiting_by_failures_without_end(quick, bad):
+def test_an_item_does_not_wait_for_endless_failures(quick, bad):
     taken = []
 
     def items():
@@ -59,8 +59,8 @@ def test_an_item_is_not_kept_waiting_by_failures_without_end(quick, bad):
     assert len(taken) < 60
 
 
-def test_a_batch_that_would_not_fit_into_memory_is_computed_early(quick, monkeypatch):
-    monkeypatch.setattr("imagebind.embedder.VIEWS_AHEAD", 8)
+def test_a_batch_above_the_memory_limit_is_computed_early(quick, monkeypatch):
+    monkeypatch.setattr("imagebind.embedder.MAX_VIEWS_AHEAD", 8)
     monkeypatch.setattr("imagebind.batching.LOOKAHEAD_BYTES", 10 * 3 * 224 * 224 * 4)
     taken = []
 
@@ -73,10 +73,10 @@ def test_a_batch_that_would_not_fit_into_memory_is_computed_early(quick, monkeyp
     assert len(taken) < 30
 
 
-def test_a_shape_that_the_model_does_not_take_costs_only_its_own_items(quick, video_file):
+def test_a_shape_that_the_model_rejects_fails_only_its_own_items(quick, video_file):
     wrong = {"video": video_file, "frames": 4}
     items = ["a dog", wrong, blank(), wrong, {"text": "word " * 150, "context_length": 99}, "a car"]
-    for batch_size in (1, 4, 100):  # a video has 15 views: of some, others are computed or still to come
+    for batch_size in (1, 4, 100):  # a video has 15 views, some computed and some pending at the error
         vectors = quick.encode(items, on_error="skip", batch_size=batch_size)
         assert np.isnan(vectors[:, 0]).tolist() == [False, True, False, True, True, False]
         np.testing.assert_allclose(vectors[5], quick.encode("a car"), **SAME)
@@ -85,7 +85,7 @@ def test_a_shape_that_the_model_does_not_take_costs_only_its_own_items(quick, vi
     assert caught.value.item == str(video_file)
 
 
-def test_a_transform_that_gives_nothing_is_an_error_of_its_item(small_model):
+def test_an_empty_tensor_of_a_transform_is_an_error_of_the_item(small_model):
     class Nothing:
         def with_spans(self, item):
             return torch.zeros(0, 1, 128, 204), []
@@ -95,12 +95,12 @@ def test_a_transform_that_gives_nothing_is_an_error_of_its_item(small_model):
     assert np.isnan(vectors[0]).all() and np.isfinite(vectors[1]).all()
 
 
-def test_texts_of_different_contexts_do_not_meet_in_a_batch(embedder):
+def test_texts_of_different_context_lengths_do_not_share_a_batch(embedder):
     together = embedder.encode([{"text": "a dog", "context_length": 20}, "a dog"])
     np.testing.assert_allclose(together[0], together[1], **SAME)
 
 
-def test_an_error_in_the_items_themselves_comes_out_and_leaves_nothing_running(quick):
+def test_an_error_of_the_items_iterator_is_raised_and_stops_all_threads(quick):
     for kind in (OSError, KeyboardInterrupt):
 
         def items(kind=kind):
@@ -114,7 +114,7 @@ def test_an_error_in_the_items_themselves_comes_out_and_leaves_nothing_running(q
         quick.model.eval()
 
 
-def test_a_raised_error_leaves_nothing_running_while_it_is_looked_at(quick):
+def test_a_raised_error_stops_all_threads_while_it_is_handled(quick):
     quick.model.train()
     try:
         quick.encode([blank(RuntimeError("no")), *["a dog"] * 50])
@@ -129,7 +129,7 @@ def test_a_raised_error_leaves_nothing_running_while_it_is_looked_at(quick):
         quick.model.eval()
 
 
-def test_the_report_of_a_failure_does_not_keep_the_item(quick):
+def test_the_report_of_a_failure_does_not_keep_the_item_in_memory(quick):
     class Payload(ValueError):
         """An item that fails, and can be watched."""
 
@@ -149,7 +149,7 @@ def test_the_report_of_a_failure_does_not_keep_the_item(quick):
     assert gone() is None
 
 
-def test_only_what_trained_before_trains_on(quick):
+def test_only_modules_in_training_mode_are_set_back_to_it(quick):
     model = ImageBindModel(small_config(), modalities=["text", "imu"])
     embedder = Embedder(model)
     model.train()
@@ -163,20 +163,20 @@ def test_only_what_trained_before_trains_on(quick):
     assert model.modality_heads["imu"].training and not model.training
 
 
-def test_one_open_file_or_picture_may_stand_many_times_among_the_items(
+def test_items_may_contain_one_open_file_or_image_several_times(
     small_model, image_file, audio_file, video_file
 ):
     embedder = Embedder(small_model, num_workers=8)
     wanted = embedder.encode([image_file, audio_file, video_file])
     files = [io.BytesIO(path.read_bytes()) for path in (image_file, audio_file, video_file)]
     for _ in range(3):
-        picture = Image.open(image_file)  # not read yet
-        vectors = embedder.encode([picture] * 8)
+        image = Image.open(image_file)  # not read yet
+        vectors = embedder.encode([image] * 8)
         np.testing.assert_allclose(vectors, np.repeat(wanted[:1], 8, axis=0), **SAME)
     np.testing.assert_allclose(embedder.encode(files * 3), np.tile(wanted, (3, 1)), **SAME)
 
 
-def test_a_picture_that_stands_twice_is_read_by_one_thread_at_a_time(small_model):
+def test_a_repeated_image_is_read_by_one_thread_at_a_time(small_model):
     inside, most = [], []
 
     class Watching:
@@ -190,11 +190,11 @@ def test_a_picture_that_stands_twice_is_read_by_one_thread_at_a_time(small_model
     embedder = Embedder(small_model, transforms={"image": Watching()}, num_workers=4)
     embedder.encode([Image.new("RGB", (4, 4))] * 6)
     assert max(most) == 1
-    embedder.encode([blank() for _ in range(6)])  # what has no state is not held up
+    embedder.encode([blank() for _ in range(6)])  # items without state do not wait for locks
     assert max(most) > 1
 
 
-def test_a_batch_size_beyond_the_items_and_of_one_give_the_same(embedder, image_file, audio_file):
+def test_large_and_small_batch_sizes_give_equal_embeddings(embedder, image_file, audio_file):
     items = ["a dog", image_file, audio_file, "a car by the sea"]
     large, small = (embedder.encode(items, batch_size=size) for size in (10**9, 1))
     np.testing.assert_allclose(large, small, **SAME)

@@ -1,4 +1,4 @@
-"""Embeddings to files: what is written comes back, and half a file never has the name."""
+"""Tests of vector files: exact round trips, and no incomplete files."""
 
 import json
 
@@ -8,13 +8,13 @@ from pyarrow import parquet
 
 from imagebind.batching import Embedding
 from imagebind.modality import MediaKind
-from imagebind.vectors import Row, VectorFile, rows_of
+from imagebind.vectors import VectorFile, VectorRow, rows_of
 
 
-def some_rows(count: int) -> list[Row]:
+def some_rows(count: int) -> list[VectorRow]:
     vectors = np.random.default_rng(0).standard_normal((count, 4)).astype(np.float32)
     times = [(None, None) if i % 2 else (i * 1.0, i + 2.0) for i in range(count)]
-    return [Row(f"föö {i}.wav", "audio", *times[i], vectors[i]) for i in range(count)]
+    return [VectorRow(f"föö {i}.wav", "audio", *times[i], vectors[i]) for i in range(count)]
 
 
 def write(path, rows):
@@ -23,7 +23,7 @@ def write(path, rows):
             file.write(row)
 
 
-def test_parquet_gives_back_every_row_bit_for_bit(tmp_path):
+def test_parquet_keeps_every_row_bit_for_bit(tmp_path):
     rows = some_rows(5000)  # more than one group
     write(tmp_path / "v.parquet", rows)
     table = parquet.read_table(tmp_path / "v.parquet")
@@ -34,7 +34,7 @@ def test_parquet_gives_back_every_row_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(vectors, [row.vector for row in rows])
 
 
-def test_json_lines_give_back_every_row_bit_for_bit(tmp_path):
+def test_json_lines_keep_every_row_bit_for_bit(tmp_path):
     rows = some_rows(20)
     write(tmp_path / "v.jsonl", rows)
     read = [json.loads(line) for line in (tmp_path / "v.jsonl").read_text("utf-8").splitlines()]
@@ -43,7 +43,7 @@ def test_json_lines_give_back_every_row_bit_for_bit(tmp_path):
     np.testing.assert_array_equal(np.float32([row["vector"] for row in read]), [row.vector for row in rows])
 
 
-def test_npz_gives_back_every_row_and_nan_for_no_time(tmp_path):
+def test_npz_keeps_every_row_with_nan_for_missing_times(tmp_path):
     rows = some_rows(20)
     write(tmp_path / "v.npz", rows)
     with np.load(tmp_path / "v.npz") as read:
@@ -53,7 +53,7 @@ def test_npz_gives_back_every_row_and_nan_for_no_time(tmp_path):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "npz"])
-def test_no_rows_still_make_a_file_that_can_be_read(tmp_path, suffix):
+def test_a_file_without_rows_can_be_read(tmp_path, suffix):
     path = tmp_path / f"v.{suffix}"
     write(path, [])
     if suffix == "parquet":
@@ -65,7 +65,7 @@ def test_no_rows_still_make_a_file_that_can_be_read(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("suffix", ["parquet", "jsonl", "npz"])
-def test_a_failure_midway_leaves_what_was_there_before(tmp_path, suffix):
+def test_a_failure_keeps_the_existing_file(tmp_path, suffix):
     path = tmp_path / f"v.{suffix}"
     path.write_text("before")
     with pytest.raises(KeyboardInterrupt), VectorFile(path, embed_dim=4) as file:
@@ -75,12 +75,12 @@ def test_a_failure_midway_leaves_what_was_there_before(tmp_path, suffix):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_another_suffix_is_refused_with_those_that_work(tmp_path):
+def test_another_suffix_raises_an_error_with_the_supported_ones(tmp_path):
     with pytest.raises(ValueError, match=r"v\.csv.*\.parquet, \.jsonl, \.npz"):
         VectorFile(tmp_path / "v.csv", embed_dim=4)
 
 
-def test_a_recording_is_a_row_over_all_its_time_or_one_a_clip():
+def test_a_recording_has_one_row_or_one_row_per_clip():
     spans, vector = ((0.0, 2.0), (1.0, 3.0)), np.ones(4, np.float32)
     whole = Embedding(index=0, name="a.wav", kind=MediaKind.AUDIO, vector=vector, spans=spans)
     assert [(row.start, row.end) for row in rows_of(whole)] == [(0.0, 3.0)]
@@ -94,5 +94,5 @@ def test_a_recording_is_a_row_over_all_its_time_or_one_a_clip():
 
 def test_a_failed_item_has_no_rows():
     failed = Embedding(index=0, name="a.png", error=ValueError("cut"))
-    with pytest.raises(ValueError, match=r"a\.png has no vector: cut"):
+    with pytest.raises(ValueError, match=r"a\.png: has no vector \(cut"):
         list(rows_of(failed))

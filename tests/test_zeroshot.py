@@ -1,4 +1,4 @@
-"""Zero-shot classification against open_clip's, numbers worked out by hand, and the small model's world."""
+"""Tests of zero-shot classification: open_clip's results, examples computed by hand, the small model."""
 
 import math
 from functools import partial
@@ -21,8 +21,8 @@ from imagebind.toyworld import ATTRIBUTES, World, world_transforms, write_scene
 from imagebind.toyworld.captions import WORDS
 from imagebind.transforms.text import Tokenizer
 from imagebind.zeroshot import (
-    HIGHEST_TEMPERATURE,
-    LOWEST_TEMPERATURE,
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
     build_zero_shot_classifier,
     class_groups,
     class_probabilities,
@@ -36,11 +36,11 @@ from tests.reference import small_config
 NAMES = ["dog", "cat", "bird", "car", "house"]
 TEMPLATES = ["a photo of a {}.", "the {}", "{}"]
 SCENES = 40
-SEED = 79  # of scenes that neither training nor its figures saw
+SEED = 79  # of scenes that were used neither for training nor for evaluation
 
 
 class Bag:
-    """open_clip's side of a text tower: a row is the mean of its letters' random vectors."""
+    """A text tower with open_clip's interface: the embedding is the mean of random vectors of letters."""
 
     def __init__(self) -> None:
         self.letters = torch.randn(256, 16, generator=torch.Generator().manual_seed(0))
@@ -62,17 +62,17 @@ def tiny():
 
 
 @pytest.mark.parametrize("per_batch", [1, 2, 10, None])
-def test_the_classifier_is_open_clips(per_batch):
+def test_the_classifier_equals_open_clips(per_batch):
     theirs = pytest.importorskip("open_clip").build_zero_shot_classifier
     functions = [lambda name: f"a photo of a {name}.", lambda name: f"the {name}", lambda name: name]
-    wanted = theirs(Bag(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
+    expected = theirs(Bag(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
     for templates in (TEMPLATES, functions):
         got = build_zero_shot_classifier(Bag(), letters, NAMES, templates, per_batch)
         assert got.shape == (16, 5)
-        torch.testing.assert_close(got, wanted)
+        torch.testing.assert_close(got, expected)
 
 
-def test_each_text_counts_alike_however_long_its_embedding(tiny):
+def test_all_templates_have_equal_weight_whatever_their_embeddings_length(tiny):
     tokens = Tokenizer()([template.format("dog") for template in TEMPLATES])
     with torch.no_grad():
         raw = tiny({"text": tokens})["text"]
@@ -82,7 +82,7 @@ def test_each_text_counts_alike_however_long_its_embedding(tiny):
     assert not column.requires_grad and column.dtype == torch.float32
 
 
-def test_a_model_in_training_classifies_as_one_that_is_not_and_trains_on():
+def test_a_model_in_training_mode_is_evaluated_and_then_set_back():
     model = library.imagebind_tiny(pretrained=True, modalities=["text"])
     build = partial(build_zero_shot_classifier, model, Tokenizer(), NAMES, TEMPLATES)
     expected = build()
@@ -93,13 +93,13 @@ def test_a_model_in_training_classifies_as_one_that_is_not_and_trains_on():
     assert all(module.training for module in model.modules())
 
 
-def test_batches_have_as_many_names_as_asked_and_change_nothing(capsys):
+def test_the_batch_size_does_not_change_the_classifier(capsys):
     model = Bag()
     build_zero_shot_classifier(model, letters, NAMES, TEMPLATES, num_classes_per_batch=2, use_tqdm=True)
     assert model.batches == [6, 6, 3] and "Class names" in capsys.readouterr().err
 
 
-def test_several_names_have_a_column_each_and_the_best_of_them_is_the_class():
+def test_each_name_has_a_column_and_the_maximum_is_the_score_of_the_class():
     classes = [("dog", "puppy"), "cat", ["bird"]]
     classifier = build_zero_shot_classifier(Bag(), letters, classes, TEMPLATES)
     flat = build_zero_shot_classifier(Bag(), letters, ["dog", "puppy", "cat", "bird"], TEMPLATES)
@@ -111,12 +111,12 @@ def test_several_names_have_a_column_each_and_the_best_of_them_is_the_class():
     torch.testing.assert_close(scores, torch.tensor([[0.8, 0, 0], [1, 0, 0], [0, -1, 0]]))
 
 
-def test_scores_are_cosines_whatever_the_lengths():
+def test_scores_are_cosine_similarities():
     scores = class_scores(np.array([[3.0, 4.0]]), np.array([[10.0, 0.0], [0.0, 0.5]]))
     torch.testing.assert_close(scores, torch.tensor([[0.6, 0.8]]))
 
 
-def test_what_could_not_be_embedded_has_no_score():
+def test_an_item_without_an_embedding_has_nan_scores():
     scores = class_scores(torch.full((1, 2), torch.nan), torch.eye(2), torch.tensor([0, 0]))
     assert scores.isnan().all()
 
@@ -139,7 +139,7 @@ def test_what_could_not_be_embedded_has_no_score():
         (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, TEMPLATES, 0), "num_classes_per_batch"),
         (lambda: class_scores(torch.ones(2, 3), torch.eye(4)), r"\(2, 3\) and \(4, 4\)"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0]), "each of 2 columns"),
-        (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"none left out, got \[0, 2\]"),
+        (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"without gaps, got \[0, 2\]"),
         (lambda: class_probabilities(torch.eye(2), 0), "temperature: expected a number above 0, got 0"),
         (lambda: fit_temperature(torch.eye(2), [0, 2]), "labels: expected 0 to 1, got 2 in row 1"),
         (lambda: fit_temperature(torch.eye(2), [0]), r"got \(2, 2\) and \(1,\)"),
@@ -148,73 +148,73 @@ def test_what_could_not_be_embedded_has_no_score():
         (lambda: expected_calibration_error(5 * torch.eye(2), [0, 1]), "0 to 1, got 0 to 5"),
     ],
 )
-def test_what_makes_no_sense_is_refused_and_named(call, message):
+def test_invalid_arguments_raise_errors(call, message):
     with pytest.raises(ValueError, match=message):
         call()
 
 
-def test_probabilities_are_those_worked_out_by_hand():
+def test_probabilities_equal_an_example_computed_by_hand():
     got = class_probabilities(torch.tensor([[0.3, 0.1]]), temperature=0.2)
     assert got[0, 0].item() == pytest.approx(1 / (1 + math.exp(-1)))  # (0.3 - 0.1) / 0.2
 
 
-def test_the_fitted_temperature_is_the_one_worked_out_by_hand():
-    # Three of four are right by a lead of 0.2: likeliest where e^(0.2 / t) : 1 is 3 : 1.
+def test_the_fitted_temperature_equals_an_example_computed_by_hand():
+    # Three of four are correct by 0.2, so the likelihood is highest where e^(0.2 / t) = 3.
     scores = torch.tensor([[0.2, 0.0]] * 3 + [[0.2, 0.0]])
     assert fit_temperature(scores, [0, 0, 0, 1]) == pytest.approx(0.2 / math.log(3), rel=1e-6)
 
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.floats(0.02, 0.5))
-def test_no_other_temperature_is_likelier(seed, true):
+def test_no_other_temperature_has_a_higher_likelihood(seed, true):
     rng = torch.Generator().manual_seed(seed)
     scores = torch.rand(60, 4, generator=rng)
     labels = (scores / true).softmax(dim=1).multinomial(1, generator=rng)[:, 0]
     best = fit_temperature(scores, labels)
-    assert LOWEST_TEMPERATURE <= best <= HIGHEST_TEMPERATURE
+    assert MIN_TEMPERATURE <= best <= MAX_TEMPERATURE
     loss = {factor: F.cross_entropy(scores.double() / (best * factor), labels) for factor in (0.9, 1, 1.1)}
-    if LOWEST_TEMPERATURE < best < HIGHEST_TEMPERATURE:
+    if MIN_TEMPERATURE < best < MAX_TEMPERATURE:
         assert loss[1] <= min(loss.values())
 
 
-def test_a_temperature_that_samples_were_drawn_with_is_found_again():
+def test_the_temperature_of_sampled_labels_is_recovered():
     rng = torch.Generator().manual_seed(1)
     scores = torch.rand(20_000, 5, generator=rng)
     labels = (scores / 0.15).softmax(dim=1).multinomial(1, generator=rng)[:, 0]
     assert fit_temperature(scores, labels) == pytest.approx(0.15, rel=0.03)
 
 
-def test_all_right_and_all_wrong_end_at_the_bounds():
+def test_all_correct_and_all_wrong_labels_give_the_bounds():
     scores = torch.tensor([[0.5, 0.1], [0.1, 0.5]])
-    assert fit_temperature(scores, [0, 1]) == LOWEST_TEMPERATURE
-    assert fit_temperature(scores, [1, 0]) == HIGHEST_TEMPERATURE
+    assert fit_temperature(scores, [0, 1]) == MIN_TEMPERATURE
+    assert fit_temperature(scores, [1, 0]) == MAX_TEMPERATURE
 
 
-def test_the_calibration_error_is_the_one_worked_out_by_hand():
+def test_the_calibration_error_equals_an_example_computed_by_hand():
     probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.4, 0.6], [0.55, 0.45]])
-    # Of five bins: (0.8, 1] says 0.9 and has 0.5; (0.4, 0.6] says 0.575 on average and has 1.
+    # Of five bins, (0.8, 1] has confidence 0.9 and accuracy 0.5; (0.4, 0.6] has 0.575 and 1.
     expected = (2 * 0.4 + 2 * 0.425) / 4
     assert expected_calibration_error(probabilities, [0, 1, 1, 0], bins=5) == pytest.approx(
         expected, abs=1e-6
     )
 
 
-def test_sure_and_right_has_no_calibration_error_and_sure_and_wrong_all_of_it():
+def test_the_calibration_error_is_0_if_certain_and_correct_and_1_if_certain_and_wrong():
     assert expected_calibration_error(torch.eye(3), [0, 1, 2]) == 0
     assert expected_calibration_error(torch.eye(3), [1, 2, 0]) == 1
 
 
-def test_the_default_temperature_is_between_the_two_that_a_sense_and_text_were_trained_at():
+def test_the_default_temperature_is_between_those_of_a_modality_and_of_text():
     model = ImageBindModel(small_config())
     stored = {name: scale for name, scale in model.state_dict().items() if "log_logit_scale" in name}
     scales = {"text": 150.0, "audio": 20.0, "depth": 5.0, "thermal": 10.0, "imu": 5.0}  # as released
     assert len(stored) == 5
-    for sense, scale in scales.items():
-        stored[f"modality_postprocessors.{sense}.1.log_logit_scale"].fill_(math.log(scale))
-    wanted = {"vision": 0.01, "text": 0.01, "audio": 0.05, "depth": 0.2, "thermal": 0.1, "imu": 0.2}
-    for sense, temperature in wanted.items():
+    for modality, scale in scales.items():
+        stored[f"modality_postprocessors.{modality}.1.log_logit_scale"].fill_(math.log(scale))
+    expected = {"vision": 0.01, "text": 0.01, "audio": 0.05, "depth": 0.2, "thermal": 0.1, "imu": 0.2}
+    for modality, temperature in expected.items():
         mean = math.sqrt(0.01 * temperature)  # text's is clipped at 100
-        assert default_temperature(model, sense) == pytest.approx(mean, rel=1e-5)
+        assert default_temperature(model, modality) == pytest.approx(mean, rel=1e-5)
 
 
 def test_a_model_without_text_has_no_default_temperature():
@@ -225,7 +225,7 @@ def test_a_model_without_text_has_no_default_temperature():
 
 @pytest.fixture(scope="module")
 def world(tiny, tmp_path_factory):
-    """Scenes' shapes, and each by three of its senses, read from files: (n, e)."""
+    """Return the scenes' shapes, and their embeddings from files in three modalities: (n, e)."""
     folder = tmp_path_factory.mktemp("scenes")
     drawn = World(seed=SEED, held_out=True)
     scenes = [drawn.scene(number) for number in range(SCENES)]
@@ -238,7 +238,7 @@ def world(tiny, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["image", "audio", "depth"])
 @pytest.mark.parametrize("templates", ["CLIP's", "short"])
-def test_shapes_are_told_by_their_names_in_senses_never_trained_with_words(tiny, world, kind, templates):
+def test_shapes_are_recognised_in_modalities_that_were_not_trained_with_text(tiny, world, kind, templates):
     labels, vectors = world
     chosen = OPENAI_IMAGENET_TEMPLATES if templates == "CLIP's" else SHORT_TEMPLATES[MediaKind(kind)]
     names = [WORDS["shape"][shape] for shape in ATTRIBUTES["shape"]]  # ("disc", "circle", "round plate"), …

@@ -164,7 +164,7 @@ def _shape(config: ImageBindConfig, modality: ModalityType) -> tuple[int, ...]:
             return 3, side, side
         case configs.AudioConfig(mel_bins=bins, mel_frames=frames):
             return 1, bins, frames
-        case configs.PictureConfig(image_size=side):
+        case configs.OneChannelConfig(image_size=side):
             return 1, side, side
         case configs.ImuConfig(channels=channels, steps=steps):
             return channels, steps

@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 from imagebind import config as configs
-from imagebind.config import AudioConfig, ImageBindConfig, ImuConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.config import (
+    AudioConfig,
+    ImageBindConfig,
+    ImuConfig,
+    OneChannelConfig,
+    TextConfig,
+    VisionConfig,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +63,8 @@ SMALL = Size(
         vision=VisionConfig(embed_dim=16, num_blocks=2, num_heads=2),
         text=TextConfig(embed_dim=16, num_blocks=2, num_heads=2),
         audio=AudioConfig(embed_dim=16, num_blocks=2, num_heads=2),
-        depth=PictureConfig(embed_dim=16, num_blocks=2, num_heads=2),
-        thermal=PictureConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        depth=OneChannelConfig(embed_dim=16, num_blocks=2, num_heads=2),
+        thermal=OneChannelConfig(embed_dim=16, num_blocks=2, num_heads=2),
         imu=ImuConfig(embed_dim=16, num_blocks=2, num_heads=2),
     ),
     captions=200,

@@ -1,1 +1,1 @@
-"""Weights: their formats, loading and download, and the named models that are built with them."""
+"""Checkpoints: file formats, loading, download, and the named models with their weights."""

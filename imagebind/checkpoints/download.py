@@ -1,8 +1,8 @@
-"""The released weights: where they may lie already, and how they come here whole or not at all.
+"""Find or download the released weights; a file is either complete and verified or not there.
 
-A download goes to `<name>.part`, which a later call resumes, and gets its name once its size and SHA-256
-are right. Hashing 4.8 GB takes seconds, so that is done once: `<name>.verified` beside the file remembers
-the hash with the size and modification time that it was found for.
+A download is written to `<name>.part`, which a later call resumes, and renamed once its size and SHA-256
+are right. Hashing 4.8 GB takes seconds, so it is done once: `<name>.verified` beside the file stores the
+hash with the file's size and modification time.
 """
 
 import hashlib
@@ -34,13 +34,13 @@ WEIGHTS_LICENCE = (
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedFile:
-    """A published file and how to know that a copy is it."""
+    """A published file, with the size and hash that verify a copy."""
 
     name: str
     url: str
     size: int  # bytes
     sha256: str  # hexadecimal
-    licence: str  # a sentence for whoever downloads it
+    licence: str  # a sentence that is shown before a download
 
 
 IMAGEBIND_HUGE = ReleasedFile(
@@ -51,15 +51,15 @@ IMAGEBIND_HUGE = ReleasedFile(
     licence=WEIGHTS_LICENCE,
 )
 
-ORIGINAL_FOLDER = ".checkpoints"  # in the working directory: where the original project downloads to
-CHUNK = 1 << 20  # bytes a read
-ADDRESS_DIGITS = 32  # of the SHA-256 of an address, hexadecimal
+ORIGINAL_FOLDER = ".checkpoints"  # in the working directory; the original project downloads to it
+HASH_CHUNK_BYTES = 1 << 20
+URL_HASH_DIGITS = 32  # hexadecimal digits of a URL's SHA-256 in its folder name
 
 
 def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Where downloads are kept: `cache_dir`, or else by environment, as torch.hub and Hugging Face do.
+    """Return the folder of downloads: `cache_dir`, or a folder that the environment chooses.
 
-    `$TORCH_HOME/hub/checkpoints`, then `$HF_HOME/imagebind`, then torch's default below
+    In this order: `$TORCH_HOME/hub/checkpoints`, `$HF_HOME/imagebind`, torch's default below
     `$XDG_CACHE_HOME` or `~/.cache`.
     """
     if cache_dir is not None:
@@ -76,15 +76,17 @@ def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE
     """Read the whole file and check that it is the released one.
 
     Raises:
-        CheckpointError: unreadable, or of another size or SHA-256; names both.
+        CheckpointError: it is unreadable, or has another size or SHA-256; the message has both values.
     """
     digest = hashlib.sha256()
     try:
         size = Path(path).stat().st_size
         if size != released.size:
-            raise CheckpointError(f"{path}: {size:,} bytes; {released.name} has {released.size:,}")
+            raise CheckpointError(
+                f"{path}: got {size:,} bytes; expected {released.size:,} of {released.name}"
+            )
         with Path(path).open("rb") as file:
-            while chunk := file.read(CHUNK):
+            while chunk := file.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
         raise CheckpointError(
@@ -92,22 +94,22 @@ def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE
         ) from error
     if digest.hexdigest() != released.sha256:
         raise CheckpointError(
-            f"{path}: SHA-256 {digest.hexdigest()}; {released.name} has {released.sha256}: another file, "
-            "or a damaged one"
+            f"{path}: got SHA-256 {digest.hexdigest()}; expected {released.sha256} of {released.name}: "
+            "the file is damaged, or another one"
         )
 
 
 def verify_once(path: Path, released: ReleasedFile = IMAGEBIND_HUGE) -> None:
-    """`verify`, unless the file was verified before and has the same size and modification time since.
+    """Call `verify`, unless the file was verified before at its present size and modification time.
 
     Raises:
         CheckpointError: as `verify`.
     """
-    with suppress(OSError, ValueError):  # no stamp, or not one of ours: verify
+    with suppress(OSError, ValueError):  # no stamp, or an invalid one: verify
         if json.loads(_stamp_path(path).read_bytes()) == _stamp(path, released):
             return
     verify(path, released)
-    _remember(path, released)
+    _write_stamp(path, released)
 
 
 def download(
@@ -117,47 +119,47 @@ def download(
     offline: bool | None = None,
     show_progress: bool = True,
 ) -> Path:
-    """A local copy: one where the original project left it, a verified one in the cache, or a new download.
+    """Return a local copy: the original project's download, a verified file in the cache, or a new download.
 
     Weights in `.checkpoints/imagebind_huge.pth`, where the original looks, are used even if they are not the
-    released ones, such as fine-tuned ones, with a warning; a file that is cut short is not.
+    released ones (fine-tuned ones, for example), with a warning; an incomplete file is not used.
 
-    Two processes at once make one download: the second waits. A cut download resumes, here or in a later
-    call. `cache_dir` and `offline` default to the environment: see `cache_folder` and `is_offline`.
+    If two processes need the file at once, one downloads and the other waits. An interrupted download is
+    resumed, here or in a later call. `cache_dir` and `offline` default to the environment: see
+    `cache_folder` and `is_offline`.
 
     Raises:
-        CheckpointError: offline without a copy, a server that fails or has another file, no space, or a
-            cache folder that cannot be written to.
+        CheckpointError: offline without a copy, a failing server or one with another file, no disk space, or
+            a cache folder that is not writable.
     """
     folder = cache_folder(cache_dir)
     final = folder / released.name
-    places = [Path.cwd() / ORIGINAL_FOLDER / released.name, final]
-    path, findings = _look(places, released)
+    candidates = [Path.cwd() / ORIGINAL_FOLDER / released.name, final]
+    path, problems = _find_copy(candidates, released)
     if path is not None:
         return path
     if is_offline(offline):
         raise CheckpointError(
-            f"{released.name} is not here and the network is switched off (offline=True or one of "
-            f"{', '.join(OFFLINE_SWITCHES)}): {'; '.join(findings)}. Download {released.url} elsewhere and "
+            f"{released.name}: no local copy, and the network is switched off (offline=True or one of "
+            f"{', '.join(OFFLINE_SWITCHES)}): {'; '.join(problems)}. Download {released.url} elsewhere and "
             f"put it at {final}"
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with _only_process(folder / (released.name + ".lock")):
-            path, _ = _look([final], released)  # another process may have brought it meanwhile
+        with _exclusive_lock(folder / (released.name + ".lock")):
+            path, _ = _find_copy([final], released)  # another process may have downloaded it meanwhile
             if path is not None:
                 return path
             part = folder / (released.name + ".part")
             logger.info("downloading %s to %s. %s", released.url, final, released.licence)
             _fetch_verified(released, part, show_progress=show_progress)
             part.replace(final)
-            _remember(final, released)
+            _write_stamp(final, released)
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or folder}: cannot be written ({error.strerror}) while downloading "
-            f"{released.name}; expected a folder that can be written to, with space: cache_dir, "
-            "TORCH_HOME or "
-            "HF_HOME choose it"
+            f"{released.name}; expected a writable folder with enough space; set it with cache_dir, "
+            "TORCH_HOME or HF_HOME"
         ) from error
     return final
 
@@ -165,38 +167,40 @@ def download(
 def download_url(
     url: str, *, cache_dir: str | os.PathLike[str] | None = None, offline: bool | None = None
 ) -> Path:
-    """A local copy of any file of the web, kept by its whole address while the server says it is the same.
+    """Return a local copy of a file at an HTTP URL, cached by the full URL until the server's file changes.
 
-    Each call asks, and reads no more than the answer's head where nothing has changed; offline what is kept
-    is taken as it is.
+    Each call sends a request, and reads only the response headers if the file is unchanged. Offline, the
+    cached copy is used without a check.
 
     Raises:
-        CheckpointError: offline without a copy, a server that fails, or a disk that does.
+        CheckpointError: offline without a copy, a server error, or a file system error.
     """
     try:
-        address = hashlib.sha256(url.encode()).hexdigest()[:ADDRESS_DIGITS]
+        url_hash = hashlib.sha256(url.encode()).hexdigest()[:URL_HASH_DIGITS]
         name = PurePosixPath(urlsplit(url).path).name
     except ValueError as error:
-        raise CheckpointError(f"{url!a}: no address of the web ({error})") from error
-    folder = cache_folder(cache_dir) / "by-address" / address
+        raise CheckpointError(f"{url!a}: expected an HTTP URL ({error})") from error
+    folder = cache_folder(cache_dir) / "by-address" / url_hash
     final = folder / (name if name.strip(".") else "file")
     if is_offline(offline):
         if final.is_file():
             return final
         raise CheckpointError(f"{url}: the network is switched off; expected a local file")
     try:
-        _bring(url, final)
+        _update_copy(url, final)
     except (OSError, HTTPException, ValueError) as error:
-        raise CheckpointError(f"{url}: cannot be had ({getattr(error, 'reason', None) or error})") from error
+        raise CheckpointError(
+            f"{url}: cannot be downloaded ({getattr(error, 'reason', None) or error})"
+        ) from error
     return final
 
 
-def _bring(url: str, final: Path) -> None:
-    """Download a file, unless the one that is there is the same."""
+def _update_copy(url: str, final: Path) -> None:
+    """Download a file, unless the local copy is current."""
     stamp = final.with_name(final.name + ".stamp")
     with open_url(url) as response:
-        seen = validators(response)
-        if seen and final.is_file() and _read_json(stamp) == seen:
+        headers = validators(response)
+        if headers and final.is_file() and _read_json(stamp) == headers:
             return
         final.parent.mkdir(parents=True, exist_ok=True)
         part = final.with_name(f".{uuid.uuid4().hex}.part")
@@ -204,9 +208,9 @@ def _bring(url: str, final: Path) -> None:
             with part.open("wb") as file:
                 copy_body(response, file)
                 os.fsync(file.fileno())
-            stamp.unlink(missing_ok=True)  # it must not speak of another file, were we to die
+            stamp.unlink(missing_ok=True)  # if the process is killed here, no stamp may describe another file
             part.replace(final)
-            stamp.write_text(json.dumps(seen))
+            stamp.write_text(json.dumps(headers))
         finally:
             part.unlink(missing_ok=True)
 
@@ -226,31 +230,31 @@ def _stamp(path: Path, released: ReleasedFile) -> dict[str, str | int]:
     return {"sha256": released.sha256, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
-def _remember(path: Path, released: ReleasedFile) -> None:
-    with suppress(OSError):  # a folder that cannot be written to: the next call verifies again
+def _write_stamp(path: Path, released: ReleasedFile) -> None:
+    with suppress(OSError):  # read-only folder: the next call verifies again
         _stamp_path(path).write_text(json.dumps(_stamp(path, released)))
 
 
-def _look(places: list[Path], released: ReleasedFile) -> tuple[Path | None, list[str]]:
-    """The first place that holds the file, and what was found instead where it does not."""
-    findings = []
-    for place in places:
+def _find_copy(candidates: list[Path], released: ReleasedFile) -> tuple[Path | None, list[str]]:
+    """Return the first path that has the file, or None, and the problems of the paths before it."""
+    problems = []
+    for candidate in candidates:
         try:
-            place.stat()
+            candidate.stat()
         except OSError as error:
-            findings.append(f"{place} ({error.strerror})")
+            problems.append(f"{candidate} ({error.strerror})")
             continue
         try:
-            verify_once(place, released)
+            verify_once(candidate, released)
         except CheckpointError as error:
-            if place.parent.name == ORIGINAL_FOLDER and _holds_weights(place):
-                logger.warning("used, though it is not the released file: %s", error)
-                return place, findings
+            if candidate.parent.name == ORIGINAL_FOLDER and _holds_weights(candidate):
+                logger.warning("using a file that is not the released one: %s", error)
+                return candidate, problems
             logger.warning("not used: %s", error)
-            findings.append(str(error))
+            problems.append(str(error))
         else:
-            return place, findings
-    return None, findings
+            return candidate, problems
+    return None, problems
 
 
 def _holds_weights(path: Path) -> bool:
@@ -261,8 +265,8 @@ def _holds_weights(path: Path) -> bool:
 
 
 @contextmanager
-def _only_process(path: Path) -> Iterator[None]:
-    """Hold a lock file, which the system lets go of if the process is killed."""
+def _exclusive_lock(path: Path) -> Iterator[None]:
+    """Hold a lock file; the system releases it if the process is killed."""
     lock = FileLock(path)
     try:
         lock.acquire(timeout=0)
@@ -276,7 +280,7 @@ def _only_process(path: Path) -> Iterator[None]:
 
 
 def _fetch_verified(released: ReleasedFile, part: Path, *, show_progress: bool) -> None:
-    """Complete the part file and verify it; one that was resumed and proves wrong is fetched afresh."""
+    """Complete the part file and verify it; download a resumed file that is wrong again from the start."""
     resumed = part.exists()
     with _progress(released, shown=show_progress) as report:
         fetch(released.url, part, size=released.size, report=report)
@@ -285,8 +289,8 @@ def _fetch_verified(released: ReleasedFile, part: Path, *, show_progress: bool) 
     except CheckpointError as error:
         part.unlink()
         if not resumed:
-            raise CheckpointError(f"{released.url} sent something else: {error}") from error
-        logger.warning("starting afresh: %s", error)
+            raise CheckpointError(f"{released.url}: the server sent another file: {error}") from error
+        logger.warning("downloading again from the start: %s", error)
         _fetch_verified(released, part, show_progress=show_progress)
         return
     with part.open("rb+") as file:
@@ -295,7 +299,7 @@ def _fetch_verified(released: ReleasedFile, part: Path, *, show_progress: bool) 
 
 @contextmanager
 def _progress(released: ReleasedFile, *, shown: bool) -> Iterator[Callable[[int], None]]:
-    """A bar on the terminal below the licence; yields how to tell it the bytes that are here."""
+    """Show the licence and a progress bar; yield a function that takes the number of received bytes."""
     if not shown:
         yield lambda received: None
         return

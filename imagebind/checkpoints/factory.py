@@ -1,4 +1,4 @@
-"""Named models and saved ones, with their weights."""
+"""Build named models and load saved ones, with their weights."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from imagebind import config as configs
-from imagebind.checkpoints.formats import CONFIG_NAME, by_modality, write_folder
+from imagebind.checkpoints.formats import CONFIG_NAME, group_by_modality, write_folder
 from imagebind.checkpoints.loading import load_into, resolve
 from imagebind.checkpoints.tensors import read_json
 from imagebind.config import ImageBindConfig
@@ -17,7 +17,7 @@ from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
 HUGE, TINY = "imagebind_huge", "imagebind_tiny"  # names of models
-TINY_FOLDER = Path(__file__).parent.parent / "tiny"  # weights, their card and the log of their training
+TINY_FOLDER = Path(__file__).parent.parent / "tiny"  # weights, model card and training log
 
 
 def imagebind_huge(
@@ -31,16 +31,17 @@ def imagebind_huge(
     show_progress: bool = True,
     mmap: bool = False,
 ) -> ImageBindModel:
-    """The released architecture, 1.2 billion parameters, with the released weights or new ones.
+    """Return the released architecture (1.2 billion parameters), with released, other or new weights.
 
     `pretrained=True` finds or downloads the released file (4.8 GB, CC BY-NC-SA 4.0) and verifies it; a
-    string or path is a file, a folder that `imagebind weights convert` made, `hf://owner/repo`, or another
-    URI; None is False. With `modalities` only those trunks are built and read. With weights the model comes
-    in evaluation mode, without them initialised and in training mode. `mmap` maps the weights file in
-    place of reading it: faster, but it must not be overwritten while the model lives (see `load_into`).
+    string or path names a file, a folder written by `imagebind weights convert`, `hf://owner/repo`, or
+    another URI; None means False. With `modalities`, only those trunks are built and read. A model with
+    loaded weights is in evaluation mode, one with new weights is initialised and in training mode. `mmap`
+    maps the weights file instead of reading it: faster, but the file must not be overwritten while the model
+    exists (see `load_into`).
 
     Raises:
-        CheckpointError: weights that cannot be had, or are not this model's.
+        CheckpointError: the weights cannot be found or downloaded, or do not fit this model.
         ValueError: an unknown modality.
     """
     config = configs.huge_config()
@@ -62,14 +63,14 @@ def imagebind_tiny(
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
 ) -> ImageBindModel:
-    """A small model of the same form, with the weights that come in this package or new ones. Ours.
+    """Return a small model of the same architecture, with the weights in this package or new ones.
 
-    It was trained on a toy world of coloured shapes (`imagebind.toyworld`) and knows nothing else: for
-    trying things out, offline and in seconds. With weights it comes in evaluation mode and, unless `dtype`
-    says otherwise, in float32; they are kept in half precision. None is False.
+    It was trained only on a toy world of coloured shapes (`imagebind.toyworld`), for trying things out
+    offline and in seconds. With loaded weights it is in evaluation mode and, unless `dtype` is given, in
+    float32; the file stores half precision. `pretrained=None` means False. Source: ours.
 
     Raises:
-        TypeError: `pretrained` is a path, say.
+        TypeError: `pretrained` is not a boolean, such as a path.
         ValueError: an unknown modality.
     """
     if not isinstance(pretrained, bool | None):
@@ -102,7 +103,7 @@ def pretrained_model(
         modalities: those to build and read, by default all that the model has.
 
     Raises:
-        CheckpointError: weights that cannot be read, or of another architecture.
+        CheckpointError: the weights cannot be found, downloaded or read, or do not fit the model.
         ValueError: a modality that the model does not have.
     """
     if source == TINY:
@@ -119,15 +120,15 @@ def save_model(
     *,
     state_dict: Mapping[str, Tensor] | None = None,
 ) -> None:
-    """Write a model as `load_model` reads it: its sizes, and one safetensors file a modality.
+    """Write a model for `load_model`: its sizes, and one safetensors file per modality.
 
-    `state_dict` is given where the model's own is spread over ranks, and was gathered.
+    Pass a gathered `state_dict` if the model's own is sharded over ranks.
 
     Raises:
-        ValueError: entries that are no dense tensors, or names of no modality.
+        ValueError: an entry is not a dense tensor, or its name has no modality.
         CheckpointError: the folder cannot be written.
     """
-    entries = by_modality(model.state_dict() if state_dict is None else state_dict)
+    entries = group_by_modality(model.state_dict() if state_dict is None else state_dict)
     write_folder(entries.items(), Path(folder), config=model.config.to_dict())
 
 
@@ -139,20 +140,20 @@ def load_model(
     device: torch.device | str | None = None,
     mmap: bool = False,
 ) -> ImageBindModel:
-    """A model of any size that `save_model` wrote, in evaluation mode.
+    """Load a model that `save_model` wrote, in evaluation mode.
 
-    `mmap` maps its files in place of reading them, as in `load_into`.
+    `mmap` maps its files instead of reading them, as in `load_into`.
 
     Raises:
         CheckpointError: no such folder, no sizes in it, or weights that do not fit them.
-        ValueError: a modality that it has not.
+        ValueError: a modality that the model does not have.
     """
     config = saved_config(folder)
     return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device, mmap=mmap)
 
 
 def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
-    """The sizes of a model that `save_model` wrote.
+    """Return the sizes of a model that `save_model` wrote.
 
     Raises:
         CheckpointError: no such folder, or no sizes in it.
@@ -178,5 +179,5 @@ def _with_weights(
     try:
         model = ImageBindModel(config, modalities=modalities, device="meta")
     except (RuntimeError, ArithmeticError) as error:
-        raise CheckpointError(f"{path}: no model has these sizes ({error!r:.200})") from error
+        raise CheckpointError(f"{path}: a model of these sizes cannot be built ({error!r:.200})") from error
     return load_into(model, path, dtype=dtype, device=device, mmap=mmap).eval()

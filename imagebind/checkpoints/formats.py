@@ -1,6 +1,6 @@
-"""State dicts on disk: torch's zip (`.pth`), safetensors, and a folder of safetensors, one a modality.
+"""Read and write state dicts: torch's zip (`.pth`), safetensors, or a folder of safetensors per modality.
 
-Files are told apart by their first bytes. Writing never changes a file in place, it replaces whole files.
+The first bytes decide the format of a file. Files are never changed in place but replaced as a whole.
 """
 
 import json
@@ -28,34 +28,34 @@ from imagebind.errors import CheckpointError
 
 StateDict = Mapping[str, Tensor]
 
-INDEX_NAME = "model.safetensors.index.json"  # these three are Hugging Face's names
+INDEX_NAME = "model.safetensors.index.json"  # these three names are Hugging Face's
 SINGLE_NAME = "model.safetensors"
 CONFIG_NAME = "config.json"
 TORCH_SUFFIXES = (".pth", ".pt")
 SAFETENSORS_SUFFIX = ".safetensors"
-NAME_PARTS = frozenset(
+MODEL_PARTS = frozenset(
     {"modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors"}
 )
 
 
 def modality_of(name: str) -> str | None:
-    """The modality that an entry belongs to, as in `modality_trunks.<modality>.…`; None for other names."""
+    """Return the modality in an entry's name, as in `modality_trunks.<modality>.…`, or None."""
     part, _, rest = name.partition(".")
     modality, _, leaf = rest.partition(".")
-    return modality if part in NAME_PARTS and leaf and modality.isidentifier() else None
+    return modality if part in MODEL_PARTS and leaf and modality.isidentifier() else None
 
 
-def by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
-    """Entries by the modality that they belong to.
+def group_by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
+    """Group entries by modality.
 
     Raises:
-        ValueError: a name of no modality.
+        ValueError: the name of an entry has no modality.
     """
     groups: dict[str, dict[str, Tensor]] = {}
     for name, tensor in entries.items():
         modality = modality_of(name)
         if modality is None:
-            raise ValueError(f"{name!r} is of no modality; expected names such as modality_trunks.vision.…")
+            raise ValueError(f"{name!r}: has no modality; expected a name such as modality_trunks.vision.…")
         groups.setdefault(modality, {})[name] = tensor
     return groups
 
@@ -63,12 +63,12 @@ def by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
 def read_weights(
     path: Path, modalities: frozenset[str] | None = None, *, mmap: bool = False
 ) -> dict[str, Tensor]:
-    """The entries of a file or folder, of all modalities or some; those of no modality are always read.
+    """Return the entries of a file or folder, of all or some modalities, and always those without one.
 
-    With `mmap` they are mapped: at once there, but the file must not be changed in place while they live.
+    With `mmap` they are memory-mapped: fast, but the file must not be changed in place while they are used.
 
     Raises:
-        CheckpointError: missing, cut short, damaged, or no plain state dict.
+        CheckpointError: missing, incomplete, damaged, or not a plain state dict.
     """
     if path.is_dir():
         return _read_folder(path, modalities, mmap=mmap)
@@ -85,7 +85,7 @@ def read_weights(
     elif start[HEADER_LENGTH_BYTES:] == b"{":
         read = read_safetensors
     else:
-        seen = (
+        content = (
             "a web page"
             if start.lstrip().startswith(b"<")
             else f"starts with {start!r}"
@@ -93,21 +93,21 @@ def read_weights(
             else "empty"
         )
         raise CheckpointError(
-            f"{path}: {seen}; expected safetensors, or what torch.save writes since torch 1.6"
+            f"{path}: {content}; expected safetensors, or a file of torch.save since torch 1.6"
         )
     try:
         return read(path, lambda name: _is_wanted(name, modalities), mmap=mmap)
     except CheckpointError:
         raise
-    except Exception as error:  # damaged bytes bring out torch's, pickle's, zip's and Python's own errors
+    except Exception as error:  # damaged bytes raise errors of torch, pickle, zip and Python
         raise _damaged(path, error) from error
 
 
 def write_weights(entries: StateDict, path: Path) -> None:
-    """Write one file in the format of its suffix, `.pth`, `.pt` or `.safetensors`: whole, or not at all.
+    """Write one file atomically, in the format of its suffix: `.pth`, `.pt` or `.safetensors`.
 
     Raises:
-        ValueError: another suffix, or entries that are no dense tensors.
+        ValueError: another suffix, or entries that are not dense tensors.
         CheckpointError: it cannot be written.
     """
     if path.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
@@ -122,19 +122,20 @@ def write_weights(entries: StateDict, path: Path) -> None:
 def write_folder(
     groups: Iterable[tuple[str, StateDict]], folder: Path, *, config: Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write one `<modality>.safetensors` a group, `config.json` if given, and the index: all, or none.
+    """Write a `<modality>.safetensors` per group, `config.json` if given, and the index; return their paths.
 
-    Groups are taken one at a time, so that a generator need keep no more than one in memory.
+    Either all files are written or none. Groups are consumed one at a time, so that a generator needs to
+    keep only one in memory.
 
     Raises:
-        ValueError: entries that are no dense tensors.
+        ValueError: entries that are not dense tensors.
         CheckpointError: it cannot be written.
     """
     index = folder / INDEX_NAME
     paths = []
     weight_map: dict[str, str] = {}
     total_size = 0
-    with _folder(folder), _replacing() as temporary_for:
+    with _created_folder(folder), _replacing() as temporary_for:
         for modality, entries in groups:
             path = folder / f"{modality}{SAFETENSORS_SUFFIX}"
             _write_safetensors(entries, temporary_for(path))
@@ -145,9 +146,8 @@ def write_folder(
             _write_json(config, temporary_for(folder / CONFIG_NAME))
             paths.append(folder / CONFIG_NAME)
         _write_json({"metadata": {"total_size": total_size}, "weight_map": weight_map}, temporary_for(index))
-        index.unlink(
-            missing_ok=True
-        )  # an older one must not name a mixture of old and new files, were we to die
+        # Otherwise, if the process is killed, the old index would list a mixture of old and new files.
+        index.unlink(missing_ok=True)
     return [*paths, index]
 
 
@@ -164,36 +164,38 @@ def _read_folder(folder: Path, modalities: frozenset[str] | None, *, mmap: bool)
     files = {name: file for name, file in _weight_map(index).items() if _is_wanted(name, modalities)}
     entries: dict[str, Tensor] = {}
     for file in dict.fromkeys(files.values()):
-        part = read_weights(folder / file, modalities, mmap=mmap)
-        entries |= {name: tensor for name, tensor in part.items() if files.get(name) == file}
+        in_file = read_weights(folder / file, modalities, mmap=mmap)
+        entries |= {name: tensor for name, tensor in in_file.items() if files.get(name) == file}
     for name, file in files.items():
         if name not in entries:
-            raise CheckpointError(f"{folder / file}: lacks {name}, which {INDEX_NAME} says it has")
+            raise CheckpointError(f"{folder / file}: expected {name}, which {INDEX_NAME} lists for it")
     return entries
 
 
 def _weight_map(index: Path) -> dict[str, str]:
-    """Which file each entry is in; a file is a name in the same folder, never a path out of it."""
+    """Return the file name of each entry; all files must be in the index's folder, never outside."""
     try:
         weight_map = read_json(index)["weight_map"]
         files = set(weight_map.values())
-        sound = all(Path(file).name == file and file.endswith(SAFETENSORS_SUFFIX) for file in files)
+        is_valid = all(Path(file).name == file and file.endswith(SAFETENSORS_SUFFIX) for file in files)
     except (LookupError, TypeError, AttributeError, ValueError) as error:
-        raise CheckpointError(f"{index}: cannot be read as Hugging Face's index ({error!r})") from error
-    if not sound:
-        raise CheckpointError(f"{index}: names {sorted(files)}; expected safetensors files of its own folder")
+        raise CheckpointError(f"{index}: cannot be read as a safetensors index ({error!r})") from error
+    if not is_valid:
+        raise CheckpointError(
+            f"{index}: got files {sorted(files)}; expected safetensors files in the same folder"
+        )
     return weight_map
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path}: {path.stat().st_size:,} bytes that are cut short, damaged or not weights alone "
-        f"({type(error).__name__}); expected a whole state dict"
+        f"{path}: incomplete, damaged or not only weights ({path.stat().st_size:,} bytes, "
+        f"{type(error).__name__}); expected a complete state dict"
     )
 
 
 def _own_memory(entries: StateDict) -> Iterator[tuple[str, Tensor]]:
-    """Tensors on the CPU, contiguous, each with memory of its own and no more than it needs."""
+    """Yield entries as contiguous CPU tensors, each with its own memory of exactly its size."""
     seen: set[int] = set()
     for name, entry in entries.items():
         if not is_dense(entry):
@@ -213,7 +215,7 @@ def _write_torch(entries: StateDict, path: Path) -> None:
 
 def _write_safetensors(entries: StateDict, path: Path) -> None:
     path.touch()
-    mode = path.stat().st_mode  # what the user's mask allows; save_file lets nobody else read
+    mode = path.stat().st_mode  # according to the umask; save_file makes files private
     save_file(dict(_own_memory(entries)), path, metadata={"format": "pt"})
     path.chmod(mode)
 
@@ -223,19 +225,19 @@ def _write_json(content: Mapping[str, Any], path: Path) -> None:
 
 
 @contextmanager
-def _folder(folder: Path) -> Iterator[None]:
-    """Make a folder if there is none; on failure take it away again, if it is empty."""
-    made = not folder.exists()
+def _created_folder(folder: Path) -> Iterator[None]:
+    """Create a folder if there is none; on failure remove it again, if it is empty."""
+    is_new = not folder.exists()
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"{folder}: cannot be made ({error.strerror}); expected a folder to write to"
+            f"{folder}: cannot be created ({error.strerror}); expected a writable folder"
         ) from error
     try:
         yield
     except BaseException:
-        if made:
+        if is_new:
             with suppress(OSError):
                 folder.rmdir()
         raise
@@ -243,10 +245,10 @@ def _folder(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _replacing() -> Iterator[Callable[[Path], Path]]:
-    """Yield what gives a path a temporary name beside it; in the end all take their places, or all go.
+    """Yield a function that returns a temporary path for a path; at the end rename all files, or delete all.
 
     Raises:
-        CheckpointError: one cannot be written.
+        CheckpointError: a file cannot be written.
     """
     temporaries: dict[Path, Path] = {}
 
@@ -261,13 +263,9 @@ def _replacing() -> Iterator[Callable[[Path], Path]]:
                 os.fsync(file.fileno())
         for path, temporary in temporaries.items():
             temporary.replace(path)
-    except (
-        OSError,
-        RuntimeError,
-        SafetensorError,
-    ) as error:  # torch's writer raises RuntimeError on a full disk
+    except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: torch on a full disk
         raise CheckpointError(f"{next(reversed(temporaries))}: cannot be written ({error})") from error
     finally:
         for temporary in temporaries.values():
-            with suppress(OSError):  # it took its place, or was never made
+            with suppress(OSError):  # renamed, or never created
                 temporary.unlink()

@@ -1,4 +1,4 @@
-"""Find a checkpoint, load it into a model, save it and convert it; `formats` has the file formats."""
+"""Find a checkpoint, load it into a model, save it and convert it. File formats are in `formats`."""
 
 import logging
 import os
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from imagebind.checkpoints.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download, download_url
 from imagebind.checkpoints.formats import (
     StateDict,
-    by_modality,
+    group_by_modality,
     modality_of,
     read_weights,
     write_folder,
@@ -23,29 +23,29 @@ from imagebind.io.uri import is_http, is_offline, is_uri, path_manager
 
 logger = logging.getLogger(__name__)
 
-Source = str | os.PathLike[str] | None  # None is the released file
+WeightsSource = str | os.PathLike[str] | None  # None means the released file
 Model = TypeVar("Model", bound=nn.Module)
 
 HUB_SCHEME = "hf://"
 HUB_REPO = "nielsr/imagebind-huge"  # the released weights as safetensors
-SHOWN = 5  # names in an error, of possibly hundreds
+MAX_NAMES_SHOWN = 5  # in an error message
 
 
 def resolve(
-    source: Source = None,
+    source: WeightsSource = None,
     *,
     cache_dir: str | os.PathLike[str] | None = None,
     offline: bool | None = None,
     show_progress: bool = True,
 ) -> Path:
-    """A local file or folder for a source, downloaded where it must be.
+    """Return the local file or folder of a source, downloaded if necessary.
 
-    None or the released file's address is `download`; `hf://owner/repo[@revision]` is a repository's
-    safetensors in Hugging Face's own cache (or `cache_dir`); another address of the web is kept in ours
-    while the server says that it is the same; any other URI is opened by iopath.
+    For None or the released file's URL, `download` is called; `hf://owner/repo[@revision]` means the
+    safetensors files of a repository, in Hugging Face's cache (or `cache_dir`); other HTTP URLs are cached
+    until the server's file changes; iopath opens all other URIs.
 
     Raises:
-        CheckpointError: no such file, or one that cannot be had.
+        CheckpointError: no such file, or a failed download.
     """
     name = IMAGEBIND_HUGE.url if source is None else os.fspath(source)
     if name == IMAGEBIND_HUGE.url:
@@ -64,144 +64,145 @@ def resolve(
         path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise CheckpointError(
-            f"{name}: no such file ({getattr(error, 'strerror', error)}); expected .pth, "
-            ".safetensors, a folder "
-            f"of safetensors, {HUB_SCHEME}owner/repo or another URI"
+            f"{name}: no such file ({getattr(error, 'strerror', error)}); expected .pth, .safetensors, "
+            f"a folder of safetensors, {HUB_SCHEME}owner/repo or another URI"
         ) from error
     return path
 
 
 def read_state_dict(
-    source: Source = None, *, modalities: Iterable[str] | None = None, mmap: bool = False
+    source: WeightsSource = None, *, modalities: Iterable[str] | None = None, mmap: bool = False
 ) -> dict[str, Tensor]:
-    """The entries of a source by name, as they were saved.
+    """Return the entries of a source by name, as they were saved.
 
-    With `modalities` only theirs are read, and from a folder only their files; entries whose names
-    belong to no modality come always. `mmap` maps the file in place of reading it, as in `load_into`.
+    With `modalities` only their entries are read, and only their files of a folder; entries without a
+    modality are always read. `mmap` maps the file instead of reading it, as in `load_into`.
 
     Raises:
-        CheckpointError: missing, cut short, damaged, or no plain state dict; says which file and why.
+        CheckpointError: missing, incomplete, damaged, or not a plain state dict; says which file and why.
     """
-    chosen = None if modalities is None else frozenset(map(str, modalities))
-    return read_weights(resolve(source), chosen, mmap=mmap)
+    selected = None if modalities is None else frozenset(map(str, modalities))
+    return read_weights(resolve(source), selected, mmap=mmap)
 
 
 def load_into(
     model: Model,
-    source: Source = None,
+    source: WeightsSource = None,
     *,
     modalities: Iterable[str] | None = None,
     dtype: torch.dtype | None = None,
     device: torch.device | str | None = None,
     mmap: bool = False,
 ) -> Model:
-    """Give a model its weights, and return it.
+    """Load weights into a model, and return the model.
 
-    They are read into memory of their own, and the file may be replaced, overwritten or deleted. `mmap=True`
-    maps the file: loading takes a tenth of the time, processes share one copy, and weights that are never
-    used are never read. But on the CPU and in the file's dtype the weights then stay in the file, and
-    overwriting or truncating it, as `torch.save` to its path does, kills the process.
+    The weights are copied to memory, so that the file may be replaced, overwritten or deleted later.
+    `mmap=True` maps the file: loading takes a tenth of the time, processes share one copy, and unused weights
+    are never read. But on the CPU, in the file's dtype, the weights then stay in the file, and overwriting or
+    truncating it (`torch.save` to its path does) kills the process.
 
-    The model's own modalities are read, or those in `modalities`, the rest staying as it is. What is read
-    must fit exactly. `dtype` (of floating point entries) is the file's by default; `device` that of
-    the model, or the CPU for what is on the meta device. `requires_grad` stays the model's.
+    All modalities of the model are loaded, or only `modalities`; the others are unchanged. Names and shapes
+    must match exactly. `dtype` (of floating point entries) defaults to the file's, and `device` to the
+    model's, or the CPU for tensors on the meta device. `requires_grad` is unchanged.
 
     Raises:
-        CheckpointError: as `read_state_dict`, or names or shapes that are not the model's.
+        CheckpointError: as `read_state_dict`, or names or shapes that differ from the model's.
     """
     path = resolve(source)
     own = model.state_dict()
     if modalities is None:
-        wanted = own
-        chosen = {modality for name in own if (modality := modality_of(name))}
+        expected = own
+        selected = {modality for name in own if (modality := modality_of(name))}
     else:
-        chosen = set(map(str, modalities))
-        wanted = {name: entry for name, entry in own.items() if modality_of(name) in chosen}
-    entries = read_weights(path, frozenset(chosen), mmap=mmap)
-    _check_fit(path, entries, wanted)
-    placed = {
-        name: entries.pop(name).to(  # one at a time, so that a file is never twice in memory
-            device=device or ("cpu" if wanted[name].is_meta else wanted[name].device),
-            dtype=dtype if wanted[name].is_floating_point() else None,
+        selected = set(map(str, modalities))
+        expected = {name: entry for name, entry in own.items() if modality_of(name) in selected}
+    entries = read_weights(path, frozenset(selected), mmap=mmap)
+    _check_fit(path, entries, expected)
+    moved = {
+        name: entries.pop(name).to(  # one at a time, so that memory holds one copy
+            device=device or ("cpu" if expected[name].is_meta else expected[name].device),
+            dtype=dtype if expected[name].is_floating_point() else None,
         )
         for name in list(entries)
     }
-    model.load_state_dict(placed, strict=modalities is None, assign=True)
+    model.load_state_dict(moved, strict=modalities is None, assign=True)
     return model
 
 
 def save_state_dict(state_dict: StateDict, path: str | os.PathLike[str]) -> None:
-    """Write `.pth`, `.pt` or `.safetensors` by suffix, or a folder with one safetensors file a modality.
+    """Write `.pth`, `.pt` or `.safetensors` by suffix, or a folder with one safetensors file per modality.
 
-    Bits are kept. What is there before is replaced only once everything is written.
+    Values are kept bit for bit. Existing files are replaced only when everything is written.
 
     Raises:
-        ValueError: another suffix, entries that are no dense tensors, or for a folder names of no modality.
+        ValueError: another suffix, entries that are not dense tensors, or, for a folder, names without a
+            modality.
         CheckpointError: it cannot be written.
     """
     path = Path(path)
     if path.suffix and not path.is_dir():
         write_weights(state_dict, path)
     else:
-        write_folder(by_modality(state_dict).items(), path)
+        write_folder(group_by_modality(state_dict).items(), path)
 
 
 def convert(
-    source: Source, folder: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None
+    source: WeightsSource, folder: str | os.PathLike[str], *, config: Mapping[str, Any] | None = None
 ) -> list[Path]:
-    """Write a source as a folder of one safetensors file a modality, so that only what is used is read.
+    """Write a source as a folder of one safetensors file per modality; return the paths of the files.
 
-    One modality is in memory at a time. `config` becomes `config.json`. Returns what was written.
+    From a folder, only the needed modalities are read. One modality is in memory at a time. `config` is
+    written as `config.json`.
 
     Raises:
-        CheckpointError: as `read_state_dict`, names of no modality, or a folder that cannot be written.
+        CheckpointError: as `read_state_dict`, names without a modality, or a folder that cannot be written.
     """
     path = resolve(source)
     try:
-        modalities = list(by_modality(read_weights(path, mmap=True)))
+        modalities = list(group_by_modality(read_weights(path, mmap=True)))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
     groups = ((modality, read_weights(path, frozenset({modality}))) for modality in modalities)
     return write_folder(groups, Path(folder), config=config)
 
 
-def _check_fit(path: Path, entries: StateDict, wanted: StateDict) -> None:
-    """Compare names, shapes and kinds of number.
+def _check_fit(path: Path, entries: StateDict, expected: StateDict) -> None:
+    """Compare names, shapes and dtypes.
 
     Raises:
-        CheckpointError: they differ; names a few and says what kind of difference it looks like.
+        CheckpointError: they differ; the message lists some differences and the likely cause.
     """
-    missing = [name for name in wanted if name not in entries]
-    unexpected = [name for name in entries if name not in wanted]
+    missing = [name for name in expected if name not in entries]
+    unexpected = [name for name in entries if name not in expected]
     reshaped = [
-        f"{name} is {_shape(entries[name])}, expected {_shape(wanted[name])}"
-        for name in wanted
-        if name in entries and _shape(entries[name]) != _shape(wanted[name])
+        f"{name}: got {_shape(entries[name])}, expected {_shape(expected[name])}"
+        for name in expected
+        if name in entries and _shape(entries[name]) != _shape(expected[name])
     ]
     if not (missing or unexpected or reshaped):
         return
-    if len(missing) == len(wanted):
-        hint = "It is a file of something else, or its names have a prefix"
+    if len(missing) == len(expected):
+        hint = "The file has another model, or its names have a prefix"
     elif reshaped:
-        hint = "It is of other sizes: build the model with the config that it was saved with"
+        hint = "The file has other sizes: build the model with the config that it was saved with"
     else:
-        hint = "It is of another version or was saved incompletely"
-    findings = (("lacks", missing), ("has besides", unexpected), ("has otherwise", reshaped))
+        hint = "The file has another version of the model, or was saved incompletely"
+    problems = (("missing", missing), ("unexpected", unexpected), ("different", reshaped))
     raise CheckpointError(
-        f"{path} does not fit the model: "
-        + "; ".join(f"it {verb} {_some(names)}" for verb, names in findings if names)
+        f"{path}: does not fit the model: "
+        + "; ".join(f"{problem} {_first_names(names)}" for problem, names in problems if names)
         + f". {hint}"
     )
 
 
 def _shape(tensor: Tensor) -> str:
-    number = "" if tensor.is_floating_point() else f" {tensor.dtype}"
-    return f"{tuple(tensor.shape)}{number}"
+    dtype = "" if tensor.is_floating_point() else f" {tensor.dtype}"
+    return f"{tuple(tensor.shape)}{dtype}"
 
 
-def _some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+def _first_names(names: list[str]) -> str:
+    more = f" and {len(names) - MAX_NAMES_SHOWN} more" if len(names) > MAX_NAMES_SHOWN else ""
+    return ", ".join(names[:MAX_NAMES_SHOWN]) + more
 
 
 def _from_hub(address: str, cache_dir: str | os.PathLike[str] | None, *, offline: bool) -> Path:
@@ -218,7 +219,7 @@ def _from_hub(address: str, cache_dir: str | os.PathLike[str] | None, *, offline
             allow_patterns=["*.safetensors", "*.json"],
             local_files_only=offline,
         )
-    except Exception as error:  # the hub's, its HTTP client's and the disk's errors have no common parent
+    except Exception as error:  # hub, HTTP and file system errors have no common base
         raise CheckpointError(f"{HUB_SCHEME}{address}: {error}") from error
     return Path(folder)
 
@@ -226,5 +227,5 @@ def _from_hub(address: str, cache_dir: str | os.PathLike[str] | None, *, offline
 def _from_uri(uri: str) -> Path:
     try:
         return Path(path_manager().get_local_path(uri))
-    except Exception as error:  # whatever a registered handler raises
+    except Exception as error:  # a registered handler may raise anything
         raise CheckpointError(f"{uri}: cannot be opened ({error})") from error

@@ -1,7 +1,7 @@
-"""The bytes of one weights file: limits that are checked before anything is built, and reads into own memory.
+"""Read the tensors of one weights file; check limits before memory is allocated.
 
-Mapped weights end with their file: once it is truncated, as `torch.save` to the same path does, the next
-access to them kills the process. So by default each tensor's bytes are read into memory of its own.
+If a mapped file is truncated, as `torch.save` to the same path does, the next access to its weights kills the
+process. So by default the bytes of each tensor are copied to memory.
 """
 
 import json
@@ -23,17 +23,18 @@ from torch import Tensor
 from imagebind.errors import CheckpointError
 
 HEADER_LENGTH_BYTES = 8  # of safetensors, before its JSON
-# Ours, as are the next three. The released model has 0.1 MB of names and 739 entries.
+# Source of the limits: ours. The released model has 0.1 MB of names and 739 entries.
 MAX_HEADER_BYTES = 8 * 2**20
 MAX_JSON_BYTES = 8 * 2**20
 MAX_RECORDS = 100_000
-MAX_REPETITION = 2  # entries may share bytes, as tied weights do; all written out are at most so many files
-SMALL_BYTES = 2**20  # to which that does not apply
-MAX_TUPLES = 8  # within each other: one of a few bytes, nested 60 times in pairs, would be hashed for years
-TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")  # opcodes of pickle
-READ_THREADS = min(os.cpu_count() or 1, 4)  # most of the time goes into getting memory from the system
+# Entries may share bytes, as tied weights do; their total size is at most this multiple of the file's.
+MAX_REPETITION = 2
+MIN_ENTRY_BYTES_CHECKED = 2**20  # smaller totals are not checked
+MAX_TUPLES = 8  # nesting depth; hashing a few bytes of pairs nested 60 times would take years
+TUPLE_OPCODES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")  # pickle opcodes
+READ_THREADS = min(os.cpu_count() or 1, 4)  # allocating memory takes most of the time
 
-Span = tuple[int, int]  # first byte in the file, number of bytes
+ByteSpan = tuple[int, int]  # first byte in the file, number of bytes
 IsWanted = Callable[[str], bool]
 
 
@@ -41,7 +42,7 @@ def regular_size(path: Path) -> int:
     """Return a regular file's size in bytes.
 
     Raises:
-        CheckpointError: no file, or something that could be read forever: a pipe, a device, a socket.
+        CheckpointError: no file, or a pipe, device or socket, which might never end.
     """
     try:
         status = path.stat()
@@ -56,7 +57,7 @@ def read_json(path: Path) -> Any:
     """Return the content of a regular JSON file of at most `MAX_JSON_BYTES`.
 
     Raises:
-        CheckpointError: another file, a longer one, or no JSON.
+        CheckpointError: not a regular file, too long, or not JSON.
     """
     if (size := regular_size(path)) > MAX_JSON_BYTES:
         raise CheckpointError(f"{path}: expected at most {MAX_JSON_BYTES:,} bytes, got {size:,}")
@@ -68,29 +69,33 @@ def read_json(path: Path) -> Any:
 
 
 def read_torch(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tensor]:
-    """Return the wanted entries of what `torch.save` wrote. Any exception means that it is damaged.
+    """Return the wanted entries of a file of `torch.save`. Any exception means that the file is damaged.
 
     Raises:
-        CheckpointError: compressed or overlapping records, or no plain state dict.
+        CheckpointError: compressed or overlapping records, or not a plain state dict.
     """
     spans = _record_spans(path)
     if mmap:
-        return _wanted(path, torch.load(path, map_location="cpu", weights_only=True, mmap=True), is_wanted)
+        return _select_entries(
+            path, torch.load(path, map_location="cpu", weights_only=True, mmap=True), is_wanted
+        )
     described = torch.load(path, map_location="meta", weights_only=True, mmap=True)
-    places = _places(described, is_wanted)
-    if not places or not all(spans.get(start, -1) >= size for start, size in places.values()):
-        # torch before 2.7 does not say where the bytes are; nor can a file of the other byte order be used
-        return _wanted(path, torch.load(path, map_location="cpu", weights_only=True, mmap=False), is_wanted)
-    entries = _wanted(path, described, is_wanted, is_described=True)
-    buffers = read_spans(path, places.values())
+    locations = _storage_spans(described, is_wanted)
+    if not locations or not all(spans.get(start, -1) >= size for start, size in locations.values()):
+        # torch before 2.7 does not report offsets, and a file of the other byte order must be converted
+        return _select_entries(
+            path, torch.load(path, map_location="cpu", weights_only=True, mmap=False), is_wanted
+        )
+    entries = _select_entries(path, described, is_wanted, is_described=True)
+    buffers = read_spans(path, locations.values())
     return {
-        name: _filled(tensor, buffers[places[name]]) if name in places else tensor
+        name: _filled(tensor, buffers[locations[name]]) if name in locations else tensor
         for name, tensor in entries.items()
     }
 
 
 def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tensor]:
-    """Return the wanted entries of a safetensors file. Any exception means that it is damaged.
+    """Return the wanted entries of a safetensors file. Any exception means that the file is damaged.
 
     Raises:
         CheckpointError: a header longer than `MAX_HEADER_BYTES`.
@@ -107,21 +112,23 @@ def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str
     if mmap:
         return mapped
     described = json.loads(header)
-    places: dict[str, Span] = {}
+    locations: dict[str, ByteSpan] = {}
     for name, tensor in mapped.items():
         start, end = described[name]["data_offsets"]
         if end - start != tensor.nbytes:
-            raise ValueError(f"{name} has two sizes")
-        places[name] = (HEADER_LENGTH_BYTES + length + start, tensor.nbytes)
-    buffers = read_spans(path, places.values())
-    return {name: buffers[places[name]].view(mapped[name].dtype).view(mapped[name].shape) for name in mapped}
+            raise ValueError(f"{name}: its offsets and its shape give different sizes")
+        locations[name] = (HEADER_LENGTH_BYTES + length + start, tensor.nbytes)
+    buffers = read_spans(path, locations.values())
+    return {
+        name: buffers[locations[name]].view(mapped[name].dtype).view(mapped[name].shape) for name in mapped
+    }
 
 
-def read_spans(path: Path, spans: Iterable[Span]) -> dict[Span, Tensor]:
-    """Read parts of a file, each into memory of its own: (n,) uint8 by span.
+def read_spans(path: Path, spans: Iterable[ByteSpan]) -> dict[ByteSpan, Tensor]:
+    """Read parts of a file into separate tensors: {span: (n,) uint8}.
 
     Raises:
-        OSError: it cannot be read, or has become shorter.
+        OSError: the file cannot be read, or changes during the read.
     """
     distinct = list(dict.fromkeys(spans))
     before = path.stat()
@@ -129,7 +136,7 @@ def read_spans(path: Path, spans: Iterable[Span]) -> dict[Span, Tensor]:
         buffers = list(pool.map(lambda span: _read_span(path, *span), distinct))
     after = path.stat()
     if any(getattr(before, key) != getattr(after, key) for key in ("st_ino", "st_size", "st_mtime_ns")):
-        raise OSError(f"{path} changed while it was read")
+        raise OSError(f"{path}: changed while it was read")
     return dict(zip(distinct, buffers, strict=True))
 
 
@@ -147,11 +154,11 @@ def _read_span(path: Path, start: int, size: int) -> Tensor:
 
 
 def _record_spans(path: Path) -> dict[int, int]:
-    """Where the records of torch's zip begin, and how long each is; none if bytes have to be swapped.
+    """Return {start: length} of the records in torch's zip, or {} if the byte order must be swapped.
 
     Raises:
-        CheckpointError: records that are compressed, or together longer than the file, or nested tuples.
-        zipfile.BadZipFile: it is damaged.
+        CheckpointError: compressed records, records longer in total than the file, or nested tuples.
+        zipfile.BadZipFile: the file is damaged.
     """
     spans: dict[int, int] = {}
     is_swapped = False
@@ -163,7 +170,7 @@ def _record_spans(path: Path) -> dict[int, int]:
             raise CheckpointError(
                 f"{path}: {len(records):,} records of {total:,} bytes"
                 + (f", {packed.filename!r:.80} compressed" if packed else "")
-                + "; expected records as torch.save writes them, not compressed and no longer than the file"
+                + "; expected records of torch.save, not compressed and in total no longer than the file"
             )
         for record in records:
             is_order = record.filename.endswith("/byteorder") and record.file_size < 16
@@ -178,10 +185,10 @@ def _record_spans(path: Path) -> dict[int, int]:
 
 
 def _check_tuples(path: Path, pickled: bytes) -> None:
-    """Follow a pickle's opcodes, with how many tuples are within each other in place of each object.
+    """Run a pickle's opcodes on a stack that has each object's tuple nesting depth instead of the object.
 
     Raises:
-        CheckpointError: more than `MAX_TUPLES`.
+        CheckpointError: a depth above `MAX_TUPLES`.
     """
     stack: list[int] = []
     marks: list[int] = []
@@ -197,15 +204,15 @@ def _check_tuples(path: Path, pickled: bytes) -> None:
         else:
             is_marked = pickletools.markobject in taken
             at = marks.pop() - taken.index(pickletools.markobject) if is_marked else len(stack) - len(taken)
-            depth = max(stack[at:], default=0) + (opcode.name in TUPLES)
+            depth = max(stack[at:], default=0) + (opcode.name in TUPLE_OPCODES)
             if depth > MAX_TUPLES:
-                raise CheckpointError(f"{path}: expected at most {MAX_TUPLES} tuples within each other")
+                raise CheckpointError(f"{path}: expected at most {MAX_TUPLES} levels of nested tuples")
             stack[at:] = [depth] * len(opcode.stack_after)
 
 
-def _places(described: Any, is_wanted: IsWanted) -> dict[str, Span]:
-    """Where each entry's storage is in the file, as far as torch says."""
-    places: dict[str, Span] = {}
+def _storage_spans(described: Any, is_wanted: IsWanted) -> dict[str, ByteSpan]:
+    """Return the position of each entry's storage in the file, or {} if torch does not report it."""
+    locations: dict[str, ByteSpan] = {}
     if isinstance(described, Mapping):
         for name, tensor in described.items():
             if isinstance(name, str) and is_wanted(name) and _is_plain(tensor):
@@ -213,26 +220,29 @@ def _places(described: Any, is_wanted: IsWanted) -> dict[str, Span]:
                 start = getattr(storage, "_checkpoint_offset", None)
                 if start is None:
                     return {}
-                places[name] = (start, storage.nbytes())
-    return places
+                locations[name] = (start, storage.nbytes())
+    return locations
 
 
-def _wanted(path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool = False) -> dict[str, Tensor]:
-    """The wanted entries of a state dict.
+def _select_entries(
+    path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool = False
+) -> dict[str, Tensor]:
+    """Return the wanted entries of a loaded state dict.
 
     Raises:
-        CheckpointError: something else, or entries that together are far larger than the file.
+        CheckpointError: not a state dict, or entries that are in total far larger than the file.
     """
     if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
-        raise CheckpointError(f"{path}: holds a {type(loaded).__name__}; expected names and tensors")
+        raise CheckpointError(
+            f"{path}: got a {type(loaded).__name__}; expected a state dict, tensors by name"
+        )
     for name, value in loaded.items():
         if not (_is_plain(value) if is_described else is_dense(value)):
             raise CheckpointError(
-                f"{path}: {name!r} is a {type(value).__name__} without plain data; expected a state dict, of "
-                "dense tensors alone"
+                f"{path}: {name!r} is a {type(value).__name__}; expected only dense tensors with data"
             )
     total, size = sum(tensor.nbytes for tensor in loaded.values()), path.stat().st_size
-    if total > max(MAX_REPETITION * size, SMALL_BYTES):
+    if total > max(MAX_REPETITION * size, MIN_ENTRY_BYTES_CHECKED):
         raise CheckpointError(
             f"{path}: entries of {total:,} bytes; expected at most {MAX_REPETITION} times the file's {size:,}"
         )
@@ -240,11 +250,11 @@ def _wanted(path: Path, loaded: Any, is_wanted: IsWanted, *, is_described: bool 
 
 
 def _filled(tensor: Tensor, buffer: Tensor) -> Tensor:
-    """What a tensor on the meta device describes, in the bytes of its storage."""
+    """Return the tensor that a meta tensor describes, as a view of its storage's bytes."""
     values = buffer[: buffer.numel() // tensor.itemsize * tensor.itemsize].view(tensor.dtype)
     reach = sum((n - 1) * step for n, step in zip(tensor.shape, tensor.stride(), strict=True))
     if math.prod(tensor.shape) and tensor.storage_offset() + reach >= values.numel():
-        raise ValueError("an entry reaches beyond its bytes")
+        raise ValueError("an entry extends beyond its storage")
     return values.as_strided(tensor.shape, tensor.stride(), tensor.storage_offset())
 
 
@@ -259,5 +269,5 @@ def _is_plain(value: object) -> bool:
 
 
 def is_dense(value: object) -> bool:
-    """Whether it is a tensor with plain data: not sparse, quantised or on the meta device."""
+    """Return whether a value is a plain tensor with data: not sparse, quantised or on the meta device."""
     return _is_plain(value) and isinstance(value, Tensor) and not value.is_meta

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 from imagebind.distributed.shards import MAX_ITEM_BYTES, Member, shard_members
 from imagebind.errors import MediaError
 from imagebind.io.source import encodable
-from imagebind.io.storage import NamedBytes, ahead, files_below, open_at_random, read_all
+from imagebind.io.storage import NamedBytes, files_below, map_in_threads, open_at_random, read_all
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 
@@ -71,7 +71,7 @@ class FilesPart:
     def items(self) -> Iterator[Item]:
         """See `Part`. Files of a store are fetched some ahead."""
         if any(is_uri(file.path) for file in self.files):
-            return ahead(self._item, self.files)
+            return map_in_threads(self._item, self.files)
         return map(self._item, self.files)
 
     def _item(self, file: NamedFile) -> Item:

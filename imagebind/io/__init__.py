@@ -1,1 +1,1 @@
-"""Where bytes come from and go to: paths, URIs, HTTP and object stores."""
+"""Reading and writing bytes: paths, URIs, HTTP and object stores."""

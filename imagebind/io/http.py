@@ -1,6 +1,6 @@
-"""Files over HTTP: one of a known size, resumed where it was cut, and any, in one go.
+"""Download files over HTTP: a file of known size with resuming, or any file in one request.
 
-What a file should be is for the caller to verify.
+The caller verifies the content.
 """
 
 import logging
@@ -30,115 +30,115 @@ from imagebind.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-CHUNK = 1 << 20  # bytes a read
-TIMEOUT_SECONDS = 30.0  # without a byte from the server
-FRUITLESS_ATTEMPTS = 5  # in a row that get no further than any before
-PAUSE_SECONDS = 1.0  # after an attempt that got further; doubles with each that did not
-RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # the server's passing troubles
+READ_CHUNK_BYTES = 1 << 20
+TIMEOUT_SECONDS = 30.0  # without receiving a byte
+MAX_FAILED_ATTEMPTS = 5  # in a row without further bytes
+PAUSE_SECONDS = 1.0  # before the next attempt; doubles with each failed one
+RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # temporary server errors
 RANGE_NOT_SATISFIABLE = 416
 
 HEADERS = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
-WEB_HANDLERS = (  # urllib's own without those of FTP, files and data
+WEB_HANDLERS = (  # those of urllib without FTP, file and data URLs
     *(ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler),
     *(HTTPDefaultErrorHandler, HTTPRedirectHandler, HTTPErrorProcessor),
 )
-ADDRESS_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # that stay as they are; others, such as a space, are escaped
+UNESCAPED_URL_CHARACTERS = "%/:=&?~#+!$,;'@()*[]"  # others, such as a space, are escaped
 
-Report = Callable[[int], None]  # is told how many bytes are here
+ReportProgress = Callable[[int], None]  # takes the number of bytes received
 
 
 def open_url(url: str) -> HTTPResponse:
-    """Ask for a file of the web as it is, its body not yet read; redirected it stays in the web.
+    """Request an HTTP URL and return the response with an unread body; redirects must be HTTP too.
 
     Raises:
-        OSError: the server refuses or cannot be reached.
-        HTTPException, ValueError: it does not speak HTTP, or the address is none.
+        OSError: the server refuses the request or cannot be reached.
+        HTTPException, ValueError: not an HTTP server, or an invalid URL.
     """
-    request = Request(quote(url, safe=ADDRESS_CHARACTERS), headers=HEADERS)
+    request = Request(quote(url, safe=UNESCAPED_URL_CHARACTERS), headers=HEADERS)
     opener = OpenerDirector()
     for handler in WEB_HANDLERS:
         opener.add_handler(handler())
     try:
         return opener.open(request, timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
-        error.close()  # it may be kept for long
+        error.close()  # callers may keep the error for long
         raise
 
 
 def copy_body(response: HTTPResponse, file: BinaryIO, *, max_bytes: int | None = None) -> None:
-    """Write what the server sends into a file.
+    """Write the body of a response to a file.
 
     Raises:
-        TooLargeError: it is more than `max_bytes`, as the server says before or as it turns out.
-        OSError: the connection was cut, or the file cannot be written.
+        TooLargeError: the stated or the actual length is above `max_bytes`.
+        OSError: the connection was interrupted, or the file cannot be written.
         HTTPException: as `open_url`.
     """
-    said = response.headers.get("Content-Length", "")
-    length = int(said) if said.isdecimal() else None
+    stated = response.headers.get("Content-Length", "")
+    length = int(stated) if stated.isdecimal() else None
     if max_bytes is not None and length is not None and length > max_bytes:
         raise TooLargeError(f"{length:,} bytes")
     received = 0
-    while chunk := response.read(CHUNK):
+    while chunk := response.read(READ_CHUNK_BYTES):
         received += len(chunk)
         if max_bytes is not None and received > max_bytes:
             raise TooLargeError(f"more than {max_bytes:,} bytes")
         file.write(chunk)
     if length is not None and received < length:
-        raise OSError(f"the connection was cut at {received:,} of {length:,} bytes")
+        raise OSError(f"the connection was interrupted at {received:,} of {length:,} bytes")
 
 
 def validators(response: HTTPResponse) -> dict[str, str]:
-    """What an answer's head says by which a later answer can be known to be of the same file."""
+    """Return the response headers that show whether a later response has the same file."""
     names = ("ETag", "Last-Modified", "Content-Length")
-    told = {name: value for name in names if (value := response.headers.get(name))}
-    return told if told.keys() != {"Content-Length"} else {}  # a length alone says little
+    found = {name: value for name in names if (value := response.headers.get(name))}
+    return found if found.keys() != {"Content-Length"} else {}  # the length alone is not enough
 
 
 class TooLargeError(OSError):
-    """A file of the web is larger than what is taken; says how large."""
+    """A downloaded file is larger than the limit; the message has its size."""
 
 
-class _Cut(Exception):
-    """The transfer stopped for a reason that may pass."""
+class _TransferInterrupted(Exception):
+    """The transfer stopped for a reason that may be temporary."""
 
 
-def fetch(url: str, part: Path, *, size: int, report: Report) -> None:
-    """Complete `part` to `size` bytes, going on from what it holds; asks again while that gets further.
+def fetch(url: str, part: Path, *, size: int, report: ReportProgress) -> None:
+    """Download the missing bytes of `part`, up to `size`, with retries.
 
-    A cut leaves the part for the next call.
+    After an interruption the part file is kept for the next call.
 
     Raises:
-        CheckpointError: the server refuses, cannot be reached, keeps stopping or has a file of another
-            size; or the disk has no space for it.
-        OSError: the part cannot be written.
+        CheckpointError: the server refuses, cannot be reached, keeps interrupting or has a file of another
+            size; or the disk has too little space.
+        OSError: the part file cannot be written.
     """
-    furthest, fruitless = _size(part), 0
+    furthest, failed = _size(part), 0
     while (have := _size(part)) < size:
         free = shutil.disk_usage(part.parent).free
         if free < size - have:
-            raise CheckpointError(f"{part.parent}: {free:,} bytes free; {url} needs {size - have:,} more")
+            raise CheckpointError(f"{part.parent}: got {free:,} bytes free; {url} needs {size - have:,} more")
         try:
             _request(url, part, have=have, size=size, report=report)
-        except _Cut as cut:
-            fruitless = 0 if _size(part) > furthest else fruitless + 1
+        except _TransferInterrupted as interruption:
+            failed = 0 if _size(part) > furthest else failed + 1
             furthest = max(furthest, _size(part))
-            if fruitless == FRUITLESS_ATTEMPTS:
+            if failed == MAX_FAILED_ATTEMPTS:
                 raise CheckpointError(
-                    f"{url}: {cut}, {fruitless} times in a row, at {furthest:,} of {size:,} bytes; the next "
-                    f"call goes on from {part}"
-                ) from cut
-            logger.info("%s: %s at %d bytes; asking again", url, cut, _size(part))
-            time.sleep(PAUSE_SECONDS * 2**fruitless)
+                    f"{url}: {interruption}, {failed} times in a row, at {furthest:,} of {size:,} bytes; "
+                    f"the next call resumes {part}"
+                ) from interruption
+            logger.info("%s: %s at %d bytes; trying again", url, interruption, _size(part))
+            time.sleep(PAUSE_SECONDS * 2**failed)
 
 
-def _request(url: str, part: Path, *, have: int, size: int, report: Report) -> None:
-    """Ask once, for what follows `have` bytes; a server that doesn't do ranges starts over."""
+def _request(url: str, part: Path, *, have: int, size: int, report: ReportProgress) -> None:
+    """Request the bytes after `have` once; a server without range support sends the file from the start."""
     headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
     with _open(Request(url, headers=headers), part) as response:
         received = _first_byte(response, size)
         if received not in (0, have):
             part.unlink()
-            raise _Cut("the server answered with another range than asked for")
+            raise _TransferInterrupted("the server sent another range than requested")
         with part.open("ab" if received else "wb") as file:
             report(received)
             while received < size and (chunk := _read(response, size - received)):
@@ -146,7 +146,7 @@ def _request(url: str, part: Path, *, have: int, size: int, report: Report) -> N
                 received += len(chunk)
                 report(received)
     if received < size:
-        raise _Cut("the connection was cut")
+        raise _TransferInterrupted("the connection was interrupted")
 
 
 def _open(request: Request, part: Path) -> HTTPResponse:
@@ -154,22 +154,24 @@ def _open(request: Request, part: Path) -> HTTPResponse:
         return urlopen(request, timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
-        if (
-            error.code == RANGE_NOT_SATISFIABLE
-        ):  # the server's file is shorter: from the start, it says how long
-            part.unlink(missing_ok=True)
+        if error.code == RANGE_NOT_SATISFIABLE:
+            part.unlink(missing_ok=True)  # the file is shorter; a request from the start gives its size
         elif error.code not in RETRIED_STATUS:
-            raise CheckpointError(f"{request.full_url} answered {error.code} {error.reason}") from error
-        raise _Cut(f"the server answered {error.code} {error.reason}") from error
+            raise CheckpointError(
+                f"{request.full_url}: the server answered {error.code} {error.reason}"
+            ) from error
+        raise _TransferInterrupted(f"the server answered {error.code} {error.reason}") from error
     except (OSError, HTTPException) as error:  # URLError is an OSError
-        raise _Cut(f"the server cannot be reached ({getattr(error, 'reason', None) or error})") from error
+        raise _TransferInterrupted(
+            f"the server cannot be reached ({getattr(error, 'reason', None) or error})"
+        ) from error
 
 
 def _first_byte(response: HTTPResponse, size: int) -> int:
-    """Where in the file the answer starts.
+    """Return the position of the response in the file.
 
     Raises:
-        CheckpointError: the server's file is of another size, or a web page.
+        CheckpointError: the server's file has another size, or is a web page.
     """
     ranged = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
     length = response.headers.get("Content-Length", "")
@@ -177,17 +179,19 @@ def _first_byte(response: HTTPResponse, size: int) -> int:
         start, total = int(ranged[1]), int(ranged[2])
     else:
         start, total = 0, int(length) if length.isdecimal() else size
-    kind = response.headers.get_content_type()
-    if total != size or kind == "text/html":
-        raise CheckpointError(f"{response.url}: {total:,} bytes of {kind}; expected a file of {size:,}")
+    content_type = response.headers.get_content_type()
+    if total != size or content_type == "text/html":
+        raise CheckpointError(
+            f"{response.url}: got {total:,} bytes of {content_type}; expected a file of {size:,} bytes"
+        )
     return start
 
 
-def _read(response: HTTPResponse, wanted: int) -> bytes:
+def _read(response: HTTPResponse, remaining: int) -> bytes:
     try:
-        return response.read(min(CHUNK, wanted))
+        return response.read(min(READ_CHUNK_BYTES, remaining))
     except (OSError, HTTPException) as error:
-        raise _Cut(f"the connection was cut ({type(error).__name__})") from error
+        raise _TransferInterrupted(f"the connection was interrupted ({type(error).__name__})") from error
 
 
 def _size(path: Path) -> int:

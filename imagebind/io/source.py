@@ -1,4 +1,4 @@
-"""Where media come from: paths, URIs, bytes and open files, all read through one opener with limits."""
+"""Open media from paths, URIs, bytes or open files, with size limits."""
 
 import io
 import os
@@ -21,32 +21,32 @@ from imagebind.errors import (
 from imagebind.io.http import TooLargeError, copy_body, open_url
 from imagebind.io.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
 
-IN_MEMORY_BYTES = 2**24  # of a file of the web; larger ones go to a temporary file
+IN_MEMORY_BYTES = 2**24  # larger downloads go to a temporary file
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a file may cost before it is refused. A hostile file of a few bytes can ask for gigabytes."""
+    """Limits on media files, since a hostile file of a few bytes can decode to gigabytes."""
 
     max_bytes: int = 4 * 2**30  # of the file itself
-    max_pixels: int = 100_000_000  # of one picture or frame, before it is decoded
-    max_seconds: float = 12 * 3600.0  # of sound or motion decoded into memory at once
+    max_pixels: int = 100_000_000  # of one image or frame, checked before decoding
+    max_seconds: float = 12 * 3600.0  # of audio or IMU data decoded into memory at once
 
 
 DEFAULT_LIMITS = Limits()
 
 
 def is_source(item: object) -> bool:
-    """Whether an item is something `open_source` opens (a str counts: it is a path or a URI here)."""
+    """Return whether `open_source` accepts an item; a str is a path or a URI here."""
     return isinstance(item, (str, os.PathLike, bytes, bytearray, memoryview)) or hasattr(item, "read")
 
 
 def name_of(source: object) -> str:
-    """What to call an item in an error: its path, its file name, or what kind of object it is.
+    """Return an item's name for messages: its path, its file name, or its type.
 
-    Always something that can be printed and stored: see `encodable`.
+    The name can always be printed and stored: see `encodable`.
     """
     if isinstance(source, (str, os.PathLike)):
         return encodable(os.fsdecode(source)) or "''"
@@ -60,7 +60,7 @@ def name_of(source: object) -> str:
 
 
 def encodable(text: str) -> str:
-    """Text that UTF-8 can hold. File names that are not UTF-8 come with lone surrogates, here `\\udcff`."""
+    """Return text that UTF-8 can encode; lone surrogates, from non-UTF-8 file names, become `\\udcff`."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")
 
 
@@ -68,15 +68,15 @@ def encodable(text: str) -> str:
 def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[BinaryIO]:
     """Open a path, URI, bytes or file object as a seekable binary file at its start.
 
-    A file object that was passed in is left open, at an unspecified position.
+    A file object that was passed in stays open, at an unspecified position.
 
     Raises:
-        UnreadableMediaError: missing (`MissingMediaError`), a folder, a pipe or device, or unreadable.
+        UnreadableMediaError: missing (`MissingMediaError`), a folder, pipe or device, or not readable.
         MediaError: empty, or larger than `limits.max_bytes`.
     """
     name = name_of(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
-        file: BinaryIO = io.BytesIO(bytes(source))  # a view of every second byte would not do
+        file: BinaryIO = io.BytesIO(bytes(source))  # also of a view that is not contiguous
     elif isinstance(source, (str, os.PathLike)):
         try:
             file = _open_path(os.fsdecode(source), limits)
@@ -84,15 +84,15 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
             expected = f"at most {limits.max_bytes:,} (max_bytes)"
             raise MediaError(name, got=str(error), expected=expected) from error
         except (OSError, ValueError, HTTPException) as error:
-            kind = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
+            error_type = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
             got = f"cannot be opened ({_reason(error)})"
-            raise kind(name, got=got, expected="a file that can be read") from error
+            raise error_type(name, got=got, expected="a readable file") from error
     else:
         file = source
     try:
         size = _size_from_start(file, name)
         if size == 0:
-            raise UnknownMediaError(name, got="empty, 0 bytes", expected="a file with something in it")
+            raise UnknownMediaError(name, got="empty, 0 bytes", expected="a file with content")
         if size > limits.max_bytes:
             raise MediaError(
                 name, got=f"{size:,} bytes", expected=f"at most {limits.max_bytes:,} (max_bytes)"
@@ -107,7 +107,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
 def foreign_errors_of(
     name: str, *, kinds: tuple[type[Exception], ...] = (OSError, EOFError)
 ) -> Iterator[None]:
-    """Turn errors of other libraries in the block into a `MediaError` that names the item.
+    """Convert errors of other libraries in the block to a `MediaError` that names the item.
 
     Raises:
         MediaError: the block raised one of `kinds`, or any error of PyAV.
@@ -122,7 +122,7 @@ def foreign_errors_of(
         raise MediaError(
             name,
             got=f"cannot be read ({type(error).__name__}: {_reason(error)})",
-            expected="a file that is not damaged",
+            expected="an undamaged file",
         ) from error
 
 
@@ -132,16 +132,16 @@ def _open_path(path: str, limits: Limits) -> BinaryIO:
     if is_uri(path):
         return path_manager().open(path, "rb")
     mode = Path(path).stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # a pipe that nobody writes to would never open
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe without a writer would block forever
         raise OSError("a pipe, socket or device")
     return Path(path).open("rb")
 
 
 def _open_http(url: str, limits: Limits) -> BinaryIO:
-    """A file of the web as it is now: small ones stay in memory."""
+    """Download a file, to memory if it is small, else to a temporary file."""
     if is_offline():
         raise OSError(f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}")
-    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # whoever opens it closes it
+    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
     try:
         with open_url(url) as response:
             copy_body(response, file, max_bytes=limits.max_bytes)  # type: ignore[arg-type]
@@ -156,15 +156,15 @@ def _size_from_start(file: BinaryIO, name: str) -> int:
         file.seek(0, os.SEEK_END)
         size = file.tell()
         file.seek(0)
-        nothing = file.read(0)
-    except Exception as error:  # whatever somebody's own file object raises
+        no_bytes = file.read(0)
+    except Exception as error:  # a user's file object may raise anything
         raise MediaError(
             name,
-            got=f"not a file to read and seek in ({_reason(error)})",
+            got=f"not a readable and seekable file ({_reason(error)})",
             expected="an open file, or its bytes",
         ) from error
-    if not isinstance(nothing, bytes):
-        raise MediaError(name, got="a file opened as text", expected="one opened in binary mode, 'rb'")
+    if not isinstance(no_bytes, bytes):
+        raise MediaError(name, got="a file opened as text", expected="a file opened in binary mode, 'rb'")
     return size
 
 

@@ -1,4 +1,4 @@
-"""Folders and files on a disk or in an object store, by pyarrow: a path, or a URI such as s3://bucket/folder."""
+"""Read and write files on disk or in an object store with pyarrow, by path or URI: s3://bucket/folder."""
 
 import io
 import os
@@ -16,18 +16,18 @@ from imagebind.errors import MediaError
 from imagebind.io.source import encodable
 from imagebind.io.uri import is_uri
 
-SYSTEMS_KEPT = 64  # one a bucket; to ask where a bucket is takes a round trip
-BUFFER_BYTES = 8 * 2**20  # fetched at once from a store
-FETCHING = 8  # files of a store under way at once
-EXPECTED = "a file that can be read"
-_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # a file that is being written
+CACHED_FILE_SYSTEMS = 64  # one per bucket; finding a bucket's region takes a round trip
+READ_BUFFER_BYTES = 8 * 2**20  # per request to an object store
+MAX_PARALLEL_FETCHES = 8  # threads per call of `map_in_threads`
+READABLE_FILE = "a readable file"
+_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # an unfinished file
 
 In = TypeVar("In")
 Out = TypeVar("Out")
 
 
 class NamedBytes(io.BytesIO):
-    """A file's content with its name, by which plain text is told apart."""
+    """A file's content in memory with its name, which media type detection needs for plain text."""
 
     def __init__(self, content: bytes, name: str) -> None:
         super().__init__(content)
@@ -35,29 +35,29 @@ class NamedBytes(io.BytesIO):
 
 
 class Storage:
-    """A folder of small files, each written whole or not at all."""
+    """A folder of small files that are written atomically."""
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
-        """Name a folder, which is made when something is written.
+        """Refer to a folder; it is created by the first write.
 
         Raises:
-            MediaError: a URI of a scheme that pyarrow does not know, or of a store that does not answer.
+            MediaError: pyarrow does not know the URI's scheme, or the store does not answer.
         """
         self.uri = os.fspath(uri)
-        self._system, self._root = opened(self.uri)
+        self._system, self._root = open_file_system(self.uri)
 
     def read(self, name: str) -> bytes | None:
-        """A file's content; None where it is not."""
+        """Return a file's content, or None if there is no such file."""
         try:
-            with self._system.open_input_stream(self._at(name)) as file:
+            with self._system.open_input_stream(self._path_of(name)) as file:
                 return file.read()
         except FileNotFoundError:
             return None
 
     def write(self, name: str, content: bytes) -> None:
-        """Write a file, over one of the same name.
+        """Write or replace a file.
 
-        On a disk it has another name until it is whole; in an object store it is there when all of it is.
+        On disk it has a temporary name until it is complete; object stores show only complete files.
 
         Raises:
             OSError: it cannot be written.
@@ -65,71 +65,71 @@ class Storage:
         from pyarrow.fs import LocalFileSystem
 
         if isinstance(self._system, LocalFileSystem):
-            self._write_aside(self._at(name), content)
+            self._write_and_rename(self._path_of(name), content)
         else:
-            self._write_at(self._at(name), content)
+            self._write_to(self._path_of(name), content)
 
-    def _write_aside(self, place: str, content: bytes) -> None:
-        folder, _, last = place.rpartition("/")
-        aside = f"{folder}/.{last}.{uuid.uuid4().hex}.tmp"
+    def _write_and_rename(self, path: str, content: bytes) -> None:
+        folder, _, name = path.rpartition("/")
+        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
         self._system.create_dir(folder)
         try:
-            self._write_at(aside, content)
-            self._system.move(aside, place)
+            self._write_to(temporary, content)
+            self._system.move(temporary, path)
         except BaseException:
             with suppress(OSError):
-                self._system.delete_file(aside)
+                self._system.delete_file(temporary)
             raise
 
-    def _write_at(self, place: str, content: bytes) -> None:
-        with self._system.open_output_stream(place) as file:
+    def _write_to(self, path: str, content: bytes) -> None:
+        with self._system.open_output_stream(path) as file:
             file.write(content)
 
     def delete(self, name: str) -> None:
-        """Take a file away, if it is there."""
-        if self._system.get_file_info(self._at(name)).is_file:
-            self._system.delete_file(self._at(name))
+        """Delete a file, if it exists."""
+        if self._system.get_file_info(self._path_of(name)).is_file:
+            self._system.delete_file(self._path_of(name))
 
     def remove(self, *, last: str) -> None:
-        """Take the folder away, with all that is in it; a file `last` is there until all else is gone."""
+        """Delete the folder and its content; the file `last` is deleted after all others."""
         from pyarrow.fs import FileType
 
-        found = self._found("")
+        found = self._list("")
         for info in found:
             if info.type is FileType.Directory:
                 self._system.delete_dir(info.path)
         files = [info.path for info in found if info.is_file and info.base_name != last]
-        list(ahead(self._system.delete_file, files))
+        list(map_in_threads(self._system.delete_file, files))
         self.delete(last)
         self._system.delete_dir(self._root)
 
     def names(self, folder: str = "") -> set[str]:
-        """The whole files of a folder in here, by name, without those in folders below it."""
-        names = (info.base_name for info in self._found(folder) if info.is_file)
-        return {name for name in names if not _TEMPORARY.fullmatch(name)}
+        """Return the names of the complete files directly in a subfolder, or in this folder."""
+        names = (info.base_name for info in self._list(folder) if info.is_file)
+        return {name for name in names if not _TEMPORARY_NAME.fullmatch(name)}
 
     def sweep(self, folder: str = "") -> None:
-        """Take away what killed writers left half written."""
-        for info in self._found(folder):
-            if info.is_file and _TEMPORARY.fullmatch(info.base_name):
+        """Delete unfinished files of killed writers."""
+        for info in self._list(folder):
+            if info.is_file and _TEMPORARY_NAME.fullmatch(info.base_name):
                 self._system.delete_file(info.path)
 
-    def _found(self, folder: str) -> list[Any]:
+    def _list(self, folder: str) -> list[Any]:
         from pyarrow.fs import FileSelector
 
-        return self._system.get_file_info(FileSelector(self._at(folder), allow_not_found=True))
+        return self._system.get_file_info(FileSelector(self._path_of(folder), allow_not_found=True))
 
-    def _at(self, name: str) -> str:
+    def _path_of(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
 
 
-def opened(uri: str) -> tuple[Any, str]:
-    """A file system of pyarrow, and what a path or URI is called in it.
+def open_file_system(uri: str) -> tuple[Any, str]:
+    """Return pyarrow's file system for a path or URI, and the path in that file system.
 
-    Nothing in a URI is decoded: a name is what it is in its bucket.
+    URIs are not percent-decoded: names are used as they are in the bucket.
 
     Raises:
-        MediaError: pyarrow has none for the scheme, or the store cannot be reached.
+        MediaError: pyarrow does not know the URI's scheme, or the store cannot be reached.
     """
     if not is_uri(uri):
         return _local(), os.path.abspath(uri)  # noqa: PTH100 (resolve would follow links)
@@ -141,20 +141,20 @@ def opened(uri: str) -> tuple[Any, str]:
         raise MediaError(
             encodable(uri),
             got=f"cannot be opened ({error})",
-            expected="a path, or a URI that pyarrow opens, as s3://bucket/name or gs://bucket/name",
+            expected="a path, or a URI for pyarrow, such as s3://bucket/name or gs://bucket/name",
         ) from error
     return system, f"{base.rstrip('/')}/{path.rstrip('/')}"
 
 
 def files_below(uri: str) -> list[str]:
-    """The files of a folder in a store, as URIs by name, hidden ones left out; a file comes out itself.
+    """Return the URIs of all files below a folder, sorted, without hidden ones; or a file's own URI.
 
     Raises:
         MediaError: the store cannot be reached.
     """
     from pyarrow.fs import FileSelector, FileType
 
-    system, path = opened(uri)
+    system, path = open_file_system(uri)
     if system.get_file_info(path).type is not FileType.Directory:
         return [uri]
     found = system.get_file_info(FileSelector(path, recursive=True))
@@ -167,47 +167,47 @@ def files_below(uri: str) -> list[str]:
 
 
 def read_all(uri: str) -> NamedBytes:
-    """All of a file in a store.
+    """Read a whole file in a store.
 
     Raises:
-        MediaError: it cannot be read; names it.
+        MediaError: the file cannot be read.
     """
-    system, path = opened(uri)
+    system, path = open_file_system(uri)
     try:
         with system.open_input_stream(path) as file:
             return NamedBytes(file.read(), encodable(uri))
     except OSError as error:
-        raise MediaError(encodable(uri), got=f"cannot be opened ({error})", expected=EXPECTED) from error
+        raise MediaError(encodable(uri), got=f"cannot be opened ({error})", expected=READABLE_FILE) from error
 
 
 def open_at_random(uri: str) -> BinaryIO:
-    """A file by path or URI, buffered, to read and seek in; closed by whoever asked for it.
+    """Open a file by path or URI as a buffered, seekable file; the caller closes it.
 
     Raises:
-        MediaError: it cannot be opened; names it.
+        MediaError: the file cannot be opened.
     """
     try:
         if not is_uri(uri):
-            return Path(uri).open("rb")  # also of a name that is not UTF-8, which pyarrow refuses
-        system, path = opened(uri)
-        return io.BufferedReader(system.open_input_file(path), BUFFER_BYTES)
+            return Path(uri).open("rb")  # pyarrow rejects names that are not UTF-8
+        system, path = open_file_system(uri)
+        return io.BufferedReader(system.open_input_file(path), READ_BUFFER_BYTES)
     except OSError as error:
-        raise MediaError(encodable(uri), got=f"cannot be opened ({error})", expected=EXPECTED) from error
+        raise MediaError(encodable(uri), got=f"cannot be opened ({error})", expected=READABLE_FILE) from error
 
 
-def ahead(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
-    """A function of each item, in order, some of them at work in threads."""
-    with ThreadPoolExecutor(FETCHING, thread_name_prefix="imagebind-fetch") as pool:
+def map_in_threads(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:
+    """Yield the function's result of each item, in order; threads compute some results ahead."""
+    with ThreadPoolExecutor(MAX_PARALLEL_FETCHES, thread_name_prefix="imagebind-fetch") as pool:
         waiting: deque[Future[Out]] = deque()
         for item in items:
             waiting.append(pool.submit(function, item))
-            if len(waiting) > FETCHING:
+            if len(waiting) > MAX_PARALLEL_FETCHES:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
 
 
-@lru_cache(maxsize=SYSTEMS_KEPT)
+@lru_cache(maxsize=CACHED_FILE_SYSTEMS)
 def _system_of(uri: str) -> tuple[Any, str]:
     from pyarrow.fs import FileSystem
 

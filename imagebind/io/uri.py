@@ -1,4 +1,4 @@
-"""URIs, of media and of weights alike: HTTP is read by `http`, every other scheme iopath's."""
+"""URIs of media and weights: `http` reads HTTP URLs, iopath all other schemes."""
 
 import os
 from functools import cache
@@ -10,23 +10,23 @@ HTTP_SCHEMES = ("http://", "https://")
 
 
 def is_uri(text: str) -> bool:
-    """Whether a string names a scheme, as in `https://…` or `hf://…`, and so is no local path."""
+    """Return whether a string has a scheme, as in `https://…` or `hf://…`, and so is not a local path."""
     return "://" in text
 
 
 def is_http(uri: str) -> bool:
-    """Whether a URI is one of the web; iopath's handler would keep its file for good, whatever the host."""
+    """Return whether a URI is an HTTP URL; iopath would cache it forever, by a path without the host."""
     return uri.lower().startswith(HTTP_SCHEMES)
 
 
 @cache
 def path_manager() -> PathManager:
-    """iopath's opener of all other schemes; handlers are registered with it."""
+    """Return iopath's path manager for all other schemes; register handlers with it."""
     return PathManager()
 
 
 def is_offline(offline: bool | None = None) -> bool:
-    """Whether the network is not to be used: `offline`, or else `$IMAGEBIND_OFFLINE` or `$HF_HUB_OFFLINE`."""
+    """Return whether the network must not be used: `offline`, or else by the `OFFLINE_SWITCHES` variables."""
     if offline is not None:
         return offline
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE_SWITCHES)

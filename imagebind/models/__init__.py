@@ -1,9 +1,14 @@
-"""The model. Its modules are imported when first used, as attributes too: `imagebind.models.helpers`."""
+"""The model. Modules are imported on first access, also as attributes: `imagebind.models.helpers`."""
 
 from importlib import import_module
 from types import ModuleType
 
-_MODULES = ("helpers", "imagebind_model", "multimodal_preprocessors", "transformer")  # as in the original
+_MODULES = (
+    "helpers",
+    "imagebind_model",
+    "multimodal_preprocessors",
+    "transformer",
+)  # as in the original project
 
 
 def __getattr__(name: str) -> ModuleType:

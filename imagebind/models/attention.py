@@ -1,4 +1,4 @@
-"""Multi-head self-attention, with the extra key and value that four of the trunks learn."""
+"""Multi-head self-attention, with the learned extra key and value that four of the trunks have."""
 
 import torch
 import torch.nn.functional as F
@@ -6,10 +6,10 @@ from torch import Tensor, nn
 
 
 class SelfAttention(nn.Module):
-    """Every token attends to every token that `attn_mask` leaves it: (b, l, d) -> (b, l, d).
+    """Multi-head self-attention: (b, l, d) -> (b, l, d).
 
-    With `add_bias_kv`, one learned key and value join every sequence after the input projection; every
-    token attends to them.
+    With `add_bias_kv`, one learned key and one learned value are appended to every sequence after the input
+    projection; every token attends to them.
     """
 
     def __init__(self, embed_dim: int, num_heads: int, *, add_bias_kv: bool = False) -> None:
@@ -26,7 +26,7 @@ class SelfAttention(nn.Module):
         self.out_proj = nn.Linear(embed_dim, embed_dim)
 
     def reset_parameters(self) -> None:
-        """Xavier for the projections, as the paper; the bias token as `nn.MultiheadAttention` does."""
+        """Initialise the projection as in the paper (Xavier), the rest as `nn.MultiheadAttention` does."""
         nn.init.xavier_uniform_(self.in_proj_weight)
         nn.init.zeros_(self.in_proj_bias)
         for bias in (self.bias_k, self.bias_v):
@@ -34,10 +34,10 @@ class SelfAttention(nn.Module):
                 nn.init.xavier_normal_(bias)
 
     def forward(self, x: Tensor, attn_mask: Tensor | None = None) -> Tensor:
-        """Attend: (b, l, d) -> (b, l, d).
+        """Apply attention: (b, l, d) -> (b, l, d).
 
-        `attn_mask` broadcasts to (b, h, l, l). Booleans are True where a token attends; numbers are added
-        to the scores, so that -inf hides a token.
+        `attn_mask` broadcasts to (b, h, l, l). A boolean mask is True where a token may attend; a float mask
+        is added to the scores, so that -inf hides a token.
         """
         qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (b, l, 3·d)
         query, key, value = (self._split_heads(part) for part in qkv.chunk(3, dim=-1))  # (b, h, l, d/h) each
@@ -52,7 +52,9 @@ class SelfAttention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (b, h, l, d/h) -> (b, l, d)
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        heads = tokens.reshape(*tokens.shape[:2], self.num_heads, self.head_dim)  # unflatten fixes b in ONNX
+        heads = tokens.reshape(
+            *tokens.shape[:2], self.num_heads, self.head_dim
+        )  # `unflatten` would fix b in ONNX
         return heads.transpose(1, 2)  # (b, l, h, d/h) -> (b, h, l, d/h)
 
     def _append(self, tokens: Tensor, extra: Tensor) -> Tensor:

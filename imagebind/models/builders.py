@@ -1,21 +1,21 @@
-"""From the sizes of one trunk to its four modules. Here the configs stop; layers take plain arguments."""
+"""Build the four modules of a modality from its config. The layers themselves take plain arguments."""
 
 from typing import NamedTuple
 
 from torch import nn
 
-from imagebind.config import AudioConfig, ImuConfig, PictureConfig, TextConfig, TrunkConfig, VisionConfig
+from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig, TextConfig, TrunkConfig, VisionConfig
 from imagebind.modality import ModalityType
 from imagebind.models.heads import TEXT_LOGIT_SCALE, TextHead, class_token_head, postprocessor
 from imagebind.models.stems import (
     ImuPreprocessor,
-    PicturePreprocessor,
+    OneChannelPreprocessor,
     TextPreprocessor,
     VisionPreprocessor,
 )
 from imagebind.models.transformer import Trunk
 
-# The inverse of the temperature that each modality was trained with; fixed. Source: released
+# Fixed logit scale (1 / temperature) of each modality. Source: released
 LOGIT_SCALES = {
     ModalityType.AUDIO: 20.0,
     ModalityType.DEPTH: 5.0,
@@ -24,8 +24,8 @@ LOGIT_SCALES = {
 }
 
 
-class Parts(NamedTuple):
-    """What one modality adds to the model."""
+class ModalityModules(NamedTuple):
+    """The four modules of one modality."""
 
     preprocessor: nn.Module
     trunk: nn.Module
@@ -33,29 +33,35 @@ class Parts(NamedTuple):
     postprocessor: nn.Module
 
 
-def build_parts(modality: ModalityType, sizes: TrunkConfig, embed_dim: int) -> Parts:
-    """Build the modules of one modality, uninitialised, with a head into `embed_dim` numbers.
+def build_modality(modality: ModalityType, sizes: TrunkConfig, embed_dim: int) -> ModalityModules:
+    """Build the uninitialised modules of one modality; its head projects to `embed_dim` numbers.
 
     Raises:
-        TypeError: the sizes are of another modality's kind.
+        TypeError: the sizes are the config of another modality.
     """
     match modality, sizes:
         case ModalityType.VISION, VisionConfig():
-            return _vision(sizes, embed_dim)
+            return _build_vision(sizes, embed_dim)
         case ModalityType.TEXT, TextConfig():
-            return _text(sizes, embed_dim)
+            return _build_text(sizes, embed_dim)
         case ModalityType.AUDIO, AudioConfig():
-            return _aligned(modality, _audio_stem(sizes), sizes, embed_dim)
-        case ModalityType.DEPTH, PictureConfig():
-            return _aligned(modality, _picture_stem(sizes, "depth", "depth_stem"), sizes, embed_dim)
-        case ModalityType.THERMAL, PictureConfig():
-            return _aligned(modality, _picture_stem(sizes, "thermal", "rgbt_stem"), sizes, embed_dim)
+            return _build_image_aligned(modality, _audio_preprocessor(sizes), sizes, embed_dim)
+        case ModalityType.DEPTH, OneChannelConfig():
+            return _build_image_aligned(
+                modality, _one_channel_preprocessor(sizes, "depth", "depth_stem"), sizes, embed_dim
+            )
+        case ModalityType.THERMAL, OneChannelConfig():
+            return _build_image_aligned(
+                modality, _one_channel_preprocessor(sizes, "thermal", "rgbt_stem"), sizes, embed_dim
+            )
         case ModalityType.IMU, ImuConfig():
-            return _aligned(modality, _imu_stem(sizes), sizes, embed_dim, head_dropout=sizes.head_dropout)
-    raise TypeError(f"a {modality} trunk cannot be built from {type(sizes).__name__}")
+            return _build_image_aligned(
+                modality, _imu_preprocessor(sizes), sizes, embed_dim, head_dropout=sizes.head_dropout
+            )
+    raise TypeError(f"{modality} trunk: expected this modality's config, got {type(sizes).__name__}")
 
 
-def _vision(sizes: VisionConfig, embed_dim: int) -> Parts:
+def _build_vision(sizes: VisionConfig, embed_dim: int) -> ModalityModules:
     stem = VisionPreprocessor(
         sizes.embed_dim, image_size=sizes.image_size, patch_size=sizes.patch_size, frames=sizes.frames
     )
@@ -68,10 +74,10 @@ def _vision(sizes: VisionConfig, embed_dim: int) -> Parts:
         norm_eps=sizes.norm_eps,
     )
     head = class_token_head(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps)
-    return Parts(stem, trunk, head, postprocessor(None))
+    return ModalityModules(stem, trunk, head, postprocessor(None))
 
 
-def _text(sizes: TextConfig, embed_dim: int) -> Parts:
+def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
     stem = TextPreprocessor(sizes.embed_dim, context_length=sizes.context_length, vocab_size=sizes.vocab_size)
     trunk = Trunk(
         sizes.embed_dim,
@@ -81,18 +87,18 @@ def _text(sizes: TextConfig, embed_dim: int) -> Parts:
         norm_eps=sizes.norm_eps,
     )
     scale = postprocessor(TEXT_LOGIT_SCALE, learnable=True)
-    return Parts(stem, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale)
+    return ModalityModules(stem, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale)
 
 
-def _aligned(
+def _build_image_aligned(
     modality: ModalityType,
     stem: nn.Module,
-    sizes: AudioConfig | PictureConfig | ImuConfig,
+    sizes: AudioConfig | OneChannelConfig | ImuConfig,
     embed_dim: int,
     *,
     head_dropout: float = 0.0,
-) -> Parts:
-    """The four modalities that the paper trained from nothing, against images: alike but for the stem."""
+) -> ModalityModules:
+    """Build a modality that the paper trained from scratch against images; the four differ in the stem."""
     trunk = Trunk(
         sizes.embed_dim,
         sizes.num_blocks,
@@ -101,11 +107,11 @@ def _aligned(
         add_bias_kv=True,
     )
     head = class_token_head(sizes.embed_dim, embed_dim, dropout=head_dropout)
-    return Parts(stem, trunk, head, postprocessor(LOGIT_SCALES[modality]))
+    return ModalityModules(stem, trunk, head, postprocessor(LOGIT_SCALES[modality]))
 
 
-def _audio_stem(sizes: AudioConfig) -> nn.Module:
-    return PicturePreprocessor(
+def _audio_preprocessor(sizes: AudioConfig) -> nn.Module:
+    return OneChannelPreprocessor(
         sizes.embed_dim,
         name="audio",
         picture_size=(sizes.mel_bins, sizes.mel_frames),
@@ -115,8 +121,8 @@ def _audio_stem(sizes: AudioConfig) -> nn.Module:
     )
 
 
-def _picture_stem(sizes: PictureConfig, name: str, stem_name: str) -> nn.Module:
-    return PicturePreprocessor(
+def _one_channel_preprocessor(sizes: OneChannelConfig, name: str, stem_name: str) -> nn.Module:
+    return OneChannelPreprocessor(
         sizes.embed_dim,
         name=name,
         picture_size=(sizes.image_size, sizes.image_size),
@@ -126,5 +132,5 @@ def _picture_stem(sizes: PictureConfig, name: str, stem_name: str) -> nn.Module:
     )
 
 
-def _imu_stem(sizes: ImuConfig) -> nn.Module:
+def _imu_preprocessor(sizes: ImuConfig) -> nn.Module:
     return ImuPreprocessor(sizes.embed_dim, channels=sizes.channels, steps=sizes.steps, window=sizes.window)

@@ -1,4 +1,4 @@
-"""From a trunk's tokens to the shared space (head), and to the scale of the logits (postprocessor)."""
+"""Heads project a trunk's tokens to the embedding space; postprocessors normalise and scale the result."""
 
 import math
 
@@ -8,12 +8,12 @@ from torch import Tensor, nn
 
 from imagebind.models.transformer import LAYER_NORM_EPS
 
-MAX_LOGIT_SCALE = 100.0  # a learned scale is clipped here. Source: released
-TEXT_LOGIT_SCALE = 1 / 0.07  # where the learned scale of text starts, as CLIP's
+MAX_LOGIT_SCALE = 100.0  # upper bound of a learned scale. Source: released
+TEXT_LOGIT_SCALE = 1 / 0.07  # initial value of the learned scale of text, as in CLIP
 
 
 class ClassToken(nn.Module):
-    """The class token out of all: (b, l, d) -> (b, d)."""
+    """Select the class token: (b, l, d) -> (b, d)."""
 
     def forward(self, tokens: Tensor) -> Tensor:
         return tokens[:, 0]
@@ -22,9 +22,9 @@ class ClassToken(nn.Module):
 def class_token_head(
     trunk_dim: int, embed_dim: int, *, dropout: float = 0.0, norm_eps: float = LAYER_NORM_EPS
 ) -> nn.Sequential:
-    """LayerNorm, class token, [dropout,] projection: (b, l, d) -> (b, e).
+    """Return LayerNorm, class token, [dropout,] projection: (b, l, d) -> (b, e).
 
-    The projection's index in the row, 2 or 3 after a dropout, is the checkpoint's.
+    The projection has index 2, or 3 with a dropout, as in the checkpoint.
     """
     layers: list[nn.Module] = [nn.LayerNorm(trunk_dim, eps=norm_eps), ClassToken()]
     if dropout > 0:
@@ -33,7 +33,7 @@ def class_token_head(
 
 
 class TextHead(nn.Module):
-    """The end-of-text token of each row, normalised and projected: (b, l, d), (b,) -> (b, e)."""
+    """Normalise and project the end-of-text token of each row: (b, l, d), (b,) -> (b, e)."""
 
     def __init__(self, trunk_dim: int, embed_dim: int, *, norm_eps: float = LAYER_NORM_EPS) -> None:
         super().__init__()
@@ -48,7 +48,7 @@ class TextHead(nn.Module):
 
 
 class UnitLength(nn.Module):
-    """Embeddings to length 1, computed in float32, and returned so under autocast: (b, e) -> (b, e)."""
+    """Scale embeddings to length 1: (b, e) -> (b, e). Computed in float32, and returned so under autocast."""
 
     def forward(self, embeddings: Tensor) -> Tensor:
         unit = F.normalize(embeddings.float(), dim=-1)
@@ -56,7 +56,7 @@ class UnitLength(nn.Module):
 
 
 class LogitScale(nn.Module):
-    """Multiply by exp of a stored log, fixed or learned: (b, e) -> (b, e)."""
+    """Multiply by a fixed or learned scale, stored as its logarithm: (b, e) -> (b, e)."""
 
     log_logit_scale: Tensor
 
@@ -78,6 +78,6 @@ class LogitScale(nn.Module):
 
 
 def postprocessor(logit_scale: float | None, *, learnable: bool = False) -> nn.Sequential:
-    """Unit length, then a scale unless it is None: (b, e) -> (b, e)."""
+    """Return `UnitLength`, and then a `LogitScale` unless `logit_scale` is None: (b, e) -> (b, e)."""
     scale = [] if logit_scale is None else [LogitScale(logit_scale, learnable=learnable)]
     return nn.Sequential(UnitLength(), *scale)

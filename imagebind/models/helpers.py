@@ -1,4 +1,4 @@
-"""The original's names of small layers, for code that imports or builds them; ours are in `heads`."""
+"""Small layers by the original project's names, for code that imports or builds them."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ VerboseNNModule = nn.Module
 
 
 class Normalize(nn.Module, metaclass=OriginalName, ours=(heads.UnitLength,)):
-    """To length 1 along `dim`."""
+    """Scale a tensor to length 1 along `dim`."""
 
     def __init__(self, dim: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class Normalize(nn.Module, metaclass=OriginalName, ours=(heads.UnitLength,)):
 
 
 class LearnableLogitScaling(heads.LogitScale, metaclass=OriginalName, ours=(heads.LogitScale,)):
-    """Multiply by a scale, initialised and at most `max_logit_scale`."""
+    """Multiply by a scale of at most `max_logit_scale`; initialised on construction."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class LearnableLogitScaling(heads.LogitScale, metaclass=OriginalName, ours=(head
 
 
 class SelectElement(nn.Module, metaclass=OriginalName, ours=(heads.ClassToken,)):
-    """The token at an index: (b, l, ...) -> (b, ...)."""
+    """Select the token at an index: (b, l, ...) -> (b, ...)."""
 
     def __init__(self, index: int) -> None:
         super().__init__()
@@ -64,14 +64,14 @@ class SelectEOSAndProject(
     ours=(heads.TextHead,),
     instead="build imagebind.models.heads.TextHead(trunk_dim, embed_dim)",
 ):
-    """The head of text."""
+    """`TextHead` by the original's name."""
 
 
 class EinOpsRearrange(nn.Module):
-    """einops' `rearrange`.
+    """Apply einops' `rearrange`.
 
     Raises:
-        MissingExtraError: einops is not installed; only when called.
+        MissingExtraError: on the first call, if einops is not installed.
     """
 
     def __init__(self, rearrange_expr: str, **kwargs: Any) -> None:
@@ -85,6 +85,6 @@ class EinOpsRearrange(nn.Module):
 
 
 def cast_if_src_dtype(tensor: Tensor, src_dtype: torch.dtype, tgt_dtype: torch.dtype) -> tuple[Tensor, bool]:
-    """Cast a tensor of one type to another; others come back as they are. Returns whether it was cast."""
+    """Cast a tensor of dtype `src_dtype`, and return others unchanged; also return whether it was cast."""
     is_cast = tensor.dtype == src_dtype
     return tensor.to(tgt_dtype) if is_cast else tensor, is_cast

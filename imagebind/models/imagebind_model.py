@@ -1,4 +1,4 @@
-"""The original's module of the model, with its names."""
+"""The model by the module path and the names of the original project."""
 
 from imagebind.checkpoints.factory import imagebind_huge
 from imagebind.modality import ModalityType

@@ -1,6 +1,6 @@
-"""The model: per modality a preprocessor, a trunk, a head and a postprocessor, into one space.
+"""The model: a preprocessor, trunk, head and postprocessor for each modality, into one embedding space.
 
-The module tree is the released checkpoint's, so `model.load_state_dict(torch.load(path))` is strict.
+The module tree is that of the released checkpoint, so a strict `load_state_dict(torch.load(path))` works.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -14,17 +14,17 @@ from torch.overrides import TorchFunctionMode
 from imagebind import config as configs
 from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
-from imagebind.models.builders import build_parts
+from imagebind.models.builders import build_modality
 from imagebind.models.stems import StemOutput
 from imagebind.models.transformer import Trunk
 
-torch.serialization.add_safe_globals([ModalityType])  # embeddings are saved in dicts that it is the keys of
+torch.serialization.add_safe_globals([ModalityType])  # it is the key of saved dicts of embeddings
 
 
 def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
-    """Let a constructor take the original's sizes by name in the place of `config`.
+    """Let a constructor take the original's sizes as keyword arguments instead of `config`.
 
-    Its signature stays, for huggingface_hub reads it: with `**sizes` there, it fails to restore a config.
+    The visible signature has no `**sizes`: huggingface_hub reads it and could not restore a config.
     """
 
     @wraps(init)
@@ -39,7 +39,9 @@ def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
     ) -> None:
         if sizes:
             if config is not None:
-                raise TypeError(f"expected a config or sizes by name, got both: {', '.join(sizes)}")
+                raise TypeError(
+                    f"expected a config or sizes as keyword arguments, got both: {', '.join(sizes)}"
+                )
             config = configs.original_sizes(**sizes)
         init(self, config, modalities=modalities, device=device, dtype=dtype)
 
@@ -47,10 +49,10 @@ def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
 
 
 class ImageBindModel(nn.Module):
-    """Six modalities into one space: {modality: tensor} -> {modality: (b, e)}.
+    """Embed six modalities in one space: {modality: tensor} -> {modality: (b, e)}.
 
-    Build any size from a config, and with `modalities` only some of its trunks. A new model is
-    initialised as in the paper; on the meta device it is only built, for weights to be assigned.
+    `config` sets the sizes; `modalities` selects some of its trunks. A new model is initialised as in the
+    paper, except on the meta device, where weights are to be assigned later.
     """
 
     @_takes_original_sizes
@@ -62,26 +64,26 @@ class ImageBindModel(nn.Module):
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
     ) -> None:
-        """Build `config`, by default the released sizes; `self.config` keeps those of the chosen trunks.
+        """Build `config`, by default the released sizes; `self.config` has only the selected trunks.
 
-        Sizes by the original's names, as in `ImageBindModel(vision_embed_dim=64, ...)`, take the place of a
-        config, with the defaults of `config.original_sizes`.
+        The original's size arguments, as in `ImageBindModel(vision_embed_dim=64, ...)`, may be given instead
+        of a config, with the defaults of `config.original_sizes`.
 
         Raises:
-            TypeError: a config and sizes, or a size of another name.
-            ValueError: a modality that is none, or that the config has no trunk for.
+            TypeError: a config together with sizes, or an unknown size.
+            ValueError: an unknown modality, or one without a trunk in the config.
         """
         super().__init__()
         config = config if config is not None else configs.huge_config()
-        chosen = _chosen(config, modalities)
-        self.config = config.only(chosen)  # what is saved along with the weights has to speak of them alone
+        selected = _selected(config, modalities)
+        self.config = config.only(selected)  # saved with the weights, so it must describe only these
         self.modality_preprocessors = nn.ModuleDict()
         self.modality_trunks = nn.ModuleDict()
         self.modality_heads = nn.ModuleDict()
         self.modality_postprocessors = nn.ModuleDict()
-        with torch.device("meta"), _Undrawn():
-            for modality in chosen:
-                parts = build_parts(modality, self.config.trunk(modality), self.config.embed_dim)
+        with torch.device("meta"), _SkipInitialisation():
+            for modality in selected:
+                parts = build_modality(modality, self.config.trunk(modality), self.config.embed_dim)
                 self.modality_preprocessors[modality.value] = parts.preprocessor
                 self.modality_trunks[modality.value] = parts.trunk
                 self.modality_heads[modality.value] = parts.head
@@ -92,29 +94,29 @@ class ImageBindModel(nn.Module):
             self.to_empty(device=device)
             init_weights(self)
         if type(self).__init__ is ImageBindModel.__init__:
-            self._hub_mixin_config = self.config  # what huggingface_hub's PyTorchModelHubMixin saves
+            self._hub_mixin_config = self.config  # PyTorchModelHubMixin of huggingface_hub saves it
 
     @property
     def modalities(self) -> tuple[str, ...]:
-        """The modalities that this model has, a subclass's own included."""
+        """The modalities of this model, including those that a subclass adds."""
         return tuple(self.modality_trunks)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Embed tensors by modality: {modality: (b, ...)} -> {modality: (b, e)}.
 
-        Vision takes (b, 3, h, w), or clips (b, s, 3, 2, h, w), or clips of stills (b, s, 3, h, w); text
-        token ids (b, l); audio (b, [s,] 1, 128, 204); depth and thermal (b, [s,] 1, 224, 224); imu
-        (b, 6, 2000). Clips s are averaged. All but vision come out scaled; `Embedder.encode` gives unit
-        length. The keys returned are plain strings.
+        Vision takes images (b, 3, h, w), video clips (b, s, 3, 2, h, w) or image clips (b, s, 3, h, w); text
+        takes token ids (b, l); audio (b, [s,] 1, 128, 204); depth and thermal (b, [s,] 1, 224, 224); imu
+        (b, 6, 2000). The embeddings of the s clips are averaged. Vision has unit length, and the others
+        are scaled; `Embedder.encode` returns unit length for all. The returned keys are plain strings.
 
         Raises:
-            KeyError: a modality that this model was not built with.
-            ValueError: a tensor of another shape.
+            KeyError: a modality that this model was built without.
+            ValueError: a tensor of the wrong shape.
         """
         return {str(modality): self.embed(modality, tensor) for modality, tensor in inputs.items()}
 
     def embed(self, modality: str, inputs: Tensor) -> Tensor:
-        """One modality of `forward`: (b, ...) -> (b, e)."""
+        """Embed a tensor of one modality, as `forward` does: (b, ...) -> (b, e)."""
         inputs, clips = _fold_clips(modality, inputs)
         if modality == ModalityType.TEXT:
             inputs = _trim(inputs)
@@ -123,15 +125,15 @@ class ImageBindModel(nn.Module):
         embeddings = postprocessor(head(tokens, **head_inputs))
         if clips is None:
             return embeddings
-        # As released: scaled before the mean, and not brought back to unit length after it.
+        # Source: released. Scaled before the mean, and not normalised after it.
         return embeddings.reshape(-1, clips, embeddings.shape[1]).mean(dim=1)  # (b·s, e) -> (b, e)
 
     def forward_features(self, modality: str, inputs: Tensor) -> Tensor:
-        """Every token after the trunk, clips folded into the batch: (b·s, ...) -> (b·s, l, d)."""
+        """Return all tokens after the trunk, for clips folded into the batch: (b·s, ...) -> (b·s, l, d)."""
         return self._run_stem_and_trunk(modality, inputs)[0]
 
     def _run_stem_and_trunk(self, modality: str, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """The tokens after the trunk, and what the preprocessor has for the head beside them."""
+        """Return the tokens after the trunk and the preprocessor's keyword arguments for the head."""
         if modality not in self.modality_trunks:
             raise KeyError(
                 f"this model was built with {', '.join(self.modalities)}, not with {modality}; "
@@ -139,11 +141,11 @@ class ImageBindModel(nn.Module):
             )
         stem: StemOutput | Tensor = self.modality_preprocessors[modality](inputs)
         trunk = self.modality_trunks[modality]
-        if isinstance(stem, Tensor):  # a user's preprocessor may return its tokens alone
+        if isinstance(stem, Tensor):  # a preprocessor written by users may return tokens alone
             return trunk(stem), {}
         return trunk(**stem["trunk"]), stem["head"]
 
-    def compile(  # type: ignore[override]  # the options of torch.compile that suit a trunk
+    def compile(  # type: ignore[override]  # only options of torch.compile that apply to trunks
         self,
         *,
         fullgraph: bool = False,
@@ -153,9 +155,9 @@ class ImageBindModel(nn.Module):
         options: dict[str, Any] | None = None,
         disable: bool = False,
     ) -> None:
-        """Compile the trunks in place, block by block: blocks alike share one compilation.
+        """Compile the trunks in place, block by block, so that equal blocks share one compilation.
 
-        The options are `torch.compile`'s. A trunk of another kind is compiled whole.
+        The options are those of `torch.compile`. A trunk that is no `Trunk` is compiled as a whole.
         """
         for trunk in self.modality_trunks.values():
             for block in trunk.blocks if isinstance(trunk, Trunk) else [trunk]:
@@ -170,16 +172,16 @@ class ImageBindModel(nn.Module):
 
 
 def _default_device() -> torch.device:
-    """Where a new layer lands: meta within `accelerate.init_empty_weights`, else torch's default device."""
+    """Return the device of new layers: meta in `accelerate.init_empty_weights`, else torch's default."""
     probe = nn.Module()
     probe.register_parameter("probe", nn.Parameter(torch.empty(0)))
     return next(probe.parameters()).device
 
 
-class _Undrawn(TorchFunctionMode):
-    """Layers are made without being initialised: building is not initialising.
+class _SkipInitialisation(TorchFunctionMode):
+    """Skip the functions of `torch.nn.init` while layers are built; `init_weights` is called afterwards.
 
-    For a draw on the meta device torch imports its compiler, which takes two seconds and 160 MB.
+    To draw random numbers on the meta device, torch imports its compiler: two seconds and 160 MB.
     """
 
     def __torch_function__(
@@ -192,9 +194,9 @@ class _Undrawn(TorchFunctionMode):
 
 @torch.no_grad()
 def init_weights(module: nn.Module) -> None:
-    """Draw every weight of a model, or of a part that is added to one, anew.
+    """Initialise all weights of a module in place, such as a model or a modality that is added to one.
 
-    Source: the paper's appendix, where it says; else as timm does.
+    Source: the paper's appendix; as timm does where the paper says nothing.
     """
     module.apply(_init_module)
 
@@ -204,7 +206,7 @@ def _init_module(module: nn.Module) -> None:
         if isinstance(module, nn.Linear):
             nn.init.xavier_uniform_(module.weight)
         else:
-            from timm.layers import lecun_normal_  # here: it is slow to import, and loading does not draw
+            from timm.layers import lecun_normal_  # slow import, which loading weights does not need
 
             lecun_normal_(module.weight)
         if module.bias is not None:
@@ -213,40 +215,41 @@ def _init_module(module: nn.Module) -> None:
         reset()
 
 
-def _chosen(
+def _selected(
     config: ImageBindConfig, modalities: Iterable[ModalityType | str] | None
 ) -> tuple[ModalityType, ...]:
     if modalities is None:
         return config.modalities
-    wanted = {ModalityType(modality) for modality in modalities}
-    missing = wanted - set(config.modalities)
-    if missing or not wanted:
+    requested = {ModalityType(modality) for modality in modalities}
+    missing = requested - set(config.modalities)
+    if missing or not requested:
         raise ValueError(
-            f"modalities: expected some of {', '.join(config.modalities)}, got {sorted(map(str, wanted))}"
+            f"modalities: expected some of {', '.join(config.modalities)}, got {sorted(map(str, requested))}"
         )
-    return tuple(modality for modality in config.modalities if modality in wanted)
+    return tuple(modality for modality in config.modalities if modality in requested)
 
 
 def _fold_clips(modality: str, inputs: Tensor) -> tuple[Tensor, int | None]:
-    """Clips into the batch: (b, s, ...) -> (b·s, ...) and s; what has none comes back as it is, with None.
+    """Fold clips into the batch: (b, s, ...) -> (b·s, ...) and s; without clips, the input and None.
 
-    As released: five dimensions or more are clips, of every modality.
+    Source: released. Five dimensions or more mean clips, in every modality.
     """
     shape = tuple(inputs.shape)
-    is_video_or_still = len(shape) in (4, 6) or (len(shape) == 5 and shape[2] == 3)
-    if modality == ModalityType.VISION and not is_video_or_still:
+    is_video_or_image = len(shape) in (4, 6) or (len(shape) == 5 and shape[2] == 3)
+    if modality == ModalityType.VISION and not is_video_or_image:
         raise ValueError(
-            "vision expected stills (b, 3, h, w), clips of video (b, s, 3, 2, h, w) or clips of stills "
-            f"(b, s, 3, h, w), got {shape}; a video (b, 3, 2, h, w) is one clip: video.unsqueeze(1)"
+            "vision: expected images (b, 3, h, w), video clips (b, s, 3, 2, h, w) or image clips "
+            f"(b, s, 3, h, w), got {shape}; pass videos (b, 3, 2, h, w) as video.unsqueeze(1)"
         )
     return (inputs.flatten(0, 1), shape[1]) if len(shape) >= 5 else (inputs, None)
 
 
 def _trim(ids: Tensor) -> Tensor:
-    """Leave out what no row needs: a causal trunk sees nothing after its last end-of-text. (b, l) -> (b, l').
+    """Drop the columns after the batch's last end-of-text token: (b, l) -> (b, l').
 
-    Only where looking at the ids is free and right: an accelerator would have to be waited for, a compiled
-    or exported graph be broken, and a traced one would keep this length. `Embedder` trims before the copy.
+    The text trunk is causal, so they change nothing. On an accelerator the ids are not read, which would wait
+    for it (`Embedder` trims before the copy), nor in a compiled, exported or traced graph, which would break
+    or keep this length.
     """
     if ids.ndim != 2 or ids.numel() == 0 or ids.device.type != "cpu":
         return ids

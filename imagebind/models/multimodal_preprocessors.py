@@ -1,4 +1,4 @@
-"""The original's names of preprocessors and their parts, for code that imports them; ours are in `stems`."""
+"""Preprocessors and their layers by the original project's names, for code that imports them."""
 
 from importlib import import_module
 from typing import Any
@@ -18,18 +18,18 @@ __all__ = [  # noqa: F822  (SimpleTokenizer is looked up when used)
     "ThermalPreprocessor",
 ]
 
-_PICTURES = (
-    "build imagebind.models.stems.PicturePreprocessor(embed_dim, name=…, picture_size=…, patch_size=…, "
+_BUILD_ONE_CHANNEL = (
+    "build imagebind.models.stems.OneChannelPreprocessor(embed_dim, name=…, picture_size=…, patch_size=…, "
     "stride=…, stem_name=…)"
 )
 
 
 class PatchEmbedGeneric(
     metaclass=OriginalName,
-    ours=(stems.VideoStem, stems.PictureStem, stems.WindowStem),
-    instead="build imagebind.models.stems.VideoStem(embed_dim, …), PictureStem or WindowStem",
+    ours=(stems.VideoStem, stems.OneChannelStem, stems.WindowStem),
+    instead="build imagebind.models.stems.VideoStem(embed_dim, …), OneChannelStem or WindowStem",
 ):
-    """The projection of patches."""
+    """The patch projections by the original's name."""
 
 
 class PadIm2Video(
@@ -37,7 +37,7 @@ class PadIm2Video(
     ours=(stems.RepeatFrames,),
     instead="build imagebind.models.stems.RepeatFrames(frames)",
 ):
-    """A still image as a video."""
+    """`RepeatFrames` by the original's name."""
 
 
 class SpatioTemporalPosEmbeddingHelper(
@@ -45,28 +45,28 @@ class SpatioTemporalPosEmbeddingHelper(
     ours=(stems.PositionTable,),
     instead="build imagebind.models.stems.PositionTable(embed_dim, (rows, columns))",
 ):
-    """The position embeddings of a grid of patches."""
+    """`PositionTable` by the original's name."""
 
 
 class RGBDTPreprocessor(
     metaclass=OriginalName,
-    ours=(stems.VisionPreprocessor, stems.PicturePreprocessor),
+    ours=(stems.VisionPreprocessor, stems.OneChannelPreprocessor),
     instead="build imagebind.models.stems.VisionPreprocessor(embed_dim, image_size=…, patch_size=…, "
-    "frames=…) for vision, or PicturePreprocessor for depth",
+    "frames=…) for vision, or OneChannelPreprocessor for depth",
 ):
-    """The preprocessor of vision, depth, thermal and audio."""
+    """The preprocessors of vision, depth, thermal and audio by the original's name."""
 
 
 class AudioPreprocessor(
-    metaclass=OriginalName, ours=(stems.PicturePreprocessor,), name="audio", instead=_PICTURES
+    metaclass=OriginalName, ours=(stems.OneChannelPreprocessor,), name="audio", instead=_BUILD_ONE_CHANNEL
 ):
-    """The preprocessor of audio."""
+    """The preprocessor of audio by the original's name."""
 
 
 class ThermalPreprocessor(
-    metaclass=OriginalName, ours=(stems.PicturePreprocessor,), name="thermal", instead=_PICTURES
+    metaclass=OriginalName, ours=(stems.OneChannelPreprocessor,), name="thermal", instead=_BUILD_ONE_CHANNEL
 ):
-    """The preprocessor of thermal."""
+    """The preprocessor of thermal by the original's name."""
 
 
 class TextPreprocessor(
@@ -74,7 +74,7 @@ class TextPreprocessor(
     ours=(stems.TextPreprocessor,),
     instead="build imagebind.models.stems.TextPreprocessor(embed_dim, context_length=…, vocab_size=…)",
 ):
-    """The preprocessor of text."""
+    """The preprocessor of text by the original's name."""
 
 
 class IMUPreprocessor(
@@ -82,10 +82,10 @@ class IMUPreprocessor(
     ours=(stems.ImuPreprocessor,),
     instead="build imagebind.models.stems.ImuPreprocessor(embed_dim, channels=…, steps=…, window=…)",
 ):
-    """The preprocessor of IMU."""
+    """The preprocessor of IMU by the original's name."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SimpleTokenizer":  # not a layer: it lies above the models
+    if name == "SimpleTokenizer":  # imported late: transforms depends on models
         return getattr(import_module("imagebind.transforms.original"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,15 +1,15 @@
-"""Names of the original's classes, for code that imports them: they stand for the classes of this package."""
+"""Support for class names of the original project, which stand for classes of this package."""
 
 from typing import Any
 
 
 class OriginalName(type):
-    """Metaclass of a name that stands for classes of ours, whose instances are its instances.
+    """Metaclass of an original name: instances of our classes count as its instances in `isinstance`.
 
     Args:
-        ours: the classes.
-        name: of those with a `name`, the one that counts, such as "audio".
-        instead: what to build; then a call of the class raises a `TypeError` that says so.
+        ours: the classes of this package.
+        name: if given, only instances with this `name` attribute count, such as "audio".
+        instead: what to build instead; if given, calling the class raises a `TypeError` with this text.
     """
 
     _ours: tuple[type, ...]
@@ -31,7 +31,7 @@ class OriginalName(type):
     ) -> None:
         super().__init__(class_name, bases, namespace)
         cls._ours, cls._name = ours, name
-        if instead is not None:  # else a subclass has its base's
+        if instead is not None:  # otherwise a subclass inherits it
             cls._instead = instead
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:

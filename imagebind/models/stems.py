@@ -1,9 +1,9 @@
-"""From a modality's tensor to its tokens: cut into pieces, project each, prepend a class token, place all.
+"""Preprocessors turn tensors into tokens: project patches, prepend a class token, add position embeddings.
 
-The names of the inner modules are the released checkpoint's, odd ones included: `rgbt_stem` holds the
-patches of audio and thermal as well, and `proj.1` of vision is where its one convolution stands.
+The names of the inner modules are those of the released checkpoint, odd ones included: `rgbt_stem` is also
+the stem of audio and thermal, and the only convolution of the vision stem is `proj.1`.
 
-A preprocessor takes its tensor by position or by its modality's name, and returns keyword arguments for
+A preprocessor takes its tensor by position or by the modality's name, and returns keyword arguments for
 the trunk and for the head: {"trunk": {"tokens": (b, l, d)}, "head": {}}; see `StemOutput`.
 """
 
@@ -13,11 +13,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-StemOutput = dict[str, dict[str, Tensor]]  # "trunk" and "head", each the keyword arguments of one
+StemOutput = dict[str, dict[str, Tensor]]  # keyword arguments of "trunk" and of "head"
 
 
 class PositionTable(nn.Module):
-    """A learned place for the class token and for each patch of a grid."""
+    """Learned position embeddings of the class token and of each patch of a grid."""
 
     def __init__(self, embed_dim: int, grid: tuple[int, int]) -> None:
         super().__init__()
@@ -28,42 +28,43 @@ class PositionTable(nn.Module):
         nn.init.normal_(self.pos_embed, std=self.pos_embed.shape[-1] ** -0.5)
 
     def forward(self, grid: tuple[int, int]) -> Tensor:
-        """The places for a grid of patches: (1, 1 + h·w, d); another square grid is interpolated.
+        """Return the position embeddings of a grid of patches: (1, 1 + h·w, d).
 
-        Source: released (bicubic; the class token's place is untouched).
+        A square table is interpolated to other square grids. Source: released (bicubic; the class token's
+        embedding is unchanged).
         """
         if grid == self.grid:
             return self.pos_embed
         if grid[0] != grid[1] or self.grid[0] != self.grid[1]:
             raise ValueError(
-                f"only square pictures can be of another size: expected {self.grid} patches, got {grid}"
+                f"grid: expected {self.grid} patches, got {grid}; only square inputs may have another size"
             )
         first, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
-        picture = patches.transpose(1, 2).unflatten(-1, self.grid)  # (1, h·w, d) -> (1, d, h, w)
-        picture = F.interpolate(picture.float(), size=grid, mode="bicubic").to(patches.dtype)
-        return torch.cat([first, picture.flatten(2).transpose(1, 2)], dim=1)
+        image = patches.transpose(1, 2).unflatten(-1, self.grid)  # (1, h·w, d) -> (1, d, h, w)
+        image = F.interpolate(image.float(), size=grid, mode="bicubic").to(patches.dtype)
+        return torch.cat([first, image.flatten(2).transpose(1, 2)], dim=1)
 
 
 class RepeatFrames(nn.Module):
-    """A still picture becomes a motionless video: (b, c, [1,] h, w) -> (b, c, frames, h, w)."""
+    """Repeat an image as the frames of a video: (b, c, [1,] h, w) -> (b, c, frames, h, w)."""
 
     def __init__(self, frames: int) -> None:
         super().__init__()
         self.frames = frames
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        if pictures.ndim == 4:
-            pictures = pictures.unsqueeze(2)
-        elif pictures.shape[2] != 1:
-            return pictures
-        return pictures.expand(-1, -1, self.frames, -1, -1)
+    def forward(self, vision: Tensor) -> Tensor:
+        if vision.ndim == 4:
+            vision = vision.unsqueeze(2)
+        elif vision.shape[2] != 1:
+            return vision
+        return vision.expand(-1, -1, self.frames, -1, -1)
 
 
 class PatchConv3d(nn.Conv3d):
-    """A convolution whose kernel is its stride, computed as one matrix product over patches.
+    """A convolution with kernel size = stride, computed as one matrix product over patches.
 
-    Rows and columns of pixels that fill no patch are left out.
-    The same numbers as `nn.Conv3d`, which in bfloat16 on a CPU is many times slower.
+    The result is that of `nn.Conv3d`, which in bfloat16 on a CPU is many times slower. Rows and columns of
+    pixels that do not fill a patch are ignored.
     """
 
     def forward(self, video: Tensor) -> Tensor:
@@ -80,7 +81,7 @@ class PatchConv3d(nn.Conv3d):
 
 
 class VideoStem(nn.Module):
-    """Patches over time and space, without a bias or a norm: (b, 3, [t,] h, w) -> (b, d, t/k, h/p, w/p)."""
+    """Project patches of images or videos, without a norm: (b, 3, [t,] h, w) -> (b, d, t/k, h/p, w/p)."""
 
     def __init__(self, embed_dim: int, *, patch_size: int, frames: int) -> None:
         super().__init__()
@@ -89,25 +90,25 @@ class VideoStem(nn.Module):
             RepeatFrames(frames), PatchConv3d(3, embed_dim, kernel, stride=kernel, bias=False)
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.proj(pictures)
+    def forward(self, vision: Tensor) -> Tensor:
+        return self.proj(vision)
 
 
-class PictureStem(nn.Module):
-    """Patches of a one-channel picture, normalised: (b, 1, h, w) -> (b, d, h', w')."""
+class OneChannelStem(nn.Module):
+    """Project and normalise patches of one-channel images or spectrograms: (b, 1, h, w) -> (b, d, h', w')."""
 
     def __init__(self, embed_dim: int, *, patch_size: int, stride: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(1, embed_dim, patch_size, stride=stride, bias=False)
         self.norm_layer = nn.LayerNorm(embed_dim)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        patches = self.proj(pictures).permute(0, 2, 3, 1)  # (b, d, h', w') -> (b, h', w', d)
+    def forward(self, images: Tensor) -> Tensor:
+        patches = self.proj(images).permute(0, 2, 3, 1)  # (b, d, h', w') -> (b, h', w', d)
         return self.norm_layer(patches).permute(0, 3, 1, 2)
 
 
 class WindowStem(nn.Module):
-    """Windows of samples, each flattened channel by channel: (b, c, t) -> (b, t/window, d)."""
+    """Project and normalise windows of samples, each flattened by channel: (b, c, t) -> (b, t/window, d)."""
 
     def __init__(self, embed_dim: int, *, channels: int, window: int) -> None:
         super().__init__()
@@ -124,10 +125,10 @@ class WindowStem(nn.Module):
 
 
 class VisionPreprocessor(nn.Module):
-    """Pictures or videos to placed tokens: (b, 3, [t,] h, w) -> (b, 1 + patches, d).
+    """Turn images or videos into tokens: (b, 3, [t,] h, w) -> (b, 1 + patches, d).
 
-    A video has 1 frame, `frames` or a square number of times `frames`. The places know no time: the table
-    is resized to a square of all patches, four times as many for 8 frames as for 2. Source: ours.
+    A video has 1 frame, or `frames` times a square number. Position embeddings have no time axis: the table
+    is resized to a square of all patches, with four times as many for 8 frames as for 2. Source: ours.
     """
 
     def __init__(self, embed_dim: int, *, image_size: int, patch_size: int, frames: int) -> None:
@@ -152,18 +153,18 @@ class VisionPreprocessor(nn.Module):
             or (frames != 1 and (frames % self.frames or stretch < 1 or stretch**2 != steps))
         ):
             raise ValueError(
-                f"vision expected (b, 3, h, w) or (b, 3, {self.frames}, h, w) after its clips are folded, "
-                f"h and w at least {self.patch_size}; or frames of 1, or of {self.frames} times 1, 4, 9, …; "
+                f"vision: expected (b, 3, h, w) or (b, 3, t, h, w) after clips are folded, with h and w at "
+                f"least {self.patch_size}, and t = 1 or {self.frames} times 1, 4, 9, …; "
                 f"got {tuple(vision.shape)}"
             )
         patches = self.rgbt_stem(vision)  # (b, d, t', h', w')
         height, width = patches.shape[-2:]
-        places = self.pos_embedding_helper((stretch * height, stretch * width))
-        return _placed(patches, self.cls_token, places)
+        positions = self.pos_embedding_helper((stretch * height, stretch * width))
+        return _tokens(patches, self.cls_token, positions)
 
 
-class PicturePreprocessor(nn.Module):
-    """One-channel pictures or spectrograms to placed tokens: (b, 1, h, w) -> (b, 1 + patches, d)."""
+class OneChannelPreprocessor(nn.Module):
+    """Turn one-channel images or spectrograms into tokens: (b, 1, h, w) -> (b, 1 + patches, d)."""
 
     def __init__(
         self,
@@ -182,30 +183,30 @@ class PicturePreprocessor(nn.Module):
         height, width = (_patches_along(side, patch_size, stride) for side in picture_size)
         self.picture_size = picture_size
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
-        self.add_module(stem_name, PictureStem(embed_dim, patch_size=patch_size, stride=stride))
+        self.add_module(stem_name, OneChannelStem(embed_dim, patch_size=patch_size, stride=stride))
         self.pos_embedding_helper = PositionTable(embed_dim, (height, width))
 
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, pictures: Tensor | None = None, **named: Tensor) -> StemOutput:
-        """`pictures`, or the same by the name of the modality: `audio=`, `depth=`, `thermal=`."""
-        if pictures is None and set(named) == {self.name}:
-            pictures = named[self.name]
-        elif pictures is None or named:
+    def forward(self, images: Tensor | None = None, **named: Tensor) -> StemOutput:
+        """Take the tensor as `images` or by the modality's name: `audio=`, `depth=`, `thermal=`."""
+        if images is None and set(named) == {self.name}:
+            images = named[self.name]
+        elif images is None or named:
             raise TypeError(f"expected one tensor, by position or as {self.name}=, got {sorted(named)}")
-        if pictures.ndim != 4 or pictures.shape[1] != 1 or not self._has_places(pictures):
-            wanted = ", ".join(str(side) for side in (1, *self.picture_size))
+        if images.ndim != 4 or images.shape[1] != 1 or not self._has_positions(images):
+            shape = ", ".join(str(side) for side in (1, *self.picture_size))
             raise ValueError(
-                f"{self.name} expected (b, {wanted}) or clips (b, s, {wanted}), got {tuple(pictures.shape)}"
+                f"{self.name}: expected (b, {shape}) or clips (b, s, {shape}), got {tuple(images.shape)}"
             )
-        patches = self.get_submodule(self.stem_name)(pictures)
+        patches = self.get_submodule(self.stem_name)(images)
         height, width = patches.shape[-2:]
-        return _placed(patches, self.cls_token, self.pos_embedding_helper((height, width)))
+        return _tokens(patches, self.cls_token, self.pos_embedding_helper((height, width)))
 
-    def _has_places(self, pictures: Tensor) -> bool:
-        """Whether a picture is of the size of the table, or both are square in patches."""
-        height, width = pictures.shape[-2:]
+    def _has_positions(self, images: Tensor) -> bool:
+        """Return whether images fit the position table: of its size, or both square in patches."""
+        height, width = images.shape[-2:]
         if (height, width) == self.picture_size:
             return True
         is_square = height // self.patch_size == width // self.patch_size >= 1
@@ -213,7 +214,7 @@ class PicturePreprocessor(nn.Module):
 
 
 class ImuPreprocessor(nn.Module):
-    """Accelerometer and gyroscope samples to placed tokens: (b, c, t) -> (b, 1 + t/window, d)."""
+    """Turn accelerometer and gyroscope samples into tokens: (b, c, t) -> (b, 1 + t/window, d)."""
 
     def __init__(self, embed_dim: int, *, channels: int, steps: int, window: int) -> None:
         super().__init__()
@@ -231,16 +232,15 @@ class ImuPreprocessor(nn.Module):
     def forward(self, imu: Tensor) -> StemOutput:
         if imu.ndim != 3 or tuple(imu.shape[1:]) != self.sample_shape:
             channels, steps = self.sample_shape
-            raise ValueError(f"imu expected (b, {channels}, {steps}), got {tuple(imu.shape)}")
+            raise ValueError(f"imu: expected (b, {channels}, {steps}), got {tuple(imu.shape)}")
         tokens = _with_class_token(self.imu_stem(imu), self.cls_token) + self.pos_embed
         return {"trunk": {"tokens": tokens}, "head": {}}
 
 
 class TextPreprocessor(nn.Module):
-    """Token ids to placed tokens: (b, l) -> (b, l, d), for any l up to the context length.
+    """Turn token ids into tokens: (b, l) -> (b, l, d), for any l up to the context length.
 
-    With them come the causal mask (l, l), for the trunk, and the index of each row's end-of-text token
-    (b,), for the head.
+    The trunk also gets the causal mask (l, l), and the head the index of each row's end-of-text token (b,).
     """
 
     mask: Tensor
@@ -260,14 +260,14 @@ class TextPreprocessor(nn.Module):
     def forward(self, text: Tensor) -> StemOutput:
         if text.ndim != 2 or text.shape[1] > self.context_length or text.is_floating_point():
             raise ValueError(
-                f"text expected token ids (b, up to {self.context_length}), "
+                f"text: expected token ids (b, up to {self.context_length}), "
                 f"got {tuple(text.shape)} of {text.dtype}"
             )
-        # Selected rather than sliced: a slice would fix the length of an exported graph.
-        places = torch.arange(text.shape[1], device=text.device)
-        tokens = self.token_embedding(text) + self.pos_embed.index_select(1, places)
-        attn_mask = self.mask.index_select(0, places).index_select(1, places)  # (l, l)
-        end_of_text = text.argmax(dim=1)  # (b,): the largest id of the vocabulary
+        # A slice would fix the length of an exported graph.
+        positions = torch.arange(text.shape[1], device=text.device)
+        tokens = self.token_embedding(text) + self.pos_embed.index_select(1, positions)
+        attn_mask = self.mask.index_select(0, positions).index_select(1, positions)  # (l, l)
+        end_of_text = text.argmax(dim=1)  # (b,): it has the largest id of the vocabulary
         return {
             "trunk": {"tokens": tokens, "attn_mask": attn_mask},
             "head": {"seq_len": end_of_text},
@@ -283,9 +283,9 @@ def _with_class_token(tokens: Tensor, cls_token: Tensor) -> Tensor:
     return torch.cat([first, tokens], dim=1)  # (b, l, d) -> (b, 1 + l, d)
 
 
-def _placed(patches: Tensor, cls_token: Tensor, places: Tensor) -> StemOutput:
+def _tokens(patches: Tensor, cls_token: Tensor, positions: Tensor) -> StemOutput:
     tokens = patches.flatten(2).transpose(1, 2)  # (b, d, [t,] h, w) -> (b, [t·]h·w, d)
-    return {"trunk": {"tokens": _with_class_token(tokens, cls_token) + places}, "head": {}}
+    return {"trunk": {"tokens": _with_class_token(tokens, cls_token) + positions}, "head": {}}
 
 
 def _patches_along(side: int, patch_size: int, stride: int) -> int:

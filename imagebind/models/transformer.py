@@ -1,4 +1,4 @@
-"""The trunk that all six modalities share: pre-norm transformer blocks."""
+"""The trunk architecture of all six modalities: pre-norm transformer blocks."""
 
 from collections.abc import Collection
 
@@ -9,14 +9,14 @@ from torch.utils.checkpoint import checkpoint
 from imagebind.models.attention import SelfAttention
 from imagebind.models.original_names import OriginalName
 
-LAYER_NORM_EPS = 1e-6  # in trunks and heads; the stems keep torch's default. Source: released
+LAYER_NORM_EPS = 1e-6  # in trunks and heads; stems use torch's default. Source: released
 MLP_RATIO = 4
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, leave out a sample's residual with probability `drop_prob`.
+    """Stochastic depth: in training, drop a sample's residual with probability `drop_prob`.
 
-    timm's, imported when it first drops: that takes seconds and 190 MB, and inference needs none of it.
+    timm is imported at the first drop: the import takes seconds and 190 MB, and inference does not need it.
     """
 
     def __init__(self, drop_prob: float) -> None:
@@ -34,7 +34,7 @@ class DropPath(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers around an exact GELU: (b, l, d) -> (b, l, d)."""
+    """Two linear layers with an exact GELU between them: (b, l, d) -> (b, l, d)."""
 
     def __init__(self, in_features: int, hidden_features: int) -> None:
         super().__init__()
@@ -47,7 +47,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention, then an MLP, each after a LayerNorm and added to what came in: (b, l, d) -> (b, l, d)."""
+    """Attention and MLP, each with a LayerNorm before it and a residual around it: (b, l, d) -> (b, l, d)."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class Block(nn.Module):
 
 
 class Trunk(nn.Module):
-    """Blocks in a row: (b, l, d) -> (b, l, d).
+    """A sequence of blocks: (b, l, d) -> (b, l, d).
 
     Stochastic depth rises linearly from 0 at the first block to `drop_path_rate` at the last.
     `pre_norm` puts a LayerNorm before the blocks.
@@ -104,7 +104,7 @@ class Trunk(nn.Module):
         self.grad_checkpointing = False
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """In training, keep only what goes between blocks and compute the inside again for the gradients."""
+        """In training, keep only the activations between blocks and recompute the others for gradients."""
         self.grad_checkpointing = enable
 
     def forward(
@@ -115,10 +115,10 @@ class Trunk(nn.Module):
         checkpoint_every_n: int = 1,
         checkpoint_blk_ids: Collection[int] | None = None,
     ) -> Tensor:
-        """Run the blocks; `attn_mask` is `SelfAttention`'s, the same for each.
+        """Run the blocks, all with the same `attn_mask` (see `SelfAttention`).
 
-        `use_checkpoint` recomputes for one call, as `set_grad_checkpointing` does for all: the blocks whose
-        index is in `checkpoint_blk_ids`, by default every `checkpoint_every_n`-th from the first.
+        `use_checkpoint` recomputes activations for this call, as `set_grad_checkpointing` does for all calls,
+        in the blocks `checkpoint_blk_ids`, by default every `checkpoint_every_n`-th from the first.
         """
         tokens = self.pre_transformer_layer(tokens)
         recomputed: Collection[int] = ()

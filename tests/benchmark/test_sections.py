@@ -79,7 +79,7 @@ def test_given_weights_are_loaded_the_usual_way_too_and_kept(quick, tmp_path):
 def test_weights_of_another_size_are_refused_by_name(tmp_path):
     path = tmp_path / "other.pth"
     save_state_dict({"modality_heads.text.x": torch.zeros(1)}, path)
-    with pytest.raises(ImageBindError, match=r"other\.pth does not fit the model"):
+    with pytest.raises(ImageBindError, match=r"other\.pth: does not fit the model"):
         list(measure(["load"], size=SMALL, weights=path))
 
 

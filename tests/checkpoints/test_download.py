@@ -1,4 +1,4 @@
-"""The released file's download, against a server on the loopback that misbehaves as servers do."""
+"""Tests of the released file's download from a local server with typical faults."""
 
 import hashlib
 import json
@@ -34,21 +34,21 @@ from imagebind.errors import CheckpointError
 from imagebind.io import http
 
 PAYLOAD = random.Random(0).randbytes(3 << 20)
-CHUNK = 1 << 16
+SENT_CHUNK_BYTES = 1 << 16
 
 
 @dataclass
 class Behaviour:
-    """How the server answers: each field is one way to go wrong."""
+    """The server's behaviour; each field is one possible fault."""
 
     payload: bytes = PAYLOAD
-    cuts: list[int] = field(default_factory=list)  # one an answer: stop after so many bytes of it
-    statuses: list[int] = field(default_factory=list)  # one an answer, instead of the file
+    cuts: list[int] = field(default_factory=list)  # per response: stop after this many bytes
+    statuses: list[int] = field(default_factory=list)  # per response, instead of the file
     ranges: bool = True
     wrong_range: bool = False
     says_length: bool = True
     kind: str = "application/octet-stream"
-    pause: float = 0.0  # seconds a chunk
+    pause: float = 0.0  # seconds per chunk
     asked: list[str | None] = field(default_factory=list)  # the Range of each request
     sent: int = 0
 
@@ -71,12 +71,12 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         cut = how.cuts.pop(0) if how.cuts else len(how.payload)
         body = how.payload[start:][:cut]
-        for at in range(0, len(body), CHUNK):
+        for at in range(0, len(body), SENT_CHUNK_BYTES):
             try:
-                self.wfile.write(body[at : at + CHUNK])
+                self.wfile.write(body[at : at + SENT_CHUNK_BYTES])
             except OSError:  # the client was killed
                 return
-            how.sent += len(body[at : at + CHUNK])
+            how.sent += len(body[at : at + SENT_CHUNK_BYTES])
             time.sleep(how.pause)
 
     def _start(self, how: Behaviour) -> int | None:
@@ -123,7 +123,7 @@ def serve() -> Iterator[Callable[[Behaviour], ReleasedFile]]:
 
 RELEASED = ReleasedFile(
     name="weights.pth",
-    url="http://127.0.0.1:9/weights.pth",  # the discard port: nobody listens
+    url="http://127.0.0.1:9/weights.pth",  # the discard port, without a server
     size=len(PAYLOAD),
     sha256=hashlib.sha256(PAYLOAD).hexdigest(),
     licence="For these tests alone.",
@@ -132,7 +132,7 @@ RELEASED = ReleasedFile(
 
 @pytest.fixture(autouse=True)
 def quick_and_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """No pauses, no switches from outside, no proxy, an empty working directory."""
+    """Disable pauses, environment switches and proxies, and use an empty working directory."""
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
     for name in ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
@@ -151,10 +151,10 @@ def left_in(folder: Path) -> set[str]:
 WHOLE = {"weights.pth", "weights.pth.verified"}
 
 
-# The way it should go
+# Without faults
 
 
-def test_a_download_gets_its_name_whole_and_leaves_nothing_else(serve, tmp_path):
+def test_a_download_is_complete_and_leaves_no_other_files(serve, tmp_path):
     how = Behaviour()
     path = fetch(serve(how), tmp_path / "cache")
     assert path == tmp_path / "cache" / "weights.pth"
@@ -162,7 +162,7 @@ def test_a_download_gets_its_name_whole_and_leaves_nothing_else(serve, tmp_path)
     assert left_in(path.parent) == WHOLE
 
 
-def test_a_file_in_the_cache_is_not_asked_for_again(serve, tmp_path):
+def test_a_file_in_the_cache_is_not_downloaded_again(serve, tmp_path):
     how = Behaviour()
     released = serve(how)
     fetch(released, tmp_path)
@@ -170,7 +170,7 @@ def test_a_file_in_the_cache_is_not_asked_for_again(serve, tmp_path):
     assert how.asked == [None]
 
 
-def test_a_file_where_the_original_left_it_is_used(serve, tmp_path):
+def test_a_download_of_the_original_project_is_used(serve, tmp_path):
     how = Behaviour()
     original = Path.cwd() / ".checkpoints" / "weights.pth"
     original.parent.mkdir()
@@ -179,7 +179,7 @@ def test_a_file_where_the_original_left_it_is_used(serve, tmp_path):
     assert how.asked == []
 
 
-def test_a_damaged_file_where_the_original_left_it_is_passed_over_and_kept(serve, tmp_path, caplog):
+def test_a_damaged_download_of_the_original_project_is_ignored_and_kept(serve, tmp_path, caplog):
     original = Path.cwd() / ".checkpoints" / "weights.pth"
     original.parent.mkdir()
     original.write_bytes(PAYLOAD[:-1])
@@ -203,63 +203,63 @@ def test_the_licence_and_the_progress_are_shown(serve, tmp_path, capsys, caplog)
     assert RELEASED.licence in caplog.text
 
 
-def test_without_progress_nothing_is_shown_and_the_licence_is_logged(serve, tmp_path, capsys, caplog):
+def test_without_progress_the_licence_is_only_logged(serve, tmp_path, capsys, caplog):
     caplog.set_level("INFO", logger="imagebind")
     fetch(serve(Behaviour()), tmp_path)
     assert capsys.readouterr() == ("", "")
     assert RELEASED.licence in caplog.text
 
 
-def test_the_released_file_says_that_it_is_not_for_commercial_use():
+def test_the_licence_text_forbids_commercial_use():
     assert IMAGEBIND_HUGE.licence == WEIGHTS_LICENCE
     assert "CC BY-NC-SA 4.0" in WEIGHTS_LICENCE and "not for commercial use" in WEIGHTS_LICENCE
     assert len(IMAGEBIND_HUGE.sha256) == 64
 
 
-# Cuts
+# Interruptions
 
 
-def test_a_cut_download_goes_on_where_it_stopped(serve, tmp_path):
+def test_an_interrupted_download_is_resumed(serve, tmp_path):
     how = Behaviour(cuts=[1 << 20, 1 << 20])
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
     assert how.asked == [None, f"bytes={1 << 20}-", f"bytes={2 << 20}-"]
     assert how.sent == len(PAYLOAD)
 
 
-def test_a_cut_without_a_stated_length_is_noticed(serve, tmp_path):
+def test_an_interruption_without_a_stated_length_is_detected(serve, tmp_path):
     how = Behaviour(cuts=[1 << 20], says_length=False)
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
     assert how.sent == len(PAYLOAD)
 
 
-def test_a_server_without_ranges_is_asked_from_the_start(serve, tmp_path):
+def test_a_server_without_ranges_restarts_the_download(serve, tmp_path):
     how = Behaviour(cuts=[1 << 20], ranges=False)
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
     assert len(how.asked) == 2
 
 
-def test_a_server_without_ranges_that_always_cuts_is_given_up(serve, tmp_path):
+def test_a_server_without_ranges_that_always_interrupts_raises_an_error(serve, tmp_path):
     how = Behaviour(cuts=[1 << 20] * 20, ranges=False)
-    with pytest.raises(CheckpointError, match=r"cut.*5 times in a row"):
+    with pytest.raises(CheckpointError, match=r"interrupted.*5 times in a row"):
         fetch(serve(how), tmp_path)
     assert left_in(tmp_path) == {"weights.pth.part"}
 
 
-def test_another_range_than_asked_for_is_not_appended(serve, tmp_path):
+def test_another_range_than_requested_is_not_appended(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(PAYLOAD[: 1 << 20])
     how = Behaviour(wrong_range=True)
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
     assert how.asked == [f"bytes={1 << 20}-", None]
 
 
-def test_a_part_of_another_file_is_fetched_afresh(serve, tmp_path):
+def test_a_part_of_another_file_is_downloaded_again(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(bytes(1 << 20))
     how = Behaviour()
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
     assert how.asked == [f"bytes={1 << 20}-", None]
 
 
-def test_a_part_that_is_too_long_is_fetched_afresh(serve, tmp_path):
+def test_a_part_that_is_too_long_is_downloaded_again(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(PAYLOAD + b"!")
     assert fetch(serve(Behaviour()), tmp_path).read_bytes() == PAYLOAD
 
@@ -271,24 +271,24 @@ def test_a_part_that_is_complete_needs_no_request(serve, tmp_path):
     assert how.asked == []
 
 
-def test_passing_troubles_of_the_server_are_waited_out(serve, tmp_path):
+def test_temporary_server_errors_are_retried(serve, tmp_path):
     how = Behaviour(statuses=[500, 503, 429])
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
     assert len(how.asked) == 4
 
 
-def test_what_a_server_sends_beyond_the_file_is_not_taken(serve, tmp_path):
+def test_surplus_bytes_of_a_server_are_ignored(serve, tmp_path):
     how = Behaviour(payload=PAYLOAD + b"!" * 100, says_length=False)
     assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
 
 
-# Another file, or none
+# Another file, or no file
 
 
 @pytest.mark.parametrize(
-    ("how", "seen"),
+    ("how", "message"),
     [
-        (Behaviour(payload=PAYLOAD[::-1]), r"sent something else.*SHA-256"),
+        (Behaviour(payload=PAYLOAD[::-1]), r"sent another file.*SHA-256"),
         (Behaviour(payload=PAYLOAD[:1000]), rf"1,000 bytes.*expected a file of {len(PAYLOAD):,}"),
         (
             Behaviour(payload=b"<html>log in</html>", kind="text/html; charset=utf-8"),
@@ -299,19 +299,19 @@ def test_what_a_server_sends_beyond_the_file_is_not_taken(serve, tmp_path):
         (Behaviour(statuses=[500] * 20), r"answered 500.*5 times in a row"),
     ],
 )
-def test_a_server_without_the_file_is_reported_and_leaves_nothing(serve, tmp_path, how, seen):
-    with pytest.raises(CheckpointError, match=seen):
+def test_a_server_without_the_file_raises_an_error_and_leaves_no_files(serve, tmp_path, how, message):
+    with pytest.raises(CheckpointError, match=message):
         fetch(serve(deepcopy(how)), tmp_path)
     assert left_in(tmp_path) == set()
 
 
-def test_a_file_that_became_shorter_is_noticed_while_resuming(serve, tmp_path):
+def test_resuming_detects_that_the_servers_file_became_shorter(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(PAYLOAD[:2000])
     with pytest.raises(CheckpointError, match="1,000 bytes"):
         fetch(serve(Behaviour(payload=PAYLOAD[:1000])), tmp_path)
 
 
-def test_a_server_that_cannot_be_reached_is_named(tmp_path):
+def test_an_unreachable_server_raises_an_error_with_the_url(tmp_path):
     with pytest.raises(CheckpointError, match=r"http://127\.0\.0\.1:9/weights\.pth.*cannot be reached"):
         fetch(RELEASED, tmp_path)
 
@@ -319,21 +319,23 @@ def test_a_server_that_cannot_be_reached_is_named(tmp_path):
 # Verification
 
 
-def test_verify_says_which_size_was_seen_and_which_is_wanted(tmp_path):
+def test_verify_reports_the_actual_and_the_expected_size(tmp_path):
     path = tmp_path / "short.pth"
     path.write_bytes(PAYLOAD[:1234])
-    with pytest.raises(CheckpointError, match=r"short\.pth: 1,234 bytes; weights\.pth has 3,145,728"):
+    with pytest.raises(
+        CheckpointError, match=r"short\.pth: got 1,234 bytes; expected 3,145,728 of weights\.pth"
+    ):
         verify(path, RELEASED)
 
 
-def test_verify_notices_one_flipped_bit(tmp_path):
+def test_verify_detects_one_flipped_bit(tmp_path):
     path = tmp_path / "flipped.pth"
     path.write_bytes(PAYLOAD[:-1] + bytes([PAYLOAD[-1] ^ 1]))
-    with pytest.raises(CheckpointError, match=rf"SHA-256 [0-9a-f]{{64}}; weights\.pth has {RELEASED.sha256}"):
+    with pytest.raises(CheckpointError, match=rf"SHA-256 [0-9a-f]{{64}}; expected {RELEASED.sha256}"):
         verify(path, RELEASED)
 
 
-def test_verify_names_a_file_that_is_not_there(tmp_path):
+def test_verify_names_a_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"none\.pth: cannot be read"):
         verify(tmp_path / "none.pth", RELEASED)
 
@@ -352,7 +354,7 @@ def test_a_verified_file_is_not_hashed_again_until_it_changes(tmp_path, monkeypa
 
 
 @pytest.mark.parametrize("stamp", [b"", b"\xff", b"[]", b"{}", b'{"sha256": "x"}'])
-def test_a_damaged_stamp_counts_as_none(tmp_path, stamp):
+def test_a_damaged_stamp_is_ignored(tmp_path, stamp):
     path = tmp_path / "weights.pth"
     path.write_bytes(PAYLOAD)
     (tmp_path / "weights.pth.verified").write_bytes(stamp)
@@ -360,10 +362,10 @@ def test_a_damaged_stamp_counts_as_none(tmp_path, stamp):
     assert json.loads((tmp_path / "weights.pth.verified").read_bytes())["sha256"] == RELEASED.sha256
 
 
-# Folders and switches
+# Folders and environment
 
 
-def test_the_cache_folder_is_the_argument_then_torchs_then_hugging_faces(monkeypatch, tmp_path):
+def test_the_cache_folder_is_the_argument_or_torchs_or_hugging_faces(monkeypatch, tmp_path):
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache/torch/hub/checkpoints"
     monkeypatch.setenv("XDG_CACHE_HOME", "/x")
@@ -378,21 +380,21 @@ def test_the_cache_folder_is_the_argument_then_torchs_then_hugging_faces(monkeyp
 
 @pytest.mark.parametrize(("value", "offline"), [("1", True), ("True", True), ("0", False), ("", False)])
 @pytest.mark.parametrize("switch", ["IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE"])
-def test_the_environment_switches_the_network_off_unless_told_otherwise(monkeypatch, switch, value, offline):
+def test_the_environment_switches_the_network_off_unless_overridden(monkeypatch, switch, value, offline):
     monkeypatch.setenv(switch, value)
     assert is_offline() is offline
     assert is_offline(True) is True
     assert is_offline(False) is False
 
 
-def test_offline_without_a_copy_says_where_it_looked_and_what_to_do(tmp_path, monkeypatch):
+def test_offline_without_a_copy_reports_the_paths_and_the_way_out(tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
     (tmp_path / "weights.pth").write_bytes(b"half")
     with pytest.raises(CheckpointError) as caught:
         fetch(RELEASED, tmp_path)
     message = str(caught.value)
     assert str(Path.cwd() / ".checkpoints" / "weights.pth") in message
-    assert f"{tmp_path / 'weights.pth'}: 4 bytes" in message
+    assert f"{tmp_path / 'weights.pth'}: got 4 bytes" in message
     assert RELEASED.url in message
 
 
@@ -403,7 +405,7 @@ def test_offline_with_a_copy_needs_no_server(tmp_path):
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may write anywhere: be nobody for a while."""
+    """Switch to an unprivileged user, since root may write anywhere."""
     if not hasattr(os, "geteuid") or os.geteuid() != 0:
         yield
         return
@@ -416,7 +418,7 @@ def unprivileged() -> Iterator[None]:
 
 @pytest.fixture
 def read_only() -> Iterator[Path]:
-    """A folder that can be read and entered by all, and written to by nobody."""
+    """Return a folder that all may read and none may write to."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield folder
@@ -432,20 +434,20 @@ def test_a_verified_file_in_a_read_only_folder_is_used(read_only, monkeypatch):
     assert left_in(read_only) == {"weights.pth"}
 
 
-def test_a_read_only_folder_is_named(serve, read_only, monkeypatch):
+def test_a_read_only_folder_raises_an_error_with_its_path(serve, read_only, monkeypatch):
     read_only.chmod(0o555)
     monkeypatch.chdir(read_only)
     with unprivileged(), pytest.raises(CheckpointError, match=rf"{read_only}.*cannot be written"):
         fetch(serve(Behaviour()), read_only)
 
 
-def test_a_file_in_the_place_of_the_cache_folder_is_named(serve, tmp_path):
+def test_a_file_at_the_cache_folders_path_raises_an_error_with_it(serve, tmp_path):
     (tmp_path / "cache").write_bytes(b"")
     with pytest.raises(CheckpointError, match=r"cache.*cannot be written"):
         fetch(serve(Behaviour()), tmp_path / "cache")
 
 
-def test_too_little_space_is_said_before_anything_is_asked(serve, tmp_path):
+def test_too_little_disk_space_raises_an_error_before_any_request(serve, tmp_path):
     how = Behaviour()
     with pytest.raises(CheckpointError, match=r"bytes free.*needs 1,000,000,000,000,000,000 more"):
         fetch(replace(serve(how), size=10**18), tmp_path)
@@ -453,7 +455,7 @@ def test_too_little_space_is_said_before_anything_is_asked(serve, tmp_path):
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_disk_that_fills_up_is_named(serve, tmp_path):
+def test_a_full_disk_raises_an_error_with_the_path(serve, tmp_path):
     (tmp_path / "weights.pth.part").symlink_to("/dev/full")
     with pytest.raises(CheckpointError, match=rf"{tmp_path}.*cannot be written \(No space left"):
         fetch(serve(Behaviour()), tmp_path)
@@ -465,7 +467,7 @@ DOWNLOAD_IN_A_PROCESS = """
 import json, sys
 from imagebind.io import http
 from imagebind.checkpoints.download import ReleasedFile, download
-http.CHUNK = 1 << 16
+http.READ_CHUNK_BYTES = 1 << 16
 download(ReleasedFile(**json.loads(sys.argv[1])), cache_dir=sys.argv[2], show_progress=False)
 """
 
@@ -478,7 +480,7 @@ def start_process(released: ReleasedFile, folder: Path) -> subprocess.Popen[byte
     )
 
 
-def test_two_processes_at_once_make_one_download(serve, tmp_path):
+def test_two_simultaneous_processes_download_once(serve, tmp_path):
     how = Behaviour(pause=0.01)
     released = serve(how)
     processes = [start_process(released, tmp_path) for _ in range(2)]

@@ -1,4 +1,4 @@
-"""Models with their weights: named, saved, loaded, in part and in another precision."""
+"""Tests of models with weights: named, saved, loaded, partial and in another precision."""
 
 import json
 from pathlib import Path
@@ -15,7 +15,7 @@ from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import filled_model, reference_input, small_config
 
 
-def test_the_published_names_work():
+def test_the_public_names_work():
     assert imagebind.imagebind_huge is imagebind_huge is imagebind_model.imagebind_huge
     assert imagebind.ImageBindModel is imagebind_model.ImageBindModel
     assert imagebind_model.ModalityType.VISION == "vision"
@@ -34,14 +34,14 @@ def test_the_published_names_work():
         _ = imagebind.imagebind_tall
 
 
-def test_a_saved_model_comes_back_bit_for_bit(small_model, small_weights):
+def test_a_saved_model_is_loaded_bit_for_bit(small_model, small_weights):
     loaded = load_model(small_weights)
     assert loaded.config == small_model.config and not loaded.training
     for name, tensor in small_model.state_dict().items():
         assert torch.equal(tensor, loaded.state_dict()[name]), name
 
 
-def test_a_model_of_some_trunks_is_saved_and_comes_back(tmp_path):
+def test_a_model_of_some_trunks_is_saved_and_loaded(tmp_path):
     part = imagebind_tiny(pretrained=True, modalities=["text", "depth"])
     save_model(part, tmp_path)
     loaded = load_model(tmp_path)
@@ -50,7 +50,7 @@ def test_a_model_of_some_trunks_is_saved_and_comes_back(tmp_path):
         assert torch.equal(tensor, loaded.state_dict()[name]), name
 
 
-def test_a_subclass_s_own_modality_is_kept_beside_those_of_the_config(tmp_path):
+def test_a_modality_added_by_a_subclass_is_saved_and_loaded(tmp_path):
     class WithRadar(ImageBindModel):
         def __init__(self) -> None:
             super().__init__(small_config(), modalities=["depth"])
@@ -68,13 +68,13 @@ def test_a_subclass_s_own_modality_is_kept_beside_those_of_the_config(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["model-1.0", "x.pth", "x.safetensors", "run.2026"])
-def test_a_model_is_saved_whatever_its_folder_is_called(tmp_path, name):
+def test_a_model_is_saved_to_a_folder_of_any_name(tmp_path, name):
     model = ImageBindModel(small_config(), modalities=["imu"])
     save_model(model, tmp_path / name)
     assert load_model(tmp_path / name).config == model.config
 
 
-def test_a_model_that_cannot_be_saved_leaves_the_one_that_was_there(tmp_path, monkeypatch):
+def test_a_failed_save_keeps_the_existing_model(tmp_path, monkeypatch):
     old = ImageBindModel(small_config(), modalities=["imu"])
     save_model(old, tmp_path)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
@@ -87,18 +87,18 @@ def test_a_model_that_cannot_be_saved_leaves_the_one_that_was_there(tmp_path, mo
         save_model(ImageBindModel(small_config(), modalities=["imu", "depth"]), tmp_path)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file: cannot be made"):
+    with pytest.raises(CheckpointError, match=r"file: cannot be created"):
         save_model(old, tmp_path / "file")
 
 
 @pytest.mark.parametrize("path", ["/path", Path("/path")])
-def test_the_small_model_has_no_other_weights_and_says_who_loads_those(path):
+def test_the_small_model_rejects_a_path_and_suggests_load_model(path):
     with pytest.raises(TypeError, match=r"'/path'.*load_model|Path.*/path.*load_model"):
         imagebind_tiny(pretrained=path)
 
 
 def test_none_means_no_weights(monkeypatch):
-    monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # or else it would be downloaded
+    monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # fail instead of downloading
     small = {"modalities": ["imu"], "device": "meta"}
     assert imagebind_huge(pretrained=None, **small).training
     assert imagebind_tiny(pretrained=None, **small).training
@@ -117,7 +117,7 @@ def test_a_bare_state_dict_loads_strictly(small_model, tmp_path, suffix):
         assert str(fresh.load_state_dict(torch.load(path))) == "<All keys matched successfully>"
 
 
-def test_only_the_modalities_asked_for_are_built_and_read(small_weights):
+def test_only_the_requested_modalities_are_built_and_read(small_weights):
     (small_weights / "audio.safetensors").rename(small_weights / "elsewhere")
     try:
         loaded = load_model(small_weights, modalities=["text", "depth"])
@@ -131,23 +131,23 @@ def test_a_model_loads_in_another_precision(small_weights):
     assert {p.dtype for p in loaded.parameters()} == {torch.bfloat16}
 
 
-def test_huge_weights_of_another_size_are_refused(small_weights):
+def test_huge_weights_of_another_size_raise_an_error(small_weights):
     with pytest.raises(CheckpointError, match=r"does not fit the model.*other sizes"):
         imagebind_huge(small_weights)
 
 
-def test_a_folder_without_sizes_says_what_it_lacks(tmp_path):
+def test_a_folder_without_sizes_raises_an_error_with_the_missing_file(tmp_path):
     with pytest.raises(CheckpointError, match=r"config\.json.*expected the sizes of a saved model"):
         load_model(tmp_path)
-    for sizes, said in (({"embed_dim": 4, "visoin": None}, "visoin"), ([4], "sizes by name")):
+    for sizes, message in (({"embed_dim": 4, "visoin": None}, "visoin"), ([4], "sizes by name")):
         (tmp_path / "config.json").write_text(json.dumps(sizes))
-        with pytest.raises(CheckpointError, match=said):
+        with pytest.raises(CheckpointError, match=message):
             load_model(tmp_path)
 
 
-def test_weights_that_are_not_here_and_may_not_be_downloaded_are_explained(tmp_path, monkeypatch):
+def test_missing_weights_offline_raise_an_error_with_the_reason(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(CheckpointError, match=r"imagebind_huge\.pth is not here.*offline"):
+    with pytest.raises(CheckpointError, match=r"imagebind_huge\.pth: no local copy.*offline"):
         imagebind_huge(pretrained=True, cache_dir=tmp_path, offline=True)
 
 
@@ -161,7 +161,7 @@ def test_a_loaded_model_can_be_trained(small_weights):
     assert not torch.equal(before, model.modality_heads["depth"][2].weight)
     assert torch.equal(
         before, load_model(small_weights).modality_heads["depth"][2].weight
-    )  # the file is as it was
+    )  # the file is unchanged
 
 
 def test_filled_weights_do_not_depend_on_which_modalities_are_built(small_model):

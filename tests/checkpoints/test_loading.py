@@ -1,4 +1,4 @@
-"""Weights through files: every bit comes back, only what is used is read, and bad files are told apart."""
+"""Tests of weight files: exact round trips, partial reads, and errors for bad files."""
 
 import json
 import logging
@@ -32,7 +32,7 @@ FORMATS = ["weights.pth", "weights.safetensors", "folder"]
 
 
 class Tiny(nn.Module):
-    """Entries named as ImageBind's are, of two modalities: small enough for a file to be cut everywhere."""
+    """Return entries of two modalities, so small that a test can truncate a file at every byte."""
 
     def __init__(self, modalities: tuple[str, ...] = ("audio", "text"), width: int = 3) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def test_saving_and_reading_keeps_every_bit(tmp_path, name, dtype):
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_views_and_tied_weights_are_saved_as_their_own_values_and_no_more(tmp_path, name):
+def test_views_and_tied_weights_are_saved_without_other_bytes(tmp_path, name):
     base = torch.arange(200_000.0).reshape(400, 500)
     entries = {
         "modality_trunks.audio.a": base[:2, :2].mT,
@@ -94,7 +94,7 @@ def test_views_and_tied_weights_are_saved_as_their_own_values_and_no_more(tmp_pa
     assert sum(file.stat().st_size for file in files) < 10_000  # the base alone is 800,000
 
 
-def test_what_is_read_can_be_written_over_its_own_file(tmp_path, entries):
+def test_weights_can_be_written_to_the_file_they_were_read_from(tmp_path, entries):
     for name in FORMATS:
         path = saved(entries, tmp_path / name)
         again = read_state_dict(path)
@@ -103,7 +103,7 @@ def test_what_is_read_can_be_written_over_its_own_file(tmp_path, entries):
         assert_same_bits(again, entries)
 
 
-def test_changing_loaded_weights_leaves_the_file_alone(tmp_path, entries):
+def test_changing_loaded_weights_does_not_change_the_file(tmp_path, entries):
     for name in FORMATS:
         path = saved(entries, tmp_path / name)
         for tensor in read_state_dict(path).values():
@@ -111,18 +111,18 @@ def test_changing_loaded_weights_leaves_the_file_alone(tmp_path, entries):
         assert_same_bits(read_state_dict(path), entries)
 
 
-def test_files_are_readable_by_whom_the_users_mask_says(tmp_path, entries):
+def test_file_permissions_follow_the_umask(tmp_path, entries):
     plain = tmp_path / "plain"
     plain.touch()
     for name in FORMATS[:2]:
         assert saved(entries, tmp_path / name).stat().st_mode == plain.stat().st_mode
 
 
-# Folders of one file a modality
+# Folders of one file per modality
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_convert_writes_a_file_a_modality_with_hugging_faces_index(tmp_path, entries, name):
+def test_convert_writes_a_file_per_modality_with_hugging_faces_index(tmp_path, entries, name):
     source = saved(entries, tmp_path / name)
     written = convert(source, tmp_path / "out", config={"embed_dim": 2})
     names = ["audio.safetensors", "text.safetensors", "config.json", INDEX_NAME]
@@ -152,7 +152,7 @@ def test_only_the_wanted_modalities_are_read(tmp_path, entries, name):
     assert read_state_dict(path, modalities=["depth"]) == {}
 
 
-def test_a_name_that_belongs_to_no_modality_cannot_go_into_a_folder(tmp_path):
+def test_a_name_without_a_modality_cannot_be_written_to_a_folder(tmp_path):
     with pytest.raises(ValueError, match=r"fc\.weight"):
         save_state_dict({"fc.weight": torch.zeros(1)}, tmp_path / "folder")
     with pytest.raises(CheckpointError, match=r"foreign\.pth.*fc\.weight"):
@@ -181,12 +181,12 @@ def test_every_entry_of_the_released_file_has_a_modality():
     assert {modality_of(name) for name in names} == {modality.value for modality in ModalityType}
 
 
-# Into a model
+# Loading into a model
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_a_model_gets_the_files_bits_and_keeps_what_it_trains(tmp_path, entries, name, device):
+def test_loading_keeps_bits_and_requires_grad(tmp_path, entries, name, device):
     with torch.device(device):
         model = Tiny()
     model.modality_trunks["audio"].requires_grad_(False)
@@ -218,7 +218,7 @@ def test_the_whole_small_model_is_loaded_from_the_meta_device(tmp_path):
     assert torch.equal(model.eval()({"audio": audio})["audio"], original.eval()({"audio": audio})["audio"])
 
 
-def test_a_model_of_fewer_modalities_takes_its_own(tmp_path, entries):
+def test_a_model_of_fewer_modalities_loads_only_those(tmp_path, entries):
     model = load_into(
         Tiny(("text",)),
         saved(entries | {"modality_heads.text.log_logit_scale": torch.ones(())}, tmp_path / "w.pth"),
@@ -227,7 +227,7 @@ def test_a_model_of_fewer_modalities_takes_its_own(tmp_path, entries):
     assert torch.equal(weight, entries["modality_trunks.text.weight"])
 
 
-def test_chosen_modalities_are_loaded_and_the_others_stay(tmp_path, entries):
+def test_selected_modalities_are_loaded_and_the_others_unchanged(tmp_path, entries):
     model = Tiny(("audio", "text", "radar"))
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     load_into(model, saved(entries, tmp_path / "w.pth"), modalities=[ModalityType.AUDIO])
@@ -237,7 +237,7 @@ def test_chosen_modalities_are_loaded_and_the_others_stay(tmp_path, entries):
     )
 
 
-def test_a_dtype_is_for_floating_point_alone(tmp_path):
+def test_a_dtype_applies_to_floating_point_only(tmp_path):
     model = Tiny()
     model.modality_heads["text"].register_buffer("count", torch.tensor(7))
     path = saved(model.state_dict(), tmp_path / "w.safetensors")
@@ -246,57 +246,59 @@ def test_a_dtype_is_for_floating_point_alone(tmp_path):
     assert {tensor.dtype for tensor in loaded.values()} == {torch.bfloat16}
 
 
-def test_a_file_of_other_sizes_is_told_by_both_shapes(tmp_path):
+def test_a_file_of_other_sizes_raises_an_error_with_both_shapes(tmp_path):
     path = saved(Tiny(width=5).state_dict(), tmp_path / "wide.pth")
     model = Tiny()
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     with pytest.raises(CheckpointError) as caught:
         load_into(model, path)
     assert "wide.pth" in str(caught.value)
-    assert "modality_trunks.audio.weight is (5, 2), expected (3, 2)" in str(caught.value)
+    assert "modality_trunks.audio.weight: got (5, 2), expected (3, 2)" in str(caught.value)
     assert "and 1 more" in str(caught.value)
     assert "other sizes" in str(caught.value)
     assert_same_bits(model.state_dict(), before)
 
 
-def test_a_file_of_something_else_is_told_by_names_of_both(tmp_path):
+def test_a_file_of_another_model_raises_an_error_with_names_of_both(tmp_path):
     path = saved({f"layer{i}.weight": torch.zeros(2, 2) for i in range(9)}, tmp_path / "resnet.safetensors")
     with pytest.raises(
-        CheckpointError, match=r"resnet.*lacks modality_trunks.*layer0.weight.*4 more.*something else"
+        CheckpointError, match=r"resnet.*missing modality_trunks.*layer0.weight.*4 more.*another model"
     ):
         load_into(Tiny(), path)
 
 
-def test_missing_and_unexpected_names_are_told(tmp_path, entries):
+def test_missing_and_unexpected_names_are_reported(tmp_path, entries):
     entries["modality_heads.audio.wieght"] = entries.pop("modality_heads.audio.weight")
     path = saved(entries, tmp_path / "w.pth")
-    with pytest.raises(CheckpointError, match=r"lacks modality_heads\.audio\.weight; .*besides .*\.wieght"):
+    with pytest.raises(
+        CheckpointError, match=r"missing modality_heads\.audio\.weight; unexpected .*\.wieght"
+    ):
         load_into(Tiny(), path)
 
 
-def test_whole_numbers_for_a_weight_are_refused(tmp_path, entries):
+def test_integers_for_a_floating_point_weight_raise_an_error(tmp_path, entries):
     entries["modality_trunks.text.bias"] = torch.zeros(3, dtype=torch.int64)
-    with pytest.raises(CheckpointError, match=r"text\.bias is \(3,\) torch\.int64, expected \(3,\)"):
+    with pytest.raises(CheckpointError, match=r"text\.bias: got \(3,\) torch\.int64, expected \(3,\)"):
         load_into(Tiny(), saved(entries, tmp_path / "w.pth"))
 
 
-# Where it is
+# Sources
 
 
-def test_no_source_is_the_released_file_and_so_is_its_address(monkeypatch, tmp_path):
-    seen = []
+def test_no_source_and_the_released_url_mean_the_released_file(monkeypatch, tmp_path):
+    calls = []
 
     def record(**options: object) -> Path:
-        seen.append(options)
+        calls.append(options)
         return tmp_path
 
     monkeypatch.setattr(checkpoint, "download", record)
     options = {"cache_dir": tmp_path, "offline": True, "show_progress": False}
     assert resolve(None, **options) == resolve(IMAGEBIND_HUGE.url, **options) == tmp_path
-    assert seen == [options, options]
+    assert calls == [options, options]
 
 
-def test_a_path_and_a_folder_are_themselves(tmp_path, monkeypatch):
+def test_a_file_and_a_folder_are_returned_unchanged(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     (tmp_path / "w.pth").touch()
     assert resolve(tmp_path / "w.pth") == resolve("~/w.pth") == tmp_path / "w.pth"
@@ -304,7 +306,7 @@ def test_a_path_and_a_folder_are_themselves(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["none.pth", "nielsr/imagebind-huge", "nul\0.pth", "x" * 5000])
-def test_a_missing_file_is_named_with_what_would_do(name, tmp_path, monkeypatch):
+def test_a_missing_file_raises_an_error_with_the_valid_sources(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(CheckpointError, match="no such file") as caught:
         read_state_dict(name)
@@ -336,7 +338,7 @@ def test_a_uri_is_opened_by_iopath(tmp_path, entries):
 
 
 def hub_cache(folder: Path, repo: str) -> Path:
-    """A repository as Hugging Face's client caches it; returns where its files go."""
+    """Create a repository in Hugging Face's cache layout; return the folder of its files."""
     root = folder / ("models--" + repo.replace("/", "--"))
     (root / "refs").mkdir(parents=True)
     (root / "refs" / "main").write_text("0" * 40)
@@ -354,7 +356,7 @@ def test_a_hub_repository_in_the_cache_is_used_offline(tmp_path, entries, caplog
 
 
 @pytest.mark.parametrize("address", ["nobody/nothing", "not a repository", "", "a/b/c/d"])
-def test_a_hub_repository_that_cannot_be_had_is_named(tmp_path, address):
+def test_a_failed_hub_download_raises_an_error_with_its_address(tmp_path, address):
     with pytest.raises(CheckpointError, match=f"hf://{address}"):
         resolve(f"hf://{address}", cache_dir=tmp_path, offline=True)
 
@@ -363,22 +365,22 @@ def test_a_hub_repository_that_cannot_be_had_is_named(tmp_path, address):
 
 
 @pytest.mark.parametrize(
-    ("content", "seen"),
+    ("content", "message"),
     [
         (b"", "empty"),
         (b"<!DOCTYPE html><html>404</html>", "web page"),
         (b"\n  <html>", "web page"),
         (b"version https://git-lfs.github.com/spec/v1", "starts with b'version h'"),
         (pickle.dumps({"a": 1}), "since torch 1.6"),
-        (b"PK\x03\x04 and nothing more", "cut short"),
-        (struct.pack("<Q", 2**60) + b"{}", "cut short"),
-        (struct.pack("<Q", 2) + b"{}" + b"unasked", "cut short"),
+        (b"PK\x03\x04 and nothing more", "incomplete"),
+        (struct.pack("<Q", 2**60) + b"{}", "incomplete"),
+        (struct.pack("<Q", 2) + b"{}" + b"unasked", "incomplete"),
         (b"\0", "starts with"),
     ],
 )
-def test_what_is_no_weights_file_is_told_by_what_it_is(tmp_path, content, seen):
+def test_a_file_without_weights_raises_an_error_with_its_content(tmp_path, content, message):
     (tmp_path / "what.pth").write_bytes(content)
-    with pytest.raises(CheckpointError, match=rf"what\.pth.*{seen}"):
+    with pytest.raises(CheckpointError, match=rf"what\.pth.*{message}"):
         read_state_dict(tmp_path / "what.pth")
 
 
@@ -387,7 +389,7 @@ class Code:
         return os.mkdir, ("executed",)
 
 
-@pytest.mark.filterwarnings("ignore:Validating sparse")  # torch says it of any sparse tensor that it loads
+@pytest.mark.filterwarnings("ignore:Validating sparse")  # torch warns about any sparse tensor
 @pytest.mark.parametrize(
     "content",
     [
@@ -401,7 +403,7 @@ class Code:
         None,
     ],
 )
-def test_anything_but_names_and_dense_tensors_is_refused_and_no_code_is_run(tmp_path, content, monkeypatch):
+def test_other_content_than_dense_tensors_raises_an_error_and_runs_no_code(tmp_path, content, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.save(content, tmp_path / "w.pth")
     with pytest.raises(CheckpointError, match=r"w\.pth"):
@@ -410,7 +412,7 @@ def test_anything_but_names_and_dense_tensors_is_refused_and_no_code_is_run(tmp_
 
 
 @pytest.mark.parametrize("name", FORMATS[:2])
-def test_a_file_cut_anywhere_is_refused_by_name(tmp_path, entries, name):
+def test_a_truncated_file_raises_an_error_with_its_name(tmp_path, entries, name):
     whole = saved(entries, tmp_path / name).read_bytes()
     cut = tmp_path / f"cut-{name}"
     for size in [*range(0, len(whole), max(1, len(whole) // 200)), *range(len(whole) - 30, len(whole))]:
@@ -427,7 +429,7 @@ def test_a_file_cut_anywhere_is_refused_by_name(tmp_path, entries, name):
     derandomize=True,
 )
 @given(data=st.data())
-def test_a_file_with_flipped_bits_is_read_or_refused(tmp_path, entries, name, data):
+def test_a_file_with_flipped_bits_is_read_or_raises_an_error(tmp_path, entries, name, data):
     damaged = bytearray(saved(entries, tmp_path / name).read_bytes())
     for at in data.draw(st.lists(st.integers(0, len(damaged) - 1), min_size=1, max_size=4)):
         damaged[at] ^= 1 << data.draw(st.integers(0, 7))
@@ -442,7 +444,7 @@ def test_a_file_with_flipped_bits_is_read_or_refused(tmp_path, entries, name, da
         assert {key: tensor.shape for key, tensor in model.state_dict().items()} == {
             key: tensor.shape for key, tensor in entries.items()
         }
-        sum(tensor.sum() for tensor in model.state_dict().values())  # the memory is there
+        sum(tensor.sum() for tensor in model.state_dict().values())  # the memory can be read
 
 
 @pytest.mark.parametrize(
@@ -464,7 +466,7 @@ def test_a_file_with_flipped_bits_is_read_or_refused(tmp_path, entries, name, da
         b"\xff\xfe",
     ],
 )
-def test_a_bad_index_is_refused(tmp_path, entries, index):
+def test_a_bad_index_raises_an_error(tmp_path, entries, index):
     folder = saved(entries, tmp_path / "folder")
     saved(entries, tmp_path / "w.safetensors")
     (folder / INDEX_NAME).write_bytes(index)
@@ -472,16 +474,16 @@ def test_a_bad_index_is_refused(tmp_path, entries, index):
         read_state_dict(folder)
 
 
-def test_a_folder_without_weights_says_what_it_wants(tmp_path):
+def test_a_folder_without_weights_raises_an_error_with_the_expected_files(tmp_path):
     with pytest.raises(CheckpointError, match=rf"{INDEX_NAME} or {SINGLE_NAME}"):
         read_state_dict(tmp_path)
 
 
-# Nothing half-written
+# Failed writes
 
 
 class FullDisk:
-    """A writer that fails midway, as on a full disk."""
+    """Make a writer fail midway, as on a full disk."""
 
     def __init__(self, writer, after: int) -> None:
         self.writer = writer
@@ -497,7 +499,7 @@ class FullDisk:
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("before", [True, False])
-def test_a_failed_save_leaves_what_was_there_and_nothing_else(tmp_path, entries, name, before, monkeypatch):
+def test_a_failed_save_keeps_the_existing_files_and_adds_none(tmp_path, entries, name, before, monkeypatch):
     path = tmp_path / name
     if before:
         save_state_dict(entries, path)
@@ -512,7 +514,7 @@ def test_a_failed_save_leaves_what_was_there_and_nothing_else(tmp_path, entries,
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs limits on the size of files")
 @pytest.mark.parametrize("name", FORMATS)
-def test_a_file_system_that_stops_writing_is_reported(tmp_path, name):
+def test_a_failing_file_system_is_reported(tmp_path, name):
     import resource
 
     entries = {"modality_trunks.audio.weight": torch.ones(1 << 18)}
@@ -526,7 +528,7 @@ def test_a_file_system_that_stops_writing_is_reported(tmp_path, name):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_cannot_be_made_is_named(tmp_path, entries):
+def test_a_folder_that_cannot_be_created_raises_an_error_with_its_path(tmp_path, entries):
     (tmp_path / "file").touch()
     with pytest.raises(CheckpointError, match="file"):
         save_state_dict(entries, tmp_path / "file" / "folder")
@@ -535,14 +537,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path, entries):
 
 
 @pytest.mark.parametrize("name", ["weights.bin", "weights.npz"])
-def test_another_suffix_is_refused(tmp_path, entries, name):
+def test_another_suffix_raises_an_error(tmp_path, entries, name):
     with pytest.raises(ValueError, match=rf"{name}: expected a .pth"):
         save_state_dict(entries, tmp_path / name)
 
 
 @pytest.mark.parametrize("value", [torch.ones(2, device="meta"), torch.ones(2).to_sparse(), 3])
 @pytest.mark.parametrize("name", FORMATS)
-def test_what_has_no_plain_data_is_not_saved(tmp_path, name, value):
+def test_only_dense_tensors_can_be_saved(tmp_path, name, value):
     with pytest.raises(ValueError, match="expected a dense tensor"):
         save_state_dict({"modality_trunks.audio.weight": value}, tmp_path / name)
     assert list(tmp_path.iterdir()) == []

@@ -22,7 +22,7 @@ from imagebind.errors import CheckpointError
 
 NAMES = ("modality_trunks.text.a", "modality_trunks.text.b", "modality_heads.audio.c")
 
-# Run in a process of its own: a mapped file that is truncated would kill it.
+# Run in a separate process, which a truncated mapped file would kill.
 WRITE_OVER = """
 import os, shutil, sys, torch
 from imagebind.checkpoints.loading import read_state_dict, save_state_dict
@@ -58,7 +58,7 @@ def write(entries: dict[str, torch.Tensor], path: Path) -> Path:
     return path
 
 
-def test_loaded_weights_do_not_depend_on_what_becomes_of_their_file(tmp_path):
+def test_loaded_weights_do_not_depend_on_later_changes_of_the_file(tmp_path):
     arguments = []
     for suffix in (".pth", ".safetensors"):
         for way in ("save", "replace", "overwrite", "truncate"):
@@ -72,7 +72,7 @@ def test_loaded_weights_do_not_depend_on_what_becomes_of_their_file(tmp_path):
 
 
 @pytest.mark.huge
-def test_a_huge_model_can_be_saved_over_the_file_that_it_came_from(tmp_path):
+def test_a_huge_model_can_be_saved_to_the_file_it_was_loaded_from(tmp_path):
     path = tmp_path / "imagebind_huge.pth"
     torch.save(imagebind_huge().state_dict(), path)
     model = imagebind_huge(path)
@@ -104,13 +104,13 @@ def test_mapped_and_read_weights_are_the_same(tmp_path, suffix, modalities):
         assert torch.equal(tensor, entries[name])
 
 
-def test_a_torch_that_does_not_tell_where_bytes_are_reads_the_same(tmp_path, monkeypatch):
+def test_torch_without_storage_offsets_reads_the_same_values(tmp_path, monkeypatch):
     path = write(entries_of(1), tmp_path / "w.pth")
-    monkeypatch.setattr(weights_file, "_places", lambda *_: {})
+    monkeypatch.setattr(weights_file, "_storage_spans", lambda *_: {})
     assert all(torch.equal(tensor, entries_of(1)[name]) for name, tensor in read_state_dict(path).items())
 
 
-def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path, monkeypatch):
+def test_a_file_that_changes_during_the_read_raises_an_error(tmp_path, monkeypatch):
     path = write(entries_of(1), tmp_path / "w.pth")
     read = weights_file._read_span
 
@@ -149,7 +149,7 @@ def test_only_regular_files_are_read(tmp_path, name, thing, monkeypatch):
             load_model(folder)
 
 
-def test_a_config_and_an_index_have_a_longest_length(tmp_path):
+def test_a_config_and_an_index_have_a_maximum_length(tmp_path):
     shutil.copytree(TINY_FOLDER, tmp_path / "m")
     for name in (CONFIG_NAME, INDEX_NAME):
         whole = (tmp_path / "m" / name).read_bytes()
@@ -160,7 +160,7 @@ def test_a_config_and_an_index_have_a_longest_length(tmp_path):
     load_model(tmp_path / "m")
 
 
-def test_a_long_safetensors_header_is_refused_unread(tmp_path):
+def test_a_long_safetensors_header_raises_an_error_without_being_read(tmp_path):
     path = tmp_path / "w.safetensors"
     with path.open("wb") as file:
         file.write(struct.pack("<Q", 99_000_000) + b"{")
@@ -169,7 +169,7 @@ def test_a_long_safetensors_header_is_refused_unread(tmp_path):
         read_state_dict(path)
 
 
-def test_compressed_and_overlapping_records_are_refused(tmp_path):
+def test_compressed_and_overlapping_records_raise_errors(tmp_path):
     source = write(entries_of(1), tmp_path / "w.pth")
     with zipfile.ZipFile(source) as archive:
         records = {name: archive.read(name) for name in archive.namelist()}
@@ -182,7 +182,7 @@ def test_compressed_and_overlapping_records_are_refused(tmp_path):
             read_state_dict(bomb, mmap=mmap)
 
 
-def test_a_tensor_that_repeats_its_bytes_does_not_become_gigabytes(tmp_path):
+def test_a_tensor_that_repeats_its_bytes_is_not_expanded_to_gigabytes(tmp_path):
     entries = {NAMES[0]: torch.zeros(1).expand(1_000_000_000)}
     path = write(entries, tmp_path / "w.pth")
     for mmap in (False, True):
@@ -197,10 +197,10 @@ def test_a_tensor_that_repeats_its_bytes_does_not_become_gigabytes(tmp_path):
 ODD = (0, -1, 1, 3, 10**9, 3 * 10**12, 10**400, 2**63, 0.5, 1e308, "128", "", None, True, [], {}, [[128]])
 
 
-def craft(folder: Path, sound: Path, chance: random.Random) -> None:
-    """Change one thing about a folder of weights, and link its other files."""
+def craft(folder: Path, valid_folder: Path, chance: random.Random) -> None:
+    """Change one file of a folder of weights, and link its other files."""
     folder.mkdir()
-    for file in sound.iterdir():
+    for file in valid_folder.iterdir():
         (folder / file.name).symlink_to(file)
     what = chance.choice(["size", "json", "index", "bytes", "header", "pickle"])
     name = {"size": CONFIG_NAME, "json": CONFIG_NAME, "index": INDEX_NAME}.get(what, "imu.safetensors")
@@ -242,15 +242,15 @@ def craft(folder: Path, sound: Path, chance: random.Random) -> None:
     (folder / name).write_bytes(content)
 
 
-def test_two_hundred_crafted_folders_are_loaded_or_refused_within_seconds(tmp_path):
+def test_two_hundred_crafted_folders_are_loaded_or_raise_errors_within_seconds(tmp_path):
     resource = pytest.importorskip("resource")
-    sound = tmp_path / "sound"
-    save_model(imagebind_tiny(modalities=["imu"]), sound)
+    valid_folder = tmp_path / "valid"
+    save_model(imagebind_tiny(modalities=["imu"]), valid_folder)
     base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     refused = 0
     for seed in range(200):
         folder = tmp_path / str(seed)
-        craft(folder, sound, random.Random(seed))
+        craft(folder, valid_folder, random.Random(seed))
         start = time.process_time()
         try:
             load_model(folder)
@@ -262,7 +262,7 @@ def test_two_hundred_crafted_folders_are_loaded_or_refused_within_seconds(tmp_pa
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - base < 1_000_000  # in kB
 
 
-def test_a_model_of_another_size_is_refused_before_its_memory_is_asked_for(tmp_path):
+def test_a_model_of_another_size_raises_an_error_before_memory_is_allocated(tmp_path):
     shutil.copytree(TINY_FOLDER, tmp_path / "m")
     sizes = json.loads((tmp_path / "m" / CONFIG_NAME).read_text())
     for key, value in (("embed_dim", 2**20), ("num_blocks", 256), ("vocab_size", 2**20)):
@@ -272,7 +272,7 @@ def test_a_model_of_another_size_is_refused_before_its_memory_is_asked_for(tmp_p
             load_model(tmp_path / "m")
 
 
-def test_loading_keeps_a_models_numbers_when_its_file_is_written_over(tmp_path):
+def test_a_loaded_model_is_unchanged_when_its_file_is_overwritten(tmp_path):
     module = torch.nn.Module()
     module.modality_heads = torch.nn.ModuleDict({"text": torch.nn.Linear(3, 2)})
     path = write(module.state_dict(), tmp_path / "w.pth")
@@ -283,14 +283,14 @@ def test_loading_keeps_a_models_numbers_when_its_file_is_written_over(tmp_path):
 
 
 @pytest.mark.parametrize("put", [b"q\x01h\x01", b"p1\ng1\n", b"2", b"\x94h\x00"])
-def test_tuples_that_would_be_hashed_for_years_are_refused_at_once(tmp_path, put):
+def test_deeply_nested_tuples_raise_an_error_at_once(tmp_path, put):
     with_itself = put + b"\x86"  # the tuple again, and a pair of both
     for count, refused in ((8, False), (60, True)):
         path = tmp_path / f"{count}.pth"
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/byteorder", "big")  # which another way of reading follows
+            archive.writestr("archive/byteorder", "big")  # makes the reader use another path
             archive.writestr("archive/data.pkl", b"\x80\x02})" + with_itself * count + b"K\x01s.")
             archive.writestr("archive/version", "3\n")
         with pytest.raises(CheckpointError) as caught:
             read_state_dict(path)
-        assert ("at most 8 tuples within each other" in str(caught.value)) == refused
+        assert ("at most 8 levels of nested tuples" in str(caught.value)) == refused

@@ -1,4 +1,4 @@
-"""One opener for paths, bytes and open files: what it refuses, and what it calls things."""
+"""Tests of opening paths, bytes and open files: errors, and the names of items in messages."""
 
 import io
 import os
@@ -28,7 +28,7 @@ def test_paths_bytes_and_open_files_are_read_from_their_start(tmp_path):
         assert read(file) == b"abc" and not file.closed
 
 
-def test_a_spooled_file_whose_seek_says_nothing_is_read():
+def test_a_spooled_file_whose_seek_returns_none_is_read():
     class Spooled(io.BytesIO):
         def seek(self, *args):
             super().seek(*args)  # as tempfile.SpooledTemporaryFile before Python 3.11
@@ -37,7 +37,7 @@ def test_a_spooled_file_whose_seek_says_nothing_is_read():
 
 
 @pytest.mark.parametrize(
-    ("make", "seen"),
+    ("make", "message"),
     [
         (lambda at: at / "none.png", "No such file"),
         (lambda at: at, "Is a directory"),
@@ -48,14 +48,14 @@ def test_a_spooled_file_whose_seek_says_nothing_is_read():
         (lambda at: Path("/dev/zero"), "a pipe, socket or device"),
     ],
 )
-def test_what_is_no_file_with_content_is_named_with_the_reason(make, seen, tmp_path):
+def test_an_invalid_file_raises_an_error_with_its_name_and_the_reason(make, message, tmp_path):
     source = make(tmp_path)
-    with pytest.raises(MediaError, match=seen) as caught:
+    with pytest.raises(MediaError, match=message) as caught:
         read(source)
     assert caught.value.item == name_of(source)
 
 
-def test_a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for(tmp_path):
+def test_a_pipe_without_a_writer_raises_an_error_at_once(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     failures = []
 
@@ -71,7 +71,7 @@ def test_a_pipe_that_nobody_writes_to_is_refused_and_not_waited_for(tmp_path):
     assert len(failures) == 1 and "pipe.wav: cannot be opened (a pipe" in str(failures[0])
 
 
-def test_a_socket_and_a_loop_of_links_are_refused(tmp_path, monkeypatch):
+def test_sockets_and_link_loops_raise_errors(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # a socket's path has to be short
     with socket.socket(socket.AF_UNIX) as server:
         server.bind("here.sock")
@@ -84,14 +84,14 @@ def test_a_socket_and_a_loop_of_links_are_refused(tmp_path, monkeypatch):
 
 
 @pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="root may read everything")
-def test_a_file_that_may_not_be_read_is_refused(tmp_path):
+def test_a_file_without_read_permission_raises_an_error(tmp_path):
     path = tmp_path / "secret.png"
     path.touch(mode=0)
     with pytest.raises(MediaError, match=r"secret\.png.*Permission denied"):
         read(path)
 
 
-def test_a_refusal_of_the_system_is_reported_as_such(tmp_path, monkeypatch):
+def test_a_permission_error_of_the_system_is_reported(tmp_path, monkeypatch):
     def refuse(self, *args):
         raise PermissionError(13, "Permission denied")
 
@@ -101,11 +101,11 @@ def test_a_refusal_of_the_system_is_reported_as_such(tmp_path, monkeypatch):
         read(tmp_path / "secret.png")
 
 
-def test_open_files_that_cannot_serve_are_refused(tmp_path):
+def test_unsuitable_open_files_raise_errors(tmp_path):
     closed = io.BytesIO(b"x")
     closed.close()
     for file in (closed, io.BytesIO):
-        with pytest.raises(MediaError, match="not a file to read and seek in"):
+        with pytest.raises(MediaError, match="not a readable and seekable file"):
             read(file)
     with (tmp_path / "w").open("wb") as writing, pytest.raises(MediaError, match="read"):
         read(writing)
@@ -119,12 +119,12 @@ def test_open_files_that_cannot_serve_are_refused(tmp_path):
     os.close(writing)
 
 
-def test_a_file_over_the_limit_is_refused():
+def test_a_file_above_the_size_limit_raises_an_error():
     with pytest.raises(MediaError, match=r"<5 bytes>: 5 bytes; expected at most 4"):
         read(b"12345", limits=Limits(max_bytes=4))
 
 
-def test_what_was_opened_here_is_closed_here_even_after_an_error(tmp_path):
+def test_a_file_that_was_opened_from_a_path_is_closed_even_after_an_error(tmp_path):
     path = tmp_path / "a.bin"
     path.write_bytes(b"abc")
     with pytest.raises(RuntimeError), open_source(path) as file:
@@ -132,7 +132,7 @@ def test_what_was_opened_here_is_closed_here_even_after_an_error(tmp_path):
     assert file.closed
 
 
-def test_names_can_be_printed_and_stored_whatever_the_file_is_called():
+def test_names_of_all_files_can_be_printed_and_stored():
     assert name_of(Path("a/b.png")) == "a/b.png" and name_of("") == "''"
     assert name_of(Path(os.fsdecode(b"caf\xe9"))) == r"caf\udce9"
     assert name_of(Path("two\nlines")) == "two\nlines"
@@ -144,6 +144,6 @@ def test_names_can_be_printed_and_stored_whatever_the_file_is_called():
     assert encodable("dög") == "dög"
 
 
-def test_a_source_is_what_can_be_opened(tmp_path):
+def test_is_source_accepts_everything_that_can_be_opened(tmp_path):
     assert all(map(is_source, ("a", tmp_path, b"a", io.BytesIO())))
     assert not any(map(is_source, (1, None, [b"a"], {"a": 1})))

@@ -1,4 +1,4 @@
-"""What a URI is, and that files of the web are what the server has now."""
+"""Tests of URIs, and that HTTP downloads are never outdated."""
 
 import io
 from collections.abc import Iterator
@@ -24,7 +24,7 @@ from imagebind.transforms.image import load_image
 
 
 class Shelf(ThreadingHTTPServer):
-    """Files by path; counts what is asked for and what is sent."""
+    """A server of files by path that counts requests and sent bytes."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
@@ -32,7 +32,7 @@ class Shelf(ThreadingHTTPServer):
         self.tags: dict[str, str] = {}
         self.sent = 0
         self.redirects: dict[str, str] = {}
-        self.missing = 0  # bytes that are promised and not sent
+        self.missing = 0  # bytes that are announced and not sent
         self.says_length = True
 
     def url(self, path: str) -> str:
@@ -61,7 +61,7 @@ class _Answer(BaseHTTPRequestHandler):
         for start in range(0, len(body), 65536):
             try:
                 self.wfile.write(body[start : start + 65536])
-            except OSError:  # whoever asked has gone
+            except OSError:  # the client has disconnected
                 return
             self.server.sent += len(body[start : start + 65536])
 
@@ -94,7 +94,7 @@ def colour(url: str) -> tuple[int, ...]:
     return tuple(np.asarray(load_image(url))[0, 0].tolist())
 
 
-def test_files_of_one_path_on_two_servers_are_two(monkeypatch):
+def test_equal_paths_on_two_servers_are_two_files(monkeypatch):
     with shelf() as one, shelf() as other:
         one.files["/a.png"], other.files["/a.png"] = png("red"), png("blue")
         assert colour(one.url("/a.png")) == (255, 0, 0)
@@ -105,7 +105,7 @@ def test_files_of_one_path_on_two_servers_are_two(monkeypatch):
         assert colour(one.url("/a bé.png")) == (255, 255, 255)
 
 
-def test_a_file_of_the_web_is_read_no_further_than_the_limit():
+def test_a_download_stops_at_the_size_limit():
     with shelf() as server:
         server.files["/large"] = bytes(50_000_000)
         limits = Limits(max_bytes=100_000)
@@ -125,22 +125,22 @@ def test_a_file_of_the_web_is_read_no_further_than_the_limit():
             assert len(file.read()) == 50_000_000
 
 
-def test_videos_and_sounds_of_the_web_are_told_and_read(video_file, tmp_path):
-    sound = tmp_path / "a.m4a"
-    with av.open(sound, "w") as container:
+def test_video_and_audio_urls_are_detected_and_read(video_file, tmp_path):
+    audio = tmp_path / "a.m4a"
+    with av.open(audio, "w") as container:
         stream = container.add_stream("aac", rate=16000, layout="mono")
         frame = av.AudioFrame.from_ndarray(np.zeros((1, 32000), np.float32), format="fltp", layout="mono")
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with shelf() as server:
-        server.files["/a.mp4"], server.files["/a.m4a"] = video_file.read_bytes(), sound.read_bytes()
+        server.files["/a.mp4"], server.files["/a.m4a"] = video_file.read_bytes(), audio.read_bytes()
         assert detect(server.url("/a.mp4")) is MediaKind.VIDEO
         assert detect(server.url("/a.m4a")) is MediaKind.AUDIO
         assert load_audio(server.url("/a.m4a"))[0].shape[-1] >= 32000
 
 
-def test_a_redirect_stays_in_the_web_and_nothing_is_left_open():
+def test_redirects_must_be_http_and_no_file_stays_open():
     with shelf() as server:
         for place in ("file:///etc/hostname", "ftp://127.0.0.1:9/x", "data:,x"):
             server.redirects["/moved"] = place
@@ -158,10 +158,13 @@ def test_a_redirect_stays_in_the_web_and_nothing_is_left_open():
         assert open_files() < before + 10
 
 
-def test_what_the_web_does_not_give_is_named(monkeypatch):
+def test_a_failed_download_raises_an_error_with_its_url(monkeypatch):
     with shelf() as server:
         server.files["/a.png"], server.missing = png("red"), 5
-        for url, reason in ((server.url("/none.png"), "404"), (server.url("/a.png"), "connection was cut")):
+        for url, reason in (
+            (server.url("/none.png"), "404"),
+            (server.url("/a.png"), "connection was interrupted"),
+        ):
             with pytest.raises(MediaError, match=reason) as caught:
                 load_image(url)
             assert caught.value.item == url
@@ -173,7 +176,7 @@ def test_what_the_web_does_not_give_is_named(monkeypatch):
         load_image("http://127.0.0.1:9/a.png")
 
 
-def test_weights_of_an_address_are_kept_while_the_server_says_they_are_the_same(tmp_path, monkeypatch):
+def test_downloaded_weights_are_cached_until_the_servers_file_changes(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     saved = io.BytesIO()
     torch.save({"modality_heads.text.w": torch.ones(3)}, saved)
@@ -189,17 +192,17 @@ def test_weights_of_an_address_are_kept_while_the_server_says_they_are_the_same(
         assert resolve(url).read_bytes() == b"other"
         server.missing = 3
         server.tags["/w.pth"] = '"3"'
-        with pytest.raises(CheckpointError, match="cut at 5 of 8 bytes"):
+        with pytest.raises(CheckpointError, match="interrupted at 5 of 8 bytes"):
             resolve(url)
         assert path.read_bytes() == b"other" and not list(path.parent.glob(".*"))
         del server.files["/w.pth"]
-        with pytest.raises(CheckpointError, match=r"/w\.pth: cannot be had .*404|Not Found"):
+        with pytest.raises(CheckpointError, match=r"/w\.pth: cannot be downloaded .*404|Not Found"):
             resolve(url)
-    with pytest.raises(CheckpointError, match=r"http://\[bad/w\.pth': no address"):
+    with pytest.raises(CheckpointError, match=r"http://\[bad/w\.pth': expected an HTTP URL"):
         resolve("http://[bad/w.pth")
 
 
-def test_a_download_that_is_stopped_by_hand_leaves_nothing(tmp_path, monkeypatch):
+def test_an_interrupted_download_leaves_no_files(tmp_path, monkeypatch):
     def stop(*_, **__):
         raise KeyboardInterrupt
 
@@ -211,7 +214,7 @@ def test_a_download_that_is_stopped_by_hand_leaves_nothing(tmp_path, monkeypatch
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def test_an_address_cannot_leave_the_folder_it_is_kept_in(tmp_path):
+def test_a_url_cannot_write_outside_its_cache_folder(tmp_path):
     with shelf() as server:
         for path in ("/x/../../w.pth", "/..", "/"):
             server.files[path], server.tags[path] = b"here", '"1"'
@@ -219,7 +222,7 @@ def test_an_address_cannot_leave_the_folder_it_is_kept_in(tmp_path):
             assert kept.is_relative_to(tmp_path / "by-address") and kept.read_bytes() == b"here"
 
 
-def test_without_a_server_that_tells_versions_apart_it_is_read_again(tmp_path):
+def test_without_validators_a_file_is_downloaded_again(tmp_path):
     with shelf() as server:
         server.files["/w"] = b"one"
         assert download_url(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"one"

@@ -1,4 +1,4 @@
-"""Traced and exported models give eager's values for other batch sizes and other lengths of text."""
+"""Traced and exported models give the eager results for other batch sizes and other text lengths."""
 
 from collections.abc import Callable
 
@@ -23,7 +23,7 @@ CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
 class OneModality(nn.Module):
-    """A tensor in, a tensor out, as most exporters want it."""
+    """Takes and returns one tensor, as most exporters require."""
 
     def __init__(self, model: nn.Module, modality: str) -> None:
         super().__init__()
@@ -58,7 +58,7 @@ def assert_equals_eager(model: nn.Module, modality: str, run: Callable[[Tensor],
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_a_traced_model_takes_another_batch_and_another_length(model, modality):
+def test_a_traced_model_accepts_another_batch_size_and_text_length(model, modality):
     inputs = example(modality, 2)
     with torch.no_grad():
         traced = torch.jit.trace(OneModality(model, modality), (inputs,), check_trace=False)
@@ -67,7 +67,7 @@ def test_a_traced_model_takes_another_batch_and_another_length(model, modality):
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("modalities", [("text", "imu"), pytest.param(MODALITIES, marks=pytest.mark.huge)])
-def test_an_exported_model_takes_another_batch_and_another_length(model, modalities):
+def test_an_exported_model_accepts_another_batch_size_and_text_length(model, modalities):
     inputs = {modality: example(modality, 2) for modality in modalities}
     sizes = {modality: dynamic_sizes(modality) for modality in modalities}
     exported = torch.export.export(model, (inputs,), dynamic_shapes=(sizes,)).module()
@@ -81,7 +81,7 @@ def test_an_exported_model_takes_another_batch_and_another_length(model, modalit
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("modality", TEXT_FIRST)
-def test_an_onnx_model_takes_another_batch_and_another_length(model, modality, tmp_path):
+def test_an_onnx_model_accepts_another_batch_size_and_text_length(model, modality, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     torch.onnx.export(
@@ -99,7 +99,7 @@ def test_an_onnx_model_takes_another_batch_and_another_length(model, modality, t
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("modality", MODALITIES)
-def test_an_onnx_model_of_torchscript_takes_another_batch_and_another_length(model, modality, tmp_path):
+def test_an_onnx_model_of_torchscript_accepts_another_batch_size_and_text_length(model, modality, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
     sizes = {0: "batch", 1: "length"} if modality == "text" else {0: "batch"}
@@ -117,7 +117,7 @@ def test_an_onnx_model_of_torchscript_takes_another_batch_and_another_length(mod
 
 @pytest.mark.filterwarnings("ignore")
 @pytest.mark.parametrize("modality", TEXT_FIRST)
-def test_an_openvino_model_takes_another_batch_and_another_length(model, modality):
+def test_an_openvino_model_accepts_another_batch_size_and_text_length(model, modality):
     openvino = pytest.importorskip("openvino")
     with torch.no_grad():
         converted = openvino.convert_model(OneModality(model, modality), example_input=example(modality, 2))

@@ -1,4 +1,4 @@
-"""The full-size model: the reference numbers, and how near bfloat16 comes to them."""
+"""Tests of the full-size model: the reference results, and how close bfloat16 comes to them."""
 
 import numpy as np
 import psutil
@@ -11,16 +11,18 @@ from imagebind.transforms.text import Tokenizer
 from tests.models.test_parity import assert_stages_agree
 from tests.reference import DATA, filled_model, reference_input, reference_texts, stages
 
-FREE_BYTES = 8e9
+MIN_FREE_BYTES = 8e9
 
 pytestmark = [
     pytest.mark.huge,
-    pytest.mark.skipif(psutil.virtual_memory().available < FREE_BYTES, reason="needs 8 GB of free memory"),
+    pytest.mark.skipif(
+        psutil.virtual_memory().available < MIN_FREE_BYTES, reason="needs 8 GB of free memory"
+    ),
 ]
 
 
 @pytest.mark.parametrize("modality", ["vision", "text", "audio", "depth", "thermal", "imu"])
-def test_the_huge_model_gives_the_reference_numbers_and_bfloat16_stays_close(modality):
+def test_the_huge_model_gives_the_reference_results_and_bfloat16_stays_close(modality):
     model = filled_model(huge_config(), modalities=[modality])
     expected = np.load(DATA / "huge.npz")
     inputs = Tokenizer()(reference_texts()) if modality == "text" else reference_input(modality)

@@ -1,10 +1,10 @@
-"""How the model behaves: shapes in and out, trimming, subsets, subclassing, training and evaluation."""
+"""Tests of the model: input and output shapes, trimming, subsets, subclassing, training and evaluation."""
 
 import pytest
 import torch
 from torch import nn
 
-from imagebind.config import ImageBindConfig, PictureConfig
+from imagebind.config import ImageBindConfig, OneChannelConfig
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.transforms.text import Tokenizer
@@ -37,7 +37,7 @@ def test_modality_types_work_as_keys(model):
     assert embeddings["depth"].shape == (2, 32)
 
 
-def test_a_padded_text_embeds_the_same_as_a_trimmed_one(model):
+def test_a_padded_text_has_the_same_embedding_as_a_trimmed_one(model):
     tokens = Tokenizer()(["a dog", "a small red car by the sea"])
     with torch.inference_mode():
         trimmed = model({"text": tokens[:, :12]})["text"]
@@ -48,14 +48,14 @@ def test_a_padded_text_embeds_the_same_as_a_trimmed_one(model):
 
 
 @pytest.mark.parametrize("name", ["vision", "audio", "depth", "thermal", "imu"])
-def test_an_embedding_does_not_depend_on_batch_mates(model, name):
+def test_an_embedding_does_not_depend_on_the_other_rows_of_the_batch(model, name):
     inputs = reference_input(name)
     with torch.inference_mode():
         together, alone = model({name: inputs})[name], model({name: inputs[1:]})[name]
     torch.testing.assert_close(together[1:], alone, atol=1e-5, rtol=1e-5)
 
 
-def test_clips_are_scaled_and_then_averaged_without_a_new_length(model):
+def test_clips_are_scaled_and_then_averaged_without_normalising_the_mean(model):
     clips = reference_input("audio")[:1]
     with torch.inference_mode():
         together = model({"audio": clips})["audio"]
@@ -65,38 +65,38 @@ def test_clips_are_scaled_and_then_averaged_without_a_new_length(model):
     assert together.norm() < 19.99
 
 
-def test_clips_of_stills_equal_clips_of_frames_that_repeat_them(model):
-    stills = reference_input("vision").unsqueeze(0)  # (1, 2, 3, 224, 224)
+def test_image_clips_have_the_embedding_of_video_clips_that_repeat_the_image(model):
+    images = reference_input("vision").unsqueeze(0)  # (1, 2, 3, 224, 224)
     with torch.inference_mode():
-        as_stills = model({"vision": stills})["vision"]
-        as_video = model({"vision": stills.unsqueeze(3).expand(-1, -1, -1, 2, -1, -1)})["vision"]
-    torch.testing.assert_close(as_stills, as_video)
+        as_images = model({"vision": images})["vision"]
+        as_video = model({"vision": images.unsqueeze(3).expand(-1, -1, -1, 2, -1, -1)})["vision"]
+    torch.testing.assert_close(as_images, as_video)
 
 
 @pytest.mark.parametrize(
-    ("modality", "shape", "wanted"),
+    ("modality", "shape", "message"),
     [
         ("vision", (2, 3, 2, 224, 224), r"\(b, s, 3, 2, h, w\).*\(b, s, 3, h, w\).*unsqueeze"),
         ("vision", (2, 3, 8, 224, 224), r"\(b, s, 3, 2, h, w\).*\(b, s, 3, h, w\)"),
         ("vision", (2, 1, 224, 224), r"\(b, 3, h, w\)"),
         ("vision", (2, 3, 13, 224), "h and w at least 14"),
-        ("vision", (1, 1, 3, 4, 224, 224), r"frames of 1, or of 2 times 1, 4, 9"),
+        ("vision", (1, 1, 3, 4, 224, 224), r"t = 1 or 2 times 1, 4, 9"),
         ("vision", (2, 3, 224, 238), "square"),
         ("audio", (2, 80), r"\(b, s, 1, 128, 204\), got \(2, 80\)"),
         ("audio", (2, 3, 1, 128, 200), r"\(b, 1, 128, 204\)"),
-        ("depth", (2, 3, 224, 224), r"depth expected \(b, 1, 224, 224\).*, got \(2, 3, 224, 224\)"),
-        ("thermal", (1, 224, 224), r"thermal expected"),
-        ("imu", (2, 2000, 6), r"imu expected \(b, 6, 2000\), got \(2, 2000, 6\)"),
+        ("depth", (2, 3, 224, 224), r"depth: expected \(b, 1, 224, 224\).*, got \(2, 3, 224, 224\)"),
+        ("thermal", (1, 224, 224), r"thermal: expected"),
+        ("imu", (2, 2000, 6), r"imu: expected \(b, 6, 2000\), got \(2, 2000, 6\)"),
         ("text", (2, 80), r"token ids \(b, up to 77\)"),
     ],
 )
-def test_a_wrong_shape_is_refused_with_the_shapes_that_are_wanted(model, modality, shape, wanted):
+def test_a_wrong_shape_raises_an_error_with_the_expected_shapes(model, modality, shape, message):
     inputs = torch.arange(160).view(shape) if modality == "text" else torch.zeros(shape)
-    with pytest.raises(ValueError, match=wanted):
+    with pytest.raises(ValueError, match=message):
         model({modality: inputs})
 
 
-def test_chosen_modalities_are_the_only_ones_built():
+def test_only_the_selected_modalities_are_built():
     model = ImageBindModel(small_config(), modalities=("vision", "text"))
     assert model.modalities == ("vision", "text")
     assert not any(".audio." in name for name in model.state_dict())
@@ -104,18 +104,18 @@ def test_chosen_modalities_are_the_only_ones_built():
         model({"audio": reference_input("audio")})
 
 
-def test_an_unknown_modality_is_named_with_those_that_exist():
+def test_an_unknown_modality_raises_an_error_with_the_existing_ones():
     with pytest.raises(ValueError, match=r"'smell'.*vision, text, audio"):
         ImageBindModel(small_config(), modalities=("vision", "smell"))
-    only_depth = ImageBindConfig(embed_dim=8, depth=PictureConfig(embed_dim=8, num_blocks=1, num_heads=1))
+    only_depth = ImageBindConfig(embed_dim=8, depth=OneChannelConfig(embed_dim=8, num_blocks=1, num_heads=1))
     with pytest.raises(ValueError, match=r"some of depth, got \['audio'\]"):
         ImageBindModel(only_depth, modalities=["audio"])
 
 
-def test_every_size_in_a_config_counts():
+def test_every_size_in_a_config_is_used():
     config = ImageBindConfig(
         embed_dim=12,
-        depth=PictureConfig(embed_dim=8, num_blocks=3, num_heads=2, image_size=64, patch_size=8),
+        depth=OneChannelConfig(embed_dim=8, num_blocks=3, num_heads=2, image_size=64, patch_size=8),
     )
     model = ImageBindModel(config)
     assert model({"depth": torch.zeros(2, 1, 64, 64)})["depth"].shape == (2, 12)
@@ -132,7 +132,7 @@ def test_drop_path_rises_linearly_from_the_first_block_to_the_last():
     assert rates == pytest.approx([0.0, 0.7])
 
 
-def test_evaluation_is_deterministic_and_training_drops(model):
+def test_evaluation_is_deterministic_and_training_is_not(model):
     inputs = {"imu": reference_input("imu")}
     with torch.no_grad():
         assert torch.equal(model(inputs)["imu"], model(inputs)["imu"])
@@ -163,7 +163,7 @@ def test_a_new_model_is_initialised_as_the_paper_says():
     assert block.mlp.fc1.weight.abs().max().item() == pytest.approx(bound, rel=0.02)
 
 
-def test_a_subclass_with_a_new_head_and_a_frozen_trunk_trains_only_what_is_left():
+def test_a_subclass_with_a_new_head_and_a_frozen_trunk_trains_the_head_only():
     class Classifier(ImageBindModel):
         def __init__(self, classes: int) -> None:
             super().__init__(small_config(), modalities=["vision"])
@@ -181,7 +181,7 @@ def test_a_subclass_with_a_new_head_and_a_frozen_trunk_trains_only_what_is_left(
     assert all(p.grad is None for p in model.modality_trunks.parameters())
 
 
-def test_a_new_modality_joins_by_adding_its_four_parts():
+def test_a_new_modality_is_added_by_its_four_modules():
     class WithRadar(ImageBindModel):
         def __init__(self) -> None:
             super().__init__(small_config(), modalities=["vision"])
@@ -198,9 +198,9 @@ def test_bfloat16_stays_close_to_float32():
     exact = filled_model(small_config())
     inputs = all_inputs()
     with torch.inference_mode():
-        wanted = exact(inputs)
+        expected = exact(inputs)
         got = exact.to(torch.bfloat16)({k: v if k == "text" else v.bfloat16() for k, v in inputs.items()})
-    for name, rows in wanted.items():
+    for name, rows in expected.items():
         cosine = torch.nn.functional.cosine_similarity(got[name].float(), rows)
         assert cosine.min() > 0.999, name
 
@@ -216,10 +216,10 @@ def test_a_model_can_be_built_in_a_dtype():
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_model_on_cuda_gives_the_numbers_of_the_cpu(model):
+def test_a_model_on_cuda_gives_the_results_of_the_cpu(model):
     inputs = all_inputs()
     with torch.inference_mode():
-        wanted = model(inputs)
+        expected = model(inputs)
         got = filled_model(small_config()).cuda()({name: tensor.cuda() for name, tensor in inputs.items()})
-    for name, rows in wanted.items():
+    for name, rows in expected.items():
         torch.testing.assert_close(got[name].cpu(), rows, atol=2e-3, rtol=1e-3, msg=name)

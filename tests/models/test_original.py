@@ -1,4 +1,4 @@
-"""What code written for the original calls on the model and its parts."""
+"""Tests of the calls that code written for the original project makes on the model and its modules."""
 
 import copy
 import io
@@ -39,7 +39,7 @@ def example(modality: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("modality", ["vision", "text", "audio", "depth", "thermal", "imu"])
-def test_the_parts_run_by_hand_give_what_forward_gives(model, modality):
+def test_calling_the_four_modules_in_turn_gives_the_result_of_forward(model, modality):
     inputs = example(modality)
     folded = inputs.flatten(0, 1) if modality == "audio" else inputs
     preprocessor = model.modality_preprocessors[modality]
@@ -57,12 +57,12 @@ def test_the_parts_run_by_hand_give_what_forward_gives(model, modality):
     torch.testing.assert_close(embeddings, expected, atol=1e-4, rtol=1e-4)
 
 
-def test_a_picture_of_another_name_is_refused(model):
+def test_a_tensor_named_after_another_modality_raises_an_error(model):
     with pytest.raises(TypeError, match=r"as depth=, got \['thermal'\]"):
         model.modality_preprocessors["depth"](thermal=reference_input("thermal"))
 
 
-def test_a_modality_whose_preprocessor_returns_the_dict_goes_through_forward():
+def test_forward_accepts_a_preprocessor_that_returns_keyword_arguments():
     class RadarPreprocessor(nn.Module):
         def forward(self, radar):
             return {"trunk": {"tokens": radar}, "head": {"weight": radar.new_tensor(2.0)}}
@@ -83,14 +83,14 @@ def test_a_modality_whose_preprocessor_returns_the_dict_goes_through_forward():
     assert model({"radar": torch.zeros(3, 5, 7)})["radar"].tolist() == [[2.0] * 7] * 3
 
 
-def test_a_logit_scale_tells_how_it_was_made(model):
+def test_a_logit_scale_keeps_its_constructor_arguments(model):
     scale, fixed = model.modality_postprocessors["text"][1], model.modality_postprocessors["audio"][1]
     assert (scale.max_logit_scale, scale.learnable) == (100, True)
     assert scale.logit_scale_init == pytest.approx(1 / 0.07)
     assert (fixed.logit_scale_init, fixed.learnable) == (20, False)
 
 
-def test_sizes_by_the_originals_names_build_a_model():
+def test_a_model_can_be_built_from_sizes_by_the_originals_names():
     class Mine(ImageBindModel):
         def __init__(self, **sizes):
             super().__init__(**sizes)
@@ -130,7 +130,7 @@ def test_a_wrapped_attention_is_called_with_tokens_and_mask(model):
         assert (block.attn.masks[0] is None) == (modality == "depth")
 
 
-def test_a_mask_hides_tokens_beside_a_learned_key(model):
+def test_a_mask_hides_tokens_with_a_learned_key_present(model):
     trunk = model.modality_trunks["depth"]
     tokens = model.modality_preprocessors["depth"](reference_input("depth"))["trunk"]["tokens"]
     kept = torch.arange(tokens.shape[1]) < 50
@@ -141,7 +141,7 @@ def test_a_mask_hides_tokens_beside_a_learned_key(model):
 
 
 @pytest.mark.parametrize("options", [{}, {"checkpoint_every_n": 2}, {"checkpoint_blk_ids": [1]}])
-def test_a_trunk_recomputes_what_a_call_asks_for(options):
+def test_a_trunk_recomputes_the_requested_blocks(options):
     trunk = ImageBindModel(small_config(), modalities=["text"]).modality_trunks["text"].train()
     tokens = torch.randn(2, 5, trunk.blocks[0].attn.embed_dim, requires_grad=True)
     calls = [0] * len(trunk.blocks)
@@ -153,7 +153,7 @@ def test_a_trunk_recomputes_what_a_call_asks_for(options):
     assert calls == [2 if index in recomputed else 1 for index in range(len(calls))]
 
 
-def test_shapes_that_the_original_takes(model):
+def test_shapes_of_the_original_are_accepted(model):
     audio, images = reference_input("audio"), reference_input("vision")
     with torch.inference_mode():
         assert torch.equal(model({"audio": audio[:, 0]})["audio"], model({"audio": audio[:, :1]})["audio"])

@@ -1,4 +1,4 @@
-"""The released architecture's numbers, stage by stage, on weights that both sides can make."""
+"""Compares every stage with the released architecture, on deterministic weights that both can compute."""
 
 import json
 
@@ -44,17 +44,17 @@ def assert_stages_agree(got: dict[str, torch.Tensor], expected, prefix: str) -> 
     assert compared
     for name in compared:
         stage = name.rsplit("/", 1)[1]
-        wanted = torch.from_numpy(expected[name])
-        length = wanted.norm(dim=-1, keepdim=True) if stage == "embedding" else 1.0
-        torch.testing.assert_close(got[stage] / length, wanted / length, atol=TOLERANCE, rtol=0, msg=name)
+        reference = torch.from_numpy(expected[name])
+        length = reference.norm(dim=-1, keepdim=True) if stage == "embedding" else 1.0
+        torch.testing.assert_close(got[stage] / length, reference / length, atol=TOLERANCE, rtol=0, msg=name)
 
 
 @pytest.mark.parametrize(("prefix", "modality", "name"), CASES)
-def test_every_stage_of_the_small_model_gives_the_reference_numbers(model, expected, prefix, modality, name):
+def test_every_stage_of_the_small_model_gives_the_reference_results(model, expected, prefix, modality, name):
     assert_stages_agree(stages(model, modality, reference_input(name)), expected, f"{prefix}/{modality}")
 
 
-def test_every_stage_of_text_gives_the_reference_numbers(model, expected):
+def test_every_stage_of_text_gives_the_reference_results(model, expected):
     got = stages(model, "text", Tokenizer()(reference_texts()))
     assert_stages_agree(got, expected, "small/text")
 
@@ -70,8 +70,8 @@ def test_the_huge_model_has_the_released_names_shapes_and_dtypes():
 
 
 def test_the_small_model_has_the_reference_names_and_shapes(model):
-    wanted = json.loads((DATA / "small_state_dict.json").read_text())
-    assert {name: list(tensor.shape) for name, tensor in model.state_dict().items()} == wanted
+    expected = json.loads((DATA / "small_state_dict.json").read_text())
+    assert {name: list(tensor.shape) for name, tensor in model.state_dict().items()} == expected
 
 
 def test_the_fixed_scales_and_the_mask_are_constructed_as_released():

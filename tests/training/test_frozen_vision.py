@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.config import AudioConfig, ImageBindConfig, OneChannelConfig, TextConfig, VisionConfig
 from imagebind.datasets.pairs import Pair, PairDataset, collate
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training import frozen_vision
@@ -40,7 +40,7 @@ SIZES = {"embed_dim": WIDTH, "num_blocks": 2, "num_heads": 2}
 @pytest.fixture(scope="module")
 def model() -> ImageBindModel:
     torch.manual_seed(0)
-    picture = PictureConfig(**SIZES, image_size=SIDE, patch_size=14)
+    picture = OneChannelConfig(**SIZES, image_size=SIDE, patch_size=14)
     return ImageBindModel(
         ImageBindConfig(
             embed_dim=16,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from imagebind.config import ImageBindConfig, PictureConfig, TextConfig, VisionConfig
+from imagebind.config import ImageBindConfig, OneChannelConfig, TextConfig, VisionConfig
 from imagebind.datasets.pairs import BrokenPair, PairSample
 from imagebind.modality import ModalityType
 from imagebind.training.optimizer import AdamW
@@ -20,7 +20,7 @@ CLASSES = 8
 
 def toy_config(**options) -> ImageBindConfig:
     """Vision, text and depth of two blocks each; no chance in the forward pass unless asked for."""
-    depth = PictureConfig(
+    depth = OneChannelConfig(
         embed_dim=WIDTH, num_blocks=2, num_heads=2, image_size=SIDE, patch_size=14, drop_path_rate=0.0
     )
     return ImageBindConfig(

@@ -368,7 +368,7 @@ def test_a_model_that_cannot_hear_says_so_and_does_the_rest(media, db):
 
 
 def test_another_model_is_refused_before_anything_is_done(known, media):
-    with pytest.raises(SpaceMismatchError, match="its vectors are of imagebind_tiny"):
+    with pytest.raises(SpaceMismatchError, match="expected imagebind_tiny"):
         Index.open(known, Embedder(imagebind_tiny()))
 
 
