@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imagebind.search.store import SearchIndexError
     from imagebind.space import Space, SpaceMismatchError
 
-_HOMES = {
+_MODULE_OF_NAME = {
     "Index": "imagebind.search.index",
     "IndexStats": "imagebind.search.index",
     "FileState": "imagebind.search.rows",
@@ -42,6 +42,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULE_OF_NAME[name]), name)

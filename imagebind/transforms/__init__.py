@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imagebind.transforms.thermal import ThermalTransform
     from imagebind.transforms.video import VideoTransform
 
-_HOMES = {
+_MODULE_OF_NAME = {
     "AudioTransform": "imagebind.transforms.audio",
     "DepthTransform": "imagebind.transforms.depth",
     "ImageTransform": "imagebind.transforms.image",
@@ -37,6 +37,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULE_OF_NAME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULE_OF_NAME[name]), name)
