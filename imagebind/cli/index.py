@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
     from imagebind.media.discover import Found
-    from imagebind.search.crawl.crawler import Answer
+    from imagebind.search.crawl.crawler import KindAndOptions
     from imagebind.search.crawl.report import CrawlReport
 
 SKIP = "skip"
@@ -115,7 +115,7 @@ def index(
             rate = f"{report.seen / max(report.seconds, 1e-3):.0f} files/s"
             bar.update(task, completed=report.seen, total=total, rate=rate)
 
-        def ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
+        def ask(found: "Found", error: "AmbiguousMediaError") -> "KindAndOptions | None":
             bar.stop()
             try:
                 return _ask(found, error)
@@ -174,7 +174,7 @@ def error_path(db: str) -> Path:
     return (Path() if is_uri(db) else place.parent) / f"{place.name}.errors.jsonl"
 
 
-def _ask(found: "Found", error: "AmbiguousMediaError") -> "Answer | None":
+def _ask(found: "Found", error: "AmbiguousMediaError") -> "KindAndOptions | None":
     """Ask what the files of a folder are, until the answer makes sense."""
     from imagebind.intake.mapping import parse_kind
 
@@ -212,12 +212,12 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
     from rich.table import Table
     from rich.text import Text
 
-    from imagebind.search.crawl.report import Outcome
+    from imagebind.search.crawl.report import FileOutcome
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
 
-    outcomes = [outcome for outcome in Outcome if report.total(outcome)]
+    outcomes = [outcome for outcome in FileOutcome if report.total(outcome)]
     table = Table("", *(outcome.value for outcome in outcomes), box=None)
     kinds: list[MediaKind | None] = [*MediaKind, None]
     for kind in kinds:

@@ -1,4 +1,4 @@
-"""Find anything by anything: an index of embedded files, its crawl over folders, and its web page.
+"""Search embedded files by any media type: the index, the crawl that fills it, and its web page.
 
     from imagebind.search import Index
 
@@ -6,7 +6,7 @@
     index.add([Path("dog.jpg"), Path("bark.wav")])
     index.search("a dog barking")
 
-Names are imported when they are used: an index costs LanceDB, whose import takes a second.
+Names are imported on first use, since importing LanceDB takes a second.
 """
 
 from importlib import import_module
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from imagebind.search.store import SearchIndexError
     from imagebind.space import Space, SpaceMismatchError
 
-_HOMES = {
+_MODULES = {
     "Index": "imagebind.search.index",
     "IndexStats": "imagebind.search.index",
     "FileState": "imagebind.search.rows",
@@ -42,6 +42,6 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
+    if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(_HOMES[name]), name)
+    return getattr(import_module(_MODULES[name]), name)

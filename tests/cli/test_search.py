@@ -81,7 +81,7 @@ def test_nothing_found_says_what_to_do(imagebind, scenes):
 def test_a_missing_index_an_unreadable_file_and_no_query_are_told_in_one_line(imagebind, scenes, tmp_path):
     db, _ = scenes
     run = imagebind("search", tmp_path / "no.lance", "--text", "x", "--weights", "tiny")
-    assert run.code == 1 and "no.lance: no index is there" in run.err
+    assert run.code == 1 and "no.lance: no index found" in run.err
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     run = imagebind("search", db, "--image", tmp_path / "cut.png", "--weights", "tiny")
     assert run.code == 1 and "cut.png" in run.err and "Traceback" not in run.err

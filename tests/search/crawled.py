@@ -16,7 +16,7 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.intake.mapping import parse_mapping
 from imagebind.search.crawl.crawler import crawl, writer
-from imagebind.search.crawl.report import CrawlReport, Outcome
+from imagebind.search.crawl.report import CrawlReport, FileOutcome
 from imagebind.search.index import Index
 from imagebind.toyworld import world_transforms
 
@@ -44,7 +44,7 @@ def crawl_in_steps(db: Path, root: Path, rows: int, begun: Event) -> None:
 
 def outcomes(report: CrawlReport) -> dict[str, int]:
     """How many files had which outcome, without those that none had."""
-    return {outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)}
+    return {outcome.value: report.total(outcome) for outcome in FileOutcome if report.total(outcome)}
 
 
 def vectors(db: Path, below: Path) -> dict[tuple[str, str, float | None], np.ndarray]:

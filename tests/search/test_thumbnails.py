@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagebind.intake.requests import Views, default_transform, identify, prepare
 from imagebind.modality import MediaKind
-from imagebind.search.thumbnails import SIDE, coloured, thumbnails
+from imagebind.search.thumbnails import THUMBNAIL_SIDE, coloured, thumbnails
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.image import ImageTransform
 from imagebind.transforms.video import VideoTransform
@@ -35,7 +35,7 @@ def test_every_sense_has_a_small_picture(kind, image_file, video_file, audio_fil
     item = {kind.value: files.get(kind, deep_grey_file)}
     views = prepare(identify(item), default_transform(kind))
     for pixels in seen(views):
-        assert pixels.shape[2] == 3 and pixels.shape[0] <= SIDE and pixels.std() > 5
+        assert pixels.shape[2] == 3 and pixels.shape[0] <= THUMBNAIL_SIDE and pixels.std() > 5
     assert len(thumbnails(views)) == max(len(views.spans), 1)
 
 

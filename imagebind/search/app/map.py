@@ -12,11 +12,11 @@ from html import escape
 import numpy as np
 
 from imagebind.modality import MediaKind
-from imagebind.search.html import KIND_NAMES, SNIPPET, seconds
+from imagebind.search.html import CARD_TEXT_CHARACTERS, KIND_NAMES, seconds
 from imagebind.search.index import Index
 from imagebind.search.rows import Hit
 
-SAMPLED = 2000  # points: more could not be told apart, and each is an element of the page
+MAP_POINTS = 2000  # points: more could not be told apart, and each is an element of the page
 MIN_OF_KIND = 8  # fewer say nothing about their mean, and are taken about that of all
 WIDTH, HEIGHT, MARGIN = 1000, 700, 24  # units of the drawing
 
@@ -40,7 +40,7 @@ def map_of(index: Index) -> str:
 
     Nothing for an index with fewer than two items.
     """
-    hits = [hit for hit in index.sample(SAMPLED) if hit.vector is not None]
+    hits = [hit for hit in index.sample(MAP_POINTS) if hit.vector is not None]
     if len(hits) < 2:
         return ""
     places = project(np.stack([hit.vector for hit in hits]), [hit.kind for hit in hits])  # type: ignore[misc]
@@ -64,7 +64,7 @@ def map_of(index: Index) -> str:
 def _circle(number: int, hit: Hit, x: float, y: float) -> str:
     text = hit.metadata.get("text")
     name = text if hit.kind is MediaKind.TEXT and isinstance(text, str) else hit.path.rpartition("/")[2]
-    label = " ".join(filter(None, [f"{KIND_NAMES[hit.kind]}: {name[:SNIPPET]}", seconds(hit)]))
+    label = " ".join(filter(None, [f"{KIND_NAMES[hit.kind]}: {name[:CARD_TEXT_CHARACTERS]}", seconds(hit)]))
     seen = ' data-seen="1"' if hit.thumbnail else ""
     return (
         f'<circle id="point-{number}" role="option" aria-label="{escape(label)}" class="kind-{hit.kind}" '

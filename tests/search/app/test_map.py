@@ -63,7 +63,7 @@ def test_every_item_has_a_point_with_its_name_and_every_kind_an_entry_in_the_leg
 
 
 def test_a_large_index_is_sampled_and_the_map_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(map_module, "SAMPLED", 20)
+    monkeypatch.setattr(map_module, "MAP_POINTS", 20)
     drawn = map_of(make_index(tmp_path / "db", random_rows(50, MediaKind.IMAGE)))
     assert drawn.count("<circle ") == 20 and "20 of 50 items" in drawn
 

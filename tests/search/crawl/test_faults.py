@@ -19,7 +19,7 @@ from imagebind.modality import MediaKind
 from imagebind.search import Index, SearchIndexError
 from imagebind.search import thumbnails as drawn
 from imagebind.search.crawl.crawler import writer
-from imagebind.search.crawl.windows import Windows
+from imagebind.search.crawl.windows import WindowPlanner
 from imagebind.search.lock import IndexBusyError
 from imagebind.toyworld import write_world
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
@@ -216,14 +216,14 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypa
 
 
 def test_warnings_are_kept_once_per_file_from_planning_and_embedding(media, db, tmp_path, monkeypatch):
-    plan = Windows.requests
+    plan = WindowPlanner.requests
 
     def doubtful(self, path, kind, options):
         if kind is MediaKind.IMU:
             warn_of(str(path), "a gap")
         return plan(self, path, kind, options)
 
-    monkeypatch.setattr(Windows, "requests", doubtful)
+    monkeypatch.setattr(WindowPlanner, "requests", doubtful)
     tone = np.sin(np.arange(30 * 16_000) / 10) * 0.5
     soundfile.write(media / "opposite.wav", np.stack([tone, -tone], axis=1), 16_000)
     errors = tmp_path / "errors.jsonl"

@@ -19,11 +19,11 @@ from imagebind.intake.requests import prepare
 from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.crawl.windows import (
-    SLIVER,
+    MIN_REST_HOPS,
     STRETCH_VIEWS,
     Stretch,
     StretchTransform,
-    Windows,
+    WindowPlanner,
     clips_of,
     window_spans,
 )
@@ -63,11 +63,11 @@ def motion(tmp_path_factory):
     return path
 
 
-def windows(embedder, window=6, hop=3) -> Windows:
-    return Windows(embedder, window_seconds=window, hop_seconds=hop)
+def windows(embedder, window=6, hop=3) -> WindowPlanner:
+    return WindowPlanner(embedder, window_seconds=window, hop_seconds=hop)
 
 
-def views_of(cut: Windows, requests) -> torch.Tensor:
+def views_of(cut: WindowPlanner, requests) -> torch.Tensor:
     return torch.cat([prepare(request, cut.embedder.transform(request.kind)).views for request in requests])
 
 
@@ -99,7 +99,7 @@ def test_windows_leave_nothing_out_and_end_with_the_recording(seconds, window, o
     spans = window_spans(seconds, window=window, hop=hop)
     assert spans[0][0] == 0 and spans[-1][1] == seconds
     assert all(0 < later[0] - start <= hop and later[0] <= end for (start, end), later in pairwise(spans))
-    assert all(end - start <= window + SLIVER * hop for start, end in spans)
+    assert all(end - start <= window + MIN_REST_HOPS * hop for start, end in spans)
     assert len(spans) == 1 or all(end - start >= window for start, end in spans)
 
 
@@ -297,13 +297,13 @@ def long_requests(windows, path, kind, seconds, opened=None):
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_a_recording_that_states_centuries_is_refused_by_name(embedder, tmp_path, kind):
-    windows = Windows(embedder, window_seconds=4.0, hop_seconds=2.0)
+    windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
     with pytest.raises(MediaError, match=r"old\.bin: .* s.*max_seconds"):
         long_requests(windows, tmp_path / "old.bin", kind, 10**10)
 
 
 def test_a_long_video_needs_a_frame_in_each_window(embedder, film):
-    windows = Windows(embedder, window_seconds=4.0, hop_seconds=2.0)
+    windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
     with open_video(film) as opened:
         frames = opened.info.frames
         day = replace(opened, info=replace(opened.info, frames=24 * 3600))
