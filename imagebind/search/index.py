@@ -131,7 +131,7 @@ class Index:
 
         Items are as for `Embedder.encode`; an item given twice is added twice. `metadata` is one mapping for
         all items, or a list with one for each. With `on_error="skip"` an item that cannot be embedded is left
-        out and has the id "". For folders and windows of long recordings use `imagebind.search.crawl.crawler`.
+        out and has the id "". For folders and for windows use `imagebind.search.crawl.crawler`.
 
         Raises:
             MediaError: an item cannot be embedded and `on_error` is "raise"; nothing is added.

@@ -15,7 +15,8 @@ import torch
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.intake.mapping import parse_mapping
-from imagebind.search.crawl.crawler import crawl, writer
+from imagebind.search.crawl import writer
+from imagebind.search.crawl.crawler import crawl
 from imagebind.search.crawl.report import CrawlReport, FileOutcome
 from imagebind.search.index import Index
 from imagebind.toyworld import world_transforms

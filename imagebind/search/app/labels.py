@@ -19,44 +19,44 @@ from imagebind.zeroshot import (
     default_temperature,
 )
 
-KEPT = 8  # classifiers: of a list of labels one for each way that kinds are asked about
-MAX_NAMES = 200  # each is embedded in every template
+KEPT_CLASSIFIERS = 8  # cached; a list of labels has one for each set of prompt templates
+MAX_NAMES = 200  # each is embedded with every template
 
 Names = tuple[str, ...]
-Guess = tuple[str, float, float]
+LabelRow = tuple[str, float, float]
 
 
-class Labeller:
-    """Says which of some labels suits a vector best."""
+class UploadClassifier:
+    """A zero-shot classifier of uploads, with labels given at each call."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-        self._classifier = lru_cache(KEPT)(self._build)
+        self._classifier = lru_cache(KEPT_CLASSIFIERS)(self._build)
 
-    def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[Guess]:
-        """(label, probability, cosine) of every label, the likeliest first.
+    def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[LabelRow]:
+        """Return (label, probability, cosine) of each label, the most probable first.
 
         Args:
-            labels: one a line, further names of it after `|`.
+            labels: one per line, further names of the same label after `|`.
 
         Raises:
-            MediaError: fewer than two labels, too many, or one that is there twice.
+            MediaError: fewer than two labels, too many names, or a duplicate.
         """
         classes = tuple(parse_labels(labels.splitlines(), item="labels"))
         names = sum(map(len, classes))
         if len(classes) < 2:
-            raise MediaError("labels", got=f"{len(classes)}", expected="two or more, one a line")
+            raise MediaError("labels", got=f"{len(classes)}", expected="two or more, one per line")
         if names > MAX_NAMES:
             raise MediaError("labels", got=f"{names} names", expected=f"at most {MAX_NAMES}")
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
-            raise MediaError("labels", got="a model without text", expected="one that reads words")
+            raise MediaError("labels", got="a model without a text trunk", expected="one with a text trunk")
         classifier = self._classifier(classes, default_templates(kind))
         scores = class_scores(vector[None], classifier, class_groups(classes))  # (1, c)
         temperature = default_temperature(self.embedder.model, kind.modality)
         (probabilities,) = class_probabilities(scores, temperature).tolist()
         return [
-            (classes[place][0], probabilities[place], scores[0, place].item())
-            for place in scores[0].argsort(descending=True, stable=True).tolist()
+            (classes[index][0], probabilities[index], scores[0, index].item())
+            for index in scores[0].argsort(descending=True, stable=True).tolist()
         ]
 
     def _build(self, classes: tuple[Names, ...], templates: tuple[str, ...]) -> Tensor:
@@ -69,16 +69,16 @@ class Labeller:
         ).cpu()
 
 
-def bars(guesses: Sequence[Guess]) -> str:
-    """Guesses as a table with bars."""
+def bars(label_rows: Sequence[LabelRow]) -> str:
+    """Return the labels of an upload as an HTML table with bars."""
     rows = "".join(
         f'<tr><th scope="row"><bdi>{escape(label)}</bdi></th>'
         f'<td><span class="bar" style="width: {100 * probability:.1f}%"></span></td>'
         f"<td>{100 * probability:.1f}%</td><td>{cosine:.3f}</td></tr>"
-        for label, probability, cosine in guesses
+        for label, probability, cosine in label_rows
     )
     return (
-        '<table class="labels"><caption>One of these labels is likely even if none suits; the cosine tells.'
+        '<table class="labels"><caption>Probabilities sum to 1 even if no label fits; check the cosine.'
         '</caption><thead><tr><th scope="col">label</th>'
         '<th scope="col"><span class="unseen">as a bar</span></th>'
         '<th scope="col">probability</th><th scope="col">cosine</th></tr></thead>'

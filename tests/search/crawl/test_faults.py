@@ -18,7 +18,7 @@ from imagebind.errors import warn_of
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SearchIndexError
 from imagebind.search import thumbnails as drawn
-from imagebind.search.crawl.crawler import writer
+from imagebind.search.crawl import writer
 from imagebind.search.crawl.windows import WindowPlanner
 from imagebind.search.lock import IndexBusyError
 from imagebind.toyworld import write_world
