@@ -20,7 +20,7 @@ def test_other_inputs_are_refused_with_both_named(tmp_path):
     prepare(FILES, tmp_path / "out", partitions=3)
     with pytest.raises(OutputMismatchError, match=r"part 1 is b\.txt.*this run.*part 1 is d\.txt"):
         prepare(["a.txt", "d.txt", "c.txt"], tmp_path / "out")
-    with pytest.raises(OutputMismatchError, match=r"3 parts.*this run of 2 parts, without a part 2"):
+    with pytest.raises(OutputMismatchError, match=r"3 parts.*this run has 2 parts, without a part 2"):
         prepare(FILES[:2], tmp_path / "out", partitions=2)
 
 

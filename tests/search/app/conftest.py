@@ -44,7 +44,7 @@ def indexed(media, tmp_path_factory) -> Index:
 
 @pytest.fixture
 def copied(indexed, media, tmp_path) -> Index:
-    """An index and files that a test may change: an image with its thumbnail, and a text added as a string."""
+    """An index and files that a test may change: an image with its thumbnail, and a string."""
     path = tmp_path / "image.png"
     shutil.copy(next(media.rglob("image.png")), path)
     db = tmp_path / "own.lance"
