@@ -106,15 +106,15 @@ def _mel(view: np.ndarray) -> Image.Image:
 def _imu(view: np.ndarray) -> Image.Image:
     """Return an image of lines for (6, t): accelerometer above, gyroscope below, each minus its mean."""
     steps = view[:, :: max(view.shape[1] // THUMBNAIL_SIDE, 1)][:, :THUMBNAIL_SIDE]
-    picture = Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "white")
-    pen = ImageDraw.Draw(picture)
+    image = Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "white")
+    pen = ImageDraw.Draw(image)
     for row, sensor in enumerate((steps[:3], steps[3:])):
         sensor = sensor - sensor.mean(axis=1, keepdims=True)
         middle, reach = THUMBNAIL_SIDE * (2 * row + 1) / 4, THUMBNAIL_SIDE / 4 - 3
         heights = middle - sensor * (reach / max(float(np.abs(sensor).max()), 1e-6))
         for line, colour in zip(heights, LINE_COLOURS[3 * row : 3 * row + 3], strict=True):
             pen.line(list(enumerate(line.tolist())), fill=colour)
-    return picture
+    return image
 
 
 _RENDERERS: dict[MediaKind, Callable[[np.ndarray], Image.Image]] = {
@@ -127,7 +127,7 @@ _RENDERERS: dict[MediaKind, Callable[[np.ndarray], Image.Image]] = {
 }
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=JPEG_QUALITY)
+    image.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

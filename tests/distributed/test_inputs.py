@@ -1,4 +1,4 @@
-"""Inputs: what each source holds, in which parts, and what is wrong with it."""
+"""Inputs: the items and errors of each source, and their division into parts."""
 
 import io
 import tarfile
@@ -23,7 +23,7 @@ def errors(parts):
     return {item.name: str(item.error) for part in parts for item in part.items() if item.error is not None}
 
 
-def test_files_are_cut_in_their_order_into_about_as_many_parts_as_asked_for():
+def test_files_are_divided_in_order_into_about_the_requested_number_of_parts():
     files = [f"{number}.txt" for number in range(10)]
     parts, failures = divide([*files, "3.txt"], base="/data", partitions=4)
     assert [len(part.files) for part in parts] == [3, 3, 3, 1] and not failures
@@ -45,7 +45,7 @@ def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
     assert [item.item.read() for item in items] == [b"b.txt", b"deep/a #1%20?.txt"]
 
 
-def test_a_file_that_a_store_has_not_is_an_error_of_its_own(tmp_path):
+def test_a_file_missing_in_a_store_fails_alone(tmp_path):
     (tmp_path / "there.txt").write_text("yes")
     uri = f"file://{tmp_path}"
     parts = divide([f"{uri}/gone.txt", f"{uri}/there.txt"], base="/").parts
@@ -63,7 +63,7 @@ def test_the_output_below_an_input_folder_is_left_out(tmp_path):
     assert names([part]) == [files[0], files[2]]
 
 
-def test_a_table_of_paths_names_files_from_its_folder_and_says_what_they_are(tmp_path):
+def test_a_table_of_paths_names_files_relative_to_its_folder_and_their_modalities(tmp_path):
     table = write_table(
         tmp_path / "t.parquet",
         {"path": ["a.png", "/b.png", "s3://c/d", None], "modality": ["depth", None, "audio", None]},
@@ -75,7 +75,7 @@ def test_a_table_of_paths_names_files_from_its_folder_and_says_what_they_are(tmp
     assert str(tmp_path) in part.files[3].path  # which is not there, and so an error in its place
 
 
-def test_rows_of_bytes_are_cut_between_row_groups(tmp_path):
+def test_rows_of_bytes_are_divided_between_row_groups(tmp_path):
     contents = [f"text {number}".encode() for number in range(10)]
     table = write_table(
         tmp_path / "t.parquet",
@@ -150,7 +150,7 @@ def test_a_shard_is_one_part_and_its_endings_say_what_its_files_are(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["content", "header"])
-def test_a_shard_that_is_damaged_gives_what_stands_before_and_an_error(tmp_path, where):
+def test_a_damaged_shard_yields_the_files_before_the_damage_and_an_error(tmp_path, where):
     shard = write_tar(tmp_path / "s.tar", {"a.txt": b"a" * 600, "b.txt": b"b" * 600, "c.txt": b"c" * 600})
     content = bytearray(shard.read_bytes())
     if where == "content":
@@ -163,7 +163,7 @@ def test_a_shard_that_is_damaged_gives_what_stands_before_and_an_error(tmp_path,
     assert items[2].error is not None and "after b.txt" in str(items[2].error)
 
 
-def test_a_compressed_shard_and_one_that_is_none_are_refused(tmp_path):
+def test_a_compressed_shard_and_a_file_that_is_no_shard_are_refused(tmp_path):
     path = tmp_path / "s.tar"
     picture = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
@@ -198,7 +198,7 @@ def png() -> bytes:
         {"path": ["a.png"], "modality": [["image"]]},
     ],
 )
-def test_a_row_of_other_types_is_a_failure_of_its_own(tmp_path, columns):
+def test_a_row_of_other_types_fails_alone(tmp_path, columns):
     inputs = divide([str(write_table(tmp_path / "t.parquet", columns))], base="/")
     items = [item for part in inputs.parts for item in part.items()]
     assert len(items) == 1 and not inputs.failures

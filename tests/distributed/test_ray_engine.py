@@ -1,4 +1,4 @@
-"""The Ray engine on a small cluster: what this process would make, by others, and on after a kill."""
+"""The Ray engine on a small cluster: the same rows as in one process, and resuming after a kill."""
 
 import os
 import pickle
@@ -42,14 +42,14 @@ def imagebind(monkeypatch, capsys) -> Runner:
     return Runner(monkeypatch, capsys)
 
 
-def test_a_cluster_that_is_not_there_is_named_at_once(monkeypatch):
+def test_an_unreachable_cluster_is_named_at_once(monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1: cannot be reached"), connected("127.0.0.1:1"):
         pass
 
 
-def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
+def test_the_command_with_ray_gives_the_same_rows_as_without(
     imagebind, ray_address, tmp_path, image_file, audio_file, video_file, deep_grey_file, small_weights
 ):
     media = tmp_path / "media"
@@ -140,7 +140,7 @@ def test_workers_with_other_weights_or_none_write_nothing_and_say_why(tmp_path, 
 
 
 @pytest.mark.huge
-def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address, tmp_path, tiny):
+def test_a_killed_run_resumes_with_the_missing_parts(ray_address, tmp_path, tiny):
     media, out = tmp_path / "media", tmp_path / "out"
     media.mkdir()
     texts = ["a red star", "a blue circle", STUCK, "a green square"]
@@ -174,7 +174,7 @@ def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address
 
 
 @pytest.mark.huge
-def test_an_item_that_kills_its_worker_is_an_error_and_all_others_are_done(ray_address, tmp_path):
+def test_an_item_that_kills_its_worker_fails_and_all_others_are_embedded(ray_address, tmp_path):
     for number, text in enumerate(["a red star", DEADLY, "a green square"]):
         (tmp_path / f"{number}.txt").write_text(text)
     job = prepared(tmp_path, tmp_path / "out", partitions=1)

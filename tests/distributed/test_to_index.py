@@ -1,4 +1,4 @@
-"""An engine's output into an index: all of it, once."""
+"""Adding an engine's output to an index: all rows, each once."""
 
 import shutil
 from collections.abc import Iterator
@@ -97,7 +97,7 @@ def test_a_path_that_goes_up_and_down_again_is_the_one_that_a_crawl_finds(tmp_pa
     assert set(index.files()) == {str(file) for file in media.iterdir() if file.name != "bad.png"}
 
 
-def test_what_a_table_holds_is_no_file_of_the_index_whatever_its_rows_are_called(tmp_path, tiny):
+def test_items_of_a_table_are_never_files_of_the_index(tmp_path, tiny):
     secret = tmp_path / "secret.txt"
     secret.write_text("a key")
     said = [str(secret), "../secret.txt", "..", f"file://{secret}", None]
@@ -113,7 +113,7 @@ def test_what_a_table_holds_is_no_file_of_the_index_whatever_its_rows_are_called
     assert not [hit.path for hit in index.sample(10) if hit.file.exists()]
 
 
-def test_an_unfinished_output_and_a_folder_that_is_none_are_refused(tmp_path, tiny, output):
+def test_an_unfinished_output_and_another_folder_are_refused(tmp_path, tiny, output):
     index = Index.open(tmp_path / "db", tiny, create=True)
     (output / "part-000001.parquet").unlink()
     with pytest.raises(ImageBindError, match="1 of 3 parts are missing"):
@@ -186,7 +186,7 @@ def test_tables_and_archives_in_a_folder_are_no_media_to_the_engine_as_to_a_craw
     assert report.not_media == {".pdf": 1, ".parquet": 2, ".tar": 1} and report.total(FileOutcome.FAILED) == 0
 
 
-def test_a_table_that_is_said_to_be_media_is_given_to_the_engine_as_a_file(tmp_path, tiny):
+def test_a_table_mapped_to_a_media_type_is_given_to_the_engine_as_a_file(tmp_path, tiny):
     media, seen = tmp_path / "media", []
     media.mkdir()
     write_table(media / "t.parquet", {"path": ["elsewhere.txt"]})
@@ -195,9 +195,7 @@ def test_a_table_that_is_said_to_be_media_is_given_to_the_engine_as_a_file(tmp_p
     assert seen == [str(media / "t.parquet")]
 
 
-def test_a_video_is_done_again_once_it_is_said_to_be_sound_and_not_where_it_is_said_to_be_video(
-    tmp_path, tiny
-):
+def test_a_video_is_embedded_again_if_mapped_to_audio_but_not_if_mapped_to_video(tmp_path, tiny):
     film = tmp_path / "film.mp4"
     write_film(film, 3)
     index = Index.open(tmp_path / "db", tiny, create=True)

@@ -34,7 +34,7 @@ def part(indexed, media, tmp_path_factory):
     return take
 
 
-def test_words_find_what_the_index_finds_for_them(desk, indexed):
+def test_a_text_finds_the_hits_of_the_index(desk, indexed):
     answer = desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(top=5))
     assert ids(answer) == [hit.id for hit in indexed.search("a star", 5)]
     assert "5 hits for <bdi>“a star”</bdi>" in answer
@@ -81,11 +81,11 @@ def test_more_like_an_item_leaves_that_item_out(desk, indexed):
         (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
     ],
 )
-def test_a_query_of_nothing_says_so(desk, asked, said):
+def test_an_empty_query_is_refused(desk, asked, said):
     assert said in desk.search(asked, Filters())
 
 
-def test_an_upload_that_could_be_two_things_is_asked_about(desk, part):
+def test_an_ambiguous_upload_needs_a_media_type(desk, part):
     with pytest.raises(MediaError, match=r"depth\.png: may be depth or thermal; expected a choice"):
         PageQuery(uploads=[(part("depth.png"), None, 1.0)]).pairs()
 
@@ -105,12 +105,12 @@ def test_times_are_seconds_or_clock_times(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "1:2:3:4", "nan", "1e9", "٣", ":30"])
-def test_what_is_no_time_is_named(desk, text):
+def test_an_invalid_time_is_named(desk, text):
     shown = desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(last=text))
     assert "the time" in shown and "seconds (90)" in shown
 
 
-def test_an_item_that_is_gone_is_said_to_be(desk):
+def test_a_deleted_item_has_a_notice(desk):
     for answer in (desk.like("gone", Filters()), desk.item("gone")):
         assert "no longer in the index" in answer
 
@@ -131,7 +131,7 @@ def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(desk):
     assert kinds[MediaKind.IMU] == 4
 
 
-def test_uploads_beyond_those_there_is_room_for_are_deleted_and_named(desk, media, tmp_path):
+def test_uploads_beyond_the_free_slots_are_deleted_and_named(desk, media, tmp_path):
     paths = [shutil.copy(next(media.rglob("audio.wav")), tmp_path / f"{name}.wav") for name in "abc"]
     parts, said = desk.take([str(path) for path in paths], room=2)
     assert [part.name for part in parts] == ["a.wav", "b.wav"] and "No room for c.wav" in said
@@ -151,14 +151,14 @@ def test_labels_of_an_upload_are_sorted_by_probability(desk, part):
     assert "Choose its media type" in desk.label(text, None, "a\nb")
 
 
-def test_an_index_that_is_gone_is_said_to_be_once_and_the_rest_of_the_page_is_there(tmp_path):
+def test_a_deleted_index_has_one_notice_and_the_page_still_opens(tmp_path):
     index = Index.open(tmp_path / "new.lance", tiny(), create=True)
     desk = PageService(index=index, max_upload_mb=1)
     shutil.rmtree(tmp_path / "new.lance")
     assert "new.lance" in desk.overview()[0] and "What are you looking for?" in desk.welcome()
 
 
-def test_labels_want_a_model_that_reads_words():
+def test_labels_need_a_text_trunk_on_the_page():
     model = imagebind_tiny(pretrained=True, modalities=["audio"])
     with pytest.raises(MediaError, match="a model without a text trunk"):
         UploadClassifier(Embedder(model))(np.ones(128, dtype=np.float32), MediaKind.AUDIO, "dog\ncat")

@@ -44,7 +44,7 @@ def dropped(media, tmp_path):
         ("video.mp4", [MediaKind.VIDEO]),  # it has no audio
     ],
 )
-def test_an_upload_is_embedded_as_what_it_is_and_may_be_and_is_deleted(intake, dropped, name, kinds):
+def test_an_upload_is_embedded_as_each_possible_media_type_and_deleted(intake, dropped, name, kinds):
     path = dropped(name)
     alike = tiny().encode({kinds[0].value: path})
     part = intake.take(path)
@@ -60,7 +60,7 @@ def test_a_16_bit_grayscale_image_is_embedded_as_depth_and_as_thermal(intake, dr
     assert list(part.vectors) == [MediaKind.DEPTH, MediaKind.THERMAL]
 
 
-def test_an_array_that_only_one_sense_takes_is_that(intake, tmp_path):
+def test_an_array_that_only_one_media_type_accepts_has_it(intake, tmp_path):
     np.save(tmp_path / "deep.npy", np.full((2, 40, 60), 2.0, dtype=np.float32)[0])
     part = intake.take(tmp_path / "deep.npy")
     assert MediaKind.DEPTH in part.vectors and MediaKind.IMU not in part.vectors
@@ -75,7 +75,7 @@ def test_an_array_that_only_one_sense_takes_is_that(intake, tmp_path):
         (b"\xff" * 1_048_577, "1 MB"),
     ],
 )
-def test_what_cannot_be_embedded_is_named_without_its_folder_and_deleted(intake, tmp_path, content, seen):
+def test_an_upload_that_fails_is_named_without_its_folder_and_deleted(intake, tmp_path, content, seen):
     path = tmp_path / "odd.png"
     path.write_bytes(content)
     with pytest.raises(MediaError, match=seen) as caught:
@@ -84,7 +84,7 @@ def test_what_cannot_be_embedded_is_named_without_its_folder_and_deleted(intake,
     assert not path.exists()
 
 
-def test_an_upload_that_is_gone_is_asked_for_again(intake, tmp_path):
+def test_a_deleted_upload_is_requested_again(intake, tmp_path):
     with pytest.raises(MediaError, match=r"lost\.png: a deleted upload"):
         intake.take(tmp_path / "lost.png")
 
