@@ -248,7 +248,7 @@ def test_samples_are_random_rows_and_depend_on_the_seed_only(tmp_path):
 
 def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(
-        SearchIndexError, match=r"nothing\.lance: no index is there; expected one made by `imagebind"
+        SearchIndexError, match=r"nothing\.lance: no index found; expected one made by `imagebind"
     ):
         Index.open(tmp_path / "nothing.lance")
 
@@ -272,7 +272,7 @@ def test_a_partly_created_index_can_be_created_again(tiny, tmp_path, left):
     for name in left or ["."]:
         (tmp_path / "db" / "items.lance" / name).mkdir(parents=True)
     (tmp_path / "db" / ".writer.pid").write_text("1")
-    with pytest.raises(SearchIndexError, match="no index is there"):
+    with pytest.raises(SearchIndexError, match="no index found"):
         Index.open(tmp_path / "db", tiny)
     index = Index.open(tmp_path / "db", tiny, create=True)
     assert index.add(["a star"]) and len(Index.open(tmp_path / "db")) == 1
@@ -282,7 +282,7 @@ def test_creating_an_index_resumes_after_a_kill(tiny, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imagebind.search.store._say", stop)
+    monkeypatch.setattr("imagebind.search.store._set_about", stop)
     with pytest.raises(KeyboardInterrupt):
         Index.open(tmp_path / "db", tiny, create=True)
     monkeypatch.undo()
