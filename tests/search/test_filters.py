@@ -174,7 +174,7 @@ def test_text_that_no_path_has_finds_nothing_or_is_refused(index, text):
         try:
             assert index.search(unit(1), **filters) == []
         except ValueError as error:
-            assert "expected text that UTF-8 can hold" in str(error)
+            assert "expected text that UTF-8 can encode" in str(error)
 
 
 def test_between_finds_overlapping_rows_and_none_without_time(tmp_path):
