@@ -3,7 +3,7 @@
     python examples/emergence.py --out runs/emergence
 
 Three seeds; of the first also the two variations, with shuffled pairs and with pairs of text. On two cores a
-seed takes 30 to 45 minutes. The README has these tables. Stopped, it goes on.
+seed takes 30 to 45 minutes. docs/results.md has these tables. Stopped, it goes on.
 """
 
 import argparse
@@ -18,20 +18,20 @@ from imagebind.toyworld.nearest import raw_accuracy
 from imagebind.toyworld.rendered import Rendered, render_world
 from imagebind.training.loop import train
 from imagebind.training.recipe import Recipe, Steps
+from imagebind.training.tiny import recipe as tiny
 from imagebind.training.tiny.figures import (
-    ASKED,
-    FOUND,
+    CLASSIFIED_ATTRIBUTES,
+    RETRIEVALS,
     WorldFigures,
-    can_be_known,
     chance_of,
     classification_name,
+    is_shown_by,
     retrieval_name,
 )
-from imagebind.training.tiny.recipe import recipe as tiny
 
 UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
-    (MediaKind(sense.value), vision) for sense, vision in tiny.SENSES.items()
+    (MediaKind(sense.value), vision) for sense, vision in tiny.PAIRED_VISION.items()
 }
 
 Figures = Mapping[str, float]
@@ -68,7 +68,7 @@ def raw_figures(world: Path) -> Figures:
     training, held_out = (tiny.open_world(world / name) for name in (tiny.TRAIN_NAME, tiny.HELD_OUT_NAME))
     return {
         classification_name(kind, attribute): share
-        for kind, attributes in ASKED.items()
+        for kind, attributes in CLASSIFIED_ATTRIBUTES.items()
         for attribute, share in raw_accuracy(training, held_out, kind, attributes).items()
     }
 
@@ -77,12 +77,12 @@ def classification_table(found: Measured) -> Iterator[str]:
     """Markdown, in percent: each sense asked in words."""
     yield "| | tiny | new scenes | chance | shuffled | with text | raw |"
     yield "|---|---|---|---|---|---|---|"
-    for kind, attributes in ASKED.items():
+    for kind, attributes in CLASSIFIED_ATTRIBUTES.items():
         for attribute in attributes:
             name = classification_name(kind, attribute)
             label = f"{kind} → {attribute}"
             label += " (trained)" if kind.modality is ModalityType.VISION else ""
-            label += "" if can_be_known(kind, attribute) else " (it cannot show)"
+            label += "" if is_shown_by(kind, attribute) else " (it cannot show)"
             yield _row(label, found, [name], raw=True)
 
 
@@ -90,7 +90,7 @@ def retrieval_table(found: Measured) -> Iterator[str]:
     """Markdown, in percent: recall at 1 and at 10, among 256."""
     yield "| | tiny | new scenes | chance | shuffled | with text |"
     yield "|---|---|---|---|---|---|"
-    for query, candidates in FOUND:
+    for query, candidates in RETRIEVALS:
         trained = {(query, candidates), (candidates, query)} & TRAINED
         label = f"{query} → {candidates}{' (trained)' if trained else ''}"
         yield _row(label, found, [retrieval_name(query, candidates, k) for k in (1, 10)], raw=False)

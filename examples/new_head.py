@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from imagebind import ImageBindConfig, ImageBindModel, ModalityType
 from imagebind.checkpoints.loading import load_into
-from imagebind.config import imagebind_huge
+from imagebind.config import huge_config
 from imagebind.transforms.image import ImageTransform
 
 
@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None, config: ImageBindConfig | None = No
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args(arguments)
 
-    model = Classifier(config or imagebind_huge(), num_classes=len(options.folders))
+    model = Classifier(config or huge_config(), num_classes=len(options.folders))
     if options.weights:
         load_into(model, options.weights, modalities=[ModalityType.VISION])
     transform = ImageTransform()

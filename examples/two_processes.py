@@ -18,10 +18,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from imagebind.config import ImageBindConfig, imagebind_tiny
+from imagebind.config import ImageBindConfig, tiny_config
 from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.toyworld import BASELINE, FOCAL, World, render_depth, render_image
-from imagebind.training.data.augment import AlignedPictures
+from imagebind.training.data.augment import AlignedImages
 from imagebind.training.journal import read_log
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
@@ -43,13 +43,13 @@ def pairs() -> PairDataset:
             )
             for number, scene in enumerate(scenes)
         ],
-        AlignedPictures(),
+        AlignedImages(),
     )
 
 
 recipe = Recipe(
     model=ImageBindConfig(
-        embed_dim=imagebind_tiny().embed_dim, vision=imagebind_tiny().vision, depth=imagebind_tiny().depth
+        embed_dim=tiny_config().embed_dim, vision=tiny_config().vision, depth=tiny_config().depth
     ),
     pairs=(PairRecipe(modality="depth", data=pairs, temperature=0.2),),
     optimizer=AdamW(lr=1e-3),

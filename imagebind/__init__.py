@@ -9,7 +9,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from imagebind import data, models
     from imagebind.batching import Embedding
-    from imagebind.checkpoints.factory import imagebind_huge, imagebind_tiny, load_model, save_model
+    from imagebind.checkpoints.factory import (
+        imagebind_huge,
+        imagebind_tiny,
+        list_models,
+        load_model,
+        save_model,
+    )
     from imagebind.config import ImageBindConfig
     from imagebind.embedder import Embedder
     from imagebind.errors import (
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from imagebind.modality import ModalityType
     from imagebind.models import imagebind_model
     from imagebind.models.model import ImageBindModel
+    from imagebind.zeroshot import ZeroShotClassifier
 
 __version__ = "1.0.0"
 
@@ -38,8 +45,10 @@ _HOMES = {
     "ModalityType": "imagebind.modality",
     "imagebind_huge": "imagebind.checkpoints.factory",
     "imagebind_tiny": "imagebind.checkpoints.factory",
+    "list_models": "imagebind.checkpoints.factory",
     "load_model": "imagebind.checkpoints.factory",
     "save_model": "imagebind.checkpoints.factory",
+    "ZeroShotClassifier": "imagebind.zeroshot",
 }
 
 # As `import imagebind` of the original brings them.
@@ -52,10 +61,12 @@ _MODULES = {
 __all__ = [  # noqa: RUF022  (the model first, the errors last)
     "imagebind_huge",
     "imagebind_tiny",
+    "list_models",
     "load_model",
     "save_model",
     "Embedder",
     "Embedding",
+    "ZeroShotClassifier",
     "ImageBindModel",
     "ImageBindConfig",
     "ModalityType",

@@ -1,7 +1,7 @@
 """The sizes of a model. Frozen, plain data; layers never see it, only the builder does.
 
 Every trunk has its own small config, so a model of any size is an `ImageBindConfig` of those that it
-needs. A named model is a function here that returns one: `imagebind_huge()`.
+needs. A named model is a function here that returns one: `huge_config()`.
 """
 
 import math
@@ -205,7 +205,7 @@ _TRUNK_CONFIGS: dict[str, type[TrunkConfig]] = {
 }
 
 
-def imagebind_huge() -> ImageBindConfig:
+def huge_config() -> ImageBindConfig:
     """The sizes of the released model: 1,200,781,057 parameters. Source: released."""
     return ImageBindConfig(
         embed_dim=1024,
@@ -218,7 +218,7 @@ def imagebind_huge() -> ImageBindConfig:
     )
 
 
-def imagebind_tiny() -> ImageBindConfig:
+def tiny_config() -> ImageBindConfig:
     """Six small trunks of the released form, to be trained on two cores: 6,969,089 parameters, of which the
     text trunk's table of tokens has 3.2 million. Ours.
     """

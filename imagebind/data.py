@@ -6,7 +6,10 @@ and report a bad item without losing the others; here the first bad item raises 
 `None`, as released. The original published no loader for depth, thermal and IMU; those here are ours.
 """
 
+import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from os import PathLike
 from typing import Any
 
@@ -75,6 +78,7 @@ Paths = Iterable[str | PathLike[str]]
 Batch = Tensor | Any  # None for None, which a type checker need not ask of everybody else
 
 DEFAULT_AUDIO_FRAME_SHIFT_MS = int(SHIFT_MS)
+MAX_THREADS = 8  # that decode files
 
 
 def load_and_transform_text(text: str | Iterable[str] | None, device: Device) -> Batch:
@@ -230,7 +234,13 @@ def _load(transform: Callable[[Any], Tensor], paths: Paths | None, device: Devic
     listed = [] if isinstance(paths, str | bytes | PathLike) else _listed(paths)
     if not listed:
         raise ValueError(f"expected a list of at least one path, got {paths!r:.200}")
-    return torch.stack([transform(path) for path in listed]).to(device)  # (b, ...)
+    threads = min(len(listed), os.cpu_count() or 1, MAX_THREADS)
+    if threads == 1:
+        return torch.stack([transform(path) for path in listed]).to(device)  # (b, ...)
+    contexts = [copy_context() for _ in listed]  # warnings are collected where the caller collects them
+    with ThreadPoolExecutor(threads) as pool:
+        tensors = list(pool.map(lambda context, path: context.run(transform, path), contexts, listed))
+    return torch.stack(tensors).to(device)
 
 
 def _listed(items: Any) -> list[Any]:

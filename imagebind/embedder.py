@@ -18,6 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from imagebind.batching import Batcher, Embedding
+from imagebind.checkpoints.factory import pretrained_model
+from imagebind.device import best_device
 from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Transform, Views, default_transform, identify, prepare
@@ -72,20 +74,34 @@ class Embedder:
 
     def __init__(
         self,
-        model: ImageBindModel,
+        model: ImageBindModel | str | os.PathLike[str],
         *,
         device: torch.device | str | None = None,
+        dtype: torch.dtype | None = None,
+        modalities: Iterable[ModalityType | str] | None = None,
         transforms: Mapping[MediaKind | str, Transform] | None = None,
         autocast: torch.dtype | None = None,
         num_workers: int | None = None,
     ) -> None:
-        """Take a model as it is, or move it to `device`.
+        """Use a model as it is, moved to `device` if given; or load one by name, path or URI.
+
+        "imagebind_huge" is the released model, "imagebind_tiny" the small one in this package; other sources
+        are those of `checkpoints.factory.pretrained_model`. A model that is loaded has only `modalities`, by
+        default all, and is placed on the best device by default. `dtype` is the precision of the weights.
 
         `transforms` replaces those of some kinds ("image", "video", "text", …). `autocast` computes in a
         lower precision on weights that stay in theirs. `num_workers` threads decode; by default one a core,
         at most 8.
         """
-        self.model = model if device is None else model.to(device)
+        if isinstance(model, str | os.PathLike):
+            device = best_device() if device is None else device
+            model = pretrained_model(model, modalities=modalities, dtype=dtype, device=device)
+        else:
+            if modalities is not None:
+                raise ValueError("modalities: expected None, as the model is already built")
+            if device is not None or dtype is not None:
+                model = model.to(device=device, dtype=dtype)
+        self.model: ImageBindModel = model
         self._transforms = {MediaKind(kind): transform for kind, transform in (transforms or {}).items()}
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
@@ -373,6 +389,6 @@ def _as_rows(vectors: Any) -> Tensor:
 
 
 def _with_progress(results: Iterator[Embedding], total: int) -> Iterator[Embedding]:
-    from rich.progress import track
+    from tqdm.auto import tqdm
 
-    return iter(track(results, description="Embedding", total=total))
+    return iter(tqdm(results, desc="Embedding", total=total))

@@ -1,4 +1,4 @@
-"""Pictures of similarities."""
+"""Plots of similarities."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -9,15 +9,15 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 CELL_INCHES = 0.55
-LONGEST_LABEL = 28  # characters; longer ones lose their middle
-MOST_WRITTEN_CELLS = 400  # above which numbers would not be readable
+MAX_LABEL_CHARACTERS = 28  # longer labels are shortened in the middle
+MAX_NUMBERED_CELLS = 400  # with more, the numbers would not be readable
 
 
 def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> "Figure":
-    """A heat map of cosines with their numbers: (n, m) with n and m labels.
+    """Return a heat map of cosine similarities (n, m) with their numbers, and n and m labels.
 
     Raises:
-        ValueError: another number of labels than of rows or columns.
+        ValueError: the numbers of labels do not match the shape.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -31,17 +31,17 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
     image = axes.imshow(similarity, cmap="viridis", aspect="auto")
     axes.set_xticks(range(len(columns)), [_short(label) for label in columns], rotation=40, ha="right")
     axes.set_yticks(range(len(rows)), [_short(label) for label in rows])
-    if similarity.size <= MOST_WRITTEN_CELLS:
+    if similarity.size <= MAX_NUMBERED_CELLS:
         middle = (similarity.min() + similarity.max()) / 2
         for (row, column), cosine in np.ndenumerate(similarity):
-            ink = "black" if cosine > middle else "white"
-            axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", color=ink, fontsize=8)
+            colour = "black" if cosine > middle else "white"
+            axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="cosine")
     return figure
 
 
 def _short(label: str) -> str:
-    if len(label) <= LONGEST_LABEL:
+    if len(label) <= MAX_LABEL_CHARACTERS:
         return label
-    half = (LONGEST_LABEL - 1) // 2
+    half = (MAX_LABEL_CHARACTERS - 1) // 2
     return f"{label[:half]}…{label[-half:]}"

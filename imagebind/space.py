@@ -14,7 +14,6 @@ import torch
 
 from imagebind import config as configs
 from imagebind.checkpoints.formats import modality_of
-from imagebind.config import ImageBindConfig
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
@@ -22,7 +21,7 @@ from imagebind.models.model import ImageBindModel
 from imagebind.transforms.options import item_options
 
 TRANSFORMS_VERSION = 1  # to be raised when a transform's numbers change for the same settings
-NAMED = ("imagebind_huge", "imagebind_tiny")
+NAMED = {"imagebind_huge": configs.huge_config, "imagebind_tiny": configs.tiny_config}
 SAMPLED = 256  # numbers of each tensor that go into a digest: reading 4.8 GB would take longer than a search
 DIGEST_BYTES = 8
 
@@ -120,8 +119,8 @@ class Space:
 def _name_of(model: ImageBindModel) -> str:
     if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass with one of its own
         return "custom"
-    for name in NAMED:
-        named: ImageBindConfig = getattr(configs, name)()
+    for name, config_of in NAMED.items():
+        named = config_of()
         if model.config.embed_dim == named.embed_dim and all(
             model.config.trunk(ModalityType(modality)) == named.trunk(ModalityType(modality))
             for modality in model.modalities

@@ -20,8 +20,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagebind.losses import MAX_LOGIT_SCALE
-from imagebind.modality import ModalityType
-from imagebind.prompts import check_template
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.prompts import check_template, default_templates
 
 Matrix = Tensor | np.ndarray
 ClassName = str | Sequence[str]
@@ -34,6 +34,107 @@ CALIBRATION_BINS = 15  # Source: Guo et al. 2017
 HALVINGS = 30  # of the interval between their logarithms, 9.2: what is left is 1e-8 of the temperature
 
 LOGIT_SCALE_NAME = "modality_postprocessors.{}.1.log_logit_scale"  # as the checkpoint has it
+
+
+class ZeroShotClassifier:
+    """Classify items by the names of classes.
+
+    classifier = ZeroShotClassifier(Embedder("imagebind_huge"), ["dog", "car"])
+    labels, probabilities = classifier.predict([Path("park.jpg"), Path("engine.wav")])
+    """
+
+    def __init__(
+        self,
+        embedder: Any,
+        classes: Sequence[ClassName],
+        templates: Sequence[Template] | None = None,
+        temperature: float | None = None,
+    ) -> None:
+        """Keep the classes; their texts are embedded at the first use.
+
+        Args:
+            embedder: an `Embedder` whose model has text.
+            classes: the name of each class, or a sequence of its names, of which the first is its label.
+            templates: as `build_zero_shot_classifier` takes them; by default `prompts.default_templates` of
+                each item's media type.
+            temperature: divides cosines; by default `default_temperature` of each item's modality.
+
+        Raises:
+            ValueError: no class, a class without a name, no template, or a temperature that is not above 0.
+        """
+        self.embedder = embedder
+        self.classes = _names(classes)
+        self.labels = [names[0] for names in self.classes]
+        if templates is not None and (isinstance(templates, str) or not templates):
+            raise ValueError(f"templates: expected a sequence of at least one, got {templates!r}")
+        self.templates = None if templates is None else tuple(templates)
+        if temperature is not None:
+            _check_temperature(temperature)
+        self.temperature = temperature
+        self._classifiers: dict[tuple[Template, ...], Tensor] = {}
+
+    def predict(
+        self, items: Any, *, modality: ModalityType | str | None = None
+    ) -> tuple[list[str], np.ndarray]:
+        """Return the most probable label of each item, and the probabilities of all classes, (n, c).
+
+        Raises:
+            MediaError: an item that cannot be embedded.
+        """
+        rows = [self.probabilities(scores, kind)[0].numpy() for scores, kind in self._scored(items, modality)]
+        return [self.labels[row.argmax()] for row in rows], np.array(rows).reshape(-1, len(self.labels))
+
+    def scores(self, items: Any, *, modality: ModalityType | str | None = None) -> Tensor:
+        """Return the cosine of each item with each class, (n, c) float32; of several names the largest.
+
+        Raises:
+            MediaError: an item that cannot be embedded.
+        """
+        rows = [scores for scores, _ in self._scored(items, modality)]
+        return torch.cat(rows) if rows else torch.empty(0, len(self.labels))
+
+    def fit_temperature(
+        self, items: Any, labels: Sequence[str | int], *, modality: ModalityType | str | None = None
+    ) -> float:
+        """Set `temperature` from items of known classes, labels or class numbers, and return it.
+
+        See the function `fit_temperature`.
+
+        Raises:
+            MediaError: an item that cannot be embedded.
+            ValueError: a label that is not one of the classes', or another number of labels than items.
+        """
+        if unknown := [label for label in labels if isinstance(label, str) and label not in self.labels]:
+            raise ValueError(f"labels: expected some of {', '.join(self.labels)}, got {unknown[0]!r}")
+        numbers = [self.labels.index(label) if isinstance(label, str) else label for label in labels]
+        self.temperature = fit_temperature(self.scores(items, modality=modality), torch.tensor(numbers))
+        return self.temperature
+
+    def vector_scores(self, vectors: Matrix, kind: MediaKind) -> Tensor:
+        """Return `scores` of vectors of one media type: (n, e) -> (n, c)."""
+        templates = default_templates(kind) if self.templates is None else self.templates
+        if templates not in self._classifiers:
+            self._classifiers[templates] = build_zero_shot_classifier(
+                self.embedder.model,
+                self.embedder.transform(MediaKind.TEXT),
+                self.classes,
+                templates,
+                device=self.embedder.device,
+            ).cpu()
+        return class_scores(vectors, self._classifiers[templates], class_groups(self.classes))
+
+    def probabilities(self, scores: Matrix, kind: MediaKind) -> Tensor:
+        """Return the probabilities of scores of one media type: (n, c) -> (n, c)."""
+        temperature = self.temperature
+        if temperature is None:
+            temperature = default_temperature(self.embedder.model, kind.modality)
+        return class_probabilities(scores, temperature)
+
+    def _scored(self, items: Any, modality: ModalityType | str | None) -> Iterator[tuple[Tensor, MediaKind]]:
+        for result in self.embedder.encode_stream(items, modality=modality):
+            if result.error is not None:
+                raise result.error
+            yield self.vector_scores(result.vector[None], result.kind), result.kind  # (1, c)
 
 
 @torch.no_grad()
@@ -125,8 +226,7 @@ def class_probabilities(scores: Matrix, temperature: float) -> Tensor:
     Raises:
         ValueError: a temperature that is not above 0.
     """
-    if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
+    _check_temperature(temperature)
     return (torch.as_tensor(scores).float() / temperature).softmax(dim=-1)
 
 
@@ -209,6 +309,11 @@ def expected_calibration_error(
     return (sums.abs().sum() / len(labels)).item()
 
 
+def _check_temperature(temperature: float) -> None:
+    if not 0 < temperature < math.inf:
+        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
+
+
 def _names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
     """Of each class its names."""
     if isinstance(classnames, str) or not len(classnames):
@@ -270,6 +375,6 @@ def _first(flags: Tensor) -> int:
 
 
 def _with_progress(batches: Iterable[list[str]]) -> Iterator[list[str]]:
-    from rich.progress import track
+    from tqdm.auto import tqdm
 
-    return iter(track(batches, description="Class names"))
+    return iter(tqdm(batches, desc="Class names"))

@@ -17,7 +17,7 @@ FLOORS = (
     ("modality",),
     ("errors", "config"),
     ("io",),
-    ("media", "models", "losses", "metrics", "prompts"),
+    ("device", "media", "models", "losses", "metrics", "prompts"),
     ("transforms", "zeroshot"),
     ("intake",),
     ("batching", "checkpoints"),

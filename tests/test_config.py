@@ -2,12 +2,12 @@
 
 import pytest
 
-from imagebind.config import ImageBindConfig, imagebind_tiny
+from imagebind.config import ImageBindConfig, tiny_config
 from imagebind.modality import ModalityType
 
 
 def test_a_config_of_some_trunks_speaks_of_them_alone():
-    whole = imagebind_tiny()
+    whole = tiny_config()
     part = whole.only([ModalityType.TEXT, ModalityType.DEPTH])
     assert part.modalities == ("text", "depth") and part.embed_dim == whole.embed_dim
     assert part.depth == whole.depth and part.vision is None

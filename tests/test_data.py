@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from imagebind import data
-from imagebind.errors import MediaError, MissingExtraError
+from imagebind.errors import MediaError, MissingExtraError, collect_warnings, warn_of
 from imagebind.transforms.audio import AUDIO_MEAN, AUDIO_STD
 
 FILES = Path(__file__).parent / "data" / "preprocessing"
@@ -356,3 +356,26 @@ def test_a_misspelt_option_fails():
     misspelt: dict = {"clip_count": 3}
     with pytest.raises(TypeError, match="clip_count"):
         data.load_and_transform_audio_data([], "cpu", **misspelt)
+
+
+def test_many_files_are_decoded_in_threads_in_order_with_the_callers_warnings(tmp_path):
+    files = [tmp_path / f"{number}.png" for number in range(12)]
+    for number, file in enumerate(files):
+        Image.new("RGB", (60, 40), (number * 20, 0, 0)).save(file)
+    together = data.load_and_transform_vision_data(files, "cpu")
+    alone = [data.load_and_transform_vision_data([file], "cpu") for file in files]
+    assert torch.equal(together, torch.cat(alone))
+    files[4].write_bytes(b"junk")
+    files[9].write_bytes(b"junk")
+    with pytest.raises(MediaError, match=r"4\.png"):
+        data.load_and_transform_vision_data(files, "cpu")
+
+
+def test_warnings_about_many_files_are_collected_where_the_caller_collects_them():
+    def transform(path):
+        warn_of(path, f"{path} is odd")
+        return torch.zeros(1)
+
+    with collect_warnings() as messages:
+        data._load(transform, ["a", "b", "c"], "cpu")
+    assert sorted(messages) == ["a is odd", "b is odd", "c is odd"]

@@ -14,9 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.checkpoints.factory import imagebind_tiny, list_models, save_model
 from imagebind.embedder import Embedder
-from imagebind.errors import AmbiguousMediaError, MediaError
+from imagebind.errors import AmbiguousMediaError, CheckpointError, MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.transforms.audio import AudioTransform
@@ -163,7 +163,7 @@ def test_by_default_the_first_bad_item_is_raised(embedder, tmp_path):
 
 def test_a_deep_grey_picture_is_refused_with_the_ways_to_say_what_it_is(embedder, deep_grey_file):
     with pytest.raises(
-        AmbiguousMediaError, match=r"16-bit grey PNG.*\{'depth': path\} or \{'thermal': path\}"
+        AmbiguousMediaError, match=r"16-bit grayscale PNG.*\{'depth': path\} or \{'thermal': path\}"
     ):
         embedder.encode(deep_grey_file)
     depth, thermal = embedder.encode([{"depth": deep_grey_file}, {"thermal": deep_grey_file}])
@@ -385,3 +385,23 @@ def test_cuda_gives_the_vectors_of_the_cpu(embedder, items):
     on_cuda = Embedder(filled_model(small_config()), device="cuda")
     assert on_cuda.device.type == "cuda"
     np.testing.assert_allclose(on_cuda.encode(items), embedder.encode(items), atol=1e-3)
+
+
+def test_an_embedder_loads_a_model_by_name_or_by_the_folder_it_was_saved_in(tmp_path):
+    named = Embedder("imagebind_tiny", device="cpu")
+    save_model(imagebind_tiny(pretrained=True, modalities=["text", "vision"]), tmp_path / "saved")
+    saved = Embedder(tmp_path / "saved", device="cpu", modalities=["text"])
+    assert saved.model.modalities == ("text",) and not named.model.training
+    np.testing.assert_allclose(saved.encode("a red star"), named.encode("a red star"), **SAME)
+    assert {*list_models()} >= {"imagebind_huge", "imagebind_tiny"}
+
+
+def test_an_embedder_changes_the_precision_of_a_model_and_refuses_modalities_for_a_built_one():
+    model = imagebind_tiny(pretrained=True, modalities=["text"])
+    assert (
+        Embedder(model, dtype=torch.bfloat16).model.modality_heads.text.proj[0].weight.dtype == torch.bfloat16
+    )
+    with pytest.raises(ValueError, match="modalities: expected None"):
+        Embedder(model, modalities=["text"])
+    with pytest.raises(CheckpointError):
+        Embedder("no_such_model.pth", device="cpu")

@@ -17,7 +17,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.modality import MediaKind
 from imagebind.transforms.video import VideoTransform
-from tests.media.filmed import film
+from tests.media.filmed import make_video
 from tests.media.measured import damaged, encoded
 from tests.media.motion import PLAIN
 
@@ -53,8 +53,8 @@ def huge_array() -> bytes:
 def good_items(at, image_file, audio_file, imu_file) -> list:
     """Odd, but right."""
     (at / "two\nlines.jpg").write_bytes(image_file.read_bytes())
-    (at / "two.mp4").write_bytes(film(frames=2))
-    (at / "grey.mkv").write_bytes(film(frames=5, kind="matroska"))
+    (at / "two.mp4").write_bytes(make_video(frames=2))
+    (at / "grey.mkv").write_bytes(make_video(frames=5, container="matroska"))
     (at / "eight.wav").write_bytes(written("WAV", np.stack([TONE] * 8, axis=1)))
     (at / os.fsdecode(b"caf\xe9.jpg")).write_bytes(image_file.read_bytes())
     return [
@@ -86,7 +86,7 @@ def bad_items(at, image_file, audio_file, video_file) -> list[tuple[object, str,
         "huge.png": huge_picture(),
         "huge.flac": huge_sound(),
         "huge.npy": huge_array(),
-        "silent.mp4": film(frames=5),
+        "silent.mp4": make_video(frames=5),
         "moment.wav": written("WAV", TONE[:10]),
     }
     for name, content in files.items():
@@ -163,7 +163,7 @@ def real_files() -> dict[MediaKind, list[bytes]]:
     return {
         MediaKind.IMAGE: [encoded(colours, form) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")],
         MediaKind.AUDIO: [written(form) for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF")],
-        MediaKind.VIDEO: [film(frames=6, kind=kind) for kind in ("mp4", "matroska", "mpegts")],
+        MediaKind.VIDEO: [make_video(frames=6, container=kind) for kind in ("mp4", "matroska", "mpegts")],
         MediaKind.DEPTH: [encoded(deep, "PNG"), encoded(deep / 1e3, "npy"), encoded(deep / 1e3, "npz")],
         MediaKind.THERMAL: [encoded(deep, "PNG"), encoded(deep, "TIFF")],
         MediaKind.IMU: [PLAIN],

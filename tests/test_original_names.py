@@ -96,7 +96,7 @@ LAYERS = {
 
 @pytest.fixture(scope="module")
 def model() -> ImageBindModel:
-    return ImageBindModel(configs.imagebind_tiny(), device="meta")
+    return ImageBindModel(configs.tiny_config(), device="meta")
 
 
 def original_module(name: str) -> ModuleType:
@@ -189,7 +189,7 @@ def test_the_page_for_those_who_come_from_the_original_names_every_layer():
 @pytest.fixture
 def small_huge(monkeypatch, tmp_path) -> ImageBindModel:
     """A model of the tiny sizes with huge's vector length, which `imagebind_huge` builds for one test."""
-    config = replace(configs.imagebind_tiny(), embed_dim=1024)
+    config = replace(configs.tiny_config(), embed_dim=1024)
     monkeypatch.setattr(configs, "imagebind_huge", lambda: config)
     monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))

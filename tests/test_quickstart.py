@@ -10,12 +10,14 @@ from imagebind.checkpoints.factory import imagebind_tiny, save_model
 from imagebind.errors import CheckpointError
 from imagebind.quickstart import Search, Similarities, quickstart
 from imagebind.quickstart.findings import KINDS, add, compare, retrieve, trained_together
-from imagebind.quickstart.scenes import ABOUT, CLIPS, HEATMAP, STILLS, choose_scenes
-from imagebind.toyworld import ATTRIBUTES, SHOWS, Motion, is_held_out
+from imagebind.quickstart.scenes import ABOUT_NAME, CLIP_FILES, HEATMAP_NAME, IMAGE_FILES, choose_scenes
+from imagebind.toyworld import ATTRIBUTES, SHOWN_ATTRIBUTES, Motion, is_held_out
 
 TRAINED = factory.TINY_FOLDER  # while other weights may stand in for them
 SCENES = 7
-ALL_FILES = {ABOUT, HEATMAP} | {f"scene-{n + 1}/{file}" for n in range(SCENES) for file in STILLS + CLIPS}
+ALL_FILES = {ABOUT_NAME, HEATMAP_NAME} | {
+    f"scene-{n + 1}/{file}" for n in range(SCENES) for file in IMAGE_FILES + CLIP_FILES
+}
 
 
 @pytest.fixture(scope="module")
@@ -39,10 +41,10 @@ def contents(folder):
 
 
 def crafted(scenes):
-    """Vectors as a perfect model would give them: each kind tells what its sense shows, and no more."""
+    """Vectors of a perfect model: each encodes the attributes that its modality shows, and no others."""
     vectors = {}
     for kind, media in KINDS.items():
-        shown = SHOWS.get(media, SHOWS["video"])
+        shown = SHOWN_ATTRIBUTES.get(media, SHOWN_ATTRIBUTES["video"])
         rows = [
             np.concatenate(
                 [
@@ -67,10 +69,10 @@ def test_the_scenes_differ_in_shape_and_have_every_motion(seed):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_one_scene_alone_answers_each_question_and_others_are_half_right(seed):
+def test_one_scene_is_correct_for_each_query_and_others_are_half_correct(seed):
     scenes = choose_scenes(seed)
     found = add(scenes, crafted(scenes))
-    assert found.hoped == (2,) and set(found.ranking) == set(range(2, SCENES))
+    assert found.correct == (2,) and set(found.ranking) == set(range(2, SCENES))
     colour, motion = scenes[0].colour, scenes[1].motion
     assert [(scene.colour == colour, scene.motion == motion) for scene in scenes[2:]] == [
         (True, True),
@@ -79,39 +81,39 @@ def test_one_scene_alone_answers_each_question_and_others_are_half_right(seed):
         (False, False),
         (False, False),
     ]
-    assert retrieve(scenes, crafted(scenes)).hoped == (SCENES - 1,)
+    assert retrieve(scenes, crafted(scenes)).correct == (SCENES - 1,)
 
 
-def test_a_model_that_tells_what_its_senses_show_answers_as_hoped():
+def test_a_model_that_encodes_the_shown_attributes_gives_correct_results():
     scenes = choose_scenes(0)
     vectors = crafted(scenes)
-    assert retrieve(scenes, vectors).as_hoped and add(scenes, vectors).as_hoped
+    assert retrieve(scenes, vectors).is_correct and add(scenes, vectors).is_correct
     assert compare(vectors, "image_caption", "image").own_nearest == SCENES
 
 
-def test_a_model_that_is_deaf_to_what_is_asked_for_does_not_answer_as_hoped():
+def test_a_model_without_the_queried_attribute_gives_wrong_results():
     scenes = choose_scenes(0)
     vectors = crafted(scenes)
     vectors["audio"] = np.roll(vectors["audio"], 1, axis=0)
     found = retrieve(scenes, vectors)
-    assert not found.as_hoped and found.ranking[0] == 0 and found.rank > 1
+    assert not found.is_correct and found.ranking[0] == 0 and found.rank > 1
     vectors = crafted(scenes)
     vectors["video"][[2, 5]] = vectors["video"][[5, 2]]
     found = add(scenes, vectors)
-    assert not found.as_hoped and found.ranking[0] == 5 and found.rank > 1
+    assert not found.is_correct and found.ranking[0] == 5 and found.rank > 1
 
 
-def test_a_search_is_as_hoped_where_any_right_answer_comes_first():
-    def found(*hoped):
+def test_a_search_is_correct_if_any_correct_result_is_first():
+    def found(*correct):
         return Search(
-            query=(("imu", 0),), among="audio", ranking=(2, 0, 1), cosines=(0.9, 0.5, 0.1), hoped=hoped
+            query=(("imu", 0),), among="audio", ranking=(2, 0, 1), cosines=(0.9, 0.5, 0.1), correct=correct
         )
 
-    assert found(1, 2).as_hoped and found(1, 2).rank == 1
-    assert not found(0, 1).as_hoped and found(0, 1).rank == 2
+    assert found(1, 2).is_correct and found(1, 2).rank == 1
+    assert not found(0, 1).is_correct and found(0, 1).rank == 2
 
 
-def test_a_sum_weighs_both_halves_alike_and_leaves_out_their_own_scenes():
+def test_a_sum_weights_both_queries_equally_and_leaves_out_their_own_scenes():
     scenes = choose_scenes(0)
     basis = np.eye(4)
     vectors = {
@@ -120,11 +122,11 @@ def test_a_sum_weighs_both_halves_alike_and_leaves_out_their_own_scenes():
         "video": np.stack([basis[0], basis[1], basis[0] * 0.6 + basis[1] * 0.8, *basis[[0, 1, 2, 3]]]),
     }
     found = add(scenes, vectors)
-    assert found.ranking == (2, 3, 4, 5, 6) and found.as_hoped
+    assert found.ranking == (2, 3, 4, 5, 6) and found.is_correct
     assert found.cosines == pytest.approx((1.4 / 2**0.5, 0.5**0.5, 0.5**0.5, 0, 0))
 
 
-def test_the_nearest_of_a_row_is_counted_where_it_is_the_scene_itself():
+def test_rows_whose_nearest_is_their_own_scene_are_counted():
     cosines = np.array([[0.9, 0.1, 0.2], [0.8, 0.7, 0.1], [-0.5, -0.4, -0.3]])
     assert Similarities(rows="image_caption", columns="image", cosines=cosines).own_nearest == 2
 
@@ -134,10 +136,10 @@ def test_only_pairs_with_vision_were_trained_together():
     assert not trained_together("video_caption", "audio") and not trained_together("imu", "audio")
 
 
-def test_the_files_are_those_that_it_says_and_the_library_takes_them(result):
+def test_the_listed_files_exist_and_can_be_embedded(result):
     assert contents(result.folder) == ALL_FILES
     named = {path.relative_to(result.folder).as_posix() for scene in result.files for path in scene.values()}
-    assert named == ALL_FILES - {ABOUT, HEATMAP}
+    assert named == ALL_FILES - {ABOUT_NAME, HEATMAP_NAME}
     assert all(set(scene) == set(KINDS) for scene in result.files)
     assert [result.caption(place, "image_caption") for place in range(SCENES)] == [
         (result.folder / f"scene-{place + 1}" / "image.txt").read_text().strip() for place in range(SCENES)
@@ -145,7 +147,7 @@ def test_the_files_are_those_that_it_says_and_the_library_takes_them(result):
     assert Image.open(result.heatmap).width > 800
 
 
-def test_the_tables_have_a_row_and_a_column_a_scene(result):
+def test_the_tables_have_a_row_and_a_column_per_scene(result):
     kinds = [(table.rows, table.columns, table.trained_together) for table in result.tables]
     assert kinds == [("image_caption", "image", True), ("video_caption", "audio", False)]
     for table in result.tables:
@@ -175,7 +177,7 @@ def test_it_runs_twice_in_the_same_folder_with_the_same_answers(result):
 
 
 @pytest.mark.parametrize("name", ["thesis.txt", "scene-1/image.png", ".git/config"])
-def test_a_folder_with_other_things_is_refused_and_left_as_it_is(untrained, tmp_path, name):
+def test_a_folder_with_other_files_is_refused_and_unchanged(untrained, tmp_path, name):
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).write_text("mine")
     with pytest.raises(FileExistsError, match=name.split("/")[0]):
@@ -183,8 +185,8 @@ def test_a_folder_with_other_things_is_refused_and_left_as_it_is(untrained, tmp_
     assert contents(tmp_path) == {name} and (tmp_path / name).read_text() == "mine"
 
 
-def test_what_was_put_into_its_folder_later_is_named(untrained, tmp_path):
-    (tmp_path / ABOUT).touch()
+def test_other_files_added_to_its_folder_are_named(untrained, tmp_path):
+    (tmp_path / ABOUT_NAME).touch()
     (tmp_path / "scene-2").mkdir()
     (tmp_path / "scene-2" / "notes.txt").touch()
     with pytest.raises(FileExistsError, match=r"'scene-2/notes\.txt'"):
@@ -204,10 +206,10 @@ def test_without_the_small_weights_nothing_is_written(tmp_path, monkeypatch):
     assert not (tmp_path / "quick").exists()
 
 
-def test_the_trained_model_answers_as_hoped(tmp_path):
+def test_the_trained_model_gives_correct_results(tmp_path):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(factory, "TINY_FOLDER", TRAINED)
         found = quickstart(tmp_path / "quick")
-    assert found.retrieval.as_hoped and found.arithmetic.as_hoped
+    assert found.retrieval.is_correct and found.arithmetic.is_correct
     for table in found.tables:
         assert table.own_nearest > SCENES / 2, (table.rows, table.columns)

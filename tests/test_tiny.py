@@ -10,14 +10,14 @@ import torch
 import imagebind as library
 from imagebind.benchmark.forward import example_input
 from imagebind.checkpoints.factory import TINY_FOLDER
-from imagebind.config import imagebind_huge, imagebind_tiny
+from imagebind.config import huge_config, tiny_config
 from imagebind.embedder import Embedder
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld import World, class_prompts, world_transforms, write_scene
 from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny import recipe as tiny
 from imagebind.training.tiny.figures import WorldFigures
-from imagebind.training.tiny.recipe import recipe as tiny
 
 MOST_BYTES = 16_000_000  # of weights in the package
 SEED = 77  # of scenes that neither training nor its figures ever saw
@@ -98,14 +98,14 @@ def test_its_weights_are_small_enough_to_come_along():
 
 @pytest.mark.parametrize("modality", ModalityType)
 def test_it_takes_what_the_huge_model_takes(model, modality):
-    inputs = example_input(imagebind_huge(), modality, 2)
+    inputs = example_input(huge_config(), modality, 2)
     inputs = inputs[:, None] if modality is ModalityType.AUDIO else inputs
     with torch.inference_mode():
-        assert model({modality: inputs})[modality].shape == (2, imagebind_tiny().embed_dim)
+        assert model({modality: inputs})[modality].shape == (2, tiny_config().embed_dim)
 
 
 def test_its_parts_have_the_huge_models_names(model):
-    config = imagebind_huge()
+    config = huge_config()
     config = replace(config, imu=replace(config.imu, head_dropout=0.0))  # a layer of its own, unnamed without
     assert set(model.state_dict()) <= set(ImageBindModel(config, device="meta").state_dict())
 
@@ -171,7 +171,7 @@ def test_the_card_says_what_it_knows_and_how_it_came_to_be():
     assert "toy world" in card() and "imagebind train tiny" in card()
     log = [json.loads(line) for line in (TINY_FOLDER / "log.jsonl").read_text().splitlines()]
     steps = {each["stage"]: each["step"] for each in log}  # the last of each
-    assert steps == {"towers": tiny.TOWER_STEPS, "senses": tiny.SENSE_STEPS}
+    assert steps == {"towers": tiny.TOWER_STEPS, "senses": tiny.ALIGN_STEPS}
 
 
 @pytest.mark.huge

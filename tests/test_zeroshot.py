@@ -248,3 +248,53 @@ def test_shapes_are_told_by_their_names_in_senses_never_trained_with_words(tiny,
     probabilities = class_probabilities(scores, default_temperature(tiny, MediaKind(kind).modality))
     assert expected_calibration_error(probabilities, labels) < 0.15  # at temperature 1 it is above 0.7
     assert expected_calibration_error(class_probabilities(scores, 1.0), labels) > 0.6
+
+
+@pytest.fixture(scope="module")
+def scene_files(tmp_path_factory):
+    """Images of scenes, and the shape of each."""
+    folder, world = tmp_path_factory.mktemp("scenes"), World(seed=SEED)
+    scenes = [world.scene(number) for number in range(8)]
+    for number, scene in enumerate(scenes):
+        write_scene(folder / str(number), scene)
+    return [folder / str(number) / "image.png" for number in range(8)], [str(each.shape) for each in scenes]
+
+
+def test_a_classifier_predicts_labels_with_probabilities_of_files(scene_files):
+    files, shapes = scene_files
+    embedder = Embedder("imagebind_tiny", device="cpu")
+    classes = [(str(value), *WORDS["shape"].get(value, ())) for value in ATTRIBUTES["shape"]]
+    classifier = library.ZeroShotClassifier(embedder, classes)
+    labels, probabilities = classifier.predict(files)
+    assert np.mean([label == shape for label, shape in zip(labels, shapes, strict=True)]) >= 0.75
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+    scores = classifier.scores(files)
+    assert scores.shape == probabilities.shape == (len(files), len(classes))
+    expected = class_probabilities(scores, default_temperature(embedder.model, ModalityType.VISION))
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+
+
+def test_a_classifier_fits_its_temperature_to_labels_or_class_numbers(scene_files):
+    files, shapes = scene_files
+    names = sorted({*shapes, "cube"})
+    classifier = library.ZeroShotClassifier(Embedder("imagebind_tiny", device="cpu"), names)
+    fitted = classifier.fit_temperature(files, shapes)
+    assert (
+        fitted
+        == classifier.temperature
+        == fit_temperature(classifier.scores(files), torch.tensor([names.index(shape) for shape in shapes]))
+    )
+    assert classifier.fit_temperature(files, [names.index(shape) for shape in shapes]) == fitted
+    with pytest.raises(ValueError, match=r"labels: expected some of .*, got 'whale'"):
+        classifier.fit_temperature(files[:1], ["whale"])
+
+
+def test_a_classifier_refuses_what_it_cannot_use_and_names_a_file_that_cannot_be_read(tmp_path):
+    embedder = Embedder("imagebind_tiny", device="cpu")
+    with pytest.raises(ValueError, match="templates: expected a sequence"):
+        library.ZeroShotClassifier(embedder, ["dog", "cat"], templates="a {}")
+    with pytest.raises(ValueError, match="temperature: expected a number above 0"):
+        library.ZeroShotClassifier(embedder, ["dog", "cat"], temperature=0)
+    with pytest.raises(library.MediaError, match=r"gone\.png"):
+        library.ZeroShotClassifier(embedder, ["dog", "cat"]).predict([tmp_path / "gone.png"])
+    assert library.ZeroShotClassifier(embedder, ["dog", "cat"]).predict([])[1].shape == (0, 2)

@@ -1,5 +1,5 @@
-"""How fast, and with how much memory, on the machine at hand.
+"""Benchmarks of speed and memory on the current machine.
 
-Machines differ and are noisy, so most figures are ratios within one run: against the same machine's own
-rate, or against another way to the same result, measured by turns.
+Machines differ and are noisy, so most figures are ratios within one run: relative to the machine's own rate,
+or to another method with the same result, measured alternately.
 """

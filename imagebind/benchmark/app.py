@@ -1,8 +1,8 @@
-"""The web page under parallel users, over loopback: each searches by words and fetches what was found.
+"""Benchmarks the web page with parallel users over loopback: each searches by text and fetches the hits.
 
-The page runs in a process of its own, as `imagebind app` starts it, on an index of the toy world with the
-small model. A user does what a browser does, without pauses for thought: a search goes through the page's
-queue, and what is timed is from sending the words to having the hits.
+The page runs in its own process, as started by `imagebind app`, on an index of the toy world with the small
+model. A user acts like a browser, without pauses: a search goes through the page's queue, and is timed from
+sending the text to receiving the hits.
 """
 
 import json
@@ -30,7 +30,7 @@ from imagebind.toyworld import write_world
 
 SECTION = "app"
 SCENES = 50  # at most, of eight files each
-FETCHED = 4  # pictures, and media files, after a search
+FETCHED = 4  # thumbnails, and media files, after a search
 MOST_SECONDS = 120.0  # then users stop, whatever is left
 PATIENCE = 60.0  # seconds for one answer
 STARTED = re.compile(r"http://127\.0\.0\.1:\d+")
@@ -42,7 +42,7 @@ _HAVE_NO_PICTURE = (MediaKind.TEXT.value,)
 
 @dataclass(kw_only=True)
 class Log:
-    """What one user saw: seconds of each search and of each fetch, and what went wrong."""
+    """The log of one user: seconds of each search and of each fetch, and errors."""
 
     searches: list[float] = field(default_factory=list)
     fetches: list[float] = field(default_factory=list)
@@ -50,10 +50,10 @@ class Log:
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Rows on an index that is made in a folder.
+    """Yield the rows, measured on an index that is created in a folder.
 
     Raises:
-        ImageBindError: the page did not start; with what it said.
+        ImageBindError: the page did not start; contains its output.
     """
     db = fill(folder, min(SCENES, size.crawled))
     with served(db) as url:
@@ -64,7 +64,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def rows(logs: Sequence[Log], took: float) -> Iterator[Row]:
-    """What the users' logs come to; without a row for what was done less than twice."""
+    """Summarise the users' logs; there is no row for actions that occurred less than twice."""
     searches = [seconds for log in logs for seconds in log.searches]
     fetches = [seconds for log in logs for seconds in log.fetches]
     errors = [error for log in logs for error in log.errors]
@@ -72,7 +72,7 @@ def rows(logs: Sequence[Log], took: float) -> Iterator[Row]:
     detail = f"{len(searches)} searches and {len(fetches)} fetches in {took:.1f} s"
     first = f"; the first: {errors[0]}" if errors else ""
     yield _row(f"{of}: errors", len(errors), "", target=0, detail=detail + first)
-    for what, times in (("a search", searches), ("a picture or a piece of media", fetches)):
+    for what, times in (("a search", searches), ("a thumbnail or media file", fetches)):
         if len(times) > 1:
             cuts = quantiles(times, n=20)
             yield _row(f"{of}: {what}, p50", cuts[9] * 1e3, "ms")
@@ -85,7 +85,7 @@ def _row(what: str, value: float, unit: str, *, target: float | None = None, det
 
 
 def fill(folder: Path, scenes: int) -> Path:
-    """Write scenes and index them; returns where the index is."""
+    """Write scenes and index them; return the path of the index."""
     write_world(folder / "media", scenes, seed=0)
     db = folder / "media.lance"
     crawl(Index.open(db, world_embedder(), create=True), [folder / "media"], mappings=MAPPINGS)
@@ -94,7 +94,7 @@ def fill(folder: Path, scenes: int) -> Path:
 
 @contextmanager
 def served(db: Path) -> Iterator[str]:
-    """The page of an index in a process of its own; its address."""
+    """Serve the page of an index in its own process; yield its URL."""
     command = [sys.executable, "-m", "imagebind.cli.main", "app", str(db), "--weights", "tiny", "--port", "0"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
@@ -111,7 +111,7 @@ def served(db: Path) -> Iterator[str]:
 
 
 def load(url: str, *, users: int, searches: int, most_seconds: float = MOST_SECONDS) -> list[Log]:
-    """Search a page with parallel users; what each saw. Ends by itself."""
+    """Search a page with parallel users; return their logs. Stops after `most_seconds`."""
     end = time.perf_counter() + most_seconds
     with ThreadPoolExecutor(users) as pool:
         return list(pool.map(lambda number: _use(url, number, searches, end), range(users)))
@@ -137,10 +137,10 @@ def _use(url: str, number: int, searches: int, end: float) -> Log:
 
 
 def _search(client: Any, config: dict[str, Any], words: str) -> list[tuple[str, str]]:
-    """(kind, id) of each hit, as the page's own script gets it.
+    """Search as the page's script does; return the media type and id of each hit.
 
     Raises:
-        ImageBindError: an answer without hits.
+        ImageBindError: the response has no hits.
     """
     parts = {part["id"]: part["props"] for part in config["components"]}
     (event,) = (event for event in config["dependencies"] if event["api_name"] == "search")

@@ -1,4 +1,4 @@
-"""Captions to measure with: plain English, all different, of about twelve tokens."""
+"""Captions for benchmarks: plain English, all different, about twelve tokens each."""
 
 import math
 import random
@@ -31,7 +31,7 @@ SYLLABLES = _words("ba be do fi gu ha ki lo mu ne pa qui ro su ta ve wo xi ya zu
 
 
 def captions(count: int) -> list[str]:
-    """`count` captions without repeats, the same each time: "a photo of a wet dog playing near the river"."""
+    """Return `count` fixed captions without repeats: "a photo of a wet dog playing near the river"."""
     parts = (LOOKS, SUBJECTS, DOINGS, NEARNESS, PLACES)
     total = math.prod(map(len, parts))
     written = []
@@ -46,7 +46,7 @@ def captions(count: int) -> list[str]:
 
 
 def with_new_words(plain: list[str]) -> list[str]:
-    """Each caption with a name at its end that no other has, so that no memory of words helps."""
+    """Return each caption with a unique name at its end, so that no cache of words helps."""
     named = []
     for number, caption in enumerate(plain):
         name = ""

@@ -1,7 +1,7 @@
-"""Indexing folders, against embedding the same files alone; memory; and the first search in a new process.
+"""Benchmarks indexing relative to embedding alone, its memory, and the first search in a new process.
 
-The files are scenes of the toy world, all six senses, and the model is the small one: with a larger one what
-indexing adds to embedding counts less.
+The files are scenes of the toy world in all six modalities, and the model is the small one: with a larger
+model the overhead of indexing is relatively smaller.
 """
 
 import subprocess
@@ -26,22 +26,22 @@ SECTION = "index"
 TURNS = 5  # of embedding all files and indexing them
 SEED = 3
 MEDIA = (".png", ".mp4", ".wav", ".csv", ".txt")
-UNTOLD = ("depth", "thermal")  # pictures whose content does not tell
+UNTOLD = ("depth", "thermal")  # PNG files whose modality cannot be inferred from their content
 MAPPINGS = [parse_mapping(f"**/{kind}.png={kind}") for kind in UNTOLD]
-SEARCHES = 3  # each in a process of its own
+SEARCHES = 3  # each in its own process
 
 SHARE, GROWTH, START_SECONDS = 0.85, 1.1, 3.0  # targets
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Both by turns, over the same files; then a crawl with nothing to do, and the rest."""
+    """Alternate embedding and indexing of the same files; then crawl again without changes, and the rest."""
     media = folder / "media"
     fifth = media / "fifth"
     write_world(fifth, size.crawled // 5, seed=SEED)
     write_world(media / "rest", size.crawled - size.crawled // 5, seed=SEED + 1)
     files = files_of(media)
     embedder = world_embedder()
-    embedder.encode(files[:8])  # warm, and not counted
+    embedder.encode(files[:8])  # warm-up, not counted
     alone: list[float] = []
     crawled: list[float] = []
     for turn in range(TURNS):
@@ -52,7 +52,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         ]
         for times, action in steps if turn % 2 else reversed(steps):
             times.append(seconds(action))
-    of = f"{len(files):,} files of six senses"
+    of = f"{len(files):,} files of six modalities"
     yield _row(
         f"{of}: indexing them, speed against embedding them",
         median(a / c for a, c in zip(alone, crawled, strict=True)),
@@ -95,13 +95,13 @@ def _row(
 
 
 def world_embedder() -> Embedder:
-    """The small model, told about its world's sensors."""
+    """Return an embedder with the small model and the transforms of the toy world."""
     transforms = {kind.value: transform for kind, transform in world_transforms().items()}
     return Embedder(imagebind_tiny(pretrained=True), transforms=transforms)
 
 
 def files_of(media: Path) -> list[Path | dict[str, Path]]:
-    """All files of some scenes, as `encode` takes them."""
+    """Return all files of some scenes as inputs of `encode`."""
     found = sorted(path for path in media.rglob("*") if path.suffix in MEDIA)
     return [{path.stem: path} if path.stem in UNTOLD else path for path in found]
 

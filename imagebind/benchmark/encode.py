@@ -1,4 +1,4 @@
-"""`Embedder.encode` over many files, against the slower of its two stages alone: decoding and computing."""
+"""Benchmarks `Embedder.encode` relative to the slower of its two stages alone: decoding and computing."""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,15 +19,15 @@ from imagebind.models.model import ImageBindModel
 
 SECTION = "encode"
 SHARE_OF_SLOWER = 0.85  # target
-MOST_REPEATS = 3  # a pass over the pictures takes long enough to be steady
+MAX_REPEATS = 3  # a pass over the images takes long enough for stable times
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Each stage alone and both together, by turns, over JPEG files with the vision trunk."""
+    """Alternate each stage alone and both together, over JPEG files with the vision trunk."""
     paths = write_pictures(folder / "pictures", size.pictures, size.picture_size)
     embedder = Embedder(ImageBindModel(size.config, modalities=[ModalityType.VISION]).eval())
-    embedder.encode(paths[: size.batch], batch_size=size.batch)  # warm, and not counted
-    turns = [_turn(embedder, paths, size.batch) for _ in range(min(size.repeats, MOST_REPEATS))]
+    embedder.encode(paths[: size.batch], batch_size=size.batch)  # warm-up, not counted
+    turns = [_turn(embedder, paths, size.batch) for _ in range(min(size.repeats, MAX_REPEATS))]
     decoding, computing, together = (median(times) for times in zip(*turns, strict=True))
     yield Row(
         section=SECTION,

@@ -1,4 +1,4 @@
-"""A trunk's forward pass as a share of what `nn.Linear` reaches on the same machine at the same shapes."""
+"""Benchmarks a trunk's forward pass relative to the rate of `nn.Linear` at the same shapes."""
 
 import copy
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ GIGA = 1e9
 
 
 def measure(size: Size) -> Iterator[Row]:
-    """A row a trunk and precision; in float32 what compiling changes, too."""
+    """Yield a row per trunk and precision, and in float32 also the speed-up by compiling."""
     for modality in size.config.modalities:
         for name, dtype in PRECISIONS.items():
             trial = try_trunk(size, modality, dtype)
@@ -39,7 +39,7 @@ def measure(size: Size) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
-    """A model with one trunk, perhaps of fewer blocks than it has, all being alike; and its input."""
+    """A model with one trunk and its input. It may have fewer blocks than the whole trunk; all are alike."""
 
     model: ImageBindModel
     modality: ModalityType
@@ -62,14 +62,14 @@ class Trial:
         self.trunk(**self.trunk_inputs)
 
     def run_ends(self) -> None:
-        """What is before and behind the trunk."""
+        """Run the stem, the head and the postprocessor."""
         name = self.modality.value
         stem = self.model.modality_preprocessors[name](self.inputs)
         embeddings = self.model.modality_heads[name](self.tokens, **stem["head"])
         self.model.modality_postprocessors[name](embeddings)
 
     def run_linears(self) -> None:
-        """The matrix products by weights that the blocks do, and nothing else."""
+        """Run only the matrix products of the blocks with their weights."""
         hidden = self.tokens.new_ones(*self.tokens.shape[:2], MLP_RATIO * self.tokens.shape[2])
         for block in self.trunk.blocks:
             assert isinstance(block, Block)
@@ -80,7 +80,7 @@ class Trial:
 
 
 def try_trunk(size: Size, modality: ModalityType, dtype: torch.dtype) -> Trial:
-    """With as many blocks as pass within `size.pass_seconds`: where bfloat16 is emulated, one takes long."""
+    """Build a trunk with as many blocks as run in `size.pass_seconds`; emulated bfloat16 is slow."""
     inputs = example_input(size.config, modality, size.batch)
     inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     whole = size.config.trunk(modality).num_blocks
@@ -141,7 +141,7 @@ def _compiled(size: Size, modality: ModalityType, trial: Trial) -> Row:
 
 
 def flops(shape: tuple[int, ...], blocks: int, *, extra_keys: bool) -> tuple[int, int]:
-    """Operations of the blocks' products by weights, and of tokens by each other, for tokens (b, l, d)."""
+    """Return the operations of products with weights and of attention's products, for tokens (b, l, d)."""
     rows, length, width = shape
     weights = 4 * width**2 + 2 * MLP_RATIO * width**2  # query, key, value, output; the two of the MLP
     keys = length + int(extra_keys)  # the learned one
@@ -149,7 +149,7 @@ def flops(shape: tuple[int, ...], blocks: int, *, extra_keys: bool) -> tuple[int
 
 
 def example_input(config: ImageBindConfig, modality: ModalityType, batch: int) -> Tensor:
-    """Random numbers as a modality's preprocessor takes them; text at its full length."""
+    """Return random input for a modality's preprocessor; text has its full length."""
     generator = torch.Generator().manual_seed(0)
     if modality is ModalityType.TEXT:
         assert config.text is not None

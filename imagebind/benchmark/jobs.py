@@ -1,7 +1,7 @@
-"""What is measured in a process of its own: `python -m imagebind.benchmark.jobs JOB ARGUMENT…`.
+"""Jobs that are measured in their own process: `python -m imagebind.benchmark.jobs JOB ARGUMENT…`.
 
-Each job takes strings and returns what becomes one line of JSON, to which its peak of memory is added.
-Its imports are done before its clock starts.
+Each job takes strings and returns a dict, which is printed as one line of JSON with its peak memory. Imports
+are done before the time is measured.
 """
 
 import json
@@ -11,11 +11,11 @@ from pathlib import Path
 
 from imagebind.benchmark.timing import peak_bytes, seconds
 
-READ_BYTES = 16 * 2**20  # at a time, when a file is only read
+READ_BYTES = 16 * 2**20  # per read call of `read_file`
 
 
 def make_weights(path: str, size: str) -> dict[str, float]:
-    """Write a model with new weights as the released file is written."""
+    """Write a model with random weights in the format of the released file."""
     import torch
 
     from imagebind.benchmark.sizes import SIZES
@@ -61,7 +61,7 @@ def load(path: str, size: str, mmap: str = "") -> dict[str, float]:
 
 
 def load_naively(path: str, size: str) -> dict[str, float]:
-    """Build a model with new weights, read the file, copy one into the other."""
+    """Build a model with random weights, read the file, and copy its weights into the model."""
     import torch
 
     from imagebind.benchmark.sizes import SIZES
@@ -75,7 +75,7 @@ def load_naively(path: str, size: str) -> dict[str, float]:
 
 
 def text_trunk(folder: str, size: str) -> dict[str, float]:
-    """Embed a few captions with the text trunk alone, out of split files."""
+    """Embed a few captions with only the text trunk, loaded from split files."""
     from imagebind.benchmark.captions import captions
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoints.loading import load_into
@@ -90,7 +90,7 @@ def text_trunk(folder: str, size: str) -> dict[str, float]:
 
 
 def tokenize(count: str) -> dict[str, float]:
-    """Tokenise captions from an empty memory, the same again, and then such with a new word each."""
+    """Tokenise captions with an empty cache, then again, then captions with a new word each."""
     from imagebind.benchmark.captions import captions, with_new_words
     from imagebind.transforms.text import Tokenizer, vocabulary
 
@@ -106,28 +106,28 @@ def tokenize(count: str) -> dict[str, float]:
 
 
 def video_nothing(path: str) -> dict[str, float]:
-    """Import what both of the next two import: the memory that neither is to blame for."""
+    """Import the modules of the next two jobs, to measure the memory of the imports alone."""
     from imagebind.benchmark import video  # noqa: F401
 
     return {}
 
 
 def video_ours(path: str) -> dict[str, float]:
-    """A video's clips, decoded as the library does."""
+    """Decode a video's clips with the library."""
     from imagebind.benchmark import video
 
     return {"seconds": seconds(lambda: video.picked_frames(Path(path)))}
 
 
 def video_all_frames(path: str) -> dict[str, float]:
-    """A video's clips, all of their frames made tensors first."""
+    """Decode a video's clips by first converting all of their frames to tensors."""
     from imagebind.benchmark import video
 
     return {"seconds": seconds(lambda: video.all_frames(Path(path)))}
 
 
 def gradient_cache(size: str, batch: str) -> dict[str, float]:
-    """One step of audio on a batch of many chunks, beside vision that was embedded before."""
+    """Make one training step of audio on a batch of many chunks, with precomputed vision embeddings."""
     import torch
 
     from imagebind.benchmark.forward import example_input
@@ -154,7 +154,7 @@ def gradient_cache(size: str, batch: str) -> dict[str, float]:
 
 
 def crawl_folder(beside: str, media: str) -> dict[str, float]:
-    """Index a folder of scenes, into an index that is removed."""
+    """Index a folder of scenes into a temporary index."""
     import tempfile
 
     from imagebind.benchmark.crawl import MAPPINGS, world_embedder

@@ -1,4 +1,4 @@
-"""Loading weights: how long, and with how much memory. Each figure is of a process of its own."""
+"""Benchmarks the time and memory of loading weights, each in its own process."""
 
 import os
 import shutil
@@ -21,11 +21,11 @@ MEMORY_INFO = Path("/proc/meminfo")  # Linux
 
 
 def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: bool = False) -> Iterator[Row]:
-    """Load `weights`, or new ones written to `folder` first; then the text trunk out of split files.
+    """Load `weights`, or random ones written to `folder` first; then the text trunk from split files.
 
     Raises:
-        ImageBindError: too little room on the disk or in memory.
-        CheckpointError: weights of another size.
+        ImageBindError: too little disk space or memory is free.
+        CheckpointError: the weights have another size.
     """
     needed = sum(parameter.nbytes for parameter in ImageBindModel(size.config, device="meta").parameters())
     _require(needed, folder, files=1 if weights else 2)
@@ -49,7 +49,7 @@ def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: boo
 
 
 def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
-    in_fresh_process("read_file", path)  # brings it into the system's cache
+    in_fresh_process("read_file", path)  # fills the system's file cache
     turns = [
         (in_fresh_process("load", path, size.name), in_fresh_process("read_file", path))
         for _ in range(size.repeats)

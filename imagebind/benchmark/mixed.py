@@ -1,7 +1,7 @@
-"""How right searches are on the toy world: mixed lists with and without calibration, and sums of two senses.
+"""Benchmarks search accuracy on the toy world: mixed media types with and without calibration, and sums.
 
-New scenes, of combinations that the small model was trained on, each by all its senses and a caption. Three
-quarters are in the index, the others ask.
+The scenes are new, with attribute combinations that the small model was trained on, in all modalities and
+with a caption. Three quarters are in the index, the others are queries.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,13 +17,13 @@ from imagebind.modality import MediaKind
 from imagebind.search.calibration import KIND_SAMPLES, Calibration
 from imagebind.toyworld import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered, render_world
-from imagebind.toyworld.scene import SHOWS
-from imagebind.training.tiny.figures import embed_sense, embed_texts
+from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
+from imagebind.training.tiny.figures import embed_scenes, embed_texts
 
 SECTION = "mixed"
 SEED = 1  # of the world; the small model was trained on that of seed 0
 K = 10
-CONTENT = ("shape", "motion")  # what hits are to share with the query, as far as its sense shows it
+CONTENT = ("shape", "motion")  # attributes that hits should share with the query, if its modality shows them
 
 Vectors = Mapping[MediaKind, np.ndarray]  # (n, e) of each kind, in the order of the scenes
 
@@ -39,15 +39,15 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def embed(rendered: Rendered) -> Vectors:
-    """Every scene by each of its senses and by the caption of its clip."""
+    """Embed every scene in each media type, and the caption of its video."""
     model = imagebind_tiny(pretrained=True)
     captions = [captions_of(rendered.scene(number))["video"] for number in range(len(rendered))]
-    found = {kind: embed_sense(model, rendered, kind).numpy() for kind in STORED}
+    found = {kind: embed_scenes(model, rendered, kind).numpy() for kind in STORED}
     return found | {MediaKind.TEXT: embed_texts(model, captions).numpy()}
 
 
 def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
-    """The share of the best ten of all kinds that have the query's content, by cosine and by score."""
+    """Yield the share of the top ten hits of all media types that share the query's content."""
     rng = np.random.default_rng(0)
     chosen = rng.choice(stored, min(KIND_SAMPLES, stored), replace=False)
     calibration = Calibration({kind: each[:stored][chosen] for kind, each in vectors.items()})
@@ -106,36 +106,36 @@ def _relevant(
 
 
 def _asked(kind: MediaKind) -> list[str]:
-    shown = CONTENT if kind is MediaKind.TEXT else SHOWS[kind]
+    shown = CONTENT if kind is MediaKind.TEXT else SHOWN_ATTRIBUTES[kind]
     return [name for name in CONTENT if name in shown]
 
 
 def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
-    """A picture and another scene's sound: videos with the colour of the one, the motion of the other."""
+    """Search videos by the sum of an image and another scene's audio."""
     videos = vectors[MediaKind.VIDEO][:stored]
-    shares: dict[str, list[float]] = {"sum": [], "picture": [], "sound": [], "chance": []}
+    shares: dict[str, list[float]] = {"sum": [], "image": [], "audio": [], "chance": []}
     for number in range(stored, len(attributes) - 1):
-        look, sound = attributes[number], attributes[number + 1]
-        if look["colour"] == sound["colour"] or look["motion"] == sound["motion"]:
-            continue  # a video like one of them alone would do
+        look, moved = attributes[number], attributes[number + 1]
+        if look["colour"] == moved["colour"] or look["motion"] == moved["motion"]:
+            continue  # a video similar to only one of them would be correct
         right = np.array(
             [
-                attributes[n]["colour"] == look["colour"] and attributes[n]["motion"] == sound["motion"]
+                attributes[n]["colour"] == look["colour"] and attributes[n]["motion"] == moved["motion"]
                 for n in range(stored)
             ]
         )
-        picture, heard = vectors[MediaKind.IMAGE][number], vectors[MediaKind.AUDIO][number + 1]
-        queries = {"sum": combine([(picture, 0.5), (heard, 0.5)]), "picture": picture, "sound": heard}
+        image, audio = vectors[MediaKind.IMAGE][number], vectors[MediaKind.AUDIO][number + 1]
+        queries = {"sum": combine([(image, 0.5), (audio, 0.5)]), "image": image, "audio": audio}
         for name, query in queries.items():
             shares[name].append(float(right[np.argsort(-(videos @ query))[:K]].mean()))
         shares["chance"].append(float(right.mean()))
     found = {name: float(np.mean(each)) for name, each in shares.items()}
     yield Row(
         section=SECTION,
-        what=f"picture + sound: the one's colour and the other's motion among the best {K} videos",
+        what=f"image + audio: share of the top {K} videos with the image's colour, the audio's motion",
         value=found["sum"],
         unit="",
-        target=round(max(found["picture"], found["sound"]), 3),
-        detail=f"picture alone {found['picture']:.3f}, sound alone {found['sound']:.3f}, "
+        target=round(max(found["image"], found["audio"]), 3),
+        detail=f"image alone {found['image']:.3f}, audio alone {found['audio']:.3f}, "
         f"chance {found['chance']:.3f}, {len(shares['sum'])} pairs",
     )

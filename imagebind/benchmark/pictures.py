@@ -1,4 +1,4 @@
-"""Generated pictures that cost about what photographs cost to store and decode: soft shapes under grain."""
+"""Generated images with about the storage and decoding cost of photographs: soft shapes with noise."""
 
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +14,7 @@ JPEG_QUALITY = 90
 
 
 def picture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
-    """One picture: uint8 (h, w, 3)."""
+    """Return a random image: uint8 (h, w, 3)."""
     shapes = Image.fromarray(rng.integers(0, 256, (CELLS, CELLS, 3), dtype=np.uint8))
     soft = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
     grain = rng.standard_normal((height, width, 1), dtype=np.float32) * GRAIN
@@ -22,7 +22,7 @@ def picture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
 
 
 def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
-    """Write JPEG files; returns their paths in order."""
+    """Write JPEG files; return their paths in order."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     paths = [folder / f"{number:04}.jpg" for number in range(count)]
@@ -32,7 +32,7 @@ def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[Path
 
 
 def write_video(path: Path, *, duration: float, size: tuple[int, int]) -> None:
-    """Write H.264 of a wide picture that passes by under grain that changes."""
+    """Write an H.264 video that pans over a wide image, with changing noise."""
     width, height = size
     rng = np.random.default_rng(0)
     scene = picture(rng, 2 * width, height)

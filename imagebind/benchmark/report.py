@@ -1,4 +1,4 @@
-"""What a benchmark found: rows with targets, and the machine that they were measured on."""
+"""Benchmark results: rows with targets, and the machine that they were measured on."""
 
 import os
 import platform
@@ -23,25 +23,25 @@ class Row:
     unit: str
     target: float | None = None
     at_most: bool = False
-    detail: str = ""  # what the figure was made from
+    detail: str = ""  # the measurements behind the figure
 
     @property
     def met(self) -> bool | None:
         """Whether the target is met; None without one."""
         if self.target is None:
             return None
-        # NumPy compares to a bool of its own, which JSON does not know
+        # bool(), since JSON does not support NumPy's bool.
         return bool(self.value <= self.target if self.at_most else self.value >= self.target)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """Where figures come from: without it they mean nothing."""
+    """The machine that figures were measured on."""
 
     cpu: str
     cores: int
     memory_gb: float
-    threads: int  # that torch computes with
+    threads: int  # of torch
     torch: str
     python: str
     system: str
@@ -55,7 +55,7 @@ class Machine:
 
 
 def this_machine() -> Machine:
-    """The machine that this runs on, and how busy it is."""
+    """Return the current machine and its load."""
     return Machine(
         cpu=_cpu_model(),
         cores=os.cpu_count() or 1,
@@ -69,7 +69,7 @@ def this_machine() -> Machine:
 
 
 def to_json(machine: Machine, rows: Iterable[Row], notes: Iterable[str]) -> dict[str, Any]:
-    """A report as JSON would hold it."""
+    """Return a report as JSON-compatible data."""
     return {
         "machine": asdict(machine),
         "notes": list(notes),

@@ -1,4 +1,4 @@
-"""The sections in a row."""
+"""Runs the benchmark sections one after the other."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -38,14 +38,13 @@ SECTIONS = (
 def measure(
     sections: Iterable[str] = SECTIONS, *, size: Size = HUGE, weights: Path | None = None, naive: bool = False
 ) -> Iterator[Row]:
-    """Measure section after section; rows come as they are found. What is written on the way is removed.
+    """Yield the rows of each section as they are measured. Temporary files are removed.
 
-    `weights` is a file of `size` to load, instead of one that is made with new weights. `naive` also loads
-    it the usual way.
+    `weights` is a file of `size` to load, instead of random weights. `naive` also loads it with plain torch.
 
     Raises:
-        ValueError: an unknown section.
-        ImageBindError: too little room, or weights of another size.
+        ValueError: a section is unknown.
+        ImageBindError: too little disk space or memory is free, or the weights have another size.
     """
     chosen = list(sections)
     unknown = sorted(set(chosen) - set(SECTIONS))

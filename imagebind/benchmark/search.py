@@ -1,8 +1,8 @@
-"""Searching tables of growing size: how long an index takes to build, its size, and how fast and right it is.
+"""Benchmarks search in tables of growing size: build time and size of the index, search speed and recall.
 
-The vectors are spread as those of real things are. Captions of the toy world, embedded by the small model,
-lie in clusters in a space of few directions. Each vector is a mixture of two that are near each other, turned
-into 1024 numbers, with some noise in all directions. Queries are more of the same, not in the table.
+The vectors have a realistic distribution. Captions of the toy world, embedded by the small model, form
+clusters in a low-dimensional subspace. Each vector is a mixture of two neighbouring ones, rotated into 1024
+dimensions, plus noise in all directions. Queries have the same distribution, but are not in the table.
 """
 
 import time
@@ -36,7 +36,7 @@ NEIGHBOURS = 32
 NOISE = 0.5  # length of the noise beside a vector of length 1
 BATCH = 20_000
 QUERIES = 100
-EXACT_QUERIES = 10  # that are timed so
+EXACT_QUERIES = 10  # queries timed with exact search
 K = 10
 NO_TIME = timedelta(milliseconds=1)  # none at all is warned of
 
@@ -46,14 +46,14 @@ RECALL, P50_MS, BUILD_SECONDS = 0.95, 25.0, 300.0  # targets at a million
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """Vectors without end: mixtures of `seeds` (n, d), turned by `turn` (d, e)."""
+    """A distribution of vectors: mixtures of `seeds` (n, d), rotated by `turn` (d, e), plus noise."""
 
     seeds: np.ndarray
     neighbours: np.ndarray  # (n, 32) of each seed
     turn: np.ndarray
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
-        """So many vectors of unit length: (count, e) float32."""
+        """Sample `count` vectors of unit length: (count, e) float32."""
         first = rng.integers(len(self.seeds), size=count)
         second = self.neighbours[first, rng.integers(self.neighbours.shape[1], size=count)]
         share = rng.random((count, 1), dtype=np.float32)
@@ -66,7 +66,7 @@ class Cloud:
 
 
 def make_cloud() -> Cloud:
-    """What the small model makes of captions."""
+    """Build a cloud from the small model's embeddings of captions."""
     embedder = Embedder(imagebind_tiny(pretrained=True, modalities=[ModalityType.TEXT]))
     world = World(seed=0)
     texts = {
@@ -82,7 +82,7 @@ def make_cloud() -> Cloud:
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Rows for each table."""
+    """Yield the rows of each table."""
     cloud = make_cloud()
     before: float | None = None
     for count in size.tables:
@@ -135,7 +135,7 @@ def _row(
 
 
 def fill(folder: Path, cloud: Cloud, size: int) -> Store:
-    """The store of an index of so many rows."""
+    """Create the store of an index with `size` rows."""
     space = Space(model="cloud", embed_dim=EMBED_DIM)
     store = Store.create(folder, embed_dim=EMBED_DIM, about={"space": space.to_json().encode()})
     rng = np.random.default_rng(size)
@@ -153,7 +153,7 @@ def fill(folder: Path, cloud: Cloud, size: int) -> Store:
 
 
 def timed(index: Index, queries: np.ndarray, *, exact: bool) -> tuple[list[float], list[set[str]]]:
-    """Seconds of each search after one that does not count, and the ids that it found."""
+    """Return the seconds and the hit ids of each search, after a warm-up search."""
     times, found = [], []
     index.search(queries[-1], K, exact=exact)
     for query in queries:
@@ -165,7 +165,7 @@ def timed(index: Index, queries: np.ndarray, *, exact: bool) -> tuple[list[float
 
 
 def nearest(store: Store, queries: np.ndarray) -> list[set[str]]:
-    """The ids of the `K` rows truly nearest to each of some queries (q, e), by one pass over the table."""
+    """Return the ids of the `K` exact nearest rows of each query (q, e), by one pass over the table."""
     best = np.full((len(queries), K), -np.inf, dtype=np.float32)
     ids = np.full((len(queries), K), "", dtype=object)
     for batch in store.items.search().select(["id", "vector"]).to_batches():

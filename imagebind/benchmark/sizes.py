@@ -1,4 +1,4 @@
-"""How much work each measurement does: as released, or small enough to try the commands in seconds."""
+"""Sizes of the benchmarks: the released model, or small enough to try the commands in seconds."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from imagebind.config import AudioConfig, ImageBindConfig, ImuConfig, PictureCon
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """A model, and the amounts that it is measured with."""
+    """A model configuration and the amounts of data for each benchmark."""
 
     name: str
     config: ImageBindConfig
     captions: int  # to tokenise
     caption_batch: int  # captions a forward pass
     batch: int  # rows of each trunk's forward pass
-    pass_seconds: float  # about as long may one timed pass through a trunk's blocks take
+    pass_seconds: float  # approximate limit of one timed pass through a trunk's blocks
     audio_seconds: int
     video_seconds: float
     video_size: tuple[int, int]  # width, height
@@ -23,15 +23,15 @@ class Size:
     picture_size: tuple[int, int]  # width, height
     repeats: int
     tables: tuple[int, ...]  # vectors of each table that is searched
-    scenes: int  # of the toy world, a quarter of which ask for the others
-    crawled: int  # more scenes, of eight files each, that are indexed
+    scenes: int  # of the toy world; a quarter of them are queries
+    crawled: int  # scenes, of eight files each, to index
     users: int  # of the web page
-    searches: int  # of each of them
+    searches: int  # per user
 
 
 HUGE = Size(
     name="huge",
-    config=configs.imagebind_huge(),
+    config=configs.huge_config(),
     captions=20_000,
     caption_batch=16,
     batch=8,

@@ -1,4 +1,4 @@
-"""Captions: tokenising them, and what it saves not to compute their padding."""
+"""Benchmarks tokenising captions, and the time saved by not computing their padding."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -19,7 +19,7 @@ TIMES_FASTER = 5.0  # and against padding to 77
 
 
 def measure(size: Size) -> Iterator[Row]:
-    """Captions a second, then the text trunk with and without padding."""
+    """Measure captions per second, then the text trunk with and without padding."""
     yield from _tokenising(size)
     yield _trimming(size)
 

@@ -1,4 +1,4 @@
-"""Seconds by turns, and peaks of memory in processes of their own."""
+"""Alternating time measurements, and peak memory in separate processes."""
 
 import json
 import os
@@ -17,31 +17,31 @@ RUSAGE_UNIT = 1 if sys.platform == "darwin" else 1024  # bytes; getrusage's unit
 
 
 def seconds(action: Callable[[], object]) -> float:
-    """How long an action takes."""
+    """Return the seconds that an action takes."""
     start = time.perf_counter()
     action()
     return time.perf_counter() - start
 
 
 def by_turns(actions: list[Callable[[], object]], *, repeats: int) -> list[list[float]]:
-    """Seconds of each action, one list an action, taken by turns after one turn that doesn't count.
+    """Return the seconds of each action, one list per action, measured in turns after a warm-up turn.
 
-    What disturbs the machine disturbs all of them, so a ratio within one turn means more than one of two
-    blocks of repeats.
+    Disturbances of the machine affect all actions of a turn, so ratios within a turn are more reliable than
+    ratios between separate blocks of repeats.
     """
     turns = [[seconds(action) for action in actions] for _ in range(repeats + 1)]
     return [list(times) for times in zip(*turns[1:], strict=True)]
 
 
 def ratios(first: list[float], second: list[float]) -> list[float]:
-    """first / second, turn by turn."""
+    """Return first / second for each turn."""
     return [a / b for a, b in zip(first, second, strict=True)]
 
 
 def peak_bytes() -> int:
-    """The most memory that this process has had resident, pages mapped from files included.
+    """Return the peak resident memory of this process, including pages mapped from files.
 
-    On Linux not what getrusage says: that starts from the peak of the process that started this one.
+    On Linux getrusage is not used, because its peak starts from that of the parent process.
     """
     if PROCESS_STATUS.is_file():
         for line in PROCESS_STATUS.read_text().splitlines():
@@ -53,12 +53,12 @@ def peak_bytes() -> int:
 def in_fresh_process(
     job: str, *arguments: str | Path, environment: Mapping[str, str] | None = None
 ) -> dict[str, Any]:
-    """Run a job of `imagebind.benchmark.jobs` alone; what it returns, with `peak` bytes.
+    """Run a job of `imagebind.benchmark.jobs` in a new process; return its result with `peak` in bytes.
 
-    `environment` has variables besides this process's own.
+    `environment` is added to the environment variables of this process.
 
     Raises:
-        ImageBindError: it failed; with the last line that it wrote.
+        ImageBindError: the job failed; contains the last line of its output.
     """
     command = [sys.executable, "-m", "imagebind.benchmark.jobs", job, *map(str, arguments)]
     variables = os.environ | (environment or {})

@@ -1,4 +1,4 @@
-"""Training on pairs of audio: speed against `nn.Linear`'s, memory as batches grow, waiting for data."""
+"""Benchmarks training with audio: speed relative to `nn.Linear`, memory by batch size, waiting for data."""
 
 import time
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from imagebind.datasets.pairs import Pair, PairDataset
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld import read_manifest, write_world
-from imagebind.training.data.augment import AlignedSound
+from imagebind.training.data.augment import AlignedAudio
 from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, Pairs, PairSource
 from imagebind.training.frozen_vision import embed_vision
@@ -33,7 +33,7 @@ from imagebind.training.tuning import Trunks
 SECTION = "training"
 BUSY = 0.9  # targets
 FLAT = 1.1
-# Linux's allocator keeps pieces that were freed, by its own mood: up to half a gigabyte that no step needs.
+# Linux's allocator unpredictably keeps freed memory, up to half a gigabyte; this makes it return memory.
 GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
 GROWTH = 8  # times the batch, for the same memory
 LEARNS, FROZEN = 3, 1  # products for each of a forward pass: what learns has two more in its backward pass
@@ -42,7 +42,7 @@ TEMPERATURE = 0.05
 
 
 class Timed(NamedTuple):
-    """Seconds of steps, and of waiting for the batch of each."""
+    """Seconds of each step, and of waiting for its batch."""
 
     working: list[float]
     waiting: list[float]
@@ -53,14 +53,14 @@ class Timed(NamedTuple):
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Audio beside frozen vision that is computed in every step, and beside such that was embedded before."""
+    """Train audio with frozen vision that is computed in every step, and with precomputed embeddings."""
     manifest = write_world(folder / "world", 2 * size.batch, seed=0)
-    transform = AlignedSound()
+    transform = AlignedAudio()
     pairs = [_pair(entry["index"], **entry["files"]) for entry in read_manifest(manifest)]
     audio = try_trunk(size, ModalityType.AUDIO, torch.float32)
     vision = try_trunk(size, ModalityType.VISION, torch.float32)
     yield from _rows(size, folder, PairDataset(pairs, transform), {vision: FROZEN, audio: LEARNS})
-    shallow = ImageBindModel(two_trunks(size, vision_blocks=1))  # how deep a picture was seen costs no step
+    shallow = ImageBindModel(two_trunks(size, vision_blocks=1))  # its depth does not affect the steps
     embedded = embed_vision(pairs, transform, shallow)
     yield from _rows(size, folder, PairDataset(embedded, transform), {audio: LEARNS})
     yield _memory(size)
@@ -71,7 +71,7 @@ def _pair(number: int, *, video: Path, audio: Path, **others: Path) -> Pair:
 
 
 def two_trunks(size: Size, *, vision_blocks: int | None = None) -> ImageBindConfig:
-    """Vision and audio of a size, vision with fewer blocks perhaps."""
+    """Return a configuration with vision and audio, and optionally fewer blocks of vision."""
     vision, audio = size.config.vision, size.config.audio
     assert vision is not None and audio is not None
     blocks = vision.num_blocks if vision_blocks is None else vision_blocks
@@ -89,7 +89,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
         optimizer=AdamW(lr=LR),
         length=Steps(total=size.repeats),
         batch_size=size.batch,
-        output=folder,  # of which nothing is written: the steps alone are run
+        output=folder,  # nothing is written, since only steps are run
     )
     before = _linear_seconds(trials)
     with own_accelerate_state():
@@ -122,9 +122,9 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
 
 
 def _steps(run: Run, dataset: Pairs, size: Size) -> Timed:
-    """Some steps, after one that does not count."""
+    """Run and time steps, after warm-up steps."""
     source = PairSource(name=ModalityType.AUDIO.value, dataset=dataset)
-    # A batch is read ahead and no more: what was read during the first step flatters only the second.
+    # Only one batch is read ahead, so batches read during the warm-up speed up at most one later step.
     loader = PairLoader(
         PairMixture([source], batch_size=size.batch, seed=0), num_workers=1, prefetch_factor=1
     )
@@ -139,7 +139,7 @@ def _steps(run: Run, dataset: Pairs, size: Size) -> Timed:
 
 
 def _linear_seconds(trials: dict[Trial, int]) -> float:
-    """How long a step's products take at the rate that `nn.Linear` has at each trunk's shapes."""
+    """Return the seconds of a step's matrix products at the rate of `nn.Linear` at each trunk's shapes."""
     total = 0.0
     with torch.inference_mode():
         for trial, times in trials.items():
@@ -153,7 +153,7 @@ def _linear_seconds(trials: dict[Trial, int]) -> float:
 
 
 def _memory(size: Size) -> Row:
-    smaller = 2 * size.batch  # two chunks: in the last one's backward pass the gradients are there already
+    smaller = 2 * size.batch  # two chunks: gradients exist before the backward pass of the last one
     small, large = (
         in_fresh_process("gradient_cache", size.name, str(batch), environment=GIVES_BACK)["peak"]
         for batch in (smaller, GROWTH * smaller)

@@ -1,4 +1,4 @@
-"""The video loader against the way that is nearest to hand: every frame of a clip a tensor, then pick two."""
+"""Benchmarks the video loader relative to the obvious way: convert all frames of a clip, then pick two."""
 
 from collections.abc import Iterator
 from fractions import Fraction
@@ -25,7 +25,7 @@ MEGABYTE = 1e6
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Seconds by turns, and peaks of memory above what importing alone costs."""
+    """Measure times in turns, and peak memory above that of the imports."""
     path = folder / "video.mp4"
     write_video(path, duration=size.video_seconds, size=size.video_size)
     clips = VideoTransform().clips
@@ -57,12 +57,12 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def picked_frames(path: Path) -> Tensor:
-    """As the library does: (clips·crops, 3, frames, size, size)."""
+    """Load a video with the library: (clips·crops, 3, frames, size, size)."""
     return VideoTransform()(path)
 
 
 def all_frames(path: Path) -> Tensor:
-    """The same numbers, with all frames of a clip as one float tensor before two are picked."""
+    """Load the same tensor by converting all frames of a clip to float before picking two."""
     choices = VideoTransform()
     duration = Fraction(probe_video(path).duration).limit_denominator(1000)
     spans = clip_spans(duration, clip_seconds=choices.clip_seconds, clips=choices.clips)
@@ -78,7 +78,7 @@ def all_frames(path: Path) -> Tensor:
 
 
 def _decode(path: Path, start: Fraction, end: Fraction) -> Tensor:
-    """Every frame that starts in [start, end): float (3, t, h, w) in [0, 255]."""
+    """Return every frame that starts in [start, end): float (3, t, h, w) in [0, 255]."""
     frames = []
     with av.open(path) as container:
         stream = container.streams.video[0]

@@ -16,6 +16,7 @@ from imagebind.errors import CheckpointError
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
+HUGE, TINY = "imagebind_huge", "imagebind_tiny"  # names of models
 TINY_FOLDER = Path(__file__).parent.parent / "tiny"  # weights, their card and the log of their training
 
 
@@ -42,7 +43,7 @@ def imagebind_huge(
         CheckpointError: weights that cannot be had, or are not this model's.
         ValueError: an unknown modality.
     """
-    config = configs.imagebind_huge()
+    config = configs.huge_config()
     if pretrained is None or pretrained is False:
         return ImageBindModel(config, modalities=modalities, device=device, dtype=dtype)
     path = resolve(
@@ -77,8 +78,39 @@ def imagebind_tiny(
             "load_model loads a saved model of any size"
         )
     if not pretrained:
-        return ImageBindModel(configs.imagebind_tiny(), modalities=modalities, device=device, dtype=dtype)
+        return ImageBindModel(configs.tiny_config(), modalities=modalities, device=device, dtype=dtype)
     return load_model(TINY_FOLDER, modalities=modalities, dtype=dtype or torch.float32, device=device)
+
+
+def list_models() -> list[str]:
+    """Return the names of models that come with weights, for `pretrained_model` and `Embedder`."""
+    return [HUGE, TINY]
+
+
+def pretrained_model(
+    source: str | os.PathLike[str],
+    *,
+    modalities: Iterable[ModalityType | str] | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> ImageBindModel:
+    """Return a model with weights, in evaluation mode.
+
+    Args:
+        source: "imagebind_huge", the released weights, downloaded once; "imagebind_tiny"; a folder that
+            `save_model` wrote; or a file, folder or URI with weights of the released architecture.
+        modalities: those to build and read, by default all that the model has.
+
+    Raises:
+        CheckpointError: weights that cannot be read, or of another architecture.
+        ValueError: a modality that the model does not have.
+    """
+    if source == TINY:
+        return imagebind_tiny(True, modalities=modalities, dtype=dtype, device=device)
+    if (Path(source) / CONFIG_NAME).is_file():
+        return load_model(source, modalities=modalities, dtype=dtype, device=device)
+    weights = True if source == HUGE else source
+    return imagebind_huge(weights, modalities=modalities, dtype=dtype, device=device)
 
 
 def save_model(

@@ -11,14 +11,11 @@ import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
-from imagebind.intake.files import take
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import ModalityType
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from imagebind.batching import Embedding
-    from imagebind.embedder import Embedder
+    from imagebind.zeroshot import ZeroShotClassifier
 
 Names = tuple[str, ...]
 
@@ -78,6 +75,9 @@ def classify(
     from rich.progress import track
     from rich.text import Text
 
+    from imagebind.intake.files import take
+    from imagebind.zeroshot import ZeroShotClassifier
+
     classes = _classes(labels, label or ())
     _check_templates(template or ())
     if temperature is not None and not 0 < temperature < math.inf:
@@ -92,9 +92,9 @@ def classify(
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
         if ModalityType.TEXT.value not in embedder.model.modalities:
             raise typer.BadParameter(
-                f"{weights}: expected a model with a text trunk, for the labels", param_hint="--weights"
+                f"{weights}: expected a model with a text trunk, for the labels", param_hint="--model"
             )
-        classifier = _ZeroShotClassifier(embedder, classes, template or (), temperature)
+        classifier = ZeroShotClassifier(embedder, classes, template, temperature)
         stream = embedder.encode_stream(requests)
         quiet = not console.is_terminal
         for result in track(
@@ -104,7 +104,7 @@ def classify(
                 problems.append(str(result.error))
                 continue
             warnings += [(result.name, text) for text in result.warnings]
-            scores = classifier(result)[:top]
+            scores = _label_scores(classifier, result)[:top]
             found.append((result.name, scores))
             if as_json:
                 typer.echo(_line(result, scores))
@@ -119,57 +119,19 @@ def classify(
         raise typer.Exit(1)
 
 
-class _ZeroShotClassifier:
-    """Scores the labels of an embedded file, the most probable first.
-
-    The weights for a media type are computed on first use.
-    """
-
-    def __init__(
-        self,
-        embedder: "Embedder",
-        classes: Sequence[Names],
-        templates: Sequence[str],
-        temperature: float | None,
-    ) -> None:
-        self.embedder = embedder
-        self._classes = classes
-        self._templates = tuple(templates)
-        self._temperature = temperature
-        self._classifiers: dict[tuple[str, ...], Tensor] = {}
-
-    def __call__(self, result: "Embedding") -> list[LabelScore]:
-        from imagebind.zeroshot import class_groups, class_probabilities, class_scores, default_temperature
-
-        assert result.kind is not None and result.vector is not None
-        scores = class_scores(
-            result.vector[None], self._classifier(result.kind), class_groups(self._classes)
-        )  # (1, c)
-        temperature = self._temperature or default_temperature(self.embedder.model, result.kind.modality)
-        (probabilities,) = class_probabilities(scores, temperature).tolist()
-        return [
-            LabelScore(
-                label=self._classes[index][0],
-                probability=probabilities[index],
-                cosine=scores[0, index].item(),
-            )
-            for index in scores[0].argsort(descending=True, stable=True).tolist()
-        ]
-
-    def _classifier(self, kind: MediaKind) -> "Tensor":
-        from imagebind.prompts import default_templates
-        from imagebind.zeroshot import build_zero_shot_classifier
-
-        templates = self._templates or default_templates(kind)
-        if templates not in self._classifiers:
-            self._classifiers[templates] = build_zero_shot_classifier(
-                self.embedder.model,
-                self.embedder.transform(MediaKind.TEXT),
-                self._classes,
-                templates,
-                device=self.embedder.device,
-            ).cpu()
-        return self._classifiers[templates]
+def _label_scores(classifier: "ZeroShotClassifier", result: "Embedding") -> list[LabelScore]:
+    """Return the scores of all labels of an embedded file, the most probable first."""
+    assert result.kind is not None and result.vector is not None
+    scores = classifier.vector_scores(result.vector[None], result.kind)  # (1, c)
+    (probabilities,) = classifier.probabilities(scores, result.kind).tolist()
+    return [
+        LabelScore(
+            label=classifier.labels[index],
+            probability=probabilities[index],
+            cosine=scores[0, index].item(),
+        )
+        for index in scores[0].argsort(descending=True, stable=True).tolist()
+    ]
 
 
 def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:

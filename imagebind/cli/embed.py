@@ -9,7 +9,6 @@ import typer
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
 from imagebind.cli.files import Maps, left_out, print_failures, print_warnings, read_maps
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
-from imagebind.intake.files import take
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
@@ -108,6 +107,7 @@ def _embed_locally(
     from rich.progress import track
     from rich.text import Text
 
+    from imagebind.intake.files import take
     from imagebind.search.crawl.report import Failure, FileWarning, error_file
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 

@@ -7,7 +7,6 @@ import typer
 
 from imagebind.cli.engine import cluster_for, everywhere, loader
 from imagebind.cli.files import print_failures
-from imagebind.intake.files import expand
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind
 
@@ -66,6 +65,8 @@ def embed_on_ray(
 
 
 def _sources(paths: Sequence[str]) -> Iterator[str]:
+    from imagebind.intake.files import expand
+
     for path in paths:
         if is_uri(path):
             yield path

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from imagebind.distributed.ray_engine import Cluster, EmbedderLoader
     from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
-    from imagebind.media.discover import Found
+    from imagebind.media.discover import FoundFile
     from imagebind.search.crawl.crawler import KindAndOptions
     from imagebind.search.crawl.report import CrawlReport
 
@@ -117,7 +117,7 @@ def index(
             rate = f"{report.seen / max(report.seconds, 1e-3):.0f} files/s"
             bar.update(task, completed=report.seen, total=total, rate=rate)
 
-        def ask(found: "Found", error: "AmbiguousMediaError") -> "KindAndOptions | None":
+        def ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":
             bar.stop()
             try:
                 return _ask(found, error)
@@ -176,7 +176,7 @@ def error_path(db: str) -> Path:
     return (Path() if is_uri(db) else path.parent) / f"{path.name}.errors.jsonl"
 
 
-def _ask(found: "Found", error: "AmbiguousMediaError") -> "KindAndOptions | None":
+def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":
     """Ask for the media type of the ambiguous files in a folder until the answer is valid."""
     from imagebind.intake.mapping import parse_kind
 

@@ -7,7 +7,6 @@ import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Modality, output
-from imagebind.intake.files import take
 
 if TYPE_CHECKING:
     from imagebind.intake.requests import Views
@@ -30,6 +29,7 @@ def info(
     from rich.text import Text
 
     from imagebind.errors import MediaError
+    from imagebind.intake.files import take
     from imagebind.intake.requests import default_transform, prepare
 
     table = Table()

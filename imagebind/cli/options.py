@@ -18,14 +18,17 @@ if TYPE_CHECKING:
     from imagebind.search import Index
 
 WEIGHTS_HELP = (
-    "A .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
-    "hf://owner/repo or another URI; or tiny: the small model in this package, trained on a toy world only. "
-    "By default the released file, downloaded once (4.8 GB, CC BY-NC-SA 4.0)."
+    "imagebind_huge, the default: the released weights, downloaded once (4.8 GB, CC BY-NC-SA 4.0). "
+    "imagebind_tiny, or tiny: the small model in this package, trained on a toy world only. "
+    "Or a .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
+    "hf://owner/repo or another URI."
 )
 TINY = "tiny"
 PIPE_COLUMNS = 4096  # the longest path on Linux
 
-Weights = Annotated[str | None, typer.Option("--weights", "-w", metavar="SOURCE", help=WEIGHTS_HELP)]
+Weights = Annotated[
+    str | None, typer.Option("--model", "--weights", "-w", metavar="MODEL", help=WEIGHTS_HELP)
+]
 Device = Annotated[
     str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps. By default the fastest one.")
 ]
@@ -60,33 +63,32 @@ def load_embedder(
     """
     import torch
 
-    from imagebind.checkpoints.factory import imagebind_huge, load_model
+    from imagebind.checkpoints.factory import HUGE
+    from imagebind.device import best_device
     from imagebind.embedder import Embedder
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
         raise typer.BadParameter(f"{dtype!r}; expected one of {', '.join(precisions)}", param_hint="--dtype")
-    torch_device = _device(device or best_device())
     source = source_of(weights)
     sizes = sizes_of(source)
     if source is not None and sizes is not None:
-        available = _available(sizes, modalities, source)
-        model = load_model(source, modalities=available, dtype=precisions[dtype], device=torch_device)
-    else:
-        model = imagebind_huge(
-            True if source is None else source,
-            modalities=modalities,
-            dtype=precisions[dtype],
-            device=torch_device,
-        )
-    return Embedder(model)
+        modalities = _available(sizes, modalities, source)
+    return Embedder(
+        HUGE if source is None else source,
+        modalities=modalities,
+        dtype=precisions[dtype],
+        device=_device(device or best_device()),
+    )
 
 
 def source_of(weights: str | None) -> str | None:
-    """Return the path or URI of --weights; the folder of the small model for `tiny`."""
-    from imagebind.checkpoints.factory import TINY_FOLDER
+    """Return the path or URI of --model; the folder of the small model by name, None for the default."""
+    from imagebind.checkpoints import factory
 
-    return str(TINY_FOLDER) if weights == TINY else weights
+    if weights in (TINY, factory.TINY):
+        return str(factory.TINY_FOLDER)
+    return None if weights == factory.HUGE else weights
 
 
 def sizes_of(source: str | None) -> "ImageBindConfig | None":
@@ -111,7 +113,7 @@ def _available(
     if not available:
         raise typer.BadParameter(
             f"{source}: has {', '.join(sizes.modalities)}; expected {', '.join(sorted(map(str, requested)))}",
-            param_hint="--weights",
+            param_hint="--model",
         )
     return available
 
@@ -125,12 +127,3 @@ def _device(name: str) -> "torch.device":
     except Exception as error:  # the type depends on why the device cannot be used
         reason = str(error).partition("\n")[0]
         raise typer.BadParameter(f"{name!r} cannot be used here ({reason})", param_hint="--device") from error
-
-
-def best_device() -> str:
-    """Return the name of the fastest device of this machine."""
-    import torch
-
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"

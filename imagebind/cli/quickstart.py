@@ -72,7 +72,7 @@ def _print(result: "Quickstart") -> None:
         say()
         say(heading, style="bold")
         console.print(_answers(result, search))
-        say(_verdict(search), style="green" if search.as_hoped else "red")
+        say(_verdict(search), style="green" if search.is_correct else "red")
     say()
     say("A heat map of texts against images, audio and depth is in")
     say(f"{result.heatmap}", whole=True)
@@ -175,7 +175,7 @@ def _answers(result: "Quickstart", search: "Search") -> "Table":
 
 
 def _verdict(search: "Search") -> str:
-    if search.as_hoped:
+    if search.is_correct:
         return "As expected."
     return f"Not as expected: the expected item has rank {search.rank} of {len(search.ranking)}."
 

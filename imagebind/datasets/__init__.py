@@ -1,1 +1,1 @@
-"""Pairs and samples of files: manifests, tar shards and the layouts of published data sets."""
+"""Data sets of pairs: manifests, tar shards and the layouts of published data sets."""

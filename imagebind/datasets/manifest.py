@@ -1,13 +1,13 @@
-"""Pairs from a table of files: CSV, JSON lines or parquet.
+"""Reads pairs from a table of files: CSV, JSON lines or parquet.
 
-One column is `vision`, each further one is named after a modality; a cell is a path, relative to the
-manifest's folder, or a URI, or in the column `text` the text itself. A row with several modalities gives a
-pair with each; an empty cell gives none. Beside them may stand:
+One column is `vision`, the others are named after modalities. A cell is a path relative to the manifest's
+folder, or a URI; in the column `text` it is the text itself. A row gives one pair for each other modality
+that has a value. Optional columns:
 
-- `name`: what to call the row in reports;
-- `start` and `end`: the stretch of the vision that counts, in seconds;
-- `offset`: what to add to a time of the vision for the time of the other;
-- options of an item, as `depth.sensor`, `depth.focal`, `audio.channel`, `imu.rate`, `thermal.low`.
+- `name`: the row's name in reports;
+- `start` and `end`: the used part of the vision, in seconds;
+- `offset`: seconds to add to a time of the vision to get the time of the other item;
+- options of an item, such as `depth.sensor`, `depth.focal`, `audio.channel`, `imu.rate`, `thermal.low`.
 
     vision,depth,depth.sensor,text
     0001.jpg,0001.png,kinect_v2,a chair by a window
@@ -28,21 +28,20 @@ from imagebind.modality import ModalityType
 
 VISION = ModalityType.VISION.value
 OTHERS = tuple(modality.value for modality in ModalityType if modality is not ModalityType.VISION)
-NUMBERS = ("start", "end", "offset")
-NAME = "name"
-FILE_OPTIONS = ("focal",)  # options that may be a file, an intrinsics.txt
+NUMBER_COLUMNS = ("start", "end", "offset")
+NAME_COLUMN = "name"
+FILE_OPTIONS = ("focal",)  # options whose value may be a file, such as intrinsics.txt
 
-Row = Mapping[str, Any]
+ManifestRow = Mapping[str, Any]
 
 
 def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
-    """The pairs of a manifest, `.csv`, `.jsonl` or `.parquet`, in its order; see the module for its columns.
+    """Return the pairs of a `.csv`, `.jsonl` or `.parquet` manifest in order; see the module for its columns.
 
-    Whether the files are there is not looked at: one that isn't is a broken pair when it is read.
+    The files are not checked: a missing one is a broken pair when it is read.
 
     Raises:
-        MediaError: a manifest that cannot be read, a column that means nothing here, or a cell that cannot
-            be; names the row.
+        MediaError: the manifest cannot be read, a column is unknown or a cell is invalid; names the row.
     """
     path = Path(manifest)
     reader = READERS.get(path.suffix.lower())
@@ -50,9 +49,9 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
         raise MediaError(str(path), got=f"a file named {path.suffix!r}", expected=", ".join(READERS))
     try:
         rows = list(reader(path))
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:  # pyarrow's and json's are of these
+    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:  # includes pyarrow's and json's
         raise MediaError(str(path), got=f"cannot be read ({error})", expected="a whole manifest") from error
-    pairs = [pair for place, row in rows for pair in _pairs_of(row, path.parent, f"{path}, {place}")]
+    pairs = [pair for line, row in rows for pair in _pairs_of(row, path.parent, f"{path}, {line}")]
     if not pairs:
         raise MediaError(
             str(path),
@@ -62,24 +61,24 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
     return pairs
 
 
-def _csv_rows(path: Path) -> Iterator[tuple[str, Row]]:
+def _csv_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.DictReader(file)
         for row in reader:
             yield f"line {reader.line_num}", row
 
 
-def _jsonl_rows(path: Path) -> Iterator[tuple[str, Row]]:
+def _jsonl_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
     with path.open(encoding="utf-8-sig") as file:
         for number, line in enumerate(file, start=1):
             if line.strip():
                 row = json.loads(line)
                 if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is no JSON object")
+                    raise ValueError(f"line {number} is not a JSON object")
                 yield f"line {number}", row
 
 
-def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
+def _parquet_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
     from pyarrow.parquet import ParquetFile
 
     with ParquetFile(path) as file:
@@ -90,29 +89,30 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Row]]:
                 number += 1
 
 
-READERS: dict[str, Callable[[Path], Iterator[tuple[str, Row]]]] = {
+READERS: dict[str, Callable[[Path], Iterator[tuple[str, ManifestRow]]]] = {
     ".csv": _csv_rows,
     ".jsonl": _jsonl_rows,
     ".parquet": _parquet_rows,
 }
 
 
-def _pairs_of(row: Row, folder: Path, place: str) -> Iterator[Pair]:
+def _pairs_of(row: ManifestRow, folder: Path, item: str) -> Iterator[Pair]:
     cells = {key: value for key, value in row.items() if not _is_empty(value)}
     unknown = sorted(str(key) for key in row if not _is_known(key))
     if unknown:
-        known = f"{VISION}, {', '.join(OTHERS)}, {NAME}, {', '.join(NUMBERS)}, or an option as depth.sensor"
-        raise MediaError(place, got=f"columns {', '.join(unknown)}", expected=known)
+        columns = (VISION, *OTHERS, NAME_COLUMN, *NUMBER_COLUMNS)
+        expected = f"{', '.join(columns)}, or an option such as depth.sensor"
+        raise MediaError(item, got=f"columns {', '.join(unknown)}", expected=expected)
     others = [key for key in OTHERS if key in cells]
     if not others:
         return
     if VISION not in cells:
-        raise MediaError(place, got="no vision", expected=f"a picture or video beside {', '.join(others)}")
-    numbers = {key: _number(cells[key], key, place) for key in NUMBERS if key in cells}
+        raise MediaError(item, got="no vision", expected=f"an image or video beside {', '.join(others)}")
+    numbers = {key: _number(cells[key], key, item) for key in NUMBER_COLUMNS if key in cells}
     if ("start" in numbers) != ("end" in numbers):
-        raise MediaError(place, got="one of start and end", expected="both or neither")
+        raise MediaError(item, got="one of start and end", expected="both or neither")
     span = (numbers["start"], numbers["end"]) if "start" in numbers else None
-    name = str(cells.get(NAME) or f"{place} ({cells[VISION]})")
+    name = str(cells.get(NAME_COLUMN) or f"{item} ({cells[VISION]})")
     for key in others:
         try:
             yield Pair(
@@ -124,45 +124,45 @@ def _pairs_of(row: Row, folder: Path, place: str) -> Iterator[Pair]:
                 offset=numbers.get("offset", 0.0),
             )
         except ValueError as error:
-            raise MediaError(place, got=str(error), expected="a pair that can be") from error
+            raise MediaError(item, got=str(error), expected="a valid pair") from error
 
 
-def _item(key: str, cells: Row, folder: Path) -> dict[str, Any]:
-    """A cell and its options, as `identify` takes them."""
+def _item(key: str, cells: ManifestRow, folder: Path) -> dict[str, Any]:
+    """Return a cell and its options as a mapping for `identify`."""
     is_text = key == ModalityType.TEXT.value
-    item = {key: str(cells[key]) if is_text else _located(str(cells[key]), folder)}
+    item = {key: str(cells[key]) if is_text else _path_or_uri(str(cells[key]), folder)}
     for column, value in cells.items():
-        kind, _, option = column.partition(".")
-        if kind == key and option:
-            value = _plain(value)
+        modality, _, option = column.partition(".")
+        if modality == key and option:
+            value = _parse_number(value)
             is_file = option in FILE_OPTIONS and isinstance(value, str)
-            item[option] = _located(value, folder) if is_file else value
+            item[option] = _path_or_uri(value, folder) if is_file else value
     return item
 
 
-def _located(cell: str, folder: Path) -> str:
+def _path_or_uri(cell: str, folder: Path) -> str:
     return cell if is_uri(cell) else str(folder / cell)
 
 
-def _plain(value: Any) -> Any:
-    """A number where a cell of text is one."""
+def _parse_number(value: Any) -> Any:
+    """Return a text cell as a number if it is one, otherwise unchanged."""
     if not isinstance(value, str):
         return value
-    for kind in (int, float):
+    for number_type in (int, float):
         try:
-            return kind(value)
+            return number_type(value)
         except ValueError:
             continue
     return value
 
 
-def _number(value: Any, key: str, place: str) -> float:
+def _number(value: Any, key: str, item: str) -> float:
     try:
         number = float(value)
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise MediaError(place, got=f"{key} {value!r}", expected="a number of seconds")
+        raise MediaError(item, got=f"{key} {value!r}", expected="a number of seconds")
     return number
 
 
@@ -171,7 +171,9 @@ def _is_empty(value: Any) -> bool:
 
 
 def _is_known(key: Any) -> bool:
-    if not isinstance(key, str):  # cells beyond a CSV's header
+    if not isinstance(key, str):  # cells without a column in a CSV's header
         return False
-    kind, _, option = key.partition(".")
-    return key in (VISION, *OTHERS, NAME, *NUMBERS) or (kind in (VISION, *OTHERS) and bool(option))
+    modality, _, option = key.partition(".")
+    if key in (VISION, *OTHERS, NAME_COLUMN, *NUMBER_COLUMNS):
+        return True
+    return modality in (VISION, *OTHERS) and bool(option)

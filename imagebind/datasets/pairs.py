@@ -1,4 +1,4 @@
-"""Pairs of vision and another sense: what one is, a data set of them, and a batch of one kind."""
+"""Pairs of vision and another modality: a data set of pairs, and batches of one modality."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -15,17 +15,17 @@ from imagebind.modality import ModalityType
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """A picture or video, and what another sense has of the same.
+    """An image or video, and an item of another modality that shows the same.
 
-    `vision` and `other` are items as `imagebind.intake.requests.identify` takes them: a path, bytes, an
-    array, or a mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is text where the other is
-    text, else a path. `vision` may also be its embedding, a tensor (e,), where its tower is frozen: see
+    `vision` and `other` are items for `imagebind.intake.requests.identify`: a path, bytes, an array, or a
+    mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is text if `modality` is text, else a
+    path. If the vision tower is frozen, `vision` may also be an embedding, a tensor (e,): see
     `imagebind.training.frozen_vision`.
 
     Args:
-        span: the stretch [start, end) of the vision that counts, in seconds; None is all of it. Beside an
-            embedding it is what both recordings share, in whose middle the embedding was made.
-        offset: what to add to a time of the vision for the time of the other; 0 where both start together.
+        span: the used part [start, end) of the vision in seconds; None is all of it. Beside an embedding it
+            is the time that both recordings share; the embedding is of its middle.
+        offset: seconds to add to a time of the vision to get the time of the other; 0 if both start together.
     """
 
     vision: Any
@@ -38,17 +38,17 @@ class Pair:
     def __post_init__(self) -> None:
         object.__setattr__(self, "modality", ModalityType(self.modality))
         if self.modality is ModalityType.VISION:
-            raise ValueError(f"{self.name}: a pair is of vision and another modality, got vision twice")
+            raise ValueError(f"{self.name}: modality: expected another modality than vision, got vision")
         if self.span is not None and not 0 <= self.span[0] < self.span[1]:
             raise ValueError(f"{self.name}: span: expected 0 <= start < end in seconds, got {self.span}")
 
 
 class LazyPairs(Sequence[Pair]):
-    """Pairs that are made when they are asked for, by `pair`."""
+    """A sequence whose pairs are created on access, by `pair`."""
 
     @abstractmethod
     def pair(self, index: int) -> Pair:
-        """The pair of a number."""
+        """Return the pair at an index."""
 
     @overload
     def __getitem__(self, index: int) -> Pair: ...
@@ -56,12 +56,12 @@ class LazyPairs(Sequence[Pair]):
     def __getitem__(self, index: slice) -> list[Pair]: ...
     def __getitem__(self, index: int | slice) -> Pair | list[Pair]:
         if isinstance(index, slice):
-            return [self.pair(place) for place in range(*index.indices(len(self)))]
+            return [self.pair(each) for each in range(*index.indices(len(self)))]
         return self.pair(index)
 
 
 class PairSample(NamedTuple):
-    """A pair as both trunks take it, without the dimension of the batch."""
+    """The tensors of a pair as input to both trunks, without the batch dimension."""
 
     vision: Tensor  # (3, 224, 224), or a clip (1, 3, 2, 224, 224), or an embedding (e,)
     other: Tensor  # text (77,), audio (1, 1, 128, 204), depth and thermal (1, 224, 224), imu (6, 2000)
@@ -69,7 +69,7 @@ class PairSample(NamedTuple):
 
 
 class BrokenPair(NamedTuple):
-    """A pair that could not be read, and why."""
+    """A pair that could not be read, and its error."""
 
     name: str
     error: MediaError
@@ -77,9 +77,9 @@ class BrokenPair(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """What the model takes, {"vision": (b, ...), modality: (b, ...)}, and what was left out of it.
+    """The model's inputs, {"vision": (b, ...), modality: (b, ...)}, and the broken pairs left out.
 
-    Vision that was embedded before is (b, e). Where everything was broken there are no inputs.
+    Precomputed vision embeddings are (b, e). If all pairs are broken, `inputs` is empty.
     """
 
     modality: ModalityType
@@ -88,22 +88,22 @@ class PairBatch(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Pairs that could be read."""
+        """Return the number of pairs in `inputs`."""
         return len(self.inputs[ModalityType.VISION]) if self.inputs else 0
 
 
 class PairTransform(Protocol):
-    """Load and augment a pair; all chance comes from `rng`."""
+    """Loads and augments a pair; all random numbers come from `rng`."""
 
     def __call__(self, pair: Pair, rng: np.random.Generator, /) -> PairSample: ...
 
 
 class PairDataset:
-    """Pairs of one kind, read and augmented when asked for. A data set for torch's DataLoader, map-style.
+    """A map-style data set for torch's DataLoader: pairs of one modality, read and augmented on access.
 
     Args:
-        pairs: a list of them, or any sequence that makes them when asked, such as `ShardPairs`.
-        seed: of the augmentation.
+        pairs: a list, or a sequence that creates pairs on access, such as `ShardPairs`.
+        seed: the seed of the augmentation.
     """
 
     def __init__(self, pairs: Sequence[Pair], transform: PairTransform, *, seed: int = 0) -> None:
@@ -118,20 +118,20 @@ class PairDataset:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> PairSample | BrokenPair:
-        """The pair as the first epoch has it."""
+        """Return the sample of the first turn."""
         return self.sample(index, turn=0)
 
     def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
-        """Read and augment a pair, in the same way for the same seed, turn and index, in whatever process.
+        """Read and augment a pair; the result depends only on seed, turn and index, not on the process.
 
-        `turn` counts how often the data set was gone through before. A failure of the pair's own is returned;
-        a missing package is raised, for it would fail them all.
+        `turn` counts the earlier passes over the data set. An error of this pair is returned as a
+        `BrokenPair`; a missing package is raised, because it would break every pair.
         """
         pair = self.pairs[index]
         if pair.modality is not self.modality:
             raise ValueError(
-                f"{pair.name}: a pair with {pair.modality} in a data set of {self.modality}; "
-                "one kind a data set, see by_modality"
+                f"{pair.name}: expected a pair with {self.modality}, as in the rest of the data set, got "
+                f"{pair.modality}; see by_modality"
             )
         try:
             return self.transform(pair, generator(self.seed, turn, index))
@@ -139,41 +139,41 @@ class PairDataset:
             raise
         except MediaError as error:
             return BrokenPair(pair.name, error, pair.modality)
-        except Exception as error:  # decoders let many kinds through, some of which no process can hand over
-            broken = MediaError(pair.name, got=repr(error)[:500], expected="a pair that can be read")
+        except Exception as error:  # decoders raise many types, some of which cannot be pickled
+            broken = MediaError(pair.name, got=repr(error)[:500], expected="a readable pair")
             return BrokenPair(pair.name, broken, pair.modality)
 
 
 def generator(seed: int, turn: int, index: int) -> np.random.Generator:
-    """The chance of one pair at one turn, the same whatever was drawn before."""
+    """Return the random number generator of one pair at one turn."""
     return np.random.default_rng(np.random.SeedSequence([seed, turn, index]))
 
 
 def by_modality(pairs: Sequence[Pair]) -> dict[ModalityType, list[Pair]]:
-    """Pairs of many kinds by their kind, each in the order they came: one batch has one kind."""
-    kinds: dict[ModalityType, list[Pair]] = {}
+    """Group pairs by modality, keeping their order: a batch has pairs of one modality."""
+    groups: dict[ModalityType, list[Pair]] = {}
     for pair in pairs:
-        kinds.setdefault(pair.modality, []).append(pair)
-    return kinds
+        groups.setdefault(pair.modality, []).append(pair)
+    return groups
 
 
 def collate(samples: Sequence[PairSample | BrokenPair]) -> PairBatch:
-    """Stack what could be read: b of (...) -> (b, ...); the broken are listed beside it.
+    """Stack the readable samples, b of (...) -> (b, ...), and list the broken pairs.
 
     Raises:
-        ValueError: nothing given, or more than one kind of pair, or more than one shape.
+        ValueError: there are no samples, or they have several modalities or shapes.
     """
-    kinds = {sample.modality for sample in samples}
-    if len(kinds) != 1:
-        raise ValueError(f"batch: expected one kind of pair, got {sorted(kinds) or 'nothing'}")
-    modality = kinds.pop()
-    whole = [sample for sample in samples if isinstance(sample, PairSample)]
+    modalities = {sample.modality for sample in samples}
+    if len(modalities) != 1:
+        raise ValueError(f"batch: expected pairs of one modality, got {sorted(modalities) or 'none'}")
+    modality = modalities.pop()
+    readable = [sample for sample in samples if isinstance(sample, PairSample)]
     broken = [sample for sample in samples if isinstance(sample, BrokenPair)]
     inputs = {}
-    if whole:
+    if readable:
         inputs = {
-            ModalityType.VISION.value: _stack([sample.vision for sample in whole], ModalityType.VISION),
-            str(modality): _stack([sample.other for sample in whole], modality),
+            ModalityType.VISION.value: _stack([sample.vision for sample in readable], ModalityType.VISION),
+            str(modality): _stack([sample.other for sample in readable], modality),
         }
     return PairBatch(modality, inputs, broken)
 

@@ -1,8 +1,8 @@
-"""WebDataset shards: tar files in which the files of a sample stand together, `key.jpg` beside `key.wav`.
+"""Reads WebDataset shards: tar files with a sample's files next to each other, `key.jpg` and `key.wav`.
 
-Shards are read by position and not as streams: an index of where each file lies is made once, from the
-headers. A sample can then be read alone, so that shards shuffle, are shared by ranks and workers, and are
-resumed, exactly as other pairs are. They want to lie on a disk, not behind a network: reading is at random.
+Shards are read with random access, not as streams: an index of all files is built once from the tar headers.
+So shards shuffle, split between ranks and workers, and resume exactly like other pairs. Keep them on a local
+disk, because random access is slow over a network.
 """
 
 import io
@@ -17,7 +17,7 @@ from imagebind.datasets.tar_index import tar_entries
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 
-# What a sample's files may be named, the first that is there; WebDataset's usual ones.
+# Endings of a sample's files in order of preference, as usual in WebDataset.
 VISION_ENDINGS = ("jpg", "jpeg", "png", "webp", "mp4", "webm", "mkv", "mov", "avi")
 OTHER_ENDINGS = {
     ModalityType.TEXT: ("txt", "caption"),
@@ -26,40 +26,39 @@ OTHER_ENDINGS = {
     ModalityType.THERMAL: ("thermal.png", "thermal.jpg", "thermal.npy", "png", "npy", "tiff"),
     ModalityType.IMU: ("imu.csv", "imu.npy", "csv", "npy"),
 }
-SHOWN = 5  # incomplete samples that a warning names
+MAX_NAMED_SAMPLES = 5  # incomplete samples named in a warning
 
 logger = logging.getLogger(__name__)
 
 
-class Place(NamedTuple):
-    """Where a file lies in a shard."""
+class TarSpan(NamedTuple):
+    """The position of a file in a shard, in bytes."""
 
     ending: str
     start: int
     size: int
 
 
-class Member(NamedTuple):
+class ShardSample(NamedTuple):
     """A sample of a shard."""
 
     shard: int
     key: str
-    vision: Place
-    other: Place
+    vision: TarSpan
+    other: TarSpan
 
 
 class ShardPairs(LazyPairs):
-    """The pairs in shards, in their order; each has files that open when they are read.
+    """The pairs in shards, in order. Files are opened when they are read.
 
-        PairDataset(ShardPairs(sorted(Path("train").glob("*.tar")), "audio"), AlignedSound())
+        PairDataset(ShardPairs(sorted(Path("train").glob("*.tar")), "audio"), AlignedAudio())
 
     Args:
-        vision, other: endings of the two files, the first that is there; beside sound one file may be both, a
-            video with its own.
-        options: of the other, for all samples: {"sensor": "kinect_v2"}.
+        vision, other: endings of the two files in order of preference; with audio one video file may be both.
+        options: options of all other items: {"sensor": "kinect_v2"}.
 
     Raises:
-        MediaError: a shard that is no tar file, or is compressed, or cut short; or no pair in all of them.
+        MediaError: a shard is not a tar file, or is compressed or truncated; or no shard has a pair.
     """
 
     def __init__(
@@ -74,74 +73,74 @@ class ShardPairs(LazyPairs):
         self.shards = [Path(shard) for shard in shards]
         self.modality = ModalityType(modality)
         self.options = dict(options or {})
-        self.incomplete: list[str] = []  # samples that lack one of the two
-        self._members: list[Member] = []
+        self.incomplete: list[str] = []  # samples that lack one of the two files
+        self._samples: list[ShardSample] = []
         endings = tuple(vision), tuple(OTHER_ENDINGS[self.modality] if other is None else other)
         for number, shard in enumerate(self.shards):
-            for key, places in samples_of(shard):
-                chosen = _choose(places, *endings, may_be_one=self.modality is ModalityType.AUDIO)
+            for key, files in shard_samples(shard):
+                chosen = _choose(files, *endings, may_be_one=self.modality is ModalityType.AUDIO)
                 if chosen is None:
                     self.incomplete.append(f"{shard.name}/{key}")
                 else:
-                    self._members.append(Member(number, key, *chosen))
-        if not self._members:
+                    self._samples.append(ShardSample(number, key, *chosen))
+        if not self._samples:
             raise MediaError(
-                ", ".join(map(str, self.shards[:SHOWN])) or "shards",
+                ", ".join(map(str, self.shards[:MAX_NAMED_SAMPLES])) or "shards",
                 got=f"no pair in {len(self.shards)} shards ({len(self.incomplete)} incomplete samples)",
                 expected=f"samples with one of {', '.join(endings[0])} and one of {', '.join(endings[1])}",
             )
         if self.incomplete:
-            some = ", ".join(self.incomplete[:SHOWN])
+            some = ", ".join(self.incomplete[:MAX_NAMED_SAMPLES])
             logger.warning("%d samples lack vision or %s (%s, …)", len(self.incomplete), self.modality, some)
 
     def __len__(self) -> int:
-        return len(self._members)
+        return len(self._samples)
 
     def pair(self, index: int) -> Pair:
         """See `LazyPairs`."""
-        member = self._members[index]
-        other = self._open(member, member.other)
-        one_file = member.vision == member.other
+        sample = self._samples[index]
+        other = self._open(sample, sample.other)
+        is_one_file = sample.vision == sample.other
         return Pair(
-            vision={ModalityType.VISION.value: other if one_file else self._open(member, member.vision)},
+            vision={ModalityType.VISION.value: other if is_one_file else self._open(sample, sample.vision)},
             other={self.modality.value: other, **self.options},
             modality=self.modality,
-            name=f"{self.shards[member.shard].name}/{member.key}",
+            name=f"{self.shards[sample.shard].name}/{sample.key}",
         )
 
-    def _open(self, member: Member, place: Place) -> BinaryIO:
-        shard = self.shards[member.shard]
-        return open_stretch(shard, place.start, place.size, name=f"{shard}/{member.key}.{place.ending}")
+    def _open(self, sample: ShardSample, file: TarSpan) -> BinaryIO:
+        shard = self.shards[sample.shard]
+        return open_file_part(shard, file.start, file.size, name=f"{shard}/{sample.key}.{file.ending}")
 
 
-def samples_of(shard: Path) -> Iterator[tuple[str, dict[str, Place]]]:
-    """Each sample of a shard: its key, and where its files lie by their endings.
+def shard_samples(shard: Path) -> Iterator[tuple[str, dict[str, TarSpan]]]:
+    """Yield the key of each sample in a shard, and the positions of its files by ending.
 
-    As in WebDataset a key is a path up to the first dot of the file's name, and a sample's files follow each
+    As in WebDataset, a key is a path up to the first dot of the file name, and a sample's files follow each
     other. Only headers are read.
 
     Raises:
-        MediaError: no tar file, or a compressed one, or one that is cut short.
+        MediaError: the shard is not a tar file, or is compressed or truncated.
     """
-    key, places = None, dict[str, Place]()
+    key, files = None, dict[str, TarSpan]()
     for entry in tar_entries(shard):
         folder, slash, name = entry.name.rpartition("/")
         stem, _, ending = name.partition(".")
         if f"{folder}{slash}{stem}" != key:
             if key is not None:
-                yield key, places
-            key, places = f"{folder}{slash}{stem}", {}
-        places[ending.lower()] = Place(ending.lower(), entry.start, entry.size)
+                yield key, files
+            key, files = f"{folder}{slash}{stem}", {}
+        files[ending.lower()] = TarSpan(ending.lower(), entry.start, entry.size)
     if key is not None:
-        yield key, places
+        yield key, files
 
 
-def open_stretch(path: Path, start: int, size: int, *, name: str) -> BinaryIO:
-    """A stretch of a file as a file of its own, opened when it is first read."""
-    return io.BufferedReader(_Stretch(path, start, size, name))
+def open_file_part(path: Path, start: int, size: int, *, name: str) -> BinaryIO:
+    """Return a part of a file as a binary file, opened when it is first read."""
+    return io.BufferedReader(_FilePart(path, start, size, name))
 
 
-class _Stretch(io.RawIOBase):
+class _FilePart(io.RawIOBase):
     def __init__(self, path: Path, start: int, size: int, name: str) -> None:
         self.name = name
         self._path, self._start, self._size = path, start, size
@@ -157,7 +156,7 @@ class _Stretch(io.RawIOBase):
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: self._size}[whence]
         if base + offset < 0:
-            raise ValueError(f"{self.name}: a position: expected 0 or more, got {base + offset}")
+            raise ValueError(f"{self.name}: position: expected 0 or more, got {base + offset}")
         self._position = base + offset
         return self._position
 
@@ -181,11 +180,11 @@ class _Stretch(io.RawIOBase):
 
 
 def _choose(
-    places: Mapping[str, Place], vision: Sequence[str], other: Sequence[str], *, may_be_one: bool
-) -> tuple[Place, Place] | None:
-    """The two files of a sample, two different ones where there are; else one that is both, if it may be."""
-    first = [places[ending] for ending in vision if ending in places]
-    second = [places[ending] for ending in other if ending in places]
+    files: Mapping[str, TarSpan], vision: Sequence[str], other: Sequence[str], *, may_be_one: bool
+) -> tuple[TarSpan, TarSpan] | None:
+    """Return the two files of a sample; if there are no two different ones, one for both, if allowed."""
+    first = [files[ending] for ending in vision if ending in files]
+    second = [files[ending] for ending in other if ending in files]
     chosen = next(((one, two) for two in second for one in first if one != two), None)
     if chosen is None and may_be_one:
         chosen = next(((one, one) for one in second if one in first), None)

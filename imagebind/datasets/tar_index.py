@@ -1,6 +1,6 @@
-"""Where the files lie in a tar archive, told by its headers alone.
+"""Finds the positions of files in a tar archive from its headers.
 
-Python's tarfile takes several times as long for a header, of which a data set in shards has millions.
+Python's tarfile takes several times as long per header, and a data set in shards has millions of them.
 """
 
 import os
@@ -10,81 +10,80 @@ from typing import BinaryIO, NamedTuple
 
 from imagebind.errors import MediaError
 
-BLOCK = 512  # bytes: a header is one, a file's content is padded to a whole number of them
-# Where a header (POSIX ustar) has its fields.
-NAME, SIZE, CHECKSUM, KIND = slice(0, 100), slice(124, 136), slice(148, 156), slice(156, 157)
+TAR_BLOCK = 512  # bytes: the size of a header; file contents are padded to a multiple of it
+# The fields of a header (POSIX ustar).
+NAME, SIZE, CHECKSUM, TYPE = slice(0, 100), slice(124, 136), slice(148, 156), slice(156, 157)
 MAGIC, PREFIX = slice(257, 262), slice(345, 500)
 USTAR = b"ustar"
-GNU_MARK = slice(257, 265)
-GNU = b"ustar  \0"  # which has times where POSIX has the prefix
-FILES = (b"0", b"\0", b"7")
-LONG_NAME, EXTENDED = b"L", b"x"  # GNU's and POSIX's way to say more of the file that follows
-MAX_NOTE = 2**20  # bytes of such a note
-BINARY_SIZE = 0x80  # GNU: a size of 8 GiB or more in binary, marked by its first bit
-EXPECTED = "a whole .tar, not compressed"
+GNU_MAGIC = slice(257, 265)
+GNU = b"ustar  \0"  # GNU headers have times in the place of POSIX's prefix
+REGULAR_FILES = (b"0", b"\0", b"7")
+LONG_NAME, EXTENDED = b"L", b"x"  # entries of GNU and POSIX with metadata of the next file
+MAX_METADATA_BYTES = 2**20
+BINARY_SIZE = 0x80  # GNU: the first bit marks a binary size, used for 8 GiB or more
+EXPECTED_TAR = "a complete .tar, not compressed"
 
 
-class Entry(NamedTuple):
-    """A file in an archive."""
+class TarEntry(NamedTuple):
+    """A file in an archive; `start` and `size` are in bytes."""
 
     name: str
     start: int
     size: int
 
 
-def tar_entries(path: Path) -> Iterator[Entry]:
-    """Each regular file of an archive, in its order; links, folders and the like are passed over.
+def tar_entries(path: Path) -> Iterator[TarEntry]:
+    """Yield the regular files of an archive in order, without links, folders and other entries.
 
     Raises:
-        MediaError: no tar archive, or a compressed one, or one that is cut short.
+        MediaError: the file is not a tar archive, or is compressed or truncated.
     """
     try:
         with path.open("rb", buffering=0) as file:
             yield from _entries(file, file.seek(0, os.SEEK_END), str(path))
     except OSError as error:
-        raise MediaError(str(path), got=f"cannot be read ({error})", expected=EXPECTED) from error
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected=EXPECTED_TAR) from error
 
 
-def _entries(file: BinaryIO, length: int, archive: str) -> Iterator[Entry]:
-    position, said = 0, dict[str, str]()  # what a note says of the next file
+def _entries(file: BinaryIO, length: int, archive: str) -> Iterator[TarEntry]:
+    position, metadata = 0, dict[str, str]()  # `metadata` is that of the next file
     while True:
         file.seek(position)
-        header = file.read(BLOCK)
+        header = file.read(TAR_BLOCK)
         if position and (not header or not any(header)):
-            return  # a block of zeros, which some writers leave out
-        size = _size_in(header, said.get("size"))
+            return  # an archive ends with blocks of zeros, which some writers omit
+        size = _size_in(header, metadata.get("size"))
         if size is None:
             raise MediaError(
-                archive, got=f"cannot be read: no header at byte {position:,}", expected=EXPECTED
+                archive, got=f"cannot be read: no header at byte {position:,}", expected=EXPECTED_TAR
             )
-        start, kind = position + BLOCK, header[KIND]
+        start, entry_type = position + TAR_BLOCK, header[TYPE]
         if start + size > length:
-            raise MediaError(
-                archive, got=f"cut short in {said.get('path') or _name(header)}", expected=EXPECTED
-            )
-        if kind in (LONG_NAME, EXTENDED) and size <= MAX_NOTE:
-            note = file.read(size)
-            said |= {"path": _text(note)} if kind == LONG_NAME else _records(note)
+            name = metadata.get("path") or _name(header)
+            raise MediaError(archive, got=f"truncated in {name}", expected=EXPECTED_TAR)
+        if entry_type in (LONG_NAME, EXTENDED) and size <= MAX_METADATA_BYTES:
+            content = file.read(size)
+            metadata |= {"path": _text(content)} if entry_type == LONG_NAME else _records(content)
         else:
-            if kind in FILES:
-                yield Entry(said.get("path") or _name(header), start, size)
-            said = {}
-        position = start + -(-size // BLOCK) * BLOCK
+            if entry_type in REGULAR_FILES:
+                yield TarEntry(metadata.get("path") or _name(header), start, size)
+            metadata = {}
+        position = start + -(-size // TAR_BLOCK) * TAR_BLOCK
 
 
-def _size_in(header: bytes, said: str | None) -> int | None:
-    """How long the content is that follows a header; None if it is no header.
+def _size_in(header: bytes, metadata_size: str | None) -> int | None:
+    """Return the size of the content after a header, or None if the header is invalid.
 
-    The bytes of one, those of the checksum as spaces, sum up to the checksum.
+    A header is valid if its byte sum, with the checksum field read as spaces, equals the checksum.
     """
-    if len(header) < BLOCK:
+    if len(header) < TAR_BLOCK:
         return None
     try:
-        stated, size = _number(header[CHECKSUM]), int(said or _number(header[SIZE]))
+        checksum, size = _number(header[CHECKSUM]), int(metadata_size or _number(header[SIZE]))
     except ValueError:
         return None
-    is_whole = stated == sum(header) - sum(header[CHECKSUM]) + 8 * ord(" ")
-    return size if is_whole and size >= 0 else None  # a negative one would lead back here
+    is_valid = checksum == sum(header) - sum(header[CHECKSUM]) + 8 * ord(" ")
+    return size if is_valid and size >= 0 else None  # a negative size would cause an endless loop
 
 
 def _number(field: bytes) -> int:
@@ -95,7 +94,7 @@ def _number(field: bytes) -> int:
 
 def _name(header: bytes) -> str:
     name, prefix = _text(header[NAME]), ""
-    if header[MAGIC] == USTAR and header[GNU_MARK] != GNU:
+    if header[MAGIC] == USTAR and header[GNU_MAGIC] != GNU:
         prefix = _text(header[PREFIX])
     return f"{prefix}/{name}" if prefix else name
 
@@ -104,14 +103,14 @@ def _text(field: bytes) -> str:
     return field.partition(b"\0")[0].decode("utf-8", errors="surrogateescape")
 
 
-def _records(note: bytes) -> dict[str, str]:
-    """POSIX's note: records of "length key=value\\n", the length that of all of the record."""
+def _records(content: bytes) -> dict[str, str]:
+    """Parse POSIX metadata: records "length key=value\\n", where length is that of the whole record."""
     records: dict[str, str] = {}
-    while note:
-        digits, _, _ = note.partition(b" ")
-        if not digits.isdigit() or not len(digits) < int(digits) <= len(note):
+    while content:
+        digits, _, _ = content.partition(b" ")
+        if not digits.isdigit() or not len(digits) < int(digits) <= len(content):
             break
-        key, _, value = note[len(digits) + 1 : int(digits) - 1].partition(b"=")
+        key, _, value = content[len(digits) + 1 : int(digits) - 1].partition(b"=")
         records[key.decode("utf-8", errors="replace")] = value.decode("utf-8", errors="surrogateescape")
-        note = note[int(digits) :]
+        content = content[int(digits) :]
     return records

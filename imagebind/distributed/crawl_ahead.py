@@ -15,7 +15,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.files import NotMediaError, kind_of
 from imagebind.intake.mapping import PathMapping
 from imagebind.io.uri import is_uri
-from imagebind.media.discover import Found, check_roots, discover
+from imagebind.media.discover import FoundFile, check_roots, discover
 from imagebind.media.paths import path_text
 from imagebind.search.crawl.examine import in_threads
 from imagebind.search.crawl.known import is_unchanged
@@ -90,7 +90,9 @@ def crawl_ahead(
     return len(files)
 
 
-def _changed(index: Index, found: Iterator[Found | MediaError], mappings: Sequence[PathMapping]) -> list[str]:
+def _changed(
+    index: Index, found: Iterator[FoundFile | MediaError], mappings: Sequence[PathMapping]
+) -> list[str]:
     """Return media files that the index lacks, or has with another size, modification time or media type."""
     indexed = index.files()
     new = (
@@ -103,7 +105,7 @@ def _changed(index: Index, found: Iterator[Found | MediaError], mappings: Sequen
     return [str(file.path) for file, is_media in examined if is_media.result()]
 
 
-def _is_media(found: Found, mappings: Sequence[PathMapping]) -> bool:
+def _is_media(found: FoundFile, mappings: Sequence[PathMapping]) -> bool:
     """Whether a file is media, even if it is ambiguous or damaged."""
     try:
         kind_of(found, mappings)

@@ -14,7 +14,7 @@ import numpy as np
 from imagebind.distributed.output import Output
 from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
-from imagebind.media.discover import whole_path
+from imagebind.media.discover import absolute_path
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.index import Index
@@ -127,4 +127,4 @@ def _kind(record: Mapping[str, Any]) -> MediaKind:
 
 def _whole(path: str, base: str) -> str:
     path = _SURROGATE.sub(r"\\x\1", path)
-    return path if is_uri(path) else path_text(whole_path(Path(base, path)))
+    return path if is_uri(path) else path_text(absolute_path(Path(base, path)))

@@ -12,7 +12,7 @@ from imagebind.intake.mapping import PathMapping, mapping_for
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import name_of
 from imagebind.media.detect import detect
-from imagebind.media.discover import Found, look, whole_path
+from imagebind.media.discover import FoundFile, absolute_path, stat_file
 from imagebind.media.imu_table import refuse_companion
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
@@ -67,8 +67,8 @@ def take(
 
 
 def _request(path: Path, root: Path, modality: MediaKind | None, mappings: Sequence[PathMapping]) -> Request:
-    found = look(whole_path(path), whole_path(root))
-    if not isinstance(found, Found):  # not there, or no file
+    found = stat_file(absolute_path(path), absolute_path(root))
+    if not isinstance(found, FoundFile):  # not there, or no file
         return identify(path, modality=modality)
     asked_for = path == root or modality is not None
     if asked_for and mapping_for(mappings, found) is None:
@@ -98,7 +98,7 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
     yield from unlisted
 
 
-def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
+def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
     """Return a file's media type and its options: from the first mapping that matches, else from its content.
 
     Raises:
@@ -122,12 +122,12 @@ def kind_of(found: Found, mappings: Sequence[PathMapping]) -> tuple[MediaKind, M
         raise NotMediaError(error.item, **error.fields) from error
 
 
-def _told(kind: MediaKind, found: Found) -> str:
+def _told(kind: MediaKind, found: FoundFile) -> str:
     """Return a media type as `--map` takes it; an IMU table of unknown columns needs a layout file."""
     return f"{kind}:my_logger.json" if kind is MediaKind.IMU and found.path.suffix != ".npy" else str(kind)
 
 
-def _pattern(found: Found) -> str:
+def _pattern(found: FoundFile) -> str:
     """Return a pattern of files that likely have the same type: those of a folder, or of the same name."""
     numbered = any(character.isdigit() for character in found.path.stem)
     return (

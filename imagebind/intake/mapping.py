@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
 from imagebind.intake.requests import default_transform
-from imagebind.media.discover import Found
+from imagebind.media.discover import FoundFile
 from imagebind.media.paths import glob_pattern, path_text
 from imagebind.modality import MediaKind
 from imagebind.transforms.options import item_options
@@ -32,7 +32,7 @@ class PathMapping:
     kind: MediaKind
     options: Mapping[str, Any] = field(default_factory=dict)
 
-    def matches(self, found: Found) -> bool:
+    def matches(self, found: FoundFile) -> bool:
         """Whether it speaks of a file."""
         whole = os.path.isabs(self.glob)  # noqa: PTH117
         text = path_text(found.path)
@@ -84,7 +84,7 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
     return kind, options
 
 
-def mapping_for(mappings: Sequence[PathMapping], found: Found) -> PathMapping | None:
+def mapping_for(mappings: Sequence[PathMapping], found: FoundFile) -> PathMapping | None:
     """The first that speaks of a file, if any does."""
     return next((mapping for mapping in mappings if mapping.matches(found)), None)
 

@@ -1,1 +1,1 @@
-"""Media files and arrays: what they are, and reading them. `transforms` makes tensors of what is read."""
+"""Detect the types of media files, and read files and arrays. `transforms` converts them to tensors."""

@@ -1,7 +1,7 @@
-"""Files that hold measurements rather than photographs: 16-bit and float pictures, `.npy`, `.npz`.
+"""Read files of measurements, such as depth or temperatures: 16-bit and float images, `.npy` and `.npz`.
 
-What a file is, is told by its first bytes and never by its name. Everything is bounded by `Limits` before
-memory is asked for: a header of a hundred bytes can promise terabytes.
+The first bytes of a file decide its format, never its name. `Limits` are checked before memory is allocated,
+because a header of a hundred bytes can state a size of terabytes.
 """
 
 import contextlib
@@ -23,9 +23,9 @@ from imagebind.media.image_file import open_image
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
-EXPECTED = "an image, .npy or .npz"
-HEAD_BYTES = 16
-_CONVERTED = {  # signatures of formats that are not read -> their names, and how to convert them
+EXPECTED_FILE = "an image, .npy or .npz"
+SIGNATURE_BYTES = 16
+_UNSUPPORTED = {  # signatures of formats that are not read -> their names, and how to convert them
     b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
     b"MATLAB 5.0": ("a MATLAB", "with scipy: np.save('depth.npy', scipy.io.loadmat(path)['depth'])"),
     b"v/1\x01": ("an OpenEXR", "with OpenCV or OpenEXR, to a float TIFF or .npy"),
@@ -33,13 +33,13 @@ _CONVERTED = {  # signatures of formats that are not read -> their names, and ho
 
 
 def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
-    """Read a picture as it is stored, or the array of an `.npy` or `.npz`.
+    """Read an image with its stored values, or the array of an `.npy` or `.npz`.
 
     Args:
-        key: which array of an `.npz` that holds several.
+        key: name of the array to read from an `.npz` of several arrays.
 
     Raises:
-        MediaError: none of these, cut short, damaged, or larger than `limits` allow.
+        MediaError: another format, damaged, cut short, or larger than `limits` allow.
     """
     with open_source(source, limits=limits) as file:
         return read_values(file, name=name_of(source), key=key, limits=limits)
@@ -48,80 +48,80 @@ def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) ->
 def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image.Image | np.ndarray:
     """Read an open file from its start, as `load_values` does."""
     file.seek(0)
-    start = file.read(HEAD_BYTES)
+    start = file.read(SIGNATURE_BYTES)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if start.startswith(NPY_MAGIC):
         return read_npy(file, name=name, size=size, max_pixels=limits.max_pixels)
     if start.startswith(ZIP_MAGIC):
         return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
-    for signature, (form, way) in _CONVERTED.items():
+    for signature, (form, conversion) in _UNSUPPORTED.items():
         if start.startswith(signature):
-            raise MediaError(name, got=f"{form} file", expected=f"{EXPECTED}; convert it, {way}")
+            raise MediaError(name, got=f"{form} file", expected=f"{EXPECTED_FILE}; convert it {conversion}")
     deep = read_deep_image(file, name=name, limits=limits)
-    return _read_picture(file, name=name, limits=limits) if deep is None else deep
+    return _read_image(file, name=name, limits=limits) if deep is None else deep
 
 
 def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = None) -> np.ndarray:
-    """Read real numbers from an open `.npy` of `size` bytes, its header checked before its numbers are read.
+    """Read real numbers from an open `.npy` of `size` bytes; the header is checked before they are read.
 
     Raises:
-        MediaError: damaged, cut short, not real numbers (pickled objects above all), or too many of them.
+        MediaError: damaged, cut short, not real numbers (such as pickled objects), or more than `max_pixels`.
     """
     try:
         shape, fortran, dtype = _npy_header(file)
-        entries = math.prod(shape)  # Python's integers: a hostile shape cannot overflow
-    except Exception as error:  # numpy's parser lets many kinds through: tokenize, struct, recursion...
-        raise MediaError(name, got="a damaged .npy header", expected=EXPECTED) from error
+        entries = math.prod(shape)  # of Python's integers, which cannot overflow
+    except Exception as error:  # NumPy's parser raises many types: tokenize, struct, recursion...
+        raise MediaError(name, got="a damaged .npy header", expected=EXPECTED_FILE) from error
     if dtype.kind not in "iuf":
         raise MediaError(name, got=f"an array of {dtype}", expected="an array of integers or floats")
     if max_pixels is not None and entries > max_pixels:
         raise MediaError(
             name, got=f"an array of shape {shape}", expected=f"at most {max_pixels:,} entries (max_pixels)"
         )
-    held, needed = size - file.tell(), entries * dtype.itemsize
-    if not 0 <= needed <= held:
-        raise MediaError(name, got=f"{held:,} bytes of numbers", expected=f"{needed:,} for shape {shape}")
+    present, needed = size - file.tell(), entries * dtype.itemsize
+    if not 0 <= needed <= present:
+        raise MediaError(name, got=f"{present:,} bytes of numbers", expected=f"{needed:,} for shape {shape}")
     try:
         values = np.frombuffer(file.read(needed), dtype)
         return values.reshape(shape, order="F" if fortran else "C")
-    except Exception as error:  # from a zip: zlib, lzma, bz2, CRC and encryption errors; or negative sides
-        raise MediaError(name, got=f"damaged array data ({error})", expected="a whole array") from error
+    except Exception as error:  # zlib, lzma, bz2, CRC and encryption errors; or a negative dimension
+        raise MediaError(name, got=f"damaged array data ({error})", expected="an undamaged array") from error
 
 
-def decode(picture: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
-    """A picture with its pixels read, turned upright as its EXIF orientation says (ours).
+def decode_image(image: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
+    """Decode an image's pixels and apply its EXIF orientation. Source: ours.
 
     Raises:
-        MediaError: cut short, damaged, or more than `limits.max_pixels`.
+        MediaError: damaged, cut short, or more than `limits.max_pixels`.
     """
-    pixels = picture.width * picture.height
+    pixels = image.width * image.height
     if pixels > limits.max_pixels:
         raise MediaError(
             name, got=f"{pixels:,} pixels", expected=f"at most {limits.max_pixels:,} (max_pixels)"
         )
     try:
-        picture.load()
-    except Exception as error:  # Pillow's decoders let many kinds through
-        raise MediaError(name, got=f"a damaged picture ({error})", expected="a whole picture") from error
-    with contextlib.suppress(Exception):  # a damaged note is no reason to refuse the picture
-        return ImageOps.exif_transpose(picture)
-    return picture
+        image.load()
+    except Exception as error:  # Pillow's decoders raise many types
+        raise MediaError(name, got=f"a damaged image ({error})", expected="an undamaged image") from error
+    with contextlib.suppress(Exception):  # an image with damaged EXIF data is still read
+        return ImageOps.exif_transpose(image)
+    return image
 
 
 def as_numpy(values: np.ndarray | torch.Tensor) -> np.ndarray:
-    """A tensor as a numpy array, off its device and graph; an array as itself."""
+    """Convert a tensor on any device to a NumPy array, without its graph; return an array unchanged."""
     if not isinstance(values, torch.Tensor):
         return values
     values = values.detach().cpu()
-    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # numpy has no bfloat16
+    return (values.float() if values.dtype == torch.bfloat16 else values).numpy()  # NumPy has no bfloat16
 
 
 def drop_channel(values: np.ndarray, *, name: str, expected: str) -> np.ndarray:
-    """One channel of pixels to (h, w): from (h, w), (1, h, w), (h, w, 1), (1, 1, h, w) and the like.
+    """Return one channel as (h, w), from (h, w) with further dimensions of size 1 at either end.
 
-    Whole numbers of more than 8 bits may also be gray with alpha (h, w, 2), which is dropped, or colours
-    (h, w, 3) or (h, w, 4) that are equal at each pixel.
+    Integers of more than 8 bits may also be grayscale with alpha (h, w, 2), or RGB(A) (h, w, 3 or 4) with
+    equal values in R, G and B; alpha is dropped.
 
     Raises:
         MediaError: another shape, no pixels, or not real numbers.
@@ -141,26 +141,26 @@ def drop_channel(values: np.ndarray, *, name: str, expected: str) -> np.ndarray:
 
 
 def is_deep(values: np.ndarray) -> bool:
-    """Whether an array holds whole numbers of more than 8 bits."""
+    """Whether an array holds integers of more than 8 bits."""
     return values.dtype.kind in "iu" and values.dtype.itemsize > 1
 
 
-def step_of(unit: object) -> float | None:
+def positive_number(value: object) -> float | None:
     """Return a positive finite number, also from text ("0.01", "1/256"); None for anything else."""
-    step = math.nan
-    if isinstance(unit, str):
+    number = math.nan
+    if isinstance(value, str):
         with contextlib.suppress(ValueError, ArithmeticError):  # not a number, 1/0, or out of float range
-            step = float(Fraction(unit))
-    elif isinstance(unit, Real) and not isinstance(unit, bool):
-        step = float(unit)
-    return step if 0 < step < math.inf else None
+            number = float(Fraction(value))
+    elif isinstance(value, Real) and not isinstance(value, bool):
+        number = float(value)
+    return number if 0 < number < math.inf else None
 
 
 def _npy_header(file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     version = np.lib.format.read_magic(file)
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
-    return np.lib.format.read_array_header_2_0(file)  # refuses what is not laid out as version 2
+    return np.lib.format.read_array_header_2_0(file)  # also reads version 3; raises for other layouts
 
 
 def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.ndarray:
@@ -168,26 +168,26 @@ def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.nda
         with zipfile.ZipFile(file) as archive:
             members = [member for member in archive.namelist() if member.endswith(".npy")]
             if len(members) != 1 and f"{key}.npy" not in members:
-                held = ", ".join(member.removesuffix(".npy") for member in members[:8]) or "nothing"
-                raise MediaError(name, got=f"an .npz of {held}", expected=f"one array, or one named {key!r}")
+                found = ", ".join(member.removesuffix(".npy") for member in members[:8]) or "no array"
+                raise MediaError(name, got=f"an .npz of {found}", expected=f"one array, or one named {key!r}")
             info = archive.getinfo(members[0] if len(members) == 1 else f"{key}.npy")
             with archive.open(info) as member:
                 return read_npy(member, name=name, size=info.file_size, max_pixels=max_pixels)  # type: ignore[arg-type]
     except MediaError:
         raise
-    except Exception as error:  # zipfile lets many kinds through: BadZipFile, RuntimeError...
-        raise MediaError(name, got=f"a damaged .npz ({error})", expected="a whole .npz") from error
+    except Exception as error:  # zipfile raises many types: BadZipFile, RuntimeError...
+        raise MediaError(name, got=f"a damaged .npz ({error})", expected="an undamaged .npz") from error
 
 
-def _read_picture(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
+def _read_image(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
     try:
-        picture = open_image(file, name=name)
+        image = open_image(file, name=name)
     except MediaError:
         raise
-    except Image.DecompressionBombError as error:  # Pillow's own bound, met before ours can be checked
+    except Image.DecompressionBombError as error:  # Pillow's own limit, raised before ours can be checked
         raise MediaError(
             name, got=str(error), expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         ) from error
-    except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
-        raise MediaError(name, got="no picture that can be read", expected=EXPECTED) from error
-    return decode(picture, name=name, limits=limits)
+    except Exception as error:  # Pillow's readers raise many types: SyntaxError, KeyError...
+        raise MediaError(name, got="not a readable image", expected=EXPECTED_FILE) from error
+    return decode_image(image, name=name, limits=limits)

@@ -17,11 +17,11 @@ from av.error import FFmpegError
 
 from imagebind.io.source import Limits
 from imagebind.media.audio_packets import codec_headers, planar_floats
-from imagebind.media.audio_stream import CONTAINED, AudioStream
+from imagebind.media.audio_stream import NO_OTHER_FILES, AudioStream
 
 PAGE_HEADER_BYTES = 27
-BEGINS_STREAM = 2  # page flag
-CONVERTED_AT_ONCE = 2**16  # samples
+BEGINS_STREAM_FLAG = 2  # of a page
+CONVERT_CHUNK_SAMPLES = 2**16
 
 
 def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | ChainedStream":
@@ -39,7 +39,7 @@ def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | Cha
 class ChainedStream:
     """Consecutive streams read as one, with the interface of `AudioStream`."""
 
-    promised = None
+    stated_samples = None
 
     def __init__(self, links: list[AudioStream]) -> None:
         self._links = links
@@ -86,8 +86,8 @@ class ChainedStream:
             return None
         converter = av.AudioResampler(format="fltp", layout=self._links[0].layout, rate=self.rate)
         parts = []
-        for first in range(0, link.samples, CONVERTED_AT_ONCE):
-            samples = link.read(first, min(first + CONVERTED_AT_ONCE, link.samples))
+        for first in range(0, link.samples, CONVERT_CHUNK_SAMPLES):
+            samples = link.read(first, min(first + CONVERT_CHUNK_SAMPLES, link.samples))
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(samples), format="fltp", layout=link.layout.name
             )
@@ -136,9 +136,9 @@ def _links(file: BinaryIO) -> list[_FilePart]:
     follows_data = False
     size = file.seek(0, os.SEEK_END)
     for position, flags in _pages(file):
-        if flags & BEGINS_STREAM and follows_data:
+        if flags & BEGINS_STREAM_FLAG and follows_data:
             starts.append(position)
-        follows_data = not flags & BEGINS_STREAM
+        follows_data = not flags & BEGINS_STREAM_FLAG
     file.seek(0)
     return [_FilePart(file, start, end) for start, end in pairwise([*starts, size])]
 
@@ -161,7 +161,7 @@ def _headers(link: _FilePart) -> Any:
     """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
     link.seek(0)
     try:
-        with av.open(link, "r", metadata_errors="ignore", options=CONTAINED) as container:
+        with av.open(link, "r", metadata_errors="ignore", options=NO_OTHER_FILES) as container:
             stream = container.streams.audio[0]
             codec = stream.codec_context
             return codec.name, codec.sample_rate, codec.channels, codec_headers(stream)

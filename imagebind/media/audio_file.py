@@ -1,4 +1,4 @@
-"""Recordings of audio, opened so that any stretch can be read: files, the audio of videos, arrays.
+"""Open audio files, the audio of videos and arrays, and read any stretch of them.
 
 libsndfile reads PCM and FLAC, where its positions are exact; FFmpeg reads the rest (see `audio_stream`).
 """
@@ -21,14 +21,15 @@ from imagebind.media.audio_limits import check_rate, check_seconds, check_size
 from imagebind.media.audio_stream import STREAMED_BYTES, AudioStream
 
 # Ours: bounds on plausible values.
-MAX_PEAK = 100.0  # 40 dB over full scale: integers that were made floats without being scaled
+MAX_PEAK = 100.0  # 40 dB over full scale: integers that were cast to floats without scaling
 UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
-SLACK_SECONDS = 0.1  # a header may state this much more than the file has without a warning
+MAX_MISSING_SECONDS = 0.1  # without a warning, between the stated and the actual length
 EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
 
-# What libsndfile reads to the exact sample. It also reads MP3, Vorbis and Opus, but not exactly.
-HEAD_BYTES = 4096
-EXACT_SUBTYPES = {  # -> bytes per sample
+PCM_HEAD_BYTES = 4096
+# The subtypes in which libsndfile reads any stretch exactly, and their bytes per sample. It also reads MP3,
+# Vorbis and Opus, but not exactly.
+SUBTYPE_BYTES = {
     **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
     **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
 }
@@ -50,25 +51,25 @@ def _nothing_lost(first: int, last: int) -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Recording:
-    """An open recording. Not thread-safe."""
+class AudioRecording:
+    """An open audio recording. Not thread-safe."""
 
     name: str
-    rate: int  # samples a second
+    rate: int  # samples per second
     channels: int
-    samples: int  # in each channel
+    samples: int  # per channel
     read_samples: Callable[[int, int], Tensor]  # (first, last) -> (channels, last - first)
     lost_samples: Callable[[int, int], int] = _nothing_lost  # undecodable, of first to last - 1
     keeps_time: bool = True  # whether undecodable parts become silence; else they are left out
     stretches: list[tuple[int, int]] = field(default_factory=list)  # read so far
 
     def read(self, first: int, last: int) -> Tensor:
-        """Samples first to last - 1: (channels, last - first) float32 in [-1, 1].
+        """Return samples first to last - 1: (channels, last - first) float32 in [-1, 1].
 
         Undecodable parts are silent or left out; see `check_losses`.
 
         Raises:
-            MediaError: NaN or infinite; far out of [-1, 1].
+            MediaError: samples are NaN, infinite or far outside [-1, 1].
         """
         waveform = self.read_samples(first, last)
         self.stretches.append((first, last))
@@ -105,15 +106,15 @@ class Recording:
 
 
 @contextmanager
-def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Recording]:
+def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[AudioRecording]:
     """Open a path, URI, bytes or file object, or wrap samples that come with their rate.
 
     `audio_items` lists the forms of samples, such as a pair (array or tensor, sampling rate). The smaller
-    side of a two-dimensional array is the channels. Source: ours.
+    side of a two-dimensional array is taken as the channels. Source: ours.
 
     Raises:
         MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
-            what its header states; an array of another type.
+            the length that its header states; an array of another type.
     """
     source = read_item(audio, limits=limits)
     if not is_source(source):
@@ -127,8 +128,8 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
     """Read an audio file, or the audio of a video: (channels, n) float32 in [-1, 1], and its sampling rate.
 
     The samples are those of FFmpeg's sequential decode: encoder delay and padding are cut off, edit lists
-    are honoured, and time 0 is the first sample, whenever the stream starts beside others. Parts of another
-    rate or number of channels are converted to those of the first. Damaged parts give a warning.
+    are honoured, and time 0 is the first sample, even if other streams of the file start earlier. Parts of
+    another rate or number of channels are converted to those of the first. Damaged parts give a warning.
 
     Raises:
         MediaError: not audio, a video without audio, less than half of it readable, or longer than `limits`
@@ -144,15 +145,15 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
 
 
 @contextmanager
-def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[Recording]:
+def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[AudioRecording]:
     """Use libsndfile if it is exact and the file is whole, else FFmpeg."""
     with ExitStack() as resources:
-        sound, promised = _open_pcm(file, resources)
-        if sound is not None:
-            _check_promise(name, sound.frames, sound.samplerate, promised)
-            yield _pcm_recording(sound, file, name, limits, resources)
+        sound_file, stated_samples = _open_pcm(file, resources)
+        if sound_file is not None:
+            _check_length(name, sound_file.frames, sound_file.samplerate, stated_samples)
+            yield _pcm_recording(sound_file, file, name, limits, resources)
         else:
-            yield _open_stream(file, name, limits, resources, promised)
+            yield _open_stream(file, name, limits, resources, stated_samples)
 
 
 def _is_pcm(head: bytes) -> bool:
@@ -174,32 +175,32 @@ def _is_pcm(head: bytes) -> bool:
 def exact_length(file: BinaryIO) -> tuple[int, int] | None:
     """Return (samples, rate) of a whole file that libsndfile reads exactly in any stretch; else None."""
     with ExitStack() as resources:
-        sound, _ = _open_pcm(file, resources)
-        return None if sound is None else (sound.frames, sound.samplerate)
+        sound_file, _ = _open_pcm(file, resources)
+        return None if sound_file is None else (sound_file.frames, sound_file.samplerate)
 
 
 def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile | None, int | None]:
     """Open a whole PCM or FLAC file with libsndfile, else None; also return the samples its header states."""
-    head = file.read(HEAD_BYTES)
+    head = file.read(PCM_HEAD_BYTES)
     file.seek(0)
     if not _is_pcm(head):
         return None, None
     try:
-        sound = soundfile.SoundFile(file)
+        sound_file = soundfile.SoundFile(file)
     except Exception:  # of many types: a file named x.raw raises TypeError
         return None, None
-    resources.callback(sound.close)
-    is_exact = sound.format == "FLAC" or sound.subtype in EXACT_SUBTYPES
-    if not is_exact or not sound.seekable() or not 0 < sound.frames < UNKNOWN_LENGTH:
+    resources.callback(sound_file.close)
+    is_exact = sound_file.format == "FLAC" or sound_file.subtype in SUBTYPE_BYTES
+    if not is_exact or not sound_file.seekable() or not 0 < sound_file.frames < UNKNOWN_LENGTH:
         return None, None
-    promised = sound.frames if sound.format == "FLAC" else _stated_frames(head, sound)
-    is_whole = _read_pcm(sound, sound.frames - 1, sound.frames) is not None
-    return sound if is_whole else None, promised
+    stated_samples = sound_file.frames if sound_file.format == "FLAC" else _stated_frames(head, sound_file)
+    is_whole = _read_pcm(sound_file, sound_file.frames - 1, sound_file.frames) is not None
+    return sound_file if is_whole else None, stated_samples
 
 
-def _stated_frames(head: bytes, sound: soundfile.SoundFile) -> int | None:
+def _stated_frames(head: bytes, sound_file: soundfile.SoundFile) -> int | None:
     """Return the samples per channel that a WAV or AIFF header states; libsndfile counts those present."""
-    frame_bytes = sound.channels * EXACT_SUBTYPES[sound.subtype]
+    frame_bytes = sound_file.channels * SUBTYPE_BYTES[sound_file.subtype]
     if head[:4] == b"FORM":
         at = head.find(b"COMM", 12)
         frames = int.from_bytes(head[at + 10 : at + 14], "big") if at > 0 else 0
@@ -211,35 +212,35 @@ def _stated_frames(head: bytes, sound: soundfile.SoundFile) -> int | None:
 
 
 def _pcm_recording(
-    sound: soundfile.SoundFile, file: BinaryIO, name: str, limits: Limits, resources: ExitStack
-) -> Recording:
-    check_rate(name, sound.samplerate)
-    check_seconds(name, sound.frames / sound.samplerate, limits)
+    sound_file: soundfile.SoundFile, file: BinaryIO, name: str, limits: Limits, resources: ExitStack
+) -> AudioRecording:
+    check_rate(name, sound_file.samplerate)
+    check_seconds(name, sound_file.frames / sound_file.samplerate, limits)
     streams: list[AudioStream | ChainedStream] = []  # replaces libsndfile after it finds damage
 
     def read(first: int, last: int) -> Tensor:
-        samples = None if streams else _read_pcm(sound, first, last)
+        samples = None if streams else _read_pcm(sound_file, first, last)
         if samples is not None:
             return samples
         if not streams:
             streams.append(resources.enter_context(closing(open_stream(file, name, limits))))
         return torch.from_numpy(streams[0].read(first, last))
 
-    return Recording(
+    return AudioRecording(
         name=name,
-        rate=sound.samplerate,
-        channels=sound.channels,
-        samples=sound.frames,
+        rate=sound_file.samplerate,
+        channels=sound_file.channels,
+        samples=sound_file.frames,
         read_samples=read,
         lost_samples=lambda first, last: streams[0].lost(first, last) if streams else 0,
     )
 
 
-def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | None:
+def _read_pcm(sound_file: soundfile.SoundFile, first: int, last: int) -> Tensor | None:
     """Read samples first to last - 1, (channels, last - first); None if damaged or cut short there."""
     try:
-        sound.seek(first)
-        samples = sound.read(last - first, dtype="float32", always_2d=True)  # (n, channels)
+        sound_file.seek(first)
+        samples = sound_file.read(last - first, dtype="float32", always_2d=True)  # (n, channels)
     except (soundfile.SoundFileError, RuntimeError, ValueError, OSError, MemoryError):
         return None
     if len(samples) < last - first:
@@ -248,11 +249,11 @@ def _read_pcm(sound: soundfile.SoundFile, first: int, last: int) -> Tensor | Non
 
 
 def _open_stream(
-    file: BinaryIO, name: str, limits: Limits, resources: ExitStack, promised: int | None
-) -> Recording:
+    file: BinaryIO, name: str, limits: Limits, resources: ExitStack, stated_samples: int | None
+) -> AudioRecording:
     stream = resources.enter_context(closing(open_stream(file, name, limits)))
-    _check_promise(name, stream.samples, stream.rate, promised or stream.promised)
-    return Recording(
+    _check_length(name, stream.samples, stream.rate, stated_samples or stream.stated_samples)
+    return AudioRecording(
         name=name,
         rate=stream.rate,
         channels=stream.channels,
@@ -263,22 +264,24 @@ def _open_stream(
     )
 
 
-def _check_promise(name: str, samples: int, rate: int, promised: int | None) -> None:
+def _check_length(name: str, samples: int, rate: int, stated_samples: int | None) -> None:
     """Warn if a file is shorter than its header states, and refuse it if most of it is missing."""
-    if promised is None or promised - samples <= SLACK_SECONDS * rate:
+    if stated_samples is None or stated_samples - samples <= MAX_MISSING_SECONDS * rate:
         return
-    got = f"cut short: {samples / rate:.4g} s of the {promised / rate:.4g} s that its header promises"
-    if 2 * samples < promised:
+    got = f"cut short: {samples / rate:.4g} s of the {stated_samples / rate:.4g} s that its header states"
+    if 2 * samples < stated_samples:
         raise MediaError(name, got=got, expected="at least half of it")
     warn_of(name, got)
 
 
-def _wrap_array(array: Any, rate: Any) -> Recording:
+def _wrap_array(array: Any, rate: Any) -> AudioRecording:
     name = name_of(array)
     try:
         rate = float(rate)
     except (TypeError, ValueError) as error:
-        raise MediaError(name, got=f"sampling rate {rate!r}", expected="(array, samples a second)") from error
+        raise MediaError(
+            name, got=f"sampling rate {rate!r}", expected="(array, samples per second)"
+        ) from error
     check_rate(name, rate)
     try:
         if not isinstance(array, Tensor):
@@ -300,8 +303,8 @@ def _wrap_array(array: Any, rate: Any) -> Recording:
     return _in_memory(name, rows.mT if rows.shape[0] > rows.shape[1] else rows, int(rate))
 
 
-def _in_memory(name: str, waveform: Tensor, rate: int) -> Recording:
-    return Recording(
+def _in_memory(name: str, waveform: Tensor, rate: int) -> AudioRecording:
+    return AudioRecording(
         name=name,
         rate=rate,
         channels=waveform.shape[0],

@@ -6,11 +6,11 @@ from imagebind.io.source import Limits
 MIN_RATE = 1_000  # ours, as is MAX_RATE
 MAX_RATE = 1_000_000
 MAX_FRAME_SAMPLES = 2**21  # ours: per channel of one packet, 2 s at MAX_RATE; damaged headers state more
-USUAL_VALUES = 2 * 48_000  # in a second of stereo; at most `max_seconds` times as many are decoded at once
+STEREO_VALUES = 2 * 48_000  # per second; at most `max_seconds` times as many are decoded at once
 
 
 def check_rate(name: str, rate: float) -> None:
-    """Refuse implausible sampling rates, and those that would cost too much."""
+    """Raise MediaError for a sampling rate that is not whole or not from `MIN_RATE` to `MAX_RATE`."""
     if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
         raise MediaError(
             name,
@@ -20,7 +20,7 @@ def check_rate(name: str, rate: float) -> None:
 
 
 def check_seconds(name: str, seconds: float, limits: Limits) -> None:
-    """Refuse audio longer than `limits.max_seconds`."""
+    """Raise MediaError for audio longer than `limits.max_seconds`."""
     if seconds > limits.max_seconds:
         raise MediaError(
             name, got=f"{seconds:,.1f} s", expected=f"at most {limits.max_seconds:,} s (max_seconds)"
@@ -28,8 +28,8 @@ def check_seconds(name: str, seconds: float, limits: Limits) -> None:
 
 
 def check_size(name: str, values: int, limits: Limits) -> None:
-    """Refuse more values, over all channels, than `limits.max_seconds` of stereo at 48 kHz have."""
-    if values > limits.max_seconds * USUAL_VALUES:
+    """Raise MediaError for more values, over all channels, than `max_seconds` of stereo at 48 kHz have."""
+    if values > limits.max_seconds * STEREO_VALUES:
         raise MediaError(
             name,
             got=f"{values:,} samples over all channels",

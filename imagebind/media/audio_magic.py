@@ -17,10 +17,10 @@ _RIFF_FORMS = (b"WAVE", b"QLCM", b"XWMA")
 _IFF_FORMS = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
 _AMR = re.compile(rb"#!AMR(?:-WB)?(?:_MC1\.0)?\n")
 _TRUEHD_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # also MLP; they follow a length and a time
-_WIDE_TEXT_MARKS = (b"\xff\xfe", b"\xfe\xff")
-FRAMES_IN_ROW = 3  # consecutive headers, each where the last one says; other data has none by chance
+_UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
+FRAMES_IN_ROW = 3  # consecutive frames, each where the last states; other data has none by chance
 
-_BITRATES = {  # kilobits a second by (is MPEG-1, layer), from index 1 on
+_BITRATES = {  # kbit/s by (is MPEG-1, layer), from index 1 on
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -51,7 +51,7 @@ def _is_mpeg_audio(head: bytes) -> bool:
 
     0xFF 0xFE would be layer I with a checksum, which no encoder writes; it is also UTF-16's byte order mark.
     """
-    if len(head) < 3 or head[0] != 0xFF or head.startswith(_WIDE_TEXT_MARKS):
+    if len(head) < 3 or head[0] != 0xFF or head.startswith(_UTF16_BOMS):
         return False
     if head[1] & 0xF6 == 0xF0:
         return True  # AAC: layer 0
@@ -91,12 +91,12 @@ def has_audio_frames(head: bytes) -> bool:
     """
     start = head.find(b"\xff")
     while start >= 0:
-        at, kind = start, None
+        at, parameters = start, None
         for _ in range(FRAMES_IN_ROW):
             frame = _frame(head, at)
-            if frame is None or kind not in (None, frame[0]):
+            if frame is None or parameters not in (None, frame[0]):
                 break
-            kind, at = frame[0], at + frame[1]
+            parameters, at = frame[0], at + frame[1]
         else:
             return True
         start = head.find(b"\xff", start + 1)
@@ -104,7 +104,7 @@ def has_audio_frames(head: bytes) -> bool:
 
 
 def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
-    """Return the parameters that a stream's frames share, and this frame's bytes; None for no frame."""
+    """Return the parameters that a stream's frames share, and this frame's bytes; None if there is none."""
     part = head[at : at + 6]
     if len(part) < 6 or not _is_mpeg_audio(part):
         return None

@@ -15,7 +15,7 @@ import numpy as np
 # Packet -> its samples before encoder delay and padding are cut off; None if the rule does not apply.
 PacketCounter = Callable[[Any], int | None]
 
-# A decoder's memory fades within a few packets: MP3's bit reservoir (at most 511 bytes), the overlap of
+# A decoder depends on a few earlier packets only: MP3's bit reservoir (at most 511 bytes), the overlap of
 # transforms, the prediction of Opus. A decoder that starts this many packets and seconds early gives the
 # samples of a sequential decode. AAC and AC-3 are missing because they also fill bands with noise from a
 # generator that runs on from the first packet, so they are decoded from the beginning.
@@ -69,7 +69,9 @@ def is_trimmed(packet: Any) -> bool:
 
 
 def trimming(packet: Any, skip: int) -> tuple[int, int] | None:
-    """Return how many samples to cut off from a packet on, and at its end; `skip` are left from before it.
+    """Return how many samples to cut off from this packet's start on, and at its end.
+
+    `skip` is the number that earlier packets leave to cut off.
 
     None if no rule applies: the parameters change, or an edit list leaves out the whole packet. FFmpeg
     decodes such a packet all the same, and its samples use up some of the skip.

@@ -35,11 +35,11 @@ from imagebind.media.audio_packets import (
 )
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
-STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
+MAX_STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
-KEPT_BYTES = 2**28  # of a stream decoded to count its samples: 12 minutes of stereo at 48 kHz
+MAX_KEPT_BYTES = 2**28  # of a stream decoded to count its samples: 12 minutes of stereo at 48 kHz
 STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known states this much or more
-CONTAINED = {"protocol_whitelist": "none"}  # the file must not make FFmpeg open other files
+NO_OTHER_FILES = {"protocol_whitelist": "none"}  # FFmpeg options: a playlist must not open other files
 EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with audio"
 
 # Containers whose header states the exact number of samples. Others estimate or round it.
@@ -128,11 +128,11 @@ class AudioStream:
 
     def lost(self, first: int, last: int) -> int:
         """Return how many samples could not be decoded among, or just before, samples first to last - 1."""
-        last += last == self.samples  # what is lost behind the last sample counts with it
+        last += last == self.samples  # losses after the last sample count with it
         return sum(count for start, count in self._lost.items() if first <= start < last)
 
     @property
-    def promised(self) -> int | None:
+    def stated_samples(self) -> int | None:
         """The number of samples that the header states, if it is exact; else None."""
         stream = self._stream
         is_exact = self._format in EXACT_LENGTH_FORMATS or self._is_cut
@@ -148,14 +148,13 @@ class AudioStream:
         """Reopen the file at its beginning."""
         self._resources.close()
         self._file.seek(0)
-        # A playlist must not open other files.
-        opened = av.open(self._file, "r", metadata_errors="ignore", options=CONTAINED)
+        opened = av.open(self._file, "r", metadata_errors="ignore", options=NO_OTHER_FILES)
         container = self._resources.enter_context(opened)
         if not container.streams.audio:
             raise MediaError(self.name, got="no audio stream", expected=EXPECTED_AUDIO)
         stream = container.streams.audio[0]
         if stream.codec_context is None:
-            raise MediaError(self.name, got="audio in a codec FFmpeg does not know", expected=EXPECTED_AUDIO)
+            raise MediaError(self.name, got="an audio codec unknown to FFmpeg", expected=EXPECTED_AUDIO)
         for other in container.streams:
             if other is not stream:
                 _discard(other)
@@ -179,14 +178,14 @@ class AudioStream:
         """Learn how many samples each packet decodes to; this moves to the end of the stream."""
         check_rate(self.name, self._codec.sample_rate)
         self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
-        self._stamps = self._sizes = array("q")  # of each packet; empty if seeking is no use
+        self._stamps = self._sizes = array("q")  # of each packet; empty if no seek is needed
         self._is_trimmed = False  # whether the first packet is
         self._stored: list[Any] | None = None  # all packets of a short stream, kept for rereading
         counter = packet_counter(self._stream)
         self._preroll = None if counter is None else PREROLL.get(codec_family(self._stream))
         counts = None if counter is None or self._preroll is None else self._count_packets(counter)
         if counts is None:
-            counter = None if self._preroll is not None else counter  # its rule has just failed
+            counter = None if self._preroll is not None else counter  # its rule has failed
             self._preroll = None
             self._open()
             counts = self._count_by_decoding(counter)
@@ -198,7 +197,7 @@ class AudioStream:
             raise MediaError(self.name, got="an audio stream without samples", expected=EXPECTED_AUDIO)
         check_seconds(self.name, self.samples / self.rate, self._limits)
         # A position past the end makes the first read look up its own start.
-        self._held, self._held_first, self._position = self._nothing(), self.samples + 1, self.samples + 1
+        self._held, self._held_first, self._position = self._no_samples(), self.samples + 1, self.samples + 1
         self._next_number = len(counts)
         self._first_exact = 0
 
@@ -210,7 +209,7 @@ class AudioStream:
         packet = None
         for packet in self._packets:
             count = self._net_samples(packet, counter)
-            # No stretch can be decoded from the middle of what is cut off, except at the very beginning.
+            # Decoding cannot start among samples that are cut off, except at the very beginning.
             if count is None or (self._skip and (len(counts) >= VERIFIED_PACKETS or any(counts))):
                 return None
             if len(counts) < VERIFIED_PACKETS:
@@ -223,7 +222,7 @@ class AudioStream:
             if stored is not None:
                 stored.append(packet)
                 stored_bytes += packet.size
-                if stored_bytes > STORED_BYTES:
+                if stored_bytes > MAX_STORED_BYTES:
                     stored = None
             sizes.append(packet.size)
             stamps.append(NO_STAMP if packet.pts is None else packet.pts)
@@ -252,7 +251,8 @@ class AudioStream:
     def _count_by_decoding(self, counter: PacketCounter | None) -> "array[int]":
         """Count each packet's samples, and those the decoder still holds at the end, by decoding.
 
-        Decoded samples are kept up to `KEPT_BYTES`; later packets are counted by the codec's rule, if any.
+        Decoded samples are kept up to `MAX_KEPT_BYTES`. Later packets are counted by the codec's rule, if it
+        has one.
         """
         counts: array[int] = array("q")
         kept: list[np.ndarray] | None = []
@@ -266,7 +266,7 @@ class AudioStream:
             check_seconds(self.name, total / self.rate, self._limits)
             if kept is not None and count:
                 kept.append(part)
-            if total * self.channels * part.itemsize > KEPT_BYTES:
+            if total * self.channels * part.itemsize > MAX_KEPT_BYTES:
                 kept = None
                 if counter is not None:
                     counts.extend(self._net_samples(packet, counter) or 0 for packet in self._packets)
@@ -284,12 +284,12 @@ class AudioStream:
         for packet in chain(self._packets, [None]):
             part, lost = self._decode(packet), 0
             if part is None:
-                part = self._nothing()
+                part = self._no_samples()
                 if packet is not None and not is_info_frame(packet):
-                    lost = self._stated_samples(packet)
+                    lost = self._packet_samples(packet)
             yield part, lost
 
-    def _stated_samples(self, packet: Any) -> int:
+    def _packet_samples(self, packet: Any) -> int:
         samples = int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
         return samples if samples <= MAX_FRAME_SAMPLES else 0  # 0: its header is damaged, too
 
@@ -300,7 +300,7 @@ class AudioStream:
         if self._preroll is not None:
             packets, seconds = self._preroll
             begin = max(min(target - packets, bisect_right(self._starts, first - seconds * self.rate) - 1), 0)
-            begin = begin if self._starts[begin] else 0  # where the decoder learns what it is to cut off
+            begin = begin if self._starts[begin] else 0  # the first packet states how much to cut off
         is_behind = first < self._held_first or self._next_number > begin
         if first >= self._position and begin <= self._next_number:
             return  # continue decoding
@@ -314,7 +314,7 @@ class AudioStream:
             self._next_number += 1
         self._codec.flush_buffers()
         self._first_exact = target if begin else 0
-        self._held = self._nothing()
+        self._held = self._no_samples()
         self._held_first = self._position = self._starts[self._first_exact]
 
     def _seek(self, begin: int) -> None:
@@ -348,13 +348,13 @@ class AudioStream:
         if number < self._first_exact:
             with contextlib.suppress(FFmpegError):
                 self._codec.decode(packet)
-            return self._nothing()
+            return self._no_samples()
         part = self._decode(packet)
         count = self._counts[number]
         if count and (part is None or not part.shape[1]):
             self._lost[self._position] = count
         if part is None:
-            part = self._nothing()
+            part = self._no_samples()
         missing = count - part.shape[1]
         return np.pad(part, ((0, 0), (0, missing))) if missing > 0 else part[:, :count]
 
@@ -369,7 +369,7 @@ class AudioStream:
             parts += [planar_floats(frame) for frame in self._converter.resample(None)]
         if len(parts) == 1:
             return parts[0]
-        return np.concatenate(parts, axis=1) if parts else self._nothing()
+        return np.concatenate(parts, axis=1) if parts else self._no_samples()
 
     def _converted(self, frame: Any) -> list[np.ndarray]:
         """Return a frame's samples at the first frame's rate and channels."""
@@ -390,7 +390,7 @@ class AudioStream:
         frame.pts = None  # parts are consecutive, whatever their timestamps
         return parts + [planar_floats(part) for part in self._converter.resample(frame)]
 
-    def _nothing(self) -> np.ndarray:
+    def _no_samples(self) -> np.ndarray:
         return np.empty((self.channels, 0), dtype=np.float32)
 
 

@@ -1,4 +1,4 @@
-"""Which stretches of a recording become clips. Shared by video and audio; times are exact fractions."""
+"""Choose the stretches of a recording that become clips, of video or audio. Times are exact fractions."""
 
 from collections.abc import Sequence
 from fractions import Fraction
@@ -8,9 +8,9 @@ Span = tuple[Seconds, Seconds]  # [start, end) in seconds
 
 
 def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[tuple[Fraction, Fraction]]:
-    """Spread `clips` clips evenly over a recording: starts from 0 to duration - clip_seconds, both included.
+    """Return the spans of `clips` clips, with starts evenly spaced from 0 to duration - clip_seconds.
 
-    A recording shorter than a clip gives the same span each time; the span then ends after the recording.
+    If the recording is shorter than a clip, all spans are equal and end after the recording.
     One clip starts at 0. Source: released.
 
     Raises:
@@ -29,5 +29,5 @@ def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[
 
 
 def as_floats(spans: Sequence[Span]) -> list[tuple[float, float]]:
-    """Spans as plain floats, for whoever stores or prints them."""
+    """Convert spans to floats, to store or print them."""
     return [(float(start), float(end)) for start, end in spans]

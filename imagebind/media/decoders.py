@@ -33,11 +33,11 @@ def is_audio_decoder(item: object) -> bool:
 
 
 def is_video_decoder(item: object) -> bool:
-    """Whether an item returns video frames by number, as torchcodec's VideoDecoder, decord's VideoReader."""
-    kind = type(item)
-    if not (hasattr(kind, "__len__") and hasattr(kind, "__getitem__")):
+    """Whether an item looks like torchcodec's VideoDecoder or decord's VideoReader: indexable frames."""
+    cls = type(item)
+    if not (hasattr(cls, "__len__") and hasattr(cls, "__getitem__")):
         return False
-    return callable(getattr(kind, "get_avg_fps", None)) or hasattr(
+    return callable(getattr(cls, "get_avg_fps", None)) or hasattr(
         getattr(item, "metadata", None), "average_fps"
     )
 
@@ -58,7 +58,7 @@ def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any,
     try:
         samples = decoder.get_all_samples()
         return samples.data, samples.sample_rate
-    except Exception as error:  # whatever another library raises
+    except Exception as error:  # of any type that the other library raises
         raise _failed(decoder, error) from error
 
 
@@ -76,8 +76,8 @@ def video_rate(decoder: Any) -> Fraction:
         if not rate:
             rate = len(decoder) / metadata.duration_seconds
         if not 0 < rate < math.inf:
-            raise ValueError(f"{rate} frames a second")
-    except Exception as error:  # whatever another library raises
+            raise ValueError(f"{rate} frames per second")
+    except Exception as error:  # of any type that the other library raises
         raise _failed(decoder, error) from error
     return Fraction(rate).limit_denominator(100_000)
 
@@ -94,7 +94,7 @@ def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Ten
             if hasattr(frame, "asnumpy"):  # decord's
                 frame = frame.asnumpy()
             frame = torch.as_tensor(frame, device="cpu")
-        except Exception as error:  # whatever another library raises
+        except Exception as error:  # of any type that the other library raises
             raise _failed(decoder, error) from error
         if frame.ndim == 3 and frame.shape[0] == 3 and frame.shape[-1] != 3:
             frame = frame.permute(1, 2, 0)  # (3, h, w) -> (h, w, 3)
@@ -117,4 +117,4 @@ def part_of_triple(item: Any, *, video: bool) -> Any:
 
 def _failed(decoder: object, error: Exception) -> MediaError:
     reason = f"{type(error).__name__}: {error}"
-    return MediaError(name_of(decoder), got=f"a decoder that fails ({reason})", expected="one that decodes")
+    return MediaError(name_of(decoder), got=f"a decoder that fails ({reason})", expected="one that works")

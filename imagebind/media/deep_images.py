@@ -1,7 +1,7 @@
-"""Read the stored numbers of image files of more than 8 bits, which Pillow rescales or cuts to 8 bits.
+"""Read the stored numbers of images of more than 8 bits, which Pillow rescales or reduces to 8 bits.
 
 Pillow stretches a PGM to the range of its pixel type, and drops the lower byte of 16-bit PNG and TIFF files
-with more than one channel. Depth and temperatures need the stored numbers.
+with more than one channel. Depth and thermal images need the stored numbers. "Deep" means more than 8 bits.
 """
 
 import contextlib
@@ -26,9 +26,8 @@ _DIGITS = re.compile(rb"[\d\s]*")
 # The pixel formats of FFmpeg's PNG and TIFF decoders with 16 bits a channel.
 _CHANNELS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
 _PLANAR = {"gbrp16le": "rgb48le", "gbrp16be": "rgb48be", "gbrap16le": "rgba64le", "gbrap16be": "rgba64be"}
-_DECODER_OPTIONS = {
-    "png": {"err_detect": "explode"}
-}  # refuse a cut PNG; for TIFF this would refuse intact files
+# Refuses a PNG that is cut short; for TIFF it would also refuse intact files.
+_DECODER_OPTIONS = {"png": {"err_detect": "explode"}}
 # TIFF tags; EXIF also uses the last one.
 _WIDTH, _HEIGHT, TIFF_BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258, 273, 279, 274
 
@@ -66,16 +65,15 @@ def decode_deep(data: bytes, codec: str, *, name: str, limits: Limits) -> np.nda
         if frame.format.name in _PLANAR:  # a TIFF whose channels are stored one after another
             frame = frame.reformat(format=_PLANAR[frame.format.name], threads=1)
         channels = _CHANNELS[frame.format.name[:-2]]
-        kind = np.dtype(">u2" if frame.format.name.endswith("be") else "<u2")
+        dtype = np.dtype(">u2" if frame.format.name.endswith("be") else "<u2")
         plane = frame.planes[0]
-        rows = np.frombuffer(plane, kind).reshape(-1, plane.line_size // 2)[: frame.height]
+        rows = np.frombuffer(plane, dtype).reshape(-1, plane.line_size // 2)[: frame.height]
         return (
             rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
         )
     except Exception as error:  # damaged data raises many types
-        raise MediaError(
-            name, got=f"16-bit {codec.upper()} that cannot be decoded ({error})", expected="a whole image"
-        ) from error
+        got = f"16-bit {codec.upper()} that cannot be decoded ({error})"
+        raise MediaError(name, got=got, expected="an undamaged image") from error
 
 
 def upright(values: np.ndarray, orientation: int) -> np.ndarray:
@@ -109,13 +107,13 @@ def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Lim
 def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.ndarray | None:
     width, height = (int.from_bytes(head[at : at + 4], "big") for at in (16, 20))
     bits, colour_type = head[24:25], head[25:26]
-    if bits != b"\x10" or colour_type not in (b"\2", b"\4", b"\6"):  # RGB, gray with alpha, RGB with alpha
+    if bits != b"\x10" or colour_type not in (b"\2", b"\4", b"\6"):  # RGB, grayscale with alpha, RGBA
         return None
     check_size(width, height, name, limits)
-    data = _whole(file, width * height)
+    data = _read_all(file, width * height)
     orientation = 1
     with contextlib.suppress(Exception), Image.open(file, formats=["PNG"]) as image:
-        orientation = image.getexif().get(_ORIENTATION, 1)  # damaged EXIF is no reason to refuse the image
+        orientation = image.getexif().get(_ORIENTATION, 1)  # an image with damaged EXIF data is still read
     return upright(decode_deep(data, "png", name=name, limits=limits), orientation)
 
 
@@ -133,19 +131,19 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
     check_size(width, height, name, limits)
     strips = zip(tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ()), strict=False)
     if max((start + length for start, length in strips), default=0) > file.seek(0, os.SEEK_END):
-        raise MediaError(name, got="a TIFF that is cut short", expected="a whole image")
-    values = decode_deep(_whole(file, width * height), "tiff", name=name, limits=limits)
+        raise MediaError(name, got="a TIFF that is cut short", expected="an undamaged image")
+    values = decode_deep(_read_all(file, width * height), "tiff", name=name, limits=limits)
     return upright(values, tags.get(_ORIENTATION, 1))
 
 
-def _whole(file: BinaryIO, pixels: int) -> bytes:
-    """Read the file, at most twice its pixels' size (8 bytes each) plus 64 MiB for metadata."""
+def _read_all(file: BinaryIO, pixels: int) -> bytes:
+    """Read the whole file, but at most 16 bytes per pixel (twice RGBA of 16 bits) plus 64 MiB of metadata."""
     file.seek(0)
     return file.read(16 * pixels + 2**26)
 
 
 def check_size(width: int, height: int, name: str, limits: Limits) -> None:
-    """Refuse an image without pixels, or with more than `limits` allow, before it is decoded."""
+    """Raise MediaError for an image without pixels, or with more than `limits` allow, before decoding it."""
     if not 0 < width * height <= limits.max_pixels:
         raise MediaError(
             name,

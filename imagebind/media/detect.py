@@ -1,6 +1,6 @@
-"""What a file is, told by its first bytes; its name decides only between kinds of plain text.
+"""Detect a file's media type from its first bytes; the file name decides only for plain text and tables.
 
-A file that could be two things is refused, with the ways to say which.
+A file that may have several media types raises an error that says how to name the type.
 """
 
 import codecs
@@ -16,15 +16,16 @@ from PIL import Image, UnidentifiedImageError
 from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
+from imagebind.media.audio_stream import NO_OTHER_FILES
 from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
 from imagebind.media.imu_columns import COLUMNS_WAY, EXPECTED
 from imagebind.media.imu_parts import first_in, local_path
 from imagebind.media.imu_table import look_at_table, number_rows_at
 from imagebind.media.imu_text import encoding_of
-from imagebind.media.video_file import moving_pictures
+from imagebind.media.video_stream import video_streams
 from imagebind.modality import MediaKind
 
-HEAD_BYTES = 4096  # enough for every magic number
+HEAD_BYTES = 4096  # enough for every signature
 TABLE_BYTES = 2**16  # of a table: metadata, its header and some rows
 
 _IMAGE_MAGIC = (
@@ -32,8 +33,8 @@ _IMAGE_MAGIC = (
     *(b"II+\0", b"MM\0+", b"\1\xda\0\1", b"\1\xda\1\1", b"\1\xda\0\2", b"\1\xda\1\2"),  # BigTIFF, SGI
     *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),  # JPEG 2000
 )
-_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and PFM; those written in digits are text
-# Their whole header: width, height and, but for PBM, the highest value, with comments between; then a space.
+_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and PFM; the plain forms P1 to P3 are text
+# The complete header: width, height and, except in PBM, the highest value; comments in between; one space.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
 _CONTAINER_MAGIC = (
@@ -41,12 +42,12 @@ _CONTAINER_MAGIC = (
     b".RMF",  # RealMedia
     *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
 )
-_RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark pictures could be text
+_RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark frames may be valid text
 _FFF_MAGIC = b"FFF\0"  # of FLIR's cameras
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
-_ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # where a zip's first entry has them
-_WIDE_TEXT_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE starts as 16
+_ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # offsets in a zip's first entry
+_WIDE_TEXT_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE begins as 16
 _TEXT_SUFFIXES = (".txt", ".md")
 # Formats without a signature, or whose files may begin within a stream: FFmpeg recognises them.
 _MEDIA_SUFFIXES = (
@@ -58,22 +59,23 @@ _MEDIA_SUFFIXES = (
     *(".obu", ".rm", ".rmvb", ".tod", ".mod", ".ts", ".vob", ".webm", ".wmv"),
 )
 _TABLE_SUFFIXES = (".csv", ".tsv")
-# Each packet of an MPEG transport stream starts with 0x47; a camera's have 4 bytes of time before it.
+# Each packet of an MPEG transport stream starts with 0x47; cameras write 4 bytes of time before it (M2TS).
 _MPEG_TS_STARTS = ((0, 188), (4, 196))
 
 
 def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
-    """Tell what a file is.
+    """Return a file's media type.
 
-    An image that moves (GIF, WebP) counts as an image, its first frame; so does a thermal camera's JPEG, of
-    which `{"thermal": path}` reads the temperatures. A container counts as a video where it has moving
-    images that are not its cover, else as audio. A folder with an accelerometer's and a gyroscope's file is
-    an IMU recording. Source: ours.
+    An animated image (GIF, WebP) is an image: its first frame. So is a thermal camera's JPEG, whose
+    temperatures `{"thermal": path}` reads. A container with a video stream other than cover art is a video,
+    else it is audio. A folder with an accelerometer's and a gyroscope's file is an IMU recording.
+    Source: ours.
 
     Raises:
-        AmbiguousMediaError: it could be of more than one modality, such as a 16-bit grey PNG.
-        CompanionMediaError: it is read together with another file, such as a gyroscope's.
-        MediaError: it cannot be read, or is none of the kinds.
+        AmbiguousMediaError: more than one media type is possible, as for a 16-bit grayscale PNG.
+        CompanionMediaError: the file is read together with another one, such as a gyroscope's.
+        UnknownMediaError: the content has no known media type.
+        MediaError: the file cannot be read.
     """
     name, path = name_of(source), local_path(source)
     if path is not None and path.is_dir():
@@ -81,39 +83,40 @@ def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
         return MediaKind.IMU
     with open_source(source, limits=limits) as file:
         head = file.read(HEAD_BYTES)
-        if _is_whole_portable_map(head, file):  # before text, which dark pixels look like
-            return _kind_of_picture(file, name)
+        if _is_whole_portable_map(head, file):  # before text, as dark pixels may be valid text
+            return _kind_of_image(file, name)
         if _RAW_VIDEO.match(head):
             return _kind_of_container(file, name, limits)
         if is_amr(head):
             return MediaKind.AUDIO
         text = _as_text(head)
-        if text is not None:  # before marks: "BMW" begins as a bitmap does, and "Get free" has an MP4's mark
+        if text is not None:  # before signatures: "BMW" begins as a bitmap, "Get free" as an MP4
             return _kind_of_text(text + _more_text(file, head), name, path)
-        if is_heic(head) or head.startswith(JXL_SIGNATURES):  # known without the plug-in that decodes them
+        if is_heic(head) or head.startswith(JXL_SIGNATURES):  # recognised without their plug-ins
             return MediaKind.IMAGE
         if _is_image(head):
-            return _kind_of_picture(file, name)
+            return _kind_of_image(file, name)
         if is_audio(head):
             return MediaKind.AUDIO
         if _is_container(head):
             return _kind_of_container(file, name, limits)
-        if _is_imu_in_older_text(head + file.read(TABLE_BYTES), name, path):
+        if _is_imu_in_other_encoding(head + file.read(TABLE_BYTES), name, path):
             return MediaKind.IMU
         return _kind_of_others(head, file, name, limits)
 
 
 def deep_gray_error(name: str, image: Image.Image) -> AmbiguousMediaError:
-    """Return the error for a deep gray image, file or PIL image, without a stated modality."""
+    """Return the error for a deep grayscale image, file or PIL image, without a stated modality."""
     bits = "float" if image.mode == "F" else "16-bit" if "16" in image.mode else "integer"
-    return _ambiguous(name, f"a {bits} grey {image.format or 'image'}", MediaKind.DEPTH, MediaKind.THERMAL)
+    got = f"a {bits} grayscale {image.format or 'image'}"
+    return _ambiguous(name, got, MediaKind.DEPTH, MediaKind.THERMAL)
 
 
 def _as_text(head: bytes) -> str | None:
-    """The head of a file as text; None where it isn't UTF-8, or has the zeros that binary files have."""
-    whole = len(head) < HEAD_BYTES  # else its last character may be cut
+    """Return the head of a file as text; None if it is not UTF-8 or contains NUL, as binary files do."""
+    is_whole = len(head) < HEAD_BYTES  # else its last character may be cut
     try:
-        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=whole)
+        text = codecs.getincrementaldecoder("utf-8-sig")().decode(head, final=is_whole)
     except UnicodeDecodeError:
         return None
     return None if "\0" in text else text
@@ -125,17 +128,17 @@ def _is_image(head: bytes) -> bool:
 
 
 def _is_whole_portable_map(head: bytes, file: BinaryIO) -> bool:
-    """Whether it is a binary PBM, PGM or PPM with all its pixels; a text that begins so is too short."""
+    """Whether a file is a binary PBM, PGM or PPM with all its pixels; text with the same start is shorter."""
     header = _PORTABLE_HEADER.match(head)
     if header is None:
         return False
     form, width, height, highest = (None if part is None else int(part) for part in header.groups())
     assert width is not None and height is not None
     if highest is None:
-        row = (width + 7) // 8  # of bits
+        row_bytes = (width + 7) // 8
     else:
-        row = width * (1 if form == 5 else 3) * (1 if highest < 256 else 2)
-    return 0 < row * height <= file.seek(0, os.SEEK_END) - header.end()
+        row_bytes = width * (1 if form == 5 else 3) * (1 if highest < 256 else 2)
+    return 0 < row_bytes * height <= file.seek(0, os.SEEK_END) - header.end()
 
 
 def _is_container(head: bytes) -> bool:
@@ -145,36 +148,35 @@ def _is_container(head: bytes) -> bool:
     return iso or avi or stream or head.startswith(_CONTAINER_MAGIC)
 
 
-def _kind_of_picture(file: BinaryIO, name: str) -> MediaKind:
+def _kind_of_image(file: BinaryIO, name: str) -> MediaKind:
     try:
-        with open_image(file, name=name) as picture:
-            if not is_deep_gray(picture):
+        with open_image(file, name=name) as image:
+            if not is_deep_gray(image):
                 return MediaKind.IMAGE
-            raise deep_gray_error(name, picture)
+            raise deep_gray_error(name, image)
     except AmbiguousMediaError:
         raise
-    except Exception as error:  # Pillow's readers let many kinds through: SyntaxError, KeyError...
+    except Exception as error:  # Pillow's readers raise many types: SyntaxError, KeyError...
         reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
         raise MediaError(
-            name, got=f"a picture that cannot be read ({reason})", expected="a whole picture"
+            name, got=f"an image that cannot be read ({reason})", expected="an undamaged image"
         ) from error
 
 
 def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
-    """Return video or audio by the streams; if the container is a guess, by those with parameters."""
+    """Return video or audio by the streams; if not `is_certain`, by those with known parameters."""
     file.seek(0)
-    options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}  # no other file is opened
+    options = {"max_pixels": str(limits.max_pixels), **NO_OTHER_FILES}
     try:
         with av.open(file, "r", options=options, metadata_errors="replace") as container:
-            pictures = [s for s in moving_pictures(container) if is_certain or s.codec_context.width]
-            sounds = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
-    except Exception as error:  # of many kinds, for bad bytes
-        raise MediaError(
-            name, got=f"a container that cannot be opened ({error})", expected="a whole video or sound"
-        ) from error
-    if not pictures and not sounds:
-        raise MediaError(name, got="a container without pictures or sound", expected="a video or a sound")
-    return MediaKind.VIDEO if pictures else MediaKind.AUDIO
+            videos = [s for s in video_streams(container) if is_certain or s.codec_context.width]
+            audios = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
+    except Exception as error:  # damaged data raises many types
+        got = f"a container that cannot be opened ({error})"
+        raise MediaError(name, got=got, expected="an undamaged video or audio file") from error
+    if not videos and not audios:
+        raise MediaError(name, got="a container without video and audio", expected="a video or audio stream")
+    return MediaKind.VIDEO if videos else MediaKind.AUDIO
 
 
 def _more_text(file: BinaryIO, head: bytes) -> str:
@@ -193,7 +195,7 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
         if number_rows_at(text) is not None:
             raise AmbiguousMediaError(
                 name,
-                got=f"a table of numbers ({header[:60]!r}…), which could be imu or text",
+                got=f"a table of numbers ({header[:60]!r}…), which may be imu or text",
                 expected=f"a media type: {{'imu': path}} with {COLUMNS_WAY}, or a logger's layout=; or "
                 "{'text': path}",
                 kinds=(MediaKind.TEXT, MediaKind.IMU),
@@ -201,16 +203,16 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
         return MediaKind.TEXT
     if name.lower().endswith(_TABLE_SUFFIXES):
         is_bare = number_rows_at(text) == 0
-        seen = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
-        raise UnknownMediaError(name, got=f"a table whose header is {seen}", expected=EXPECTED)
+        found = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
+        raise UnknownMediaError(name, got=f"a table whose header is {found}", expected=EXPECTED)
     raise UnknownMediaError(
         name,
-        got=f"text, {header[:40]!r}…, in a file whose name doesn't end in {' or '.join(_TEXT_SUFFIXES)}",
-        expected=f"{{'text': path}} or modality='text' if it is to be read, or a file of {_kinds()}",
+        got=f"text, {header[:40]!r}…, in a file whose name does not end in {' or '.join(_TEXT_SUFFIXES)}",
+        expected=f"{{'text': path}} or modality='text' to read it as text, or a file of {_kind_names()}",
     )
 
 
-def _is_imu_in_older_text(head: bytes, name: str, path: Path | None) -> bool:
+def _is_imu_in_other_encoding(head: bytes, name: str, path: Path | None) -> bool:
     """Whether a file is an IMU table in UTF-16, as Excel writes it, or Latin-1, as for "m/s²"."""
     encoding = encoding_of(head)
     if encoding is None or (encoding == "utf-16" and head.startswith(codecs.BOM_UTF32_LE)):
@@ -228,7 +230,7 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
         length = int.from_bytes(head[_ZIP_NAME_LENGTH : _ZIP_NAME_LENGTH + 2], "little")
         if head[_ZIP_NAME : _ZIP_NAME + length].endswith(b".npy"):
             raise _ambiguous(name, "an array file (.npz)", MediaKind.DEPTH, MediaKind.THERMAL)
-    if head.startswith(_WIDE_TEXT_MARKS):
+    if head.startswith(_WIDE_TEXT_BOMS):
         raise MediaError(name, got="text in UTF-16 or UTF-32", expected="text in UTF-8")
     if b"\0" not in head and name.lower().endswith(_TEXT_SUFFIXES):
         raise MediaError(name, got="text that is not UTF-8", expected="text in UTF-8")
@@ -240,21 +242,21 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
     raise UnknownMediaError(
         name,
         got=f"unknown content, {head[:8]!r}…",
-        expected=f"a file of {_kinds()}; name the media type of a rare format: {{'audio': path}}, or "
+        expected=f"a file of {_kind_names()}; name the media type of a rare format: {{'audio': path}}, or "
         "modality=; on the command line --modality",
     )
 
 
-def _kinds() -> str:
+def _kind_names() -> str:
     return f"one of {', '.join(kind.value for kind in MediaKind)}"
 
 
 def _ambiguous(name: str, got: str, *kinds: MediaKind) -> AmbiguousMediaError:
-    ways = " or ".join(f"{{{kind.value!r}: path}}" for kind in kinds)
+    examples = " or ".join(f"{{{kind.value!r}: path}}" for kind in kinds)
     names = " or ".join(kind.value for kind in kinds)
     return AmbiguousMediaError(
         name,
-        got=f"{got}, which could be {names}",
-        expected=f"a media type: {ways}, or modality=; on the command line --modality",
+        got=f"{got}, which may be {names}",
+        expected=f"a media type: {examples}, or modality=; on the command line --modality",
         kinds=kinds,
     )

@@ -1,4 +1,4 @@
-"""FLIR's radiometric images: the sensor's counts in a JPEG or an FFF file, and the temperatures they mean.
+"""Read FLIR's radiometric images: sensor counts in a JPEG or FFF file, and convert them to temperatures.
 
 The JPEG shows false colours. Its APP1 segments "FLIR" together form an FFF file: a directory of records, one
 with the counts (raw, or as a PNG) and one with the camera's constants, as ExifTool documents. The temperature
@@ -24,7 +24,7 @@ from imagebind.media.deep_images import PNG_SIGNATURE, check_size, decode_deep, 
 FFF_SIGNATURE = b"FFF\0"
 ZERO_CELSIUS = 273.15  # kelvin
 ROOM_KELVIN = ZERO_CELSIUS + 20  # used if the camera stored no temperature of its surroundings
-EXPECTED = "a whole radiometric image of a FLIR camera"
+EXPECTED_FLIR_IMAGE = "an undamaged radiometric image of a FLIR camera"
 _JPEG_SIGNATURE, _FLIR_SEGMENT = b"\xff\xd8\xff", b"FLIR\0"
 _RAW_DATA, _CAMERA_INFO = 1, 0x20  # record types
 _RAW_HEADER_BYTES = 32
@@ -70,33 +70,33 @@ class Calibration:
         """Return the share of radiation that passes half of the air, in [0, 1]."""
         air = self.air - ZERO_CELSIUS
         water = self.humidity * math.exp(1.5587 + 0.06939 * air - 2.7816e-4 * air**2 + 6.8455e-7 * air**3)
-        way, damp = math.sqrt(self.distance / 2), math.sqrt(water)
-        return self.x * math.exp(-way * (self.alpha1 + self.beta1 * damp)) + (1 - self.x) * math.exp(
-            -way * (self.alpha2 + self.beta2 * damp)
-        )
+        root_distance, root_water = math.sqrt(self.distance / 2), math.sqrt(water)
+        first = math.exp(-root_distance * (self.alpha1 + self.beta1 * root_water))
+        second = math.exp(-root_distance * (self.alpha2 + self.beta2 * root_water))
+        return self.x * first + (1 - self.x) * second
 
     def celsius(self, counts: np.ndarray) -> np.ndarray:
         """Convert counts (h, w) to the temperatures of the surfaces in °C, (h, w) float32."""
-        air, window, kept = self.air_transmission(), self.transmission, self.emissivity
-        seen = counts.astype(np.float64)
-        # Undo the path from sensor to surface: air, window, air, and the surface's reflection.
-        seen = (seen - (1 - air) * self.counts_of(self.air)) / air
-        seen = (seen - (1 - window) * self.counts_of(self.window)) / window
-        seen = (seen - (1 - air) * self.counts_of(self.air)) / air
-        seen = (seen - (1 - kept) * self.counts_of(self.reflected)) / kept
-        signal = np.maximum(seen + self.o, 1)  # a dead pixel has no temperature; it becomes very cold
+        air, window, emissivity = self.air_transmission(), self.transmission, self.emissivity
+        signal = counts.astype(np.float64)
+        # Undo the path from sensor to surface: air, window, air, and reflection by the surface.
+        signal = (signal - (1 - air) * self.counts_of(self.air)) / air
+        signal = (signal - (1 - window) * self.counts_of(self.window)) / window
+        signal = (signal - (1 - air) * self.counts_of(self.air)) / air
+        signal = (signal - (1 - emissivity) * self.counts_of(self.reflected)) / emissivity
+        signal = np.maximum(signal + self.o, 1)  # a dead pixel has no temperature; it becomes very cold
         return (self.b / np.log(self.r1 / (self.r2 * signal) + self.f) - ZERO_CELSIUS).astype(np.float32)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Radiometric:
+class RadiometricImage:
     """Counts (h, w) uint16, and their calibration if the camera stored it."""
 
     counts: np.ndarray
     calibration: Calibration | None
 
 
-def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> Radiometric | None:
+def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage | None:
     """Read the counts of an FFF file, or those in a FLIR camera's JPEG; None for any other file.
 
     Raises:
@@ -108,15 +108,15 @@ def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> Radiometri
         return _read_fff(file, name=name, limits=limits)
     if not start.startswith(_JPEG_SIGNATURE):
         return None
-    whole = _flir_segments(file, name)
-    if not whole:
+    fff = _flir_segments(file, name)
+    if not fff:
         return None
-    image = _read_fff(io.BytesIO(whole), name=name, limits=limits)
+    image = _read_fff(io.BytesIO(fff), name=name, limits=limits)
     orientation = 1
     file.seek(0)
     with contextlib.suppress(Exception), Image.open(file, formats=["JPEG"]) as shown:
-        orientation = shown.getexif().get(_ORIENTATION, 1)  # damaged EXIF is no reason to refuse the image
-    return Radiometric(counts=upright(image.counts, orientation), calibration=image.calibration)
+        orientation = shown.getexif().get(_ORIENTATION, 1)  # an image with damaged EXIF data is still read
+    return RadiometricImage(counts=upright(image.counts, orientation), calibration=image.calibration)
 
 
 def _flir_segments(file: BinaryIO, name: str) -> bytes:
@@ -136,12 +136,14 @@ def _flir_segments(file: BinaryIO, name: str) -> bytes:
             parts.setdefault(data[6], data[8:])
     if parts and max(parts) + 1 != len(parts):
         raise MediaError(
-            name, got=f"{len(parts)} of {max(parts) + 1} parts of a radiometric image", expected=EXPECTED
+            name,
+            got=f"{len(parts)} of {max(parts) + 1} parts of a radiometric image",
+            expected=EXPECTED_FLIR_IMAGE,
         )
     return b"".join(parts[number] for number in sorted(parts))
 
 
-def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> Radiometric:
+def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage:
     try:
         file.seek(0)
         header = file.read(64)
@@ -151,21 +153,21 @@ def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> Radiometric:
         directory = file.read(32 * min(count, _MAX_RECORDS))
         records: dict[int, tuple[int, int]] = {}
         for at in range(0, len(directory) - 31, 32):
-            (kind,) = struct.unpack_from(f"{order}H", directory, at)
-            records.setdefault(kind, struct.unpack_from(f"{order}II", directory, at + 12))
+            (record_type,) = struct.unpack_from(f"{order}H", directory, at)
+            records.setdefault(record_type, struct.unpack_from(f"{order}II", directory, at + 12))
         counts = _read_counts(_record(file, records[_RAW_DATA], limits), name=name, limits=limits)
         camera = _record(file, records[_CAMERA_INFO], limits) if _CAMERA_INFO in records else b""
     except MediaError:
         raise
     except (StopIteration, KeyError, struct.error, ValueError, OSError) as error:
         raise MediaError(
-            name, got="a FLIR image that is damaged or has no counts", expected=EXPECTED
+            name, got="a FLIR image that is damaged or has no counts", expected=EXPECTED_FLIR_IMAGE
         ) from error
-    return Radiometric(counts=counts, calibration=_calibration(camera))
+    return RadiometricImage(counts=counts, calibration=_calibration(camera))
 
 
-def _record(file: BinaryIO, place: tuple[int, int], limits: Limits) -> bytes:
-    start, length = place
+def _record(file: BinaryIO, extent: tuple[int, int], limits: Limits) -> bytes:
+    start, length = extent
     file.seek(start)
     return file.read(min(length, 2 * limits.max_pixels + 2**20))
 
@@ -188,7 +190,9 @@ def _read_counts(record: bytes, *, name: str, limits: Limits) -> np.ndarray:
     check_size(width, height, name, limits)
     if len(body) < 2 * width * height:
         raise MediaError(
-            name, got=f"{len(body):,} bytes of counts for {width} x {height} pixels", expected=EXPECTED
+            name,
+            got=f"{len(body):,} bytes of counts for {width} x {height} pixels",
+            expected=EXPECTED_FLIR_IMAGE,
         )
     counts = np.frombuffer(body, f"{order}u2", count=width * height).reshape(height, width)
     return counts.astype(np.uint16)
@@ -206,35 +210,35 @@ def _calibration(record: bytes) -> Calibration | None:
     if len(record) < _R2 + 4:
         return None
 
-    def noted(place: int, *, low: float, high: float, otherwise: float) -> float:
-        (value,) = struct.unpack_from(f"{order}f", record, place)
+    def stored(offset: int, *, low: float, high: float, otherwise: float) -> float:
+        (value,) = struct.unpack_from(f"{order}f", record, offset)
         return float(value) if low <= value <= high else otherwise  # NaN gives `otherwise`, too
 
-    def kelvin(place: int) -> float:
-        return noted(place, low=100, high=5000, otherwise=ROOM_KELVIN)
+    def kelvin(offset: int) -> float:
+        return stored(offset, low=100, high=5000, otherwise=ROOM_KELVIN)
 
-    def positive(place: int) -> float:
-        return noted(place, low=1e-12, high=1e12, otherwise=0)
+    def positive(offset: int) -> float:
+        return stored(offset, low=1e-12, high=1e12, otherwise=0)
 
-    def term(place: int) -> float:
-        return noted(place, low=-10, high=10, otherwise=0)
+    def term(offset: int) -> float:
+        return stored(offset, low=-10, high=10, otherwise=0)
 
     r1, b, r2 = positive(_R1), positive(_B), positive(_R2)
     if not (r1 and b and r2):
         return None
-    humidity = noted(_HUMIDITY, low=0, high=100, otherwise=0)
+    humidity = stored(_HUMIDITY, low=0, high=100, otherwise=0)
     return Calibration(
         r1=r1,
         b=b,
-        f=noted(_F, low=0, high=100, otherwise=1),
+        f=stored(_F, low=0, high=100, otherwise=1),
         o=struct.unpack_from(f"{order}i", record, _O)[0],
         r2=r2,
-        emissivity=noted(_EMISSIVITY, low=0.01, high=1, otherwise=1),
-        distance=noted(_DISTANCE, low=0, high=10_000, otherwise=0),
+        emissivity=stored(_EMISSIVITY, low=0.01, high=1, otherwise=1),
+        distance=stored(_DISTANCE, low=0, high=10_000, otherwise=0),
         reflected=kelvin(_REFLECTED),
         air=kelvin(_AIR),
         window=kelvin(_WINDOW),
-        transmission=noted(_TRANSMISSION, low=0.01, high=1, otherwise=1),
+        transmission=stored(_TRANSMISSION, low=0.01, high=1, otherwise=1),
         humidity=humidity / 100 if humidity > 2 else humidity,  # some cameras store per cent
         alpha1=term(_ALPHA1),
         alpha2=term(_ALPHA2),

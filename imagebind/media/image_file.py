@@ -1,9 +1,9 @@
-"""Open image files: the formats that are read, and the plug-ins for the rarer ones.
+"""Open image files, with optional plug-ins for HEIC and JPEG XL.
 
 HEIC needs the package pillow-heif (extra `heic`). JPEG XL needs the plug-in pillow-jxl-plugin, whose licence
-(GPL) keeps it out of our extras. Each is imported when the first file that needs it is opened. libheif turns
-a HEIC image upright as its `irot` and `imir` boxes state. pillow-heif then resets the EXIF orientation, which
-the standard says to ignore, so no image is turned twice.
+(GPL) keeps it out of our extras. Each is imported when the first file that needs it is opened. libheif
+rotates a HEIC image upright as its `irot` and `imir` boxes state. pillow-heif then resets the EXIF
+orientation, which the standard says to ignore, so no image is rotated twice.
 """
 
 import threading
@@ -20,7 +20,7 @@ FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO"),
     *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
 )
-HEAD_BYTES = 512  # enough for every signature, and for the brands of a HEIF file
+IMAGE_HEAD_BYTES = 512  # enough for every signature, and for the brands of a HEIF file
 JXL_SIGNATURES = (b"\xff\x0a", b"\0\0\0\x0cJXL \r\n\x87\n")
 # Brands of the box `ftyp` (ISO/IEC 23008-12, annex B; AV1 Image File Format, section 8).
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"}
@@ -39,7 +39,7 @@ def open_image(file: BinaryIO, *, name: str) -> Image.Image:
         Exception: any that Pillow or a plug-in raises for a damaged file or one that is not an image.
     """
     file.seek(0)
-    head = file.read(HEAD_BYTES)
+    head = file.read(IMAGE_HEAD_BYTES)
     file.seek(0)
     Image.init()
     if is_heic(head):

@@ -1,12 +1,12 @@
-"""Paths as text, and patterns of paths."""
+"""Convert paths to text and back, and compile path patterns."""
 
 import errno
 import os
 import re
 from pathlib import Path
 
-PATTERN_CHARACTERS = 4096  # of a pattern of paths: the longest path there is
-PATTERN_WILDCARDS = 64  # each costs a step per character of every path
+MAX_PATTERN_CHARACTERS = 4096  # PATH_MAX of Linux
+MAX_PATTERN_WILDCARDS = 64  # each costs a step per character of every path
 
 
 def path_text(path: str | os.PathLike[str]) -> str:
@@ -14,11 +14,11 @@ def path_text(path: str | os.PathLike[str]) -> str:
     return os.fsencode(path).decode("utf-8", errors="backslashreplace")
 
 
-def is_there(path: Path) -> bool:
-    """Whether a path exists. One that cannot be examined, for want of permission, counts as existing.
+def path_exists(path: Path) -> bool:
+    """Whether a path exists. A path that cannot be examined, such as without permission, counts as existing.
 
-    An item of a table or an archive, `shard.tar/dog.jpg`, exists as long as that file does. A name that is
-    too long for its file system does not exist.
+    An item of a table or an archive, `shard.tar/dog.jpg`, exists if `shard.tar` does. A name that is too long
+    for its file system does not exist.
     """
     try:
         path.stat()
@@ -34,9 +34,9 @@ def is_there(path: Path) -> bool:
 
 
 def text_path(text: str) -> Path:
-    """Return the path of which `path_text` made a text. A literal `\\xff` is kept if that path exists."""
+    """Return the path of a text from `path_text`. A literal `\\xff` is kept if that path exists."""
     path = Path(text)
-    if "\\x" not in text or is_there(path):
+    if "\\x" not in text or path_exists(path):
         return path
     parts = text.split("\\x")
     written = parts[0].encode()
@@ -49,20 +49,20 @@ def text_path(text: str) -> Path:
 
 
 def glob_pattern(glob: str) -> str:
-    """Return a regular expression, in a syntax that Python and Rust share, for a pattern of paths.
+    """Convert a path pattern to a regular expression, in syntax that Python and Rust share.
 
-    Wildcards in a row become one, so that `**/**/**/` costs no more than `**/`.
+    Consecutive wildcards become one, so that `**/**/**/` costs no more than `**/`.
 
     Raises:
         ValueError: too many characters or wildcards.
     """
-    if len(glob) > PATTERN_CHARACTERS:
-        raise ValueError(f"the path: expected at most {PATTERN_CHARACTERS} characters, got {len(glob)}")
+    if len(glob) > MAX_PATTERN_CHARACTERS:
+        raise ValueError(f"the path: expected at most {MAX_PATTERN_CHARACTERS} characters, got {len(glob)}")
     glob = re.sub(r"(\*\*/)+", "**/", re.sub(r"\*{3,}", "**", glob))
     parts = re.split(r"(\*\*/?|\*|\?)", glob)
     wildcards = len(parts) // 2
-    if wildcards > PATTERN_WILDCARDS:
-        raise ValueError(f"the path: expected at most {PATTERN_WILDCARDS} wildcards, got {wildcards}")
+    if wildcards > MAX_PATTERN_WILDCARDS:
+        raise ValueError(f"the path: expected at most {MAX_PATTERN_WILDCARDS} wildcards, got {wildcards}")
     wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     body = "".join(wild[part] if part in wild else re.escape(part) for part in parts)
     start = "^" if glob.startswith(("/", "**")) else "^(.*/)?"

@@ -1,4 +1,4 @@
-"""Video files: single frames, the same as a decode of the whole file gives, without decoding all others."""
+"""Decode single frames of a video, equal to those of a sequential decode, without decoding all others."""
 
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,31 +15,31 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_so
 from imagebind.media.video_clock import Clock
 from imagebind.media.video_pixels import to_rgb
 from imagebind.media.video_scan import Timeline, VideoInfo, scan_video, scan_webp
-from imagebind.media.video_stream import Decoding, FalseKeyError, LostTrackError, moving_pictures
+from imagebind.media.video_stream import FalseKeyframeError, PacketMismatchError, StreamDecoder
 from imagebind.media.webp import is_animated_webp, webp_frames
 
-__all__ = ["Clock", "VideoFile", "VideoInfo", "moving_pictures", "open_video", "probe_video"]
+__all__ = ["Clock", "VideoFile", "VideoInfo", "open_video", "probe_video"]
 
-MIN_SHARE = 0.5  # of the frames that are needed
-EARLIER_KEYFRAMES = 2  # to go back by if a frame does not come: a decoder may take long to recover
-UNDAMAGED = "a video that is not damaged"
+MIN_DECODED_SHARE = 0.5  # of the requested frames must decode
+RETRY_KEYFRAMES = 2  # to go back by if a frame is missing: a decoder may take long to recover
+EXPECTED_VIDEO = "an undamaged video"
 
 Frame = VideoFrame | np.ndarray
 
 
-class Picked(NamedTuple):
-    """A decoded frame for a place in the order of showing: its own, or if it is not exact the nearest."""
+class DecodedFrame(NamedTuple):
+    """The frame for an index: the frame itself, or the nearest one in time if it cannot be decoded."""
 
-    place: int
-    frame: Frame | None  # None: none at all is decoded there
+    frame_index: int  # in presentation order
+    frame: Frame | None  # None: no frame can be decoded
     is_exact: bool
 
 
 def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
-    """Look through a video file: its packets are read, but only a few frames decoded.
+    """Return a video file's properties: all packets are read, but only a few frames are decoded.
 
     Raises:
-        MediaError: not a video, or without frames, or over a limit.
+        MediaError: not a video, without frames, or over a limit.
     """
     with open_video(source, limits=limits) as video:
         return video.info
@@ -47,14 +47,14 @@ def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo
 
 @contextlib.contextmanager
 def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> "Iterator[VideoFile]":
-    """Look through a video file and leave it open for `VideoFile.decode`.
+    """Read a video file's packets and keep it open for `VideoFile.decode`.
 
-    Of several video streams the one counts that FFmpeg's command takes: a default one, the largest.
-    An animated image (GIF, APNG, WebP, AVIF) is a video here.
-    `limits.max_seconds` doesn't apply: a long video costs no more memory than a short one.
+    Of several video streams it uses the same one as the ffmpeg command: the largest, by preference one
+    marked as default. Animated images (GIF, APNG, WebP, AVIF) are videos, too. `limits.max_seconds` does not
+    apply, because a long video takes no more memory than a short one.
 
     Raises:
-        MediaError: not a video, or without frames, or over a limit.
+        MediaError: not a video, without frames, or over a limit.
     """
     name = name_of(source)
     with open_source(source, limits=limits) as file:
@@ -65,10 +65,10 @@ def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> "Iterator[
 
 @dataclass(frozen=True, kw_only=True)
 class VideoFile:
-    """A video file that has been looked through, by `open_video`.
+    """An open video file whose packets are indexed; see `open_video`.
 
-    Its frames are those of a decode of the whole file by FFmpeg (edit lists honoured), in number, order and
-    time, turned and mirrored as the display matrix says. If the size changes midway, each frame has its own.
+    Number, order and times of its frames are those of FFmpeg's sequential decode, with edit lists honoured.
+    Frames are rotated and mirrored by the display matrix. If the size changes midway, frames keep their size.
     """
 
     name: str
@@ -79,103 +79,103 @@ class VideoFile:
 
     @property
     def clock(self) -> Clock:
-        """When the frames show."""
+        """The times at which the frames are shown."""
         return self.timeline.clock
 
     @property
     def stamps(self) -> Sequence[int]:
-        """When each frame shows, in the stream's ticks; its number where the file does not tell."""
+        """Each frame's time in the stream's ticks; its index if the file states no times."""
         return self.timeline.stamps
 
     def decode(
-        self, indices: Sequence[int], *, square_pixels: bool = False, min_share: float = MIN_SHARE
+        self, indices: Sequence[int], *, square_pixels: bool = False, min_share: float = MIN_DECODED_SHARE
     ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (index, frame (h, w, 3)) for each of the rising `indices`: uint8 RGB, upright.
+        """Yield (index, frame (h, w, 3)) for each of the increasing `indices`: uint8 RGB, upright.
 
-        No more than two frames are held at once. Where a frame cannot be decoded, the one nearest to it in
-        time stands in, and `warn_of` reports how many such frames there were (ours).
+        At most two frames are in memory at once. A frame that cannot be decoded is replaced by the nearest
+        one in time, and a warning states the number of such frames. Source: ours.
 
         Args:
-            square_pixels: stretch frames whose pixels are not square to the aspect at which they are shown.
-            min_share: of the frames that must decode.
+            square_pixels: stretch frames with non-square pixels to the aspect ratio at which they are shown.
+            min_share: share of the frames that must decode.
 
         Raises:
             MediaError: no frame can be decoded, or a smaller share than `min_share`.
         """
         aspect = self.timeline.pixel_aspect if square_pixels else Fraction(1)
         lost = 0
-        for done, (index, frame, is_exact) in enumerate(self._pick(indices), start=1):
+        for done, (index, frame, is_exact) in enumerate(self._decoded_frames(indices), start=1):
             lost += not is_exact
             if frame is None:
-                raise MediaError(self.name, got="no frame can be decoded", expected=UNDAMAGED)
+                raise MediaError(self.name, got="no frame can be decoded", expected=EXPECTED_VIDEO)
             self._check(lost, done, len(indices), min_share)
             yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
 
-    def _pick(self, indices: Sequence[int]) -> Iterator[Picked]:
-        """The frame for each of the rising indices."""
+    def _decoded_frames(self, indices: Sequence[int]) -> Iterator[DecodedFrame]:
+        """Yield the frame for each of the increasing indices."""
         index, done = self.timeline.index, 0
         if index is None:
             yield from self._nearest(webp_frames(self.file), indices)
             return
-        with Decoding(self.file, self.name, self.limits, index) as decoding:
+        with StreamDecoder(self.file, self.name, self.limits, index) as decoder:
             while done < len(indices):
                 try:
-                    for picked in self._pick_some(decoding, indices[done:]):
+                    for decoded in self._decode_pass(decoder, indices[done:]):
                         done += 1
-                        yield picked
-                except LostTrackError:
-                    decoding.count_packets()
-                except FalseKeyError:
-                    continue  # from an earlier one
+                        yield decoded
+                except PacketMismatchError:
+                    decoder.count_packets()
+                except FalseKeyframeError:
+                    continue  # from an earlier keyframe
 
-    def _pick_some(self, decoding: Decoding, indices: Sequence[int]) -> Iterator[Picked]:
-        """The first of the frames asked for: those that one pass serves, up to one that cannot be decoded.
+    def _decode_pass(self, decoder: StreamDecoder, indices: Sequence[int]) -> Iterator[DecodedFrame]:
+        """Yield the first of the frames: those of one decoding pass, up to one that cannot be decoded.
 
-        A pass goes on as long as no later keyframe leads to the next frame sooner.
+        A pass continues until a later keyframe is a better start for the next frame.
         """
         start = self.timeline.start_for(indices[0])
-        later = takewhile(lambda index: self.timeline.start_for(index) <= decoding.position, indices[1:])
-        for picked in self._nearest(self._frames_from(start, decoding), chain(indices[:1], later)):
-            if picked.is_exact or start == 0:
-                yield picked
+        later = takewhile(lambda index: self.timeline.start_for(index) <= decoder.position, indices[1:])
+        for decoded in self._nearest(self._frames_from(start, decoder), chain(indices[:1], later)):
+            if decoded.is_exact or start == 0:
+                yield decoded
                 continue
-            start = min(start, self.timeline.start_for(picked.place, earlier=EARLIER_KEYFRAMES))
-            picked = next(self._nearest(self._frames_from(start, decoding), [picked.place]))
-            if picked.frame is None:
-                picked = next(self._nearest(self._frames_from(0, decoding), [picked.place]))
-            yield picked
+            start = min(start, self.timeline.start_for(decoded.frame_index, earlier=RETRY_KEYFRAMES))
+            decoded = next(self._nearest(self._frames_from(start, decoder), [decoded.frame_index]))
+            if decoded.frame is None:
+                decoded = next(self._nearest(self._frames_from(0, decoder), [decoded.frame_index]))
+            yield decoded
             return
 
-    def _frames_from(self, start: int, decoding: Decoding) -> Iterator[tuple[int, VideoFrame]]:
-        return self.timeline.placed(decoding.frames_from(start))
+    def _frames_from(self, start: int, decoder: StreamDecoder) -> Iterator[tuple[int, VideoFrame]]:
+        return self.timeline.with_indices(decoder.frames_from(start))
 
-    def _nearest(self, frames: Iterator[tuple[int, Frame]], indices: Iterable[int]) -> Iterator[Picked]:
-        """For each of the rising indices the frame whose place is nearest to it in time."""
+    def _nearest(self, frames: Iterator[tuple[int, Frame]], indices: Iterable[int]) -> Iterator[DecodedFrame]:
+        """Yield for each of the increasing indices the frame that is nearest to it in time."""
         before, after = None, next(frames, None)
         for index in indices:
             while after is not None and after[0] < index:
                 before, after = after, next(frames, None)
-            near = [placed for placed in (before, after) if placed is not None]
+            near = [indexed for indexed in (before, after) if indexed is not None]
             if near:
-                place, frame = min(near, key=lambda placed: self._distance(placed[0], index))
-                yield Picked(index, frame, place == index)
+                found, frame = min(near, key=lambda indexed: self._distance(indexed[0], index))
+                yield DecodedFrame(index, frame, found == index)
             else:
-                yield Picked(index, None, False)
+                yield DecodedFrame(index, None, False)
 
-    def _distance(self, place: int, other: int) -> tuple[int, int]:
-        """In time; and in places, as frames may have the same time."""
-        return abs(self.clock.ticks[place] - self.clock.ticks[other]), abs(place - other)
+    def _distance(self, index: int, other: int) -> tuple[int, int]:
+        """Return the distance of two frames in time, and in indices as frames may have the same time."""
+        return abs(self.clock.ticks[index] - self.clock.ticks[other]), abs(index - other)
 
     def _check(self, lost: int, done: int, count: int, min_share: float) -> None:
-        """Report frames that are lost, once, or refuse the video for them."""
+        """Warn once about frames that cannot be decoded; raise MediaError if they are too many."""
         if count - lost < min_share * count:
-            got = f"at least {lost} of the {count} frames that are needed cannot be decoded"
-            raise MediaError(self.name, got=got, expected=f"{min_share:.0%} of them or more")
-        if lost and done == count:  # before the last is handed over: nobody may ask for one more
+            got = f"at least {lost} of the {count} requested frames cannot be decoded"
+            raise MediaError(self.name, got=got, expected=f"at least {min_share:.0%} of them")
+        if lost and done == count:  # before the last frame is yielded: the caller may stop there
             warn_of(
                 self.name,
-                f"{lost} of the {count} frames that are needed ({lost / count:.0%}) cannot be decoded; the "
-                "nearest in time stand in for them",
+                f"{lost} of the {count} requested frames ({lost / count:.0%}) cannot be decoded; the "
+                "nearest in time replace them",
             )
 
     def _pixels(self, frame: VideoFrame, aspect: Fraction) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""A decoded frame to upright RGB: its colour matrix, range, display matrix and pixel aspect applied."""
+"""Convert decoded frames to upright RGB: apply colour matrix, range, display matrix and pixel aspect."""
 
 from fractions import Fraction
 
@@ -8,16 +8,18 @@ from av.sidedata.sidedata import Type as SideDataType
 from av.video.frame import VideoFrame
 
 UNSPECIFIED = 2  # of colour matrix, primaries and transfer, in H.273 and FFmpeg
-CONSTANT_LUMINANCE, BT2020 = 10, 9  # swscale converts the first as the second
-KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, BT2020)  # swscale refuses others; they count as unspecified
+CONSTANT_LUMINANCE, BT2020 = 10, 9  # swscale converts the first like the second
+# swscale rejects other matrices; they are treated as unspecified.
+KNOWN_MATRICES = (0, 1, UNSPECIFIED, 4, 5, 6, 7, BT2020)
 FIXED_POINT = 2**16  # 1.0 in a display matrix
 
-Matrix = tuple[int, int, int, int]  # (a, b, c, d) shows column x, row y at column a·x + c·y, row b·x + d·y
-
-UPRIGHT: Matrix = (1, 0, 0, 1)
-QUARTER_TURNS = (UPRIGHT, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))  # by 90 degrees anticlockwise each
+# (a, b, c, d) shows column x, row y at column a·x + c·y, row b·x + d·y
+DisplayMatrix = tuple[int, int, int, int]
+UPRIGHT: DisplayMatrix = (1, 0, 0, 1)
+# By 0, 90, 180 and 270 degrees anticlockwise.
+QUARTER_TURNS = (UPRIGHT, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
 # Each of the eight display matrices -> FFmpeg's filters that apply it, with their arguments.
-TURNING_FILTERS: dict[Matrix, list[tuple[str, str | None]]] = {
+DISPLAY_MATRIX_FILTERS: dict[DisplayMatrix, list[tuple[str, str | None]]] = {
     UPRIGHT: [],
     (-1, 0, 0, 1): [("hflip", None)],
     (1, 0, 0, -1): [("vflip", None)],
@@ -30,23 +32,23 @@ TURNING_FILTERS: dict[Matrix, list[tuple[str, str | None]]] = {
 
 
 def to_rgb(
-    frame: VideoFrame, *, matrix: Matrix | None = None, pixel_aspect: Fraction = Fraction(1)
+    frame: VideoFrame, *, matrix: DisplayMatrix | None = None, pixel_aspect: Fraction = Fraction(1)
 ) -> np.ndarray:
-    """Convert a frame to (h, w, 3) uint8 RGB as `ffmpeg` does, turned by `matrix`, by default its own.
+    """Convert a frame to (h, w, 3) uint8 RGB as `ffmpeg` does, upright by `matrix` or its own display matrix.
 
     The colour matrix (BT.601, BT.709, BT.2020, ...), range and chroma position are the frame's. If the pixels
     are `pixel_aspect` times as wide as high, the frame is stretched along its stored width to square pixels.
-    `VideoFrame.to_ndarray` ignores the chroma position, so it differs on 10-bit 4:2:0, and it converts the
-    fields of interlaced frames apart, as `ffmpeg` does not by default.
+    `VideoFrame.to_ndarray` ignores the chroma position, so it differs on 10-bit 4:2:0. It also
+    converts the fields of interlaced frames separately, which `ffmpeg` does not do by default.
     """
     _neutralise_tags(frame)
-    filters = TURNING_FILTERS[display_matrix(frame) if matrix is None else matrix]
+    filters = DISPLAY_MATRIX_FILTERS[display_matrix(frame) if matrix is None else matrix]
     if pixel_aspect != 1:
         width = max(round(frame.width * pixel_aspect), 1)
         filters = [("scale", f"{width}:{frame.height}"), *filters]
     graph = Graph()
     if hasattr(graph, "threads"):  # PyAV 17
-        graph.threads = 1  # a forked process would wait for ever for the threads of its parent
+        graph.threads = 1  # a forked process would wait forever for its parent's threads
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )
@@ -56,15 +58,15 @@ def to_rgb(
     return graph.vpull().to_ndarray()
 
 
-def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
-    """The 2 x 2 part of a frame's display matrix, of entries -1, 0 and 1: the nearest of the eight.
+def display_matrix(frame: VideoFrame) -> DisplayMatrix:
+    """Return the 2 x 2 part of a frame's display matrix, rounded to the nearest of eight.
 
-    The eight are the turns by quarters, each with and without mirroring.
+    The eight are the rotations by multiples of 90 degrees, each with and without mirroring.
     """
     try:
         matrix = frame.side_data.get(SideDataType.DISPLAYMATRIX)  # type: ignore[call-overload]
-    except ValueError:  # PyAV has no name for another kind of side data that the frame has
-        return QUARTER_TURNS[round(frame.rotation / 90) % 4]  # tells turns only
+    except ValueError:  # the frame has side data of a type unknown to PyAV
+        return QUARTER_TURNS[round(frame.rotation / 90) % 4]  # lacks mirroring
     if matrix is None:
         return UPRIGHT
     entries = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3) / FIXED_POINT
@@ -75,7 +77,7 @@ def display_matrix(frame: VideoFrame) -> tuple[int, int, int, int]:
 
 
 def _neutralise_tags(frame: VideoFrame) -> None:
-    """Replace tags that swscale refuses. Primaries and transfer do not matter: they are not converted."""
+    """Replace colour tags that swscale rejects. Primaries and transfer are not converted."""
     if hasattr(frame, "color_trc"):  # PyAV 17
         frame.color_trc = frame.color_primaries = UNSPECIFIED
     if frame.colorspace == CONSTANT_LUMINANCE:

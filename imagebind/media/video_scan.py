@@ -1,4 +1,4 @@
-"""Look through a video file: which frames it shows and when, from its packets and the decoding of a few."""
+"""Find out which frames a video shows and when, from its packets and by decoding a few frames."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,37 +15,36 @@ from av.video.stream import VideoStream
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import Limits
 from imagebind.media.video_clock import Clock
-from imagebind.media.video_joins import Head, decode_joins
+from imagebind.media.video_joins import HeadDecoder, decode_joins
 from imagebind.media.video_packets import NO_STAMP, PacketIndex, PacketLog
 from imagebind.media.video_stream import opened_video, packets_of
 from imagebind.media.webp import webp_clock, webp_size
 
-FALLBACK_RATE = Fraction(25)  # for a stream that states no rate, as FFmpeg assumes
-RESTARTING_FORMATS = ("mpegts", "mpeg")  # whose clocks may start anew at any time
+FALLBACK_RATE = Fraction(25)  # of a stream without a stated rate, as in FFmpeg
+RESTARTING_FORMATS = ("mpegts", "mpeg")  # their clocks may restart at any time
 
 
 @dataclass(frozen=True, kw_only=True)
 class VideoInfo:
-    """What a video file holds: seconds, frames per second on average, pixels as stored (before any turn)."""
+    """Properties of a video file."""
 
-    duration: float  # to the end of the last frame that is there, whatever the header claims
+    duration: float  # seconds, to the end of the last frame present, whatever the header states
     frames: int
-    fps: float
-    width: int
+    fps: float  # on average
+    width: int  # of stored frames, before rotation
     height: int
     has_audio: bool
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Timeline:
-    """The frames that a video shows: those that FFmpeg shows when it decodes the whole file.
+    """The shown frames of a video: those of FFmpeg's sequential decode.
 
-    Args:
+    Attributes:
         index: its packets; None for an animated WebP, which FFmpeg cannot read.
-        order: the number of each frame's packet, in the order of showing; None if only decoding tells the
-            order.
-        stamps: when each frame shows, in the stream's ticks; its number where the file does not tell.
-        pixel_aspect: width to height of a stored pixel.
+        order: the number of each frame's packet, in presentation order; None if only decoding gives it.
+        stamps: each frame's time in the stream's ticks; its index if the file states no times.
+        pixel_aspect: ratio of width to height of a stored pixel.
     """
 
     index: PacketIndex | None
@@ -54,45 +53,45 @@ class Timeline:
     clock: Clock
     pixel_aspect: Fraction = Fraction(1)
 
-    def placed(self, frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[tuple[int, VideoFrame]]:
-        """Frames with the numbers of their packets, to frames with their places in the order of showing.
+    def with_indices(self, frames: Iterable[tuple[int, VideoFrame]]) -> Iterator[tuple[int, VideoFrame]]:
+        """Convert (packet number, frame) to (index in presentation order, frame).
 
-        If only decoding tells the order, the frames are taken to come from the beginning.
+        If only decoding gives the order, the frames must start at the beginning of the file.
         """
         if self.order is None:
             yield from enumerate(frame for _, frame in frames)
         for number, frame in frames:
-            if number < len(self._places) and self._places[number] >= 0:
-                yield int(self._places[number]), frame
+            if number < len(self._frame_indices) and self._frame_indices[number] >= 0:
+                yield int(self._frame_indices[number]), frame
 
-    def start_for(self, place: int, *, earlier: int = 0) -> int:
-        """Number of the packet from which to decode for a frame; `earlier` goes back by more keyframes."""
+    def start_for(self, frame_index: int, *, earlier: int = 0) -> int:
+        """Return the packet at which to start decoding for a frame; `earlier` goes back by more keyframes."""
         if self.index is None or self.order is None:
             return 0
-        return self.index.start_for(int(self.order[place]), earlier=earlier)
+        return self.index.start_for(int(self.order[frame_index]), earlier=earlier)
 
     @cached_property
-    def _places(self) -> np.ndarray:
-        """The place of each packet's frame in the order of showing; -1 for one that is not shown."""
+    def _frame_indices(self) -> np.ndarray:
+        """Each packet's frame index in presentation order; -1 for a frame that is not shown."""
         assert self.index is not None and self.order is not None
-        places = np.full(len(self.index.pts), -1)
-        places[self.order] = np.arange(len(self.order))
-        return places
+        indices = np.full(len(self.index.pts), -1)
+        indices[self.order] = np.arange(len(self.order))
+        return indices
 
 
 def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Timeline]:
     """Read all packets of a file's main video stream, and decode the first frames.
 
-    More is decoded only where packets alone do not tell which frames are shown: in a recording that begins
-    in the middle of a group of pictures, and where recordings were joined.
+    More frames are decoded only if the packets do not determine which frames are shown: in a recording that
+    begins within a group of pictures (GOP), and where recordings were joined.
 
     Raises:
-        MediaError: not a video, or without frames, or over a limit.
+        MediaError: not a video, without frames, or over a limit.
     """
     with opened_video(file, name, limits) as (container, stream):
         codec = stream.codec_context
         log = PacketLog(codec.codec.name)
-        head = Head(codec)
+        head = HeadDecoder(codec)
         for packet in packets_of(container, stream):
             log.add(packet)
             head.add(packet, len(log) - 1)
@@ -117,7 +116,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         order = order[~is_around | np.isin(order, numbers)]
         order[np.isin(order, numbers)] = [number for number in numbers if number in order]
     if not len(order):
-        raise MediaError(name, got="no frame can be decoded", expected="a video that is not damaged")
+        raise MediaError(name, got="no frame can be decoded", expected="an undamaged video")
     stamps: Sequence[int] = range(len(order))
     clock = Clock.steady(len(order), rate)
     has_stamps = bool((index.pts[order] != NO_STAMP).all())
@@ -143,7 +142,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
 
 
 def scan_webp(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Timeline]:
-    """The same of an animated WebP.
+    """Read the properties and frame times of an animated WebP.
 
     Raises:
         MediaError: as `scan_video`.
@@ -167,7 +166,7 @@ def scan_webp(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Tim
 def _warn_if_cut_short(
     file: BinaryIO, name: str, container: InputContainer, stream: VideoStream, *, packets: int
 ) -> None:
-    """Report packets that an MP4 or MOV lists at places beyond its end."""
+    """Warn about packets that an MP4 or MOV lists beyond the end of the file."""
     listed: Any = getattr(stream, "index_entries", ())  # PyAV 17
     if not container.format.name.startswith("mov") or len(listed) <= packets:
         return
@@ -176,15 +175,17 @@ def _warn_if_cut_short(
         warn_of(name, f"the file is cut short: {missing} of its {len(listed)} frames are missing")
 
 
-def _is_ordered(index: PacketIndex, container: InputContainer, stream: VideoStream, head: Head) -> bool:
-    """Whether packets tell the order of showing.
+def _is_ordered(
+    index: PacketIndex, container: InputContainer, stream: VideoStream, head: HeadDecoder
+) -> bool:
+    """Whether the packets' time stamps give the presentation order.
 
-    In AVI they may have times of decoding instead, or two frames in one packet with a placeholder after. What
-    was AVI once may have such times elsewhere.
+    AVI may have decoding times instead, or two frames in one packet and a placeholder after it. Files
+    remuxed from AVI may have decoding times, too.
     """
     if stream.codec_context.codec.intra_only:
         return True
     if container.format.name == "avi":
-        is_of_decoding = stream.codec_context.has_b_frames and bool((np.diff(index.pts) >= 0).all())
-        return index.has_stamps and not is_of_decoding and not index.has_placeholders
-    return index.has_stamps and head.follows(index)
+        has_decode_times = stream.codec_context.has_b_frames and bool((np.diff(index.pts) >= 0).all())
+        return index.has_stamps and not has_decode_times and not index.has_placeholders
+    return index.has_stamps and head.is_in_stamp_order(index)

@@ -1,4 +1,4 @@
-"""Open video streams: their packets, and their frames decoded from a chosen packet on."""
+"""Open video streams, read their packets and decode their frames from any packet on."""
 
 import contextlib
 import errno
@@ -18,29 +18,30 @@ from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.media.video_packets import PacketIndex, is_independent
 
-READ_BYTES = 256 * 1024  # at a time: fewer calls back into Python than FFmpeg's 32 KiB
-DEFAULT_TRACK_PIXELS = 5_000_000  # by which FFmpeg's command prefers a stream marked as default
-FOUND_KEYS = ("h264",)  # FFmpeg finds the keyframes itself, whatever the file marks; some have a P field
-LANDING_PACKETS = 500  # packets to look through for a known one after a seek
+READ_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python than with FFmpeg's 32 KiB
+DEFAULT_TRACK_PIXELS = 5_000_000  # added to the area of a default stream, as the ffmpeg command does
+# FFmpeg recognises their keyframes itself, whatever the file marks; some keyframes have a P field.
+PARSED_KEYFRAME_CODECS = ("h264",)
+MAX_LANDING_PACKETS = 500  # after a seek, searched for a packet of the index
 
 
-class LostTrackError(Exception):
-    """After a seek, packets come that the index does not have there."""
+class PacketMismatchError(Exception):
+    """The packets after a seek differ from those of the index."""
 
 
-class FalseKeyError(Exception):
-    """Decoding cannot start at a packet that the file marks as a keyframe. The index no longer has it."""
+class FalseKeyframeError(Exception):
+    """Decoding cannot start at a packet marked as a keyframe. The mark has been removed from the index."""
 
 
-def moving_pictures(container: Any) -> list[Any]:
-    """The video streams of an open container, without an audio file's cover art."""
+def video_streams(container: Any) -> list[Any]:
+    """Return the video streams of an open container, without cover art."""
     cover = av.stream.Disposition.attached_pic
     return [stream for stream in container.streams.video if not stream.disposition & cover]
 
 
 @contextlib.contextmanager
 def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """Open a file at its beginning: the container and its main video stream.
+    """Open a file at its beginning; yield the container and its main video stream.
 
     Raises:
         MediaError: not a video, or over a limit.
@@ -48,44 +49,46 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     file.seek(0)
     options = {
         "max_pixels": str(limits.max_pixels),
-        "protocol_whitelist": "none",  # or a playlist could have other files read, and addresses fetched
+        "protocol_whitelist": "none",  # a playlist must not open other files
     }
     try:
-        container = av.open(file, "r", options=options, buffer_size=READ_BYTES, metadata_errors="replace")
-    except Exception as error:  # of many kinds, for bad bytes
+        container = av.open(
+            file, "r", options=options, buffer_size=READ_BUFFER_BYTES, metadata_errors="replace"
+        )
+    except Exception as error:  # damaged data raises many types
         raise MediaError(name, got=f"not a video ({_reason(error)})", expected="a video file") from error
     with container:
-        streams = moving_pictures(container)
+        streams = video_streams(container)
         if not streams:
             raise MediaError(name, got="no video stream", expected="a video file")
         stream = max(streams, key=_preference)
         codec = stream.codec_context
         if codec is None:
-            raise MediaError(name, got="an unknown video codec", expected="one that FFmpeg decodes")
+            raise MediaError(name, got="an unknown video codec", expected="a codec that FFmpeg decodes")
         if codec.width * codec.height > limits.max_pixels:
             raise MediaError(
                 name,
                 got=f"frames of {codec.width} x {codec.height} = {codec.width * codec.height:,} pixels",
                 expected=f"at most {limits.max_pixels:,} (max_pixels)",
             )
-        codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change on the way
+        codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change midway
         yield container, stream
 
 
 def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packet]:
-    """A stream's packets, from where the container stands. A file that is cut short ends where it is cut.
+    """Yield a stream's packets from the container's position to the end, or to where the file is cut short.
 
-    Packets that an edit list has decoded but not shown are among them: later frames build on theirs.
+    They include packets whose frames an edit list hides, because later frames may refer to them.
     """
-    with contextlib.suppress(IndexError), _damage_ends_it():  # PyAV's IndexError: streams were added midway
+    with contextlib.suppress(IndexError), _suppress_damage():  # PyAV's IndexError: streams were added midway
         for packet in container.demux(stream):
             if packet.size:
                 yield packet
 
 
 @contextlib.contextmanager
-def _damage_ends_it() -> Iterator[None]:
-    """Leave the block at what FFmpeg cannot read, or at a place that a damaged file names and no file has."""
+def _suppress_damage() -> Iterator[None]:
+    """Suppress FFmpeg's errors, and those of a seek to an impossible position that a damaged file states."""
     try:
         yield
     except (FFmpegError, ValueError):
@@ -95,23 +98,23 @@ def _damage_ends_it() -> Iterator[None]:
             raise
 
 
-class Decoding:
-    """A video stream that is decoded from one packet after another, chosen freely.
+class StreamDecoder:
+    """Decodes a video stream from any packet on.
 
-    A packet is known by its number in the file. The number stands in for its time stamp while it is decoded,
-    so that each frame tells the packet it comes from, whatever the time stamps are. A seek is used only if
-    the packets after it are those of the index; otherwise packets are counted from the beginning.
+    A packet is identified by its number in the file. During decoding the number replaces the time stamp, so
+    that each frame states its packet, whatever the time stamps are. A seek is used only if the packets after
+    it match the index; otherwise packets are counted from the beginning.
     """
 
     def __init__(self, file: BinaryIO, name: str, limits: Limits, index: PacketIndex) -> None:
         self._open = (file, name, limits)
         self._index = index
         self._stack = ExitStack()
-        self._next = 0  # number of the packet that the container gives next
+        self._next = 0  # number of the next packet from the container
         self._can_seek = index.has_stamps
         self._reopen()
 
-    def __enter__(self) -> "Decoding":
+    def __enter__(self) -> "StreamDecoder":
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -119,28 +122,28 @@ class Decoding:
 
     @property
     def position(self) -> int:
-        """Number of the packet that is decoded next."""
+        """The number of the packet that is decoded next."""
         return self._next
 
     def count_packets(self) -> None:
-        """Do without seeks from here on."""
+        """Stop seeking, and count packets from the beginning instead."""
         self._can_seek = False
         self._reopen()
 
     def frames_from(self, start: int) -> Iterator[tuple[int, VideoFrame]]:
-        """Decode from packet `start` on: (its packet's number, frame), in the order of showing.
+        """Decode from packet `start` on; yield (packet number, frame) in presentation order.
 
-        Packets that cannot be decoded are passed over.
+        Packets that cannot be decoded are skipped.
 
         Raises:
-            LostTrackError: the packets after a seek are not those of the index; nothing wrong was yielded.
-            FalseKeyError: decoding cannot start there; only frames that show before were yielded.
+            PacketMismatchError: the packets after a seek differ from the index; all yielded frames are right.
+            FalseKeyframeError: decoding cannot start there; only frames shown before `start` were yielded.
         """
         packets = self._packets_from(start)
         codec = self._stream.codec_context
-        is_checked = start == 0 or codec.codec.intra_only or codec.codec.name in FOUND_KEYS
+        is_checked = start == 0 or codec.codec.intra_only or codec.codec.name in PARSED_KEYFRAME_CODECS
         codec.flush_buffers()
-        for packet in chain(packets, [None]):  # None: what the decoder still holds
+        for packet in chain(packets, [None]):  # None drains the decoder
             try:
                 decoded = codec.decode(packet)
             except FFmpegError:
@@ -149,20 +152,20 @@ class Decoding:
                 if frame.pts is None:
                     continue
                 if not is_checked and not self._index.precedes(frame.pts, start):
-                    self._check_key(start, frame)
+                    self._check_keyframe(start, frame)
                     is_checked = True
                 yield frame.pts, frame
         if not is_checked:
-            self._check_key(start, None)
+            self._check_keyframe(start, None)
 
-    def _check_key(self, start: int, first: VideoFrame | None) -> None:
-        """Raise unless the first frame decoded from a key packet is its own, and builds on no other."""
+    def _check_keyframe(self, start: int, first: VideoFrame | None) -> None:
+        """Raise unless the first decoded frame is that of the keyframe's packet and independent of others."""
         if first is None or first.pts != start:
-            self._index.drop_key(start, is_false=False)
-            raise FalseKeyError
+            self._index.drop_keyframe(start, is_false=False)
+            raise FalseKeyframeError
         if not is_independent(first):
-            self._index.drop_key(start, is_false=True)
-            raise FalseKeyError
+            self._index.drop_keyframe(start, is_false=True)
+            raise FalseKeyframeError
 
     def _reopen(self) -> None:
         self._stack.close()
@@ -171,7 +174,7 @@ class Decoding:
         self._next = 0
 
     def _packets_from(self, start: int) -> Iterator[Packet]:
-        """Packets from `start` on, their time stamps replaced by their numbers."""
+        """Return the packets from `start` on, with their numbers in place of time stamps."""
         if self._next != start and not (start and self._can_seek and self._seek(start)):
             if self._next > start:
                 self._reopen()
@@ -184,21 +187,22 @@ class Decoding:
             number = self._next
             self._next += 1
             if self._can_seek and not self._index.has(number, packet.pts):
-                raise LostTrackError
+                raise PacketMismatchError
             packet.pts = number
             yield packet
-        if self._can_seek and self._next < len(self._index.pts):  # such as at the join of two files
-            raise LostTrackError
+        if self._can_seek and self._next < len(self._index.pts):  # for example at the join of two files
+            raise PacketMismatchError
 
     def _seek(self, start: int) -> bool:
-        """Go to a packet by a seek; False if the packets cannot be told there, and the place is lost.
+        """Seek to a packet; if the packets found there are not in the index, reopen and return False.
 
-        A seek may land late: MPEG-TS is searched for any packet, not for keyframes. A second earlier helps.
+        A seek may land too late, because in MPEG-TS it finds any packet, not only keyframes. The second try
+        aims one second earlier.
         """
         stamp = int(self._index.pts[start])
         second = round(1 / self._stream.time_base) if self._stream.time_base else 0
         for target in (stamp, stamp - second):
-            with _damage_ends_it():
+            with _suppress_damage():
                 self._container.seek(target, stream=self._stream)
                 self._packets = packets_of(self._container, self._stream)
                 if self._land(start):
@@ -208,8 +212,8 @@ class Decoding:
         return False
 
     def _land(self, start: int) -> bool:
-        """Read packets until the next is number `start`; False if it has passed, or no packet is known."""
-        for packet, _ in zip(self._packets, range(LANDING_PACKETS), strict=False):
+        """Read packets until the next is number `start`; False if it was passed or no packet is known."""
+        for packet, _ in zip(self._packets, range(MAX_LANDING_PACKETS), strict=False):
             number = self._index.number_of(packet)
             if number is None:
                 continue
@@ -224,7 +228,7 @@ class Decoding:
 
 
 def _preference(stream: VideoStream) -> tuple[int, int]:
-    """FFmpeg's order among the video streams of a file; of like ones, one with several frames."""
+    """Return FFmpeg's sort key for choosing a video stream; of equal ones, one with several frames wins."""
     codec = stream.codec_context
     area = codec.width * codec.height if codec is not None else 0
     is_default = bool(stream.disposition & av.stream.Disposition.default)

@@ -14,8 +14,8 @@ from imagebind.io.source import Limits
 from imagebind.media.video_clock import Clock
 
 ANIMATION_FLAG = 0x02  # in the flags of the VP8X chunk
-TICK = Fraction(1, 1000)  # seconds
-DEFAULT_TICKS = 100  # shown for a frame of duration 0, as browsers do
+WEBP_TICK = Fraction(1, 1000)  # seconds
+DEFAULT_FRAME_TICKS = 100  # of a frame with duration 0, as in browsers
 
 
 def is_animated_webp(file: BinaryIO) -> bool:
@@ -36,9 +36,9 @@ def webp_clock(file: BinaryIO) -> Clock:
         size = int.from_bytes(chunk[4:8], "little")
         if chunk[:4] == b"ANMF" and at + 8 + size <= end:
             duration = int.from_bytes(chunk[20:23], "little")
-            starts.append(starts[-1] + (duration or DEFAULT_TICKS))
+            starts.append(starts[-1] + (duration or DEFAULT_FRAME_TICKS))
         at += 8 + size + size % 2
-    return Clock(ticks=starts[:-1], tick=TICK, duration=starts[-1] * TICK)
+    return Clock(ticks=starts[:-1], tick=WEBP_TICK, duration=starts[-1] * WEBP_TICK)
 
 
 def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
@@ -52,7 +52,7 @@ def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
         with Image.open(file, formats=["WEBP"]) as image:
             width, height = image.size
     except Exception as error:  # damaged data raises many types
-        raise MediaError(name, got=f"a damaged WebP ({error})", expected="a whole animation") from error
+        raise MediaError(name, got=f"a damaged WebP ({error})", expected="an undamaged animation") from error
     if width * height > limits.max_pixels:
         got = f"frames of {width} x {height} = {width * height:,} pixels"
         raise MediaError(name, got=got, expected=f"at most {limits.max_pixels:,} (max_pixels)")
@@ -60,9 +60,9 @@ def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
 
 
 def webp_frames(file: BinaryIO) -> Iterator[tuple[int, np.ndarray]]:
-    """Decode and compose an animated WebP: (place, (h, w, 3) uint8 RGB). Ends at a damaged frame."""
+    """Yield an animated WebP's composed frames, (index, (h, w, 3) uint8 RGB), up to the first damaged one."""
     file.seek(0)
     with suppress(Exception), Image.open(file, formats=["WEBP"]) as image:
-        for place in range(getattr(image, "n_frames", 1)):
-            image.seek(place)
-            yield place, np.array(image.convert("RGB"))
+        for index in range(getattr(image, "n_frames", 1)):
+            image.seek(index)
+            yield index, np.array(image.convert("RGB"))

@@ -72,7 +72,7 @@ class ImageBindModel(nn.Module):
             ValueError: a modality that is none, or that the config has no trunk for.
         """
         super().__init__()
-        config = config if config is not None else configs.imagebind_huge()
+        config = config if config is not None else configs.huge_config()
         chosen = _chosen(config, modalities)
         self.config = config.only(chosen)  # what is saved along with the weights has to speak of them alone
         self.modality_preprocessors = nn.ModuleDict()

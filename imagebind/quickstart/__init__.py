@@ -1,7 +1,7 @@
-"""The first minute: a few scenes of a toy world as files, embedded by the small model that comes along.
+"""Quick start: writes a few scenes of the toy world as files and embeds them with the included small model.
 
-`quickstart` writes the files, embeds them as any user would, and returns what it found; printing it is the
-command's part.
+`quickstart` writes the files, embeds them through the public API, and returns the results; the command prints
+them.
 """
 
 import os
@@ -15,26 +15,27 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.plot import similarity_heatmap
 from imagebind.quickstart.findings import KINDS, Search, Similarities, add, compare, retrieve
-from imagebind.quickstart.scenes import HEATMAP, choose_scenes, write_scenes
+from imagebind.quickstart.scenes import HEATMAP_NAME, choose_scenes, write_scenes
 from imagebind.toyworld import Scene, world_transforms
 
 __all__ = ["Quickstart", "Search", "Similarities", "quickstart"]
 
-SEED = 2  # of the world: of none that `training.tiny` trains on or measures by; not chosen for its answers
+SEED = 2  # of the world; not used by `training.tiny`, and not chosen by its results
 TABLES = (("image_caption", "image"), ("video_caption", "audio"))  # rows, columns
-DRAWN = ("image", "audio", "depth")  # against the clips' captions, in the heat map
+HEATMAP_KINDS = ("image", "audio", "depth")  # columns of the heat map; the rows are video captions
 HEATMAP_DPI = 110
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Quickstart:
-    """What a quick start wrote and found.
+    """The files and results of a quick start.
 
     Args:
-        files: of each scene, by kind: image, video, audio, depth, thermal, imu, image_caption, video_caption.
-        retrieval: a motion recording finds sounds.
-        arithmetic: the picture of one scene and the sound of another find a video.
-        heatmap: the picture of the similarities.
+        files: per scene, the files named image, video, audio, depth, thermal, imu, image_caption and
+            video_caption.
+        retrieval: a search for audio by an IMU recording.
+        arithmetic: a search for videos by the sum of one scene's image and another scene's audio.
+        heatmap: the image file of the similarities.
     """
 
     folder: Path
@@ -46,18 +47,18 @@ class Quickstart:
     heatmap: Path
 
     def caption(self, place: int, kind: str) -> str:
-        """What a scene's file says, of kind image_caption or video_caption."""
+        """Return a scene's caption; `kind` is image_caption or video_caption."""
         return self.files[place][kind].read_text(encoding="utf-8").strip()
 
 
 def quickstart(folder: str | os.PathLike[str], *, seed: int = SEED) -> Quickstart:
-    """Write scenes whose like the model has not seen, embed them from their files, and compare.
+    """Write held-out scenes to files, embed the files, and compare the embeddings.
 
-    Offline. The folder is made, or is one that this wrote before.
+    Works offline. The folder must be new, empty, or written by this function before.
 
     Raises:
-        FileExistsError: it holds something else; names it.
-        CheckpointError: the small model's weights are not in this installation.
+        FileExistsError: the folder has other files; names one.
+        CheckpointError: the small model's weights are missing from the installation.
     """
     folder = Path(folder)
     transforms = {kind.value: transform for kind, transform in world_transforms().items()}
@@ -65,7 +66,7 @@ def quickstart(folder: str | os.PathLike[str], *, seed: int = SEED) -> Quickstar
     scenes = choose_scenes(seed)
     files = write_scenes(scenes, folder)
     vectors = embed_files(embedder, files)
-    heatmap = folder / HEATMAP
+    heatmap = folder / HEATMAP_NAME
     draw(heatmap, scenes, vectors)
     return Quickstart(
         folder=folder,
@@ -79,18 +80,18 @@ def quickstart(folder: str | os.PathLike[str], *, seed: int = SEED) -> Quickstar
 
 
 def embed_files(embedder: Embedder, files: Sequence[Mapping[str, Path]]) -> dict[str, np.ndarray]:
-    """Unit vectors of each kind of file, in the order of the scenes: (n, e) each."""
+    """Return unit vectors by file name, as in `KINDS`, in the order of the scenes: (n, e) each."""
     items = [{kind.value: scene[name]} for name, kind in KINDS.items() for scene in files]
     vectors = embedder.encode(items)  # (k·n, e)
     return dict(zip(KINDS, vectors.reshape(len(KINDS), len(files), -1), strict=True))
 
 
 def draw(path: Path, scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> None:
-    """A heat map of the clips' captions against pictures, sounds and depth."""
+    """Draw a heat map of the videos' captions against images, audio and depth."""
     numbered = list(enumerate(scenes, start=1))
     rows = [f"{number} {_in_words(scene)}" for number, scene in numbered]
-    columns = [f"{kind} {number} {scene.shape.value}" for kind in DRAWN for number, scene in numbered]
-    cosines = np.concatenate([vectors["video_caption"] @ vectors[kind].T for kind in DRAWN], axis=1)
+    columns = [f"{kind} {number} {scene.shape.value}" for kind in HEATMAP_KINDS for number, scene in numbered]
+    cosines = np.concatenate([vectors["video_caption"] @ vectors[kind].T for kind in HEATMAP_KINDS], axis=1)
     similarity_heatmap(cosines, rows, columns).savefig(path, dpi=HEATMAP_DPI)
 
 

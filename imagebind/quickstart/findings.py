@@ -1,7 +1,7 @@
-"""What is found among the vectors of the scenes' files: similarities, and answers that are right or not.
+"""Similarities and searches among the embeddings of the scenes' files.
 
-`vectors` are of unit length, by kind of file, in the order of the scenes: (n, e) each. Whether an answer is
-as one would hope follows from the scenes' attributes.
+`vectors` have unit length, keyed as `KINDS`, in the order of the scenes: (n, e) each. The scenes' attributes
+determine which results are correct.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.quickstart.scenes import places_of
+from imagebind.quickstart.scenes import scene_indices
 from imagebind.toyworld import Scene
 
-# Each kind of file that `write_scene` writes, and what it is to the embedder.
+# The names of the files that `write_scene` writes, and their media types.
 KINDS = {
     "image": MediaKind.IMAGE,
     "video": MediaKind.VIDEO,
@@ -28,10 +28,10 @@ KINDS = {
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Similarities:
-    """Cosines of one kind of file with another: row i and column i are of the same scene.
+    """Cosine similarities of two kinds of files; row i and column i are of the same scene.
 
     Args:
-        rows, columns: kinds of files, keys of `KINDS`.
+        rows, columns: keys of `KINDS`.
         cosines: (n, n).
     """
 
@@ -41,78 +41,78 @@ class Similarities:
 
     @property
     def trained_together(self) -> bool:
-        """Whether training ever showed pairs of these two."""
+        """Whether the model was trained with pairs of these two."""
         return trained_together(self.rows, self.columns)
 
     @property
     def own_nearest(self) -> int:
-        """In how many rows the scene's own file is the nearest."""
+        """Return the number of rows in which the scene's own file is the nearest."""
         return int((self.cosines.argmax(axis=1) == np.arange(len(self.cosines))).sum())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Search:
-    """Files of one kind, nearest first, to a file or to the sum of several.
+    """The files of one kind ranked by similarity to a file or to a sum of files.
 
     Args:
-        query: (kind, scene's place) of each file that was asked with.
-        among: the kind of the files that were searched.
-        ranking: places of scenes, nearest first.
-        cosines: of each, in the same order.
-        hoped: places of the scenes that would be right.
+        query: key of `KINDS` and scene index of each query file.
+        among: key of `KINDS` of the searched files.
+        ranking: scene indices, nearest first.
+        cosines: cosine similarities in the same order.
+        correct: indices of the scenes that are correct results.
     """
 
     query: tuple[tuple[str, int], ...]
     among: str
     ranking: tuple[int, ...]
     cosines: tuple[float, ...]
-    hoped: tuple[int, ...]
+    correct: tuple[int, ...]
 
     @property
     def trained_together(self) -> bool:
-        """Whether training showed pairs of what was searched and everything that was asked with."""
+        """Whether the model was trained with pairs of the searched files and each query file."""
         return all(trained_together(kind, self.among) for kind, _ in self.query)
 
     @property
     def rank(self) -> int:
-        """At which place, from 1 on, the first right answer comes."""
-        return 1 + min(self.ranking.index(place) for place in self.hoped)
+        """Return the rank of the first correct result, from 1."""
+        return 1 + min(self.ranking.index(scene) for scene in self.correct)
 
     @property
-    def as_hoped(self) -> bool:
-        """Whether the nearest is right."""
+    def is_correct(self) -> bool:
+        """Whether the nearest result is correct."""
         return self.rank == 1
 
 
 def trained_together(first: str, second: str) -> bool:
-    """Whether training pairs two kinds of files: ImageBind pairs each sense with vision, and no others."""
+    """Whether training has pairs of two kinds of files: ImageBind pairs each modality only with vision."""
     return ModalityType.VISION in (KINDS[first].modality, KINDS[second].modality)
 
 
 def compare(vectors: Mapping[str, np.ndarray], rows: str, columns: str) -> Similarities:
-    """Each scene's file of one kind with each scene's of another."""
+    """Compare the files of one kind with those of another."""
     return Similarities(rows=rows, columns=columns, cosines=vectors[rows] @ vectors[columns].T)
 
 
 def retrieve(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Search:
-    """The motion recording of the last scene finds sounds: right is what moves the same way.
+    """Search audio by the IMU recording of the last scene; scenes with the same motion are correct.
 
-    Motion is all that these two senses both show.
+    Motion is the only attribute that both modalities show.
     """
     last = len(scenes) - 1
-    alike = places_of(scenes, motion=scenes[last].attributes["motion"])
+    alike = scene_indices(scenes, motion=scenes[last].attributes["motion"])
     return _search(vectors, (("imu", last),), "audio", alike)
 
 
 def add(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Search:
-    """The picture of the first scene and the sound of the second, added, find a video of another scene.
+    """Search videos of other scenes by the sum of the first scene's image and the second scene's audio.
 
-    Right is what has the picture's colour, which no sound tells, and the sound's motion, which no picture
-    shows.
+    Correct are scenes with the colour of the image, which audio does not show, and the motion of the audio,
+    which an image does not show.
     """
-    picture, sound = scenes[0].attributes, scenes[1].attributes
-    both = places_of(scenes, colour=picture["colour"], motion=sound["motion"])
-    # Each half would find its own scene's video.
+    image, audio = scenes[0].attributes, scenes[1].attributes
+    both = scene_indices(scenes, colour=image["colour"], motion=audio["motion"])
+    # The query's own scenes are left out, since each would find its own video.
     return _search(vectors, (("image", 0), ("audio", 1)), "video", both, without=(0, 1))
 
 
@@ -120,17 +120,17 @@ def _search(
     vectors: Mapping[str, np.ndarray],
     query: tuple[tuple[str, int], ...],
     among: str,
-    right: Collection[int],
+    correct: Collection[int],
     *,
     without: Collection[int] = (),
 ) -> Search:
-    total = np.sum([vectors[kind][place] for kind, place in query], axis=0)  # (e,)
+    total = np.sum([vectors[kind][scene] for kind, scene in query], axis=0)  # (e,)
     cosines = vectors[among] @ (total / np.linalg.norm(total))  # (n,)
-    ranking = [int(place) for place in np.argsort(-cosines, kind="stable") if place not in without]
+    ranking = [int(scene) for scene in np.argsort(-cosines, kind="stable") if scene not in without]
     return Search(
         query=query,
         among=among,
         ranking=tuple(ranking),
-        cosines=tuple(float(cosines[place]) for place in ranking),
-        hoped=tuple(place for place in right if place not in without),
+        cosines=tuple(float(cosines[scene]) for scene in ranking),
+        correct=tuple(scene for scene in correct if scene not in without),
     )

@@ -23,7 +23,7 @@ from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request
 from imagebind.io.uri import is_uri
-from imagebind.media.discover import whole_path
+from imagebind.media.discover import absolute_path
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search import approximate, many
@@ -388,7 +388,7 @@ def _row_of(result: Embedding, item: Any, metadata: Metadata) -> IndexRow:
     is_path = isinstance(payload, os.PathLike) or (
         isinstance(payload, str) and result.kind is not MediaKind.TEXT and not is_uri(payload)
     )
-    path = path_text(whole_path(payload)) if is_path else result.name
+    path = path_text(absolute_path(payload)) if is_path else result.name
     start = min((span[0] for span in result.spans), default=None)
     end = max((span[1] for span in result.spans), default=None)
     if result.kind is MediaKind.TEXT and isinstance(payload, str):

@@ -1,8 +1,8 @@
 """The toy world: random scenes of one object on a ground, rendered for all six modalities.
 
-`World(seed=0).scene(7)` is a scene. `render_image` and its like render it, `caption` describes it, and
-`write_world` writes many scenes as files. `world_transforms` are the library's transforms for those files.
-`rendered` keeps scenes as tensors, for fast training; `nearest` is a baseline without learning.
+`World(seed=0).scene(7)` is a scene. `render_image` and similar functions render it, `caption` describes it,
+and `write_world` writes many scenes as files. `world_transforms` returns the library's transforms for those
+files. `rendered` stores scenes as tensors for fast training; `nearest` is a baseline without training.
 """
 
 from imagebind.toyworld.captions import MIXED, SHAPE_FIRST, CaptionStyle, caption, class_prompts
@@ -13,7 +13,7 @@ from imagebind.toyworld.render import FRAME_RATE, render_image, render_video
 from imagebind.toyworld.scene import (
     ATTRIBUTES,
     CLIP_SECONDS,
-    SHOWS,
+    SHOWN_ATTRIBUTES,
     Colour,
     Ground,
     Material,
@@ -32,7 +32,7 @@ from imagebind.toyworld.sensors import (
     render_depth,
     render_thermal,
 )
-from imagebind.toyworld.sound import render_sound
+from imagebind.toyworld.sound import render_audio
 from imagebind.toyworld.view import FOCAL
 
 __all__ = [
@@ -43,7 +43,7 @@ __all__ = [
     "FRAME_RATE",
     "MIXED",
     "SHAPE_FIRST",
-    "SHOWS",
+    "SHOWN_ATTRIBUTES",
     "THERMAL_HIGH",
     "THERMAL_LOW",
     "CaptionStyle",
@@ -60,10 +60,10 @@ __all__ = [
     "combinations",
     "is_held_out",
     "read_manifest",
+    "render_audio",
     "render_depth",
     "render_image",
     "render_imu",
-    "render_sound",
     "render_thermal",
     "render_video",
     "sample_scene",

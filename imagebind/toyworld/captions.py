@@ -1,7 +1,8 @@
-"""Captions: a scene in varied words, and prompts for each attribute's classes.
+"""Captions of scenes in varied words, and prompts for each attribute's classes.
 
-A caption names an attribute only as often as its style says, and only what the picture shows: motion is for
-clips. What captions seldom name fades from vision, and no other sense can then be reached by it.
+A caption names an attribute as often as its style states, and only attributes that the image or video shows:
+motion is for videos only. Attributes that captions rarely name fade from the vision embeddings, and then no
+other modality can be aligned by them.
 """
 
 from collections.abc import Mapping
@@ -12,9 +13,9 @@ import numpy as np
 
 from imagebind.toyworld.scene import ATTRIBUTES, Scene
 
-THING = ("thing", "object", "item")  # where the shape is left out
+THING = ("thing", "object", "item")  # nouns for captions without the shape
 
-# By attribute, each plain word's ways of being said; the plain word comes first.
+# By attribute and plain word: its synonyms, the plain word first.
 WORDS: Mapping[str, dict[str, tuple[str, ...]]] = MappingProxyType(
     {
         "shape": {
@@ -63,8 +64,8 @@ WORDS: Mapping[str, dict[str, tuple[str, ...]]] = MappingProxyType(
         "distance": {"near": ("nearby", "close to the camera"), "far": ("farther off", "at a distance")},
     }
 )
-BEFORE = ("size", "temperature", "colour", "material")  # of the noun, in the order English wants
-AFTER = ("motion", "ground", "distance")
+ATTRIBUTES_BEFORE_NOUN = ("size", "temperature", "colour", "material")  # in the order of English grammar
+ATTRIBUTES_AFTER_NOUN = ("motion", "ground", "distance")
 
 STILL_TEMPLATES = (
     "{}",
@@ -76,7 +77,7 @@ STILL_TEMPLATES = (
     "{}, photographed from above",
 )
 CLIP_TEMPLATES = ("{}", "a video of {}", "a clip of {}", "{}, filmed from above", "we see {}", "there is {}")
-PREDICATIVE = 0.2  # share of captions with colour and temperature after the noun: "a star that is red"
+PREDICATIVE_SHARE = 0.2  # of captions with colour and temperature after the noun: "a star that is red"
 VOWELS = "aeiou"
 
 PROMPT_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "this is {}")
@@ -85,7 +86,7 @@ CLIP_PROMPT_TEMPLATES = ("{}", "a video of {}", "a clip of {}")
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionStyle:
-    """How often, 0 to 1, a caption names each attribute. `motion` counts for clips only."""
+    """The probability that a caption names each attribute. `motion` applies to videos only."""
 
     shape: float = 1.0
     colour: float = 0.6
@@ -103,59 +104,61 @@ class CaptionStyle:
                 raise ValueError(f"{attribute}: expected a share from 0 to 1, got {share}")
 
 
-# Shape is the hardest to see, colour the easiest: a model that reads both from the start learns colour and
-# stops there. So shape (and, of clips, motion) first, and MIXED when it has them.
+# Shape is the hardest attribute to recognise, colour the easiest: a model that is trained on both from the
+# start learns colour and nothing more. So training starts with shape (and motion in videos), then uses MIXED.
 SHAPE_FIRST = CaptionStyle(colour=0.1, material=0.05, ground=0.05, size=0.05, temperature=0.15, distance=0.05)
 MIXED = CaptionStyle(shape=0.95, motion=0.9)
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, still: bool, style: CaptionStyle = MIXED) -> str:
-    """One caption, as "a photo of a big hot red metal star on sand"; a still's never tells of motion."""
-    said = {
+    """Return a caption such as "a photo of a big hot red metal star on sand"; a still's has no motion."""
+    chosen = {
         attribute: str(rng.choice(WORDS[attribute][word]))
         for attribute, word in scene.attributes.items()
         if rng.uniform() < getattr(style, attribute) and not (still and attribute == "motion")
     }
-    noun = said.get("shape") or str(rng.choice(THING))
-    late = [
-        said.pop(name) for name in ("temperature", "colour") if name in said and rng.uniform() < PREDICATIVE
+    noun = chosen.get("shape") or str(rng.choice(THING))
+    predicates = [
+        chosen.pop(name)
+        for name in ("temperature", "colour")
+        if name in chosen and rng.uniform() < PREDICATIVE_SHARE
     ]
-    words = [said[name] for name in BEFORE if name in said] + [noun]
-    after = [said[name] for name in AFTER if name in said]
-    if late:
-        words.append(f"that is {' and '.join(late)}" + ("," if after else ""))
+    words = [chosen[name] for name in ATTRIBUTES_BEFORE_NOUN if name in chosen] + [noun]
+    after = [chosen[name] for name in ATTRIBUTES_AFTER_NOUN if name in chosen]
+    if predicates:
+        words.append(f"that is {' and '.join(predicates)}" + ("," if after else ""))
     words += after
     templates = STILL_TEMPLATES if still else CLIP_TEMPLATES
     return str(rng.choice(templates)).format(with_article(" ".join(words)))
 
 
 def with_article(phrase: str) -> str:
-    """A phrase with "a" or "an" before it, by its first letter."""
+    """Return a phrase preceded by "a" or "an", depending on its first letter."""
     return f"{'an' if phrase[0] in VOWELS else 'a'} {phrase}"
 
 
 def class_prompts(attribute: str) -> dict[str, tuple[str, ...]]:
-    """For zero-shot classification: each class of an attribute, in order, and several prompts for it.
+    """Return the prompts of each class of an attribute, in order, for zero-shot classification.
 
-    Every way of saying a class comes in every template; the other attributes are left out.
+    Every synonym of a class is used in every template; other attributes are not named.
 
     Raises:
-        ValueError: no such attribute.
+        ValueError: the attribute does not exist.
     """
     if attribute not in ATTRIBUTES:
-        raise ValueError(f"unknown attribute {attribute!r}; expected one of {', '.join(ATTRIBUTES)}")
+        raise ValueError(f"attribute: expected one of {', '.join(ATTRIBUTES)}, got {attribute!r}")
     templates = CLIP_PROMPT_TEMPLATES if attribute == "motion" else PROMPT_TEMPLATES
     return {
         word: tuple(
-            template.format(with_article(_phrase(attribute, way)))
-            for way in WORDS[attribute][word]
+            template.format(with_article(_phrase(attribute, synonym)))
+            for synonym in WORDS[attribute][word]
             for template in templates
         )
         for word in ATTRIBUTES[attribute]
     }
 
 
-def _phrase(attribute: str, way: str) -> str:
+def _phrase(attribute: str, synonym: str) -> str:
     if attribute == "shape":
-        return way
-    return f"{way} {THING[0]}" if attribute in BEFORE else f"{THING[0]} {way}"
+        return synonym
+    return f"{synonym} {THING[0]}" if attribute in ATTRIBUTES_BEFORE_NOUN else f"{THING[0]} {synonym}"

@@ -1,4 +1,4 @@
-"""Files: scenes on disk as any data set has them, and the manifest that says what is where."""
+"""Writes scenes as media files with a manifest, and reads the manifest."""
 
 import json
 import os
@@ -21,22 +21,22 @@ from imagebind.toyworld.imu import render_imu
 from imagebind.toyworld.render import FRAME_RATE, render_image, render_video
 from imagebind.toyworld.scene import Scene, World
 from imagebind.toyworld.sensors import render_depth, render_thermal
-from imagebind.toyworld.sound import render_sound
+from imagebind.toyworld.sound import render_audio
 from imagebind.toyworld.view import TEXT
 
-MANIFEST = "manifest.jsonl"  # one scene a line: its number, attributes, captions and files
-IMU_HEADER = (  # with units: a thing in free fall feels so little that they could not be told from it
+MANIFEST = "manifest.jsonl"  # one scene per line: its index, attributes, captions and files
+IMU_HEADER = (  # with units, which cannot be inferred from the small accelerations of a thing in free fall
     "timestamp [s],accl_x [m/s2],accl_y [m/s2],accl_z [m/s2],gyro_x [rad/s],gyro_y [rad/s],gyro_z [rad/s]"
 )
-PNG_LEVEL = 1  # grain hardly compresses: more effort takes ten times as long for a tenth
-VIDEO_QUALITY = "25"  # constant rate factor
-CHUNK = 16  # scenes a worker takes at a time
+PNG_COMPRESSION = 1  # noise hardly compresses: higher levels take ten times as long to save a tenth
+VIDEO_RATE_FACTOR = "25"  # x264's constant rate factor
+SCENES_PER_TASK = 16  # for worker processes
 
 
 def write_scene(
     scene: Scene, folder: str | os.PathLike[str], *, style: CaptionStyle = MIXED
 ) -> dict[str, Path]:
-    """Write all that a scene shows into a folder, made if it is not there; returns each file by what it is.
+    """Write all media files and captions of a scene into a folder; return the path of each by its name.
 
     image.png, video.mp4 (2 s), depth.png (16-bit millimetres), thermal.png (16-bit counts of 0.01 K),
     audio.wav (2 s), imu.csv, image.txt and video.txt (their captions).
@@ -49,7 +49,7 @@ def write_scene(
     _write_video(paths["video"], render_video(scene))
     _write_png(paths["depth"], render_depth(scene))
     _write_png(paths["thermal"], render_thermal(scene))
-    sound, rate = render_sound(scene)
+    sound, rate = render_audio(scene)
     soundfile.write(paths["audio"], sound, rate, subtype="PCM_16")
     _write_imu(paths["imu"], *render_imu(scene))
     for kind, text in captions_of(scene, style=style).items():
@@ -59,7 +59,7 @@ def write_scene(
 
 
 def captions_of(scene: Scene, *, style: CaptionStyle = MIXED) -> dict[str, str]:
-    """The captions that `write_scene` writes: the still's, and the clip's."""
+    """Return the captions that `write_scene` writes, of the image and of the video."""
     return {
         "image": caption(scene, scene.rng(TEXT, 0), still=True, style=style),
         "video": caption(scene, scene.rng(TEXT, 1), still=False, style=style),
@@ -75,20 +75,20 @@ def write_world(
     style: CaptionStyle = MIXED,
     workers: int = 1,
 ) -> Path:
-    """Write scenes 0 to count - 1 of a world, each into a folder of its own; returns the manifest.
+    """Write scenes 0 to count - 1 of a world, each into its own folder; return the path of the manifest.
 
-    Each scene follows from seed and number alone: a larger count adds to what a smaller one wrote, and
-    neither order nor `workers`, processes, changes anything.
+    Each scene depends only on seed and index: a larger count adds scenes to those of a smaller one, and the
+    number of worker processes changes nothing.
 
     Args:
-        held_out: only combinations kept from training, or (the default) only the others; None is any.
+        held_out: True is only the held-out combinations, False (default) only the others, None is all.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     write = partial(_write_numbered, World(seed=seed, held_out=held_out), folder, style)
     if workers > 1:
         with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
-            lines = list(pool.map(write, range(count), chunksize=CHUNK))
+            lines = list(pool.map(write, range(count), chunksize=SCENES_PER_TASK))
     else:
         lines = [write(number) for number in range(count)]
     manifest = folder / MANIFEST
@@ -97,11 +97,12 @@ def write_world(
 
 
 def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """Each scene that `write_world` wrote: "index", "attributes", "captions", "scene", and "files", whose
-    paths are whole.
+    """Yield the entries that `write_world` wrote: "index", "attributes", "captions", "scene" and "files".
+
+    The paths in "files" include the manifest's folder.
 
     Raises:
-        MediaError: a line that is no such entry; names it.
+        MediaError: a line is not a valid entry; names the line.
     """
     manifest = Path(manifest)
     for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
@@ -116,7 +117,7 @@ def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
 
 def _write_numbered(world: World, folder: Path, style: CaptionStyle, number: int) -> str:
-    """Write one scene; returns its line of the manifest."""
+    """Write one scene; return its line of the manifest."""
     scene = world.scene(number)
     paths = write_scene(scene, folder / f"{number:06}", style=style)
     entry = {
@@ -130,7 +131,7 @@ def _write_numbered(world: World, folder: Path, style: CaptionStyle, number: int
 
 
 def _write_png(path: Path, pixels: np.ndarray) -> None:
-    Image.fromarray(pixels).save(path, compress_level=PNG_LEVEL)
+    Image.fromarray(pixels).save(path, compress_level=PNG_COMPRESSION)
 
 
 def _write_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
@@ -142,10 +143,10 @@ def _write_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
 
 
 def _write_video(path: Path, frames: np.ndarray) -> None:
-    """H.264 in colours that every player knows: (t, h, w, 3) uint8."""
+    """Write frames (t, h, w, 3) uint8 as H.264 in yuv420p, which every player supports."""
     with av.open(path, "w") as container:
-        # With its macroblock tree, x264 gave now and then other bytes for the same frames.
-        options = {"preset": "veryfast", "crf": VIDEO_QUALITY, "threads": "1", "x264-params": "mbtree=0"}
+        # With its macroblock tree, x264 sometimes gave different bytes for the same frames.
+        options = {"preset": "veryfast", "crf": VIDEO_RATE_FACTOR, "threads": "1", "x264-params": "mbtree=0"}
         stream = container.add_stream("libx264", rate=FRAME_RATE, options=options)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"

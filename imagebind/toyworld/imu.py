@@ -1,7 +1,7 @@
-"""IMU: the motion as an accelerometer and a gyroscope on the thing feel it.
+"""Renders IMU: the readings of an accelerometer and a gyroscope that are attached to the thing.
 
-The sensor is stuck on anyhow: turned about the vertical at will, and tilted. Its axes are x forward, y left,
-z up when it is neither; it feels the ground's push as +9.81 m/s² upwards.
+The sensor is mounted with a random heading and a random tilt. Without them its axes are x forward, y left and
+z up. At rest it measures the ground's reaction as +9.81 m/s² upwards.
 """
 
 import numpy as np
@@ -10,55 +10,55 @@ from imagebind.toyworld.motion import GRAVITY, approach_at, drop_height, impacts
 from imagebind.toyworld.scene import CLIP_SECONDS, Motion, Scene
 from imagebind.toyworld.view import IMU
 
-RATE = 200.0  # Hz, nominally
-JITTER = 0.25  # of a sample's step, either way
-DROPPED = 0.02  # share of samples that never arrive
-TILT = 0.35  # radians (20°), either way, about both level axes
+RATE = 200.0  # Hz, nominal
+JITTER = 0.25  # maximum, in sampling intervals
+DROPPED_SHARE = 0.02  # of samples that are lost
+MAX_TILT = 0.35  # radians (20°), about both horizontal axes
 ACCEL_NOISE = (0.08, 0.25)  # m/s², standard deviation
 GYRO_NOISE = (0.01, 0.04)  # rad/s
 ACCEL_BIAS = 0.25  # m/s²
 GYRO_BIAS = 0.03  # rad/s
 
-RUB = (1.6, 2.6)  # m/s²: sliding stutters
-BLOW_SECONDS = 0.012  # an impact's length; its height follows from the change of speed
-GAIT_RATE = (2.6, 3.8)  # Hz: what comes nearer sways as it rolls
-GAIT = (1.2, 2.0)  # m/s²
+SLIDE_NOISE = (1.6, 2.6)  # m/s²: sliding shakes
+IMPACT_SECONDS = 0.012  # duration of an impact; its peak follows from the change of speed
+GAIT_RATE = (2.6, 3.8)  # Hz: an approaching thing sways as it rolls
+GAIT_ACCEL = (1.2, 2.0)  # m/s²
 GAIT_TURN = 0.25  # rad/s
-WOBBLE_RATE = (1.0, 1.6)  # Hz, of the axis of what spins
+WOBBLE_RATE = (1.0, 1.6)  # Hz, of the axis of a spinning thing
 WOBBLE = 0.25  # rad/s
-UP = 2  # the axis of gravity
+UP = 2  # index of the vertical axis
 
 
 def render_imu(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
-    """Two seconds of motion: timestamps (t,) in s, uneven, and (t, 6) in m/s² and rad/s, t about 392."""
+    """Render two seconds of IMU: uneven timestamps (t,) in s, samples (t, 6) in m/s² and rad/s; t ≈ 392."""
     rng = scene.rng(IMU)
     steps = int(CLIP_SECONDS * RATE)
     seconds = (np.arange(steps) + 0.5 + rng.uniform(-JITTER, JITTER, steps)) / RATE
-    seconds = seconds[rng.uniform(size=steps) >= DROPPED]
+    seconds = seconds[rng.uniform(size=steps) >= DROPPED_SHARE]
     mount = _mount(rng)
     noise = np.repeat([rng.uniform(*ACCEL_NOISE), rng.uniform(*GYRO_NOISE)], 3)
     bias = rng.uniform(-1, 1, 6) * np.repeat([ACCEL_BIAS, GYRO_BIAS], 3)
     grain = rng.standard_normal((len(seconds), 6))
-    clock = rng.uniform(0, 1000)  # a recording starts at any time
-    push, turn = _felt(scene, seconds, rng)  # (t, 3) each
+    clock = rng.uniform(0, 1000)  # recordings start at arbitrary times
+    push, turn = _readings(scene, seconds, rng)  # (t, 3) each
     samples = np.concatenate([push @ mount.T, turn @ mount.T], axis=1) + bias + noise * grain  # (t, 6)
     return clock + seconds, samples.astype(np.float32)
 
 
-def _felt(scene: Scene, seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """What the thing feels, in its own axes before the sensor's mounting: (t, 3) m/s², (t, 3) rad/s."""
+def _readings(scene: Scene, seconds: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return accelerations (t, 3) in m/s² and rotation rates (t, 3) in rad/s in the axes of the thing."""
     push, turn = np.zeros((len(seconds), 3)), np.zeros((len(seconds), 3))
     push[:, UP] = GRAVITY
     phase = 2 * np.pi * rng.uniform(size=2)
     share = scene.vigour
     if scene.motion is Motion.SLIDE:
-        rub = RUB[0] + (RUB[1] - RUB[0]) * share
-        push += rub * rng.standard_normal(push.shape) * (1.0, 0.6, 0.4)
+        noise = SLIDE_NOISE[0] + (SLIDE_NOISE[1] - SLIDE_NOISE[0]) * share
+        push += noise * rng.standard_normal(push.shape) * (1.0, 0.6, 0.4)
     elif scene.motion is Motion.BOUNCE:
-        push[:, UP] = _bounced(drop_height(scene), seconds)
+        push[:, UP] = _bounce_push(drop_height(scene), seconds)
     elif scene.motion is Motion.APPROACH:
         sway = 2 * np.pi * (GAIT_RATE[0] + (GAIT_RATE[1] - GAIT_RATE[0]) * share) * seconds + phase[0]
-        strength = GAIT[0] + (GAIT[1] - GAIT[0]) * share
+        strength = GAIT_ACCEL[0] + (GAIT_ACCEL[1] - GAIT_ACCEL[0]) * share
         push[:, 0] += -np.gradient(np.gradient(approach_at(seconds), seconds), seconds)
         push[:, 1] += 0.6 * strength * np.sin(sway / 2)
         push[:, UP] += strength * np.sin(sway)
@@ -72,18 +72,18 @@ def _felt(scene: Scene, seconds: np.ndarray, rng: np.random.Generator) -> tuple[
     return push, turn
 
 
-def _bounced(drop: float, seconds: np.ndarray) -> np.ndarray:
-    """The ground's push on a bouncing thing: none in flight, a blow at each impact, its weight at the end."""
+def _bounce_push(drop: float, seconds: np.ndarray) -> np.ndarray:
+    """Return the ground's push on a bouncing thing: 0 in flight, a pulse per impact, then its weight."""
     times, speeds = impacts_of(drop)
-    after = np.append(speeds[1:], 0.0)  # it leaves the ground with the next impact's speed
-    blows = np.exp(-(((seconds[:, None] - times) / BLOW_SECONDS) ** 2))  # (t, impacts)
-    heights = (speeds + after) / (BLOW_SECONDS * np.sqrt(np.pi))  # so that their area is the change of speed
-    return blows @ heights + GRAVITY * (seconds > times[-1])
+    after = np.append(speeds[1:], 0.0)  # it leaves the ground with the speed of the next impact
+    pulses = np.exp(-(((seconds[:, None] - times) / IMPACT_SECONDS) ** 2))  # (t, impacts)
+    peaks = (speeds + after) / (IMPACT_SECONDS * np.sqrt(np.pi))  # a pulse's area is the change of speed
+    return pulses @ peaks + GRAVITY * (seconds > times[-1])
 
 
 def _mount(rng: np.random.Generator) -> np.ndarray:
-    """The thing's axes to the sensor's: (3, 3)."""
-    heading, (roll, pitch) = rng.uniform(0, 2 * np.pi), rng.uniform(-TILT, TILT, 2)
+    """Return a random rotation from the axes of the thing to those of the sensor: (3, 3)."""
+    heading, (roll, pitch) = rng.uniform(0, 2 * np.pi), rng.uniform(-MAX_TILT, MAX_TILT, 2)
     about_up = np.array(
         [[np.cos(heading), -np.sin(heading), 0], [np.sin(heading), np.cos(heading), 0], [0, 0, 1]]
     )

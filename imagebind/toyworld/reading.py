@@ -1,4 +1,4 @@
-"""Reading: the library's own transforms, with what they must be told about this world's sensors."""
+"""The library's transforms with the settings of the toy world's sensors."""
 
 from imagebind.modality import MediaKind
 from imagebind.toyworld.scene import CLIP_SECONDS
@@ -17,11 +17,11 @@ Transform = (
 
 
 def world_transforms() -> dict[MediaKind, Transform]:
-    """A transform for each sense but text: files as `write_scene` writes them, or what `render_...` returns.
+    """Return a transform for each media type but text, for files of `write_scene` or arrays of `render_...`.
 
-    Everything lasts one clip, so audio and video are cut into one, and pictures are square: one crop.
-    Rendered motion goes in as {"imu": samples, "timestamps": seconds}, its units said here, since a thing in
-    free fall feels so little that they could not be told from it.
+    Recordings last one clip and frames are square, so there is one clip and one crop. Pass rendered IMU as
+    {"imu": samples, "timestamps": seconds}. Its units are set here, because they cannot be inferred from the
+    small accelerations of a thing in free fall.
     """
     return {
         MediaKind.IMAGE: ImageTransform(),

@@ -1,4 +1,4 @@
-"""Image and video: the scene as a camera sees it."""
+"""Renders images and videos of a scene."""
 
 import math
 
@@ -6,39 +6,39 @@ import numpy as np
 
 from imagebind.toyworld.motion import Pose, pose_at, still_pose
 from imagebind.toyworld.scene import CLIP_SECONDS, Scene
-from imagebind.toyworld.surface import OPACITY, face_picture, ground_picture, planes
+from imagebind.toyworld.surface import OPACITY, face_pixels, ground_pixels, planes
 from imagebind.toyworld.view import IMAGE, PIXELS, cover, sight
 
-FRAME_RATE = 8  # a second; a clip's transform takes the first and the last of 16 frames
+FRAME_RATE = 8  # frames per second; the video transform takes the first and the last of 16 frames
 FRAMES = int(CLIP_SECONDS * FRAME_RATE)
 
-NOISE = (2.0, 5.0)  # standard deviation, of 255
+NOISE_STD = (2.0, 5.0)  # out of 255
 TINT = 0.06  # of each channel
-FALL_OFF = 0.18  # of the light, from the middle to the picture's edge
-SHADOW = 0.45  # of the light is left out
+LIGHT_FALL_OFF = 0.18  # from the centre to the edge of the image
+SHADOW_DARKENING = 0.45  # share of the light
 SHADOW_PIXELS = 9.0
-RIM_PIXELS = 5.0  # an edge turns away from the light
+RIM_PIXELS = 5.0  # width of the darkened rim of the thing
 RIM_SHADE = 0.5
 
-# Temperature shows around the thing, never on it, so that its colour stays its own.
+# Temperature is shown around the thing, never on it, so that its colour does not change.
 HALO_REACH = 0.32  # radii
 GLOW = (255.0, 96.0, 20.0)
 GLOW_STRENGTH = 0.85
-RIME = (150.0, 205.0, 255.0)  # blue enough to show on snow
+RIME = (150.0, 205.0, 255.0)  # blue enough to be visible on snow
 RIME_STRENGTH = 1.25  # opaque near the thing
-CHILLED = 15.0  # °C: colder, and the ground has rime around the thing
-GLOWING = 37.0  # °C: hotter, and it glows
+RIME_CELSIUS = 15.0  # °C: at or below it the ground around the thing has rime
+GLOW_CELSIUS = 37.0  # °C: at or above it the ground around the thing glows
 
 
 def render_image(scene: Scene) -> np.ndarray:
-    """A still: (224, 224, 3) uint8. The same whatever the motion."""
+    """Render an image: (224, 224, 3) uint8. It does not depend on the motion."""
     return _photograph(scene, still_pose(scene), _Backdrop(scene), exposure=0)
 
 
 def render_video(scene: Scene, seconds: np.ndarray | None = None) -> np.ndarray:
-    """A clip of two seconds: (t, 224, 224, 3) uint8, at `FRAME_RATE`; or only the frames at some seconds.
+    """Render two seconds of video, (t, 224, 224, 3) uint8, at `FRAME_RATE`, or only the frames at `seconds`.
 
-    A frame is the same bits whether it is rendered alone or with the rest.
+    A frame is bit-identical whether it is rendered alone or with others.
     """
     times = np.arange(FRAMES) / FRAME_RATE if seconds is None else seconds
     backdrop = _Backdrop(scene)
@@ -50,27 +50,27 @@ def render_video(scene: Scene, seconds: np.ndarray | None = None) -> np.ndarray:
 
 
 class _Backdrop:
-    """What every frame of a scene shares: the ground, the light on it, and the camera's own noise level."""
+    """The ground, the light on it and the noise level of the camera, which all frames of a scene share."""
 
     def __init__(self, scene: Scene) -> None:
         rng = scene.rng(IMAGE)
-        self.noise = np.float32(rng.uniform(*NOISE))
+        self.noise = np.float32(rng.uniform(*NOISE_STD))
         self.mark = rng.uniform(0, 2 * math.pi)
         tint = 1 + rng.uniform(-TINT, TINT, 3)
         axis = np.linspace(-1, 1, PIXELS)
         slope = math.cos(scene.light) * axis + math.sin(scene.light) * axis[:, None]  # (h, w)
-        light = scene.brightness * (1 + FALL_OFF * slope)
+        light = scene.brightness * (1 + LIGHT_FALL_OFF * slope)
         self.light = (light * tint[:, None, None]).astype(np.float32)  # (3, h, w)
-        self.ground = ground_picture(scene) * self.light  # (3, h, w)
+        self.ground = ground_pixels(scene) * self.light  # (3, h, w)
         colour, self.halo_strength = _halo_of(scene.temperature)
         self.to_halo = planes(colour) * self.light - self.ground
 
 
 def _halo_of(temperature: float) -> tuple[tuple[float, float, float], float]:
-    """What the ground around a thing turns to, and how much of it beside the outline."""
-    if temperature >= GLOWING:
+    """Return the colour of the ground around a thing, and its strength at the outline."""
+    if temperature >= GLOW_CELSIUS:
         return GLOW, GLOW_STRENGTH
-    return RIME, RIME_STRENGTH if temperature <= CHILLED else 0.0
+    return RIME, RIME_STRENGTH if temperature <= RIME_CELSIUS else 0.0
 
 
 def _photograph(scene: Scene, pose: Pose, backdrop: _Backdrop, *, exposure: int) -> np.ndarray:
@@ -80,16 +80,16 @@ def _photograph(scene: Scene, pose: Pose, backdrop: _Backdrop, *, exposure: int)
     reach = np.float32(HALO_REACH * seen.radius)
     halo = (backdrop.halo_strength * np.exp(-seen.distance.clip(min=0) / reach)).clip(max=1)  # (h, w)
     shaded = seen.moved(-SHADOW_PIXELS * math.cos(scene.light), -SHADOW_PIXELS * math.sin(scene.light))
-    bright = 1 - SHADOW * (0.5 - shaded / SHADOW_PIXELS).clip(0, 1)  # soft at its border
-    picture = backdrop.to_halo * halo  # (3, h, w)
-    picture += backdrop.ground
-    picture *= bright
+    bright = 1 - SHADOW_DARKENING * (0.5 - shaded / SHADOW_PIXELS).clip(0, 1)  # soft at its border
+    image = backdrop.to_halo * halo  # (3, h, w)
+    image += backdrop.ground
+    image *= bright
     within = seen.distance[seen.box]
     rim = 1 - RIM_SHADE * (1 + within / RIM_PIXELS).clip(0, 1)
     place = (slice(None), *seen.box)
-    face = face_picture(scene, seen, backdrop.mark) * rim * backdrop.light[place]
+    face = face_pixels(scene, seen, backdrop.mark) * rim * backdrop.light[place]
     opacity = OPACITY.get(scene.material, 1.0) * cover(within)
-    picture[place] += (face - picture[place]) * opacity
-    picture += grain
-    eight = picture.clip(0, 255, out=picture).astype(np.uint8)
+    image[place] += (face - image[place]) * opacity
+    image += grain
+    eight = image.clip(0, 255, out=image).astype(np.uint8)
     return np.ascontiguousarray(eight.transpose(1, 2, 0))  # (3, h, w) -> (h, w, 3)

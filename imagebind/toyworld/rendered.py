@@ -1,7 +1,7 @@
-"""Rendered worlds: scenes as the model's own tensors, kept in files, for training without decoding anything.
+"""Rendered worlds: scenes stored as model inputs in memory-mapped files, for training without decoding.
 
-Each sense goes through the library's transforms once, as inference would have it, and is stored small:
-pictures as the 8 bits they were, measurements in half precision. About 0.7 MB a scene; files are mapped.
+Each modality passes once through the transforms of inference. Images and videos are stored as 8 bits, other
+modalities in half precision: about 0.7 MB per scene.
 """
 
 import json
@@ -25,39 +25,39 @@ from imagebind.toyworld.reading import world_transforms
 from imagebind.toyworld.render import FRAME_RATE, FRAMES, render_image, render_video
 from imagebind.toyworld.scene import Scene, World
 from imagebind.toyworld.sensors import render_depth, render_thermal
-from imagebind.toyworld.sound import render_sound
+from imagebind.toyworld.sound import render_audio
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 
-ABOUT_NAME = "rendered.json"  # what was rendered; written last
-RENDERING = 2  # counts changes of what scenes look like: what an older one wrote is not used
-TWO_FRAMES = np.array([0, FRAMES - 1]) / FRAME_RATE  # seconds: those that the video transform takes of a clip
-PIXEL_SCALE = 1 / (255 * torch.tensor(IMAGE_STD))  # (3,): (x / 255 - mean) / std as one product and one sum
+ABOUT_NAME = "rendered.json"  # describes the rendered world; written last
+RENDERER_VERSION = 2  # files written by other versions are ignored
+TWO_FRAMES = np.array([0, FRAMES - 1]) / FRAME_RATE  # seconds of the frames that the video transform takes
+PIXEL_SCALE = 1 / (255 * torch.tensor(IMAGE_STD))  # (3,): (x / 255 - mean) / std as x * scale - offset
 PIXEL_OFFSET = torch.tensor(IMAGE_MEAN) / torch.tensor(IMAGE_STD)
-CHUNK = 50  # scenes a worker takes at a time
+SCENES_PER_TASK = 50  # for worker processes
 
 
-class Stored(NamedTuple):
-    """How one sense of a scene is kept."""
+class StoredArray(NamedTuple):
+    """Shape and type of a scene's array of one media type."""
 
     shape: tuple[int, ...]
     dtype: type
 
 
-STORED: Mapping[MediaKind, Stored] = MappingProxyType(
+STORED: Mapping[MediaKind, StoredArray] = MappingProxyType(
     {
-        MediaKind.IMAGE: Stored((3, 224, 224), np.uint8),
-        MediaKind.VIDEO: Stored((3, 2, 224, 224), np.uint8),
-        MediaKind.DEPTH: Stored((1, 224, 224), np.float16),
-        MediaKind.THERMAL: Stored((1, 224, 224), np.float16),
-        MediaKind.AUDIO: Stored((1, 128, 204), np.float16),
-        MediaKind.IMU: Stored((6, 2000), np.float16),
+        MediaKind.IMAGE: StoredArray((3, 224, 224), np.uint8),
+        MediaKind.VIDEO: StoredArray((3, 2, 224, 224), np.uint8),
+        MediaKind.DEPTH: StoredArray((1, 224, 224), np.float16),
+        MediaKind.THERMAL: StoredArray((1, 224, 224), np.float16),
+        MediaKind.AUDIO: StoredArray((1, 128, 204), np.float16),
+        MediaKind.IMU: StoredArray((6, 2000), np.float16),
     }
 )
 
 
 @dataclass(frozen=True, eq=False)
 class Rendered:
-    """Scenes 0 to `len` - 1 of a world, each sense a mapped array (n, ...)."""
+    """Scenes 0 to `len` - 1 of a world, with a memory-mapped array (n, ...) per media type."""
 
     world: World
     arrays: Mapping[MediaKind, np.ndarray]
@@ -66,12 +66,14 @@ class Rendered:
         return len(self.arrays[MediaKind.IMAGE])
 
     def scene(self, index: int) -> Scene:
-        """What a number's tensors were rendered from."""
+        """Return the scene at an index."""
         return self.world.scene(index)
 
     def tensor(self, kind: MediaKind, index: int, *, flip: bool = False) -> Tensor:
-        """A sense of a scene as a batch of one has it: a clip is (1, 3, 2, 224, 224), a sound
-        (1, 1, 128, 204), and what else as in `STORED`; float32. `flip` swaps left and right.
+        """Return a model input without the batch dimension, float32.
+
+        Video is (1, 3, 2, 224, 224), audio (1, 1, 128, 204), the others are as in `STORED`. `flip` swaps left
+        and right.
         """
         stored = torch.from_numpy(np.array(self.arrays[kind][index]))
         tensor = (stored.flip(-1) if flip else stored).float()
@@ -84,16 +86,16 @@ class Rendered:
 def render_world(
     folder: str | os.PathLike[str], count: int, *, seed: int, held_out: bool | None = False, workers: int = 1
 ) -> Rendered:
-    """Scenes 0 to count - 1 of a world, rendered unless the folder has them already.
+    """Return scenes 0 to count - 1 of a world; render them unless the folder has them.
 
     Args:
-        held_out: only combinations kept from training, or (the default) only the others; None is any.
-        workers: processes that render; they change nothing.
+        held_out: True is only the held-out combinations, False (default) only the others, None is all.
+        workers: rendering processes; the result does not depend on their number.
     """
     folder = Path(folder)
     world = World(seed=seed, held_out=held_out)
-    about = asdict(world) | {"count": count, "rendering": RENDERING}
-    if not _is_there(folder, about):
+    about = asdict(world) | {"count": count, "rendering": RENDERER_VERSION}
+    if not _is_rendered(folder, about):
         _render(folder, world, count, workers)
         (folder / ABOUT_NAME).write_text(json.dumps(about), encoding="utf-8")
         open_world.cache_clear()
@@ -102,10 +104,10 @@ def render_world(
 
 @lru_cache(maxsize=8)
 def open_world(folder: str | os.PathLike[str]) -> Rendered:
-    """What `render_world` left in a folder.
+    """Open a world that `render_world` wrote.
 
     Raises:
-        OSError: nothing did.
+        OSError: the folder has none.
     """
     folder = Path(folder)
     about = json.loads((folder / ABOUT_NAME).read_bytes())
@@ -113,7 +115,7 @@ def open_world(folder: str | os.PathLike[str]) -> Rendered:
     return Rendered(World(seed=about["seed"], held_out=about["held_out"]), arrays)
 
 
-def _is_there(folder: Path, about: Mapping[str, object]) -> bool:
+def _is_rendered(folder: Path, about: Mapping[str, object]) -> bool:
     try:
         return json.loads((folder / ABOUT_NAME).read_bytes()) == about
     except (OSError, ValueError):
@@ -125,7 +127,7 @@ def _render(folder: Path, world: World, count: int, workers: int) -> None:
     (folder / ABOUT_NAME).unlink(missing_ok=True)
     for kind, (shape, dtype) in STORED.items():
         _open(folder, kind, "w+", shape=(count, *shape), dtype=dtype)
-    chunks = [range(start, min(start + CHUNK, count)) for start in range(0, count, CHUNK)]
+    chunks = [range(start, min(start + SCENES_PER_TASK, count)) for start in range(0, count, SCENES_PER_TASK)]
     fill = partial(_fill, folder, world)
     if workers == 1:
         for chunk in chunks:
@@ -137,23 +139,23 @@ def _render(folder: Path, world: World, count: int, workers: int) -> None:
 
 
 def _fill(folder: Path, world: World, numbers: range) -> None:
-    """Render some scenes into the files."""
+    """Render scenes into the files."""
     arrays = {kind: _open(folder, kind, "r+") for kind in STORED}
     for number in numbers:
-        for kind, values in rendered_senses(world.scene(number)).items():
+        for kind, values in render_modalities(world.scene(number)).items():
             arrays[kind][number] = values
 
 
-def rendered_senses(scene: Scene) -> dict[MediaKind, np.ndarray]:
-    """What `Rendered` keeps of a scene."""
-    see: dict[MediaKind, Any] = dict(world_transforms())  # each takes what its own render_ returns
+def render_modalities(scene: Scene) -> dict[MediaKind, np.ndarray]:
+    """Return the arrays of a scene that `Rendered` stores."""
+    transforms: dict[MediaKind, Any] = dict(world_transforms())  # each takes the result of its render_...
     seconds, samples = render_imu(scene)
-    sound, rate = render_sound(scene)
+    sound, rate = render_audio(scene)
     measured = {
-        MediaKind.DEPTH: see[MediaKind.DEPTH](render_depth(scene)),
-        MediaKind.THERMAL: see[MediaKind.THERMAL](render_thermal(scene)),
-        MediaKind.AUDIO: see[MediaKind.AUDIO]((sound, rate))[0],
-        MediaKind.IMU: see[MediaKind.IMU]({"imu": samples, "timestamps": seconds}),
+        MediaKind.DEPTH: transforms[MediaKind.DEPTH](render_depth(scene)),
+        MediaKind.THERMAL: transforms[MediaKind.THERMAL](render_thermal(scene)),
+        MediaKind.AUDIO: transforms[MediaKind.AUDIO]((sound, rate))[0],
+        MediaKind.IMU: transforms[MediaKind.IMU]({"imu": samples, "timestamps": seconds}),
     }
     return {
         MediaKind.IMAGE: np.moveaxis(render_image(scene), -1, 0),  # (h, w, 3) -> (3, h, w)

@@ -1,8 +1,8 @@
-"""A scene: one thing on a ground, what can be said of it, and the chance things about its picture.
+"""Scenes of one thing on a ground: their attributes, random variation and sampling.
 
-Everything that is rendered from a scene follows from its fields. What is chance but too fine to be a field
-(grain, pebbles, a sensor's bias) comes from `Scene.rng`, which depends on the scene's seed alone: two scenes
-that differ in colour share the noise of every sense.
+All renderings of a scene depend only on its fields. Random details without a field of their own (noise,
+pebbles, a sensor's bias) come from `Scene.rng`, which depends only on the scene's seed: two scenes that
+differ in colour have the same noise in every modality.
 """
 
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ import numpy as np
 
 from imagebind.modality import MediaKind
 
-CLIP_SECONDS = 2.0  # of video, sound and motion: one clip, as the released transforms cut it
+CLIP_SECONDS = 2.0  # of video, audio and IMU: one clip of the released transforms
 
-# Radius in metres, distance in metres, temperature in °C; each range of a word lies apart from the other's,
-# so that the word is never a matter of taste. Over both the thing is 83 to 153 pixels across.
+# Radius in metres, distance in metres, temperature in °C. The ranges of two words do not overlap, so the word
+# is always unambiguous. Over all sizes and distances the thing is 83 to 153 pixels wide.
 SIZES = MappingProxyType({"small": (0.20, 0.22), "large": (0.25, 0.28)})
 DISTANCES = MappingProxyType({"near": (0.95, 1.05), "far": (1.15, 1.25)})
 TEMPERATURES = MappingProxyType({"cold": (-8.0, 6.0), "hot": (46.0, 60.0)})
 
-MAX_OFFSET = 0.08  # metres from the middle of the picture, 17 to 22 pixels
-MAX_ANGLE = 0.35  # radians (20°): a square never passes for a diamond
+MAX_OFFSET = 0.08  # metres from the centre of the image, 17 to 22 pixels
+MAX_ANGLE = 0.35  # radians (20°): a square never looks like a diamond
 SLANT = (0.82, 1.0)  # foreshortening of the vertical: the camera looks down by up to 35°
 BRIGHTNESS = (0.8, 1.15)
-HELD_OUT_STEP = 8  # one combination of eight is never trained on
+HELD_OUT_STEP = 8  # one in eight combinations is held out from training
 
 Member = TypeVar("Member", bound=Enum)
 
@@ -78,8 +78,8 @@ class Ground(str, Enum):
     ASPHALT = "asphalt"
 
 
-# What each sense could show. What it doesn't list, it renders to the same bits whatever the attribute is.
-SHOWS = MappingProxyType(
+# The attributes that each media type shows. Other attributes do not change a single bit of it.
+SHOWN_ATTRIBUTES = MappingProxyType(
     {
         MediaKind.IMAGE: frozenset(
             {"shape", "colour", "material", "ground", "size", "temperature", "distance"}
@@ -97,20 +97,20 @@ SHOWS = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One thing on a ground, seen by a camera. Fields after `distance` are nuisance.
+    """One thing on a ground, seen by a camera. Fields after `distance` are nuisance variables.
 
     Args:
         size: the thing's radius in metres.
         temperature: °C.
-        distance: metres from the camera, where the thing is when a still is taken.
-        x, y: metres from the camera's axis there, right and down.
-        angle: radians by which the thing lies turned, clockwise.
-        slant: how much the camera's looking down shortens the vertical, 1 is not at all.
-        light: radians, where the light comes from.
-        brightness: of the light.
-        vigour: 0 to 1, how fast the motion is within its kind.
-        direction: 1 or -1, right or left, clockwise or not.
-        seed: of what else is chance.
+        distance: metres from the camera when a still is taken.
+        x, y: metres right of and below the camera's axis when a still is taken.
+        angle: clockwise rotation of the thing in radians.
+        slant: vertical foreshortening from the camera's downward view; 1 is none.
+        light: direction of the light in radians.
+        brightness: brightness of the light.
+        vigour: speed of the motion, from 0 to 1 within the range of its type.
+        direction: 1 or -1, right or left, clockwise or anticlockwise.
+        seed: seed of all other random details.
     """
 
     shape: Shape
@@ -132,12 +132,12 @@ class Scene:
     seed: int = field(default=0)
 
     def rng(self, *stream: int) -> np.random.Generator:
-        """The chance of one part of one sense: the same whatever the thing is."""
+        """Return a generator for one part of a rendering; it depends only on the scene's seed."""
         return np.random.default_rng([self.seed, *stream])
 
     @property
     def attributes(self) -> dict[str, str]:
-        """What can be said of the scene, each attribute by its plain word."""
+        """Return the plain word of each attribute."""
         return {
             "shape": self.shape.value,
             "colour": self.colour.value,
@@ -166,24 +166,24 @@ ATTRIBUTES = MappingProxyType(
 
 
 def is_held_out(shape: Shape, colour: Colour, motion: Motion) -> bool:
-    """Whether a combination is kept from training: one in eight, the same always.
+    """Whether a combination is held out from training: a fixed one in eight.
 
-    Every shape, colour and motion, and every pair of them, is left in training with others.
+    Every shape, colour and motion, and every pair of them, occurs in training in other combinations.
     """
-    place = list(Shape).index(shape) + 3 * list(Colour).index(colour) + 5 * list(Motion).index(motion)
-    return place % HELD_OUT_STEP == 0
+    number = list(Shape).index(shape) + 3 * list(Colour).index(colour) + 5 * list(Motion).index(motion)
+    return number % HELD_OUT_STEP == 0
 
 
 def combinations(*, held_out: bool) -> list[tuple[Shape, Colour, Motion]]:
-    """Every shape, colour and motion that is held out, or that is not."""
+    """Return all combinations that are held out, or all others."""
     return [each for each in product(Shape, Colour, Motion) if is_held_out(*each) == held_out]
 
 
 def sample_scene(rng: np.random.Generator, *, held_out: bool | None = None) -> Scene:
-    """Draw a scene, each attribute independent of the others but for the combinations.
+    """Sample a scene with independent attributes, except for excluded combinations.
 
     Args:
-        held_out: only combinations kept from training, or only the others; by default any.
+        held_out: True is only the held-out combinations, False only the others, None (default) is all.
     """
     shape, colour, motion = _pick(rng, Shape), _pick(rng, Colour), _pick(rng, Motion)
     while held_out is not None and is_held_out(shape, colour, motion) != held_out:
@@ -211,23 +211,23 @@ def sample_scene(rng: np.random.Generator, *, held_out: bool | None = None) -> S
 
 @dataclass(frozen=True, kw_only=True)
 class World:
-    """Scenes by number: each follows from seed and number alone, so any of them can be had in any order.
+    """Scenes by index. Each depends only on seed and index, so they can be accessed in any order.
 
     Args:
-        held_out: only combinations kept from training, or only the others; None is any.
+        held_out: True is only the held-out combinations, False only the others, None is all.
     """
 
     seed: int
     held_out: bool | None = None
 
     def scene(self, index: int) -> Scene:
-        """The scene of a number from 0 on.
+        """Return the scene at an index.
 
         Raises:
-            ValueError: a negative number.
+            ValueError: the index is negative.
         """
         if index < 0:
-            raise ValueError(f"a scene's number: expected 0 or more, got {index}")
+            raise ValueError(f"index: expected 0 or more, got {index}")
         return sample_scene(np.random.default_rng([self.seed, index]), held_out=self.held_out)
 
 
@@ -242,5 +242,5 @@ def _in_some_range(rng: np.random.Generator, ranges: MappingProxyType[str, tuple
 
 
 def _word(value: float, ranges: MappingProxyType[str, tuple[float, float]]) -> str:
-    """The word whose range is nearest."""
+    """Return the word with the nearest range."""
     return min(ranges, key=lambda word: max(ranges[word][0] - value, value - ranges[word][1]))

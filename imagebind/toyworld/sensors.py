@@ -1,4 +1,4 @@
-"""Depth and thermal: the still's geometry as a range sensor and an infrared camera give it."""
+"""Renders depth and thermal: the scene of the still, as measured by a depth sensor and an infrared camera."""
 
 import numpy as np
 from PIL import Image
@@ -16,40 +16,40 @@ from imagebind.toyworld.view import (
     smooth_field,
 )
 
-# Depth: 16-bit millimetres, 0 where the sensor saw nothing.
-BASELINE = 0.095  # metres between the sensor's eyes, a RealSense's; view.FOCAL is its focal length
-GROUND_NEAR = (1.55, 2.4)  # metres, at the picture's bottom
-GROUND_FAR = (2.4, 4.5)  # at its top
-GROUND_LEAN = 0.5  # metres, one side against the other, either way
-GROUND_SWELL = 0.35  # of its distance: no ground is flat
+# Depth: 16-bit millimetres, 0 for pixels without a measurement.
+BASELINE = 0.095  # metres between the two cameras, as in a RealSense; view.FOCAL is their focal length
+GROUND_NEAR = (1.55, 2.4)  # metres, at the bottom of the image
+GROUND_FAR = (2.4, 4.5)  # metres, at the top of the image
+GROUND_LEAN = 0.5  # maximum metres between the left and the right side
+GROUND_SWELL = 0.35  # unevenness, as a share of the distance
 GROUND_BOUNDS = (1.45, 6.0)  # metres; always behind the thing
-THICKNESS = 0.08  # metres that the thing's middle stands out before its edge
-FACE_LEAN = 0.12  # metres a radius: it never faces the camera quite, any side may be nearer
-PEBBLES = (0.05, 0.9)  # metres high: what lies about may stand up, too
-DEPTH_NOISE = 0.004  # metres at 1 m; it grows with the square of distance, as of all triangulation
-HOLES = (0.01, 0.05)  # share of pixels in blotches without an answer
-SHADOW_SHIFT = 5.0  # pixels beside the thing that only one of the two eyes sees
+THICKNESS = 0.08  # metres by which the centre of the thing is nearer than its edge
+FACE_LEAN = 0.12  # metres per radius: the thing is tilted slightly, in a random direction
+CLUTTER_HEIGHT = (0.05, 0.9)  # metres: pieces on the ground may stand upright
+DEPTH_NOISE = 0.004  # metres at 1 m; grows with the square of the distance, as in all triangulation
+HOLE_SHARE = (0.01, 0.05)  # of pixels, in patches without a measurement
+OCCLUSION_PIXELS = 5.0  # beside the thing, visible to only one of the two cameras
 
 # Thermal: 16-bit counts of 0.01 K, as radiometric cameras store them.
 KELVIN = 273.15
 COUNTS_PER_KELVIN = 100
-THERMAL_LOW = round((-30 + KELVIN) * COUNTS_PER_KELVIN)  # what ThermalTransform wants as low and high
+THERMAL_LOW = round((-30 + KELVIN) * COUNTS_PER_KELVIN)  # `low` and `high` of ThermalTransform
 THERMAL_HIGH = round((80 + KELVIN) * COUNTS_PER_KELVIN)
 GROUND_CELSIUS = (22.0, 30.0)
-GROUND_SPREAD = 3.0  # °C, from one place to another
-SPOTS = 5  # where the sun has been, or water: as warm or as cold as the thing itself, but soft
+GROUND_SPREAD = 3.0  # °C, between parts of the ground
+SPOTS = 5  # soft spots on the ground, warmed by the sun or wet, as warm or cold as the thing itself
 SPOT_SPREAD = 18.0  # °C
 SPOT_RADIUS = (22.0, 45.0)  # pixels
-CLUTTER_SPREAD = 9.0
-DETECTOR = (80, 128)  # pixels along each side; the camera stores them enlarged, hence blurred
+CLUTTER_SPREAD = 9.0  # °C
+DETECTOR_PIXELS = (80, 128)  # per side; the camera stores the image enlarged, so it is blurred
 THERMAL_NOISE = (0.4, 1.2)  # °C
-STRIPES = 0.5  # °C, from one column of the sensor to the next
-WARMTH_REACH = 0.2  # radii: how far the thing warms or cools the ground
-WARMTH = 0.35  # of its difference
+STRIPE_NOISE = 0.5  # °C, between columns of the sensor
+WARMTH_REACH = 0.2  # radii within which the thing warms or cools the ground
+WARMTH_SHARE = 0.35  # of the temperature difference, at the outline
 
 
 def render_depth(scene: Scene) -> np.ndarray:
-    """Distances as a sensor stores them: (224, 224) uint16 millimetres, 0 where it saw nothing."""
+    """Render a depth image: (224, 224) uint16 millimetres, 0 for pixels without a measurement."""
     rng = scene.rng(DEPTH)
     seen = sight(scene, still_pose(scene))
     down = np.linspace(1, 0, PIXELS, dtype=np.float32)[:, None]  # top is far
@@ -58,7 +58,7 @@ def render_depth(scene: Scene) -> np.ndarray:
     ground = near + (far - near) * down + rng.uniform(-GROUND_LEAN, GROUND_LEAN) * across  # (h, w)
     ground *= 1 + GROUND_SWELL * smooth_field(rng, 6, 6)
     pieces, count = clutter(scene)
-    heights = np.concatenate([[0.0], rng.uniform(*PEBBLES, count)]).astype(np.float32)
+    heights = np.concatenate([[0.0], rng.uniform(*CLUTTER_HEIGHT, count)]).astype(np.float32)
     ground = (ground - heights[pieces]).clip(*GROUND_BOUNDS)
     inside = (-2 * seen.distance / seen.radius).clip(0, 1)  # 0 at the edge, 1 from half a radius inwards
     lean = rng.uniform(-FACE_LEAN, FACE_LEAN, 2)
@@ -66,21 +66,21 @@ def render_depth(scene: Scene) -> np.ndarray:
     face[seen.box] += lean[0] * seen.u + lean[1] * seen.v
     metres = np.where(seen.distance < 0, face, ground)
     metres += DEPTH_NOISE * metres**2 * rng.standard_normal(metres.shape, dtype=np.float32)
-    metres[_unseen(seen, rng)] = 0
+    metres[_unmeasured(seen, rng)] = 0
     return np.rint(metres * 1000).astype(np.uint16)
 
 
-def _unseen(seen: Sighting, rng: np.random.Generator) -> np.ndarray:
-    """Where the sensor has no answer: blotches, and the ground that the thing hides from one eye."""
+def _unmeasured(seen: Sighting, rng: np.random.Generator) -> np.ndarray:
+    """Return the pixels without a measurement: patches, and ground that the thing hides from one camera."""
     blotches = smooth_field(rng, 28, 28)
-    share = rng.uniform(*HOLES)
-    side = float(rng.choice((-1, 1))) * SHADOW_SHIFT
+    share = rng.uniform(*HOLE_SHARE)
+    side = float(rng.choice((-1, 1))) * OCCLUSION_PIXELS
     hidden = (seen.moved(side, 0) < 0) & (seen.distance >= 0)
     return hidden | (blotches > np.quantile(blotches[::4, ::4], 1 - share))
 
 
 def render_thermal(scene: Scene) -> np.ndarray:
-    """Warmth as a radiometric camera stores it: (224, 224) uint16 counts of 0.01 K."""
+    """Render a thermal image of a radiometric camera: (224, 224) uint16 counts of 0.01 K."""
     rng = scene.rng(THERMAL)
     seen = sight(scene, still_pose(scene))
     ground = rng.uniform(*GROUND_CELSIUS) + GROUND_SPREAD * smooth_field(rng, 4, 4)  # (h, w)
@@ -88,21 +88,21 @@ def render_thermal(scene: Scene) -> np.ndarray:
     pieces, count = clutter(scene)
     extra = np.concatenate([[0.0], rng.normal(0, CLUTTER_SPREAD, count)]).astype(np.float32)
     ground = ground + extra[pieces]
-    warmed = WARMTH * np.exp(-seen.distance.clip(min=0) / (WARMTH_REACH * seen.radius))
+    warmed = WARMTH_SHARE * np.exp(-seen.distance.clip(min=0) / (WARMTH_REACH * seen.radius))
     share = warmed + (1 - warmed) * cover(seen.distance)
     celsius = (ground + (scene.temperature - ground) * share).astype(np.float32)
-    cells = int(rng.integers(*DETECTOR, endpoint=True))
+    cells = int(rng.integers(*DETECTOR_PIXELS, endpoint=True))
     noise = rng.standard_normal((cells, cells), dtype=np.float32)
     stripes = rng.standard_normal(cells, dtype=np.float32)
     detected = np.asarray(Image.fromarray(celsius).resize((cells, cells), Image.Resampling.BICUBIC))
-    detected = detected + rng.uniform(*THERMAL_NOISE) * noise + STRIPES * stripes
+    detected = detected + rng.uniform(*THERMAL_NOISE) * noise + STRIPE_NOISE * stripes
     counts = (detected + KELVIN) * COUNTS_PER_KELVIN
-    picture = Image.fromarray(counts).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC)
-    return np.rint(np.asarray(picture)).astype(np.uint16)
+    image = Image.fromarray(counts).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC)
+    return np.rint(np.asarray(image)).astype(np.uint16)
 
 
 def _spots(rng: np.random.Generator) -> np.ndarray:
-    """Soft warm and cold places on the ground: (h, w) °C."""
+    """Return soft warm and cold spots of the ground: (h, w) °C."""
     grid = np.arange(PIXELS, dtype=np.float32)
     warmth = np.zeros((PIXELS, PIXELS), dtype=np.float32)
     for _ in range(SPOTS):

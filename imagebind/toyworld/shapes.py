@@ -1,4 +1,4 @@
-"""Shapes: outlines of about unit radius, as fields of signed distance that any view is sampled from."""
+"""Shapes: outlines of about unit radius as signed distance fields, which views are sampled from."""
 
 from functools import lru_cache
 
@@ -8,14 +8,14 @@ from PIL import Image
 from imagebind.toyworld.scene import Shape
 
 EXTENT = 2.5  # the field spans [-2.5, 2.5] radii
-CELLS = 320  # along each side: 64 a radius, about a picture's own pixels
-REACH = 1.25  # radii: no outline goes farther from its middle
-OUTSIDE = 1.0  # radii: no field is nearer than this at its border
+CELLS = 320  # per side: 64 per radius, about the resolution of an image
+REACH = 1.25  # radii: the largest distance of an outline from its centre
+OUTSIDE = 1.0  # radii: the distance used outside the field, at most that at its border
 
 
 @lru_cache(maxsize=len(Shape))
 def distance_field(shape: Shape) -> Image.Image:
-    """Signed distance to the outline in radii, negative inside; a float picture of `EXTENT`."""
+    """Return the signed distance to the outline in radii, negative inside, as a float image of `EXTENT`."""
     axis = (np.arange(CELLS) + 0.5) / CELLS * 2 * EXTENT - EXTENT
     u, v = np.meshgrid(axis, axis)  # right, down
     return Image.fromarray(_distance(shape, u, v).astype(np.float32))
@@ -32,7 +32,7 @@ def _distance(shape: Shape, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _polygon(corners: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """Signed distance to a polygon: the nearest of its edges, and whether a ray crosses an odd number."""
+    """Return the signed distance to a polygon, from the nearest edge and the parity of ray crossings."""
     nearest = np.full(u.shape, np.inf)
     inside = np.zeros(u.shape, dtype=bool)
     for (u0, v0), (u1, v1) in zip(corners, np.roll(corners, -1, axis=0), strict=True):
@@ -45,7 +45,7 @@ def _polygon(corners: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def _regular(corners: int, radii: tuple[float, ...]) -> np.ndarray:
-    """Corners around the middle, the first on top, their radii in turn: (corners, 2)."""
+    """Return corners around the centre, the first on top, with alternating radii: (corners, 2)."""
     turns = 2 * np.pi * np.arange(corners) / corners
     radius = np.resize(radii, corners)
     return np.stack([radius * np.sin(turns), -radius * np.cos(turns)], axis=1)

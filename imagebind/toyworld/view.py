@@ -1,4 +1,4 @@
-"""View: the pinhole camera that image, video, depth and thermal share, and what lies about on the ground."""
+"""View: the pinhole camera of image, video, depth and thermal, and the pieces that lie on the ground."""
 
 import math
 from dataclasses import dataclass
@@ -10,27 +10,27 @@ from imagebind.toyworld.motion import Pose
 from imagebind.toyworld.scene import Scene
 from imagebind.toyworld.shapes import CELLS, EXTENT, OUTSIDE, REACH, distance_field
 
-PIXELS = 224  # along each side of every picture
-FOCAL = 260.0  # pixels: 47° across
-MIDDLE = PIXELS / 2
+PIXELS = 224  # per side of every image
+FOCAL = 260.0  # pixels: a field of view of 47°
+IMAGE_CENTRE = PIXELS / 2
 
-# What is chance in a scene, by what uses it; each stream is its own.
+# Random number streams of a scene, by their use.
 CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, SOUND, IMU, TEXT = range(8)
 
 CLUTTER_COUNT = (3, 6)
-CLUTTER_RADIUS = (5.0, 15.0)  # pixels: no piece could be taken for the thing
+CLUTTER_RADIUS = (5.0, 15.0)  # pixels: too small to be mistaken for the thing
 CLUTTER_SIDES = (3, 8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sighting:
-    """The thing in a picture.
+    """The projection of the thing into an image.
 
     Args:
         distance: (h, w) float32, pixels from its outline, negative inside.
         radius: pixels.
         box: the rows and the columns that it may cover.
-        u, v: float32 over the box, the thing's own coordinates in radii: right and down when it isn't turned.
+        u, v: float32 over the box, coordinates on the thing in radii, right and down at angle 0.
     """
 
     distance: np.ndarray
@@ -40,28 +40,28 @@ class Sighting:
     v: np.ndarray
 
     def moved(self, right: float, down: float) -> np.ndarray:
-        """`distance` as if the thing stood elsewhere, to a whole pixel, its border repeated: (h, w)."""
+        """Return `distance` of the thing shifted by whole pixels, with repeated borders: (h, w)."""
         grid = np.arange(PIXELS)
         rows, columns = (grid - round(down)).clip(0, PIXELS - 1), (grid - round(right)).clip(0, PIXELS - 1)
         return self.distance.take(rows, axis=0).take(columns, axis=1)
 
 
 def cover(distance: np.ndarray) -> np.ndarray:
-    """How much of each pixel the thing covers, 0 to 1."""
+    """Return the share of each pixel that the thing covers, 0 to 1."""
     return (0.5 - distance).clip(0, 1)
 
 
 def sight(scene: Scene, pose: Pose) -> Sighting:
-    """Project the thing."""
+    """Project the thing into the image."""
     radius = FOCAL * scene.size / pose.distance
-    across = MIDDLE + FOCAL * pose.x / pose.distance
-    down = MIDDLE + FOCAL * pose.y / pose.distance
+    across = IMAGE_CENTRE + FOCAL * pose.x / pose.distance
+    down = IMAGE_CENTRE + FOCAL * pose.y / pose.distance
     cos, sin = math.cos(pose.angle) / radius, math.sin(pose.angle) / radius
-    # Undo, of a pixel: its place, the foreshortening, the size and the turn.
+    # The inverse map from a pixel: position, foreshortening, size and rotation.
     a, b = cos, sin / scene.slant
     d, e = -sin, cos / scene.slant
     c, f = -(a * across + b * down), -(d * across + e * down)
-    scale = CELLS / (2 * EXTENT)  # cells a radius
+    scale = CELLS / (2 * EXTENT)  # cells per radius
     field = distance_field(scene.shape).transform(
         (PIXELS, PIXELS),
         Image.Transform.AFFINE,
@@ -86,10 +86,13 @@ def _within(middle: float, reach: float) -> slice:
 
 
 def clutter(scene: Scene) -> tuple[np.ndarray, int]:
-    """Pebbles, leaves, scraps: which piece a pixel shows, from 1 on, or 0: (h, w) uint8, and their number."""
+    """Return the index of the piece (pebble, leaf, scrap) at each pixel, 0 for none, and their number.
+
+    The indices are (h, w) uint8.
+    """
     rng = scene.rng(CLUTTER)
-    picture = Image.new("L", (PIXELS, PIXELS))
-    draw = ImageDraw.Draw(picture)
+    pieces = Image.new("L", (PIXELS, PIXELS))
+    draw = ImageDraw.Draw(pieces)
     count = int(rng.integers(*CLUTTER_COUNT, endpoint=True))
     for piece in range(1, count + 1):
         centre, radius = rng.uniform(0, PIXELS, 2), rng.uniform(*CLUTTER_RADIUS)
@@ -97,10 +100,10 @@ def clutter(scene: Scene) -> tuple[np.ndarray, int]:
         turns = np.sort(rng.uniform(0, 2 * np.pi, sides))
         corners = centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
         draw.polygon([(float(x), float(y)) for x, y in corners], fill=piece)
-    return np.asarray(picture), count
+    return np.asarray(pieces), count
 
 
 def smooth_field(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Noise of about unit variance in soft cells: (h, w) float32."""
+    """Return smooth noise of about unit variance: (h, w) float32."""
     coarse = Image.fromarray(rng.standard_normal((rows, columns), dtype=np.float32))
     return np.asarray(coarse.resize((PIXELS, PIXELS), Image.Resampling.BICUBIC))

@@ -1,1 +1,1 @@
-"""Training: a world to train on, and what trains on it."""
+"""Training: recipes, the training loop, data loading and the recipe of `imagebind_tiny`."""

@@ -1,4 +1,4 @@
-"""What is trained: a model that embeds both sides of a batch in one call, and the losses of its pairs."""
+"""Wraps a model to embed both sides of a batch in one call, and builds the losses of its pairs."""
 
 from collections.abc import Mapping, Sequence
 
@@ -10,17 +10,17 @@ from imagebind.modality import ModalityType
 from imagebind.models.heads import LogitScale
 from imagebind.models.model import ImageBindModel
 from imagebind.training.recipe import PairRecipe
-from imagebind.training.tuning import frozen_parts, learns_at_all, parts_of
+from imagebind.training.tuning import frozen_modules, is_trainable, modules_by_modality
 
 VISION = ModalityType.VISION.value
-EMBEDDED_NDIM = 2  # (b, e); pictures have more
+EMBEDDING_NDIM = 2  # (b, e); images and clips have more
 
 
 class PairEncoder(nn.Module):
-    """Embed both sides at once, as DistributedDataParallel wants it: {...} -> (b, e), (b, e).
+    """Embeds both sides of a batch in one forward call, as DistributedDataParallel requires.
 
-    Parts that don't learn stay in evaluation mode: a frozen trunk drops nothing. Where vision is frozen, its
-    embeddings (b, e) may have been made before, and come in the place of pictures.
+    Frozen stems, trunks and heads stay in evaluation mode, so dropout and drop path are off in them. If
+    vision is frozen, a batch may contain precomputed vision embeddings (b, e) instead of images.
     """
 
     def __init__(self, model: ImageBindModel) -> None:
@@ -29,30 +29,30 @@ class PairEncoder(nn.Module):
 
     def train(self, mode: bool = True) -> "PairEncoder":
         super().train(mode)
-        for part in frozen_parts(self.model):
-            part.eval()
+        for module in frozen_modules(self.model):
+            module.eval()
         return self
 
     def forward(self, inputs: Mapping[str, Tensor], modality: str) -> tuple[Tensor, Tensor]:
-        """Both sides of a batch: (b, ...), (b, ...) -> (b, e), (b, e).
+        """Embed both sides of a batch: (b, ...), (b, ...) -> (b, e), (b, e).
 
         Raises:
-            ValueError: embeddings in the place of pictures, for a vision that learns.
+            ValueError: the batch has precomputed vision embeddings, but vision is trainable.
         """
         vision = inputs[VISION]
-        if vision.ndim != EMBEDDED_NDIM:
+        if vision.ndim != EMBEDDING_NDIM:
             return self.model.embed(VISION, vision), self.model.embed(modality, inputs[modality])
-        if any(learns_at_all(part[VISION]) for part in parts_of(self.model)):
+        if any(is_trainable(modules[VISION]) for modules in modules_by_modality(self.model)):
             raise ValueError(
-                f"vision learns, but the batch with {modality} has embeddings {tuple(vision.shape)} of it, "
-                "made before; expected pictures, or vision frozen (Recipe.learns)"
+                f"vision of a batch with {modality}: expected images or clips, because vision is trainable; "
+                f"got precomputed embeddings {tuple(vision.shape)}. Freeze vision (Recipe.learns)"
             )
         other = self.model.embed(modality, inputs[modality])
-        return vision.detach().to(other.dtype), other  # under autocast both sides are rounded alike
+        return vision.detach().to(other.dtype), other  # under autocast both sides have the same precision
 
 
 def build_losses(pairs: Sequence[PairRecipe]) -> nn.ModuleDict:
-    """An InfoNCE for each kind of pair, by its name."""
+    """Build an InfoNCE loss for each `PairRecipe`, keyed by its name."""
     return nn.ModuleDict(
         {pair.name: InfoNCE(temperature=pair.temperature, learnable=pair.learn_temperature) for pair in pairs}
     )
@@ -60,13 +60,13 @@ def build_losses(pairs: Sequence[PairRecipe]) -> nn.ModuleDict:
 
 @torch.no_grad()
 def write_logit_scales(model: ImageBindModel, pairs: Sequence[PairRecipe], losses: nn.ModuleDict) -> None:
-    """Set the scale of each paired modality to the inverse of its temperature, as the released ones are.
+    """Set each paired modality's logit scale to the inverse of its temperature, as in the released model.
 
-    Of several kinds of pair with one modality the first counts.
+    If several `PairRecipe`s have the same modality, the first one is used.
     """
     for pair in reversed(pairs):
         loss = losses[pair.name]
-        assert isinstance(loss, InfoNCE)  # `build_losses` made it
+        assert isinstance(loss, InfoNCE)
         for layer in model.modality_postprocessors[str(pair.modality)].children():
             if isinstance(layer, LogitScale):
                 layer.log_logit_scale.copy_(loss.log_logit_scale)

@@ -1,4 +1,4 @@
-"""What to look at between epochs: functions of the model to figures, for `Recipe.evaluations`."""
+"""Evaluations between epochs for `Recipe.evaluations`: functions from a model to named figures."""
 
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -16,21 +16,21 @@ from imagebind.training.data.mixture import Pairs
 
 
 def cosines(rows: Tensor, columns: Tensor) -> Tensor:
-    """Of unit vectors (n, e), (m, e) -> (n, m), in their own precision under autocast too.
+    """Return the cosine similarities of unit vectors: (n, e), (m, e) -> (n, m).
 
-    Rounded to bfloat16 many would be ties, which metrics count as lost.
+    Autocast is off here: in bfloat16 many similarities would tie, and the metrics count ties as misses.
     """
-    kind = rows.device.type
-    has_autocast = torch.amp.is_autocast_available(kind)
-    with torch.autocast(kind, enabled=False) if has_autocast else nullcontext():
+    device_type = rows.device.type
+    has_autocast = torch.amp.is_autocast_available(device_type)
+    with torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
         return rows @ columns.T
 
 
 @dataclass(frozen=True, kw_only=True)
 class Retrieval:
-    """Find each pair's other side among those of all: recalls and the median rank, in both directions.
+    """Cross-modal retrieval within held-out pairs: recalls and the median rank, in both directions.
 
-    `data` makes the pairs, held out from training and without augmentation; broken ones are left out.
+    `data` returns the pairs, held out from training and without augmentation. Broken pairs are skipped.
     """
 
     data: Callable[[], Pairs]
@@ -49,7 +49,7 @@ class Retrieval:
         return figures
 
     def _embed(self, model: ImageBindModel, pairs: Pairs) -> tuple[Tensor, Tensor]:
-        """Both sides of all pairs, unit length, in float32: (n, e), (n, e)."""
+        """Embed both sides of all pairs, unit length, in float32: (n, e), (n, e)."""
         device = next(model.parameters()).device
         sides: tuple[list[Tensor], list[Tensor]] = ([], [])
         for start in range(0, len(pairs), self.batch_size):
@@ -61,5 +61,5 @@ class Retrieval:
                 embeddings = model.embed(str(modality), batch.inputs[str(modality)].to(device))
                 side.append(F.normalize(embeddings.float(), dim=-1))
         if not sides[0]:
-            raise ValueError(f"retrieval: expected pairs that can be read, got none of {len(pairs)}")
+            raise ValueError(f"retrieval: expected readable pairs, got none out of {len(pairs)}")
         return torch.cat(sides[0]), torch.cat(sides[1])

@@ -1,9 +1,9 @@
-"""Vision that does not learn, embedded once before training instead of in every step.
+"""Precomputes the embeddings of a frozen vision tower, once before training instead of in every step.
 
-The paper freezes its image tower, the largest part of the model by far. What it makes of a picture is then
-the same in every epoch, but for augmentation; without that, a step costs the other trunk alone:
+The paper freezes its image tower, by far the largest part of the model. Without augmentation an image then
+has the same embedding in every epoch, and a step only has to compute the other trunk:
 
-    transform = AlignedSound()
+    transform = AlignedAudio()
     model = imagebind_huge(pretrained=True, modalities=["vision"])
     PairRecipe(
         modality="audio",
@@ -11,8 +11,8 @@ the same in every epoch, but for augmentation; without that, a step costs the ot
         temperature=0.05,
     )  # in a Recipe with learns=Trunks(modalities=("audio",))
 
-The recipe calls `data` when training starts, on every rank. The weights of `model` have to be those that the
-recipe starts vision from. What of a pair is still augmented, `imagebind.training.data.augment` says.
+The recipe calls `data` when training starts, on every rank. `model` must have the vision weights that the
+recipe starts from. `imagebind.training.data.augment` lists which augmentation remains.
 """
 
 import hashlib
@@ -40,29 +40,29 @@ from imagebind.io.source import is_source, name_of
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.training.data.augment import is_embedding
-from imagebind.training.data.windows import shared_stretch
-from imagebind.training.random_state import undisturbed
+from imagebind.training.data.windows import shared_window
+from imagebind.training.random_state import preserved_random_state
 
 VISION = ModalityType.VISION.value
-BATCH_SIZE = 64  # pictures a forward pass: 40 MB of pixels
-RECORDINGS = (ModalityType.AUDIO, ModalityType.IMU)  # what shares a stretch of time with a video
+EMBED_BATCH_SIZE = 64  # images per forward pass: 40 MB of pixels
+RECORDINGS = (ModalityType.AUDIO, ModalityType.IMU)  # modalities that share a time span with a video
 NO_SPAN = (math.nan, math.nan)
 
 logger = logging.getLogger(__name__)
 
 
 class PlainTransform(PairTransform, Protocol):
-    """A transform of pairs that has an unaugmented twin, as all in `augment` do."""
+    """A pair transform that can return itself without augmentation, as all in `augment` can."""
 
     def plain(self) -> PairTransform: ...
 
 
 class EmbeddedPairs(LazyPairs):
-    """Pairs whose vision is its embedding; those that could not be read are as they were.
+    """Pairs whose vision is replaced by its embedding; unreadable pairs are unchanged.
 
     Args:
-        embeddings: (n, e); a row of NaN is none.
-        spans: (n, 2), what is to be a pair's span; NaN leaves it.
+        embeddings: (n, e); a row of NaN means that the pair has no embedding.
+        spans: (n, 2), the new span of each pair in seconds; NaN keeps the pair's own span.
     """
 
     def __init__(self, pairs: Sequence[Pair], embeddings: Tensor, spans: Tensor) -> None:
@@ -87,83 +87,85 @@ def embed_vision(
     transform: PlainTransform,
     model: ImageBindModel,
     *,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = EMBED_BATCH_SIZE,
     num_workers: int = 0,
     device: torch.device | str | None = None,
     cache: str | os.PathLike[str] | None = None,
 ) -> EmbeddedPairs:
-    """The same pairs with their vision embedded as `transform.plain()` sees it: (e,), unit length, float32.
+    """Return the pairs with their vision embedded after `transform.plain()`: (e,), unit length, float32.
 
-    Pixels are let go with each batch. Pairs that cannot be read are logged, and stay as they are: their
-    error comes, and is counted, when they are drawn. No draw of chance after this is another because of it.
+    Only one batch of pixels is in memory at a time. Unreadable pairs are logged and left unchanged; training
+    raises and counts their errors. Leaves every random number generator unchanged.
 
     Args:
-        num_workers: processes that read; with none, this one does.
-        device: where the model is moved to; by default it stays.
-        cache: a `.safetensors` file that the embeddings are kept in, and taken from if they are of the same
-            pairs (names, paths, spans), transform and vision tower; what was broken is tried again. What the
-            files hold is not compared.
+        num_workers: reader processes; 0 reads in this process.
+        device: where the model is moved to; by default it is not moved.
+        cache: a `.safetensors` file for the embeddings. It is used if it was written for the same pairs
+            (names, paths, spans), transform and vision tower; broken pairs are tried again. The contents of
+            the media files are not compared.
 
     Raises:
-        ValueError: pairs of more than one kind, or a model without vision.
-        CheckpointError: a cache that cannot be written.
+        ValueError: the pairs have several modalities, or the model has no vision.
+        CheckpointError: the cache cannot be written.
     """
     if VISION not in model.modalities:
         raise ValueError(f"model: expected a vision trunk, got {', '.join(model.modalities)}")
     if device is not None:
         model = model.to(device)
-    read = partial(_fill, pairs, transform, model, batch_size=batch_size, num_workers=num_workers)
+    fill_missing = partial(
+        _fill_missing, pairs, transform, model, batch_size=batch_size, num_workers=num_workers
+    )
     embeddings = torch.full((len(pairs), model.config.embed_dim), math.nan)
     spans = torch.full((len(pairs), 2), math.nan, dtype=torch.float64)
     if cache is None:
-        read(embeddings, spans)
+        fill_missing(embeddings, spans)
         return EmbeddedPairs(pairs, embeddings, spans)
     path = Path(cache)
     digests = {"pairs_sha256": _digest_pairs(pairs, transform), "vision_sha256": _digest_vision(model)}
-    kept = _read_cache(path, digests)
-    if kept is not None:
-        embeddings, spans = kept
-    if read(embeddings, spans):
+    cached = _read_cache(path, digests)
+    if cached is not None:
+        embeddings, spans = cached
+    if fill_missing(embeddings, spans):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_weights({"embeddings": embeddings, "spans": spans, **digests}, path)
     return EmbeddedPairs(pairs, embeddings, spans)
 
 
-class _View(NamedTuple):
-    """A pair's vision as the trunk takes it, and the pair's span to be."""
+class _VisionInput(NamedTuple):
+    """The trunk's input for one pair's vision, and the span (2,) that the pair will have."""
 
-    place: int
+    pair_index: int
     vision: Tensor
     span: Tensor
 
 
-class _Views(Dataset):
-    """The vision of some pairs by their numbers; of a pair that cannot be read its error."""
+class _VisionInputs(Dataset):
+    """The vision inputs of pairs by index; a `BrokenPair` if the pair is unreadable."""
 
     def __init__(self, pairs: Sequence[Pair], plain: PairTransform) -> None:
-        self.dataset = PairDataset(pairs, partial(_look, plain))
+        self.dataset = PairDataset(pairs, partial(_vision_and_span, plain))
 
-    def __getitem__(self, index: int) -> _View | BrokenPair:
+    def __getitem__(self, index: int) -> _VisionInput | BrokenPair:
         sample = self.dataset.sample(index, turn=0)
-        return sample if isinstance(sample, BrokenPair) else _View(index, sample.vision, sample.other)
+        return sample if isinstance(sample, BrokenPair) else _VisionInput(index, sample.vision, sample.other)
 
 
-def _look(plain: PairTransform, pair: Pair, rng: np.random.Generator) -> PairSample:
-    """A pair's vision, and in the place of the other side the span that both share."""
+def _vision_and_span(plain: PairTransform, pair: Pair, rng: np.random.Generator) -> PairSample:
+    """Return a sample whose `other` is the span (2,) that both sides share."""
     vision = plain(pair, rng).vision
-    return PairSample(vision, torch.tensor(_span(pair), dtype=torch.float64), pair.modality)
+    return PairSample(vision, torch.tensor(_shared_span(pair), dtype=torch.float64), pair.modality)
 
 
-def _span(pair: Pair) -> tuple[float, float]:
-    """What is to be kept of a recording beside its embedding: what it shared with the other one."""
+def _shared_span(pair: Pair) -> tuple[float, float]:
+    """Return the seconds that both recordings of a pair share; NaN if they are not recordings."""
     if pair.modality not in RECORDINGS:
         return NO_SPAN
     vision = identify(pair.vision, modality=ModalityType.VISION)
-    span = shared_stretch(pair, vision, identify(pair.other, modality=pair.modality))
+    span = shared_window(pair, vision, identify(pair.other, modality=pair.modality))
     return span if math.isfinite(span[1]) else NO_SPAN
 
 
-def _fill(
+def _fill_missing(
     pairs: Sequence[Pair],
     transform: PlainTransform,
     model: ImageBindModel,
@@ -173,31 +175,33 @@ def _fill(
     batch_size: int,
     num_workers: int,
 ) -> int:
-    """Write the embeddings (n, e) and spans (n, 2) that are not there yet; returns how many were made."""
+    """Fill in the missing embeddings (n, e) and spans (n, 2) in place; return how many were added."""
     missing = embeddings[:, 0].isnan().nonzero()[:, 0].tolist()
     to_do = [index for index in missing if not is_embedding(pairs[index].vision)]
     if not to_do:
         return 0
-    made = 0
+    num_added = 0
     training = [module for module in model.modules() if module.training]
     model.eval()
     try:
-        with undisturbed(), torch.no_grad():
-            views = _read(_Views(pairs, transform.plain()), to_do, batch_size, num_workers)
-            for batch in _by_shape(views, batch_size):
-                rows = [view.place for view in batch]
-                embeddings[rows] = _forward(model, torch.stack([view.vision for view in batch]))
-                spans[rows] = torch.stack([view.span for view in batch])
-                made += len(rows)
+        with preserved_random_state(), torch.no_grad():
+            inputs = _read(_VisionInputs(pairs, transform.plain()), to_do, batch_size, num_workers)
+            for batch in _batches_by_shape(inputs, batch_size):
+                rows = [each.pair_index for each in batch]
+                embeddings[rows] = _forward(model, torch.stack([each.vision for each in batch]))
+                spans[rows] = torch.stack([each.span for each in batch])
+                num_added += len(rows)
     finally:
         for module in training:
             module.training = True
-    return made
+    return num_added
 
 
-def _read(views: _Views, indices: list[int], batch_size: int, num_workers: int) -> Iterator[_View]:
+def _read(
+    dataset: _VisionInputs, indices: list[int], batch_size: int, num_workers: int
+) -> Iterator[_VisionInput]:
     loader: DataLoader[Any] = DataLoader(
-        views,
+        dataset,
         sampler=indices,
         batch_size=batch_size,
         collate_fn=list,
@@ -205,61 +209,62 @@ def _read(views: _Views, indices: list[int], batch_size: int, num_workers: int) 
         worker_init_fn=begin_worker,
     )
     for batch in loader:
-        for view in batch:
-            if isinstance(view, BrokenPair):
-                logger.warning("not embedded, a broken pair, %s: %s", view.name, view.error)
+        for each in batch:
+            if isinstance(each, BrokenPair):
+                logger.warning("broken pair not embedded, %s: %s", each.name, each.error)
             else:
-                yield view
+                yield each
 
 
-def _by_shape(views: Iterator[_View], batch_size: int) -> Iterator[list[_View]]:
-    """Batches of one shape: stills and clips are embedded apart."""
-    waiting: dict[tuple[int, ...], list[_View]] = {}
-    for view in views:
-        batch = waiting.setdefault(tuple(view.vision.shape), [])
-        batch.append(view)
+def _batches_by_shape(inputs: Iterator[_VisionInput], batch_size: int) -> Iterator[list[_VisionInput]]:
+    """Yield batches of equal shape: images and clips are embedded in separate batches."""
+    waiting: dict[tuple[int, ...], list[_VisionInput]] = {}
+    for each in inputs:
+        batch = waiting.setdefault(tuple(each.vision.shape), [])
+        batch.append(each)
         if len(batch) == batch_size:
-            yield waiting.pop(tuple(view.vision.shape))
+            yield waiting.pop(tuple(each.vision.shape))
     yield from waiting.values()
 
 
 def _forward(model: ImageBindModel, vision: Tensor) -> Tensor:
-    """Vision to rows of unit length on the CPU: (b, ...) -> (b, e)."""
+    """Embed vision as unit vectors on the CPU: (b, ...) -> (b, e)."""
     weight = next(model.modality_trunks[VISION].parameters())
     embeddings = model.embed(VISION, vision.to(weight.device, weight.dtype))
     return F.normalize(embeddings.float(), dim=-1).cpu()
 
 
 def _read_cache(path: Path, digests: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
-    """What a cache has, if it is there and is of these pairs and weights."""
+    """Return the cached embeddings and spans, or None if the cache is missing or has other digests."""
     if not path.exists():
         return None
     try:
         entries = read_weights(path)
     except CheckpointError as error:
-        logger.warning("embedding vision anew: %s", error)
+        logger.warning("embedding vision again: %s", error)
         return None
     for name, digest in digests.items():
         if not torch.equal(entries.get(name, torch.empty(0)), digest):
-            logger.warning("embedding vision anew: %s is of other %s", path, name.partition("_")[0])
+            subject = name.partition("_")[0]
+            logger.warning("embedding vision again: %s was written for other %s", path, subject)
             return None
     return entries["embeddings"], entries["spans"]
 
 
 def _digest_pairs(pairs: Sequence[Pair], transform: PlainTransform) -> Tensor:
-    """The SHA-256 of what pairs are called and lie at, and of how they are seen: uint8 (32,)."""
-    digest = hashlib.sha256(_described(transform.plain()).encode())
+    """Return the SHA-256 of the pairs' names, sources and spans, and of the transform: uint8 (32,)."""
+    digest = hashlib.sha256(_stable_repr(transform.plain()).encode())
     for pair in pairs:
-        digest.update(_described(pair).encode())
+        digest.update(_stable_repr(pair).encode())
     return _bytes(digest.digest())
 
 
 def _digest_vision(model: ImageBindModel) -> Tensor:
-    """The SHA-256 of the vision tower's sizes and weights: uint8 (32,).
+    """Return the SHA-256 of the vision tower's configuration and weights: uint8 (32,).
 
-    With the same weights another number of heads sees otherwise.
+    The configuration matters: with the same weights, another number of heads gives other embeddings.
     """
-    digest = hashlib.sha256(_described(model.config.vision).encode())
+    digest = hashlib.sha256(_stable_repr(model.config.vision).encode())
     for name, tensor in model.state_dict().items():
         if modality_of(name) == VISION:
             digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
@@ -267,16 +272,16 @@ def _digest_vision(model: ImageBindModel) -> Tensor:
     return _bytes(digest.digest())
 
 
-def _described(value: Any) -> str:
-    """Words that are the same for the same item or settings in every process, as `repr` often is not."""
+def _stable_repr(value: Any) -> str:
+    """Describe an item or settings in the same way in every process; `repr` may contain addresses."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {type(value).__name__: {each.name: getattr(value, each.name) for each in fields(value)}}
     if isinstance(value, Mapping):
-        return "{" + ", ".join(f"{key}: {_described(each)}" for key, each in value.items()) + "}"
+        return "{" + ", ".join(f"{key}: {_stable_repr(each)}" for key, each in value.items()) + "}"
     if isinstance(value, (list, tuple)):
-        return "[" + ", ".join(map(_described, value)) + "]"
+        return "[" + ", ".join(map(_stable_repr, value)) + "]"
     if isinstance(value, partial):
-        return _described([value.func, value.args, value.keywords])
+        return _stable_repr([value.func, value.args, value.keywords])
     if isinstance(value, Tensor):
         value = value.detach().cpu().numpy()
     if isinstance(value, np.ndarray):

@@ -1,14 +1,14 @@
-"""A contrastive batch larger than memory: loss and gradients of the whole, activations of a chunk.
+"""Contrastive batches larger than device memory: the loss of the whole batch, the activations of one chunk.
 
-The method is gradient caching (Gao et al. 2021, arXiv 2101.06983). The loss sees embeddings alone, so:
+The method is gradient caching (Gao et al. 2021, arXiv 2101.06983). The loss depends on embeddings only, so:
 
-1. every chunk is loaded and embedded without a graph; its embeddings are kept, the rest is let go;
-2. the loss of all embeddings gives the gradient of each;
-3. every chunk is loaded and embedded once more, with a graph, and backpropagates its share of 2.
+1. load and embed every chunk without a graph, and keep only its embeddings;
+2. compute the loss of all embeddings and its gradient with respect to each embedding;
+3. load and embed every chunk again, with a graph, and backpropagate its part of these gradients.
 
-What is kept of all chunks is the embeddings and their gradients, some 12 kB a side of a pair at 1024
-numbers, and the loss's matrix of logits. The price is a second forward pass and a second decoding. A side
-whose encoder is frozen is better embedded once beforehand, its vectors being part of the chunk.
+Memory for the whole batch holds the embeddings and their gradients (about 12 kB per side of a pair with 1024
+dimensions) and the loss's matrix of logits. The cost is a second forward pass and a second decoding. If a
+side's encoder is frozen, compute its embeddings beforehand and put them in the chunks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,8 +22,9 @@ from torch import Tensor
 from imagebind.errors import ImageBindError
 from imagebind.training.random_state import RandomState
 
-# How far, relative to their size, a chunk's embeddings may differ between the passes. Other kernels with a
-# graph than without move bfloat16 by some 2^-8 = 0.004; other crops move embeddings by tenths. Ours.
+# Allowed relative difference of a chunk's embeddings between the two passes. Kernels may differ with and
+# without a graph, which changes bfloat16 by about 2^-8 = 0.004; another crop changes embeddings by 0.1 or
+# more. Source: ours.
 REPEAT_TOLERANCE = 0.03
 
 Chunk = TypeVar("Chunk")
@@ -33,9 +34,9 @@ Encode = Callable[[Chunk], tuple[Tensor, ...]]
 
 @dataclass(frozen=True, kw_only=True)
 class LazyChunks(Generic[Item, Chunk]):
-    """Items a chunk at a time, loaded when their turn comes and again in the next pass.
+    """Items in chunks that are loaded during each iteration, and again in the next one.
 
-    `load` makes a chunk of some items: reads the files, stacks the tensors. The last chunk may be smaller.
+    `load` reads the files of some items and stacks them into a chunk. The last chunk may be smaller.
     """
 
     items: Sequence[Item]
@@ -61,50 +62,50 @@ def cached_loss_step(
     *,
     no_sync: Callable[[], AbstractContextManager[Any]] | None = None,
 ) -> Tensor:
-    """Backpropagate the loss of all chunks as one batch, and return it, detached: ().
+    """Backpropagate the loss of all chunks as one batch; return the detached loss: ().
 
-    `encode` gives a chunk's embeddings, one tensor a side: (b, e), (b, e). `loss_fn` takes those of all
-    chunks, (n, e), (n, e), and gives a scalar; what it learns, a temperature say, gets its gradient too.
-    Gradients add up in `.grad`, as `backward` does it; an optimiser's step is the caller's.
+    `encode` returns a chunk's embeddings, one tensor per side: (b, e), (b, e). `loss_fn` takes the embeddings
+    of all chunks, (n, e), (n, e), and returns a scalar; its own parameters, such as a temperature, get their
+    gradients too. Gradients accumulate in `.grad`, as with `backward`; the caller makes the optimiser step.
 
-    `chunks` is iterated twice, so a generator won't do: a list, a `LazyChunks`, or a DataLoader without
-    persistent workers. Before the second pass the generators of random numbers (torch on the CPU and on the
-    accelerator, numpy, random) are set back chunk by chunk, so that dropout, shuffling and augmentation
-    repeat.
+    `chunks` is iterated twice: pass a list, a `LazyChunks`, or a DataLoader without persistent workers, not a
+    generator. In the second pass the random number generators (torch on the CPU and on the accelerator,
+    numpy, random) are reset before each chunk, so that dropout, shuffling and augmentation repeat.
 
-    Across ranks, give every rank as many chunks, let `loss_fn` gather (`InfoNCE` does), and give
-    `no_sync=model.no_sync` of the DistributedDataParallel model that `encode` calls, once a chunk and with
-    both sides: gradients are then exchanged with the last chunk alone. Layers that count batches, such as
-    BatchNorm, see each chunk twice and not the batch: their loss is not that of one pass.
+    With several ranks, pass the same number of chunks on every rank, use a `loss_fn` that gathers (`InfoNCE`
+    does), and pass `no_sync=model.no_sync` of the DistributedDataParallel model. `encode` must call that
+    model once per chunk with both sides; gradients are then exchanged only with the last chunk. Layers with
+    batch statistics, such as BatchNorm, see each chunk twice and never the whole batch, so their loss differs
+    from that of a single pass.
 
     Raises:
-        ValueError: chunks that can be iterated only once, or none; embeddings that need no gradient.
-        ImageBindError: the second pass gave other chunks than the first; names the chunk. Gradients of the
-            chunks before it have been added by then: set them to zero before going on.
+        ValueError: `chunks` can be iterated only once or is empty, or no embedding requires a gradient.
+        ImageBindError: the second pass gave other chunks than the first; names the chunk. The gradients of
+            earlier chunks have been accumulated by then: zero them before continuing.
     """
     if isinstance(chunks, Iterator):
         raise ValueError(
-            f"chunks: expected something that can be iterated twice, such as a list or LazyChunks, "
+            f"chunks: expected an iterable that can be iterated twice, such as a list or LazyChunks, "
             f"got {type(chunks).__name__}"
         )
     embeddings, states = _embed(encode, chunks)
     loss, gradients = _loss_and_gradients(loss_fn, embeddings)
-    after = RandomState.capture()
+    state_after = RandomState.capture()
     _backpropagate(encode, chunks, embeddings, gradients, states, no_sync or nullcontext)
-    after.restore()
+    state_after.restore()
     return loss
 
 
 def _embed(
     encode: Encode[Chunk], chunks: Iterable[Chunk]
 ) -> tuple[list[tuple[Tensor, ...]], list[RandomState]]:
-    """Every chunk's embeddings, and the random state before each chunk is loaded."""
+    """Return every chunk's embeddings, and the RNG state before each chunk is loaded and after the last."""
     embeddings: list[tuple[Tensor, ...]] = []
     states = [RandomState.capture()]
     with torch.no_grad():
         for chunk in chunks:
             embeddings.append(_checked(encode(chunk), len(embeddings)))
-            del chunk  # the next is loaded without this one in memory
+            del chunk  # free it before the next one is loaded
             states.append(RandomState.capture())
     if not embeddings:
         raise ValueError("chunks: expected at least one chunk, got none")
@@ -114,7 +115,7 @@ def _embed(
 def _loss_and_gradients(
     loss_fn: Callable[..., Tensor], embeddings: list[tuple[Tensor, ...]]
 ) -> tuple[Tensor, list[list[Tensor]]]:
-    """The loss of the whole batch, and by chunk the gradient of each side's embeddings."""
+    """Return the loss of the whole batch, and per chunk the gradients of each side's embeddings."""
     sizes = [len(sides[0]) for sides in embeddings]
     leaves = [torch.cat(side).requires_grad_() for side in zip(*embeddings, strict=True)]  # (n, e) a side
     loss = loss_fn(*leaves)
@@ -132,30 +133,30 @@ def _backpropagate(
     states: list[RandomState],
     no_sync: Callable[[], AbstractContextManager[Any]],
 ) -> None:
-    """Every chunk again, with a graph, each from the random state that it had."""
-    # Some versions of torch would use again, under autocast, the casts of weights made without a graph.
+    """Embed every chunk again with a graph, from its saved RNG state, and backpropagate its gradients."""
+    # Under autocast, some versions of torch would reuse weight casts that were made without a graph.
     torch.clear_autocast_cache()
     states[0].restore()
     index = 0
     for chunk in chunks:
         if index == len(embeddings):
             raise ImageBindError(
-                f"chunks gave more on the second pass; expected {len(embeddings)} as on the first"
+                f"chunks: expected {len(embeddings)} on the second pass, as on the first; got more"
             )
         is_last = index == len(embeddings) - 1
         with nullcontext() if is_last else no_sync():
             sides = _checked(encode(chunk), index)
             del chunk
             _check_repeated(sides, embeddings[index], index)
-            learned = [(s, g) for s, g in zip(sides, gradients[index], strict=True) if s.requires_grad]
-            if not learned:
-                raise ValueError(f"encode: expected parameters that learn, got none that chunk {index} needs")
-            torch.autograd.backward([s for s, _ in learned], [g for _, g in learned])
+            trainable = [(s, g) for s, g in zip(sides, gradients[index], strict=True) if s.requires_grad]
+            if not trainable:
+                raise ValueError(f"encode: expected trainable parameters, got none for chunk {index}")
+            torch.autograd.backward([s for s, _ in trainable], [g for _, g in trainable])
         index += 1
         states[index].restore()
     if index < len(embeddings):
         raise ImageBindError(
-            f"chunks gave {index} on the second pass; expected {len(embeddings)} as on the first"
+            f"chunks: expected {len(embeddings)} on the second pass, as on the first; got {index}"
         )
 
 
@@ -164,23 +165,22 @@ def _checked(sides: Any, index: int) -> tuple[Tensor, ...]:
         raise TypeError(f"encode: expected a tuple of tensors, got {type(sides).__name__} for chunk {index}")
     if len({len(side) for side in sides}) > 1:
         shapes = [tuple(side.shape) for side in sides]
-        raise ValueError(f"encode: expected as many rows on every side, got {shapes} for chunk {index}")
+        raise ValueError(f"encode: expected equal numbers of rows, got {shapes} for chunk {index}")
     return sides
 
 
 def _check_repeated(again: tuple[Tensor, ...], before: tuple[Tensor, ...], index: int) -> None:
-    """The gradients belong to the embeddings of the first pass: those of other inputs would learn noise."""
+    """Check that both passes gave the same embeddings; for others the stored gradients would be noise."""
     for new, old in zip(again, before, strict=True):
         if new.shape != old.shape:
             raise ImageBindError(
-                f"chunk {index}: embeddings {tuple(new.shape)} on the second pass; expected "
-                f"{tuple(old.shape)}, "
-                "as on the first"
+                f"chunk {index}: expected embeddings {tuple(old.shape)} on the second pass, as on the first; "
+                f"got {tuple(new.shape)}"
             )
         change = torch.linalg.vector_norm((new.detach() - old).float())
         size = torch.linalg.vector_norm(old.float())
-        if change > REPEAT_TOLERANCE * size:  # also False where the embeddings are NaN, as the loss is then
+        if change > REPEAT_TOLERANCE * size:  # False for NaN embeddings; the loss is NaN then
             raise ImageBindError(
-                f"chunk {index}: embeddings moved by {change / size:.2g} of their length between the passes; "
-                "expected the same items with the same augmentation in both"
+                f"chunk {index}: expected the same items with the same augmentation in both passes, got "
+                f"embeddings that differ by {change / size:.2g} of their length"
             )

@@ -1,11 +1,11 @@
-"""The training loop, on one device or as one of many ranks.
+"""The training loop, on one device or on one rank of many.
 
     from imagebind.training.loop import train
     result = train(recipe)
 
-Alone it uses the best device there is; under `torchrun` or `accelerate launch` it is one rank of them, and
-the curve is that of one process with the same batch. Stopped at any point, the same call goes on from the
-newest checkpoint in `recipe.output`.
+A single process uses the best available device. Under `torchrun` or `accelerate launch` each process is one
+rank, and the loss curve equals that of one process with the same batch. After an interruption at any point
+the same call resumes from the newest checkpoint in `recipe.output`.
 """
 
 import logging
@@ -19,7 +19,7 @@ from imagebind.datasets.pairs import PairBatch
 from imagebind.training.data.loading import BrokenTally, LoadedChunks, PairLoader
 from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.training.journal import Journal, check_trackers, last_evaluation
-from imagebind.training.random_state import undisturbed
+from imagebind.training.random_state import preserved_random_state
 from imagebind.training.recipe import PairRecipe, Recipe, RecipeError
 from imagebind.training.run import DivergedError as DivergedError
 from imagebind.training.run import Run, start_run
@@ -31,12 +31,15 @@ CHECKPOINTS_NAME = "checkpoints"
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int, float], None]  # is told the steps done, of how many, and the last loss
+Progress = Callable[[int, int, float], None]  # called with the steps done, the total, and the last loss
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainResult:
-    """What a run left: `model` is a folder for `load_model`; `adapter`, with LoRA, one for peft."""
+    """The result of a run: `model` is a folder for `load_model`, `adapter` a folder for peft (LoRA only).
+
+    `broken` has a line for each source with broken pairs.
+    """
 
     step: int
     model: Path
@@ -46,19 +49,19 @@ class TrainResult:
 
 
 def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
-    """Train as the recipe says, going on from its newest checkpoint if there is one.
+    """Train a recipe, resuming from its newest checkpoint if there is one.
 
-    Every rank calls it, as often as it likes; rank 0 writes. Ranks stay connected until their process ends.
-    Each step is a line of `log.jsonl` in the output: loss over all ranks, learning rate, norm of the gradient
-    before it is clipped, pairs a second, the wait for data counted.
+    Call it on every rank; it may be called several times. Rank 0 writes. Ranks stay connected until their
+    process ends. `log.jsonl` in the output gets one line per step: the loss over all ranks, the learning
+    rate, the gradient norm before clipping, and pairs per second including the wait for data.
 
     Raises:
-        RecipeError, ValueError: what does not fit together, before anything starts.
-        MissingExtraError: an optional package that this recipe needs.
-        CheckpointError: weights or a checkpoint that cannot be had, or a checkpoint of another recipe or of
-            data of another length.
-        BrokenTooMany: more broken pairs than the recipe allows for.
-        DivergedError: a loss or gradient that is no finite number; the last checkpoint is from before.
+        RecipeError, ValueError: parts of the recipe do not fit together; raised before training starts.
+        MissingExtraError: an optional package that this recipe needs is not installed.
+        CheckpointError: weights or a checkpoint cannot be read, or the checkpoint has another recipe or
+            another number of pairs.
+        TooManyBrokenPairsError: more pairs are broken than the recipe allows.
+        DivergedError: the loss or the gradient is not finite; the last checkpoint is from before.
     """
     import_accelerate()
     check_trackers(recipe.trackers)
@@ -70,7 +73,7 @@ def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
     output = Path(recipe.output)
     checkpoint = newest_checkpoint(output / CHECKPOINTS_NAME)
     run = start_run(recipe, checkpoint)
-    with undisturbed():  # the generators are as the checkpoint left them
+    with preserved_random_state():  # keeps the RNG state of the checkpoint
         loader = _loader(recipe, run)
     steps_per_epoch = loader.mixture.steps_per_epoch
     schedule = recipe.length.schedule(steps_per_epoch)
@@ -79,9 +82,8 @@ def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
     batches: Iterator[LoadedChunks] = loader.chunked(run.step, chunk_size=recipe.chunk_size)
     try:
         if run.step < schedule.total_steps:
-            with (
-                undisturbed()
-            ):  # torch's DataLoader draws a seed when it starts, and so would each resumption
+            # torch's DataLoader draws a seed when it starts, which would make a resumed run differ.
+            with preserved_random_state():
                 batches = chain([next(batches)], batches)
         while run.step < schedule.total_steps:
             start = time.perf_counter()
@@ -116,7 +118,7 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
             raise RecipeError(
                 f"{pair.name}: data: expected pairs with {pair.modality}, got {source.dataset.modality}"
             )
-    run.hold_to({source.name: len(source.dataset) for source in sources})
+    run.record_pair_counts({source.name: len(source.dataset) for source in sources})
     mixture = PairMixture(
         sources,
         recipe.batch_size,
@@ -135,7 +137,7 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
 def _step(
     run: Run, journal: Journal, schedule: Schedule, pair: PairRecipe, chunks: list[PairBatch], start: float
 ) -> float:
-    """Make a step, log it, and return its loss; `start` is when its batch was asked for."""
+    """Make a step, log it, and return its loss; `start` is the time at which its batch was requested."""
     lr = run.recipe.optimizer.lr * schedule.factor(run.step)
     loss, norm = run.update(pair.name, str(pair.modality), [chunk.inputs for chunk in chunks], lr)
     record = {
@@ -151,7 +153,7 @@ def _step(
 
 
 def _evaluate(run: Run) -> dict[str, float]:
-    """The figures of all evaluations, named `evaluation/figure`; every rank makes them."""
+    """Return the figures of all evaluations, named `evaluation/figure`; every rank computes them."""
     with run.evaluating() as model:
         return {
             f"{name}/{figure}": float(value)

@@ -1,9 +1,9 @@
-"""Image and text towers that start from an open_clip model, as the paper's did from ViT-H/14.
+"""Initialises the image and text towers from an open_clip model, as the paper does from ViT-H/14.
 
-Both are the same function as open_clip's, with two things to know. Vision here sees two frames: open_clip's
-patch kernel is spread over them, an equal part each, so that a still gives what it gave. And LayerNorm adds
-1e-5 there, 1e-6 in the released ImageBind: `config_of` says so, and a model of the released sizes gives
-slightly other numbers.
+Both towers compute the same function as open_clip's, with two differences. The vision stem takes two frames:
+open_clip's patch kernel is divided equally between them, so a repeated image gives the same result.
+LayerNorm's epsilon is 1e-5 in open_clip and 1e-6 in the released ImageBind: `config_of` returns 1e-5, and a
+model with the released configuration gives slightly different numbers.
 """
 
 from collections.abc import Iterator, Mapping
@@ -16,7 +16,7 @@ from imagebind.errors import CheckpointError, MissingExtraError
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
-# open_clip's names in a block: ours. Each has a weight and a bias.
+# open_clip's layer name in a block: our name. Each layer has a weight and a bias.
 BLOCK_NAMES = {
     "ln_1": "norm_1",
     "attn.out_proj": "attn.out_proj",
@@ -26,15 +26,15 @@ BLOCK_NAMES = {
 }
 PARAMETERS = ("weight", "bias")
 IN_PROJ = ("attn.in_proj_weight", "attn.in_proj_bias")
-UNUSED = frozenset({"attn_mask", "logit_scale"})  # a constant; and the loss has its own
+UNUSED_ENTRIES = frozenset({"attn_mask", "logit_scale"})  # a constant; the loss has its own scale
 
 
 def create_open_clip(name: str, pretrained: str) -> nn.Module:
-    """A model of open_clip with its weights, downloaded into its cache if need be.
+    """Return an open_clip model with its weights, downloaded into open_clip's cache if necessary.
 
     Raises:
         MissingExtraError: open_clip is not installed.
-        CheckpointError: no such model or weights.
+        CheckpointError: the model or its weights do not exist or cannot be read.
     """
     try:
         import open_clip
@@ -44,15 +44,15 @@ def create_open_clip(name: str, pretrained: str) -> nn.Module:
         ) from error
     try:
         return open_clip.create_model(name, pretrained=pretrained)
-    except Exception as error:  # its own, the hub's, its HTTP client's and the disk's
+    except Exception as error:  # errors of open_clip, the hub, its HTTP client and the disk
         raise CheckpointError(f"open_clip {name}, {pretrained}: {error}") from error
 
 
 def config_of(clip: nn.Module, *, frames: int = 2) -> ImageBindConfig:
-    """The sizes of an open_clip model's two towers, as a model here has them.
+    """Return the configuration of a model with the sizes of an open_clip model's two towers.
 
     Raises:
-        CheckpointError: towers of another form than ViT-H/14's.
+        CheckpointError: the towers have another architecture than ViT-H/14.
     """
     check_form(clip)
     entries = clip.state_dict()
@@ -83,113 +83,108 @@ def config_of(clip: nn.Module, *, frames: int = 2) -> ImageBindConfig:
 
 
 def load_open_clip(model: ImageBindModel, clip: nn.Module) -> None:
-    """Give vision, and text if the model has it, the weights of an open_clip model.
+    """Load an open_clip model's weights into the vision tower, and into the text tower if the model has one.
 
     Raises:
-        CheckpointError: towers of another form than ViT-H/14's, or of other sizes than the model's.
+        CheckpointError: the towers have another architecture than ViT-H/14, or other sizes than the model.
     """
     check_form(clip)
     frames = model.config.trunk(ModalityType.VISION).frames  # type: ignore[union-attr]
     converted = convert_open_clip(clip.state_dict(), frames=frames)
     own = model.state_dict()
-    wanted = {
-        name
-        for name in converted
-        if name.split(".")[1] in model.modalities  # a model without text takes vision alone
-    }
-    for name in sorted(wanted):
-        seen, want = tuple(converted[name].shape), tuple(own[name].shape) if name in own else None
-        if seen != want:
-            raise CheckpointError(f"open_clip's {name} is {seen}; expected {want}")
+    used = {name for name in converted if name.split(".")[1] in model.modalities}
+    for name in sorted(used):
+        got, expected = tuple(converted[name].shape), tuple(own[name].shape) if name in own else None
+        if got != expected:
+            raise CheckpointError(f"open_clip's {name}: expected {expected}, got {got}")
     missing = [
         name
         for name in own
         if name.split(".")[1] in (ModalityType.VISION, ModalityType.TEXT)
-        and name not in wanted
+        and name not in used
         and not name.endswith((".mask", ".log_logit_scale"))
     ]
     if missing:
-        raise CheckpointError(f"open_clip lacks {', '.join(missing[:5])}: the model has more blocks than it")
-    model.load_state_dict({name: converted[name] for name in wanted}, strict=False)
+        raise CheckpointError(f"open_clip lacks {', '.join(missing[:5])}: it has fewer blocks than the model")
+    model.load_state_dict({name: converted[name] for name in used}, strict=False)
 
 
 def convert_open_clip(entries: Mapping[str, Tensor], *, frames: int = 2) -> dict[str, Tensor]:
-    """An open_clip state dict, of a ViT image tower and a causal text tower, under our names.
+    """Return the state dict of a ViT image tower and a causal text tower of open_clip under our names.
 
     Raises:
-        CheckpointError: names that such towers don't have, or that are missing.
+        CheckpointError: entries are missing, or not known in these two towers.
     """
-    left = dict(entries)
+    remaining = dict(entries)
     try:
-        converted = dict(_vision(left, frames)) | dict(_text(left))
+        converted = dict(_vision(remaining, frames)) | dict(_text(remaining))
     except KeyError as error:
         raise CheckpointError(
-            f"open_clip's state dict lacks {error}; expected a ViT with two towers"
+            f"open_clip's state dict lacks {error}; expected a ViT image tower and a text tower"
         ) from error
-    unknown = [name for name in left if name not in UNUSED]
+    unknown = [name for name in remaining if name not in UNUSED_ENTRIES]
     if unknown:
         raise CheckpointError(
-            f"open_clip's state dict has besides {', '.join(unknown[:5])}; expected towers as "
-            "ViT-H-14 has them"
+            f"open_clip's state dict also has {', '.join(unknown[:5])}; expected only the entries of ViT-H-14"
         )
     return converted
 
 
 def check_form(clip: nn.Module) -> None:
-    """See that the towers compute what ours do, which a state dict does not tell.
+    """Check that the towers compute the same function as ours; a state dict alone does not tell.
 
     Raises:
-        CheckpointError: QuickGELU, another pooling or another text tower.
+        CheckpointError: the model has QuickGELU, another pooling or another text tower.
     """
     visual, transformer = getattr(clip, "visual", None), getattr(clip, "transformer", None)
     if not hasattr(visual, "transformer") or not hasattr(transformer, "resblocks"):
         raise CheckpointError("open_clip model: expected a ViT image tower and CLIP's own text tower")
     for module in clip.modules():
         if type(module).__name__ == "QuickGELU":
-            raise CheckpointError("open_clip model: uses QuickGELU; expected exact GELU, as ViT-H-14 has")
-    forms = {
+            raise CheckpointError("open_clip model: expected exact GELU, as in ViT-H-14; got QuickGELU")
+    settings = {
         "image pooling": (getattr(visual, "pool_type", "tok"), "tok"),
         "text pooling": (getattr(clip, "text_pool_type", "argmax"), "argmax"),
         "norm after pooling": (getattr(visual, "final_ln_after_pool", False), False),
     }
-    for name, (seen, wanted) in forms.items():
-        if seen != wanted:
+    for name, (got, expected) in settings.items():
+        if got != expected:
             raise CheckpointError(
-                f"open_clip model: {name} is {seen!r}; expected {wanted!r}, as ViT-H-14 has"
+                f"open_clip model: {name}: expected {expected!r}, as in ViT-H-14; got {got!r}"
             )
 
 
-def _vision(left: dict[str, Tensor], frames: int) -> Iterator[tuple[str, Tensor]]:
+def _vision(remaining: dict[str, Tensor], frames: int) -> Iterator[tuple[str, Tensor]]:
     stem, head = "modality_preprocessors.vision", "modality_heads.vision"
-    yield f"{stem}.cls_token", left.pop("visual.class_embedding")[None, None]  # (d,) -> (1, 1, d)
-    yield f"{stem}.pos_embedding_helper.pos_embed", left.pop("visual.positional_embedding")[None]
-    kernel = left.pop("visual.conv1.weight")  # (d, 3, p, p)
+    yield f"{stem}.cls_token", remaining.pop("visual.class_embedding")[None, None]  # (d,) -> (1, 1, d)
+    yield f"{stem}.pos_embedding_helper.pos_embed", remaining.pop("visual.positional_embedding")[None]
+    kernel = remaining.pop("visual.conv1.weight")  # (d, 3, p, p)
     inflated = (kernel / frames).unsqueeze(2).expand(-1, -1, frames, -1, -1)  # -> (d, 3, t, p, p)
     yield f"{stem}.rgbt_stem.proj.1.weight", inflated.contiguous()
     for part in PARAMETERS:
-        yield f"modality_trunks.vision.pre_transformer_layer.0.{part}", left.pop(f"visual.ln_pre.{part}")
-        yield f"{head}.0.{part}", left.pop(f"visual.ln_post.{part}")
-    yield f"{head}.2.weight", left.pop("visual.proj").T.contiguous()  # (d, e) -> (e, d)
-    yield from _blocks(left, "visual.transformer.resblocks", "modality_trunks.vision.blocks")
+        yield f"modality_trunks.vision.pre_transformer_layer.0.{part}", remaining.pop(f"visual.ln_pre.{part}")
+        yield f"{head}.0.{part}", remaining.pop(f"visual.ln_post.{part}")
+    yield f"{head}.2.weight", remaining.pop("visual.proj").T.contiguous()  # (d, e) -> (e, d)
+    yield from _blocks(remaining, "visual.transformer.resblocks", "modality_trunks.vision.blocks")
 
 
-def _text(left: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+def _text(remaining: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     stem, head = "modality_preprocessors.text", "modality_heads.text.proj"
-    yield f"{stem}.pos_embed", left.pop("positional_embedding")[None]  # (l, d) -> (1, l, d)
-    yield f"{stem}.token_embedding.weight", left.pop("token_embedding.weight")
+    yield f"{stem}.pos_embed", remaining.pop("positional_embedding")[None]  # (l, d) -> (1, l, d)
+    yield f"{stem}.token_embedding.weight", remaining.pop("token_embedding.weight")
     for part in PARAMETERS:
-        yield f"{head}.0.{part}", left.pop(f"ln_final.{part}")
-    yield f"{head}.1.weight", left.pop("text_projection").T.contiguous()  # (d, e) -> (e, d)
-    yield from _blocks(left, "transformer.resblocks", "modality_trunks.text.blocks")
+        yield f"{head}.0.{part}", remaining.pop(f"ln_final.{part}")
+    yield f"{head}.1.weight", remaining.pop("text_projection").T.contiguous()  # (d, e) -> (e, d)
+    yield from _blocks(remaining, "transformer.resblocks", "modality_trunks.text.blocks")
 
 
-def _blocks(left: dict[str, Tensor], theirs: str, ours: str) -> Iterator[tuple[str, Tensor]]:
+def _blocks(remaining: dict[str, Tensor], theirs: str, ours: str) -> Iterator[tuple[str, Tensor]]:
     number = 0
-    while f"{theirs}.{number}.{IN_PROJ[0]}" in left:
+    while f"{theirs}.{number}.{IN_PROJ[0]}" in remaining:
         for name in IN_PROJ:
-            yield f"{ours}.{number}.{name}", left.pop(f"{theirs}.{number}.{name}")
+            yield f"{ours}.{number}.{name}", remaining.pop(f"{theirs}.{number}.{name}")
         for their_name, our_name in BLOCK_NAMES.items():
             for part in PARAMETERS:
-                tensor = left.pop(f"{theirs}.{number}.{their_name}.{part}")
+                tensor = remaining.pop(f"{theirs}.{number}.{their_name}.{part}")
                 yield f"{ours}.{number}.{our_name}.{part}", tensor
         number += 1

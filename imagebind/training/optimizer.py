@@ -1,4 +1,4 @@
-"""AdamW over what learns, with weight decay on matrices alone."""
+"""AdamW over the trainable parameters, with weight decay on matrices only."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -7,14 +7,14 @@ from typing import Any
 import torch
 from torch import nn
 
-# Learned rows that are added to or put beside tokens; decay would pull them to zero for no reason.
+# Learned rows that are added or concatenated to tokens, and scales; decaying them to zero has no benefit.
 UNDECAYED_NAMES = frozenset({"cls_token", "pos_embed", "bias_k", "bias_v", "log_logit_scale"})
-MATRIX_DIMS = 2  # biases and what norms learn are vectors
+MATRIX_NDIM = 2  # biases and the parameters of norms are vectors
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """The optimiser's numbers; the betas are the paper's (Table 9)."""
+    """Settings of the optimiser; the betas are the paper's (Table 9)."""
 
     lr: float
     weight_decay: float = 0.0
@@ -34,17 +34,17 @@ class AdamW:
 
 
 def is_decayed(name: str, parameter: nn.Parameter) -> bool:
-    """Whether weight decay is for this parameter: matrices and kernels, not what norms and places learn."""
-    return parameter.ndim >= MATRIX_DIMS and name.rpartition(".")[2] not in UNDECAYED_NAMES
+    """Whether weight decay applies: to matrices and kernels, not to norms, biases or position embeddings."""
+    return parameter.ndim >= MATRIX_NDIM and name.rpartition(".")[2] not in UNDECAYED_NAMES
 
 
 def parameter_groups(
     named_parameters: Iterable[tuple[str, nn.Parameter]], *, weight_decay: float
 ) -> list[dict[str, Any]]:
-    """Two groups of those that learn, decayed and not, in the order of the model; empty ones left out."""
-    learning = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
-    decayed = [parameter for name, parameter in learning if is_decayed(name, parameter)]
-    others = [parameter for name, parameter in learning if not is_decayed(name, parameter)]
+    """Return the trainable parameters in two groups, decayed and not, without empty groups."""
+    trainable = [(name, parameter) for name, parameter in named_parameters if parameter.requires_grad]
+    decayed = [parameter for name, parameter in trainable if is_decayed(name, parameter)]
+    others = [parameter for name, parameter in trainable if not is_decayed(name, parameter)]
     groups = [
         {"params": decayed, "weight_decay": weight_decay},
         {"params": others, "weight_decay": 0.0},
@@ -55,18 +55,18 @@ def parameter_groups(
 def build_optimizer(
     named_parameters: Iterable[tuple[str, nn.Parameter]], settings: AdamW
 ) -> torch.optim.AdamW:
-    """The optimiser of what learns.
+    """Return AdamW over the trainable parameters.
 
     Raises:
-        ValueError: nothing does.
+        ValueError: no parameter is trainable.
     """
     groups = parameter_groups(named_parameters, weight_decay=settings.weight_decay)
     if not groups:
-        raise ValueError("optimiser: expected parameters that learn, got none")
+        raise ValueError("optimiser: expected trainable parameters, got none")
     return torch.optim.AdamW(groups, lr=settings.lr, betas=settings.betas, eps=settings.eps)
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Give every group this learning rate for the steps that follow."""
+    """Set the learning rate of every parameter group."""
     for group in optimizer.param_groups:
         group["lr"] = lr

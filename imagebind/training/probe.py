@@ -1,4 +1,4 @@
-"""A linear probe: classes from frozen embeddings, the usual measure of what is in them."""
+"""Linear probes: linear classifiers on frozen embeddings."""
 
 import os
 from pathlib import Path
@@ -10,13 +10,13 @@ from torch import Tensor, nn
 from imagebind.checkpoints.formats import read_weights, write_weights
 from imagebind.errors import CheckpointError
 
-MAX_ITERATIONS = 1000  # of L-BFGS. Source: CLIP (arXiv 2103.00020, A.3)
-HISTORY = 10  # steps that L-BFGS looks back on
-TOLERANCE = 1e-7  # on the gradient and on the loss's change
+LBFGS_MAX_ITERATIONS = 1000  # Source: CLIP (arXiv 2103.00020, A.3)
+LBFGS_HISTORY = 10  # previous steps that L-BFGS keeps
+LBFGS_TOLERANCE = 1e-7  # on the gradient and on the change of the loss
 
 
 class LinearProbe(nn.Module):
-    """One linear layer from embeddings to scores of classes: (b, e) -> (b, c)."""
+    """One linear layer from embeddings to class scores: (b, e) -> (b, c)."""
 
     def __init__(self, embed_dim: int, num_classes: int) -> None:
         super().__init__()
@@ -27,37 +27,37 @@ class LinearProbe(nn.Module):
 
 
 def fit_linear_probe(embeddings: Tensor, labels: Tensor, *, weight_decay: float = 1e-3) -> LinearProbe:
-    """Logistic regression to its optimum, which does not depend on chance: (n, e), (n,) -> a probe.
+    """Fit logistic regression to its optimum, without random numbers: (n, e), (n,) -> a probe.
 
-    Classes are numbered from 0. With labels (n, c) of booleans a sample may have any number of classes.
-    `weight_decay` is half the penalty on the squared weights, beside the mean loss of a sample.
+    Classes are numbered from 0. With boolean labels (n, c) a sample may have any number of classes.
+    The objective is the mean loss of a sample plus `weight_decay` times the sum of the squared weights.
 
     Raises:
-        ValueError: shapes or labels that don't fit.
+        ValueError: embeddings or labels have the wrong shape, type or values.
     """
     _check(embeddings, labels)
-    # Some of what `Embedder` returns was made in inference mode, where no gradient may come.
+    # Cloned, because `Embedder` may return inference tensors, which cannot be used in autograd.
     rows = embeddings.detach().float().clone()
-    many = labels.dtype == torch.bool
-    target = labels.float() if many else labels.long()
-    num_classes = labels.shape[1] if many else int(labels.max()) + 1
+    is_multi_label = labels.dtype == torch.bool
+    target = labels.float() if is_multi_label else labels.long()
+    num_classes = labels.shape[1] if is_multi_label else int(labels.max()) + 1
     probe = LinearProbe(rows.shape[1], num_classes).to(rows.device)
     nn.init.zeros_(probe.classes.weight)
     nn.init.zeros_(probe.classes.bias)
     optimizer = torch.optim.LBFGS(
         probe.parameters(),
-        max_iter=MAX_ITERATIONS,
-        history_size=HISTORY,
-        tolerance_grad=TOLERANCE,
-        tolerance_change=TOLERANCE,
+        max_iter=LBFGS_MAX_ITERATIONS,
+        history_size=LBFGS_HISTORY,
+        tolerance_grad=LBFGS_TOLERANCE,
+        tolerance_change=LBFGS_TOLERANCE,
         line_search_fn="strong_wolfe",
     )
 
     def loss() -> Tensor:
         optimizer.zero_grad()
         scores = probe(rows)
-        fit = F.binary_cross_entropy_with_logits(scores, target) if many else F.cross_entropy(scores, target)
-        value = fit + weight_decay * probe.classes.weight.square().sum()
+        loss_fn = F.binary_cross_entropy_with_logits if is_multi_label else F.cross_entropy
+        value = loss_fn(scores, target) + weight_decay * probe.classes.weight.square().sum()
         value.backward()
         return value
 
@@ -70,16 +70,16 @@ def save_probe(probe: LinearProbe, path: str | os.PathLike[str]) -> None:
     """Write a probe to a `.safetensors` file.
 
     Raises:
-        CheckpointError: it cannot be written.
+        CheckpointError: the file cannot be written.
     """
     write_weights(probe.state_dict(), Path(path))
 
 
 def load_probe(path: str | os.PathLike[str]) -> LinearProbe:
-    """Read what `save_probe` wrote.
+    """Read a probe that `save_probe` wrote.
 
     Raises:
-        CheckpointError: missing, damaged, or of something else.
+        CheckpointError: the file is missing, damaged or not a linear probe.
     """
     entries = read_weights(Path(path))
     if set(entries) != {"classes.weight", "classes.bias"}:
@@ -95,10 +95,10 @@ def _check(embeddings: Tensor, labels: Tensor) -> None:
         raise ValueError(f"embeddings: expected (n, e), got {tuple(embeddings.shape)}")
     if not embeddings.isfinite().all():
         raise ValueError(
-            "embeddings: expected finite values, got NaN; leave out the rows of items that failed"
+            "embeddings: expected finite values, got NaN or infinity; leave out the rows of failed items"
         )
-    wanted_dims = 2 if labels.dtype == torch.bool else 1
-    if labels.ndim != wanted_dims or len(labels) != len(embeddings) or labels.is_floating_point():
+    expected_ndim = 2 if labels.dtype == torch.bool else 1
+    if labels.ndim != expected_ndim or len(labels) != len(embeddings) or labels.is_floating_point():
         raise ValueError(
             f"labels: expected class numbers ({len(embeddings)},) or booleans ({len(embeddings)}, c), "
             f"got {labels.dtype} {tuple(labels.shape)}"

@@ -1,4 +1,4 @@
-"""The state of every generator that a forward pass or an augmentation draws from."""
+"""Captures and restores the state of every RNG that a forward pass or an augmentation may use."""
 
 import logging
 import random
@@ -11,19 +11,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from imagebind.training.device import best_device, module_in_use
+from imagebind.device import best_device, initialised_module
 
-NUMPY_SEEDS = 2**32  # numpy's old generator takes no larger ones
+NUMPY_SEED_LIMIT = 2**32  # `np.random.seed` takes smaller seeds only
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RandomState:
-    """torch's on the CPU and on this process's accelerator, numpy's and Python's.
+    """RNG states of torch on the CPU and on this process's accelerator, of numpy and of Python.
 
-    `device` is the accelerator's kind and state, None where none is in use. One is all that a rank draws on,
-    and the next run may see more or fewer of them.
+    `device` is the accelerator's device type and RNG state, or None if none is in use. It is one device only:
+    a rank uses one, and a resumed run may see more or fewer devices.
     """
 
     cpu: Tensor
@@ -33,7 +33,7 @@ class RandomState:
 
     @classmethod
     def capture(cls) -> "RandomState":
-        """The generators as they are now."""
+        """Return the current state of all generators."""
         return cls(
             cpu=torch.get_rng_state(),
             device=_device_state(),
@@ -42,7 +42,7 @@ class RandomState:
         )
 
     def restore(self) -> None:
-        """Set the generators back to what they were."""
+        """Set all generators to this state."""
         torch.set_rng_state(self.cpu)
         if self.device is not None:
             _restore_device(*self.device)
@@ -50,7 +50,7 @@ class RandomState:
         random.setstate(self.python)
 
     def state_dict(self) -> dict[str, Any]:
-        """As tensors and plain numbers, which `torch.load(weights_only=True)` reads back."""
+        """Return the state as tensors and plain numbers, which `torch.load(weights_only=True)` can read."""
         name, keys, *rest = self.numpy
         version, words, gauss = self.python
         return {
@@ -62,7 +62,7 @@ class RandomState:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "RandomState":
-        """Read what `state_dict` gave."""
+        """Return the state that `state_dict` returned."""
         name, keys, *rest = state["numpy"]
         version, words, gauss = state["python"]
         device = state.get("device")
@@ -75,30 +75,30 @@ class RandomState:
 
 
 def _device_state() -> tuple[str, Tensor] | None:
-    kind = best_device()
-    module = module_in_use(kind)
-    return None if module is None else (kind, module.get_rng_state())
+    device_type = best_device()
+    module = initialised_module(device_type)
+    return None if module is None else (device_type, module.get_rng_state())
 
 
-def _restore_device(kind: str, state: Tensor) -> None:
-    module = module_in_use(kind) if kind == best_device() else None
+def _restore_device(device_type: str, state: Tensor) -> None:
+    module = initialised_module(device_type) if device_type == best_device() else None
     if module is None:
-        logger.warning("the random state of %s is left out: this process draws on another device", kind)
+        logger.warning("RNG state of %s not restored: this process uses another device", device_type)
     else:
         module.set_rng_state(state)
 
 
 def seed_everything(*seeds: int) -> None:
-    """Start all generators from some numbers, such as a seed and a rank: other numbers, unrelated draws."""
+    """Seed all generators from several integers, such as a seed and a rank, mixed into one seed."""
     mixed = int(np.random.SeedSequence(seeds).generate_state(1, np.uint64)[0])
     random.seed(mixed)
-    np.random.seed(mixed % NUMPY_SEEDS)
+    np.random.seed(mixed % NUMPY_SEED_LIMIT)
     torch.manual_seed(mixed)
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """Whatever is drawn inside, the draws after it are those that would have come without it."""
+def preserved_random_state() -> Iterator[None]:
+    """Restore the state of every random number generator at the end of the block."""
     state = RandomState.capture()
     try:
         yield

@@ -1,4 +1,4 @@
-"""A training run as typed Python data, checked when it is made: before any weights or files are opened.
+"""Describes a training run as typed Python data, checked on creation, before any weights or files are opened.
 
 A recipe file is Python that defines `recipe = Recipe(...)`; `imagebind train recipe.py` runs it.
 """
@@ -20,10 +20,10 @@ from imagebind.training.data.loading import MAX_BROKEN_SHARE
 from imagebind.training.data.mixture import Pairs
 from imagebind.training.optimizer import AdamW
 from imagebind.training.schedule import Schedule
-from imagebind.training.tuning import Everything, Learns, learned_modalities
+from imagebind.training.tuning import Everything, Learns, trainable_modalities
 
-RECIPE_NAME = "recipe"  # what a recipe file has to define
-MIN_LEARNED_TEMPERATURE = 0.01  # below it the learned scale is clipped; see imagebind.losses
+RECIPE_NAME = "recipe"  # the variable that a recipe file defines
+MIN_LEARNED_TEMPERATURE = 0.01  # the learned scale is clipped below it; see imagebind.losses
 
 Evaluation = Callable[[ImageBindModel], Mapping[str, float]]
 Precision = Literal["float32", "bfloat16"]
@@ -33,14 +33,15 @@ SHARDINGS: tuple[Sharding, ...] = ("ddp", "fsdp2")
 
 
 class RecipeError(ImageBindError):
-    """A recipe that is none, or that asks for what does not fit together."""
+    """A file without a valid recipe, or a recipe whose parts do not fit together."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Initial weights of some trunks: a source for `checkpoints.loading.resolve`, or None: the released.
+    """Initial weights of some trunks.
 
-    `modalities` are read from it, by default all that the model has.
+    `source` is a source for `checkpoints.loading.resolve`; None is the released checkpoint. `modalities` are
+    the ones to load, by default all modalities of the model.
     """
 
     source: str | os.PathLike[str] | None
@@ -49,7 +50,7 @@ class Weights:
 
 @dataclass(frozen=True, kw_only=True)
 class OpenClipWeights:
-    """The vision and text towers start as open_clip's: a name, and a tag of its weights or a file."""
+    """Initial vision and text towers from open_clip: a model name, and a tag of its weights or a file."""
 
     name: str = "ViT-H-14"
     pretrained: str = "laion2b_s32b_b79k"
@@ -57,12 +58,12 @@ class OpenClipWeights:
 
 @dataclass(frozen=True, kw_only=True)
 class PairRecipe:
-    """One kind of pair, vision and another modality, and what its loss is.
+    """A source of pairs of vision and another modality, and its loss.
 
-    `data` makes the data set, a `PairDataset` or another `mixture.Pairs`; it is called when training starts,
-    not before. `weight` is this kind's share of the batches, beside the others'. `repeat` is how often a
-    sample comes in an epoch. `temperature` divides similarities, or is where a learned one starts. `name` is
-    the modality's, unless several kinds of pair have it.
+    `data` returns the data set, a `PairDataset` or another `mixture.Pairs`; it is called when training
+    starts. `weight` is the share of batches, relative to the other sources. `repeat` is how often each sample
+    occurs in an epoch. `temperature` divides the similarities; if it is learned, this is its initial value.
+    `name` defaults to the modality; set it if several sources have the same modality.
     """
 
     modality: str
@@ -78,10 +79,10 @@ class PairRecipe:
         if not self.name.isidentifier():
             raise ValueError(f"name: expected letters, digits and underscores, got {self.name!r}")
         if self.modality == ModalityType.VISION:
-            raise ValueError("modality: expected the other side of pairs with vision, got vision")
+            raise ValueError("modality: expected another modality than vision, got vision")
         if not callable(self.data):
             raise TypeError(
-                f"data: expected a function that makes the data set, got {type(self.data).__name__}"
+                f"data: expected a function that returns the data set, got {type(self.data).__name__}"
             )
         _check_positive(temperature=self.temperature, weight=self.weight, repeat=self.repeat)
         if self.learn_temperature and self.temperature < MIN_LEARNED_TEMPERATURE:
@@ -92,7 +93,7 @@ class PairRecipe:
 
 @dataclass(frozen=True, kw_only=True)
 class Steps:
-    """The length of a run in steps of the optimiser, and its warm-up."""
+    """The length of a run in optimiser steps, and its warm-up."""
 
     total: int
     warmup: int = 0
@@ -101,13 +102,13 @@ class Steps:
         Schedule(total_steps=self.total, warmup_steps=self.warmup)
 
     def schedule(self, steps_per_epoch: int) -> Schedule:
-        """The same whatever the data."""
+        """Return the schedule; it does not depend on the size of the data."""
         return Schedule(total_steps=self.total, warmup_steps=self.warmup)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Epochs:
-    """The length of a run in passes over the data, repeats counted, and its warm-up."""
+    """The length of a run in epochs, which include repeats, and its warm-up."""
 
     total: float
     warmup: float = 0.0
@@ -117,27 +118,27 @@ class Epochs:
             raise ValueError(f"epochs: expected 0 <= warmup < total, got {self.warmup} and {self.total}")
 
     def schedule(self, steps_per_epoch: int) -> Schedule:
-        """In steps, once the data's size is known."""
+        """Return the schedule in steps."""
         total = max(1, round(self.total * steps_per_epoch))
         return Schedule(total_steps=total, warmup_steps=min(round(self.warmup * steps_per_epoch), total - 1))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Everything that a run is.
+    """All settings of a training run.
 
-    model               sizes, or a function that makes a model (a subclass with a sense of its own, say)
-    weights             what its trunks start from, one after the other; without any they are drawn anew
-    batch_size          pairs a step, over all ranks together
-    chunk_size          pairs a forward pass on a rank, by gradient caching: batches larger than the device's
-                        memory. A batch as it is read lies in that of the machine, and one that is read ahead
-    grad_checkpointing  blocks are computed again for their gradients instead of kept
-    sharding            over several ranks: "ddp" keeps a whole model on each, "fsdp2" splits it
-    evaluations         functions of the model to figures, by name, called after each epoch and at the end
-    checkpoint_every    steps, by default an epoch; the last `keep_checkpoints` stay
-    max_broken_share    of the items of a source; beyond it the run stops
-    trackers            accelerate's names: "tensorboard", "wandb", ...
-    output              the folder of checkpoints, logs and the final model; a run goes on from what is in it
+    model               a configuration, or a function that returns a model (a subclass with its own modality)
+    weights             initial weights, loaded one after the other; without any they are random
+    batch_size          pairs per step, over all ranks together
+    chunk_size          pairs per forward pass on a rank, for batches larger than device memory (gradient
+                        caching). Host memory holds the whole batch and the next one, which is read ahead
+    grad_checkpointing  recompute the activations of blocks in the backward pass instead of keeping them
+    sharding            with several ranks: "ddp" keeps a whole model on each rank, "fsdp2" splits it
+    evaluations         by name, functions from a model to figures, called after each epoch and at the end
+    checkpoint_every    steps between checkpoints, by default an epoch; the last `keep_checkpoints` are kept
+    max_broken_share    the largest allowed share of broken pairs per source; above it the run stops
+    trackers            names that accelerate knows: "tensorboard", "wandb", ...
+    output              the folder of checkpoints, logs and the final model; a run resumes from what is in it
     """
 
     model: ImageBindConfig | Callable[[], ImageBindModel]
@@ -164,7 +165,7 @@ class Recipe:
         _check_tuples(pairs=self.pairs, weights=self.weights, trackers=self.trackers)
         names = [pair.name for pair in self.pairs]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"pairs: expected one kind at least, each with a name of its own; got {names}")
+            raise ValueError(f"pairs: expected at least one, each with a different name; got {names}")
         _check_positive(batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
         for name in ("chunk_size", "checkpoint_every"):
             if getattr(self, name) is not None:
@@ -181,41 +182,42 @@ class Recipe:
             self.check_modalities(map(str, self.model.modalities))
 
     def check_modalities(self, modalities: Any) -> None:
-        """Compare with the modalities of a model.
+        """Check the pairs against the modalities of a model.
 
         Raises:
-            ValueError: pairs of a modality that it has not, or nothing that learns from them.
+            ValueError: the model lacks a paired modality, or a trainable modality has no pairs.
         """
         known = tuple(modalities)
         paired = {str(ModalityType.VISION), *(str(pair.modality) for pair in self.pairs)}
         unknown = sorted(paired - set(known))
         if unknown:
             raise ValueError(f"pairs: expected modalities of the model ({', '.join(known)}), got {unknown}")
-        idle = [name for name in learned_modalities(self.learns, known) if name not in paired]
+        idle = [name for name in trainable_modalities(self.learns, known) if name not in paired]
         if idle and not isinstance(self.learns, Everything):
             raise ValueError(f"no pairs train {', '.join(idle)}; expected pairs for each trainable modality")
 
     def identity(self) -> dict[str, str]:
-        """What a run that goes on must have in common with the one that stopped, by name."""
+        """Return the settings, by name, in which a resumed run must equal the interrupted one."""
         names = ("learns", "optimizer", "length", "batch_size", "precision", "seed")
         pairs = [
             (p.name, str(p.modality), p.temperature, p.learn_temperature, p.weight, p.repeat)
             for p in self.pairs
         ]
         model = {"model": repr(self.model)} if isinstance(self.model, ImageBindConfig) else {}
-        made = {
+        computed = {
             "pairs": repr(pairs),
             "weights": repr(self.weights),
-            "located": repr(tuple(map(_located, self.weights))),  # either of the two will do
+            # The same weights by absolute path: a resumed run needs to match one of the two entries.
+            "located": repr(tuple(map(_with_absolute_path, self.weights))),
         }
-        return {name: repr(getattr(self, name)) for name in names} | made | model
+        return {name: repr(getattr(self, name)) for name in names} | computed | model
 
 
 def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Run a recipe file, and return its `recipe`.
 
     Raises:
-        RecipeError: no such file, an error in it (a misspelt option, say), or no `recipe`; names the line.
+        RecipeError: the file does not exist, raises an error or defines no `recipe`; names the line.
     """
     path = Path(path)
     if not path.is_file():
@@ -225,13 +227,13 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     except Exception as error:
         raise RecipeError(f"{_where(path, error)}: {error or type(error).__name__}") from error
     if not isinstance(names.get(RECIPE_NAME), Recipe):
-        seen = type(names[RECIPE_NAME]).__name__ if RECIPE_NAME in names else "none"
-        raise RecipeError(f"{path}: expected {RECIPE_NAME} = Recipe(...), got {seen}")
+        got = type(names[RECIPE_NAME]).__name__ if RECIPE_NAME in names else "none"
+        raise RecipeError(f"{path}: expected {RECIPE_NAME} = Recipe(...), got {got}")
     return names[RECIPE_NAME]
 
 
-def _located(weights: Weights | OpenClipWeights) -> Weights | OpenClipWeights:
-    """The same weights, a file of theirs by the one name that it has from everywhere."""
+def _with_absolute_path(weights: Weights | OpenClipWeights) -> Weights | OpenClipWeights:
+    """Return the weights with the absolute path of their file, if they have one."""
     if isinstance(weights, OpenClipWeights):
         is_file = Path(weights.pretrained).is_file()
         return replace(weights, pretrained=str(Path(weights.pretrained).resolve())) if is_file else weights
@@ -242,7 +244,7 @@ def _located(weights: Weights | OpenClipWeights) -> Weights | OpenClipWeights:
 
 
 def _where(path: Path, error: Exception) -> str:
-    """The file, and the last of its lines that led to the error."""
+    """Return the file, and the line of its innermost frame in the traceback."""
     if isinstance(error, SyntaxError):
         return f"{path}:{error.lineno}"
     lines = [

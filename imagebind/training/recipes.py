@@ -1,9 +1,9 @@
-"""The recipes that come with the library: the paper's four pairs, and LoRA; `training.tiny` has its own.
+"""The library's recipes: the paper's four modalities, and LoRA; `training.tiny` has its own recipe.
 
-Each is a function of where the pairs are to a `Recipe`; change one with `dataclasses.replace`, but for its
-`seed`, which is of the augmentation too: give it to the function. The four have the numbers of the paper's
-Table 9 (arXiv 2305.05665v2): a frozen image tower from open_clip's ViT-H/14, and one trunk that learns. What
-the table does not say is ours, and marked.
+Each function takes a function that returns the pairs, and returns a `Recipe`. Change a recipe with
+`dataclasses.replace`; but pass `seed` to the function, because the augmentation uses it too. The four have
+the settings of the paper's Table 9 (arXiv 2305.05665v2): a frozen image tower from open_clip's ViT-H/14, and
+one trainable trunk. Settings that the table lacks are ours, and marked.
 """
 
 import os
@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from imagebind.config import ImageBindConfig, imagebind_huge
+from imagebind.config import ImageBindConfig, huge_config
 from imagebind.datasets.pairs import Pair, PairDataset, PairTransform
 from imagebind.modality import ModalityType
 from imagebind.training.data.augment import pair_transform
@@ -23,15 +23,15 @@ Folder = str | os.PathLike[str]
 ReadPairs = Callable[[], Sequence[Pair]]
 
 PAPER_WARMUP_EPOCHS = 2
-CHUNK_SIZE = 64  # pairs a forward pass: a few GB of activations at these sizes. Ours
-NUM_WORKERS = 8  # ours
-TEMPERATURE = 0.07  # where CLIP's starts; for pairs that the paper has no number for
+CHUNK_SIZE = 64  # pairs per forward pass: a few GB of activations at these sizes. Source: ours
+NUM_WORKERS = 8  # Source: ours
+TEMPERATURE = 0.07  # initial value of CLIP's temperature; for pairs that the paper has no temperature for
 OPEN_CLIP_NORM_EPS = 1e-5
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """A column of Table 9."""
+class PaperSettings:
+    """The settings of one modality: a column of Table 9."""
 
     lr: float
     weight_decay: float
@@ -44,7 +44,7 @@ class Row:
 
 
 TABLE_9 = {
-    ModalityType.AUDIO: Row(
+    ModalityType.AUDIO: PaperSettings(
         lr=1.6e-3,
         weight_decay=0.2,
         batch_size=2048,
@@ -54,7 +54,7 @@ TABLE_9 = {
         drop_path_rate=0.1,
         temperature=0.05,
     ),
-    ModalityType.DEPTH: Row(
+    ModalityType.DEPTH: PaperSettings(
         lr=1.6e-3,
         weight_decay=0.2,
         batch_size=512,
@@ -64,7 +64,7 @@ TABLE_9 = {
         drop_path_rate=0.0,
         temperature=0.2,
     ),
-    ModalityType.THERMAL: Row(
+    ModalityType.THERMAL: PaperSettings(
         lr=5e-4,
         weight_decay=0.05,
         batch_size=512,
@@ -74,7 +74,7 @@ TABLE_9 = {
         drop_path_rate=0.0,
         temperature=0.1,
     ),
-    ModalityType.IMU: Row(
+    ModalityType.IMU: PaperSettings(
         lr=5e-4,
         weight_decay=0.5,
         batch_size=512,
@@ -88,22 +88,22 @@ TABLE_9 = {
 
 
 def audio(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
-    """Video and sound, as on AudioSet."""
+    """Return the paper's recipe for video and audio (AudioSet)."""
     return _paper(ModalityType.AUDIO, pairs, output, seed)
 
 
 def depth(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
-    """Pictures and depth, as on SUN RGB-D."""
+    """Return the paper's recipe for images and depth (SUN RGB-D)."""
     return _paper(ModalityType.DEPTH, pairs, output, seed)
 
 
 def thermal(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
-    """Pictures and heat, as on LLVIP."""
+    """Return the paper's recipe for images and thermal (LLVIP)."""
     return _paper(ModalityType.THERMAL, pairs, output, seed)
 
 
 def imu(pairs: ReadPairs, *, output: Folder, seed: int = 0) -> Recipe:
-    """Video and motion, as on Ego4D."""
+    """Return the paper's recipe for video and IMU (Ego4D)."""
     return _paper(ModalityType.IMU, pairs, output, seed)
 
 
@@ -115,14 +115,14 @@ def lora(
     weights: Folder | None = None,
     seed: int = 0,
 ) -> Recipe:
-    """The released model, or other weights of its sizes, tuned to pairs of your own by LoRA.
+    """Return a recipe that tunes the released model, or other weights of its sizes, to your pairs with LoRA.
 
-    Vision is frozen, so that the other modalities stay aligned to it. The numbers are ours.
+    Vision is frozen, so that the other modalities stay aligned to it. The settings are ours.
     """
     modality = ModalityType(modality)
     temperature = TABLE_9[modality].temperature if modality in TABLE_9 else TEMPERATURE
     return Recipe(
-        model=_trunks_of(imagebind_huge(), ModalityType.VISION, modality),
+        model=_only_trunks(huge_config(), ModalityType.VISION, modality),
         weights=(Weights(source=weights),),
         learns=Lora(modalities=(modality.value,)),
         pairs=(
@@ -143,25 +143,25 @@ def lora(
 
 
 def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder, seed: int) -> Recipe:
-    row = TABLE_9[modality]
-    sizes = _trunks_of(imagebind_huge(), ModalityType.VISION, modality).to_dict()
-    sizes[modality]["drop_path_rate"] = row.drop_path_rate
-    sizes[ModalityType.VISION]["norm_eps"] = OPEN_CLIP_NORM_EPS
+    paper = TABLE_9[modality]
+    config = _only_trunks(huge_config(), ModalityType.VISION, modality).to_dict()
+    config[modality]["drop_path_rate"] = paper.drop_path_rate
+    config[ModalityType.VISION]["norm_eps"] = OPEN_CLIP_NORM_EPS
     return Recipe(
-        model=ImageBindConfig.from_dict(sizes),
+        model=ImageBindConfig.from_dict(config),
         weights=(OpenClipWeights(),),
         learns=Trunks(modalities=(modality.value,)),
         pairs=(
             PairRecipe(
                 modality=modality.value,
                 data=partial(_data, pairs, pair_transform(modality), seed),
-                temperature=row.temperature,
-                repeat=row.repeat,
+                temperature=paper.temperature,
+                repeat=paper.repeat,
             ),
         ),
-        optimizer=AdamW(lr=row.lr, weight_decay=row.weight_decay, clip_grad_norm=row.clip_grad_norm),
-        length=Epochs(total=row.epochs, warmup=PAPER_WARMUP_EPOCHS),
-        batch_size=row.batch_size,
+        optimizer=AdamW(lr=paper.lr, weight_decay=paper.weight_decay, clip_grad_norm=paper.clip_grad_norm),
+        length=Epochs(total=paper.epochs, warmup=PAPER_WARMUP_EPOCHS),
+        batch_size=paper.batch_size,
         chunk_size=CHUNK_SIZE,
         precision="bfloat16",
         seed=seed,
@@ -170,8 +170,8 @@ def _paper(modality: ModalityType, pairs: ReadPairs, output: Folder, seed: int) 
     )
 
 
-def _trunks_of(config: ImageBindConfig, *modalities: ModalityType) -> ImageBindConfig:
-    """The same sizes, with these trunks alone."""
+def _only_trunks(config: ImageBindConfig, *modalities: ModalityType) -> ImageBindConfig:
+    """Return the configuration with only the trunks of the given modalities."""
     others = {modality.value: None for modality in config.modalities if modality not in modalities}
     return replace(config, **others)  # type: ignore[arg-type]
 

@@ -1,4 +1,4 @@
-"""A run in progress: the model on its devices, its optimiser, one step, and how both are written and read."""
+"""A run in progress: the model on its devices, its optimiser, the training step, and checkpoints of both."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,9 +24,9 @@ from imagebind.models.model import ImageBindModel
 from imagebind.training.encoder import PairEncoder, build_losses, write_logit_scales
 from imagebind.training.gradient_cache import cached_loss_step
 from imagebind.training.optimizer import build_optimizer, set_learning_rate
-from imagebind.training.random_state import seed_everything, undisturbed
+from imagebind.training.random_state import preserved_random_state, seed_everything
 from imagebind.training.recipe import Recipe
-from imagebind.training.setup import is_sharded, make_accelerator, place, quick_attention, start_model
+from imagebind.training.setup import fastest_attention, is_sharded, make_accelerator, place, start_model
 from imagebind.training.state import (
     ADAPTER_NAME,
     MODEL_NAME,
@@ -40,29 +40,32 @@ if TYPE_CHECKING:
     from accelerate import Accelerator
     from peft import PeftModel
 
-# Names and tensors of a whole model, on the CPU, wherever its parts are.
-WHOLE = StateDictOptions(full_state_dict=True, cpu_offload=True)
-LEARNED = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
-# Not strict: what no batch has reached yet has no state in the optimiser.
-RESTORED = StateDictOptions(full_state_dict=True, strict=False)
-ENCODER_PREFIX = "model."  # of a model's names in a PairEncoder
-PEFT_PREFIX = "base_model.model."  # of the same in a PeftModel
+# Full state dicts are gathered on the CPU, whether the model is sharded or not.
+FULL_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True)
+TRAINABLE_STATE = StateDictOptions(full_state_dict=True, cpu_offload=True, ignore_frozen_params=True)
+# Not strict: a parameter that has had no gradient yet has no optimiser state.
+RESTORED_STATE = StateDictOptions(full_state_dict=True, strict=False)
+ENCODER_PREFIX = "model."  # of a model's parameter names in a PairEncoder
+PEFT_PREFIX = "base_model.model."  # of a model's parameter names in a PeftModel
 
 
-Inputs = Mapping[str, Tensor]  # of some pairs: {"vision": (b, ...), modality: (b, ...)}
+Inputs = Mapping[str, Tensor]  # {"vision": (b, ...), modality: (b, ...)}
 
 
 class DivergedError(ImageBindError):
-    """The loss or its gradient is no longer a finite number."""
+    """The loss or its gradient is no longer finite."""
 
 
 @dataclass(kw_only=True)
 class Run:
-    """`step` counts updates that were made, `pairs` those of each source. Every rank calls every method."""
+    """The state of a training run. Every method must be called on every rank.
+
+    `step` counts the optimiser steps made; `pairs` holds the number of pairs of each source.
+    """
 
     recipe: Recipe
     accelerator: "Accelerator"
-    encoder: Any  # a PairEncoder, wrapped by DDP or split by FSDP2
+    encoder: Any  # a PairEncoder, wrapped by DDP or sharded by FSDP2
     adapter: "PeftModel | None"
     losses: nn.ModuleDict
     optimizer: torch.optim.Optimizer
@@ -72,28 +75,29 @@ class Run:
 
     @property
     def model(self) -> ImageBindModel:
-        """The model itself, as it is on this rank."""
+        """The unwrapped model on this rank."""
         return self.accelerator.unwrap_model(self.encoder).model
 
     def update(
         self, pair: str, modality: str, inputs: Inputs | Sequence[Inputs], lr: float
     ) -> tuple[float, float]:
-        """One step on a batch of a kind of pair; returns the loss over all ranks and the gradient's norm.
+        """Make one step on a batch; return the mean loss over all ranks and the gradient norm.
 
-        A batch in several chunks goes by gradient caching, and one chunk at a time is on the device.
+        `pair` is the name of the batch's `PairRecipe`. A batch in several chunks uses gradient caching, with
+        one chunk at a time on the device.
 
         Raises:
-            DivergedError: one of these is no finite number, on all ranks alike; no weight has changed then.
+            DivergedError: the loss or the norm is not finite; raised on all ranks, before weights change.
         """
         chunks = [inputs] if isinstance(inputs, Mapping) else inputs
         optimizers = [self.optimizer, *filter(None, [self.temperature_optimizer])]
         for optimizer in optimizers:
             set_learning_rate(optimizer, lr)
             optimizer.zero_grad(set_to_none=True)
-        # In every step: at checkpoints alone it would change how embeddings are rounded from there on.
+        # In every step: doing it only at checkpoints would change the rounding of later embeddings.
         write_logit_scales(self.model, self.recipe.pairs, self.losses)
         self.encoder.train()
-        with quick_attention(self.accelerator.device):  # backward too: checkpointed blocks are computed again
+        with fastest_attention(self.accelerator.device):  # also for recomputed blocks in the backward pass
             loss = self._backward(chunks, modality, self.losses[pair])
         norm = self._clip()
         mean = self.accelerator.reduce(loss, reduction="mean").item()
@@ -120,7 +124,7 @@ class Run:
 
     @contextmanager
     def _no_sync(self) -> Iterator[None]:
-        """Gradients add up on each rank, without being exchanged."""
+        """Accumulate gradients on each rank without exchanging them."""
         if not is_sharded(self.encoder):
             with self.accelerator.no_sync(self.encoder):
                 yield
@@ -132,31 +136,31 @@ class Run:
             self.encoder.set_requires_gradient_sync(True)
 
     def _clip(self) -> float:
-        """Clip the encoders' gradients, and average the temperatures' over ranks; returns the norm before."""
+        """Clip the encoder's gradients, average those of temperatures over ranks; return the norm before."""
         for parameter in self.losses.parameters():
             if parameter.grad is not None and world_size() > 1:
                 dist.all_reduce(parameter.grad)
                 parameter.grad /= world_size()
         limit = self.recipe.optimizer.clip_grad_norm
         norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), float("inf") if limit is None else limit)
-        return (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()  # FSDP2's is spread
+        return (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()  # a DTensor with FSDP2
 
     def _check_finite(self, pair: str, loss: float, norm: float) -> None:
-        for name, value in (("loss", loss), ("gradient's norm", norm)):
+        for name, value in (("loss", loss), ("gradient norm", norm)):
             if not math.isfinite(value):
                 raise DivergedError(
-                    f"step {self.step + 1}, {pair}: the {name} is {value}; use a lower learning rate, a "
-                    "longer warm-up, or data without such numbers"
+                    f"step {self.step + 1}, {pair}: expected a finite {name}, got {value}; use a lower "
+                    "learning rate, a longer warm-up, or data without NaN and infinity"
                 )
 
     @contextmanager
     def evaluating(self) -> Iterator[ImageBindModel]:
-        """The model to be evaluated; what is drawn meanwhile changes no later step."""
+        """Yield the model in evaluation mode; the random number generators are restored afterwards."""
         self.encoder.eval()
         if is_sharded(self.encoder):
-            self.encoder.unshard()  # the stems and heads; blocks do it when they are called
+            self.encoder.unshard()  # stems and heads; blocks unshard themselves when they are called
         try:
-            with undisturbed(), torch.no_grad(), self.accelerator.autocast():
+            with preserved_random_state(), torch.no_grad(), self.accelerator.autocast():
                 yield self.model
         finally:
             if is_sharded(self.encoder):
@@ -166,7 +170,7 @@ class Run:
         """Write a checkpoint after this step.
 
         Raises:
-            CheckpointError: it cannot be written.
+            CheckpointError: the checkpoint cannot be written.
         """
         write_logit_scales(self.model, self.recipe.pairs, self.losses)
         entries = self._entries()
@@ -174,7 +178,7 @@ class Run:
             "recipe": self.recipe.identity(),
             "pairs": self.pairs,
             "losses": self.losses.state_dict(),
-            "optimizer": get_optimizer_state_dict(self.encoder, self.optimizer, options=WHOLE),
+            "optimizer": get_optimizer_state_dict(self.encoder, self.optimizer, options=FULL_STATE),
             "temperatures": self.temperature_optimizer and self.temperature_optimizer.state_dict(),
         }
         return save_checkpoint(
@@ -188,25 +192,25 @@ class Run:
         )
 
     def export(self, output: Path, checkpoints: Path) -> tuple[Path, Path | None]:
-        """Write the model for `load_model`, and with LoRA its adapter beside it; returns both folders."""
+        """Write the model for `load_model`, and with LoRA also its adapter; return both folders."""
         entries = self._entries()
         model, adapter = output / MODEL_NAME, output / ADAPTER_NAME if self.adapter is not None else None
         if self.accelerator.is_main_process and self.adapter is None:
             save_model(self.model, model, state_dict=entries)
         elif self.accelerator.is_main_process:
             self._write_model(entries, output)
-            _, fresh = start_model(self.recipe, newest_checkpoint(checkpoints))
-            merged = fresh.merge_and_unload()  # type: ignore[union-attr]
+            _, reloaded = start_model(self.recipe, newest_checkpoint(checkpoints))
+            merged = reloaded.merge_and_unload()  # type: ignore[union-attr]
             write_logit_scales(merged, self.recipe.pairs, self.losses)
             save_model(merged, model)
         self.accelerator.wait_for_everyone()
         return model, adapter
 
     def load(self, checkpoint: Path) -> None:
-        """Go on as a checkpoint left off; the model's own weights are there already."""
+        """Restore everything but the model's weights from a checkpoint; `start_model` has loaded those."""
         trainer = read_trainer(checkpoint, self.recipe.identity())
-        set_optimizer_state_dict(self.encoder, self.optimizer, trainer["optimizer"], options=RESTORED)
-        self._forget_all_but(trainer["optimizer"]["state"])
+        set_optimizer_state_dict(self.encoder, self.optimizer, trainer["optimizer"], options=RESTORED_STATE)
+        self._drop_other_state(trainer["optimizer"]["state"])
         if self.temperature_optimizer is not None:
             self.temperature_optimizer.load_state_dict(trainer["temperatures"])
         self.losses.load_state_dict(trainer["losses"])
@@ -214,30 +218,30 @@ class Run:
         self.pairs = trainer.get("pairs", {})
         restore_random(checkpoint, rank=self.accelerator.process_index, seed=self.recipe.seed, step=self.step)
 
-    def hold_to(self, pairs: Mapping[str, int]) -> None:
-        """Say how many pairs each source has: their order and the run's length follow from it.
+    def record_pair_counts(self, pairs: Mapping[str, int]) -> None:
+        """Store how many pairs each source has, which determines their order and the run's length.
 
         Raises:
-            CheckpointError: the run that goes on had another number.
+            CheckpointError: the interrupted run had another number of pairs.
         """
         for name, count in pairs.items():
             before = self.pairs.get(name, count)
             if count != before:
                 raise CheckpointError(
-                    f"{self.recipe.output}: data of {name} has {count:,} pairs, the run that stopped had "
-                    f"{before:,}; expected the same data. Give this run another output"
+                    f"{self.recipe.output}: data of {name}: expected {before:,} pairs, as in the interrupted "
+                    f"run; got {count:,}. Give this run another output"
                 )
         self.pairs = dict(pairs)
 
-    def _forget_all_but(self, saved: Mapping[str, Any]) -> None:
-        """Drop the optimiser's state of parameters by other names: torch fills it in by a step of its own."""
+    def _drop_other_state(self, saved: Mapping[str, Any]) -> None:
+        """Drop the optimiser state of parameters that have none in the checkpoint: torch initialises it."""
         for name, parameter in self.accelerator.unwrap_model(self.encoder).named_parameters():
             if name not in saved:
                 self.optimizer.state.pop(parameter, None)
 
     def _entries(self) -> dict[str, Any]:
-        """The model's state dict, gathered and complete on rank 0; with LoRA what was added alone."""
-        options = WHOLE if self.adapter is None else LEARNED
+        """Return the model's state dict, complete on rank 0; with LoRA only the adapter's entries."""
+        options = FULL_STATE if self.adapter is None else TRAINABLE_STATE
         entries = get_model_state_dict(self.encoder, options=options)
         return {name.removeprefix(ENCODER_PREFIX): tensor for name, tensor in entries.items()}
 
@@ -250,13 +254,13 @@ class Run:
 
 
 def start_run(recipe: Recipe, checkpoint: Path | None) -> Run:
-    """Build what the recipe describes, as new or as a checkpoint left it.
+    """Build a new run from a recipe, or restore it from a checkpoint.
 
     Raises:
-        CheckpointError, ValueError, MissingExtraError: as `start_model` and `read_trainer`.
+        CheckpointError, ValueError, MissingExtraError: see `start_model` and `read_trainer`.
     """
     if checkpoint is not None:
-        read_trainer(checkpoint, recipe.identity())  # a checkpoint of another recipe is told at once
+        read_trainer(checkpoint, recipe.identity())  # fail on another recipe before building the model
     model, adapter = start_model(recipe, checkpoint)
     accelerator = make_accelerator(recipe, model)
     encoder = place(PairEncoder(model), recipe, accelerator)
@@ -275,7 +279,7 @@ def start_run(recipe: Recipe, checkpoint: Path | None) -> Run:
             else None
         ),
     )
-    seed_everything(recipe.seed, accelerator.process_index)  # ranks drop other paths
+    seed_everything(recipe.seed, accelerator.process_index)  # dropout and drop path differ between ranks
     if checkpoint is not None:
         run.load(checkpoint)
     return run

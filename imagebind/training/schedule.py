@@ -1,6 +1,6 @@
-"""The learning rate of each step: warm-up, then half a cosine down to nothing.
+"""The learning rate of each step: linear warm-up, then half a cosine down to zero.
 
-A pure function of the step. So the schedule has no state, and a resumed run needs to know its step alone.
+It is a pure function of the step, so there is no scheduler state, and a resumed run only needs its step.
 """
 
 import math
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The steps of a run, and how many of them warm up."""
+    """The number of steps of a run, and of its warm-up."""
 
     total_steps: int
     warmup_steps: int = 0
@@ -24,10 +24,10 @@ class Schedule:
             )
 
     def factor(self, step: int) -> float:
-        """What the peak learning rate is multiplied by in a step, the first being 0: in (0, 1].
+        """Return the factor in (0, 1] on the peak learning rate in a step, counted from 0.
 
         It rises linearly to 1 at the last step of the warm-up and would be 0 at the step after the last.
-        Source: cosine is ours, the paper names no shape.
+        Source: the cosine is ours; the paper names no shape.
         """
         if step < self.warmup_steps:
             return (step + 1) / self.warmup_steps

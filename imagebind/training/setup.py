@@ -1,4 +1,4 @@
-"""From a recipe to a model with its weights, and to accelerate's object that places it on devices."""
+"""Builds a recipe's model with its weights, and the accelerate object that places it on devices."""
 
 import atexit
 import time
@@ -14,11 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from imagebind.checkpoints.loading import load_into
 from imagebind.config import ImageBindConfig
+from imagebind.device import best_device
 from imagebind.errors import import_extra
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.models.transformer import Block, Trunk
-from imagebind.training.device import best_device
 from imagebind.training.encoder import PairEncoder
 from imagebind.training.random_state import seed_everything
 from imagebind.training.recipe import OpenClipWeights, Recipe, RecipeError
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
     from peft import PeftModel
 
 GROUP_LEAVING_SECONDS = 0.05
-MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}  # ours: accelerate's
+MIXED_PRECISION = {"float32": "no", "bfloat16": "bf16"}  # our name: accelerate's name
 
 
 def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindModel, PeftModel | None]":
-    """The model as the run starts with it or goes on with it, on the CPU, and LoRA's handle if there is one.
+    """Return the model on the CPU with its initial or its checkpoint's weights, and peft's model with LoRA.
 
     Raises:
-        CheckpointError: weights that cannot be had, or are not this model's.
-        ValueError: modalities that the model has not.
+        CheckpointError: weights cannot be read, or do not fit this model.
+        ValueError: the recipe has modalities that the model lacks.
         MissingExtraError: open_clip or peft is not installed.
     """
-    seed_everything(recipe.seed)  # the same new weights on every rank
+    seed_everything(recipe.seed)  # the same initial weights on every rank
     config = recipe.model
     model = ImageBindModel(config, device="cpu") if isinstance(config, ImageBindConfig) else config()
     recipe.check_modalities(model.modalities)
-    has_whole_model = checkpoint is not None and not isinstance(recipe.learns, Lora)
-    if not has_whole_model:
+    checkpoint_has_model = checkpoint is not None and not isinstance(recipe.learns, Lora)
+    if not checkpoint_has_model:
         _load_weights(model, recipe)
     adapter = freeze_but(model, recipe.learns)
     if checkpoint is not None and adapter is not None:
@@ -60,15 +60,15 @@ def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindMode
 
 
 def make_accelerator(recipe: Recipe, model: ImageBindModel) -> "Accelerator":
-    """accelerate's object: one device, or one rank of those that torchrun or accelerate started."""
+    """Return accelerate's object for one device, or for one rank that torchrun or accelerate started."""
     from accelerate import Accelerator, DistributedDataParallelKwargs
 
     ddp = DistributedDataParallelKwargs(
-        find_unused_parameters=_some_step_leaves_some_out(recipe, model),
-        broadcast_buffers=False,  # they are constants
+        find_unused_parameters=_has_partial_steps(recipe, model),
+        broadcast_buffers=False,  # buffers are constants
     )
     return Accelerator(
-        cpu=best_device() == "cpu",  # else accelerate takes ranks without a GPU for single processes
+        cpu=best_device() == "cpu",  # otherwise accelerate treats ranks without a GPU as single processes
         mixed_precision=MIXED_PRECISION[recipe.precision],
         log_with=list(recipe.trackers) or None,
         project_dir=str(recipe.output),
@@ -77,10 +77,11 @@ def make_accelerator(recipe: Recipe, model: ImageBindModel) -> "Accelerator":
 
 
 def place(encoder: PairEncoder, recipe: Recipe, accelerator: "Accelerator") -> Any:
-    """The encoder on this rank's device: whole, or with FSDP2 a part of each of its tensors.
+    """Move the encoder to this rank's device, whole, or with FSDP2 as shards of its tensors.
 
-    FSDP2's units are the transformer blocks, and the rest together. It is torch's own: accelerate has it for
-    GPUs alone. Scalars cannot be split; the only ones are scales, which do not learn.
+    FSDP2's units are each transformer block, and all other parameters together. torch's own API is used,
+    because accelerate supports FSDP2 only on GPUs. Scalars cannot be sharded; the only ones are logit scales,
+    which are not trainable.
     """
     if recipe.sharding != "fsdp2" or accelerator.num_processes == 1:
         return accelerator.prepare(encoder)
@@ -98,25 +99,25 @@ def place(encoder: PairEncoder, recipe: Recipe, accelerator: "Accelerator") -> A
     return fully_shard(encoder, mesh=mesh, ignored_params={p for p in encoder.parameters() if p.ndim == 0})
 
 
-def quick_attention(device: torch.device) -> AbstractContextManager[None]:
-    """The attention that learns fastest on a device: on a CPU that of plain matrix products.
+def fastest_attention(device: torch.device) -> AbstractContextManager[None]:
+    """Select the attention kernel that trains fastest on a device: on a CPU plain matrix products.
 
-    The backward pass of the fused one took a third of a step there, of sequences of 50 tokens.
+    On a CPU the backward pass of the fused kernel took a third of a step with sequences of 50 tokens.
     """
     return sdpa_kernel(SDPBackend.MATH) if device.type == "cpu" else nullcontext()
 
 
 def is_sharded(encoder: nn.Module) -> bool:
-    """Whether FSDP2 has split a module; its class has no importable name before torch 2.6."""
+    """Whether FSDP2 has sharded a module; its class has no importable name before torch 2.6."""
     return hasattr(encoder, "set_requires_gradient_sync")
 
 
 @contextmanager
 def own_accelerate_state() -> Iterator[None]:
-    """accelerate is left as it was, for a later run may want another precision; ranks stay connected.
+    """Reset accelerate's global state afterwards, since a later run may use another precision.
 
-    Their group is made by the first run and left when the process ends. A second one would be made over the
-    launcher's store too, where a rank can still find the addresses of the first.
+    The process group is created by the first run and destroyed when the process ends. A second group would
+    use the launcher's store too, where a rank could still find the addresses of the first one.
     """
     from accelerate.state import AcceleratorState, GradientState, PartialState
 
@@ -133,11 +134,11 @@ def own_accelerate_state() -> Iterator[None]:
 
 
 def _leave_group() -> None:
-    """Part from the other ranks, while the interpreter is still whole."""
+    """Leave the process group before the interpreter shuts down."""
     if dist.is_initialized():
         dist.destroy_process_group()
-        # A thread of gloo's that has still to drop what a backward pass gave it needs the interpreter: it
-        # would abort the process if that were ending. Asleep, this thread lets it have it.
+        # A gloo thread may still have to release objects of a backward pass. It needs the GIL for that, and
+        # would abort the process during interpreter shutdown. Sleeping lets it run first.
         time.sleep(GROUP_LEAVING_SECONDS)
 
 
@@ -150,10 +151,12 @@ def import_accelerate() -> Any:
     return import_extra("accelerate", extra="train", purpose="training")
 
 
-def _some_step_leaves_some_out(recipe: Recipe, model: ImageBindModel) -> bool:
-    """Whether there is a kind of pair whose steps give some parameter that learns no gradient."""
-    learning = {name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad}
-    return any(learning - {ModalityType.VISION.value, str(pair.modality)} for pair in recipe.pairs)
+def _has_partial_steps(recipe: Recipe, model: ImageBindModel) -> bool:
+    """Whether the steps of some `PairRecipe` give no gradient to some trainable parameters."""
+    trainable = {
+        name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+    return any(trainable - {ModalityType.VISION.value, str(pair.modality)} for pair in recipe.pairs)
 
 
 def _load_weights(model: ImageBindModel, recipe: Recipe) -> None:

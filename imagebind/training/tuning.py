@@ -1,4 +1,4 @@
-"""What of a model learns: all of it, some trunks, some heads, or low-rank additions to some trunks."""
+"""Selects the trainable parameters of a model: everything, some trunks, some heads, or LoRA."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,21 +13,21 @@ from imagebind.models.model import ImageBindModel
 if TYPE_CHECKING:
     from peft import PeftModel
 
-# What LoRA is added to in each block. The three input projections of attention are one matrix here.
+# Layers and parameters of each block that get LoRA. The three input projections of attention are one matrix.
 LORA_LAYERS = ("mlp.fc1", "mlp.fc2")
 LORA_MATRICES = ("attn.in_proj_weight",)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Everything:
-    """Every trunk with its stem and its head."""
+    """Every trunk is trainable, with its stem and its head."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trunks:
-    """Some modalities learn, with their stems and heads; the others are frozen, as in the paper.
+    """The trunks of some modalities are trainable, with their stems and heads; others are frozen (paper).
 
-    A modality that a subclass of the model adds is named like any other: `Trunks(modalities=("radar",))`.
+    It also takes modalities that a subclass of the model adds: `Trunks(modalities=("radar",))`.
     """
 
     modalities: tuple[str, ...]
@@ -38,7 +38,7 @@ class Trunks:
 
 @dataclass(frozen=True, kw_only=True)
 class Heads:
-    """Only the heads of some modalities learn: their last norm and projection."""
+    """Only the heads of some modalities are trainable: their last norm and projection."""
 
     modalities: tuple[str, ...]
 
@@ -48,9 +48,9 @@ class Heads:
 
 @dataclass(frozen=True, kw_only=True)
 class Lora:
-    """Low-rank additions to attention's input projections and to both layers of the MLPs (2106.09685).
+    """LoRA on attention's input projections and on both layers of the MLPs (arXiv 2106.09685).
 
-    All else is frozen. The additions are scaled by `alpha / rank`.
+    Everything else is frozen. The low-rank updates are scaled by `alpha / rank`.
     """
 
     modalities: tuple[str, ...]
@@ -68,11 +68,11 @@ class Lora:
 Learns = Everything | Trunks | Heads | Lora
 
 
-def learned_modalities(learns: Learns, modalities: Iterable[str]) -> tuple[str, ...]:
-    """The modalities of which anything learns, out of all that the model has.
+def trainable_modalities(learns: Learns, modalities: Iterable[str]) -> tuple[str, ...]:
+    """Return the modalities with trainable parameters, given all modalities of the model.
 
     Raises:
-        ValueError: one that the model has not.
+        ValueError: the model lacks a selected modality.
     """
     known = tuple(modalities)
     if isinstance(learns, Everything):
@@ -84,47 +84,48 @@ def learned_modalities(learns: Learns, modalities: Iterable[str]) -> tuple[str, 
 
 
 def freeze_but(model: ImageBindModel, learns: Learns) -> "PeftModel | None":
-    """Leave gradients to what learns, in place. With LoRA its layers are added; the handle saves them.
+    """Freeze all parameters except those selected for training, in place.
 
-    Postprocessors never learn here: the loss has its own temperature and does not see their scale.
+    With LoRA its layers are added to the model, and the returned `PeftModel` can save them. Postprocessors
+    are always frozen: the loss has its own temperature and does not use their scale.
 
     Raises:
-        ValueError: a modality that the model has not.
-        MissingExtraError: LoRA without peft.
+        ValueError: the model lacks a selected modality.
+        MissingExtraError: LoRA needs peft, which is not installed.
     """
-    chosen = learned_modalities(learns, model.modalities)
+    chosen = trainable_modalities(learns, model.modalities)
     model.requires_grad_(False)
     if isinstance(learns, Lora):
         return _add_lora(model, learns)
-    parts: tuple[nn.ModuleDict, ...] = (model.modality_heads,)
+    selected: tuple[nn.ModuleDict, ...] = (model.modality_heads,)
     if not isinstance(learns, Heads):
-        parts = parts_of(model)
-    for part in parts:
+        selected = modules_by_modality(model)
+    for modules in selected:
         for modality in chosen:
-            part[modality].requires_grad_(True)
+            modules[modality].requires_grad_(True)
     return None
 
 
-def frozen_parts(model: ImageBindModel) -> Iterator[nn.Module]:
-    """The stems, trunks and heads of which nothing learns: they are run without dropout or drop path."""
-    for part in parts_of(model):
-        for module in part.children():
-            if not learns_at_all(module):
+def frozen_modules(model: ImageBindModel) -> Iterator[nn.Module]:
+    """Yield the stems, trunks and heads without trainable parameters."""
+    for modules in modules_by_modality(model):
+        for module in modules.children():
+            if not is_trainable(module):
                 yield module
 
 
-def parts_of(model: ImageBindModel) -> tuple[nn.ModuleDict, nn.ModuleDict, nn.ModuleDict]:
-    """The stems, trunks and heads, each by modality."""
+def modules_by_modality(model: ImageBindModel) -> tuple[nn.ModuleDict, nn.ModuleDict, nn.ModuleDict]:
+    """Return the stems, trunks and heads, each keyed by modality."""
     return model.modality_preprocessors, model.modality_trunks, model.modality_heads
 
 
-def learns_at_all(module: nn.Module) -> bool:
-    """Whether anything of a module does."""
+def is_trainable(module: nn.Module) -> bool:
+    """Whether a module has trainable parameters."""
     return any(parameter.requires_grad for parameter in module.parameters())
 
 
 def lora_config(model: nn.Module, learns: Lora) -> Any:
-    """peft's `LoraConfig` for a model, its layers named as the model names them.
+    """Return peft's `LoraConfig` with the names of a model's layers.
 
     Raises:
         MissingExtraError: peft is not installed.

@@ -1,0 +1,42 @@
+"""The transforms of each modality: an array, or a file that is read first, becomes the trunk's tensor.
+
+Names are imported when they are used: each needs the libraries of its modality.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from imagebind.transforms.audio import AudioTransform
+    from imagebind.transforms.depth import DepthTransform
+    from imagebind.transforms.image import ImageTransform
+    from imagebind.transforms.imu import ImuTransform
+    from imagebind.transforms.text import Tokenizer
+    from imagebind.transforms.thermal import ThermalTransform
+    from imagebind.transforms.video import VideoTransform
+
+_HOMES = {
+    "AudioTransform": "imagebind.transforms.audio",
+    "DepthTransform": "imagebind.transforms.depth",
+    "ImageTransform": "imagebind.transforms.image",
+    "ImuTransform": "imagebind.transforms.imu",
+    "ThermalTransform": "imagebind.transforms.thermal",
+    "Tokenizer": "imagebind.transforms.text",
+    "VideoTransform": "imagebind.transforms.video",
+}
+
+__all__ = [
+    "AudioTransform",
+    "DepthTransform",
+    "ImageTransform",
+    "ImuTransform",
+    "ThermalTransform",
+    "Tokenizer",
+    "VideoTransform",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

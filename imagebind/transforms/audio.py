@@ -11,7 +11,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits
-from imagebind.media.audio_file import Recording, load_audio, open_audio
+from imagebind.media.audio_file import AudioRecording, load_audio, open_audio
 from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
 from imagebind.transforms.mel import WINDOW_MS, log_mel, resampling_reach, window_samples
@@ -143,7 +143,7 @@ class AudioTransform:
             recording.check_losses()
         return torch.stack(clips), as_floats(spans)  # (s, 1, mel_bins, mel_frames)
 
-    def _clip(self, recording: Recording, length: int, start: Seconds, end: Seconds) -> Tensor:
+    def _clip(self, recording: AudioRecording, length: int, start: Seconds, end: Seconds) -> Tensor:
         if not 0 <= start < end < math.inf:
             raise ValueError(f"span: expected 0 <= start < end in seconds, got ({start}, {end})")
         first = int(self.sample_rate * start)
@@ -160,7 +160,7 @@ class AudioTransform:
         return ((mel - self.mean) / self.std)[None]  # (1, mel_bins, mel_frames)
 
 
-def _read_mono(recording: Recording, first: int, last: int, *, rate: int, channel: int | None) -> Tensor:
+def _read_mono(recording: AudioRecording, first: int, last: int, *, rate: int, channel: int | None) -> Tensor:
     """Samples first to last - 1 of the resampled recording, reading no more of it than they are made of.
 
     The two clocks meet once a period, of `old` samples before and `new` after. The stretch read starts

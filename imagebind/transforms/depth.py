@@ -28,7 +28,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
-from imagebind.media.arrays import as_numpy, decode, load_values
+from imagebind.media.arrays import as_numpy, decode_image, load_values
 from imagebind.media.image_file import is_deep_gray
 from imagebind.modality import ModalityType
 from imagebind.transforms.depth_units import EXPECTED, DepthUnit, along_axis, stored_depth, to_metres
@@ -248,7 +248,7 @@ def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
     if isinstance(item, Image.Image):
         if not is_deep_gray(item):
             raise MediaError(name, got=f"a picture of 8 bits a channel (mode {item.mode})", expected=EXPECTED)
-        return np.asarray(decode(item, name=name, limits=limits))
+        return np.asarray(decode_image(item, name=name, limits=limits))
     if isinstance(item, np.ma.MaskedArray):
         return item.filled(0)  # a hole
     if isinstance(item, (np.ndarray, Tensor)):

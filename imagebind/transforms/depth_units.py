@@ -27,7 +27,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.media.arrays import drop_channel, step_of
+from imagebind.media.arrays import drop_channel, positive_number
 
 # If nearly all floats are larger, they are millimetres; outdoors, some pixels are always nearer (ours).
 TOO_FAR_METRES = 100.0
@@ -89,7 +89,7 @@ def stored_depth(unit: DepthUnit) -> StoredDepth:
     name = _FORMER_NAMES.get(unit, unit) if isinstance(unit, str) else unit
     if isinstance(name, str) and name in UNITS:
         return UNITS[name]
-    metres = step_of(name)
+    metres = positive_number(name)
     if metres is None:
         raise ValueError(
             f"unit: expected metres per stored step (1/256, say) or one of {', '.join(UNITS)}, got {unit!r}"

@@ -27,10 +27,10 @@ from torchvision.transforms.v2 import functional as F
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
-from imagebind.media.arrays import as_numpy, decode, drop_channel, is_deep, read_values, step_of
+from imagebind.media.arrays import as_numpy, decode_image, drop_channel, is_deep, positive_number, read_values
 from imagebind.media.flir import ZERO_CELSIUS, read_radiometric
 from imagebind.media.image_file import is_deep_gray
-from imagebind.media.palettes import PALETTES, is_coloured, palette_of, steps_of
+from imagebind.media.palettes import PALETTES, is_coloured, palette_of, palette_steps
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
 from imagebind.transforms.options import PER_ITEM
@@ -102,7 +102,7 @@ def to_celsius(values: np.ndarray, *, unit: ThermalUnit, name: str = "thermal") 
         return values
     if values.dtype == np.uint8:
         raise MediaError(name, got="8 bits a pixel", expected=f"16 bits or floats for unit={unit!r}")
-    step, zero = (step_of(unit), -ZERO_CELSIUS) if step_of(unit) else UNITS[unit]  # type: ignore[index]
+    step, zero = (positive_number(unit), -ZERO_CELSIUS) if positive_number(unit) else UNITS[unit]  # type: ignore[index]
     celsius = (values * np.float64(step) + zero).astype(np.float32)  # type: ignore[arg-type]
     finite = celsius[np.isfinite(celsius)]
     if finite.size and not DOUBTFUL_COLD <= (median := float(np.median(finite))) <= DOUBTFUL_HOT:
@@ -199,7 +199,7 @@ def _pixels(
 
 def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> np.ndarray:
     if isinstance(item, Image.Image):
-        image = decode(item, name=name, limits=limits)
+        image = decode_image(item, name=name, limits=limits)
         if is_deep_gray(image):
             return np.asarray(image)
         return np.asarray(image) if image.mode == "L" else _brightness(image, name, palette)
@@ -239,12 +239,12 @@ def _brightness(image: Image.Image, name: str, palette: str | None) -> np.ndarra
                 f"colours of the palette {palette!r}, read as its steps from cold to hot; pass palette="
                 f"{palette!r} if that is right, or palette={GRAY!r} to read their brightness",
             )
-    return np.asarray(image.convert("L")) if palette in (None, GRAY) else steps_of(pixels, palette)
+    return np.asarray(image.convert("L")) if palette in (None, GRAY) else palette_steps(pixels, palette)
 
 
 def _check_choices(unit: object, palette: str | None) -> None:
     named = unit is None or (isinstance(unit, str) and (unit in UNITS or unit == RAW))
-    if not named and step_of(unit) is None:
+    if not named and positive_number(unit) is None:
         names = ", ".join((*UNITS, RAW))
         raise ValueError(f"unit: expected one of {names}, or kelvin per stored step, 1/64 say; got {unit!r}")
     if palette not in (None, GRAY, *PALETTES):

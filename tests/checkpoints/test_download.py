@@ -31,7 +31,7 @@ from imagebind.checkpoints.download import (
     verify_once,
 )
 from imagebind.errors import CheckpointError
-from imagebind.io import transfer
+from imagebind.io import http
 
 PAYLOAD = random.Random(0).randbytes(3 << 20)
 CHUNK = 1 << 16
@@ -133,7 +133,7 @@ RELEASED = ReleasedFile(
 @pytest.fixture(autouse=True)
 def quick_and_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """No pauses, no switches from outside, no proxy, an empty working directory."""
-    monkeypatch.setattr(transfer, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
     for name in ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -463,15 +463,15 @@ def test_a_disk_that_fills_up_is_named(serve, tmp_path):
 
 DOWNLOAD_IN_A_PROCESS = """
 import json, sys
-from imagebind import transfer
+from imagebind.io import http
 from imagebind.checkpoints.download import ReleasedFile, download
-transfer.CHUNK = 1 << 16
+http.CHUNK = 1 << 16
 download(ReleasedFile(**json.loads(sys.argv[1])), cache_dir=sys.argv[2], show_progress=False)
 """
 
 
 def start_process(released: ReleasedFile, folder: Path) -> subprocess.Popen[bytes]:
-    root = Path(transfer.__file__).parents[2]
+    root = Path(http.__file__).parents[2]
     return subprocess.Popen(
         [sys.executable, "-c", DOWNLOAD_IN_A_PROCESS, json.dumps(vars(released)), str(folder)],
         env=os.environ | {"PYTHONPATH": str(root)},

@@ -23,7 +23,7 @@ def test_a_saved_model_keeps_its_sizes_when_it_is_converted(imagebind, small_mod
 def test_the_small_model_of_the_package_can_be_converted(imagebind, tmp_path):
     run = imagebind("weights", "convert", tmp_path / "out", "--weights", "tiny")
     assert run.code == 0, run.err
-    assert load_model(tmp_path / "out", modalities=["imu"]).config == config.imagebind_tiny().only(["imu"])
+    assert load_model(tmp_path / "out", modalities=["imu"]).config == config.tiny_config().only(["imu"])
 
 
 def test_a_file_that_is_not_the_released_one_is_told_from_it(imagebind, tmp_path):

@@ -12,7 +12,7 @@ from imagebind.datasets.manifest import read_pairs
 from imagebind.datasets.pairs import BrokenPair, PairDataset, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
-from imagebind.training.data.augment import AlignedPictures
+from imagebind.training.data.augment import AlignedImages
 from tests.training.made import ramp, write_picture
 
 ROWS = [
@@ -37,7 +37,7 @@ def write(path: Path, rows: list[dict]) -> Path:
 
 
 @pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
-def test_a_row_gives_a_pair_with_each_modality_in_every_form(tmp_path, form):
+def test_a_row_gives_a_pair_per_modality_in_every_manifest_format(tmp_path, form):
     pairs = read_pairs(write(tmp_path / f"pairs.{form}", ROWS))
     at = {name: str(tmp_path / name) for name in ("a.jpg", "a.png", "b.mp4", "b.wav", "c.jpg", "c.png")}
     intrinsics = str(tmp_path / "c/intrinsics.txt")
@@ -52,19 +52,19 @@ def test_a_row_gives_a_pair_with_each_modality_in_every_form(tmp_path, form):
     assert "pairs." + form in pairs[0].name and "a.jpg" in pairs[0].name
 
 
-def test_absolute_paths_and_uris_stay_as_they_are(tmp_path):
+def test_absolute_paths_and_uris_are_unchanged(tmp_path):
     rows = [{"vision": "/else/a.jpg", "audio": "s3://bucket/a.wav"}]
     (pair,) = read_pairs(write(tmp_path / "pairs.csv", rows))
     assert pair.vision == {"vision": "/else/a.jpg"} and pair.other == {"audio": "s3://bucket/a.wav"}
 
 
-def test_a_manifest_s_pairs_can_be_read_and_one_whose_file_is_gone_is_broken(tmp_path):
+def test_manifest_pairs_can_be_read_and_one_with_a_missing_file_is_broken(tmp_path):
     for name in ("a", "b"):
         write_picture(tmp_path / f"{name}.jpg", ramp(40, 60))
         write_picture(tmp_path / f"{name}.png", np.full((40, 60), 2000, np.uint16))
     (tmp_path / "b.png").unlink()
     rows = [{"vision": f"{name}.jpg", "depth": f"{name}.png", "depth.sensor": "xtion"} for name in ("a", "b")]
-    dataset = PairDataset(read_pairs(write(tmp_path / "pairs.csv", rows)), AlignedPictures())
+    dataset = PairDataset(read_pairs(write(tmp_path / "pairs.csv", rows)), AlignedImages())
     assert isinstance(dataset[0], PairSample) and dataset[0].modality is ModalityType.DEPTH
     assert isinstance(dataset[1], BrokenPair)
     assert "b.png" in str(dataset[1].error) and "line 3" in dataset[1].name
@@ -78,14 +78,14 @@ def test_a_manifest_s_pairs_can_be_read_and_one_whose_file_is_gone_is_broken(tmp
             r"pairs.csv, line 2: columns sound; expected vision, text, audio",
         ),
         ({"vision": "a.jpg", "audio": "a.wav", "speed.of": "2"}, "columns speed.of"),
-        ({"audio": "a.wav"}, "line 2: no vision; expected a picture or video beside audio"),
+        ({"audio": "a.wav"}, "line 2: no vision; expected an image or video beside audio"),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "1"}, "line 2: one of start and end"),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "x", "end": "2"}, "line 2: start 'x'"),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "3", "end": "2"}, "line 2.*0 <= start < end"),
         ({"vision": "a.mp4", "audio": ""}, "1 rows without a pair"),
     ],
 )
-def test_a_row_that_cannot_be_is_named(tmp_path, row, message):
+def test_an_invalid_row_is_an_error_that_names_it(tmp_path, row, message):
     with pytest.raises(MediaError, match=message):
         read_pairs(write(tmp_path / "pairs.csv", [row]))
 
@@ -96,7 +96,7 @@ def test_a_row_that_cannot_be_is_named(tmp_path, row, message):
         ("pairs.xlsx", b"", "'.xlsx'; expected .csv, .jsonl, .parquet"),
         ("gone.csv", None, "gone.csv: cannot be read"),
         ("pairs.jsonl", b'{"vision": ', "pairs.jsonl: cannot be read"),
-        ("pairs.jsonl", b"[1]\n", "line 1 is no JSON object"),
+        ("pairs.jsonl", b"[1]\n", "line 1 is not a JSON object"),
         ("pairs.parquet", b"not parquet", "pairs.parquet: cannot be read"),
         ("pairs.csv", b"vision,audio\na,b,c\n", "line 2: columns None"),
         ("pairs.csv", b"\xff\xfe\0", "pairs.csv: cannot be read"),

@@ -29,18 +29,18 @@ def failing(error: Exception):
 @pytest.mark.parametrize(
     "options, message",
     [
-        ({"modality": "vision"}, "vision twice"),
+        ({"modality": "vision"}, "another modality than vision"),
         ({"modality": "smell"}, "smell"),
         ({"span": (3.0, 3.0)}, r"a: span: expected 0 <= start < end"),
         ({"span": (-1.0, 3.0)}, r"a: span: expected 0 <= start < end"),
     ],
 )
-def test_a_pair_that_cannot_be_is_refused(options, message):
+def test_an_invalid_pair_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         pair("a", **options)
 
 
-def test_a_sample_s_chance_is_that_of_seed_turn_and_index_alone():
+def test_a_sample_s_random_numbers_depend_only_on_seed_turn_and_index():
     pairs = [pair("a"), pair("b")]
     dataset = PairDataset(pairs, noise, seed=7)
     first = dataset.sample(1, turn=2)
@@ -56,7 +56,7 @@ def test_a_sample_s_chance_is_that_of_seed_turn_and_index_alone():
         assert not torch.equal(other.vision, first.vision)
 
 
-def test_an_index_alone_gives_the_first_turn():
+def test_indexing_gives_the_first_turn():
     dataset = PairDataset([pair("a")], noise)
     assert torch.equal(dataset[0].vision, dataset.sample(0, turn=0).vision)
 
@@ -65,7 +65,7 @@ def test_an_index_alone_gives_the_first_turn():
     "error",
     [MediaError("a.jpg", got="cut", expected="whole"), OSError("gone"), RuntimeError("strange shape")],
 )
-def test_a_pair_s_own_failure_is_returned_with_its_name_and_can_cross_processes(error):
+def test_an_error_of_a_pair_is_returned_with_its_name_and_can_be_pickled(error):
     broken = PairDataset([pair("a")], failing(error))[0]
     assert isinstance(broken, BrokenPair) and broken.name == "a"
     for copy in (broken, pickle.loads(pickle.dumps(broken))):
@@ -73,20 +73,20 @@ def test_a_pair_s_own_failure_is_returned_with_its_name_and_can_cross_processes(
         assert str(error) in str(copy.error)
 
 
-def test_a_missing_package_is_nobody_s_own_failure():
+def test_a_missing_package_is_raised():
     error = MissingExtraError("x", extra="train", purpose="reading")
     with pytest.raises(MissingExtraError):
         PairDataset([pair("a")], failing(error))[0]
 
 
-def test_a_data_set_holds_one_kind_of_pair():
+def test_a_data_set_has_pairs_of_one_modality():
     dataset = PairDataset([pair("a"), pair("b", "thermal")], noise)
     assert dataset.modality is ModalityType.DEPTH
-    with pytest.raises(ValueError, match="b: a pair with thermal in a data set of depth"):
+    with pytest.raises(ValueError, match=r"b: expected a pair with depth.*got thermal"):
         dataset[1]
 
 
-def test_pairs_of_many_kinds_are_parted_in_their_order():
+def test_pairs_are_grouped_by_modality_in_order():
     kinds = by_modality([pair("a"), pair("b", "thermal"), pair("c")])
     assert {kind: [p.name for p in pairs] for kind, pairs in kinds.items()} == {
         "depth": ["a", "c"],
@@ -94,7 +94,7 @@ def test_pairs_of_many_kinds_are_parted_in_their_order():
     }
 
 
-def test_a_batch_stacks_what_is_whole_and_lists_what_is_broken():
+def test_a_batch_stacks_readable_samples_and_lists_broken_pairs():
     whole = [PairSample(torch.full((3, 2, 2), i), torch.full((1,), i), ModalityType.DEPTH) for i in range(2)]
     broken = BrokenPair("b", MediaError("b", got="x", expected="y"), ModalityType.DEPTH)
     batch = collate([whole[0], broken, whole[1]])
@@ -105,12 +105,12 @@ def test_a_batch_stacks_what_is_whole_and_lists_what_is_broken():
     assert nothing.inputs == {} and nothing.size == 0
 
 
-def test_a_batch_of_two_kinds_or_two_shapes_is_refused():
+def test_a_batch_of_two_modalities_or_two_shapes_is_refused():
     still = PairSample(torch.zeros(3, 4, 4), torch.zeros(1), ModalityType.AUDIO)
     clip = PairSample(torch.zeros(1, 3, 2, 4, 4), torch.zeros(1), ModalityType.AUDIO)
     with pytest.raises(ValueError, match=r"one shape of vision.*\(1, 3, 2, 4, 4\).*images and videos"):
         collate([still, clip])
-    with pytest.raises(ValueError, match="one kind of pair"):
+    with pytest.raises(ValueError, match="pairs of one modality"):
         collate([still, still._replace(modality=ModalityType.TEXT)])
-    with pytest.raises(ValueError, match="one kind of pair, got nothing"):
+    with pytest.raises(ValueError, match="pairs of one modality, got none"):
         collate([])

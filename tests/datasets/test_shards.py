@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 
 from imagebind.datasets.pairs import Pair, PairDataset
-from imagebind.datasets.shards import ShardPairs, open_stretch, samples_of
+from imagebind.datasets.shards import ShardPairs, open_file_part, shard_samples
 from imagebind.errors import MediaError
-from imagebind.training.data.augment import AlignedMotion, AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.data.augment import AlignedAudio, AlignedImages, AlignedImu, CaptionedVision
 from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.transforms.image import ImageTransform
@@ -49,7 +49,7 @@ def captioned(tmp_path) -> list[Path]:
     return shards
 
 
-def test_shards_are_one_sequence_of_pairs_in_their_order(captioned):
+def test_shards_are_one_sequence_of_pairs_in_order(captioned):
     pairs = ShardPairs(captioned, "text")
     assert len(pairs) == 12 and pairs.incomplete == []
     assert pairs[5].name == "000001.tar/train/0005"
@@ -60,7 +60,7 @@ def test_shards_are_one_sequence_of_pairs_in_their_order(captioned):
         pairs[12]
 
 
-def test_any_sample_can_be_read_alone_by_workers_and_from_any_step(captioned):
+def test_samples_can_be_read_individually_by_workers_and_from_any_step(captioned):
     transform = CaptionedVision(image=ImageTransform(size=8))
     source = PairSource(name="shards", dataset=PairDataset(ShardPairs(captioned, "text"), transform))
     mixture = PairMixture([source], 4, seed=0)
@@ -71,7 +71,7 @@ def test_any_sample_can_be_read_alone_by_workers_and_from_any_step(captioned):
         assert not loaded.batch.broken
 
 
-def test_the_package_of_the_format_reads_the_same_samples(captioned):
+def test_the_webdataset_package_reads_the_same_samples(captioned):
     webdataset = pytest.importorskip("webdataset")
     theirs = webdataset.WebDataset([str(path) for path in captioned], shardshuffle=False)
     ours = ShardPairs(captioned, "text")
@@ -80,7 +80,7 @@ def test_the_package_of_the_format_reads_the_same_samples(captioned):
         assert pair.vision["vision"].read() == sample["png"] and pair.other["text"].read() == sample["txt"]
 
 
-def test_every_kind_of_file_is_read_in_place(tmp_path):
+def test_files_of_every_media_type_are_read_inside_the_shard(tmp_path):
     film = write_film(tmp_path / "film.mp4").read_bytes()
     sound = write_sound(tmp_path / "sound.wav").read_bytes()
     motion = write_motion(tmp_path / "motion.csv").read_bytes()
@@ -92,9 +92,9 @@ def test_every_kind_of_file_is_read_in_place(tmp_path):
     )
     moving = {"vision": ("mp4",)}
     for modality, transform, options in (
-        ("audio", AlignedSound(), moving),
-        ("imu", AlignedMotion(), moving),
-        ("depth", AlignedPictures(), {"options": {"sensor": "kinect_v2", "encoding": "millimetres"}}),
+        ("audio", AlignedAudio(), moving),
+        ("imu", AlignedImu(), moving),
+        ("depth", AlignedImages(), {"options": {"sensor": "kinect_v2", "encoding": "millimetres"}}),
     ):
         sample = PairDataset(ShardPairs([path], modality, **options), transform)[0]
         suffix = {"audio": "wav", "imu": "csv", "depth": "png"}[modality]
@@ -106,7 +106,7 @@ def test_every_kind_of_file_is_read_in_place(tmp_path):
 
 
 @pytest.mark.parametrize("modality", ["depth", "thermal"])
-def test_a_picture_is_not_its_own_depth_or_heat(tmp_path, modality):
+def test_an_image_is_not_its_own_depth_or_thermal(tmp_path, modality):
     files = {f"a.{modality}.png": picture(2), "a.png": picture(1), "b.png": picture(3)}
     files |= {"c.png": picture(4), "c.npy": b"map"}
     pairs = ShardPairs([shard(tmp_path / "pictures.tar", files)], modality)
@@ -124,7 +124,7 @@ def test_one_file_may_be_both_sides(tmp_path):
     assert two.vision["vision"].read() == b"film" and two.other["audio"].read() == b"sound"
 
 
-def test_a_picture_of_the_same_ending_is_not_taken_for_depth_twice(tmp_path):
+def test_an_image_with_the_ending_of_depth_is_not_used_twice(tmp_path):
     path = shard(tmp_path / "views.tar", {"a.jpg": b"view", "a.png": b"depth"})
     (pair,) = ShardPairs([path], "depth")
     assert pair.vision["vision"].read() == b"view" and pair.other["depth"].read() == b"depth"
@@ -141,7 +141,7 @@ def test_incomplete_samples_are_left_out_and_named(tmp_path, caplog):
         ShardPairs([path], "imu")
 
 
-def test_keys_end_at_the_first_dot_and_folders_are_passed_over(tmp_path):
+def test_keys_end_at_the_first_dot_and_folders_are_skipped(tmp_path):
     path = tmp_path / "s.tar"
     with tarfile.open(path, "w") as archive:
         folder = tarfile.TarInfo("some.folder")
@@ -149,7 +149,7 @@ def test_keys_end_at_the_first_dot_and_folders_are_passed_over(tmp_path):
         archive.addfile(folder)
         for name in ("some.folder/x.JPG", "some.folder/x.depth.png"):
             archive.addfile(tarfile.TarInfo(name))
-    ((key, places),) = samples_of(path)
+    ((key, places),) = shard_samples(path)
     assert key == "some.folder/x" and sorted(places) == ["depth.png", "jpg"]
 
 
@@ -160,26 +160,26 @@ def test_a_damaged_sample_is_broken_and_named_by_shard_and_key(tmp_path):
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar file at all" * 100, None])
-def test_what_is_no_shard_is_named(tmp_path, content):
+def test_a_file_that_is_not_a_shard_is_an_error_that_names_it(tmp_path, content):
     path = tmp_path / "bad.tar"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(MediaError, match=r"bad\.tar: cannot be read.*expected a whole \.tar"):
+    with pytest.raises(MediaError, match=r"bad\.tar: cannot be read.*expected a complete \.tar"):
         ShardPairs([path], "text")
 
 
-def test_a_shard_that_is_cut_short_is_an_error(captioned):
+def test_a_truncated_shard_is_an_error(captioned):
     whole = captioned[1].read_bytes()
     end = whole.rindex(b"7" + bytes(511))  # of the last caption
     captioned[1].write_bytes(whole[:end])
-    with pytest.raises(MediaError, match=r"000001\.tar: .*expected a whole \.tar"):
+    with pytest.raises(MediaError, match=r"000001\.tar: .*expected a complete \.tar"):
         ShardPairs(captioned, "text")
 
 
-def test_a_stretch_is_a_file_of_its_own(tmp_path):
+def test_a_part_of_a_file_behaves_like_a_file(tmp_path):
     path = tmp_path / "file"
     path.write_bytes(bytes(range(100)))
-    with open_stretch(path, 10, 20, name="stretch") as file:
+    with open_file_part(path, 10, 20, name="stretch") as file:
         assert file.read() == bytes(range(10, 30)) and file.read() == b""
         assert file.seek(-5, io.SEEK_END) == 15 and file.read(3) == bytes([25, 26, 27])
         assert file.seek(2) == 2 and file.seek(3, io.SEEK_CUR) == 5 and file.tell() == 5

@@ -1,4 +1,4 @@
-"""Where files lie in a tar archive, held against Python's tarfile."""
+"""Positions of files in a tar archive, compared with Python's tarfile."""
 
 import io
 import tarfile
@@ -36,7 +36,7 @@ def write(path: Path, form: int, names: list[str]) -> Path:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_every_form_of_header_says_what_tarfile_says(tmp_path, form):
+def test_every_header_format_gives_the_entries_of_tarfile(tmp_path, form):
     path = write(tmp_path / "a.tar", FORMATS[form], NAMES)
     with tarfile.open(path) as archive:
         theirs = [(entry.name, entry.offset_data, entry.size) for entry in archive if entry.isfile()]
@@ -44,7 +44,7 @@ def test_every_form_of_header_says_what_tarfile_says(tmp_path, form):
     assert [tuple(entry) for entry in tar_entries(path)] == theirs
 
 
-def test_names_longer_than_any_header_are_read_from_their_notes(tmp_path):
+def test_names_longer_than_a_header_are_read_from_metadata_entries(tmp_path):
     name = "x" * 300 + ".jpg"
     for form in ("gnu", "pax"):
         (entry,) = tar_entries(write(tmp_path / form, FORMATS[form], [name]))
@@ -59,13 +59,13 @@ def test_an_archive_may_lack_the_zeros_at_its_end(tmp_path):
     assert [entry.name for entry in tar_entries(path)] == ["a.jpg", "b.jpg"]
 
 
-def test_an_archive_cut_short_is_told_from_a_whole_one(tmp_path):
+def test_a_truncated_archive_is_an_error(tmp_path):
     path = write(tmp_path / "a.tar", FORMATS["ustar"], ["a.jpg", "b.jpg"])
     with tarfile.open(path) as archive:
         last = archive.getmembers()[1]
     whole = path.read_bytes()
     for end, message in (
-        (last.offset_data + 10, "cut short in b.jpg"),
+        (last.offset_data + 10, "truncated in b.jpg"),
         (last.offset + 100, "no header at byte"),
     ):
         path.write_bytes(whole[:end])
@@ -73,7 +73,7 @@ def test_an_archive_cut_short_is_told_from_a_whole_one(tmp_path):
             list(tar_entries(path))
 
 
-def test_a_note_of_a_size_below_zero_leads_nowhere(tmp_path):
+def test_a_negative_size_in_metadata_is_an_error(tmp_path):
     path = tmp_path / "a.tar"
     with tarfile.open(path, "w", format=tarfile.PAX_FORMAT) as archive:
         entry = tarfile.TarInfo("a.jpg")
@@ -85,7 +85,7 @@ def test_a_note_of_a_size_below_zero_leads_nowhere(tmp_path):
 
 @given(st.data())
 @settings(max_examples=150, deadline=None)
-def test_a_damaged_archive_gives_entries_within_it_or_an_error_of_ours(tmp_path_factory, data):
+def test_a_damaged_archive_gives_entries_inside_it_or_a_media_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.tar"
     content = bytearray(write(path, FORMATS["pax"], NAMES[:3]).read_bytes()[:6144])
     for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 
 from imagebind.intake.mapping import mapping_for, parse_kind, parse_mapping
-from imagebind.media.discover import Found
+from imagebind.media.discover import FoundFile
 from imagebind.modality import MediaKind
 
 
-def found(path: str, root: str = "/media") -> Found:
-    return Found(path=Path(root) / path, root=Path(root), size=1, mtime_ns=1)
+def found(path: str, root: str = "/media") -> FoundFile:
+    return FoundFile(path=Path(root) / path, root=Path(root), size=1, mtime_ns=1)
 
 
 @pytest.mark.parametrize(
@@ -115,7 +115,7 @@ def test_the_first_that_speaks_of_a_file_counts():
 
 
 def test_a_file_named_itself_is_matched_by_its_name():
-    file = Found(path=Path("/media/x.png"), root=Path("/media/x.png"), size=1, mtime_ns=1)
+    file = FoundFile(path=Path("/media/x.png"), root=Path("/media/x.png"), size=1, mtime_ns=1)
     assert parse_mapping("*.png=depth").matches(file)
 
 

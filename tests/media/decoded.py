@@ -28,7 +28,7 @@ class AudioDecoder:
 
 
 class DatasetsAudioDecoder(AudioDecoder):
-    """That of `datasets` 4, whose "array" is the average of the channels."""
+    """The decoder of `datasets` 4, whose "array" is the mean of the channels."""
 
     def __getitem__(self, key: str):
         if key == "array":
@@ -39,25 +39,25 @@ class DatasetsAudioDecoder(AudioDecoder):
 
 
 class VideoDecoder:
-    """torchcodec's: frames (3, h, w), or (h, w, 3) if asked for."""
+    """torchcodec's: frames (3, h, w), or (h, w, 3) for dimension_order="NHWC"."""
 
     def __init__(self, frames: torch.Tensor, fps: float | None, dimension_order: str = "NCHW") -> None:
         self._frames = frames if dimension_order == "NHWC" else frames.permute(0, 3, 1, 2)
         self.metadata = SimpleNamespace(
             average_fps=fps, num_frames=len(frames), duration_seconds=len(frames) / (fps or 25)
         )
-        self.asked: list[int] = []
+        self.requested: list[int] = []
 
     def __len__(self) -> int:
         return len(self._frames)
 
     def __getitem__(self, index: int) -> torch.Tensor:
-        self.asked.append(index)
+        self.requested.append(index)
         return self._frames[index]
 
 
 class VideoReader:
-    """decord's: frames as arrays of its own."""
+    """decord's: frames as arrays of its own type."""
 
     def __init__(self, frames: torch.Tensor, fps: float) -> None:
         self._frames, self._fps = frames, fps

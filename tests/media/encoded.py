@@ -1,4 +1,4 @@
-"""Audio of many encoders, written by the ffmpeg command, and FFmpeg's decode of it."""
+"""Audio of many encoders, written by the ffmpeg command and decoded by it."""
 
 import shutil
 import subprocess
@@ -86,7 +86,7 @@ LOSSLESS = ("pcm", "flac", "alac", "wavpack", "tta", "mulaw", "alaw", "truehd")
 
 
 def music(seconds: float, *, rate: int, channels: int = 1, seed: int = 0) -> np.ndarray:
-    """Plucked tones over a little noise: (n, channels) float32."""
+    """Return decaying tones over weak noise: (n, channels) float32."""
     rng = np.random.default_rng(seed)
     times = np.arange(int(seconds * rate)) / rate
     wave = 0.01 * rng.standard_normal(len(times))
@@ -99,7 +99,7 @@ def music(seconds: float, *, rate: int, channels: int = 1, seed: int = 0) -> np.
 
 
 def encode(folder: Path, name: str, *, seconds: float = 7.3, seed: int = 0) -> Path:
-    """Write one of `ENCODINGS`; the test is skipped where this ffmpeg lacks its encoder."""
+    """Write one of `ENCODINGS`; skip the test if this ffmpeg lacks the encoder."""
     rate, channels, options = ENCODINGS[name]
     source = folder / f"{name}.source.wav"
     soundfile.write(source, music(seconds, rate=rate, channels=channels, seed=seed), rate, subtype="FLOAT")
@@ -112,7 +112,7 @@ def encode(folder: Path, name: str, *, seconds: float = 7.3, seed: int = 0) -> P
 
 
 def ffmpeg_decodes(path: Path, *, channels: int, options: str = "") -> np.ndarray:
-    """What `ffmpeg -i` gives for the first audio stream: (channels, n) float32."""
+    """Decode the first audio stream by the ffmpeg command: (channels, n) float32."""
     command = ["ffmpeg", "-loglevel", "quiet", "-i", str(path), "-map", "0:a:0", *options.split()]
     raw = subprocess.run([*command, "-f", "f32le", "-"], capture_output=True, check=True).stdout
     return np.frombuffer(raw, np.float32).reshape(-1, channels).T

@@ -1,4 +1,4 @@
-"""Small videos for tests: frame i a flat grey of 3·i, so that a pixel tells its frame; or made by FFmpeg."""
+"""Small videos for tests: frame i has gray level 3·i, so that a pixel identifies its frame; or by FFmpeg."""
 
 import io
 import shutil
@@ -12,41 +12,41 @@ import av
 import numpy as np
 import pytest
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs FFmpeg's command")
-STEP = 3  # grey levels from a frame to the next; room for the losses of compression
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
+GRAY_STEP = 3  # gray levels between frames; larger than compression errors
 
 
-def film(
+def make_video(
     *,
     frames: int = 75,
     rate: int = 25,
-    kind: str = "mp4",
+    container: str = "mp4",
     codec: str = "libx264",
     size: tuple[int, int] = (64, 48),
     keyframe_every: int = 12,
     times: Iterable[float] | None = None,
 ) -> bytes:
-    """Encode a video; `times` in seconds, one a frame, where they aren't even."""
+    """Encode a video; `times` gives each frame's time in seconds if they are uneven."""
     buffer = io.BytesIO()
     stamps = [round(1000 * seconds) for seconds in times] if times is not None else None
-    with av.open(buffer, "w", format=kind) as container:
-        stream = container.add_stream(codec, rate=rate, options={"g": str(keyframe_every)})
+    with av.open(buffer, "w", format=container) as output:
+        stream = output.add_stream(codec, rate=rate, options={"g": str(keyframe_every)})
         stream.width, stream.height = size
         stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
         if stamps:
             stream.codec_context.time_base = Fraction(1, 1000)
         for index in range(len(stamps) if stamps else frames):
-            grey = np.full((size[1], size[0], 3), STEP * index, np.uint8)
-            frame = av.VideoFrame.from_ndarray(grey, format="rgb24").reformat(format=stream.pix_fmt)
+            pixels = np.full((size[1], size[0], 3), GRAY_STEP * index, np.uint8)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24").reformat(format=stream.pix_fmt)
             if stamps:
                 frame.pts, frame.time_base = stamps[index], Fraction(1, 1000)
-            container.mux(stream.encode(frame))
-        container.mux(stream.encode())
+            output.mux(stream.encode(frame))
+        output.mux(stream.encode())
     return buffer.getvalue()
 
 
-def together(*videos: bytes, default: Iterable[bool]) -> bytes:
-    """Put videos into one file, as its first stream, its second..., some of them marked as default."""
+def merge_streams(*videos: bytes, default: Iterable[bool]) -> bytes:
+    """Write videos as the streams of one file, some of them marked as default."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
         for video, is_default in zip(videos, default, strict=True):
@@ -63,44 +63,44 @@ def together(*videos: bytes, default: Iterable[bool]) -> bytes:
 
 
 def packets_of(video: bytes) -> list[bytes]:
-    """The encoded frames, as they stand in the file."""
+    """Return the encoded frames in file order."""
     with av.open(io.BytesIO(video)) as container:
         return [bytes(packet) for packet in container.demux(video=0) if packet.size]
 
 
-def turned(mp4: bytes, *, matrix: tuple[float, float, float, float]) -> bytes:
-    """Write the 2 x 2 part of a display matrix (1, 0, 0, 1 is upright) into a film's track header."""
+def with_display_matrix(mp4: bytes, *, matrix: tuple[float, float, float, float]) -> bytes:
+    """Write the 2 x 2 part of a display matrix (1, 0, 0, 1 is upright) into a video's track header."""
     entries = np.array([matrix[0], matrix[1], 0, matrix[2], matrix[3], 0, 0, 0, 0]) * 2.0**16
     entries[8] = 2**30
-    start = mp4.index(b"tkhd") + 4 + 40  # version 0: 40 bytes of times, sizes and volume stand before it
+    start = mp4.index(b"tkhd") + 4 + 40  # version 0: after 40 bytes of times, sizes and volume
     return mp4[:start] + entries.astype(">i4").tobytes() + mp4[start + 36 :]
 
 
 def ffmpeg(*arguments: object) -> None:
-    """Run FFmpeg's command."""
+    """Run the ffmpeg command."""
     command = ["ffmpeg", "-y", "-nostdin", "-loglevel", "error", *map(str, arguments)]
     subprocess.run(command, check=True, capture_output=True)
 
 
 def record(path: Path, options: str = "", *, seconds: float = 4, size: str = "160x120") -> Path:
-    """Encode a moving test image by FFmpeg's command, at 25 frames a second."""
+    """Encode a moving test image by the ffmpeg command, at 25 frames per second."""
     source = f"testsrc2=s={size}:r=25:d={seconds}"
     ffmpeg("-f", "lavfi", "-i", source, *options.split(), path)
     return path
 
 
 def trim(source: Path, path: Path, *, start: float, seconds: float) -> Path:
-    """Cut a stretch out without encoding it again, as phones and editors do."""
+    """Copy a stretch without encoding it again, as phones and editors do."""
     ffmpeg("-ss", start, "-i", source, "-t", seconds, "-c", "copy", path)
     return path
 
 
 def edit(mp4: bytes, edits: Iterable[tuple[float, float | None]], *, timescale: int) -> bytes:
-    """Write an edit list into a film whose metadata stand at its end.
+    """Write an edit list into a video with its metadata at the end.
 
     Args:
-        edits: seconds to show, from which second of the media on; None: nothing is shown.
-        timescale: units a second of the media.
+        edits: seconds to show, and the second of the media to start at; None: show nothing.
+        timescale: units per second of the media.
     """
     entries = [(round(1000 * length), -1 if at is None else round(timescale * at)) for length, at in edits]
     table = struct.pack(">II", 0, len(entries)) + b"".join(struct.pack(">iiI", *e, 1 << 16) for e in entries)
@@ -111,16 +111,16 @@ def _with_edits(boxes: bytes, edits: bytes) -> bytes:
     changed, at = b"", 0
     while at < len(boxes):
         size = int.from_bytes(boxes[at : at + 4], "big")
-        kind, body = boxes[at + 4 : at + 8], boxes[at + 8 : at + size]
-        if kind == b"trak":  # after its header
+        box_type, body = boxes[at + 4 : at + 8], boxes[at + 8 : at + size]
+        if box_type == b"trak":  # after its header
             header = int.from_bytes(body[:4], "big")
             body = body[:header] + edits + _with_edits(body[header:], edits)
-        elif kind == b"moov":
+        elif box_type == b"moov":
             body = _with_edits(body, edits)
-        changed += b"" if kind == b"edts" else _box(kind, body)
+        changed += b"" if box_type == b"edts" else _box(box_type, body)
         at += size
     return changed
 
 
-def _box(kind: bytes, body: bytes) -> bytes:
-    return struct.pack(">I", 8 + len(body)) + kind + body
+def _box(box_type: bytes, body: bytes) -> bytes:
+    return struct.pack(">I", 8 + len(body)) + box_type + body

@@ -1,4 +1,4 @@
-"""Measured files for tests: arrays as they are stored, and the same damaged."""
+"""Files of measurements for tests: encoded arrays, and damaged copies of them."""
 
 import io
 
@@ -8,7 +8,7 @@ from PIL import Image
 
 
 def encoded(array: np.ndarray, form: str, **options: str) -> bytes:
-    """An array as "npy", "npz" (named depth), or a picture in one of Pillow's formats."""
+    """Encode an array as "npy", "npz" (named depth), or an image in one of Pillow's formats."""
     file = io.BytesIO()
     if form == "npy":
         np.save(file, array)
@@ -21,10 +21,10 @@ def encoded(array: np.ndarray, form: str, **options: str) -> bytes:
 
 @st.composite
 def damaged(draw: st.DrawFn, files: list[bytes]) -> bytes:
-    """One of the files, perhaps cut short, with up to 4 bytes changed, mostly in its header."""
+    """Draw one of the files, perhaps cut short, with up to 4 bytes changed, mostly in its header."""
     whole = draw(st.sampled_from(files))
     bad = bytearray(whole[: draw(st.just(len(whole)) | st.integers(1, len(whole)))])
     last = len(bad) - 1
-    for place in draw(st.lists(st.integers(0, last) | st.integers(0, min(200, last)), max_size=4)):
-        bad[place] ^= draw(st.integers(1, 255))
+    for position in draw(st.lists(st.integers(0, last) | st.integers(0, min(200, last)), max_size=4)):
+        bad[position] ^= draw(st.integers(1, 255))
     return bytes(bad)

@@ -1,4 +1,4 @@
-"""Files of measurements, seen through the depth loader: archives, limits, damage."""
+"""Files of measurements, read by the depth loader: archives, limits, damage."""
 
 import io
 import zipfile
@@ -26,7 +26,7 @@ def test_an_archive_needs_one_array_or_one_named_depth():
     assert load_depth(several).shape == FRAME_MM.shape
 
 
-def test_limits_are_named():
+def test_errors_name_the_exceeded_limit():
     few = Limits(max_pixels=100)
     for form in ("PNG", "TIFF", "npy", "npz"):
         with pytest.raises(MediaError, match="max_pixels"):
@@ -37,15 +37,15 @@ def test_limits_are_named():
         load_depth(encoded(FRAME_MM, "PNG"), limits=Limits(max_bytes=100))
 
 
-def test_headers_that_promise_too_much_cost_nothing():
+def test_a_header_with_a_huge_shape_is_refused_without_allocating():
     header = np.lib.format.magic(1, 0)
     text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000, 9000), }\n"
-    lie = header + len(text).to_bytes(2, "little") + text + b"\0" * 64
+    false_header = header + len(text).to_bytes(2, "little") + text + b"\0" * 64
     with pytest.raises(MediaError, match="64 bytes of numbers"):
-        load_depth(lie)
+        load_depth(false_header)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("depth.npy", lie.replace(b"(9000, 9000)", b"(90000,90000)") + bytes(10**7))
+        archive.writestr("depth.npy", false_header.replace(b"(9000, 9000)", b"(90000,90000)") + bytes(10**7))
     with pytest.raises(MediaError, match="max_pixels"):
         load_depth(bomb)
 
@@ -70,7 +70,7 @@ FILES = [
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
 @given(damaged(FILES))
 @settings(max_examples=150, deadline=None)
-def test_a_cut_or_flipped_file_gives_a_frame_or_a_named_error(bad):
+def test_a_damaged_file_gives_a_frame_or_an_error_with_its_name(bad):
     try:
         out = DepthTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
     except MediaError as error:

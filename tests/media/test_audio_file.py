@@ -1,4 +1,4 @@
-"""What can be opened as sound: files, the sound of videos, arrays; and what is refused, and how."""
+"""Inputs that can be opened as audio: files, the audio of videos, arrays; and the errors for others."""
 
 import io
 from fractions import Fraction
@@ -33,30 +33,32 @@ def noise(seconds: float, *, rate: int = 16_000, channels: int = 1, seed: int = 
     return 0.1 * torch.randn(channels, int(seconds * rate), generator=torch.Generator().manual_seed(seed))
 
 
-def encode(waveform: torch.Tensor, rate: int, *, container: str, codec: str, picture: bool = False) -> bytes:
-    """Sound in a container that libsndfile doesn't read, beside a picture if asked for."""
+def encode(
+    waveform: torch.Tensor, rate: int, *, container: str, codec: str, with_video: bool = False
+) -> bytes:
+    """Encode audio in a container that libsndfile does not read, with a video stream on request."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format=container) as output:
-        video = output.add_stream("mpeg4", rate=25) if picture else None
-        sound: Any = output.add_stream(codec, rate=rate, layout="stereo" if len(waveform) == 2 else "mono")
+        video = output.add_stream("mpeg4", rate=25) if with_video else None
+        audio: Any = output.add_stream(codec, rate=rate, layout="stereo" if len(waveform) == 2 else "mono")
         if video is not None:
             video.width = video.height = 64
             video.pix_fmt = "yuv420p"
-            picture_frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
-            output.mux(video.encode(picture_frame))
+            video_frame = av.VideoFrame.from_ndarray(np.zeros((64, 64, 3), np.uint8), format="rgb24")
+            output.mux(video.encode(video_frame))
             output.mux(video.encode(None))
-        frame = av.AudioFrame.from_ndarray(waveform.numpy(), format="fltp", layout=sound.layout.name)
+        frame = av.AudioFrame.from_ndarray(waveform.numpy(), format="fltp", layout=audio.layout.name)
         frame.sample_rate = rate
-        frame.pts, frame.time_base = 0, Fraction(1, rate)  # the encoder's delay then starts before 0
-        output.mux(sound.encode(frame))
-        output.mux(sound.encode(None))
+        frame.pts, frame.time_base = 0, Fraction(1, rate)  # the encoder delay then starts before 0
+        output.mux(audio.encode(frame))
+        output.mux(audio.encode(None))
     return buffer.getvalue()
 
 
-# ---- the kinds of input
+# ---- inputs
 
 
-def test_path_string_bytes_and_open_file_are_one(tmp_path):
+def test_path_string_bytes_and_open_file_give_the_same_clips(tmp_path):
     expected = AudioTransform()(FLAC)
     data = FLAC.read_bytes()
     with FLAC.open("rb") as file:
@@ -66,13 +68,13 @@ def test_path_string_bytes_and_open_file_are_one(tmp_path):
         assert not file.closed
 
 
-def test_a_file_named_raw_is_judged_by_its_content(tmp_path):
+def test_a_file_named_raw_is_recognised_by_its_content(tmp_path):
     path = tmp_path / "sound.raw"
     path.write_bytes(FLAC.read_bytes())
     assert torch.equal(AudioTransform()(path), AudioTransform()(FLAC))
 
 
-def test_an_array_and_a_tensor_are_what_their_file_is():
+def test_an_array_and_a_tensor_give_the_clips_of_their_file():
     waveform, rate = load_audio(STEREO)
     assert waveform.shape == (2, 384_000) and rate == 48_000
     expected = AudioTransform()(STEREO)
@@ -93,7 +95,7 @@ def test_integers_are_scaled_to_full_scale(dtype):
     assert torch.allclose(got, AudioTransform()((exact, 16_000)), atol=1e-3)
 
 
-def test_eight_channels_work(tmp_path):
+def test_eight_channels_are_averaged(tmp_path):
     path = tmp_path / "eight.wav"
     waveform = noise(2.0, channels=8)
     soundfile.write(path, waveform.T.numpy(), 16_000, subtype="FLOAT")
@@ -101,17 +103,19 @@ def test_eight_channels_work(tmp_path):
 
 
 @pytest.mark.parametrize(("container", "codec"), [("mp4", "aac"), ("matroska", "aac"), ("ipod", "aac")])
-@pytest.mark.parametrize("picture", [False, True])
-def test_sound_of_a_video_or_m4a_is_where_it_was(container, codec, picture):
+@pytest.mark.parametrize("with_video", [False, True])
+def test_audio_of_a_video_or_m4a_keeps_its_timing(container, codec, with_video):
     clicks = torch.zeros(2, 48_000 * 3)
     clicks[:, 48_000], clicks[:, 100_000] = 0.9, -0.9
-    waveform, rate = load_audio(encode(clicks, 48_000, container=container, codec=codec, picture=picture))
+    waveform, rate = load_audio(
+        encode(clicks, 48_000, container=container, codec=codec, with_video=with_video)
+    )
     assert rate == 48_000 and len(waveform) == 2
     loudest = waveform[0].abs().topk(2).indices.sort().values
     assert (loudest - torch.tensor([48_000, 100_000])).abs().max() <= 48  # 1 ms; an encoder delays by 21 ms
 
 
-def test_mp3_has_no_encoder_delay_and_its_slices_are_those_of_the_whole(tmp_path):
+def test_mp3_has_no_encoder_delay_and_its_slices_equal_those_of_the_whole(tmp_path):
     path = tmp_path / "clicks.mp3"
     clicks = np.zeros(44_100 * 6, np.float32)
     clicks[[44_100, 200_000]] = 0.9
@@ -123,14 +127,14 @@ def test_mp3_has_no_encoder_delay_and_its_slices_are_those_of_the_whole(tmp_path
     assert torch.allclose(sliced, AudioTransform().with_spans((waveform, rate), [(4.0, 5.0)])[0], atol=1e-3)
 
 
-def test_a_flac_that_does_not_say_how_long_it_is_is_read_whole():
+def test_a_flac_without_a_stated_length_is_read_whole():
     data = bytearray(FLAC.read_bytes())
     data[21] &= 0xF0  # the last 36 bits of bytes 18 to 25 are the number of samples; 0 is unknown
     data[22:26] = bytes(4)
     assert torch.allclose(AudioTransform()(bytes(data)), AudioTransform()(FLAC), atol=1e-3)
 
 
-# ---- faults
+# ---- errors
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
@@ -176,18 +180,18 @@ def test_integers_cast_to_float_without_scaling_are_refused():
     ],
     ids=str,
 )
-def test_what_is_not_sound_is_named(item, message):
+def test_an_input_that_is_not_audio_raises_an_error_with_the_reason(item, message):
     with pytest.raises(MediaError, match=message):
         AudioTransform()(item)
 
 
-def test_a_video_without_sound_is_called_silent():
+def test_a_video_without_audio_is_refused():
     with pytest.raises(MediaError, match=r"wide_320x240_25fps_6s\.mp4: no audio stream"):
         load_audio(FILES / "wide_320x240_25fps_6s.mp4")
 
 
 @pytest.mark.parametrize("item", ["wav", "m4a"])
-def test_sound_over_the_limit_is_refused_by_the_name_of_the_limit(item):
+def test_audio_over_a_limit_is_refused_with_the_name_of_the_limit(item):
     source = STEREO if item == "wav" else encode(noise(3.0), 16_000, container="ipod", codec="aac")
     with pytest.raises(MediaError, match="max_seconds"):
         AudioTransform(limits=Limits(max_seconds=2))(source)
@@ -195,17 +199,17 @@ def test_sound_over_the_limit_is_refused_by_the_name_of_the_limit(item):
         AudioTransform(limits=Limits(max_bytes=1000))(source)
 
 
-def test_a_header_that_promises_hours_of_many_channels_is_refused_before_memory_is_asked_for(tmp_path):
-    path = tmp_path / "promise.flac"
+def test_a_header_that_states_hours_of_audio_is_refused_without_allocating(tmp_path):
+    path = tmp_path / "long.flac"
     soundfile.write(path, np.zeros((1_000, 8), np.int16), 96_000)
     data = bytearray(path.read_bytes())
     data[21] = data[21] & 0xF0  # the last 36 bits of bytes 18 to 25 are the number of samples
     data[22] = 0xF0  # 4 billion of them: 11 hours and a half
-    with pytest.raises(MediaError, match=r"cut short: .* that its header promises"):
+    with pytest.raises(MediaError, match=r"cut short: .* that its header states"):
         load_audio(bytes(data))
 
 
-def test_a_playlist_cannot_make_other_files_be_read():
+def test_a_playlist_cannot_open_other_files():
     for text in (
         f"#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:6,\n{FLAC}\n#EXT-X-ENDLIST\n",
         f"ffconcat version 1.0\nfile '{FLAC}'\n",
@@ -216,26 +220,26 @@ def test_a_playlist_cannot_make_other_files_be_read():
 
 def small_files() -> dict[str, bytes]:
     files = {}
-    for kind in ("WAV", "FLAC", "OGG", "MP3"):
+    for form in ("WAV", "FLAC", "OGG", "MP3"):
         buffer = io.BytesIO()
-        soundfile.write(buffer, noise(0.5, channels=2).T.numpy(), 16_000, format=kind)
-        files[kind] = buffer.getvalue()
+        soundfile.write(buffer, noise(0.5, channels=2).T.numpy(), 16_000, format=form)
+        files[form] = buffer.getvalue()
     files["M4A"] = encode(noise(0.5), 16_000, container="ipod", codec="aac")
-    files["MP4"] = encode(noise(0.5), 16_000, container="mp4", codec="aac", picture=True)
+    files["MP4"] = encode(noise(0.5), 16_000, container="mp4", codec="aac", with_video=True)
     return files
 
 
 SMALL_FILES = small_files()
 
 
-@pytest.mark.parametrize("kind", SMALL_FILES)
+@pytest.mark.parametrize("form", SMALL_FILES)
 @settings(max_examples=20, deadline=None)
 @given(data=st.data())
-def test_a_damaged_file_gives_finite_clips_or_a_media_error(kind, data):
-    whole = bytearray(SMALL_FILES[kind])
+def test_a_damaged_file_gives_finite_clips_or_a_media_error(form, data):
+    whole = bytearray(SMALL_FILES[form])
     for _ in range(data.draw(st.integers(0, 8))):
-        place = data.draw(st.integers(0, len(whole) * 8 - 1))
-        whole[place // 8] ^= 1 << place % 8
+        bit = data.draw(st.integers(0, len(whole) * 8 - 1))
+        whole[bit // 8] ^= 1 << bit % 8
     cut = data.draw(st.integers(0, len(whole)))
     try:
         views = AudioTransform(clips=2)(bytes(whole[:cut]))

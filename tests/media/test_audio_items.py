@@ -1,4 +1,4 @@
-"""Every form in which libraries hand over audio gives the same clips."""
+"""Audio in the form of any library gives the same clips."""
 
 import io
 from pathlib import Path
@@ -35,7 +35,7 @@ def clips_of(item, modality=None):
         (RATE, TONE),  # scipy.io.wavfile.read
         (np.int64(RATE), TONE[:, None]),
         (float(RATE), TONE.tolist()),
-        (torch.tensor(RATE), torch.from_numpy(TONE)),  # of a data loader
+        (torch.tensor(RATE), torch.from_numpy(TONE)),  # from a DataLoader
         [RATE, TONE],
         (
             np.zeros((0, 2, 2, 3), np.uint8),
@@ -45,7 +45,7 @@ def clips_of(item, modality=None):
     ],
     ids=lambda pair: " ".join(type(part).__name__ for part in pair),
 )
-def test_a_pair_is_taken_in_either_order(pair):
+def test_a_pair_is_accepted_in_either_order(pair):
     assert torch.equal(AudioTransform()(pair), CLIPS)
     assert torch.equal(clips_of(pair, "audio"), CLIPS)
     assert torch.equal(clips_of({"audio": pair}), CLIPS)
@@ -79,7 +79,7 @@ def test_a_row_is_named_by_its_path():
     assert identify(row).name == identify({"audio": row}).name == "tones/1.flac"
 
 
-def test_options_stand_beside_a_row_or_within_it():
+def test_options_may_be_beside_a_row_or_within_it():
     row = {"array": STEREO, "sampling_rate": RATE}
     right = clips_of({"audio": (STEREO[1], RATE)})
     assert torch.equal(clips_of({"audio": row, "channel": 1}), right)
@@ -89,8 +89,8 @@ def test_options_stand_beside_a_row_or_within_it():
 
 
 @pytest.mark.parametrize("modality", [None, "audio"])
-def test_a_row_that_is_not_decoded_is_its_file(audio_file, modality):
-    wanted = AudioTransform()(audio_file)
+def test_a_row_that_is_not_decoded_is_read_as_its_file(audio_file, modality):
+    expected = AudioTransform()(audio_file)
     content = audio_file.read_bytes()
     for row in (
         {"bytes": content, "path": "x.wav"},
@@ -98,20 +98,20 @@ def test_a_row_that_is_not_decoded_is_its_file(audio_file, modality):
         {"bytes": None, "path": str(audio_file)},
         {"path": str(audio_file)},
     ):
-        assert torch.equal(clips_of(row, modality), wanted)
-        assert torch.equal(clips_of({"audio": row}, modality), wanted)
+        assert torch.equal(clips_of(row, modality), expected)
+        assert torch.equal(clips_of({"audio": row}, modality), expected)
     assert identify({"bytes": content, "path": "x.wav"}).name == "x.wav"
 
 
 @pytest.mark.parametrize("name", ["rate", "sampling_rate", "sample_rate"])
 def test_the_rate_beside_samples_has_the_names_that_libraries_use(name):
     assert torch.equal(clips_of({"audio": TONE, name: RATE}), CLIPS)
-    motion, transform = np.full((2000, 6), 5.0), default_transform(MediaKind.IMU)
-    wanted = prepare(identify((motion, 400), modality="imu"), transform)
-    assert torch.equal(prepare(identify({"imu": motion, name: 400}), transform).views, wanted.views)
+    imu, transform = np.full((2000, 6), 5.0), default_transform(MediaKind.IMU)
+    expected = prepare(identify((imu, 400), modality="imu"), transform)
+    assert torch.equal(prepare(identify({"imu": imu, name: 400}), transform).views, expected.views)
 
 
-def test_a_sample_rate_beside_a_rate_or_a_file_is_the_one_to_resample_to(audio_file):
+def test_a_sample_rate_beside_a_rate_or_a_file_is_the_rate_to_resample_to(audio_file):
     slow = AudioTransform(sample_rate=8000)
     assert torch.equal(clips_of({"audio": TONE, "rate": RATE, "sample_rate": 8000}), slow((TONE, RATE)))
     assert torch.equal(clips_of({"audio": (RATE, TONE), "sample_rate": 8000}), slow((TONE, RATE)))
@@ -134,15 +134,15 @@ def test_channels_may_be_a_tuple_of_arrays():
 @pytest.mark.parametrize("decoder", [AudioDecoder, DatasetsAudioDecoder])
 def test_a_decoder_gives_all_its_channels(decoder):
     stereo = torch.from_numpy(STEREO)
-    wanted = AudioTransform()((STEREO, RATE))
+    expected = AudioTransform()((STEREO, RATE))
     samples = AudioSamples(stereo, 0.0, 3.0, RATE)
     for item in (decoder(stereo, RATE), samples):
         for form, modality in ((item, None), (item, "audio"), ({"audio": item}, None)):
-            assert torch.equal(clips_of(form, modality), wanted)
+            assert torch.equal(clips_of(form, modality), expected)
         assert torch.equal(clips_of({"audio": item, "channel": 1}), AudioTransform()((STEREO[1], RATE)))
 
 
-def test_a_decoder_that_fails_or_is_too_long_is_an_error_of_its_item():
+def test_a_decoder_that_fails_or_is_too_long_raises_an_error_with_its_name():
     broken = AudioDecoder(torch.from_numpy(STEREO), RATE)
     broken.get_all_samples = lambda: 1 / 0
     with pytest.raises(MediaError, match=r"<AudioDecoder>: a decoder that fails \(ZeroDivisionError"):
@@ -154,7 +154,7 @@ def test_a_decoder_that_fails_or_is_too_long_is_an_error_of_its_item():
 
 
 @pytest.mark.parametrize(
-    ("item", "seen"),
+    ("item", "message"),
     [
         (TONE, r"shape \(48000,\) without a rate.*'rate': hz.*\[\(array, rate\)\]"),
         (RATE, "int, neither a file nor a pair.*array, rate"),
@@ -165,8 +165,8 @@ def test_a_decoder_that_fails_or_is_too_long_is_an_error_of_its_item():
         ([TONE], "list, neither"),
     ],
 )
-def test_an_unknown_form_is_refused_with_the_accepted_forms(item, seen):
-    with pytest.raises(MediaError, match=seen), open_audio(item):
+def test_an_unknown_form_is_refused_with_the_accepted_forms(item, message):
+    with pytest.raises(MediaError, match=message), open_audio(item):
         pass
 
 

@@ -1,4 +1,4 @@
-"""Audio of rare formats, and of streams that begin oddly, is known by its content."""
+"""Audio of rare formats, and streams with an unusual beginning, are recognised by their content."""
 
 import random
 import shutil
@@ -13,7 +13,7 @@ from imagebind.media.detect import HEAD_BYTES, detect
 from imagebind.modality import MediaKind
 from imagebind.transforms.audio import load_audio
 
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="no ffmpeg command")
+needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
 AMR_BYTES = {"#!AMR\n": (12, 13, 15, 17, 19, 20, 26, 31), "#!AMR-WB\n": (17, 23, 32, 36, 40, 46, 50, 58, 60)}
 
 
@@ -23,7 +23,7 @@ def noise(count: int, seed: int = 0) -> bytes:
 
 @pytest.fixture(scope="module")
 def encode(tmp_path_factory):
-    """A function that encodes a second of a tone by the options of the ffmpeg command."""
+    """Return a function that encodes one second of a tone with options of the ffmpeg command."""
     folder = tmp_path_factory.mktemp("encoded")
 
     def run(name: str, *options: str) -> Path:

@@ -1,4 +1,4 @@
-"""Any stretch of audio that is read is that of FFmpeg's sequential decode, whatever wrote the file."""
+"""Any stretch of audio equals that of FFmpeg's sequential decode, whichever encoder wrote the file."""
 
 import io
 import subprocess
@@ -19,7 +19,7 @@ LOSSY_TOLERANCE = 1e-4  # of full scale
 
 
 def sequential(path: Path) -> np.ndarray:
-    """All of the first audio stream as PyAV decodes it from beginning to end: (channels, n)."""
+    """Decode the first audio stream from beginning to end with PyAV: (channels, n)."""
     planar = av.AudioResampler(format="fltp")
     with av.open(path) as container:
         parts = [
@@ -31,7 +31,7 @@ def sequential(path: Path) -> np.ndarray:
 
 
 def worst_difference(path: Path, whole: np.ndarray, *, pairs: int, seed: int) -> float:
-    """The largest difference of random stretches, read in random order, from those of `whole`."""
+    """Return the largest difference of random stretches, read in random order, from those of `whole`."""
     rng = np.random.default_rng(seed)
     worst = 0.0
     with open_audio(path) as recording:
@@ -46,7 +46,7 @@ def worst_difference(path: Path, whole: np.ndarray, *, pairs: int, seed: int) ->
     return worst
 
 
-# One of each way in which packets are counted; the others are among the two thousand stretches.
+# One encoding for each way of counting packets; the test of two thousand stretches has all of them.
 COUNTED = (
     *(
         "lame_v4.mp3",
@@ -71,7 +71,7 @@ COUNTED = (
 
 
 @pytest.mark.parametrize("name", COUNTED)
-def test_stretches_are_those_of_a_sequential_decode(name, tmp_path):
+def test_stretches_equal_those_of_a_sequential_decode(name, tmp_path):
     path = encode(tmp_path, name)
     tolerance = 0.0 if name.startswith(LOSSLESS) else LOSSY_TOLERANCE
     with collect_warnings() as warnings:
@@ -80,7 +80,7 @@ def test_stretches_are_those_of_a_sequential_decode(name, tmp_path):
 
 
 @pytest.mark.huge
-def test_two_thousand_stretches_are_those_of_a_sequential_decode(tmp_path):
+def test_two_thousand_stretches_equal_those_of_a_sequential_decode(tmp_path):
     differences = {}
     for seed, name in enumerate(ENCODINGS):
         try:
@@ -96,7 +96,7 @@ def test_two_thousand_stretches_are_those_of_a_sequential_decode(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["lame_v4_without_xing.mp3", "aac.m4a", "vorbis_q8.ogg", "opus.webm"])
-def test_the_length_is_that_of_the_ffmpeg_command(name, tmp_path):
+def test_the_length_equals_that_of_the_ffmpeg_command(name, tmp_path):
     path = encode(tmp_path, name)
     whole, rate = load_audio(path)
     expected = ffmpeg_decodes(path, channels=2)
@@ -137,7 +137,7 @@ def test_joined_files_are_decoded_to_their_end_at_the_rate_of_the_first(name, tm
 
 @pytest.mark.parametrize("share", [0.31, 0.97])
 @pytest.mark.parametrize("name", ["aac.aac", "ac3.ac3", "eac3.eac3", "lame_without_xing.mp3", "layer_2.mp2"])
-def test_a_raw_stream_cut_at_any_byte_gives_what_is_there(name, share, tmp_path):
+def test_a_raw_stream_cut_at_any_byte_gives_the_remaining_audio(name, share, tmp_path):
     data = encode(tmp_path, name).read_bytes()
     for path, part in ((tmp_path / "head", data[: int(len(data) * share)]), (tmp_path / "tail", data[1000:])):
         path.write_bytes(part)
@@ -146,13 +146,13 @@ def test_a_raw_stream_cut_at_any_byte_gives_what_is_there(name, share, tmp_path)
 
 
 @pytest.mark.parametrize("name", ["pcm_24.wav", "flac.flac", "pcm.aiff"])
-def test_a_file_cut_short_of_its_header_is_read_with_a_warning_and_refused_below_half(name, tmp_path):
+def test_a_file_cut_short_is_read_with_a_warning_and_refused_below_half(name, tmp_path):
     data = encode(tmp_path, name).read_bytes()
     with collect_warnings() as warnings:
         waveform, rate = load_audio(data[: int(0.7 * len(data))])
     assert len(warnings) == 1 and "cut short" in warnings[0] and "7.3 s" in warnings[0]
     assert waveform.shape[1] / rate == pytest.approx(0.7 * 7.3, abs=0.2)
-    with pytest.raises(MediaError, match=r"cut short: .* of the 7\.3 s that its header promises"):
+    with pytest.raises(MediaError, match=r"cut short: .* of the 7\.3 s that its header states"):
         load_audio(data[: int(0.3 * len(data))])
 
 
@@ -168,7 +168,7 @@ def test_a_wav_written_to_a_pipe_has_no_length_and_is_read_to_its_end(stated, tm
 
 
 @pytest.mark.parametrize("name", ["aac.m4a", "aac.ts", "lame_128.mp3", "alac.m4a", "flac.mkv"])
-def test_damaged_bytes_cost_little_and_are_reported(name, tmp_path):
+def test_damaged_bytes_lose_little_audio_and_give_a_warning(name, tmp_path):
     path = encode(tmp_path, name, seconds=20)
     expected, rate = load_audio(path)
     data = bytearray(path.read_bytes())
@@ -210,10 +210,10 @@ def test_a_stream_that_starts_late_in_a_video_begins_at_its_first_sample(tmp_pat
 
 
 @pytest.mark.parametrize("container", ["mp4", "ts"])
-def test_the_audio_of_a_video_is_that_of_a_sequential_decode(container, tmp_path):
-    sound, path = encode(tmp_path, "pcm_24.wav"), tmp_path / f"film.{container}"
+def test_the_audio_of_a_video_equals_that_of_a_sequential_decode(container, tmp_path):
+    audio, path = encode(tmp_path, "pcm_24.wav"), tmp_path / f"video.{container}"
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=7"]
-    subprocess.run([*command, "-i", str(sound), "-ar", "48000", str(path)], check=True)
+    subprocess.run([*command, "-i", str(audio), "-ar", "48000", str(path)], check=True)
     assert worst_difference(path, sequential(path), pairs=8, seed=0) <= LOSSY_TOLERANCE
 
 
@@ -225,26 +225,24 @@ TRIMMED = {  # container -> codecs that it takes
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    """A film with sound; its picture has a key frame every two seconds."""
-    folder = tmp_path_factory.mktemp("film")
-    sound, path = encode(folder, "pcm_24.wav", seconds=5), folder / "film.mov"
+def video(tmp_path_factory):
+    """A video with audio and a keyframe every two seconds."""
+    folder = tmp_path_factory.mktemp("video")
+    audio, path = encode(folder, "pcm_24.wav", seconds=5), folder / "video.mov"
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=32x32:r=25:d=5"]
     options = "-c:v mpeg4 -g 50 -bf 0 -ar 48000 -c:a pcm_s16le"
-    subprocess.run([*command, "-i", str(sound), *options.split(), str(path)], check=True)
+    subprocess.run([*command, "-i", str(audio), *options.split(), str(path)], check=True)
     return path
 
 
 @pytest.mark.parametrize(("container", "codec"), [(box, codec) for box in TRIMMED for codec in TRIMMED[box]])
-def test_sound_trimmed_without_encoding_again_is_that_of_a_sequential_decode(
-    container, codec, film, tmp_path
-):
-    whole, picture = tmp_path / f"whole.{container}", "-vn" if container == "m4a" else "-c:v copy"
-    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(film), *picture.split(), "-c:a", codec]
+def test_audio_trimmed_without_encoding_again_equals_a_sequential_decode(container, codec, video, tmp_path):
+    whole, video_options = tmp_path / f"whole.{container}", "-vn" if container == "m4a" else "-c:v copy"
+    command = ["ffmpeg", "-y", "-loglevel", "error", "-i", str(video), *video_options.split(), "-c:a", codec]
     run = subprocess.run([*command, "-strict", "-2", str(whole)], capture_output=True, text=True, check=False)
     if "Unknown encoder" in run.stderr:
         pytest.skip(run.stderr.strip())
-    for start in ("1.1", "3.37"):  # copied from the key frame before it, with an edit list that begins here
+    for start in ("1.1", "3.37"):  # copied from the keyframe before it, with an edit list that starts here
         path = tmp_path / f"{start}.{container}"
         command = ["ffmpeg", "-y", "-loglevel", "error", "-ss", start, "-i", str(whole), "-c", "copy"]
         subprocess.run([*command, "-strict", "-2", str(path)], check=True)
@@ -261,10 +259,10 @@ def test_sound_trimmed_without_encoding_again_is_that_of_a_sequential_decode(
     ("codec", "container", "rate"),
     [("alac", "caf", 48_000), ("alac", "caf", 8_000), ("flac", "mkv", 48_000), ("flac", "caf", 8_000)],
 )
-def test_the_last_packet_counts_as_it_decodes_whatever_the_container_states(
+def test_the_last_packet_counts_its_decoded_samples_whatever_the_container_states(
     codec, container, rate, seconds, tmp_path
 ):
-    source, path = tmp_path / "source.wav", tmp_path / f"sound.{container}"
+    source, path = tmp_path / "source.wav", tmp_path / f"audio.{container}"
     soundfile.write(source, music(seconds, rate=rate), rate)
     subprocess.run(["ffmpeg", "-loglevel", "error", "-i", str(source), "-c:a", codec, str(path)], check=True)
     expected = sequential(path)
@@ -284,11 +282,11 @@ def test_vorbis_whose_codebooks_are_damaged_is_refused(name, tmp_path):
         load_audio(bytes(data))
 
 
-def test_a_packet_that_states_a_hundred_million_samples_costs_no_more_than_itself(tmp_path):
+def test_a_packet_that_states_a_hundred_million_samples_uses_little_memory(tmp_path):
     data = bytearray(encode(tmp_path, "wavpack.wv").read_bytes())
     block = data.index(b"wvpk", 100)
     data[block + 20 : block + 24] = (2**27).to_bytes(4, "little")  # samples of the second block
-    tracemalloc.start()  # which sees what NumPy allocates
+    tracemalloc.start()  # it includes NumPy's allocations
     with collect_warnings() as warnings:
         waveform, rate = load_audio(bytes(data))
     _, peak = tracemalloc.get_traced_memory()

@@ -1,4 +1,4 @@
-"""Which stretches of a recording become clips."""
+"""The stretches of a recording that become clips."""
 
 from fractions import Fraction
 from itertools import pairwise

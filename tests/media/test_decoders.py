@@ -46,7 +46,7 @@ def test_a_video_decoder_gives_the_clips_of_its_frames(decoder):
 def test_only_the_frames_of_clips_are_decoded():
     decoder = VideoDecoder(FRAMES, 25.0)
     clips_of(decoder)
-    assert sorted(set(decoder.asked)) == decoder.asked and len(decoder.asked) <= 10
+    assert sorted(set(decoder.requested)) == decoder.requested and len(decoder.requested) <= 10
 
 
 def test_the_triple_of_torchvision_gives_its_frames():
@@ -56,17 +56,17 @@ def test_the_triple_of_torchvision_gives_its_frames():
 
 
 @pytest.mark.parametrize(
-    ("decoder", "seen"),
+    ("decoder", "message"),
     [
         (VideoDecoder(FRAMES.float(), 25.0), "type torch.float32"),
         (VideoDecoder(FRAMES[..., :1].expand(-1, -1, -1, 2), 25.0), r"shape \(2, 24, 32\)"),
-        (VideoReader(FRAMES, float("nan")), "nan frames a second"),
+        (VideoReader(FRAMES, float("nan")), "nan frames per second"),
         (VideoReader(FRAMES, 0.0), "a decoder that fails"),
         (VideoReader(FRAMES[:0], 25.0), "no frames"),
     ],
 )
-def test_a_decoder_that_gives_no_frames_is_an_error_of_its_item(decoder, seen):
-    with pytest.raises(MediaError, match=seen) as caught:
+def test_a_decoder_that_gives_no_frames_raises_an_error_with_its_name(decoder, message):
+    with pytest.raises(MediaError, match=message) as caught:
         clips_of(decoder)
     assert caught.value.item == f"<{type(decoder).__name__}>"
 

@@ -1,4 +1,4 @@
-"""The stored numbers of 16-bit files, whatever their colour type, byte order and highest value."""
+"""The stored numbers of 16-bit files of any colour type, byte order and highest value."""
 
 import io
 import struct
@@ -23,7 +23,7 @@ COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels
 
 
 def png(values: np.ndarray, *chunks: tuple[bytes, bytes], filtered: int = 0) -> bytes:
-    """A PNG of 16 bits a channel, (h, w, c), by hand: each row unfiltered or as differences from the last."""
+    """Write a PNG of 16 bits a channel, (h, w, c); filter 2 stores differences between rows."""
     height, width, channels = values.shape
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
     if filtered == 2:
@@ -32,8 +32,8 @@ def png(values: np.ndarray, *chunks: tuple[bytes, bytes], filtered: int = 0) -> 
     header = struct.pack(">IIBBBBB", width, height, 16, COLOUR_TYPES[channels], 0, 0, 0)
     body = [(b"IHDR", header), *chunks, (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in body
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in body
     )
 
 
@@ -45,7 +45,7 @@ def tiff(
     white_is_zero: bool = False,
     planar: bool = False,
 ) -> bytes:
-    """An uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip, or in one for each channel."""
+    """Write an uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip or one for each channel."""
     height, width, channels = values.shape
     data = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
     bits = struct.pack(f"{order}{channels}H", *[16] * channels)
@@ -64,18 +64,18 @@ def tiff(
     tags += [(284, 3, 1, 2 if planar else 1)]
     tags += [(338, 3, 1, 2)] if channels in (2, 4) else []
     entries = b""
-    for tag, kind, count, value in tags:
-        if kind == 3 and count <= 2:
+    for tag, field_type, count, value in tags:
+        if field_type == 3 and count <= 2:
             held = struct.pack(f"{order}HH", *([16, 16] if count == 2 else [value, 0]))
         else:
             held = struct.pack(f"{order}I", value)
-        entries += struct.pack(f"{order}HHI", tag, kind, count) + held
+        entries += struct.pack(f"{order}HHI", tag, field_type, count) + held
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
     return head + data + bits + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
 
 
 def coloured(channels: int) -> np.ndarray:
-    """The counts in each channel, and an alpha of 16 bits where there is one."""
+    """Return the counts in each colour channel, and another alpha channel if `channels` is 2 or 4."""
     values = np.repeat(COUNTS[..., None], channels, axis=2)
     if channels in (2, 4):
         values[..., -1] = 65535 - COUNTS
@@ -113,7 +113,7 @@ def test_a_pgm_of_any_highest_value_gives_the_stored_numbers(top):
     np.testing.assert_array_equal(load_values(pnm(2, top, values), key=""), values)
 
 
-def test_a_pgm_of_8_bits_is_brightness_of_its_highest_value():
+def test_a_pgm_of_8_bits_is_scaled_by_its_highest_value():
     dim = b"P5\n2 2\n100\n" + bytes([0, 50, 100, 100])
     np.testing.assert_array_equal(load_thermal(dim), [[0, 128], [255, 255]])
     with pytest.raises(MediaError, match="8 bits"):
@@ -122,7 +122,7 @@ def test_a_pgm_of_8_bits_is_brightness_of_its_highest_value():
 
 @pytest.mark.parametrize("form", ["png", "tif"])
 @pytest.mark.parametrize("layout", ["ya16", "rgb48", "rgba64", "gray16"])
-def test_ffmpegs_own_files_give_the_stored_numbers(form, layout, tmp_path, needs_ffmpeg):
+def test_files_written_by_ffmpeg_give_the_stored_numbers(form, layout, tmp_path, needs_ffmpeg):
     order = "be" if form == "png" else "le"
     command = "ffmpeg -y -loglevel error -f rawvideo -pix_fmt gray16le -s 64x48 -i - -pix_fmt "
     path = tmp_path / f"counts.{form}"
@@ -141,19 +141,19 @@ def needs_ffmpeg() -> None:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_deep_images_are_turned_upright_as_others_are(orientation):
-    note = Image.Exif()
-    note[0x0112] = orientation
+def test_deep_images_are_rotated_upright_like_other_images(orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation
     file = io.BytesIO()
-    Image.fromarray(COUNTS).save(file, "PNG", exif=note)
+    Image.fromarray(COUNTS).save(file, "PNG", exif=exif)
     expected = load_thermal(file)  # through Pillow
     np.testing.assert_array_equal(upright(COUNTS, orientation), expected)
     np.testing.assert_array_equal(load_thermal(tiff(coloured(3), orientation=orientation)), expected)
-    exif = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    np.testing.assert_array_equal(load_thermal(png(coloured(4), (b"eXIf", exif))), expected)
+    chunk = struct.pack(">2sHIHHHIHHI", b"MM", 42, 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    np.testing.assert_array_equal(load_thermal(png(coloured(4), (b"eXIf", chunk))), expected)
 
 
-def test_true_colours_of_16_bits_are_no_depth_and_8_bit_colour_as_thermal():
+def test_16_bit_colours_are_refused_as_depth_and_reduced_to_8_bits_as_thermal():
     values = coloured(3)
     values[..., 0] = 3 * (values[..., 0] // 4)
     with pytest.raises(MediaError, match=r"\(48, 64, 3\).*one channel"):
@@ -173,7 +173,7 @@ def test_limits_are_checked_before_decoding():
 @pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
 @given(damaged(list(FILES.values())))
 @settings(max_examples=150, deadline=None)
-def test_a_damaged_file_gives_an_image_or_a_named_error(bad):
+def test_a_damaged_file_gives_an_image_or_an_error_with_its_name(bad):
     try:
         out = ThermalTransform(size=14, limits=Limits(max_pixels=10**6))(bad)
     except MediaError as error:
@@ -183,7 +183,7 @@ def test_a_damaged_file_gives_an_image_or_a_named_error(bad):
 
 
 @pytest.mark.parametrize("name", FILES)
-def test_a_file_that_ends_within_its_header_is_named(name):
+def test_a_file_that_ends_within_its_header_raises_an_error_with_its_name(name):
     for size in range(1, 64):
         with pytest.raises(MediaError, match=f"<{size} bytes>"):
             load_thermal(FILES[name][:size])

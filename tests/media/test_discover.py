@@ -1,4 +1,4 @@
-"""The walk: every file once, in a steady order, whatever the folders hold."""
+"""Every file under the roots is found once, in a constant order."""
 
 import os
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from imagebind.errors import MediaError
-from imagebind.media.discover import Found, check_roots, discover
+from imagebind.media.discover import FoundFile, check_roots, discover
 from tests.search.crawled import open_to_all, unprivileged
 
 
@@ -18,7 +18,7 @@ def fill(folder: Path, *names: str | bytes) -> None:
 
 
 def names(*roots: Path, without=()) -> list[str]:
-    """Paths below the first root's parent; errors in angle brackets."""
+    """Return the found paths relative to the first root; errors in angle brackets."""
     found = discover(check_roots(roots), without=without)
     paths = [
         (f"<{os.path.relpath(f.item, roots[0])}>" if isinstance(f, MediaError) else f.path) for f in found
@@ -26,7 +26,7 @@ def names(*roots: Path, without=()) -> list[str]:
     return [path if isinstance(path, str) else os.path.relpath(path, roots[0]) for path in paths]
 
 
-def test_files_come_by_name_with_their_size_and_time_hidden_ones_do_not(tmp_path):
+def test_files_are_sorted_by_name_with_size_and_time_and_without_hidden_ones(tmp_path):
     fill(tmp_path, "b/2.png", "b/10.png", "a.png", ".hidden.png", ".git/x.png", "b/.DS_Store", "c/d/e.txt")
     assert names(tmp_path) == ["a.png", "b/10.png", "b/2.png", "c/d/e.txt"]
     first = next(discover([tmp_path]))
@@ -35,7 +35,7 @@ def test_files_come_by_name_with_their_size_and_time_hidden_ones_do_not(tmp_path
     assert first.root == tmp_path and first.relative == Path("a.png")
 
 
-def test_a_hidden_folder_that_is_asked_for_is_walked(tmp_path):
+def test_a_hidden_folder_is_walked_if_it_is_a_root(tmp_path):
     fill(tmp_path, ".photos/a.png")
     assert names(tmp_path / ".photos") == ["a.png"]
 
@@ -54,7 +54,7 @@ def test_a_linked_folder_elsewhere_is_walked_by_the_path_of_the_link(tmp_path):
     assert names(tmp_path / "root") == ["y.png", "a_link/x.png"]
 
 
-def test_folders_below_two_roots_and_files_named_twice_come_once(tmp_path):
+def test_folders_under_two_roots_and_files_named_twice_are_found_once(tmp_path):
     fill(tmp_path, "a/x.png", "a/b/y.png")
     assert names(tmp_path, tmp_path / "a" / "b") == ["a/x.png", "a/b/y.png"]
     file = tmp_path / "a" / "x.png"
@@ -62,14 +62,14 @@ def test_folders_below_two_roots_and_files_named_twice_come_once(tmp_path):
     assert [found.relative for found in discover([file])] == [Path("x.png")]
 
 
-def test_what_a_crawl_writes_itself_is_left_out_by_any_path_to_it(tmp_path):
+def test_excluded_files_and_folders_are_left_out_by_any_path_to_them(tmp_path):
     fill(tmp_path, "media/db/data.bin", "media/x.png", "media/db.errors.jsonl")
     own = [tmp_path / "media" / "db", tmp_path / "media" / "db.errors.jsonl"]
     (tmp_path / "media" / "link").symlink_to(own[0])
     assert names(tmp_path / "media", without=own) == ["x.png"]
 
 
-def test_links_to_nowhere_and_to_themselves_are_named(tmp_path):
+def test_broken_and_circular_links_are_yielded_as_errors(tmp_path):
     (tmp_path / "gone.png").symlink_to(tmp_path / "nothing")
     (tmp_path / "self.png").symlink_to(tmp_path / "self.png")
     fill(tmp_path, "x.png")
@@ -79,13 +79,13 @@ def test_links_to_nowhere_and_to_themselves_are_named(tmp_path):
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
-def test_pipes_are_passed_over(tmp_path):
+def test_pipes_are_skipped(tmp_path):
     os.mkfifo(tmp_path / "pipe.wav")
     fill(tmp_path, "x.png")
     assert names(tmp_path) == ["x.png"]
 
 
-def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_walked():
+def test_a_folder_that_cannot_be_listed_is_an_error_and_the_others_are_walked():
     with open_to_all() as folder:
         fill(folder, "closed/x.png", "open/y.png")
         (folder / "closed").chmod(0)
@@ -93,10 +93,10 @@ def test_a_folder_that_cannot_be_listed_is_named_and_the_others_are_walked():
             found = list(discover([folder]))
         error, file = found
         assert isinstance(error, MediaError) and "closed" in error.item and "Permission denied" in str(error)
-        assert isinstance(file, Found) and file.path.name == "y.png"
+        assert isinstance(file, FoundFile) and file.path.name == "y.png"
 
 
-def test_odd_names_are_files_like_others(tmp_path):
+def test_files_with_unusual_names_are_found(tmp_path):
     odd = [
         "two\nlines.png",
         "it's.png",
@@ -110,6 +110,6 @@ def test_odd_names_are_files_like_others(tmp_path):
     assert {found.path.name for found in discover([tmp_path])} == {os.fsdecode(name) for name in odd}
 
 
-def test_a_root_that_is_not_there_is_named_before_anything_is_walked(tmp_path):
+def test_a_missing_root_raises_an_error_before_the_walk(tmp_path):
     with pytest.raises(MediaError, match=r"medai: cannot be found .*expected a folder or a file"):
         check_roots([tmp_path, tmp_path / "medai"])

@@ -1,4 +1,4 @@
-"""Image formats of phones and cameras: HEIC with and without its plug-in; one policy for 16 bits."""
+"""Image formats of phones and cameras: HEIC with and without its plug-in, and images of 16 bits."""
 
 import io
 import pickle
@@ -30,11 +30,11 @@ def encoded(image: Image.Image, form: str, **options) -> bytes:
     return file.getvalue()
 
 
-def noted(orientation: int) -> Image.Image:
-    """An image that its camera noted to be turned, as a phone's JPEG is before it is saved as HEIC."""
-    note = Image.Exif()
-    note[0x0112] = orientation
-    return Image.open(io.BytesIO(encoded(Image.fromarray(COLOURS), "PNG", exif=note)))
+def with_orientation(orientation: int) -> Image.Image:
+    """Return an image with an EXIF orientation, like a phone's photo before it is saved as HEIC."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    return Image.open(io.BytesIO(encoded(Image.fromarray(COLOURS), "PNG", exif=exif)))
 
 
 @pytest.fixture
@@ -51,13 +51,13 @@ def ftyp(major: bytes, *compatible: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_a_heic_image_is_turned_upright_exactly_once(heif, orientation):
-    stored = noted(orientation)
+def test_a_heic_image_is_rotated_upright_exactly_once(heif, orientation):
+    stored = with_orientation(orientation)
     stored.load()
-    data = encoded(stored, "HEIF", quality=100)  # pillow-heif writes irot and imir for the note
+    data = encoded(stored, "HEIF", quality=100)  # pillow-heif converts the orientation to irot and imir
     assert orientation == 1 or b"irot" in data or b"imir" in data
     upright = np.asarray(ImageOps.exif_transpose(stored), dtype=int)
-    for exif in (True, False):  # the format's own turn is part of the image, the EXIF note is not
+    for exif in (True, False):  # irot and imir always apply, the EXIF orientation does not
         read = np.asarray(load_image(data, exif=exif), dtype=int)
         assert read.shape == upright.shape and np.abs(read - upright).mean() < 4
 
@@ -84,11 +84,11 @@ def test_the_primary_image_of_a_heic_file_of_several_is_read(heif):
     assert load_image(data).size == (80, 60)
 
 
-def test_a_heic_image_is_bounded_before_it_is_decoded_and_a_cut_one_is_named(heif):
+def test_a_heic_image_is_checked_before_decoding_and_a_cut_one_raises_an_error(heif):
     data = encoded(Image.fromarray(COLOURS), "HEIF")
     with pytest.raises(MediaError, match="max_pixels"):
         load_image(data, limits=Limits(max_pixels=100))
-    with pytest.raises(MediaError, match=r"damaged or cut short|not a picture"):
+    with pytest.raises(MediaError, match=r"damaged or cut short|not an? (picture|image)"):
         load_image(data[: len(data) // 2])
 
 
@@ -103,7 +103,7 @@ def test_without_its_plug_in_an_image_is_recognised_and_the_error_says_what_to_i
             MissingExtraError, match=r"photo\.heic.*pip install 'imagebind\[heic\]'"
         ) as caught:
             prepare(identify({key: heic}), _default(key))
-        assert isinstance(caught.value, MediaError)  # of one item: the others are read
+        assert isinstance(caught.value, MediaError)  # of one item: others are still read
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert identify(heic).kind is MediaKind.IMAGE
     with pytest.raises(MediaError, match="pip install pillow-jxl-plugin"):
@@ -111,17 +111,17 @@ def test_without_its_plug_in_an_image_is_recognised_and_the_error_says_what_to_i
 
 
 @pytest.mark.parametrize("brand", [b"heic", b"heix", b"hevc", b"heim", b"heis", b"mif1", b"msf1"])
-def test_heic_is_known_by_its_brands(brand):
+def test_heic_is_recognised_by_its_brands(brand):
     assert detect(ftyp(brand, b"mif1", b"heic")) is MediaKind.IMAGE
 
 
-def test_the_brands_tell_avif_and_video_from_heic():
+def test_the_brands_distinguish_avif_and_video_from_heic():
     avif = ftyp(b"mif1", b"miaf", b"avif")
     assert is_avif(avif) and not is_heic(avif)
     assert not is_heic(ftyp(b"isom", b"heic")) and not is_heic(ftyp(b"qt  "))
 
 
-# --- 16 bits: a file, its PIL image and its array follow one policy
+# --- 16 bits: a file, its PIL image and its array are treated alike
 
 DEEP = np.linspace(0, 65535, 60 * 80).reshape(60, 80).astype(np.uint16)
 
@@ -130,12 +130,12 @@ DEEP = np.linspace(0, 65535, 60 * 80).reshape(60, 80).astype(np.uint16)
 def test_a_deep_gray_image_is_ambiguous_as_a_file_and_as_a_pil_image(form):
     data = encoded(Image.fromarray(DEEP), form)
     opened = Image.open(io.BytesIO(data))
-    said = {}
+    messages = {}
     for item in (data, opened, Image.fromarray(DEEP.astype(np.float32)), Image.fromarray(DEEP)):
         with pytest.raises(AmbiguousMediaError, match="depth or thermal") as caught:
             identify(item)
-        said[id(item)] = caught.value.got
-    assert said[id(data)] == said[id(opened)]
+        messages[id(item)] = caught.value.got
+    assert messages[id(data)] == messages[id(opened)]
 
 
 def test_16_bits_declared_as_an_image_are_scaled_to_8(tmp_path):
@@ -171,14 +171,14 @@ def test_16_bits_that_are_nearly_black_as_an_image_give_a_warning():
     assert len(warnings) == 1 and "4000 of 65535" in warnings[0] and "'depth'" in warnings[0]
 
 
-def test_other_whole_numbers_are_no_image():
-    for kind in (np.int16, np.int64, np.uint32):
+def test_other_integer_types_are_refused_as_images():
+    for dtype in (np.int16, np.int64, np.uint32):
         with pytest.raises(MediaError, match="uint8, uint16"):
-            PLAIN(DEEP.astype(kind))
+            PLAIN(DEEP.astype(dtype))
 
 
 @pytest.mark.parametrize("form", ["PNG", "TIFF", "PPM"])
-def test_the_drop_in_loader_clips_deep_grays_as_the_original_did(tmp_path, form):
+def test_the_drop_in_loader_clips_deep_grayscale_images_as_the_original_did(tmp_path, form):
     path = tmp_path / "deep"
     path.write_bytes(encoded(Image.fromarray(DEEP), form))
     clipped = ImageTransform(exif=False)(Image.open(path).convert("RGB"))
@@ -186,9 +186,9 @@ def test_the_drop_in_loader_clips_deep_grays_as_the_original_did(tmp_path, form)
 
 
 def test_a_default_dtype_of_64_bits_changes_no_tensor():
-    sound = np.sin(np.arange(48_000) / 10)
+    tone = np.sin(np.arange(48_000) / 10)
     items = [{"image": COLOURS}, {"image": COLOURS / 255}, {"depth": DEEP}, {"thermal": DEEP}]
-    items += [{"audio": sound, "rate": rate} for rate in (16_000, 44_100)]
+    items += [{"audio": tone, "rate": rate} for rate in (16_000, 44_100)]
     items += [{"imu": np.full((2000, 6), 9.81), "rate": 200}]
     requests = [identify(item) for item in items]
     expected = [prepare(request, _default(request.kind)).views for request in requests]

@@ -218,7 +218,7 @@ def test_a_text_file_of_numbers_is_ambiguous(sep, header, tmp_path):
     path = tmp_path / "numbers.txt"
     path.write_text(header + rows(SECONDS, ACCEL, GYRO, sep=sep))
     with pytest.raises(
-        AmbiguousMediaError, match=r"numbers\.txt: a table of numbers.*could be imu or text.*columns="
+        AmbiguousMediaError, match=r"numbers\.txt: a table of numbers.*may be imu or text.*columns="
     ):
         detect(path)
 

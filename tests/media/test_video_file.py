@@ -1,4 +1,4 @@
-"""Video files: which frames are decoded, and what bad files do."""
+"""Video files: the decoded frames, and the errors of damaged files."""
 
 import errno
 import io
@@ -15,18 +15,26 @@ from hypothesis import strategies as st
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.io.source import Limits
 from imagebind.media.video_file import Clock, open_video, probe_video
-from imagebind.media.video_stream import Decoding
+from imagebind.media.video_stream import StreamDecoder
 from imagebind.media.video_stream import packets_of as stream_packets
-from tests.media.filmed import STEP, film, needs_ffmpeg, packets_of, record, together, turned
+from tests.media.filmed import (
+    GRAY_STEP,
+    make_video,
+    merge_streams,
+    needs_ffmpeg,
+    packets_of,
+    record,
+    with_display_matrix,
+)
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 WIDE = DATA / "wide_320x240_25fps_6s.mp4"
 CONTAINERS = [
     ("mp4", "libx264"),
     ("matroska", "libx264"),
-    ("mpegts", "libx264"),  # seeks land late
+    ("mpegts", "libx264"),  # seeks land too late
     ("mpeg", "mpeg2video"),  # seeks lose count of the time
-    ("avi", "libx264"),  # stamps are of decoding, not of showing
+    ("avi", "libx264"),  # stamps are decoding times, not presentation times
     ("h264", "libx264"),  # no stamps, no seeks
     ("avi", "mjpeg"),  # every frame a keyframe
     ("gif", "gif"),  # no seeks
@@ -41,8 +49,8 @@ def frames_at(source, indices, **limits) -> list[np.ndarray]:
 
 
 def numbers(source, indices) -> list[int]:
-    """Which frames of a film came back."""
-    return [round(float(frame.mean()) / STEP) for frame in frames_at(source, indices)]
+    """Return the indices of the decoded frames, from their gray levels."""
+    return [round(float(frame.mean()) / GRAY_STEP) for frame in frames_at(source, indices)]
 
 
 # The clock
@@ -74,7 +82,7 @@ def test_at_a_constant_rate_frames_are_the_released_indices(frames, rate, start,
         assert first == last == min(highest, frames - 1)
 
 
-def test_a_span_in_which_nothing_starts_gets_the_frame_on_show():
+def test_a_span_in_which_no_frame_starts_gets_the_frame_shown_then():
     slides = Clock(ticks=[0, 5, 12], tick=Fraction(1), duration=Fraction(20))
     assert slides.frames_in((6, 8), 2) == [1, 1]
     assert slides.frames_in((30, 32), 2) == [2, 2]
@@ -84,9 +92,9 @@ def test_a_span_in_which_nothing_starts_gets_the_frame_on_show():
 # Reading
 
 
-@pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
-def test_every_container_gives_exactly_the_frames_asked_for(kind, codec):
-    video = film(kind=kind, codec=codec)
+@pytest.mark.parametrize(("container", "codec"), CONTAINERS)
+def test_every_container_gives_exactly_the_requested_frames(container, codec):
+    video = make_video(container=container, codec=codec)
     with av.open(io.BytesIO(video), "r") as container:
         everything = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
     indices = [0, 1, 13, 35, 36, 60, 73, 74]
@@ -97,37 +105,37 @@ def test_every_container_gives_exactly_the_frames_asked_for(kind, codec):
     assert (info.width, info.height, info.has_audio) == (64, 48, False)
 
 
-def test_only_the_neighbourhood_of_a_wanted_frame_is_decoded(monkeypatch):
+def test_only_frames_from_the_last_keyframe_on_are_decoded(monkeypatch):
     """Decoding can start at every twelfth frame: at the 132nd for the 140th."""
     decoded = []
-    real = Decoding.frames_from
+    real = StreamDecoder.frames_from
 
     def counting(*arguments):
         for numbered in real(*arguments):
             decoded.append(numbered)
             yield numbered
 
-    monkeypatch.setattr(Decoding, "frames_from", counting)
+    monkeypatch.setattr(StreamDecoder, "frames_from", counting)
     frames_at(WIDE, [140])
     assert len(decoded) == 140 - 132 + 1
 
 
-def test_uneven_timestamps_decide():
+def test_uneven_time_stamps_determine_the_frames_of_a_span():
     """Ten frames in the first second, then one a second: the two seconds from 3 begin with frame 12."""
     times = [i / 10 for i in range(10)] + [1, 2, 3, 4, 5]
-    with open_video(film(kind="matroska", times=times)) as video:
+    with open_video(make_video(container="matroska", times=times)) as video:
         assert video.clock.frames_in((3, 5), 2) == [12, 13]
         assert video.clock.frames_in((0, 1), 2) == [0, 9]
         assert 5 < video.info.duration <= 6.1
 
 
 def test_stamps_rounded_to_milliseconds_count_as_a_constant_rate():
-    with open_video(film(kind="matroska", rate=30)) as video:
+    with open_video(make_video(container="matroska", rate=30)) as video:
         assert video.clock == Clock.steady(75, Fraction(30))
 
 
 def test_a_recording_that_starts_late_counts_from_its_first_frame():
-    with open_video(film(kind="matroska", times=[7 + i / 25 for i in range(50)])) as video:
+    with open_video(make_video(container="matroska", times=[7 + i / 25 for i in range(50)])) as video:
         assert video.info.duration == 2.0
         assert video.clock.frames_in((0, 2), 2) == [0, 49]
 
@@ -135,16 +143,16 @@ def test_a_recording_that_starts_late_counts_from_its_first_frame():
 @pytest.mark.parametrize(
     ("matrix", "quarters"), [((1, 0, 0, 1), 0), ((0, 1, -1, 0), -1), ((-1, 0, 0, -1), 2), ((0, -1, 1, 0), 1)]
 )
-def test_a_rotated_recording_is_turned_upright(matrix, quarters):
-    """(0, 1, -1, 0) is what a phone held upright writes: x goes down, so turn clockwise to show."""
+def test_a_rotated_video_is_turned_upright(matrix, quarters):
+    """A phone held upright writes (0, 1, -1, 0): x points down, so the frame is turned clockwise."""
     (stored,) = frames_at(WIDE, [3])
-    (shown,) = frames_at(turned(WIDE.read_bytes(), matrix=matrix), [3])
+    (shown,) = frames_at(with_display_matrix(WIDE.read_bytes(), matrix=matrix), [3])
     assert (shown == np.rot90(stored, quarters)).all()
 
 
-@pytest.mark.parametrize(("frames", "wanted"), [(1, [0]), (2, [0, 1])])
-def test_the_shortest_recordings_are_read(frames, wanted):
-    assert numbers(film(frames=frames), wanted) == wanted
+@pytest.mark.parametrize(("frames", "requested"), [(1, [0]), (2, [0, 1])])
+def test_videos_of_one_and_two_frames_are_read(frames, requested):
+    assert numbers(make_video(frames=frames), requested) == requested
 
 
 def test_a_file_object_is_left_open():
@@ -153,34 +161,34 @@ def test_a_file_object_is_left_open():
         assert not file.closed
 
 
-def test_of_several_video_streams_the_default_one_counts_and_of_those_the_largest(tmp_path):
-    """As in FFmpeg's command."""
-    small, large = film(frames=5), film(frames=5, size=(128, 96))
+def test_the_largest_default_video_stream_is_used(tmp_path):
+    """As in the ffmpeg command."""
+    small, large = make_video(frames=5), make_video(frames=5, size=(128, 96))
     for default, width in [((True, True), 128), ((True, False), 64), ((False, True), 128)]:
-        assert probe_video(together(small, large, default=default)).width == width
+        assert probe_video(merge_streams(small, large, default=default)).width == width
 
 
-# Faults
+# Errors
 
 
 def with_lost(numbers) -> bytes:
-    """A film of which some frames cannot be decoded."""
-    video = film(codec="mjpeg", kind="avi")
+    """Return a video of which some frames cannot be decoded."""
+    video = make_video(codec="mjpeg", container="avi")
     packets = packets_of(video)
     for number in numbers:
         video = video.replace(packets[number], bytes(len(packets[number])))
     return video
 
 
-def test_a_broken_frame_gives_way_to_its_neighbour():
-    video = film(codec="mjpeg", kind="avi")
-    broken = packets_of(video)[40]
-    video = video.replace(broken, bytes(len(broken)))
+def test_a_damaged_frame_is_replaced_by_its_neighbour():
+    video = make_video(codec="mjpeg", container="avi")
+    packet = packets_of(video)[40]
+    video = video.replace(packet, bytes(len(packet)))
     assert numbers(video, [39, 40, 41]) in ([39, 39, 41], [39, 41, 41])
 
 
-def test_without_any_decodable_frame_the_file_is_named(tmp_path):
-    video = film(codec="mjpeg", kind="avi", frames=5)
+def test_a_video_without_decodable_frames_raises_an_error_with_its_name(tmp_path):
+    video = make_video(codec="mjpeg", container="avi", frames=5)
     for packet in packets_of(video):
         video = video.replace(packet, bytes(len(packet)))
     path = tmp_path / "grey.avi"
@@ -192,38 +200,38 @@ def test_without_any_decodable_frame_the_file_is_named(tmp_path):
 @pytest.mark.parametrize("lost", [1, 3, 4])
 def test_lost_frames_are_reported_with_their_share(lost):
     video = with_lost(range(40, 40 + 2 * lost, 2))
-    wanted = list(range(40, 48))
+    requested = list(range(40, 48))
     with collect_warnings() as warnings:
-        frames_at(video, wanted)
+        frames_at(video, requested)
     (warning,) = warnings
-    assert warning.startswith(f"{lost} of the 8 frames that are needed ({lost / 8:.0%}) cannot be decoded")
+    assert warning.startswith(f"{lost} of the 8 requested frames ({lost / 8:.0%}) cannot be decoded")
 
 
 def test_a_video_of_which_less_than_half_can_be_decoded_is_refused_with_the_share():
     video = with_lost(range(40, 45))
-    with pytest.raises(MediaError, match=r"5 of the 8 frames that are needed cannot be decoded; .* 50%"):
+    with pytest.raises(MediaError, match=r"5 of the 8 requested frames cannot be decoded; .* 50%"):
         frames_at(video, list(range(40, 48)))
     with open_video(video) as opened:
         assert len(list(opened.decode(range(40, 48), min_share=0))) == 8
-        assert len(list(opened.decode(range(20, 40)))) == 20  # where it is whole
+        assert len(list(opened.decode(range(20, 40)))) == 20  # in its undamaged part
 
 
-def test_a_lost_frame_is_reported_though_nobody_asks_for_more_than_the_last():
+def test_a_lost_frame_is_reported_even_if_iteration_stops_at_the_last_frame():
     with open_video(with_lost([40])) as video, collect_warnings() as warnings:
         decoded = video.decode([39, 40])
         next(decoded), next(decoded)
         assert len(warnings) == 1
 
 
-@pytest.mark.parametrize(("kind", "codec"), CONTAINERS)
-def test_nothing_is_reported_of_a_whole_video(kind, codec):
+@pytest.mark.parametrize(("container", "codec"), CONTAINERS)
+def test_an_undamaged_video_gives_no_warning(container, codec):
     with collect_warnings() as warnings:
-        frames_at(film(kind=kind, codec=codec), [0, 5, 70, 74])
+        frames_at(make_video(container=container, codec=codec), [0, 5, 70, 74])
     assert warnings == []
 
 
 @needs_ffmpeg
-def test_a_recording_whose_end_is_cut_off_is_reported(tmp_path):
+def test_a_video_cut_short_gives_a_warning(tmp_path):
     path = record(tmp_path / "whole.mp4", "-c:v libx264 -pix_fmt yuv420p -movflags +faststart", seconds=3)
     whole = path.read_bytes()
     with collect_warnings() as warnings:
@@ -232,47 +240,47 @@ def test_a_recording_whose_end_is_cut_off_is_reported(tmp_path):
     assert warnings == [f"the file is cut short: {75 - info.frames} of its 75 frames are missing"]
 
 
-def test_a_cut_recording_keeps_the_frames_that_are_there():
-    video = film(kind="mpegts")
+def test_a_video_cut_short_keeps_its_remaining_frames():
+    video = make_video(container="mpegts")
     assert 20 < probe_video(video[: len(video) // 2]).frames < 60
     assert numbers(video[: len(video) // 2], [10]) == [10]
 
 
-class Container:
-    """Gives two packets, and then fails."""
+class FailingContainer:
+    """Yields two packets, then fails."""
 
-    def __init__(self, fault: Exception) -> None:
-        self.fault = fault
+    def __init__(self, error: Exception) -> None:
+        self.error = error
 
     def demux(self, stream):
         yield from [SimpleNamespace(size=1), SimpleNamespace(size=1)]
-        raise self.fault
+        raise self.error
 
 
 @pytest.mark.parametrize(
-    "fault",
+    "error",
     [
         av.error.InvalidDataError(1, ""),
         OSError(errno.EINVAL, "a negative offset"),
         ValueError("negative seek"),
     ],
 )
-def test_a_damaged_video_ends_where_it_leads_to_a_place_that_no_file_has(fault):
-    assert len(list(stream_packets(Container(fault), None))) == 2
+def test_a_damaged_video_ends_at_a_seek_to_an_impossible_position(error):
+    assert len(list(stream_packets(FailingContainer(error), None))) == 2
 
 
-def test_a_disk_that_fails_is_no_damaged_video():
+def test_a_disk_error_is_not_suppressed():
     with pytest.raises(OSError, match="broken"):
-        list(stream_packets(Container(OSError(errno.EIO, "broken")), None))
+        list(stream_packets(FailingContainer(OSError(errno.EIO, "broken")), None))
 
 
-def test_sound_is_not_a_video():
+def test_an_audio_file_is_not_a_video():
     with pytest.raises(MediaError, match=r"mono_16k_1s\.wav: no video stream"):
         probe_video(DATA / "mono_16k_1s.wav")
 
 
-def test_a_playlist_may_not_have_other_files_read(tmp_path):
-    (tmp_path / "secret.ts").write_bytes(film(kind="mpegts", frames=5))
+def test_a_playlist_cannot_open_other_files(tmp_path):
+    (tmp_path / "secret.ts").write_bytes(make_video(container="mpegts", frames=5))
     for text in (
         f"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{tmp_path}/secret.ts\n#EXT-X-ENDLIST\n",
         f"ffconcat version 1.0\nfile '{tmp_path}/secret.ts'\n",
@@ -282,7 +290,7 @@ def test_a_playlist_may_not_have_other_files_read(tmp_path):
 
 
 def test_limits_on_pixels_and_bytes_hold():
-    video = film(frames=3)
+    video = make_video(frames=3)
     with pytest.raises(MediaError, match=r"64 x 48 = 3,072 pixels; expected at most 3,071 \(max_pixels\)"):
         probe_video(video, limits=Limits(max_pixels=3071))
     with pytest.raises(MediaError, match="max_bytes"):
@@ -291,7 +299,7 @@ def test_limits_on_pixels_and_bytes_hold():
 
 
 @pytest.mark.parametrize("item", [b"", b"not a video at all", bytes(10_000), "no/such/film.mp4"])
-def test_what_is_no_video_is_an_error_with_its_name(item):
+def test_an_input_that_is_not_a_video_raises_an_error(item):
     with pytest.raises(MediaError):
         probe_video(item)
 
@@ -299,7 +307,7 @@ def test_what_is_no_video_is_an_error_with_its_name(item):
 @settings(max_examples=40, deadline=None)
 @given(st.data())
 def test_damage_gives_frames_or_a_media_error(data):
-    whole = data.draw(st.sampled_from([FILMS[name] for name in sorted(FILMS)]))
+    whole = data.draw(st.sampled_from([VIDEOS[name] for name in sorted(VIDEOS)]))
     damaged = bytearray(whole[: data.draw(st.integers(1, len(whole)))])
     for position in data.draw(st.lists(st.integers(0, len(damaged) * 8 - 1), max_size=8)):
         damaged[position // 8] ^= 1 << position % 8
@@ -311,4 +319,6 @@ def test_damage_gives_frames_or_a_media_error(data):
         assert "bytes>" in error.item
 
 
-FILMS = {kind: film(kind=kind, codec=codec, frames=20) for kind, codec in CONTAINERS}
+VIDEOS = {
+    container: make_video(container=container, codec=codec, frames=20) for container, codec in CONTAINERS
+}

@@ -1,4 +1,4 @@
-"""Frames as RGB: colours of every matrix and range, display matrices, pixels that are not square."""
+"""Frames converted to RGB: colours of every matrix and range, display matrices, non-square pixels."""
 
 import subprocess
 from fractions import Fraction
@@ -12,7 +12,7 @@ from imagebind.io.source import Limits
 from imagebind.media.video_file import open_video
 from imagebind.media.video_pixels import to_rgb
 from imagebind.transforms.video import VideoTransform
-from tests.media.filmed import ffmpeg, film, needs_ffmpeg, record, turned
+from tests.media.filmed import ffmpeg, make_video, needs_ffmpeg, record, with_display_matrix
 
 # H.273's number of each matrix, and the weights of red and blue in its luma.
 MATRICES = {
@@ -30,11 +30,11 @@ COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128), (250, 2
 LIMITED, FULL = 1, 2
 PIXEL_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le")
 STORED = [*((name, value) for name in PIXEL_FORMATS for value in (LIMITED, FULL)), ("yuvj420p", FULL)]
-PICTURE = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
+IMAGE = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 
 
-def flat(colour, *, matrix: str, color_range: int, pixel_format: str) -> av.VideoFrame:
-    """A frame of one colour, by the arithmetic of its matrix."""
+def one_colour(colour, *, matrix: str, color_range: int, pixel_format: str) -> av.VideoFrame:
+    """Compute a frame of one colour from the definition of its matrix."""
     code, red_weight, blue_weight = MATRICES[matrix]
     red, green, blue = (value / 255 for value in colour)
     luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
@@ -55,9 +55,9 @@ def flat(colour, *, matrix: str, color_range: int, pixel_format: str) -> av.Vide
 
 @pytest.mark.parametrize(("pixel_format", "color_range"), STORED)
 @pytest.mark.parametrize("matrix", MATRICES)
-def test_colours_are_those_of_the_frames_matrix_and_range(matrix, color_range, pixel_format):
+def test_colours_follow_from_the_matrix_and_range_of_the_frame(matrix, color_range, pixel_format):
     for colour in COLOURS:
-        frame = flat(colour, matrix=matrix, color_range=color_range, pixel_format=pixel_format)
+        frame = one_colour(colour, matrix=matrix, color_range=color_range, pixel_format=pixel_format)
         assert np.abs(to_rgb(frame).astype(int) - colour).max() <= 3, colour
 
 
@@ -79,21 +79,21 @@ MORE_BITS = ["yuv420p10le", "yuv420p12le", "yuv422p10le", "yuv444p10le", "gray10
 @needs_ffmpeg
 @pytest.mark.parametrize("size", ["162x122", "161x121"])
 @pytest.mark.parametrize("pixel_format", EIGHT_BITS + MORE_BITS)
-def test_every_pixel_is_that_of_ffmpeg(pixel_format, size, tmp_path):
+def test_every_pixel_equals_that_of_ffmpeg(pixel_format, size, tmp_path):
     path = tmp_path / "raw.nut"
     source = ("-f", "lavfi", "-i", "testsrc2=s=200x200:r=10:d=0.2")
     crop = ("-vf", f"crop={size.replace('x', ':')}:0:0:exact=1")
     ffmpeg(*source, *crop, "-pix_fmt", pixel_format, "-c:v", "rawvideo", path)
-    assert_every_frame_is_that_of_ffmpeg(path)
+    assert_every_frame_equals_that_of_ffmpeg(path)
 
 
 @needs_ffmpeg
-def test_every_pixel_of_interlaced_video_is_that_of_ffmpeg(tmp_path):
+def test_every_pixel_of_interlaced_video_equals_that_of_ffmpeg(tmp_path):
     path = record(tmp_path / "interlaced.mp4", "-c:v libx264 -flags +ildct+ilme", seconds=0.4)
-    assert_every_frame_is_that_of_ffmpeg(path)
+    assert_every_frame_equals_that_of_ffmpeg(path)
 
 
-def assert_every_frame_is_that_of_ffmpeg(path):
+def assert_every_frame_equals_that_of_ffmpeg(path):
     command = ["ffmpeg", "-loglevel", "error", "-i", path, "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]
     pixels = np.frombuffer(subprocess.run(command, capture_output=True, check=True).stdout, np.uint8)
     with av.open(str(path)) as container:
@@ -102,7 +102,7 @@ def assert_every_frame_is_that_of_ffmpeg(path):
 
 
 def test_reserved_tags_do_not_matter():
-    frame = flat((200, 30, 30), matrix="BT.709", color_range=LIMITED, pixel_format="yuv420p")
+    frame = one_colour((200, 30, 30), matrix="BT.709", color_range=LIMITED, pixel_format="yuv420p")
     expected = to_rgb(frame)
     frame.color_trc = frame.color_primaries = 0
     assert (to_rgb(frame) == expected).all()
@@ -114,26 +114,26 @@ def test_reserved_tags_do_not_matter():
 @pytest.mark.parametrize(
     ("matrix", "expected"),
     [
-        ((1, 0, 0, 1), PICTURE),
-        ((-1, 0, 0, 1), PICTURE[:, ::-1]),
-        ((1, 0, 0, -1), PICTURE[::-1]),
-        ((-1, 0, 0, -1), PICTURE[::-1, ::-1]),
-        ((0, 1, -1, 0), np.rot90(PICTURE, -1)),
-        ((0, -1, 1, 0), np.rot90(PICTURE)),
-        ((0, 1, 1, 0), PICTURE.swapaxes(0, 1)),
-        ((0, -1, -1, 0), PICTURE[::-1, ::-1].swapaxes(0, 1)),
+        ((1, 0, 0, 1), IMAGE),
+        ((-1, 0, 0, 1), IMAGE[:, ::-1]),
+        ((1, 0, 0, -1), IMAGE[::-1]),
+        ((-1, 0, 0, -1), IMAGE[::-1, ::-1]),
+        ((0, 1, -1, 0), np.rot90(IMAGE, -1)),
+        ((0, -1, 1, 0), np.rot90(IMAGE)),
+        ((0, 1, 1, 0), IMAGE.swapaxes(0, 1)),
+        ((0, -1, -1, 0), IMAGE[::-1, ::-1].swapaxes(0, 1)),
     ],
 )
-def test_each_of_the_eight_display_matrices_places_each_pixel_where_it_says(matrix, expected):
-    shown = to_rgb(av.VideoFrame.from_ndarray(PICTURE, format="rgb24"), matrix=matrix)
+def test_each_of_the_eight_display_matrices_moves_each_pixel_to_its_position(matrix, expected):
+    shown = to_rgb(av.VideoFrame.from_ndarray(IMAGE, format="rgb24"), matrix=matrix)
     assert (shown == expected).all()
     a, b, c, d = matrix
-    for row, column in np.ndindex(PICTURE.shape[:2]):
+    for row, column in np.ndindex(IMAGE.shape[:2]):
         x, y = a * column + c * row, b * column + d * row
-        x, y = x % shown.shape[1], y % shown.shape[0]  # -1 is the last, as the translation makes it
+        x, y = x % shown.shape[1], y % shown.shape[0]  # the translation makes -1 the last
         x -= 1 if -1 in (a, c) else 0
         y -= 1 if -1 in (b, d) else 0
-        assert (shown[y, x] == PICTURE[row, column]).all()
+        assert (shown[y, x] == IMAGE[row, column]).all()
 
 
 @needs_ffmpeg
@@ -141,9 +141,11 @@ def test_each_of_the_eight_display_matrices_places_each_pixel_where_it_says(matr
 @pytest.mark.parametrize("a", [1, -1])
 @pytest.mark.parametrize("is_transposed", [False, True])
 @pytest.mark.parametrize("pixel_format", ["yuv444p", "yuv420p10le"])
-def test_videos_are_turned_and_mirrored_as_by_ffmpeg(a, d, is_transposed, pixel_format, tmp_path):
+def test_videos_are_rotated_and_mirrored_as_by_ffmpeg(a, d, is_transposed, pixel_format, tmp_path):
     path = record(tmp_path / "stored.mp4", f"-c:v libx264 -qp 0 -pix_fmt {pixel_format}", seconds=0.2)
-    path.write_bytes(turned(path.read_bytes(), matrix=(0, a, d, 0) if is_transposed else (a, 0, 0, d)))
+    path.write_bytes(
+        with_display_matrix(path.read_bytes(), matrix=(0, a, d, 0) if is_transposed else (a, 0, 0, d))
+    )
     command = ["ffmpeg", "-loglevel", "error", "-i", path, "-frames:v", "1", "-f", "rawvideo"]
     raw = subprocess.run([*command, "-pix_fmt", "rgb24", "-"], capture_output=True, check=True).stdout
     expected = np.frombuffer(raw, np.uint8).reshape((160, 120, 3) if is_transposed else (120, 160, 3))
@@ -153,9 +155,9 @@ def test_videos_are_turned_and_mirrored_as_by_ffmpeg(a, d, is_transposed, pixel_
     assert np.abs(frame.astype(int) - expected).max() <= 3  # versions of swscale round differently
 
 
-def test_a_turn_between_two_quarters_gives_the_nearer_one():
-    slanted = turned(film(frames=1, size=(64, 48)), matrix=(0.17, 0.98, -0.98, 0.17))
-    with open_video(slanted) as video:
+def test_a_rotation_between_two_quarter_turns_is_rounded_to_the_nearer_one():
+    rotated = with_display_matrix(make_video(frames=1, size=(64, 48)), matrix=(0.17, 0.98, -0.98, 0.17))
+    with open_video(rotated) as video:
         (_, frame), *_ = video.decode([0])
     assert frame.shape == (64, 48, 3)
 
@@ -164,8 +166,8 @@ def test_a_turn_between_two_quarters_gives_the_nearer_one():
 
 
 @needs_ffmpeg
-def test_square_pixels_give_what_a_video_with_square_pixels_gives(tmp_path):
-    """A PAL recording for wide screens: 720 x 576 pixels, shown at 1024 x 576."""
+def test_square_pixels_give_the_clips_of_a_video_with_square_pixels(tmp_path):
+    """A widescreen PAL video has 720 x 576 pixels, shown at 1024 x 576."""
     source = ["-f", "lavfi", "-i", "testsrc2=s=1024x576:r=25:d=0.1,boxblur=4", "-qp", 1]
     square, narrow = tmp_path / "square.mp4", tmp_path / "narrow.mp4"
     ffmpeg(*source, square)
@@ -183,16 +185,16 @@ def test_square_pixels_give_what_a_video_with_square_pixels_gives(tmp_path):
 
 
 @needs_ffmpeg
-def test_square_pixels_of_a_video_on_its_side_stretch_what_was_stored_as_its_width(tmp_path):
+def test_square_pixels_stretch_a_rotated_video_along_its_stored_width(tmp_path):
     path = record(tmp_path / "side.mp4", "-vf setsar=2 -pix_fmt yuv420p", seconds=0.2)
-    path.write_bytes(turned(path.read_bytes(), matrix=(0, 1, -1, 0)))
+    path.write_bytes(with_display_matrix(path.read_bytes(), matrix=(0, 1, -1, 0)))
     with open_video(path) as video:
         (_, frame), *_ = video.decode([0], square_pixels=True)
     assert frame.shape == (320, 120, 3)
 
 
 @needs_ffmpeg
-def test_the_limit_on_pixels_holds_for_square_ones(tmp_path):
+def test_max_pixels_applies_to_square_pixels(tmp_path):
     path = record(tmp_path / "wide.mp4", "-vf setsar=100 -pix_fmt yuv420p", seconds=0.2)
     limits = Limits(max_pixels=160 * 120 * 50)
     assert VideoTransform(limits=limits)(path).isfinite().all()

@@ -1,4 +1,4 @@
-"""Frames of a video file by themselves are those of a decode of the whole file, whatever the file."""
+"""Single frames of a video file equal those of a sequential decode, whatever the file."""
 
 import math
 import random
@@ -13,7 +13,7 @@ import pytest
 from imagebind.errors import collect_warnings
 from imagebind.media.video_file import open_video
 from imagebind.media.video_pixels import to_rgb
-from imagebind.media.video_stream import Decoding
+from imagebind.media.video_stream import StreamDecoder
 from tests.media.filmed import edit, needs_ffmpeg, packets_of, record, trim
 
 pytestmark = needs_ffmpeg
@@ -21,7 +21,7 @@ pytestmark = needs_ffmpeg
 X264 = "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 24"
 X265 = "-c:v libx265 -preset ultrafast -x265-params log-level=error:keyint=24"
 MATROSKA_LIVE = "-f matroska -live 1"  # without an index
-FEW = {
+FEW_ENCODINGS = {
     "closed.mp4": f"{X264} -bf 3",
     "open.mp4": f"{X264} -bf 3 -x264-params open-gop=1",
     "refresh.mp4": f"{X264} -x264-params intra-refresh=1",
@@ -34,7 +34,7 @@ FEW = {
     "b.h264": f"{X264} -bf 2",
     "packed.avi": "-c:v libxvid -g 24 -bf 2",
 }
-MANY = FEW | {
+ALL_ENCODINGS = FEW_ENCODINGS | {
     "pyramid.mov": f"{X264} -bf 4 -x264-params b-pyramid=2:open-gop=1",
     "intra.mov": "-c:v libx264 -preset veryfast -pix_fmt yuv420p -g 1",
     "plain.mp4": f"{X264} -bf 0",
@@ -89,15 +89,16 @@ MANY = FEW | {
 }
 EDITS = [
     [(1.5, 1.0)],
-    [(1, None), (2, 0.5)],  # nothing is shown first
+    [(1, None), (2, 0.5)],  # shows nothing first
     [(1, 2.0), (1, 0.5)],  # backwards
-    [(0.5, 1), (0.5, 1), (0.5, 1)],  # again and again
+    [(0.5, 1), (0.5, 1), (0.5, 1)],  # the same part three times
     [(0.7, 0.3), (0.4, None), (1.1, 2.5)],
-    [(9, 1)],  # longer than there is
+    [(9, 1)],  # longer than the video
 ]
-CUT_OUT = ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi", "packed.avi"]
-TRIMMED = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm", ".mpg", ".flv")
-FALSE_KEYS = {  # in MP4 and MOV without a table of keyframes, in AVI with all frames marked as such
+CUT_OUT_ENCODINGS = ["closed.mp4", "open.mp4", "refresh.mp4", "open.ts", "b.mpg", "b.avi", "packed.avi"]
+TRIMMED_SUFFIXES = (".mp4", ".mov", ".mkv", ".ts", ".avi", ".webm", ".mpg", ".flv")
+# MP4 and MOV without a table of keyframes, AVI with all frames marked as keyframes.
+FALSE_KEYFRAME_ENCODINGS = {
     "mpeg4.mp4": "-c:v mpeg4 -bf 0",
     "mpeg4_b.mp4": "-c:v mpeg4 -bf 2",
     "mpeg2.mp4": "-c:v mpeg2video -bf 2",
@@ -114,14 +115,14 @@ FALSE_KEYS = {  # in MP4 and MOV without a table of keyframes, in AVI with all f
     "rpza.mov": "-c:v rpza",
     "smc.mov": "-c:v smc",
     "qtrle.mov": "-c:v qtrle",
-    "qtrle_grey.mov": "-c:v qtrle -pix_fmt gray",
+    "qtrle_gray.mov": "-c:v qtrle -pix_fmt gray",
 }
 CLOCK_TOLERANCE = 0.0021  # seconds: Matroska has milliseconds
-PICKS = 2000  # of one to four frames
+RANDOM_PICKS = 2000  # of one to four frames
 
 
 def decode_all(path: Path) -> tuple[list[np.ndarray], list[float]]:
-    """Every frame, by a sequential decode, and when it shows in seconds: NaN where the file does not tell."""
+    """Decode all frames in sequence; return them and their times in seconds, NaN if the file has none."""
     frames, times = [], []
     with av.open(str(path)) as container:
         for packet in container.demux(video=0):
@@ -135,16 +136,16 @@ def decode_all(path: Path) -> tuple[list[np.ndarray], list[float]]:
 
 
 def count_frames(path: Path) -> int:
-    """Frames that FFmpeg's command shows."""
+    """Count the frames that the ffmpeg command outputs."""
     command = ["ffmpeg", "-nostdin", "-loglevel", "error", "-i", path, "-fps_mode", "passthrough"]
     table = subprocess.run([*command, "-f", "framemd5", "-"], capture_output=True, text=True).stdout
     return sum(line.startswith("0,") for line in table.splitlines())
 
 
 def difference(path: Path, *, count: int = 2) -> float:
-    """The largest difference of frames from those of a sequential decode; nothing may be reported.
+    """Return the largest difference of frames from those of a sequential decode; allow no warning.
 
-    All are read at once, and then `count` times one to four random ones.
+    First all frames are read, then `count` times one to four random ones.
     """
     everything, times = decode_all(path)
     assert everything
@@ -153,7 +154,7 @@ def difference(path: Path, *, count: int = 2) -> float:
     with collect_warnings() as warnings, open_video(path) as video:
         assert len(video.stamps) == video.info.frames == len(everything)
         starts = [float(tick * video.clock.tick) for tick in video.clock.ticks]
-        # Joined recordings begin anew, and AVI has times of decoding.
+        # The times of joined recordings restart, and AVI has decoding times.
         if times == sorted(times) and not math.isnan(times[0]) and path.suffix != ".avi":
             np.testing.assert_allclose(starts, np.array(times) - times[0], atol=CLOCK_TOLERANCE)
         sizes = [min(chance.randint(1, 4), len(everything)) for _ in range(count)]
@@ -165,16 +166,16 @@ def difference(path: Path, *, count: int = 2) -> float:
     return worst
 
 
-@pytest.mark.parametrize("name", FEW)
-def test_a_frame_by_itself_is_that_of_a_decode_of_the_whole_file(name, tmp_path):
-    path = record(tmp_path / name, FEW[name], seconds=2)
+@pytest.mark.parametrize("name", FEW_ENCODINGS)
+def test_a_single_frame_equals_that_of_a_sequential_decode(name, tmp_path):
+    path = record(tmp_path / name, FEW_ENCODINGS[name], seconds=2)
     assert len(decode_all(path)[0]) == count_frames(path) >= 48
     assert difference(path) == 0
 
 
-@pytest.mark.parametrize("name", CUT_OUT)
+@pytest.mark.parametrize("name", CUT_OUT_ENCODINGS)
 def test_a_stretch_cut_out_without_encoding_gives_the_frames_that_ffmpeg_shows(name, tmp_path):
-    whole = record(tmp_path / name, FEW[name], seconds=3)
+    whole = record(tmp_path / name, FEW_ENCODINGS[name], seconds=3)
     for number, (start, seconds) in enumerate([(0.3, 1), (1.37, 1)]):
         for suffix in {whole.suffix, ".mp4"} if name != "packed.avi" else {".avi"}:
             part = trim(whole, tmp_path / f"{number}{suffix}", start=start, seconds=seconds)
@@ -186,7 +187,7 @@ def test_a_stretch_cut_out_without_encoding_gives_the_frames_that_ffmpeg_shows(n
 
 @pytest.mark.parametrize("name", ["open.mp4", pytest.param("refresh.mp4", marks=pytest.mark.huge)])
 def test_edit_lists_are_shown_as_ffmpeg_shows_them(name, tmp_path):
-    whole = record(tmp_path / name, FEW[name], seconds=3)
+    whole = record(tmp_path / name, FEW_ENCODINGS[name], seconds=3)
     with av.open(str(whole)) as container:
         timescale = container.streams.video[0].time_base.denominator
     for number, edits in enumerate(EDITS):
@@ -198,7 +199,7 @@ def test_edit_lists_are_shown_as_ffmpeg_shows_them(name, tmp_path):
 @pytest.mark.parametrize(("first", "second"), [(0, 0), (0, 0.4), (0.4, 0)])
 @pytest.mark.parametrize("codec", [f"{X264} -bf 2", "-c:v mpeg2video -g 15 -bf 2"])
 def test_joined_recordings_show_all_frames_one_after_the_other(first, second, codec, tmp_path):
-    """Parts that begin in the middle of a group of pictures lose frames, as they do in FFmpeg."""
+    """Parts that begin within a group of pictures (GOP) lose frames, as in FFmpeg."""
     whole = record(tmp_path / "whole.ts", codec, seconds=2).read_bytes()
     parts = [whole[int(len(whole) * share) // 188 * 188 :] for share in (first, second)]
     path = tmp_path / "joined.ts"
@@ -210,8 +211,8 @@ def test_joined_recordings_show_all_frames_one_after_the_other(first, second, co
         assert (np.diff(video.clock.ticks) >= 0).all()
 
 
-def mark_all_as_keys(path: Path) -> None:
-    """Mark every frame as a keyframe: an MP4 without a table of them has nothing else."""
+def mark_all_as_keyframes(path: Path) -> None:
+    """Mark every frame as a keyframe, in MP4 by removing the table of keyframes."""
     data = bytearray(path.read_bytes().replace(b"stss", b"free"))
     if path.suffix == ".avi":
         table = data.rindex(b"idx1")
@@ -221,11 +222,11 @@ def mark_all_as_keys(path: Path) -> None:
     path.write_bytes(data)
 
 
-def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[int]:
-    """Return the packets that are decoded for one frame, which must be right; `lost` before it are not."""
+def decoded_for(path: Path, requested: int, monkeypatch, *, lost: int = 0) -> list[int]:
+    """Return the packets decoded for one frame, and check it; `lost` frames before it are missing."""
     everything, _ = decode_all(path)
     decoded = []
-    real = Decoding.frames_from
+    real = StreamDecoder.frames_from
 
     def noting(*arguments):
         for number, frame in real(*arguments):
@@ -233,20 +234,20 @@ def decoded_for(path: Path, wanted: int, monkeypatch, *, lost: int = 0) -> list[
             yield number, frame
 
     with open_video(path) as video, monkeypatch.context() as patch:
-        patch.setattr(Decoding, "frames_from", noting)
-        ((_, frame),) = video.decode([wanted])
-    np.testing.assert_array_equal(frame, everything[wanted - lost])
+        patch.setattr(StreamDecoder, "frames_from", noting)
+        ((_, frame),) = video.decode([requested])
+    np.testing.assert_array_equal(frame, everything[requested - lost])
     return decoded
 
 
 SLOWLY_ENCODED = ("cinepak.avi", "zmbv.avi")
 
 
-@pytest.mark.parametrize("name", FALSE_KEYS)
-def test_frames_that_are_falsely_marked_as_keyframes_are_not_decoded_from(name, tmp_path):
+@pytest.mark.parametrize("name", FALSE_KEYFRAME_ENCODINGS)
+def test_decoding_does_not_start_at_frames_falsely_marked_as_keyframes(name, tmp_path):
     size = "64x48" if name in SLOWLY_ENCODED else "176x144"
-    path = record(tmp_path / name, f"{FALSE_KEYS[name]} -g 12", seconds=2, size=size)
-    mark_all_as_keys(path)
+    path = record(tmp_path / name, f"{FALSE_KEYFRAME_ENCODINGS[name]} -g 12", seconds=2, size=size)
+    mark_all_as_keyframes(path)
     everything, _ = decode_all(path)
     with collect_warnings() as warnings:
         for indices in [5], [12], [31], [45], [17, 18, 40]:
@@ -260,13 +261,13 @@ def test_frames_that_are_falsely_marked_as_keyframes_are_not_decoded_from(name, 
 @pytest.mark.parametrize(
     ("name", "first"), [("intra.mov", 40), ("closed.hevc.mp4", 24), ("b.mpeg4.mp4", 24), ("b.mpeg2.mkv", 30)]
 )
-def test_true_keyframes_are_decoded_from(name, first, tmp_path, monkeypatch):
-    path = record(tmp_path / name, MANY[name], seconds=2)
+def test_decoding_starts_at_true_keyframes(name, first, tmp_path, monkeypatch):
+    path = record(tmp_path / name, ALL_ENCODINGS[name], seconds=2)
     decoded = decoded_for(path, 40, monkeypatch)
-    assert first - 4 <= min(decoded) <= first  # frames that show before it may come after it
+    assert first - 4 <= min(decoded) <= first  # frames shown before it may follow it in the file
 
 
-def test_where_a_keyframe_is_damaged_the_one_before_it_is_decoded_from(tmp_path, monkeypatch):
+def test_decoding_starts_at_the_keyframe_before_a_damaged_one(tmp_path, monkeypatch):
     path = record(tmp_path / "damaged.mp4", "-c:v mpeg4 -g 12 -bf 0", seconds=2)
     whole = path.read_bytes()
     keyframe = packets_of(whole)[24]
@@ -278,7 +279,7 @@ def test_where_a_keyframe_is_damaged_the_one_before_it_is_decoded_from(tmp_path,
 
 
 @pytest.mark.parametrize("suffix", [".ts", ".mkv"])
-def test_frames_keep_their_sizes_where_the_size_changes_midway(suffix, tmp_path):
+def test_frames_keep_their_sizes_if_the_size_changes_midway(suffix, tmp_path):
     parts = [("small.ts", "160x120"), ("large.ts", "240x160"), ("again.ts", "160x120")]
     data = [record(tmp_path / name, f"{X264} -bf 2", seconds=1, size=size) for name, size in parts]
     joined = tmp_path / "joined.ts"
@@ -294,21 +295,21 @@ def test_frames_keep_their_sizes_where_the_size_changes_midway(suffix, tmp_path)
 
 
 @pytest.mark.huge
-def test_random_frames_of_every_container_and_codec_are_those_of_a_decode_of_the_whole_file(tmp_path):
+def test_random_frames_of_every_container_and_codec_equal_those_of_a_sequential_decode(tmp_path):
     chance = random.Random(12)
     worst, files = {}, []
-    for name, options in MANY.items():
+    for name, options in ALL_ENCODINGS.items():
         whole = record(tmp_path / name, options, seconds=4)
         files.append(whole)
-        if whole.suffix not in TRIMMED:
+        if whole.suffix not in TRIMMED_SUFFIXES:
             continue
         start, seconds = round(chance.uniform(0.3, 2), 2), round(chance.uniform(1, 2), 2)
         files.append(
             trim(whole, tmp_path / f"{whole.stem}_trimmed{whole.suffix}", start=start, seconds=seconds)
         )
-    count = PICKS // len(files) + 1
+    count = RANDOM_PICKS // len(files) + 1
     for path in files:
         worst[path.name] = difference(path, count=count)
-    print(f"{count * len(files)} picks of {len(files)} files, {len(MANY)} combinations")
-    print(f"worst difference: {max(worst.values())} grey levels")
+    print(f"{count * len(files)} picks of {len(files)} files, {len(ALL_ENCODINGS)} combinations")
+    print(f"worst difference: {max(worst.values())} gray levels")
     assert not {name: value for name, value in worst.items() if value}

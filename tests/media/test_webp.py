@@ -14,21 +14,23 @@ from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind
 from imagebind.transforms.video import VideoTransform
 
-GREYS = [10, 60, 110, 160, 210, 250]
+GRAY_LEVELS = [10, 60, 110, 160, 210, 250]
 DURATIONS = [100, 200, 300, 100, 100, 200]  # milliseconds
 FORMATS = ["WEBP", "GIF", "PNG", "AVIF"]
 
 
-def animation(kind: str = "WEBP", *, durations=DURATIONS, greys=GREYS, size=(80, 60), **options) -> bytes:
-    frames = [Image.new("RGB", size, (grey, grey, grey)) for grey in greys]
+def animation(
+    form: str = "WEBP", *, durations=DURATIONS, levels=GRAY_LEVELS, size=(80, 60), **options
+) -> bytes:
+    frames = [Image.new("RGB", size, (level, level, level)) for level in levels]
     buffer = io.BytesIO()
-    frames[0].save(buffer, kind, save_all=True, append_images=frames[1:], duration=durations, **options)
+    frames[0].save(buffer, form, save_all=True, append_images=frames[1:], duration=durations, **options)
     return buffer.getvalue()
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_an_animated_image_is_a_video_with_its_own_times(kind):
-    with open_video(animation(kind)) as video, collect_warnings() as warnings:
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_animated_image_is_a_video_with_its_own_times(form):
+    with open_video(animation(form)) as video, collect_warnings() as warnings:
         assert video.info.frames == 6
         assert video.info.duration == pytest.approx(1.0, abs=0.001)
         starts = [float(tick * video.clock.tick) for tick in video.clock.ticks]
@@ -38,14 +40,14 @@ def test_an_animated_image_is_a_video_with_its_own_times(kind):
             assert list(frames) == list(indices)
             for index, frame in frames.items():
                 assert frame.shape == (60, 80, 3)
-                assert abs(float(frame.mean()) - GREYS[index]) < 4
+                assert abs(float(frame.mean()) - GRAY_LEVELS[index]) < 4
     assert warnings == []
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_an_animated_image_is_an_image_unless_it_is_said_to_be_a_video(kind, tmp_path):
-    path = tmp_path / f"animated.{kind.lower()}"
-    path.write_bytes(animation(kind))
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_animated_image_is_an_image_unless_declared_a_video(form, tmp_path):
+    path = tmp_path / f"animated.{form.lower()}"
+    path.write_bytes(animation(form))
     assert detect(path) is identify({"vision": path}).kind is MediaKind.IMAGE
     request = identify({"video": path})
     assert request.kind is MediaKind.VIDEO
@@ -65,18 +67,18 @@ def test_frames_of_webp_that_change_only_a_part_are_composed():
             assert (frame == np.array(frames[index])).all()
 
 
-def test_frames_of_webp_without_a_duration_show_for_a_tenth_of_a_second():
+def test_frames_of_webp_without_a_duration_are_shown_for_a_tenth_of_a_second():
     with open_video(animation(durations=0)) as video:
         assert video.info.duration == pytest.approx(0.6)
 
 
-def test_webp_that_does_not_move_is_a_video_of_one_frame():
+def test_a_still_webp_is_a_video_of_one_frame():
     buffer = io.BytesIO()
     Image.new("RGB", (80, 60), "red").save(buffer, "WEBP")
     assert VideoTransform(clips=1)(buffer.getvalue()).shape == (3, 3, 2, 224, 224)
 
 
-def test_webp_that_is_cut_keeps_the_frames_that_are_there():
+def test_a_webp_cut_short_keeps_its_remaining_frames():
     noise = np.random.default_rng(0).integers(0, 256, (6, 60, 80, 3), np.uint8)
     frames = [Image.fromarray(frame) for frame in noise]
     buffer = io.BytesIO()
@@ -91,7 +93,7 @@ def test_webp_that_is_cut_keeps_the_frames_that_are_there():
             assert "WebP" in str(error) or "decoded" in str(error)
 
 
-def test_limits_hold_for_webp():
+def test_max_pixels_applies_to_webp():
     with (
         pytest.raises(MediaError, match=r"80 x 60 = 4,800 pixels.*max_pixels"),
         open_video(animation(), limits=Limits(max_pixels=4799)),
@@ -113,8 +115,8 @@ def test_damaged_webp_gives_frames_or_a_media_error(seed):
         pass
 
 
-@pytest.mark.parametrize("kind", FORMATS)
-def test_an_animated_image_that_ends_within_its_header_is_named(kind):
+@pytest.mark.parametrize("form", FORMATS)
+def test_an_animated_image_that_ends_within_its_header_raises_an_error_with_its_name(form):
     for size in range(1, 32):
         with pytest.raises(MediaError, match=f"<{size} bytes>"):
-            VideoTransform()(animation(kind)[:size])
+            VideoTransform()(animation(form)[:size])

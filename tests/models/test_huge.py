@@ -6,7 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from imagebind.config import imagebind_huge
+from imagebind.config import huge_config
 from imagebind.transforms.text import Tokenizer
 from tests.models.test_parity import assert_stages_agree
 from tests.reference import DATA, filled_model, reference_input, reference_texts, stages
@@ -21,7 +21,7 @@ pytestmark = [
 
 @pytest.mark.parametrize("modality", ["vision", "text", "audio", "depth", "thermal", "imu"])
 def test_the_huge_model_gives_the_reference_numbers_and_bfloat16_stays_close(modality):
-    model = filled_model(imagebind_huge(), modalities=[modality])
+    model = filled_model(huge_config(), modalities=[modality])
     expected = np.load(DATA / "huge.npz")
     inputs = Tokenizer()(reference_texts()) if modality == "text" else reference_input(modality)
     exact = stages(model, modality, inputs)

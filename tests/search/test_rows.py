@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from imagebind.media.paths import is_there, path_text, text_path
+from imagebind.media.paths import path_exists, path_text, text_path
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.rows import IndexRow, metadata_text, to_arrow, to_hit
 from tests.search.made import EMBED_DIM, row, unit
@@ -35,16 +35,16 @@ LONG_NAMES = ["写真".encode("shift_jis") * 18 + b".png", b"\xe9" * 100 + b".pn
 def test_a_long_name_that_is_not_utf8_is_found_while_it_is_there_and_after(tmp_path, name):
     path = tmp_path / os.fsdecode(name)
     path.touch()
-    assert text_path(path_text(path)) == path and is_there(path)
+    assert text_path(path_text(path)) == path and path_exists(path)
     path.unlink()
-    assert text_path(path_text(path)) == path and not is_there(path)
+    assert text_path(path_text(path)) == path and not path_exists(path)
 
 
 def test_a_name_longer_than_a_file_system_takes_is_there_only_inside_an_archive(tmp_path):
     archive = tmp_path / "shard.tar"
     archive.touch()
-    assert is_there(archive / ("x" * 300)) and is_there(archive / ("x" * 5000))
-    assert not is_there(tmp_path / ("x" * 300)) and not is_there(tmp_path / ("x/" * 5000))
+    assert path_exists(archive / ("x" * 300)) and path_exists(archive / ("x" * 5000))
+    assert not path_exists(tmp_path / ("x" * 300)) and not path_exists(tmp_path / ("x/" * 5000))
 
 
 def test_a_row_goes_into_the_table_and_comes_out_the_same():

@@ -1,4 +1,4 @@
-"""A scene to change one thing about."""
+"""A scene, and variants of it with one other attribute."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,10 +13,10 @@ from imagebind.toyworld import (
     Motion,
     Scene,
     Shape,
+    render_audio,
     render_depth,
     render_image,
     render_imu,
-    render_sound,
     render_thermal,
     render_video,
 )
@@ -32,7 +32,7 @@ SCENE = Scene(
     distance=1.0,
     seed=5,
 )
-OTHERWISE = {  # each attribute, changed to another word's value
+OTHER_VALUES = {  # by attribute, a value that is described by another word
     "shape": Shape.BAR,
     "colour": Colour.BLUE,
     "material": Material.RUBBER,
@@ -42,22 +42,22 @@ OTHERWISE = {  # each attribute, changed to another word's value
     "temperature": -8.0,
     "distance": 1.2,
 }
-ENDS = np.array([0.0, 15 / 8])  # the frames that a clip's transform takes
+ENDS = np.array([0.0, 15 / 8])  # seconds of the first and last frame, which a clip's transform takes
 
 
 def changed(attribute: str) -> Scene:
-    return replace(SCENE, **{attribute: OTHERWISE[attribute]})
+    return replace(SCENE, **{attribute: OTHER_VALUES[attribute]})
 
 
 def video_ends(scene: Scene) -> np.ndarray:
-    """The first and the last frame: (2, h, w, 3), as int16 so that they can be subtracted."""
+    """Return the first and the last frame: (2, h, w, 3), as int16 so that they can be subtracted."""
     return render_video(scene, ENDS).astype(np.int16)
 
 
 RENDERERS: dict[MediaKind, Callable[[Scene], Iterable[np.ndarray]]] = {
     MediaKind.IMAGE: lambda scene: [render_image(scene)],
     MediaKind.VIDEO: lambda scene: [render_video(scene, ENDS)],
-    MediaKind.AUDIO: lambda scene: [render_sound(scene)[0]],
+    MediaKind.AUDIO: lambda scene: [render_audio(scene)[0]],
     MediaKind.DEPTH: lambda scene: [render_depth(scene)],
     MediaKind.THERMAL: lambda scene: [render_thermal(scene)],
     MediaKind.IMU: render_imu,
@@ -65,5 +65,5 @@ RENDERERS: dict[MediaKind, Callable[[Scene], Iterable[np.ndarray]]] = {
 
 
 def same(first: Iterable[np.ndarray], second: Iterable[np.ndarray]) -> bool:
-    """Whether two renderings are the same to the bit."""
+    """Whether two renderings are bit-identical."""
     return all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))

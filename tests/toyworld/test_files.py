@@ -14,10 +14,10 @@ from imagebind.toyworld import (
     World,
     is_held_out,
     read_manifest,
+    render_audio,
     render_depth,
     render_image,
     render_imu,
-    render_sound,
     render_thermal,
     render_video,
     world_transforms,
@@ -43,7 +43,7 @@ RENDERED = {
     MediaKind.IMAGE: lambda: render_image(SCENE),
     MediaKind.DEPTH: lambda: render_depth(SCENE),
     MediaKind.THERMAL: lambda: render_thermal(SCENE),
-    MediaKind.AUDIO: lambda: render_sound(SCENE),
+    MediaKind.AUDIO: lambda: render_audio(SCENE),
     MediaKind.IMU: lambda: dict(zip(("timestamps", "imu"), render_imu(SCENE), strict=True)),
 }
 LOSSES = {MediaKind.AUDIO: 0.05, MediaKind.IMU: 2e-3}  # 16 bits, 4 decimals; the others keep every bit

@@ -8,7 +8,7 @@ import pytest
 
 from imagebind.toyworld import ATTRIBUTES, Colour, Motion, Shape, World, combinations, is_held_out
 from imagebind.toyworld.scene import DISTANCES, SIZES, TEMPERATURES
-from tests.toyworld.scenes import OTHERWISE, SCENE, changed
+from tests.toyworld.scenes import OTHER_VALUES, SCENE, changed
 
 KINDS = (Shape, Colour, Motion)
 
@@ -75,7 +75,7 @@ def test_numbers_stay_in_the_range_of_their_word(attribute, ranges):
         assert low <= getattr(scene, attribute) <= high
 
 
-@pytest.mark.parametrize("attribute", OTHERWISE)
+@pytest.mark.parametrize("attribute", OTHER_VALUES)
 def test_changing_a_field_changes_that_attribute_only(attribute):
     before, after = SCENE.attributes, changed(attribute).attributes
     assert {name for name in before if before[name] != after[name]} == {attribute}

@@ -34,7 +34,7 @@ def test_retrieval_is_at_chance_before_training_and_right_after_it(tmp_path):
     assert after["depth/from_vision_median_rank"] == 1.0
 
 
-def test_what_is_close_is_told_apart_under_autocast():
+def test_close_embeddings_do_not_tie_under_autocast():
     generator = torch.Generator().manual_seed(0)
     noise = torch.randn(2, 200, 32, generator=generator)
     vectors = torch.nn.functional.normalize(1 + 0.02 * noise[0], dim=-1)  # all cosines are above 0.99
@@ -50,9 +50,9 @@ class AllBroken(ToyPairs):
         return BrokenPair("x", MediaError("x", got="nothing", expected="a pair"), self.modality)
 
 
-def test_retrieval_without_one_whole_pair_is_refused():
+def test_retrieval_without_a_readable_pair_is_refused():
     evaluation = Retrieval(data=lambda: AllBroken(ModalityType.DEPTH, size=3))
-    with pytest.raises(ValueError, match="pairs that can be read, got none of 3"):
+    with pytest.raises(ValueError, match="readable pairs, got none out of 3"):
         evaluation(ImageBindModel(toy_config()))
 
 
@@ -80,14 +80,14 @@ def test_a_linear_probe_is_at_the_optimum_of_its_loss():
     assert probe.classes.weight.grad.abs().max() < 1e-3 and probe.classes.bias.grad.abs().max() < 1e-3
 
 
-def test_a_linear_probe_takes_several_classes_a_sample():
+def test_a_linear_probe_takes_several_classes_per_sample():
     embeddings, labels = clusters()
     many = torch.stack([labels == 0, labels != 2], dim=1)
     scores = fit_linear_probe(embeddings, many)(embeddings)
     assert ((scores > 0) == many).all()
 
 
-def test_a_probe_refuses_what_does_not_fit(tmp_path):
+def test_a_probe_refuses_wrong_shapes_and_labels(tmp_path):
     embeddings, labels = clusters()
     with pytest.raises(ValueError, match=r"\(n, e\), got \(5,\)"):
         fit_linear_probe(embeddings[0], labels)
@@ -95,7 +95,7 @@ def test_a_probe_refuses_what_does_not_fit(tmp_path):
         fit_linear_probe(embeddings, labels[1:])
     with pytest.raises(ValueError, match="numbers from 0, got -1"):
         fit_linear_probe(embeddings, labels - 1)
-    with pytest.raises(ValueError, match="got NaN; leave out"):
+    with pytest.raises(ValueError, match="got NaN or infinity; leave out"):
         fit_linear_probe(embeddings / 0, labels)
     torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
     with pytest.raises(CheckpointError, match=r"expected a linear probe, got \['other'\]"):

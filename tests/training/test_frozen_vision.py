@@ -1,4 +1,4 @@
-"""Vision embedded once: the same loss as seeing it in every step, and nothing of the picture opened again."""
+"""Precomputed vision embeddings: the same loss as embedding in every step, and no image is opened again."""
 
 import logging
 from dataclasses import replace
@@ -11,7 +11,7 @@ from imagebind.config import AudioConfig, ImageBindConfig, PictureConfig, TextCo
 from imagebind.datasets.pairs import Pair, PairDataset, collate
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training import frozen_vision
-from imagebind.training.data.augment import AlignedPictures, AlignedSound, CaptionedVision
+from imagebind.training.data.augment import AlignedAudio, AlignedImages, CaptionedVision
 from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.training.encoder import PairEncoder
@@ -30,10 +30,10 @@ from tests.training.toy import WIDTH, losses_of, toy_recipe
 SIDE = 28
 CLOSE = 1e-5
 IMAGE, VIDEO = ImageTransform(size=SIDE), VideoTransform(size=SIDE)
-PICTURES = AlignedPictures(
+PICTURES = AlignedImages(
     image=IMAGE, depth=DepthTransform(size=SIDE, preset="raw"), thermal=ThermalTransform(size=SIDE)
 )
-SOUND = AlignedSound(image=IMAGE, video=VIDEO)
+SOUND = AlignedAudio(image=IMAGE, video=VIDEO)
 SIZES = {"embed_dim": WIDTH, "num_blocks": 2, "num_heads": 2}
 
 
@@ -84,7 +84,7 @@ def frozen(model: ImageBindModel, modality: str, **options) -> dict:
     return {"model": lambda: model, "learns": Trunks(modalities=(modality,)), "batch_size": 4} | options
 
 
-def test_a_run_has_the_same_losses_as_one_that_sees_the_pictures(model, heat, tmp_path):
+def test_a_run_has_the_same_losses_as_one_that_embeds_the_images(model, heat, tmp_path):
     losses = {}
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     data = {
@@ -103,7 +103,7 @@ def test_a_run_has_the_same_losses_as_one_that_sees_the_pictures(model, heat, tm
     np.testing.assert_allclose(losses["embedded"], losses["seen"], atol=CLOSE)
 
 
-def test_a_clip_and_its_sound_are_of_the_same_window_as_without(model, sounding):
+def test_a_clip_and_its_audio_have_the_same_window_as_without_embeddings(model, sounding):
     plain = replace(SOUND.plain(), mask=SOUND.mask)  # the mask is the sound's alone, and stays
     embedded = PairDataset(embed_vision(sounding, SOUND, model), SOUND, seed=3)
     seen = PairDataset(sounding, plain, seed=3)
@@ -117,7 +117,7 @@ def test_a_clip_and_its_sound_are_of_the_same_window_as_without(model, sounding)
         torch.testing.assert_close(mine.vision, expected, atol=CLOSE, rtol=0)
 
 
-def test_nothing_of_a_picture_is_opened_again(model, heat):
+def test_no_image_is_opened_again(model, heat):
     dataset = PairDataset(embed_vision(heat, PICTURES, model), PICTURES)
     for pair in heat:
         pair.vision.unlink()
@@ -126,7 +126,7 @@ def test_nothing_of_a_picture_is_opened_again(model, heat):
     assert batch.inputs["thermal"].shape == (4, 1, SIDE, SIDE)
 
 
-def test_embeddings_come_in_the_order_of_their_pairs_whatever_the_batches(model, heat, sounding):
+def test_embeddings_are_in_the_order_of_their_pairs_for_any_batch_size(model, heat, sounding):
     alone = [embed_vision([pair], PICTURES, model)[0].vision for pair in heat]
     for options in ({"batch_size": 3}, {"batch_size": 2, "num_workers": 2}):
         together = embed_vision(heat, PICTURES, model, **options)
@@ -137,7 +137,7 @@ def test_embeddings_come_in_the_order_of_their_pairs_whatever_the_batches(model,
         torch.testing.assert_close(pair.vision, embed_vision([one], SOUND, model)[0].vision)
 
 
-def test_captions_need_no_clock_and_pairs_stay_else_as_they_are(model, sounding):
+def test_captions_need_no_span_and_other_fields_of_pairs_are_kept(model, sounding):
     pairs = [replace(pair, other="a ramp", modality="text") for pair in sounding]
     captioned = CaptionedVision(image=IMAGE, video=VIDEO)
     embedded = embed_vision(pairs, captioned, model)
@@ -148,7 +148,7 @@ def test_captions_need_no_clock_and_pairs_stay_else_as_they_are(model, sounding)
     assert all(torch.equal(one.vision, two.vision) for one, two in zip(again, embedded, strict=True))
 
 
-def test_a_pair_that_cannot_be_read_is_logged_and_counted_when_it_is_drawn(model, heat, caplog):
+def test_an_unreadable_pair_is_logged_and_counted_when_it_is_drawn(model, heat, caplog):
     heat[1].vision.write_bytes(b"no picture")
     with caplog.at_level(logging.WARNING):
         embedded = embed_vision(heat, PICTURES, model)
@@ -161,13 +161,13 @@ def test_a_pair_that_cannot_be_read_is_logged_and_counted_when_it_is_drawn(model
     assert loader.tally.sources["heat"].broken == 1
 
 
-def test_a_picture_that_was_not_embedded_beside_ones_that_were_is_refused_in_words(model, heat):
+def test_a_batch_of_images_and_embeddings_is_refused(model, heat):
     embedded = PairDataset([*embed_vision(heat[:2], PICTURES, model), heat[2]], PICTURES)
     with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*embed them all"):
         collate([embedded[index] for index in range(3)])
 
 
-def test_nothing_of_the_model_or_of_chance_is_changed(model, heat):
+def test_the_model_and_the_rng_state_are_unchanged(model, heat):
     model.train()
     model.modality_trunks["vision"].eval()
     torch.manual_seed(5)
@@ -179,17 +179,17 @@ def test_nothing_of_the_model_or_of_chance_is_changed(model, heat):
     assert not embed_vision(heat, PICTURES, model)[0].vision.requires_grad
 
 
-def test_a_vision_that_learns_refuses_embeddings_by_name(model, heat, tmp_path):
+def test_trainable_vision_refuses_embeddings(model, heat, tmp_path):
     def made() -> PairDataset:
         return PairDataset(embed_vision(heat, PICTURES, model), PICTURES)
 
     pairs = (PairRecipe(modality="thermal", data=made, temperature=0.1),)
     options = frozen(model, "thermal", pairs=pairs, length=Steps(total=1), learns=Everything())
-    with pytest.raises(ValueError, match=r"vision learns.*embeddings \(4, 16\).*vision frozen"):
+    with pytest.raises(ValueError, match=r"vision is trainable.*embeddings \(4, 16\)\. Freeze vision"):
         train(toy_recipe(tmp_path, **options))
 
 
-def test_embeddings_pass_through_the_encoder_rounded_as_autocast_rounds(model):
+def test_embeddings_pass_through_the_encoder_in_the_precision_of_autocast(model):
     model.requires_grad_(False)
     encoder, vision = PairEncoder(model), torch.randn(2, 16, requires_grad=True)
     inputs = {"vision": vision, "thermal": torch.randn(2, 1, SIDE, SIDE)}
@@ -243,7 +243,7 @@ def with_other_heads(model: ImageBindModel) -> ImageBindModel:
         (lambda pairs, t, m: (pairs, t, with_other_heads(m)), "other vision"),
     ],
 )
-def test_a_cache_of_anything_else_is_made_anew(model, heat, tmp_path, counted, caplog, change, said):
+def test_a_cache_of_other_pairs_or_weights_is_replaced(model, heat, tmp_path, counted, caplog, change, said):
     path = tmp_path / "vision.safetensors"
     embed_vision(heat, PICTURES, model, cache=path)
     pairs, transform, other = change(heat, PICTURES, model)
@@ -254,7 +254,7 @@ def test_a_cache_of_anything_else_is_made_anew(model, heat, tmp_path, counted, c
     assert all(torch.equal(one.vision, two.vision) for one, two in zip(made, fresh, strict=True))
 
 
-def test_augmentation_and_trunks_that_learn_leave_a_cache_valid(model, heat, tmp_path, counted):
+def test_augmentation_and_trainable_trunks_leave_a_cache_valid(model, heat, tmp_path, counted):
     path = tmp_path / "vision.safetensors"
     embed_vision(heat, PICTURES, model, cache=path)
     trained = ImageBindModel(model.config)
@@ -264,16 +264,16 @@ def test_augmentation_and_trunks_that_learn_leave_a_cache_valid(model, heat, tmp
     assert sum(counted) == 4
 
 
-def test_a_damaged_cache_is_made_anew(model, heat, tmp_path, counted, caplog):
+def test_a_damaged_cache_is_replaced(model, heat, tmp_path, counted, caplog):
     path = tmp_path / "vision.safetensors"
     embed_vision(heat, PICTURES, model, cache=path)
     path.write_bytes(path.read_bytes()[:-100])
     with caplog.at_level(logging.WARNING):
         embed_vision(heat, PICTURES, model, cache=path)
-    assert "embedding vision anew" in caplog.text and sum(counted) == 8
+    assert "embedding vision again" in caplog.text and sum(counted) == 8
 
 
-def test_what_was_broken_is_tried_again_and_it_alone(model, heat, tmp_path, counted):
+def test_only_broken_pairs_are_tried_again(model, heat, tmp_path, counted):
     path, away = tmp_path / "vision.safetensors", tmp_path / "away.png"
     heat[2].vision.rename(away)
     assert embed_vision(heat, PICTURES, model, cache=path)[2] is heat[2]

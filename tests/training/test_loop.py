@@ -1,4 +1,4 @@
-"""The loop: the loss falls, what is frozen stays, chunks and ranks change nothing, and faults are told."""
+"""The training loop: the loss falls, frozen weights stay, chunks and ranks change nothing."""
 
 import os
 import time
@@ -31,7 +31,7 @@ def curve(recipe: Recipe) -> np.ndarray:
     return losses_of(read_log(Path(recipe.output)))
 
 
-def test_the_loss_falls_on_both_kinds_of_pair(tmp_path):
+def test_the_loss_falls_on_pairs_of_both_modalities(tmp_path):
     train(toy_recipe(tmp_path, length=Steps(total=60, warmup=4)))
     records = read_log(tmp_path)
     assert [record["step"] for record in records] == list(range(1, 61))
@@ -51,7 +51,7 @@ def test_the_final_model_is_saved_with_the_inverse_of_the_temperatures(tmp_path)
 
 
 @pytest.mark.parametrize("learns", [Trunks(modalities=("depth",)), Heads(modalities=("depth",))])
-def test_what_does_not_learn_stays_as_it_was(tmp_path, learns):
+def test_frozen_parameters_do_not_change(tmp_path, learns):
     torch.manual_seed(1)
     before = ImageBindModel(toy_config())
     old = {name: tensor.clone() for name, tensor in before.state_dict().items()}
@@ -83,7 +83,7 @@ def test_no_more_than_a_chunk_is_on_the_device_at_once(tmp_path, monkeypatch):
     assert moved == [3, 3, 2] * 2  # each pass
 
 
-def test_activations_computed_again_have_the_curve_of_those_kept(tmp_path):
+def test_recomputed_activations_give_the_same_curve(tmp_path):
     options = {"model": toy_config(drop_path_rate=0.4)}
     kept = curve(toy_recipe(tmp_path / "kept", **options))
     again = curve(toy_recipe(tmp_path / "again", grad_checkpointing=True, **options))
@@ -151,7 +151,7 @@ def test_two_ranks_have_the_curve_of_one_process_with_the_same_batch(ranked, tmp
 
 
 @pytest.mark.parametrize("name", STOPPED)
-def test_two_ranks_that_were_stopped_go_on_exactly(ranked, name):
+def test_two_stopped_ranks_resume_exactly(ranked, name):
     records = read_log(ranked / "stopped" / name)
     assert [record["step"] for record in records] == list(range(1, 13))
     np.testing.assert_allclose(losses_of(records), losses_of(read_log(ranked / name)), rtol=1e-4)
@@ -167,7 +167,7 @@ def test_two_ranks_save_the_model_that_one_process_does(ranked, tmp_path, name):
             assert torch.cosine_similarity(mine, theirs).min() > 1 - 1e-4
 
 
-def test_evaluation_comes_after_each_epoch_and_disturbs_nothing(tmp_path):
+def test_evaluation_runs_after_each_epoch_and_changes_no_random_number(tmp_path):
     seen = []
 
     def evaluation(model: ImageBindModel) -> dict[str, float]:
@@ -201,7 +201,7 @@ def test_tensorboard_has_the_curve(tmp_path, checkpoint_every):
     assert np.allclose([event.value for event in events], losses_of(read_log(tmp_path)))
 
 
-def test_pairs_a_second_count_the_wait_for_data(tmp_path):
+def test_pairs_per_second_include_the_wait_for_data(tmp_path):
     class Slow(ToyPairs):
         def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
             time.sleep(0.05)
@@ -213,7 +213,7 @@ def test_pairs_a_second_count_the_wait_for_data(tmp_path):
     assert max(later) < 1 / 0.05
 
 
-def test_progress_is_told_each_step(tmp_path):
+def test_progress_is_called_in_each_step(tmp_path):
     told = []
     train(
         toy_recipe(tmp_path, length=Steps(total=3)),
@@ -222,17 +222,17 @@ def test_progress_is_told_each_step(tmp_path):
     assert told == [(1, 3, True), (2, 3, True), (3, 3, True)]
 
 
-def test_a_loss_that_is_no_number_stops_the_run_and_is_no_checkpoint(tmp_path):
+def test_a_nan_loss_stops_the_run_without_a_checkpoint(tmp_path):
     recipe = toy_recipe(
         tmp_path, optimizer=AdamW(lr=1e30, clip_grad_norm=None), length=Steps(total=9), checkpoint_every=1
     )
-    with pytest.raises(DivergedError, match=r"step \d.*the loss is nan.*lower learning rate"):
+    with pytest.raises(DivergedError, match=r"step \d.*expected a finite loss, got nan.*lower learning rate"):
         train(recipe)
     assert all(np.isfinite(losses_of(read_log(tmp_path))))
 
 
 @pytest.mark.parametrize("at_step", [3, 6])
-def test_a_gradient_that_is_infinite_stops_the_run_before_it_changes_a_weight(tmp_path, monkeypatch, at_step):
+def test_an_infinite_gradient_stops_the_run_before_a_weight_changes(tmp_path, monkeypatch, at_step):
     def backward(self: Run, *arguments) -> torch.Tensor:
         loss = whole(self, *arguments)
         if self.step == at_step - 1:
@@ -242,7 +242,7 @@ def test_a_gradient_that_is_infinite_stops_the_run_before_it_changes_a_weight(tm
     whole = Run._backward
     monkeypatch.setattr(Run, "_backward", backward)
     recipe = toy_recipe(tmp_path, pairs=(DEPTH,), length=Steps(total=6), checkpoint_every=1)
-    with pytest.raises(DivergedError, match=f"step {at_step}, depth: the gradient's norm is inf"):
+    with pytest.raises(DivergedError, match=rf"step {at_step}, depth: .*finite gradient norm, got inf"):
         train(recipe)
     newest = newest_checkpoint(tmp_path / CHECKPOINTS_NAME)
     assert newest is not None and newest.name == f"step-{at_step - 1:06d}"

@@ -12,7 +12,7 @@ from imagebind.training.schedule import Schedule
 from tests.training.toy import toy_config
 
 
-def test_weight_decay_is_for_matrices_and_not_for_norms_biases_places_and_scales():
+def test_weight_decay_applies_to_matrices_but_not_to_norms_biases_positions_and_scales():
     decayed = {name for name, p in ImageBindModel(toy_config()).named_parameters() if is_decayed(name, p)}
     ends = {name.split(".", 2)[2] for name in decayed if ".text." in name or ".depth." in name}
     ends = {end.replace("blocks.0.", "").replace("blocks.1.", "") for end in ends}
@@ -28,7 +28,7 @@ def test_weight_decay_is_for_matrices_and_not_for_norms_biases_places_and_scales
     }
 
 
-def test_the_optimizer_has_what_learns_in_two_groups():
+def test_the_optimizer_has_the_trainable_parameters_in_two_groups():
     model = ImageBindModel(toy_config())
     model.modality_trunks["text"].requires_grad_(False)
     optimizer = build_optimizer(model.named_parameters(), AdamW(lr=0.1, weight_decay=0.2))
@@ -37,7 +37,7 @@ def test_the_optimizer_has_what_learns_in_two_groups():
     assert count == sum(parameter.requires_grad for parameter in model.parameters())
     set_learning_rate(optimizer, 0.03)
     assert {group["lr"] for group in optimizer.param_groups} == {0.03}
-    with pytest.raises(ValueError, match="parameters that learn, got none"):
+    with pytest.raises(ValueError, match="trainable parameters, got none"):
         build_optimizer(nn.Linear(2, 2).requires_grad_(False).named_parameters(), AdamW(lr=0.1))
 
 

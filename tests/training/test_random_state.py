@@ -8,25 +8,25 @@ import pytest
 import torch
 
 from imagebind.training import random_state
-from imagebind.training.random_state import RandomState, seed_everything, undisturbed
+from imagebind.training.random_state import RandomState, preserved_random_state, seed_everything
 
 
 def drawn() -> tuple[float, float, float]:
     return torch.rand(()).item(), np.random.rand(), random.random()
 
 
-def test_what_is_drawn_again_is_the_same_after_saving_and_reading(tmp_path):
+def test_random_numbers_repeat_after_the_state_is_saved_and_read(tmp_path):
     torch.save(RandomState.capture().state_dict(), tmp_path / "state.pt")
     expected = drawn()
     RandomState.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True)).restore()
     assert drawn() == expected
 
 
-def test_what_is_drawn_in_between_changes_nothing():
+def test_random_numbers_drawn_in_between_change_nothing():
     seed_everything(3, 1)
     expected = drawn()
     seed_everything(3, 1)
-    with undisturbed():
+    with preserved_random_state():
         drawn()
     assert drawn() == expected
 
@@ -41,23 +41,23 @@ def accelerator(monkeypatch) -> torch.Generator:
     return generator
 
 
-def test_the_accelerator_s_generator_is_kept_too(accelerator, tmp_path):
+def test_the_rng_state_of_the_accelerator_is_captured(accelerator, tmp_path):
     torch.save(RandomState.capture().state_dict(), tmp_path / "state.pt")
     expected = torch.rand((), generator=accelerator)
     RandomState.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True)).restore()
     assert torch.rand((), generator=accelerator) == expected
 
 
-def test_a_state_of_another_kind_of_machine_is_restored_but_for_the_accelerator(
+def test_a_state_of_another_device_type_is_restored_except_for_the_accelerator(
     accelerator, monkeypatch, caplog
 ):
     state = RandomState.capture()
     expected = drawn()
     monkeypatch.setattr(random_state, "best_device", lambda: "cpu")
     state.restore()
-    assert drawn() == expected and "the random state of fake is left out" in caplog.text
+    assert drawn() == expected and "RNG state of fake not restored" in caplog.text
 
 
-def test_an_accelerator_that_nothing_is_on_is_left_alone(accelerator, monkeypatch):
+def test_an_uninitialised_accelerator_is_left_alone(accelerator, monkeypatch):
     monkeypatch.setattr(torch.fake, "is_initialized", lambda: False, raising=False)
     assert RandomState.capture().device is None

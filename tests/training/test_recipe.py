@@ -1,4 +1,4 @@
-"""Recipes are checked when they are made, and recipe files are told where they are wrong."""
+"""Recipes are checked on creation, and errors in recipe files name their line."""
 
 from dataclasses import replace
 
@@ -35,21 +35,21 @@ recipe = Recipe(
 """
 
 
-def test_a_recipe_file_is_its_recipe(tmp_path):
+def test_a_recipe_file_defines_its_recipe(tmp_path):
     (tmp_path / "r.py").write_text(FILE)
     recipe = load_recipe(tmp_path / "r.py")
     assert recipe.batch_size == 4 and recipe.optimizer.betas == (0.9, 0.95)
 
 
 @pytest.mark.parametrize("option", ["weight_decay", "batch_size", "total", "model"])
-def test_a_misspelt_option_is_told_with_its_line(tmp_path, option):
+def test_an_error_for_a_misspelt_option_names_its_line(tmp_path, option):
     path = tmp_path / "r.py"
     path.write_text(FILE.replace(f"{option}=", f"{option}x="))
     with pytest.raises(RecipeError, match=rf"r\.py:\d+: .*unexpected keyword argument '{option}x'"):
         load_recipe(path)
 
 
-def test_files_that_are_no_recipes_are_told_apart(tmp_path):
+def test_files_without_a_recipe_are_refused(tmp_path):
     faults = {
         "recipe = 3": "got int",
         "recipes = 3": "got none",
@@ -67,8 +67,8 @@ def test_files_that_are_no_recipes_are_told_apart(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"pairs": ()}, "pairs: expected one kind at least"),
-        ({"pairs": (TEXT, TEXT)}, "each with a name of its own"),
+        ({"pairs": ()}, "pairs: expected at least one"),
+        ({"pairs": (TEXT, TEXT)}, "each with a different name"),
         ({"pairs": [TEXT]}, "pairs: expected a tuple, got list"),
         ({"batch_size": 0}, "batch_size: expected a positive number, got 0"),
         ({"chunk_size": 0}, "chunk_size: expected a positive number"),
@@ -84,17 +84,17 @@ def test_files_that_are_no_recipes_are_told_apart(tmp_path):
         ),
     ],
 )
-def test_what_does_not_fit_is_refused_when_the_recipe_is_made(tmp_path, options, message):
+def test_inconsistent_recipes_are_refused_on_creation(tmp_path, options, message):
     with pytest.raises((ValueError, TypeError), match=message):
         toy_recipe(tmp_path, **options)
 
 
 def test_the_parts_of_a_recipe_check_themselves():
     faults = {
-        "other side of pairs": lambda: PairRecipe(modality="vision", data=text_pairs, temperature=0.1),
+        "expected another modality": lambda: PairRecipe(modality="vision", data=text_pairs, temperature=0.1),
         "temperature: expected": lambda: PairRecipe(modality="text", data=text_pairs, temperature=0),
         "at least 0.01": lambda: replace(TEXT, temperature=0.001, learn_temperature=True),
-        "function that makes": lambda: PairRecipe(modality="text", data=text_pairs(), temperature=0.1),
+        "function that returns": lambda: PairRecipe(modality="text", data=text_pairs(), temperature=0.1),
         "letters, digits": lambda: replace(TEXT, name="image text"),
         "lr: expected": lambda: AdamW(lr=0),
         "betas: expected": lambda: AdamW(lr=1, betas=(0.9, 1)),
@@ -110,13 +110,13 @@ def test_the_parts_of_a_recipe_check_themselves():
             make()
 
 
-def test_epochs_become_steps_of_the_data():
+def test_epochs_are_converted_to_steps():
     schedule = Epochs(total=64, warmup=2).schedule(steps_per_epoch=100)
     assert (schedule.total_steps, schedule.warmup_steps) == (6400, 200)
     assert Epochs(total=0.001).schedule(steps_per_epoch=10).total_steps == 1
 
 
-def test_two_recipes_are_the_same_run_if_what_shapes_the_curve_is(tmp_path):
+def test_recipes_have_the_same_identity_if_settings_that_affect_the_loss_are_equal(tmp_path):
     recipe: Recipe = toy_recipe(tmp_path)
     assert recipe.identity() == toy_recipe(tmp_path / "other", num_workers=3).identity()
     for options in ({"seed": 1}, {"batch_size": 4}, {"pairs": (DEPTH,)}, {"optimizer": AdamW(lr=1)}):
@@ -125,7 +125,7 @@ def test_two_recipes_are_the_same_run_if_what_shapes_the_curve_is(tmp_path):
     assert recipe.identity() != toy_recipe(tmp_path, model=wider).identity()
 
 
-def test_a_recipe_is_the_same_by_whatever_path_its_weights_are_named(tmp_path, monkeypatch):
+def test_a_recipes_identity_does_not_depend_on_how_the_path_of_its_weights_is_written(tmp_path, monkeypatch):
     (tmp_path / "towers.pt").touch()
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HOME", str(tmp_path))

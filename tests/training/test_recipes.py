@@ -17,7 +17,7 @@ TABLE_9 = {  # lr, weight decay, batch, clip, epochs, repeat, drop path, tempera
 
 
 @pytest.mark.parametrize("name", TABLE_9)
-def test_a_pair_of_the_paper_has_the_numbers_of_its_table(tmp_path, name):
+def test_the_recipes_of_the_paper_have_the_settings_of_its_table(tmp_path, name):
     recipe = getattr(recipes, name)(list, output=tmp_path)
     (pair,), optimizer = recipe.pairs, recipe.optimizer
     numbers = (optimizer.lr, optimizer.weight_decay, recipe.batch_size, optimizer.clip_grad_norm)

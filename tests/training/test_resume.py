@@ -1,4 +1,4 @@
-"""Stopped anywhere and started again, the curve goes on as if nothing had happened."""
+"""Interrupted runs resume with the same loss curve as uninterrupted ones."""
 
 import json
 import shutil
@@ -56,7 +56,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("stopped_after", range(1, STEPS))
-def test_a_run_stopped_after_any_step_goes_on_exactly(tmp_path, undisturbed, stopped_after):
+def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, undisturbed, stopped_after):
     def stop(step: int, total: int, loss: float) -> None:
         if step == stopped_after:
             raise Stop
@@ -69,9 +69,7 @@ def test_a_run_stopped_after_any_step_goes_on_exactly(tmp_path, undisturbed, sto
 
 
 @pytest.mark.parametrize("moment", ["torch.save", "_finish", "_flush", "_remove"])
-def test_a_run_stopped_while_it_writes_a_checkpoint_goes_on_exactly(
-    tmp_path, undisturbed, monkeypatch, moment
-):
+def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(tmp_path, undisturbed, monkeypatch, moment):
     owner, name = (torch, "save") if moment == "torch.save" else (state, moment)
     calls = 0
     original = getattr(owner, name)
@@ -115,7 +113,7 @@ def killed_after(folder: Path, steps: int) -> None:
     assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
 
 
-def test_a_run_killed_twice_by_sigkill_goes_on_exactly(tmp_path, undisturbed):
+def test_a_run_killed_twice_by_sigkill_resumes_exactly(tmp_path, undisturbed):
     killed_after(tmp_path, 5)
     killed_after(tmp_path, 8)
     train(noisy_recipe(tmp_path))
@@ -130,7 +128,7 @@ def test_how_often_checkpoints_are_written_changes_nothing(tmp_path):
     assert np.array_equal(*curves)
 
 
-def test_a_run_goes_on_whose_batches_have_not_reached_every_trunk(tmp_path):
+def test_a_run_resumes_before_every_trunk_has_had_a_batch(tmp_path):
     recipe = toy_recipe(tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3)  # the text trunk never learns
 
     def stop(step: int, total: int, loss: float) -> None:
@@ -145,7 +143,7 @@ def test_a_run_goes_on_whose_batches_have_not_reached_every_trunk(tmp_path):
     assert np.array_equal(cut, whole)
 
 
-def test_a_trunk_first_reached_after_a_resumption_learns_as_if_there_had_been_none(tmp_path):
+def test_a_trunk_with_its_first_batch_after_resuming_is_trained_the_same(tmp_path):
     train(toy_recipe(tmp_path / "whole"))
     records = read_log(tmp_path / "whole")
     assert records[0]["pair"] != records[1]["pair"], "the checkpoint of step 1 is to lack a trunk"
@@ -160,7 +158,7 @@ def test_a_trunk_first_reached_after_a_resumption_learns_as_if_there_had_been_no
     np.testing.assert_allclose(losses_of(read_log(tmp_path / "cut")), losses_of(records), rtol=1e-4)
 
 
-def test_data_that_draw_when_they_are_made_do_not_disturb_a_resumption(tmp_path, undisturbed):
+def test_data_sets_that_use_global_rngs_on_creation_do_not_affect_resuming(tmp_path, undisturbed):
     def data() -> ToyPairs:
         torch.rand(7)
         return depth_pairs()
@@ -182,7 +180,7 @@ def test_a_finished_run_changes_nothing_when_started_again(tmp_path, undisturbed
     assert_same_run(tmp_path, undisturbed)
 
 
-def test_a_damaged_checkpoint_is_passed_over(tmp_path, undisturbed):
+def test_a_damaged_checkpoint_is_skipped(tmp_path, undisturbed):
     train(noisy_recipe(tmp_path))
     newest, before = checkpoints(tmp_path / CHECKPOINTS_NAME)
     (newest / "trainer.pt").write_bytes((newest / "trainer.pt").read_bytes()[:100])
@@ -204,7 +202,7 @@ def saved(folder: Path, step: int, *, keep: int) -> Path:
     )
 
 
-def test_a_checkpoint_that_is_not_whole_counts_as_none_of_those_kept(tmp_path):
+def test_an_incomplete_checkpoint_does_not_count_as_kept(tmp_path):
     saved(tmp_path, 6, keep=1)
     for damaged in (5, 9):  # a copy that was cut short
         shutil.copytree(tmp_path / "step-000006", tmp_path / f"step-{damaged:06d}")
@@ -214,7 +212,7 @@ def test_a_checkpoint_that_is_not_whole_counts_as_none_of_those_kept(tmp_path):
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000009", "step-000007"]
 
 
-def test_a_disk_that_is_full_is_told_with_the_checkpoint(tmp_path):
+def test_a_full_disk_is_an_error_that_names_the_checkpoint(tmp_path):
     def full(folder: Path) -> None:
         raise SafetensorError("No space left on device")
 
@@ -222,25 +220,25 @@ def test_a_disk_that_is_full_is_told_with_the_checkpoint(tmp_path):
         save_checkpoint(tmp_path, 1, trainer={}, write_model=full, rank=0, barrier=lambda: None, keep=1)
 
 
-def test_a_checkpoint_of_another_recipe_is_refused_with_what_differs(tmp_path):
+def test_a_checkpoint_of_another_recipe_is_refused_naming_the_differences(tmp_path):
     train(noisy_recipe(tmp_path, length=Steps(total=3)))
-    with pytest.raises(CheckpointError, match=r"another recipe: batch_size was 8, is 16\. Give this one"):
+    with pytest.raises(CheckpointError, match=r"batch_size: expected 8, got 16\. Give this run"):
         train(noisy_recipe(tmp_path, length=Steps(total=3), batch_size=16))
 
 
 @pytest.mark.parametrize("length", [Steps(total=3), Epochs(total=0.5)])
-def test_data_of_another_length_are_refused_with_both_numbers(tmp_path, length):
+def test_data_of_another_length_are_refused_naming_both_lengths(tmp_path, length):
     def recipe(count: int) -> Recipe:
         pairs = (replace(DEPTH, data=lambda: ToyPairs("depth", size=count)),)
         return toy_recipe(tmp_path, pairs=pairs, length=length)
 
     train(recipe(48))
-    with pytest.raises(CheckpointError, match=r"data of depth has 24 pairs, the run that stopped had 48"):
+    with pytest.raises(CheckpointError, match=r"data of depth: expected 48 pairs.*got 24"):
         train(recipe(24))
     train(recipe(48))
 
 
-def test_a_line_of_the_log_that_was_cut_short_is_left_out(tmp_path):
+def test_an_incomplete_line_of_the_log_is_left_out(tmp_path):
     train(noisy_recipe(tmp_path, length=Steps(total=4)))
     with (tmp_path / LOG_NAME).open("a") as file:
         file.write(json.dumps({"step": 5, "loss": 1.0})[:9])
@@ -250,12 +248,12 @@ def test_a_line_of_the_log_that_was_cut_short_is_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("same", ["weights", "located"])
-def test_weights_are_known_again_as_they_were_given_or_by_where_they_are(tmp_path, same):
+def test_weights_are_recognised_by_their_given_or_absolute_path(tmp_path, same):
     identity = {"seed": "0", "weights": "w.pth", "located": "/here/w.pth"}
     torch.save({"recipe": identity}, tmp_path / "trainer.pt")
     elsewhere = {name: value if name in ("seed", same) else "other" for name, value in identity.items()}
     assert read_trainer(tmp_path, elsewhere)["recipe"] == identity
-    with pytest.raises(CheckpointError, match=r"weights was w\.pth, is other"):
+    with pytest.raises(CheckpointError, match=r"weights: expected w\.pth, got other"):
         read_trainer(tmp_path, {**elsewhere, same: "other"})
     torch.save({"recipe": {"seed": "0", "weights": "w.pth"}}, tmp_path / "trainer.pt")  # of before
     if same == "weights":

@@ -1,4 +1,4 @@
-"""What learns: parameter by parameter; LoRA as a peft adapter and merged; a sense of one's own."""
+"""Trainable parameters; LoRA as a peft adapter and merged; a modality added by a subclass."""
 
 import json
 import sys
@@ -24,7 +24,7 @@ def learned(model: ImageBindModel) -> set[str]:
     return {".".join(name.split(".")[:2]) for name, p in model.named_parameters() if p.requires_grad}
 
 
-def test_each_choice_leaves_gradients_to_what_it_says():
+def test_each_choice_makes_only_its_parameters_trainable():
     parts = ("modality_preprocessors", "modality_trunks", "modality_heads")
     choices = {
         Everything(): {f"{part}.{name}" for part in parts for name in ("vision", "text", "depth")},
@@ -39,7 +39,7 @@ def test_each_choice_leaves_gradients_to_what_it_says():
         freeze_but(ImageBindModel(toy_config()), Trunks(modalities=("audio",)))
 
 
-def test_frozen_parts_stay_in_evaluation_mode():
+def test_frozen_modules_stay_in_evaluation_mode():
     model = ImageBindModel(toy_config())
     freeze_but(model, Heads(modalities=("depth",)))
     PairEncoder(model).train()
@@ -89,7 +89,7 @@ def test_lora_is_saved_as_a_peft_adapter_and_merged(tmp_path):
     assert cosine.min() > 1 - 1e-5 and moved.max() < 0.999
 
 
-def test_lora_goes_on_from_its_checkpoint_exactly(tmp_path):
+def test_lora_resumes_exactly_from_its_checkpoint(tmp_path):
     pytest.importorskip("peft")
 
     class Stop(BaseException): ...
@@ -107,7 +107,7 @@ def test_lora_goes_on_from_its_checkpoint_exactly(tmp_path):
     assert whole.tolist() == cut.tolist()
 
 
-def test_lora_without_peft_says_what_to_install(monkeypatch):
+def test_lora_without_peft_names_the_package_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "peft", None)  # Python then refuses to import it
     with pytest.raises(MissingExtraError, match=r"LoRA needs peft: pip install 'imagebind\[train\]'"):
         freeze_but(ImageBindModel(toy_config()), Lora(modalities=("depth",)))
@@ -133,7 +133,7 @@ def radar_pairs() -> ToyPairs:
     return ToyPairs("radar")
 
 
-def test_a_new_modality_learns_on_a_frozen_model(tmp_path):
+def test_a_new_modality_is_trained_on_a_frozen_model(tmp_path):
     made = []
 
     def model() -> WithRadar:

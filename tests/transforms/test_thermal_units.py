@@ -13,7 +13,7 @@ from PIL import Image
 from imagebind import data
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.intake.requests import identify, prepare
-from imagebind.media.palettes import PALETTES, palette_of, steps_of
+from imagebind.media.palettes import PALETTES, palette_of, palette_steps
 from imagebind.transforms import thermal
 from imagebind.transforms.thermal import UNITS, ThermalTransform, load_thermal
 from tests.media.measured import encoded
@@ -123,7 +123,7 @@ def test_a_known_palette_is_read_as_its_steps_with_a_warning(name):
         levels = load_thermal(jpeg(coloured(name)))
     assert levels.dtype == np.uint8 and np.corrcoef(levels[100], LEVELS[100])[0, 1] > 0.98
     assert len(warnings) == 1 and f"palette {name!r}" in warnings[0] and "'gray'" in warnings[0]
-    np.testing.assert_array_equal(steps_of(coloured(name), name)[0], LEVELS[0]) if name in (
+    np.testing.assert_array_equal(palette_steps(coloured(name), name)[0], LEVELS[0]) if name in (
         "turbo",
     ) else None
     with collect_warnings() as warnings:
@@ -169,7 +169,7 @@ def test_gray_infrared_in_three_channels_is_brightness_without_a_warning(quality
 
 def test_arrays_tensors_and_palette_pngs_of_false_colours_agree():
     pixels = coloured("jet")
-    expected = ThermalTransform()(steps_of(pixels, "jet"))
+    expected = ThermalTransform()(palette_steps(pixels, "jet"))
     alpha = np.full((240, 320, 1), 255, np.uint8)
     items = [pixels, np.concatenate([pixels, alpha], axis=2), torch.from_numpy(pixels).permute(2, 0, 1)]
     items += [Image.fromarray(pixels), encoded(pixels, "PNG"), pixels.astype(np.uint16) * 257]

@@ -16,7 +16,7 @@ from imagebind.io.source import Limits
 from imagebind.media.video_file import open_video
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.video import VideoTransform, spatial_crops
-from tests.media.filmed import STEP, film, record
+from tests.media.filmed import GRAY_STEP, make_video, record
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 EXPECTED = np.load(DATA / "video_expected_every16th.npz")
@@ -61,9 +61,9 @@ def test_clips_are_spread_evenly_and_frames_are_the_first_and_last_of_each():
 
 
 def test_a_film_gives_the_frames_of_its_clips():
-    views, spans = LEVELS.with_spans(film(frames=75))
+    views, spans = LEVELS.with_spans(make_video(frames=75))
     assert spans == [(0, 2), (0.25, 2.25), (0.5, 2.5), (0.75, 2.75), (1, 3)]
-    assert numbers(views, STEP) == [[0, 49], [7, 56], [13, 62], [19, 68], [25, 74]]
+    assert numbers(views, GRAY_STEP) == [[0, 49], [7, 56], [13, 62], [19, 68], [25, 74]]
 
 
 def test_spans_of_one_s_own_are_honoured_in_their_order():
@@ -79,7 +79,7 @@ def test_more_frames_than_two_are_evenly_spaced():
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
 def test_a_video_shorter_than_a_clip_gives_the_same_clip_each_time(frames):
-    for video in ((counted(frames), 25), film(frames=frames)):
+    for video in ((counted(frames), 25), make_video(frames=frames)):
         views = LEVELS(video)
         assert len(views) == 5
         assert all(torch.equal(view, views[0]) for view in views)
@@ -134,7 +134,7 @@ def test_a_clip_that_is_already_cut_gives_its_first_and_last_frame(dtype):
 
 
 def test_an_animated_gif_works():
-    assert LEVELS(film(kind="gif", codec="gif", frames=4)).shape == (5, 3, 2, 8, 8)
+    assert LEVELS(make_video(container="gif", codec="gif", frames=4)).shape == (5, 3, 2, 8, 8)
 
 
 def test_inputs_are_left_alone():
@@ -190,7 +190,7 @@ def test_frames_that_resizing_would_blow_up_are_refused():
         VideoTransform()((np.zeros((2, 335, 1, 3), np.uint8), 25))
     assert VideoTransform(clips=1)((np.zeros((2, 1, 334, 3), np.uint8), 25)).shape == (3, 3, 2, 224, 224)
     with pytest.raises(MediaError, match="max_pixels"):
-        VideoTransform(limits=Limits(max_pixels=1000))(film(frames=2))
+        VideoTransform(limits=Limits(max_pixels=1000))(make_video(frames=2))
 
 
 @pytest.mark.parametrize(

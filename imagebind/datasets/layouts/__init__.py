@@ -1,6 +1,6 @@
-"""Readers of data sets in the form they are published in: each gives the pairs it finds, and what is missing.
+"""Readers of data sets in their published layouts: each returns the pairs found, and the missing files.
 
-`found = llvip("LLVIP", split="train")`; then `PairDataset(found.pairs, AlignedPictures())`.
+`found = llvip("LLVIP", split="train")`; then `PairDataset(found.pairs, AlignedImages())`.
 """
 
 from imagebind.datasets.layouts.audioset import audioset

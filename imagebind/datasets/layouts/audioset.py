@@ -1,4 +1,4 @@
-"""AudioSet: a list of segments of videos on YouTube, and a folder of the clips that somebody downloaded."""
+"""AudioSet: a list of segments of YouTube videos, and a folder of downloaded clips."""
 
 import csv
 import os
@@ -11,12 +11,12 @@ from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 
-PATTERN = "{ytid}_{start:g}"  # "--PJHxphWEs_30"
+CLIP_NAME_PATTERN = "{ytid}_{start:g}"  # "--PJHxphWEs_30"
 Folder = str | os.PathLike[str]
 
 
 class Segment(NamedTuple):
-    """A line of the list: a video, from when to when in seconds, and its labels ("/m/09x0r")."""
+    """A line of the list: a video, the start and end in seconds, and its labels ("/m/09x0r")."""
 
     ytid: str
     start: float
@@ -28,39 +28,39 @@ def audioset(
     segments: Folder,
     clips: Folder,
     *,
-    pattern: str = PATTERN,
+    pattern: str = CLIP_NAME_PATTERN,
     sound: Folder | None = None,
     cut: bool = True,
 ) -> Found:
-    """Video and its sound for each segment of a list such as `balanced_train_segments.csv`.
+    """Return pairs of video and audio for the segments of a list such as `balanced_train_segments.csv`.
 
     Args:
-        clips: folder of the videos, with folders within or not.
-        pattern: a clip's name without its suffix; of {ytid}, {start} and {end} in seconds, {start_ms} and
-            {end_ms}, with Python's formats, as in "{ytid}_{start:.3f}".
-        sound: folder of the sound in files of its own, named alike; by default the videos' own tracks.
-        cut: whether a file holds its segment alone; else it is the whole video.
+        clips: folder of the videos, searched recursively.
+        pattern: a clip's name without its suffix, with the fields {ytid}, {start} and {end} in seconds,
+            {start_ms} and {end_ms}, and Python's format specifications, as in "{ytid}_{start:.3f}".
+        sound: folder of separate audio files with the same names; by default the videos' own tracks.
+        cut: whether a file contains only its segment; otherwise it is the whole video.
 
     Raises:
-        MediaError: a list that cannot be read, or no clip of it is there.
-        ValueError: a pattern with another field.
+        MediaError: the list cannot be read, or none of its clips exists.
+        ValueError: the pattern has an unknown field.
     """
-    pictures = files_by_stem(folder_at(clips))
-    sounds = pictures if sound is None else files_by_stem(folder_at(sound))
+    video_files = files_by_stem(folder_at(clips))
+    audio_files = video_files if sound is None else files_by_stem(folder_at(sound))
     pairs, missing = [], []
     for segment in read_segments(segments):
         stem = _name(pattern, segment)
         absent = [
             str(Path(folder) / f"{stem}.*")
-            for folder, files in ((clips, pictures), (sound, sounds))
+            for folder, files in ((clips, video_files), (sound, audio_files))
             if folder is not None and stem not in files
         ]
         missing += absent
         if not absent:
             pairs.append(
                 Pair(
-                    vision={"video": pictures[stem]},
-                    other={"audio": sounds[stem]},
+                    vision={"video": video_files[stem]},
+                    other={"audio": audio_files[stem]},
                     modality=ModalityType.AUDIO,
                     name=f"AudioSet {stem}",
                     span=None if cut else (segment.start, segment.end),
@@ -70,10 +70,10 @@ def audioset(
 
 
 def read_segments(path: Folder) -> Iterator[Segment]:
-    """The lines of a list of segments; those that start with # are its head.
+    """Yield the segments of a list; lines that start with # are its header.
 
     Raises:
-        MediaError: no such file, or a line that is no segment.
+        MediaError: the file cannot be read, or a line is not a segment.
     """
     try:
         lines = Path(path).read_text(encoding="utf-8").splitlines()
@@ -84,11 +84,11 @@ def read_segments(path: Folder) -> Iterator[Segment]:
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue
-        place = f"{path}, line {number}"
+        item = f"{path}, line {number}"
         row = next(csv.reader([line], skipinitialspace=True))
         if len(row) < 4:
-            raise MediaError(place, got=f"{len(row)} columns", expected="YTID, start, end, labels")
-        start, end = (seconds_in(text, place) for text in row[1:3])
+            raise MediaError(item, got=f"{len(row)} columns", expected="YTID, start, end, labels")
+        start, end = (seconds_in(text, item) for text in row[1:3])
         yield Segment(row[0], start, end, tuple(row[3].split(",")))
 
 

@@ -1,4 +1,4 @@
-"""Ego4D: videos by their uid, a table of motion for each, and a list of clips."""
+"""Ego4D: videos named by uid, an IMU table for each, and a list of clips."""
 
 import logging
 import os
@@ -15,11 +15,11 @@ from imagebind.media.imu_table import first_stamp
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu import load_imu
 
-COLUMNS = ("video_uid", "start_sec", "end_sec")
+REQUIRED_COLUMNS = ("video_uid", "start_sec", "end_sec")
 CLIP_COLUMN = "clip_uid"
 VIDEO_SUFFIX = ".mp4"
-PACKED, TABLE = ".npy", ".csv"  # the first that is there
-PACKED_COLUMNS = 7  # time, and six channels
+PACKED_SUFFIX, TABLE_SUFFIX = ".npy", ".csv"  # in order of preference
+PACKED_COLUMNS = 7  # time and six channels
 
 logger = logging.getLogger(__name__)
 
@@ -27,62 +27,61 @@ Folder = str | os.PathLike[str]
 
 
 def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
-    """Video and motion for each clip of a list.
+    """Return pairs of video and IMU for the clips of a list.
 
     Args:
-        clips: a CSV with columns video_uid, start_sec and end_sec, on the video's clock, and if the clips
-            are files of their own, clip_uid.
-        videos: folder of <clip_uid>.mp4 or, where there is none, <video_uid>.mp4.
-        imu: folder of <video_uid>.csv, as published, or <video_uid>.npy, as `pack_imu` makes them. An hour in
-            a CSV takes seconds to read, and that for each pair: pack them before training. A damaged one is
-            logged, and counts as missing.
+        clips: a CSV with columns video_uid, start_sec and end_sec on the video's clock, and clip_uid if the
+            clips are separate files.
+        videos: folder of <clip_uid>.mp4 or, if that is missing, <video_uid>.mp4.
+        imu: folder of <video_uid>.csv, as published, or <video_uid>.npy, written by `pack_imu`. An hour in a
+            CSV takes seconds to read for each pair: pack the files before training. A damaged file is logged
+            and counts as missing.
 
     Raises:
-        MediaError: a list that cannot be read, or no clip of it is there.
+        MediaError: the list cannot be read, or none of its clips exists.
     """
     videos, imu = folder_at(videos), folder_at(imu)
-    begins_at = cache(_begins_at)
+    imu_start_of = cache(_start_or_none)
     pairs, missing = [], []
-    for number, row in enumerate(table_at(clips, COLUMNS), start=2):
-        place = f"{clips}, line {number}"
+    for number, row in enumerate(table_at(clips, REQUIRED_COLUMNS), start=2):
+        item = f"{clips}, line {number}"
         uid, clip = row["video_uid"], row.get(CLIP_COLUMN) or ""
-        start, end = (seconds_in(row[column], place) for column in COLUMNS[1:])
+        start, end = (seconds_in(row[column], item) for column in REQUIRED_COLUMNS[1:])
         if not 0 <= start < end:
-            raise MediaError(place, got=f"a clip from {start:g} to {end:g} s", expected="0 <= start < end")
-        motion = next(
-            (path for path in (imu / f"{uid}{suffix}" for suffix in (PACKED, TABLE)) if path.is_file()), None
-        )
-        own, whole = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
-        is_cut = bool(clip) and own.is_file()
-        begin = None if motion is None else begins_at(motion)
-        if begin is None or not (is_cut or whole.is_file()):
-            missing += [] if begin is not None else [str(motion or imu / f"{uid}{TABLE}")]
-            missing += [] if is_cut or whole.is_file() else [str(own if clip else whole)]
+            raise MediaError(item, got=f"a clip from {start:g} to {end:g} s", expected="0 <= start < end")
+        candidates = (imu / f"{uid}{suffix}" for suffix in (PACKED_SUFFIX, TABLE_SUFFIX))
+        imu_file = next((path for path in candidates if path.is_file()), None)
+        clip_file, whole_file = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
+        is_cut = bool(clip) and clip_file.is_file()
+        imu_start = None if imu_file is None else imu_start_of(imu_file)
+        if imu_start is None or not (is_cut or whole_file.is_file()):
+            missing += [] if imu_start is not None else [str(imu_file or imu / f"{uid}{TABLE_SUFFIX}")]
+            missing += [] if is_cut or whole_file.is_file() else [str(clip_file if clip else whole_file)]
             continue
         pairs.append(
             Pair(
-                vision={"video": own if is_cut else whole},
-                other={"imu": motion},
+                vision={"video": clip_file if is_cut else whole_file},
+                other={"imu": imu_file},
                 modality=ModalityType.IMU,
                 name=f"Ego4D {clip or uid} from {start:g} s",
                 span=None if is_cut else (start, end),
-                # Motion counts from its first sample, which is not the video's first moment.
-                offset=(start if is_cut else 0.0) - begin,
+                # IMU times count from its first sample, which is not at the start of the video.
+                offset=(start if is_cut else 0.0) - imu_start,
             )
         )
     return found("Ego4D", clips, pairs, missing)
 
 
 def pack_imu(table: Folder) -> Path:
-    """Write a table's time in seconds and six channels beside it as .npy, which is read in milliseconds.
+    """Write a table's time in seconds and its six channels to .npy beside it; that is read in milliseconds.
 
     Raises:
-        MediaError: not such a table.
+        MediaError: the file is not an IMU table.
     """
     table = Path(table)
     recording = load_imu(table)
     seconds = _first_second(table) + recording.seconds
-    packed = table.with_suffix(PACKED)
+    packed = table.with_suffix(PACKED_SUFFIX)
     unfinished = packed.with_name(f".{packed.name}.tmp")
     try:
         with unfinished.open("wb") as file:
@@ -92,39 +91,39 @@ def pack_imu(table: Folder) -> Path:
         unfinished.unlink(missing_ok=True)
 
 
-def _begins_at(motion: Path) -> float | None:
-    """As `_first_second`; None if the file is damaged."""
+def _start_or_none(imu_file: Path) -> float | None:
+    """Return `_first_second`, or None if the file is damaged."""
     try:
-        return _first_second(motion)
+        return _first_second(imu_file)
     except MediaError as error:
         logger.warning("Ego4D: %s", error)
         return None
 
 
-def _first_second(motion: Path) -> float:
-    """When, on the video's clock, a recording begins.
+def _first_second(imu_file: Path) -> float:
+    """Return the time of a recording's first sample on the video's clock.
 
     Raises:
-        MediaError: it cannot be read, or has no clock.
+        MediaError: the file cannot be read, or has no timestamps.
     """
     try:
-        if motion.suffix == PACKED:
-            return _first_packed(np.load(motion, mmap_mode="r", allow_pickle=False), motion)
-        with motion.open("rb") as file:
-            lines = b"".join(islice(file, 2))  # its header and first sample
-    except MediaError:  # a ValueError too
+        if imu_file.suffix == PACKED_SUFFIX:
+            return _first_packed(np.load(imu_file, mmap_mode="r", allow_pickle=False), imu_file)
+        with imu_file.open("rb") as file:
+            lines = b"".join(islice(file, 2))  # the header and the first sample
+    except MediaError:  # is a ValueError
         raise
     except (OSError, ValueError, EOFError) as error:
         raise MediaError(
-            str(motion), got=f"cannot be read ({error})", expected="motion as pack_imu writes it, or a CSV"
+            str(imu_file), got=f"cannot be read ({error})", expected="a file of pack_imu, or a CSV"
         ) from error
-    return first_stamp(lines, name=str(motion))
+    return first_stamp(lines, name=str(imu_file))
 
 
-def _first_packed(rows: np.ndarray, motion: Path) -> float:
+def _first_packed(rows: np.ndarray, imu_file: Path) -> float:
     if rows.ndim != 2 or rows.shape[1] != PACKED_COLUMNS or not len(rows):
         raise MediaError(
-            str(motion),
+            str(imu_file),
             got=f"an array {rows.shape}",
             expected=f"(t, {PACKED_COLUMNS}), time in seconds first",
         )

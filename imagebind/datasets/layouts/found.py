@@ -1,4 +1,4 @@
-"""What a reader of a layout gives back, and what readers share."""
+"""The result of a layout reader, and helpers that the readers share."""
 
 import csv
 import logging
@@ -10,30 +10,30 @@ from typing import NamedTuple
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 
-SHOWN = 5  # missing files that a warning or an error names
+MAX_NAMED_FILES = 5  # missing files named in a warning or an error
 
 logger = logging.getLogger(__name__)
 
 
 class Found(NamedTuple):
-    """Pairs whose files are all there, and the files that were looked for and are not."""
+    """Pairs whose files all exist, and the missing files."""
 
     pairs: list[Pair]
     missing: list[str]
 
 
 def found(layout: str, root: object, pairs: list[Pair], missing: Sequence[str]) -> Found:
-    """Count what is missing in the log.
+    """Return pairs and missing files, and log the number of missing files.
 
     Raises:
-        MediaError: there is not one pair.
+        MediaError: there are no pairs.
     """
-    some = ", ".join(missing[:SHOWN])
+    some = ", ".join(missing[:MAX_NAMED_FILES])
     if not pairs:
         raise MediaError(
             str(root),
             got=f"no pair, and {len(missing):,} files missing" + (f" ({some}, …)" if missing else ""),
-            expected=f"the folders of {layout} as it is published",
+            expected=f"the folders of {layout} as published",
         )
     if missing:
         logger.warning("%s: %d pairs, %d files missing (%s, …)", layout, len(pairs), len(missing), some)
@@ -41,10 +41,10 @@ def found(layout: str, root: object, pairs: list[Pair], missing: Sequence[str]) 
 
 
 def folder_at(path: str | os.PathLike[str]) -> Path:
-    """A folder that is there.
+    """Return the path of an existing folder.
 
     Raises:
-        MediaError: it isn't.
+        MediaError: the folder does not exist.
     """
     folder = Path(path)
     if not folder.is_dir():
@@ -53,7 +53,7 @@ def folder_at(path: str | os.PathLike[str]) -> Path:
 
 
 def files_by_stem(folder: Path) -> dict[str, Path]:
-    """All files in a folder and below, by name without the last suffix; of several, the first."""
+    """Return all files below a folder by name without the last suffix; the first one if names repeat."""
     stems: dict[str, Path] = {}
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         stems.setdefault(path.stem, path)
@@ -61,10 +61,10 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
 
 
 def table_at(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterable[dict[str, str]]:
-    """The rows of a CSV with a header.
+    """Return the rows of a CSV with a header.
 
     Raises:
-        MediaError: no such file, or a column missing.
+        MediaError: the file cannot be read, or lacks a column.
     """
     try:
         with Path(path).open(encoding="utf-8-sig", newline="") as file:
@@ -81,13 +81,13 @@ def table_at(path: str | os.PathLike[str], columns: Sequence[str]) -> Iterable[d
     return rows
 
 
-def seconds_in(text: str | None, place: str) -> float:
-    """A number of seconds in a table.
+def seconds_in(text: str | None, item: str) -> float:
+    """Parse a number of seconds in a table.
 
     Raises:
-        MediaError: it is none.
+        MediaError: the text is not a number.
     """
     try:
         return float(text or "")
     except ValueError as error:
-        raise MediaError(place, got=f"{text!r} as seconds", expected="a number") from error
+        raise MediaError(item, got=f"{text!r} as seconds", expected="a number") from error

@@ -1,4 +1,4 @@
-"""LLVIP: visible/train/*.jpg and infrared/train/*.jpg of the same names, and the same for test."""
+"""LLVIP: visible/train/*.jpg and infrared/train/*.jpg with equal names, and the same for test."""
 
 import os
 
@@ -9,24 +9,25 @@ from imagebind.modality import ModalityType
 
 VISIBLE, INFRARED = "visible", "infrared"
 SPLITS = ("train", "test")
-PICTURES = "*.jpg"
+IMAGE_PATTERN = "*.jpg"
 
 
 def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
-    """A picture and its infrared picture for each name in a split, "train" or "test".
+    """Return pairs of visible and infrared images in a split, "train" or "test".
 
     Raises:
-        MediaError: no such folder, or no pair in it.
-        ValueError: another split.
+        MediaError: the folder does not exist, or has no pair.
+        ValueError: the split is unknown.
     """
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
     visible, infrared = (
-        {path.name: path for path in (root / kind / split).glob(PICTURES)} for kind in (VISIBLE, INFRARED)
+        {path.name: path for path in (root / folder / split).glob(IMAGE_PATTERN)}
+        for folder in (VISIBLE, INFRARED)
     )
     if not visible and not infrared:
-        raise MediaError(str(root), got="no pictures", expected=f"{VISIBLE}/{split} and {INFRARED}/{split}")
+        raise MediaError(str(root), got="no images", expected=f"{VISIBLE}/{split} and {INFRARED}/{split}")
     pairs = [
         Pair(
             vision={"image": visible[name]},

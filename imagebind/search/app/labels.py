@@ -1,25 +1,18 @@
 """Zero-shot labels of an upload."""
 
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from html import escape
 
 import numpy as np
-from torch import Tensor
 
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.prompts import default_templates, parse_labels
-from imagebind.zeroshot import (
-    build_zero_shot_classifier,
-    class_groups,
-    class_probabilities,
-    class_scores,
-    default_temperature,
-)
+from imagebind.prompts import parse_labels
+from imagebind.zeroshot import ZeroShotClassifier
 
-KEPT_CLASSIFIERS = 8  # cached; a list of labels has one for each set of prompt templates
+KEPT_CLASSIFIERS = 4  # cached, one for each list of labels
 MAX_NAMES = 200  # each is embedded with every template
 
 Names = tuple[str, ...]
@@ -31,7 +24,7 @@ class UploadClassifier:
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-        self._classifier = lru_cache(KEPT_CLASSIFIERS)(self._build)
+        self._classifier = lru_cache(KEPT_CLASSIFIERS)(partial(ZeroShotClassifier, embedder))
 
     def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[LabelRow]:
         """Return (label, probability, cosine) of each label, the most probable first.
@@ -50,23 +43,13 @@ class UploadClassifier:
             raise MediaError("labels", got=f"{names} names", expected=f"at most {MAX_NAMES}")
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
             raise MediaError("labels", got="a model without a text trunk", expected="one with a text trunk")
-        classifier = self._classifier(classes, default_templates(kind))
-        scores = class_scores(vector[None], classifier, class_groups(classes))  # (1, c)
-        temperature = default_temperature(self.embedder.model, kind.modality)
-        (probabilities,) = class_probabilities(scores, temperature).tolist()
+        classifier = self._classifier(classes)
+        scores = classifier.vector_scores(vector[None], kind)  # (1, c)
+        (probabilities,) = classifier.probabilities(scores, kind).tolist()
         return [
-            (classes[index][0], probabilities[index], scores[0, index].item())
+            (classifier.labels[index], probabilities[index], scores[0, index].item())
             for index in scores[0].argsort(descending=True, stable=True).tolist()
         ]
-
-    def _build(self, classes: tuple[Names, ...], templates: tuple[str, ...]) -> Tensor:
-        return build_zero_shot_classifier(
-            self.embedder.model,
-            self.embedder.transform(MediaKind.TEXT),
-            classes,
-            templates,
-            device=self.embedder.device,
-        ).cpu()
 
 
 def bars(label_rows: Sequence[LabelRow]) -> str:

@@ -26,7 +26,7 @@ from imagebind.intake.mapping import PathMapping
 from imagebind.intake.requests import Request
 from imagebind.io.source import foreign_errors_of, name_of
 from imagebind.io.uri import is_uri
-from imagebind.media.discover import Found, check_roots, discover, look
+from imagebind.media.discover import FoundFile, check_roots, discover, stat_file
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import ExaminedFile, examine, examine_as, hash_of, in_threads
@@ -63,7 +63,7 @@ class PlannedRequests(NamedTuple):
 
 
 Examination = tuple[ExaminedFile, PlannedRequests | MediaError | None]  # None: not planned yet
-Ask = Callable[[Found, AmbiguousMediaError], KindAndOptions | None]
+Ask = Callable[[FoundFile, AmbiguousMediaError], KindAndOptions | None]
 
 
 def crawl(
@@ -143,11 +143,11 @@ class _Crawl:
         self.indexed = IndexedFiles(index.files())
         self.answers: dict[Path, KindAndOptions | None] = {}  # by folder
         self.no_longer_media: dict[str, FileState] = {}
-        self.to_retry: list[Found] = []
+        self.to_retry: list[FoundFile] = []
         self.is_last_try = False
         self.in_flight: deque[tuple[FileJob, MediaKind]] = deque()
 
-    def index_files(self, files: Iterable[Found | MediaError]) -> None:
+    def index_files(self, files: Iterable[FoundFile | MediaError]) -> None:
         """Embed the files that need it, and commit all changes."""
         stream = self.planner.embedder.encode_stream(
             self._requests(files), batch_size=self.batch_size, clips=True, inspect=thumbnails
@@ -160,7 +160,7 @@ class _Crawl:
     def retry_changed_files(self) -> None:
         """Index the files again that changed while they were read."""
         self.is_last_try = True
-        files = [look(found.path, found.root) for found in self.to_retry]
+        files = [stat_file(found.path, found.root) for found in self.to_retry]
         self.index_files([found for found in files if found is not None])
 
     def handle_missing_files(self, roots: Sequence[Path], *, prune: bool) -> None:
@@ -173,7 +173,7 @@ class _Crawl:
         for state in gone.values():
             self._done(FileOutcome.REMOVED, main_kind(state))
 
-    def _requests(self, files: Iterable[Found | MediaError]) -> Iterator[Request]:
+    def _requests(self, files: Iterable[FoundFile | MediaError]) -> Iterator[Request]:
         """Yield the requests of all files that need embedding, and keep track of their jobs."""
         for job in self._jobs(files):
             for request in job.requests:
@@ -185,7 +185,7 @@ class _Crawl:
             if job.is_complete:
                 self._finish(job)
 
-    def _jobs(self, files: Iterable[Found | MediaError]) -> Iterator[FileJob]:
+    def _jobs(self, files: Iterable[FoundFile | MediaError]) -> Iterator[FileJob]:
         """Yield a job for each file that needs embedding; handle all other files here."""
         workers = max(self.planner.embedder.num_workers // 2, 1)  # examining costs less than decoding
         new = self._new_or_changed(files)
@@ -211,8 +211,8 @@ class _Crawl:
                         )
 
     def _new_or_changed(
-        self, files: Iterable[Found | MediaError]
-    ) -> Iterator[tuple[Found, FileState | None]]:
+        self, files: Iterable[FoundFile | MediaError]
+    ) -> Iterator[tuple[FoundFile, FileState | None]]:
         """Yield files that may need embedding, with their states in the index."""
         for found in files:
             if isinstance(found, MediaError):
@@ -225,7 +225,7 @@ class _Crawl:
             else:
                 yield found, state
 
-    def _examine(self, new: tuple[Found, FileState | None]) -> Examination:
+    def _examine(self, new: tuple[FoundFile, FileState | None]) -> Examination:
         """Examine a file in a thread, and plan its requests unless the index may have its bytes."""
         examined = examine(new[0], self.mappings)
         return examined, None if self.indexed.has_bytes(examined.content_hash) else self._plan(examined)
@@ -242,7 +242,7 @@ class _Crawl:
         except MediaError as error:
             return error
 
-    def _examined(self, found: Found, examining: Future[Examination]) -> Examination:
+    def _examined(self, found: FoundFile, examining: Future[Examination]) -> Examination:
         try:
             return examining.result()
         except AmbiguousMediaError as error:
@@ -267,7 +267,7 @@ class _Crawl:
             self._move(before, found, FileOutcome.MOVED, examined.kind)
         return before is not None
 
-    def _move(self, before: str, found: Found, outcome: FileOutcome, kind: MediaKind) -> None:
+    def _move(self, before: str, found: FoundFile, outcome: FileOutcome, kind: MediaKind) -> None:
         self.writer.move(
             before,
             path_text(found.path),
@@ -294,13 +294,17 @@ class _Crawl:
             is_new = job.state is None
             self.writer.put(job.path, rows, is_new=is_new, written=lambda: self._written(job))
 
-    def _is_put_off(self, found: Found, state: FileState | None) -> bool:
+    def _is_put_off(self, found: FoundFile, state: FileState | None) -> bool:
         """Whether a file has changed since it was found; it is then retried once, and after that fails."""
-        now = look(found.path, found.root)
+        now = stat_file(found.path, found.root)
         if now == found:
             return False
         if self.is_last_try:
-            seen = "a file that changed twice while it was read" if isinstance(now, Found) else "no such file"
+            seen = (
+                "a file that changed twice while it was read"
+                if isinstance(now, FoundFile)
+                else "no such file"
+            )
             error = MediaError(
                 name_of(found.path), got=seen, expected="a file that does not change during the crawl"
             )
@@ -318,7 +322,7 @@ class _Crawl:
         self._done(FileOutcome.ADDED if job.state is None else FileOutcome.CHANGED, job.examined.kind)
 
     def _fail(
-        self, found: Found, state: FileState | None, error: Exception, kind: MediaKind | None = None
+        self, found: FoundFile, state: FileState | None, error: Exception, kind: MediaKind | None = None
     ) -> None:
         if self._is_put_off(found, state):
             return
@@ -344,7 +348,7 @@ class _Crawl:
         self.count.tell(self.report)
 
 
-def _has_other_bytes(found: Found, state: FileState) -> bool:
+def _has_other_bytes(found: FoundFile, state: FileState) -> bool:
     """Whether the bytes of a crawled file have changed. Rows added by a user have no hash to compare."""
     try:
         return bool(state.content_hash) and hash_of(found.path) != state.content_hash

@@ -13,7 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.files import kind_of
 from imagebind.intake.mapping import PathMapping
 from imagebind.io.source import encodable, name_of
-from imagebind.media.discover import Found
+from imagebind.media.discover import FoundFile
 from imagebind.modality import MediaKind
 from imagebind.search.rows import TEXT_KEY, Metadata
 
@@ -32,14 +32,14 @@ Result = TypeVar("Result")
 class ExaminedFile:
     """A file with its media type, the user's options for its transform, its hash and its metadata."""
 
-    found: Found
+    found: FoundFile
     kind: MediaKind
     options: Mapping[str, Any] = field(default_factory=dict)
     content_hash: str
     metadata: Metadata = field(default_factory=dict)
 
 
-def examine(found: Found, mappings: Sequence[PathMapping]) -> ExaminedFile:
+def examine(found: FoundFile, mappings: Sequence[PathMapping]) -> ExaminedFile:
     """Detect a file's media type, by a mapping or else by its first bytes, and hash its content.
 
     Raises:
@@ -50,7 +50,7 @@ def examine(found: Found, mappings: Sequence[PathMapping]) -> ExaminedFile:
     return examine_as(found, *kind_of(found, mappings))
 
 
-def examine_as(found: Found, kind: MediaKind, options: Mapping[str, Any]) -> ExaminedFile:
+def examine_as(found: FoundFile, kind: MediaKind, options: Mapping[str, Any]) -> ExaminedFile:
     """Examine a file whose media type is known."""
     try:
         content_hash = hash_of(found.path)

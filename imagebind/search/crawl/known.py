@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from imagebind.intake.mapping import PathMapping, mapping_for
-from imagebind.media.discover import Found
-from imagebind.media.paths import is_there, path_text, text_path
+from imagebind.media.discover import FoundFile
+from imagebind.media.paths import path_exists, path_text, text_path
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import ExaminedFile
 from imagebind.search.rows import FileState
@@ -45,7 +45,7 @@ class IndexedFiles:
         """
         for path in self._paths.get(examined.content_hash, ()):
             state = self._unvisited.get(path)
-            if state is not None and examined.kind is main_kind(state) and not is_there(text_path(path)):
+            if state is not None and examined.kind is main_kind(state) and not path_exists(text_path(path)):
                 del self._unvisited[path]
                 return path
         return None
@@ -57,7 +57,7 @@ class IndexedFiles:
         return {
             path: state
             for path, state in self._unvisited.items()
-            if (path in tops or path.startswith(below)) and not is_there(text_path(path))
+            if (path in tops or path.startswith(below)) and not path_exists(text_path(path))
         }
 
 
@@ -66,7 +66,7 @@ def main_kind(state: FileState) -> MediaKind:
     return MediaKind.VIDEO if MediaKind.VIDEO in state.kinds else min(state.kinds)
 
 
-def is_unchanged(found: Found, state: FileState, mappings: Sequence[PathMapping]) -> bool:
+def is_unchanged(found: FoundFile, state: FileState, mappings: Sequence[PathMapping]) -> bool:
     """Whether a file need not be opened: size, modification time and mapped media type are as indexed."""
     mapping = mapping_for(mappings, found)
     same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)

@@ -25,7 +25,7 @@ from imagebind.intake.requests import Request
 from imagebind.io.source import name_of, open_source
 from imagebind.media.clips import Span, as_floats, clip_spans
 from imagebind.media.imu_recording import Recording
-from imagebind.media.video_file import MIN_SHARE, VideoFile, open_video
+from imagebind.media.video_file import MIN_DECODED_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.tape import SequentialAudio, probe_audio
 from imagebind.transforms.audio import AudioTransform
@@ -297,7 +297,7 @@ def _video_views(
     with open_source(path, limits=video.limits) as file:
         needed = sorted({index for frames in clip_frames for index in frames})
         video = replace(video, file=file)
-        min_share = MIN_SHARE if whole else 0  # one damaged stretch must not refuse the video
+        min_share = MIN_DECODED_SHARE if whole else 0  # one damaged stretch must not refuse the video
         frames_read = video.decode(needed, square_pixels=transform.square_pixels, min_share=min_share)
         with closing(frames_read) as decoded:  # type: ignore[type-var]
             for frames in sorted(set(clip_frames)):

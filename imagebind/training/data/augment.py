@@ -1,17 +1,17 @@
-"""Pairs to tensors as the paper trains on them: what is random in a pair, and what both its sides share.
+"""Transforms from pairs to tensors with the paper's augmentation, which both sides may have to share.
 
-| pair | vision | other | other, beside vision that was embedded before |
+| pair | vision | other | other, if vision is precomputed |
 |---|---|---|---|
-| depth, thermal | crop and flip as the other; RandAugment, colour jitter, erasing | crop and flip | centre |
+| depth, thermal | same crop and flip as other; RandAugment, colour jitter, erasing | crop and flip | centre |
 | audio | crop; 2 frames of a random 2 s | the same 2 s; a band of frequencies masked | middle; masked |
-| imu | crop; 2 frames of 2 s amid the window | a random 5 s window | middle |
+| imu | crop; 2 frames of 2 s in the middle of the window | a random 5 s window | middle |
 | text | crop; of a video 2 frames of a random 2 s | | |
 
-An embedding (e,) in the place of a pair's vision is returned as it is (see `frozen_vision`). It was made
-without augmentation, so what both sides share is without chance too; what is the other's alone stays.
+A precomputed embedding (e,) as a pair's vision is returned unchanged (see `frozen_vision`). It was computed
+without augmentation, so shared augmentation is off for the other side too; its own augmentation stays.
 
-All is done by the transforms that inference uses, so that with augmentation off (`plain()`) a pair comes out
-as the Embedder would see it, a video as one clip of its middle.
+All transforms build on those of inference. Without augmentation (`plain()`) a pair gives the same tensors as
+the Embedder, and a video gives one clip of its middle.
 """
 
 from dataclasses import dataclass, field, replace
@@ -36,15 +36,15 @@ from imagebind.training.data.colours import (
     rand_augment,
     random_erasing,
 )
-from imagebind.training.data.crops import CROP_SCALE, Cut, Range
+from imagebind.training.data.crops import CROP_SCALE, Range, SharedCrop
 from imagebind.training.data.windows import (
     FREQUENCY_MASK,
     Window,
-    around,
-    in_both,
+    imu_seconds,
+    intersect_windows,
     mask_frequencies,
-    motion_seconds,
-    shared_stretch,
+    shared_window,
+    window_around,
     window_in,
 )
 from imagebind.transforms.audio import AudioTransform
@@ -55,48 +55,49 @@ from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
 from imagebind.transforms.video import VideoTransform
 
-FLIP = 0.5  # paper, for depth and thermal
-CAPTION_CROP_SCALE = (0.9, 1.0)  # open_clip's: a smaller crop would lose what the caption names
+FLIP_PROBABILITY = 0.5  # Source: paper, for depth and thermal
+CAPTION_CROP_SCALE = (0.9, 1.0)  # open_clip's: a smaller crop could lose objects that the caption names
 
 
 def is_embedding(vision: Any) -> bool:
-    """Whether a pair's vision was embedded before: a tensor (e,)."""
+    """Whether a pair's vision is a precomputed embedding: a tensor (e,)."""
     return isinstance(vision, Tensor) and vision.ndim == 1
 
 
 def pair_transform(modality: ModalityType | str) -> PairTransform:
-    """The paper's augmentation for pairs with a modality."""
+    """Return the paper's augmentation for pairs of vision and a modality."""
     match ModalityType(modality):
         case ModalityType.AUDIO:
-            return AlignedSound()
+            return AlignedAudio()
         case ModalityType.IMU:
-            return AlignedMotion()
+            return AlignedImu()
         case ModalityType.TEXT:
             return CaptionedVision()
         case ModalityType.DEPTH | ModalityType.THERMAL:
-            return AlignedPictures()
+            return AlignedImages()
         case ModalityType.VISION:
-            raise ValueError("a pair is of vision and another modality, got vision twice")
+            raise ValueError("modality: expected another modality than vision, got vision")
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedPictures:
-    """A picture and the depth or heat of the same view, cropped and flipped alike. Source: paper.
+class AlignedImages:
+    """Transforms an image and a depth or thermal image of the same view, with equal crops and flips.
 
-    The crop is one in fractions of the sides, so that the two may differ in resolution. RandAugment, colour
-    jitter and random erasing change the picture alone; that erasing does is ours, the paper doesn't say.
+    The crop is in fractions of the sides, so the two may differ in resolution. RandAugment, colour jitter and
+    random erasing apply to the image only. Source: paper; erasing only the image is ours, the paper does not
+    say.
 
     Args:
-        scale: of the crop's area; None is the centre square of inference.
-        flip, erasing: how probable they are.
-        magnitude: of RandAugment, of 10; None is none.
-        jitter: of brightness, contrast and saturation.
-        aligned: whether both share crop and flip; the paper's ablation does without and loses 11 points.
-        image, depth, thermal: what inference uses, for other sizes and presets.
+        scale: the range of the crop's share of the area; None is the centre square of inference.
+        flip, erasing: their probabilities.
+        magnitude: of RandAugment, out of 10; None is off.
+        jitter: the largest change of brightness, contrast and saturation.
+        aligned: whether both share crop and flip; without, the paper's ablation loses 11 points.
+        image, depth, thermal: the transforms of inference; set them for other sizes and presets.
     """
 
     scale: Range | None = CROP_SCALE
-    flip: float = FLIP
+    flip: float = FLIP_PROBABILITY
     magnitude: float | None = MAGNITUDE
     magnitude_std: float = MAGNITUDE_STD
     jitter: float = JITTER
@@ -109,45 +110,45 @@ class AlignedPictures:
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
         other = identify(pair.other, modality=pair.modality)
         shared = self.plain() if is_embedding(pair.vision) else self
-        cut = Cut(rng, scale=shared.scale, flip=shared.flip)
-        other_cut = cut if self.aligned else Cut(rng, scale=self.scale, flip=self.flip)
-        base = self.depth if _wanted(other, MediaKind.DEPTH, MediaKind.THERMAL) else self.thermal
-        picture = self._picture(pair, cut, rng)  # (3, size, size); first, for it says the crop's shape
-        frame = prepare(other, replace(base, crop=other_cut.picture)).views[0]  # (1, size, size)
-        return PairSample(picture, frame, pair.modality)
+        crop = SharedCrop(rng, scale=shared.scale, flip=shared.flip)
+        other_crop = crop if self.aligned else SharedCrop(rng, scale=self.scale, flip=self.flip)
+        base = self.depth if _check_media_type(other, MediaKind.DEPTH, MediaKind.THERMAL) else self.thermal
+        image = self._vision(pair, crop, rng)  # (3, size, size); first, as it sets the crop's aspect ratio
+        frame = prepare(other, replace(base, crop=other_crop.crop_image)).views[0]  # (1, size, size)
+        return PairSample(image, frame, pair.modality)
 
-    def plain(self) -> "AlignedPictures":
-        """The same without augmentation."""
+    def plain(self) -> "AlignedImages":
+        """Return the transform without augmentation."""
         return replace(self, scale=None, flip=0, magnitude=None, jitter=0, erasing=0)
 
-    def _picture(self, pair: Pair, cut: Cut, rng: np.random.Generator) -> Tensor:
+    def _vision(self, pair: Pair, crop: SharedCrop, rng: np.random.Generator) -> Tensor:
         if is_embedding(pair.vision):
             return pair.vision
-        image = replace(self.image, crop=partial(self._cut_and_colour, cut=cut, rng=rng))
-        picture = prepare(identify(pair.vision, modality=MediaKind.IMAGE), image).views[0]
-        return random_erasing(picture, rng, probability=self.erasing)
+        transform = replace(self.image, crop=partial(self._crop_and_colour, crop=crop, rng=rng))
+        image = prepare(identify(pair.vision, modality=MediaKind.IMAGE), transform).views[0]
+        return random_erasing(image, rng, probability=self.erasing)
 
-    def _cut_and_colour(self, picture: Any, size: int, *, cut: Cut, rng: np.random.Generator) -> Any:
-        square = cut.picture(picture, size)
+    def _crop_and_colour(self, image: Any, size: int, *, crop: SharedCrop, rng: np.random.Generator) -> Any:
+        square = crop.crop_image(image, size)
         if self.magnitude is None and not self.jitter:
             return square
-        eight = square if isinstance(square, Image.Image) else F.to_pil_image(square.clamp(0, 1))
+        pil_image = square if isinstance(square, Image.Image) else F.to_pil_image(square.clamp(0, 1))
         if self.magnitude is not None:
-            eight = rand_augment(eight, rng, magnitude=self.magnitude, std=self.magnitude_std)
+            pil_image = rand_augment(pil_image, rng, magnitude=self.magnitude, std=self.magnitude_std)
         if self.jitter:
-            eight = colour_jitter(eight, rng, amount=self.jitter)
-        return eight if isinstance(square, Image.Image) else F.pil_to_tensor(eight) / 255
+            pil_image = colour_jitter(pil_image, rng, amount=self.jitter)
+        return pil_image if isinstance(square, Image.Image) else F.pil_to_tensor(pil_image) / 255
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedSound:
-    """A video, or a still, and 2 s of sound: 2 frames are of the same random 2 s. Source: paper.
+class AlignedAudio:
+    """Transforms a video or an image, and audio: 2 frames and 2 s of audio from one window. Source: paper.
 
     Args:
-        scale: of the crop's area; None is the centre square of inference.
-        mask: mel bins that are masked at most.
-        random_window: whether the 2 s lie anywhere, or in the middle.
-        image, video, audio: what inference uses; `audio.clip_seconds` is the window's length.
+        scale: the range of the crop's share of the area; None is the centre square of inference.
+        mask: the largest number of masked mel bins.
+        random_window: whether the window is at a random position, or in the middle.
+        image, video, audio: the transforms of inference; `audio.clip_seconds` is the window's length.
     """
 
     scale: Range | None = CROP_SCALE
@@ -158,28 +159,29 @@ class AlignedSound:
     audio: AudioTransform = field(default_factory=AudioTransform)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision, other = _identified(pair, MediaKind.AUDIO)
-        stretch = _stretch(pair, vision, other)
-        start, end = window_in(stretch, self.audio.clip_seconds, _chance(pair, rng, self.random_window))
-        seen = _see(vision, (start, end), Cut(rng, scale=self.scale), image=self.image, video=self.video)
-        sound = prepare(other, self.audio, spans=[(start + pair.offset, end + pair.offset)]).views
-        return PairSample(seen, mask_frequencies(sound, rng, most=self.mask), pair.modality)
+        vision, other = _identify_pair(pair, MediaKind.AUDIO)
+        common = _common_window(pair, vision, other)
+        start, end = window_in(common, self.audio.clip_seconds, _window_rng(pair, rng, self.random_window))
+        crop = SharedCrop(rng, scale=self.scale)
+        clip = _prepare_vision(vision, (start, end), crop, image=self.image, video=self.video)
+        audio = prepare(other, self.audio, spans=[(start + pair.offset, end + pair.offset)]).views
+        return PairSample(clip, mask_frequencies(audio, rng, most=self.mask), pair.modality)
 
-    def plain(self) -> "AlignedSound":
-        """The same without augmentation."""
+    def plain(self) -> "AlignedAudio":
+        """Return the transform without augmentation."""
         return replace(self, scale=None, mask=0, random_window=False)
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlignedMotion:
-    """A video and a window of motion, 5 s, in whose middle the 2 s of the 2 frames lie. Source: paper.
+class AlignedImu:
+    """Transforms a video and IMU: a 5 s window of IMU, and 2 frames of its middle 2 s. Source: paper.
 
-    Where motion or video is too short for that, the window is moved to lie within the motion.
+    If the IMU recording or the video is too short for that, the window is moved to lie within the recording.
 
     Args:
-        scale: of the crop's area; None is the centre square of inference.
-        random_window: whether the window lies anywhere, or in the middle.
-        image, video, imu: what inference uses; `imu.window_seconds` is the window's length.
+        scale: the range of the crop's share of the area; None is the centre square of inference.
+        random_window: whether the window is at a random position, or in the middle.
+        image, video, imu: the transforms of inference; `imu.window_seconds` is the window's length.
     """
 
     scale: Range | None = CROP_SCALE
@@ -189,33 +191,35 @@ class AlignedMotion:
     imu: ImuTransform = field(default_factory=ImuTransform)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision, other = _identified(pair, MediaKind.IMU)
-        earliest = -pair.offset  # motion starts at 0 of its own clock
-        latest = earliest + motion_seconds(other, self.imu)
-        stretch = in_both(_stretch(pair, vision, other), (earliest, latest), name=pair.name)
-        chance = _chance(pair, rng, self.random_window)
-        if stretch[1] - stretch[0] > self.imu.window_seconds > self.video.clip_seconds:
-            frames = around(window_in(stretch, self.imu.window_seconds, chance), self.video.clip_seconds)
-        else:  # the motion may begin before the video and end after it
-            frames = window_in(stretch, self.video.clip_seconds, chance)
-        start, end = around(frames, self.imu.window_seconds, earliest=earliest, latest=latest)
-        seen = _see(vision, frames, Cut(rng, scale=self.scale), image=self.image, video=self.video)
-        span = (max(start + pair.offset, 0.0), end + pair.offset)  # a rounding error below 0 is 0
-        return PairSample(seen, prepare(other, self.imu, spans=[span]).views[0], pair.modality)
+        vision, other = _identify_pair(pair, MediaKind.IMU)
+        earliest = -pair.offset  # the IMU recording starts at 0 of its own clock
+        latest = earliest + imu_seconds(other, self.imu)
+        common = intersect_windows(_common_window(pair, vision, other), (earliest, latest), name=pair.name)
+        window_rng = _window_rng(pair, rng, self.random_window)
+        if common[1] - common[0] > self.imu.window_seconds > self.video.clip_seconds:
+            imu_window = window_in(common, self.imu.window_seconds, window_rng)
+            frames = window_around(imu_window, self.video.clip_seconds)
+        else:  # the IMU window may begin before the video and end after it
+            frames = window_in(common, self.video.clip_seconds, window_rng)
+        start, end = window_around(frames, self.imu.window_seconds, earliest=earliest, latest=latest)
+        crop = SharedCrop(rng, scale=self.scale)
+        clip = _prepare_vision(vision, frames, crop, image=self.image, video=self.video)
+        span = (max(start + pair.offset, 0.0), end + pair.offset)  # rounding may give a negative start
+        return PairSample(clip, prepare(other, self.imu, spans=[span]).views[0], pair.modality)
 
-    def plain(self) -> "AlignedMotion":
-        """The same without augmentation."""
+    def plain(self) -> "AlignedImu":
+        """Return the transform without augmentation."""
         return replace(self, scale=None, random_window=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CaptionedVision:
-    """A picture or video and its caption.
+    """Transforms an image or video and its caption.
 
     Args:
-        scale: of the crop's area; None is the centre square of inference.
-        random_window: whether a video's 2 s lie anywhere, or in the middle.
-        image, video, text: what inference uses.
+        scale: the range of the crop's share of the area; None is the centre square of inference.
+        random_window: whether a video's 2 s are at a random position, or in the middle.
+        image, video, text: the transforms of inference.
     """
 
     scale: Range | None = CAPTION_CROP_SCALE
@@ -225,55 +229,55 @@ class CaptionedVision:
     text: Tokenizer = field(default_factory=Tokenizer)
 
     def __call__(self, pair: Pair, rng: np.random.Generator) -> PairSample:
-        vision, other = _identified(pair, MediaKind.TEXT)
-        stretch = _stretch(pair, vision, other)
-        window = window_in(stretch, self.video.clip_seconds, _chance(pair, rng, self.random_window))
-        seen = _see(vision, window, Cut(rng, scale=self.scale), image=self.image, video=self.video)
-        return PairSample(seen, prepare(other, self.text).views[0], pair.modality)
+        vision, other = _identify_pair(pair, MediaKind.TEXT)
+        common = _common_window(pair, vision, other)
+        window = window_in(common, self.video.clip_seconds, _window_rng(pair, rng, self.random_window))
+        crop = SharedCrop(rng, scale=self.scale)
+        views = _prepare_vision(vision, window, crop, image=self.image, video=self.video)
+        return PairSample(views, prepare(other, self.text).views[0], pair.modality)
 
     def plain(self) -> "CaptionedVision":
-        """The same without augmentation."""
+        """Return the transform without augmentation."""
         return replace(self, scale=None, random_window=False)
 
 
-def _see(
-    vision: Request, window: Window, cut: Cut, *, image: ImageTransform, video: VideoTransform
+def _prepare_vision(
+    vision: Request, window: Window, crop: SharedCrop, *, image: ImageTransform, video: VideoTransform
 ) -> Tensor:
-    """A still as (3, size, size); of a video one clip, its frames cut alike, (1, 3, frames, size, size); an
-    embedding as it is."""
+    """Return an image (3, size, size), one clip (1, 3, frames, size, size), or an embedding unchanged."""
     if is_embedding(vision.payload):
         return vision.payload
     if vision.kind is MediaKind.IMAGE:
-        return prepare(vision, replace(image, crop=cut.picture)).views[0]
-    one_clip = replace(video, clips=1, crops=1, crop=cut.frame)
+        return prepare(vision, replace(image, crop=crop.crop_image)).views[0]
+    one_clip = replace(video, clips=1, crops=1, crop=crop.crop_frame)
     return prepare(vision, one_clip, spans=[window]).views
 
 
-def _stretch(pair: Pair, vision: Request, other: Request) -> Window:
-    """What both recordings share: an embedding has lost its recording, but the span beside it says it."""
+def _common_window(pair: Pair, vision: Request, other: Request) -> Window:
+    """Return the window that both recordings share; beside an embedding, it is the pair's span."""
     if is_embedding(pair.vision) and pair.span is not None:
         return pair.span
-    return shared_stretch(pair, vision, other)
+    return shared_window(pair, vision, other)
 
 
-def _chance(pair: Pair, rng: np.random.Generator, random_window: bool) -> np.random.Generator | None:
-    """What draws the window, if anything does: an embedding was made from the middle."""
+def _window_rng(pair: Pair, rng: np.random.Generator, random_window: bool) -> np.random.Generator | None:
+    """Return the generator for the window's position; None for an embedding, which is of the middle."""
     return rng if random_window and not is_embedding(pair.vision) else None
 
 
-def _identified(pair: Pair, kind: MediaKind) -> tuple[Request, Request]:
-    """Both items of a pair whose other one has to be of a kind."""
+def _identify_pair(pair: Pair, kind: MediaKind) -> tuple[Request, Request]:
+    """Identify both items of a pair, and check the media type of the other one."""
     vision = identify(pair.vision, modality=ModalityType.VISION)
     other = identify(pair.other, modality=pair.modality)
-    _wanted(other, kind)
+    _check_media_type(other, kind)
     return vision, other
 
 
-def _wanted(other: Request, first: MediaKind, *more: MediaKind) -> bool:
-    """Whether an item is of the first kind.
+def _check_media_type(other: Request, first: MediaKind, *more: MediaKind) -> bool:
+    """Whether an item has the first media type.
 
     Raises:
-        MediaError: it is of none of these.
+        MediaError: it has none of the given media types.
     """
     if other.kind not in (first, *more):
         kinds = " or ".join((first, *more))

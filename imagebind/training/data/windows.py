@@ -1,4 +1,4 @@
-"""Stretches of time that a video and another recording of the same moment share, and masks on sound."""
+"""Time windows that a video and another recording share, and frequency masks on spectrograms."""
 
 import math
 import os
@@ -18,48 +18,51 @@ from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
 from imagebind.transforms.imu import TABLE_OPTIONS, ImuTransform, load_imu
 
-REMEMBERED_FILES = 2**14  # whose lengths are kept, some MB
-ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # of `to_recording`
-FREQUENCY_MASK = 12  # mel bins at most (paper)
+CACHED_DURATIONS = 2**14  # IMU files whose durations are cached, a few MB
+ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # options of `to_recording`
+FREQUENCY_MASK = 12  # the largest number of masked mel bins. Source: paper
 
 Window = tuple[float, float]
 
 
-def shared_stretch(pair: Pair, vision: Request, other: Request) -> Window:
-    """From when to when both recordings last, on the vision's clock, within the pair's span.
+def shared_window(pair: Pair, vision: Request, other: Request) -> Window:
+    """Return the seconds that both recordings cover within the pair's span, on the clock of the vision.
 
-    A still lasts for ever. Motion is not looked at here: see `motion_seconds`.
+    An image covers all times. The length of an IMU recording is not considered: see `imu_seconds`.
 
     Raises:
-        MediaError: they have no time in common, or one cannot be read.
+        MediaError: the recordings do not overlap, or one cannot be read.
     """
     span = (0.0, math.inf) if pair.span is None else pair.span
-    seen = (0.0, seconds_of(vision) if vision.kind is MediaKind.VIDEO else math.inf)
-    heard = (-math.inf, math.inf)
+    vision_window = (0.0, seconds_of(vision) if vision.kind is MediaKind.VIDEO else math.inf)
+    audio_window = (-math.inf, math.inf)
     if other.kind is MediaKind.AUDIO and not _same_file(vision, other):
-        heard = (-pair.offset, seconds_of(other) - pair.offset)
-    return in_both(in_both(span, seen, name=pair.name), heard, name=pair.name)
+        audio_window = (-pair.offset, seconds_of(other) - pair.offset)
+    vision_window = intersect_windows(span, vision_window, name=pair.name)
+    return intersect_windows(vision_window, audio_window, name=pair.name)
 
 
-def in_both(one: Window, other: Window, *, name: str) -> Window:
-    """What two stretches have in common.
+def intersect_windows(one: Window, other: Window, *, name: str) -> Window:
+    """Return the intersection of two windows.
 
     Raises:
-        MediaError: nothing; names the pair.
+        MediaError: it is empty; names the pair.
     """
     low, high = max(one[0], other[0]), min(one[1], other[1])
     if not low < high:
         raise MediaError(
-            name, got=f"nothing between {low:.4g} and {high:.4g} s", expected="a moment in both recordings"
+            name,
+            got=f"a common start at {low:.4g} s and end at {high:.4g} s",
+            expected="recordings that overlap in time",
         )
     return low, high
 
 
 def seconds_of(request: Request) -> float:
-    """How long a video or a sound is; files are looked through, not decoded, where their format allows it.
+    """Return the seconds of a video or audio; files are not decoded if their format states the length.
 
     Raises:
-        MediaError: it cannot be read, or a clip that was cut before.
+        MediaError: it cannot be read, or is a clip without a frame rate.
     """
     payload = request.payload
     if request.kind is MediaKind.VIDEO:
@@ -68,7 +71,7 @@ def seconds_of(request: Request) -> float:
         frames, rate = payload if isinstance(payload, tuple) else (payload, request.options.get("fps"))
         if rate is None:
             raise MediaError(
-                request.name, got="a clip without a clock", expected="a video file, or frames and their fps"
+                request.name, got="a clip without fps", expected="a video file, or frames and their fps"
             )
         return len(frames) / float(rate)
     rate = request.options.get("rate")
@@ -76,14 +79,14 @@ def seconds_of(request: Request) -> float:
         return recording.samples / recording.rate
 
 
-def motion_seconds(request: Request, imu: ImuTransform) -> float:
-    """How long a recording of motion is; the length of a file is remembered.
+def imu_seconds(request: Request, imu: ImuTransform) -> float:
+    """Return the seconds of an IMU recording; those of a file are cached.
 
     Args:
-        imu: what reads it, for its rate, units and limits.
+        imu: the transform that reads it, for its rate, units and limits.
 
     Raises:
-        MediaError: as `load_imu`.
+        MediaError: see `load_imu`.
     """
     payload, options = request.payload, dict(request.options)
     if isinstance(payload, Recording):
@@ -95,26 +98,29 @@ def motion_seconds(request: Request, imu: ImuTransform) -> float:
         return _seconds_of_file(os.fspath(payload), imu)
     if is_source(payload):
         return _duration(load_imu(payload, **imu.reading))
-    how = {name: getattr(imu, name) for name in ARRAY_OPTIONS}
-    return _duration(to_recording(payload, timestamps=options.get("timestamps"), name=request.name, **how))
+    reading = {name: getattr(imu, name) for name in ARRAY_OPTIONS}
+    timestamps = options.get("timestamps")
+    return _duration(to_recording(payload, timestamps=timestamps, name=request.name, **reading))
 
 
-def window_in(stretch: Window, seconds: float, rng: np.random.Generator | None) -> Window:
-    """A window of some length at a random place of a stretch, or without `rng` in its middle.
+def window_in(outer: Window, seconds: float, rng: np.random.Generator | None) -> Window:
+    """Return a window of some length at a random position in `outer`, or without `rng` in its middle.
 
-    In a stretch that is shorter it starts where that starts, and ends after it. A stretch without end counts
-    as its first window.
+    If `outer` is shorter, the window starts at its start and ends after it. If `outer` has no end, the window
+    is at its start.
     """
-    low, high = stretch
+    low, high = outer
     room = max(high - low - seconds, 0.0) if high < math.inf else 0.0
     start = low + room * (0.5 if rng is None else rng.random())
     return start, start + seconds
 
 
-def around(window: Window, seconds: float, *, earliest: float = 0.0, latest: float = math.inf) -> Window:
-    """A window of another length with the same middle, moved to lie between `earliest` and `latest`.
+def window_around(
+    window: Window, seconds: float, *, earliest: float = 0.0, latest: float = math.inf
+) -> Window:
+    """Return a window of another length with the same middle, moved to lie between `earliest` and `latest`.
 
-    Where it is longer than that, it starts at `earliest`.
+    If it is longer than that range, it starts at `earliest`.
     """
     start = min((window[0] + window[1] - seconds) / 2, latest - seconds)
     start = max(start, earliest)
@@ -122,7 +128,7 @@ def around(window: Window, seconds: float, *, earliest: float = 0.0, latest: flo
 
 
 def mask_frequencies(clips: Tensor, rng: np.random.Generator, *, most: int = FREQUENCY_MASK) -> Tensor:
-    """Set a band of 0 to `most` mel bins to 0, the mean of what was normalised: (..., mel, t) -> the same.
+    """Set a random band of 0 to `most` mel bins to 0, the mean after normalisation: (..., mel, t).
 
     Source: SpecAugment (arXiv 1904.08779), one mask.
     """
@@ -134,18 +140,18 @@ def mask_frequencies(clips: Tensor, rng: np.random.Generator, *, most: int = FRE
     return masked
 
 
-@lru_cache(maxsize=REMEMBERED_FILES)
+@lru_cache(maxsize=CACHED_DURATIONS)
 def _seconds_of_file(path: str, imu: ImuTransform) -> float:
     return _duration(load_imu(path, **imu.reading))
 
 
 def _duration(recording: Recording) -> float:
-    """Each sample stands for a step."""
+    """Return the seconds of a recording, in which each sample lasts one sampling interval."""
     return float(recording.seconds[-1] + np.median(np.diff(recording.seconds)))
 
 
 def _same_file(vision: Request, other: Request) -> bool:
-    """Whether the sound is the video's own track."""
+    """Whether the audio is the video's own track."""
     if vision.payload is other.payload:
         return True
     return is_source(vision.payload) and is_source(other.payload) and vision.payload == other.payload

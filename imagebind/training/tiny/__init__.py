@@ -1,1 +1,1 @@
-"""How `imagebind_tiny` is trained: its pairs, initial weights, recipe and figures."""
+"""Training of `imagebind_tiny`: its pairs, initial weights, recipe and evaluation figures."""

@@ -1,8 +1,9 @@
-"""What a model knows of the world: classification by words, and finding a scene by another of its senses.
+"""Evaluates a model on the toy world: zero-shot classification, and retrieval between modalities.
 
-None of the senses but vision is ever trained with text, or with each other: what they are found to know here
-has come by way of vision. Scored on combinations never trained on; a sense is also asked what it cannot show,
-where nothing but chance is right.
+Only vision is trained with text, and audio, depth, thermal and IMU are never trained with each other: what
+they achieve here has emerged through vision. The scenes have attribute combinations that are not in the
+training set. A modality is also classified by an attribute that it does not show, as a control: its accuracy
+must be that of guessing.
 """
 
 from collections.abc import Mapping
@@ -19,16 +20,16 @@ from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import class_prompts
 from imagebind.toyworld.files import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered
-from imagebind.toyworld.scene import ATTRIBUTES, SHOWS
+from imagebind.toyworld.scene import ATTRIBUTES, SHOWN_ATTRIBUTES
 from imagebind.training.evaluate import cosines
 from imagebind.transforms.text import Tokenizer
 
-BATCH = 64
-CANDIDATES = 256  # scenes among which one is to be found
-RANKS = (1, 10)
+EMBED_BATCH = 64
+NUM_CANDIDATES = 256  # scenes per retrieval
+RECALL_KS = (1, 10)
 
-# By sense, the attributes that are asked of it; of what `SHOWS` does not list it can know nothing.
-ASKED: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
+# By modality, the attributes to classify. Those not in `SHOWN_ATTRIBUTES` are controls.
+CLASSIFIED_ATTRIBUTES: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     {
         MediaKind.IMAGE: ("shape", "colour", "temperature", "material", "ground", "motion"),
         MediaKind.VIDEO: ("shape", "colour", "motion", "temperature"),
@@ -38,7 +39,7 @@ ASKED: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
         MediaKind.IMU: ("motion", "shape"),
     }
 )
-FOUND: tuple[tuple[MediaKind, MediaKind], ...] = (  # query, candidates
+RETRIEVALS: tuple[tuple[MediaKind, MediaKind], ...] = (  # query, candidates
     (MediaKind.VIDEO, MediaKind.TEXT),
     (MediaKind.TEXT, MediaKind.VIDEO),
     (MediaKind.AUDIO, MediaKind.VIDEO),
@@ -59,33 +60,33 @@ FOUND: tuple[tuple[MediaKind, MediaKind], ...] = (  # query, candidates
 
 
 def classification_name(kind: MediaKind, attribute: str) -> str:
-    """What a share of scenes whose attribute is named rightly is called: "audio_shape"."""
+    """Return the name of a classification accuracy: "audio_shape"."""
     return f"{kind}_{attribute}"
 
 
 def retrieval_name(query: MediaKind, candidates: MediaKind, k: int) -> str:
-    """What a recall is called: "audio_to_depth_r10"."""
+    """Return the name of a recall: "audio_to_depth_r10"."""
     return f"{query}_to_{candidates}_r{k}"
 
 
 def chance_of(name: str) -> float:
-    """The share that guessing gets right of a figure."""
+    """Return the value of a figure that guessing achieves."""
     ending = name.rpartition("_")[2]
     if ending in ATTRIBUTES:
         return 1 / len(ATTRIBUTES[ending])
-    return int(ending.removeprefix("r")) / CANDIDATES
+    return int(ending.removeprefix("r")) / NUM_CANDIDATES
 
 
-def can_be_known(kind: MediaKind, attribute: str) -> bool:
-    """Whether a sense shows an attribute at all."""
-    return attribute in SHOWS[kind]
+def is_shown_by(kind: MediaKind, attribute: str) -> bool:
+    """Whether a modality shows an attribute at all."""
+    return attribute in SHOWN_ATTRIBUTES[kind]
 
 
 @dataclass(frozen=True, eq=False)
 class WorldFigures:
-    """For `Recipe.evaluations`: all figures of the senses that the model has, shares from 0 to 1.
+    """For `Recipe.evaluations`: all figures of the model's modalities, from 0 to 1.
 
-    Without text nothing is classified, for that is done by words.
+    A model without text has no classification figures, because class names are embedded as text.
     """
 
     rendered: Rendered
@@ -93,56 +94,57 @@ class WorldFigures:
     @torch.no_grad()
     def __call__(self, model: ImageBindModel) -> dict[str, float]:
         embedded = {
-            kind: embed_sense(model, self.rendered, kind)
+            kind: embed_scenes(model, self.rendered, kind)
             for kind in STORED
             if kind.modality.value in model.modalities
         }
         has_text = ModalityType.TEXT.value in model.modalities
-        known = {*embedded, MediaKind.TEXT} if has_text else {*embedded}
+        available = {*embedded, MediaKind.TEXT} if has_text else {*embedded}
         figures = {
-            classification_name(kind, attribute): self._classified(model, embedded[kind], attribute)
-            for kind, attributes in ASKED.items()
+            classification_name(kind, attribute): self._accuracy(model, embedded[kind], attribute)
+            for kind, attributes in CLASSIFIED_ATTRIBUTES.items()
             if kind in embedded and has_text
             for attribute in attributes
         }
-        for query, candidates in FOUND:
-            if {query, candidates} <= known:
+        for query, candidates in RETRIEVALS:
+            if {query, candidates} <= available:
                 similarity = cosines(
-                    self._some(model, embedded, query, candidates),
-                    self._some(model, embedded, candidates, query),
+                    self._retrieval_side(model, embedded, query, candidates),
+                    self._retrieval_side(model, embedded, candidates, query),
                 )
-                for k, share in retrieval_recalls(similarity, ks=RANKS).items():
+                for k, share in retrieval_recalls(similarity, ks=RECALL_KS).items():
                     figures[retrieval_name(query, candidates, k)] = share
         return figures
 
-    def _classified(self, model: ImageBindModel, embeddings: Tensor, attribute: str) -> float:
+    def _accuracy(self, model: ImageBindModel, embeddings: Tensor, attribute: str) -> float:
         prompts = class_prompts(attribute)
         classes = torch.stack(
             [F.normalize(embed_texts(model, each).mean(dim=0), dim=-1) for each in prompts.values()]
         )  # (c, e)
         names = list(prompts)
-        right = [names.index(self.rendered.scene(i).attributes[attribute]) for i in range(len(self.rendered))]
-        return cosines(embeddings, classes).argmax(dim=1).eq(torch.tensor(right)).float().mean().item()
+        scenes = map(self.rendered.scene, range(len(self.rendered)))
+        labels = torch.tensor([names.index(scene.attributes[attribute]) for scene in scenes])
+        return cosines(embeddings, classes).argmax(dim=1).eq(labels).float().mean().item()
 
-    def _some(
+    def _retrieval_side(
         self, model: ImageBindModel, embedded: Mapping[MediaKind, Tensor], kind: MediaKind, other: MediaKind
     ) -> Tensor:
-        """A side of a retrieval, unit length: (256, e). Words are of the still where the other is one."""
-        count = min(CANDIDATES, len(self.rendered))
+        """Return one side of a retrieval, unit length: (256, e). Captions describe what the other side is."""
+        count = min(NUM_CANDIDATES, len(self.rendered))
         if kind is not MediaKind.TEXT:
             return embedded[kind][:count]
         still = other in (MediaKind.IMAGE, MediaKind.DEPTH, MediaKind.THERMAL)
-        said = "image" if still else "video"
-        return embed_texts(model, [captions_of(self.rendered.scene(i))[said] for i in range(count)])
+        described = "image" if still else "video"
+        return embed_texts(model, [captions_of(self.rendered.scene(i))[described] for i in range(count)])
 
 
 @torch.no_grad()
-def embed_sense(model: ImageBindModel, rendered: Rendered, kind: MediaKind) -> Tensor:
-    """Every scene by one of its senses, unit length, float32 on the CPU: (n, e)."""
+def embed_scenes(model: ImageBindModel, rendered: Rendered, kind: MediaKind) -> Tensor:
+    """Embed every scene in one media type, unit length, float32 on the CPU: (n, e)."""
     device = next(model.parameters()).device
     rows = []
-    for start in range(0, len(rendered), BATCH):
-        numbers = range(start, min(start + BATCH, len(rendered)))
+    for start in range(0, len(rendered), EMBED_BATCH):
+        numbers = range(start, min(start + EMBED_BATCH, len(rendered)))
         batch = torch.stack([rendered.tensor(kind, number) for number in numbers])
         rows.append(F.normalize(model.embed(kind.modality.value, batch.to(device)).float(), dim=-1).cpu())
     return torch.cat(rows)
@@ -150,7 +152,7 @@ def embed_sense(model: ImageBindModel, rendered: Rendered, kind: MediaKind) -> T
 
 @torch.no_grad()
 def embed_texts(model: ImageBindModel, texts: "list[str] | tuple[str, ...]") -> Tensor:
-    """Texts, unit length, float32 on the CPU: (n, e)."""
+    """Embed texts, unit length, float32 on the CPU: (n, e)."""
     device = next(model.parameters()).device
     embeddings = model.embed(ModalityType.TEXT.value, Tokenizer()(list(texts)).to(device))
     return F.normalize(embeddings.float(), dim=-1).cpu()

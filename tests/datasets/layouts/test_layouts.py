@@ -1,4 +1,4 @@
-"""Published data sets, built small with real files, read and trained on."""
+"""Small copies of published data sets with real files are read and trained on."""
 
 import logging
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from imagebind.datasets.layouts import audioset, ego4d, llvip, pack_imu, sun_rgbd
 from imagebind.datasets.pairs import PairDataset, PairSample
 from imagebind.errors import MediaError
-from imagebind.training.data.augment import AlignedMotion, AlignedPictures, AlignedSound, pair_transform
+from imagebind.training.data.augment import AlignedAudio, AlignedImages, AlignedImu, pair_transform
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.depth import DepthTransform
 from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
@@ -52,7 +52,7 @@ def test_audioset_finds_its_clips_and_lists_the_missing(tmp_path, segments, capl
     readable(found.pairs)
 
 
-def test_audioset_takes_patterns_and_whole_videos(tmp_path, segments):
+def test_audioset_accepts_name_patterns_and_whole_videos(tmp_path, segments):
     for ytid in ("--4gqARaEJE", "-0xzrMun0Rs"):
         write_film(tmp_path / "whole" / f"{ytid}.mp4", seconds=1)
     found = audioset(segments, tmp_path / "whole", pattern="{ytid}", cut=False)
@@ -68,7 +68,7 @@ def test_audioset_takes_patterns_and_whole_videos(tmp_path, segments):
 @pytest.mark.parametrize(
     "line, message", [("abc, 1", "line 1: 2 columns"), ("abc, x, 2, a", "'x' as seconds")]
 )
-def test_a_segment_that_cannot_be_read_is_named(tmp_path, line, message):
+def test_an_invalid_segment_is_an_error_that_names_its_line(tmp_path, line, message):
     (tmp_path / "list.csv").write_text(line)
     with pytest.raises(MediaError, match=f"list.csv.*{message}"):
         audioset(tmp_path / "list.csv", tmp_path)
@@ -97,11 +97,11 @@ def sun(tmp_path) -> Path:
     return root
 
 
-def test_sun_rgbd_tells_sensor_focal_and_true_metres(sun):
+def test_sun_rgbd_gives_the_sensor_the_focal_length_and_metres(sun):
     found = sun_rgbd(sun)
     assert [pair.other["sensor"] for pair in found.pairs] == ["kinect_v1", "kinect_v2", "realsense", "xtion"]
     assert found.missing == []
-    raw = AlignedPictures(depth=DepthTransform(preset="raw"))
+    raw = AlignedImages(depth=DepthTransform(preset="raw"))
     for metres, refined in ((2.0, False), (4.0, True)):
         dataset = PairDataset(sun_rgbd(sun, refined=refined).pairs, raw)
         for place, baseline in enumerate((0.075, 0.075, 0.095, 0.095)):
@@ -110,7 +110,7 @@ def test_sun_rgbd_tells_sensor_focal_and_true_metres(sun):
     readable(found.pairs)
 
 
-def test_sun_rgbd_takes_the_views_of_a_split_from_wherever_it_was_written(sun):
+def test_sun_rgbd_accepts_split_views_with_any_path_prefix(sun):
     split = ["/n/fs/sun3d/data/SUNRGBD/kv2/kinect2data/000002", "kv1/NYUdata/NYU0001", "kv1/NYUdata/NYU9999"]
     found = sun_rgbd(sun.parent, views=split)
     assert [pair.name for pair in found.pairs] == [
@@ -120,7 +120,7 @@ def test_sun_rgbd_takes_the_views_of_a_split_from_wherever_it_was_written(sun):
     assert len(found.missing) == 1 and "NYU9999" in found.missing[0]
 
 
-def test_sun_rgbd_lists_what_a_view_lacks(sun):
+def test_sun_rgbd_lists_the_missing_files_of_a_view(sun):
     (sun / "kv1/NYUdata/NYU0001/intrinsics.txt").unlink()
     (sun / "realsense/sa/one/depth_bfx/0001.png").unlink()
     found = sun_rgbd(sun)
@@ -131,7 +131,7 @@ def test_sun_rgbd_lists_what_a_view_lacks(sun):
     ]
 
 
-def test_llvip_pairs_pictures_of_the_same_name(tmp_path):
+def test_llvip_pairs_images_of_the_same_name(tmp_path):
     for name in ("010001", "010002", "010003"):
         write_picture(tmp_path / "visible" / "train" / f"{name}.jpg", ramp(40, 50))
         write_picture(tmp_path / "infrared" / "train" / f"{name}.jpg", ramp(40, 50))
@@ -168,7 +168,7 @@ def read_ego(ego: Path):
     return ego4d(ego / "clips.csv", ego / "videos", ego / "imu")
 
 
-def test_ego4d_finds_clips_in_whole_videos_and_in_files_of_their_own(ego):
+def test_ego4d_finds_clips_in_whole_videos_and_in_separate_files(ego):
     found = read_ego(ego)
     assert [(pair.vision["video"].name, pair.span) for pair in found.pairs] == [
         ("uid-1.mp4", (4, 11)),
@@ -180,20 +180,20 @@ def test_ego4d_finds_clips_in_whole_videos_and_in_files_of_their_own(ego):
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_ego4d_s_motion_is_of_the_moment_of_the_frames(ego, packed):
+def test_ego4d_imu_is_of_the_same_time_as_the_frames(ego, packed):
     if packed:
         for name in ("uid-1", "uid-2"):
             assert pack_imu(ego / "imu" / f"{name}.csv") == ego / "imu" / f"{name}.npy"
     found = read_ego(ego)
     assert {pair.other["imu"].suffix for pair in found.pairs} == {".npy" if packed else ".csv"}
-    dataset = PairDataset(found.pairs, AlignedMotion().plain())
+    dataset = PairDataset(found.pairs, AlignedImu().plain())
     for index, middle in ((0, 7.5), (1, 23.0), (2, 5.5)):
         begin, end = dataset[index].other[3, [0, -1]].double() * 3600  # the gyroscope tells the video's time
         assert (begin + end).item() / 2 == pytest.approx(middle, abs=0.02)
 
 
 @pytest.mark.parametrize("kept", [0, 64, 200])
-def test_ego4d_s_motion_that_is_damaged_is_missing_by_its_name(ego, caplog, kept):
+def test_damaged_ego4d_imu_counts_as_missing(ego, caplog, kept):
     packed = pack_imu(ego / "imu" / "uid-1.csv")
     packed.write_bytes(packed.read_bytes()[:kept])
     found = read_ego(ego)
@@ -201,13 +201,13 @@ def test_ego4d_s_motion_that_is_damaged_is_missing_by_its_name(ego, caplog, kept
     assert found.missing.count(str(packed)) == 2 and f"{packed}: cannot be read" in caplog.text
 
 
-def test_ego4d_s_motion_without_time_is_missing(ego, caplog):
+def test_ego4d_imu_without_timestamps_counts_as_missing(ego, caplog):
     np.save(ego / "imu" / "uid-1.npy", np.zeros((10, 6)))
     assert str(ego / "imu" / "uid-1.npy") in read_ego(ego).missing
     assert "an array (10, 6); expected (t, 7), time in seconds first" in caplog.text
 
 
-def test_motion_that_was_packed_in_part_is_not_there(ego, monkeypatch):
+def test_imu_packing_that_fails_leaves_no_file(ego, monkeypatch):
     def full(file, rows: np.ndarray) -> None:
         file.write(b"half")
         raise OSError("No space left on device")
@@ -219,7 +219,7 @@ def test_motion_that_was_packed_in_part_is_not_there(ego, monkeypatch):
     assert sorted((ego / "imu").iterdir()) == before
 
 
-def test_ego4d_names_a_row_and_a_table_that_cannot_be(ego):
+def test_ego4d_errors_name_the_row_and_the_table(ego):
     (ego / "clips.csv").write_text("video_uid,start_sec,end_sec\nuid-1,5,2\n")
     with pytest.raises(MediaError, match=r"clips\.csv, line 2: a clip from 5 to 2 s"):
         read_ego(ego)
@@ -228,7 +228,7 @@ def test_ego4d_names_a_row_and_a_table_that_cannot_be(ego):
         read_ego(ego)
 
 
-def test_a_folder_that_is_another_is_named(tmp_path, segments):
+def test_a_wrong_folder_is_an_error_that_names_it(tmp_path, segments):
     for read in (
         lambda: audioset(segments, tmp_path),
         lambda: sun_rgbd(tmp_path),
@@ -239,10 +239,10 @@ def test_a_folder_that_is_another_is_named(tmp_path, segments):
             read()
 
 
-def test_sound_is_read_from_a_video_s_own_track_at_the_moment_of_the_frames(tmp_path, segments):
+def test_audio_is_read_from_the_video_s_own_track_at_the_time_of_the_frames(tmp_path, segments):
     film = write_film(tmp_path / "clips" / "--4gqARaEJE_0.mp4", seconds=6, sound=True)
     (pair,) = audioset(segments, tmp_path / "clips").pairs
-    sample = PairDataset([pair], AlignedSound().plain())[0]
+    sample = PairDataset([pair], AlignedAudio().plain())[0]
     expected = AudioTransform().with_spans(write_sound(tmp_path / "chirp.wav", seconds=6), [(2, 4)])[0]
     pitch, right = (mel[0, 0, :, :198].argmax(dim=0).float() for mel in (sample.other, expected))
     assert (pitch - right)[10:-10].abs().max() <= 2  # of 128 bands; a lossy code, and its delay of 64 ms

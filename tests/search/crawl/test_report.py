@@ -9,7 +9,7 @@ from PIL import Image
 from imagebind.errors import AmbiguousMediaError
 from imagebind.intake.files import kind_of
 from imagebind.intake.mapping import parse_mapping
-from imagebind.media.discover import Found, discover
+from imagebind.media.discover import FoundFile, discover
 from imagebind.search.crawl.report import Failure, grouped
 
 
@@ -26,7 +26,7 @@ def test_files_that_are_ambiguous_for_one_reason_are_one_line_whose_pattern_solv
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((16, 16), 1000, np.uint16)).save(tmp_path / name)
-    found = [file for file in discover([tmp_path]) if isinstance(file, Found)]
+    found = [file for file in discover([tmp_path]) if isinstance(file, FoundFile)]
     failures = []
     for file in found:
         with pytest.raises(AmbiguousMediaError) as refused:

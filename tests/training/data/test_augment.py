@@ -1,4 +1,4 @@
-"""Pairs to tensors: what both sides share, and that without chance it is what inference sees."""
+"""Pair transforms: shared augmentation, and without augmentation the same tensors as inference."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,9 +11,9 @@ from imagebind.datasets.pairs import Pair, PairDataset, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.training.data.augment import (
-    AlignedMotion,
-    AlignedPictures,
-    AlignedSound,
+    AlignedAudio,
+    AlignedImages,
+    AlignedImu,
     CaptionedVision,
     pair_transform,
 )
@@ -30,7 +30,7 @@ from tests.training.made import ramp, write_film, write_motion, write_picture, w
 SIZE = 32
 IMAGE = ImageTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))  # values stay in [0, 1]
 VIDEO = VideoTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
-PLACES = AlignedPictures(  # of a picture whose colours tell the place, nothing but crop and flip
+POSITIONS = AlignedImages(  # of a picture whose colours tell the place, nothing but crop and flip
     magnitude=None,
     jitter=0,
     erasing=0,
@@ -72,35 +72,37 @@ def moments(clip: torch.Tensor, rate: int) -> list[float]:
 
 
 @pytest.mark.parametrize("modality", ["depth", "thermal"])
-def test_both_pictures_show_the_same_place_at_every_pixel(files, modality):
-    for sample in draws(PLACES, pair_of(files, "picture", modality, modality), 30):
+def test_both_images_show_the_same_position_at_every_pixel(files, modality):
+    for sample in draws(POSITIONS, pair_of(files, "picture", modality, modality), 30):
         red, other = sample.vision[0], sample.other[0]
         if modality == "depth":  # disparity is 1 / metres here: 0.2 to 1.2
             other = other - 0.2
         assert (red - other).abs().max() < 0.02  # a pixel of 160 is 0.006
 
 
-def test_unaligned_they_show_different_places(files):
+def test_unaligned_images_show_different_positions(files):
     apart = 0
-    for sample in draws(replace(PLACES, aligned=False), pair_of(files, "picture", "thermal", "thermal"), 30):
+    for sample in draws(
+        replace(POSITIONS, aligned=False), pair_of(files, "picture", "thermal", "thermal"), 30
+    ):
         apart += (sample.vision[0] - sample.other[0]).abs().max().item() > 0.05
     assert apart > 25
 
 
-def test_colours_change_on_the_picture_alone(files):
+def test_colours_change_on_the_image_only(files):
     pair = pair_of(files, "picture", "thermal", "thermal")
-    full = AlignedPictures(image=IMAGE, thermal=ThermalTransform(size=SIZE))
+    full = AlignedImages(image=IMAGE, thermal=ThermalTransform(size=SIZE))
     changed = 0
-    for sample, bare in zip(draws(full, pair, 20), draws(PLACES, pair, 20), strict=True):
+    for sample, bare in zip(draws(full, pair, 20), draws(POSITIONS, pair, 20), strict=True):
         assert torch.equal(sample.other, bare.other)
         changed += not torch.equal(sample.vision, bare.vision)
     assert changed == 20
 
 
-def test_erasing_is_as_often_as_told_and_on_the_picture_alone(files):
+def test_erasing_has_its_probability_and_applies_to_the_image_only(files):
     pair = pair_of(files, "picture", "thermal", "thermal")
     for sample, bare in zip(
-        draws(replace(PLACES, erasing=1.0), pair, 10), draws(PLACES, pair, 10), strict=True
+        draws(replace(POSITIONS, erasing=1.0), pair, 10), draws(POSITIONS, pair, 10), strict=True
     ):
         erased = (sample.vision == 0).all(dim=0)
         assert 0.01 < erased.double().mean() < 0.4
@@ -108,9 +110,9 @@ def test_erasing_is_as_often_as_told_and_on_the_picture_alone(files):
         assert torch.equal(sample.other, bare.other)
 
 
-def test_floats_and_files_are_augmented_alike(files):
+def test_float_arrays_and_files_are_augmented_equally(files):
     pixels = ramp(240, 320)
-    transform = replace(PLACES, jitter=0.4)
+    transform = replace(POSITIONS, jitter=0.4)
     file = pair_of(files, "picture", "thermal", "thermal")
     array = replace(file, vision={"image": pixels.astype(np.float32) / 255})
     for one, other in zip(draws(transform, file, 5), draws(transform, array, 5), strict=True):
@@ -118,11 +120,11 @@ def test_floats_and_files_are_augmented_alike(files):
 
 
 @pytest.mark.parametrize("preset", ["omnivore", "codebind", "raw"])
-def test_without_augmentation_depth_is_what_inference_sees(files, preset):
+def test_without_augmentation_depth_equals_that_of_inference(files, preset):
     depth = DepthTransform(preset=preset)
     item = {"depth": files["depth"], "sensor": "realsense", "focal": 600.0}
     pair = Pair(vision=files["picture"], other=item, modality="depth", name="pair")
-    sample = AlignedPictures(depth=depth).plain()(pair, np.random.default_rng(0))
+    sample = AlignedImages(depth=depth).plain()(pair, np.random.default_rng(0))
     assert torch.equal(sample.vision, ImageTransform()(files["picture"]))
     assert torch.equal(sample.other, replace(depth, sensor="realsense", focal=600.0)(files["depth"]))
 
@@ -131,7 +133,7 @@ def test_augmented_depth_is_disparity_before_it_is_resized(files):
     """A whole crop of a frame of two depths: at the edge disparities are mixed, not metres."""
     metres = np.full((60, 60), 1.0, np.float32)
     metres[:, 30:] = 4.0
-    transform = replace(PLACES, scale=(0.999, 1.0), flip=0, depth=replace(PLACES.depth, size=15))
+    transform = replace(POSITIONS, scale=(0.999, 1.0), flip=0, depth=replace(POSITIONS.depth, size=15))
     pair = Pair(vision=np.zeros((60, 60, 3), np.uint8), other={"depth": metres}, modality="depth", name="p")
     disparity = transform(pair, np.random.default_rng(0)).other[0]
     assert disparity[:, :6].mean() == pytest.approx(1.0, abs=0.01)
@@ -139,16 +141,16 @@ def test_augmented_depth_is_disparity_before_it_is_resized(files):
     assert disparity.mean() == pytest.approx(0.625, abs=0.03)  # of mixed metres it would be less at the edge
 
 
-def test_without_augmentation_the_others_are_what_inference_sees(files):
+def test_without_augmentation_other_modalities_equal_those_of_inference(files):
     rng = np.random.default_rng(0)
-    heat = AlignedPictures().plain()(pair_of(files, "picture", "thermal", "thermal"), rng)
+    heat = AlignedImages().plain()(pair_of(files, "picture", "thermal", "thermal"), rng)
     assert torch.equal(heat.vision, ImageTransform()(files["picture"]))
     assert torch.equal(heat.other, ThermalTransform()(files["thermal"]))
     middle = VideoTransform(clips=1, crops=1)
-    sound = AlignedSound().plain()(pair_of(files, "film", "sound", "audio"), rng)
+    sound = AlignedAudio().plain()(pair_of(files, "film", "sound", "audio"), rng)
     assert torch.equal(sound.vision, middle.with_spans(files["film"], [(2, 4)])[0])
     assert torch.equal(sound.other, AudioTransform().with_spans(files["sound"], [(2, 4)])[0])
-    motion = AlignedMotion().plain()(pair_of(files, "film", "motion", "imu"), rng)
+    motion = AlignedImu().plain()(pair_of(files, "film", "motion", "imu"), rng)
     assert torch.equal(motion.vision, middle.with_spans(files["film"], [(2, 4)])[0])
     assert torch.equal(motion.other, ImuTransform(start=0.5)(files["motion"]))
     text = CaptionedVision().plain()(pair_of(files, "picture", "a ramp", "text"), rng)
@@ -156,8 +158,8 @@ def test_without_augmentation_the_others_are_what_inference_sees(files):
     assert torch.equal(text.other, Tokenizer()("a ramp")[0])
 
 
-def test_frames_and_sound_are_of_the_same_two_seconds(files):
-    transform = AlignedSound(video=VIDEO, mask=0)
+def test_frames_and_audio_are_from_the_same_two_seconds(files):
+    transform = AlignedAudio(video=VIDEO, mask=0)
     starts = []
     for sample in draws(transform, pair_of(files, "film", "sound", "audio"), 12):
         first, last = moments(sample.vision, FILM_RATE)
@@ -171,30 +173,30 @@ def test_frames_and_sound_are_of_the_same_two_seconds(files):
     assert max(starts) - min(starts) > 1.5
 
 
-def test_an_offset_moves_the_sound_against_the_frames(files):
+def test_an_offset_shifts_audio_against_frames(files):
     pair = pair_of(files, "film", "sound", "audio", span=(1, 3), offset=2)
-    sample = AlignedSound(video=VIDEO, mask=0)(pair, np.random.default_rng(0))
+    sample = AlignedAudio(video=VIDEO, mask=0)(pair, np.random.default_rng(0))
     assert moments(sample.vision, FILM_RATE) == [1.0, 2.9]
     assert torch.equal(sample.other, AudioTransform().with_spans(files["sound"], [(3, 5)])[0])
 
 
-def test_a_span_holds_frames_and_sound(files):
+def test_frames_and_audio_are_within_the_span(files):
     pair = pair_of(files, "film", "sound", "audio", span=(3, 6))
-    for sample in draws(AlignedSound(video=VIDEO), pair, 10):
+    for sample in draws(AlignedAudio(video=VIDEO), pair, 10):
         assert min(moments(sample.vision, FILM_RATE)) >= 3
 
 
-def test_sound_is_masked_and_a_still_may_stand_for_a_video(files):
+def test_audio_is_masked_and_an_image_may_replace_a_video(files):
     pair = pair_of(files, "picture", "sound", "audio")
     masked = 0
-    for sample in draws(AlignedSound(image=IMAGE), pair, 10):
+    for sample in draws(AlignedAudio(image=IMAGE), pair, 10):
         assert sample.vision.shape == (3, SIZE, SIZE) and sample.other.shape == (1, 1, 128, 204)
         masked += (sample.other[0, 0] == 0).all(dim=1).any().item()
     assert masked >= 6
 
 
-def test_motion_is_a_window_around_the_frames(files):
-    transform = AlignedMotion(video=VIDEO)
+def test_imu_is_a_window_around_the_frames(files):
+    transform = AlignedImu(video=VIDEO)
     starts = []
     for sample in draws(transform, pair_of(files, "long_film", "motion", "imu", offset=1.25), 12):
         first, last = moments(sample.vision, 5)
@@ -205,26 +207,26 @@ def test_motion_is_a_window_around_the_frames(files):
     assert max(starts) - min(starts) > 1.5 and min(starts) >= 1.25 and max(starts) <= 5.25
 
 
-def test_a_video_shorter_than_the_window_takes_motion_from_around_it(files):
+def test_a_video_shorter_than_the_window_has_imu_from_around_it(files):
     pair = pair_of(files, "film", "motion", "imu", span=(3, 5), offset=2)
-    sample = AlignedMotion(video=VIDEO)(pair, np.random.default_rng(0))
+    sample = AlignedImu(video=VIDEO)(pair, np.random.default_rng(0))
     assert moments(sample.vision, FILM_RATE) == [3.0, 4.9]
     assert sample.other[3, 0].item() * 3600 == pytest.approx(3.5, abs=0.01)  # 2 s on, 1.5 s earlier
-    early = AlignedMotion(video=VIDEO)(replace(pair, span=(0, 2), offset=0), np.random.default_rng(0))
+    early = AlignedImu(video=VIDEO)(replace(pair, span=(0, 2), offset=0), np.random.default_rng(0))
     assert early.other[3, 0].item() == 0, "no motion is older than its first sample"
-    later = AlignedMotion(video=VIDEO)(replace(pair, span=(0, 2), offset=2), np.random.default_rng(0))
+    later = AlignedImu(video=VIDEO)(replace(pair, span=(0, 2), offset=2), np.random.default_rng(0))
     assert later.other[3, 0].item() * 3600 == pytest.approx(0.5, abs=0.01), "here there is older motion"
 
 
 @pytest.mark.parametrize(("seen", "moved"), [(5, 5), (4.9, 5), (6, 6), (6, 5.5), (60, 55), (3, 5), (8, 4.6)])
-def test_motion_is_a_window_of_what_there_is_whichever_recording_is_longer(seen, moved):
+def test_the_imu_window_is_inside_the_recording_whichever_recording_is_longer(seen, moved):
     clock = np.arange(round(moved * 100)) / 100
     motion = np.tile([0, 0, GRAVITY, 0, 0, 0], (len(clock), 1))
     motion[:, 3] = clock / 3600
     frames = np.zeros((round(seen * 10), 4, 4, 3), np.uint8)
     item = {"imu": motion, "timestamps": clock}
     pair = Pair(vision={"video": frames, "fps": 10}, other=item, modality="imu", name="clip")
-    data = PairDataset([pair], AlignedMotion())
+    data = PairDataset([pair], AlignedImu())
     begins = []
     for turn in range(40):
         sample = data.sample(0, turn=turn)
@@ -237,7 +239,7 @@ def test_motion_is_a_window_of_what_there_is_whichever_recording_is_longer(seen,
     assert max(begins) - min(begins) >= 0.5 * room
 
 
-def test_captions_go_with_stills_and_videos_whose_frames_are_cut_alike(files):
+def test_captions_go_with_images_and_with_videos_whose_frames_have_the_same_crop(files):
     transform = CaptionedVision(image=IMAGE, video=VIDEO)
     still = transform(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
     assert still.vision.shape == (3, SIZE, SIZE) and still.other.shape == (77,)
@@ -251,7 +253,7 @@ def test_captions_go_with_stills_and_videos_whose_frames_are_cut_alike(files):
 
 
 @pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
-def test_every_modality_has_the_paper_s_augmentation_and_the_same_chance_gives_the_same_pair(files, modality):
+def test_every_modality_has_the_paper_s_augmentation_and_the_same_rng_gives_the_same_pair(files, modality):
     other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
     vision = "film" if modality in ("audio", "imu") else "picture"
     pair, transform = pair_of(files, vision, other, modality.value), pair_transform(modality)
@@ -263,7 +265,7 @@ def test_every_modality_has_the_paper_s_augmentation_and_the_same_chance_gives_t
 
 
 @pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
-def test_an_embedding_stays_as_it_is_and_what_it_shares_is_without_chance(files, modality):
+def test_an_embedding_is_unchanged_and_shared_augmentation_is_off(files, modality):
     other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
     pair = replace(pair_of(files, "film", other, modality.value, span=(1, 5)), vision=torch.ones(16))
     transform = pair_transform(modality)
@@ -275,21 +277,21 @@ def test_an_embedding_stays_as_it_is_and_what_it_shares_is_without_chance(files,
         assert torch.equal(sample.vision, torch.ones(16)) and torch.equal(sample.other, plain.other)
 
 
-def test_what_is_the_other_s_alone_stays_beside_an_embedding(files):
+def test_augmentation_of_the_other_side_alone_stays_on_beside_an_embedding(files):
     sound = replace(pair_of(files, "film", "sound", "audio"), vision=torch.ones(16))
     masked = [
-        (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedSound(), sound, 10)
+        (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedAudio(), sound, 10)
     ]
     assert len(set(masked)) > 2
     heat = replace(pair_of(files, "picture", "thermal", "thermal"), vision=torch.ones(16))
-    first, second = (sample.other for sample in draws(replace(PLACES, aligned=False), heat, 2))
+    first, second = (sample.other for sample in draws(replace(POSITIONS, aligned=False), heat, 2))
     assert not torch.equal(first, second), "unaligned they share no crop"
 
 
-def test_a_pair_that_a_transform_is_not_for_is_refused_by_name(files):
+def test_a_pair_of_another_modality_is_refused_by_name(files):
     with pytest.raises(MediaError, match="expected depth or thermal"):
-        AlignedPictures()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))
+        AlignedImages()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))
     with pytest.raises(MediaError, match="expected audio"):
-        AlignedSound()(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
-    with pytest.raises(ValueError, match="vision twice"):
+        AlignedAudio()(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
+    with pytest.raises(ValueError, match="another modality than vision"):
         pair_transform("vision")

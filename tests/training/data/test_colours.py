@@ -1,4 +1,4 @@
-"""RandAugment, colour jitter and random erasing: what they do, and that they follow from their generator."""
+"""RandAugment, colour jitter and random erasing depend only on their generator."""
 
 import random
 
@@ -22,7 +22,7 @@ FLAT = Image.new("RGB", (48, 48), (200, 100, 40))
 
 
 @pytest.mark.parametrize("name", OPERATION_TABLE)
-def test_each_operation_keeps_size_and_mode_changes_something_and_leaves_its_input(name):
+def test_each_operation_keeps_size_and_mode_and_does_not_change_its_input(name):
     before = np.array(FAINT)
     changed = OPERATION_TABLE[name](FAINT, 0.9, 1.0)
     assert changed.size == FAINT.size and changed.mode == "RGB"
@@ -40,11 +40,11 @@ def test_strength_makes_an_operation_stronger(name):
 
 
 @pytest.mark.parametrize("name, strength", [("posterize", 1.0), ("solarize", 0.0), ("rotate", 0.0)])
-def test_operations_bear_the_ends_of_their_range(name, strength):
+def test_operations_work_at_the_ends_of_their_range(name, strength):
     assert OPERATION_TABLE[name](PICTURE, strength, -1.0).size == PICTURE.size
 
 
-def test_known_operations_do_what_their_names_say():
+def test_operations_do_what_their_names_say():
     assert OPERATION_TABLE["invert"](FLAT, 0.5, 1.0).getpixel((0, 0)) == (55, 155, 215)
     assert OPERATION_TABLE["solarize_add"](FLAT, 0.5, 1.0).getpixel((0, 0)) == (200, 155, 95)
     assert OPERATION_TABLE["solarize"](FLAT, 0.5, 1.0).getpixel((0, 0)) == (55, 100, 40)
@@ -55,7 +55,7 @@ def test_known_operations_do_what_their_names_say():
 
 
 @pytest.mark.parametrize("change", [rand_augment, colour_jitter])
-def test_the_same_generator_gives_the_same_picture_whatever_the_process_draws(change):
+def test_the_same_generator_gives_the_same_image_for_any_global_rng_state(change):
     results = []
     for others in (1, 2):
         random.seed(others)
@@ -68,7 +68,7 @@ def test_the_same_generator_gives_the_same_picture_whatever_the_process_draws(ch
     assert not np.array_equal(results[0], np.asarray(change(PICTURE, np.random.default_rng(6))))
 
 
-def test_rand_augment_leaves_a_quarter_of_pictures_as_they_are():
+def test_rand_augment_leaves_a_quarter_of_images_unchanged():
     rng = np.random.default_rng(0)
     same = sum(np.array_equal(rand_augment(FAINT, rng), FAINT) for _ in range(400))
     assert 70 <= same <= 135  # 100, and what undoes itself

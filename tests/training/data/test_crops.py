@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagebind.training.data.crops import CROP_RATIO, CROP_SCALE, Box, Cut, pixels_of, random_box
+from imagebind.training.data.crops import CROP_RATIO, CROP_SCALE, Box, SharedCrop, pixels_of, random_box
 from imagebind.transforms.image import resize_and_crop
 from imagebind.transforms.video import spatial_crops
 from tests.training.made import ramp
@@ -15,7 +15,7 @@ from tests.training.made import ramp
 
 @given(st.integers(0, 2**32), st.floats(0.1, 10))
 @settings(max_examples=200, deadline=None)
-def test_a_box_lies_in_the_picture_and_has_an_area_and_shape_in_range(seed, aspect):
+def test_a_box_is_inside_the_image_with_an_area_and_aspect_ratio_in_range(seed, aspect):
     box = random_box(np.random.default_rng(seed), aspect=aspect)
     assert 0 <= box.top <= box.top + box.height <= 1 + 1e-9
     assert 0 <= box.left <= box.left + box.width <= 1 + 1e-9
@@ -31,7 +31,7 @@ def test_boxes_take_all_areas_of_the_scale():
     assert min(box.top for box in boxes) < 0.01 and max(box.top + box.height for box in boxes) > 0.99
 
 
-def test_where_no_box_fits_it_is_the_largest_in_the_middle():
+def test_if_no_box_fits_the_largest_centred_one_is_used():
     wide = random_box(np.random.default_rng(0), aspect=8, scale=(1, 1))
     assert wide == Box(0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6))  # 4/3 of the height, of 8
     high = random_box(np.random.default_rng(0), aspect=1 / 8, scale=(1, 1))
@@ -45,46 +45,46 @@ def test_where_no_box_fits_it_is_the_largest_in_the_middle():
     st.integers(1, 50),
 )
 @settings(deadline=None)
-def test_a_box_has_at_least_a_pixel_and_none_outside(corner, size, height, width):
+def test_a_box_has_at_least_one_pixel_and_none_outside(corner, size, height, width):
     box = Box(*corner, *size)
     top, left, high, wide = pixels_of(box, height=height, width=width)
     assert 0 <= top < top + high <= height and 0 <= left < left + wide <= width
 
 
-def test_one_cut_shows_the_same_part_of_pictures_of_different_sizes():
+def test_a_shared_crop_shows_the_same_part_of_images_of_different_sizes():
     large, small = Image.fromarray(ramp(480, 640)), Image.fromarray(ramp(120, 160))
     for seed in range(20):
-        cut = Cut(np.random.default_rng(seed), scale=CROP_SCALE, flip=0.5)
-        one, other = (np.asarray(cut.picture(picture, 32), float) for picture in (large, small))
+        cut = SharedCrop(np.random.default_rng(seed), scale=CROP_SCALE, flip=0.5)
+        one, other = (np.asarray(cut.crop_image(picture, 32), float) for picture in (large, small))
         assert np.abs(one - other).max() < 4  # a rounded edge: half a pixel of 120 is a level of 255
-        two_cuts = Cut(np.random.default_rng(seed + 100), scale=CROP_SCALE)
-        assert np.abs(one - np.asarray(two_cuts.picture(small, 32), float)).max() > 4
+        two_cuts = SharedCrop(np.random.default_rng(seed + 100), scale=CROP_SCALE)
+        assert np.abs(one - np.asarray(two_cuts.crop_image(small, 32), float)).max() > 4
 
 
-def test_a_cut_flips_as_often_as_told_and_then_every_picture():
+def test_a_shared_crop_flips_all_images_or_none():
     picture = Image.fromarray(ramp(40, 40))
     flips = 0
     for seed in range(200):
-        cut = Cut(np.random.default_rng(seed), scale=None, flip=0.3)
-        squares = [np.asarray(cut.picture(picture, 20), int) for _ in range(2)]
+        cut = SharedCrop(np.random.default_rng(seed), scale=None, flip=0.3)
+        squares = [np.asarray(cut.crop_image(picture, 20), int) for _ in range(2)]
         mirrored = [bool(square[0, 0, 0] > square[0, -1, 0]) for square in squares]
         assert mirrored[0] == mirrored[1] == cut.flipped
         flips += mirrored[0]
     assert 40 <= flips <= 80  # 60 expected, 6.5 the standard deviation
 
 
-def test_without_chance_a_cut_is_what_inference_cuts():
+def test_without_randomness_a_shared_crop_is_that_of_inference():
     picture, frame = Image.fromarray(ramp(48, 64)), torch.rand(3, 48, 64)
-    cut = Cut(np.random.default_rng(0), scale=None)
-    assert np.array_equal(cut.picture(picture, 32), resize_and_crop(picture, 32))
-    assert torch.equal(cut.frame(frame, size=32, crops=1), spatial_crops(frame, size=32, crops=1))
+    cut = SharedCrop(np.random.default_rng(0), scale=None)
+    assert np.array_equal(cut.crop_image(picture, 32), resize_and_crop(picture, 32))
+    assert torch.equal(cut.crop_frame(frame, size=32, crops=1), spatial_crops(frame, size=32, crops=1))
 
 
-def test_frames_of_a_clip_are_cut_alike_and_once():
+def test_frames_of_a_clip_have_the_same_single_crop():
     frame = torch.from_numpy(ramp(48, 64)).permute(2, 0, 1) / 255
-    cut = Cut(np.random.default_rng(0), scale=CROP_SCALE)
-    first = cut.frame(frame, size=32, crops=1)
+    cut = SharedCrop(np.random.default_rng(0), scale=CROP_SCALE)
+    first = cut.crop_frame(frame, size=32, crops=1)
     assert first.shape == (1, 3, 32, 32)
-    assert torch.equal(cut.frame(frame, size=32, crops=1), first)
-    with pytest.raises(ValueError, match="1 crop of a frame, asked for 3"):
-        cut.frame(frame, size=32, crops=3)
+    assert torch.equal(cut.crop_frame(frame, size=32, crops=1), first)
+    with pytest.raises(ValueError, match="expected 1 per frame for a random crop, got 3"):
+        cut.crop_frame(frame, size=32, crops=3)

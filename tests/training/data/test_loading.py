@@ -1,4 +1,4 @@
-"""Batches as they are read: workers, broken pairs, and their share."""
+"""Loading of batches: workers, broken pairs and their share."""
 
 import os
 import pickle
@@ -9,7 +9,7 @@ from itertools import islice
 import pytest
 import torch
 
-from imagebind.training.data.loading import BrokenTally, BrokenTooMany, PairLoader
+from imagebind.training.data.loading import BrokenTally, PairLoader, TooManyBrokenPairsError
 from imagebind.training.data.mixture import PairMixture, PairSource
 from tests.training.made import Numbers
 
@@ -37,7 +37,7 @@ def expected(two_kinds) -> list[tuple]:
     return read(PairLoader(two_kinds, tally=BrokenTally(max_broken_share=1)), 12)
 
 
-def test_a_batch_has_what_was_planned_but_for_what_is_broken(two_kinds):
+def test_a_batch_has_its_planned_samples_except_for_broken_pairs(two_kinds):
     for plan, batch in islice(PairLoader(two_kinds).batches(), 12):
         got, turns = batch.inputs["vision"][:, 0].tolist(), batch.inputs[batch.modality][:, 0].tolist()
         assert batch.modality == two_kinds.sources[plan.source].dataset.modality
@@ -66,7 +66,7 @@ def test_chunks_joined_are_the_batches(two_kinds, expected, workers, chunk_size)
         assert {chunk.modality for chunk in chunks} == {whole[2]}
 
 
-def test_stand_ins_are_the_same_whatever_the_number_of_ranks(two_kinds, expected):
+def test_replacements_are_the_same_for_any_number_of_ranks(two_kinds, expected):
     halves = [
         read(PairLoader(mixture(*(s.dataset for s in two_kinds.sources), rank=rank, world_size=2)), 12)
         for rank in (0, 1)
@@ -89,12 +89,12 @@ def test_broken_pairs_are_counted_and_named_by_source(two_kinds, caplog):
     assert len(warnings) == 1, "a pair is warned of once, however often it comes"
 
 
-def test_more_than_the_stated_share_is_an_error_that_names_some():
+def test_more_than_the_allowed_share_is_an_error_that_names_some_pairs():
     half = mixture(Numbers(100, broken=range(0, 100, 2)))
     tally = BrokenTally(max_broken_share=0.2, min_read=50)
     read_batches = []
     with pytest.raises(
-        BrokenTooMany, match=r"source 0: \d+ of \d+ pairs are broken, expected at most 20.0%.*pair"
+        TooManyBrokenPairsError, match=r"source 0: expected at most 20.0% broken pairs.*got \d+ of \d+.*pair"
     ):
         for _, batch in PairLoader(half, tally=tally).batches():
             read_batches.append(batch.size + len(batch.broken))
@@ -102,20 +102,20 @@ def test_more_than_the_stated_share_is_an_error_that_names_some():
     assert tally.sources["source 0"].read >= 50
 
 
-def test_no_more_than_the_stated_share_is_none():
+def test_no_more_than_the_allowed_share_is_no_error():
     tenth = mixture(Numbers(100, broken=range(0, 100, 10)))
     loader = PairLoader(tenth, tally=BrokenTally(max_broken_share=0.2, min_read=50))
     assert len(list(islice(loader.batches(), 100))) == 100
 
 
-def test_where_nothing_stands_in_there_is_no_short_batch_but_an_error():
-    with pytest.raises(BrokenTooMany, match=r"drawn in place of a broken one are broken too.*pair"):
+def test_without_a_readable_replacement_an_error_is_raised_instead_of_a_short_batch():
+    with pytest.raises(TooManyBrokenPairsError, match=r"replacements of a broken pair are broken too.*pair"):
         next(PairLoader(mixture(Numbers(4, broken=range(4)))).batches())
 
 
-def test_its_errors_cross_processes_and_a_share_is_a_share():
-    assert str(pickle.loads(pickle.dumps(BrokenTooMany("a: too many")))) == "a: too many"
-    with pytest.raises(ValueError, match="max_broken_share: expected 0 to 1, got 5"):
+def test_errors_can_be_pickled_and_an_invalid_share_is_refused():
+    assert str(pickle.loads(pickle.dumps(TooManyBrokenPairsError("a: too many")))) == "a: too many"
+    with pytest.raises(ValueError, match=r"max_broken_share: expected a number in \[0, 1\], got 5"):
         BrokenTally(max_broken_share=5)
 
 

@@ -7,7 +7,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from imagebind.training.data.mixture import KINDS_BLOCK, PairMixture, PairSource
+from imagebind.training.data.mixture import SOURCES_BLOCK, PairMixture, PairSource
 from tests.training.made import Numbers
 
 
@@ -59,7 +59,7 @@ def test_a_repeat_below_one_takes_a_share_of_the_samples_another_each_epoch():
     assert len(set(drawn[:10])) == 10 and set(drawn[:10]) != set(drawn[10:])
 
 
-def test_kinds_are_drawn_by_weight_and_a_batch_has_one():
+def test_sources_are_drawn_by_weight_and_a_batch_has_one():
     plans = take(PairMixture(THREE, 4, seed=0), 4000)
     shares = np.bincount([plan.source for plan in plans]) / len(plans)
     np.testing.assert_allclose(shares, [1 / 8, 2 / 8, 5 / 8], atol=0.03)  # four standard deviations
@@ -72,7 +72,7 @@ def test_epochs_are_counted_by_source():
     assert [plan.epoch for plan in plans] == [4 * nth // per_epoch for nth in range(len(plans))]
 
 
-@pytest.mark.parametrize("start", [1, 37, KINDS_BLOCK - 1, KINDS_BLOCK, 2 * KINDS_BLOCK + 5])
+@pytest.mark.parametrize("start", [1, 37, SOURCES_BLOCK - 1, SOURCES_BLOCK, 2 * SOURCES_BLOCK + 5])
 def test_any_step_can_be_the_first(start):
     mixture = PairMixture(THREE, 4, seed=3)
     assert take(PairMixture(THREE, 4, seed=3), 20, start) == take(mixture, start + 20)[start:]
@@ -93,7 +93,7 @@ def test_ranks_share_the_batch_of_one_process(world_size):
         assert [turn for part in slices for turn in part.turns] == plan.turns
 
 
-def test_another_seed_is_another_order_and_other_kinds():
+def test_another_seed_gives_another_order_and_other_sources():
     one, two = (take(PairMixture(THREE, 4, seed=seed), 50) for seed in (0, 1))
     assert [plan.source for plan in one] != [plan.source for plan in two]
     assert one[0].indices != two[0].indices
@@ -106,7 +106,7 @@ def test_resuming_after_a_million_steps_takes_no_time():
     assert time.perf_counter() - start < 1
 
 
-def test_a_mixture_s_epoch_is_that_of_the_source_that_takes_longest():
+def test_a_mixture_s_epoch_is_that_of_its_longest_source():
     sources = [source(100, "a", weight=3), source(10, "b", weight=1, repeat=4)]
     assert PairMixture(sources, 10, seed=0).steps_per_epoch == 16  # 4 batches of b, a quarter of all
 
@@ -115,15 +115,18 @@ def test_a_mixture_s_epoch_is_that_of_the_source_that_takes_longest():
     "build, message",
     [
         (lambda: PairMixture([], 4, seed=0), "at least one source"),
-        (lambda: PairMixture([source(4)], 0, seed=0), "batch_size from 1"),
-        (lambda: PairMixture([source(4)], 6, seed=0, world_size=4), "multiple of the 4 ranks.*got 6"),
-        (lambda: PairMixture([source(4)], 4, seed=0, rank=2, world_size=2), "rank from 0"),
+        (lambda: PairMixture([source(4)], 0, seed=0), "batch_size >= 1"),
+        (
+            lambda: PairMixture([source(4)], 6, seed=0, world_size=4),
+            "number of ranks, 4; got 6",
+        ),
+        (lambda: PairMixture([source(4)], 4, seed=0, rank=2, world_size=2), "0 <= rank < world_size"),
         (lambda: PairMixture([source(4), source(5)], 4, seed=0), "a different name for each"),
         (lambda: source(4, weight=0), "a: weight: expected a positive number, got 0"),
         (lambda: source(4, repeat=float("nan")), "a: repeat: expected a positive number"),
         (lambda: next(PairMixture([source(4)], 4, seed=0).batches(-1)), "start_step: expected 0 or more"),
     ],
 )
-def test_what_cannot_be_mixed_is_refused(build, message):
+def test_invalid_mixtures_are_refused(build, message):
     with pytest.raises(ValueError, match=message):
         build()

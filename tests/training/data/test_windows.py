@@ -1,4 +1,4 @@
-"""Stretches of time that two recordings share."""
+"""Time windows that two recordings share."""
 
 import math
 from dataclasses import replace
@@ -11,11 +11,11 @@ from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
 from imagebind.intake.requests import identify
 from imagebind.training.data.windows import (
-    around,
+    imu_seconds,
     mask_frequencies,
-    motion_seconds,
     seconds_of,
-    shared_stretch,
+    shared_window,
+    window_around,
     window_in,
 )
 from imagebind.transforms.imu import ImuTransform
@@ -34,47 +34,47 @@ def files(tmp_path_factory):
 
 def stretch(vision, other, **options) -> tuple[float, float]:
     pair = Pair(vision=vision, other=other, modality="audio", name="both", **options)
-    return shared_stretch(pair, identify(vision, modality="vision"), identify(other, modality=pair.modality))
+    return shared_window(pair, identify(vision, modality="vision"), identify(other, modality=pair.modality))
 
 
-def test_the_shorter_recording_decides(files):
+def test_the_shared_window_ends_with_the_shorter_recording(files):
     assert stretch(files["film"], files["sound"]) == (0, 4)
     assert stretch(files["still"], files["sound"]) == (0, 4)
     assert stretch((np.zeros((30, 8, 8), np.uint8), 10), files["sound"]) == (0, 3)
 
 
-def test_a_span_and_an_offset_cut_further(files):
+def test_a_span_and_an_offset_shorten_the_shared_window(files):
     assert stretch(files["film"], files["sound"], span=(1, 3)) == (1, 3)
     assert stretch(files["film"], files["sound"], span=(1, 9)) == (1, 4)
     assert stretch(files["film"], files["sound"], offset=-1) == (1, 5)  # the sound begins a second later
     assert stretch(files["film"], files["sound"], offset=1.5) == (0, 2.5)
 
 
-def test_nothing_in_common_is_an_error_that_names_the_pair(files):
-    with pytest.raises(MediaError, match="both: nothing between 5 and 4 s"):
+def test_recordings_without_overlap_are_an_error_that_names_the_pair(files):
+    with pytest.raises(MediaError, match="both: a common start at 5 s and end at 4 s"):
         stretch(files["film"], files["sound"], span=(5, 6))
 
 
 def test_lengths_of_arrays_follow_from_their_rates():
     assert seconds_of(identify({"video": np.zeros((30, 8, 8), np.uint8), "fps": 12})) == 2.5
     assert seconds_of(identify({"audio": np.zeros(8000), "rate": 16000})) == 0.5
-    with pytest.raises(MediaError, match="a clip without a clock"):
+    with pytest.raises(MediaError, match="a clip without fps"):
         seconds_of(identify({"video": np.zeros((30, 8, 8), np.uint8)}))
 
 
-def test_the_length_of_motion_is_that_of_its_file_or_array(files, tmp_path):
+def test_the_length_of_imu_is_that_of_its_file_or_array(files, tmp_path):
     table = write_motion(tmp_path / "motion.csv", seconds=7, rate=50)
     samples = np.tile([0, 0, 9.8, 0, 0, 0], (300, 1))
     imu = ImuTransform()
-    assert motion_seconds(identify({"imu": table}), imu) == pytest.approx(7)
-    assert motion_seconds(identify({"imu": table.read_bytes()}), imu) == pytest.approx(7)
-    assert motion_seconds(identify({"imu": samples, "rate": 100}), imu) == pytest.approx(3)
-    assert motion_seconds(identify({"imu": samples}), replace(imu, rate=200)) == pytest.approx(1.5)
+    assert imu_seconds(identify({"imu": table}), imu) == pytest.approx(7)
+    assert imu_seconds(identify({"imu": table.read_bytes()}), imu) == pytest.approx(7)
+    assert imu_seconds(identify({"imu": samples, "rate": 100}), imu) == pytest.approx(3)
+    assert imu_seconds(identify({"imu": samples}), replace(imu, rate=200)) == pytest.approx(1.5)
     with pytest.raises(MediaError, match="no clock"):
-        motion_seconds(identify({"imu": samples}), imu)
+        imu_seconds(identify({"imu": samples}), imu)
 
 
-def test_a_window_lies_anywhere_in_its_stretch_or_in_the_middle():
+def test_a_window_is_at_a_random_position_or_in_the_middle():
     rng = np.random.default_rng(0)
     windows = [window_in((3, 10), 2, rng) for _ in range(300)]
     assert all(start >= 3 and end <= 10 and end == start + 2 for start, end in windows)
@@ -86,11 +86,11 @@ def test_a_window_lies_anywhere_in_its_stretch_or_in_the_middle():
         assert window_in((1, math.inf), 2, chance) == (1, 3)
 
 
-def test_a_window_around_another_has_its_middle_unless_it_would_start_too_early_or_end_too_late():
-    assert around((6, 8), 5) == (4.5, 9.5)
-    assert around((0, 2), 5) == (0, 5)
-    assert around((0, 2), 5, earliest=-1) == (-1, 4)
-    assert around((3, 5), 5, latest=5) == (0, 5) == around((3, 5), 5, latest=4)
+def test_a_window_around_another_has_its_middle_unless_it_exceeds_the_limits():
+    assert window_around((6, 8), 5) == (4.5, 9.5)
+    assert window_around((0, 2), 5) == (0, 5)
+    assert window_around((0, 2), 5, earliest=-1) == (-1, 4)
+    assert window_around((3, 5), 5, latest=5) == (0, 5) == window_around((3, 5), 5, latest=4)
 
 
 def test_masking_sets_one_band_of_at_most_12_bins_to_zero():

@@ -1,21 +1,21 @@
-"""Figures of the world: names, chance, and that knowing shows."""
+"""Evaluation figures on the toy world: names, values of guessing, and those of a correct model."""
 
 import pytest
 import torch
 
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
 from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny import figures
 from imagebind.training.tiny.figures import (
-    ASKED,
+    CLASSIFIED_ATTRIBUTES,
     WorldFigures,
-    can_be_known,
     chance_of,
-    embed_sense,
+    embed_scenes,
+    is_shown_by,
 )
-from imagebind.training.tiny.recipe import figures
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def rendered(tmp_path_factory):
 @pytest.fixture(scope="module")
 def new_model():
     torch.manual_seed(0)
-    return ImageBindModel(imagebind_tiny()).eval()
+    return ImageBindModel(tiny_config()).eval()
 
 
 def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
@@ -36,18 +36,18 @@ def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
     assert chance_of("audio_shape") == 1 / 8 and chance_of("depth_to_audio_r10") == 10 / 256
 
 
-def test_a_model_of_towers_alone_is_asked_about_them_alone(rendered):
-    towers = ImageBindModel(imagebind_tiny(), modalities=["vision", "text"]).eval()
+def test_a_model_with_only_the_towers_has_only_their_figures(rendered):
+    towers = ImageBindModel(tiny_config(), modalities=["vision", "text"]).eval()
     asked = WorldFigures(rendered)(towers)
     assert "image_shape" in asked and not any("audio" in name or "imu" in name for name in asked)
 
 
-def test_a_model_without_text_is_asked_what_needs_no_words(rendered):
-    deaf = ImageBindModel(imagebind_tiny(), modalities=["vision", "depth"]).eval()
+def test_a_model_without_text_has_only_figures_without_text(rendered):
+    deaf = ImageBindModel(tiny_config(), modalities=["vision", "depth"]).eval()
     assert set(WorldFigures(rendered)(deaf)) == {"depth_to_image_r1", "depth_to_image_r10"}
 
 
-def test_figures_are_compared_in_float32_whatever_the_model_computes_in(rendered, new_model, monkeypatch):
+def test_figures_are_compared_in_float32_for_any_model_precision(rendered, new_model, monkeypatch):
     seen = []
 
     def recalls(similarity: torch.Tensor, *, ks: tuple[int, ...]) -> dict[int, float]:
@@ -60,7 +60,7 @@ def test_figures_are_compared_in_float32_whatever_the_model_computes_in(rendered
     assert set(seen) == {torch.float32}
 
 
-def test_a_model_that_knows_is_told_from_one_that_does_not(rendered):
+def test_a_model_that_classifies_correctly_scores_1(rendered):
     class Knows(ImageBindModel):
         """Sees and reads the shape, and no more: pictures by their number, prompts by their words."""
 
@@ -74,21 +74,21 @@ def test_a_model_that_knows_is_told_from_one_that_does_not(rendered):
             return torch.stack([embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in name])
 
     torch.manual_seed(0)
-    model = Knows(imagebind_tiny(), modalities=["vision", "text"]).eval()
+    model = Knows(tiny_config(), modalities=["vision", "text"]).eval()
     assert WorldFigures(rendered)(model)["image_shape"] == 1.0
 
 
 def test_embeddings_are_of_unit_length_in_the_order_of_the_scenes(rendered, new_model):
-    embedded = embed_sense(new_model, rendered, MediaKind.AUDIO)
+    embedded = embed_scenes(new_model, rendered, MediaKind.AUDIO)
     alone = new_model.embed("audio", rendered.tensor(MediaKind.AUDIO, 7)[None])
     assert embedded.shape == (12, 128) and torch.allclose(embedded.norm(dim=1), torch.ones(12))
     assert torch.allclose(torch.nn.functional.normalize(alone, dim=-1)[0], embedded[7], atol=1e-5)
 
 
-def test_what_a_sense_cannot_show_is_asked_of_all_but_vision():
-    for kind, attributes in ASKED.items():
+def test_every_modality_but_vision_is_classified_by_an_attribute_that_it_does_not_show():
+    for kind, attributes in CLASSIFIED_ATTRIBUTES.items():
         if kind is not MediaKind.VIDEO:
-            assert not all(can_be_known(kind, attribute) for attribute in attributes)
+            assert not all(is_shown_by(kind, attribute) for attribute in attributes)
 
 
 @pytest.mark.parametrize("kind", [MediaKind.THERMAL, MediaKind.IMU])

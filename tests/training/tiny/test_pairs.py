@@ -31,7 +31,7 @@ def test_a_pair_has_the_shapes_that_trunks_take(rendered, modality):
     assert batch.inputs[modality.value].shape == (2, *SHAPES[modality])
 
 
-def test_a_sample_depends_on_seed_turn_and_number_alone(rendered):
+def test_a_sample_depends_only_on_seed_turn_and_index(rendered):
     pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.TEXT)
     first, again = (
         pairs.sample(3, turn=1),
@@ -42,7 +42,7 @@ def test_a_sample_depends_on_seed_turn_and_number_alone(rendered):
     assert len(captions) > 6
 
 
-def test_pictures_and_depth_are_flipped_together(rendered):
+def test_images_and_depth_are_flipped_together(rendered):
     pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.DEPTH)
     flips = set()
     for turn in range(12):
@@ -53,7 +53,7 @@ def test_pictures_and_depth_are_flipped_together(rendered):
     assert flips == {True, False}
 
 
-def test_what_has_sides_in_its_motion_is_never_flipped(rendered):
+def test_pairs_with_directional_motion_are_never_flipped(rendered):
     pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.IMU)
     kept = rendered.tensor(MediaKind.VIDEO, 0)
     assert all(torch.equal(pairs.sample(0, turn=turn).vision, kept) for turn in range(12))
@@ -69,7 +69,7 @@ def test_first_captions_name_shape_and_little_else(rendered):
     assert sum(lengths[0]) < 0.8 * sum(lengths[1])
 
 
-def test_embeddings_made_before_take_the_place_of_pictures(rendered):
+def test_precomputed_embeddings_replace_images(rendered):
     embeddings = torch.randn(6, 8)
     pairs = WorldPairs(rendered, MediaKind.IMAGE, ModalityType.DEPTH, embeddings=embeddings)
     for turn in range(4):
@@ -78,7 +78,7 @@ def test_embeddings_made_before_take_the_place_of_pictures(rendered):
         assert torch.equal(sample.other, rendered.tensor(MediaKind.DEPTH, 2))  # as the embedding was made
 
 
-def test_shuffled_pairs_put_scenes_together_that_are_not_one(rendered):
+def test_shuffled_pairs_combine_different_scenes(rendered):
     pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.IMU, shuffled=True)
     senses = [rendered.tensor(MediaKind.IMU, index) for index in range(6)]
     partners = [
@@ -89,7 +89,7 @@ def test_shuffled_pairs_put_scenes_together_that_are_not_one(rendered):
     assert torch.equal(pairs.sample(0, turn=0).other, pairs.sample(0, turn=5).other)  # for good
 
 
-def test_a_sound_is_masked_and_louder_or_fainter_each_time(rendered):
+def test_audio_is_masked_and_its_loudness_varies(rendered):
     pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.AUDIO)
     plain = rendered.tensor(MediaKind.AUDIO, 1)
     changes = torch.stack(

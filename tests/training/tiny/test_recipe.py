@@ -1,4 +1,4 @@
-"""How the tiny model is made: two recipes in a row, and what they are held against."""
+"""The two recipes of the tiny model, and their controls."""
 
 import json
 from dataclasses import replace
@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from imagebind.checkpoints.factory import load_model
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.journal import read_log
 from imagebind.training.loop import train
 from imagebind.training.recipe import Steps
-from imagebind.training.tiny.recipe import recipe as tiny
+from imagebind.training.tiny import recipe as tiny
 
 
 def short(recipe, steps=2):
@@ -33,8 +33,8 @@ def output(world, tmp_path_factory):
     return output
 
 
-def test_the_model_has_the_size_that_is_said():
-    model = ImageBindModel(imagebind_tiny(), device="meta")
+def test_the_model_has_the_stated_size():
+    model = ImageBindModel(tiny_config(), device="meta")
     assert sum(parameter.numel() for parameter in model.parameters()) == 6_969_089
 
 
@@ -44,13 +44,13 @@ def test_only_pairs_with_vision_are_ever_trained(world, tmp_path):
     assert {pair.modality for pair in senses.pairs} == {"audio", "depth", "thermal", "imu"}
 
 
-def test_the_training_world_and_the_other_share_no_combination(world):
+def test_the_training_and_held_out_worlds_share_no_combination(world):
     training, held_out = (tiny.open_world(world / name) for name in (tiny.TRAIN_NAME, tiny.HELD_OUT_NAME))
     assert training.world.held_out is False and held_out.world.held_out is True
 
 
-def test_towers_stay_as_they_were_while_the_senses_learn(world, output):
-    trained = train(short(tiny.senses(world, output=output), steps=8))
+def test_the_towers_stay_frozen_while_the_other_modalities_are_aligned(world, output):
+    trained = train(short(tiny.alignment(world, output=output), steps=8))
     before = load_model(output / "towers" / "model", modalities=tiny.TOWERS).state_dict()
     after = load_model(trained.model).state_dict()
     assert all(
@@ -62,14 +62,14 @@ def test_towers_stay_as_they_were_while_the_senses_learn(world, output):
 
 
 @pytest.mark.parametrize("pairing", ["shuffled", "text"])
-def test_a_variation_starts_from_the_same_towers_and_has_a_folder_of_its_own(world, output, pairing):
-    recipe = tiny.senses(world, output=output, pairing=pairing)
+def test_a_control_starts_from_the_same_towers_and_has_its_own_folder(world, output, pairing):
+    recipe = tiny.alignment(world, output=output, pairing=pairing)
     assert recipe.output == output / f"senses-{pairing}"
     assert train(short(recipe)).step == 2
 
 
-def test_vision_is_embedded_once_and_its_pictures_are_not_read_again(world, output):
-    pairs = tiny.senses(world, output=output).pairs[0].data()
+def test_vision_is_embedded_once_and_its_images_are_not_read_again(world, output):
+    pairs = tiny.alignment(world, output=output).pairs[0].data()
     model = load_model(output / "towers" / "model", modalities=["vision"])
     sample = pairs.sample(3, turn=0)
     seen = model.embed("vision", tiny.open_world(world / tiny.TRAIN_NAME).tensor(pairs.vision, 3)[None])
@@ -77,7 +77,7 @@ def test_vision_is_embedded_once_and_its_pictures_are_not_read_again(world, outp
 
 
 def test_a_packed_model_is_the_trained_one_in_half_precision_with_its_log(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny, "LOGGED_EVERY", 2)
+    monkeypatch.setattr(tiny, "PACKED_LOG_EVERY", 2)
     for recipe in tiny.stages(world, output=tmp_path):
         trained = train(short(recipe, steps=3))
     packed = tiny.pack(tmp_path, tmp_path / "packed")

@@ -1,11 +1,11 @@
-"""Stems that start as waves: the filters, the places, and what is left alone."""
+"""Wave initialisation: filters, position embeddings, and parameters that stay unchanged."""
 
 import pytest
 import torch
 
-from imagebind.config import imagebind_tiny
+from imagebind.config import tiny_config
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.tiny.waves import grid_places, line_places, start_as_waves, waves
+from imagebind.training.tiny.waves import grid_positions, line_positions, start_as_waves, waves
 
 
 def test_the_first_filter_is_the_mean_of_a_patch():
@@ -13,7 +13,7 @@ def test_the_first_filter_is_the_mean_of_a_patch():
     assert torch.allclose(first, first[0, 0, 0].expand_as(first)) and first[0, 0, 0] > 0
 
 
-def test_filters_are_orthogonal_and_get_louder_as_they_get_finer():
+def test_filters_are_orthogonal_and_their_amplitude_grows_with_frequency():
     filters = waves((30, 3, 2, 8, 8)).flatten(1)
     lengths = filters.norm(dim=1)
     unit = filters / lengths[:, None]
@@ -21,7 +21,7 @@ def test_filters_are_orthogonal_and_get_louder_as_they_get_finer():
     assert lengths[0] == lengths.min() and lengths[-1] > 3 * lengths[0]
 
 
-def test_filters_of_two_frames_see_both_what_stays_and_what_changes():
+def test_filters_of_two_frames_include_their_mean_and_their_difference():
     filters = waves((60, 3, 2, 8, 8))
     still = torch.randn(3, 1, 8, 8).expand(3, 2, 8, 8)
     answers = (filters * still).flatten(1).sum(dim=1).abs()
@@ -29,25 +29,25 @@ def test_filters_of_two_frames_see_both_what_stays_and_what_changes():
     assert 5 < blind.sum() < 55  # those of change answer a still with nothing
 
 
-def test_more_filters_than_waves_are_the_same_again():
+def test_more_filters_than_waves_repeat_the_waves():
     filters = waves((10, 1, 2, 2))
     assert torch.equal(filters[0], filters[4]) and torch.isfinite(filters).all()
 
 
-def test_no_two_places_are_alike():
-    for places in (line_places(100, 64), grid_places((8, 12), 128)):
+def test_all_position_embeddings_differ():
+    for places in (line_positions(100, 64), grid_positions((8, 12), 128)):
         distance = torch.cdist(places, places) + torch.eye(len(places))
         assert distance.min() > 0.05
 
 
-def test_a_grids_places_tell_rows_and_columns_apart():
-    places = grid_places((3, 5), 16).unflatten(0, (3, 5))
+def test_grid_positions_encode_rows_and_columns_separately():
+    places = grid_positions((3, 5), 16).unflatten(0, (3, 5))
     assert torch.equal(places[0, 0, :8], places[0, 4, :8]) and torch.equal(places[0, 1, 8:], places[2, 1, 8:])
 
 
-def test_all_stems_start_as_waves_and_nothing_else_is_changed():
+def test_all_stems_are_set_to_waves_and_nothing_else_changes():
     torch.manual_seed(0)
-    drawn = ImageBindModel(imagebind_tiny())
+    drawn = ImageBindModel(tiny_config())
     before = {name: tensor.clone() for name, tensor in drawn.state_dict().items()}
     after = start_as_waves(drawn).state_dict()
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
@@ -56,6 +56,6 @@ def test_all_stems_start_as_waves_and_nothing_else_is_changed():
 
 
 @pytest.mark.parametrize("modality", ["vision", "imu"])
-def test_some_trunks_can_start_alone(modality):
-    model = start_as_waves(ImageBindModel(imagebind_tiny(), modalities=[modality]))
+def test_a_model_with_some_trunks_can_start_as_waves(modality):
+    model = start_as_waves(ImageBindModel(tiny_config(), modalities=[modality]))
     assert model.modalities == (modality,)
