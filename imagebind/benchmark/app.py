@@ -144,7 +144,7 @@ def _search(client: Any, config: dict[str, Any], words: str) -> list[tuple[str, 
     """
     parts = {part["id"]: part["props"] for part in config["components"]}
     (event,) = (event for event in config["dependencies"] if event["api_name"] == "search")
-    data = [words if parts[id].get("label") == "Words" else parts[id].get("value") for id in event["inputs"]]
+    data = [words if parts[id].get("label") == "Text" else parts[id].get("value") for id in event["inputs"]]
     session = uuid.uuid4().hex
     question = {"data": data, "fn_index": event["id"], "session_hash": session}
     client.post("/gradio_api/queue/join", json=question).raise_for_status()

@@ -14,7 +14,7 @@ from imagebind.benchmark.sizes import Size
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import combine
 from imagebind.modality import MediaKind
-from imagebind.search.calibration import SAMPLED, Calibration
+from imagebind.search.calibration import KIND_SAMPLES, Calibration
 from imagebind.toyworld import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered, render_world
 from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
@@ -49,7 +49,7 @@ def embed(rendered: Rendered) -> Vectors:
 def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
     """Yield the share of the top ten hits of all media types that share the query's content."""
     rng = np.random.default_rng(0)
-    chosen = rng.choice(stored, min(SAMPLED, stored), replace=False)
+    chosen = rng.choice(stored, min(KIND_SAMPLES, stored), replace=False)
     calibration = Calibration({kind: each[:stored][chosen] for kind, each in vectors.items()})
     shares = {
         kind: np.array(

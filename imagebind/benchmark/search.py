@@ -95,10 +95,10 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         recall = float(np.mean([len(a & b) / K for a, b in zip(found, nearest(store, queries), strict=True)]))
         p50, p95, exact_ms = median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3, median(slow) * 1e3
         written = store.size() or 0
-        store.tidy(keep=NO_TIME)  # what readers were given an hour for
+        store.compact(keep=NO_TIME)  # what readers were given an hour for
         of = f"{count:,} vectors of {EMBED_DIM}"
         goal = count == MILLION
-        kind = "approximate" if approximate.pays(count) else "exact"
+        kind = "approximate" if approximate.is_worthwhile(count) else "exact"
         growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
         yield _row(f"{of}: ready for search after", build, "s", BUILD_SECONDS if goal else None, at_most=True)
         yield _row(

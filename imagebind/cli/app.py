@@ -9,27 +9,28 @@ from imagebind.modality import ModalityType
 
 
 def app(
-    db: Annotated[str, typer.Argument(help="An index that `imagebind index` made: a folder, or a URI.")],
+    db: Annotated[str, typer.Argument(help="An index made by `imagebind index`: a folder or a URI.")],
     host: Annotated[
-        str, typer.Option(help="Address to listen at; 0.0.0.0 lets other machines in.")
+        str, typer.Option(help="Address to listen at; 0.0.0.0 allows other machines.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 takes any that is free.")] = 7860,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 7860,
     max_upload_mb: Annotated[
-        int, typer.Option("--max-upload-mb", min=1, help="How large the files of one upload may be together.")
+        int,
+        typer.Option("--max-upload-mb", min=1, help="Limit for all files of one upload, in MiB."),
     ] = 100,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Open an index as a web page: search by anything, label a file, look at a map. Ctrl+C ends it.
+    """Serve an index as a web page: search by any media type, label files, view a map. Ctrl+C ends it.
 
     ```
     imagebind app media.lance
     imagebind app media.lance --weights tiny --port 8000
     ```
 
-    The page needs no network, and by default only this machine reaches it. It serves the files that are in
-    the index, and no others; what is uploaded to search by is deleted when it has been embedded.
+    The page needs no network, and by default only this machine can reach it. It serves only files that are in
+    the index. Uploads are deleted as soon as they are embedded.
     """
     from rich.console import Console
     from rich.text import Text
@@ -38,12 +39,12 @@ def app(
     from imagebind.search.app.serve import is_loopback, listen, serve
 
     console = Console(stderr=True, highlight=False)
-    weights = weights_for(Index.open(db), weights)  # before loading: a wrong name is told at once
+    weights = weights_for(Index.open(db), weights)  # before loading the model, so a wrong name fails at once
     with listen(host, port) as opened:
         if not is_loopback(host):
             warning = (
-                f"warning: whoever reaches this machine at {host} can search this index and see the files "
-                "in it; there is no password"
+                f"warning: all machines that can reach {host} can search this index and read its files; "
+                "there is no password"
             )
             console.print(Text(warning, style="yellow"), soft_wrap=True)
         with console.status("loading the model"):

@@ -1,4 +1,4 @@
-"""`imagebind benchmark`: how fast, on this machine, beside what it should be."""
+"""`imagebind benchmark`: measure speed on this machine and compare it with targets."""
 
 import json
 from pathlib import Path
@@ -19,23 +19,23 @@ def benchmark(
     ] = None,
     weights: Annotated[
         Path | None,
-        typer.Option("--weights", "-w", metavar="FILE", help="imagebind_huge.pth, for what loading costs."),
+        typer.Option("--weights", "-w", metavar="FILE", help="imagebind_huge.pth, to measure loading."),
     ] = None,
-    size: Annotated[str, typer.Option(help="huge, or small to try this command in seconds.")] = "huge",
+    size: Annotated[str, typer.Option(help="Model size: huge, or small for a test in seconds.")] = "huge",
     naive: Annotated[
-        bool, typer.Option("--naive", help="Load the usual way as well: half a minute and 10 GB.")
+        bool, typer.Option("--naive", help="Also load by torch.load: half a minute and 10 GB.")
     ] = False,
     json_file: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="Write the figures here, too.")
+        Path | None, typer.Option("--json", metavar="FILE", help="Also write the results to this file.")
     ] = None,
 ) -> None:
-    """Measure loading, text, audio, video, the forward passes, encoding, training, searching, indexing and
-    the web page, beside targets.
+    """Measure loading, text, audio, video, forward passes, encoding, training, searching, indexing and the
+    web page, and compare them with targets.
 
-    Without weights a file with new ones is made in the temporary folder and removed: 4.8 GB, twice while
-    it is split, and 6.3 GB of free memory. All of it takes half an hour on two cores, and wants the extras of
-    training, search, index and app: `pip install "imagebind[app,train]"`. What was measured before an error
-    is shown and written.
+    Without --weights, a file with random weights is written to the temporary folder and deleted at the end.
+    It takes 4.8 GB, twice that while it is split, and 6.3 GB of free memory. All sections take half an hour
+    on two cores and need `pip install "imagebind[app,train]"`. After an error, earlier results are still
+    shown and written.
 
     ```
     imagebind benchmark
@@ -66,7 +66,7 @@ def benchmark(
             for row in found:
                 rows.append(row)
                 Console(stderr=True).print(f"{row.section}: {row.what}: {_shown(row)}", style="dim")
-    except BaseException as error:  # Ctrl+C, too: what took half an hour is not thrown away
+    except BaseException as error:  # also Ctrl+C: keep the results so far
         notes.append(f"Cut short by {type(error).__name__}: {error}".removesuffix(": "))
         raise
     finally:
@@ -78,12 +78,12 @@ def benchmark(
 
 
 def _note(weights: Path | None, sections: list[str], size: str) -> str:
-    own = f"a model of size {size} with new random weights"
+    model = f"a model of size {size} with new random weights"
     if "load" not in sections:
-        return f"Measured on {own}."
+        return f"Measured on {model}."
     if weights is None:
-        return f"Measured on {own}; the file that is loaded is made for it, and removed at the end."
-    return f"Measured on {own}; loading on {weights}."
+        return f"Measured on {model}; loading on a temporary file of its weights."
+    return f"Measured on {model}; loading on {weights}."
 
 
 def _print_table(rows: "list[Row]") -> None:

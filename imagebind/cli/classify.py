@@ -1,4 +1,4 @@
-"""`imagebind classify`: which of some labels suits a file best, whatever the file is."""
+"""`imagebind classify`: zero-shot classification of files of any media type."""
 
 import json
 import math
@@ -21,8 +21,8 @@ Names = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Guess:
-    """One label of a file."""
+class LabelScore:
+    """The score of a label for a file."""
 
     label: str
     probability: float
@@ -30,26 +30,26 @@ class Guess:
 
 
 def classify(
-    paths: Annotated[list[Path], typer.Argument(help="Files, and folders to walk through.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     labels: Annotated[
         Path | None,
         typer.Option(
-            help="A file with one label a line, further names for it after |; # first is a comment."
+            help="A file with one label per line, further names of a label after |; # starts a comment line."
         ),
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="A label, as 'dog' or 'dog|puppy'; repeat it for more.")
+        list[str] | None, typer.Option(help="A label, such as 'dog' or 'dog|puppy'; repeatable.")
     ] = None,
     template: Annotated[
         list[str] | None,
-        typer.Option(help="Words around a name, as 'a photo of a {}.'; repeatable. By default CLIP's 80."),
+        typer.Option(help="A prompt template, such as 'a photo of a {}.'; repeatable. By default CLIP's 80."),
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many labels a file.")] = 5,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of labels per file.")] = 5,
     temperature: Annotated[
         float | None,
         typer.Option(
-            help="What cosines are divided by for probabilities, such as fit_temperature finds; "
-            "by default from the scales that the model was trained with."
+            help="Divides cosines before the softmax; fit_temperature estimates it. "
+            "By default derived from the model's trained logit scales."
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
@@ -59,7 +59,7 @@ def classify(
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Say which of some labels suits each file best: pictures, videos, sounds, depth, heat, motion, texts.
+    """Classify images, video, audio, depth, thermal, IMU and text files by labels, zero-shot.
 
     ```
     imagebind classify clip.wav --labels labels.txt
@@ -67,9 +67,9 @@ def classify(
     imagebind classify scan.png --modality depth --labels rooms.txt --json
     ```
 
-    A label with several names scores what its best name does. A probability is among the labels given: one of
-    them is likely even if none suits; the cosine tells. Files that cannot be read are named at the end, and
-    the exit code is 1. Files in a folder that are no media are only counted.
+    A label with several names has the score of its best name. Probabilities sum to 1 over the given labels
+    even if none fits; check the cosine. Files that cannot be read are listed at the end, and the exit code is
+    1. Files in a folder that are not media are only counted.
     """
     from rich.console import Console
     from rich.progress import track
@@ -85,14 +85,14 @@ def classify(
     taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
     requests, problems = taken.requests, [str(error) for error in taken.failures]
     console = Console(stderr=True)
-    found: list[tuple[str, list[Guess]]] = []
+    found: list[tuple[str, list[LabelScore]]] = []
     warnings: list[tuple[str, str]] = []
     if requests:
         used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
         if ModalityType.TEXT.value not in embedder.model.modalities:
             raise typer.BadParameter(
-                f"{weights}: expected a text trunk, for the labels", param_hint="--model"
+                f"{weights}: expected a model with a text trunk, for the labels", param_hint="--model"
             )
         classifier = ZeroShotClassifier(embedder, classes, template, temperature)
         stream = embedder.encode_stream(requests)
@@ -104,10 +104,10 @@ def classify(
                 problems.append(str(result.error))
                 continue
             warnings += [(result.name, text) for text in result.warnings]
-            guesses = _guesses(classifier, result)[:top]
-            found.append((result.name, guesses))
+            scores = _label_scores(classifier, result)[:top]
+            found.append((result.name, scores))
             if as_json:
-                typer.echo(_line(result, guesses))
+                typer.echo(_line(result, scores))
     if found and not as_json:
         _print_table(found)
     if taken.not_media:
@@ -119,23 +119,23 @@ def classify(
         raise typer.Exit(1)
 
 
-def _guesses(classifier: "ZeroShotClassifier", result: "Embedding") -> list[Guess]:
-    """Return all labels of an embedded file, the most probable first."""
+def _label_scores(classifier: "ZeroShotClassifier", result: "Embedding") -> list[LabelScore]:
+    """Return the scores of all labels of an embedded file, the most probable first."""
     assert result.kind is not None and result.vector is not None
     scores = classifier.vector_scores(result.vector[None], result.kind)  # (1, c)
     (probabilities,) = classifier.probabilities(scores, result.kind).tolist()
     return [
-        Guess(
-            label=classifier.labels[number],
-            probability=probabilities[number],
-            cosine=scores[0, number].item(),
+        LabelScore(
+            label=classifier.labels[index],
+            probability=probabilities[index],
+            cosine=scores[0, index].item(),
         )
-        for number in scores[0].argsort(descending=True, stable=True).tolist()
+        for index in scores[0].argsort(descending=True, stable=True).tolist()
     ]
 
 
 def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
-    """What --labels and --label say, in this order."""
+    """Return the labels of --labels, then those of --label."""
     from imagebind.errors import MediaError
     from imagebind.prompts import parse_label, read_labels
 
@@ -147,7 +147,7 @@ def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
             raise typer.BadParameter(str(error), param_hint="--label") from error
     names = [name for each in classes for name in each]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise typer.BadParameter(f"{twice[0]!r} is there twice", param_hint="--label")
+        raise typer.BadParameter(f"expected different names, got {twice[0]!r} twice", param_hint="--label")
     if len(classes) < 2:
         raise typer.BadParameter(
             "expected at least two labels, by --labels labels.txt or --label dog --label cat"
@@ -165,19 +165,19 @@ def _check_templates(templates: Sequence[str]) -> None:
             raise typer.BadParameter(str(error), param_hint="--template") from error
 
 
-def _line(result: "Embedding", guesses: Sequence[Guess]) -> str:
+def _line(result: "Embedding", scores: Sequence[LabelScore]) -> str:
     labels = [
         {
             "label": each.label,
             "probability": round(each.probability, 6),
             "cosine": round(each.cosine, 6),
         }
-        for each in guesses
+        for each in scores
     ]
     return json.dumps({"path": result.name, "kind": str(result.kind), "labels": labels}, ensure_ascii=False)
 
 
-def _print_table(found: Sequence[tuple[str, Sequence[Guess]]]) -> None:
+def _print_table(found: Sequence[tuple[str, Sequence[LabelScore]]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -186,11 +186,11 @@ def _print_table(found: Sequence[tuple[str, Sequence[Guess]]]) -> None:
     table.add_column("label", overflow="fold")
     table.add_column("probability", justify="right", no_wrap=True)
     table.add_column("cosine", justify="right", no_wrap=True)
-    for name, guesses in found:
-        for place, each in enumerate(guesses):
+    for name, scores in found:
+        for rank, each in enumerate(scores):
             table.add_row(
-                Text("" if place else name),
-                Text(each.label, style="" if place else "bold"),
+                Text("" if rank else name),
+                Text(each.label, style="" if rank else "bold"),
                 f"{each.probability:.3f}",
                 f"{each.cosine:.3f}",
             )

@@ -1,4 +1,4 @@
-"""`imagebind compare`: how similar a few things are, each to each."""
+"""`imagebind compare`: the cosine similarities of a few items."""
 
 from pathlib import Path
 from typing import Annotated
@@ -12,19 +12,19 @@ Files = list[Path] | None
 
 
 def compare(
-    text: Annotated[list[str] | None, typer.Option(help="A text; repeat it for more, as all below.")] = None,
-    image: Annotated[Files, typer.Option(help="A picture.")] = None,
-    video: Annotated[Files, typer.Option(help="A video, its pictures.")] = None,
-    audio: Annotated[Files, typer.Option(help="A sound, or a video's sound.")] = None,
+    text: Annotated[list[str] | None, typer.Option(help="A text; repeatable, as all below.")] = None,
+    image: Annotated[Files, typer.Option(help="An image.")] = None,
+    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
+    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
     depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
-    thermal: Annotated[Files, typer.Option(help="A thermal picture.")] = None,
+    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
     imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the matrix into a .png, .svg or .pdf file.")] = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Print the cosine of each thing with each other, whatever their modalities.
+    """Print the cosine similarity of each pair of items of any modality.
 
     ```
     imagebind compare --text "A dog." --text "A car" --image dog.jpg --audio car.wav --plot matrix.png
@@ -47,7 +47,7 @@ def compare(
     }
     requests = [identify(item, modality=kind) for kind, items in given.items() for item in items or ()]
     if len(requests) < 2:
-        raise typer.BadParameter("expected at least two things, such as --text and --image")
+        raise typer.BadParameter("expected at least two items, such as --text and --image")
     embedder = load_embedder(
         weights, modalities={request.kind.modality for request in requests}, device=device, dtype=dtype
     )

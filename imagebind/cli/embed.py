@@ -1,4 +1,4 @@
-"""`imagebind embed`: files and folders to vectors, in one file or, by many machines, in many."""
+"""`imagebind embed`: embed files and folders into one file, or with a Ray cluster into many files."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,13 +14,11 @@ from imagebind.modality import MediaKind
 if TYPE_CHECKING:
     from imagebind.intake.mapping import PathMapping
 
-ERRORS_ENDING = ".errors.jsonl"
+ERRORS_SUFFIX = ".errors.jsonl"
 
 
 def embed(
-    paths: Annotated[
-        list[str], typer.Argument(help="Files, and folders to walk through; with --engine ray also URIs.")
-    ],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders; with --engine ray also URIs.")],
     out: Annotated[
         str,
         typer.Option(
@@ -31,7 +29,7 @@ def embed(
     ],
     modality: Modality = None,
     maps: Maps = None,
-    clips: Annotated[bool, typer.Option("--clips", help="A row for each clip of a recording.")] = False,
+    clips: Annotated[bool, typer.Option("--clips", help="Write a row for each clip of a recording.")] = False,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -41,15 +39,15 @@ def embed(
     actors: Actors = None,
     ray_address: RayAddress = None,
 ) -> None:
-    """Embed files, whatever they are, into one space; a row has path, modality, start, end and vector.
+    """Embed files of any media type into one space; a row has path, modality, start, end and vector.
 
-    Files that cannot be read are listed at the end and in OUT.errors.jsonl; all others are done. The exit
+    Files that cannot be read are listed at the end and in OUT.errors.jsonl; all others are embedded. The exit
     code is 1 if there were any. The same file lists warnings about embedded files, such as a damaged part.
-    Files in a folder that are no media are only counted. If nothing can be embedded, an earlier output stays.
+    Files in a folder that are not media are only counted. If no file can be embedded, earlier output stays.
 
-    With `--engine ray` many machines do it. Inputs may also be Parquet files, with a column of `path` or
-    `bytes`, WebDataset's `.tar` shards, and object stores. The output is a folder of Parquet files, with what
-    failed in `_errors` in it; the same command again does what is still missing.
+    With `--engine ray`, a Ray cluster embeds the files. Inputs may also be Parquet files with a column `path`
+    or `bytes`, WebDataset `.tar` shards, and object stores. The output is a folder of Parquet files, with
+    failures in its folder `_errors`. The same command resumes an interrupted run.
 
     ```
     imagebind embed photos/ sounds/ --out embeddings.parquet
@@ -80,7 +78,7 @@ def embed(
         )
         return
     check_local(partitions, actors, ray_address)
-    _embed_here(
+    _embed_locally(
         list(map(Path, paths)),
         Path(out),
         modality=modality,
@@ -93,7 +91,7 @@ def embed(
     )
 
 
-def _embed_here(
+def _embed_locally(
     paths: Sequence[Path],
     out: Path,
     *,
@@ -117,8 +115,8 @@ def _embed_here(
         check_suffix(out)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from error
-    errors = out.with_name(out.name + ERRORS_ENDING)
-    errors.unlink(missing_ok=True)  # of a run before
+    errors = out.with_name(out.name + ERRORS_SUFFIX)
+    errors.unlink(missing_ok=True)  # of an earlier run
     taken = collect_requests(paths, modality=modality, mappings=mappings, without=[out, errors])
     requests = taken.requests
     failures = [Failure.of(error.item, error) for error in taken.failures]

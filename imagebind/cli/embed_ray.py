@@ -1,4 +1,4 @@
-"""`imagebind embed --engine ray`: the same on many machines, part by part."""
+"""`imagebind embed --engine ray`: embed files on a Ray cluster, part by part."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,7 +27,7 @@ def embed_on_ray(
     actors: int | None,
     address: str | None,
 ) -> None:
-    """Run the command."""
+    """Run `imagebind embed --engine ray`."""
     from rich.console import Console
     from rich.progress import track
     from rich.text import Text
@@ -50,9 +50,11 @@ def embed_on_ray(
         failed += part.failed
         warned += part.warnings
         shown += part.failures
-    before = f", {len(job.done)} of them done before" if job.done else ""
+    earlier = f", {len(job.done)} of them from an earlier run" if job.done else ""
     console.print(
-        Text(f"{embedded} of {embedded + failed} items embedded into {out} ({len(job.parts)} parts{before})"),
+        Text(
+            f"{embedded} of {embedded + failed} items embedded into {out} ({len(job.parts)} parts{earlier})"
+        ),
         soft_wrap=True,
     )
     if warned:

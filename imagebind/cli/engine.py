@@ -1,4 +1,4 @@
-"""What computes for `embed` and `index`: this process, or actors of a Ray cluster."""
+"""The engine of `embed` and `index`: this process, or actors of a Ray cluster."""
 
 from enum import Enum
 from functools import partial
@@ -11,59 +11,60 @@ from imagebind.cli.options import TINY, load_embedder
 from imagebind.modality import ModalityType
 
 if TYPE_CHECKING:
-    from imagebind.distributed.ray_engine import Cluster, Load
+    from imagebind.distributed.ray_engine import Cluster, EmbedderLoader
     from imagebind.embedder import Embedder
 
-GPUS = {None: None, "cpu": False, "cuda": True}  # whether actors are to have one, by --device
+WORKER_HAS_GPU = {None: None, "cpu": False, "cuda": True}  # by --device; None decides by the cluster
 
 
 class Engine(str, Enum):
-    """What does the work."""
+    """The engines that --engine accepts."""
 
     LOCAL = "local"
     RAY = "ray"
 
 
-EngineName = Annotated[Engine, typer.Option("--engine", help="What computes: this process, or Ray.")]
+EngineName = Annotated[Engine, typer.Option("--engine", help="Embed in this process, or on a Ray cluster.")]
 Partitions = Annotated[
-    int | None, typer.Option(min=1, help="Ray: about how many files to write, each done as a whole.")
+    int | None, typer.Option(min=1, help="Ray: approximate number of output files, each written at once.")
 ]
 Actors = Annotated[
-    int | None, typer.Option(min=1, help="Ray: how many workers; by default one a GPU, or a machine.")
+    int | None, typer.Option(min=1, help="Ray: number of workers; by default one per GPU, or per machine.")
 ]
 RayAddress = Annotated[
-    str | None, typer.Option(help="Ray: a running cluster; by default RAY_ADDRESS, or a new one here.")
+    str | None,
+    typer.Option(help="Ray: address of a cluster; by default RAY_ADDRESS, or a new local one."),
 ]
 
 
 def check_local(partitions: int | None, actors: int | None, address: str | None) -> None:
-    """Refuse options that say nothing to the local engine."""
+    """Refuse options that only the Ray engine has."""
     if (partitions, actors, address) != (None, None, None):
         raise typer.BadParameter("--partitions, --actors and --ray-address need --engine ray")
 
 
 def cluster_for(device: str | None, actors: int | None, address: str | None) -> "Cluster":
-    """The cluster that is asked for.
+    """Return the cluster that the options describe.
 
     Raises:
-        typer.BadParameter: a device that actors cannot be given.
+        typer.BadParameter: the device is not cpu or cuda.
     """
     from imagebind.distributed.ray_engine import Cluster
 
-    if device not in GPUS:
+    if device not in WORKER_HAS_GPU:
         raise typer.BadParameter(f"{device!r}; expected cpu or cuda with --engine ray", param_hint="--device")
-    return Cluster(address=address, actors=actors, gpus=GPUS[device])
+    return Cluster(address=address, actors=actors, gpus=WORKER_HAS_GPU[device])
 
 
-def loader(weights: str | None, modality: ModalityType | None, dtype: str) -> "Load":
-    """What each actor calls to have the model, whole or the trunk of a modality."""
+def loader(weights: str | None, modality: ModalityType | None, dtype: str) -> "EmbedderLoader":
+    """Return the function by which each actor loads the model, whole or one trunk."""
     return partial(_load, weights, modality, dtype)
 
 
 def everywhere(weights: str | None) -> str | None:
-    """Weights by a name that means the same in another folder."""
-    is_here = weights is not None and weights != TINY and Path(weights).exists()
-    return str(Path(weights).absolute()) if is_here and weights is not None else weights
+    """Return weights with an absolute path, which workers in other folders can use."""
+    is_local = weights is not None and weights != TINY and Path(weights).exists()
+    return str(Path(weights).absolute()) if is_local and weights is not None else weights
 
 
 def _load(weights: str | None, modality: ModalityType | None, dtype: str, device: str) -> "Embedder":

@@ -1,4 +1,4 @@
-"""The files that arguments name, and what a command makes of each."""
+"""The option --map, and messages about files: left out, warnings and failures."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -29,10 +29,10 @@ Maps = Annotated[
 
 
 def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
-    """What --map says.
+    """Parse the values of --map.
 
     Raises:
-        typer.BadParameter: one that says nothing that can be understood.
+        typer.BadParameter: a value cannot be parsed.
     """
     from imagebind.intake.mapping import parse_mapping
 
@@ -43,11 +43,11 @@ def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
 
 
 def left_out(not_media: Counter[str]) -> str:
-    """In words, how many files of which suffixes are no media."""
-    most = not_media.most_common(SHOWN_SUFFIXES)
-    rest = not_media.total() - sum(count for _, count in most)
-    named = ", ".join(f"{count} {suffix or 'without ending'}" for suffix, count in most)
-    return f"{files(not_media.total())} left out (not media, or part of a recording): {named}" + (
+    """Return a message with the numbers of files that are not media, by suffix."""
+    most_common = not_media.most_common(SHOWN_SUFFIXES)
+    rest = not_media.total() - sum(count for _, count in most_common)
+    listed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in most_common)
+    return f"{files(not_media.total())} left out (not media, or part of a recording): {listed}" + (
         f", {rest} more" if rest else ""
     )
 
@@ -55,7 +55,7 @@ def left_out(not_media: Counter[str]) -> str:
 def print_warnings(
     console: "Console", warnings: Sequence[tuple[str, str]], *, where: Path | None = None
 ) -> None:
-    """Print warnings, pairs (file, text), about files that were still read.
+    """Print warnings about files that could still be read, as pairs (file, text).
 
     Args:
         where: the file that lists all warnings; if given, only the first few are printed.
@@ -71,7 +71,7 @@ def print_warnings(
 
 
 def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: Path | str) -> None:
-    """Print failures, one line for all files with one reason, and the file that lists all of them."""
+    """Print one line for each reason of failures, and the path of the file that lists all of them."""
     from rich.text import Text
 
     from imagebind.search.crawl.report import grouped
@@ -87,5 +87,5 @@ def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: 
 
 
 def files(count: int) -> str:
-    """A number of files."""
+    """Return a number of files as text."""
     return "1 file" if count == 1 else f"{count} files"

@@ -1,4 +1,4 @@
-"""`imagebind index`: folders of media into an index that can be searched; again later only what changed."""
+"""`imagebind index`: index folders of media files for search; later runs embed only new and changed files."""
 
 import math
 import shlex
@@ -29,24 +29,26 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from imagebind.distributed.ray_engine import Cluster, Load
+    from imagebind.distributed.ray_engine import Cluster, EmbedderLoader
     from imagebind.embedder import Embedder
     from imagebind.errors import AmbiguousMediaError
     from imagebind.media.discover import FoundFile
-    from imagebind.search.crawl.crawler import Answer
+    from imagebind.search.crawl.crawler import KindAndOptions
     from imagebind.search.crawl.report import CrawlReport
 
-SKIP = "skip"
+SKIP_ANSWER = "skip"
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Folders to look through, and files.")],
-    db: Annotated[str, typer.Option(help="The index: a folder, made if it is not there, or a URI.")],
+    paths: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    db: Annotated[str, typer.Option(help="The index: a folder, created if it does not exist, or a URI.")],
     maps: Maps = None,
-    prune: Annotated[bool, typer.Option("--prune", help="Drop files that are no longer there.")] = False,
-    window: Annotated[float, typer.Option(help="Seconds of a window of a long recording.")] = 10.0,
+    prune: Annotated[
+        bool, typer.Option("--prune", help="Remove files from the index that no longer exist.")
+    ] = False,
+    window: Annotated[float, typer.Option(help="Length of a window of a long recording, in seconds.")] = 10.0,
     hop: Annotated[
-        float | None, typer.Option(help="Seconds from one window to the next; by default half a window.")
+        float | None, typer.Option(help="Seconds between the starts of windows; by default half a window.")
     ] = None,
     weights: Weights = None,
     device: Device = None,
@@ -57,17 +59,17 @@ def index(
     actors: Actors = None,
     ray_address: RayAddress = None,
 ) -> None:
-    """Index folders of media, so that anything in them can be found by anything.
+    """Index folders of media files, so that they can be searched by any media type.
 
-    The same command again does only what is new or has changed; files that moved are known by their content.
-    It can be stopped, or killed, at any time, and goes on when it is called again.
+    The same command later indexes only new and changed files; moved files are recognised by their content. It
+    can be stopped or killed at any time, and resumes when it is run again.
 
-    Files that cannot be read are listed at the end and in DB.errors.jsonl; all others are done. The exit code
-    is 1 if there were any. The same file lists warnings about indexed files, such as a
-    damaged part. Files that are no media are only counted.
+    Files that cannot be read are listed at the end and in DB.errors.jsonl; all others are indexed. The exit
+    code is 1 if there were any. The same file lists warnings about indexed files, such as a damaged part.
+    Files that are not media are only counted.
 
-    With `--engine ray` many machines embed what is new or has changed; they find the files, and the folder of
-    the index, by the same paths as this one. Files that moved are embedded again.
+    With `--engine ray`, a Ray cluster embeds new and changed files. All its machines must reach the files
+    and the folder of the index by the same paths. Moved files are embedded again.
 
     ```
     imagebind index ~/media --db media.lance
@@ -95,11 +97,11 @@ def index(
     else:
         cluster = cluster_for(device, actors, ray_address)
     if exists(db):
-        weights = weights_for(Index.open(db), weights)  # before loading: a damaged one is told at once
+        weights = weights_for(Index.open(db), weights)  # before loading the model, to fail early
     embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
     console = Console(stderr=True)
     errors = error_path(db)
-    crawled: dict[str, Any] = {
+    crawl_options: dict[str, Any] = {
         "mappings": mappings,
         "window_seconds": window,
         "hop_seconds": hop,
@@ -107,7 +109,7 @@ def index(
     }
     if cluster is not None:
         load = loader(everywhere(weights), None, dtype)
-        _embed_ahead(console, db, embedder, paths, cluster, load, partitions=partitions, **crawled)
+        _embed_ahead(console, db, embedder, paths, cluster, load, partitions=partitions, **crawl_options)
     with _shown_progress(console) as bar:
         task = bar.add_task("Indexing", total=None, rate="")
 
@@ -115,7 +117,7 @@ def index(
             rate = f"{report.seen / max(report.seconds, 1e-3):.0f} files/s"
             bar.update(task, completed=report.seen, total=total, rate=rate)
 
-        def ask(found: "FoundFile", error: "AmbiguousMediaError") -> "Answer | None":
+        def ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":
             bar.stop()
             try:
                 return _ask(found, error)
@@ -129,11 +131,11 @@ def index(
             ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
             progress=tell,
             errors=errors,
-            **crawled,
+            **crawl_options,
         )
     failed = _summarise(console, report, errors)
-    by = [] if weights in (None, TINY) else ["--weights", weights]  # an index of tiny is searched with it
-    search = ["imagebind", "search", db, *by, "--text", "a red star" if weights == TINY else "a dog"]
+    options = [] if weights in (None, TINY) else ["--weights", weights]  # `search` detects an index of tiny
+    search = ["imagebind", "search", db, *options, "--text", "a red star" if weights == TINY else "a dog"]
     console.print(f"search it: {shlex.join(search)}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
@@ -145,10 +147,10 @@ def _embed_ahead(
     embedder: "Embedder",
     paths: Sequence[Path],
     cluster: "Cluster",
-    load: "Load",
+    load: "EmbedderLoader",
     **options: Any,
 ) -> None:
-    """Have a cluster embed what the crawl would find new, and put it into the index."""
+    """Embed new and changed files on a cluster, and add them to the index."""
     from imagebind.distributed.crawl_ahead import crawl_ahead
     from imagebind.distributed.ray_engine import connected
     from imagebind.distributed.ray_engine import embed as embed_on_ray
@@ -163,28 +165,28 @@ def _embed_ahead(
             progress=lambda done, total: bar.update(task, completed=done, total=total, rate="parts"),
             **options,
         )
-    console.print(f"{count} files were given to the cluster; below they count as unchanged, or as failed")
+    console.print(f"{count} files were sent to the cluster; below they count as unchanged or failed")
 
 
 def error_path(db: str) -> Path:
-    """Where the failures of a crawl go: beside the index, or for one elsewhere into the working folder."""
+    """Return the path of a crawl's error file: beside the index, or for a URI in the working folder."""
     from imagebind.io.uri import is_uri
 
-    place = Path(db.rstrip("/"))
-    return (Path() if is_uri(db) else place.parent) / f"{place.name}.errors.jsonl"
+    path = Path(db.rstrip("/"))
+    return (Path() if is_uri(db) else path.parent) / f"{path.name}.errors.jsonl"
 
 
-def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "Answer | None":
-    """Ask what the files of a folder are, until the answer makes sense."""
+def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":
+    """Ask for the media type of the ambiguous files in a folder until the answer is valid."""
     from imagebind.intake.mapping import parse_kind
 
-    kinds = ", ".join([*(kind.value for kind in error.kinds), SKIP])
+    kinds = ", ".join([*(kind.value for kind in error.kinds), SKIP_ANSWER])
     question = (
-        f"{error.item}: {error.got}.\nWhat are such files in {error.item.rpartition('/')[0]}? ({kinds})"
+        f"{error.item}: {error.got}.\nMedia type of these files in {error.item.rpartition('/')[0]}? ({kinds})"
     )
     while True:
         answer = typer.prompt(question, err=True).strip()
-        if answer == SKIP:
+        if answer == SKIP_ANSWER:
             return None
         try:
             return parse_kind(answer)
@@ -208,16 +210,16 @@ def _shown_progress(console: "Console") -> "Iterator[Progress]":
 
 
 def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
-    """Say what became of everything; returns how many files failed."""
+    """Print the report of a crawl, and return the number of failed files."""
     from rich.table import Table
     from rich.text import Text
 
-    from imagebind.search.crawl.report import Outcome
+    from imagebind.search.crawl.report import FileOutcome
 
     def say(text: str, style: str = "") -> None:
         console.print(Text(text, style=style), soft_wrap=True)
 
-    outcomes = [outcome for outcome in Outcome if report.total(outcome)]
+    outcomes = [outcome for outcome in FileOutcome if report.total(outcome)]
     table = Table("", *(outcome.value for outcome in outcomes), box=None)
     kinds: list[MediaKind | None] = [*MediaKind, None]
     for kind in kinds:
@@ -230,7 +232,7 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
     if report.not_media:
         say(left_out(report.not_media))
     if report.gone:
-        say(f"{files(report.gone)} of the index no longer there; --prune drops what is gone")
+        say(f"{files(report.gone)} in the index no longer exist; --prune removes them")
     for warning in report.warnings[:SHOWN_WARNINGS]:
         say(f"  {warning.path}: {warning.warning}", style="yellow")
     if report.warnings:

@@ -1,4 +1,4 @@
-"""`imagebind info`: what each file is taken for, and the tensor it becomes. Needs no weights."""
+"""`imagebind info`: the detected media type and the tensor of each file. Needs no weights."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 
 
 def info(
-    paths: Annotated[list[Path], typer.Argument(help="Files, and folders to walk through.")],
+    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
     modality: Modality = None,
     maps: Maps = None,
 ) -> None:
-    """Say what each file is taken for, the shape of its tensor, and which stretches of time it covers.
+    """Print the detected media type of each file, the shape of its tensor, and the times of its clips.
 
     ```
     imagebind info dog.jpg bark.wav walk.csv
@@ -34,7 +34,7 @@ def info(
 
     table = Table()
     table.add_column("file", overflow="fold", min_width=16)
-    for title in ("taken for", "tensor", "values"):
+    for title in ("media type", "tensor", "values"):
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
     taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
@@ -68,5 +68,5 @@ def _describe(views: "Views") -> tuple[str, str, str, str]:
     else:
         values = f"{int(tensor.argmax(dim=1).max()) + 1} tokens"
     kind, modality = views.kind.value, views.kind.modality.value
-    taken_for = kind if kind == modality else f"{kind} ({modality})"
-    return taken_for, str(tuple(tensor.shape)), values, spans
+    media_type = kind if kind == modality else f"{kind} ({modality})"
+    return media_type, str(tuple(tensor.shape)), values, spans

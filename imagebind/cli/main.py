@@ -1,4 +1,4 @@
-"""The `imagebind` command. Each subcommand is a file beside this one, and imports only then what is heavy."""
+"""The `imagebind` command. Each subcommand is a module in this folder, with heavy imports in its function."""
 
 import logging
 import sys
@@ -42,8 +42,8 @@ app.command()(train)
 app.add_typer(weights, name="weights")
 
 
-def _tell_version(asked: bool) -> None:
-    if asked:
+def _print_version(is_set: bool) -> None:
+    if is_set:
         typer.echo(f"imagebind {__version__}")
         raise typer.Exit
 
@@ -51,15 +51,15 @@ def _tell_version(asked: bool) -> None:
 @app.callback()
 def root(
     version: bool = typer.Option(
-        False, "--version", callback=_tell_version, is_eager=True, help="Say it and end."
+        False, "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
     ),
-    verbose: bool = typer.Option(False, "--verbose", "-v", help="Say what happens underneath."),
+    verbose: bool = typer.Option(False, "--verbose", "-v", help="Print log messages."),
 ) -> None:
     logging.basicConfig(level=logging.INFO if verbose else logging.ERROR, format="%(message)s")
 
 
 def main() -> None:
-    """Run a command. An error of ours, or of the file system, is one line and exit code 1."""
+    """Run a command. An ImageBindError or OSError is printed in one line, with exit code 1."""
     try:
         app()
     except (ImageBindError, OSError) as error:

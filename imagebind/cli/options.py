@@ -1,4 +1,4 @@
-"""Options that several commands share, and the model that they describe."""
+"""Options that several commands share, and loading of the model by these options."""
 
 import os
 from collections.abc import Iterable
@@ -19,26 +19,26 @@ if TYPE_CHECKING:
 
 WEIGHTS_HELP = (
     "imagebind_huge, the default: the released weights, downloaded once (4.8 GB, CC BY-NC-SA 4.0). "
-    "imagebind_tiny, or tiny: the small model in this package, which knows a toy world only. "
+    "imagebind_tiny, or tiny: the small model in this package, trained on a toy world only. "
     "Or a .pth or .safetensors file, a folder made by `imagebind weights convert` or `save_model`, "
     "hf://owner/repo or another URI."
 )
 TINY = "tiny"
-PIPE_COLUMNS = 4096  # the longest path there is
+PIPE_COLUMNS = 4096  # the longest path on Linux
 
 Weights = Annotated[
     str | None, typer.Option("--model", "--weights", "-w", metavar="MODEL", help=WEIGHTS_HELP)
 ]
 Device = Annotated[
-    str | None, typer.Option(help="Where to compute: cpu, cuda, cuda:1, mps. By default the best.")
+    str | None, typer.Option(help="Device: cpu, cuda, cuda:1, mps. By default the fastest one.")
 ]
 Dtype = Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")]
-BatchSize = Annotated[int, typer.Option(min=1, help="Views a forward pass: a picture is one, a video 15.")]
-Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="What every file is.")]
+BatchSize = Annotated[int, typer.Option(min=1, help="Views per forward pass: an image has 1, a video 15.")]
+Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="Media type of all files.")]
 
 
 def output() -> "Console":
-    """Standard output for tables: where it is no terminal, so wide that names stay in one piece."""
+    """Return a console for tables on standard output; in a pipe it is wide enough not to wrap names."""
     from rich.console import Console
 
     console = Console()
@@ -48,18 +48,18 @@ def output() -> "Console":
 
 
 def weights_for(index: "Index", weights: str | None) -> str | None:
-    """The weights that were asked for, or else those of an index which the package's small model made."""
+    """Return the given weights; without any, `tiny` if the index was made with the package's small model."""
     return TINY if weights is None and index.space.model == "imagebind_tiny" else weights
 
 
 def load_embedder(
     weights: str | None, *, modalities: Iterable[ModalityType], device: str | None, dtype: str
 ) -> "Embedder":
-    """An embedder with the trunks that are needed, as far as a saved model has them.
+    """Return an embedder with the trunks for some modalities; those that a saved model lacks are left out.
 
     Raises:
-        typer.BadParameter: a device or precision that does not exist, or a model with none of the trunks.
-        CheckpointError: weights that cannot be had.
+        typer.BadParameter: the device or precision does not exist, or the model has none of the trunks.
+        CheckpointError: the weights cannot be found or read.
     """
     import torch
 
@@ -73,7 +73,7 @@ def load_embedder(
     source = source_of(weights)
     sizes = sizes_of(source)
     if source is not None and sizes is not None:
-        modalities = _that_it_has(sizes, modalities, source)
+        modalities = _available(sizes, modalities, source)
     return Embedder(
         HUGE if source is None else source,
         modalities=modalities,
@@ -83,7 +83,7 @@ def load_embedder(
 
 
 def source_of(weights: str | None) -> str | None:
-    """What --weights says as a path or URI: the small model by its folder."""
+    """Return the path or URI of --model; the folder of the small model by name, None for the default."""
     from imagebind.checkpoints import factory
 
     if weights in (TINY, factory.TINY):
@@ -92,10 +92,10 @@ def source_of(weights: str | None) -> str | None:
 
 
 def sizes_of(source: str | None) -> "ImageBindConfig | None":
-    """The sizes that a saved model has beside its weights; None for weights alone.
+    """Return the config of a saved model; None for a file of weights only.
 
     Raises:
-        CheckpointError: sizes that cannot be read.
+        CheckpointError: the config cannot be read.
     """
     from imagebind.checkpoints.factory import saved_config
     from imagebind.checkpoints.formats import CONFIG_NAME
@@ -104,18 +104,18 @@ def sizes_of(source: str | None) -> "ImageBindConfig | None":
     return saved_config(source) if is_saved and source is not None else None
 
 
-def _that_it_has(
+def _available(
     sizes: "ImageBindConfig", modalities: Iterable[ModalityType], source: str
 ) -> list[ModalityType]:
-    """Those of some modalities that a model was saved with; an item of another fails by itself."""
-    wanted = list(modalities)
-    found = [modality for modality in wanted if modality in sizes.modalities]
-    if not found:
+    """Return the modalities that a saved model has; items of other modalities fail one by one."""
+    requested = list(modalities)
+    available = [modality for modality in requested if modality in sizes.modalities]
+    if not available:
         raise typer.BadParameter(
-            f"{source}: has {', '.join(sizes.modalities)}; expected {', '.join(sorted(map(str, wanted)))}",
+            f"{source}: has {', '.join(sizes.modalities)}; expected {', '.join(sorted(map(str, requested)))}",
             param_hint="--model",
         )
-    return found
+    return available
 
 
 def _device(name: str) -> "torch.device":
@@ -124,6 +124,6 @@ def _device(name: str) -> "torch.device":
     try:
         torch.empty(1, device=name)
         return torch.device(name)
-    except Exception as error:  # of another kind for each way in which it is missing
+    except Exception as error:  # the type depends on why the device cannot be used
         reason = str(error).partition("\n")[0]
         raise typer.BadParameter(f"{name!r} cannot be used here ({reason})", param_hint="--device") from error

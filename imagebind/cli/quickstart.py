@@ -1,4 +1,4 @@
-"""`imagebind quickstart`: the first minute, offline, with the small model that comes along."""
+"""`imagebind quickstart`: a first try, offline, with the small model in the package."""
 
 import shlex
 from pathlib import Path
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
     from imagebind.quickstart import Quickstart, Search, Similarities
 
 PLURALS = {
-    "image": "pictures",
+    "image": "images",
     "video": "videos",
-    "audio": "sounds",
-    "depth": "depth pictures",
-    "thermal": "thermal pictures",
-    "imu": "motion recordings",
-    "image_caption": "words",
-    "video_caption": "words",
+    "audio": "audio",
+    "depth": "depth images",
+    "thermal": "thermal images",
+    "imu": "IMU recordings",
+    "image_caption": "texts",
+    "video_caption": "texts",
 }
-SHOWN = 3  # answers of a search
-COMPARED = 2  # scenes in the line for the released weights
+SHOWN_HITS = 3  # per search
+COMPARED_SCENES = 2  # in the command for the released weights
 
 
 def quickstart(
     folder: Annotated[
-        Path, typer.Argument(help="Where the files go: a new folder, or one that this wrote before.")
+        Path, typer.Argument(help="Output folder: a new one, or one of an earlier quickstart.")
     ] = Path("imagebind-quickstart"),
 ) -> None:
-    """Try six senses in one space: write small files, embed them, compare them. Offline, in seconds.
+    """Try six modalities in one space: write small files, embed and compare them. Offline, in seconds.
 
-    The model is a small one, trained on a toy world of coloured shapes, and knows nothing else.
+    It uses a small model, which was trained only on a toy world of coloured shapes.
 
     ```
     imagebind quickstart
@@ -54,11 +54,11 @@ def _print(result: "Quickstart") -> None:
     console = Console(highlight=False)
 
     def say(text: str = "", *, style: str | None = None, whole: bool = False) -> None:
-        console.print(text, style=style, markup=False, soft_wrap=whole)  # whole: to be copied
+        console.print(text, style=style, markup=False, soft_wrap=whole)  # whole: for copying
 
     say(
-        f"{len(result.scenes)} scenes of a toy world, as combinations that training never showed: each a "
-        "picture, a video, a sound, depth, heat, motion and words. They are in"
+        f"{len(result.scenes)} scenes of a toy world, in combinations of attributes not seen in training. "
+        "Each has an image, a video, audio, depth, thermal, IMU and text. They are in"
     )
     say(f"{result.folder}", whole=True)
     say()
@@ -67,31 +67,31 @@ def _print(result: "Quickstart") -> None:
         say()
         say(_heading(table), style="bold")
         console.print(_similarities(result, table))
-        say(_verdict_on(table))
+        say(_summary(table))
     for heading, search in (_retrieval(result), _arithmetic(result)):
         say()
         say(heading, style="bold")
         console.print(_answers(result, search))
         say(_verdict(search), style="green" if search.is_correct else "red")
     say()
-    say("A heat map of words against pictures, sounds and depth is in")
+    say("A heat map of texts against images, audio and depth is in")
     say(f"{result.heatmap}", whole=True)
     say()
     say(
-        "This small model knows its toy world of coloured shapes and nothing else. For real pictures and "
-        "sounds there are the released weights: Meta's, CC BY-NC-SA 4.0, not for commercial use, downloaded "
-        "once (4.8 GB). The same files with them:"
+        "This small model was trained only on a toy world of coloured shapes. For real images and audio, use "
+        "Meta's released weights: CC BY-NC-SA 4.0, not for commercial use, downloaded once (4.8 GB). To "
+        "compare the same files with them:"
     )
     say()
     say(released_line(result), whole=True)
 
 
 def released_line(result: "Quickstart") -> str:
-    """The command that compares the files of the first scenes with the released weights."""
-    places = range(COMPARED)
-    options = [("--text", result.caption(place, "image_caption")) for place in places]
+    """Return the command that compares the files of the first scenes with the released weights."""
+    scenes = range(COMPARED_SCENES)
+    options = [("--text", result.caption(scene, "image_caption")) for scene in scenes]
     options += [
-        (f"--{kind}", str(result.files[place][kind])) for kind in ("image", "audio") for place in places
+        (f"--{kind}", str(result.files[scene][kind])) for kind in ("image", "audio") for scene in scenes
     ]
     return " ".join(["imagebind compare", *(f"{name} {shlex.quote(value)}" for name, value in options)])
 
@@ -125,7 +125,7 @@ def _similarities(result: "Quickstart", found: "Similarities") -> "Table":
     table = _table("cosine")
     table.padding = (0, 1, 0, 0)
     for place in places:
-        table.add_column(f"{place + 1} ", justify="right", no_wrap=True)  # the space is below the star
+        table.add_column(f"{place + 1} ", justify="right", no_wrap=True)  # aligned with the stars below
     for place, row in enumerate(found.cosines):
         best = row.argmax()
         cells = [
@@ -136,10 +136,10 @@ def _similarities(result: "Quickstart", found: "Similarities") -> "Table":
     return table
 
 
-def _verdict_on(table: "Similarities") -> str:
+def _summary(table: "Similarities") -> str:
     return (
-        f"* is the nearest of its row: the scene's own, on the diagonal, in {table.own_nearest} of "
-        f"{len(table.cosines)} rows."
+        f"* marks the highest cosine of a row. It belongs to the same scene, on the diagonal, in "
+        f"{table.own_nearest} of {len(table.cosines)} rows."
     )
 
 
@@ -147,37 +147,37 @@ def _retrieval(result: "Quickstart") -> tuple[str, "Search"]:
     search = result.retrieval
     place = search.query[0][1]
     heading = (
-        f"A search across senses {_training(search.trained_together)}: the motion recording of scene "
-        f"{place + 1} ({result.scenes[place].motion.value}) among the sounds. Wanted: one of the same motion"
+        f"A search across modalities {_training(search.trained_together)}: audio by the IMU recording of "
+        f"scene {place + 1} ({result.scenes[place].motion.value}). Expected: the same motion"
     )
     return heading, search
 
 
 def _arithmetic(result: "Quickstart") -> tuple[str, "Search"]:
     search = result.arithmetic
-    (_, picture), (_, sound) = search.query
-    colour, motion = result.scenes[picture].colour.value, result.scenes[sound].motion.value
+    (_, image), (_, audio) = search.query
+    colour, motion = result.scenes[image].colour.value, result.scenes[audio].motion.value
     heading = (
-        f"Sum of two senses: the picture of scene {picture + 1} ({colour}) + the sound of scene {sound + 1} "
-        f"({motion}), among the other scenes' videos. Wanted: one of something {colour}, {motion}"
+        f"Sum of two modalities: videos of other scenes by the image of scene {image + 1} ({colour}) + the "
+        f"audio of scene {audio + 1} ({motion}). Expected: {colour} and {motion}"
     )
     return heading, search
 
 
 def _answers(result: "Quickstart", search: "Search") -> "Table":
     table = _table("", "cosine", "scene", "colour", "shape", "motion")
-    answers = list(zip(search.ranking, search.cosines, strict=True))[:SHOWN]
+    answers = list(zip(search.ranking, search.cosines, strict=True))[:SHOWN_HITS]
     for rank, (place, cosine) in enumerate(answers, start=1):
         scene = result.scenes[place]
-        words = (scene.colour.value, scene.shape.value, scene.motion.value)
-        table.add_row(f"{rank}.", f"{cosine:.2f}", str(place + 1), *words)
+        attributes = (scene.colour.value, scene.shape.value, scene.motion.value)
+        table.add_row(f"{rank}.", f"{cosine:.2f}", str(place + 1), *attributes)
     return table
 
 
 def _verdict(search: "Search") -> str:
     if search.is_correct:
-        return "As hoped."
-    return f"Not as hoped: what was wanted comes at place {search.rank} of {len(search.ranking)}."
+        return "As expected."
+    return f"Not as expected: the expected item has rank {search.rank} of {len(search.ranking)}."
 
 
 def _table(*columns: str) -> "Table":

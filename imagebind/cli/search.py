@@ -1,4 +1,4 @@
-"""`imagebind search`: what an index has that is most like a text, a file, or a sum of several."""
+"""`imagebind search`: search an index by a text, a file, or a weighted sum of several."""
 
 import json
 from collections.abc import Sequence
@@ -19,38 +19,41 @@ Files = list[Path] | None
 
 
 def search(
-    db: Annotated[str, typer.Argument(help="An index that `imagebind index` made: a folder, or a URI.")],
+    db: Annotated[str, typer.Argument(help="An index made by `imagebind index`: a folder or a URI.")],
     text: Annotated[
-        list[str] | None, typer.Option(help="A text; repeated or with others it is added.")
+        list[str] | None, typer.Option(help="A text; repeatable, as most options. Several items are added.")
     ] = None,
-    image: Annotated[Files, typer.Option(help="A picture.")] = None,
-    video: Annotated[Files, typer.Option(help="A video, its pictures.")] = None,
-    audio: Annotated[Files, typer.Option(help="A sound, or a video's sound.")] = None,
+    image: Annotated[Files, typer.Option(help="An image.")] = None,
+    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
+    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
     depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
-    thermal: Annotated[Files, typer.Option(help="A thermal picture.")] = None,
+    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
     imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
-    minus: Annotated[list[str] | None, typer.Option(help="A text to take away.")] = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="How many.")] = 10,
-    only: Annotated[list[MediaKind] | None, typer.Option(help="Only this kind; repeat it for more.")] = None,
-    path: Annotated[str | None, typer.Option(help="Only paths of this pattern, as 'holiday/**.jpg'.")] = None,
+    minus: Annotated[list[str] | None, typer.Option(help="A text to subtract; repeatable.")] = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of hits.")] = 10,
+    only: Annotated[list[MediaKind] | None, typer.Option(help="Only this media type; repeatable.")] = None,
+    path: Annotated[
+        str | None, typer.Option(help="Only paths that match this pattern, such as 'holiday/**.jpg'.")
+    ] = None,
     between: Annotated[
         tuple[float, float] | None,
-        typer.Option(metavar="START END", help="Only what overlaps these seconds."),
+        typer.Option(metavar="START END", help="Only hits that overlap these seconds."),
     ] = None,
     where: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only with this metadata.")
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only hits with this metadata; repeatable.")
     ] = None,
-    per_file: Annotated[int | None, typer.Option(min=1, help="At most so many hits in one file.")] = None,
+    per_file: Annotated[int | None, typer.Option(min=1, help="Largest number of hits in one file.")] = None,
     by_cosine: Annotated[
-        bool, typer.Option("--by-cosine", help="Sort by plain cosine, which is not comparable across kinds.")
+        bool,
+        typer.Option("--by-cosine", help="Sort by cosine, which is not comparable across media types."),
     ] = False,
-    html: Annotated[Path | None, typer.Option(help="Write the hits as a page, too.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Also write the hits to this HTML file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each hit.")] = False,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Search an index by anything. Several things are added; what is given by --minus is taken away.
+    """Search an index by items of any media type. Several items are added; --minus subtracts a text.
 
     ```
     imagebind search media.lance --text "a dog barking" --top 10
@@ -58,8 +61,9 @@ def search(
     imagebind search media.lance --image dog.jpg --text snow --minus grass --only video --html hits.html
     ```
 
-    The score tells by how many standard deviations a hit is nearer to the query than its kind is. It compares
-    across kinds, which cosines do not. An index that was made with `--weights tiny` is searched with it.
+    The score is the number of standard deviations by which the cosine of a hit exceeds the mean of its media
+    type. Scores are comparable across media types; cosines are not. An index made with `--weights tiny` is
+    searched with it.
     """
     given: dict[MediaKind, Sequence[Any]] = {
         MediaKind.TEXT: text or (),
@@ -70,24 +74,24 @@ def search(
         MediaKind.THERMAL: thermal or (),
         MediaKind.IMU: imu or (),
     }
-    parts: list[tuple[Any, float]] = [
+    terms: list[tuple[Any, float]] = [
         ({kind.value: item}, 1.0) for kind, items in given.items() for item in items
     ]
-    if not parts:
-        raise typer.BadParameter("expected at least one thing to look for, such as --text or --image")
-    parts += [({MediaKind.TEXT.value: words}, -1.0) for words in minus or ()]
+    if not terms:
+        raise typer.BadParameter("expected at least one item to search by, such as --text or --image")
+    terms += [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus or ()]
     with importing():
         import torch  # noqa: F401
 
         from imagebind.search import Index
 
-        # Before the model is loaded: a wrong name is told at once.
+        # Before the model is loaded, so that a wrong name fails at once.
         weights = weights_for(Index.open(db), weights)
-    used = {MediaKind(next(iter(item))).modality for item, _ in parts}
+    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
     try:
         hits = index.search(
-            parts,
+            terms,
             top,
             kinds=only or None,
             path=path,
@@ -98,10 +102,10 @@ def search(
         )
     except ImageBindError:
         raise
-    except ValueError as error:  # such as a sum that is nothing
+    except ValueError as error:  # for example a weighted sum that is zero
         raise typer.BadParameter(str(error)) from error
-    title = " + ".join(str(next(iter(item.values()))) for item, weight in parts if weight > 0)
-    title += "".join(f" − {words}" for words in minus or ())
+    title = " + ".join(str(next(iter(item.values()))) for item, weight in terms if weight > 0)
+    title += "".join(f" − {subtracted}" for subtracted in minus or ())
     if html is not None:
         from imagebind.search.html import hits_page
 
@@ -113,10 +117,10 @@ def search(
         _print_hits(hits, empty=not len(index), db=db)
 
 
-def _metadata(said: Sequence[str]) -> dict[str, Any]:
-    """NAME=VALUE: a number or true or false where it reads as one, else text."""
-    found: dict[str, Any] = {}
-    for entry in said:
+def _metadata(entries: Sequence[str]) -> dict[str, Any]:
+    """Parse NAME=VALUE entries; a value is a number or boolean if it can be parsed as one, else a string."""
+    metadata: dict[str, Any] = {}
+    for entry in entries:
         name, equals, value = entry.partition("=")
         if not name or not equals:
             raise typer.BadParameter(f"{entry!r}; expected NAME=VALUE", param_hint="--where")
@@ -124,8 +128,8 @@ def _metadata(said: Sequence[str]) -> dict[str, Any]:
             parsed = json.loads(value)
         except ValueError:
             parsed = value
-        found[name] = parsed if isinstance(parsed, int | float | bool) else value
-    return found
+        metadata[name] = parsed if isinstance(parsed, int | float | bool) else value
+    return metadata
 
 
 def _record(hit: "Hit") -> dict[str, Any]:
@@ -166,7 +170,7 @@ def _print_hits(hits: "Sequence[Hit]", *, empty: bool, db: str) -> None:
 
 
 def _shown(hit: "Hit") -> str:
-    """Where it is; below the working folder without that."""
+    """Return the path of a hit, relative if it is in the working folder."""
     try:
         return str(Path(hit.path).relative_to(Path.cwd()))
     except ValueError:

@@ -1,4 +1,4 @@
-"""`imagebind train`: run a recipe, on one device or as one of many ranks."""
+"""`imagebind train`: run a training recipe on one device, or as one of many ranks."""
 
 import os
 from pathlib import Path
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from imagebind.training.recipe import Recipe
 
 TINY = "tiny"
-PAPER = ("audio", "depth", "thermal", "imu")  # functions of `training.recipes`
+PAPER_NAMES = ("audio", "depth", "thermal", "imu")  # functions of `training.recipes`
 
 
 def train(
@@ -21,34 +21,34 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help=f"Python that defines recipe = Recipe(...), or one of {TINY}, {', '.join(PAPER)}.",
+            help=f"A Python file that defines `recipe`, or one of {TINY}, {', '.join(PAPER_NAMES)}.",
         ),
     ],
     output: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Where to write, instead of the recipe's own folder.")
+        Path | None, typer.Option("--out", "-o", help="Output folder, by default the recipe's own.")
     ] = None,
     data: Annotated[
         Path | None,
         typer.Option(
-            help="Of a pair of the paper: a manifest of (vision, other) in csv, jsonl or parquet. "
-            "Of tiny: the folder its world is rendered into, by default one in the output."
+            help="For a recipe of the paper: a manifest of (vision, other) pairs in csv, jsonl or parquet. "
+            "For tiny: the folder for its rendered scenes, by default one in the output folder."
         ),
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the recipe's own.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed, by default the recipe's own.")] = None,
     pairing: Annotated[
         str,
-        typer.Option(help="Of tiny: vision, or for comparison text or shuffled."),
+        typer.Option(help="For tiny: pairs with vision, or for comparison text or shuffled."),
     ] = "vision",
-    check: Annotated[bool, typer.Option("--check", help="Only see that the recipe is sound.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="Check the recipe without training.")] = False,
 ) -> None:
-    """Train as a recipe says, and go on from its newest checkpoint if it was stopped.
+    """Train by a recipe, and resume from its newest checkpoint if the run was interrupted.
 
     ```
     imagebind train recipe.py
     torchrun --nproc-per-node 8 -m imagebind.cli.main train recipe.py
     accelerate launch --multi_gpu -m imagebind.cli.main train recipe.py
     imagebind train audio --data pairs.csv      # as the paper's Table 9
-    imagebind train tiny                        # the model that comes in the package, from nothing
+    imagebind train tiny                        # the small model of the package, from scratch
     ```
     """
     from dataclasses import replace
@@ -60,13 +60,13 @@ def train(
         recipes = [replace(recipe, seed=seed) for recipe in recipes]
     if check:
         for recipe in recipes:
-            typer.echo(f"{name} is sound: {_summary(recipe)}")
+            typer.echo(f"{name} is valid: {_summary(recipe)}")
         return
     if name == TINY:
         _render(_world(output, data))
     try:
         results = [_run(recipe) for recipe in recipes]
-    except ValueError as error:  # what a recipe's parts say of each other once the model and data are there
+    except ValueError as error:  # inconsistencies that only show with the model and the data
         raise RecipeError(f"{name}: {error}") from error
     _report(results)
 
@@ -74,15 +74,15 @@ def train(
 def _recipes(
     name: str, *, output: Path | None, data: Path | None, seed: int | None, pairing: str
 ) -> "Sequence[Recipe]":
-    """The recipes of a name or a file, in order.
+    """Return the recipes of a name or a file, in order.
 
     Raises:
-        typer.BadParameter: an option that this recipe has not, or one that it needs and was not given.
+        typer.BadParameter: the recipe does not have an option, or lacks one that it needs.
     """
     from dataclasses import replace
 
-    if data is not None and name not in (TINY, *PAPER):
-        raise typer.BadParameter(f"is for {', '.join((TINY, *PAPER))}; got {name}", param_hint="--data")
+    if data is not None and name not in (TINY, *PAPER_NAMES):
+        raise typer.BadParameter(f"is for {', '.join((TINY, *PAPER_NAMES))}; got {name}", param_hint="--data")
     if pairing != "vision" and name != TINY:
         raise typer.BadParameter(f"is for {TINY}; got {name}", param_hint="--pairing")
     if name == TINY:
@@ -94,7 +94,7 @@ def _recipes(
             )
         world, folder = _world(output, data), _folder(name, output)
         return tiny.stages(world, output=folder, seed=seed or 0, pairing=pairing)  # type: ignore[arg-type]
-    if name in PAPER:
+    if name in PAPER_NAMES:
         from imagebind.datasets.manifest import read_pairs
         from imagebind.training import recipes
 
@@ -123,13 +123,13 @@ def _render(world: Path) -> None:
 
     if is_main_rank():
         typer.echo(
-            f"rendering {tiny.SCENES:,} scenes into {world}, unless they are there: minutes, 10 GB", err=True
+            f"rendering {tiny.SCENES:,} scenes into {world} unless they exist: minutes, 10 GB", err=True
         )
         tiny.worlds(world)
 
 
 def is_main_rank() -> bool:
-    """Whether this process is the one to speak, of those that torchrun or accelerate started."""
+    """Whether this process is the main rank of a run by torchrun or accelerate; only that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 
@@ -158,7 +158,7 @@ def _run(recipe: "Recipe") -> "TrainResult":
 
 
 def _report(results: "Sequence[TrainResult]") -> None:
-    """What the runs left, and the figures of the last."""
+    """Print the outputs of all runs, and the metrics of the last one."""
     if not is_main_rank():
         return
     for result in results:
@@ -172,5 +172,5 @@ def _report(results: "Sequence[TrainResult]") -> None:
 
 
 def _summary(recipe: "Recipe") -> str:
-    kinds = ", ".join(pair.name for pair in recipe.pairs)
-    return f"pairs {kinds}, {recipe.batch_size} a step, {recipe.length}, into {recipe.output}"
+    names = ", ".join(pair.name for pair in recipe.pairs)
+    return f"pairs {names}, batch size {recipe.batch_size}, {recipe.length}, into {recipe.output}"

@@ -1,4 +1,4 @@
-"""`imagebind weights`: the released file, and its conversion."""
+"""`imagebind weights`: download, verify and convert weights."""
 
 from pathlib import Path
 from typing import Annotated
@@ -13,15 +13,16 @@ weights = typer.Typer(
 
 CacheDir = Annotated[
     Path | None,
-    typer.Option("--cache-dir", help="Folder to keep it in; by default below TORCH_HOME or HF_HOME."),
+    typer.Option("--cache-dir", help="Cache folder; by default below TORCH_HOME or HF_HOME."),
 ]
 
 
 @weights.command()
 def download(cache_dir: CacheDir = None) -> None:
-    """Download the released weights, or find them where they are, and print their path.
+    """Download the released weights, unless they are in the cache, and print their path.
 
-    4.8 GB, verified; a cut download resumes. Their licence is CC BY-NC-SA 4.0: not for commercial use.
+    They have 4.8 GB and are verified; an interrupted download resumes. Their licence is CC BY-NC-SA 4.0: not
+    for commercial use.
 
     ```
     imagebind weights download
@@ -37,9 +38,9 @@ def download(cache_dir: CacheDir = None) -> None:
 
 @weights.command()
 def verify(
-    path: Annotated[Path, typer.Argument(help="A file that should be imagebind_huge.pth.")],
+    path: Annotated[Path, typer.Argument(help="A copy of imagebind_huge.pth.")],
 ) -> None:
-    """Check that a file is the released one, by its size and SHA-256.
+    """Check by size and SHA-256 that a file is the released one.
 
     ```
     imagebind weights verify ~/.cache/torch/hub/checkpoints/imagebind_huge.pth
@@ -53,14 +54,14 @@ def verify(
 
 @weights.command()
 def convert(
-    folder: Annotated[Path, typer.Argument(help="Folder to write one safetensors file a modality into.")],
+    folder: Annotated[Path, typer.Argument(help="Output folder for one safetensors file per modality.")],
     source: Annotated[
         str | None, typer.Option("--weights", "-w", metavar="SOURCE", help=WEIGHTS_HELP)
     ] = None,
 ) -> None:
-    """Split weights by modality, so that a command which uses two trunks reads only those.
+    """Split weights by modality, so that a command reads only the trunks that it needs.
 
-    The sizes of a saved model, its config.json, come along.
+    The config.json of a saved model is copied.
 
     ```
     imagebind weights convert imagebind_huge/

@@ -1,4 +1,4 @@
-"""Embed files on many machines: inputs are divided into parts, and workers write the output part by part.
+"""Embed files on many machines: inputs are divided into parts, and each worker writes its parts as files.
 
     imagebind embed s3://bucket/media shards/*.tar --out s3://bucket/vectors --engine ray
 

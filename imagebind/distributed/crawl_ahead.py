@@ -1,11 +1,11 @@
-"""An index crawled by many workers: they embed what is new, and the crawl after them deals with the rest."""
+"""Index folders with many workers: they embed new and changed files before a crawl handles the rest."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from imagebind.distributed.job import Job, prepare_files
+from imagebind.distributed.job import EmbedJob, prepare_files
 from imagebind.distributed.methods import CrawlFiles
 from imagebind.distributed.output import Output
 from imagebind.distributed.to_index import add_parts
@@ -23,10 +23,9 @@ from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
 
-LOOKING = 8  # files that are opened at once to see whether they are media
-
-Engine = Callable[[Job], Iterator[PartDone]]
-Progress = Callable[[int, int], None]  # parts that are done, of how many
+EXAMINE_THREADS = 8  # threads that detect the media types of files
+Engine = Callable[[EmbedJob], Iterator[PartDone]]
+Progress = Callable[[int, int], None]  # the number of finished parts, and of all parts
 
 
 def crawl_ahead(
@@ -42,34 +41,34 @@ def crawl_ahead(
     partitions: int | None = None,
     progress: Progress | None = None,
 ) -> int:
-    """Put into an index what a crawl of these folders would find new or changed, embedded by an engine.
+    """Embed the new and changed files under some roots by an engine, and add them to an index.
 
-    Returns how many files the engine was given.
+    Returns the number of files given to the engine.
 
         crawl_ahead(index, ["/shared/media"], lambda job: embed(job, load))
         crawl(index, ["/shared/media"], prune=True)
 
-    The crawl after it has no such file to open. It reports what failed, and drops what is gone. A file that
-    moved is embedded again, where the crawl alone would have known it by its content.
+    The crawl that follows does not embed these files. It reports the failures, and prunes missing files. A
+    moved file is embedded again, while a crawl alone would recognise it by its content.
 
-    After it was killed the same call goes on: parts that were done are added first.
+    The same call resumes after it was killed: it first adds the parts that were finished.
 
     Args:
-        engine: does a job, as `ray_engine.embed`. Its workers reach the files by the same paths.
-        folder: for parts until they are in the index, which workers reach too; by default beside the index.
-            It is taken away in the end.
-        partitions: into about how many parts.
-        mappings, window_seconds, hop_seconds, batch_size: as `crawl` takes them.
-        progress: called with the number of parts that are done.
+        engine: runs a job, as `ray_engine.embed`. Its workers reach the files by the same paths.
+        folder: for the parts until they are in the index, which workers must reach; by default beside the
+            index. It is deleted at the end.
+        partitions: the approximate number of parts.
+        mappings, window_seconds, hop_seconds, batch_size: as for `crawl`.
+        progress: called with the number of finished parts.
 
     Raises:
-        MediaError: a root that is not there.
+        MediaError: a root does not exist.
         IndexBusyError: another process is writing to the index.
         ImageBindError: as the engine, and as `add_partitions`.
     """
     whole_roots = check_roots(roots)
-    place = f"{index.uri.rstrip('/')}.partitions" if folder is None else os.fspath(folder)
-    output = Output(place)
+    output_folder = f"{index.uri.rstrip('/')}.partitions" if folder is None else os.fspath(folder)
+    output = Output(output_folder)
     method = CrawlFiles(
         roots=tuple(map(str, whole_roots)),
         mappings=tuple(mappings),
@@ -77,48 +76,48 @@ def crawl_ahead(
         hop_seconds=hop_seconds,
         batch_size=batch_size,
     )
-    own = [Path(uri) for uri in (index.uri, place) if not is_uri(uri)]
+    own = [Path(uri) for uri in (index.uri, output_folder) if not is_uri(uri)]
     with writer_lock(index.uri):
-        _settle(index, output)
+        _add_finished_parts(index, output)
         files = _changed(index, discover(whole_roots, without=own), mappings)
         if not files:
             return 0
-        job = prepare_files(files, place, method=method, partitions=partitions)
+        job = prepare_files(files, output_folder, method=method, partitions=partitions)
         for done, _ in enumerate(engine(job), start=1):
             if progress is not None:
                 progress(done, len(job.parts))
-        _settle(index, output)
+        _add_finished_parts(index, output)
     return len(files)
 
 
 def _changed(
     index: Index, found: Iterator[FoundFile | MediaError], mappings: Sequence[PathMapping]
 ) -> list[str]:
-    """Media that the index lacks, or has with another size, time of change or kind."""
-    known = index.files()
+    """Return media files that the index lacks, or has with another size, modification time or media type."""
+    indexed = index.files()
     new = (
         file
         for file in found
-        if not isinstance(file, MediaError)  # which the crawl will report
-        and not ((state := known.get(path_text(file.path))) and is_unchanged(file, state, mappings))
+        if not isinstance(file, MediaError)  # the crawl will report it
+        and not ((state := indexed.get(path_text(file.path))) and is_unchanged(file, state, mappings))
     )
-    looked = in_threads(partial(_is_media, mappings=mappings), new, workers=LOOKING)
-    return [str(file.path) for file, is_media in looked if is_media.result()]
+    examined = in_threads(partial(_is_media, mappings=mappings), new, workers=EXAMINE_THREADS)
+    return [str(file.path) for file, is_media in examined if is_media.result()]
 
 
 def _is_media(found: FoundFile, mappings: Sequence[PathMapping]) -> bool:
-    """Whether a file is one of the kinds, or was meant to be."""
+    """Whether a file is media, even if it is ambiguous or damaged."""
     try:
         kind_of(found, mappings)
     except NotMediaError:
         return False
-    except MediaError:  # which the crawl will report
+    except MediaError:  # the crawl will report it
         pass
     return True
 
 
-def _settle(index: Index, output: Output) -> None:
-    """Bring the parts that are there into the index, and take them away."""
+def _add_finished_parts(index: Index, output: Output) -> None:
+    """Add finished parts to the index, and delete them."""
     if output.manifest() is not None:
         add_parts(index, output, is_whole=False)
         output.remove()

@@ -1,6 +1,6 @@
-"""What is to be embedded, cut into parts: files, rows of Parquet files that hold media, shards of WebDataset.
+"""Divide inputs into parts: files, rows of Parquet files that contain media, and WebDataset shards.
 
-The cut follows from the inputs alone, so that a run which was killed is gone on with part by part.
+The division depends on the inputs only, so that a run which was killed can be resumed part by part.
 """
 
 import math
@@ -18,38 +18,38 @@ from imagebind.io.storage import NamedBytes, files_below, map_in_threads, open_a
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 
-PART_ITEMS = 512  # so much is lost, at most, of each worker's doing where a run is killed
+PART_ITEMS = 512  # the most work of a worker that is lost if a run is killed
 PARQUET, SHARD = ".parquet", ".tar"
-PATH, BYTES, MODALITY = "path", "bytes", "modality"  # columns
-READ_ROWS = 32  # of media, at most, at once
-READ_BYTES = 256 * 2**20  # of media at once, unless one row has more
-# Ours: columns that state both more bytes and a larger ratio to their stored bytes are refused.
-PLAIN_BYTES, MAX_RATIO = 64 * 2**20, 200
-MAX_PATH = 2**15  # characters; longer than any file system has
+PATH_COLUMN, BYTES_COLUMN, MODALITY_COLUMN = "path", "bytes", "modality"
+ROWS_PER_BATCH = 32  # rows of media in memory, at most
+BATCH_BYTES = 256 * 2**20  # bytes of media in memory, unless one row has more
+# Ours: a row group that exceeds both the uncompressed size and the compression ratio is refused.
+MIN_CHECKED_BYTES, MAX_RATIO = 64 * 2**20, 200
+MAX_PATH_CHARACTERS = 2**15  # longer than the limit of any file system
 MODALITIES = frozenset((*(kind.value for kind in MediaKind), ModalityType.VISION.value))
 
 
 class Item(NamedTuple):
-    """Something to embed: its name, and what `Embedder.encode` takes or the reason why there is nothing."""
+    """An item to embed: its name, and either an item for `Embedder.encode` or the error of reading it."""
 
     name: str
     item: Any = None
     error: MediaError | None = None
 
 
-class Part(Protocol):
-    """Some of the inputs, which one worker embeds and writes as one file."""
+class InputPart(Protocol):
+    """A part of the inputs, which one worker embeds and writes as one file."""
 
     @property
     def name(self) -> str:
-        """What it is of, in words."""
+        """A description of the part."""
 
     def items(self) -> Iterator[Item]:
-        """What it consists of, always in the same order."""
+        """Yield the items, always in the same order."""
 
 
 class NamedFile(NamedTuple):
-    """A file by path or URI, and what it is if somebody said so."""
+    """A file by path or URI, with its modality if it was stated."""
 
     path: str
     modality: str | None = None
@@ -57,19 +57,19 @@ class NamedFile(NamedTuple):
 
 @dataclass(frozen=True)
 class FilesPart:
-    """Files; those of a relative path are below `base`."""
+    """Files; relative paths are relative to `base`."""
 
     files: tuple[NamedFile, ...]
     base: str
 
     @property
     def name(self) -> str:
-        """See `Part`."""
+        """See `InputPart`."""
         first, last = self.files[0].path, self.files[-1].path
         return encodable(first if len(self.files) == 1 else f"{first} … {last}")
 
     def items(self) -> Iterator[Item]:
-        """See `Part`. Files of a store are fetched some ahead."""
+        """See `InputPart`. Files of an object store are fetched in advance."""
         if any(is_uri(file.path) for file in self.files):
             return map_in_threads(self._item, self.files)
         return map(self._item, self.files)
@@ -78,16 +78,16 @@ class FilesPart:
         name = encodable(file.path)
         try:
             source = read_all(file.path) if is_uri(file.path) else Path(self.base, file.path)
-            return Item(name, _said(source, file.modality, name))
+            return Item(name, _with_modality(source, file.modality, name))
         except MediaError as error:
             return Item(name, error=error)
 
 
 @dataclass(frozen=True)
 class RowsPart:
-    """Row groups of a Parquet file with a column of `bytes`, and perhaps of `path` and `modality`.
+    """Row groups of a Parquet file with a column `bytes`, and optional columns `path` and `modality`.
 
-    What a row's `path` says is a name within the table, and no file: see `_inside`.
+    A row's `path` is a name within the table, not a file: see `_inside`.
     """
 
     file: str
@@ -96,11 +96,11 @@ class RowsPart:
 
     @property
     def name(self) -> str:
-        """See `Part`."""
+        """See `InputPart`."""
         return f"{_inside(self.file, None, self.first_row)} …"
 
     def items(self) -> Iterator[Item]:
-        """See `Part`. Where rows of a group cannot be read on, that is one item, with an error."""
+        """See `InputPart`. Rows of a group that cannot be read are one item with an error."""
         first = self.first_row
         try:
             with open_at_random(self.file) as file:
@@ -109,16 +109,18 @@ class RowsPart:
                     yield from self._group_items(table, group, first)
                     first += table.metadata.row_group(group).num_rows
         except Exception as error:  # damaged data raise many types
-            yield _rest(self.file, first, error)
+            yield _unreadable_rows(self.file, first, error)
 
     def _group_items(self, table: Any, group: int, number: int) -> Iterator[Item]:
-        columns = [name for name in table.schema_arrow.names if name in (PATH, BYTES, MODALITY)]
+        columns = [
+            name for name in table.schema_arrow.names if name in (PATH_COLUMN, BYTES_COLUMN, MODALITY_COLUMN)
+        ]
         try:
             for row in _rows(table, [group], columns, self.file):
-                yield _row_item(row, _inside(self.file, row.get(PATH), number))
+                yield _row_item(row, _inside(self.file, row.get(PATH_COLUMN), number))
                 number += 1
         except Exception as error:  # as above
-            yield _rest(self.file, number, error)
+            yield _unreadable_rows(self.file, number, error)
 
 
 @dataclass(frozen=True)
@@ -129,11 +131,11 @@ class ShardPart:
 
     @property
     def name(self) -> str:
-        """See `Part`."""
+        """See `InputPart`."""
         return encodable(self.file)
 
     def items(self) -> Iterator[Item]:
-        """See `Part`. A shard that is damaged is the last item itself, with an error."""
+        """See `InputPart`. If the shard is damaged, the last item has the error."""
         try:
             for number, member in enumerate(shard_members(self.file)):
                 yield _member_item(member, _inside(self.file, member.name, number))
@@ -142,9 +144,9 @@ class ShardPart:
 
 
 class Inputs(NamedTuple):
-    """All that is to be done, and inputs of which nothing can be."""
+    """All parts of the inputs, and the failures of inputs that cannot be read."""
 
-    parts: list[Part]
+    parts: list[InputPart]
     failures: list[Item]
 
 
@@ -155,24 +157,24 @@ class _RowGroup(NamedTuple):
     rows: int
 
 
-def cut(sources: Iterable[str], *, base: str, partitions: int | None = None, without: str = "") -> Inputs:
-    """Look through inputs and cut them into parts of `PART_ITEMS`, or into about as many as are asked for.
+def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, without: str = "") -> Inputs:
+    """Divide inputs into parts of `PART_ITEMS`, or into about `partitions` parts.
 
-    A shard is a part of its own, and row groups stay whole. The same file twice is one.
+    Each shard is one part, and row groups are not divided. Duplicate files are embedded once.
 
     Args:
-        sources: paths and URIs of files; a URI may be a folder's. What ends in `.tar` is a shard. What ends
-            in `.parquet` has a column `bytes`, or one of `path`: paths, relative to the file's folder, or
-            URIs; and perhaps one of `modality`.
-        base: the folder that relative sources are below.
+        sources: paths and URIs of files; a URI may name a folder. A file ending in `.tar` is a shard. A file
+            ending in `.parquet` has a column `bytes`, or a column `path` with URIs and paths relative to the
+            file's folder; a column `modality` is optional.
+        base: the folder of relative sources.
         without: a folder, by path or URI, whose files are left out.
 
     Raises:
-        MediaError: a store that cannot be reached.
+        MediaError: a store cannot be reached.
     """
     files: dict[NamedFile, None] = {}
     groups: list[_RowGroup] = []
-    shards: list[Part] = []
+    shards: list[InputPart] = []
     failures = []
     found = (file for source in sources for file in (files_below(source) if is_uri(source) else [source]))
     for file in dict.fromkeys(found):
@@ -183,7 +185,7 @@ def cut(sources: Iterable[str], *, base: str, partitions: int | None = None, wit
             shards.append(ShardPart(whole))
         elif file.endswith(PARQUET):
             try:
-                listed = _look_into(whole)
+                listed = _list_table(whole)
             except MediaError as error:
                 failures.append(Item(encodable(file), error=error))
             else:
@@ -195,8 +197,8 @@ def cut(sources: Iterable[str], *, base: str, partitions: int | None = None, wit
     return Inputs([*_file_parts(list(files), base, size), *_row_parts(groups, size), *shards], failures)
 
 
-def cut_files(paths: Sequence[str], *, partitions: int | None = None) -> list[Part]:
-    """Cut files by whole path into such parts; each is an item itself, whatever its name ends in."""
+def divide_files(paths: Sequence[str], *, partitions: int | None = None) -> list[InputPart]:
+    """Divide files by absolute path into parts; each file is one item, whatever its suffix."""
     return [*_file_parts([NamedFile(path) for path in paths], os.sep, _part_size(len(paths), partitions))]
 
 
@@ -220,18 +222,18 @@ def _row_parts(groups: Sequence[_RowGroup], size: int) -> Iterator[RowsPart]:
         yield RowsPart(file, tuple(other.number for other in taken), taken[0].first_row)
 
 
-def _look_into(file: str) -> list[NamedFile | _RowGroup]:
-    """The files that a Parquet file names; where it has their bytes itself, its row groups."""
+def _list_table(file: str) -> list[NamedFile | _RowGroup]:
+    """Return the row groups of a Parquet file with a column `bytes`, or else the files that it names."""
     with open_at_random(file) as opened:
         table = _table(opened, file)
         names = table.schema_arrow.names
-        if "vector" in names or not {PATH, BYTES} & set(names):
+        if "vector" in names or not {PATH_COLUMN, BYTES_COLUMN} & set(names):
             raise MediaError(
                 encodable(file),
                 got="a table of vectors" if "vector" in names else f"a table of {', '.join(names)}",
-                expected=f"one of media, with a column {PATH!r} or {BYTES!r}, and perhaps {MODALITY!r}",
+                expected=f"a column {PATH_COLUMN!r} or {BYTES_COLUMN!r}, and optionally {MODALITY_COLUMN!r}",
             )
-        if BYTES in names:
+        if BYTES_COLUMN in names:
             first_rows = [0]
             for number in range(table.num_row_groups):
                 first_rows.append(first_rows[-1] + table.metadata.row_group(number).num_rows)
@@ -241,10 +243,10 @@ def _look_into(file: str) -> list[NamedFile | _RowGroup]:
                 if after > first
             ]
         try:
-            columns = [name for name in (PATH, MODALITY) if name in names]
+            columns = [name for name in (PATH_COLUMN, MODALITY_COLUMN) if name in names]
             folder = file.rpartition("/")[0] if is_uri(file) else str(Path(file).parent)
             return [
-                NamedFile(_below(folder, row[PATH]), _hashable(row.get(MODALITY)))
+                NamedFile(_below(folder, row[PATH_COLUMN]), _hashable(row.get(MODALITY_COLUMN)))
                 for row in _rows(table, range(table.num_row_groups), columns, file)
             ]
         except MediaError:
@@ -258,12 +260,12 @@ def _whole(path: str, base: str) -> str:
 
 
 def _hashable(modality: Any) -> str | None:
-    """A modality as a file of a table has it; what is no text is refused as text later, with its file."""
+    """Return a modality of a table as text; one that is not a string is refused with its file later."""
     return modality if modality is None or isinstance(modality, str) else repr(modality)[:80]
 
 
-def _rest(file: str, number: int, error: Exception) -> Item:
-    """Rows of a group that cannot be read, from a number on."""
+def _unreadable_rows(file: str, number: int, error: Exception) -> Item:
+    """Return an item for the rows of a group that cannot be read, from a row on."""
     name = _inside(file, None, number)
     return Item(name, error=_unreadable(f"{name} and what follows in its row group", error))
 
@@ -271,12 +273,12 @@ def _rest(file: str, number: int, error: Exception) -> Item:
 def _rows(
     table: Any, groups: Iterable[int], columns: Sequence[str], file: str
 ) -> Iterator[Mapping[str, Any]]:
-    """Rows of some groups of a Parquet file, so many at once that they take at most `READ_BYTES`.
+    """Yield the rows of some groups of a Parquet file, with at most `BATCH_BYTES` in memory.
 
-    Rows may share a value that is stored once, so each may be as large as all that its group states.
+    Rows may share a value that is stored once, so each row may have the uncompressed size of its group.
 
     Raises:
-        MediaError: a group that states far more bytes than it has in the file.
+        MediaError: the uncompressed size of a group far exceeds its size in the file.
     """
     for number in groups:
         group = table.metadata.row_group(number)
@@ -284,21 +286,21 @@ def _rows(
         chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
         stated = sum(chunk.total_uncompressed_size for chunk in chunks)
         stored = sum(chunk.total_compressed_size for chunk in chunks)
-        if stated > max(PLAIN_BYTES, MAX_RATIO * stored):
+        if stated > max(MIN_CHECKED_BYTES, MAX_RATIO * stored):
             raise MediaError(
                 encodable(file),
-                got=f"row group {number} of {stored:,} bytes that states {stated:,}",
-                expected=f"at most {MAX_RATIO} times as many",
+                got=f"row group {number} of {stored:,} bytes, uncompressed {stated:,} bytes",
+                expected=f"at most {MAX_RATIO} times the bytes",
             )
-        size = max(min(READ_ROWS, READ_BYTES // max(stated, 1)), 1)
+        size = max(min(ROWS_PER_BATCH, BATCH_BYTES // max(stated, 1)), 1)
         for batch in table.iter_batches(size, row_groups=[number], columns=list(columns)):
             yield from batch.to_pylist()
 
 
 def _below(folder: str, path: Any) -> str:
     if not isinstance(path, str):
-        return f"{folder}/<no path>" if path is None else f"{folder}/<{path!r:.80}>"  # will not be found
-    if len(path) > MAX_PATH:
+        return f"{folder}/<no path>" if path is None else f"{folder}/<{path!r:.80}>"  # does not exist
+    if len(path) > MAX_PATH_CHARACTERS:
         return f"{folder}/<{len(path):,} characters>"
     if is_uri(path):
         return path
@@ -319,14 +321,14 @@ def _unreadable(name: str, error: Exception) -> MediaError:
 
 
 def _inside(file: str, name: str | None, number: int) -> str:
-    """What to call something in a table or shard, by its name or number: never as a file could be called.
+    """Return the path of an item in a table or shard, by its name or number; it never names a file on disk.
 
-    An index serves what has a file's path, and a name comes from whoever made the table. So nothing in it
-    leads out: below a file there are no others.
+    An index serves files by their paths, and names in a table are untrusted. So the path is always below the
+    table or shard, which is a file and contains no others.
     """
     steps = [
         step
-        for step in str(name or "")[:MAX_PATH].replace("\0", "").split("/")
+        for step in str(name or "")[:MAX_PATH_CHARACTERS].replace("\0", "").split("/")
         if step not in ("", ".", "..")
     ]
     return encodable(f"{file}/{'/'.join(steps) or f'#{number}'}")
@@ -334,14 +336,14 @@ def _inside(file: str, name: str | None, number: int) -> str:
 
 def _row_item(row: Mapping[str, Any], name: str) -> Item:
     try:
-        content = row[BYTES]
+        content = row[BYTES_COLUMN]
         if content is None:
-            raise MediaError(name, got="a row without bytes", expected="those of a file")
+            raise MediaError(name, got="a row without bytes", expected="the bytes of a file")
         if not isinstance(content, bytes):
-            raise MediaError(name, got=f"{BYTES} of type {type(content).__name__}", expected="binary data")
+            raise MediaError(name, got=f"bytes of type {type(content).__name__}", expected="binary data")
         if len(content) > MAX_ITEM_BYTES:
             raise _too_large(name, f"{len(content):,} bytes")
-        return Item(name, _said(NamedBytes(content, name), row.get(MODALITY), name))
+        return Item(name, _with_modality(NamedBytes(content, name), row.get(MODALITY_COLUMN), name))
     except MediaError as error:
         return Item(name, error=error)
 
@@ -350,7 +352,7 @@ def _member_item(member: Member, name: str) -> Item:
     try:
         if member.refusal:
             raise _too_large(name, member.refusal)
-        return Item(name, _said(NamedBytes(member.content, name), member.kind, name))
+        return Item(name, _with_modality(NamedBytes(member.content, name), member.kind, name))
     except MediaError as error:
         return Item(name, error=error)
 
@@ -359,8 +361,8 @@ def _too_large(name: str, got: str) -> MediaError:
     return MediaError(name, got=got, expected=f"a file stored whole, of at most {MAX_ITEM_BYTES:,} bytes")
 
 
-def _said(source: Any, modality: Any, name: str) -> Any:
-    """A source as what somebody said that it is."""
+def _with_modality(source: Any, modality: Any, name: str) -> Any:
+    """Return a source with its stated modality, as `Embedder.encode` takes it."""
     if modality is None:
         return source
     if not isinstance(modality, str) or modality not in MODALITIES:

@@ -1,4 +1,4 @@
-"""How the items of a part become rows: vectors alone, or all that a crawl puts into an index."""
+"""Turn the items of a part into rows: vectors only, or the rows that a crawl adds to an index."""
 
 import tempfile
 from collections import defaultdict
@@ -23,7 +23,7 @@ from imagebind.search.rows import IndexRow, to_arrow
 from imagebind.vectors import VectorFile, rows_of
 
 
-class Outcome(NamedTuple):
+class ItemResult(NamedTuple):
     """The result of an item: its rows, its failure, and warnings about it."""
 
     rows: Sequence[Any] = ()
@@ -32,7 +32,7 @@ class Outcome(NamedTuple):
 
 
 class RowFile(Protocol):
-    """A file of rows on its way to the disk."""
+    """A file that rows are written to."""
 
     def write(self, row: Any) -> None:
         """Add a row."""
@@ -43,18 +43,18 @@ class Method(Protocol):
 
     @property
     def options(self) -> Mapping[str, Any]:
-        """What rows depend on, as JSON holds it."""
+        """The options that rows depend on, as JSON values."""
 
-    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[Outcome]:
-        """What becomes of each item, in any order."""
+    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[ItemResult]:
+        """Yield the result of each item, in any order."""
 
     def file(self, path: Path, *, embed_dim: int) -> AbstractContextManager[RowFile]:
-        """A Parquet file for the rows."""
+        """Return a Parquet file for the rows."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbedItems:
-    """Rows as `imagebind.vectors` has them; the settings are those of `Embedder.encode_stream`."""
+    """Embeds items into rows of `imagebind.vectors`, with the settings of `Embedder.encode_stream`."""
 
     modality: MediaKind | None = None
     clips: bool = False
@@ -65,15 +65,15 @@ class EmbedItems:
         """See `Method`."""
         return {"modality": None if self.modality is None else self.modality.value, "clips": self.clips}
 
-    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[Outcome]:
+    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[ItemResult]:
         """See `Method`."""
         names: list[str] = []
-        unread: list[Failure] = []
+        read_failures: list[Failure] = []
 
         def read() -> Iterator[Any]:
             for item in items:
                 if item.error is not None:
-                    unread.append(Failure.of(item.name, item.error))
+                    read_failures.append(Failure.of(item.name, item.error))
                 else:
                     names.append(item.name)
                     yield item.item
@@ -85,11 +85,11 @@ class EmbedItems:
             for result in stream:
                 name = names[result.index]
                 if result.error is not None:
-                    yield Outcome(failure=Failure.of(name, result.error))
+                    yield ItemResult(failure=Failure.of(name, result.error))
                 else:
                     warnings = [FileWarning(path=name, warning=text) for text in result.warnings]
-                    yield Outcome([row._replace(path=name) for row in rows_of(result)], warnings=warnings)
-        yield from (Outcome(failure=failure) for failure in unread)
+                    yield ItemResult([row._replace(path=name) for row in rows_of(result)], warnings=warnings)
+        yield from (ItemResult(failure=failure) for failure in read_failures)
 
     def file(self, path: Path, *, embed_dim: int) -> AbstractContextManager[RowFile]:
         """See `Method`."""
@@ -98,10 +98,10 @@ class EmbedItems:
 
 @dataclass(frozen=True, kw_only=True)
 class CrawlFiles:
-    """Rows of an index, as `crawl` makes them of files that lie on a disk.
+    """Crawls files on disk, and returns the rows that `crawl` would add to an index.
 
     Args:
-        roots: the folders whose files they are, to which patterns in `mappings` are relative.
+        roots: the folders of the files; patterns in `mappings` are relative to them.
     """
 
     roots: tuple[str, ...]
@@ -120,15 +120,15 @@ class CrawlFiles:
             "hop": self.hop_seconds,
         }
 
-    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[Outcome]:
-        """See `Method`: the files are crawled into an index of their own, whose rows these are."""
+    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[ItemResult]:
+        """See `Method`. The files are crawled into a temporary index, whose rows are returned."""
         files = [item.item for item in items if isinstance(item.item, Path)]
         with tempfile.TemporaryDirectory(prefix="imagebind-") as folder:
             index = Index.open(Path(folder) / "index", embedder, create=True)
             errors = Path(folder) / "errors.jsonl"
             crawl(
                 index,
-                [file for file in files if file.exists()],  # others are for the next crawl to miss
+                [file for file in files if file.exists()],  # the next crawl handles missing files
                 mappings=self._whole_mappings(),
                 window_seconds=self.window_seconds,
                 hop_seconds=self.hop_seconds,
@@ -140,13 +140,13 @@ class CrawlFiles:
                 rows[hit.path].append(
                     IndexRow(**{each.name: getattr(hit, each.name) for each in fields(IndexRow)})
                 )
-            yield from map(Outcome, rows.values())
+            yield from map(ItemResult, rows.values())
             if errors.exists():
                 for line in read_lines(errors.read_bytes()):
                     if isinstance(line, Failure):
-                        yield Outcome(failure=line)
+                        yield ItemResult(failure=line)
                     else:
-                        yield Outcome(warnings=[line])
+                        yield ItemResult(warnings=[line])
 
     @contextmanager
     def file(self, path: Path, *, embed_dim: int) -> Iterator[RowFile]:
@@ -158,7 +158,7 @@ class CrawlFiles:
         parquet.write_table(to_arrow(rows.rows, embed_dim), path)
 
     def _whole_mappings(self) -> list[PathMapping]:
-        """The same of whole paths, since a file that is crawled alone lies below no root."""
+        """Return the mappings with absolute patterns, since a file that is crawled alone is under no root."""
         whole = []
         for mapping in self.mappings:
             if mapping.glob.startswith("/"):

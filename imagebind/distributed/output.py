@@ -1,14 +1,14 @@
-"""A folder of parts, each written whole once it is done: what is there need not be done again.
+"""The output folder of a run. Each part is written as a whole, and a resumed run skips existing parts.
 
     vectors/
       part-000000.parquet …        rows of `imagebind.vectors`: path, modality, start, end, vector
-      _errors/part-000000.jsonl …  what failed in a part: path, error, kind; for parts in which something did
-      _warnings/part-000000.jsonl  warnings about items that have vectors: path, warning, kind
-      _manifest.json               what the parts are of
-      _space.json                  which space the vectors are in
-      _begun/                      parts under way
+      _errors/part-000000.jsonl …  failures of a part, if it has any: path, error, kind
+      _warnings/part-000000.jsonl  warnings about embedded items: path, warning, kind
+      _manifest.json               the inputs of the parts, and the options
+      _space.json                  the embedding space of the vectors
+      _begun/                      notes about unfinished parts
 
-Whoever reads a folder of Parquet files passes over names that begin with an underscore.
+Readers of Parquet folders ignore names that start with an underscore.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
 
-from imagebind.distributed.inputs import Part
+from imagebind.distributed.inputs import InputPart
 from imagebind.errors import ImageBindError
 from imagebind.io.storage import Storage
 from imagebind.io.uri import is_uri
@@ -30,15 +30,15 @@ from imagebind.space import Space
 MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
 ERRORS, WARNINGS = "_errors", "_warnings"
 DIGEST_BYTES = 8
-_PART = re.compile(r"part-(\d{6,})\.parquet")
+_PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 
 
 class OutputMismatchError(ImageBindError):
-    """A folder that holds vectors of other inputs, or made otherwise; the message names both."""
+    """A folder has vectors of other inputs or options; the message names both."""
 
 
 class ListedPart(NamedTuple):
-    """A part in a manifest: what it is of in words, and a digest of all that it consists of."""
+    """A part in a manifest: its description, and a digest of its inputs."""
 
     name: str
     digest: str
@@ -56,12 +56,12 @@ def read_lines(content: bytes) -> Iterator[Failure | FileWarning]:
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
-    """What the parts of an output are of.
+    """The inputs and options of an output.
 
     Args:
-        base: the folder that relative paths are below.
-        options: what rows depend on, besides the inputs and the space.
-        partitions: how many parts were asked for, if somebody did.
+        base: the folder of relative paths.
+        options: the options that rows depend on, besides the inputs and the space.
+        partitions: the requested number of parts, if any.
     """
 
     base: str
@@ -71,9 +71,9 @@ class Manifest:
 
     @classmethod
     def of(
-        cls, parts: Iterable[Part], *, base: str, options: Mapping[str, Any], partitions: int | None
+        cls, parts: Iterable[InputPart], *, base: str, options: Mapping[str, Any], partitions: int | None
     ) -> "Manifest":
-        """That of a run."""
+        """Make the manifest of a run."""
         listed = [
             ListedPart(part.name, hashlib.blake2b(repr(part).encode(), digest_size=DIGEST_BYTES).hexdigest())
             for part in parts
@@ -82,38 +82,37 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
-        """What `to_json` wrote."""
+        """Read the output of `to_json`."""
         read = json.loads(text)
         return cls(**{**read, "parts": [ListedPart(*part) for part in read["parts"]]})
 
     def to_json(self) -> str:
-        """As an output stores it."""
+        """Serialise the manifest for an output."""
         return json.dumps(asdict(self), indent=1)
 
     def check(self, other: "Manifest", *, folder: str) -> None:
-        """Refuse to go on as another run.
+        """Check that a run can resume this output.
 
         Args:
-            other: the run that wants to go on.
-            folder: whose manifest this is.
+            other: the manifest of that run.
+            folder: the output folder of this manifest.
 
         Raises:
-            OutputMismatchError: names what differs, there and here.
+            OutputMismatchError: the first difference between them.
         """
-        wanted = "use the same inputs and options to resume it, or another folder"
+        advice = "use the same inputs and options to resume it, or another folder"
         for name, mine in self.options.items():
             if mine != other.options.get(name):
                 raise OutputMismatchError(
-                    f"{folder}: was made with {name} {mine}, this run has {other.options.get(name)}; {wanted}"
+                    f"{folder}: was made with {name} {mine}, this run has {other.options.get(name)}; {advice}"
                 )
         for number in range(max(len(self.parts), len(other.parts))):
             if self.parts[number : number + 1] != other.parts[number : number + 1]:
-                raise OutputMismatchError(
-                    f"{folder}: is of {self._words(number)}, this run of {other._words(number)}; {wanted}"
-                )
+                mine, others = self._describe(number), other._describe(number)
+                raise OutputMismatchError(f"{folder}: has {mine}, this run has {others}; {advice}")
 
-    def _words(self, number: int) -> str:
-        """All of it, and one part of it."""
+    def _describe(self, number: int) -> str:
+        """Return the number of parts, and a description of one part."""
         if number >= len(self.parts):
             return f"{len(self.parts)} parts, without a part {number}"
         part = self.parts[number]
@@ -124,25 +123,25 @@ class Output:
     """A folder of parts, on a disk or in an object store."""
 
     def __init__(self, uri: str | os.PathLike[str]) -> None:
-        """Name it; it is made by `begin`.
+        """Refer to a folder, which `begin` creates.
 
         Raises:
-            MediaError: a store that cannot be reached.
+            MediaError: a store cannot be reached.
         """
         uri = os.fspath(uri)
         self.uri = uri if is_uri(uri) else os.path.abspath(uri)  # noqa: PTH100 (links stay)
         self._storage = Storage(self.uri)
 
     def manifest(self) -> Manifest | None:
-        """What it is of; None where there is nothing yet."""
+        """Return the manifest; None if the folder has none yet."""
         text = self._storage.read(MANIFEST)
         return None if text is None else Manifest.from_json(text)
 
     def begin(self, manifest: Manifest) -> None:
-        """Start it, or go on with it.
+        """Start the output, or resume it.
 
         Raises:
-            OutputMismatchError: it is of other inputs, or holds something else.
+            OutputMismatchError: it has other inputs or options, or contains other files.
             OSError: it cannot be written.
         """
         before = self.manifest()
@@ -157,31 +156,31 @@ class Output:
         self._storage.write(MANIFEST, manifest.to_json().encode())
 
     def claim(self, space: Space) -> None:
-        """Say which space its vectors are in, before there are any.
+        """Store the embedding space of the vectors, before they are written.
 
         Raises:
-            SpaceMismatchError: those that are there are in another; names both.
+            SpaceMismatchError: existing vectors are in another space; the message names both.
         """
-        there = self.space()
-        if there is not None:
-            there.check(space, what=self.uri)
+        stored = self.space()
+        if stored is not None:
+            stored.check(space, what=self.uri)
             return
         self._storage.write(SPACE, space.to_json().encode())
 
     def space(self) -> Space | None:
-        """The space that its vectors are in; None where it has none yet."""
+        """Return the embedding space of the vectors; None if it is not stored yet."""
         text = self._storage.read(SPACE)
         return None if text is None else Space.from_json(text.decode())
 
     def done(self) -> list[int]:
-        """The parts that are there, by number."""
-        matches = map(_PART.fullmatch, self._storage.names())
+        """Return the numbers of the finished parts."""
+        matches = map(_PART_NAME.fullmatch, self._storage.names())
         return sorted(int(match[1]) for match in matches if match is not None)
 
     def write(
         self, number: int, content: bytes, failures: Sequence[Failure], warnings: Sequence[FileWarning] = ()
     ) -> None:
-        """Write a part, a Parquet file of its rows; it is done with this.
+        """Write the rows of a part as a Parquet file, which makes it finished.
 
         Raises:
             OSError: it cannot be written.
@@ -191,7 +190,7 @@ class Output:
         self._storage.write(f"part-{number:06}.parquet", content)
 
     def write_failures(self, name: str, failures: Sequence[Failure]) -> None:
-        """Write what failed, over what was written by this name before."""
+        """Write failures, replacing those written under the same name."""
         self._write_lines(f"{ERRORS}/{name}.jsonl", failures)
 
     def _write_lines(self, name: str, lines: Sequence[Failure | FileWarning]) -> None:
@@ -202,7 +201,7 @@ class Output:
             self._storage.delete(name)
 
     def read(self, number: int, columns: list[str] | None = None) -> Any:
-        """The rows of a part, as a table of pyarrow."""
+        """Return the rows of a part as a pyarrow table."""
         from pyarrow import parquet
 
         return parquet.read_table(
@@ -210,33 +209,33 @@ class Output:
         )
 
     def failures(self) -> Iterator[Failure]:
-        """All that failed, part by part."""
+        """Yield all failures, part by part."""
         for name in sorted(self._storage.names(ERRORS)):
             for line in read_lines(self._storage.read(f"{ERRORS}/{name}") or b""):
                 assert isinstance(line, Failure)
                 yield line
 
     def has_failures(self) -> bool:
-        """Whether anything failed, in this run or one before."""
+        """Whether there are failures of this run or an earlier one."""
         return bool(self._storage.names(ERRORS))
 
     def note(self, number: int, text: str | None) -> None:
-        """Keep a note of a part that is under way; None takes it away."""
+        """Store a note about an unfinished part; None deletes it."""
         if text is None:
             self._storage.delete(f"{BEGUN}/{number}")
         else:
             self._storage.write(f"{BEGUN}/{number}", text.encode())
 
     def noted(self, number: int) -> str | None:
-        """The note of a part that was begun and not done."""
+        """Return the note about an unfinished part, if any."""
         text = self._storage.read(f"{BEGUN}/{number}")
         return None if text is None else text.decode()
 
     def remove(self) -> None:
-        """Take all of it away; one killed meanwhile still has its manifest, by which it is known."""
+        """Delete the output, with the manifest last, so that an interrupted deletion can be repeated."""
         self._storage.remove(last=MANIFEST)
 
     def finish(self) -> None:
-        """Take away what killed workers left half written, once no part is under way."""
+        """Delete incomplete files of killed workers, once no worker is running."""
         for folder in ("", ERRORS, WARNINGS, BEGUN):
             self._storage.sweep(folder)

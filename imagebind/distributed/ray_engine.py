@@ -1,7 +1,7 @@
-"""Many workers by Ray Data: an actor holds the model, one a GPU, and does part after part.
+"""Run many workers with Ray Data: each actor, by default one per GPU, loads the model and embeds parts.
 
-Media go from where they are to the actor that embeds them, and vectors from there into the output: neither
-passes through the process that started the run.
+Actors read the media and write the vectors themselves; neither passes through the process that started the
+run.
 """
 
 import logging
@@ -14,37 +14,37 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from imagebind.distributed.inputs import Part
-from imagebind.distributed.job import Job
+from imagebind.distributed.inputs import InputPart
+from imagebind.distributed.job import EmbedJob
 from imagebind.distributed.methods import Method
 from imagebind.distributed.output import Output
-from imagebind.distributed.worker import PartDone, Trial, embed_part
+from imagebind.distributed.worker import PartAttempt, PartDone, embed_part
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, import_extra
 from imagebind.space import Space
 
-ANSWER_SECONDS = 10.0
-ADDRESS = "RAY_ADDRESS"  # Ray's own variable
+CONNECT_SECONDS = 10.0
+ADDRESS_VARIABLE = "RAY_ADDRESS"  # read by Ray, too
 
-Load = Callable[[str], Embedder]  # to the device "cuda" or "cpu"
+EmbedderLoader = Callable[[str], Embedder]  # called with the device, "cuda" or "cpu"
 
 logger = logging.getLogger(__name__)
 
 
 class ClusterError(ImageBindError):
-    """A Ray cluster that cannot be reached, or lacks what is asked for."""
+    """A Ray cluster cannot be reached, or lacks the requested resources."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """What to run on.
+    """A Ray cluster, and the actors to start on it.
 
     Args:
-        address: of a running cluster, as `ray.init` takes it. By default the one that this process is
-            connected to, or that the variable `RAY_ADDRESS` names; else one is started on this machine,
-            listening on loopback, and ends with the run.
-        actors: how many hold the model; by default one a GPU, or where there are none one a machine.
-        gpus: whether each is to have a GPU; by default where there are any.
+        address: of a running cluster, as for `ray.init`. By default the cluster that this process is
+            connected to, or the one in the variable `RAY_ADDRESS`; otherwise a cluster is started on this
+            machine, listening on loopback, and ends with the run.
+        actors: the number of actors; by default one per GPU, or without GPUs one per machine.
+        gpus: whether each actor has a GPU; by default if the cluster has any.
     """
 
     address: str | None = None
@@ -53,8 +53,8 @@ class Cluster:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Share:
-    """How many actors there are, and the cores and GPUs that each has."""
+class ActorPlan:
+    """The number of actors, and the cores and GPUs of each."""
 
     actors: int
     cpus: int
@@ -62,30 +62,30 @@ class Share:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Task:
-    """All that an actor has to know to do a part."""
+class PartTask:
+    """A part with all that an actor needs to embed it."""
 
     number: int
-    part: Part
+    part: InputPart
     output: str
     method: Method
     run: str
-    load: Load
-    share: Share
+    load: EmbedderLoader
+    share: ActorPlan
 
 
-def embed(job: Job, load: Load, *, cluster: Cluster | None = None) -> Iterator[PartDone]:
-    """Do what there is to do of a job; each part comes out when it is written, in no order.
+def embed(job: EmbedJob, load: EmbedderLoader, *, cluster: Cluster | None = None) -> Iterator[PartDone]:
+    """Embed the unfinished parts of a job, and yield each when it is written, in any order.
 
     Args:
-        load: makes the embedder on "cuda" or "cpu", once in each actor. What it needs, as a file of weights,
-            has to be on every machine, by the same path.
+        load: loads the embedder to "cuda" or "cpu", once in each actor. The files that it reads, such as
+            weights, must exist on every machine by the same paths.
 
     Raises:
-        ImageBindError: the embedder cannot be had.
-        SpaceMismatchError: its vectors are of another space than those that are there.
-        ClusterError: no cluster is there, or not one with GPUs.
-        WorkerDiedError: workers die whatever they do; parts that are done stay.
+        ImageBindError: the embedder cannot be loaded.
+        SpaceMismatchError: its vectors are in another space than those in the output.
+        ClusterError: the cluster cannot be reached, or lacks GPUs.
+        WorkerDiedError: workers died too often at a part; finished parts stay.
         OSError: the output cannot be written.
         MissingExtraError: Ray is not installed.
     """
@@ -100,13 +100,13 @@ def embed(job: Job, load: Load, *, cluster: Cluster | None = None) -> Iterator[P
     job.output.finish()
 
 
-def share_out(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: int) -> Share:
-    """Divide machines, each a mapping with "CPU" and perhaps "GPU", among actors.
+def share_out(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: int) -> ActorPlan:
+    """Divide machines, each a mapping with "CPU" and optionally "GPU", among actors.
 
-    No more of them than there are parts, and none larger than the smallest machine has room for.
+    There are at most as many actors as parts, and each fits on the smallest machine.
 
     Raises:
-        ClusterError: no machine has a core, or GPUs are wanted and there are none.
+        ClusterError: no machine has a core, or GPUs are requested and there are none.
     """
     machines = [machine for machine in machines if machine.get("CPU", 0) >= 1]
     with_gpus = [machine for machine in machines if machine.get("GPU", 0) >= 1]
@@ -118,15 +118,15 @@ def share_out(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: 
     if with_gpus and cluster.gpus is not False:
         slots = cluster.actors or int(sum(machine["GPU"] for machine in with_gpus))
         cpus = min(machine["CPU"] / machine["GPU"] for machine in with_gpus)
-        return Share(actors=min(slots, parts), cpus=max(int(cpus), 1), gpus=1)
+        return ActorPlan(actors=min(slots, parts), cpus=max(int(cpus), 1), gpus=1)
     actors = min(cluster.actors or len(machines), parts)
-    a_machine = math.ceil(actors / len(machines))
-    cpus = min(machine["CPU"] / a_machine for machine in machines)
-    return Share(actors=actors, cpus=max(int(cpus), 1), gpus=0)
+    actors_per_machine = math.ceil(actors / len(machines))
+    cpus = min(machine["CPU"] / actors_per_machine for machine in machines)
+    return ActorPlan(actors=actors, cpus=max(int(cpus), 1), gpus=0)
 
 
-class Worker:
-    """An actor of Ray Data: parts in, what became of them out, both pickled."""
+class PartWorker:
+    """An actor of Ray Data, which receives pickled tasks and returns their pickled results."""
 
     def __init__(self) -> None:
         self._embedder: Embedder | None = None
@@ -139,13 +139,13 @@ class Worker:
             try:
                 outcome: PartDone | Exception = self._do(cloudpickle.loads(text))
             except (ImageBindError, OSError) as error:
-                outcome = error  # an actor that raised would be Ray's error, of many lines
+                outcome = error  # returned, since Ray would wrap a raised error in many lines
             outcomes.append(cloudpickle.dumps(outcome))
         return {"outcome": outcomes}
 
-    def _do(self, task: Task) -> PartDone:
+    def _do(self, task: PartTask) -> PartDone:
         output = Output(task.output)
-        trial = Trial(output, task.number, run=task.run)
+        trial = PartAttempt(output, task.number, run=task.run)
         if self._embedder is None:
             embedder = _load(task)
             output.claim(Space.of(embedder))
@@ -153,22 +153,22 @@ class Worker:
         return embed_part(self._embedder, task.number, task.part, output, task.method, trial)
 
 
-def _load(task: Task) -> Embedder:
+def _load(task: PartTask) -> Embedder:
     try:
         embedder = task.load("cuda" if task.share.gpus else "cpu")
     except (ImageBindError, OSError):
         raise
-    except Exception as error:  # whatever a machine lacks; some kinds cannot be pickled
-        raise ImageBindError(f"the embedder cannot be had on a worker: {error}") from error
+    except Exception as error:  # depends on the machine; some types cannot be pickled
+        raise ImageBindError(f"the embedder cannot be loaded on a worker: {error}") from error
     embedder.num_workers = task.share.cpus
     return embedder
 
 
-def _run(ray: Any, job: Job, load: Load, share: Share) -> Iterator[PartDone]:
+def _run(ray: Any, job: EmbedJob, load: EmbedderLoader, share: ActorPlan) -> Iterator[PartDone]:
     from ray import cloudpickle
 
     tasks = [
-        Task(
+        PartTask(
             number=number,
             part=job.parts[number],
             output=job.output.uri,
@@ -181,7 +181,7 @@ def _run(ray: Any, job: Job, load: Load, share: Share) -> Iterator[PartDone]:
     ]
     rows = [{"task": cloudpickle.dumps(task)} for task in tasks]
     outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
-        Worker,
+        PartWorker,
         batch_size=1,
         compute=ray.data.ActorPoolStrategy(size=share.actors),
         num_cpus=share.cpus,
@@ -197,19 +197,19 @@ def _run(ray: Any, job: Job, load: Load, share: Share) -> Iterator[PartDone]:
 
 @contextmanager
 def connected(address: str | None, *, num_cpus: int | None = None) -> Iterator[Any]:
-    """Ray, connected to a cluster; one that is started for this ends with it.
+    """Yield Ray, connected to a cluster; a cluster that is started here is stopped at the end.
 
     Args:
-        num_cpus: of a cluster that is started, by default as many cores as there are.
+        num_cpus: cores of a cluster that is started here, by default all.
 
     Raises:
-        ClusterError: it cannot be reached.
+        ClusterError: the cluster cannot be reached.
         MissingExtraError: Ray is not installed.
     """
-    address = address or os.environ.get(ADDRESS)
+    address = address or os.environ.get(ADDRESS_VARIABLE)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     if address is None and "ray" not in sys.modules:
-        # By this name, for systems where it is usual, Ray knows that nobody is to connect from elsewhere.
+        # Despite its name, this variable makes Ray listen on loopback only.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     ray = import_extra("ray", extra="ray", purpose="the Ray engine")
     import_extra("ray.data", extra="ray", purpose="the Ray engine")
@@ -221,7 +221,7 @@ def connected(address: str | None, *, num_cpus: int | None = None) -> Iterator[A
         yield ray
         return
     if address:
-        _knock(address)
+        _check_reachable(address)
     try:
         ray.init(
             address or "local",
@@ -229,32 +229,32 @@ def connected(address: str | None, *, num_cpus: int | None = None) -> Iterator[A
             logging_level=logging.INFO if is_verbose else logging.ERROR,
             **({} if address else {"include_dashboard": False, "num_cpus": num_cpus}),
         )
-    except Exception as error:  # Ray raises plain ones too, as where a machine takes too long to start
+    except Exception as error:  # Ray raises plain exceptions, too, for example after a slow start
         ray.shutdown()
-        raise _not_there(address or "a cluster on this machine", error) from error
+        raise _unreachable(address or "a cluster on this machine", error) from error
     try:
         yield ray
     finally:
         ray.shutdown()
 
 
-def _knock(address: str) -> None:
-    """See whether anybody is there; Ray would try for minutes.
+def _check_reachable(address: str) -> None:
+    """Check that an address accepts connections, since Ray would retry for minutes.
 
     Raises:
-        ClusterError: nobody is, or it is no address.
+        ClusterError: it does not, or it is not a valid address.
     """
     host, colon, port = address.rpartition("://")[2].rpartition(":")
     if not colon:  # "auto", which Ray looks up
         return
     try:
-        socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS).close()
+        socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
     except (OSError, ValueError) as error:
-        raise _not_there(address, error) from error
+        raise _unreachable(address, error) from error
 
 
-def _not_there(address: str, error: Exception) -> ClusterError:
+def _unreachable(address: str, error: Exception) -> ClusterError:
     return ClusterError(
-        f"{address}: cannot be reached ({error}); expected HOST:PORT of a Ray cluster, or none to "
+        f"{address}: cannot be reached ({error}); expected HOST:PORT of a Ray cluster, or no address to "
         "start one here"
     )

@@ -1,4 +1,4 @@
-"""The files of a WebDataset shard, a tar archive read from front to back, from a disk or an object store."""
+"""Read the files of a WebDataset shard, a tar archive, in order, from a disk or an object store."""
 
 import tarfile
 from collections.abc import Iterator
@@ -10,25 +10,25 @@ from imagebind.io.source import encodable
 from imagebind.io.storage import open_at_random
 from imagebind.modality import MediaKind, ModalityType
 
-MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is in memory as a whole
-EXPECTED = "a whole .tar, not compressed"
-TEXTS = ("caption", "transcript")  # what WebDataset's users call texts besides .txt
-# Endings that WebDataset's decoders take for labels, numbers and Python objects.
-NO_MEDIA = frozenset(
+MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is read into memory
+EXPECTED_SHARD = "a whole .tar, not compressed"
+TEXT_ENDINGS = ("caption", "transcript")  # common in WebDataset shards, besides .txt
+# Endings that WebDataset's decoders treat as labels, numbers and Python objects.
+NOT_MEDIA_ENDINGS = frozenset(
     (
         *("json", "jsn", "jsonl", "cls", "cls2", "class", "count", "index", "inx", "id"),
         *("pyd", "pickle", "pth", "ten", "tb", "mp", "msgpack", "msg", "cbor"),
     )
 )
-_SAID = {name: name for name in (*map(str, MediaKind), ModalityType.VISION.value)} | dict.fromkeys(
-    TEXTS, MediaKind.TEXT.value
+_KIND_BY_ENDING = {name: name for name in (*map(str, MediaKind), ModalityType.VISION.value)} | dict.fromkeys(
+    TEXT_ENDINGS, MediaKind.TEXT.value
 )
 
 
 class Member(NamedTuple):
-    """A file of a shard; `kind` is what its ending says that it is, if it says so.
+    """A file of a shard; `kind` is the media type that its ending states, if it does.
 
-    Instead of a `content` it may have a `refusal`.
+    A `refusal` is the reason why `content` was not read.
     """
 
     name: str
@@ -38,14 +38,14 @@ class Member(NamedTuple):
 
 
 def shard_members(shard: str) -> Iterator[Member]:
-    """The media in a shard, in its order; labels, metadata and hidden files are left out.
+    """Yield the media files of a shard in order, without labels, metadata and hidden files.
 
-    An ending may say what a file is that could be two things: `0001.depth.png`, `0001.thermal.tiff`,
-    `0001.imu.npy`. Otherwise it is what its content is.
+    An ending may state the media type of an ambiguous file: `0001.depth.png`, `0001.thermal.tiff`,
+    `0001.imu.npy`. Otherwise it is detected by the content.
 
     Raises:
-        MediaError: no tar archive, or a compressed one, or one that is damaged or cut short; all that stands
-            before the damage has come out then.
+        MediaError: the shard is not an uncompressed tar archive, or it is damaged or truncated; files before
+            the damage have been yielded.
     """
     last = "its start"
     with open_at_random(shard) as file:
@@ -57,20 +57,20 @@ def shard_members(shard: str) -> Iterator[Member]:
                     if member.isreg() and _is_media(member.name):
                         yield _read_member(archive, member)
                     last = encodable(member.name)
-            # A header that is damaged ends an archive for tarfile just as zeros do.
+            # tarfile treats a damaged header as the end of the archive, like zeros.
             file.seek(end)
             if any(file.read(tarfile.BLOCKSIZE)):
                 raise tarfile.ReadError(f"no header at byte {end:,}")
-        # tarfile lets many kinds through: OverflowError for a damaged pax header, ValueError...
+        # tarfile raises many types: OverflowError for a damaged pax header, ValueError...
         except (tarfile.TarError, OSError, ValueError, ArithmeticError, EOFError, RecursionError) as error:
             raise MediaError(
-                encodable(shard), got=f"cannot be read after {last} ({error})", expected=EXPECTED
+                encodable(shard), got=f"cannot be read after {last} ({error})", expected=EXPECTED_SHARD
             ) from error
 
 
 def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
-    """A file's content; of a sparse one, or one above `MAX_ITEM_BYTES`, why it is not read."""
-    kind = _kind_said(member.name)
+    """Read a file, or refuse it if it is sparse or larger than `MAX_ITEM_BYTES`."""
+    kind = _stated_kind(member.name)
     if member.issparse():  # a few bytes may state terabytes of zeros
         return Member(member.name, kind, b"", f"a sparse file of {member.size:,} bytes")
     if member.size > MAX_ITEM_BYTES:
@@ -80,7 +80,7 @@ def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
 
 
 def _end(member: tarfile.TarInfo) -> int:
-    """Where the next header stands."""
+    """Return the offset of the next header."""
     length = member.size if member.isreg() else 0
     return member.offset_data + -(-length // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
 
@@ -88,10 +88,10 @@ def _end(member: tarfile.TarInfo) -> int:
 def _is_media(name: str) -> bool:
     path = PurePosixPath(name)
     is_hidden = path.name.startswith((".", "__")) or name.startswith("__")
-    return not is_hidden and path.suffix.lower()[1:] not in NO_MEDIA
+    return not is_hidden and path.suffix.lower()[1:] not in NOT_MEDIA_ENDINGS
 
 
-def _kind_said(name: str) -> str | None:
-    """What the ending says, which is all after the first dot: `scene/0001.depth.png` is depth."""
+def _stated_kind(name: str) -> str | None:
+    """Return the media type in an ending, all after the first dot: `scene/0001.depth.png` is depth."""
     words = PurePosixPath(name).name.lower().split(".")[1:]
-    return next((_SAID[word] for word in words if word in _SAID), None)
+    return next((_KIND_BY_ENDING[word] for word in words if word in _KIND_BY_ENDING), None)

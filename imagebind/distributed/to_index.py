@@ -1,4 +1,4 @@
-"""Vectors in parts, as an engine leaves them, into an index."""
+"""Add the vectors of an engine's output folder to an index."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from imagebind.search.rows import IndexRow
 
 COMMIT_ROWS = 4096  # 16 MB of the released model's vectors
 ID_BYTES = 16
-_SURROGATE = re.compile(r"\\udc([89a-f][0-9a-f])")  # how an output writes a byte of a name that is not UTF-8
+_SURROGATE = re.compile(r"\\udc([89a-f][0-9a-f])")  # an output's escape for a byte that is not UTF-8
 
 
 def add_partitions(
@@ -33,20 +33,19 @@ def add_partitions(
     is_whole: bool = True,
     progress: Callable[[int], None] | None = None,
 ) -> int:
-    """Put all vectors of an engine's output into an index; returns how many rows are of it now.
+    """Add all vectors of an engine's output to an index, and return their number.
 
-    Rows of its paths that the index has from before are replaced. So doing it again, or going on with it
-    after it was killed, puts nothing in twice.
+    Earlier rows of the same paths are replaced, so repeating or resuming the call adds no row twice.
 
     Args:
-        is_whole: refuse an output of which parts are missing.
+        is_whole: refuse an output with missing parts.
         progress: called with the number of rows after each commit.
 
     Raises:
-        ImageBindError: no engine's output is there, or one of which parts are missing.
-        SpaceMismatchError: its vectors are of another space than the index's.
+        ImageBindError: the folder is not an engine's output, or parts are missing.
+        SpaceMismatchError: its vectors are in another space than the index's.
         IndexBusyError: another process is writing to the index.
-        SearchIndexError: it cannot be written to; what was committed stays.
+        SearchIndexError: the index cannot be written; committed rows stay.
     """
     output = Output(folder)
     with writer_lock(index.uri):
@@ -56,17 +55,17 @@ def add_partitions(
 def add_parts(
     index: Index, output: Output, *, is_whole: bool, progress: Callable[[int], None] | None = None
 ) -> int:
-    """`add_partitions` for who holds the index's lock."""
+    """Add an output's vectors as `add_partitions`, while the caller holds the index's write lock."""
     manifest = output.manifest()
     if manifest is None:
         raise ImageBindError(
-            f"{output.uri}: no output of an engine; expected one of `imagebind embed --engine ray`"
+            f"{output.uri}: no manifest found; expected an output of `imagebind embed --engine ray`"
         )
     missing = len(manifest.parts) - len(output.done())
     if missing and is_whole:
         raise ImageBindError(
-            f"{output.uri}: {missing} of {len(manifest.parts)} parts are not done; "
-            "finish that run first, with the same command"
+            f"{output.uri}: {missing} of {len(manifest.parts)} parts are missing; "
+            "resume that run first, by the same command"
         )
     space = output.space()
     if space is not None:
@@ -86,7 +85,7 @@ def add_parts(
 
 
 def _batches(output: Output, base: str) -> Iterator[list[IndexRow]]:
-    """Rows of some thousand, all of a path together."""
+    """Yield batches of at least `COMMIT_ROWS` rows if there are as many, with all rows of a path in one."""
     parts = Counter(
         path for number in output.done() for path in set(output.read(number, ["path"])["path"].to_pylist())
     )
@@ -105,7 +104,7 @@ def _batches(output: Output, base: str) -> Iterator[list[IndexRow]]:
 
 def _row(record: Mapping[str, Any], base: str) -> IndexRow:
     vector = np.asarray(record["vector"], dtype=np.float32)
-    if "id" in record:  # a crawl's
+    if "id" in record:  # written by a crawl
         others = {
             "vector": vector,
             "kind": MediaKind(record["kind"]),
@@ -115,12 +114,12 @@ def _row(record: Mapping[str, Any], base: str) -> IndexRow:
     kind = _kind(record)
     path, start, end = _whole(record["path"], base), record["start"], record["end"]
     of = repr((path, kind.value, start, end)).encode() + vector.tobytes()
-    id = hashlib.blake2b(of, digest_size=ID_BYTES).hexdigest()  # the same whenever it is added
+    id = hashlib.blake2b(of, digest_size=ID_BYTES).hexdigest()  # the same each time it is added
     return IndexRow(path=path, kind=kind, start=start, end=end, vector=vector, id=id)
 
 
 def _kind(record: Mapping[str, Any]) -> MediaKind:
-    """A picture has no time, a video has."""
+    """Return the media type of a record; of the modality vision, only a video has a time."""
     if record["modality"] != ModalityType.VISION.value:
         return MediaKind(record["modality"])
     return MediaKind.IMAGE if record["start"] is None else MediaKind.VIDEO

@@ -1,4 +1,4 @@
-"""What a worker does with a part: embed its items, keep apart what fails, and write all of it at once."""
+"""Embed and write one part: its items, failures and warnings."""
 
 import json
 import tempfile
@@ -8,24 +8,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from imagebind.distributed.inputs import Item, Part
-from imagebind.distributed.methods import Method, Outcome
+from imagebind.distributed.inputs import InputPart, Item
+from imagebind.distributed.methods import ItemResult, Method
 from imagebind.distributed.output import Output
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.search.crawl.report import Failure, FileWarning
 
-DEATHS = 2  # of workers over one item until it is given up: the first may have had another reason
-MAX_TRIES = 20  # of a part in one run: enough for some such items in it
-FAILURES_TOLD = 10  # of each part; all are written
+MAX_ITEM_DEATHS = 2  # of workers at one item until it fails; a single death may have another reason
+MAX_TRIES = 20  # per part in one run, enough for several such items
+REPORTED_FAILURES = 10  # returned for each part; all are written
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartDone:
-    """A written part: the numbers of its embedded and failed items, and the first few failures.
-
-    `warnings` counts the warnings about embedded items.
-    """
+    """The numbers of embedded items, failures and warnings of a written part, and its first failures."""
 
     number: int
     embedded: int
@@ -35,25 +32,25 @@ class PartDone:
 
 
 class WorkerDiedError(ImageBindError):
-    """A part over which workers died again and again, whatever they did."""
+    """Workers died at a part `MAX_TRIES` times."""
 
 
-class Trial:
-    """One attempt at a part, which knows what became of those before it.
+class PartAttempt:
+    """One attempt to embed a part, with notes about earlier attempts in the output folder.
 
-    A worker may die over an item, by a decoder's fault or for want of memory. So a part at which one died is
-    done one item at a time, with a note of which; an item over which workers keep dying fails like any other
-    that is bad.
+    A worker may die at an item because of a decoder's crash or lack of memory. The part is then embedded one
+    item at a time, with a note of the current item, and an item at which workers die repeatedly fails.
     """
 
     def __init__(self, output: Output, number: int, *, run: str) -> None:
-        """Begin it.
+        """Start an attempt.
 
         Args:
-            run: names the run. That another one did not come to an end says nothing of the items.
+            run: the id of the run. Attempts of other runs are not counted, since those runs may have been
+                interrupted for other reasons.
 
         Raises:
-            WorkerDiedError: there were `MAX_TRIES` in this run.
+            WorkerDiedError: there were `MAX_TRIES` attempts in this run.
         """
         self._output = output
         self._number = number
@@ -66,35 +63,35 @@ class Trial:
             self._deaths[before["at"]] += 1
         if self._tries > MAX_TRIES:
             raise WorkerDiedError(
-                f"{output.uri}, part {number}: {MAX_TRIES} workers died on it; give each worker more memory, "
+                f"{output.uri}, part {number}: {MAX_TRIES} workers died at it; give each worker more memory, "
                 "or start fewer; finished parts are kept, and the same command resumes"
             )
         self._note(None)
 
     @property
     def is_careful(self) -> bool:
-        """Whether items are done one at a time."""
+        """Whether items are embedded one at a time."""
         return self._tries > 1 or bool(self._deaths)
 
-    def embed(self, embedder: Embedder, items: Iterable[Item], method: Method) -> Iterator[Outcome]:
-        """What becomes of each item, in any order."""
+    def embed(self, embedder: Embedder, items: Iterable[Item], method: Method) -> Iterator[ItemResult]:
+        """Yield the result of each item, in any order."""
         if not self.is_careful:
             yield from method.embed(embedder, items)
             return
         for place, item in enumerate(items):
-            if self._deaths[place] >= DEATHS:
+            if self._deaths[place] >= MAX_ITEM_DEATHS:
                 error = MediaError(
                     item.name,
-                    got=f"{self._deaths[place]} workers died over it",
-                    expected="an item that can be decoded in the memory that a worker has",
+                    got=f"an item at which {self._deaths[place]} workers died",
+                    expected="one that can be decoded in the memory of a worker",
                 )
-                yield Outcome(failure=Failure.of(item.name, error))
+                yield ItemResult(failure=Failure.of(item.name, error))
                 continue
             self._note(place)
             yield from method.embed(embedder, [item])
 
     def end(self) -> None:
-        """Forget it: the part is written."""
+        """Delete the note after the part is written."""
         self._output.note(self._number, None)
 
     def _note(self, place: int | None) -> None:
@@ -103,12 +100,12 @@ class Trial:
 
 
 def embed_part(
-    embedder: Embedder, number: int, part: Part, output: Output, method: Method, trial: Trial
+    embedder: Embedder, number: int, part: InputPart, output: Output, method: Method, trial: PartAttempt
 ) -> PartDone:
-    """Embed and write a part.
+    """Embed a part, write it to the output, and return its counts.
 
     Raises:
-        OSError: it cannot be written.
+        OSError: the output cannot be written.
     """
     failures: list[Failure] = []
     warnings: list[FileWarning] = []
@@ -129,6 +126,6 @@ def embed_part(
         number=number,
         embedded=embedded,
         failed=len(failures),
-        failures=tuple(failures[:FAILURES_TOLD]),
+        failures=tuple(failures[:REPORTED_FAILURES]),
         warnings=len(warnings),
     )

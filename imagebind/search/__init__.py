@@ -1,4 +1,4 @@
-"""Find anything by anything: an index of embedded files, its crawl over folders, and its web page.
+"""Search embedded files by any media type: the index, the crawl that fills it, and its web page.
 
     from imagebind.search import Index
 
@@ -6,7 +6,7 @@
     index.add([Path("dog.jpg"), Path("bark.wav")])
     index.search("a dog barking")
 
-Names are imported when they are used: an index costs LanceDB, whose import takes a second.
+Names are imported on first use, since importing LanceDB takes a second.
 """
 
 from importlib import import_module

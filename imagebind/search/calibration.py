@@ -1,14 +1,14 @@
-"""Scores that compare: cosines of different pairs of modalities live on different scales.
+"""Calibrated scores: cosines of different pairs of modalities have different scales.
 
-A text has cosines of about 0.2 with pictures it describes and 0.9 with texts that say the same: sorted by
-cosine, a mixed list is sorted by kind. So each query's cosines with a kind are held against those that the
-very same query has with a sample of that kind, kept with the index: the score is by how many deviations the
-cosine is above their mean. That needs no vectors of the query's modality in the index, and holds for sums of
-several. Source: ours.
+A text has a cosine of about 0.2 with images that it describes and 0.9 with texts of the same meaning, so hits
+sorted by cosine are sorted by media type. The score of a hit is therefore the number of standard deviations
+by which its cosine exceeds the mean cosine of the same query with a sample of the hit's media type, stored
+with the index. It needs no vectors of the query's modality in the index, and also works for weighted sums of
+items. Source: ours.
 
-A kind of which a query can tell nothing has small deviations, all noise, which dividing by them would make as
-large as what is meant: no kind's are taken for less than those of all kinds together. In the toy world that
-matters most for motion recordings; see `imagebind benchmark mixed`.
+If the query carries no information about a media type, that standard deviation is mostly noise, and dividing
+by it would inflate meaningless differences. So it is at least the pooled one of all media types. In the toy
+world this matters most for IMU recordings; see `imagebind benchmark mixed`.
 """
 
 import io
@@ -20,40 +20,41 @@ import numpy as np
 
 from imagebind.modality import MediaKind
 
-SAMPLED = 512  # vectors of a kind: their mean cosine is known to a twentieth of a deviation
-MIN_SAMPLED = 8  # fewer do not tell how a kind's cosines spread
-NARROW = 1e-3  # deviations below this come from items that are all alike
+KIND_SAMPLES = 512  # vectors: the error of their mean cosine is a twentieth of a standard deviation
+MIN_SAMPLES = 8  # with fewer, a media type's own standard deviation is not used
+MIN_DEVIATION = 1e-3  # smaller standard deviations come from nearly identical items
 
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
-    """A sample of each kind's vectors: {kind: (n, e)}, of unit length."""
+    """A sample of unit vectors of each media type: {kind: (n, e)}."""
 
     samples: Mapping[MediaKind, np.ndarray] = field(default_factory=dict)
 
     def scale(self, query: np.ndarray, kind: MediaKind) -> tuple[float, float]:
-        """Mean and deviation that a query's cosines with a kind are held against: (e,) -> two numbers.
+        """Return the mean and standard deviation of the cosines of a query (e,) with a media type's sample.
 
-        Of a kind with too few to tell how they spread, the deviation is that of all kinds together. The mean
-        is its own even then: with that of others, the three texts among a thousand pictures would lead every
-        list that a text asks for. Where all kinds are so few these are 0 and 1, and scores are cosines.
+        With fewer than `MIN_SAMPLES` vectors, the standard deviation is the pooled one of all media types.
+        The mean is the media type's own even then: with the mean of others, three texts among a thousand
+        images would come first in every search by text. If all samples are that small, the values are 0 and
+        1, and scores are cosines.
         """
         cosines = {each: sample @ query for each, sample in self.samples.items()}  # (n, e) @ (e,) -> (n,)
-        enough = [each for each in cosines.values() if len(each) >= MIN_SAMPLED]
+        enough = [each for each in cosines.values() if len(each) >= MIN_SAMPLES]
         if not enough:
             return 0.0, 1.0
-        together = float(np.sqrt(np.mean([each.var() for each in enough])))
+        pooled = float(np.sqrt(np.mean([each.var() for each in enough])))
         own = cosines.get(kind, np.concatenate(enough))
-        spread = float(own.std()) if len(own) >= MIN_SAMPLED else 0.0
-        return float(own.mean()), max(spread, together, NARROW)
+        deviation = float(own.std()) if len(own) >= MIN_SAMPLES else 0.0
+        return float(own.mean()), max(deviation, pooled, MIN_DEVIATION)
 
     def score(self, query: np.ndarray, kind: MediaKind, cosine: float) -> float:
-        """A cosine in deviations above the mean."""
+        """Return by how many standard deviations a cosine exceeds the mean."""
         mean, deviation = self.scale(query, kind)
         return (cosine - mean) / deviation
 
     def to_bytes(self) -> bytes:
-        """As an index stores it."""
+        """Serialise the samples for an index."""
         file = io.BytesIO()
         arrays: dict[str, Any] = {kind.value: sample for kind, sample in self.samples.items()}
         np.savez(file, **arrays)
@@ -61,6 +62,6 @@ class Calibration:
 
     @classmethod
     def from_bytes(cls, content: bytes) -> "Calibration":
-        """What `to_bytes` wrote."""
+        """Read the output of `to_bytes`."""
         with np.load(io.BytesIO(content)) as arrays:
             return cls({MediaKind(name): arrays[name] for name in arrays.files})

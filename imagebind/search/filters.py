@@ -1,4 +1,4 @@
-"""Which rows a search looks at, in the SQL of LanceDB."""
+"""Search filters as SQL conditions for LanceDB."""
 
 import math
 import re
@@ -8,10 +8,10 @@ from imagebind.media.paths import glob_pattern
 from imagebind.modality import MediaKind
 from imagebind.search.rows import Metadata, metadata_text
 
-METADATA_CHARACTERS = 65_536  # of one name and its value
+MAX_METADATA_CHARACTERS = 65_536  # of one name and its value
 
-# A row's metadata up to the start of one of its entries. A name may end in a quote, a text may hold what
-# looks like an entry: only reading the entries from the first on tells where one starts.
+# Matches a row's metadata up to the start of an entry. A name may end in a quote and a text may contain what
+# looks like an entry, so the pattern must match all entries before it.
 _STRING = r'"([^"\\]|\\.)*"'
 _ENTRIES = rf"(?s)^\{{({_STRING}:({_STRING}|[^\",]+),)*"
 
@@ -23,16 +23,17 @@ def where(
     between: tuple[float, float] | None = None,
     metadata: Metadata | None = None,
 ) -> str | None:
-    """The condition that all of these hold; None where there are none.
+    """Return the SQL condition that all filters hold; None without filters.
 
     Args:
-        path: a pattern: `*` and `?` within a folder, `**` across folders; one that does not start with `/`
-            may match from any folder on.
-        between: seconds, without end where infinite; rows whose span overlaps, so none of those without time.
-        metadata: values that a row has to have.
+        path: a pattern: `*` and `?` within a folder, `**` across folders; a pattern that does not start with
+            `/` may match from any folder on.
+        between: start and end in seconds, may be infinite; a row matches if its span overlaps, so a row
+            without a time does not.
+        metadata: required names and values.
 
     Raises:
-        ValueError: a pattern that is too long, seconds in the wrong order, or metadata that no row can have.
+        ValueError: the pattern is too long, `between` is not increasing, or no row can have the metadata.
     """
     conditions = []
     if kinds is not None:
@@ -42,15 +43,16 @@ def where(
     if between is not None:
         first, last = between
         if not first <= last:
-            raise ValueError(f"between: expected seconds that rise, got {first} and {last}")
+            raise ValueError(f"between: expected start <= end in seconds, got {first} and {last}")
         sides = [f'"start" <= {float(last)!r}'] if last < math.inf else ['"start" IS NOT NULL']
         sides += [f'"end" >= {float(first)!r}'] if first > -math.inf else []
         conditions.append(" AND ".join(sides))
     for name, value in (metadata or {}).items():
         entry = metadata_text({name: value})[1:-1]
-        if len(entry) > METADATA_CHARACTERS:
+        if len(entry) > MAX_METADATA_CHARACTERS:
             raise ValueError(
-                f"metadata {name[:40]!r}: expected at most {METADATA_CHARACTERS} characters, got {len(entry)}"
+                f"metadata {name[:40]!r}: expected at most {MAX_METADATA_CHARACTERS} characters, "
+                f"got {len(entry)}"
             )
         pattern = f"{_ENTRIES}{re.escape(entry)}[,}}]"
         conditions.append(f"contains(metadata, {quoted(entry)}) AND regexp_like(metadata, {quoted(pattern)})")
@@ -58,19 +60,19 @@ def where(
 
 
 def in_list(column: str, values: Iterable[str]) -> str:
-    """That a column has one of these values; never true of none."""
+    """Return the condition that a column has one of these values; without values it is always false."""
     listed = ", ".join(map(quoted, values))
     return f"{column} IN ({listed})" if listed else "false"
 
 
 def quoted(text: str) -> str:
-    """Return a string of SQL.
+    """Return text as an SQL string literal.
 
     Raises:
-        ValueError: a lone surrogate, which no row holds.
+        ValueError: the text has a lone surrogate, which no row can contain.
     """
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"expected text that UTF-8 can hold, got {text[:40]!r}") from None
+        raise ValueError(f"expected text that UTF-8 can encode, got {text[:40]!r}") from None
     return "'" + text.replace("'", "''") + "'"

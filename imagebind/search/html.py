@@ -1,6 +1,6 @@
-"""Hits as HTML: a page in one file that needs nothing but the media it links to, and the cards that it shows.
+"""Render hits as HTML: a self-contained page that links to the media files, and the cards on it.
 
-Every text from outside, names of files above all, is escaped here.
+File names and all other text from outside are escaped here.
 """
 
 import base64
@@ -14,25 +14,17 @@ from imagebind.modality import MediaKind
 from imagebind.search.rows import Hit
 
 CARDS_CSS = Path(__file__).with_name("cards.css")
-SNIPPET = 240  # characters of a text that a card shows
+CARD_TEXT_CHARACTERS = 240  # shown of a text
 
-KIND_NAMES = {
-    MediaKind.IMAGE: "picture",
-    MediaKind.VIDEO: "video",
-    MediaKind.TEXT: "text",
-    MediaKind.AUDIO: "sound",
-    MediaKind.DEPTH: "depth",
-    MediaKind.THERMAL: "thermal",
-    MediaKind.IMU: "motion",
-}
+KIND_NAMES = {kind: kind.value for kind in MediaKind} | {MediaKind.IMU: "IMU"}
 
 
 def hits_page(hits: Sequence[Hit], *, title: str) -> str:
-    """A page of hits, best first: pictures, scores and times in it, files linked to where they are.
+    """Return a page of hits, best first, with embedded thumbnails, scores, times and links to the files.
 
-    Needs no network. Sounds and videos play at the time of the hit, as long as their files are there.
+    It needs no network. Audio and video play at the time of the hit, as long as the files exist.
     """
-    found = "1 hit" if len(hits) == 1 else f"{len(hits)} hits"
+    count = "1 hit" if len(hits) == 1 else f"{len(hits)} hits"
     body = cards(hits, file_link) if hits else "<p>Nothing found; try fewer or other filters.</p>"
     return f"""<!doctype html>
 <html lang="en">
@@ -45,8 +37,8 @@ def hits_page(hits: Sequence[Hit], *, title: str) -> str:
 </head>
 <body class="hits-page">
 <h1><bdi>{escape(title)}</bdi></h1>
-<p class="hits-about">{found}. The score says by how many standard deviations a hit is nearer than its kind
-is; it compares across kinds, which cosines do not.</p>
+<p class="hits-about">{count}. The score is the number of standard deviations by which the cosine of a hit
+exceeds the mean of its media type. Scores are comparable across media types; cosines are not.</p>
 {body}
 </body>
 </html>
@@ -56,50 +48,50 @@ is; it compares across kinds, which cosines do not.</p>
 def cards(
     hits: Sequence[Hit], link: Callable[[Hit], str | None], *, actions: Callable[[Hit], str] = lambda _: ""
 ) -> str:
-    """A list of cards.
+    """Return a list of cards.
 
     Args:
-        link: where a hit's file can be had; None if it has none.
-        actions: more HTML for the foot of a card.
+        link: returns the URL of a hit's file; None if it has no file.
+        actions: returns additional HTML for the bottom of a card.
     """
     return '<ol class="hits">' + "".join(card(hit, link(hit), actions=actions(hit)) for hit in hits) + "</ol>"
 
 
 def card(hit: Hit, link: str | None, *, actions: str = "") -> str:
-    """One hit: how it looks, what and where it is, both scores, and a player at its time."""
+    """Return the card of a hit: thumbnail, media type, path, score, cosine, and a player at its time."""
     kind = KIND_NAMES[hit.kind]
     folder, _, name = hit.path.rpartition("/")
     if hit.kind is MediaKind.TEXT and not folder:
-        name = "text"  # given as it is; its words are shown
+        name = "text"  # added as a string, which the card shows
     time = f'<span class="hit-time">{seconds(hit)}</span>' if seconds(hit) else ""
-    opened = f'<a href="{escape(link)}" target="_blank" rel="noopener">Open file</a>' if link else ""
+    file_anchor = f'<a href="{escape(link)}" target="_blank" rel="noopener">Open file</a>' if link else ""
     return (
         f'<li class="hit" data-kind="{hit.kind}">'
-        f"{_picture(hit, link)}"
+        f"{_preview(hit, link)}"
         f'<p class="hit-facts"><span class="kind kind-{hit.kind}">{kind}</span>{time}</p>'
         f'<p class="hit-name" title="{escape(hit.path)}"><bdi>{_breakable(name)}</bdi>'
         f'<span class="hit-folder"><bdi>{escape(_end_of(folder))}</bdi></span></p>'
-        f"{_sound(hit, link)}{_scores(hit)}"
-        f'<p class="hit-actions">{actions}{opened}</p></li>'
+        f"{_audio_player(hit, link)}{_scores(hit)}"
+        f'<p class="hit-actions">{actions}{file_anchor}</p></li>'
     )
 
 
 def file_link(hit: Hit) -> str | None:
-    """Where a hit's file is on this machine, as a link."""
+    """Return the file:// URL of a hit's file; None if it has no file."""
     return hit.file.as_uri() if has_file(hit) else None
 
 
 def has_file(hit: Hit) -> bool:
-    """Whether a hit is of a file with a whole path, and not of a text or an array that was handed over.
+    """Whether a hit comes from a file with an absolute path, not from a string or an array.
 
-    A text that was handed over has its words for a path; they may look like one.
+    A text that was added as a string is its own path, and may look like a file's path.
     """
-    handed_over = hit.kind is MediaKind.TEXT and "text" in hit.metadata and not hit.mtime_ns
-    return not handed_over and Path(hit.path).is_absolute()
+    is_string = hit.kind is MediaKind.TEXT and "text" in hit.metadata and not hit.mtime_ns
+    return not is_string and Path(hit.path).is_absolute()
 
 
 def seconds(hit: Hit) -> str:
-    """The time of a hit in words; nothing for what has none."""
+    """Return the time of a hit as text; empty if it has no time."""
     if hit.start is None or hit.end is None:
         return ""
     if hit.end < 0.1:
@@ -109,16 +101,16 @@ def seconds(hit: Hit) -> str:
 
 
 def media_fragment(hit: Hit) -> str:
-    """What makes a player play just the time of a hit: #t=3,5."""
+    """Return the URL fragment that limits a player to the time of a hit: #t=3,5."""
     return "" if hit.start is None or hit.end is None else f"#t={hit.start:.2f},{hit.end:.2f}"
 
 
 def data_uri(jpeg: bytes) -> str:
-    """A JPEG inside a page."""
+    """Return a JPEG as a data URI."""
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _picture(hit: Hit, link: str | None) -> str:
+def _preview(hit: Hit, link: str | None) -> str:
     poster = data_uri(hit.thumbnail) if hit.thumbnail else ""
     label = escape(f"{KIND_NAMES[hit.kind]} {hit.path.rpartition('/')[2]}")
     if hit.kind is MediaKind.VIDEO and link:
@@ -128,23 +120,23 @@ def _picture(hit: Hit, link: str | None) -> str:
         )
     text = hit.metadata.get("text")
     if hit.kind is MediaKind.TEXT and isinstance(text, str):
-        shown = text if len(text) <= SNIPPET else text[: SNIPPET - 1] + "…"
+        shown = text if len(text) <= CARD_TEXT_CHARACTERS else text[: CARD_TEXT_CHARACTERS - 1] + "…"
         return f'<blockquote class="hit-picture hit-text"><bdi>{escape(shown)}</bdi></blockquote>'
     if not poster:
         return f'<div class="hit-picture hit-none kind-{hit.kind}" aria-hidden="true"></div>'
     return f'<img class="hit-picture" src="{poster}" alt="{label}">'
 
 
-def _sound(hit: Hit, link: str | None) -> str:
+def _audio_player(hit: Hit, link: str | None) -> str:
     if hit.kind is not MediaKind.AUDIO or not link:
         return ""
-    label = escape(f"sound {hit.path.rpartition('/')[2]}")
+    label = escape(f"audio {hit.path.rpartition('/')[2]}")
     source = escape(link + media_fragment(hit))
     return f'<audio controls preload="none" aria-label="{label}" src="{source}"></audio>'
 
 
 def _scores(hit: Hit) -> str:
-    if math.isnan(hit.cosine):  # nothing was asked
+    if math.isnan(hit.cosine):  # not from a query
         return ""
     return (
         f'<dl class="hit-scores"><div><dt>score</dt><dd>{hit.score:.2f}</dd></div>'
@@ -153,7 +145,7 @@ def _scores(hit: Hit) -> str:
 
 
 def _breakable(name: str) -> str:
-    """A file's name as HTML that breaks between words where it has to, rather than in one."""
+    """Return a file name as HTML that may break between words."""
     return re.sub("(?<=[_-])|(?=[.])", "<wbr>", escape(name))
 
 
@@ -163,5 +155,5 @@ def _clock(time: float) -> str:
 
 
 def _end_of(folder: str, *, parts: int = 2) -> str:
-    """The last folders of a path: what tells files of one name apart."""
+    """Return the last folders of a path, which distinguish files of the same name."""
     return "/".join(folder.split("/")[-parts:])

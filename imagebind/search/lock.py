@@ -1,4 +1,4 @@
-"""One writer at a time: two crawls of one index would each add the files that the other is adding."""
+"""The write lock of an index: two crawls at a time would add the same files twice."""
 
 import hashlib
 import os
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from imagebind.io.uri import is_uri
-from imagebind.search.store import SearchIndexError, named
+from imagebind.search.store import SearchIndexError, store_errors
 
 LOCK_NAME = ".writer.lock"
 
@@ -18,25 +18,26 @@ class IndexBusyError(SearchIndexError):
 
 @contextmanager
 def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
-    """Be the one that writes to an index, or fail at once.
+    """Acquire the index's write lock without waiting.
 
-    The system lets go of the lock when its holder ends, however it ends. For an index in a folder the lock is
-    a file in that folder, and so it holds for every process that sees the folder; over a network only as far
-    as its file system locks files across machines. For any other URI it is a file in the user's cache folder,
-    named after the URI: it keeps out other crawls of this user on this machine, spelling the URI alike, and
-    not those of other users and machines. Two of these make no index unreadable, but may add a file twice.
+    The operating system releases the lock when the process ends, even if it is killed. For an index in a
+    folder the lock is a file in that folder, so it excludes all processes that share the folder; on a network
+    file system only if that locks files across machines. For any other URI it is a file in the user's cache
+    folder, named after the URI: it excludes crawls by the same user on the same machine with the same
+    spelling of the URI, but not those of other users and machines. Two concurrent crawls leave an index
+    readable, but may add a file twice.
 
     Raises:
-        IndexBusyError: another process, or another thread of this one, holds it.
-        SearchIndexError: the lock cannot be written, as in a read-only folder.
+        IndexBusyError: another process, or another thread of this one, holds the lock.
+        SearchIndexError: the lock file cannot be written, for example in a read-only folder.
     """
     from filelock import FileLock, Timeout
 
     uri = os.fspath(uri)
-    with named(uri, "written to"):
+    with store_errors(uri, "written to"):
         path = lock_path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = path.with_suffix(".pid")  # apart: some versions of filelock empty the file they lock
+        holder = path.with_suffix(".pid")  # a second file: some versions of filelock truncate the lock file
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
@@ -45,7 +46,7 @@ def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
                 f"{uri}: {_process(holder)} is writing to it; wait until it has ended"
             ) from error
     try:
-        with named(uri, "written to"):
+        with store_errors(uri, "written to"):
             holder.write_text(str(os.getpid()))
         yield
     finally:
@@ -53,7 +54,7 @@ def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
 
 
 def lock_path(uri: str) -> Path:
-    """Where the lock of an index is."""
+    """Return the path of an index's lock file."""
     if not is_uri(uri):
         return Path(uri) / LOCK_NAME
     cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
@@ -63,5 +64,5 @@ def lock_path(uri: str) -> Path:
 def _process(holder: Path) -> str:
     try:
         return f"process {int(holder.read_text())}"
-    except (OSError, ValueError):  # it has not said so yet
+    except (OSError, ValueError):  # not written yet
         return "another process"

@@ -1,4 +1,4 @@
-"""The rows nearest to a vector, and their scores."""
+"""Find the rows nearest to a vector, and score them."""
 
 import os
 from collections import Counter
@@ -12,15 +12,15 @@ from typing import Any, TypeVar
 import numpy as np
 
 from imagebind.modality import MediaKind
-from imagebind.search.approximate import NPROBES, REFINE
+from imagebind.search.approximate import NPROBES, REFINE_FACTOR
 from imagebind.search.calibration import Calibration
-from imagebind.search.rows import SHOWN, Hit, to_hit
-from imagebind.search.store import Store, named
+from imagebind.search.rows import HIT_COLUMNS, Hit, to_hit
+from imagebind.search.store import Store, store_errors
 
-FETCHED_MORE = 4  # times as many rows, where too few of those found are wanted
+FETCH_GROWTH = 4  # if `per_file` leaves too few rows, fetch this many times as many
 
 Record = Mapping[str, Any]
-Found = TypeVar("Found")
+Ranked = TypeVar("Ranked")
 
 
 def nearest(
@@ -32,14 +32,14 @@ def nearest(
     exact: bool,
     per_file: int | None,
 ) -> list[Record]:
-    """The `k` rows nearest to a unit vector (e,) under each condition, with their `_distance`.
+    """Return the rows nearest to a unit vector (e,) that match each condition, with their `_distance`.
 
-    More where `per_file` leaves some of them out, so that `k` stay if there are so many.
+    There are at least `k` for each condition, after limiting them to `per_file`, if the table has as many.
     """
     search = partial(_nearest, store, vector, k, exact=exact, per_file=per_file)
     if len(conditions) <= 1:
         return list(chain.from_iterable(map(search, conditions)))
-    with ThreadPoolExecutor(min(len(conditions), os.cpu_count() or 1)) as pool:  # LanceDB holds no lock
+    with ThreadPoolExecutor(min(len(conditions), os.cpu_count() or 1)) as pool:  # LanceDB releases the GIL
         return list(chain.from_iterable(pool.map(search, conditions)))
 
 
@@ -48,22 +48,22 @@ def _nearest(
 ) -> list[Record]:
     count = k
     while True:
-        with named(store.uri, "searched"):
+        with store_errors(store.uri, "searched"):
             search = store.items.search(vector, vector_column_name="vector").distance_type("dot")
-            search = search.select([*SHOWN, "_distance"]).limit(count)
+            search = search.select([*HIT_COLUMNS, "_distance"]).limit(count)
             if condition is not None:
                 search = search.where(condition, prefilter=True)
-            # More partitions than that only where too few rows in them hold the condition.
-            approximate = search.nprobes(NPROBES).maximum_nprobes(0).refine_factor(REFINE)
+            # Search more than NPROBES partitions only if too few rows in them match the condition.
+            approximate = search.nprobes(NPROBES).maximum_nprobes(0).refine_factor(REFINE_FACTOR)
             found = (search.bypass_vector_index() if exact else approximate).to_list()
-        kept = at_most(found, per_file, path=itemgetter("path"))
+        kept = limit_per_file(found, per_file, path=itemgetter("path"))
         if len(kept) >= k or len(found) < count:
             return kept
-        count *= FETCHED_MORE
+        count *= FETCH_GROWTH
 
 
 def scored(records: Iterable[Record], vector: np.ndarray, calibration: Calibration) -> list[Hit]:
-    """Rows with their `_distance` as hits with both scores."""
+    """Turn rows with a `_distance` into hits with score and cosine."""
     scales: dict[str, tuple[float, float]] = {}
     hits = []
     for record in records:
@@ -71,16 +71,18 @@ def scored(records: Iterable[Record], vector: np.ndarray, calibration: Calibrati
         if kind not in scales:
             scales[kind] = calibration.scale(vector, MediaKind(kind))
         mean, deviation = scales[kind]
-        cosine = 1 - record["_distance"]  # LanceDB's distance by dot product
+        cosine = 1 - record["_distance"]  # LanceDB's dot distance is 1 - dot product
         hits.append(to_hit(record, cosine=cosine, score=(cosine - mean) / deviation))
     return hits
 
 
-def at_most(found: Sequence[Found], per_file: int | None, *, path: Callable[[Found], str]) -> list[Found]:
-    """The first `per_file` of each path, in order; all with None."""
+def limit_per_file(
+    ranked: Sequence[Ranked], per_file: int | None, *, path: Callable[[Ranked], str]
+) -> list[Ranked]:
+    """Return the first `per_file` entries of each path, in order; all entries if `per_file` is None."""
     seen: Counter[str] = Counter()
     kept = []
-    for each in found:
+    for each in ranked:
         seen[path(each)] += 1
         if per_file is None or seen[path(each)] <= per_file:
             kept.append(each)

@@ -1,4 +1,4 @@
-"""What is looked for: one thing, or several with weights, in one vector."""
+"""Combine the items of a query, with their weights, into one vector."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from imagebind.modality import MediaKind
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A vector (e,) of unit length, and the kinds of media that it was made of."""
+    """A unit vector (e,), and the media types of the items that it was computed from."""
 
     vector: np.ndarray
     kinds: frozenset[MediaKind] = frozenset()
 
 
 def is_weighted(query: object) -> bool:
-    """Whether it is a list of (item, weight) pairs."""
+    """Whether a query is a sequence of (item, weight) pairs."""
     return (
         isinstance(query, Sequence)
         and not isinstance(query, str | bytes)
@@ -32,11 +32,11 @@ def is_weighted(query: object) -> bool:
 
 
 def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
-    """One item, a vector (e,), or [(item or vector, weight), …] where a weight may be negative.
+    """Turn an item, a vector (e,), or [(item or vector, weight), …] with any weights into a `Query`.
 
     Raises:
-        MediaError: an item that cannot be embedded.
-        ValueError: a vector of another width, or a sum that is nothing, or an item and no embedder.
+        MediaError: an item cannot be embedded.
+        ValueError: a vector has another length, the weighted sum is zero, or an item needs an embedder.
     """
     if not is_weighted(query):
         if _is_vector(query):
@@ -44,7 +44,7 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
         query = [(query, 1.0)]
     requests: list[Request] = [identify(item) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:
-        raise ValueError("query of items: expected an index opened with an embedder, or a vector instead")
+        raise ValueError("query: expected an index opened with an embedder to search by items, or a vector")
     embedded = iter(embedder.encode(requests) if requests and embedder is not None else ())
     parts = [
         (_checked(item, embed_dim) if _is_vector(item) else next(embedded), weight) for item, weight in query

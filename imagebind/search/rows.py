@@ -1,4 +1,4 @@
-"""What an index holds: a row for each vector, with where in which file it comes from."""
+"""The rows of an index: a vector with its file, its time in the file, and its metadata."""
 
 import json
 import uuid
@@ -15,22 +15,23 @@ from imagebind.modality import MediaKind, ModalityType
 
 Metadata = Mapping[str, str | int | float | bool]
 
-TEXT, UNREAD = "text", "unread"  # metadata of ours: how a text begins; what of a video could not be read
+TEXT_KEY = "text"  # metadata written by the index: the beginning of a text
+UNREAD_KEY = "unread"  # metadata written by the crawl: the media type in a video that could not be read
 UNIT_TOLERANCE = 1e-3  # of a vector's length: half precision rounds by less
 
 
 def new_id() -> str:
-    """A name for a row that no other row has."""
+    """Return a unique id for a row."""
     return uuid.uuid4().hex
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IndexRow:
-    """One vector (e,), float32 and of unit length, and what it is of.
+    """A unit vector (e,) in float32, and the file that it was computed from.
 
-    `path` is text, see `path_text`. `start` and `end` are seconds, None for what has no time. `content_hash`,
-    `size` in bytes and `mtime_ns` are the file's when it was read. `metadata` is flat. `thumbnail` is a
-    small JPEG.
+    `path` is text, see `path_text`. `start` and `end` are seconds, None for media without time.
+    `content_hash`, `size` in bytes and `mtime_ns` are the file's when it was read. `metadata` is flat.
+    `thumbnail` is a small JPEG.
     """
 
     path: str
@@ -48,7 +49,7 @@ class IndexRow:
 
 @dataclass(frozen=True, kw_only=True)
 class FileState:
-    """What an index knows of a file: whether it is the one that was read, and what it gave."""
+    """The state of a file when it was indexed, and the media types of its rows."""
 
     content_hash: str
     size: int
@@ -58,10 +59,11 @@ class FileState:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hit:
-    """A row that was found.
+    """A row found by a search.
 
-    `cosine` is what the vectors say, `score` what compares across kinds: how many deviations the cosine is
-    above what this query has with that kind of item. Both are NaN where nothing was asked.
+    `cosine` is the cosine similarity of query and row. `score` is comparable across media types: the number
+    of standard deviations by which the cosine exceeds the query's mean cosine with that media type. Both are
+    NaN for rows that do not come from a query.
     """
 
     id: str
@@ -80,17 +82,17 @@ class Hit:
 
     @property
     def modality(self) -> ModalityType:
-        """The trunk that its vector comes from."""
+        """The modality of the trunk that computed the vector."""
         return self.kind.modality
 
     @property
     def file(self) -> Path:
-        """Where it is on this machine."""
+        """The path of the hit's file."""
         return text_path(self.path)
 
 
 def schema(embed_dim: int) -> pa.Schema:
-    """The table's columns, for vectors of `embed_dim` numbers."""
+    """Return the schema of the table of rows, for vectors of length `embed_dim`."""
     return pa.schema(
         [
             ("id", pa.string()),
@@ -108,14 +110,25 @@ def schema(embed_dim: int) -> pa.Schema:
     )
 
 
-SHOWN = ("id", "path", "kind", "start", "end", "content_hash", "size", "mtime_ns", "metadata", "thumbnail")
+HIT_COLUMNS = (
+    "id",
+    "path",
+    "kind",
+    "start",
+    "end",
+    "content_hash",
+    "size",
+    "mtime_ns",
+    "metadata",
+    "thumbnail",
+)
 
 
 def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
-    """Rows as the table takes them.
+    """Convert rows to an Arrow table with the index's schema.
 
     Raises:
-        ValueError: a vector that is not (e,), not finite or not of unit length; names its path.
+        ValueError: a vector does not have the shape (e,), is not finite or not of unit length.
     """
     for row in rows:
         if row.vector.shape != (embed_dim,):
@@ -135,30 +148,30 @@ def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
 
 
 def to_columns(columns: Mapping[str, Any], embed_dim: int) -> pa.Table:
-    """Some of the table's columns, as it takes them."""
+    """Convert some columns to an Arrow table with their types in the index."""
     whole = schema(embed_dim)
     return pa.table(columns, schema=pa.schema([whole.field(name) for name in columns]))
 
 
 def metadata_text(metadata: Metadata) -> str:
-    """Flat metadata as the table has it, in one form for one content.
+    """Return flat metadata as JSON in a canonical form: equal metadata has equal text.
 
     Raises:
-        ValueError: a value that is no text, number or truth.
+        ValueError: a value is not a string, a number or a boolean.
     """
     for name, value in metadata.items():
         if not isinstance(value, str | int | float | bool):
             raise ValueError(
-                f"metadata {name!r}: expected text, a number or true or false, got a {type(value).__name__}"
+                f"metadata {name!r}: expected a string, number or boolean, got a {type(value).__name__}"
             )
     return json.dumps(dict(metadata), sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def to_hit(record: Mapping[str, Any], *, cosine: float = float("nan"), score: float = float("nan")) -> Hit:
-    """A row of the table as what was found."""
+    """Turn a record of the table into a hit."""
     vector = record.get("vector")
     return Hit(
-        **{name: record[name] for name in SHOWN if name not in ("kind", "metadata")},
+        **{name: record[name] for name in HIT_COLUMNS if name not in ("kind", "metadata")},
         kind=MediaKind(record["kind"]),
         metadata=json.loads(record["metadata"]),
         cosine=cosine,

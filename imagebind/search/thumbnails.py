@@ -1,4 +1,4 @@
-"""Small pictures of what a trunk saw of an item, drawn from the tensor that it was given."""
+"""Render thumbnails of items from the tensors that their trunks receive."""
 
 import io
 from collections.abc import Callable
@@ -11,116 +11,123 @@ from imagebind.intake.requests import Views
 from imagebind.modality import MediaKind
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 
-SIDE = 128  # pixels of a side, at most; a spectrogram is as wide as it is long
-QUALITY = 75  # of a JPEG: about 3 KB
+THUMBNAIL_SIDE = 128  # pixels, at most; the width of a spectrogram grows with its duration
+JPEG_QUALITY = 75  # about 3 KB each
 LINE_COLOURS = ("#e6550d", "#fd8d3c", "#fdbe85", "#3182bd", "#6baed6", "#bdd7e7")  # three axes of each sensor
 
-# From CLIP's statistics to [0, 255], with half a step so that cutting off rounds.
+# From CLIP's statistics to [0, 255], plus a half so that truncation rounds.
 _SCALE = 255 * np.array(IMAGE_STD, dtype=np.float32)[:, None, None]
 _SHIFT = 255 * np.array(IMAGE_MEAN, dtype=np.float32)[:, None, None] + np.float32(0.5)
 Colours = tuple[tuple[int, int, int], ...]
 
-# Colours from least to most, evenly spaced; dark to bright, so that they read in grey as well. Ours.
-_HEAT = ((8, 6, 28), (72, 16, 96), (150, 36, 104), (220, 72, 72), (248, 146, 50), (252, 250, 190))
-_DISTANCE = ((12, 20, 66), (26, 82, 138), (32, 146, 150), (92, 200, 120), (196, 228, 92), (255, 250, 200))
+# Evenly spaced colours from least to greatest value; dark to bright, so that they work in grayscale. Ours.
+_THERMAL_RAMP = ((8, 6, 28), (72, 16, 96), (150, 36, 104), (220, 72, 72), (248, 146, 50), (252, 250, 190))
+_DEPTH_RAMP = (
+    (12, 20, 66),
+    (26, 82, 138),
+    (32, 146, 150),
+    (92, 200, 120),
+    (196, 228, 92),
+    (255, 250, 200),
+)
 
 
 def thumbnails(views: Views) -> tuple[bytes | None, ...]:
-    """A JPEG for each span of a recording, or one for what has no time; None for text.
+    """Return a JPEG for each span of a recording, or one for media without time; None for text.
 
-    Of a video a frame from the middle of the span; depth (near is bright) and heat in colours; a sound's mel
-    spectrogram, low tones below; motion as lines. Pictures and frames come out as they look where their
-    trunk was given them in CLIP's statistics, as the released one was.
+    A video is shown by a frame from the middle of the span, depth (near is bright) and thermal in colours,
+    audio by its mel spectrogram with low frequencies at the bottom, and IMU as lines. Images and frames are
+    expected to be standardised by CLIP's statistics, as for the released model.
     """
     count = max(len(views.spans), 1)
-    draw = _DRAWN.get(views.kind)
-    if draw is None:
+    render = _RENDERERS.get(views.kind)
+    if render is None:
         return (None,) * count
     each = len(views.views) // count
     middles = views.views.float().numpy()[each // 2 :: each]  # (s·k, ...) -> (s, ...)
-    return tuple(_jpeg(draw(view)) for view in middles)
+    return tuple(_jpeg(render(view)) for view in middles)
 
 
 def coloured(values: np.ndarray, colours: Colours) -> Image.Image:
-    """Numbers (h, w) from their least to their most as colours."""
+    """Return an image of values (h, w), coloured from their minimum to their maximum."""
     low, high = float(values.min()), float(values.max())
-    places = (values - low) * (255 / max(high - low, 1e-6))
-    picture = Image.fromarray(places.astype(np.uint8))
-    picture.putpalette(_palette(colours))
-    return picture.convert("RGB")
+    steps = (values - low) * (255 / max(high - low, 1e-6))
+    image = Image.fromarray(steps.astype(np.uint8))
+    image.putpalette(_palette(colours))
+    return image.convert("RGB")
 
 
 @lru_cache
 def _palette(colours: Colours) -> bytes:
-    """A colour for each of 256 steps, three bytes each."""
+    """Return a palette of 256 colours, three bytes each."""
     ramp = np.linspace(0, 255, len(colours))
     channels = [np.interp(np.arange(256), ramp, channel) for channel in zip(*colours, strict=True)]
     return np.stack(channels, axis=1).astype(np.uint8).tobytes()
 
 
-def _picture(view: np.ndarray) -> Image.Image:
-    """Undo the standardising: (3, h, w)."""
-    pixels = _shrunk(view) * _SCALE
+def _image(view: np.ndarray) -> Image.Image:
+    """Return the image of a standardised tensor (3, h, w)."""
+    pixels = _shrink(view) * _SCALE
     pixels += _SHIFT
     channels = pixels.clip(0, 255, out=pixels).astype(np.uint8)
     return Image.merge("RGB", [Image.fromarray(channel) for channel in channels])
 
 
-def _shrunk(view: np.ndarray) -> np.ndarray:
-    """By a whole number, to at most `SIDE`: (c, h, w) -> (c, h / n, w / n), channel after channel in memory.
+def _shrink(view: np.ndarray) -> np.ndarray:
+    """Average n x n pixels, so that sides have at most `THUMBNAIL_SIDE`: (c, h, w) -> (c, h / n, w / n).
 
-    In numpy, whose calls are cheap where many threads decode.
+    The result is C-contiguous. numpy is used since its calls cost little while many threads decode.
     """
-    times = -(-max(view.shape[1:]) // SIDE)
-    height, width = (side // times * times for side in view.shape[1:])
-    rows = reduce(np.add, [view[:, n:height:times] for n in range(times)])
-    columns = [rows[..., n:width:times] for n in range(times)]
-    return reduce(partial(np.add, order="C"), columns) * np.float32(times**-2)
+    factor = -(-max(view.shape[1:]) // THUMBNAIL_SIDE)
+    height, width = (side // factor * factor for side in view.shape[1:])
+    rows = reduce(np.add, [view[:, n:height:factor] for n in range(factor)])
+    columns = [rows[..., n:width:factor] for n in range(factor)]
+    return reduce(partial(np.add, order="C"), columns) * np.float32(factor**-2)
 
 
 def _frame(view: np.ndarray) -> Image.Image:
-    return _picture(view[:, 0])  # (3, t, h, w)
+    return _image(view[:, 0])  # (3, t, h, w)
 
 
 def _depth(view: np.ndarray) -> Image.Image:
-    return coloured(_shrunk(view)[0], _DISTANCE)  # (1, h, w)
+    return coloured(_shrink(view)[0], _DEPTH_RAMP)  # (1, h, w)
 
 
 def _thermal(view: np.ndarray) -> Image.Image:
-    return coloured(_shrunk(view)[0], _HEAT)
+    return coloured(_shrink(view)[0], _THERMAL_RAMP)
 
 
 def _mel(view: np.ndarray) -> Image.Image:
-    """(1, mel_bins, frames), without the columns that pad it, which have one value throughout."""
-    heard = view[0][:, view[0].max(axis=0) > view[0].min(axis=0)]
-    return coloured((heard if heard.size else view[0])[::-1], _HEAT)
+    """Return an image of a spectrogram (1, mel_bins, frames) without its padding: columns of one value."""
+    content = view[0][:, view[0].max(axis=0) > view[0].min(axis=0)]
+    return coloured((content if content.size else view[0])[::-1], _THERMAL_RAMP)
 
 
-def _motion(view: np.ndarray) -> Image.Image:
-    """(6, t): the accelerometer above, less its mean, and the gyroscope below."""
-    steps = view[:, :: max(view.shape[1] // SIDE, 1)][:, :SIDE]
-    picture = Image.new("RGB", (SIDE, SIDE), "white")
-    pen = ImageDraw.Draw(picture)
+def _imu(view: np.ndarray) -> Image.Image:
+    """Return an image of lines for (6, t): accelerometer above, gyroscope below, each minus its mean."""
+    steps = view[:, :: max(view.shape[1] // THUMBNAIL_SIDE, 1)][:, :THUMBNAIL_SIDE]
+    image = Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "white")
+    pen = ImageDraw.Draw(image)
     for row, sensor in enumerate((steps[:3], steps[3:])):
         sensor = sensor - sensor.mean(axis=1, keepdims=True)
-        middle, reach = SIDE * (2 * row + 1) / 4, SIDE / 4 - 3
+        middle, reach = THUMBNAIL_SIDE * (2 * row + 1) / 4, THUMBNAIL_SIDE / 4 - 3
         heights = middle - sensor * (reach / max(float(np.abs(sensor).max()), 1e-6))
         for line, colour in zip(heights, LINE_COLOURS[3 * row : 3 * row + 3], strict=True):
             pen.line(list(enumerate(line.tolist())), fill=colour)
-    return picture
+    return image
 
 
-_DRAWN: dict[MediaKind, Callable[[np.ndarray], Image.Image]] = {
-    MediaKind.IMAGE: _picture,
+_RENDERERS: dict[MediaKind, Callable[[np.ndarray], Image.Image]] = {
+    MediaKind.IMAGE: _image,
     MediaKind.VIDEO: _frame,
     MediaKind.DEPTH: _depth,
     MediaKind.THERMAL: _thermal,
     MediaKind.AUDIO: _mel,
-    MediaKind.IMU: _motion,
+    MediaKind.IMU: _imu,
 }
 
 
-def _jpeg(picture: Image.Image) -> bytes:
+def _jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    picture.save(file, "JPEG", quality=QUALITY)
+    image.save(file, "JPEG", quality=JPEG_QUALITY)
     return file.getvalue()

@@ -54,7 +54,7 @@ def test_the_page_opens_at_the_address_that_is_printed_and_ends_without_a_trace(
 
 def test_an_index_that_is_not_there_is_told_before_a_model_is_loaded(imagebind, tmp_path):
     run = imagebind("app", tmp_path / "no.lance", "--weights", tmp_path / "no.pth")
-    assert run.code == 1 and "no.lance: no index is there" in run.err and "no.pth" not in run.err
+    assert run.code == 1 and "no.lance: no index found" in run.err and "no.pth" not in run.err
 
 
 def test_a_port_that_is_taken_is_told_in_one_line(imagebind, db):

@@ -1,4 +1,4 @@
-"""`imagebind classify`: a file of any kind, and the label that suits it."""
+"""`imagebind classify`: zero-shot labels of a file of any media type."""
 
 import json
 import math
@@ -33,12 +33,12 @@ def shapes_file(tmp_path_factory):
     return path
 
 
-def test_sounds_are_told_by_the_shape_that_made_them(imagebind, scenes, files, shapes_file):
-    sounds = [each["audio"] for each in files]
-    run = imagebind("classify", *sounds, "--labels", shapes_file, "-w", "tiny", "--json", "--top", "8")
+def test_audio_is_classified_by_the_shape_that_made_it(imagebind, scenes, files, shapes_file):
+    clips = [each["audio"] for each in files]
+    run = imagebind("classify", *clips, "--labels", shapes_file, "-w", "tiny", "--json", "--top", "8")
     assert run.code == 0, run.err
     lines = [json.loads(line) for line in run.out.splitlines()]
-    assert [(line["path"], line["kind"]) for line in lines] == [(str(sound), "audio") for sound in sounds]
+    assert [(line["path"], line["kind"]) for line in lines] == [(str(clip), "audio") for clip in clips]
     told = [line["labels"][0]["label"] for line in lines]
     assert sum(label == scene.shape.value for label, scene in zip(told, scenes, strict=True)) >= 3
     for line in lines:
@@ -117,7 +117,7 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(
     [
         ([], "at least two labels"),
         (["--label", "dog"], "at least two labels"),
-        (["--label", "dog", "--label", "cat|dog"], "'dog' is there twice"),
+        (["--label", "dog", "--label", "cat|dog"], "expected different names, got 'dog'"),
         (["--label", "dog", "--label", "cat|"], "empty name"),
         (["--label", "dog", "--label", "cat", "--template", "a photo"], "expected {} once"),
     ],

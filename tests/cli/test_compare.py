@@ -1,11 +1,11 @@
-"""`imagebind compare`: a matrix in the terminal and in a picture."""
+"""`imagebind compare`: a matrix in the terminal and in an image file."""
 
 from PIL import Image
 
 from imagebind.toyworld import Colour, Scene, Shape, World, write_scene
 
 
-def test_things_of_all_modalities_are_compared_and_drawn(
+def test_items_of_all_modalities_are_compared_and_drawn(
     imagebind, small_weights, embedder, tmp_path, image_file, audio_file, video_file, imu_file, deep_grey_file
 ):
     plot = tmp_path / "matrix.png"
@@ -22,7 +22,7 @@ def test_things_of_all_modalities_are_compared_and_drawn(
     assert Image.open(plot).size[0] > 300
 
 
-def test_one_thing_alone_cannot_be_compared(imagebind):
+def test_one_item_alone_cannot_be_compared(imagebind):
     run = imagebind("compare", "--text", "A dog.")
     assert run.code == 2 and "at least two" in run.err
 
@@ -32,7 +32,7 @@ def test_a_file_that_cannot_be_read_is_one_line(imagebind, small_weights, tmp_pa
     assert run.code == 1 and "no.jpg" in run.err and "Traceback" not in run.err
 
 
-def test_a_picture_of_an_unknown_format_is_refused(imagebind, small_weights, tmp_path):
+def test_a_plot_of_an_unknown_format_is_refused(imagebind, small_weights, tmp_path):
     run = imagebind(
         "compare", "--text", "A", "--text", "B", "--plot", tmp_path / "m.xyz", "-w", small_weights
     )

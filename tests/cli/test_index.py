@@ -16,7 +16,7 @@ from imagebind.search import Index
 
 @pytest.fixture
 def media(tmp_path, image_file, audio_file, deep_grey_file) -> Path:
-    """A picture, a sound, a text and something that is no media."""
+    """An image, audio, a text and a file that is not media."""
     folder = tmp_path / "my media"
     folder.mkdir()
     for file in (image_file, audio_file):
@@ -41,7 +41,7 @@ def test_a_folder_becomes_an_index_that_the_last_line_says_how_to_search(imagebi
     assert json.loads(run.out)["path"] == str(media / "note.txt")
 
 
-def test_again_only_what_changed_is_done_and_what_is_gone_is_said(imagebind, media, db):
+def test_a_second_run_indexes_changed_files_and_counts_missing_ones(imagebind, media, db):
     imagebind("index", media, "--db", db, "-w", "tiny")
     (media / "note.txt").write_text("a blue ring")
     next(media.glob("*.wav")).unlink()
@@ -50,9 +50,9 @@ def test_again_only_what_changed_is_done_and_what_is_gone_is_said(imagebind, med
         line.split() for line in run.err.splitlines() if "unchanged" in line or line.startswith(" ")
     ]
     assert header == ["unchanged", "changed"] and rows == [["image", "1"], ["text", "1"]]
-    assert run.code == 0 and "1 file of the index no longer there; --prune drops what is gone" in run.err
+    assert run.code == 0 and "1 file in the index no longer exist; --prune removes them" in run.err
     run = imagebind("index", media, "--db", db, "-w", "tiny", "--prune")
-    assert "removed" in run.err and "no longer there" not in run.err
+    assert "removed" in run.err and "no longer exist" not in run.err
     assert len(Index.open(db)) == 2
 
 
@@ -87,7 +87,7 @@ def test_warnings_are_named_once_a_file_in_the_same_file_and_are_no_failures(
     assert run.code == 0 and not errors.exists() and "cancel out" not in run.err
 
 
-def test_on_a_terminal_what_cannot_be_told_is_asked(imagebind, media, db, deep_grey_file, monkeypatch):
+def test_on_a_terminal_it_asks_for_an_ambiguous_media_type(imagebind, media, db, deep_grey_file, monkeypatch):
     for name in ("scan1.png", "scan2.png"):
         shutil.copy(deep_grey_file, media / name)
     answers = io.StringIO("depht\ndepth:kinect_v2\n")
@@ -96,12 +96,12 @@ def test_on_a_terminal_what_cannot_be_told_is_asked(imagebind, media, db, deep_g
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True)
     run = imagebind("index", media, "--db", db, "-w", "tiny")
     assert run.code == 0, run.err
-    assert run.err.count("What are such files in") == 2  # the first answer was none
+    assert run.err.count("Media type of these files in") == 2  # the first answer was none
     assert "(depth, thermal, skip)" in run.err and "'depht': expected one of" in run.err
     assert sum(hit.kind.value == "depth" for hit in Index.open(db).sample(9)) == 2
 
 
-def test_long_recordings_are_cut_as_asked(imagebind, tmp_path, audio_file, db):
+def test_long_recordings_have_windows_of_the_given_length(imagebind, tmp_path, audio_file, db):
     run = imagebind("index", audio_file, "--db", db, "-w", "tiny", "--window", 3, "--hop", 2)  # 7 s
     assert run.code == 0 and sorted(hit.start for hit in Index.open(db).sample(9)) == [0, 2, 4]
 

@@ -13,13 +13,13 @@ from imagebind.modality import ModalityType
 
 @pytest.fixture(scope="module")
 def seeing(small_weights, tmp_path_factory):
-    """A saved model of pictures and words."""
+    """A saved model with vision and text trunks."""
     folder = tmp_path_factory.mktemp("seeing") / "model"
     save_model(load_model(small_weights, modalities=["vision", "text"]), folder)
     return folder
 
 
-def test_of_the_trunks_that_are_wanted_those_are_loaded_that_a_model_has(seeing):
+def test_requested_trunks_that_a_model_has_are_loaded(seeing):
     options = {"device": "cpu", "dtype": "float32"}
     assert load_embedder(str(seeing), modalities=ModalityType, **options).model.modalities == (
         "vision",
@@ -31,7 +31,7 @@ def test_of_the_trunks_that_are_wanted_those_are_loaded_that_a_model_has(seeing)
         load_embedder(str(seeing), modalities={ModalityType.IMU, ModalityType.AUDIO}, **options)
 
 
-def test_one_sound_among_pictures_is_a_failure_of_its_own_to_a_model_that_cannot_hear(
+def test_audio_among_images_fails_alone_without_an_audio_trunk(
     imagebind, seeing, tmp_path, image_file, audio_file
 ):
     media = tmp_path / "media"
@@ -46,7 +46,7 @@ def test_one_sound_among_pictures_is_a_failure_of_its_own_to_a_model_that_cannot
     assert run.code == 2 and "has vision, text; expected audio" in run.err and "Traceback" not in run.err
 
 
-def test_an_index_is_made_by_a_model_of_some_senses(imagebind, seeing, tmp_path, image_file, audio_file):
+def test_an_index_is_made_by_a_model_of_some_modalities(imagebind, seeing, tmp_path, image_file, audio_file):
     media = tmp_path / "media"
     media.mkdir()
     for file in (image_file, audio_file):
@@ -57,7 +57,7 @@ def test_an_index_is_made_by_a_model_of_some_senses(imagebind, seeing, tmp_path,
     assert run.code == 0 and image_file.name in run.out
 
 
-def test_labels_want_a_model_that_can_read(imagebind, small_weights, tmp_path, image_file):
+def test_labels_need_a_text_trunk(imagebind, small_weights, tmp_path, image_file):
     save_model(load_model(small_weights, modalities=["vision"]), tmp_path / "model")
     run = imagebind("classify", image_file, "--label", "dog", "--label", "cat", "-w", tmp_path / "model")
     assert run.code == 2 and "text" in run.err and "Traceback" not in run.err

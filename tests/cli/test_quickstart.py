@@ -17,15 +17,17 @@ def untrained(tmp_path, monkeypatch):
     monkeypatch.setattr(factory, "TINY_FOLDER", tmp_path / "tiny")
 
 
-def test_it_says_what_it_wrote_found_and_knows_and_how_to_go_on(imagebind, untrained, tmp_path, monkeypatch):
+def test_it_prints_its_files_and_results_and_the_next_step(imagebind, untrained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = imagebind("quickstart")
     assert run.code == 0, run.err
-    assert "Words against pictures: trained together" in run.out
-    assert "Words against sounds: never trained together" in run.out
+    assert "Texts against images: trained together" in run.out
+    assert "Texts against audio: never trained together" in run.out
     assert len(re.findall(r"on the diagonal, in \d of 7 rows", run.out)) == 2
-    assert len(re.findall(r"^(As hoped|Not as hoped: .* at place \d of \d)\.", run.out, re.MULTILINE)) == 2
-    assert "knows its toy world of coloured shapes and nothing else" in run.out
+    assert (
+        len(re.findall(r"^(As expected|Not as expected: .* has rank \d of \d)\.", run.out, re.MULTILINE)) == 2
+    )
+    assert "trained only on a toy world of coloured shapes" in run.out
     assert "4.8 GB" in run.out and "CC BY-NC-SA 4.0" in run.out
     assert "imagebind-quickstart/similarity.png" in run.out
     assert (tmp_path / "imagebind-quickstart" / "similarity.png").is_file()
@@ -35,12 +37,12 @@ def test_the_last_line_is_a_command_on_the_files_just_written(imagebind, untrain
     monkeypatch.setenv("COLUMNS", "80")  # where it must not be broken
     folder = tmp_path / "a folder"
     line = imagebind("quickstart", folder).out.strip().splitlines()[-1]
-    words = shlex.split(line)
-    assert words[:2] == ["imagebind", "compare"]
-    run = imagebind(*words[1:], "--weights", tmp_path / "tiny")
+    command = shlex.split(line)
+    assert command[:2] == ["imagebind", "compare"]
+    run = imagebind(*command[1:], "--weights", tmp_path / "tiny")
     assert run.code == 0, run.err
-    assert words.count("--text") == words.count("--image") == words.count("--audio") == 2
-    assert (folder / "scene-1" / "image.txt").read_text().strip() in words
+    assert command.count("--text") == command.count("--image") == command.count("--audio") == 2
+    assert (folder / "scene-1" / "image.txt").read_text().strip() in command
 
 
 def test_tables_fit_a_terminal_of_eighty_columns(imagebind, untrained, tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""`imagebind search`: anything finds anything, filters, and what it says when it finds nothing."""
+"""`imagebind search`: queries of any media type, filters, and searches without hits."""
 
 import json
 
@@ -12,7 +12,7 @@ from imagebind.toyworld import World, write_scene
 
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory):
-    """Six scenes of the toy world in an index: their pictures, sounds and captions."""
+    """Six scenes of the toy world in an index: their images, audio and captions."""
     folder = tmp_path_factory.mktemp("search")
     world = World(seed=5)
     files = [write_scene(world.scene(number), folder / f"scene-{number}") for number in range(6)]
@@ -27,7 +27,7 @@ def found(run) -> list[dict]:
     return [json.loads(line) for line in run.out.splitlines()]
 
 
-def test_a_picture_finds_itself_first_among_pictures(imagebind, scenes):
+def test_an_image_finds_itself_first_among_images(imagebind, scenes):
     db, files = scenes
     run = imagebind(
         "search", db, "--image", files[2]["image"], "--only", "image", "--json", "--weights", "tiny"
@@ -38,7 +38,7 @@ def test_a_picture_finds_itself_first_among_pictures(imagebind, scenes):
     assert {hit["kind"] for hit in hits} == {"image"}
 
 
-def test_things_are_added_and_taken_away(imagebind, scenes):
+def test_items_are_added_and_subtracted(imagebind, scenes):
     db, files = scenes
     base = ("search", db, "--image", files[0]["image"], "--json", "--weights", "tiny", "--only", "image")
     alone = found(imagebind(*base))
@@ -81,12 +81,12 @@ def test_nothing_found_says_what_to_do(imagebind, scenes):
 def test_a_missing_index_an_unreadable_file_and_no_query_are_told_in_one_line(imagebind, scenes, tmp_path):
     db, _ = scenes
     run = imagebind("search", tmp_path / "no.lance", "--text", "x", "--weights", "tiny")
-    assert run.code == 1 and "no.lance: no index is there" in run.err
+    assert run.code == 1 and "no.lance: no index found" in run.err
     (tmp_path / "cut.png").write_bytes(b"\x89PNG\r\n\x1a\n")
     run = imagebind("search", db, "--image", tmp_path / "cut.png", "--weights", "tiny")
     assert run.code == 1 and "cut.png" in run.err and "Traceback" not in run.err
     run = imagebind("search", db)
-    assert run.code == 2 and "at least one thing to look for" in run.err
+    assert run.code == 2 and "at least one item to search by" in run.err
     run = imagebind("search", db, "--text", "snow", "--minus", "snow", "--weights", "tiny")
     assert run.code == 2 and "cancel out" in run.err and "Traceback" not in run.err
 

@@ -36,11 +36,11 @@ def test_a_misspelt_option_fails_before_anything_starts(imagebind, tmp_path):
 
 def test_a_recipe_can_be_checked_without_training(imagebind, tmp_path):
     run = imagebind("train", recipe_file(tmp_path), "--out", tmp_path / "run", "--check")
-    assert run.code == 0 and "is sound: pairs depth, 4 a step" in run.out
+    assert run.code == 0 and "is valid: pairs depth, batch size 4" in run.out
     assert not (tmp_path / "run").exists()
 
 
-def test_the_seed_that_is_told_is_that_of_the_augmentation_too(tmp_path):
+def test_the_seed_of_the_option_also_seeds_the_augmentation(tmp_path):
     (tmp_path / "pairs.csv").write_text("vision,audio\nfilm.mp4,film.wav\n")
     options = {"output": None, "data": tmp_path / "pairs.csv", "pairing": "vision"}
     for given, wanted in ((None, 0), (3, 3)):

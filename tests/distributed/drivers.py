@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from imagebind.checkpoints.factory import imagebind_tiny
-from imagebind.distributed.job import Job, prepare
+from imagebind.distributed.job import EmbedJob, prepare
 from imagebind.distributed.ray_engine import Cluster, embed
 from imagebind.embedder import Embedder
 from imagebind.transforms.text import Tokenizer
@@ -40,7 +40,7 @@ def load_deadly(device: str) -> Embedder:
     return Embedder(imagebind_tiny(pretrained=True), transforms={"text": read}, device=device)
 
 
-def prepared(folder: Path, out: Path, *, partitions: int = 100) -> Job:
+def prepared(folder: Path, out: Path, *, partitions: int = 100) -> EmbedJob:
     return prepare(sorted(map(str, folder.glob("*.txt"))), out, partitions=partitions)
 
 

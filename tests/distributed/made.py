@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 from pyarrow import parquet
 
-from imagebind.distributed.job import Job
+from imagebind.distributed.job import EmbedJob
 from imagebind.distributed.output import Output
-from imagebind.distributed.worker import PartDone, Trial, embed_part
+from imagebind.distributed.worker import PartAttempt, PartDone, embed_part
 from imagebind.embedder import Embedder
 from imagebind.search import Space
 
@@ -29,11 +29,11 @@ def write_table(path: Path, columns: Mapping[str, Sequence], *, group_rows: int 
     return path
 
 
-def run_here(job: Job, embedder: Embedder) -> list[PartDone]:
+def run_here(job: EmbedJob, embedder: Embedder) -> list[PartDone]:
     """What an engine does, without one."""
     done = []
     for number in job.waiting:
-        trial = Trial(job.output, number, run=job.run)
+        trial = PartAttempt(job.output, number, run=job.run)
         job.output.claim(Space.of(embedder))
         done.append(embed_part(embedder, number, job.parts[number], job.output, job.method, trial))
     return done

@@ -1,4 +1,4 @@
-"""Inputs: what each source holds, in which parts, and what is wrong with it."""
+"""Inputs: the items and errors of each source, and their division into parts."""
 
 import io
 import tarfile
@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagebind.distributed import inputs as inputs_module
 from imagebind.distributed import shards
-from imagebind.distributed.inputs import FilesPart, RowsPart, ShardPart, cut
+from imagebind.distributed.inputs import FilesPart, RowsPart, ShardPart, divide
 from imagebind.distributed.shards import shard_members
 from imagebind.errors import MediaError
 from tests.distributed.made import write_table, write_tar
@@ -23,12 +23,12 @@ def errors(parts):
     return {item.name: str(item.error) for part in parts for item in part.items() if item.error is not None}
 
 
-def test_files_are_cut_in_their_order_into_about_as_many_parts_as_asked_for():
+def test_files_are_divided_in_order_into_about_the_requested_number_of_parts():
     files = [f"{number}.txt" for number in range(10)]
-    parts, failures = cut([*files, "3.txt"], base="/data", partitions=4)
+    parts, failures = divide([*files, "3.txt"], base="/data", partitions=4)
     assert [len(part.files) for part in parts] == [3, 3, 3, 1] and not failures
     assert names(parts) == files and str(next(parts[0].items()).item) == "/data/0.txt"
-    assert parts == cut(files, base="/data", partitions=4).parts
+    assert parts == divide(files, base="/data", partitions=4).parts
 
 
 def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
@@ -36,7 +36,7 @@ def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
     (tmp_path / ".hidden.txt").write_text("no")
     for name in ("b.txt", "deep/a #1%20?.txt"):
         (tmp_path / name).write_text(name)
-    (part,) = cut([f"file://{tmp_path}"], base="/").parts
+    (part,) = divide([f"file://{tmp_path}"], base="/").parts
     items = list(part.items())
     assert [item.name for item in items] == [
         f"file://{tmp_path}/b.txt",
@@ -45,44 +45,44 @@ def test_a_folder_in_a_store_is_walked_and_its_files_are_fetched(tmp_path):
     assert [item.item.read() for item in items] == [b"b.txt", b"deep/a #1%20?.txt"]
 
 
-def test_a_file_that_a_store_has_not_is_an_error_of_its_own(tmp_path):
+def test_a_file_missing_in_a_store_fails_alone(tmp_path):
     (tmp_path / "there.txt").write_text("yes")
     uri = f"file://{tmp_path}"
-    parts = cut([f"{uri}/gone.txt", f"{uri}/there.txt"], base="/").parts
+    parts = divide([f"{uri}/gone.txt", f"{uri}/there.txt"], base="/").parts
     assert list(errors(parts)) == [f"{uri}/gone.txt"] and len(names(parts)) == 2
 
 
 def test_a_scheme_that_nothing_opens_is_named():
     with pytest.raises(MediaError, match=r"smell://x.*expected a path, or a URI"):
-        cut(["smell://x/y"], base="/")
+        divide(["smell://x/y"], base="/")
 
 
 def test_the_output_below_an_input_folder_is_left_out(tmp_path):
     files = [str(tmp_path / name) for name in ("a.txt", "out/part-000000.parquet", "out2.txt")]
-    (part,) = cut(files, base="/", without=str(tmp_path / "out")).parts
+    (part,) = divide(files, base="/", without=str(tmp_path / "out")).parts
     assert names([part]) == [files[0], files[2]]
 
 
-def test_a_table_of_paths_names_files_from_its_folder_and_says_what_they_are(tmp_path):
+def test_a_table_of_paths_names_files_relative_to_its_folder_and_their_modalities(tmp_path):
     table = write_table(
         tmp_path / "t.parquet",
         {"path": ["a.png", "/b.png", "s3://c/d", None], "modality": ["depth", None, "audio", None]},
     )
-    (part,) = cut([str(table)], base="/").parts
+    (part,) = divide([str(table)], base="/").parts
     assert isinstance(part, FilesPart)
     assert [file.path for file in part.files[:3]] == [str(tmp_path / "a.png"), "/b.png", "s3://c/d"]
     assert [file.modality for file in part.files[:3]] == ["depth", None, "audio"]
     assert str(tmp_path) in part.files[3].path  # which is not there, and so an error in its place
 
 
-def test_rows_of_bytes_are_cut_between_row_groups(tmp_path):
+def test_rows_of_bytes_are_divided_between_row_groups(tmp_path):
     contents = [f"text {number}".encode() for number in range(10)]
     table = write_table(
         tmp_path / "t.parquet",
         {"bytes": [*contents, None], "modality": [*["text"] * 9, "smell", None]},
         group_rows=2,
     )
-    parts = cut([str(table)], base="/", partitions=3).parts
+    parts = divide([str(table)], base="/", partitions=3).parts
     assert all(isinstance(part, RowsPart) for part in parts)
     assert [part.groups for part in parts] == [(0, 1), (2, 3), (4, 5)]
     assert names(parts) == [f"{table}/#{number}" for number in range(11)]
@@ -105,7 +105,7 @@ def test_rows_of_bytes_are_cut_between_row_groups(tmp_path):
 )
 def test_a_row_with_bytes_is_named_within_its_table_and_never_as_a_file(tmp_path, said, named):
     table = write_table(tmp_path / "t.parquet", {"path": [said], "bytes": [b"a star"], "modality": ["text"]})
-    assert names(cut([str(table)], base="/").parts) == [f"{table}/{named}"]
+    assert names(divide([str(table)], base="/").parts) == [f"{table}/{named}"]
 
 
 def test_a_file_of_a_shard_is_named_within_it_even_where_its_name_leads_out(tmp_path):
@@ -118,7 +118,7 @@ def test_a_table_without_media_and_one_of_vectors_are_refused_and_named(tmp_path
     other = write_table(tmp_path / "o.parquet", {"label": [1]})
     cut_short = tmp_path / "c.parquet"
     cut_short.write_bytes(other.read_bytes()[:50])
-    parts, failures = cut(map(str, (vectors, other, cut_short)), base="/")
+    parts, failures = divide(map(str, (vectors, other, cut_short)), base="/")
     assert parts == []
     assert {item.name for item in failures} == {str(vectors), str(other), str(cut_short)}
     assert "label" in str(failures[1].error) and "vectors" in str(failures[0].error)
@@ -137,7 +137,7 @@ def test_a_shard_is_one_part_and_its_endings_say_what_its_files_are(tmp_path):
             "__meta__/x.txt": b"m",
         },
     )
-    (part,) = cut([str(shard)], base="/").parts
+    (part,) = divide([str(shard)], base="/").parts
     assert isinstance(part, ShardPart)
     items = list(part.items())
     assert [item.name for item in items] == [
@@ -150,7 +150,7 @@ def test_a_shard_is_one_part_and_its_endings_say_what_its_files_are(tmp_path):
 
 
 @pytest.mark.parametrize("where", ["content", "header"])
-def test_a_shard_that_is_damaged_gives_what_stands_before_and_an_error(tmp_path, where):
+def test_a_damaged_shard_yields_the_files_before_the_damage_and_an_error(tmp_path, where):
     shard = write_tar(tmp_path / "s.tar", {"a.txt": b"a" * 600, "b.txt": b"b" * 600, "c.txt": b"c" * 600})
     content = bytearray(shard.read_bytes())
     if where == "content":
@@ -163,7 +163,7 @@ def test_a_shard_that_is_damaged_gives_what_stands_before_and_an_error(tmp_path,
     assert items[2].error is not None and "after b.txt" in str(items[2].error)
 
 
-def test_a_compressed_shard_and_one_that_is_none_are_refused(tmp_path):
+def test_a_compressed_shard_and_a_file_that_is_no_shard_are_refused(tmp_path):
     path = tmp_path / "s.tar"
     picture = io.BytesIO()
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
@@ -198,8 +198,8 @@ def png() -> bytes:
         {"path": ["a.png"], "modality": [["image"]]},
     ],
 )
-def test_a_row_of_other_types_is_a_failure_of_its_own(tmp_path, columns):
-    inputs = cut([str(write_table(tmp_path / "t.parquet", columns))], base="/")
+def test_a_row_of_other_types_fails_alone(tmp_path, columns):
+    inputs = divide([str(write_table(tmp_path / "t.parquet", columns))], base="/")
     items = [item for part in inputs.parts for item in part.items()]
     assert len(items) == 1 and not inputs.failures
     if items[0].error is None:  # a path that is no text names no file
@@ -252,7 +252,7 @@ def test_a_member_and_a_row_have_a_largest_size(tmp_path, monkeypatch):
     monkeypatch.setattr(inputs_module, "MAX_ITEM_BYTES", 1000)
     shard = write_tar(tmp_path / "s.tar", {"big.txt": b"a" * 1001, "small.txt": b"a"})
     table = write_table(tmp_path / "t.parquet", {"bytes": [b"a" * 1001, b"a"]})
-    for part in cut([str(shard), str(table)], base="/").parts:
+    for part in divide([str(shard), str(table)], base="/").parts:
         big, small = part.items()
         assert "1,001 bytes" in str(big.error) and small.error is None
 
@@ -266,7 +266,7 @@ def test_rows_that_state_far_more_than_the_file_has_are_refused_unread(tmp_path,
     value = bytes(80 * 2**20)
     kind = pa.binary() if columns == ["bytes"] else pa.string()
     pq.write_table(pa.table({columns[0]: pa.array([value], kind)}), path, compression="zstd")
-    inputs = cut([str(path)], base="/")
+    inputs = divide([str(path)], base="/")
     found = [*inputs.failures, *(item for part in inputs.parts for item in part.items())]
     assert len(found) == 1 and "at most 200 times" in str(found[0].error)
 
@@ -288,8 +288,8 @@ def test_a_row_group_that_cannot_be_read_is_one_failure_and_the_others_are_read(
 
 
 def test_rows_that_share_a_large_value_are_read_few_at_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(inputs_module, "READ_BYTES", 2_000_000)
+    monkeypatch.setattr(inputs_module, "BATCH_BYTES", 2_000_000)
     noise = np.random.default_rng(0).bytes(900_000)
     path = write_table(tmp_path / "t.parquet", {"bytes": [noise] * 40})
-    rows = [len(item.item.read()) for part in cut([str(path)], base="/").parts for item in part.items()]
+    rows = [len(item.item.read()) for part in divide([str(path)], base="/").parts for item in part.items()]
     assert rows == [900_000] * 40

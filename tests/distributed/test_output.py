@@ -1,4 +1,4 @@
-"""An output: it is gone on with by the same run, and refuses any other."""
+"""An output: the same run resumes it, and other runs are refused."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def test_other_inputs_are_refused_with_both_named(tmp_path):
     prepare(FILES, tmp_path / "out", partitions=3)
     with pytest.raises(OutputMismatchError, match=r"part 1 is b\.txt.*this run.*part 1 is d\.txt"):
         prepare(["a.txt", "d.txt", "c.txt"], tmp_path / "out")
-    with pytest.raises(OutputMismatchError, match=r"3 parts.*this run of 2 parts, without a part 2"):
+    with pytest.raises(OutputMismatchError, match=r"3 parts.*this run has 2 parts, without a part 2"):
         prepare(FILES[:2], tmp_path / "out", partitions=2)
 
 
@@ -37,7 +37,7 @@ def test_the_same_paths_below_another_folder_are_other_inputs(tmp_path):
         prepare(FILES, tmp_path / "out", base="/two")
 
 
-def test_how_many_parts_there_are_need_not_be_said_again(tmp_path):
+def test_a_resumed_run_keeps_its_number_of_parts(tmp_path):
     assert len(prepare(FILES, tmp_path / "out", partitions=3).parts) == 3
     assert len(prepare(FILES, tmp_path / "out").parts) == 3
 
@@ -49,7 +49,7 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["holiday.jpg"]
 
 
-def test_what_is_written_is_not_waited_for_again(tmp_path):
+def test_written_parts_are_finished(tmp_path):
     job = prepare(FILES, tmp_path / "out", partitions=3)
     failure = Failure(path="b.txt", error="bad", kind="MediaError")
     job.output.write(1, b"rows", [failure])
@@ -81,7 +81,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_what_a_killed_run_left_half_written_is_in_nobody_s_way(tmp_path):
+def test_incomplete_files_of_a_killed_run_do_no_harm(tmp_path):
     for folder, name in ((tmp_path, "_manifest.json"), (tmp_path / "_errors", "part-000000.jsonl")):
         folder.mkdir(exist_ok=True)
         (folder / f".{name}.{TOKEN}.tmp").write_text('{"half')
@@ -91,7 +91,7 @@ def test_what_a_killed_run_left_half_written_is_in_nobody_s_way(tmp_path):
     assert not list(tmp_path.rglob("*.tmp"))
 
 
-def test_a_temporary_file_of_somebody_else_is_refused_and_kept(tmp_path):
+def test_a_foreign_temporary_file_is_refused_and_kept(tmp_path):
     (tmp_path / ".holiday.tmp").write_bytes(b"x")
     with pytest.raises(OutputMismatchError, match=r"\.holiday\.tmp"):
         prepare(FILES, tmp_path)

@@ -1,4 +1,4 @@
-"""The Ray engine on a small cluster: what this process would make, by others, and on after a kill."""
+"""The Ray engine on a small cluster: the same rows as in one process, and resuming after a kill."""
 
 import os
 import pickle
@@ -15,9 +15,17 @@ import pytest
 from pyarrow import parquet
 
 from imagebind.checkpoints.factory import load_model
-from imagebind.distributed.job import Job, prepare
+from imagebind.distributed.job import EmbedJob, prepare
 from imagebind.distributed.output import Output
-from imagebind.distributed.ray_engine import Cluster, ClusterError, Share, Task, Worker, connected, embed
+from imagebind.distributed.ray_engine import (
+    ActorPlan,
+    Cluster,
+    ClusterError,
+    PartTask,
+    PartWorker,
+    connected,
+    embed,
+)
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
@@ -34,14 +42,14 @@ def imagebind(monkeypatch, capsys) -> Runner:
     return Runner(monkeypatch, capsys)
 
 
-def test_a_cluster_that_is_not_there_is_named_at_once(monkeypatch):
+def test_an_unreachable_cluster_is_named_at_once(monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1: cannot be reached"), connected("127.0.0.1:1"):
         pass
 
 
-def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
+def test_the_command_with_ray_gives_the_same_rows_as_without(
     imagebind, ray_address, tmp_path, image_file, audio_file, video_file, deep_grey_file, small_weights
 ):
     media = tmp_path / "media"
@@ -70,7 +78,7 @@ def test_the_command_with_ray_gives_the_rows_that_it_gives_without(
         str(media / deep_grey_file.name): "AmbiguousMediaError",
     }
     again = imagebind("embed", *arguments)
-    assert again.code == 1 and "3 of them done before" in again.err
+    assert again.code == 1 and "3 of them from an earlier run" in again.err
     other = imagebind("embed", *arguments, "-w", small_weights)
     assert other.code == 1 and f"made with weights tiny, this run has {small_weights}" in other.err
 
@@ -92,7 +100,7 @@ def test_the_index_command_with_ray_gives_the_rows_that_it_gives_without_and_the
         assert run.code == 1 and "cut.jpg" in run.err and "Traceback" not in run.err
         hits = Index.open(tmp_path / name).sample(99)
         rows.append({(hit.path, hit.start, hit.kind, hit.content_hash): hit.vector for hit in hits})
-    assert "5 files were given to the cluster" in run.err
+    assert "5 files were sent to the cluster" in run.err
     assert "unchanged" in run.err and "added" not in run.err  # the crawl after the cluster had nothing to do
     here, ray = rows
     assert here.keys() == ray.keys() and len(here) > 3
@@ -104,18 +112,18 @@ def load_small(folder: Path, device: str) -> Embedder:
     return Embedder(load_model(folder, device=device))
 
 
-def outcome(job: Job, load) -> PartDone | Exception:
+def outcome(job: EmbedJob, load) -> PartDone | Exception:
     """What a worker sends back of the first part."""
-    task = Task(
+    task = PartTask(
         number=0,
         part=job.parts[0],
         output=job.output.uri,
         method=job.method,
         run=job.run,
         load=load,
-        share=Share(actors=1, cpus=1, gpus=0),
+        share=ActorPlan(actors=1, cpus=1, gpus=0),
     )
-    return pickle.loads(Worker()({"task": [pickle.dumps(task)]})["outcome"][0])
+    return pickle.loads(PartWorker()({"task": [pickle.dumps(task)]})["outcome"][0])
 
 
 def test_workers_with_other_weights_or_none_write_nothing_and_say_why(tmp_path, small_weights, tiny):
@@ -132,7 +140,7 @@ def test_workers_with_other_weights_or_none_write_nothing_and_say_why(tmp_path, 
 
 
 @pytest.mark.huge
-def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address, tmp_path, tiny):
+def test_a_killed_run_resumes_with_the_missing_parts(ray_address, tmp_path, tiny):
     media, out = tmp_path / "media", tmp_path / "out"
     media.mkdir()
     texts = ["a red star", "a blue circle", STUCK, "a green square"]
@@ -166,7 +174,7 @@ def test_a_run_that_is_killed_and_started_again_does_what_is_missing(ray_address
 
 
 @pytest.mark.huge
-def test_an_item_that_kills_its_worker_is_an_error_and_all_others_are_done(ray_address, tmp_path):
+def test_an_item_that_kills_its_worker_fails_and_all_others_are_embedded(ray_address, tmp_path):
     for number, text in enumerate(["a red star", DEADLY, "a green square"]):
         (tmp_path / f"{number}.txt").write_text(text)
     job = prepared(tmp_path, tmp_path / "out", partitions=1)

@@ -1,4 +1,4 @@
-"""An engine's output into an index: all of it, once."""
+"""Adding an engine's output to an index: all rows, each once."""
 
 import shutil
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ import pytest
 from imagebind.checkpoints.factory import load_model
 from imagebind.distributed import to_index
 from imagebind.distributed.crawl_ahead import Engine, crawl_ahead
-from imagebind.distributed.job import Job, prepare
+from imagebind.distributed.job import EmbedJob, prepare
 from imagebind.distributed.to_index import add_partitions
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
@@ -18,7 +18,7 @@ from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl.crawler import crawl
-from imagebind.search.crawl.report import Outcome
+from imagebind.search.crawl.report import FileOutcome
 from tests.distributed.made import run_here, write_table, write_tar
 from tests.search.recorded import write_film
 
@@ -97,7 +97,7 @@ def test_a_path_that_goes_up_and_down_again_is_the_one_that_a_crawl_finds(tmp_pa
     assert set(index.files()) == {str(file) for file in media.iterdir() if file.name != "bad.png"}
 
 
-def test_what_a_table_holds_is_no_file_of_the_index_whatever_its_rows_are_called(tmp_path, tiny):
+def test_items_of_a_table_are_never_files_of_the_index(tmp_path, tiny):
     secret = tmp_path / "secret.txt"
     secret.write_text("a key")
     said = [str(secret), "../secret.txt", "..", f"file://{secret}", None]
@@ -113,12 +113,12 @@ def test_what_a_table_holds_is_no_file_of_the_index_whatever_its_rows_are_called
     assert not [hit.path for hit in index.sample(10) if hit.file.exists()]
 
 
-def test_an_unfinished_output_and_a_folder_that_is_none_are_refused(tmp_path, tiny, output):
+def test_an_unfinished_output_and_another_folder_are_refused(tmp_path, tiny, output):
     index = Index.open(tmp_path / "db", tiny, create=True)
     (output / "part-000001.parquet").unlink()
-    with pytest.raises(ImageBindError, match="1 of 3 parts are not done"):
+    with pytest.raises(ImageBindError, match="1 of 3 parts are missing"):
         add_partitions(index, output)
-    with pytest.raises(ImageBindError, match="no output of an engine"):
+    with pytest.raises(ImageBindError, match="no manifest found"):
         add_partitions(index, tmp_path / "media")
     assert len(index) == 0
 
@@ -136,8 +136,8 @@ def test_a_crawl_finds_nothing_left_to_do_after_an_engine_has_crawled_ahead(tmp_
     ahead = Index.open(tmp_path / "ahead", tiny, create=True)
     crawl_ahead(ahead, roots, lambda job: run_here(job, tiny), mappings=mappings, partitions=3)
     report = crawl(ahead, roots, mappings=mappings)
-    assert report.total(Outcome.ADDED) == report.total(Outcome.CHANGED) == 0
-    assert report.total(Outcome.UNCHANGED) == 5 and report.total(Outcome.FAILED) == 1
+    assert report.total(FileOutcome.ADDED) == report.total(FileOutcome.CHANGED) == 0
+    assert report.total(FileOutcome.UNCHANGED) == 5 and report.total(FileOutcome.FAILED) == 1
     alone = Index.open(tmp_path / "alone", tiny, create=True)
     crawl(alone, roots, mappings=mappings)
     assert contents(ahead) == contents(alone) and len(ahead) == 5
@@ -163,7 +163,7 @@ def test_an_engine_that_was_killed_has_its_parts_added_and_does_the_rest(tmp_pat
 def noting(embedder: Embedder, seen: list[str]) -> Engine:
     """An engine in this process that notes what it is given."""
 
-    def engine(job: Job) -> Iterator[PartDone]:
+    def engine(job: EmbedJob) -> Iterator[PartDone]:
         seen.extend(item.name for part in job.parts for item in part.items())
         return iter(run_here(job, embedder))
 
@@ -183,10 +183,10 @@ def test_tables_and_archives_in_a_folder_are_no_media_to_the_engine_as_to_a_craw
     assert seen == list(index.files()) == [str(media / "star.txt")]
     assert crawl_ahead(index, [media], noting(tiny, seen)) == 0
     report = crawl(index, [media])
-    assert report.not_media == {".pdf": 1, ".parquet": 2, ".tar": 1} and report.total(Outcome.FAILED) == 0
+    assert report.not_media == {".pdf": 1, ".parquet": 2, ".tar": 1} and report.total(FileOutcome.FAILED) == 0
 
 
-def test_a_table_that_is_said_to_be_media_is_given_to_the_engine_as_a_file(tmp_path, tiny):
+def test_a_table_mapped_to_a_media_type_is_given_to_the_engine_as_a_file(tmp_path, tiny):
     media, seen = tmp_path / "media", []
     media.mkdir()
     write_table(media / "t.parquet", {"path": ["elsewhere.txt"]})
@@ -195,9 +195,7 @@ def test_a_table_that_is_said_to_be_media_is_given_to_the_engine_as_a_file(tmp_p
     assert seen == [str(media / "t.parquet")]
 
 
-def test_a_video_is_done_again_once_it_is_said_to_be_sound_and_not_where_it_is_said_to_be_video(
-    tmp_path, tiny
-):
+def test_a_video_is_embedded_again_if_mapped_to_audio_but_not_if_mapped_to_video(tmp_path, tiny):
     film = tmp_path / "film.mp4"
     write_film(film, 3)
     index = Index.open(tmp_path / "db", tiny, create=True)

@@ -1,4 +1,4 @@
-"""A part is embedded whole: bad items apart, and those over which workers die given up in the end."""
+"""Parts: bad items fail alone, and so do items at which workers die repeatedly."""
 
 import json
 from pathlib import Path
@@ -8,8 +8,8 @@ import pytest
 
 from imagebind.distributed.job import prepare
 from imagebind.distributed.methods import CrawlFiles, EmbedItems
-from imagebind.distributed.ray_engine import Cluster, ClusterError, Share, share_out
-from imagebind.distributed.worker import DEATHS, MAX_TRIES, Trial, WorkerDiedError
+from imagebind.distributed.ray_engine import ActorPlan, Cluster, ClusterError, share_out
+from imagebind.distributed.worker import MAX_ITEM_DEATHS, MAX_TRIES, PartAttempt, WorkerDiedError
 from imagebind.modality import MediaKind
 from imagebind.search import Index
 from imagebind.search.crawl.crawler import crawl
@@ -46,7 +46,7 @@ def test_media_in_tables_and_shards_become_the_vectors_of_their_files(tmp_path, 
     assert (rows[f"{shard}/0.wav"]["start"], rows[f"{shard}/0.wav"]["end"]) == (0, pytest.approx(7))
 
 
-def test_bad_items_are_kept_apart_and_the_rest_of_their_part_is_done(
+def test_bad_items_fail_and_the_rest_of_their_part_is_embedded(
     tmp_path, tiny, texts, image_file, deep_grey_file
 ):
     cut_short = tmp_path / "cut.jpg"
@@ -65,7 +65,7 @@ def test_bad_items_are_kept_apart_and_the_rest_of_their_part_is_done(
     }
 
 
-def test_what_fails_in_a_crawl_or_a_part_is_told_as_the_same_record(tmp_path, tiny):
+def test_failures_of_a_crawl_and_of_a_part_have_the_same_record(tmp_path, tiny):
     bad = tmp_path / "bad.png"
     bad.write_bytes(b"\x89PNG\r\n\x1a\n cut")
     (failure,) = crawl(Index.open(tmp_path / "db", tiny, create=True), [bad]).failures
@@ -75,7 +75,7 @@ def test_what_fails_in_a_crawl_or_a_part_is_told_as_the_same_record(tmp_path, ti
         assert part.failures == (failure,) and list(job.output.failures()) == [failure]
 
 
-def test_warnings_about_what_was_embedded_are_apart_from_failures(tmp_path, tiny, opposite_file, texts):
+def test_warnings_about_embedded_items_are_separate_from_failures(tmp_path, tiny, opposite_file, texts):
     for name, method in (("vectors", EmbedItems()), ("rows", CrawlFiles(roots=(str(tmp_path),)))):
         job = prepare([str(opposite_file), *texts], tmp_path / name, method=method)
         (part,) = run_here(job, tiny)
@@ -95,18 +95,18 @@ def test_clips_and_a_modality_reach_the_embedder(tmp_path, tiny, audio_file, dee
     assert rows_in(tmp_path / "deep")[str(deep_grey_file)]["modality"] == "depth"
 
 
-def test_an_item_over_which_workers_die_is_given_up_and_the_others_are_done(tmp_path, tiny, texts):
+def test_an_item_at_which_workers_die_fails_and_the_others_are_embedded(tmp_path, tiny, texts):
     job = prepare(texts, tmp_path / "out")
-    Trial(job.output, 0, run=job.run)  # dies among all of them
-    for _ in range(DEATHS):
-        trial = Trial(job.output, 0, run=job.run)
+    PartAttempt(job.output, 0, run=job.run)  # dies among all of them
+    for _ in range(MAX_ITEM_DEATHS):
+        trial = PartAttempt(job.output, 0, run=job.run)
         assert trial.is_careful
         results = trial.embed(tiny, job.parts[0].items(), job.method)
         assert next(results).rows[0].path == texts[0]
         job.output.note(0, note_at(job, 1))  # dies over the second
     (part,) = run_here(job, tiny)
     assert (part.embedded, part.failed) == (2, 1)
-    assert "2 workers died over it" in part.failures[0].error and part.failures[0].path == texts[1]
+    assert "an item at which 2 workers died" in part.failures[0].error and part.failures[0].path == texts[1]
     assert set(rows_in(tmp_path / "out")) == {texts[0], texts[2]}
     assert job.output.noted(0) is None
 
@@ -115,29 +115,29 @@ def note_at(job, place: int) -> str:
     return json.dumps(json.loads(job.output.noted(0)) | {"at": place})
 
 
-def test_a_run_that_was_killed_says_nothing_against_the_items_it_was_at(tmp_path, tiny, texts):
+def test_a_killed_run_does_not_count_against_its_items(tmp_path, tiny, texts):
     job = prepare(texts, tmp_path / "out")
     for run in ("one", "two", "three"):
-        assert not Trial(job.output, 0, run=run).is_careful
+        assert not PartAttempt(job.output, 0, run=run).is_careful
         job.output.note(0, note_at(job, 1))
     assert run_here(job, tiny)[0].embedded == 3
 
 
-def test_workers_that_die_whatever_they_do_end_the_run(tmp_path, texts):
+def test_a_part_at_which_all_workers_die_ends_the_run(tmp_path, texts):
     job = prepare(texts, tmp_path / "out")
     for _ in range(MAX_TRIES):
-        Trial(job.output, 0, run=job.run)
+        PartAttempt(job.output, 0, run=job.run)
     with pytest.raises(WorkerDiedError, match=r"part 0.*more memory"):
-        Trial(job.output, 0, run=job.run)
+        PartAttempt(job.output, 0, run=job.run)
 
 
-def test_machines_are_shared_out_one_gpu_an_actor_and_never_more_than_one_has():
+def test_each_actor_has_one_gpu_and_fits_on_one_machine():
     gpus = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 4.0}, {"CPU": 4.0}]
-    assert share_out(gpus, Cluster(), 100) == Share(actors=12, cpus=2, gpus=1)
-    assert share_out(gpus, Cluster(actors=3), 100) == Share(actors=3, cpus=2, gpus=1)
-    assert share_out(gpus, Cluster(gpus=False), 100) == Share(actors=3, cpus=4, gpus=0)
-    assert share_out([{"CPU": 8.0}, {"CPU": 4.0}, {}], Cluster(), 100) == Share(actors=2, cpus=4, gpus=0)
-    assert share_out([{"CPU": 8.0}], Cluster(actors=3), 100) == Share(actors=3, cpus=2, gpus=0)
-    assert share_out([{"CPU": 2.0}], Cluster(actors=9), 1) == Share(actors=1, cpus=2, gpus=0)
+    assert share_out(gpus, Cluster(), 100) == ActorPlan(actors=12, cpus=2, gpus=1)
+    assert share_out(gpus, Cluster(actors=3), 100) == ActorPlan(actors=3, cpus=2, gpus=1)
+    assert share_out(gpus, Cluster(gpus=False), 100) == ActorPlan(actors=3, cpus=4, gpus=0)
+    assert share_out([{"CPU": 8.0}, {"CPU": 4.0}, {}], Cluster(), 100) == ActorPlan(actors=2, cpus=4, gpus=0)
+    assert share_out([{"CPU": 8.0}], Cluster(actors=3), 100) == ActorPlan(actors=3, cpus=2, gpus=0)
+    assert share_out([{"CPU": 2.0}], Cluster(actors=9), 1) == ActorPlan(actors=1, cpus=2, gpus=0)
     with pytest.raises(ClusterError, match="0 with GPUs"):
         share_out([{"CPU": 8.0}], Cluster(gpus=True), 1)

@@ -1,4 +1,4 @@
-"""Folders of the toy world, crawled: here, or in a process that can be killed."""
+"""Crawl folders of the toy world in this process, or in one that can be killed."""
 
 import os
 import shutil
@@ -17,7 +17,7 @@ from imagebind.embedder import Embedder
 from imagebind.intake.mapping import parse_mapping
 from imagebind.search.crawl import writer
 from imagebind.search.crawl.crawler import crawl
-from imagebind.search.crawl.report import CrawlReport, Outcome
+from imagebind.search.crawl.report import CrawlReport, FileOutcome
 from imagebind.search.index import Index
 from imagebind.toyworld import world_transforms
 
@@ -26,7 +26,7 @@ MAPPINGS = [parse_mapping("**/depth.png=depth"), parse_mapping("**/thermal.png=t
 
 @cache
 def tiny() -> Embedder:
-    """The small model, told about its world's sensors."""
+    """Return the small model with the transforms of its world's sensors."""
     return Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms(), num_workers=2)
 
 
@@ -35,7 +35,7 @@ def crawled(db: Path, *roots: Path, **options) -> CrawlReport:
 
 
 def crawl_in_steps(db: Path, root: Path, rows: int, begun: Event) -> None:
-    """Crawl with a commit every few rows, in a process of its own, and say when that begins."""
+    """Crawl in a separate process with a commit every few rows, and set `begun` when it starts."""
     torch.set_num_threads(1)
     writer.COMMIT_ROWS = rows
     tiny()
@@ -44,12 +44,12 @@ def crawl_in_steps(db: Path, root: Path, rows: int, begun: Event) -> None:
 
 
 def outcomes(report: CrawlReport) -> dict[str, int]:
-    """How many files had which outcome, without those that none had."""
-    return {outcome.value: report.total(outcome) for outcome in Outcome if report.total(outcome)}
+    """Return the number of files for each outcome that occurred."""
+    return {outcome.value: report.total(outcome) for outcome in FileOutcome if report.total(outcome)}
 
 
 def vectors(db: Path, below: Path) -> dict[tuple[str, str, float | None], np.ndarray]:
-    """Every row's vector by its path below a folder, its kind and its start.
+    """Return each row's vector by its path below a folder, its media type and its start.
 
     Raises:
         AssertionError: a row is there twice.
@@ -62,7 +62,7 @@ def vectors(db: Path, below: Path) -> dict[tuple[str, str, float | None], np.nda
 
 @contextmanager
 def open_to_all() -> Iterator[Path]:
-    """A folder that another user can enter: pytest's own are closed to others."""
+    """Yield a folder that other users can enter, unlike those of pytest."""
     folder = Path(tempfile.mkdtemp())
     folder.chmod(0o755)
     try:
@@ -73,7 +73,7 @@ def open_to_all() -> Iterator[Path]:
 
 @contextmanager
 def unprivileged() -> Iterator[None]:
-    """Root may read and write anywhere: be nobody for a while."""
+    """Become the user nobody for a while, since root can read and write anywhere."""
     if os.geteuid() != 0:
         yield
         return

@@ -1,4 +1,4 @@
-"""Small indexes of made-up vectors, whose neighbours are known by hand."""
+"""Small indexes of synthetic vectors with known neighbours."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ EMBED_DIM = 8
 
 
 def unit(*numbers: float) -> np.ndarray:
-    """A unit vector (8,) that starts with these numbers."""
+    """Return a unit vector (8,) in the direction of these numbers, followed by zeros."""
     vector = np.zeros(EMBED_DIM, dtype=np.float32)
     vector[: len(numbers)] = numbers
     return vector / np.linalg.norm(vector)
@@ -32,7 +32,7 @@ def random_rows(
     spread: float = 0.3,
     width: int = EMBED_DIM,
 ) -> list[IndexRow]:
-    """Vectors around one axis, as those of one kind are."""
+    """Return rows whose vectors are near one axis, as for one media type."""
     rng = np.random.default_rng(seed)
     vectors = rng.normal(size=(count, width)).astype(np.float32) * spread
     vectors[:, centre] += 1
@@ -43,7 +43,7 @@ def random_rows(
 
 
 def make_index(folder: Path, rows: Sequence[IndexRow] = (), *, width: int = EMBED_DIM) -> Index:
-    """An index of vectors alone, without a model."""
+    """Return an index of vectors without a model."""
     space = Space(model="by hand", embed_dim=width)
     store = Store.create(folder, embed_dim=width, about={"space": space.to_json().encode()})
     index = Index(store)

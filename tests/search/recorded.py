@@ -1,4 +1,4 @@
-"""Long recordings: a film with sound, in which every second is another colour and another tone."""
+"""Long recordings: a video with audio, in which colour and tone change every second."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ BLOCK = 1024  # samples of a packet of AAC
 
 
 def write_film(path: Path, seconds: float, *, sound: bool = True, pictures: bool = True) -> Path:
-    """An MP4 of H.264 and AAC; without pictures an M4A."""
+    """Write an MP4 of H.264 and AAC; without `pictures` an M4A."""
     rng = np.random.default_rng(0)
     with av.open(path, "w", format="mp4") as container:
         video = (

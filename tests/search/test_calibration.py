@@ -1,4 +1,4 @@
-"""Calibration: scores of kinds whose cosines live on different scales."""
+"""Calibration: scores of media types whose cosines have different scales."""
 
 import numpy as np
 import pytest
@@ -9,30 +9,30 @@ from tests.search.made import make_index, random_rows, unit
 
 
 def sample(count: int, centre: float, spread: float) -> np.ndarray:
-    """Vectors whose cosines with the first axis have this mean and spread, nearly."""
+    """Return vectors whose cosines with the first axis have about this mean and standard deviation."""
     cosines = centre + spread * np.random.default_rng(0).standard_normal(count)
     return np.stack([unit(cosine, np.sqrt(max(1 - cosine**2, 0))) for cosine in cosines])
 
 
-def test_a_score_is_in_deviations_above_the_mean_of_its_kind():
+def test_a_score_is_in_standard_deviations_above_the_mean_of_its_media_type():
     found = Calibration({MediaKind.TEXT: sample(500, 0.8, 0.05), MediaKind.AUDIO: sample(500, 0.1, 0.05)})
     assert found.score(unit(1), MediaKind.TEXT, 0.9) == pytest.approx(2, abs=0.3)
     assert found.score(unit(1), MediaKind.AUDIO, 0.2) == pytest.approx(2, abs=0.3)
 
 
-def test_noise_of_a_kind_that_a_query_says_nothing_of_is_not_blown_up():
+def test_noise_of_an_unrelated_media_type_is_not_inflated():
     found = Calibration({MediaKind.TEXT: sample(500, 0.5, 0.1), MediaKind.IMU: sample(500, 0.5, 0.001)})
     assert found.score(unit(1), MediaKind.TEXT, 0.8) > 2 > 0.2 > found.score(unit(1), MediaKind.IMU, 0.503)
 
 
-def test_few_of_a_kind_are_held_against_each_other_by_the_spread_of_all():
+def test_small_samples_use_the_pooled_standard_deviation():
     few = np.stack([unit(cosine, np.sqrt(1 - cosine**2)) for cosine in (0.85, 0.95)])
     found = Calibration({MediaKind.AUDIO: sample(500, 0.1, 0.05), MediaKind.TEXT: few})
     assert found.score(unit(1), MediaKind.TEXT, 0.95) == pytest.approx(1, abs=0.2)  # 0.9 ± 0.05
     assert found.score(unit(1), MediaKind.TEXT, 0.85) == pytest.approx(-1, abs=0.2)
 
 
-def test_where_there_are_few_of_every_kind_scores_are_cosines():
+def test_with_small_samples_only_scores_are_cosines():
     found = Calibration({MediaKind.TEXT: sample(3, 0.5, 0.1), MediaKind.IMU: sample(2, 0.9, 0.01)})
     assert found.score(unit(1), MediaKind.IMU, 0.7) == 0.7
     assert Calibration().scale(unit(1), MediaKind.IMU) == (0.0, 1.0)
@@ -49,7 +49,7 @@ def test_stored_and_read_it_is_the_same():
     np.testing.assert_array_equal(again.samples[MediaKind.TEXT], found.samples[MediaKind.TEXT])
 
 
-def test_a_mixed_list_is_not_sorted_by_kind(tmp_path):
+def test_mixed_hits_are_not_sorted_by_media_type(tmp_path):
     texts = random_rows(200, MediaKind.TEXT, centre=0)
     sounds = random_rows(200, MediaKind.AUDIO, centre=1, seed=1)
     index = make_index(tmp_path / "db", [*texts, *sounds])
@@ -62,7 +62,7 @@ def test_a_mixed_list_is_not_sorted_by_kind(tmp_path):
     assert found == sorted(found, key=lambda hit: -hit.score)
 
 
-def test_a_stored_calibration_is_used_until_a_new_kind_comes(tmp_path):
+def test_a_stored_calibration_is_used_until_a_new_media_type_is_added(tmp_path):
     index = make_index(tmp_path / "db", random_rows(50, MediaKind.TEXT))
     index.optimize()
     assert {*index.calibration().samples} == {MediaKind.TEXT}

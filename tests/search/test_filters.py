@@ -1,4 +1,4 @@
-"""Filters: what their SQL finds in a table is what the same condition in Python finds."""
+"""Filters: their SQL finds the same rows as the same condition in Python."""
 
 import math
 import re
@@ -63,7 +63,7 @@ def test_no_text_breaks_out_of_its_quotes(index, text):
     assert {*paths(index.search(unit(1), 10, path=text or "x"))} <= {*NAMES}
 
 
-def test_metadata_is_told_by_its_whole_value_and_type(index):
+def test_metadata_matches_by_whole_value_and_type(index):
     assert paths(index.search(unit(1), 10, metadata={"n": 1})) == [NAMES[1]]
     assert index.search(unit(1), 10, metadata={"n": "1"}) == []
     assert index.search(unit(1), 10, metadata={"ame": NAMES[1]}) == []
@@ -174,10 +174,10 @@ def test_text_that_no_path_has_finds_nothing_or_is_refused(index, text):
         try:
             assert index.search(unit(1), **filters) == []
         except ValueError as error:
-            assert "expected text that UTF-8 can hold" in str(error)
+            assert "expected text that UTF-8 can encode" in str(error)
 
 
-def test_time_finds_what_overlaps_and_nothing_without_time(tmp_path):
+def test_between_finds_overlapping_rows_and_none_without_time(tmp_path):
     rows = [
         row("early", 1, kind=MediaKind.AUDIO, start=0.0, end=2.0),
         row("late", 1, kind=MediaKind.AUDIO, start=4.0, end=6.0),
@@ -188,7 +188,7 @@ def test_time_finds_what_overlaps_and_nothing_without_time(tmp_path):
     for both in ((0, 9), (0, math.inf), (-math.inf, 9), (-math.inf, math.inf)):
         assert sorted(paths(index.search(unit(1), between=both))) == ["early", "late"]
     assert paths(index.search(unit(1), between=(5, math.inf))) == ["late"]
-    with pytest.raises(ValueError, match="seconds that rise, got 3 and 1"):
+    with pytest.raises(ValueError, match="expected start <= end in seconds, got 3"):
         index.search(unit(1), between=(3, 1))
 
 

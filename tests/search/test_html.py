@@ -1,4 +1,4 @@
-"""Hits as a page in one file: everything in it, everything escaped, links that open."""
+"""Hits as a self-contained page with escaped text and links to files."""
 
 import re
 from dataclasses import replace
@@ -50,7 +50,7 @@ def test_everything_is_in_the_page_but_the_files_that_it_links_to():
     assert "url(" not in page and "@import" not in page
 
 
-def test_a_sound_and_a_video_play_at_the_time_of_the_hit():
+def test_audio_and_video_play_at_the_time_of_the_hit():
     for kind, tag in ((MediaKind.AUDIO, "audio"), (MediaKind.VIDEO, "video")):
         page = hits_page([replace(HIT, kind=kind)], title="rain")
         (source,) = re.findall(rf'<{tag} [^>]*src="([^"]*)"', page)
@@ -70,17 +70,17 @@ def test_a_sound_and_a_video_play_at_the_time_of_the_hit():
         (replace(HIT, path="s3://bucket/bark.wav"), False),
     ],
 )
-def test_only_what_was_read_from_a_whole_path_has_a_file(hit, wanted):
+def test_only_items_read_from_an_absolute_path_have_a_file(hit, wanted):
     assert has_file(hit) is wanted
     assert ("Open file" in hits_page([hit], title="x")) is wanted
 
 
-def test_what_has_no_time_plays_from_the_start():
+def test_media_without_time_plays_from_the_start():
     assert seconds(TEXT) == "" and media_fragment(TEXT) == ""
     assert seconds(replace(HIT, start=3.0, end=5.0)) == "3.0–5.0 s"
     assert seconds(replace(HIT, start=0.0, end=0.04)) == "0.00–0.04 s"
     assert seconds(replace(HIT, start=59.96, end=61.0)) == "1:00.0–1:01.0"
 
 
-def test_a_page_without_hits_says_what_to_try():
+def test_a_page_without_hits_has_advice():
     assert "try fewer or other filters" in hits_page([], title="x")

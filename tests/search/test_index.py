@@ -1,4 +1,4 @@
-"""The index: what is put in is found, in the right order, and every change is whole."""
+"""The index: added rows are found in the right order, and each change is one commit."""
 
 import subprocess
 import sys
@@ -27,13 +27,13 @@ def test_the_nearest_come_first_with_their_cosines(tmp_path):
     assert hits[1].cosine == pytest.approx(np.sqrt(0.5), abs=1e-6)
 
 
-def test_a_sum_of_vectors_finds_what_lies_between_and_a_minus_takes_away(tmp_path):
+def test_a_weighted_sum_of_vectors_adds_and_subtracts(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1), row("/y", 0, 1), row("/both", 1, 1)])
     assert index.search([(unit(1), 1.0), (unit(0, 1), 1.0)], 1)[0].path == "/both"
     assert index.search([(unit(1, 1), 1.0), (unit(0, 1), -0.9)], 1)[0].path == "/x"
 
 
-def test_items_of_any_modality_are_added_and_found_by_words(tiny, tmp_path, image_file, audio_file):
+def test_items_of_any_modality_are_added_and_found_by_text(tiny, tmp_path, image_file, audio_file):
     index = Index.open(tmp_path / "db", tiny, create=True)
     ids = index.add(["a red star", image_file, {"audio": audio_file}], metadata={"owner": "me"})
     assert len(index) == len(set(ids)) == 3
@@ -46,7 +46,7 @@ def test_items_of_any_modality_are_added_and_found_by_words(tiny, tmp_path, imag
     assert index.stats().kinds == {MediaKind.TEXT: 1, MediaKind.IMAGE: 1, MediaKind.AUDIO: 1}
 
 
-def test_a_file_is_known_by_one_path_however_it_was_named(tiny, tmp_path, monkeypatch, audio_file):
+def test_a_file_has_one_path_in_the_index(tiny, tmp_path, monkeypatch, audio_file):
     (tmp_path / "inside").mkdir()
     (tmp_path / "bark.wav").write_bytes(audio_file.read_bytes())
     monkeypatch.chdir(tmp_path)
@@ -74,7 +74,7 @@ def test_a_query_that_cannot_be_read_is_named(tiny, tmp_path):
         index.search(Path("nowhere.png"))
 
 
-def test_without_an_embedder_there_are_vectors_alone(tmp_path):
+def test_without_an_embedder_only_vectors_can_be_used(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1)])
     with pytest.raises(ValueError, match="opened with an embedder"):
         index.search("a star")
@@ -89,7 +89,7 @@ def test_an_empty_index_finds_nothing(tiny, tmp_path):
     index.optimize()
 
 
-def test_only_the_kinds_asked_for_are_found_and_a_kind_that_is_not_there_is_no_error(tmp_path):
+def test_only_requested_media_types_are_found_and_a_missing_one_is_no_error(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1), row("/y", 1, kind=MediaKind.AUDIO)])
     assert paths(index.search(unit(1), kinds=["audio"])) == ["/y"]
     assert index.search(unit(1), kinds=[MediaKind.IMU]) == []
@@ -126,7 +126,7 @@ def test_a_moved_file_keeps_its_vector_and_id(tmp_path):
 
 
 def test_many_files_are_moved_in_few_commits(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_ROWS", 300)
+    monkeypatch.setattr(approximate, "MIN_APPROXIMATE_ROWS", 300)
     rows = random_rows(700, MediaKind.IMAGE, spread=0.2, width=128)
     index = make_index(tmp_path / "db", rows, width=128)
     index.optimize()
@@ -145,7 +145,7 @@ def test_many_files_are_moved_in_few_commits(tmp_path, monkeypatch):
     assert len(index) == 700
 
 
-def test_what_was_said_of_a_file_stays_said_of_it_when_its_rows_are_replaced(tmp_path):
+def test_metadata_of_a_file_is_kept_when_its_rows_are_replaced(tmp_path):
     rows = [
         row("/it's", 1, metadata={"owner": "me", "text": "old words"}),
         row("/it's", 0, 1, metadata={"rating": 5}),
@@ -158,8 +158,8 @@ def test_what_was_said_of_a_file_stays_said_of_it_when_its_rows_are_replaced(tmp
 
 
 def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_ROWS", 3000)
-    monkeypatch.setattr(approximate, "ROWS_A_PARTITION", 50)
+    monkeypatch.setattr(approximate, "MIN_APPROXIMATE_ROWS", 3000)
+    monkeypatch.setattr(approximate, "ROWS_PER_PARTITION", 50)
     pictures = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
     sounds = random_rows(200, MediaKind.AUDIO, spread=0.2, width=128, centre=1, seed=1)
     index = make_index(tmp_path / "db", [*pictures, *sounds], width=128)
@@ -172,7 +172,7 @@ def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monke
         assert len(index.search(query, 10, **narrow)) == len(exact) == 10
 
 
-def test_a_sample_is_whole_although_another_process_puts_rows_elsewhere_meanwhile(tmp_path, monkeypatch):
+def test_a_sample_is_complete_although_another_process_renumbers_rows(tmp_path, monkeypatch):
     index = make_index(tmp_path / "db", random_rows(100, MediaKind.IMAGE))
     for each in random_rows(20, MediaKind.TEXT):
         index.add_rows([each])
@@ -199,7 +199,7 @@ def test_rows_are_deleted_by_id_and_by_path_and_counted(tmp_path):
         index.delete()
 
 
-def test_files_are_known_by_what_was_read_and_what_they_gave(tmp_path):
+def test_files_have_their_state_and_media_types(tmp_path):
     same = {"content_hash": "h", "size": 5, "mtime_ns": 9}
     rows = [row("/v", 1, kind=MediaKind.VIDEO, **same), row("/v", 1, kind=MediaKind.AUDIO, **same)]
     state = make_index(tmp_path / "db", rows).files()["/v"]
@@ -216,7 +216,7 @@ def test_a_refused_row_leaves_nothing_of_its_batch(tmp_path):
     assert len(index) == 0
 
 
-def test_what_one_process_adds_another_that_is_open_finds(tmp_path):
+def test_rows_added_by_one_process_are_found_by_another(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1)])
     other = Index.open(tmp_path / "db")
     assert len(other.search(unit(1))) == 1
@@ -225,7 +225,7 @@ def test_what_one_process_adds_another_that_is_open_finds(tmp_path):
 
 
 def test_many_rows_get_an_approximate_index_that_finds_nearly_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_ROWS", 3000)
+    monkeypatch.setattr(approximate, "MIN_APPROXIMATE_ROWS", 3000)
     rows = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)  # its codes are too short for width 8
     index = make_index(tmp_path / "db", rows, width=128)
     assert not index.stats().approximate
@@ -239,21 +239,21 @@ def test_many_rows_get_an_approximate_index_that_finds_nearly_the_same(tmp_path,
     assert index.search(new.vector, 1)[0].path == "/new"
 
 
-def test_samples_are_rows_at_random_the_same_for_the_same_seed(tmp_path):
+def test_samples_are_random_rows_and_depend_on_the_seed_only(tmp_path):
     index = make_index(tmp_path / "db", random_rows(100, MediaKind.IMAGE))
     first, again, other = (paths(index.sample(10, seed=seed)) for seed in (0, 0, 1))
     assert first == again != other and len({*first}) == 10
     assert all(hit.vector.shape == (EMBED_DIM,) for hit in index.sample(200))
 
 
-def test_an_index_that_is_not_there_says_how_to_make_one(tmp_path):
+def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path):
     with pytest.raises(
-        SearchIndexError, match=r"nothing\.lance: no index is there; expected one made by `imagebind"
+        SearchIndexError, match=r"nothing\.lance: no index found; expected one made by `imagebind"
     ):
         Index.open(tmp_path / "nothing.lance")
 
 
-def test_a_folder_of_other_things_is_not_made_an_index(tiny, tmp_path):
+def test_a_folder_with_other_files_does_not_become_an_index(tiny, tmp_path):
     (tmp_path / "thesis.txt").touch()
     with pytest.raises(SearchIndexError, match=r"holds 'thesis\.txt'"):
         Index.open(tmp_path, tiny, create=True)
@@ -268,21 +268,21 @@ def test_a_damaged_index_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("left", [[], ["data"], ["_versions"]])
-def test_what_a_failed_making_left_is_no_index_and_can_be_made_one(tiny, tmp_path, left):
+def test_a_partly_created_index_can_be_created_again(tiny, tmp_path, left):
     for name in left or ["."]:
         (tmp_path / "db" / "items.lance" / name).mkdir(parents=True)
     (tmp_path / "db" / ".writer.pid").write_text("1")
-    with pytest.raises(SearchIndexError, match="no index is there"):
+    with pytest.raises(SearchIndexError, match="no index found"):
         Index.open(tmp_path / "db", tiny)
     index = Index.open(tmp_path / "db", tiny, create=True)
     assert index.add(["a star"]) and len(Index.open(tmp_path / "db")) == 1
 
 
-def test_a_maker_killed_half_way_leaves_something_to_go_on_with(tiny, tmp_path, monkeypatch):
+def test_creating_an_index_resumes_after_a_kill(tiny, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("imagebind.search.store._say", stop)
+    monkeypatch.setattr("imagebind.search.store._set_about", stop)
     with pytest.raises(KeyboardInterrupt):
         Index.open(tmp_path / "db", tiny, create=True)
     monkeypatch.undo()

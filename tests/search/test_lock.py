@@ -1,4 +1,4 @@
-"""The writer's lock: one at a time, named, and free when its holder is gone."""
+"""The write lock: one holder at a time, named in errors, and released when its process ends."""
 
 import subprocess
 import sys
@@ -29,7 +29,7 @@ def holder(tmp_path):
     process.stdout.close()
 
 
-def test_the_second_is_told_who_is_the_first_and_a_killed_one_is_none(tmp_path, holder):
+def test_a_second_writer_learns_the_holder_and_a_killed_holder_releases_the_lock(tmp_path, holder):
     told = rf"{tmp_path}: process {holder.pid} is writing to it;"
     for _ in range(2):  # asking does not make it forget
         with pytest.raises(IndexBusyError, match=told), writer_lock(str(tmp_path)):
@@ -40,14 +40,14 @@ def test_the_second_is_told_who_is_the_first_and_a_killed_one_is_none(tmp_path, 
         pass
 
 
-def test_the_same_process_is_no_exception(tmp_path):
+def test_the_lock_also_excludes_the_same_process(tmp_path):
     with writer_lock(str(tmp_path)), pytest.raises(IndexBusyError), writer_lock(str(tmp_path)):
         pass
     with writer_lock(str(tmp_path)):
         pass
 
 
-def test_an_error_inside_frees_it_and_stays_what_it_is(tmp_path):
+def test_an_error_releases_the_lock_and_is_raised(tmp_path):
     with pytest.raises(ValueError, match="mine"), writer_lock(str(tmp_path)):
         raise ValueError("mine")
     with writer_lock(str(tmp_path)):

@@ -1,4 +1,4 @@
-"""Thumbnails: small JPEGs in which a person sees what the trunk saw."""
+"""Thumbnails: small JPEGs of the tensors that the trunks receive."""
 
 import io
 
@@ -9,7 +9,7 @@ from PIL import Image
 
 from imagebind.intake.requests import Views, default_transform, identify, prepare
 from imagebind.modality import MediaKind
-from imagebind.search.thumbnails import SIDE, coloured, thumbnails
+from imagebind.search.thumbnails import THUMBNAIL_SIDE, coloured, thumbnails
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.image import ImageTransform
 from imagebind.transforms.video import VideoTransform
@@ -25,7 +25,9 @@ def seen(views: Views) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize("kind", [kind for kind in MediaKind if kind is not MediaKind.TEXT])
-def test_every_sense_has_a_small_picture(kind, image_file, video_file, audio_file, deep_grey_file, imu_file):
+def test_media_types_other_than_text_have_a_thumbnail(
+    kind, image_file, video_file, audio_file, deep_grey_file, imu_file
+):
     files = {
         MediaKind.IMAGE: image_file,
         MediaKind.VIDEO: video_file,
@@ -35,17 +37,17 @@ def test_every_sense_has_a_small_picture(kind, image_file, video_file, audio_fil
     item = {kind.value: files.get(kind, deep_grey_file)}
     views = prepare(identify(item), default_transform(kind))
     for pixels in seen(views):
-        assert pixels.shape[2] == 3 and pixels.shape[0] <= SIDE and pixels.std() > 5
+        assert pixels.shape[2] == 3 and pixels.shape[0] <= THUMBNAIL_SIDE and pixels.std() > 5
     assert len(thumbnails(views)) == max(len(views.spans), 1)
 
 
-def test_text_has_none():
+def test_text_has_no_thumbnail():
     views = prepare(identify("a dog"), default_transform(MediaKind.TEXT))
     assert thumbnails(views) == (None,)
 
 
 @pytest.mark.parametrize("size", [224, 100, 300])
-def test_a_picture_keeps_its_colours(size):
+def test_an_image_keeps_its_colours(size):
     pixels = np.zeros((size, size, 3), dtype=np.uint8)
     pixels[: size // 2] = (200, 30, 60)
     pixels[size // 2 :] = (20, 180, 90)
@@ -65,7 +67,7 @@ def test_a_window_of_a_video_shows_a_frame_from_its_middle():
     assert each == sorted(each) and len(each) == 5
 
 
-def test_near_is_bright_and_an_even_picture_is_no_fault():
+def test_near_is_bright_and_a_uniform_image_is_no_error():
     depth = torch.linspace(0, 1, 224).expand(1, 1, 224, 224)  # disparity rises to the right
     (thumbnail,) = seen(Views(kind=MediaKind.DEPTH, views=depth))
     assert thumbnail[50, -3].sum() > 400 > 150 > thumbnail[50, 3].sum()
@@ -73,7 +75,7 @@ def test_near_is_bright_and_an_even_picture_is_no_fault():
     assert even is not None
 
 
-def test_low_tones_are_below_and_padding_is_not_shown():
+def test_low_frequencies_are_at_the_bottom_and_padding_is_not_shown():
     tone = np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000).astype(np.float32)  # one second of the two
     views = prepare(identify({"audio": tone, "rate": 16_000}), AudioTransform(clips=1))
     (thumbnail,) = seen(views)
@@ -82,11 +84,11 @@ def test_low_tones_are_below_and_padding_is_not_shown():
     assert thumbnail.shape[1] < 110  # frames of one second
 
 
-def test_silence_is_a_picture_too():
+def test_silence_has_a_thumbnail():
     assert thumbnails(Views(kind=MediaKind.AUDIO, views=torch.zeros(1, 1, 128, 204)))[0] is not None
 
 
-def test_colours_run_from_the_least_to_the_most():
+def test_colours_go_from_minimum_to_maximum():
     ramp = np.asarray(coloured(np.array([[-3.0, 0.0, 3.0]]), ((0, 0, 0), (10, 20, 30), (255, 255, 255))))
     assert ramp[0, 0].tolist() == [0, 0, 0] and ramp[0, 2].tolist() == [255, 255, 255]
     assert ramp[0, 1].sum() < 70

@@ -1,5 +1,5 @@
-"""The web page of an index: search by anything, zero-shot labels, a map. Gradio, the extra `app`.
+"""The web page of an index: search, zero-shot labels and a map. It uses Gradio, from the extra `app`.
 
-`server` is the application with its routes, `page` what is seen of it; `inputs` takes uploads in, `results`,
-`labels` and `map` are what comes out, as HTML.
+`server` is the application with its routes, `page` the Gradio page and `desk` its logic. `inputs` embeds
+uploads; `results`, `labels` and `map` render HTML.
 """

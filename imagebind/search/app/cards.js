@@ -1,10 +1,10 @@
-// Cards, whatever cards there are at the time. Gradio hands over `element`, `trigger` and `watch`.
-// "More like this":
+// Handles events of the cards that the element shows. Gradio provides `element`, `trigger` and `watch`.
+// The button "More like this":
 element.addEventListener("click", (event) => {
   const button = event.target.closest("[data-like]");
   if (button) trigger("select", { id: button.dataset.like });
 });
-// One at a time: what plays stops when another starts.
+// When a player starts, pause all others.
 element.addEventListener(
   "play",
   (event) => {
@@ -12,11 +12,11 @@ element.addEventListener(
   },
   true,
 );
-// What was found is brought to sight where it is above or below what can be seen: on a phone, and where
-// the query's side is long. What the page says when it opens, and the item below the map, are not.
+// Scroll to new hits if they are outside the viewport: on a phone, or if the query's column is long.
+// Do not scroll to the initial notice or to the item beside the map.
 watch("value", () => {
-  const stays = element.querySelector(".welcome") || element.closest("#item");
+  const ignored = element.querySelector(".welcome") || element.closest("#item");
   const { top } = element.getBoundingClientRect();
-  const seen = top >= 0 && top < window.innerHeight / 2;
-  if (!stays && !seen) element.scrollIntoView({ behavior: "smooth", block: "start" });
+  const visible = top >= 0 && top < window.innerHeight / 2;
+  if (!ignored && !visible) element.scrollIntoView({ behavior: "smooth", block: "start" });
 });

@@ -1,4 +1,4 @@
-"""What the page does when something is asked of it; knows no widget, and answers in HTML."""
+"""Answer the page's events with HTML, independent of its widgets."""
 
 import math
 import re
@@ -12,54 +12,54 @@ import numpy as np
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.app import results
-from imagebind.search.app.inputs import Intake, Part
-from imagebind.search.app.labels import Labeller, bars
+from imagebind.search.app.inputs import Upload, UploadEmbedder
+from imagebind.search.app.labels import UploadClassifier, bars
 from imagebind.search.app.map import map_of
 from imagebind.search.index import Index
 
 MAX_HITS = 100
-TIME = re.compile(r"(\d{1,6}:){0,2}\d{1,9}(\.\d+)?", re.ASCII)
+TIME_PATTERN = re.compile(r"(\d{1,6}:){0,2}\d{1,9}(\.\d+)?", re.ASCII)
 TOY_MODEL = "imagebind_tiny"
-GONE = "This item is no longer in the index."
+ITEM_GONE = "This item is no longer in the index."
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Asked:
-    """A query: words with their weights, uploads with what they are taken for and their weights."""
+class PageQuery:
+    """A query: texts with their weights, and uploads with their media types and weights."""
 
-    words: Sequence[tuple[str, float]] = ()
-    parts: Sequence[tuple[Part, MediaKind | None, float]] = ()
+    texts: Sequence[tuple[str, float]] = ()
+    uploads: Sequence[tuple[Upload, MediaKind | None, float]] = ()
 
     def pairs(self) -> tuple[list[tuple[Any, float]], str]:
-        """What `Index.search` takes, and the same in words.
+        """Return the (item, weight) pairs for `Index.search`, and a description of the query.
 
         Raises:
-            MediaError: nothing is asked for, or an upload of which nobody said what it is.
+            MediaError: the query is empty, or the media type of an upload has not been chosen.
         """
         items: list[tuple[str, Any, float]] = [
             (f"“{' '.join(text.split())}”", {"text": text}, weight)
-            for text, weight in self.words
+            for text, weight in self.texts
             if text.strip()
         ]
-        for part, kind, weight in self.parts:
+        for upload, kind, weight in self.uploads:
             if kind is None:
-                names = " or ".join(map(str, part.vectors))
-                raise MediaError(part.name, got=f"may be {names}", expected="a media type, chosen beside it")
-            items.append((part.name, part.vectors[kind], weight))
-        asked = [(name, item, weight) for name, item, weight in items if weight]
-        if not asked:
+                names = " or ".join(map(str, upload.vectors))
+                raise MediaError(upload.name, got=f"may be {names}", expected="a choice of its media type")
+            items.append((upload.name, upload.vectors[kind], weight))
+        weighted = [(name, item, weight) for name, item, weight in items if weight]
+        if not weighted:
             raise MediaError(
                 "the query",
                 got="weights that are all 0" if items else "empty",
-                expected="words or a file to look for",
+                expected="a text or a file",
             )
-        told = [f"{'−' if weight < 0 else '+'} {_weight(weight)}{name}" for name, _, weight in asked]
-        return [(item, weight) for _, item, weight in asked], " ".join(told).removeprefix("+ ")
+        terms = [f"{'−' if weight < 0 else '+'} {_weight(weight)}{name}" for name, _, weight in weighted]
+        return [(item, weight) for _, item, weight in weighted], " ".join(terms).removeprefix("+ ")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """Which items count, as filled in: `first` and `last` are times, in seconds or as 1:30."""
+    """The filters of a search as entered; `first` and `last` are times, in seconds or as 1:30."""
 
     kinds: Sequence[str] = ()
     path: str = ""
@@ -69,14 +69,14 @@ class Filters:
 
     @property
     def any(self) -> bool:
-        """Whether they leave anything out."""
+        """Whether any filter is set."""
         return bool(self.kinds or self.path.strip() or self.first.strip() or self.last.strip())
 
     def options(self) -> dict[str, Any]:
-        """Arguments of `Index.search`.
+        """Return the arguments for `Index.search`.
 
         Raises:
-            MediaError: what is no time.
+            MediaError: a time cannot be parsed.
         """
         first, last = parse_time(self.first), parse_time(self.last)
         timed = first is not None or last is not None
@@ -89,34 +89,34 @@ class Filters:
 
 
 @dataclass(kw_only=True)
-class Desk:
-    """Answers for one index, shared by all who have the page open."""
+class PageService:
+    """Answers events for one index; all browsers that have the page open share it."""
 
     index: Index
     max_upload_mb: float
-    intake: Intake = field(init=False)
-    labeller: Labeller = field(init=False)
+    intake: UploadEmbedder = field(init=False)
+    classifier: UploadClassifier = field(init=False)
 
     def __post_init__(self) -> None:
-        self.intake = Intake(self.index, max_upload_mb=self.max_upload_mb)
-        self.labeller = Labeller(self.intake.embedder)
+        self.intake = UploadEmbedder(self.index, max_upload_mb=self.max_upload_mb)
+        self.classifier = UploadClassifier(self.intake.embedder)
 
     def overview(self) -> tuple[str, dict[MediaKind, int]]:
-        """The head of the page, and how many items there are of each kind."""
+        """Return the head of the page, and the number of items of each media type."""
         try:
             stats = self.index.stats()
         except ImageBindError as error:
-            return self.refused(error), {}
+            return self.error_notice(error), {}
         kinds = dict(stats.kinds)
         is_toy = stats.space.model == TOY_MODEL
         return results.overview(kinds, files=stats.files, uri=self.index.uri, toy=is_toy), kinds
 
     def welcome(self) -> str:
-        """What stands where hits will be."""
-        hint = "Type words or add a file, or both: they are added up. A negative weight takes something away."
+        """Return the notice shown before the first search."""
+        hint = "Enter a text, add files, or both: they are added. A negative weight subtracts."
         try:
             is_empty = len(self.index) == 0
-        except ImageBindError:  # which `overview` tells, above it
+        except ImageBindError:  # `overview` shows the error
             is_empty = False
         shown = (
             results.empty_index(self.index.uri)
@@ -125,100 +125,100 @@ class Desk:
         )
         return f'<div class="welcome">{shown}</div>'
 
-    def take(self, paths: Sequence[str], *, room: int) -> tuple[list[Part], str]:
-        """Uploads as parts of a query, and what to say of those that cannot be: all are deleted."""
-        parts: list[Part] = []
+    def take(self, paths: Sequence[str], *, room: int) -> tuple[list[Upload], str]:
+        """Embed up to `room` uploads and delete all files; return the uploads, and notices about failures."""
+        uploads: list[Upload] = []
         problems = []
         for path in map(Path, paths):
-            if len(parts) == room:
+            if len(uploads) == room:
                 path.unlink(missing_ok=True)
                 full = f"No room for {path.name}."
                 problems.append(results.notice(full, advice="Remove a file first.", alarm=True))
                 continue
             try:
-                parts.append(self.intake.take(path))
+                uploads.append(self.intake.take(path))
             except ImageBindError as error:
-                problems.append(self.refused(error, advice="Drop another file."))
-        return parts, "".join(problems)
+                problems.append(self.error_notice(error, advice="Drop another file."))
+        return uploads, "".join(problems)
 
-    def search(self, asked: Asked, filters: Filters) -> str:
-        """Hits for a query."""
+    def search(self, query: PageQuery, filters: Filters) -> str:
+        """Return the hits for a query."""
         try:
-            pairs, told = asked.pairs()
-            return self._hits(pairs, filters, told=told)
-        except (ImageBindError, ValueError) as error:  # such as a sum that is nothing
-            return self.refused(error)
+            pairs, description = query.pairs()
+            return self._hits(pairs, filters, description=description)
+        except (ImageBindError, ValueError) as error:  # for example a weighted sum that is zero
+            return self.error_notice(error)
 
     def like(self, id: str, filters: Filters) -> str:
-        """Hits near one of the index's own items, which is left out."""
+        """Return the hits nearest to an item of the index, without the item itself."""
         try:
             hit = self.index.get(id)
             if hit is None or hit.vector is None:
-                return results.notice(GONE, advice="Search again.", alarm=True)
-            told = f"more like {hit.path.rpartition('/')[2]}"
-            return self._hits(hit.vector, filters, told=told, without=id)
+                return results.notice(ITEM_GONE, advice="Search again.", alarm=True)
+            description = f"more like {hit.path.rpartition('/')[2]}"
+            return self._hits(hit.vector, filters, description=description, without=id)
         except (ImageBindError, ValueError) as error:
-            return self.refused(error)
+            return self.error_notice(error)
 
     def map(self) -> str:
-        """The map of the index."""
+        """Return the map of the index."""
         try:
             return map_of(self.index) or (
-                results.notice("A map needs at least two items.", advice="Put more into the index.")
+                results.notice("A map needs at least two items.", advice="Add more items to the index.")
                 if len(self.index)
                 else results.empty_index(self.index.uri)
             )
         except ImageBindError as error:
-            return self.refused(error)
+            return self.error_notice(error)
 
     def item(self, id: str) -> str:
-        """The card of one item."""
+        """Return the card of one item."""
         try:
             hit = self.index.get(id)
         except ImageBindError as error:
-            return self.refused(error)
+            return self.error_notice(error)
         if hit is None:
-            return results.notice(GONE, advice="Leave the map and open it again.", alarm=True)
+            return results.notice(ITEM_GONE, advice="Leave the map and open it again.", alarm=True)
         return results.one(hit)
 
-    def label(self, part: Part | None, kind: MediaKind | None, labels: str) -> str:
-        """Which labels suit an upload."""
-        if part is None:
-            return results.notice("Nothing to label yet.", advice="Drop a file first.")
+    def label(self, upload: Upload | None, kind: MediaKind | None, labels: str) -> str:
+        """Return a table of labels for an upload, the most probable first."""
+        if upload is None:
+            return results.notice("No file to label yet.", advice="Drop a file first.")
         if kind is None:
-            return results.notice(f"{part.name} can be several things.", advice="Say which, beside it.")
+            return results.notice(f"{upload.name} is ambiguous.", advice="Choose its media type beside it.")
         try:
-            return bars(self.labeller(part.vectors[kind], kind, labels))
+            return bars(self.classifier(upload.vectors[kind], kind, labels))
         except (ImageBindError, ValueError) as error:
-            return self.refused(error)
+            return self.error_notice(error)
 
-    def refused(self, error: Exception, *, advice: str = "") -> str:
-        """An error of ours, in its own words."""
+    def error_notice(self, error: Exception, *, advice: str = "") -> str:
+        """Return an error message as a notice."""
         return results.notice(str(error), advice=advice, alarm=True)
 
-    def _hits(self, query: Any, filters: Filters, *, told: str, without: str | None = None) -> str:
+    def _hits(self, query: Any, filters: Filters, *, description: str, without: str | None = None) -> str:
         options = filters.options()
         if without is not None:
             options["k"] += 1
         hits = self.index.search(query, **options)
         hits = [hit for hit in hits if hit.id != without][: filters.top]
         if hits:
-            return results.found(hits, of=told)
+            return results.found(hits, query=description)
         if not len(self.index):
             return results.empty_index(self.index.uri)
         return results.nothing_found(filtered=filters.any)
 
 
 def parse_time(text: str) -> float | None:
-    """Seconds, from 90, 1:30 or 0:01:30.5; None from nothing.
+    """Return the seconds of a time such as 90, 1:30 or 0:01:30.5; None for empty text.
 
     Raises:
-        MediaError: something else.
+        MediaError: the text is not a time.
     """
     if not text.strip():
         return None
-    if not TIME.fullmatch(text.strip()):
-        raise MediaError("the time", got=repr(text.strip()), expected="seconds, as 90, or minutes, as 1:30")
+    if not TIME_PATTERN.fullmatch(text.strip()):
+        raise MediaError("the time", got=repr(text.strip()), expected="seconds (90) or minutes (1:30)")
     seconds = 0.0
     for part in text.split(":"):
         seconds = 60 * seconds + float(part)

@@ -1,4 +1,4 @@
-"""What is dropped on the page: embedded at once, so that no upload has to be kept."""
+"""Embed uploads at once and delete them, so that the server keeps no upload."""
 
 import ctypes
 import sys
@@ -19,45 +19,45 @@ from imagebind.search.index import Index
 from imagebind.search.thumbnails import thumbnails
 
 MEGABYTE = 2**20
-RECENT = 64  # uploads whose vectors are kept for a moment
-USUAL_PIXELS, PIXELS_PER_BYTE = 24_000_000, 64  # of images; a file with more pixels has to have more bytes
-USUAL_SECONDS, MIN_BYTE_RATE = (
+RECENT_UPLOADS = 64  # whose vectors are cached
+FREE_PIXELS, PIXELS_PER_BYTE = 24_000_000, 64  # of images; more pixels are allowed only in larger files
+FREE_SECONDS, MIN_BYTE_RATE = (
     600.0,
     500,
 )  # of audio and IMU; speech at its lowest rate has 750 bytes a second
-GUARDS = 64  # locks for paths: so many that few of them have to share one
+PATH_LOCKS = 64  # each path uses one by its hash, so few paths share a lock
 
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it
 
-# What else a file of a kind may be meant as, when the page's user says so.
-_ALSO = {
-    MediaKind.IMAGE: (MediaKind.THERMAL,),  # a camera's 8-bit picture of heat looks like any other
-    MediaKind.VIDEO: (MediaKind.AUDIO,),  # its sound
+# Other media types that the user may choose for a file of a media type.
+_ALTERNATIVE_KINDS = {
+    MediaKind.IMAGE: (MediaKind.THERMAL,),  # 8-bit thermal images cannot be detected by their content
+    MediaKind.VIDEO: (MediaKind.AUDIO,),
 }
-_UNTOLD = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # 16-bit grey pictures, and arrays
+_AMBIGUOUS_KINDS = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # of 16-bit images, and arrays
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class Part:
-    """One upload, as far as a search needs it.
+class Upload:
+    """The vectors and thumbnails of an uploaded file.
 
-    `vectors` (e,) for each kind that it can be taken for, the likeliest first. `kind` is what it is taken
-    for; None where nothing but its user can tell.
+    `vectors` has a vector (e,) for each media type that the file may have, the most likely first. `kind` is
+    the detected media type; None if it is ambiguous and the user must choose.
     """
 
     name: str
     vectors: Mapping[MediaKind, np.ndarray]
-    pictures: Mapping[MediaKind, bytes | None]
+    thumbnails: Mapping[MediaKind, bytes | None]
     kind: MediaKind | None
 
     @property
-    def picture(self) -> bytes | None:
-        """A small JPEG of what it is taken for."""
-        return None if self.kind is None else self.pictures[self.kind]
+    def thumbnail(self) -> bytes | None:
+        """A JPEG of the file as its detected media type."""
+        return None if self.kind is None else self.thumbnails[self.kind]
 
 
-class Intake:
-    """Turns uploads into parts of a query to an index."""
+class UploadEmbedder:
+    """Embeds uploads for searches of an index."""
 
     def __init__(self, index: Index, *, max_upload_mb: float) -> None:
         if index.embedder is None:
@@ -65,31 +65,31 @@ class Intake:
         self.index = index
         self.embedder = index.embedder
         self.max_bytes = int(max_upload_mb * MEGABYTE)
-        self._recent: OrderedDict[Path, Part | MediaError] = OrderedDict()
-        self._guards = tuple(threading.Lock() for _ in range(GUARDS))
+        self._recent: OrderedDict[Path, Upload | MediaError] = OrderedDict()
+        self._locks = tuple(threading.Lock() for _ in range(PATH_LOCKS))
 
-    def take(self, path: Path) -> Part:
-        """Embed an upload and delete it, whatever comes of it.
+    def take(self, path: Path) -> Upload:
+        """Embed an upload and delete it, even if it fails.
 
-        The same file dropped twice lies at one path: whoever comes second gets what was made of it before.
+        Gradio stores two uploads of the same file at one path, so the second returns the result of the first.
 
         Raises:
-            MediaError: too large, or nothing that can be embedded; names the file without its folder.
-            SpaceMismatchError: the index's vectors of such media come from another transform.
+            MediaError: it is too large or cannot be embedded; the message has its name without the folder.
+            SpaceMismatchError: the index's vectors of its media type come from another transform.
         """
-        with self._guards[hash(path) % GUARDS]:
+        with self._locks[hash(path) % PATH_LOCKS]:
             if not path.exists() and path in self._recent:
                 outcome = self._recent[path]
             else:
                 outcome = self._outcome(path)
                 self._recent[path] = outcome
-                if len(self._recent) > RECENT:
+                if len(self._recent) > RECENT_UPLOADS:
                     self._recent.popitem(last=False)
         if isinstance(outcome, MediaError):
             raise outcome
         return outcome
 
-    def _outcome(self, path: Path) -> Part | MediaError:
+    def _outcome(self, path: Path) -> Upload | MediaError:
         try:
             size = path.stat().st_size
             if size > self.max_bytes:
@@ -102,59 +102,59 @@ class Intake:
                 path.name, got=error.got.replace(str(path), path.name), expected=error.expected
             )
         except FileNotFoundError:
-            return MediaError(path.name, got="gone from the server", expected="to be dropped here again")
+            return MediaError(path.name, got="a deleted upload", expected="a new upload of the file")
         finally:
             path.unlink(missing_ok=True)
-            give_back_memory()
+            trim_memory()
 
-    def _embed(self, path: Path) -> Part:
-        told: MediaKind | None = None
-        kinds: tuple[MediaKind, ...] = _UNTOLD
+    def _embed(self, path: Path) -> Upload:
+        detected: MediaKind | None = None
+        kinds: tuple[MediaKind, ...] = _AMBIGUOUS_KINDS
         try:
-            told = identify(path).kind
-            kinds = (told, *_ALSO.get(told, ()))
+            detected = identify(path).kind
+            kinds = (detected, *_ALTERNATIVE_KINDS.get(detected, ()))
         except AmbiguousMediaError:
             pass
         limits = limits_of(path.stat().st_size)
         errors: list[Exception] = []
         vectors: dict[MediaKind, np.ndarray] = {}
-        pictures: dict[MediaKind, bytes | None] = {}
+        drawn: dict[MediaKind, bytes | None] = {}
         for kind in kinds:
             self.index.check([kind])
             options = {} if kind is MediaKind.TEXT else {"limits": limits}
             (result,) = self.embedder.encode_stream([{kind.value: path, **options}], inspect=thumbnails)
             if result.vector is not None:
-                vectors[kind], pictures[kind] = result.vector, _middle(result.inspected)
+                vectors[kind], drawn[kind] = result.vector, _middle(result.inspected)
             elif result.error is not None:
                 errors.append(result.error)
-                if kind is told:
+                if kind is detected:
                     break
         if not vectors:
             raise errors[0]
-        taken_for = told or (next(iter(vectors)) if len(vectors) == 1 else None)
-        return Part(name=path.name, vectors=vectors, pictures=pictures, kind=taken_for)
+        kind_or_none = detected or (next(iter(vectors)) if len(vectors) == 1 else None)
+        return Upload(name=path.name, vectors=vectors, thumbnails=drawn, kind=kind_or_none)
 
 
 def limits_of(size: int) -> Limits:
-    """Return what an upload of so many bytes may cost: as much as real recordings of that size hold."""
-    pixels, seconds = max(USUAL_PIXELS, PIXELS_PER_BYTE * size), max(USUAL_SECONDS, size / MIN_BYTE_RATE)
+    """Return decoding limits for an upload of `size` bytes: as much as real files of that size contain."""
+    pixels, seconds = max(FREE_PIXELS, PIXELS_PER_BYTE * size), max(FREE_SECONDS, size / MIN_BYTE_RATE)
     return Limits(
         max_pixels=min(DEFAULT_LIMITS.max_pixels, pixels),
         max_seconds=min(DEFAULT_LIMITS.max_seconds, seconds),
     )
 
 
-def give_back_memory() -> None:
-    """Give the memory of what was decoded back to the system.
+def trim_memory() -> None:
+    """Return freed memory to the operating system.
 
-    The C library keeps freed memory, in one pool for each thread: 0.7 GB after a few large images.
+    The C library keeps freed memory in a pool for each thread: 0.7 GB after a few large images.
     """
     if _TRIM is not None:
         _TRIM(0)
 
 
-def _middle(pictures: Any) -> bytes | None:
-    return pictures[len(pictures) // 2]
+def _middle(jpegs: Any) -> bytes | None:
+    return jpegs[len(jpegs) // 2]
 
 
 def _megabytes(size: int) -> str:

@@ -12,56 +12,56 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.prompts import parse_labels
 from imagebind.zeroshot import ZeroShotClassifier
 
-KEPT = 4  # classifiers, one for each list of labels
-MAX_NAMES = 200  # each is embedded in every template
+KEPT_CLASSIFIERS = 4  # cached, one for each list of labels
+MAX_NAMES = 200  # each is embedded with every template
 
 Names = tuple[str, ...]
-Guess = tuple[str, float, float]
+LabelRow = tuple[str, float, float]
 
 
-class Labeller:
-    """Says which of some labels suits a vector best."""
+class UploadClassifier:
+    """A zero-shot classifier of uploads, with labels given at each call."""
 
     def __init__(self, embedder: Embedder) -> None:
         self.embedder = embedder
-        self._classifier = lru_cache(KEPT)(partial(ZeroShotClassifier, embedder))
+        self._classifier = lru_cache(KEPT_CLASSIFIERS)(partial(ZeroShotClassifier, embedder))
 
-    def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[Guess]:
-        """(label, probability, cosine) of every label, the likeliest first.
+    def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[LabelRow]:
+        """Return (label, probability, cosine) of each label, the most probable first.
 
         Args:
-            labels: one a line, further names of it after `|`.
+            labels: one per line, further names of the same label after `|`.
 
         Raises:
-            MediaError: fewer than two labels, too many, or one that is there twice.
+            MediaError: fewer than two labels, too many names, or a duplicate.
         """
         classes = tuple(parse_labels(labels.splitlines(), item="labels"))
         names = sum(map(len, classes))
         if len(classes) < 2:
-            raise MediaError("labels", got=f"{len(classes)}", expected="two or more, one a line")
+            raise MediaError("labels", got=f"{len(classes)}", expected="two or more, one per line")
         if names > MAX_NAMES:
             raise MediaError("labels", got=f"{names} names", expected=f"at most {MAX_NAMES}")
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
-            raise MediaError("labels", got="a model without text", expected="one that reads words")
+            raise MediaError("labels", got="a model without a text trunk", expected="one with a text trunk")
         classifier = self._classifier(classes)
         scores = classifier.vector_scores(vector[None], kind)  # (1, c)
         (probabilities,) = classifier.probabilities(scores, kind).tolist()
         return [
-            (classifier.labels[number], probabilities[number], scores[0, number].item())
-            for number in scores[0].argsort(descending=True, stable=True).tolist()
+            (classifier.labels[index], probabilities[index], scores[0, index].item())
+            for index in scores[0].argsort(descending=True, stable=True).tolist()
         ]
 
 
-def bars(guesses: Sequence[Guess]) -> str:
-    """Guesses as a table with bars."""
+def bars(label_rows: Sequence[LabelRow]) -> str:
+    """Return the labels of an upload as an HTML table with bars."""
     rows = "".join(
         f'<tr><th scope="row"><bdi>{escape(label)}</bdi></th>'
         f'<td><span class="bar" style="width: {100 * probability:.1f}%"></span></td>'
         f"<td>{100 * probability:.1f}%</td><td>{cosine:.3f}</td></tr>"
-        for label, probability, cosine in guesses
+        for label, probability, cosine in label_rows
     )
     return (
-        '<table class="labels"><caption>One of these labels is likely even if none suits; the cosine tells.'
+        '<table class="labels"><caption>Probabilities sum to 1 even if no label fits; check the cosine.'
         '</caption><thead><tr><th scope="col">label</th>'
         '<th scope="col"><span class="unseen">as a bar</span></th>'
         '<th scope="col">probability</th><th scope="col">cosine</th></tr></thead>'

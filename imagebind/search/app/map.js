@@ -1,6 +1,6 @@
-// The map's points: shown when near the pointer or reached by arrow keys, chosen by a click or Enter.
-// Gradio hands over `element`, which holds the map whenever there is one, and `trigger`.
-const REACH = 28; // pixels from a point within which a pointer means it
+// Handles events of the map's points: the pointer and arrow keys highlight a point, a click or Enter selects it.
+// Gradio provides `element`, which contains the map if there is one, and `trigger`.
+const POINTER_REACH = 28; // largest distance in pixels between the pointer and a highlighted point
 let active = null;
 
 const svg = () => element.querySelector(".map-points");
@@ -13,7 +13,7 @@ function center(point) {
 
 function nearest(x, y) {
   let best = null;
-  let least = REACH;
+  let least = POINTER_REACH;
   for (const point of points()) {
     const [px, py] = center(point);
     const distance = Math.hypot(px - x, py - y);
@@ -22,7 +22,7 @@ function nearest(x, y) {
   return best;
 }
 
-// The next point in the direction of an arrow key: near, and not too far to its side.
+// The next point in the direction of an arrow key, where the distance to its side counts twice.
 function next(from, dx, dy) {
   const [x, y] = center(from);
   let best = null;
@@ -47,10 +47,10 @@ function show(point) {
   svg().setAttribute("aria-activedescendant", point.id);
   tip.textContent = point.getAttribute("aria-label");
   if (point.dataset.seen) {
-    const picture = document.createElement("img");
-    picture.src = `thumbnail/${point.dataset.id}`;
-    picture.alt = "";
-    tip.prepend(picture);
+    const thumbnail = document.createElement("img");
+    thumbnail.src = `thumbnail/${point.dataset.id}`;
+    thumbnail.alt = "";
+    tip.prepend(thumbnail);
   }
   const frame = element.querySelector(".map").getBoundingClientRect();
   const [x, y] = center(point);
@@ -64,7 +64,7 @@ function choose(point) {
   if (!point) return;
   element.querySelectorAll(".chosen").forEach((other) => other.classList.remove("chosen"));
   point.classList.add("chosen");
-  point.parentNode.append(point); // above the others
+  point.parentNode.append(point); // draw it above the others
   show(point);
   trigger("select", { id: point.dataset.id });
 }

@@ -1,4 +1,4 @@
-"""The page on a port of this machine, until it is stopped."""
+"""Serve the page on a port of this machine until the process is stopped."""
 
 import os
 import signal
@@ -12,33 +12,33 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from imagebind.errors import import_extra
-from imagebind.search.app.page import LEFT_OVERS
+from imagebind.search.app.page import UPLOAD_SWEEP
 from imagebind.search.app.server import LOOPBACK, build_app
 from imagebind.search.index import Index
 
-UPLOADS = "GRADIO_TEMP_DIR"  # where Gradio puts uploads: it takes this from the environment alone
-BACKLOG = 128  # connections that may wait
+UPLOAD_FOLDER_VARIABLE = "GRADIO_TEMP_DIR"  # the only way to set the folder of Gradio's uploads
+LISTEN_BACKLOG = 128  # waiting connections
 ENDING_SIGNALS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-SECONDS_TO_END = 3  # for requests under way, once it is to stop
+SHUTDOWN_SECONDS = 3  # for running requests to end
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Take a port.
+    """Open a listening socket.
 
     Raises:
-        OSError: it is taken, or there is no such address here; names it.
+        OSError: the port is in use, or this machine does not have the address; the message names both.
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        return socket.create_server((host, port), family=family, backlog=LISTEN_BACKLOG)
     except OSError as error:
-        number = error.errno or 0  # below 0 where a name has no address
+        number = error.errno or 0  # negative if a host name has no address
         reason = os.strerror(number) if number > 0 else error.strerror
         raise OSError(f"cannot listen at {host}, port {port} ({reason}); try another --port") from error
 
 
 def is_loopback(host: str) -> bool:
-    """Whether an address is one that only this machine reaches."""
+    """Whether only this machine can reach an address."""
     try:
         return ip_address(host).is_loopback
     except ValueError:
@@ -53,11 +53,11 @@ def serve(
     max_upload_mb: float,
     on_start: Callable[[str], object],
 ) -> None:
-    """Serve the page of an index at a port that `listen` took, until the process is told to stop.
+    """Serve the page of an index on a socket from `listen`, until the process is stopped by a signal.
 
     Args:
-        host: as it was given to `listen`.
-        on_start: is called with the page's address once it can be opened.
+        host: as given to `listen`.
+        on_start: called with the page's URL once it can be opened.
 
     Raises:
         MissingExtraError: Gradio is not installed.
@@ -67,7 +67,7 @@ def serve(
     name = f"[{host}]" if ":" in host else host
     with ended_by_signals(), own_uploads():
         app = build_app(index, max_upload_mb=max_upload_mb, hosts=hosts)
-        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SECONDS_TO_END)
+        config = uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=SHUTDOWN_SECONDS)
         server = uvicorn.Server(config)
         on_start(f"http://{name}:{opened.getsockname()[1]}")
         server.run(sockets=[opened])
@@ -75,9 +75,9 @@ def serve(
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into SystemExit, so that what is open is closed before the process ends.
+    """Turn SIGTERM and SIGHUP into SystemExit, so that context managers are closed before the process ends.
 
-    Uvicorn raises the signal that stopped it once more, for whoever was in charge before.
+    Uvicorn raises the signal that stopped it again, for the handler that was set before.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -85,7 +85,7 @@ def ended_by_signals() -> Iterator[None]:
 
     def end(number: int, _: object) -> None:
         for other in before:
-            signal.signal(other, signal.SIG_IGN)  # a second one would cut short what the first one began
+            signal.signal(other, signal.SIG_IGN)  # a second signal would interrupt the shutdown
         raise SystemExit(128 + number)
 
     before = {number: signal.getsignal(number) for number in ENDING_SIGNALS}
@@ -100,14 +100,14 @@ def ended_by_signals() -> Iterator[None]:
 
 @contextmanager
 def own_uploads() -> Iterator[str]:
-    """A folder for uploads to this page alone, gone with all that is left in it at the end.
+    """Yield a temporary folder for this page's uploads; it is deleted at the end.
 
-    What an upload leaves that breaks off is deleted before: Gradio forgets it.
+    A thread deletes the files of interrupted uploads before, since Gradio does not.
     """
-    before = os.environ.get(UPLOADS)
+    before = os.environ.get(UPLOAD_FOLDER_VARIABLE)
     ended = threading.Event()
     with tempfile.TemporaryDirectory(prefix="imagebind-app-", ignore_cleanup_errors=True) as folder:
-        os.environ[UPLOADS] = folder
+        os.environ[UPLOAD_FOLDER_VARIABLE] = folder
         sweeper = threading.Thread(target=_sweep_until, args=(ended, Path(folder)), daemon=True)
         sweeper.start()
         try:
@@ -116,22 +116,22 @@ def own_uploads() -> Iterator[str]:
             ended.set()
             sweeper.join()
             if before is None:
-                del os.environ[UPLOADS]
+                del os.environ[UPLOAD_FOLDER_VARIABLE]
             else:
-                os.environ[UPLOADS] = before
+                os.environ[UPLOAD_FOLDER_VARIABLE] = before
 
 
 def sweep(folder: Path, *, older: float) -> None:
-    """Delete files in a folder that were last written to so many seconds ago."""
+    """Delete the files in a folder that were last written more than `older` seconds ago."""
     for path in folder.rglob("*"):
         try:
             if path.is_file() and time.time() - path.stat().st_mtime > older:
                 path.unlink()
-        except FileNotFoundError:  # embedded meanwhile, and deleted
+        except FileNotFoundError:  # deleted after embedding meanwhile
             continue
 
 
 def _sweep_until(ended: threading.Event, folder: Path) -> None:
-    every, older = LEFT_OVERS
+    every, older = UPLOAD_SWEEP
     while not ended.wait(every):
         sweep(folder, older=older)

@@ -1,7 +1,7 @@
-"""The application: the page, and routes for pictures and media of the index and nothing else.
+"""The application: the page, and routes for thumbnails and media files of the index.
 
-Gradio's own server can do more than this page asks of it: fetch addresses, read files that were not uploaded,
-serve what other applications have cached, run effects. `Gate` lets through what the page asks for.
+Gradio's server has routes that this page does not need: they fetch URLs, read files that were not uploaded,
+serve caches of other applications, and run effects. `Gate` admits only the requests of this page.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ from typing import Any
 
 from imagebind.errors import import_extra
 from imagebind.modality import MediaKind
-from imagebind.search.app.desk import Desk
+from imagebind.search.app.desk import PageService
 from imagebind.search.app.inputs import MEGABYTE
 from imagebind.search.app.page import build_page, css, theme
 from imagebind.search.app.widgets import gradio
@@ -28,23 +28,23 @@ from imagebind.search.rows import Hit
 
 MAX_UPLOAD_MB = 100
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-ENVELOPE_BYTES = 64 * 1024  # of a request beside the files in it, and of one without files times 16
-MAX_QUESTION_BYTES = 16 * ENVELOPE_BYTES
-WAITING_REQUESTS, WAITING_UPLOADS = 8, 256  # uploads that wait: bytes in requests of full size, and files
-BODY_SECONDS = 30.0  # for the next piece of a request
-LINGER_SECONDS = 2.0  # for the rest of a request that is refused
+ENVELOPE_BYTES = 64 * 1024  # of an upload request, besides its files
+MAX_FORM_BYTES = 16 * ENVELOPE_BYTES  # of a request without files
+WAITING_REQUESTS, WAITING_UPLOADS = 8, 256  # limits of pending uploads: bytes in full requests, and files
+BODY_SECONDS = 30.0  # for the next chunk of a request
+LINGER_SECONDS = 2.0  # for the rest of a refused request
 
-# All that the page asks of Gradio.
-_ASKED = re.compile(
+# The paths of Gradio that the page requests.
+_GRADIO_PATHS = re.compile(
     r"/(|config|theme\.css|manifest\.json|favicon\.ico|(assets|static)/[\w.@+~/-]{1,200})"
     r"|/gradio_api/(startup-events|heartbeat/\w+|queue/(join|data)|cancel|reset|upload|upload_progress)/?"
 )
-_UPLOADED = "/gradio_api/file="  # followed by the path of what was recorded, for the recorder to play
-_OURS = re.compile(r"/(media|thumbnail)/[^/]*")
-_UPLOAD = "/gradio_api/upload"
+_UPLOADED_FILE = "/gradio_api/file="  # followed by the path of a recording, for the recorder to play
+_OWN_PATHS = re.compile(r"/(media|thumbnail)/[^/]*")
+_UPLOAD_PATH = "/gradio_api/upload"
 _BOUNDARY = re.compile(rb'(?i)^multipart/form-data;.*boundary="?[^";]{1,70}"?\s*$')  # length: RFC 2046
 
-# What a browser may do with the page: nothing beyond this server. Gradio's parts build functions from text.
+# The page may only contact this server. Gradio's widgets need 'unsafe-eval'.
 PAGE_POLICY = (
     "default-src 'self' data: blob:; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
     "style-src 'self' 'unsafe-inline'; object-src 'none'; base-uri 'self'; form-action 'self'; "
@@ -59,35 +59,34 @@ def build_app(
     max_upload_mb: float = MAX_UPLOAD_MB,
     hosts: Sequence[str] = LOOPBACK,
 ) -> Any:
-    """The web page of an index as an ASGI application (FastAPI's).
+    """Return the web page of an index as an ASGI application (FastAPI).
 
     Args:
         index: opened with an embedder.
-        max_upload_mb: of one request's files together, in units of 2²⁰ bytes.
-        hosts: names under which it may be asked for, so that no other page in a browser can have a name of
-            its own point here; ("*",) for any.
+        max_upload_mb: limit for the files of one request together, in MiB.
+        hosts: accepted host names, which prevents DNS rebinding by other web pages; ("*",) accepts any.
 
     Raises:
         MissingExtraError: Gradio is not installed.
-        ValueError: the index has no embedder, or a bound that is not above 0.
+        ValueError: the index has no embedder, or `max_upload_mb` is not positive.
     """
     if not max_upload_mb > 0:
         raise ValueError(f"max_upload_mb: expected more than 0, got {max_upload_mb}")
     gr = gradio()
     fastapi = import_extra("fastapi", extra="app", purpose="the web page")
     trusted = import_extra("starlette.middleware.trustedhost", extra="app", purpose="the web page")
-    desk = Desk(index=index, max_upload_mb=max_upload_mb)
+    service = PageService(index=index, max_upload_mb=max_upload_mb)
     app = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     _add_routes(app, index)
-    page = build_page(desk)
-    page.has_launched = True  # else Gradio takes any path for an upload's: it is mounted, not launched
+    page = build_page(service)
+    page.has_launched = True  # mounting does not set it, and without it Gradio accepts any path as an upload
     app = gr.mount_gradio_app(
         app,
         page,
         path="/",
         theme=theme(),
         css=css(),
-        max_file_size=desk.intake.max_bytes,
+        max_file_size=service.intake.max_bytes,
         run_history=False,
         footer_links=[],
         ssr_mode=False,
@@ -99,7 +98,7 @@ def build_app(
         Gate,
         uploads=page.upload_file_set,
         folder=Path(page.GRADIO_CACHE),
-        max_bytes=desk.intake.max_bytes,
+        max_bytes=service.intake.max_bytes,
         own_origin=list(hosts) == list(LOOPBACK),
     )
     app.add_middleware(trusted.TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
@@ -109,26 +108,26 @@ def build_app(
 def _add_routes(app: Any, index: Index) -> None:
     responses = import_extra("starlette.responses", extra="app", purpose="the web page")
 
-    def told(text: str) -> Any:
+    def not_found(text: str) -> Any:
         return responses.PlainTextResponse(text, status_code=404)
 
     def media(id: str) -> Any:
         hit = index.get(id)
         if hit is None:
-            return told("There is no such item in the index. Search again: it may have changed.")
+            return not_found("There is no such item in the index. Search again: it may have changed.")
         if not has_file(hit):
-            return told("This item has no file: it was put into the index as it is.")
+            return not_found("This item has no file: it was added as a text or an array.")
         try:
             file, status = served_file(hit, index.roots())
         except PermissionError:
-            return told(
-                f"{hit.path} leads elsewhere by a symbolic link, or cannot be read. If that is meant, index "
-                "the folder it leads to, too."
+            return not_found(
+                f"{hit.path} is a symbolic link to another folder, or cannot be read. If the link is "
+                "intended, index its target folder as well."
             )
         except OSError:
-            return told(
-                f"{hit.path} is gone, or not on this machine. If it is gone for good, "
-                "`imagebind index` with --prune takes it out of the index."
+            return not_found(
+                f"{hit.path} does not exist on this machine. If it was deleted, remove it from the index "
+                "by `imagebind index` with --prune."
             )
         kind = media_type(hit)
         return responses.FileResponse(
@@ -142,7 +141,7 @@ def _add_routes(app: Any, index: Index) -> None:
     def thumbnail(id: str) -> Any:
         hit = index.get(id)
         if hit is None or hit.thumbnail is None:
-            return told("There is no picture of this item in the index.")
+            return not_found("This item has no thumbnail in the index.")
         return responses.Response(hit.thumbnail, media_type="image/jpeg")
 
     for path, route in (("/media/{id}", media), ("/thumbnail/{id}", thumbnail)):
@@ -150,16 +149,16 @@ def _add_routes(app: Any, index: Index) -> None:
 
 
 def served_file(hit: Hit, roots: Sequence[Path]) -> tuple[Path, os.stat_result]:
-    """Return where a hit's file is without links, and its status.
+    """Return the path of a hit's file with all links resolved, and its status.
 
-    A link may lead to files below a root only, and only to what was read when the file was indexed.
+    A link may only lead to a file under a root with the size and modification time that were indexed.
 
     Args:
-        roots: folders and files that were indexed; a file below none of them was added by itself.
+        roots: the indexed folders and files; a file under none of them was added by itself.
 
     Raises:
-        PermissionError: it is elsewhere by a link, or cannot be read.
-        OSError: it is gone, or no regular file.
+        PermissionError: a link leads elsewhere, or the file cannot be read.
+        OSError: it does not exist, or is not a regular file.
     """
     file = hit.file
     real = Path(os.path.realpath(file, strict=True))
@@ -179,9 +178,9 @@ def served_file(hit: Hit, roots: Sequence[Path]) -> tuple[Path, os.stat_result]:
 
 
 def media_type(hit: Hit) -> str | None:
-    """As what a browser may show a hit's file; None for what it is to save instead.
+    """Return the MIME type by which a browser may show a hit's file; None if it must download it.
 
-    By the kind that the file had when it was indexed, so that nothing is ever run as a page.
+    It depends on the media type when the file was indexed, so that no file is served as HTML.
     """
     if hit.kind is MediaKind.TEXT:
         return "text/plain; charset=utf-8"
@@ -193,113 +192,111 @@ def media_type(hit: Hit) -> str | None:
 
 
 class Gate:
-    """Middleware: what the page does not ask for is not there, and no request is larger than may be."""
+    """Middleware that rejects requests which the page does not make, and requests that are too large."""
 
     def __init__(
         self, app: Any, *, uploads: set[str], folder: Path, max_bytes: int, own_origin: bool
     ) -> None:
-        """Take the application behind it.
+        """Wrap an application.
 
         Args:
-            uploads: paths of what has been uploaded to this page.
-            folder: where uploads lie until they are embedded.
-            max_bytes: of the files in one request.
-            own_origin: refuse requests that another page in a browser makes.
+            uploads: paths of the files uploaded to this page.
+            folder: the folder of uploads that have not been embedded yet.
+            max_bytes: limit for the files of one request.
+            own_origin: refuse cross-origin requests.
         """
         self.app = app
         self.uploads = uploads
         self.folder = folder
         self.max_bytes = max_bytes
         self.own_origin = own_origin
-        self.coming: dict[int, int] = {}  # bytes of uploads under way, by request
+        self.incoming: dict[int, int] = {}  # bytes of running uploads, by request
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
-        """Answer one request, or hand it on."""
+        """Answer a request, or pass it to the application."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self.app(scope, receive, send)
             return
         path = scope["path"]
-        if not self._is_asked_for(path):
-            await _answer(send, 404, "There is nothing here. The page is at /")
+        if not self._is_page_path(path):
+            await _answer(send, 404, "Not found. The page is at /")
             return
         headers = dict(scope["headers"])
         if self.own_origin and not _is_own_origin(headers):
-            await _answer(send, 403, "Another page asked for this. Open the page itself.")
+            await _answer(send, 403, "Cross-origin request refused. Open the page itself.")
             return
-        if b"transfer-encoding" in headers:  # what does not say how long it is; a browser's uploads do
-            await _read_for_a_while(receive)
-            await _answer(send, 411, "Say how long it is: there has to be a Content-Length.")
+        if b"transfer-encoding" in headers:  # no length; uploads of browsers have one
+            await _drain(receive)
+            await _answer(send, 411, "A Content-Length is required.")
             return
-        bound = self.max_bytes + ENVELOPE_BYTES if path.startswith(_UPLOAD) else MAX_QUESTION_BYTES
+        bound = self.max_bytes + ENVELOPE_BYTES if path.startswith(_UPLOAD_PATH) else MAX_FORM_BYTES
         length = headers.get(b"content-length", b"0")
         if not length.isdigit():
-            await _answer(send, 400, "The Content-Length is no number.")
+            await _answer(send, 400, "The Content-Length is not a number.")
             return
         if int(length[:20]) > bound:
-            await _read_for_a_while(receive)
+            await _drain(receive)
             await _answer(send, 413, f"Too large: at most {self.max_bytes / MEGABYTE:g} MB at once.")
             return
-        patience = _Patience(receive, send)
-        if path.startswith(_UPLOAD) and scope["method"] == "POST":
+        timeout = _BodyTimeout(receive, send)
+        if path.startswith(_UPLOAD_PATH) and scope["method"] == "POST":
             if not _BOUNDARY.search(headers.get(b"content-type", b"")):
-                await _answer(send, 400, "An upload is multipart/form-data, and names its boundary.")
+                await _answer(send, 400, "An upload must be multipart/form-data with a boundary.")
                 return
             if not self._has_room(int(length)):
-                await _read_for_a_while(receive)
-                await _answer(send, 429, "Too many uploads wait to be embedded. Try again in a minute.")
+                await _drain(receive)
+                await _answer(send, 429, "Too many uploads are waiting. Try again in a minute.")
                 return
-            self.coming[id(scope)] = int(length)
+            self.incoming[id(scope)] = int(length)
         try:
-            await self._handed_on(scope, patience.receive, patience.send)
+            await self._pass_on(scope, timeout.receive, timeout.send)
         except Exception:
-            if not patience.is_over:
+            if not timeout.is_over:
                 raise
         finally:
-            self.coming.pop(id(scope), None)
-        if patience.is_over:
-            await _answer(send, 408, "The rest of the request did not come.")
+            self.incoming.pop(id(scope), None)
+        if timeout.is_over:
+            await _answer(send, 408, "The request's body did not arrive in time.")
 
-    async def _handed_on(self, scope: Any, receive: Any, send: Any) -> None:
+    async def _pass_on(self, scope: Any, receive: Any, send: Any) -> None:
         path = scope["path"]
-        if not path.startswith(_UPLOAD) and scope["method"] not in ("GET", "HEAD"):
-            body = await _whole(receive)
+        if not path.startswith(_UPLOAD_PATH) and scope["method"] not in ("GET", "HEAD"):
+            body = await _read_body(receive)
             if not self._are_uploads(body):
-                await _answer(send, 403, "That file was not dropped on this page.")
+                await _answer(send, 403, "That file was not uploaded to this page.")
                 return
-            receive = _again(body, receive)
-        await self.app(scope, receive, _with_headers(send, ours=bool(_OURS.fullmatch(path))))
+            receive = _replay(body, receive)
+        await self.app(scope, receive, _with_headers(send, is_own=bool(_OWN_PATHS.fullmatch(path))))
 
     def _are_uploads(self, body: bytes) -> bool:
-        """Whether all files that a question speaks of have been uploaded; what is no JSON speaks of none."""
+        """Whether all files that a JSON body names were uploaded; an empty body names none."""
         try:
-            question = json.loads(body)
-            json.dumps(
-                question, allow_nan=False, ensure_ascii=False
-            ).encode()  # as Gradio may have to tell it
-            return all(path in self.uploads for path in _paths(question))
+            message = json.loads(body)
+            json.dumps(message, allow_nan=False, ensure_ascii=False).encode()  # Gradio may echo it
+            return all(path in self.uploads for path in _paths(message))
         except (ValueError, RecursionError):
             return not body.strip()
 
     def _has_room(self, size: int) -> bool:
-        """Whether an upload fits in beside those that lie there or are on their way."""
-        there = []
+        """Whether there is room for an upload, besides stored and running ones."""
+        stored = []
         for path in self.folder.rglob("*"):
-            with suppress(OSError):  # embedded meanwhile, and deleted
+            with suppress(OSError):  # deleted after embedding meanwhile
                 status = path.stat()
-                there += [status.st_size] if stat.S_ISREG(status.st_mode) else []
-        total = sum(there) + sum(self.coming.values()) + size
-        number = len(there) + len(self.coming)
+                stored += [status.st_size] if stat.S_ISREG(status.st_mode) else []
+        total = sum(stored) + sum(self.incoming.values()) + size
+        number = len(stored) + len(self.incoming)
         return number < WAITING_UPLOADS and total <= WAITING_REQUESTS * (self.max_bytes + ENVELOPE_BYTES)
 
-    def _is_asked_for(self, path: str) -> bool:
-        if path.startswith(_UPLOADED):
-            return path.removeprefix(_UPLOADED) in self.uploads
-        return bool(_ASKED.fullmatch(path) or _OURS.fullmatch(path))
+    def _is_page_path(self, path: str) -> bool:
+        if path.startswith(_UPLOADED_FILE):
+            return path.removeprefix(_UPLOADED_FILE) in self.uploads
+        return bool(_GRADIO_PATHS.fullmatch(path) or _OWN_PATHS.fullmatch(path))
 
 
 def _paths(value: Any) -> Iterator[Any]:
-    """What stands as the path of a file anywhere in a question; that of no file is None."""
+    """Yield each value of a key "path" in a JSON message, except None."""
     if isinstance(value, dict):
         if value.get("path") is not None:
             yield str(value["path"])
@@ -311,13 +308,13 @@ def _paths(value: Any) -> Iterator[Any]:
 
 
 def _is_own_origin(headers: Mapping[bytes, bytes]) -> bool:
-    """Whether a request comes from this page, or from no page."""
+    """Whether a request comes from this page, or from outside a browser."""
     origin = headers.get(b"origin")
     return origin is None or origin.lower().partition(b"://")[2] == headers.get(b"host", b"").lower()
 
 
-class _Patience:
-    """Lets go of a client whose next piece of a request does not come in time, as if it had left."""
+class _BodyTimeout:
+    """Reports a client as disconnected if the next chunk of its request does not arrive in time."""
 
     def __init__(self, receive: Any, send: Any) -> None:
         self.is_over = False
@@ -325,7 +322,7 @@ class _Patience:
         self._has_more = self._can_be_late = True
 
     async def receive(self) -> Any:
-        """The next piece; after the last one, whatever comes at any time."""
+        """Return the next message; the timeout applies until the body is complete."""
         try:
             message = await (
                 asyncio.wait_for(self._receive(), BODY_SECONDS) if self._has_more else self._receive()
@@ -337,40 +334,40 @@ class _Patience:
         return message
 
     async def send(self, message: Any) -> None:
-        """Hand on what is answered, unless it is an answer to the client's having left."""
+        """Send a message, unless the request has timed out."""
         if not self.is_over:
             self._can_be_late = False
             await self._send(message)
 
 
-async def _whole(receive: Any) -> bytes:
-    """A request's body."""
-    parts = []
+async def _read_body(receive: Any) -> bytes:
+    """Read a request's body."""
+    chunks = []
     more = True
     while more:
         message = await receive()
-        parts.append(message.get("body", b""))
+        chunks.append(message.get("body", b""))
         more = message.get("more_body", False)
-    return b"".join(parts)
+    return b"".join(chunks)
 
 
-def _again(body: bytes, receive: Any) -> Any:
-    """A body that has been read, to be read by whoever is behind; then what comes after it."""
-    left = [{"type": "http.request", "body": body, "more_body": False}]
+def _replay(body: bytes, receive: Any) -> Any:
+    """Return a `receive` that first returns a body which has been read, then later messages."""
+    pending = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def received() -> Any:
-        return left.pop() if left else await receive()
+        return pending.pop() if pending else await receive()
 
     return received
 
 
-def _with_headers(send: Any, *, ours: bool) -> Any:
-    """What goes out, with what a browser may do with it."""
+def _with_headers(send: Any, *, is_own: bool) -> Any:
+    """Return a `send` that adds security headers."""
 
     async def sent(message: Any) -> None:
         if message["type"] == "http.response.start":
             more = [(b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer")]
-            if not ours:
+            if not is_own:
                 more.append((b"content-security-policy", PAGE_POLICY.encode()))
             message = {**message, "headers": [*message["headers"], *more]}
         await send(message)
@@ -378,8 +375,8 @@ def _with_headers(send: Any, *, ours: bool) -> Any:
     return sent
 
 
-async def _read_for_a_while(receive: Any) -> None:
-    """Throw away a request's body, as far as it comes soon: who is still sending does not hear an answer."""
+async def _drain(receive: Any) -> None:
+    """Discard a request's body for a short time, since a client reads no answer while it is sending."""
 
     async def read() -> None:
         while (await receive()).get("more_body"):

@@ -1,78 +1,78 @@
-"""Parts of the page that are used more than once, out of Gradio's."""
+"""Gradio widgets that the page uses more than once."""
 
 from typing import Any
 
 from imagebind.errors import import_extra
 from imagebind.search.app import results
-from imagebind.search.app.inputs import Part
+from imagebind.search.app.inputs import Upload
 from imagebind.search.html import KIND_NAMES
 
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}  # of an event: nothing but the page asks for it
+PRIVATE_EVENT: dict[str, Any] = {"api_visibility": "private"}  # only the page can trigger the event
 DROP_HEIGHT, CAMERA_HEIGHT = 140, 240  # pixels
 
 Update = dict[str, Any]
 
 
 def gradio() -> Any:
-    """The package, which takes seconds to import.
+    """Import Gradio, which takes seconds.
 
     Raises:
-        MissingExtraError: it is not installed.
+        MissingExtraError: Gradio is not installed.
     """
     return import_extra("gradio", extra="app", purpose="the web page")
 
 
 def html(**options: Any) -> Any:
-    """A place for HTML of ours."""
-    # Without a value from the start, scripts would not hear of the first one that comes.
+    """Return a widget for HTML."""
+    # With no initial value, scripts would not be notified of the first one.
     return gradio().HTML(value="", apply_default_css=False, **options)
 
 
 def drop(label: str, **options: Any) -> Any:
-    """A place for files."""
+    """Return a widget for dropping files."""
     return gradio().File(label=label, height=DROP_HEIGHT, **options)
 
 
 def weight(label: str, *, value: float = 1.0) -> Any:
-    """How much something counts; below 0 it is taken away."""
+    """Return a slider for the weight of a term of the query; negative weights subtract."""
     return gradio().Slider(-1.0, 1.0, value=value, step=0.05, label=label)
 
 
 def recorders() -> list[Any]:
-    """A microphone, and a camera for pictures and for videos."""
+    """Return widgets that record audio, images and videos."""
     gr = gradio()
-    # A mirrored video, or one without its sound, would be encoded anew, by a program that may not be there.
+    # Gradio would re-encode a mirrored video, or one without audio, with ffmpeg, which may not be installed.
     plain = gr.WebcamOptions(mirror=False)
     camera: dict[str, Any] = {"sources": ["webcam"], "webcam_options": plain, "height": CAMERA_HEIGHT}
     return [
         gr.Audio(label="Microphone", sources=["microphone"], type="filepath"),
-        gr.Image(label="Camera, a picture", type="filepath", image_mode=None, **camera),
-        gr.Video(label="Camera, a video", include_audio=True, **camera),
+        gr.Image(label="Camera: image", type="filepath", image_mode=None, **camera),
+        gr.Video(label="Camera: video", include_audio=True, **camera),
     ]
 
 
 def kind_choice() -> Any:
-    """What an upload is taken for, where that can be several things."""
-    return gradio().Dropdown(label="What it is", choices=[], visible=False, interactive=True)
+    """Return a choice of an upload's media type, shown if there are several."""
+    return gradio().Dropdown(label="Media type", choices=[], visible=False, interactive=True)
 
 
-def kinds_of(part: Part) -> Update:
-    """The choices for an upload."""
+def kinds_of(upload: Upload) -> Update:
+    """Return the update of the choice for an upload."""
     return gradio().update(
-        choices=[(KIND_NAMES[kind], kind.value) for kind in part.vectors],
-        value=None if part.kind is None else part.kind.value,
-        label="What it is" if part.kind else "Choose what it is",
-        visible=len(part.vectors) > 1,
+        choices=[(KIND_NAMES[kind], kind.value) for kind in upload.vectors],
+        value=None if upload.kind is None else upload.kind.value,
+        label="Media type" if upload.kind else "Choose the media type",
+        visible=len(upload.vectors) > 1,
     )
 
 
-def head_of(part: Part) -> str:
-    """How an upload looks, and its name."""
-    return results.part_head(part.name, part.kind, part.picture)
+def head_of(upload: Upload) -> str:
+    """Return the thumbnail and name of an upload as HTML."""
+    return results.upload_head(upload.name, upload.kind, upload.thumbnail)
 
 
-class Slot:
-    """A place for one upload in the query: how it looks, what it is taken for, and its weight."""
+class UploadSlot:
+    """The widgets of one upload in the query: its thumbnail, media type and weight."""
 
     def __init__(self) -> None:
         with gradio().Group(visible=False) as self.row:
@@ -82,17 +82,17 @@ class Slot:
             self.remove = gradio().Button("Remove", size="sm")
         self.widgets = [self.row, self.head, self.weight, self.kind, self.remove]
 
-    def showing(self, part: Part) -> list[Any]:
-        """Updates of its widgets for a part."""
+    def showing(self, upload: Upload) -> list[Any]:
+        """Return the updates of the widgets that show an upload."""
         update = gradio().update
         return [
             update(visible=True),
-            head_of(part),
-            update(value=1.0, label=f"Weight of {part.name}"),
-            kinds_of(part),
-            update(value=f"Remove {part.name}"),
+            head_of(upload),
+            update(value=1.0, label=f"Weight of {upload.name}"),
+            kinds_of(upload),
+            update(value=f"Remove {upload.name}"),
         ]
 
     def unchanged(self) -> list[Any]:
-        """Updates that change nothing."""
+        """Return updates that change nothing."""
         return [gradio().skip() for _ in self.widgets]

@@ -1,11 +1,11 @@
-"""The crawl: folders of media into an index, again later only what has changed since.
+"""Index folders of media files; a later crawl embeds only files that are new or have changed.
 
     crawl(index, ["~/media"], mappings=[parse_mapping("depth/**.png=depth:kinect_v1")])
 
-A file is known by its path. One of the same size and time of change is not opened; else its bytes tell
-whether it has changed. One that is gone while another of the same bytes has come has moved: it keeps its
-vectors and ids. All rows of a file are written in one commit, so a crawl that is killed has every file whole
-or not at all, and the next one goes on from there.
+The index identifies a file by its path. A file with the same size and modification time is not opened;
+otherwise a hash of its bytes tells whether it has changed. If a file is missing and a new file has the same
+bytes, the file has moved: its rows keep their vectors and ids. All rows of a file are written in one commit,
+so a crawl that is killed leaves each file whole or absent, and the next crawl resumes from there.
 """
 
 import logging
@@ -29,41 +29,41 @@ from imagebind.io.uri import is_uri
 from imagebind.media.discover import FoundFile, check_roots, discover, stat_file
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.examine import Examined, examine, examine_as, hash_of, in_threads
-from imagebind.search.crawl.job import Job
-from imagebind.search.crawl.known import Known, is_unchanged, main_kind
+from imagebind.search.crawl.examine import ExaminedFile, examine, examine_as, hash_of, in_threads
+from imagebind.search.crawl.job import FileJob
+from imagebind.search.crawl.known import IndexedFiles, is_unchanged, main_kind
 from imagebind.search.crawl.report import (
     KEPT_FAILURES,
     CrawlReport,
     ErrorFile,
     Failure,
     FileCount,
+    FileOutcome,
     FileWarning,
-    Outcome,
     Progress,
     error_file,
 )
-from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS, Windows
+from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS, WindowPlanner
 from imagebind.search.crawl.writer import Writer
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
-from imagebind.search.rows import UNREAD, FileState
+from imagebind.search.rows import UNREAD_KEY, FileState
 from imagebind.search.thumbnails import thumbnails
 
 logger = logging.getLogger(__name__)
 
-Answer = tuple[MediaKind, Mapping[str, Any]]
+KindAndOptions = tuple[MediaKind, Mapping[str, Any]]
 
 
-class Planned(NamedTuple):
-    """A file's requests, and the warnings from planning them."""
+class PlannedRequests(NamedTuple):
+    """The requests of a file, and the warnings raised while planning them."""
 
     requests: list[Request]
     warnings: list[str]
 
 
-Looked = tuple[Examined, Planned | MediaError | None]  # a file, and its requests or error
-Ask = Callable[[FoundFile, AmbiguousMediaError], Answer | None]
+Examination = tuple[ExaminedFile, PlannedRequests | MediaError | None]  # None: not planned yet
+Ask = Callable[[FoundFile, AmbiguousMediaError], KindAndOptions | None]
 
 
 def crawl(
@@ -79,51 +79,52 @@ def crawl(
     progress: Progress | None = None,
     errors: Path | None = None,
 ) -> CrawlReport:
-    """Bring an index up to date with folders and files.
+    """Bring an index up to date with folders and files, and return a report.
 
-    A file that fails is reported, each time, and what the index had of it stays; all others are done. A video
-    whose sound fails is reported once, and has its pictures, whose metadata say `unread`: "audio". Files that
-    are no media are counted. Other windows, or other options of a mapping, change nothing of what is indexed
-    already; another kind does.
+    A file that fails is reported by each crawl, and its earlier rows stay; all other files are indexed. A
+    video whose audio fails is reported once; its video rows are indexed, with the metadata `unread`: "audio".
+    Files that are not media are only counted. Changed windows or mapping options do not affect files that
+    are already indexed; a changed media type does.
 
     Args:
         index: opened with an embedder.
-        mappings: what files are whose content does not tell; the first that speaks of a file counts.
-        prune: take out files below the roots that are no longer there.
-        window_seconds, hop_seconds: of long recordings, see `windows`.
-        ask: says what a file is that could be several things, once a folder; None leaves it a failure.
-        progress: called when something is done with a file.
-        errors: file for failures and warnings, one JSON line each; not created without any.
+        mappings: media types of files whose content is ambiguous; the first that matches a file counts.
+        prune: delete the rows of files under the roots that no longer exist.
+        window_seconds, hop_seconds: for long recordings, see `windows`.
+        ask: returns the media type of an ambiguous file, called once per folder; without it, or if it
+            returns None, the file fails.
+        progress: called after each file.
+        errors: file for failures and warnings, one JSON line each; created only if there are any.
 
     Raises:
-        MediaError: a root that is not there.
+        MediaError: a root does not exist.
         IndexBusyError: another process is writing to the index.
-        SearchIndexError: it cannot be written to, as on a full disk; what was committed stays.
-        SpaceMismatchError: the embedder's vectors are of another space than the index's.
+        SearchIndexError: the index cannot be written, for example on a full disk; committed rows stay.
+        SpaceMismatchError: the embedder's vectors are in another space than the index's.
     """
     if index.embedder is None:
         raise ValueError(f"{index.uri}: expected an index opened with an embedder")
     whole_roots = check_roots(roots)
-    windows = Windows(index.embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
+    planner = WindowPlanner(index.embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
     own = [Path(index.uri)] if not is_uri(index.uri) else []
     own += [] if errors is None else [errors]
     with writer_lock(index.uri), error_file(errors) as log, FileCount(whole_roots, own, progress) as count:
         index.roots(whole_roots)
-        run = _Crawl(index, windows, mappings, ask, count, log, batch_size)
-        run.take(discover(whole_roots, without=own))
-        run.take_again()
-        run.settle(whole_roots, prune=prune)
+        run = _Crawl(index, planner, mappings, ask, count, log, batch_size)
+        run.index_files(discover(whole_roots, without=own))
+        run.retry_changed_files()
+        run.handle_missing_files(whole_roots, prune=prune)
         index.optimize()
         return run.report
 
 
 class _Crawl:
-    """One crawl's state: no more of it than is under way, besides what the index knows of its files."""
+    """The state of one crawl: the files in progress, and the file states that the index stores."""
 
     def __init__(
         self,
         index: Index,
-        windows: Windows,
+        planner: WindowPlanner,
         mappings: Sequence[PathMapping],
         ask: Ask | None,
         count: FileCount,
@@ -132,23 +133,23 @@ class _Crawl:
     ) -> None:
         self.index = index
         self.writer = Writer(index)
-        self.windows = windows
+        self.planner = planner
         self.mappings = mappings
         self.ask = ask
         self.count = count
         self.log = log
         self.batch_size = batch_size
         self.report = CrawlReport()
-        self.known = Known(index.files())
-        self.answers: dict[Path, Answer | None] = {}  # by folder
-        self.no_media: dict[str, FileState] = {}
-        self.again: list[FoundFile] = []
+        self.indexed = IndexedFiles(index.files())
+        self.answers: dict[Path, KindAndOptions | None] = {}  # by folder
+        self.no_longer_media: dict[str, FileState] = {}
+        self.to_retry: list[FoundFile] = []
         self.is_last_try = False
-        self.in_flight: deque[tuple[Job, MediaKind]] = deque()
+        self.in_flight: deque[tuple[FileJob, MediaKind]] = deque()
 
-    def take(self, files: Iterable[FoundFile | MediaError]) -> None:
-        """Do all that is to be done with some files, up to their commit."""
-        stream = self.windows.embedder.encode_stream(
+    def index_files(self, files: Iterable[FoundFile | MediaError]) -> None:
+        """Embed the files that need it, and commit all changes."""
+        stream = self.planner.embedder.encode_stream(
             self._requests(files), batch_size=self.batch_size, clips=True, inspect=thumbnails
         )
         with closing(stream):
@@ -156,90 +157,92 @@ class _Crawl:
                 self._collect(result)
         self.writer.flush()
 
-    def take_again(self) -> None:
-        """Try those once more that changed while they were read."""
+    def retry_changed_files(self) -> None:
+        """Index the files again that changed while they were read."""
         self.is_last_try = True
-        looked = [stat_file(found.path, found.root) for found in self.again]
-        self.take([found for found in looked if found is not None])
+        files = [stat_file(found.path, found.root) for found in self.to_retry]
+        self.index_files([found for found in files if found is not None])
 
-    def settle(self, roots: Sequence[Path], *, prune: bool) -> None:
-        """Deal with what the index has below the roots and is no longer there, or no longer media."""
-        gone = self.known.gone(roots) | self.no_media
+    def handle_missing_files(self, roots: Sequence[Path], *, prune: bool) -> None:
+        """Count or delete indexed files under the roots that no longer exist or are no longer media."""
+        gone = self.indexed.missing(roots) | self.no_longer_media
         if not prune:
             self.report.gone = len(gone)
             return
         self.index.delete(paths=gone)
         for state in gone.values():
-            self._done(Outcome.REMOVED, main_kind(state))
+            self._done(FileOutcome.REMOVED, main_kind(state))
 
     def _requests(self, files: Iterable[FoundFile | MediaError]) -> Iterator[Request]:
-        """What the model is to embed."""
+        """Yield the requests of all files that need embedding, and keep track of their jobs."""
         for job in self._jobs(files):
             for request in job.requests:
                 if request.kind not in job.failed:
                     job.waiting += 1
                     self.in_flight.append((job, request.kind))
                     yield request
-            job.is_asked_for = True
+            job.is_submitted = True
             if job.is_complete:
                 self._finish(job)
 
-    def _jobs(self, files: Iterable[FoundFile | MediaError]) -> Iterator[Job]:
-        """Files that are to be embedded; all others are dealt with here."""
-        workers = max(self.windows.embedder.num_workers // 2, 1)  # to look into files is the lesser work
-        new = self._new(files)
+    def _jobs(self, files: Iterable[FoundFile | MediaError]) -> Iterator[FileJob]:
+        """Yield a job for each file that needs embedding; handle all other files here."""
+        workers = max(self.planner.embedder.num_workers // 2, 1)  # examining costs less than decoding
+        new = self._new_or_changed(files)
         for (found, state), examining in in_threads(self._examine, new, workers=workers):
             try:
                 examined, planned = self._examined(found, examining)
             except NotMediaError:
-                if state is not None and _is_other(found, state):
-                    self.no_media[path_text(found.path)] = state
-                self.report.leave_out(found.path.suffix.lower())
+                if state is not None and _has_other_bytes(found, state):
+                    self.no_longer_media[path_text(found.path)] = state
+                self.report.count_not_media(found.path.suffix.lower())
                 self.count.tell(self.report)
             except MediaError as error:
                 self._fail(found, state, error)
             else:
-                if not self._is_settled(examined, state):
-                    planned = planned or self._planned(examined)
+                if not self._is_indexed(examined, state):
+                    planned = planned or self._plan(examined)
                     if isinstance(planned, MediaError):
                         self._fail(found, state, planned, examined.kind)
                     else:
                         warnings = dict.fromkeys(planned.warnings)
-                        yield Job(
+                        yield FileJob(
                             examined=examined, state=state, requests=planned.requests, warnings=warnings
                         )
 
-    def _new(self, files: Iterable[FoundFile | MediaError]) -> Iterator[tuple[FoundFile, FileState | None]]:
-        """Files that may have to be embedded, and what the index has of them."""
+    def _new_or_changed(
+        self, files: Iterable[FoundFile | MediaError]
+    ) -> Iterator[tuple[FoundFile, FileState | None]]:
+        """Yield files that may need embedding, with their states in the index."""
         for found in files:
             if isinstance(found, MediaError):
                 self._note(found.item, found)
-                self._done(Outcome.FAILED, None)
+                self._done(FileOutcome.FAILED, None)
                 continue
-            state = self.known.meet(path_text(found.path))
+            state = self.indexed.visit(path_text(found.path))
             if state is not None and is_unchanged(found, state, self.mappings):
-                self._done(Outcome.UNCHANGED, main_kind(state))
+                self._done(FileOutcome.UNCHANGED, main_kind(state))
             else:
                 yield found, state
 
-    def _examine(self, new: tuple[FoundFile, FileState | None]) -> Looked:
-        """In a thread: what a file is, and what is to be embedded of it unless the index may have it."""
+    def _examine(self, new: tuple[FoundFile, FileState | None]) -> Examination:
+        """Examine a file in a thread, and plan its requests unless the index may have its bytes."""
         examined = examine(new[0], self.mappings)
-        return examined, None if self.known.has_bytes(examined.content_hash) else self._planned(examined)
+        return examined, None if self.indexed.has_bytes(examined.content_hash) else self._plan(examined)
 
-    def _planned(self, examined: Examined) -> Planned | MediaError:
+    def _plan(self, examined: ExaminedFile) -> PlannedRequests | MediaError:
         try:
             path = examined.found.path
-            # Exception: whatever a damaged file brings out, it must not end a crawl
+            # Exception: a damaged file may raise any type, and must not end the crawl
             with collect_warnings() as warnings, foreign_errors_of(name_of(path), kinds=(Exception,)):
-                requests = list(self.windows.requests(path, examined.kind, examined.options))
+                requests = list(self.planner.requests(path, examined.kind, examined.options))
             for warning in warnings:
                 logger.warning("%s: %s", name_of(path), warning)
-            return Planned(requests, warnings)
+            return PlannedRequests(requests, warnings)
         except MediaError as error:
             return error
 
-    def _examined(self, found: FoundFile, examining: Future[Looked]) -> Looked:
+    def _examined(self, found: FoundFile, examining: Future[Examination]) -> Examination:
         try:
             return examining.result()
         except AmbiguousMediaError as error:
@@ -251,20 +254,20 @@ class _Crawl:
                 raise
             return examine_as(found, *answer), None
 
-    def _is_settled(self, examined: Examined, state: FileState | None) -> bool:
-        """Whether the index has these bytes already, by this name or by one that is gone."""
+    def _is_indexed(self, examined: ExaminedFile, state: FileState | None) -> bool:
+        """Whether the index has these bytes already, under this path or under one that no longer exists."""
         found, path = examined.found, path_text(examined.found.path)
         if state is not None:
             same = state.content_hash == examined.content_hash and examined.kind is main_kind(state)
             if same:
-                self._move(path, found, Outcome.UNCHANGED, examined.kind)
+                self._move(path, found, FileOutcome.UNCHANGED, examined.kind)
             return same
-        before = self.known.move(examined)
+        before = self.indexed.visit_moved(examined)
         if before is not None:
-            self._move(before, found, Outcome.MOVED, examined.kind)
+            self._move(before, found, FileOutcome.MOVED, examined.kind)
         return before is not None
 
-    def _move(self, before: str, found: FoundFile, outcome: Outcome, kind: MediaKind) -> None:
+    def _move(self, before: str, found: FoundFile, outcome: FileOutcome, kind: MediaKind) -> None:
         self.writer.move(
             before,
             path_text(found.path),
@@ -278,39 +281,45 @@ class _Crawl:
         if job.is_complete:
             self._finish(job)
 
-    def _finish(self, job: Job) -> None:
-        """All of a file is there: is it what is still on the disk?"""
+    def _finish(self, job: FileJob) -> None:
+        """Write the rows of a file whose requests are all done, unless it changed on disk meanwhile."""
         kind = job.examined.kind
         if kind in job.failed:
             self._fail(job.examined.found, job.state, job.failed[kind], kind)
         elif not self._is_put_off(job.examined.found, job.state):
             rows = job.rows
-            for failed, error in job.failed.items():  # a video's sound: its pictures stand, and say so
+            for failed, error in job.failed.items():  # the audio of a video; its video rows are kept
                 self._note(job.path, error)
-                rows = [replace(row, metadata={**row.metadata, UNREAD: failed.value}) for row in rows]
+                rows = [replace(row, metadata={**row.metadata, UNREAD_KEY: failed.value}) for row in rows]
             is_new = job.state is None
             self.writer.put(job.path, rows, is_new=is_new, written=lambda: self._written(job))
 
     def _is_put_off(self, found: FoundFile, state: FileState | None) -> bool:
-        """Whether a file is another by now than it was when it was found; then it is tried once more."""
+        """Whether a file has changed since it was found; it is then retried once, and after that fails."""
         now = stat_file(found.path, found.root)
         if now == found:
             return False
         if self.is_last_try:
-            seen = "changes while it is read, twice in a row" if isinstance(now, FoundFile) else "is gone"
-            error = MediaError(name_of(found.path), got=seen, expected="a file that stays for a moment")
+            seen = (
+                "a file that changed twice while it was read"
+                if isinstance(now, FoundFile)
+                else "no such file"
+            )
+            error = MediaError(
+                name_of(found.path), got=seen, expected="a file that does not change during the crawl"
+            )
             self._note(path_text(found.path), error)
-            self._done(Outcome.FAILED, None)
+            self._done(FileOutcome.FAILED, None)
             return True
-        self.again.append(found)
+        self.to_retry.append(found)
         if state is not None:
-            self.known.put_back(path_text(found.path), state)
+            self.indexed.unvisit(path_text(found.path), state)
         return True
 
-    def _written(self, job: Job) -> None:
+    def _written(self, job: FileJob) -> None:
         self.report.rows += len(job.rows)
         self._warn(job)
-        self._done(Outcome.ADDED if job.state is None else Outcome.CHANGED, job.examined.kind)
+        self._done(FileOutcome.ADDED if job.state is None else FileOutcome.CHANGED, job.examined.kind)
 
     def _fail(
         self, found: FoundFile, state: FileState | None, error: Exception, kind: MediaKind | None = None
@@ -318,7 +327,7 @@ class _Crawl:
         if self._is_put_off(found, state):
             return
         self._note(path_text(found.path), error)
-        self._done(Outcome.FAILED, kind)
+        self._done(FileOutcome.FAILED, kind)
 
     def _note(self, path: str, error: Exception) -> None:
         failure = Failure.of(path, error)
@@ -326,7 +335,7 @@ class _Crawl:
         if len(self.report.failures) < KEPT_FAILURES:
             self.report.failures.append(failure)
 
-    def _warn(self, job: Job) -> None:
+    def _warn(self, job: FileJob) -> None:
         self.report.warned_files += bool(job.warnings)
         for text in job.warnings:
             warning = FileWarning(path=job.path, warning=text)
@@ -334,13 +343,13 @@ class _Crawl:
             if len(self.report.warnings) < KEPT_FAILURES:
                 self.report.warnings.append(warning)
 
-    def _done(self, outcome: Outcome, kind: MediaKind | None) -> None:
+    def _done(self, outcome: FileOutcome, kind: MediaKind | None) -> None:
         self.report.counts[outcome][kind] += 1
         self.count.tell(self.report)
 
 
-def _is_other(found: FoundFile, state: FileState) -> bool:
-    """Whether a file that a crawl has read has other bytes by now. What a user added it never read."""
+def _has_other_bytes(found: FoundFile, state: FileState) -> bool:
+    """Whether the bytes of a crawled file have changed. Rows added by a user have no hash to compare."""
     try:
         return bool(state.content_hash) and hash_of(found.path) != state.content_hash
     except OSError:

@@ -1,4 +1,4 @@
-"""A file before it is embedded: what it is, what its bytes are, and which requests it makes."""
+"""Detect a file's media type and hash its bytes before it is embedded."""
 
 import hashlib
 from collections import deque
@@ -15,13 +15,13 @@ from imagebind.intake.mapping import PathMapping
 from imagebind.io.source import encodable, name_of
 from imagebind.media.discover import FoundFile
 from imagebind.modality import MediaKind
-from imagebind.search.rows import TEXT, Metadata
+from imagebind.search.rows import TEXT_KEY, Metadata
 
 HASH_BYTES = 16
-READ_BYTES = 2**20
-HANDFUL = 32  # files that are examined in one go
-AHEAD = 2  # handfuls a thread that are examined before their turn
-SNIPPET_CHARACTERS = 300  # of a text, shown where another file has its picture
+HASH_CHUNK_BYTES = 2**20
+EXAMINE_BATCH = 32  # files examined per batch
+EXAMINE_BATCHES_AHEAD = 2  # batches examined ahead, per thread
+SNIPPET_CHARACTERS = 300  # of a text file, shown in place of a thumbnail
 SNIPPET_BYTES = 4 * SNIPPET_CHARACTERS
 
 Item = TypeVar("Item")
@@ -29,8 +29,8 @@ Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examined:
-    """What a file is, its options as its user said, a hash of its bytes, and what to keep of it in words."""
+class ExaminedFile:
+    """A file with its media type, the user's options for its transform, its hash and its metadata."""
 
     found: FoundFile
     kind: MediaKind
@@ -39,40 +39,40 @@ class Examined:
     metadata: Metadata = field(default_factory=dict)
 
 
-def examine(found: FoundFile, mappings: Sequence[PathMapping]) -> Examined:
-    """Look into a file: the first bytes tell its kind unless a mapping does, and all of them are hashed.
+def examine(found: FoundFile, mappings: Sequence[PathMapping]) -> ExaminedFile:
+    """Detect a file's media type, by a mapping or else by its first bytes, and hash its content.
 
     Raises:
-        NotMediaError: it is none of the kinds.
-        AmbiguousMediaError: it could be of several, and no mapping says which; the message has what to say.
+        NotMediaError: the file has no supported media type.
+        AmbiguousMediaError: it may have several, and no mapping matches; the message suggests one.
         MediaError: it cannot be read.
     """
     return examine_as(found, *kind_of(found, mappings))
 
 
-def examine_as(found: FoundFile, kind: MediaKind, options: Mapping[str, Any]) -> Examined:
-    """The same of a file whose kind is known."""
+def examine_as(found: FoundFile, kind: MediaKind, options: Mapping[str, Any]) -> ExaminedFile:
+    """Examine a file whose media type is known."""
     try:
         content_hash = hash_of(found.path)
-        metadata = {TEXT: snippet(found.path)} if kind is MediaKind.TEXT else {}
+        metadata = {TEXT_KEY: snippet(found.path)} if kind is MediaKind.TEXT else {}
     except OSError as error:
         raise MediaError(
             name_of(found.path), got=f"cannot be read ({error.strerror})", expected="a file that can be read"
         ) from error
-    return Examined(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
+    return ExaminedFile(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
 
 
 def hash_of(path: Path) -> str:
-    """BLAKE2b of a file's bytes, 16 bytes of it in hexadecimal."""
+    """Return the 16-byte BLAKE2b hash of a file's content in hexadecimal."""
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
     with path.open("rb", buffering=0) as file:
-        while block := file.read(READ_BYTES):
+        while block := file.read(HASH_CHUNK_BYTES):
             digest.update(block)
     return digest.hexdigest()
 
 
 def snippet(path: Path) -> str:
-    """How a text begins, in one line."""
+    """Return the beginning of a text file in one line."""
     with path.open("rb") as file:
         start = file.read(SNIPPET_BYTES).decode("utf-8-sig", errors="ignore")
     return encodable(" ".join(start.split())[:SNIPPET_CHARACTERS])
@@ -81,17 +81,17 @@ def snippet(path: Path) -> str:
 def in_threads(
     function: Callable[[Item], Result], items: Iterable[Item], *, workers: int
 ) -> Iterator[tuple[Item, "Future[Result]"]]:
-    """Each item with what a function makes of it, in order.
+    """Yield each item with the future of its result, in order.
 
-    Items go into threads by the handful: to hand one over takes as long as to look into a small file.
+    Threads receive items in batches, since submitting an item takes as long as examining a small file.
     """
-    left = iter(items)
+    remaining = iter(items)
     waiting: deque[Future[list[tuple[Item, Future[Result]]]]] = deque()
     with ThreadPoolExecutor(workers, thread_name_prefix="imagebind-examine") as pool:
         try:
-            while handful := list(islice(left, HANDFUL)):
-                waiting.append(pool.submit(_each, function, handful))
-                if len(waiting) > AHEAD * workers:
+            while batch := list(islice(remaining, EXAMINE_BATCH)):
+                waiting.append(pool.submit(_apply_to_each, function, batch))
+                if len(waiting) > EXAMINE_BATCHES_AHEAD * workers:
                     yield from waiting.popleft().result()
             while waiting:
                 yield from waiting.popleft().result()
@@ -99,14 +99,16 @@ def in_threads(
             pool.shutdown(cancel_futures=True)
 
 
-def _each(function: Callable[[Item], Result], items: Iterable[Item]) -> list[tuple[Item, "Future[Result]"]]:
-    return [(item, _outcome(function, item)) for item in items]
+def _apply_to_each(
+    function: Callable[[Item], Result], items: Iterable[Item]
+) -> list[tuple[Item, "Future[Result]"]]:
+    return [(item, _completed(function, item)) for item in items]
 
 
-def _outcome(function: Callable[[Item], Result], item: Item) -> "Future[Result]":
-    outcome: Future[Result] = Future()
+def _completed(function: Callable[[Item], Result], item: Item) -> "Future[Result]":
+    future: Future[Result] = Future()
     try:
-        outcome.set_result(function(item))
+        future.set_result(function(item))
     except Exception as error:
-        outcome.set_exception(error)
-    return outcome
+        future.set_exception(error)
+    return future

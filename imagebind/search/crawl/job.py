@@ -1,4 +1,4 @@
-"""A file on its way into the index: what is to be embedded of it, and the rows that came of it so far."""
+"""Track a file while the crawl embeds it: its requests, and the rows made of them so far."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -7,39 +7,39 @@ from imagebind.batching import Embedding
 from imagebind.intake.requests import Request
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.examine import Examined
+from imagebind.search.crawl.examine import ExaminedFile
 from imagebind.search.rows import FileState, IndexRow
 
 
 @dataclass(eq=False, kw_only=True)
-class Job:
-    """A file and its requests; `state` is what the index has of it.
+class FileJob:
+    """A file and its requests; `state` is its earlier state in the index.
 
-    `failed` has an error for each kind of which something failed, as the sound of a video may. `waiting`
-    counts requests that are on their way.
+    `failed` has the first error of each media type that failed; a video's audio may fail alone. `waiting`
+    counts requests that have no result yet.
     """
 
-    examined: Examined
+    examined: ExaminedFile
     state: FileState | None
     requests: Sequence[Request]
     rows: list[IndexRow] = field(default_factory=list)
     failed: dict[MediaKind, Exception] = field(default_factory=dict)
-    warnings: dict[str, None] = field(default_factory=dict)  # each once, in the order of arrival
+    warnings: dict[str, None] = field(default_factory=dict)  # an ordered set
     waiting: int = 0
-    is_asked_for: bool = False  # all its requests are on their way, or done
+    is_submitted: bool = False  # whether all requests have been submitted
 
     @property
     def path(self) -> str:
-        """The file's path as the index has it."""
+        """The file's path as the index stores it."""
         return path_text(self.examined.found.path)
 
     @property
     def is_complete(self) -> bool:
-        """Whether nothing more comes of it."""
-        return self.is_asked_for and not self.waiting
+        """Whether all requests have their results."""
+        return self.is_submitted and not self.waiting
 
     def collect(self, kind: MediaKind, result: Embedding) -> None:
-        """Take what became of one of its requests."""
+        """Add the result of one request."""
         self.waiting -= 1
         self.warnings.update(dict.fromkeys(result.warnings))
         if result.error is not None:
@@ -50,7 +50,7 @@ class Job:
             self.rows += self._rows(result)
 
     def _rows(self, result: Embedding) -> list[IndexRow]:
-        """A row for each span of a recording, one for anything else."""
+        """Return one row for each span of a recording, or one row for other media."""
         assert result.kind is not None and result.vector is not None
         spans: Sequence[tuple[float | None, float | None]] = result.spans or [(None, None)]
         vectors = result.vector[None] if result.clips is None else result.clips

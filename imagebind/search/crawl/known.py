@@ -1,4 +1,4 @@
-"""What an index knows of the files below some folders, met one by one as they are found."""
+"""The files that an index already has, matched with the files that a crawl finds."""
 
 import os
 from collections import defaultdict
@@ -9,63 +9,65 @@ from imagebind.intake.mapping import PathMapping, mapping_for
 from imagebind.media.discover import FoundFile
 from imagebind.media.paths import path_exists, path_text, text_path
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.examine import Examined
+from imagebind.search.crawl.examine import ExaminedFile
 from imagebind.search.rows import FileState
 
 
-class Known:
-    """The files of an index that have not been met yet.
+class IndexedFiles:
+    """The files of an index that the crawl has not visited yet.
 
     Paths are text, see `path_text`.
     """
 
     def __init__(self, files: dict[str, FileState]) -> None:
-        """Take over `Index.files()`."""
-        self._files = files
+        """Start from `Index.files()`, which is modified."""
+        self._unvisited = files
         self._paths: defaultdict[str, list[str]] = defaultdict(list)  # by hash
         for path, state in files.items():
             self._paths[state.content_hash].append(path)
 
-    def meet(self, path: str) -> FileState | None:
-        """What was known of a file that is there; each is met once."""
-        return self._files.pop(path, None)
+    def visit(self, path: str) -> FileState | None:
+        """Mark a file as visited, and return its state; None if the index lacks it or it was visited."""
+        return self._unvisited.pop(path, None)
 
-    def put_back(self, path: str, state: FileState) -> None:
-        """Let a file be met once more."""
-        self._files[path] = state
+    def unvisit(self, path: str, state: FileState) -> None:
+        """Mark a file as not visited, so that it can be visited again."""
+        self._unvisited[path] = state
 
     def has_bytes(self, content_hash: str) -> bool:
-        """Whether the index had a file of these bytes, met or not."""
+        """Whether the index has a file with these bytes, visited or not."""
         return content_hash in self._paths
 
-    def move(self, examined: Examined) -> str | None:
-        """The path that a file new at its place had before: one of the same bytes and kind was there, and
-        nothing is there now. It counts as met."""
+    def visit_moved(self, examined: ExaminedFile) -> str | None:
+        """Return a moved file's earlier path, and mark that path as visited; None if the file has not moved.
+
+        The earlier path no longer exists, and had a file of the same bytes and media type.
+        """
         for path in self._paths.get(examined.content_hash, ()):
-            state = self._files.get(path)
+            state = self._unvisited.get(path)
             if state is not None and examined.kind is main_kind(state) and not path_exists(text_path(path)):
-                del self._files[path]
+                del self._unvisited[path]
                 return path
         return None
 
-    def gone(self, roots: Sequence[Path]) -> dict[str, FileState]:
-        """Those below the roots that have not been met, and are not there."""
+    def missing(self, roots: Sequence[Path]) -> dict[str, FileState]:
+        """Return the unvisited files under the roots that no longer exist."""
         tops = [path_text(root) for root in roots]
         below = tuple(top.rstrip(os.sep) + os.sep for top in tops)
         return {
             path: state
-            for path, state in self._files.items()
+            for path, state in self._unvisited.items()
             if (path in tops or path.startswith(below)) and not path_exists(text_path(path))
         }
 
 
 def main_kind(state: FileState) -> MediaKind:
-    """What a file is: one of pictures and sound is a video."""
+    """Return the media type of a whole file; a file with video and audio rows is a video."""
     return MediaKind.VIDEO if MediaKind.VIDEO in state.kinds else min(state.kinds)
 
 
 def is_unchanged(found: FoundFile, state: FileState, mappings: Sequence[PathMapping]) -> bool:
-    """Whether a file need not be opened: of the same size, time of change and kind as what was read."""
+    """Whether a file need not be opened: size, modification time and mapped media type are as indexed."""
     mapping = mapping_for(mappings, found)
     same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
     return same and (mapping is None or mapping.kind is main_kind(state))

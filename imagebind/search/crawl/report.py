@@ -1,4 +1,4 @@
-"""What became of the files of a crawl: counted while it runs, and every failure in a file."""
+"""The report of a crawl: file counts, failures and warnings, and the file that lists all of them."""
 
 import json
 import re
@@ -16,15 +16,15 @@ from imagebind.io.source import encodable
 from imagebind.media.discover import discover
 from imagebind.modality import MediaKind
 
-KEPT_FAILURES = 1000  # and as many warnings, that a report keeps to sum up; the error file has all
+KEPT_FAILURES = 1000  # failures, and as many warnings, that a report keeps; the error file has all
 KEPT_SUFFIXES = 100
 
 
-_MAP = re.compile(r"--map '([^']*)=")
+_MAP_OPTION = re.compile(r"--map '([^']*)=")
 
 
-class Outcome(str, Enum):
-    """What became of a file."""
+class FileOutcome(str, Enum):
+    """The result of a crawl for one file."""
 
     ADDED = "added"
     UNCHANGED = "unchanged"
@@ -36,15 +36,15 @@ class Outcome(str, Enum):
 
 @dataclass(frozen=True, kw_only=True)
 class Failure:
-    """A file or folder that is not in the index, or not all of it, and why."""
+    """A file or folder that could not be indexed, or only in part, and the error."""
 
     path: str
     error: str
-    kind: str  # of error
+    kind: str  # name of the error's class
 
     @classmethod
     def of(cls, path: str, error: Exception) -> "Failure":
-        """Make one from what was raised."""
+        """Make a failure from an exception."""
         return cls(path=path, error=encodable(str(error)), kind=type(error).__name__)
 
     @property
@@ -68,16 +68,16 @@ class FileWarning:
 
 @dataclass(kw_only=True)
 class CrawlReport:
-    """What a crawl has done so far.
+    """The progress and the result of a crawl.
 
-    `counts` are files, by what they are (None: nobody could tell); `rows` were written. `not_media` counts
-    files that are none of the kinds, by the ends of their names; `gone` are files of the index that are no
-    longer there, and stay in it. `failures` and `warnings` hold the first thousand.
-    `warned_files` counts the files with warnings.
+    `counts` has the number of files by outcome and media type (None if it is unknown), `rows` the number of
+    rows written. `not_media` counts files that are not media by suffix; `gone` counts indexed files that no
+    longer exist and were not pruned. `failures` and `warnings` hold the first thousand each; `warned_files`
+    counts the files with warnings.
     """
 
-    counts: dict[Outcome, Counter[MediaKind | None]] = field(
-        default_factory=lambda: {outcome: Counter() for outcome in Outcome}
+    counts: dict[FileOutcome, Counter[MediaKind | None]] = field(
+        default_factory=lambda: {outcome: Counter() for outcome in FileOutcome}
     )
     rows: int = 0
     gone: int = 0
@@ -87,63 +87,63 @@ class CrawlReport:
     warned_files: int = 0
     began: float = field(default_factory=time.monotonic)
 
-    def total(self, outcome: Outcome) -> int:
-        """How many files had this outcome."""
+    def total(self, outcome: FileOutcome) -> int:
+        """Return the number of files with this outcome."""
         return self.counts[outcome].total()
 
     @property
     def seen(self) -> int:
-        """How many files of the folders are dealt with."""
-        counted = sum(self.total(outcome) for outcome in Outcome if outcome is not Outcome.REMOVED)
+        """The number of files under the roots that the crawl has handled."""
+        counted = sum(self.total(outcome) for outcome in FileOutcome if outcome is not FileOutcome.REMOVED)
         return counted + self.not_media.total()
 
     @property
     def seconds(self) -> float:
-        """Since it began."""
+        """Seconds since the crawl began."""
         return time.monotonic() - self.began
 
-    def leave_out(self, suffix: str) -> None:
-        """Count a file that is no media."""
+    def count_not_media(self, suffix: str) -> None:
+        """Count a file that is not media."""
         known = suffix in self.not_media or len(self.not_media) < KEPT_SUFFIXES
         self.not_media[suffix if known else "…"] += 1
 
 
 def grouped(failures: Sequence[Failure]) -> list[str]:
-    """Return failures in words, one for all files with one reason.
+    """Return one message for each reason, naming one file and the number of others.
 
-    Where files need to be told by `--map`, the pattern given takes in all of them.
+    If the message suggests a `--map` option, its pattern matches all files of the group.
     """
     groups: defaultdict[str, list[Failure]] = defaultdict(list)
     for failure in failures:
         reason = _reason(failure)
-        suffix = Path(failure.path).suffix if _MAP.search(reason) else ""
-        groups[_MAP.sub("--map '=", reason) + suffix].append(failure)
-    return [_in_words(group) for group in groups.values()]
+        suffix = Path(failure.path).suffix if _MAP_OPTION.search(reason) else ""
+        groups[_MAP_OPTION.sub("--map '=", reason) + suffix].append(failure)
+    return [_message(group) for group in groups.values()]
 
 
 def _reason(failure: Failure) -> str:
     return failure.error.removeprefix(f"{failure.path}: ")
 
 
-def _in_words(group: Sequence[Failure]) -> str:
+def _message(group: Sequence[Failure]) -> str:
     first = group[0]
     if len(group) == 1:
         return first.error
     reason = _reason(first)
-    patterns = {pattern for failure in group for pattern in _MAP.findall(failure.error)}
+    patterns = {pattern for failure in group for pattern in _MAP_OPTION.findall(failure.error)}
     if len(patterns) > 1:
         path = Path(first.path)
         is_one_folder = all(Path(failure.path).parent == path.parent for failure in group)
-        wide = f"**/{path.parent.name}/*{path.suffix}" if is_one_folder else f"**/*{path.suffix}"
-        reason = _MAP.sub(lambda _: f"--map '{wide}=", reason)
+        pattern = f"**/{path.parent.name}/*{path.suffix}" if is_one_folder else f"**/*{path.suffix}"
+        reason = _MAP_OPTION.sub(lambda _: f"--map '{pattern}=", reason)
     return f"{first.path} and {len(group) - 1} more: {reason}"
 
 
-Progress = Callable[[CrawlReport, int | None], None]  # what is done, and of how many files once that is known
+Progress = Callable[[CrawlReport, int | None], None]  # the report, and the number of files once it is known
 
 
 class ErrorFile:
-    """Failures and warnings as JSON lines, written as they come. The first one creates the file."""
+    """Writes failures and warnings as JSON lines at once. The first line creates the file."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
@@ -159,14 +159,14 @@ class ErrorFile:
         self._file.flush()
 
     def close(self) -> None:
-        """No more comes."""
+        """Close the file."""
         if self._file is not None:
             self._file.close()
 
 
 @contextmanager
 def error_file(path: Path | None) -> Iterator[ErrorFile]:
-    """Remove an earlier crawl's error file and yield a new one; without a path it writes nothing."""
+    """Delete an earlier crawl's error file and yield a new one; without a path, nothing is written."""
     if path is not None:
         path.unlink(missing_ok=True)
     file = ErrorFile(path)
@@ -177,7 +177,7 @@ def error_file(path: Path | None) -> Iterator[ErrorFile]:
 
 
 class FileCount:
-    """How many files there are, counted beside the crawl for whoever watches its progress."""
+    """Counts the files under the roots in a thread during the crawl, for its progress."""
 
     def __init__(self, roots: Sequence[Path], own: Sequence[Path], progress: Progress | None) -> None:
         self._files = discover(roots, without=own)
@@ -194,7 +194,7 @@ class FileCount:
         self._stop.set()
 
     def tell(self, report: CrawlReport) -> None:
-        """Say how far it is."""
+        """Call the progress callback."""
         if self._progress is not None:
             self._progress(report, self._total)
 

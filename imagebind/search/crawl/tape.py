@@ -1,4 +1,4 @@
-"""Long audio that FFmpeg decodes once, from start to end, and that is returned in stretches.
+"""Read long audio in consecutive stretches, decoding the file only once.
 
 `open_audio` indexes a file before it reads a stretch, and may have to decode everything before the stretch.
 Here stretches are requested in order, so the file is decoded only once.
@@ -19,14 +19,14 @@ from imagebind.media.audio_file import exact_length
 from imagebind.media.audio_stream import EXPECTED_AUDIO, NO_OTHER_FILES, AudioStream
 
 
-def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
+def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
     """Return the seconds of a file's audio, and whether stretches can be read alone; None without audio.
 
-    Nothing is decoded. Where it cannot be read in stretches its packets are counted, and it may prove some
-    hundredths of a second shorter.
+    Nothing is decoded. If stretches cannot be read alone, the duration is the sum of the packets' durations,
+    and the decoded audio may be some hundredths of a second shorter.
 
     Raises:
-        MediaError: it cannot be read.
+        MediaError: the file cannot be read.
     """
     name = name_of(path)
     with open_source(path, limits=limits) as file:
@@ -48,7 +48,7 @@ def probe_sound(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
 
 
 def _stated_ticks(container: av.container.InputContainer, stream: av.AudioStream) -> int:
-    """Sum the durations that packets state, up to where the file is cut short."""
+    """Return the sum of the durations that packets state, up to where the file is cut short."""
     ticks = 0
     try:
         for packet in container.demux(stream):
@@ -59,51 +59,51 @@ def _stated_ticks(container: av.container.InputContainer, stream: av.AudioStream
     return ticks
 
 
-class Tape:
-    """A recording that is read once. Stretches are numbered, and each waits for the one before it.
+class SequentialAudio:
+    """Audio whose numbered stretches are read in order; each read waits for the one before it.
 
-    Whoever asks for number n has to have begun asking for all before it, in whatever threads.
+    Threads may read stretches concurrently, if the reads of all earlier stretches have been started.
     """
 
     def __init__(self, path: Path, *, limits: Limits) -> None:
         self.name = name_of(path)
-        self._parts = _decoded(path, limits)
+        self._blocks = _decoded(path, limits)
         self._rate = 1
-        self._held = np.empty((0, 0), dtype=np.float32)  # (channels, n)
-        self._first = 0  # sample of the recording where that begins
-        self._turn = 0
-        self._turned = Condition()
+        self._buffer = np.empty((0, 0), dtype=np.float32)  # (channels, n)
+        self._buffer_start = 0  # the sample of the recording at which the buffer begins
+        self._next_number = 0
+        self._condition = Condition()
 
     def read(self, number: int, first: int, last: int) -> tuple[np.ndarray, int]:
-        """Seconds first to last of the sound, less where it ends before: (channels, n) float32, and its rate.
+        """Return the audio from second `first` to `last`, or to its end, and its rate: (channels, n) float32.
 
         Args:
             number: counts the stretches from 0.
-            first, last: whole seconds; those of later stretches are not before those of earlier ones.
+            first, last: whole seconds, which do not decrease from one stretch to the next.
 
         Raises:
-            MediaError: it cannot be decoded, or has ended before.
+            MediaError: the audio cannot be decoded, or ends before `first`.
         """
-        with self._turned:
-            self._turned.wait_for(lambda: self._turn == number)
+        with self._condition:
+            self._condition.wait_for(lambda: self._next_number == number)
             try:
-                return self._cut(first, last), self._rate
+                return self._read(first, last), self._rate
             finally:
-                self._turn += 1
-                self._turned.notify_all()
+                self._next_number += 1
+                self._condition.notify_all()
 
-    def _cut(self, first: int, last: int) -> np.ndarray:
-        held, samples, lost = [self._held], self._held.shape[1], 0
-        while self._first + samples < last * self._rate:  # the rate is known once there is a part
-            part = next(self._parts, None)
-            if part is None:
+    def _read(self, first: int, last: int) -> np.ndarray:
+        blocks, samples, lost = [self._buffer], self._buffer.shape[1], 0
+        while self._buffer_start + samples < last * self._rate:  # the first block sets the rate
+            block = next(self._blocks, None)
+            if block is None:
                 break
             if not samples:
-                held = []
-            self._rate, sound, missing = part
-            if sound.shape[1]:
-                held.append(sound)
-            samples += sound.shape[1]
+                blocks = []
+            self._rate, audio, missing = block
+            if audio.shape[1]:
+                blocks.append(audio)
+            samples += audio.shape[1]
             lost += missing
         if 2 * lost > samples:
             raise MediaError(
@@ -113,26 +113,26 @@ class Tape:
             )
         if lost:
             warn_of(self.name, f"{lost / self._rate:.3g} s of audio could not be decoded")
-        whole = np.concatenate(held, axis=1)
-        start, end = first * self._rate - self._first, last * self._rate - self._first
-        if start >= whole.shape[1]:
-            seconds = (self._first + whole.shape[1]) / self._rate
+        audio = np.concatenate(blocks, axis=1)
+        start, end = first * self._rate - self._buffer_start, last * self._rate - self._buffer_start
+        if start >= audio.shape[1]:
+            seconds = (self._buffer_start + audio.shape[1]) / self._rate
             raise MediaError(
                 self.name, got=f"audio that ends at {seconds:.4g} s", expected="as much as its packets state"
             )
-        self._held, self._first = whole[:, start:], self._first + start
-        return whole[:, start:end]
+        self._buffer, self._buffer_start = audio[:, start:], self._buffer_start + start
+        return audio[:, start:end]
 
 
 def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray, int]]:
-    """Yield the first audio stream in pieces: its rate, (channels, n) float32, and the samples lost there."""
+    """Yield blocks of the first audio stream: its rate, (channels, n) float32, and the samples lost there."""
     name = name_of(path)
     with (
         open_source(path, limits=limits) as file,
         closing(AudioStream(file, name, limits, is_indexed=False)) as stream,
     ):
-        for part, lost in stream.parts():
-            if lost and stream.channels:  # silence, so that later windows stay at their times
-                part = np.zeros((stream.channels, lost), dtype=np.float32)
-            if part.shape[1]:
-                yield stream.rate, part, lost
+        for block, lost in stream.parts():
+            if lost and stream.channels:  # silence, so that later windows keep their times
+                block = np.zeros((stream.channels, lost), dtype=np.float32)
+            if block.shape[1]:
+                yield stream.rate, block, lost

@@ -1,8 +1,8 @@
-"""Long recordings in overlapping windows, so that what is found has a time.
+"""Divide long recordings into overlapping windows, so that each hit has a time.
 
-A recording no longer than a window is one item, embedded as `Embedder.encode` does it. Of a longer one each
-window has a vector, the mean over clips that leave nothing of it out. Windows go through the model in
-stretches of a few, so that an hour takes no more memory than a minute.
+A recording no longer than a window is one item, embedded as by `Embedder.encode`. In a longer recording each
+window has a vector, the mean over clips that cover the window. A few windows at a time, a stretch, are
+embedded together, so that an hour takes no more memory than a minute.
 """
 
 import math
@@ -27,16 +27,16 @@ from imagebind.media.clips import Span, as_floats, clip_spans
 from imagebind.media.imu_recording import ImuRecording
 from imagebind.media.video_file import MIN_DECODED_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.tape import Tape, probe_sound
+from imagebind.search.crawl.tape import SequentialAudio, probe_audio
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.imu import ImuTransform, load_imu
 from imagebind.transforms.video import VideoTransform
 
-WINDOW_SECONDS = 10.0  # five clips of 2 s, as many as the released transform takes of a whole video
-HOP_SECONDS = 5.0  # half of it: what falls on the border of one window is in the middle of the next
-SLIVER = Fraction(1, 10)  # of a hop; so little at a recording's end makes its last window longer
-STRETCH_VIEWS = 60  # of the windows that are embedded together: of video 4 windows, 70 MB
-MARGIN = 1  # seconds around a stretch of sound: more than a resampling kernel reaches
+WINDOW_SECONDS = 10.0  # five clips of 2 s, as many as the released transform takes from a whole video
+HOP_SECONDS = 5.0  # half a window: an event at the border of one window is in the middle of the next
+MIN_REST_HOPS = Fraction(1, 10)  # a shorter rest at a recording's end extends its last window
+STRETCH_VIEWS = 60  # views embedded together; for video 4 windows, 70 MB
+AUDIO_MARGIN_SECONDS = 1  # decoded around a stretch of audio: more than a resampling kernel reaches
 
 Window = tuple[Fraction, Fraction]  # [start, end) in seconds
 RecordingTransform = VideoTransform | AudioTransform | ImuTransform
@@ -44,14 +44,14 @@ Options = Mapping[str, Any]
 
 
 def window_spans(duration: Fraction, *, window: Fraction, hop: Fraction) -> list[Window]:
-    """Windows over a recording: from 0 on, each a hop after the one before; the last ends with the recording.
+    """Return the windows of a recording: they start at 0, one hop apart; the last ends with the recording.
 
-    A recording hardly longer than a window has one, which is all of it.
+    A recording at most a tenth of a hop longer than a window has one window, the whole recording.
     """
     starts = [hop * n for n in range(max(math.floor((duration - window) / hop), 0) + 1)]
     spans = [(start, min(start + window, duration)) for start in starts]
     rest = duration - spans[-1][1]
-    if rest > SLIVER * hop:
+    if rest > MIN_REST_HOPS * hop:
         spans.append((duration - window, duration))
     elif rest > 0:
         spans[-1] = (spans[-1][0], duration)
@@ -59,7 +59,7 @@ def window_spans(duration: Fraction, *, window: Fraction, hop: Fraction) -> list
 
 
 def clips_of(transform: RecordingTransform, window: Window) -> list[Span]:
-    """Clips of a window: as many as its transform takes of a recording, or as leave nothing of it out."""
+    """Return the clips of a window: as many as the transform takes of a recording, or as cover the window."""
     start, end = window
     length = clip_seconds(transform)
     count = max(getattr(transform, "clips", 1), round((end - start) / length))
@@ -68,15 +68,15 @@ def clips_of(transform: RecordingTransform, window: Window) -> list[Span]:
 
 
 def clip_seconds(transform: RecordingTransform) -> Fraction:
-    """How long one clip is."""
+    """Return the length of one clip in seconds."""
     seconds = transform.window_seconds if isinstance(transform, ImuTransform) else transform.clip_seconds
     return Fraction(seconds)
 
 
-class Reel:
-    """A long recording of motion: not in memory before its first stretch, nor when its last is done.
+class LazyImuRecording:
+    """A long IMU recording, in memory only from its first stretch to its last.
 
-    Hundreds of files are looked into before their turn.
+    The crawl plans hundreds of files ahead, and their recordings would not fit into memory together.
     """
 
     def __init__(self, load: Callable[[], ImuRecording]) -> None:
@@ -85,30 +85,31 @@ class Reel:
         self._held: ImuRecording | None = None
 
     def recording(self, *, last: bool) -> ImuRecording:
-        """All of it."""
+        """Return the whole recording, and release it if this is the last stretch."""
         with self._lock:
             held = self._held or self._load()
             self._held = None if last else held
             return held
 
 
-Opened = VideoFile | Tape | Reel | ImuRecording
+OpenedRecording = VideoFile | SequentialAudio | LazyImuRecording | ImuRecording
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """Some windows of one recording, embedded together; `whole`: one window, which is all of it.
+    """Some windows of one recording, embedded together.
 
     Args:
-        opened: what has been read of the file so far, if it is to be read on from there.
-        options: for its transform, as its user said.
-        number: counts the stretches of a recording from 0; `last` is the last of them.
+        whole: whether the only window is the whole recording.
+        opened: the opened recording, if it need not be opened again.
+        options: the user's options for the transform.
+        number: counts the stretches of a recording from 0; `last` marks the last.
     """
 
     path: Path
     windows: Sequence[Window]
     whole: bool
-    opened: Opened | None = None
+    opened: OpenedRecording | None = None
     options: Options = field(default_factory=dict)
     number: int = 0
     last: bool = False
@@ -116,58 +117,59 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True)
 class StretchTransform:
-    """A `Stretch` to the views of all its windows, (s·k, ...), by the base's clips of each."""
+    """Turn a `Stretch` into the views of all its windows, (s·k, ...), by the clips of a base transform."""
 
     base: RecordingTransform
 
     @property
     def clips(self) -> int:
-        """Clips of a window, at least."""
+        """The smallest number of clips in a window."""
         return getattr(self.base, "clips", 1)
 
     @property
     def crops(self) -> int:
-        """Views of a clip."""
+        """The number of views of a clip."""
         return getattr(self.base, "crops", 1)
 
     def __call__(self, stretch: Stretch) -> Tensor:
         return self.with_spans(stretch)[0]
 
     def with_spans(self, stretch: Stretch) -> tuple[Tensor, list[tuple[float, float]]]:
-        """The views, those of a window together, and the windows.
+        """Return the views, grouped by window, and the windows in seconds.
 
         Raises:
-            MediaError: as the base.
+            MediaError: as the base transform.
         """
         transform: Any = replace(self.base, **stretch.options)
         windows, opened = as_floats(stretch.windows), stretch.opened
         clips: list[Span] | None = None
         if not stretch.whole:
             clips = [clip for window in stretch.windows for clip in clips_of(transform, window)]
-        if isinstance(opened, Reel):
+        if isinstance(opened, LazyImuRecording):
             opened = opened.recording(last=stretch.last)
         if isinstance(opened, VideoFile):
-            return _views_of_film(transform, stretch.path, opened, clips), windows
-        if isinstance(opened, Tape) and clips is not None:
-            first = max(math.floor(stretch.windows[0][0]) - MARGIN, 0)
-            last = math.ceil(stretch.windows[-1][1]) + MARGIN
-            sound = opened.read(stretch.number, first, last)
+            return _video_views(transform, stretch.path, opened, clips), windows
+        if isinstance(opened, SequentialAudio) and clips is not None:
+            first = max(math.floor(stretch.windows[0][0]) - AUDIO_MARGIN_SECONDS, 0)
+            last = math.ceil(stretch.windows[-1][1]) + AUDIO_MARGIN_SECONDS
+            audio = opened.read(stretch.number, first, last)
             clips = [(start - first, end - first) for start, end in clips]
-            return transform.with_spans(sound, clips)[0], windows
+            return transform.with_spans(audio, clips)[0], windows
         return transform.with_spans(stretch.path if opened is None else opened, clips)[0], windows
 
 
-class Windows:
-    """How files become what is embedded: recordings as stretches, everything else as it is."""
+class WindowPlanner:
+    """Plans the requests of a file: stretches for a recording, the file itself for other media."""
 
     def __init__(self, embedder: Embedder, *, window_seconds: float, hop_seconds: float) -> None:
-        """Take the embedder's transforms as they are.
+        """Wrap the embedder's transforms of recordings, so that they accept stretches.
 
         Args:
-            window_seconds, hop_seconds: no window is shorter than a clip of its kind.
+            window_seconds: a window is at least as long as a clip of its media type.
+            hop_seconds: from the start of one window to the start of the next.
 
         Raises:
-            ValueError: windows that would leave something out between them, or without length.
+            ValueError: windows have no length, or a hop is longer than a window.
         """
         if not 0 < hop_seconds <= window_seconds < math.inf:
             raise ValueError(
@@ -188,60 +190,60 @@ class Windows:
         )
 
     def requests(self, path: Path, kind: MediaKind, options: Options) -> Iterator[Request]:
-        """What `embedder` takes of a file: one request, or of a long recording one a stretch.
+        """Yield requests for `embedder`: one for each stretch of a recording, one for other media.
 
-        A video's sound comes after its pictures, where it has any and the model can hear. A transform that is
-        not the library's own cuts recordings as it likes.
+        If a video has audio and the model has an audio trunk, its audio follows its frames. With a transform
+        that is not the library's own, a recording is one request.
 
         Raises:
-            MediaError: a recording that cannot be read.
+            MediaError: a recording cannot be read.
         """
-        has_sound = False
+        has_audio = False
         if kind not in self._bases:
             yield Request(kind=kind, payload=path, name=name_of(path), options=options)
         elif kind is MediaKind.IMU:
-            yield from self._motion(path, options)
+            yield from self._imu(path, options)
         elif kind is MediaKind.AUDIO:
-            yield from self._sound(path, options)
+            yield from self._audio(path, options)
         else:
             base: Any = self._transform(kind, options)
-            with open_video(path, limits=base.limits) as film:
-                has_sound = film.info.has_audio
-            yield from self._stretches(path, kind, options, Fraction(film.clock.duration), film)
-        if has_sound and MediaKind.AUDIO.modality.value in self.embedder.model.modalities:
-            yield from self._sound(path, {})
+            with open_video(path, limits=base.limits) as video:
+                has_audio = video.info.has_audio
+            yield from self._stretches(path, kind, options, Fraction(video.clock.duration), video)
+        if has_audio and MediaKind.AUDIO.modality.value in self.embedder.model.modalities:
+            yield from self._audio(path, {})
 
-    def _sound(self, path: Path, options: Options) -> Iterator[Request]:
+    def _audio(self, path: Path, options: Options) -> Iterator[Request]:
         kind = MediaKind.AUDIO
         if kind not in self._bases:
             yield Request(kind=kind, payload=path, name=name_of(path), options=options)
             return
         limits = self._transform(kind, options).limits
-        probed = probe_sound(path, limits=limits)
+        probed = probe_audio(path, limits=limits)
         if probed is not None:
             seconds, in_stretches = probed
-            tape = None if in_stretches else Tape(path, limits=limits)
-            yield from self._stretches(path, kind, options, seconds, tape)
+            opened = None if in_stretches else SequentialAudio(path, limits=limits)
+            yield from self._stretches(path, kind, options, seconds, opened)
 
-    def _motion(self, path: Path, options: Options) -> Iterator[Request]:
+    def _imu(self, path: Path, options: Options) -> Iterator[Request]:
         transform: Any = self._transform(MediaKind.IMU, options)
         load = partial(load_imu, path, **transform.reading)
         recording = load()
         clock = recording.seconds
-        seconds = Fraction(float(clock[-1] + np.median(np.diff(clock))))  # each sample stands for a step
+        seconds = Fraction(float(clock[-1] + np.median(np.diff(clock))))  # the last sample lasts a step, too
         is_short = seconds <= self._window
         yield from self._stretches(
-            path, MediaKind.IMU, options, seconds, recording if is_short else Reel(load)
+            path, MediaKind.IMU, options, seconds, recording if is_short else LazyImuRecording(load)
         )
 
     def _stretches(
-        self, path: Path, kind: MediaKind, options: Options, seconds: Fraction, opened: Opened | None
+        self, path: Path, kind: MediaKind, options: Options, seconds: Fraction, opened: OpenedRecording | None
     ) -> Iterator[Request]:
-        """Requests of a recording of so many seconds.
+        """Yield the requests of a recording that lasts `seconds`.
 
         Raises:
             MediaError: it is longer than the transform's `limits` allow. A video may be longer if it has at
-                least a frame in each window; a damaged header may state centuries.
+                least one frame per hop; a damaged header may state centuries.
         """
         transform = self._transform(kind, options)
         window = max(self._window, clip_seconds(transform))
@@ -255,7 +257,7 @@ class Windows:
             )
         windows = window_spans(seconds, window=window, hop=self._hop)
         whole = len(windows) == 1
-        if whole and isinstance(opened, Tape):  # shall be decoded at once, as `encode` does it
+        if whole and isinstance(opened, SequentialAudio):  # decode it as `encode` does
             opened = None
         together = 1
         if not whole:
@@ -277,33 +279,33 @@ class Windows:
         return replace(self._bases[kind], **options)
 
 
-def _views_of_film(
-    transform: VideoTransform, path: Path, film: VideoFile, clips: Sequence[Span] | None
+def _video_views(
+    transform: VideoTransform, path: Path, video: VideoFile, clips: Sequence[Span] | None
 ) -> Tensor:
-    """Clips of a video that has been looked through: (s·crops, 3, t, size, size), few frames held at once.
+    """Return the views of a video's clips, (s·crops, 3, t, size, size), with few frames in memory at once.
 
-    Without clips they are those that the transform takes of it.
+    Without `clips`, they are the clips that the transform takes from the whole video.
     """
     whole = clips is None
     if clips is None:
         seconds = Fraction(transform.clip_seconds)
-        clips = clip_spans(film.clock.duration, clip_seconds=seconds, clips=transform.clips)
-    places = [tuple(film.clock.frames_in(clip, transform.frames)) for clip in clips]
-    views: dict[tuple[int, ...], Tensor] = {}  # of a clip's frames: in a short video many are the same
-    held: dict[int, np.ndarray] = {}
-    one = replace(transform, frames=1)
-    with open_source(path, limits=film.limits) as file:
-        wanted = sorted({index for frames in places for index in frames})
-        film = replace(film, file=file)
+        clips = clip_spans(video.clock.duration, clip_seconds=seconds, clips=transform.clips)
+    clip_frames = [tuple(video.clock.frames_in(clip, transform.frames)) for clip in clips]
+    views: dict[tuple[int, ...], Tensor] = {}  # by frames: many clips of a short video have the same
+    pending: dict[int, np.ndarray] = {}
+    one_frame = replace(transform, frames=1)
+    with open_source(path, limits=video.limits) as file:
+        needed = sorted({index for frames in clip_frames for index in frames})
+        video = replace(video, file=file)
         min_share = MIN_DECODED_SHARE if whole else 0  # one damaged stretch must not refuse the video
-        frames_read = film.decode(wanted, square_pixels=transform.square_pixels, min_share=min_share)
+        frames_read = video.decode(needed, square_pixels=transform.square_pixels, min_share=min_share)
         with closing(frames_read) as decoded:  # type: ignore[type-var]
-            for frames in sorted(set(places)):
-                held = {index: frame for index, frame in held.items() if index >= frames[0]}
-                while not held or max(held) < frames[-1]:
+            for frames in sorted(set(clip_frames)):
+                pending = {index: frame for index, frame in pending.items() if index >= frames[0]}
+                while not pending or max(pending) < frames[-1]:
                     index, frame = next(decoded)
-                    held[index] = frame
-                stills = [torch.from_numpy(held[index]).permute(2, 0, 1).unsqueeze(1) for index in frames]
+                    pending[index] = frame
+                stills = [torch.from_numpy(pending[index]).permute(2, 0, 1).unsqueeze(1) for index in frames]
                 # Transform each (3, 1, h, w) separately: the frame size may change midway.
-                views[frames] = torch.cat([one({"video": still}) for still in stills], dim=2)
-    return torch.cat([views[frames] for frames in places])
+                views[frames] = torch.cat([one_frame({"video": still}) for still in stills], dim=2)
+    return torch.cat([views[frames] for frames in clip_frames])

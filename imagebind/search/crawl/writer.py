@@ -1,4 +1,4 @@
-"""Rows of many files in one commit, and all rows of a file in the same one."""
+"""Write the rows of many files in one commit, and all rows of a file in the same commit."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,11 +7,11 @@ from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow
 
 COMMIT_ROWS = 512
-COMMIT_SECONDS = 10.0  # so much work is lost at most where a crawl is killed
+COMMIT_SECONDS = 10.0  # the most work that is lost if a crawl is killed
 
 
 class Writer:
-    """Keeps what is to be written until it is enough."""
+    """Collects changes to an index and commits them together."""
 
     def __init__(self, index: Index) -> None:
         self._index = index
@@ -23,14 +23,14 @@ class Writer:
         self._flushed = time.monotonic()
 
     def put(self, path: str, rows: Sequence[IndexRow], *, is_new: bool, written: Callable[[], None]) -> None:
-        """Have a file's rows written, now or later.
+        """Write a file's rows, now or with a later commit.
 
         Args:
-            is_new: the index has nothing of that path yet.
-            written: called when they are.
+            is_new: whether the index has no rows of that path yet.
+            written: called after the commit.
 
         Raises:
-            SearchIndexError, SpaceMismatchError: as `Index.add_rows`; what was committed before stays.
+            SearchIndexError, SpaceMismatchError: as `Index.add_rows`; earlier commits stay.
         """
         if is_new:
             self._new += rows
@@ -41,7 +41,7 @@ class Writer:
         self._flush_if_enough()
 
     def move(self, old: str, new: str, *, mtime_ns: int, written: Callable[[], None]) -> None:
-        """Have it written that a file is elsewhere now, or has another time of change.
+        """Write a file's new path and modification time, now or with a later commit.
 
         Raises:
             SearchIndexError: as `put`.
@@ -56,14 +56,14 @@ class Writer:
             self.flush()
 
     def flush(self) -> None:
-        """Write all that is there.
+        """Commit all collected changes.
 
         Raises:
             SearchIndexError, SpaceMismatchError: as `Index.add_rows`.
         """
-        self._index.move_paths(self._moved)  # first: where a file was there may be another by now
+        self._index.move_paths(self._moved)  # first, since a new file may now have a moved file's old path
         self._index.add_rows(self._new)
-        if self._changed_paths:  # apart, since it looks through the whole index for what is to go
+        if self._changed_paths:  # separately, since it searches the whole index for rows to delete
             self._index.replace_paths(self._changed_paths, self._changed)
         for written in self._written:
             written()

@@ -10,7 +10,7 @@ import soundfile
 
 from imagebind.modality import MediaKind
 from imagebind.search import Hit, Index
-from imagebind.search.app.desk import Desk
+from imagebind.search.app.desk import PageService
 from imagebind.search.app.serve import own_uploads
 from tests.search.app.served import Served, serving
 from tests.search.crawled import crawled, tiny
@@ -21,13 +21,13 @@ LONG_SECONDS = 24
 
 @pytest.fixture(scope="session")
 def media(world, tmp_path_factory) -> Path:
-    """The world's scenes, a sound long enough for windows, and a picture whose name is not as one expects."""
+    """The world's scenes, audio long enough for windows, and an image with an odd name."""
     folder = tmp_path_factory.mktemp("media")
     shutil.copytree(world, folder, dirs_exist_ok=True)
     scenes = sorted(path.parent for path in folder.rglob("audio.wav"))
-    sounds = [soundfile.read(scene / "audio.wav") for scene in scenes]
-    rate = sounds[0][1]
-    tiled = np.resize(np.concatenate([sound for sound, _ in sounds]), LONG_SECONDS * rate)
+    recordings = [soundfile.read(scene / "audio.wav") for scene in scenes]
+    rate = recordings[0][1]
+    tiled = np.resize(np.concatenate([samples for samples, _ in recordings]), LONG_SECONDS * rate)
     soundfile.write(folder / "long.wav", tiled, rate)
     shutil.copy(scenes[0] / "image.png", folder / ODD_NAME)
     return folder
@@ -35,7 +35,7 @@ def media(world, tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def indexed(media, tmp_path_factory) -> Index:
-    """All of it in an index. Not to be changed."""
+    """The index of `media`. Tests must not change it."""
     db = tmp_path_factory.mktemp("app") / "world.lance"
     report = crawled(db, media)
     assert not report.failures
@@ -44,7 +44,7 @@ def indexed(media, tmp_path_factory) -> Index:
 
 @pytest.fixture
 def copied(indexed, media, tmp_path) -> Index:
-    """An index and files of its own, to be changed: a picture, a text given as words, a thumbnail."""
+    """An index and files that a test may change: an image with its thumbnail, and a string."""
     path = tmp_path / "image.png"
     shutil.copy(next(media.rglob("image.png")), path)
     db = tmp_path / "own.lance"
@@ -55,8 +55,8 @@ def copied(indexed, media, tmp_path) -> Index:
 
 
 @pytest.fixture(scope="session")
-def desk(indexed) -> Desk:
-    return Desk(index=indexed, max_upload_mb=5)
+def desk(indexed) -> PageService:
+    return PageService(index=indexed, max_upload_mb=5)
 
 
 @pytest.fixture(scope="module")
@@ -67,5 +67,5 @@ def served(indexed) -> Iterator[Served]:
 
 
 def items(index: Index, kind: MediaKind) -> list[Hit]:
-    """All rows of a kind, by path and start."""
+    """Return all rows of a media type, by path and start."""
     return sorted(index.sample(10**4, kinds=[kind]), key=lambda hit: (hit.path, hit.start or 0))

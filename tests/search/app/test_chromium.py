@@ -1,4 +1,4 @@
-"""The page in a browser: searching, playing, the map; and that it asks nobody but this machine."""
+"""The page in a browser: searching, playing, the map; and requests to this machine only."""
 
 import shutil
 from pathlib import Path
@@ -20,7 +20,7 @@ ARGUMENTS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
 HTML = "<img src=x onerror=alert(1)><b>bold"
-PATIENCE = 90_000  # milliseconds: two cores may have other things to do
+PATIENCE = 90_000  # milliseconds: two cores may be busy
 
 pytestmark = [
     pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"drives a browser, {CHROMIUM}"),
@@ -37,7 +37,7 @@ def browser():
 
 @pytest.fixture
 def opened(browser):
-    """Opens a page; at the end there must have been no error in it, and no request beyond this machine."""
+    """Open pages; fail at the end if a page had an error or requested another machine."""
     problems, contexts = [], []
 
     def open_page(url: str, viewport=DESKTOP):
@@ -81,9 +81,7 @@ def search(page) -> None:
     page.locator("#go").click()
 
 
-def test_words_are_reached_and_sent_by_keys_and_find_what_the_index_finds_and_then_more_like_it(
-    opened, served, indexed
-):
+def test_a_text_entered_by_keys_finds_the_hits_of_the_index_and_then_more_like_them(opened, served, indexed):
     page = opened(served.url)
     reached = []
     while not reached or reached[-1] != "TEXTAREA":
@@ -95,14 +93,14 @@ def test_words_are_reached_and_sent_by_keys_and_find_what_the_index_finds_and_th
     status(page, "24 hits for “a star”")
     found = cards(page)
     assert found == [hit.id for hit in indexed.search("a star", 24)]
-    page.locator(f"[data-like='{found[-1]}']").press("Enter")  # far down, and its answer is brought to sight
+    page.locator(f"[data-like='{found[-1]}']").press("Enter")  # far down, and the page scrolls to its hits
     name = indexed.get(found[-1]).path.rpartition("/")[2]
     status(page, f"more like {name}")
     assert found[-1] not in cards(page)
     page.wait_for_function("document.querySelector('#hits .status').getBoundingClientRect().top >= 0")
 
 
-def test_files_that_are_dropped_are_searched_by_added_taken_away_and_leave_nothing_behind(
+def test_dropped_files_are_added_to_the_query_subtracted_and_removed_and_leave_no_files(
     opened, served, media
 ):
     scenes = sorted(path.parent for path in media.rglob("audio.wav"))
@@ -110,12 +108,12 @@ def test_files_that_are_dropped_are_searched_by_added_taken_away_and_leave_nothi
     drop(page, scenes[1] / "audio.wav")
     assert served.left() == []
     page.get_by_role("button", name="Filters").click()
-    page.get_by_label("sounds").check()
+    page.get_by_label("audio items").check()
     search(page)
     status(page, "audio.wav")
     first = page.locator("#hits .hit").first.inner_text()
     assert scenes[1].name in first and "1.000" in first  # it finds itself
-    page.get_by_label("sounds").uncheck()
+    page.get_by_label("audio items").uncheck()
     drop(page, scenes[0] / "image.png")
     search(page)
     status(page, "audio.wav + image.png")
@@ -133,22 +131,22 @@ def test_files_that_are_dropped_are_searched_by_added_taken_away_and_leave_nothi
     assert served.left() == []
 
 
-def test_a_sound_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, indexed):
+def test_audio_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, indexed):
     later = next(hit for hit in items(indexed, MediaKind.AUDIO) if (hit.start or 0) >= 10)
     page = opened(served.url)
-    page.get_by_label("Words", exact=True).fill("a star")
+    page.get_by_label("Text", exact=True).fill("a star")
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("number input for Number of results").fill("100")
     search(page)
     status(page, f"{len(indexed)} hits")
-    sound = page.locator(f"audio[src*='{later.id}']")
-    sound.evaluate("player => { player.muted = true; return player.play(); }")
-    page.wait_for_function("player => player.currentTime > 10.2", arg=sound.element_handle())
-    assert sound.evaluate("player => player.currentTime") < later.end
-    film = page.locator("#hits video").first
-    film.evaluate("player => player.play()")
-    page.wait_for_function("player => player.currentTime > 0.2", arg=film.element_handle())
-    assert sound.evaluate("player => player.paused")  # one at a time
+    audio = page.locator(f"audio[src*='{later.id}']")
+    audio.evaluate("player => { player.muted = true; return player.play(); }")
+    page.wait_for_function("player => player.currentTime > 10.2", arg=audio.element_handle())
+    assert audio.evaluate("player => player.currentTime") < later.end
+    video = page.locator("#hits video").first
+    video.evaluate("player => player.play()")
+    page.wait_for_function("player => player.currentTime > 0.2", arg=video.element_handle())
+    assert audio.evaluate("player => player.paused")  # one at a time
 
 
 def test_a_point_of_the_map_shows_its_item_by_mouse_and_by_keys_and_kinds_can_be_hidden(
@@ -178,25 +176,25 @@ def test_a_point_of_the_map_shows_its_item_by_mouse_and_by_keys_and_kinds_can_be
     status(page, "more like")
 
 
-def test_labels_say_what_an_upload_is(opened, served, media):
+def test_an_upload_is_labelled(opened, served, media):
     page = opened(served.url)
     page.get_by_role("tab", name="Labels").click()
     path = sorted(media.rglob("depth.png"))[0]
     page.locator("#label-drop input[type=file]").set_input_files(path)
-    page.get_by_label("Choose what it is").click()
+    page.get_by_label("Choose the media type").click()
     page.get_by_role("option", name="depth").click()
-    page.get_by_label("Labels, one a line").fill("a star\na ring\na rod | a stick")
+    page.get_by_label("Labels, one per line").fill("a star\na ring\na rod | a stick")
     page.locator("#label-go").click()
     page.locator(".labels tbody tr").first.wait_for()
     assert sorted(page.locator(".labels tbody th").all_inner_texts()) == ["a ring", "a rod", "a star"]
 
 
-def test_what_is_recorded_becomes_part_of_the_query_and_is_not_kept(opened, served):
+def test_recordings_are_added_to_the_query_and_not_kept(opened, served):
     page = opened(served.url)
     page.get_by_role("button", name="Record").first.click()
     page.get_by_role("button", name="Record", exact=True).click()
     page.get_by_role("button", name="Stop").wait_for()
-    page.wait_for_timeout(2500)  # of sound
+    page.wait_for_timeout(2500)  # of audio
     page.get_by_role("button", name="Stop").click()
     page.get_by_role("button", name="Remove audio.wav").wait_for()
     page.get_by_text("Click to Access Webcam").first.click()
@@ -206,7 +204,7 @@ def test_what_is_recorded_becomes_part_of_the_query_and_is_not_kept(opened, serv
     page.get_by_text("Click to Access Webcam").last.click()
     page.get_by_label("start recording").last.click()
     page.get_by_role("button", name="start recording").filter(has_text="Stop").wait_for()
-    page.wait_for_timeout(2500)  # of film
+    page.wait_for_timeout(2500)  # of video
     page.get_by_label("start recording").last.click()
     page.get_by_role("button", name="Remove sample.webm").wait_for()
     assert served.left() == []
@@ -214,7 +212,7 @@ def test_what_is_recorded_becomes_part_of_the_query_and_is_not_kept(opened, serv
     status(page, "audio.wav + image.png + sample.webm")
 
 
-def test_bad_and_large_uploads_are_named_and_the_page_goes_on(opened, served, tmp_path):
+def test_bad_and_large_uploads_are_named_and_the_page_keeps_working(opened, served, tmp_path):
     page = opened(served.url)
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     page.locator("#drop input[type=file]").set_input_files(tmp_path / "torn.png")
@@ -238,13 +236,13 @@ def test_an_empty_index_says_how_to_fill_it(opened, tmp_path):
         page.locator("#map", has_text="This index is empty.").wait_for()
 
 
-def test_filters_leave_out_and_say_so_where_they_leave_nothing_and_names_are_shown_as_they_are(
+def test_filters_apply_and_no_hits_suggest_wider_filters_and_names_are_shown_unchanged(
     opened, served, indexed
 ):
     page = opened(served.url)
     page.get_by_role("button", name="Filters").click()
     page.get_by_label("Path").fill("*onerror*")
-    page.get_by_label("Words", exact=True).fill("a star")
+    page.get_by_label("Text", exact=True).fill("a star")
     search(page)
     page.locator("#hits .hit-name bdi", has_text=ODD_NAME).wait_for()
     page.get_by_label("Path").fill("")
@@ -255,7 +253,7 @@ def test_filters_leave_out_and_say_so_where_they_leave_nothing_and_names_are_sho
     page.get_by_label("From time").fill("")
     page.get_by_label("Path").fill("nowhere/*")
     search(page)
-    page.get_by_text("Take away a filter").wait_for()
+    page.get_by_text("Remove or widen a filter").wait_for()
 
 
 def test_html_in_an_index_a_query_an_upload_and_labels_is_shown_as_text(opened, image_file, tmp_path):
@@ -267,7 +265,7 @@ def test_html_in_an_index_a_query_an_upload_and_labels_is_shown_as_text(opened, 
     with serving(index, max_upload_mb=1) as url:
         page = opened(url)
         assert HTML in page.title()
-        page.get_by_label("Words", exact=True).fill(HTML)
+        page.get_by_label("Text", exact=True).fill(HTML)
         page.locator("#drop input[type=file]").set_input_files(image)
         page.get_by_role(
             "button", name="Remove img src=x onerror=alert(1)"
@@ -288,24 +286,24 @@ def test_html_in_an_index_a_query_an_upload_and_labels_is_shown_as_text(opened, 
         page.get_by_role("tab", name="Labels").click()
         page.locator("#label-drop input[type=file]").set_input_files(image)
         page.locator(".part-look").last.wait_for()
-        page.get_by_label("Labels, one a line").fill(f"{HTML}\na ring")
+        page.get_by_label("Labels, one per line").fill(f"{HTML}\na ring")
         page.locator("#label-go").click()
         page.locator(".labels tbody tr").first.wait_for()
         assert HTML in page.locator(".labels tbody th").all_inner_texts()
         assert page.locator("img[src='x'], b:text-is('bold')").count() == 0
 
 
-def test_a_phone_shows_the_page_without_scrolling_sideways_and_brings_hits_to_sight(opened, served, media):
+def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, media):
     page = opened(served.url, PHONE)
-    page.get_by_label("Words", exact=True).fill("a star")
-    page.get_by_label("Words", exact=True).press("Enter")
+    page.get_by_label("Text", exact=True).fill("a star")
+    page.get_by_label("Text", exact=True).press("Enter")
     status(page, "24 hits")
     page.wait_for_function("document.querySelector('#hits').getBoundingClientRect().top < 200")
     assert page.locator("#hits .hit").first.bounding_box()["width"] > 120
     page.get_by_role("tab", name="Labels").click()
     page.locator("#label-drop input[type=file]").set_input_files(next(media.rglob("image.txt")))
     page.locator(".part-look").last.wait_for()
-    page.get_by_label("Labels, one a line").fill("a star\na ring")
+    page.get_by_label("Labels, one per line").fill("a star\na ring")
     page.locator("#label-go").click()
     page.wait_for_function("document.querySelector('.labels')?.getBoundingClientRect().bottom <= innerHeight")
     for tab in ("Labels", "Map", "Search"):

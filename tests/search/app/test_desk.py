@@ -11,9 +11,9 @@ from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.search import Index
-from imagebind.search.app.desk import Asked, Desk, Filters, parse_time
-from imagebind.search.app.inputs import Intake
-from imagebind.search.app.labels import Labeller
+from imagebind.search.app.desk import Filters, PageQuery, PageService, parse_time
+from imagebind.search.app.inputs import UploadEmbedder
+from imagebind.search.app.labels import UploadClassifier
 from tests.search.app.conftest import items
 from tests.search.crawled import tiny
 
@@ -26,7 +26,7 @@ def ids(answer: str) -> list[str]:
 @pytest.fixture(scope="module")
 def part(indexed, media, tmp_path_factory):
     """A part of a query: a scene's file, as if it were uploaded."""
-    intake, folder = Intake(indexed, max_upload_mb=1), tmp_path_factory.mktemp("uploads")
+    intake, folder = UploadEmbedder(indexed, max_upload_mb=1), tmp_path_factory.mktemp("uploads")
 
     def take(name: str):
         return intake.take(shutil.copy(sorted(media.rglob(name))[0], folder / name) and folder / name)
@@ -34,22 +34,22 @@ def part(indexed, media, tmp_path_factory):
     return take
 
 
-def test_words_find_what_the_index_finds_for_them(desk, indexed):
-    answer = desk.search(Asked(words=[("a star", 1.0)]), Filters(top=5))
+def test_a_text_finds_the_hits_of_the_index(desk, indexed):
+    answer = desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(top=5))
     assert ids(answer) == [hit.id for hit in indexed.search("a star", 5)]
     assert "5 hits for <bdi>“a star”</bdi>" in answer
 
 
-def test_a_picture_and_a_sound_are_added_and_words_taken_away(desk, indexed, part):
-    picture, sound = part("image.png"), part("audio.wav")
-    asked = Asked(
-        words=[(" grass ", -0.5), ("", 1.0), ("red", 0.0)],
-        parts=[(picture, MediaKind.IMAGE, 1.0), (sound, MediaKind.AUDIO, 0.8)],
+def test_an_image_and_audio_are_added_and_a_text_is_subtracted(desk, indexed, part):
+    image, audio = part("image.png"), part("audio.wav")
+    asked = PageQuery(
+        texts=[(" grass ", -0.5), ("", 1.0), ("red", 0.0)],
+        uploads=[(image, MediaKind.IMAGE, 1.0), (audio, MediaKind.AUDIO, 0.8)],
     )
     pairs = [
         ({"text": "grass"}, -0.5),
-        (picture.vectors[MediaKind.IMAGE], 1.0),
-        (sound.vectors[MediaKind.AUDIO], 0.8),
+        (image.vectors[MediaKind.IMAGE], 1.0),
+        (audio.vectors[MediaKind.AUDIO], 0.8),
     ]
     answer = desk.search(asked, Filters(top=6))
     assert ids(answer) == [hit.id for hit in indexed.search(pairs, 6)]
@@ -59,9 +59,9 @@ def test_a_picture_and_a_sound_are_added_and_words_taken_away(desk, indexed, par
 def test_filters_are_those_of_the_index(desk, indexed):
     filters = Filters(kinds=["audio"], path="long.wav", first="16", last="0:17", top=100)
     found = {hit.id: hit for hit in items(indexed, MediaKind.AUDIO)}
-    hits = [found[id] for id in ids(desk.search(Asked(words=[("a star", 1.0)]), filters))]
+    hits = [found[id] for id in ids(desk.search(PageQuery(texts=[("a star", 1.0)]), filters))]
     assert hits and all(hit.path.endswith("long.wav") and hit.start <= 17 and hit.end >= 16 for hit in hits)
-    later = ids(desk.search(Asked(words=[("a star", 1.0)]), Filters(first=" 16.0 ", top=100)))
+    later = ids(desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(first=" 16.0 ", top=100)))
     assert {found[id].path.rpartition("/")[2] for id in later} == {"long.wav"}
 
 
@@ -75,70 +75,70 @@ def test_more_like_an_item_leaves_that_item_out(desk, indexed):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (Asked(), "the query: empty; expected words or a file"),
-        (Asked(words=[("  ", 1.0)]), "the query: empty"),
-        (Asked(words=[("a star", 0.0)]), "weights that are all 0"),
-        (Asked(words=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
+        (PageQuery(), "the query: empty; expected a text or a file"),
+        (PageQuery(texts=[("  ", 1.0)]), "the query: empty"),
+        (PageQuery(texts=[("a star", 0.0)]), "weights that are all 0"),
+        (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
     ],
 )
-def test_a_query_of_nothing_says_so(desk, asked, said):
+def test_an_empty_query_is_refused(desk, asked, said):
     assert said in desk.search(asked, Filters())
 
 
-def test_an_upload_that_could_be_two_things_is_asked_about(desk, part):
-    with pytest.raises(MediaError, match=r"depth\.png: may be depth or thermal; expected a media type"):
-        Asked(parts=[(part("depth.png"), None, 1.0)]).pairs()
+def test_an_ambiguous_upload_needs_a_media_type(desk, part):
+    with pytest.raises(MediaError, match=r"depth\.png: may be depth or thermal; expected a choice"):
+        PageQuery(uploads=[(part("depth.png"), None, 1.0)]).pairs()
 
 
 def test_no_hits_say_to_change_the_filters_and_wrong_filters_are_named(desk):
-    asked = Asked(words=[("a star", 1.0)])
+    asked = PageQuery(texts=[("a star", 1.0)])
     assert "No hits." in desk.search(asked, Filters(path="nowhere/*"))
     assert "Filters" in desk.search(asked, Filters(path="nowhere/*"))
-    assert "seconds that rise" in desk.search(asked, Filters(first="5", last="2"))
+    assert "start &lt;= end" in desk.search(asked, Filters(first="5", last="2"))
 
 
 @pytest.mark.parametrize(
     ("text", "seconds"), [("", None), (" ", None), ("90", 90), ("1:30", 90), ("1:00:00.5", 3600.5), ("0", 0)]
 )
-def test_times_are_told_in_seconds_or_as_clocks_have_them(text, seconds):
+def test_times_are_seconds_or_clock_times(text, seconds):
     assert parse_time(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "1:2:3:4", "nan", "1e9", "٣", ":30"])
-def test_what_is_no_time_is_named(desk, text):
-    shown = desk.search(Asked(words=[("a star", 1.0)]), Filters(last=text))
-    assert "the time" in shown and "as 90" in shown
+def test_an_invalid_time_is_named(desk, text):
+    shown = desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(last=text))
+    assert "the time" in shown and "seconds (90)" in shown
 
 
-def test_an_item_that_is_gone_is_said_to_be(desk):
+def test_a_deleted_item_has_a_notice(desk):
     for answer in (desk.like("gone", Filters()), desk.item("gone")):
         assert "no longer in the index" in answer
 
 
 def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
-    desk = Desk(index=Index.open(tmp_path / "new.lance", tiny(), create=True), max_upload_mb=1)
-    asked = Asked(words=[("a star", 1.0)])
+    desk = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True), max_upload_mb=1)
+    asked = PageQuery(texts=[("a star", 1.0)])
     for answer in (desk.welcome(), desk.search(asked, Filters()), desk.map()):
         assert "This index is empty." in answer
         assert f"imagebind index FOLDER --db {tmp_path}/new.lance" in answer
-    assert "nothing in it yet" in desk.overview()[0]
+    assert "no items yet" in desk.overview()[0]
 
 
 def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(desk):
     head, kinds = desk.overview()
-    assert "<bdi>world.lance</bdi>" in head and "5 pictures, 4 videos" in head and "toy world" in head
-    assert f", of {desk.index.stats().files} files." in head
+    assert "<bdi>world.lance</bdi>" in head and "5 images, 4 videos" in head and "toy world" in head
+    assert f", from {desk.index.stats().files} files." in head
     assert kinds[MediaKind.IMU] == 4
 
 
-def test_uploads_beyond_those_there_is_room_for_are_deleted_and_named(desk, media, tmp_path):
+def test_uploads_beyond_the_free_slots_are_deleted_and_named(desk, media, tmp_path):
     paths = [shutil.copy(next(media.rglob("audio.wav")), tmp_path / f"{name}.wav") for name in "abc"]
     parts, said = desk.take([str(path) for path in paths], room=2)
     assert [part.name for part in parts] == ["a.wav", "b.wav"] and "No room for c.wav" in said
     assert not any(path.exists() for path in paths)
 
 
-def test_labels_of_an_upload_are_told_the_likeliest_first(desk, part):
+def test_labels_of_an_upload_are_sorted_by_probability(desk, part):
     text = part("image.txt")
     shown = desk.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
     assert "<bdi>a horse</bdi>" in shown and shown.count("%</td>") == 2
@@ -148,17 +148,17 @@ def test_labels_of_an_upload_are_told_the_likeliest_first(desk, part):
         text, MediaKind.TEXT, "\n".join(f"label {number}" for number in range(201))
     )
     assert "Drop a file first" in desk.label(None, None, "a\nb")
-    assert "Say which" in desk.label(text, None, "a\nb")
+    assert "Choose its media type" in desk.label(text, None, "a\nb")
 
 
-def test_an_index_that_is_gone_is_said_to_be_once_and_the_rest_of_the_page_is_there(tmp_path):
+def test_a_deleted_index_has_one_notice_and_the_page_still_opens(tmp_path):
     index = Index.open(tmp_path / "new.lance", tiny(), create=True)
-    desk = Desk(index=index, max_upload_mb=1)
+    desk = PageService(index=index, max_upload_mb=1)
     shutil.rmtree(tmp_path / "new.lance")
     assert "new.lance" in desk.overview()[0] and "What are you looking for?" in desk.welcome()
 
 
-def test_labels_want_a_model_that_reads_words():
+def test_labels_need_a_text_trunk_on_the_page():
     model = imagebind_tiny(pretrained=True, modalities=["audio"])
-    with pytest.raises(MediaError, match="a model without text"):
-        Labeller(Embedder(model))(np.ones(128, dtype=np.float32), MediaKind.AUDIO, "dog\ncat")
+    with pytest.raises(MediaError, match="a model without a text trunk"):
+        UploadClassifier(Embedder(model))(np.ones(128, dtype=np.float32), MediaKind.AUDIO, "dog\ncat")

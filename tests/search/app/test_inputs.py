@@ -1,4 +1,4 @@
-"""Uploads: embedded as what they are or may be, refused in words, and gone afterwards."""
+"""Uploads: embedded as each media type that they may have, refused by name, and deleted afterwards."""
 
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +14,14 @@ from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
-from imagebind.search.app.inputs import Intake, limits_of
+from imagebind.search.app.inputs import UploadEmbedder, limits_of
 from imagebind.transforms.imu import ImuTransform
 from tests.search.crawled import tiny
 
 
 @pytest.fixture
-def intake(indexed) -> Intake:
-    return Intake(indexed, max_upload_mb=1)
+def intake(indexed) -> UploadEmbedder:
+    return UploadEmbedder(indexed, max_upload_mb=1)
 
 
 @pytest.fixture
@@ -41,26 +41,26 @@ def dropped(media, tmp_path):
         ("image.txt", [MediaKind.TEXT]),
         ("imu.csv", [MediaKind.IMU]),
         ("image.png", [MediaKind.IMAGE, MediaKind.THERMAL]),
-        ("video.mp4", [MediaKind.VIDEO]),  # it has no sound
+        ("video.mp4", [MediaKind.VIDEO]),  # it has no audio
     ],
 )
-def test_an_upload_is_embedded_as_what_it_is_and_may_be_and_is_deleted(intake, dropped, name, kinds):
+def test_an_upload_is_embedded_as_each_possible_media_type_and_deleted(intake, dropped, name, kinds):
     path = dropped(name)
     alike = tiny().encode({kinds[0].value: path})
     part = intake.take(path)
     assert (part.name, part.kind, list(part.vectors)) == (name, kinds[0], kinds)
     np.testing.assert_allclose(part.vectors[kinds[0]], alike, atol=1e-5)
     assert not path.exists()
-    assert (part.picture is None) == (kinds[0] is MediaKind.TEXT)
+    assert (part.thumbnail is None) == (kinds[0] is MediaKind.TEXT)
 
 
-def test_a_deep_grey_picture_is_embedded_as_both_things_it_could_be_and_not_guessed(intake, dropped):
+def test_a_16_bit_grayscale_image_is_embedded_as_depth_and_as_thermal(intake, dropped):
     part = intake.take(dropped("depth.png"))
-    assert part.kind is None and part.picture is None
+    assert part.kind is None and part.thumbnail is None
     assert list(part.vectors) == [MediaKind.DEPTH, MediaKind.THERMAL]
 
 
-def test_an_array_that_only_one_sense_takes_is_that(intake, tmp_path):
+def test_an_array_that_only_one_media_type_accepts_has_it(intake, tmp_path):
     np.save(tmp_path / "deep.npy", np.full((2, 40, 60), 2.0, dtype=np.float32)[0])
     part = intake.take(tmp_path / "deep.npy")
     assert MediaKind.DEPTH in part.vectors and MediaKind.IMU not in part.vectors
@@ -75,7 +75,7 @@ def test_an_array_that_only_one_sense_takes_is_that(intake, tmp_path):
         (b"\xff" * 1_048_577, "1 MB"),
     ],
 )
-def test_what_cannot_be_embedded_is_named_without_its_folder_and_deleted(intake, tmp_path, content, seen):
+def test_an_upload_that_fails_is_named_without_its_folder_and_deleted(intake, tmp_path, content, seen):
     path = tmp_path / "odd.png"
     path.write_bytes(content)
     with pytest.raises(MediaError, match=seen) as caught:
@@ -84,20 +84,20 @@ def test_what_cannot_be_embedded_is_named_without_its_folder_and_deleted(intake,
     assert not path.exists()
 
 
-def test_an_upload_that_is_gone_is_asked_for_again(intake, tmp_path):
-    with pytest.raises(MediaError, match=r"lost\.png: gone from the server"):
+def test_a_deleted_upload_is_requested_again(intake, tmp_path):
+    with pytest.raises(MediaError, match=r"lost\.png: a deleted upload"):
         intake.take(tmp_path / "lost.png")
 
 
 def test_an_upload_through_another_transform_than_the_indexs_is_refused(indexed, dropped):
     other = Embedder(tiny().model, transforms={"imu": ImuTransform(window_seconds=1.0)})
     with pytest.raises(SpaceMismatchError, match="transform of imu"):
-        Intake(Index.open(indexed.uri, other), max_upload_mb=1).take(dropped("imu.csv"))
+        UploadEmbedder(Index.open(indexed.uri, other), max_upload_mb=1).take(dropped("imu.csv"))
 
 
 def test_an_index_opened_without_an_embedder_is_refused(indexed):
     with pytest.raises(ValueError, match="expected an index opened with an embedder"):
-        Intake(Index.open(indexed.uri), max_upload_mb=1)
+        UploadEmbedder(Index.open(indexed.uri), max_upload_mb=1)
 
 
 def test_the_same_file_dropped_twice_is_the_same_part_although_the_first_took_it_away(intake, dropped):
@@ -109,9 +109,9 @@ def test_the_same_file_dropped_twice_is_the_same_part_although_the_first_took_it
     broken = path.with_name("broken.wav")
     broken.write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
     for _ in range(2):
-        with pytest.raises(MediaError, match=r"broken\.wav: (?!gone)"):
+        with pytest.raises(MediaError, match=r"broken\.wav: (?!a deleted)"):
             intake.take(broken)
-    with pytest.raises(MediaError, match="gone from the server"):
+    with pytest.raises(MediaError, match="a deleted upload"):
         intake.take(path.with_name("never.wav"))
 
 

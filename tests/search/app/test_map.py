@@ -59,11 +59,11 @@ def test_every_item_has_a_point_with_its_name_and_every_kind_an_entry_in_the_leg
     assert f"All {len(indexed)} items" in drawn
     assert set(re.findall(r'data-legend="(\w+)"', drawn)) == {kind.value for kind in MediaKind}
     assert "onerror=alert(1)&gt;" in drawn and "<img src=x" not in drawn
-    assert 'aria-label="sound: long.wav 10.0–20.0 s"' in drawn
+    assert 'aria-label="audio: long.wav 10.0–20.0 s"' in drawn
 
 
 def test_a_large_index_is_sampled_and_the_map_says_so(tmp_path, monkeypatch):
-    monkeypatch.setattr(map_module, "SAMPLED", 20)
+    monkeypatch.setattr(map_module, "MAP_POINTS", 20)
     drawn = map_of(make_index(tmp_path / "db", random_rows(50, MediaKind.IMAGE)))
     assert drawn.count("<circle ") == 20 and "20 of 50 items" in drawn
 

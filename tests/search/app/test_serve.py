@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from imagebind.search.app.serve import UPLOADS, is_loopback, listen, own_uploads, sweep
+from imagebind.search.app.serve import UPLOAD_FOLDER_VARIABLE, is_loopback, listen, own_uploads, sweep
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
@@ -41,13 +41,13 @@ def test_a_port_of_the_newer_protocol_is_taken_too():
 
 @pytest.mark.parametrize("before", [None, "/somewhere/else"])
 def test_uploads_have_a_folder_of_their_own_which_is_gone_at_the_end(monkeypatch, before):
-    monkeypatch.delenv(UPLOADS, raising=False)
+    monkeypatch.delenv(UPLOAD_FOLDER_VARIABLE, raising=False)
     if before is not None:
-        monkeypatch.setenv(UPLOADS, before)
+        monkeypatch.setenv(UPLOAD_FOLDER_VARIABLE, before)
     with own_uploads() as folder:
-        assert os.environ[UPLOADS] == folder
+        assert os.environ[UPLOAD_FOLDER_VARIABLE] == folder
         (Path(folder) / "left.wav").write_bytes(b"x")
-    assert not Path(folder).exists() and os.environ.get(UPLOADS) == before
+    assert not Path(folder).exists() and os.environ.get(UPLOAD_FOLDER_VARIABLE) == before
 
 
 def test_files_that_nobody_has_written_to_for_long_are_swept_away(tmp_path):

@@ -1,4 +1,4 @@
-"""The crawl: everything below a folder is found by anything, and later only what changed is done."""
+"""The crawl: all media under a folder is searchable, and later crawls embed only changed files."""
 
 import json
 import os
@@ -37,7 +37,7 @@ def db(tmp_path) -> Path:
 
 @pytest.fixture(scope="module")
 def indexed(world, tmp_path_factory) -> Path:
-    """The world's index, to look at."""
+    """The index of the world, which tests only read."""
     folder = tmp_path_factory.mktemp("db") / "db"
     crawled(folder, world)
     return folder
@@ -53,7 +53,7 @@ def known(indexed, media, world, db) -> Path:
     return db
 
 
-def test_every_file_of_every_kind_has_the_vector_that_encode_gives(world, indexed):
+def test_every_file_of_every_media_type_has_the_vector_of_encode(world, indexed):
     found = vectors(indexed, world)
     assert len(found) == SCENES * FILES
     for (name, kind, _), vector in found.items():
@@ -71,7 +71,7 @@ def test_a_row_says_where_it_is_from_and_shows_it(world, indexed):
     assert text.thumbnail is None and text.metadata == {"text": text.file.read_text().strip()}
 
 
-def test_what_is_searched_for_is_found(world, indexed):
+def test_a_search_finds_indexed_files(world, indexed):
     index = Index.open(indexed, tiny())
     sound = world / "000002" / "audio.wav"
     assert index.search(sound, 1)[0].file == sound
@@ -86,7 +86,7 @@ def test_a_second_crawl_opens_nothing(known, media, monkeypatch):
     assert len(Index.open(known)) == SCENES * FILES
 
 
-def test_only_what_changed_is_done_again(known, media):
+def test_only_changed_files_are_embedded_again(known, media):
     before = vectors(known, media)
     changed, touched, new = media / "000000" / "image.png", media / "000001" / "image.png", media / "new.txt"
     shutil.copy(media / "000002" / "image.png", changed)
@@ -108,7 +108,7 @@ def test_moved_files_keep_vectors_and_ids_and_are_not_embedded_again(known, medi
     before = {hit.content_hash: hit for hit in Index.open(known).sample(99)}
     (media / "000000").rename(media / "elsewhere")
     (media / "000001" / "image.png").rename(media / "000001" / "it's \U0001f436\n.png")
-    monkeypatch.setattr("imagebind.search.crawl.windows.Windows.requests", None)
+    monkeypatch.setattr("imagebind.search.crawl.windows.WindowPlanner.requests", None)
     report = crawled(known, media)
     assert outcomes(report) == {"moved": FILES + 1, "unchanged": (SCENES - 1) * FILES - 1}
     after = {hit.content_hash: hit for hit in Index.open(known).sample(99)}
@@ -127,7 +127,7 @@ def test_a_copy_is_no_move_and_of_two_copies_one_has_moved(known, media):
     assert (found["moved"], found["added"]) == (1, 1)
 
 
-def test_files_that_are_gone_stay_until_they_are_pruned(known, media, tmp_path):
+def test_missing_files_stay_until_they_are_pruned(known, media, tmp_path):
     Index.open(known, tiny()).add(["a text without a file"])
     (media / "000000" / "image.png").unlink()
     shutil.rmtree(media / "000001")
@@ -140,14 +140,14 @@ def test_files_that_are_gone_stay_until_they_are_pruned(known, media, tmp_path):
     assert len(Index.open(known)) == (SCENES - 1) * FILES - 1 + 1
 
 
-def test_a_root_that_is_not_there_prunes_nothing(known, media):
+def test_a_missing_root_prunes_nothing(known, media):
     media.rename(media.with_name("unmounted"))
     with pytest.raises(MediaError, match="media: cannot be found"):
         crawled(known, media, prune=True)
     assert len(Index.open(known)) == SCENES * FILES
 
 
-def test_a_file_that_failed_is_tried_again_and_keeps_what_was_known_of_it(known, media):
+def test_a_failed_file_is_retried_and_keeps_its_earlier_rows(known, media):
     image = media / "000000" / "image.png"
     good = image.read_bytes()
     image.write_bytes(good[:5000])
@@ -160,7 +160,7 @@ def test_a_file_that_failed_is_tried_again_and_keeps_what_was_known_of_it(known,
     assert outcomes(crawled(known, media))["changed"] == 1
 
 
-def test_a_deep_grey_picture_is_never_guessed(media, db, tmp_path):
+def test_a_16_bit_grayscale_image_is_ambiguous(media, db, tmp_path):
     errors = tmp_path / "errors.jsonl"
     report = crawled(db, media, mappings=[], errors=errors)
     assert outcomes(report)["failed"] == 2 * SCENES
@@ -172,7 +172,7 @@ def test_a_deep_grey_picture_is_never_guessed(media, db, tmp_path):
     assert not errors.exists()
 
 
-def test_what_cannot_be_told_is_asked_once_a_folder(media, db):
+def test_an_ambiguous_media_type_is_asked_for_once_per_folder(media, db):
     asked = []
 
     def ask(found, error):
@@ -188,13 +188,13 @@ def test_what_cannot_be_told_is_asked_once_a_folder(media, db):
     assert found == {"depth.png", "thermal.png"}
 
 
-def test_another_kind_in_a_mapping_has_a_file_done_again(known, media):
+def test_a_file_mapped_to_another_media_type_is_embedded_again(known, media):
     mappings = [parse_mapping("000000/depth.png=thermal"), *MAPPINGS]
     assert outcomes(crawled(known, media, mappings=mappings))["changed"] == 1
     assert Index.open(known).files()[str(media / "000000" / "depth.png")].kinds == {MediaKind.THERMAL}
 
 
-def test_a_video_that_is_mapped_to_its_sound_is_done_again_as_that(tmp_path, db):
+def test_a_video_mapped_to_audio_is_embedded_again_as_audio(tmp_path, db):
     media = tmp_path / "films"
     media.mkdir()
     film = write_film(media / "film.mp4", 5)
@@ -207,7 +207,7 @@ def test_a_video_that_is_mapped_to_its_sound_is_done_again_as_that(tmp_path, db)
     assert outcomes(crawled(db, media, mappings=[parse_mapping("*.mp4=video")])) == {"changed": 1}
 
 
-def test_what_was_said_of_a_file_that_was_added_by_hand_outlives_a_crawl(known, media):
+def test_metadata_of_a_file_added_by_a_user_survives_a_crawl(known, media):
     index = Index.open(known, tiny())
     path = media / "000000" / "image.png"
     index.add([path], metadata={"owner": "me"})
@@ -219,7 +219,7 @@ def test_what_was_said_of_a_file_that_was_added_by_hand_outlives_a_crawl(known, 
     assert len(index.search(path, 9, metadata={"owner": "me"})) == 1
 
 
-def test_what_came_from_an_archive_is_not_pruned_while_that_is_there(known, media):
+def test_items_of_an_archive_are_not_pruned_while_it_exists(known, media):
     shard = media / "shard.tar"
     shard.write_bytes(b"x")
     index = Index.open(known, tiny())
@@ -230,7 +230,7 @@ def test_what_came_from_an_archive_is_not_pruned_while_that_is_there(known, medi
     assert outcomes(crawled(known, media, prune=True))["removed"] == 1
 
 
-def test_what_is_no_media_any_more_is_gone(known, media):
+def test_a_file_that_is_no_longer_media_is_pruned(known, media):
     path = (media / "000000" / "image.png").rename(media / "picture")
     crawled(known, media)
     path.write_bytes(b"PK\3\4" + bytes(100))
@@ -240,7 +240,7 @@ def test_what_is_no_media_any_more_is_gone(known, media):
     assert str(path) not in Index.open(known).files()
 
 
-def test_what_a_user_said_the_kind_of_is_not_pruned_for_being_no_media(known, media):
+def test_a_file_whose_media_type_a_user_gave_is_not_pruned(known, media):
     index = Index.open(known, tiny())
     log = media / "server.log"
     log.write_text("a red star")
@@ -253,7 +253,7 @@ def test_what_a_user_said_the_kind_of_is_not_pruned_for_being_no_media(known, me
     assert index.files().keys() >= {str(log), str(path)}
 
 
-def test_a_name_that_no_file_can_have_is_passed_over(known, media):
+def test_a_path_that_no_file_can_have_is_ignored(known, media):
     index = Index.open(known, tiny())
     (hit, *_) = index.sample(1)
     index.add_rows([IndexRow(path=f"{media}/shard.tar/a\\x00.png", kind=hit.kind, vector=hit.vector)])
@@ -268,7 +268,7 @@ def test_options_of_a_mapping_reach_the_transform(media, db):
     np.testing.assert_allclose(vector, tiny().encode(item), atol=1e-5)
 
 
-def test_a_long_video_has_windows_of_pictures_and_of_sound(tmp_path, db):
+def test_a_long_video_has_windows_of_video_and_of_audio(tmp_path, db):
     media = tmp_path / "films"
     media.mkdir()
     write_film(media / "film.mp4", 13)
@@ -284,7 +284,7 @@ def test_a_long_video_has_windows_of_pictures_and_of_sound(tmp_path, db):
 
 
 @pytest.mark.parametrize("window", [10, 2])
-def test_pictures_of_a_video_whose_sound_is_broken_are_found(tmp_path, db, window):
+def test_a_video_with_damaged_audio_is_indexed_by_its_frames(tmp_path, db, window):
     media = tmp_path / "films"
     media.mkdir()
     film = write_film(media / "film.mp4", 5)
@@ -303,7 +303,7 @@ def test_pictures_of_a_video_whose_sound_is_broken_are_found(tmp_path, db, windo
     assert outcomes(crawled(db, media)) == {"unchanged": 1}
 
 
-def test_what_is_no_media_is_counted_and_what_should_be_is_a_failure(tmp_path, db):
+def test_files_that_are_not_media_are_counted_and_damaged_media_fails(tmp_path, db):
     media = tmp_path / "mixed"
     media.mkdir()
     names = {
@@ -351,7 +351,7 @@ def test_odd_names_are_found_again(world, tmp_path, db):
     assert outcomes(crawled(db, media, prune=True)) == {"removed": len(odd)}
 
 
-def test_a_loop_of_links_and_the_index_itself_are_no_media(media):
+def test_a_loop_of_links_and_the_index_itself_are_not_media(media):
     (media / "000000" / "up").symlink_to(media)
     db = media / "db"
     errors = media / "errors.jsonl"
@@ -360,19 +360,19 @@ def test_a_loop_of_links_and_the_index_itself_are_no_media(media):
         assert outcomes(report) == {expected: SCENES * FILES} and report.not_media == {".jsonl": 1}
 
 
-def test_a_model_that_cannot_hear_says_so_and_does_the_rest(media, db):
+def test_without_an_audio_trunk_audio_fails_and_the_rest_is_indexed(media, db):
     deaf = Embedder(imagebind_tiny(pretrained=True, modalities=[ModalityType.VISION, ModalityType.TEXT]))
     report = crawl(Index.open(db, deaf, create=True), [media / "000000"], mappings=MAPPINGS)
     assert outcomes(report) == {"added": 4, "failed": 4}
     assert any("audio, which this model was built without" in failure.error for failure in report.failures)
 
 
-def test_another_model_is_refused_before_anything_is_done(known, media):
+def test_another_model_is_refused_before_anything_is_indexed(known, media):
     with pytest.raises(SpaceMismatchError, match="expected imagebind_tiny"):
         Index.open(known, Embedder(imagebind_tiny()))
 
 
-def test_progress_tells_what_is_done_of_how_much(known, media):
+def test_progress_has_the_report_and_the_number_of_files(known, media):
     (media / "new.txt").write_text("a star")
     told = []
     report = crawled(known, media, progress=lambda report, total: told.append((report.seen, total)))
@@ -385,7 +385,7 @@ def test_an_index_without_an_embedder_is_refused(tmp_path, known):
         crawl(Index.open(known), [tmp_path])
 
 
-def test_sounds_of_every_length_are_indexed(tmp_path, db):
+def test_audio_of_every_length_is_indexed(tmp_path, db):
     media = tmp_path / "sounds"
     media.mkdir()
     tone = np.sin(np.arange(16_000 * 31) / 9).astype(np.float32) / 2

@@ -1,4 +1,4 @@
-"""The crawl among faults: nothing lost, nothing twice, every failure named."""
+"""The crawl with faults: no row lost or duplicated, each failure named."""
 
 import json
 import multiprocessing
@@ -19,7 +19,7 @@ from imagebind.modality import MediaKind
 from imagebind.search import Index, SearchIndexError
 from imagebind.search import thumbnails as drawn
 from imagebind.search.crawl import writer
-from imagebind.search.crawl.windows import Windows
+from imagebind.search.crawl.windows import WindowPlanner
 from imagebind.search.lock import IndexBusyError
 from imagebind.toyworld import write_world
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
@@ -80,7 +80,7 @@ def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Gene
     return half_way
 
 
-def test_a_crawl_killed_again_and_again_ends_as_if_it_had_not_been(media, tmp_path):
+def test_a_crawl_killed_repeatedly_has_the_same_result(media, tmp_path):
     kill_at_random(media, tmp_path, kills=5, rng=np.random.default_rng())
 
 
@@ -94,7 +94,7 @@ def test_fifty_kills(media, tmp_path):
     assert half_way >= 10
 
 
-def test_two_crawls_at_once_are_one_and_the_other_is_told(media, db):
+def test_of_two_crawls_at_once_one_runs_and_the_other_fails(media, db):
     told = []
 
     def meanwhile(report, total):
@@ -106,7 +106,7 @@ def test_two_crawls_at_once_are_one_and_the_other_is_told(media, db):
     assert outcomes(crawled(db, media, progress=meanwhile)) == {"added": SCENES * FILES} and told
 
 
-def test_what_is_committed_is_found_while_the_rest_is_done(media, db, monkeypatch):
+def test_committed_rows_are_found_during_the_crawl(media, db, monkeypatch):
     monkeypatch.setattr(writer, "COMMIT_ROWS", 4)
     seen = []
 
@@ -118,7 +118,7 @@ def test_what_is_committed_is_found_while_the_rest_is_done(media, db, monkeypatc
     assert seen == sorted(seen) and len(seen) > 3 and seen[-1] == SCENES * FILES
 
 
-def test_damaged_files_among_good_ones_cost_nothing_but_themselves(media, db, tmp_path):
+def test_damaged_files_do_not_affect_others(media, db, tmp_path):
     rng = np.random.default_rng(0)
     spoilt = set()
     for scene in ("000000", "000002"):
@@ -144,7 +144,7 @@ def test_damaged_files_among_good_ones_cost_nothing_but_themselves(media, db, tm
 
 @pytest.mark.huge
 def test_two_hundred_damaged_files_among_a_thousand(tmp_path):
-    """Cut anywhere, or with a stretch of noise: the other 800 have the vectors that they had before."""
+    """200 files are truncated or partly overwritten by noise; the other 800 keep their vectors."""
     media = tmp_path / "media"
     write_world(media, 125, seed=5)
     crawled(tmp_path / "before", media)
@@ -201,10 +201,10 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_once(media, db, monk
         )
     else:
         assert outcomes(report) == {"added": SCENES * FILES - 1, "failed": 1}
-        assert "image.png: changes while it is read, twice" in report.failures[0].error
+        assert "image.png: a file that changed twice while it was read" in report.failures[0].error
 
 
-def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypatch):
+def test_a_file_deleted_while_it_is_read_is_named(media, db, monkeypatch):
     def inspect(views):
         (media / "000000" / "image.png").unlink(missing_ok=True)
         return drawn.thumbnails(views)
@@ -216,14 +216,14 @@ def test_a_file_that_is_taken_away_while_it_is_read_is_named(media, db, monkeypa
 
 
 def test_warnings_are_kept_once_per_file_from_planning_and_embedding(media, db, tmp_path, monkeypatch):
-    plan = Windows.requests
+    plan = WindowPlanner.requests
 
     def doubtful(self, path, kind, options):
         if kind is MediaKind.IMU:
             warn_of(str(path), "a gap")
         return plan(self, path, kind, options)
 
-    monkeypatch.setattr(Windows, "requests", doubtful)
+    monkeypatch.setattr(WindowPlanner, "requests", doubtful)
     tone = np.sin(np.arange(30 * 16_000) / 10) * 0.5
     soundfile.write(media / "opposite.wav", np.stack([tone, -tone], axis=1), 16_000)
     errors = tmp_path / "errors.jsonl"
@@ -237,7 +237,7 @@ def test_warnings_are_kept_once_per_file_from_planning_and_embedding(media, db, 
     assert [warning.record for warning in report.warnings] == lines
 
 
-def test_files_and_folders_of_others_are_named_and_their_rows_are_kept(world):
+def test_unreadable_files_and_folders_are_named_and_keep_their_rows(world):
     with open_to_all() as folder:
         media, db = Path(shutil.copytree(world, folder / "media")), folder / "db"
         media.chmod(0o755)
@@ -286,7 +286,7 @@ def small_disk(place: Path, megabytes: float) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(place)], check=True)
 
 
-def test_a_full_disk_is_named_and_what_was_committed_stays(media, tmp_path, monkeypatch):
+def test_a_full_disk_is_named_and_committed_rows_stay(media, tmp_path, monkeypatch):
     monkeypatch.setattr(writer, "COMMIT_ROWS", ROWS_A_COMMIT)
     with small_disk(tmp_path / "disk", 0.15) as disk:
         db = disk / "db"

@@ -1,4 +1,4 @@
-"""A crawl of IMU exports: each recording is one item, whatever files it is in."""
+"""A crawl of IMU exports: each recording is one item, even if it has several files."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The report of a crawl in words: one line for all files with one reason."""
+"""Messages about failures of a crawl: one line for all files with the same reason."""
 
 import re
 

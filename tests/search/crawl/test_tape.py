@@ -1,4 +1,4 @@
-"""The tape: what it hands out is what decoding all of it gives, and what is damaged is named."""
+"""Sequential audio: its stretches equal the decoded file, and damaged files are named."""
 
 from fractions import Fraction
 
@@ -9,7 +9,7 @@ import soundfile
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS
 from imagebind.media.audio_file import load_audio
-from imagebind.search.crawl.tape import Tape, probe_sound
+from imagebind.search.crawl.tape import SequentialAudio, probe_audio
 from tests.search.recorded import SOUND_RATE, write_film
 
 
@@ -18,32 +18,32 @@ def m4a(tmp_path_factory):
     return write_film(tmp_path_factory.mktemp("tape") / "sound.m4a", 9.5, pictures=False)
 
 
-def test_stretches_that_overlap_are_those_of_the_whole(m4a):
+def test_overlapping_stretches_equal_those_of_the_whole_audio(m4a):
     whole, rate = load_audio(m4a)
-    tape = Tape(m4a, limits=DEFAULT_LIMITS)
+    tape = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
     for number, (first, last) in enumerate([(0, 4), (2, 6), (2, 3), (5, 20)]):
         sound, given_rate = tape.read(number, first, last)
         assert given_rate == rate == SOUND_RATE
         np.testing.assert_array_equal(sound, whole[:, first * rate : last * rate])
 
 
-def test_behind_the_end_there_is_nothing_and_it_says_so(m4a):
-    tape = Tape(m4a, limits=DEFAULT_LIMITS)
+def test_a_stretch_after_the_end_is_refused(m4a):
+    tape = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
     with pytest.raises(MediaError, match=r"sound\.m4a: audio that ends at 9\.\d+ s"):
         tape.read(0, 30, 40)
 
 
-def test_how_long_a_sound_is_is_told_without_decoding_it(m4a, tmp_path):
-    seconds, in_stretches = probe_sound(m4a, limits=DEFAULT_LIMITS)
+def test_the_duration_of_audio_is_known_without_decoding(m4a, tmp_path):
+    seconds, in_stretches = probe_audio(m4a, limits=DEFAULT_LIMITS)
     whole, rate = load_audio(m4a)
     assert float(seconds) == pytest.approx(whole.shape[1] / rate, abs=0.1) and not in_stretches
     soundfile.write(tmp_path / "x.flac", np.zeros(12_345), 16_000)
-    assert probe_sound(tmp_path / "x.flac", limits=DEFAULT_LIMITS) == (Fraction(12_345, 16_000), True)
+    assert probe_audio(tmp_path / "x.flac", limits=DEFAULT_LIMITS) == (Fraction(12_345, 16_000), True)
     silent = write_film(tmp_path / "silent.mp4", 1, sound=False)
-    assert probe_sound(silent, limits=DEFAULT_LIMITS) is None
+    assert probe_audio(silent, limits=DEFAULT_LIMITS) is None
 
 
-def test_a_file_without_sound_in_it_is_named(tmp_path):
+def test_a_file_without_audio_is_named(tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 9)
     with pytest.raises(MediaError, match=r"noise\.wav: no audio"):
-        probe_sound(tmp_path / "noise.wav", limits=DEFAULT_LIMITS)
+        probe_audio(tmp_path / "noise.wav", limits=DEFAULT_LIMITS)

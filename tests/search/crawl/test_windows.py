@@ -1,4 +1,4 @@
-"""Windows: they cover a recording, are what its transform makes of them, and never need all of it."""
+"""Windows: they cover a recording, equal its transform's clips, and never need all of it in memory."""
 
 import gc
 import weakref
@@ -19,11 +19,11 @@ from imagebind.intake.requests import prepare
 from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.search.crawl.windows import (
-    SLIVER,
+    MIN_REST_HOPS,
     STRETCH_VIEWS,
     Stretch,
     StretchTransform,
-    Windows,
+    WindowPlanner,
     clips_of,
     window_spans,
 )
@@ -54,7 +54,7 @@ def film(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def motion(tmp_path_factory):
-    """18 s of it, as a table."""
+    """Return an IMU table of 18 s."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 18, 0.01)
     rows = np.stack([seconds, *(np.sin(seconds * (n + 1)) for n in range(6))], axis=1)
@@ -63,11 +63,11 @@ def motion(tmp_path_factory):
     return path
 
 
-def windows(embedder, window=6, hop=3) -> Windows:
-    return Windows(embedder, window_seconds=window, hop_seconds=hop)
+def windows(embedder, window=6, hop=3) -> WindowPlanner:
+    return WindowPlanner(embedder, window_seconds=window, hop_seconds=hop)
 
 
-def views_of(cut: Windows, requests) -> torch.Tensor:
+def views_of(cut: WindowPlanner, requests) -> torch.Tensor:
     return torch.cat([prepare(request, cut.embedder.transform(request.kind)).views for request in requests])
 
 
@@ -99,7 +99,7 @@ def test_windows_leave_nothing_out_and_end_with_the_recording(seconds, window, o
     spans = window_spans(seconds, window=window, hop=hop)
     assert spans[0][0] == 0 and spans[-1][1] == seconds
     assert all(0 < later[0] - start <= hop and later[0] <= end for (start, end), later in pairwise(spans))
-    assert all(end - start <= window + SLIVER * hop for start, end in spans)
+    assert all(end - start <= window + MIN_REST_HOPS * hop for start, end in spans)
     assert len(spans) == 1 or all(end - start >= window for start, end in spans)
 
 
@@ -119,7 +119,7 @@ def test_a_short_recording_is_embedded_as_encode_does_it_with_its_whole_span(emb
     assert result.spans == ((0, pytest.approx(FILM_SECONDS, abs=0.1)),)
 
 
-def test_windows_of_a_video_are_the_clips_of_its_transform_and_its_sound_comes_after(embedder, film):
+def test_windows_of_a_video_are_the_clips_of_its_transform_followed_by_its_audio(embedder, film):
     cut = windows(embedder)
     requests = list(cut.requests(film, MediaKind.VIDEO, {}))
     for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
@@ -151,7 +151,7 @@ def test_each_window_has_a_vector_of_its_own(embedder, film):
 
 
 @pytest.mark.parametrize("form", ["wav", "m4a"])
-def test_a_long_sound_is_read_in_stretches_and_sounds_as_if_read_at_once(embedder, tmp_path, form):
+def test_long_audio_read_in_stretches_equals_audio_read_at_once(embedder, tmp_path, form):
     path = tmp_path / f"long.{form}"
     if form == "wav":
         tone = np.sin(np.arange(40 * 22_050) ** 1.2 / 900).astype(np.float32)
@@ -174,7 +174,7 @@ def test_no_stretch_is_long_however_long_the_recording(embedder, film):
         assert len(views) <= STRETCH_VIEWS
 
 
-def test_stretches_of_a_tape_may_be_read_in_many_threads(embedder, film):
+def test_stretches_of_audio_may_be_read_in_many_threads(embedder, film):
     cut = windows(embedder, 2, 0.1)
     requests = [r for r in cut.requests(film, MediaKind.VIDEO, {}) if r.kind is MediaKind.AUDIO]
     assert len(requests) > 6
@@ -186,7 +186,7 @@ def test_stretches_of_a_tape_may_be_read_in_many_threads(embedder, film):
     assert [result.error for result in results] == [None] * len(requests)
 
 
-def test_motion_has_windows_too(embedder, motion):
+def test_imu_has_windows(embedder, motion):
     cut = windows(embedder)
     requests = list(cut.requests(motion, MediaKind.IMU, {}))
     assert spans_of(requests) == [(0, 6), (3, 9), (6, 12), (9, 15), (12, 18)]
@@ -200,7 +200,7 @@ def test_motion_has_windows_too(embedder, motion):
     torch.testing.assert_close(views_of(cut, requests), expected)
 
 
-def test_a_long_recording_of_motion_is_in_memory_only_while_it_has_its_turn(embedder, motion, monkeypatch):
+def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, motion, monkeypatch):
     loads = []
 
     def counted(*arguments, **options):
@@ -248,12 +248,12 @@ def test_a_clip_may_have_frames_of_several_sizes_and_pixels_that_are_not_square(
     assert torch.equal(StretchTransform(base=base)(stretch), base(path))
 
 
-def test_what_has_no_time_is_asked_for_as_it_is(embedder, image_file):
+def test_media_without_time_is_one_request(embedder, image_file):
     (request,) = windows(embedder).requests(image_file, MediaKind.IMAGE, {"exif": False})
     assert (request.kind, request.payload, request.options) == (MediaKind.IMAGE, image_file, {"exif": False})
 
 
-def test_a_silent_video_has_pictures_alone_and_a_deaf_model_does_not_listen(embedder, tmp_path, film):
+def test_audio_needs_an_audio_stream_and_an_audio_trunk(embedder, tmp_path, film):
     silent = write_film(tmp_path / "silent.mp4", 3, sound=False)
     assert [r.kind for r in windows(embedder).requests(silent, MediaKind.VIDEO, {})] == [MediaKind.VIDEO]
     deaf = Embedder(filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS)
@@ -265,7 +265,7 @@ def test_a_window_is_no_shorter_than_a_clip(embedder, motion):
     assert spans_of(requests)[0] == (0, 2)
 
 
-def test_a_transform_of_ones_own_is_left_alone(small_model, film):
+def test_a_custom_transform_is_unchanged(small_model, film):
     class Mine:
         def __call__(self, item):
             return torch.zeros(3, 32, 32)
@@ -297,13 +297,13 @@ def long_requests(windows, path, kind, seconds, opened=None):
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_a_recording_that_states_centuries_is_refused_by_name(embedder, tmp_path, kind):
-    windows = Windows(embedder, window_seconds=4.0, hop_seconds=2.0)
+    windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
     with pytest.raises(MediaError, match=r"old\.bin: .* s.*max_seconds"):
         long_requests(windows, tmp_path / "old.bin", kind, 10**10)
 
 
 def test_a_long_video_needs_a_frame_in_each_window(embedder, film):
-    windows = Windows(embedder, window_seconds=4.0, hop_seconds=2.0)
+    windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
     with open_video(film) as opened:
         frames = opened.info.frames
         day = replace(opened, info=replace(opened.info, frames=24 * 3600))

@@ -1,4 +1,4 @@
-"""What is written together, and in which order."""
+"""The writer's commits: their content and order."""
 
 from imagebind.search.crawl.writer import Writer
 from tests.search.made import make_index, row
