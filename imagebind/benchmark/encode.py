@@ -8,7 +8,7 @@ from statistics import median
 import torch
 from torch import Tensor
 
-from imagebind.benchmark.pictures import write_pictures
+from imagebind.benchmark.images import write_images
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import seconds
@@ -24,14 +24,14 @@ MAX_REPEATS = 3  # a pass over the images takes long enough for stable times
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Alternate each stage alone and both together, over JPEG files with the vision trunk."""
-    paths = write_pictures(folder / "pictures", size.pictures, size.picture_size)
+    paths = write_images(folder / "images", size.images, size.image_size)
     embedder = Embedder(ImageBindModel(size.config, modalities=[ModalityType.VISION]).eval())
     embedder.encode(paths[: size.batch], batch_size=size.batch)  # warm-up, not counted
     turns = [_turn(embedder, paths, size.batch) for _ in range(min(size.repeats, MAX_REPEATS))]
     decoding, computing, together = (median(times) for times in zip(*turns, strict=True))
     yield Row(
         section=SECTION,
-        what=f"encode {len(paths)} JPEG files of {size.picture_size[0]} x {size.picture_size[1]}, vision "
+        what=f"encode {len(paths)} JPEG files of {size.image_size[0]} x {size.image_size[1]}, vision "
         "trunk: speed against the slower stage alone",
         value=median(max(stages) / whole for *stages, whole in turns),
         unit="",

@@ -26,8 +26,8 @@ class Size:
     audio_seconds: int
     video_seconds: float
     video_size: tuple[int, int]  # width, height
-    pictures: int
-    picture_size: tuple[int, int]  # width, height
+    images: int
+    image_size: tuple[int, int]  # width, height
     repeats: int
     tables: tuple[int, ...]  # vectors of each table that is searched
     scenes: int  # of the toy world; a quarter of them are queries
@@ -46,8 +46,8 @@ HUGE = Size(
     audio_seconds=3600,
     video_seconds=20.0,
     video_size=(640, 360),
-    pictures=24,
-    picture_size=(1280, 960),
+    images=24,
+    image_size=(1280, 960),
     repeats=5,
     tables=(10_000, 100_000, 1_000_000),
     scenes=1024,
@@ -74,8 +74,8 @@ SMALL = Size(
     audio_seconds=5,
     video_seconds=4.0,
     video_size=(64, 48),
-    pictures=4,
-    picture_size=(64, 48),
+    images=4,
+    image_size=(64, 48),
     repeats=1,
     tables=(60, 600),
     scenes=24,

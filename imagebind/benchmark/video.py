@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2 import functional as F
 
-from imagebind.benchmark.pictures import write_video
+from imagebind.benchmark.images import write_video
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios

@@ -5,6 +5,7 @@ and `write_world` writes many scenes as files. `world_transforms` returns the li
 files. `rendered` stores scenes as tensors for fast training; `nearest` is a baseline without training.
 """
 
+from imagebind.toyworld.audio import render_audio
 from imagebind.toyworld.captions import MIXED, SHAPE_FIRST, CaptionStyle, caption, class_prompts
 from imagebind.toyworld.files import captions_of, read_manifest, write_scene, write_world
 from imagebind.toyworld.imu import render_imu
@@ -32,7 +33,6 @@ from imagebind.toyworld.sensors import (
     render_depth,
     render_thermal,
 )
-from imagebind.toyworld.sound import render_audio
 from imagebind.toyworld.view import FOCAL
 
 __all__ = [

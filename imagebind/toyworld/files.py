@@ -16,12 +16,12 @@ from PIL import Image
 
 from imagebind.batching import begin_worker
 from imagebind.errors import MediaError
+from imagebind.toyworld.audio import render_audio
 from imagebind.toyworld.captions import MIXED, CaptionStyle, caption
 from imagebind.toyworld.imu import render_imu
 from imagebind.toyworld.render import FRAME_RATE, render_image, render_video
 from imagebind.toyworld.scene import Scene, World
 from imagebind.toyworld.sensors import render_depth, render_thermal
-from imagebind.toyworld.sound import render_audio
 from imagebind.toyworld.view import TEXT
 
 MANIFEST = "manifest.jsonl"  # one scene per line: its index, attributes, captions and files

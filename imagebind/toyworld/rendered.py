@@ -20,12 +20,12 @@ from torch import Tensor
 
 from imagebind.batching import begin_worker
 from imagebind.modality import MediaKind
+from imagebind.toyworld.audio import render_audio
 from imagebind.toyworld.imu import render_imu
 from imagebind.toyworld.reading import world_transforms
 from imagebind.toyworld.render import FRAME_RATE, FRAMES, render_image, render_video
 from imagebind.toyworld.scene import Scene, World
 from imagebind.toyworld.sensors import render_depth, render_thermal
-from imagebind.toyworld.sound import render_audio
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 
 ABOUT_NAME = "rendered.json"  # describes the rendered world; written last

@@ -10,7 +10,7 @@ import torch
 
 from imagebind.benchmark import forward, loading
 from imagebind.benchmark.captions import captions, with_new_words
-from imagebind.benchmark.pictures import write_video
+from imagebind.benchmark.images import write_video
 from imagebind.benchmark.run import SECTIONS, measure
 from imagebind.benchmark.sizes import HUGE, SMALL
 from imagebind.benchmark.video import all_frames, picked_frames
@@ -143,8 +143,8 @@ def test_a_trunk_too_slow_for_its_time_is_measured_by_some_of_its_blocks(quick):
 def test_every_path_of_the_pictures_is_a_picture(tmp_path):
     from PIL import Image
 
-    from imagebind.benchmark.pictures import write_pictures
+    from imagebind.benchmark.images import write_images
 
-    paths = write_pictures(tmp_path / "pictures", 2, (64, 48))
+    paths = write_images(tmp_path / "pictures", 2, (64, 48))
     assert [Path(path).name for path in paths] == ["0000.jpg", "0001.jpg"]
     assert all(Image.open(path).size == (64, 48) for path in paths)

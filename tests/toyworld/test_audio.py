@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from imagebind.toyworld import Material, Motion, Shape, World, render_audio
+from imagebind.toyworld.audio import DETUNING, LOWEST_HERTZ, MAX_PARTIAL_HERTZ, MEAN_SIZE, PARTIALS
 from imagebind.toyworld.motion import drop_height, impacts_of
-from imagebind.toyworld.sound import DETUNING, LOWEST_HERTZ, MAX_PARTIAL_HERTZ, MEAN_SIZE, PARTIALS
 from imagebind.transforms.audio import AudioTransform
 from tests.toyworld.scenes import SCENE
 

@@ -13,7 +13,7 @@ CELLS = 12  # soft shapes along each side
 JPEG_QUALITY = 90
 
 
-def picture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
+def random_image(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """Return a random image: uint8 (h, w, 3)."""
     shapes = Image.fromarray(rng.integers(0, 256, (CELLS, CELLS, 3), dtype=np.uint8))
     soft = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
@@ -21,13 +21,13 @@ def picture(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     return (soft + grain).clip(0, 255).astype(np.uint8)
 
 
-def write_pictures(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
+def write_images(folder: Path, count: int, size: tuple[int, int]) -> list[Path]:
     """Write JPEG files; return their paths in order."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     paths = [folder / f"{number:04}.jpg" for number in range(count)]
     for path in paths:
-        Image.fromarray(picture(rng, *size)).save(path, quality=JPEG_QUALITY)
+        Image.fromarray(random_image(rng, *size)).save(path, quality=JPEG_QUALITY)
     return paths
 
 
@@ -35,7 +35,7 @@ def write_video(path: Path, *, duration: float, size: tuple[int, int]) -> None:
     """Write an H.264 video that pans over a wide image, with changing noise."""
     width, height = size
     rng = np.random.default_rng(0)
-    scene = picture(rng, 2 * width, height)
+    scene = random_image(rng, 2 * width, height)
     grains = [rng.integers(-8, 9, (height, width, 1), dtype=np.int16) for _ in range(7)]
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast"})
