@@ -18,7 +18,7 @@ from imagebind.io.uri import is_uri
 from imagebind.media.discover import FoundFile, check_roots, discover
 from imagebind.media.paths import path_text
 from imagebind.search.crawl.examine import in_threads
-from imagebind.search.crawl.known import is_unchanged
+from imagebind.search.crawl.indexed_files import is_unchanged
 from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock

@@ -6,8 +6,8 @@ from typing import Any
 
 from imagebind.modality import MediaKind
 from imagebind.search.app import results
-from imagebind.search.app.desk import MAX_HITS, Filters, PageQuery, PageService
 from imagebind.search.app.inputs import Upload
+from imagebind.search.app.service import MAX_HITS, Filters, PageQuery, PageService
 from imagebind.search.app.widgets import (
     PRIVATE_EVENT,
     Update,

@@ -18,9 +18,9 @@ from typing import Any
 
 from imagebind.errors import import_extra
 from imagebind.modality import MediaKind
-from imagebind.search.app.desk import PageService
 from imagebind.search.app.inputs import MEGABYTE
 from imagebind.search.app.page import build_page, css, theme
+from imagebind.search.app.service import PageService
 from imagebind.search.app.widgets import gradio
 from imagebind.search.html import has_file
 from imagebind.search.index import Index

@@ -30,8 +30,8 @@ from imagebind.media.discover import FoundFile, check_roots, discover, stat_file
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import ExaminedFile, examine, examine_as, hash_of, in_threads
+from imagebind.search.crawl.indexed_files import IndexedFiles, is_unchanged, main_kind
 from imagebind.search.crawl.job import FileJob
-from imagebind.search.crawl.known import IndexedFiles, is_unchanged, main_kind
 from imagebind.search.crawl.report import (
     KEPT_FAILURES,
     CrawlReport,

@@ -10,8 +10,8 @@ import soundfile
 
 from imagebind.modality import MediaKind
 from imagebind.search import Hit, Index
-from imagebind.search.app.desk import PageService
 from imagebind.search.app.serve import own_uploads
+from imagebind.search.app.service import PageService
 from tests.search.app.served import Served, serving
 from tests.search.crawled import crawled, tiny
 
@@ -55,7 +55,7 @@ def copied(indexed, media, tmp_path) -> Index:
 
 
 @pytest.fixture(scope="session")
-def desk(indexed) -> PageService:
+def service(indexed) -> PageService:
     return PageService(index=indexed, max_upload_mb=5)
 
 

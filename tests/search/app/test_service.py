@@ -11,9 +11,9 @@ from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 from imagebind.search import Index
-from imagebind.search.app.desk import Filters, PageQuery, PageService, parse_time
 from imagebind.search.app.inputs import UploadEmbedder
 from imagebind.search.app.labels import UploadClassifier
+from imagebind.search.app.service import Filters, PageQuery, PageService, parse_time
 from tests.search.app.conftest import items
 from tests.search.crawled import tiny
 
@@ -34,13 +34,13 @@ def part(indexed, media, tmp_path_factory):
     return take
 
 
-def test_a_text_finds_the_hits_of_the_index(desk, indexed):
-    answer = desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(top=5))
+def test_a_text_finds_the_hits_of_the_index(service, indexed):
+    answer = service.search(PageQuery(texts=[("a star", 1.0)]), Filters(top=5))
     assert ids(answer) == [hit.id for hit in indexed.search("a star", 5)]
     assert "5 hits for <bdi>“a star”</bdi>" in answer
 
 
-def test_an_image_and_audio_are_added_and_a_text_is_subtracted(desk, indexed, part):
+def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed, part):
     image, audio = part("image.png"), part("audio.wav")
     asked = PageQuery(
         texts=[(" grass ", -0.5), ("", 1.0), ("red", 0.0)],
@@ -51,23 +51,23 @@ def test_an_image_and_audio_are_added_and_a_text_is_subtracted(desk, indexed, pa
         (image.vectors[MediaKind.IMAGE], 1.0),
         (audio.vectors[MediaKind.AUDIO], 0.8),
     ]
-    answer = desk.search(asked, Filters(top=6))
+    answer = service.search(asked, Filters(top=6))
     assert ids(answer) == [hit.id for hit in indexed.search(pairs, 6)]
     assert "− 0.5 × “grass” + image.png + 0.8 × audio.wav" in answer
 
 
-def test_filters_are_those_of_the_index(desk, indexed):
+def test_filters_are_those_of_the_index(service, indexed):
     filters = Filters(kinds=["audio"], path="long.wav", first="16", last="0:17", top=100)
     found = {hit.id: hit for hit in items(indexed, MediaKind.AUDIO)}
-    hits = [found[id] for id in ids(desk.search(PageQuery(texts=[("a star", 1.0)]), filters))]
+    hits = [found[id] for id in ids(service.search(PageQuery(texts=[("a star", 1.0)]), filters))]
     assert hits and all(hit.path.endswith("long.wav") and hit.start <= 17 and hit.end >= 16 for hit in hits)
-    later = ids(desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(first=" 16.0 ", top=100)))
+    later = ids(service.search(PageQuery(texts=[("a star", 1.0)]), Filters(first=" 16.0 ", top=100)))
     assert {found[id].path.rpartition("/")[2] for id in later} == {"long.wav"}
 
 
-def test_more_like_an_item_leaves_that_item_out(desk, indexed):
+def test_more_like_an_item_leaves_that_item_out(service, indexed):
     hit = items(indexed, MediaKind.VIDEO)[0]
-    found = ids(desk.like(hit.id, Filters(top=4)))
+    found = ids(service.like(hit.id, Filters(top=4)))
     wanted = [each.id for each in indexed.search(indexed.get(hit.id).vector, 5) if each.id != hit.id]
     assert found == wanted[:4] and hit.id not in found
 
@@ -81,20 +81,20 @@ def test_more_like_an_item_leaves_that_item_out(desk, indexed):
         (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
     ],
 )
-def test_an_empty_query_is_refused(desk, asked, said):
-    assert said in desk.search(asked, Filters())
+def test_an_empty_query_is_refused(service, asked, said):
+    assert said in service.search(asked, Filters())
 
 
-def test_an_ambiguous_upload_needs_a_media_type(desk, part):
+def test_an_ambiguous_upload_needs_a_media_type(service, part):
     with pytest.raises(MediaError, match=r"depth\.png: may be depth or thermal; expected a choice"):
         PageQuery(uploads=[(part("depth.png"), None, 1.0)]).pairs()
 
 
-def test_no_hits_say_to_change_the_filters_and_wrong_filters_are_named(desk):
+def test_no_hits_say_to_change_the_filters_and_wrong_filters_are_named(service):
     asked = PageQuery(texts=[("a star", 1.0)])
-    assert "No hits." in desk.search(asked, Filters(path="nowhere/*"))
-    assert "Filters" in desk.search(asked, Filters(path="nowhere/*"))
-    assert "start &lt;= end" in desk.search(asked, Filters(first="5", last="2"))
+    assert "No hits." in service.search(asked, Filters(path="nowhere/*"))
+    assert "Filters" in service.search(asked, Filters(path="nowhere/*"))
+    assert "start &lt;= end" in service.search(asked, Filters(first="5", last="2"))
 
 
 @pytest.mark.parametrize(
@@ -105,57 +105,57 @@ def test_times_are_seconds_or_clock_times(text, seconds):
 
 
 @pytest.mark.parametrize("text", ["soon", "-1", "1:2:3:4", "nan", "1e9", "٣", ":30"])
-def test_an_invalid_time_is_named(desk, text):
-    shown = desk.search(PageQuery(texts=[("a star", 1.0)]), Filters(last=text))
+def test_an_invalid_time_is_named(service, text):
+    shown = service.search(PageQuery(texts=[("a star", 1.0)]), Filters(last=text))
     assert "the time" in shown and "seconds (90)" in shown
 
 
-def test_a_deleted_item_has_a_notice(desk):
-    for answer in (desk.like("gone", Filters()), desk.item("gone")):
+def test_a_deleted_item_has_a_notice(service):
+    for answer in (service.like("gone", Filters()), service.item("gone")):
         assert "no longer in the index" in answer
 
 
 def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
-    desk = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True), max_upload_mb=1)
+    service = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True), max_upload_mb=1)
     asked = PageQuery(texts=[("a star", 1.0)])
-    for answer in (desk.welcome(), desk.search(asked, Filters()), desk.map()):
+    for answer in (service.welcome(), service.search(asked, Filters()), service.map()):
         assert "This index is empty." in answer
         assert f"imagebind index FOLDER --db {tmp_path}/new.lance" in answer
-    assert "no items yet" in desk.overview()[0]
+    assert "no items yet" in service.overview()[0]
 
 
-def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(desk):
-    head, kinds = desk.overview()
+def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(service):
+    head, kinds = service.overview()
     assert "<bdi>world.lance</bdi>" in head and "5 images, 4 videos" in head and "toy world" in head
-    assert f", from {desk.index.stats().files} files." in head
+    assert f", from {service.index.stats().files} files." in head
     assert kinds[MediaKind.IMU] == 4
 
 
-def test_uploads_beyond_the_free_slots_are_deleted_and_named(desk, media, tmp_path):
+def test_uploads_beyond_the_free_slots_are_deleted_and_named(service, media, tmp_path):
     paths = [shutil.copy(next(media.rglob("audio.wav")), tmp_path / f"{name}.wav") for name in "abc"]
-    parts, said = desk.take([str(path) for path in paths], room=2)
+    parts, said = service.take([str(path) for path in paths], room=2)
     assert [part.name for part in parts] == ["a.wav", "b.wav"] and "No room for c.wav" in said
     assert not any(path.exists() for path in paths)
 
 
-def test_labels_of_an_upload_are_sorted_by_probability(desk, part):
+def test_labels_of_an_upload_are_sorted_by_probability(service, part):
     text = part("image.txt")
-    shown = desk.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
+    shown = service.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
     assert "<bdi>a horse</bdi>" in shown and shown.count("%</td>") == 2
-    assert "1; expected two or more" in desk.label(text, MediaKind.TEXT, "star")
-    assert "which line 1 has" in desk.label(text, MediaKind.TEXT, "star\nstar")
-    assert "201 names; expected at most 200" in desk.label(
+    assert "1; expected two or more" in service.label(text, MediaKind.TEXT, "star")
+    assert "which line 1 has" in service.label(text, MediaKind.TEXT, "star\nstar")
+    assert "201 names; expected at most 200" in service.label(
         text, MediaKind.TEXT, "\n".join(f"label {number}" for number in range(201))
     )
-    assert "Drop a file first" in desk.label(None, None, "a\nb")
-    assert "Choose its media type" in desk.label(text, None, "a\nb")
+    assert "Drop a file first" in service.label(None, None, "a\nb")
+    assert "Choose its media type" in service.label(text, None, "a\nb")
 
 
 def test_a_deleted_index_has_one_notice_and_the_page_still_opens(tmp_path):
     index = Index.open(tmp_path / "new.lance", tiny(), create=True)
-    desk = PageService(index=index, max_upload_mb=1)
+    service = PageService(index=index, max_upload_mb=1)
     shutil.rmtree(tmp_path / "new.lance")
-    assert "new.lance" in desk.overview()[0] and "What are you looking for?" in desk.welcome()
+    assert "new.lance" in service.overview()[0] and "What are you looking for?" in service.welcome()
 
 
 def test_labels_need_a_text_trunk_on_the_page():
