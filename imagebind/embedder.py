@@ -9,13 +9,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Any, Literal, overload
-from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor, nn
+from torch import Tensor
 
 from imagebind.batching import Batcher, Embedding
 from imagebind.checkpoints.factory import pretrained_model
@@ -25,6 +24,7 @@ from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Transform, Views, default_transform, identify, prepare
 from imagebind.media.decoders import is_decoder
 from imagebind.modality import MediaKind, ModalityType
+from imagebind.models.evaluation import evaluation_mode
 from imagebind.models.model import ImageBindModel
 
 logger = logging.getLogger(__name__)
@@ -110,14 +110,11 @@ class Embedder:
         self._add_locks()
 
     def _add_locks(self) -> None:
-        self._evaluation = _EVALUATIONS.setdefault(self.model, _SharedEvaluation())
         self._item_locks = tuple(threading.Lock() for _ in range(LOCK_COUNT))
 
     def __getstate__(self) -> dict[str, Any]:
         """Return the state to pickle or copy: all but the locks, which belong to one process."""
-        return {
-            name: value for name, value in vars(self).items() if name not in ("_evaluation", "_item_locks")
-        }
+        return {name: value for name, value in vars(self).items() if name != "_item_locks"}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
@@ -258,7 +255,7 @@ class Embedder:
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
         views_needed = min(batch_size, MAX_VIEWS_AHEAD)
-        with _decoders(self.num_workers) as pool, self._evaluation(self.model):
+        with _decoders(self.num_workers) as pool, evaluation_mode(self.model):
             for index, item in enumerate(items_of(items)[0]):
                 try:
                     request = self._identify(item, modality)
@@ -310,7 +307,7 @@ class Embedder:
         autocast: AbstractContextManager[Any] = nullcontext()
         if self.autocast is not None:
             autocast = torch.autocast(parameter.device.type, dtype=self.autocast)
-        with torch.inference_mode(), autocast, self._evaluation(self.model):
+        with torch.inference_mode(), autocast, evaluation_mode(self.model):
             return self.model({modality.value: views})[modality.value].float()
 
     def _identify(self, item: Any, modality: ModalityType | str | None) -> Request:
@@ -347,36 +344,6 @@ def _decoders(num_workers: int) -> Iterator[ThreadPoolExecutor]:
         yield pool
     finally:
         pool.shutdown(cancel_futures=True)  # if the consumer stops early, do not wait for the rest
-
-
-class _SharedEvaluation:
-    """Evaluation mode while any thread encodes; afterwards, training mode is restored."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._users = 0
-        self._training: list[nn.Module] = []
-
-    @contextmanager
-    def __call__(self, model: ImageBindModel) -> Iterator[None]:
-        with self._lock:
-            if self._users == 0:
-                self._training = [module for module in model.modules() if module.training]
-                model.eval()
-            self._users += 1
-        try:
-            yield
-        finally:
-            with self._lock:
-                self._users -= 1
-                if self._users == 0:
-                    for module in self._training:  # not all modules: some may be frozen in evaluation mode
-                        module.training = True
-                    self._training = []
-
-
-# One per model, since several embedders may share a model.
-_EVALUATIONS: WeakKeyDictionary[nn.Module, _SharedEvaluation] = WeakKeyDictionary()
 
 
 def _as_array(vector: Any) -> np.ndarray:

@@ -11,6 +11,7 @@ yours: `fit_temperature` on some labelled samples, and `expected_calibration_err
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,7 @@ from torch import Tensor, nn
 
 from imagebind.losses import MAX_LOGIT_SCALE
 from imagebind.modality import MediaKind, ModalityType
+from imagebind.models.evaluation import evaluation_mode
 from imagebind.prompts import check_template, default_templates
 
 Matrix = Tensor | np.ndarray
@@ -329,18 +331,11 @@ def _class_names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:
 
 def _embed_texts(model: Any, tokens: Tensor) -> Tensor:
     """Embed texts in evaluation mode, and restore the mode: (b, l) -> (b, e) of unit length, float32."""
-    modules = model.modules() if isinstance(model, nn.Module) else ()
-    training = [module for module in modules if module.training]
-    for module in training:
-        module.training = False
-    try:
+    with evaluation_mode(model) if isinstance(model, nn.Module) else nullcontext():
         if hasattr(model, "encode_text"):
             embeddings = model.encode_text(tokens, normalize=True)
         else:
             embeddings = model({ModalityType.TEXT.value: tokens})[ModalityType.TEXT.value]
-    finally:
-        for module in training:
-            module.training = True
     return F.normalize(embeddings.float(), dim=-1)
 
 

@@ -38,6 +38,7 @@ from imagebind.errors import CheckpointError
 from imagebind.intake.requests import identify
 from imagebind.io.source import is_source, name_of
 from imagebind.modality import ModalityType
+from imagebind.models.evaluation import evaluation_mode
 from imagebind.models.model import ImageBindModel
 from imagebind.training.data.augment import is_embedding
 from imagebind.training.data.windows import shared_window
@@ -181,19 +182,13 @@ def _fill_missing(
     if not to_do:
         return 0
     num_added = 0
-    training = [module for module in model.modules() if module.training]
-    model.eval()
-    try:
-        with preserved_random_state(), torch.no_grad():
-            inputs = _read(_VisionInputs(pairs, transform.plain()), to_do, batch_size, num_workers)
-            for batch in _batches_by_shape(inputs, batch_size):
-                rows = [each.pair_index for each in batch]
-                embeddings[rows] = _forward(model, torch.stack([each.vision for each in batch]))
-                spans[rows] = torch.stack([each.span for each in batch])
-                num_added += len(rows)
-    finally:
-        for module in training:
-            module.training = True
+    with evaluation_mode(model), preserved_random_state(), torch.no_grad():
+        inputs = _read(_VisionInputs(pairs, transform.plain()), to_do, batch_size, num_workers)
+        for batch in _batches_by_shape(inputs, batch_size):
+            rows = [each.pair_index for each in batch]
+            embeddings[rows] = _forward(model, torch.stack([each.vision for each in batch]))
+            spans[rows] = torch.stack([each.span for each in batch])
+            num_added += len(rows)
     return num_added
 
 

@@ -1,0 +1,43 @@
+"""Evaluation mode for a while, for a model that several threads may use."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from weakref import WeakKeyDictionary
+
+from torch import nn
+
+
+class _ModeOfModel:
+    """How many threads evaluate a model, and the modules that were in training mode before."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.users = 0
+        self.training: list[nn.Module] = []
+
+
+_MODES: WeakKeyDictionary[nn.Module, _ModeOfModel] = WeakKeyDictionary()
+
+
+@contextmanager
+def evaluation_mode(model: nn.Module) -> Iterator[None]:
+    """Keep a model in evaluation mode until every thread has left this; then restore its modules' modes.
+
+    Another thread must not train the model meanwhile.
+    """
+    mode = _MODES.setdefault(model, _ModeOfModel())
+    with mode.lock:
+        if mode.users == 0:
+            mode.training = [module for module in model.modules() if module.training]
+            model.eval()
+        mode.users += 1
+    try:
+        yield
+    finally:
+        with mode.lock:
+            mode.users -= 1
+            if mode.users == 0:
+                for module in mode.training:  # not all modules: some may be frozen in evaluation mode
+                    module.training = True
+                mode.training = []
