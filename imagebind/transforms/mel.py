@@ -1,7 +1,7 @@
 """Audio processing in torch: Kaldi's log-mel filter bank, and windowed-sinc resampling.
 
 Both compute the same as torchaudio with its defaults, which the released loader used. They are reimplemented
-because torchaudio is no longer released along with torch, and cannot be imported with a newer torch.
+because torchaudio is no longer released along with torch: 2.11 is the last version.
 """
 
 import math
