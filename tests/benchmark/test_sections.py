@@ -46,7 +46,7 @@ def temporary(monkeypatch):
         yield Path(folder)
 
 
-SLOW_SECTIONS = ("app", "index")
+SLOW_SECTIONS = ("app", "index", "search")
 
 
 @pytest.mark.parametrize(

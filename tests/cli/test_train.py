@@ -81,6 +81,7 @@ for folder, precision in (("one", "float32"), ("two", "bfloat16")):
 """
 
 
+@pytest.mark.huge
 def test_ranks_of_torchrun_can_train_twice(tmp_path):
     (tmp_path / "twice.py").write_text(TWICE)
     run = torchrun("twice.py", folder=tmp_path)

@@ -49,6 +49,7 @@ def test_an_unreachable_cluster_is_named_at_once(monkeypatch):
         pass
 
 
+@pytest.mark.huge
 def test_the_command_with_ray_gives_the_same_rows_as_without(
     imagebind, ray_address, tmp_path, image_file, audio_file, video_file, deep_grey_file, small_weights
 ):

@@ -141,6 +141,7 @@ def ranked(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.huge
 @pytest.mark.parametrize("name", RANKED)
 def test_two_ranks_have_the_curve_of_one_process_with_the_same_batch(ranked, tmp_path, name):
     one = curve(toy_recipe(tmp_path, **RANKED[name]))
@@ -157,6 +158,7 @@ def test_two_stopped_ranks_resume_exactly(ranked, name):
     np.testing.assert_allclose(losses_of(records), losses_of(read_log(ranked / name)), rtol=1e-4)
 
 
+@pytest.mark.huge
 @pytest.mark.parametrize("name", RANKED)
 def test_two_ranks_save_the_model_that_one_process_does(ranked, tmp_path, name):
     one = load_model(train(toy_recipe(tmp_path, **RANKED[name])).model)

@@ -113,6 +113,7 @@ def killed_after(folder: Path, steps: int) -> None:
     assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
 
 
+@pytest.mark.huge
 def test_a_run_killed_twice_by_sigkill_resumes_exactly(tmp_path, undisturbed):
     killed_after(tmp_path, 5)
     killed_after(tmp_path, 8)
