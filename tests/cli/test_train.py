@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from imagebind.checkpoints.factory import load_model
 from imagebind.cli.train import _recipes
 from imagebind.training.journal import read_log

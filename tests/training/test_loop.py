@@ -151,6 +151,7 @@ def test_two_ranks_have_the_curve_of_one_process_with_the_same_batch(ranked, tmp
     assert np.allclose(*norms, rtol=1e-2)
 
 
+@pytest.mark.huge
 @pytest.mark.parametrize("name", STOPPED)
 def test_two_stopped_ranks_resume_exactly(ranked, name):
     records = read_log(ranked / "stopped" / name)
