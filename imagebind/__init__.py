@@ -6,6 +6,8 @@ The names below are imported on first access, so that `import imagebind` is fast
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from imagebind.moved import install
+
 if TYPE_CHECKING:
     from imagebind import data, models
     from imagebind.batching import Embedding
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from imagebind.zeroshot import ZeroShotClassifier
 
 __version__ = "1.0.0"
+
+install()
 
 _MODULE_OF_NAME = {
     "AmbiguousMediaError": "imagebind.errors",
