@@ -31,7 +31,7 @@ from imagebind.training.tiny.figures import (
 
 UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
-    (MediaKind(sense.value), vision) for sense, vision in tiny.PAIRED_VISION.items()
+    (MediaKind(modality.value), vision) for modality, vision in tiny.PAIRED_VISION.items()
 }
 
 Figures = Mapping[str, float]

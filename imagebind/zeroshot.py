@@ -12,7 +12,7 @@ yours: `fit_temperature` on some labelled samples, and `expected_calibration_err
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,14 @@ CALIBRATION_BINS = 15  # Source: Guo et al. 2017
 BISECTION_STEPS = 30  # of the interval of log temperatures, 9.2: relative error 1e-8
 
 LOGIT_SCALE_NAME = "modality_postprocessors.{}.1.log_logit_scale"  # in the checkpoint
+
+
+class LabelScore(NamedTuple):
+    """The score of one label for an item."""
+
+    label: str
+    probability: float
+    cosine: float
 
 
 class ZeroShotClassifier:
@@ -132,6 +140,15 @@ class ZeroShotClassifier:
         if temperature is None:
             temperature = default_temperature(self.embedder.model, kind.modality)
         return class_probabilities(scores, temperature)
+
+    def ranking(self, vector: Matrix, kind: MediaKind) -> list[LabelScore]:
+        """Return the scores of all labels for one vector (e,) of a media type, the most probable first."""
+        scores = self.vector_scores(vector[None], kind)  # (1, c)
+        (probabilities,) = self.probabilities(scores, kind).tolist()
+        return [
+            LabelScore(self.labels[index], probabilities[index], scores[0, index].item())
+            for index in scores[0].argsort(descending=True, stable=True).tolist()
+        ]
 
     def _scored(self, items: Any, modality: ModalityType | str | None) -> Iterator[tuple[Tensor, MediaKind]]:
         for result in self.embedder.encode_stream(items, modality=modality):

@@ -108,7 +108,7 @@ def pretrained_model(
     """
     if source == TINY:
         return imagebind_tiny(True, modalities=modalities, dtype=dtype, device=device)
-    if (Path(source) / CONFIG_NAME).is_file():
+    if is_saved_model(source):
         return load_model(source, modalities=modalities, dtype=dtype, device=device)
     weights = True if source == HUGE else source
     return imagebind_huge(weights, modalities=modalities, dtype=dtype, device=device)
@@ -150,6 +150,11 @@ def load_model(
     """
     config = saved_config(folder)
     return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device, mmap=mmap)
+
+
+def is_saved_model(source: str | os.PathLike[str]) -> bool:
+    """Whether a source is a folder with a model's sizes, as `save_model` writes it."""
+    return (Path(source) / CONFIG_NAME).is_file()
 
 
 def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:

@@ -3,7 +3,6 @@
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,18 +14,9 @@ from imagebind.modality import ModalityType
 
 if TYPE_CHECKING:
     from imagebind.batching import Embedding
-    from imagebind.zeroshot import ZeroShotClassifier
+    from imagebind.zeroshot import LabelScore
 
 Names = tuple[str, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelScore:
-    """The score of a label for a file."""
-
-    label: str
-    probability: float
-    cosine: float
 
 
 def classify(
@@ -104,7 +94,8 @@ def classify(
                 problems.append(str(result.error))
                 continue
             warnings += [(result.name, text) for text in result.warnings]
-            scores = _label_scores(classifier, result)[:top]
+            assert result.vector is not None and result.kind is not None
+            scores = classifier.ranking(result.vector, result.kind)[:top]
             found.append((result.name, scores))
             if as_json:
                 typer.echo(_line(result, scores))
@@ -117,21 +108,6 @@ def classify(
         console.print(Text(problem, style="red"), soft_wrap=True)
     if problems or not found:
         raise typer.Exit(1)
-
-
-def _label_scores(classifier: "ZeroShotClassifier", result: "Embedding") -> list[LabelScore]:
-    """Return the scores of all labels of an embedded file, the most probable first."""
-    assert result.kind is not None and result.vector is not None
-    scores = classifier.vector_scores(result.vector[None], result.kind)  # (1, c)
-    (probabilities,) = classifier.probabilities(scores, result.kind).tolist()
-    return [
-        LabelScore(
-            label=classifier.labels[index],
-            probability=probabilities[index],
-            cosine=scores[0, index].item(),
-        )
-        for index in scores[0].argsort(descending=True, stable=True).tolist()
-    ]
 
 
 def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
@@ -165,7 +141,7 @@ def _check_templates(templates: Sequence[str]) -> None:
             raise typer.BadParameter(str(error), param_hint="--template") from error
 
 
-def _line(result: "Embedding", scores: Sequence[LabelScore]) -> str:
+def _line(result: "Embedding", scores: "Sequence[LabelScore]") -> str:
     labels = [
         {
             "label": each.label,
@@ -177,7 +153,7 @@ def _line(result: "Embedding", scores: Sequence[LabelScore]) -> str:
     return json.dumps({"path": result.name, "kind": str(result.kind), "labels": labels}, ensure_ascii=False)
 
 
-def _print_table(found: Sequence[tuple[str, Sequence[LabelScore]]]) -> None:
+def _print_table(found: "Sequence[tuple[str, Sequence[LabelScore]]]") -> None:
     from rich.table import Table
     from rich.text import Text
 

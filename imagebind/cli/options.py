@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -97,11 +96,9 @@ def sizes_of(source: str | None) -> "ImageBindConfig | None":
     Raises:
         CheckpointError: the config cannot be read.
     """
-    from imagebind.checkpoints.factory import saved_config
-    from imagebind.checkpoints.formats import CONFIG_NAME
+    from imagebind.checkpoints.factory import is_saved_model, saved_config
 
-    is_saved = source is not None and (Path(source) / CONFIG_NAME).is_file()
-    return saved_config(source) if is_saved and source is not None else None
+    return saved_config(source) if source is not None and is_saved_model(source) else None
 
 
 def _available(

@@ -10,13 +10,12 @@ from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.prompts import parse_labels
-from imagebind.zeroshot import ZeroShotClassifier
+from imagebind.zeroshot import LabelScore, ZeroShotClassifier
 
 KEPT_CLASSIFIERS = 4  # cached, one for each list of labels
 MAX_NAMES = 200  # each is embedded with every template
 
 Names = tuple[str, ...]
-LabelRow = tuple[str, float, float]
 
 
 class UploadClassifier:
@@ -26,8 +25,8 @@ class UploadClassifier:
         self.embedder = embedder
         self._classifier = lru_cache(KEPT_CLASSIFIERS)(partial(ZeroShotClassifier, embedder))
 
-    def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[LabelRow]:
-        """Return (label, probability, cosine) of each label, the most probable first.
+    def __call__(self, vector: np.ndarray, kind: MediaKind, labels: str) -> list[LabelScore]:
+        """Return the score of each label, the most probable first.
 
         Args:
             labels: one per line, further names of the same label after `|`.
@@ -43,22 +42,16 @@ class UploadClassifier:
             raise MediaError("labels", got=f"{names} names", expected=f"at most {MAX_NAMES}")
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
             raise MediaError("labels", got="a model without a text trunk", expected="one with a text trunk")
-        classifier = self._classifier(classes)
-        scores = classifier.vector_scores(vector[None], kind)  # (1, c)
-        (probabilities,) = classifier.probabilities(scores, kind).tolist()
-        return [
-            (classifier.labels[index], probabilities[index], scores[0, index].item())
-            for index in scores[0].argsort(descending=True, stable=True).tolist()
-        ]
+        return self._classifier(classes).ranking(vector, kind)
 
 
-def bars(label_rows: Sequence[LabelRow]) -> str:
+def bars(scores: Sequence[LabelScore]) -> str:
     """Return the labels of an upload as an HTML table with bars."""
     rows = "".join(
         f'<tr><th scope="row"><bdi>{escape(label)}</bdi></th>'
         f'<td><span class="bar" style="width: {100 * probability:.1f}%"></span></td>'
         f"<td>{100 * probability:.1f}%</td><td>{cosine:.3f}</td></tr>"
-        for label, probability, cosine in label_rows
+        for label, probability, cosine in scores
     )
     return (
         '<table class="labels"><caption>Probabilities sum to 1 even if no label fits; check the cosine.'
