@@ -407,3 +407,53 @@ def test_an_embedder_changes_the_precision_of_a_model_and_refuses_modalities_for
         Embedder(model, modalities=["text"])
     with pytest.raises(CheckpointError):
         Embedder("no_such_model.pth", device="cpu")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize(
+    "options", [{"dtype": torch.bfloat16}, {"autocast": torch.bfloat16}], ids=["weights", "autocast"]
+)
+def test_bfloat16_on_cuda_stays_close_to_float32_on_the_cpu(embedder, items, options):
+    from tests.reference import filled_model
+
+    on_cuda = Embedder(filled_model(small_config()), device="cuda", **options)
+    assert (on_cuda.encode(items) * embedder.encode(items)).sum(axis=1).min() > 0.999
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_a_long_stream_on_cuda_keeps_each_vector_with_its_item(embedder, items, batch_size):
+    """Copies run beside computations: a buffer that is used again too early would mix up vectors."""
+    from tests.reference import filled_model
+
+    wanted = embedder.encode(items)
+    on_cuda = Embedder(filled_model(small_config()), device="cuda")
+    order = np.random.default_rng(0).integers(0, len(items), 300)
+    results = list(on_cuda.encode_stream((items[index] for index in order), batch_size=batch_size))
+    np.testing.assert_allclose(np.stack([result.vector for result in results]), wanted[order], atol=1e-3)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_threads_may_share_an_embedder_on_cuda(embedder, items):
+    from tests.reference import filled_model
+
+    wanted = embedder.encode(items)
+    on_cuda = Embedder(filled_model(small_config()), device="cuda")
+    with ThreadPoolExecutor(4) as pool:
+        for vectors in pool.map(on_cuda.encode, [items] * 12):
+            np.testing.assert_allclose(vectors, wanted, atol=1e-3)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_saved_model_is_loaded_to_cuda_in_the_precision_asked_for(tmp_path):
+    save_model(imagebind_tiny(pretrained=True), tmp_path / "saved")
+    texts = ["A red cube.", "A blue sphere moves to the left."]
+    expected = Embedder("imagebind_tiny", device="cpu").encode(texts)
+    for dtype, least in ((torch.float32, 0.99999), (torch.float16, 0.999), (torch.bfloat16, 0.99)):
+        loaded = Embedder(tmp_path / "saved", device="cuda", dtype=dtype)
+        assert {(value.device.type, value.dtype) for value in loaded.model.parameters()} == {("cuda", dtype)}
+        assert (loaded.encode(texts) * expected).sum(axis=1).min() > least

@@ -298,3 +298,17 @@ def test_a_classifier_refuses_what_it_cannot_use_and_names_a_file_that_cannot_be
     with pytest.raises(library.MediaError, match=r"gone\.png"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"]).predict([tmp_path / "gone.png"])
     assert library.ZeroShotClassifier(embedder, ["dog", "cat"]).predict([])[1].shape == (0, 2)
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_classifier_on_cuda_gives_the_scores_and_labels_of_the_cpu(scene_files):
+    files, shapes = scene_files
+    names = sorted(set(shapes))
+    on_cpu, on_cuda = (
+        library.ZeroShotClassifier(Embedder("imagebind_tiny", device=device), names)
+        for device in ("cpu", "cuda")
+    )
+    np.testing.assert_allclose(on_cuda.scores(files).cpu(), on_cpu.scores(files), atol=2e-3)
+    assert on_cuda.predict(files)[0] == on_cpu.predict(files)[0]
+    assert on_cuda.fit_temperature(files, shapes) > 0

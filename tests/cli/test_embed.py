@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from pyarrow import parquet
 
 
@@ -194,3 +195,26 @@ def test_options_of_ray_without_ray_and_what_ray_cannot_have_are_usage_errors(
     run = imagebind("embed", image_file, "-o", tmp_path / "v", "--engine", "ray", "--device", "mps")
     assert run.code == 2 and "mps" in run.err and "cuda" in run.err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_embed_on_cuda_writes_the_vectors_of_the_cpu(
+    imagebind, small_weights, tmp_path, image_file, audio_file
+):
+    for device in ("cpu", "cuda"):
+        run = imagebind(
+            "embed",
+            image_file,
+            audio_file,
+            "-o",
+            tmp_path / f"{device}.npz",
+            "-w",
+            small_weights,
+            "--device",
+            device,
+        )
+        assert run.code == 0, run.err
+    on_cpu, on_cuda = (np.load(tmp_path / f"{device}.npz") for device in ("cpu", "cuda"))
+    assert set(on_cpu) == set(on_cuda)
+    np.testing.assert_allclose(on_cuda["vector"], on_cpu["vector"], atol=1e-3)
