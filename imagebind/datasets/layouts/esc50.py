@@ -1,0 +1,62 @@
+"""ESC-50: meta/esc50.csv with filename, fold, target and category, and the recordings in audio/."""
+
+import os
+
+from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
+from imagebind.datasets.layouts.found import folder_at, table_at
+from imagebind.errors import MediaError
+
+TABLE, AUDIO_FOLDER = "meta/esc50.csv", "audio"
+COLUMNS = ("filename", "fold", "target", "category")
+
+
+def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
+    """Return all 2,000 recordings of ESC-50 with their classes.
+
+    Args:
+        folds: whether items have the number of their fold; otherwise all are one set.
+
+    Raises:
+        MediaError: the folder or the table is missing, or a row of it is invalid.
+    """
+    root = folder_at(root)
+    table = root / TABLE
+    items, missing = [], []
+    categories: dict[int, str] = {}
+    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+        try:
+            fold, target = int(row["fold"]), int(row["target"])
+        except (ValueError, TypeError) as error:
+            raise MediaError(
+                f"{table}, line {number}",
+                got=f"fold {row['fold']!r} and target {row['target']!r}",
+                expected="integers",
+            ) from error
+        if categories.setdefault(target, row["category"]) != row["category"]:
+            raise MediaError(
+                f"{table}, line {number}",
+                got=f"category {row['category']!r} of target {target}",
+                expected=f"{categories[target]!r}, as in an earlier line",
+            )
+        path = root / AUDIO_FOLDER / row["filename"]
+        if not path.is_file():
+            missing.append(str(path))
+            continue
+        items.append(
+            LabelledItem(
+                item={"audio": path}, name=row["filename"], labels=(target,), fold=fold if folds else None
+            )
+        )
+    targets = sorted(categories)
+    class_of = {target: index for index, target in enumerate(targets)}
+    return LabelledSet(
+        classes=[
+            ClassNames(label=categories[target], names=(categories[target].replace("_", " "),))
+            for target in targets
+        ],
+        items=[
+            LabelledItem(item=each.item, name=each.name, labels=(class_of[each.labels[0]],), fold=each.fold)
+            for each in items
+        ],
+        missing=missing,
+    )

@@ -1,0 +1,116 @@
+"""What a benchmark is: a reader of its data, the options of its protocol, and the paper's figures.
+
+PETS = Benchmark(
+    name="pets",
+    title="Pets",
+    task=Task.CLASSIFICATION,
+    media=MediaKind.IMAGE,
+    read=read_pets,  # (root) -> LabelledSet
+    needs="images/<class>_<number>.jpg",
+)
+result = evaluate(PETS, embedder, data="pets/")
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from imagebind.datasets.labelled import LabelledSet, RetrievalSet
+from imagebind.evaluation.options import options_for
+from imagebind.modality import MediaKind
+
+PAPER_PROTOCOL = "paper"
+
+
+class Task(str, Enum):
+    """What is measured."""
+
+    CLASSIFICATION = "classification"  # zero-shot, one class per item: top-1 and top-5 accuracy
+    MULTI_LABEL = "multi-label classification"  # zero-shot, several classes per item: mean average precision
+    RETRIEVAL = "retrieval"  # recall at 1, 5 and 10 in both directions, and the median rank
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice:
+    """The value of a protocol's option, and where it is published or why it was chosen."""
+
+    value: Any
+    reason: str
+
+
+CLIP_TEMPLATES = Choice(value="clip-80", reason="the paper: CLIP's 80 ImageNet templates, for every modality")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Benchmark:
+    """A task on a data set. Figures are in percent.
+
+    Args:
+        media: the media type that is classified, or of the candidates of a retrieval.
+        read: reads the data: (root, **options) -> LabelledSet or RetrievalSet. An option of the protocol that
+            is one of its parameters is passed to it.
+        options: the protocol of the paper, by name. `imagebind.evaluation.options` lists the names that are
+            not parameters of `read`.
+        protocols: other published protocols: for each, the options that differ.
+        metric: the main figure, by default the task's.
+        paper: the paper's figures of the released weights, by name.
+        paper_samples: the paper's number of test samples (or queries).
+        needs: the files below the root.
+        licence: of the data, as its owner states it.
+    """
+
+    name: str
+    title: str
+    task: Task
+    media: MediaKind
+    read: Callable[..., LabelledSet | RetrievalSet]
+    options: Mapping[str, Choice] = field(default_factory=dict)
+    protocols: Mapping[str, Mapping[str, Choice]] = field(default_factory=dict)
+    metric: str = ""
+    paper: Mapping[str, float] = field(default_factory=dict)
+    paper_samples: int | None = None
+    needs: str = ""
+    url: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.metric:
+            object.__setattr__(self, "metric", _MAIN_METRICS[self.task])
+
+    def protocol(
+        self, name: str = PAPER_PROTOCOL, given: Mapping[str, Any] | None = None
+    ) -> dict[str, Choice]:
+        """Return the options of a protocol, after `given` values replaced some.
+
+        Raises:
+            ValueError: an unknown protocol or option.
+        """
+        if name != PAPER_PROTOCOL and name not in self.protocols:
+            names = ", ".join((PAPER_PROTOCOL, *self.protocols))
+            raise ValueError(f"{self.name}: protocol: expected one of {names}, got {name!r}")
+        chosen = dict(self.options) | dict(self.protocols.get(name, {}))
+        known = self.known_options()
+        for option, value in (given or {}).items():
+            if option not in known:
+                raise ValueError(f"{self.name}: option: expected one of {', '.join(known)}, got {option!r}")
+            chosen[option] = Choice(value=value, reason="given by the user")
+        return chosen
+
+    def known_options(self) -> tuple[str, ...]:
+        """Return the names of all options: the reader's parameters, then those of the evaluation."""
+        return (
+            *self.reader_options(),
+            *options_for(self.media, is_retrieval=self.task is Task.RETRIEVAL),
+        )
+
+    def reader_options(self) -> tuple[str, ...]:
+        """Return the names of the reader's parameters after the root."""
+        return tuple(inspect.signature(self.read).parameters)[1:]
+
+
+_MAIN_METRICS = {Task.CLASSIFICATION: "top1", Task.MULTI_LABEL: "mAP", Task.RETRIEVAL: "R@1"}

@@ -1,0 +1,28 @@
+"""The benchmarks by name, one file for each data set."""
+
+from importlib import import_module
+
+from imagebind.evaluation.benchmark import Benchmark
+
+# By benchmark, the module that defines it in its `BENCHMARKS`.
+MODULES = {
+    "esc50": "esc50",
+}
+
+
+def list_benchmarks() -> list[str]:
+    """Return the names of all benchmarks."""
+    return list(MODULES)
+
+
+def benchmark_named(name: str) -> Benchmark:
+    """Return a benchmark by name.
+
+    Raises:
+        ValueError: the name is unknown.
+    """
+    if name not in MODULES:
+        raise ValueError(f"benchmark: expected one of {', '.join(MODULES)}, got {name!r}")
+    module = import_module(f"{__name__}.{MODULES[name]}")
+    benchmarks: tuple[Benchmark, ...] = module.BENCHMARKS
+    return next(each for each in benchmarks if each.name == name)

@@ -1,0 +1,31 @@
+"""ESC-50: environmental sounds of 50 classes in five folds."""
+
+from imagebind.datasets.layouts.esc50 import esc50
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.modality import MediaKind
+
+BENCHMARKS = (
+    Benchmark(
+        name="esc50",
+        title="ESC-50",
+        task=Task.CLASSIFICATION,
+        media=MediaKind.AUDIO,
+        read=esc50,
+        options={
+            "templates": CLIP_TEMPLATES,
+            "folds": Choice(value=True, reason="the paper: the mean over the five folds"),
+            "clips": Choice(value=3, reason="the paper's evaluation: clips of 2 s that cover the 5 s"),
+        },
+        protocols={
+            "mteb": {
+                "templates": Choice(value="This is a sound of {}", reason="mteb: one prompt"),
+                "folds": Choice(value=False, reason="mteb: all 2,000 clips as one set"),
+            }
+        },
+        paper={"top1": 66.9},
+        paper_samples=2000,
+        needs="meta/esc50.csv, audio/*.wav",
+        url="https://github.com/karolpiczak/ESC-50",
+        licence="CC BY-NC 3.0",
+    ),
+)

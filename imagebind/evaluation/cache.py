@@ -1,0 +1,127 @@
+"""Embeddings on disk, found again by the content of an item and the settings that embedded it.
+
+One SQLite file per folder. A file's content is hashed once, and again only if its size or modification time
+changes. Every batch of vectors is committed, so an interrupted run continues where it stopped. Several
+processes may write at the same time.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from imagebind.datasets.labelled import LazyItem
+
+DATABASE_NAME = "embeddings.sqlite"
+KEY_BYTES = 16
+HASH_CHUNK_BYTES = 2**20
+WAIT_SECONDS = 60.0  # for another process that writes
+QUERY_KEYS = 500  # keys per SELECT; SQLite allows 999
+TABLES = """
+CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, digest BLOB);
+CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID;
+"""
+
+
+class EmbeddingCache:
+    """Vectors of items in a folder; close it, or use it in `with`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._database = sqlite3.connect(folder / DATABASE_NAME, timeout=WAIT_SECONDS)
+        self._database.execute("PRAGMA journal_mode=WAL")
+        self._database.executescript(TABLES)
+        self._new: set[str] = set()  # paths whose digest is not stored yet
+        self._digests: dict[str, tuple[int, int, bytes]] = {
+            path: (size, modified, digest)
+            for path, size, modified, digest in self._database.execute("SELECT * FROM files")
+        }
+
+    def __enter__(self) -> "EmbeddingCache":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._database.close()
+
+    def key(self, item: Any, settings: str) -> bytes:
+        """Return the key of an item embedded with some settings, such as those of model and transform.
+
+        Raises:
+            OSError: a file of the item cannot be read.
+        """
+        digest = hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES)
+        self._add(digest, item)
+        return digest.digest()
+
+    def vectors(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """Return the stored vectors among some keys: (e,) float32 each."""
+        found: dict[bytes, np.ndarray] = {}
+        for start in range(0, len(keys), QUERY_KEYS):
+            some = keys[start : start + QUERY_KEYS]
+            marks = ",".join("?" * len(some))
+            rows = self._database.execute(f"SELECT key, vector FROM vectors WHERE key IN ({marks})", some)
+            found.update((key, np.frombuffer(vector, dtype=np.float32)) for key, vector in rows)
+        return found
+
+    def store(self, vectors: Iterable[tuple[bytes, np.ndarray]]) -> None:
+        """Store vectors and the file digests that are new, in one transaction."""
+        with self._database:
+            self._database.executemany(
+                "INSERT OR IGNORE INTO vectors VALUES (?, ?)",
+                [(key, vector.astype(np.float32).tobytes()) for key, vector in vectors],
+            )
+            self._database.executemany(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
+                [(path, *self._digests[path]) for path in self._new],
+            )
+        self._new.clear()
+
+    def _add(self, digest: Any, value: Any) -> None:
+        """Add a value to a hash, each part with its type and length, so that no two values look the same."""
+        match value:
+            case LazyItem():
+                self._add(digest, value.sources)
+            case Path():
+                _update(digest, "file", self._file_digest(value))
+            case Mapping():
+                _update(digest, "mapping", str(len(value)).encode())
+                for name, each in value.items():
+                    self._add(digest, str(name))
+                    self._add(digest, each)
+            case list() | tuple():
+                _update(digest, "sequence", str(len(value)).encode())
+                for each in value:
+                    self._add(digest, each)
+            case np.ndarray():
+                _update(digest, f"array {value.dtype} {value.shape}", np.ascontiguousarray(value).tobytes())
+            case bytes():
+                _update(digest, "bytes", value)
+            case str() | int() | float() | bool() | None:
+                _update(digest, type(value).__name__, repr(value).encode())
+            case _:
+                raise TypeError(
+                    "item: expected a path, text, number, array, bytes or a mapping of these, "
+                    f"got a {type(value).__name__}"
+                )
+
+    def _file_digest(self, path: Path) -> bytes:
+        about = path.stat()
+        name = str(path.absolute())
+        known = self._digests.get(name)
+        if known is not None and known[:2] == (about.st_size, about.st_mtime_ns):
+            return known[2]
+        digest = hashlib.blake2b(digest_size=KEY_BYTES)
+        with path.open("rb") as file:
+            while chunk := file.read(HASH_CHUNK_BYTES):
+                digest.update(chunk)
+        self._digests[name] = (about.st_size, about.st_mtime_ns, digest.digest())
+        self._new.add(name)
+        return digest.digest()
+
+
+def _update(digest: Any, kind: str, content: bytes) -> None:
+    digest.update(f"{kind} {len(content)}:".encode())
+    digest.update(content)

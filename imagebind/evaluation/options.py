@@ -1,0 +1,72 @@
+"""The options of a protocol that do not concern reading: prompt templates, clips, crops and transforms."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from imagebind.embedder import Embedder
+from imagebind.modality import MediaKind
+from imagebind.prompts import OPENAI_IMAGENET_TEMPLATES, SHORT_TEMPLATES, check_template
+
+# By option: the media types with it, and the field of their transform.
+TRANSFORM_OPTIONS: Mapping[str, tuple[tuple[MediaKind, ...], str]] = {
+    "clips": ((MediaKind.VIDEO, MediaKind.AUDIO), "clips"),
+    "crops": ((MediaKind.VIDEO,), "crops"),
+    "depth_preset": ((MediaKind.DEPTH,), "preset"),
+    "thermal_low": ((MediaKind.THERMAL,), "low"),
+    "thermal_high": ((MediaKind.THERMAL,), "high"),
+    "imu_window": ((MediaKind.IMU,), "window_seconds"),
+}
+TEMPLATE_SETS = ("clip-80", "short", "name")
+
+
+def options_for(media: MediaKind, *, is_retrieval: bool) -> tuple[str, ...]:
+    """Return the names of these options for a classification of a media type, or for a retrieval."""
+    kinds = {*MediaKind} if is_retrieval else {media}
+    return (
+        *(() if is_retrieval else ("templates", "names")),
+        *(name for name, (its_kinds, _) in TRANSFORM_OPTIONS.items() if kinds & {*its_kinds}),
+    )
+
+
+def templates_named(name: Any, kind: MediaKind) -> tuple[str, ...]:
+    """Return the prompt templates of a set's name, of one template, or of a sequence of templates.
+
+    The sets are clip-80 (CLIP's 80 for ImageNet), short (`prompts.SHORT_TEMPLATES`) and name (only the name).
+
+    Raises:
+        ValueError: neither a set's name nor a template with one placeholder.
+    """
+    match name:
+        case "clip-80":
+            return OPENAI_IMAGENET_TEMPLATES
+        case "short":
+            return SHORT_TEMPLATES[kind]
+        case "name":
+            return ("{}",)
+        case str() if "{" in name:
+            return (check_template(name),)
+        case str():
+            raise ValueError(
+                f"templates: expected {', '.join(TEMPLATE_SETS)}, or a template with {{}}, got {name!r}"
+            )
+    return tuple(map(check_template, name))
+
+
+def embedder_with(embedder: Embedder, options: Mapping[str, Any]) -> Embedder:
+    """Return an embedder of the same model whose transforms have a protocol's options.
+
+    Raises:
+        ValueError: a transform refuses a value.
+    """
+    transforms: dict[MediaKind | str, Any] = {
+        kind: embedder.transform(kind) for kind in MediaKind if kind.modality in embedder.model.modalities
+    }
+    for option, (kinds, name) in TRANSFORM_OPTIONS.items():
+        if option in options:
+            for kind in kinds:
+                if kind in transforms:
+                    transforms[kind] = replace(transforms[kind], **{name: options[option]})  # type: ignore[type-var]
+    return Embedder(
+        embedder.model, transforms=transforms, autocast=embedder.autocast, num_workers=embedder.num_workers
+    )

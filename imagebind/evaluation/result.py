@@ -1,0 +1,123 @@
+"""The result of a benchmark: figures with intervals, the protocol on record, and what was left out."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from imagebind.errors import ImageBindError
+
+if TYPE_CHECKING:
+    import torch
+
+MAX_NAMED = 5  # missing items in an error
+
+
+class EvaluationError(ImageBindError):
+    """A benchmark cannot be evaluated: items are missing or damaged, or too few are left."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A figure in percent (ranks excepted), with its bootstrap interval of 95% and the value of guessing."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    chance: float | None = None
+
+    def __str__(self) -> str:
+        interval = "" if self.low is None else f" [{self.low:.1f}, {self.high:.1f}]"
+        return f"{self.value:.1f}{interval}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """An option of the protocol as it was used, and why."""
+
+    value: Any
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Detail:
+    """What plots are drawn from; not stored.
+
+    Args:
+        scores: (n, c) similarities of items with classes, or of queries with candidates.
+        target: (n,) class numbers, or (n, c) booleans.
+        labels: names of the columns, for classes.
+    """
+
+    scores: "torch.Tensor"
+    target: "torch.Tensor"
+    labels: Sequence[str] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """The outcome of one benchmark with one model.
+
+    Args:
+        figures: by name; `metric` is the name of the main one.
+        paper: the paper's figures, by name.
+        samples: number of items or queries in the figures.
+        paper_samples: the paper's number, if it states one.
+        missing: items that are listed but missing or damaged, which the figures leave out.
+        is_partial: whether only a part of the data was used, by `limit`; not comparable with the paper.
+        protocol: every option with its value and reason.
+        per_class: by class label, the number of its samples and its figure.
+        model: the fingerprint of the embedding space.
+    """
+
+    benchmark: str
+    title: str
+    model: str
+    metric: str
+    figures: Mapping[str, Figure]
+    samples: int
+    protocol_name: str
+    protocol: Mapping[str, Setting]
+    paper: Mapping[str, float] = field(default_factory=dict)
+    paper_samples: int | None = None
+    missing: Sequence[str] = ()
+    is_partial: bool = False
+    per_class: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    seconds: float = 0.0
+    version: str = ""
+    detail: Detail | None = field(default=None, repr=False, compare=False)
+
+    def to_json(self) -> str:
+        """Return all but `detail` as JSON."""
+        values = {name: value for name, value in vars(self).items() if name != "detail"}
+        values["figures"] = {name: asdict(figure) for name, figure in self.figures.items()}
+        values["protocol"] = {name: asdict(setting) for name, setting in self.protocol.items()}
+        return json.dumps(values, indent=1, default=str)
+
+    @classmethod
+    def from_json(cls, text: str) -> "Result":
+        """Return the result of a text from `to_json`.
+
+        Raises:
+            ValueError, TypeError: the text is not the JSON of a result.
+        """
+        values = json.loads(text)
+        values["figures"] = {name: Figure(**each) for name, each in values["figures"].items()}
+        values["protocol"] = {name: Setting(**each) for name, each in values["protocol"].items()}
+        values["per_class"] = {label: tuple(each) for label, each in values["per_class"].items()}
+        return cls(**values)
+
+    def save(self, path: Path) -> None:
+        """Write `to_json` to a file."""
+        path.write_text(self.to_json() + "\n", encoding="utf-8")
+
+
+def missing_error(benchmark: str, missing: Sequence[str], total: int, allowed: int) -> EvaluationError:
+    """Return the error for more missing items than allowed, which names some of them."""
+    some = "; ".join(missing[:MAX_NAMED]) + ("; …" if len(missing) > MAX_NAMED else "")
+    return EvaluationError(
+        f"{benchmark}: expected {total:,} readable items, got {len(missing):,} missing or damaged ({some}); "
+        f"repair them, or pass --allow-missing {len(missing)} (allow_missing=) to leave them out"
+        + (f", now {allowed}" if allowed else "")
+    )

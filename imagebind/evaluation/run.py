@@ -1,0 +1,252 @@
+"""Evaluates a model on a benchmark: reads the data, embeds it, and scores it by the protocol."""
+
+import logging
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagebind import __version__
+from imagebind.datasets.labelled import ClassNames, LabelledSet, NamedItem, RetrievalSet
+from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Choice, Task
+from imagebind.evaluation.cache import EmbeddingCache
+from imagebind.evaluation.embedding import Progress, embed_items
+from imagebind.evaluation.options import embedder_with, templates_named
+from imagebind.evaluation.result import Detail, EvaluationError, Figure, Result, Setting, missing_error
+from imagebind.evaluation.scoring import accuracy_figures, multi_label_figures, per_class, recall_figures
+from imagebind.prompts import default_templates
+from imagebind.space import Space
+from imagebind.zeroshot import ZeroShotClassifier
+
+logger = logging.getLogger(__name__)
+
+LIMIT_SEED = 0  # of the items that `limit` keeps
+
+
+def evaluate(
+    benchmark: str | Benchmark,
+    embedder: Embedder,
+    data: str | os.PathLike[str] | None = None,
+    *,
+    protocol: str = PAPER_PROTOCOL,
+    options: Mapping[str, Any] | None = None,
+    limit: int | None = None,
+    allow_missing: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+) -> Result:
+    """Return the figures of a model on a benchmark.
+
+    Args:
+        benchmark: a name of `list_benchmarks()`, or one's own `Benchmark`.
+        data: the folder of the data as published; see `Benchmark.needs`.
+        protocol: "paper", or another published protocol of the benchmark.
+        options: values that replace the protocol's, such as {"templates": "short"}.
+        limit: use at most so many items or queries, chosen with a fixed seed; the result is partial.
+        allow_missing: number of items that may be missing or damaged; figures leave them out.
+        cache: a folder for embeddings, so that a later run with the same items, weights and transforms does
+            not compute them again. Several processes of `torchrun` need one. By default nothing is kept.
+        progress: called with the numbers of items done and in total.
+
+    Raises:
+        EvaluationError: more items are missing or damaged than allowed, or none is left.
+        MediaError: the data is not laid out as expected; names the missing part.
+        ValueError: an unknown benchmark, protocol or option, or an invalid value.
+    """
+    if isinstance(benchmark, str):
+        from imagebind.evaluation.benchmarks import benchmark_named
+
+        benchmark = benchmark_named(benchmark)
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit: expected at least 1, got {limit}")
+    started = time.monotonic()
+    choices = benchmark.protocol(protocol, options)
+    values = {name: choice.value for name, choice in choices.items()}
+    reading = {name: values[name] for name in benchmark.reader_options() if name in values}
+    found = benchmark.read(data, **reading)
+    found, is_partial = limited(found, limit)
+    embedder = embedder_with(embedder, values)
+    with TemporaryDirectory() as temporary, EmbeddingCache(Path(cache or temporary)) as stored:
+        embed = _Embed(benchmark, embedder, stored, batch_size, progress, allow_missing, [*found.missing])
+        if isinstance(found, LabelledSet):
+            outcome = classify(benchmark, found, embed, values)
+        else:
+            outcome = retrieve(found, embed)
+    return Result(
+        benchmark=benchmark.name,
+        title=benchmark.title,
+        model=str(Space.of(embedder)),
+        metric=benchmark.metric,
+        protocol_name=protocol,
+        protocol=_on_record(benchmark, choices),
+        paper=benchmark.paper,
+        paper_samples=benchmark.paper_samples,
+        missing=embed.missing,
+        is_partial=is_partial,
+        seconds=time.monotonic() - started,
+        version=__version__,
+        **outcome,
+    )
+
+
+class _Embed:
+    """Embeds items of one evaluation, and counts the missing ones over all calls."""
+
+    def __init__(
+        self,
+        benchmark: Benchmark,
+        embedder: Embedder,
+        cache: EmbeddingCache,
+        batch_size: int,
+        progress: Progress | None,
+        allow_missing: int,
+        missing: list[str],
+    ) -> None:
+        self.benchmark, self.embedder, self.missing = benchmark, embedder, missing
+        self._cache, self._batch_size, self._progress = cache, batch_size, progress
+        self._allow_missing = allow_missing
+
+    def __call__(self, items: Sequence[NamedItem]) -> tuple[Tensor, Tensor]:
+        """Return the vectors of items (n, e), and which could be embedded (n,).
+
+        Raises:
+            EvaluationError: more items are missing than allowed, or none could be embedded.
+        """
+        embedded = embed_items(
+            self.embedder,
+            items,
+            self._cache,
+            media=self.benchmark.media,
+            batch_size=self._batch_size,
+            progress=self._progress,
+        )
+        self.missing += embedded.failures.values()
+        if len(self.missing) > self._allow_missing:
+            total = len(items) + len(self.missing) - len(embedded.failures)
+            raise missing_error(self.benchmark.name, self.missing, total, self._allow_missing)
+        vectors = torch.from_numpy(embedded.vectors)
+        is_there = ~vectors.isnan().any(dim=1)
+        if not is_there.any():
+            raise EvaluationError(
+                f"{self.benchmark.name}: expected readable items, got none of {len(items):,}"
+            )
+        return vectors, is_there
+
+
+def classify(
+    benchmark: Benchmark, found: LabelledSet, embed: _Embed, options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the fields of a zero-shot classification's result."""
+    vectors, is_there = embed(found.items)
+    items = [item for item, there in zip(found.items, is_there.tolist(), strict=True) if there]
+    classes = with_names(found.classes, options.get("names"))
+    templates = (
+        templates_named(options["templates"], benchmark.media)
+        if "templates" in options
+        else default_templates(benchmark.media)
+    )
+    classifier = ZeroShotClassifier(embed.embedder, [each.names for each in classes], templates)
+    scores = classifier.vector_scores(vectors[is_there], benchmark.media)  # (n, c)
+    labels = [each.label for each in classes]
+    if benchmark.task is Task.MULTI_LABEL:
+        target = torch.zeros(scores.shape, dtype=torch.bool)
+        for row, item in enumerate(items):
+            target[row, list(item.labels)] = True
+        figures: dict[str, Figure] = multi_label_figures(scores, target)
+    else:
+        target = torch.tensor([item.labels[0] for item in items])
+        figures = accuracy_figures(scores, target, items)
+    return {
+        "figures": figures,
+        "samples": len(items),
+        "per_class": per_class(scores, target, labels),
+        "detail": Detail(scores=scores, target=target, labels=labels),
+    }
+
+
+def retrieve(found: RetrievalSet, embed: _Embed) -> dict[str, Any]:
+    """Return the fields of a retrieval's result.
+
+    Queries whose relevant candidates are all missing are left out.
+    """
+    candidates, candidate_there = embed(found.candidates)
+    queries, query_there = embed(found.queries)
+    target = torch.zeros(len(queries), len(candidates), dtype=torch.bool)
+    for row, relevant in enumerate(found.relevant):
+        target[row, list(relevant)] = True
+    target = target[:, candidate_there]
+    kept = query_there & target.any(dim=1)
+    target = target[kept]
+    rows, columns = (F.normalize(side, dim=1) for side in (queries[kept], candidates[candidate_there]))
+    similarity = rows @ columns.T  # (q, n)
+    return {
+        "figures": recall_figures(similarity, target),
+        "samples": len(rows),
+        "detail": Detail(scores=similarity, target=target),
+    }
+
+
+def limited(found: LabelledSet | RetrievalSet, limit: int | None) -> tuple[LabelledSet | RetrievalSet, bool]:
+    """Return at most `limit` items or queries, chosen with a fixed seed, and whether any were left out.
+
+    A retrieval keeps the candidates of its queries only, which makes it easier.
+    """
+    items = found.items if isinstance(found, LabelledSet) else found.queries
+    if limit is None or limit >= len(items):
+        return found, False
+    kept = sorted(np.random.default_rng(LIMIT_SEED).permutation(len(items))[:limit].tolist())
+    if isinstance(found, LabelledSet):
+        return replace(found, items=[found.items[number] for number in kept], missing=()), True
+    numbers = sorted({candidate for query in kept for candidate in found.relevant[query]})
+    new_number = {candidate: number for number, candidate in enumerate(numbers)}
+    return replace(
+        found,
+        queries=[found.queries[query] for query in kept],
+        candidates=[found.candidates[candidate] for candidate in numbers],
+        relevant=[tuple(new_number[candidate] for candidate in found.relevant[query]) for query in kept],
+        missing=(),
+    ), True
+
+
+def with_names(
+    classes: Sequence[ClassNames], names: Mapping[str, Sequence[str] | str] | None
+) -> list[ClassNames]:
+    """Return classes with other names for prompts, given by label.
+
+    Raises:
+        ValueError: a label that is not a class.
+    """
+    given = dict(names or {})
+    if unknown := sorted(set(given) - {each.label for each in classes}):
+        raise ValueError(f"names: expected labels of the benchmark, got {', '.join(unknown)}")
+    return [
+        replace(each, names=_tuple(given[each.label])) if each.label in given else each for each in classes
+    ]
+
+
+def _tuple(names: Sequence[str] | str) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+def _on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Setting]:
+    """Return the options for the result: the protocol's, and the default templates if it names none."""
+    recorded = {
+        name: Setting(value=_plain(choice.value), reason=choice.reason) for name, choice in choices.items()
+    }
+    if benchmark.task is Task.RETRIEVAL or "templates" in recorded:
+        return recorded
+    return {"templates": Setting(value="clip-80", reason="default"), **recorded}
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, str | int | float | bool | list | tuple | dict | None) else str(value)

@@ -1,0 +1,137 @@
+"""Tests of `evaluate`: protocol, missing items, limits and the cache."""
+
+import csv
+import sqlite3
+
+import pytest
+
+from imagebind.errors import MediaError
+from imagebind.evaluation import EvaluationError, Result, evaluate, list_benchmarks
+from imagebind.evaluation.cache import DATABASE_NAME
+from tests.evaluation.layouts import write_esc50
+
+ONE_CLIP = {"clips": 1, "templates": "short"}
+
+
+@pytest.fixture(scope="module")
+def esc50_folder(tmp_path_factory):
+    return write_esc50(tmp_path_factory.mktemp("ESC-50"))
+
+
+@pytest.fixture
+def copied(esc50_folder, tmp_path):
+    """The same data set with links to its recordings, to be damaged."""
+    (tmp_path / "meta").mkdir()
+    (tmp_path / "meta" / "esc50.csv").write_bytes((esc50_folder / "meta" / "esc50.csv").read_bytes())
+    (tmp_path / "audio").mkdir()
+    for path in (esc50_folder / "audio").iterdir():
+        (tmp_path / "audio" / path.name).symlink_to(path)
+    return tmp_path
+
+
+def test_the_small_model_recognises_shapes_by_their_sound(world_embedder, esc50_folder):
+    result = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP)
+    top1 = result.figures["top1"]
+    assert top1.value >= 80 and top1.low <= top1.value <= top1.high and top1.chance == pytest.approx(12.5)
+    assert result.samples == 40 and result.paper_samples == 2000 and not result.is_partial
+    assert sum(count for count, _ in result.per_class.values()) == 40
+    assert result.protocol["folds"].value is True and "paper" in result.protocol["folds"].reason
+    assert result.protocol["clips"].reason == "given by the user"
+    assert Result.from_json(result.to_json()) == result
+
+
+def test_shuffled_labels_are_recognised_by_chance_only(world_embedder, copied):
+    table = copied / "meta" / "esc50.csv"
+    header, *rows = list(csv.reader(table.open()))
+    with table.open("w", newline="") as file:
+        shifted = [
+            [*row[:2], *other[2:4], *row[4:]] for row, other in zip(rows, rows[7:] + rows[:7], strict=True)
+        ]
+        csv.writer(file).writerows([header, *shifted])
+    result = evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
+    assert result.figures["top1"].value < 40
+
+
+def test_accuracy_by_folds_is_the_mean_over_folds(world_embedder, copied):
+    table = copied / "meta" / "esc50.csv"
+    header, *rows = list(csv.reader(table.open()))
+    with table.open("w", newline="") as file:  # 4 recordings in the first fold, 36 in the second
+        csv.writer(file).writerows(
+            [header, *([*row[:1], 1 + (number >= 4), *row[2:]] for number, row in enumerate(rows))]
+        )
+    by_folds = evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
+    as_one = evaluate("esc50", world_embedder, copied, options={**ONE_CLIP, "folds": False})
+    ranked = as_one.detail.scores.argmax(dim=1) == as_one.detail.target
+    folds = (ranked[:4].double().mean() + ranked[4:].double().mean()) / 2
+    assert by_folds.figures["top1"].value == pytest.approx(100 * folds.item())
+    assert as_one.figures["top1"].value == pytest.approx(100 * ranked.double().mean().item())
+
+
+def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embedder, copied):
+    names = sorted(path.name for path in (copied / "audio").iterdir())
+    (copied / "audio" / names[0]).unlink()
+    (copied / "audio" / names[1]).unlink()
+    (copied / "audio" / names[1]).write_bytes(b"RIFF")
+    with pytest.raises(EvaluationError, match=r"40 readable items, got 2 missing or damaged") as caught:
+        evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
+    assert names[0] in str(caught.value) and names[1] in str(caught.value)
+    with pytest.raises(EvaluationError, match="now 1"):
+        evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=1)
+    result = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=2)
+    assert result.samples == 38 and len(result.missing) == 2
+
+
+def test_a_limit_makes_the_result_partial(world_embedder, esc50_folder):
+    result = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP, limit=10)
+    assert result.is_partial and result.samples == 10
+    assert not evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP, limit=40).is_partial
+
+
+def test_a_second_run_computes_nothing_and_other_prompts_reuse_the_embeddings(
+    world_embedder, esc50_folder, tmp_path, monkeypatch
+):
+    first = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP, cache=tmp_path)
+    monkeypatch.setattr("imagebind.embedder.Embedder.encode_stream", _no_stream)
+    second = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP, cache=tmp_path)
+    assert second.figures == first.figures
+    other = evaluate(
+        "esc50", world_embedder, esc50_folder, protocol="mteb", options={"clips": 1}, cache=tmp_path
+    )
+    assert other.protocol["templates"].value == "This is a sound of {}"
+
+
+def _no_stream(self, items, **options):
+    assert list(items) == []
+    yield from ()
+
+
+def test_other_content_or_another_transform_is_not_taken_from_the_cache(world_embedder, copied, tmp_path):
+    cache = tmp_path / "cache"
+    first = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, cache=cache)
+    names = sorted(path for path in (copied / "audio").iterdir())
+    content = names[1].read_bytes()
+    names[0].unlink()
+    names[0].write_bytes(content)
+    second = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, cache=cache)
+    assert not (first.detail.scores == second.detail.scores).all()
+    changed = (first.detail.scores != second.detail.scores).any(dim=1)
+    assert int(changed.sum()) == 1
+    stored = sqlite3.connect(cache / DATABASE_NAME).execute("SELECT count(*) FROM vectors")
+    assert stored.fetchone() == (40,)  # two recordings are equal now; the vector of the old one is kept
+    evaluate("esc50", world_embedder, copied, options={**ONE_CLIP, "clips": 2}, cache=cache)
+    stored = sqlite3.connect(cache / DATABASE_NAME).execute("SELECT count(*) FROM vectors")
+    assert stored.fetchone() == (79,)
+
+
+def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
+    assert "esc50" in list_benchmarks()
+    with pytest.raises(ValueError, match="benchmark: expected one of"):
+        evaluate("esc-51", world_embedder, esc50_folder)
+    with pytest.raises(ValueError, match="protocol: expected one of paper, mteb"):
+        evaluate("esc50", world_embedder, esc50_folder, protocol="theirs")
+    with pytest.raises(ValueError, match="option: expected one of folds, templates"):
+        evaluate("esc50", world_embedder, esc50_folder, options={"fold": 1})
+    with pytest.raises(ValueError, match="templates: expected"):
+        evaluate("esc50", world_embedder, esc50_folder, options={"templates": "long"})
+    with pytest.raises(MediaError, match=r"esc50\.csv"):
+        evaluate("esc50", world_embedder, tmp_path)
