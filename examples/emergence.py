@@ -13,13 +13,7 @@ from pathlib import Path
 from statistics import mean, stdev
 
 from imagebind.checkpoints.factory import load_model
-from imagebind.modality import MediaKind, ModalityType
-from imagebind.toyworld.nearest import raw_accuracy
-from imagebind.toyworld.rendered import Rendered, render_world
-from imagebind.training.loop import train
-from imagebind.training.recipe import Recipe, Steps
-from imagebind.training.tiny import recipe as tiny
-from imagebind.training.tiny.figures import (
+from imagebind.evaluation.toyworld import (
     CLASSIFIED_ATTRIBUTES,
     RETRIEVALS,
     WorldFigures,
@@ -28,6 +22,12 @@ from imagebind.training.tiny.figures import (
     is_shown_by,
     retrieval_name,
 )
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.toyworld.nearest import raw_accuracy
+from imagebind.toyworld.rendered import Rendered, render_world
+from imagebind.training.loop import train
+from imagebind.training.recipe import Recipe, Steps
+from imagebind.training.tiny import recipe as tiny
 
 UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {

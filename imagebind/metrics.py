@@ -13,12 +13,24 @@ Two rules make results independent of chance and of sorting:
 """
 
 from collections.abc import Iterable
+from contextlib import nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
 
 Matrix = Tensor | np.ndarray
+
+
+def cosines(rows: Tensor, columns: Tensor) -> Tensor:
+    """Return the cosine similarities of unit vectors: (n, e), (m, e) -> (n, m).
+
+    Autocast is off here: in bfloat16 many similarities would tie, and the metrics count ties as misses.
+    """
+    device_type = rows.device.type
+    has_autocast = torch.amp.is_autocast_available(device_type)
+    with torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
+        return rows @ columns.T
 
 
 def target_ranks(similarity: Matrix, target: Matrix | None = None) -> Tensor:

@@ -28,7 +28,7 @@ _FOLDERS = {
     ("training.world", "toyworld"): """
         captions files imu motion nearest reading render rendered scene sensors shapes surface view
     """,
-    ("training.world", "training.tiny"): "pairs figures",
+    ("training.world", "training.tiny"): "pairs",
 }
 _MODULES = {
     **{f"{old}.{name}": f"{new}.{name}" for (old, new), names in _FOLDERS.items() for name in names.split()},
@@ -48,6 +48,7 @@ _MODULES = {
     "training.device": "device",
     "training.waves": "training.tiny.waves",
     "training.world": "toyworld",
+    "training.world.figures": "evaluation.toyworld",
     "training.world.sound": "toyworld.audio",
     "transforms.intake": "intake.requests",
     "transforms.items": "intake.items",

@@ -31,6 +31,7 @@ FLOORS = (
 )
 LINES = {
     ("quickstart", "plot"): "it draws its similarities",
+    ("training", "evaluation"): "figures between epochs",
 }
 FLOOR_OF = {part: number for number, parts in enumerate(FLOORS) for part in parts}
 

@@ -12,12 +12,12 @@ from imagebind.benchmark.forward import example_input
 from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.config import huge_config, tiny_config
 from imagebind.embedder import Embedder
+from imagebind.evaluation.toyworld import WorldFigures
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld import World, class_prompts, world_transforms, write_scene
 from imagebind.toyworld.rendered import render_world
 from imagebind.training.tiny import recipe as tiny
-from imagebind.training.tiny.figures import WorldFigures
 
 MOST_BYTES = 16_000_000  # of weights in the package
 SEED = 77  # of scenes that neither training nor its figures ever saw

@@ -13,12 +13,12 @@ from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import combine
+from imagebind.evaluation.toyworld import embed_scenes, embed_texts
 from imagebind.modality import MediaKind
 from imagebind.search.calibration import KIND_SAMPLES, Calibration
 from imagebind.toyworld import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered, render_world
 from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
-from imagebind.training.tiny.figures import embed_scenes, embed_texts
 
 SECTION = "mixed"
 SEED = 1  # of the world; the small model was trained on that of seed 0

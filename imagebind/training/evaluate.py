@@ -1,7 +1,6 @@
 """Evaluations between epochs for `Recipe.evaluations`: functions from a model to named figures."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -9,21 +8,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagebind.datasets.pairs import collate
-from imagebind.metrics import median_rank, retrieval_recalls
+from imagebind.metrics import cosines, median_rank, retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.training.data.mixture import Pairs
-
-
-def cosines(rows: Tensor, columns: Tensor) -> Tensor:
-    """Return the cosine similarities of unit vectors: (n, e), (m, e) -> (n, m).
-
-    Autocast is off here: in bfloat16 many similarities would tie, and the metrics count ties as misses.
-    """
-    device_type = rows.device.type
-    has_autocast = torch.amp.is_autocast_available(device_type)
-    with torch.autocast(device_type, enabled=False) if has_autocast else nullcontext():
-        return rows @ columns.T
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,6 +18,7 @@ from torch import Tensor
 from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.config import tiny_config
 from imagebind.datasets.pairs import generator
+from imagebind.evaluation.toyworld import WorldFigures, embed_scenes, embed_texts
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import caption
@@ -27,7 +28,6 @@ from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps, Weights
 from imagebind.training.recipes import TEMPERATURE
 from imagebind.training.state import MODEL_NAME
-from imagebind.training.tiny.figures import WorldFigures, embed_scenes, embed_texts
 from imagebind.training.tiny.pairs import WorldPairs
 from imagebind.training.tiny.waves import start_as_waves
 from imagebind.training.tuning import Trunks

@@ -14,14 +14,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imagebind.metrics import retrieval_recalls
+from imagebind.metrics import cosines, retrieval_recalls
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import class_prompts
 from imagebind.toyworld.files import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered
 from imagebind.toyworld.scene import ATTRIBUTES, SHOWN_ATTRIBUTES
-from imagebind.training.evaluate import cosines
 from imagebind.transforms.text import Tokenizer
 
 EMBED_BATCH = 64

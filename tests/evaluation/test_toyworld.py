@@ -4,18 +4,18 @@ import pytest
 import torch
 
 from imagebind.config import tiny_config
-from imagebind.modality import MediaKind
-from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
-from imagebind.toyworld.rendered import render_world
-from imagebind.training.tiny import figures
-from imagebind.training.tiny.figures import (
+from imagebind.evaluation.toyworld import (
     CLASSIFIED_ATTRIBUTES,
     WorldFigures,
     chance_of,
     embed_scenes,
     is_shown_by,
 )
+from imagebind.modality import MediaKind
+from imagebind.models.imagebind_model import ImageBindModel
+from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
+from imagebind.toyworld.rendered import render_world
+from imagebind.training.tiny import figures
 
 
 @pytest.fixture(scope="module")
@@ -68,8 +68,8 @@ def test_a_model_that_classifies_correctly_scores_1(rendered):
             if modality == "text":
                 return super().embed(modality, inputs)
             name = [scene.attributes["shape"] for scene in map(rendered.scene, range(len(inputs)))]
+            from imagebind.evaluation.toyworld import embed_texts
             from imagebind.toyworld.captions import class_prompts
-            from imagebind.training.tiny.figures import embed_texts
 
             return torch.stack([embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in name])
 
