@@ -15,6 +15,8 @@ from statistics import mean, stdev
 from imagebind.checkpoints.factory import load_model
 from imagebind.evaluation.toyworld import (
     CLASSIFIED_ATTRIBUTES,
+    HELD_OUT_SCENES,
+    HELD_OUT_SEED,
     RETRIEVALS,
     WorldFigures,
     chance_of,
@@ -125,7 +127,7 @@ def main(arguments: list[str] | None = None) -> list[str]:
     parser.add_argument("--out", type=Path, default=Path("runs/emergence"))
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--scenes", type=int, default=tiny.SCENES)
-    parser.add_argument("--held-out", type=int, default=tiny.HELD_OUT_SCENES)
+    parser.add_argument("--held-out", type=int, default=HELD_OUT_SCENES)
     parser.add_argument("--steps", type=int, help="of each recipe, instead of its own number")
     options = parser.parse_args(arguments)
 
@@ -137,7 +139,7 @@ def main(arguments: list[str] | None = None) -> list[str]:
         return run(tiny.stages(world, output=output, seed=seed, pairing=pairing), options.steps)
 
     held_out = tiny.open_world(world / tiny.HELD_OUT_NAME)
-    unseen = render_world(world / UNSEEN_NAME, options.held_out, seed=tiny.HELD_OUT_SEED)
+    unseen = render_world(world / UNSEEN_NAME, options.held_out, seed=HELD_OUT_SEED)
     models = [trained(seed) for seed in options.seeds]
     first = options.seeds[0]
     found = Measured(

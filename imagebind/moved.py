@@ -46,6 +46,7 @@ _MODULES = {
     "search.space": "space",
     "search.tape": "search.crawl.sequential_audio",
     "training.device": "device",
+    "training.probe": "evaluation.probe",
     "training.waves": "training.tiny.waves",
     "training.world": "toyworld",
     "training.world.figures": "evaluation.toyworld",

@@ -12,11 +12,10 @@ from imagebind.benchmark.forward import example_input
 from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.config import huge_config, tiny_config
 from imagebind.embedder import Embedder
-from imagebind.evaluation.toyworld import WorldFigures
+from imagebind.evaluation.toyworld import WorldFigures, held_out_world
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld import World, class_prompts, world_transforms, write_scene
-from imagebind.toyworld.rendered import render_world
 from imagebind.training.tiny import recipe as tiny
 
 MOST_BYTES = 16_000_000  # of weights in the package
@@ -176,7 +175,7 @@ def test_the_card_says_what_it_knows_and_how_it_came_to_be():
 
 @pytest.mark.huge
 def test_its_figures_are_those_of_the_card_and_what_it_should_know_it_knows(model, tmp_path):
-    rendered = render_world(tmp_path, tiny.HELD_OUT_SCENES, seed=tiny.HELD_OUT_SEED, held_out=True, workers=2)
+    rendered = held_out_world(tmp_path)
     measured = WorldFigures(rendered)(model)
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in card().splitlines() if "|" in line][
         2:

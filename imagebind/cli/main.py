@@ -13,6 +13,7 @@ from imagebind.cli.benchmark import benchmark
 from imagebind.cli.classify import classify
 from imagebind.cli.compare import compare
 from imagebind.cli.embed import embed
+from imagebind.cli.evaluate import evaluate
 from imagebind.cli.index import index
 from imagebind.cli.info import info
 from imagebind.cli.quickstart import quickstart
@@ -35,6 +36,7 @@ app.command()(compare)
 app.command()(index)
 app.command()(search)
 app.command()(classify)
+app.command()(evaluate)
 app.command("app")(web_page)
 app.command()(info)
 app.command()(benchmark)

@@ -19,7 +19,9 @@ from typing import Any
 
 from imagebind.datasets.labelled import LabelledSet, RetrievalSet
 from imagebind.evaluation.options import options_for
+from imagebind.evaluation.result import GIVEN_BY_USER
 from imagebind.modality import MediaKind
+from imagebind.toyworld.rendered import Rendered
 
 PAPER_PROTOCOL = "paper"
 
@@ -29,6 +31,7 @@ class Task(str, Enum):
 
     CLASSIFICATION = "classification"  # zero-shot, one class per item: top-1 and top-5 accuracy
     MULTI_LABEL = "multi-label classification"  # zero-shot, several classes per item: mean average precision
+    TOY_WORLD = "toy world"  # all figures of the small model's card
     RETRIEVAL = "retrieval"  # recall at 1, 5 and 10 in both directions, and the median rank
 
     def __str__(self) -> str:
@@ -41,6 +44,15 @@ class Choice:
 
     value: Any
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewShot:
+    """The training of a linear classifier on few labelled embeddings of each class, by AdamW."""
+
+    lr: float
+    weight_decay: float
+    epochs: int
 
 
 CLIP_TEMPLATES = Choice(value="clip-80", reason="the paper: CLIP's 80 ImageNet templates, for every modality")
@@ -60,23 +72,30 @@ class Benchmark:
         metric: the main figure, by default the task's.
         paper: the paper's figures of the released weights, by name.
         paper_samples: the paper's number of test samples (or queries).
+        few_shot: the paper's training on few examples. The reader needs an option `split` ("train", "test"),
+            or folds.
         needs: the files below the root.
         licence: of the data, as its owner states it.
+        folder: the usual name of the root, besides the name and the title.
+        own: whether `read` needs no root, as for one's own files.
     """
 
     name: str
     title: str
     task: Task
     media: MediaKind
-    read: Callable[..., LabelledSet | RetrievalSet]
+    read: Callable[..., LabelledSet | RetrievalSet | Rendered]
     options: Mapping[str, Choice] = field(default_factory=dict)
     protocols: Mapping[str, Mapping[str, Choice]] = field(default_factory=dict)
     metric: str = ""
     paper: Mapping[str, float] = field(default_factory=dict)
     paper_samples: int | None = None
+    few_shot: FewShot | None = None
     needs: str = ""
     url: str = ""
     licence: str = ""
+    folder: str = ""
+    own: bool = False
 
     def __post_init__(self) -> None:
         if not self.metric:
@@ -98,19 +117,29 @@ class Benchmark:
         for option, value in (given or {}).items():
             if option not in known:
                 raise ValueError(f"{self.name}: option: expected one of {', '.join(known)}, got {option!r}")
-            chosen[option] = Choice(value=value, reason="given by the user")
+            chosen[option] = Choice(value=value, reason=GIVEN_BY_USER)
         return chosen
 
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""
         return (
             *self.reader_options(),
-            *options_for(self.media, is_retrieval=self.task is Task.RETRIEVAL),
+            *self._evaluation_options(),
         )
+
+    def _evaluation_options(self) -> tuple[str, ...]:
+        if self.task is Task.TOY_WORLD:
+            return ()
+        return options_for(self.media, is_retrieval=self.task is Task.RETRIEVAL)
 
     def reader_options(self) -> tuple[str, ...]:
         """Return the names of the reader's parameters after the root."""
         return tuple(inspect.signature(self.read).parameters)[1:]
 
 
-_MAIN_METRICS = {Task.CLASSIFICATION: "top1", Task.MULTI_LABEL: "mAP", Task.RETRIEVAL: "R@1"}
+_MAIN_METRICS = {
+    Task.CLASSIFICATION: "top1",
+    Task.MULTI_LABEL: "mAP",
+    Task.TOY_WORLD: "audio_shape",
+    Task.RETRIEVAL: "R@1",
+}

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_NAMED = 5  # missing items in an error
+GIVEN_BY_USER = "given by the user"  # reason of an option
 
 
 class EvaluationError(ImageBindError):

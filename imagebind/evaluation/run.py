@@ -23,8 +23,10 @@ from imagebind.evaluation.embedding import Progress, embed_items
 from imagebind.evaluation.options import embedder_with, templates_named
 from imagebind.evaluation.result import Detail, EvaluationError, Figure, Result, Setting, missing_error
 from imagebind.evaluation.scoring import accuracy_figures, multi_label_figures, per_class, recall_figures
+from imagebind.evaluation.toyworld import WorldFigures, chance_of
 from imagebind.prompts import default_templates
 from imagebind.space import Space
+from imagebind.toyworld.rendered import Rendered
 from imagebind.zeroshot import ZeroShotClassifier
 
 logger = logging.getLogger(__name__)
@@ -72,26 +74,38 @@ def evaluate(
     started = time.monotonic()
     choices = benchmark.protocol(protocol, options)
     values = {name: choice.value for name, choice in choices.items()}
-    reading = {name: values[name] for name in benchmark.reader_options() if name in values}
-    found = benchmark.read(data, **reading)
-    found, is_partial = limited(found, limit)
+    if data is None and benchmark.task is not Task.TOY_WORLD and not benchmark.own:
+        raise ValueError(f"data: expected the folder of {benchmark.title} ({benchmark.needs}), got None")
     embedder = embedder_with(embedder, values)
-    with TemporaryDirectory() as temporary, EmbeddingCache(Path(cache or temporary)) as stored:
-        embed = _Embed(benchmark, embedder, stored, batch_size, progress, allow_missing, [*found.missing])
-        if isinstance(found, LabelledSet):
-            outcome = classify(benchmark, found, embed, values)
+    with TemporaryDirectory() as temporary:
+        folder = Path(temporary if cache is None else cache)
+        found = benchmark.read(
+            folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
+        )
+        if isinstance(found, Rendered):
+            missing, is_partial, outcome = [], False, recognise_scenes(found, embedder)
         else:
-            outcome = retrieve(found, embed)
+            found, is_partial = limited(found, limit)
+            missing = [*found.missing]
+            with EmbeddingCache(folder) as stored:
+                embed = BenchmarkEmbedder(
+                    benchmark, embedder, stored, batch_size, progress, allow_missing, missing
+                )
+                outcome = (
+                    classify(benchmark, found, embed, values)
+                    if isinstance(found, LabelledSet)
+                    else retrieve(found, embed)
+                )
     return Result(
         benchmark=benchmark.name,
         title=benchmark.title,
         model=str(Space.of(embedder)),
         metric=benchmark.metric,
         protocol_name=protocol,
-        protocol=_on_record(benchmark, choices),
+        protocol=on_record(benchmark, choices),
         paper=benchmark.paper,
         paper_samples=benchmark.paper_samples,
-        missing=embed.missing,
+        missing=missing,
         is_partial=is_partial,
         seconds=time.monotonic() - started,
         version=__version__,
@@ -99,7 +113,12 @@ def evaluate(
     )
 
 
-class _Embed:
+def reader_values(benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that a benchmark's reader takes."""
+    return {name: values[name] for name in benchmark.reader_options() if name in values}
+
+
+class BenchmarkEmbedder:
     """Embeds items of one evaluation, and counts the missing ones over all calls."""
 
     def __init__(
@@ -144,7 +163,7 @@ class _Embed:
 
 
 def classify(
-    benchmark: Benchmark, found: LabelledSet, embed: _Embed, options: Mapping[str, Any]
+    benchmark: Benchmark, found: LabelledSet, embed: BenchmarkEmbedder, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the fields of a zero-shot classification's result."""
     vectors, is_there = embed(found.items)
@@ -174,7 +193,7 @@ def classify(
     }
 
 
-def retrieve(found: RetrievalSet, embed: _Embed) -> dict[str, Any]:
+def retrieve(found: RetrievalSet, embed: BenchmarkEmbedder) -> dict[str, Any]:
     """Return the fields of a retrieval's result.
 
     Queries whose relevant candidates are all missing are left out.
@@ -193,6 +212,17 @@ def retrieve(found: RetrievalSet, embed: _Embed) -> dict[str, Any]:
         "figures": recall_figures(similarity, target),
         "samples": len(rows),
         "detail": Detail(scores=similarity, target=target),
+    }
+
+
+def recognise_scenes(rendered: Rendered, embedder: Embedder) -> dict[str, Any]:
+    """Return the fields of the toy world's result: zero-shot accuracies and recalls, in percent."""
+    shares = WorldFigures(rendered)(embedder.model)
+    return {
+        "figures": {
+            name: Figure(value=100 * share, chance=100 * chance_of(name)) for name, share in shares.items()
+        },
+        "samples": len(rendered),
     }
 
 
@@ -238,7 +268,7 @@ def _tuple(names: Sequence[str] | str) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def _on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Setting]:
+def on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Setting]:
     """Return the options for the result: the protocol's, and the default templates if it names none."""
     recorded = {
         name: Setting(value=_plain(choice.value), reason=choice.reason) for name, choice in choices.items()

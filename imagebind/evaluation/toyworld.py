@@ -6,6 +6,8 @@ training set. A modality is also classified by an attribute that it does not sho
 must be that of guessing.
 """
 
+import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -14,16 +16,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.metrics import cosines, retrieval_recalls
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import class_prompts
 from imagebind.toyworld.files import captions_of
-from imagebind.toyworld.rendered import STORED, Rendered
+from imagebind.toyworld.rendered import STORED, Rendered, render_world
 from imagebind.toyworld.scene import ATTRIBUTES, SHOWN_ATTRIBUTES
 from imagebind.transforms.text import Tokenizer
 
 EMBED_BATCH = 64
+HELD_OUT_SCENES, HELD_OUT_SEED = 1_024, 1  # of the world that measures the small model
+CARD_ROW = re.compile(r"^\| (\w+) \| ([\d.]+) \| [\d.]+ \|$", re.MULTILINE)  # figure, measured, chance
 NUM_CANDIDATES = 256  # scenes per retrieval
 RECALL_KS = (1, 10)
 
@@ -155,3 +160,19 @@ def embed_texts(model: ImageBindModel, texts: "list[str] | tuple[str, ...]") -> 
     device = next(model.parameters()).device
     embeddings = model.embed(ModalityType.TEXT.value, Tokenizer()(list(texts)).to(device))
     return F.normalize(embeddings.float(), dim=-1).cpu()
+
+
+def held_out_world(
+    root: str | os.PathLike[str], *, scenes: int = HELD_OUT_SCENES, seed: int = HELD_OUT_SEED
+) -> Rendered:
+    """Return scenes with combinations of attributes that the small model was not trained on.
+
+    They are rendered into the folder unless it has them.
+    """
+    return render_world(root, scenes, seed=seed, held_out=True, workers=os.cpu_count() or 1)
+
+
+def card_figures() -> dict[str, float]:
+    """Return the figures on the small model's card, in percent, by name."""
+    card = (TINY_FOLDER / "README.md").read_text(encoding="utf-8")
+    return {name: float(value) for name, value in CARD_ROW.findall(card)}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from imagebind.config import tiny_config
+from imagebind.evaluation import toyworld as figures
 from imagebind.evaluation.toyworld import (
     CLASSIFIED_ATTRIBUTES,
     WorldFigures,
@@ -15,7 +16,6 @@ from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld.nearest import nearest_neighbours, raw_accuracy
 from imagebind.toyworld.rendered import render_world
-from imagebind.training.tiny import figures
 
 
 @pytest.fixture(scope="module")

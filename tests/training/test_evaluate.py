@@ -5,12 +5,12 @@ import torch
 
 from imagebind.datasets.pairs import BrokenPair
 from imagebind.errors import CheckpointError, MediaError
+from imagebind.evaluation.probe import fit_linear_probe, load_probe, save_probe
 from imagebind.metrics import cosines, retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.evaluate import Retrieval
 from imagebind.training.loop import train
-from imagebind.training.probe import fit_linear_probe, load_probe, save_probe
 from imagebind.training.recipe import Steps
 from tests.training.toy import DEPTH, ToyPairs, toy_config, toy_recipe
 

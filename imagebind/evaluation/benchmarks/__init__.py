@@ -7,6 +7,7 @@ from imagebind.evaluation.benchmark import Benchmark
 # By benchmark, the module that defines it in its `BENCHMARKS`.
 MODULES = {
     "esc50": "esc50",
+    "toyworld": "toyworld",
 }
 
 

@@ -1,7 +1,7 @@
 """ESC-50: environmental sounds of 50 classes in five folds."""
 
 from imagebind.datasets.layouts.esc50 import esc50
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, FewShot, Task
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (
@@ -22,6 +22,7 @@ BENCHMARKS = (
                 "folds": Choice(value=False, reason="mteb: all 2,000 clips as one set"),
             }
         },
+        few_shot=FewShot(lr=1.6e-3, weight_decay=0.05, epochs=50),
         paper={"top1": 66.9},
         paper_samples=2000,
         needs="meta/esc50.csv, audio/*.wav",

@@ -18,7 +18,13 @@ from torch import Tensor
 from imagebind.checkpoints.factory import load_model, save_model
 from imagebind.config import tiny_config
 from imagebind.datasets.pairs import generator
-from imagebind.evaluation.toyworld import WorldFigures, embed_scenes, embed_texts
+from imagebind.evaluation.toyworld import (
+    HELD_OUT_SCENES,
+    WorldFigures,
+    embed_scenes,
+    embed_texts,
+    held_out_world,
+)
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import caption
@@ -37,8 +43,7 @@ Pairing = Literal["vision", "shuffled", "text"]
 PAIRINGS: tuple[Pairing, ...] = ("vision", "shuffled", "text")
 
 SCENES = 14_000
-HELD_OUT_SCENES = 1_024
-TRAIN_SEED, HELD_OUT_SEED = 0, 1  # of the worlds; a run's own seed sets weights, order and captions
+TRAIN_SEED = 0  # of the world; a run's own seed sets weights, order and captions
 TOWER_STEPS, ALIGN_STEPS = 9_000, 4_000
 TOWER_BATCH_SIZE, ALIGN_BATCH_SIZE = 64, 128
 TOWER_LR, ALIGN_LR = 7e-4, 1e-3
@@ -146,9 +151,7 @@ def worlds(
     workers = os.cpu_count() or 1
     return (
         render_world(Path(folder) / TRAIN_NAME, scenes, seed=TRAIN_SEED, workers=workers),
-        render_world(
-            Path(folder) / HELD_OUT_NAME, held_out, seed=HELD_OUT_SEED, held_out=True, workers=workers
-        ),
+        held_out_world(Path(folder) / HELD_OUT_NAME, scenes=held_out),
     )
 
 

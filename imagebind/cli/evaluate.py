@@ -1,0 +1,327 @@
+"""`imagebind evaluate`: benchmarks with their protocols, and one's own labelled files."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder, output
+from imagebind.modality import MediaKind, ModalityType
+
+if TYPE_CHECKING:
+    from imagebind.evaluation.benchmark import Benchmark
+    from imagebind.evaluation.result import Result
+
+FEW_SHOT, ALL, TOY_WORLD = "few-shot", "all", "toyworld"
+Glob = Annotated[str | None, typer.Option(metavar="PATTERN", help="Own files of this media type.")]
+
+
+def evaluate(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Benchmarks; `all`; `few-shot` and a benchmark; or a name for own files."),
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the benchmark's data, as published.")] = None,
+    data_root: Annotated[
+        Path | None, typer.Option(help="Folder with a folder for each data set, by its name.")
+    ] = None,
+    list_all: Annotated[bool, typer.Option("--list", help="List benchmarks and what each needs.")] = False,
+    protocol: Annotated[str, typer.Option(help="paper, or another published one, such as mteb.")] = "paper",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the protocol; repeatable."),
+    ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(metavar="NAME=A,B,…", help="Evaluate once with each value of an option, in one table."),
+    ] = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most samples to use: a partial result.")] = None,
+    allow_missing: Annotated[
+        int, typer.Option(min=0, help="Number of missing or damaged files to leave out.")
+    ] = 0,
+    shots: Annotated[str, typer.Option(help="For few-shot: examples per class, 1 2 4 8 or 1,2,4,8.")] = "",
+    images: Glob = None,
+    video: Glob = None,
+    audio: Glob = None,
+    depth: Glob = None,
+    thermal: Glob = None,
+    imu: Glob = None,
+    classes_from: Annotated[
+        str, typer.Option(help="For own files: folders, or a CSV with columns file and class.")
+    ] = "folders",
+    report: Annotated[Path | None, typer.Option(help="Folder for report.md, report.json and plots.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result.")] = False,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of cached embeddings, by default in ~/.cache/imagebind.")
+    ] = None,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    batch_size: BatchSize = 32,
+) -> None:
+    """Evaluate a model on published benchmarks, or on own labelled files.
+
+    ```
+    imagebind evaluate --list
+    imagebind evaluate esc50 --data ~/ESC-50 --model imagebind_huge
+    imagebind evaluate all --data-root ~/data --report report/
+    imagebind evaluate toyworld --model imagebind_tiny
+    imagebind evaluate few-shot esc50 --data ~/ESC-50 --shots 1 2 4 8
+    imagebind evaluate pets --images 'pets/*/*.jpg' --classes-from folders
+    imagebind evaluate esc50 --data ~/ESC-50 --vary templates=clip-80,short,name
+    ```
+
+    Embeddings are cached, so an interrupted run continues, and other prompts take seconds. Under `torchrun`
+    each process embeds a share. A missing or damaged file ends the run with an error, unless --allow-missing
+    permits it.
+    """
+    if list_all:
+        _print_list()
+        return
+    patterns = {
+        MediaKind.IMAGE: images,
+        MediaKind.VIDEO: video,
+        MediaKind.AUDIO: audio,
+        MediaKind.DEPTH: depth,
+        MediaKind.THERMAL: thermal,
+        MediaKind.IMU: imu,
+    }
+    own = {kind: pattern for kind, pattern in patterns.items() if pattern is not None}
+    listed = list(names or ())
+    if not listed:
+        raise typer.BadParameter("expected a benchmark; `imagebind evaluate --list` lists them")
+    given = dict(map(_option, option or ()))
+    is_few_shot = listed[0] == FEW_SHOT
+    numbers = [int(name) for name in listed if name.isdecimal()]
+    listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
+    tasks: list[tuple[Benchmark, Path | None]]
+    if own:
+        tasks = [(_own_benchmark(listed, own, classes_from), None)]
+        waiting: dict[str, str] = {}
+    else:
+        tasks, waiting = _tasks(listed, data, data_root)
+    used = {ModalityType.TEXT, *(task.media.modality for task, _ in tasks)}
+    if any(str(task.task) in ("retrieval", "toy world") for task, _ in tasks):
+        used = {*ModalityType}
+    results = []
+    with _processes() as rank, _progress(quiet=rank > 0) as progress:
+        embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+        common: dict[str, Any] = {
+            "protocol": protocol,
+            "allow_missing": allow_missing,
+            "cache": _cache_folder(cache),
+            "batch_size": batch_size,
+            "progress": progress,
+        }
+        for task, folder in tasks:
+            for options in _variants(vary, given):
+                if is_few_shot:
+                    from imagebind.evaluation.few_shot import SHOTS, few_shot
+
+                    k = [*_numbers(shots), *numbers] or SHOTS
+                    result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
+                else:
+                    from imagebind.evaluation.run import evaluate as run
+
+                    result = run(task, embedder, folder, options=options, limit=limit, **common)
+                if vary is not None:
+                    name = vary.partition("=")[0]
+                    result = replace(result, title=f"{result.title}, {name}={options[name]}")
+                results.append(result)
+                if rank == 0 and as_json:
+                    typer.echo(json.dumps(json.loads(result.to_json())))
+    if rank > 0:
+        return
+    if not as_json:
+        _print_results(results, waiting)
+    if report is not None:
+        from imagebind.evaluation.report import write_report
+
+        typer.echo(f"report: {write_report(results, report, waiting=waiting)}", err=True)
+
+
+def _tasks(
+    names: Sequence[str], data: Path | None, data_root: Path | None
+) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
+    """Return the benchmarks with the folders of their data, and what those of `all` need that have none."""
+    from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
+
+    wanted = list_benchmarks() if ALL in names else names
+    if data is not None and len(wanted) != 1:
+        raise typer.BadParameter("expected one benchmark; use --data-root for several", param_hint="--data")
+    tasks: list[tuple[Benchmark, Path | None]] = []
+    waiting: dict[str, str] = {}
+    for name in wanted:
+        try:
+            benchmark = benchmark_named(name)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+        folder = data if data is not None else _folder_of(benchmark, data_root)
+        if folder is not None or name == TOY_WORLD:
+            tasks.append((benchmark, folder))
+        elif ALL in names:
+            waiting[benchmark.title] = benchmark.needs
+        else:
+            expected = f"a folder with {benchmark.needs} ({benchmark.url}), by --data or --data-root"
+            raise typer.BadParameter(f"{name}: expected {expected}")
+    return tasks, waiting
+
+
+def _folder_of(benchmark: "Benchmark", data_root: Path | None) -> Path | None:
+    """Return the folder below the root whose name is the benchmark's name or title, in letters and digits."""
+    if data_root is None:
+        return None
+    if not data_root.is_dir():
+        raise typer.BadParameter(f"{data_root}: expected a folder", param_hint="--data-root")
+    wanted = {_letters(name) for name in (benchmark.name, benchmark.title, benchmark.folder)}
+    return next((path for path in sorted(data_root.iterdir()) if _letters(path.name) in wanted), None)
+
+
+def _letters(name: str) -> str:
+    return "".join(letter for letter in name.lower() if letter.isalnum())
+
+
+def _own_benchmark(names: Sequence[str], own: Mapping[MediaKind, str], classes_from: str) -> "Benchmark":
+    """Return a benchmark of own files."""
+    from imagebind.datasets.layouts.own import labelled_files
+    from imagebind.evaluation.benchmark import Benchmark, Task
+
+    if len(own) != 1 or len(names) != 1:
+        raise typer.BadParameter("own files: expected one name and one of --images, --video, --audio, …")
+    ((media, pattern),) = own.items()
+
+    def read(root: None) -> Any:
+        return labelled_files(pattern, media, classes_from=classes_from)
+
+    return Benchmark(
+        name=names[0], title=names[0], task=Task.CLASSIFICATION, media=media, read=read, own=True
+    )
+
+
+def _option(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise typer.BadParameter(f"{text!r}: expected NAME=VALUE", param_hint="--option")
+    return name, _value(value)
+
+
+def _value(text: str) -> Any:
+    """Return JSON values as such, and other texts unchanged: 3, true, {"label": "name"}, clip-80."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _variants(vary: str | None, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yield the given options, once with each value of the option to vary."""
+    if vary is None:
+        yield dict(given)
+        return
+    name, equals, values = vary.partition("=")
+    if not equals or not values:
+        raise typer.BadParameter(f"{vary!r}: expected NAME=A,B", param_hint="--vary")
+    for value in values.split(","):
+        yield {**given, name: _value(value)}
+
+
+def _numbers(text: str) -> list[int]:
+    try:
+        return [int(each) for each in text.replace(",", " ").split()]
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: expected whole numbers", param_hint="--shots") from error
+
+
+def _cache_folder(given: Path | None) -> Path:
+    from imagebind.checkpoints.download import cache_folder
+
+    return given if given is not None else cache_folder() / "evaluation"
+
+
+@contextmanager
+def _processes() -> Iterator[int]:
+    """Join the processes of `torchrun`, if it started this one; yield the rank."""
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield 0
+        return
+    import torch.distributed as dist
+
+    dist.init_process_group("gloo")
+    try:
+        yield dist.get_rank()
+    finally:
+        dist.destroy_process_group()
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    """Yield a function that shows the numbers of items done and in total, with the time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("Embedding", total=None)
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        yield show
+
+
+def _print_list() -> None:
+    from rich.table import Table
+
+    from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
+
+    table = Table(box=None)
+    for column in ("benchmark", "task", "media", "published", "samples", "needs", "where", "licence"):
+        table.add_column(column, overflow="fold")
+    for name in list_benchmarks():
+        each = benchmark_named(name)
+        figure = each.paper.get(each.metric)
+        table.add_row(
+            name,
+            str(each.task),
+            str(each.media),
+            "" if figure is None else f"{each.metric} {figure:.1f}",
+            "" if each.paper_samples is None else f"{each.paper_samples:,}",
+            each.needs,
+            each.url,
+            each.licence,
+        )
+    output().print(table)
+
+
+def _print_results(results: "Sequence[Result]", waiting: Mapping[str, str]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from imagebind.evaluation.report import not_comparable
+
+    console = output()
+    for result in results:
+        table = Table(
+            box=None, title=Text(f"{result.title} ({result.samples:,} samples)"), title_justify="left"
+        )
+        for column in ("figure", "measured", "chance", "published"):
+            table.add_column(column, justify="left" if column == "figure" else "right", no_wrap=True)
+        for name, figure in result.figures.items():
+            paper = result.paper.get(name)
+            chance = "" if figure.chance is None else f"{figure.chance:.1f}"
+            table.add_row(name, str(figure), chance, "" if paper is None else f"{paper:.1f}")
+        console.print(table)
+        for name, setting in result.protocol.items():
+            console.print(Text(f"  {name} = {setting.value} ({setting.reason})", style="dim"), soft_wrap=True)
+        if result.paper and (reasons := not_comparable(result)):
+            console.print(
+                Text(f"  not comparable with the published figure: {'; '.join(reasons)}", style="yellow")
+            )
+    for title, needs in waiting.items():
+        console.print(Text(f"{title}: no data found; it needs {needs}", style="dim"), soft_wrap=True)

@@ -1,0 +1,77 @@
+"""One's own labelled files: chosen by a pattern, with classes from their folders or from a CSV."""
+
+import glob
+import os
+from pathlib import Path
+
+from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
+from imagebind.datasets.layouts.found import table_at
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind
+
+FROM_FOLDERS = "folders"
+COLUMNS = ("file", "class")
+
+
+def labelled_files(
+    pattern: str, media: MediaKind, *, classes_from: str | os.PathLike[str] = FROM_FOLDERS
+) -> LabelledSet:
+    """Return the files of a pattern such as "pets/*/*.jpg" with their classes.
+
+    Underscores in a class name become spaces in prompts.
+
+    Args:
+        media: the media type of all files.
+        classes_from: "folders" (each file's class is the name of its folder), or a CSV with the columns file
+            and class. Its file names may be relative to the CSV; files that the pattern finds but the CSV
+            does not list are ignored, and listed files that the pattern does not find are missing.
+
+    Raises:
+        MediaError: no file, fewer than two classes, or the CSV cannot be read.
+    """
+    whole = Path(pattern).expanduser()
+    names = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (the pattern may be absolute)
+    files = [path for path in map(Path, names) if path.is_file()]
+    missing: list[str] = []
+    if classes_from == FROM_FOLDERS:
+        label_of = {path: path.absolute().parent.name for path in files}
+    else:
+        label_of, missing = _labels_of_table(Path(classes_from), files)
+    labels = sorted({*label_of.values()})
+    if len(labels) < 2:
+        raise MediaError(
+            pattern,
+            got=f"{len(files):,} files of {len(labels)} classes ({', '.join(labels)})",
+            expected="files of two classes or more",
+        )
+    number_of = {label: number for number, label in enumerate(labels)}
+    return LabelledSet(
+        classes=[ClassNames(label=label, names=(label.replace("_", " "),)) for label in labels],
+        items=[
+            LabelledItem(item={media.value: path}, name=str(path), labels=(number_of[label],))
+            for path, label in label_of.items()
+        ],
+        missing=missing,
+    )
+
+
+def _labels_of_table(table: Path, files: list[Path]) -> tuple[dict[Path, str], list[str]]:
+    """Return the class of each file that a CSV lists, and the listed files that are not among `files`."""
+    by_path = {path.resolve(): path for path in files}
+    by_name: dict[str, list[Path]] = {}
+    for path in files:
+        by_name.setdefault(path.name, []).append(path)
+    labels: dict[Path, str] = {}
+    missing: list[str] = []
+    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+        name, label = row["file"], row["class"]
+        if not name or not label:
+            raise MediaError(f"{table}, line {number}", got=repr(row), expected="a file and a class")
+        found = by_path.get((table.parent / name).resolve())
+        if found is None and len(by_name.get(name, ())) == 1:  # a name without its folder
+            (found,) = by_name[name]
+        if found is None:
+            missing.append(name)
+            continue
+        labels[found] = label
+    return labels, missing

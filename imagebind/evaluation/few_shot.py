@@ -1,0 +1,208 @@
+"""Few-shot classification: a linear classifier on the embeddings of k examples of each class."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import monotonic
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagebind import __version__
+from imagebind.datasets.labelled import LabelledItem, LabelledSet
+from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Choice, FewShot
+from imagebind.evaluation.bootstrap import mean_interval
+from imagebind.evaluation.cache import EmbeddingCache
+from imagebind.evaluation.embedding import Progress
+from imagebind.evaluation.options import embedder_with
+from imagebind.evaluation.probe import LinearProbe, fit_linear_probe
+from imagebind.evaluation.result import GIVEN_BY_USER, Result
+from imagebind.evaluation.run import BenchmarkEmbedder, on_record, reader_values
+from imagebind.evaluation.scoring import percent
+from imagebind.space import Space
+
+SHOTS = (1, 2, 4, 8)
+SEEDS = (0, 1, 2)  # of the examples drawn; figures are means over them
+BATCH_ITEMS = 32
+Optimizer = Literal["adamw", "lbfgs"]
+
+
+def few_shot(
+    benchmark: str | Benchmark,
+    embedder: Embedder,
+    data: str | os.PathLike[str],
+    *,
+    shots: Sequence[int] = SHOTS,
+    optimizer: Optimizer = "adamw",
+    seeds: Sequence[int] = SEEDS,
+    protocol: str = PAPER_PROTOCOL,
+    options: Mapping[str, Any] | None = None,
+    allow_missing: int = 0,
+    cache: str | os.PathLike[str] | None = None,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+) -> Result:
+    """Return the top-1 accuracy of linear classifiers that are trained on few items of each class.
+
+    With folds, the examples come from the other folds, and the accuracy is the mean over the folds. Otherwise
+    they come from the split "train", and the accuracy is that of the split "test".
+
+    Args:
+        benchmark: one with `few_shot`, such as "esc50" or "sun_rgbd".
+        shots: numbers of examples of each class; a class with fewer gives all that it has.
+        optimizer: "adamw" as in the paper, or "lbfgs", logistic regression to its optimum.
+        seeds: of the examples; the figure is the mean over them.
+
+    The other arguments are those of `evaluate`.
+
+    Raises:
+        EvaluationError: more items are missing or damaged than allowed.
+        ValueError: a benchmark without few-shot training, or wrong arguments.
+    """
+    if isinstance(benchmark, str):
+        from imagebind.evaluation.benchmarks import benchmark_named
+
+        benchmark = benchmark_named(benchmark)
+    if benchmark.few_shot is None:
+        raise ValueError(f"benchmark: expected one with few-shot training, got {benchmark.name!r}")
+    if not shots or min(shots) < 1:
+        raise ValueError(f"shots: expected numbers of at least 1, got {[*shots]}")
+    if optimizer not in ("adamw", "lbfgs"):
+        raise ValueError(f"optimizer: expected adamw or lbfgs, got {optimizer!r}")
+    started = monotonic()
+    choices = benchmark.protocol(protocol, options)
+    values = {name: choice.value for name, choice in choices.items()}
+    embedder = embedder_with(embedder, values)
+    parts = _parts(benchmark, data, values)
+    missing = [name for part in parts for name in part.missing]
+    with (
+        TemporaryDirectory() as temporary,
+        EmbeddingCache(Path(temporary if cache is None else cache)) as stored,
+    ):
+        embed = BenchmarkEmbedder(benchmark, embedder, stored, batch_size, progress, allow_missing, missing)
+        sides = [_Side.of(part, embed) for part in parts]
+    figures = {}
+    for k in shots:
+        is_correct = torch.cat(
+            [
+                _correct(train, test, k, benchmark.few_shot, optimizer, seed)
+                for seed in seeds
+                for train, test in _rounds(sides)
+            ]
+        )
+        folds = torch.cat([test.folds for _ in seeds for _, test in _rounds(sides)])
+        value = torch.stack([is_correct[folds == fold].mean() for fold in folds.unique()]).mean().item()
+        low, high = mean_interval(is_correct)
+        figures[f"{k}-shot"] = percent(value, low, high, chance=1 / len(parts[-1].classes))
+    return Result(
+        benchmark=f"{benchmark.name}-few-shot",
+        title=f"{benchmark.title}, few-shot",
+        model=str(Space.of(embedder)),
+        metric=f"{max(shots)}-shot",
+        figures=figures,
+        samples=len(sides[-1].labels),
+        protocol_name=protocol,
+        protocol=on_record(benchmark, _choices(choices, benchmark.few_shot, optimizer, seeds)),
+        missing=missing,
+        seconds=monotonic() - started,
+        version=__version__,
+    )
+
+
+class _Side:
+    """Vectors (n, e) with their class numbers (n,) and folds (n,), -1 without folds."""
+
+    def __init__(self, vectors: Tensor, labels: Tensor, folds: Tensor) -> None:
+        self.vectors, self.labels, self.folds = vectors, labels, folds
+
+    @classmethod
+    def of(cls, part: LabelledSet, embed: BenchmarkEmbedder) -> "_Side":
+        vectors, is_there = embed(part.items)
+        items: Sequence[LabelledItem] = part.items
+        labels = torch.tensor([item.labels[0] for item in items])
+        folds = torch.tensor([-1 if item.fold is None else item.fold for item in items])
+        return cls(vectors[is_there], labels[is_there], folds[is_there])
+
+    def part(self, kept: Tensor) -> "_Side":
+        return _Side(self.vectors[kept], self.labels[kept], self.folds[kept])
+
+
+def _parts(
+    benchmark: Benchmark, data: str | os.PathLike[str], values: Mapping[str, Any]
+) -> list[LabelledSet]:
+    """Return the training and the test split, or one set with folds."""
+    read = reader_values(benchmark, values)
+    splits = (
+        [{"split": split} for split in ("train", "test")] if "split" in benchmark.reader_options() else [{}]
+    )
+    parts = [benchmark.read(data, **{**read, **split}) for split in splits]
+    if not all(isinstance(part, LabelledSet) for part in parts):
+        raise ValueError(f"benchmark: expected a classification, got {benchmark.name!r}")
+    return parts  # type: ignore[return-value]
+
+
+def _rounds(sides: Sequence[_Side]) -> Iterator[tuple[_Side, _Side]]:
+    """Yield training and test sides: the two splits, or for each fold the other folds and it."""
+    if len(sides) == 2:
+        yield sides[0], sides[1]
+        return
+    (side,) = sides
+    for fold in side.folds.unique():
+        yield side.part(side.folds != fold), side.part(side.folds == fold)
+
+
+def _correct(train: _Side, test: _Side, k: int, recipe: FewShot, optimizer: Optimizer, seed: int) -> Tensor:
+    """Return 1 for each test item that a classifier of k items per class recognises, otherwise 0: (n,)."""
+    generator = torch.Generator().manual_seed(seed)
+    drawn = torch.randperm(len(train.labels), generator=generator)
+    kept = torch.cat([drawn[train.labels[drawn] == label][:k] for label in train.labels.unique()])
+    examples = train.part(kept)
+    if optimizer == "lbfgs":
+        probe = fit_linear_probe(examples.vectors, examples.labels)
+    else:
+        probe = _train(examples.vectors, examples.labels, recipe, generator)
+    with torch.no_grad():
+        return (probe(test.vectors).argmax(dim=1) == test.labels).double()
+
+
+def _train(vectors: Tensor, labels: Tensor, recipe: FewShot, generator: torch.Generator) -> LinearProbe:
+    """Train a linear classifier from zero by AdamW, in shuffled batches."""
+    probe = LinearProbe(vectors.shape[1], int(labels.max()) + 1)
+    torch.nn.init.zeros_(probe.classes.weight)
+    torch.nn.init.zeros_(probe.classes.bias)
+    steps = torch.optim.AdamW(probe.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    with torch.enable_grad():
+        for _ in range(recipe.epochs):
+            for batch in torch.randperm(len(labels), generator=generator).split(BATCH_ITEMS):
+                steps.zero_grad()
+                F.cross_entropy(probe(vectors[batch]), labels[batch]).backward()
+                steps.step()
+    return probe
+
+
+def _choices(
+    choices: Mapping[str, Choice], recipe: FewShot, optimizer: Optimizer, seeds: Sequence[int]
+) -> dict[str, Choice]:
+    """Return the options on record: those of the items, and those of the training."""
+    kept = {name: choice for name, choice in choices.items() if name not in ("templates", "names")}
+    trained = (
+        {"optimizer": Choice(value="lbfgs", reason=GIVEN_BY_USER)}
+        if optimizer == "lbfgs"
+        else {
+            "optimizer": Choice(value="adamw", reason="the paper"),
+            "lr": Choice(value=recipe.lr, reason="the paper"),
+            "weight_decay": Choice(value=recipe.weight_decay, reason="the paper"),
+            "epochs": Choice(value=recipe.epochs, reason="the paper"),
+            "batch_items": Choice(value=BATCH_ITEMS, reason="not published; ours"),
+        }
+    )
+    return {
+        **kept,
+        **trained,
+        "seeds": Choice(value=[*seeds], reason="not published; the mean over three draws of examples"),
+        "vectors": Choice(value="unit length", reason="not published; ours"),
+    }

@@ -1,0 +1,129 @@
+"""Plots of results: confusion matrix, classes, few-shot curve, and histograms of similarities."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from imagebind.evaluation.result import Detail, Result
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Plot
+
+SHOTS_SUFFIX = "-shot"
+MAX_CONFUSION_CLASSES = 60  # with more, the matrix shows no labels
+MAX_BARS = 40  # the best and the worst classes, if there are more
+HISTOGRAM_BINS = 60
+MAX_OTHER_PAIRS = 200_000  # drawn of the pairs that do not match
+DPI = 120
+MATCHED_COLOUR, OTHER_COLOUR = "#1b7f79", "#b9bec6"
+
+
+def plots_of(result: Result, folder: Path) -> list[str]:
+    """Write the plots of a result as PNG files; return their names."""
+    plots: dict[str, Plot] = {}
+    if sum(name.endswith(SHOTS_SUFFIX) for name in result.figures) > 1:
+        plots["shots"] = few_shot_curve(result)
+    if result.detail is not None:
+        plots["similarities"] = similarity_histogram(result.detail, result.title)
+        if result.detail.labels and result.detail.target.ndim == 1:
+            plots["confusion"] = confusion_matrix(result.detail, result.title)
+    if result.per_class:
+        plots["classes"] = class_bars(result)
+    names = []
+    for kind, plot in plots.items():
+        name = f"{result.benchmark}-{kind}.png"
+        plot.savefig(folder / name, dpi=DPI)
+        names.append(name)
+    return names
+
+
+def confusion_matrix(detail: Detail, title: str) -> "Plot":
+    """Plot the shares of predicted classes by true class, in percent: rows sum to 100."""
+    count = len(detail.labels)
+    cells = np.zeros((count, count))
+    np.add.at(cells, (detail.target.numpy(), detail.scores.argmax(dim=1).numpy()), 1)
+    cells = 100 * cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
+    size = min(max(4.0, 1.5 + 0.28 * count), 14.0)
+    plot, axes = _axes(size + 1, size)
+    image = axes.imshow(cells, cmap="viridis", vmin=0, vmax=100)
+    if count <= MAX_CONFUSION_CLASSES:
+        axes.set_xticks(range(count), detail.labels, rotation=90, fontsize=7)
+        axes.set_yticks(range(count), detail.labels, fontsize=7)
+    axes.set(xlabel="predicted class", ylabel="true class", title=f"{title}: confusion matrix")
+    plot.colorbar(image, label="% of the true class", shrink=0.8)
+    return plot
+
+
+def class_bars(result: Result) -> "Plot":
+    """Plot the figure of each class, the best first; of many classes only the best and the worst."""
+    ordered = sorted(result.per_class.items(), key=lambda each: -each[1][1])
+    is_cut = len(ordered) > MAX_BARS
+    shown = [*ordered[: MAX_BARS // 2], *ordered[-MAX_BARS // 2 :]] if is_cut else ordered
+    plot, axes = _axes(7, 1.2 + 0.22 * len(shown))
+    places = range(len(shown))
+    axes.barh(places, [value for _, (_, value) in shown], color=MATCHED_COLOUR)
+    axes.set_yticks(places, [f"{label} ({count})" for label, (count, _) in shown], fontsize=8)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 100)
+    axes.margins(y=0.01)
+    unit = "average precision" if result.metric == "mAP" else "accuracy"
+    some = f", best and worst {MAX_BARS // 2}" if is_cut else ""
+    axes.set(xlabel=f"{unit} in %", title=f"{result.title}: classes (samples){some}")
+    return plot
+
+
+def few_shot_curve(result: Result) -> "Plot":
+    """Plot the accuracy by the number of examples of each class, with intervals and chance."""
+    points = [
+        (int(name.removesuffix(SHOTS_SUFFIX)), figure)
+        for name, figure in result.figures.items()
+        if name.endswith(SHOTS_SUFFIX)
+    ]
+    plot, axes = _axes(6, 4)
+    shots, values = [k for k, _ in points], [figure.value for _, figure in points]
+    axes.plot(shots, values, marker="o", color=MATCHED_COLOUR, label="measured")
+    lows = [figure.value if figure.low is None else figure.low for _, figure in points]
+    highs = [figure.value if figure.high is None else figure.high for _, figure in points]
+    axes.fill_between(shots, lows, highs, alpha=0.2, color=MATCHED_COLOUR, linewidth=0)
+    if points[0][1].chance is not None:
+        axes.axhline(points[0][1].chance, linestyle="--", color=OTHER_COLOUR, label="chance")
+    axes.set_xscale("log", base=2)
+    axes.set_xticks(shots, [str(k) for k in shots])
+    axes.set_ylim(0, 100)
+    axes.set(xlabel="examples of each class", ylabel="top-1 accuracy in %", title=result.title)
+    axes.legend()
+    return plot
+
+
+def similarity_histogram(detail: Detail, title: str) -> "Plot":
+    """Plot histograms of the cosine similarities of matched pairs and of all others."""
+    matched, scores = detail.target, detail.scores.float()
+    if matched.ndim == 1:
+        matched = matched[:, None] == torch.arange(scores.shape[1])
+    others = scores[~matched]
+    others = others[:: max(1, len(others) // MAX_OTHER_PAIRS)]
+    plot, axes = _axes(7, 4)
+    edges = np.linspace(float(scores.min()), float(scores.max()) + 1e-6, HISTOGRAM_BINS)
+    axes.hist(others.numpy(), bins=edges, density=True, color=OTHER_COLOUR, label="other pairs")
+    axes.hist(
+        scores[matched].numpy(),
+        bins=edges,
+        density=True,
+        color=MATCHED_COLOUR,
+        alpha=0.7,
+        label="matched pairs",
+    )
+    axes.set(xlabel="cosine similarity", ylabel="density", title=f"{title}: similarities")
+    axes.legend()
+    return plot
+
+
+def _axes(width: float, height: float) -> tuple["Plot", Any]:
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    plot = Figure(figsize=(width, height), layout="constrained")
+    FigureCanvasAgg(plot)
+    return plot, plot.add_subplot()
