@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, is_dataclass
+from time import monotonic
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from imagebind.intake.requests import identify
 from imagebind.modality import MediaKind
 from imagebind.space import TRANSFORMS_VERSION, Space
 
-STORE_BATCH = 64  # vectors per transaction; as many are lost if the process is killed
+STORE_BATCH, STORE_SECONDS = 256, 1.0  # vectors are stored in groups of this size or age
 Progress = Callable[[int, int], None]  # done, total
 
 
@@ -61,6 +62,7 @@ def embed_items(
     mine = sorted(wanted.values())[rank::ranks]
     done = len(keys) - len(wanted)
     fresh: list[tuple[bytes, np.ndarray]] = []
+    stored_at = monotonic()
     for position, vector in _computed(embedder, [(p, parts[p][1]) for p in mine], batch_size):
         number, key = parts[position][0], keys[position]
         assert key is not None
@@ -68,9 +70,10 @@ def embed_items(
             failures[number] = _named(items[number], vector)
         else:
             fresh.append((key, vector))
-        if len(fresh) >= STORE_BATCH:
+        if len(fresh) >= STORE_BATCH or monotonic() - stored_at > STORE_SECONDS:
             cache.store(fresh)
             fresh.clear()
+            stored_at = monotonic()
         done += ranks
         if progress is not None:
             progress(min(done, len(keys)), len(keys))

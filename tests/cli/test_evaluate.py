@@ -1,0 +1,175 @@
+"""`imagebind evaluate`: benchmarks and own files, reports, few-shot, several processes, resumption."""
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+
+import pytest
+
+from imagebind.evaluation.cache import DATABASE_NAME
+from imagebind.evaluation.report import JSON_NAME, REPORT_NAME
+from tests.evaluation.layouts import scenes, write_audio, write_esc50
+
+QUICK = ("--model", "tiny", "--option", "clips=1", "--option", "templates=short", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def data_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("data")
+    write_esc50(root / "ESC-50", 24)
+    return root
+
+
+@pytest.fixture
+def evaluate(imagebind, tmp_path):
+    return lambda *arguments: imagebind("evaluate", *arguments, "--cache", tmp_path / "cache")
+
+
+def test_the_list_names_each_benchmark_with_what_it_needs_and_its_licence(imagebind):
+    run = imagebind("evaluate", "--list")
+    assert run.code == 0
+    (line,) = [line for line in run.out.splitlines() if line.strip().startswith("esc50")]
+    assert "top1 66.9" in line and "meta/esc50.csv" in line and "CC BY-NC" in line
+
+
+def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared(evaluate, data_root):
+    run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
+    assert run.code == 0, run.err
+    assert "66.9" in run.out and "clips = 1 (given by the user)" in run.out
+    assert "24 samples, published 2,000" in run.out
+
+
+def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root, tmp_path):
+    run = evaluate("esc50", "--data-root", data_root, "--report", tmp_path / "report", *QUICK)
+    assert run.code == 0, run.err
+    (stored,) = json.loads((tmp_path / "report" / JSON_NAME).read_text())
+    assert stored["benchmark"] == "esc50" and stored["figures"]["top1"]["value"] > 60
+    text = (tmp_path / "report" / REPORT_NAME).read_text()
+    for name in ("confusion", "similarities", "classes"):
+        assert f"(esc50-{name}.png)" in text
+        assert (tmp_path / "report" / f"esc50-{name}.png").stat().st_size > 5_000
+
+
+def test_few_shot_takes_the_numbers_of_examples_after_shots(evaluate, data_root):
+    run = evaluate("few-shot", "esc50", "--data", data_root / "ESC-50", *QUICK, "--json", "--shots", "1", "3")
+    assert run.code == 0, run.err
+    result = json.loads(run.out)
+    assert list(result["figures"]) == ["1-shot", "3-shot"]
+    assert result["figures"]["3-shot"]["value"] > 35 and result["protocol"]["lr"]["value"] == 1.6e-3
+
+
+def test_an_option_is_varied_in_one_run(evaluate, data_root):
+    run = evaluate(
+        "esc50", "--data", data_root / "ESC-50", *QUICK, "--vary", "templates=short,name", "--json"
+    )
+    results = [json.loads(line) for line in run.out.splitlines()]
+    assert [result["protocol"]["templates"]["value"] for result in results] == ["short", "name"]
+    assert results[0]["figures"] != results[1]["figures"]
+
+
+def test_own_files_have_the_classes_of_their_folders_or_of_a_table(evaluate, tmp_path):
+    lines = ["file,class"]
+    for number, scene in enumerate(scenes(16)):
+        name = f"{number}.wav"
+        write_audio(tmp_path / "own" / scene.shape.value / name, scene)
+        lines.append(f"{name},{scene.shape.value}")
+    pattern = str(tmp_path / "own" / "*" / "*.wav")
+    by_folder = evaluate("sounds", "--audio", pattern, "--classes-from", "folders", "--json", *QUICK)
+    table = tmp_path / "own" / "classes.csv"
+    table.write_text("\n".join(lines) + "\n")
+    by_table = evaluate("sounds", "--audio", pattern, "--classes-from", table, "--json", *QUICK)
+    first, second = json.loads(by_folder.out), json.loads(by_table.out)
+    assert first["figures"] == second["figures"] and first["figures"]["top1"]["value"] > 60
+    assert first["samples"] == 16 and not first["paper"]
+
+
+def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
+    for number, scene in enumerate(scenes(2)):
+        write_audio(tmp_path / f"{number}.wav", scene)
+    table = tmp_path / "classes.csv"
+    table.write_text("file,class\n0.wav,a\n1.wav,b\ngone.wav,b\n")
+    options = ("sounds", "--audio", str(tmp_path / "*.wav"), "--classes-from", table, *QUICK)
+    run = evaluate(*options)
+    assert run.code == 1 and "gone.wav" in run.err and "--allow-missing 1" in run.err
+    assert evaluate(*options, "--allow-missing", "1").code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ([], "expected a benchmark"),
+        (["esc51"], "expected one of"),
+        (["esc50"], "--data"),
+        (["esc50", "--data", "d", "--option", "clips"], "NAME=VALUE"),
+        (["esc50", "--data", "d", "--vary", "clips"], "NAME=A,B"),
+        (["few-shot", "esc50", "--data", "d", "--shots", "two"], "whole numbers"),
+        (["mine", "--audio", "a", "--images", "b"], "one name and one of"),
+    ],
+)
+def test_wrong_arguments_are_usage_errors(evaluate, arguments, text):
+    run = evaluate(*arguments, "--model", "tiny")
+    assert run.code == 2 and text in " ".join(run.err.split()), run.err
+
+
+def _command(data_root, cache, *more):
+    return [
+        *(
+            sys.executable,
+            "-m",
+            "imagebind.cli.main",
+            "evaluate",
+            "esc50",
+            "--data",
+            str(data_root / "ESC-50"),
+        ),
+        *("--cache", str(cache), "--json", *QUICK, *more),
+    ]
+
+
+def _stored(cache):
+    try:
+        with sqlite3.connect(cache / DATABASE_NAME) as database:
+            return database.execute("SELECT count(*) FROM vectors").fetchone()[0]
+    except sqlite3.OperationalError:
+        return 0
+
+
+@pytest.mark.huge
+def test_a_killed_run_continues_where_it_was(data_root, tmp_path):
+    cache = tmp_path / "cache"
+    process = subprocess.Popen(_command(data_root, cache), stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while _stored(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    kept = _stored(cache)
+    assert kept >= 1
+    whole = subprocess.run(_command(data_root, cache), capture_output=True, check=True, text=True)
+    fresh = subprocess.run(
+        _command(data_root, tmp_path / "other"), capture_output=True, check=True, text=True
+    )
+    assert json.loads(whole.stdout)["figures"] == json.loads(fresh.stdout)["figures"]
+    assert _stored(cache) == 24
+
+
+@pytest.mark.huge
+def test_two_processes_give_the_figures_of_one(data_root, tmp_path):
+    one = subprocess.run(_command(data_root, tmp_path / "one"), capture_output=True, check=True, text=True)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    two = subprocess.run(
+        [*torchrun, *_command(data_root, tmp_path / "two")[1:]],
+        capture_output=True,
+        check=True,
+        text=True,
+        timeout=300,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+    assert json.loads(two.stdout)["figures"] == json.loads(one.stdout)["figures"]
+    assert _stored(tmp_path / "two") == 24
+    shutil.rmtree(tmp_path / "two")
