@@ -1,17 +1,47 @@
 """Evaluations between epochs for `Recipe.evaluations`: functions from a model to named figures."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from imagebind.datasets.pairs import collate
+from imagebind.embedder import Embedder
+from imagebind.evaluation.benchmark import Benchmark
+from imagebind.evaluation.run import evaluate
 from imagebind.metrics import cosines, median_rank, retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.training.data.mixture import Pairs
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkFigures:
+    """The figures of a benchmark of `imagebind.evaluation`, in percent.
+
+    The arguments are those of `imagebind.evaluation.evaluate`. `cache` is of no use while weights change.
+    """
+
+    benchmark: str | Benchmark
+    data: str | os.PathLike[str] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    limit: int | None = None
+    allow_missing: int = 0
+
+    def __call__(self, model: ImageBindModel) -> dict[str, float]:
+        result = evaluate(
+            self.benchmark,
+            Embedder(model),
+            self.data,
+            options=self.options,
+            limit=self.limit,
+            allow_missing=self.allow_missing,
+        )
+        return {name: figure.value for name, figure in result.figures.items()}
 
 
 @dataclass(frozen=True, kw_only=True)

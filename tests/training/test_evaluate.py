@@ -1,17 +1,18 @@
-"""Retrieval between epochs, and a linear probe on frozen embeddings."""
+"""Figures between epochs: retrieval within pairs, and benchmarks."""
 
 import pytest
 import torch
 
+from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.datasets.pairs import BrokenPair
-from imagebind.errors import CheckpointError, MediaError
-from imagebind.evaluation.probe import fit_linear_probe, load_probe, save_probe
+from imagebind.errors import MediaError
 from imagebind.metrics import cosines, retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.evaluate import Retrieval
+from imagebind.training.evaluate import BenchmarkFigures, Retrieval
 from imagebind.training.loop import train
 from imagebind.training.recipe import Steps
+from tests.evaluation.layouts import write_esc50
 from tests.training.toy import DEPTH, ToyPairs, toy_config, toy_recipe
 
 
@@ -56,47 +57,8 @@ def test_retrieval_without_a_readable_pair_is_refused():
         evaluation(ImageBindModel(toy_config()))
 
 
-def clusters() -> tuple[torch.Tensor, torch.Tensor]:
-    generator = torch.Generator().manual_seed(0)
-    labels = torch.arange(60) % 3
-    return torch.eye(3, 5)[labels] + 0.1 * torch.randn(60, 5, generator=generator), labels
-
-
-def test_a_linear_probe_finds_classes_and_survives_saving(tmp_path):
-    embeddings, labels = clusters()
-    with torch.inference_mode():
-        given = embeddings.clone()
-    probe = fit_linear_probe(given, labels)
-    assert (probe(embeddings).argmax(dim=1) == labels).all()
-    save_probe(probe, tmp_path / "probe.safetensors")
-    assert torch.equal(load_probe(tmp_path / "probe.safetensors")(embeddings), probe(embeddings))
-
-
-def test_a_linear_probe_is_at_the_optimum_of_its_loss():
-    embeddings, labels = clusters()
-    probe = fit_linear_probe(embeddings, labels, weight_decay=0.01).requires_grad_(True)
-    fit = torch.nn.functional.cross_entropy(probe(embeddings), labels)
-    (fit + 0.01 * probe.classes.weight.square().sum()).backward()
-    assert probe.classes.weight.grad.abs().max() < 1e-3 and probe.classes.bias.grad.abs().max() < 1e-3
-
-
-def test_a_linear_probe_takes_several_classes_per_sample():
-    embeddings, labels = clusters()
-    many = torch.stack([labels == 0, labels != 2], dim=1)
-    scores = fit_linear_probe(embeddings, many)(embeddings)
-    assert ((scores > 0) == many).all()
-
-
-def test_a_probe_refuses_wrong_shapes_and_labels(tmp_path):
-    embeddings, labels = clusters()
-    with pytest.raises(ValueError, match=r"\(n, e\), got \(5,\)"):
-        fit_linear_probe(embeddings[0], labels)
-    with pytest.raises(ValueError, match=r"class numbers \(60,\).*got torch.int64 \(59,\)"):
-        fit_linear_probe(embeddings, labels[1:])
-    with pytest.raises(ValueError, match="numbers from 0, got -1"):
-        fit_linear_probe(embeddings, labels - 1)
-    with pytest.raises(ValueError, match="got NaN or infinity; leave out"):
-        fit_linear_probe(embeddings / 0, labels)
-    torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"expected a linear probe, got \['other'\]"):
-        load_probe(tmp_path / "other.pth")
+def test_a_recipe_evaluates_by_a_benchmark_between_epochs(tmp_path):
+    data = write_esc50(tmp_path / "ESC-50", 8)
+    figures = BenchmarkFigures(benchmark="esc50", data=data, options={"clips": 1, "templates": "name"})
+    measured = figures(imagebind_tiny(pretrained=True, modalities=["text", "audio"]))
+    assert measured["top1"] >= 50
