@@ -90,10 +90,9 @@ def _relevant(
     query = vectors[kind][number]
     cosines, scores = [], []
     for each, rows in vectors.items():
-        mean, deviation = calibration.scale(query, each)
         found = rows[:stored] @ query
         cosines.append(found)
-        scores.append((found - mean) / deviation)
+        scores.append(calibration.scale(query, each).score(found))
     right = np.array(
         [all(attributes[n][name] == attributes[number][name] for name in _asked(kind)) for n in range(stored)]
     )
