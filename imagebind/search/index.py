@@ -194,12 +194,11 @@ class Index:
                 .execute(table)
             )
 
-    def move_path(self, old: str, new: str, *, mtime_ns: int) -> None:
-        """Update a file's path and modification time; its rows keep their vectors and ids."""
-        self.move_paths({old: (new, mtime_ns)})
-
     def move_paths(self, moves: Mapping[str, tuple[str, int]]) -> None:
-        """Update the paths of many files in few commits: {old path: (new path, modification time in ns)}."""
+        """Update the paths of files in few commits: {old path: (new path, modification time in ns)}.
+
+        Their rows keep their vectors and ids.
+        """
         with store_errors(self.uri, "written to"):
             many.move_paths(self._store.items, moves, self.embed_dim)
 
