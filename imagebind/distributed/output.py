@@ -153,7 +153,7 @@ class Output:
         """
         stored = self.space()
         if stored is not None:
-            stored.check(space, what=self.uri)
+            stored.check(space, owner=self.uri)
             return
         self._storage.write(SPACE, space.to_json().encode())
 

@@ -92,7 +92,7 @@ class Index:
             return cls(Store.create(uri, embed_dim=embedder.embed_dim, about=about), embedder)
         index = cls(Store.open(uri), embedder)
         if embedder is not None:
-            index.space.check(Space.of(embedder, kinds=()), what=index.uri)
+            index.space.check(Space.of(embedder, kinds=()), owner=index.uri)
         return index
 
     @property
@@ -337,7 +337,7 @@ class Index:
         """
         new = set(kinds) - self._checked
         if new and self.embedder is not None:
-            self.space.check(Space.of(self.embedder, kinds=new), what=self.uri)
+            self.space.check(Space.of(self.embedder, kinds=new), owner=self.uri)
             self._checked |= new
 
     def _estimate(self) -> Calibration:
