@@ -32,7 +32,7 @@ class WithRadar(ImageBindModel):
         self.modality_preprocessors["radar"] = OneChannelPreprocessor(
             WIDTH,
             name="radar",
-            picture_size=(RADAR_SIZE, RADAR_SIZE),
+            image_size=(RADAR_SIZE, RADAR_SIZE),
             patch_size=8,
             stride=8,
             stem_name="radar_stem",

@@ -16,6 +16,8 @@ MODEL_TYPE = "imagebind"
 # Bounds of sizes that are read from files, far above those of real models. Source: ours
 MAX_SIZE = 2**20
 MAX_BLOCKS = 256  # the released model has up to 32
+# Upper bound of a learned 1 / temperature. Source: released; CLIP (arXiv 2103.00020, §2.5)
+MAX_LOGIT_SCALE = 100.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,7 +23,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-MAX_LOGIT_SCALE = 100.0  # upper bound of a learned 1 / temperature. Source: CLIP (arXiv 2103.00020, §2.5)
+from imagebind.config import MAX_LOGIT_SCALE
 
 Group = Any  # torch.distributed.ProcessGroup, which does not exist in every build of torch
 

@@ -19,15 +19,15 @@ class ModalityType(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> None:
         names = ", ".join(member.value for member in cls)
-        raise ValueError(f"unknown modality {value!r}; expected one of {names}")
+        raise ValueError(f"modality: expected one of {names}, got {value!r}")
 
 
-for _modality in ModalityType:  # for vars(), which lacks members before Python 3.12
+for _modality in ModalityType:  # vars(ModalityType) must list the members, before Python 3.12 too
     type.__setattr__(ModalityType, _modality.name, _modality)
 
 
 class MediaKind(str, Enum):
-    """A media type, the input of one transform. Vision has two, image and video; the others have one."""
+    """A media type, which has its own transform. Vision has two, image and video; others have one."""
 
     IMAGE = "image"
     VIDEO = "video"
@@ -43,7 +43,7 @@ class MediaKind(str, Enum):
     @classmethod
     def _missing_(cls, value: object) -> None:
         names = ", ".join(member.value for member in cls)
-        raise ValueError(f"unknown media type {value!r}; expected one of {names}")
+        raise ValueError(f"media type: expected one of {names}, got {value!r}")
 
     @property
     def modality(self) -> ModalityType:

@@ -63,11 +63,11 @@ class Space:
             transforms={kind.value: _transform_settings(embedder.transform(kind)) for kind in included},
         )
 
-    def check(self, other: "Space", *, what: str) -> None:
+    def check(self, other: "Space", *, owner: str) -> None:
         """Check that another space is equal, in the modalities and media types that both have.
 
         Args:
-            what: the owner of this space, for the message.
+            owner: the index or output of this space, for the message.
 
         Raises:
             SpaceMismatchError: the spaces differ; the message has both and the differences.
@@ -86,7 +86,7 @@ class Space:
             ]
         if differences:
             raise SpaceMismatchError(
-                f"{what}: got vectors of space {other}; expected {self} ({'; '.join(differences)}); "
+                f"{owner}: got vectors of space {other}; expected {self} ({'; '.join(differences)}); "
                 "use the same model, weights and transforms, or another index"
             )
 

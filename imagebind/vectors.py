@@ -3,7 +3,6 @@
 import contextlib
 import json
 import os
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +11,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from imagebind.batching import Embedding
+from imagebind.io.atomic import flush_to_disk, temporary_beside
 
 ROWS_PER_GROUP = 4096  # of a Parquet row group; 16 MB of 1024-d vectors
 
@@ -75,7 +75,7 @@ class VectorFile:
         self.path = Path(path)
         check_suffix(self.path)
         writer = _WRITERS[self.path.suffix.lower()]
-        self._temporary = self.path.with_name(f".{self.path.name}.{uuid.uuid4().hex}.tmp")
+        self._temporary = temporary_beside(self.path)
         self._writer: _RowWriter = writer(self._temporary, embed_dim)
         self._rows: list[VectorRow] = []
         self._keep = True
@@ -100,6 +100,7 @@ class VectorFile:
             if kind is None and self._keep:
                 self._flush()
                 self._writer.close()
+                flush_to_disk(self._temporary)
                 self._temporary.replace(self.path)
             else:
                 with contextlib.suppress(Exception):  # keep the first error

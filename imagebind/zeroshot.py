@@ -19,7 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from imagebind.losses import MAX_LOGIT_SCALE
+from imagebind.config import MAX_LOGIT_SCALE
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.evaluation import evaluation_mode
 from imagebind.prompts import check_template, default_templates

@@ -18,7 +18,7 @@ FLOORS = (
     ("modality", "moved"),
     ("errors", "config"),
     ("io",),
-    ("device", "media", "models", "losses", "metrics", "prompts"),
+    ("device", "failures", "media", "models", "losses", "metrics", "prompts"),
     ("transforms", "zeroshot"),
     ("intake",),
     ("batching", "checkpoints"),

@@ -34,7 +34,7 @@ def test_some_trunks_in_half_precision_have_the_same_space(space):
     part = imagebind_tiny(pretrained=True, modalities=[ModalityType.TEXT], dtype=torch.bfloat16)
     found = Space.of(Embedder(part))
     assert found.model == "imagebind_tiny" and {*found.weights} == {"text"}
-    space.check(found, what="index")
+    space.check(found, owner="index")
 
 
 def test_a_subclass_with_another_head_or_modality_can_use_an_index_of_the_others(space, tmp_path):
@@ -57,21 +57,21 @@ def test_one_changed_layer_makes_another_space_and_the_error_names_both(space):
     with pytest.raises(
         SpaceMismatchError, match=r"media\.lance: .*imagebind_tiny.*weights of audio: .* against"
     ):
-        space.check(Space.of(Embedder(model)), what="media.lance")
+        space.check(Space.of(Embedder(model)), owner="media.lance")
 
 
 def test_reading_options_do_not_change_the_space_but_normalisation_does(tiny, space):
     def of(**transforms):
         return Space.of(Embedder(tiny.model, transforms=transforms))
 
-    space.check(of(video=VideoTransform(clips=1, crops=1), depth=DepthTransform(focal=300.0)), what="index")
+    space.check(of(video=VideoTransform(clips=1, crops=1), depth=DepthTransform(focal=300.0)), owner="index")
     for others in (
         {"image": ImageTransform(mean=(0.5, 0.5, 0.5))},
         {"depth": DepthTransform(preset="raw")},
         {"text": Tokenizer(legacy_truncation=True)},
     ):
         with pytest.raises(SpaceMismatchError, match=f"transform of {next(iter(others))}"):
-            space.check(of(**others), what="index")
+            space.check(of(**others), owner="index")
 
 
 def test_a_media_type_that_is_added_after_a_search_is_listed_in_the_index(tiny, tmp_path):

@@ -1,4 +1,4 @@
-"""The small model that comes along: it needs no network, and in its toy world it means what it says."""
+"""The model in the package: it needs no network, and its embeddings are accurate in the toy world."""
 
 import json
 import socket
@@ -18,12 +18,12 @@ from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.toyworld import World, class_prompts, world_transforms, write_scene
 from imagebind.training.tiny import recipe as tiny
 
-MOST_BYTES = 16_000_000  # of weights in the package
-SEED = 77  # of scenes that neither training nor its figures ever saw
+MAX_BYTES = 16_000_000  # of weights in the package
+SEED = 77  # of scenes that neither training nor its evaluation used
 SCENES = 40
-# By sense: an attribute that it shows, the least share told, and one that it cannot show. The shares are some
-# 3 standard deviations of 40 scenes below what the model card says.
-KNOWS = {
+# By media type: an attribute that it shows, the lowest accuracy, and an attribute that it cannot show. The
+# accuracies are about 3 standard deviations of 40 scenes below those of the model card.
+ATTRIBUTES = {
     "image": ("shape", 0.75, "motion"),
     "video": ("motion", 0.8, None),
     "audio": ("shape", 0.75, "colour"),
@@ -32,7 +32,7 @@ KNOWS = {
     "imu": ("motion", 0.85, "shape"),
 }
 
-WANTED = (
+LOWEST_FIGURES = (
     dict.fromkeys(("image_shape", "image_colour", "video_shape", "video_colour", "video_motion"), 0.9)
     | dict.fromkeys(("video_to_text_r10", "depth_shape", "thermal_shape"), 0.9)
     | {"audio_shape": 0.94, "imu_motion": 0.95, "audio_motion": 0.85, "thermal_temperature": 0.85}
@@ -64,12 +64,12 @@ def files(scenes, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def vectors(embedder, files):
-    """Of each kind of file, read as a user would: (n, e)."""
-    return {kind: embedder.encode([{kind: each[kind]} for each in files]) for kind in KNOWS}
+    """Return the embeddings of the files of each media type: (n, e)."""
+    return {kind: embedder.encode([{kind: each[kind]} for each in files]) for kind in ATTRIBUTES}
 
 
-def told(embedder, vectors, scenes, attribute):
-    """The share of scenes whose attribute is named rightly, by the words nearest to each vector."""
+def accuracy(embedder, vectors, scenes, attribute):
+    """Return the share of scenes whose attribute the nearest class name states correctly."""
     prompts = class_prompts(attribute)
     classes = torch.stack(
         [torch.from_numpy(embedder.encode(list(texts))).mean(dim=0) for texts in prompts.values()]
@@ -90,26 +90,26 @@ def test_its_weights_need_no_network(monkeypatch):
     assert not model.training and all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_its_weights_are_small_enough_to_come_along():
+def test_its_weights_are_small_enough_for_the_package():
     size = sum(path.stat().st_size for path in TINY_FOLDER.glob("*.safetensors"))
-    assert 10_000_000 < size <= MOST_BYTES
+    assert 10_000_000 < size <= MAX_BYTES
 
 
 @pytest.mark.parametrize("modality", ModalityType)
-def test_it_takes_what_the_huge_model_takes(model, modality):
+def test_it_takes_the_inputs_of_the_huge_model(model, modality):
     inputs = example_input(huge_config(), modality, 2)
     inputs = inputs[:, None] if modality is ModalityType.AUDIO else inputs
     with torch.inference_mode():
         assert model({modality: inputs})[modality].shape == (2, tiny_config().embed_dim)
 
 
-def test_its_parts_have_the_huge_models_names(model):
+def test_its_entries_have_the_names_of_the_huge_model(model):
     config = huge_config()
-    config = replace(config, imu=replace(config.imu, head_dropout=0.0))  # a layer of its own, unnamed without
+    config = replace(config, imu=replace(config.imu, head_dropout=0.0))  # a dropout layer changes the names
     assert set(model.state_dict()) <= set(ImageBindModel(config, device="meta").state_dict())
 
 
-def test_one_trunk_can_be_had_alone(model):
+def test_one_trunk_can_be_loaded_alone(model):
     alone = library.imagebind_tiny(pretrained=True, modalities=["imu"])
     assert alone.modalities == ("imu",)
     assert torch.equal(
@@ -118,46 +118,46 @@ def test_one_trunk_can_be_had_alone(model):
     )
 
 
-@pytest.mark.parametrize("kind", KNOWS)
-def test_a_sense_that_was_never_trained_with_words_is_told_by_them(embedder, vectors, scenes, kind):
-    attribute, least, _ = KNOWS[kind]
-    assert told(embedder, vectors[kind], scenes, attribute) >= least
+@pytest.mark.parametrize("kind", ATTRIBUTES)
+def test_modalities_that_were_not_trained_with_text_are_classified_by_it(embedder, vectors, scenes, kind):
+    attribute, lowest, _ = ATTRIBUTES[kind]
+    assert accuracy(embedder, vectors[kind], scenes, attribute) >= lowest
 
 
-@pytest.mark.parametrize("kind", [kind for kind, (_, _, hidden) in KNOWS.items() if hidden])
-def test_what_a_sense_cannot_show_is_guessed(embedder, vectors, scenes, kind):
-    hidden = KNOWS[kind][2]
+@pytest.mark.parametrize("kind", [kind for kind, (_, _, hidden) in ATTRIBUTES.items() if hidden])
+def test_an_attribute_that_a_modality_cannot_show_is_at_chance(embedder, vectors, scenes, kind):
+    hidden = ATTRIBUTES[kind][2]
     chance = 1 / len(class_prompts(hidden))
-    assert told(embedder, vectors[kind], scenes, hidden) <= chance + 0.25
+    assert accuracy(embedder, vectors[kind], scenes, hidden) <= chance + 0.25
 
 
-def test_a_sound_finds_its_own_scene_among_videos(embedder, vectors):
+def test_audio_finds_its_own_scene_among_videos(embedder, vectors):
     similarity = embedder.similarity(vectors["audio"], vectors["video"])
     ranks = (similarity > similarity.diagonal()[:, None]).sum(axis=1)
     assert (ranks < 5).float().mean() >= 0.7  # by chance 0.125
 
 
-def test_a_picture_and_a_sound_added_find_the_look_of_one_and_the_motion_of_the_other(vectors, scenes):
+def test_image_plus_audio_finds_the_colour_of_the_image_with_the_motion_of_the_audio(vectors, scenes):
     tried, hits, chance = 0, 0, 0.0
-    for look, picture in enumerate(vectors["image"]):
-        for motion, sound in enumerate(vectors["audio"]):
-            wanted = [
+    for look, image in enumerate(vectors["image"]):
+        for motion, audio in enumerate(vectors["audio"]):
+            matching = [
                 number
                 for number, scene in enumerate(scenes)
                 if number not in (look, motion)
                 and scene.colour is scenes[look].colour
                 and scene.motion is scenes[motion].motion
             ]
-            if wanted and scenes[look].motion is not scenes[motion].motion:
-                similarity = vectors["video"] @ (picture + sound)
+            if matching and scenes[look].motion is not scenes[motion].motion:
+                similarity = vectors["video"] @ (image + audio)
                 similarity[[look, motion]] = -2
-                hits += int(similarity.argmax()) in wanted
-                chance += len(wanted) / (SCENES - 2)
+                hits += int(similarity.argmax()) in matching
+                chance += len(matching) / (SCENES - 2)
                 tried += 1
     assert tried > 200 and hits > 3 * chance
 
 
-def test_motion_is_read_for_the_two_seconds_that_it_knows_without_being_told(model, files, vectors):
+def test_imu_is_read_for_the_two_seconds_of_training_by_default(model, files, vectors):
     seen = Embedder(model).encode([files[0]["imu"]])
     assert seen @ vectors["imu"][0] == pytest.approx(1, abs=1e-3)
 
@@ -166,7 +166,7 @@ def card() -> str:
     return (TINY_FOLDER / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_card_says_what_it_knows_and_how_it_came_to_be():
+def test_the_card_and_the_log_describe_the_training():
     assert "toy world" in card() and "imagebind train tiny" in card()
     log = [json.loads(line) for line in (TINY_FOLDER / "log.jsonl").read_text().splitlines()]
     steps = {each["stage"]: each["step"] for each in log}  # the last of each
@@ -174,11 +174,11 @@ def test_the_card_says_what_it_knows_and_how_it_came_to_be():
 
 
 @pytest.mark.huge
-def test_its_figures_are_those_of_the_card_and_what_it_should_know_it_knows(model, tmp_path):
+def test_its_figures_are_those_of_the_card_and_high_enough(model, tmp_path):
     rendered = held_out_world(tmp_path)
     measured = WorldFigures(rendered)(model)
     rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in card().splitlines() if "|" in line][
         2:
     ]
     assert measured == pytest.approx({name: float(share) / 100 for name, share in rows}, abs=0.01)
-    assert {name: measured[name] for name, least in WANTED.items() if measured[name] < least} == {}
+    assert {name: measured[name] for name, least in LOWEST_FIGURES.items() if measured[name] < least} == {}

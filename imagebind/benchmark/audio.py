@@ -16,24 +16,24 @@ from imagebind.benchmark.timing import by_turns, ratios
 from imagebind.transforms.audio import AudioTransform
 
 SECTION = "audio"
-RATE = 44_100
-MINUTE = 60  # seconds that are encoded; a longer file repeats their packets
-MOST_SECONDS = 1.5  # target for reading clips from one hour of MP3
-FORMATS = ("WAV", "FLAC", "OGG", "MP3")
+SAMPLE_RATE = 44_100
+ENCODED_SECONDS = 60  # a longer file repeats their packets
+TARGET_SECONDS = 1.5  # for reading clips from one hour of MP3
+AUDIO_FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Time, in turns, reading clips with this library and decoding the whole file with FFmpeg."""
-    seconds = min(MINUTE, size.audio_seconds)
+    seconds = min(ENCODED_SECONDS, size.audio_seconds)
     path = folder / "long.mp3"
-    write_long_mp3(path, encoded("MP3", seconds), repeats=max(size.audio_seconds // MINUTE, 1))
+    write_long_mp3(path, encoded("MP3", seconds), repeats=max(size.audio_seconds // ENCODED_SECONDS, 1))
     clips, whole = by_turns([lambda: AudioTransform()(path), lambda: decode_all(path)], repeats=size.repeats)
     yield Row(
         section=SECTION,
         what=f"three clips of 2 s from an MP3 of {size.audio_seconds:,} s",
         value=median(clips),
         unit="s",
-        target=MOST_SECONDS,
+        target=TARGET_SECONDS,
         at_most=True,
     )
     yield Row(
@@ -43,7 +43,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         unit="x as fast",
         detail=f"{median(clips):.2f} s against {median(whole):.2f} s",
     )
-    for form in FORMATS:
+    for form in AUDIO_FORMATS:
         data = encoded(form, seconds)
         short, all_of_it = by_turns(
             [partial(AudioTransform(), data), partial(decode_all, data)],
@@ -61,13 +61,13 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 def encoded(form: str, seconds: int) -> bytes:
     """Encode stereo tones over noise in one of libsndfile's formats."""
     rng = np.random.default_rng(0)
-    times = np.arange(seconds * RATE) / RATE
+    times = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     tones = 0.3 * np.sin(2 * np.pi * 440 * times * (1 + 0.01 * times))
     samples = tones[:, None] + 0.05 * rng.standard_normal((len(times), 2))
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", RATE, 2, format=form) as file:
-        for first in range(0, len(samples), RATE):  # a minute of Vorbis at once overflows libsndfile's stack
-            file.write(samples[first : first + RATE].astype(np.float32))
+    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE, 2, format=form) as file:
+        for first in range(0, len(samples), SAMPLE_RATE):  # a minute at once overflows libsndfile's stack
+            file.write(samples[first : first + SAMPLE_RATE].astype(np.float32))
     return buffer.getvalue()
 
 

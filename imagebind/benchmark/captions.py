@@ -13,11 +13,11 @@ SUBJECTS = _words(
     "fox wolf bear tiger elephant giraffe monkey penguin duck goose swan owl eagle student nurse pilot "
     "driver musician skier surfer climber runner cyclist"
 )
-LOOKS = _words(
+APPEARANCES = _words(
     "small large young old brown black white grey striped spotted happy tired wet hungry curious lonely "
     "friendly quiet noisy clumsy"
 )
-DOINGS = _words(
+ACTIONS = _words(
     "sleeping running sitting standing waiting playing eating drinking looking walking jumping resting "
     "dancing singing working hiding digging swimming climbing falling"
 )
@@ -26,13 +26,13 @@ PLACES = _words(
     "fountain staircase library bakery lighthouse windmill playground tractor bicycle umbrella piano "
     "bookshelf fireplace sofa tent canoe snowman"
 )
-NEARNESS = ("near", "behind", "beside", "under", "above")
+PREPOSITIONS = ("near", "behind", "beside", "under", "above")
 SYLLABLES = _words("ba be do fi gu ha ki lo mu ne pa qui ro su ta ve wo xi ya zu")
 
 
 def captions(count: int) -> list[str]:
     """Return `count` fixed captions without repeats: "a photo of a wet dog playing near the river"."""
-    parts = (LOOKS, SUBJECTS, DOINGS, NEARNESS, PLACES)
+    parts = (APPEARANCES, SUBJECTS, ACTIONS, PREPOSITIONS, PLACES)
     total = math.prod(map(len, parts))
     written = []
     for number in random.Random(0).sample(range(total), count):

@@ -23,28 +23,28 @@ from imagebind.search.index import Index
 from imagebind.toyworld import world_transforms, write_world
 
 SECTION = "index"
-TURNS = 5  # of embedding all files and indexing them
-SEED = 3
-MEDIA = (".png", ".mp4", ".wav", ".csv", ".txt")
-UNTOLD = ("depth", "thermal")  # PNG files whose modality cannot be inferred from their content
-MAPPINGS = [parse_mapping(f"**/{kind}.png={kind}") for kind in UNTOLD]
-SEARCHES = 3  # each in its own process
+CRAWL_REPEATS = 5  # of embedding all files and indexing them
+WORLD_SEED = 3
+INDEXED_SUFFIXES = (".png", ".mp4", ".wav", ".csv", ".txt")
+MAPPED_KINDS = ("depth", "thermal")  # PNG files whose modality cannot be inferred from their content
+MAPPINGS = [parse_mapping(f"**/{kind}.png={kind}") for kind in MAPPED_KINDS]
+SEARCH_PROCESSES = 3  # each in its own process
 
-SHARE, GROWTH, START_SECONDS = 0.85, 1.1, 3.0  # targets
+TARGET_SHARE_OF_EMBEDDING, TARGET_MEMORY_GROWTH, TARGET_SEARCH_SECONDS = 0.85, 1.1, 3.0  # targets
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Alternate embedding and indexing of the same files; then crawl again without changes, and the rest."""
     media = folder / "media"
     fifth = media / "fifth"
-    write_world(fifth, size.crawled // 5, seed=SEED)
-    write_world(media / "rest", size.crawled - size.crawled // 5, seed=SEED + 1)
+    write_world(fifth, size.crawled // 5, seed=WORLD_SEED)
+    write_world(media / "rest", size.crawled - size.crawled // 5, seed=WORLD_SEED + 1)
     files = files_of(media)
     embedder = world_embedder()
     embedder.encode(files[:8])  # warm-up, not counted
     alone: list[float] = []
     crawled: list[float] = []
-    for turn in range(TURNS):
+    for turn in range(CRAWL_REPEATS):
         index = Index.open(folder / f"{turn}.lance", embedder, create=True)
         steps: list[tuple[list[float], Callable[[], object]]] = [
             (alone, partial(embedder.encode, files)),
@@ -56,7 +56,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     yield _row(
         f"{of}: indexing them, speed against embedding them",
         median(a / c for a, c in zip(alone, crawled, strict=True)),
-        target=SHARE,
+        target=TARGET_SHARE_OF_EMBEDDING,
         detail=f"{len(files) / median(crawled):.1f} against {len(files) / median(alone):.1f} files a second; "
         "by turns " + ", ".join(f"{a / c:.2f}" for a, c in zip(alone, crawled, strict=True)),
     )
@@ -66,16 +66,16 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     yield _row(
         f"{of}: peak memory of indexing, against that of a fifth",
         all_ / few,
-        target=GROWTH,
+        target=TARGET_MEMORY_GROWTH,
         at_most=True,
         detail=f"{all_ / 2**20:,.0f} against {few / 2**20:,.0f} MB, the imports' own among them",
     )
-    times = [seconds(lambda: _search(folder / "0.lance")) for _ in range(SEARCHES)]
+    times = [seconds(lambda: _search(folder / "0.lance")) for _ in range(SEARCH_PROCESSES)]
     yield _row(
         "from the command to the hits of a search by words, in a new process",
         median(times),
         "s",
-        target=START_SECONDS,
+        target=TARGET_SEARCH_SECONDS,
         at_most=True,
     )
 
@@ -102,8 +102,8 @@ def world_embedder() -> Embedder:
 
 def files_of(media: Path) -> list[Path | dict[str, Path]]:
     """Return all files of some scenes as inputs of `encode`."""
-    found = sorted(path for path in media.rglob("*") if path.suffix in MEDIA)
-    return [{path.stem: path} if path.stem in UNTOLD else path for path in found]
+    found = sorted(path for path in media.rglob("*") if path.suffix in INDEXED_SUFFIXES)
+    return [{path.stem: path} if path.stem in MAPPED_KINDS else path for path in found]
 
 
 def _search(db: Path) -> None:

@@ -19,9 +19,9 @@ from imagebind.models.model import ImageBindModel
 from imagebind.models.transformer import MLP_RATIO, Block, Trunk
 
 SECTION = "forward"
-LARGE_SHARE = 0.75  # targets
-SMALL_SHARE = 0.6  # attention's softmax and the norms are more of a narrow trunk's work
-LARGE = (ModalityType.VISION, ModalityType.TEXT)
+TARGET_LARGE_SHARE = 0.75  # targets
+TARGET_SMALL_SHARE = 0.6  # attention's softmax and the norms are more of a narrow trunk's work
+LARGE_TRUNKS = (ModalityType.VISION, ModalityType.TEXT)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GIGA = 1e9
 
@@ -108,7 +108,9 @@ def _share(size: Size, modality: ModalityType, precision: str, trial: Trial) -> 
     part = len(trial.trunk.blocks) / trial.blocks
     forward = [block / part + end for block, end in zip(blocks, ends, strict=True)]
     linear = [one / part for one in linears]
-    by_weights, by_each_other = flops(trial.tokens.shape, trial.blocks, extra_keys=modality not in LARGE)
+    by_weights, by_each_other = flops(
+        trial.tokens.shape, trial.blocks, extra_keys=modality not in LARGE_TRUNKS
+    )
     shares = [ratio * (by_weights + by_each_other) / by_weights for ratio in ratios(linear, forward)]
     measured = "" if part == 1 else f", from {len(trial.trunk.blocks)} of {trial.blocks} blocks"
     return Row(
@@ -116,7 +118,7 @@ def _share(size: Size, modality: ModalityType, precision: str, trial: Trial) -> 
         what=f"{modality}, {precision}, batch {size.batch}: share of nn.Linear's rate",
         value=median(shares),
         unit="",
-        target=LARGE_SHARE if modality in LARGE else SMALL_SHARE,
+        target=TARGET_LARGE_SHARE if modality in LARGE_TRUNKS else TARGET_SMALL_SHARE,
         detail=f"{median(forward):.2f} s, nn.Linear {by_weights / median(linear) / GIGA:.0f} GFLOP/s"
         f"{measured}",
     )

@@ -8,16 +8,16 @@ import numpy as np
 from PIL import Image
 
 FRAME_RATE = 25
-GRAIN = 6.0  # standard deviation, of 255
-CELLS = 12  # soft shapes along each side
+GRAIN_DEVIATION = 6.0  # standard deviation, of 255
+GRID_CELLS = 12  # soft shapes along each side
 JPEG_QUALITY = 90
 
 
 def random_image(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
     """Return a random image: uint8 (h, w, 3)."""
-    shapes = Image.fromarray(rng.integers(0, 256, (CELLS, CELLS, 3), dtype=np.uint8))
+    shapes = Image.fromarray(rng.integers(0, 256, (GRID_CELLS, GRID_CELLS, 3), dtype=np.uint8))
     soft = np.asarray(shapes.resize((width, height), Image.Resampling.BICUBIC), dtype=np.float32)
-    grain = rng.standard_normal((height, width, 1), dtype=np.float32) * GRAIN
+    grain = rng.standard_normal((height, width, 1), dtype=np.float32) * GRAIN_DEVIATION
     return (soft + grain).clip(0, 255).astype(np.uint8)
 
 

@@ -14,9 +14,9 @@ from imagebind.errors import ImageBindError
 from imagebind.models.model import ImageBindModel
 
 SECTION = "load"
-LOAD_SECONDS = 2.0  # targets; loading counts from when torch is imported,
-OVER_FILE_SIZE = 0.6  # GB, beside the weights themselves: torch and what it takes to read
-TEXT_TRUNK = 1.9  # GB, torch included; its weights are 1.4
+TARGET_LOAD_SECONDS = 2.0  # targets; loading counts from when torch is imported,
+TARGET_OVERHEAD_GB = 0.6  # beside the weights themselves: torch and what it takes to read
+TARGET_TEXT_TRUNK_GB = 1.9  # torch included; its weights are 1.4
 MEMORY_INFO = Path("/proc/meminfo")  # Linux
 
 
@@ -41,7 +41,7 @@ def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: boo
         what="peak memory of the text trunk alone, out of split files, embedding 8 captions",
         value=text["peak"] / GIGABYTE,
         unit="GB",
-        target=TEXT_TRUNK,
+        target=TARGET_TEXT_TRUNK_GB,
         at_most=True,
         detail=f"{text['seconds']:.2f} s to load and embed",
     )
@@ -64,7 +64,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
         what=f"load {path.name}, {file_size:.2f} GB in the cache, to own memory; importing torch not counted",
         value=median(loads),
         unit="s",
-        target=LOAD_SECONDS,
+        target=TARGET_LOAD_SECONDS,
         at_most=True,
         detail=f"{min(loads):.2f} to {max(loads):.2f} s; then {touch:.2f} s to touch every weight",
     )
@@ -80,7 +80,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
         what="peak memory over the file's size, every weight touched",
         value=peak - file_size,
         unit="GB",
-        target=OVER_FILE_SIZE,
+        target=TARGET_OVERHEAD_GB,
         at_most=True,
         detail=f"{peak:.2f} GB, of which importing takes {turns[0][0]['import_peak'] / GIGABYTE:.2f}",
     )

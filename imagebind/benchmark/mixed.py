@@ -21,16 +21,17 @@ from imagebind.toyworld.rendered import STORED, Rendered, render_world
 from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
 
 SECTION = "mixed"
-SEED = 1  # of the world; the small model was trained on that of seed 0
-K = 10
-CONTENT = ("shape", "motion")  # attributes that hits should share with the query, if its modality shows them
+WORLD_SEED = 1  # the small model was trained on that of seed 0
+TOP_K = 10
+# Attributes that hits should share with the query, if its modality shows them.
+CONTENT_ATTRIBUTES = ("shape", "motion")
 
 Vectors = Mapping[MediaKind, np.ndarray]  # (n, e) of each kind, in the order of the scenes
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Render, embed, and search."""
-    rendered = render_world(folder / "world", size.scenes, seed=SEED)
+    rendered = render_world(folder / "world", size.scenes, seed=WORLD_SEED)
     vectors = embed(rendered)
     attributes = [rendered.scene(number).attributes for number in range(size.scenes)]
     stored = size.scenes * 3 // 4
@@ -63,7 +64,7 @@ def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored
     for kind, (raw, calibrated) in shares.items():
         yield Row(
             section=SECTION,
-            what=f"by {kind}, all kinds in one list: {' and '.join(_asked(kind))} right among the best {K}",
+            what=f"by {kind}, all kinds in one list: {' and '.join(_asked(kind))} right in the top {TOP_K}",
             value=calibrated,
             unit="",
             detail=f"by cosine {raw:.3f}",
@@ -90,24 +91,23 @@ def _relevant(
     query = vectors[kind][number]
     cosines, scores = [], []
     for each, rows in vectors.items():
-        mean, deviation = calibration.scale(query, each)
         found = rows[:stored] @ query
         cosines.append(found)
-        scores.append((found - mean) / deviation)
+        scores.append(calibration.scale(query, each).score(found))
     right = np.array(
         [all(attributes[n][name] == attributes[number][name] for name in _asked(kind)) for n in range(stored)]
     )
     of_all = np.tile(right, len(vectors))
 
     def share(ranked: list[np.ndarray]) -> float:
-        return float(of_all[np.argsort(-np.concatenate(ranked), kind="stable")[:K]].mean())
+        return float(of_all[np.argsort(-np.concatenate(ranked), kind="stable")[:TOP_K]].mean())
 
     return share(cosines), share(scores)
 
 
 def _asked(kind: MediaKind) -> list[str]:
-    shown = CONTENT if kind is MediaKind.TEXT else SHOWN_ATTRIBUTES[kind]
-    return [name for name in CONTENT if name in shown]
+    shown = CONTENT_ATTRIBUTES if kind is MediaKind.TEXT else SHOWN_ATTRIBUTES[kind]
+    return [name for name in CONTENT_ATTRIBUTES if name in shown]
 
 
 def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
@@ -127,12 +127,12 @@ def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: 
         image, audio = vectors[MediaKind.IMAGE][number], vectors[MediaKind.AUDIO][number + 1]
         queries = {"sum": combine([(image, 0.5), (audio, 0.5)]), "image": image, "audio": audio}
         for name, query in queries.items():
-            shares[name].append(float(right[np.argsort(-(videos @ query))[:K]].mean()))
+            shares[name].append(float(right[np.argsort(-(videos @ query))[:TOP_K]].mean()))
         shares["chance"].append(float(right.mean()))
     found = {name: float(np.mean(each)) for name, each in shares.items()}
     yield Row(
         section=SECTION,
-        what=f"image + audio: share of the top {K} videos with the image's colour, the audio's motion",
+        what=f"image + audio: share of the top {TOP_K} videos with the image's colour, the audio's motion",
         value=found["sum"],
         unit="",
         target=round(max(found["image"], found["audio"]), 3),

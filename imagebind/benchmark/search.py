@@ -31,17 +31,17 @@ from imagebind.toyworld import World, caption
 
 SECTION = "search"
 EMBED_DIM = 1024
-SEEDS = 8192  # captions that vectors are mixtures of
-NEIGHBOURS = 32
-NOISE = 0.5  # length of the noise beside a vector of length 1
-BATCH = 20_000
-QUERIES = 100
-EXACT_QUERIES = 10  # queries timed with exact search
-K = 10
-NO_TIME = timedelta(milliseconds=1)  # none at all is warned of
+CAPTION_VECTORS = 8192  # captions that vectors are mixtures of
+MIXED_NEIGHBOURS = 32
+NOISE_LENGTH = 0.5  # beside a vector of length 1
+INSERTED_BATCH = 20_000
+NUM_QUERIES = 100
+NUM_EXACT_QUERIES = 10  # queries timed with exact search
+TOP_K = 10
+KEPT_VERSIONS_AGE = timedelta(milliseconds=1)  # none at all is warned of
 
 MILLION = 1_000_000
-RECALL, P50_MS, BUILD_SECONDS = 0.95, 25.0, 300.0  # targets at a million
+TARGET_RECALL, TARGET_P50_MS, TARGET_BUILD_SECONDS = 0.95, 25.0, 300.0  # targets at a million
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,8 +60,8 @@ class Cloud:
         mixed = share * self.seeds[first] + (1 - share) * self.seeds[second]  # (count, d)
         mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
         width = self.turn.shape[1]
-        noise = rng.standard_normal((count, width), dtype=np.float32) * np.float32(NOISE / np.sqrt(width))
-        vectors = mixed @ self.turn + noise
+        noise = rng.standard_normal((count, width), dtype=np.float32)
+        vectors = mixed @ self.turn + noise * np.float32(NOISE_LENGTH / np.sqrt(width))
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -71,11 +71,11 @@ def make_cloud() -> Cloud:
     world = World(seed=0)
     texts = {
         caption(world.scene(number), generator(0, 0, number), still=number % 2 == 0)
-        for number in range(SEEDS)
+        for number in range(CAPTION_VECTORS)
     }
     seeds = embedder.encode(sorted(texts))  # (n, d)
     cosines = seeds @ seeds.T
-    neighbours = np.argpartition(-cosines, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
+    neighbours = np.argpartition(-cosines, MIXED_NEIGHBOURS, axis=1)[:, :MIXED_NEIGHBOURS]
     rng = np.random.default_rng(0)
     turn, _ = np.linalg.qr(rng.standard_normal((EMBED_DIM, seeds.shape[1])))
     return Cloud(seeds, neighbours, turn.T.astype(np.float32))
@@ -89,30 +89,33 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         store = fill(folder / f"{count}.lance", cloud, count)
         index = Index(store)
         build = seconds(index.optimize)
-        queries = cloud.draw(QUERIES, np.random.default_rng(count + 1))
+        queries = cloud.draw(NUM_QUERIES, np.random.default_rng(count + 1))
         fast, found = timed(index, queries, exact=False)
-        slow, _ = timed(index, queries[:EXACT_QUERIES], exact=True)
-        recall = float(np.mean([len(a & b) / K for a, b in zip(found, nearest(store, queries), strict=True)]))
+        slow, _ = timed(index, queries[:NUM_EXACT_QUERIES], exact=True)
+        shared = [len(a & b) for a, b in zip(found, nearest(store, queries), strict=True)]
+        recall = float(np.mean(shared)) / TOP_K
         p50, p95, exact_ms = median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3, median(slow) * 1e3
         written = store.size() or 0
-        store.compact(keep=NO_TIME)  # what readers were given an hour for
+        store.compact(keep=KEPT_VERSIONS_AGE)  # what readers were given an hour for
         of = f"{count:,} vectors of {EMBED_DIM}"
         goal = count == MILLION
         kind = "approximate" if approximate.is_worthwhile(count) else "exact"
         growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
-        yield _row(f"{of}: ready for search after", build, "s", BUILD_SECONDS if goal else None, at_most=True)
+        target = TARGET_BUILD_SECONDS if goal else None
+        yield _row(f"{of}: ready for search after", build, "s", target, at_most=True)
         yield _row(
             f"{of}: on disk",
             written / GIGABYTE,
             "GB",
             detail=f"{(store.size() or 0) / GIGABYTE:.3g} GB once earlier versions are dropped",
         )
-        yield _row(f"{of}: recall@{K}", recall, "", RECALL if goal else None, detail=f"{kind} against exact")
+        target = TARGET_RECALL if goal else None
+        yield _row(f"{of}: recall@{TOP_K}", recall, "", target, detail=f"{kind} against exact")
         yield _row(
             f"{of}: a search, p50",
             p50,
             "ms",
-            P50_MS if goal else None,
+            TARGET_P50_MS if goal else None,
             at_most=True,
             detail=f"{kind}; exact {exact_ms:,.0f} ms, {exact_ms / p50:.1f} x{growth}",
         )
@@ -140,8 +143,8 @@ def fill(folder: Path, cloud: Cloud, size: int) -> Store:
     store = Store.create(folder, embed_dim=EMBED_DIM, about={"space": space.to_json().encode()})
     rng = np.random.default_rng(size)
     nothing = np.eye(1, EMBED_DIM, dtype=np.float32)[0]
-    for start in range(0, size, BATCH):
-        vectors = cloud.draw(min(BATCH, size - start), rng)
+    for start in range(0, size, INSERTED_BATCH):
+        vectors = cloud.draw(min(INSERTED_BATCH, size - start), rng)
         rows = [
             IndexRow(path=f"/cloud/{number}.txt", kind=MediaKind.TEXT, vector=nothing, id=str(number))
             for number in range(start, start + len(vectors))
@@ -155,24 +158,24 @@ def fill(folder: Path, cloud: Cloud, size: int) -> Store:
 def timed(index: Index, queries: np.ndarray, *, exact: bool) -> tuple[list[float], list[set[str]]]:
     """Return the seconds and the hit ids of each search, after a warm-up search."""
     times, found = [], []
-    index.search(queries[-1], K, exact=exact)
+    index.search(queries[-1], TOP_K, exact=exact)
     for query in queries:
         start = time.perf_counter()
-        hits = index.search(query, K, exact=exact)
+        hits = index.search(query, TOP_K, exact=exact)
         times.append(time.perf_counter() - start)
         found.append({hit.id for hit in hits})
     return times, found
 
 
 def nearest(store: Store, queries: np.ndarray) -> list[set[str]]:
-    """Return the ids of the `K` exact nearest rows of each query (q, e), by one pass over the table."""
-    best = np.full((len(queries), K), -np.inf, dtype=np.float32)
-    ids = np.full((len(queries), K), "", dtype=object)
+    """Return the ids of the `TOP_K` exact nearest rows of each query (q, e), by one pass over the table."""
+    best = np.full((len(queries), TOP_K), -np.inf, dtype=np.float32)
+    ids = np.full((len(queries), TOP_K), "", dtype=object)
     for batch in store.items.search().select(["id", "vector"]).to_batches():
         vectors = batch["vector"].values.to_numpy().reshape(len(batch), -1)  # (n, e)
         cosines = np.concatenate([best, queries @ vectors.T], axis=1)
         names = np.array(batch["id"].to_pylist(), dtype=object)
-        top = np.argpartition(-cosines, K, axis=1)[:, :K]  # (q, K)
+        top = np.argpartition(-cosines, TOP_K, axis=1)[:, :TOP_K]  # (q, TOP_K)
         chosen = [np.concatenate([known, names])[places] for known, places in zip(ids, top, strict=True)]
         best, ids = np.take_along_axis(cosines, top, axis=1), np.stack(chosen)
     return [set(row) for row in ids]

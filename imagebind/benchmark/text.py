@@ -14,8 +14,8 @@ from imagebind.models.model import ImageBindModel
 from imagebind.transforms.text import Tokenizer, trim
 
 SECTION = "text"
-PER_SECOND = 20_000  # targets: captions tokenised on one core,
-TIMES_FASTER = 5.0  # and against padding to 77
+TARGET_CAPTIONS_PER_SECOND = 20_000  # targets: captions tokenised on one core,
+TARGET_SPEEDUP = 5.0  # and against padding to 77
 
 
 def measure(size: Size) -> Iterator[Row]:
@@ -34,7 +34,7 @@ def _tokenising(size: Size) -> Iterator[Row]:
         what=f"tokenise {size.captions:,} different captions on one core, no word remembered yet",
         value=rates["cold"],
         unit="a second",
-        target=PER_SECOND,
+        target=TARGET_CAPTIONS_PER_SECOND,
         detail=f"{rates['warm']:,.0f} again; {rates['new_words']:,.0f} with a word each that no other has; "
         f"reading the vocabulary {median(run['vocabulary'] for run in runs):.2f} s",
     )
@@ -57,6 +57,6 @@ def _trimming(size: Size) -> Row:
         f"against padding to {ids.shape[1]}",
         value=median(ratios(full, trimmed)),
         unit="x as fast",
-        target=TIMES_FASTER,
+        target=TARGET_SPEEDUP,
         detail=f"{median(trimmed):.3f} s against {median(full):.3f} s",
     )

@@ -31,13 +31,14 @@ from imagebind.training.setup import own_accelerate_state
 from imagebind.training.tuning import Trunks
 
 SECTION = "training"
-BUSY = 0.9  # targets
-FLAT = 1.1
+TARGET_BUSY_SHARE = 0.9  # targets
+TARGET_MEMORY_RATIO = 1.1
 # Linux's allocator unpredictably keeps freed memory, up to half a gigabyte; this makes it return memory.
-GIVES_BACK = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
-GROWTH = 8  # times the batch, for the same memory
-LEARNS, FROZEN = 3, 1  # products for each of a forward pass: what learns has two more in its backward pass
-LR = 1e-4
+MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
+BATCH_GROWTH = 8  # times the batch, for the same memory
+# Matrix products for each of a forward pass: a trained trunk has two more in its backward pass.
+TRAINED_PRODUCTS, FROZEN_PRODUCTS = 3, 1
+LEARNING_RATE = 1e-4
 TEMPERATURE = 0.05
 
 
@@ -59,10 +60,11 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     pairs = [_pair(entry["index"], **entry["files"]) for entry in read_manifest(manifest)]
     audio = try_trunk(size, ModalityType.AUDIO, torch.float32)
     vision = try_trunk(size, ModalityType.VISION, torch.float32)
-    yield from _rows(size, folder, PairDataset(pairs, transform), {vision: FROZEN, audio: LEARNS})
+    products = {vision: FROZEN_PRODUCTS, audio: TRAINED_PRODUCTS}
+    yield from _rows(size, folder, PairDataset(pairs, transform), products)
     shallow = ImageBindModel(two_trunks(size, vision_blocks=1))  # its depth does not affect the steps
     embedded = embed_vision(pairs, transform, shallow)
-    yield from _rows(size, folder, PairDataset(embedded, transform), {audio: LEARNS})
+    yield from _rows(size, folder, PairDataset(embedded, transform), {audio: TRAINED_PRODUCTS})
     yield _memory(size)
 
 
@@ -86,7 +88,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
         model=two_trunks(size, vision_blocks=1 if cached else None),
         learns=Trunks(modalities=(ModalityType.AUDIO.value,)),
         pairs=(PairRecipe(modality=ModalityType.AUDIO.value, data=lambda: dataset, temperature=TEMPERATURE),),
-        optimizer=AdamW(lr=LR),
+        optimizer=AdamW(lr=LEARNING_RATE),
         length=Steps(total=size.repeats),
         batch_size=size.batch,
         output=folder,  # nothing is written, since only steps are run
@@ -116,7 +118,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
         what=f"{what}: share of the time that is not waiting for data, read from video and wav files",
         value=timed.busy,
         unit="",
-        target=BUSY,
+        target=TARGET_BUSY_SHARE,
         detail=f"waited {median(timed.waiting) * 1000:.1f} ms a step, 1 process reading",
     )
 
@@ -132,7 +134,7 @@ def _steps(run: Run, dataset: Pairs, size: Size) -> Timed:
     asked = time.perf_counter()
     for _, batch in islice(loader.batches(), size.repeats + 2):
         waiting.append(time.perf_counter() - asked)
-        update = partial(run.update, source.name, ModalityType.AUDIO.value, batch.inputs, LR)
+        update = partial(run.update, source.name, ModalityType.AUDIO.value, batch.inputs, LEARNING_RATE)
         working.append(seconds(update))
         asked = time.perf_counter()
     return Timed(working[2:], waiting[2:])
@@ -155,16 +157,16 @@ def _linear_seconds(trials: dict[Trial, int]) -> float:
 def _memory(size: Size) -> Row:
     smaller = 2 * size.batch  # two chunks: gradients exist before the backward pass of the last one
     small, large = (
-        in_fresh_process("gradient_cache", size.name, str(batch), environment=GIVES_BACK)["peak"]
-        for batch in (smaller, GROWTH * smaller)
+        in_fresh_process("gradient_cache", size.name, str(batch), environment=MALLOC_ENVIRONMENT)["peak"]
+        for batch in (smaller, BATCH_GROWTH * smaller)
     )
-    batches = f"{GROWTH * smaller} over that of {smaller}"
+    batches = f"{BATCH_GROWTH * smaller} over that of {smaller}"
     return Row(
         section=SECTION,
         what=f"gradient caching, audio, float32: peak memory of a batch of {batches}",
         value=large / small,
         unit="x",
-        target=FLAT,
+        target=TARGET_MEMORY_RATIO,
         at_most=True,
         detail=f"{small / GIGABYTE:.2f} GB, then {large / GIGABYTE:.2f}, {size.batch} pairs a chunk",
     )

@@ -19,8 +19,8 @@ from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.video import VideoTransform, probe_video, spatial_crops
 
 SECTION = "video"
-TIMES_FASTER = 1.5  # targets: this much faster,
-SHARE_OF_MEMORY = 0.2  # and no more than this of the memory
+TARGET_SPEEDUP = 1.5  # targets: this much faster,
+TARGET_MEMORY_SHARE = 0.2  # and no more than this of the memory
 MEGABYTE = 1e6
 
 
@@ -37,7 +37,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         what=f"{clips} clips of a video, against all frames of each clip made tensors",
         value=median(ratios(all_of_them, ours)),
         unit="x as fast",
-        target=TIMES_FASTER,
+        target=TARGET_SPEEDUP,
         detail=f"{median(ours):.2f} s against {median(all_of_them):.2f} s",
     )
     base, mine, theirs = (
@@ -48,7 +48,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         what="memory for that, above what the imports take",
         value=(mine - base) / max(theirs - base, MEGABYTE),  # a tiny video hides below the imports' peak
         unit="of the other's",
-        target=SHARE_OF_MEMORY,
+        target=TARGET_MEMORY_SHARE,
         at_most=True,
         detail=f"{(mine - base) / MEGABYTE:.0f} MB against {(theirs - base) / MEGABYTE:.0f} MB",
     )

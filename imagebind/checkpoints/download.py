@@ -9,7 +9,6 @@ import hashlib
 import json
 import logging
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from filelock import FileLock, Timeout
 
 from imagebind.checkpoints.formats import read_weights
 from imagebind.errors import CheckpointError
+from imagebind.io.atomic import flush_to_disk, replacing
 from imagebind.io.http import copy_body, fetch, open_url, validators
 from imagebind.io.uri import OFFLINE_SWITCHES, is_offline
 
@@ -203,16 +203,11 @@ def _update_copy(url: str, final: Path) -> None:
         if headers and final.is_file() and _read_json(stamp) == headers:
             return
         final.parent.mkdir(parents=True, exist_ok=True)
-        part = final.with_name(f".{uuid.uuid4().hex}.part")
-        try:
-            with part.open("wb") as file:
+        with replacing(final) as temporary:
+            with temporary.open("wb") as file:
                 copy_body(response, file)
-                os.fsync(file.fileno())
             stamp.unlink(missing_ok=True)  # if the process is killed here, no stamp may describe another file
-            part.replace(final)
-            stamp.write_text(json.dumps(headers))
-        finally:
-            part.unlink(missing_ok=True)
+        stamp.write_text(json.dumps(headers))
 
 
 def _read_json(path: Path) -> object:
@@ -293,8 +288,7 @@ def _fetch_verified(released: ReleasedFile, part: Path, *, show_progress: bool) 
         logger.warning("downloading again from the start: %s", error)
         _fetch_verified(released, part, show_progress=show_progress)
         return
-    with part.open("rb+") as file:
-        os.fsync(file.fileno())
+    flush_to_disk(part)
 
 
 @contextmanager

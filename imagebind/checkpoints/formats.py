@@ -4,9 +4,7 @@ The first bytes decide the format of a file. Files are never changed in place bu
 """
 
 import json
-import os
-import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -25,6 +23,7 @@ from imagebind.checkpoints.tensors import (
     regular_size,
 )
 from imagebind.errors import CheckpointError
+from imagebind.io.atomic import replacing, replacing_all
 
 StateDict = Mapping[str, Tensor]
 
@@ -112,11 +111,11 @@ def write_weights(entries: StateDict, path: Path) -> None:
     """
     if path.suffix not in (*TORCH_SUFFIXES, SAFETENSORS_SUFFIX):
         raise ValueError(f"{path}: expected a .pth, .pt or .safetensors file, or a folder")
-    with _replacing() as temporary_for:
+    with _write_errors(path), replacing(path) as temporary:
         if path.suffix == SAFETENSORS_SUFFIX:
-            _write_safetensors(entries, temporary_for(path))
+            _write_safetensors(entries, temporary)
         else:
-            _write_torch(entries, temporary_for(path))
+            _write_torch(entries, temporary)
 
 
 def write_folder(
@@ -135,7 +134,7 @@ def write_folder(
     paths = []
     weight_map: dict[str, str] = {}
     total_size = 0
-    with _created_folder(folder), _replacing() as temporary_for:
+    with _created_folder(folder), _write_errors(folder), replacing_all() as temporary_for:
         for modality, entries in groups:
             path = folder / f"{modality}{SAFETENSORS_SUFFIX}"
             _write_safetensors(entries, temporary_for(path))
@@ -244,28 +243,9 @@ def _created_folder(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _replacing() -> Iterator[Callable[[Path], Path]]:
-    """Yield a function that returns a temporary path for a path; at the end rename all files, or delete all.
-
-    Raises:
-        CheckpointError: a file cannot be written.
-    """
-    temporaries: dict[Path, Path] = {}
-
-    def temporary_for(path: Path) -> Path:
-        temporaries[path] = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-        return temporaries[path]
-
+def _write_errors(path: Path) -> Iterator[None]:
+    """Raise errors of writing as `CheckpointError`."""
     try:
-        yield temporary_for
-        for temporary in temporaries.values():
-            with temporary.open("rb+") as file:
-                os.fsync(file.fileno())
-        for path, temporary in temporaries.items():
-            temporary.replace(path)
+        yield
     except (OSError, RuntimeError, SafetensorError) as error:  # RuntimeError: torch on a full disk
-        raise CheckpointError(f"{next(reversed(temporaries))}: cannot be written ({error})") from error
-    finally:
-        for temporary in temporaries.values():
-            with suppress(OSError):  # renamed, or never created
-                temporary.unlink()
+        raise CheckpointError(f"{path}: cannot be written ({error})") from error

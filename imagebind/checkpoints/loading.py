@@ -116,7 +116,7 @@ def load_into(
     else:
         selected = set(map(str, modalities))
         expected = {name: entry for name, entry in own.items() if modality_of(name) in selected}
-    entries = read_weights(path, frozenset(selected), mmap=mmap)
+    entries = read_state_dict(path, modalities=selected, mmap=mmap)
     _check_fit(path, entries, expected)
     moved = {
         name: entries.pop(name).to(  # one at a time, so that memory holds one copy
@@ -159,10 +159,10 @@ def convert(
     """
     path = resolve(source)
     try:
-        modalities = list(group_by_modality(read_weights(path, mmap=True)))
+        modalities = list(group_by_modality(read_state_dict(path, mmap=True)))
     except ValueError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    groups = ((modality, read_weights(path, frozenset({modality}))) for modality in modalities)
+    groups = ((modality, read_state_dict(path, modalities=[modality])) for modality in modalities)
     return write_folder(groups, Path(folder), config=config)
 
 

@@ -107,8 +107,8 @@ def _embed_locally(
     from rich.progress import track
     from rich.text import Text
 
+    from imagebind.failures import Failure, FileWarning, error_file
     from imagebind.intake.files import collect_requests
-    from imagebind.search.crawl.report import Failure, FileWarning, error_file
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 
     try:

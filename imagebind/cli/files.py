@@ -10,8 +10,8 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from imagebind.failures import Failure
     from imagebind.intake.mapping import PathMapping
-    from imagebind.search.crawl.report import Failure
 
 SHOWN_SUFFIXES = 5
 SHOWN_FAILURES = 10
@@ -74,7 +74,7 @@ def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: 
     """Print one line for each reason of failures, and the path of the file that lists all of them."""
     from rich.text import Text
 
-    from imagebind.search.crawl.report import grouped
+    from imagebind.failures import grouped
 
     if not failures:
         return

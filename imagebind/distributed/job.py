@@ -9,7 +9,7 @@ from pathlib import Path
 from imagebind.distributed.inputs import InputPart, Inputs, divide, divide_files
 from imagebind.distributed.methods import EmbedItems, Method
 from imagebind.distributed.output import Manifest, Output
-from imagebind.search.crawl.report import Failure
+from imagebind.failures import Failure
 
 
 @dataclass(frozen=True, kw_only=True)

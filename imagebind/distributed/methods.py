@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from imagebind.distributed.inputs import Item
-from imagebind.distributed.output import read_lines
 from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.failures import Failure, FileWarning, read_lines
 from imagebind.intake.mapping import PathMapping
 from imagebind.io.source import encodable
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.crawler import crawl
-from imagebind.search.crawl.report import Failure, FileWarning
 from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow, to_arrow

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 from imagebind.distributed.inputs import InputPart
 from imagebind.errors import ImageBindError
+from imagebind.failures import Failure, FileWarning, json_line, read_lines
 from imagebind.io.storage import Storage
 from imagebind.io.uri import is_uri
-from imagebind.search.crawl.report import Failure, FileWarning
 from imagebind.space import Space
 
 MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
@@ -42,16 +42,6 @@ class ListedPart(NamedTuple):
 
     name: str
     digest: str
-
-
-def read_lines(content: bytes) -> Iterator[Failure | FileWarning]:
-    """Yield failures and warnings from JSON lines, as an output or a crawl writes them."""
-    for line in content.splitlines():
-        record = json.loads(line)
-        if "warning" in record:
-            yield FileWarning(path=record["path"], warning=record["warning"])
-        else:
-            yield Failure(**record)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +153,7 @@ class Output:
         """
         stored = self.space()
         if stored is not None:
-            stored.check(space, what=self.uri)
+            stored.check(space, owner=self.uri)
             return
         self._storage.write(SPACE, space.to_json().encode())
 
@@ -194,9 +184,8 @@ class Output:
         self._write_lines(f"{ERRORS}/{name}.jsonl", failures)
 
     def _write_lines(self, name: str, lines: Sequence[Failure | FileWarning]) -> None:
-        texts = [json.dumps(line.record, ensure_ascii=False) + "\n" for line in lines]
-        if texts:
-            self._storage.write(name, "".join(texts).encode())
+        if lines:
+            self._storage.write(name, "".join(map(json_line, lines)).encode())
         else:
             self._storage.delete(name)
 

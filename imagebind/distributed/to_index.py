@@ -69,7 +69,7 @@ def add_parts(
         )
     space = output.space()
     if space is not None:
-        index.space.check(space, what=index.uri)
+        index.space.check(space, owner=index.uri)
     added = 0
     known = index.files().keys()
     for rows in _batches(output, manifest.base):

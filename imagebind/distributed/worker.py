@@ -13,7 +13,7 @@ from imagebind.distributed.methods import ItemResult, Method
 from imagebind.distributed.output import Output
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.search.crawl.report import Failure, FileWarning
+from imagebind.failures import Failure, FileWarning
 
 MAX_ITEM_DEATHS = 2  # of workers at one item until it fails; a single death may have another reason
 MAX_TRIES = 20  # per part in one run, enough for several such items

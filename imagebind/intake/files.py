@@ -12,7 +12,7 @@ from imagebind.intake.mapping import PathMapping, mapping_for
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import name_of
 from imagebind.media.detect import detect
-from imagebind.media.discover import FoundFile, absolute_path, stat_file
+from imagebind.media.discover import FoundFile, absolute_path, discover, stat_file
 from imagebind.media.imu_table import refuse_companion
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
@@ -78,24 +78,22 @@ def _request(path: Path, root: Path, modality: MediaKind | None, mappings: Seque
 
 
 def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[Path]:
-    """Yield files as given, and for a folder all files below it except hidden ones, sorted by name.
+    """Yield files as given, and for a folder the files below it, see `discover`.
 
     Files in `without`, such as the earlier output of a command, are left out. A folder that cannot be listed
     is yielded itself, so that opening it raises the error.
     """
-    left_out = {path.absolute() for path in without}
-    unlisted: list[Path] = []
+    without = list(without)
     for path in paths:
         if not path.is_dir():
             yield path
             continue
-        for folder, subfolders, names in os.walk(path, onerror=lambda e: unlisted.append(Path(e.filename))):
-            subfolders[:] = sorted(name for name in subfolders if not name.startswith("."))
-            for name in sorted(names):
-                file = Path(folder) / name
-                if not name.startswith(".") and file.absolute() not in left_out:
-                    yield file
-    yield from unlisted
+        root = absolute_path(path)
+        for found in discover([root], without=without):
+            if isinstance(found, FoundFile):
+                yield path / found.relative
+            else:
+                yield path / os.path.relpath(found.item, name_of(root))
 
 
 def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:

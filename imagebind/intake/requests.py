@@ -279,7 +279,7 @@ def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | 
         return MediaKind(str(modality))
     except ValueError:
         names = ", ".join([ModalityType.VISION.value, *(kind.value for kind in MediaKind)])
-        raise ValueError(f"unknown modality {str(modality)!r}; expected one of {names}") from None
+        raise ValueError(f"modality: expected one of {names}, got {str(modality)!r}") from None
 
 
 def _image_or_video(

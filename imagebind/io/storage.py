@@ -2,17 +2,15 @@
 
 import io
 import os
-import re
-import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar
 
 from imagebind.errors import MediaError
+from imagebind.io.atomic import TEMPORARY_NAME, replacing
 from imagebind.io.source import encodable
 from imagebind.io.uri import is_uri
 
@@ -20,7 +18,6 @@ CACHED_FILE_SYSTEMS = 64  # one per bucket; finding a bucket's region takes a ro
 READ_BUFFER_BYTES = 8 * 2**20  # per request to an object store
 MAX_PARALLEL_FETCHES = 8  # threads per call of `map_in_threads`
 READABLE_FILE = "a readable file"
-_TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # an unfinished file
 
 In = TypeVar("In")
 Out = TypeVar("Out")
@@ -65,25 +62,13 @@ class Storage:
         from pyarrow.fs import LocalFileSystem
 
         if isinstance(self._system, LocalFileSystem):
-            self._write_and_rename(self._path_of(name), content)
+            path = Path(self._path_of(name))
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
         else:
-            self._write_to(self._path_of(name), content)
-
-    def _write_and_rename(self, path: str, content: bytes) -> None:
-        folder, _, name = path.rpartition("/")
-        temporary = f"{folder}/.{name}.{uuid.uuid4().hex}.tmp"
-        self._system.create_dir(folder)
-        try:
-            self._write_to(temporary, content)
-            self._system.move(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                self._system.delete_file(temporary)
-            raise
-
-    def _write_to(self, path: str, content: bytes) -> None:
-        with self._system.open_output_stream(path) as file:
-            file.write(content)
+            with self._system.open_output_stream(self._path_of(name)) as file:
+                file.write(content)
 
     def delete(self, name: str) -> None:
         """Delete a file, if it exists."""
@@ -106,12 +91,12 @@ class Storage:
     def names(self, folder: str = "") -> set[str]:
         """Return the names of the complete files directly in a subfolder, or in this folder."""
         names = (info.base_name for info in self._list(folder) if info.is_file)
-        return {name for name in names if not _TEMPORARY_NAME.fullmatch(name)}
+        return {name for name in names if not TEMPORARY_NAME.fullmatch(name)}
 
     def sweep(self, folder: str = "") -> None:
         """Delete unfinished files of killed writers."""
         for info in self._list(folder):
-            if info.is_file and _TEMPORARY_NAME.fullmatch(info.base_name):
+            if info.is_file and TEMPORARY_NAME.fullmatch(info.base_name):
                 self._system.delete_file(info.path)
 
     def _list(self, folder: str) -> list[Any]:

@@ -17,7 +17,8 @@ from av.error import FFmpegError
 
 from imagebind.io.source import Limits
 from imagebind.media.audio_packets import codec_headers, planar_floats
-from imagebind.media.audio_stream import NO_OTHER_FILES, AudioStream
+from imagebind.media.audio_stream import AudioStream
+from imagebind.media.containers import open_container
 
 PAGE_HEADER_BYTES = 27
 BEGINS_STREAM_FLAG = 2  # of a page
@@ -159,9 +160,8 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 def _headers(link: _FilePart) -> Any:
     """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
-    link.seek(0)
     try:
-        with av.open(link, "r", metadata_errors="ignore", options=NO_OTHER_FILES) as container:
+        with open_container(link) as container:
             stream = container.streams.audio[0]
             codec = stream.codec_context
             return codec.name, codec.sample_rate, codec.channels, codec_headers(stream)

@@ -33,18 +33,17 @@ from imagebind.media.audio_packets import (
     planar_floats,
     trimming,
 )
+from imagebind.media.containers import NO_STAMP, open_container
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
 MAX_STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
 MAX_KEPT_BYTES = 2**28  # of a stream decoded to count its samples: 12 minutes of stereo at 48 kHz
 STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known states this much or more
-NO_OTHER_FILES = {"protocol_whitelist": "none"}  # FFmpeg options: a playlist must not open other files
 EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with audio"
 
 # Containers whose header states the exact number of samples. Others estimate or round it.
 EXACT_LENGTH_FORMATS = frozenset(("wav", "w64", "aiff", "caf", "flac", "tta", "wv", "ape"))
-NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
 
 
 class AudioStream:
@@ -147,9 +146,7 @@ class AudioStream:
     def _open(self) -> None:
         """Reopen the file at its beginning."""
         self._resources.close()
-        self._file.seek(0)
-        opened = av.open(self._file, "r", metadata_errors="ignore", options=NO_OTHER_FILES)
-        container = self._resources.enter_context(opened)
+        container = self._resources.enter_context(open_container(self._file))
         if not container.streams.audio:
             raise MediaError(self.name, got="no audio stream", expected=EXPECTED_AUDIO)
         stream = container.streams.audio[0]

@@ -118,9 +118,7 @@ def plan_from_header(header: Sequence[str], *, name: str = "header", role: str |
     )
 
 
-def plan_from_columns(
-    columns: Columns, header: Sequence[str], *, name: str, role: str | None = None
-) -> ColumnPlan:
+def plan_from_columns(columns: Columns, header: Sequence[str], *, name: str) -> ColumnPlan:
     """Find the columns that the user gave by name, or by number from 0.
 
     Raises:

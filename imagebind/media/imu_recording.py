@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from torch import Tensor
@@ -32,6 +33,11 @@ class ImuRecording:
 
     samples: np.ndarray
     seconds: np.ndarray
+
+    @cached_property
+    def duration(self) -> float:
+        """Seconds from the first sample to the end of the last one, which lasts one sampling interval."""
+        return float(self.seconds[-1] + np.median(np.diff(self.seconds)))
 
 
 def to_recording(

@@ -17,6 +17,7 @@ from imagebind.media.imu_join import ImuTable, join
 from imagebind.media.imu_layouts import LAYOUTS, Columns, Layout, layout_of
 from imagebind.media.imu_names import ACCEL, GRAVITY, GYRO, USER
 from imagebind.media.imu_parts import RecordingFiles, recording_files, role_of
+from imagebind.media.imu_recording import G_MAGNITUDES
 from imagebind.media.imu_text import ENCODING_BYTES, HEAD_LINES, Line, encoding_of, splitter, text_lines
 
 # Tables without a header or a clock, recognised by their rows, file names or columns.
@@ -182,12 +183,12 @@ def _joined(streams: SensorStreams, name: str, options: TableOptions) -> ImuTabl
         options.accel_unit or options.layout.accel_unit,
         options.gyro_unit or options.layout.gyro_unit,
     )
-    if gyro_unit is None and sensors[GYRO].unit is None and _is_xsens_dot(form, sensors[GYRO]):
+    if gyro_unit is None and sensors[GYRO].unit is None and _is_xsens_dot(form):
         gyro_unit = "deg/s"
     return join(sensors, name=name, accel_unit=accel_unit, gyro_unit=gyro_unit, has_clock=streams.has_clock)
 
 
-def _is_xsens_dot(form: TableForm, gyro: SensorStream) -> bool:
+def _is_xsens_dot(form: TableForm) -> bool:
     """Whether an Xsens table is from a DOT, whose gyroscope is in deg/s and whose clock is in µs."""
     if not any(clock.unit == "xsens" for clock in form.plan.clocks):
         return False
@@ -229,7 +230,8 @@ def _sensor_logger(
         )
     sensors[ACCEL if is_total else USER] = accel
     if is_total:
-        in_g = 0.8 <= float(np.median(np.linalg.norm(accel.samples, axis=1))) <= 1.25
+        low, high = G_MAGNITUDES
+        in_g = low <= float(np.median(np.linalg.norm(accel.samples, axis=1))) <= high
         return replace(layout, accel_unit="g") if in_g else layout
     if files.gravity is not None:
         gravity = _streams(read(files.gravity), str(files.gravity), options, None, GRAVITY)

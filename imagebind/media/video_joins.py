@@ -9,9 +9,9 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from imagebind.io.source import Limits
+from imagebind.media.containers import NO_STAMP
 from imagebind.media.video_packets import (
     HEAD_FRAMES,
-    NO_STAMP,
     PacketIndex,
     is_independent,
     is_placeholder,

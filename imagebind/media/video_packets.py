@@ -11,7 +11,8 @@ import numpy as np
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 
-NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+from imagebind.media.containers import NO_STAMP
+
 HEAD_FRAMES = 10  # at the beginning: a keyframe and any frames that are shown before it
 MAX_PLACEHOLDER_BYTES = 19  # in MPEG-4; FFmpeg's value
 MAX_DIRAC_END_BYTES = 13  # of a packet that only ends a sequence

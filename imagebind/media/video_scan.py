@@ -14,9 +14,10 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import Limits
+from imagebind.media.containers import NO_STAMP
 from imagebind.media.video_clock import Clock
 from imagebind.media.video_joins import HeadDecoder, decode_joins
-from imagebind.media.video_packets import NO_STAMP, PacketIndex, PacketLog
+from imagebind.media.video_packets import PacketIndex, PacketLog
 from imagebind.media.video_stream import opened_video, packets_of
 from imagebind.media.webp import webp_clock, webp_size
 

@@ -5,7 +5,7 @@ import errno
 from collections.abc import Iterator
 from contextlib import ExitStack
 from itertools import chain
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import av
 from av.container import InputContainer
@@ -16,9 +16,10 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
+from imagebind.media.containers import open_container, video_streams
 from imagebind.media.video_packets import PacketIndex, is_independent
 
-READ_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python than with FFmpeg's 32 KiB
+READ_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python than with FFmpeg's default
 DEFAULT_TRACK_PIXELS = 5_000_000  # added to the area of a default stream, as the ffmpeg command does
 # FFmpeg recognises their keyframes itself, whatever the file marks; some keyframes have a P field.
 PARSED_KEYFRAME_CODECS = ("h264",)
@@ -33,12 +34,6 @@ class FalseKeyframeError(Exception):
     """Decoding cannot start at a packet marked as a keyframe. The mark has been removed from the index."""
 
 
-def video_streams(container: Any) -> list[Any]:
-    """Return the video streams of an open container, without cover art."""
-    cover = av.stream.Disposition.attached_pic
-    return [stream for stream in container.streams.video if not stream.disposition & cover]
-
-
 @contextlib.contextmanager
 def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open a file at its beginning; yield the container and its main video stream.
@@ -46,15 +41,8 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     Raises:
         MediaError: not a video, or over a limit.
     """
-    file.seek(0)
-    options = {
-        "max_pixels": str(limits.max_pixels),
-        "protocol_whitelist": "none",  # a playlist must not open other files
-    }
     try:
-        container = av.open(
-            file, "r", options=options, buffer_size=READ_BUFFER_BYTES, metadata_errors="replace"
-        )
+        container = open_container(file, max_pixels=limits.max_pixels, buffer_bytes=READ_BUFFER_BYTES)
     except Exception as error:  # damaged data raises many types
         raise MediaError(name, got=f"not a video ({_reason(error)})", expected="a video file") from error
     with container:

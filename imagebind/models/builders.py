@@ -114,7 +114,7 @@ def _audio_preprocessor(sizes: AudioConfig) -> nn.Module:
     return OneChannelPreprocessor(
         sizes.embed_dim,
         name="audio",
-        picture_size=(sizes.mel_bins, sizes.mel_frames),
+        image_size=(sizes.mel_bins, sizes.mel_frames),
         patch_size=sizes.patch_size,
         stride=sizes.stride,
         stem_name="rgbt_stem",
@@ -125,7 +125,7 @@ def _one_channel_preprocessor(sizes: OneChannelConfig, name: str, stem_name: str
     return OneChannelPreprocessor(
         sizes.embed_dim,
         name=name,
-        picture_size=(sizes.image_size, sizes.image_size),
+        image_size=(sizes.image_size, sizes.image_size),
         patch_size=sizes.patch_size,
         stride=sizes.patch_size,
         stem_name=stem_name,

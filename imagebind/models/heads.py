@@ -6,9 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagebind.config import MAX_LOGIT_SCALE
 from imagebind.models.transformer import LAYER_NORM_EPS
 
-MAX_LOGIT_SCALE = 100.0  # upper bound of a learned scale. Source: released
 TEXT_LOGIT_SCALE = 1 / 0.07  # initial value of the learned scale of text, as in CLIP
 
 

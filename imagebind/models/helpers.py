@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from imagebind.config import MAX_LOGIT_SCALE
 from imagebind.errors import import_extra
 from imagebind.models import heads
 from imagebind.models.original_names import OriginalName
@@ -41,7 +42,7 @@ class LearnableLogitScaling(heads.LogitScale, metaclass=OriginalName, ours=(head
         self,
         logit_scale_init: float = heads.TEXT_LOGIT_SCALE,
         learnable: bool = True,
-        max_logit_scale: float = heads.MAX_LOGIT_SCALE,
+        max_logit_scale: float = MAX_LOGIT_SCALE,
     ) -> None:
         super().__init__(logit_scale_init, learnable=learnable)
         self.max_logit_scale = max_logit_scale

@@ -19,7 +19,7 @@ __all__ = [  # noqa: F822  (SimpleTokenizer is looked up when used)
 ]
 
 _BUILD_ONE_CHANNEL = (
-    "build imagebind.models.stems.OneChannelPreprocessor(embed_dim, name=…, picture_size=…, patch_size=…, "
+    "build imagebind.models.stems.OneChannelPreprocessor(embed_dim, name=…, image_size=…, patch_size=…, "
     "stride=…, stem_name=…)"
 )
 

@@ -171,7 +171,7 @@ class OneChannelPreprocessor(nn.Module):
         embed_dim: int,
         *,
         name: str,
-        picture_size: tuple[int, int],
+        image_size: tuple[int, int],
         patch_size: int,
         stride: int,
         stem_name: str,
@@ -180,8 +180,8 @@ class OneChannelPreprocessor(nn.Module):
         self.name = name
         self.patch_size = patch_size
         self.stem_name = stem_name
-        height, width = (_patches_along(side, patch_size, stride) for side in picture_size)
-        self.picture_size = picture_size
+        height, width = (_patches_along(side, patch_size, stride) for side in image_size)
+        self.image_size = image_size
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
         self.add_module(stem_name, OneChannelStem(embed_dim, patch_size=patch_size, stride=stride))
         self.pos_embedding_helper = PositionTable(embed_dim, (height, width))
@@ -196,7 +196,7 @@ class OneChannelPreprocessor(nn.Module):
         elif images is None or named:
             raise TypeError(f"expected one tensor, by position or as {self.name}=, got {sorted(named)}")
         if images.ndim != 4 or images.shape[1] != 1 or not self._has_positions(images):
-            shape = ", ".join(str(side) for side in (1, *self.picture_size))
+            shape = ", ".join(str(side) for side in (1, *self.image_size))
             raise ValueError(
                 f"{self.name}: expected (b, {shape}) or clips (b, s, {shape}), got {tuple(images.shape)}"
             )
@@ -207,10 +207,10 @@ class OneChannelPreprocessor(nn.Module):
     def _has_positions(self, images: Tensor) -> bool:
         """Return whether images fit the position table: of its size, or both square in patches."""
         height, width = images.shape[-2:]
-        if (height, width) == self.picture_size:
+        if (height, width) == self.image_size:
             return True
         is_square = height // self.patch_size == width // self.patch_size >= 1
-        return is_square and self.picture_size[0] == self.picture_size[1]
+        return is_square and self.image_size[0] == self.image_size[1]
 
 
 class ImuPreprocessor(nn.Module):

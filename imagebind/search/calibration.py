@@ -14,7 +14,7 @@ world this matters most for IMU recordings; see `imagebind benchmark mixed`.
 import io
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -24,6 +24,19 @@ KIND_SAMPLES = 512  # vectors: the error of their mean cosine is a twentieth of 
 MIN_SAMPLES = 8  # with fewer, a media type's own standard deviation is not used
 MIN_DEVIATION = 1e-3  # smaller standard deviations come from nearly identical items
 
+Cosines = TypeVar("Cosines", float, np.ndarray)
+
+
+class Scale(NamedTuple):
+    """The mean and standard deviation of a query's cosines with a media type."""
+
+    mean: float
+    deviation: float
+
+    def score(self, cosines: Cosines) -> Cosines:
+        """Return by how many standard deviations cosines exceed the mean."""
+        return (cosines - self.mean) / self.deviation
+
 
 @dataclass(frozen=True, eq=False)
 class Calibration:
@@ -31,7 +44,7 @@ class Calibration:
 
     samples: Mapping[MediaKind, np.ndarray] = field(default_factory=dict)
 
-    def scale(self, query: np.ndarray, kind: MediaKind) -> tuple[float, float]:
+    def scale(self, query: np.ndarray, kind: MediaKind) -> Scale:
         """Return the mean and standard deviation of the cosines of a query (e,) with a media type's sample.
 
         With fewer than `MIN_SAMPLES` vectors, the standard deviation is the pooled one of all media types.
@@ -42,16 +55,11 @@ class Calibration:
         cosines = {each: sample @ query for each, sample in self.samples.items()}  # (n, e) @ (e,) -> (n,)
         enough = [each for each in cosines.values() if len(each) >= MIN_SAMPLES]
         if not enough:
-            return 0.0, 1.0
+            return Scale(0.0, 1.0)
         pooled = float(np.sqrt(np.mean([each.var() for each in enough])))
         own = cosines.get(kind, np.concatenate(enough))
         deviation = float(own.std()) if len(own) >= MIN_SAMPLES else 0.0
-        return float(own.mean()), max(deviation, pooled, MIN_DEVIATION)
-
-    def score(self, query: np.ndarray, kind: MediaKind, cosine: float) -> float:
-        """Return by how many standard deviations a cosine exceeds the mean."""
-        mean, deviation = self.scale(query, kind)
-        return (cosine - mean) / deviation
+        return Scale(float(own.mean()), max(deviation, pooled, MIN_DEVIATION))
 
     def to_bytes(self) -> bytes:
         """Serialise the samples for an index."""

@@ -92,7 +92,7 @@ class Index:
             return cls(Store.create(uri, embed_dim=embedder.embed_dim, about=about), embedder)
         index = cls(Store.open(uri), embedder)
         if embedder is not None:
-            index.space.check(Space.of(embedder, kinds=()), what=index.uri)
+            index.space.check(Space.of(embedder, kinds=()), owner=index.uri)
         return index
 
     @property
@@ -194,12 +194,11 @@ class Index:
                 .execute(table)
             )
 
-    def move_path(self, old: str, new: str, *, mtime_ns: int) -> None:
-        """Update a file's path and modification time; its rows keep their vectors and ids."""
-        self.move_paths({old: (new, mtime_ns)})
-
     def move_paths(self, moves: Mapping[str, tuple[str, int]]) -> None:
-        """Update the paths of many files in few commits: {old path: (new path, modification time in ns)}."""
+        """Update the paths of files in few commits: {old path: (new path, modification time in ns)}.
+
+        Their rows keep their vectors and ids.
+        """
         with store_errors(self.uri, "written to"):
             many.move_paths(self._store.items, moves, self.embed_dim)
 
@@ -338,7 +337,7 @@ class Index:
         """
         new = set(kinds) - self._checked
         if new and self.embedder is not None:
-            self.space.check(Space.of(self.embedder, kinds=new), what=self.uri)
+            self.space.check(Space.of(self.embedder, kinds=new), owner=self.uri)
             self._checked |= new
 
     def _estimate(self) -> Calibration:

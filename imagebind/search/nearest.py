@@ -13,7 +13,7 @@ import numpy as np
 
 from imagebind.modality import MediaKind
 from imagebind.search.approximate import NPROBES, REFINE_FACTOR
-from imagebind.search.calibration import Calibration
+from imagebind.search.calibration import Calibration, Scale
 from imagebind.search.rows import HIT_COLUMNS, Hit, to_hit
 from imagebind.search.store import Store, store_errors
 
@@ -64,15 +64,14 @@ def _nearest(
 
 def scored(records: Iterable[Record], vector: np.ndarray, calibration: Calibration) -> list[Hit]:
     """Turn rows with a `_distance` into hits with score and cosine."""
-    scales: dict[str, tuple[float, float]] = {}
+    scales: dict[str, Scale] = {}
     hits = []
     for record in records:
         kind = record["kind"]
         if kind not in scales:
             scales[kind] = calibration.scale(vector, MediaKind(kind))
-        mean, deviation = scales[kind]
         cosine = 1 - record["_distance"]  # LanceDB's dot distance is 1 - dot product
-        hits.append(to_hit(record, cosine=cosine, score=(cosine - mean) / deviation))
+        hits.append(to_hit(record, cosine=cosine, score=scales[kind].score(cosine)))
     return hits
 
 

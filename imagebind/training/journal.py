@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from imagebind.errors import MissingExtraError
+from imagebind.io.atomic import replacing
 from imagebind.training.recipe import RecipeError
 
 if TYPE_CHECKING:
@@ -76,9 +77,8 @@ def drop_lines_after(path: Path, step: int) -> None:
     if not path.is_file():
         return
     kept = "".join(line for line, record in _lines(path) if record["step"] <= step)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(kept, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(kept, encoding="utf-8")
 
 
 def check_trackers(names: Sequence[str]) -> None:

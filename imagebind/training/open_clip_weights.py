@@ -2,16 +2,14 @@
 
 Both towers compute the same function as open_clip's, with two differences. The vision stem takes two frames:
 open_clip's patch kernel is divided equally between them, so a repeated image gives the same result.
-LayerNorm's epsilon is 1e-5 in open_clip and 1e-6 in the released ImageBind: `config_of` returns 1e-5, and a
-model with the released configuration gives slightly different numbers.
+LayerNorm's epsilon is 1e-5 in open_clip and 1e-6 in the released ImageBind, whose configuration therefore
+gives slightly different numbers than one with `norm_eps` 1e-5.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from torch import Tensor, nn
 
-from imagebind.config import ImageBindConfig, TextConfig, VisionConfig
 from imagebind.errors import CheckpointError, MissingExtraError
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
@@ -46,40 +44,6 @@ def create_open_clip(name: str, pretrained: str) -> nn.Module:
         return open_clip.create_model(name, pretrained=pretrained)
     except Exception as error:  # errors of open_clip, the hub, its HTTP client and the disk
         raise CheckpointError(f"open_clip {name}, {pretrained}: {error}") from error
-
-
-def config_of(clip: nn.Module, *, frames: int = 2) -> ImageBindConfig:
-    """Return the configuration of a model with the sizes of an open_clip model's two towers.
-
-    Raises:
-        CheckpointError: the towers have another architecture than ViT-H/14.
-    """
-    check_form(clip)
-    entries = clip.state_dict()
-    visual: Any = clip.visual
-    text_blocks: Any = clip.transformer.resblocks  # type: ignore[union-attr]
-    width, _, patch_size, _ = entries["visual.conv1.weight"].shape
-    context_length, text_width = entries["positional_embedding"].shape
-    return ImageBindConfig(
-        embed_dim=entries["visual.proj"].shape[1],
-        vision=VisionConfig(
-            embed_dim=width,
-            num_blocks=len(visual.transformer.resblocks),
-            num_heads=visual.transformer.resblocks[0].attn.num_heads,
-            image_size=visual.image_size[0],
-            patch_size=patch_size,
-            frames=frames,
-            norm_eps=visual.ln_post.eps,
-        ),
-        text=TextConfig(
-            embed_dim=text_width,
-            num_blocks=len(text_blocks),
-            num_heads=text_blocks[0].attn.num_heads,
-            context_length=context_length,
-            vocab_size=entries["token_embedding.weight"].shape[0],
-            norm_eps=text_blocks[0].ln_1.eps,
-        ),
-    )
 
 
 def load_open_clip(model: ImageBindModel, clip: nn.Module) -> None:

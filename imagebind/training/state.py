@@ -7,7 +7,6 @@ too. The folder must be on a file system that all ranks share.
 
 import json
 import logging
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -19,6 +18,7 @@ import torch
 from safetensors import SafetensorError
 
 from imagebind.errors import CheckpointError
+from imagebind.io.atomic import flush_to_disk
 from imagebind.training.random_state import RandomState, seed_everything
 
 logger = logging.getLogger(__name__)
@@ -158,11 +158,11 @@ def _finish(unfinished: Path, target: Path) -> None:
     (unfinished / FILES_NAME).write_text(json.dumps(sizes, indent=2) + "\n", encoding="utf-8")
     folders = [path for path in unfinished.rglob("*") if path.is_dir()]
     for path in (*files, unfinished / FILES_NAME, *folders, unfinished):
-        _flush(path)
+        flush_to_disk(path)
     if target.exists():  # an incomplete checkpoint
         _remove(target)
     unfinished.rename(target)
-    _flush(target.parent)
+    flush_to_disk(target.parent)
 
 
 def _prune(folder: Path, step: int, keep: int) -> None:
@@ -180,13 +180,3 @@ def _remove(checkpoint: Path) -> None:
     shutil.rmtree(hidden, ignore_errors=True)
     checkpoint.rename(hidden)
     shutil.rmtree(hidden, ignore_errors=True)
-
-
-def _flush(path: Path) -> None:
-    if os.name == "nt" and path.is_dir():  # Windows cannot open folders
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -201,13 +201,9 @@ class DepthTransform:
         Raises:
             MediaError: as `load_depth`, or the frame has no valid pixel.
         """
-        return self.with_filled_share(depth)[0]
-
-    def with_filled_share(self, depth: DepthItem | Mapping[str, object]) -> tuple[Tensor, float]:
-        """Return the tensor, and the share of the frame's pixels, in [0, 1), that were filled holes."""
         if isinstance(depth, Mapping):
             frame, own = self._of_mapping(depth)
-            return own.with_filled_share(frame)  # type: ignore[arg-type]
+            return own(frame)  # type: ignore[arg-type]
         frame, name = depth, name_of(depth)
         focal, baseline = _focal(self.focal), _baseline(self.sensor, self.baseline)
         if is_source(frame):
@@ -223,7 +219,7 @@ class DepthTransform:
         preset = PRESETS[self.preset]
         disparity = disparity_of(filled, focal=focal, baseline=baseline).clamp(max=preset.clamp)
         square = self.crop(disparity[None], self.size)  # (h, w) -> (1, size, size)
-        return (square / preset.divisor - preset.mean) / preset.std, share
+        return (square / preset.divisor - preset.mean) / preset.std
 
     def _of_mapping(self, item: Mapping[str, object]) -> tuple[object, "DepthTransform"]:
         """Return the frame of a mapping, and this transform with the options of the mapping."""

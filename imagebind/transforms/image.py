@@ -7,7 +7,7 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image, ImageOps
 from torch import Tensor
 from torchvision.transforms.v2 import InterpolationMode
 from torchvision.transforms.v2 import functional as F
@@ -26,6 +26,7 @@ SIXTEEN_BIT_STEP = 257  # 65535 / 255, so that white stays white
 DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
 PHOTOMETRIC_TAG, PLANAR_CONFIGURATION_TAG = 262, 284  # of TIFF
 WHITE_IS_ZERO = 0
+UPRIGHT = 1  # EXIF orientation
 # Ours: the ends of longer images, which the centre crop drops, are cut before resizing to bound memory.
 MAX_ASPECT_RATIO = 64
 
@@ -113,11 +114,10 @@ class ImageTransform:
         whole = self._to_image(image)
         if isinstance(whole, Image.Image):
             square = F.pil_to_tensor(self.crop(whole, self.size))  # (3, size, size) uint8
+            unit = F.to_dtype(square, torch.float32, scale=True)
         else:
-            square = self.crop(whole, self.size)
-        unit = F.to_dtype(square, torch.float32, scale=True)
-        # bicubic overshoots: 8-bit values were saturated, floats are clamped here
-        return F.normalize(unit.clamp(0, 1), mean=list(self.mean), std=list(self.std))
+            unit = self.crop(whole, self.size).clamp(0, 1)  # bicubic overshoots; 8-bit values are saturated
+        return F.normalize(unit, mean=list(self.mean), std=list(self.std), inplace=True)
 
     def _to_image(self, image: Source | Image.Image | np.ndarray | Tensor) -> Image.Image | Tensor:
         """Return 8-bit input as a PIL image, to resize it as released, and floats as a tensor (3, h, w)."""
@@ -150,10 +150,11 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
     white_is_zero = getattr(image, "tag_v2", {}).get(PHOTOMETRIC_TAG) == WHITE_IS_ZERO
     if exif:
         with contextlib.suppress(Exception):  # damaged EXIF data are no reason to refuse the image
-            image = ImageOps.exif_transpose(image)
+            if image.getexif().get(ExifTags.Base.Orientation, UPRIGHT) != UPRIGHT:
+                image = ImageOps.exif_transpose(image)  # it copies upright images, too
     if is_deep_gray(image) and not clip:
         image = _deep_gray_to_8_bits(image, name, white_is_zero=white_is_zero)
-    return image.convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")  # `convert` copies RGB images, too
 
 
 def _is_planar_16_bits(image: Image.Image) -> bool:

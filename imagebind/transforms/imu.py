@@ -180,10 +180,8 @@ class ImuTransform:
             ValueError: a span starts before 0 or has no positive length, or there are no spans.
         """
         name, whole = self._recording(recording)
-        clock = whole.seconds
-        duration = float(clock[-1] + np.median(np.diff(clock)))  # the last sample lasts one step too
         if spans is None:
-            middle = max(duration - self.window_seconds, 0.0) / 2
+            middle = max(whole.duration - self.window_seconds, 0.0) / 2
             start = middle if self.start is None else self.start
             spans = [(start, start + self.window_seconds)]
         windows = as_floats(spans)
@@ -192,7 +190,7 @@ class ImuTransform:
         for start, end in windows:
             if not 0 <= start < end < math.inf:
                 raise ValueError(f"span: expected 0 <= start < end, got ({start}, {end})")
-            self._check_window(clock, duration, start, end, name)
+            self._check_window(whole, start, end, name)
         stack = np.stack(
             [resample(whole, span, antialias=self.antialias) for span in windows]
         )  # (s, 6, 2000)
@@ -229,8 +227,9 @@ class ImuTransform:
             raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_IMU)
         return name, to_recording(item, rate=rate, timestamps=timestamps, **units, name=name)
 
-    def _check_window(self, clock: np.ndarray, duration: float, start: float, end: float, name: str) -> None:
+    def _check_window(self, recording: ImuRecording, start: float, end: float, name: str) -> None:
         """Refuse a window with more than `max_gap_seconds` without a sample."""
+        clock, duration = recording.seconds, recording.duration
         if end > duration + self.max_gap_seconds:
             raise MediaError(
                 name,

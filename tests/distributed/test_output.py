@@ -8,9 +8,9 @@ from pyarrow.fs import LocalFileSystem
 from imagebind.distributed.job import prepare
 from imagebind.distributed.methods import EmbedItems
 from imagebind.distributed.output import Output, OutputMismatchError
+from imagebind.failures import Failure
 from imagebind.io.storage import Storage
 from imagebind.search import Space, SpaceMismatchError
-from imagebind.search.crawl.report import Failure
 
 FILES = ["a.txt", "b.txt", "c.txt"]
 TOKEN = "0123456789abcdef" * 2  # of a file that is being written

@@ -16,31 +16,32 @@ def sample(count: int, centre: float, spread: float) -> np.ndarray:
 
 def test_a_score_is_in_standard_deviations_above_the_mean_of_its_media_type():
     found = Calibration({MediaKind.TEXT: sample(500, 0.8, 0.05), MediaKind.AUDIO: sample(500, 0.1, 0.05)})
-    assert found.score(unit(1), MediaKind.TEXT, 0.9) == pytest.approx(2, abs=0.3)
-    assert found.score(unit(1), MediaKind.AUDIO, 0.2) == pytest.approx(2, abs=0.3)
+    assert found.scale(unit(1), MediaKind.TEXT).score(0.9) == pytest.approx(2, abs=0.3)
+    assert found.scale(unit(1), MediaKind.AUDIO).score(0.2) == pytest.approx(2, abs=0.3)
 
 
 def test_noise_of_an_unrelated_media_type_is_not_inflated():
     found = Calibration({MediaKind.TEXT: sample(500, 0.5, 0.1), MediaKind.IMU: sample(500, 0.5, 0.001)})
-    assert found.score(unit(1), MediaKind.TEXT, 0.8) > 2 > 0.2 > found.score(unit(1), MediaKind.IMU, 0.503)
+    text, imu = (found.scale(unit(1), kind) for kind in (MediaKind.TEXT, MediaKind.IMU))
+    assert text.score(0.8) > 2 > 0.2 > imu.score(0.503)
 
 
 def test_small_samples_use_the_pooled_standard_deviation():
     few = np.stack([unit(cosine, np.sqrt(1 - cosine**2)) for cosine in (0.85, 0.95)])
     found = Calibration({MediaKind.AUDIO: sample(500, 0.1, 0.05), MediaKind.TEXT: few})
-    assert found.score(unit(1), MediaKind.TEXT, 0.95) == pytest.approx(1, abs=0.2)  # 0.9 ± 0.05
-    assert found.score(unit(1), MediaKind.TEXT, 0.85) == pytest.approx(-1, abs=0.2)
+    assert found.scale(unit(1), MediaKind.TEXT).score(0.95) == pytest.approx(1, abs=0.2)  # 0.9 ± 0.05
+    assert found.scale(unit(1), MediaKind.TEXT).score(0.85) == pytest.approx(-1, abs=0.2)
 
 
 def test_with_small_samples_only_scores_are_cosines():
     found = Calibration({MediaKind.TEXT: sample(3, 0.5, 0.1), MediaKind.IMU: sample(2, 0.9, 0.01)})
-    assert found.score(unit(1), MediaKind.IMU, 0.7) == 0.7
+    assert found.scale(unit(1), MediaKind.IMU).score(0.7) == 0.7
     assert Calibration().scale(unit(1), MediaKind.IMU) == (0.0, 1.0)
 
 
 def test_items_all_alike_give_finite_scores():
     found = Calibration({MediaKind.TEXT: np.tile(unit(1), (20, 1))})
-    assert np.isfinite(found.score(unit(1), MediaKind.TEXT, 1.0))
+    assert np.isfinite(found.scale(unit(1), MediaKind.TEXT).score(1.0))
 
 
 def test_stored_and_read_it_is_the_same():

@@ -118,7 +118,7 @@ def test_a_replaced_file_has_its_new_rows_alone(tmp_path):
 def test_a_moved_file_keeps_its_vector_and_id(tmp_path):
     index = make_index(tmp_path / "db", [row("/it's here", 1, content_hash="h", size=3)])
     before = index.search(unit(1))[0]
-    index.move_path("/it's here", "/now there", mtime_ns=7)
+    index.move_paths({"/it's here": ("/now there", 7)})
     after = index.get(before.id)
     assert (after.path, after.mtime_ns) == ("/now there", 7)
     np.testing.assert_array_equal(after.vector, unit(1))

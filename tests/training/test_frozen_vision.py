@@ -53,13 +53,15 @@ def model() -> ImageBindModel:
 
 
 @pytest.fixture
-def heat(tmp_path) -> list[Pair]:
-    """Four pictures of ramps and the heat of the same."""
+def thermal(tmp_path) -> list[Pair]:
+    """Return four pairs of an image and a thermal image, both of ramps."""
     rises = np.linspace(0, 255, 40)[None].repeat(30, axis=0)
     pairs = []
     for number in range(4):
         picture = write_picture(tmp_path / f"{number}.png", np.roll(ramp(60, 80), 20 * number, axis=1))
-        other = write_picture(tmp_path / f"{number}_heat.png", np.roll(rises, 10 * number).astype(np.uint8))
+        other = write_picture(
+            tmp_path / f"{number}_thermal.png", np.roll(rises, 10 * number).astype(np.uint8)
+        )
         pairs.append(Pair(vision=picture, other=other, modality="thermal", name=f"pair {number}"))
     return pairs
 
@@ -84,12 +86,12 @@ def frozen(model: ImageBindModel, modality: str, **options) -> dict:
     return {"model": lambda: model, "learns": Trunks(modalities=(modality,)), "batch_size": 4} | options
 
 
-def test_a_run_has_the_same_losses_as_one_that_embeds_the_images(model, heat, tmp_path):
+def test_a_run_has_the_same_losses_as_one_that_embeds_the_images(model, thermal, tmp_path):
     losses = {}
     state = {name: tensor.clone() for name, tensor in model.state_dict().items()}
     data = {
-        "seen": lambda: PairDataset(heat, PICTURES.plain()),
-        "embedded": lambda: PairDataset(embed_vision(heat, PICTURES, model), PICTURES),
+        "seen": lambda: PairDataset(thermal, PICTURES.plain()),
+        "embedded": lambda: PairDataset(embed_vision(thermal, PICTURES, model), PICTURES),
     }
     for name, made in data.items():
         model.load_state_dict(state)
@@ -117,19 +119,19 @@ def test_a_clip_and_its_audio_have_the_same_window_as_without_embeddings(model, 
         torch.testing.assert_close(mine.vision, expected, atol=CLOSE, rtol=0)
 
 
-def test_no_image_is_opened_again(model, heat):
-    dataset = PairDataset(embed_vision(heat, PICTURES, model), PICTURES)
-    for pair in heat:
+def test_no_image_is_opened_again(model, thermal):
+    dataset = PairDataset(embed_vision(thermal, PICTURES, model), PICTURES)
+    for pair in thermal:
         pair.vision.unlink()
     batch = collate([dataset[index] for index in range(4)])
     assert batch.broken == [] and batch.inputs["vision"].shape == (4, 16)
     assert batch.inputs["thermal"].shape == (4, 1, SIDE, SIDE)
 
 
-def test_embeddings_are_in_the_order_of_their_pairs_for_any_batch_size(model, heat, sounding):
-    alone = [embed_vision([pair], PICTURES, model)[0].vision for pair in heat]
+def test_embeddings_are_in_the_order_of_their_pairs_for_any_batch_size(model, thermal, sounding):
+    alone = [embed_vision([pair], PICTURES, model)[0].vision for pair in thermal]
     for options in ({"batch_size": 3}, {"batch_size": 2, "num_workers": 2}):
-        together = embed_vision(heat, PICTURES, model, **options)
+        together = embed_vision(thermal, PICTURES, model, **options)
         for one, pair in zip(alone, together, strict=True):
             torch.testing.assert_close(pair.vision, one, atol=CLOSE, rtol=0)
     mixed = embed_vision([sounding[0], sounding[3], sounding[1]], SOUND, model, batch_size=2)  # still amid
@@ -148,40 +150,40 @@ def test_captions_need_no_span_and_other_fields_of_pairs_are_kept(model, soundin
     assert all(torch.equal(one.vision, two.vision) for one, two in zip(again, embedded, strict=True))
 
 
-def test_an_unreadable_pair_is_logged_and_counted_when_it_is_drawn(model, heat, caplog):
-    heat[1].vision.write_bytes(b"no picture")
+def test_an_unreadable_pair_is_logged_and_counted_when_it_is_drawn(model, thermal, caplog):
+    thermal[1].vision.write_bytes(b"no picture")
     with caplog.at_level(logging.WARNING):
-        embedded = embed_vision(heat, PICTURES, model)
-    assert embedded[1] is heat[1] and "pair 1" in caplog.text
-    mixture = PairMixture([PairSource(name="heat", dataset=PairDataset(embedded, PICTURES))], 4, seed=0)
+        embedded = embed_vision(thermal, PICTURES, model)
+    assert embedded[1] is thermal[1] and "pair 1" in caplog.text
+    mixture = PairMixture([PairSource(name="thermal", dataset=PairDataset(embedded, PICTURES))], 4, seed=0)
     loader = PairLoader(mixture)
     _, batch = next(loader.batches())
     assert batch.inputs["vision"].shape == (4, 16)
     assert [broken.name for broken in batch.broken] == ["pair 1"]
-    assert loader.tally.sources["heat"].broken == 1
+    assert loader.tally.sources["thermal"].broken == 1
 
 
-def test_a_batch_of_images_and_embeddings_is_refused(model, heat):
-    embedded = PairDataset([*embed_vision(heat[:2], PICTURES, model), heat[2]], PICTURES)
+def test_a_batch_of_images_and_embeddings_is_refused(model, thermal):
+    embedded = PairDataset([*embed_vision(thermal[:2], PICTURES, model), thermal[2]], PICTURES)
     with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*embed them all"):
         collate([embedded[index] for index in range(3)])
 
 
-def test_the_model_and_the_rng_state_are_unchanged(model, heat):
+def test_the_model_and_the_rng_state_are_unchanged(model, thermal):
     model.train()
     model.modality_trunks["vision"].eval()
     torch.manual_seed(5)
     wanted = torch.rand(1)
     torch.manual_seed(5)
-    embed_vision(heat, PICTURES, model)
+    embed_vision(thermal, PICTURES, model)
     assert torch.equal(torch.rand(1), wanted)
     assert model.training and not model.modality_trunks["vision"].training
-    assert not embed_vision(heat, PICTURES, model)[0].vision.requires_grad
+    assert not embed_vision(thermal, PICTURES, model)[0].vision.requires_grad
 
 
-def test_trainable_vision_refuses_embeddings(model, heat, tmp_path):
+def test_trainable_vision_refuses_embeddings(model, thermal, tmp_path):
     def made() -> PairDataset:
-        return PairDataset(embed_vision(heat, PICTURES, model), PICTURES)
+        return PairDataset(embed_vision(thermal, PICTURES, model), PICTURES)
 
     pairs = (PairRecipe(modality="thermal", data=made, temperature=0.1),)
     options = frozen(model, "thermal", pairs=pairs, length=Steps(total=1), learns=Everything())
@@ -243,10 +245,10 @@ def with_other_heads(model: ImageBindModel) -> ImageBindModel:
         (lambda pairs, t, m: (pairs, t, with_other_heads(m)), "other vision"),
     ],
 )
-def test_a_cache_of_other_pairs_or_weights_is_replaced(model, heat, tmp_path, counted, caplog, change, said):
+def test_a_cache_of_other_inputs_is_replaced(model, thermal, tmp_path, counted, caplog, change, said):
     path = tmp_path / "vision.safetensors"
-    embed_vision(heat, PICTURES, model, cache=path)
-    pairs, transform, other = change(heat, PICTURES, model)
+    embed_vision(thermal, PICTURES, model, cache=path)
+    pairs, transform, other = change(thermal, PICTURES, model)
     with caplog.at_level(logging.WARNING):
         made = embed_vision(pairs, transform, other, cache=path)
     assert sum(counted) == 8 and said in caplog.text
@@ -254,36 +256,36 @@ def test_a_cache_of_other_pairs_or_weights_is_replaced(model, heat, tmp_path, co
     assert all(torch.equal(one.vision, two.vision) for one, two in zip(made, fresh, strict=True))
 
 
-def test_augmentation_and_trainable_trunks_leave_a_cache_valid(model, heat, tmp_path, counted):
+def test_augmentation_and_trainable_trunks_leave_a_cache_valid(model, thermal, tmp_path, counted):
     path = tmp_path / "vision.safetensors"
-    embed_vision(heat, PICTURES, model, cache=path)
+    embed_vision(thermal, PICTURES, model, cache=path)
     trained = ImageBindModel(model.config)
     trained.load_state_dict(model.state_dict())
     torch.nn.init.zeros_(trained.modality_heads["thermal"][-1].weight)
-    embed_vision(heat, replace(PICTURES, flip=0.1, magnitude=None), trained, cache=path)
+    embed_vision(thermal, replace(PICTURES, flip=0.1, magnitude=None), trained, cache=path)
     assert sum(counted) == 4
 
 
-def test_a_damaged_cache_is_replaced(model, heat, tmp_path, counted, caplog):
+def test_a_damaged_cache_is_replaced(model, thermal, tmp_path, counted, caplog):
     path = tmp_path / "vision.safetensors"
-    embed_vision(heat, PICTURES, model, cache=path)
+    embed_vision(thermal, PICTURES, model, cache=path)
     path.write_bytes(path.read_bytes()[:-100])
     with caplog.at_level(logging.WARNING):
-        embed_vision(heat, PICTURES, model, cache=path)
+        embed_vision(thermal, PICTURES, model, cache=path)
     assert "embedding vision again" in caplog.text and sum(counted) == 8
 
 
-def test_only_broken_pairs_are_tried_again(model, heat, tmp_path, counted):
+def test_only_broken_pairs_are_tried_again(model, thermal, tmp_path, counted):
     path, away = tmp_path / "vision.safetensors", tmp_path / "away.png"
-    heat[2].vision.rename(away)
-    assert embed_vision(heat, PICTURES, model, cache=path)[2] is heat[2]
-    away.rename(heat[2].vision)
-    whole = embed_vision(heat, PICTURES, model, cache=path)
+    thermal[2].vision.rename(away)
+    assert embed_vision(thermal, PICTURES, model, cache=path)[2] is thermal[2]
+    away.rename(thermal[2].vision)
+    whole = embed_vision(thermal, PICTURES, model, cache=path)
     assert counted == [3, 1] and whole[2].vision.shape == (16,)
-    again = embed_vision(heat, PICTURES, model, cache=path)
+    again = embed_vision(thermal, PICTURES, model, cache=path)
     assert counted == [3, 1] and torch.equal(again[2].vision, whole[2].vision)
 
 
-def test_a_model_without_vision_is_refused(model, heat):
+def test_a_model_without_vision_is_refused(model, thermal):
     with pytest.raises(ValueError, match="expected a vision trunk, got thermal"):
-        embed_vision(heat, PICTURES, ImageBindModel(model.config, modalities=["thermal"]))
+        embed_vision(thermal, PICTURES, ImageBindModel(model.config, modalities=["thermal"]))

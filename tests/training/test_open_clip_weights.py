@@ -1,15 +1,17 @@
 """Towers from open_clip compute what open_clip computes."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from imagebind.checkpoints.factory import load_model, save_model
+from imagebind.config import ImageBindConfig, TextConfig, VisionConfig
 from imagebind.errors import CheckpointError
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.open_clip_weights import config_of, convert_open_clip, load_open_clip
+from imagebind.training.open_clip_weights import convert_open_clip, load_open_clip
 from tests.training.toy import toy_config
 
 open_clip = pytest.importorskip("open_clip.model")
@@ -34,7 +36,35 @@ def small_clip(**options) -> torch.nn.Module:
     return clip.eval()
 
 
-def pictures() -> torch.Tensor:
+def config_of(clip: Any) -> ImageBindConfig:
+    """Return the configuration of a model with the sizes of an open_clip model's two towers."""
+    entries = clip.state_dict()
+    visual, text_blocks = clip.visual, clip.transformer.resblocks
+    width, _, patch_size, _ = entries["visual.conv1.weight"].shape
+    context_length, text_width = entries["positional_embedding"].shape
+    return ImageBindConfig(
+        embed_dim=entries["visual.proj"].shape[1],
+        vision=VisionConfig(
+            embed_dim=width,
+            num_blocks=len(visual.transformer.resblocks),
+            num_heads=visual.transformer.resblocks[0].attn.num_heads,
+            image_size=visual.image_size[0],
+            patch_size=patch_size,
+            frames=2,
+            norm_eps=visual.ln_post.eps,
+        ),
+        text=TextConfig(
+            embed_dim=text_width,
+            num_blocks=len(text_blocks),
+            num_heads=text_blocks[0].attn.num_heads,
+            context_length=context_length,
+            vocab_size=entries["token_embedding.weight"].shape[0],
+            norm_eps=text_blocks[0].ln_1.eps,
+        ),
+    )
+
+
+def images() -> torch.Tensor:
     return torch.randn(4, 3, 56, 56, generator=torch.Generator().manual_seed(1))
 
 
@@ -48,8 +78,8 @@ def texts() -> torch.Tensor:
 
 @torch.inference_mode()
 def assert_same_embeddings(model: ImageBindModel, clip: torch.nn.Module) -> None:
-    ours = model({"vision": pictures(), "text": texts()})
-    theirs = {"vision": clip.encode_image(pictures()), "text": clip.encode_text(texts())}
+    ours = model({"vision": images(), "text": texts()})
+    theirs = {"vision": clip.encode_image(images()), "text": clip.encode_text(texts())}
     for modality, embeddings in theirs.items():
         difference = F.normalize(ours[modality], dim=-1) - F.normalize(embeddings, dim=-1)
         assert difference.abs().max() < TOLERANCE, modality
@@ -69,7 +99,7 @@ def test_the_patch_kernel_is_divided_equally_between_two_frames():
     model = ImageBindModel(config_of(clip)).eval()
     load_open_clip(model, clip)
     stem = model.modality_preprocessors["vision"].rgbt_stem
-    first, second = pictures()[:2], pictures()[2:]
+    first, second = images()[:2], images()[2:]
     together = stem(torch.stack([first, second], dim=2))
     assert torch.allclose(together, (stem(first) + stem(second)) / 2, atol=1e-5)
 
@@ -80,15 +110,15 @@ def test_a_model_without_text_loads_only_vision():
     model = ImageBindModel(config).eval()
     load_open_clip(model, clip)
     with torch.inference_mode():
-        theirs = F.normalize(clip.encode_image(pictures()), dim=-1)
-        assert (model({"vision": pictures()})["vision"] - theirs).abs().max() < TOLERANCE
+        theirs = F.normalize(clip.encode_image(images()), dim=-1)
+        assert (model({"vision": images()})["vision"] - theirs).abs().max() < TOLERANCE
 
 
 def test_towers_of_another_architecture_are_refused():
     with pytest.raises(CheckpointError, match=r"expected exact GELU.*got QuickGELU"):
-        config_of(small_clip(quick_gelu=True))
+        load_open_clip(ImageBindModel(toy_config()), small_clip(quick_gelu=True))
     with pytest.raises(CheckpointError, match=r"ViT image tower"):
-        config_of(torch.nn.Linear(2, 2))
+        load_open_clip(ImageBindModel(toy_config()), torch.nn.Linear(2, 2))
     entries = small_clip().state_dict()
     with pytest.raises(CheckpointError, match=r"also has visual\.extra"):
         convert_open_clip(entries | {"visual.extra": torch.zeros(1)})

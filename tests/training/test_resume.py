@@ -68,7 +68,7 @@ def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, undisturbed, sto
     assert_same_run(tmp_path, undisturbed)
 
 
-@pytest.mark.parametrize("moment", ["torch.save", "_finish", "_flush", "_remove"])
+@pytest.mark.parametrize("moment", ["torch.save", "_finish", "flush_to_disk", "_remove"])
 def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(tmp_path, undisturbed, monkeypatch, moment):
     owner, name = (torch, "save") if moment == "torch.save" else (state, moment)
     calls = 0
@@ -77,7 +77,7 @@ def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(tmp_path, undi
     def stop(*arguments, **options):
         nonlocal calls
         calls += 1
-        if calls == (7 if moment == "_flush" else 3 if moment == "torch.save" else 2):
+        if calls == (7 if moment == "flush_to_disk" else 3 if moment == "torch.save" else 2):
             raise Stop
         return original(*arguments, **options)
 

@@ -119,7 +119,7 @@ class WithRadar(ImageBindModel):
     def __init__(self) -> None:
         super().__init__(toy_config())
         self.modality_preprocessors["radar"] = OneChannelPreprocessor(
-            WIDTH, name="radar", picture_size=(SIDE, SIDE), patch_size=14, stride=14, stem_name="radar_stem"
+            WIDTH, name="radar", image_size=(SIDE, SIDE), patch_size=14, stride=14, stem_name="radar_stem"
         )
         self.modality_trunks["radar"] = Trunk(WIDTH, 2, 2)
         self.modality_heads["radar"] = class_token_head(WIDTH, self.config.embed_dim)

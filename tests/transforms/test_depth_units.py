@@ -1,5 +1,6 @@
 """Units of depth: every storage format gives the same metres, and doubtful units give a warning."""
 
+import logging
 import re
 
 import numpy as np
@@ -11,7 +12,7 @@ from imagebind import data
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.transforms import depth_units
-from imagebind.transforms.depth import DepthTransform, load_depth
+from imagebind.transforms.depth import DepthTransform, fill_holes, load_depth
 from imagebind.transforms.depth_units import DEPTH_UNITS, along_axis, stored_depth, to_metres
 from tests.media.measured import encoded
 
@@ -76,7 +77,7 @@ def test_holes_of_7_scenes_are_filled_and_the_sky_of_virtual_kitti_is_far():
     stored = np.full((8, 8), 2000, np.uint16)
     stored[0] = 65535
     assert (to_metres(stored, unit="7scenes")[0] == 0).all()
-    assert DepthTransform(unit="7scenes").with_filled_share(stored)[1] == 0.125
+    assert fill_holes(to_metres(stored, unit="7scenes"))[1] == 0.125
     assert (to_metres(stored, unit="vkitti")[0] > 655).all()
 
 
@@ -143,10 +144,11 @@ def test_one_channel_of_any_shape_and_dtype_is_depth(shape, dtype):
         torch.testing.assert_close(DepthTransform()(tensor), expected, atol=0.02, rtol=0)
 
 
-def test_masked_pixels_are_holes():
-    frame = np.ma.masked_greater(METRES, 4.5)
-    share = DepthTransform().with_filled_share(frame)[1]
-    assert share == pytest.approx((METRES > 4.5).mean()) and share > 0
+def test_masked_pixels_are_holes(caplog):
+    share = (METRES > 4.5).mean()
+    with caplog.at_level(logging.DEBUG, logger="imagebind"):
+        DepthTransform()(np.ma.masked_greater(METRES, 4.5))
+    assert f"filled {100 * share:.1f}%" in caplog.text and share > 0
 
 
 @pytest.mark.parametrize("channels", [3, 4])

@@ -11,6 +11,7 @@ import numpy as np
 from imagebind.datasets.layouts.found import Found, folder_at, found, seconds_in, table_at
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
+from imagebind.io.atomic import replacing
 from imagebind.media.imu_table import first_stamp
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu import load_imu
@@ -82,13 +83,9 @@ def pack_imu(table: Folder) -> Path:
     recording = load_imu(table)
     seconds = _first_second(table) + recording.seconds
     packed = table.with_suffix(PACKED_SUFFIX)
-    unfinished = packed.with_name(f".{packed.name}.tmp")
-    try:
-        with unfinished.open("wb") as file:
-            np.save(file, np.column_stack([seconds, recording.samples]))  # (t, 7), time first
-        return unfinished.replace(packed)
-    finally:
-        unfinished.unlink(missing_ok=True)
+    with replacing(packed) as temporary, temporary.open("wb") as file:
+        np.save(file, np.column_stack([seconds, recording.samples]))  # (t, 7), time first
+    return packed
 
 
 def _start_or_none(imu_file: Path) -> float | None:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
+from imagebind.failures import ErrorFile, Failure, FileWarning, error_file
 from imagebind.intake.files import NotMediaError
 from imagebind.intake.mapping import PathMapping
 from imagebind.intake.requests import Request
@@ -32,17 +33,7 @@ from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import ExaminedFile, examine, examine_as, hash_of, in_threads
 from imagebind.search.crawl.indexed_files import IndexedFiles, is_unchanged, main_kind
 from imagebind.search.crawl.job import FileJob
-from imagebind.search.crawl.report import (
-    KEPT_FAILURES,
-    CrawlReport,
-    ErrorFile,
-    Failure,
-    FileCount,
-    FileOutcome,
-    FileWarning,
-    Progress,
-    error_file,
-)
+from imagebind.search.crawl.report import KEPT_FAILURES, CrawlReport, FileCount, FileOutcome, Progress
 from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS, WindowPlanner
 from imagebind.search.crawl.writer import Writer
 from imagebind.search.index import Index

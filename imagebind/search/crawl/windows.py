@@ -229,8 +229,7 @@ class WindowPlanner:
         transform: Any = self._transform(MediaKind.IMU, options)
         load = partial(load_imu, path, **transform.reading)
         recording = load()
-        clock = recording.seconds
-        seconds = Fraction(float(clock[-1] + np.median(np.diff(clock))))  # the last sample lasts a step, too
+        seconds = Fraction(recording.duration)
         is_short = seconds <= self._window
         yield from self._stretches(
             path, MediaKind.IMU, options, seconds, recording if is_short else LazyImuRecording(load)

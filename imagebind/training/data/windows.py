@@ -90,17 +90,17 @@ def imu_seconds(request: Request, imu: ImuTransform) -> float:
     """
     payload, options = request.payload, dict(request.options)
     if isinstance(payload, ImuRecording):
-        return _duration(payload)
+        return payload.duration
     if isinstance(payload, tuple):
         payload, options["rate"] = payload
     imu = replace(imu, **{name: options[name] for name in IMU_TABLE_OPTIONS if name in options})
     if isinstance(payload, (str, os.PathLike)):
         return _seconds_of_file(os.fspath(payload), imu)
     if is_source(payload):
-        return _duration(load_imu(payload, **imu.reading))
+        return load_imu(payload, **imu.reading).duration
     reading = {name: getattr(imu, name) for name in ARRAY_OPTIONS}
     timestamps = options.get("timestamps")
-    return _duration(to_recording(payload, timestamps=timestamps, name=request.name, **reading))
+    return to_recording(payload, timestamps=timestamps, name=request.name, **reading).duration
 
 
 def window_in(outer: Window, seconds: float, rng: np.random.Generator | None) -> Window:
@@ -142,12 +142,7 @@ def mask_frequencies(clips: Tensor, rng: np.random.Generator, *, most: int = FRE
 
 @lru_cache(maxsize=CACHED_DURATIONS)
 def _seconds_of_file(path: str, imu: ImuTransform) -> float:
-    return _duration(load_imu(path, **imu.reading))
-
-
-def _duration(recording: ImuRecording) -> float:
-    """Return the seconds of a recording, in which each sample lasts one sampling interval."""
-    return float(recording.seconds[-1] + np.median(np.diff(recording.seconds)))
+    return load_imu(path, **imu.reading).duration
 
 
 def _same_file(vision: Request, other: Request) -> bool:

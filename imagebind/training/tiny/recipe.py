@@ -7,7 +7,6 @@ relation: with shuffled pairs nothing can be learned, and with pairs of text ins
 to emerge.
 """
 
-import json
 import os
 from functools import lru_cache, partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from typing import Literal
 
 from torch import Tensor
 
-from imagebind.checkpoints.factory import load_model, save_model
+from imagebind.checkpoints.factory import load_model
 from imagebind.config import tiny_config
 from imagebind.datasets.pairs import generator
 from imagebind.evaluation.toyworld import (
@@ -29,7 +28,6 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import caption
 from imagebind.toyworld.rendered import Rendered, open_world, render_world
-from imagebind.training.journal import LOG_NAME, read_log
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps, Weights
 from imagebind.training.recipes import TEMPERATURE
@@ -49,7 +47,6 @@ TOWER_BATCH_SIZE, ALIGN_BATCH_SIZE = 64, 128
 TOWER_LR, ALIGN_LR = 7e-4, 1e-3
 WEIGHT_DECAY = 0.1
 
-PACKED_LOG_EVERY = 50  # steps
 TRAIN_NAME, HELD_OUT_NAME = "train", "held-out"  # folders of the worlds
 TOWERS_NAME, ALIGNED_NAME = "towers", "senses"
 TOWERS = (ModalityType.VISION, ModalityType.TEXT)
@@ -153,24 +150,6 @@ def worlds(
         render_world(Path(folder) / TRAIN_NAME, scenes, seed=TRAIN_SEED, workers=workers),
         held_out_world(Path(folder) / HELD_OUT_NAME, scenes=held_out),
     )
-
-
-def pack(output: Folder, folder: Folder) -> Path:
-    """Write the trained model in half precision, with every 50th step of the log, as in the package.
-
-    Raises:
-        CheckpointError: there is no trained model in `output`, or `folder` cannot be written.
-    """
-    output, folder = Path(output), Path(folder)
-    save_model(load_model(output / ALIGNED_NAME / MODEL_NAME).half(), folder)
-    kept = [
-        {"stage": stage} | record
-        for stage in (TOWERS_NAME, ALIGNED_NAME)
-        for record in read_log(output / stage)
-        if "evaluation" in record or record["step"] % PACKED_LOG_EVERY == 0
-    ]
-    (folder / LOG_NAME).write_text("".join(f"{json.dumps(record)}\n" for record in kept), encoding="utf-8")
-    return folder
 
 
 def _captioned(world: Folder, vision: MediaKind, seed: int) -> WorldPairs:

@@ -48,8 +48,12 @@ def known(indexed, media, world, db) -> Path:
     """An index of `media`, made without embedding anything."""
     shutil.copytree(indexed, db)
     index = Index.open(db)
-    for path, state in index.files().items():
-        index.move_path(path, str(media / Path(path).relative_to(world)), mtime_ns=state.mtime_ns)
+    index.move_paths(
+        {
+            path: (str(media / Path(path).relative_to(world)), state.mtime_ns)
+            for path, state in index.files().items()
+        }
+    )
     return db
 
 

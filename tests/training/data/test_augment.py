@@ -143,9 +143,9 @@ def test_augmented_depth_is_disparity_before_it_is_resized(files):
 
 def test_without_augmentation_other_modalities_equal_those_of_inference(files):
     rng = np.random.default_rng(0)
-    heat = AlignedImages().plain()(pair_of(files, "picture", "thermal", "thermal"), rng)
-    assert torch.equal(heat.vision, ImageTransform()(files["picture"]))
-    assert torch.equal(heat.other, ThermalTransform()(files["thermal"]))
+    thermal = AlignedImages().plain()(pair_of(files, "picture", "thermal", "thermal"), rng)
+    assert torch.equal(thermal.vision, ImageTransform()(files["picture"]))
+    assert torch.equal(thermal.other, ThermalTransform()(files["thermal"]))
     middle = VideoTransform(clips=1, crops=1)
     sound = AlignedAudio().plain()(pair_of(files, "film", "sound", "audio"), rng)
     assert torch.equal(sound.vision, middle.with_spans(files["film"], [(2, 4)])[0])
@@ -283,8 +283,8 @@ def test_augmentation_of_the_other_side_alone_stays_on_beside_an_embedding(files
         (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedAudio(), sound, 10)
     ]
     assert len(set(masked)) > 2
-    heat = replace(pair_of(files, "picture", "thermal", "thermal"), vision=torch.ones(16))
-    first, second = (sample.other for sample in draws(replace(POSITIONS, aligned=False), heat, 2))
+    thermal = replace(pair_of(files, "picture", "thermal", "thermal"), vision=torch.ones(16))
+    first, second = (sample.other for sample in draws(replace(POSITIONS, aligned=False), thermal, 2))
     assert not torch.equal(first, second), "unaligned they share no crop"
 
 

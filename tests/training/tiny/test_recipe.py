@@ -1,6 +1,5 @@
 """The two recipes of the tiny model, and their controls."""
 
-import json
 from dataclasses import replace
 
 import pytest
@@ -74,18 +73,3 @@ def test_vision_is_embedded_once_and_its_images_are_not_read_again(world, output
     sample = pairs.sample(3, turn=0)
     seen = model.embed("vision", tiny.open_world(world / tiny.TRAIN_NAME).tensor(pairs.vision, 3)[None])
     assert sample.vision.shape == (128,) and torch.allclose(sample.vision, seen[0], atol=1e-5)
-
-
-def test_a_packed_model_is_the_trained_one_in_half_precision_with_its_log(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(tiny, "PACKED_LOG_EVERY", 2)
-    for recipe in tiny.stages(world, output=tmp_path):
-        trained = train(short(recipe, steps=3))
-    packed = tiny.pack(tmp_path, tmp_path / "packed")
-    kept, whole = load_model(packed).state_dict(), load_model(trained.model).state_dict()
-    assert kept.keys() == whole.keys()
-    assert all(kept[name].dtype == torch.float16 for name in kept if kept[name].is_floating_point())
-    assert all(torch.allclose(kept[name].float(), whole[name], atol=1e-3, rtol=1e-3) for name in kept)
-    log = [json.loads(line) for line in (packed / "log.jsonl").read_text().splitlines()]
-    assert {record["stage"] for record in log} == {"towers", "senses"}
-    assert [record["step"] for record in log if "loss" in record] == [2, 2]
-    assert sum("evaluation" in record for record in log) >= 2

@@ -1,4 +1,4 @@
-"""Messages about failures of a crawl: one line for all files with the same reason."""
+"""Messages about failures: one line for all files with the same reason."""
 
 import re
 
@@ -7,10 +7,10 @@ import pytest
 from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError
+from imagebind.failures import Failure, grouped
 from imagebind.intake.files import kind_of
 from imagebind.intake.mapping import parse_mapping
 from imagebind.media.discover import FoundFile, discover
-from imagebind.search.crawl.report import Failure, grouped
 
 
 @pytest.mark.parametrize(
