@@ -46,6 +46,7 @@ _MODULES = {
     "search.space": "space",
     "search.tape": "search.crawl.sequential_audio",
     "training.device": "device",
+    "training.schedule": "training.optimizer",
     "training.waves": "training.tiny.waves",
     "training.world": "toyworld",
     "training.world.sound": "toyworld.audio",
