@@ -4,13 +4,13 @@ import pytest
 import torch
 
 from imagebind.datasets.pairs import BrokenPair
-from imagebind.errors import CheckpointError, MediaError
+from imagebind.errors import MediaError
 from imagebind.metrics import retrieval_recalls
 from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.evaluate import Retrieval, cosines
 from imagebind.training.loop import train
-from imagebind.training.probe import fit_linear_probe, load_probe, save_probe
+from imagebind.training.probe import fit_linear_probe
 from imagebind.training.recipe import Steps
 from tests.training.toy import DEPTH, ToyPairs, toy_config, toy_recipe
 
@@ -62,14 +62,12 @@ def clusters() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.eye(3, 5)[labels] + 0.1 * torch.randn(60, 5, generator=generator), labels
 
 
-def test_a_linear_probe_finds_classes_and_survives_saving(tmp_path):
+def test_a_linear_probe_finds_classes_in_inference_tensors():
     embeddings, labels = clusters()
     with torch.inference_mode():
         given = embeddings.clone()
     probe = fit_linear_probe(given, labels)
     assert (probe(embeddings).argmax(dim=1) == labels).all()
-    save_probe(probe, tmp_path / "probe.safetensors")
-    assert torch.equal(load_probe(tmp_path / "probe.safetensors")(embeddings), probe(embeddings))
 
 
 def test_a_linear_probe_is_at_the_optimum_of_its_loss():
@@ -87,7 +85,7 @@ def test_a_linear_probe_takes_several_classes_per_sample():
     assert ((scores > 0) == many).all()
 
 
-def test_a_probe_refuses_wrong_shapes_and_labels(tmp_path):
+def test_a_probe_refuses_wrong_shapes_and_labels():
     embeddings, labels = clusters()
     with pytest.raises(ValueError, match=r"\(n, e\), got \(5,\)"):
         fit_linear_probe(embeddings[0], labels)
@@ -97,6 +95,3 @@ def test_a_probe_refuses_wrong_shapes_and_labels(tmp_path):
         fit_linear_probe(embeddings, labels - 1)
     with pytest.raises(ValueError, match="got NaN or infinity; leave out"):
         fit_linear_probe(embeddings / 0, labels)
-    torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"expected a linear probe, got \['other'\]"):
-        load_probe(tmp_path / "other.pth")
