@@ -8,7 +8,7 @@ CPU = "cpu"
 
 
 def best_device() -> str:
-    """Return the device type that accelerate would select: the available accelerator, or cpu."""
+    """Return the device type of the available accelerator, or cpu."""
     if hasattr(torch, "accelerator"):  # since torch 2.6
         found = torch.accelerator.current_accelerator(check_available=True)
         return CPU if found is None else found.type

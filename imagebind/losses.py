@@ -1,18 +1,9 @@
 """InfoNCE loss of pairs of embeddings: in one process, or with the negatives of all ranks.
 
-The table compares W ranks of b pairs each with one process and the whole batch of W·b pairs. "Average" is the
-mean over ranks, which DistributedDataParallel computes of gradients:
-
-| local_loss | gather_with_grad | loss of a rank     | average gradient of the encoders                |
-|------------|------------------|--------------------|-------------------------------------------------|
-| True       | True             | of its b rows      | that of the whole batch                         |
-| False      | True             | of the whole batch | that of the whole batch                         |
-| False      | False            | of the whole batch | that of the whole batch / W                     |
-| True       | False            | of its b rows      | that of the whole batch with constant negatives |
-
-With `local_loss`, the average of the losses is that of the whole batch. The average gradient of a learned
-temperature is that of the whole batch in all four cases. Names and meanings of the options are open_clip's.
-The default is the first row: it is exact, and its logits need b·W·b instead of (W·b)² numbers.
+Each of W ranks has b pairs. Its loss is that of its b rows against the W·b rows of all ranks, and gradients
+flow to all of them. So the mean loss over ranks, and the mean gradient, which DistributedDataParallel
+computes, are exactly those of one process with all W·b pairs. The logits of a rank need b·W·b instead of
+(W·b)² numbers. In open_clip's words, this is `local_loss` with `gather_with_grad`.
 """
 
 import math
@@ -24,8 +15,6 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagebind.config import MAX_LOGIT_SCALE
-
-Group = Any  # torch.distributed.ProcessGroup, which does not exist in every build of torch
 
 
 def info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> Tensor:
@@ -43,39 +32,21 @@ def info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> T
     return _both_directions(first, second, first, second, temperature=temperature)
 
 
-def distributed_info_nce(
-    first: Tensor,
-    second: Tensor,
-    *,
-    temperature: float | Tensor,
-    local_loss: bool = True,
-    gather_with_grad: bool = True,
-    group: Group | None = None,
-) -> Tensor:
+def distributed_info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> Tensor:
     """Return `info_nce` with the rows of all ranks as negatives: (b, e), (b, e) -> ().
 
-    The table above explains the options. Without torch.distributed or other ranks they have no effect.
+    Without other ranks it is `info_nce`.
 
     Raises:
         ValueError: as `info_nce`; or, on every rank, if the numbers of pairs differ between ranks.
     """
     _check_pairs(first, second)
-    if world_size(group) == 1:
+    if world_size() == 1:
         return info_nce(first, second, temperature=temperature)
     first, second = _unit_rows(first), _unit_rows(second)
-    all_first, all_second = gather_features(
-        first, second, local_loss=local_loss, gather_with_grad=gather_with_grad, group=group
-    )
-    if not local_loss:
-        return _both_directions(all_first, all_second, all_first, all_second, temperature=temperature)
-    return _both_directions(
-        first,
-        second,
-        all_first,
-        all_second,
-        temperature=temperature,
-        offset=dist.get_rank(group) * len(first),
-    )
+    all_first, all_second = gather_features(first, second)
+    offset = dist.get_rank() * len(first)
+    return _both_directions(first, second, all_first, all_second, temperature=temperature, offset=offset)
 
 
 class InfoNCE(nn.Module):
@@ -90,15 +61,7 @@ class InfoNCE(nn.Module):
 
     log_logit_scale: Tensor
 
-    def __init__(
-        self,
-        *,
-        temperature: float,
-        learnable: bool = False,
-        local_loss: bool = True,
-        gather_with_grad: bool = True,
-        group: Group | None = None,
-    ) -> None:
+    def __init__(self, *, temperature: float, learnable: bool = False) -> None:
         """Set the initial temperature.
 
         Raises:
@@ -115,9 +78,6 @@ class InfoNCE(nn.Module):
             self.log_logit_scale = nn.Parameter(log_logit_scale)
         else:
             self.register_buffer("log_logit_scale", log_logit_scale)
-        self.local_loss = local_loss
-        self.gather_with_grad = gather_with_grad
-        self.group = group
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Return the loss of a batch of pairs: (b, e), (b, e) -> ()."""
@@ -125,14 +85,7 @@ class InfoNCE(nn.Module):
             # Clamp the parameter itself: a clamp of its value would leave no gradient beyond the bound.
             with torch.no_grad():
                 self.log_logit_scale.clamp_(max=math.log(MAX_LOGIT_SCALE))
-        return distributed_info_nce(
-            first,
-            second,
-            temperature=self.temperature,
-            local_loss=self.local_loss,
-            gather_with_grad=self.gather_with_grad,
-            group=self.group,
-        )
+        return distributed_info_nce(first, second, temperature=self.temperature)
 
     @property
     def temperature(self) -> Tensor:
@@ -141,68 +94,49 @@ class InfoNCE(nn.Module):
 
     def extra_repr(self) -> str:
         learned = isinstance(self.log_logit_scale, nn.Parameter)
-        return (
-            f"temperature={self.temperature.item():.4g}, learnable={learned}, "
-            f"local_loss={self.local_loss}, gather_with_grad={self.gather_with_grad}"
-        )
+        return f"temperature={self.temperature.item():.4g}, learnable={learned}"
 
 
-def gather_features(
-    first: Tensor,
-    second: Tensor,
-    *,
-    local_loss: bool,
-    gather_with_grad: bool,
-    group: Group | None = None,
-) -> tuple[Tensor, Tensor]:
+def gather_features(first: Tensor, second: Tensor) -> tuple[Tensor, Tensor]:
     """Return the rows of all ranks, in rank order: (b, e), (b, e) -> (W·b, e), (W·b, e).
 
-    With `gather_with_grad`, the gradient of a row is the sum of its gradients on all ranks. Without it, rows
-    of other ranks are constants, and with `local_loss` also a rank's own gathered rows, since its queries
-    have the gradient.
+    The gradient of a row is the sum of its gradients on all ranks.
 
     Raises:
         ValueError: on every rank, if the numbers of rows differ between ranks.
     """
-    if world_size(group) == 1:
+    if world_size() == 1:
         return first, second
-    _check_equal_batches(first, group)
+    _check_equal_batches(first)
     both = torch.stack([first, second], dim=1)  # (b, 2, e): one exchange
-    if gather_with_grad:
-        gathered = _AllGather.apply(both, group)  # (W·b, 2, e)
-    else:
-        gathered = _all_gather(both.detach(), group)
-        if not local_loss:
-            start = dist.get_rank(group) * len(both)
-            gathered = torch.cat([gathered[:start], both, gathered[start + len(both) :]])
-    all_first, all_second = gathered.unbind(dim=1)
+    all_first, all_second = _AllGather.apply(both).unbind(dim=1)  # (W·b, 2, e)
     return all_first, all_second
 
 
-def world_size(group: Group | None = None) -> int:
+def world_size() -> int:
     """Return the number of ranks; 1 if torch.distributed is not available or not initialised."""
-    return dist.get_world_size(group) if dist.is_available() and dist.is_initialized() else 1
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 class _AllGather(torch.autograd.Function):
     """Gather the rows of all ranks; backward sums the gradients of this rank's rows over all ranks."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, group: Group | None) -> Tensor:
-        ctx.group, ctx.rows = group, len(rows)
-        return _all_gather(rows, group)
+    def forward(ctx: Any, rows: Tensor) -> Tensor:
+        ctx.rows = len(rows)
+        return _all_gather(rows)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
         total = gradient.clone(memory_format=torch.contiguous_format)  # autograd's tensor must not be changed
-        dist.all_reduce(total, group=ctx.group)  # not every backend has reduce-scatter
-        start = dist.get_rank(ctx.group) * ctx.rows
-        return total[start : start + ctx.rows], None
+        dist.all_reduce(total)  # not every backend has reduce-scatter
+        start = dist.get_rank() * ctx.rows
+        return total[start : start + ctx.rows]
 
 
-def _all_gather(rows: Tensor, group: Group | None) -> Tensor:
-    gathered = rows.new_empty(world_size(group) * len(rows), *rows.shape[1:])
-    dist.all_gather_into_tensor(gathered, rows.contiguous(), group=group)
+def _all_gather(rows: Tensor) -> Tensor:
+    gathered = rows.new_empty(world_size() * len(rows), *rows.shape[1:])
+    dist.all_gather_into_tensor(gathered, rows.contiguous())
     return gathered
 
 
@@ -245,9 +179,9 @@ def _check_temperature(temperature: float | Tensor) -> None:
         raise ValueError(f"temperature: expected a positive number, got {temperature}")
 
 
-def _check_equal_batches(rows: Tensor, group: Group | None) -> None:
+def _check_equal_batches(rows: Tensor) -> None:
     """Check that all ranks have equal batches; otherwise gathering would hang or misalign rows."""
-    sizes = _all_gather(torch.tensor([len(rows)], device=rows.device), group).tolist()
+    sizes = _all_gather(torch.tensor([len(rows)], device=rows.device)).tolist()
     if len(set(sizes)) > 1:
         raise ValueError(
             f"batch: expected the same number of pairs on every rank, got {sizes}; drop the last batch"

@@ -47,6 +47,7 @@ _MODULES = {
     "search.tape": "search.crawl.sequential_audio",
     "training.device": "device",
     "training.probe": "evaluation.probe",
+    "training.schedule": "training.optimizer",
     "training.waves": "training.tiny.waves",
     "training.world": "toyworld",
     "training.world.figures": "evaluation.toyworld",

@@ -13,7 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
-TIMEOUT_SECONDS = 120.0  # importing torch and accelerate takes 10 s per process, or 30 s on a busy machine
+TIMEOUT_SECONDS = 120.0  # importing torch and the training takes 10 s per process, or 30 s on a busy machine
 
 
 def on_ranks(work: Callable[..., Any], *arguments: Any, ranks: int = 2) -> list[Any]:

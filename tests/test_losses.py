@@ -17,7 +17,6 @@ RANKS = 2
 ROWS = 6  # pairs per rank
 DIM = 8
 TEMPERATURE = 0.1
-MODES = [(local_loss, with_grad) for local_loss in (True, False) for with_grad in (True, False)]
 
 
 def pairs(rows: int = ROWS, *, seed: int = 0, dim: int = DIM) -> tuple[Tensor, Tensor]:
@@ -87,15 +86,12 @@ def test_the_embeddings_are_not_changed_in_place():
     assert torch.equal(first, before[0]) and torch.equal(second, before[1])
 
 
-def test_in_one_process_the_module_and_all_options_equal_info_nce():
+def test_in_one_process_the_module_and_the_distributed_loss_equal_info_nce():
     first, second = pairs()
     expected = info_nce(first, second, temperature=TEMPERATURE)
-    for local_loss, with_grad in MODES:
-        options = {"local_loss": local_loss, "gather_with_grad": with_grad}
-        module = InfoNCE(temperature=TEMPERATURE, **options)
-        assert torch.allclose(module(first, second), expected)
-        assert torch.equal(distributed_info_nce(first, second, temperature=TEMPERATURE, **options), expected)
-        assert gather_features(first, second, **options)[0] is first
+    assert torch.allclose(InfoNCE(temperature=TEMPERATURE)(first, second), expected)
+    assert torch.equal(distributed_info_nce(first, second, temperature=TEMPERATURE), expected)
+    assert gather_features(first, second)[0] is first
 
 
 def test_a_fixed_temperature_is_saved_and_is_not_a_parameter():
@@ -172,36 +168,24 @@ class Encoders(nn.Module):
         return self.first(first), self.second(second)
 
 
-def gradients_on_a_rank(rank: int) -> dict:
-    """Return for each mode this rank's loss and the gradients averaged over ranks."""
+def gradients_on_a_rank(rank: int) -> tuple[Tensor, list[Tensor]]:
+    """Return this rank's loss and the gradients averaged over ranks."""
     first, second = (side[rank * ROWS : (rank + 1) * ROWS] for side in pairs(RANKS * ROWS))
-    results: dict = {}
-    for mode in MODES:
-        encoders = Encoders()
-        loss = InfoNCE(temperature=TEMPERATURE, learnable=True, local_loss=mode[0], gather_with_grad=mode[1])
-        value = loss(*encoders(first, second))
-        value.backward()
-        gradients = [parameter.grad / RANKS for parameter in (*encoders.parameters(), *loss.parameters())]
-        for gradient in gradients:
-            dist.all_reduce(gradient)
-        results[mode] = value.detach(), gradients
+    encoders, loss = Encoders(), InfoNCE(temperature=TEMPERATURE, learnable=True)
+    value = loss(*encoders(first, second))
+    value.backward()
+    gradients = [parameter.grad / RANKS for parameter in (*encoders.parameters(), *loss.parameters())]
+    for gradient in gradients:
+        dist.all_reduce(gradient)
     unequal = pairs(3 + rank)
     with pytest.raises(ValueError, match=r"same number of pairs on every rank, got \[3, 4\]"):
         distributed_info_nce(*unequal, temperature=TEMPERATURE)
-    return results
+    return value.detach(), gradients
 
 
-def gradients_in_one_process(*, fixed_negatives: bool = False) -> tuple[Tensor, list[Tensor]]:
+def gradients_in_one_process() -> tuple[Tensor, list[Tensor]]:
     encoders, loss = Encoders(), InfoNCE(temperature=TEMPERATURE, learnable=True)
-    first, second = encoders(*pairs(RANKS * ROWS))
-    if fixed_negatives:
-        own = torch.arange(len(first))
-        first, second = F.normalize(first, dim=1), F.normalize(second, dim=1)
-        to_second = first @ second.detach().T / loss.temperature
-        to_first = second @ first.detach().T / loss.temperature
-        value = F.cross_entropy(to_second, own) + F.cross_entropy(to_first, own)
-    else:
-        value = loss(first, second)
+    value = loss(*encoders(*pairs(RANKS * ROWS)))
     value.backward()
     return value.detach(), [parameter.grad for parameter in (*encoders.parameters(), *loss.parameters())]
 
@@ -211,39 +195,11 @@ def assert_same(actual: list[Tensor], expected: list[Tensor]) -> None:
         torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-5)
 
 
-@pytest.fixture(scope="module")
-def by_rank() -> list[dict]:
-    return on_ranks(gradients_on_a_rank, ranks=RANKS)
-
-
-@pytest.mark.parametrize("mode", MODES, ids=lambda mode: f"local={mode[0]},with_grad={mode[1]}")
-def test_the_loss_of_ranks_is_that_of_the_whole_batch(by_rank, mode):
-    expected, _ = gradients_in_one_process()
-    losses = [results[mode][0] for results in by_rank]
-    local_loss, _ = mode
-    if local_loss:
-        assert_same([sum(losses) / RANKS], [expected])
-        assert abs(losses[0] - losses[1]) > 1e-3  # each has its own rows
-    else:
-        assert_same(losses, [expected] * RANKS)
-
-
-@pytest.mark.parametrize("local_loss", [True, False])
-def test_gradients_with_gather_with_grad_are_those_of_the_whole_batch(by_rank, local_loss):
-    _, expected = gradients_in_one_process()
-    for results in by_rank:
-        assert_same(results[local_loss, True][1], expected)
-
-
-def test_without_grad_the_global_loss_divides_the_gradients_of_encoders_only(by_rank):
-    _, (*encoders, scale) = gradients_in_one_process()
-    for results in by_rank:
-        assert_same(results[False, False][1], [*(gradient / RANKS for gradient in encoders), scale])
-
-
-def test_without_grad_a_local_loss_has_constant_negatives(by_rank):
-    _, expected = gradients_in_one_process(fixed_negatives=True)
-    _, large_batch = gradients_in_one_process()
-    for results in by_rank:
-        assert_same(results[True, False][1], expected)
-        assert not torch.allclose(results[True, False][1][0], large_batch[0], rtol=1e-2)
+def test_the_loss_and_gradients_of_ranks_are_those_of_the_whole_batch():
+    loss, gradients = gradients_in_one_process()
+    by_rank = on_ranks(gradients_on_a_rank, ranks=RANKS)
+    losses = [own_loss for own_loss, _ in by_rank]
+    assert_same([sum(losses) / RANKS], [loss])
+    assert abs(losses[0] - losses[1]) > 1e-3  # each has its own rows
+    for _, averaged in by_rank:
+        assert_same(averaged, gradients)

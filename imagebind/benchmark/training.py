@@ -27,7 +27,6 @@ from imagebind.training.frozen_vision import embed_vision
 from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.run import Run, start_run
-from imagebind.training.setup import own_accelerate_state
 from imagebind.training.tuning import Trunks
 
 SECTION = "training"
@@ -94,8 +93,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
         output=folder,  # nothing is written, since only steps are run
     )
     before = _linear_seconds(trials)
-    with own_accelerate_state():
-        timed = _steps(start_run(recipe, None), dataset, size)
+    timed = _steps(start_run(recipe, None), dataset, size)
     linear = (before + _linear_seconds(trials)) / 2
     what = f"audio and frozen vision{', embedded before' if cached else ''}, float32, batch {size.batch}"
     step = median(timed.working)

@@ -46,7 +46,6 @@ def train(
     ```
     imagebind train recipe.py
     torchrun --nproc-per-node 8 -m imagebind.cli.main train recipe.py
-    accelerate launch --multi_gpu -m imagebind.cli.main train recipe.py
     imagebind train audio --data pairs.csv      # as the paper's Table 9
     imagebind train tiny                        # the small model of the package, from scratch
     ```
@@ -129,7 +128,7 @@ def _render(world: Path) -> None:
 
 
 def is_main_rank() -> bool:
-    """Whether this process is the main rank of a run by torchrun or accelerate; only that prints."""
+    """Whether this process is the main rank of a run by torchrun; only that prints."""
     return os.environ.get("RANK", "0") == "0"
 
 

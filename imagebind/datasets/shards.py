@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
 from imagebind.datasets.pairs import LazyPairs, Pair
-from imagebind.datasets.tar_index import tar_entries
+from imagebind.datasets.tar_index import EXPECTED_TAR, TarEntry, tar_entries
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 
@@ -123,7 +123,7 @@ def shard_samples(shard: Path) -> Iterator[tuple[str, dict[str, TarSpan]]]:
         MediaError: the shard is not a tar file, or is compressed or truncated.
     """
     key, files = None, dict[str, TarSpan]()
-    for entry in tar_entries(shard):
+    for entry in _entries(shard):
         folder, slash, name = entry.name.rpartition("/")
         stem, _, ending = name.partition(".")
         if f"{folder}{slash}{stem}" != key:
@@ -133,6 +133,15 @@ def shard_samples(shard: Path) -> Iterator[tuple[str, dict[str, TarSpan]]]:
         files[ending.lower()] = TarSpan(ending.lower(), entry.start, entry.size)
     if key is not None:
         yield key, files
+
+
+def _entries(shard: Path) -> Iterator[TarEntry]:
+    """Yield the files of a shard, except for sparse ones."""
+    try:
+        with shard.open("rb", buffering=0) as file:
+            yield from (entry for entry in tar_entries(file, str(shard)) if entry.sparse_size is None)
+    except OSError as error:
+        raise MediaError(str(shard), got=f"cannot be read ({error})", expected=EXPECTED_TAR) from error
 
 
 def open_file_part(path: Path, start: int, size: int, *, name: str) -> BinaryIO:

@@ -1,17 +1,16 @@
 """Read the files of a WebDataset shard, a tar archive, in order, from a disk or an object store."""
 
-import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
+from imagebind.datasets.tar_index import EXPECTED_TAR, TarEntry, tar_entries
 from imagebind.errors import MediaError
 from imagebind.io.source import encodable
 from imagebind.io.storage import open_at_random
 from imagebind.modality import MediaKind, ModalityType
 
 MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is read into memory
-EXPECTED_SHARD = "a whole .tar, not compressed"
 TEXT_ENDINGS = ("caption", "transcript")  # common in WebDataset shards, besides .txt
 # Endings that WebDataset's decoders treat as labels, numbers and Python objects.
 NOT_MEDIA_ENDINGS = frozenset(
@@ -47,42 +46,25 @@ def shard_members(shard: str) -> Iterator[Member]:
         MediaError: the shard is not an uncompressed tar archive, or it is damaged or truncated; files before
             the damage have been yielded.
     """
-    last = "its start"
     with open_at_random(shard) as file:
         try:
-            with tarfile.open(fileobj=file, mode="r:") as archive:
-                end = 0
-                for member in archive:
-                    end = _end(member)
-                    if member.isreg() and _is_media(member.name):
-                        yield _read_member(archive, member)
-                    last = encodable(member.name)
-            # tarfile treats a damaged header as the end of the archive, like zeros.
-            file.seek(end)
-            if any(file.read(tarfile.BLOCKSIZE)):
-                raise tarfile.ReadError(f"no header at byte {end:,}")
-        # tarfile raises many types: OverflowError for a damaged pax header, ValueError...
-        except (tarfile.TarError, OSError, ValueError, ArithmeticError, EOFError, RecursionError) as error:
-            raise MediaError(
-                encodable(shard), got=f"cannot be read after {last} ({error})", expected=EXPECTED_SHARD
-            ) from error
+            for entry in tar_entries(file, shard):
+                if _is_media(entry.name):
+                    yield _read_member(file, entry)
+        except OSError as error:
+            got = f"cannot be read ({error})"
+            raise MediaError(encodable(shard), got=got, expected=EXPECTED_TAR) from error
 
 
-def _read_member(archive: tarfile.TarFile, member: tarfile.TarInfo) -> Member:
+def _read_member(file: BinaryIO, entry: TarEntry) -> Member:
     """Read a file, or refuse it if it is sparse or larger than `MAX_ITEM_BYTES`."""
-    kind = _stated_kind(member.name)
-    if member.issparse():  # a few bytes may state terabytes of zeros
-        return Member(member.name, kind, b"", f"a sparse file of {member.size:,} bytes")
-    if member.size > MAX_ITEM_BYTES:
-        return Member(member.name, kind, b"", f"{member.size:,} bytes")
-    content = archive.extractfile(member)
-    return Member(member.name, kind, b"" if content is None else content.read(MAX_ITEM_BYTES))
-
-
-def _end(member: tarfile.TarInfo) -> int:
-    """Return the offset of the next header."""
-    length = member.size if member.isreg() else 0
-    return member.offset_data + -(-length // tarfile.BLOCKSIZE) * tarfile.BLOCKSIZE
+    kind = _stated_kind(entry.name)
+    if entry.sparse_size is not None:
+        return Member(entry.name, kind, b"", f"a sparse file of {entry.sparse_size:,} bytes")
+    if entry.size > MAX_ITEM_BYTES:
+        return Member(entry.name, kind, b"", f"{entry.size:,} bytes")
+    file.seek(entry.start)
+    return Member(entry.name, kind, file.read(entry.size))
 
 
 def _is_media(name: str) -> bool:

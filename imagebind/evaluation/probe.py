@@ -1,14 +1,8 @@
 """Linear probes: linear classifiers on frozen embeddings."""
 
-import os
-from pathlib import Path
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-
-from imagebind.checkpoints.formats import read_weights, write_weights
-from imagebind.errors import CheckpointError
 
 LBFGS_MAX_ITERATIONS = 1000  # Source: CLIP (arXiv 2103.00020, A.3)
 LBFGS_HISTORY = 10  # previous steps that L-BFGS keeps
@@ -63,30 +57,6 @@ def fit_linear_probe(embeddings: Tensor, labels: Tensor, *, weight_decay: float 
 
     with torch.enable_grad():
         optimizer.step(loss)
-    return probe.requires_grad_(False).eval()
-
-
-def save_probe(probe: LinearProbe, path: str | os.PathLike[str]) -> None:
-    """Write a probe to a `.safetensors` file.
-
-    Raises:
-        CheckpointError: the file cannot be written.
-    """
-    write_weights(probe.state_dict(), Path(path))
-
-
-def load_probe(path: str | os.PathLike[str]) -> LinearProbe:
-    """Read a probe that `save_probe` wrote.
-
-    Raises:
-        CheckpointError: the file is missing, damaged or not a linear probe.
-    """
-    entries = read_weights(Path(path))
-    if set(entries) != {"classes.weight", "classes.bias"}:
-        raise CheckpointError(f"{path}: expected a linear probe, got {sorted(entries)[:5]}")
-    num_classes, embed_dim = entries["classes.weight"].shape
-    probe = LinearProbe(embed_dim, num_classes)
-    probe.load_state_dict(entries)
     return probe.requires_grad_(False).eval()
 
 

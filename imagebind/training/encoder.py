@@ -1,19 +1,64 @@
-"""Wraps a model to embed both sides of a batch in one call, and builds the losses of its pairs."""
+"""Builds a recipe's model with its weights, an encoder of both sides of a batch, and the losses."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
 
+from imagebind.checkpoints.loading import load_into
+from imagebind.config import ImageBindConfig
 from imagebind.losses import InfoNCE
 from imagebind.modality import ModalityType
 from imagebind.models.heads import LogitScale
 from imagebind.models.model import ImageBindModel
-from imagebind.training.recipe import PairRecipe
-from imagebind.training.tuning import frozen_modules, is_trainable, modules_by_modality
+from imagebind.models.transformer import Trunk
+from imagebind.training.random_state import seed_everything
+from imagebind.training.recipe import OpenClipWeights, PairRecipe, Recipe
+from imagebind.training.state import ADAPTER_NAME, MODEL_NAME
+from imagebind.training.tuning import (
+    Lora,
+    freeze_but,
+    frozen_modules,
+    import_peft,
+    is_trainable,
+    modules_by_modality,
+)
+
+if TYPE_CHECKING:
+    from peft import PeftModel
 
 VISION = ModalityType.VISION.value
 EMBEDDING_NDIM = 2  # (b, e); images and clips have more
+
+
+def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindModel, PeftModel | None]":
+    """Return the model on the CPU with its initial or its checkpoint's weights, and peft's model with LoRA.
+
+    Raises:
+        CheckpointError: weights cannot be read, or do not fit this model.
+        ValueError: the recipe has modalities that the model lacks.
+        MissingExtraError: open_clip or peft is not installed.
+    """
+    seed_everything(recipe.seed)  # the same initial weights on every rank
+    config = recipe.model
+    model = ImageBindModel(config, device="cpu") if isinstance(config, ImageBindConfig) else config()
+    recipe.check_modalities(model.modalities)
+    checkpoint_has_model = checkpoint is not None and not isinstance(recipe.learns, Lora)
+    if not checkpoint_has_model:
+        _load_weights(model, recipe)
+    adapter = freeze_but(model, recipe.learns)
+    if checkpoint is not None and adapter is not None:
+        peft = import_peft()
+        state = peft.load_peft_weights(str(checkpoint / ADAPTER_NAME), device="cpu")
+        peft.set_peft_model_state_dict(adapter, state)
+    elif checkpoint is not None:
+        load_into(model, checkpoint / MODEL_NAME)
+    for trunk in model.modality_trunks.values():
+        if isinstance(trunk, Trunk):
+            trunk.set_grad_checkpointing(recipe.grad_checkpointing)
+    return model, adapter
 
 
 class PairEncoder(nn.Module):
@@ -70,3 +115,13 @@ def write_logit_scales(model: ImageBindModel, pairs: Sequence[PairRecipe], losse
         for layer in model.modality_postprocessors[str(pair.modality)].children():
             if isinstance(layer, LogitScale):
                 layer.log_logit_scale.copy_(loss.log_logit_scale)
+
+
+def _load_weights(model: ImageBindModel, recipe: Recipe) -> None:
+    for weights in recipe.weights:
+        if isinstance(weights, OpenClipWeights):
+            from imagebind.training.open_clip_weights import create_open_clip, load_open_clip
+
+            load_open_clip(model, create_open_clip(weights.name, weights.pretrained))
+        else:
+            load_into(model, weights.source, modalities=weights.modalities)

@@ -1,63 +1,87 @@
-"""Logs a run: one line per step in `log.jsonl`, and the same figures to accelerate's trackers.
+"""Logs a run: one line per step in `log.jsonl`, and the same figures to trackers such as TensorBoard.
 
 A resumed run first removes the lines that were logged after its checkpoint, so no step appears twice.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from imagebind.errors import MissingExtraError
+from imagebind.errors import import_extra
 from imagebind.io.atomic import replacing
+from imagebind.training.ranks import rank
 from imagebind.training.recipe import RecipeError
-
-if TYPE_CHECKING:
-    from accelerate import Accelerator
 
 LOG_NAME = "log.jsonl"
 TRACKER_PROJECT = "imagebind"
 
 
-class Journal:
-    """Writes the log on the main process; calls on other ranks write nothing."""
+# What logs figures of a step, and what ends the log.
+Tracker = tuple[Callable[[Mapping[str, float], int], None], Callable[[], None]]
 
-    def __init__(self, folder: Path, accelerator: "Accelerator", *, start_step: int) -> None:
-        self._accelerator = accelerator
+
+def _tensorboard(folder: Path, start_step: int) -> Tracker:
+    from torch.utils.tensorboard import SummaryWriter
+
+    # Purge at step 0 too: a run that stopped before its first checkpoint has left events behind.
+    writer = SummaryWriter(str(folder / TRACKER_PROJECT), purge_step=start_step + 1)
+
+    def log(figures: Mapping[str, float], step: int) -> None:
+        for name, value in figures.items():
+            writer.add_scalar(name, value, step)
+        writer.flush()
+
+    return log, writer.close
+
+
+def _wandb(folder: Path, start_step: int) -> Tracker:
+    import wandb
+
+    run = wandb.init(project=TRACKER_PROJECT, dir=str(folder))
+    return lambda figures, step: run.log(dict(figures), step=step), run.finish
+
+
+TRACKERS = {"tensorboard": _tensorboard, "wandb": _wandb}  # the names are those of the packages
+
+
+class Journal:
+    """Writes the log on rank 0; calls on other ranks write nothing."""
+
+    def __init__(self, folder: Path, trackers: Sequence[str], *, start_step: int) -> None:
         self._file = None
-        if accelerator.is_main_process:
+        self._trackers: list[Tracker] = []
+        if rank() == 0:
             folder.mkdir(parents=True, exist_ok=True)
             drop_lines_after(folder / LOG_NAME, start_step)
             self._file = (folder / LOG_NAME).open("a", encoding="utf-8")
-        # Purge at step 0 too: a run that stopped before its first checkpoint has left events behind.
-        accelerator.init_trackers(
-            TRACKER_PROJECT, init_kwargs={"tensorboard": {"purge_step": start_step + 1}}
-        )
+            self._trackers = [TRACKERS[name](folder, start_step) for name in trackers]
 
     def step(self, step: int, record: Mapping[str, Any]) -> None:
         """Log the figures of one step; `record["pair"]` is the name of its `PairRecipe`."""
-        self._write({"step": step, **record})
         pair = record["pair"]
         numbers = {name: value for name, value in record.items() if isinstance(value, int | float)}
         loss = {f"loss/{pair}": numbers.pop("loss")}
-        self._accelerator.log(loss | {f"train/{name}": value for name, value in numbers.items()}, step=step)
+        self._write(step, record, loss | {f"train/{name}": value for name, value in numbers.items()})
 
     def evaluation(self, step: int, figures: Mapping[str, float]) -> None:
         """Log the figures of an evaluation."""
-        self._write({"step": step, "evaluation": dict(figures)})
-        self._accelerator.log({f"evaluation/{name}": value for name, value in figures.items()}, step=step)
+        record = {"evaluation": dict(figures)}
+        self._write(step, record, {f"evaluation/{name}": value for name, value in figures.items()})
 
     def close(self) -> None:
         """Close the file and finish the trackers."""
         if self._file is not None:
             self._file.close()
-        for tracker in self._accelerator.trackers:
-            tracker.finish()
+        for _, close in self._trackers:
+            close()
 
-    def _write(self, record: Mapping[str, Any]) -> None:
+    def _write(self, step: int, record: Mapping[str, Any], figures: Mapping[str, float]) -> None:
         if self._file is not None:
-            self._file.write(json.dumps(record) + "\n")
+            self._file.write(json.dumps({"step": step, **record}) + "\n")
             self._file.flush()
+        for log, _ in self._trackers:
+            log(figures, step)
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -85,18 +109,13 @@ def check_trackers(names: Sequence[str]) -> None:
     """Check that trackers exist and are installed.
 
     Raises:
-        RecipeError: accelerate does not know a name.
+        RecipeError: a name is unknown.
         MissingExtraError: a tracker is not installed.
     """
-    from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-
-    known = [str(tracker) for tracker in LOGGER_TYPE_TO_CLASS]
-    available = [str(tracker) for tracker in get_available_trackers()]
     for name in names:
-        if name not in known:
-            raise RecipeError(f"trackers: expected names among {', '.join(sorted(known))}; got {name!r}")
-        if name not in available:
-            raise MissingExtraError(name, extra="train", purpose=f"the tracker {name!r}")
+        if name not in TRACKERS:
+            raise RecipeError(f"trackers: expected names among {', '.join(TRACKERS)}; got {name!r}")
+        import_extra(name, extra="train", purpose=f"the tracker {name!r}")
 
 
 def _lines(path: Path) -> list[tuple[str, dict[str, Any]]]:

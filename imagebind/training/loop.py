@@ -3,7 +3,7 @@
     from imagebind.training.loop import train
     result = train(recipe)
 
-A single process uses the best available device. Under `torchrun` or `accelerate launch` each process is one
+A single process uses the best available device. Under `torchrun` each process is one
 rank, and the loss curve equals that of one process with the same batch. After an interruption at any point
 the same call resumes from the newest checkpoint in `recipe.output`.
 """
@@ -16,15 +16,16 @@ from itertools import chain
 from pathlib import Path
 
 from imagebind.datasets.pairs import PairBatch
+from imagebind.losses import world_size
 from imagebind.training.data.loading import BrokenTally, LoadedChunks, PairLoader
 from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.training.journal import Journal, check_trackers, last_evaluation
+from imagebind.training.optimizer import Schedule
 from imagebind.training.random_state import preserved_random_state
+from imagebind.training.ranks import rank
 from imagebind.training.recipe import PairRecipe, Recipe, RecipeError
 from imagebind.training.run import DivergedError as DivergedError
 from imagebind.training.run import Run, start_run
-from imagebind.training.schedule import Schedule
-from imagebind.training.setup import import_accelerate, own_accelerate_state
 from imagebind.training.state import newest_checkpoint
 
 CHECKPOINTS_NAME = "checkpoints"
@@ -63,28 +64,22 @@ def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
         TooManyBrokenPairsError: more pairs are broken than the recipe allows.
         DivergedError: the loss or the gradient is not finite; the last checkpoint is from before.
     """
-    import_accelerate()
     check_trackers(recipe.trackers)
-    with own_accelerate_state():
-        return _train(recipe, progress)
-
-
-def _train(recipe: Recipe, progress: Progress | None) -> TrainResult:
     output = Path(recipe.output)
     checkpoint = newest_checkpoint(output / CHECKPOINTS_NAME)
     run = start_run(recipe, checkpoint)
-    with preserved_random_state():  # keeps the RNG state of the checkpoint
+    # Data sets may use random numbers, and torch's DataLoader draws a seed when it starts; a resumed run must
+    # continue from the checkpoint's RNG state.
+    with preserved_random_state():
         loader = _loader(recipe, run)
-    steps_per_epoch = loader.mixture.steps_per_epoch
-    schedule = recipe.length.schedule(steps_per_epoch)
-    checkpoint_every = recipe.checkpoint_every or steps_per_epoch
-    journal = Journal(output, run.accelerator, start_step=run.step)
-    batches: Iterator[LoadedChunks] = loader.chunked(run.step, chunk_size=recipe.chunk_size)
-    try:
+        steps_per_epoch = loader.mixture.steps_per_epoch
+        schedule = recipe.length.schedule(steps_per_epoch)
+        batches: Iterator[LoadedChunks] = loader.chunked(run.step, chunk_size=recipe.chunk_size)
         if run.step < schedule.total_steps:
-            # torch's DataLoader draws a seed when it starts, which would make a resumed run differ.
-            with preserved_random_state():
-                batches = chain([next(batches)], batches)
+            batches = chain([next(batches)], batches)
+    checkpoint_every = recipe.checkpoint_every or steps_per_epoch
+    journal = Journal(output, recipe.trackers, start_step=run.step)
+    try:
         while run.step < schedule.total_steps:
             start = time.perf_counter()
             plan, chunks = next(batches)
@@ -123,13 +118,13 @@ def _loader(recipe: Recipe, run: Run) -> PairLoader:
         sources,
         recipe.batch_size,
         recipe.seed,
-        rank=run.accelerator.process_index,
-        world_size=run.accelerator.num_processes,
+        rank=rank(),
+        world_size=world_size(),
     )
     return PairLoader(
         mixture,
         num_workers=recipe.num_workers,
-        pin_memory=run.accelerator.device.type == "cuda",
+        pin_memory=run.device.type == "cuda",
         tally=BrokenTally(max_broken_share=recipe.max_broken_share),
     )
 

@@ -18,8 +18,7 @@ from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.training.data.loading import MAX_BROKEN_SHARE
 from imagebind.training.data.mixture import Pairs
-from imagebind.training.optimizer import AdamW
-from imagebind.training.schedule import Schedule
+from imagebind.training.optimizer import AdamW, Schedule
 from imagebind.training.tuning import Everything, Learns, trainable_modalities
 
 RECIPE_NAME = "recipe"  # the variable that a recipe file defines
@@ -137,7 +136,7 @@ class Recipe:
     evaluations         by name, functions from a model to figures, called after each epoch and at the end
     checkpoint_every    steps between checkpoints, by default an epoch; the last `keep_checkpoints` are kept
     max_broken_share    the largest allowed share of broken pairs per source; above it the run stops
-    trackers            names that accelerate knows: "tensorboard", "wandb", ...
+    trackers            "tensorboard", "wandb"
     output              the folder of checkpoints, logs and the final model; a run resumes from what is in it
     """
 

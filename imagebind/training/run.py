@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 from torch.distributed.checkpoint.state_dict import (
     StateDictOptions,
@@ -19,14 +19,24 @@ from torch.distributed.checkpoint.state_dict import (
 
 from imagebind.checkpoints.factory import save_model
 from imagebind.errors import CheckpointError, ImageBindError
-from imagebind.losses import world_size
+from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
-from imagebind.training.encoder import PairEncoder, build_losses, write_logit_scales
+from imagebind.training.encoder import PairEncoder, build_losses, start_model, write_logit_scales
 from imagebind.training.gradient_cache import cached_loss_step
 from imagebind.training.optimizer import build_optimizer, set_learning_rate
 from imagebind.training.random_state import preserved_random_state, seed_everything
+from imagebind.training.ranks import (
+    average_over_ranks,
+    fastest_attention,
+    is_sharded,
+    join_ranks,
+    no_sync,
+    place,
+    rank,
+    unwrapped,
+    wait_for_all_ranks,
+)
 from imagebind.training.recipe import Recipe
-from imagebind.training.setup import fastest_attention, is_sharded, make_accelerator, place, start_model
 from imagebind.training.state import (
     ADAPTER_NAME,
     MODEL_NAME,
@@ -37,7 +47,6 @@ from imagebind.training.state import (
 )
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
     from peft import PeftModel
 
 # Full state dicts are gathered on the CPU, whether the model is sharded or not.
@@ -64,7 +73,7 @@ class Run:
     """
 
     recipe: Recipe
-    accelerator: "Accelerator"
+    device: torch.device
     encoder: Any  # a PairEncoder, wrapped by DDP or sharded by FSDP2
     adapter: "PeftModel | None"
     losses: nn.ModuleDict
@@ -76,7 +85,7 @@ class Run:
     @property
     def model(self) -> ImageBindModel:
         """The unwrapped model on this rank."""
-        return self.accelerator.unwrap_model(self.encoder).model
+        return unwrapped(self.encoder).model
 
     def update(
         self, pair: str, modality: str, inputs: Inputs | Sequence[Inputs], lr: float
@@ -97,10 +106,11 @@ class Run:
         # In every step: doing it only at checkpoints would change the rounding of later embeddings.
         write_logit_scales(self.model, self.recipe.pairs, self.losses)
         self.encoder.train()
-        with fastest_attention(self.accelerator.device):  # also for recomputed blocks in the backward pass
+        with fastest_attention(self.device):  # also for recomputed blocks in the backward pass
             loss = self._backward(chunks, modality, self.losses[pair])
         norm = self._clip()
-        mean = self.accelerator.reduce(loss, reduction="mean").item()
+        average_over_ranks(loss)
+        mean = loss.item()
         self._check_finite(pair, mean, norm)
         for optimizer in optimizers:
             optimizer.step()
@@ -110,37 +120,31 @@ class Run:
     def _backward(self, chunks: Sequence[Inputs], modality: str, loss_fn: nn.Module) -> Tensor:
         if len(chunks) > 1:
             return cached_loss_step(
-                lambda chunk: self._encode(chunk, modality), chunks, loss_fn, no_sync=self._no_sync
+                partial(self._encode, modality=modality),
+                chunks,
+                loss_fn,
+                no_sync=partial(no_sync, self.encoder),
             )
         loss = loss_fn(*self._encode(chunks[0], modality))
         loss.backward()
         return loss.detach()
 
     def _encode(self, inputs: Inputs, modality: str) -> tuple[Tensor, Tensor]:
-        device = self.accelerator.device
-        inputs = {name: tensor.to(device, non_blocking=True) for name, tensor in inputs.items()}
-        with self.accelerator.autocast():
-            return self.encoder(inputs, modality)
+        inputs = {name: tensor.to(self.device, non_blocking=True) for name, tensor in inputs.items()}
+        with self._autocast():
+            vision, other = self.encoder(inputs, modality)
+        return vision.float(), other.float()
 
-    @contextmanager
-    def _no_sync(self) -> Iterator[None]:
-        """Accumulate gradients on each rank without exchanging them."""
-        if not is_sharded(self.encoder):
-            with self.accelerator.no_sync(self.encoder):
-                yield
-            return
-        self.encoder.set_requires_gradient_sync(False)
-        try:
-            yield
-        finally:
-            self.encoder.set_requires_gradient_sync(True)
+    def _autocast(self) -> AbstractContextManager[None]:
+        if self.recipe.precision == "float32":
+            return nullcontext()
+        return torch.autocast(self.device.type, torch.bfloat16)
 
     def _clip(self) -> float:
         """Clip the encoder's gradients, average those of temperatures over ranks; return the norm before."""
         for parameter in self.losses.parameters():
-            if parameter.grad is not None and world_size() > 1:
-                dist.all_reduce(parameter.grad)
-                parameter.grad /= world_size()
+            if parameter.grad is not None:
+                average_over_ranks(parameter.grad)
         limit = self.recipe.optimizer.clip_grad_norm
         norm = nn.utils.clip_grad_norm_(self.encoder.parameters(), float("inf") if limit is None else limit)
         return (norm.full_tensor() if hasattr(norm, "full_tensor") else norm).item()  # a DTensor with FSDP2
@@ -160,7 +164,7 @@ class Run:
         if is_sharded(self.encoder):
             self.encoder.unshard()  # stems and heads; blocks unshard themselves when they are called
         try:
-            with preserved_random_state(), torch.no_grad(), self.accelerator.autocast():
+            with preserved_random_state(), torch.no_grad(), self._autocast():
                 yield self.model
         finally:
             if is_sharded(self.encoder):
@@ -186,8 +190,6 @@ class Run:
             self.step,
             trainer=trainer,
             write_model=lambda unfinished: self._write_model(entries, unfinished),
-            rank=self.accelerator.process_index,
-            barrier=self.accelerator.wait_for_everyone,
             keep=self.recipe.keep_checkpoints,
         )
 
@@ -195,20 +197,19 @@ class Run:
         """Write the model for `load_model`, and with LoRA also its adapter; return both folders."""
         entries = self._entries()
         model, adapter = output / MODEL_NAME, output / ADAPTER_NAME if self.adapter is not None else None
-        if self.accelerator.is_main_process and self.adapter is None:
+        if rank() == 0 and self.adapter is None:
             save_model(self.model, model, state_dict=entries)
-        elif self.accelerator.is_main_process:
+        elif rank() == 0:
             self._write_model(entries, output)
             _, reloaded = start_model(self.recipe, newest_checkpoint(checkpoints))
             merged = reloaded.merge_and_unload()  # type: ignore[union-attr]
             write_logit_scales(merged, self.recipe.pairs, self.losses)
             save_model(merged, model)
-        self.accelerator.wait_for_everyone()
+        wait_for_all_ranks()
         return model, adapter
 
-    def load(self, checkpoint: Path) -> None:
+    def load(self, checkpoint: Path, trainer: Mapping[str, Any]) -> None:
         """Restore everything but the model's weights from a checkpoint; `start_model` has loaded those."""
-        trainer = read_trainer(checkpoint, self.recipe.identity())
         set_optimizer_state_dict(self.encoder, self.optimizer, trainer["optimizer"], options=RESTORED_STATE)
         self._drop_other_state(trainer["optimizer"]["state"])
         if self.temperature_optimizer is not None:
@@ -216,7 +217,7 @@ class Run:
         self.losses.load_state_dict(trainer["losses"])
         self.step = trainer["step"]
         self.pairs = trainer.get("pairs", {})
-        restore_random(checkpoint, rank=self.accelerator.process_index, seed=self.recipe.seed, step=self.step)
+        restore_random(checkpoint, seed=self.recipe.seed, step=self.step)
 
     def record_pair_counts(self, pairs: Mapping[str, int]) -> None:
         """Store how many pairs each source has, which determines their order and the run's length.
@@ -235,7 +236,7 @@ class Run:
 
     def _drop_other_state(self, saved: Mapping[str, Any]) -> None:
         """Drop the optimiser state of parameters that have none in the checkpoint: torch initialises it."""
-        for name, parameter in self.accelerator.unwrap_model(self.encoder).named_parameters():
+        for name, parameter in unwrapped(self.encoder).named_parameters():
             if name not in saved:
                 self.optimizer.state.pop(parameter, None)
 
@@ -259,16 +260,17 @@ def start_run(recipe: Recipe, checkpoint: Path | None) -> Run:
     Raises:
         CheckpointError, ValueError, MissingExtraError: see `start_model` and `read_trainer`.
     """
-    if checkpoint is not None:
-        read_trainer(checkpoint, recipe.identity())  # fail on another recipe before building the model
+    # Read first, to fail on another recipe before building the model.
+    trainer = None if checkpoint is None else read_trainer(checkpoint, recipe.identity())
+    device = join_ranks()
     model, adapter = start_model(recipe, checkpoint)
-    accelerator = make_accelerator(recipe, model)
-    encoder = place(PairEncoder(model), recipe, accelerator)
-    losses = build_losses(recipe.pairs).to(accelerator.device)
+    has_unused = _has_partial_steps(recipe, model)
+    encoder = place(PairEncoder(model), device, recipe.sharding, has_unused=has_unused)
+    losses = build_losses(recipe.pairs).to(device)
     temperatures = [parameter for parameter in losses.parameters() if parameter.requires_grad]
     run = Run(
         recipe=recipe,
-        accelerator=accelerator,
+        device=device,
         encoder=encoder,
         adapter=adapter,
         losses=losses,
@@ -279,7 +281,15 @@ def start_run(recipe: Recipe, checkpoint: Path | None) -> Run:
             else None
         ),
     )
-    seed_everything(recipe.seed, accelerator.process_index)  # dropout and drop path differ between ranks
-    if checkpoint is not None:
-        run.load(checkpoint)
+    seed_everything(recipe.seed, rank())  # dropout and drop path differ between ranks
+    if checkpoint is not None and trainer is not None:
+        run.load(checkpoint, trainer)
     return run
+
+
+def _has_partial_steps(recipe: Recipe, model: ImageBindModel) -> bool:
+    """Whether the steps of some `PairRecipe` give no gradient to some trainable parameters."""
+    trainable = {
+        name.split(".")[1] for name, parameter in model.named_parameters() if parameter.requires_grad
+    }
+    return any(trainable - {ModalityType.VISION.value, str(pair.modality)} for pair in recipe.pairs)

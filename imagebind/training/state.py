@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from imagebind.errors import CheckpointError
 from imagebind.io.atomic import flush_to_disk
 from imagebind.training.random_state import RandomState, seed_everything
+from imagebind.training.ranks import rank, wait_for_all_ranks
 
 logger = logging.getLogger(__name__)
 
@@ -31,8 +32,6 @@ WEIGHTS_ENTRIES = {"weights", "located"}  # of `Recipe.identity`: the weights as
 RANDOM_NAME = "random-{rank}.pt"
 CHECKPOINT_NAME = re.compile(r"step-(\d{6,})")
 
-Barrier = Callable[[], None]
-
 
 def save_checkpoint(
     folder: Path,
@@ -40,8 +39,6 @@ def save_checkpoint(
     *,
     trainer: dict[str, Any],
     write_model: Callable[[Path], None],
-    rank: int,
-    barrier: Barrier,
     keep: int,
 ) -> Path:
     """Write a checkpoint after `step` steps, and remove all but the last `keep` complete ones.
@@ -54,21 +51,19 @@ def save_checkpoint(
     target = folder / f"step-{step:06d}"
     unfinished = folder / f".{target.name}.tmp"
     with _checkpoint_errors(target):
-        if rank == 0:
+        if rank() == 0:
             shutil.rmtree(unfinished, ignore_errors=True)  # left by a run that was killed while writing
             unfinished.mkdir(parents=True)
-    barrier()
-    with _checkpoint_errors(target):
-        torch.save(RandomState.capture().state_dict(), unfinished / RANDOM_NAME.format(rank=rank))
-        if rank == 0:
+        wait_for_all_ranks()
+        torch.save(RandomState.capture().state_dict(), unfinished / RANDOM_NAME.format(rank=rank()))
+        if rank() == 0:
             write_model(unfinished)
             torch.save({**trainer, "step": step}, unfinished / TRAINER_NAME)
-    barrier()
-    with _checkpoint_errors(target):
-        if rank == 0:
+        wait_for_all_ranks()
+        if rank() == 0:
             _finish(unfinished, target)
             _prune(folder, step, keep)
-    barrier()
+        wait_for_all_ranks()
     return target
 
 
@@ -134,14 +129,14 @@ def read_trainer(checkpoint: Path, identity: dict[str, str]) -> dict[str, Any]:
     return trainer
 
 
-def restore_random(checkpoint: Path, *, rank: int, seed: int, step: int) -> None:
-    """Restore the RNG state of a rank; a rank that the checkpoint lacks is seeded again."""
-    path = checkpoint / RANDOM_NAME.format(rank=rank)
+def restore_random(checkpoint: Path, *, seed: int, step: int) -> None:
+    """Restore the RNG state of this rank; a rank that the checkpoint lacks is seeded again."""
+    path = checkpoint / RANDOM_NAME.format(rank=rank())
     if path.is_file():
         RandomState.from_state_dict(_read(path)).restore()
     else:
-        logger.warning("%s has no RNG state of rank %d: the rank is seeded again", checkpoint, rank)
-        seed_everything(seed, rank, step)
+        logger.warning("%s has no RNG state of rank %d: the rank is seeded again", checkpoint, rank())
+        seed_everything(seed, rank(), step)
 
 
 def _read(path: Path) -> Any:

@@ -169,7 +169,7 @@ def test_a_compressed_shard_and_a_file_that_is_no_shard_are_refused(tmp_path):
     Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
     for content in (b"\x1f\x8b\x08" + b"x" * 600, picture.getvalue() * 20, b""):
         path.write_bytes(content)
-        with pytest.raises(MediaError, match=r"s\.tar.*expected a whole \.tar, not compressed"):
+        with pytest.raises(MediaError, match=r"s\.tar.*expected a complete \.tar, not compressed"):
             list(shard_members(str(path)))
 
 

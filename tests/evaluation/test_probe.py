@@ -3,8 +3,7 @@
 import pytest
 import torch
 
-from imagebind.errors import CheckpointError
-from imagebind.evaluation.probe import fit_linear_probe, load_probe, save_probe
+from imagebind.evaluation.probe import fit_linear_probe
 
 
 def clusters() -> tuple[torch.Tensor, torch.Tensor]:
@@ -13,14 +12,12 @@ def clusters() -> tuple[torch.Tensor, torch.Tensor]:
     return torch.eye(3, 5)[labels] + 0.1 * torch.randn(60, 5, generator=generator), labels
 
 
-def test_a_linear_probe_finds_classes_and_survives_saving(tmp_path):
+def test_a_linear_probe_finds_classes_in_inference_tensors():
     embeddings, labels = clusters()
     with torch.inference_mode():
         given = embeddings.clone()
     probe = fit_linear_probe(given, labels)
     assert (probe(embeddings).argmax(dim=1) == labels).all()
-    save_probe(probe, tmp_path / "probe.safetensors")
-    assert torch.equal(load_probe(tmp_path / "probe.safetensors")(embeddings), probe(embeddings))
 
 
 def test_a_linear_probe_is_at_the_optimum_of_its_loss():
@@ -38,7 +35,7 @@ def test_a_linear_probe_takes_several_classes_per_sample():
     assert ((scores > 0) == many).all()
 
 
-def test_a_probe_refuses_wrong_shapes_and_labels(tmp_path):
+def test_a_probe_refuses_wrong_shapes_and_labels():
     embeddings, labels = clusters()
     with pytest.raises(ValueError, match=r"\(n, e\), got \(5,\)"):
         fit_linear_probe(embeddings[0], labels)
@@ -48,6 +45,3 @@ def test_a_probe_refuses_wrong_shapes_and_labels(tmp_path):
         fit_linear_probe(embeddings, labels - 1)
     with pytest.raises(ValueError, match="got NaN or infinity; leave out"):
         fit_linear_probe(embeddings / 0, labels)
-    torch.save({"other": torch.zeros(2)}, tmp_path / "other.pth")
-    with pytest.raises(CheckpointError, match=r"expected a linear probe, got \['other'\]"):
-        load_probe(tmp_path / "other.pth")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from imagebind.checkpoints.factory import load_model
-from imagebind.training import setup
+from imagebind.training import ranks
 from imagebind.training.journal import read_log
 from imagebind.training.loop import train
 from imagebind.training.recipe import Steps
@@ -40,7 +40,7 @@ def test_losses_on_cuda_equal_those_on_the_cpu(tmp_path, monkeypatch, options):
     torch.cuda.reset_peak_memory_stats()
     train(toy_recipe(tmp_path / "cuda", **options))
     assert torch.cuda.max_memory_allocated() > 0
-    monkeypatch.setattr(setup, "best_device", lambda: "cpu")
+    monkeypatch.setattr(ranks, "best_device", lambda: "cpu")
     train(toy_recipe(tmp_path / "cpu", **options))
     cuda, cpu = (losses_of(read_log(tmp_path / name)) for name in ("cuda", "cpu"))
     assert len(cuda) == 6

@@ -1,10 +1,12 @@
 """The training loop: the loss falls, frozen weights stay, chunks and ranks change nothing."""
 
 import os
+import sys
 import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -202,6 +204,21 @@ def test_tensorboard_has_the_curve(tmp_path, checkpoint_every):
     events = event_accumulator.EventAccumulator(str(folder)).Reload().Scalars("loss/depth")
     assert [event.step for event in events] == list(range(1, 13))  # none twice
     assert np.allclose([event.value for event in events], losses_of(read_log(tmp_path)))
+
+
+def test_weights_and_biases_gets_the_curve(tmp_path, monkeypatch):
+    class Run:
+        def log(self, figures: dict[str, float], step: int) -> None:
+            logged[step] = figures
+
+        def finish(self) -> None:
+            logged["finished"] = True
+
+    logged = {}
+    monkeypatch.setitem(sys.modules, "wandb", SimpleNamespace(init=lambda project, dir: Run()))
+    train(toy_recipe(tmp_path, pairs=(DEPTH,), length=Steps(total=2), trackers=("wandb",)))
+    losses = losses_of(read_log(tmp_path))
+    assert [logged[step]["loss/depth"] for step in (1, 2)] == losses.tolist() and logged["finished"]
 
 
 def test_pairs_per_second_include_the_wait_for_data(tmp_path):

@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.optimizer import AdamW, build_optimizer, is_decayed, set_learning_rate
-from imagebind.training.schedule import Schedule
+from imagebind.training.optimizer import AdamW, Schedule, build_optimizer, is_decayed, set_learning_rate
 from tests.training.toy import toy_config
 
 

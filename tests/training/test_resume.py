@@ -198,9 +198,7 @@ def test_the_last_checkpoints_are_kept(tmp_path):
 
 
 def saved(folder: Path, step: int, *, keep: int) -> Path:
-    return save_checkpoint(
-        folder, step, trainer={}, write_model=lambda unfinished: None, rank=0, barrier=lambda: None, keep=keep
-    )
+    return save_checkpoint(folder, step, trainer={}, write_model=lambda unfinished: None, keep=keep)
 
 
 def test_an_incomplete_checkpoint_does_not_count_as_kept(tmp_path):
@@ -218,7 +216,7 @@ def test_a_full_disk_is_an_error_that_names_the_checkpoint(tmp_path):
         raise SafetensorError("No space left on device")
 
     with pytest.raises(CheckpointError, match=r"step-000001: cannot be written.*No space left"):
-        save_checkpoint(tmp_path, 1, trainer={}, write_model=full, rank=0, barrier=lambda: None, keep=1)
+        save_checkpoint(tmp_path, 1, trainer={}, write_model=full, keep=1)
 
 
 def test_a_checkpoint_of_another_recipe_is_refused_naming_the_differences(tmp_path):

@@ -37,6 +37,7 @@ def random_box(
 
     If ten random boxes do not fit into the image, return the largest centred box within `ratio`.
     """
+    # torchvision's RandomResizedCrop has the same distribution, but its boxes are in pixels of one image.
     for _ in range(CROP_TRIES):
         area = rng.uniform(*scale)
         box_aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))  # in pixels
