@@ -19,10 +19,8 @@ _FOLDERS = {
     """,
     ("search", "media"): "discover",
     ("search", "intake"): "mapping",
-    ("search", "search.crawl"): "examine job windows writer",
-    ("search.engines", "distributed"): """
-        crawl_ahead inputs job methods output ray_engine shards to_index worker
-    """,
+    ("search", "search.crawl"): "examine windows writer",
+    ("search.engines", "distributed"): "inputs job output ray_engine shards to_index worker",
     ("training", "datasets"): "pairs manifest shards tar_index layouts",
     ("training", "training.data"): "mixture loading augment colours crops windows",
     ("training.world", "toyworld"): """
@@ -41,7 +39,10 @@ _MODULES = {
     "uri": "io.uri",
     "search.crawl_report": "search.crawl.report",
     "search.engines": "distributed",
+    "search.engines.crawl_ahead": "distributed.crawl",
+    "search.engines.methods": "distributed.worker",
     "search.engines.storage": "io.storage",
+    "search.job": "search.crawl.embed",
     "search.known": "search.crawl.indexed_files",
     "search.space": "space",
     "search.tape": "search.crawl.sequential_audio",
