@@ -37,6 +37,7 @@ _MODULES = {
     "weights_file": "checkpoints.tensors",
     "transfer": "io.http",
     "uri": "io.uri",
+    "search.approximate": "search.nearest",
     "search.crawl_report": "search.crawl.report",
     "search.engines": "distributed",
     "search.engines.crawl_ahead": "distributed.crawl",
@@ -44,6 +45,8 @@ _MODULES = {
     "search.engines.storage": "io.storage",
     "search.job": "search.crawl.embed",
     "search.known": "search.crawl.indexed_files",
+    "search.many": "search.store",
+    "search.query": "search.nearest",
     "search.space": "space",
     "search.tape": "search.crawl.sequential_audio",
     "training.device": "device",
@@ -54,7 +57,10 @@ _MODULES = {
     "transforms.items": "intake.items",
     "transforms.source": "io.source",
 }
-_NAMES = {"search.engines.worker": {"Trial": "PartAttempt", "Worker": "PartWorker"}}  # renamed since
+_NAMES = {  # renamed since
+    "search.approximate": {"build": "build_approximate", "is_worthwhile": "is_approximate_worthwhile"},
+    "search.engines.worker": {"Trial": "PartAttempt", "Worker": "PartWorker"},
+}
 _PACKAGES = ("search.engines", "training.world")  # whose modules moved too
 
 
