@@ -19,10 +19,8 @@ _FOLDERS = {
     """,
     ("search", "media"): "discover",
     ("search", "intake"): "mapping",
-    ("search", "search.crawl"): "examine job windows writer",
-    ("search.engines", "distributed"): """
-        crawl_ahead inputs job methods output ray_engine shards to_index worker
-    """,
+    ("search", "search.crawl"): "examine windows writer",
+    ("search.engines", "distributed"): "inputs job output ray_engine shards to_index worker",
     ("training", "datasets"): "pairs manifest shards tar_index layouts",
     ("training", "training.data"): "mixture loading augment colours crops windows",
     ("training.world", "toyworld"): """
@@ -39,10 +37,16 @@ _MODULES = {
     "weights_file": "checkpoints.tensors",
     "transfer": "io.http",
     "uri": "io.uri",
+    "search.approximate": "search.nearest",
     "search.crawl_report": "search.crawl.report",
     "search.engines": "distributed",
+    "search.engines.crawl_ahead": "distributed.crawl",
+    "search.engines.methods": "distributed.worker",
     "search.engines.storage": "io.storage",
+    "search.job": "search.crawl.embed",
     "search.known": "search.crawl.indexed_files",
+    "search.many": "search.store",
+    "search.query": "search.nearest",
     "search.space": "space",
     "search.tape": "search.crawl.sequential_audio",
     "training.device": "device",
@@ -56,7 +60,10 @@ _MODULES = {
     "transforms.items": "intake.items",
     "transforms.source": "io.source",
 }
-_NAMES = {"search.engines.worker": {"Trial": "PartAttempt", "Worker": "PartWorker"}}  # renamed since
+_NAMES = {  # renamed since
+    "search.approximate": {"build": "build_approximate", "is_worthwhile": "is_approximate_worthwhile"},
+    "search.engines.worker": {"Trial": "PartAttempt", "Worker": "PartWorker"},
+}
 _PACKAGES = ("search.engines", "training.world")  # whose modules moved too
 
 

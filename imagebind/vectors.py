@@ -3,10 +3,10 @@
 import contextlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -113,28 +113,32 @@ class VectorFile:
         self._rows = []
 
 
+def vector_table(rows: Sequence[VectorRow], embed_dim: int) -> Any:
+    """Return a pyarrow table of rows."""
+    import pyarrow as pa
+
+    schema = pa.schema(
+        [
+            ("path", pa.string()),
+            ("modality", pa.string()),
+            ("start", pa.float64()),
+            ("end", pa.float64()),
+            ("vector", pa.list_(pa.float32(), embed_dim)),
+        ]
+    )
+    columns = zip(*rows, strict=True) if rows else [()] * len(VectorRow._fields)
+    return pa.table(dict(zip(VectorRow._fields, map(list, columns), strict=True)), schema=schema)
+
+
 class _Parquet:
     def __init__(self, path: Path, embed_dim: int) -> None:
-        import pyarrow as pa
         from pyarrow import parquet
 
-        self._schema = pa.schema(
-            [
-                ("path", pa.string()),
-                ("modality", pa.string()),
-                ("start", pa.float64()),
-                ("end", pa.float64()),
-                ("vector", pa.list_(pa.float32(), embed_dim)),
-            ]
-        )
-        self._file = parquet.ParquetWriter(path, self._schema)
+        self._embed_dim = embed_dim
+        self._file = parquet.ParquetWriter(path, vector_table([], embed_dim).schema)
 
     def write(self, rows: list[VectorRow]) -> None:
-        import pyarrow as pa
-
-        columns = zip(*rows, strict=True) if rows else [()] * len(VectorRow._fields)
-        named = dict(zip(VectorRow._fields, map(list, columns), strict=True))
-        self._file.write_table(pa.table(named, schema=self._schema))
+        self._file.write_table(vector_table(rows, self._embed_dim))
 
     def close(self) -> None:
         self._file.close()

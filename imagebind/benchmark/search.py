@@ -22,8 +22,8 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.datasets.pairs import generator
 from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search import approximate
 from imagebind.search.index import Index
+from imagebind.search.nearest import is_approximate_worthwhile
 from imagebind.search.rows import IndexRow, to_arrow
 from imagebind.search.store import Store
 from imagebind.space import Space
@@ -99,7 +99,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         store.compact(keep=KEPT_VERSIONS_AGE)  # what readers were given an hour for
         of = f"{count:,} vectors of {EMBED_DIM}"
         goal = count == MILLION
-        kind = "approximate" if approximate.is_worthwhile(count) else "exact"
+        kind = "approximate" if is_approximate_worthwhile(count) else "exact"
         growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
         target = TARGET_BUILD_SECONDS if goal else None
         yield _row(f"{of}: ready for search after", build, "s", target, at_most=True)

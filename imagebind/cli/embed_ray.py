@@ -33,9 +33,9 @@ def embed_on_ray(
     from rich.text import Text
 
     from imagebind.distributed.job import prepare
-    from imagebind.distributed.methods import EmbedItems
     from imagebind.distributed.output import ERRORS, WARNINGS
     from imagebind.distributed.ray_engine import embed
+    from imagebind.distributed.worker import EmbedItems
 
     cluster = cluster_for(device, actors, address)
     method = EmbedItems(modality=modality, clips=clips, batch_size=batch_size)

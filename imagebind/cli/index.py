@@ -3,10 +3,10 @@
 import math
 import shlex
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress
 
-    from imagebind.distributed.ray_engine import Cluster, EmbedderLoader
-    from imagebind.embedder import Embedder
+    from imagebind.distributed.ray_engine import Cluster
     from imagebind.errors import AmbiguousMediaError
     from imagebind.media.discover import FoundFile
-    from imagebind.search.crawl.crawler import KindAndOptions
+    from imagebind.search.crawl.embed import FileEmbedder
+    from imagebind.search.crawl.examine import KindAndOptions
     from imagebind.search.crawl.report import CrawlReport
 
 SKIP_ANSWER = "skip"
@@ -69,7 +69,7 @@ def index(
     Files that are not media are only counted.
 
     With `--engine ray`, a Ray cluster embeds new and changed files. All its machines must reach the files
-    and the folder of the index by the same paths. Moved files are embedded again.
+    and the folder of the index by the same paths.
 
     ```
     imagebind index ~/media --db media.lance
@@ -101,16 +101,7 @@ def index(
     embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
     console = Console(stderr=True)
     errors = error_path(db)
-    crawl_options: dict[str, Any] = {
-        "mappings": mappings,
-        "window_seconds": window,
-        "hop_seconds": hop,
-        "batch_size": batch_size,
-    }
-    if cluster is not None:
-        load = loader(everywhere(weights), None, dtype)
-        _embed_ahead(console, db, embedder, paths, cluster, load, partitions=partitions, **crawl_options)
-    with _shown_progress(console) as bar:
+    with _file_embedder(db, weights, dtype, cluster, partitions) as embed, _shown_progress(console) as bar:
         task = bar.add_task("Indexing", total=None, rate="")
 
         def tell(report: "CrawlReport", total: int | None) -> None:
@@ -131,7 +122,11 @@ def index(
             ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
             progress=tell,
             errors=errors,
-            **crawl_options,
+            mappings=mappings,
+            window_seconds=window,
+            hop_seconds=hop,
+            batch_size=batch_size,
+            embed=embed,
         )
     failed = _summarise(console, report, errors)
     options = [] if weights in (None, TINY) else ["--weights", weights]  # `search` detects an index of tiny
@@ -141,31 +136,24 @@ def index(
         raise typer.Exit(1)
 
 
-def _embed_ahead(
-    console: "Console",
-    db: str,
-    embedder: "Embedder",
-    paths: Sequence[Path],
-    cluster: "Cluster",
-    load: "EmbedderLoader",
-    **options: Any,
-) -> None:
-    """Embed new and changed files on a cluster, and add them to the index."""
-    from imagebind.distributed.crawl_ahead import crawl_ahead
-    from imagebind.distributed.ray_engine import connected
-    from imagebind.distributed.ray_engine import embed as embed_on_ray
-    from imagebind.search import Index
+@contextmanager
+def _file_embedder(
+    db: str, weights: str | None, dtype: str, cluster: "Cluster | None", partitions: int | None
+) -> "Iterator[FileEmbedder]":
+    """Yield a function that embeds the files of a crawl: in this process, or on a cluster."""
+    if cluster is None:
+        from imagebind.search.crawl.embed import embed_files
 
-    with connected(cluster.address), _shown_progress(console) as bar:
-        task = bar.add_task("Embedding", total=None, rate="")
-        count = crawl_ahead(
-            Index.open(db, embedder, create=True),
-            paths,
-            lambda job: embed_on_ray(job, load, cluster=cluster),
-            progress=lambda done, total: bar.update(task, completed=done, total=total, rate="parts"),
-            **options,
+        yield embed_files
+        return
+    from imagebind.distributed.crawl import on_engine, working_folder
+    from imagebind.distributed.ray_engine import connected, embed
+
+    load = loader(everywhere(weights), None, dtype)
+    with connected(cluster.address):  # before any file is examined, to fail early
+        yield on_engine(
+            lambda job: embed(job, load, cluster=cluster), working_folder(db), partitions=partitions
         )
-    console.print(f"{count} files were sent to the cluster; below they count as unchanged or failed")
 
 
 def error_path(db: str) -> Path:

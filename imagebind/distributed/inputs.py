@@ -193,16 +193,12 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
                 files |= dict.fromkeys(entry for entry in listed if isinstance(entry, NamedFile))
         else:
             files[NamedFile(file)] = None
-    size = _part_size(len(files) + sum(group.rows for group in groups), partitions)
+    size = part_size(len(files) + sum(group.rows for group in groups), partitions)
     return Inputs([*_file_parts(list(files), base, size), *_row_parts(groups, size), *shards], failures)
 
 
-def divide_files(paths: Sequence[str], *, partitions: int | None = None) -> list[InputPart]:
-    """Divide files by absolute path into parts; each file is one item, whatever its suffix."""
-    return [*_file_parts([NamedFile(path) for path in paths], os.sep, _part_size(len(paths), partitions))]
-
-
-def _part_size(items: int, partitions: int | None) -> int:
+def part_size(items: int, partitions: int | None) -> int:
+    """Return the number of items in a part."""
     return PART_ITEMS if partitions is None else max(math.ceil(items / partitions), 1)
 
 

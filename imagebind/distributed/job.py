@@ -2,13 +2,13 @@
 
 import os
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from imagebind.distributed.inputs import InputPart, Inputs, divide, divide_files
-from imagebind.distributed.methods import EmbedItems, Method
+from imagebind.distributed.inputs import InputPart, Inputs, divide
 from imagebind.distributed.output import Manifest, Output
+from imagebind.distributed.worker import EmbedItems, Method
 from imagebind.failures import Failure
 
 
@@ -62,20 +62,13 @@ def prepare(
         partitions = before.partitions
     base = os.fspath(Path.cwd() if base is None else base)
     inputs = divide(sources, base=base, partitions=partitions, without=output.uri)
-    return _begun(output, inputs, method or EmbedItems(), weights, partitions, base)
+    return begin(output, inputs, method or EmbedItems(), weights=weights, partitions=partitions, base=base)
 
 
-def prepare_files(
-    paths: Sequence[str], out: str | os.PathLike[str], *, method: Method, partitions: int | None = None
+def begin(
+    output: Output, inputs: Inputs, method: Method, *, weights: str, partitions: int | None, base: str
 ) -> EmbedJob:
-    """Prepare a run over files by absolute path, see `inputs.divide_files`."""
-    inputs = Inputs(divide_files(paths, partitions=partitions), [])
-    return _begun(Output(out), inputs, method, "", partitions, os.sep)
-
-
-def _begun(
-    output: Output, inputs: Inputs, method: Method, weights: str, partitions: int | None, base: str
-) -> EmbedJob:
+    """Start or resume an output for inputs that are divided already; else as `prepare`."""
     options = {"weights": weights, **method.options}
     output.begin(Manifest.of(inputs.parts, base=base, options=options, partitions=partitions))
     failures = [Failure.of(item.name, item.error) for item in inputs.failures if item.error is not None]

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from imagebind.distributed.inputs import InputPart
 from imagebind.errors import ImageBindError
-from imagebind.failures import Failure, FileWarning, json_line, read_lines
+from imagebind.failures import Failure, FileWarning, json_line
 from imagebind.io.storage import Storage
 from imagebind.io.uri import is_uri
 from imagebind.space import Space
@@ -193,16 +193,26 @@ class Output:
         """Return the rows of a part as a pyarrow table."""
         from pyarrow import parquet
 
-        return parquet.read_table(
-            io.BytesIO(self._storage.read(f"part-{number:06}.parquet") or b""), columns=columns
-        )
+        content = self._storage.read(f"part-{number:06}.parquet") or b""
+        return parquet.read_table(io.BytesIO(content), columns=columns)
 
     def failures(self) -> Iterator[Failure]:
         """Yield all failures, part by part."""
         for name in sorted(self._storage.names(ERRORS)):
-            for line in read_lines(self._storage.read(f"{ERRORS}/{name}") or b""):
-                assert isinstance(line, Failure)
-                yield line
+            yield from (Failure(**record) for record in self._records(f"{ERRORS}/{name}"))
+
+    def reported(self, number: int) -> tuple[list[Failure], list[FileWarning]]:
+        """Return the failures and the warnings of a part."""
+        failures, warnings = (
+            self._records(f"{folder}/part-{number:06}.jsonl") for folder in (ERRORS, WARNINGS)
+        )
+        return (
+            [Failure(**record) for record in failures],
+            [FileWarning(path=record["path"], warning=record["warning"]) for record in warnings],
+        )
+
+    def _records(self, name: str) -> list[dict[str, str]]:
+        return [json.loads(line) for line in (self._storage.read(name) or b"").splitlines()]
 
     def has_failures(self) -> bool:
         """Whether there are failures of this run or an earlier one."""

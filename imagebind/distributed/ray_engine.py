@@ -16,9 +16,8 @@ from typing import Any
 
 from imagebind.distributed.inputs import InputPart
 from imagebind.distributed.job import EmbedJob
-from imagebind.distributed.methods import Method
 from imagebind.distributed.output import Output
-from imagebind.distributed.worker import PartAttempt, PartDone, embed_part
+from imagebind.distributed.worker import Method, PartAttempt, PartDone, embed_part
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError, import_extra
 from imagebind.space import Space

@@ -1,7 +1,6 @@
 """Add the vectors of an engine's output folder to an index."""
 
 import hashlib
-import json
 import os
 import re
 from collections import Counter
@@ -48,14 +47,6 @@ def add_partitions(
         SearchIndexError: the index cannot be written; committed rows stay.
     """
     output = Output(folder)
-    with writer_lock(index.uri):
-        return add_parts(index, output, is_whole=is_whole, progress=progress)
-
-
-def add_parts(
-    index: Index, output: Output, *, is_whole: bool, progress: Callable[[int], None] | None = None
-) -> int:
-    """Add an output's vectors as `add_partitions`, while the caller holds the index's write lock."""
     manifest = output.manifest()
     if manifest is None:
         raise ImageBindError(
@@ -68,19 +59,20 @@ def add_parts(
             "resume that run first, by the same command"
         )
     space = output.space()
-    if space is not None:
-        index.space.check(space, owner=index.uri)
     added = 0
-    known = index.files().keys()
-    for rows in _batches(output, manifest.base):
-        paths = {row.path for row in rows}
-        if known.isdisjoint(paths):
-            index.add_rows(rows)
-        else:
-            index.replace_paths(paths, rows)
-        added += len(rows)
-        if progress is not None:
-            progress(added)
+    with writer_lock(index.uri):
+        if space is not None:
+            index.space.check(space, owner=index.uri)
+        known = index.files().keys()
+        for rows in _batches(output, manifest.base):
+            paths = {row.path for row in rows}
+            if known.isdisjoint(paths):
+                index.add_rows(rows)
+            else:
+                index.replace_paths(paths, rows)
+            added += len(rows)
+            if progress is not None:
+                progress(added)
     return added
 
 
@@ -104,13 +96,6 @@ def _batches(output: Output, base: str) -> Iterator[list[IndexRow]]:
 
 def _row(record: Mapping[str, Any], base: str) -> IndexRow:
     vector = np.asarray(record["vector"], dtype=np.float32)
-    if "id" in record:  # written by a crawl
-        others = {
-            "vector": vector,
-            "kind": MediaKind(record["kind"]),
-            "metadata": json.loads(record["metadata"]),
-        }
-        return IndexRow(**{**record, **others})
     kind = _kind(record)
     path, start, end = _whole(record["path"], base), record["start"], record["end"]
     of = repr((path, kind.value, start, end)).encode() + vector.tobytes()

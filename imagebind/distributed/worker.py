@@ -1,19 +1,21 @@
 """Embed and write one part: its items, failures and warnings."""
 
+import io
 import json
-import tempfile
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from imagebind.distributed.inputs import InputPart, Item
-from imagebind.distributed.methods import ItemResult, Method
 from imagebind.distributed.output import Output
-from imagebind.embedder import Embedder
+from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.failures import Failure, FileWarning
+from imagebind.modality import MediaKind
+from imagebind.search.crawl.embed import FileRows
+from imagebind.vectors import ROWS_PER_GROUP, rows_of, vector_table
 
 MAX_ITEM_DEATHS = 2  # of workers at one item until it fails; a single death may have another reason
 MAX_TRIES = 20  # per part in one run, enough for several such items
@@ -29,6 +31,65 @@ class PartDone:
     failed: int
     failures: tuple[Failure, ...] = ()
     warnings: int = 0
+
+
+class Method(Protocol):
+    """How items become rows, and rows a table."""
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The options that rows depend on, as JSON values."""
+
+    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[FileRows]:
+        """Yield the result of each item, in any order."""
+
+    def table(self, rows: Sequence[Any], embed_dim: int) -> Any:
+        """Return a pyarrow table of rows."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedItems:
+    """Embeds items into rows of `imagebind.vectors`, with the settings of `Embedder.encode_stream`."""
+
+    modality: MediaKind | None = None
+    clips: bool = False
+    batch_size: int = BATCH_SIZE
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """See `Method`."""
+        return {"modality": None if self.modality is None else self.modality.value, "clips": self.clips}
+
+    def embed(self, embedder: Embedder, items: Iterable[Item]) -> Iterator[FileRows]:
+        """See `Method`."""
+        names: list[str] = []
+        unread: list[FileRows] = []
+
+        def read() -> Iterator[Any]:
+            for item in items:
+                if item.error is not None:
+                    unread.append(FileRows.failed(item.name, item.error))
+                else:
+                    names.append(item.name)
+                    yield item.item
+
+        stream = embedder.encode_stream(
+            read(), modality=self.modality, batch_size=self.batch_size, clips=self.clips
+        )
+        with closing(stream):
+            for result in stream:
+                name = names[result.index]
+                if result.error is not None:
+                    yield FileRows.failed(name, result.error)
+                else:
+                    warnings = [FileWarning(path=name, warning=text) for text in result.warnings]
+                    rows = [row._replace(path=name) for row in rows_of(result)]
+                    yield FileRows(path=name, rows=rows, warnings=warnings)
+        yield from unread
+
+    def table(self, rows: Sequence[Any], embed_dim: int) -> Any:
+        """See `Method`."""
+        return vector_table(rows, embed_dim)
 
 
 class WorkerDiedError(ImageBindError):
@@ -73,7 +134,7 @@ class PartAttempt:
         """Whether items are embedded one at a time."""
         return self._tries > 1 or bool(self._deaths)
 
-    def embed(self, embedder: Embedder, items: Iterable[Item], method: Method) -> Iterator[ItemResult]:
+    def embed(self, embedder: Embedder, items: Iterable[Item], method: Method) -> Iterator[FileRows]:
         """Yield the result of each item, in any order."""
         if not self.is_careful:
             yield from method.embed(embedder, items)
@@ -85,7 +146,7 @@ class PartAttempt:
                     got=f"an item at which {self._deaths[place]} workers died",
                     expected="one that can be decoded in the memory of a worker",
                 )
-                yield ItemResult(failure=Failure.of(item.name, error))
+                yield FileRows.failed(item.name, error)
                 continue
             self._note(place)
             yield from method.embed(embedder, [item])
@@ -107,20 +168,24 @@ def embed_part(
     Raises:
         OSError: the output cannot be written.
     """
+    from pyarrow import parquet
+
+    rows: list[Any] = []
     failures: list[Failure] = []
     warnings: list[FileWarning] = []
     embedded = 0
-    with tempfile.TemporaryDirectory(prefix="imagebind-") as folder:
-        path = Path(folder) / "part.parquet"
-        with method.file(path, embed_dim=embedder.embed_dim) as file:
-            for outcome in trial.embed(embedder, part.items(), method):
-                if outcome.failure is not None:
-                    failures.append(outcome.failure)
-                warnings += outcome.warnings
-                embedded += bool(outcome.rows)
-                for row in outcome.rows:
-                    file.write(row)
-        output.write(number, path.read_bytes(), failures, warnings)
+    content = io.BytesIO()
+    with parquet.ParquetWriter(content, method.table([], embedder.embed_dim).schema) as file:
+        for result in trial.embed(embedder, part.items(), method):
+            failures += result.failures
+            warnings += result.warnings
+            embedded += bool(result.rows)
+            rows += result.rows
+            if len(rows) >= ROWS_PER_GROUP:
+                file.write_table(method.table(rows, embedder.embed_dim))
+                rows = []
+        file.write_table(method.table(rows, embedder.embed_dim))
+    output.write(number, content.getvalue(), failures, warnings)
     trial.end()
     return PartDone(
         number=number,

@@ -1,20 +1,20 @@
-"""Render hits as HTML: a self-contained page that links to the media files, and the cards on it.
-
-File names and all other text from outside are escaped here.
-"""
+"""Render hits as HTML: a self-contained page that links to the media files, and the cards on it."""
 
 import base64
 import math
 import re
 from collections.abc import Callable, Sequence
-from html import escape
+from functools import cache
 from pathlib import Path
+from typing import Any
 
+from imagebind.errors import import_extra
 from imagebind.modality import MediaKind
 from imagebind.search.rows import Hit
 
 CARDS_CSS = Path(__file__).with_name("cards.css")
 CARD_TEXT_CHARACTERS = 240  # shown of a text
+_BREAKS = re.compile("(?<=[_-])|(?=[.])")  # where the name of a file may be broken
 
 KIND_NAMES = {kind: kind.value for kind in MediaKind} | {MediaKind.IMU: "IMU"}
 
@@ -23,56 +23,46 @@ def hits_page(hits: Sequence[Hit], *, title: str) -> str:
     """Return a page of hits, best first, with embedded thumbnails, scores, times and links to the files.
 
     It needs no network. Audio and video play at the time of the hit, as long as the files exist.
+
+    Raises:
+        MissingExtraError: Jinja is not installed.
     """
-    count = "1 hit" if len(hits) == 1 else f"{len(hits)} hits"
-    body = cards(hits, file_link) if hits else "<p>Nothing found; try fewer or other filters.</p>"
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<title>{escape(title)}</title>
-<style>
-{CARDS_CSS.read_text(encoding="utf-8")}</style>
-</head>
-<body class="hits-page">
-<h1><bdi>{escape(title)}</bdi></h1>
-<p class="hits-about">{count}. The score is the number of standard deviations by which the cosine of a hit
-exceeds the mean of its media type. Scores are comparable across media types; cosines are not.</p>
-{body}
-</body>
-</html>
-"""
+    css = _trusted(CARDS_CSS.read_text(encoding="utf-8"))
+    return _render("hits.html", title=title, css=css, count=len(hits), cards=cards(hits, file_link))
 
 
 def cards(
     hits: Sequence[Hit], link: Callable[[Hit], str | None], *, actions: Callable[[Hit], str] = lambda _: ""
 ) -> str:
-    """Return a list of cards.
+    """Return a list of cards, as HTML that templates do not escape again.
 
     Args:
         link: returns the URL of a hit's file; None if it has no file.
         actions: returns additional HTML for the bottom of a card.
     """
-    return '<ol class="hits">' + "".join(card(hit, link(hit), actions=actions(hit)) for hit in hits) + "</ol>"
+    listed = "".join(card(hit, link(hit), actions=actions(hit)) for hit in hits)
+    return _trusted(f'<ol class="hits">{listed}</ol>')
 
 
 def card(hit: Hit, link: str | None, *, actions: str = "") -> str:
     """Return the card of a hit: thumbnail, media type, path, score, cosine, and a player at its time."""
-    kind = KIND_NAMES[hit.kind]
     folder, _, name = hit.path.rpartition("/")
-    if hit.kind is MediaKind.TEXT and not folder:
-        name = "text"  # added as a string, which the card shows
-    time = f'<span class="hit-time">{seconds(hit)}</span>' if seconds(hit) else ""
-    file_anchor = f'<a href="{escape(link)}" target="_blank" rel="noopener">Open file</a>' if link else ""
-    return (
-        f'<li class="hit" data-kind="{hit.kind}">'
-        f"{_preview(hit, link)}"
-        f'<p class="hit-facts"><span class="kind kind-{hit.kind}">{kind}</span>{time}</p>'
-        f'<p class="hit-name" title="{escape(hit.path)}"><bdi>{_breakable(name)}</bdi>'
-        f'<span class="hit-folder"><bdi>{escape(_end_of(folder))}</bdi></span></p>'
-        f"{_audio_player(hit, link)}{_scores(hit)}"
-        f'<p class="hit-actions">{actions}{file_anchor}</p></li>'
+    kind = KIND_NAMES[hit.kind]
+    return _render(
+        "card.html",
+        hit=hit,
+        kind=kind,
+        link=link,
+        label=f"{kind} {name}",
+        poster=data_uri(hit.thumbnail) if hit.thumbnail else "",
+        player=f"{link}{media_fragment(hit)}",
+        text=_shown_text(hit),
+        time=seconds(hit),
+        # A text that was added as a string has no name; the card shows it.
+        name_parts=["text"] if hit.kind is MediaKind.TEXT and not folder else _BREAKS.split(name),
+        folder=_end_of(folder),
+        is_scored=not math.isnan(hit.cosine),  # else not from a query
+        actions=_trusted(actions),
     )
 
 
@@ -110,43 +100,35 @@ def data_uri(jpeg: bytes) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(jpeg).decode()
 
 
-def _preview(hit: Hit, link: str | None) -> str:
-    poster = data_uri(hit.thumbnail) if hit.thumbnail else ""
-    label = escape(f"{KIND_NAMES[hit.kind]} {hit.path.rpartition('/')[2]}")
-    if hit.kind is MediaKind.VIDEO and link:
-        return (
-            f'<video class="hit-picture" controls preload="none" playsinline aria-label="{label}" '
-            f'poster="{poster}" src="{escape(link + media_fragment(hit))}"></video>'
-        )
+def _shown_text(hit: Hit) -> str | None:
+    """Return the beginning of a text; None for other media."""
     text = hit.metadata.get("text")
-    if hit.kind is MediaKind.TEXT and isinstance(text, str):
-        shown = text if len(text) <= CARD_TEXT_CHARACTERS else text[: CARD_TEXT_CHARACTERS - 1] + "…"
-        return f'<blockquote class="hit-picture hit-text"><bdi>{escape(shown)}</bdi></blockquote>'
-    if not poster:
-        return f'<div class="hit-picture hit-none kind-{hit.kind}" aria-hidden="true"></div>'
-    return f'<img class="hit-picture" src="{poster}" alt="{label}">'
+    if hit.kind is not MediaKind.TEXT or not isinstance(text, str):
+        return None
+    return text if len(text) <= CARD_TEXT_CHARACTERS else text[: CARD_TEXT_CHARACTERS - 1] + "…"
 
 
-def _audio_player(hit: Hit, link: str | None) -> str:
-    if hit.kind is not MediaKind.AUDIO or not link:
-        return ""
-    label = escape(f"audio {hit.path.rpartition('/')[2]}")
-    source = escape(link + media_fragment(hit))
-    return f'<audio controls preload="none" aria-label="{label}" src="{source}"></audio>'
-
-
-def _scores(hit: Hit) -> str:
-    if math.isnan(hit.cosine):  # not from a query
-        return ""
-    return (
-        f'<dl class="hit-scores"><div><dt>score</dt><dd>{hit.score:.2f}</dd></div>'
-        f"<div><dt>cosine</dt><dd>{hit.cosine:.3f}</dd></div></dl>"
+@cache
+def _environment() -> Any:
+    jinja2 = import_extra("jinja2", extra="search", purpose="a page of hits")
+    return jinja2.Environment(
+        loader=jinja2.PackageLoader("imagebind.search"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
     )
 
 
-def _breakable(name: str) -> str:
-    """Return a file name as HTML that may break between words."""
-    return re.sub("(?<=[_-])|(?=[.])", "<wbr>", escape(name))
+def _render(template: str, **values: Any) -> str:
+    """Return a template of the folder `templates` with its values, all escaped that are not `_trusted`."""
+    return _trusted(_environment().get_template(template).render(**values))
+
+
+def _trusted(html: str) -> str:
+    from markupsafe import Markup
+
+    return Markup(html)
 
 
 def _clock(time: float) -> str:

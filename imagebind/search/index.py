@@ -26,11 +26,16 @@ from imagebind.io.uri import is_uri
 from imagebind.media.discover import absolute_path
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search import approximate, many
 from imagebind.search.calibration import KIND_SAMPLES, Calibration
-from imagebind.search.filters import in_list, quoted, where
-from imagebind.search.nearest import limit_per_file, nearest, scored
-from imagebind.search.query import to_query
+from imagebind.search.filters import quoted, where
+from imagebind.search.nearest import (
+    build_approximate,
+    is_approximate_worthwhile,
+    limit_per_file,
+    nearest,
+    scored,
+    to_query,
+)
 from imagebind.search.rows import TEXT_KEY, FileState, Hit, IndexRow, Metadata, to_arrow, to_hit
 from imagebind.search.store import Store, exists, store_errors
 from imagebind.space import Space
@@ -112,7 +117,7 @@ class Index:
     @property
     def embed_dim(self) -> int:
         """The length of a vector."""
-        return self._store.items.schema.field("vector").type.list_size
+        return self._store.embed_dim
 
     def __len__(self) -> int:
         with store_errors(self.uri, "read"):
@@ -182,33 +187,23 @@ class Index:
             return
         self._record_kinds({row.kind for row in rows})
         paths = list(paths)
-        with store_errors(self.uri, "read"):
-            kept = many.user_metadata(self._store.items, paths)
+        kept = self._store.user_metadata(paths)
         rows = [replace(row, metadata={**kept.get(row.path, {}), **row.metadata}) for row in rows]
-        table = to_arrow(rows, self.embed_dim)
-        with store_errors(self.uri, "written to"):
-            (
-                self._store.items.merge_insert("id")
-                .when_not_matched_insert_all()
-                .when_not_matched_by_source_delete(in_list("path", paths))
-                .execute(table)
-            )
+        self._store.replace(paths, to_arrow(rows, self.embed_dim))
 
     def move_paths(self, moves: Mapping[str, tuple[str, int]]) -> None:
         """Update the paths of files in few commits: {old path: (new path, modification time in ns)}.
 
         Their rows keep their vectors and ids.
         """
-        with store_errors(self.uri, "written to"):
-            many.move_paths(self._store.items, moves, self.embed_dim)
+        self._store.move_paths(moves)
 
     def delete(self, *, ids: Iterable[str] | None = None, paths: Iterable[str] | None = None) -> int:
         """Delete the rows with these ids, or of these paths, and return their number."""
         if (ids is None) == (paths is None):
             raise ValueError("delete: expected either ids or paths")
         column, values = ("id", list(ids)) if ids is not None else ("path", list(paths or ()))
-        with store_errors(self.uri, "written to"):
-            return many.delete(self._store.items, column, values)
+        return self._store.delete(column, values)
 
     def files(self) -> dict[str, FileState]:
         """Return the state of each file by its path, see `path_text`."""
@@ -289,8 +284,7 @@ class Index:
     def sample(self, n: int, *, seed: int = 0, kinds: Iterable[MediaKind | str] | None = None) -> list[Hit]:
         """Return `n` random rows, or all if there are fewer, with their vectors."""
         condition = where(kinds=None if kinds is None else [MediaKind(kind) for kind in kinds])
-        with store_errors(self.uri, "read"):
-            return [to_hit(record) for record in many.sample(self._store.items, n, condition, seed=seed)]
+        return [to_hit(record) for record in self._store.sample(n, condition, seed=seed)]
 
     def stats(self) -> IndexStats:
         """Return statistics of the index."""
@@ -314,8 +308,8 @@ class Index:
         self._store.set_about(CALIBRATION_KEY, self._estimate().to_bytes())
         rows = len(self)
         with store_errors(self.uri, "written to"):
-            if approximate.is_worthwhile(rows) and not self._is_approximate():
-                approximate.build(self._store.items, rows)
+            if is_approximate_worthwhile(rows) and not self._is_approximate():
+                build_approximate(self._store.items, rows)
         self._store.compact(keep=KEEP_OLD_VERSIONS)
 
     def calibration(self) -> Calibration:

@@ -147,6 +147,21 @@ def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
     return pa.table(columns, schema=schema(embed_dim))
 
 
+def from_arrow(table: pa.Table) -> list[IndexRow]:
+    """Return the rows of a table from `to_arrow`."""
+    return [
+        IndexRow(
+            **{
+                **record,
+                "kind": MediaKind(record["kind"]),
+                "vector": np.asarray(record["vector"], dtype=np.float32),
+                "metadata": json.loads(record["metadata"]),
+            }
+        )
+        for record in table.to_pylist()
+    ]
+
+
 def to_columns(columns: Mapping[str, Any], embed_dim: int) -> pa.Table:
     """Convert some columns to an Arrow table with their types in the index."""
     whole = schema(embed_dim)

@@ -1,25 +1,31 @@
-"""The storage of an index: a LanceDB database with two tables, and its errors as `SearchIndexError`."""
+"""The storage of an index: a LanceDB database with two tables, and its errors as `SearchIndexError`.
+
+Changes of many rows take few SQL queries and commits.
+"""
 
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 
 from imagebind.errors import ImageBindError, import_extra
 from imagebind.io.uri import is_uri
 from imagebind.media.paths import path_text, text_path
-from imagebind.search.filters import quoted
-from imagebind.search.rows import schema
+from imagebind.search.filters import in_list, quoted
+from imagebind.search.rows import TEXT_KEY, UNREAD_KEY, schema, to_columns
 
 ITEMS_TABLE, ABOUT_TABLE = "items", "about"
 ROOTS_KEY = "roots"  # in the table "about"
 _ABOUT_SCHEMA = pa.schema([("key", pa.string()), ("value", pa.binary())])
 READ_LATEST = timedelta(0)  # each read checks for commits by other processes
+VALUES_PER_CONDITION = 500  # in one SQL condition
+SAMPLE_TRIES = 5  # since another process may renumber the rows between listing and reading them
 
 
 class SearchIndexError(ImageBindError):
@@ -95,6 +101,67 @@ class Store:
             self.set_about(ROOTS_KEY, json.dumps(merged).encode())
         return [text_path(root) for root in merged]
 
+    @property
+    def embed_dim(self) -> int:
+        """The length of a vector."""
+        return self.items.schema.field("vector").type.list_size
+
+    def replace(self, paths: Sequence[str], table: pa.Table) -> None:
+        """Replace the rows of some paths by those of a table, in one commit."""
+        with store_errors(self.uri, "written to"):
+            (
+                self.items.merge_insert("id")
+                .when_not_matched_insert_all()
+                .when_not_matched_by_source_delete(in_list("path", paths))
+                .execute(table)
+            )
+
+    def delete(self, column: str, values: Sequence[str]) -> int:
+        """Delete the rows that have one of these values, and return their number."""
+        with store_errors(self.uri, "written to"):
+            return sum(self.items.delete(each).num_deleted_rows for each in _conditions(column, values))
+
+    def move_paths(self, moves: Mapping[str, tuple[str, int]]) -> None:
+        """Update the paths and modification times of rows: {old path: (new path, mtime_ns)}."""
+        with store_errors(self.uri, "written to"):
+            for condition in _conditions("path", list(moves)):
+                rows = self.items.search().select(["id", "path"]).where(condition).to_arrow()
+                if not len(rows):
+                    continue
+                updated = [moves[path] for path in rows["path"].to_pylist()]
+                columns = {
+                    "id": rows["id"],
+                    "path": [path for path, _ in updated],
+                    "mtime_ns": [mtime_ns for _, mtime_ns in updated],
+                }
+                table = to_columns(columns, self.embed_dim)
+                self.items.merge_insert("id").when_matched_update_all().execute(table)
+
+    def user_metadata(self, paths: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return the metadata that users gave the rows of each path, merged by path."""
+        merged: dict[str, dict[str, Any]] = {}
+        with store_errors(self.uri, "read"):
+            for condition in _conditions("path", paths):
+                search = self.items.search().select(["path", "metadata"])
+                for record in search.where(f"metadata <> '{{}}' AND {condition}").to_list():
+                    merged.setdefault(record["path"], {}).update(json.loads(record["metadata"]))
+        own = (TEXT_KEY, UNREAD_KEY)
+        return {path: {k: v for k, v in each.items() if k not in own} for path, each in merged.items()}
+
+    def sample(self, n: int, condition: str | None, *, seed: int) -> list[dict[str, Any]]:
+        """Return `n` random rows that match a condition, or all if there are fewer."""
+        records: list[dict[str, Any]] = []
+        with store_errors(self.uri, "read"):
+            for _ in range(SAMPLE_TRIES):
+                scan = self.items.search().with_row_id(True).select(["kind"])
+                ids = (scan if condition is None else scan.where(condition)).to_arrow()["_rowid"].to_numpy()
+                if len(ids) > n:
+                    ids = np.random.default_rng(seed).choice(ids, n, replace=False)
+                records = self.items.take_row_ids(sorted(ids.tolist())).to_list() if len(ids) else []
+                if len(records) == len(ids):
+                    break  # otherwise another process has renumbered the rows meanwhile
+        return records
+
     def size(self) -> int | None:
         """Return the size on disk in bytes; None in an object store."""
         if is_uri(self.uri):
@@ -137,6 +204,11 @@ def store_errors(uri: str, action: str) -> Iterator[None]:
     except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise SearchIndexError(f"{uri}: cannot be {action} ({reason[:300]})") from error
+
+
+def _conditions(column: str, values: Sequence[str]) -> Iterator[str]:
+    for start in range(0, len(values), VALUES_PER_CONDITION):
+        yield in_list(column, values[start : start + VALUES_PER_CONDITION])
 
 
 def _set_about(table: Any, key: str, value: bytes) -> None:

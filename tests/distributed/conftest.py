@@ -1,6 +1,7 @@
 """One small Ray cluster for all tests of the engine, and the small model."""
 
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -39,3 +40,15 @@ def ray_address():
                 if not left:
                     raise
         yield ray.get_runtime_context().gcs_address
+
+
+@pytest.fixture
+def media(tmp_path, image_file, audio_file, video_file) -> Path:
+    """A folder with one file of each of some kinds, and a bad one."""
+    folder = tmp_path / "media"
+    folder.mkdir()
+    for file in (image_file, audio_file, video_file):
+        (folder / file.name).symlink_to(file)
+    (folder / "star.txt").write_text("a red star")
+    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
+    return folder

@@ -6,8 +6,8 @@ import pytest
 from pyarrow.fs import LocalFileSystem
 
 from imagebind.distributed.job import prepare
-from imagebind.distributed.methods import EmbedItems
 from imagebind.distributed.output import Output, OutputMismatchError
+from imagebind.distributed.worker import EmbedItems
 from imagebind.failures import Failure
 from imagebind.io.storage import Storage
 from imagebind.search import Space, SpaceMismatchError

@@ -1,38 +1,20 @@
 """Adding an engine's output to an index: all rows, each once."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from imagebind.checkpoints.factory import load_model
 from imagebind.distributed import to_index
-from imagebind.distributed.crawl_ahead import Engine, crawl_ahead
-from imagebind.distributed.job import EmbedJob, prepare
+from imagebind.distributed.job import prepare
 from imagebind.distributed.to_index import add_partitions
-from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
-from imagebind.intake.mapping import parse_mapping
 from imagebind.modality import MediaKind
 from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl.crawler import crawl
-from imagebind.search.crawl.report import FileOutcome
 from tests.distributed.made import run_here, write_table, write_tar
-from tests.search.recorded import write_film
-
-
-@pytest.fixture
-def media(tmp_path, image_file, audio_file, video_file) -> Path:
-    """A folder with one file of each of some kinds, and a bad one."""
-    folder = tmp_path / "media"
-    folder.mkdir()
-    for file in (image_file, audio_file, video_file):
-        (folder / file.name).symlink_to(file)
-    (folder / "star.txt").write_text("a red star")
-    (folder / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n cut")
-    return folder
 
 
 @pytest.fixture
@@ -127,92 +109,3 @@ def test_an_output_of_another_space_is_refused_with_both_named(tmp_path, small_w
     index = Index.open(tmp_path / "db", Embedder(load_model(small_weights)), create=True)
     with pytest.raises(SpaceMismatchError, match=r"got vectors of space imagebind_tiny .*; expected custom "):
         add_partitions(index, output)
-
-
-def test_a_crawl_finds_nothing_left_to_do_after_an_engine_has_crawled_ahead(tmp_path, tiny, media):
-    (media / "deep").mkdir()
-    shutil.copy(media / "star.txt", media / "deep" / "map.prose")
-    roots, mappings = [media], [parse_mapping("deep/*.prose=text")]
-    ahead = Index.open(tmp_path / "ahead", tiny, create=True)
-    crawl_ahead(ahead, roots, lambda job: run_here(job, tiny), mappings=mappings, partitions=3)
-    report = crawl(ahead, roots, mappings=mappings)
-    assert report.total(FileOutcome.ADDED) == report.total(FileOutcome.CHANGED) == 0
-    assert report.total(FileOutcome.UNCHANGED) == 5 and report.total(FileOutcome.FAILED) == 1
-    alone = Index.open(tmp_path / "alone", tiny, create=True)
-    crawl(alone, roots, mappings=mappings)
-    assert contents(ahead) == contents(alone) and len(ahead) == 5
-    assert not (tmp_path / "ahead.partitions").exists()
-
-
-def test_an_engine_that_was_killed_has_its_parts_added_and_does_the_rest(tmp_path, tiny, media):
-    index = Index.open(tmp_path / "db", tiny, create=True)
-
-    def stop_after_two(job):
-        job.parts[2:] = []
-        yield from run_here(job, tiny)
-        raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        crawl_ahead(index, [media], stop_after_two, partitions=5)
-    assert len(index) == 0
-    seen: list[str] = []
-    crawl_ahead(index, [media], noting(tiny, seen))
-    assert len(seen) == 4 and len(index.files()) == 4
-
-
-def noting(embedder: Embedder, seen: list[str]) -> Engine:
-    """An engine in this process that notes what it is given."""
-
-    def engine(job: EmbedJob) -> Iterator[PartDone]:
-        seen.extend(item.name for part in job.parts for item in part.items())
-        return iter(run_here(job, embedder))
-
-    return engine
-
-
-def test_tables_and_archives_in_a_folder_are_no_media_to_the_engine_as_to_a_crawl(tmp_path, tiny, image_file):
-    media, seen = tmp_path / "media", []
-    media.mkdir()
-    (media / "star.txt").write_text("a red star")
-    (media / "notes.pdf").write_bytes(b"%PDF-1.4 \x00\xff")
-    write_table(media / "t.parquet", {"path": [str(image_file)]})
-    write_table(media / "words.parquet", {"bytes": [b"a ring"], "modality": ["text"]})
-    write_tar(media / "s.tar", {"0.txt": b"a ring"})
-    index = Index.open(tmp_path / "db", tiny, create=True)
-    assert crawl_ahead(index, [media], noting(tiny, seen)) == 1
-    assert seen == list(index.files()) == [str(media / "star.txt")]
-    assert crawl_ahead(index, [media], noting(tiny, seen)) == 0
-    report = crawl(index, [media])
-    assert report.not_media == {".pdf": 1, ".parquet": 2, ".tar": 1} and report.total(FileOutcome.FAILED) == 0
-
-
-def test_a_table_mapped_to_a_media_type_is_given_to_the_engine_as_a_file(tmp_path, tiny):
-    media, seen = tmp_path / "media", []
-    media.mkdir()
-    write_table(media / "t.parquet", {"path": ["elsewhere.txt"]})
-    index = Index.open(tmp_path / "db", tiny, create=True)
-    crawl_ahead(index, [media], noting(tiny, seen), mappings=[parse_mapping("*.parquet=text")])
-    assert seen == [str(media / "t.parquet")]
-
-
-def test_a_video_is_embedded_again_if_mapped_to_audio_but_not_if_mapped_to_video(tmp_path, tiny):
-    film = tmp_path / "film.mp4"
-    write_film(film, 3)
-    index = Index.open(tmp_path / "db", tiny, create=True)
-    crawl_ahead(index, [film], noting(tiny, []))
-    for said, count, kinds in (
-        ("video", 0, {MediaKind.VIDEO, MediaKind.AUDIO}),
-        ("audio", 1, {MediaKind.AUDIO}),
-        ("audio", 0, {MediaKind.AUDIO}),
-    ):
-        assert (
-            crawl_ahead(index, [film], noting(tiny, []), mappings=[parse_mapping(f"*.mp4={said}")]) == count
-        )
-        assert index.files()[str(film)].kinds == kinds
-
-
-def contents(index: Index) -> set:
-    return {
-        (hit.path, hit.kind, hit.start, hit.end, hit.content_hash, hit.size, hit.mtime_ns, hit.thumbnail)
-        for hit in index.sample(1000)
-    }

@@ -6,13 +6,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from imagebind.distributed.job import prepare
-from imagebind.distributed.methods import CrawlFiles, EmbedItems
+from imagebind.distributed.crawl import EmbedFiles, prepare_files
+from imagebind.distributed.job import EmbedJob, prepare
 from imagebind.distributed.ray_engine import ActorPlan, Cluster, ClusterError, share_out
-from imagebind.distributed.worker import MAX_ITEM_DEATHS, MAX_TRIES, PartAttempt, WorkerDiedError
+from imagebind.distributed.worker import (
+    MAX_ITEM_DEATHS,
+    MAX_TRIES,
+    EmbedItems,
+    PartAttempt,
+    WorkerDiedError,
+)
+from imagebind.media.discover import stat_file
 from imagebind.modality import MediaKind
 from imagebind.search import Index
 from imagebind.search.crawl.crawler import crawl
+from imagebind.search.crawl.examine import ExaminedFile
 from tests.distributed.made import rows_in, run_here, write_table, write_tar
 
 
@@ -65,22 +73,28 @@ def test_bad_items_fail_and_the_rest_of_their_part_is_embedded(
     }
 
 
-def test_failures_of_a_crawl_and_of_a_part_have_the_same_record(tmp_path, tiny):
-    bad = tmp_path / "bad.png"
-    bad.write_bytes(b"\x89PNG\r\n\x1a\n cut")
+def both_jobs(folder: Path, kinds: dict[Path, MediaKind]) -> list[EmbedJob]:
+    """The job that embeds files into vectors, and the one that embeds them into rows of an index."""
+    files = [ExaminedFile(found=stat_file(path, path), kind=kind) for path, kind in kinds.items()]
+    rows = prepare_files(files, str(folder / "rows"), method=EmbedFiles())
+    return [prepare(list(map(str, kinds)), folder / "vectors", method=EmbedItems()), rows]
+
+
+def test_failures_of_a_crawl_and_of_a_part_have_the_same_record(tmp_path, tiny, image_file):
+    bad = tmp_path / "cut.jpg"
+    bad.write_bytes(image_file.read_bytes()[:2000])
     (failure,) = crawl(Index.open(tmp_path / "db", tiny, create=True), [bad]).failures
-    for name, method in (("vectors", EmbedItems()), ("rows", CrawlFiles(roots=(str(tmp_path),)))):
-        job = prepare([str(bad)], tmp_path / name, method=method)
+    for job in both_jobs(tmp_path, {bad: MediaKind.IMAGE}):
         (part,) = run_here(job, tiny)
         assert part.failures == (failure,) and list(job.output.failures()) == [failure]
 
 
 def test_warnings_about_embedded_items_are_separate_from_failures(tmp_path, tiny, opposite_file, texts):
-    for name, method in (("vectors", EmbedItems()), ("rows", CrawlFiles(roots=(str(tmp_path),)))):
-        job = prepare([str(opposite_file), *texts], tmp_path / name, method=method)
+    kinds = {opposite_file: MediaKind.AUDIO} | dict.fromkeys(map(Path, texts), MediaKind.TEXT)
+    for job in both_jobs(tmp_path, kinds):
         (part,) = run_here(job, tiny)
         assert (part.embedded, part.failed, part.warnings) == (4, 0, 1) and not job.output.has_failures()
-        (file,) = (tmp_path / name / "_warnings").iterdir()
+        (file,) = Path(job.output.uri, "_warnings").iterdir()
         line = json.loads(file.read_text())
         assert line["path"] == str(opposite_file) and line["kind"] == "Warning"
         assert "cancel out" in line["warning"]

@@ -11,7 +11,7 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
-from imagebind.search import Index, IndexRow, SearchIndexError, approximate
+from imagebind.search import Index, IndexRow, SearchIndexError
 from tests.search.made import EMBED_DIM, make_index, paths, random_rows, row, unit
 
 
@@ -126,7 +126,7 @@ def test_a_moved_file_keeps_its_vector_and_id(tmp_path):
 
 
 def test_many_files_are_moved_in_few_commits(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_APPROXIMATE_ROWS", 300)
+    monkeypatch.setattr("imagebind.search.nearest.MIN_APPROXIMATE_ROWS", 300)
     rows = random_rows(700, MediaKind.IMAGE, spread=0.2, width=128)
     index = make_index(tmp_path / "db", rows, width=128)
     index.optimize()
@@ -158,8 +158,8 @@ def test_metadata_of_a_file_is_kept_when_its_rows_are_replaced(tmp_path):
 
 
 def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_APPROXIMATE_ROWS", 3000)
-    monkeypatch.setattr(approximate, "ROWS_PER_PARTITION", 50)
+    monkeypatch.setattr("imagebind.search.nearest.MIN_APPROXIMATE_ROWS", 3000)
+    monkeypatch.setattr("imagebind.search.nearest.ROWS_PER_PARTITION", 50)
     pictures = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
     sounds = random_rows(200, MediaKind.AUDIO, spread=0.2, width=128, centre=1, seed=1)
     index = make_index(tmp_path / "db", [*pictures, *sounds], width=128)
@@ -225,7 +225,7 @@ def test_rows_added_by_one_process_are_found_by_another(tmp_path):
 
 
 def test_many_rows_get_an_approximate_index_that_finds_nearly_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(approximate, "MIN_APPROXIMATE_ROWS", 3000)
+    monkeypatch.setattr("imagebind.search.nearest.MIN_APPROXIMATE_ROWS", 3000)
     rows = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)  # its codes are too short for width 8
     index = make_index(tmp_path / "db", rows, width=128)
     assert not index.stats().approximate

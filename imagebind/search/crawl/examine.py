@@ -1,8 +1,8 @@
-"""Detect a file's media type and hash its bytes before it is embedded."""
+"""Files before they are embedded: media type, hash, and threads that determine them in advance."""
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
@@ -10,12 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagebind.errors import MediaError
-from imagebind.intake.files import kind_of
-from imagebind.intake.mapping import PathMapping
 from imagebind.io.source import encodable, name_of
 from imagebind.media.discover import FoundFile
 from imagebind.modality import MediaKind
-from imagebind.search.rows import TEXT_KEY, Metadata
 
 HASH_BYTES = 16
 HASH_CHUNK_BYTES = 2**20
@@ -28,46 +25,50 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ExaminedFile:
-    """A file with its media type, the user's options for its transform, its hash and its metadata."""
+    """A file with its media type, and the user's options for its transform.
+
+    `content_hash` is empty if `examine` did not need it.
+    """
 
     found: FoundFile
     kind: MediaKind
     options: Mapping[str, Any] = field(default_factory=dict)
-    content_hash: str
-    metadata: Metadata = field(default_factory=dict)
+    content_hash: str = ""
 
 
-def examine(found: FoundFile, mappings: Sequence[PathMapping]) -> ExaminedFile:
-    """Detect a file's media type, by a mapping or else by its first bytes, and hash its content.
+KindAndOptions = tuple[MediaKind, Mapping[str, Any]]
+
+
+def examine(found: FoundFile, kind_and_options: KindAndOptions, sizes: Container[int]) -> ExaminedFile:
+    """Return a file whose media type is known, with a hash of its content if its size is among `sizes`.
+
+    Only then can the index have the same bytes.
 
     Raises:
-        NotMediaError: the file has no supported media type.
-        AmbiguousMediaError: it may have several, and no mapping matches; the message suggests one.
-        MediaError: it cannot be read.
+        MediaError: the file cannot be read.
     """
-    return examine_as(found, *kind_of(found, mappings))
-
-
-def examine_as(found: FoundFile, kind: MediaKind, options: Mapping[str, Any]) -> ExaminedFile:
-    """Examine a file whose media type is known."""
-    try:
-        content_hash = hash_of(found.path)
-        metadata = {TEXT_KEY: snippet(found.path)} if kind is MediaKind.TEXT else {}
-    except OSError as error:
-        raise MediaError(
-            name_of(found.path), got=f"cannot be read ({error.strerror})", expected="a file that can be read"
-        ) from error
-    return ExaminedFile(found=found, kind=kind, options=options, content_hash=content_hash, metadata=metadata)
+    kind, options = kind_and_options
+    content_hash = hash_of(found.path) if found.size in sizes else ""
+    return ExaminedFile(found=found, kind=kind, options=options, content_hash=content_hash)
 
 
 def hash_of(path: Path) -> str:
-    """Return the 16-byte BLAKE2b hash of a file's content in hexadecimal."""
+    """Return the 16-byte BLAKE2b hash of a file's content in hexadecimal.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
     digest = hashlib.blake2b(digest_size=HASH_BYTES)
-    with path.open("rb", buffering=0) as file:
-        while block := file.read(HASH_CHUNK_BYTES):
-            digest.update(block)
+    try:
+        with path.open("rb", buffering=0) as file:
+            while block := file.read(HASH_CHUNK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise MediaError(
+            name_of(path), got=f"cannot be read ({error.strerror})", expected="a file that can be read"
+        ) from error
     return digest.hexdigest()
 
 

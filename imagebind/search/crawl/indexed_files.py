@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from imagebind.intake.mapping import PathMapping, mapping_for
@@ -16,15 +16,17 @@ from imagebind.search.rows import FileState
 class IndexedFiles:
     """The files of an index that the crawl has not visited yet.
 
-    Paths are text, see `path_text`.
+    Paths are text, see `path_text`. `sizes` are those of files whose content can be compared with others.
     """
 
     def __init__(self, files: dict[str, FileState]) -> None:
         """Start from `Index.files()`, which is modified."""
         self._unvisited = files
+        self.sizes = {state.size for state in files.values() if state.content_hash}
         self._paths: defaultdict[str, list[str]] = defaultdict(list)  # by hash
         for path, state in files.items():
-            self._paths[state.content_hash].append(path)
+            if state.content_hash:  # rows added by a user have none
+                self._paths[state.content_hash].append(path)
 
     def visit(self, path: str) -> FileState | None:
         """Mark a file as visited, and return its state; None if the index lacks it or it was visited."""
@@ -34,10 +36,6 @@ class IndexedFiles:
         """Mark a file as not visited, so that it can be visited again."""
         self._unvisited[path] = state
 
-    def has_bytes(self, content_hash: str) -> bool:
-        """Whether the index has a file with these bytes, visited or not."""
-        return content_hash in self._paths
-
     def visit_moved(self, examined: ExaminedFile) -> str | None:
         """Return a moved file's earlier path, and mark that path as visited; None if the file has not moved.
 
@@ -45,7 +43,11 @@ class IndexedFiles:
         """
         for path in self._paths.get(examined.content_hash, ()):
             state = self._unvisited.get(path)
-            if state is not None and examined.kind is main_kind(state) and not path_exists(text_path(path)):
+            if (
+                state is not None
+                and examined.kind is main_kind(state.kinds)
+                and not path_exists(text_path(path))
+            ):
                 del self._unvisited[path]
                 return path
         return None
@@ -61,13 +63,13 @@ class IndexedFiles:
         }
 
 
-def main_kind(state: FileState) -> MediaKind:
-    """Return the media type of a whole file; a file with video and audio rows is a video."""
-    return MediaKind.VIDEO if MediaKind.VIDEO in state.kinds else min(state.kinds)
+def main_kind(kinds: Collection[MediaKind]) -> MediaKind:
+    """Return the media type of a file from those of its rows; one with video and audio rows is a video."""
+    return MediaKind.VIDEO if MediaKind.VIDEO in kinds else min(kinds)
 
 
 def is_unchanged(found: FoundFile, state: FileState, mappings: Sequence[PathMapping]) -> bool:
     """Whether a file need not be opened: size, modification time and mapped media type are as indexed."""
     mapping = mapping_for(mappings, found)
     same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
-    return same and (mapping is None or mapping.kind is main_kind(state))
+    return same and (mapping is None or mapping.kind is main_kind(state.kinds))

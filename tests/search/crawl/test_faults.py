@@ -191,7 +191,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_once(media, db, monk
             changed.append(True)
         return drawn.thumbnails(views)
 
-    monkeypatch.setattr("imagebind.search.crawl.crawler.thumbnails", inspect)
+    monkeypatch.setattr("imagebind.search.crawl.embed.thumbnails", inspect)
     report = crawled(db, media)
     if times == 1:
         assert outcomes(report) == {"added": SCENES * FILES}
@@ -209,7 +209,7 @@ def test_a_file_deleted_while_it_is_read_is_named(media, db, monkeypatch):
         (media / "000000" / "image.png").unlink(missing_ok=True)
         return drawn.thumbnails(views)
 
-    monkeypatch.setattr("imagebind.search.crawl.crawler.thumbnails", inspect)
+    monkeypatch.setattr("imagebind.search.crawl.embed.thumbnails", inspect)
     report = crawled(db, media)
     assert outcomes(report) == {"added": SCENES * FILES - 1, "failed": 1}
     assert "image.png: cannot be found" in report.failures[0].error
