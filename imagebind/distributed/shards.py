@@ -6,8 +6,7 @@ from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from imagebind.errors import MediaError
-from imagebind.io.source import encodable
-from imagebind.io.storage import open_at_random
+from imagebind.io.source import encodable, open_path
 from imagebind.modality import MediaKind, ModalityType
 
 MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is read into memory
@@ -48,7 +47,7 @@ def shard_members(shard: str) -> Iterator[Member]:
             the damage have been yielded.
     """
     last = "its start"
-    with open_at_random(shard) as file:
+    with open_path(shard) as file:
         try:
             with tarfile.open(fileobj=file, mode="r:") as archive:
                 end = 0
