@@ -17,6 +17,7 @@ from torch import nn
 from imagebind.checkpoints.factory import imagebind_tiny, list_models, save_model
 from imagebind.embedder import Embedder
 from imagebind.errors import AmbiguousMediaError, CheckpointError, MediaError
+from imagebind.io.store_path import as_path
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.transforms.audio import AudioTransform
@@ -407,3 +408,10 @@ def test_an_embedder_changes_the_precision_of_a_model_and_refuses_modalities_for
         Embedder(model, modalities=["text"])
     with pytest.raises(CheckpointError):
         Embedder("no_such_model.pth", device="cpu")
+
+
+def test_a_file_in_a_store_has_the_embedding_of_the_same_file_on_disk(embedder, memory, image_file):
+    memory.put_file(str(image_file), "/media/star.jpg")
+    expected = embedder.encode(image_file)
+    for item in ({"image": "memory://media/star.jpg"}, as_path("memory://media/star.jpg")):
+        np.testing.assert_array_equal(embedder.encode(item), expected)

@@ -20,7 +20,7 @@ from imagebind.checkpoints.formats import (
 )
 from imagebind.errors import CheckpointError
 from imagebind.io.local_copy import CacheDir
-from imagebind.io.uri import OfflineError, is_offline, is_uri, local_path
+from imagebind.io.uri import OfflineError, is_offline, is_uri, local_copy
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ def resolve(
 
     For None or the released file's URL, `download` is called; `hf://owner/repo[@revision]` means the
     safetensors files of a repository, in Hugging Face's cache (or `cache_dir`); files and folders at other
-    URIs are cached until they change, see `local_path`.
+    URIs are cached until they change, see `local_copy`.
 
     Raises:
         CheckpointError: no such file, or a failed download.
@@ -220,9 +220,8 @@ def _from_hub(address: str, cache_dir: CacheDir, *, offline: bool) -> Path:
 
 def _from_uri(uri: str, cache_dir: CacheDir, offline: bool | None) -> Path:
     try:
-        return local_path(uri, cache_dir=cache_dir, offline=offline)
+        return local_copy(uri, cache_dir=cache_dir, offline=offline)
     except OfflineError as error:
         raise CheckpointError(f"{uri}: {error}; expected a local file") from error
-    except Exception as error:  # each store has errors of its own
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        raise CheckpointError(f"{uri}: cannot be downloaded ({reason})") from error
+    except OSError as error:
+        raise CheckpointError(f"{uri}: cannot be downloaded ({error.strerror})") from error

@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 from imagebind.distributed.shards import MAX_ITEM_BYTES, Member, shard_members
 from imagebind.errors import MediaError
 from imagebind.io.source import encodable, open_path, open_source
-from imagebind.io.storage import NamedBytes, files_below, map_in_threads
+from imagebind.io.storage import NamedBytes, map_in_threads
+from imagebind.io.store_path import files_below
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 

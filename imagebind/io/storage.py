@@ -11,9 +11,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from imagebind.errors import MediaError
-from imagebind.io.source import encodable
-from imagebind.io.uri import file_system, is_http, is_uri, without_file_scheme
+from imagebind.io.store_path import unopened
+from imagebind.io.uri import file_system, is_uri, without_file_scheme
 
 MAX_PARALLEL_FETCHES = 8  # threads per call of `map_in_threads`
 _TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")  # an unfinished file
@@ -45,7 +44,10 @@ class Storage:
         """
         self.uri = os.fspath(uri)
         self._is_on_disk = not is_uri(without_file_scheme(self.uri))
-        self._system, self._root = store_of(self.uri)
+        try:
+            self._system, self._root = file_system(self.uri)
+        except OSError as error:
+            raise unopened(self.uri, error) from error
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content, or None if there is no such file."""
@@ -110,41 +112,6 @@ class Storage:
 
     def _path_of(self, name: str) -> str:
         return f"{self._root}/{name}" if name else self._root
-
-
-def store_of(uri: str) -> tuple[Any, str]:
-    """Return `file_system(uri)`.
-
-    Raises:
-        MediaError: the scheme is unknown, its package is not installed, or the store cannot be reached.
-    """
-    try:
-        return file_system(uri)
-    except OSError as error:
-        raise MediaError(
-            encodable(uri),
-            got=f"cannot be opened ({error})",
-            expected="a path, or a URI such as s3://bucket/name or gs://bucket/name",
-        ) from error
-
-
-def files_below(uri: str) -> list[str]:
-    """Return the URIs of all files below a folder, sorted, without hidden ones; or a file's own URI.
-
-    Raises:
-        MediaError: the store cannot be reached.
-    """
-    if is_http(uri):
-        return [uri]
-    system, path = store_of(uri)
-    if not system.isdir(path):
-        return [uri]
-    below = sorted(name[len(path) + 1 :] for name in system.find(path))
-    return [
-        f"{uri.rstrip('/')}/{name}"
-        for name in below
-        if not any(part.startswith(".") for part in name.split("/"))
-    ]
 
 
 def map_in_threads(function: Callable[[In], Out], items: Iterable[In]) -> Iterator[Out]:

@@ -5,7 +5,8 @@ import io
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -16,6 +17,7 @@ from imagebind.io.http import copy_body, open_url, validators
 from imagebind.io.local_copy import CacheDir, copy_path, update_copy
 
 OFFLINE_SWITCHES = ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE")
+OFFLINE = f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}"
 HTTP_SCHEMES = ("http://", "https://")
 FILE_SCHEME = "file://"
 IN_MEMORY_BYTES = 2**24  # larger downloads go to a temporary file
@@ -58,15 +60,11 @@ def open_uri(uri: str, *, max_bytes: int | None = None) -> BinaryIO:
             or the network is switched off (`OfflineError`).
     """
     options = {"max_bytes": max_bytes} if is_http(uri) else {}
-    try:
+    with os_errors(uri):
         return path_manager().open(_with_lower_scheme(uri), "rb", **options)
-    except OSError:
-        raise
-    except Exception as error:  # each store has errors of its own
-        raise OSError(str(error)) from error
 
 
-def local_path(uri: str, *, cache_dir: CacheDir = None, offline: bool | None = None) -> Path:
+def local_copy(uri: str, *, cache_dir: CacheDir = None, offline: bool | None = None) -> Path:
     """Return the local path of a file or folder by URI, in a cache until it changes where it is stored.
 
     Each call asks for the version of the file, and downloads only a new one. Of a folder, only the files
@@ -74,11 +72,12 @@ def local_path(uri: str, *, cache_dir: CacheDir = None, offline: bool | None = N
 
     Raises:
         OfflineError: the network is switched off, and there is no copy.
-        Exception: it cannot be downloaded; each store has errors of its own.
+        OSError: it cannot be downloaded.
     """
     options = {"cache_dir": cache_dir, "offline": offline}
     given = {name: value for name, value in options.items() if value is not None}
-    return Path(path_manager().get_local_path(_with_lower_scheme(uri), **given))
+    with os_errors(uri):
+        return Path(path_manager().get_local_path(_with_lower_scheme(uri), **given))
 
 
 def upload(path: Path, uri: str) -> None:
@@ -87,12 +86,8 @@ def upload(path: Path, uri: str) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    try:
+    with os_errors(uri):
         path_manager().copy_from_local(str(path), _with_lower_scheme(uri), overwrite=True)
-    except OSError:
-        raise
-    except Exception as error:  # as in `open_uri`
-        raise OSError(str(error)) from error
 
 
 def file_system(uri: str) -> tuple[Any, str]:
@@ -113,14 +108,26 @@ def file_system(uri: str) -> tuple[Any, str]:
     if is_http(uri):
         raise OSError("an HTTP server cannot be listed or written to")
     uri = _with_lower_scheme(uri)
-    try:
+    with os_errors(uri):
         # Not fsspec.url_to_fs, which takes "::" in a file's name for the end of a URI.
         of_scheme = get_filesystem_class(uri.partition("://")[0])
         return of_scheme(**of_scheme._get_kwargs_from_urls(uri)), of_scheme._strip_protocol(uri)
-    except OSError:
+
+
+@contextmanager
+def os_errors(uri: str) -> Iterator[None]:
+    """Turn the errors in the block, of which each store has its own, into `OSError` with a `strerror`."""
+    try:
+        yield
+    except FileNotFoundError as error:  # many stores' messages are only the name
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri) from error
+    except OSError as error:
+        error.strerror = error.strerror or str(error)
         raise
-    except Exception as error:  # as in `open_uri`
-        raise OSError(str(error)) from error
+    except Exception as error:
+        converted = OSError(f"{uri}: {error}")
+        converted.strerror = str(error)
+        raise converted from error
 
 
 @cache
@@ -143,7 +150,7 @@ class HttpHandler(PathHandler):
     ) -> BinaryIO:
         """Download a file, to memory if it is small, else to a temporary file."""
         if is_offline():
-            raise OfflineError(f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}")
+            raise OfflineError(OFFLINE)
         file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
         try:
             with open_url(path) as response:
@@ -176,10 +183,7 @@ class FsspecHandler(NativePathHandler):
 
     def _open(self, path: str, mode: str = "rb", buffering: int = -1) -> BinaryIO:
         system, name = file_system(path)
-        try:
-            file = system.open(name, mode)
-        except FileNotFoundError as error:  # the stores' messages are only the name
-            raise _no_such_file(path) from error
+        file = system.open(name, mode)
         if isinstance(file, io.BytesIO):
             return io.BytesIO(file.getvalue())  # fsspec's memory files share one position between all readers
         return file
@@ -196,7 +200,7 @@ class FsspecHandler(NativePathHandler):
         system.invalidate_cache()
         files: Mapping[str, Any] = system.find(root, maxdepth=1, detail=True)  # of a file, the file itself
         if not files:
-            raise _no_such_file(path)
+            raise FileNotFoundError(path)
 
         def fetch(part: Path) -> None:
             for name in files:
@@ -222,7 +226,3 @@ def _existing(copy: Path) -> str:
     if not copy.exists():
         raise OfflineError("the network is switched off")
     return str(copy)
-
-
-def _no_such_file(uri: str) -> FileNotFoundError:
-    return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), uri)

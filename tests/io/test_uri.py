@@ -16,7 +16,7 @@ from PIL import Image
 from imagebind.checkpoints.loading import read_state_dict, resolve
 from imagebind.errors import CheckpointError, MediaError
 from imagebind.io.source import Limits, open_source
-from imagebind.io.uri import local_path
+from imagebind.io.uri import local_copy
 from imagebind.media.audio_file import load_audio
 from imagebind.media.detect import detect
 from imagebind.modality import MediaKind
@@ -210,7 +210,7 @@ def test_an_interrupted_download_leaves_no_files(tmp_path, monkeypatch):
     with shelf() as server:
         server.files["/w"] = b"one"
         with pytest.raises(KeyboardInterrupt):
-            local_path(server.url("/w"), cache_dir=tmp_path)
+            local_copy(server.url("/w"), cache_dir=tmp_path)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
@@ -218,13 +218,13 @@ def test_a_url_cannot_write_outside_its_cache_folder(tmp_path):
     with shelf() as server:
         for path in ("/x/../../w.pth", "/..", "/"):
             server.files[path], server.tags[path] = b"here", '"1"'
-            kept = local_path(server.url(path), cache_dir=tmp_path).resolve()
+            kept = local_copy(server.url(path), cache_dir=tmp_path).resolve()
             assert kept.is_relative_to(tmp_path / "by-address") and kept.read_bytes() == b"here"
 
 
 def test_without_validators_a_file_is_downloaded_again(tmp_path):
     with shelf() as server:
         server.files["/w"] = b"one"
-        assert local_path(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"one"
+        assert local_copy(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"one"
         server.files["/w"] = b"two"
-        assert local_path(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"two"
+        assert local_copy(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"two"
