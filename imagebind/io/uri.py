@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from filelock import FileLock
 from iopath.common.file_io import NativePathHandler, PathHandler, PathManager
 
 from imagebind.io.http import copy_body, open_url, validators
@@ -99,6 +100,7 @@ def file_system(uri: str) -> tuple[Any, str]:
     Raises:
         OSError: the scheme is unknown, its package is not installed, or the store cannot be reached.
     """
+    # Imported here because it takes 0.1 s, and most files are on disk.
     from fsspec import get_filesystem_class
     from fsspec.implementations.local import LocalFileSystem
 
@@ -208,7 +210,9 @@ class FsspecHandler(NativePathHandler):
                 target.parent.mkdir(exist_ok=True)
                 system.get_file(name, str(target))
 
-        update_copy(copy, json.loads(json.dumps(files, default=str)), fetch)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(copy.with_name(copy.name + ".lock")):  # a folder cannot be replaced while it is read
+            update_copy(copy, json.loads(json.dumps(files, default=str)), fetch)
         return str(copy)
 
     def _copy_from_local(self, local_path: str, dst_path: str, overwrite: bool = False) -> bool:

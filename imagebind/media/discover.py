@@ -104,10 +104,12 @@ class _Walk:
             yield from self._folder(*self.linked_folders.popleft())
 
     def _folder_in_store(self, root: StorePath) -> Iterator[FoundFile | MediaError]:
-        for uri in files_below(str(root)):
-            found = stat_file(StorePath(uri), root)
-            if found is not None:
-                yield found
+        for path in map(StorePath, files_below(str(root))):
+            if str(path) not in self.without:
+                self.without.add(str(path))  # its folder may be below another root, too
+                found = stat_file(path, root)
+                if found is not None:
+                    yield found
 
     def _folder(self, top: str, root: Path) -> Iterator[FoundFile | MediaError]:
         waiting = [top]

@@ -14,6 +14,7 @@ from imagebind.io.source import open_source
 from imagebind.io.storage import Storage
 from imagebind.io.store_path import StorePath, as_path, files_below
 from imagebind.io.uri import OfflineError, local_copy, open_uri, upload
+from imagebind.media.discover import check_roots, discover
 from tests.io.test_uri import shelf
 
 
@@ -130,3 +131,37 @@ def test_a_copy_of_a_folder_has_the_files_directly_in_it(memory, tmp_path):
     assert sorted(path.name for path in copy.iterdir()) == ["a", "b"]
     memory.rm_file("/bucket/w/a")
     assert [path.name for path in local_copy("memory://bucket/w", cache_dir=tmp_path).iterdir()] == ["b"]
+
+
+def test_a_file_below_two_roots_in_a_store_is_found_once(memory):
+    for name in ("a/b.txt", "a/c.txt", "d.txt"):
+        memory.pipe_file(f"/bucket/{name}", b"x")
+    uris = ("memory://bucket/a", "memory://bucket", "memory://bucket/d.txt")
+    found = list(discover(check_roots(uris)))
+    assert sorted(str(file.path) for file in found) == [
+        "memory://bucket/a/b.txt",
+        "memory://bucket/a/c.txt",
+        "memory://bucket/d.txt",
+    ]
+
+
+def test_a_folder_that_several_need_at_once_is_copied_once(memory, tmp_path, monkeypatch):
+    memory.pipe_file("/bucket/w/a", b"x")
+    fetched, start, copies = [], Barrier(4), []
+    get_file = type(memory).get_file
+
+    def counted(self, name, path, **options):
+        fetched.append(name)
+        get_file(self, name, path, **options)
+
+    def attempt():
+        start.wait()
+        copies.append(local_copy("memory://bucket/w", cache_dir=tmp_path))
+
+    monkeypatch.setattr(type(memory), "get_file", counted)
+    threads = [Thread(target=attempt) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(fetched) == 1 and len(copies) == 4 and (copies[0] / "a").read_bytes() == b"x"
