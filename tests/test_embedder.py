@@ -57,6 +57,13 @@ def test_every_modality_becomes_float32_unit_vectors_in_input_order(embedder, it
     np.testing.assert_allclose(vectors[1], vectors[8], **SAME)  # a path and its image
 
 
+def test_a_file_in_a_store_has_the_embedding_of_the_same_file_on_disk(embedder, memory, image_file):
+    memory.put_file(str(image_file), "/media/star.jpg")
+    expected = embedder.encode(image_file)
+    for item in ({"image": "memory://media/star.jpg"}, as_path("memory://media/star.jpg")):
+        np.testing.assert_array_equal(embedder.encode(item), expected)
+
+
 def test_encode_returns_the_normalised_result_of_forward(
     embedder, small_model, image_file, audio_file, video_file
 ):
@@ -408,10 +415,3 @@ def test_an_embedder_changes_the_precision_of_a_model_and_refuses_modalities_for
         Embedder(model, modalities=["text"])
     with pytest.raises(CheckpointError):
         Embedder("no_such_model.pth", device="cpu")
-
-
-def test_a_file_in_a_store_has_the_embedding_of_the_same_file_on_disk(embedder, memory, image_file):
-    memory.put_file(str(image_file), "/media/star.jpg")
-    expected = embedder.encode(image_file)
-    for item in ({"image": "memory://media/star.jpg"}, as_path("memory://media/star.jpg")):
-        np.testing.assert_array_equal(embedder.encode(item), expected)
