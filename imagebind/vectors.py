@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
@@ -12,6 +13,8 @@ import numpy as np
 
 from imagebind.batching import Embedding
 from imagebind.io.atomic import flush_to_disk, temporary_beside
+from imagebind.io.store_path import StorePath, as_path
+from imagebind.io.uri import file_system, upload
 
 ROWS_PER_GROUP = 4096  # of a Parquet row group; 16 MB of 1024-d vectors
 
@@ -46,13 +49,13 @@ def rows_of(embedding: Embedding) -> Iterator[VectorRow]:
         yield VectorRow(embedding.name, modality, None, None, embedding.vector)
 
 
-def check_suffix(path: Path) -> None:
+def check_suffix(path: str | os.PathLike[str]) -> None:
     """Check that a file name has the suffix of a supported format.
 
     Raises:
         ValueError: another suffix; the message lists the supported ones.
     """
-    if path.suffix.lower() not in _WRITERS:
+    if Path(path).suffix.lower() not in _WRITERS:
         raise ValueError(f"{path}: expected a name that ends in {', '.join(_WRITERS)}")
 
 
@@ -68,14 +71,21 @@ class VectorFile:
     def __init__(self, path: str | os.PathLike[str], *, embed_dim: int) -> None:
         """Create a file in the format of its suffix: `.parquet`, `.jsonl` or `.npz`.
 
+        Args:
+            path: a path or URI. A file at a URI is written to a temporary file first.
+
         Raises:
             ValueError: another suffix.
             OSError: the file cannot be written.
         """
-        self.path = Path(path)
-        check_suffix(self.path)
+        check_suffix(path)
+        self.path = as_path(path)
         writer = _WRITERS[self.path.suffix.lower()]
-        self._temporary = temporary_beside(self.path)
+        beside = self.path
+        if isinstance(self.path, StorePath):
+            file_system(str(self.path))  # fails now rather than after all is embedded
+            beside = Path(tempfile.gettempdir(), self.path.name)
+        self._temporary = temporary_beside(beside)
         self._writer: _RowWriter = writer(self._temporary, embed_dim)
         self._rows: list[VectorRow] = []
         self._keep = True
@@ -100,8 +110,11 @@ class VectorFile:
             if kind is None and self._keep:
                 self._flush()
                 self._writer.close()
-                flush_to_disk(self._temporary)
-                self._temporary.replace(self.path)
+                if isinstance(self.path, StorePath):
+                    upload(self._temporary, str(self.path))
+                else:
+                    flush_to_disk(self._temporary)
+                    self._temporary.replace(self.path)
             else:
                 with contextlib.suppress(Exception):  # keep the first error
                     self._writer.close()

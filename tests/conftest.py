@@ -6,6 +6,7 @@ from pathlib import Path
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):  # before PyTorch is imported
     os.environ.setdefault("OMP_NUM_THREADS", str(max((os.cpu_count() or 1) // workers, 1)))
 
+import fsspec
 import numpy as np
 import pytest
 import soundfile
@@ -90,3 +91,12 @@ def world(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("world")
     write_world(folder, 4, seed=5)
     return folder
+
+
+@pytest.fixture
+def memory():
+    """fsspec's store in memory, empty."""
+    store = fsspec.filesystem("memory")
+    store.rm("/", recursive=True)
+    yield store
+    store.rm("/", recursive=True)

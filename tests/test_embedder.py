@@ -17,6 +17,7 @@ from torch import nn
 from imagebind.checkpoints.factory import imagebind_tiny, list_models, save_model
 from imagebind.embedder import Embedder
 from imagebind.errors import AmbiguousMediaError, CheckpointError, MediaError
+from imagebind.io.store_path import as_path
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.transforms.audio import AudioTransform
@@ -54,6 +55,13 @@ def test_every_modality_becomes_float32_unit_vectors_in_input_order(embedder, it
     assert [result.kind.value for result in report] == kinds.split()
     assert report[5].modality.value == "vision"
     np.testing.assert_allclose(vectors[1], vectors[8], **SAME)  # a path and its image
+
+
+def test_a_file_in_a_store_has_the_embedding_of_the_same_file_on_disk(embedder, memory, image_file):
+    memory.put_file(str(image_file), "/media/star.jpg")
+    expected = embedder.encode(image_file)
+    for item in ({"image": "memory://media/star.jpg"}, as_path("memory://media/star.jpg")):
+        np.testing.assert_array_equal(embedder.encode(item), expected)
 
 
 def test_encode_returns_the_normalised_result_of_forward(

@@ -12,16 +12,15 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.client import HTTPException
-from pathlib import Path, PurePosixPath
-from urllib.parse import urlsplit
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from imagebind.checkpoints.formats import read_weights
 from imagebind.errors import CheckpointError
-from imagebind.io.atomic import flush_to_disk, replacing
-from imagebind.io.http import copy_body, fetch, open_url, validators
+from imagebind.io.atomic import flush_to_disk
+from imagebind.io.http import fetch
+from imagebind.io.local_copy import CacheDir, cache_folder
 from imagebind.io.uri import OFFLINE_SWITCHES, is_offline
 
 logger = logging.getLogger(__name__)
@@ -53,23 +52,6 @@ IMAGEBIND_HUGE = ReleasedFile(
 
 ORIGINAL_FOLDER = ".checkpoints"  # in the working directory; the original project downloads to it
 HASH_CHUNK_BYTES = 1 << 20
-URL_HASH_DIGITS = 32  # hexadecimal digits of a URL's SHA-256 in its folder name
-
-
-def cache_folder(cache_dir: str | os.PathLike[str] | None = None) -> Path:
-    """Return the folder of downloads: `cache_dir`, or a folder that the environment chooses.
-
-    In this order: `$TORCH_HOME/hub/checkpoints`, `$HF_HOME/imagebind`, torch's default below
-    `$XDG_CACHE_HOME` or `~/.cache`.
-    """
-    if cache_dir is not None:
-        return Path(cache_dir).expanduser()
-    if torch_home := os.environ.get("TORCH_HOME"):
-        return Path(torch_home).expanduser() / "hub" / "checkpoints"
-    if hf_home := os.environ.get("HF_HOME"):
-        return Path(hf_home).expanduser() / "imagebind"
-    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    return Path(base).expanduser() / "torch" / "hub" / "checkpoints"
 
 
 def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE) -> None:
@@ -115,7 +97,7 @@ def verify_once(path: Path, released: ReleasedFile = IMAGEBIND_HUGE) -> None:
 def download(
     released: ReleasedFile = IMAGEBIND_HUGE,
     *,
-    cache_dir: str | os.PathLike[str] | None = None,
+    cache_dir: CacheDir = None,
     offline: bool | None = None,
     show_progress: bool = True,
 ) -> Path:
@@ -162,58 +144,6 @@ def download(
             "TORCH_HOME or HF_HOME"
         ) from error
     return final
-
-
-def download_url(
-    url: str, *, cache_dir: str | os.PathLike[str] | None = None, offline: bool | None = None
-) -> Path:
-    """Return a local copy of a file at an HTTP URL, cached by the full URL until the server's file changes.
-
-    Each call sends a request, and reads only the response headers if the file is unchanged. Offline, the
-    cached copy is used without a check.
-
-    Raises:
-        CheckpointError: offline without a copy, a server error, or a file system error.
-    """
-    try:
-        url_hash = hashlib.sha256(url.encode()).hexdigest()[:URL_HASH_DIGITS]
-        name = PurePosixPath(urlsplit(url).path).name
-    except ValueError as error:
-        raise CheckpointError(f"{url!a}: expected an HTTP URL ({error})") from error
-    folder = cache_folder(cache_dir) / "by-address" / url_hash
-    final = folder / (name if name.strip(".") else "file")
-    if is_offline(offline):
-        if final.is_file():
-            return final
-        raise CheckpointError(f"{url}: the network is switched off; expected a local file")
-    try:
-        _update_copy(url, final)
-    except (OSError, HTTPException, ValueError) as error:
-        raise CheckpointError(
-            f"{url}: cannot be downloaded ({getattr(error, 'reason', None) or error})"
-        ) from error
-    return final
-
-
-def _update_copy(url: str, final: Path) -> None:
-    """Download a file, unless the local copy is current."""
-    stamp = final.with_name(final.name + ".stamp")
-    with open_url(url) as response:
-        headers = validators(response)
-        if headers and final.is_file() and _read_json(stamp) == headers:
-            return
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(final) as temporary:
-            with temporary.open("wb") as file:
-                copy_body(response, file)
-            stamp.unlink(missing_ok=True)  # if the process is killed here, no stamp may describe another file
-        stamp.write_text(json.dumps(headers))
-
-
-def _read_json(path: Path) -> object:
-    with suppress(OSError, ValueError):
-        return json.loads(path.read_bytes())
-    return None
 
 
 def _stamp_path(path: Path) -> Path:

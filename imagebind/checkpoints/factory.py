@@ -9,10 +9,11 @@ from torch import Tensor
 
 from imagebind import config as configs
 from imagebind.checkpoints.formats import CONFIG_NAME, group_by_modality, write_folder
-from imagebind.checkpoints.loading import load_into, resolve
+from imagebind.checkpoints.loading import HUB_SCHEME, load_into, resolve
 from imagebind.checkpoints.tensors import read_json
 from imagebind.config import ImageBindConfig
 from imagebind.errors import CheckpointError
+from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
@@ -99,7 +100,8 @@ def pretrained_model(
 
     Args:
         source: "imagebind_huge", the released weights, downloaded once; "imagebind_tiny"; a folder that
-            `save_model` wrote; or a file, folder or URI with weights of the released architecture.
+            `save_model` wrote; or a file or folder with weights of the released architecture. Files and
+            folders may be URIs.
         modalities: those to build and read, by default all that the model has.
 
     Raises:
@@ -149,12 +151,17 @@ def load_model(
         ValueError: a modality that the model does not have.
     """
     config = saved_config(folder)
-    return _with_weights(config, Path(folder), modalities=modalities, dtype=dtype, device=device, mmap=mmap)
+    return _with_weights(config, _local(folder), modalities=modalities, dtype=dtype, device=device, mmap=mmap)
 
 
 def is_saved_model(source: str | os.PathLike[str]) -> bool:
-    """Whether a source is a folder with a model's sizes, as `save_model` writes it."""
-    return (Path(source) / CONFIG_NAME).is_file()
+    """Whether a source is a folder with a model's sizes, as `save_model` writes it.
+
+    A repository of Hugging Face is none: other libraries write a `config.json` there, too.
+    """
+    if os.fspath(source).startswith(HUB_SCHEME):
+        return False
+    return (_local(source) / CONFIG_NAME).is_file()
 
 
 def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
@@ -163,13 +170,17 @@ def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
     Raises:
         CheckpointError: no such folder, or no sizes in it.
     """
-    path = Path(folder) / CONFIG_NAME
+    path = _local(folder) / CONFIG_NAME
     try:
         return ImageBindConfig.from_dict(read_json(path))
     except (CheckpointError, ValueError, TypeError) as error:
         raise CheckpointError(
             f"{path}: cannot be read ({error!r:.500}); expected the sizes of a saved model"
         ) from error
+
+
+def _local(folder: str | os.PathLike[str]) -> Path:
+    return resolve(folder) if is_uri(os.fspath(folder)) else Path(folder)
 
 
 def _with_weights(

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-from imagebind.checkpoints.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download, download_url
+from imagebind.checkpoints.download import IMAGEBIND_HUGE, WEIGHTS_LICENCE, download
 from imagebind.checkpoints.formats import (
     StateDict,
     group_by_modality,
@@ -19,7 +19,8 @@ from imagebind.checkpoints.formats import (
     write_weights,
 )
 from imagebind.errors import CheckpointError
-from imagebind.io.uri import is_http, is_offline, is_uri, path_manager
+from imagebind.io.local_copy import CacheDir
+from imagebind.io.uri import OfflineError, is_offline, is_uri, local_copy
 
 logger = logging.getLogger(__name__)
 
@@ -34,15 +35,15 @@ MAX_NAMES_SHOWN = 5  # in an error message
 def resolve(
     source: WeightsSource = None,
     *,
-    cache_dir: str | os.PathLike[str] | None = None,
+    cache_dir: CacheDir = None,
     offline: bool | None = None,
     show_progress: bool = True,
 ) -> Path:
     """Return the local file or folder of a source, downloaded if necessary.
 
     For None or the released file's URL, `download` is called; `hf://owner/repo[@revision]` means the
-    safetensors files of a repository, in Hugging Face's cache (or `cache_dir`); other HTTP URLs are cached
-    until the server's file changes; iopath opens all other URIs.
+    safetensors files of a repository, in Hugging Face's cache (or `cache_dir`); files and folders at other
+    URIs are cached until they change, see `local_copy`.
 
     Raises:
         CheckpointError: no such file, or a failed download.
@@ -52,14 +53,7 @@ def resolve(
         return download(cache_dir=cache_dir, offline=offline, show_progress=show_progress)
     if name.startswith(HUB_SCHEME):
         return _from_hub(name.removeprefix(HUB_SCHEME), cache_dir, offline=is_offline(offline))
-    if not is_uri(name):
-        path = Path(name).expanduser()
-    elif is_http(name):
-        path = download_url(name, cache_dir=cache_dir, offline=offline)
-    elif is_offline(offline):
-        raise CheckpointError(f"{name}: the network is switched off; expected a local file")
-    else:
-        path = _from_uri(name)
+    path = _from_uri(name, cache_dir, offline) if is_uri(name) else Path(name).expanduser()
     try:
         path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
@@ -205,7 +199,7 @@ def _first_names(names: list[str]) -> str:
     return ", ".join(names[:MAX_NAMES_SHOWN]) + more
 
 
-def _from_hub(address: str, cache_dir: str | os.PathLike[str] | None, *, offline: bool) -> Path:
+def _from_hub(address: str, cache_dir: CacheDir, *, offline: bool) -> Path:
     from huggingface_hub import snapshot_download
 
     repo, _, revision = address.partition("@")
@@ -224,8 +218,10 @@ def _from_hub(address: str, cache_dir: str | os.PathLike[str] | None, *, offline
     return Path(folder)
 
 
-def _from_uri(uri: str) -> Path:
+def _from_uri(uri: str, cache_dir: CacheDir, offline: bool | None) -> Path:
     try:
-        return Path(path_manager().get_local_path(uri))
-    except Exception as error:  # a registered handler may raise anything
-        raise CheckpointError(f"{uri}: cannot be opened ({error})") from error
+        return local_copy(uri, cache_dir=cache_dir, offline=offline)
+    except OfflineError as error:
+        raise CheckpointError(f"{uri}: {error}; expected a local file") from error
+    except OSError as error:
+        raise CheckpointError(f"{uri}: cannot be downloaded ({error.strerror})") from error

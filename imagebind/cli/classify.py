@@ -20,7 +20,7 @@ Names = tuple[str, ...]
 
 
 def classify(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders, by path or URI.")],
     labels: Annotated[
         Path | None,
         typer.Option(

@@ -8,7 +8,7 @@ import typer
 from imagebind.cli.files import print_warnings
 from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
 
-Files = list[Path] | None
+Files = list[str] | None  # paths or URIs
 
 
 def compare(

@@ -1,30 +1,27 @@
 """`imagebind embed`: embed files and folders into one file, or with a Ray cluster into many files."""
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
-from imagebind.cli.files import Maps, left_out, print_failures, print_warnings, read_maps
+from imagebind.cli.files import Maps, error_path, left_out, print_failures, print_warnings, read_maps
 from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
     from imagebind.intake.mapping import PathMapping
 
-ERRORS_SUFFIX = ".errors.jsonl"
-
 
 def embed(
-    paths: Annotated[list[str], typer.Argument(help="Files and folders; with --engine ray also URIs.")],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders, by path or URI.")],
     out: Annotated[
         str,
         typer.Option(
             "--out",
             "-o",
-            help="A .parquet, .jsonl or .npz file to write; with --engine ray a folder or a URI.",
+            help="A .parquet, .jsonl or .npz file to write, by path or URI; with --engine ray a folder.",
         ),
     ],
     modality: Modality = None,
@@ -41,8 +38,9 @@ def embed(
 ) -> None:
     """Embed files of any media type into one space; a row has path, modality, start, end and vector.
 
-    Files that cannot be read are listed at the end and in OUT.errors.jsonl; all others are embedded. The exit
-    code is 1 if there were any. The same file lists warnings about embedded files, such as a damaged part.
+    Files that cannot be read are listed at the end and in OUT.errors.jsonl, for a URI in the working folder;
+    all others are embedded. The exit code is 1 if there were any. The same file lists warnings about embedded
+    files, such as a damaged part.
     Files in a folder that are not media are only counted. If no file can be embedded, earlier output stays.
 
     With `--engine ray`, a Ray cluster embeds the files. Inputs may also be Parquet files with a column `path`
@@ -79,8 +77,8 @@ def embed(
         return
     check_local(partitions, actors, ray_address)
     _embed_locally(
-        list(map(Path, paths)),
-        Path(out),
+        paths,
+        out,
         modality=modality,
         mappings=mappings,
         clips=clips,
@@ -92,8 +90,8 @@ def embed(
 
 
 def _embed_locally(
-    paths: Sequence[Path],
-    out: Path,
+    paths: Sequence[str],
+    out: str,
     *,
     modality: MediaKind | None,
     mappings: "Sequence[PathMapping]",
@@ -109,15 +107,16 @@ def _embed_locally(
 
     from imagebind.failures import Failure, FileWarning, error_file
     from imagebind.intake.files import collect_requests
+    from imagebind.io.store_path import as_path
     from imagebind.vectors import VectorFile, check_suffix, rows_of
 
     try:
         check_suffix(out)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--out") from error
-    errors = out.with_name(out.name + ERRORS_SUFFIX)
+    errors = error_path(out)
     errors.unlink(missing_ok=True)  # of an earlier run
-    taken = collect_requests(paths, modality=modality, mappings=mappings, without=[out, errors])
+    taken = collect_requests(paths, modality=modality, mappings=mappings, without=[as_path(out), errors])
     requests = taken.requests
     failures = [Failure.of(error.item, error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []

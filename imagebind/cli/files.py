@@ -42,6 +42,15 @@ def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
         raise typer.BadParameter(str(error), param_hint="--map") from error
 
 
+def error_path(out: str) -> Path:
+    """Return the path of a command's error file: beside its output, or for a URI in the working folder."""
+    from imagebind.io.uri import is_uri, without_file_scheme
+
+    out = without_file_scheme(out)
+    path = Path(out.rstrip("/"))
+    return (Path() if is_uri(out) else path.parent) / f"{path.name}.errors.jsonl"
+
+
 def left_out(not_media: Counter[str]) -> str:
     """Return a message with the numbers of files that are not media, by suffix."""
     most_common = not_media.most_common(SHOWN_SUFFIXES)

@@ -21,7 +21,7 @@ from imagebind.cli.engine import (
     everywhere,
     loader,
 )
-from imagebind.cli.files import SHOWN_WARNINGS, Maps, files, left_out, print_failures, read_maps
+from imagebind.cli.files import SHOWN_WARNINGS, Maps, error_path, files, left_out, print_failures, read_maps
 from imagebind.cli.options import TINY, BatchSize, Device, Dtype, Weights, load_embedder, weights_for
 from imagebind.modality import MediaKind, ModalityType
 
@@ -40,7 +40,7 @@ SKIP_ANSWER = "skip"
 
 
 def index(
-    paths: Annotated[list[Path], typer.Argument(help="Folders and files.")],
+    paths: Annotated[list[str], typer.Argument(help="Folders and files, by path or URI.")],
     db: Annotated[str, typer.Option(help="The index: a folder, created if it does not exist, or a URI.")],
     maps: Maps = None,
     prune: Annotated[
@@ -154,14 +154,6 @@ def _file_embedder(
         yield on_engine(
             lambda job: embed(job, load, cluster=cluster), working_folder(db), partitions=partitions
         )
-
-
-def error_path(db: str) -> Path:
-    """Return the path of a crawl's error file: beside the index, or for a URI in the working folder."""
-    from imagebind.io.uri import is_uri
-
-    path = Path(db.rstrip("/"))
-    return (Path() if is_uri(db) else path.parent) / f"{path.name}.errors.jsonl"
 
 
 def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":

@@ -1,6 +1,5 @@
 """`imagebind info`: the detected media type and the tensor of each file. Needs no weights."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -13,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def info(
-    paths: Annotated[list[Path], typer.Argument(help="Files and folders.")],
+    paths: Annotated[list[str], typer.Argument(help="Files and folders, by path or URI.")],
     modality: Modality = None,
     maps: Maps = None,
 ) -> None:

@@ -15,7 +15,7 @@ from imagebind.modality import MediaKind
 if TYPE_CHECKING:
     from imagebind.search import Hit
 
-Files = list[Path] | None
+Files = list[str] | None  # paths or URIs
 
 
 def search(

@@ -13,8 +13,9 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 
 from imagebind.distributed.shards import MAX_ITEM_BYTES, Member, shard_members
 from imagebind.errors import MediaError
-from imagebind.io.source import encodable
-from imagebind.io.storage import NamedBytes, files_below, map_in_threads, open_at_random, read_all
+from imagebind.io.source import encodable, open_path, open_source
+from imagebind.io.storage import NamedBytes, map_in_threads
+from imagebind.io.store_path import files_below
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 
@@ -77,7 +78,7 @@ class FilesPart:
     def _item(self, file: NamedFile) -> Item:
         name = encodable(file.path)
         try:
-            source = read_all(file.path) if is_uri(file.path) else Path(self.base, file.path)
+            source = _fetched(file.path) if is_uri(file.path) else Path(self.base, file.path)
             return Item(name, _with_modality(source, file.modality, name))
         except MediaError as error:
             return Item(name, error=error)
@@ -103,7 +104,7 @@ class RowsPart:
         """See `InputPart`. Rows of a group that cannot be read are one item with an error."""
         first = self.first_row
         try:
-            with open_at_random(self.file) as file:
+            with open_path(self.file) as file:
                 table = _table(file, self.file)
                 for group in self.groups:
                     yield from self._group_items(table, group, first)
@@ -197,6 +198,11 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
     return Inputs([*_file_parts(list(files), base, size), *_row_parts(groups, size), *shards], failures)
 
 
+def _fetched(uri: str) -> NamedBytes:
+    with open_source(uri) as file:
+        return NamedBytes(file.read(), encodable(uri))
+
+
 def part_size(items: int, partitions: int | None) -> int:
     """Return the number of items in a part."""
     return PART_ITEMS if partitions is None else max(math.ceil(items / partitions), 1)
@@ -220,7 +226,7 @@ def _row_parts(groups: Sequence[_RowGroup], size: int) -> Iterator[RowsPart]:
 
 def _list_table(file: str) -> list[NamedFile | _RowGroup]:
     """Return the row groups of a Parquet file with a column `bytes`, or else the files that it names."""
-    with open_at_random(file) as opened:
+    with open_path(file) as opened:
         table = _table(opened, file)
         names = table.schema_arrow.names
         if "vector" in names or not {PATH_COLUMN, BYTES_COLUMN} & set(names):

@@ -6,8 +6,7 @@ from typing import BinaryIO, NamedTuple
 
 from imagebind.datasets.tar_index import EXPECTED_TAR, TarEntry, tar_entries
 from imagebind.errors import MediaError
-from imagebind.io.source import encodable
-from imagebind.io.storage import open_at_random
+from imagebind.io.source import encodable, open_path
 from imagebind.modality import MediaKind, ModalityType
 
 MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is read into memory
@@ -46,7 +45,7 @@ def shard_members(shard: str) -> Iterator[Member]:
         MediaError: the shard is not an uncompressed tar archive, or it is damaged or truncated; files before
             the damage have been yielded.
     """
-    with open_at_random(shard) as file:
+    with open_path(shard) as file:
         try:
             for entry in tar_entries(file, shard):
                 if _is_media(entry.name):

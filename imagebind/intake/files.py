@@ -11,6 +11,7 @@ from imagebind.errors import AmbiguousMediaError, CompanionMediaError, MediaErro
 from imagebind.intake.mapping import PathMapping, mapping_for
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import name_of
+from imagebind.io.store_path import StorePath, as_path, files_below
 from imagebind.media.detect import detect
 from imagebind.media.discover import FoundFile, absolute_path, discover, stat_file
 from imagebind.media.imu_table import refuse_companion
@@ -43,7 +44,7 @@ class CollectedRequests:
 
 
 def collect_requests(
-    paths: Iterable[Path],
+    paths: Iterable[str | os.PathLike[str]],
     *,
     modality: MediaKind | None,
     mappings: Sequence[PathMapping],
@@ -51,11 +52,11 @@ def collect_requests(
 ) -> CollectedRequests:
     """Make a request for each media file; its type is from a mapping, else `modality`, else its content.
 
-    A given path that is not media is a failure; such files in folders are only counted.
+    Paths may be URIs. A given path that is not media is a failure; such files in folders are only counted.
     """
     collected = CollectedRequests()
     without = list(without)
-    for root in paths:
+    for root in map(as_path, paths):
         for path in expand([root], without=without):
             try:
                 collected.requests.append(_request(path, root, modality, mappings))
@@ -85,6 +86,12 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
     """
     without = list(without)
     for path in paths:
+        if isinstance(path, StorePath):
+            try:
+                yield from (file for file in map(StorePath, files_below(str(path))) if file not in without)
+            except MediaError:
+                yield path
+            continue
         if not path.is_dir():
             yield path
             continue

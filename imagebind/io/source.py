@@ -3,11 +3,9 @@
 import io
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPException
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,10 +16,8 @@ from imagebind.errors import (
     UnknownMediaError,
     UnreadableMediaError,
 )
-from imagebind.io.http import TooLargeError, copy_body, open_url
-from imagebind.io.uri import OFFLINE_SWITCHES, is_http, is_offline, is_uri, path_manager
-
-IN_MEMORY_BYTES = 2**24  # larger downloads go to a temporary file
+from imagebind.io.http import TooLargeError
+from imagebind.io.uri import is_uri, open_uri
 
 Source = str | os.PathLike[str] | bytes | BinaryIO
 
@@ -78,15 +74,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     if isinstance(source, (bytes, bytearray, memoryview)):
         file: BinaryIO = io.BytesIO(bytes(source))  # also of a view that is not contiguous
     elif isinstance(source, (str, os.PathLike)):
-        try:
-            file = _open_path(os.fsdecode(source), limits)
-        except TooLargeError as error:
-            expected = f"at most {limits.max_bytes:,} (max_bytes)"
-            raise MediaError(name, got=str(error), expected=expected) from error
-        except (OSError, ValueError, HTTPException) as error:
-            error_type = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
-            got = f"cannot be opened ({_reason(error)})"
-            raise error_type(name, got=got, expected="a readable file") from error
+        file = open_path(os.fsdecode(source), max_bytes=limits.max_bytes)
     else:
         file = source
     try:
@@ -101,6 +89,29 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     finally:
         if file is not source:
             file.close()
+
+
+def open_path(path: str, *, max_bytes: int | None = None) -> BinaryIO:
+    """Open a file by path or URI as a seekable binary file; the caller closes it.
+
+    Raises:
+        UnreadableMediaError: missing (`MissingMediaError`), a pipe or device, or not readable.
+        MediaError: a download is larger than `max_bytes`.
+    """
+    try:
+        if is_uri(path):
+            return open_uri(path, max_bytes=max_bytes)
+        mode = Path(path).stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe may block forever
+            raise OSError("a pipe, socket or device")
+        return Path(path).open("rb")
+    except TooLargeError as error:
+        expected = f"at most {max_bytes:,} (max_bytes)"
+        raise MediaError(name_of(path), got=str(error), expected=expected) from error
+    except (OSError, ValueError) as error:
+        error_type = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
+        got = f"cannot be opened ({_reason(error)})"
+        raise error_type(name_of(path), got=got, expected="a readable file") from error
 
 
 @contextmanager
@@ -124,31 +135,6 @@ def foreign_errors_of(
             got=f"cannot be read ({type(error).__name__}: {_reason(error)})",
             expected="an undamaged file",
         ) from error
-
-
-def _open_path(path: str, limits: Limits) -> BinaryIO:
-    if is_http(path):
-        return _open_http(path, limits)
-    if is_uri(path):
-        return path_manager().open(path, "rb")
-    mode = Path(path).stat().st_mode
-    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):  # opening a pipe without a writer would block forever
-        raise OSError("a pipe, socket or device")
-    return Path(path).open("rb")
-
-
-def _open_http(url: str, limits: Limits) -> BinaryIO:
-    """Download a file, to memory if it is small, else to a temporary file."""
-    if is_offline():
-        raise OSError(f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}")
-    file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
-    try:
-        with open_url(url) as response:
-            copy_body(response, file, max_bytes=limits.max_bytes)  # type: ignore[arg-type]
-    except BaseException:
-        file.close()
-        raise
-    return file  # type: ignore[return-value]
 
 
 def _size_from_start(file: BinaryIO, name: str) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from imagebind.errors import MediaError
 from imagebind.io.source import name_of
+from imagebind.io.store_path import StorePath, as_path, files_below
 
 FolderId = tuple[int, int]  # device and inode: the same whatever path leads to the folder
 
@@ -34,8 +35,9 @@ class FoundFile:
 
 
 def absolute_path(path: str | os.PathLike[str]) -> Path:
-    """Return an absolute path without `..`; symbolic links are not resolved."""
-    return Path(os.path.abspath(path))  # noqa: PTH100 (resolve would follow links)
+    """Return an absolute path without `..`, or a URI as a path; symbolic links are not resolved."""
+    path = as_path(path)
+    return path if isinstance(path, StorePath) else Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
@@ -46,7 +48,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """
     paths = []
     for root in roots:
-        path = absolute_path(Path(root).expanduser())
+        path = absolute_path(as_path(root).expanduser())
         try:
             path.stat()
         except OSError as error:
@@ -94,10 +96,20 @@ class _Walk:
                 if found is not None:
                     yield found
         for root in roots:
-            if root.is_dir():
+            if isinstance(root, StorePath) and root.is_dir():
+                yield from self._folder_in_store(root)
+            elif root.is_dir():
                 yield from self._folder(str(root), root)
         while self.linked_folders:
             yield from self._folder(*self.linked_folders.popleft())
+
+    def _folder_in_store(self, root: StorePath) -> Iterator[FoundFile | MediaError]:
+        for path in map(StorePath, files_below(str(root))):
+            if str(path) not in self.without:
+                self.without.add(str(path))  # its folder may be below another root, too
+                found = stat_file(path, root)
+                if found is not None:
+                    yield found
 
     def _folder(self, top: str, root: Path) -> Iterator[FoundFile | MediaError]:
         waiting = [top]

@@ -5,6 +5,8 @@ import os
 import re
 from pathlib import Path
 
+from imagebind.io.store_path import StorePath, as_path
+
 MAX_PATTERN_CHARACTERS = 4096  # PATH_MAX of Linux
 MAX_PATTERN_WILDCARDS = 64  # each costs a step per character of every path
 
@@ -35,8 +37,8 @@ def path_exists(path: Path) -> bool:
 
 def text_path(text: str) -> Path:
     """Return the path of a text from `path_text`. A literal `\\xff` is kept if that path exists."""
-    path = Path(text)
-    if "\\x" not in text or path_exists(path):
+    path = as_path(text)
+    if "\\x" not in text or isinstance(path, StorePath) or path_exists(path):
         return path
     parts = text.split("\\x")
     written = parts[0].encode()

@@ -7,7 +7,13 @@ import pytest
 import torch
 
 import imagebind
-from imagebind.checkpoints.factory import imagebind_huge, imagebind_tiny, load_model, save_model
+from imagebind.checkpoints.factory import (
+    imagebind_huge,
+    imagebind_tiny,
+    load_model,
+    pretrained_model,
+    save_model,
+)
 from imagebind.checkpoints.loading import load_into, save_state_dict
 from imagebind.errors import CheckpointError
 from imagebind.models import imagebind_model
@@ -169,3 +175,18 @@ def test_filled_weights_do_not_depend_on_which_modalities_are_built(small_model)
     inputs = {"imu": reference_input("imu")}
     with torch.inference_mode():
         assert torch.equal(part(inputs)["imu"], small_model(inputs)["imu"])
+
+
+@pytest.mark.parametrize("scheme", ["memory", "file"])
+def test_a_saved_model_is_loaded_by_its_uri(
+    small_model, small_weights, memory, scheme, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    uri = f"file://{small_weights}" if scheme == "file" else "memory://models/small"
+    for file in small_weights.iterdir():
+        memory.put_file(str(file), f"/models/small/{file.name}")
+    for loaded in (pretrained_model(uri), load_model(uri)):
+        for name, entry in small_model.state_dict().items():
+            assert torch.equal(loaded.state_dict()[name], entry)
+    with pytest.raises(CheckpointError, match=f"{scheme}://none"):
+        pretrained_model(f"{scheme}://none")

@@ -67,3 +67,9 @@ def test_warnings_are_printed_beside_the_table(imagebind, small_weights, opposit
     run = imagebind("compare", "--text", "a dog", "--audio", opposite_file, "-w", small_weights)
     assert run.code == 0 and "cosine" in run.out
     assert f"{opposite_file}: the channels cancel out" in run.err
+
+
+def test_a_file_in_a_store_is_compared(imagebind, memory, image_file):
+    memory.put_file(str(image_file), "/media/star.jpg")
+    run = imagebind("compare", "--image", "memory://media/star.jpg", "--image", image_file, "-w", "tiny")
+    assert run.code == 0 and "star.jpg" in run.out and "1.000" in run.out

@@ -27,6 +27,29 @@ def test_folders_and_files_become_rows(
     np.testing.assert_allclose(table[0]["vector"], embedder.encode(audio_file), atol=1e-5)
 
 
+def test_files_in_a_store_are_embedded_into_a_store(
+    imagebind, memory, small_weights, tmp_path, monkeypatch, image_file
+):
+    monkeypatch.chdir(tmp_path)
+    memory.put_file(str(image_file), "/media/deeper/star.jpg")
+    memory.pipe_file("/media/note.txt", b"a red star")
+    inputs = ["memory://media", image_file, "memory://media/none.txt", "smell://x/y"]
+    run = imagebind("embed", *inputs, "-o", "memory://out/v.parquet", "-w", small_weights)
+    assert run.code == 1 and "3 of 5 files embedded into memory://out/v.parquet" in run.err
+    with memory.open("/out/v.parquet") as file:
+        star, note, same = parquet.read_table(file).to_pylist()
+    assert (star["path"], note["path"]) == ("memory://media/deeper/star.jpg", "memory://media/note.txt")
+    np.testing.assert_allclose(star["vector"], same["vector"], atol=1e-6)
+    errors = [json.loads(line) for line in (tmp_path / "v.parquet.errors.jsonl").read_text().splitlines()]
+    assert {error["path"] for error in errors} == {"memory://media/none.txt", "smell://x/y"}
+    assert memory.ls("/out", detail=False) == ["/out/v.parquet"]
+
+
+def test_an_output_with_a_file_scheme_is_a_path(imagebind, small_weights, tmp_path, image_file):
+    run = imagebind("embed", image_file, "-o", f"file://{tmp_path}/v.npz", "-w", small_weights)
+    assert run.code == 0 and [path.name for path in tmp_path.iterdir()] == ["v.npz"]
+
+
 def test_what_cannot_be_read_is_listed_and_the_rest_is_done(
     imagebind, small_weights, tmp_path, image_file, deep_grey_file
 ):

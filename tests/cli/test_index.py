@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from imagebind.cli.index import error_path
+from imagebind.cli.files import error_path
 from imagebind.search import Index
 
 
@@ -162,3 +162,17 @@ def test_two_folders_in_one_index(imagebind, media, tmp_path, db):
 def test_failures_are_written_beside_the_index_or_where_the_command_is_called():
     assert error_path("a/media.lance/") == Path("a/media.lance.errors.jsonl")
     assert error_path("s3://bucket/media.lance") == Path("media.lance.errors.jsonl")
+
+
+def test_a_folder_in_a_store_is_indexed_and_later_only_what_changed(imagebind, memory, db, image_file):
+    memory.put_file(str(image_file), "/media/deeper/star.jpg")
+    memory.pipe_file("/media/note.txt", b"a red star")
+    arguments = ["index", "memory://media", "--db", db, "-w", "tiny"]
+    run = imagebind(*arguments, "--map", "deeper/*=image")
+    assert run.code == 0 and "2 rows written" in run.err
+    assert sorted(Index.open(db).files()) == ["memory://media/deeper/star.jpg", "memory://media/note.txt"]
+    memory.pipe_file("/media/note.txt", b"a blue ring")
+    assert "1 rows written" in imagebind(*arguments).err
+    memory.rm_file("/media/note.txt")
+    imagebind(*arguments, "--prune")
+    assert list(Index.open(db).files()) == ["memory://media/deeper/star.jpg"]

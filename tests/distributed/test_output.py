@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from pyarrow.fs import LocalFileSystem
+from fsspec.implementations.local import LocalFileSystem
 
 from imagebind.distributed.job import prepare
 from imagebind.distributed.output import Output, OutputMismatchError
@@ -123,17 +123,19 @@ def die_at(patch: pytest.MonkeyPatch, name: str) -> None:
     """Have whoever removes files, of a folder by name, be killed before one of them."""
 
     class Deadly(LocalFileSystem):
-        def delete_file(self, path: str) -> None:
+        def rm_file(self, path: str) -> None:
             if Path(path).name == name:
                 raise KeyboardInterrupt
-            super().delete_file(path)
+            super().rm_file(path)
 
-        def delete_dir(self, path: str) -> None:
-            for file in sorted(file for file in Path(path).rglob("*") if file.is_file()):
-                self.delete_file(str(file))
-            super().delete_dir(path)
+        def rm(self, path: str | list[str], recursive: bool = False, maxdepth: int | None = None) -> None:
+            for place in map(Path, path if isinstance(path, list) else [path]):
+                for file in sorted(file for file in [place, *place.rglob("*")] if file.is_file()):
+                    self.rm_file(str(file))
+                if place.is_dir():
+                    super().rm(str(place), recursive)
 
-    patch.setattr("imagebind.io.storage._local", Deadly)
+    patch.setattr("imagebind.io.storage.file_system", lambda uri: (Deadly(), str(uri)))
 
 
 def test_vectors_of_another_space_are_refused_with_both_named(tmp_path, tiny):

@@ -29,6 +29,7 @@ from imagebind.distributed.ray_engine import (
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
+from imagebind.io.storage import Storage
 from imagebind.search import Index, Space, SpaceMismatchError
 from tests.cli.runner import Runner
 from tests.distributed.drivers import DEADLY, STUCK, load_deadly, load_stuck, prepared
@@ -126,6 +127,19 @@ def outcome(job: EmbedJob, load) -> PartDone | Exception:
         share=ActorPlan(actors=1, cpus=1, gpus=0),
     )
     return pickle.loads(PartWorker()({"task": [pickle.dumps(task)]})["outcome"][0])
+
+
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_inputs_and_output_may_be_uris(tmp_path, small_weights, memory, scheme):
+    base = f"file://{tmp_path}" if scheme == "file" else "memory://bucket"
+    Storage(f"{base}/media").write("star.txt", b"a red star")
+    job = prepare([f"{base}/media"], f"{base}/out")
+    done = outcome(job, partial(load_small, small_weights))
+    assert isinstance(done, PartDone) and done.embedded == 1
+    again = prepare([f"{base}/media"], f"{base}/out")
+    assert again.waiting == [] and again.output.read(0)["path"].to_pylist() == [f"{base}/media/star.txt"]
+    again.output.remove()
+    assert again.output.manifest() is None
 
 
 def test_workers_with_other_weights_or_none_write_nothing_and_say_why(tmp_path, small_weights, tiny):

@@ -1,0 +1,73 @@
+"""Local copies of remote files and folders, each used until its version changes where it is stored."""
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+
+from imagebind.io.atomic import temporary_beside
+
+URI_HASH_DIGITS = 32  # hexadecimal digits of a URI's SHA-256 in its folder name
+
+CacheDir = str | os.PathLike[str] | None
+
+
+def cache_folder(cache_dir: CacheDir = None) -> Path:
+    """Return the folder of downloads: `cache_dir`, or a folder that the environment chooses.
+
+    In this order: `$TORCH_HOME/hub/checkpoints`, `$HF_HOME/imagebind`, torch's default below
+    `$XDG_CACHE_HOME` or `~/.cache`.
+    """
+    if cache_dir is not None:
+        return Path(cache_dir).expanduser()
+    if torch_home := os.environ.get("TORCH_HOME"):
+        return Path(torch_home).expanduser() / "hub" / "checkpoints"
+    if hf_home := os.environ.get("HF_HOME"):
+        return Path(hf_home).expanduser() / "imagebind"
+    base = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+    return Path(base).expanduser() / "torch" / "hub" / "checkpoints"
+
+
+def copy_path(uri: str, cache_dir: CacheDir = None) -> Path:
+    """Return the path of a URI's copy: its name, in a folder of its own."""
+    uri_hash = hashlib.sha256(uri.encode()).hexdigest()[:URI_HASH_DIGITS]
+    name = re.split(r"[?#]", uri)[0].rstrip("/").rpartition("/")[2]
+    return cache_folder(cache_dir) / "by-address" / uri_hash / (name if name.strip(".") else "file")
+
+
+def update_copy(copy: Path, version: object, fetch: Callable[[Path], None]) -> None:
+    """Fetch a file or folder, unless the copy has this version.
+
+    Args:
+        version: the version of the remote file, as JSON has it; an empty one is never the same.
+        fetch: writes the file or folder to a path.
+    """
+    stamp = copy.with_name(copy.name + ".stamp")
+    if version and copy.exists() and _read_json(stamp) == version:
+        return
+    copy.parent.mkdir(parents=True, exist_ok=True)
+    part = temporary_beside(copy)
+    try:
+        fetch(part)
+        stamp.unlink(missing_ok=True)  # if the process is killed here, no stamp may describe another file
+        _remove_folder(copy)
+        part.replace(copy)
+        stamp.write_text(json.dumps(version))
+    finally:
+        _remove_folder(part)
+        part.unlink(missing_ok=True)
+
+
+def _remove_folder(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+
+
+def _read_json(path: Path) -> object:
+    with suppress(OSError, ValueError):
+        return json.loads(path.read_bytes())
+    return None
