@@ -12,7 +12,7 @@ import os
 
 import torch
 
-from imagebind.integrations.open_clip import OpenClipModel, create_model_from_pretrained, get_tokenizer
+from imagebind.integrations.open_clip import OpenClipModel, create_model_and_transforms, get_tokenizer
 from imagebind.transforms.image import ImageTransform
 from imagebind.transforms.text import Tokenizer
 
@@ -27,7 +27,7 @@ def load(
 
     The parameters are those of `imagebind.integrations.open_clip.create_model_and_transforms`.
     """
-    model, transform = create_model_from_pretrained(
+    model, _, transform = create_model_and_transforms(
         model_name, pretrained, device=device, cache_dir=cache_dir
     )
     return model, transform, get_tokenizer(model_name)

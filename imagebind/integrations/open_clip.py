@@ -18,6 +18,7 @@ from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD, ImageTransform
 from imagebind.transforms.text import CONTEXT_LENGTH, Tokenizer
+from imagebind.zeroshot import LOGIT_SCALE_NAME
 
 DEFAULT_WEIGHTS = "default"  # a tag: the weights that belong to the model's name
 TRAIN_CROP_SCALE = (0.9, 1.0)  # share of the image's area; open_clip's default
@@ -80,7 +81,7 @@ class OpenClipModel(nn.Module):
     @property
     def logit_scale(self) -> Tensor:
         """The logarithm of the learned scale of cosine similarities, a scalar parameter."""
-        return self.model.modality_postprocessors[ModalityType.TEXT.value][1].log_logit_scale
+        return self.model.get_parameter(LOGIT_SCALE_NAME.format(ModalityType.TEXT))
 
     def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
         """Embed transformed images: (b, 3, h, w) -> (b, e). They have unit length in either case."""
