@@ -74,7 +74,7 @@ def write_video(path: Path) -> None:
 def small_in_place_of_huge(monkeypatch) -> None:
     """`imagebind_huge` gives the small model, so that the code of the pages needs no download."""
 
-    def huge(pretrained: Any = False, **options: Any):
+    def huge(pretrained: Any = False, *, cache_dir: Any = None, **options: Any):
         return imagebind_tiny(pretrained=bool(pretrained), **options)
 
     for module in ("imagebind.checkpoints.factory", "imagebind.models.imagebind_model"):
