@@ -27,7 +27,7 @@ MAX_NAME_LENGTH = 1000  # characters of an upload's name
 MAX_INVALID = 3  # invalid values of a request that its answer names
 MAX_RUNNING, MAX_WAITING = 4, 64  # searches and other work of the model
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
-STATIC_FILES = {file.name: file for file in (CARDS_CSS, *Path(__file__).with_name("static").iterdir())}
+STATIC_FOLDER = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript"}
 
 
@@ -64,6 +64,7 @@ def build_app(
 
 def _add_page(app: FastAPI, service: PageService, max_upload_bytes: int) -> None:
     work = WorkQueue(running=MAX_RUNNING, waiting=MAX_WAITING)
+    static_files = {file.name: file for file in (CARDS_CSS, *STATIC_FOLDER.iterdir())}
 
     @app.api_route("/", methods=["GET", "HEAD"], response_class=HTMLResponse)
     def page() -> str:
@@ -79,8 +80,8 @@ def _add_page(app: FastAPI, service: PageService, max_upload_bytes: int) -> None
 
     @app.get("/static/{name}")
     def static(name: str) -> Response:
-        file = STATIC_FILES.get(name)
-        if file is None:
+        file = static_files.get(name)
+        if file is None or file.suffix not in STATIC_TYPES:
             raise HTTPException(404)
         return Response(file.read_bytes(), media_type=STATIC_TYPES[file.suffix])
 
