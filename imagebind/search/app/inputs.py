@@ -63,7 +63,7 @@ class Upload:
             MediaError: the user has not chosen one of them.
             ValueError: the browser sent a vector that is zero or not finite.
         """
-        if kind not in self.vectors:
+        if kind is None or kind not in self.vectors:
             names = " or ".join(map(str, self.vectors))
             raise MediaError(self.name, got=f"may be {names}", expected="a choice of its media type")
         return combine([(np.array(self.vectors[kind]), 1.0)])
