@@ -1,8 +1,8 @@
 """Benchmarks the web page with parallel users over loopback: each searches by text and fetches the hits.
 
 The page runs in its own process, as started by `imagebind app`, on an index of the toy world with the small
-model. A user acts like a browser, without pauses: a search goes through the page's queue, and is timed from
-sending the text to receiving the hits.
+model. A user acts like a browser, without pauses. A search is timed from sending the text to receiving the
+hits.
 """
 
 import json
@@ -10,19 +10,18 @@ import re
 import subprocess
 import sys
 import time
-import uuid
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from statistics import quantiles
-from typing import Any
 
 from imagebind.benchmark.crawl import MAPPINGS, world_embedder
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
-from imagebind.errors import ImageBindError, import_extra
+from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.crawler import crawl
 from imagebind.search.index import Index
@@ -36,8 +35,8 @@ PATIENCE = 60.0  # seconds for one answer
 STARTED = re.compile(r"http://127\.0\.0\.1:\d+")
 WORDS = ("a red star", "a blue ring", "something that bounces", "a cold metal bar", "a moon on grass")
 
-_CARD = re.compile(r'data-kind="(\w+)".*?data-like="(\w+)"')
-_HAVE_NO_PICTURE = (MediaKind.TEXT.value,)
+_CARD = re.compile(r'data-kind="(\w+)".*?data-like="(\w+)"', re.DOTALL)
+_WITHOUT_THUMBNAIL = (MediaKind.TEXT.value,)
 
 
 @dataclass(kw_only=True)
@@ -118,52 +117,59 @@ def load(url: str, *, users: int, searches: int, most_seconds: float = MOST_SECO
 
 
 def _use(url: str, number: int, searches: int, end: float) -> Log:
-    httpx = import_extra("httpx", extra="app", purpose="using the web page")
     log = Log()
-    with httpx.Client(base_url=url, timeout=PATIENCE) as client:
-        try:
-            client.get("/").raise_for_status()
-            config = client.get("/config").raise_for_status().json()
-            for turn in range(searches):
-                if time.perf_counter() > end:
-                    break
-                start = time.perf_counter()
-                found = _search(client, config, WORDS[(number + turn) % len(WORDS)])
-                log.searches.append(time.perf_counter() - start)
-                _fetch(client, found, log)
-        except (httpx.HTTPError, ImageBindError) as error:
-            log.errors.append(f"{type(error).__name__}: {error}")
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
+    try:
+        _answer(connection, "/")
+        for turn in range(searches):
+            if time.perf_counter() > end:
+                break
+            start = time.perf_counter()
+            found = _search(connection, WORDS[(number + turn) % len(WORDS)])
+            log.searches.append(time.perf_counter() - start)
+            _fetch(connection, found, log)
+    except (OSError, HTTPException, ImageBindError) as error:
+        log.errors.append(f"{type(error).__name__}: {error}")
+    finally:
+        connection.close()
     return log
 
 
-def _search(client: Any, config: dict[str, Any], words: str) -> list[tuple[str, str]]:
+def _answer(connection: HTTPConnection, path: str, question: object = None) -> bytes:
+    """Return the answer to a question, which is posted as JSON, or to none.
+
+    Raises:
+        ImageBindError: the server refuses the request.
+    """
+    if question is None:
+        connection.request("GET", path)
+    else:
+        connection.request("POST", path, json.dumps(question), {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status >= 400:
+        raise ImageBindError(f"{path}: status {answer.status}, {content[:300]!r}")
+    return content
+
+
+def _search(connection: HTTPConnection, words: str) -> list[tuple[str, str]]:
     """Search as the page's script does; return the media type and id of each hit.
 
     Raises:
         ImageBindError: the response has no hits.
     """
-    parts = {part["id"]: part["props"] for part in config["components"]}
-    (event,) = (event for event in config["dependencies"] if event["api_name"] == "search")
-    data = [words if parts[id].get("label") == "Text" else parts[id].get("value") for id in event["inputs"]]
-    session = uuid.uuid4().hex
-    question = {"data": data, "fn_index": event["id"], "session_hash": session}
-    client.post("/gradio_api/queue/join", json=question).raise_for_status()
-    with client.stream("GET", "/gradio_api/queue/data", params={"session_hash": session}) as answer:
-        answer.raise_for_status()
-        for line in answer.iter_lines():
-            told = json.loads(line.removeprefix("data:")) if line.startswith("data:") else {}
-            if told.get("msg") == "process_completed":
-                hits = _CARD.findall(str(told["output"].get("data")).replace("\\\\", ""))
-                if not told.get("success") or not hits:
-                    raise ImageBindError(f"no hits for {words!r}: {str(told)[:300]}")
-                return hits
-    raise ImageBindError(f"no answer for {words!r}")
+    question = {"query": {"texts": [[words, 1.0]]}, "filters": {}}
+    answer = _answer(connection, "/search", question).decode()
+    hits = _CARD.findall(answer)
+    if not hits:
+        raise ImageBindError(f"no hits for {words!r}: {answer[:300]}")
+    return hits
 
 
-def _fetch(client: Any, found: Sequence[tuple[str, str]], log: Log) -> None:
-    pictured = [id for kind, id in found if kind not in _HAVE_NO_PICTURE][:FETCHED]
-    asked = [f"/thumbnail/{id}" for id in pictured] + [f"/media/{id}" for _, id in found[:FETCHED]]
+def _fetch(connection: HTTPConnection, found: Sequence[tuple[str, str]], log: Log) -> None:
+    with_thumbnail = [id for kind, id in found if kind not in _WITHOUT_THUMBNAIL][:FETCHED]
+    asked = [f"/thumbnail/{id}" for id in with_thumbnail] + [f"/media/{id}" for _, id in found[:FETCHED]]
     for path in asked:
         start = time.perf_counter()
-        client.get(path, headers={"Range": "bytes=0-"}).raise_for_status()
+        _answer(connection, path)
         log.fetches.append(time.perf_counter() - start)

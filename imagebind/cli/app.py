@@ -16,7 +16,7 @@ def app(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port; 0 chooses a free one.")] = 7860,
     max_upload_mb: Annotated[
         int,
-        typer.Option("--max-upload-mb", min=1, help="Limit for all files of one upload, in MiB."),
+        typer.Option("--max-upload-mb", min=1, help="Limit for an upload, in MiB."),
     ] = 100,
     weights: Weights = None,
     device: Device = None,
@@ -30,7 +30,7 @@ def app(
     ```
 
     The page needs no network, and by default only this machine can reach it. It serves only files that are in
-    the index. Uploads are deleted as soon as they are embedded.
+    the index. It embeds uploads and does not keep them.
     """
     from rich.console import Console
     from rich.text import Text

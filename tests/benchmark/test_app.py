@@ -32,7 +32,7 @@ def test_users_end_at_their_time_and_what_fails_is_an_error(db, tmp_path):
         (log,) = load(url, users=1, searches=5)
     assert log.searches == [] and "no hits for 'a red star'" in log.errors[0]
     (log,) = load(url, users=1, searches=5)  # nobody is there any more
-    assert "ConnectError" in log.errors[0]
+    assert "ConnectionRefusedError" in log.errors[0]
 
 
 def test_rows_tell_errors_first_and_the_times_that_half_and_all_but_a_twentieth_keep():

@@ -1,5 +1,11 @@
-"""The web page of an index: search, zero-shot labels and a map. It uses Gradio, from the extra `app`.
+"""The web page of an index: search, zero-shot labels and a map. It uses FastAPI, from the extra `app`.
 
-`server` is the application with its routes, `page` the Gradio page and `service` its logic. `inputs` embeds
-uploads; `results`, `labels` and `map` render HTML.
+`server` is the application with its routes, `guard` its limits on requests, `media` the files that it serves,
+and `service` the page's logic. `inputs` embeds uploads, `results` renders `templates`, and `static` has the
+scripts and styles of the page.
 """
+
+from imagebind.errors import import_extra
+
+for package in ("fastapi", "jinja2", "uvicorn"):
+    import_extra(package, extra="app", purpose="the web page")

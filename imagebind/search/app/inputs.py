@@ -1,31 +1,27 @@
-"""Embed uploads at once and delete them, so that the server keeps no upload."""
+"""Embed uploads at once: the server keeps neither an upload nor its vectors."""
 
 import ctypes
 import sys
-import threading
-from collections import OrderedDict
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
+from imagebind.embedder import combine
 from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.intake.requests import identify
 from imagebind.io.source import DEFAULT_LIMITS, Limits
 from imagebind.modality import MediaKind
+from imagebind.search.html import data_uri
 from imagebind.search.index import Index
 from imagebind.search.thumbnails import thumbnails
 
-MEGABYTE = 2**20
-RECENT_UPLOADS = 64  # whose vectors are cached
+UPLOAD_IN_MEMORY_BYTES = 2**18  # larger uploads go to the disk
 FREE_PIXELS, PIXELS_PER_BYTE = 24_000_000, 64  # of images; more pixels are allowed only in larger files
-FREE_SECONDS, MIN_BYTE_RATE = (
-    600.0,
-    500,
-)  # of audio and IMU; speech at its lowest rate has 750 bytes a second
-PATH_LOCKS = 64  # each path uses one by its hash, so few paths share a lock
+FREE_SECONDS = 600.0  # of audio and IMU; longer recordings are allowed only in larger files
+MIN_BYTE_RATE = 500  # bytes per second; speech at its lowest rate has 750
 
 _TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it
 
@@ -37,94 +33,83 @@ _ALTERNATIVE_KINDS = {
 _AMBIGUOUS_KINDS = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # of 16-bit images, and arrays
 
 
+class UploadFile(tempfile.SpooledTemporaryFile):
+    """A temporary file with the name of an upload. It has no path, so it never outlives the process."""
+
+    name: str = ""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(max_size=UPLOAD_IN_MEMORY_BYTES)
+        self.name = name
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Upload:
-    """The vectors and thumbnails of an uploaded file.
+    """The vectors and thumbnails of an uploaded file. The browser keeps it and sends it with a query.
 
     `vectors` has a vector (e,) for each media type that the file may have, the most likely first. `kind` is
-    the detected media type; None if it is ambiguous and the user must choose.
+    the detected media type; None if it is ambiguous and the user must choose. `thumbnails` are data URIs.
     """
 
     name: str
-    vectors: Mapping[MediaKind, np.ndarray]
-    thumbnails: Mapping[MediaKind, bytes | None]
+    vectors: Mapping[MediaKind, list[float]]
     kind: MediaKind | None
+    thumbnails: Mapping[MediaKind, str | None] = field(default_factory=dict)
 
-    @property
-    def thumbnail(self) -> bytes | None:
-        """A JPEG of the file as its detected media type."""
-        return None if self.kind is None else self.thumbnails[self.kind]
+    def vector(self, kind: MediaKind | None) -> np.ndarray:
+        """Return the unit vector (e,) of the file as one of its possible media types.
+
+        Raises:
+            MediaError: the user has not chosen one of them.
+            ValueError: the browser sent a vector that is zero or not finite.
+        """
+        if kind is None or kind not in self.vectors:
+            names = " or ".join(map(str, self.vectors))
+            raise MediaError(self.name, got=f"may be {names}", expected="a choice of its media type")
+        return combine([(np.array(self.vectors[kind]), 1.0)])
 
 
 class UploadEmbedder:
     """Embeds uploads for searches of an index."""
 
-    def __init__(self, index: Index, *, max_upload_mb: float) -> None:
+    def __init__(self, index: Index) -> None:
         if index.embedder is None:
             raise ValueError(f"{index.uri}: expected an index opened with an embedder")
         self.index = index
         self.embedder = index.embedder
-        self.max_bytes = int(max_upload_mb * MEGABYTE)
-        self._recent: OrderedDict[Path, Upload | MediaError] = OrderedDict()
-        self._locks = tuple(threading.Lock() for _ in range(PATH_LOCKS))
 
-    def take(self, path: Path) -> Upload:
-        """Embed an upload and delete it, even if it fails.
-
-        Gradio stores two uploads of the same file at one path, so the second returns the result of the first.
+    def __call__(self, file: UploadFile) -> Upload:
+        """Embed an upload.
 
         Raises:
-            MediaError: it is too large or cannot be embedded; the message has its name without the folder.
+            MediaError: it cannot be embedded.
             SpaceMismatchError: the index's vectors of its media type come from another transform.
         """
-        with self._locks[hash(path) % PATH_LOCKS]:
-            if not path.exists() and path in self._recent:
-                outcome = self._recent[path]
-            else:
-                outcome = self._outcome(path)
-                self._recent[path] = outcome
-                if len(self._recent) > RECENT_UPLOADS:
-                    self._recent.popitem(last=False)
-        if isinstance(outcome, MediaError):
-            raise outcome
-        return outcome
-
-    def _outcome(self, path: Path) -> Upload | MediaError:
         try:
-            size = path.stat().st_size
-            if size > self.max_bytes:
-                raise MediaError(
-                    path.name, got=_megabytes(size), expected=f"at most {_megabytes(self.max_bytes)}"
-                )
-            return self._embed(path)
-        except MediaError as error:
-            return type(error)(
-                path.name, got=error.got.replace(str(path), path.name), expected=error.expected
-            )
-        except FileNotFoundError:
-            return MediaError(path.name, got="a deleted upload", expected="a new upload of the file")
+            return self._embed(file)
         finally:
-            path.unlink(missing_ok=True)
             trim_memory()
 
-    def _embed(self, path: Path) -> Upload:
+    def _embed(self, file: UploadFile) -> Upload:
+        content = cast(BinaryIO, file)
+        size = content.seek(0, 2)
         detected: MediaKind | None = None
         kinds: tuple[MediaKind, ...] = _AMBIGUOUS_KINDS
         try:
-            detected = identify(path).kind
+            detected = identify(content).kind
             kinds = (detected, *_ALTERNATIVE_KINDS.get(detected, ()))
         except AmbiguousMediaError:
             pass
-        limits = limits_of(path.stat().st_size)
+        limits = limits_of(size)
         errors: list[Exception] = []
-        vectors: dict[MediaKind, np.ndarray] = {}
-        drawn: dict[MediaKind, bytes | None] = {}
+        vectors: dict[MediaKind, list[float]] = {}
+        drawn: dict[MediaKind, str | None] = {}
         for kind in kinds:
             self.index.check([kind])
             options = {} if kind is MediaKind.TEXT else {"limits": limits}
-            (result,) = self.embedder.encode_stream([{kind.value: path, **options}], inspect=thumbnails)
+            (result,) = self.embedder.encode_stream([{kind.value: content, **options}], inspect=thumbnails)
             if result.vector is not None:
-                vectors[kind], drawn[kind] = result.vector, _middle(result.inspected)
+                vectors[kind], drawn[kind] = result.vector.tolist(), _middle(result.inspected)
             elif result.error is not None:
                 errors.append(result.error)
                 if kind is detected:
@@ -132,7 +117,7 @@ class UploadEmbedder:
         if not vectors:
             raise errors[0]
         kind_or_none = detected or (next(iter(vectors)) if len(vectors) == 1 else None)
-        return Upload(name=path.name, vectors=vectors, thumbnails=drawn, kind=kind_or_none)
+        return Upload(name=file.name, vectors=vectors, thumbnails=drawn, kind=kind_or_none)
 
 
 def limits_of(size: int) -> Limits:
@@ -153,9 +138,6 @@ def trim_memory() -> None:
         _TRIM(0)
 
 
-def _middle(jpegs: Any) -> bytes | None:
-    return jpegs[len(jpegs) // 2]
-
-
-def _megabytes(size: int) -> str:
-    return f"{size / MEGABYTE:,.3g} MB"
+def _middle(jpegs: Any) -> str | None:
+    jpeg = jpegs[len(jpegs) // 2]
+    return None if jpeg is None else data_uri(jpeg)

@@ -1,8 +1,6 @@
 """Zero-shot labels of an upload."""
 
-from collections.abc import Sequence
 from functools import lru_cache, partial
-from html import escape
 
 import numpy as np
 
@@ -43,20 +41,3 @@ class UploadClassifier:
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
             raise MediaError("labels", got="a model without a text trunk", expected="one with a text trunk")
         return self._classifier(classes).ranking(vector, kind)
-
-
-def bars(scores: Sequence[LabelScore]) -> str:
-    """Return the labels of an upload as an HTML table with bars."""
-    rows = "".join(
-        f'<tr><th scope="row"><bdi>{escape(label)}</bdi></th>'
-        f'<td><span class="bar" style="width: {100 * probability:.1f}%"></span></td>'
-        f"<td>{100 * probability:.1f}%</td><td>{cosine:.3f}</td></tr>"
-        for label, probability, cosine in scores
-    )
-    return (
-        '<table class="labels"><caption>Probabilities sum to 1 even if no label fits; check the cosine.'
-        '</caption><thead><tr><th scope="col">label</th>'
-        '<th scope="col"><span class="unseen">as a bar</span></th>'
-        '<th scope="col">probability</th><th scope="col">cosine</th></tr></thead>'
-        f"<tbody>{rows}</tbody></table>"
-    )

@@ -8,11 +8,11 @@ and 240 by chance.
 
 from collections import Counter
 from collections.abc import Sequence
-from html import escape
 
 import numpy as np
 
 from imagebind.modality import MediaKind
+from imagebind.search.app import results
 from imagebind.search.html import CARD_TEXT_CHARACTERS, KIND_NAMES, seconds
 from imagebind.search.index import Index
 from imagebind.search.rows import Hit
@@ -46,35 +46,15 @@ def map_of(index: Index) -> str:
     points = scale + positions * (scale - MAP_MARGIN)  # (n, 2)
     count, total = len(hits), len(index)
     share = f"All {total:,} items" if count >= total else f"{count:,} of {total:,} items, chosen at random"
-    circles = "".join(
-        _circle(number, hit, *point)
-        for number, (hit, point) in enumerate(zip(hits, points.tolist(), strict=True))
-    )
-    return (
-        f'<p class="status">{share}. Items close to each other are similar. Select a point to see its item, '
-        "with the pointer or with the arrow keys and Enter.</p>"
-        f"{_legend(Counter(hit.kind for hit in hits))}"
-        '<div class="map"><svg class="map-points" role="listbox" aria-label="Map of the index" tabindex="0" '
-        f'viewBox="0 0 {MAP_WIDTH} {MAP_HEIGHT}">{circles}</svg><div class="map-tip" hidden></div></div>'
-    )
+    named = [
+        {"id": hit.id, "kind": hit.kind, "label": _label(hit), "thumbnail": hit.thumbnail, "x": x, "y": y}
+        for hit, (x, y) in zip(hits, points.tolist(), strict=True)
+    ]
+    counts = Counter(hit.kind for hit in hits)
+    return results.map_chart(named, counts, share=share, width=MAP_WIDTH, height=MAP_HEIGHT)
 
 
-def _circle(number: int, hit: Hit, x: float, y: float) -> str:
+def _label(hit: Hit) -> str:
     text = hit.metadata.get("text")
     name = text if hit.kind is MediaKind.TEXT and isinstance(text, str) else hit.path.rpartition("/")[2]
-    label = " ".join(filter(None, [f"{KIND_NAMES[hit.kind]}: {name[:CARD_TEXT_CHARACTERS]}", seconds(hit)]))
-    seen = ' data-seen="1"' if hit.thumbnail else ""
-    return (
-        f'<circle id="point-{number}" role="option" aria-label="{escape(label)}" class="kind-{hit.kind}" '
-        f'data-id="{escape(hit.id)}" data-kind="{hit.kind}"{seen} cx="{x:.1f}" cy="{y:.1f}"></circle>'
-    )
-
-
-def _legend(counts: Counter[MediaKind]) -> str:
-    entries = "".join(
-        f'<button type="button" class="kind kind-{kind}" data-legend="{kind}" aria-pressed="true">'
-        f"{KIND_NAMES[kind]} {counts[kind]:,}</button>"
-        for kind in MediaKind
-        if counts[kind]
-    )
-    return f'<div class="legend" role="group" aria-label="Media types shown on the map">{entries}</div>'
+    return " ".join(filter(None, [f"{KIND_NAMES[hit.kind]}: {name[:CARD_TEXT_CHARACTERS]}", seconds(hit)]))

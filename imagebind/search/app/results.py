@@ -1,12 +1,17 @@
-"""Render the page's results: hits as cards, and notices."""
+"""Render the page and its results with Jinja, which escapes all text."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from html import escape
+from typing import Any
 from urllib.parse import quote
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
 from imagebind.modality import MediaKind
-from imagebind.search.html import KIND_NAMES, card, cards, data_uri, has_file
+from imagebind.search.html import KIND_NAMES, card, cards, has_file
 from imagebind.search.rows import Hit
+from imagebind.zeroshot import LabelScore
 
 PLURALS = {
     MediaKind.IMAGE: "images",
@@ -17,10 +22,43 @@ PLURALS = {
     MediaKind.THERMAL: "thermal images",
     MediaKind.IMU: "IMU recordings",
 }
-TOY_WORLD = (
-    "This index was made with the small model in the package. It was trained on a toy world of coloured "
-    "shapes only, and is of no use for real images and audio."
+
+_environment = Environment(
+    loader=PackageLoader("imagebind.search.app"),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=StrictUndefined,
 )
+
+
+def render(template: str, **values: Any) -> str:
+    """Return a template of the folder `templates` with its values."""
+    return _environment.get_template(template).render(**values)
+
+
+def page(*, overview: str, welcome: str, kinds: Sequence[MediaKind], **values: Any) -> str:
+    """Return the page, before the first search."""
+    return render(
+        "page.html",
+        overview=Markup(overview),
+        welcome=Markup(welcome),
+        kinds=[(kind.value, PLURALS[kind]) for kind in kinds],
+        kind_names={kind.value: name for kind, name in KIND_NAMES.items()},
+        **values,
+    )
+
+
+def found(hits: Sequence[Hit], *, query: str) -> str:
+    """Return the cards of the hits for a query."""
+    shown = Markup(cards(hits, media_link, actions=more_button))
+    return render("found.html", count=len(hits), query=query, cards=shown)
+
+
+def one(hit: Hit) -> str:
+    """Return the card of one item."""
+    shown = Markup(card(hit, media_link(hit), actions=more_button(hit)))
+    return Markup('<ol class="hits hits-one">{}</ol>').format(shown)
 
 
 def media_link(hit: Hit) -> str | None:
@@ -28,34 +66,16 @@ def media_link(hit: Hit) -> str | None:
     return f"media/{quote(hit.id, safe='')}" if has_file(hit) else None
 
 
-def found(hits: Sequence[Hit], *, query: str) -> str:
-    """Return the cards of the hits for a query."""
-    count = "1 hit" if len(hits) == 1 else f"{len(hits)} hits"
-    return (
-        f'<p class="status" role="status">{count} for <bdi>{escape(query)}</bdi></p>'
-        f"{cards(hits, media_link, actions=more_button)}"
-    )
-
-
-def one(hit: Hit) -> str:
-    """Return the card of one item."""
-    return f'<ol class="hits hits-one">{card(hit, media_link(hit), actions=more_button(hit))}</ol>'
-
-
 def more_button(hit: Hit) -> str:
-    """Return the button that searches for similar items; `cards.js` handles its clicks."""
-    name = escape(hit.path.rpartition("/")[2])
-    return (
-        f'<button type="button" data-like="{escape(hit.id)}" '
-        f'aria-label="More like this: {name}">More like this</button>'
-    )
+    """Return the button that searches for similar items; `page.js` handles its clicks."""
+    return Markup(
+        '<button type="button" data-like="{}" aria-label="More like this: {}">More like this</button>'
+    ).format(hit.id, hit.path.rpartition("/")[2])
 
 
 def notice(text: str, *, advice: str = "", alarm: bool = False) -> str:
     """Return a message with advice on what to do next."""
-    attributes = 'class="notice notice-alarm" role="alert"' if alarm else 'class="notice" role="status"'
-    more = f" <span>{escape(advice)}</span>" if advice else ""
-    return f"<div {attributes}><strong>{escape(text)}</strong>{more}</div>"
+    return render("notice.html", text=text, advice=advice, alarm=alarm)
 
 
 def nothing_found(*, filtered: bool) -> str:
@@ -67,11 +87,7 @@ def nothing_found(*, filtered: bool) -> str:
 
 def empty_index(uri: str) -> str:
     """Return the notice for an empty index."""
-    return (
-        '<div class="notice" role="status"><strong>This index is empty.</strong> <span>Add files to it, then '
-        "search again; the page can stay open:</span>"
-        f"<code>imagebind index FOLDER --db {escape(uri)}</code></div>"
-    )
+    return render("empty.html", uri=uri)
 
 
 def overview(kinds: Mapping[MediaKind, int], *, files: int, uri: str, toy: bool) -> str:
@@ -83,8 +99,7 @@ def overview(kinds: Mapping[MediaKind, int], *, files: int, uri: str, toy: bool)
     ]
     total = f", from {files:,} file{'s' if files != 1 else ''}"
     content = ", ".join(counts) + total if counts else "no items yet"
-    warning = f'<p class="toy">{escape(TOY_WORLD)}</p>' if toy else ""
-    return f"<h1>Search <bdi>{escape(short_name(uri))}</bdi></h1><p>{content}.</p>{warning}"
+    return render("overview.html", name=short_name(uri), content=content, toy=toy)
 
 
 def short_name(uri: str) -> str:
@@ -92,14 +107,12 @@ def short_name(uri: str) -> str:
     return uri.rstrip("/").rpartition("/")[2]
 
 
-def upload_head(name: str, kind: MediaKind | None, thumbnail: bytes | None) -> str:
-    """Return the thumbnail, name and media type of an upload."""
-    preview = (
-        f'<img class="part-picture" src="{data_uri(thumbnail)}" alt="">'
-        if thumbnail
-        else f'<span class="part-picture hit-none kind-{kind or "any"}" aria-hidden="true"></span>'
-    )
-    label = KIND_NAMES[kind] if kind else "ambiguous media type"
-    return (
-        f'<div class="part-look">{preview}<span><bdi>{escape(name)}</bdi><small>{label}</small></span></div>'
-    )
+def label_table(scores: Sequence[LabelScore]) -> str:
+    """Return the labels of an upload as a table with bars."""
+    return render("labels.html", scores=scores)
+
+
+def map_chart(points: Sequence[Mapping[str, Any]], counts: Counter[MediaKind], **values: Any) -> str:
+    """Return the map as an SVG with a legend; `map.js` handles its events."""
+    legend = [(kind.value, KIND_NAMES[kind], counts[kind]) for kind in MediaKind if counts[kind]]
+    return render("map.html", points=points, legend=legend, **values)

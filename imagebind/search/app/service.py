@@ -1,10 +1,9 @@
-"""Answer the page's events with HTML, independent of its widgets."""
+"""Answer the page's requests with HTML, independent of the server."""
 
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ from imagebind.errors import ImageBindError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.app import results
 from imagebind.search.app.inputs import Upload, UploadEmbedder
-from imagebind.search.app.labels import UploadClassifier, bars
+from imagebind.search.app.labels import UploadClassifier
 from imagebind.search.app.map import map_of
 from imagebind.search.index import Index
 
@@ -42,10 +41,7 @@ class PageQuery:
             if text.strip()
         ]
         for upload, kind, weight in self.uploads:
-            if kind is None:
-                names = " or ".join(map(str, upload.vectors))
-                raise MediaError(upload.name, got=f"may be {names}", expected="a choice of its media type")
-            items.append((upload.name, upload.vectors[kind], weight))
+            items.append((upload.name, upload.vector(kind), weight))
         weighted = [(name, item, weight) for name, item, weight in items if weight]
         if not weighted:
             raise MediaError(
@@ -61,7 +57,7 @@ class PageQuery:
 class Filters:
     """The filters of a search as entered; `first` and `last` are times, in seconds or as 1:30."""
 
-    kinds: Sequence[str] = ()
+    kinds: Sequence[MediaKind] = ()
     path: str = ""
     first: str = ""
     last: str = ""
@@ -81,7 +77,7 @@ class Filters:
         first, last = parse_time(self.first), parse_time(self.last)
         timed = first is not None or last is not None
         return {
-            "k": self.top,
+            "k": min(max(self.top, 1), MAX_HITS),
             "kinds": list(self.kinds) or None,
             "path": self.path.strip() or None,
             "between": (first or 0.0, math.inf if last is None else last) if timed else None,
@@ -90,16 +86,15 @@ class Filters:
 
 @dataclass(kw_only=True)
 class PageService:
-    """Answers events for one index; all browsers that have the page open share it."""
+    """Answers requests for one index. It keeps no state of a browser."""
 
     index: Index
-    max_upload_mb: float
-    intake: UploadEmbedder = field(init=False)
+    embed_upload: UploadEmbedder = field(init=False)
     classifier: UploadClassifier = field(init=False)
 
     def __post_init__(self) -> None:
-        self.intake = UploadEmbedder(self.index, max_upload_mb=self.max_upload_mb)
-        self.classifier = UploadClassifier(self.intake.embedder)
+        self.embed_upload = UploadEmbedder(self.index)
+        self.classifier = UploadClassifier(self.embed_upload.embedder)
 
     def overview(self) -> tuple[str, dict[MediaKind, int]]:
         """Return the head of the page, and the number of items of each media type."""
@@ -118,28 +113,9 @@ class PageService:
             is_empty = len(self.index) == 0
         except ImageBindError:  # `overview` shows the error
             is_empty = False
-        shown = (
-            results.empty_index(self.index.uri)
-            if is_empty
-            else results.notice("What are you looking for?", advice=hint)
-        )
-        return f'<div class="welcome">{shown}</div>'
-
-    def take(self, paths: Sequence[str], *, room: int) -> tuple[list[Upload], str]:
-        """Embed up to `room` uploads and delete all files; return the uploads, and notices about failures."""
-        uploads: list[Upload] = []
-        problems = []
-        for path in map(Path, paths):
-            if len(uploads) == room:
-                path.unlink(missing_ok=True)
-                full = f"No room for {path.name}."
-                problems.append(results.notice(full, advice="Remove a file first.", alarm=True))
-                continue
-            try:
-                uploads.append(self.intake.take(path))
-            except ImageBindError as error:
-                problems.append(self.error_notice(error, advice="Drop another file."))
-        return uploads, "".join(problems)
+        if is_empty:
+            return results.empty_index(self.index.uri)
+        return results.notice("What are you looking for?", advice=hint)
 
     def search(self, query: PageQuery, filters: Filters) -> str:
         """Return the hits for a query."""
@@ -188,7 +164,7 @@ class PageService:
         if kind is None:
             return results.notice(f"{upload.name} is ambiguous.", advice="Choose its media type beside it.")
         try:
-            return bars(self.classifier(upload.vectors[kind], kind, labels))
+            return results.label_table(self.classifier(upload.vector(kind), kind, labels))
         except (ImageBindError, ValueError) as error:
             return self.error_notice(error)
 

@@ -1,6 +1,7 @@
 """A folder of the toy world in an index, and a page of it."""
 
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import soundfile
 
 from imagebind.modality import MediaKind
 from imagebind.search import Hit, Index
-from imagebind.search.app.serve import own_uploads
 from imagebind.search.app.service import PageService
 from tests.search.app.served import Served, serving
 from tests.search.crawled import crawled, tiny
@@ -56,14 +56,17 @@ def copied(indexed, media, tmp_path) -> Index:
 
 @pytest.fixture(scope="session")
 def service(indexed) -> PageService:
-    return PageService(index=indexed, max_upload_mb=5)
+    return PageService(index=indexed)
 
 
 @pytest.fixture(scope="module")
-def served(indexed) -> Iterator[Served]:
-    """The page on a port, and the folder that its uploads go to."""
-    with own_uploads() as uploads, serving(indexed, max_upload_mb=1) as url:
-        yield Served(url, Path(uploads))
+def served(indexed, tmp_path_factory) -> Iterator[Served]:
+    """The page on a port, and the folder of its temporary files."""
+    folder = tmp_path_factory.mktemp("temporary")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tempfile, "tempdir", str(folder))
+        with serving(indexed, max_upload_mb=1) as url:
+            yield Served(url, folder)
 
 
 def items(index: Index, kind: MediaKind) -> list[Hit]:

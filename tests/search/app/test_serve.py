@@ -5,11 +5,11 @@ import signal
 import socket
 import subprocess
 import sys
-from pathlib import Path
+import time
 
 import pytest
 
-from imagebind.search.app.serve import UPLOAD_FOLDER_VARIABLE, is_loopback, listen, own_uploads, sweep
+from imagebind.search.app.serve import is_loopback, listen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
@@ -39,59 +39,46 @@ def test_a_port_of_the_newer_protocol_is_taken_too():
         assert opened.family is socket.AF_INET6
 
 
-@pytest.mark.parametrize("before", [None, "/somewhere/else"])
-def test_uploads_have_a_folder_of_their_own_which_is_gone_at_the_end(monkeypatch, before):
-    monkeypatch.delenv(UPLOAD_FOLDER_VARIABLE, raising=False)
-    if before is not None:
-        monkeypatch.setenv(UPLOAD_FOLDER_VARIABLE, before)
-    with own_uploads() as folder:
-        assert os.environ[UPLOAD_FOLDER_VARIABLE] == folder
-        (Path(folder) / "left.wav").write_bytes(b"x")
-    assert not Path(folder).exists() and os.environ.get(UPLOAD_FOLDER_VARIABLE) == before
+STARTED = """
+from types import SimpleNamespace
+from imagebind.search.app.serve import listen, serve
 
-
-def test_files_that_nobody_has_written_to_for_long_are_swept_away(tmp_path):
-    old, new = tmp_path / "a" / "old.wav", tmp_path / "new.wav"
-    old.parent.mkdir()
-    for path in (old, new):
-        path.write_bytes(b"x")
-    os.utime(old, (0, 0))
-    sweep(tmp_path, older=60)
-    assert not old.exists() and new.exists()
-
-
-STOPPED = """
-import signal
-import uvicorn
-from pathlib import Path
-from imagebind.search.app.serve import ended_by_signals, listen, own_uploads
-
-signal.signal(signal.SIGINT, signal.default_int_handler)  # whoever started the tests may ignore it
-
-class Told(uvicorn.Server):
-    async def startup(self, sockets=None):
-        await super().startup(sockets)
-        print(folder, flush=True)
-
-async def app(scope, receive, send):
-    pass
-
-with ended_by_signals(), own_uploads() as folder, listen("127.0.0.1", 0) as opened:
-    (Path(folder) / "upload.png").write_bytes(b"private")
-    Told(uvicorn.Config(app, log_level="error", lifespan="off")).run(sockets=[opened])
+index = SimpleNamespace(uri="x", embedder=object())  # an upload that does not end needs no model
+with listen("127.0.0.1", 0) as opened:
+    serve(
+        index, opened, host="127.0.0.1", max_upload_mb=5, on_start=lambda url: print(url, flush=True)
+    )
 """
 
 
 @pytest.mark.parametrize(
-    ("number", "ended"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, -signal.SIGINT)]
+    "number",
+    [
+        signal.SIGTERM,
+        *(
+            pytest.param(each, marks=pytest.mark.huge)
+            for each in (signal.SIGHUP, signal.SIGINT, signal.SIGKILL)
+        ),
+    ],
 )
-def test_a_server_that_a_signal_ends_leaves_no_upload_behind(tmp_path, number, ended):
+def test_a_server_that_a_signal_ends_leaves_no_upload_behind(tmp_path, number):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", STOPPED]
+    command = [sys.executable, "-c", STARTED]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
-        folder = Path(process.stdout.readline().strip())
-        assert (folder / "upload.png").exists() and folder.is_relative_to(tmp_path)
-        process.send_signal(number)
-        assert process.wait(60) == ended
+        host, port = process.stdout.readline().strip().removeprefix("http://").split(":")
+        while process.poll() is None:
+            try:
+                connection = socket.create_connection((host, int(port)))
+                break
+            except ConnectionRefusedError:
+                time.sleep(0.05)
+        with connection:
+            head = (
+                f"POST /uploads?name=x.png HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 4000000\r\n\r\n"
+            )
+            connection.sendall(head.encode() + b"x" * 3_000_000)
+            time.sleep(0.5)  # on the disk by now
+            process.send_signal(number)
+            assert process.wait(60) == -number
     assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from imagebind.search.app.inputs import UploadEmbedder
 from imagebind.search.app.labels import UploadClassifier
 from imagebind.search.app.service import Filters, PageQuery, PageService, parse_time
 from tests.search.app.conftest import items
+from tests.search.app.served import uploaded
 from tests.search.crawled import tiny
 
 
@@ -24,12 +25,13 @@ def ids(answer: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def part(indexed, media, tmp_path_factory):
+def part(indexed, media):
     """A part of a query: a scene's file, as if it were uploaded."""
-    intake, folder = UploadEmbedder(indexed, max_upload_mb=1), tmp_path_factory.mktemp("uploads")
+    embed = UploadEmbedder(indexed)
 
     def take(name: str):
-        return intake.take(shutil.copy(sorted(media.rglob(name))[0], folder / name) and folder / name)
+        with uploaded(sorted(media.rglob(name))[0]) as file:
+            return embed(file)
 
     return take
 
@@ -48,8 +50,8 @@ def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed,
     )
     pairs = [
         ({"text": "grass"}, -0.5),
-        (image.vectors[MediaKind.IMAGE], 1.0),
-        (audio.vectors[MediaKind.AUDIO], 0.8),
+        (image.vector(MediaKind.IMAGE), 1.0),
+        (audio.vector(MediaKind.AUDIO), 0.8),
     ]
     answer = service.search(asked, Filters(top=6))
     assert ids(answer) == [hit.id for hit in indexed.search(pairs, 6)]
@@ -116,7 +118,7 @@ def test_a_deleted_item_has_a_notice(service):
 
 
 def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
-    service = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True), max_upload_mb=1)
+    service = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True))
     asked = PageQuery(texts=[("a star", 1.0)])
     for answer in (service.welcome(), service.search(asked, Filters()), service.map()):
         assert "This index is empty." in answer
@@ -129,13 +131,6 @@ def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(service):
     assert "<bdi>world.lance</bdi>" in head and "5 images, 4 videos" in head and "toy world" in head
     assert f", from {service.index.stats().files} files." in head
     assert kinds[MediaKind.IMU] == 4
-
-
-def test_uploads_beyond_the_free_slots_are_deleted_and_named(service, media, tmp_path):
-    paths = [shutil.copy(next(media.rglob("audio.wav")), tmp_path / f"{name}.wav") for name in "abc"]
-    parts, said = service.take([str(path) for path in paths], room=2)
-    assert [part.name for part in parts] == ["a.wav", "b.wav"] and "No room for c.wav" in said
-    assert not any(path.exists() for path in paths)
 
 
 def test_labels_of_an_upload_are_sorted_by_probability(service, part):
@@ -153,7 +148,7 @@ def test_labels_of_an_upload_are_sorted_by_probability(service, part):
 
 def test_a_deleted_index_has_one_notice_and_the_page_still_opens(tmp_path):
     index = Index.open(tmp_path / "new.lance", tiny(), create=True)
-    service = PageService(index=index, max_upload_mb=1)
+    service = PageService(index=index)
     shutil.rmtree(tmp_path / "new.lance")
     assert "new.lance" in service.overview()[0] and "What are you looking for?" in service.welcome()
 
