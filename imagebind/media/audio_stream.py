@@ -33,13 +33,13 @@ from imagebind.media.audio_packets import (
     planar_floats,
     trimming,
 )
+from imagebind.media.container import fraction_of, open_container
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
 MAX_STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
 SEEK_PACKETS = 1_024  # a jump over fewer packets reads them instead of seeking
 MAX_KEPT_BYTES = 2**28  # of a stream decoded to count its samples: 12 minutes of stereo at 48 kHz
 STREAMED_BYTES = 0x7FFF0000  # a header written before the length was known states this much or more
-NO_OTHER_FILES = {"protocol_whitelist": "none"}  # FFmpeg options: a playlist must not open other files
 EXPECTED_AUDIO = "an audio file (WAV, FLAC, OGG, MP3, M4A...) or a video with audio"
 
 # Containers whose header states the exact number of samples. Others estimate or round it.
@@ -136,9 +136,10 @@ class AudioStream:
         """The number of samples that the header states, if it is exact; else None."""
         stream = self._stream
         is_exact = self._format in EXACT_LENGTH_FORMATS or self._is_cut
-        if not is_exact or not stream.duration or stream.time_base is None:
+        time_base = fraction_of(stream.time_base)
+        if not is_exact or not stream.duration or time_base is None:
             return None
-        seconds = stream.duration * stream.time_base
+        seconds = stream.duration * time_base
         if self._format == "wav" and seconds * (stream.codec_context.bit_rate or 0) >= 8 * STREAMED_BYTES:
             return None
         packet_samples = stream.codec_context.frame_size if self._format == "caf" else 0
@@ -147,9 +148,7 @@ class AudioStream:
     def _open(self) -> None:
         """Reopen the file at its beginning."""
         self._resources.close()
-        self._file.seek(0)
-        opened = av.open(self._file, "r", metadata_errors="ignore", options=NO_OTHER_FILES)
-        container = self._resources.enter_context(opened)
+        container = self._resources.enter_context(open_container(self._file, self._limits))
         if not container.streams.audio:
             raise MediaError(self.name, got="no audio stream", expected=EXPECTED_AUDIO)
         stream = container.streams.audio[0]
@@ -290,7 +289,7 @@ class AudioStream:
             yield part, lost
 
     def _packet_samples(self, packet: Any) -> int:
-        samples = int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
+        samples = int((packet.duration or 0) * (fraction_of(self._stream.time_base) or 0) * self.rate)
         return samples if samples <= MAX_FRAME_SAMPLES else 0  # 0: its header is damaged, too
 
     def _go_to(self, first: int) -> None:

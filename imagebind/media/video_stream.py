@@ -16,9 +16,10 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
+from imagebind.media.container import fraction_of, open_container
 from imagebind.media.video_packets import PacketIndex, is_independent
 
-READ_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python than with FFmpeg's 32 KiB
+VIDEO_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python
 DEFAULT_TRACK_PIXELS = 5_000_000  # added to the area of a default stream, as the ffmpeg command does
 # FFmpeg recognises their keyframes itself, whatever the file marks; some keyframes have a P field.
 PARSED_KEYFRAME_CODECS = ("h264",)
@@ -46,15 +47,8 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     Raises:
         MediaError: not a video, or over a limit.
     """
-    file.seek(0)
-    options = {
-        "max_pixels": str(limits.max_pixels),
-        "protocol_whitelist": "none",  # a playlist must not open other files
-    }
     try:
-        container = av.open(
-            file, "r", options=options, buffer_size=READ_BUFFER_BYTES, metadata_errors="replace"
-        )
+        container = open_container(file, limits, buffer_bytes=VIDEO_BUFFER_BYTES)
     except Exception as error:  # damaged data raises many types
         raise MediaError(name, got=f"not a video ({_reason(error)})", expected="a video file") from error
     with container:
@@ -200,7 +194,8 @@ class StreamDecoder:
         aims one second earlier.
         """
         stamp = int(self._index.pts[start])
-        second = round(1 / self._stream.time_base) if self._stream.time_base else 0
+        time_base = fraction_of(self._stream.time_base)
+        second = round(1 / time_base) if time_base else 0
         for target in (stamp, stamp - second):
             with _suppress_damage():
                 self._container.seek(target, stream=self._stream)

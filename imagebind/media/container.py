@@ -1,0 +1,35 @@
+"""Open media files with PyAV, within limits; what differs between its versions is here."""
+
+from fractions import Fraction
+from typing import Any, BinaryIO
+
+import av
+from av.container import InputContainer
+
+from imagebind.io.source import Limits
+
+READ_BUFFER_BYTES = 32 * 1024  # FFmpeg's value
+# Before version 19, PyAV raises an error for tags that are not UTF-8, unless it is told to ignore them.
+_TAG_ERRORS = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def open_container(
+    file: BinaryIO, limits: Limits, *, buffer_bytes: int = READ_BUFFER_BYTES
+) -> InputContainer:
+    """Open a media file at its beginning, without access to other files, which a playlist may name.
+
+    Raises:
+        Exception: damaged data raises many types.
+    """
+    file.seek(0)
+    options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}
+    opened: Any = av.open(file, "r", options=options, buffer_size=buffer_bytes, **_TAG_ERRORS)  # type: ignore[call-overload]
+    return opened
+
+
+def fraction_of(ratio: Any) -> Fraction | None:
+    """Return a ratio of PyAV's, such as a time base or a frame rate; None if it is not set.
+
+    PyAV 19 has a type of its own for ratios, whose products are rounded.
+    """
+    return Fraction(ratio) if ratio else None
