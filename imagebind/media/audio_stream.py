@@ -159,6 +159,7 @@ class AudioStream:
                 _discard(other)
         self._container, self._stream, self._codec = container, stream, stream.codec_context
         self._codec.options = {"max_samples": str(MAX_FRAME_SAMPLES)}
+        self._codec.open(strict=False)  # at once: after a failure PyAV 19 no longer knows the codec
         self._format = container.format.name
         self._packets = self._demux()
         self._next_number = self._skip = 0  # skip: samples of encoder delay still to be cut off

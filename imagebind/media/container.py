@@ -23,8 +23,7 @@ def open_container(
     """
     file.seek(0)
     options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}
-    opened: Any = av.open(file, "r", options=options, buffer_size=buffer_bytes, **_TAG_ERRORS)  # type: ignore[call-overload]
-    return opened
+    return av.open(file, "r", options=options, buffer_size=buffer_bytes, **_TAG_ERRORS)  # type: ignore[call-overload]
 
 
 def fraction_of(ratio: Any) -> Fraction | None:

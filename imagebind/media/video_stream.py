@@ -66,6 +66,11 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
                 expected=f"at most {limits.max_pixels:,} (max_pixels)",
             )
         codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change midway
+        try:
+            codec.open(strict=False)  # at once: after a failure PyAV 19 no longer knows the codec
+        except FFmpegError as error:
+            got = f"a video that cannot be decoded ({_reason(error)})"
+            raise MediaError(name, got=got, expected="an undamaged video") from error
         yield container, stream
 
 
