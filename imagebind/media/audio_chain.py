@@ -18,7 +18,7 @@ from av.error import FFmpegError
 from imagebind.io.source import Limits
 from imagebind.media.audio_packets import codec_headers, planar_floats
 from imagebind.media.audio_stream import AudioStream
-from imagebind.media.containers import open_container
+from imagebind.media.container import open_container
 
 PAGE_HEADER_BYTES = 27
 BEGINS_STREAM_FLAG = 2  # of a page
@@ -32,7 +32,7 @@ def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | Cha
         MediaError: as `AudioStream`.
     """
     links = _links(file)
-    if len(links) > 1 and len({_headers(link) for link in links}) > 1:
+    if len(links) > 1 and len({_headers(link, limits) for link in links}) > 1:
         return ChainedStream([AudioStream(link, name, limits) for link in links])  # type: ignore[arg-type]
     return AudioStream(file, name, limits)
 
@@ -158,10 +158,10 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
         position += PAGE_HEADER_BYTES + segments + sum(table)
 
 
-def _headers(link: _FilePart) -> Any:
+def _headers(link: _FilePart, limits: Limits) -> Any:
     """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
     try:
-        with open_container(link) as container:
+        with open_container(link, limits) as container:
             stream = container.streams.audio[0]
             codec = stream.codec_context
             return codec.name, codec.sample_rate, codec.channels, codec_headers(stream)

@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from imagebind.media.container import fraction_of
+
 # Packet -> its samples before encoder delay and padding are cut off; None if the rule does not apply.
 PacketCounter = Callable[[Any], int | None]
 
@@ -114,7 +116,10 @@ def planar_floats(frame: Any) -> np.ndarray:
 
 def _duration_counter(stream: Any) -> PacketCounter | None:
     """Count by packet duration, in containers whose clock counts samples."""
-    samples_per_tick = stream.time_base * stream.codec_context.sample_rate
+    time_base = fraction_of(stream.time_base)
+    if time_base is None:
+        return None
+    samples_per_tick = time_base * stream.codec_context.sample_rate
     if samples_per_tick.denominator != 1:
         return None
     return lambda packet: packet.duration * samples_per_tick.numerator if packet.duration else None

@@ -33,7 +33,7 @@ from imagebind.media.audio_packets import (
     planar_floats,
     trimming,
 )
-from imagebind.media.containers import NO_STAMP, open_container
+from imagebind.media.container import NO_STAMP, fraction_of, open_container
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
 MAX_STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
@@ -135,9 +135,10 @@ class AudioStream:
         """The number of samples that the header states, if it is exact; else None."""
         stream = self._stream
         is_exact = self._format in EXACT_LENGTH_FORMATS or self._is_cut
-        if not is_exact or not stream.duration or stream.time_base is None:
+        time_base = fraction_of(stream.time_base)
+        if not is_exact or not stream.duration or time_base is None:
             return None
-        seconds = stream.duration * stream.time_base
+        seconds = stream.duration * time_base
         if self._format == "wav" and seconds * (stream.codec_context.bit_rate or 0) >= 8 * STREAMED_BYTES:
             return None
         packet_samples = stream.codec_context.frame_size if self._format == "caf" else 0
@@ -146,7 +147,7 @@ class AudioStream:
     def _open(self) -> None:
         """Reopen the file at its beginning."""
         self._resources.close()
-        container = self._resources.enter_context(open_container(self._file))
+        container = self._resources.enter_context(open_container(self._file, self._limits))
         if not container.streams.audio:
             raise MediaError(self.name, got="no audio stream", expected=EXPECTED_AUDIO)
         stream = container.streams.audio[0]
@@ -157,6 +158,7 @@ class AudioStream:
                 _discard(other)
         self._container, self._stream, self._codec = container, stream, stream.codec_context
         self._codec.options = {"max_samples": str(MAX_FRAME_SAMPLES)}
+        self._codec.open(strict=False)  # at once: after a failure PyAV 19 no longer knows the codec
         self._format = container.format.name
         self._packets = self._demux()
         self._next_number = self._skip = 0  # skip: samples of encoder delay still to be cut off
@@ -287,7 +289,7 @@ class AudioStream:
             yield part, lost
 
     def _packet_samples(self, packet: Any) -> int:
-        samples = int((packet.duration or 0) * (self._stream.time_base or 0) * self.rate)
+        samples = int((packet.duration or 0) * (fraction_of(self._stream.time_base) or 0) * self.rate)
         return samples if samples <= MAX_FRAME_SAMPLES else 0  # 0: its header is damaged, too
 
     def _go_to(self, first: int) -> None:

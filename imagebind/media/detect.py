@@ -15,7 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
-from imagebind.media.containers import open_container, video_streams
+from imagebind.media.container import open_container, video_streams
 from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
 from imagebind.media.imu_columns import COLUMNS_HELP, EXPECTED_COLUMNS
 from imagebind.media.imu_parts import first_in_folder, local_path
@@ -164,7 +164,7 @@ def _kind_of_image(file: BinaryIO, name: str) -> MediaKind:
 def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
     """Return video or audio by the streams; if not `is_certain`, by those with known parameters."""
     try:
-        with open_container(file, max_pixels=limits.max_pixels) as container:
+        with open_container(file, limits) as container:
             videos = [s for s in video_streams(container) if is_certain or s.codec_context.width]
             audios = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
     except Exception as error:  # damaged data raises many types

@@ -9,7 +9,7 @@ from av.packet import Packet
 from av.video.codeccontext import VideoCodecContext
 
 from imagebind.io.source import Limits
-from imagebind.media.containers import NO_STAMP
+from imagebind.media.container import NO_STAMP
 from imagebind.media.video_packets import (
     HEAD_FRAMES,
     PacketIndex,

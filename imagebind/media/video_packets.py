@@ -11,7 +11,7 @@ import numpy as np
 from av.packet import Packet
 from av.video.frame import PictureType, VideoFrame
 
-from imagebind.media.containers import NO_STAMP
+from imagebind.media.container import NO_STAMP
 
 HEAD_FRAMES = 10  # at the beginning: a keyframe and any frames that are shown before it
 MAX_PLACEHOLDER_BYTES = 19  # in MPEG-4; FFmpeg's value

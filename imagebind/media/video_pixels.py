@@ -1,5 +1,6 @@
 """Convert decoded frames to upright RGB: apply colour matrix, range, display matrix and pixel aspect."""
 
+import gc
 from fractions import Fraction
 
 import numpy as np
@@ -55,7 +56,9 @@ def to_rgb(
     filters = [*filters, ("format", "pix_fmts=rgb24"), ("buffersink", None)]
     graph.link_nodes(source, *(graph.add(*each) for each in filters)).configure()
     graph.vpush(frame)
-    return graph.vpull().to_ndarray()
+    pixels = graph.vpull().to_ndarray()
+    _free(graph)
+    return pixels
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix:
@@ -74,6 +77,13 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix:
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1, 0, 0, -1 if d < 0 else 1)
     return (0, -1 if b < 0 else 1, -1 if c < 0 else 1, 0)
+
+
+def _free(graph: Graph) -> None:
+    """Break a graph's reference cycles, which in PyAV 19 keep it and a frame in memory until a collection."""
+    for held in gc.get_referents(graph):
+        if isinstance(held, dict):  # its filters, which refer to it
+            held.clear()
 
 
 def _neutralise_tags(frame: VideoFrame) -> None:

@@ -14,7 +14,7 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import Limits
-from imagebind.media.containers import NO_STAMP
+from imagebind.media.container import NO_STAMP, fraction_of
 from imagebind.media.video_clock import Clock
 from imagebind.media.video_joins import HeadDecoder, decode_joins
 from imagebind.media.video_packets import PacketIndex, PacketLog
@@ -99,15 +99,16 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         head.finish()
         _warn_if_cut_short(file, name, container, stream, packets=len(log))
         restarts = container.format.name in RESTARTING_FORMATS
-        index = log.index(stream.time_base, restarts=restarts)
+        time_base = fraction_of(stream.time_base)
+        index = log.index(time_base, restarts=restarts)
         is_ordered = _is_ordered(index, container, stream, head)
-        rate = next((rate for rate in (stream.average_rate, stream.guessed_rate) if rate and rate > 0), None)
-        rate = rate or FALLBACK_RATE
-        time_base = stream.time_base or 1 / rate
+        rates = fraction_of(stream.average_rate), fraction_of(stream.guessed_rate)
+        rate = next((rate for rate in rates if rate and rate > 0), FALLBACK_RATE)
+        time_base = time_base or 1 / rate
         size = codec.width, codec.height
         is_intra_only = codec.codec.intra_only
         has_audio = bool(container.streams.audio)
-        pixel_aspect = stream.sample_aspect_ratio or codec.sample_aspect_ratio or Fraction(1)
+        pixel_aspect = fraction_of(stream.sample_aspect_ratio or codec.sample_aspect_ratio) or Fraction(1)
     if not len(log):
         raise MediaError(name, got="a video stream without frames", expected="at least one frame")
     order = index.order

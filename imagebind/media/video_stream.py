@@ -16,10 +16,10 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
-from imagebind.media.containers import open_container, video_streams
+from imagebind.media.container import fraction_of, open_container, video_streams
 from imagebind.media.video_packets import PacketIndex, is_independent
 
-READ_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python than with FFmpeg's default
+VIDEO_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python
 DEFAULT_TRACK_PIXELS = 5_000_000  # added to the area of a default stream, as the ffmpeg command does
 # FFmpeg recognises their keyframes itself, whatever the file marks; some keyframes have a P field.
 PARSED_KEYFRAME_CODECS = ("h264",)
@@ -42,7 +42,7 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
         MediaError: not a video, or over a limit.
     """
     try:
-        container = open_container(file, max_pixels=limits.max_pixels, buffer_bytes=READ_BUFFER_BYTES)
+        container = open_container(file, limits, buffer_bytes=VIDEO_BUFFER_BYTES)
     except Exception as error:  # damaged data raises many types
         raise MediaError(name, got=f"not a video ({_reason(error)})", expected="a video file") from error
     with container:
@@ -60,6 +60,11 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
                 expected=f"at most {limits.max_pixels:,} (max_pixels)",
             )
         codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change midway
+        try:
+            codec.open(strict=False)  # at once: after a failure PyAV 19 no longer knows the codec
+        except FFmpegError as error:
+            got = f"a video that cannot be decoded ({_reason(error)})"
+            raise MediaError(name, got=got, expected="an undamaged video") from error
         yield container, stream
 
 
@@ -188,7 +193,8 @@ class StreamDecoder:
         aims one second earlier.
         """
         stamp = int(self._index.pts[start])
-        second = round(1 / self._stream.time_base) if self._stream.time_base else 0
+        time_base = fraction_of(self._stream.time_base)
+        second = round(1 / time_base) if time_base else 0
         for target in (stamp, stamp - second):
             with _suppress_damage():
                 self._container.seek(target, stream=self._stream)

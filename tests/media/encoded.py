@@ -10,6 +10,7 @@ import soundfile
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
 
+SECONDS = 7.3
 # File name -> (rate, channels, options of ffmpeg).
 ENCODINGS: dict[str, tuple[int, int, str]] = {
     "lame_128.mp3": (44_100, 2, "-b:a 128k"),
@@ -98,7 +99,7 @@ def music(seconds: float, *, rate: int, channels: int = 1, seed: int = 0) -> np.
     return np.stack([np.roll(wave, 37 * channel) for channel in range(channels)], axis=1).astype(np.float32)
 
 
-def encode(folder: Path, name: str, *, seconds: float = 7.3, seed: int = 0) -> Path:
+def encode(folder: Path, name: str, *, seconds: float = SECONDS, seed: int = 0) -> Path:
     """Write one of `ENCODINGS`; skip the test if this ffmpeg lacks the encoder."""
     rate, channels, options = ENCODINGS[name]
     source = folder / f"{name}.source.wav"

@@ -11,11 +11,14 @@ import pytest
 import soundfile
 
 from imagebind.errors import MediaError, collect_warnings
+from imagebind.io.source import DEFAULT_LIMITS
 from imagebind.media.audio_file import load_audio, open_audio
-from tests.media.encoded import ENCODINGS, LOSSLESS, encode, ffmpeg_decodes, music, needs_ffmpeg
+from imagebind.search.crawl.sequential_audio import SequentialAudio
+from tests.media.encoded import ENCODINGS, LOSSLESS, SECONDS, encode, ffmpeg_decodes, music, needs_ffmpeg
 
 pytestmark = needs_ffmpeg
 LOSSY_TOLERANCE = 1e-4  # of full scale
+AAC_DELAY = 1024  # samples
 
 
 def sequential(path: Path) -> np.ndarray:
@@ -44,6 +47,17 @@ def worst_difference(path: Path, whole: np.ndarray, *, pairs: int, seed: int) ->
             worst = max(worst, float(np.abs(stretch - whole[:, first:last]).max()))
         assert all(recording.lost_samples(*stretch) == 0 for stretch in recording.stretches)
     return worst
+
+
+def cut_as(whole, expected: np.ndarray, *, rate: int, delay: int = 0) -> np.ndarray:
+    """Cut delay and padding of AAC off what the ffmpeg command decodes, if `whole` has the source's length.
+
+    FFmpeg 9, which PyAV 19 has, cuts them off as MP4 and Matroska state; the command may be older.
+    """
+    samples = int(SECONDS * rate)
+    if whole.shape[1] != samples or expected.shape[1] == samples:
+        return expected
+    return expected[:, delay : delay + samples]
 
 
 # One encoding for each way of counting packets; the test of two thousand stretches has all of them.
@@ -99,7 +113,7 @@ def test_two_thousand_stretches_equal_those_of_a_sequential_decode(tmp_path):
 def test_the_length_equals_that_of_the_ffmpeg_command(name, tmp_path):
     path = encode(tmp_path, name)
     whole, rate = load_audio(path)
-    expected = ffmpeg_decodes(path, channels=2)
+    expected = cut_as(whole, ffmpeg_decodes(path, channels=2), rate=rate)
     assert rate == ENCODINGS[name][0] and whole.shape == expected.shape
     np.testing.assert_allclose(whole, expected, atol=LOSSY_TOLERANCE)
 
@@ -205,8 +219,9 @@ def test_a_stream_that_starts_late_in_a_video_begins_at_its_first_sample(tmp_pat
                 packet.dts += 3 * 44_100
                 packet.stream = copy
                 target.mux(packet)
-    whole, _ = load_audio(shifted)
-    np.testing.assert_allclose(whole, ffmpeg_decodes(shifted, channels=2), atol=LOSSY_TOLERANCE)
+    whole, rate = load_audio(shifted)
+    expected = cut_as(whole, ffmpeg_decodes(shifted, channels=2), rate=rate, delay=AAC_DELAY)
+    np.testing.assert_allclose(whole, expected, atol=LOSSY_TOLERANCE)
 
 
 @pytest.mark.parametrize("container", ["mp4", "ts"])
@@ -278,8 +293,12 @@ def test_vorbis_whose_codebooks_are_damaged_is_refused(name, tmp_path):
     data = bytearray(encode(tmp_path, name, seconds=1).read_bytes())
     codebooks = data.index(b"\x05vorbis") + 7
     data[codebooks : codebooks + 40] = bytes(40)
-    with pytest.raises(MediaError, match="without samples"):
+    with pytest.raises(MediaError, match="no audio that can be decoded"):
         load_audio(bytes(data))
+    path = tmp_path / f"damaged_{name}"
+    path.write_bytes(data)
+    with pytest.raises(MediaError, match="no audio that can be decoded"):
+        SequentialAudio(path, limits=DEFAULT_LIMITS).read(0, 0, 1)
 
 
 def test_a_packet_that_states_a_hundred_million_samples_uses_little_memory(tmp_path):

@@ -279,6 +279,14 @@ def test_an_audio_file_is_not_a_video():
         probe_video(DATA / "mono_16k_1s.wav")
 
 
+def test_a_video_whose_decoder_cannot_start_is_refused():
+    video = make_video(frames=3, container="avi", codec="ffvhuff")
+    with av.open(io.BytesIO(video)) as container:
+        code_tables = container.streams.video[0].codec_context.extradata[4:]
+    with pytest.raises(MediaError, match="a video that cannot be decoded"):
+        frames_at(video.replace(code_tables, b"\xff" * len(code_tables)), [0, 1])
+
+
 def test_a_playlist_cannot_open_other_files(tmp_path):
     (tmp_path / "secret.ts").write_bytes(make_video(container="mpegts", frames=5))
     for text in (

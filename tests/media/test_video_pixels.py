@@ -1,11 +1,13 @@
 """Frames converted to RGB: colours of every matrix and range, display matrices, non-square pixels."""
 
+import gc
 import subprocess
 from fractions import Fraction
 
 import av
 import numpy as np
 import pytest
+from av.filter import Graph
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
@@ -106,6 +108,16 @@ def test_reserved_tags_do_not_matter():
     expected = to_rgb(frame)
     frame.color_trc = frame.color_primaries = 0
     assert (to_rgb(frame) == expected).all()
+
+
+def test_a_converted_frame_does_not_stay_in_memory_until_the_next_garbage_collection():
+    gc.disable()
+    try:
+        before = sum(type(held) is Graph for held in gc.get_objects())
+        to_rgb(av.VideoFrame(64, 48, "yuv420p"))
+        assert sum(type(held) is Graph for held in gc.get_objects()) == before
+    finally:
+        gc.enable()
 
 
 # Display matrices

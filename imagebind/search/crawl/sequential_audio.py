@@ -17,7 +17,7 @@ from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import Limits, name_of, open_source
 from imagebind.media.audio_file import exact_length
 from imagebind.media.audio_stream import EXPECTED_AUDIO, AudioStream
-from imagebind.media.containers import open_container
+from imagebind.media.container import fraction_of, open_container
 
 
 def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
@@ -34,12 +34,12 @@ def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
         if (length := exact_length(file)) is not None:
             return Fraction(*length), True
         try:
-            with open_container(file) as container:
+            with open_container(file, limits) as container:
                 if not container.streams.audio:
                     return None
                 stream = container.streams.audio[0]
                 ticks = _stated_ticks(container, stream)
-                seconds = ticks * Fraction(stream.time_base or 0)
+                seconds = ticks * (fraction_of(stream.time_base) or Fraction(0))
         except (av.FFmpegError, ValueError, RuntimeError, OSError) as error:
             raise MediaError(
                 name, got=f"no audio that can be decoded ({error})", expected=EXPECTED_AUDIO

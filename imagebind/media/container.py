@@ -1,0 +1,42 @@
+"""Open media files with PyAV, within limits; what differs between its versions is here."""
+
+from fractions import Fraction
+from io import RawIOBase
+from typing import Any, BinaryIO
+
+import av
+from av.container import InputContainer
+
+from imagebind.io.source import Limits
+
+NO_STAMP = -(2**63)  # FFmpeg's AV_NOPTS_VALUE
+READ_BUFFER_BYTES = 32 * 1024  # FFmpeg's value
+# Before version 19, PyAV raises an error for tags that are not UTF-8, unless it is told to ignore them.
+_TAG_ERRORS = {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+
+
+def open_container(
+    file: BinaryIO | RawIOBase, limits: Limits, *, buffer_bytes: int = READ_BUFFER_BYTES
+) -> InputContainer:
+    """Open a media file at its beginning, without access to other files, which a playlist may name.
+
+    Raises:
+        Exception: damaged data raises many types.
+    """
+    file.seek(0)
+    options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}
+    return av.open(file, "r", options=options, buffer_size=buffer_bytes, **_TAG_ERRORS)  # type: ignore[call-overload]
+
+
+def video_streams(container: Any) -> list[Any]:
+    """Return the video streams of an open container, without cover art."""
+    cover = av.stream.Disposition.attached_pic
+    return [stream for stream in container.streams.video if not stream.disposition & cover]
+
+
+def fraction_of(ratio: Any) -> Fraction | None:
+    """Return a ratio of PyAV's, such as a time base or a frame rate; None if it is not set.
+
+    PyAV 19 has a type of its own for ratios, whose products are rounded.
+    """
+    return Fraction(ratio) if ratio else None
