@@ -1,0 +1,74 @@
+"""Writes small data sets of depth, thermal and IMU in their published layouts, with toy scenes."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import h5py
+import numpy as np
+import scipy.io
+
+from imagebind.toyworld import BASELINE, FOCAL, Scene, render_depth
+from tests.evaluation.layouts import scenes
+
+SCENE_TYPES = {  # by shape, NYU-Depth v2's; the last two are of its class "other"
+    "disc": "bathroom",
+    "ring": "bedroom",
+    "triangle": "bookstore",
+    "square": "classroom",
+    "star": "kitchen",
+    "cross": "office",
+    "crescent": "study",
+    "bar": "excercise_room",
+}
+NYU_NAMES = {
+    **{room: shape for shape, room in list(SCENE_TYPES.items())[:6]},
+    "other": ("crescent", "bar"),
+}
+
+
+def metres_seen(scene: Scene, *, baseline: float, focal: float) -> np.ndarray:
+    """Return depth (224, 224) that has the toy world's disparity with another camera; holes are 0."""
+    return (render_depth(scene) / 1000 * (baseline * focal) / (BASELINE * FOCAL)).astype(np.float32)
+
+
+def write_cells(file: h5py.File, name: str, texts: Sequence[str]) -> None:
+    """Write a MATLAB cell (n, 1) of texts as in version 7.3: references to arrays of UTF-16 units."""
+    group = file.require_group("#refs#")
+    references = [
+        group.create_dataset(
+            f"{name}{number}", data=np.frombuffer(text.encode("utf-16-le"), np.uint16)[:, None]
+        ).ref
+        for number, text in enumerate(texts)
+    ]
+    file.create_dataset(name, data=np.array([references], dtype=h5py.ref_dtype))
+
+
+def write_nyu(
+    root: Path, depths: np.ndarray, scene_types: Sequence[str], splits: Mapping[str, Sequence[int]]
+) -> Path:
+    """Write frames (n, h, w) in metres; rawDepths are half of them."""
+    root.mkdir(parents=True, exist_ok=True)
+    reversed_depths = depths.transpose(0, 2, 1).astype(np.float32)  # (n, w, h)
+    with h5py.File(root / "nyu_depth_v2_labeled.mat", "w", userblock_size=512) as file:
+        file.create_dataset("depths", data=reversed_depths, chunks=(1, *reversed_depths.shape[1:]))
+        file.create_dataset("rawDepths", data=reversed_depths / 2)
+        write_cells(file, "sceneTypes", scene_types)
+        write_cells(
+            file, "scenes", [f"{scene_type}_{number:04}" for number, scene_type in enumerate(scene_types)]
+        )
+    scipy.io.savemat(
+        root / "splits.mat",
+        {name: np.array(indices, dtype=np.uint16)[:, None] for name, indices in splits.items()},
+    )
+    return root
+
+
+def write_nyu_world(root: Path, count: int = 24) -> Path:
+    """NYU-Depth v2 whose scene types are shapes; all frames but the first are of the test split."""
+    shown = scenes(count)
+    return write_nyu(
+        root,
+        np.stack([metres_seen(scene, baseline=0.075, focal=518.857901) for scene in shown]),
+        [SCENE_TYPES[scene.shape.value] for scene in shown],
+        {"trainNdxs": [1], "testNdxs": range(2, count + 1)},
+    )
