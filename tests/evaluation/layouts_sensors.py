@@ -6,7 +6,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import scipy.io
+from PIL import Image
 
+from imagebind.datasets.classes import known_classes
 from imagebind.toyworld import BASELINE, FOCAL, Scene, render_depth
 from tests.evaluation.layouts import scenes
 
@@ -24,6 +26,16 @@ NYU_NAMES = {
     **{room: shape for shape, room in list(SCENE_TYPES.items())[:6]},
     "other": ("crescent", "bar"),
 }
+
+
+SUN_SCENES = dict(zip(SCENE_TYPES, list(known_classes("sun_rgbd").number_of), strict=False))  # by shape
+SUN_NAMES = {scene.replace("_", " "): shape for shape, scene in SUN_SCENES.items()}
+SUN_SENSORS = (  # folder, sensor's baseline in metres, focal length in pixels
+    ("kv1/NYUdata/NYU{:04}", 0.075, 518.857901),
+    ("kv2/kinect2data/{:06}_2014-05-26_14-23-37_260595134347_rgbf000103-resize", 0.075, 529.5),
+    ("realsense/sa/2014_10_21-18_27_30-1311000073-{}", 0.095, 691.584229),
+    ("xtion/sun3ddata/harvard_c11/hv_c11_2/{}", 0.095, 570.342205),
+)
 
 
 def metres_seen(scene: Scene, *, baseline: float, focal: float) -> np.ndarray:
@@ -63,7 +75,7 @@ def write_nyu(
     return root
 
 
-def write_nyu_world(root: Path, count: int = 24) -> Path:
+def write_nyu_world(root: Path, count: int = 16) -> Path:
     """NYU-Depth v2 whose scene types are shapes; all frames but the first are of the test split."""
     shown = scenes(count)
     return write_nyu(
@@ -72,3 +84,40 @@ def write_nyu_world(root: Path, count: int = 24) -> Path:
         [SCENE_TYPES[scene.shape.value] for scene in shown],
         {"trainNdxs": [1], "testNdxs": range(2, count + 1)},
     )
+
+
+def write_sun(root: Path, frames: Sequence[tuple[str, str, float, np.ndarray]]) -> list[str]:
+    """Write views (folder, scene, focal length, metres) of SUN RGB-D's test split; return their folders."""
+    for view, scene, focal, metres in frames:
+        folder = root / "SUNRGBD" / view
+        millimetres = np.rint(metres * 1000).astype(np.uint16)
+        for name, values in (("depth_bfx", millimetres), ("depth", millimetres // 2)):
+            (folder / name).mkdir(parents=True)
+            Image.fromarray((values << 3) | (values >> 13)).save(folder / name / "0000103.png")
+        (folder / "intrinsics.txt").write_text(f"{focal} 0 365 \n0 {focal} 265 \n0 0 1 \n")
+        (folder / "scene.txt").write_text(scene)
+    views = [view for view, *_ in frames]
+    write_allsplit(root, [], views)
+    return views
+
+
+def write_allsplit(root: Path, train: Sequence[str], test: Sequence[str]) -> None:
+    """Write cells (1, n) of paths as on the computers of the data set's authors."""
+    path = root / "SUNRGBDtoolbox" / "traintestSUNRGBD" / "allsplit.mat"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cells = {}
+    for name, views in (("alltrain", train), ("alltest", test)):
+        cells[name] = np.empty((1, len(views)), dtype=object)
+        cells[name][0, :] = [f"/n/fs/sun3d/data/SUNRGBD/{view}/" for view in views]
+    scipy.io.savemat(path, cells)
+
+
+def write_sun_world(root: Path, count: int = 16) -> Path:
+    """SUN RGB-D whose scenes are shapes, with all four sensors."""
+    frames = []
+    for number, scene in enumerate(scenes(count)):
+        folder, baseline, focal = SUN_SENSORS[number % len(SUN_SENSORS)]
+        metres = metres_seen(scene, baseline=baseline, focal=focal)
+        frames.append((folder.format(number), SUN_SCENES[scene.shape.value], focal, metres))
+    write_sun(root, frames)
+    return root

@@ -7,6 +7,7 @@ from imagebind.evaluation.benchmark import Benchmark
 # By benchmark, the module that defines it in its `BENCHMARKS`.
 MODULES = {
     "nyu_depth": "nyu_depth",
+    "sun_rgbd": "sun_rgbd",
     "esc50": "esc50",
 }
 
