@@ -9,7 +9,15 @@ import scipy.io
 from PIL import Image
 
 from imagebind.datasets.classes import known_classes
-from imagebind.toyworld import BASELINE, FOCAL, Scene, render_depth
+from imagebind.toyworld import (
+    BASELINE,
+    FOCAL,
+    THERMAL_HIGH,
+    THERMAL_LOW,
+    Scene,
+    render_depth,
+    render_thermal,
+)
 from tests.evaluation.layouts import scenes
 
 SCENE_TYPES = {  # by shape, NYU-Depth v2's; the last two are of its class "other"
@@ -120,4 +128,44 @@ def write_sun_world(root: Path, count: int = 16) -> Path:
         metres = metres_seen(scene, baseline=baseline, focal=focal)
         frames.append((folder.format(number), SUN_SCENES[scene.shape.value], focal, metres))
     write_sun(root, frames)
+    return root
+
+
+VOC_OBJECT = (
+    "<object><name>{}</name><pose>Unspecified</pose><truncated>0</truncated><difficult>0</difficult>"
+    "<bndbox><xmin>{}</xmin><ymin>{}</ymin><xmax>{}</xmax><ymax>{}</ymax></bndbox></object>"
+)
+
+
+def write_voc(path: Path, objects: Sequence[tuple[str, int, int, int, int]], size: tuple[int, int]) -> None:
+    """Write an annotation in PASCAL VOC's form; an object is its name and xmin, ymin, xmax, ymax."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        f"<annotation><folder>test</folder><filename>{path.stem}.jpg</filename>"
+        f"<size><width>{size[0]}</width><height>{size[1]}</height><depth>3</depth></size>"
+        + "".join(VOC_OBJECT.format(*each) for each in objects)
+        + "</annotation>"
+    )
+
+
+def write_infrared(path: Path, pixels: np.ndarray) -> None:
+    """Write gray values (h, w) as LLVIP does: JPEG with three equal channels."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).convert("RGB").save(path, quality=95)
+
+
+def gray_of(scene: Scene) -> np.ndarray:
+    """Return thermal (224, 224) in 8 bits, scaled as the toy world's transform does."""
+    share = (render_thermal(scene).astype(np.float64) - THERMAL_LOW) / (THERMAL_HIGH - THERMAL_LOW)
+    return np.rint(share.clip(0, 1) * 255).astype(np.uint8)
+
+
+def write_llvip_world(root: Path, count: int = 12) -> Path:
+    """LLVIP: each image has a disc, annotated as a person, beside a bar, the only room for background."""
+    shown = scenes(count * 16)
+    discs, bars = ([s for s in shown if s.shape.value == shape][:count] for shape in ("disc", "bar"))
+    for number, sides in enumerate(zip(discs, bars, strict=True)):
+        path = root / "infrared" / "test" / f"{190001 + number}.jpg"
+        write_infrared(path, np.concatenate([gray_of(scene) for scene in sides], axis=1))
+        write_voc(root / "Annotations" / f"{path.stem}.xml", [("person", 0, 0, 224, 224)], (448, 224))
     return root

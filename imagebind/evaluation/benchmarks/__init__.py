@@ -9,6 +9,7 @@ MODULES = {
     "nyu_depth": "nyu_depth",
     "sun_rgbd": "sun_rgbd",
     "esc50": "esc50",
+    "llvip": "llvip",
 }
 
 
