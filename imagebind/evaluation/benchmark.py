@@ -103,10 +103,8 @@ class Benchmark:
 
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""
-        return (
-            *self.reader_options(),
-            *options_for(self.media, is_retrieval=self.task is Task.RETRIEVAL),
-        )
+        others = options_for(self.media, is_retrieval=self.task is Task.RETRIEVAL)
+        return tuple(dict.fromkeys((*self.reader_options(), *others)))  # an option may concern both
 
     def reader_options(self) -> tuple[str, ...]:
         """Return the names of the reader's parameters after the root."""

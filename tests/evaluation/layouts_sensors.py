@@ -1,5 +1,6 @@
 """Writes small data sets of depth, thermal and IMU in their published layouts, with toy scenes."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from imagebind.toyworld import (
     THERMAL_LOW,
     Scene,
     render_depth,
+    render_imu,
     render_thermal,
 )
 from tests.evaluation.layouts import scenes
@@ -168,4 +170,83 @@ def write_llvip_world(root: Path, count: int = 12) -> Path:
         path = root / "infrared" / "test" / f"{190001 + number}.jpg"
         write_infrared(path, np.concatenate([gray_of(scene) for scene in sides], axis=1))
         write_voc(root / "Annotations" / f"{path.stem}.xml", [("person", 0, 0, 224, 224)], (448, 224))
+    return root
+
+
+EGO4D_HEADER = (
+    "component_idx,component_timestamp_ms,canonical_timestamp_ms,gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
+)
+SCENARIOS = {  # by motion
+    "resting": "Talking on the phone",
+    "sliding": "Cleaning / laundry",
+    "bouncing": "Jogging/Running",
+    "approaching": "Walking on street",
+    "spinning": "Biking",
+}
+SCENARIO_NAMES = {scenario: motion for motion, scenario in SCENARIOS.items()}
+
+
+def write_ego4d_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
+    """Write samples (t, 6), accelerometer first; as published, some rows have no numbers."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [EGO4D_HEADER]
+    for number, (time, row) in enumerate(zip(1000 * seconds, samples, strict=True)):
+        cells = [f"{value:.6f}" for value in (*row[3:], *row[:3])]
+        if number % 50 == 20:
+            cells[-3:] = ["", "", ""] if number % 100 == 20 else ["NaN"] * 3
+        lines.append(",".join(["0", f"{time:.4f}", f"{time:.4f}", *cells]))
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_ego4d(
+    root: Path, scenarios: Mapping[str, Sequence[str]], narrations: Mapping[str, tuple[list, list]]
+) -> None:
+    """Write the scenarios of videos with IMU, and the times of both narration passes."""
+    (root / "v2" / "annotations").mkdir(parents=True, exist_ok=True)
+    videos = [
+        {"video_uid": uid, "scenarios": [*each], "has_imu": True, "video_metadata": {"fps": 30.0}}
+        for uid, each in scenarios.items()
+    ]
+    (root / "ego4d.json").write_text(json.dumps({"date": "2022-11-01", "version": "v2", "videos": videos}))
+    passes = {
+        uid: {
+            f"narration_pass_{number}": {
+                "narrations": [
+                    {
+                        "timestamp_sec": time,
+                        "timestamp_frame": round(30 * time),
+                        "narration_text": "#C C moves",
+                    }
+                    for time in times
+                ],
+                "summaries": [],
+            }
+            for number, times in enumerate(each, start=1)
+            if times
+        }
+        for uid, each in narrations.items()
+    }
+    (root / "v2" / "annotations" / "narration.json").write_text(json.dumps(passes))
+
+
+def write_ego4d_world(root: Path, windows: int = 3) -> Path:
+    """Ego4D with one video for each motion, whose scenes follow each other, with a narration in each."""
+    scenarios, narrations = {}, {}
+    shown = scenes(60)
+    for number, (motion, scenario) in enumerate(SCENARIOS.items()):
+        parts = [
+            render_imu(scene)
+            for scene in [each for each in shown if each.attributes["motion"] == motion][:windows]
+        ]
+        clocks = [4 + 2 * place + clock - clock[0] for place, (clock, _) in enumerate(parts)]
+        uid = f"0000{number}-uid"
+        write_ego4d_imu(
+            root / "v2" / "imu" / f"{uid}.csv",
+            np.concatenate(clocks),
+            np.concatenate([samples for _, samples in parts]),
+        )
+        scenarios[uid] = [scenario]
+        narrations[uid] = ([5 + 2 * place for place in range(windows)], [5.0])
+    write_ego4d(root, scenarios, narrations)
+    (root / "test.txt").write_text("\n".join(scenarios) + "\n")
     return root

@@ -10,6 +10,7 @@ MODULES = {
     "sun_rgbd": "sun_rgbd",
     "esc50": "esc50",
     "llvip": "llvip",
+    "ego4d": "ego4d",
 }
 
 
