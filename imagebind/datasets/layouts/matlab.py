@@ -22,7 +22,7 @@ def mat_variables(path: Path, names: Sequence[str]) -> dict[str, Any]:
         raise MediaError(str(path), got="no such file", expected=expected)
     try:
         found: dict[str, Any] = scipy_io.loadmat(str(path), squeeze_me=True, variable_names=list(names))
-    except (OSError, ValueError, TypeError, NotImplementedError) as error:
+    except Exception as error:  # scipy raises many types for damaged files
         raise MediaError(str(path), got=f"cannot be read ({error})", expected=expected) from error
     if missing := [name for name in names if name not in found]:
         raise MediaError(str(path), got=f"no {', '.join(missing)}", expected=expected)

@@ -79,7 +79,7 @@ def _scene_types(data: Path, variable: str) -> list[str]:
         try:
             references = file[SCENE_TYPES][()].reshape(-1)
             return ["".join(map(chr, file[each][()].reshape(-1))) for each in references]
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise MediaError(
                 str(data), got=f"{SCENE_TYPES} cannot be read ({error})", expected="a cell of texts"
             ) from error
@@ -90,7 +90,7 @@ def _frame(data: Path, variable: str, position: int) -> dict[str, Any]:
     with _opened(data) as file:
         try:
             metres = file[variable][position].T  # (w, h) -> (h, w): HDF5 has MATLAB's dimensions reversed
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise MediaError(
                 f"{data}, {variable} {position + 1}", got=f"cannot be read ({error})", expected="a frame"
             ) from error

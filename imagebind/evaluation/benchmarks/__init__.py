@@ -6,6 +6,8 @@ from imagebind.evaluation.benchmark import Benchmark
 
 # By benchmark, the module that defines it in its `BENCHMARKS`.
 MODULES = {
+    "imagenet": "imagenet",
+    "places365": "places365",
     "nyu_depth": "nyu_depth",
     "sun_rgbd": "sun_rgbd",
     "esc50": "esc50",
