@@ -118,6 +118,18 @@ def test_narrations_may_be_wrapped(small):
     assert names(ego4d_scenarios(small, split_file=small / "split.txt")) == before
 
 
+def test_folders_of_scenarios_are_read_too(small, tmp_path):
+    recording = (small / "v2" / "imu" / "c.csv").read_bytes()
+    for scenario in ("Eating", "Cooking"):
+        folder = tmp_path / "windows" / "test" / scenario
+        folder.mkdir(parents=True)
+        (folder / "1.csv").write_bytes(recording)
+    found = ego4d_scenarios(tmp_path / "windows")
+    assert names(found) == ["Cooking/1.csv", "Eating/1.csv"]
+    assert [found.classes[item.labels[0]].label for item in found.items] == ["Cooking", "Eating"]
+    assert ImuTransform()(found.items[0].item["imu"]).shape == (6, 2000)
+
+
 def test_a_wrong_part_is_named(small, tmp_path):
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         ego4d_scenarios(small, split="val")

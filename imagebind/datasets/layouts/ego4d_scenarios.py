@@ -13,6 +13,7 @@ import numpy as np
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet, LazyItem
 from imagebind.datasets.layouts.ego4d import TABLE_SUFFIX, Folder, Recording, imu_file_of, read_imu
+from imagebind.datasets.layouts.folders import class_folders, has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import file_below, folder_at, lines_at
 from imagebind.errors import MediaError
 from imagebind.media.imu_join import MAX_GAP_SECONDS
@@ -45,7 +46,7 @@ def ego4d_scenarios(
 
     A window is used if its recording has samples from its start to its end, without a gap of more than
     `MAX_GAP_SECONDS`. To know this, all recordings of the split are read: run `pack_imu` on them before,
-    because an hour in a CSV takes seconds.
+    because an hour in a CSV takes seconds. Also reads <root>/<split>/<scenario>/<file>, a window in each.
 
     Args:
         split: "train" or "test", of a split made with `seed`; `split_file` overrides both.
@@ -61,18 +62,15 @@ def ego4d_scenarios(
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
+    if not (root / METADATA[0]).is_file() and has_class_folders(root / split):
+        names = [path.name for path in class_folders(root / split)]
+        items = items_in_folders(
+            root / split, {name: number for number, name in enumerate(names)}, lambda path: {"imu": path}
+        )
+        return LabelledSet(classes=[ClassNames(label=name, names=(name,)) for name in names], items=items)
     imu = next((root / name for name in IMU_FOLDERS if (root / name).is_dir()), root / IMU_FOLDERS[0])
     folder_at(imu)
-    metadata = _json_at(root, METADATA)
-    try:
-        videos = {each["video_uid"]: tuple(each["scenarios"] or ()) for each in metadata["videos"]}
-        with_imu = {each["video_uid"] for each in metadata["videos"] if each["has_imu"]}
-    except (KeyError, TypeError) as error:
-        raise MediaError(
-            str(root / METADATA[0]),
-            got=f"a video without {error}",
-            expected="videos with video_uid, scenarios and has_imu",
-        ) from error
+    videos, with_imu = _videos(root)
     scenarios = sorted({scenario for each in videos.values() for scenario in each})
     number_of = {scenario: number for number, scenario in enumerate(scenarios)}
     single = sorted(uid for uid in with_imu if len(videos[uid]) == 1)
@@ -110,6 +108,20 @@ def ego4d_scenarios(
         )
     classes = [ClassNames(label=scenario, names=(scenario,)) for scenario in scenarios]
     return LabelledSet(classes=classes, items=items, missing=missing)
+
+
+def _videos(root: Path) -> tuple[dict[str, tuple[str, ...]], set[str]]:
+    """Return the scenarios of each video, and the uids of those with IMU."""
+    metadata = _json_at(root, METADATA)
+    try:
+        scenarios = {each["video_uid"]: tuple(each["scenarios"] or ()) for each in metadata["videos"]}
+        return scenarios, {each["video_uid"] for each in metadata["videos"] if each["has_imu"]}
+    except (KeyError, TypeError) as error:
+        raise MediaError(
+            str(root / METADATA[0]),
+            got=f"a video without {error}",
+            expected="videos with video_uid, scenarios and has_imu",
+        ) from error
 
 
 def _has_samples(seconds: np.ndarray, start: float, end: float) -> bool:
