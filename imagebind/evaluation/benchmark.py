@@ -122,10 +122,8 @@ class Benchmark:
 
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""
-        return (
-            *self.reader_options(),
-            *self._evaluation_options(),
-        )
+        options = (*self.reader_options(), *self._evaluation_options())
+        return tuple(dict.fromkeys(options))  # an option may concern both
 
     def _evaluation_options(self) -> tuple[str, ...]:
         if self.task is Task.TOY_WORLD:

@@ -1,6 +1,7 @@
-"""Readers of data sets in their published layouts: each returns the pairs found, and the missing files.
+"""Readers of data sets in their published layouts: each returns the items found, and the missing files.
 
-`found = llvip("LLVIP", split="train")`; then `PairDataset(found.pairs, AlignedImages())`.
+Readers for training return pairs: `found = llvip("LLVIP", split="train")`; then `PairDataset(found.pairs,
+AlignedImages())`. Readers for evaluation, in the modules, return a `LabelledSet` or a `RetrievalSet`.
 """
 
 from imagebind.datasets.layouts.audioset import audioset

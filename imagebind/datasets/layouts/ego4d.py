@@ -1,4 +1,4 @@
-"""Ego4D: videos named by uid, an IMU table for each, and a list of clips."""
+"""Ego4D for training: videos named by uid, an IMU table for each, and a list of clips."""
 
 import logging
 import os
@@ -25,6 +25,7 @@ PACKED_COLUMNS = 7  # time and six channels
 logger = logging.getLogger(__name__)
 
 Folder = str | os.PathLike[str]
+Recording = tuple[np.ndarray, np.ndarray]  # seconds on the video's clock (t,), samples (t, 6)
 
 
 def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
@@ -50,8 +51,7 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
         start, end = (seconds_in(row[column], item) for column in REQUIRED_COLUMNS[1:])
         if not 0 <= start < end:
             raise MediaError(item, got=f"a clip from {start:g} to {end:g} s", expected="0 <= start < end")
-        candidates = (imu / f"{uid}{suffix}" for suffix in (PACKED_SUFFIX, TABLE_SUFFIX))
-        imu_file = next((path for path in candidates if path.is_file()), None)
+        imu_file = imu_file_of(imu, uid)
         clip_file, whole_file = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
         is_cut = bool(clip) and clip_file.is_file()
         imu_start = None if imu_file is None else imu_start_of(imu_file)
@@ -80,12 +80,31 @@ def pack_imu(table: Folder) -> Path:
         MediaError: the file is not an IMU table.
     """
     table = Path(table)
-    recording = load_imu(table)
-    seconds = _first_second(table) + recording.seconds
+    seconds, samples = read_imu(table)
     packed = table.with_suffix(PACKED_SUFFIX)
     with replacing(packed) as temporary, temporary.open("wb") as file:
-        np.save(file, np.column_stack([seconds, recording.samples]))  # (t, 7), time first
+        np.save(file, np.column_stack([seconds, samples]))  # (t, 7), time first
     return packed
+
+
+def read_imu(imu_file: Path) -> Recording:
+    """Read a table as published, or a packed file.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    first = _first_second(imu_file)
+    if imu_file.suffix == PACKED_SUFFIX:
+        rows = np.load(imu_file, mmap_mode="r", allow_pickle=False)
+        return np.array(rows[:, 0]), rows[:, 1:]
+    recording = load_imu(imu_file)
+    return first + recording.seconds, recording.samples
+
+
+def imu_file_of(imu: Path, uid: str) -> Path | None:
+    """Return a video's IMU file in a folder, packed if there is one; None if there is none."""
+    candidates = (imu / f"{uid}{suffix}" for suffix in (PACKED_SUFFIX, TABLE_SUFFIX))
+    return next((path for path in candidates if path.is_file()), None)
 
 
 def _start_or_none(imu_file: Path) -> float | None:

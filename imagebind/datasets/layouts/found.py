@@ -52,6 +52,32 @@ def folder_at(path: str | os.PathLike[str]) -> Path:
     return folder
 
 
+def file_below(root: Path, names: Sequence[str]) -> Path:
+    """Return the first of some files below a folder that exists.
+
+    Raises:
+        MediaError: none exists.
+    """
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    expected = names[0] if len(names) == 1 else f"one of {', '.join(names)}"
+    raise MediaError(str(root / names[0]), got="no such file", expected=expected)
+
+
+def lines_at(path: Path) -> list[str]:
+    """Return the lines of a text file that are not blank, without the space around them.
+
+    Raises:
+        MediaError: the file cannot be read.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected="a text file") from error
+    return [line.strip() for line in lines if line.strip()]
+
+
 def files_by_stem(folder: Path) -> dict[str, Path]:
     """Return all files below a folder by name without the last suffix; the first one if names repeat."""
     stems: dict[str, Path] = {}

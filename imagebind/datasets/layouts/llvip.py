@@ -1,7 +1,23 @@
-"""LLVIP: visible/train/*.jpg and infrared/train/*.jpg with equal names, and the same for test."""
+"""LLVIP: visible/train/*.jpg and infrared/train/*.jpg with equal names, the same for test, Annotations/*.xml.
 
+`llvip` returns pairs for training, `llvip_crops` labelled crops of people and background for evaluation.
+"""
+
+import logging
 import os
+from collections.abc import Callable
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any, NamedTuple
+from xml.etree import ElementTree
+from zlib import crc32
 
+import numpy as np
+from PIL import Image
+
+from imagebind.datasets.classes import known_classes
+from imagebind.datasets.labelled import LabelledItem, LabelledSet, LazyItem
+from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import Found, folder_at, found
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
@@ -10,6 +26,14 @@ from imagebind.modality import ModalityType
 VISIBLE, INFRARED = "visible", "infrared"
 SPLITS = ("train", "test")
 IMAGE_PATTERN = "*.jpg"
+ANNOTATIONS = "Annotations"
+PERSON, BACKGROUND = "person", "background"
+NORMALIZATIONS = ("range", "image")
+BACKGROUND_TRIES = 4096  # random boxes, of which the first without a person is used
+
+ReadImage = Callable[[Path], Image.Image]
+
+logger = logging.getLogger(__name__)
 
 
 def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
@@ -40,3 +64,159 @@ def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
     missing = [str(root / INFRARED / split / name) for name in sorted(visible.keys() - infrared.keys())]
     missing += [str(root / VISIBLE / split / name) for name in sorted(infrared.keys() - visible.keys())]
     return found("LLVIP", root, pairs, missing)
+
+
+class Box(NamedTuple):
+    """A box in pixels: left and top inclusive, right and bottom exclusive."""
+
+    left: int
+    top: int
+    right: int
+    bottom: int
+
+
+def llvip_crops(
+    root: str | os.PathLike[str], *, split: str = "test", seed: int = 0, thermal_normalize: str = "range"
+) -> LabelledSet:
+    """Return a crop of each annotated person, and a crop of the background of the same size.
+
+    The background's box is random, from `seed` and the image's name, and overlaps no person. Where there is
+    no room for one, none is returned, and the number of such boxes is logged. Also reads
+    <root>/<split>/<person or background>/<file>.
+
+    Args:
+        thermal_normalize: "range" keeps the 8 bits as released; "image" stretches each crop between its
+            minimum and maximum.
+
+    Raises:
+        MediaError: a folder is missing, or has no images.
+        ValueError: the split or the normalization is unknown.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    if thermal_normalize not in NORMALIZATIONS:
+        expected = ", ".join(NORMALIZATIONS)
+        raise ValueError(f"thermal_normalize: expected one of {expected}, got {thermal_normalize!r}")
+    root = folder_at(root)
+    classes, number_of = known_classes("llvip")
+    if not (root / INFRARED).is_dir() and has_class_folders(root / split):
+        items = items_in_folders(
+            root / split, number_of, lambda path: _crop_item(path, _read_image, thermal_normalize)
+        )
+        return LabelledSet(classes=classes, items=items)
+    folder, annotations = folder_at(root / INFRARED / split), folder_at(root / ANNOTATIONS)
+    images = sorted(folder.glob(IMAGE_PATTERN))
+    if not images:
+        raise MediaError(str(folder), got="no images", expected=IMAGE_PATTERN)
+    image_of = lru_cache(maxsize=1)(_read_image)  # the crops of an image follow each other
+    items = []
+    missing: list[str] = []
+    crowded = 0
+    for path in images:
+        try:
+            with Image.open(path) as image:
+                width, height = image.size
+            people = person_boxes(annotations / f"{path.stem}.xml", width, height)
+        except MediaError as error:
+            missing.append(str(error))
+            continue
+        except OSError as error:
+            missing.append(f"{path} ({error})")
+            continue
+        rng = np.random.default_rng([seed, crc32(path.stem.encode())])
+        for number, box in enumerate(people):
+            background = background_box(box, people, width, height, rng)
+            crowded += background is None
+            items += [
+                LabelledItem(
+                    item=_crop_item(path, image_of, thermal_normalize, each),
+                    name=f"LLVIP {split}/{path.stem} {label} {number}",
+                    labels=(number_of[label],),
+                )
+                for label, each in ((PERSON, box), (BACKGROUND, background))
+                if each is not None
+            ]
+    if crowded:
+        logger.warning("LLVIP: %d people without a background crop: no room of their size", crowded)
+    return LabelledSet(classes=classes, items=items, missing=missing)
+
+
+def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:
+    """Return the people in a file of PASCAL VOC's form, clipped to the image.
+
+    Raises:
+        MediaError: the file is missing or damaged, or a box has no area within the image.
+    """
+    expected = "an annotation in PASCAL VOC's form"
+    try:
+        objects = ElementTree.parse(annotation).getroot().findall("object")
+    except FileNotFoundError as error:
+        raise MediaError(str(annotation), got="no such file", expected=expected) from error
+    except (OSError, ElementTree.ParseError) as error:
+        raise MediaError(str(annotation), got=f"cannot be read ({error})", expected=expected) from error
+    boxes = []
+    for number, each in enumerate(objects, start=1):
+        if (each.findtext("name") or "").strip() != PERSON:
+            continue
+        texts = [each.findtext(f"bndbox/{side}") for side in ("xmin", "ymin", "xmax", "ymax")]
+        try:
+            left, top, right, bottom = (round(float(text or "")) for text in texts)
+        except (ValueError, OverflowError) as error:
+            raise MediaError(
+                f"{annotation}, object {number}", got=f"sides {texts}", expected="four numbers"
+            ) from error
+        box = Box(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+        if box.left >= box.right or box.top >= box.bottom:
+            raise MediaError(
+                f"{annotation}, object {number}",
+                got=f"a box {left}, {top}, {right}, {bottom}",
+                expected=f"an area within {width} x {height} pixels",
+            )
+        boxes.append(box)
+    return boxes
+
+
+def background_box(
+    box: Box, people: list[Box], width: int, height: int, rng: np.random.Generator
+) -> Box | None:
+    """Return a random box of a box's size that overlaps no person; None if no tried one does."""
+    across, down = box.right - box.left, box.bottom - box.top
+    left = rng.integers(0, width - across, BACKGROUND_TRIES, endpoint=True)  # (n,)
+    top = rng.integers(0, height - down, BACKGROUND_TRIES, endpoint=True)
+    is_free = np.ones(BACKGROUND_TRIES, dtype=bool)
+    for person in people:
+        is_free &= (
+            (left >= person.right)
+            | (left + across <= person.left)
+            | (top >= person.bottom)
+            | (top + down <= person.top)
+        )
+    if not is_free.any():
+        return None
+    first = is_free.argmax()
+    corner = int(left[first]), int(top[first])
+    return Box(*corner, corner[0] + across, corner[1] + down)
+
+
+def _crop_item(path: Path, image_of: ReadImage, normalize: str, box: Box | None = None) -> LazyItem:
+    load = partial(_crop, path, image_of, normalize, box)
+    return LazyItem(load=load, sources=(path, normalize, *(box or ())))
+
+
+def _crop(path: Path, image_of: ReadImage, normalize: str, box: Box | None) -> dict[str, Any]:
+    """Return a crop, or the whole image, as an item."""
+    image = image_of(path) if box is None else image_of(path).crop(box)
+    if normalize == "range":
+        return {"thermal": image}
+    values = np.asarray(image.convert("L"), dtype=np.float32)
+    low, high = float(values.min()), float(values.max())
+    return {"thermal": values, "low": low, "high": max(high, low + 1)}  # a uniform crop becomes 0
+
+
+def _read_image(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return image
+    except OSError as error:
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected="an image") from error

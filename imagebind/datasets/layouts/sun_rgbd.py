@@ -1,11 +1,22 @@
-"""SUN RGB-D: one folder per view, with image/*.jpg, depth/*.png, depth_bfx/*.png and intrinsics.txt."""
+"""SUN RGB-D: one folder per view, with image/*.jpg, depth/*.png, depth_bfx/*.png, intrinsics.txt, scene.txt.
+
+`sun_rgbd` returns pairs for training, `sun_rgbd_scenes` labelled depth for evaluation.
+"""
 
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from imagebind.datasets.classes import known_classes
+from imagebind.datasets.labelled import LabelledItem, LabelledSet
+from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import Found, folder_at, found
+from imagebind.datasets.layouts.matlab import mat_variables
 from imagebind.datasets.pairs import Pair
+from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 
 SENSORS = {  # folder directly below SUNRGBD: name of the sensor in `DepthTransform`
@@ -15,7 +26,11 @@ SENSORS = {  # folder directly below SUNRGBD: name of the sensor in `DepthTransf
     "xtion": "xtion",
 }
 RAW, REFINED = "depth", "depth_bfx"
+UNIT = "sun_rgbd"
 ROOT_NAME = "SUNRGBD"
+SPLIT_TABLE = Path("SUNRGBDtoolbox", "traintestSUNRGBD", "allsplit.mat")
+SPLIT_VARIABLES = {"train": "alltrain", "test": "alltest"}
+SCENE_FILE = "scene.txt"
 
 
 def sun_rgbd(
@@ -37,28 +52,87 @@ def sun_rgbd(
     selected = list(existing) if views is None else [_within(Path(view)) for view in views]
     pairs, missing = [], []
     for view in selected:
-        sensor = next((SENSORS[part] for part in Path(view).parts if part in SENSORS), None)
-        if view not in existing or sensor is None:
-            missing.append(f"{view} ({'a folder' if sensor else 'below ' + ', '.join(SENSORS)})")
+        if view not in existing:
+            missing.append(f"{view} (a folder)")
             continue
-        folder = existing[view]
-        image = _first(folder / "image", "*.jpg")
-        depth = _first(folder / (REFINED if refined else RAW), "*.png")
-        intrinsics = folder / "intrinsics.txt"
-        if image is None or depth is None or not intrinsics.is_file():
-            files = {"image/*.jpg": image, f"{REFINED if refined else RAW}/*.png": depth}
-            missing += [str(folder / name) for name, path in files.items() if path is None]
-            missing += [] if intrinsics.is_file() else [str(intrinsics)]
-            continue
-        pairs.append(
-            Pair(
-                vision={"image": image},
-                other={"depth": depth, "sensor": sensor, "focal": intrinsics, "unit": "sun_rgbd"},
-                modality=ModalityType.DEPTH,
-                name=f"SUN RGB-D {view}",
+        depth, absent = _depth_item(view, existing[view], refined=refined)
+        image = _first(existing[view] / "image", "*.jpg")
+        absent += [] if image else [str(existing[view] / "image/*.jpg")]
+        missing += absent
+        if not absent:
+            pairs.append(
+                Pair(
+                    vision={"image": image},
+                    other=depth,
+                    modality=ModalityType.DEPTH,
+                    name=f"SUN RGB-D {view}",
+                )
             )
-        )
     return found("SUN RGB-D", root, pairs, missing)
+
+
+def sun_rgbd_scenes(
+    root: str | os.PathLike[str], *, split: str = "test", refined: bool = True
+) -> LabelledSet:
+    """Return the depth frames of a split whose scene is one of the 19 evaluated classes.
+
+    Also reads <root>/<split>/<scene>/<file>, depth as stored in SUN RGB-D; such a file does not state its
+    camera, so that the transform's is used.
+
+    Args:
+        root: the folder that contains SUNRGBD and SUNRGBDtoolbox.
+        refined: as in `sun_rgbd`.
+
+    Raises:
+        MediaError: a folder or the split table is missing or damaged.
+        MissingExtraError: scipy is not installed.
+        ValueError: the split is unknown.
+    """
+    if split not in SPLIT_VARIABLES:
+        raise ValueError(f"split: expected one of {', '.join(SPLIT_VARIABLES)}, got {split!r}")
+    root = folder_at(root)
+    classes, number_of = known_classes("sun_rgbd")
+    if not (root / ROOT_NAME).is_dir() and has_class_folders(root / split):
+        items = items_in_folders(root / split, number_of, lambda path: {"depth": path, "unit": UNIT})
+        return LabelledSet(classes=classes, items=items)
+    base = folder_at(root / ROOT_NAME)
+    variable = SPLIT_VARIABLES[split]
+    views = np.atleast_1d(mat_variables(root / SPLIT_TABLE, [variable])[variable]).tolist()
+    items, missing = [], []
+    for view in (_within(Path(str(each))) for each in views):
+        if not (base / view).is_dir():
+            missing.append(f"{view} (a folder)")
+            continue
+        try:
+            scene = (base / view / SCENE_FILE).read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            missing.append(str(base / view / SCENE_FILE))
+            continue
+        if scene not in number_of:
+            continue
+        depth, absent = _depth_item(view, base / view, refined=refined)
+        missing += absent
+        if not absent:
+            items.append(LabelledItem(item=depth, name=f"SUN RGB-D {view}", labels=(number_of[scene],)))
+    if not items and not missing:
+        raise MediaError(
+            str(root / SPLIT_TABLE), got=f"no view of {variable} with a class", expected="SUN RGB-D's scenes"
+        )
+    return LabelledSet(classes=classes, items=items, missing=missing)
+
+
+def _depth_item(view: str, folder: Path, *, refined: bool) -> tuple[dict[str, Any], list[str]]:
+    """Return the depth of a view as an item, and its missing files."""
+    sensor = next((SENSORS[part] for part in Path(view).parts if part in SENSORS), None)
+    if sensor is None:
+        return {}, [f"{view} (below {', '.join(SENSORS)})"]
+    depth_folder = folder / (REFINED if refined else RAW)
+    depth, intrinsics = _first(depth_folder, "*.png"), folder / "intrinsics.txt"
+    missing = [] if depth else [str(depth_folder / "*.png")]
+    missing += [] if intrinsics.is_file() else [str(intrinsics)]
+    # Without a baseline of its own, a frame has that of its sensor, even if the transform has another one.
+    camera = {"sensor": sensor, "baseline": None, "focal": intrinsics}
+    return {"depth": depth, **camera, "unit": UNIT}, missing
 
 
 def _within(view: Path) -> str:

@@ -6,7 +6,13 @@ from imagebind.evaluation.benchmark import Benchmark
 
 # By benchmark, the module that defines it in its `BENCHMARKS`.
 MODULES = {
+    "imagenet": "imagenet",
+    "places365": "places365",
+    "nyu_depth": "nyu_depth",
+    "sun_rgbd": "sun_rgbd",
     "esc50": "esc50",
+    "llvip": "llvip",
+    "ego4d": "ego4d",
     "toyworld": "toyworld",
 }
 

@@ -1,0 +1,54 @@
+"""Labelled files in folders of their class: <root>/<split>/<class>/<file>."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from imagebind.datasets.labelled import LabelledItem
+from imagebind.errors import MediaError
+
+MAX_NAMED_CLASSES = 5  # classes named in an error
+
+
+def has_class_folders(folder: Path) -> bool:
+    """Whether a folder exists and contains folders."""
+    return folder.is_dir() and any(path.is_dir() for path in folder.iterdir())
+
+
+def class_folders(folder: Path) -> list[Path]:
+    """Return the folders in a folder, sorted, without hidden ones."""
+    return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+
+
+def items_in_folders(
+    folder: Path, number_of: Mapping[str, int], item_of: Callable[[Path], Any]
+) -> list[LabelledItem]:
+    """Return the files in <folder>/<class>/, sorted, without hidden ones.
+
+    Args:
+        folder: the folder of a split.
+        number_of: the class number of each folder name; case, space, "_", "-" and "/" make no difference.
+        item_of: returns the item of a file.
+
+    Raises:
+        MediaError: a folder has no class's name, or there are no files.
+    """
+    known = {_plain(name): number for name, number in number_of.items()}
+    items = []
+    for each in class_folders(folder):
+        if _plain(each.name) not in known:
+            names = ", ".join([*number_of][:MAX_NAMED_CLASSES])
+            raise MediaError(str(each), got="a folder with no class's name", expected=f"{names}, …")
+        number = known[_plain(each.name)]
+        items += [
+            LabelledItem(item=item_of(path), name=f"{each.name}/{path.name}", labels=(number,))
+            for path in sorted(each.iterdir())
+            if path.is_file() and not path.name.startswith(".")
+        ]
+    if not items:
+        raise MediaError(str(folder), got="no files in folders of classes", expected="<class>/<file>")
+    return items
+
+
+def _plain(name: str) -> str:
+    return name.lower().replace(" ", "_").replace("-", "_").replace("/", "_")
