@@ -109,7 +109,7 @@ def test_a_clip_and_its_audio_have_the_same_window_as_without_embeddings(model, 
     plain = replace(SOUND.plain(), mask=SOUND.mask)  # the mask is the sound's alone, and stays
     embedded = PairDataset(embed_vision(sounding, SOUND, model), SOUND, seed=3)
     seen = PairDataset(sounding, plain, seed=3)
-    model.eval()
+    model.cpu().eval()  # an earlier run may have moved it to a GPU
     for index, pair in enumerate(sounding):
         mine, wanted = embedded[index], seen[index]
         assert mine.vision.shape == (16,) and mine.vision.norm().item() == pytest.approx(1)
@@ -192,7 +192,7 @@ def test_trainable_vision_refuses_embeddings(model, thermal, tmp_path):
 
 
 def test_embeddings_pass_through_the_encoder_in_the_precision_of_autocast(model):
-    model.requires_grad_(False)
+    model.cpu().requires_grad_(False)  # an earlier run may have moved it to a GPU
     encoder, vision = PairEncoder(model), torch.randn(2, 16, requires_grad=True)
     inputs = {"vision": vision, "thermal": torch.randn(2, 1, SIDE, SIDE)}
     same, _ = encoder(inputs, "thermal")

@@ -16,7 +16,7 @@ from imagebind.io.source import Limits
 from imagebind.media.video_file import open_video
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.video import VideoTransform, spatial_crops
-from tests.media.filmed import GRAY_STEP, make_video, record
+from tests.media.filmed import GRAY_STEP, make_video, needs_ffmpeg, record
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 EXPECTED = np.load(DATA / "video_expected_every16th.npz")
@@ -226,6 +226,7 @@ for path in sys.argv[1:]:
 """
 
 
+@needs_ffmpeg
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is POSIX")
 def test_a_forked_process_can_free_the_decoders_of_its_parent(tmp_path):
     encoders = {

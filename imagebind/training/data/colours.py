@@ -43,8 +43,9 @@ def rand_augment(
     The strength is normally distributed around `magnitude` of 10. Geometric operations are not applied to the
     other side of the pair.
     """
+    augment = _rand_augment(magnitude, std)  # before seeding, as importing timm may draw random numbers
     with _seeded_from(rng):
-        return _rand_augment(magnitude, std)(image)
+        return augment(image)
 
 
 def colour_jitter(image: Image.Image, rng: np.random.Generator, *, amount: float = JITTER) -> Image.Image:
