@@ -35,7 +35,7 @@ def test_all_media_types_but_text_use_the_templates_of_the_paper():
 
 
 def test_an_unknown_media_type_raises_an_error_with_the_known_ones():
-    with pytest.raises(ValueError, match="media type: expected one of image, video, .*, got 'vision'"):
+    with pytest.raises(ValueError, match=r"media type: expected one of image, video, .*, got 'vision'"):
         default_templates("vision")
 
 
