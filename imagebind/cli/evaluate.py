@@ -36,6 +36,10 @@ def evaluate(
         list[str] | None,
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the protocol; repeatable."),
     ] = None,
+    options_file: Annotated[
+        Path | None,
+        typer.Option("--options", help="A JSON file of options by benchmark: {benchmark: {name: value}}."),
+    ] = None,
     vary: Annotated[
         str | None,
         typer.Option(metavar="NAME=A,B,…", help="Evaluate once with each value of an option, in one table."),
@@ -96,6 +100,7 @@ def evaluate(
     if not listed:
         raise typer.BadParameter("expected a benchmark; `imagebind evaluate --list` lists them")
     given = dict(map(_option, option or ()))
+    by_benchmark = {} if options_file is None else _options_of(options_file)
     is_few_shot = listed[0] == FEW_SHOT
     numbers = [int(name) for name in listed if name.isdecimal()]
     listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
@@ -119,7 +124,7 @@ def evaluate(
             "progress": progress,
         }
         for task, folder in tasks:
-            for options in _variants(vary, given):
+            for options in _variants(vary, {**by_benchmark.get(task.name, {}), **given}):
                 if is_few_shot:
                     from imagebind.evaluation.few_shot import SHOTS, few_shot
 
@@ -208,6 +213,18 @@ def _option(text: str) -> tuple[str, Any]:
     if not equals:
         raise typer.BadParameter(f"{text!r}: expected NAME=VALUE", param_hint="--option")
     return name, _value(value)
+
+
+def _options_of(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the options in a JSON file, by benchmark."""
+    try:
+        options = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{path}: cannot be read ({error})", param_hint="--options") from error
+    if not isinstance(options, dict) or not all(isinstance(each, dict) for each in options.values()):
+        expected = "an object of objects, {benchmark: {name: value}}"
+        raise typer.BadParameter(f"{path}: expected {expected}", param_hint="--options")
+    return options
 
 
 def _value(text: str) -> Any:

@@ -55,6 +55,17 @@ def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root
         assert (tmp_path / "report" / f"esc50-{name}.png").stat().st_size > 5_000
 
 
+def test_a_file_has_the_options_of_each_benchmark(evaluate, data_root, tmp_path):
+    path = tmp_path / "options.json"
+    path.write_text(json.dumps({"esc50": {"templates": "name"}, "toyworld": {"scenes": 3}}))
+    quick = ("--model", "tiny", "--option", "clips=1", "--json", "--options", path)
+    run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
+    assert json.loads(run.out)["protocol"]["templates"]["value"] == "name"
+    path.write_text("[]")
+    run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
+    assert run.code == 2 and "{benchmark: {name: value}}" in " ".join(run.err.split())
+
+
 def test_few_shot_takes_the_numbers_of_examples_after_shots(evaluate, data_root):
     run = evaluate("few-shot", "esc50", "--data", data_root / "ESC-50", *QUICK, "--json", "--shots", "1", "3")
     assert run.code == 0, run.err
