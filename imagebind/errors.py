@@ -62,18 +62,28 @@ class UnknownMediaError(MediaError):
 
 
 class AmbiguousMediaError(MediaError):
-    """A file that may have several media types, `kinds`; the message says how to specify one."""
+    """A file that may have several media types, `kinds`; the message says how to specify one.
+
+    `pattern` is the path pattern in the message, for `--map`, if there is one.
+    """
 
     def __init__(
-        self, item: str, *, got: str = "", expected: str = "", kinds: tuple[MediaKind, ...] = ()
+        self,
+        item: str,
+        *,
+        got: str = "",
+        expected: str = "",
+        kinds: tuple[MediaKind, ...] = (),
+        pattern: str = "",
     ) -> None:
         super().__init__(item, got=got, expected=expected)
         self.kinds = kinds
+        self.pattern = pattern
 
     @property
     def fields(self) -> dict[str, Any]:
         """The keyword arguments of the constructor."""
-        return {**super().fields, "kinds": self.kinds}
+        return {**super().fields, "kinds": self.kinds, "pattern": self.pattern}
 
 
 class CompanionMediaError(MediaError):

@@ -1,7 +1,6 @@
 """Files that could not be embedded, warnings about others, and the file of JSON lines that lists both."""
 
 import json
-import re
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from imagebind.errors import AmbiguousMediaError
 from imagebind.io.source import encodable
-
-_MAP_OPTION = re.compile(r"--map '([^']*)=")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,11 +19,13 @@ class Failure:
     path: str
     error: str
     kind: str  # name of the error's class
+    pattern: str = ""  # of paths, if the error suggests one for `--map`
 
     @classmethod
     def of(cls, path: str, error: Exception) -> "Failure":
         """Make a failure from an exception."""
-        return cls(path=path, error=encodable(str(error)), kind=type(error).__name__)
+        pattern = error.pattern if isinstance(error, AmbiguousMediaError) else ""
+        return cls(path=path, error=encodable(str(error)), kind=type(error).__name__, pattern=pattern)
 
     @property
     def record(self) -> dict[str, str]:
@@ -49,16 +49,6 @@ class FileWarning:
 def json_line(line: Failure | FileWarning) -> str:
     """Return a failure or warning as a line of JSON."""
     return json.dumps(line.record, ensure_ascii=False) + "\n"
-
-
-def read_lines(content: bytes) -> Iterator[Failure | FileWarning]:
-    """Yield failures and warnings from lines that `json_line` made."""
-    for line in content.splitlines():
-        record = json.loads(line)
-        if "warning" in record:
-            yield FileWarning(path=record["path"], warning=record["warning"])
-        else:
-            yield Failure(**record)
 
 
 class ErrorFile:
@@ -102,25 +92,25 @@ def grouped(failures: Sequence[Failure]) -> list[str]:
     """
     groups: defaultdict[str, list[Failure]] = defaultdict(list)
     for failure in failures:
-        reason = _reason(failure)
-        suffix = Path(failure.path).suffix if _MAP_OPTION.search(reason) else ""
-        groups[_MAP_OPTION.sub("--map '=", reason) + suffix].append(failure)
+        suffix = Path(failure.path).suffix if failure.pattern else ""
+        groups[_reason(failure, pattern="") + suffix].append(failure)
     return [_message(group) for group in groups.values()]
 
 
-def _reason(failure: Failure) -> str:
-    return failure.error.removeprefix(f"{failure.path}: ")
+def _reason(failure: Failure, *, pattern: str) -> str:
+    """Return the error without its path, with another pattern for `--map`."""
+    reason = failure.error.removeprefix(f"{failure.path}: ")
+    return reason.replace(f"'{failure.pattern}=", f"'{pattern}=") if failure.pattern else reason
 
 
 def _message(group: Sequence[Failure]) -> str:
     first = group[0]
     if len(group) == 1:
         return first.error
-    reason = _reason(first)
-    patterns = {pattern for failure in group for pattern in _MAP_OPTION.findall(failure.error)}
-    if len(patterns) > 1:
+    pattern = first.pattern
+    if len({failure.pattern for failure in group}) > 1:
         path = Path(first.path)
         is_one_folder = all(Path(failure.path).parent == path.parent for failure in group)
         pattern = f"**/{path.parent.name}/*{path.suffix}" if is_one_folder else f"**/*{path.suffix}"
-        reason = _MAP_OPTION.sub(lambda _: f"--map '{pattern}=", reason)
+    reason = _reason(first, pattern=pattern)
     return f"{first.path} and {len(group) - 1} more: {reason}"

@@ -31,7 +31,7 @@ def test_files_that_are_ambiguous_for_one_reason_are_one_line_whose_pattern_solv
     for file in found:
         with pytest.raises(AmbiguousMediaError) as refused:
             kind_of(file, [])
-        failures.append(Failure(path=str(file.path), error=str(refused.value), kind="AmbiguousMediaError"))
+        failures.append(Failure.of(str(file.path), refused.value))
     (line,) = grouped(failures)
     assert line.startswith(f"{found[0].path} and 6 more: ") and len(line) < 600
     maps = re.findall(r"--map '([^']+)'", line)
@@ -46,11 +46,14 @@ def test_other_reasons_and_other_suffixes_keep_lines_of_their_own():
         Failure(path="/a.png", error="/a.png: damaged; expected an image", kind="MediaError"),
         Failure(path="/b.png", error="/b.png: damaged; expected an image", kind="MediaError"),
         Failure(path="/c.png", error="/c.png: empty; expected an image", kind="MediaError"),
-        Failure(
-            path="/d.png", error="/d.png: deep; expected --map '**/d.png=depth'", kind="AmbiguousMediaError"
-        ),
-        Failure(
-            path="/e.tif", error="/e.tif: deep; expected --map '**/e.tif=depth'", kind="AmbiguousMediaError"
+        *(
+            Failure.of(
+                path,
+                AmbiguousMediaError(
+                    path, got="deep", expected=f"--map '**{path}=depth'", pattern=f"**{path}"
+                ),
+            )
+            for path in ("/d.png", "/e.tif")
         ),
     ]
     assert grouped(failures) == [

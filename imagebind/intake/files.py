@@ -119,8 +119,11 @@ def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKin
             refuse_companion(found.path, layout=mapping.options.get("layout"))
         return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
-        ways = " or ".join(f"--map '{_pattern(found)}={_map_value(kind, found)}'" for kind in error.kinds)
-        raise AmbiguousMediaError(error.item, got=error.got, expected=ways, kinds=error.kinds) from error
+        pattern = _pattern(found)
+        ways = " or ".join(f"--map '{pattern}={_map_value(kind, found)}'" for kind in error.kinds)
+        raise AmbiguousMediaError(
+            error.item, got=error.got, expected=ways, kinds=error.kinds, pattern=pattern
+        ) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:
             raise

@@ -23,7 +23,6 @@ from urllib.request import (
     ProxyHandler,
     Request,
     UnknownHandler,
-    urlopen,
 )
 
 from imagebind.errors import CheckpointError
@@ -55,14 +54,19 @@ def open_url(url: str) -> HTTPResponse:
         HTTPException, ValueError: not an HTTP server, or an invalid URL.
     """
     request = Request(quote(url, safe=UNESCAPED_URL_CHARACTERS), headers=HEADERS)
-    opener = OpenerDirector()
-    for handler in WEB_HANDLERS:
-        opener.add_handler(handler())
     try:
-        return opener.open(request, timeout=TIMEOUT_SECONDS)
+        return _opener().open(request, timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()  # callers may keep the error for long
         raise
+
+
+def _opener() -> OpenerDirector:
+    """Return an opener that refuses a redirect away from the web: it has no handler for other schemes."""
+    opener = OpenerDirector()
+    for handler in WEB_HANDLERS:
+        opener.add_handler(handler())
+    return opener
 
 
 def copy_body(response: HTTPResponse, file: BinaryIO, *, max_bytes: int | None = None) -> None:
@@ -151,7 +155,7 @@ def _request(url: str, part: Path, *, have: int, size: int, report: ReportProgre
 
 def _open(request: Request, part: Path) -> HTTPResponse:
     try:
-        return urlopen(request, timeout=TIMEOUT_SECONDS)
+        return _opener().open(request, timeout=TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
         if error.code == RANGE_NOT_SATISFIABLE:

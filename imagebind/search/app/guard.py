@@ -79,8 +79,9 @@ class Guard:
             return _refuse(411, "A Content-Length is required.")
         if size < 0:
             return _refuse(400, "The Content-Length is not a number.")
-        if size > (self.max_upload_bytes if is_upload else MAX_JSON_BYTES):
-            return _refuse(413, f"Too large: at most {self.max_upload_bytes / MEGABYTE:g} MB at once.")
+        limit = self.max_upload_bytes if is_upload else MAX_JSON_BYTES
+        if size > limit:
+            return _refuse(413, f"Too large: at most {limit / MEGABYTE:g} MB at once.")
         full = (
             len(self.pending) >= MAX_PENDING_UPLOADS
             or sum(self.pending.values()) + size > MAX_PENDING_FULL_UPLOADS * self.max_upload_bytes
