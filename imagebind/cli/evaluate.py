@@ -24,7 +24,7 @@ Glob = Annotated[str | None, typer.Option(metavar="PATTERN", help="Own files of 
 def evaluate(
     names: Annotated[
         list[str] | None,
-        typer.Argument(help="Benchmarks; `all`; `few-shot` and a benchmark; or a name for own files."),
+        typer.Argument(help="Benchmarks; `all`; `few-shot` and a benchmark; or a name for your own files."),
     ] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the benchmark's data, as published.")] = None,
     data_root: Annotated[
@@ -44,7 +44,9 @@ def evaluate(
         str | None,
         typer.Option(metavar="NAME=A,B,…", help="Evaluate once with each value of an option, in one table."),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Most samples to use: a partial result.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of samples: a partial result.")
+    ] = None,
     allow_missing: Annotated[
         int, typer.Option(min=0, help="Number of missing or damaged files to leave out.")
     ] = 0,
@@ -61,7 +63,8 @@ def evaluate(
     report: Annotated[Path | None, typer.Option(help="Folder for report.md, report.json and plots.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result.")] = False,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder of cached embeddings, by default in ~/.cache/imagebind.")
+        Path | None,
+        typer.Option(help="Folder of cached embeddings; default: below that of downloads."),
     ] = None,
     weights: Weights = None,
     device: Device = None,
@@ -80,9 +83,9 @@ def evaluate(
     imagebind evaluate esc50 --data ~/ESC-50 --vary templates=clip-80,short,name
     ```
 
-    Embeddings are cached, so an interrupted run continues, and other prompts take seconds. Under `torchrun`
-    each process embeds a share. A missing or damaged file ends the run with an error, unless --allow-missing
-    permits it.
+    Embeddings are cached, so an interrupted run continues, and a run with other prompts takes seconds.
+    Under `torchrun` each process embeds a share. A missing or damaged file ends the run with an error, unless
+    --allow-missing permits it.
     """
     if list_all:
         _print_list()
@@ -102,19 +105,21 @@ def evaluate(
     given = dict(map(_option, option or ()))
     by_benchmark = {} if options_file is None else _options_of(options_file)
     is_few_shot = listed[0] == FEW_SHOT
+    if is_few_shot and limit is not None:
+        raise typer.BadParameter("expected no limit with few-shot", param_hint="--limit")
     numbers = [int(name) for name in listed if name.isdecimal()]
     listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
     tasks: list[tuple[Benchmark, Path | None]]
     if own:
         tasks = [(_own_benchmark(listed, own, classes_from), None)]
-        waiting: dict[str, str] = {}
+        without_data: dict[str, str] = {}
     else:
-        tasks, waiting = _tasks(listed, data, data_root)
+        tasks, without_data = _tasks(listed, data, data_root)
     used = {ModalityType.TEXT, *(task.media.modality for task, _ in tasks)}
     if any(str(task.task) in ("retrieval", "toy world") for task, _ in tasks):
         used = {*ModalityType}
     results = []
-    with _processes() as rank, _progress(quiet=rank > 0) as progress:
+    with _process_group() as rank, _progress(quiet=rank > 0) as progress:
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
         common: dict[str, Any] = {
             "protocol": protocol,
@@ -143,24 +148,24 @@ def evaluate(
     if rank > 0:
         return
     if not as_json:
-        _print_results(results, waiting)
+        _print_results(results, without_data)
     if report is not None:
         from imagebind.evaluation.report import write_report
 
-        typer.echo(f"report: {write_report(results, report, waiting=waiting)}", err=True)
+        typer.echo(f"report: {write_report(results, report, without_data=without_data)}", err=True)
 
 
 def _tasks(
     names: Sequence[str], data: Path | None, data_root: Path | None
 ) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
-    """Return the benchmarks with the folders of their data, and what those of `all` need that have none."""
+    """Return the benchmarks with their data folders, and what each of `all` without a folder needs."""
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
 
     wanted = list_benchmarks() if ALL in names else names
     if data is not None and len(wanted) != 1:
         raise typer.BadParameter("expected one benchmark; use --data-root for several", param_hint="--data")
     tasks: list[tuple[Benchmark, Path | None]] = []
-    waiting: dict[str, str] = {}
+    without_data: dict[str, str] = {}
     for name in wanted:
         try:
             benchmark = benchmark_named(name)
@@ -170,24 +175,26 @@ def _tasks(
         if folder is not None or name == TOY_WORLD:
             tasks.append((benchmark, folder))
         elif ALL in names:
-            waiting[benchmark.title] = benchmark.needs
+            without_data[benchmark.title] = benchmark.needs
         else:
             expected = f"a folder with {benchmark.needs} ({benchmark.url}), by --data or --data-root"
             raise typer.BadParameter(f"{name}: expected {expected}")
-    return tasks, waiting
+    return tasks, without_data
 
 
 def _folder_of(benchmark: "Benchmark", data_root: Path | None) -> Path | None:
-    """Return the folder below the root whose name is the benchmark's name or title, in letters and digits."""
+    """Return the folder below the root that is named as the benchmark; only letters and digits count."""
     if data_root is None:
         return None
     if not data_root.is_dir():
         raise typer.BadParameter(f"{data_root}: expected a folder", param_hint="--data-root")
-    wanted = {_letters(name) for name in (benchmark.name, benchmark.title, benchmark.folder)}
-    return next((path for path in sorted(data_root.iterdir()) if _letters(path.name) in wanted), None)
+    names = filter(None, (benchmark.name, benchmark.title, benchmark.folder))
+    wanted = {_letters_and_digits(name) for name in names}
+    folders = sorted(data_root.iterdir())
+    return next((path for path in folders if _letters_and_digits(path.name) in wanted), None)
 
 
-def _letters(name: str) -> str:
+def _letters_and_digits(name: str) -> str:
     return "".join(letter for letter in name.lower() if letter.isalnum())
 
 
@@ -204,7 +211,7 @@ def _own_benchmark(names: Sequence[str], own: Mapping[MediaKind, str], classes_f
         return labelled_files(pattern, media, classes_from=classes_from)
 
     return Benchmark(
-        name=names[0], title=names[0], task=Task.CLASSIFICATION, media=media, read=read, own=True
+        name=names[0], title=names[0], task=Task.CLASSIFICATION, media=media, read=read, needs_root=False
     )
 
 
@@ -261,7 +268,7 @@ def _cache_folder(given: Path | None) -> Path:
 
 
 @contextmanager
-def _processes() -> Iterator[int]:
+def _process_group() -> Iterator[int]:
     """Join the processes of `torchrun`, if it started this one; yield the rank."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         yield 0
@@ -316,7 +323,7 @@ def _print_list() -> None:
     output().print(table)
 
 
-def _print_results(results: "Sequence[Result]", waiting: Mapping[str, str]) -> None:
+def _print_results(results: "Sequence[Result]", without_data: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -340,5 +347,5 @@ def _print_results(results: "Sequence[Result]", waiting: Mapping[str, str]) -> N
             console.print(
                 Text(f"  not comparable with the published figure: {'; '.join(reasons)}", style="yellow")
             )
-    for title, needs in waiting.items():
+    for title, needs in without_data.items():
         console.print(Text(f"{title}: no data found; it needs {needs}", style="dim"), soft_wrap=True)

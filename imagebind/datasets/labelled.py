@@ -16,7 +16,7 @@ class LazyItem:
 
     Args:
         load: returns an item for `imagebind.intake.requests.identify`.
-        sources: files, whose contents count, and values; items with equal sources are equal.
+        sources: paths and values that identify the item; a path stands for the content of its file.
     """
 
     load: Callable[[], Any]

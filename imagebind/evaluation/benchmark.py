@@ -1,4 +1,4 @@
-"""What a benchmark is: a reader of its data, the options of its protocol, and the paper's figures.
+"""Defines `Benchmark`: a reader of its data, the options of its protocol, and the paper's figures.
 
 PETS = Benchmark(
     name="pets",
@@ -27,7 +27,7 @@ PAPER_PROTOCOL = "paper"
 
 
 class Task(str, Enum):
-    """What is measured."""
+    """The task of a benchmark, which determines its figures."""
 
     CLASSIFICATION = "classification"  # zero-shot, one class per item: top-1 and top-5 accuracy
     MULTI_LABEL = "multi-label classification"  # zero-shot, several classes per item: mean average precision
@@ -60,12 +60,12 @@ CLIP_TEMPLATES = Choice(value="clip-80", reason="the paper: CLIP's 80 ImageNet t
 
 @dataclass(frozen=True, kw_only=True)
 class Benchmark:
-    """A task on a data set. Figures are in percent.
+    """A task on a data set. Figures are in percent, except median ranks.
 
     Args:
         media: the media type that is classified, or of the candidates of a retrieval.
-        read: reads the data: (root, **options) -> LabelledSet or RetrievalSet. An option of the protocol that
-            is one of its parameters is passed to it.
+        read: reads the data: (root, **options) -> LabelledSet, RetrievalSet or Rendered. An option of the protocol
+            that is one of its parameters is passed to it.
         options: the protocol of the paper, by name. `imagebind.evaluation.options` lists the names that are
             not parameters of `read`.
         protocols: other published protocols: for each, the options that differ.
@@ -77,7 +77,7 @@ class Benchmark:
         needs: the files below the root.
         licence: of the data, as its owner states it.
         folder: the usual name of the root, besides the name and the title.
-        own: whether `read` needs no root, as for one's own files.
+        needs_root: whether `read` needs the folder of the data; False for the user's own files.
     """
 
     name: str
@@ -95,7 +95,7 @@ class Benchmark:
     url: str = ""
     licence: str = ""
     folder: str = ""
-    own: bool = False
+    needs_root: bool = True
 
     def __post_init__(self) -> None:
         if not self.metric:

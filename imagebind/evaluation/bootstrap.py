@@ -5,17 +5,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-RESAMPLES = 1000
-SEED = 0
-LEVEL = 0.95
+BOOTSTRAP_RESAMPLES = 1000
+BOOTSTRAP_SEED = 0
+CONFIDENCE_LEVEL = 0.95
 
 
-def mean_interval(values: Tensor, *, resamples: int = RESAMPLES) -> tuple[float, float]:
+def mean_interval(values: Tensor, *, resamples: int = BOOTSTRAP_RESAMPLES) -> tuple[float, float]:
     """Return the 95% interval of the mean: (n,) -> (low, high), by the percentile bootstrap, seed 0.
 
-    The number of times that each sample is drawn follows a multinomial distribution.
+    Each resample draws n samples with replacement.
     """
-    generator = torch.Generator().manual_seed(SEED)
+    generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
     count = len(values)
     rows = values.double().cpu()
     means = torch.stack(
@@ -25,12 +25,13 @@ def mean_interval(values: Tensor, *, resamples: int = RESAMPLES) -> tuple[float,
 
 
 def interval(figure: Callable[[Tensor], float], count: int, *, resamples: int) -> tuple[float, float]:
-    """Return the 95% interval of a figure of n samples; `figure` takes the drawn sample numbers (n,)."""
-    generator = torch.Generator().manual_seed(SEED)
+    """Return the 95% interval of a figure of `count` samples; `figure` takes the drawn numbers, (count,)."""
+    generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
     drawn = [torch.randint(count, (count,), generator=generator) for _ in range(resamples)]
     return _interval(torch.tensor([figure(each) for each in drawn], dtype=torch.float64))
 
 
 def _interval(values: Tensor) -> tuple[float, float]:
-    low, high = values.nanquantile(torch.tensor([(1 - LEVEL) / 2, (1 + LEVEL) / 2], dtype=torch.float64))
+    tail = (1 - CONFIDENCE_LEVEL) / 2
+    low, high = values.nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64))
     return low.item(), high.item()

@@ -1,4 +1,4 @@
-"""Embeddings on disk, found again by the content of an item and the settings that embedded it.
+"""Stores embeddings on disk, by the content of an item and the settings of the embedder.
 
 One SQLite file per folder. A file's content is hashed once, and again only if its size or modification time
 changes. Every batch of vectors is committed, so an interrupted run continues where it stopped. Several
@@ -18,23 +18,23 @@ from imagebind.datasets.labelled import LazyItem
 DATABASE_NAME = "embeddings.sqlite"
 KEY_BYTES = 16
 HASH_CHUNK_BYTES = 2**20
-WAIT_SECONDS = 60.0  # for another process that writes
+WRITE_WAIT_SECONDS = 60.0  # for another process that writes
 QUERY_KEYS = 500  # keys per SELECT; SQLite allows 999
-TABLES = """
+CREATE_TABLES = """
 CREATE TABLE IF NOT EXISTS files (path TEXT PRIMARY KEY, size INTEGER, modified INTEGER, digest BLOB);
 CREATE TABLE IF NOT EXISTS vectors (key BLOB PRIMARY KEY, vector BLOB) WITHOUT ROWID;
 """
 
 
 class EmbeddingCache:
-    """Vectors of items in a folder; close it, or use it in `with`."""
+    """Vectors of items in a folder; a context manager."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(folder / DATABASE_NAME, timeout=WAIT_SECONDS)
+        self._database = sqlite3.connect(folder / DATABASE_NAME, timeout=WRITE_WAIT_SECONDS)
         self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.executescript(TABLES)
-        self._new: set[str] = set()  # paths whose digest is not stored yet
+        self._database.executescript(CREATE_TABLES)
+        self._unsaved_paths: set[str] = set()  # paths whose digest is not stored yet
         self._digests: dict[str, tuple[int, int, bytes]] = {
             path: (size, modified, digest)
             for path, size, modified, digest in self._database.execute("SELECT * FROM files")
@@ -53,11 +53,11 @@ class EmbeddingCache:
             OSError: a file of the item cannot be read.
         """
         digest = hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES)
-        self._add(digest, item)
+        self._hash_value(digest, item)
         return digest.digest()
 
     def vectors(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the stored vectors among some keys: (e,) float32 each."""
+        """Return the stored vectors of these keys, (e,) float32 each; keys without a vector are left out."""
         found: dict[bytes, np.ndarray] = {}
         for start in range(0, len(keys), QUERY_KEYS):
             some = keys[start : start + QUERY_KEYS]
@@ -75,26 +75,26 @@ class EmbeddingCache:
             )
             self._database.executemany(
                 "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?)",
-                [(path, *self._digests[path]) for path in self._new],
+                [(path, *self._digests[path]) for path in self._unsaved_paths],
             )
-        self._new.clear()
+        self._unsaved_paths.clear()
 
-    def _add(self, digest: Any, value: Any) -> None:
+    def _hash_value(self, digest: Any, value: Any) -> None:
         """Add a value to a hash, each part with its type and length, so that no two values look the same."""
         match value:
             case LazyItem():
-                self._add(digest, value.sources)
+                self._hash_value(digest, value.sources)
             case Path():
                 _update(digest, "file", self._file_digest(value))
             case Mapping():
                 _update(digest, "mapping", str(len(value)).encode())
                 for name, each in value.items():
-                    self._add(digest, str(name))
-                    self._add(digest, each)
+                    self._hash_value(digest, str(name))
+                    self._hash_value(digest, each)
             case list() | tuple():
                 _update(digest, "sequence", str(len(value)).encode())
                 for each in value:
-                    self._add(digest, each)
+                    self._hash_value(digest, each)
             case np.ndarray():
                 _update(digest, f"array {value.dtype} {value.shape}", np.ascontiguousarray(value).tobytes())
             case bytes():
@@ -108,20 +108,20 @@ class EmbeddingCache:
                 )
 
     def _file_digest(self, path: Path) -> bytes:
-        about = path.stat()
+        file_stat = path.stat()
         name = str(path.absolute())
         known = self._digests.get(name)
-        if known is not None and known[:2] == (about.st_size, about.st_mtime_ns):
+        if known is not None and known[:2] == (file_stat.st_size, file_stat.st_mtime_ns):
             return known[2]
         digest = hashlib.blake2b(digest_size=KEY_BYTES)
         with path.open("rb") as file:
             while chunk := file.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
-        self._digests[name] = (about.st_size, about.st_mtime_ns, digest.digest())
-        self._new.add(name)
+        self._digests[name] = (file_stat.st_size, file_stat.st_mtime_ns, digest.digest())
+        self._unsaved_paths.add(name)
         return digest.digest()
 
 
-def _update(digest: Any, kind: str, content: bytes) -> None:
-    digest.update(f"{kind} {len(content)}:".encode())
+def _update(digest: Any, type_name: str, content: bytes) -> None:
+    digest.update(f"{type_name} {len(content)}:".encode())
     digest.update(content)

@@ -18,13 +18,13 @@ from imagebind.intake.requests import identify
 from imagebind.modality import MediaKind
 from imagebind.space import TRANSFORMS_VERSION, Space
 
-STORE_BATCH, STORE_SECONDS = 256, 1.0  # vectors are stored in groups of this size or age
+STORE_BATCH, STORE_SECONDS = 256, 1.0  # new vectors are stored after this many, or this many seconds
 Progress = Callable[[int, int], None]  # done, total
 
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddedItems:
-    """Vectors of items in their order, unit length, and why items have none (NaN rows)."""
+    """Unit vectors in the order of the items; failed items have rows of NaN and a message in `failures`."""
 
     vectors: np.ndarray  # (n, e) float32
     failures: dict[int, str]
@@ -47,7 +47,7 @@ def embed_items(
         progress: called with the numbers of items done and in total; an estimate under `torchrun`.
     """
     parts = [(number, *part) for number, item in enumerate(items) for part in _parts(item)]
-    settings = _Settings(embedder)
+    settings = _EmbeddingSettings(embedder)
     failures: dict[int, str] = {}
     keys: list[bytes | None] = []
     for number, item, _ in parts:
@@ -56,10 +56,10 @@ def embed_items(
         except (OSError, MediaError) as error:
             failures[number] = _named(items[number], error)
             keys.append(None)
-    rank, ranks = _rank()
+    rank, world_size = _rank_and_world_size()
     found = set(cache.vectors([key for key in keys if key is not None]))
     wanted = {key: position for position, key in enumerate(keys) if key is not None and key not in found}
-    mine = sorted(wanted.values())[rank::ranks]
+    mine = sorted(wanted.values())[rank::world_size]
     done = len(keys) - len(wanted)
     fresh: list[tuple[bytes, np.ndarray]] = []
     stored_at = monotonic()
@@ -74,7 +74,7 @@ def embed_items(
             cache.store(fresh)
             fresh.clear()
             stored_at = monotonic()
-        done += ranks
+        done += world_size
         if progress is not None:
             progress(min(done, len(keys)), len(keys))
     cache.store(fresh)
@@ -100,7 +100,7 @@ def _rows(
     terms: dict[int, list[tuple[np.ndarray, float]]] = {}
     for (number, _, weight), key in zip(parts, keys, strict=True):
         if key is None or key not in stored:
-            failures.setdefault(number, _named(items[number], KeyError("an equal item failed")))
+            failures.setdefault(number, f"{items[number].name}: an item with the same content failed")
             continue
         terms.setdefault(number, []).append((stored[key], weight))
     for number, vectors in terms.items():
@@ -114,30 +114,30 @@ def _computed(
 ) -> Iterator[tuple[int, np.ndarray | Exception]]:
     """Yield each position with its vector or its error, in any order."""
     submitted: deque[int] = deque()
-    refused: deque[tuple[int, Exception]] = deque()
+    load_failures: deque[tuple[int, Exception]] = deque()
 
     def loaded() -> Iterator[Any]:
         for position, item in wanted:
             try:
                 value = item.load() if isinstance(item, LazyItem) else item
             except (MediaError, OSError) as error:
-                refused.append((position, error))
+                load_failures.append((position, error))
                 continue
             submitted.append(position)
             yield value
 
     with closing(embedder.encode_stream(loaded(), batch_size=batch_size)) as stream:
         for result in stream:
-            while refused:
-                yield refused.popleft()
+            while load_failures:
+                yield load_failures.popleft()
             outcome = result.vector if result.error is None else result.error
             assert outcome is not None
             yield submitted.popleft(), outcome
-    yield from refused
+    yield from load_failures
 
 
-class _Settings:
-    """All that, besides the item, determines a vector: weights, transform, and precision."""
+class _EmbeddingSettings:
+    """The settings that determine an item's vector: weights, transform and precision."""
 
     def __init__(self, embedder: Embedder) -> None:
         self._embedder = embedder
@@ -150,7 +150,9 @@ class _Settings:
         if kind not in self._of:
             if kind.modality.value not in self._weights:
                 raise MediaError(
-                    str(kind), got="a model without it", expected=f"one of {', '.join(self._weights)}"
+                    str(kind),
+                    got=f"a model without {kind.modality}",
+                    expected=f"one of {', '.join(self._weights)}",
                 )
             transform = self._embedder.transform(kind)
             described = repr(transform) if is_dataclass(transform) else type(transform).__qualname__
@@ -172,8 +174,8 @@ def _named(item: NamedItem, error: Exception) -> str:
     return text if item.name in text else f"{item.name}: {text}"
 
 
-def _rank() -> tuple[int, int]:
-    """Return this process's rank and the number of processes."""
+def _rank_and_world_size() -> tuple[int, int]:
+    """Return this process's rank and the world size."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         return torch.distributed.get_rank(), torch.distributed.get_world_size()
     return 0, 1
@@ -181,9 +183,9 @@ def _rank() -> tuple[int, int]:
 
 def _of_all_ranks(failures: dict[int, str]) -> dict[int, str]:
     """Return the failures of all processes, after all of them have stored their vectors."""
-    _, ranks = _rank()
-    if ranks == 1:
+    _, world_size = _rank_and_world_size()
+    if world_size == 1:
         return failures
-    gathered: list[Any] = [None] * ranks
+    gathered: list[Any] = [None] * world_size
     torch.distributed.all_gather_object(gathered, failures)
     return {number: text for each in gathered for number, text in each.items()}

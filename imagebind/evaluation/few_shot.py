@@ -26,8 +26,8 @@ from imagebind.evaluation.scoring import percent
 from imagebind.space import Space
 
 SHOTS = (1, 2, 4, 8)
-SEEDS = (0, 1, 2)  # of the examples drawn; figures are means over them
-BATCH_ITEMS = 32
+SEEDS = (0, 1, 2)  # one draw of examples each; figures are means over them
+TRAIN_BATCH_ITEMS = 32
 Optimizer = Literal["adamw", "lbfgs"]
 
 
@@ -55,7 +55,7 @@ def few_shot(
         benchmark: one with `few_shot`, such as "esc50" or "sun_rgbd".
         shots: numbers of examples of each class; a class with fewer gives all that it has.
         optimizer: "adamw" as in the paper, or "lbfgs", logistic regression to its optimum.
-        seeds: of the examples; the figure is the mean over them.
+        seeds: random seeds, one draw of examples each; the accuracy is the mean over them.
 
     The other arguments are those of `evaluate`.
 
@@ -77,24 +77,24 @@ def few_shot(
     choices = benchmark.protocol(protocol, options)
     values = {name: choice.value for name, choice in choices.items()}
     embedder = embedder_with(embedder, values)
-    parts = _parts(benchmark, data, values)
+    parts = _read_splits(benchmark, data, values)
     missing = [name for part in parts for name in part.missing]
     with (
         TemporaryDirectory() as temporary,
         EmbeddingCache(Path(temporary if cache is None else cache)) as stored,
     ):
         embed = BenchmarkEmbedder(benchmark, embedder, stored, batch_size, progress, allow_missing, missing)
-        sides = [_Side.of(part, embed) for part in parts]
+        splits = [_EmbeddedSplit.of(part, embed) for part in parts]
     figures = {}
     for k in shots:
         is_correct = torch.cat(
             [
                 _correct(train, test, k, benchmark.few_shot, optimizer, seed)
                 for seed in seeds
-                for train, test in _rounds(sides)
+                for train, test in _rounds(splits)
             ]
         )
-        folds = torch.cat([test.folds for _ in seeds for _, test in _rounds(sides)])
+        folds = torch.cat([test.folds for _ in seeds for _, test in _rounds(splits)])
         value = torch.stack([is_correct[folds == fold].mean() for fold in folds.unique()]).mean().item()
         low, high = mean_interval(is_correct)
         figures[f"{k}-shot"] = percent(value, low, high, chance=1 / len(parts[-1].classes))
@@ -104,7 +104,7 @@ def few_shot(
         model=str(Space.of(embedder)),
         metric=f"{max(shots)}-shot",
         figures=figures,
-        samples=len(sides[-1].labels),
+        samples=len(splits[-1].labels),
         protocol_name=protocol,
         protocol=on_record(benchmark, _choices(choices, benchmark.few_shot, optimizer, seeds)),
         missing=missing,
@@ -113,25 +113,25 @@ def few_shot(
     )
 
 
-class _Side:
+class _EmbeddedSplit:
     """Vectors (n, e) with their class numbers (n,) and folds (n,), -1 without folds."""
 
     def __init__(self, vectors: Tensor, labels: Tensor, folds: Tensor) -> None:
         self.vectors, self.labels, self.folds = vectors, labels, folds
 
     @classmethod
-    def of(cls, part: LabelledSet, embed: BenchmarkEmbedder) -> "_Side":
-        vectors, is_there = embed(part.items)
+    def of(cls, part: LabelledSet, embed: BenchmarkEmbedder) -> "_EmbeddedSplit":
+        vectors, is_embedded = embed(part.items)
         items: Sequence[LabelledItem] = part.items
         labels = torch.tensor([item.labels[0] for item in items])
         folds = torch.tensor([-1 if item.fold is None else item.fold for item in items])
-        return cls(vectors[is_there], labels[is_there], folds[is_there])
+        return cls(vectors[is_embedded], labels[is_embedded], folds[is_embedded])
 
-    def part(self, kept: Tensor) -> "_Side":
-        return _Side(self.vectors[kept], self.labels[kept], self.folds[kept])
+    def part(self, kept: Tensor) -> "_EmbeddedSplit":
+        return _EmbeddedSplit(self.vectors[kept], self.labels[kept], self.folds[kept])
 
 
-def _parts(
+def _read_splits(
     benchmark: Benchmark, data: str | os.PathLike[str], values: Mapping[str, Any]
 ) -> list[LabelledSet]:
     """Return the training and the test split, or one set with folds."""
@@ -145,17 +145,19 @@ def _parts(
     return parts  # type: ignore[return-value]
 
 
-def _rounds(sides: Sequence[_Side]) -> Iterator[tuple[_Side, _Side]]:
-    """Yield training and test sides: the two splits, or for each fold the other folds and it."""
-    if len(sides) == 2:
-        yield sides[0], sides[1]
+def _rounds(splits: Sequence[_EmbeddedSplit]) -> Iterator[tuple[_EmbeddedSplit, _EmbeddedSplit]]:
+    """Yield (training, test): the two splits, or for each fold the other folds and that fold."""
+    if len(splits) == 2:
+        yield splits[0], splits[1]
         return
-    (side,) = sides
+    (side,) = splits
     for fold in side.folds.unique():
         yield side.part(side.folds != fold), side.part(side.folds == fold)
 
 
-def _correct(train: _Side, test: _Side, k: int, recipe: FewShot, optimizer: Optimizer, seed: int) -> Tensor:
+def _correct(
+    train: _EmbeddedSplit, test: _EmbeddedSplit, k: int, training: FewShot, optimizer: Optimizer, seed: int
+) -> Tensor:
     """Return 1 for each test item that a classifier of k items per class recognises, otherwise 0: (n,)."""
     generator = torch.Generator().manual_seed(seed)
     drawn = torch.randperm(len(train.labels), generator=generator)
@@ -164,45 +166,47 @@ def _correct(train: _Side, test: _Side, k: int, recipe: FewShot, optimizer: Opti
     if optimizer == "lbfgs":
         probe = fit_linear_probe(examples.vectors, examples.labels)
     else:
-        probe = _train(examples.vectors, examples.labels, recipe, generator)
+        probe = _train(examples.vectors, examples.labels, training, generator)
     with torch.no_grad():
         return (probe(test.vectors).argmax(dim=1) == test.labels).double()
 
 
-def _train(vectors: Tensor, labels: Tensor, recipe: FewShot, generator: torch.Generator) -> LinearProbe:
+def _train(vectors: Tensor, labels: Tensor, training: FewShot, generator: torch.Generator) -> LinearProbe:
     """Train a linear classifier from zero by AdamW, in shuffled batches."""
     probe = LinearProbe(vectors.shape[1], int(labels.max()) + 1)
     torch.nn.init.zeros_(probe.classes.weight)
     torch.nn.init.zeros_(probe.classes.bias)
-    steps = torch.optim.AdamW(probe.parameters(), lr=recipe.lr, weight_decay=recipe.weight_decay)
+    adamw = torch.optim.AdamW(probe.parameters(), lr=training.lr, weight_decay=training.weight_decay)
     with torch.enable_grad():
-        for _ in range(recipe.epochs):
-            for batch in torch.randperm(len(labels), generator=generator).split(BATCH_ITEMS):
-                steps.zero_grad()
+        for _ in range(training.epochs):
+            for batch in torch.randperm(len(labels), generator=generator).split(TRAIN_BATCH_ITEMS):
+                adamw.zero_grad()
                 F.cross_entropy(probe(vectors[batch]), labels[batch]).backward()
-                steps.step()
+                adamw.step()
     return probe
 
 
 def _choices(
-    choices: Mapping[str, Choice], recipe: FewShot, optimizer: Optimizer, seeds: Sequence[int]
+    choices: Mapping[str, Choice], training: FewShot, optimizer: Optimizer, seeds: Sequence[int]
 ) -> dict[str, Choice]:
-    """Return the options on record: those of the items, and those of the training."""
+    """Return the options to record: those of the benchmark without prompts, and those of the training."""
     kept = {name: choice for name, choice in choices.items() if name not in ("templates", "names")}
     trained = (
         {"optimizer": Choice(value="lbfgs", reason=GIVEN_BY_USER)}
         if optimizer == "lbfgs"
         else {
             "optimizer": Choice(value="adamw", reason="the paper"),
-            "lr": Choice(value=recipe.lr, reason="the paper"),
-            "weight_decay": Choice(value=recipe.weight_decay, reason="the paper"),
-            "epochs": Choice(value=recipe.epochs, reason="the paper"),
-            "batch_items": Choice(value=BATCH_ITEMS, reason="not published; ours"),
+            "lr": Choice(value=training.lr, reason="the paper"),
+            "weight_decay": Choice(value=training.weight_decay, reason="the paper"),
+            "epochs": Choice(value=training.epochs, reason="the paper"),
+            "batch_items": Choice(value=TRAIN_BATCH_ITEMS, reason="not published; ours"),
         }
     )
     return {
         **kept,
         **trained,
-        "seeds": Choice(value=[*seeds], reason="not published; the mean over three draws of examples"),
+        "seeds": Choice(
+            value=[*seeds], reason=f"not published; the mean over {len(seeds)} draws of examples"
+        ),
         "vectors": Choice(value="unit length", reason="not published; ours"),
     }

@@ -30,7 +30,7 @@ def options_for(media: MediaKind, *, is_retrieval: bool) -> tuple[str, ...]:
 
 
 def templates_named(name: Any, kind: MediaKind) -> tuple[str, ...]:
-    """Return the prompt templates of a set's name, of one template, or of a sequence of templates.
+    """Return the prompt templates for a set's name, one template, or a sequence of templates.
 
     The sets are clip-80 (CLIP's 80 for ImageNet), short (`prompts.SHORT_TEMPLATES`) and name (only the name).
 

@@ -1,5 +1,7 @@
 """Plots of results: confusion matrix, classes, few-shot curve, and histograms of similarities."""
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +17,7 @@ SHOTS_SUFFIX = "-shot"
 MAX_CONFUSION_CLASSES = 60  # with more, the matrix shows no labels
 MAX_BARS = 40  # the best and the worst classes, if there are more
 HISTOGRAM_BINS = 60
-MAX_OTHER_PAIRS = 200_000  # drawn of the pairs that do not match
+MAX_OTHER_PAIRS = 200_000  # unmatched pairs in a histogram
 DPI = 120
 MATCHED_COLOUR, OTHER_COLOUR = "#1b7f79", "#b9bec6"
 
@@ -33,10 +35,15 @@ def plots_of(result: Result, folder: Path) -> list[str]:
         plots["classes"] = class_bars(result)
     names = []
     for kind, plot in plots.items():
-        name = f"{result.benchmark}-{kind}.png"
+        name = f"{file_name(result.title)}-{kind}.png"
         plot.savefig(folder / name, dpi=DPI)
         names.append(name)
     return names
+
+
+def file_name(title: str) -> str:
+    """Return a title in letters, digits and hyphens: "ESC-50, clips=1" -> "esc-50-clips-1"."""
+    return re.sub(r"[^a-z0-9]+", "-", title.lower()).strip("-")
 
 
 def confusion_matrix(detail: Detail, title: str) -> "Plot":
@@ -62,9 +69,9 @@ def class_bars(result: Result) -> "Plot":
     is_cut = len(ordered) > MAX_BARS
     shown = [*ordered[: MAX_BARS // 2], *ordered[-MAX_BARS // 2 :]] if is_cut else ordered
     plot, axes = _axes(7, 1.2 + 0.22 * len(shown))
-    places = range(len(shown))
-    axes.barh(places, [value for _, (_, value) in shown], color=MATCHED_COLOUR)
-    axes.set_yticks(places, [f"{label} ({count})" for label, (count, _) in shown], fontsize=8)
+    positions = range(len(shown))
+    axes.barh(positions, [value for _, (_, value) in shown], color=MATCHED_COLOUR)
+    axes.set_yticks(positions, [f"{label} ({count})" for label, (count, _) in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.margins(y=0.01)
@@ -103,7 +110,7 @@ def similarity_histogram(detail: Detail, title: str) -> "Plot":
     if matched.ndim == 1:
         matched = matched[:, None] == torch.arange(scores.shape[1])
     others = scores[~matched]
-    others = others[:: max(1, len(others) // MAX_OTHER_PAIRS)]
+    others = others[:: max(1, math.ceil(len(others) / MAX_OTHER_PAIRS))]
     plot, axes = _axes(7, 4)
     edges = np.linspace(float(scores.min()), float(scores.max()) + 1e-6, HISTOGRAM_BINS)
     axes.hist(others.numpy(), bins=edges, density=True, color=OTHER_COLOUR, label="other pairs")

@@ -8,23 +8,23 @@ from imagebind.evaluation.plots import plots_of
 from imagebind.evaluation.result import GIVEN_BY_USER, Result
 
 REPORT_NAME, JSON_NAME = "report.md", "report.json"
-MAX_MISSING = 20  # items named in the report
+MAX_LISTED_MISSING = 20  # items named in the report
 
 
 def write_report(
-    results: Sequence[Result], folder: Path, *, waiting: Mapping[str, str] | None = None
+    results: Sequence[Result], folder: Path, *, without_data: Mapping[str, str] | None = None
 ) -> Path:
     """Write report.md, report.json and plots into a folder; return the path of report.md.
 
     Args:
-        waiting: benchmarks that were not evaluated, and what each needs.
+        without_data: benchmarks without data, and the files that each needs.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = [json.loads(result.to_json()) for result in results]
     (folder / JSON_NAME).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
     sections = [_head(results), *(_section(result, plots_of(result, folder)) for result in results)]
-    if waiting:
-        lines = [f"- {name}: {needs}" for name, needs in waiting.items()]
+    if without_data:
+        lines = [f"- {name}: {needs}" for name, needs in without_data.items()]
         sections.append("\n".join(["## Not evaluated", "", "No data was found for:", "", *lines]))
     path = folder / REPORT_NAME
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
@@ -48,7 +48,7 @@ def not_comparable(result: Result) -> list[str]:
     """Return the reasons why a result cannot be compared with the published one."""
     reasons = []
     if result.is_partial:
-        reasons.append(f"only {result.samples:,} samples, by a limit")
+        reasons.append(f"limited to {result.samples:,} samples")
     elif result.paper_samples and result.samples != result.paper_samples:
         reasons.append(f"{result.samples:,} samples, published {result.paper_samples:,}")
     if result.missing:
@@ -57,7 +57,7 @@ def not_comparable(result: Result) -> list[str]:
         reasons.append(f"protocol {result.protocol_name}")
     given = [name for name, setting in result.protocol.items() if setting.reason == GIVEN_BY_USER]
     if given:
-        reasons.append(f"other {', '.join(given)}")
+        reasons.append(f"changed options: {', '.join(given)}")
     return reasons
 
 
@@ -67,7 +67,8 @@ def _head(results: Sequence[Result]) -> str:
     lines = [
         "# Evaluation",
         "",
-        f"Model: {models}. imagebind {versions}. Figures are in percent, with bootstrap intervals of 95 %.",
+        f"Model: {models}. imagebind {versions}. Figures are in percent, except median ranks, with "
+        "bootstrap intervals of 95 %.",
         "",
         "| benchmark | figure | measured | chance | published | samples | comparable |",
         "|---|---|---|---|---|---|---|",
@@ -102,9 +103,9 @@ def _section(result: Result, plots: Sequence[str]) -> str:
         lines += ["", f"![{plot.removesuffix('.png').replace('-', ' ')}]({plot})"]
     if result.missing:
         lines += ["", f"{len(result.missing):,} items were left out:", ""]
-        lines += [f"- {name}" for name in result.missing[:MAX_MISSING]]
-        if len(result.missing) > MAX_MISSING:
-            lines.append(f"- and {len(result.missing) - MAX_MISSING:,} more")
+        lines += [f"- {name}" for name in result.missing[:MAX_LISTED_MISSING]]
+        if len(result.missing) > MAX_LISTED_MISSING:
+            lines.append(f"- and {len(result.missing) - MAX_LISTED_MISSING:,} more")
     if result.per_class:
         lines += ["", "<details><summary>Classes</summary>", "", "| class | samples | figure |"]
         lines.append("|---|---|---|")

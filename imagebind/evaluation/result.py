@@ -1,4 +1,4 @@
-"""The result of a benchmark: figures with intervals, the protocol on record, and what was left out."""
+"""The result of a benchmark: figures with intervals, the protocol on record, and the items left out."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -21,7 +21,7 @@ class EvaluationError(ImageBindError):
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure in percent (ranks excepted), with its bootstrap interval of 95% and the value of guessing."""
+    """A figure in percent, or a rank, with its bootstrap interval of 95% and the value of guessing."""
 
     value: float
     low: float | None = None
@@ -35,7 +35,7 @@ class Figure:
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
-    """An option of the protocol as it was used, and why."""
+    """The value that was used for an option of the protocol, and the reason for it."""
 
     value: Any
     reason: str
@@ -43,7 +43,7 @@ class Setting:
 
 @dataclass(frozen=True, kw_only=True)
 class Detail:
-    """What plots are drawn from; not stored.
+    """Scores and targets for the plots; not stored.
 
     Args:
         scores: (n, c) similarities of items with classes, or of queries with candidates.
@@ -120,5 +120,5 @@ def missing_error(benchmark: str, missing: Sequence[str], total: int, allowed: i
     return EvaluationError(
         f"{benchmark}: expected {total:,} readable items, got {len(missing):,} missing or damaged ({some}); "
         f"repair them, or pass --allow-missing {len(missing)} (allow_missing=) to leave them out"
-        + (f", now {allowed}" if allowed else "")
+        + (f" (the limit is now {allowed})" if allowed else "")
     )

@@ -54,10 +54,11 @@ def evaluate(
         data: the folder of the data as published; see `Benchmark.needs`.
         protocol: "paper", or another published protocol of the benchmark.
         options: values that replace the protocol's, such as {"templates": "short"}.
-        limit: use at most so many items or queries, chosen with a fixed seed; the result is partial.
+        limit: use at most this many items or queries, chosen with a fixed seed; the result is partial.
         allow_missing: number of items that may be missing or damaged; figures leave them out.
         cache: a folder for embeddings, so that a later run with the same items, weights and transforms does
-            not compute them again. Several processes of `torchrun` need one. By default nothing is kept.
+            not compute them again; required with several processes of `torchrun`. By default nothing is
+            kept.
         progress: called with the numbers of items done and in total.
 
     Raises:
@@ -74,7 +75,7 @@ def evaluate(
     started = time.monotonic()
     choices = benchmark.protocol(protocol, options)
     values = {name: choice.value for name, choice in choices.items()}
-    if data is None and benchmark.task is not Task.TOY_WORLD and not benchmark.own:
+    if data is None and benchmark.task is not Task.TOY_WORLD and benchmark.needs_root:
         raise ValueError(f"data: expected the folder of {benchmark.title} ({benchmark.needs}), got None")
     embedder = embedder_with(embedder, values)
     with TemporaryDirectory() as temporary:
@@ -83,7 +84,7 @@ def evaluate(
             folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
         )
         if isinstance(found, Rendered):
-            missing, is_partial, outcome = [], False, recognise_scenes(found, embedder)
+            missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
         else:
             found, is_partial = limited(found, limit)
             missing = [*found.missing]
@@ -136,7 +137,7 @@ class BenchmarkEmbedder:
         self._allow_missing = allow_missing
 
     def __call__(self, items: Sequence[NamedItem]) -> tuple[Tensor, Tensor]:
-        """Return the vectors of items (n, e), and which could be embedded (n,).
+        """Return the vectors of items (n, e), and a mask of the embedded items (n,).
 
         Raises:
             EvaluationError: more items are missing than allowed, or none could be embedded.
@@ -154,20 +155,20 @@ class BenchmarkEmbedder:
             total = len(items) + len(self.missing) - len(embedded.failures)
             raise missing_error(self.benchmark.name, self.missing, total, self._allow_missing)
         vectors = torch.from_numpy(embedded.vectors)
-        is_there = ~vectors.isnan().any(dim=1)
-        if not is_there.any():
+        is_embedded = ~vectors.isnan().any(dim=1)
+        if not is_embedded.any():
             raise EvaluationError(
                 f"{self.benchmark.name}: expected readable items, got none of {len(items):,}"
             )
-        return vectors, is_there
+        return vectors, is_embedded
 
 
 def classify(
     benchmark: Benchmark, found: LabelledSet, embed: BenchmarkEmbedder, options: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the fields of a zero-shot classification's result."""
-    vectors, is_there = embed(found.items)
-    items = [item for item, there in zip(found.items, is_there.tolist(), strict=True) if there]
+    vectors, is_embedded = embed(found.items)
+    items = [item for item, there in zip(found.items, is_embedded.tolist(), strict=True) if there]
     classes = with_names(found.classes, options.get("names"))
     templates = (
         templates_named(options["templates"], benchmark.media)
@@ -175,7 +176,7 @@ def classify(
         else default_templates(benchmark.media)
     )
     classifier = ZeroShotClassifier(embed.embedder, [each.names for each in classes], templates)
-    scores = classifier.vector_scores(vectors[is_there], benchmark.media)  # (n, c)
+    scores = classifier.vector_scores(vectors[is_embedded], benchmark.media)  # (n, c)
     labels = [each.label for each in classes]
     if benchmark.task is Task.MULTI_LABEL:
         target = torch.zeros(scores.shape, dtype=torch.bool)
@@ -198,15 +199,15 @@ def retrieve(found: RetrievalSet, embed: BenchmarkEmbedder) -> dict[str, Any]:
 
     Queries whose relevant candidates are all missing are left out.
     """
-    candidates, candidate_there = embed(found.candidates)
-    queries, query_there = embed(found.queries)
+    candidates, has_candidate = embed(found.candidates)
+    queries, has_query = embed(found.queries)
     target = torch.zeros(len(queries), len(candidates), dtype=torch.bool)
     for row, relevant in enumerate(found.relevant):
         target[row, list(relevant)] = True
-    target = target[:, candidate_there]
-    kept = query_there & target.any(dim=1)
+    target = target[:, has_candidate]
+    kept = has_query & target.any(dim=1)
     target = target[kept]
-    rows, columns = (F.normalize(side, dim=1) for side in (queries[kept], candidates[candidate_there]))
+    rows, columns = (F.normalize(side, dim=1) for side in (queries[kept], candidates[has_candidate]))
     similarity = rows @ columns.T  # (q, n)
     return {
         "figures": recall_figures(similarity, target),
@@ -215,7 +216,7 @@ def retrieve(found: RetrievalSet, embed: BenchmarkEmbedder) -> dict[str, Any]:
     }
 
 
-def recognise_scenes(rendered: Rendered, embedder: Embedder) -> dict[str, Any]:
+def evaluate_toy_world(rendered: Rendered, embedder: Embedder) -> dict[str, Any]:
     """Return the fields of the toy world's result: zero-shot accuracies and recalls, in percent."""
     shares = WorldFigures(rendered)(embedder.model)
     return {

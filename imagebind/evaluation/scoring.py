@@ -36,10 +36,10 @@ def accuracy_figures(scores: Tensor, target: Tensor, items: Sequence[LabelledIte
 def multi_label_figures(scores: Tensor, target: Tensor) -> dict[str, Figure]:
     """Return the mean average precision over classes: (n, c), (n, c) booleans."""
 
-    def of(drawn: Tensor) -> float:
+    def resampled_map(drawn: Tensor) -> float:
         return mean_average_precision(scores[drawn], target[drawn])
 
-    low, high = interval(of, len(scores), resamples=MAP_RESAMPLES)
+    low, high = interval(resampled_map, len(scores), resamples=MAP_RESAMPLES)
     chance = target.double().mean(dim=0)[target.any(dim=0)].mean().item()
     return {"mAP": percent(mean_average_precision(scores, target), low, high, chance=chance)}
 
@@ -68,8 +68,11 @@ def recall_figures(similarity: Tensor, target: Tensor) -> dict[str, Figure]:
     `target` (q, n) is true for relevant candidates. Candidates without a query are not used as queries.
     """
     figures = {}
-    back = target.any(dim=0)
-    for prefix, matrix, relevant in (("", similarity, target), ("back_", similarity.T[back], target.T[back])):
+    has_query = target.any(dim=0)
+    for prefix, matrix, relevant in (
+        ("", similarity, target),
+        ("back_", similarity.T[has_query], target.T[has_query]),
+    ):
         ranks = target_ranks(matrix, relevant)
         for k in RECALL_KS:
             is_found = (ranks <= k).double()
@@ -90,5 +93,5 @@ def chance_of_recall(relevant: Tensor, candidates: int, k: int) -> float:
 
 
 def percent(value: float, low: float, high: float, *, chance: float) -> Figure:
-    """Return a figure in percent of shares."""
+    """Return a `Figure` in percent from values between 0 and 1."""
     return Figure(value=100 * value, low=100 * low, high=100 * high, chance=100 * chance)

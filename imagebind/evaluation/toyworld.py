@@ -1,7 +1,7 @@
 """Evaluates a model on the toy world: zero-shot classification, and retrieval between modalities.
 
-Only vision is trained with text, and audio, depth, thermal and IMU are never trained with each other: what
-they achieve here has emerged through vision. The scenes have attribute combinations that are not in the
+Only vision is trained with text, and audio, depth, thermal and IMU are never trained with each other: their
+accuracy comes from alignment through vision. The scenes have attribute combinations that are not in the
 training set. A modality is also classified by an attribute that it does not show, as a control: its accuracy
 must be that of guessing.
 """
@@ -27,7 +27,7 @@ from imagebind.toyworld.scene import ATTRIBUTES, SHOWN_ATTRIBUTES
 from imagebind.transforms.text import Tokenizer
 
 EMBED_BATCH = 64
-HELD_OUT_SCENES, HELD_OUT_SEED = 1_024, 1  # of the world that measures the small model
+HELD_OUT_SCENES, HELD_OUT_SEED = 1_024, 1  # the held-out scenes that evaluate the small model
 CARD_ROW = re.compile(r"^\| (\w+) \| ([\d.]+) \| [\d.]+ \|$", re.MULTILINE)  # figure, measured, chance
 NUM_CANDIDATES = 256  # scenes per retrieval
 RECALL_KS = (1, 10)
@@ -133,7 +133,8 @@ class WorldFigures:
     def _retrieval_side(
         self, model: ImageBindModel, embedded: Mapping[MediaKind, Tensor], kind: MediaKind, other: MediaKind
     ) -> Tensor:
-        """Return one side of a retrieval, unit length: (256, e). Captions describe what the other side is."""
+        """Return one side of a retrieval, unit length: (256, e). A text is the image's caption if the
+        other side is image, depth or thermal, otherwise the video's."""
         count = min(NUM_CANDIDATES, len(self.rendered))
         if kind is not MediaKind.TEXT:
             return embedded[kind][:count]

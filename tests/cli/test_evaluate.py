@@ -41,7 +41,7 @@ def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared
     run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
     assert run.code == 0, run.err
     assert "66.9" in run.out and "clips = 1 (given by the user)" in run.out
-    assert "24 samples, published 2,000" in run.out
+    assert "24 samples, published 2,000; changed options: templates, clips" in run.out
 
 
 def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root, tmp_path):
@@ -51,8 +51,8 @@ def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root
     assert stored["benchmark"] == "esc50" and stored["figures"]["top1"]["value"] > 60
     text = (tmp_path / "report" / REPORT_NAME).read_text()
     for name in ("confusion", "similarities", "classes"):
-        assert f"(esc50-{name}.png)" in text
-        assert (tmp_path / "report" / f"esc50-{name}.png").stat().st_size > 5_000
+        assert f"(esc-50-{name}.png)" in text
+        assert (tmp_path / "report" / f"esc-50-{name}.png").stat().st_size > 5_000
 
 
 def test_a_file_has_the_options_of_each_benchmark(evaluate, data_root, tmp_path):

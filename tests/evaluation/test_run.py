@@ -75,7 +75,7 @@ def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embed
     with pytest.raises(EvaluationError, match=r"40 readable items, got 2 missing or damaged") as caught:
         evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
     assert names[0] in str(caught.value) and names[1] in str(caught.value)
-    with pytest.raises(EvaluationError, match="now 1"):
+    with pytest.raises(EvaluationError, match="the limit is now 1"):
         evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=1)
     result = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=2)
     assert result.samples == 38 and len(result.missing) == 2

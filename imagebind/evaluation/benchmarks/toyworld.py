@@ -1,4 +1,4 @@
-"""The toy world: what the small model knows, and what it cannot know."""
+"""The toy world: classification and retrieval on held-out scenes, with controls."""
 
 from imagebind.evaluation.benchmark import Benchmark, Choice, Task
 from imagebind.evaluation.toyworld import (

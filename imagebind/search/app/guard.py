@@ -87,7 +87,7 @@ class Guard:
             or sum(self.pending.values()) + size > MAX_PENDING_FULL_UPLOADS * self.max_upload_bytes
         )
         if is_upload and full:
-            return _refuse(429, "Too many uploads are waiting. Try again in a minute.")
+            return _refuse(429, "Too many uploads are waiting. Try again in a moment.")
         return None
 
 
