@@ -10,6 +10,7 @@ MODULES = {
     "places365": "places365",
     "nyu_depth": "nyu_depth",
     "sun_rgbd": "sun_rgbd",
+    "audioset": "audioset",
     "esc50": "esc50",
     "llvip": "llvip",
     "ego4d": "ego4d",
