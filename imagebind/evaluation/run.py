@@ -83,10 +83,10 @@ def evaluate(
             folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
         )
         if isinstance(found, Rendered):
-            missing, is_partial, outcome = [], False, recognise_scenes(found, embedder)
+            missing, notes, is_partial, outcome = [], (), False, recognise_scenes(found, embedder)
         else:
             found, is_partial = limited(found, limit)
-            missing = [*found.missing]
+            missing, notes = [*found.missing], found.notes
             with EmbeddingCache(folder) as stored:
                 embed = BenchmarkEmbedder(
                     benchmark, embedder, stored, batch_size, progress, allow_missing, missing
@@ -106,6 +106,7 @@ def evaluate(
         paper=benchmark.paper,
         paper_samples=benchmark.paper_samples,
         missing=missing,
+        notes=list(notes),
         is_partial=is_partial,
         seconds=time.monotonic() - started,
         version=__version__,

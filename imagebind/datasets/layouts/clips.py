@@ -1,6 +1,6 @@
 """Clips of YouTube videos: the names that downloaders give their files, and lists of clips with classes."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,14 +57,14 @@ def clip_file(
     return next((files[stem] for stem in clip_stems(ytid, start, end) if stem in files), None)
 
 
-def labelled_clips(root: Path, clips: Iterable[ListedClip], media: MediaKind) -> LabelledSet:
-    """Return the clips of a list whose files are below a folder; the classes are those of the list, sorted.
+def labelled_clips(
+    root: Path, clips: Sequence[ListedClip], labels: Sequence[str], media: MediaKind
+) -> LabelledSet:
+    """Return the clips of a list whose files are below a folder, with all classes of the data set.
 
     Raises:
         MediaError: the list is empty.
     """
-    clips = list(clips)
-    labels = sorted({clip.label for clip in clips})
     if not clips:
         raise MediaError(str(root), got="a list without clips", expected="clips of the split")
     number_of = {label: number for number, label in enumerate(labels)}

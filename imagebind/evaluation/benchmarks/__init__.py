@@ -8,12 +8,16 @@ from imagebind.evaluation.benchmark import Benchmark
 MODULES = {
     "imagenet": "imagenet",
     "places365": "places365",
+    "kinetics400": "kinetics400",
     "nyu_depth": "nyu_depth",
     "sun_rgbd": "sun_rgbd",
     "audioset": "audioset",
+    "vggsound": "vggsound",
     "esc50": "esc50",
     "llvip": "llvip",
     "ego4d": "ego4d",
+    "ave": "ave",
+    "kinetics400_sound": "kinetics400",
     "toyworld": "toyworld",
 }
 
