@@ -21,8 +21,15 @@ MODULES = {
     "msrvtt_video": "msrvtt",
     "msrvtt_audio": "msrvtt",
     "msrvtt_audio_video": "msrvtt",
+    "flickr30k": "karpathy",
+    "coco": "karpathy",
     "ave": "ave",
     "kinetics400_sound": "kinetics400",
+    "sun_rgbd_pairs": "paired",
+    "llvip_pairs": "paired",
+    "vggsound_pairs": "paired",
+    "ave_pairs": "paired",
+    "paired": "paired",
     "toyworld": "toyworld",
 }
 
