@@ -82,8 +82,9 @@ def evaluate(
         found = benchmark.read(
             folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
         )
+        notes: Sequence[str] = ()
         if isinstance(found, Rendered):
-            missing, notes, is_partial, outcome = [], (), False, recognise_scenes(found, embedder)
+            missing, is_partial, outcome = [], False, recognise_scenes(found, embedder)
         else:
             found, is_partial = limited(found, limit)
             missing, notes = [*found.missing], found.notes

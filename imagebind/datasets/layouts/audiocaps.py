@@ -38,7 +38,8 @@ def audiocaps(
     table = file_below(root, [f"{split}.csv", f"dataset/{split}.csv"])
     kept = None if split_file is None else set(lines_at(Path(split_file)))
     files = recordings(root, MediaKind.AUDIO)
-    items, captions = {}, []
+    items: dict[str, dict[str, Path]] = {}
+    captions = []
     missing: dict[str, str] = {}
     for number, row in enumerate(table_at(table, COLUMNS), start=2):
         ytid = row["youtube_id"]

@@ -2,6 +2,7 @@
 
 import os
 from dataclasses import replace
+from typing import Any
 
 from imagebind.datasets.labelled import LabelledSet
 from imagebind.datasets.layouts.clips import ListedClip, clips_in_folders, labelled_clips
@@ -60,6 +61,7 @@ def kinetics400_with_sound(
     """
     found = kinetics400(root, split=split)
     items, silent = [], 0
+    item: Any
     for each in found.items:
         path = each.item["video"]
         if has_audio(path):
