@@ -122,8 +122,10 @@ class Benchmark:
 
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""
-        options = (*self.reader_options(), *self._evaluation_options())
-        return tuple(dict.fromkeys(options))  # an option may concern both
+        options = dict.fromkeys((*self.reader_options(), *self._evaluation_options()))  # one may concern both
+        if {"video_clips", "audio_clips"} & options.keys():  # set for each item, which `clips` cannot change
+            options.pop("clips", None)
+        return tuple(options)
 
     def _evaluation_options(self) -> tuple[str, ...]:
         if self.task is Task.TOY_WORLD:

@@ -108,6 +108,12 @@ def test_a_wrong_part_is_named(copied, tmp_path):
         clotho(root)
 
 
+def test_clips_of_video_and_audio_are_options_of_their_own():
+    with pytest.raises(ValueError, match=r"option: expected one of silent, audio_clips, .*got 'clips'"):
+        benchmark_named("msrvtt_audio").protocol(given={"clips": 1})
+    assert benchmark_named("audiocaps").protocol(given={"clips": 1})["clips"].value == 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_the_small_model_finds_media_by_their_captions(world_embedder, roots, name):
     benchmark = benchmark_named(name)
