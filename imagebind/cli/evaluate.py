@@ -343,6 +343,8 @@ def _print_results(results: "Sequence[Result]", without_data: Mapping[str, str])
         console.print(table)
         for name, setting in result.protocol.items():
             console.print(Text(f"  {name} = {setting.value} ({setting.reason})", style="dim"), soft_wrap=True)
+        for note in result.notes:
+            console.print(Text(f"  {note}"), soft_wrap=True)
         if result.paper and (reasons := not_comparable(result)):
             console.print(
                 Text(f"  not comparable with the published figure: {'; '.join(reasons)}", style="yellow")

@@ -61,18 +61,20 @@ class ClassNames:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSet:
-    """Items of known classes, and the files that the data set lists but that do not exist."""
+    """Items of known classes, listed files that do not exist, and notes for reports."""
 
     classes: Sequence[ClassNames]
     items: Sequence[LabelledItem]
     missing: Sequence[str] = ()
+    notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """Queries, candidates, and for each query the numbers of its relevant candidates."""
+    """Queries, candidates, for each query the numbers of its relevant candidates, and notes for reports."""
 
     queries: Sequence[NamedItem]
     candidates: Sequence[NamedItem]
     relevant: Sequence[tuple[int, ...]]
     missing: Sequence[str] = ()
+    notes: Sequence[str] = ()

@@ -64,8 +64,8 @@ class Benchmark:
 
     Args:
         media: the media type that is classified, or of the candidates of a retrieval.
-        read: reads the data: (root, **options) -> LabelledSet, RetrievalSet or Rendered. An option of the protocol
-            that is one of its parameters is passed to it.
+        read: reads the data: (root, **options) -> LabelledSet, RetrievalSet or Rendered. Options of the
+            protocol that are its parameters are passed to it.
         options: the protocol of the paper, by name. `imagebind.evaluation.options` lists the names that are
             not parameters of `read`.
         protocols: other published protocols: for each, the options that differ.
@@ -122,8 +122,10 @@ class Benchmark:
 
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""
-        options = (*self.reader_options(), *self._evaluation_options())
-        return tuple(dict.fromkeys(options))  # an option may concern both
+        options = dict.fromkeys((*self.reader_options(), *self._evaluation_options()))  # one may concern both
+        if {"video_clips", "audio_clips"} & options.keys():  # set for each item, which `clips` cannot change
+            options.pop("clips", None)
+        return tuple(options)
 
     def _evaluation_options(self) -> tuple[str, ...]:
         if self.task is Task.TOY_WORLD:

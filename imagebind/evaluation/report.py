@@ -99,6 +99,7 @@ def _section(result: Result, plots: Sequence[str]) -> str:
     ]
     lines += ["", "| option of the protocol | value | reason |", "|---|---|---|"]
     lines += [_row([name, each.value, each.reason]) for name, each in result.protocol.items()]
+    lines += [line for note in result.notes for line in ("", f"{note}.")]
     for plot in plots:
         lines += ["", f"![{plot.removesuffix('.png').replace('-', ' ')}]({plot})"]
     if result.missing:

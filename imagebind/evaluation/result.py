@@ -66,6 +66,7 @@ class Result:
         samples: number of items or queries in the figures.
         paper_samples: the paper's number, if it states one.
         missing: items that are listed but missing or damaged, which the figures leave out.
+        notes: what the reader did with items that the protocol leaves open, such as videos without audio.
         is_partial: whether only a part of the data was used, by `limit`; not comparable with the paper.
         protocol: every option with its value and reason.
         per_class: by class label, the number of its samples and its figure.
@@ -83,6 +84,7 @@ class Result:
     paper: Mapping[str, float] = field(default_factory=dict)
     paper_samples: int | None = None
     missing: Sequence[str] = ()
+    notes: Sequence[str] = ()
     is_partial: bool = False
     per_class: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     seconds: float = 0.0

@@ -83,11 +83,12 @@ def evaluate(
         found = benchmark.read(
             folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
         )
+        notes: Sequence[str] = ()
         if isinstance(found, Rendered):
             missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
         else:
             found, is_partial = limited(found, limit)
-            missing = [*found.missing]
+            missing, notes = [*found.missing], found.notes
             with EmbeddingCache(folder) as stored:
                 embed = BenchmarkEmbedder(
                     benchmark, embedder, stored, batch_size, progress, allow_missing, missing
@@ -107,6 +108,7 @@ def evaluate(
         paper=benchmark.paper,
         paper_samples=benchmark.paper_samples,
         missing=missing,
+        notes=list(notes),
         is_partial=is_partial,
         seconds=time.monotonic() - started,
         version=__version__,

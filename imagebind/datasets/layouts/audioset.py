@@ -6,11 +6,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from imagebind.datasets.layouts.found import Found, files_by_stem, folder_at, found, seconds_in
+from imagebind.datasets.labelled import LabelledItem, LabelledSet
+from imagebind.datasets.layouts.clips import classes_named, clip_file, clip_stems, recordings
+from imagebind.datasets.layouts.found import (
+    Found,
+    file_below,
+    files_by_stem,
+    folder_at,
+    found,
+    seconds_in,
+    table_at,
+)
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
-from imagebind.modality import ModalityType
+from imagebind.modality import MediaKind, ModalityType
 
+SPLITS = ("eval", "balanced_train", "unbalanced_train")
+CLASS_COLUMNS = ("index", "mid", "display_name")
 CLIP_NAME_PATTERN = "{ytid}_{start:g}"  # "--PJHxphWEs_30"
 Folder = str | os.PathLike[str]
 
@@ -67,6 +79,42 @@ def audioset(
                 )
             )
     return found("AudioSet", clips, pairs, missing)
+
+
+def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
+    """Return the clips of a split with all their classes: <split>_segments.csv, class_labels_indices.csv.
+
+    The clips may be anywhere below the root, one file for each segment, with the video's id as the name, and
+    perhaps its start and end.
+
+    Raises:
+        MediaError: a table is missing or damaged.
+        ValueError: the split is unknown.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    root = folder_at(root)
+    table, indices = (
+        file_below(root, [name, f"metadata/{name}", f"csv/{name}"])
+        for name in (f"{split}_segments.csv", "class_labels_indices.csv")
+    )
+    rows = list(table_at(indices, CLASS_COLUMNS))
+    number_of = {row["mid"]: number for number, row in enumerate(rows)}
+    files = recordings(root, MediaKind.AUDIO)
+    items, missing = [], []
+    for segment in read_segments(table):
+        if unknown := [label for label in segment.labels if label not in number_of]:
+            raise MediaError(
+                f"{table}, segment {segment.ytid}", got=f"label {unknown[0]!r}", expected=f"one of {indices}"
+            )
+        path = clip_file(files, *segment[:3])
+        if path is None:
+            missing.append(str(root / f"{clip_stems(segment.ytid)[0]}.*"))
+            continue
+        labels = tuple(number_of[label] for label in segment.labels)
+        items.append(LabelledItem(item={"audio": path}, name=path.name, labels=labels))
+    classes = classes_named([row["display_name"] for row in rows])
+    return LabelledSet(classes=classes, items=items, missing=missing)
 
 
 def read_segments(path: Folder) -> Iterator[Segment]:

@@ -88,18 +88,15 @@ def sun_rgbd_scenes(
         MissingExtraError: scipy is not installed.
         ValueError: the split is unknown.
     """
-    if split not in SPLIT_VARIABLES:
-        raise ValueError(f"split: expected one of {', '.join(SPLIT_VARIABLES)}, got {split!r}")
+    _check_split(split)
     root = folder_at(root)
     classes, number_of = known_classes("sun_rgbd")
     if not (root / ROOT_NAME).is_dir() and has_class_folders(root / split):
         items = items_in_folders(root / split, number_of, lambda path: {"depth": path, "unit": UNIT})
         return LabelledSet(classes=classes, items=items)
     base = folder_at(root / ROOT_NAME)
-    variable = SPLIT_VARIABLES[split]
-    views = np.atleast_1d(mat_variables(root / SPLIT_TABLE, [variable])[variable]).tolist()
     items, missing = [], []
-    for view in (_within(Path(str(each))) for each in views):
+    for view in split_views(root, split):
         if not (base / view).is_dir():
             missing.append(f"{view} (a folder)")
             continue
@@ -116,9 +113,30 @@ def sun_rgbd_scenes(
             items.append(LabelledItem(item=depth, name=f"SUN RGB-D {view}", labels=(number_of[scene],)))
     if not items and not missing:
         raise MediaError(
-            str(root / SPLIT_TABLE), got=f"no view of {variable} with a class", expected="SUN RGB-D's scenes"
+            str(root / SPLIT_TABLE),
+            got=f"no view of {split} with a class",
+            expected="SUN RGB-D's scenes",
         )
     return LabelledSet(classes=classes, items=items, missing=missing)
+
+
+def split_views(root: Path, split: str) -> list[str]:
+    """Return the folders of a split's views, from the sensor's folder on.
+
+    Raises:
+        MediaError: the table is missing or damaged.
+        MissingExtraError: scipy is not installed.
+        ValueError: the split is unknown.
+    """
+    _check_split(split)
+    variable = SPLIT_VARIABLES[split]
+    views = np.atleast_1d(mat_variables(root / SPLIT_TABLE, [variable])[variable]).tolist()
+    return [_within(Path(str(view))) for view in views]
+
+
+def _check_split(split: str) -> None:
+    if split not in SPLIT_VARIABLES:
+        raise ValueError(f"split: expected one of {', '.join(SPLIT_VARIABLES)}, got {split!r}")
 
 
 def _depth_item(view: str, folder: Path, *, refined: bool) -> tuple[dict[str, Any], list[str]]:

@@ -1,0 +1,56 @@
+"""AudioCaps: a table of captions for each split, and clips of 10 s of YouTube videos anywhere below."""
+
+import os
+from pathlib import Path
+
+from imagebind.datasets.labelled import RetrievalSet
+from imagebind.datasets.layouts.captions import captioned
+from imagebind.datasets.layouts.clips import clip_file, clip_stems, recordings
+from imagebind.datasets.layouts.found import file_below, folder_at, lines_at, seconds_in, table_at
+from imagebind.modality import MediaKind
+
+COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
+SPLITS = ("test", "val", "train")
+CLIP_SECONDS = 10.0
+
+
+def audiocaps(
+    root: str | os.PathLike[str],
+    *,
+    split: str = "test",
+    split_file: str | os.PathLike[str] | None = None,
+) -> RetrievalSet:
+    """Return the captions of a split as queries, five for each clip of the test split, and the clips.
+
+    Reads <split>.csv or dataset/<split>.csv. Files are <youtube_id>.*, with the start and end if they have
+    any, or <audiocap_id>.* of a caption.
+
+    Args:
+        split_file: the ids of the videos to use, one a line, for a split of which the table has more.
+
+    Raises:
+        MediaError: a table is missing or damaged.
+        ValueError: the split is unknown.
+    """
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    root = folder_at(root)
+    table = file_below(root, [f"{split}.csv", f"dataset/{split}.csv"])
+    kept = None if split_file is None else set(lines_at(Path(split_file)))
+    files = recordings(root, MediaKind.AUDIO)
+    items: dict[str, dict[str, Path]] = {}
+    captions = []
+    missing: dict[str, str] = {}
+    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+        ytid = row["youtube_id"]
+        if kept is not None and ytid not in kept:
+            continue
+        start = seconds_in(row["start_time"], f"{table}, line {number}")
+        captions.append((ytid, row["caption"]))
+        path = clip_file(files, ytid, start, start + CLIP_SECONDS) or files.get(row["audiocap_id"])
+        if path is not None:
+            items.setdefault(ytid, {"audio": path})
+        else:
+            missing.setdefault(ytid, str(root / f"{clip_stems(ytid)[0]}.*"))
+    absent = [name for ytid, name in missing.items() if ytid not in items]
+    return captioned(root, items, captions, missing=absent)

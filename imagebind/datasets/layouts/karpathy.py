@@ -1,0 +1,89 @@
+"""Captions of Flickr30k and COCO in Karpathy's splits, and their images.
+
+dataset_<name>.json: {"images": [{"filename", "filepath", "split", "sentences": [{"raw"}]}]}; or a CSV with
+filename, split and raw (a JSON list of captions); or a CSV with image and caption of the split alone.
+"""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from imagebind.datasets.labelled import RetrievalSet
+from imagebind.datasets.layouts.captions import captioned
+from imagebind.datasets.layouts.found import file_below, folder_at, table_at
+from imagebind.errors import MediaError
+
+SPLITS = ("test", "val", "train")
+CAPTIONS = 5  # of each image; some of COCO's have six or seven
+IMAGES = ("*.jpg", "*.jpeg", "*.png")
+FLICKR30K_TABLES = (
+    "dataset_flickr30k.json",
+    "flickr_annotations_30k.csv",
+    "flickr30k_{split}_karpathy.csv",
+    "flickr30k_{split}_karpathy.txt",
+)
+COCO_TABLES = ("dataset_coco.json", "coco_karpathy.csv", "coco_{split}_karpathy.csv")
+
+
+def flickr30k(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
+    """Return the captions of a split of Flickr30k as queries, and the images, which may be anywhere below.
+
+    Args:
+        captions: number of captions of each image, the first ones.
+
+    Raises:
+        MediaError: the table is missing or damaged.
+        ValueError: the split is unknown.
+    """
+    return _karpathy(root, FLICKR30K_TABLES, split, captions)
+
+
+def coco(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
+    """Return the captions of a split of COCO as queries, and the images; the rest as for `flickr30k`."""
+    return _karpathy(root, COCO_TABLES, split, captions)
+
+
+def _karpathy(root: str | os.PathLike[str], tables: Sequence[str], split: str, captions: int) -> RetrievalSet:
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    root = folder_at(root)
+    table = file_below(root, [name.format(split=split) for name in tables])
+    files = {path.name: path for pattern in IMAGES for path in sorted(root.rglob(pattern))}
+    texts: dict[str, list[str]] = {}
+    for name, its_split, its_texts in _of_json(table) if table.suffix == ".json" else _of_csv(table, split):
+        if its_split == split:
+            texts.setdefault(Path(name).name, []).extend(its_texts)
+    return captioned(
+        root,
+        {name: {"image": files[name]} for name in texts if name in files},
+        [(name, text) for name, its_texts in texts.items() for text in its_texts[:captions]],
+        missing=[str(root / "**" / name) for name in texts if name not in files],
+    )
+
+
+def _of_json(table: Path) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the file, the split and the captions of each image."""
+    try:
+        for each in json.loads(table.read_text(encoding="utf-8"))["images"]:
+            yield each["filename"], each["split"], [sentence["raw"] for sentence in each["sentences"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise _wrong(table, error, 'JSON with "images", each with filename, split and sentences') from error
+
+
+def _of_csv(table: Path, split: str) -> Iterator[tuple[str, str, list[str]]]:
+    """Yield the file, the split and the captions of each row."""
+    rows: list[dict[str, Any]] = list(table_at(table, ()))
+    if rows and {"image", "caption"} <= rows[0].keys():
+        yield from ((row["image"], split, [row["caption"] or ""]) for row in rows)
+        return
+    try:
+        for row in rows:
+            yield row["filename"], row["split"], json.loads(row["raw"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise _wrong(table, error, "columns image and caption, or filename, split and raw") from error
+
+
+def _wrong(table: Path, error: Exception, expected: str) -> MediaError:
+    return MediaError(str(table), got=f"cannot be read ({type(error).__name__}: {error})", expected=expected)

@@ -1,0 +1,83 @@
+"""Writes small data sets of captioned media in their published layouts, with scenes of the toy world."""
+
+import json
+from pathlib import Path
+
+from PIL import Image
+
+from imagebind.toyworld import Scene, render_depth, render_image
+from tests.evaluation.layouts import scenes, write_audio, write_csv
+from tests.evaluation.layouts_clips import write_clip, ytid
+from tests.evaluation.layouts_images import write_jpeg
+from tests.evaluation.layouts_sensors import gray_of, write_infrared
+
+
+def describe(scene: Scene, number: int, *, motion: bool = True) -> str:
+    """Return one of five captions, which differ; the first one starts in upper case and ends in a stop."""
+    what = f"{(scene.motion if motion else scene.colour).value} {scene.shape.value}"
+    forms = ("There is a {}.", "a {}", "this is a {}", "we see a {}", "a photo of a {}")
+    return forms[number].format(what)
+
+
+def write_audiocaps(root: Path, count: int = 16) -> Path:
+    """AudioCaps: the clips' first captions, then the second ones, and so on; files have various names."""
+    rows: list[list] = [["audiocap_id", "youtube_id", "start_time", "caption"]]
+    for caption in range(5):
+        for number, scene in enumerate(scenes(count)):
+            rows.append([1000 * caption + number, ytid(number), 30 * number, describe(scene, caption)])
+    write_csv(root / "dataset" / "test.csv", rows)
+    names = ("{ytid}", "Y{ytid}", "{ytid}_{start}", "{id}")
+    for number, scene in enumerate(scenes(count)):
+        name = names[number % 4].format(ytid=ytid(number), start=30 * number, id=number)
+        write_audio(root / "audio" / "test" / f"{name}.wav", scene)
+    return root
+
+
+def write_clotho(root: Path, count: int = 12) -> Path:
+    """Clotho, whose file names have spaces and other characters."""
+    rows: list[list] = [["file_name", *(f"caption_{number}" for number in range(1, 6))]]
+    for number, scene in enumerate(scenes(count)):
+        name = f"Sound {number}, (field) - 24_96.wav"
+        write_audio(root / "evaluation" / name, scene)
+        rows.append([name, *(describe(scene, caption) for caption in range(5))])
+    write_csv(root / "clotho_captions_evaluation.csv", rows)
+    return root
+
+
+def write_msrvtt(root: Path, count: int = 20) -> Path:
+    """MSR-VTT's split 1k-A; the last video has no audio."""
+    rows: list[list] = [["key", "vid_key", "video_id", "sentence"]]
+    for number, scene in enumerate(scenes(count)):
+        name = f"video{7020 + number}"
+        write_clip(root / "videos" / "all" / f"{name}.mp4", number, sound=number < count - 1)
+        rows.append([f"ret{number}", f"msr{7020 + number}", name, describe(scene, 1)])
+    write_csv(root / "MSRVTT_JSFUSION_test.csv", rows)
+    return root
+
+
+def write_karpathy(root: Path, name: str, count: int = 16) -> Path:
+    """Flickr30k or COCO, Karpathy's split; the last image is of another split, the first has six captions."""
+    images = []
+    for number, scene in enumerate(scenes(count)):
+        filename = f"COCO_val2014_{number:012}.jpg" if name == "coco" else f"{1000092795 + number}.jpg"
+        folder = "val2014" if name == "coco" else "flickr30k-images"
+        write_jpeg(root / folder / filename, render_image(scene))
+        captions = [describe(scene, caption, motion=False) for caption in range(5)]
+        captions += ["the sixth"] if number == 0 else []
+        sentences = [{"raw": text, "sentid": n, "tokens": text.split()} for n, text in enumerate(captions)]
+        split = "train" if number == count - 1 else "test"
+        images.append({"filename": filename, "filepath": folder, "split": split, "sentences": sentences})
+    content = {"images": images, "dataset": name}
+    (root / f"dataset_{name}.json").write_text(json.dumps(content))
+    return root
+
+
+def write_paired(root: Path, count: int = 16) -> Path:
+    """Depth, audio, thermal and visible images of the same scenes, the last two as in LLVIP."""
+    for number, scene in enumerate(scenes(count)):
+        write_audio(root / "audio" / f"{number}.wav", scene)
+        (root / "depth").mkdir(exist_ok=True)
+        Image.fromarray(render_depth(scene)).save(root / "depth" / f"{number}.png")
+        write_infrared(root / "infrared" / "test" / f"{190001 + number}.jpg", gray_of(scene))
+        write_jpeg(root / "visible" / "test" / f"{190001 + number}.jpg", render_image(scene))
+    return root
