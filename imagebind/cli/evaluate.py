@@ -98,6 +98,10 @@ def evaluate(
         MediaKind.THERMAL: thermal,
         MediaKind.IMU: imu,
     }
+    from imagebind.errors import ImageBindError
+    from imagebind.evaluation.few_shot import SHOTS, few_shot
+    from imagebind.evaluation.run import evaluate as run
+
     own = {kind: pattern for kind, pattern in patterns.items() if pattern is not None}
     listed = list(names or ())
     if not listed:
@@ -108,17 +112,19 @@ def evaluate(
     if is_few_shot and limit is not None:
         raise typer.BadParameter("expected no limit with few-shot", param_hint="--limit")
     numbers = [int(name) for name in listed if name.isdecimal()]
+    k = [*_numbers(shots), *numbers] or SHOTS
     listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
     tasks: list[tuple[Benchmark, Path | None]]
     if own:
         tasks = [(_own_benchmark(listed, own, classes_from), None)]
-        without_data: dict[str, str] = {}
+        not_evaluated: dict[str, str] = {}
     else:
-        tasks, without_data = _tasks(listed, data, data_root)
+        tasks, not_evaluated = _tasks(listed, data, data_root)
     used = {ModalityType.TEXT, *(task.media.modality for task, _ in tasks)}
     if any(str(task.task) in ("retrieval", "toy world") for task, _ in tasks):
         used = {*ModalityType}
-    results = []
+    results: list[Result] = []
+    failed: dict[str, str] = {}
     with _process_group() as rank, _progress(quiet=rank > 0) as progress:
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
         common: dict[str, Any] = {
@@ -130,42 +136,46 @@ def evaluate(
         }
         for task, folder in tasks:
             for options in _variants(vary, {**by_benchmark.get(task.name, {}), **given}):
-                if is_few_shot:
-                    from imagebind.evaluation.few_shot import SHOTS, few_shot
-
-                    k = [*_numbers(shots), *numbers] or SHOTS
-                    result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
-                else:
-                    from imagebind.evaluation.run import evaluate as run
-
-                    result = run(task, embedder, folder, options=options, limit=limit, **common)
+                try:
+                    if is_few_shot:
+                        result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
+                    else:
+                        result = run(task, embedder, folder, options=options, limit=limit, **common)
+                except ImageBindError as error:
+                    if ALL not in listed:
+                        raise
+                    failed[task.title] = str(error)  # the others may be whole
+                    continue
                 if vary is not None:
                     name = vary.partition("=")[0]
                     result = replace(result, title=f"{result.title}, {name}={options[name]}")
                 results.append(result)
                 if rank == 0 and as_json:
                     typer.echo(json.dumps(json.loads(result.to_json())))
+    not_evaluated |= failed
     if rank > 0:
         return
     if not as_json:
-        _print_results(results, without_data)
+        _print_results(results, not_evaluated)
     if report is not None:
         from imagebind.evaluation.report import write_report
 
-        typer.echo(f"report: {write_report(results, report, without_data=without_data)}", err=True)
+        typer.echo(f"report: {write_report(results, report, not_evaluated=not_evaluated)}", err=True)
+    if failed or not results:
+        raise typer.Exit(1)
 
 
 def _tasks(
     names: Sequence[str], data: Path | None, data_root: Path | None
 ) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
-    """Return the benchmarks with their data folders, and what each of `all` without a folder needs."""
+    """Return the benchmarks with their data folders, and why others of `all` are not evaluated."""
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
 
     wanted = list_benchmarks() if ALL in names else names
     if data is not None and len(wanted) != 1:
         raise typer.BadParameter("expected one benchmark; use --data-root for several", param_hint="--data")
     tasks: list[tuple[Benchmark, Path | None]] = []
-    without_data: dict[str, str] = {}
+    not_evaluated: dict[str, str] = {}
     for name in wanted:
         try:
             benchmark = benchmark_named(name)
@@ -175,11 +185,11 @@ def _tasks(
         if folder is not None or name == TOY_WORLD:
             tasks.append((benchmark, folder))
         elif ALL in names:
-            without_data[benchmark.title] = benchmark.needs
+            not_evaluated[benchmark.title] = f"no data found; it needs {benchmark.needs}"
         else:
             expected = f"a folder with {benchmark.needs} ({benchmark.url}), by --data or --data-root"
             raise typer.BadParameter(f"{name}: expected {expected}")
-    return tasks, without_data
+    return tasks, not_evaluated
 
 
 def _folder_of(benchmark: "Benchmark", data_root: Path | None) -> Path | None:
@@ -323,7 +333,7 @@ def _print_list() -> None:
     output().print(table)
 
 
-def _print_results(results: "Sequence[Result]", without_data: Mapping[str, str]) -> None:
+def _print_results(results: "Sequence[Result]", not_evaluated: Mapping[str, str]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -349,5 +359,5 @@ def _print_results(results: "Sequence[Result]", without_data: Mapping[str, str])
             console.print(
                 Text(f"  not comparable with the published figure: {'; '.join(reasons)}", style="yellow")
             )
-    for title, needs in without_data.items():
-        console.print(Text(f"{title}: no data found; it needs {needs}", style="dim"), soft_wrap=True)
+    for title, reason in not_evaluated.items():
+        console.print(Text(f"{title}: {reason}", style="dim"), soft_wrap=True)

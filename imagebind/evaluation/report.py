@@ -12,20 +12,20 @@ MAX_LISTED_MISSING = 20  # items named in the report
 
 
 def write_report(
-    results: Sequence[Result], folder: Path, *, without_data: Mapping[str, str] | None = None
+    results: Sequence[Result], folder: Path, *, not_evaluated: Mapping[str, str] | None = None
 ) -> Path:
     """Write report.md, report.json and plots into a folder; return the path of report.md.
 
     Args:
-        without_data: benchmarks without data, and the files that each needs.
+        not_evaluated: other benchmarks, and why they were not evaluated.
     """
     folder.mkdir(parents=True, exist_ok=True)
     listed = [json.loads(result.to_json()) for result in results]
     (folder / JSON_NAME).write_text(json.dumps(listed, indent=1) + "\n", encoding="utf-8")
     sections = [_head(results), *(_section(result, plots_of(result, folder)) for result in results)]
-    if without_data:
-        lines = [f"- {name}: {needs}" for name, needs in without_data.items()]
-        sections.append("\n".join(["## Not evaluated", "", "No data was found for:", "", *lines]))
+    if not_evaluated:
+        lines = [f"- {name}: {reason}" for name, reason in not_evaluated.items()]
+        sections.append("\n".join(["## Not evaluated", "", *lines]))
     path = folder / REPORT_NAME
     path.write_text("\n\n".join(sections) + "\n", encoding="utf-8")
     return path

@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+from imagebind.evaluation.benchmarks import list_benchmarks
 from imagebind.evaluation.cache import DATABASE_NAME
 from imagebind.evaluation.report import JSON_NAME, REPORT_NAME
 from tests.evaluation.layouts import scenes, write_audio, write_esc50
@@ -184,3 +185,23 @@ def test_two_processes_give_the_figures_of_one(data_root, tmp_path):
     assert json.loads(two.stdout)["figures"] == json.loads(one.stdout)["figures"]
     assert _stored(tmp_path / "two") == 24
     shutil.rmtree(tmp_path / "two")
+
+
+@pytest.mark.huge
+def test_all_benchmarks_run_by_one_command_into_one_report(evaluate, tmp_path):
+    from tests.evaluation.all_layouts import write_all
+
+    options = write_all(tmp_path / "data")
+    report = tmp_path / "report"
+    quick = ("--data-root", tmp_path / "data", "--options", options, "--report", report, "--model", "tiny")
+    run = evaluate("all", *quick, "--device", "cpu")
+    assert run.code == 0, run.err
+    results = {each["benchmark"]: each for each in json.loads((report / JSON_NAME).read_text())}
+    assert set(results) == set(list_benchmarks())
+    results.pop("paired")  # its depth files do not state their camera
+    for name, each in results.items():
+        figure = each["figures"]["R@5" if "R@5" in each["figures"] else each["metric"]]
+        assert figure["value"] > 1.15 * figure["chance"], name
+    assert (report / REPORT_NAME).read_text().count("| no: ") == sum(
+        bool(each["paper"]) for each in results.values()
+    )

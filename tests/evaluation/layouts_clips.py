@@ -96,13 +96,17 @@ CLASSES = {  # by shape: classes of VGGSound, of AVE and of Kinetics-400
 SHAPES = list(CLASSES)
 
 
-def write_vggsound(root: Path, count: int = 24) -> Path:
+def write_vggsound(root: Path, count: int = 24, *, video: bool = False) -> Path:
     """VGGSound, whose classes are shapes; the first clips are of the training split, and not there."""
     rows: list[list] = [["train-00000", 9, classes[0], "train"] for classes in CLASSES.values()]
     for number, scene in enumerate(scenes(count)):
         rows.append([ytid(number), 30 * number, CLASSES[scene.shape.value][0], "test"])
         suffix = ("wav", "flac")[number % 2]
-        write_audio(root / "audio" / f"{ytid(number)}_{30 * number:06}.{suffix}", scene)
+        name = f"{ytid(number)}_{30 * number:06}"
+        if video:
+            write_clip(root / "video" / f"{name}.mp4", number)
+        else:
+            write_audio(root / "audio" / f"{name}.{suffix}", scene)
     write_csv(root / "vggsound.csv", rows)
     return root
 

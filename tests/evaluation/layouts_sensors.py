@@ -17,10 +17,12 @@ from imagebind.toyworld import (
     THERMAL_LOW,
     Scene,
     render_depth,
+    render_image,
     render_imu,
     render_thermal,
 )
 from tests.evaluation.layouts import scenes
+from tests.evaluation.layouts_images import write_jpeg
 
 SCENE_TYPES = {  # by shape, NYU-Depth v2's; the last two are of its class "other"
     "disc": "bathroom",
@@ -130,6 +132,8 @@ def write_sun_world(root: Path, count: int = 16) -> Path:
         metres = metres_seen(scene, baseline=baseline, focal=focal)
         frames.append((folder.format(number), SUN_SCENES[scene.shape.value], focal, metres))
     write_sun(root, frames)
+    for scene, (view, *_) in zip(scenes(count), frames, strict=True):
+        write_jpeg(root / "SUNRGBD" / view / "image" / "0000103.jpg", render_image(scene))
     return root
 
 
@@ -169,6 +173,8 @@ def write_llvip_world(root: Path, count: int = 12) -> Path:
     for number, sides in enumerate(zip(discs, bars, strict=True)):
         path = root / "infrared" / "test" / f"{190001 + number}.jpg"
         write_infrared(path, np.concatenate([gray_of(scene) for scene in sides], axis=1))
+        images = [render_image(scene) for scene in sides]
+        write_jpeg(root / "visible" / "test" / path.name, np.concatenate(images, axis=1))
         write_voc(root / "Annotations" / f"{path.stem}.xml", [("person", 0, 0, 224, 224)], (448, 224))
     return root
 

@@ -19,7 +19,8 @@ BENCHMARKS = (
             ),
             "filled": Choice(value=True, reason="unpublished; ours: `depths`, with holes filled"),
             "depth_preset": Choice(
-                value="omnivore", reason="unpublished; the constants of Omnivore, by overlapping authors"
+                value="omnivore",
+                reason="unpublished; Omnivore's, which shares authors",
             ),
         },
         paper={"top1": 54.0},
@@ -27,5 +28,6 @@ BENCHMARKS = (
         needs="nyu_depth_v2_labeled.mat, splits.mat",
         url="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
         licence="see the data set's page",
+        folder="NYU-Depth v2",
     ),
 )
