@@ -41,7 +41,7 @@ def evaluate(
         typer.Option("--options", help="A JSON file of options by benchmark: {benchmark: {name: value}}."),
     ] = None,
     vary: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(metavar="NAME=A,B,…", help="Evaluate once with each value of an option, in one table."),
     ] = None,
     limit: Annotated[
@@ -106,11 +106,18 @@ def evaluate(
     listed = list(names or ())
     if not listed:
         raise typer.BadParameter("expected a benchmark; `imagebind evaluate --list` lists them")
-    given = dict(map(_option, option or ()))
+    given = _options_given(option or ())
     by_benchmark = {} if options_file is None else _options_of(options_file)
     is_few_shot = listed[0] == FEW_SHOT
     if is_few_shot and limit is not None:
         raise typer.BadParameter("expected no limit with few-shot", param_hint="--limit")
+    if shots and not is_few_shot:
+        raise typer.BadParameter("expected few-shot before the benchmark", param_hint="--shots")
+    if vary is not None and len(vary) > 1:
+        raise typer.BadParameter(f"expected one option, got {len(vary)}", param_hint="--vary")
+    varied = vary[0] if vary else None
+    for hint, output_folder in (("--report", report), ("--cache", cache)):
+        _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]
     k = [*_numbers(shots), *numbers] or SHOTS
     listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
@@ -135,7 +142,9 @@ def evaluate(
             "progress": progress,
         }
         for task, folder in tasks:
-            for options in _variants(vary, {**by_benchmark.get(task.name, {}), **given}):
+            for options in _variants(varied, {**by_benchmark.get(task.name, {}), **given}):
+                if ALL in listed and rank == 0:
+                    typer.echo(f"{task.title} …", err=True)
                 try:
                     if is_few_shot:
                         result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
@@ -146,8 +155,10 @@ def evaluate(
                         raise
                     failed[task.title] = str(error)  # the others may be whole
                     continue
-                if vary is not None:
-                    name = vary.partition("=")[0]
+                except ValueError as error:  # of an option or a protocol
+                    raise typer.BadParameter(str(error)) from error
+                if varied is not None:
+                    name = varied.partition("=")[0]
                     result = replace(result, title=f"{result.title}, {name}={options[name]}")
                 results.append(result)
                 if rank == 0 and as_json:
@@ -212,17 +223,40 @@ def _own_benchmark(names: Sequence[str], own: Mapping[MediaKind, str], classes_f
     """Return a benchmark of own files."""
     from imagebind.datasets.layouts.own import labelled_files
     from imagebind.evaluation.benchmark import Benchmark, Task
+    from imagebind.evaluation.benchmarks import list_benchmarks
 
     if len(own) != 1 or len(names) != 1:
         raise typer.BadParameter("own files: expected one name and one of --images, --video, --audio, …")
-    ((media, pattern),) = own.items()
+    ((media, pattern),), (name,) = own.items(), names
+    if name in list_benchmarks():
+        raise typer.BadParameter(f"{name}: expected a name that is no benchmark's, for own files")
 
     def read(root: None) -> Any:
         return labelled_files(pattern, media, classes_from=classes_from)
 
     return Benchmark(
-        name=names[0], title=names[0], task=Task.CLASSIFICATION, media=media, read=read, needs_root=False
+        name=name, title=name, task=Task.CLASSIFICATION, media=media, read=read, needs_root=False
     )
+
+
+def _make_folder(folder: Path | None, hint: str) -> None:
+    """Make a folder for output, if one is given."""
+    try:
+        if folder is not None:
+            folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise typer.BadParameter(
+            f"{folder}: expected a folder ({error.strerror})", param_hint=hint
+        ) from error
+
+
+def _options_given(texts: Sequence[str]) -> dict[str, Any]:
+    options: dict[str, Any] = {}
+    for name, value in map(_option, texts):
+        if name in options:
+            raise typer.BadParameter(f"{name}: expected once, got it twice", param_hint="--option")
+        options[name] = value
+    return options
 
 
 def _option(text: str) -> tuple[str, Any]:

@@ -18,7 +18,7 @@ from enum import Enum
 from typing import Any
 
 from imagebind.datasets.labelled import LabelledSet, RetrievalSet
-from imagebind.evaluation.options import options_for
+from imagebind.evaluation.options import checked_value, options_for
 from imagebind.evaluation.result import GIVEN_BY_USER
 from imagebind.modality import MediaKind
 from imagebind.toyworld.rendered import Rendered
@@ -71,7 +71,9 @@ class Benchmark:
         protocols: other published protocols: for each, the options that differ.
         metric: the main figure, by default the task's.
         paper: the paper's figures of the released weights, by name.
+        other_figures: for other protocols, their published figures.
         paper_samples: the paper's number of test samples (or queries).
+        num_classes: the number of classes of the data set.
         few_shot: the paper's training on few examples. The reader needs an option `split` ("train", "test"),
             or folds.
         needs: the files below the root.
@@ -89,7 +91,9 @@ class Benchmark:
     protocols: Mapping[str, Mapping[str, Choice]] = field(default_factory=dict)
     metric: str = ""
     paper: Mapping[str, float] = field(default_factory=dict)
+    other_figures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     paper_samples: int | None = None
+    num_classes: int | None = None
     few_shot: FewShot | None = None
     needs: str = ""
     url: str = ""
@@ -117,8 +121,27 @@ class Benchmark:
         for option, value in (given or {}).items():
             if option not in known:
                 raise ValueError(f"{self.name}: option: expected one of {', '.join(known)}, got {option!r}")
-            chosen[option] = Choice(value=value, reason=GIVEN_BY_USER)
+            value = self._checked(option, value)
+            if option not in chosen or chosen[option].value != value:
+                chosen[option] = Choice(value=value, reason=GIVEN_BY_USER)
         return chosen
+
+    def published(self, protocol: str) -> Mapping[str, float]:
+        """Return the published figures of a protocol, by name."""
+        return self.paper if protocol == PAPER_PROTOCOL else self.other_figures.get(protocol, {})
+
+    def _checked(self, option: str, value: Any) -> Any:
+        """Return a value of an option, after checking its type.
+
+        Raises:
+            ValueError: another type than the protocol's or the reader's value, or a value out of range.
+        """
+        parameter = inspect.signature(self.read).parameters.get(option)
+        default = self.options[option].value if option in self.options else parameter and parameter.default
+        try:
+            return checked_value(option, value, default)
+        except ValueError as error:
+            raise ValueError(f"{self.name}: {error}") from error
 
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""

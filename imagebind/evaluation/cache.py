@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from imagebind.datasets.labelled import LazyItem
+from imagebind.evaluation.result import EvaluationError
 
 DATABASE_NAME = "embeddings.sqlite"
 KEY_BYTES = 16
@@ -31,13 +32,20 @@ class EmbeddingCache:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._database = sqlite3.connect(folder / DATABASE_NAME, timeout=WRITE_WAIT_SECONDS)
-        self._database.execute("PRAGMA journal_mode=WAL")
-        self._database.executescript(CREATE_TABLES)
+        path = folder / DATABASE_NAME
+        self._database = sqlite3.connect(path, timeout=WRITE_WAIT_SECONDS)
+        try:
+            self._database.execute("PRAGMA journal_mode=WAL")
+            self._database.executescript(CREATE_TABLES)
+            rows = list(self._database.execute("SELECT path, size, modified, digest FROM files"))
+        except sqlite3.DatabaseError as error:
+            self._database.close()
+            raise EvaluationError(
+                f"{path}: expected a database of embeddings, got {error}; delete it, or use another folder"
+            ) from error
         self._unsaved_paths: set[str] = set()  # paths whose digest is not stored yet
         self._digests: dict[str, tuple[int, int, bytes]] = {
-            path: (size, modified, digest)
-            for path, size, modified, digest in self._database.execute("SELECT * FROM files")
+            path: (size, modified, digest) for path, size, modified, digest in rows
         }
 
     def __enter__(self) -> "EmbeddingCache":

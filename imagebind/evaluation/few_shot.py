@@ -78,7 +78,7 @@ def few_shot(
     values = {name: choice.value for name, choice in choices.items()}
     embedder = embedder_with(embedder, values)
     parts = _read_splits(benchmark, data, values)
-    missing = [name for part in parts for name in part.missing]
+    missing = [f"{name}: missing" for part in parts for name in part.missing]
     with (
         TemporaryDirectory() as temporary,
         EmbeddingCache(Path(temporary if cache is None else cache)) as stored,
@@ -86,17 +86,20 @@ def few_shot(
         embed = BenchmarkEmbedder(benchmark, embedder, stored, batch_size, progress, allow_missing, missing)
         splits = [_EmbeddedSplit.of(part, embed) for part in parts]
     figures = {}
+    notes = [note for part in parts for note in part.notes]
     for k in shots:
-        is_correct = torch.cat(
-            [
-                _correct(train, test, k, benchmark.few_shot, optimizer, seed)
-                for seed in seeds
-                for train, test in _rounds(splits)
-            ]
-        )
-        folds = torch.cat([test.folds for _ in seeds for _, test in _rounds(splits)])
+        rounds = list(_rounds(splits))
+        notes += _few_examples(rounds, k)
+        per_seed = [
+            torch.cat(
+                [_correct(train, test, k, benchmark.few_shot, optimizer, seed) for train, test in rounds]
+            )
+            for seed in seeds
+        ]
+        is_correct = torch.stack(per_seed).mean(dim=0)  # (n,), the share of seeds
+        folds = torch.cat([test.folds for _, test in rounds])
         value = torch.stack([is_correct[folds == fold].mean() for fold in folds.unique()]).mean().item()
-        low, high = mean_interval(is_correct)
+        low, high = mean_interval(is_correct)  # of the items; the draws of an item depend on each other
         figures[f"{k}-shot"] = percent(value, low, high, chance=1 / len(parts[-1].classes))
     return Result(
         benchmark=f"{benchmark.name}-few-shot",
@@ -108,6 +111,7 @@ def few_shot(
         protocol_name=protocol,
         protocol=on_record(benchmark, _choices(choices, benchmark.few_shot, optimizer, seeds)),
         missing=missing,
+        notes=notes,
         seconds=monotonic() - started,
         version=__version__,
     )
@@ -153,6 +157,14 @@ def _rounds(splits: Sequence[_EmbeddedSplit]) -> Iterator[tuple[_EmbeddedSplit, 
     (side,) = splits
     for fold in side.folds.unique():
         yield side.part(side.folds != fold), side.part(side.folds == fold)
+
+
+def _few_examples(rounds: "Sequence[tuple[_EmbeddedSplit, _EmbeddedSplit]]", k: int) -> list[str]:
+    """Return a note if some classes have fewer than k training items."""
+    fewest = min(int(train.labels.bincount()[train.labels.unique()].min()) for train, _ in rounds)
+    if fewest >= k:
+        return []
+    return [f"{k}-shot: some classes have fewer training items, the smallest has {fewest}"]
 
 
 def _correct(

@@ -29,6 +29,47 @@ def options_for(media: MediaKind, *, is_retrieval: bool) -> tuple[str, ...]:
     )
 
 
+def checked_value(option: str, value: Any, default: Any = None) -> Any:
+    """Return the value of an option, after checking its type by the option's name or its default.
+
+    Raises:
+        ValueError: a value of another type, or out of range.
+    """
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if option in ("clips", "crops", "video_clips", "audio_clips"):
+        is_valid, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+    elif option == "imu_window":
+        is_valid, expected = is_number and value > 0, "a number of seconds above 0"
+    elif option in ("thermal_low", "thermal_high"):
+        is_valid, expected = is_number, "a number"
+    elif option == "templates":
+        is_valid = bool(value) and (
+            isinstance(value, str) or all(isinstance(each, str) for each in _listed(value))
+        )
+        expected = f"{', '.join(TEMPLATE_SETS)}, a template with {{}}, or a list of templates"
+    elif option == "names":
+        is_valid = isinstance(value, Mapping) and all(map(_is_names, value.values()))
+        expected = 'labels with a name or a list of names each, such as {"dog": ["dog", "puppy"]}'
+    elif isinstance(default, bool):
+        is_valid, expected = isinstance(value, bool), "true or false"
+    elif isinstance(default, int | float):
+        is_valid, expected = is_number, "a number"
+    else:
+        return value
+    if not is_valid:
+        raise ValueError(f"{option}: expected {expected}, got {value!r}")
+    return value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [None]
+
+
+def _is_names(names: Any) -> bool:
+    listed = [names] if isinstance(names, str) else _listed(names)
+    return bool(listed) and all(isinstance(name, str) and name.strip() for name in listed)
+
+
 def templates_named(name: Any, kind: MediaKind) -> tuple[str, ...]:
     """Return the prompt templates for a set's name, one template, or a sequence of templates.
 

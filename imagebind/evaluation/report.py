@@ -51,10 +51,10 @@ def not_comparable(result: Result) -> list[str]:
         reasons.append(f"limited to {result.samples:,} samples")
     elif result.paper_samples and result.samples != result.paper_samples:
         reasons.append(f"{result.samples:,} samples, published {result.paper_samples:,}")
+    if result.published_classes and result.num_classes != result.published_classes:
+        reasons.append(f"{result.num_classes:,} classes, published {result.published_classes:,}")
     if result.missing:
         reasons.append(f"{len(result.missing):,} items missing")
-    if result.protocol_name != "paper":
-        reasons.append(f"protocol {result.protocol_name}")
     given = [name for name, setting in result.protocol.items() if setting.reason == GIVEN_BY_USER]
     if given:
         reasons.append(f"changed options: {', '.join(given)}")

@@ -65,6 +65,7 @@ class Result:
         paper: the paper's figures, by name.
         samples: number of items or queries in the figures.
         paper_samples: the paper's number, if it states one.
+        num_classes: number of classes, 0 for a retrieval; `published_classes` is that of the data set.
         missing: items that are listed but missing or damaged, which the figures leave out.
         notes: what the reader did with items that the protocol leaves open, such as videos without audio.
         is_partial: whether only a part of the data was used, by `limit`; not comparable with the paper.
@@ -83,6 +84,8 @@ class Result:
     protocol: Mapping[str, Setting]
     paper: Mapping[str, float] = field(default_factory=dict)
     paper_samples: int | None = None
+    num_classes: int = 0
+    published_classes: int | None = None
     missing: Sequence[str] = ()
     notes: Sequence[str] = ()
     is_partial: bool = False

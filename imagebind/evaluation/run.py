@@ -31,6 +31,7 @@ from imagebind.zeroshot import ZeroShotClassifier
 
 logger = logging.getLogger(__name__)
 
+MAX_LISTED_LABELS = 20  # in an error
 LIMIT_SEED = 0  # of the items that `limit` keeps
 
 
@@ -88,7 +89,7 @@ def evaluate(
             missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
         else:
             found, is_partial = limited(found, limit)
-            missing, notes = [*found.missing], found.notes
+            missing, notes = [f"{name}: missing" for name in found.missing], found.notes
             with EmbeddingCache(folder) as stored:
                 embed = BenchmarkEmbedder(
                     benchmark, embedder, stored, batch_size, progress, allow_missing, missing
@@ -105,8 +106,9 @@ def evaluate(
         metric=benchmark.metric,
         protocol_name=protocol,
         protocol=on_record(benchmark, choices),
-        paper=benchmark.paper,
+        paper=benchmark.published(protocol),
         paper_samples=benchmark.paper_samples,
+        published_classes=benchmark.num_classes,
         missing=missing,
         notes=list(notes),
         is_partial=is_partial,
@@ -191,6 +193,7 @@ def classify(
     return {
         "figures": figures,
         "samples": len(items),
+        "num_classes": len(classes),
         "per_class": per_class(scores, target, labels),
         "detail": Detail(scores=scores, target=target, labels=labels),
     }
@@ -261,7 +264,8 @@ def with_names(
     """
     given = dict(names or {})
     if unknown := sorted(set(given) - {each.label for each in classes}):
-        raise ValueError(f"names: expected labels of the benchmark, got {', '.join(unknown)}")
+        labels = ", ".join(each.label for each in classes[:MAX_LISTED_LABELS])
+        raise ValueError(f"names: expected labels such as {labels}, got {', '.join(unknown)}")
     return [
         replace(each, names=_tuple(given[each.label])) if each.label in given else each for each in classes
     ]

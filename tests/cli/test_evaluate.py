@@ -42,7 +42,8 @@ def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared
     run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
     assert run.code == 0, run.err
     assert "66.9" in run.out and "clips = 1 (given by the user)" in run.out
-    assert "24 samples, published 2,000; changed options: templates, clips" in run.out
+    reasons = "24 samples, published 2,000; 8 classes, published 50; changed options: templates, clips"
+    assert reasons in run.out
 
 
 def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root, tmp_path):
@@ -100,6 +101,30 @@ def test_own_files_have_the_classes_of_their_folders_or_of_a_table(evaluate, tmp
     assert first["samples"] == 16 and not first["paper"]
 
 
+def test_a_wrong_value_that_only_the_data_or_the_model_shows_is_a_usage_error(evaluate, data_root):
+    options = ("esc50", "--data", data_root / "ESC-50", "--model", "tiny", "--device", "cpu")
+    for option, text in (
+        ("templates=nonsense", "or a template with {}, got 'nonsense'"),
+        ("templates=a {} of {}", "expected {} once"),
+        ('names={"nosuch": "x"}', "got nosuch"),
+    ):
+        run = evaluate(*options, "--option", "clips=1", "--option", option)
+        assert run.code == 2 and text in " ".join(run.err.split()), run.err
+
+
+def test_a_damaged_cache_is_named_with_the_way_out(evaluate, data_root, tmp_path):
+    (tmp_path / "cache").mkdir()
+    (tmp_path / "cache" / DATABASE_NAME).write_bytes(bytes(range(256)) * 40)
+    run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
+    assert run.code == 1 and DATABASE_NAME in run.err and "delete it" in run.err
+
+
+def test_the_protocol_of_mteb_has_its_own_published_figure(evaluate, data_root):
+    quick = ("--model", "tiny", "--device", "cpu", "--option", "clips=1", "--json", "--protocol", "mteb")
+    result = json.loads(evaluate("esc50", "--data", data_root / "ESC-50", *quick).out)
+    assert result["paper"] == {"top1": 66.4} and result["protocol"]["folds"]["value"] is False
+
+
 def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
     for number, scene in enumerate(scenes(2)):
         write_audio(tmp_path / f"{number}.wav", scene)
@@ -121,6 +146,29 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
         (["esc50", "--data", "d", "--vary", "clips"], "NAME=A,B"),
         (["few-shot", "esc50", "--data", "d", "--shots", "two"], "whole numbers"),
         (["mine", "--audio", "a", "--images", "b"], "one name and one of"),
+        (["esc50", "--audio", "a"], "no benchmark's"),
+        (["esc50", "--data", "d", "--shots", "2"], "few-shot before"),
+        (["few-shot", "esc50", "--data", "d", "--limit", "2"], "no limit"),
+        (["few-shot", "esc50", "--data", "d", "--shots", "0"], "at least 1"),
+        (["few-shot", "llvip", "--data", "d"], "with few-shot training"),
+        (["esc50", "--data", "d", "--vary", "clips=1", "--vary", "clips=2"], "one option, got 2"),
+        (["esc50", "--data", "d", "--option", "clips=1", "--option", "clips=2"], "got it twice"),
+        (["esc50", "--data", "d", "--protocol", "theirs"], "expected one of paper, mteb"),
+        (["esc50", "--data", "d", "--report", "/dev/null/report"], "expected a folder"),
+        *(
+            (["esc50", "--data", "d", "--option", f"{name}={value}"], f"{name}: expected {expected}")
+            for name, value, expected in (
+                ("clips", "abc", "a whole number of at least 1, got 'abc'"),
+                ("clips", "0", "a whole number of at least 1, got 0"),
+                ("clips", "true", "a whole number of at least 1, got True"),
+                ("clips", "", "a whole number of at least 1, got ''"),
+                ("folds", "maybe", "true or false, got 'maybe'"),
+                ("templates", "[]", "clip-80, short, name, a template"),
+                ("names", "5", "labels with a name"),
+                ("names", '{"disc": []}', "labels with a name"),
+                ("names", '{"disc": [3]}', "labels with a name"),
+            )
+        ),
     ],
 )
 def test_wrong_arguments_are_usage_errors(evaluate, arguments, text):

@@ -7,6 +7,7 @@ import pytest
 
 from imagebind.errors import MediaError
 from imagebind.evaluation import EvaluationError, Result, evaluate, list_benchmarks
+from imagebind.evaluation.benchmarks import benchmark_named
 from imagebind.evaluation.cache import DATABASE_NAME
 from tests.evaluation.layouts import write_esc50
 
@@ -79,6 +80,31 @@ def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embed
         evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=1)
     result = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=2)
     assert result.samples == 38 and len(result.missing) == 2
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "error"),
+    [
+        (2, "99", "target 99 of category"),
+        (3, "noise", "category 'noise' of target"),
+        (0, "2-1-A-1.wav", "for the second time"),
+        (1, "first", "fold 'first'"),
+    ],
+)
+def test_a_contradictory_row_of_the_table_is_named(world_embedder, copied, column, value, error):
+    table = copied / "meta" / "esc50.csv"
+    rows = list(csv.reader(table.open()))
+    rows[-1][column] = value
+    with table.open("w", newline="") as file:
+        csv.writer(file).writerows(rows)
+    with pytest.raises(MediaError, match=error) as caught:
+        evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
+    assert "line 41" in str(caught.value)
+
+
+def test_a_value_that_equals_the_protocols_is_no_change(world_embedder, esc50_folder):
+    choices = benchmark_named("esc50").protocol(given={"clips": 3, "templates": "clip-80", "folds": False})
+    assert [name for name, each in choices.items() if each.reason == "given by the user"] == ["folds"]
 
 
 def test_a_limit_makes_the_result_partial(world_embedder, esc50_folder):

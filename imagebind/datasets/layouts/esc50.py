@@ -23,6 +23,8 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
     table = root / TABLE
     items, missing = [], []
     categories: dict[int, str] = {}
+    targets_of: dict[str, int] = {}
+    names: set[str] = set()
     for number, row in enumerate(table_at(table, COLUMNS), start=2):
         try:
             fold, target = int(row["fold"]), int(row["target"])
@@ -38,6 +40,19 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
                 got=f"category {row['category']!r} of target {target}",
                 expected=f"{categories[target]!r}, as in an earlier line",
             )
+        if targets_of.setdefault(row["category"], target) != target:
+            raise MediaError(
+                f"{table}, line {number}",
+                got=f"target {target} of category {row['category']!r}",
+                expected=f"{targets_of[row['category']]}, as in an earlier line",
+            )
+        if row["filename"] in names:
+            raise MediaError(
+                f"{table}, line {number}",
+                got=f"{row['filename']} for the second time",
+                expected="each recording once",
+            )
+        names.add(row["filename"])
         path = root / AUDIO_FOLDER / row["filename"]
         if not path.is_file():
             missing.append(str(path))
@@ -47,6 +62,8 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
                 item={"audio": path}, name=row["filename"], labels=(target,), fold=fold if folds else None
             )
         )
+    if not categories:
+        raise MediaError(str(table), got="no recording", expected=f"rows of {', '.join(COLUMNS)}")
     targets = sorted(categories)
     class_of = {target: index for index, target in enumerate(targets)}
     return LabelledSet(

@@ -48,7 +48,8 @@ def folder_at(path: str | os.PathLike[str]) -> Path:
     """
     folder = Path(path)
     if not folder.is_dir():
-        raise MediaError(str(folder), got="no such folder", expected="a folder")
+        got = "a file" if folder.is_file() else "no such folder"
+        raise MediaError(str(folder), got=got, expected="a folder")
     return folder
 
 

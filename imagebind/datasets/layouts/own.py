@@ -37,6 +37,8 @@ def labelled_files(
         label_of = {path: path.absolute().parent.name for path in files}
     else:
         label_of, missing = _labels_of_table(Path(classes_from), files)
+    if not files:
+        raise MediaError(pattern, got="no file that matches", expected="files of two classes or more")
     labels = sorted({*label_of.values()})
     if len(labels) < 2:
         raise MediaError(
@@ -44,6 +46,7 @@ def labelled_files(
             got=f"{len(files):,} files of {len(labels)} classes ({', '.join(labels)})",
             expected="files of two classes or more",
         )
+    ignored = len(files) - len(label_of)
     number_of = {label: number for number, label in enumerate(labels)}
     return LabelledSet(
         classes=[ClassNames(label=label, names=(label.replace("_", " "),)) for label in labels],
@@ -52,6 +55,7 @@ def labelled_files(
             for path, label in label_of.items()
         ],
         missing=missing,
+        notes=[f"{ignored} matching files are not in {classes_from}"] if ignored else [],
     )
 
 

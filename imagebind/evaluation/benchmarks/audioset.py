@@ -21,6 +21,7 @@ BENCHMARKS = (
         },
         paper={"mAP": 17.6},
         paper_samples=19_048,
+        num_classes=527,
         needs="eval_segments.csv, class_labels_indices.csv, **/<ytid>.wav",
         url="https://research.google.com/audioset/",
         licence="CC BY 4.0 (lists and labels); the clips belong to their authors",

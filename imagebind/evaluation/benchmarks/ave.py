@@ -18,6 +18,7 @@ BENCHMARKS = (
             "split": Choice(value="test", reason="ours: the data set's own split"),
             "clips": Choice(value=5, reason="ours: clips of 2 s over all 10 s, not only over the event"),
         },
+        num_classes=28,
         needs="Annotations.txt, testSet.txt, AVE/<id>.mp4",
         url="https://sites.google.com/view/audiovisualresearch",
         licence="see the data set's page",

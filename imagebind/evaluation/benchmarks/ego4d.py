@@ -25,6 +25,7 @@ BENCHMARKS = (
         },
         paper={"top1": 25.0},
         paper_samples=68_865,
+        num_classes=108,
         needs="ego4d.json, v2/annotations/narration.json, v2/imu/<uid>.csv",
         url="https://ego4d-data.org",
         licence="Ego4D licence agreement",

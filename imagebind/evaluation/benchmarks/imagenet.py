@@ -14,6 +14,7 @@ BENCHMARKS = (
         options={"templates": CLIP_TEMPLATES},
         paper={"top1": 77.7},
         paper_samples=50_000,
+        num_classes=1000,
         needs="val/<wnid>/*.JPEG, or val/*.JPEG and ILSVRC2012_devkit_t12/data/",
         url="https://image-net.org",
         licence="see the data set's page",

@@ -31,6 +31,7 @@ BENCHMARKS = (
         },
         paper={"top1": 63.4},
         paper_samples=15_809,
+        num_classes=2,
         needs="infrared/test/*.jpg, Annotations/*.xml",
         url="https://bupt-ai-cz.github.io/LLVIP/",
         licence="see the data set's page",

@@ -25,6 +25,7 @@ BENCHMARKS = (
         },
         paper={"top1": 54.0},
         paper_samples=653,
+        num_classes=10,
         needs="nyu_depth_v2_labeled.mat, splits.mat",
         url="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
         licence="see the data set's page",

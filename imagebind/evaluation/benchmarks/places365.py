@@ -19,6 +19,7 @@ BENCHMARKS = (
             ),
         },
         paper={"top1": 45.4},
+        num_classes=365,
         needs="categories_places365.txt, places365_val.txt, val_256/ or val_large/",
         url="http://places2.csail.mit.edu",
         licence="see the data set's page",

@@ -21,6 +21,7 @@ BENCHMARKS = (
         },
         paper={"top1": 35.1},
         paper_samples=4660,
+        num_classes=19,
         needs="SUNRGBD/{kv1,kv2,realsense,xtion}/, SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat",
         url="https://rgbd.cs.princeton.edu",
         licence="see the data set's page",

@@ -23,6 +23,7 @@ BENCHMARKS = (
         },
         paper={"top1": 27.8},
         paper_samples=14_073,
+        num_classes=309,
         needs="vggsound.csv, **/<ytid>_<start>.{wav,flac,mp4}",
         url="https://www.robots.ox.ac.uk/~vgg/data/vggsound/",
         licence="CC BY 4.0 (lists); the clips belong to their authors",
