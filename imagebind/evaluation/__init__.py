@@ -3,14 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+    from imagebind.evaluation.benchmark import Benchmark, Task
     from imagebind.evaluation.benchmarks import list_benchmarks
-    from imagebind.evaluation.result import EvaluationError, Figure, Result
+    from imagebind.evaluation.result import Choice, EvaluationError, Figure, Result
     from imagebind.evaluation.run import evaluate
 
 _MODULE_OF_NAME = {
     "Benchmark": "imagebind.evaluation.benchmark",
-    "Choice": "imagebind.evaluation.benchmark",
+    "Choice": "imagebind.evaluation.result",
     "EvaluationError": "imagebind.evaluation.result",
     "Figure": "imagebind.evaluation.result",
     "Result": "imagebind.evaluation.result",

@@ -19,7 +19,7 @@ from typing import Any
 
 from imagebind.datasets.labelled import LabelledSet, RetrievalSet
 from imagebind.evaluation.options import checked_value, options_for
-from imagebind.evaluation.result import GIVEN_BY_USER
+from imagebind.evaluation.result import GIVEN_BY_USER, Choice
 from imagebind.modality import MediaKind
 from imagebind.toyworld.rendered import Rendered
 
@@ -36,14 +36,6 @@ class Task(str, Enum):
 
     def __str__(self) -> str:
         return self.value
-
-
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """The value of a protocol's option, and where it is published or why it was chosen."""
-
-    value: Any
-    reason: str
 
 
 @dataclass(frozen=True, kw_only=True)

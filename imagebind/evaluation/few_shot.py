@@ -14,13 +14,13 @@ from torch import Tensor
 from imagebind import __version__
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
 from imagebind.embedder import BATCH_SIZE, Embedder
-from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Choice, FewShot
+from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, FewShot
 from imagebind.evaluation.bootstrap import mean_interval
 from imagebind.evaluation.cache import EmbeddingCache
 from imagebind.evaluation.embedding import Progress
 from imagebind.evaluation.options import embedder_with
 from imagebind.evaluation.probe import LinearProbe, fit_linear_probe
-from imagebind.evaluation.result import GIVEN_BY_USER, Result
+from imagebind.evaluation.result import GIVEN_BY_USER, Choice, Result
 from imagebind.evaluation.run import BenchmarkEmbedder, on_record, reader_values
 from imagebind.evaluation.scoring import percent
 from imagebind.space import Space

@@ -34,8 +34,8 @@ class Figure:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Setting:
-    """The value that was used for an option of the protocol, and the reason for it."""
+class Choice:
+    """The value of a protocol's option, and where it is published or why it was chosen."""
 
     value: Any
     reason: str
@@ -81,7 +81,7 @@ class Result:
     figures: Mapping[str, Figure]
     samples: int
     protocol_name: str
-    protocol: Mapping[str, Setting]
+    protocol: Mapping[str, Choice]
     paper: Mapping[str, float] = field(default_factory=dict)
     paper_samples: int | None = None
     num_classes: int = 0
@@ -110,7 +110,7 @@ class Result:
         """
         values = json.loads(text)
         values["figures"] = {name: Figure(**each) for name, each in values["figures"].items()}
-        values["protocol"] = {name: Setting(**each) for name, each in values["protocol"].items()}
+        values["protocol"] = {name: Choice(**each) for name, each in values["protocol"].items()}
         values["per_class"] = {label: tuple(each) for label, each in values["per_class"].items()}
         return cls(**values)
 

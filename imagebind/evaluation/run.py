@@ -17,11 +17,11 @@ from torch import Tensor
 from imagebind import __version__
 from imagebind.datasets.labelled import ClassNames, LabelledSet, NamedItem, RetrievalSet
 from imagebind.embedder import BATCH_SIZE, Embedder
-from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Task
 from imagebind.evaluation.cache import EmbeddingCache
 from imagebind.evaluation.embedding import Progress, embed_items
 from imagebind.evaluation.options import embedder_with, templates_named
-from imagebind.evaluation.result import Detail, EvaluationError, Figure, Result, Setting, missing_error
+from imagebind.evaluation.result import Choice, Detail, EvaluationError, Figure, Result, missing_error
 from imagebind.evaluation.scoring import accuracy_figures, multi_label_figures, per_class, recall_figures
 from imagebind.evaluation.toyworld import WorldFigures, chance_of
 from imagebind.prompts import default_templates
@@ -275,14 +275,12 @@ def _tuple(names: Sequence[str] | str) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Setting]:
+def on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Choice]:
     """Return the options for the result: the protocol's, and the default templates if it names none."""
-    recorded = {
-        name: Setting(value=_plain(choice.value), reason=choice.reason) for name, choice in choices.items()
-    }
+    recorded = {name: replace(choice, value=_plain(choice.value)) for name, choice in choices.items()}
     if benchmark.task is Task.RETRIEVAL or "templates" in recorded:
         return recorded
-    return {"templates": Setting(value="clip-80", reason="default"), **recorded}
+    return {"templates": Choice(value="clip-80", reason="default"), **recorded}
 
 
 def _plain(value: Any) -> Any:

@@ -1,7 +1,8 @@
 """AudioCaps: sounds by their captions."""
 
 from imagebind.datasets.layouts.audiocaps import audiocaps
-from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

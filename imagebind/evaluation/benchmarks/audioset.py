@@ -1,7 +1,8 @@
 """AudioSet: 527 classes of sounds, several in a clip."""
 
 from imagebind.datasets.layouts.audioset import audioset_clips
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

@@ -1,7 +1,8 @@
 """AVE: 28 classes of events that are seen and heard."""
 
 from imagebind.datasets.layouts.ave import ave
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

@@ -1,7 +1,8 @@
 """Clotho: sounds by their captions."""
 
 from imagebind.datasets.layouts.clotho import clotho
-from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

@@ -1,7 +1,8 @@
 """Ego4D: the scenario of a video from 5 s of IMU."""
 
 from imagebind.datasets.layouts.ego4d_scenarios import ego4d_scenarios
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

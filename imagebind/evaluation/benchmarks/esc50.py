@@ -1,7 +1,8 @@
 """ESC-50: environmental sounds of 50 classes in five folds."""
 
 from imagebind.datasets.layouts.esc50 import esc50
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, FewShot, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, FewShot, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

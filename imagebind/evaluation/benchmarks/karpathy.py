@@ -1,7 +1,8 @@
 """Flickr30k and COCO: images by their captions, and captions by their images."""
 
 from imagebind.datasets.layouts.karpathy import CAPTIONS, coco, flickr30k
-from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 OPTIONS = {

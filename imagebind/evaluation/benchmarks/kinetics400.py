@@ -1,7 +1,8 @@
 """Kinetics-400: actions in videos, without their audio and with it."""
 
 from imagebind.datasets.layouts.kinetics400 import AUDIO_WEIGHT, kinetics400, kinetics400_with_sound
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 NEEDS = "annotations/val.csv or val.csv, **/<youtube_id>_<start>_<end>.mp4"

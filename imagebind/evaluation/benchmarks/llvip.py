@@ -1,7 +1,8 @@
 """LLVIP: people and background in thermal images."""
 
 from imagebind.datasets.layouts.llvip import llvip_crops
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

@@ -1,7 +1,8 @@
 """MSR-VTT, the split 1k-A: videos, their audio, and both, by their captions."""
 
 from imagebind.datasets.layouts.msrvtt import AUDIO_WEIGHT, msrvtt_audio, msrvtt_audio_video, msrvtt_video
-from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 NEEDS = "MSRVTT_JSFUSION_test.csv, videos/<video_id>.mp4"

@@ -1,7 +1,8 @@
 """NYU-Depth v2: scene types from depth, nine and all others as one class."""
 
 from imagebind.datasets.layouts.nyu_depth import nyu_depth
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

@@ -8,7 +8,8 @@ from imagebind.datasets.layouts.paired import (
     sun_rgbd_pairs,
     vggsound_pairs,
 )
-from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 SPLIT = Choice(value="test", reason="ours: the data set's own split")

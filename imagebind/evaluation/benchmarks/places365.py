@@ -1,7 +1,8 @@
 """Places365: 365 classes of scenes."""
 
 from imagebind.datasets.layouts.places365 import places365
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

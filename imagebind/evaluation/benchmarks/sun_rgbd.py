@@ -1,7 +1,8 @@
 """SUN RGB-D: 19 scene classes from depth of four sensors."""
 
 from imagebind.datasets.layouts.sun_rgbd import sun_rgbd_scenes
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (

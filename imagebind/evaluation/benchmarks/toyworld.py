@@ -1,6 +1,7 @@
 """The toy world: classification and retrieval on held-out scenes, with controls."""
 
-from imagebind.evaluation.benchmark import Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.evaluation.toyworld import (
     HELD_OUT_SCENES,
     HELD_OUT_SEED,

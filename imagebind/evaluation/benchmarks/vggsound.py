@@ -1,7 +1,8 @@
 """VGGSound: 309 classes of sounds."""
 
 from imagebind.datasets.layouts.vggsound import vggsound
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Choice, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 BENCHMARKS = (
