@@ -71,9 +71,11 @@ def classify(
     classes = _classes(labels, label or ())
     _check_templates(template or ())
     if temperature is not None and not 0 < temperature < math.inf:
-        raise typer.BadParameter(f"{temperature:g}; expected a number above 0", param_hint="--temperature")
-    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
-    requests, problems = taken.requests, [str(error) for error in taken.failures]
+        raise typer.BadParameter(
+            f"expected a number above 0, got {temperature:g}", param_hint="--temperature"
+        )
+    collected = collect_requests(paths, modality=modality, mappings=read_maps(maps))
+    requests, problems = collected.requests, [str(error) for error in collected.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[LabelScore]]] = []
     warnings: list[tuple[str, str]] = []
@@ -101,8 +103,8 @@ def classify(
                 typer.echo(_line(result, scores))
     if found and not as_json:
         _print_table(found)
-    if taken.not_media:
-        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    if collected.not_media:
+        console.print(Text(left_out(collected.not_media)), soft_wrap=True)
     print_warnings(console, warnings)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)
@@ -123,7 +125,7 @@ def _classes(file: Path | None, given: Sequence[str]) -> list[Names]:
             raise typer.BadParameter(str(error), param_hint="--label") from error
     names = [name for each in classes for name in each]
     if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise typer.BadParameter(f"expected different names, got {twice[0]!r} twice", param_hint="--label")
+        raise typer.BadParameter(f"expected different names, got {twice[0]!r} twice", param_hint="--labels")
     if len(classes) < 2:
         raise typer.BadParameter(
             "expected at least two labels, by --labels labels.txt or --label dog --label cat"

@@ -38,7 +38,7 @@ class ExaminedPart:
     @property
     def name(self) -> str:
         """See `InputPart`."""
-        return " … ".join(dict.fromkeys(path_text(self.files[place].found.path) for place in (0, -1)))
+        return " … ".join(dict.fromkeys(path_text(self.files[index].found.path) for index in (0, -1)))
 
     def items(self) -> Iterator[Item]:
         """See `InputPart`."""
@@ -92,12 +92,12 @@ def on_engine(engine: Engine, folder: str, *, partitions: int | None = None) -> 
     """Return a function that embeds the files of a crawl by an engine.
 
     It yields the rows of each part when the part is written. After a crawl was killed, the next one first
-    takes the finished parts.
+    yields the rows of the finished parts.
 
     Args:
         engine: runs a job, as `ray_engine.embed`. Its workers reach the files by the same paths.
-        folder: for the parts until they are in the index, which workers must reach; see `working_folder`. It
-            is deleted at the end.
+        folder: of the parts until they are in the index; every worker must be able to reach it. See
+            `working_folder`. It is deleted at the end.
         partitions: the approximate number of parts.
     """
 

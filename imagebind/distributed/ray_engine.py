@@ -70,7 +70,7 @@ class PartTask:
     method: Method
     run: str
     load: EmbedderLoader
-    share: ActorPlan
+    plan: ActorPlan
 
 
 def embed(job: EmbedJob, load: EmbedderLoader, *, cluster: Cluster | None = None) -> Iterator[PartDone]:
@@ -91,15 +91,15 @@ def embed(job: EmbedJob, load: EmbedderLoader, *, cluster: Cluster | None = None
     if job.waiting:
         cluster = cluster or Cluster()
         with connected(cluster.address) as ray:
-            share = share_out(
+            plan = plan_actors(
                 [node["Resources"] for node in ray.nodes() if node["Alive"]], cluster, len(job.waiting)
             )
-            logger.info("%d actors, each of %d cores and %d GPUs", share.actors, share.cpus, share.gpus)
-            yield from _run(ray, job, load, share)
+            logger.info("%d actors, each with %d cores and %d GPUs", plan.actors, plan.cpus, plan.gpus)
+            yield from _run(ray, job, load, plan)
     job.output.finish()
 
 
-def share_out(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: int) -> ActorPlan:
+def plan_actors(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: int) -> ActorPlan:
     """Divide machines, each a mapping with "CPU" and optionally "GPU", among actors.
 
     There are at most as many actors as parts, and each fits on the smallest machine.
@@ -109,9 +109,11 @@ def share_out(machines: Sequence[Mapping[str, float]], cluster: Cluster, parts: 
     """
     machines = [machine for machine in machines if machine.get("CPU", 0) >= 1]
     with_gpus = [machine for machine in machines if machine.get("GPU", 0) >= 1]
-    if not machines or (cluster.gpus and not with_gpus):
+    if not machines:
+        raise ClusterError("the Ray cluster: expected a machine with a CPU core to use, got none")
+    if cluster.gpus and not with_gpus:
         raise ClusterError(
-            f"the Ray cluster has {len(machines)} machines with cores to use and {len(with_gpus)} with GPUs; "
+            f"the Ray cluster: expected GPUs, got {len(machines)} machines without; "
             "use a cluster that has GPUs, or --device cpu"
         )
     if with_gpus and cluster.gpus is not False:
@@ -134,36 +136,36 @@ class PartWorker:
         from ray import cloudpickle
 
         outcomes: list[bytes] = []
-        for text in batch["task"]:
+        for pickled in batch["task"]:
             try:
-                outcome: PartDone | Exception = self._do(cloudpickle.loads(text))
+                outcome: PartDone | Exception = self._embed(cloudpickle.loads(pickled))
             except (ImageBindError, OSError) as error:
                 outcome = error  # returned, since Ray would wrap a raised error in many lines
             outcomes.append(cloudpickle.dumps(outcome))
         return {"outcome": outcomes}
 
-    def _do(self, task: PartTask) -> PartDone:
+    def _embed(self, task: PartTask) -> PartDone:
         output = Output(task.output)
-        trial = PartAttempt(output, task.number, run=task.run)
+        attempt = PartAttempt(output, task.number, run=task.run)
         if self._embedder is None:
             embedder = _load(task)
             output.claim(Space.of(embedder))
             self._embedder = embedder
-        return embed_part(self._embedder, task.number, task.part, output, task.method, trial)
+        return embed_part(self._embedder, task.number, task.part, output, task.method, attempt)
 
 
 def _load(task: PartTask) -> Embedder:
     try:
-        embedder = task.load("cuda" if task.share.gpus else "cpu")
+        embedder = task.load("cuda" if task.plan.gpus else "cpu")
     except (ImageBindError, OSError):
         raise
-    except Exception as error:  # depends on the machine; some types cannot be pickled
+    except Exception as error:  # of any class, and some classes cannot be pickled
         raise ImageBindError(f"the embedder cannot be loaded on a worker: {error}") from error
-    embedder.num_workers = task.share.cpus
+    embedder.num_workers = task.plan.cpus
     return embedder
 
 
-def _run(ray: Any, job: EmbedJob, load: EmbedderLoader, share: ActorPlan) -> Iterator[PartDone]:
+def _run(ray: Any, job: EmbedJob, load: EmbedderLoader, plan: ActorPlan) -> Iterator[PartDone]:
     from ray import cloudpickle
 
     tasks = [
@@ -174,7 +176,7 @@ def _run(ray: Any, job: EmbedJob, load: EmbedderLoader, share: ActorPlan) -> Ite
             method=job.method,
             run=job.run,
             load=load,
-            share=share,
+            plan=plan,
         )
         for number in job.waiting
     ]
@@ -182,9 +184,9 @@ def _run(ray: Any, job: EmbedJob, load: EmbedderLoader, share: ActorPlan) -> Ite
     outcomes = ray.data.from_items(rows, override_num_blocks=len(rows)).map_batches(
         PartWorker,
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=share.actors),
-        num_cpus=share.cpus,
-        num_gpus=share.gpus,
+        compute=ray.data.ActorPoolStrategy(size=plan.actors),
+        num_cpus=plan.cpus,
+        num_gpus=plan.gpus,
     )
     for batch in outcomes.iter_batches(batch_size=None, prefetch_batches=0):
         for content in batch["outcome"]:

@@ -66,10 +66,10 @@ def open_uri(uri: str, *, max_bytes: int | None = None) -> BinaryIO:
 
 
 def local_copy(uri: str, *, cache_dir: CacheDir = None, offline: bool | None = None) -> Path:
-    """Return the local path of a file or folder by URI, in a cache until it changes where it is stored.
+    """Return the local path of a file or folder by URI; a remote one is copied to a cache.
 
-    Each call asks for the version of the file, and downloads only a new one. Of a folder, only the files
-    directly in it are copied. Offline, the cached copy is used without a check.
+    Each call checks the remote version and downloads again only if it has changed. Of a folder, only the
+    files directly in it are copied. Offline, the cached copy is used without a check.
 
     Raises:
         OfflineError: the network is switched off, and there is no copy.
@@ -118,7 +118,7 @@ def file_system(uri: str) -> tuple[Any, str]:
 
 @contextmanager
 def os_errors(uri: str) -> Iterator[None]:
-    """Turn the errors in the block, of which each store has its own, into `OSError` with a `strerror`."""
+    """Convert the block's errors, whose classes differ between stores, to `OSError` with a `strerror`."""
     try:
         yield
     except FileNotFoundError as error:  # many stores' messages are only the name
@@ -168,7 +168,7 @@ class HttpHandler(PathHandler):
     ) -> str:
         copy = copy_path(path, cache_dir)
         if is_offline(offline):
-            return _existing(copy)
+            return _existing_copy(copy)
         with open_url(path) as response:
 
             def fetch(part: Path) -> None:
@@ -197,7 +197,7 @@ class FsspecHandler(NativePathHandler):
             return on_disk
         copy = copy_path(path, cache_dir)
         if is_offline(offline):
-            return _existing(copy)
+            return _existing_copy(copy)
         system, root = file_system(path)
         system.invalidate_cache()
         files: Mapping[str, Any] = system.find(root, maxdepth=1, detail=True)  # of a file, the file itself
@@ -211,7 +211,7 @@ class FsspecHandler(NativePathHandler):
                 system.get_file(name, str(target))
 
         copy.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(copy.with_name(copy.name + ".lock")):  # a folder cannot be replaced while it is read
+        with FileLock(copy.with_name(copy.name + ".lock")):  # replacing a folder takes several steps
             update_copy(copy, json.loads(json.dumps(files, default=str)), fetch)
         return str(copy)
 
@@ -226,7 +226,7 @@ def _with_lower_scheme(uri: str) -> str:
     return f"{scheme.lower()}://{rest}" if separator else uri
 
 
-def _existing(copy: Path) -> str:
+def _existing_copy(copy: Path) -> str:
     if not copy.exists():
         raise OfflineError("the network is switched off")
     return str(copy)

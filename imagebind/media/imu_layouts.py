@@ -59,7 +59,7 @@ class Columns:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How a logger writes its tables; without `columns`, they are found by the header's names."""
+    """How a logger writes its tables. Without `columns`, columns are found by the names in the header."""
 
     columns: Columns | None = None
     accel_unit: str | None = None
@@ -129,15 +129,14 @@ def layout_of(layout: "str | os.PathLike[str] | Layout | None") -> Layout:
     if not name.lower().endswith(".json"):
         raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, or a .json file, got {name!r}")
     try:
-        changed = Path(name).stat().st_mtime_ns
-        return _from_json(name, changed)
+        return _from_json(name, Path(name).stat().st_mtime_ns)
     except OSError as error:
         raise ValueError(f"layout: {name} cannot be read ({error.strerror})") from error
 
 
 @lru_cache(maxsize=32)
-def _from_json(path: str, changed: int) -> Layout:
-    # `changed`, the modification time, is part of the cache key, so that an edited file is read again.
+def _from_json(path: str, modified_ns: int) -> Layout:
+    # `modified_ns`, the modification time, is part of the cache key, so that an edited file is read again.
     with Path(path).open("rb") as file:
         text = file.read(MAX_LAYOUT_BYTES)
     try:

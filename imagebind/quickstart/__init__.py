@@ -46,9 +46,9 @@ class Quickstart:
     arithmetic: Search
     heatmap: Path
 
-    def caption(self, place: int, kind: str) -> str:
-        """Return a scene's caption; `kind` is image_caption or video_caption."""
-        return self.files[place][kind].read_text(encoding="utf-8").strip()
+    def caption(self, scene: int, name: str) -> str:
+        """Return the caption of a scene by number; `name` is image_caption or video_caption."""
+        return self.files[scene][name].read_text(encoding="utf-8").strip()
 
 
 def quickstart(folder: str | os.PathLike[str], *, seed: int = SEED) -> Quickstart:

@@ -10,8 +10,8 @@ from imagebind.search.rows import Metadata, metadata_text
 
 MAX_METADATA_CHARACTERS = 65_536  # of one name and its value
 
-# Matches a row's metadata up to the start of an entry. A name may end in a quote and a text may contain what
-# looks like an entry, so the pattern must match all entries before it.
+# Matches a row's metadata up to the start of an entry. A name may end in a quotation mark, and a text may
+# look like an entry, so the pattern matches all entries before the required one.
 _STRING = r'"([^"\\]|\\.)*"'
 _ENTRIES = rf"(?s)^\{{({_STRING}:({_STRING}|[^\",]+),)*"
 
@@ -33,7 +33,7 @@ def where(
         metadata: required names and values.
 
     Raises:
-        ValueError: the pattern is too long, `between` is not increasing, or no row can have the metadata.
+        ValueError: the pattern is too long, `between` ends before it starts, or no row can have the metadata.
     """
     conditions = []
     if kinds is not None:

@@ -66,8 +66,9 @@ def load_image(
 def resize_and_crop(image: ImageOrTensor, size: int) -> ImageOrTensor:
     """Resize the short side to `size`, then crop the centre square: (..., h, w) -> (..., size, size).
 
-    Resizing is bicubic with antialias. The longer side is rounded down and the crop's offset to even, as
-    torchvision does. Source: released. Values of a float tensor may leave their range: bicubic overshoots.
+    Resizing is bicubic with antialias. The longer side is rounded down, and half a pixel of the crop's
+    offset to an even number, as torchvision does. Source: released. Values of a float tensor may leave their
+    range: bicubic overshoots.
     """
     height, width = F.get_size(image)
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):
@@ -166,17 +167,17 @@ def _is_planar_16_bits(image: Image.Image) -> bool:
 def _deep_gray_to_8_bits(image: Image.Image, name: str, *, white_is_zero: bool) -> Image.Image:
     """Scale one channel of 16-bit integers, or of floats in [0, 1], to uint8 (ours)."""
     values = np.asarray(image)
-    top = 1 if image.mode == "F" else 65535
+    max_value = 1 if image.mode == "F" else 65535
     if white_is_zero:
-        values = top - values
-    if not (values.min() >= 0 and values.max() <= top):  # also false for NaN
+        values = max_value - values
+    if not (values.min() >= 0 and values.max() <= max_value):  # also false for NaN
         raise MediaError(
             name,
             got=f"grayscale from {values.min()} to {values.max()}",
-            expected=f"grayscale within [0, {top}]",
+            expected=f"grayscale within [0, {max_value}]",
         )
-    eight = _rounded(values * 255.0) if image.mode == "F" else _sixteen_to_8_bits(values, name)
-    return Image.fromarray(eight)
+    values_8_bits = _rounded(values * 255.0) if image.mode == "F" else _sixteen_to_8_bits(values, name)
+    return Image.fromarray(values_8_bits)
 
 
 def _sixteen_to_8_bits(values: np.ndarray, name: str) -> np.ndarray:

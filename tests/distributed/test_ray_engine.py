@@ -124,7 +124,7 @@ def outcome(job: EmbedJob, load) -> PartDone | Exception:
         method=job.method,
         run=job.run,
         load=load,
-        share=ActorPlan(actors=1, cpus=1, gpus=0),
+        plan=ActorPlan(actors=1, cpus=1, gpus=0),
     )
     return pickle.loads(PartWorker()({"task": [pickle.dumps(task)]})["outcome"][0])
 

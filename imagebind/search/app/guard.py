@@ -15,8 +15,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 MEGABYTE = 2**20
 UPLOAD_PATH = "/uploads"
 MAX_JSON_BYTES = MEGABYTE  # of a request without a file
-MAX_PENDING_UPLOADS = 256  # uploads that are received, wait or are embedded
-MAX_PENDING_FULL_UPLOADS = 8  # uploads of the largest size, whose bytes all pending uploads may have
+MAX_PENDING_UPLOADS = 256  # uploads being received, waiting or being embedded
+MAX_PENDING_FULL_UPLOADS = 8  # limit for the bytes of all pending uploads, in uploads of the largest size
 BODY_SECONDS = 30.0  # for the next chunk of a request
 LINGER_SECONDS = 2.0  # for the rest of a refused request
 RETRY_SECONDS = 2  # after which a refused browser may try again

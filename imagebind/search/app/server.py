@@ -41,8 +41,9 @@ def build_app(
 
     Args:
         index: opened with an embedder.
-        max_upload_mb: limit for an upload, in MiB.
+        max_upload_mb: limit for an upload, in MB of 2**20 bytes.
         hosts: accepted host names, which prevents DNS rebinding by other web pages; ("*",) accepts any.
+            Any value but the default also accepts requests of other origins.
 
     Raises:
         ValueError: the index has no embedder, or `max_upload_mb` is not positive.
