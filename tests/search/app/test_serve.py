@@ -40,9 +40,12 @@ def test_a_port_of_the_newer_protocol_is_taken_too():
 
 
 STARTED = """
+import signal
 from types import SimpleNamespace
 from imagebind.search.app.serve import listen, serve
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # ignored if the tests were started by nohup
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in background jobs of a shell
 index = SimpleNamespace(uri="x", embedder=object())  # an upload that does not end needs no model
 with listen("127.0.0.1", 0) as opened:
     serve(
@@ -73,12 +76,14 @@ def test_a_server_that_a_signal_ends_leaves_no_upload_behind(tmp_path, number):
                 break
             except ConnectionRefusedError:
                 time.sleep(0.05)
-        with connection:
-            head = (
-                f"POST /uploads?name=x.png HTTP/1.1\r\nHost: {host}:{port}\r\nContent-Length: 4000000\r\n\r\n"
-            )
-            connection.sendall(head.encode() + b"x" * 3_000_000)
-            time.sleep(0.5)  # on the disk by now
-            process.send_signal(number)
-            assert process.wait(60) == -number
+        try:
+            with connection:
+                target = f"POST /uploads?name=x.png HTTP/1.1\r\nHost: {host}:{port}\r\n"
+                head = f"{target}Content-Length: 4000000\r\n\r\n"
+                connection.sendall(head.encode() + b"x" * 3_000_000)
+                time.sleep(0.5)  # on the disk by now
+                process.send_signal(number)
+                assert process.wait(60) == -number
+        finally:
+            process.kill()  # or the end of `with` would wait for it
     assert list(tmp_path.iterdir()) == []
