@@ -162,7 +162,7 @@ def evaluate(
                     result = replace(result, title=f"{result.title}, {name}={options[name]}")
                 results.append(result)
                 if rank == 0 and as_json:
-                    typer.echo(json.dumps(json.loads(result.to_json())))
+                    typer.echo(result.to_json(indent=None))
     not_evaluated |= failed
     if rank > 0:
         return

@@ -15,23 +15,16 @@ def mean_interval(values: Tensor, *, resamples: int = BOOTSTRAP_RESAMPLES) -> tu
 
     Each resample draws n samples with replacement.
     """
-    generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
-    count = len(values)
     rows = values.double().cpu()
-    means = torch.stack(
-        [rows[torch.randint(count, (count,), generator=generator)].mean() for _ in range(resamples)]
-    )
-    return _interval(means)
+    return interval(lambda drawn: rows[drawn].mean().item(), len(rows), resamples=resamples)
 
 
 def interval(figure: Callable[[Tensor], float], count: int, *, resamples: int) -> tuple[float, float]:
     """Return the 95% interval of a figure of `count` samples; `figure` takes the drawn numbers, (count,)."""
     generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
-    drawn = [torch.randint(count, (count,), generator=generator) for _ in range(resamples)]
-    return _interval(torch.tensor([figure(each) for each in drawn], dtype=torch.float64))
-
-
-def _interval(values: Tensor) -> tuple[float, float]:
+    values = [figure(torch.randint(count, (count,), generator=generator)) for _ in range(resamples)]
     tail = (1 - CONFIDENCE_LEVEL) / 2
-    low, high = values.nanquantile(torch.tensor([tail, 1 - tail], dtype=torch.float64))
+    low, high = torch.tensor(values, dtype=torch.float64).nanquantile(
+        torch.tensor([tail, 1 - tail], dtype=torch.float64)
+    )
     return low.item(), high.item()

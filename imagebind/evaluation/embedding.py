@@ -1,7 +1,7 @@
 """Embeds the items of a benchmark, each once: vectors in the cache are not computed again."""
 
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, is_dataclass
 from time import monotonic
@@ -28,7 +28,6 @@ class EmbeddedItems:
 
     vectors: np.ndarray  # (n, e) float32
     failures: dict[int, str]
-    computed: int  # items that the cache did not have
 
 
 def embed_items(
@@ -57,8 +56,8 @@ def embed_items(
             failures[number] = _named(items[number], error)
             keys.append(None)
     rank, world_size = _rank_and_world_size()
-    found = set(cache.vectors([key for key in keys if key is not None]))
-    wanted = {key: position for position, key in enumerate(keys) if key is not None and key not in found}
+    stored = cache.vectors([key for key in keys if key is not None])
+    wanted = {key: position for position, key in enumerate(keys) if key is not None and key not in stored}
     mine = sorted(wanted.values())[rank::world_size]
     done = len(keys) - len(wanted)
     fresh: list[tuple[bytes, np.ndarray]] = []
@@ -79,10 +78,10 @@ def embed_items(
             progress(min(done, len(keys)), len(keys))
     cache.store(fresh)
     failures = _of_all_ranks(failures)
+    stored |= cache.vectors([*wanted])  # also those of other processes
     return EmbeddedItems(
-        vectors=_rows(items, parts, keys, cache, embedder.embed_dim, failures),
+        vectors=_rows(items, parts, keys, stored, embedder.embed_dim, failures),
         failures=dict(sorted(failures.items())),
-        computed=len(wanted),
     )
 
 
@@ -90,12 +89,11 @@ def _rows(
     items: Sequence[NamedItem],
     parts: Sequence[tuple[int, Any, float]],
     keys: Sequence[bytes | None],
-    cache: EmbeddingCache,
+    stored: Mapping[bytes, np.ndarray],
     embed_dim: int,
     failures: dict[int, str],
 ) -> np.ndarray:
     """Return the vectors of all items, weighted sums included: (n, e), with rows of NaN for failed items."""
-    stored = cache.vectors([key for key in keys if key is not None])
     rows = np.full((len(items), embed_dim), np.nan, dtype=np.float32)
     terms: dict[int, list[tuple[np.ndarray, float]]] = {}
     for (number, _, weight), key in zip(parts, keys, strict=True):

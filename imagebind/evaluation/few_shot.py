@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagebind import __version__
-from imagebind.datasets.labelled import LabelledItem, LabelledSet
+from imagebind.datasets.labelled import LabelledSet
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, FewShot
 from imagebind.evaluation.bootstrap import mean_interval
@@ -22,7 +22,7 @@ from imagebind.evaluation.options import embedder_with
 from imagebind.evaluation.probe import LinearProbe, fit_linear_probe
 from imagebind.evaluation.result import GIVEN_BY_USER, Choice, Result
 from imagebind.evaluation.run import BenchmarkEmbedder, on_record, reader_values
-from imagebind.evaluation.scoring import percent
+from imagebind.evaluation.scoring import folds_of, mean_over_folds, percent
 from imagebind.space import Space
 
 SHOTS = (1, 2, 4, 8)
@@ -87,8 +87,9 @@ def few_shot(
         splits = [_EmbeddedSplit.of(part, embed) for part in parts]
     figures = {}
     notes = [note for part in parts for note in part.notes]
+    rounds = list(_rounds(splits))
+    folds = torch.cat([test.folds for _, test in rounds])
     for k in shots:
-        rounds = list(_rounds(splits))
         notes += _few_examples(rounds, k)
         per_seed = [
             torch.cat(
@@ -97,8 +98,7 @@ def few_shot(
             for seed in seeds
         ]
         is_correct = torch.stack(per_seed).mean(dim=0)  # (n,), the share of seeds
-        folds = torch.cat([test.folds for _, test in rounds])
-        value = torch.stack([is_correct[folds == fold].mean() for fold in folds.unique()]).mean().item()
+        value = mean_over_folds(is_correct, folds)
         low, high = mean_interval(is_correct)  # of the items; the draws of an item depend on each other
         figures[f"{k}-shot"] = percent(value, low, high, chance=1 / len(parts[-1].classes))
     return Result(
@@ -126,10 +126,8 @@ class _EmbeddedSplit:
     @classmethod
     def of(cls, part: LabelledSet, embed: BenchmarkEmbedder) -> "_EmbeddedSplit":
         vectors, is_embedded = embed(part.items)
-        items: Sequence[LabelledItem] = part.items
-        labels = torch.tensor([item.labels[0] for item in items])
-        folds = torch.tensor([-1 if item.fold is None else item.fold for item in items])
-        return cls(vectors[is_embedded], labels[is_embedded], folds[is_embedded])
+        labels = torch.tensor([item.labels[0] for item in part.items])
+        return cls(vectors[is_embedded], labels[is_embedded], folds_of(part.items)[is_embedded])
 
     def part(self, kept: Tensor) -> "_EmbeddedSplit":
         return _EmbeddedSplit(self.vectors[kept], self.labels[kept], self.folds[kept])

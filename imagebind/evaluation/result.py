@@ -94,12 +94,12 @@ class Result:
     version: str = ""
     detail: Detail | None = field(default=None, repr=False, compare=False)
 
-    def to_json(self) -> str:
-        """Return all but `detail` as JSON."""
+    def to_json(self, *, indent: int | None = 1) -> str:
+        """Return all but `detail` as JSON; without `indent` in one line."""
         values = {name: value for name, value in vars(self).items() if name != "detail"}
         values["figures"] = {name: asdict(figure) for name, figure in self.figures.items()}
         values["protocol"] = {name: asdict(setting) for name, setting in self.protocol.items()}
-        return json.dumps(values, indent=1, default=str)
+        return json.dumps(values, indent=indent, default=str)
 
     @classmethod
     def from_json(cls, text: str) -> "Result":

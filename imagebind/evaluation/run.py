@@ -1,6 +1,5 @@
 """Evaluates a model on a benchmark: reads the data, embeds it, and scores it by the protocol."""
 
-import logging
 import os
 import time
 from collections.abc import Mapping, Sequence
@@ -28,8 +27,6 @@ from imagebind.prompts import default_templates
 from imagebind.space import Space
 from imagebind.toyworld.rendered import Rendered
 from imagebind.zeroshot import ZeroShotClassifier
-
-logger = logging.getLogger(__name__)
 
 MAX_LISTED_LABELS = 20  # in an error
 LIMIT_SEED = 0  # of the items that `limit` keeps

@@ -21,16 +21,26 @@ def accuracy_figures(scores: Tensor, target: Tensor, items: Sequence[LabelledIte
     With folds, the accuracy is the mean over the folds, as for ESC-50; the interval ignores them.
     """
     ranks = target_ranks(scores, target)
-    folds = torch.tensor([-1 if item.fold is None else item.fold for item in items])
+    folds = folds_of(items)
     figures = {}
     for k in TOP_KS:
         if k > 1 and k >= scores.shape[1]:
             continue
         is_correct = (ranks <= k).double()
-        value = torch.stack([is_correct[folds == fold].mean() for fold in folds.unique()]).mean().item()
+        value = mean_over_folds(is_correct, folds)
         low, high = mean_interval(is_correct)
         figures[f"top{k}"] = percent(value, low, high, chance=k / scores.shape[1])
     return figures
+
+
+def folds_of(items: Sequence[LabelledItem]) -> Tensor:
+    """Return the folds of items, -1 without a fold: (n,)."""
+    return torch.tensor([-1 if item.fold is None else item.fold for item in items])
+
+
+def mean_over_folds(values: Tensor, folds: Tensor) -> float:
+    """Return the mean over the folds of the mean within each fold: (n,), (n,)."""
+    return torch.stack([values[folds == fold].mean() for fold in folds.unique()]).mean().item()
 
 
 def multi_label_figures(scores: Tensor, target: Tensor) -> dict[str, Figure]:
@@ -79,8 +89,7 @@ def recall_figures(similarity: Tensor, target: Tensor) -> dict[str, Figure]:
             low, high = mean_interval(is_found)
             chance = chance_of_recall(relevant.sum(dim=1), relevant.shape[1], k)
             figures[f"{prefix}R@{k}"] = percent(is_found.mean().item(), low, high, chance=chance)
-        ordered = ranks.sort().values.double()
-        figures[f"{prefix}median_rank"] = Figure(value=ordered.quantile(0.5).item())
+        figures[f"{prefix}median_rank"] = Figure(value=ranks.double().quantile(0.5).item())
     return figures
 
 

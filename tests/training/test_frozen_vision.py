@@ -151,7 +151,7 @@ def test_captions_need_no_span_and_other_fields_of_pairs_are_kept(model, soundin
 
 
 def test_an_unreadable_pair_is_logged_and_counted_when_it_is_drawn(model, thermal, caplog):
-    thermal[1].vision.write_bytes(b"no picture")
+    thermal[1].vision.write_bytes(b"no image")
     with caplog.at_level(logging.WARNING):
         embedded = embed_vision(thermal, PICTURES, model)
     assert embedded[1] is thermal[1] and "pair 1" in caplog.text

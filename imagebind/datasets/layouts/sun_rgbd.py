@@ -76,7 +76,7 @@ def sun_rgbd_scenes(
 ) -> LabelledSet:
     """Return the depth frames of a split whose scene is one of the 19 evaluated classes.
 
-    Also reads <root>/<split>/<scene>/<file>, depth as stored in SUN RGB-D; such a file does not state its
+    Also reads <root>/<split>/<scene>/<file>, depth as stored in SUN RGB-D; these files do not state their
     camera, so that the transform's is used.
 
     Args:

@@ -46,7 +46,7 @@ def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pairs")
     rises = np.linspace(0, 1, 160)[None].repeat(120, axis=0)  # to the right, as the picture's red does
     return {
-        "picture": write_picture(folder / "picture.png", ramp(240, 320)),
+        "image": write_picture(folder / "picture.png", ramp(240, 320)),
         "depth": write_picture(folder / "depth.png", (1000 / (0.2 + rises)).astype(np.uint16)),
         "thermal": write_picture(folder / "thermal.png", (rises * 255).round().astype(np.uint8)),
         "film": write_film(folder / "film.mp4", seconds=FILM_SECONDS, rate=FILM_RATE),
@@ -73,7 +73,7 @@ def moments(clip: torch.Tensor, rate: int) -> list[float]:
 
 @pytest.mark.parametrize("modality", ["depth", "thermal"])
 def test_both_images_show_the_same_position_at_every_pixel(files, modality):
-    for sample in draws(POSITIONS, pair_of(files, "picture", modality, modality), 30):
+    for sample in draws(POSITIONS, pair_of(files, "image", modality, modality), 30):
         red, other = sample.vision[0], sample.other[0]
         if modality == "depth":  # disparity is 1 / metres here: 0.2 to 1.2
             other = other - 0.2
@@ -82,15 +82,13 @@ def test_both_images_show_the_same_position_at_every_pixel(files, modality):
 
 def test_unaligned_images_show_different_positions(files):
     apart = 0
-    for sample in draws(
-        replace(POSITIONS, aligned=False), pair_of(files, "picture", "thermal", "thermal"), 30
-    ):
+    for sample in draws(replace(POSITIONS, aligned=False), pair_of(files, "image", "thermal", "thermal"), 30):
         apart += (sample.vision[0] - sample.other[0]).abs().max().item() > 0.05
     assert apart > 25
 
 
 def test_colours_change_on_the_image_only(files):
-    pair = pair_of(files, "picture", "thermal", "thermal")
+    pair = pair_of(files, "image", "thermal", "thermal")
     full = AlignedImages(image=IMAGE, thermal=ThermalTransform(size=SIZE))
     changed = 0
     for sample, bare in zip(draws(full, pair, 20), draws(POSITIONS, pair, 20), strict=True):
@@ -100,7 +98,7 @@ def test_colours_change_on_the_image_only(files):
 
 
 def test_erasing_has_its_probability_and_applies_to_the_image_only(files):
-    pair = pair_of(files, "picture", "thermal", "thermal")
+    pair = pair_of(files, "image", "thermal", "thermal")
     for sample, bare in zip(
         draws(replace(POSITIONS, erasing=1.0), pair, 10), draws(POSITIONS, pair, 10), strict=True
     ):
@@ -113,7 +111,7 @@ def test_erasing_has_its_probability_and_applies_to_the_image_only(files):
 def test_float_arrays_and_files_are_augmented_equally(files):
     pixels = ramp(240, 320)
     transform = replace(POSITIONS, jitter=0.4)
-    file = pair_of(files, "picture", "thermal", "thermal")
+    file = pair_of(files, "image", "thermal", "thermal")
     array = replace(file, vision={"image": pixels.astype(np.float32) / 255})
     for one, other in zip(draws(transform, file, 5), draws(transform, array, 5), strict=True):
         assert (one.vision - other.vision).abs().max() < 0.03  # 8 bits before the jitter, or after it
@@ -123,9 +121,9 @@ def test_float_arrays_and_files_are_augmented_equally(files):
 def test_without_augmentation_depth_equals_that_of_inference(files, preset):
     depth = DepthTransform(preset=preset)
     item = {"depth": files["depth"], "sensor": "realsense", "focal": 600.0}
-    pair = Pair(vision=files["picture"], other=item, modality="depth", name="pair")
+    pair = Pair(vision=files["image"], other=item, modality="depth", name="pair")
     sample = AlignedImages(depth=depth).plain()(pair, np.random.default_rng(0))
-    assert torch.equal(sample.vision, ImageTransform()(files["picture"]))
+    assert torch.equal(sample.vision, ImageTransform()(files["image"]))
     assert torch.equal(sample.other, replace(depth, sensor="realsense", focal=600.0)(files["depth"]))
 
 
@@ -143,8 +141,8 @@ def test_augmented_depth_is_disparity_before_it_is_resized(files):
 
 def test_without_augmentation_other_modalities_equal_those_of_inference(files):
     rng = np.random.default_rng(0)
-    thermal = AlignedImages().plain()(pair_of(files, "picture", "thermal", "thermal"), rng)
-    assert torch.equal(thermal.vision, ImageTransform()(files["picture"]))
+    thermal = AlignedImages().plain()(pair_of(files, "image", "thermal", "thermal"), rng)
+    assert torch.equal(thermal.vision, ImageTransform()(files["image"]))
     assert torch.equal(thermal.other, ThermalTransform()(files["thermal"]))
     middle = VideoTransform(clips=1, crops=1)
     sound = AlignedAudio().plain()(pair_of(files, "film", "sound", "audio"), rng)
@@ -153,8 +151,8 @@ def test_without_augmentation_other_modalities_equal_those_of_inference(files):
     motion = AlignedImu().plain()(pair_of(files, "film", "motion", "imu"), rng)
     assert torch.equal(motion.vision, middle.with_spans(files["film"], [(2, 4)])[0])
     assert torch.equal(motion.other, ImuTransform(start=0.5)(files["motion"]))
-    text = CaptionedVision().plain()(pair_of(files, "picture", "a ramp", "text"), rng)
-    assert torch.equal(text.vision, ImageTransform()(files["picture"]))
+    text = CaptionedVision().plain()(pair_of(files, "image", "a ramp", "text"), rng)
+    assert torch.equal(text.vision, ImageTransform()(files["image"]))
     assert torch.equal(text.other, Tokenizer()("a ramp")[0])
 
 
@@ -187,7 +185,7 @@ def test_frames_and_audio_are_within_the_span(files):
 
 
 def test_audio_is_masked_and_an_image_may_replace_a_video(files):
-    pair = pair_of(files, "picture", "sound", "audio")
+    pair = pair_of(files, "image", "sound", "audio")
     masked = 0
     for sample in draws(AlignedAudio(image=IMAGE), pair, 10):
         assert sample.vision.shape == (3, SIZE, SIZE) and sample.other.shape == (1, 1, 128, 204)
@@ -241,7 +239,7 @@ def test_the_imu_window_is_inside_the_recording_whichever_recording_is_longer(se
 
 def test_captions_go_with_images_and_with_videos_whose_frames_have_the_same_crop(files):
     transform = CaptionedVision(image=IMAGE, video=VIDEO)
-    still = transform(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
+    still = transform(pair_of(files, "image", "a ramp", "text"), np.random.default_rng(0))
     assert still.vision.shape == (3, SIZE, SIZE) and still.other.shape == (77,)
     frames = np.stack([ramp(48, 64)] * 40)
     pair = Pair(vision=(frames, 10), other="a ramp that rests", modality="text", name="clip")
@@ -255,7 +253,7 @@ def test_captions_go_with_images_and_with_videos_whose_frames_have_the_same_crop
 @pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
 def test_every_modality_has_the_paper_s_augmentation_and_the_same_rng_gives_the_same_pair(files, modality):
     other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
-    vision = "film" if modality in ("audio", "imu") else "picture"
+    vision = "film" if modality in ("audio", "imu") else "image"
     pair, transform = pair_of(files, vision, other, modality.value), pair_transform(modality)
     one, two = (transform(pair, np.random.default_rng(1)) for _ in range(2))
     assert torch.equal(one.vision, two.vision) and torch.equal(one.other, two.other)
@@ -269,7 +267,7 @@ def test_an_embedding_is_unchanged_and_shared_augmentation_is_off(files, modalit
     other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
     pair = replace(pair_of(files, "film", other, modality.value, span=(1, 5)), vision=torch.ones(16))
     transform = pair_transform(modality)
-    still = replace(pair, vision=files["picture"])
+    still = replace(pair, vision=files["image"])
     plain = transform.plain()(still, np.random.default_rng(0))
     if modality is ModalityType.AUDIO:
         transform = replace(transform, mask=0)
@@ -283,7 +281,7 @@ def test_augmentation_of_the_other_side_alone_stays_on_beside_an_embedding(files
         (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedAudio(), sound, 10)
     ]
     assert len(set(masked)) > 2
-    thermal = replace(pair_of(files, "picture", "thermal", "thermal"), vision=torch.ones(16))
+    thermal = replace(pair_of(files, "image", "thermal", "thermal"), vision=torch.ones(16))
     first, second = (sample.other for sample in draws(replace(POSITIONS, aligned=False), thermal, 2))
     assert not torch.equal(first, second), "unaligned they share no crop"
 
@@ -292,6 +290,6 @@ def test_a_pair_of_another_modality_is_refused_by_name(files):
     with pytest.raises(MediaError, match="expected depth or thermal"):
         AlignedImages()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))
     with pytest.raises(MediaError, match="expected audio"):
-        AlignedAudio()(pair_of(files, "picture", "a ramp", "text"), np.random.default_rng(0))
+        AlignedAudio()(pair_of(files, "image", "a ramp", "text"), np.random.default_rng(0))
     with pytest.raises(ValueError, match="another modality than vision"):
         pair_transform("vision")
