@@ -10,6 +10,7 @@ from imagebind.benchmark import (
     crawl,
     encode,
     forward,
+    image,
     loading,
     mixed,
     search,
@@ -23,6 +24,7 @@ from imagebind.benchmark.sizes import HUGE, Size
 SECTIONS = (
     loading.SECTION,
     text.SECTION,
+    image.SECTION,
     audio.SECTION,
     video.SECTION,
     forward.SECTION,
@@ -57,6 +59,7 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
     measures: dict[str, Callable[[Path], Iterator[Row]]] = {
         loading.SECTION: lambda folder: loading.measure(size, folder, weights=weights, naive=naive),
         text.SECTION: lambda _: text.measure(size),
+        image.SECTION: lambda folder: image.measure(size, folder),
         audio.SECTION: lambda folder: audio.measure(size, folder),
         video.SECTION: lambda folder: video.measure(size, folder),
         forward.SECTION: lambda _: forward.measure(size),

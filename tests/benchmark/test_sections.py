@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from imagebind.benchmark import forward, loading
+from imagebind import data
+from imagebind.benchmark import forward, image, loading
 from imagebind.benchmark.captions import captions, with_new_words
-from imagebind.benchmark.images import write_video
+from imagebind.benchmark.images import write_images, write_video
 from imagebind.benchmark.run import SECTIONS, measure
 from imagebind.benchmark.sizes import HUGE, SMALL
 from imagebind.benchmark.video import all_frames, picked_frames
@@ -24,6 +25,7 @@ from imagebind.transforms.text import Tokenizer, trim
 TARGETS = {  # section -> the targets of its rows, in order
     "load": [2.0, None, 0.6, None, None, 1.9],
     "text": [20_000, 5.0],
+    "image": [1.8],
     "audio": [1.5, None, None, None, None, None],
     "video": [1.5, 0.2, None],
     "forward": [0.75, None, 0.75, 0.6, None, 0.6],  # of two trunks, in two precisions
@@ -105,6 +107,11 @@ def test_captions_are_all_different_and_of_about_twelve_tokens():
     assert 11 <= lengths.mean() <= 13.5 and trim(Tokenizer()(written)).shape[1] <= 16
     names = [caption.rsplit(" ", 1)[1] for caption in with_new_words(written)]
     assert len(set(names)) == 2000 and not {*names} & {word for line in written for word in line.split()}
+
+
+def test_the_image_loader_is_compared_with_steps_that_give_the_same_numbers(tmp_path):
+    paths = write_images(tmp_path / "images", 3, (320, 240))
+    assert torch.equal(image._plainly(paths), data.load_and_transform_vision_data(paths, "cpu"))
 
 
 def test_both_ways_through_a_video_give_the_same_numbers(tmp_path):
