@@ -1,7 +1,7 @@
-"""Model sizes as frozen dataclasses. Only the builder reads them; layers take plain arguments.
+"""Model sizes as frozen dataclasses. Layers take plain arguments, not these configs.
 
-Each trunk has its own config, and an `ImageBindConfig` combines the trunks of a model. Named models are
-functions that return one: `huge_config()`.
+Each trunk has its own config, and an `ImageBindConfig` combines the trunks of a model. `huge_config()` and
+`tiny_config()` return the configs of the named models.
 """
 
 import math
@@ -22,7 +22,7 @@ MAX_LOGIT_SCALE = 100.0
 
 @dataclass(frozen=True, kw_only=True)
 class VisionConfig:
-    """The trunk of square images and videos of `frames` frames; an image is repeated as frames."""
+    """The trunk of square images and videos of `frames` frames; an image is repeated in each frame."""
 
     embed_dim: int
     num_blocks: int
@@ -75,15 +75,15 @@ class OneChannelConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ImuConfig:
-    """The trunk of windows of accelerometer and gyroscope samples."""
+    """The trunk of IMU recordings: clips of `steps` accelerometer and gyroscope samples."""
 
     embed_dim: int
     num_blocks: int
     num_heads: int
     channels: int = 6
     steps: int = 2000
-    seconds: float = 5.0  # duration of the steps
-    window: int = 8
+    seconds: float = 5.0  # duration of all steps
+    window: int = 8  # steps per token
     drop_path_rate: float = 0.7
     head_dropout: float = 0.5
 
@@ -127,7 +127,7 @@ class ImageBindConfig(_ModelSizes):
         """
         config = getattr(self, ModalityType(modality).value)
         if config is None:
-            raise KeyError(f"no {modality} trunk in this config, which has {', '.join(self.modalities)}")
+            raise KeyError(f"trunk: expected one of {', '.join(self.modalities)}, got {modality}")
         return config
 
     def only(self, modalities: Iterable[ModalityType]) -> "ImageBindConfig":
@@ -149,14 +149,14 @@ class ImageBindConfig(_ModelSizes):
 
         Raises:
             TypeError: not a mapping, an unknown or missing size, or a size of the wrong type.
-            ValueError: a size out of bounds.
+            ValueError: no trunk, a size out of bounds, or one that is not the required multiple of another.
         """
         names = [field.name for field in fields(cls)]
         if not isinstance(sizes, Mapping):
-            raise TypeError(f"config: expected sizes by name, some of {', '.join(names)}; got {sizes!r:.80}")
+            raise TypeError(f"config: expected sizes by name, some of {', '.join(names)}, got {sizes!r:.80}")
         unknown = set(sizes) - {"model_type", *names}
         if unknown:
-            raise TypeError(f"unknown sizes {sorted(unknown)}; expected some of {', '.join(names)}")
+            raise TypeError(f"config: expected some of {', '.join(names)}, got {sorted(unknown)}")
         if "embed_dim" not in sizes:
             raise TypeError(f"embed_dim: expected the length of an embedding, got only {sorted(sizes)}")
         config = cls(**{name: sizes[name] for name in names if name in sizes})
@@ -171,7 +171,10 @@ class ImageBindConfig(_ModelSizes):
                 _check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
             for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
                 if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
-                    raise ValueError(f"{name}.{whole}: expected a multiple of {part}, got {trunk!r:.300}")
+                    raise ValueError(
+                        f"{name}.{whole}: expected a multiple of {part} = {getattr(trunk, part)}, "
+                        f"got {getattr(trunk, whole)}"
+                    )
         if not config.modalities:
             raise ValueError(
                 f"config: expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none"
@@ -196,8 +199,10 @@ def _check_size(name: str, value: Any, number_type: Any) -> None:
         most = MAX_SIZE if name.endswith("seconds") else 1.0  # the others are rates and epsilons
         in_bounds = 0 <= value < most and math.isfinite(value)
     if not in_bounds:
-        shown = f"{value:.80}" if isinstance(value, float) else f"a number of {value.bit_length()} bits"
-        raise ValueError(f"{name}: expected {1 if is_int else 0} to {most:,g}, got {shown}")
+        expected = f"1 to {most:,}" if is_int else f"at least 0 and less than {most:,}"
+        is_huge = isinstance(value, int) and value.bit_length() > 64  # Python may refuse to print it
+        shown = f"an integer of {value.bit_length()} bits" if is_huge else f"{value:,}"
+        raise ValueError(f"{name}: expected {expected}, got {shown}")
 
 
 _TRUNK_CONFIGS: dict[str, type[TrunkConfig]] = {
@@ -224,9 +229,10 @@ def huge_config() -> ImageBindConfig:
 
 
 def tiny_config() -> ImageBindConfig:
-    """Return six small trunks of the released architecture, which can be trained on two cores. Source: ours.
+    """Return the config of the small model, which can be trained on two cores. Source: ours.
 
-    They have 6,969,089 parameters, 3.2 million of them in the token embedding of text.
+    Its six trunks have the architecture of the released model and 6,969,089 parameters, 3.2 million of them
+    in the token embedding of text.
     """
     return ImageBindConfig(
         embed_dim=128,
@@ -282,7 +288,9 @@ def original_sizes(
     imu_num_heads: int = 8,
     imu_drop_path: float = 0.7,
 ) -> ImageBindConfig:
-    """Return the config of sizes by the original's names; its defaults are not those of `imagebind_huge`.
+    """Return the config for sizes under the original project's argument names.
+
+    The defaults are those of its `ImageBindModel`, not those of `imagebind_huge`.
 
     Raises:
         ValueError: vision patches that are not square or do not span all frames.

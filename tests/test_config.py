@@ -19,11 +19,33 @@ def test_a_config_of_some_trunks_has_no_others():
     ("sizes", "message"),
     [
         ({"text": None}, "embed_dim: expected"),
-        ({"visoin": None}, r"visoin.*expected some of embed_dim, vision"),
+        ({"visoin": None}, r"expected some of embed_dim, vision.*visoin"),
         ({"embed_dim": 4, "vision": {"num_blocks": 2}}, "num_heads"),
-        ([4], r"by name.*got \[4\]"),
+        ([4], r"by name.*, got \[4\]"),
     ],
 )
 def test_invalid_sizes_raise_errors_with_the_expected_ones(sizes, message):
     with pytest.raises(TypeError, match=message):
         ImageBindConfig.from_dict(sizes)
+
+
+@pytest.mark.parametrize(
+    ("size", "value", "message"),
+    [
+        ("num_blocks", 257, "text.num_blocks: expected 1 to 256, got 257"),
+        ("vocab_size", 2**21, "text.vocab_size: expected 1 to 1,048,576, got 2,097,152"),
+        (
+            "context_length",
+            2**100,
+            "text.context_length: expected 1 to 1,048,576, got an integer of 101 bits",
+        ),
+        ("norm_eps", 1.1, "text.norm_eps: expected at least 0 and less than 1.0, got 1.1"),
+        ("num_heads", 3, "text.embed_dim: expected a multiple of num_heads = 3, got 64"),
+    ],
+)
+def test_sizes_out_of_bounds_raise_errors_with_the_bounds(size, value, message):
+    sizes = tiny_config().to_dict()
+    sizes["text"][size] = value
+    with pytest.raises(ValueError) as caught:
+        ImageBindConfig.from_dict(sizes)
+    assert str(caught.value) == message
