@@ -1,7 +1,7 @@
 """Jobs that are measured in their own process: `python -m imagebind.benchmark.jobs JOB ARGUMENT…`.
 
-Each job takes strings and returns a dict, which is printed as one line of JSON with its peak memory. Imports
-are done before the time is measured.
+Each job takes strings and returns a dict. The process prints it as one line of JSON, with its own peak memory
+in bytes as `peak`. A job imports its modules before it measures time.
 """
 
 import json
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from imagebind.benchmark.timing import peak_bytes, seconds
 
-READ_BYTES = 16 * 2**20  # per read call of `read_file`
+READ_CHUNK_BYTES = 16 * 2**20  # per call in `read_file`
 
 
 def make_weights(path: str, size: str) -> dict[str, float]:
@@ -32,36 +32,41 @@ def read_file(path: str) -> dict[str, float]:
 
     def read() -> None:
         with Path(path).open("rb", buffering=0) as file:
-            while file.read(READ_BYTES):
+            while file.read(READ_CHUNK_BYTES):
                 pass
 
     return {"seconds": seconds(read)}
 
 
 def load(path: str, size: str, mmap: str = "") -> dict[str, float]:
-    """Load a model as the library does, then touch every weight: mapped pages count only once touched.
+    """Load a model as the library does, then read every weight; only then do mapped pages count as memory.
 
     Args:
-        mmap: "mmap" maps the file; by default it is read.
+        mmap: "mmap" maps the file into memory; by default the file is read.
     """
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoints.loading import load_into
     from imagebind.models.model import ImageBindModel
 
-    before = peak_bytes()
+    import_peak = peak_bytes()
     models: list[ImageBindModel] = []
-    took = seconds(
+    load_seconds = seconds(
         lambda: models.append(
             load_into(ImageBindModel(SIZES[size].config, device="meta"), path, mmap=mmap == "mmap").eval()
         )
     )
-    loaded = peak_bytes()
-    touched = seconds(lambda: [tensor.sum() for tensor in models[0].state_dict().values()])
-    return {"seconds": took, "touch_seconds": touched, "import_peak": before, "load_peak": loaded}
+    load_peak = peak_bytes()
+    touch_seconds = seconds(lambda: [tensor.sum() for tensor in models[0].state_dict().values()])
+    return {
+        "seconds": load_seconds,
+        "touch_seconds": touch_seconds,
+        "import_peak": import_peak,
+        "load_peak": load_peak,
+    }
 
 
 def load_naively(path: str, size: str) -> dict[str, float]:
-    """Build a model with random weights, read the file, and copy its weights into the model."""
+    """Build a model with random weights, read the file, and copy the file's weights into the model."""
     import torch
 
     from imagebind.benchmark.sizes import SIZES
@@ -75,7 +80,7 @@ def load_naively(path: str, size: str) -> dict[str, float]:
 
 
 def text_trunk(folder: str, size: str) -> dict[str, float]:
-    """Embed a few captions with only the text trunk, loaded from split files."""
+    """Embed a few captions with only the text trunk, loaded from files split by trunk."""
     from imagebind.benchmark.captions import captions
     from imagebind.benchmark.sizes import SIZES
     from imagebind.checkpoints.loading import load_into
@@ -90,44 +95,44 @@ def text_trunk(folder: str, size: str) -> dict[str, float]:
 
 
 def tokenize(count: str) -> dict[str, float]:
-    """Tokenise captions with an empty cache, then again, then captions with a new word each."""
+    """Load the vocabulary; tokenise captions with an empty cache, then again, then others with new words."""
     from imagebind.benchmark.captions import captions, with_new_words
     from imagebind.transforms.text import Tokenizer, vocabulary
 
     plain = captions(int(count))
-    strange = with_new_words(plain)
+    changed = with_new_words(plain)
     tokenizer = Tokenizer()
     return {
         "vocabulary": seconds(vocabulary),
         "cold": seconds(lambda: tokenizer(plain)),
         "warm": seconds(lambda: tokenizer(plain)),
-        "new_words": seconds(lambda: tokenizer(strange)),
+        "new_words": seconds(lambda: tokenizer(changed)),
     }
 
 
-def video_nothing(path: str) -> dict[str, float]:
-    """Import the modules of the next two jobs, to measure the memory of the imports alone."""
+def video_imports(path: str) -> dict[str, float]:
+    """Import the modules of the other video jobs, to measure the memory of the imports alone."""
     from imagebind.benchmark import video  # noqa: F401
 
     return {}
 
 
 def video_ours(path: str) -> dict[str, float]:
-    """Decode a video's clips with the library."""
+    """Load the clips of a video with the library."""
     from imagebind.benchmark import video
 
     return {"seconds": seconds(lambda: video.picked_frames(Path(path)))}
 
 
 def video_all_frames(path: str) -> dict[str, float]:
-    """Decode a video's clips by first converting all of their frames to tensors."""
+    """Load the clips of a video by converting all frames of each clip before picking some."""
     from imagebind.benchmark import video
 
     return {"seconds": seconds(lambda: video.all_frames(Path(path)))}
 
 
 def gradient_cache(size: str, batch: str) -> dict[str, float]:
-    """Make one training step of audio on a batch of many chunks, with precomputed vision embeddings."""
+    """Compute the audio gradients of one batch of many chunks, with precomputed vision embeddings."""
     import torch
 
     from imagebind.benchmark.forward import example_input
@@ -148,20 +153,20 @@ def gradient_cache(size: str, batch: str) -> dict[str, float]:
     loss = InfoNCE(temperature=0.05)
 
     def embed(chunk: tuple[torch.Tensor, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
-        return chunk[0], model.embed(ModalityType.AUDIO.value, chunk[1][:, None])  # one clip a pair
+        return chunk[0], model.embed(ModalityType.AUDIO.value, chunk[1][:, None])  # (b, ...) -> (b, 1, ...)
 
     return {"seconds": seconds(lambda: cached_loss_step(embed, chunks, loss))}
 
 
-def crawl_folder(beside: str, media: str) -> dict[str, float]:
-    """Index a folder of scenes into a temporary index."""
+def crawl_folder(parent: str, media: str) -> dict[str, float]:
+    """Index the folder `media` into a temporary index, which is created in the folder `parent`."""
     import tempfile
 
     from imagebind.benchmark.crawl import MAPPINGS, world_embedder
     from imagebind.search.crawl.crawler import crawl
     from imagebind.search.index import Index
 
-    with tempfile.TemporaryDirectory(dir=beside) as folder:
+    with tempfile.TemporaryDirectory(dir=parent) as folder:
         index = Index.open(Path(folder) / "db", world_embedder(), create=True)
         return {"seconds": seconds(lambda: crawl(index, [media], mappings=MAPPINGS))}
 
@@ -175,7 +180,7 @@ JOBS: dict[str, Callable[..., dict[str, float]]] = {
         load_naively,
         text_trunk,
         tokenize,
-        video_nothing,
+        video_imports,
         video_ours,
         video_all_frames,
         gradient_cache,

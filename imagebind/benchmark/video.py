@@ -41,7 +41,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         detail=f"{median(ours):.2f} s against {median(all_of_them):.2f} s",
     )
     base, mine, theirs = (
-        in_fresh_process(job, path)["peak"] for job in ("video_nothing", "video_ours", "video_all_frames")
+        in_fresh_process(job, path)["peak"] for job in ("video_imports", "video_ours", "video_all_frames")
     )
     yield Row(
         section=SECTION,

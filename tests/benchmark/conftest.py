@@ -1,4 +1,4 @@
-"""Jobs without a process each, and compiling that is not: what is tested is the rows, never the speed."""
+"""Runs jobs in this process and without compilation: the tests check the rows, not the speed."""
 
 import pytest
 
@@ -10,7 +10,7 @@ from imagebind.models.imagebind_model import ImageBindModel
 
 @pytest.fixture
 def quick(monkeypatch):
-    """Makes a section take a second or two."""
+    """Make a section take only a second or two."""
 
     def in_this_process(job, *arguments, environment=None):
         return JOBS[job](*map(str, arguments)) | {"peak": peak_bytes()}

@@ -1,4 +1,4 @@
-"""Users of the web page: what they do and log, and that what goes wrong is counted. Not how fast it is."""
+"""Simulated users of the web page: their requests, logs and errors. Speed is not tested."""
 
 import pytest
 
@@ -16,7 +16,7 @@ def db(tmp_path):
     return tmp_path / "db"
 
 
-def test_users_search_and_fetch_what_they_find_without_error(db):
+def test_users_search_and_fetch_hits_without_errors(db):
     with serving(Index.open(db, tiny()), max_upload_mb=1) as url:
         logs = load(url, users=3, searches=2)
     assert [log.errors for log in logs] == [[], [], []]
@@ -24,18 +24,18 @@ def test_users_search_and_fetch_what_they_find_without_error(db):
     assert all(len(log.fetches) == 2 * 2 * FETCHED for log in logs)
 
 
-def test_users_end_at_their_time_and_what_fails_is_an_error(db, tmp_path):
+def test_users_stop_at_the_time_limit_and_log_failures(db, tmp_path):
     with serving(Index.open(db, tiny()), max_upload_mb=1) as url:
         assert load(url, users=2, searches=5, most_seconds=0.0) == [Log(), Log()]
     empty = Index.open(tmp_path / "new", tiny(), create=True)
     with serving(empty, max_upload_mb=1) as url:
         (log,) = load(url, users=1, searches=5)
     assert log.searches == [] and "no hits for 'a red star'" in log.errors[0]
-    (log,) = load(url, users=1, searches=5)  # nobody is there any more
+    (log,) = load(url, users=1, searches=5)  # the server has stopped
     assert "ConnectionRefusedError" in log.errors[0]
 
 
-def test_rows_tell_errors_first_and_the_times_that_half_and_all_but_a_twentieth_keep():
+def test_rows_report_errors_first_and_then_median_and_95th_percentile_times():
     log = Log(searches=[0.1] * 95 + [1.0] * 5, fetches=[0.01, 0.01])
     found = {row.what: row for row in rows([log, Log(errors=["ReadTimeout: late"])], took=10.0)}
     errors = found["2 users at once: errors"]

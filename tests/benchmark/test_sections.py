@@ -1,4 +1,4 @@
-"""Each section gives its rows, finite and with their targets, on a small model; and leaves nothing behind."""
+"""Each section yields finite rows with their targets on a small model, and removes its files."""
 
 import math
 import tempfile
@@ -28,10 +28,10 @@ TARGETS = {  # section -> the targets of its rows, in order
     "image": [1.8],
     "audio": [1.5, None, None, None, None, None],
     "video": [1.5, 0.2, None],
-    "forward": [0.75, None, 0.75, 0.6, None, 0.6],  # of two trunks, in two precisions
+    "forward": [0.75, None, 0.75, 0.6, None, 0.6],  # two trunks, in two precisions
     "encode": [0.85],
     "training": [None, None, 0.9, None, None, 0.9, 1.1],
-    "search": [None] * 10,  # they are for a million
+    "search": [None] * 10,  # the targets apply to a million vectors
     "index": [0.85, None, 1.1, 3.0],
     "app": [0, None, None, None, None, None],
 }
@@ -42,7 +42,7 @@ TWO_TRUNKS = replace(
 
 @pytest.fixture
 def temporary(monkeypatch):
-    """A folder of a short name: a socket's path in it, by which workers pass tensors, may have 107 bytes."""
+    """Use a folder with a short name, because the path of a worker's socket may have at most 107 bytes."""
     with tempfile.TemporaryDirectory(prefix="b") as folder:
         monkeypatch.setattr(tempfile, "tempdir", folder)
         yield Path(folder)
@@ -55,22 +55,22 @@ SLOW_SECTIONS = ("app", "index", "search")
     "section",
     [pytest.param(name, marks=pytest.mark.huge) if name in SLOW_SECTIONS else name for name in SECTIONS],
 )
-def test_a_section_gives_finite_rows_with_targets_and_cleans_up(section, quick, temporary):
+def test_a_section_yields_finite_rows_with_targets_and_removes_its_files(section, quick, temporary):
     rows = list(measure([section], size=TWO_TRUNKS if section == "forward" else SMALL))
-    if section in TARGETS:  # others are held against what was measured in the same run
+    if section in TARGETS:  # other sections have targets from the same run
         assert [row.target for row in rows] == TARGETS[section]
     assert all(row.section == section and row.what and math.isfinite(row.value) for row in rows)
     assert list(temporary.iterdir()) == []
 
 
-def test_a_section_cleans_up_after_a_failure_too(quick, temporary, monkeypatch):
+def test_a_section_removes_its_files_after_a_failure(quick, temporary, monkeypatch):
     monkeypatch.setattr(loading, "convert", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(measure(["load"], size=SMALL))
     assert list(temporary.iterdir()) == []
 
 
-def test_given_weights_are_loaded_the_usual_way_too_and_kept(quick, tmp_path):
+def test_given_weights_are_also_loaded_with_plain_torch_and_kept(quick, tmp_path):
     path = tmp_path / "mine.pth"
     save_state_dict(ImageBindModel(SMALL.config).state_dict(), path)
     rows = list(measure(["load"], size=SMALL, weights=path, naive=True))
@@ -78,7 +78,7 @@ def test_given_weights_are_loaded_the_usual_way_too_and_kept(quick, tmp_path):
     assert path.is_file()
 
 
-def test_weights_of_another_size_are_refused_by_name(tmp_path):
+def test_weights_of_another_size_raise_an_error_with_their_name(tmp_path):
     path = tmp_path / "other.pth"
     save_state_dict({"modality_heads.text.x": torch.zeros(1)}, path)
     with pytest.raises(ImageBindError, match=r"other\.pth: does not fit the model"):
@@ -90,7 +90,7 @@ def test_an_unknown_section_is_refused_before_anything_is_measured():
         measure(["sound"])
 
 
-def test_too_little_disk_or_memory_is_said_before_weights_are_made(monkeypatch, tmp_path):
+def test_too_little_disk_or_memory_is_an_error_before_weights_are_written(monkeypatch, tmp_path):
     monkeypatch.setattr(loading, "_free_memory", lambda: 10**9)
     with pytest.raises(ImageBindError, match=r"1\.0 GB of memory free; expected 6\.2"):
         list(loading.measure(HUGE, tmp_path))
@@ -100,7 +100,7 @@ def test_too_little_disk_or_memory_is_said_before_weights_are_made(monkeypatch, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_captions_are_all_different_and_of_about_twelve_tokens():
+def test_captions_differ_and_have_about_twelve_tokens():
     written = captions(2000)
     assert len(set(written)) == 2000 and written == captions(2000)
     lengths = (Tokenizer()(written) != 0).sum(dim=1).float()
@@ -109,12 +109,12 @@ def test_captions_are_all_different_and_of_about_twelve_tokens():
     assert len(set(names)) == 2000 and not {*names} & {word for line in written for word in line.split()}
 
 
-def test_the_image_loader_is_compared_with_steps_that_give_the_same_numbers(tmp_path):
+def test_the_image_loader_is_compared_with_code_that_returns_the_same_tensor(tmp_path):
     paths = write_images(tmp_path / "images", 3, (320, 240))
     assert torch.equal(image._plainly(paths), data.load_and_transform_vision_data(paths, "cpu"))
 
 
-def test_both_ways_through_a_video_give_the_same_numbers(tmp_path):
+def test_both_video_loaders_return_the_same_tensor(tmp_path):
     path = tmp_path / "video.mp4"
     write_video(path, duration=3.0, size=(64, 48))
     ours, theirs = picked_frames(path), all_frames(path)
@@ -122,14 +122,14 @@ def test_both_ways_through_a_video_give_the_same_numbers(tmp_path):
     torch.testing.assert_close(ours, theirs)
 
 
-def test_flops_are_counted_as_by_hand():
+def test_flops_equal_a_count_by_hand():
     # One row of 3 tokens of width 2: 4 + 8 matrices of 2 x 2; then 3 x 4 scores and as many mixtures.
     assert forward.flops((1, 3, 2), 1, extra_keys=True) == (2 * 3 * 12 * 4, 2 * (2 * 3 * 4 * 2))
     assert forward.flops((5, 3, 2), 7, extra_keys=False) == (35 * 2 * 3 * 12 * 4, 35 * 2 * (2 * 3 * 3 * 2))
 
 
 @pytest.mark.parametrize("modality", SMALL.config.modalities)
-def test_an_example_input_is_what_the_model_takes(modality):
+def test_the_model_accepts_the_example_inputs(modality):
     model = ImageBindModel(SMALL.config, modalities=[modality]).eval()
     inputs = forward.example_input(SMALL.config, modality, 2)
     if modality is ModalityType.TEXT:
@@ -138,7 +138,7 @@ def test_an_example_input_is_what_the_model_takes(modality):
         assert model.forward_features(modality, inputs).shape[0] == 2
 
 
-def test_a_trunk_too_slow_for_its_time_is_measured_by_some_of_its_blocks(quick):
+def test_only_some_blocks_of_a_slow_trunk_are_measured(quick):
     vision = replace(SMALL.config.vision, num_blocks=3)
     config = ImageBindConfig(embed_dim=16, vision=vision)
     rows = list(forward.measure(replace(SMALL, config=config, pass_seconds=0.0)))
@@ -147,11 +147,11 @@ def test_a_trunk_too_slow_for_its_time_is_measured_by_some_of_its_blocks(quick):
     assert "blocks" not in rows[0].detail
 
 
-def test_every_path_of_the_pictures_is_a_picture(tmp_path):
+def test_each_path_of_write_images_is_an_image(tmp_path):
     from PIL import Image
 
     from imagebind.benchmark.images import write_images
 
-    paths = write_images(tmp_path / "pictures", 2, (64, 48))
+    paths = write_images(tmp_path / "images", 2, (64, 48))
     assert [Path(path).name for path in paths] == ["0000.jpg", "0001.jpg"]
     assert all(Image.open(path).size == (64, 48) for path in paths)

@@ -1,4 +1,4 @@
-"""Turns are taken by turns, and a fresh process has a peak of its own."""
+"""Actions are measured in turns, and a new process has its own peak memory."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from imagebind.benchmark.timing import by_turns, in_fresh_process, peak_bytes, r
 from imagebind.errors import ImageBindError
 
 
-def test_actions_take_turns_after_one_that_does_not_count():
+def test_actions_are_measured_in_turns_after_a_warm_up_turn():
     order = []
     times = by_turns([lambda: order.append("a"), lambda: order.append("b")], repeats=2)
     assert order == ["a", "b"] * 3
@@ -25,6 +25,6 @@ def test_the_peak_of_a_fresh_process_does_not_start_from_its_parents(tmp_path):
     assert in_fresh_process("read_file", path)["peak"] < len(ballast)  # reading a file needs no torch
 
 
-def test_a_job_that_fails_says_why(tmp_path):
+def test_a_failed_job_raises_an_error_with_its_reason(tmp_path):
     with pytest.raises(ImageBindError, match=r"read_file failed.*No such file.*none\.pth"):
         in_fresh_process("read_file", tmp_path / "none.pth")

@@ -1,4 +1,4 @@
-"""`imagebind benchmark`: a table, and JSON if asked for."""
+"""`imagebind benchmark`: its table, and its JSON report on request."""
 
 import json
 
@@ -22,7 +22,7 @@ def run(monkeypatch):
     return lambda *arguments: CliRunner().invoke(app, [str(argument) for argument in arguments])
 
 
-def test_the_table_names_the_machine_and_says_which_targets_are_met(run, tmp_path):
+def test_the_table_names_the_machine_and_the_targets_that_are_met(run, tmp_path):
     path = tmp_path / "figures.json"
     result = run("text", "--size", "small", "--json", path)
     assert result.exit_code == 0, result.output
@@ -35,7 +35,7 @@ def test_the_table_names_the_machine_and_says_which_targets_are_met(run, tmp_pat
     assert report["machine"]["cpu"] in result.output
 
 
-def test_what_was_measured_before_an_error_is_shown_and_written(run, tmp_path, monkeypatch):
+def test_rows_measured_before_an_error_are_shown_and_written(run, tmp_path, monkeypatch):
     def broken(size, folder):
         raise MissingExtraError("lancedb", extra="search", purpose="searching")
         yield
@@ -49,7 +49,7 @@ def test_what_was_measured_before_an_error_is_shown_and_written(run, tmp_path, m
     assert "Cut short by MissingExtraError: searching needs lancedb" in report["notes"][-1]
 
 
-def test_an_error_before_anything_was_measured_leaves_an_earlier_report(run, tmp_path, monkeypatch):
+def test_an_error_before_the_first_row_keeps_an_earlier_report(run, tmp_path, monkeypatch):
     def broken(size, folder):
         raise KeyboardInterrupt
         yield
@@ -62,13 +62,12 @@ def test_an_error_before_anything_was_measured_leaves_an_earlier_report(run, tmp
 
 
 def test_help_names_the_extras(run):
-    said = run("--help").output
-    assert "imagebind[app,train]" in said
+    assert "imagebind[app,train]" in run("--help").output
 
 
 @pytest.mark.parametrize(
-    ("arguments", "said"), [(["sound"], "unknown sections sound"), (["--size", "vast"], "huge, small")]
+    ("arguments", "message"), [(["sound"], "unknown sections sound"), (["--size", "vast"], "huge, small")]
 )
-def test_a_wrong_word_is_refused_with_the_right_ones(run, arguments, said):
+def test_an_invalid_argument_is_refused_with_the_valid_ones(run, arguments, message):
     result = run(*arguments)
-    assert result.exit_code == 2 and said in " ".join(result.output.replace("│", " ").split())
+    assert result.exit_code == 2 and message in " ".join(result.output.replace("│", " ").split())
