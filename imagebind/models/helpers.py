@@ -65,7 +65,7 @@ class SelectEOSAndProject(
     ours=(heads.TextHead,),
     instead="build imagebind.models.heads.TextHead(trunk_dim, embed_dim)",
 ):
-    """`TextHead` by the original's name."""
+    """The original project's name for `TextHead`."""
 
 
 class EinOpsRearrange(nn.Module):

@@ -1,4 +1,8 @@
-"""Preprocessors and their layers by the original project's names, for code that imports them."""
+"""The original project's names for preprocessors and their layers, for code that imports them.
+
+`isinstance` accepts these names for objects of this package. Calling one raises a `TypeError` that names the
+replacement.
+"""
 
 from importlib import import_module
 from typing import Any
@@ -6,7 +10,7 @@ from typing import Any
 from imagebind.models import stems
 from imagebind.models.original_names import OriginalName
 
-__all__ = [  # noqa: F822  (SimpleTokenizer is looked up when used)
+__all__ = [  # noqa: F822  (`__getattr__` imports SimpleTokenizer)
     "AudioPreprocessor",
     "IMUPreprocessor",
     "PadIm2Video",
@@ -29,7 +33,7 @@ class PatchEmbedGeneric(
     ours=(stems.VideoStem, stems.OneChannelStem, stems.WindowStem),
     instead="build imagebind.models.stems.VideoStem(embed_dim, …), OneChannelStem or WindowStem",
 ):
-    """The patch projections by the original's name."""
+    """The original project's name for the patch projections of all modalities except text."""
 
 
 class PadIm2Video(
@@ -37,7 +41,7 @@ class PadIm2Video(
     ours=(stems.RepeatFrames,),
     instead="build imagebind.models.stems.RepeatFrames(frames)",
 ):
-    """`RepeatFrames` by the original's name."""
+    """The original project's name for `RepeatFrames`."""
 
 
 class SpatioTemporalPosEmbeddingHelper(
@@ -45,7 +49,7 @@ class SpatioTemporalPosEmbeddingHelper(
     ours=(stems.PositionTable,),
     instead="build imagebind.models.stems.PositionTable(embed_dim, (rows, columns))",
 ):
-    """`PositionTable` by the original's name."""
+    """The original project's name for `PositionTable`."""
 
 
 class RGBDTPreprocessor(
@@ -54,19 +58,19 @@ class RGBDTPreprocessor(
     instead="build imagebind.models.stems.VisionPreprocessor(embed_dim, image_size=…, patch_size=…, "
     "frames=…) for vision, or OneChannelPreprocessor for depth",
 ):
-    """The preprocessors of vision, depth, thermal and audio by the original's name."""
+    """The original project's name for the preprocessors of vision, depth, thermal and audio."""
 
 
 class AudioPreprocessor(
     metaclass=OriginalName, ours=(stems.OneChannelPreprocessor,), name="audio", instead=_BUILD_ONE_CHANNEL
 ):
-    """The preprocessor of audio by the original's name."""
+    """The original project's name for the preprocessor of audio."""
 
 
 class ThermalPreprocessor(
     metaclass=OriginalName, ours=(stems.OneChannelPreprocessor,), name="thermal", instead=_BUILD_ONE_CHANNEL
 ):
-    """The preprocessor of thermal by the original's name."""
+    """The original project's name for the preprocessor of thermal."""
 
 
 class TextPreprocessor(
@@ -74,7 +78,7 @@ class TextPreprocessor(
     ours=(stems.TextPreprocessor,),
     instead="build imagebind.models.stems.TextPreprocessor(embed_dim, context_length=…, vocab_size=…)",
 ):
-    """The preprocessor of text by the original's name."""
+    """The original project's name for the preprocessor of text."""
 
 
 class IMUPreprocessor(
@@ -82,10 +86,10 @@ class IMUPreprocessor(
     ours=(stems.ImuPreprocessor,),
     instead="build imagebind.models.stems.ImuPreprocessor(embed_dim, channels=…, steps=…, window=…)",
 ):
-    """The preprocessor of IMU by the original's name."""
+    """The original project's name for the preprocessor of IMU."""
 
 
 def __getattr__(name: str) -> Any:
-    if name == "SimpleTokenizer":  # imported late: transforms depends on models
+    if name == "SimpleTokenizer":  # here, because `imagebind.transforms` imports `imagebind.models`
         return getattr(import_module("imagebind.transforms.original"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -137,11 +137,11 @@ _ATTENTION = "build imagebind.models.attention.SelfAttention(embed_dim, num_head
 
 
 class Attention(metaclass=OriginalName, ours=(SelfAttention,), instead=_ATTENTION):
-    """`SelfAttention` by the original's name."""
+    """The original project's name for `SelfAttention`."""
 
 
 class MultiheadAttention(metaclass=OriginalName, ours=(SelfAttention,), instead=_ATTENTION):
-    """`SelfAttention` by the original's name."""
+    """The original project's name for `SelfAttention`."""
 
 
 class BlockWithMasking(
@@ -149,7 +149,7 @@ class BlockWithMasking(
     ours=(Block,),
     instead="build imagebind.models.transformer.Block(embed_dim, num_heads, …)",
 ):
-    """`Block` by the original's name."""
+    """The original project's name for `Block`."""
 
 
 class SimpleTransformer(
@@ -157,4 +157,4 @@ class SimpleTransformer(
     ours=(Trunk,),
     instead="build imagebind.models.transformer.Trunk(embed_dim, num_blocks, num_heads, …)",
 ):
-    """`Trunk` by the original's name."""
+    """The original project's name for `Trunk`."""
