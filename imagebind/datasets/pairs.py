@@ -15,7 +15,7 @@ from imagebind.modality import ModalityType
 
 @dataclass(frozen=True, kw_only=True)
 class Pair:
-    """An image or video, and an item of another modality that shows the same.
+    """An image or video, and the matching item of another modality.
 
     `vision` and `other` are items for `imagebind.intake.requests.identify`: a path, bytes, an array, or a
     mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is text if `modality` is text, else a
@@ -23,9 +23,11 @@ class Pair:
     `imagebind.training.frozen_vision`.
 
     Args:
-        span: the used part [start, end) of the vision in seconds; None is all of it. Beside an embedding it
-            is the time that both recordings share; the embedding is of its middle.
-        offset: seconds to add to a time of the vision to get the time of the other; 0 if both start together.
+        name: the name of the pair in error messages.
+        span: the part [start, end) of `vision` to use, in seconds; None uses all of it. If `vision` is an
+            embedding, the time that both recordings share; the embedding belongs to the middle of this time.
+        offset: seconds to add to a time in `vision` to get the time of the same moment in `other`; 0 if both
+            recordings start together.
     """
 
     vision: Any
@@ -44,7 +46,7 @@ class Pair:
 
 
 class LazyPairs(Sequence[Pair]):
-    """A sequence whose pairs are created on access, by `pair`."""
+    """A sequence that creates each pair on access, by calling `pair`."""
 
     @abstractmethod
     def pair(self, index: int) -> Pair:
@@ -77,9 +79,10 @@ class BrokenPair(NamedTuple):
 
 
 class PairBatch(NamedTuple):
-    """The model's inputs, {"vision": (b, ...), modality: (b, ...)}, and the broken pairs left out.
+    """The model's inputs, {"vision": (b, ...), modality: (b, ...)}, without broken pairs.
 
-    Precomputed vision embeddings are (b, e). If all pairs are broken, `inputs` is empty.
+    `broken` lists those. If all pairs are broken, `inputs` is empty. Precomputed vision embeddings are
+    (b, e).
     """
 
     modality: ModalityType
@@ -103,7 +106,8 @@ class PairDataset:
 
     Args:
         pairs: a list, or a sequence that creates pairs on access, such as `ShardPairs`.
-        seed: the seed of the augmentation.
+        transform: loads and augments each pair.
+        seed: the random seed of the augmentation.
     """
 
     def __init__(self, pairs: Sequence[Pair], transform: PairTransform, *, seed: int = 0) -> None:
@@ -131,7 +135,7 @@ class PairDataset:
         if pair.modality is not self.modality:
             raise ValueError(
                 f"{pair.name}: expected a pair with {self.modality}, as in the rest of the data set, got "
-                f"{pair.modality}; see by_modality"
+                f"{pair.modality}; group the pairs with by_modality"
             )
         try:
             return self.transform(pair, generator(self.seed, turn, index))
@@ -150,7 +154,7 @@ def generator(seed: int, turn: int, index: int) -> np.random.Generator:
 
 
 def by_modality(pairs: Sequence[Pair]) -> dict[ModalityType, list[Pair]]:
-    """Group pairs by modality, keeping their order: a batch has pairs of one modality."""
+    """Group pairs by modality in their order, because a batch has pairs of only one modality."""
     groups: dict[ModalityType, list[Pair]] = {}
     for pair in pairs:
         groups.setdefault(pair.modality, []).append(pair)
@@ -185,9 +189,9 @@ def _stack(tensors: list[Tensor], modality: ModalityType) -> Tensor:
         raise ValueError(
             f"batch: expected one shape of {modality}, got {shapes}; "
             + (
-                "some items are images, others embeddings: embed them all"
+                "precompute the embeddings of all items, or of none"
                 if some_embedded
-                else "put images and videos into separate data sets"
+                else "put items of different shapes, such as images and videos, into separate data sets"
             )
         )
     return torch.stack(tensors)

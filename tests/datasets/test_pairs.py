@@ -87,8 +87,8 @@ def test_a_data_set_has_pairs_of_one_modality():
 
 
 def test_pairs_are_grouped_by_modality_in_order():
-    kinds = by_modality([pair("a"), pair("b", "thermal"), pair("c")])
-    assert {kind: [p.name for p in pairs] for kind, pairs in kinds.items()} == {
+    groups = by_modality([pair("a"), pair("b", "thermal"), pair("c")])
+    assert {modality: [pair.name for pair in pairs] for modality, pairs in groups.items()} == {
         "depth": ["a", "c"],
         "thermal": ["b"],
     }
@@ -101,8 +101,8 @@ def test_a_batch_stacks_readable_samples_and_lists_broken_pairs():
     assert batch.size == 2 and batch.broken == [broken] and batch.modality == "depth"
     assert batch.inputs["vision"].shape == (2, 3, 2, 2)
     assert batch.inputs["depth"].tolist() == [[0], [1]]
-    nothing = collate([broken])
-    assert nothing.inputs == {} and nothing.size == 0
+    empty = collate([broken])
+    assert empty.inputs == {} and empty.size == 0
 
 
 def test_a_batch_of_two_modalities_or_two_shapes_is_refused():
