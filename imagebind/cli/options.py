@@ -1,4 +1,4 @@
-"""Options that several commands share, and loading of the model by these options."""
+"""Options that several commands share, and functions that load a model by these options."""
 
 import os
 from collections.abc import Iterable
@@ -23,7 +23,7 @@ WEIGHTS_HELP = (
     "hf://owner/repo or another URI."
 )
 TINY = "tiny"
-PIPE_COLUMNS = 4096  # the longest path on Linux
+PIPE_COLUMNS = 4096  # the length limit of a path on Linux
 
 Weights = Annotated[
     str | None, typer.Option("--model", "--weights", "-w", metavar="MODEL", help=WEIGHTS_HELP)
@@ -37,7 +37,7 @@ Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="Me
 
 
 def output() -> "Console":
-    """Return a console for tables on standard output; in a pipe it is wide enough not to wrap names."""
+    """Return a console for tables on standard output; in a pipe it is wide enough not to wrap paths."""
     from rich.console import Console
 
     console = Console()
@@ -47,17 +47,18 @@ def output() -> "Console":
 
 
 def weights_for(index: "Index", weights: str | None) -> str | None:
-    """Return the given weights; without any, `tiny` if the index was made with the package's small model."""
+    """Return `weights`; if it is None and the small model made the index, return the small model's name."""
     return TINY if weights is None and index.space.model == "imagebind_tiny" else weights
 
 
 def load_embedder(
     weights: str | None, *, modalities: Iterable[ModalityType], device: str | None, dtype: str
 ) -> "Embedder":
-    """Return an embedder with the trunks for some modalities; those that a saved model lacks are left out.
+    """Return an embedder with the trunks of `modalities`, leaving out those that a saved model lacks.
 
     Raises:
-        typer.BadParameter: the device or precision does not exist, or the model has none of the trunks.
+        typer.BadParameter: the device cannot be used, the precision is unknown, or the model has none of the
+            trunks.
         CheckpointError: the weights cannot be found or read.
     """
     import torch
@@ -68,7 +69,9 @@ def load_embedder(
 
     precisions = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
     if dtype not in precisions:
-        raise typer.BadParameter(f"{dtype!r}; expected one of {', '.join(precisions)}", param_hint="--dtype")
+        raise typer.BadParameter(
+            f"expected one of {', '.join(precisions)}, got {dtype!r}", param_hint="--dtype"
+        )
     source = source_of(weights)
     sizes = sizes_of(source)
     if source is not None and sizes is not None:
@@ -82,7 +85,7 @@ def load_embedder(
 
 
 def source_of(weights: str | None) -> str | None:
-    """Return the path or URI of --model; the folder of the small model by name, None for the default."""
+    """Return the path or URI that --model stands for; None for the released model, which is the default."""
     from imagebind.checkpoints import factory
 
     if weights in (TINY, factory.TINY):
@@ -91,7 +94,7 @@ def source_of(weights: str | None) -> str | None:
 
 
 def sizes_of(source: str | None) -> "ImageBindConfig | None":
-    """Return the config of a saved model; None for a file of weights only.
+    """Return the config of a saved model; None for the released model and for weights without a config.
 
     Raises:
         CheckpointError: the config cannot be read.
@@ -104,12 +107,13 @@ def sizes_of(source: str | None) -> "ImageBindConfig | None":
 def _available(
     sizes: "ImageBindConfig", modalities: Iterable[ModalityType], source: str
 ) -> list[ModalityType]:
-    """Return the modalities that a saved model has; items of other modalities fail one by one."""
+    """Return those of `modalities` that a saved model has; items of other modalities fail one by one."""
     requested = list(modalities)
     available = [modality for modality in requested if modality in sizes.modalities]
     if not available:
         raise typer.BadParameter(
-            f"{source}: has {', '.join(sizes.modalities)}; expected {', '.join(sorted(map(str, requested)))}",
+            f"{source}: expected a trunk for one of {', '.join(sorted(map(str, requested)))}, "
+            f"got trunks for {', '.join(sizes.modalities)}",
             param_hint="--model",
         )
     return available
@@ -123,4 +127,6 @@ def _device(name: str) -> "torch.device":
         return torch.device(name)
     except Exception as error:  # the type depends on why the device cannot be used
         reason = str(error).partition("\n")[0]
-        raise typer.BadParameter(f"{name!r} cannot be used here ({reason})", param_hint="--device") from error
+        raise typer.BadParameter(
+            f"expected a usable device, got {name!r}: {reason}", param_hint="--device"
+        ) from error
