@@ -258,7 +258,7 @@ def _list_table(file: str) -> list[NamedFile | _RowGroup]:
 
 
 def _whole(path: str, base: str) -> str:
-    return path if is_uri(path) else os.path.abspath(Path(base, path))  # noqa: PTH100 (links stay)
+    return path if is_uri(path) else os.path.abspath(Path(base, path))  # noqa: PTH100 (keeps symbolic links)
 
 
 def _hashable(modality: Any) -> str | None:

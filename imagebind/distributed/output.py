@@ -2,8 +2,8 @@
 
     vectors/
       part-000000.parquet …        rows of `imagebind.vectors`: path, modality, start, end, vector
-      _errors/part-000000.jsonl …  failures of a part, if it has any: path, error, kind
-      _warnings/part-000000.jsonl  warnings about embedded items: path, warning, kind
+      _errors/part-000000.jsonl …  failures of a part, if it has any: path, error, kind of error
+      _warnings/part-000000.jsonl  warnings about embedded items: path, warning, "Warning"
       _manifest.json               the inputs of the parts, and the options
       _space.json                  the embedding space of the vectors
       _begun/                      notes about unfinished parts
@@ -34,11 +34,11 @@ _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 
 
 class OutputMismatchError(ImageBindError):
-    """A folder has vectors of other inputs or options; the message names both."""
+    """An output has other inputs or options than a run, or its folder contains other files."""
 
 
 class ListedPart(NamedTuple):
-    """A part in a manifest: its description, and a digest of its inputs."""
+    """An entry of a manifest: the description of a part, and a digest of its inputs."""
 
     name: str
     digest: str
@@ -49,8 +49,8 @@ class Manifest:
     """The inputs and options of an output.
 
     Args:
-        base: the folder of relative paths.
-        options: the options that rows depend on, besides the inputs and the space.
+        base: the folder to which relative paths are relative.
+        options: the options that affect the rows, apart from the inputs and the space.
         partitions: the requested number of parts, if any.
     """
 
@@ -63,7 +63,7 @@ class Manifest:
     def of(
         cls, parts: Iterable[InputPart], *, base: str, options: Mapping[str, Any], partitions: int | None
     ) -> "Manifest":
-        """Make the manifest of a run."""
+        """Return the manifest of a run over some parts."""
         listed = [
             ListedPart(part.name, hashlib.blake2b(repr(part).encode(), digest_size=DIGEST_BYTES).hexdigest())
             for part in parts
@@ -72,12 +72,12 @@ class Manifest:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Manifest":
-        """Read the output of `to_json`."""
+        """Return the manifest that `to_json` wrote."""
         read = json.loads(text)
         return cls(**{**read, "parts": [ListedPart(*part) for part in read["parts"]]})
 
     def to_json(self) -> str:
-        """Serialise the manifest for an output."""
+        """Return the manifest as JSON, for its file."""
         return json.dumps(asdict(self), indent=1)
 
     def check(self, other: "Manifest", *, folder: str) -> None:
@@ -88,23 +88,26 @@ class Manifest:
             folder: the output folder of this manifest.
 
         Raises:
-            OutputMismatchError: the first difference between them.
+            OutputMismatchError: the manifests differ; the message names the first difference.
         """
         advice = "use the same inputs and options to resume it, or another folder"
         for name, mine in self.options.items():
             if mine != other.options.get(name):
                 raise OutputMismatchError(
-                    f"{folder}: was made with {name} {mine}, this run has {other.options.get(name)}; {advice}"
+                    f"{folder}: expected {name} = {mine}, as in this output, "
+                    f"got {other.options.get(name)}; {advice}"
                 )
         for number in range(max(len(self.parts), len(other.parts))):
             if self.parts[number : number + 1] != other.parts[number : number + 1]:
                 mine, others = self._describe(number), other._describe(number)
-                raise OutputMismatchError(f"{folder}: has {mine}, this run has {others}; {advice}")
+                raise OutputMismatchError(
+                    f"{folder}: expected {mine}, as in this output, got {others}; {advice}"
+                )
 
     def _describe(self, number: int) -> str:
         """Return the number of parts, and a description of one part."""
         if number >= len(self.parts):
-            return f"{len(self.parts)} parts, without a part {number}"
+            return f"{len(self.parts)} parts and no part {number}"
         part = self.parts[number]
         return f"{len(self.parts)} parts, of which part {number} is {part.name} (digest {part.digest})"
 
@@ -119,7 +122,7 @@ class Output:
             MediaError: a store cannot be reached.
         """
         uri = os.fspath(uri)
-        self.uri = uri if is_uri(uri) else os.path.abspath(uri)  # noqa: PTH100 (links stay)
+        self.uri = uri if is_uri(uri) else os.path.abspath(uri)  # noqa: PTH100 (keeps symbolic links)
         self._storage = Storage(self.uri)
 
     def manifest(self) -> Manifest | None:
@@ -141,7 +144,7 @@ class Output:
         others = sorted(self._storage.names())
         if others:
             raise OutputMismatchError(
-                f"{self.uri}: holds {others[0]!r} and no manifest of a run; expected a new folder"
+                f"{self.uri}: expected a new folder or an earlier output, got {others[0]!r} and no {MANIFEST}"
             )
         self._storage.write(MANIFEST, manifest.to_json().encode())
 
@@ -170,7 +173,7 @@ class Output:
     def write(
         self, number: int, content: bytes, failures: Sequence[Failure], warnings: Sequence[FileWarning] = ()
     ) -> None:
-        """Write the rows of a part as a Parquet file, which makes it finished.
+        """Write the failures and warnings of a part, then its Parquet file, with which the part is finished.
 
         Raises:
             OSError: it cannot be written.
@@ -180,7 +183,7 @@ class Output:
         self._storage.write(f"part-{number:06}.parquet", content)
 
     def write_failures(self, name: str, failures: Sequence[Failure]) -> None:
-        """Write failures, replacing those written under the same name."""
+        """Write failures, replacing those of the same name; without any, delete their file."""
         self._write_lines(f"{ERRORS}/{name}.jsonl", failures)
 
     def _write_lines(self, name: str, lines: Sequence[Failure | FileWarning]) -> None:
@@ -235,6 +238,6 @@ class Output:
         self._storage.remove(last=MANIFEST)
 
     def finish(self) -> None:
-        """Delete incomplete files of killed workers, once no worker is running."""
+        """Delete incomplete files of killed workers; call this when no worker is running."""
         for folder in ("", ERRORS, WARNINGS, BEGUN):
             self._storage.sweep(folder)

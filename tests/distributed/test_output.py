@@ -13,22 +13,22 @@ from imagebind.io.storage import Storage
 from imagebind.search import Space, SpaceMismatchError
 
 FILES = ["a.txt", "b.txt", "c.txt"]
-TOKEN = "0123456789abcdef" * 2  # of a file that is being written
+TOKEN = "0123456789abcdef" * 2  # in the name of an incomplete file
 
 
 def test_other_inputs_are_refused_with_both_named(tmp_path):
     prepare(FILES, tmp_path / "out", partitions=3)
-    with pytest.raises(OutputMismatchError, match=r"part 1 is b\.txt.*this run.*part 1 is d\.txt"):
+    with pytest.raises(OutputMismatchError, match=r"expected.*part 1 is b\.txt.*got.*part 1 is d\.txt"):
         prepare(["a.txt", "d.txt", "c.txt"], tmp_path / "out")
-    with pytest.raises(OutputMismatchError, match=r"3 parts.*this run has 2 parts, without a part 2"):
+    with pytest.raises(OutputMismatchError, match=r"expected 3 parts.*got 2 parts and no part 2"):
         prepare(FILES[:2], tmp_path / "out", partitions=2)
 
 
-def test_other_settings_are_refused_with_both_named(tmp_path):
+def test_other_options_are_refused_with_both_named(tmp_path):
     prepare(FILES, tmp_path / "out")
-    with pytest.raises(OutputMismatchError, match="made with clips False, this run has True"):
+    with pytest.raises(OutputMismatchError, match="expected clips = False, as in this output, got True"):
         prepare(FILES, tmp_path / "out", method=EmbedItems(clips=True))
-    prepare(FILES, tmp_path / "out", method=EmbedItems(batch_size=7))  # which no row depends on
+    prepare(FILES, tmp_path / "out", method=EmbedItems(batch_size=7))  # no row depends on it
 
 
 def test_the_same_paths_below_another_folder_are_other_inputs(tmp_path):
@@ -42,7 +42,7 @@ def test_a_resumed_run_keeps_its_number_of_parts(tmp_path):
     assert len(prepare(FILES, tmp_path / "out").parts) == 3
 
 
-def test_a_folder_that_holds_something_else_is_refused(tmp_path):
+def test_a_folder_with_other_files_is_refused(tmp_path):
     (tmp_path / "holiday.jpg").write_bytes(b"x")
     with pytest.raises(OutputMismatchError, match=r"holiday\.jpg"):
         prepare(FILES, tmp_path)
@@ -56,11 +56,11 @@ def test_written_parts_are_finished(tmp_path):
     again = prepare(FILES, tmp_path / "out")
     assert again.waiting == [0, 2]
     assert list(again.output.failures()) == [failure]
-    again.output.write(1, b"rows", [])  # it is better now
+    again.output.write(1, b"rows", [])  # the file was repaired
     assert not again.output.has_failures()
 
 
-def test_a_file_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
+def test_a_file_gets_its_name_only_when_complete(tmp_path, monkeypatch):
     storage = Storage(tmp_path / "out")
     storage.write("there", b"old")
     (tmp_path / "out" / f".there.{TOKEN}.tmp").write_bytes(b"half of it")
@@ -71,7 +71,7 @@ def test_a_file_has_its_name_only_once_it_is_whole(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["there"]
 
 
-def test_a_write_that_fails_leaves_nothing_half_written(tmp_path):
+def test_a_failed_write_leaves_no_incomplete_file(tmp_path):
     storage = Storage(tmp_path)
     with pytest.raises(TypeError):
         storage.write("there", "no bytes")  # type: ignore[arg-type]
@@ -81,7 +81,7 @@ def test_a_write_that_fails_leaves_nothing_half_written(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["folder"]
 
 
-def test_incomplete_files_of_a_killed_run_do_no_harm(tmp_path):
+def test_incomplete_files_of_a_killed_run_are_ignored_and_deleted(tmp_path):
     for folder, name in ((tmp_path, "_manifest.json"), (tmp_path / "_errors", "part-000000.jsonl")):
         folder.mkdir(exist_ok=True)
         (folder / f".{name}.{TOKEN}.tmp").write_text('{"half')
@@ -100,18 +100,16 @@ def test_a_foreign_temporary_file_is_refused_and_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "doomed", ["part-000001.parquet", "part-000002.jsonl", "_space.json", "_manifest.json"]
+    "first_kept", ["part-000001.parquet", "part-000002.jsonl", "_space.json", "_manifest.json"]
 )
-def test_an_output_whose_removal_was_killed_is_known_until_nothing_is_left_of_it(
-    tmp_path, monkeypatch, tiny, doomed
-):
+def test_a_killed_removal_keeps_the_manifest_and_can_be_repeated(tmp_path, monkeypatch, tiny, first_kept):
     out = tmp_path / "out"
     job = prepare(FILES, out, partitions=3)
     job.output.claim(Space.of(tiny))
     for number in range(3):
         job.output.write(number, b"rows", [Failure(path=FILES[number], error="bad", kind="MediaError")])
     with monkeypatch.context() as patch:
-        die_at(patch, doomed)
+        interrupt_removal(patch, first_kept)
         with pytest.raises(KeyboardInterrupt):
             Output(out).remove()
     assert (out / "_manifest.json").exists()
@@ -119,23 +117,23 @@ def test_an_output_whose_removal_was_killed_is_known_until_nothing_is_left_of_it
     assert not out.exists()
 
 
-def die_at(patch: pytest.MonkeyPatch, name: str) -> None:
-    """Have whoever removes files, of a folder by name, be killed before one of them."""
+def interrupt_removal(patch: pytest.MonkeyPatch, name: str) -> None:
+    """Make the removal of files, which proceeds by name, raise KeyboardInterrupt before one of them."""
 
-    class Deadly(LocalFileSystem):
+    class InterruptedFileSystem(LocalFileSystem):
         def rm_file(self, path: str) -> None:
             if Path(path).name == name:
                 raise KeyboardInterrupt
             super().rm_file(path)
 
         def rm(self, path: str | list[str], recursive: bool = False, maxdepth: int | None = None) -> None:
-            for place in map(Path, path if isinstance(path, list) else [path]):
-                for file in sorted(file for file in [place, *place.rglob("*")] if file.is_file()):
+            for root in map(Path, path if isinstance(path, list) else [path]):
+                for file in sorted(file for file in [root, *root.rglob("*")] if file.is_file()):
                     self.rm_file(str(file))
-                if place.is_dir():
-                    super().rm(str(place), recursive)
+                if root.is_dir():
+                    super().rm(str(root), recursive)
 
-    patch.setattr("imagebind.io.storage.file_system", lambda uri: (Deadly(), str(uri)))
+    patch.setattr("imagebind.io.storage.file_system", lambda uri: (InterruptedFileSystem(), str(uri)))
 
 
 def test_vectors_of_another_space_are_refused_with_both_named(tmp_path, tiny):

@@ -82,7 +82,7 @@ def test_the_command_with_ray_gives_the_same_rows_as_without(
     again = imagebind("embed", *arguments)
     assert again.code == 1 and "3 of them from an earlier run" in again.err
     other = imagebind("embed", *arguments, "-w", small_weights)
-    assert other.code == 1 and f"made with weights tiny, this run has {small_weights}" in other.err
+    assert other.code == 1 and f"expected weights = tiny, as in this output, got {small_weights}" in other.err
 
 
 @pytest.mark.huge
