@@ -1,4 +1,7 @@
-"""Find the shown frames at a video's beginning and at joins, where reference frames may be missing."""
+"""Find which frames of a video are shown at its beginning, and where recordings were joined.
+
+Reference frames may be missing there. Without them, the decoder shows some frames late or not at all.
+"""
 
 from contextlib import suppress
 from typing import BinaryIO
@@ -18,30 +21,30 @@ from imagebind.media.video_packets import (
 )
 from imagebind.media.video_stream import FalseKeyframeError, PacketMismatchError, StreamDecoder
 
-# Collected before the number of frames to decode is chosen; in MPEG-4 they include the first placeholder.
+# Read before `HeadDecoder` chooses how many frames to decode; in MPEG-4 they include the first placeholder.
 FIRST_PACKETS = 4
-MIN_STEP_SHARE = 0.1  # of the median step between frames; time stamps with smaller ones are invented
+MIN_STEP_SHARE = 0.1  # of the median step between time stamps; a smaller one means an invented stamp
 MAX_DECODER_DELAY = 16  # frames that H.264 and HEVC decoders may buffer for reordering
 MAX_JOINS = 20  # with more, the whole file is decoded once
-SETTLED_PACKETS = 32  # if all of their frames are shown, decoding has recovered from a join
+SETTLED_PACKETS = 32  # successive; once all of their frames are shown, decoding has recovered from a join
 
 
 class HeadDecoder:
-    """Decodes the first packets as they are read, to find out whether their frames are shown."""
+    """Decodes the first packets as they are read, to find out which of their frames are shown."""
 
     def __init__(self, codec: VideoCodecContext) -> None:
         self._codec = codec
-        self._first: list[Packet] = []
-        # Number of frames to decode; None: not chosen yet.
+        self._first_packets: list[Packet] = []  # read before `_wanted` is chosen
+        # Number of frames to decode; None until it is chosen.
         self._wanted: int | None = 0 if codec.codec.intra_only else None
-        self._numbers: list[int] = []
-        self._independent: set[int] = set()
+        self._numbers: list[int] = []  # packet numbers of the decoded frames, in presentation order
+        self._independent: set[int] = set()  # those of frames that refer to no others
 
     def add(self, packet: Packet, number: int) -> None:
         """Decode the next packet of the file, if more frames are needed."""
         if self._wanted is None:
-            self._first.append(packet)
-            if len(self._first) == FIRST_PACKETS:
+            self._first_packets.append(packet)
+            if len(self._first_packets) == FIRST_PACKETS:
                 self._begin()
         elif len(self._numbers) < self._wanted:
             self._decode(packet, number)
@@ -54,19 +57,21 @@ class HeadDecoder:
             self._decode(None)
 
     def _begin(self) -> None:
-        """Choose how many frames to decode: none if the first two are keyframes, as no frame is lost then.
+        """Choose how many frames to decode: none if the first two are keyframes, as then no frame is missing.
 
-        The second one is decoded to verify this, because files may mark other frames as keyframes.
+        Both are decoded to verify this, because a file may mark other frames as keyframes, too.
         """
-        stamps = [NO_STAMP if packet.pts is None else packet.pts for packet in self._first]
+        stamps = [NO_STAMP if packet.pts is None else packet.pts for packet in self._first_packets]
         may_be_decode_times = self._codec.has_b_frames and stamps == sorted(stamps)
-        has_placeholder = any(is_placeholder(packet, self._codec.codec.name) for packet in self._first)
-        may_have_two = len(stamps) > 1 and all(packet.is_keyframe for packet in self._first[:2])
+        has_placeholder = any(
+            is_placeholder(packet, self._codec.codec.name) for packet in self._first_packets
+        )
+        may_start_with_two_keyframes = len(stamps) > 1 and all(p.is_keyframe for p in self._first_packets[:2])
         self._wanted = HEAD_FRAMES if may_be_decode_times or has_placeholder or NO_STAMP in stamps else 1
-        for number, packet in enumerate(self._first):
-            if len(self._numbers) < self._wanted or (may_have_two and 1 not in self._numbers):
+        for number, packet in enumerate(self._first_packets):
+            if len(self._numbers) < self._wanted or (may_start_with_two_keyframes and 1 not in self._numbers):
                 self._decode(packet, number)
-            if may_have_two and 1 in self._independent:
+            if may_start_with_two_keyframes and 1 in self._independent:
                 self._wanted, self._numbers = 0, []
                 break
 
@@ -76,18 +81,19 @@ class HeadDecoder:
         return bool((np.diff(stamps) >= 0).all())
 
     def is_whole(self, index: PacketIndex, is_ordered: bool) -> bool:
-        """Whether no frame is missing among the first ones."""
+        """Whether no frame is missing at the beginning; `is_ordered`: time stamps give the frames' order."""
         if not self._wanted:
             return True
         if is_ordered:
             first = index.order[:HEAD_FRAMES]
             if NO_STAMP in index.pts[:HEAD_FRAMES]:
                 return False
-            steps = np.diff(index.pts[first])  # nearly 0 for invented stamps of lost frames
+            steps = np.diff(index.pts[first])  # nearly 0 if a lost frame has an invented stamp
             is_even = not len(steps) or steps.min() > MIN_STEP_SHARE * np.median(steps)
             return bool(is_even) and self._numbers[:1] == first[:1].tolist()
-        first = np.flatnonzero(index.is_shown[: (len(self._numbers) + 1) // 2])
-        return set(first.tolist()) <= set(self._numbers)
+        # Of the other half, some may be shown after all decoded frames.
+        first_half = np.flatnonzero(index.is_shown[: (len(self._numbers) + 1) // 2])
+        return set(first_half.tolist()) <= set(self._numbers)
 
     def _decode(self, packet: Packet | None, number: int = 0) -> None:
         if packet is not None:
@@ -103,10 +109,10 @@ class HeadDecoder:
 def decode_joins(
     file: BinaryIO, name: str, limits: Limits, index: PacketIndex, head_is_whole: bool
 ) -> list[tuple[range, list[int]]]:
-    """Return for each join a range of packets around it, and those whose frames are shown, in this order.
+    """Return for each join a range of packets around it, and the numbers of those whose frames are shown.
 
-    After a join, as at the beginning, reference frames may be missing. Some frames are then shown late or not
-    at all.
+    The numbers are in presentation order. Unless `head_is_whole`, the beginning counts as a join. With more
+    than `MAX_JOINS` joins, the only range is the whole file.
     """
     joins = index.joins.tolist() if head_is_whole else [0, *index.joins.tolist()]
     to_end = index.has_placeholders or len(joins) > MAX_JOINS
@@ -121,21 +127,22 @@ def decode_joins(
                 except PacketMismatchError:
                     decoder.count_packets()
                 except FalseKeyframeError:
-                    continue  # from an earlier keyframe
+                    continue  # the index has lost this keyframe: start at an earlier one
     return shown
 
 
 def _decode_join(
     decoder: StreamDecoder, index: PacketIndex, join: int, to_end: bool
 ) -> tuple[range, list[int]]:
-    """Decode from the keyframe before one join until all frames are shown, or to the end of the file.
+    """Decode from a keyframe before one join until the decoder has recovered, or to the end of the file.
 
-    Returns one element of the list of `decode_joins`.
+    Returns one element of `decode_joins`'s list. Its range starts at a later keyframe than decoding, if there
+    is one before the join.
     """
     start, first = 0, 0
     if join:
         start, first = index.start_for(join - 1, earlier=1), index.start_for(join - 1)
-    decoded: dict[int, None] = {}  # an ordered set, in presentation order
+    decoded: dict[int, None] = {}  # packet numbers in presentation order, as an ordered set
     newest = join
     first_shown = min(np.flatnonzero(index.is_shown[join:])[:1], default=0) + join
     for number, _ in decoder.frames_from(start):
