@@ -17,14 +17,14 @@ LOG_NAME = "log.jsonl"
 TRACKER_PROJECT = "imagebind"
 
 
-# What logs figures of a step, and what ends the log.
+# Two functions: one logs the figures of a step, the other closes the tracker.
 Tracker = tuple[Callable[[Mapping[str, float], int], None], Callable[[], None]]
 
 
 def _tensorboard(folder: Path, start_step: int) -> Tracker:
     from torch.utils.tensorboard import SummaryWriter
 
-    # Purge at step 0 too: a run that stopped before its first checkpoint has left events behind.
+    # Purge at step 0 too: a run that stopped before its first checkpoint may have left events.
     writer = SummaryWriter(str(folder / TRACKER_PROJECT), purge_step=start_step + 1)
 
     def log(figures: Mapping[str, float], step: int) -> None:
@@ -42,7 +42,7 @@ def _wandb(folder: Path, start_step: int) -> Tracker:
     return lambda figures, step: run.log(dict(figures), step=step), run.finish
 
 
-TRACKERS = {"tensorboard": _tensorboard, "wandb": _wandb}  # the names are those of the packages
+TRACKERS = {"tensorboard": _tensorboard, "wandb": _wandb}  # by the name of the package to import
 
 
 class Journal:
@@ -85,19 +85,19 @@ class Journal:
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
-    """Return the records of a run's `log.jsonl`, without a line that a killed run left incomplete."""
+    """Return the records of a run's `log.jsonl`, without lines that a killed run left incomplete."""
     path = folder / LOG_NAME
     return [] if not path.is_file() else [record for _, record in _lines(path)]
 
 
 def last_evaluation(folder: Path) -> dict[str, float]:
     """Return the figures of a run's last evaluation, or {} if there was none."""
-    found = [record["evaluation"] for record in read_log(folder) if "evaluation" in record]
-    return found[-1] if found else {}
+    evaluations = [record["evaluation"] for record in read_log(folder) if "evaluation" in record]
+    return evaluations[-1] if evaluations else {}
 
 
 def drop_lines_after(path: Path, step: int) -> None:
-    """Remove the lines of later steps, and an incomplete line, from a log file."""
+    """Remove the lines of later steps, and incomplete lines, from a log file."""
     if not path.is_file():
         return
     kept = "".join(line for line, record in _lines(path) if record["step"] <= step)
@@ -106,15 +106,15 @@ def drop_lines_after(path: Path, step: int) -> None:
 
 
 def check_trackers(names: Sequence[str]) -> None:
-    """Check that trackers exist and are installed.
+    """Check that the names are those of trackers, and that their packages are installed.
 
     Raises:
         RecipeError: a name is unknown.
-        MissingExtraError: a tracker is not installed.
+        MissingExtraError: the package of a tracker is not installed.
     """
     for name in names:
         if name not in TRACKERS:
-            raise RecipeError(f"trackers: expected names among {', '.join(TRACKERS)}; got {name!r}")
+            raise RecipeError(f"trackers: expected names among {', '.join(TRACKERS)}, got {name!r}")
         import_extra(name, extra="train", purpose=f"the tracker {name!r}")
 
 

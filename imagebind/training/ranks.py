@@ -22,14 +22,14 @@ from imagebind.losses import world_size
 from imagebind.models.transformer import Block
 from imagebind.training.recipe import RecipeError, Sharding
 
-GROUP_LEAVING_SECONDS = 0.05
+GROUP_LEAVING_SECONDS = 0.05  # see `_leave_group`
 
 
 def join_ranks() -> torch.device:
-    """Join the process group that a launcher announced, and return this rank's device.
+    """Join the process group that the launcher describes in the environment; return this rank's device.
 
-    The first run creates the group, and it is destroyed when the process ends. A second group would use the
-    launcher's store too, where a rank could still find the addresses of the first one.
+    All runs of a process use one group, which is destroyed when the process ends. A second group would use
+    the same store of the launcher, where a rank could still find the addresses of the first group.
     """
     device = torch.device(best_device())
     if int(os.environ.get("WORLD_SIZE", "1")) > 1:
@@ -60,18 +60,18 @@ def average_over_ranks(tensor: Tensor) -> None:
 
 
 def place(encoder: nn.Module, device: torch.device, sharding: Sharding, *, has_unused: bool) -> Any:
-    """Move an encoder to this rank's device, and let its ranks exchange gradients.
+    """Move an encoder to this rank's device, and let the ranks exchange gradients.
 
-    With "ddp" each rank has all of it; `has_unused` says that the steps may give some trainable parameters no
-    gradient. With "fsdp2" each rank has a shard of each tensor; its units are each transformer block, and all
-    other parameters together. Scalars cannot be sharded; the only ones are logit scales, which are not
-    trainable.
+    With "ddp" each rank has the whole encoder; `has_unused` means that some trainable parameters may get no
+    gradient in some steps. With "fsdp2" each rank has a shard of each tensor; each transformer block is one
+    FSDP unit, and all other parameters are another. Scalars cannot be sharded; the only ones are logit
+    scales, which are not trainable.
     """
     encoder = encoder.to(device)
     if world_size() == 1:
         return encoder
     if sharding == "ddp":
-        # Buffers are constants.
+        # Buffers are constants, so they need no broadcast.
         return DistributedDataParallel(encoder, find_unused_parameters=has_unused, broadcast_buffers=False)
     try:
         from torch.distributed.device_mesh import init_device_mesh
@@ -92,7 +92,7 @@ def unwrapped(encoder: Any) -> Any:
 
 
 def is_sharded(encoder: nn.Module) -> bool:
-    """Whether FSDP2 has sharded a module; its class has no importable name before torch 2.6."""
+    """Whether FSDP2 has sharded a module. Before torch 2.6 its class cannot be imported for `isinstance`."""
     return hasattr(encoder, "set_requires_gradient_sync")
 
 
@@ -113,7 +113,7 @@ def no_sync(encoder: Any) -> Iterator[None]:
 def fastest_attention(device: torch.device) -> AbstractContextManager[None]:
     """Select the attention kernel that trains fastest on a device: on a CPU plain matrix products.
 
-    On a CPU the backward pass of the fused kernel took a third of a step with sequences of 50 tokens.
+    With sequences of 50 tokens on a CPU, the backward pass of the fused kernel takes a third of a step.
     """
     return sdpa_kernel(SDPBackend.MATH) if device.type == CPU else nullcontext()
 

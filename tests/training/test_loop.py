@@ -112,11 +112,11 @@ RANKED = {
     "chunks": {"chunk_size": 3, "pairs": (replace(TEXT, learn_temperature=True), DEPTH)},
     "fsdp2": {"sharding": "fsdp2", "chunk_size": 3, "grad_checkpointing": True},
 }
-STOPPED = ("whole", "fsdp2")  # and started again, besides
+STOPPED = ("whole", "fsdp2")  # recipes that are also stopped and resumed
 
 
 class Stop(BaseException):
-    """As a kill would come: nothing catches it."""
+    """Stops a run as abruptly as a kill: no handler of `Exception` catches it."""
 
 
 def stop_after_step_5(step: int, total: int, loss: float) -> None:
@@ -125,7 +125,7 @@ def stop_after_step_5(step: int, total: int, loss: float) -> None:
 
 
 def on_a_rank(rank: int, folder: str) -> None:
-    """One of two ranks, as torchrun would tell it; all recipes in turn, for starting takes the most."""
+    """Train all recipes as one of two ranks of torchrun; one process for all saves the time of starting."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
     for name, options in RANKED.items():
         train(toy_recipe(Path(folder) / name, **options))

@@ -28,13 +28,13 @@ ROOT = Path(__file__).parent.parent.parent
 
 
 def noisy_recipe(output: Path, **options) -> Recipe:
-    """With drop path, whose random numbers have to go on too."""
+    """Return a recipe with drop path, whose random numbers must continue after resuming."""
     return toy_recipe(output, model=toy_config(drop_path_rate=0.5), checkpoint_every=3, **options)
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
-    """The curve and the weights of a run that nothing happened to."""
+    """The loss curve and the weights of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     result = train(noisy_recipe(folder))
     return losses_of(read_log(folder)), load_model(result.model).state_dict()
@@ -44,15 +44,15 @@ def assert_same_run(folder: Path, undisturbed) -> None:
     losses, weights = undisturbed
     records = read_log(folder)
     assert [record["step"] for record in records] == list(range(1, len(losses) + 1))
-    # Lost random numbers, or a lost optimiser, show in the second digit; a matrix product in another process,
-    # on memory that is aligned otherwise, in the seventh.
+    # Lost RNG or optimiser state changes the second digit. A matrix product in another process, with another
+    # memory alignment, changes the seventh.
     np.testing.assert_allclose(losses_of(records), losses, rtol=1e-4)
     for name, tensor in load_model(folder / "model").state_dict().items():
         torch.testing.assert_close(tensor, weights[name], atol=1e-3, rtol=1e-3, msg=name)
 
 
 class Stop(BaseException):
-    """As a kill would come: nothing catches it."""
+    """Stops a run as abruptly as a kill: no handler of `Exception` catches it."""
 
 
 @pytest.mark.parametrize("stopped_after", range(1, STEPS))
@@ -100,7 +100,7 @@ train(noisy_recipe(Path(sys.argv[1])))
 
 
 def killed_after(folder: Path, steps: int) -> None:
-    """Train in another process, and kill it once its log has so many lines."""
+    """Train in another process, and kill it once its log has `steps` lines."""
     process = subprocess.Popen([sys.executable, "-c", RUN, str(folder)], cwd=ROOT)
     deadline = time.monotonic() + 60
     try:
@@ -110,7 +110,7 @@ def killed_after(folder: Path, steps: int) -> None:
     finally:
         process.send_signal(signal.SIGKILL)
         process.wait()
-    assert process.returncode == -signal.SIGKILL, "it ended before it could be killed"
+    assert process.returncode == -signal.SIGKILL, "the run ended before it could be killed"
 
 
 @pytest.mark.huge
