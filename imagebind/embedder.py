@@ -30,11 +30,11 @@ from imagebind.models.model import ImageBindModel
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 32  # views per forward pass
-MAX_VIEWS_AHEAD = 1024  # limit of views that are decoded ahead; 600 MB of images
+MAX_VIEWS_AHEAD = 1024  # limit on views decoded ahead; 600 MB of images
 Inspect = Callable[[Views], Any]
 OnError = Literal["raise", "skip"]
 
-MIN_RELATIVE_LENGTH = 1e-6  # of a sum to its terms; anything shorter is rounding error
+MIN_RELATIVE_LENGTH = 1e-6  # of a sum to its weights; a shorter sum is rounding error
 LOCK_COUNT = 1024  # locks of open files, decoders and images; few items share one
 
 
@@ -50,7 +50,7 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     """
     listed = [(_as_array(vector), weight) for vector, weight in parts]
     if not listed:
-        raise ValueError("combine: expected one or more (vector, weight), got none")
+        raise ValueError("combine: expected at least one (vector, weight), got none")
     width = listed[0][0].shape
     for number, (vector, weight) in enumerate(listed):
         if vector.ndim != 1 or vector.shape != width:
@@ -220,7 +220,7 @@ class Embedder:
         )
         vectors = np.full((len(listed), self.embed_dim), np.nan, dtype=np.float32)
         report = []
-        with closing(stream):  # also after an error, whose traceback would keep it open
+        with closing(stream):  # an error's traceback would keep the stream open
             for result in _with_progress(stream, len(listed)) if show_progress_bar else stream:
                 if result.error is not None:
                     if on_error == "raise":
@@ -247,7 +247,7 @@ class Embedder:
 
         A failed item yields an `Embedding` with an `error`. With `clips`, recordings have a vector for each
         clip, with its time span. `inspect` is called with an item's `Views` in the thread that decoded it;
-        its result is the `Embedding`'s `inspected`, such as a thumbnail without a second decoding.
+        its result, for example a thumbnail, becomes the `Embedding`'s `inspected`.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
@@ -270,7 +270,7 @@ class Embedder:
                 del item  # free it, as it may be large and the consumer slow
                 while waiting and (
                     (len(waiting) > self.num_workers and views_ahead > views_needed)
-                    or index - waiting[0][0] >= run.lookahead  # only failures came after it
+                    or index - waiting[0][0] >= run.lookahead  # failures came after it; they add no views
                 ):
                     views_ahead -= _views_expected(self.transform(waiting[0][2]))
                     run.take(*waiting.popleft())
@@ -287,13 +287,13 @@ class Embedder:
         """Return cosine similarities of all pairs of vectors: (n, e), (m, e) -> (n, m).
 
         Raises:
-            TypeError: an argument has no vectors, such as items that must be embedded first.
+            TypeError: an argument is not vectors, for example items that are not embedded yet.
         """
         rows, columns = (F.normalize(_as_rows(vectors), dim=-1) for vectors in (first, second))
         return rows @ columns.T
 
     def forward(self, modality: ModalityType, views: Tensor) -> Tensor:
-        """Start the model on single views, without waiting: (v, ...) -> (v, e) float32 on its device."""
+        """Run the model on views, on CUDA without waiting: (v, ...) -> (v, e) float32 on its device."""
         parameter = next(self.model.parameters())
         on_cuda = parameter.device.type == "cuda"
         if on_cuda:  # a copy from memory that is not pinned waits for running computations
