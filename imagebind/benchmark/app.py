@@ -98,12 +98,12 @@ def served(db: Path) -> Iterator[str]:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
         try:
             assert process.stderr is not None
-            said = ""
-            while not (found := STARTED.search(said)):
+            printed = ""
+            while not (found := STARTED.search(printed)):
                 line = process.stderr.readline()
                 if not line:
-                    raise ImageBindError(f"the page did not start: {said.strip() or 'nothing was said'}")
-                said += line
+                    raise ImageBindError(f"the page did not start: {printed.strip() or 'no output'}")
+                printed += line
             yield found[0]
         finally:
             process.kill()

@@ -14,9 +14,9 @@ from imagebind.errors import ImageBindError
 from imagebind.models.model import ImageBindModel
 
 SECTION = "load"
-TARGET_LOAD_SECONDS = 2.0  # targets; loading counts from when torch is imported,
-TARGET_OVERHEAD_GB = 0.6  # beside the weights themselves: torch and what it takes to read
-TARGET_TEXT_TRUNK_GB = 1.9  # torch included; its weights are 1.4
+TARGET_LOAD_SECONDS = 2.0  # after the import of torch
+TARGET_OVERHEAD_GB = 0.6  # peak memory above the weights: torch and buffers for reading
+TARGET_TEXT_TRUNK_GB = 1.9  # including torch; the weights take 1.4
 MEMORY_INFO = Path("/proc/meminfo")  # Linux
 
 
@@ -112,16 +112,16 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
 
 def _require(needed: int, folder: Path, *, files: int) -> None:
     free_disk, free_memory = shutil.disk_usage(folder).free, _free_memory()
-    if free_disk < 1.1 * files * needed:
+    disk, memory = 1.1 * files * needed, 1.3 * needed
+    if free_disk < disk:
         raise ImageBindError(
-            f"{folder}: {free_disk / GIGABYTE:.1f} GB free; expected "
-            f"{1.1 * files * needed / GIGABYTE:.1f} for "
-            "weights that are made and split (TMPDIR says where; --weights and --size small need less)"
+            f"{folder}: expected {disk / GIGABYTE:.1f} GB of free disk space for new weights, got "
+            f"{free_disk / GIGABYTE:.1f}; set TMPDIR to another folder, or use --weights or --size small"
         )
-    if free_memory < 1.3 * needed:
+    if free_memory < memory:
         raise ImageBindError(
-            f"{free_memory / GIGABYTE:.1f} GB of memory free; expected {1.3 * needed / GIGABYTE:.1f} (--size "
-            "small needs less)"
+            f"expected {memory / GIGABYTE:.1f} GB of free memory, got {free_memory / GIGABYTE:.1f}; "
+            "use --size small"
         )
 
 

@@ -96,7 +96,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         recall = float(np.mean(shared)) / TOP_K
         p50, p95, exact_ms = median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3, median(slow) * 1e3
         written = store.size() or 0
-        store.compact(keep=KEPT_VERSIONS_AGE)  # what readers were given an hour for
+        store.compact(keep=KEPT_VERSIONS_AGE)  # versions that stay an hour for running readers
         of = f"{count:,} vectors of {EMBED_DIM}"
         goal = count == MILLION
         kind = "approximate" if is_approximate_worthwhile(count) else "exact"

@@ -64,6 +64,6 @@ def in_fresh_process(
     variables = os.environ | (environment or {})
     finished = subprocess.run(command, capture_output=True, text=True, env=variables)
     if finished.returncode:
-        last = (finished.stderr.strip().splitlines() or ["nothing was said"])[-1]
+        last = (finished.stderr.strip().splitlines() or ["no output"])[-1]
         raise ImageBindError(f"measuring {job} failed with exit code {finished.returncode}: {last}")
     return json.loads(finished.stdout.splitlines()[-1])

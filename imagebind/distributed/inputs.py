@@ -269,7 +269,7 @@ def _hashable(modality: Any) -> str | None:
 def _unreadable_rows(file: str, number: int, error: Exception) -> Item:
     """Return an item for the rows of a group that cannot be read, from a row on."""
     name = _inside(file, None, number)
-    return Item(name, error=_unreadable(f"{name} and what follows in its row group", error))
+    return Item(name, error=_unreadable(f"{name} and the following rows of its row group", error))
 
 
 def _rows(

@@ -1,4 +1,4 @@
-"""Open media files with PyAV, within limits; what differs between its versions is here."""
+"""Open media files with PyAV, within limits, and hide the differences between PyAV's versions."""
 
 from fractions import Fraction
 from io import RawIOBase

@@ -18,7 +18,7 @@ IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (
 
 # Limits of plausible data, all ours. At rest, walking or running, the median magnitude is 9 to 15 m/s².
 G_MAGNITUDES = (0.8, 1.25)  # median magnitude, in m/s², that suggests g
-MAX_ACCEL = 50.0  # m/s², 5 g: nobody bears it as a median
+MAX_ACCEL = 50.0  # m/s², 5 g: far above the median of any recording of a person
 MAX_GYRO = 35.0  # rad/s, 2000 deg/s: the usual full scale per axis; 1 sample in 100 may exceed it
 EXPECTED_IMU = (
     "6 channels, accelerometer x, y, z and gyroscope x, y, z: an array (t, 6) or (6, t), and its rate"

@@ -284,7 +284,7 @@ def test_a_row_group_that_cannot_be_read_is_one_failure_and_the_others_are_read(
     first, refused, third = part.items()
     assert first.item.read() == b"first" and third.item.read() == b"third"
     assert third.name.endswith("#2")
-    assert "#1 and what follows in its row group: cannot be read" in str(refused.error)
+    assert "#1 and the following rows of its row group: cannot be read" in str(refused.error)
 
 
 def test_rows_that_share_a_large_value_are_read_few_at_once(tmp_path, monkeypatch):

@@ -57,7 +57,7 @@ def build_app(
     app.add_exception_handler(HTTPException, _as_text)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(ImageBindError, _failed)
-    app.add_exception_handler(ClientDisconnect, _failed)  # nobody reads the answer
+    app.add_exception_handler(ClientDisconnect, _failed)  # the answer is not sent
     app.add_middleware(Guard, max_upload_bytes=max_bytes, same_origin=list(hosts) == list(LOOPBACK))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     return app
