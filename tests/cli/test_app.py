@@ -1,4 +1,4 @@
-"""`imagebind app`: a page at a port, one line to say where, and what is refused before a model is loaded."""
+"""`imagebind app`: the page, its address, and errors before a model is loaded."""
 
 import os
 import re
@@ -26,7 +26,7 @@ def db(tmp_path_factory) -> Path:
     return folder
 
 
-def test_the_page_opens_at_the_address_that_is_printed_and_ends_without_a_trace(db, tmp_path):
+def test_the_page_opens_at_the_printed_address_and_leaves_no_files(db, tmp_path):
     arguments = ["app", db, "--weights", "tiny", "--port", "0", "--host", "0.0.0.0"]
     with subprocess.Popen(
         [sys.executable, "-m", "imagebind.cli.main", *map(str, arguments)],
@@ -52,18 +52,18 @@ def test_the_page_opens_at_the_address_that_is_printed_and_ends_without_a_trace(
     assert list(tmp_path.glob("imagebind-app-*")) == []
 
 
-def test_an_index_that_is_not_there_is_told_before_a_model_is_loaded(imagebind, tmp_path):
+def test_a_missing_index_is_an_error_before_a_model_is_loaded(imagebind, tmp_path):
     run = imagebind("app", tmp_path / "no.lance", "--weights", tmp_path / "no.pth")
     assert run.code == 1 and "no.lance: no index found" in run.err and "no.pth" not in run.err
 
 
-def test_a_port_that_is_taken_is_told_in_one_line(imagebind, db):
+def test_a_port_in_use_is_a_one_line_error(imagebind, db):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         run = imagebind("app", db, "--weights", "tiny", "--port", port)
     assert run.code == 1 and f"port {port}" in run.err and "try another --port" in run.err
 
 
-def test_uploads_of_nothing_and_an_unknown_option_are_refused(imagebind, db):
+def test_an_upload_limit_of_zero_and_an_unknown_option_are_refused(imagebind, db):
     assert imagebind("app", db, "--max-upload-mb", "0").code == 2
     assert imagebind("app", db, "--share").code == 2

@@ -63,7 +63,7 @@ def test_a_table_fits_in_80_columns_and_shows_the_best_few(imagebind, monkeypatc
     )  # two files, the best two
 
 
-def test_templates_of_ones_own_are_used(imagebind, embedder, small_weights, image_file):
+def test_given_templates_are_used(imagebind, embedder, small_weights, image_file):
     run = imagebind(
         *("classify", image_file, "--label", "dog", "--label", "cat", "--json", "-w", small_weights),
         *("--template", "a sketch of a {}", "--template", "the {}"),
@@ -75,7 +75,7 @@ def test_templates_of_ones_own_are_used(imagebind, embedder, small_weights, imag
     assert dog["cosine"] == pytest.approx(expected, abs=1e-4)
 
 
-def test_a_temperature_of_ones_own_makes_the_probabilities(imagebind, small_weights, image_file):
+def test_the_given_temperature_determines_the_probabilities(imagebind, small_weights, image_file):
     asked = ("classify", image_file, "--label", "dog", "--label", "cat", "--template", "{}", "--json")
     run = imagebind(*asked, "-w", small_weights, "--temperature", "0.5")
     best, other = json.loads(run.out)["labels"]
@@ -86,7 +86,7 @@ def test_a_temperature_of_ones_own_makes_the_probabilities(imagebind, small_weig
         assert run.code == 2 and "expected a number above 0" in run.err
 
 
-def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(
+def test_a_bad_file_is_named_at_the_end_and_the_others_are_classified(
     imagebind, small_weights, deep_grey_file, image_file, tmp_path
 ):
     broken = tmp_path / "broken.wav"
@@ -122,14 +122,14 @@ def test_a_bad_file_is_named_at_the_end_and_the_others_are_done(
         (["--label", "dog", "--label", "cat", "--template", "a photo"], "expected {} once"),
     ],
 )
-def test_labels_and_templates_that_make_no_sense_are_refused_before_a_model_is_loaded(
+def test_invalid_labels_and_templates_are_refused_before_a_model_is_loaded(
     imagebind, image_file, options, message
 ):
     run = imagebind("classify", image_file, *options, "-w", "no-such-weights")
     assert run.code == 2 and message in run.err
 
 
-def test_a_fault_in_the_file_of_labels_is_one_line_that_names_its_line(imagebind, image_file, tmp_path):
+def test_an_error_in_the_file_of_labels_is_one_line_with_its_line_number(imagebind, image_file, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("dog\ncat||\n")
     run = imagebind("classify", image_file, "--labels", path)

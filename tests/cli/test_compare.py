@@ -27,7 +27,7 @@ def test_one_item_alone_cannot_be_compared(imagebind):
     assert run.code == 2 and "at least two" in run.err
 
 
-def test_a_file_that_cannot_be_read_is_one_line(imagebind, small_weights, tmp_path):
+def test_an_unreadable_file_is_a_one_line_error(imagebind, small_weights, tmp_path):
     run = imagebind("compare", "--text", "A", "--image", tmp_path / "no.jpg", "-w", small_weights)
     assert run.code == 1 and "no.jpg" in run.err and "Traceback" not in run.err
 
@@ -44,7 +44,7 @@ def test_texts_that_look_like_markup_are_printed_as_they_are(imagebind, small_we
     assert run.code == 0 and "[/red] dog" in run.out and "[bold] car" in run.out
 
 
-def test_the_small_model_is_had_by_its_name_and_tells_things_apart(imagebind, tmp_path):
+def test_the_small_model_is_loaded_by_name_and_matches_items_of_one_scene(imagebind, tmp_path):
     def scene(shape: Shape, colour: Colour) -> Scene:
         world = World(seed=5, held_out=None)
         found = (

@@ -1,4 +1,4 @@
-"""`imagebind embed`: every file that can be embedded is, and the others are named."""
+"""`imagebind embed`: readable files are embedded, and the others are named."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_an_output_with_a_file_scheme_is_a_path(imagebind, small_weights, tmp_pa
     assert run.code == 0 and [path.name for path in tmp_path.iterdir()] == ["v.npz"]
 
 
-def test_what_cannot_be_read_is_listed_and_the_rest_is_done(
+def test_unreadable_files_are_listed_and_the_others_are_embedded(
     imagebind, small_weights, tmp_path, image_file, deep_grey_file
 ):
     cut = tmp_path / "cut.jpg"
@@ -97,9 +97,7 @@ def test_warnings_are_listed_beside_failures_and_are_no_failures(
     assert run.code == 0 and not errors.exists() and "cancel out" not in run.err
 
 
-def test_a_run_without_any_success_keeps_what_an_earlier_one_wrote(
-    imagebind, small_weights, tmp_path, image_file
-):
+def test_a_run_without_vectors_keeps_an_earlier_output(imagebind, small_weights, tmp_path, image_file):
     cut = tmp_path / "cut.jpg"
     cut.write_bytes(image_file.read_bytes()[:2000])
     for suffix in ("jsonl", "parquet", "npz"):
@@ -111,7 +109,7 @@ def test_a_run_without_any_success_keeps_what_an_earlier_one_wrote(
         assert out.read_bytes() == before and not list(tmp_path.glob(".*.tmp"))
 
 
-def test_each_output_has_failures_of_its_own_and_a_clean_run_leaves_none(
+def test_each_output_has_its_own_failures_and_a_run_without_failures_removes_them(
     imagebind, small_weights, tmp_path, image_file
 ):
     bad = tmp_path / "bad.wav"
@@ -139,13 +137,13 @@ def test_files_refused_for_one_reason_are_one_line_with_one_mapping_for_all(
     assert imagebind(command, scans, "--map", "*.png=depth", *out, "-w", small_weights).code == 0
 
 
-def test_a_modality_says_what_an_ambiguous_file_is(imagebind, small_weights, tmp_path, deep_grey_file):
+def test_the_modality_option_resolves_an_ambiguous_file(imagebind, small_weights, tmp_path, deep_grey_file):
     run = imagebind("embed", deep_grey_file, "-m", "depth", "-o", tmp_path / "v.npz", "-w", small_weights)
     assert run.code == 0
     assert np.load(tmp_path / "v.npz")["modality"].tolist() == ["depth"]
 
 
-def test_a_mapping_tells_files_of_a_folder_and_what_is_no_media_is_no_failure(
+def test_a_mapping_applies_to_a_folder_and_files_that_are_not_media_are_no_failures(
     imagebind, small_weights, tmp_path, deep_grey_file, image_file
 ):
     shutil.copy(deep_grey_file, tmp_path / "depth.png")
@@ -161,13 +159,13 @@ def test_a_mapping_tells_files_of_a_folder_and_what_is_no_media_is_no_failure(
     assert run.code == 2 and "GLOB=KIND" in run.err
 
 
-def test_clips_make_a_row_each(imagebind, small_weights, tmp_path, audio_file):
+def test_each_clip_has_a_row(imagebind, small_weights, tmp_path, audio_file):
     imagebind("embed", audio_file, "--clips", "-o", tmp_path / "v.npz", "-w", small_weights)
     rows = np.load(tmp_path / "v.npz")
     assert rows["start"].tolist() == [0, 2.5, 5] and rows["end"].tolist() == [2, 4.5, 7]
 
 
-def test_wrong_arguments_are_explained_before_anything_is_loaded(imagebind, tmp_path, image_file):
+def test_wrong_arguments_are_usage_errors_before_a_model_is_loaded(imagebind, tmp_path, image_file):
     run = imagebind("embed", image_file, "-o", tmp_path / "v.csv")
     assert run.code == 2 and ".parquet" in run.err
     run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", "-m", "smell")
@@ -177,7 +175,7 @@ def test_wrong_arguments_are_explained_before_anything_is_loaded(imagebind, tmp_
     assert not (tmp_path / "v.npz").exists()
 
 
-def test_a_second_run_does_not_embed_what_the_first_one_wrote(imagebind, small_weights, tmp_path, image_file):
+def test_a_second_run_does_not_embed_the_output_of_the_first(imagebind, small_weights, tmp_path, image_file):
     shutil.copy(image_file, tmp_path)
     (tmp_path / "broken.wav").write_bytes(b"")
     for _ in range(2):
@@ -199,7 +197,7 @@ def test_file_names_that_are_not_utf_8_or_look_like_markup_are_written(
     assert run.code == 0 and r"[/odd]/caf\udce9.jpg" in run.out
 
 
-def test_a_device_that_is_not_there_is_a_usage_error(imagebind, small_weights, tmp_path, image_file):
+def test_a_missing_device_is_a_usage_error(imagebind, small_weights, tmp_path, image_file):
     for device in ("smell", "cuda:99"):
         run = imagebind(
             "embed", image_file, "-o", tmp_path / "v.npz", "-w", small_weights, "--device", device
@@ -207,9 +205,7 @@ def test_a_device_that_is_not_there_is_a_usage_error(imagebind, small_weights, t
         assert run.code == 2 and device in run.err and "Traceback" not in run.err
 
 
-def test_options_of_ray_without_ray_and_what_ray_cannot_have_are_usage_errors(
-    imagebind, tmp_path, image_file
-):
+def test_ray_options_without_ray_and_options_that_ray_lacks_are_usage_errors(imagebind, tmp_path, image_file):
     for option in ("--partitions", "--actors", "--ray-address"):
         run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", option, "1")
         assert run.code == 2 and "--engine ray" in run.err

@@ -31,7 +31,7 @@ def evaluate(imagebind, tmp_path):
     return lambda *arguments: imagebind("evaluate", *arguments, "--cache", tmp_path / "cache")
 
 
-def test_the_list_names_each_benchmark_with_what_it_needs_and_its_licence(imagebind):
+def test_the_list_names_each_benchmark_with_its_requirements_and_licence(imagebind):
     run = imagebind("evaluate", "--list")
     assert run.code == 0
     (line,) = [line for line in run.out.splitlines() if line.strip().startswith("esc50")]
@@ -101,7 +101,7 @@ def test_own_files_have_the_classes_of_their_folders_or_of_a_table(evaluate, tmp
     assert first["samples"] == 16 and not first["paper"]
 
 
-def test_a_wrong_value_that_only_the_data_or_the_model_shows_is_a_usage_error(evaluate, data_root):
+def test_a_value_that_is_wrong_for_the_data_or_the_model_is_a_usage_error(evaluate, data_root):
     options = ("esc50", "--data", data_root / "ESC-50", "--model", "tiny", "--device", "cpu")
     for option, text in (
         ("templates=nonsense", "or a template with {}, got 'nonsense'"),
@@ -112,7 +112,7 @@ def test_a_wrong_value_that_only_the_data_or_the_model_shows_is_a_usage_error(ev
         assert run.code == 2 and text in " ".join(run.err.split()), run.err
 
 
-def test_a_damaged_cache_is_named_with_the_way_out(evaluate, data_root, tmp_path):
+def test_the_error_of_a_damaged_cache_has_its_path_and_the_way_out(evaluate, data_root, tmp_path):
     (tmp_path / "cache").mkdir()
     (tmp_path / "cache" / DATABASE_NAME).write_bytes(bytes(range(256)) * 40)
     run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
@@ -200,7 +200,7 @@ def _stored(cache):
 
 
 @pytest.mark.huge
-def test_a_killed_run_continues_where_it_was(data_root, tmp_path):
+def test_a_killed_run_is_resumed(data_root, tmp_path):
     cache = tmp_path / "cache"
     process = subprocess.Popen(_command(data_root, cache), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120

@@ -1,11 +1,11 @@
-"""How commands print files that they leave out."""
+"""The lines about files that a command leaves out."""
 
 from collections import Counter
 
 from imagebind.cli.files import left_out
 
 
-def test_left_out_names_the_commonest_suffixes_and_counts_the_others():
+def test_left_out_names_the_most_frequent_suffixes_and_counts_the_others():
     counts = Counter({".pdf": 3, "": 2, ".a": 1, ".b": 1, ".c": 1, ".d": 1})
     left = left_out(counts)
     assert left.startswith("9 files left out (not media, or part of a recording): ")

@@ -1,4 +1,4 @@
-"""`imagebind index`: folders become an index, what fails is named, and wrong arguments are told at once."""
+"""`imagebind index`: folders are indexed, failures are named, and wrong arguments are errors at once."""
 
 import io
 import json
@@ -31,7 +31,7 @@ def db(tmp_path) -> Path:
     return tmp_path / "media.lance"
 
 
-def test_a_folder_becomes_an_index_that_the_last_line_says_how_to_search(imagebind, media, db):
+def test_a_folder_is_indexed_and_the_last_line_is_a_search_command(imagebind, media, db):
     run = imagebind("index", media, "--db", db, "-w", "tiny")
     assert run.code == 0 and run.out == "" and "4 files in" in run.err and "3 rows written" in run.err
     assert "1 file left out (not media, or part of a recording): 1 .pdf" in run.err
@@ -87,7 +87,9 @@ def test_warnings_are_named_once_a_file_in_the_same_file_and_are_no_failures(
     assert run.code == 0 and not errors.exists() and "cancel out" not in run.err
 
 
-def test_on_a_terminal_it_asks_for_an_ambiguous_media_type(imagebind, media, db, deep_grey_file, monkeypatch):
+def test_on_a_terminal_an_ambiguous_media_type_is_asked_for(
+    imagebind, media, db, deep_grey_file, monkeypatch
+):
     for name in ("scan1.png", "scan2.png"):
         shutil.copy(deep_grey_file, media / name)
     answers = io.StringIO("depht\ndepth:kinect_v2\n")
@@ -106,7 +108,7 @@ def test_long_recordings_have_windows_of_the_given_length(imagebind, tmp_path, a
     assert run.code == 0 and sorted(hit.start for hit in Index.open(db).sample(9)) == [0, 2, 4]
 
 
-def test_windows_overlap_by_half_unless_told_otherwise(imagebind, tmp_path, audio_file, db):
+def test_windows_overlap_by_half_by_default(imagebind, tmp_path, audio_file, db):
     run = imagebind("index", audio_file, "--db", db, "-w", "tiny", "--window", 4)  # 7 s
     assert run.code == 0 and sorted(hit.start for hit in Index.open(db).sample(9)) == [0, 2, 3]
 
@@ -124,7 +126,7 @@ def test_windows_overlap_by_half_unless_told_otherwise(imagebind, tmp_path, audi
         (["--engine", "ray", "--device", "mps"], "cpu or cuda"),
     ],
 )
-def test_wrong_arguments_are_told_before_anything_is_loaded(
+def test_wrong_arguments_are_usage_errors_before_a_model_is_loaded(
     imagebind, media, db, arguments, about, monkeypatch
 ):
     monkeypatch.setattr("imagebind.cli.index.load_embedder", None)
@@ -132,7 +134,7 @@ def test_wrong_arguments_are_told_before_anything_is_loaded(
     assert run.code == 2 and about in run.err and not db.exists()
 
 
-def test_a_folder_that_is_not_there_and_an_index_that_is_none_are_told_at_once(
+def test_a_missing_folder_and_a_damaged_index_are_errors_before_a_model_is_loaded(
     imagebind, media, db, monkeypatch
 ):
     monkeypatch.setattr("imagebind.cli.index.load_embedder", None)
@@ -145,7 +147,7 @@ def test_a_folder_that_is_not_there_and_an_index_that_is_none_are_told_at_once(
     assert run.code == 1 and str(db) in run.err and "Traceback" not in run.err
 
 
-def test_a_folder_of_other_things_is_not_written_into(imagebind, media):
+def test_a_folder_with_other_files_is_not_written_to(imagebind, media):
     before = sorted(media.iterdir())
     run = imagebind("index", media, "--db", media, "-w", "tiny")
     assert run.code == 1 and "expected a new folder" in run.err and sorted(media.iterdir()) == before
@@ -164,7 +166,7 @@ def test_failures_are_written_beside_the_index_or_where_the_command_is_called():
     assert error_path("s3://bucket/media.lance") == Path("media.lance.errors.jsonl")
 
 
-def test_a_folder_in_a_store_is_indexed_and_later_only_what_changed(imagebind, memory, db, image_file):
+def test_a_folder_in_a_store_is_indexed_and_later_only_its_changed_files(imagebind, memory, db, image_file):
     memory.put_file(str(image_file), "/media/deeper/star.jpg")
     memory.pipe_file("/media/note.txt", b"a red star")
     arguments = ["index", "memory://media", "--db", db, "-w", "tiny"]

@@ -1,9 +1,9 @@
-"""`imagebind info`: what each file is, without weights."""
+"""`imagebind info`: the media type and tensor of each file, without weights."""
 
 import numpy as np
 
 
-def test_each_file_is_told_with_its_tensor(imagebind, image_file, audio_file, video_file, imu_file):
+def test_each_file_has_a_line_with_its_tensor(imagebind, image_file, audio_file, video_file, imu_file):
     run = imagebind("info", image_file, audio_file, video_file, imu_file)
     assert run.code == 0
     for words in (
@@ -22,7 +22,7 @@ def test_warnings_are_printed_and_are_no_failures(imagebind, opposite_file):
     assert run.code == 0 and run.err == ""
 
 
-def test_every_kind_of_file_is_described(imagebind, tmp_path, deep_grey_file, imu_file, image_file):
+def test_files_of_every_media_type_are_described(imagebind, tmp_path, deep_grey_file, imu_file, image_file):
     (tmp_path / "note.txt").write_text("a red star")
     np.save(tmp_path / "depth.npy", np.full((20, 30), 2.0, np.float32))
     np.save(tmp_path / "walk.npy", np.full((2000, 6), 5.0))
@@ -42,7 +42,7 @@ def test_every_kind_of_file_is_described(imagebind, tmp_path, deep_grey_file, im
         assert all(word in rows[name] for word in words), rows[name]
 
 
-def test_an_ambiguous_file_is_explained_and_can_be_told(imagebind, deep_grey_file, image_file):
+def test_an_ambiguous_file_is_reported_and_resolved_by_an_option(imagebind, deep_grey_file, image_file):
     run = imagebind("info", deep_grey_file, image_file)
     assert run.code == 1 and "--modality" in run.err and "(1, 3, 224, 224)" in run.out
     run = imagebind("info", deep_grey_file, "--modality", "thermal")
@@ -51,7 +51,7 @@ def test_an_ambiguous_file_is_explained_and_can_be_told(imagebind, deep_grey_fil
     assert run.code == 0 and "(1, 1, 224, 224)" in run.out and "depth" in run.out
 
 
-def test_files_of_a_folder_that_are_no_media_are_counted(imagebind, tmp_path, image_file):
+def test_files_of_a_folder_that_are_not_media_are_counted(imagebind, tmp_path, image_file):
     (tmp_path / "paper.pdf").write_bytes(b"%PDF-1.7 ")
     (tmp_path / "dog.jpg").write_bytes(image_file.read_bytes())
     run = imagebind("info", tmp_path)

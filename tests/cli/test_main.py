@@ -15,7 +15,7 @@ def test_help_has_an_example(imagebind, command):
     assert run.code == 0 and f"imagebind {command}" in run.out.replace("Usage: imagebind", "")
 
 
-def test_it_says_its_version(imagebind):
+def test_the_version_is_printed(imagebind):
     assert imagebind("--version").out.split() == ["imagebind", version("imagebind")]
 
 
@@ -24,7 +24,7 @@ def test_an_unknown_command_is_a_usage_error(imagebind):
     assert run.code == 2 and "smell" in run.err
 
 
-def test_help_comes_without_loading_torch():
+def test_help_does_not_import_torch():
     code = "import sys, imagebind.cli.main; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"

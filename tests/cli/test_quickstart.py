@@ -1,4 +1,4 @@
-"""`imagebind quickstart`: what a newcomer reads, and how it fails."""
+"""`imagebind quickstart`: its output and its errors."""
 
 import re
 import shlex
@@ -17,7 +17,7 @@ def untrained(tmp_path, monkeypatch):
     monkeypatch.setattr(factory, "TINY_FOLDER", tmp_path / "tiny")
 
 
-def test_it_prints_its_files_and_results_and_the_next_step(imagebind, untrained, tmp_path, monkeypatch):
+def test_the_output_has_the_files_the_results_and_the_next_step(imagebind, untrained, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     run = imagebind("quickstart")
     assert run.code == 0, run.err
@@ -52,7 +52,7 @@ def test_tables_fit_a_terminal_of_eighty_columns(imagebind, untrained, tmp_path,
     assert [line for line in lines if not line.startswith(("imagebind compare", str(tmp_path)))] == []
 
 
-def test_a_folder_with_other_things_is_refused_in_one_line(imagebind, untrained, tmp_path):
+def test_a_folder_with_other_files_is_refused_in_one_line(imagebind, untrained, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     run = imagebind("quickstart", tmp_path / "mine")

@@ -72,13 +72,13 @@ def test_in_a_pipe_each_hit_has_one_line(imagebind, scenes, monkeypatch):
     assert len(run.out.splitlines()) == 4
 
 
-def test_nothing_found_says_what_to_do(imagebind, scenes):
+def test_a_search_without_hits_prints_advice(imagebind, scenes):
     db, _ = scenes
     run = imagebind("search", db, "--text", "a star", "--path", "nowhere/*", "--weights", "tiny")
     assert run.code == 0 and "nothing found; try fewer or other filters" in run.out
 
 
-def test_a_missing_index_an_unreadable_file_and_no_query_are_told_in_one_line(imagebind, scenes, tmp_path):
+def test_a_missing_index_an_unreadable_file_and_no_query_are_one_line_errors(imagebind, scenes, tmp_path):
     db, _ = scenes
     run = imagebind("search", tmp_path / "no.lance", "--text", "x", "--weights", "tiny")
     assert run.code == 1 and "no.lance: no index found" in run.err
@@ -91,7 +91,7 @@ def test_a_missing_index_an_unreadable_file_and_no_query_are_told_in_one_line(im
     assert run.code == 2 and "cancel out" in run.err and "Traceback" not in run.err
 
 
-def test_an_index_of_the_small_model_is_searched_with_it_unless_told_otherwise(imagebind, scenes):
+def test_an_index_of_the_small_model_is_searched_with_it_by_default(imagebind, scenes):
     db, files = scenes
     run = imagebind("search", db, "--image", files[2]["image"], "--only", "image", "--json", "--top", "1")
     assert run.code == 0 and json.loads(run.out)["path"] == str(files[2]["image"])

@@ -21,7 +21,7 @@ def recipe_file(folder: Path, text: str = FILE) -> Path:
     return path
 
 
-def test_a_recipe_is_trained_into_the_folder_that_is_told(imagebind, tmp_path):
+def test_a_recipe_is_trained_into_the_given_folder(imagebind, tmp_path):
     run = imagebind("train", recipe_file(tmp_path), "--out", tmp_path / "run")
     assert run.code == 0 and "3 steps; the model is in" in run.out
     assert load_model(tmp_path / "run" / "model").modalities == ("vision", "text", "depth")

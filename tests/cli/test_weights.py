@@ -1,4 +1,4 @@
-"""`imagebind weights`: download, verify, convert, with errors of one line."""
+"""`imagebind weights`: download, verify and convert, with one-line errors."""
 
 from imagebind import config
 from imagebind.checkpoints.factory import load_model
@@ -26,13 +26,13 @@ def test_the_small_model_of_the_package_can_be_converted(imagebind, tmp_path):
     assert load_model(tmp_path / "out", modalities=["imu"]).config == config.tiny_config().only(["imu"])
 
 
-def test_a_file_that_is_not_the_released_one_is_told_from_it(imagebind, tmp_path):
+def test_verify_recognises_another_file_than_the_released_one(imagebind, tmp_path):
     (tmp_path / "imagebind_huge.pth").write_bytes(b"short")
     run = imagebind("weights", "verify", tmp_path / "imagebind_huge.pth")
     assert run.code == 1 and "5 bytes" in run.err and "4,803,584,173" in run.err
 
 
-def test_offline_says_where_it_looked_and_shows_the_licence(imagebind, tmp_path, monkeypatch):
+def test_offline_the_error_has_the_searched_paths_and_the_licence(imagebind, tmp_path, monkeypatch):
     monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
     monkeypatch.chdir(tmp_path)
     run = imagebind("weights", "download", "--cache-dir", tmp_path)
