@@ -245,7 +245,7 @@ def test_bad_and_large_uploads_are_named_and_the_page_keeps_working(opened, serv
     page.get_by_text("the query: empty").wait_for()
 
 
-def test_an_empty_index_says_how_to_fill_it(opened, tmp_path):
+def test_the_page_of_an_empty_index_shows_how_to_fill_it(opened, tmp_path):
     index = Index.open(tmp_path / "new.lance", tiny(), create=True)
     with serving(index, max_upload_mb=1) as url:
         page = opened(url)

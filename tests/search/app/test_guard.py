@@ -1,4 +1,4 @@
-"""Limits on requests: who may ask, how much, for how long, and how many at once."""
+"""Limits on requests: their origin, size, duration and number at once."""
 
 import json
 import socket
@@ -15,12 +15,12 @@ from tests.search.app.conftest import items
 from tests.search.app.served import FILTERS, eventually, search, serving, upload
 
 
-def test_the_page_is_asked_for_by_this_machines_names_only(served):
+def test_only_requests_to_this_machines_names_are_answered(served):
     assert httpx.get(served.url, headers={"Host": "localhost:7860"}).status_code == 200
     assert httpx.get(served.url, headers={"Host": "evil.example"}).status_code == 400
 
 
-def test_another_page_in_a_browser_gets_nothing(served):
+def test_requests_of_pages_from_other_origins_are_refused(served):
     own = served.url.removeprefix("http://")
     for origin in (
         "http://evil.example",
@@ -35,7 +35,7 @@ def test_another_page_in_a_browser_gets_nothing(served):
     assert httpx.get(served.url, headers={"Origin": served.url}).status_code == 200
 
 
-def test_the_page_says_what_a_browser_may_load_and_names_nobody_elses_address(served):
+def test_the_page_restricts_what_a_browser_loads_and_has_no_external_urls(served):
     answer = httpx.get(served.url)
     policy = answer.headers["content-security-policy"]
     assert policy.startswith("default-src 'none'") and "unsafe" not in policy and "http" not in policy
@@ -46,7 +46,7 @@ def test_the_page_says_what_a_browser_may_load_and_names_nobody_elses_address(se
     assert "://" not in answer.text and " style=" not in answer.text and " on" + "click" not in answer.text
 
 
-def test_an_upload_is_taken_up_to_the_bound_and_then_refused(served):
+def test_an_upload_above_the_size_limit_is_refused(served):
     answer = upload(served.url, b"a red star")
     assert answer.status_code == 200 and answer.json()["kind"] == "text"
     answer = upload(served.url, b"x" * 2**20)
@@ -57,7 +57,7 @@ def test_an_upload_is_taken_up_to_the_bound_and_then_refused(served):
     assert served.left() == []
 
 
-def test_an_upload_that_does_not_say_how_long_it_is_is_refused(served):
+def test_an_upload_without_a_content_length_is_refused(served):
     body = iter([b"x" * 100_000])
     answer = httpx.post(f"{served.url}/uploads?name=x.bin", content=body)
     assert answer.status_code == 411 and served.left() == []
@@ -92,7 +92,7 @@ def test_uploads_that_wait_are_bounded_in_number_and_in_total_and_gone_if_the_cl
     assert eventually(lambda: upload(served.url, text).status_code == 200)
 
 
-def test_a_stalled_client_is_let_go_and_holds_nobody_up(served, indexed, monkeypatch):
+def test_a_stalled_client_times_out_and_does_not_delay_others(served, indexed, monkeypatch):
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.2)
     host, port = served.url.removeprefix("http://").split(":")
     stalled = []
@@ -114,7 +114,7 @@ def test_a_stalled_client_is_let_go_and_holds_nobody_up(served, indexed, monkeyp
     assert served.left() == []
 
 
-def test_a_question_that_is_no_json_or_too_long_is_refused(served):
+def test_a_search_request_with_invalid_or_too_long_json_is_refused(served):
     headers = {"Content-Type": "application/json"}
     bodies = [b'{"query": {"texts": [["x", 1]}', b"[" * 100_000, b"\xff\xfe", b'{"query": NaN}']
     for body in [*bodies, b'{"query": "\\ud800"}']:
@@ -125,7 +125,7 @@ def test_a_question_that_is_no_json_or_too_long_is_refused(served):
     assert search(served.url, texts=[["a star", 1]], kinds=["smell"]).status_code == 422
 
 
-def test_searches_beyond_those_that_may_wait_are_told_to_come_back(indexed, monkeypatch):
+def test_searches_above_the_waiting_limit_are_refused_until_later(indexed, monkeypatch):
     monkeypatch.setattr(server, "MAX_RUNNING", 1)
     monkeypatch.setattr(server, "MAX_WAITING", 1)
     began, goes_on = threading.Event(), threading.Event()

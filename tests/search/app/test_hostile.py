@@ -1,4 +1,4 @@
-"""Requests that nobody's browser sends: none is answered with 500, takes long or costs memory."""
+"""Crafted requests: none is answered with 500, takes long or needs much memory."""
 
 import random
 import socket
@@ -114,7 +114,7 @@ def resident() -> int:
 
 
 @pytest.mark.parametrize("count", [200, pytest.param(3000, marks=pytest.mark.huge)])
-def test_crafted_requests_are_refused_in_time_and_the_page_goes_on(
+def test_crafted_requests_are_refused_in_time_and_the_page_keeps_working(
     served, indexed: Index, monkeypatch, count
 ):
     monkeypatch.setattr(guard, "BODY_SECONDS", 0.3)  # many say that more comes, and nothing does

@@ -92,7 +92,7 @@ def test_an_index_opened_without_an_embedder_is_refused(indexed):
         UploadEmbedder(Index.open(indexed.uri))
 
 
-def test_an_upload_is_no_path_whatever_its_name_says(indexed, media, monkeypatch):
+def test_an_upload_is_never_opened_by_its_name(indexed, media, monkeypatch):
     text = next(media.rglob("image.txt"))
     monkeypatch.chdir(text.parent)
     for name in (text.name, str(text), "../x.md", "http://127.0.0.1:9/x.txt"):
@@ -122,7 +122,7 @@ def write_silence(path: Path, seconds: int) -> None:
         ("hours.flac", lambda path: write_silence(path, 2000), "2,000"),
     ],
 )
-def test_a_few_bytes_that_decode_to_very_much_are_refused_before_that(embed, tmp_path, name, write, seen):
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(embed, tmp_path, name, write, seen):
     write(tmp_path / name)
     with pytest.raises(MediaError, match=seen):
         embed(tmp_path / name)

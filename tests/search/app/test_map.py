@@ -1,4 +1,4 @@
-"""The map: places by principal components, with kinds on top of each other, and a point for every item."""
+"""The map: positions by principal components, media types centred on each other, and a point per item."""
 
 import re
 
@@ -37,13 +37,13 @@ def test_places_fill_the_map_wherever_most_of_them_are(vectors):
     assert places.min(axis=0) + places.max(axis=0) == pytest.approx(0, abs=1e-9)
 
 
-def test_kinds_that_lie_apart_are_laid_on_top_of_each_other(vectors):
+def test_media_types_that_lie_apart_are_centred_on_each_other(vectors):
     places = project(vectors, KINDS)
     apart = places[:50].mean(axis=0) - places[50:].mean(axis=0)
     assert np.abs(apart).max() < 1e-6
 
 
-def test_a_kind_with_too_few_items_to_tell_its_mean_is_not_moved_to_the_middle(vectors):
+def test_a_media_type_with_too_few_items_for_a_mean_is_not_centred(vectors):
     lonely = [MediaKind.IMAGE] * 99 + [MediaKind.DEPTH]
     vectors[99] = vectors[:99].mean(axis=0) + 2 * np.eye(6)[0]
     assert np.abs(project(vectors, lonely)[99]).max() == pytest.approx(1)
@@ -62,7 +62,7 @@ def test_every_item_has_a_point_with_its_name_and_every_kind_an_entry_in_the_leg
     assert 'aria-label="audio: long.wav 10.0–20.0 s"' in drawn
 
 
-def test_a_large_index_is_sampled_and_the_map_says_so(tmp_path, monkeypatch):
+def test_a_large_index_is_sampled_and_the_map_reports_it(tmp_path, monkeypatch):
     monkeypatch.setattr(map_module, "MAP_POINTS", 20)
     drawn = map_of(make_index(tmp_path / "db", random_rows(50, MediaKind.IMAGE)))
     assert drawn.count("<circle ") == 20 and "20 of 50 items" in drawn

@@ -29,7 +29,7 @@ def test_a_file_in_the_index_is_served_by_its_id_with_its_type(served, indexed):
         assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def test_a_part_of_a_file_is_served_to_whoever_asks_for_a_range(served, indexed):
+def test_a_range_request_returns_part_of_a_file(served, indexed):
     hit = items(indexed, MediaKind.AUDIO)[0]
     answer = httpx.get(f"{served.url}/media/{hit.id}", headers={"Range": "bytes=100-299"})
     assert answer.status_code == 206 and answer.content == hit.file.read_bytes()[100:300]
@@ -37,12 +37,12 @@ def test_a_part_of_a_file_is_served_to_whoever_asks_for_a_range(served, indexed)
 
 
 @pytest.mark.parametrize("name", ["nothing", "..%2f..%2fetc%2fpasswd", "%2fetc%2fpasswd", "' OR 'a'='a"])
-def test_what_is_no_id_in_the_index_is_not_there_whatever_file_it_names(served, name):
+def test_an_unknown_id_is_not_found_even_if_it_is_a_path(served, name):
     answer = httpx.get(f"{served.url}/media/{name}")
     assert answer.status_code == 404 and "root:" not in answer.text
 
 
-def test_a_file_that_is_gone_is_said_to_be_gone(copied):
+def test_a_deleted_file_is_reported_as_gone(copied):
     (hit,) = items(copied, MediaKind.IMAGE)
     with serving(copied, max_upload_mb=1) as url:
         assert httpx.get(f"{url}/media/{hit.id}").status_code == 200
@@ -88,7 +88,7 @@ def test_a_file_that_was_replaced_by_a_link_after_indexing_is_not_served(copied,
         assert httpx.get(f"{url}/media/{hit.id}", timeout=5).status_code == 404
 
 
-def test_links_are_followed_to_what_was_indexed_below_a_root_and_nowhere_else(tmp_path, media):
+def test_links_are_followed_only_to_indexed_files_below_a_root(tmp_path, media):
     inside, outside, index_folder = tmp_path / "media", tmp_path / "outside", tmp_path / "db"
     for folder in (inside / "real", outside):
         folder.mkdir(parents=True)
@@ -138,7 +138,7 @@ def test_ranges_are_exact_and_wrong_ones_are_refused(served, indexed, asked, sta
             assert answer.headers["content-length"] == str(len(content[part]))
 
 
-def test_what_is_taken_out_of_the_index_is_not_served_any_more(copied):
+def test_a_file_removed_from_the_index_is_no_longer_served(copied):
     (hit,) = items(copied, MediaKind.IMAGE)
     with serving(copied, max_upload_mb=1) as url:
         assert httpx.get(f"{url}/thumbnail/{hit.id}").status_code == 200
@@ -148,7 +148,7 @@ def test_what_is_taken_out_of_the_index_is_not_served_any_more(copied):
 
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "script.js", "nothing"])
-def test_a_file_whose_name_says_that_it_is_a_page_is_saved_not_shown(indexed, name):
+def test_a_file_with_the_suffix_of_a_page_is_downloaded_not_displayed(indexed, name):
     hit = items(indexed, MediaKind.IMAGE)[0]
     assert media_type(hit) == "image/png"
     assert media_type(replace(hit, path=f"/media/{name}")) is None

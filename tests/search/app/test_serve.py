@@ -1,4 +1,4 @@
-"""Serving: who can reach the page, and that nothing of its uploads stays."""
+"""Serving: addresses, ports, and uploads that are deleted at the end."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ def test_addresses_that_others_reach(host):
     assert not is_loopback(host)
 
 
-def test_a_port_that_is_taken_is_named():
+def test_a_port_in_use_is_an_error_that_names_it():
     with listen("127.0.0.1", 0) as first:
         port = first.getsockname()[1]
         with pytest.raises(OSError, match=rf"cannot listen at 127\.0\.0\.1, port {port} \(.+\); try another"):
@@ -30,7 +30,7 @@ def test_a_port_that_is_taken_is_named():
 
 
 @pytest.mark.skipif(not socket.has_ipv6, reason="no IPv6 here")
-def test_a_port_of_the_newer_protocol_is_taken_too():
+def test_an_ipv6_address_can_be_listened_on():
     try:
         opened = listen("::1", 0)
     except OSError as error:

@@ -14,7 +14,7 @@ from tests.search.app.conftest import items
 from tests.search.app.served import FILTERS, search, upload
 
 
-def test_the_server_opens_nothing_else(served, indexed):
+def test_the_server_opens_no_other_files(served, indexed):
     pyproject = Path(__file__).parents[3] / "pyproject.toml"
     db = next(path for path in Path(indexed.uri).rglob("*") if path.is_file())
     with httpx.Client(base_url=served.url) as client:
@@ -42,7 +42,7 @@ def test_an_upload_that_fails_is_named_and_an_unknown_route_has_a_text(served):
     assert served.left() == []
 
 
-def test_a_bound_of_nothing_is_refused(indexed):
+def test_an_upload_limit_of_zero_is_refused(indexed):
     with pytest.raises(ValueError, match="max_upload_mb: expected more than 0, got 0"):
         build_app(indexed, max_upload_mb=0)
 

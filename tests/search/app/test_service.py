@@ -1,4 +1,4 @@
-"""What the page answers: sums with weights, filters, and what to do where there is nothing to show."""
+"""Answers of the page: weighted sums, filters, and advice where there are no results."""
 
 import re
 import shutil
@@ -92,7 +92,7 @@ def test_an_ambiguous_upload_needs_a_media_type(service, part):
         PageQuery(uploads=[(part("depth.png"), None, 1.0)]).pairs()
 
 
-def test_no_hits_say_to_change_the_filters_and_wrong_filters_are_named(service):
+def test_without_hits_the_page_suggests_other_filters_and_wrong_filters_are_named(service):
     asked = PageQuery(texts=[("a star", 1.0)])
     assert "No hits." in service.search(asked, Filters(path="nowhere/*"))
     assert "Filters" in service.search(asked, Filters(path="nowhere/*"))
@@ -117,7 +117,7 @@ def test_a_deleted_item_has_a_notice(service):
         assert "no longer in the index" in answer
 
 
-def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
+def test_every_view_of_an_empty_index_shows_how_to_fill_it(tmp_path):
     service = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True))
     asked = PageQuery(texts=[("a star", 1.0)])
     for answer in (service.welcome(), service.search(asked, Filters()), service.map()):
@@ -126,7 +126,7 @@ def test_an_empty_index_says_how_to_fill_it_everywhere(tmp_path):
     assert "no items yet" in service.overview()[0]
 
 
-def test_the_head_counts_what_there_is_and_warns_of_the_toy_world(service):
+def test_the_head_counts_items_and_warns_of_the_toy_world(service):
     head, kinds = service.overview()
     assert "<bdi>world.lance</bdi>" in head and "5 images, 4 videos" in head and "toy world" in head
     assert f", from {service.index.stats().files} files." in head
