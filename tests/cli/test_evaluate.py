@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from imagebind.evaluation.benchmarks import list_benchmarks
 from imagebind.evaluation.cache import DATABASE_NAME
@@ -216,6 +218,36 @@ def test_a_killed_run_continues_where_it_was(data_root, tmp_path):
     )
     assert json.loads(whole.stdout)["figures"] == json.loads(fresh.stdout)["figures"]
     assert _stored(cache) == 24
+
+
+@pytest.mark.huge
+def test_an_interrupted_run_says_in_one_line_that_the_same_command_continues(tmp_path):
+    rng, cache = np.random.default_rng(0), tmp_path / "cache"
+    for number in range(1500):
+        path = tmp_path / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
+    command = [sys.executable, "-m", "imagebind.cli.main", "evaluate", "own", "--images"]
+    command += [f"{tmp_path}/*/*.png", "--model", "tiny", "--device", "cpu", "--cache", str(cache)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Background jobs of a shell ignore SIGINT, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while _stored(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130 and out == ""
+    kept = f"interrupted: embeddings so far are kept in {cache}; the same command continues from them\n"
+    assert err == kept and 0 < _stored(cache) < 1500
 
 
 @pytest.mark.huge
