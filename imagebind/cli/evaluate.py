@@ -109,7 +109,7 @@ def evaluate(
     if not listed:
         raise typer.BadParameter("expected a benchmark; `imagebind evaluate --list` lists them")
     given = options_given(option or ())
-    by_benchmark = {} if options_file is None else options_of(options_file)
+    by_benchmark = {} if options_file is None else options_of(options_file, listed)
     is_few_shot = listed[0] == FEW_SHOT
     if is_few_shot and limit is not None:
         raise typer.BadParameter("expected no limit with few-shot", param_hint="--limit")
@@ -184,6 +184,7 @@ def _tasks(
 ) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
     """Return the benchmarks with their data folders, and why others of `all` are not evaluated."""
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
+    from imagebind.evaluation.run import needs_of
 
     wanted = list_benchmarks() if ALL in names else names
     if data is not None and len(wanted) != 1:
@@ -198,11 +199,15 @@ def _tasks(
         folder = data if data is not None else _folder_of(benchmark, data_root)
         if folder is not None or name == TOY_WORLD:
             tasks.append((benchmark, folder))
-        elif ALL in names:
-            not_evaluated[benchmark.title] = f"no data found; it needs {benchmark.needs}"
+            continue
+        if data_root is None:
+            reason = f"expected the folder of the data by --data or --data-root. {needs_of(benchmark)}"
         else:
-            expected = f"a folder with {benchmark.needs} ({benchmark.url}), by --data or --data-root"
-            raise typer.BadParameter(f"{name}: expected {expected}")
+            usual = data_root / (benchmark.folder or benchmark.name)
+            reason = f"{usual}: no such folder. {needs_of(benchmark)}"
+        if ALL not in names:
+            raise typer.BadParameter(f"{name}: {reason}")
+        not_evaluated[benchmark.title] = reason
     return tasks, not_evaluated
 
 

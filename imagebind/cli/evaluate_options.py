@@ -7,6 +7,8 @@ from typing import Any
 
 import typer
 
+from imagebind.errors import MediaError
+
 
 def options_given(texts: Sequence[str]) -> dict[str, Any]:
     """Return the options of texts NAME=VALUE, each given once."""
@@ -25,15 +27,23 @@ def _option(text: str) -> tuple[str, Any]:
     return name, _value(value)
 
 
-def options_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the options in a JSON file, by benchmark."""
+def options_of(path: Path, own: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Return the options in a JSON file, by benchmark, or by a name of one's own files."""
+    from imagebind.datasets.tables import json_at
+    from imagebind.evaluation.benchmarks import list_benchmarks
+
+    expected = "an object of objects, {benchmark: {name: value}}"
     try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{path}: cannot be read ({error})", param_hint="--options") from error
+        options = json_at(path, expected)
+    except MediaError as error:
+        raise typer.BadParameter(str(error), param_hint="--options") from error
     if not isinstance(options, dict) or not all(isinstance(each, dict) for each in options.values()):
-        expected = "an object of objects, {benchmark: {name: value}}"
         raise typer.BadParameter(f"{path}: expected {expected}", param_hint="--options")
+    if unknown := [name for name in options if name not in (*list_benchmarks(), *own)]:
+        listed = ", ".join(list_benchmarks())
+        raise typer.BadParameter(
+            f"{path}: benchmark {unknown[0]!r}; expected {listed}", param_hint="--options"
+        )
     return options
 
 

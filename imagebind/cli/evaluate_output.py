@@ -58,6 +58,7 @@ def print_results(results: "Sequence[Result]", not_evaluated: Mapping[str, str])
     from rich.text import Text
 
     from imagebind.evaluation.report import not_comparable
+    from imagebind.evaluation.result import some_of
 
     console = output()
     for result in results:
@@ -73,6 +74,9 @@ def print_results(results: "Sequence[Result]", not_evaluated: Mapping[str, str])
         console.print(table)
         for name, setting in result.protocol.items():
             console.print(Text(f"  {name} = {setting.value} ({setting.reason})", style="dim"), soft_wrap=True)
+        if result.missing:
+            text = f"  left out: {len(result.missing):,} missing or damaged ({some_of(result.missing)})"
+            console.print(Text(text, style="yellow"), soft_wrap=True)
         for note in result.notes:
             console.print(Text(f"  {note}"), soft_wrap=True)
         if result.paper and (reasons := not_comparable(result)):

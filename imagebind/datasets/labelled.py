@@ -61,11 +61,16 @@ class ClassNames:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSet:
-    """Items of known classes, listed files that do not exist, and notes for reports."""
+    """Items of known classes, listed files that do not exist, and notes for reports.
+
+    Args:
+        damaged: for items that cannot be listed because a file is damaged, the messages.
+    """
 
     classes: Sequence[ClassNames]
     items: Sequence[LabelledItem]
     missing: Sequence[str] = ()
+    damaged: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 

@@ -68,6 +68,9 @@ def test_a_file_has_the_options_of_each_benchmark(evaluate, data_root, tmp_path)
     path.write_text("[]")
     run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
     assert run.code == 2 and "{benchmark: {name: value}}" in " ".join(run.err.split())
+    path.write_text('{"esc-50": {}}')
+    run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
+    assert run.code == 2 and "benchmark 'esc-50'; expected imagenet" in " ".join(run.err.split())
 
 
 def test_few_shot_takes_the_numbers_of_examples_after_shots(evaluate, data_root):
@@ -135,7 +138,8 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
     options = ("sounds", "--audio", str(tmp_path / "*.wav"), "--classes-from", table, *QUICK)
     run = evaluate(*options)
     assert run.code == 1 and "gone.wav" in run.err and "--allow-missing 1" in run.err
-    assert evaluate(*options, "--allow-missing", "1").code == 0
+    run = evaluate(*options, "--allow-missing", "1")
+    assert run.code == 0 and "left out: 1 missing or damaged (gone.wav: missing)" in run.out
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_a_wrong_part_is_named(copied, tmp_path):
     for read in (audiocaps, clotho):
         with pytest.raises(ValueError, match="split: expected one of"):
             read(tmp_path, split="all")
-    with pytest.raises(MediaError, match=r"test\.csv: no such file; expected one of test\.csv, dataset"):
+    with pytest.raises(MediaError, match=r"test\.csv: no such file; expected this file, or dataset"):
         audiocaps(tmp_path)
     with pytest.raises(MediaError, match=r"MSRVTT_JSFUSION_test\.csv: no such file"):
         msrvtt_video(tmp_path)

@@ -5,6 +5,7 @@ import sqlite3
 
 import pytest
 
+from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.evaluation import EvaluationError, Result, evaluate, list_benchmarks
 from imagebind.evaluation.benchmarks import benchmark_named
@@ -68,18 +69,47 @@ def test_accuracy_by_folds_is_the_mean_over_folds(world_embedder, copied):
     assert as_one.figures["top1"].value == pytest.approx(100 * ranked.double().mean().item())
 
 
-def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embedder, copied):
+def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embedder, copied, monkeypatch):
     names = sorted(path.name for path in (copied / "audio").iterdir())
     (copied / "audio" / names[0]).unlink()
     (copied / "audio" / names[1]).unlink()
     (copied / "audio" / names[1]).write_bytes(b"RIFF")
-    with pytest.raises(EvaluationError, match=r"40 readable items, got 2 missing or damaged") as caught:
-        evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
-    assert names[0] in str(caught.value) and names[1] in str(caught.value)
-    with pytest.raises(EvaluationError, match="the limit is now 1"):
+    with monkeypatch.context() as patched:
+        patched.setattr(Embedder, "encode_stream", None)  # a file that does not exist is told before
+        with pytest.raises(EvaluationError, match=r"40 readable items, got 1 missing or damaged") as caught:
+            evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
+    assert names[0] in str(caught.value) and names[1] not in str(caught.value)
+    with pytest.raises(EvaluationError, match=r"got 2 missing .*the limit is now 1") as caught:
         evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=1)
+    assert names[0] in str(caught.value) and names[1] in str(caught.value)
     result = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=2)
     assert result.samples == 38 and len(result.missing) == 2
+
+
+def test_a_missing_part_is_told_with_all_that_the_benchmark_needs_and_its_address(
+    world_embedder, copied, tmp_path_factory
+):
+    empty = tmp_path_factory.mktemp("empty")
+    for name in list_benchmarks():
+        benchmark = benchmark_named(name)
+        if name == "toyworld":
+            continue
+        with pytest.raises(MediaError) as caught:
+            evaluate(benchmark, world_embedder, empty)
+        text = str(caught.value)
+        assert str(empty) in text and "; expected " in text
+        assert f". {benchmark.title} needs {benchmark.needs}" in text
+        assert f"(download: {benchmark.url})" in text or name == "paired"
+    (copied / "meta" / "esc50.csv").write_text("filename,fold\n")  # is there, but damaged
+    with pytest.raises(MediaError, match=r"target, category among the columns$"):
+        evaluate("esc50", world_embedder, copied)
+
+
+def test_without_any_readable_file_the_way_out_is_the_download(world_embedder, copied):
+    for path in (copied / "audio").iterdir():
+        path.unlink()
+    with pytest.raises(EvaluationError, match=r"got none, and 40 missing .* 35 more\)\. ESC-50 needs meta"):
+        evaluate("esc50", world_embedder, copied, allow_missing=40)
 
 
 @pytest.mark.parametrize(

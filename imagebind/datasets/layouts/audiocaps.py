@@ -6,7 +6,8 @@ from pathlib import Path
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
 from imagebind.datasets.layouts.clips import clip_file, clip_stems, recordings
-from imagebind.datasets.layouts.found import file_below, folder_at, lines_at, seconds_in, table_at
+from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
+from imagebind.datasets.tables import lines_at, numbered_rows
 from imagebind.modality import MediaKind
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
@@ -36,12 +37,12 @@ def audiocaps(
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
     table = file_below(root, [f"{split}.csv", f"dataset/{split}.csv"])
-    kept = None if split_file is None else set(lines_at(Path(split_file)))
+    kept = None if split_file is None else set(lines_at(split_file, "the ids of videos, one a line"))
     files = recordings(root, MediaKind.AUDIO)
     items: dict[str, dict[str, Path]] = {}
     captions = []
     missing: dict[str, str] = {}
-    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+    for number, row in numbered_rows(table, COLUMNS):
         ytid = row["youtube_id"]
         if kept is not None and ytid not in kept:
             continue
@@ -51,6 +52,6 @@ def audiocaps(
         if path is not None:
             items.setdefault(ytid, {"audio": path})
         else:
-            missing.setdefault(ytid, str(root / f"{clip_stems(ytid)[0]}.*"))
+            missing.setdefault(ytid, str(root / "**" / f"{clip_stems(ytid)[0]}.*"))
     absent = [name for ytid, name in missing.items() if ytid not in items]
     return captioned(root, items, captions, missing=absent)

@@ -8,16 +8,9 @@ from typing import NamedTuple
 
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
 from imagebind.datasets.layouts.clips import classes_named, clip_file, clip_stems, recordings
-from imagebind.datasets.layouts.found import (
-    Found,
-    file_below,
-    files_by_stem,
-    folder_at,
-    found,
-    seconds_in,
-    table_at,
-)
+from imagebind.datasets.layouts.found import Found, file_below, files_by_stem, folder_at, found, seconds_in
 from imagebind.datasets.pairs import Pair
+from imagebind.datasets.tables import table_at, text_at
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 
@@ -109,7 +102,7 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
             )
         path = clip_file(files, *segment[:3])
         if path is None:
-            missing.append(str(root / f"{clip_stems(segment.ytid)[0]}.*"))
+            missing.append(str(root / "**" / f"{clip_stems(segment.ytid)[0]}.*"))
             continue
         labels = tuple(number_of[label] for label in segment.labels)
         items.append(LabelledItem(item={"audio": path}, name=path.name, labels=labels))
@@ -123,12 +116,7 @@ def read_segments(path: Folder) -> Iterator[Segment]:
     Raises:
         MediaError: the file cannot be read, or a line is not a segment.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(
-            str(path), got=f"cannot be read ({error})", expected="a list of segments (CSV)"
-        ) from error
+    lines = text_at(path, "a list of segments (CSV)").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue

@@ -73,7 +73,7 @@ def labelled_clips(
     for clip in clips:
         path = clip_file(files, *clip[:3])
         if path is None:
-            missing.append(str(root / f"{clip_stems(*clip[:3])[0]}.*"))
+            missing.append(str(root / "**" / f"{clip_stems(*clip[:3])[0]}.*"))
             continue
         items.append(LabelledItem(item={media.value: path}, name=path.name, labels=(number_of[clip.label],)))
     return LabelledSet(classes=classes_named(labels), items=items, missing=missing)

@@ -9,8 +9,9 @@ import numpy as np
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
 from imagebind.datasets.layouts.clips import recordings
-from imagebind.datasets.layouts.found import file_below, folder_at, table_at
+from imagebind.datasets.layouts.found import file_below, folder_at
 from imagebind.datasets.layouts.sound import audio_item, has_audio, video_item, video_with_audio
+from imagebind.datasets.tables import table_at
 from imagebind.modality import MediaKind
 
 COLUMNS = ("video_id", "sentence")
@@ -103,5 +104,5 @@ def _read(root: Path) -> tuple[list[tuple[str, str]], dict[str, Path], list[str]
     ]
     files = recordings(root, MediaKind.VIDEO)
     names = list(dict.fromkeys(name for name, _ in captions))
-    missing = [str(root / f"{name}.mp4") for name in names if name not in files]
+    missing = [str(root / "**" / f"{name}.mp4") for name in names if name not in files]
     return captions, {name: files[name] for name in names if name in files}, missing
