@@ -129,6 +129,11 @@ def evaluate(
         not_evaluated: dict[str, str] = {}
     else:
         tasks, not_evaluated = _tasks(listed, data, data_root)
+    variants_of = {
+        task.name: list(variants(varied, {**by_benchmark.get(task.name, {}), **given})) for task, _ in tasks
+    }
+    for task, _ in tasks:
+        _check_options(task, protocol, variants_of[task.name])
     used = {ModalityType.TEXT, *(task.media.modality for task, _ in tasks)}
     if any(str(task.task) in ("retrieval", "toy world") for task, _ in tasks):
         used = {*ModalityType}
@@ -145,7 +150,7 @@ def evaluate(
             "progress": progress,
         }
         for task, folder in tasks:
-            for options in variants(varied, {**by_benchmark.get(task.name, {}), **given}):
+            for options in variants_of[task.name]:
                 if ALL in listed and rank == 0:
                     typer.echo(f"{task.title} …", err=True)
                 try:
@@ -177,6 +182,15 @@ def evaluate(
         typer.echo(f"report: {write_report(results, report, not_evaluated=not_evaluated)}", err=True)
     if failed or not results:
         raise typer.Exit(1)
+
+
+def _check_options(task: "Benchmark", protocol: str, variants: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse unknown options and invalid values before hours of work."""
+    for options in variants:
+        try:
+            task.protocol(protocol, options)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
 
 
 def _tasks(

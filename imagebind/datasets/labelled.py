@@ -76,10 +76,14 @@ class LabelledSet:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """Queries, candidates, for each query the numbers of its relevant candidates, and notes for reports."""
+    """Queries, candidates, for each query the numbers of its relevant candidates, and notes for reports.
+
+    The other fields are those of a `LabelledSet`.
+    """
 
     queries: Sequence[NamedItem]
     candidates: Sequence[NamedItem]
     relevant: Sequence[tuple[int, ...]]
     missing: Sequence[str] = ()
+    damaged: Sequence[str] = ()
     notes: Sequence[str] = ()

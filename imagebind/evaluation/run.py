@@ -148,8 +148,7 @@ def needs_of(benchmark: Benchmark) -> str:
 
 def left_out(found: LabelledSet | RetrievalSet) -> list[str]:
     """Return the missing and damaged files that a reader found, each with the reason."""
-    damaged = found.damaged if isinstance(found, LabelledSet) else ()
-    return [*(f"{name}: missing" for name in found.missing), *damaged]
+    return [*(f"{name}: missing" for name in found.missing), *found.damaged]
 
 
 def reader_values(benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -289,6 +288,7 @@ def limited(found: LabelledSet | RetrievalSet, limit: int | None) -> tuple[Label
         candidates=[found.candidates[candidate] for candidate in numbers],
         relevant=[tuple(new_number[candidate] for candidate in found.relevant[query]) for query in kept],
         missing=(),
+        damaged=(),
     ), True
 
 

@@ -159,15 +159,16 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
         (["few-shot", "llvip", "--data", "d"], "with few-shot training"),
         (["esc50", "--data", "d", "--vary", "clips=1", "--vary", "clips=2"], "one option, got 2"),
         (["esc50", "--data", "d", "--option", "clips=1", "--option", "clips=2"], "got it twice"),
+        (["esc50", "--data", "d", "--vary", "clips=1,1000000"], "a whole number from 1 to 100, got 1000000"),
         (["esc50", "--data", "d", "--protocol", "theirs"], "expected one of paper, mteb"),
         (["esc50", "--data", "d", "--report", "/dev/null/report"], "expected a folder"),
         *(
             (["esc50", "--data", "d", "--option", f"{name}={value}"], f"{name}: expected {expected}")
             for name, value, expected in (
-                ("clips", "abc", "a whole number of at least 1, got 'abc'"),
-                ("clips", "0", "a whole number of at least 1, got 0"),
-                ("clips", "true", "a whole number of at least 1, got True"),
-                ("clips", "", "a whole number of at least 1, got ''"),
+                ("clips", "abc", "a whole number from 1 to 100, got 'abc'"),
+                ("clips", "0", "a whole number from 1 to 100, got 0"),
+                ("clips", "true", "a whole number from 1 to 100, got True"),
+                ("clips", "", "a whole number from 1 to 100, got ''"),
                 ("folds", "maybe", "true or false, got 'maybe'"),
                 ("templates", "[]", "clip-80, short, name, a template"),
                 ("names", "5", "labels with a name"),

@@ -132,7 +132,9 @@ def test_a_wrong_part_is_named(copied, tmp_path):
 
 
 def test_clips_of_video_and_audio_are_options_of_their_own():
-    with pytest.raises(ValueError, match=r"option: expected one of split, captions, silent, audio_clips, .*got 'clips'"):
+    with pytest.raises(
+        ValueError, match=r"expected one of split, captions, silent, audio_clips, .*got 'clips'"
+    ):
         benchmark_named("msrvtt_audio").protocol(given={"clips": 1})
     assert benchmark_named("audiocaps").protocol(given={"clips": 1})["clips"].value == 1
 

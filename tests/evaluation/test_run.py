@@ -1,6 +1,8 @@
 """Tests of `evaluate`: protocol, missing items, limits and the cache."""
 
 import csv
+import itertools
+import math
 import sqlite3
 
 import pytest
@@ -191,3 +193,44 @@ def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
         evaluate("esc50", world_embedder, esc50_folder, options={"templates": "long"})
     with pytest.raises(MediaError, match=r"esc50\.csv"):
         evaluate("esc50", world_embedder, tmp_path)
+
+
+ABSURD = (-1, math.nan, math.inf, None, [1.5], {"a": 1}, True, "", 10**15, 0.5)
+VALID = {  # of these
+    "thermal_low": (-1, 0.5, 10**15),
+    "thermal_high": (-1, 0.5, 10**15),
+    "audio_weight": (-1, 0.5, 10**15),  # the reader refuses some
+    "imu_window": (0.5,),
+    "seed": (10**15,),
+    "captions": (10**15,),  # the largest number
+    "pairs": (10**15,),
+}
+TEXTS = ("split", "silent", "qualifier", "query", "candidate", "thermal_normalize", "depth_preset")
+SWITCHES = ("folds", "filled", "refined")
+
+
+def test_absurd_values_of_every_option_are_refused_before_any_data_is_read():
+    checked = set()
+    for name in list_benchmarks():
+        benchmark = benchmark_named(name)
+        for option, value in itertools.product(benchmark.known_options(), ABSURD):
+            if value in VALID.get(option, ()) or (option in TEXTS and value == ""):
+                continue  # readers name the texts that they expect
+            if option in SWITCHES and value is True:
+                continue
+            with pytest.raises(ValueError, match=rf"{name}: {option}: expected .*, got ") as caught:
+                benchmark.protocol(given={option: value})
+            assert "\n" not in str(caught.value)
+            checked.add(option)
+    assert checked >= {*VALID, *TEXTS, *SWITCHES, "clips", "crops", "templates", "names", "passes", "scenes"}
+
+
+def test_clips_have_an_upper_bound():
+    for option, name in (
+        ("clips", "esc50"),
+        ("video_clips", "msrvtt_video"),
+        ("audio_clips", "msrvtt_audio"),
+    ):
+        assert benchmark_named(name).protocol(given={option: 100})[option].value == 100
+        with pytest.raises(ValueError, match=f"{option}: expected a whole number from 1 to 100, got 101"):
+            benchmark_named(name).protocol(given={option: 101})

@@ -99,7 +99,7 @@ def _of_videos(found: LabelledSet, count: int) -> RetrievalSet:
     pairs = [pair for pair in drawn if has_audio(pair.query["audio"])]
     silent = len(drawn) - len(pairs)
     notes = [f"{silent:,} of {len(drawn):,} videos have no audio track: they are left out"] if silent else []
-    return _retrieval(pairs, missing=found.missing, notes=notes)
+    return _retrieval(pairs, missing=found.missing, damaged=found.damaged, notes=notes)
 
 
 def _drawn(pairs: Sequence[NamedPair], count: int) -> list[NamedPair]:
@@ -111,12 +111,17 @@ def _drawn(pairs: Sequence[NamedPair], count: int) -> list[NamedPair]:
 
 
 def _retrieval(
-    pairs: Sequence[NamedPair], *, missing: Sequence[str], notes: Sequence[str] = ()
+    pairs: Sequence[NamedPair],
+    *,
+    missing: Sequence[str],
+    damaged: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> RetrievalSet:
     return RetrievalSet(
         queries=[NamedItem(item=pair.query, name=pair.name) for pair in pairs],
         candidates=[NamedItem(item=pair.candidate, name=pair.name) for pair in pairs],
         relevant=[(number,) for number in range(len(pairs))],
         missing=missing,
+        damaged=damaged,
         notes=notes,
     )

@@ -20,7 +20,7 @@ CLIP_SECONDS = 10.0
 def vggsound(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSet:
     """Return the audio of a split's clips with their classes. Also reads <root>/<split>/<class>/<file>.
 
-    Files are <id>_<start>.*, with the start in seconds as six digits, or similar.
+    Files are <id>_<start>.*, with the start in seconds as six digits, or similar; or the whole video, <id>.*.
 
     Raises:
         MediaError: the table is missing or damaged.
