@@ -1,6 +1,5 @@
 """`imagebind evaluate`: benchmarks with their protocols, and one's own labelled files."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder, output
+from imagebind.cli.evaluate_options import numbers_in, options_given, options_of, variants
+from imagebind.cli.evaluate_output import embedding_progress, print_list, print_results
+from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from imagebind.evaluation.result import Result
 
 FEW_SHOT, ALL, TOY_WORLD = "few-shot", "all", "toyworld"
+INTERRUPTED = 130  # exit code: 128 and the number of SIGINT
 Glob = Annotated[str | None, typer.Option(metavar="PATTERN", help="Own files of this media type.")]
 
 
@@ -88,7 +90,7 @@ def evaluate(
     --allow-missing permits it.
     """
     if list_all:
-        _print_list()
+        print_list()
         return
     patterns = {
         MediaKind.IMAGE: images,
@@ -106,8 +108,8 @@ def evaluate(
     listed = list(names or ())
     if not listed:
         raise typer.BadParameter("expected a benchmark; `imagebind evaluate --list` lists them")
-    given = _options_given(option or ())
-    by_benchmark = {} if options_file is None else _options_of(options_file)
+    given = options_given(option or ())
+    by_benchmark = {} if options_file is None else options_of(options_file, listed)
     is_few_shot = listed[0] == FEW_SHOT
     if is_few_shot and limit is not None:
         raise typer.BadParameter("expected no limit with few-shot", param_hint="--limit")
@@ -119,7 +121,7 @@ def evaluate(
     for hint, output_folder in (("--report", report), ("--cache", cache)):
         _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]
-    k = [*_numbers(shots), *numbers] or SHOTS
+    k = [*numbers_in(shots), *numbers] or SHOTS
     listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
     tasks: list[tuple[Benchmark, Path | None]]
     if own:
@@ -127,22 +129,28 @@ def evaluate(
         not_evaluated: dict[str, str] = {}
     else:
         tasks, not_evaluated = _tasks(listed, data, data_root)
+    variants_of = {
+        task.name: list(variants(varied, {**by_benchmark.get(task.name, {}), **given})) for task, _ in tasks
+    }
+    for task, _ in tasks:
+        _check_options(task, protocol, variants_of[task.name])
     used = {ModalityType.TEXT, *(task.media.modality for task, _ in tasks)}
     if any(str(task.task) in ("retrieval", "toy world") for task, _ in tasks):
         used = {*ModalityType}
     results: list[Result] = []
     failed: dict[str, str] = {}
-    with _process_group() as rank, _progress(quiet=rank > 0) as progress:
+    cache = cache if cache is not None else _default_cache()
+    with _interruptible(cache), _process_group() as rank, embedding_progress(quiet=rank > 0) as progress:
         embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
         common: dict[str, Any] = {
             "protocol": protocol,
             "allow_missing": allow_missing,
-            "cache": _cache_folder(cache),
+            "cache": cache,
             "batch_size": batch_size,
             "progress": progress,
         }
         for task, folder in tasks:
-            for options in _variants(varied, {**by_benchmark.get(task.name, {}), **given}):
+            for options in variants_of[task.name]:
                 if ALL in listed and rank == 0:
                     typer.echo(f"{task.title} …", err=True)
                 try:
@@ -167,7 +175,7 @@ def evaluate(
     if rank > 0:
         return
     if not as_json:
-        _print_results(results, not_evaluated)
+        print_results(results, not_evaluated)
     if report is not None:
         from imagebind.evaluation.report import write_report
 
@@ -176,11 +184,21 @@ def evaluate(
         raise typer.Exit(1)
 
 
+def _check_options(task: "Benchmark", protocol: str, variants: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse unknown options and invalid values before hours of work."""
+    for options in variants:
+        try:
+            task.protocol(protocol, options)
+        except ValueError as error:
+            raise typer.BadParameter(str(error)) from error
+
+
 def _tasks(
     names: Sequence[str], data: Path | None, data_root: Path | None
 ) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
     """Return the benchmarks with their data folders, and why others of `all` are not evaluated."""
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
+    from imagebind.evaluation.run import needs_of
 
     wanted = list_benchmarks() if ALL in names else names
     if data is not None and len(wanted) != 1:
@@ -195,11 +213,15 @@ def _tasks(
         folder = data if data is not None else _folder_of(benchmark, data_root)
         if folder is not None or name == TOY_WORLD:
             tasks.append((benchmark, folder))
-        elif ALL in names:
-            not_evaluated[benchmark.title] = f"no data found; it needs {benchmark.needs}"
+            continue
+        if data_root is None:
+            reason = f"expected the folder of the data by --data or --data-root. {needs_of(benchmark)}"
         else:
-            expected = f"a folder with {benchmark.needs} ({benchmark.url}), by --data or --data-root"
-            raise typer.BadParameter(f"{name}: expected {expected}")
+            usual = data_root / (benchmark.folder or benchmark.name)
+            reason = f"{usual}: no such folder. {needs_of(benchmark)}"
+        if ALL not in names:
+            raise typer.BadParameter(f"{name}: {reason}")
+        not_evaluated[benchmark.title] = reason
     return tasks, not_evaluated
 
 
@@ -250,65 +272,24 @@ def _make_folder(folder: Path | None, hint: str) -> None:
         ) from error
 
 
-def _options_given(texts: Sequence[str]) -> dict[str, Any]:
-    options: dict[str, Any] = {}
-    for name, value in map(_option, texts):
-        if name in options:
-            raise typer.BadParameter(f"{name}: expected once, got it twice", param_hint="--option")
-        options[name] = value
-    return options
-
-
-def _option(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals:
-        raise typer.BadParameter(f"{text!r}: expected NAME=VALUE", param_hint="--option")
-    return name, _value(value)
-
-
-def _options_of(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the options in a JSON file, by benchmark."""
-    try:
-        options = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise typer.BadParameter(f"{path}: cannot be read ({error})", param_hint="--options") from error
-    if not isinstance(options, dict) or not all(isinstance(each, dict) for each in options.values()):
-        expected = "an object of objects, {benchmark: {name: value}}"
-        raise typer.BadParameter(f"{path}: expected {expected}", param_hint="--options")
-    return options
-
-
-def _value(text: str) -> Any:
-    """Return JSON values as such, and other texts unchanged: 3, true, {"label": "name"}, clip-80."""
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
-
-
-def _variants(vary: str | None, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the given options, once with each value of the option to vary."""
-    if vary is None:
-        yield dict(given)
-        return
-    name, equals, values = vary.partition("=")
-    if not equals or not values:
-        raise typer.BadParameter(f"{vary!r}: expected NAME=A,B", param_hint="--vary")
-    for value in values.split(","):
-        yield {**given, name: _value(value)}
-
-
-def _numbers(text: str) -> list[int]:
-    try:
-        return [int(each) for each in text.replace(",", " ").split()]
-    except ValueError as error:
-        raise typer.BadParameter(f"{text!r}: expected whole numbers", param_hint="--shots") from error
-
-
-def _cache_folder(given: Path | None) -> Path:
+def _default_cache() -> Path:
     from imagebind.checkpoints.download import cache_folder
 
-    return given if given is not None else cache_folder() / "evaluation"
+    return cache_folder() / "evaluation"
+
+
+@contextmanager
+def _interruptible(cache: Path) -> Iterator[None]:
+    """On Ctrl+C, say in one line what is kept, and exit as an interrupted command does."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        if int(os.environ.get("RANK", "0")) == 0:  # of the processes of `torchrun`
+            typer.echo(
+                f"interrupted: embeddings so far are kept in {cache}; the same command continues from them",
+                err=True,
+            )
+        raise typer.Exit(INTERRUPTED) from None
 
 
 @contextmanager
@@ -324,74 +305,3 @@ def _process_group() -> Iterator[int]:
         yield dist.get_rank()
     finally:
         dist.destroy_process_group()
-
-
-@contextmanager
-def _progress(*, quiet: bool) -> Iterator[Any]:
-    """Yield a function that shows the numbers of items done and in total, with the time left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("Embedding"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
-        task = bar.add_task("Embedding", total=None)
-
-        def show(done: int, total: int) -> None:
-            bar.update(task, completed=done, total=total)
-
-        yield show
-
-
-def _print_list() -> None:
-    from rich.table import Table
-
-    from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
-
-    table = Table(box=None)
-    for column in ("benchmark", "task", "media", "published", "samples", "needs", "where", "licence"):
-        table.add_column(column, overflow="fold")
-    for name in list_benchmarks():
-        each = benchmark_named(name)
-        figure = each.paper.get(each.metric)
-        table.add_row(
-            name,
-            str(each.task),
-            str(each.media),
-            "" if figure is None else f"{each.metric} {figure:.1f}",
-            "" if each.paper_samples is None else f"{each.paper_samples:,}",
-            each.needs,
-            each.url,
-            each.licence,
-        )
-    output().print(table)
-
-
-def _print_results(results: "Sequence[Result]", not_evaluated: Mapping[str, str]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from imagebind.evaluation.report import not_comparable
-
-    console = output()
-    for result in results:
-        table = Table(
-            box=None, title=Text(f"{result.title} ({result.samples:,} samples)"), title_justify="left"
-        )
-        for column in ("figure", "measured", "chance", "published"):
-            table.add_column(column, justify="left" if column == "figure" else "right", no_wrap=True)
-        for name, figure in result.figures.items():
-            paper = result.paper.get(name)
-            chance = "" if figure.chance is None else f"{figure.chance:.1f}"
-            table.add_row(name, str(figure), chance, "" if paper is None else f"{paper:.1f}")
-        console.print(table)
-        for name, setting in result.protocol.items():
-            console.print(Text(f"  {name} = {setting.value} ({setting.reason})", style="dim"), soft_wrap=True)
-        for note in result.notes:
-            console.print(Text(f"  {note}"), soft_wrap=True)
-        if result.paper and (reasons := not_comparable(result)):
-            console.print(
-                Text(f"  not comparable with the published figure: {'; '.join(reasons)}", style="yellow")
-            )
-    for title, reason in not_evaluated.items():
-        console.print(Text(f"{title}: {reason}", style="dim"), soft_wrap=True)

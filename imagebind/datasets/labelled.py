@@ -61,20 +61,29 @@ class ClassNames:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSet:
-    """Items of known classes, listed files that do not exist, and notes for reports."""
+    """Items of known classes, listed files that do not exist, and notes for reports.
+
+    Args:
+        damaged: for items that cannot be listed because a file is damaged, the messages.
+    """
 
     classes: Sequence[ClassNames]
     items: Sequence[LabelledItem]
     missing: Sequence[str] = ()
+    damaged: Sequence[str] = ()
     notes: Sequence[str] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """Queries, candidates, for each query the numbers of its relevant candidates, and notes for reports."""
+    """Queries, candidates, for each query the numbers of its relevant candidates, and notes for reports.
+
+    The other fields are those of a `LabelledSet`.
+    """
 
     queries: Sequence[NamedItem]
     candidates: Sequence[NamedItem]
     relevant: Sequence[tuple[int, ...]]
     missing: Sequence[str] = ()
+    damaged: Sequence[str] = ()
     notes: Sequence[str] = ()

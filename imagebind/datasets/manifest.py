@@ -13,7 +13,6 @@ that has a value. Optional columns:
     0001.jpg,0001.png,kinect_v2,a chair by a window
 """
 
-import csv
 import json
 import math
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from imagebind.datasets.pairs import Pair
+from imagebind.datasets.tables import numbered_rows, text_at
 from imagebind.errors import MediaError
 from imagebind.io.uri import is_uri
 from imagebind.modality import ModalityType
@@ -49,7 +49,9 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
         raise MediaError(str(path), got=f"a file named {path.suffix!r}", expected=", ".join(READERS))
     try:
         rows = list(reader(path))
-    except (OSError, UnicodeDecodeError, ValueError, csv.Error) as error:  # includes pyarrow's and json's
+    except MediaError:  # is a ValueError
+        raise
+    except (OSError, ValueError) as error:  # includes pyarrow's and json's
         raise MediaError(str(path), got=f"cannot be read ({error})", expected="a whole manifest") from error
     pairs = [pair for line, row in rows for pair in _pairs_of(row, path.parent, f"{path}, {line}")]
     if not pairs:
@@ -62,20 +64,17 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.DictReader(file)
-        for row in reader:
-            yield f"line {reader.line_num}", row
+    for line, row in numbered_rows(path, ()):
+        yield f"line {line}", row
 
 
 def _jsonl_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:
-    with path.open(encoding="utf-8-sig") as file:
-        for number, line in enumerate(file, start=1):
-            if line.strip():
-                row = json.loads(line)
-                if not isinstance(row, dict):
-                    raise ValueError(f"line {number} is not a JSON object")
-                yield f"line {number}", row
+    for number, line in enumerate(text_at(path).split("\n"), start=1):
+        if line.strip():
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError(f"line {number} is not a JSON object")
+            yield f"line {number}", row
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, ManifestRow]]:

@@ -62,21 +62,23 @@ def embed_items(
     done = len(keys) - len(wanted)
     fresh: list[tuple[bytes, np.ndarray]] = []
     stored_at = monotonic()
-    for position, vector in _computed(embedder, [(p, parts[p][1]) for p in mine], batch_size):
-        number, key = parts[position][0], keys[position]
-        assert key is not None
-        if isinstance(vector, Exception):
-            failures[number] = _named(items[number], vector)
-        else:
-            fresh.append((key, vector))
-        if len(fresh) >= STORE_BATCH or monotonic() - stored_at > STORE_SECONDS:
-            cache.store(fresh)
-            fresh.clear()
-            stored_at = monotonic()
-        done += world_size
-        if progress is not None:
-            progress(min(done, len(keys)), len(keys))
-    cache.store(fresh)
+    try:
+        for position, vector in _computed(embedder, [(p, parts[p][1]) for p in mine], batch_size):
+            number, key = parts[position][0], keys[position]
+            assert key is not None
+            if isinstance(vector, Exception):
+                failures[number] = _named(items[number], vector)
+            else:
+                fresh.append((key, vector))
+            if len(fresh) >= STORE_BATCH or monotonic() - stored_at > STORE_SECONDS:
+                cache.store(fresh)
+                fresh.clear()
+                stored_at = monotonic()
+            done += world_size
+            if progress is not None:
+                progress(min(done, len(keys)), len(keys))
+    finally:  # also after Ctrl+C
+        cache.store(fresh)
     failures = _of_all_ranks(failures)
     stored |= cache.vectors([*wanted])  # also those of other processes
     return EmbeddedItems(

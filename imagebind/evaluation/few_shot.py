@@ -21,7 +21,7 @@ from imagebind.evaluation.embedding import Progress
 from imagebind.evaluation.options import embedder_with
 from imagebind.evaluation.probe import LinearProbe, fit_linear_probe
 from imagebind.evaluation.result import GIVEN_BY_USER, Choice, Result
-from imagebind.evaluation.run import BenchmarkEmbedder, on_record, reader_values
+from imagebind.evaluation.run import BenchmarkEmbedder, left_out, on_record, read_data, reader_values
 from imagebind.evaluation.scoring import folds_of, mean_over_folds, percent
 from imagebind.space import Space
 
@@ -78,7 +78,7 @@ def few_shot(
     values = {name: choice.value for name, choice in choices.items()}
     embedder = embedder_with(embedder, values)
     parts = _read_splits(benchmark, data, values)
-    missing = [f"{name}: missing" for part in parts for name in part.missing]
+    missing = [name for part in parts for name in left_out(part)]
     with (
         TemporaryDirectory() as temporary,
         EmbeddingCache(Path(temporary if cache is None else cache)) as stored,
@@ -141,7 +141,7 @@ def _read_splits(
     splits = (
         [{"split": split} for split in ("train", "test")] if "split" in benchmark.reader_options() else [{}]
     )
-    parts = [benchmark.read(data, **{**read, **split}) for split in splits]
+    parts = [read_data(benchmark, data, {**read, **split}) for split in splits]
     if not all(isinstance(part, LabelledSet) for part in parts):
         raise ValueError(f"benchmark: expected a classification, got {benchmark.name!r}")
     return parts  # type: ignore[return-value]

@@ -1,9 +1,12 @@
 """The options of a protocol that do not concern reading: prompt templates, clips, crops and transforms."""
 
+import math
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from imagebind.datasets.layouts.ego4d_scenarios import NARRATION_PASSES
 from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind
 from imagebind.prompts import OPENAI_IMAGENET_TEMPLATES, SHORT_TEMPLATES, check_template
@@ -17,6 +20,9 @@ TRANSFORM_OPTIONS: Mapping[str, tuple[tuple[MediaKind, ...], str]] = {
     "thermal_high": ((MediaKind.THERMAL,), "high"),
     "imu_window": ((MediaKind.IMU,), "window_seconds"),
 }
+# Clips and scenes are held in memory or rendered: larger numbers are mistakes. 100 clips of 2 s are 200 s.
+LARGEST = {"clips": 100, "video_clips": 100, "audio_clips": 100, "crops": 3, "scenes": 100_000}
+MAX_WINDOW_SECONDS = 3600
 TEMPLATE_SETS = ("clip-80", "short", "name")
 
 
@@ -35,30 +41,53 @@ def checked_value(option: str, value: Any, default: Any = None) -> Any:
     Raises:
         ValueError: a value of another type, or out of range.
     """
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if option in ("clips", "crops", "video_clips", "audio_clips"):
-        is_valid, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+    if option in ("templates", "names", "passes"):
+        is_valid, expected = _LISTED[option](value)
+    elif option in LARGEST:
+        is_valid = type(value) is int and 1 <= value <= LARGEST[option]
+        expected = f"a whole number from 1 to {LARGEST[option]:,}"
     elif option == "imu_window":
-        is_valid, expected = is_number and value > 0, "a number of seconds above 0"
-    elif option in ("thermal_low", "thermal_high"):
-        is_valid, expected = is_number, "a number"
-    elif option == "templates":
-        is_valid = bool(value) and (
-            isinstance(value, str) or all(isinstance(each, str) for each in _listed(value))
-        )
-        expected = f"{', '.join(TEMPLATE_SETS)}, a template with {{}}, or a list of templates"
-    elif option == "names":
-        is_valid = isinstance(value, Mapping) and all(map(_is_names, value.values()))
-        expected = 'labels with a name or a list of names each, such as {"dog": ["dog", "puppy"]}'
+        is_valid = _is_number(value) and 0 < value <= MAX_WINDOW_SECONDS
+        expected = f"a number of seconds above 0, up to {MAX_WINDOW_SECONDS:,}"
+    elif option == "seed":
+        is_valid, expected = type(value) is int and value >= 0, "a whole number of at least 0"
+    elif option in ("thermal_low", "thermal_high") or isinstance(default, float):
+        is_valid, expected = _is_number(value), "a number"
     elif isinstance(default, bool):
         is_valid, expected = isinstance(value, bool), "true or false"
-    elif isinstance(default, int | float):
-        is_valid, expected = is_number, "a number"
+    elif isinstance(default, int):
+        is_valid, expected = type(value) is int and value >= 1, "a whole number of at least 1"
+    elif option.endswith("_file"):
+        is_valid, expected = isinstance(value, str | os.PathLike) and bool(str(value)), "a path"
+    elif isinstance(default, str) or option == "depth_preset":
+        is_valid, expected = isinstance(value, str), "a text"
     else:
         return value
     if not is_valid:
         raise ValueError(f"{option}: expected {expected}, got {value!r}")
     return value
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_templates(value: Any) -> tuple[bool, str]:
+    """Return whether a value is valid, and what is expected."""
+    texts = isinstance(value, str) or all(isinstance(each, str) for each in _listed(value))
+    return bool(value) and texts, f"{', '.join(TEMPLATE_SETS)}, a template with {{}}, or a list of templates"
+
+
+def _check_names(value: Any) -> tuple[bool, str]:
+    is_valid = isinstance(value, Mapping) and all(map(_is_names, value.values()))
+    return is_valid, 'labels with a name or a list of names each, such as {"dog": ["dog", "puppy"]}'
+
+
+def _check_passes(value: Any) -> tuple[bool, str]:
+    return bool(value) and all(each in NARRATION_PASSES for each in _listed(value)), "[1], [2] or [1, 2]"
+
+
+_LISTED = {"templates": _check_templates, "names": _check_names, "passes": _check_passes}
 
 
 def _listed(value: Any) -> Any:

@@ -119,11 +119,26 @@ class Result:
         path.write_text(self.to_json() + "\n", encoding="utf-8")
 
 
+def some_of(missing: Sequence[str]) -> str:
+    """Return the first of some missing items, and how many more there are."""
+    more = f"; and {len(missing) - MAX_NAMED:,} more" if len(missing) > MAX_NAMED else ""
+    return "; ".join(missing[:MAX_NAMED]) + more
+
+
+def nothing_left_error(benchmark: str, missing: Sequence[str], needs: str) -> EvaluationError:
+    """Return the error for a benchmark of which no item can be read."""
+    return EvaluationError(
+        f"{benchmark}: expected readable items, got none, and {len(missing):,} missing or damaged"
+        + (f" ({some_of(missing)})" if missing else "")
+        + f". {needs}"
+    )
+
+
 def missing_error(benchmark: str, missing: Sequence[str], total: int, allowed: int) -> EvaluationError:
     """Return the error for more missing items than allowed, which names some of them."""
-    some = "; ".join(missing[:MAX_NAMED]) + ("; …" if len(missing) > MAX_NAMED else "")
     return EvaluationError(
-        f"{benchmark}: expected {total:,} readable items, got {len(missing):,} missing or damaged ({some}); "
+        f"{benchmark}: expected {total:,} readable items, "
+        f"got {len(missing):,} missing or damaged ({some_of(missing)}); "
         f"repair them, or pass --allow-missing {len(missing)} (allow_missing=) to leave them out"
         + (f" (the limit is now {allowed})" if allowed else "")
     )

@@ -16,11 +16,19 @@ from torch import Tensor
 from imagebind import __version__
 from imagebind.datasets.labelled import ClassNames, LabelledSet, NamedItem, RetrievalSet
 from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.errors import MediaError, MissingMediaError
 from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Task
 from imagebind.evaluation.cache import EmbeddingCache
 from imagebind.evaluation.embedding import Progress, embed_items
 from imagebind.evaluation.options import embedder_with, templates_named
-from imagebind.evaluation.result import Choice, Detail, EvaluationError, Figure, Result, missing_error
+from imagebind.evaluation.result import (
+    Choice,
+    Detail,
+    Figure,
+    Result,
+    missing_error,
+    nothing_left_error,
+)
 from imagebind.evaluation.scoring import accuracy_figures, multi_label_figures, per_class, recall_figures
 from imagebind.evaluation.toyworld import WorldFigures, chance_of
 from imagebind.prompts import default_templates
@@ -78,15 +86,15 @@ def evaluate(
     embedder = embedder_with(embedder, values)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary if cache is None else cache)
-        found = benchmark.read(
-            folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
+        found = read_data(
+            benchmark, folder / "toyworld" if data is None else data, reader_values(benchmark, values)
         )
         notes: Sequence[str] = ()
         if isinstance(found, Rendered):
             missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
         else:
             found, is_partial = limited(found, limit)
-            missing, notes = [f"{name}: missing" for name in found.missing], found.notes
+            missing, notes = left_out(found), found.notes
             with EmbeddingCache(folder) as stored:
                 embed = BenchmarkEmbedder(
                     benchmark, embedder, stored, batch_size, progress, allow_missing, missing
@@ -113,6 +121,34 @@ def evaluate(
         version=__version__,
         **outcome,
     )
+
+
+def read_data(
+    benchmark: Benchmark, root: str | os.PathLike[str], values: Mapping[str, Any]
+) -> LabelledSet | RetrievalSet | Rendered:
+    """Return the data of a benchmark, read with some options.
+
+    Raises:
+        MediaError: a part is missing, with all that the benchmark needs and its address; or one is damaged.
+        ValueError: an option has an invalid value.
+    """
+    try:
+        return benchmark.read(root, **values)
+    except MissingMediaError as error:
+        if not benchmark.needs:  # one's own files
+            raise
+        raise MediaError(f"{error}. {needs_of(benchmark)}") from error
+
+
+def needs_of(benchmark: Benchmark) -> str:
+    """Return in a sentence what a benchmark needs, and where to get it."""
+    address = f" (download: {benchmark.url})" if "://" in benchmark.url else ""
+    return f"{benchmark.title} needs {benchmark.needs}{address}"
+
+
+def left_out(found: LabelledSet | RetrievalSet) -> list[str]:
+    """Return the missing and damaged files that a reader found, each with the reason."""
+    return [*(f"{name}: missing" for name in found.missing), *found.damaged]
 
 
 def reader_values(benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,6 +179,7 @@ class BenchmarkEmbedder:
         Raises:
             EvaluationError: more items are missing than allowed, or none could be embedded.
         """
+        self._check_missing(len(items))  # before hours of work
         embedded = embed_items(
             self.embedder,
             items,
@@ -152,16 +189,19 @@ class BenchmarkEmbedder:
             progress=self._progress,
         )
         self.missing += embedded.failures.values()
-        if len(self.missing) > self._allow_missing:
-            total = len(items) + len(self.missing) - len(embedded.failures)
-            raise missing_error(self.benchmark.name, self.missing, total, self._allow_missing)
+        self._check_missing(len(items) - len(embedded.failures))
         vectors = torch.from_numpy(embedded.vectors)
         is_embedded = ~vectors.isnan().any(dim=1)
-        if not is_embedded.any():
-            raise EvaluationError(
-                f"{self.benchmark.name}: expected readable items, got none of {len(items):,}"
-            )
         return vectors, is_embedded
+
+    def _check_missing(self, readable: int) -> None:
+        """Raise an EvaluationError if more items are missing than allowed, or all."""
+        if not readable:
+            raise nothing_left_error(self.benchmark.name, self.missing, needs_of(self.benchmark))
+        if len(self.missing) > self._allow_missing:
+            raise missing_error(
+                self.benchmark.name, self.missing, readable + len(self.missing), self._allow_missing
+            )
 
 
 def classify(
@@ -239,7 +279,7 @@ def limited(found: LabelledSet | RetrievalSet, limit: int | None) -> tuple[Label
         return found, False
     kept = sorted(np.random.default_rng(LIMIT_SEED).permutation(len(items))[:limit].tolist())
     if isinstance(found, LabelledSet):
-        return replace(found, items=[found.items[number] for number in kept], missing=()), True
+        return replace(found, items=[found.items[number] for number in kept], missing=(), damaged=()), True
     numbers = sorted({candidate for query in kept for candidate in found.relevant[query]})
     new_number = {candidate: number for number, candidate in enumerate(numbers)}
     return replace(
@@ -248,6 +288,7 @@ def limited(found: LabelledSet | RetrievalSet, limit: int | None) -> tuple[Label
         candidates=[found.candidates[candidate] for candidate in numbers],
         relevant=[tuple(new_number[candidate] for candidate in found.relevant[query]) for query in kept],
         missing=(),
+        damaged=(),
     ), True
 
 

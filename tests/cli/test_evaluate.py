@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from imagebind.evaluation.benchmarks import list_benchmarks
 from imagebind.evaluation.cache import DATABASE_NAME
@@ -66,6 +68,9 @@ def test_a_file_has_the_options_of_each_benchmark(evaluate, data_root, tmp_path)
     path.write_text("[]")
     run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
     assert run.code == 2 and "{benchmark: {name: value}}" in " ".join(run.err.split())
+    path.write_text('{"esc-50": {}}')
+    run = evaluate("esc50", "--data", data_root / "ESC-50", *quick)
+    assert run.code == 2 and "benchmark 'esc-50'; expected imagenet" in " ".join(run.err.split())
 
 
 def test_few_shot_takes_the_numbers_of_examples_after_shots(evaluate, data_root):
@@ -133,7 +138,8 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
     options = ("sounds", "--audio", str(tmp_path / "*.wav"), "--classes-from", table, *QUICK)
     run = evaluate(*options)
     assert run.code == 1 and "gone.wav" in run.err and "--allow-missing 1" in run.err
-    assert evaluate(*options, "--allow-missing", "1").code == 0
+    run = evaluate(*options, "--allow-missing", "1")
+    assert run.code == 0 and "left out: 1 missing or damaged (gone.wav: missing)" in run.out
 
 
 @pytest.mark.parametrize(
@@ -153,15 +159,16 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
         (["few-shot", "llvip", "--data", "d"], "with few-shot training"),
         (["esc50", "--data", "d", "--vary", "clips=1", "--vary", "clips=2"], "one option, got 2"),
         (["esc50", "--data", "d", "--option", "clips=1", "--option", "clips=2"], "got it twice"),
+        (["esc50", "--data", "d", "--vary", "clips=1,1000000"], "a whole number from 1 to 100, got 1000000"),
         (["esc50", "--data", "d", "--protocol", "theirs"], "expected one of paper, mteb"),
         (["esc50", "--data", "d", "--report", "/dev/null/report"], "expected a folder"),
         *(
             (["esc50", "--data", "d", "--option", f"{name}={value}"], f"{name}: expected {expected}")
             for name, value, expected in (
-                ("clips", "abc", "a whole number of at least 1, got 'abc'"),
-                ("clips", "0", "a whole number of at least 1, got 0"),
-                ("clips", "true", "a whole number of at least 1, got True"),
-                ("clips", "", "a whole number of at least 1, got ''"),
+                ("clips", "abc", "a whole number from 1 to 100, got 'abc'"),
+                ("clips", "0", "a whole number from 1 to 100, got 0"),
+                ("clips", "true", "a whole number from 1 to 100, got True"),
+                ("clips", "", "a whole number from 1 to 100, got ''"),
                 ("folds", "maybe", "true or false, got 'maybe'"),
                 ("templates", "[]", "clip-80, short, name, a template"),
                 ("names", "5", "labels with a name"),
@@ -216,6 +223,36 @@ def test_a_killed_run_is_resumed(data_root, tmp_path):
     )
     assert json.loads(whole.stdout)["figures"] == json.loads(fresh.stdout)["figures"]
     assert _stored(cache) == 24
+
+
+@pytest.mark.huge
+def test_an_interrupted_run_says_in_one_line_that_the_same_command_continues(tmp_path):
+    rng, cache = np.random.default_rng(0), tmp_path / "cache"
+    for number in range(1500):
+        path = tmp_path / f"class {number % 2}" / f"{number}.png"
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(path)
+    command = [sys.executable, "-m", "imagebind.cli.main", "evaluate", "own", "--images"]
+    command += [f"{tmp_path}/*/*.png", "--model", "tiny", "--device", "cpu", "--cache", str(cache)]
+    with subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # Background jobs of a shell ignore SIGINT, and so would this process.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:
+        try:
+            deadline = time.monotonic() + 120
+            while _stored(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, err = process.communicate(timeout=60)
+        finally:
+            process.kill()
+    assert process.returncode == 130 and out == ""
+    kept = f"interrupted: embeddings so far are kept in {cache}; the same command continues from them\n"
+    assert err == kept and 0 < _stored(cache) < 1500
 
 
 @pytest.mark.huge

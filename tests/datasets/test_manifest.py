@@ -94,12 +94,12 @@ def test_an_invalid_row_is_an_error_that_names_it(tmp_path, row, message):
     "name, content, message",
     [
         ("pairs.xlsx", b"", "'.xlsx'; expected .csv, .jsonl, .parquet"),
-        ("gone.csv", None, "gone.csv: cannot be read"),
+        ("gone.csv", None, "gone.csv: no such file"),
         ("pairs.jsonl", b'{"vision": ', "pairs.jsonl: cannot be read"),
         ("pairs.jsonl", b"[1]\n", "line 1 is not a JSON object"),
         ("pairs.parquet", b"not parquet", "pairs.parquet: cannot be read"),
-        ("pairs.csv", b"vision,audio\na,b,c\n", "line 2: columns None"),
-        ("pairs.csv", b"\xff\xfe\0", "pairs.csv: cannot be read"),
+        ("pairs.csv", b"vision,audio\na,b,c\n", "line 2: 3 cells; expected 2"),
+        ("pairs.csv", b"\xff\xfe\0", "pairs.csv, line 1: a character that is not utf-16"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path, name, content, message):

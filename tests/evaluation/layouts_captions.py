@@ -45,12 +45,22 @@ def write_clotho(root: Path, count: int = 12) -> Path:
 
 
 def write_msrvtt(root: Path, count: int = 20) -> Path:
-    """MSR-VTT's split 1k-A; the last video has no audio."""
+    """MSR-VTT's split 1k-A, and the JSON with more videos and 20 captions each; the last has no audio."""
     rows: list[list] = [["key", "vid_key", "video_id", "sentence"]]
+    videos = [{"video_id": "video0", "split": "train", "id": 0}]
+    sentences = [{"video_id": "video0", "sen_id": 0, "caption": "a train"}]
     for number, scene in enumerate(scenes(count)):
         name = f"video{7020 + number}"
         write_clip(root / "videos" / "all" / f"{name}.mp4", number, sound=number < count - 1)
+        split = "test" if number else "validate"  # the first is only in the CSV
+        videos.append({"video_id": name, "split": split, "id": 7020 + number})
+        sentences += [
+            {"video_id": name, "sen_id": 1 + 20 * number + each, "caption": describe(scene, each % 5)}
+            for each in reversed(range(20))
+        ]
         rows.append([f"ret{number}", f"msr{7020 + number}", name, describe(scene, 1)])
+    content = {"info": {"year": "2016"}, "videos": videos, "sentences": sentences}
+    (root / "MSRVTT_data.json").write_text(json.dumps(content))
     write_csv(root / "MSRVTT_JSFUSION_test.csv", rows)
     return root
 

@@ -90,11 +90,34 @@ def test_videos_without_audio_are_counted_and_handled_as_the_protocol_says(roots
     assert list(found.notes) == ["1 of 20 videos have no audio track: their video alone is used"]
 
 
+def test_the_json_of_msrvtt_has_twenty_captions_and_the_test_split(roots, copied):
+    found = msrvtt_video(roots["msrvtt"], split="full", captions=20)
+    assert len(found.candidates) == 19 and len(found.queries) == 380 and not found.missing
+    assert found.candidates[0].name == "video7021" and found.relevant[19:21] == [(0,), (1,)]
+    assert [each.item for each in found.queries[:2]] == [describe(scenes(2)[1], each) for each in (0, 1)]
+    one_k = msrvtt_video(roots["msrvtt"], captions=3)  # the videos of the CSV, captions of the JSON
+    assert len(one_k.candidates) == 20 and len(one_k.queries) == 60
+    assert len(msrvtt_audio(roots["msrvtt"], split="full").candidates) == 18
+    assert len(msrvtt_audio_video(roots["msrvtt"], split="full", captions=2).queries) == 38
+    root = copied("msrvtt")
+    (root / "MSRVTT_JSFUSION_test.csv").unlink()
+    (root / "MSRVTT_data.json").rename(root / "test_videodatainfo.json")
+    assert len(msrvtt_video(root, split="full").queries) == 19
+    (root / "test_videodatainfo.json").write_text('{"videos": [{"video_id": "a"}], "sentences": []}')
+    with pytest.raises(MediaError, match=r"test_videodatainfo\.json: no caption of a; expected JSON with"):
+        msrvtt_video(root, split="full")
+    (root / "test_videodatainfo.json").write_text('{"videos": []}')
+    with pytest.raises(MediaError, match=r"cannot be read \(KeyError: 'sentences'\)"):
+        msrvtt_video(root, split="full")
+    with pytest.raises(ValueError, match="split: expected one of 1k-A, full, got '1kA'"):
+        msrvtt_video(root, split="1kA")
+
+
 def test_a_wrong_part_is_named(copied, tmp_path):
     for read in (audiocaps, clotho):
         with pytest.raises(ValueError, match="split: expected one of"):
             read(tmp_path, split="all")
-    with pytest.raises(MediaError, match=r"test\.csv: no such file; expected one of test\.csv, dataset"):
+    with pytest.raises(MediaError, match=r"test\.csv: no such file; expected this file, or dataset"):
         audiocaps(tmp_path)
     with pytest.raises(MediaError, match=r"MSRVTT_JSFUSION_test\.csv: no such file"):
         msrvtt_video(tmp_path)
@@ -109,7 +132,9 @@ def test_a_wrong_part_is_named(copied, tmp_path):
 
 
 def test_clips_of_video_and_audio_are_options_of_their_own():
-    with pytest.raises(ValueError, match=r"option: expected one of silent, audio_clips, .*got 'clips'"):
+    with pytest.raises(
+        ValueError, match=r"expected one of split, captions, silent, audio_clips, .*got 'clips'"
+    ):
         benchmark_named("msrvtt_audio").protocol(given={"clips": 1})
     assert benchmark_named("audiocaps").protocol(given={"clips": 1})["clips"].value == 1
 

@@ -105,8 +105,8 @@ def test_missing_and_damaged_recordings_are_listed(small):
     (small / "v2" / "imu" / "a.csv").unlink()
     (small / "v2" / "imu" / "c.csv").write_text("nothing\n")
     found = ego4d_scenarios(small, split_file=small / "split.txt")
-    assert len(found.items) == 0 and len(found.missing) == 2
-    assert found.missing[0].endswith("a.csv") and "c.csv" in found.missing[1]
+    assert len(found.items) == 0 and len(found.missing) == len(found.damaged) == 1
+    assert found.missing[0].endswith("a.csv") and "c.csv" in found.damaged[0]
 
 
 def test_narrations_may_be_wrapped(small):
@@ -141,7 +141,7 @@ def test_a_wrong_part_is_named(small, tmp_path):
     with pytest.raises(MediaError, match=r"narration\.json: cannot be read"):
         ego4d_scenarios(small)
     narrations.unlink()
-    with pytest.raises(MediaError, match=r"narration\.json: no such file; expected one of"):
+    with pytest.raises(MediaError, match=r"narration\.json: no such file; expected this file, or"):
         ego4d_scenarios(small)
     (small / "ego4d.json").write_text(json.dumps({"videos": [{"video_uid": "a"}]}))
     with pytest.raises(MediaError, match=r"ego4d\.json: a video without 'scenarios'"):

@@ -47,10 +47,12 @@ def test_one_folder_of_images_takes_classes_from_the_development_kit(tmp_path, f
 
 
 def test_a_wrong_part_is_named(tmp_path):
-    with pytest.raises(MediaError, match=r"meta\.mat: no such file; expected one of ILSVRC2012_devkit_t12"):
+    with pytest.raises(MediaError, match=r"no validation images; expected <wnid>/\*\.JPEG"):
+        imagenet(tmp_path)
+    write_jpeg(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG", GRAY)
+    with pytest.raises(MediaError, match=r"meta\.mat: no such file; expected this file, or meta"):
         imagenet(tmp_path)
     write_imagenet_kit(tmp_path, ["n15075141"], [1, 7])
-    write_jpeg(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG", GRAY)
     with pytest.raises(MediaError, match=r"ground_truth\.txt, line 2: '7'; expected the id of a class"):
         imagenet(tmp_path)
     next(tmp_path.rglob("*ground_truth.txt")).unlink()

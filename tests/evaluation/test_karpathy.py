@@ -63,7 +63,7 @@ def test_a_missing_image_is_listed_and_a_wrong_part_is_named(named, tmp_path):
     with pytest.raises(MediaError, match=r"KeyError: 'split'.*each with filename, split and sentences"):
         read(root)
     table.unlink()
-    with pytest.raises(MediaError, match=rf"dataset_{name}\.json: no such file; expected one of"):
+    with pytest.raises(MediaError, match=rf"dataset_{name}\.json: no such file; expected this file, or"):
         read(root)
 
 

@@ -88,9 +88,9 @@ def test_missing_and_damaged_annotations_are_counted(small):
     write_voc(small / "Annotations" / "190004.xml", [("person", 30, 20, 30, 60)], (128, 96))
     (small / "infrared" / "test" / "190005.jpg").write_bytes(b"\xff\xd8")
     found = llvip_crops(small)
-    assert len(found.items) == 4 and len(found.missing) == 4
+    assert len(found.items) == 4 and len(found.damaged) == 4
     for text, part in zip(
-        found.missing, ("no such file", "cannot be read", "expected an area", "190005"), strict=True
+        found.damaged, ("no such file", "cannot be read", "expected an area", "190005"), strict=True
     ):
         assert part in text
 

@@ -1,10 +1,13 @@
 """Tests of `evaluate`: protocol, missing items, limits and the cache."""
 
 import csv
+import itertools
+import math
 import sqlite3
 
 import pytest
 
+from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.evaluation import EvaluationError, Result, evaluate, list_benchmarks
 from imagebind.evaluation.benchmarks import benchmark_named
@@ -68,18 +71,47 @@ def test_accuracy_by_folds_is_the_mean_over_folds(world_embedder, copied):
     assert as_one.figures["top1"].value == pytest.approx(100 * ranked.double().mean().item())
 
 
-def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embedder, copied):
+def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embedder, copied, monkeypatch):
     names = sorted(path.name for path in (copied / "audio").iterdir())
     (copied / "audio" / names[0]).unlink()
     (copied / "audio" / names[1]).unlink()
     (copied / "audio" / names[1]).write_bytes(b"RIFF")
-    with pytest.raises(EvaluationError, match=r"40 readable items, got 2 missing or damaged") as caught:
-        evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
-    assert names[0] in str(caught.value) and names[1] in str(caught.value)
-    with pytest.raises(EvaluationError, match="the limit is now 1"):
+    with monkeypatch.context() as patched:
+        patched.setattr(Embedder, "encode_stream", None)  # a file that does not exist is told before
+        with pytest.raises(EvaluationError, match=r"40 readable items, got 1 missing or damaged") as caught:
+            evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
+    assert names[0] in str(caught.value) and names[1] not in str(caught.value)
+    with pytest.raises(EvaluationError, match=r"got 2 missing .*the limit is now 1") as caught:
         evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=1)
+    assert names[0] in str(caught.value) and names[1] in str(caught.value)
     result = evaluate("esc50", world_embedder, copied, options=ONE_CLIP, allow_missing=2)
     assert result.samples == 38 and len(result.missing) == 2
+
+
+def test_a_missing_part_is_told_with_all_that_the_benchmark_needs_and_its_address(
+    world_embedder, copied, tmp_path_factory
+):
+    empty = tmp_path_factory.mktemp("empty")
+    for name in list_benchmarks():
+        benchmark = benchmark_named(name)
+        if name == "toyworld":
+            continue
+        with pytest.raises(MediaError) as caught:
+            evaluate(benchmark, world_embedder, empty)
+        text = str(caught.value)
+        assert str(empty) in text and "; expected " in text
+        assert f". {benchmark.title} needs {benchmark.needs}" in text
+        assert f"(download: {benchmark.url})" in text or name == "paired"
+    (copied / "meta" / "esc50.csv").write_text("filename,fold\n")  # is there, but damaged
+    with pytest.raises(MediaError, match=r"target, category among the columns$"):
+        evaluate("esc50", world_embedder, copied)
+
+
+def test_without_any_readable_file_the_way_out_is_the_download(world_embedder, copied):
+    for path in (copied / "audio").iterdir():
+        path.unlink()
+    with pytest.raises(EvaluationError, match=r"got none, and 40 missing .* 35 more\)\. ESC-50 needs meta"):
+        evaluate("esc50", world_embedder, copied, allow_missing=40)
 
 
 @pytest.mark.parametrize(
@@ -161,3 +193,44 @@ def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
         evaluate("esc50", world_embedder, esc50_folder, options={"templates": "long"})
     with pytest.raises(MediaError, match=r"esc50\.csv"):
         evaluate("esc50", world_embedder, tmp_path)
+
+
+ABSURD = (-1, math.nan, math.inf, None, [1.5], {"a": 1}, True, "", 10**15, 0.5)
+VALID = {  # of these
+    "thermal_low": (-1, 0.5, 10**15),
+    "thermal_high": (-1, 0.5, 10**15),
+    "audio_weight": (-1, 0.5, 10**15),  # the reader refuses some
+    "imu_window": (0.5,),
+    "seed": (10**15,),
+    "captions": (10**15,),  # the largest number
+    "pairs": (10**15,),
+}
+TEXTS = ("split", "silent", "qualifier", "query", "candidate", "thermal_normalize", "depth_preset")
+SWITCHES = ("folds", "filled", "refined")
+
+
+def test_absurd_values_of_every_option_are_refused_before_any_data_is_read():
+    checked = set()
+    for name in list_benchmarks():
+        benchmark = benchmark_named(name)
+        for option, value in itertools.product(benchmark.known_options(), ABSURD):
+            if value in VALID.get(option, ()) or (option in TEXTS and value == ""):
+                continue  # readers name the texts that they expect
+            if option in SWITCHES and value is True:
+                continue
+            with pytest.raises(ValueError, match=rf"{name}: {option}: expected .*, got ") as caught:
+                benchmark.protocol(given={option: value})
+            assert "\n" not in str(caught.value)
+            checked.add(option)
+    assert checked >= {*VALID, *TEXTS, *SWITCHES, "clips", "crops", "templates", "names", "passes", "scenes"}
+
+
+def test_clips_have_an_upper_bound():
+    for option, name in (
+        ("clips", "esc50"),
+        ("video_clips", "msrvtt_video"),
+        ("audio_clips", "msrvtt_audio"),
+    ):
+        assert benchmark_named(name).protocol(given={option: 100})[option].value == 100
+        with pytest.raises(ValueError, match=f"{option}: expected a whole number from 1 to 100, got 101"):
+            benchmark_named(name).protocol(given={option: 101})

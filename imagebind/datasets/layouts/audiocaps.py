@@ -1,12 +1,15 @@
 """AudioCaps: a table of captions for each split, and clips of 10 s of YouTube videos anywhere below."""
 
 import os
-from pathlib import Path
+from typing import Any
 
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
 from imagebind.datasets.layouts.clips import clip_file, clip_stems, recordings
-from imagebind.datasets.layouts.found import file_below, folder_at, lines_at, seconds_in, table_at
+from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
+from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
+from imagebind.datasets.tables import lines_at, numbered_rows
+from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
 COLUMNS = ("audiocap_id", "youtube_id", "start_time", "caption")
@@ -23,7 +26,7 @@ def audiocaps(
     """Return the captions of a split as queries, five for each clip of the test split, and the clips.
 
     Reads <split>.csv or dataset/<split>.csv. Files are <youtube_id>.*, with the start and end if they have
-    any, or <audiocap_id>.* of a caption.
+    any, or <audiocap_id>.* of a caption; a longer file <youtube_id>.* is the whole video: the clip is cut.
 
     Args:
         split_file: the ids of the videos to use, one a line, for a split of which the table has more.
@@ -36,21 +39,28 @@ def audiocaps(
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
     table = file_below(root, [f"{split}.csv", f"dataset/{split}.csv"])
-    kept = None if split_file is None else set(lines_at(Path(split_file)))
+    kept = None if split_file is None else set(lines_at(split_file, "the ids of videos, one a line"))
     files = recordings(root, MediaKind.AUDIO)
-    items: dict[str, dict[str, Path]] = {}
+    items: dict[str, Any] = {}
+    damaged: dict[str, str] = {}
     captions = []
     missing: dict[str, str] = {}
-    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+    for number, row in numbered_rows(table, COLUMNS):
         ytid = row["youtube_id"]
         if kept is not None and ytid not in kept:
             continue
         start = seconds_in(row["start_time"], f"{table}, line {number}")
         captions.append((ytid, row["caption"]))
         path = clip_file(files, ytid, start, start + CLIP_SECONDS) or files.get(row["audiocap_id"])
+        if ytid in items or ytid in damaged:
+            continue
         if path is not None:
-            items.setdefault(ytid, {"audio": path})
+            try:
+                items[ytid] = segment_item(path, ytid, start, start + CLIP_SECONDS, MediaKind.AUDIO)
+            except MediaError as error:
+                damaged[ytid] = str(error)
         else:
-            missing.setdefault(ytid, str(root / f"{clip_stems(ytid)[0]}.*"))
+            missing.setdefault(ytid, str(root / "**" / f"{clip_stems(ytid)[0]}.*"))
     absent = [name for ytid, name in missing.items() if ytid not in items]
-    return captioned(root, items, captions, missing=absent)
+    notes = note_of_cuts([*items.values()])
+    return captioned(root, items, captions, missing=absent, damaged=[*damaged.values()], notes=notes)

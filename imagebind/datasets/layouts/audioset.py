@@ -8,16 +8,10 @@ from typing import NamedTuple
 
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
 from imagebind.datasets.layouts.clips import classes_named, clip_file, clip_stems, recordings
-from imagebind.datasets.layouts.found import (
-    Found,
-    file_below,
-    files_by_stem,
-    folder_at,
-    found,
-    seconds_in,
-    table_at,
-)
+from imagebind.datasets.layouts.found import Found, file_below, files_by_stem, folder_at, found, seconds_in
+from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
 from imagebind.datasets.pairs import Pair
+from imagebind.datasets.tables import table_at, text_at
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 
@@ -85,7 +79,8 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
     """Return the clips of a split with all their classes: <split>_segments.csv, class_labels_indices.csv.
 
     The clips may be anywhere below the root, one file for each segment, with the video's id as the name, and
-    perhaps its start and end.
+    perhaps its start and end. A file that lasts longer than the segment, named by the id alone, is the whole
+    video: the segment is cut from its audio.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -101,7 +96,7 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
     rows = list(table_at(indices, CLASS_COLUMNS))
     number_of = {row["mid"]: number for number, row in enumerate(rows)}
     files = recordings(root, MediaKind.AUDIO)
-    items, missing = [], []
+    items, missing, damaged = [], [], []
     for segment in read_segments(table):
         if unknown := [label for label in segment.labels if label not in number_of]:
             raise MediaError(
@@ -109,12 +104,22 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
             )
         path = clip_file(files, *segment[:3])
         if path is None:
-            missing.append(str(root / f"{clip_stems(segment.ytid)[0]}.*"))
+            missing.append(str(root / "**" / f"{clip_stems(segment.ytid)[0]}.*"))
+            continue
+        try:
+            item = segment_item(path, *segment[:3], MediaKind.AUDIO)
+        except MediaError as error:
+            damaged.append(str(error))
             continue
         labels = tuple(number_of[label] for label in segment.labels)
-        items.append(LabelledItem(item={"audio": path}, name=path.name, labels=labels))
-    classes = classes_named([row["display_name"] for row in rows])
-    return LabelledSet(classes=classes, items=items, missing=missing)
+        items.append(LabelledItem(item=item, name=path.name, labels=labels))
+    return LabelledSet(
+        classes=classes_named([row["display_name"] for row in rows]),
+        items=items,
+        missing=missing,
+        damaged=damaged,
+        notes=note_of_cuts([each.item for each in items]),
+    )
 
 
 def read_segments(path: Folder) -> Iterator[Segment]:
@@ -123,12 +128,7 @@ def read_segments(path: Folder) -> Iterator[Segment]:
     Raises:
         MediaError: the file cannot be read, or a line is not a segment.
     """
-    try:
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(
-            str(path), got=f"cannot be read ({error})", expected="a list of segments (CSV)"
-        ) from error
+    lines = text_at(path, "a list of segments (CSV)").split("\n")
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.startswith("#"):
             continue

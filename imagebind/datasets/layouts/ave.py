@@ -6,7 +6,8 @@ from pathlib import Path
 from imagebind.datasets.labelled import LabelledSet
 from imagebind.datasets.layouts.clips import ListedClip, clips_in_folders, labelled_clips
 from imagebind.datasets.layouts.folders import has_class_folders
-from imagebind.datasets.layouts.found import folder_at, lines_at
+from imagebind.datasets.layouts.found import folder_at
+from imagebind.datasets.tables import lines_at
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
@@ -40,7 +41,7 @@ def ave_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
     if split not in SPLIT_FILES:
         raise ValueError(f"split: expected one of {', '.join(SPLIT_FILES)}, got {split!r}")
     label_of = {}
-    for number, line in enumerate(lines_at(root / ANNOTATIONS), start=1):
+    for number, line in enumerate(lines_at(root / ANNOTATIONS, f"lines of {HEADER}"), start=1):
         parts = line.split("&")
         if line == HEADER:
             continue
@@ -49,7 +50,7 @@ def ave_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
         label_of[parts[1]] = parts[0]
     listed = root / SPLIT_FILES[split]
     clips: dict[str, ListedClip] = {}
-    for number, line in enumerate(lines_at(listed), start=1):
+    for number, line in enumerate(lines_at(listed, f"lines of {ANNOTATIONS}, or the ids of videos"), start=1):
         parts = line.split("&")
         ytid = parts[1] if len(parts) > 1 else parts[0]
         if line == HEADER:

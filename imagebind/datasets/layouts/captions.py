@@ -14,6 +14,7 @@ def captioned(
     captions: Iterable[tuple[str, str]],
     *,
     missing: Sequence[str] = (),
+    damaged: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> RetrievalSet:
     """Return a retrieval of items by their captions, each caption a query.
@@ -27,7 +28,7 @@ def captioned(
     """
     number_of = {name: number for number, name in enumerate(items)}
     known = [(name, text.strip()) for name, text in captions if name in number_of]
-    if not known and not missing:
+    if not known and not missing and not damaged:
         raise MediaError(str(root), got="no captions of its files", expected="captions of the split")
     if empty := [name for name, text in known if not text]:
         raise MediaError(str(root), got=f"an empty caption of {empty[0]}", expected="a text")
@@ -36,5 +37,6 @@ def captioned(
         candidates=[NamedItem(item=item, name=name) for name, item in items.items()],
         relevant=[(number_of[name],) for name, _ in known],
         missing=missing,
+        damaged=damaged,
         notes=notes,
     )

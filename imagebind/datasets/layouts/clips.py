@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import class_folders, items_in_folders
+from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
@@ -69,14 +70,22 @@ def labelled_clips(
         raise MediaError(str(root), got="a list without clips", expected="clips of the split")
     number_of = {label: number for number, label in enumerate(labels)}
     files = recordings(root, media)
-    items, missing = [], []
+    items, missing, damaged = [], [], []
     for clip in clips:
         path = clip_file(files, *clip[:3])
         if path is None:
-            missing.append(str(root / f"{clip_stems(*clip[:3])[0]}.*"))
+            missing.append(str(root / "**" / f"{clip_stems(*clip[:3])[0]}.*"))
             continue
-        items.append(LabelledItem(item={media.value: path}, name=path.name, labels=(number_of[clip.label],)))
-    return LabelledSet(classes=classes_named(labels), items=items, missing=missing)
+        try:
+            item = segment_item(path, *clip[:3], media)
+        except MediaError as error:
+            damaged.append(str(error))
+            continue
+        items.append(LabelledItem(item=item, name=path.name, labels=(number_of[clip.label],)))
+    notes = note_of_cuts([each.item for each in items])
+    return LabelledSet(
+        classes=classes_named(labels), items=items, missing=missing, damaged=damaged, notes=notes
+    )
 
 
 def clips_in_folders(folder: Path, media: MediaKind) -> LabelledSet:

@@ -4,8 +4,9 @@ import os
 
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
-from imagebind.datasets.layouts.found import file_below, folder_at, table_at
-from imagebind.errors import MediaError
+from imagebind.datasets.layouts.found import file_below, folder_at
+from imagebind.datasets.tables import table_at
+from imagebind.errors import MissingMediaError
 
 CAPTIONS = tuple(f"caption_{number}" for number in range(1, 6))
 SPLITS = ("evaluation", "validation", "development")
@@ -26,7 +27,9 @@ def clotho(root: str | os.PathLike[str], *, split: str = "evaluation") -> Retrie
     folders = [root / form.format(split, split) for form in FOLDERS]
     folder = next((each for each in folders if each.is_dir()), None)
     if folder is None:
-        raise MediaError(str(folders[0]), got="no such folder", expected=f"the recordings of {table.name}")
+        raise MissingMediaError(
+            str(folders[0]), got="no such folder", expected=f"the recordings of {table.name}"
+        )
     items, captions, missing = {}, [], []
     for row in table_at(table, ("file_name", *CAPTIONS)):
         name = row["file_name"]

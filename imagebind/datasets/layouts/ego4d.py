@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from imagebind.datasets.layouts.found import Found, folder_at, found, seconds_in, table_at
+from imagebind.datasets.layouts.found import Found, folder_at, found, seconds_in
 from imagebind.datasets.pairs import Pair
+from imagebind.datasets.tables import numbered_rows
 from imagebind.errors import MediaError
 from imagebind.io.atomic import replacing
 from imagebind.media.imu_table import first_stamp
@@ -45,7 +46,7 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
     videos, imu = folder_at(videos), folder_at(imu)
     imu_start_of = cache(_start_or_none)
     pairs, missing = [], []
-    for number, row in enumerate(table_at(clips, REQUIRED_COLUMNS), start=2):
+    for number, row in numbered_rows(clips, REQUIRED_COLUMNS):
         item = f"{clips}, line {number}"
         uid, clip = row["video_uid"], row.get(CLIP_COLUMN) or ""
         start, end = (seconds_in(row[column], item) for column in REQUIRED_COLUMNS[1:])

@@ -3,7 +3,6 @@
 ego4d.json, v2/annotations/narration.json and v2/imu/<uid>.csv, or <uid>.npy written by `pack_imu`.
 """
 
-import json
 from collections.abc import Callable, Container, Mapping, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
@@ -14,7 +13,8 @@ import numpy as np
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet, LazyItem
 from imagebind.datasets.layouts.ego4d import TABLE_SUFFIX, Folder, Recording, imu_file_of, read_imu
 from imagebind.datasets.layouts.folders import class_folders, has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import file_below, folder_at, lines_at
+from imagebind.datasets.layouts.found import file_below, folder_at
+from imagebind.datasets.tables import json_at, lines_at
 from imagebind.errors import MediaError
 from imagebind.media.imu_join import MAX_GAP_SECONDS
 from imagebind.transforms.imu import WINDOW_SECONDS
@@ -69,7 +69,7 @@ def ego4d_scenarios(
         )
         return LabelledSet(classes=[ClassNames(label=name, names=(name,)) for name in names], items=items)
     imu = next((root / name for name in IMU_FOLDERS if (root / name).is_dir()), root / IMU_FOLDERS[0])
-    folder_at(imu)
+    folder_at(imu, "the IMU recordings, <uid>.csv or <uid>.npy")
     videos, with_imu = _videos(root)
     scenarios = sorted({scenario for each in videos.values() for scenario in each})
     number_of = {scenario: number for number, scenario in enumerate(scenarios)}
@@ -77,7 +77,7 @@ def ego4d_scenarios(
     narrations = _json_at(root, NARRATIONS)
     narrations = narrations.get("videos", narrations)
     read = lru_cache(maxsize=1)(read_imu)  # the windows of a recording follow each other
-    items, missing = [], []
+    items, missing, damaged = [], [], []
     for uid in _split(single, videos, split, split_file, seed):
         times = _narration_times(narrations.get(uid, {}), passes, uid)
         if not times:
@@ -89,7 +89,7 @@ def ego4d_scenarios(
         try:
             seconds, _ = read(imu_file)
         except MediaError as error:
-            missing.append(str(error))
+            damaged.append(str(error))
             continue
         for time in times:
             start, end = time - imu_window / 2, time + imu_window / 2
@@ -102,12 +102,12 @@ def ego4d_scenarios(
                         labels=(number_of[videos[uid][0]],),
                     )
                 )
-    if not items and not missing:
+    if not items and not missing and not damaged:
         raise MediaError(
             str(root), got="no narration with IMU", expected=f"videos of the split {split} with both"
         )
     classes = [ClassNames(label=scenario, names=(scenario,)) for scenario in scenarios]
-    return LabelledSet(classes=classes, items=items, missing=missing)
+    return LabelledSet(classes=classes, items=items, missing=missing, damaged=damaged)
 
 
 def _videos(root: Path) -> tuple[dict[str, tuple[str, ...]], set[str]]:
@@ -149,10 +149,7 @@ def _window(read: Callable[[Path], Recording], imu_file: Path, start: float, end
 def _json_at(root: Path, names: Sequence[str]) -> dict[str, Any]:
     """Read the first file that exists, an object in JSON."""
     path = file_below(root, names)
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise MediaError(str(path), got=f"cannot be read ({error})", expected="JSON") from error
+    content = json_at(path, "an object in JSON")
     if not isinstance(content, dict):
         raise MediaError(str(path), got=f"a {type(content).__name__}", expected="an object in JSON")
     return content
@@ -183,7 +180,7 @@ def _split(
         count = round(TEST_SHARE * len(uids))
         chosen = {uids[number] for number in (order[:count] if split == "test" else order[count:])}
     else:
-        chosen = set(lines_at(Path(split_file)))
+        chosen = set(lines_at(split_file, "the uids of videos, one a line"))
         if unknown := sorted(uid for uid in chosen if uid not in known):
             raise MediaError(str(split_file), got=f"{unknown[0]!r}", expected="uids of videos")
     return [uid for uid in uids if uid in chosen]

@@ -3,7 +3,8 @@
 import os
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
-from imagebind.datasets.layouts.found import folder_at, table_at
+from imagebind.datasets.layouts.found import folder_at
+from imagebind.datasets.tables import numbered_rows
 from imagebind.errors import MediaError
 
 TABLE, AUDIO_FOLDER = "meta/esc50.csv", "audio"
@@ -25,7 +26,7 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
     categories: dict[int, str] = {}
     targets_of: dict[str, int] = {}
     names: set[str] = set()
-    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+    for number, row in numbered_rows(table, COLUMNS):
         try:
             fold, target = int(row["fold"]), int(row["target"])
         except (ValueError, TypeError) as error:

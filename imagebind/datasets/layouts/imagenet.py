@@ -9,9 +9,10 @@ from pathlib import Path
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import file_below, folder_at, lines_at
+from imagebind.datasets.layouts.found import file_below, folder_at
 from imagebind.datasets.layouts.matlab import EXTRA, mat_variables
-from imagebind.errors import MediaError, import_extra
+from imagebind.datasets.tables import lines_at
+from imagebind.errors import MediaError, MissingMediaError, import_extra
 
 SPLIT = "val"
 IMAGE_NAME = "ILSVRC2012_val_{:08}.JPEG"
@@ -36,6 +37,10 @@ def imagenet(root: str | os.PathLike[str]) -> LabelledSet:
     if has_class_folders(folder) and not any(folder.glob("*.JPEG")):
         items = items_in_folders(folder, number_of, lambda path: {"image": path})
         return LabelledSet(classes=classes, items=items)
+    if not any(folder.glob("ILSVRC2012_val_*.JPEG")):
+        raise MissingMediaError(
+            str(folder), got="no validation images", expected="<wnid>/*.JPEG or ILSVRC2012_val_*.JPEG"
+        )
     wnid_of = _wnids_by_id(file_below(root, META_PLACES))
     truth = file_below(root, TRUTH_PLACES)
     items, missing = [], []

@@ -12,11 +12,13 @@ from typing import Any
 
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
-from imagebind.datasets.layouts.found import file_below, folder_at, table_at
+from imagebind.datasets.layouts.found import file_below, folder_at
+from imagebind.datasets.tables import json_at, table_at
 from imagebind.errors import MediaError
 
 SPLITS = ("test", "val", "train")
 CAPTIONS = 5  # of each image; some of COCO's have six or seven
+JSON_FORM = 'JSON with "images", each with filename, split and sentences'
 IMAGES = ("*.jpg", "*.jpeg", "*.png")
 FLICKR30K_TABLES = (
     "dataset_flickr30k.json",
@@ -66,10 +68,10 @@ def _karpathy(root: str | os.PathLike[str], tables: Sequence[str], split: str, c
 def _of_json(table: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Yield the file, the split and the captions of each image."""
     try:
-        for each in json.loads(table.read_text(encoding="utf-8"))["images"]:
+        for each in json_at(table, JSON_FORM)["images"]:
             yield each["filename"], each["split"], [sentence["raw"] for sentence in each["sentences"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _wrong(table, error, 'JSON with "images", each with filename, split and sentences') from error
+    except (KeyError, TypeError) as error:
+        raise _wrong(table, error, JSON_FORM) from error
 
 
 def _of_csv(table: Path, split: str) -> Iterator[tuple[str, str, list[str]]]:

@@ -7,8 +7,9 @@ from typing import Any
 from imagebind.datasets.labelled import LabelledSet
 from imagebind.datasets.layouts.clips import ListedClip, clips_in_folders, labelled_clips
 from imagebind.datasets.layouts.folders import has_class_folders
-from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in, table_at
+from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
 from imagebind.datasets.layouts.sound import has_audio, video_item, video_with_audio
+from imagebind.datasets.tables import numbered_rows
 from imagebind.modality import MediaKind
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -34,7 +35,7 @@ def kinetics400(root: str | os.PathLike[str], *, split: str = "val") -> Labelled
         return clips_in_folders(root / split, MediaKind.VIDEO)
     table = file_below(root, tables)
     clips = []
-    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+    for number, row in numbered_rows(table, COLUMNS):
         item = f"{table}, line {number}"
         if row.get("split", split) not in SPLITS[split]:
             continue

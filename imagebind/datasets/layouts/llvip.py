@@ -20,7 +20,7 @@ from imagebind.datasets.labelled import LabelledItem, LabelledSet, LazyItem
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import Found, folder_at, found
 from imagebind.datasets.pairs import Pair
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, MissingMediaError
 from imagebind.modality import ModalityType
 
 VISIBLE, INFRARED = "visible", "infrared"
@@ -51,7 +51,9 @@ def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
         for folder in (VISIBLE, INFRARED)
     )
     if not visible and not infrared:
-        raise MediaError(str(root), got="no images", expected=f"{VISIBLE}/{split} and {INFRARED}/{split}")
+        raise MissingMediaError(
+            str(root), got="no images", expected=f"{VISIBLE}/{split}/*.jpg and {INFRARED}/{split}/*.jpg"
+        )
     pairs = [
         Pair(
             vision={"image": visible[name]},
@@ -104,13 +106,16 @@ def llvip_crops(
             root / split, number_of, lambda path: _crop_item(path, _read_image, thermal_normalize)
         )
         return LabelledSet(classes=classes, items=items)
-    folder, annotations = folder_at(root / INFRARED / split), folder_at(root / ANNOTATIONS)
+    folder = folder_at(root / INFRARED / split, f"the thermal images, {IMAGE_PATTERN}")
+    annotations = folder_at(root / ANNOTATIONS, "the boxes of people, <image>.xml")
     images = sorted(folder.glob(IMAGE_PATTERN))
     if not images:
-        raise MediaError(str(folder), got="no images", expected=IMAGE_PATTERN)
+        raise MissingMediaError(str(folder), got="no images", expected=IMAGE_PATTERN)
+    visible = {path.name for path in (root / VISIBLE / split).glob(IMAGE_PATTERN)}
+    missing = [str(folder / name) for name in sorted(visible - {path.name for path in images})]
     image_of = lru_cache(maxsize=1)(_read_image)  # the crops of an image follow each other
     items = []
-    missing: list[str] = []
+    damaged: list[str] = []
     crowded = 0
     for path in images:
         try:
@@ -118,10 +123,10 @@ def llvip_crops(
                 width, height = image.size
             people = person_boxes(annotations / f"{path.stem}.xml", width, height)
         except MediaError as error:
-            missing.append(str(error))
+            damaged.append(str(error))
             continue
         except OSError as error:
-            missing.append(f"{path} ({error})")
+            damaged.append(f"{path}: cannot be read ({error})")
             continue
         rng = np.random.default_rng([seed, crc32(path.stem.encode())])
         for number, box in enumerate(people):
@@ -138,7 +143,7 @@ def llvip_crops(
             ]
     if crowded:
         logger.warning("LLVIP: %d people without a background crop: no room of their size", crowded)
-    return LabelledSet(classes=classes, items=items, missing=missing)
+    return LabelledSet(classes=classes, items=items, missing=missing, damaged=damaged)
 
 
 def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:

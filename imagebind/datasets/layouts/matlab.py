@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from imagebind.errors import MediaError, import_extra
+from imagebind.errors import MediaError, MissingMediaError, import_extra
 
 EXTRA, PURPOSE = "evaluation", "reading MATLAB files"
 
@@ -19,7 +19,7 @@ def mat_variables(path: Path, names: Sequence[str]) -> dict[str, Any]:
     scipy_io = import_extra("scipy.io", extra=EXTRA, purpose=PURPOSE)
     expected = f"a MATLAB file with {', '.join(names)}"
     if not path.is_file():
-        raise MediaError(str(path), got="no such file", expected=expected)
+        raise MissingMediaError(str(path), got="no such file", expected=expected)
     try:
         found: dict[str, Any] = scipy_io.loadmat(str(path), squeeze_me=True, variable_names=list(names))
     except Exception as error:  # scipy raises many types for damaged files

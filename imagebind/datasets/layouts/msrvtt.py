@@ -1,4 +1,8 @@
-"""MSR-VTT, the split 1k-A: MSRVTT_JSFUSION_test.csv with a caption of each video, and the videos."""
+"""MSR-VTT: videos with the captions of MSRVTT_JSFUSION_test.csv, or those of MSRVTT_data.json.
+
+The CSV is the split 1k-A with a caption of each of 1,000 videos. The JSON has 20 captions of each video, and
+the data set's own test split, of 2,990 videos.
+"""
 
 import os
 from pathlib import Path
@@ -9,47 +13,72 @@ import numpy as np
 from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
 from imagebind.datasets.layouts.clips import recordings
-from imagebind.datasets.layouts.found import file_below, folder_at, table_at
+from imagebind.datasets.layouts.found import file_below, folder_at
 from imagebind.datasets.layouts.sound import audio_item, has_audio, video_item, video_with_audio
+from imagebind.datasets.tables import json_at, table_at
+from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
 COLUMNS = ("video_id", "sentence")
 TABLE = "MSRVTT_JSFUSION_test.csv"
-TABLES = (TABLE, f"annotation/{TABLE}", f"annotations/{TABLE}", f"csv/{TABLE}", f"msrvtt_data/{TABLE}")
+FOLDERS = ("", "annotation/", "annotations/", "csv/", "msrvtt_data/")
+JSON_TABLES = ("MSRVTT_data.json", "test_videodatainfo.json")
+JSON_FORM = 'JSON with "videos" (video_id, split) and "sentences" (video_id, caption)'
+ONE_K, FULL = "1k-A", "full"
+SPLITS = (ONE_K, FULL)
 AUDIO_WEIGHT = 0.05
 SILENT = ("leave_out", "silence")
 SILENCE = {"audio": np.zeros((1, 32_000), dtype=np.float32), "rate": 16_000}  # 2 s
 
 
-def msrvtt_video(root: str | os.PathLike[str], *, video_clips: int = 5, crops: int = 3) -> RetrievalSet:
+def msrvtt_video(
+    root: str | os.PathLike[str],
+    *,
+    split: str = ONE_K,
+    captions: int = 1,
+    video_clips: int = 5,
+    crops: int = 3,
+) -> RetrievalSet:
     """Return the captions as queries, and the videos.
 
+    Args:
+        split: "1k-A", the videos of the CSV, or "full", the test split of the JSON.
+        captions: number of captions of each video, the first ones; for 1k-A, one is that of
+            the CSV, more are those of the JSON.
+
     Raises:
-        MediaError: the table is missing or damaged.
+        MediaError: a table is missing or damaged.
+        ValueError: the split is unknown.
     """
     root = folder_at(root)
-    captions, videos, missing = _read(root)
+    texts, videos, missing = _read(root, split, captions)
     items = {name: video_item(path, video_clips, crops) for name, path in videos.items()}
-    return captioned(root, items, captions, missing=missing)
+    return captioned(root, items, texts, missing=missing)
 
 
 def msrvtt_audio(
-    root: str | os.PathLike[str], *, silent: str = "leave_out", audio_clips: int = 5
+    root: str | os.PathLike[str],
+    *,
+    split: str = ONE_K,
+    captions: int = 1,
+    silent: str = "leave_out",
+    audio_clips: int = 5,
 ) -> RetrievalSet:
     """Return the captions as queries, and the audio of the videos; a note has the number of silent videos.
 
     Args:
+        split, captions: as for `msrvtt_video`.
         silent: "leave_out" leaves out videos without an audio track and their captions; "silence" embeds two
             seconds of zeros for each. As equal scores count as misses, their captions find nothing then.
 
     Raises:
-        MediaError: the table is missing or damaged.
-        ValueError: an unknown value of `silent`.
+        MediaError: a table is missing or damaged.
+        ValueError: an unknown split or value of `silent`.
     """
     if silent not in SILENT:
         raise ValueError(f"silent: expected one of {', '.join(SILENT)}, got {silent!r}")
     root = folder_at(root)
-    captions, videos, missing = _read(root)
+    texts, videos, missing = _read(root, split, captions)
     items: dict[str, Any] = {}
     count = 0
     for name, path in videos.items():
@@ -61,12 +90,14 @@ def msrvtt_audio(
             items[name] = SILENCE
     how = "their captions are left out" if silent == "leave_out" else "silence is embedded"
     notes = [f"{count:,} of {len(videos):,} videos have no audio track: {how}"]
-    return captioned(root, items, captions, missing=missing, notes=notes if count else [])
+    return captioned(root, items, texts, missing=missing, notes=notes if count else [])
 
 
 def msrvtt_audio_video(
     root: str | os.PathLike[str],
     *,
+    split: str = ONE_K,
+    captions: int = 1,
     audio_weight: float = AUDIO_WEIGHT,
     video_clips: int = 5,
     crops: int = 3,
@@ -74,14 +105,15 @@ def msrvtt_audio_video(
 ) -> RetrievalSet:
     """Return the captions as queries, and the videos with their audio added by weight.
 
-    A video without an audio track is used alone; a note has the number of these.
+    A video without an audio track is used alone; a note has the number of these. The arguments `split` and
+    `captions` are those of `msrvtt_video`.
 
     Raises:
-        MediaError: the table is missing or damaged.
-        ValueError: the weight is not between 0 and 1.
+        MediaError: a table is missing or damaged.
+        ValueError: the split is unknown, or the weight is not between 0 and 1.
     """
     root = folder_at(root)
-    captions, videos, missing = _read(root)
+    texts, videos, missing = _read(root, split, captions)
     items: dict[str, Any] = {}
     silent = 0
     for name, path in videos.items():
@@ -93,15 +125,40 @@ def msrvtt_audio_video(
             items[name] = video_item(path, video_clips, crops)
             silent += 1
     notes = [f"{silent:,} of {len(videos):,} videos have no audio track: their video alone is used"]
-    return captioned(root, items, captions, missing=missing, notes=notes if silent else [])
+    return captioned(root, items, texts, missing=missing, notes=notes if silent else [])
 
 
-def _read(root: Path) -> tuple[list[tuple[str, str]], dict[str, Path], list[str]]:
+def _read(root: Path, split: str, captions: int) -> tuple[list[tuple[str, str]], dict[str, Path], list[str]]:
     """Return the captions of videos, the files of the videos, and the missing files."""
-    captions = [
-        (row["video_id"], row["sentence"] or "") for row in table_at(file_below(root, TABLES), COLUMNS)
-    ]
+    if split not in SPLITS:
+        raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
+    if captions < 1:
+        raise ValueError(f"captions: expected at least 1, got {captions}")
+    if split == ONE_K:
+        table = file_below(root, [f"{folder}{TABLE}" for folder in FOLDERS])
+        texts = [(row["video_id"], row["sentence"]) for row in table_at(table, COLUMNS)]
+        names = [*dict.fromkeys(name for name, _ in texts)]
+    if split == FULL or captions > 1:
+        test_names, texts_of = _captions_of_json(root)
+        names = test_names if split == FULL else names
+        texts = [(name, text) for name in names for text in texts_of.get(name, [])[:captions]]
     files = recordings(root, MediaKind.VIDEO)
-    names = list(dict.fromkeys(name for name, _ in captions))
-    missing = [str(root / f"{name}.mp4") for name in names if name not in files]
-    return captions, {name: files[name] for name in names if name in files}, missing
+    missing = [str(root / "**" / f"{name}.mp4") for name in names if name not in files]
+    return texts, {name: files[name] for name in names if name in files}, missing
+
+
+def _captions_of_json(root: Path) -> tuple[list[str], dict[str, list[str]]]:
+    """Return the videos of the test split, and the captions of all videos in the order of their ids."""
+    table = file_below(root, [f"{folder}{name}" for name in JSON_TABLES for folder in FOLDERS])
+    content = json_at(table, JSON_FORM)
+    texts_of: dict[str, list[str]] = {}
+    try:
+        names = [each["video_id"] for each in content["videos"] if each.get("split", "test") == "test"]
+        for each in sorted(content["sentences"], key=lambda each: int(each.get("sen_id", 0))):
+            texts_of.setdefault(each["video_id"], []).append(str(each["caption"]))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        got = f"cannot be read ({type(error).__name__}: {error})"
+        raise MediaError(str(table), got=got, expected=JSON_FORM) from error
+    if uncaptioned := [name for name in names if name not in texts_of]:
+        raise MediaError(str(table), got=f"no caption of {uncaptioned[0]}", expected=JSON_FORM)
+    return names, texts_of

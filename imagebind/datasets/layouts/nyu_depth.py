@@ -12,7 +12,7 @@ from imagebind.datasets.labelled import LabelledItem, LabelledSet, LazyItem
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import folder_at
 from imagebind.datasets.layouts.matlab import EXTRA, PURPOSE, mat_variables
-from imagebind.errors import MediaError, import_extra
+from imagebind.errors import MediaError, MissingMediaError, import_extra
 from imagebind.transforms.depth import NYU_FOCAL
 
 DATA, SPLIT_TABLE = "nyu_depth_v2_labeled.mat", "splits.mat"
@@ -102,5 +102,7 @@ def _opened(data: Path) -> Any:
     try:
         return h5py.File(data, "r")
     except OSError as error:
-        got = f"cannot be read ({error})" if data.exists() else "no such file"
-        raise MediaError(str(data), got=got, expected="the labelled data set, MATLAB 7.3 (HDF5)") from error
+        expected = "the labelled data set, MATLAB 7.3 (HDF5)"
+        if not data.exists():
+            raise MissingMediaError(str(data), got="no such file", expected=expected) from error
+        raise MediaError(str(data), got=f"cannot be read ({error})", expected=expected) from error

@@ -5,8 +5,8 @@ import os
 from pathlib import Path
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
-from imagebind.datasets.layouts.found import table_at
-from imagebind.errors import MediaError
+from imagebind.datasets.tables import numbered_rows
+from imagebind.errors import MediaError, MissingMediaError
 from imagebind.modality import MediaKind
 
 FROM_FOLDERS = "folders"
@@ -38,7 +38,7 @@ def labelled_files(
     else:
         label_of, missing = _labels_of_table(Path(classes_from), files)
     if not files:
-        raise MediaError(pattern, got="no file that matches", expected="files of two classes or more")
+        raise MissingMediaError(pattern, got="no file that matches", expected="files of two classes or more")
     labels = sorted({*label_of.values()})
     if len(labels) < 2:
         raise MediaError(
@@ -67,7 +67,7 @@ def _labels_of_table(table: Path, files: list[Path]) -> tuple[dict[Path, str], l
         by_name.setdefault(path.name, []).append(path)
     labels: dict[Path, str] = {}
     missing: list[str] = []
-    for number, row in enumerate(table_at(table, COLUMNS), start=2):
+    for number, row in numbered_rows(table, COLUMNS):
         name, label = row["file"], row["class"]
         if not name or not label:
             raise MediaError(f"{table}, line {number}", got=repr(row), expected="a file and a class")

@@ -14,7 +14,7 @@ from imagebind.datasets.layouts.llvip import llvip
 from imagebind.datasets.layouts.sound import has_audio
 from imagebind.datasets.layouts.sun_rgbd import split_views, sun_rgbd
 from imagebind.datasets.layouts.vggsound import vggsound_list
-from imagebind.errors import MediaError
+from imagebind.errors import MissingMediaError
 from imagebind.modality import MediaKind
 
 Folder = str | os.PathLike[str]
@@ -44,9 +44,14 @@ def paired_folders(
         MediaError: a folder does not exist, or there are no pairs.
         ValueError: an unknown media type.
     """
+    for option, media in (("query", query), ("candidate", candidate)):
+        if media not in [*MediaKind]:
+            raise ValueError(f"{option}: expected one of {', '.join(MediaKind)}, got {media!r}")
+    if query == candidate:
+        raise ValueError(f"candidate: expected another media type than that of query, got {candidate!r}")
     root = folder_at(root)
     queries, candidates = (
-        files_by_stem(folder_at(root / MediaKind(media).value)) for media in (query, candidate)
+        files_by_stem(folder_at(root / media, f"files of {media}")) for media in (query, candidate)
     )
     named = [
         NamedPair({query: queries[name]}, {candidate: candidates[name]}, name)
@@ -55,7 +60,7 @@ def paired_folders(
     alone = [str(root / candidate / f"{name}.*") for name in sorted(queries.keys() - candidates.keys())]
     alone += [str(root / query / f"{name}.*") for name in sorted(candidates.keys() - queries.keys())]
     if not named:
-        raise MediaError(
+        raise MissingMediaError(
             str(root), got="no pair", expected=f"files of equal names in {query}/ and {candidate}/"
         )
     return _retrieval(_drawn(named, pairs), missing=alone)
@@ -94,7 +99,7 @@ def _of_videos(found: LabelledSet, count: int) -> RetrievalSet:
     pairs = [pair for pair in drawn if has_audio(pair.query["audio"])]
     silent = len(drawn) - len(pairs)
     notes = [f"{silent:,} of {len(drawn):,} videos have no audio track: they are left out"] if silent else []
-    return _retrieval(pairs, missing=found.missing, notes=notes)
+    return _retrieval(pairs, missing=found.missing, damaged=found.damaged, notes=notes)
 
 
 def _drawn(pairs: Sequence[NamedPair], count: int) -> list[NamedPair]:
@@ -106,12 +111,17 @@ def _drawn(pairs: Sequence[NamedPair], count: int) -> list[NamedPair]:
 
 
 def _retrieval(
-    pairs: Sequence[NamedPair], *, missing: Sequence[str], notes: Sequence[str] = ()
+    pairs: Sequence[NamedPair],
+    *,
+    missing: Sequence[str],
+    damaged: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> RetrievalSet:
     return RetrievalSet(
         queries=[NamedItem(item=pair.query, name=pair.name) for pair in pairs],
         candidates=[NamedItem(item=pair.candidate, name=pair.name) for pair in pairs],
         relevant=[(number,) for number in range(len(pairs))],
         missing=missing,
+        damaged=damaged,
         notes=notes,
     )

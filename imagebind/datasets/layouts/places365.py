@@ -6,8 +6,9 @@ from pathlib import Path
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import class_folders, has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import folder_at, lines_at
-from imagebind.errors import MediaError
+from imagebind.datasets.layouts.found import folder_at
+from imagebind.datasets.tables import lines_at
+from imagebind.errors import MediaError, MissingMediaError
 
 SPLIT = "val"
 CATEGORIES, TABLE = "categories_places365.txt", "places365_val.txt"
@@ -38,13 +39,15 @@ def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> Lab
         items = items_in_folders(root / SPLIT, number_of, lambda path: {"image": path})
         return LabelledSet(classes=_classes(number_of, qualifier), items=items)
     if folder is None:
-        raise MediaError(
+        raise MissingMediaError(
             str(root), got=f"no {' or '.join(IMAGE_FOLDERS)}", expected="the folder of validation images"
         )
     number_of = _categories(root)
     table = root / TABLE
     items, missing = [], []
-    for number, line in enumerate(lines_at(table), start=1):
+    for number, line in enumerate(
+        lines_at(table, "the list of validation images with their classes"), start=1
+    ):
         name, _, label = line.rpartition(" ")
         if not name or not label.isdecimal() or int(label) >= len(number_of):
             raise MediaError(
@@ -63,7 +66,7 @@ def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> Lab
 def _categories(root: Path) -> dict[str, int]:
     """Return the class number of each name, without its letter: "/a/balcony/exterior 41"."""
     number_of = {}
-    for expected, line in enumerate(lines_at(root / CATEGORIES)):
+    for expected, line in enumerate(lines_at(root / CATEGORIES, "the names of the classes")):
         name, _, number = line.rpartition(" ")
         parts = name.split("/", 2)  # "", "a", "balcony/exterior"
         if number != str(expected) or len(parts) != 3 or not parts[2]:

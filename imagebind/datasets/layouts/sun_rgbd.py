@@ -94,7 +94,7 @@ def sun_rgbd_scenes(
     if not (root / ROOT_NAME).is_dir() and has_class_folders(root / split):
         items = items_in_folders(root / split, number_of, lambda path: {"depth": path, "unit": UNIT})
         return LabelledSet(classes=classes, items=items)
-    base = folder_at(root / ROOT_NAME)
+    base = folder_at(root / ROOT_NAME, f"the folders of views: {', '.join(SENSORS)}")
     items, missing = [], []
     for view in split_views(root, split):
         if not (base / view).is_dir():

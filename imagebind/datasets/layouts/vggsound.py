@@ -7,7 +7,8 @@ from pathlib import Path
 from imagebind.datasets.labelled import LabelledSet
 from imagebind.datasets.layouts.clips import ListedClip, clips_in_folders, labelled_clips
 from imagebind.datasets.layouts.folders import has_class_folders
-from imagebind.datasets.layouts.found import file_below, folder_at, lines_at, seconds_in
+from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
+from imagebind.datasets.tables import lines_at
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
@@ -19,7 +20,7 @@ CLIP_SECONDS = 10.0
 def vggsound(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSet:
     """Return the audio of a split's clips with their classes. Also reads <root>/<split>/<class>/<file>.
 
-    Files are <id>_<start>.*, with the start in seconds as six digits, or similar.
+    Files are <id>_<start>.*, with the start in seconds as six digits, or similar; or the whole video, <id>.*.
 
     Raises:
         MediaError: the table is missing or damaged.
@@ -43,7 +44,7 @@ def vggsound_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     table = file_below(root, TABLES)
     clips, labels = [], set()
-    for number, row in enumerate(csv.reader(lines_at(table)), start=1):
+    for number, row in enumerate(csv.reader(lines_at(table, "lines of id, start, class and split")), start=1):
         item = f"{table}, line {number}"
         if len(row) != 4 or row[3] not in SPLITS:
             raise MediaError(

@@ -29,7 +29,7 @@ BENCHMARKS = (
         read=coco,
         options=OPTIONS,
         needs="dataset_coco.json, val2014/*.jpg",
-        url="https://cocodataset.org",
+        url="https://cocodataset.org, captions https://cs.stanford.edu/people/karpathy/deepimagesent/",
         licence="CC BY 4.0 (annotations); images by Flickr's terms of use",
     ),
 )

@@ -144,7 +144,7 @@ def test_llvip_pairs_images_of_the_same_name(tmp_path):
         ("visible", "train", "010003.jpg"),
     ]
     readable(found.pairs)
-    with pytest.raises(MediaError, match="expected visible/test and infrared/test"):
+    with pytest.raises(MediaError, match=r"expected visible/test/\*.jpg and infrared/test"):
         llvip(tmp_path, split="test")
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         llvip(tmp_path, split="val")
@@ -224,7 +224,7 @@ def test_ego4d_errors_name_the_row_and_the_table(ego):
     with pytest.raises(MediaError, match=r"clips\.csv, line 2: a clip from 5 to 2 s"):
         read_ego(ego)
     (ego / "clips.csv").write_text("video,start,end\nuid-1,5,2\n")
-    with pytest.raises(MediaError, match="video_uid, start_sec, end_sec among them"):
+    with pytest.raises(MediaError, match="video_uid, start_sec, end_sec among the columns"):
         read_ego(ego)
 
 

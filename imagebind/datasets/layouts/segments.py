@@ -1,0 +1,63 @@
+"""The segment of a video that a list names, and files that are this segment or the whole video.
+
+A file whose name has the start, such as <id>_30.wav, is the segment. So is a file that is named by the id
+alone, unless it lasts longer: then it is the whole video.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from imagebind.datasets.labelled import LazyItem
+from imagebind.errors import MediaError
+from imagebind.media.audio_file import open_audio
+from imagebind.media.video_file import probe_video
+from imagebind.modality import MediaKind
+
+LONGER_SECONDS = 2.0  # ours: a cut at the next key frame, and an encoder's padding, add less
+
+
+def segment_item(path: Path, ytid: str, start: float | None, end: float | None, media: MediaKind) -> Any:
+    """Return a file of audio or video as an item; of a whole video's audio, only the segment.
+
+    Raises:
+        MediaError: a whole video that ends before the segment, or whose frames would have to be cut.
+    """
+    whole = {media.value: path}
+    if start is None or end is None or path.stem not in (ytid, f"Y{ytid}"):
+        return whole
+    try:
+        seconds = _seconds(path, media)
+    except (MediaError, OSError):
+        return whole  # embedding it names the damage
+    if seconds <= end - start + LONGER_SECONDS:
+        return whole
+    segment = f"the segment from {start:g} to {end:g} s"
+    if media is not MediaKind.AUDIO:
+        raise MediaError(str(path), got=f"{seconds:.1f} s", expected=f"{segment} alone")
+    if seconds <= start:
+        raise MediaError(str(path), got=f"{seconds:.1f} s", expected=f"{segment}, or the whole video")
+    return LazyItem(load=partial(_audio_between, path, start, end), sources=(path, start, end))
+
+
+def note_of_cuts(items: Sequence[Any]) -> list[str]:
+    """Return a note with the number of segments that are cut from whole videos, if there are any."""
+    cut = sum(isinstance(item, LazyItem) for item in items)
+    return [f"{cut:,} of {len(items):,} files are whole videos: their segments are cut"] if cut else []
+
+
+def _seconds(path: Path, media: MediaKind) -> float:
+    if media is not MediaKind.AUDIO:
+        return probe_video(path).duration
+    with open_audio(path) as recording:
+        return recording.samples / recording.rate
+
+
+def _audio_between(path: Path, start: float, end: float) -> dict[str, Any]:
+    """Return the audio from start to end, or to the end of the file, as an item."""
+    with open_audio(path) as recording:
+        first = round(start * recording.rate)
+        waveform = recording.read(first, min(round(end * recording.rate), recording.samples))
+        recording.check_losses()
+        return {"audio": waveform, "rate": recording.rate}

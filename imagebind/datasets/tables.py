@@ -1,0 +1,137 @@
+"""Tables and lists as people save them: CSV with commas, semicolons or tabs, in UTF-8 or UTF-16."""
+
+import codecs
+import csv
+import io
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from imagebind.errors import MediaError, MissingMediaError
+
+DELIMITERS = (",", ";", "\t")
+UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+ENCODINGS = "text in UTF-8, or in UTF-16 with a byte order mark"
+HEADER_CHARACTERS = 100_000  # fewer than the csv module allows in a cell
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\n')  # Excel's first line
+StrPath = str | os.PathLike[str]
+
+
+def text_at(path: StrPath, expected: str = "a text file") -> str:
+    r"""Return the text of a file in UTF-8, or UTF-16 with a byte order mark; all ends of line become "\n".
+
+    Args:
+        expected: what the file is, for errors.
+
+    Raises:
+        MediaError: the file does not exist, cannot be read, or is not such a text.
+    """
+    content = _bytes_at(path, expected)
+    try:
+        text = content.decode("utf-16" if content.startswith(UTF16_MARKS) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise MediaError(
+            f"{path}, line {line}", got=f"a character that is not {error.encoding}", expected=ENCODINGS
+        ) from error
+    if "\0" in text:
+        raise MediaError(str(path), got="NUL characters", expected=ENCODINGS)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def lines_at(path: StrPath, expected: str = "a text file") -> list[str]:
+    """Return the lines of a text file that are not blank, without the space around them.
+
+    Raises:
+        MediaError: as for `text_at`.
+    """
+    return [line.strip() for line in text_at(path, expected).split("\n") if line.strip()]
+
+
+def table_at(path: StrPath, columns: Sequence[str]) -> list[dict[str, str]]:
+    """Return the rows of a CSV with a header, as `numbered_rows`."""
+    return [row for _, row in numbered_rows(path, columns)]
+
+
+def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
+    """Return the rows of a CSV with a header, each with the number of its last line; empty rows are left out.
+
+    The delimiter is the one by which the header has the columns: a comma, a semicolon or a tab. Cells that
+    contain the delimiter, quotes or line breaks are quoted. Missing cells at the end of a row are "".
+
+    Raises:
+        MediaError: the file cannot be read, lacks a column, or a row has other cells than the header.
+    """
+    text = text_at(path, f"a CSV with {', '.join(columns)}" if columns else "a CSV with a header")
+    separator = _SEPARATOR_LINE.match(text)
+    skipped = 0 if separator is None else 1
+    text = text if separator is None else text[separator.end() :]
+    delimiters = DELIMITERS if separator is None else (separator[1],)
+    delimiter = max(delimiters, key=lambda each: _fit(text, each, columns))
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
+    rows: list[tuple[int, dict[str, str]]] = []
+    cells: list[str] = []
+    try:
+        header = [name.strip() for name in next(reader, [])]
+        if missing := [column for column in columns if column not in header]:
+            raise MediaError(
+                str(path),
+                got=f"columns {', '.join(header)}" if header else "no header",
+                expected=f"{', '.join(missing)} among the columns",
+            )
+        for cells in reader:
+            if not any(cell.strip() for cell in cells):
+                continue
+            line = reader.line_num + skipped
+            if any(cell.strip() for cell in cells[len(header) :]):
+                raise MediaError(
+                    f"{path}, line {line}",
+                    got=f"{len(cells)} cells",
+                    expected=f"{len(header)} ({', '.join(header)}); quote a cell that contains {delimiter!r}",
+                )
+            rows.append((line, {**dict.fromkeys(header, ""), **dict(zip(header, cells, strict=False))}))
+    except csv.Error as error:
+        raise MediaError(
+            f"{path}, line {reader.line_num + skipped}", got=f"cannot be read ({error})", expected="a CSV"
+        ) from error
+    if any("\n" in cell for cell in cells) and text.count('"') % 2:
+        lines = max(cell.count("\n") for cell in cells)
+        raise MediaError(
+            str(path),
+            got=f"a quote in the last {lines:,} lines that is not closed",
+            expected="pairs of quotes",
+        )
+    return rows
+
+
+def json_at(path: StrPath, expected: str) -> Any:
+    """Return the content of a JSON file in UTF-8 or UTF-16.
+
+    Raises:
+        MediaError: the file does not exist, or is not JSON.
+    """
+    try:
+        return json.loads(_bytes_at(path, expected))
+    except ValueError as error:
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(str(path), got=f"cannot be read ({error})", expected=expected) from error
+
+
+def _fit(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:
+    """Return how many of the columns, and how many cells, the header has with a delimiter."""
+    first = text[:HEADER_CHARACTERS].partition("\n")[0]
+    header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
+    return sum(column in header for column in columns), len(header)
+
+
+def _bytes_at(path: StrPath, expected: str) -> bytes:
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError as error:
+        raise MissingMediaError(str(path), got="no such file", expected=expected) from error
+    except OSError as error:
+        raise MediaError(str(path), got=f"cannot be read ({error.strerror})", expected=expected) from error
