@@ -24,7 +24,8 @@ FLOORS = (
     ("batching", "checkpoints"),
     ("data", "embedder", "models.imagebind_model", "models.multimodal_preprocessors", "vectors"),
     ("space", "datasets", "toyworld"),
-    ("search", "training", "evaluation", "applications", "integrations", "serving"),
+    ("applications",),
+    ("search", "training", "evaluation", "integrations", "serving"),
     ("distributed",),  # it writes into an index
     ("benchmark", "quickstart", "plot"),
     ("cli",),

@@ -1,0 +1,5 @@
+"""`imagebind detect`."""
+
+
+def detect() -> None:
+    """Not written yet."""

@@ -1,0 +1,5 @@
+"""`imagebind generate`."""
+
+
+def generate() -> None:
+    """Not written yet."""

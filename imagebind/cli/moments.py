@@ -1,0 +1,5 @@
+"""`imagebind moments`."""
+
+
+def moments() -> None:
+    """Not written yet."""
