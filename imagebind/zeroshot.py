@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagebind.config import MAX_LOGIT_SCALE
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.evaluation import evaluation_mode
 from imagebind.prompts import check_template, default_templates
 
@@ -271,7 +271,7 @@ def default_temperature(model: nn.Module, modality: ModalityType | str) -> float
         raise ValueError(
             f"model: expected one with {LOGIT_SCALE_NAME.format(ModalityType.TEXT)}, got one without"
         )
-    own = _logit_scale(model, ModalityType(modality))
+    own = _logit_scale(model, modality if isinstance(modality, BoundModality) else ModalityType(modality))
     return 1 / math.sqrt(text * (text if own is None else own))
 
 
@@ -356,7 +356,7 @@ def _embed_texts(model: Any, tokens: Tensor) -> Tensor:
     return F.normalize(embeddings.float(), dim=-1)
 
 
-def _logit_scale(model: nn.Module, modality: ModalityType) -> float | None:
+def _logit_scale(model: nn.Module, modality: ModalityType | BoundModality) -> float | None:
     name = LOGIT_SCALE_NAME.format(modality)
     for named, stored in (*model.named_parameters(), *model.named_buffers()):
         if named == name:

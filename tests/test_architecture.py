@@ -22,8 +22,9 @@ FLOORS = (
     ("transforms", "zeroshot"),
     ("intake",),
     ("batching", "checkpoints"),
+    ("packs", "space"),
     ("data", "embedder", "models.imagebind_model", "models.multimodal_preprocessors", "vectors"),
-    ("space", "datasets", "toyworld"),
+    ("datasets", "toyworld"),
     ("applications",),
     ("search", "training", "evaluation", "integrations", "serving"),
     ("distributed",),  # it writes into an index
@@ -31,6 +32,7 @@ FLOORS = (
     ("cli",),
 )
 LINES = {
+    ("packs", "space"): "a pack has the fingerprint of its space",
     ("quickstart", "plot"): "it draws its similarities",
     ("training", "evaluation"): "figures between epochs",
 }
