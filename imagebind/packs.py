@@ -6,7 +6,6 @@ safetensors. Loading it runs no code of the folder. The transform is one of `ima
 that the caller passes.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, asdict, dataclass, fields, is_dataclass
@@ -141,7 +140,7 @@ def save_pack(
     if name not in model.modalities:
         raise ValueError(f"modality: expected one of {', '.join(model.modalities)}, got {name!r}")
     entries = {key: value for key, value in model.state_dict().items() if modality_of(key) == name}
-    space = Space.of_model(model)
+    space = Space.of_model(model, bound=[name])
     weights = {key: digest for key, digest in space.weights.items() if key in {*map(str, ModalityType)}}
     if not weights:
         raise ValueError("model: expected vision or another modality that the new one is bound to, got none")
@@ -155,7 +154,7 @@ def save_pack(
         "sizes": asdict(sizes),
         "transform": type(transform).__name__,
         "settings": _settings_of(transform),
-        "space": json.loads(space.to_json()) | {"weights": weights},
+        "space": {"model": space.model, "weights": weights},
     }
     write_folder([(name, entries)], folder, config=description)
     return folder

@@ -73,12 +73,18 @@ class Space:
         settings = {
             kind.value: _transform_settings(embedder.transform(cast(MediaKind, kind))) for kind in included
         }
-        return replace(cls.of_model(model), transforms=settings)
+        return replace(cls.of_model(model, bound=embedder.bound), transforms=settings)
 
     @classmethod
-    def of_model(cls, model: ImageBindModel) -> "Space":
-        """Return the space of a model, without transforms."""
-        return cls(model=_model_name(model), embed_dim=model.config.embed_dim, weights=_weight_digests(model))
+    def of_model(cls, model: ImageBindModel, *, bound: Iterable[str] = ()) -> "Space":
+        """Return the space of a model, without transforms.
+
+        Args:
+            bound: the modalities of packs, which leave the model its name.
+        """
+        return cls(
+            model=_model_name(model, bound), embed_dim=model.config.embed_dim, weights=_weight_digests(model)
+        )
 
     def check(self, other: "Space", *, owner: str, way_out: str = INDEX_WAY_OUT) -> None:
         """Check that another space is equal, in the modalities and media types that both have.
@@ -134,14 +140,15 @@ class Space:
         return f"{self.model} {digest}"
 
 
-def _model_name(model: ImageBindModel) -> str:
-    if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass added one
+def _model_name(model: ImageBindModel, bound: Iterable[str]) -> str:
+    modalities = {*model.modalities} - {*bound}
+    if not modalities <= {*map(str, ModalityType)}:  # a subclass added one
         return "custom"
     for name, config_of in NAMED_MODELS.items():
         named = config_of()
         if model.config.embed_dim == named.embed_dim and all(
             model.config.trunk(ModalityType(modality)) == named.trunk(ModalityType(modality))
-            for modality in model.modalities
+            for modality in modalities
         ):
             return name
     return "custom"

@@ -45,6 +45,14 @@ def events() -> list[np.ndarray]:
     return list(np.random.default_rng(0).uniform(0, 1, (3, SIDE, SIDE)).astype(np.float32))
 
 
+def test_the_description_of_a_pack_is_readable(pack):
+    about = json.loads((pack / "config.json").read_text())
+    assert about["settings"] == {"shape": [1, SIDE, SIDE], "mean": 0.5, "std": 0.25}
+    assert about["space"]["model"] == "imagebind_tiny" and len(about["space"]["weights"]) == 6
+    found = read_pack(pack)
+    assert found.sizes == SIZES and found.make_transform() == TRANSFORM
+
+
 def edited(pack: Path, **changes) -> Path:
     """The pack with some entries of its description changed."""
     path = pack / "config.json"
@@ -149,7 +157,8 @@ def test_a_pack_loads_into_a_model_with_some_of_its_modalities_and_half_precisio
 
 def test_the_space_of_an_embedder_has_its_packs_and_fits_that_of_an_index_without_them(pack, tiny):
     space = Space.of(Embedder(tiny, packs=[pack]))
-    assert "event" in space.weights and "shape=(1, 32, 32)" in space.transforms["event"]
+    assert space.model == "imagebind_tiny" and "event" in space.weights
+    assert "shape=(1, 32, 32)" in space.transforms["event"]
     Space.of(Embedder(tiny)).check(space, owner="index")
 
 
