@@ -20,7 +20,7 @@ from imagebind.config import AudioConfig, ImageBindConfig, ImuConfig, OneChannel
 from imagebind.errors import CheckpointError
 from imagebind.intake.requests import Transform
 from imagebind.modality import BoundModality, ModalityType
-from imagebind.models.bound import BoundConfig, bound_modality, with_modality
+from imagebind.models.bound import BoundConfig, bound_modality, modules_of, with_modality
 from imagebind.models.model import ImageBindModel
 from imagebind.space import Space, SpaceMismatchError
 from imagebind.transforms.options import item_options
@@ -75,9 +75,8 @@ class Pack:
         load_into(
             extended, self.folder, modalities=[self.modality], dtype=parameter.dtype, device=parameter.device
         )
-        for parts in extended._modules.values():
-            if parts is not None and self.modality in dict(parts.named_children()):
-                parts.get_submodule(self.modality).eval()
+        for module in modules_of(extended, self.modality):
+            module.eval()
         return extended
 
     def make_transform(self, given: type[Transform] | Transform | None = None) -> Transform:

@@ -12,6 +12,7 @@ from imagebind.models.builders import build_bound
 from imagebind.models.model import ImageBindModel, init_weights
 
 BoundConfig = OneChannelConfig | AudioConfig | ImuConfig
+MODULE_DICTS = ("modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors")
 DEFAULT_LOGIT_SCALE = 10.0  # 1 / temperature, as for thermal (released)
 
 
@@ -46,15 +47,20 @@ def with_modality(
     parameter = next(model.parameters())
     extended = copy.copy(model)
     extended._modules = dict(model._modules)
-    names = ("preprocessors", "trunks", "heads", "postprocessors")
-    for part, module in zip(names, modules, strict=True):
+    for part, module in zip(MODULE_DICTS, modules, strict=True):
         if device is None or torch.device(device).type != "meta":
             module.to_empty(device=parameter.device if device is None else device)
             init_weights(module)
             module.to(parameter.dtype)
-        others = getattr(model, f"modality_{part}").items()
-        extended._modules[f"modality_{part}"] = nn.ModuleDict([*others, (name, module)])
+        others = getattr(model, part)
+        extended._modules[part] = nn.ModuleDict({**others, name: module})
+        extended._modules[part].training = others.training
     return extended
+
+
+def modules_of(model: ImageBindModel, modality: str) -> tuple[nn.Module, ...]:
+    """Return the four modules of a modality: stem, trunk, head and postprocessor."""
+    return tuple(getattr(model, part)[modality] for part in MODULE_DICTS)
 
 
 def bound_modality(name: str) -> BoundModality:

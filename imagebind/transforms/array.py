@@ -48,7 +48,9 @@ class ArrayTransform:
             MediaError: another shape, numbers that are not finite, or a file that cannot be read.
         """
         name = name_of(item)
-        values = load_values(item, key=ARRAY_KEY, limits=self.limits) if is_source(item) else item
+        values: object = item
+        if is_source(item):
+            values = load_values(item, key=ARRAY_KEY, limits=self.limits)  # type: ignore[arg-type]
         expected = f"an array of shape {self.shape}" + (
             " or another height and width" if len(self.shape) == 3 else ""
         )
