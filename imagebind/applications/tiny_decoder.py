@@ -2,8 +2,8 @@
 
 It was trained on image embeddings only. Embeddings of other modalities lie elsewhere on the sphere, so they
 are first replaced by a mixture of stored image embeddings, the memory (as in DeCap, arXiv 2303.03032). An
-embedding says nothing about the position and the rotation of the thing, so the decoder gets them as a pose;
-an average over all poses would be too blurred to show a shape.
+embedding says almost nothing about the position and the rotation of the thing, so the network gets them as
+its pose; the average over all poses would be too blurred to show a shape.
 """
 
 import os
@@ -25,6 +25,8 @@ from imagebind.errors import CheckpointError
 from imagebind.io.atomic import replacing
 from imagebind.modality import ModalityType
 from imagebind.space import Space
+from imagebind.toyworld.scene import Scene, sample_scene
+from imagebind.toyworld.view import FOCAL, IMAGE_CENTRE
 
 DECODER_PATH = TINY_FOLDER / "decoder.safetensors"
 SPACE_KEY = "space"  # of the file's metadata: the embedding space, as JSON
@@ -34,8 +36,8 @@ GRID = 8  # cells per side of the coarsest feature map
 HIDDEN_DIM = 384
 CHANNELS = 40
 PATCH_PIXELS = IMAGE_PIXELS // (2 * GRID)  # per side: each cell of the finer map gives 4 × 4 pixels
-POSE_DIM = 3  # x, y and angle, each from -1 to 1
-SAMPLED_POSE = 0.7  # largest pose of a seed: things near the edge of the image are harder to recognise
+RGBA = 4  # channels of the thing: its colours and its opacity
+POSE_DIM = 3  # position right and down in half image widths, clockwise angle in radians
 
 MEMORY_TEMPERATURE = 0.02  # of cosine similarities, in the softmax over the memory
 
@@ -46,30 +48,56 @@ class DecoderNetwork(nn.Module):
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
         self.latent = nn.Sequential(
-            nn.Linear(embed_dim + POSE_DIM, HIDDEN_DIM),
+            nn.Linear(embed_dim, HIDDEN_DIM),
             nn.GELU(),
             nn.Linear(HIDDEN_DIM, HIDDEN_DIM),
             nn.GELU(),
             nn.Linear(HIDDEN_DIM, CHANNELS * GRID**2),
+            nn.GELU(),
         )
         self.coarse = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
+        self.ground = nn.Conv2d(CHANNELS, 3, 1)
         self.upsample = nn.Conv2d(CHANNELS, 4 * CHANNELS, 1)
         self.fine = nn.Conv2d(CHANNELS, CHANNELS, 3, padding=1)
-        self.pixels = nn.Conv2d(CHANNELS, 3 * PATCH_PIXELS**2, 1)
+        self.thing = nn.Conv2d(CHANNELS, RGBA * PATCH_PIXELS**2, 1)
 
     def forward(self, embeddings: Tensor, poses: Tensor) -> Tensor:
-        """Return images: unit vectors (b, e) and (b, 3) -> (b, 3, 64, 64), from 0 to 1.
+        """Return images of a thing on a ground: unit vectors (b, e), poses (b, 3) -> (b, 3, 64, 64), 0 to 1.
 
-        A pose is the position of the thing right and down, and its clockwise rotation, each from -1 to 1 in
-        the toy world's ranges.
+        The thing is drawn upright in the middle, then moved and rotated.
         """
         unit_variance = embeddings * embeddings.shape[1] ** 0.5
-        x = self.latent(torch.cat([unit_variance, poses], dim=1))  # (b, e + 3) -> (b, c·8·8)
-        x = x.unflatten(1, (CHANNELS, GRID, GRID))
+        x = self.latent(unit_variance).unflatten(1, (CHANNELS, GRID, GRID))  # (b, e) -> (b, c, 8, 8)
         x = x + F.gelu(self.coarse(x))
+        ground = F.interpolate(self.ground(x), size=(IMAGE_PIXELS, IMAGE_PIXELS), mode="bilinear")
         x = F.pixel_shuffle(self.upsample(x), 2)  # (b, 4c, 8, 8) -> (b, c, 16, 16)
         x = x + F.gelu(self.fine(x))
-        return F.pixel_shuffle(self.pixels(x), PATCH_PIXELS).sigmoid()  # (b, 48, 16, 16) -> (b, 3, 64, 64)
+        thing = placed(F.pixel_shuffle(self.thing(x), PATCH_PIXELS), poses)  # (b, 4, 64, 64)
+        opacity = thing[:, 3:].sigmoid()
+        return (ground + (thing[:, :3] - ground) * opacity).sigmoid()
+
+
+def placed(images: Tensor, poses: Tensor) -> Tensor:
+    """Return images moved and rotated by poses: (b, c, h, w), (b, 3) -> (b, c, h, w)."""
+    right, down, angle = poses.unbind(dim=1)
+    cos, sin = angle.cos(), angle.sin()
+    to_upright = torch.stack(  # the inverse map, from a position to that in the upright image
+        [cos, sin, -(cos * right + sin * down), -sin, cos, sin * right - cos * down], dim=1
+    ).unflatten(1, (2, 3))
+    grid = F.affine_grid(to_upright, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, padding_mode="border", align_corners=False)
+
+
+def shrink(images: Tensor) -> Tensor:
+    """Return images in the size of the decoder's: (n, 3, h, w) uint8 -> (n, 3, 64, 64) uint8."""
+    size = (IMAGE_PIXELS, IMAGE_PIXELS)
+    return F.interpolate(images.float(), size=size, mode="bilinear", antialias=True).round().byte()
+
+
+def pose_of(scene: Scene) -> tuple[float, float, float]:
+    """Return the pose of the thing in a scene's image, see `POSE_DIM`."""
+    scale = FOCAL / scene.distance / IMAGE_CENTRE  # half widths per metre
+    return scene.x * scale, scene.y * scale, scene.angle
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +199,6 @@ class TinyDecoder:
 
 
 def _poses(seeds: Sequence[int]) -> Tensor:
-    """Return a random pose for each seed: (b, 3)."""
-    drawn = [np.random.default_rng(seed).uniform(-SAMPLED_POSE, SAMPLED_POSE, POSE_DIM) for seed in seeds]
-    return torch.from_numpy(np.array(drawn, dtype=np.float32).reshape(-1, POSE_DIM))
+    """Return the pose of a random scene for each seed: (b, 3)."""
+    poses = [pose_of(sample_scene(np.random.default_rng(seed))) for seed in seeds]
+    return torch.tensor(poses, dtype=torch.float32).reshape(-1, POSE_DIM)

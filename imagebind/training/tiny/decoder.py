@@ -1,33 +1,29 @@
 """Trains the decoder of imagebind_tiny on image embeddings alone: `imagebind train tiny-decoder`.
 
-The images are scenes of the training world, mirrored at random. The vision tower is frozen, so each image and
-its mirror image are embedded once; an interrupted run continues where it stopped.
+The images are scenes of the training world. The vision tower is frozen, so each image is embedded once; an
+interrupted run continues where it stopped.
 """
 
 import os
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from imagebind.applications.tiny_decoder import IMAGE_PIXELS, DecoderNetwork, TinyDecoder
-from imagebind.batching import begin_worker
+from imagebind.applications.tiny_decoder import IMAGE_PIXELS, DecoderNetwork, TinyDecoder, pose_of, shrink
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.datasets.pairs import generator
 from imagebind.embedder import Embedder
 from imagebind.io.atomic import replacing
 from imagebind.modality import ModalityType
 from imagebind.space import Space
-from imagebind.toyworld.render import render_image
-from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, RENDERER_VERSION
-from imagebind.toyworld.scene import MAX_ANGLE, MAX_OFFSET, Scene, World
+from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, RENDERER_VERSION, image_renderer
+from imagebind.toyworld.scene import World
 from imagebind.training.journal import Journal
 from imagebind.training.optimizer import Schedule
 from imagebind.training.recipe import RecipeError
@@ -38,7 +34,6 @@ MEMORY = 2_000  # of the embeddings, stored in the decoder
 STEPS, BATCH_SIZE = 3_000, 32
 LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
 SCENES_PER_FILE = 250  # rendered and embedded between two writes
-RENDER_CHUNK = 50  # images that a process renders at a time
 STEPS_PER_CHECKPOINT = 250
 STEPS_PER_LINE = 50  # of the log
 
@@ -48,27 +43,17 @@ Progress = Callable[[int, int, float], None]  # step, steps in total, loss
 
 @dataclass(frozen=True, eq=False)
 class EmbeddedImages:
-    """Images of scenes with their embeddings, and those of their mirror images.
+    """Images of scenes with their embeddings.
 
     Args:
         images: (n, 3, 64, 64) uint8.
-        embeddings: (n, 2, e) unit length, of the image and of its mirror image.
-        poses: (n, 3), see `DecoderNetwork`.
+        embeddings: (n, e) unit length.
+        poses: (n, 3), see `tiny_decoder.POSE_DIM`.
     """
 
     images: Tensor
     embeddings: Tensor
     poses: Tensor
-
-    def batch(self, rng: np.random.Generator, size: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images (b, 3, 64, 64) from 0 to 1, embeddings (b, e) and poses (b, 3), mirrored or not."""
-        chosen = torch.from_numpy(rng.integers(len(self.images), size=size))
-        mirrored = torch.from_numpy(rng.integers(2, size=size))
-        images = self.images[chosen].float() / 255
-        images = torch.where(mirrored.bool()[:, None, None, None], images.flip(-1), images)
-        sides = 1 - 2 * mirrored.float()  # mirroring changes the signs of x and of the angle
-        poses = self.poses[chosen] * torch.stack([sides, torch.ones_like(sides), sides], dim=1)
-        return images, self.embeddings[chosen, mirrored], poses
 
 
 def train_decoder(
@@ -94,7 +79,7 @@ def train_decoder(
     space = Space.of(embedder, kinds=())
     data = embedded_images(output / IMAGES_NAME, embedder, scenes=scenes)
     network = train_network(data, output, seed=seed, steps=steps, progress=progress)
-    memory = data.embeddings[:MEMORY, 0]
+    memory = data.embeddings[:MEMORY].clone()
     TinyDecoder(network, memory, space).save(output / DECODER_NAME)
     return output / DECODER_NAME
 
@@ -120,8 +105,9 @@ def train_network(
         for step in range(start + 1, steps + 1):
             for group in optimizer.param_groups:
                 group["lr"] = LR * schedule.factor(step - 1)
-            images, embeddings, poses = data.batch(generator(seed, step, 0), BATCH_SIZE)
-            loss = F.l1_loss(network(embeddings, poses), images)
+            chosen = torch.from_numpy(generator(seed, step, 0).integers(len(data.images), size=BATCH_SIZE))
+            made = network(data.embeddings[chosen], data.poses[chosen])
+            loss = F.l1_loss(made, data.images[chosen].float() / 255)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -146,16 +132,14 @@ def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -
     weights = Space.of(embedder, kinds=()).weights[ModalityType.VISION.value]
     made_by = f"{weights} renderer {RENDERER_VERSION} world {world} pixels {IMAGE_PIXELS}"
     parts: list[dict[str, Tensor]] = []
-    with ProcessPoolExecutor(os.cpu_count() or 1, initializer=begin_worker) as pool:
+    with image_renderer(world, workers=os.cpu_count() or 1) as render:
         for start in range(0, scenes, SCENES_PER_FILE):
             numbers = range(start, min(start + SCENES_PER_FILE, scenes))
             path = folder / f"{numbers.start}-{numbers.stop}.safetensors"
             part = _stored(path, made_by)
             if part is None:
-                chunks = [numbers[i : i + RENDER_CHUNK] for i in range(0, len(numbers), RENDER_CHUNK)]
-                rendered = pool.map(render_images, [world] * len(chunks), chunks)
-                embedded = [embed_images(embedder, torch.from_numpy(images)) for images in rendered]
-                images, embeddings = (torch.cat(each) for each in zip(*embedded, strict=True))
+                made = [(shrink(images), embed_images(embedder, images)) for images in render(numbers)]
+                images, embeddings = (torch.cat(each) for each in zip(*made, strict=True))
                 part = {"images": images, "embeddings": embeddings}
                 with replacing(path) as temporary:
                     save_file(part, temporary, metadata={"made_by": made_by})
@@ -167,31 +151,10 @@ def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -
     )
 
 
-def render_images(world: World, numbers: range) -> np.ndarray:
-    """Return images of scenes: (n, 3, 224, 224) uint8."""
-    return np.stack([np.moveaxis(render_image(world.scene(number)), -1, 0) for number in numbers])
-
-
-def embed_images(embedder: Embedder, images: Tensor) -> tuple[Tensor, Tensor]:
-    """Return small images (n, 3, 64, 64) uint8, and the unit vectors of images and mirror images (n, 2, e).
-
-    Args:
-        images: (n, 3, 224, 224) uint8.
-    """
+def embed_images(embedder: Embedder, images: Tensor) -> Tensor:
+    """Return the unit vectors of images: (n, 3, 224, 224) uint8 -> (n, e)."""
     pixels = images.float() * PIXEL_SCALE.view(3, 1, 1) - PIXEL_OFFSET.view(3, 1, 1)
-    both = [embedder.forward(ModalityType.VISION, views).cpu() for views in (pixels, pixels.flip(-1))]
-    return shrink(images), F.normalize(torch.stack(both, dim=1), dim=-1)
-
-
-def shrink(images: Tensor) -> Tensor:
-    """Return images in the decoder's size: (n, 3, h, w) uint8 -> (n, 3, 64, 64) uint8."""
-    size = (IMAGE_PIXELS, IMAGE_PIXELS)
-    return F.interpolate(images.float(), size=size, mode="bilinear", antialias=True).round().byte()
-
-
-def pose_of(scene: Scene) -> tuple[float, float, float]:
-    """Return the pose that `DecoderNetwork` takes."""
-    return scene.x / MAX_OFFSET, scene.y / MAX_OFFSET, scene.angle / MAX_ANGLE
+    return F.normalize(embedder.forward(ModalityType.VISION, pixels).cpu(), dim=-1)
 
 
 def _stored(path: Path, made_by: str) -> dict[str, Tensor] | None:
