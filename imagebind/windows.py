@@ -25,9 +25,9 @@ from imagebind.intake.requests import Request
 from imagebind.io.source import name_of, open_source
 from imagebind.media.clips import Span, as_floats, clip_spans
 from imagebind.media.imu_recording import ImuRecording
+from imagebind.media.sequential_audio import SequentialAudio, probe_audio
 from imagebind.media.video_file import MIN_DECODED_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.sequential_audio import SequentialAudio, probe_audio
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.imu import ImuTransform, load_imu
 from imagebind.transforms.video import VideoTransform
