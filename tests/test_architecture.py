@@ -23,7 +23,7 @@ FLOORS = (
     ("intake",),
     ("batching", "checkpoints"),
     ("data", "embedder", "models.imagebind_model", "models.multimodal_preprocessors", "vectors"),
-    ("space", "datasets", "toyworld", "windows"),
+    ("space", "query", "datasets", "toyworld", "windows"),
     ("applications",),
     ("search", "training", "evaluation", "integrations", "serving"),
     ("distributed",),  # it writes into an index
