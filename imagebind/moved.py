@@ -37,6 +37,7 @@ _MODULES = {
     "weights_file": "checkpoints.tensors",
     "transfer": "io.http",
     "uri": "io.uri",
+    "search.calibration": "calibration",
     "search.approximate": "search.nearest",
     "search.crawl_report": "search.crawl.report",
     "search.engines": "distributed",

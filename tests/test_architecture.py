@@ -18,7 +18,7 @@ FLOORS = (
     ("modality", "moved"),
     ("errors", "config"),
     ("io",),
-    ("device", "failures", "media", "models", "losses", "metrics", "prompts"),
+    ("calibration", "device", "failures", "media", "models", "losses", "metrics", "prompts"),
     ("transforms", "zeroshot"),
     ("intake",),
     ("batching", "checkpoints"),
