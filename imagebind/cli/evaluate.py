@@ -193,7 +193,7 @@ def _tasks(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         folder = data if data is not None else _folder_of(benchmark, data_root)
-        if folder is not None or name == TOY_WORLD:
+        if folder is not None or name.startswith(TOY_WORLD):
             tasks.append((benchmark, folder))
         elif ALL in names:
             not_evaluated[benchmark.title] = f"no data found; it needs {benchmark.needs}"

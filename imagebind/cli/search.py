@@ -60,6 +60,9 @@ def search(
         bool,
         typer.Option("--by-cosine", help="Sort by cosine, which is not comparable across media types."),
     ] = False,
+    moments: Annotated[
+        bool, typer.Option("--moments", help="Join windows of recordings that follow each other.")
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the hits to this HTML file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each hit.")] = False,
     weights: Weights = None,
@@ -72,6 +75,7 @@ def search(
     imagebind search media.lance --text "a dog barking" --top 10
     imagebind search media.lance --image beach.jpg --audio rain.wav
     imagebind search media.lance --image dog.jpg --text snow --minus grass --only video --html hits.html
+    imagebind search media.lance --text "a dog barking" --moments
     ```
 
     The score is the number of standard deviations by which the cosine of a hit exceeds the mean of its media
@@ -88,26 +92,30 @@ def search(
         MediaKind.IMU: imu,
     }
     terms = query_terms(given, minus)
+    if moments and by_cosine:
+        raise typer.BadParameter("expected no --by-cosine with --moments", param_hint="--by-cosine")
     with importing():
         import torch  # noqa: F401
 
         from imagebind.search import Index
+        from imagebind.search.moments import search_moments
 
         # Before the model is loaded, so that a wrong name fails at once.
         weights = weights_for(Index.open(db), weights)
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
     try:
-        hits = index.search(
-            terms,
-            top,
-            kinds=only or None,
-            path=path,
-            between=between,
-            metadata=_metadata(where or ()),
-            calibrated=not by_cosine,
-            per_file=per_file,
-        )
+        filters: dict[str, Any] = {
+            "kinds": only or None,
+            "path": path,
+            "between": between,
+            "metadata": _metadata(where or ()),
+            "per_file": per_file,
+        }
+        if moments:
+            hits = search_moments(index, terms, top, **filters)
+        else:
+            hits = index.search(terms, top, calibrated=not by_cosine, **filters)
     except ImageBindError:
         raise
     except ValueError as error:  # for example a weighted sum that is zero

@@ -3,12 +3,14 @@
 import json
 import os
 from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import av
 import numpy as np
 
+from imagebind.batching import begin_worker
 from imagebind.toyworld.audio import RATE as SOUND_RATE
 from imagebind.toyworld.audio import render_audio
 from imagebind.toyworld.files import VIDEO_OPTIONS, write_imu
@@ -73,7 +75,7 @@ def write_recording(folder: str | os.PathLike[str], shots: Sequence[Shot]) -> Re
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    recording = Recording(video=folder / VIDEO_NAME, imu=folder / IMU_NAME, shots=tuple(shots))
+    recording = _recording(folder, shots)
     _write_video(recording.video, shots)
     seconds, samples = zip(*map(_imu_of, shots), strict=True)
     write_imu(recording.imu, np.concatenate(seconds), np.concatenate(samples))
@@ -81,24 +83,50 @@ def write_recording(folder: str | os.PathLike[str], shots: Sequence[Shot]) -> Re
 
 
 def write_recordings(
-    folder: str | os.PathLike[str], count: int, *, shots: int, seed: int, held_out: bool | None = None
+    folder: str | os.PathLike[str],
+    count: int,
+    *,
+    shots: int,
+    seed: int,
+    held_out: bool | None = None,
+    workers: int = 1,
 ) -> list[Recording]:
-    """Return recordings 0 to count - 1, each of some shots; write those that the folder lacks."""
-    recordings = []
-    for number in range(count):
-        sampled = sample_shots(np.random.default_rng([seed, number]), shots, held_out=held_out)
-        place = Path(folder) / f"{number:03}"
-        about = json.dumps({"version": ABOUT_VERSION, "shots": [asdict(shot) for shot in sampled]})
-        if _text_of(place / ABOUT_NAME) == about:
-            recordings.append(Recording(video=place / VIDEO_NAME, imu=place / IMU_NAME, shots=tuple(sampled)))
-        else:
-            recordings.append(write_recording(place, sampled))
-            (place / ABOUT_NAME).write_text(about, encoding="utf-8")  # last: the recording is whole
-    return recordings
+    """Return recordings 0 to count - 1, each of some shots; write those that the folder lacks.
+
+    Args:
+        workers: rendering processes; the result does not depend on their number.
+    """
+    places = [Path(folder) / f"{number:03}" for number in range(count)]
+    sampled = [
+        sample_shots(np.random.default_rng([seed, number]), shots, held_out=held_out)
+        for number in range(count)
+    ]
+    missing = [each for each in zip(places, sampled, strict=True) if not _is_written(*each)]
+    if workers > 1 and len(missing) > 1:
+        with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
+            list(pool.map(_write, *zip(*missing, strict=True)))
+    else:
+        for each in missing:
+            _write(*each)
+    return [_recording(*each) for each in zip(places, sampled, strict=True)]
 
 
-def _text_of(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.is_file() else ""
+def _recording(folder: Path, shots: Sequence[Shot]) -> Recording:
+    return Recording(video=folder / VIDEO_NAME, imu=folder / IMU_NAME, shots=tuple(shots))
+
+
+def _write(folder: Path, shots: Sequence[Shot]) -> None:
+    write_recording(folder, shots)
+    (folder / ABOUT_NAME).write_text(_about(shots), encoding="utf-8")  # last: the recording is whole
+
+
+def _is_written(folder: Path, shots: Sequence[Shot]) -> bool:
+    path = folder / ABOUT_NAME
+    return path.is_file() and path.read_text(encoding="utf-8") == _about(shots)
+
+
+def _about(shots: Sequence[Shot]) -> str:
+    return json.dumps({"version": ABOUT_VERSION, "shots": [asdict(shot) for shot in shots]})
 
 
 def _write_video(path: Path, shots: Sequence[Shot]) -> None:

@@ -31,6 +31,7 @@ MODULES = {
     "ave_pairs": "paired",
     "paired": "paired",
     "toyworld": "toyworld",
+    "toyworld-moments": "toyworld_moments",
 }
 
 
