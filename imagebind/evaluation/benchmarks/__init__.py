@@ -32,6 +32,7 @@ MODULES = {
     "paired": "paired",
     "toyworld": "toyworld",
     "toyworld-generation": "toyworld_generation",
+    "toyworld-moments": "toyworld_moments",
 }
 
 
