@@ -1,6 +1,7 @@
 """Queries: one item of any modality, a vector, or a weighted sum of several."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import numpy as np
 
 from imagebind.embedder import Embedder, combine
+from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
-from imagebind.intake.requests import Request, identify
+from imagebind.intake.requests import Request, Views, identify
 from imagebind.modality import MediaKind
+from imagebind.transforms.audio import AudioTransform
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +63,7 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
     """Turn an item, a vector (e,), or [(item or vector, weight), …] with any weights into a `Query`.
 
     Raises:
-        MediaError: an item cannot be embedded.
+        MediaError: an item cannot be embedded, or is silent audio.
         ValueError: a vector has another length, the weighted sum is zero, or an item needs an embedder.
     """
     if not is_weighted(query):
@@ -70,11 +73,35 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
     requests: list[Request] = [identify(item) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:
         raise ValueError("query: expected an index opened with an embedder to search by items, or a vector")
-    embedded = iter(embedder.encode(requests) if requests and embedder is not None else ())
+    embedded = iter(_embedded(requests, embedder) if requests and embedder is not None else ())
     parts = [
         (_checked(item, embed_dim) if _is_vector(item) else next(embedded), weight) for item, weight in query
     ]
     return Query(combine(parts), frozenset(request.kind for request in requests))
+
+
+def _embedded(requests: Sequence[Request], embedder: Embedder) -> np.ndarray:
+    """Return the vectors of items: (n, e).
+
+    Raises:
+        MediaError: an item cannot be embedded, or is silent audio.
+    """
+    vectors = []
+    with closing(
+        embedder.encode_stream(requests, inspect=lambda views: _is_silent(views, embedder))
+    ) as stream:
+        for result in stream:
+            if result.error is not None:
+                raise result.error
+            if result.inspected:
+                raise MediaError(result.name, got="silence", expected="audio that can be heard")
+            vectors.append(result.vector)
+    return np.stack(vectors)
+
+
+def _is_silent(views: Views, embedder: Embedder) -> bool:
+    transform = embedder.transform(views.kind)
+    return isinstance(transform, AudioTransform) and transform.is_silent(views.views)
 
 
 def _is_vector(item: object) -> bool:

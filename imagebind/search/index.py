@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from imagebind.batching import Embedding
+from imagebind.calibration import KIND_SAMPLES, Calibration
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request
@@ -27,7 +28,6 @@ from imagebind.media.discover import absolute_path
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.query import to_query
-from imagebind.search.calibration import KIND_SAMPLES, Calibration
 from imagebind.search.filters import quoted, where
 from imagebind.search.nearest import (
     build_approximate,

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from imagebind.calibration import Calibration, Scale
 from imagebind.modality import MediaKind
-from imagebind.search.calibration import Calibration, Scale
 from imagebind.search.rows import HIT_COLUMNS, Hit, to_hit
 from imagebind.search.store import Store, store_errors
 
