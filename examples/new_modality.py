@@ -1,83 +1,70 @@
-"""Add a sense that the model does not have: a radar trunk, aligned to the frozen vision trunk.
+"""Bind a modality of your own to the space of a frozen model: a radar trunk, saved as a pack.
 
-    python examples/new_modality.py
+    python examples/new_modality.py --out radar_pack
 
-A modality is four modules under one key; `forward` then takes it like any other. Here the pairs are made
-up: pictures with a texture, and range-angle maps that show the same one. As in ImageBind, the new trunk sees
-only pairs with pictures.
+The new trunk sees only pairs with images, as in ImageBind; the other modalities stay as they are. Here the
+pairs are made up: images with a texture, and range-angle maps that show the same one. The pack holds the
+trunk with its transform, and `Embedder(model, packs=["radar_pack"])` loads it.
 """
 
+import argparse
+from pathlib import Path
+
+import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from imagebind import ImageBindConfig, ImageBindModel
-from imagebind.config import VisionConfig
-from imagebind.models.heads import class_token_head, postprocessor
-from imagebind.models.imagebind_model import init_weights
-from imagebind.models.stems import OneChannelPreprocessor
-from imagebind.models.transformer import Trunk
+from imagebind import Embedder, ImageBindConfig, ImageBindModel
+from imagebind.config import OneChannelConfig, VisionConfig
+from imagebind.losses import info_nce
+from imagebind.models.bound import with_modality
+from imagebind.packs import save_pack
+from imagebind.transforms import ArrayTransform
 
-RADAR_SIZE = 64  # cells a side of a range-angle map
-TEXTURE = 8  # cells after which it repeats
-WIDTH = 64
-
-
-class WithRadar(ImageBindModel):
-    """The modalities of a config, frozen, and a radar trunk over maps (b, 1, 64, 64) that learns."""
-
-    def __init__(self, config: ImageBindConfig) -> None:
-        super().__init__(config)
-        self.requires_grad_(False)
-        self.modality_preprocessors["radar"] = OneChannelPreprocessor(
-            WIDTH,
-            name="radar",
-            image_size=(RADAR_SIZE, RADAR_SIZE),
-            patch_size=8,
-            stride=8,
-            stem_name="radar_stem",
-        )
-        self.modality_trunks["radar"] = Trunk(WIDTH, num_blocks=2, num_heads=4)
-        self.modality_heads["radar"] = class_token_head(WIDTH, config.embed_dim)
-        self.modality_postprocessors["radar"] = postprocessor(logit_scale=10.0)
-        for parts in (self.modality_preprocessors, self.modality_trunks, self.modality_heads):
-            init_weights(parts["radar"])
-        init_weights(self.modality_postprocessors["radar"])
+SIDE = 64  # pixels of an image, cells of a range-angle map
+TEXTURE = 8  # cells after which the texture repeats
+RADAR = OneChannelConfig(embed_dim=64, num_blocks=2, num_heads=4, image_size=SIDE, patch_size=8)
 
 
 def make_pairs(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Pictures (count, 3, 64, 64) and maps (count, 1, 64, 64) whose textures belong together, with noise."""
+    """Return noisy images (count, 3, 64, 64) and maps (count, 1, 64, 64) with the same textures."""
     texture = torch.randn(count, 1, TEXTURE, TEXTURE, generator=generator)
-    texture = texture.repeat(1, 1, RADAR_SIZE // TEXTURE, RADAR_SIZE // TEXTURE)  # (count, 1, 64, 64)
-    noise = 0.3 * torch.randn(count, 4, RADAR_SIZE, RADAR_SIZE, generator=generator)
+    texture = texture.repeat(1, 1, SIDE // TEXTURE, SIDE // TEXTURE)  # (count, 1, 64, 64)
+    noise = 0.3 * torch.randn(count, 4, SIDE, SIDE, generator=generator)
     return texture + noise[:, :3], texture + noise[:, 3:]
 
 
-def contrastive_loss(model: WithRadar, pictures: Tensor, maps: Tensor) -> Tensor:
-    """InfoNCE both ways between pictures and maps of one batch."""
-    embeddings = model({"vision": pictures, "radar": maps})  # radar comes out scaled
-    logits = embeddings["radar"] @ embeddings["vision"].T  # (b, b)
-    target = torch.arange(len(logits))
-    return F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)
+def main(arguments: list[str] | None = None) -> tuple[float, float]:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("radar_pack"), help="folder of the pack")
+    parser.add_argument("--steps", type=int, default=60)
+    options = parser.parse_args(arguments)
 
-
-def main(steps: int = 60) -> tuple[float, float]:
     torch.manual_seed(0)
     generator = torch.Generator().manual_seed(0)
-    vision = VisionConfig(embed_dim=WIDTH, num_blocks=2, num_heads=4, image_size=RADAR_SIZE, patch_size=8)
-    model = WithRadar(ImageBindConfig(embed_dim=32, vision=vision))
-    frozen = {name: p.clone() for name, p in model.named_parameters() if not p.requires_grad}
+    vision = VisionConfig(embed_dim=64, num_blocks=2, num_heads=4, image_size=SIDE, patch_size=8)
+    frozen = ImageBindModel(ImageBindConfig(embed_dim=32, vision=vision)).requires_grad_(False).eval()
+    model = with_modality(frozen, "radar", RADAR)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
     losses = []
-    for _ in range(steps):
-        loss = contrastive_loss(model, *make_pairs(16, generator))
+    for _ in range(options.steps):
+        images, maps = make_pairs(16, generator)
+        embeddings = model({"vision": images, "radar": maps})
+        loss = info_nce(embeddings["radar"], embeddings["vision"], temperature=0.1)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    assert all(torch.equal(p, frozen[name]) for name, p in model.named_parameters() if name in frozen)
     first, last = sum(losses[:5]) / 5, sum(losses[-5:]) / 5
-    print(f"loss {first:.2f} -> {last:.2f} in {steps} steps; the vision trunk is as it was")
+    print(f"loss {first:.2f} -> {last:.2f} in {options.steps} steps")
+
+    transform = ArrayTransform(shape=(1, SIDE, SIDE))
+    save_pack(model, "radar", options.out, sizes=RADAR, transform=transform)
+    embedder = Embedder(frozen, packs=[options.out])  # `frozen` itself has no radar
+    maps = [np.asarray(one[0]) for one in make_pairs(4, generator)[1]]
+    print(f"the pack in {options.out} embeds maps: {embedder.encode(maps, modality='radar').shape}")
     return first, last
 
 

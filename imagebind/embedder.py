@@ -23,9 +23,10 @@ from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Transform, Views, default_transform, identify, prepare
 from imagebind.media.decoders import is_decoder
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.evaluation import evaluation_mode
 from imagebind.models.model import ImageBindModel
+from imagebind.packs import read_pack
 
 logger = logging.getLogger(__name__)
 
@@ -81,9 +82,10 @@ class Embedder:
         device: torch.device | str | None = None,
         dtype: torch.dtype | None = None,
         modalities: Iterable[ModalityType | str] | None = None,
-        transforms: Mapping[MediaKind | str, Transform] | None = None,
+        transforms: Mapping[MediaKind | str, Any] | None = None,
         autocast: torch.dtype | None = None,
         num_workers: int | None = None,
+        packs: Iterable[str | os.PathLike[str]] = (),
     ) -> None:
         """Use a model as it is, or move it to `device`; or load one by name, path or URI.
 
@@ -94,6 +96,15 @@ class Embedder:
         `transforms` replaces those of some media types ("image", "video", "text", …). `autocast` computes in
         lower precision without changing the weights. `num_workers` threads decode; by default one per core,
         at most 8.
+
+        `packs` are folders of modalities that were bound to the model's space, see `packs.save_pack`: after
+        `packs=["event_camera"]`, `modality="event"` and {"event": array} embed its items. A pack whose
+        transform is not in `imagebind.transforms` needs its class or the transform itself in `transforms`,
+        by the name of its modality.
+
+        Raises:
+            CheckpointError: weights or a pack that cannot be found or read, or do not fit.
+            SpaceMismatchError: a pack belongs to another space.
         """
         if isinstance(model, str | os.PathLike):
             device = best_device() if device is None else device
@@ -103,8 +114,15 @@ class Embedder:
                 raise ValueError("modalities: expected None, as the model is already built")
             if device is not None or dtype is not None:
                 model = model.to(device=device, dtype=dtype)
+        self._transforms: dict[MediaKind | BoundModality, Transform] = {}
+        self.bound: tuple[BoundModality, ...] = ()
+        given = dict(transforms or {})
+        for pack in map(read_pack, packs):
+            model = pack.add_to(model)
+            self.bound += (pack.modality,)
+            self._transforms[pack.modality] = pack.make_transform(given.pop(pack.modality, None))
         self.model: ImageBindModel = model
-        self._transforms = {MediaKind(kind): transform for kind, transform in (transforms or {}).items()}
+        self._transforms |= {MediaKind(kind): transform for kind, transform in given.items()}
         self.autocast = autocast
         self.num_workers = num_workers or min(os.cpu_count() or 1, 8)
         self._add_locks()
@@ -312,7 +330,7 @@ class Embedder:
 
     def _identify(self, item: Any, modality: ModalityType | str | None) -> Request:
         with self._lock_of(item):
-            request = identify(item, modality=modality)
+            request = identify(item, modality=modality, bound=self.bound)
         if request.kind.modality not in self.model.modalities:
             raise MediaError(
                 request.name,

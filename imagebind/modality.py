@@ -51,3 +51,23 @@ class MediaKind(str, Enum):
         if self in (MediaKind.IMAGE, MediaKind.VIDEO):
             return ModalityType.VISION
         return ModalityType(self.value)
+
+
+class BoundModality(str):
+    """A modality that a user bound to a model's space: `imagebind.packs`.
+
+    It is its own media type, and stands where types say `MediaKind` or `ModalityType`: only who loads a pack
+    meets one.
+    """
+
+    __slots__ = ()
+
+    @property
+    def value(self) -> str:
+        """The name, which is the key in checkpoints and in the model's inputs and outputs."""
+        return str(self)
+
+    @property
+    def modality(self) -> "BoundModality":
+        """The modality itself, as for a `MediaKind`."""
+        return self

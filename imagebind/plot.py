@@ -1,4 +1,4 @@
-"""Plots of similarities."""
+"""Plots of similarities, and of scores over time."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -8,8 +8,13 @@ import numpy as np
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+    from imagebind.applications.moments import Moment, ScoreCurve
+
 CELL_INCHES = 0.55
 MAX_LABEL_CHARACTERS = 28  # longer labels are shortened in the middle
+TIMELINE_INCHES = (11, 3.6)
+STREAM_STYLES = ("C0--", "C1-.", "C2:")  # differ without colour, too
+MOMENT_COLOUR = "C4"
 MAX_NUMBERED_CELLS = 400  # with more, the numbers would not be readable
 
 
@@ -38,6 +43,43 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
             axes.text(column, row, f"{cosine:.2f}", ha="center", va="center", color=colour, fontsize=8)
     figure.colorbar(image, label="cosine")
     return figure
+
+
+def timeline(curve: "ScoreCurve", moments: Sequence["Moment"], *, title: str = "") -> "Figure":
+    """Return a plot of scores over time: the streams, their mean, and the moments with their ranks."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
+    figure = Figure(figsize=TIMELINE_INCHES, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    if len(curve.streams) > 1:
+        for (kind, scores), style in zip(curve.streams.items(), STREAM_STYLES, strict=False):
+            axes.plot(curve.times, scores, style, linewidth=1, alpha=0.8, label=kind.value)
+    label = "mean" if len(curve.streams) > 1 else next(iter(curve.streams)).value
+    axes.plot(curve.times, curve.scores, color="black", linewidth=1.6, label=label)
+    for rank, moment in enumerate(moments, start=1):
+        axes.axvspan(moment.start, moment.end, color=MOMENT_COLOUR, alpha=0.35, linewidth=0)
+        place = ((moment.start + moment.end) / 2, 1.0)
+        axes.annotate(
+            str(rank), place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9
+        )
+    axes.axhline(0, color="grey", linewidth=0.6)
+    axes.margins(x=0)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
+    axes.set_xlabel("time")
+    axes.set_ylabel("score")
+    axes.set_title(title, pad=16)
+    axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
+    return figure
+
+
+def _clock(seconds: float) -> str:
+    """Return a time as minutes and seconds, or with hours: 1:05, 1:02:05."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 def _short(label: str) -> str:

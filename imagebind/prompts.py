@@ -17,7 +17,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from imagebind.errors import MediaError
-from imagebind.modality import MediaKind
+from imagebind.modality import BoundModality, MediaKind
 
 # Source: CLIP (OpenAI, MIT licence), as in the package open_clip_torch (MIT licence), in its order.
 OPENAI_IMAGENET_TEMPLATES: tuple[str, ...] = (
@@ -127,6 +127,8 @@ COMMENT_PREFIX = "#"
 
 def default_templates(kind: MediaKind | str) -> tuple[str, ...]:
     """Return the default templates of a media type; the module docstring explains the choice."""
+    if isinstance(kind, BoundModality):
+        return OPENAI_IMAGENET_TEMPLATES
     kind = MediaKind(kind)
     return SHORT_TEMPLATES[kind] if kind is MediaKind.TEXT else OPENAI_IMAGENET_TEMPLATES
 

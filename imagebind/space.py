@@ -6,17 +6,16 @@ weights or other transforms raises an error that names both spaces.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
-from typing import Any
+from typing import Any, Protocol, cast
 
 import torch
 
 from imagebind import config as configs
 from imagebind.checkpoints.formats import modality_of
-from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.transforms.options import item_options
 
@@ -24,10 +23,24 @@ TRANSFORMS_VERSION = 1  # increase it when a transform gives other values for th
 NAMED_MODELS = {"imagebind_huge": configs.huge_config, "imagebind_tiny": configs.tiny_config}
 VALUES_PER_TENSOR = 256  # in a digest; reading all 4.8 GB would take longer than a search
 DIGEST_BYTES = 8
+INDEX_WAY_OUT = "use the same model, weights and transforms, or another index"
 
 
 class SpaceMismatchError(ImageBindError):
     """The vectors and the index have different embedding spaces; the message names both."""
+
+
+class HasSpace(Protocol):
+    """A model with the transforms of its inputs, such as an `Embedder`."""
+
+    model: ImageBindModel
+
+    @property
+    def bound(self) -> Sequence[BoundModality]:
+        """The modalities of packs."""
+
+    def transform(self, kind: MediaKind) -> Any:
+        """Return the transform of a media type."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,27 +60,38 @@ class Space:
     transforms: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, embedder: Embedder, *, kinds: Iterable[MediaKind] | None = None) -> "Space":
+    def of(cls, embedder: HasSpace, *, kinds: Iterable[MediaKind] | None = None) -> "Space":
         """Return the space of an embedder, for the modalities of its model.
 
         Args:
             kinds: media types whose transforms are included (and imported), by default all.
         """
         model = embedder.model
-        requested = MediaKind if kinds is None else kinds
+        requested: Iterable[MediaKind | BoundModality]
+        requested = [*MediaKind, *embedder.bound] if kinds is None else kinds
         included = [kind for kind in requested if kind.modality.value in model.modalities]
+        settings = {
+            kind.value: _transform_settings(embedder.transform(cast(MediaKind, kind))) for kind in included
+        }
+        return replace(cls.of_model(model, bound=embedder.bound), transforms=settings)
+
+    @classmethod
+    def of_model(cls, model: ImageBindModel, *, bound: Iterable[str] = ()) -> "Space":
+        """Return the space of a model, without transforms.
+
+        Args:
+            bound: the modalities of packs, which leave the model its name.
+        """
         return cls(
-            model=_model_name(model),
-            embed_dim=embedder.embed_dim,
-            weights=_weight_digests(model),
-            transforms={kind.value: _transform_settings(embedder.transform(kind)) for kind in included},
+            model=_model_name(model, bound), embed_dim=model.config.embed_dim, weights=_weight_digests(model)
         )
 
-    def check(self, other: "Space", *, owner: str) -> None:
+    def check(self, other: "Space", *, owner: str, way_out: str = INDEX_WAY_OUT) -> None:
         """Check that another space is equal, in the modalities and media types that both have.
 
         Args:
             owner: the index or output of this space, for the message.
+            way_out: what to do about it, for the message.
 
         Raises:
             SpaceMismatchError: the spaces differ; the message has both and the differences.
@@ -87,7 +111,7 @@ class Space:
         if differences:
             raise SpaceMismatchError(
                 f"{owner}: got vectors of space {other}; expected {self} ({'; '.join(differences)}); "
-                "use the same model, weights and transforms, or another index"
+                f"{way_out}"
             )
 
     def joined(self, other: "Space") -> "Space":
@@ -116,14 +140,15 @@ class Space:
         return f"{self.model} {digest}"
 
 
-def _model_name(model: ImageBindModel) -> str:
-    if not {*model.modalities} <= {*map(str, ModalityType)}:  # a subclass added one
+def _model_name(model: ImageBindModel, bound: Iterable[str]) -> str:
+    modalities = {*model.modalities} - {*bound}
+    if not modalities <= {*map(str, ModalityType)}:  # a subclass added one
         return "custom"
     for name, config_of in NAMED_MODELS.items():
         named = config_of()
         if model.config.embed_dim == named.embed_dim and all(
             model.config.trunk(ModalityType(modality)) == named.trunk(ModalityType(modality))
-            for modality in model.modalities
+            for modality in modalities
         ):
             return name
     return "custom"

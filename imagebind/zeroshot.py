@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from imagebind.config import MAX_LOGIT_SCALE
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.evaluation import evaluation_mode
 from imagebind.prompts import check_template, default_templates
 
@@ -266,12 +266,13 @@ def default_temperature(model: nn.Module, modality: ModalityType | str) -> float
     Raises:
         ValueError: text has no logit scale in this model.
     """
-    text = _logit_scale(model, ModalityType.TEXT)
+    text = logit_scale(model, ModalityType.TEXT)
     if text is None:
         raise ValueError(
             f"model: expected one with {LOGIT_SCALE_NAME.format(ModalityType.TEXT)}, got one without"
         )
-    own = _logit_scale(model, ModalityType(modality))
+    known = modality if isinstance(modality, BoundModality) else ModalityType(modality)
+    own = logit_scale(model, known)
     return 1 / math.sqrt(text * (text if own is None else own))
 
 
@@ -356,7 +357,8 @@ def _embed_texts(model: Any, tokens: Tensor) -> Tensor:
     return F.normalize(embeddings.float(), dim=-1)
 
 
-def _logit_scale(model: nn.Module, modality: ModalityType) -> float | None:
+def logit_scale(model: nn.Module, modality: ModalityType | BoundModality) -> float | None:
+    """Return the scale that a modality was trained with, at most `MAX_LOGIT_SCALE`; None if it has none."""
     name = LOGIT_SCALE_NAME.format(modality)
     for named, stored in (*model.named_parameters(), *model.named_buffers()):
         if named == name:

@@ -93,6 +93,14 @@ def world(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def unclip_folder(tmp_path_factory) -> Path:
+    """A folder of Stable unCLIP for embeddings of imagebind_tiny, with random weights."""
+    from tests.applications.unclip_folder import write_unclip
+
+    return write_unclip(tmp_path_factory.mktemp("unclip"), embed_dim=128)
+
+
 @pytest.fixture
 def memory():
     """fsspec's store in memory, empty."""

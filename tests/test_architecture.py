@@ -18,18 +18,21 @@ FLOORS = (
     ("modality", "moved"),
     ("errors", "config"),
     ("io",),
-    ("device", "failures", "media", "models", "losses", "metrics", "prompts"),
+    ("calibration", "device", "failures", "media", "models", "losses", "metrics", "prompts"),
     ("transforms", "zeroshot"),
     ("intake",),
     ("batching", "checkpoints"),
+    ("packs", "space"),
     ("data", "embedder", "models.imagebind_model", "models.multimodal_preprocessors", "vectors"),
-    ("space", "datasets", "toyworld"),
-    ("search", "training", "evaluation", "applications", "integrations", "serving"),
+    ("query", "datasets", "toyworld", "windows"),
+    ("applications",),
+    ("search", "training", "evaluation", "integrations", "serving"),
     ("distributed",),  # it writes into an index
     ("benchmark", "quickstart", "plot"),
     ("cli",),
 )
 LINES = {
+    ("packs", "space"): "a pack has the fingerprint of its space",
     ("quickstart", "plot"): "it draws its similarities",
     ("training", "evaluation"): "figures between epochs",
 }

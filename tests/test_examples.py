@@ -1,6 +1,7 @@
 """The examples run, and do what they say."""
 
 import importlib.util
+import shutil
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,9 @@ from imagebind.checkpoints.loading import save_state_dict
 from imagebind.config import AudioConfig, ImageBindConfig, OneChannelConfig, VisionConfig
 from imagebind.modality import MediaKind
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.toyworld import world_transforms
+from imagebind.packs import read_pack
+from imagebind.toyworld import read_manifest, world_transforms, write_world
+from imagebind.toyworld.files import MANIFEST
 from imagebind.training.journal import read_log
 from imagebind.transforms.thermal import ThermalTransform
 from tests.reference import small_config
@@ -50,9 +53,50 @@ def test_a_new_head_learns_classes_on_a_frozen_trunk(tmp_path, small_model):
     assert example("new_head").main(arguments, small_config()) == 1.0
 
 
-def test_a_new_modality_aligns_to_frozen_vision():
-    first, last = example("new_modality").main(steps=30)
+def test_a_new_modality_aligns_to_frozen_vision_and_is_saved_as_a_pack(tmp_path):
+    first, last = example("new_modality").main(["--steps", "30", "--out", str(tmp_path / "pack")])
     assert last < 0.7 * first
+    assert read_pack(tmp_path / "pack").modality == "radar"
+
+
+def test_retrieval_finds_images_of_a_colour_by_text_and_files_by_audio(tmp_path, image_file, audio_file):
+    hits = example("retrieval").main(["--out", str(tmp_path), "--scenes", "16", "--top", "2"])
+    world = {entry["files"]["image"]: entry["attributes"] for entry in read_manifest(tmp_path / MANIFEST)}
+    assert [world[file]["colour"] for file, _ in hits] == ["red", "red"]
+    (tmp_path / "media").mkdir()
+    shutil.copy(image_file, tmp_path / "media" / "a.jpg")
+    (tmp_path / "media" / "notes.bin").write_bytes(bytes(64))
+    ((file, cosine),) = example("retrieval").main([str(tmp_path / "media"), "--audio", str(audio_file)])
+    assert file.name == "a.jpg" and -1 <= cosine <= 1
+
+
+def test_a_sum_finds_the_colour_of_an_image_and_the_shape_of_a_sound(tmp_path, image_file, audio_file):
+    colour, shape = example("arithmetic").main(["--gallery", "64"])
+    assert colour > 3 / 8 and shape > 3 / 8  # chance is 1/8
+    (tmp_path / "notes.bin").write_bytes(bytes(64))
+    shutil.copy(image_file, tmp_path / "a.jpg")
+    options = ["--image", str(image_file), "--audio", str(audio_file)]
+    assert example("arithmetic").main([str(tmp_path), *options]) == [tmp_path / "a.jpg"]
+
+
+def test_zero_shot_recognises_shapes_in_images_and_sounds(tmp_path, image_file, audio_file):
+    accuracies = example("zero_shot").main(["--out", str(tmp_path), "--scenes", "12"])
+    assert accuracies["image"] > 0.5 and accuracies["audio"] > 0.5  # chance is 1/8
+    files = [str(image_file), str(audio_file)]
+    labels = example("zero_shot").main([*files, "--classes", "star", "ring | hoop"])
+    assert list(labels) == files and set(labels.values()) <= {"star", "ring"}
+
+
+def test_a_batch_of_files_becomes_a_table_and_a_bad_file_is_reported(tmp_path, capsys):
+    write_world(tmp_path / "world", 2, seed=1)
+    (tmp_path / "world" / "broken.wav").write_bytes(b"RIFF")
+    table = tmp_path / "vectors.npz"
+    counts = example("batch_embedding").main([str(tmp_path / "world"), "--out", str(table)])
+    # Two depth and two thermal files are ambiguous, and the manifest is text of another kind.
+    assert counts["failed"] == 6 and counts["image"] == counts["video"] == counts["imu"] == 2
+    assert "broken.wav" in capsys.readouterr().out
+    with np.load(table) as stored:
+        assert stored["vector"].shape == (counts.total() - counts["failed"], 128)
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ import numpy as np
 
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
+from imagebind.calibration import KIND_SAMPLES, Calibration
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import combine
 from imagebind.evaluation.toyworld import embed_scenes, embed_texts
 from imagebind.modality import MediaKind
-from imagebind.search.calibration import KIND_SAMPLES, Calibration
 from imagebind.toyworld import captions_of
 from imagebind.toyworld.rendered import STORED, Rendered, render_world
 from imagebind.toyworld.scene import SHOWN_ATTRIBUTES

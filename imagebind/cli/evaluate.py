@@ -103,6 +103,7 @@ def evaluate(
     from imagebind.errors import ImageBindError
     from imagebind.evaluation.few_shot import SHOTS, few_shot
     from imagebind.evaluation.run import evaluate as run
+    from imagebind.space import SpaceMismatchError
 
     own = {kind: pattern for kind, pattern in patterns.items() if pattern is not None}
     listed = list(names or ())
@@ -158,6 +159,11 @@ def evaluate(
                         result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
                     else:
                         result = run(task, embedder, folder, options=options, limit=limit, **common)
+                except SpaceMismatchError as error:  # a benchmark of the small model
+                    if ALL not in listed:
+                        raise
+                    not_evaluated[task.title] = str(error)
+                    continue
                 except ImageBindError as error:
                     if ALL not in listed:
                         raise
@@ -211,7 +217,7 @@ def _tasks(
         except ValueError as error:
             raise typer.BadParameter(str(error)) from error
         folder = data if data is not None else _folder_of(benchmark, data_root)
-        if folder is not None or name == TOY_WORLD:
+        if folder is not None or name.startswith(TOY_WORLD):
             tasks.append((benchmark, folder))
             continue
         if data_root is None:

@@ -12,10 +12,13 @@ from imagebind.cli.app import app as web_page
 from imagebind.cli.benchmark import benchmark
 from imagebind.cli.classify import classify
 from imagebind.cli.compare import compare
+from imagebind.cli.detect import detect
 from imagebind.cli.embed import embed
 from imagebind.cli.evaluate import evaluate
+from imagebind.cli.generate import generate
 from imagebind.cli.index import index
 from imagebind.cli.info import info
+from imagebind.cli.moments import moments
 from imagebind.cli.quickstart import quickstart
 from imagebind.cli.search import search
 from imagebind.cli.train import train
@@ -36,6 +39,9 @@ app.command()(compare)
 app.command()(index)
 app.command()(search)
 app.command()(classify)
+app.command()(detect)
+app.command()(generate)
+app.command()(moments)
 app.command()(evaluate)
 app.command("app")(web_page)
 app.command()(info)

@@ -1,7 +1,7 @@
 """Options that several commands share, and functions that load a model by these options."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,6 +34,44 @@ Device = Annotated[
 Dtype = Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Views per forward pass: an image has 1, a video 15.")]
 Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="Media type of all files.")]
+
+# The items of a query, by media type
+Files = list[str] | None  # paths or URIs
+Texts = Annotated[
+    list[str] | None, typer.Option(help="A text; repeatable, as most options. Several items are added.")
+]
+Images = Annotated[Files, typer.Option(help="An image.")]
+Videos = Annotated[Files, typer.Option(help="A video, by its frames.")]
+Audio = Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")]
+Depth = Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")]
+Thermal = Annotated[Files, typer.Option(help="A thermal image.")]
+Imu = Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")]
+Minus = Annotated[list[str] | None, typer.Option(help="A text to subtract; repeatable.")]
+Term = tuple[dict[str, str], float]  # an item with its media type, and its weight
+
+
+def query_terms(given: Mapping[MediaKind, Sequence[str] | None], minus: Sequence[str] | None) -> list[Term]:
+    """Return the weighted items of a query: those of each media type, and texts to subtract.
+
+    Raises:
+        typer.BadParameter: there is no item, or an empty one.
+    """
+    terms = [({kind.value: item}, 1.0) for kind, items in given.items() for item in items or ()]
+    if not terms:
+        raise typer.BadParameter("expected at least one item to search by, such as --text or --image")
+    terms += [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus or ()]
+    for item, _ in terms:
+        for kind, value in item.items():
+            if not value.strip():
+                raise typer.BadParameter(f"expected a {kind}, got an empty one", param_hint=f"--{kind}")
+    return terms
+
+
+def title_of(terms: Sequence[Term]) -> str:
+    """Return the items of a query in one line: "a dog + rain.wav − snow"."""
+    names = [(next(iter(item.values())), weight) for item, weight in terms]
+    title = " + ".join(name for name, weight in names if weight > 0)
+    return title + "".join(f" − {name}" for name, weight in names if weight < 0)
 
 
 def output() -> "Console":

@@ -7,7 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output, weights_for
+from imagebind.cli.options import (
+    Audio,
+    Depth,
+    Device,
+    Dtype,
+    Images,
+    Imu,
+    Minus,
+    Texts,
+    Thermal,
+    Videos,
+    Weights,
+    load_embedder,
+    output,
+    query_terms,
+    title_of,
+    weights_for,
+)
 from imagebind.cli.startup import importing
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
@@ -15,21 +32,17 @@ from imagebind.modality import MediaKind
 if TYPE_CHECKING:
     from imagebind.search import Hit
 
-Files = list[str] | None  # paths or URIs
-
 
 def search(
     db: Annotated[str, typer.Argument(help="An index made by `imagebind index`: a folder or a URI.")],
-    text: Annotated[
-        list[str] | None, typer.Option(help="A text; repeatable, as most options. Several items are added.")
-    ] = None,
-    image: Annotated[Files, typer.Option(help="An image.")] = None,
-    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
-    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
-    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
-    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
-    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
-    minus: Annotated[list[str] | None, typer.Option(help="A text to subtract; repeatable.")] = None,
+    text: Texts = None,
+    image: Images = None,
+    video: Videos = None,
+    audio: Audio = None,
+    depth: Depth = None,
+    thermal: Thermal = None,
+    imu: Imu = None,
+    minus: Minus = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of hits.")] = 10,
     only: Annotated[list[MediaKind] | None, typer.Option(help="Only this media type; repeatable.")] = None,
     path: Annotated[
@@ -47,6 +60,9 @@ def search(
         bool,
         typer.Option("--by-cosine", help="Sort by cosine, which is not comparable across media types."),
     ] = False,
+    moments: Annotated[
+        bool, typer.Option("--moments", help="Join windows of recordings that follow each other.")
+    ] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the hits to this HTML file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each hit.")] = False,
     weights: Weights = None,
@@ -59,57 +75,55 @@ def search(
     imagebind search media.lance --text "a dog barking" --top 10
     imagebind search media.lance --image beach.jpg --audio rain.wav
     imagebind search media.lance --image dog.jpg --text snow --minus grass --only video --html hits.html
+    imagebind search media.lance --text "a dog barking" --moments
     ```
 
     The score is the number of standard deviations by which the cosine of a hit exceeds the mean of its media
     type. Scores are comparable across media types; cosines are not. An index made with `--weights tiny` is
     searched with it.
     """
-    given: dict[MediaKind, Sequence[Any]] = {
-        MediaKind.TEXT: text or (),
-        MediaKind.IMAGE: image or (),
-        MediaKind.VIDEO: video or (),
-        MediaKind.AUDIO: audio or (),
-        MediaKind.DEPTH: depth or (),
-        MediaKind.THERMAL: thermal or (),
-        MediaKind.IMU: imu or (),
+    given = {
+        MediaKind.TEXT: text,
+        MediaKind.IMAGE: image,
+        MediaKind.VIDEO: video,
+        MediaKind.AUDIO: audio,
+        MediaKind.DEPTH: depth,
+        MediaKind.THERMAL: thermal,
+        MediaKind.IMU: imu,
     }
-    terms: list[tuple[Any, float]] = [
-        ({kind.value: item}, 1.0) for kind, items in given.items() for item in items
-    ]
-    if not terms:
-        raise typer.BadParameter("expected at least one item to search by, such as --text or --image")
-    terms += [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus or ()]
+    terms = query_terms(given, minus)
+    if moments and by_cosine:
+        raise typer.BadParameter("expected no --by-cosine with --moments", param_hint="--by-cosine")
     with importing():
         import torch  # noqa: F401
 
         from imagebind.search import Index
+        from imagebind.search.moments import search_moments
 
         # Before the model is loaded, so that a wrong name fails at once.
         weights = weights_for(Index.open(db), weights)
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
     try:
-        hits = index.search(
-            terms,
-            top,
-            kinds=only or None,
-            path=path,
-            between=between,
-            metadata=_metadata(where or ()),
-            calibrated=not by_cosine,
-            per_file=per_file,
-        )
+        filters: dict[str, Any] = {
+            "kinds": only or None,
+            "path": path,
+            "between": between,
+            "metadata": _metadata(where or ()),
+            "per_file": per_file,
+        }
+        if moments:
+            hits = search_moments(index, terms, top, **filters)
+        else:
+            hits = index.search(terms, top, calibrated=not by_cosine, **filters)
     except ImageBindError:
         raise
     except ValueError as error:  # for example a weighted sum that is zero
         raise typer.BadParameter(str(error)) from error
-    title = " + ".join(str(next(iter(item.values()))) for item, weight in terms if weight > 0)
-    title += "".join(f" − {subtracted}" for subtracted in minus or ())
     if html is not None:
         from imagebind.search.html import hits_page
 
-        html.write_text(hits_page(hits, title=title), encoding="utf-8")
+        html.write_text(hits_page(hits, title=title_of(terms)), encoding="utf-8")
     if as_json:
         for hit in hits:
             typer.echo(json.dumps(_record(hit), ensure_ascii=False))

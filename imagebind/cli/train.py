@@ -1,18 +1,19 @@
 """`imagebind train`: run a training recipe on one device, or as one of many ranks."""
 
 import os
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from imagebind.training.loop import TrainResult
     from imagebind.training.recipe import Recipe
 
-TINY = "tiny"
+TINY, TINY_DECODER = "tiny", "tiny-decoder"
 PAPER_NAMES = ("audio", "depth", "thermal", "imu")  # functions of `training.recipes`
 
 
@@ -21,7 +22,8 @@ def train(
         str,
         typer.Argument(
             metavar="RECIPE",
-            help=f"A Python file that defines `recipe`, or one of {TINY}, {', '.join(PAPER_NAMES)}.",
+            help="A Python file that defines `recipe`, or one of "
+            f"{', '.join((TINY, TINY_DECODER, *PAPER_NAMES))}.",
         ),
     ],
     output: Annotated[
@@ -48,12 +50,18 @@ def train(
     torchrun --nproc-per-node 8 -m imagebind.cli.main train recipe.py
     imagebind train audio --data pairs.csv      # as the paper's Table 9
     imagebind train tiny                        # the small model of the package, from scratch
+    imagebind train tiny-decoder                # its decoder, which generates images
     ```
     """
     from dataclasses import replace
 
     from imagebind.training.recipe import RecipeError
 
+    if name == TINY_DECODER:
+        if data is not None or pairing != "vision" or check:
+            raise typer.BadParameter(f"{name}: expected no option but --out and --seed")
+        _train_decoder(_folder(name, output), seed or 0)
+        return
     recipes = _recipes(name, output=output, data=data, seed=seed, pairing=pairing)
     if seed is not None:
         recipes = [replace(recipe, seed=seed) for recipe in recipes]
@@ -133,12 +141,29 @@ def is_main_rank() -> bool:
 
 
 def _run(recipe: "Recipe") -> "TrainResult":
+    from imagebind.training.loop import train
+
+    with _progress(is_main_rank()) as show:
+        return train(recipe, progress=show)
+
+
+def _train_decoder(output: Path, seed: int) -> None:
+    from imagebind.training.tiny.decoder import SCENES, train_decoder
+
+    typer.echo(
+        f"rendering and embedding {SCENES:,} images into {output} unless they exist: minutes", err=True
+    )
+    with _progress(True) as show:
+        path = train_decoder(output, seed=seed, progress=show)
+    typer.echo(f"the decoder is in {path}")
+
+
+@contextmanager
+def _progress(is_main: bool) -> "Iterator[Callable[[int, int, float], None]]":
+    """Yield a function that shows the step, the number of steps and the loss."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from imagebind.training.loop import train
-
-    is_main = is_main_rank()
     columns = (
         TextColumn("training"),
         BarColumn(),
@@ -153,7 +178,7 @@ def _run(recipe: "Recipe") -> "TrainResult":
         def show(step: int, total: int, loss: float) -> None:
             bar.update(task, completed=step, total=total, loss=loss)
 
-        return train(recipe, progress=show)
+        yield show
 
 
 def _report(results: "Sequence[TrainResult]") -> None:

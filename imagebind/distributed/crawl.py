@@ -22,9 +22,9 @@ from imagebind.media.paths import path_text
 from imagebind.search.crawl.embed import FileEmbedder, FileRows, embed_files
 from imagebind.search.crawl.examine import ExaminedFile
 from imagebind.search.crawl.indexed_files import main_kind
-from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.rows import IndexRow, from_arrow, to_arrow
 from imagebind.space import Space
+from imagebind.windows import HOP_SECONDS, WINDOW_SECONDS
 
 Engine = Callable[[EmbedJob], Iterable[PartDone]]
 

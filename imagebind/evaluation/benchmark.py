@@ -15,9 +15,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from imagebind.datasets.labelled import LabelledSet, RetrievalSet
+from imagebind.embedder import Embedder
 from imagebind.evaluation.options import checked_value, options_for
 from imagebind.evaluation.result import GIVEN_BY_USER, Choice
 from imagebind.modality import MediaKind
@@ -26,12 +27,19 @@ from imagebind.toyworld.rendered import Rendered
 PAPER_PROTOCOL = "paper"
 
 
+class MeasuredData(Protocol):
+    """Data of the toy world with figures of its own."""
+
+    def measure(self, embedder: Embedder) -> Mapping[str, Any]:
+        """Return the fields of the result: "figures", by name, and "samples"."""
+
+
 class Task(str, Enum):
     """The task of a benchmark, which determines its figures."""
 
     CLASSIFICATION = "classification"  # zero-shot, one class per item: top-1 and top-5 accuracy
     MULTI_LABEL = "multi-label classification"  # zero-shot, several classes per item: mean average precision
-    TOY_WORLD = "toy world"  # all figures of the small model's card
+    TOY_WORLD = "toy world"  # figures of the toy world
     RETRIEVAL = "retrieval"  # recall at 1, 5 and 10 in both directions, and the median rank
 
     def __str__(self) -> str:
@@ -56,8 +64,8 @@ class Benchmark:
 
     Args:
         media: the media type that is classified, or of the candidates of a retrieval.
-        read: reads the data: (root, **options) -> LabelledSet, RetrievalSet or Rendered. Options of the
-            protocol that are its parameters are passed to it.
+        read: reads the data: (root, **options) -> LabelledSet, RetrievalSet, Rendered or `MeasuredData`.
+            Options of the protocol that are its parameters are passed to it.
         options: the protocol of the paper, by name. `imagebind.evaluation.options` lists the names that are
             not parameters of `read`.
         protocols: other published protocols: for each, the options that differ.
@@ -78,7 +86,7 @@ class Benchmark:
     title: str
     task: Task
     media: MediaKind
-    read: Callable[..., LabelledSet | RetrievalSet | Rendered]
+    read: Callable[..., LabelledSet | RetrievalSet | Rendered | MeasuredData]
     options: Mapping[str, Choice] = field(default_factory=dict)
     protocols: Mapping[str, Mapping[str, Choice]] = field(default_factory=dict)
     metric: str = ""

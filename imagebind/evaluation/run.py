@@ -92,6 +92,8 @@ def evaluate(
         notes: Sequence[str] = ()
         if isinstance(found, Rendered):
             missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
+        elif not isinstance(found, LabelledSet | RetrievalSet):
+            missing, is_partial, outcome = [], False, dict(found.measure(embedder))
         else:
             found, is_partial = limited(found, limit)
             missing, notes = left_out(found), found.notes
@@ -316,7 +318,7 @@ def _tuple(names: Sequence[str] | str) -> tuple[str, ...]:
 def on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Choice]:
     """Return the options for the result: the protocol's, and the default templates if it names none."""
     recorded = {name: replace(choice, value=_plain(choice.value)) for name, choice in choices.items()}
-    if benchmark.task is Task.RETRIEVAL or "templates" in recorded:
+    if benchmark.task in (Task.RETRIEVAL, Task.TOY_WORLD) or "templates" in recorded:
         return recorded
     return {"templates": Choice(value="clip-80", reason="default"), **recorded}
 

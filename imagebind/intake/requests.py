@@ -7,7 +7,7 @@ import codecs
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from PIL import Image
 from torch import Tensor
@@ -19,7 +19,7 @@ from imagebind.media.clips import Span
 from imagebind.media.decoders import is_decoder, is_video_decoder
 from imagebind.media.detect import deep_gray_error, detect
 from imagebind.media.image_file import is_deep_gray
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import BoundModality, MediaKind, ModalityType
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +97,12 @@ def default_transform(kind: MediaKind) -> Transform:
             return ImuTransform()
 
 
-def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = None) -> Request:
+def identify(
+    item: Any,
+    *,
+    modality: ModalityType | MediaKind | str | None = None,
+    bound: Sequence[BoundModality] = (),
+) -> Request:
     """Determine the media type of an item.
 
     A str is text, unless `modality` names another type: then it is a path. The content determines the type of
@@ -107,12 +112,17 @@ def identify(item: Any, *, modality: ModalityType | MediaKind | str | None = Non
     `datasets`, decoded {"array": …, "sampling_rate": …, "path": …} or not {"bytes": …, "path": …}, and
     torchcodec's decoders are accepted too. A `Request` is returned unchanged.
 
+    `bound` are the modalities of packs, named by `modality` or by the key of a mapping; a str is then a path.
+
     Raises:
         AmbiguousMediaError: the item is an array, or a file of several possible types, without a given type.
         MediaError: the item is none of these.
     """
     if isinstance(item, Request):
         return item
+    for kind_of_pack in bound:
+        if modality == kind_of_pack or (isinstance(item, Mapping) and kind_of_pack in item):
+            return _from_pack(item, kind_of_pack, modality)
     if isinstance(item, Mapping):
         return _from_mapping(item, modality)
     kind = _kind_named(modality)
@@ -236,6 +246,19 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
     else:
         kind = _image_or_video(kind, payload, key, fps="fps" in options)
     return _request(kind, payload, _with_rate(kind, payload, options))
+
+
+def _from_pack(item: Any, kind: BoundModality, modality: ModalityType | MediaKind | str | None) -> Request:
+    """Return the request of an item of a bound modality: the payload itself, or a mapping with options."""
+    media_type = cast(MediaKind, kind)
+    if not isinstance(item, Mapping):
+        return _request(media_type, item)
+    if kind not in item or modality not in (None, kind):
+        expected = f"the key {kind}" if kind not in item else f"{modality}, as given by modality="
+        raise MediaError(f"<mapping with {', '.join(map(str, item))}>", got="other keys", expected=expected)
+    return _request(
+        media_type, item[kind], {str(name): value for name, value in item.items() if name != kind}
+    )
 
 
 def _from_row(row: Mapping[str, Any], modality: ModalityType | MediaKind | str | None) -> Request | None:

@@ -39,8 +39,7 @@ class SelfAttention(nn.Module):
         `attn_mask` broadcasts to (b, h, l, l). A boolean mask is True where a token may attend; a float mask
         is added to the scores, so that -inf hides a token.
         """
-        qkv = F.linear(x, self.in_proj_weight, self.in_proj_bias)  # (b, l, 3·d)
-        query, key, value = (self._split_heads(part) for part in qkv.chunk(3, dim=-1))  # (b, h, l, d/h) each
+        query, key, value = self.project_in(x)
         if attn_mask is not None and attn_mask.is_floating_point():
             attn_mask = attn_mask.to(query.dtype)
         if self.bias_k is not None and self.bias_v is not None:
@@ -49,7 +48,16 @@ class SelfAttention(nn.Module):
             if attn_mask is not None:  # (..., l) -> (..., l + 1)
                 attn_mask = F.pad(attn_mask, (0, 1), value=attn_mask.dtype == torch.bool)
         mixed = F.scaled_dot_product_attention(query, key, value, attn_mask)
-        return self.out_proj(mixed.transpose(1, 2).flatten(2))  # (b, h, l, d/h) -> (b, l, d)
+        return self.project_out(mixed)
+
+    def project_in(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the queries, keys and values of tokens by head: (b, l, d) -> (b, h, l, d/h) each."""
+        query, key, value = F.linear(x, self.in_proj_weight, self.in_proj_bias).chunk(3, dim=-1)
+        return self._split_heads(query), self._split_heads(key), self._split_heads(value)
+
+    def project_out(self, mixed: Tensor) -> Tensor:
+        """Join the heads and project: (b, h, l, d/h) -> (b, l, d)."""
+        return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
         heads = tokens.reshape(

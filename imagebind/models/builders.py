@@ -5,7 +5,7 @@ from typing import NamedTuple
 from torch import nn
 
 from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig, TextConfig, TrunkConfig, VisionConfig
-from imagebind.modality import ModalityType
+from imagebind.modality import BoundModality, ModalityType
 from imagebind.models.heads import TEXT_LOGIT_SCALE, TextHead, class_token_head, postprocessor
 from imagebind.models.stems import (
     ImuPreprocessor,
@@ -61,6 +61,33 @@ def build_modality(modality: ModalityType, sizes: TrunkConfig, embed_dim: int) -
     raise TypeError(f"{modality} trunk: expected this modality's config, got {type(sizes).__name__}")
 
 
+def build_bound(
+    name: BoundModality,
+    sizes: AudioConfig | OneChannelConfig | ImuConfig,
+    embed_dim: int,
+    *,
+    logit_scale: float,
+) -> ModalityModules:
+    """Build the uninitialised modules of a modality that a user binds; the sizes decide its stem.
+
+    Raises:
+        TypeError: sizes of another kind.
+    """
+    match sizes:
+        case OneChannelConfig():
+            stem = _one_channel_preprocessor(sizes, name, f"{name}_stem")
+        case AudioConfig():
+            stem = _audio_preprocessor(sizes, name)
+        case ImuConfig():
+            stem = _imu_preprocessor(sizes)
+        case _:
+            raise TypeError(
+                f"{name}: expected OneChannelConfig, AudioConfig or ImuConfig, got {type(sizes).__name__}"
+            )
+    dropout = sizes.head_dropout if isinstance(sizes, ImuConfig) else 0.0
+    return _build_image_aligned(name, stem, sizes, embed_dim, head_dropout=dropout, logit_scale=logit_scale)
+
+
 def _build_vision(sizes: VisionConfig, embed_dim: int) -> ModalityModules:
     stem = VisionPreprocessor(
         sizes.embed_dim, image_size=sizes.image_size, patch_size=sizes.patch_size, frames=sizes.frames
@@ -91,12 +118,13 @@ def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
 
 
 def _build_image_aligned(
-    modality: ModalityType,
+    modality: ModalityType | BoundModality,
     stem: nn.Module,
     sizes: AudioConfig | OneChannelConfig | ImuConfig,
     embed_dim: int,
     *,
     head_dropout: float = 0.0,
+    logit_scale: float | None = None,
 ) -> ModalityModules:
     """Build a modality that the paper trained from scratch against images; the four differ in the stem."""
     trunk = Trunk(
@@ -107,13 +135,14 @@ def _build_image_aligned(
         add_bias_kv=True,
     )
     head = class_token_head(sizes.embed_dim, embed_dim, dropout=head_dropout)
-    return ModalityModules(stem, trunk, head, postprocessor(LOGIT_SCALES[modality]))
+    scale = LOGIT_SCALES[ModalityType(modality)] if logit_scale is None else logit_scale
+    return ModalityModules(stem, trunk, head, postprocessor(scale))
 
 
-def _audio_preprocessor(sizes: AudioConfig) -> nn.Module:
+def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:
     return OneChannelPreprocessor(
         sizes.embed_dim,
-        name="audio",
+        name=name,
         image_size=(sizes.mel_bins, sizes.mel_frames),
         patch_size=sizes.patch_size,
         stride=sizes.stride,

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 
 from imagebind.batching import Embedding
+from imagebind.calibration import KIND_SAMPLES, Calibration
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request
@@ -26,7 +27,7 @@ from imagebind.io.uri import is_uri
 from imagebind.media.discover import absolute_path
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.calibration import KIND_SAMPLES, Calibration
+from imagebind.query import to_query
 from imagebind.search.filters import quoted, where
 from imagebind.search.nearest import (
     build_approximate,
@@ -34,7 +35,6 @@ from imagebind.search.nearest import (
     limit_per_file,
     nearest,
     scored,
-    to_query,
 )
 from imagebind.search.rows import TEXT_KEY, FileState, Hit, IndexRow, Metadata, to_arrow, to_hit
 from imagebind.search.store import Store, exists, store_errors

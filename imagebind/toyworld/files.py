@@ -29,7 +29,8 @@ IMU_HEADER = (  # with units, which cannot be inferred from the small accelerati
     "timestamp [s],accl_x [m/s2],accl_y [m/s2],accl_z [m/s2],gyro_x [rad/s],gyro_y [rad/s],gyro_z [rad/s]"
 )
 PNG_COMPRESSION = 1  # noise hardly compresses: higher levels take ten times as long to save a tenth
-VIDEO_RATE_FACTOR = "25"  # x264's constant rate factor
+# With its macroblock tree, x264 sometimes gave different bytes for the same frames.
+VIDEO_OPTIONS = {"preset": "veryfast", "crf": "25", "threads": "1", "x264-params": "mbtree=0"}
 SCENES_PER_TASK = 16  # for worker processes
 
 
@@ -51,7 +52,7 @@ def write_scene(
     _write_png(paths["thermal"], render_thermal(scene))
     sound, rate = render_audio(scene)
     soundfile.write(paths["audio"], sound, rate, subtype="PCM_16")
-    _write_imu(paths["imu"], *render_imu(scene))
+    write_imu(paths["imu"], *render_imu(scene))
     for kind, text in captions_of(scene, style=style).items():
         paths[f"{kind}_caption"] = folder / f"{kind}.txt"
         paths[f"{kind}_caption"].write_text(text + "\n", encoding="utf-8")
@@ -134,7 +135,8 @@ def _write_png(path: Path, pixels: np.ndarray) -> None:
     Image.fromarray(pixels).save(path, compress_level=PNG_COMPRESSION)
 
 
-def _write_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
+def write_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
+    """Write an IMU table: timestamps (t,) in s, samples (t, 6) in m/s² and rad/s."""
     rows = (
         f"{time:.6f}," + ",".join(f"{value:.4f}" for value in row)
         for time, row in zip(seconds.tolist(), samples.tolist(), strict=True)
@@ -145,9 +147,7 @@ def _write_imu(path: Path, seconds: np.ndarray, samples: np.ndarray) -> None:
 def _write_video(path: Path, frames: np.ndarray) -> None:
     """Write frames (t, h, w, 3) uint8 as H.264 in yuv420p, which every player supports."""
     with av.open(path, "w") as container:
-        # With its macroblock tree, x264 sometimes gave different bytes for the same frames.
-        options = {"preset": "veryfast", "crf": VIDEO_RATE_FACTOR, "threads": "1", "x264-params": "mbtree=0"}
-        stream = container.add_stream("libx264", rate=FRAME_RATE, options=options)
+        stream = container.add_stream("libx264", rate=FRAME_RATE, options=VIDEO_OPTIONS)
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         for frame in frames:

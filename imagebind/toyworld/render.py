@@ -1,6 +1,8 @@
 """Renders images and videos of a scene."""
 
 import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -32,7 +34,7 @@ GLOW_CELSIUS = 37.0  # °C: at or above it the ground around the thing glows
 
 def render_image(scene: Scene) -> np.ndarray:
     """Render an image: (224, 224, 3) uint8. It does not depend on the motion."""
-    return _photograph(scene, still_pose(scene), _Backdrop(scene), exposure=0)
+    return photograph([Shown(scene, still_pose(scene))], Backdrop(scene), exposure=0)
 
 
 def render_video(scene: Scene, seconds: np.ndarray | None = None) -> np.ndarray:
@@ -40,30 +42,50 @@ def render_video(scene: Scene, seconds: np.ndarray | None = None) -> np.ndarray:
 
     A frame is bit-identical whether it is rendered alone or with others.
     """
+    backdrop = Backdrop(scene)
+    return film(lambda moment: [Shown(scene, pose_at(scene, moment))], backdrop, seconds)
+
+
+def film(
+    shown_at: Callable[[float], Sequence["Shown"]], backdrop: "Backdrop", seconds: np.ndarray | None = None
+) -> np.ndarray:
+    """Render frames of the things shown at each time: (t, h, w, 3) uint8."""
     times = np.arange(FRAMES) / FRAME_RATE if seconds is None else seconds
-    backdrop = _Backdrop(scene)
     frames = [
-        _photograph(scene, pose_at(scene, moment), backdrop, exposure=1 + round(moment * FRAME_RATE))
+        photograph(shown_at(moment), backdrop, exposure=1 + round(moment * FRAME_RATE))
         for moment in map(float, times)
     ]
     return np.stack(frames)
 
 
-class _Backdrop:
+class Shown(NamedTuple):
+    """A thing and where it is."""
+
+    scene: Scene
+    pose: Pose
+
+
+class Backdrop:
     """The ground, the light on it and the noise level of the camera, which all frames of a scene share."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, pixels: int = PIXELS) -> None:
         rng = scene.rng(IMAGE)
+        self.scene, self.pixels = scene, pixels
         self.noise = np.float32(rng.uniform(*NOISE_STD))
-        self.mark = rng.uniform(0, 2 * math.pi)
+        rng.uniform()  # the thing's mark
         tint = 1 + rng.uniform(-TINT, TINT, 3)
-        axis = np.linspace(-1, 1, PIXELS)
+        axis = np.linspace(-1, 1, pixels)
         slope = math.cos(scene.light) * axis + math.sin(scene.light) * axis[:, None]  # (h, w)
         light = scene.brightness * (1 + LIGHT_FALL_OFF * slope)
         self.light = (light * tint[:, None, None]).astype(np.float32)  # (3, h, w)
-        self.ground = ground_pixels(scene) * self.light  # (3, h, w)
-        colour, self.halo_strength = _halo_of(scene.temperature)
-        self.to_halo = planes(colour) * self.light - self.ground
+        self.ground = ground_pixels(scene, pixels) * self.light  # (3, h, w)
+
+
+def _mark_of(scene: Scene) -> float:
+    """Return the direction of the darker half on a thing, in radians."""
+    rng = scene.rng(IMAGE)
+    rng.uniform()  # the noise level of the camera
+    return rng.uniform(0, 2 * math.pi)
 
 
 def _halo_of(temperature: float) -> tuple[tuple[float, float, float], float]:
@@ -73,23 +95,28 @@ def _halo_of(temperature: float) -> tuple[tuple[float, float, float], float]:
     return RIME, RIME_STRENGTH if temperature <= RIME_CELSIUS else 0.0
 
 
-def _photograph(scene: Scene, pose: Pose, backdrop: _Backdrop, *, exposure: int) -> np.ndarray:
-    seen = sight(scene, pose)
-    rng = scene.rng(IMAGE, exposure)
-    grain = backdrop.noise * rng.standard_normal((PIXELS, PIXELS), dtype=np.float32)
-    reach = np.float32(HALO_REACH * seen.radius)
-    halo = (backdrop.halo_strength * np.exp(-seen.distance.clip(min=0) / reach)).clip(max=1)  # (h, w)
-    shaded = seen.moved(-SHADOW_PIXELS * math.cos(scene.light), -SHADOW_PIXELS * math.sin(scene.light))
-    bright = 1 - SHADOW_DARKENING * (0.5 - shaded / SHADOW_PIXELS).clip(0, 1)  # soft at its border
-    image = backdrop.to_halo * halo  # (3, h, w)
-    image += backdrop.ground
-    image *= bright
-    within = seen.distance[seen.box]
-    rim = 1 - RIM_SHADE * (1 + within / RIM_PIXELS).clip(0, 1)
-    place = (slice(None), *seen.box)
-    face = face_pixels(scene, seen, backdrop.mark) * rim * backdrop.light[place]
-    opacity = OPACITY.get(scene.material, 1.0) * cover(within)
-    image[place] += (face - image[place]) * opacity
+def photograph(things: Sequence[Shown], backdrop: Backdrop, *, exposure: int) -> np.ndarray:
+    """Render one frame: (h, w, 3) uint8. Later things are drawn over earlier ones."""
+    light = backdrop.scene.light
+    rng = backdrop.scene.rng(IMAGE, exposure)
+    grain = backdrop.noise * rng.standard_normal((backdrop.pixels, backdrop.pixels), dtype=np.float32)
+    image = backdrop.ground.copy()  # (3, h, w)
+    sightings = [sight(thing.scene, thing.pose, backdrop.pixels) for thing in things]
+    for thing, seen in zip(things, sightings, strict=True):
+        colour, strength = _halo_of(thing.scene.temperature)
+        reach = np.float32(HALO_REACH * seen.radius)
+        halo = (strength * np.exp(-seen.distance.clip(min=0) / reach)).clip(max=1)  # (h, w)
+        image += (planes(colour) * backdrop.light - image) * halo
+    for seen in sightings:
+        shaded = seen.moved(-SHADOW_PIXELS * math.cos(light), -SHADOW_PIXELS * math.sin(light))
+        image *= 1 - SHADOW_DARKENING * (0.5 - shaded / SHADOW_PIXELS).clip(0, 1)  # soft at its border
+    for thing, seen in zip(things, sightings, strict=True):
+        within = seen.distance[seen.box]
+        rim = 1 - RIM_SHADE * (1 + within / RIM_PIXELS).clip(0, 1)
+        place = (slice(None), *seen.box)
+        face = face_pixels(thing.scene, seen, _mark_of(thing.scene)) * rim * backdrop.light[place]
+        opacity = OPACITY.get(thing.scene.material, 1.0) * cover(within)
+        image[place] += (face - image[place]) * opacity
     image += grain
     eight = image.clip(0, 255, out=image).astype(np.uint8)
     return np.ascontiguousarray(eight.transpose(1, 2, 0))  # (3, h, w) -> (h, w, 3)

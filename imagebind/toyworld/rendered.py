@@ -6,8 +6,9 @@ modalities in half precision: about 0.7 MB per scene.
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -162,6 +163,24 @@ def render_modalities(scene: Scene) -> dict[MediaKind, np.ndarray]:
         MediaKind.VIDEO: np.moveaxis(render_video(scene, TWO_FRAMES), -1, 0),  # -> (3, 2, h, w)
         **{kind: tensor.numpy() for kind, tensor in measured.items()},
     }
+
+
+@contextmanager
+def image_renderer(world: World, *, workers: int) -> Iterator[Callable[[range], Iterator[Tensor]]]:
+    """Yield a function that renders the images of some scenes only, in order: uint8 (n, 3, 224, 224) each."""
+    with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
+
+        def render(numbers: range) -> Iterator[Tensor]:
+            starts = range(0, len(numbers), SCENES_PER_TASK)
+            chunks = [numbers[start : start + SCENES_PER_TASK] for start in starts]
+            return map(torch.from_numpy, pool.map(partial(_images, world), chunks))
+
+        yield render
+
+
+def _images(world: World, numbers: range) -> np.ndarray:
+    """Return images of scenes: (n, 3, 224, 224) uint8."""
+    return np.stack([np.moveaxis(render_image(world.scene(number)), -1, 0) for number in numbers])
 
 
 def _path(folder: Path, kind: MediaKind) -> Path:

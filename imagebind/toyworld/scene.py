@@ -5,7 +5,7 @@ pebbles, a sensor's bias) come from `Scene.rng`, which depends only on the scene
 differ in colour have the same noise in every modality.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import product
 from types import MappingProxyType
@@ -207,6 +207,15 @@ def sample_scene(rng: np.random.Generator, *, held_out: bool | None = None) -> S
         direction=int(rng.choice((-1, 1))),
         seed=int(rng.integers(2**62)),
     )
+
+
+def similar_scene(scene: Scene, rng: np.random.Generator) -> Scene:
+    """Return a scene with the same attributes, whose random variation is sampled again."""
+    ranges = (("size", SIZES), ("temperature", TEMPERATURES), ("distance", DISTANCES))
+    words = scene.attributes
+    same = {name: rng.uniform(*bounds[words[name]]) for name, bounds in ranges}
+    same |= {name: getattr(scene, name) for name in ("shape", "colour", "material", "motion", "ground")}
+    return replace(sample_scene(rng), **same)
 
 
 @dataclass(frozen=True, kw_only=True)

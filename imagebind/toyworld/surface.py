@@ -41,12 +41,12 @@ METAL_BANDS = 3.2
 METAL_SHEEN, METAL_GLARE = 0.12, 0.3
 
 
-def ground_pixels(scene: Scene) -> np.ndarray:
+def ground_pixels(scene: Scene, pixels: int = PIXELS) -> np.ndarray:
     """Return the ground and the pieces on it: (3, h, w) float32."""
     rng = scene.rng(GROUND)
-    tone = smooth_field(rng, 5, 5) * PATCHINESS + _relief(scene.ground, rng)  # (h, w)
+    tone = smooth_field(rng, 5, 5, pixels) * PATCHINESS + _relief(scene.ground, rng, pixels)  # (h, w)
     image = planes(GROUND_COLOURS[scene.ground]) + tone
-    pieces, count = clutter(scene)
+    pieces, count = clutter(scene, pixels)
     colours = scene.rng(CLUTTER, GROUND).uniform(*CLUTTER_LEVELS, (3, count + 1)).astype(np.float32)
     return np.where(pieces > 0, colours[:, pieces], image)
 
@@ -56,22 +56,24 @@ def planes(colour: tuple[float, float, float]) -> np.ndarray:
     return np.array(colour, dtype=np.float32)[:, None, None]
 
 
-def _relief(ground: Ground, rng: np.random.Generator) -> np.ndarray:
+def _relief(ground: Ground, rng: np.random.Generator, pixels: int) -> np.ndarray:
     """Return the texture of a ground: (h, w)."""
     if ground is Ground.GRASS:
-        return smooth_field(rng, 40, 112) * 11  # blades
+        return smooth_field(rng, 40, 112, pixels) * 11  # blades
     if ground is Ground.SAND:
-        return smooth_field(rng, 112, 112) * 6 + smooth_field(rng, 24, 5) * 4  # grains and ripples
+        return (
+            smooth_field(rng, 112, 112, pixels) * 6 + smooth_field(rng, 24, 5, pixels) * 4
+        )  # grains and ripples
     if ground is Ground.SNOW:
-        return smooth_field(rng, 10, 10) * 4
+        return smooth_field(rng, 10, 10, pixels) * 4
     if ground is Ground.ASPHALT:
-        return smooth_field(rng, 150, 150) * 10
-    grid = np.arange(PIXELS)
+        return smooth_field(rng, 150, 150, pixels) * 10
+    grid = np.arange(pixels)
     if ground is Ground.BOARDS:
         joints = (grid + rng.integers(BOARD)) % BOARD < JOINT
-        return np.where(joints[:, None], -22, smooth_field(rng, 112, 6) * 5)
+        return np.where(joints[:, None], -22, smooth_field(rng, 112, 6, pixels) * 5)
     across, down = ((grid + rng.integers(TILE)) % TILE < JOINT for _ in range(2))
-    return np.where(across | down[:, None], 20, smooth_field(rng, 5, 5) * 2)
+    return np.where(across | down[:, None], 20, smooth_field(rng, 5, 5, pixels) * 2)
 
 
 def face_pixels(scene: Scene, seen: Sighting, mark: float) -> np.ndarray:

@@ -12,7 +12,6 @@ from imagebind.toyworld.shapes import CELLS, EXTENT, OUTSIDE, REACH, distance_fi
 
 PIXELS = 224  # per side of every image
 FOCAL = 260.0  # pixels: a field of view of 47°
-IMAGE_CENTRE = PIXELS / 2
 
 # Random number streams of a scene, by their use.
 CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, SOUND, IMU, TEXT = range(8)
@@ -41,8 +40,9 @@ class Sighting:
 
     def moved(self, right: float, down: float) -> np.ndarray:
         """Return `distance` of the thing shifted by whole pixels, with repeated borders: (h, w)."""
-        grid = np.arange(PIXELS)
-        rows, columns = (grid - round(down)).clip(0, PIXELS - 1), (grid - round(right)).clip(0, PIXELS - 1)
+        last = len(self.distance) - 1
+        grid = np.arange(last + 1)
+        rows, columns = (grid - round(down)).clip(0, last), (grid - round(right)).clip(0, last)
         return self.distance.take(rows, axis=0).take(columns, axis=1)
 
 
@@ -51,11 +51,11 @@ def cover(distance: np.ndarray) -> np.ndarray:
     return (0.5 - distance).clip(0, 1)
 
 
-def sight(scene: Scene, pose: Pose) -> Sighting:
-    """Project the thing into the image."""
+def sight(scene: Scene, pose: Pose, pixels: int = PIXELS) -> Sighting:
+    """Project the thing into an image of `pixels` per side."""
     radius = FOCAL * scene.size / pose.distance
-    across = IMAGE_CENTRE + FOCAL * pose.x / pose.distance
-    down = IMAGE_CENTRE + FOCAL * pose.y / pose.distance
+    across = pixels / 2 + FOCAL * pose.x / pose.distance
+    down = pixels / 2 + FOCAL * pose.y / pose.distance
     cos, sin = math.cos(pose.angle) / radius, math.sin(pose.angle) / radius
     # The inverse map from a pixel: position, foreshortening, size and rotation.
     a, b = cos, sin / scene.slant
@@ -63,13 +63,13 @@ def sight(scene: Scene, pose: Pose) -> Sighting:
     c, f = -(a * across + b * down), -(d * across + e * down)
     scale = CELLS / (2 * EXTENT)  # cells per radius
     field = distance_field(scene.shape).transform(
-        (PIXELS, PIXELS),
+        (pixels, pixels),
         Image.Transform.AFFINE,
         (a * scale, b * scale, c * scale + CELLS / 2, d * scale, e * scale, f * scale + CELLS / 2),
         resample=Image.Resampling.BILINEAR,
         fillcolor=OUTSIDE,
     )
-    box = (_within(down, REACH * radius), _within(across, REACH * radius))
+    box = (_within(down, REACH * radius, pixels), _within(across, REACH * radius, pixels))
     rows, columns = (np.arange(side.start, side.stop, dtype=np.float32) + 0.5 for side in box)
     return Sighting(
         distance=np.asarray(field) * np.float32(radius),
@@ -80,22 +80,22 @@ def sight(scene: Scene, pose: Pose) -> Sighting:
     )
 
 
-def _within(middle: float, reach: float) -> slice:
-    start = min(max(math.floor(middle - reach), 0), PIXELS)
-    return slice(start, max(min(math.ceil(middle + reach), PIXELS), start))
+def _within(middle: float, reach: float, pixels: int) -> slice:
+    start = min(max(math.floor(middle - reach), 0), pixels)
+    return slice(start, max(min(math.ceil(middle + reach), pixels), start))
 
 
-def clutter(scene: Scene) -> tuple[np.ndarray, int]:
+def clutter(scene: Scene, pixels: int = PIXELS) -> tuple[np.ndarray, int]:
     """Return the index of the piece (pebble, leaf, scrap) at each pixel, 0 for none, and their number.
 
     The indices are (h, w) uint8.
     """
     rng = scene.rng(CLUTTER)
-    pieces = Image.new("L", (PIXELS, PIXELS))
+    pieces = Image.new("L", (pixels, pixels))
     draw = ImageDraw.Draw(pieces)
-    count = int(rng.integers(*CLUTTER_COUNT, endpoint=True))
+    count = int(rng.integers(*CLUTTER_COUNT, endpoint=True)) * pixels**2 // PIXELS**2
     for piece in range(1, count + 1):
-        centre, radius = rng.uniform(0, PIXELS, 2), rng.uniform(*CLUTTER_RADIUS)
+        centre, radius = rng.uniform(0, pixels, 2), rng.uniform(*CLUTTER_RADIUS)
         sides = int(rng.integers(*CLUTTER_SIDES, endpoint=True))
         turns = np.sort(rng.uniform(0, 2 * np.pi, sides))
         corners = centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
@@ -103,7 +103,8 @@ def clutter(scene: Scene) -> tuple[np.ndarray, int]:
     return np.asarray(pieces), count
 
 
-def smooth_field(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
-    """Return smooth noise of about unit variance: (h, w) float32."""
-    coarse = Image.fromarray(rng.standard_normal((rows, columns), dtype=np.float32))
-    return np.asarray(coarse.resize((PIXELS, PIXELS), Image.Resampling.BICUBIC))
+def smooth_field(rng: np.random.Generator, rows: int, columns: int, pixels: int = PIXELS) -> np.ndarray:
+    """Return smooth noise of about unit variance, with so many waves per 224 pixels: (h, w) float32."""
+    grid = (rows * pixels // PIXELS, columns * pixels // PIXELS)
+    coarse = Image.fromarray(rng.standard_normal(grid, dtype=np.float32))
+    return np.asarray(coarse.resize((pixels, pixels), Image.Resampling.BICUBIC))

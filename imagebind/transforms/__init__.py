@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from imagebind.transforms.array import ArrayTransform
     from imagebind.transforms.audio import AudioTransform
     from imagebind.transforms.depth import DepthTransform
     from imagebind.transforms.image import ImageTransform
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from imagebind.transforms.video import VideoTransform
 
 _MODULE_OF_NAME = {
+    "ArrayTransform": "imagebind.transforms.array",
     "AudioTransform": "imagebind.transforms.audio",
     "DepthTransform": "imagebind.transforms.depth",
     "ImageTransform": "imagebind.transforms.image",
@@ -26,6 +28,7 @@ _MODULE_OF_NAME = {
 }
 
 __all__ = [
+    "ArrayTransform",
     "AudioTransform",
     "DepthTransform",
     "ImageTransform",

@@ -14,7 +14,7 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits
 from imagebind.media.audio_file import AudioRecording, load_audio, open_audio
 from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
-from imagebind.transforms.mel import WINDOW_MS, log_mel, resampling_reach, window_samples
+from imagebind.transforms.mel import ENERGY_FLOOR, WINDOW_MS, log_mel, resampling_reach, window_samples
 from imagebind.transforms.mel import resample as resample_by
 from imagebind.transforms.options import PER_ITEM
 
@@ -28,6 +28,8 @@ MEL_BINS = 128
 MEL_FRAMES = 204  # 2 s have 1 + (2000 - 25) // 10 = 198 windows; the rest is padding
 AUDIO_MEAN = -4.268  # of log-mel values; the padding's zeros are normalised with it too
 AUDIO_STD = 9.138
+SILENCE_MARGIN = 5.0  # of log energy above its floor; noise of one step of 16 bits stays within it (ours)
+PADDING_TOLERANCE = 1e-4  # of log-mel values, which are padded with zeros
 
 POWER_SAMPLE_STEP = 7  # every seventh sample is enough to estimate a clip's power
 MIN_POWER_SHARE = 0.01  # -20 dB of the loudest channel (ours); warn if the average has less power
@@ -146,6 +148,12 @@ class AudioTransform:
             clips = [self._clip(recording, length, start, end) for start, end in spans]
             recording.check_losses()
         return torch.stack(clips), as_floats(spans)  # (s, 1, mel_bins, mel_frames)
+
+    def is_silent(self, clips: Tensor) -> bool:
+        """Whether clips (s, 1, 128, 204) from this transform have only silence and padding."""
+        log_mel_values = clips * self.std + self.mean
+        is_padding = log_mel_values.abs() < PADDING_TOLERANCE
+        return bool((is_padding | (log_mel_values < math.log(ENERGY_FLOOR) + SILENCE_MARGIN)).all())
 
     def _clip(self, recording: AudioRecording, length: int, start: Seconds, end: Seconds) -> Tensor:
         if not 0 <= start < end < math.inf:

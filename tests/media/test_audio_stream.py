@@ -13,7 +13,7 @@ import soundfile
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.io.source import DEFAULT_LIMITS
 from imagebind.media.audio_file import load_audio, open_audio
-from imagebind.search.crawl.sequential_audio import SequentialAudio
+from imagebind.media.sequential_audio import SequentialAudio
 from tests.media.encoded import ENCODINGS, LOSSLESS, SECONDS, encode, ffmpeg_decodes, music, needs_ffmpeg
 
 pytestmark = needs_ffmpeg

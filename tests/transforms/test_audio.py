@@ -239,3 +239,15 @@ def test_evenly_spread_clips_never_run_out_of_a_recording(samples, rate):
     assert [start for start, _ in spans] == [
         float(start) for start, _ in clip_spans(resampled / 16_000, clip_seconds=2.0, clips=2)
     ]
+
+
+@pytest.mark.parametrize("seconds", [0.5, 5.0])
+def test_silence_is_told_from_the_quietest_sounds(seconds):
+    transform = AudioTransform()
+    last_bit = torch.randint(-1, 2, (1, int(seconds * 16_000)), generator=torch.Generator().manual_seed(0))
+    for silent in (torch.zeros_like(last_bit).float(), torch.full(last_bit.shape, 0.3), last_bit / 2**15):
+        assert transform.is_silent(transform((silent, 16_000)))
+    click = torch.zeros(last_bit.shape)
+    click[0, 1000] = 0.1
+    for heard in (0.001 * noise(seconds), tone(seconds, level=0.001)[None], click):
+        assert not transform.is_silent(transform((heard, 16_000)))

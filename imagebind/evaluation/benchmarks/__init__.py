@@ -31,6 +31,8 @@ MODULES = {
     "ave_pairs": "paired",
     "paired": "paired",
     "toyworld": "toyworld",
+    "toyworld-generation": "toyworld_generation",
+    "toyworld-moments": "toyworld_moments",
 }
 
 

@@ -29,11 +29,11 @@ from imagebind.search.crawl.embed import FileEmbedder, FileRows, embed_files
 from imagebind.search.crawl.examine import ExaminedFile, KindAndOptions, examine, hash_of, in_threads
 from imagebind.search.crawl.indexed_files import IndexedFiles, is_unchanged, main_kind
 from imagebind.search.crawl.report import KEPT_FAILURES, CrawlReport, FileCount, FileOutcome, Progress
-from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS
 from imagebind.search.crawl.writer import Writer
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
 from imagebind.search.rows import FileState
+from imagebind.windows import HOP_SECONDS, WINDOW_SECONDS
 
 Ask = Callable[[FoundFile, AmbiguousMediaError], KindAndOptions | None]
 

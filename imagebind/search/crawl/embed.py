@@ -20,9 +20,9 @@ from imagebind.io.source import foreign_errors_of, name_of
 from imagebind.media.paths import path_text
 from imagebind.modality import MediaKind
 from imagebind.search.crawl.examine import ExaminedFile, hash_of, in_threads, snippet
-from imagebind.search.crawl.windows import HOP_SECONDS, WINDOW_SECONDS, WindowPlanner
 from imagebind.search.rows import TEXT_KEY, UNREAD_KEY, IndexRow
 from imagebind.search.thumbnails import thumbnails
+from imagebind.windows import HOP_SECONDS, WINDOW_SECONDS, WindowPlanner
 
 logger = logging.getLogger(__name__)
 

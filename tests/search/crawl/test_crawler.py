@@ -112,7 +112,7 @@ def test_moved_files_keep_vectors_and_ids_and_are_not_embedded_again(known, medi
     before = {hit.content_hash: hit for hit in Index.open(known).sample(99)}
     (media / "000000").rename(media / "elsewhere")
     (media / "000001" / "image.png").rename(media / "000001" / "it's \U0001f436\n.png")
-    monkeypatch.setattr("imagebind.search.crawl.windows.WindowPlanner.requests", None)
+    monkeypatch.setattr("imagebind.windows.WindowPlanner.requests", None)
     report = crawled(known, media)
     assert outcomes(report) == {"moved": FILES + 1, "unchanged": (SCENES - 1) * FILES - 1}
     after = {hit.content_hash: hit for hit in Index.open(known).sample(99)}

@@ -19,9 +19,9 @@ from imagebind.modality import MediaKind
 from imagebind.search import Index, SearchIndexError
 from imagebind.search import thumbnails as drawn
 from imagebind.search.crawl import writer
-from imagebind.search.crawl.windows import WindowPlanner
 from imagebind.search.lock import IndexBusyError
 from imagebind.toyworld import write_world
+from imagebind.windows import WindowPlanner
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
 SCENES, FILES = 4, 8

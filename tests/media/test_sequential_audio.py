@@ -9,7 +9,7 @@ import soundfile
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS
 from imagebind.media.audio_file import load_audio
-from imagebind.search.crawl.sequential_audio import SequentialAudio, probe_audio
+from imagebind.media.sequential_audio import SequentialAudio, probe_audio
 from tests.search.recorded import SOUND_RATE, write_film
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from imagebind.calibration import Calibration
 from imagebind.modality import MediaKind
-from imagebind.search.calibration import Calibration
 from tests.search.made import make_index, random_rows, unit
 
 

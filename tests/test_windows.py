@@ -18,7 +18,10 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import prepare
 from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
-from imagebind.search.crawl.windows import (
+from imagebind.transforms.audio import AudioTransform
+from imagebind.transforms.imu import ImuTransform, load_imu
+from imagebind.transforms.video import VideoTransform
+from imagebind.windows import (
     MIN_REST_HOPS,
     STRETCH_VIEWS,
     Stretch,
@@ -27,9 +30,6 @@ from imagebind.search.crawl.windows import (
     clips_of,
     window_spans,
 )
-from imagebind.transforms.audio import AudioTransform
-from imagebind.transforms.imu import ImuTransform, load_imu
-from imagebind.transforms.video import VideoTransform
 from tests.media.filmed import needs_ffmpeg, record
 from tests.reference import filled_model, small_config
 from tests.search.recorded import write_film
@@ -207,8 +207,8 @@ def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, m
         loads.append(load_imu(*arguments, **options))
         return loads[-1]
 
-    monkeypatch.setattr("imagebind.search.crawl.windows.load_imu", counted)
-    monkeypatch.setattr("imagebind.search.crawl.windows.STRETCH_VIEWS", 2)
+    monkeypatch.setattr("imagebind.windows.load_imu", counted)
+    monkeypatch.setattr("imagebind.windows.STRETCH_VIEWS", 2)
     cut = windows(embedder)
     requests = list(cut.requests(motion, MediaKind.IMU, {}))
     assert len(requests) > 2 and len(loads) == 1

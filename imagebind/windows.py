@@ -25,9 +25,9 @@ from imagebind.intake.requests import Request
 from imagebind.io.source import name_of, open_source
 from imagebind.media.clips import Span, as_floats, clip_spans
 from imagebind.media.imu_recording import ImuRecording
+from imagebind.media.sequential_audio import SequentialAudio, probe_audio
 from imagebind.media.video_file import MIN_DECODED_SHARE, VideoFile, open_video
 from imagebind.modality import MediaKind
-from imagebind.search.crawl.sequential_audio import SequentialAudio, probe_audio
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.imu import ImuTransform, load_imu
 from imagebind.transforms.video import VideoTransform
@@ -189,11 +189,13 @@ class WindowPlanner:
             num_workers=embedder.num_workers,
         )
 
-    def requests(self, path: Path, kind: MediaKind, options: Options) -> Iterator[Request]:
+    def requests(
+        self, path: Path, kind: MediaKind, options: Options, *, with_audio: bool = True
+    ) -> Iterator[Request]:
         """Yield requests for `embedder`: one for each stretch of a recording, one for other media.
 
-        If a video has audio and the model has an audio trunk, its audio follows its frames. With a transform
-        that is not the library's own, a recording is one request.
+        If a video has audio and the model has an audio trunk, its audio follows its frames, unless
+        `with_audio` is false. With a transform that is not the library's own, a recording is one request.
 
         Raises:
             MediaError: a recording cannot be read.
@@ -210,7 +212,7 @@ class WindowPlanner:
             with open_video(path, limits=base.limits) as video:
                 has_audio = video.info.has_audio
             yield from self._stretches(path, kind, options, Fraction(video.clock.duration), video)
-        if has_audio and MediaKind.AUDIO.modality.value in self.embedder.model.modalities:
+        if with_audio and has_audio and MediaKind.AUDIO.modality.value in self.embedder.model.modalities:
             yield from self._audio(path, {})
 
     def _audio(self, path: Path, options: Options) -> Iterator[Request]:

@@ -1,0 +1,1 @@
+"""Applications of the embedding space: detection, generation and moments."""

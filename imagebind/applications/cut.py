@@ -1,0 +1,216 @@
+"""Cut clips out of recordings: copied where the cut lies on key frames, else encoded again.
+
+A video becomes H.264 and AAC in MP4, an audio file 16-bit WAV. Times are seconds of the images of a video, or
+of the samples of an audio file, as those of `moments`.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import soundfile
+
+from imagebind.applications.moments import Moment
+from imagebind.applications.streams import audio_delay
+from imagebind.errors import MediaError
+from imagebind.intake.requests import identify
+from imagebind.io.atomic import replacing
+from imagebind.io.source import DEFAULT_LIMITS, open_source
+from imagebind.media.audio_file import AudioRecording, open_audio
+from imagebind.media.container import fraction_of, open_container, video_streams
+from imagebind.media.video_file import open_video
+from imagebind.modality import MediaKind
+
+VIDEO_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
+MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
+AUDIO_BLOCK_SECONDS = 1  # decoded at a time
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 96000, 48000)  # the last for others
+
+
+@dataclass(frozen=True, kw_only=True)
+class CutClip:
+    """A clip that was written, and whether its packets were copied without encoding them again."""
+
+    path: Path
+    is_copy: bool
+
+
+def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> list[CutClip]:
+    """Write each moment to a file in a folder, which is made; names have the rank and the times.
+
+    Raises:
+        MediaError: neither a video nor an audio file, or it cannot be decoded.
+        OSError: the folder cannot be written to.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    return [
+        cut_clip(
+            recording,
+            folder / f"{recording.stem}-{rank:02}-{moment.start:.2f}-{moment.end:.2f}",
+            start=moment.start,
+            end=moment.end,
+        )
+        for rank, moment in enumerate(moments, start=1)
+    ]
+
+
+def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutClip:
+    """Write the seconds from `start` to `end` to a file; `target` has no suffix: .mp4 or .wav is added.
+
+    Packets are copied if the first frame is a key frame and the clip ends before one, or with the recording.
+    The audio of a copy is exact to one packet, some hundredths of a second.
+
+    Raises:
+        MediaError: neither a video nor an audio file, or it cannot be decoded.
+        ValueError: the clip has no length.
+        OSError: the file cannot be written.
+    """
+    if not 0 <= start < end:
+        raise ValueError(f"clip: expected 0 <= start < end in seconds, got {start:g} and {end:g}")
+    request = identify(recording)
+    if request.kind is MediaKind.AUDIO:
+        path = target.with_name(f"{target.name}.wav")
+        with replacing(path) as temporary:
+            _write_wav(recording, temporary, start, end)
+        return CutClip(path=path, is_copy=False)
+    if request.kind is not MediaKind.VIDEO:
+        raise MediaError(request.name, got=f"{request.kind}", expected="a video or an audio file to cut")
+    path = target.with_name(f"{target.name}.mp4")
+    with replacing(path) as temporary:
+        is_copy = is_on_key_frames(recording, start, end) and _copy(recording, temporary, start, end)
+        if not is_copy:
+            _encode(recording, temporary, start, end)
+    return CutClip(path=path, is_copy=is_copy)
+
+
+def is_on_key_frames(recording: Path, start: float, end: float) -> bool:
+    """Whether a video can be cut at these seconds, to half a frame, without encoding it again."""
+    with open_source(recording) as file, open_container(file, DEFAULT_LIMITS) as container:
+        found = video_streams(container)
+        time_base = fraction_of(found[0].time_base) if found else None
+        if time_base is None:
+            return False
+        begin, stop = None, None
+        step = float(1 / (fraction_of(found[0].average_rate) or Fraction(25)))  # seconds per frame
+        zero = found[0].start_time or 0
+        last = 0.0
+        for packet in container.demux(found[0]):
+            if packet.pts is None:
+                continue
+            seconds = float((packet.pts - zero) * time_base)
+            if stop is not None and seconds < end - step / 2:
+                return False  # a frame before the end that is decoded after it
+            if begin is not None and seconds < start - step / 2:
+                return False  # a frame before the start that is decoded after it
+            if packet.is_keyframe and abs(seconds - start) < step / 2:
+                begin = seconds
+            if packet.is_keyframe and abs(seconds - end) < step / 2:
+                stop = seconds
+            last = max(last, seconds)
+    return begin is not None and (stop is not None or end >= last + step / 2)
+
+
+def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
+    """Copy the packets between two key frames; return False if MP4 does not take the codec."""
+    with open_source(recording) as file, open_container(file, DEFAULT_LIMITS) as container:
+        video = video_streams(container)[0]
+        sources = [video, *container.streams.audio[:1]]
+        zero = (video.start_time or 0) * (fraction_of(video.time_base) or 0)
+        half = float(1 / (fraction_of(video.average_rate) or Fraction(25))) / 2
+        try:
+            with av.open(str(target), "w", format="mp4") as output:
+                copies = {source.index: output.add_stream_from_template(source) for source in sources}
+                for packet in container.demux(*sources):
+                    time_base = fraction_of(packet.time_base)
+                    if packet.pts is None or packet.dts is None or time_base is None:
+                        continue
+                    seconds = float(packet.pts * time_base - zero)
+                    if not start - half <= seconds < end - half:
+                        continue
+                    shift = round((Fraction(start) + zero) / time_base)
+                    source = packet.stream.index
+                    packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
+                    packet.stream = copies[source]
+                    output.mux(packet)
+        except (av.FFmpegError, ValueError):
+            return False
+    return True
+
+
+def _encode(recording: Path, target: Path, start: float, end: float) -> None:
+    """Decode the clip's frames and audio, and encode them; at most some seconds are in memory."""
+    with ExitStack() as resources:
+        video = resources.enter_context(open_video(recording))
+        ticks, tick = video.clock.ticks, video.clock.tick
+        first = min(bisect_left(ticks, Fraction(start) / tick), len(ticks) - 1)
+        last = max(bisect_left(ticks, Fraction(end) / tick), first + 1)
+        output = resources.enter_context(av.open(str(target), "w", format="mp4"))
+        rate = Fraction(video.info.fps).limit_denominator(MAX_RATE_DENOMINATOR)
+        stream = output.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS)
+        sound: Iterator[tuple[float, Any]] = iter(())
+        if video.info.has_audio:
+            audio = resources.enter_context(open_audio(recording))
+            delay = audio_delay(recording)
+            sound = _encoded_audio(output, audio, start - delay, end - delay)
+        for index, pixels in video.decode(range(first, last), square_pixels=True):
+            if index == first:
+                stream.height, stream.width = (side // 2 * 2 for side in pixels.shape[:2])  # for 4:2:0
+                stream.pix_fmt, stream.codec_context.time_base = "yuv420p", tick
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame = frame.reformat(stream.width, stream.height, format="yuv420p")
+            frame.pts, frame.time_base = ticks[index] - ticks[first], tick
+            output.mux(stream.encode(frame))
+            for seconds, packets in sound:
+                output.mux(packets)
+                if seconds > frame.pts * tick:
+                    break
+        output.mux(stream.encode(None))
+        for _, packets in sound:
+            output.mux(packets)
+
+
+def _encoded_audio(
+    output: Any, audio: AudioRecording, start: float, end: float
+) -> Iterator[tuple[float, list[Any]]]:
+    """Add an AAC stream; yield the seconds of the clip that are encoded so far, and their packets."""
+    is_stereo = audio.channels == 2
+    layout = "stereo" if is_stereo else "mono"
+    rate = audio.rate if audio.rate in AAC_RATES else AAC_RATES[-1]
+    stream = output.add_stream("aac", rate=rate, layout=layout)
+
+    def packets() -> Iterator[tuple[float, list[Any]]]:
+        for first, block in _blocks(audio, start, end):
+            waveform = block if is_stereo else block.mean(axis=0, keepdims=True)
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(waveform), format="fltp", layout=layout)
+            frame.sample_rate, frame.pts = audio.rate, first - round(start * audio.rate)
+            frame.time_base = Fraction(1, audio.rate)
+            yield (frame.pts + block.shape[1]) / audio.rate, stream.encode(frame)
+        yield end - start, stream.encode(None)
+
+    return packets()
+
+
+def _write_wav(recording: Path, target: Path, start: float, end: float) -> None:
+    with (
+        open_audio(recording) as audio,
+        soundfile.SoundFile(
+            target, "w", samplerate=audio.rate, channels=audio.channels, format="WAV", subtype="PCM_16"
+        ) as file,
+    ):
+        for _, block in _blocks(audio, start, end):
+            file.write(block.T)  # (channels, n) -> (n, channels)
+
+
+def _blocks(audio: AudioRecording, start: float, end: float) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield blocks of a stretch of audio, each with the number of its first sample: (channels, n) float32."""
+    first, last = (round(seconds * audio.rate) for seconds in (max(start, 0.0), end))
+    last = min(last, audio.samples)
+    size = AUDIO_BLOCK_SECONDS * audio.rate
+    for begin in range(first, last, size):
+        yield begin, audio.read(begin, min(begin + size, last)).numpy()

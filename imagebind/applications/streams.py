@@ -1,0 +1,247 @@
+"""Embed the streams of one recording by windows: its images, its audio, and an IMU file.
+
+Windows of all streams are in seconds of the recording, so their scores can be added.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.errors import MediaError, warn_of
+from imagebind.intake.requests import Request, identify
+from imagebind.io.source import DEFAULT_LIMITS, name_of, open_source
+from imagebind.media.container import fraction_of, open_container, video_streams
+from imagebind.modality import MediaKind
+from imagebind.windows import WindowPlanner
+
+WINDOW_SECONDS = 2.0  # one clip of the released transforms
+HOP_SECONDS = 0.5
+STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
+MIN_DELAY_SECONDS = 0.1  # a smaller delay of the audio is the encoder's
+MIN_DEVIATION = 1e-4  # of a stream's vectors, in any direction; with less, all its windows are alike
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class StreamWindows:
+    """The windows of a stream, in order: starts and ends (n,) in seconds, unit vectors (n, e)."""
+
+    starts: np.ndarray
+    ends: np.ndarray
+    vectors: np.ndarray
+
+    def shifted(self, seconds: float) -> "StreamWindows":
+        """Return the same windows, later by some seconds."""
+        return replace(self, starts=self.starts + seconds, ends=self.ends + seconds)
+
+    @property
+    def centres(self) -> np.ndarray:
+        """The middle of each window, in seconds: (n,)."""
+        return (self.starts + self.ends) / 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class RecordingVectors:
+    """The vectors of a recording: the windows of each stream, in seconds of the recording."""
+
+    name: str
+    seconds: float
+    window_seconds: float
+    streams: Mapping[MediaKind, StreamWindows]
+
+    def only(self, streams: Iterable[MediaKind]) -> "RecordingVectors":
+        """Return the same recording with some of its streams.
+
+        Raises:
+            MediaError: it lacks one of them.
+        """
+        wanted = list(streams)
+        for kind in wanted:
+            if kind not in self.streams:
+                raise MediaError(
+                    self.name, got=f"no {kind} stream", expected=f"one of {', '.join(self.streams)}"
+                )
+        return replace(self, streams={kind: self.streams[kind] for kind in wanted})
+
+
+def embed_recording(
+    embedder: Embedder,
+    recording: Path,
+    *,
+    imu: Any = None,
+    imu_offset: float = 0.0,
+    streams: Iterable[MediaKind | str] | None = None,
+    window_seconds: float = WINDOW_SECONDS,
+    hop_seconds: float = HOP_SECONDS,
+    batch_size: int = BATCH_SIZE,
+    progress: Progress | None = None,
+) -> RecordingVectors:
+    """Embed a video, an audio file or an IMU file of any length by windows, in bounded memory.
+
+    Args:
+        imu: an IMU file of the same time, or {"imu": file, "accel_unit": "g"} with options.
+        imu_offset: the second of the recording at which the IMU file starts; negative if it starts earlier.
+        streams: video (the images), audio or imu; by default all that the recording and the model have.
+        window_seconds, hop_seconds: a window is at least as long as a clip of the transform.
+        progress: called with the number of windows embedded so far.
+
+    Raises:
+        MediaError: a file cannot be read, a requested stream does not exist, is silent or never changes, or
+            the IMU file does not overlap with the recording.
+        ValueError: an unknown stream, or windows without length.
+    """
+    path = Path(recording)
+    planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
+    sources = _sources(planner.embedder, path, imu, streams)
+    found: dict[MediaKind, StreamWindows] = {}
+    for kind, source in sources.items():
+        requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
+        windows = _embedded(planner.embedder, requests, batch_size, progress)
+        if kind is MediaKind.AUDIO:
+            windows = windows.shifted(audio_delay(path))
+        elif kind is MediaKind.IMU and found:
+            windows = _within(windows.shifted(imu_offset), found, source.name)
+        if _is_constant(windows):
+            what = f"{kind} that never changes, as in silence or a still image"
+            if streams is not None or len(sources) == 1:
+                raise MediaError(name_of(path), got=what, expected="a recording in which something changes")
+            warn_of(name_of(path), f"{what}, is left out")
+        found[kind] = windows
+    found = {kind: windows for kind, windows in found.items() if not _is_constant(windows)}
+    if not found:
+        raise MediaError(name_of(path), got="streams that never change", expected="one that does")
+    return RecordingVectors(
+        name=name_of(path),
+        seconds=float(next(iter(found.values())).ends[-1]),
+        window_seconds=window_seconds,
+        streams=found,
+    )
+
+
+def _planner(embedder: Embedder, *, window_seconds: float, hop_seconds: float) -> WindowPlanner:
+    """Return a planner whose windows of 2 s are one clip."""
+    transforms: dict[MediaKind | str, Any] = {kind: embedder.transform(kind) for kind in MediaKind}
+    for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
+        if hasattr(transforms[kind], "clips"):
+            transforms[kind] = replace(transforms[kind], clips=1)
+    single = Embedder(
+        embedder.model, transforms=transforms, autocast=embedder.autocast, num_workers=embedder.num_workers
+    )
+    return WindowPlanner(single, window_seconds=window_seconds, hop_seconds=hop_seconds)
+
+
+def _sources(
+    embedder: Embedder, path: Path, imu: Any, streams: Iterable[MediaKind | str] | None
+) -> dict[MediaKind, Request]:
+    """Return the streams to embed, each with its file.
+
+    Raises:
+        MediaError: a requested stream does not exist.
+        ValueError: an unknown stream, or none.
+    """
+    request = identify(path)
+    if request.kind not in STREAMS:
+        raise MediaError(request.name, got=f"{request.kind}", expected="a video, audio or IMU recording")
+    sources = {request.kind: request}
+    if request.kind is MediaKind.VIDEO and has_audio(path):
+        sources[MediaKind.AUDIO] = replace(request, kind=MediaKind.AUDIO)
+    if imu is not None and request.kind is not MediaKind.IMU:
+        sources[MediaKind.IMU] = identify(imu, modality=MediaKind.IMU)
+    sources = {kind: each for kind, each in sources.items() if kind.modality in embedder.model.modalities}
+    available = ", ".join(sources)
+    if streams is None and not sources:
+        raise MediaError(request.name, got=f"{request.kind}", expected="a model with a trunk for it")
+    if streams is None:
+        return sources
+    wanted = [MediaKind(kind) for kind in dict.fromkeys(streams)]
+    if not wanted or not {*wanted} <= {*STREAMS}:
+        raise ValueError(f"streams: expected some of {', '.join(STREAMS)}, got {', '.join(wanted) or 'none'}")
+    for kind in wanted:
+        if kind not in sources:
+            way_out = "; pass an IMU file of the same time" if kind is MediaKind.IMU else ""
+            raise MediaError(
+                request.name,
+                got=f"no {kind} stream, or a model without its trunk",
+                expected=f"{available or 'another recording'}{way_out}",
+            )
+    return {kind: sources[kind] for kind in sources if kind in wanted}
+
+
+def _embedded(
+    embedder: Embedder, requests: Iterable[Request], batch_size: int, progress: Progress | None
+) -> StreamWindows:
+    """Return the windows of one stream.
+
+    Raises:
+        MediaError: a part of it cannot be embedded.
+    """
+    spans: list[tuple[float, float]] = []
+    vectors: list[np.ndarray] = []
+    with closing(embedder.encode_stream(requests, batch_size=batch_size, clips=True)) as stream:
+        for result in stream:
+            if result.error is not None:
+                raise result.error
+            assert result.clips is not None
+            spans += result.spans
+            vectors.append(result.clips)
+            if progress is not None:
+                progress(len(result.spans))
+    starts, ends = np.array(spans, dtype=np.float64).T
+    return StreamWindows(starts=starts, ends=ends, vectors=np.concatenate(vectors))
+
+
+def _within(imu: StreamWindows, others: Mapping[MediaKind, StreamWindows], name: str) -> StreamWindows:
+    """Return the windows of an IMU file whose middle is in the recording.
+
+    Raises:
+        MediaError: there are none.
+    """
+    first = min(float(windows.starts[0]) for windows in others.values())
+    last = max(float(windows.ends[-1]) for windows in others.values())
+    kept = (imu.centres >= first) & (imu.centres <= last)
+    if not kept.any():
+        raise MediaError(
+            name,
+            got=f"IMU data from {imu.starts[0]:.4g} to {imu.ends[-1]:.4g} s of the recording",
+            expected=f"some between {first:.4g} and {last:.4g} s; check the offset",
+        )
+    return StreamWindows(starts=imu.starts[kept], ends=imu.ends[kept], vectors=imu.vectors[kept])
+
+
+def _is_constant(windows: StreamWindows) -> bool:
+    """Whether several windows have the same vector: silence, a still image, a sensor at rest."""
+    return len(windows.vectors) > 1 and float(windows.vectors.std(axis=0).max()) < MIN_DEVIATION
+
+
+def has_audio(path: Path) -> bool:
+    """Whether a video file has an audio stream."""
+    return _start_times(path)[1] is not None
+
+
+def audio_delay(path: Path) -> float:
+    """Return the seconds by which the audio of a video starts after its images; 0 for other files."""
+    images, audio = _start_times(path)
+    delay = 0.0 if images is None or audio is None else audio - images
+    return delay if abs(delay) >= MIN_DELAY_SECONDS else 0.0
+
+
+def _start_times(path: Path) -> tuple[float | None, float | None]:
+    """Return the seconds at which images and audio start; None for a stream that does not exist."""
+    with open_source(path) as file:
+        try:
+            with open_container(file, DEFAULT_LIMITS) as container:
+                streams = (video_streams(container), container.streams.audio)
+                return tuple(_start_of(found[0]) if found else None for found in streams)
+        except (av.FFmpegError, ValueError, RuntimeError):  # WebP and raw formats; their reader tells
+            return None, None
+
+
+def _start_of(stream: Any) -> float:
+    return float((stream.start_time or 0) * (fraction_of(stream.time_base) or 0))

@@ -1,0 +1,259 @@
+"""`imagebind generate`: images of a text, a recording, or a weighted sum of several items."""
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
+from imagebind.cli.startup import importing
+from imagebind.errors import ImageBindError
+from imagebind.modality import MediaKind
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from imagebind.applications.generation import Decoder
+    from imagebind.embedder import Embedder
+
+Files = list[str] | None  # paths or URIs
+_OPTION_NAMES = {  # argument of Stable unCLIP -> its option
+    "init_image": "--init",
+    "strength": "--strength",
+    "num_inference_steps": "--steps",
+    "guidance_scale": "--guidance-scale",
+    "noise_level": "--noise-level",
+    "height": "--size",
+    "width": "--size",
+    "batch_size": "--batch-size",
+    "offload": "--offload",
+}
+
+
+def generate(
+    out: Annotated[Path, typer.Option(help="The image file to write; its suffix is the format.")],
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text; repeatable, as most options. Several items are added.")
+    ] = None,
+    image: Annotated[Files, typer.Option(help="An image.")] = None,
+    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
+    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
+    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
+    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
+    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
+    minus: Annotated[list[str] | None, typer.Option(help="A text to subtract; repeatable.")] = None,
+    weight: Annotated[
+        list[str] | None,
+        typer.Option(metavar="TYPE=NUMBER", help="Weight of a media type's items, by default 1: audio=0.5"),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the first image.")] = 0,
+    count: Annotated[
+        int, typer.Option("--count", "-n", min=1, help="Number of images, in numbered files.")
+    ] = 1,
+    sheet: Annotated[
+        bool, typer.Option("--sheet", help="Write all images side by side in one file.")
+    ] = False,
+    decoder: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="Folder or Hugging Face repository of Stable unCLIP. By default the decoder of the model: "
+            "for imagebind_tiny the one in this package, for imagebind_huge "
+            "sd2-community/stable-diffusion-2-1-unclip.",
+        ),
+    ] = None,
+    init: Annotated[
+        str | None, typer.Option(metavar="IMAGE", help="Stable unCLIP: an image to start from.")
+    ] = None,
+    strength: Annotated[
+        float | None, typer.Option(help="How much to change the image of --init, above 0 to 1; 0.8.")
+    ] = None,
+    steps: Annotated[int | None, typer.Option(min=1, help="Stable unCLIP: steps of denoising; 20.")] = None,
+    guidance_scale: Annotated[
+        float | None, typer.Option(help="Stable unCLIP: how strongly the embedding guides; 10.")
+    ] = None,
+    noise_level: Annotated[
+        int | None, typer.Option(help="Stable unCLIP: noise added to the embedding, 0 to 999; 0.")
+    ] = None,
+    size: Annotated[
+        int | None,
+        typer.Option(min=8, help="Stable unCLIP: side of an image in pixels, a multiple of 8; 768."),
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Stable unCLIP: images per batch; 4.")] = None,
+    offload: Annotated[
+        bool, typer.Option("--offload", help="Stable unCLIP: keep only what computes in the GPU's memory.")
+    ] = False,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+) -> None:
+    """Generate images of items of any media type. Several items are added; --minus subtracts a text.
+
+    ```
+    imagebind generate --model tiny --audio bell.wav --text "at night" --out night.png
+    imagebind generate --audio rain.wav --text "at night" --out rain.png --seed 1 --count 4
+    imagebind generate --image dog.jpg --audio rain.wav --weight audio=0.6 --decoder FOLDER --out dog.png
+    ```
+
+    imagebind_huge needs `pip install 'imagebind[generate]'` and the weights of Stable unCLIP. The small model
+    needs nothing else, and draws the coloured shapes of its toy world.
+    """
+    given: dict[MediaKind, Sequence[str]] = {
+        MediaKind.TEXT: text or (),
+        MediaKind.IMAGE: image or (),
+        MediaKind.VIDEO: video or (),
+        MediaKind.AUDIO: audio or (),
+        MediaKind.DEPTH: depth or (),
+        MediaKind.THERMAL: thermal or (),
+        MediaKind.IMU: imu or (),
+    }
+    terms = _terms(given, _weight_of_kinds(weight or (), given), minus or ())
+    files = _output_files(out, 1 if sheet else count)
+    unclip_options = {
+        "init_image": init,
+        "strength": strength,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance_scale,
+        "noise_level": noise_level,
+        "height": size,
+        "width": size,
+        "batch_size": batch_size,
+    }
+    chosen = {name: value for name, value in unclip_options.items() if value is not None}
+    if strength is not None and init is None:
+        raise typer.BadParameter("expected --init, the image to start from", param_hint="--strength")
+    with importing():
+        from imagebind.applications.generation import contact_sheet
+        from imagebind.applications.generation import generate as generate_images
+    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
+    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    try:
+        images = generate_images(
+            embedder,
+            terms,
+            decoder=_decoder(decoder, embedder, chosen, dtype=dtype, offload=offload),
+            count=count,
+            seed=seed,
+        )
+    except ImageBindError:
+        raise
+    except ValueError as error:  # for example a weighted sum that is zero
+        raise typer.BadParameter(str(error)) from error
+    _save([contact_sheet(images)] if sheet else images, files)
+
+
+def _terms(
+    given: Mapping[MediaKind, Sequence[str]], weights: Mapping[MediaKind, float], minus: Sequence[str]
+) -> list[tuple[dict[str, str], float]]:
+    """Return the items with their weights.
+
+    Raises:
+        typer.BadParameter: there are none.
+    """
+    terms = [({kind.value: item}, weights.get(kind, 1.0)) for kind, items in given.items() for item in items]
+    if not terms:
+        raise typer.BadParameter("expected at least one item, such as --text or --audio")
+    return terms + [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus]
+
+
+def _weight_of_kinds(
+    texts: Sequence[str], given: Mapping[MediaKind, Sequence[str]]
+) -> dict[MediaKind, float]:
+    """Parse the values of --weight.
+
+    Raises:
+        typer.BadParameter: a value is not TYPE=NUMBER, or there is no item of its type.
+    """
+    weights = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        try:
+            kind, value = MediaKind(name.strip()), float(number)
+        except ValueError:
+            kinds = ", ".join(MediaKind)
+            raise typer.BadParameter(
+                f"{text!r}; expected TYPE=NUMBER, a TYPE of {kinds}", param_hint="--weight"
+            ) from None
+        if not given[kind]:
+            raise typer.BadParameter(f"{text!r}; expected --{kind}, got none", param_hint="--weight")
+        weights[kind] = value
+    return weights
+
+
+def _output_files(out: Path, count: int) -> list[Path]:
+    """Return the files to write: `out`, or numbered files beside it.
+
+    Raises:
+        typer.BadParameter: the suffix is no image format, or the folder cannot be written.
+    """
+    from PIL import Image
+
+    Image.init()
+    form = Image.registered_extensions().get(out.suffix.lower())
+    if form not in Image.SAVE:
+        raise typer.BadParameter(
+            f"{out}: expected a file name with the suffix of an image format, such as .png or .jpg",
+            param_hint="--out",
+        )
+    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK) or out.is_dir():
+        raise typer.BadParameter(
+            f"{out}: expected a file in a folder that can be written", param_hint="--out"
+        )
+    if count == 1:
+        return [out]
+    digits = len(str(count))
+    return [out.with_stem(f"{out.stem}-{number:0{digits}}") for number in range(1, count + 1)]
+
+
+def _decoder(
+    source: str | None, embedder: "Embedder", options: Mapping[str, Any], *, dtype: str, offload: bool
+) -> "Decoder":
+    """Return the decoder with its options.
+
+    Raises:
+        typer.BadParameter: options of Stable unCLIP for another decoder, or outside their ranges.
+        ImageBindError: the model has no decoder, or it cannot be loaded or is for another space.
+    """
+    import torch
+
+    from imagebind.applications.generation import decoder_of, takes_unclip
+    from imagebind.applications.unclip_files import REPOSITORY, load_unclip
+    from imagebind.transforms.image import load_image
+
+    if source is None and not takes_unclip(embedder):
+        if options or offload:
+            raise typer.BadParameter(
+                "the decoder of this model has no options; expected --decoder, a folder of Stable unCLIP",
+                param_hint=_OPTION_NAMES[next(iter(options), "offload")],
+            )
+        return decoder_of(embedder)
+    if "init_image" in options:
+        options = {**options, "init_image": load_image(options["init_image"])}
+    try:
+        loaded = load_unclip(
+            source or REPOSITORY,
+            device=embedder.device,
+            dtype=None if dtype == "float32" else getattr(torch, dtype),
+            offload=offload,
+            embed_dim=embedder.embed_dim,
+        )
+        return replace(loaded, **options)
+    except ImageBindError:
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _save(images: "Sequence[Image]", files: Sequence[Path]) -> None:
+    from PIL import Image as formats
+
+    from imagebind.io.atomic import replacing_all
+
+    with replacing_all() as temporary_for:
+        for image, path in zip(images, files, strict=True):
+            image.save(temporary_for(path), format=formats.registered_extensions()[path.suffix.lower()])
+    for path in files:
+        output().print(str(path))

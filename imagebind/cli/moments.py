@@ -1,0 +1,204 @@
+"""`imagebind moments`: where in a long recording a query fits."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imagebind.cli.options import (
+    Audio,
+    BatchSize,
+    Depth,
+    Device,
+    Dtype,
+    Images,
+    Imu,
+    Minus,
+    Texts,
+    Thermal,
+    Videos,
+    Weights,
+    load_embedder,
+    output,
+    query_terms,
+    title_of,
+)
+from imagebind.cli.startup import importing
+from imagebind.errors import ImageBindError
+from imagebind.modality import MediaKind
+
+if TYPE_CHECKING:
+    from imagebind.applications.moments import Moment
+
+STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
+
+
+def moments(
+    recording: Annotated[Path, typer.Argument(help="A video, an audio file or an IMU file of any length.")],
+    text: Texts = None,
+    image: Images = None,
+    video: Videos = None,
+    audio: Audio = None,
+    depth: Depth = None,
+    thermal: Thermal = None,
+    imu: Imu = None,
+    minus: Minus = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of moments.")] = 5,
+    only: Annotated[
+        list[MediaKind] | None,
+        typer.Option(help="Search by this stream only: video (the images), audio or imu; repeatable."),
+    ] = None,
+    with_imu: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="An IMU file of the same time as the recording.")
+    ] = None,
+    imu_offset: Annotated[
+        float, typer.Option(help="Second of the recording at which the IMU file starts; may be negative.")
+    ] = 0.0,
+    window: Annotated[float, typer.Option(help="Length of a window, in seconds.")] = 2.0,
+    hop: Annotated[float, typer.Option(help="Seconds between the starts of windows.")] = 0.5,
+    cut: Annotated[
+        Path | None, typer.Option(metavar="FOLDER", help="Write each moment to a file in this folder.")
+    ] = None,
+    plot: Annotated[
+        Path | None, typer.Option(metavar="IMAGE", help="Write a plot of the scores over time.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each moment.")] = False,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+    batch_size: BatchSize = 32,
+) -> None:
+    """Find where in a long recording a query fits. Several items are added; --minus subtracts a text.
+
+    ```
+    imagebind moments film.mp4 --text "a dog barks" --top 5
+    imagebind moments film.mp4 --audio bark.wav --only audio --cut clips/ --plot timeline.png
+    imagebind moments ride.mp4 --with-imu ride.csv --imu-offset 1.5 --text "a bump in the road" --json
+    ```
+
+    By default the images and the audio of a video are searched together, and the IMU file if one is given.
+    The score of a moment counts standard deviations of the recording's own windows.
+    """
+    given = {
+        MediaKind.TEXT: text,
+        MediaKind.IMAGE: image,
+        MediaKind.VIDEO: video,
+        MediaKind.AUDIO: audio,
+        MediaKind.DEPTH: depth,
+        MediaKind.THERMAL: thermal,
+        MediaKind.IMU: imu,
+    }
+    terms = query_terms(given, minus)
+    if not 0 < hop <= window:
+        raise typer.BadParameter(f"{hop:g}; expected more than 0 and at most --window", param_hint="--hop")
+    _check_output(recording, cut, plot)
+    with importing():
+        import torch  # noqa: F401
+
+        from imagebind.applications.moments import find_moments, score_curve
+        from imagebind.applications.streams import embed_recording
+        from imagebind.query import to_query
+
+    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
+    used |= {kind.modality for kind in only or STREAMS}
+    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    try:
+        query = to_query(terms, embedder, embed_dim=embedder.embed_dim).vector
+        with _progress() as progress:
+            vectors = embed_recording(
+                embedder,
+                recording,
+                imu=with_imu,
+                imu_offset=imu_offset,
+                streams=only or None,
+                window_seconds=window,
+                hop_seconds=hop,
+                batch_size=batch_size,
+                progress=progress,
+            )
+    except ImageBindError:
+        raise
+    except ValueError as error:  # for example a weighted sum that is zero
+        raise typer.BadParameter(str(error)) from error
+    found = find_moments(vectors, query, top=top)
+    files: Sequence[Path | None] = [None] * len(found)
+    if cut is not None:
+        from imagebind.applications.cut import cut_moments
+
+        files = [clip.path for clip in cut_moments(recording, found, cut)]
+    if plot is not None:
+        from imagebind.plot import timeline
+
+        figure = timeline(score_curve(vectors, query), found, title=title_of(terms))
+        try:
+            figure.savefig(plot)
+        except ValueError as error:  # an unknown suffix
+            raise typer.BadParameter(str(error), param_hint="--plot") from error
+    if as_json:
+        for moment, file in zip(found, files, strict=True):
+            typer.echo(json.dumps(_record(moment, recording, file), ensure_ascii=False))
+    else:
+        _print_moments(found, files)
+
+
+def _check_output(recording: Path, cut: Path | None, plot: Path | None) -> None:
+    """Check before the recording is embedded that the results can be written."""
+    if cut is not None:
+        from imagebind.intake.requests import identify
+
+        if identify(recording).kind not in (MediaKind.VIDEO, MediaKind.AUDIO):
+            raise typer.BadParameter("expected a video or an audio file to cut", param_hint="--cut")
+        try:
+            cut.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise typer.BadParameter(
+                f"{cut}: expected a folder ({error.strerror})", param_hint="--cut"
+            ) from error
+        if not os.access(cut, os.W_OK):
+            raise typer.BadParameter(f"{cut}: expected a folder that can be written to", param_hint="--cut")
+    if plot is not None and not os.access(plot.absolute().parent, os.W_OK):
+        raise typer.BadParameter(f"{plot}: expected a folder that can be written to", param_hint="--plot")
+
+
+@contextmanager
+def _progress() -> Iterator[Callable[[int], None]]:
+    """Yield a function that shows the number of windows embedded so far."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("Embedding: {task.completed:,.0f} windows"))
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Embedding", total=None)
+        yield lambda windows: bar.update(task, advance=windows)
+
+
+def _record(moment: "Moment", recording: Path, file: Path | None) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "path": str(recording),
+        "start": round(moment.start, 3),
+        "end": round(moment.end, 3),
+        "peak": round(moment.peak, 3),
+        "score": round(moment.score, 4),
+        "streams": {kind.value: round(score, 4) for kind, score in moment.stream_scores.items()},
+    }
+    return record if file is None else {**record, "clip": str(file)}
+
+
+def _print_moments(moments: "Sequence[Moment]", files: Sequence[Path | None]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    kinds = list(moments[0].stream_scores) if moments else []
+    columns = [kind.value for kind in kinds] if len(kinds) > 1 else []
+    has_files = any(files)
+    table = Table("start", "end", "score", *columns, *(["clip"] if has_files else []), box=None)
+    for moment, file in zip(moments, files, strict=True):
+        scores = [f"{moment.stream_scores[kind]:.2f}" for kind in kinds] if columns else []
+        clip = [Text(str(file), overflow="fold")] if has_files else []
+        table.add_row(f"{moment.start:.1f}", f"{moment.end:.1f}", f"{moment.score:.2f}", *scores, *clip)
+    output().print(table if moments else "nothing found")

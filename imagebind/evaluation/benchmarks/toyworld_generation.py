@@ -1,0 +1,41 @@
+"""Images that the small decoder generates from held-out scenes of the toy world, judged by a classifier."""
+
+import os
+from pathlib import Path
+
+from imagebind.evaluation.benchmark import Benchmark, Task
+from imagebind.evaluation.generation import Across, GenerationScenes
+from imagebind.evaluation.result import Choice
+from imagebind.evaluation.toyworld import HELD_OUT_SCENES, HELD_OUT_SEED, held_out_world
+from imagebind.modality import MediaKind
+
+
+def read_scenes(
+    root: str | os.PathLike[str], *, scenes: int, seed: int, across: Across = "memory"
+) -> GenerationScenes:
+    """Return held-out scenes, which are rendered into the folder unless it has them.
+
+    Raises:
+        ValueError: an unknown way across the modalities.
+    """
+    return GenerationScenes(held_out_world(root, scenes=scenes, seed=seed), Path(root), across)
+
+
+BENCHMARKS = (
+    Benchmark(
+        name="toyworld-generation",
+        title="Toy world, generation",
+        task=Task.TOY_WORLD,
+        media=MediaKind.IMAGE,
+        read=read_scenes,
+        options={
+            "scenes": Choice(value=HELD_OUT_SCENES, reason="as for the benchmark toyworld"),
+            "seed": Choice(value=HELD_OUT_SEED, reason="scenes that no model was trained on"),
+            "across": Choice(value="memory", reason="best on these scenes, see the guide"),
+        },
+        needs="nothing: the scenes are rendered once, about 0.7 GB",
+        url="imagebind.toyworld",
+        licence="Apache-2.0",
+        folder="toyworld-generation",
+    ),
+)

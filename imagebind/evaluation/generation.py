@@ -1,0 +1,140 @@
+"""Evaluates the small decoder on the toy world: does a generated image show what its query says?
+
+A judge that was trained on renderings classifies the shape and the colour. A generated image is also embedded
+again: R@1 is the share whose most similar image among 64 sources is its own. As a control, each image is
+judged by another scene.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from imagebind.applications.tiny_decoder import TinyDecoder, shrink
+from imagebind.embedder import Embedder
+from imagebind.evaluation.judge import JUDGED, labels_of, trained_judge
+from imagebind.evaluation.result import Figure
+from imagebind.evaluation.toyworld import EMBED_BATCH, embed_scenes, embed_texts
+from imagebind.metrics import cosines, retrieval_recalls
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.toyworld.captions import CaptionStyle
+from imagebind.toyworld.files import captions_of
+from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, Rendered
+from imagebind.toyworld.scene import ATTRIBUTES
+
+SOURCES = 64  # candidates of R@1
+STYLE = CaptionStyle(shape=1.0, colour=1.0)  # the judged attributes are always named
+Across = Literal["memory", "nearest", "none", "shift"]
+
+# By media type of the query, the attributes that it tells. Others are controls.
+TOLD: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
+    {
+        MediaKind.IMAGE: ("shape", "colour"),
+        MediaKind.VIDEO: ("shape", "colour"),
+        MediaKind.TEXT: ("shape", "colour"),
+        MediaKind.AUDIO: ("shape", "colour"),
+        MediaKind.DEPTH: ("shape", "colour"),
+        MediaKind.THERMAL: ("shape", "colour"),
+        MediaKind.IMU: ("shape",),
+    }
+)
+
+
+@dataclass(frozen=True, eq=False)
+class GenerationScenes:
+    """Held-out scenes, whose embeddings the small decoder turns into images.
+
+    Args:
+        rendered: the scenes.
+        folder: for the judge.
+        across: how embeddings of other modalities become image embeddings: "memory" is that of the decoder,
+            "nearest" the most similar entry of its memory, "none" leaves them, and "shift" adds the
+            difference of the mean embeddings of these scenes.
+    """
+
+    rendered: Rendered
+    folder: Path
+    across: Across = "memory"
+
+    def __post_init__(self) -> None:
+        if self.across not in get_args(Across):
+            raise ValueError(f"across: expected one of {', '.join(get_args(Across))}, got {self.across!r}")
+
+    def measure(self, embedder: Embedder) -> dict[str, object]:
+        """Return the figures, in percent, and the number of scenes.
+
+        Raises:
+            SpaceMismatchError: the decoder is not for the embedder's model.
+        """
+        decoder = TinyDecoder.load()
+        decoder.check(embedder)
+        judge = trained_judge(self.folder)
+        count = len(self.rendered)
+        labels = labels_of(self.rendered.world, count)
+        others = {name: classes.roll(1) for name, classes in labels.items()}  # those of another scene
+        sources = shrink(torch.from_numpy(self.rendered.arrays[MediaKind.IMAGE][:])).float() / 255
+        figures = _judged("judge", judge.accuracies(sources, labels), JUDGED)
+        embedded = {kind: self._embedded(embedder, kind) for kind in TOLD}
+        for kind, attributes in TOLD.items():
+            vectors = image_embeddings(decoder, embedded[kind], kind, embedded[MediaKind.IMAGE], self.across)
+            images = decoder.decode(vectors)
+            figures |= _judged(str(kind), judge.accuracies(images, labels), attributes)
+            figures |= _judged(f"{kind}_shuffled", judge.accuracies(images, others), attributes)
+            recall = recall_of_sources(embed_again(embedder, images), embedded[MediaKind.IMAGE])
+            figures[f"{kind}_r1"] = Figure(value=100 * recall, chance=100 / min(SOURCES, count))
+        return {"figures": figures, "samples": count}
+
+    def _embedded(self, embedder: Embedder, kind: MediaKind) -> Tensor:
+        """Return the embeddings of all scenes, of their captions for text: (n, e), unit length."""
+        if kind is not MediaKind.TEXT:
+            return embed_scenes(embedder.model, self.rendered, kind)
+        scenes = map(self.rendered.scene, range(len(self.rendered)))
+        return embed_texts(embedder.model, [captions_of(scene, style=STYLE)["image"] for scene in scenes])
+
+
+def image_embeddings(
+    decoder: TinyDecoder, embeddings: Tensor, kind: MediaKind, images: Tensor, across: Across
+) -> Tensor:
+    """Return the image embeddings to decode for embeddings of a media type: (n, e) -> (n, e).
+
+    Args:
+        images: embeddings of images, for the mean of "shift".
+    """
+    if kind.modality is ModalityType.VISION or across == "none":
+        return embeddings
+    if across == "shift":
+        return F.normalize(embeddings - embeddings.mean(dim=0) + images.mean(dim=0), dim=-1)
+    if across == "nearest":
+        return decoder.memory[cosines(embeddings, decoder.memory).argmax(dim=1)]
+    return decoder.to_image_space(embeddings, kind.modality)
+
+
+@torch.no_grad()
+def embed_again(embedder: Embedder, images: Tensor) -> Tensor:
+    """Return the embeddings of generated images: (n, 3, 64, 64) from 0 to 1 -> (n, e), unit length."""
+    size = embedder.model.config.trunk(ModalityType.VISION).image_size  # type: ignore[union-attr]
+    rows = []
+    for batch in images.split(EMBED_BATCH):
+        pixels = F.interpolate(batch, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1) * 255
+        views = pixels * PIXEL_SCALE.view(3, 1, 1) - PIXEL_OFFSET.view(3, 1, 1)
+        rows.append(embedder.forward(ModalityType.VISION, views).cpu())
+    return F.normalize(torch.cat(rows), dim=-1)
+
+
+def recall_of_sources(made: Tensor, sources: Tensor) -> float:
+    """Return the mean recall at 1 over groups of 64 scenes, from 0 to 1: (n, e), (n, e)."""
+    groups = zip(made.split(SOURCES), sources.split(SOURCES), strict=True)
+    recalls = [retrieval_recalls(cosines(*group), ks=(1,))[1] for group in groups]
+    return sum(recalls) / len(recalls)
+
+
+def _judged(prefix: str, shares: Mapping[str, float], attributes: tuple[str, ...]) -> dict[str, Figure]:
+    return {
+        f"{prefix}_{name}": Figure(value=100 * shares[name], chance=100 / len(ATTRIBUTES[name]))
+        for name in attributes
+    }

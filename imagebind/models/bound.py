@@ -1,0 +1,78 @@
+"""Add a modality to a model: a new trunk beside the existing ones, which are shared with the model."""
+
+import copy
+import re
+
+import torch
+from torch import nn
+
+from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig
+from imagebind.modality import BoundModality, MediaKind, ModalityType
+from imagebind.models.builders import build_bound
+from imagebind.models.model import ImageBindModel, init_weights
+
+BoundConfig = OneChannelConfig | AudioConfig | ImuConfig
+MODULE_DICTS = ("modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors")
+DEFAULT_LOGIT_SCALE = 10.0  # 1 / temperature, as for thermal (released)
+
+
+def with_modality(
+    model: ImageBindModel,
+    name: str,
+    sizes: BoundConfig,
+    *,
+    logit_scale: float = DEFAULT_LOGIT_SCALE,
+    device: torch.device | str | None = None,
+) -> ImageBindModel:
+    """Return a model with one more modality, newly initialised; it shares all other modules with `model`.
+
+    `model` keeps its modalities. Nothing is frozen here: `model.requires_grad_(False)` before the call leaves
+    only the new modules trainable.
+
+    Args:
+        name: the key of the new modality in inputs, outputs and checkpoints.
+        sizes: an `OneChannelConfig` for square images of one channel, an `AudioConfig` for maps of two axes,
+            such as spectrograms, an `ImuConfig` for several channels of samples.
+        logit_scale: fixed scale of its embeddings in `forward`, 1 / temperature.
+        device: of the new modules, by default the model's; "meta" leaves them without weights.
+
+    Raises:
+        ValueError: the name cannot be used, or the model has it already.
+    """
+    modality = bound_modality(name)
+    if name in model.modalities:
+        raise ValueError(f"modality: expected a new name, got {name!r}, which the model has")
+    with torch.device("meta"):
+        modules = build_bound(modality, sizes, model.config.embed_dim, logit_scale=logit_scale)
+    parameter = next(model.parameters())
+    extended = copy.copy(model)
+    extended._modules = dict(model._modules)
+    for part, module in zip(MODULE_DICTS, modules, strict=True):
+        if device is None or torch.device(device).type != "meta":
+            module.to_empty(device=parameter.device if device is None else device)
+            init_weights(module)
+            module.to(parameter.dtype)
+        others = getattr(model, part)
+        extended._modules[part] = nn.ModuleDict({**others, name: module})
+        extended._modules[part].training = others.training
+    return extended
+
+
+def modules_of(model: ImageBindModel, modality: str) -> tuple[nn.Module, ...]:
+    """Return the four modules of a modality: stem, trunk, head and postprocessor."""
+    return tuple(getattr(model, part)[modality] for part in MODULE_DICTS)
+
+
+def bound_modality(name: str) -> BoundModality:
+    """Return the modality of a name that a user chose.
+
+    Raises:
+        ValueError: not a lower-case identifier, the name of another modality, or one of `nn.ModuleDict`'s.
+    """
+    taken = {*map(str, ModalityType), *map(str, MediaKind)}
+    is_name = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name)
+    if not is_name or name in taken or hasattr(nn.ModuleDict, name):
+        raise ValueError(
+            f"modality: expected a new name of lower-case letters, digits and _, got {name!r:.80}"
+        )
+    return BoundModality(name)

@@ -1,0 +1,135 @@
+"""Queries: one item of any modality, a vector, or a weighted sum of several."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+import numpy as np
+
+from imagebind.embedder import Embedder, combine
+from imagebind.errors import MediaError
+from imagebind.intake.items import items_of
+from imagebind.intake.requests import Request, Views, identify
+from imagebind.modality import MediaKind
+from imagebind.transforms.audio import AudioTransform
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """A unit vector (e,), and the media types of the items that it was computed from."""
+
+    vector: np.ndarray
+    kinds: frozenset[MediaKind] = frozenset()
+
+
+def named_queries(queries: Any, embedder: Embedder) -> dict[str, Query]:
+    """Return each query by its name, in order.
+
+    A mapping gives queries their names: {"dog": [(Path("bark.wav"), 0.5), ("a dog", 0.5)]}. Queries of a
+    sequence have the names of their items, with a number if a name repeats. A single item is one query.
+
+    Raises:
+        MediaError: an item cannot be embedded.
+        ValueError: no queries, or as `to_query`.
+    """
+    if isinstance(queries, Mapping):
+        named = dict(queries)
+    else:
+        listed = [queries] if is_weighted(queries) else list(items_of(queries)[0])
+        named = dict(zip(_distinct(map(_name, listed)), listed, strict=True))
+    if not named:
+        raise ValueError("queries: expected one or more, got none")
+    return {
+        name: query if isinstance(query, Query) else to_query(query, embedder, embed_dim=embedder.embed_dim)
+        for name, query in named.items()
+    }
+
+
+def is_weighted(query: object) -> bool:
+    """Whether a query is a sequence of (item, weight) pairs."""
+    return (
+        isinstance(query, Sequence)
+        and not isinstance(query, str | bytes)
+        and len(query) > 0
+        and all(
+            isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], int | float) for part in query
+        )
+    )
+
+
+def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
+    """Turn an item, a vector (e,), or [(item or vector, weight), …] with any weights into a `Query`.
+
+    Raises:
+        MediaError: an item cannot be embedded, or is silent audio.
+        ValueError: a vector has another length, the weighted sum is zero, or an item needs an embedder.
+    """
+    if not is_weighted(query):
+        if _is_vector(query):
+            return Query(combine([(_checked(query, embed_dim), 1.0)]))
+        query = [(query, 1.0)]
+    requests: list[Request] = [identify(item) for item, _ in query if not _is_vector(item)]
+    if requests and embedder is None:
+        raise ValueError("query: expected an index opened with an embedder to search by items, or a vector")
+    embedded = iter(_embedded(requests, embedder) if requests and embedder is not None else ())
+    parts = [
+        (_checked(item, embed_dim) if _is_vector(item) else next(embedded), weight) for item, weight in query
+    ]
+    return Query(combine(parts), frozenset(request.kind for request in requests))
+
+
+def _embedded(requests: Sequence[Request], embedder: Embedder) -> np.ndarray:
+    """Return the vectors of items: (n, e).
+
+    Raises:
+        MediaError: an item cannot be embedded, or is silent audio.
+    """
+    vectors = []
+    with closing(
+        embedder.encode_stream(requests, inspect=lambda views: _is_silent(views, embedder))
+    ) as stream:
+        for result in stream:
+            if result.error is not None:
+                raise result.error
+            if result.inspected:
+                raise MediaError(result.name, got="silence", expected="audio that can be heard")
+            vectors.append(result.vector)
+    return np.stack(vectors)
+
+
+def _is_silent(views: Views, embedder: Embedder) -> bool:
+    transform = embedder.transform(views.kind)
+    return isinstance(transform, AudioTransform) and transform.is_silent(views.views)
+
+
+def _is_vector(item: object) -> bool:
+    return isinstance(item, np.ndarray) and item.ndim == 1 and np.issubdtype(item.dtype, np.floating)
+
+
+def _checked(vector: np.ndarray, embed_dim: int) -> np.ndarray:
+    if vector.shape != (embed_dim,):
+        raise ValueError(f"query: expected a vector ({embed_dim},), got {vector.shape}")
+    return vector
+
+
+def _name(query: Any) -> str:
+    if is_weighted(query):
+        return " + ".join(_name(item) for item, _ in query)
+    if isinstance(query, Query) or _is_vector(query):
+        return "vector"
+    request = identify(query)
+    return request.name if request.kind is MediaKind.TEXT else PurePath(request.name).name
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """Return names with a number after those that repeat an earlier one: "dog", "dog (2)"."""
+    found: list[str] = []
+    for name in names:
+        number, distinct = 1, name
+        while distinct in found:
+            number += 1
+            distinct = f"{name} ({number})"
+        found.append(distinct)
+    return found

@@ -1,0 +1,196 @@
+"""Groups: several things on one ground, in one image or video, with the box and the mask of each.
+
+Each thing is a `Scene`: its text, audio, depth, thermal and IMU are those of the scene with this thing alone.
+Things have their usual sizes in pixels, so a group's image is larger than 224 x 224.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from imagebind.toyworld.motion import pose_at, still_pose
+from imagebind.toyworld.render import Backdrop, Shown, film, photograph
+from imagebind.toyworld.scene import (
+    DISTANCES,
+    SIZES,
+    TEMPERATURES,
+    Colour,
+    Motion,
+    Scene,
+    Shape,
+    sample_scene,
+)
+from imagebind.toyworld.shapes import REACH
+from imagebind.toyworld.view import FOCAL, PIXELS, cover, sight
+
+GROUP_PIXELS = 2 * PIXELS
+THINGS = 3
+MAX_THINGS = min(len(Shape), len(Colour), len(Motion))
+GAP_PIXELS = 8  # between things in a still
+PLACEMENTS = 1000  # attempts before other things are sampled
+SHARED = ("ground", "light", "brightness", "slant")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Several things on the ground of the first one, which all have different shapes, colours and motions.
+
+    Args:
+        things: each as in a scene of its own; they share the ground, the light and the slant.
+        centres: pixels right and down from the corner of the image, of each thing in a still.
+        pixels: per side of the image.
+    """
+
+    things: tuple[Scene, ...]
+    centres: tuple[tuple[float, float], ...]
+    pixels: int = GROUP_PIXELS
+
+    def placed(self) -> tuple[Scene, ...]:
+        """Return the things where they are in the group's image."""
+        return tuple(
+            replace(
+                thing,
+                x=(across - self.pixels / 2) * thing.distance / FOCAL,
+                y=(down - self.pixels / 2) * thing.distance / FOCAL,
+            )
+            for thing, (across, down) in zip(self.things, self.centres, strict=True)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupWorld:
+    """Groups by index. Each depends only on the fields and the index.
+
+    Args:
+        held_out: True is only combinations held out from training, False only the others, None is all.
+    """
+
+    seed: int
+    held_out: bool | None = None
+    things: int = THINGS
+    pixels: int = GROUP_PIXELS
+
+    def group(self, index: int) -> Group:
+        """Return the group at an index."""
+        rng = np.random.default_rng([self.seed, index])
+        return sample_group(rng, things=self.things, pixels=self.pixels, held_out=self.held_out)
+
+
+def sample_group(
+    rng: np.random.Generator,
+    *,
+    things: int = THINGS,
+    pixels: int = GROUP_PIXELS,
+    held_out: bool | None = None,
+) -> Group:
+    """Sample things of different shapes, colours and motions, hot and cold in turn, that do not overlap.
+
+    Raises:
+        ValueError: a number of things that is too large, also for the size of the image.
+    """
+    if not 1 <= things <= MAX_THINGS:
+        raise ValueError(f"things: expected 1 to {MAX_THINGS}, got {things}")
+    area = things * (2 * REACH * FOCAL * SIZES["large"][1] / DISTANCES["near"][0]) ** 2
+    if area > pixels**2:
+        raise ValueError(
+            f"pixels: expected at least {math.ceil(math.sqrt(area))} for {things} things, got {pixels}"
+        )
+    while True:
+        sampled = _sample_things(rng, things, held_out)
+        for _ in range(PLACEMENTS):
+            centres = _sample_centres(rng, sampled, pixels)
+            if centres is not None:
+                return Group(things=sampled, centres=centres, pixels=pixels)
+
+
+def _sample_things(rng: np.random.Generator, count: int, held_out: bool | None) -> tuple[Scene, ...]:
+    things: list[Scene] = []
+    warmth = list(TEMPERATURES.values())
+    first_warmth = int(rng.integers(len(warmth)))
+    while len(things) < count:
+        thing = sample_scene(rng, held_out=held_out)
+        if any(
+            getattr(thing, name) is getattr(other, name)
+            for other in things
+            for name in ("shape", "colour", "motion")
+        ):
+            continue
+        temperature = rng.uniform(*warmth[(first_warmth + len(things)) % len(warmth)])
+        first = things[0] if things else thing
+        things.append(
+            replace(thing, temperature=temperature, **{name: getattr(first, name) for name in SHARED})
+        )
+    return tuple(things)
+
+
+def _sample_centres(
+    rng: np.random.Generator, things: Sequence[Scene], pixels: int
+) -> tuple[tuple[float, float], ...] | None:
+    """Return the centres of things in pixels, or None if they overlap."""
+    radii = [REACH * FOCAL * thing.size / thing.distance for thing in things]
+    centres: list[tuple[float, float]] = []
+    for radius in radii:
+        across, down = rng.uniform(radius, pixels - radius, 2)
+        for other, (x, y) in zip(radii, centres, strict=False):
+            if math.hypot(across - x, down - y) < radius + other + GAP_PIXELS:
+                return None
+        centres.append((float(across), float(down)))
+    return tuple(centres)
+
+
+def render_group_image(group: Group) -> np.ndarray:
+    """Render an image: (pixels, pixels, 3) uint8."""
+    return photograph(_shown(group, None), Backdrop(group.things[0], group.pixels), exposure=0)
+
+
+def render_group_video(group: Group, seconds: np.ndarray | None = None) -> np.ndarray:
+    """Render two seconds of video, or the frames at some times: (t, pixels, pixels, 3) uint8.
+
+    Nearer things hide farther ones, and things may leave the image.
+    """
+    backdrop = Backdrop(group.things[0], group.pixels)
+    return film(lambda moment: _shown(group, moment), backdrop, seconds)
+
+
+def group_masks(group: Group, seconds: float | None = None) -> np.ndarray:
+    """Return the visible pixels of each thing in the image, or in the frame at a time: (n, h, w) bool."""
+    masks = np.zeros((len(group.things), group.pixels, group.pixels), dtype=bool)
+    for number in _far_to_near(group, seconds):
+        scene, pose = _poses(group, seconds)[number]
+        mask = cover(sight(scene, pose, group.pixels).distance) > 0.5
+        masks[:, mask] = False
+        masks[number] = mask
+    return masks
+
+
+def boxes_of(masks: np.ndarray) -> np.ndarray:
+    """Return the box of each mask: (n, h, w) -> (n, 4) float32 left, top, right, bottom in pixels.
+
+    A mask without pixels has a box of zeros.
+    """
+    boxes = np.zeros((len(masks), 4), dtype=np.float32)
+    for box, mask in zip(boxes, masks, strict=True):
+        columns, rows = np.flatnonzero(mask.any(axis=0)), np.flatnonzero(mask.any(axis=1))
+        if len(rows):
+            box[:] = columns[0], rows[0], columns[-1] + 1, rows[-1] + 1
+    return boxes
+
+
+def _poses(group: Group, seconds: float | None) -> list[Shown]:
+    """Return the poses of the things in their order, in the image or at a time of the video."""
+    return [
+        Shown(scene, still_pose(scene) if seconds is None else pose_at(scene, seconds))
+        for scene in group.placed()
+    ]
+
+
+def _far_to_near(group: Group, seconds: float | None) -> list[int]:
+    poses = _poses(group, seconds)
+    return sorted(range(len(poses)), key=lambda number: -poses[number].pose.distance)
+
+
+def _shown(group: Group, seconds: float | None) -> list[Shown]:
+    poses = _poses(group, seconds)
+    return [poses[number] for number in _far_to_near(group, seconds)]

@@ -1,0 +1,201 @@
+"""Trains the decoder of imagebind_tiny on image embeddings alone: `imagebind train tiny-decoder`.
+
+The images are scenes of the training world. The vision tower is frozen, so each image is embedded once; an
+interrupted run continues where it stopped.
+"""
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from imagebind.applications.tiny_decoder import IMAGE_PIXELS, DecoderNetwork, TinyDecoder, pose_of, shrink
+from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.datasets.pairs import generator
+from imagebind.embedder import Embedder
+from imagebind.io.atomic import replacing
+from imagebind.modality import ModalityType
+from imagebind.space import Space
+from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, RENDERER_VERSION, image_renderer
+from imagebind.toyworld.scene import World
+from imagebind.training.journal import Journal
+from imagebind.training.optimizer import Schedule
+from imagebind.training.recipe import RecipeError
+from imagebind.training.tiny.recipe import TRAIN_SEED
+
+SCENES = 6_000
+MEMORY = 2_000  # of the embeddings, stored in the decoder
+STEPS, BATCH_SIZE = 3_000, 32
+LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
+SCENES_PER_FILE = 250  # rendered and embedded between two writes
+STEPS_PER_CHECKPOINT = 250
+STEPS_PER_LINE = 50  # of the log
+
+CHECKPOINT_NAME, DECODER_NAME, IMAGES_NAME = "checkpoint.pt", "decoder.safetensors", "images"
+Progress = Callable[[int, int, float], None]  # step, steps in total, loss
+
+
+@dataclass(frozen=True, eq=False)
+class EmbeddedImages:
+    """Images of scenes with their embeddings.
+
+    Args:
+        images: (n, 3, 64, 64) uint8.
+        embeddings: (n, e) unit length.
+        poses: (n, 3), see `tiny_decoder.POSE_DIM`.
+    """
+
+    images: Tensor
+    embeddings: Tensor
+    poses: Tensor
+
+
+def train_decoder(
+    output: str | os.PathLike[str],
+    *,
+    seed: int = 0,
+    scenes: int = SCENES,
+    steps: int = STEPS,
+    progress: Progress | None = None,
+) -> Path:
+    """Train the decoder, resume it, or return the file of one that is complete.
+
+    Args:
+        output: the folder for the images, the checkpoint, the log and the decoder.
+        seed: of the initial weights and of the order; the world has its own.
+        progress: called after each step.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    output = Path(output)
+    embedder = Embedder(imagebind_tiny(pretrained=True))
+    space = Space.of(embedder, kinds=())
+    data = embedded_images(output / IMAGES_NAME, embedder, scenes=scenes)
+    network = train_network(data, output, seed=seed, steps=steps, progress=progress)
+    memory = data.embeddings[:MEMORY].clone()
+    TinyDecoder(network, memory, space).save(output / DECODER_NAME)
+    return output / DECODER_NAME
+
+
+def train_network(
+    data: EmbeddedImages,
+    output: Path,
+    *,
+    seed: int,
+    steps: int,
+    progress: Progress | None = None,
+) -> DecoderNetwork:
+    """Return a network that was trained for `steps` steps, from its newest checkpoint in `output`."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        network = DecoderNetwork(data.embeddings.shape[-1])
+    optimizer = torch.optim.AdamW(network.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
+    schedule = Schedule(total_steps=steps, warmup_steps=int(WARMUP_SHARE * steps))
+    identity = {"seed": seed, "steps": steps, "scenes": len(data.images)}
+    start = _resume(output / CHECKPOINT_NAME, identity, network, optimizer)
+    journal = Journal(output, (), start_step=start)
+    try:
+        for step in range(start + 1, steps + 1):
+            for group in optimizer.param_groups:
+                group["lr"] = LR * schedule.factor(step - 1)
+            chosen = torch.from_numpy(generator(seed, step, 0).integers(len(data.images), size=BATCH_SIZE))
+            made = network(data.embeddings[chosen], data.poses[chosen])
+            loss = F.l1_loss(made, data.images[chosen].float() / 255)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            if step % STEPS_PER_LINE == 0:
+                journal.step(step, {"pair": "image", "loss": loss.item()})
+            if step % STEPS_PER_CHECKPOINT == 0 or step == steps:
+                _store(output / CHECKPOINT_NAME, identity, step, network, optimizer)
+            if progress is not None:
+                progress(step, steps, loss.item())
+    finally:
+        journal.close()
+    return network.eval()
+
+
+def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -> EmbeddedImages:
+    """Return the images and embeddings of scenes 0 to `scenes` - 1 of the training world.
+
+    They are rendered and embedded unless the folder has them, for this vision tower.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    world = World(seed=TRAIN_SEED, held_out=False)
+    weights = Space.of(embedder, kinds=()).weights[ModalityType.VISION.value]
+    made_by = f"{weights} renderer {RENDERER_VERSION} world {world} pixels {IMAGE_PIXELS}"
+    parts: list[dict[str, Tensor]] = []
+    with image_renderer(world, workers=os.cpu_count() or 1) as render:
+        for start in range(0, scenes, SCENES_PER_FILE):
+            numbers = range(start, min(start + SCENES_PER_FILE, scenes))
+            path = folder / f"{numbers.start}-{numbers.stop}.safetensors"
+            part = _stored(path, made_by)
+            if part is None:
+                made = [(shrink(images), embed_images(embedder, images)) for images in render(numbers)]
+                images, embeddings = (torch.cat(each) for each in zip(*made, strict=True))
+                part = {"images": images, "embeddings": embeddings}
+                with replacing(path) as temporary:
+                    save_file(part, temporary, metadata={"made_by": made_by})
+            parts.append(part)
+    return EmbeddedImages(
+        torch.cat([part["images"] for part in parts]),
+        torch.cat([part["embeddings"] for part in parts]),
+        torch.tensor([pose_of(world.scene(number)) for number in range(scenes)]),
+    )
+
+
+def embed_images(embedder: Embedder, images: Tensor) -> Tensor:
+    """Return the unit vectors of images: (n, 3, 224, 224) uint8 -> (n, e)."""
+    pixels = images.float() * PIXEL_SCALE.view(3, 1, 1) - PIXEL_OFFSET.view(3, 1, 1)
+    return F.normalize(embedder.forward(ModalityType.VISION, pixels).cpu(), dim=-1)
+
+
+def _stored(path: Path, made_by: str) -> dict[str, Tensor] | None:
+    """Return the tensors of a file, or None if it is missing, damaged or made by something else."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            if file.metadata() != {"made_by": made_by}:
+                return None
+            return {name: file.get_tensor(name) for name in ("images", "embeddings")}
+    except (OSError, SafetensorError):
+        return None
+
+
+def _store(
+    path: Path,
+    identity: Mapping[str, int],
+    step: int,
+    network: DecoderNetwork,
+    optimizer: torch.optim.Optimizer,
+) -> None:
+    state = {"identity": dict(identity), "step": step}
+    with replacing(path) as temporary:
+        torch.save({**state, "network": network.state_dict(), "optimizer": optimizer.state_dict()}, temporary)
+
+
+def _resume(
+    path: Path, identity: Mapping[str, int], network: DecoderNetwork, optimizer: torch.optim.Optimizer
+) -> int:
+    """Load a checkpoint of the same run; return its step, or 0 without one.
+
+    Raises:
+        RecipeError: the checkpoint is of another run.
+    """
+    if not path.exists():
+        return 0
+    state = torch.load(path, weights_only=True)
+    if state["identity"] != dict(identity):
+        raise RecipeError(
+            f"{path}: expected a checkpoint of {dict(identity)}, got {state['identity']}; "
+            "use another output folder, or the same options"
+        )
+    network.load_state_dict(state["network"])
+    optimizer.load_state_dict(state["optimizer"])
+    return int(state["step"])
