@@ -1,5 +1,254 @@
-"""`imagebind detect`."""
+"""`imagebind detect`: find in an image or a video what texts and files of any media type describe."""
+
+import json
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
+from imagebind.cli.startup import importing
+from imagebind.errors import ImageBindError, MediaError
+from imagebind.modality import MediaKind, ModalityType
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+    from imagebind.applications.boxes import ImageDetections
+    from imagebind.applications.video_detection import Frame
+    from imagebind.embedder import Embedder
+
+Files = list[str] | None  # paths or URIs
+DETECTOR_SUFFIXES = (".pth", ".pt")
 
 
-def detect() -> None:
-    """Not written yet."""
+def detect(
+    path: Annotated[str, typer.Argument(help="An image or a video, by path or URI.")],
+    text: Annotated[
+        list[str] | None, typer.Option(help="A text; repeatable, as most options. Each item is a query.")
+    ] = None,
+    image: Annotated[Files, typer.Option(help="An image.")] = None,
+    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
+    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
+    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
+    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
+    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
+    together: Annotated[
+        bool, typer.Option("--together", help="Add all items to one query, instead of a query for each.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="Draw boxes and maps into this image, or video if PATH is one.")
+    ] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="Write the detections as COCO JSON.")
+    ] = None,
+    proposals: Annotated[
+        str | None,
+        typer.Option(
+            help="Where to look: a COCO or csv file of boxes, or weights (.pth) of a detector of torchvision."
+        ),
+    ] = None,
+    detector: Annotated[
+        str | None, typer.Option(help="The detector's name; by default maskrcnn_resnet50_fpn.")
+    ] = None,
+    background: Annotated[
+        list[str] | None,
+        typer.Option(help="A text that is not looked for, instead of the default ones; repeatable."),
+    ] = None,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a detection.")] = 0.5,
+    temperature: Annotated[
+        float | None, typer.Option(help="Divides cosines before the softmax; by default from the model.")
+    ] = None,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Largest number of boxes per query.")] = 20,
+    fps: Annotated[float, typer.Option(min=0.01, help="Frames per second of a video to look at.")] = 2.0,
+    own_sound: Annotated[
+        bool, typer.Option("--own-sound", help="Also look for the source of the video's own sound.")
+    ] = False,
+    weights: Weights = None,
+    device: Device = None,
+    dtype: Dtype = "float32",
+) -> None:
+    """Find the boxes of an image or video that show what texts, audio and other files describe.
+
+    ```
+    imagebind detect street.jpg --audio bark.wav --text "a red car" --out found.png --json found.json
+    imagebind detect street.jpg --text "a dog" --proposals maskrcnn.pth
+    imagebind detect film.mp4 --own-sound --out sound.mp4
+    ```
+
+    The score is the probability that a box shows the query rather than the background. The tint of --out
+    shows which parts of the image are the most similar to each query, compared with its other parts.
+    """
+    given = {
+        MediaKind.TEXT: text,
+        MediaKind.IMAGE: image,
+        MediaKind.VIDEO: video,
+        MediaKind.AUDIO: audio,
+        MediaKind.DEPTH: depth,
+        MediaKind.THERMAL: thermal,
+        MediaKind.IMU: imu,
+    }
+    items = [(kind, {kind.value: item}) for kind, listed in given.items() for item in listed or ()]
+    if not items and not own_sound:
+        raise typer.BadParameter("expected at least one query, such as --text or --audio")
+    for file in (out, json_file):
+        _check_folder(file)
+    with importing():
+        import torch  # noqa: F401
+
+        from imagebind.applications.coco import to_coco
+        from imagebind.intake.requests import identify
+        from imagebind.io.store_path import as_path
+
+    source = as_path(path)
+    kind = identify(source).kind
+    if kind not in (MediaKind.IMAGE, MediaKind.VIDEO):
+        raise MediaError(path, got=str(kind), expected="an image or a video")
+    if own_sound and kind is not MediaKind.VIDEO:
+        raise typer.BadParameter(f"expected a video, got an image, {path}", param_hint="--own-sound")
+    options = {
+        "proposals": _proposals(proposals, detector, device),
+        "backgrounds": {MediaKind.TEXT: background} if background else None,
+        "temperature": temperature,
+        "threshold": threshold,
+        "max_detections": top,
+    }
+    used = {ModalityType.VISION, *(each.modality for each, _ in items)}
+    used |= {ModalityType.AUDIO} if own_sound else set()
+    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    queries: list[Any] = [item for _, item in items]
+    queries = [[(item, 1.0) for item in queries]] if together and queries else queries
+    try:
+        if kind is MediaKind.IMAGE:
+            found = [_in_image(embedder, source, queries, options, out)]
+        else:
+            found = _in_video(embedder, source, queries, options | {"own_sound": own_sound}, out, fps)
+    except ImageBindError:
+        raise
+    except ValueError as error:  # for example a weighted sum that is zero
+        raise typer.BadParameter(str(error)) from error
+    if json_file is not None:
+        from imagebind.io.atomic import replacing
+
+        with replacing(json_file) as temporary:
+            temporary.write_text(json.dumps(to_coco(found), ensure_ascii=False) + "\n", encoding="utf-8")
+    _print_table(found)
+
+
+def _check_folder(file: Path | None) -> None:
+    """Fail at once if a file cannot be written, before a model is loaded."""
+    if file is None:
+        return
+    folder = file.parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{file}: expected an existing folder, got {folder}")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"{file}: expected a folder that can be written to, got {folder}")
+
+
+def _proposals(given: str | None, detector: str | None, device: str | None) -> Any:
+    """Return the value of --proposals as `detect` takes it."""
+    if given is None or not given.lower().endswith(DETECTOR_SUFFIXES):
+        if detector is not None:
+            raise typer.BadParameter(
+                "expected also its weights, --proposals FILE.pth", param_hint="--detector"
+            )
+        return given
+    from imagebind.applications.proposals import DETECTOR, torchvision_detector
+
+    try:
+        return torchvision_detector(given, name=detector or DETECTOR, device=device or "cpu")
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--detector") from error
+
+
+def _in_image(
+    embedder: "Embedder", source: Path, queries: Sequence[Any], options: dict[str, Any], out: Path | None
+) -> "ImageDetections":
+    """Detect queries in an image, and draw them into the file `out`."""
+    import numpy as np
+
+    from imagebind.applications.boxes import ImageDetections, as_image
+    from imagebind.applications.dense import similarity_maps
+    from imagebind.applications.detection import detect as detect_in_image
+    from imagebind.applications.detection import detection_queries
+
+    backgrounds, temperature = options.pop("backgrounds"), options.pop("temperature")
+    image, _ = as_image(source)
+    prepared = detection_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
+    maps = None
+    if out is not None or options["proposals"] is None:
+        maps = similarity_maps(embedder, image, np.stack([query.vector for query in prepared]))
+    names = [query.name for query in prepared]
+    detections = detect_in_image(embedder, image, prepared, maps=maps, name=source.name, **options)
+    if out is not None:
+        from imagebind.applications.overlay import draw
+
+        _save(draw(image, detections, queries=names, maps=maps), out)
+    return ImageDetections(
+        name=source.name, width=image.width, height=image.height, queries=names, detections=detections
+    )
+
+
+def _in_video(
+    embedder: "Embedder",
+    source: Path,
+    queries: Sequence[Any],
+    options: dict[str, Any],
+    out: Path | None,
+    fps: float,
+) -> "list[ImageDetections]":
+    """Detect queries in the frames of a video, and write the frames with what was found to the file `out`."""
+    from imagebind.applications.overlay import draw
+    from imagebind.applications.video_detection import detect_video, write_video
+
+    found = []
+
+    def seen(frames: "Iterator[Frame]") -> "Iterator[Image.Image]":
+        for frame in frames:
+            found.append(frame.found)
+            yield draw(frame.image, frame.found.detections, queries=frame.found.queries, maps=frame.maps)
+
+    frames = detect_video(embedder, source, queries, frames_per_second=fps, **options)
+    if out is None:
+        found += [frame.found for frame in frames]
+    else:
+        write_video(out, seen(frames), frames_per_second=fps)
+    return found
+
+
+def _save(image: "Image.Image", path: Path) -> None:
+    from PIL import Image
+
+    from imagebind.io.atomic import replacing
+
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form not in Image.SAVE:
+        raise typer.BadParameter(
+            f"{path}: expected an image file, such as found.png, got the suffix {path.suffix!r}",
+            param_hint="--out",
+        )
+    with replacing(path) as temporary:
+        image.save(temporary, form)
+
+
+def _print_table(found: "Sequence[ImageDetections]") -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    console = output()
+    if not any(image.detections for image in found):
+        console.print("nothing found; try a lower --threshold", soft_wrap=True)
+        return
+    is_video = found[0].seconds is not None
+    columns = ("seconds", "track") if is_video else ()
+    table = Table(*columns, "score", "cosine", "left", "top", "right", "bottom", "query", box=None)
+    for image in found:
+        for each in image.detections:
+            at = (f"{image.seconds:.2f}", str(each.track)) if is_video else ()
+            edges = (f"{value:.0f}" for value in each.box)
+            name = Text(each.query, overflow="fold")
+            table.add_row(*at, f"{each.score:.2f}", f"{each.cosine:.3f}", *edges, name)
+    console.print(table)

@@ -1,0 +1,70 @@
+"""Background items: what a box shows if it shows nothing in particular, in the modality of the query."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from imagebind.embedder import Embedder
+from imagebind.modality import MediaKind
+
+SIDE = 224  # pixels
+SECONDS, RATE, NOISE_STD = 2, 16_000, 0.1  # of audio; full scale is 1
+IMU_RATE, GRAVITY = 200, 9.81  # Hz, m/s²
+FAR_MILLIMETRES = 3000
+ROOM_CENTIKELVIN = 29_315  # 20 °C
+SEED = 0
+
+# Source: ours.
+TEXTS = ("the background.", "an empty scene.", "the ground.", "a texture.", "nothing in particular.")
+
+
+def embed_backgrounds(
+    embedder: Embedder,
+    kinds: Iterable[MediaKind],
+    given: Mapping[MediaKind | str, Sequence[Any]],
+) -> dict[MediaKind, np.ndarray]:
+    """Return the vectors of background items of media types: {kind: (k, e)}, of unit length.
+
+    `given` replaces the items of some media types.
+
+    Raises:
+        MediaError: an item cannot be embedded.
+        ValueError: no items are given for a media type.
+    """
+    chosen = {MediaKind(kind): list(items) for kind, items in given.items()}
+    if empty := [str(kind) for kind, items in chosen.items() if not items]:
+        raise ValueError(f"backgrounds: expected one or more items of {empty[0]}, got none")
+    return {
+        kind: embedder.encode(chosen.get(kind) or default_backgrounds(kind), modality=kind.modality)
+        for kind in kinds
+    }
+
+
+def default_backgrounds(kind: MediaKind) -> list[Any]:
+    """Return background items of a media type.
+
+    Texts about nothing; silence and noise; a plane and a uniform temperature; a sensor at rest; a grey and a
+    random image.
+    """
+    noise = np.random.default_rng(SEED)
+    match kind:
+        case MediaKind.TEXT:
+            return list(TEXTS)
+        case MediaKind.AUDIO:
+            samples = (1, SECONDS * RATE)
+            sounds = [np.zeros(samples), noise.normal(0, NOISE_STD, samples)]
+            return [{"audio": sound.astype(np.float32), "rate": RATE} for sound in sounds]
+        case MediaKind.DEPTH:
+            plane = np.full((SIDE, SIDE), FAR_MILLIMETRES, dtype=np.uint16)
+            return [{"depth": Image.fromarray(plane)}]
+        case MediaKind.THERMAL:
+            return [{"thermal": Image.fromarray(np.full((SIDE, SIDE), ROOM_CENTIKELVIN, dtype=np.uint16))}]
+        case MediaKind.IMU:
+            at_rest = np.zeros((6, 10 * IMU_RATE), dtype=np.float32)
+            at_rest[2] = GRAVITY
+            return [{"imu": at_rest, "rate": IMU_RATE}]
+        case MediaKind.IMAGE | MediaKind.VIDEO:
+            pixels = noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+            return [Image.new("RGB", (SIDE, SIDE), (128, 128, 128)), Image.fromarray(pixels)]

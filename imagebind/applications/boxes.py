@@ -1,0 +1,145 @@
+"""Boxes in an image, and crops of them. A box has its left, top, right and bottom edge in pixels."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+from torchvision.ops import clip_boxes_to_image
+
+from imagebind.errors import MediaError
+from imagebind.intake.requests import identify
+from imagebind.io.source import is_source
+from imagebind.modality import MediaKind
+from imagebind.transforms.image import load_image
+
+MIN_SIDE = 1.0  # pixels: smaller boxes show nothing
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Detection:
+    """A box in which a query was found.
+
+    Args:
+        query: its name.
+        score: the probability that the box shows the query rather than the background.
+        cosine: the cosine similarity of the box and the query.
+        box: left, top, right and bottom edge in pixels.
+        mask: (h, w) bool over the whole image, if a segmenter was given.
+        track: the number of the thing in a video, from 1.
+    """
+
+    query: str
+    score: float
+    cosine: float
+    box: tuple[float, float, float, float]
+    mask: np.ndarray | None = None
+    track: int | None = None
+
+    @property
+    def area(self) -> float:
+        """The pixels of the mask; without one, those of the box."""
+        if self.mask is not None:
+            return float(np.count_nonzero(self.mask))
+        left, top, right, bottom = self.box
+        return (right - left) * (bottom - top)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ImageDetections:
+    """The detections in one image, or in one frame of a video at `seconds`."""
+
+    name: str
+    width: int
+    height: int
+    queries: Sequence[str]
+    detections: Sequence[Detection]
+    seconds: float | None = None
+
+
+def as_image(image: Any) -> tuple[Image.Image, str]:
+    """Return an image as 8-bit RGB, upright, and its name: a path, a PIL image or an array (h, w, 3).
+
+    Raises:
+        MediaError: the image cannot be read, or is no image.
+    """
+    request = identify(image, modality=MediaKind.IMAGE)
+    if not isinstance(request.payload, Image.Image) and is_source(request.payload):
+        return load_image(request.payload), request.name
+    pixels = request.payload
+    if not isinstance(pixels, Image.Image):
+        pixels = np.asarray(pixels)
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
+            raise MediaError(
+                request.name,
+                got=f"{pixels.dtype} {pixels.shape}",
+                expected="a path, a PIL image, or an array (h, w, 3) of uint8",
+            )
+        pixels = Image.fromarray(pixels)
+    return ImageOps.exif_transpose(pixels).convert("RGB"), request.name
+
+
+def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
+    """Return boxes cut at the borders of an image, without those outside: (n, 4) -> (m, 4) float32.
+
+    Args:
+        size: width and height of the image.
+        name: what the boxes are called in errors.
+
+    Raises:
+        MediaError: another shape, numbers that are not finite, a right edge left of the left one, or all
+            boxes are outside the image.
+    """
+    expected = "boxes (n, 4) with left, top, right and bottom edge in pixels"
+    try:
+        rows = torch.as_tensor(np.asarray(boxes, dtype=np.float32)).reshape(-1, 4)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise MediaError(name, got=f"{boxes!r:.60}", expected=expected) from error
+    if not rows.isfinite().all():
+        raise MediaError(name, got="numbers that are not finite", expected=expected)
+    if (rows[:, 2:] < rows[:, :2]).any():
+        number = int((rows[:, 2:] < rows[:, :2]).any(dim=1).nonzero()[0])
+        raise MediaError(name, got=f"box {number} is {rows[number].tolist()}", expected=expected)
+    width, height = size
+    cut = clip_boxes_to_image(rows, (height, width))
+    inside = cut[((cut[:, 2:] - cut[:, :2]) >= MIN_SIDE).all(dim=1)]
+    if len(rows) and not len(inside):
+        raise MediaError(
+            name,
+            got=f"{len(rows)} boxes outside the image of {width} x {height} pixels",
+            expected="boxes that overlap it",
+        )
+    return inside
+
+
+def square_crops(image: Image.Image, boxes: Tensor, *, context: float) -> list[Image.Image]:
+    """Return a square around each box (n, 4), with context on all sides.
+
+    A square's side is the longer side of its box plus `context` of it on both sides. The square is moved into
+    the image where it fits; where it is larger than the image, the mean colour fills the rest.
+    """
+    background = tuple(np.asarray(image.resize((1, 1), Image.Resampling.BOX))[0, 0].tolist())
+    crops = []
+    for left, top, right, bottom in boxes.tolist():
+        side = max(round(max(right - left, bottom - top) * (1 + 2 * context)), 1)
+        x, y = (
+            _start((low + high) / 2, side, length)
+            for low, high, length in ((left, right, image.width), (top, bottom, image.height))
+        )
+        inside = (max(x, 0), max(y, 0), min(x + side, image.width), min(y + side, image.height))
+        crop = image.crop(inside)
+        if crop.size != (side, side):
+            square = Image.new("RGB", (side, side), background)
+            square.paste(crop, (inside[0] - x, inside[1] - y))
+            crop = square
+        crops.append(crop)
+    return crops
+
+
+def _start(middle: float, side: int, length: int) -> int:
+    """Return where a stretch of `side` around `middle` starts; inside [0, length] if it fits."""
+    start = round(middle - side / 2)
+    return min(max(start, 0), length - side) if side <= length else min(max(start, length - side), 0)

@@ -1,0 +1,129 @@
+"""Read boxes from COCO and csv files; write detections as COCO does."""
+
+import csv
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path, PurePath
+from typing import Any
+
+import numpy as np
+
+from imagebind.applications.boxes import ImageDetections
+from imagebind.errors import MediaError
+
+EDGES = ("left", "top", "right", "bottom")
+CORNERS = (EDGES, ("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"))  # columns of a csv file
+SIZED = (("x", "y", "width", "height"), ("x", "y", "w", "h"))  # with x, y of the left top corner
+IMAGE_COLUMNS = ("image", "file_name", "filename", "file", "path")
+EXPECTED_FILE = (
+    "COCO's JSON (images and annotations, or results), or a csv file with the columns left, top, right, "
+    "bottom or x, y, width, height, and image if it is about several"
+)
+
+
+def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
+    """Return the boxes that a COCO or csv file has for an image: (n, 4) float32, edges in pixels.
+
+    Args:
+        image: the path of the image; its file name is looked up if the file is about several images.
+
+    Raises:
+        MediaError: the file has another form, or does not name the image.
+        OSError: it cannot be read.
+    """
+    name = os.fspath(path)
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")
+        rows = _coco(json.loads(text), image) if text.lstrip()[:1] in ("{", "[") else _table(text, image)
+        return np.array(rows, dtype=np.float32).reshape(-1, 4)
+    except LookupError as error:
+        raise MediaError(name, got=str(error.args[0]), expected=EXPECTED_FILE) from error
+    except (ValueError, TypeError, AttributeError) as error:  # of JSON, UTF-8 and numbers
+        raise MediaError(name, got=str(error).partition("\n")[0], expected=EXPECTED_FILE) from error
+
+
+def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:
+    """Return detections as COCO's dictionary of images, categories and annotations; ids start at 1.
+
+    An annotation also has its `score` and `cosine`, and in a video its `track_id`; an image of a video its
+    `seconds`. Masks are uncompressed run lengths, which `pycocotools` reads.
+    """
+    listed = list(images)
+    names = dict.fromkeys(found.query for image in listed for found in image.detections)
+    for image in listed:
+        names |= dict.fromkeys(image.queries)
+    ids = {name: number for number, name in enumerate(names, start=1)}
+    records, annotations = [], []
+    for image_id, image in enumerate(listed, start=1):
+        record = {
+            "id": image_id,
+            "file_name": image.name,
+            "width": image.width,
+            "height": image.height,
+        }
+        records.append(record if image.seconds is None else record | {"seconds": round(image.seconds, 6)})
+        for found in image.detections:
+            left, top, right, bottom = found.box
+            annotation = {
+                "id": len(annotations) + 1,
+                "image_id": image_id,
+                "category_id": ids[found.query],
+                "bbox": [round(value, 2) for value in (left, top, right - left, bottom - top)],
+                "area": round(found.area, 2),
+                "iscrowd": int(found.mask is not None),  # COCO's mark of run lengths
+                "score": round(found.score, 6),
+                "cosine": round(found.cosine, 6),
+            }
+            if found.mask is not None:
+                annotation["segmentation"] = run_lengths(found.mask)
+            if found.track is not None:
+                annotation["track_id"] = found.track
+            annotations.append(annotation)
+    categories = [{"id": number, "name": name} for name, number in ids.items()]
+    return {"images": records, "categories": categories, "annotations": annotations}
+
+
+def run_lengths(mask: np.ndarray) -> dict[str, Any]:
+    """Return a mask (h, w) as COCO's run lengths: counts of zeros and ones in turn, column by column."""
+    flat = np.concatenate([[False], mask.astype(bool).ravel(order="F")])
+    changes = np.flatnonzero(np.diff(flat))
+    counts = np.diff([0, *changes, mask.size]).tolist()
+    return {"size": list(mask.shape), "counts": counts}
+
+
+def _coco(content: Any, image: str) -> list[list[float]]:
+    if isinstance(content, Mapping):
+        named = {entry["id"]: PurePath(entry["file_name"]).name for entry in content["images"]}
+        wanted = {number for number, name in named.items() if name == PurePath(image).name}
+        if not wanted:
+            raise LookupError(f"no image named {PurePath(image).name} among {len(named)}")
+        annotations: Sequence[Any] = content["annotations"]
+    else:
+        wanted = {entry["image_id"] for entry in content}
+        if len(wanted) > 1:
+            raise LookupError(f"results for {len(wanted)} images, without their names")
+        annotations = content
+    boxes = [entry["bbox"] for entry in annotations if entry["image_id"] in wanted]
+    return [[left, top, left + width, top + height] for left, top, width, height in boxes]
+
+
+def _table(text: str, image: str) -> list[list[float]]:
+    rows = [row for row in csv.reader(text.splitlines()) if row]
+    if not rows:
+        raise LookupError("no rows")
+    header = [name.strip().lower() for name in rows[0]]
+    names = next((names for names in (*CORNERS, *SIZED) if set(names) <= set(header)), None)
+    if names is None:
+        raise LookupError(f"the columns {', '.join(rows[0])}")
+    column = next((name for name in IMAGE_COLUMNS if name in header), None)
+    records = [dict(zip(header, row, strict=True)) for row in rows[1:]]
+    if column is not None:
+        found = [each for each in records if PurePath(each[column]).name == PurePath(image).name]
+        if records and not found:
+            raise LookupError(f"no image named {PurePath(image).name} in the column {column}")
+        records = found
+    boxes = [[float(record[name]) for name in names] for record in records]
+    if names in CORNERS:
+        return boxes
+    return [[x, y, x + width, y + height] for x, y, width, height in boxes]

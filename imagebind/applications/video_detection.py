@@ -1,0 +1,214 @@
+"""Detect queries in the frames of a video, link the boxes over time, and write the frames as a video."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torchvision.ops import box_iou
+
+from imagebind.applications.boxes import Detection, ImageDetections
+from imagebind.applications.dense import similarity_maps
+from imagebind.applications.detection import (
+    MAX_DETECTIONS,
+    THRESHOLD,
+    DetectionQuery,
+    Segment,
+    detect,
+    detection_queries,
+)
+from imagebind.applications.proposals import Proposals
+from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.errors import MediaError
+from imagebind.intake.requests import identify, prepare
+from imagebind.io.atomic import replacing
+from imagebind.io.source import name_of
+from imagebind.media.video_file import open_video
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.query import Query
+
+FRAMES_PER_SECOND = 2.0  # that are looked at
+SOUND_SECONDS = 2.0  # of a video's own sound around a frame: a clip of the audio transform
+OWN_SOUND = "own sound"
+LINK_IOU = 0.3  # least overlap of a thing's boxes in consecutive frames
+MAX_MISSED = 2  # frames in which a thing is not found before its track ends
+FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+RATE_FACTOR = "20"  # x264's constant rate factor
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Frame:
+    """A frame of a video, what was found in it, and the similarity maps (n, h, w) of the queries."""
+
+    image: Image.Image
+    found: ImageDetections
+    maps: Tensor
+
+
+def detect_video(
+    embedder: Embedder,
+    video: Any,
+    queries: Any = (),
+    *,
+    own_sound: bool = False,
+    frames_per_second: float = FRAMES_PER_SECOND,
+    proposals: Proposals = None,
+    backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None = None,
+    temperature: float | None = None,
+    threshold: float = THRESHOLD,
+    max_detections: int = MAX_DETECTIONS,
+    segment: Segment | None = None,
+) -> Iterator[Frame]:
+    """Yield frames of a video file with their detections, whose `track` is the same for the same thing.
+
+    Args:
+        video: a path, URI, bytes or open file.
+        queries: as for `detect`; may be empty with `own_sound`.
+        own_sound: also look for what is heard: in each frame the query "own sound" is the sound of the two
+            seconds around it.
+        frames_per_second: of the frames that are looked at.
+
+    The other arguments are those of `detect`.
+
+    Raises:
+        MediaError: the video or an item cannot be read, or the video has no sound.
+        ValueError: no queries, or an option out of its range.
+    """
+    if not frames_per_second > 0:
+        raise ValueError(f"frames_per_second: expected a number above 0, got {frames_per_second}")
+    if len(queries) or not own_sound:
+        fixed = detection_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
+    else:
+        fixed = []
+    name, linker = name_of(video), Linker()
+    with open_video(video) as file:
+        clock = file.clock
+        count = min(max(ceil(clock.duration * Fraction(frames_per_second)), 1), len(clock.ticks))
+        indices = list(dict.fromkeys(clock.frames_in((0, clock.duration), count)))
+        seconds = {index: float(clock.ticks[index] * clock.tick) for index in indices}
+        sounds = (
+            _own_sounds(embedder, video, list(seconds.values()), backgrounds, temperature)
+            if own_sound
+            else iter(())
+        )
+        for index, pixels in file.decode(indices, square_pixels=True):
+            image = Image.fromarray(pixels)
+            here = [*fixed, next(sounds)] if own_sound else fixed
+            maps = similarity_maps(embedder, image, np.stack([query.vector for query in here]))
+            detections = detect(
+                embedder,
+                image,
+                here,
+                maps=maps,
+                proposals=proposals,
+                threshold=threshold,
+                max_detections=max_detections,
+                segment=segment,
+            )
+            found = ImageDetections(
+                name=name,
+                width=image.width,
+                height=image.height,
+                queries=[query.name for query in here],
+                detections=linker.link(detections),
+                seconds=seconds[index],
+            )
+            yield Frame(image=image, found=found, maps=maps)
+
+
+def _own_sounds(
+    embedder: Embedder,
+    video: Any,
+    seconds: Sequence[float],
+    backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None,
+    temperature: float | None,
+) -> Iterator[DetectionQuery]:
+    """Yield the query of a video's sound around each of the times, read in batches."""
+    request = identify({MediaKind.AUDIO.value: video})
+    transform = embedder.transform(MediaKind.AUDIO)
+    for start in range(0, len(seconds), BATCH_SIZE):
+        middles = seconds[start : start + BATCH_SIZE]
+        starts = [max(middle - SOUND_SECONDS / 2, 0.0) for middle in middles]
+        spans = [(first, first + SOUND_SECONDS) for first in starts]
+        views = prepare(request, transform, spans=spans).views
+        vectors = F.normalize(embedder.forward(ModalityType.AUDIO, views), dim=-1).cpu().numpy()
+        for vector in vectors:
+            query = {OWN_SOUND: Query(vector, frozenset({MediaKind.AUDIO}))}
+            yield from detection_queries(embedder, query, backgrounds=backgrounds, temperature=temperature)
+
+
+@dataclass(kw_only=True, eq=False)
+class _Track:
+    number: int
+    query: str
+    box: tuple[float, float, float, float]
+    missed: int = 0
+
+
+@dataclass(eq=False)
+class Linker:
+    """Numbers the things of a video: boxes of one query that overlap in consecutive frames are one thing."""
+
+    _tracks: list[_Track] = field(default_factory=list)
+    _count: int = 0
+
+    def link(self, detections: Sequence[Detection]) -> list[Detection]:
+        """Return the next frame's detections with their tracks; pairs that overlap most are linked first."""
+        pairs = sorted(
+            (
+                (-float(box_iou(torch.tensor([track.box]), torch.tensor([found.box]))), number, index)
+                for number, track in enumerate(self._tracks)
+                for index, found in enumerate(detections)
+                if track.query == found.query
+            ),
+        )
+        track_of: dict[int, _Track] = {}
+        for negative, number, index in pairs:
+            track = self._tracks[number]
+            if -negative >= LINK_IOU and index not in track_of and track not in track_of.values():
+                track_of[index] = track
+        for track in self._tracks:
+            track.missed += 1
+        for index, found in enumerate(detections):
+            if index not in track_of:
+                self._count += 1
+                track_of[index] = _Track(number=self._count, query=found.query, box=found.box)
+                self._tracks.append(track_of[index])
+            track_of[index].box, track_of[index].missed = found.box, 0
+        self._tracks = [track for track in self._tracks if track.missed <= MAX_MISSED]
+        return [replace(found, track=track_of[index].number) for index, found in enumerate(detections)]
+
+
+def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second: float) -> None:
+    """Write images of one size as an H.264 video without sound.
+
+    Raises:
+        MediaError: the file name has another suffix than those of `FORMATS`, or there are no images.
+        OSError: the file cannot be written.
+    """
+    form = FORMATS.get(path.suffix.lower())
+    if form is None:
+        raise MediaError(
+            str(path), got=f"the suffix {path.suffix!r}", expected=f"one of {', '.join(FORMATS)}"
+        )
+    rate = Fraction(frames_per_second).limit_denominator(1000)
+    with replacing(path) as temporary, av.open(temporary, "w", format=form) as container:
+        stream: Any = None
+        for image in images:
+            if stream is None:
+                stream = container.add_stream("libx264", rate=rate, options={"crf": RATE_FACTOR})
+                stream.width, stream.height = (side // 2 * 2 for side in image.size)  # yuv420p's are even
+                stream.pix_fmt = "yuv420p"
+            even = np.ascontiguousarray(np.asarray(image)[: stream.height, : stream.width])
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
+        if stream is None:
+            raise MediaError(str(path), got="no frames", expected="at least one")
+        container.mux(stream.encode(None))
