@@ -12,8 +12,8 @@ from PIL import Image
 from pydantic import Field, TypeAdapter, ValidationError
 from torch import Tensor
 
-from imagebind.applications.detection import detect
 from imagebind.applications.dense import similarity_maps
+from imagebind.applications.detection import detect
 from imagebind.applications.overlay import draw
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
@@ -30,7 +30,7 @@ JPEG_QUALITY = 88
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectRequest:
-    """What to detect: texts, and uploads with their media types. It precedes the image in a request's body."""
+    """What to detect: texts, and uploads with their media types. In a request it precedes the image."""
 
     texts: Sequence[str] = ()
     uploads: Sequence[tuple[Upload, MediaKind | None]] = ()
@@ -80,9 +80,7 @@ class ImageDetector:
         maps: Tensor | None = similarity_maps(
             self.embedder, image, np.stack([query.vector for query in queries.values()])
         )
-        found = detect(
-            self.embedder, image, queries, maps=maps, threshold=wanted.threshold, name=file.name
-        )
+        found = detect(self.embedder, image, queries, maps=maps, threshold=wanted.threshold, name=file.name)
         drawn = draw(image, found, queries=list(queries), maps=maps if wanted.maps else None)
         content = io.BytesIO()
         drawn.save(content, "JPEG", quality=JPEG_QUALITY)
