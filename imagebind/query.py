@@ -38,7 +38,7 @@ def named_queries(queries: Any, embedder: Embedder) -> dict[str, Query]:
         named = dict(queries)
     else:
         listed = [queries] if is_weighted(queries) else list(items_of(queries)[0])
-        named = dict(zip(_distinct(map(_name, listed)), listed, strict=True))
+        named = dict(zip(distinct_names(map(_name, listed)), listed, strict=True))
     if not named:
         raise ValueError("queries: expected one or more, got none")
     return {
@@ -123,7 +123,7 @@ def _name(query: Any) -> str:
     return request.name if request.kind is MediaKind.TEXT else PurePath(request.name).name
 
 
-def _distinct(names: Iterable[str]) -> list[str]:
+def distinct_names(names: Iterable[str]) -> list[str]:
     """Return names with a number after those that repeat an earlier one: "dog", "dog (2)"."""
     found: list[str] = []
     for name in names:

@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MEGABYTE = 2**20
-UPLOAD_PATH = "/uploads"
+UPLOAD_PATH, DETECT_PATH = "/uploads", "/detections"  # paths that take a file
 MAX_JSON_BYTES = MEGABYTE  # of a request without a file
 MAX_PENDING_UPLOADS = 256  # uploads being received, waiting or being embedded
 MAX_PENDING_FULL_UPLOADS = 8  # limit for the bytes of all pending uploads, in uploads of the largest size
@@ -58,7 +58,7 @@ class Guard:
             await self.app(scope, receive, send)
             return
         size = int(length) if (length := Headers(scope=scope).get("content-length", "0")).isdecimal() else -1
-        is_upload = scope["path"] == UPLOAD_PATH
+        is_upload = scope["path"] in (UPLOAD_PATH, DETECT_PATH)
         refusal = self._refusal(Headers(scope=scope), size, is_upload=is_upload)
         if refusal is not None:
             await _drain(receive)

@@ -9,7 +9,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from imagebind.modality import MediaKind
-from imagebind.search.html import KIND_NAMES, card, cards, has_file
+from imagebind.search.app.detector import DetectedBoxes
+from imagebind.search.html import KIND_NAMES, card, cards, data_uri, has_file
 from imagebind.search.rows import Hit
 from imagebind.zeroshot import LabelScore
 
@@ -110,6 +111,13 @@ def short_name(uri: str) -> str:
 def label_table(scores: Sequence[LabelScore]) -> str:
     """Return the labels of an upload as a table with bars."""
     return render("labels.html", scores=scores)
+
+
+def detected(boxes: DetectedBoxes) -> str:
+    """Return an image with its detections, and their table."""
+    advice = "Lower the least score, or try another text." if not boxes.rows else ""
+    shown = render("detected.html", name=boxes.name, image=data_uri(boxes.jpeg), rows=boxes.rows)
+    return shown if boxes.rows else notice("Nothing found.", advice=advice) + shown
 
 
 def map_chart(points: Sequence[Mapping[str, Any]], counts: Counter[MediaKind], **values: Any) -> str:

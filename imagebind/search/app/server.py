@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 from imagebind.search.app import results
-from imagebind.search.app.guard import MEGABYTE, UPLOAD_PATH, Guard, WorkQueue
+from imagebind.search.app.guard import DETECT_PATH, MEGABYTE, UPLOAD_PATH, Guard, WorkQueue
 from imagebind.search.app.inputs import Upload, UploadFile
 from imagebind.search.app.media import media_routes
 from imagebind.search.app.service import MAX_HITS, Filters, PageQuery, PageService
@@ -27,6 +27,7 @@ MAX_NAME_LENGTH = 1000  # characters of an upload's name
 MAX_INVALID = 3  # invalid values of a request that its answer names
 MAX_RUNNING, MAX_WAITING = 4, 64  # searches and other work of the model
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+FileName = Annotated[str, Query(max_length=MAX_NAME_LENGTH)]
 STATIC_FOLDER = Path(__file__).with_name("static")
 STATIC_TYPES = {".css": "text/css", ".js": "text/javascript"}
 
@@ -87,11 +88,16 @@ def _add_page(app: FastAPI, service: PageService, max_upload_bytes: int) -> None
         return Response(file.read_bytes(), media_type=STATIC_TYPES[file.suffix])
 
     @app.post(UPLOAD_PATH)
-    async def upload(request: Request, name: Annotated[str, Query(max_length=MAX_NAME_LENGTH)]) -> Upload:
+    async def upload(request: Request, name: FileName) -> Upload:
         with UploadFile(name) as file:
-            async for chunk in request.stream():
-                await run_in_threadpool(file.write, chunk)
+            await _receive(request, file)
             return await work.run(request, service.embed_upload, file)
+
+    @app.post(DETECT_PATH, response_class=HTMLResponse)
+    async def detect(request: Request, name: FileName) -> str:
+        with UploadFile(name) as file:
+            await _receive(request, file)
+            return await work.run(request, service.detect, file)
 
     @app.post("/search", response_class=HTMLResponse)
     async def search(request: Request, query: PageQuery, filters: Filters) -> str:
@@ -117,6 +123,11 @@ def _add_page(app: FastAPI, service: PageService, max_upload_bytes: int) -> None
     @app.get("/item/{id}", response_class=HTMLResponse)
     def item(id: str) -> str:
         return service.item(id)
+
+
+async def _receive(request: Request, file: UploadFile) -> None:
+    async for chunk in request.stream():
+        await run_in_threadpool(file.write, chunk)
 
 
 def _as_text(_: Request, error: Exception) -> Response:

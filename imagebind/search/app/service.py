@@ -11,7 +11,8 @@ import numpy as np
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.modality import MediaKind
 from imagebind.search.app import results
-from imagebind.search.app.inputs import Upload, UploadEmbedder
+from imagebind.search.app.detector import ImageDetector
+from imagebind.search.app.inputs import Upload, UploadEmbedder, UploadFile
 from imagebind.search.app.labels import UploadClassifier
 from imagebind.search.app.map import map_of
 from imagebind.search.index import Index
@@ -91,10 +92,12 @@ class PageService:
     index: Index
     embed_upload: UploadEmbedder = field(init=False)
     classifier: UploadClassifier = field(init=False)
+    detector: ImageDetector = field(init=False)
 
     def __post_init__(self) -> None:
         self.embed_upload = UploadEmbedder(self.index)
         self.classifier = UploadClassifier(self.embed_upload.embedder)
+        self.detector = ImageDetector(embedder=self.embed_upload.embedder)
 
     def overview(self) -> tuple[str, dict[MediaKind, int]]:
         """Return the head of the page, and the number of items of each media type."""
@@ -165,6 +168,13 @@ class PageService:
             return results.notice(f"{upload.name} is ambiguous.", advice="Choose its media type beside it.")
         try:
             return results.label_table(self.classifier(upload.vector(kind), kind, labels))
+        except (ImageBindError, ValueError) as error:
+            return self.error_notice(error)
+
+    def detect(self, file: UploadFile) -> str:
+        """Return an image with the boxes of its detections; `ImageDetector` describes the file."""
+        try:
+            return results.detected(self.detector(file))
         except (ImageBindError, ValueError) as error:
             return self.error_notice(error)
 

@@ -5,9 +5,13 @@ import time
 from pathlib import Path
 
 import pytest
+import soundfile
+from PIL import Image
 
 from imagebind.modality import MediaKind
 from imagebind.search import Index
+from imagebind.toyworld import render_audio
+from imagebind.toyworld.group import GroupWorld, render_group_image
 from tests.search.app.conftest import ODD_NAME, items
 from tests.search.app.served import serving
 from tests.search.crawled import tiny
@@ -327,3 +331,25 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_what_a_text_and_an_audio_file_say_is_marked_in_an_image(opened, served, tmp_path):
+    group = GroupWorld(seed=5).group(3)
+    image, audio = tmp_path / "group.png", tmp_path / "thing.wav"
+    Image.fromarray(render_group_image(group)).save(image)
+    soundfile.write(audio, *render_audio(group.things[1]))
+    page = opened(served.url)
+    page.get_by_role("tab", name="Detect").click()
+    page.locator("#detect-go").click()
+    page.locator("#detected .notice", has_text="No image yet.").wait_for()
+    page.locator("#detect-drop input").set_input_files(image)
+    page.locator("#detect-image", has_text="group.png").wait_for()
+    page.locator("#detect-files-drop input").set_input_files(audio)
+    page.get_by_role("button", name="Remove thing.wav").wait_for()
+    thing = group.things[0]
+    page.get_by_label("What to find").fill(f"a {thing.colour.value} {thing.shape.value}\n")
+    page.get_by_label("Show where").check()
+    page.locator("#detect-go").click()
+    page.locator("#detected .labels", has_text="thing.wav").wait_for()
+    assert page.locator("#detected img").evaluate("image => image.naturalWidth") >= 448
+    assert served.left() == []

@@ -26,7 +26,7 @@ TEXTS = [
 ]
 PATHS = [
     *("/", "/media/{}", "/thumbnail/{}", "/item/{}", "/map", "/static/{}", "/{}", "/uploads", "/search"),
-    *("/uploads?name={}", "/like/{}", "/label", "/search?x={}"),
+    *("/uploads?name={}", "/like/{}", "/label", "/search?x={}", "/detections?name={}"),
 ]
 METHODS = ["GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "PATCH", "TRACE", "X" * 30]
 VALUES = [
@@ -46,7 +46,21 @@ VALUES = [
     '"\\ud800"',
     "NaN",
 ]
-FIELDS = ["query", "filters", "upload", "kind", "labels", "texts", "uploads", "top", "kinds", "path", "first"]
+FIELDS = [
+    "threshold",
+    "maps",
+    "query",
+    "filters",
+    "upload",
+    "kind",
+    "labels",
+    "texts",
+    "uploads",
+    "top",
+    "kinds",
+    "path",
+    "first",
+]
 BOUNDARIES = ["x", "", '"', "x" * 300, "é"]
 
 
@@ -54,7 +68,7 @@ def crafted(draw: random.Random, host: str, ids: list[str]) -> bytes:
     """One request as bytes."""
     path = draw.choice(PATHS).format(draw.choice([*TEXTS, *ids]))
     method = draw.choice(METHODS if draw.random() < 0.4 else ["GET", "POST"])
-    body = draw.choice([_json, _multipart, _noise])(draw)
+    body = draw.choice([_json, _multipart, _noise, _json_line])(draw)
     length = draw.choice([str(len(body))] * 6 + ["-1", "x", "9" * 30, "1e3", "0"])
     headers = {"Host": host if draw.random() < 0.95 else "evil.example", "Content-Length": length}
     headers["Connection"] = "close"
@@ -92,6 +106,10 @@ def _multipart(draw: random.Random) -> bytes:
     return (
         head.encode() + draw.randbytes(draw.randrange(200)) + draw.choice([b"\r\n--x--\r\n", b"", b"\r\n--x"])
     )
+
+
+def _json_line(draw: random.Random) -> bytes:
+    return _json(draw) + b"\n" + _noise(draw)
 
 
 def _noise(draw: random.Random) -> bytes:

@@ -1,4 +1,5 @@
 // The page: its tabs and forms, and the cards of hits.
+import { connectDetection } from "./detect.js";
 import { connectMap } from "./map.js";
 import { connectRecorder } from "./recorder.js";
 import { notice, post, request, show } from "./requests.js";
@@ -78,7 +79,14 @@ byId("label-form").addEventListener("submit", async (event) => {
   if (await show(byId("label-bars"), post("label", { upload, kind, labels }))) scrollTo(byId("label-bars"));
 });
 
-for (const [id, list] of [["drop", uploads], ["label-drop", labelled]]) {
+const detection = connectDetection(byId("detect-form"), byId("detected"), scrollTo);
+const drops = {
+  drop: uploads,
+  "label-drop": labelled,
+  "detect-drop": detection.image,
+  "detect-files-drop": detection.files,
+};
+for (const [id, list] of Object.entries(drops)) {
   byId(id).querySelector("input").addEventListener("change", (event) => {
     const files = [...event.target.files];
     event.target.value = ""; // so that the same file can be chosen again

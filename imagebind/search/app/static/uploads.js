@@ -79,11 +79,15 @@ export class UploadList {
   }
 }
 
+// Throw an Error if a file is too large.
+export function checkSize(file) {
+  if (file.size <= MAX_UPLOAD_BYTES) return;
+  const size = (file.size / MEGABYTE).toPrecision(3);
+  throw new Error(`${file.name}: ${size} MB; the maximum allowed size is ${MAX_UPLOAD_BYTES / MEGABYTE} MB`);
+}
+
 async function embed(file) {
-  if (file.size > MAX_UPLOAD_BYTES) {
-    const size = (file.size / MEGABYTE).toPrecision(3);
-    throw new Error(`${file.name}: ${size} MB; the maximum allowed size is ${MAX_UPLOAD_BYTES / MEGABYTE} MB`);
-  }
+  checkSize(file);
   const headers = { "Content-Type": "application/octet-stream" };
   const query = new URLSearchParams({ name: file.name });
   return (await request(`uploads?${query}`, { method: "POST", headers, body: file })).json();
