@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure as Plot
 
 SHOTS_SUFFIX = "-shot"
-MAX_CONFUSION_CLASSES = 60  # with more, the matrix shows no labels
+MAX_CONFUSION_CLASSES = 60  # of more, those with the most errors
+MAX_LABEL_LETTERS = 32
 MAX_BARS = 40  # the best and the worst classes, if there are more
 HISTOGRAM_BINS = 60
 MAX_OTHER_PAIRS = 200_000  # unmatched pairs in a histogram
@@ -47,20 +48,41 @@ def file_name(title: str) -> str:
 
 
 def confusion_matrix(detail: Detail, title: str) -> "Plot":
-    """Plot the shares of predicted classes by true class, in percent: rows sum to 100."""
+    """Plot the shares of predicted classes by true class, in percent: rows sum to 100.
+
+    Of many classes it shows those with the most errors; their rows can sum to less. Rows of classes without
+    samples are empty.
+    """
     count = len(detail.labels)
     cells = np.zeros((count, count))
     np.add.at(cells, (detail.target.numpy(), detail.scores.argmax(dim=1).numpy()), 1)
-    cells = 100 * cells / np.maximum(cells.sum(axis=1, keepdims=True), 1)
-    size = min(max(4.0, 1.5 + 0.28 * count), 14.0)
+    samples = cells.sum(axis=1, keepdims=True)
+    shown = _most_confused(cells)
+    cells = np.where(samples > 0, 100 * cells / np.maximum(samples, 1), np.nan)[np.ix_(shown, shown)]
+    labels = [_shortened(detail.labels[number]) for number in shown]
+    size = min(max(4.0, 1.5 + 0.28 * len(shown)), 14.0)
     plot, axes = _axes(size + 1, size)
     image = axes.imshow(cells, cmap="viridis", vmin=0, vmax=100)
-    if count <= MAX_CONFUSION_CLASSES:
-        axes.set_xticks(range(count), detail.labels, rotation=90, fontsize=7)
-        axes.set_yticks(range(count), detail.labels, fontsize=7)
-    axes.set(xlabel="predicted class", ylabel="true class", title=f"{title}: confusion matrix")
+    axes.set_xticks(range(len(shown)), labels, rotation=90, fontsize=7)
+    axes.set_yticks(range(len(shown)), labels, fontsize=7)
+    some = "" if len(shown) == count else f"\nthe {len(shown)} of {count:,} classes with the most errors"
+    axes.set(xlabel="predicted class", ylabel="true class", title=f"{title}: confusion matrix{some}")
     plot.colorbar(image, label="% of the true class", shrink=0.8)
     return plot
+
+
+def _most_confused(cells: np.ndarray) -> list[int]:
+    """Return all classes, or those of most samples that are wrong, as true or predicted class, in order."""
+    if len(cells) <= MAX_CONFUSION_CLASSES:
+        return [*range(len(cells))]
+    wrong = cells * (1 - np.eye(len(cells)))
+    errors = wrong.sum(axis=0) + wrong.sum(axis=1)
+    order = np.lexsort((-cells.sum(axis=1), -errors))  # without errors, the classes of most samples
+    return sorted(order[:MAX_CONFUSION_CLASSES].tolist())
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= MAX_LABEL_LETTERS else f"{label[: MAX_LABEL_LETTERS - 1].rstrip()}…"
 
 
 def class_bars(result: Result) -> "Plot":
@@ -71,7 +93,7 @@ def class_bars(result: Result) -> "Plot":
     plot, axes = _axes(7, 1.2 + 0.22 * len(shown))
     positions = range(len(shown))
     axes.barh(positions, [value for _, (_, value) in shown], color=MATCHED_COLOUR)
-    axes.set_yticks(positions, [f"{label} ({count})" for label, (count, _) in shown], fontsize=8)
+    axes.set_yticks(positions, [f"{_shortened(label)} ({count})" for label, (count, _) in shown], fontsize=8)
     axes.invert_yaxis()
     axes.set_xlim(0, 100)
     axes.margins(y=0.01)
@@ -123,7 +145,7 @@ def similarity_histogram(detail: Detail, title: str) -> "Plot":
         label="matched pairs",
     )
     axes.set(xlabel="cosine similarity", ylabel="density", title=f"{title}: similarities")
-    axes.legend()
+    axes.legend(loc="upper left")  # the best place takes seconds to find
     return plot
 
 
