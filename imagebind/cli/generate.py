@@ -1,6 +1,7 @@
 """`imagebind generate`: images of a text, a recording, or a weighted sum of several items."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -238,7 +239,7 @@ def _decoder(
             offload=offload,
             embed_dim=embedder.embed_dim,
         )
-        return replace(loaded, **options)
+        return replace(loaded, show_progress_bar=sys.stderr.isatty(), **options)
     except ImageBindError:
         raise
     except ValueError as error:
