@@ -24,7 +24,6 @@ from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
 from imagebind.io.atomic import replacing
-from imagebind.modality import ModalityType
 from imagebind.space import Space
 from imagebind.toyworld.scene import Scene, sample_scene
 from imagebind.toyworld.view import FOCAL, IMAGE_CENTRE
@@ -174,10 +173,6 @@ class TinyDecoder:
             SpaceMismatchError: they are not.
         """
         self.space.check(Space.of(embedder, kinds=()), owner="the decoder of imagebind_tiny")
-
-    def image_embedding(self, vector: np.ndarray, modality: ModalityType) -> np.ndarray:
-        """Return the vector unchanged: a sum of queries is mapped as a whole, by `decode`."""
-        return vector
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
         """Return an image of 64 × 64 pixels for each embedding (n, e) and its seed."""
