@@ -87,9 +87,8 @@ def _embedded(requests: Sequence[Request], embedder: Embedder) -> np.ndarray:
         MediaError: an item cannot be embedded, or is silent audio.
     """
     vectors = []
-    with closing(
-        embedder.encode_stream(requests, inspect=lambda views: _is_silent(views, embedder))
-    ) as stream:
+    results = embedder.encode_stream(requests, inspect=lambda views: is_silent(views, embedder))
+    with closing(results) as stream:
         for result in stream:
             if result.error is not None:
                 raise result.error
@@ -99,7 +98,8 @@ def _embedded(requests: Sequence[Request], embedder: Embedder) -> np.ndarray:
     return np.stack(vectors)
 
 
-def _is_silent(views: Views, embedder: Embedder) -> bool:
+def is_silent(views: Views, embedder: Embedder) -> bool:
+    """Whether these are views of silent audio."""
     transform = embedder.transform(views.kind)
     return isinstance(transform, AudioTransform) and transform.is_silent(views.views)
 

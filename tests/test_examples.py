@@ -99,6 +99,14 @@ def test_a_batch_of_files_becomes_a_table_and_a_bad_file_is_reported(tmp_path, c
         assert stored["vector"].shape == (counts.total() - counts["failed"], 128)
 
 
+def test_a_text_is_found_in_a_recording_and_its_clip_is_cut_out(tmp_path, capsys):
+    best, *_ = example("moments").main(["--out", str(tmp_path)])
+    start, end = (float(word) for word in capsys.readouterr().out.split("\n")[0].split() if "." in word)
+    shared = min(best.end, end) - max(best.start, start)
+    assert shared > 0.5 * (max(best.end, end) - min(best.start, start))
+    assert len(list((tmp_path / "clips").iterdir())) >= 1
+
+
 @pytest.fixture
 def weights(tmp_path) -> Path:
     """A model of three small trunks, whose vision tells boxes apart by where they are."""

@@ -29,6 +29,7 @@ from imagebind.modality import MediaKind
 
 VIDEO_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
 MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
+MICROSECONDS = 1_000_000  # per second
 AUDIO_BLOCK_SECONDS = 1  # decoded at a time
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 96000, 48000)  # the last for others
 
@@ -148,8 +149,8 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
     with ExitStack() as resources:
         video = resources.enter_context(open_video(recording))
         ticks, tick = video.clock.ticks, video.clock.tick
-        first = min(bisect_left(ticks, Fraction(start) / tick), len(ticks) - 1)
-        last = max(bisect_left(ticks, Fraction(end) / tick), first + 1)
+        first = min(bisect_left(ticks, _exact(start) / tick), len(ticks) - 1)
+        last = max(bisect_left(ticks, _exact(end) / tick), first + 1)
         output = resources.enter_context(av.open(str(target), "w", format="mp4"))
         rate = Fraction(video.info.fps).limit_denominator(MAX_RATE_DENOMINATOR)
         stream = output.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS)
@@ -173,6 +174,11 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
         output.mux(stream.encode(None))
         for _, packets in sound:
             output.mux(packets)
+
+
+def _exact(seconds: float) -> Fraction:
+    """Return seconds as a fraction in which 3.2 is 16/5: the float is a little more, and after its frame."""
+    return Fraction(seconds).limit_denominator(MICROSECONDS)
 
 
 def _encoded_audio(

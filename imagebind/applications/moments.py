@@ -24,6 +24,7 @@ from imagebind.modality import MediaKind
 TOP_MOMENTS = 5
 EDGE_SHARE = 0.5  # of the maximum's height above the mean score: a moment ends where the score is lower
 TIME_TOLERANCE = 1e-6  # seconds; rounding of the times of windows
+SCORE_TOLERANCE = 1e-9  # rounding of the mean of equal scores
 MAX_OVERLAP = 0.3  # of the shorter of two moments; of two that overlap more, the better one is kept
 
 
@@ -97,7 +98,7 @@ def _candidates(curve: ScoreCurve, seconds: float) -> Iterator[Moment]:
     for peak in range(len(scores)):
         before, after = scores[max(peak - 1, 0)], scores[min(peak + 1, len(scores) - 1)]
         is_maximum = scores[peak] >= after and (scores[peak] > before or peak == 0)
-        if not is_maximum or (scores[peak] <= mean and len(scores) > 1):
+        if not is_maximum or scores[peak] < mean - SCORE_TOLERANCE:
             continue
         level = mean + EDGE_SHARE * (scores[peak] - mean)
         below = np.flatnonzero(scores < level)

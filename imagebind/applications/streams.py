@@ -3,7 +3,7 @@
 Windows of all streams are in seconds of the recording, so their scores can be added.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,19 +12,20 @@ from typing import Any
 import av
 import numpy as np
 
+from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError, warn_of
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import DEFAULT_LIMITS, name_of, open_source
 from imagebind.media.container import fraction_of, open_container, video_streams
 from imagebind.modality import MediaKind
+from imagebind.query import is_silent
 from imagebind.windows import WindowPlanner
 
 WINDOW_SECONDS = 2.0  # one clip of the released transforms
 HOP_SECONDS = 0.5
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
 MIN_DELAY_SECONDS = 0.1  # a smaller delay of the audio is the encoder's
-MIN_DEVIATION = 1e-4  # of a stream's vectors, in any direction; with less, all its windows are alike
 
 Progress = Callable[[int], None]
 
@@ -66,7 +67,7 @@ class RecordingVectors:
         for kind in wanted:
             if kind not in self.streams:
                 raise MediaError(
-                    self.name, got=f"no {kind} stream", expected=f"one of {', '.join(self.streams)}"
+                    self.name, got=f"no {kind} stream", expected=f"some of {', '.join(self.streams)}"
                 )
         return replace(self, streams={kind: self.streams[kind] for kind in wanted})
 
@@ -93,8 +94,8 @@ def embed_recording(
         progress: called with the number of windows embedded so far.
 
     Raises:
-        MediaError: a file cannot be read, a requested stream does not exist, is silent or never changes, or
-            the IMU file does not overlap with the recording.
+        MediaError: a file cannot be read, a requested stream does not exist or is silent, or the IMU
+             file does not overlap with the recording.
         ValueError: an unknown stream, or windows without length.
     """
     path = Path(recording)
@@ -103,20 +104,20 @@ def embed_recording(
     found: dict[MediaKind, StreamWindows] = {}
     for kind, source in sources.items():
         requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
-        windows = _embedded(planner.embedder, requests, batch_size, progress)
+        results = planner.embedder.encode_stream(
+            requests, batch_size=batch_size, clips=True, inspect=lambda views: is_silent(views, embedder)
+        )
+        windows, has_signal = _collected(results, progress)
+        if not has_signal:
+            if streams is not None or len(sources) == 1:
+                raise MediaError(source.name, got="silence", expected="audio that can be heard")
+            warn_of(source.name, "the audio is silent and left out")
+            continue
         if kind is MediaKind.AUDIO:
             windows = windows.shifted(audio_delay(path))
         elif kind is MediaKind.IMU and found:
             windows = _within(windows.shifted(imu_offset), found, source.name)
-        if _is_constant(windows):
-            what = f"{kind} that never changes, as in silence or a still image"
-            if streams is not None or len(sources) == 1:
-                raise MediaError(name_of(path), got=what, expected="a recording in which something changes")
-            warn_of(name_of(path), f"{what}, is left out")
         found[kind] = windows
-    found = {kind: windows for kind, windows in found.items() if not _is_constant(windows)}
-    if not found:
-        raise MediaError(name_of(path), got="streams that never change", expected="one that does")
     return RecordingVectors(
         name=name_of(path),
         seconds=float(next(iter(found.values())).ends[-1]),
@@ -174,27 +175,29 @@ def _sources(
     return {kind: sources[kind] for kind in sources if kind in wanted}
 
 
-def _embedded(
-    embedder: Embedder, requests: Iterable[Request], batch_size: int, progress: Progress | None
-) -> StreamWindows:
-    """Return the windows of one stream.
+def _collected(
+    results: Generator[Embedding, None, None], progress: Progress | None
+) -> tuple[StreamWindows, bool]:
+    """Return the windows of one stream, and whether it is anything but silence.
 
     Raises:
         MediaError: a part of it cannot be embedded.
     """
     spans: list[tuple[float, float]] = []
     vectors: list[np.ndarray] = []
-    with closing(embedder.encode_stream(requests, batch_size=batch_size, clips=True)) as stream:
+    has_signal = False
+    with closing(results) as stream:
         for result in stream:
             if result.error is not None:
                 raise result.error
             assert result.clips is not None
             spans += result.spans
             vectors.append(result.clips)
+            has_signal = has_signal or not result.inspected
             if progress is not None:
                 progress(len(result.spans))
     starts, ends = np.array(spans, dtype=np.float64).T
-    return StreamWindows(starts=starts, ends=ends, vectors=np.concatenate(vectors))
+    return StreamWindows(starts=starts, ends=ends, vectors=np.concatenate(vectors)), has_signal
 
 
 def _within(imu: StreamWindows, others: Mapping[MediaKind, StreamWindows], name: str) -> StreamWindows:
@@ -213,11 +216,6 @@ def _within(imu: StreamWindows, others: Mapping[MediaKind, StreamWindows], name:
             expected=f"some between {first:.4g} and {last:.4g} s; check the offset",
         )
     return StreamWindows(starts=imu.starts[kept], ends=imu.ends[kept], vectors=imu.vectors[kept])
-
-
-def _is_constant(windows: StreamWindows) -> bool:
-    """Whether several windows have the same vector: silence, a still image, a sensor at rest."""
-    return len(windows.vectors) > 1 and float(windows.vectors.std(axis=0).max()) < MIN_DEVIATION
 
 
 def has_audio(path: Path) -> bool:

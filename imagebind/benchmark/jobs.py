@@ -171,6 +171,15 @@ def crawl_folder(parent: str, media: str) -> dict[str, float]:
         return {"seconds": seconds(lambda: crawl(index, [media], mappings=MAPPINGS))}
 
 
+def moments_of_video(path: str) -> dict[str, float]:
+    """Embed the windows of a video."""
+    from imagebind.benchmark.crawl import world_embedder
+    from imagebind.benchmark.moments import vectors_of
+
+    embedder = world_embedder()
+    return {"seconds": seconds(lambda: vectors_of(embedder, Path(path)))}
+
+
 JOBS: dict[str, Callable[..., dict[str, float]]] = {
     job.__name__: job
     for job in (
@@ -185,6 +194,7 @@ JOBS: dict[str, Callable[..., dict[str, float]]] = {
         video_all_frames,
         gradient_cache,
         crawl_folder,
+        moments_of_video,
     )
 }
 

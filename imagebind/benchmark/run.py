@@ -13,6 +13,7 @@ from imagebind.benchmark import (
     image,
     loading,
     mixed,
+    moments,
     search,
     text,
     training,
@@ -34,6 +35,7 @@ SECTIONS = (
     mixed.SECTION,
     crawl.SECTION,
     app.SECTION,
+    moments.SECTION,
 )
 
 
@@ -69,6 +71,7 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
         mixed.SECTION: lambda folder: mixed.measure(size, folder),
         crawl.SECTION: lambda folder: crawl.measure(size, folder),
         app.SECTION: lambda folder: app.measure(size, folder),
+        moments.SECTION: lambda folder: moments.measure(size, folder),
     }
     for section in sections:
         with tempfile.TemporaryDirectory(prefix="imagebind-benchmark-") as folder:

@@ -26,6 +26,7 @@ class Size:
     audio_seconds: int
     video_seconds: float
     video_size: tuple[int, int]  # width, height
+    moment_seconds: float  # of the video that is searched for moments
     images: int
     image_size: tuple[int, int]  # width, height
     repeats: int
@@ -46,6 +47,7 @@ HUGE = Size(
     audio_seconds=3600,
     video_seconds=20.0,
     video_size=(640, 360),
+    moment_seconds=60.0,
     images=24,
     image_size=(1280, 960),
     repeats=5,
@@ -74,6 +76,7 @@ SMALL = Size(
     audio_seconds=5,
     video_seconds=4.0,
     video_size=(64, 48),
+    moment_seconds=4.0,
     images=4,
     image_size=(64, 48),
     repeats=1,

@@ -33,6 +33,7 @@ TARGETS = {  # section -> the targets of its rows, in order
     "training": [None, None, 0.9, None, None, 0.9, 1.1],
     "search": [None] * 10,  # the targets apply to a million vectors
     "index": [0.85, None, 1.1, 3.0],
+    "moments": [0.85, 1.1],
     "app": [0, None, None, None, None, None],
 }
 TWO_TRUNKS = replace(
@@ -48,7 +49,7 @@ def temporary(monkeypatch):
         yield Path(folder)
 
 
-SLOW_SECTIONS = ("app", "index", "search")
+SLOW_SECTIONS = ("app", "index", "moments", "search")
 
 
 @pytest.mark.parametrize(

@@ -75,4 +75,4 @@ def test_few_windows_of_many_are_fetched_again_until_there_are_enough_moments(tm
     ]
     others = [row(f"/{n}.mp4", 0, 1, n, kind=MediaKind.VIDEO, start=0.0, end=8.0) for n in range(10)]
     hits = search_moments(make_index(tmp_path / "db", long + others), unit(1), 2)
-    assert [hit.path for hit in hits][0] == "/long.mp4" and len(hits) == 2
+    assert hits[0].path == "/long.mp4" and len(hits) == 2

@@ -1,0 +1,68 @@
+"""Benchmarks moments in a long video relative to `encode`: clips a second, and memory against the length.
+
+The streams of a video are embedded by overlapping windows; `encode` embeds as many clips that do not overlap
+of a video of the same length. The model is the small one: with a larger one decoding costs relatively less.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from imagebind.applications.streams import HOP_SECONDS, WINDOW_SECONDS, embed_recording
+from imagebind.benchmark.crawl import world_embedder
+from imagebind.benchmark.images import write_video
+from imagebind.benchmark.report import Row
+from imagebind.benchmark.sizes import Size
+from imagebind.benchmark.timing import by_turns, in_fresh_process, ratios
+from imagebind.embedder import Embedder
+from imagebind.modality import MediaKind
+
+SECTION = "moments"
+LENGTH_FACTOR = 4  # of the longer video whose memory is measured
+TARGET_SHARE_OF_ENCODE, TARGET_MEMORY_GROWTH = 0.85, 1.1
+
+
+def measure(size: Size, folder: Path) -> Iterator[Row]:
+    """Alternate embedding a video by windows and by clips; then measure memory in new processes."""
+    short, long = folder / "short.mp4", folder / "long.mp4"
+    write_video(short, duration=size.moment_seconds, size=size.video_size)
+    write_video(long, duration=LENGTH_FACTOR * size.moment_seconds, size=size.video_size)
+    embedder = world_embedder()
+    windows = len(vectors_of(embedder, short))
+    clips = clip_embedder(embedder, windows)
+    by_windows, by_clips = by_turns(
+        [lambda: vectors_of(embedder, short), lambda: clips.encode([short])], repeats=size.repeats
+    )
+    yield Row(
+        section=SECTION,
+        what=f"{windows} windows of a video of {size.moment_seconds:g} s, {size.video_size[0]} x "
+        f"{size.video_size[1]}: clips a second, against encode with as many clips",
+        value=median(ratios(by_clips, by_windows)),
+        unit="",
+        target=TARGET_SHARE_OF_ENCODE,
+        detail=f"{windows / median(by_windows):.1f} against {windows / median(by_clips):.1f} clips a second; "
+        f"windows of {WINDOW_SECONDS:g} s every {HOP_SECONDS:g} s",
+    )
+    few, many = (in_fresh_process("moments_of_video", path)["peak"] for path in (short, long))
+    yield Row(
+        section=SECTION,
+        what=f"peak memory of a video {LENGTH_FACTOR} times as long",
+        value=many / few,
+        unit="of the shorter's",
+        target=TARGET_MEMORY_GROWTH,
+        at_most=True,
+        detail=f"{many / 2**20:,.0f} against {few / 2**20:,.0f} MB, the imports' own among them",
+    )
+
+
+def vectors_of(embedder: Embedder, path: Path) -> Any:
+    """Return the vectors of a video's windows: (n, e)."""
+    return embed_recording(embedder, path, streams=[MediaKind.VIDEO]).streams[MediaKind.VIDEO].vectors
+
+
+def clip_embedder(embedder: Embedder, clips: int) -> Embedder:
+    """Return an embedder of the same model that takes some clips of a video."""
+    transform: Any = embedder.transform(MediaKind.VIDEO)
+    return Embedder(embedder.model, transforms={MediaKind.VIDEO: replace(transform, clips=clips)})

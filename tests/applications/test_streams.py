@@ -1,0 +1,146 @@
+"""Streams of a recording: aligned windows, in seconds of the recording; and what cannot be embedded."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from imagebind.applications.streams import audio_delay, embed_recording
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind, ModalityType
+from imagebind.transforms.audio import AudioTransform
+from imagebind.transforms.imu import ImuTransform
+from imagebind.transforms.video import VideoTransform
+from tests.media.filmed import ffmpeg, needs_ffmpeg
+from tests.reference import filled_model, small_config
+from tests.search.recorded import write_film
+
+FILM_SECONDS = 12
+VIDEO, AUDIO, IMU = MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU
+TRANSFORMS = {
+    VIDEO: VideoTransform(clips=3, crops=1, size=28),
+    AUDIO: AudioTransform(clips=3),
+    IMU: ImuTransform(window_seconds=2.0, accel_unit="m/s2"),
+}
+
+
+@pytest.fixture(scope="module")
+def embedder(small_model):
+    return Embedder(small_model, transforms=TRANSFORMS, num_workers=2)
+
+
+@pytest.fixture(scope="module")
+def film(tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", FILM_SECONDS)
+
+
+@pytest.fixture(scope="module")
+def motion(tmp_path_factory):
+    """An IMU table of 6 s, which moves in its second half."""
+    path = tmp_path_factory.mktemp("imu") / "walk.csv"
+    seconds = np.arange(0, 6, 0.01)
+    rows = np.zeros((len(seconds), 7))
+    rows[:, 0], rows[:, 3] = seconds, 9.81
+    rows[:, 4] = np.where(seconds > 3, np.sin(20 * seconds), 0)
+    header = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z"
+    np.savetxt(path, rows, delimiter=",", header=header, comments="")
+    return path
+
+
+def test_the_streams_of_a_video_have_windows_of_2_s_half_a_second_apart(embedder, film):
+    vectors = embed_recording(embedder, film)
+    assert list(vectors.streams) == [VIDEO, AUDIO] and vectors.seconds == pytest.approx(FILM_SECONDS)
+    for windows in vectors.streams.values():
+        assert windows.starts[:4].tolist() == [0, 0.5, 1, 1.5] and len(windows.starts) >= 21
+        np.testing.assert_allclose(windows.ends - windows.starts, 2, atol=0.06)
+        np.testing.assert_allclose(np.linalg.norm(windows.vectors, axis=1), 1, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [VIDEO, AUDIO])
+def test_a_window_is_embedded_as_a_clip_of_the_transform(embedder, film, kind):
+    windows = embed_recording(embedder, film, streams=[kind]).streams[kind]
+    views, _ = TRANSFORMS[kind].with_spans(film, [(3, 5)])
+    (expected,) = embedder.forward(kind.modality, views)
+    np.testing.assert_allclose(windows.vectors[6], expected / expected.norm(), atol=1e-4)
+
+
+def test_an_imu_file_is_shifted_by_its_offset_and_cut_to_the_recording(embedder, film, motion):
+    plain = embed_recording(embedder, film, imu=motion).streams[IMU]
+    later = embed_recording(embedder, film, imu=motion, imu_offset=8.25, streams=["imu", "video"])
+    shifted = later.streams[IMU]
+    assert later.seconds == pytest.approx(FILM_SECONDS) and list(later.streams) == [VIDEO, IMU]
+    assert shifted.starts[0] == 8.25 and shifted.centres[-1] <= FILM_SECONDS
+    np.testing.assert_array_equal(shifted.vectors, plain.vectors[: len(shifted.vectors)])
+
+
+def test_options_of_an_imu_file_reach_its_transform(embedder, film, motion):
+    plain, other = (
+        embed_recording(embedder, film, imu=imu).streams[IMU].vectors
+        for imu in (motion, {"imu": motion, "gyro_unit": "deg/s"})
+    )
+    assert plain.shape == other.shape and (plain != other).any()
+
+
+def test_audio_and_imu_files_are_recordings_too(embedder, motion, tmp_path):
+    rng = np.random.default_rng(0)
+    soundfile.write(
+        tmp_path / "talk.wav", rng.uniform(-0.5, 0.5, 5 * 16_000) * np.linspace(0, 1, 80_000), 16_000
+    )
+    assert list(embed_recording(embedder, tmp_path / "talk.wav").streams) == [AUDIO]
+    vectors = embed_recording(embedder, motion)
+    assert list(vectors.streams) == [IMU] and vectors.seconds == pytest.approx(6, abs=0.02)
+
+
+def test_progress_counts_windows(embedder, film):
+    counts = []
+    vectors = embed_recording(embedder, film, progress=counts.append)
+    assert sum(counts) == sum(len(windows.vectors) for windows in vectors.streams.values())
+
+
+@needs_ffmpeg
+def test_audio_that_starts_later_than_the_images_is_shifted(embedder, film, tmp_path):
+    late = tmp_path / "late.mkv"
+    ffmpeg("-i", film, "-itsoffset", 3, "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
+    assert audio_delay(film) == 0 and audio_delay(late) == pytest.approx(3, abs=0.1)
+    windows = embed_recording(embedder, late, streams=["audio", "video"]).streams[AUDIO]
+    assert windows.starts[0] == pytest.approx(3, abs=0.1)
+
+
+def test_silent_or_missing_audio_is_refused(embedder, tmp_path):
+    silent = write_film(tmp_path / "mute.mp4", 6, sound=False)
+    soundfile.write(tmp_path / "mute.wav", np.zeros(6 * 16_000), 16_000)
+    with pytest.raises(MediaError, match=r"mute\.wav: silence; expected audio that can be heard"):
+        embed_recording(embedder, tmp_path / "mute.wav")
+    with pytest.raises(MediaError, match=r"mute\.mp4: no audio stream.*expected video"):
+        embed_recording(embedder, silent, streams=["audio"])
+
+
+@needs_ffmpeg
+def test_a_silent_track_of_a_video_is_left_out_with_a_warning(embedder, film, tmp_path, caplog):
+    muted = tmp_path / "muted.mp4"
+    ffmpeg("-i", film, "-c:v", "copy", "-af", "volume=0", muted)
+    assert list(embed_recording(embedder, muted).streams) == [VIDEO]
+    assert "muted.mp4: the audio is silent and left out" in caplog.text
+    with pytest.raises(MediaError, match=r"muted\.mp4: silence"):
+        embed_recording(embedder, muted, streams=["audio", "video"])
+
+
+def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, motion, image_file):
+    with pytest.raises(MediaError, match=r"\.jpg: image; expected a video, audio or IMU recording"):
+        embed_recording(embedder, image_file)
+    with pytest.raises(MediaError, match=r"film\.mp4: no imu stream.*pass an IMU file"):
+        embed_recording(embedder, film, streams=["imu"])
+    with pytest.raises(MediaError, match=r"walk\.csv: IMU data from 40 to 46 s.*between 0 and 12.0. s"):
+        embed_recording(embedder, film, imu=motion, imu_offset=40)
+    with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got text"):
+        embed_recording(embedder, film, streams=["text"])
+    with pytest.raises(ValueError, match="got none"):
+        embed_recording(embedder, film, streams=[])
+    deaf = Embedder(filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS)
+    assert list(embed_recording(deaf, film).streams) == [VIDEO]
+
+
+def test_a_damaged_recording_is_named(embedder, tmp_path, film):
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1000])
+    with pytest.raises(MediaError, match=r"cut\.mp4"):
+        embed_recording(embedder, tmp_path / "cut.mp4")

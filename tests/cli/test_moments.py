@@ -1,0 +1,89 @@
+"""`imagebind moments`: times, clips, a plot and JSON of a recording; and mistakes in one line."""
+
+import json
+
+import numpy as np
+import pytest
+import soundfile
+
+from imagebind.media.audio_file import load_audio
+from imagebind.toyworld.recordings import Shot, write_recording
+from imagebind.toyworld.scene import Colour, Motion, Shape, World, similar_scene
+from tests.toyworld.scenes import SCENE
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory):
+    """Three shots of 3, 4 and 3 s; the second is a red metal star that spins."""
+    rng = np.random.default_rng(0)
+    others = [World(seed=9).scene(number) for number in range(40)]
+    first, last = [
+        scene
+        for scene in others
+        if scene.shape is not Shape.STAR and scene.colour is not Colour.RED and scene.motion is Motion.REST
+    ][:2]
+    scenes = [first, similar_scene(SCENE, rng), last]
+    shots = [
+        Shot(scene=scene, start=start, end=end)
+        for scene, start, end in zip(scenes, (0, 3, 7), (3, 7, 10), strict=True)
+    ]
+    return write_recording(tmp_path_factory.mktemp("recording"), shots)
+
+
+def test_a_text_is_found_by_all_streams_and_written_as_a_clip_and_a_plot(imagebind, recording, tmp_path):
+    run = imagebind(
+        *("moments", recording.video, "--with-imu", recording.imu, "--text", "a red star spinning"),
+        *("--top", 2, "--json", "--cut", tmp_path / "clips", "--plot", tmp_path / "line.png", "-w", "tiny"),
+    )
+    assert run.code == 0, run.err
+    best = json.loads(run.out.splitlines()[0])
+    assert best["start"] == pytest.approx(3, abs=1) and best["end"] == pytest.approx(7, abs=1)
+    assert set(best["streams"]) == {"video", "audio", "imu"} and best["path"] == str(recording.video)
+    clips = sorted(path.name for path in (tmp_path / "clips").iterdir())
+    assert len(clips) == len(run.out.splitlines()) and best["clip"].endswith(clips[0])
+    assert (tmp_path / "line.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_table_has_the_times_of_one_stream(imagebind, recording):
+    run = imagebind("moments", recording.video, "--text", "a star", "--only", "audio", "-w", "tiny", "-k", 1)
+    assert run.code == 0, run.err
+    head, row = run.out.splitlines()
+    assert head.split() == ["start", "end", "score"] and len(row.split()) == 3
+
+
+def test_mistakes_are_told_in_one_line(imagebind, recording, tmp_path, audio_file):
+    film, tiny = recording.video, ("-w", "tiny")
+    soundfile.write(tmp_path / "mute.wav", np.zeros(48_000), 16_000)
+    (tmp_path / "file").touch()
+    text = ("--text", "a star")
+    for arguments, code, message in (
+        ((film,), 2, "at least one item to search by"),
+        ((film, "--text", " "), 2, "expected a text, got an empty one"),
+        ((film, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
+        ((film, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "can be written to"),
+        ((film, *text, "--hop", 3), 2, "at most --window"),
+        ((recording.imu, *text, "--cut", tmp_path / "clips"), 2, "a video or an audio file to cut"),
+        ((film, "--audio", tmp_path / "mute.wav", *tiny), 1, "mute.wav: silence; expected audio that can be"),
+        ((audio_file, *text, "--only", "video", *tiny), 1, "no video stream"),
+        ((film, *text, "--only", "text", *tiny), 2, "streams: expected some of video, audio, imu"),
+        ((tmp_path / "none.mp4", *text, *tiny), 1, "none.mp4"),
+        ((film, *text, "--with-imu", recording.imu, "--imu-offset", 99, *tiny), 1, "check the offset"),
+    ):
+        run = imagebind("moments", *arguments)
+        assert run.code == code and message in " ".join(run.err.split()), (arguments, run.err)
+        assert "Traceback" not in run.err
+
+
+def test_an_index_is_searched_for_moments(imagebind, recording, tmp_path):
+    waveform, rate = load_audio(recording.video)
+    soundfile.write(tmp_path / "talk.wav", waveform[0].numpy(), rate)
+    db = tmp_path / "db"
+    made = imagebind("index", tmp_path / "talk.wav", "--db", db, "--window", 2, "--hop", 1, "-w", "tiny")
+    assert made.code == 0, made.err
+    run = imagebind("search", db, "--text", "a star spinning", "--moments", "--json")
+    hits = [json.loads(line) for line in run.out.splitlines()]
+    assert run.code == 0 and 0 < len(hits) < 9, run.err  # of 9 windows
+    assert hits[0]["start"] < 5 < hits[0]["end"]
+    assert all(a["end"] <= b["start"] or b["end"] <= a["start"] for a in hits for b in hits if a is not b)
+    run = imagebind("search", db, "--text", "a star", "--moments", "--by-cosine")
+    assert run.code == 2 and "no --by-cosine with --moments" in run.err
