@@ -25,11 +25,11 @@ Proposals = Callable[[Image.Image], Any] | str | os.PathLike[str] | Any  # or bo
 # All source: ours, chosen on the toy world.
 GRID_SHARES = (0.25, 0.4)  # sides of the grid's squares, of the image's short side
 GRID_OVERLAP = 0.5
-COLOUR_SIDE = MAP_SIDE = 64  # cells of the short side of a reduced image or map
+CELLS = 64**2  # of a reduced image or map, in which groups are found
 COLOUR_CLUSTERS = (2, 3, 4, 6, 8, 12)
 CLUSTER_STEPS = 10
 MAP_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # between a map's median and maximum
-MIN_GROUP_CELLS = 20  # of a reduced image: half a percent of a square one
+MIN_GROUP_CELLS = 20  # of a reduced image: half a percent of its cells
 MAX_ASPECT = 3.0  # longer groups are mostly edges and shadows
 MAX_PROPOSALS = 30  # per image, not counting a grid
 FRAME_SHARE = 0.2  # width of the frame around a box, of its longer side
@@ -91,10 +91,14 @@ def colour_boxes(image: Image.Image, *, clusters: Sequence[int] = COLOUR_CLUSTER
 
 
 def _reduced(image: Image.Image) -> Tensor:
-    """Return an image with a short side of `COLOUR_SIDE` cells: (3, h, w) in [0, 1]."""
-    scale = COLOUR_SIDE / min(image.size)
-    size = (max(round(image.width * scale), 1), max(round(image.height * scale), 1))
+    """Return an image of about `CELLS` cells: (3, h, w) in [0, 1]."""
+    size = _reduced_size(*image.size)
     return pil_to_tensor(image.resize(size, Image.Resampling.BOX)).float() / 255
+
+
+def _reduced_size(width: int, height: int) -> tuple[int, int]:
+    scale = (CELLS / (width * height)) ** 0.5
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def _contrasts(image: Image.Image, boxes: Tensor) -> Tensor:
@@ -144,8 +148,7 @@ def map_boxes(maps: Tensor, *, levels: Sequence[float] = MAP_LEVELS) -> Tensor:
     The levels are shares of the way from a map's median to its maximum.
     """
     height, width = maps.shape[-2:]
-    scale = MAP_SIDE / min(height, width)
-    small = (round(height * scale), round(width * scale))
+    small = _reduced_size(width, height)[::-1]
     coarse = F.interpolate(maps[None].float(), size=small, mode="bilinear", antialias=True)[0]
     low, high = coarse.flatten(1).median(dim=1).values, coarse.amax(dim=(1, 2))
     thresholds = low + torch.tensor(levels)[:, None] * (high - low)  # (levels, n)
@@ -169,8 +172,10 @@ def _group_boxes(masks: Tensor, size: tuple[int, int]) -> Tensor:
 def _groups(masks: Tensor) -> Tensor:
     """Number the groups of connected pixels, diagonals included: (n, h, w) bool -> (n, h, w), 0 elsewhere."""
     numbers = torch.arange(1, masks[0].numel() + 1, dtype=torch.float32).view(masks.shape[1:]) * masks
-    while True:  # the greatest number of a group spreads over it
+    while True:  # the greatest number of a group spreads over it, also from the cell that has this number
         spread = F.max_pool2d(numbers[:, None], 3, stride=1, padding=1)[:, 0] * masks
+        cells = spread.flatten(1)
+        spread = cells.gather(1, (cells.long() - 1).clamp(min=0)).view_as(spread) * masks
         if torch.equal(spread, numbers):
             return numbers
         numbers = spread

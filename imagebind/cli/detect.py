@@ -8,7 +8,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
+from imagebind.cli.options import (
+    Audio,
+    Depth,
+    Device,
+    Dtype,
+    Images,
+    Imu,
+    Minus,
+    Term,
+    Thermal,
+    Videos,
+    Weights,
+    load_embedder,
+    output,
+    query_terms,
+    title_of,
+)
 from imagebind.cli.startup import importing
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.modality import MediaKind, ModalityType
@@ -20,7 +36,6 @@ if TYPE_CHECKING:
     from imagebind.applications.video_detection import Frame
     from imagebind.embedder import Embedder
 
-Files = list[str] | None  # paths or URIs
 DETECTOR_SUFFIXES = (".pth", ".pt")
 
 
@@ -29,12 +44,13 @@ def detect(
     text: Annotated[
         list[str] | None, typer.Option(help="A text; repeatable, as most options. Each item is a query.")
     ] = None,
-    image: Annotated[Files, typer.Option(help="An image.")] = None,
-    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
-    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
-    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
-    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
-    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
+    image: Images = None,
+    video: Videos = None,
+    audio: Audio = None,
+    depth: Depth = None,
+    thermal: Thermal = None,
+    imu: Imu = None,
+    minus: Minus = None,
     together: Annotated[
         bool, typer.Option("--together", help="Add all items to one query, instead of a query for each.")
     ] = False,
@@ -74,7 +90,7 @@ def detect(
 
     ```
     imagebind detect street.jpg --audio bark.wav --text "a red car" --out found.png --json found.json
-    imagebind detect street.jpg --text "a dog" --proposals maskrcnn.pth
+    imagebind detect street.jpg --text "a dog" --minus grass --proposals maskrcnn.pth
     imagebind detect film.mp4 --own-sound --out sound.mp4
     ```
 
@@ -90,9 +106,7 @@ def detect(
         MediaKind.THERMAL: thermal,
         MediaKind.IMU: imu,
     }
-    items = [(kind, {kind.value: item}) for kind, listed in given.items() for item in listed or ()]
-    if not items and not own_sound:
-        raise typer.BadParameter("expected at least one query, such as --text or --audio")
+    terms = [] if own_sound and not any(given.values()) else query_terms(given, minus)
     for file in (out, json_file):
         _check_folder(file)
     with importing():
@@ -115,11 +129,10 @@ def detect(
         "threshold": threshold,
         "max_detections": top,
     }
-    used = {ModalityType.VISION, *(each.modality for each, _ in items)}
+    used = {ModalityType.VISION, *(MediaKind(next(iter(item))).modality for item, _ in terms)}
     used |= {ModalityType.AUDIO} if own_sound else set()
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
-    queries: list[Any] = [item for _, item in items]
-    queries = [[(item, 1.0) for item in queries]] if together and queries else queries
+    queries = _queries(terms, together=together)
     try:
         if kind is MediaKind.IMAGE:
             found = [_in_image(embedder, source, queries, options, out)]
@@ -135,6 +148,16 @@ def detect(
         with replacing(json_file) as temporary:
             temporary.write_text(json.dumps(to_coco(found), ensure_ascii=False) + "\n", encoding="utf-8")
     _print_table(found)
+
+
+def _queries(terms: Sequence[Term], *, together: bool) -> Any:
+    """Return a query for each item, without what is subtracted; or one query of all items."""
+    added = [term for term in terms if term[1] > 0]
+    if len(added) == len(terms) and not together:
+        return [item for item, _ in terms]
+    subtracted = [term for term in terms if term[1] < 0]
+    groups = [added] if together else [[term] for term in added]
+    return {title_of([*group, *subtracted]): [*group, *subtracted] for group in groups}
 
 
 def _check_folder(file: Path | None) -> None:
@@ -165,7 +188,7 @@ def _proposals(given: str | None, detector: str | None, device: str | None) -> A
 
 
 def _in_image(
-    embedder: "Embedder", source: Path, queries: Sequence[Any], options: dict[str, Any], out: Path | None
+    embedder: "Embedder", source: Path, queries: Any, options: dict[str, Any], out: Path | None
 ) -> "ImageDetections":
     """Detect queries in an image, and draw them into the file `out`."""
     import numpy as np
@@ -195,7 +218,7 @@ def _in_image(
 def _in_video(
     embedder: "Embedder",
     source: Path,
-    queries: Sequence[Any],
+    queries: Any,
     options: dict[str, Any],
     out: Path | None,
     fps: float,

@@ -5,11 +5,15 @@ import pytest
 import torch
 from PIL import Image
 
+from imagebind.applications.boxes import checked_boxes, square_crops
 from imagebind.applications.detection import detect
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
 from imagebind.toyworld import world_transforms
 from imagebind.toyworld.group import GroupWorld, boxes_of, group_masks, render_group_image
+
+ALL = {"threshold": 0, "image_quantile": None}  # every box, by the backgrounds alone
 
 
 @pytest.fixture(scope="module")
@@ -35,13 +39,14 @@ def true_boxes(group) -> torch.Tensor:
 
 def test_each_text_finds_its_thing_among_given_boxes(tiny, image, true_boxes):
     texts = ["a cyan triangle", "a green square", "a red crescent"]
-    found = detect(tiny, image, texts, proposals=true_boxes, threshold=0)
+    found = detect(tiny, image, texts, proposals=true_boxes, **ALL)
     best = {text: next(each for each in found if each.query == text) for text in texts}
     assert [list(best[text].box) for text in texts] == true_boxes.tolist()
     scores = [each.score for each in found]
     assert scores == sorted(scores, reverse=True) and scores[0] > 0.5
 
 
+@pytest.mark.huge  # many crops
 def test_without_given_boxes_a_text_finds_its_thing(tiny, image, true_boxes):
     found = detect(tiny, image, {"square": "a green square"})
     left, top, right, bottom = found[0].box
@@ -50,10 +55,78 @@ def test_without_given_boxes_a_text_finds_its_thing(tiny, image, true_boxes):
     assert edges[1] < (top + bottom) / 2 < edges[3]
 
 
-def test_what_is_not_in_the_image_is_not_found(tiny, image):
-    assert detect(tiny, image, "a yellow star") == []
+def test_what_is_not_in_the_image_is_not_found(tiny, image, true_boxes):
+    assert detect(tiny, image, "a yellow star", proposals=true_boxes) == []
 
 
-def test_silence_is_not_found(tiny, image, true_boxes):
+def test_silence_and_no_queries_are_refused(tiny, image):
     silence = {"audio": np.zeros((1, 32_000), dtype=np.float32), "rate": 16_000}
-    assert detect(tiny, image, {"silence": silence}, proposals=true_boxes) == []
+    with pytest.raises(MediaError, match="silence"):
+        detect(tiny, image, [silence])
+    with pytest.raises(ValueError, match="queries: expected one or more, got none"):
+        detect(tiny, image, [])
+
+
+def test_no_proposals_give_no_detections(tiny, image):
+    assert detect(tiny, image, "a star", proposals=lambda image: np.zeros((0, 4))) == []
+
+
+def test_boxes_outside_the_image_are_refused_and_those_across_its_border_are_cut(tiny, image):
+    with pytest.raises(MediaError, match=r"proposals: 1 boxes outside the image of 448 x 448 pixels"):
+        detect(tiny, image, "a star", proposals=[[500, 500, 600, 600]])
+    boxes = checked_boxes([[-10, 20, 600, 60], [448, 0, 460, 9]], (448, 448), name="boxes")
+    assert boxes.tolist() == [[0, 20, 448, 60]]
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [([[1, 2, 3]], "left, top, right"), ([[9, 0, 1, 5]], "box 0 is"), ([[0, 0, np.nan, 5]], "not finite")],
+)
+def test_proposals_that_are_no_boxes_are_refused(boxes, message):
+    with pytest.raises(MediaError, match=message):
+        checked_boxes(boxes, (64, 48), name="proposals")
+
+
+@pytest.mark.parametrize("option", [{"threshold": 2}, {"contexts": ()}, {"max_detections": 0}])
+def test_options_out_of_their_range_are_refused(tiny, image, option):
+    with pytest.raises(ValueError, match=next(iter(option))):
+        detect(tiny, image, "a star", **option)
+
+
+def test_overlapping_boxes_of_one_query_are_one_detection_and_others_stay(tiny, image, true_boxes):
+    moved = torch.cat([true_boxes, true_boxes + 3])
+    found = detect(tiny, image, ["a green square", "a red thing"], proposals=moved, **ALL)
+    assert len(found) == 6 and len({(each.query, round(each.box[0] / 10)) for each in found}) == 6
+    assert len(detect(tiny, image, "a star", proposals=moved, max_detections=2, **ALL)) == 2
+
+
+def test_a_segmenter_adds_masks_and_areas(tiny, image, group, true_boxes):
+    masks = group_masks(group)
+
+    def segment(image, boxes):
+        return np.stack([masks[np.abs(true_boxes.numpy() - box).sum(axis=1).argmin()] for box in boxes])
+
+    found = detect(tiny, image, "a square", proposals=true_boxes, segment=segment, **ALL)
+    assert sorted(each.area for each in found) == sorted(masks.sum(axis=(1, 2)).tolist())
+    with pytest.raises(ValueError, match=r"segment: expected masks \(3, 448, 448\), got \(1, 2, 2\)"):
+        detect(tiny, image, "a", proposals=true_boxes, segment=lambda *_: np.zeros((1, 2, 2)), **ALL)
+
+
+def test_a_box_has_the_same_score_whatever_other_boxes_are_proposed(tiny, image, true_boxes):
+    together = detect(tiny, image, "a square", proposals=true_boxes, **ALL)
+    alone = detect(tiny, image, "a square", proposals=true_boxes[1:2], **ALL)
+    (same,) = (each for each in together if each.box == alone[0].box)
+    assert same.score == pytest.approx(alone[0].score, abs=1e-4)
+
+
+def test_crops_are_square_keep_their_box_and_fill_with_the_mean_colour():
+    pixels = np.zeros((40, 80, 3), dtype=np.uint8)
+    pixels[10:20, 30:40] = 200
+    image = Image.fromarray(pixels)
+    inner, whole = square_crops(image, torch.tensor([[30.0, 10, 40, 20], [0, 0, 80, 40]]), context=0.5)
+    assert inner.size == (20, 20) and (np.asarray(inner)[5:15, 5:15] == 200).all()
+    assert whole.size == (160, 160)
+    mean = round(float(pixels.mean()))
+    assert abs(int(np.asarray(whole)[0, 0, 0]) - mean) <= 1
+    corner = square_crops(image, torch.tensor([[70.0, 30, 80, 40]]), context=0.5)[0]
+    assert (np.asarray(corner) == 0).all() and corner.size == (20, 20)  # moved into the image, not filled

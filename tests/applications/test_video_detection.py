@@ -1,0 +1,113 @@
+"""Detections in the frames of a video, linked over time, and the video with what was found."""
+
+import av
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from imagebind.applications.boxes import Detection
+from imagebind.applications.video_detection import OWN_SOUND, Linker, detect_video, write_video
+from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.embedder import Embedder
+from imagebind.errors import MediaError
+from imagebind.toyworld import World, render_audio, render_video, world_transforms
+
+
+def found(box, query="dog") -> Detection:
+    return Detection(query=query, score=0.9, cosine=0.5, box=box)
+
+
+def test_boxes_that_overlap_from_frame_to_frame_are_one_track():
+    linker = Linker()
+    frames = [[found((x, 0, x + 20, 20)), found((80 - x, 50, 110 - x, 80))] for x in (0, 5, 10, 15)]
+    tracks = [[each.track for each in linker.link(frame)] for frame in frames]
+    assert tracks == [[1, 2]] * 4
+
+
+def test_a_thing_may_be_missed_for_two_frames_but_not_for_three():
+    for missed, last in ((2, 1), (3, 2)):
+        linker = Linker()
+        linker.link([found((0, 0, 20, 20))])
+        for _ in range(missed):
+            assert linker.link([]) == []
+        assert linker.link([found((2, 0, 22, 20))])[0].track == last
+
+
+def test_boxes_of_other_queries_are_other_tracks():
+    linker = Linker()
+    linker.link([found((0, 0, 20, 20))])
+    assert [each.track for each in linker.link([found((0, 0, 20, 20), "cat")])] == [2]
+
+
+def test_two_boxes_are_never_one_track():
+    linker = Linker()
+    linker.link([found((0, 0, 20, 20))])
+    linked = linker.link([found((0, 0, 20, 20)), found((1, 0, 21, 20))])
+    assert [each.track for each in linked] == [1, 2]
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    """A scene's video with its own sound."""
+    scene = World(seed=5).scene(0)
+    folder = tmp_path_factory.mktemp("video")
+    frames = render_video(scene)
+    sound, rate = render_audio(scene)
+    soundfile.write(folder / "sound.wav", np.asarray(sound).reshape(-1), rate)
+    with av.open(folder / "scene.mp4", "w") as container, av.open(folder / "sound.wav") as source:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width = stream.height = 224
+        stream.pix_fmt = "yuv420p"
+        voice = container.add_stream("aac", rate=rate)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+        for frame in source.decode(audio=0):
+            container.mux(voice.encode(frame))
+        container.mux(voice.encode(None))
+    return folder / "scene.mp4"
+
+
+@pytest.fixture(scope="module")
+def tiny() -> Embedder:
+    return Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms(), num_workers=1)
+
+
+def test_a_video_is_searched_for_a_text_and_for_its_own_sound(tiny, video):
+    box = lambda image: [[40, 40, 180, 180]]  # noqa: E731
+    frames = list(
+        detect_video(tiny, video, "a thing", own_sound=True, frames_per_second=1, proposals=box, threshold=0)
+    )
+    assert len(frames) == 2 and frames[0].found.seconds == 0 < frames[1].found.seconds
+    for frame in frames:
+        assert {each.query for each in frame.found.detections} == {"a thing", OWN_SOUND}
+        assert frame.maps.shape == (2, 224, 224) and frame.image.size == (224, 224)
+    tracks = [{each.query: each.track for each in frame.found.detections} for frame in frames]
+    assert tracks[0] == tracks[1]
+
+
+def test_a_video_without_sound_or_a_search_for_nothing_is_refused(tiny, video, tmp_path):
+    with pytest.raises(ValueError, match="queries: expected one or more, got none"):
+        list(detect_video(tiny, video))
+    write_video(tmp_path / "mute.mp4", [Image.new("RGB", (64, 48))] * 3, frames_per_second=2)
+    with pytest.raises(MediaError, match=r"mute\.mp4"):
+        list(detect_video(tiny, tmp_path / "mute.mp4", own_sound=True))
+
+
+def test_a_written_video_has_its_frames_rate_and_even_sides(tmp_path):
+    images = [Image.new("RGB", (65, 49), (40 * number, 0, 0)) for number in range(5)]
+    write_video(tmp_path / "out.mp4", images, frames_per_second=2.5)
+    with av.open(tmp_path / "out.mp4") as container:
+        frames = [frame.to_ndarray(format="rgb24") for frame in container.decode(video=0)]
+        assert container.streams.video[0].average_rate == 2.5
+    assert len(frames) == 5 and frames[0].shape == (48, 64, 3)
+    assert abs(int(frames[4][20, 20, 0]) - 160) < 12
+
+
+def test_an_unknown_suffix_or_no_frames_leave_no_file(tmp_path):
+    with pytest.raises(MediaError, match=r"out\.gif: the suffix '\.gif'; expected one of \.mp4"):
+        write_video(tmp_path / "out.gif", [], frames_per_second=2)
+    with pytest.raises(MediaError, match="no frames"):
+        write_video(tmp_path / "out.mp4", [], frames_per_second=2)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,82 @@
+"""`imagebind detect`: boxes of an image or video as a table, COCO JSON and a drawing."""
+
+import json
+
+import pytest
+import soundfile
+from PIL import Image
+
+from imagebind.toyworld import render_audio
+from imagebind.toyworld.group import GroupWorld, boxes_of, group_masks, render_group_image
+
+TINY = ("--model", "tiny", "--device", "cpu")
+
+
+@pytest.fixture(scope="module")
+def group(tmp_path_factory):
+    """An image of three things, the sound of one, and their boxes as a csv file."""
+    folder = tmp_path_factory.mktemp("detect")
+    scene = GroupWorld(seed=3).group(1)
+    Image.fromarray(render_group_image(scene)).save(folder / "group.png")
+    sound, rate = render_audio(scene.things[2])
+    soundfile.write(folder / "crescent.wav", sound.reshape(-1), rate)
+    rows = [",".join(map(str, row)) for row in boxes_of(group_masks(scene)).tolist()]
+    (folder / "boxes.csv").write_text("\n".join(["left,top,right,bottom", *rows]) + "\n")
+    return folder
+
+
+def test_queries_of_two_modalities_give_coco_json_and_a_drawing(imagebind, group, tmp_path):
+    run = imagebind(
+        *("detect", group / "group.png", "--text", "a green square", "--audio", group / "crescent.wav"),
+        *("--proposals", group / "boxes.csv", "--threshold", "0.2", "--out", tmp_path / "found.png"),
+        *("--json", tmp_path / "found.json", *TINY),
+    )
+    assert run.code == 0, run.err
+    content = json.loads((tmp_path / "found.json").read_text())
+    assert [each["name"] for each in content["categories"]] == ["a green square", "crescent.wav"]
+    best = max(
+        (each for each in content["annotations"] if each["category_id"] == 1), key=lambda e: e["score"]
+    )
+    assert best["bbox"][:2] == [248, 300]
+    assert Image.open(tmp_path / "found.png").size == (480, 480)
+    assert "a green square" in run.out and run.out.split()[:2] == ["score", "cosine"]
+
+
+def test_nothing_found_says_what_to_do(imagebind, group):
+    run = imagebind(
+        *("detect", group / "group.png", "--text", "a yellow star", "--proposals", group / "boxes.csv"),
+        *("--threshold", "0.99", *TINY),
+    )
+    assert run.code == 0 and "nothing found; try a lower --threshold" in run.out
+
+
+def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group, tmp_path):
+    run = imagebind(
+        *("detect", group / "group.png", "--text", "a square", "--text", "a green thing", "--minus", "sand"),
+        *("--together", "--proposals", group / "boxes.csv", "--threshold", "0"),
+        *("--json", tmp_path / "found.json", *TINY),
+    )
+    assert run.code == 0, run.err
+    (category,) = json.loads((tmp_path / "found.json").read_text())["categories"]
+    assert category["name"] == "a square + a green thing − sand"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "expected at least one item"),
+        (("--text", "a", "--out", "nowhere/found.png"), "nowhere/found.png: expected an existing folder"),
+        (("--text", "a", "--own-sound"), "expected a video, got an image"),
+        (("--text", "a", "--detector", "yolo"), "expected also its weights"),
+        (("--text", "a", "--proposals", "missing.csv"), "missing.csv"),
+        (("--audio", "missing.wav"), "missing.wav"),
+    ],
+)
+def test_wrong_options_are_refused_in_words(imagebind, group, arguments, message):
+    run = imagebind("detect", group / "group.png", *arguments, *TINY)
+    assert run.code != 0 and message in " ".join(run.err.split()) and "Traceback" not in run.err
+
+
+def test_a_sound_is_no_image_to_search_in(imagebind, group):
+    run = imagebind("detect", group / "crescent.wav", "--text", "a", *TINY)
+    assert run.code == 1 and "crescent.wav: audio; expected an image or a video" in run.err
