@@ -7,11 +7,10 @@
 | any | a function of an embedding, `FunctionDecoder` |
 """
 
-import logging
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -20,18 +19,15 @@ from torch import Tensor
 
 from imagebind.applications.tiny_decoder import TinyDecoder
 from imagebind.checkpoints import factory
-from imagebind.embedder import Embedder, combine
-from imagebind.errors import ImageBindError, MediaError
-from imagebind.intake.requests import Request, Views, identify
-from imagebind.modality import ModalityType
+from imagebind.embedder import Embedder
+from imagebind.errors import ImageBindError
+from imagebind.query import to_query
 from imagebind.space import Space
-from imagebind.transforms.audio import AudioTransform
-
-logger = logging.getLogger(__name__)
 
 MAX_SEED = 2**63 - 1  # of a random generator of torch
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Turns embeddings into images."""
 
@@ -41,9 +37,6 @@ class Decoder(Protocol):
         Raises:
             SpaceMismatchError: they are not.
         """
-
-    def image_embedding(self, vector: np.ndarray, modality: ModalityType) -> np.ndarray:
-        """Return the vector to decode in place of the embedding of a modality: (e,) -> (e,), unit length."""
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
         """Return an image for each embedding (n, e) of unit length and its seed.
@@ -65,10 +58,6 @@ class FunctionDecoder:
 
     def check(self, embedder: Embedder) -> None:
         """Accept every embedder."""
-
-    def image_embedding(self, vector: np.ndarray, modality: ModalityType) -> np.ndarray:
-        """Return the vector unchanged."""
-        return vector
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
         """Return the function's image of each embedding (n, e), with its seed.
@@ -111,18 +100,13 @@ def generate(
         raise ValueError(f"count: expected at least 1, got {count}")
     if not 0 <= seed <= MAX_SEED - count:
         raise ValueError(f"seed: expected 0 to {MAX_SEED - count}, got {seed}")
-    parts = list(query) if _is_weighted(query) else [(query, 1.0)]
-    if not parts:
+    if isinstance(query, list | tuple) and not query:
         raise ValueError("query: expected at least one item, got none")
-    if decoder is None:
-        decoder = decoder_of(embedder)
-    elif not hasattr(decoder, "image_embedding"):
-        decoder = FunctionDecoder(decoder)
-    decoder.check(embedder)
-    vectors = _embed([item for item, _ in parts], embedder, decoder)
-    vector = combine([(vector, weight) for vector, (_, weight) in zip(vectors, parts, strict=True)])
-    embeddings = torch.from_numpy(vector).expand(count, -1)
-    return decoder(embeddings, seeds=range(seed, seed + count))
+    chosen = decoder_of(embedder) if decoder is None else _as_decoder(decoder)
+    chosen.check(embedder)
+    vector = to_query(query, embedder, embed_dim=embedder.embed_dim).vector
+    embeddings = torch.from_numpy(vector).expand(count, -1)  # (e,) -> (n, e)
+    return chosen(embeddings, seeds=range(seed, seed + count))
 
 
 def decoder_of(embedder: Embedder) -> Decoder:
@@ -190,44 +174,5 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
     return sheet
 
 
-def _is_weighted(query: object) -> bool:
-    """Whether a query is a sequence of (item, weight) pairs; an empty one is."""
-    return isinstance(query, list | tuple) and all(
-        isinstance(part, tuple) and len(part) == 2 and isinstance(part[1], int | float) for part in query
-    )
-
-
-def _embed(items: Sequence[Any], embedder: Embedder, decoder: Decoder) -> list[np.ndarray]:
-    """Return the vector to decode for each item; a vector stays as it is.
-
-    Raises:
-        MediaError: an item cannot be embedded, or is silent audio.
-        ValueError: a vector of another width.
-    """
-    requests: list[Request] = [identify(item) for item in items if not _is_vector(item)]
-    vectors = []
-    for result in embedder.encode_stream(requests, inspect=lambda views: _is_silent(views, embedder)):
-        if result.error is not None:
-            raise result.error
-        if result.inspected:
-            raise MediaError(result.name, got="silence", expected="audio that can be heard")
-        for warning in result.warnings:
-            logger.warning("%s: %s", result.name, warning)
-        vectors.append(decoder.image_embedding(result.vector, result.modality))
-    embedded = iter(vectors)
-    return [_checked(item, embedder.embed_dim) if _is_vector(item) else next(embedded) for item in items]
-
-
-def _is_silent(views: Views, embedder: Embedder) -> bool:
-    transform = embedder.transform(views.kind)
-    return isinstance(transform, AudioTransform) and transform.is_silent(views.views)
-
-
-def _is_vector(item: object) -> bool:
-    return isinstance(item, np.ndarray) and item.ndim == 1 and np.issubdtype(item.dtype, np.floating)
-
-
-def _checked(vector: np.ndarray, embed_dim: int) -> np.ndarray:
-    if vector.shape != (embed_dim,):
-        raise ValueError(f"query: expected a vector ({embed_dim},), got {vector.shape}")
-    return vector
+def _as_decoder(decoder: Decoder | Callable[[Tensor], Any]) -> Decoder:
+    return decoder if isinstance(decoder, Decoder) else FunctionDecoder(decoder)

@@ -1,8 +1,9 @@
 """The decoder of imagebind_tiny: an embedding becomes a 64 × 64 image of the toy world.
 
-It was trained on image embeddings only. Embeddings of other modalities lie elsewhere on the sphere, so they
-are first replaced by a mixture of stored image embeddings, the memory (as in DeCap, arXiv 2303.03032). An
-embedding says almost nothing about the position and the rotation of the thing, so the network gets them as
+It was trained on image embeddings only. Embeddings of other modalities lie elsewhere on the sphere, so every
+vector is first replaced by a mixture of stored image embeddings, the memory (as in DeCap, arXiv 2303.03032).
+A sum of queries is replaced as a whole: an image that is like both, not a mixture of two images. An embedding
+says almost nothing about the position and the rotation of the thing, so the network gets them as
 its pose; the average over all poses would be too blurred to show a shape.
 """
 
@@ -23,7 +24,6 @@ from imagebind.checkpoints.factory import TINY_FOLDER
 from imagebind.embedder import Embedder
 from imagebind.errors import CheckpointError
 from imagebind.io.atomic import replacing
-from imagebind.modality import ModalityType
 from imagebind.space import Space
 from imagebind.toyworld.scene import Scene, sample_scene
 from imagebind.toyworld.view import FOCAL, IMAGE_CENTRE
@@ -142,30 +142,16 @@ class TinyDecoder:
         with replacing(Path(path)) as temporary:
             save_file(stored, temporary, metadata={SPACE_KEY: self.space.to_json()})
 
-    def to_image_space(self, embeddings: Tensor, modality: ModalityType | str) -> Tensor:
-        """Return image embeddings that stand for embeddings of any modality: (b, e) -> (b, e), unit length.
-
-        Those of vision stay as they are.
-        """
-        modality = ModalityType(modality)
-        vectors = F.normalize(embeddings.float(), dim=-1)
-        if modality is ModalityType.VISION:
-            return vectors
-        weights = (vectors @ self.memory.T / MEMORY_TEMPERATURE).softmax(dim=-1)  # (b, m)
-        return F.normalize(weights @ self.memory, dim=-1)
+    def to_image_space(self, embeddings: Tensor) -> Tensor:
+        """Return image embeddings for embeddings of any modality: (b, e) -> (b, e), unit length."""
+        similarity = F.normalize(embeddings.float(), dim=-1) @ self.memory.T  # (b, m)
+        return F.normalize((similarity / MEMORY_TEMPERATURE).softmax(dim=-1) @ self.memory, dim=-1)
 
     @torch.inference_mode()
-    def decode(
-        self,
-        embeddings: Tensor,
-        modality: ModalityType | str = ModalityType.VISION,
-        *,
-        seeds: Sequence[int] | None = None,
-    ) -> Tensor:
-        """Return images of embeddings: (b, e) -> (b, 3, 64, 64), float32 from 0 to 1.
+    def decode(self, embeddings: Tensor, *, seeds: Sequence[int] | None = None) -> Tensor:
+        """Return images of embeddings of any modality: (b, e) -> (b, 3, 64, 64), float32 from 0 to 1.
 
         Args:
-            modality: that of the embeddings, which are mapped by `to_image_space`.
             seeds: one for each image, which sets the position and rotation of the thing. By default it is
                 upright in the middle.
 
@@ -178,7 +164,7 @@ class TinyDecoder:
         if seeds is not None and len(seeds) != len(embeddings):
             raise ValueError(f"seeds: expected {len(embeddings)}, got {len(seeds)}")
         poses = torch.zeros(len(embeddings), POSE_DIM) if seeds is None else _poses(seeds)
-        return self.network(self.to_image_space(embeddings.cpu(), modality), poses)
+        return self.network(self.to_image_space(embeddings.cpu()), poses)
 
     def check(self, embedder: Embedder) -> None:
         """Check that an embedder's vectors are in the decoder's space.
@@ -188,12 +174,8 @@ class TinyDecoder:
         """
         self.space.check(Space.of(embedder, kinds=()), owner="the decoder of imagebind_tiny")
 
-    def image_embedding(self, vector: np.ndarray, modality: ModalityType) -> np.ndarray:
-        """Return the vector to decode in place of the embedding of a modality: (e,) -> (e,), unit length."""
-        return self.to_image_space(torch.from_numpy(vector)[None], modality)[0].numpy()
-
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
-        """Return an image of 64 × 64 pixels for each image embedding (n, e) and its seed."""
+        """Return an image of 64 × 64 pixels for each embedding (n, e) and its seed."""
         pixels = (self.decode(embeddings, seeds=seeds) * 255).round().byte()
         return [Image.fromarray(each) for each in pixels.permute(0, 2, 3, 1).numpy()]
 

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from PIL import Image, ImageOps
@@ -23,7 +22,6 @@ from torch import Tensor
 
 from imagebind.checkpoints import factory
 from imagebind.embedder import Embedder
-from imagebind.modality import ModalityType
 from imagebind.space import SpaceMismatchError
 from imagebind.toyworld import World, render_image
 
@@ -105,10 +103,6 @@ class StableUnclip:
             SpaceMismatchError: they are not.
         """
         check_width(self.embed_dim, embedder.embed_dim)
-
-    def image_embedding(self, vector: np.ndarray, modality: ModalityType) -> np.ndarray:
-        """Return the vector unchanged: there are no measured means of imagebind_huge's modalities."""
-        return vector
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
         """Return an image for each embedding (n, e) of any length and its seed.

@@ -151,15 +151,11 @@ def evaluate(
                         result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
                     else:
                         result = run(task, embedder, folder, options=options, limit=limit, **common)
-                except SpaceMismatchError as error:  # a benchmark of the small model
-                    if ALL not in listed:
-                        raise
-                    not_evaluated[task.title] = str(error)
-                    continue
                 except ImageBindError as error:
                     if ALL not in listed:
                         raise
-                    failed[task.title] = str(error)  # the others may be whole
+                    is_for_another = isinstance(error, SpaceMismatchError)  # a benchmark of the small model
+                    (not_evaluated if is_for_another else failed)[task.title] = str(error)
                     continue
                 except ValueError as error:  # of an option or a protocol
                     raise typer.BadParameter(str(error)) from error

@@ -1,6 +1,7 @@
 """`imagebind generate`: images of a text, a recording, or a weighted sum of several items."""
 
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
+from imagebind.cli.options import (
+    Audio,
+    Depth,
+    Device,
+    Dtype,
+    Images,
+    Imu,
+    Minus,
+    Term,
+    Texts,
+    Thermal,
+    Videos,
+    Weights,
+    load_embedder,
+    output,
+    query_terms,
+)
 from imagebind.cli.startup import importing
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
@@ -19,7 +36,6 @@ if TYPE_CHECKING:
     from imagebind.applications.generation import Decoder
     from imagebind.embedder import Embedder
 
-Files = list[str] | None  # paths or URIs
 _OPTION_NAMES = {  # argument of Stable unCLIP -> its option
     "init_image": "--init",
     "strength": "--strength",
@@ -35,16 +51,14 @@ _OPTION_NAMES = {  # argument of Stable unCLIP -> its option
 
 def generate(
     out: Annotated[Path, typer.Option(help="The image file to write; its suffix is the format.")],
-    text: Annotated[
-        list[str] | None, typer.Option(help="A text; repeatable, as most options. Several items are added.")
-    ] = None,
-    image: Annotated[Files, typer.Option(help="An image.")] = None,
-    video: Annotated[Files, typer.Option(help="A video, by its frames.")] = None,
-    audio: Annotated[Files, typer.Option(help="An audio file, or the audio of a video.")] = None,
-    depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
-    thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
-    imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
-    minus: Annotated[list[str] | None, typer.Option(help="A text to subtract; repeatable.")] = None,
+    text: Texts = None,
+    image: Images = None,
+    video: Videos = None,
+    audio: Audio = None,
+    depth: Depth = None,
+    thermal: Thermal = None,
+    imu: Imu = None,
+    minus: Minus = None,
     weight: Annotated[
         list[str] | None,
         typer.Option(metavar="TYPE=NUMBER", help="Weight of a media type's items, by default 1: audio=0.5"),
@@ -101,16 +115,16 @@ def generate(
     imagebind_huge needs `pip install 'imagebind[generate]'` and the weights of Stable unCLIP. The small model
     needs nothing else, and draws the coloured shapes of its toy world.
     """
-    given: dict[MediaKind, Sequence[str]] = {
-        MediaKind.TEXT: text or (),
-        MediaKind.IMAGE: image or (),
-        MediaKind.VIDEO: video or (),
-        MediaKind.AUDIO: audio or (),
-        MediaKind.DEPTH: depth or (),
-        MediaKind.THERMAL: thermal or (),
-        MediaKind.IMU: imu or (),
+    given: dict[MediaKind, Sequence[str] | None] = {
+        MediaKind.TEXT: text,
+        MediaKind.IMAGE: image,
+        MediaKind.VIDEO: video,
+        MediaKind.AUDIO: audio,
+        MediaKind.DEPTH: depth,
+        MediaKind.THERMAL: thermal,
+        MediaKind.IMU: imu,
     }
-    terms = _terms(given, _weight_of_kinds(weight or (), given), minus or ())
+    terms = _weighted(query_terms(given, minus), weight or ())
     files = _output_files(out, 1 if sheet else count)
     unclip_options = {
         "init_image": init,
@@ -145,42 +159,27 @@ def generate(
     _save([contact_sheet(images)] if sheet else images, files)
 
 
-def _terms(
-    given: Mapping[MediaKind, Sequence[str]], weights: Mapping[MediaKind, float], minus: Sequence[str]
-) -> list[tuple[dict[str, str], float]]:
-    """Return the items with their weights.
-
-    Raises:
-        typer.BadParameter: there are none.
-    """
-    terms = [({kind.value: item}, weights.get(kind, 1.0)) for kind, items in given.items() for item in items]
-    if not terms:
-        raise typer.BadParameter("expected at least one item, such as --text or --audio")
-    return terms + [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus]
-
-
-def _weight_of_kinds(
-    texts: Sequence[str], given: Mapping[MediaKind, Sequence[str]]
-) -> dict[MediaKind, float]:
-    """Parse the values of --weight.
+def _weighted(terms: Sequence[Term], weights: Sequence[str]) -> list[Term]:
+    """Return the items with the values of --weight; those to subtract keep theirs.
 
     Raises:
         typer.BadParameter: a value is not TYPE=NUMBER, or there is no item of its type.
     """
-    weights = {}
-    for text in texts:
-        name, _, number = text.partition("=")
+    weight_of: dict[str, float] = {}
+    added = {kind for item, weight in terms if weight > 0 for kind in item}
+    for text in weights:
+        kind, _, number = text.partition("=")
         try:
-            kind, value = MediaKind(name.strip()), float(number)
+            weight_of[MediaKind(kind).value] = float(number)
         except ValueError:
-            kinds = ", ".join(MediaKind)
             raise typer.BadParameter(
-                f"{text!r}; expected TYPE=NUMBER, a TYPE of {kinds}", param_hint="--weight"
+                f"{text!r}; expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}", param_hint="--weight"
             ) from None
-        if not given[kind]:
+        if kind not in added:
             raise typer.BadParameter(f"{text!r}; expected --{kind}, got none", param_hint="--weight")
-        weights[kind] = value
-    return weights
+    return [
+        (item, weight_of.get(next(iter(item)), weight) if weight > 0 else weight) for item, weight in terms
+    ]
 
 
 def _output_files(out: Path, count: int) -> list[Path]:
@@ -240,7 +239,7 @@ def _decoder(
             offload=offload,
             embed_dim=embedder.embed_dim,
         )
-        return replace(loaded, **options)
+        return replace(loaded, show_progress_bar=sys.stderr.isatty(), **options)
     except ImageBindError:
         raise
     except ValueError as error:

@@ -58,7 +58,7 @@ def query_terms(given: Mapping[MediaKind, Sequence[str] | None], minus: Sequence
     """
     terms = [({kind.value: item}, 1.0) for kind, items in given.items() for item in items or ()]
     if not terms:
-        raise typer.BadParameter("expected at least one item to search by, such as --text or --image")
+        raise typer.BadParameter("expected at least one item, such as --text or --image")
     terms += [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus or ()]
     for item, _ in terms:
         for kind, value in item.items():

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imagebind.applications.tiny_decoder import TinyDecoder, shrink
+from imagebind.applications.tiny_decoder import POSE_DIM, TinyDecoder, shrink
 from imagebind.embedder import Embedder
 from imagebind.evaluation.judge import JUDGED, labels_of, trained_judge
 from imagebind.evaluation.result import Figure
@@ -77,12 +77,13 @@ class GenerationScenes:
         count = len(self.rendered)
         labels = labels_of(self.rendered.world, count)
         others = {name: classes.roll(1) for name, classes in labels.items()}  # those of another scene
-        sources = shrink(torch.from_numpy(self.rendered.arrays[MediaKind.IMAGE][:])).float() / 255
+        images = torch.from_numpy(self.rendered.arrays[MediaKind.IMAGE][:])
+        sources = torch.cat([shrink(batch) for batch in images.split(EMBED_BATCH)]).float() / 255
         figures = _judged("judge", judge.accuracies(sources, labels), JUDGED)
         embedded = {kind: self._embedded(embedder, kind) for kind in TOLD}
         for kind, attributes in TOLD.items():
-            vectors = image_embeddings(decoder, embedded[kind], kind, embedded[MediaKind.IMAGE], self.across)
-            images = decoder.decode(vectors)
+            vectors = image_embeddings(decoder, embedded[kind], embedded[MediaKind.IMAGE], self.across)
+            images = decoder.network(vectors, torch.zeros(count, POSE_DIM))
             figures |= _judged(str(kind), judge.accuracies(images, labels), attributes)
             figures |= _judged(f"{kind}_shuffled", judge.accuracies(images, others), attributes)
             recall = recall_of_sources(embed_again(embedder, images), embedded[MediaKind.IMAGE])
@@ -97,21 +98,19 @@ class GenerationScenes:
         return embed_texts(embedder.model, [captions_of(scene, style=STYLE)["image"] for scene in scenes])
 
 
-def image_embeddings(
-    decoder: TinyDecoder, embeddings: Tensor, kind: MediaKind, images: Tensor, across: Across
-) -> Tensor:
+def image_embeddings(decoder: TinyDecoder, embeddings: Tensor, images: Tensor, across: Across) -> Tensor:
     """Return the image embeddings to decode for embeddings of a media type: (n, e) -> (n, e).
 
     Args:
         images: embeddings of images, for the mean of "shift".
     """
-    if kind.modality is ModalityType.VISION or across == "none":
+    if across == "none":
         return embeddings
     if across == "shift":
         return F.normalize(embeddings - embeddings.mean(dim=0) + images.mean(dim=0), dim=-1)
     if across == "nearest":
         return decoder.memory[cosines(embeddings, decoder.memory).argmax(dim=1)]
-    return decoder.to_image_space(embeddings, kind.modality)
+    return decoder.to_image_space(embeddings)
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from imagebind.toyworld.shapes import CELLS, EXTENT, OUTSIDE, REACH, distance_fi
 
 PIXELS = 224  # per side of every image
 FOCAL = 260.0  # pixels: a field of view of 47°
+IMAGE_CENTRE = PIXELS / 2  # pixels, of an image of the usual size
 
 # Random number streams of a scene, by their use.
 CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, SOUND, IMU, TEXT = range(8)

@@ -18,7 +18,6 @@ from imagebind.applications.tiny_decoder import DecoderNetwork, TinyDecoder
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder, combine
 from imagebind.errors import ImageBindError, MediaError
-from imagebind.modality import ModalityType
 from imagebind.space import Space, SpaceMismatchError
 from imagebind.toyworld import world_transforms
 
@@ -134,15 +133,6 @@ def test_the_small_model_has_a_decoder_whose_seeds_give_different_images(tiny, s
     images = generate(tiny, query, count=2, seed=3)
     assert [image.size for image in images] == [(64, 64)] * 2 and images[0] != images[1]
     assert images[1] == generate(tiny, query, seed=4)[0]
-
-
-def test_each_items_vector_is_moved_to_the_images_before_they_are_added(tiny, small_decoder, world):
-    audio, image = world / "000000" / "audio.wav", world / "000001" / "image.png"
-    moved = small_decoder.image_embedding(tiny.encode(audio), ModalityType.AUDIO)
-    expected = combine([(moved, 0.5), (tiny.encode(image), 0.5)])
-    assert generate(tiny, [(audio, 0.5), (image, 0.5)]) == small_decoder(
-        torch.from_numpy(expected)[None], seeds=[0]
-    )
 
 
 def test_the_decoder_of_the_small_model_refuses_other_weights_of_its_sizes(small_decoder):

@@ -19,10 +19,9 @@ def small(imagebind, unclip_folder):
 
 
 def test_images_are_written_to_numbered_files_and_repeated_by_the_seed(small, world, tmp_path):
-    query = ("--audio", world / "000000" / "audio.wav", "--text", "at night", "--weight", "text=0.4")
-    run = small(
-        *query, "--minus", "a red thing", "--out", tmp_path / "rain.png", "--seed", "1", "--count", "2"
-    )
+    audio = world / "000000" / "audio.wav"
+    query = ("--audio", audio, "--text", "at night", "--weight", "text=0.4", "--minus", "a red thing")
+    run = small(*query, "--out", tmp_path / "rain.png", "--seed", "1", "--count", "2")
     assert run.code == 0, run.err
     files = [tmp_path / "rain-1.png", tmp_path / "rain-2.png"]
     assert run.out.splitlines() == [str(path) for path in files]
@@ -47,7 +46,8 @@ def test_a_sheet_has_all_images_and_options_of_stable_unclip_are_passed_on(small
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected at least one item, such as --text or --audio"),
+        ([], "expected at least one item"),
+        (["--text", " "], "expected a text, got an empty one"),
         (["--text", "a", "--minus", "a"], "cancel out"),
         (["--text", "a", "--weight", "text"], "expected TYPE=NUMBER"),
         (["--text", "a", "--weight", "smell=1"], "expected TYPE=NUMBER"),

@@ -67,7 +67,7 @@ def options_of_all(ego4d: Path) -> dict[str, dict[str, Any]]:
         options[name] |= {"templates": "short"} if "templates" in known else {}
         options[name] |= {"names": names[name]} if name in names else {}
     options["ego4d"] |= {"imu_window": 1.9, "split_file": str(ego4d / "test.txt")}
-    options["toyworld"] = {"scenes": 24}
+    options["toyworld"] = options["toyworld-generation"] = {"scenes": 24}
     return options
 
 

@@ -31,7 +31,7 @@ from imagebind.training.tiny.recipe import TRAIN_SEED
 
 SCENES = 6_000
 MEMORY = 2_000  # of the embeddings, stored in the decoder
-STEPS, BATCH_SIZE = 3_000, 32
+STEPS, BATCH_SIZE = 2_000, 32
 LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
 SCENES_PER_FILE = 250  # rendered and embedded between two writes
 STEPS_PER_CHECKPOINT = 250
