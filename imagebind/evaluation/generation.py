@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from imagebind.applications.tiny_decoder import POSE_DIM, TinyDecoder, shrink
+from imagebind.applications.tiny_decoder import DECODER_PATH, POSE_DIM, TinyDecoder, shrink
 from imagebind.embedder import Embedder
 from imagebind.evaluation.judge import JUDGED, labels_of, trained_judge
 from imagebind.evaluation.result import Figure
@@ -55,11 +55,13 @@ class GenerationScenes:
         across: how embeddings of other modalities become image embeddings: "memory" is that of the decoder,
             "nearest" the most similar entry of its memory, "none" leaves them, and "shift" adds the
             difference of the mean embeddings of these scenes.
+        decoder: the file of the decoder.
     """
 
     rendered: Rendered
     folder: Path
     across: Across = "memory"
+    decoder: Path = DECODER_PATH
 
     def __post_init__(self) -> None:
         if self.across not in get_args(Across):
@@ -70,8 +72,9 @@ class GenerationScenes:
 
         Raises:
             SpaceMismatchError: the decoder is not for the embedder's model.
+            CheckpointError: the decoder cannot be loaded.
         """
-        decoder = TinyDecoder.load()
+        decoder = TinyDecoder.load(self.decoder)
         decoder.check(embedder)
         judge = trained_judge(self.folder)
         count = len(self.rendered)

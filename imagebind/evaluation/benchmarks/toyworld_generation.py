@@ -4,6 +4,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
+from imagebind.applications.tiny_decoder import DECODER_PATH
 from imagebind.evaluation.benchmark import Benchmark, Task
 from imagebind.evaluation.generation import Across, GenerationScenes
 from imagebind.evaluation.result import Choice
@@ -12,16 +13,21 @@ from imagebind.modality import MediaKind
 
 
 def read_scenes(
-    root: str | os.PathLike[str], *, scenes: int, seed: int, across: Across = "memory"
+    root: str | os.PathLike[str], *, scenes: int, seed: int, across: Across = "memory", decoder: str = ""
 ) -> GenerationScenes:
     """Return held-out scenes, which are rendered into the folder unless it has them.
+
+    Args:
+        decoder: the file of a decoder, by default that of this package.
 
     Raises:
         ValueError: an unknown way across the modalities.
     """
     rendered = held_out_world(root, scenes=max(scenes, HELD_OUT_SCENES), seed=seed)  # shared with toyworld
     arrays = {kind: array[:scenes] for kind, array in rendered.arrays.items()}
-    return GenerationScenes(replace(rendered, arrays=arrays), Path(root), across)
+    return GenerationScenes(
+        replace(rendered, arrays=arrays), Path(root), across, Path(decoder) if decoder else DECODER_PATH
+    )
 
 
 BENCHMARKS = (

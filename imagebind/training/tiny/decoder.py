@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
@@ -31,7 +32,8 @@ from imagebind.training.tiny.recipe import TRAIN_SEED
 
 SCENES = 6_000
 MEMORY = 2_000  # of the embeddings, stored in the decoder
-STEPS, BATCH_SIZE = 2_000, 32
+STEPS, BATCH_SIZE = 1_500, 32
+MAX_NOISE = 1.5  # length of the noise on unit embeddings: those of other modalities lie off the images
 LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
 SCENES_PER_FILE = 250  # rendered and embedded between two writes
 STEPS_PER_CHECKPOINT = 250
@@ -62,13 +64,15 @@ def train_decoder(
     seed: int = 0,
     scenes: int = SCENES,
     steps: int = STEPS,
+    noise: float = MAX_NOISE,
     progress: Progress | None = None,
 ) -> Path:
     """Train the decoder, resume it, or return the file of one that is complete.
 
     Args:
         output: the folder for the images, the checkpoint, the log and the decoder.
-        seed: of the initial weights and of the order; the world has its own.
+        seed: of the initial weights, the order and the noise; the world has its own.
+        noise: the largest length of the noise on the embeddings.
         progress: called after each step.
 
     Raises:
@@ -78,7 +82,7 @@ def train_decoder(
     embedder = Embedder(imagebind_tiny(pretrained=True))
     space = Space.of(embedder, kinds=())
     data = embedded_images(output / IMAGES_NAME, embedder, scenes=scenes)
-    network = train_network(data, output, seed=seed, steps=steps, progress=progress)
+    network = train_network(data, output, seed=seed, steps=steps, noise=noise, progress=progress)
     memory = data.embeddings[:MEMORY].clone()
     TinyDecoder(network, memory, space).save(output / DECODER_NAME)
     return output / DECODER_NAME
@@ -90,6 +94,7 @@ def train_network(
     *,
     seed: int,
     steps: int,
+    noise: float = MAX_NOISE,
     progress: Progress | None = None,
 ) -> DecoderNetwork:
     """Return a network that was trained for `steps` steps, from its newest checkpoint in `output`."""
@@ -98,15 +103,16 @@ def train_network(
         network = DecoderNetwork(data.embeddings.shape[-1])
     optimizer = torch.optim.AdamW(network.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
     schedule = Schedule(total_steps=steps, warmup_steps=int(WARMUP_SHARE * steps))
-    identity = {"seed": seed, "steps": steps, "scenes": len(data.images)}
+    identity = {"seed": seed, "steps": steps, "noise": noise, "scenes": len(data.images)}
     start = _resume(output / CHECKPOINT_NAME, identity, network, optimizer)
     journal = Journal(output, (), start_step=start)
     try:
         for step in range(start + 1, steps + 1):
             for group in optimizer.param_groups:
                 group["lr"] = LR * schedule.factor(step - 1)
-            chosen = torch.from_numpy(generator(seed, step, 0).integers(len(data.images), size=BATCH_SIZE))
-            made = network(data.embeddings[chosen], data.poses[chosen])
+            rng = generator(seed, step, 0)
+            chosen = torch.from_numpy(rng.integers(len(data.images), size=BATCH_SIZE))
+            made = network(with_noise(data.embeddings[chosen], noise, rng), data.poses[chosen])
             loss = F.l1_loss(made, data.images[chosen].float() / 255)
             optimizer.zero_grad()
             loss.backward()
@@ -120,6 +126,13 @@ def train_network(
     finally:
         journal.close()
     return network.eval()
+
+
+def with_noise(embeddings: Tensor, most: float, rng: np.random.Generator) -> Tensor:
+    """Return unit vectors with normal noise of a random length up to about `most`: (b, e) -> (b, e)."""
+    lengths = most * rng.random((len(embeddings), 1), dtype=np.float32)
+    noise = rng.standard_normal(embeddings.shape, dtype=np.float32) / embeddings.shape[1] ** 0.5
+    return F.normalize(embeddings + torch.from_numpy(lengths * noise), dim=-1)
 
 
 def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -> EmbeddedImages:
@@ -170,7 +183,7 @@ def _stored(path: Path, made_by: str) -> dict[str, Tensor] | None:
 
 def _store(
     path: Path,
-    identity: Mapping[str, int],
+    identity: Mapping[str, float],
     step: int,
     network: DecoderNetwork,
     optimizer: torch.optim.Optimizer,
@@ -181,7 +194,7 @@ def _store(
 
 
 def _resume(
-    path: Path, identity: Mapping[str, int], network: DecoderNetwork, optimizer: torch.optim.Optimizer
+    path: Path, identity: Mapping[str, float], network: DecoderNetwork, optimizer: torch.optim.Optimizer
 ) -> int:
     """Load a checkpoint of the same run; return its step, or 0 without one.
 

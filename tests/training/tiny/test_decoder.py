@@ -1,5 +1,6 @@
 """Training the small decoder: what it learns, what it stores, and how it continues."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +76,13 @@ def test_an_interrupted_run_continues_to_the_same_weights(data, tmp_path, monkey
     for mine, other in zip(whole.parameters(), resumed.parameters(), strict=True):
         assert torch.equal(mine, other)
     assert [each["step"] for each in read_log(tmp_path / "cut")] == [1, 2, 3, 4, 5]
+
+
+def test_noise_turns_embeddings_but_keeps_their_length(data):
+    noisy = training.with_noise(data.embeddings, 1.5, np.random.default_rng(0))
+    assert torch.allclose(noisy.norm(dim=1), torch.ones(SCENES), atol=1e-5)
+    cosines = (noisy * data.embeddings).sum(dim=1)
+    assert 0.4 < cosines.min() < 0.8 and cosines.max() > 0.9
 
 
 def test_a_checkpoint_of_another_run_is_refused(data, tmp_path):
