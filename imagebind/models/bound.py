@@ -53,8 +53,9 @@ def with_modality(
             init_weights(module)
             module.to(parameter.dtype)
         others = getattr(model, part)
-        extended._modules[part] = nn.ModuleDict({**others, name: module})
-        extended._modules[part].training = others.training
+        together = nn.ModuleDict({**others, name: module})
+        together.training = others.training  # not train(), which would change the shared modules
+        extended._modules[part] = together
     return extended
 
 
