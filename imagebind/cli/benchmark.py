@@ -14,8 +14,8 @@ def benchmark(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="load, text, image, audio, video, forward, encode, detect, training, search, mixed, index, app, "
-            "moments; default all"
+            help="load, text, image, audio, video, forward, encode, detect, training, search, mixed, index, "
+            "app, moments; default all"
         ),
     ] = None,
     weights: Annotated[
