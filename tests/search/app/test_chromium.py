@@ -349,6 +349,7 @@ def test_what_a_text_and_an_audio_file_say_is_marked_in_an_image(opened, served,
     thing = group.things[0]
     page.get_by_label("What to find").fill(f"a {thing.colour.value} {thing.shape.value}\n")
     page.get_by_label("Show where").check()
+    page.get_by_label("Least score").fill("0")
     page.locator("#detect-go").click()
     page.locator("#detected .labels", has_text="thing.wav").wait_for()
     assert page.locator("#detected img").evaluate("image => image.naturalWidth") >= 448
