@@ -164,6 +164,8 @@ class TinyDecoder:
         if seeds is not None and len(seeds) != len(embeddings):
             raise ValueError(f"seeds: expected {len(embeddings)}, got {len(seeds)}")
         poses = torch.zeros(len(embeddings), POSE_DIM) if seeds is None else _poses(seeds)
+        if len(embeddings) == 0:
+            return torch.zeros(0, 3, IMAGE_PIXELS, IMAGE_PIXELS)  # affine_grid refuses an empty batch
         return self.network(self.to_image_space(embeddings.cpu()), poses)
 
     def check(self, embedder: Embedder) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, get_args
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -80,7 +81,7 @@ class GenerationScenes:
         count = len(self.rendered)
         labels = labels_of(self.rendered.world, count)
         others = {name: classes.roll(1) for name, classes in labels.items()}  # those of another scene
-        images = torch.from_numpy(self.rendered.arrays[MediaKind.IMAGE][:])
+        images = torch.from_numpy(np.array(self.rendered.arrays[MediaKind.IMAGE]))
         sources = torch.cat([shrink(batch) for batch in images.split(EMBED_BATCH)]).float() / 255
         figures = _judged("judge", judge.accuracies(sources, labels), JUDGED)
         embedded = {kind: self._embedded(embedder, kind) for kind in TOLD}

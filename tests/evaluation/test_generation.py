@@ -1,5 +1,6 @@
 """Figures of the small decoder: names, chance, and those that it must reach."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -88,7 +89,7 @@ def test_recall_is_the_mean_over_groups_of_sources():
 
 
 def test_an_image_embedded_again_is_near_its_embedding(rendered, embedder):
-    arrays = torch.from_numpy(rendered.arrays[generation.MediaKind.IMAGE][:])
+    arrays = torch.from_numpy(np.array(rendered.arrays[generation.MediaKind.IMAGE]))
     again = embed_again(embedder, generation.shrink(arrays).float() / 255)
     vectors = generation.embed_scenes(embedder.model, rendered, generation.MediaKind.IMAGE)
     assert (again * vectors).sum(dim=1).min() > 0.7
