@@ -6,11 +6,11 @@ of the samples of an audio file, as those of `moments`.
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import av
 import numpy as np
@@ -21,13 +21,16 @@ from imagebind.applications.streams import audio_delay
 from imagebind.errors import MediaError
 from imagebind.intake.requests import identify
 from imagebind.io.atomic import replacing
-from imagebind.io.source import DEFAULT_LIMITS, open_source
+from imagebind.io.source import DEFAULT_LIMITS, name_of, open_source
 from imagebind.media.audio_file import AudioRecording, open_audio
-from imagebind.media.container import fraction_of, open_container, video_streams
+from imagebind.media.container import fraction_of
 from imagebind.media.video_file import open_video
+from imagebind.media.video_stream import opened_video
+from imagebind.media.webp import is_animated_webp
 from imagebind.modality import MediaKind
 
 VIDEO_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
+FALLBACK_RATE = Fraction(25)  # of a stream that states none
 MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
 MICROSECONDS = 1_000_000  # per second
 AUDIO_BLOCK_SECONDS = 1  # decoded at a time
@@ -92,38 +95,44 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
 def is_on_key_frames(recording: Path, start: float, end: float) -> bool:
     """Whether a video can be cut at these seconds, to half a frame, without encoding it again."""
-    with open_source(recording) as file, open_container(file, DEFAULT_LIMITS) as container:
-        found = video_streams(container)
-        time_base = fraction_of(found[0].time_base) if found else None
-        if time_base is None:
+    with open_source(recording) as file:
+        if is_animated_webp(file):  # FFmpeg cannot read it
             return False
-        begin, stop = None, None
-        step = float(1 / (fraction_of(found[0].average_rate) or Fraction(25)))  # seconds per frame
-        zero = found[0].start_time or 0
-        last = 0.0
-        for packet in container.demux(found[0]):
+    with open_source(recording) as file, _opened(file, recording) as (container, video):
+        zero, half = _zero_and_half(video)
+        begin, stop, last = None, None, 0.0
+        for packet in container.demux(video):
             if packet.pts is None:
                 continue
-            seconds = float((packet.pts - zero) * time_base)
-            if stop is not None and seconds < end - step / 2:
+            seconds = float(packet.pts * (fraction_of(packet.time_base) or 0) - zero)
+            if stop is not None and seconds < end - half:
                 return False  # a frame before the end that is decoded after it
-            if begin is not None and seconds < start - step / 2:
+            if begin is not None and seconds < start - half:
                 return False  # a frame before the start that is decoded after it
-            if packet.is_keyframe and abs(seconds - start) < step / 2:
+            if packet.is_keyframe and abs(seconds - start) < half:
                 begin = seconds
-            if packet.is_keyframe and abs(seconds - end) < step / 2:
+            if packet.is_keyframe and abs(seconds - end) < half:
                 stop = seconds
             last = max(last, seconds)
-    return begin is not None and (stop is not None or end >= last + step / 2)
+        return begin is not None and (stop is not None or end >= last + half)
+
+
+def _opened(file: BinaryIO, recording: Path) -> AbstractContextManager[tuple[Any, Any]]:
+    """Open a video's container and the stream that `open_video` reads."""
+    return opened_video(file, name_of(recording), DEFAULT_LIMITS)
+
+
+def _zero_and_half(video: Any) -> tuple[Fraction, float]:
+    """Return the time of a stream's first frame, and half a frame, in seconds."""
+    zero = (video.start_time or 0) * (fraction_of(video.time_base) or Fraction(0))
+    return zero, float(1 / (fraction_of(video.average_rate) or FALLBACK_RATE)) / 2
 
 
 def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
     """Copy the packets between two key frames; return False if MP4 does not take the codec."""
-    with open_source(recording) as file, open_container(file, DEFAULT_LIMITS) as container:
-        video = video_streams(container)[0]
+    with open_source(recording) as file, _opened(file, recording) as (container, video):
         sources = [video, *container.streams.audio[:1]]
-        zero = (video.start_time or 0) * (fraction_of(video.time_base) or 0)
-        half = float(1 / (fraction_of(video.average_rate) or Fraction(25))) / 2
+        zero, half = _zero_and_half(video)
         try:
             with av.open(str(target), "w", format="mp4") as output:
                 copies = {source.index: output.add_stream_from_template(source) for source in sources}
@@ -134,10 +143,9 @@ def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
                     seconds = float(packet.pts * time_base - zero)
                     if not start - half <= seconds < end - half:
                         continue
-                    shift = round((Fraction(start) + zero) / time_base)
-                    source = packet.stream.index
-                    packet.pts, packet.dts = packet.pts - shift, packet.dts - shift
-                    packet.stream = copies[source]
+                    shift = round((_exact(start) + zero) / time_base)
+                    copied = copies[packet.stream.index]
+                    packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
                     output.mux(packet)
         except (av.FFmpegError, ValueError):
             return False

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import av
 import numpy as np
 
 from imagebind.batching import Embedding
@@ -17,7 +16,10 @@ from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError, warn_of
 from imagebind.intake.requests import Request, identify
 from imagebind.io.source import DEFAULT_LIMITS, name_of, open_source
-from imagebind.media.container import fraction_of, open_container, video_streams
+from imagebind.media.container import fraction_of
+from imagebind.media.sequential_audio import probe_audio
+from imagebind.media.video_file import probe_video
+from imagebind.media.video_stream import opened_video
 from imagebind.modality import MediaKind
 from imagebind.query import is_silent
 from imagebind.windows import WindowPlanner
@@ -101,6 +103,8 @@ def embed_recording(
     path = Path(recording)
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
     sources = _sources(planner.embedder, path, imu, streams)
+    own = identify(path)
+    seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
     for kind, source in sources.items():
         requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
@@ -115,15 +119,31 @@ def embed_recording(
             continue
         if kind is MediaKind.AUDIO:
             windows = windows.shifted(audio_delay(path))
-        elif kind is MediaKind.IMU and found:
-            windows = _within(windows.shifted(imu_offset), found, source.name)
+        elif kind is MediaKind.IMU and seconds is not None:
+            windows = _within(windows.shifted(imu_offset), seconds, source.name)
         found[kind] = windows
+    longest = max(float(windows.ends[-1]) for windows in found.values())
     return RecordingVectors(
-        name=name_of(path),
-        seconds=float(next(iter(found.values())).ends[-1]),
+        name=own.name,
+        seconds=longest if seconds is None else seconds,
         window_seconds=window_seconds,
         streams=found,
     )
+
+
+def _seconds_of(recording: Request) -> float:
+    """Return the duration of a video or an audio file.
+
+    Raises:
+        MediaError: it cannot be read.
+    """
+    path = Path(recording.payload)
+    if recording.kind is MediaKind.VIDEO:
+        return probe_video(path).duration
+    probed = probe_audio(path, limits=DEFAULT_LIMITS)
+    if probed is None:
+        raise MediaError(recording.name, got="no audio", expected="an audio file")
+    return float(probed[0])
 
 
 def _planner(embedder: Embedder, *, window_seconds: float, hop_seconds: float) -> WindowPlanner:
@@ -200,20 +220,18 @@ def _collected(
     return StreamWindows(starts=starts, ends=ends, vectors=np.concatenate(vectors)), has_signal
 
 
-def _within(imu: StreamWindows, others: Mapping[MediaKind, StreamWindows], name: str) -> StreamWindows:
-    """Return the windows of an IMU file whose middle is in the recording.
+def _within(imu: StreamWindows, seconds: float, name: str) -> StreamWindows:
+    """Return the windows of an IMU file whose middle is in a recording of some seconds.
 
     Raises:
         MediaError: there are none.
     """
-    first = min(float(windows.starts[0]) for windows in others.values())
-    last = max(float(windows.ends[-1]) for windows in others.values())
-    kept = (imu.centres >= first) & (imu.centres <= last)
+    kept = (imu.centres >= 0) & (imu.centres <= seconds)
     if not kept.any():
         raise MediaError(
             name,
             got=f"IMU data from {imu.starts[0]:.4g} to {imu.ends[-1]:.4g} s of the recording",
-            expected=f"some between {first:.4g} and {last:.4g} s; check the offset",
+            expected=f"some between 0 and {seconds:.4g} s; check the offset",
         )
     return StreamWindows(starts=imu.starts[kept], ends=imu.ends[kept], vectors=imu.vectors[kept])
 
@@ -232,13 +250,13 @@ def audio_delay(path: Path) -> float:
 
 def _start_times(path: Path) -> tuple[float | None, float | None]:
     """Return the seconds at which images and audio start; None for a stream that does not exist."""
-    with open_source(path) as file:
-        try:
-            with open_container(file, DEFAULT_LIMITS) as container:
-                streams = (video_streams(container), container.streams.audio)
-                return tuple(_start_of(found[0]) if found else None for found in streams)
-        except (av.FFmpegError, ValueError, RuntimeError):  # WebP and raw formats; their reader tells
-            return None, None
+    try:
+        with open_source(path) as file, opened_video(file, name_of(path), DEFAULT_LIMITS) as opened:
+            container, video = opened
+            audio = container.streams.audio
+            return _start_of(video), _start_of(audio[0]) if audio else None
+    except MediaError:  # an animated WebP, which FFmpeg cannot read
+        return None, None
 
 
 def _start_of(stream: Any) -> float:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import product
 from types import MappingProxyType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -213,7 +213,7 @@ def similar_scene(scene: Scene, rng: np.random.Generator) -> Scene:
     """Return a scene with the same attributes, whose random variation is sampled again."""
     ranges = (("size", SIZES), ("temperature", TEMPERATURES), ("distance", DISTANCES))
     words = scene.attributes
-    same = {name: rng.uniform(*bounds[words[name]]) for name, bounds in ranges}
+    same: dict[str, Any] = {name: rng.uniform(*bounds[words[name]]) for name, bounds in ranges}
     same |= {name: getattr(scene, name) for name in ("shape", "colour", "material", "motion", "ground")}
     return replace(sample_scene(rng), **same)
 
