@@ -1,10 +1,12 @@
-"""Dense features: patch embeddings in the joint space, and maps of their similarity to queries.
+"""Dense features: embeddings of the parts of an image, and maps of their similarity to queries.
 
-No training is needed. The last block of a vision trunk mixes the patches into the class token. Without this,
-each patch keeps its own value, which after the projections of the block and the head lies in the joint space.
+No training is needed. A part is a window, which the model embeds as an image, or a patch. The last block of
+the vision trunk mixes the patches into the class token; without this, each patch keeps its own value, which
+after the projections of the block and the head lies in the joint space.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any, Literal, get_args
 
@@ -25,8 +27,18 @@ from imagebind.models.transformer import Block
 Attention = Literal["value", "self", "neighbours", "plain"]
 ATTENTIONS: tuple[Attention, ...] = get_args(Attention)
 NEIGHBOUR_STD = 5.0  # patches. Source: NACLIP
-WINDOWS = (1.0, 0.5)  # shares of the image's short side
-WINDOW_OVERLAP = 0.5
+
+Features = Literal["windows", "value", "self", "neighbours", "plain"]
+FEATURES: tuple[Features, ...] = get_args(Features)
+
+# Source: ours, chosen on the toy world; see docs/guide/detection.md.
+WINDOW_SHARES = (0.375,)  # sides of windows that are embedded as images, as shares of the short side
+PATCH_WINDOW_SHARES = (0.5, 0.25)  # of windows whose patches are embedded
+WINDOW_STEP = 1 / 3  # of the window: distance of neighbouring windows, and of their centres from the edges
+PATCH_WINDOW_STEP = 1 / 2
+SMOOTHING = 0.26  # of the window: standard deviation of a Gaussian by which neighbouring windows are averaged
+ROUNDING = 1e-6
+CELLS_PER_STEP = 8  # of the grid on which maps of windows are smoothed
 
 
 def patch_embeddings(model: ImageBindModel, images: Tensor, *, attention: Attention = "value") -> Tensor:
@@ -88,42 +100,37 @@ def similarity_maps(
     image: Any,
     queries: np.ndarray | Tensor,
     *,
-    attention: Attention = "value",
-    windows: Sequence[float] = WINDOWS,
-    overlap: float = WINDOW_OVERLAP,
+    features: Features = "windows",
+    windows: Sequence[float] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Tensor:
     """Return the cosine similarity of each part of an image to queries: (n, e) -> (n, H, W) float32.
 
-    Square windows slide over the image and are embedded in batches; where they overlap, and over all sizes
-    of windows, similarities are averaged.
+    Square windows slide over the image. With the features "windows" each is embedded as an image; a pixel has
+    the Gaussian mean over the windows around it. Otherwise their patches are embedded by `patch_embeddings`
+    with this attention; a pixel has the mean over the windows that contain it. Maps of several sizes of
+    windows are averaged.
 
     Args:
         image: any item that is an image. Its H and W are those of the map.
         queries: vectors of any modality, as from `Embedder.encode` or `combine`.
-        windows: sides of the windows, as shares of the image's short side.
-        overlap: minimum share of a window that the next one covers again.
+        windows: sides of the windows, as shares of the image's short side; by default `WINDOW_SHARES` or, for
+            patches, `PATCH_WINDOW_SHARES`.
 
     Raises:
         MediaError: the image cannot be read, or is no image.
         ValueError: no queries, queries of another width, or an option out of its range.
     """
-    vectors = _checked_queries(queries, embedder.embed_dim).to(embedder.device)
-    if not windows or not all(0 < share <= 1 for share in windows):
-        raise ValueError(f"windows: expected shares of the short side, in (0, 1], got {windows!r}")
-    if not 0 <= overlap < 1:
-        raise ValueError(f"overlap: expected a share in [0, 1), got {overlap}")
     pixels = whole_image(embedder, image)
-    size = tuple(pixels.shape[-2:])
-    total = torch.zeros(len(vectors), *size)
-    for share in windows:
-        coarse = _window_map(embedder, pixels, vectors, share, overlap, attention, batch_size)
-        total += F.interpolate(coarse[None], size=size, mode="bilinear", align_corners=False)[0]
-    return total / len(windows)
+    return pixel_maps(embedder, pixels, queries, features=features, windows=windows, batch_size=batch_size)
 
 
 def whole_image(embedder: Embedder, image: Any) -> Tensor:
-    """Read an image and standardise its pixels as the embedder does, without crop or resize: (3, H, W)."""
+    """Read an image and standardise its pixels as the embedder does, without crop or resize: (3, H, W).
+
+    Raises:
+        MediaError: the image cannot be read, or is no image.
+    """
     request = identify(image)
     if request.kind is not MediaKind.IMAGE:
         raise MediaError(request.name, got=str(request.kind), expected="an image")
@@ -132,59 +139,128 @@ def whole_image(embedder: Embedder, image: Any) -> Tensor:
 
 
 def _keep(image: Any, size: int) -> Any:
-    """Return an image as it is, as a tensor (3, H, W) of floats in [0, 1] or a PIL image."""
+    """Crop nothing: return an image as it is, a PIL image or a tensor."""
     return image
 
 
-def _window_map(
+@torch.inference_mode()
+def pixel_maps(
     embedder: Embedder,
     pixels: Tensor,
-    vectors: Tensor,
-    share: float,
-    overlap: float,
-    attention: Attention,
-    batch_size: int,
+    queries: np.ndarray | Tensor,
+    *,
+    features: Features = "windows",
+    windows: Sequence[float] | None = None,
+    batch_size: int = BATCH_SIZE,
 ) -> Tensor:
-    """Return the mean similarities over windows of one size, on the grid of patches: (n, rows, columns)."""
+    """Return `similarity_maps` of an image (3, H, W) or a clip of two frames (3, 2, H, W), both standardised.
+
+    Raises:
+        ValueError: pixels of another shape, no queries, queries of another width, or an option out of range.
+    """
+    vectors = _checked_queries(queries, embedder.embed_dim)
+    if features not in FEATURES:
+        raise ValueError(f"features: expected one of {', '.join(FEATURES)}, got {features!r}")
+    if windows is None:
+        windows = WINDOW_SHARES if features == "windows" else PATCH_WINDOW_SHARES
+    if not windows or not all(0 < share <= 1 for share in windows):
+        raise ValueError(f"windows: expected shares of the short side, in (0, 1], got {windows!r}")
+    if pixels.ndim not in (3, 4) or pixels.shape[0] != 3:
+        raise ValueError(f"pixels: expected (3, h, w) or (3, 2, h, w), got {tuple(pixels.shape)}")
+    frames = pixels[None] if pixels.ndim == 3 else pixels.transpose(0, 1)  # (t, 3, H, W)
+    maps = [
+        _maps_of_windows(embedder, frames, vectors, share, batch_size)
+        if features == "windows"
+        else _maps_of_patches(embedder, frames, vectors, share, features, batch_size)
+        for share in windows
+    ]
+    size = pixels.shape[-2:]
+    resized = [F.interpolate(each[None], size=size, mode="bilinear", antialias=True)[0] for each in maps]
+    return torch.stack(resized).mean(dim=0)
+
+
+def _maps_of_windows(
+    embedder: Embedder, frames: Tensor, vectors: Tensor, share: float, batch_size: int
+) -> Tensor:
+    """Return the smoothed similarities of windows of one size: (t, 3, H, W), (n, e) -> (n, h, w)."""
+    side = embedder.model.config.trunk(ModalityType.VISION).image_size
+    scale = side / (share * min(frames.shape[-2:]))
+    size = [max(side, round(length * scale)) for length in frames.shape[-2:]]
+    # Standardised pixels of 0 have the mean colour. A window's centre is at least a step from the edges.
+    step = side * WINDOW_STEP
+    margin = side // 2 - round(step)
+    padded = F.pad(_resized(frames, size), [margin] * 4)
+    tops, lefts = (_starts(length + 2 * margin, side, step) for length in size)
+    similarities = [
+        embedder.forward(ModalityType.VISION, crops).cpu() @ vectors.T  # (b, n)
+        for crops in _batches(padded, [(top, left) for top in tops for left in lefts], side, batch_size)
+    ]
+    grid = torch.cat(similarities).T.reshape(1, len(vectors), len(tops), len(lefts))
+    # The edges of the image have no windows: the least similarity there keeps maxima inside.
+    least = grid.amin(dim=(2, 3), keepdim=True)
+    bordered = F.pad(grid - least, (1, 1, 1, 1)) + least
+    cells = [CELLS_PER_STEP * (count - 1) + 1 for count in bordered.shape[-2:]]
+    fine = F.interpolate(bordered, size=cells, mode="bicubic", align_corners=True)[0]
+    return _smoothed(fine, SMOOTHING / WINDOW_STEP * CELLS_PER_STEP)
+
+
+def _maps_of_patches(
+    embedder: Embedder, frames: Tensor, vectors: Tensor, share: float, attention: Attention, batch_size: int
+) -> Tensor:
+    """Return the mean similarities of patches over windows of one size: (t, 3, H, W), (n, e) -> (n, h, w)."""
     sizes = embedder.model.config.trunk(ModalityType.VISION)
     patch, side = sizes.patch_size, sizes.image_size // sizes.patch_size  # pixels, patches
-    scale = side / (share * min(pixels.shape[-2:]))  # patches per pixel of the image
-    rows, columns = (max(side, round(length * scale)) for length in pixels.shape[-2:])
-    size = (rows * patch, columns * patch)
-    resized = F.interpolate(pixels[None], size=size, mode="bicubic", antialias=True)[0]
-    step = max(1, int(side * (1 - overlap)))
-    places = [(top, left) for top in _starts(rows, side, step) for left in _starts(columns, side, step)]
+    scale = side / (share * min(frames.shape[-2:]))  # patches per pixel of the image
+    rows, columns = (max(side, round(length * scale)) for length in frames.shape[-2:])
+    resized = _resized(frames, [rows * patch, columns * patch])
+    tops, lefts = (_starts(length, side, side * PATCH_WINDOW_STEP) for length in (rows, columns))
+    places = [(top, left) for top in tops for left in lefts]
+    parameter = next(embedder.model.parameters())
     total, count = torch.zeros(len(vectors), rows, columns), torch.zeros(rows, columns)
-    for start in range(0, len(places), batch_size):
-        some = places[start : start + batch_size]
-        crops = torch.stack([_window(resized, top * patch, left * patch, side * patch) for top, left in some])
-        similarities = _similarities(embedder, crops, vectors, attention)  # (b, n, side, side)
-        for (top, left), each in zip(some, similarities, strict=True):
+    corners = [(top * patch, left * patch) for top, left in places]
+    windows = iter(places)
+    for crops in _batches(resized, corners, side * patch, batch_size):
+        with evaluation_mode(embedder.model):
+            patches = patch_embeddings(embedder.model, crops.to(parameter), attention=attention)
+        similarities = torch.einsum("bhwe,ne->bnhw", patches.cpu(), vectors)
+        for each, (top, left) in zip(similarities, windows, strict=False):
             total[:, top : top + side, left : left + side] += each
             count[top : top + side, left : left + side] += 1
     return total / count
 
 
-def _similarities(embedder: Embedder, crops: Tensor, vectors: Tensor, attention: Attention) -> Tensor:
-    """Return similarities of patches to queries: (b, 3, h, w), (n, e) -> (b, n, h', w')."""
-    parameter = next(embedder.model.parameters())
-    with evaluation_mode(embedder.model):
-        patches = patch_embeddings(embedder.model, crops.to(parameter), attention=attention)
-    return torch.einsum("bhwe,ne->bnhw", patches, vectors).cpu()
+def _resized(frames: Tensor, size: list[int]) -> Tensor:
+    return F.interpolate(frames, size=size, mode="bicubic", antialias=True)
 
 
-def _window(pixels: Tensor, top: int, left: int, side: int) -> Tensor:
-    return pixels[:, top : top + side, left : left + side]
+def _batches(
+    frames: Tensor, corners: Sequence[tuple[int, int]], side: int, batch_size: int
+) -> Iterator[Tensor]:
+    """Yield the squares at top left corners, as the vision trunk takes them: (b, 3, [2,] side, side)."""
+    for start in range(0, len(corners), batch_size):
+        crops = torch.stack(
+            [frames[..., y : y + side, x : x + side] for y, x in corners[start : start + batch_size]], dim=2
+        )  # (t, 3, b, side, side)
+        yield crops[0].transpose(0, 1) if len(frames) == 1 else crops.permute(2, 1, 0, 3, 4)
 
 
-def _starts(length: int, side: int, step: int) -> list[int]:
-    """Return evenly spaced starts of windows that cover a length, at most `step` apart."""
-    count = -(-(length - side) // step) + 1
+def _starts(length: int, side: int, step: float) -> list[int]:
+    """Return evenly spaced starts of windows that cover a length, at most about `step` apart."""
+    count = math.ceil((length - side) / step - ROUNDING) + 1
     return [round(number * (length - side) / max(count - 1, 1)) for number in range(count)]
 
 
+def _smoothed(maps: Tensor, std: float) -> Tensor:
+    """Return maps (n, h, w) after a Gaussian of `std` cells; their edges are repeated."""
+    reach = math.ceil(3 * std)
+    weights = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * std**2))
+    weights /= weights.sum()
+    padded = F.pad(maps[:, None], [reach] * 4, mode="replicate")
+    return F.conv2d(F.conv2d(padded, weights.view(1, 1, 1, -1)), weights.view(1, 1, -1, 1))[:, 0]
+
+
 def _checked_queries(queries: np.ndarray | Tensor, width: int) -> Tensor:
-    vectors = torch.as_tensor(queries, dtype=torch.float32)
+    vectors = torch.as_tensor(queries, dtype=torch.float32).cpu()
     if vectors.ndim != 2 or vectors.shape[1] != width or not len(vectors):
         raise ValueError(f"queries: expected vectors (n, {width}), got {tuple(vectors.shape)}")
     return F.normalize(vectors, dim=-1)

@@ -134,10 +134,11 @@ def _queries(
 ) -> dict[MediaKind, np.ndarray]:
     """Return the vectors of a query for each scene and media type: (n, e) each."""
     scenes = [similar_scene(shot.scene, rng) for shot in shots]
-    return {kind: embedder.encode([_item(scene, kind) for scene in scenes]) for kind in kinds}
+    return {kind: embedder.encode([item_of(scene, kind) for scene in scenes]) for kind in kinds}
 
 
-def _item(scene: Scene, kind: MediaKind) -> Any:
+def item_of(scene: Scene, kind: MediaKind) -> Any:
+    """Return an item that shows a scene in one media type, as `Embedder.encode` takes it."""
     match kind:
         case MediaKind.TEXT:
             return text_of(scene)

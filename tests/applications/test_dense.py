@@ -9,9 +9,18 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from imagebind.applications.dense import ATTENTIONS, patch_embeddings, similarity_maps, whole_image
+from imagebind.applications.dense import (
+    ATTENTIONS,
+    patch_embeddings,
+    pixel_maps,
+    similarity_maps,
+    whole_image,
+)
+from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.models.heads import ClassToken
+from imagebind.toyworld.group import GroupWorld, group_masks, render_group_image
 
 
 def test_plain_patches_are_the_tokens_of_the_trunk_through_the_head(small_model):
@@ -53,12 +62,13 @@ def test_an_image_is_read_whole_and_standardised_as_the_embedder_does(embedder, 
     torch.testing.assert_close(whole_image(embedder, square), embedder.transform("image")(square))
 
 
-def test_a_map_has_the_size_of_its_image_whatever_its_shape(embedder):
+@pytest.mark.parametrize("features", ["windows", "value"])
+def test_a_map_has_the_size_of_its_image_whatever_its_shape(embedder, features):
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((3, embedder.embed_dim))
     for height, width in ((224, 224), (150, 400), (501, 97)):
         image = Image.fromarray(rng.integers(0, 256, (height, width, 3), dtype=np.uint8))
-        maps = similarity_maps(embedder, image, queries)
+        maps = similarity_maps(embedder, image, queries, features=features, windows=(0.5,))
         assert maps.shape == (3, height, width)
         assert maps.abs().max() <= 1 and maps.isfinite().all()
 
@@ -66,13 +76,45 @@ def test_a_map_has_the_size_of_its_image_whatever_its_shape(embedder):
 def test_a_map_of_one_window_is_the_similarity_of_its_patches(embedder):
     pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
     queries = F.normalize(torch.randn(2, embedder.embed_dim, generator=torch.Generator().manual_seed(0)))
-    maps = similarity_maps(embedder, Image.fromarray(pixels), queries, windows=[1.0])
+    maps = similarity_maps(embedder, Image.fromarray(pixels), queries, features="value", windows=[1.0])
     tensor = embedder.transform("image")(Image.fromarray(pixels))
     with torch.no_grad():
         patches = patch_embeddings(embedder.model, tensor[None])[0]
     grid = torch.einsum("hwe,ne->nhw", patches, queries)
     expected = F.interpolate(grid[None], size=(224, 224), mode="bilinear")[0]
     torch.testing.assert_close(maps, expected, atol=1e-5, rtol=0)
+
+
+def test_a_map_of_windows_does_not_depend_on_their_batches(embedder):
+    pixels = torch.randn(3, 300, 200, generator=torch.Generator().manual_seed(0))
+    queries = torch.eye(embedder.embed_dim)[:2]
+    together, alone = (pixel_maps(embedder, pixels, queries, batch_size=size) for size in (1000, 1))
+    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
+
+
+def test_a_clip_of_a_repeated_frame_has_the_map_of_the_image(embedder):
+    pixels = torch.randn(3, 224, 224, generator=torch.Generator().manual_seed(0))
+    clip = pixels[:, None].expand(-1, 2, -1, -1)
+    queries = torch.eye(embedder.embed_dim)[:2]
+    for features in ("windows", "value"):
+        maps = [pixel_maps(embedder, each, queries, features=features) for each in (pixels, clip)]
+        torch.testing.assert_close(*maps, atol=1e-5, rtol=0)
+
+
+def test_the_map_of_a_text_is_highest_at_its_thing():
+    embedder = Embedder(imagebind_tiny(pretrained=True), num_workers=1)
+    group = GroupWorld(seed=3).group(1)
+    texts = [f"a {thing.colour.value} {thing.shape.value}" for thing in group.things]
+    maps = similarity_maps(embedder, Image.fromarray(render_group_image(group)), embedder.encode(texts))
+    means = [[each[mask].mean() for mask in group_masks(group)] for each in maps]
+    assert np.argmax(means, axis=1).tolist() == [0, 1, 2]
+    for each, mask in zip(maps, group_masks(group), strict=True):
+        assert each[mask].mean() > each.mean() + each.std()
+
+
+def test_pixels_of_another_shape_are_an_error(embedder):
+    with pytest.raises(ValueError, match=r"pixels: expected \(3, h, w\) or \(3, 2, h, w\), got \(224, 224\)"):
+        pixel_maps(embedder, torch.zeros(224, 224), np.ones((1, 32)))
 
 
 @pytest.mark.parametrize(
@@ -82,7 +124,7 @@ def test_a_map_of_one_window_is_the_similarity_of_its_patches(embedder):
         ({"queries": np.ones((2, 5))}, r"queries: expected vectors \(n, 32\), got \(2, 5\)"),
         ({"windows": ()}, "windows: expected shares"),
         ({"windows": (2.0,)}, "windows: expected shares"),
-        ({"overlap": 1.0}, "overlap: expected a share"),
+        ({"features": "maskclip"}, "features: expected one of windows, value"),
     ],
 )
 def test_bad_options_of_maps_are_errors(embedder, options, message):

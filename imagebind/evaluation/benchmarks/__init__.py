@@ -31,6 +31,7 @@ MODULES = {
     "ave_pairs": "paired",
     "paired": "paired",
     "toyworld": "toyworld",
+    "toyworld-detection": "toyworld_detection",
     "toyworld-generation": "toyworld_generation",
     "toyworld-moments": "toyworld_moments",
 }
