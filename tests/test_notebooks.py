@@ -27,6 +27,13 @@ LEAST = {
         "sounds by shape": 0.6,
         "videos by motion": 0.6,  # guessing: 1/5
     },
+    "zero_shot_detection_generation": {
+        "shape by ear": 0.75,  # guessing: 1/8
+        "motion by ear": 0.75,  # guessing: 1/5
+        "sound points at its thing": 0.45,  # guessing: 1/3
+        "sum points at its thing": 0.75,
+        "generated image shows the shape heard": 0.5,  # guessing: 1/8
+    },
     "bind_your_own_sensor": {
         "motion in words": 0.6,  # guessing: 1/5
         "sound in the first 10 of 200": 0.2,  # guessing: 1/20
