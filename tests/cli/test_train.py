@@ -36,6 +36,12 @@ def test_a_misspelt_option_fails_before_anything_starts(imagebind, tmp_path):
     assert run.code == 2 and "--outt" in run.err
 
 
+def test_the_small_decoder_takes_its_own_options_only(imagebind, tmp_path):
+    run = imagebind("train", "tiny-decoder", "--out", tmp_path / "run", "--data", tmp_path)
+    assert run.code == 2 and "expected no option but --out and --seed" in run.err
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_recipe_can_be_checked_without_training(imagebind, tmp_path):
     run = imagebind("train", recipe_file(tmp_path), "--out", tmp_path / "run", "--check")
     assert run.code == 0 and "is valid: pairs depth, batch size 4" in run.out

@@ -14,6 +14,11 @@ from imagebind.training.tiny import decoder as training
 SCENES = 12
 
 
+@pytest.fixture(autouse=True)
+def small_batches(monkeypatch):
+    monkeypatch.setattr(training, "BATCH_SIZE", 8)
+
+
 @pytest.fixture(scope="module")
 def embedder():
     return Embedder(imagebind_tiny(pretrained=True, modalities=["vision"]))
