@@ -10,6 +10,7 @@ from imagebind.benchmark import (
     crawl,
     encode,
     forward,
+    generation,
     loading,
     mixed,
     search,
@@ -31,6 +32,7 @@ SECTIONS = (
     search.SECTION,
     mixed.SECTION,
     crawl.SECTION,
+    generation.SECTION,
     app.SECTION,
 )
 
@@ -65,6 +67,7 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
         search.SECTION: lambda folder: search.measure(size, folder),
         mixed.SECTION: lambda folder: mixed.measure(size, folder),
         crawl.SECTION: lambda folder: crawl.measure(size, folder),
+        generation.SECTION: lambda folder: generation.measure(size, folder),
         app.SECTION: lambda folder: app.measure(size, folder),
     }
     for section in sections:

@@ -14,7 +14,8 @@ def benchmark(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="load, text, audio, video, forward, encode, training, search, mixed, index, app; default all"
+            help="load, text, audio, video, forward, encode, training, search, mixed, index, generate, app; "
+            "default all"
         ),
     ] = None,
     weights: Annotated[
