@@ -248,3 +248,11 @@ def test_several_seeds_are_a_mean_and_a_spread():
     found = emergence.Measured(seeds=figures, unseen=figures, shuffled=other, text=other, raw=other)
     row = emergence._row("sound", found, ["audio_shape"], raw=True)
     assert row == "| sound | 92.0 ± 2.0 | 92.0 | 12.5 | 50.0 | 50.0 | 50.0 |"
+
+
+def test_images_are_generated_of_a_sound_a_text_and_their_sum(tmp_path):
+    written = example("generation").main(["--out", str(tmp_path)])
+    images = [Image.open(path) for path in written]
+    assert [path.name for path in written] == ["audio.png", "text.png", "sum.png"]
+    assert all(image.size == (128, 128) for image in images)
+    assert images[0] != images[1] != images[2]

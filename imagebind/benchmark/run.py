@@ -11,6 +11,7 @@ from imagebind.benchmark import (
     detect,
     encode,
     forward,
+    generation,
     image,
     loading,
     mixed,
@@ -36,6 +37,7 @@ SECTIONS = (
     search.SECTION,
     mixed.SECTION,
     crawl.SECTION,
+    generation.SECTION,
     app.SECTION,
     moments.SECTION,
 )
@@ -73,6 +75,7 @@ def _measure(sections: list[str], size: Size, weights: Path | None, naive: bool)
         search.SECTION: lambda folder: search.measure(size, folder),
         mixed.SECTION: lambda folder: mixed.measure(size, folder),
         crawl.SECTION: lambda folder: crawl.measure(size, folder),
+        generation.SECTION: lambda folder: generation.measure(size, folder),
         app.SECTION: lambda folder: app.measure(size, folder),
         moments.SECTION: lambda folder: moments.measure(size, folder),
     }

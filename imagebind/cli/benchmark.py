@@ -15,7 +15,7 @@ def benchmark(
         list[str] | None,
         typer.Argument(
             help="load, text, image, audio, video, forward, encode, detect, training, search, mixed, index, "
-            "app, moments; default all"
+            "generate, app, moments; default all"
         ),
     ] = None,
     weights: Annotated[
