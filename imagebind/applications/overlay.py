@@ -42,7 +42,8 @@ def draw(
 ) -> Image.Image:
     """Return a copy of an RGB image with boxes, masks and similarity maps (n, h, w), one map per query.
 
-    A box has a label with its query, its score in percent, and its track in a video.
+    A box has a label with its query, its score in percent, and its track in a video. A query without a box
+    has its name at the maximum of its map.
     """
     scale = max(LEAST_SIDE / min(image.size), 1.0)
     size = (round(image.width * scale), round(image.height * scale))
@@ -66,15 +67,22 @@ def draw(
     for found in sorted(detections, key=lambda detection: -detection.score):
         corners = [value * scale for value in found.box]
         taken.append(_label(pen, font, _text(found), corners, colours[found.query], size, taken))
+    boxed = {found.query for found in detections}
+    for name, values in zip(queries, () if maps is None else maps, strict=False):
+        if name not in boxed and values.max() > values.median():  # its tint needs a name, too
+            row, column = divmod(int(values.argmax()), values.shape[1])
+            peak = [column * scale, row * scale] * 2
+            taken.append(_label(pen, font, _short(name), peak, colours[name], size, taken))
     return canvas
 
 
 def _text(found: Detection) -> str:
-    name = found.query
-    if len(name) > MAX_LABEL_CHARACTERS:
-        name = name[: MAX_LABEL_CHARACTERS - 1] + "…"
     track = "" if found.track is None else f" #{found.track}"
-    return f"{name}{track} {found.score:.0%}"
+    return f"{_short(found.query)}{track} {found.score:.0%}"
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= MAX_LABEL_CHARACTERS else name[: MAX_LABEL_CHARACTERS - 1] + "…"
 
 
 def _label(

@@ -42,6 +42,7 @@ def test_a_map_tints_only_where_it_is_high_and_a_constant_one_nothing():
     maps[0, 100:200, 100:200] = 1
     pixels = np.asarray(draw(image, [], queries=["dog"], maps=maps)).astype(int)
     assert np.ptp(pixels[150, 150]) > 50 and np.ptp(pixels[400, 500]) == 0
+    assert (pixels[75:100, 100:140] == COLOURS[0]).all(axis=-1).sum() > 200  # its name
     constant = np.asarray(draw(image, [], queries=["dog"], maps=torch.ones(1, 480, 640)))
     assert (constant == constant[0, 0]).all()
 
