@@ -35,6 +35,7 @@ from imagebind.evaluation.result import Figure
 from imagebind.evaluation.scoring import percent
 from imagebind.metrics import average_precision
 from imagebind.modality import MediaKind
+from imagebind.query import Query
 from imagebind.toyworld.captions import with_article
 from imagebind.toyworld.group import Group, boxes_of, group_masks, render_group_image, render_group_video
 from imagebind.toyworld.reading import world_transforms
@@ -124,15 +125,18 @@ class DetectionGroups:
         image = Image.fromarray(render_group_image(group))
         boxes = torch.from_numpy(boxes_of(group_masks(group)))
         queries = _queries(embedder, scenes, IMAGE_QUERIES, still=True)
-        vectors = {
-            f"{kind}_{number}": row for kind, rows in queries.items() for number, row in enumerate(rows)
+        named = {
+            f"{kind}_{number}": Query(row, frozenset({kind}))  # its media type chooses the backgrounds
+            for kind, rows in queries.items()
+            for number, row in enumerate(rows)
         }
-        maps = similarity_maps(embedder, image, np.stack([*vectors.values()]), features=self.features)
+        vectors = np.concatenate([*queries.values()])
+        maps = similarity_maps(embedder, image, vectors, features=self.features)
         for kind, of_kind in zip(queries, maps.split(len(scenes)), strict=True):
             _point(of_kind, boxes, str(kind), hits, chances)
         proposals = default_boxes(image, maps)
         found = detect(
-            embedder, image, vectors, proposals=proposals, threshold=0, max_detections=MAX_DETECTIONS
+            embedder, image, named, proposals=proposals, threshold=0, max_detections=MAX_DETECTIONS
         )
         middle = torch.tensor(image.size) / 2
         for number, box in enumerate(boxes):
