@@ -82,10 +82,12 @@ def evaluate(
             folder / "toyworld" if data is None else data, **reader_values(benchmark, values)
         )
         notes: Sequence[str] = ()
+        missing: list[str] = []
+        is_partial = False
         if isinstance(found, Rendered):
-            missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
+            outcome = evaluate_toy_world(found, embedder)
         elif not isinstance(found, LabelledSet | RetrievalSet):
-            missing, is_partial, outcome = [], False, dict(found.measure(embedder))
+            outcome = dict(found.measure(embedder))
         else:
             found, is_partial = limited(found, limit)
             missing, notes = [f"{name}: missing" for name in found.missing], found.notes
