@@ -90,10 +90,12 @@ def evaluate(
             benchmark, folder / "toyworld" if data is None else data, reader_values(benchmark, values)
         )
         notes: Sequence[str] = ()
+        missing: list[str] = []
+        is_partial = False
         if isinstance(found, Rendered):
-            missing, is_partial, outcome = [], False, evaluate_toy_world(found, embedder)
+            outcome = evaluate_toy_world(found, embedder)
         elif not isinstance(found, LabelledSet | RetrievalSet):
-            missing, is_partial, outcome = [], False, dict(found.measure(embedder))
+            outcome = dict(found.measure(embedder))
         else:
             found, is_partial = limited(found, limit)
             missing, notes = left_out(found), found.notes
