@@ -23,7 +23,9 @@ BATCH = 16
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
     """Measure the milliseconds for an image of an embedding, alone and in a batch, and of items."""
-    embedder = Embedder(TINY, transforms={**world_transforms()}, device=CPU)
+    embedder = Embedder(
+        TINY, transforms={kind.value: each for kind, each in world_transforms().items()}, device=CPU
+    )
     decoder = decoder_of(embedder)
     audio = write_scene(World(seed=0).scene(0), folder)["audio"]
     vector = embedder.encode(audio)
