@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imagebind.config import VisionConfig
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError
 from imagebind.intake.requests import identify, prepare
@@ -183,7 +184,7 @@ def _maps_of_windows(
     embedder: Embedder, frames: Tensor, vectors: Tensor, share: float, batch_size: int
 ) -> Tensor:
     """Return the smoothed similarities of windows of one size: (t, 3, H, W), (n, e) -> (n, h, w)."""
-    side = embedder.model.config.trunk(ModalityType.VISION).image_size
+    side = _vision_sizes(embedder).image_size
     scale = side / (share * min(frames.shape[-2:]))
     size = [max(side, round(length * scale)) for length in frames.shape[-2:]]
     # Standardised pixels of 0 have the mean colour. A window's centre is at least a step from the edges.
@@ -208,7 +209,7 @@ def _maps_of_patches(
     embedder: Embedder, frames: Tensor, vectors: Tensor, share: float, attention: Attention, batch_size: int
 ) -> Tensor:
     """Return the mean similarities of patches over windows of one size: (t, 3, H, W), (n, e) -> (n, h, w)."""
-    sizes = embedder.model.config.trunk(ModalityType.VISION)
+    sizes = _vision_sizes(embedder)
     patch, side = sizes.patch_size, sizes.image_size // sizes.patch_size  # pixels, patches
     scale = side / (share * min(frames.shape[-2:]))  # patches per pixel of the image
     rows, columns = (max(side, round(length * scale)) for length in frames.shape[-2:])
@@ -227,6 +228,15 @@ def _maps_of_patches(
             total[:, top : top + side, left : left + side] += each
             count[top : top + side, left : left + side] += 1
     return total / count
+
+
+def _vision_sizes(embedder: Embedder) -> VisionConfig:
+    sizes = embedder.model.config.vision
+    if sizes is None:
+        raise ValueError(
+            f"model: expected one with vision, got one with {', '.join(embedder.model.modalities)}"
+        )
+    return sizes
 
 
 def _resized(frames: Tensor, size: list[int]) -> Tensor:
