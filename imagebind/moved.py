@@ -47,7 +47,7 @@ _MODULES = {
     "search.job": "search.crawl.embed",
     "search.known": "search.crawl.indexed_files",
     "search.many": "search.store",
-    "search.query": "search.nearest",
+    "search.query": "query",
     "search.space": "space",
     "search.tape": "media.sequential_audio",
     "search.windows": "windows",
