@@ -54,7 +54,8 @@ def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:
     for image in listed:
         names |= dict.fromkeys(image.queries)
     ids = {name: number for number, name in enumerate(names, start=1)}
-    records, annotations = [], []
+    records: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for image_id, image in enumerate(listed, start=1):
         record = {
             "id": image_id,

@@ -7,7 +7,7 @@ over cosine similarities with
 - the query: the least over crops with different context, because a part of another thing is similar to a
   query by chance in one crop, rarely in all;
 - background items **of the query's modality**, since cosines of different modalities have different scales;
-- the image itself: the similarity that only the best tenth of its grid exceeds.
+- the image itself: the similarity that only the best twentieth of its grid exceeds.
 
 Source: ours, chosen on the toy world; see docs/guide/detection.md.
 """
@@ -33,9 +33,9 @@ from imagebind.query import named_queries
 from imagebind.zeroshot import class_probabilities, logit_scale
 
 CONTEXTS = (0.2, 0.4)  # margins of a crop, as shares of the box's longer side
-IMAGE_QUANTILE = 0.9  # of the similarities of the image's grid with a query, as its background
+IMAGE_QUANTILE = 0.95  # of the similarities of the image's grid with a query, as its background
 THRESHOLD = 0.5  # of the score: rather the query than the background
-IOU_THRESHOLD = 0.3  # boxes of one query that overlap more are one thing
+IOU_THRESHOLD = 0.4  # boxes of one query that overlap more are one thing
 MAX_DETECTIONS = 20  # per query
 DEFAULT_TEMPERATURE = 0.07  # of a model without logit scales. Source: CLIP's initial value
 CROP_BATCH = 1024  # crops per forward pass: those of one image, unless there are more

@@ -116,7 +116,7 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 def _tinted(canvas: Image.Image, maps: Tensor, colours: Sequence[tuple[int, int, int]]) -> Image.Image:
     """Return the image in grey, tinted by maps (n, h, w) where they are well above their median."""
-    pixels = np.asarray(canvas, dtype=np.float32)
+    pixels: np.ndarray = np.asarray(canvas, dtype=np.float32)
     grey = np.asarray(canvas.convert("L"), dtype=np.float32)[..., None]
     pixels = GREY_LIGHT * (GREY_SHARE * grey + (1 - GREY_SHARE) * pixels)
     sized = torch.nn.functional.interpolate(maps[None].float(), size=pixels.shape[:2], mode="bilinear")[0]
