@@ -10,6 +10,7 @@ from imagebind.datasets.layouts.ego4d_scenarios import NARRATION_PASSES
 from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind
 from imagebind.prompts import OPENAI_IMAGENET_TEMPLATES, SHORT_TEMPLATES, check_template
+from imagebind.toyworld.group import MAX_THINGS
 
 # By option: the media types with it, and the field of their transform.
 TRANSFORM_OPTIONS: Mapping[str, tuple[tuple[MediaKind, ...], str]] = {
@@ -21,7 +22,10 @@ TRANSFORM_OPTIONS: Mapping[str, tuple[tuple[MediaKind, ...], str]] = {
     "imu_window": ((MediaKind.IMU,), "window_seconds"),
 }
 # Clips and scenes are held in memory or rendered: larger numbers are mistakes. 100 clips of 2 s are 200 s.
-LARGEST = {"clips": 100, "video_clips": 100, "audio_clips": 100, "crops": 3, "scenes": 100_000}
+LARGEST = {
+    **{"clips": 100, "video_clips": 100, "audio_clips": 100, "crops": 3},
+    **{"scenes": 100_000, "groups": 10_000, "things": MAX_THINGS, "pixels": 4096, "recordings": 1000},
+}
 MAX_WINDOW_SECONDS = 3600
 TEMPLATE_SETS = ("clip-80", "short", "name")
 

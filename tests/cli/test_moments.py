@@ -57,7 +57,7 @@ def test_mistakes_are_told_in_one_line(imagebind, recording, tmp_path, audio_fil
     (tmp_path / "file").touch()
     text = ("--text", "a star")
     for arguments, code, message in (
-        ((film,), 2, "at least one item to search by"),
+        ((film,), 2, "expected at least one item, such as"),
         ((film, "--text", " "), 2, "expected a text, got an empty one"),
         ((film, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
         ((film, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "can be written to"),

@@ -165,7 +165,7 @@ def test_an_unreadable_pair_is_logged_and_counted_when_it_is_drawn(model, therma
 
 def test_a_batch_of_images_and_embeddings_is_refused(model, thermal):
     embedded = PairDataset([*embed_vision(thermal[:2], PICTURES, model), thermal[2]], PICTURES)
-    with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*embed them all"):
+    with pytest.raises(ValueError, match=r"one shape of vision.*\(16,\).*of all items"):
         collate([embedded[index] for index in range(3)])
 
 
