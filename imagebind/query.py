@@ -86,12 +86,13 @@ def _embedded(requests: Sequence[Request], embedder: Embedder) -> np.ndarray:
     Raises:
         MediaError: an item cannot be embedded, or is silent audio.
     """
-    vectors = []
+    vectors: list[np.ndarray] = []
     results = embedder.encode_stream(requests, inspect=lambda views: is_silent(views, embedder))
     with closing(results) as stream:
         for result in stream:
             if result.error is not None:
                 raise result.error
+            assert result.vector is not None
             if result.inspected:
                 raise MediaError(result.name, got="silence", expected="audio that can be heard")
             vectors.append(result.vector)

@@ -59,14 +59,15 @@ def patch_embeddings(model: ImageBindModel, images: Tensor, *, attention: Attent
     if attention not in ATTENTIONS:
         raise ValueError(f"attention: expected one of {', '.join(ATTENTIONS)}, got {attention!r}")
     vision = ModalityType.VISION.value
-    stem = model.modality_preprocessors[vision]
-    trunk = model.modality_trunks[vision]
+    stem: Any = model.modality_preprocessors[vision]
+    trunk: Any = model.modality_trunks[vision]
+    head: Any = model.modality_heads[vision]
     rows, columns = (side // stem.patch_size for side in images.shape[-2:])
     tokens = trunk.pre_transformer_layer(stem(images)["trunk"]["tokens"])
     for block in trunk.blocks[:-1]:
         tokens = block(tokens)
     tokens = _last_block(trunk.blocks[-1], tokens, (rows, columns), attention)  # (b, l, d)
-    for layer in model.modality_heads[vision]:
+    for layer in head:
         if not isinstance(layer, ClassToken):
             tokens = layer(tokens)  # -> (b, l, e)
     return F.normalize(tokens[:, 1:].float(), dim=-1).unflatten(1, (rows, columns))

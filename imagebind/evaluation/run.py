@@ -17,7 +17,7 @@ from imagebind import __version__
 from imagebind.datasets.labelled import ClassNames, LabelledSet, NamedItem, RetrievalSet
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError, MissingMediaError
-from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, Task
+from imagebind.evaluation.benchmark import PAPER_PROTOCOL, Benchmark, MeasuredData, Task
 from imagebind.evaluation.cache import EmbeddingCache
 from imagebind.evaluation.embedding import Progress, embed_items
 from imagebind.evaluation.options import embedder_with, templates_named
@@ -129,7 +129,7 @@ def evaluate(
 
 def read_data(
     benchmark: Benchmark, root: str | os.PathLike[str], values: Mapping[str, Any]
-) -> LabelledSet | RetrievalSet | Rendered:
+) -> LabelledSet | RetrievalSet | Rendered | MeasuredData:
     """Return the data of a benchmark, read with some options.
 
     Raises:
