@@ -1,9 +1,9 @@
 """Packs: folders with a modality that a user bound to a model's space, for `Embedder(..., packs=[folder])`.
 
-A pack has the weights of the modality's modules, their sizes, its transform with the settings, and the
-fingerprint of the space that it belongs to: `config.json`, `<modality>.safetensors` and the index of
-safetensors. Loading it runs no code of the folder. The transform is one of `imagebind.transforms`, or one
-that the caller passes.
+A pack has the weights of the modality's modules, their sizes, the transform with its settings, and the
+fingerprint of the embedding space. Its files are `config.json`, `<modality>.safetensors` and the index of the
+safetensors files. Loading a pack runs no code from the folder: the transform is one of
+`imagebind.transforms`, or one that the caller passes.
 """
 
 import os
@@ -27,7 +27,7 @@ from imagebind.transforms.options import item_options
 
 PACK_TYPE = "imagebind_pack"
 PACK_VERSION = 1
-# The name of a trunk's config in `config.json`, and the modality whose bounds of sizes it has.
+# By its name in `config.json`: the class of a trunk's config, and the modality whose size limits apply.
 TRUNK_CONFIGS: Mapping[str, tuple[type[BoundConfig], str]] = {
     "OneChannelConfig": (OneChannelConfig, "depth"),
     "AudioConfig": (AudioConfig, "audio"),
@@ -41,12 +41,12 @@ class Pack:
     """The content of a pack's `config.json`; the weights are read by `add_to`.
 
     Args:
-        folder: where the pack is.
+        folder: the folder of the pack.
         modality: the name of its modality.
-        sizes: of its trunk.
-        space: the fingerprint of the space that it belongs to.
-        transform: the name of its transform's class.
-        settings: the arguments of that class.
+        sizes: the config of its trunk.
+        space: the fingerprint of its embedding space.
+        transform: the class name of its transform.
+        settings: the arguments of this class.
     """
 
     folder: Path
@@ -62,9 +62,9 @@ class Pack:
         The new modules have the precision and device of the model.
 
         Raises:
-            SpaceMismatchError: the model's space is not the pack's, or they have no modality in common.
-            CheckpointError: weights that cannot be read or do not fit the sizes; or the model has a modality
-                of this name.
+            SpaceMismatchError: the model has another space than the pack, or no modality in common with it.
+            CheckpointError: the weights cannot be read or do not fit the sizes, or the model already has a
+                modality of this name.
         """
         self._check_space(model)
         parameter = next(model.parameters())
@@ -83,11 +83,12 @@ class Pack:
         """Return the transform of the pack.
 
         Args:
-            given: a transform, which is used as it is; or its class, which gets the pack's settings.
+            given: a transform, which is returned unchanged, or its class, which is called with the pack's
+                settings. By default, the class in `imagebind.transforms` that the pack names.
 
         Raises:
-            CheckpointError: none is given and the pack's is not in `imagebind.transforms`; or a class does
-                not accept the settings.
+            CheckpointError: no transform is given and `imagebind.transforms` has none of this name, or the
+                class does not accept the settings.
         """
         if given is not None and not isinstance(given, type):
             return given
@@ -123,15 +124,16 @@ def save_pack(
     sizes: BoundConfig,
     transform: Transform,
 ) -> Path:
-    """Write a modality of a model as a pack, and return its folder. All files are written or none.
+    """Write a modality of a model as a pack, and return its folder. Either all files are written or none.
 
     Args:
-        model: a model that `with_modality` returned, trained; its other modalities are the space.
-        sizes: those that `with_modality` got.
-        transform: one of `imagebind.transforms`, or a dataclass of your own, whose users must have it.
+        model: a trained model that `with_modality` returned; its other modalities define the space.
+        sizes: the config that was passed to `with_modality`.
+        transform: one of `imagebind.transforms`, or a dataclass of your own, which users of the pack must
+            have, too.
 
     Raises:
-        ValueError: the model lacks the modality or has no other, the weights do not fit the sizes, or a
+        ValueError: the model lacks the modality or has no other one, the weights do not fit the sizes, or a
             setting of the transform cannot be stored as JSON.
         CheckpointError: the folder cannot be written.
     """
@@ -160,10 +162,10 @@ def save_pack(
 
 
 def read_pack(folder: str | os.PathLike[str]) -> Pack:
-    """Return the description of a pack in a folder, which may be a URI, without its weights.
+    """Return the description of the pack in a folder, which may be a URI; the weights are not read.
 
     Raises:
-        CheckpointError: no such folder, or it has no pack.
+        CheckpointError: the folder does not exist or does not contain a pack.
     """
     path = resolve(folder)
     content = read_json(path / CONFIG_NAME)
@@ -191,7 +193,7 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
 
 
 def _check_shapes(model: ImageBindModel, name: BoundModality, sizes: BoundConfig) -> None:
-    """Check that the modules have the names and shapes that the sizes give, so that they can be loaded."""
+    """Check that the tensors have the names and shapes that the sizes give, so that they can be loaded."""
     plain = ImageBindModel(model.config, modalities=model.config.modalities[:1], device="meta")
     expected = with_modality(plain, name, sizes, device="meta").state_dict()
     shapes = [
@@ -208,7 +210,9 @@ def _check_shapes(model: ImageBindModel, name: BoundModality, sizes: BoundConfig
 
 
 def _settings_of(transform: Any) -> dict[str, Any]:
-    """Return the settings of a dataclass, without those of single items that have their default.
+    """Return the settings of a dataclass as JSON values.
+
+    Options for single items, and settings that cannot be stored, are left out if they have their default.
 
     Raises:
         ValueError: a setting is not a number, text, boolean, None or a tuple of these.
@@ -238,10 +242,10 @@ def _is_plain(value: object) -> bool:
 
 
 def _from_json(value: Any) -> Any:
-    """Return a setting with tuples in place of lists.
+    """Return a setting with lists converted to tuples.
 
     Raises:
-        ValueError: a mapping.
+        ValueError: the setting is or contains a mapping.
     """
     if isinstance(value, list):
         return tuple(map(_from_json, value))

@@ -18,21 +18,21 @@ from imagebind.transforms.audio import AudioTransform
 
 @dataclass(frozen=True, eq=False)
 class Query:
-    """A unit vector (e,), and the media types of the items that it was computed from."""
+    """A unit vector (e,), and the media types of the items from which it was computed."""
 
     vector: np.ndarray
     kinds: frozenset[MediaKind] = frozenset()
 
 
 def named_queries(queries: Any, embedder: Embedder) -> dict[str, Query]:
-    """Return each query by its name, in order.
+    """Return queries by name, in order.
 
-    A mapping gives queries their names: {"dog": [(Path("bark.wav"), 0.5), ("a dog", 0.5)]}. Queries of a
-    sequence have the names of their items, with a number if a name repeats. A single item is one query.
+    The keys of a mapping are the names: {"dog": [(Path("bark.wav"), 0.5), ("a dog", 0.5)]}. The queries of a
+    sequence are named after their items, with a number if a name repeats. A single item is one query.
 
     Raises:
         MediaError: an item cannot be embedded.
-        ValueError: no queries, or as `to_query`.
+        ValueError: there are no queries, or for the reasons of `to_query`.
     """
     if isinstance(queries, Mapping):
         named = dict(queries)

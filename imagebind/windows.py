@@ -1,7 +1,7 @@
 """Divide long recordings into overlapping windows, so that each hit has a time.
 
 A recording no longer than a window is one item, embedded as by `Embedder.encode`. In a longer recording each
-window has a vector, the mean over clips that cover the window. A few windows at a time, a stretch, are
+window has a vector, the mean over the clips that cover the window. A few windows at a time (a stretch) are
 embedded together, so that an hour takes no more memory than a minute.
 """
 
@@ -34,7 +34,7 @@ from imagebind.transforms.video import VideoTransform
 
 WINDOW_SECONDS = 10.0  # five clips of 2 s, as many as the released transform takes from a whole video
 HOP_SECONDS = 5.0  # half a window: an event at the border of one window is in the middle of the next
-MIN_REST_HOPS = Fraction(1, 10)  # a shorter rest at a recording's end extends its last window
+MIN_REST_HOPS = Fraction(1, 10)  # a shorter rest at the end of a recording extends its last window
 STRETCH_VIEWS = 60  # views embedded together; for video 4 windows, 70 MB
 AUDIO_MARGIN_SECONDS = 1  # decoded around a stretch of audio: more than a resampling kernel reaches
 
@@ -59,7 +59,7 @@ def window_spans(duration: Fraction, *, window: Fraction, hop: Fraction) -> list
 
 
 def clips_of(transform: RecordingTransform, window: Window) -> list[Span]:
-    """Return the clips of a window: as many as the transform takes of a recording, or as cover the window."""
+    """Return the clips of a window: as many as the transform takes, or more if needed to cover the window."""
     start, end = window
     length = clip_seconds(transform)
     count = max(getattr(transform, "clips", 1), round((end - start) / length))
@@ -74,9 +74,9 @@ def clip_seconds(transform: RecordingTransform) -> Fraction:
 
 
 class LazyImuRecording:
-    """A long IMU recording, in memory only from its first stretch to its last.
+    """A long IMU recording, held in memory only while its stretches are read.
 
-    The crawl plans hundreds of files ahead, and their recordings would not fit into memory together.
+    Indexing plans hundreds of files ahead, whose recordings would not fit into memory together.
     """
 
     def __init__(self, load: Callable[[], ImuRecording]) -> None:
@@ -85,7 +85,7 @@ class LazyImuRecording:
         self._held: ImuRecording | None = None
 
     def recording(self, *, last: bool) -> ImuRecording:
-        """Return the whole recording, and release it if this is the last stretch."""
+        """Return the whole recording; release it after the last stretch."""
         with self._lock:
             held = self._held or self._load()
             self._held = None if last else held
@@ -100,8 +100,8 @@ class Stretch:
     """Some windows of one recording, embedded together.
 
     Args:
-        whole: whether the only window is the whole recording.
-        opened: the opened recording, if it need not be opened again.
+        whole: whether the recording has a single window, which covers all of it.
+        opened: the opened recording; None if it must be opened by its path.
         options: the user's options for the transform.
         number: counts the stretches of a recording from 0; `last` marks the last.
     """
@@ -117,13 +117,13 @@ class Stretch:
 
 @dataclass(frozen=True, kw_only=True)
 class StretchTransform:
-    """Turn a `Stretch` into the views of all its windows, (s·k, ...), by the clips of a base transform."""
+    """Turns a `Stretch` into the views of its windows, (s·k, ...), with the clips of a base transform."""
 
     base: RecordingTransform
 
     @property
     def clips(self) -> int:
-        """The smallest number of clips in a window."""
+        """The least number of clips in a window."""
         return getattr(self.base, "clips", 1)
 
     @property
@@ -138,7 +138,7 @@ class StretchTransform:
         """Return the views, grouped by window, and the windows in seconds.
 
         Raises:
-            MediaError: as the base transform.
+            MediaError: the base transform cannot read the recording.
         """
         transform: Any = replace(self.base, **stretch.options)
         windows, opened = as_floats(stretch.windows), stretch.opened
@@ -165,11 +165,11 @@ class WindowPlanner:
         """Wrap the embedder's transforms of recordings, so that they accept stretches.
 
         Args:
-            window_seconds: a window is at least as long as a clip of its media type.
-            hop_seconds: from the start of one window to the start of the next.
+            window_seconds: length of a window; it is extended to a clip of its media type if that is longer.
+            hop_seconds: time from the start of one window to the start of the next.
 
         Raises:
-            ValueError: windows have no length, or a hop is longer than a window.
+            ValueError: not 0 < `hop_seconds` <= `window_seconds`.
         """
         if not 0 < hop_seconds <= window_seconds < math.inf:
             raise ValueError(
@@ -195,7 +195,7 @@ class WindowPlanner:
         """Yield requests for `embedder`: one for each stretch of a recording, one for other media.
 
         If a video has audio and the model has an audio trunk, its audio follows its frames, unless
-        `with_audio` is false. With a transform that is not the library's own, a recording is one request.
+        `with_audio` is false. If the embedder has a custom transform, a recording is one request.
 
         Raises:
             MediaError: a recording cannot be read.
@@ -243,8 +243,9 @@ class WindowPlanner:
         """Yield the requests of a recording that lasts `seconds`.
 
         Raises:
-            MediaError: it is longer than the transform's `limits` allow. A video may be longer if it has at
-                least one frame per hop; a damaged header may state centuries.
+            MediaError: the recording is longer than the transform's `limits` allow. Only a video with at
+                least one frame per hop may be longer. The limit is for damaged headers, which may state
+                centuries.
         """
         transform = self._transform(kind, options)
         window = max(self._window, clip_seconds(transform))
@@ -292,13 +293,13 @@ def _video_views(
         seconds = Fraction(transform.clip_seconds)
         clips = clip_spans(video.clock.duration, clip_seconds=seconds, clips=transform.clips)
     clip_frames = [tuple(video.clock.frames_in(clip, transform.frames)) for clip in clips]
-    views: dict[tuple[int, ...], Tensor] = {}  # by frames: many clips of a short video have the same
+    views: dict[tuple[int, ...], Tensor] = {}  # by frame numbers, which many clips of a short video share
     pending: dict[int, np.ndarray] = {}
     one_frame = replace(transform, frames=1)
     with open_source(path, limits=video.limits) as file:
         needed = sorted({index for frames in clip_frames for index in frames})
         video = replace(video, file=file)
-        min_share = MIN_DECODED_SHARE if whole else 0  # one damaged stretch must not refuse the video
+        min_share = MIN_DECODED_SHARE if whole else 0  # one damaged stretch must not exclude the whole video
         frames_read = video.decode(needed, square_pixels=transform.square_pixels, min_share=min_share)
         with closing(frames_read) as decoded:  # type: ignore[type-var]
             for frames in sorted(set(clip_frames)):

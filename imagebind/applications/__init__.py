@@ -1,1 +1,1 @@
-"""Applications of the embedding space: detection, generation and moments."""
+"""Applications of the embedding space: detection, generation, and moments in recordings."""

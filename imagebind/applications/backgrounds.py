@@ -1,4 +1,4 @@
-"""Background items: what a box shows if it shows nothing in particular, in the modality of the query."""
+"""Background items of each media type: a box is compared with them, as well as with the query."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -16,7 +16,7 @@ FAR_MILLIMETRES = 3000
 ROOM_CENTIKELVIN = 29_315  # 20 °C
 SEED = 0
 
-# Source: ours.
+# Source of the items: ours.
 TEXTS = ("the background.", "an empty scene.", "the ground.", "a texture.", "nothing in particular.")
 
 
@@ -25,13 +25,14 @@ def embed_backgrounds(
     kinds: Iterable[MediaKind],
     given: Mapping[MediaKind | str, Sequence[Any]],
 ) -> dict[MediaKind, np.ndarray]:
-    """Return the vectors of background items of media types: {kind: (k, e)}, of unit length.
+    """Return the unit vectors of the background items of each media type: {kind: (k, e)}.
 
-    `given` replaces the items of some media types.
+    Args:
+        given: items that replace the default ones of their media type.
 
     Raises:
         MediaError: an item cannot be embedded.
-        ValueError: no items are given for a media type.
+        ValueError: `given` has an empty list for a media type.
     """
     chosen = {MediaKind(kind): list(items) for kind, items in given.items()}
     if empty := [str(kind) for kind, items in chosen.items() if not items]:
@@ -43,10 +44,10 @@ def embed_backgrounds(
 
 
 def default_backgrounds(kind: MediaKind) -> list[Any]:
-    """Return background items of a media type.
+    """Return the default background items of a media type.
 
-    Texts about nothing; silence and noise; a plane and a uniform temperature; a sensor at rest; a grey and a
-    random image.
+    Texts without a subject, such as "an empty scene."; silence and noise; a flat depth image; a thermal image
+    of uniform temperature; an IMU at rest; a grey and a random image.
     """
     noise = np.random.default_rng(SEED)
     match kind:

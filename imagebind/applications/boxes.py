@@ -1,4 +1,4 @@
-"""Boxes in an image, and crops of them. A box has its left, top, right and bottom edge in pixels."""
+"""Boxes in an image, and crops around them. A box is its left, top, right and bottom edge in pixels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,12 +24,12 @@ class Detection:
     """A box in which a query was found.
 
     Args:
-        query: its name.
+        query: the name of the query.
         score: the probability that the box shows the query rather than the background.
         cosine: the cosine similarity of the box and the query.
         box: left, top, right and bottom edge in pixels.
-        mask: (h, w) bool over the whole image, if a segmenter was given.
-        track: the number of the thing in a video, from 1.
+        mask: (h, w) bool over the whole image, if a segmentation function was given.
+        track: the number of the track in a video, from 1.
     """
 
     query: str
@@ -41,7 +41,7 @@ class Detection:
 
     @property
     def area(self) -> float:
-        """The pixels of the mask; without one, those of the box."""
+        """The number of pixels in the mask or, without a mask, in the box."""
         if self.mask is not None:
             return float(np.count_nonzero(self.mask))
         left, top, right, bottom = self.box
@@ -50,7 +50,7 @@ class Detection:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ImageDetections:
-    """The detections in one image, or in one frame of a video at `seconds`."""
+    """The detections in one image, or in the frame of a video at the time `seconds`."""
 
     name: str
     width: int
@@ -61,10 +61,13 @@ class ImageDetections:
 
 
 def as_image(image: Any) -> tuple[Image.Image, str]:
-    """Return an image as 8-bit RGB, upright, and its name: a path, a PIL image or an array (h, w, 3).
+    """Return an image as upright 8-bit RGB, and its name.
+
+    Args:
+        image: a path, a PIL image, or an array (h, w, 3) of uint8.
 
     Raises:
-        MediaError: the image cannot be read, or is no image.
+        MediaError: `image` cannot be read, or is not an image.
     """
     request = identify(image, modality=MediaKind.IMAGE)
     if not isinstance(request.payload, Image.Image) and is_source(request.payload):
@@ -83,15 +86,15 @@ def as_image(image: Any) -> tuple[Image.Image, str]:
 
 
 def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
-    """Return boxes cut at the borders of an image, without those outside: (n, 4) -> (m, 4) float32.
+    """Return boxes clipped to an image, without those outside it: (n, 4) -> (m, 4) float32.
 
     Args:
         size: width and height of the image.
-        name: what the boxes are called in errors.
+        name: name of the boxes in errors.
 
     Raises:
-        MediaError: another shape, numbers that are not finite, a right edge left of the left one, or all
-            boxes are outside the image.
+        MediaError: the boxes have another shape or numbers that are not finite, a right edge is left of its
+            left edge, a bottom edge is above its top edge, or all boxes are outside the image.
     """
     expected = "boxes (n, 4) with left, top, right and bottom edge in pixels"
     try:
@@ -116,10 +119,10 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
 
 
 def square_crops(image: Image.Image, boxes: Tensor, *, context: float) -> list[Image.Image]:
-    """Return a square around each box (n, 4), with context on all sides.
+    """Return a square crop around each box (n, 4), with a margin on all sides.
 
-    A square's side is the longer side of its box plus `context` of it on both sides. The square is moved into
-    the image where it fits; where it is larger than the image, the mean colour fills the rest.
+    The margin is the share `context` of the longer side of the box. A square that fits into the image is
+    moved inside it. If a square is larger than the image, the image's mean colour fills the rest.
     """
     background = tuple(np.asarray(image.resize((1, 1), Image.Resampling.BOX))[0, 0].tolist())
     crops = []
@@ -140,6 +143,6 @@ def square_crops(image: Image.Image, boxes: Tensor, *, context: float) -> list[I
 
 
 def _start(middle: float, side: int, length: int) -> int:
-    """Return where a stretch of `side` around `middle` starts; inside [0, length] if it fits."""
+    """Return the start of an interval of length `side` around `middle`; inside [0, length] if it fits."""
     start = round(middle - side / 2)
     return min(max(start, 0), length - side) if side <= length else min(max(start, length - side), 0)

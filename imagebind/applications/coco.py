@@ -1,4 +1,4 @@
-"""Read boxes from COCO and csv files; write detections as COCO does."""
+"""Read boxes from COCO and csv files; convert detections to COCO's format."""
 
 import csv
 import json
@@ -14,7 +14,7 @@ from imagebind.errors import MediaError
 
 EDGES = ("left", "top", "right", "bottom")
 CORNERS = (EDGES, ("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"))  # columns of a csv file
-SIZED = (("x", "y", "width", "height"), ("x", "y", "w", "h"))  # with x, y of the left top corner
+SIZED = (("x", "y", "width", "height"), ("x", "y", "w", "h"))  # x, y: the top left corner
 IMAGE_COLUMNS = ("image", "file_name", "filename", "file", "path")
 EXPECTED_FILE = (
     "COCO's JSON (images and annotations, or results), or a csv file with the columns left, top, right, "
@@ -23,14 +23,14 @@ EXPECTED_FILE = (
 
 
 def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
-    """Return the boxes that a COCO or csv file has for an image: (n, 4) float32, edges in pixels.
+    """Return the boxes of an image from a COCO or csv file: (n, 4) float32, edges in pixels.
 
     Args:
-        image: the path of the image; its file name is looked up if the file is about several images.
+        image: the path of the image. If the file names images, only boxes with this file name are returned.
 
     Raises:
-        MediaError: the file has another form, or does not name the image.
-        OSError: it cannot be read.
+        MediaError: the file has another format, or does not name the image.
+        OSError: the file cannot be read.
     """
     name = os.fspath(path)
     try:
@@ -44,10 +44,10 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
 
 
 def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:
-    """Return detections as COCO's dictionary of images, categories and annotations; ids start at 1.
+    """Return detections in COCO's format: images, categories and annotations; ids start at 1.
 
-    An annotation also has its `score` and `cosine`, and in a video its `track_id`; an image of a video its
-    `seconds`. Masks are uncompressed run lengths, which `pycocotools` reads.
+    An annotation also has `score` and `cosine`, and in a video `track_id`. A frame of a video also has
+    `seconds`. Masks are uncompressed run lengths, which `pycocotools` can read.
     """
     listed = list(images)
     names = dict.fromkeys(found.query for image in listed for found in image.detections)
@@ -72,7 +72,7 @@ def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:
                 "category_id": ids[found.query],
                 "bbox": [round(value, 2) for value in (left, top, right - left, bottom - top)],
                 "area": round(found.area, 2),
-                "iscrowd": int(found.mask is not None),  # COCO's mark of run lengths
+                "iscrowd": int(found.mask is not None),  # in COCO, 1 marks run lengths
                 "score": round(found.score, 6),
                 "cosine": round(found.cosine, 6),
             }
@@ -86,7 +86,7 @@ def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:
 
 
 def run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    """Return a mask (h, w) as COCO's run lengths: counts of zeros and ones in turn, column by column."""
+    """Return a mask (h, w) as COCO's run lengths: alternating counts of zeros and ones, column by column."""
     flat = np.concatenate([[False], mask.astype(bool).ravel(order="F")])
     changes = np.flatnonzero(np.diff(flat))
     counts = np.diff([0, *changes, mask.size]).tolist()

@@ -1,7 +1,7 @@
-"""Cut clips out of recordings: copied where the cut lies on key frames, else encoded again.
+"""Cut clips out of recordings: packets are copied if the cut lies on key frames, else re-encoded.
 
-A video becomes H.264 and AAC in MP4, an audio file 16-bit WAV. Times are seconds of the images of a video, or
-of the samples of an audio file, as those of `moments`.
+Clips of videos are MP4; re-encoded ones have H.264 and AAC. Clips of audio files are 16-bit WAV. Times are
+seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
 """
 
 from bisect import bisect_left
@@ -30,26 +30,27 @@ from imagebind.media.webp import is_animated_webp
 from imagebind.modality import MediaKind
 
 VIDEO_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishable from the source
-FALLBACK_RATE = Fraction(25)  # of a stream that states none
+FALLBACK_RATE = Fraction(25)  # frames per second of a stream that states no rate
 MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
 MICROSECONDS = 1_000_000  # per second
 AUDIO_BLOCK_SECONDS = 1  # decoded at a time
-AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 96000, 48000)  # the last for others
+# Sample rates that are kept; audio of another rate gets the last one.
+AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 96000, 48000)
 
 
 @dataclass(frozen=True, kw_only=True)
 class CutClip:
-    """A clip that was written, and whether its packets were copied without encoding them again."""
+    """The path of a written clip, and whether its packets were copied without re-encoding."""
 
     path: Path
     is_copy: bool
 
 
 def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> list[CutClip]:
-    """Write each moment to a file in a folder, which is made; names have the rank and the times.
+    """Write each moment to a file in a folder, which is created; file names contain the rank and the times.
 
     Raises:
-        MediaError: neither a video nor an audio file, or it cannot be decoded.
+        MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -65,14 +66,17 @@ def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> lis
 
 
 def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutClip:
-    """Write the seconds from `start` to `end` to a file; `target` has no suffix: .mp4 or .wav is added.
+    """Write the part of a recording from `start` to `end` seconds to a file.
 
-    Packets are copied if the first frame is a key frame and the clip ends before one, or with the recording.
-    The audio of a copy is exact to one packet, some hundredths of a second.
+    Packets of a video are copied if the first frame is a key frame and the clip ends just before a key frame
+    or at the end of the recording. The audio of a copy is exact to one packet, some hundredths of a second.
+
+    Args:
+        target: the path without a suffix; .mp4 or .wav is added.
 
     Raises:
-        MediaError: neither a video nor an audio file, or it cannot be decoded.
-        ValueError: the clip has no length.
+        MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
+        ValueError: `start` is negative or not before `end`.
         OSError: the file cannot be written.
     """
     if not 0 <= start < end:
@@ -94,7 +98,7 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
 
 def is_on_key_frames(recording: Path, start: float, end: float) -> bool:
-    """Whether a video can be cut at these seconds, to half a frame, without encoding it again."""
+    """Whether a video can be cut at these times, within half a frame, without re-encoding."""
     with open_source(recording) as file:
         if is_animated_webp(file):  # FFmpeg cannot read it
             return False
@@ -106,9 +110,9 @@ def is_on_key_frames(recording: Path, start: float, end: float) -> bool:
                 continue
             seconds = float(packet.pts * (fraction_of(packet.time_base) or 0) - zero)
             if stop is not None and seconds < end - half:
-                return False  # a frame before the end that is decoded after it
+                return False  # a frame of the clip is decoded after the key frame at its end
             if begin is not None and seconds < start - half:
-                return False  # a frame before the start that is decoded after it
+                return False  # a frame before the clip is decoded after the key frame at its start
             if packet.is_keyframe and abs(seconds - start) < half:
                 begin = seconds
             if packet.is_keyframe and abs(seconds - end) < half:
@@ -118,7 +122,7 @@ def is_on_key_frames(recording: Path, start: float, end: float) -> bool:
 
 
 def _opened(file: BinaryIO, recording: Path) -> AbstractContextManager[tuple[Any, Any]]:
-    """Open a video's container and the stream that `open_video` reads."""
+    """Open a video's container and the video stream that `open_video` reads."""
     return opened_video(file, name_of(recording), DEFAULT_LIMITS)
 
 
@@ -129,7 +133,7 @@ def _zero_and_half(video: Any) -> tuple[Fraction, float]:
 
 
 def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
-    """Copy the packets between two key frames; return False if MP4 does not take the codec."""
+    """Copy the packets between two key frames; return False if MP4 does not support the codec."""
     with open_source(recording) as file, _opened(file, recording) as (container, video):
         sources = [video, *container.streams.audio[:1]]
         zero, half = _zero_and_half(video)
@@ -153,7 +157,7 @@ def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
 
 
 def _encode(recording: Path, target: Path, start: float, end: float) -> None:
-    """Decode the clip's frames and audio, and encode them; at most some seconds are in memory."""
+    """Decode and re-encode the clip's frames and audio, with at most some seconds in memory at a time."""
     with ExitStack() as resources:
         video = resources.enter_context(open_video(recording))
         ticks, tick = video.clock.ticks, video.clock.tick
@@ -185,14 +189,17 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
 
 
 def _exact(seconds: float) -> Fraction:
-    """Return seconds as a fraction in which 3.2 is 16/5: the float is a little more, and after its frame."""
+    """Return seconds as the nearest simple fraction: 3.2 becomes 16/5.
+
+    The float 3.2 is slightly more, so a search from it would miss the frame at 3.2 s.
+    """
     return Fraction(seconds).limit_denominator(MICROSECONDS)
 
 
 def _encoded_audio(
     output: Any, audio: AudioRecording, start: float, end: float
 ) -> Iterator[tuple[float, list[Any]]]:
-    """Add an AAC stream; yield the seconds of the clip that are encoded so far, and their packets."""
+    """Add an AAC stream; yield the time up to which the clip's audio is encoded, and new packets."""
     is_stereo = audio.channels == 2
     layout = "stereo" if is_stereo else "mono"
     rate = audio.rate if audio.rate in AAC_RATES else AAC_RATES[-1]
@@ -222,7 +229,7 @@ def _write_wav(recording: Path, target: Path, start: float, end: float) -> None:
 
 
 def _blocks(audio: AudioRecording, start: float, end: float) -> Iterator[tuple[int, np.ndarray]]:
-    """Yield blocks of a stretch of audio, each with the number of its first sample: (channels, n) float32."""
+    """Yield the audio from `start` to `end` in blocks (channels, n), each with its first sample's number."""
     first, last = (round(seconds * audio.rate) for seconds in (max(start, 0.0), end))
     last = min(last, audio.samples)
     size = AUDIO_BLOCK_SECONDS * audio.rate

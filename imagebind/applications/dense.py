@@ -1,8 +1,8 @@
 """Dense features: embeddings of the parts of an image, and maps of their similarity to queries.
 
-No training is needed. A part is a window, which the model embeds as an image, or a patch. The last block of
-the vision trunk mixes the patches into the class token; without this, each patch keeps its own value, which
-after the projections of the block and the head lies in the joint space.
+No training is needed. A part is a window, which the model embeds as an image, or a patch. The attention of
+the vision trunk's last block mixes the patches. If each patch keeps its own value instead, the projections of
+the block and the head map this value into the joint embedding space.
 """
 
 import math
@@ -34,27 +34,27 @@ FEATURES: tuple[Features, ...] = get_args(Features)
 
 # Source: ours, chosen on the toy world; see docs/guide/detection.md.
 WINDOW_SHARES = (0.375,)  # sides of windows that are embedded as images, as shares of the short side
-PATCH_WINDOW_SHARES = (0.5, 0.25)  # of windows whose patches are embedded
-WINDOW_STEP = 1 / 3  # of the window: distance of neighbouring windows, and of their centres from the edges
+PATCH_WINDOW_SHARES = (0.5, 0.25)  # the same for windows whose patches are embedded
+WINDOW_STEP = 1 / 3  # of the window: distance between windows, and of the outer centres from the edges
 PATCH_WINDOW_STEP = 1 / 2
 SMOOTHING = 0.26  # of the window: standard deviation of a Gaussian by which neighbouring windows are averaged
 ROUNDING = 1e-6
-CELLS_PER_STEP = 8  # of the grid on which maps of windows are smoothed
+CELLS_PER_STEP = 8  # cells of the smoothing grid between neighbouring windows
 
 
 def patch_embeddings(model: ImageBindModel, images: Tensor, *, attention: Attention = "value") -> Tensor:
     """Embed each patch of images or two-frame videos: (b, 3, [2,] h, w) -> (b, h', w', e), unit length.
 
-    Images are as the transform returns them. Sides other than the model's own must be equal; their position
-    embeddings are interpolated. `attention` replaces the attention of the last block:
+    Images have the standardised pixels that the transform returns. Images of another size than the model's
+    must be square; their position embeddings are interpolated. `attention` replaces that of the last block:
 
     - "value": each patch keeps its own value. Source: MaskCLIP.
     - "self": patches attend to patches with similar queries, and with similar keys. Source: SCLIP.
     - "neighbours": patches attend to those with similar keys nearby. Source: NACLIP.
-    - "plain": the trunk as it is; its patches are not trained to lie in the joint space.
+    - "plain": the unchanged trunk; its patches were not trained to lie in the joint embedding space.
 
     Raises:
-        ValueError: an unknown attention, or images of a wrong shape.
+        ValueError: the attention is unknown, or the images have a wrong shape.
     """
     if attention not in ATTENTIONS:
         raise ValueError(f"attention: expected one of {', '.join(ATTENTIONS)}, got {attention!r}")
@@ -89,7 +89,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = Non
 
 
 def _nearness(grid: tuple[int, int], *, like: Tensor) -> Tensor:
-    """Return a Gaussian of the distance between patches, to add to scores; 0 for the class token: (l, l)."""
+    """Return a bias for attention: a Gaussian of the patch distance, 0 for the class token: (l, l)."""
     rows, columns = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
     places = torch.stack([rows.flatten(), columns.flatten()], dim=1).float()  # (h·w, 2)
     nearness = torch.exp(-torch.cdist(places, places).square() / (2 * NEIGHBOUR_STD**2))
@@ -108,30 +108,30 @@ def similarity_maps(
 ) -> Tensor:
     """Return the cosine similarity of each part of an image to queries: (n, e) -> (n, H, W) float32.
 
-    Square windows slide over the image. With the features "windows" each is embedded as an image; a pixel has
-    the Gaussian mean over the windows around it. Otherwise their patches are embedded by `patch_embeddings`
-    with this attention; a pixel has the mean over the windows that contain it. Maps of several sizes of
-    windows are averaged.
+    Square windows slide over the image. With the features "windows", each window is embedded as an image, and
+    a pixel has the mean over nearby windows with Gaussian weights. Other features are the attention of
+    `patch_embeddings`, which embeds the patches of the windows; a pixel has the mean over the windows that
+    contain it. Maps of windows of several sizes are averaged.
 
     Args:
-        image: any item that is an image. Its H and W are those of the map.
+        image: an image item, as for `Embedder.encode`. The map has its height H and width W.
         queries: vectors of any modality, as from `Embedder.encode` or `combine`.
         windows: sides of the windows, as shares of the image's short side; by default `WINDOW_SHARES` or, for
             patches, `PATCH_WINDOW_SHARES`.
 
     Raises:
-        MediaError: the image cannot be read, or is no image.
-        ValueError: no queries, queries of another width, or an option out of its range.
+        MediaError: `image` cannot be read, or is not an image.
+        ValueError: there are no queries, their vectors have another width, or an option is out of range.
     """
     pixels = whole_image(embedder, image)
     return pixel_maps(embedder, pixels, queries, features=features, windows=windows, batch_size=batch_size)
 
 
 def whole_image(embedder: Embedder, image: Any) -> Tensor:
-    """Read an image and standardise its pixels as the embedder does, without crop or resize: (3, H, W).
+    """Return an image with pixels standardised as by the embedder, not cropped or resized: (3, H, W).
 
     Raises:
-        MediaError: the image cannot be read, or is no image.
+        MediaError: `image` cannot be read, or is not an image.
     """
     request = identify(image)
     if request.kind is not MediaKind.IMAGE:
@@ -141,7 +141,7 @@ def whole_image(embedder: Embedder, image: Any) -> Tensor:
 
 
 def _keep(image: Any, size: int) -> Any:
-    """Crop nothing: return an image as it is, a PIL image or a tensor."""
+    """Return a PIL image or a tensor unchanged, in place of a crop."""
     return image
 
 
@@ -155,10 +155,14 @@ def pixel_maps(
     windows: Sequence[float] | None = None,
     batch_size: int = BATCH_SIZE,
 ) -> Tensor:
-    """Return `similarity_maps` of an image (3, H, W) or a clip of two frames (3, 2, H, W), both standardised.
+    """Return the maps of `similarity_maps` for standardised pixels: (n, e) -> (n, H, W).
+
+    Args:
+        pixels: an image (3, H, W), or a clip of two frames (3, 2, H, W).
 
     Raises:
-        ValueError: pixels of another shape, no queries, queries of another width, or an option out of range.
+        ValueError: the pixels have another shape, there are no queries, their vectors have another width, or
+            an option is out of range.
     """
     vectors = _checked_queries(queries, embedder.embed_dim)
     if features not in FEATURES:
@@ -188,7 +192,7 @@ def _maps_of_windows(
     side = _vision_sizes(embedder).image_size
     scale = side / (share * min(frames.shape[-2:]))
     size = [max(side, round(length * scale)) for length in frames.shape[-2:]]
-    # Standardised pixels of 0 have the mean colour. A window's centre is at least a step from the edges.
+    # Pad with 0, the mean colour. The centres of the outer windows are one step from the edges.
     step = side * WINDOW_STEP
     margin = side // 2 - round(step)
     padded = F.pad(_resized(frames, size), [margin] * 4)
@@ -198,7 +202,7 @@ def _maps_of_windows(
         for crops in _batches(padded, [(top, left) for top in tops for left in lefts], side, batch_size)
     ]
     grid = torch.cat(similarities).T.reshape(1, len(vectors), len(tops), len(lefts))
-    # The edges of the image have no windows: the least similarity there keeps maxima inside.
+    # No window is centred at the edges. The least similarity there keeps maxima away from them.
     least = grid.amin(dim=(2, 3), keepdim=True)
     bordered = F.pad(grid - least, (1, 1, 1, 1)) + least
     cells = [CELLS_PER_STEP * (count - 1) + 1 for count in bordered.shape[-2:]]
@@ -247,7 +251,7 @@ def _resized(frames: Tensor, size: list[int]) -> Tensor:
 def _batches(
     frames: Tensor, corners: Sequence[tuple[int, int]], side: int, batch_size: int
 ) -> Iterator[Tensor]:
-    """Yield the squares at top left corners, as the vision trunk takes them: (b, 3, [2,] side, side)."""
+    """Yield batches of squares with the given top left corners: (b, 3, [2,] side, side)."""
     for start in range(0, len(corners), batch_size):
         crops = torch.stack(
             [frames[..., y : y + side, x : x + side] for y, x in corners[start : start + batch_size]], dim=2
@@ -262,7 +266,7 @@ def _starts(length: int, side: int, step: float) -> list[int]:
 
 
 def _smoothed(maps: Tensor, std: float) -> Tensor:
-    """Return maps (n, h, w) after a Gaussian of `std` cells; their edges are repeated."""
+    """Return maps (n, h, w) smoothed by a Gaussian of `std` cells; edge values are repeated as padding."""
     reach = math.ceil(3 * std)
     weights = torch.exp(-torch.arange(-reach, reach + 1).float().square() / (2 * std**2))
     weights /= weights.sum()

@@ -1,13 +1,14 @@
-"""Detect what queries of any modality describe in an image: boxes with probabilities, and masks.
+"""Detect queries of any modality in an image: boxes with probabilities, and masks.
 
-Boxes are proposed, cropped with context, and embedded in one batch with a grid of squares over the image. The
-score of a box for a query is the probability that it shows the query rather than the background: a softmax
-over cosine similarities with
+Boxes are proposed, cropped with margins, and embedded in one batch with a grid of squares over the image. The
+score of a box for a query is the probability that it shows the query rather than the background. It is a
+softmax over three kinds of cosine similarities:
 
-- the query: the least over crops with different context, because a part of another thing is similar to a
-  query by chance in one crop, rarely in all;
-- background items **of the query's modality**, since cosines of different modalities have different scales;
-- the image itself: the similarity that only the best twentieth of its grid exceeds.
+- of the box with the query: the least over crops with different margins, because a part of another thing may
+  be similar to a query by chance in one crop, but rarely in all;
+- of the box with background items **of the query's modality**, since cosines of different modalities have
+  different scales;
+- of the image's grid with the query: the similarity that only 5% of the squares exceed.
 
 Source: ours, chosen on the toy world; see docs/guide/detection.md.
 """
@@ -33,23 +34,24 @@ from imagebind.query import named_queries
 from imagebind.zeroshot import class_probabilities, logit_scale
 
 CONTEXTS = (0.2, 0.4)  # margins of a crop, as shares of the box's longer side
-IMAGE_QUANTILE = 0.95  # of the similarities of the image's grid with a query, as its background
-THRESHOLD = 0.5  # of the score: rather the query than the background
-IOU_THRESHOLD = 0.4  # boxes of one query that overlap more are one thing
+IMAGE_QUANTILE = 0.95  # of the similarities of the grid's squares with a query
+THRESHOLD = 0.5  # least score: the query is more probable than the background
+IOU_THRESHOLD = 0.4  # boxes of one query that overlap more show the same thing
 MAX_DETECTIONS = 20  # per query
-DEFAULT_TEMPERATURE = 0.07  # of a model without logit scales. Source: CLIP's initial value
-CROP_BATCH = 1024  # crops per forward pass: those of one image, unless there are more
+DEFAULT_TEMPERATURE = 0.07  # for models without logit scales. Source: CLIP's initial value
+CROP_BATCH = 1024  # most crops per forward pass; an image usually has fewer
 
 Segment = Callable[[Image.Image, np.ndarray], Any]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectionQuery:
-    """A query as `detect` compares boxes with it.
+    """A query prepared for `detect`.
 
     Args:
-        vector: (e,) of unit length.
-        backgrounds: (k, e) of unit length.
+        name: the name in the detections.
+        vector: unit vector (e,).
+        backgrounds: unit vectors (k, e) of the background items.
         temperature: divides cosine similarities before the softmax.
     """
 
@@ -66,18 +68,18 @@ def detection_queries(
     backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None = None,
     temperature: float | None = None,
 ) -> list[DetectionQuery]:
-    """Embed queries and their backgrounds, to detect them in many images.
+    """Embed queries and their backgrounds once, to detect them in many images.
 
     Args:
         queries: one or more items of any modality, or {name: item, vector or [(item, weight), …]}; see
             `query.named_queries`.
-        backgrounds: items that are not what is looked for, by their media type; by default those of
-            `applications.backgrounds`. A weighted sum has the backgrounds of its items' media types.
-        temperature: by default the inverse of the query's modality's logit scale.
+        backgrounds: {media type: background items}; by default those of `applications.backgrounds`. A
+            weighted sum has the backgrounds of its items' media types.
+        temperature: by default the inverse of the logit scale of the query's modality.
 
     Raises:
         MediaError: an item cannot be embedded.
-        ValueError: no queries, or a temperature that is not positive and finite.
+        ValueError: there are no queries, or a media type has an empty list of background items.
     """
     named = named_queries(queries, embedder)
     kinds = {kind for query in named.values() for kind in query.kinds} or {MediaKind.IMAGE}
@@ -122,35 +124,37 @@ def detect(
     Args:
         image: a path, a PIL image, or an array (h, w, 3).
         queries: see `detection_queries`, whose result is accepted too.
-        proposals: where to look: boxes (n, 4), a function of the RGB image that returns them, a COCO or csv
-            file. By default groups of similar colour and of similarity maps, else a grid.
+        proposals: the boxes to examine: an array (n, 4), a function of the RGB image that returns one, or the
+            path of a COCO or csv file. By default, boxes around groups of pixels with similar colour or high
+            similarity; if there are none, a grid.
         maps: similarity maps (n, h, w) of the queries, if already computed.
-        contexts: margins around a box in its crops, as shares of its longer side.
-        image_quantile: the share of the image's grid that is its own background; None does without.
+        contexts: margins of the crops of a box, as shares of its longer side.
+        image_quantile: the quantile of the similarities of the image's grid that is added to the background;
+            None leaves the image out of the background.
         threshold: least score of a detection.
-        iou_threshold: of two boxes of one query that overlap more, the more probable one is returned.
-        max_detections: largest number per query.
+        iou_threshold: if two boxes of one query have a larger IoU, only the more probable one is returned.
+        max_detections: largest number of detections per query.
         segment: a function of the RGB image and boxes (n, 4) that returns masks (n, h, w).
-        name: of the image in a file of boxes, if `image` has none.
+        name: the name of the image in a file of boxes; by default that of `image`.
 
     Raises:
-        MediaError: the image or an item cannot be read, or the proposals are no boxes in the image.
-        ValueError: no queries, or an option out of its range.
+        MediaError: the image or an item cannot be read, or the proposals are not boxes in the image.
+        ValueError: there are no queries, or an option is out of range.
     """
     _check_options(contexts, image_quantile, threshold, iou_threshold, max_detections)
     prepared = _prepared(embedder, queries, backgrounds, temperature)
-    picture, own_name = as_image(image)
+    rgb_image, own_name = as_image(image)
     if proposals is None:
         if maps is None:
-            maps = similarity_maps(embedder, picture, np.stack([query.vector for query in prepared]))
-        boxes = default_boxes(picture, maps)
+            maps = similarity_maps(embedder, rgb_image, np.stack([query.vector for query in prepared]))
+        boxes = default_boxes(rgb_image, maps)
     else:
-        boxes = boxes_in(picture, proposals, name=name or own_name)
+        boxes = boxes_in(rgb_image, proposals, name=name or own_name)
     if not len(boxes):
         return []
-    grid = grid_boxes(picture.size) if image_quantile is not None else boxes[:0]
-    crops = [crop for margin in contexts for crop in square_crops(picture, boxes, context=margin)]
-    crops += square_crops(picture, grid, context=0)
+    grid = grid_boxes(rgb_image.size) if image_quantile is not None else boxes[:0]
+    crops = [crop for margin in contexts for crop in square_crops(rgb_image, boxes, context=margin)]
+    crops += square_crops(rgb_image, grid, context=0)
     vectors = torch.from_numpy(embedder.encode(crops, batch_size=min(len(crops), CROP_BATCH)))
     of_boxes = vectors[: len(crops) - len(grid)].unflatten(0, (len(contexts), len(boxes)))  # (c, b, e)
     of_grid = vectors[len(crops) - len(grid) :]
@@ -168,7 +172,7 @@ def detect(
             for index in kept.tolist()
         ]
     found.sort(key=lambda detection: -detection.score)
-    return found if segment is None else _with_masks(picture, found, segment)
+    return found if segment is None else _with_masks(rgb_image, found, segment)
 
 
 def _prepared(
@@ -200,7 +204,7 @@ def _check_options(
 
 
 def _temperature(embedder: Embedder, kinds: Sequence[MediaKind]) -> float:
-    """Return the inverse of the logit scale with which a query's modality was trained; vision has text's."""
+    """Return the inverse of the trained logit scale of a query's modality; vision uses that of text."""
     scales = [
         logit_scale(
             embedder.model, ModalityType.TEXT if kind.modality is ModalityType.VISION else kind.modality
@@ -214,10 +218,10 @@ def _temperature(embedder: Embedder, kinds: Sequence[MediaKind]) -> float:
 def _scores(
     of_boxes: Tensor, of_grid: Tensor, query: DetectionQuery, image_quantile: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the cosine similarity of each box with a query, and its probability: (b,), (b,).
+    """Return the cosine similarity of each box with a query, and the probability of the query: (b,), (b,).
 
     Args:
-        of_boxes: vectors of the crops of each context, (c, b, e).
+        of_boxes: vectors of the crops of each margin, (c, b, e).
         of_grid: vectors of the grid's squares, (g, e).
     """
     vector, backgrounds = torch.from_numpy(query.vector), torch.from_numpy(query.backgrounds)
@@ -229,7 +233,7 @@ def _scores(
 
 
 def _best(boxes: Tensor, scores: Tensor, threshold: float, iou_threshold: float) -> Tensor:
-    """Return the indices of boxes of at least `threshold`, without those that overlap better ones."""
+    """Return the indices of boxes that score at least `threshold` and do not overlap better ones."""
     candidates = (scores >= threshold).nonzero()[:, 0]
     return candidates[nms(boxes[candidates], scores[candidates], iou_threshold)]
 

@@ -1,10 +1,10 @@
-"""Generate images of items of any modality: a decoder turns their embedding into an image.
+"""Generate images from items of any modality: a decoder turns their embedding into an image.
 
 | model | decoder |
 |---|---|
 | imagebind_tiny | the small decoder of this package, for images of the toy world |
 | imagebind_huge | Stable unCLIP through diffusers, see `unclip` |
-| any | a function of an embedding, `FunctionDecoder` |
+| any | `FunctionDecoder`, which wraps a function of an embedding |
 """
 
 import math
@@ -24,7 +24,7 @@ from imagebind.errors import ImageBindError
 from imagebind.query import to_query
 from imagebind.space import Space
 
-MAX_SEED = 2**63 - 1  # of a random generator of torch
+MAX_SEED = 2**63 - 1  # the largest seed that torch accepts
 
 
 @runtime_checkable
@@ -39,16 +39,16 @@ class Decoder(Protocol):
         """
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
-        """Return an image for each embedding (n, e) of unit length and its seed.
+        """Return an image for each unit vector of `embeddings` (n, e) and its seed.
 
         Raises:
-            ValueError: an option or a seed that the decoder cannot use.
+            ValueError: the decoder cannot use an option or a seed.
         """
 
 
 @dataclass(frozen=True)
 class FunctionDecoder:
-    """A function of one embedding (e,), a float32 tensor on the CPU of unit length, as a `Decoder`.
+    """A `Decoder` that calls a function of one embedding, a float32 unit vector (e,) on the CPU.
 
     The function returns a PIL image, or an array or tensor (h, w, 3), (3, h, w) or (h, w), of uint8 or of
     floats from 0 to 1. It runs with torch's random generators set to the seed; their state is restored.
@@ -60,10 +60,10 @@ class FunctionDecoder:
         """Accept every embedder."""
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
-        """Return the function's image of each embedding (n, e), with its seed.
+        """Return the image that the function returns for each embedding (n, e), run with its seed.
 
         Raises:
-            ValueError: the function returns something else than an image.
+            ValueError: the function does not return an image.
         """
         images = []
         for embedding, seed in zip(embeddings, seeds, strict=True):
@@ -81,20 +81,21 @@ def generate(
     count: int = 1,
     seed: int = 0,
 ) -> list[Image.Image]:
-    """Return images of a query: an item, a vector (e,), or pairs (item or vector, weight) that are added.
+    """Return images generated from a query.
 
     Args:
-        decoder: a `Decoder`, or a function of an embedding (e,) that returns an image; by default that of
-            the embedder's model, see `decoder_of`.
+        query: an item, a vector (e,), or pairs (item or vector, weight), whose weighted sum is the query.
+        decoder: a `Decoder`, or a function of an embedding (e,) that returns an image; by default the decoder
+            of the embedder's model, see `decoder_of`.
         count: number of images.
-        seed: of the first image; the others have the following ones. An image depends only on the query, the
-            decoder and its own seed.
+        seed: random seed of the first image; the others have the following seeds. An image depends only on
+            the query, the decoder and its own seed.
 
     Raises:
         MediaError: an item cannot be embedded, or is silent audio.
         SpaceMismatchError: the decoder is for another space.
         ImageBindError: the model has no decoder.
-        ValueError: an empty query, weights that cancel out, or an option that the decoder cannot use.
+        ValueError: the query is empty, its weighted sum is zero, or the decoder cannot use an option.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
@@ -135,10 +136,10 @@ def takes_unclip(embedder: Embedder) -> bool:
 
 
 def to_image(values: Any) -> Image.Image:
-    """Return an image from an image, or from an array or tensor (h, w, 3), (3, h, w) or (h, w).
+    """Return a PIL image of `values`: an image, or an array or tensor (h, w, 3), (3, h, w) or (h, w).
 
     Raises:
-        ValueError: another shape or type, or numbers that are not finite.
+        ValueError: `values` has another shape or type, or numbers that are not finite.
     """
     if isinstance(values, Image.Image):
         return values
@@ -159,10 +160,10 @@ def to_image(values: Any) -> Image.Image:
 
 
 def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
-    """Return images of one size side by side, in rows of about as many as there are rows.
+    """Return one image that shows images of equal size in a grid with about as many rows as columns.
 
     Raises:
-        ValueError: no images.
+        ValueError: there are no images.
     """
     if not images:
         raise ValueError("images: expected at least one, got none")

@@ -5,11 +5,11 @@
     for moment in find_moments(vectors, query.vector):
         print(moment.start, moment.end, moment.score)
 
-Each stream has a score at each time: the cosines of its windows with the query, standardised over the
-recording by `imagebind.calibration`, so that streams can be added; then the mean over the windows that cover
-the time. A moment is the time around a maximum in which the score stays above half of the maximum: a window
-that is half outside an event has about half of its score. Source: ours; the alternatives that were measured
-are in docs/guide/moments.md.
+The cosines of a stream's windows with the query are standardised over the recording by
+`imagebind.calibration`, so that streams can be added. The score at a time is the mean over the windows that
+cover it, then over the streams. A moment is the time around a maximum in which the score stays above half of
+the maximum: a window that is half outside an event has about half of the event's score. Source: ours;
+docs/guide/moments.md has the alternatives that were measured.
 """
 
 from collections.abc import Iterator, Mapping
@@ -23,14 +23,17 @@ from imagebind.modality import MediaKind
 
 TOP_MOMENTS = 5
 EDGE_SHARE = 0.5  # of the maximum's height above the mean score: a moment ends where the score is lower
-TIME_TOLERANCE = 1e-6  # seconds; rounding of the times of windows
-SCORE_TOLERANCE = 1e-9  # rounding of the mean of equal scores
-MAX_OVERLAP = 0.3  # of the shorter of two moments; of two that overlap more, the better one is kept
+TIME_TOLERANCE = 1e-6  # seconds; for rounding errors in the times of windows
+SCORE_TOLERANCE = 1e-9  # for rounding errors in the mean of equal scores
+MAX_OVERLAP = 0.3  # of the shorter moment; if two overlap more, the one with the higher score is kept
 
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """A part of a recording, in seconds; its score, and the score of each stream at the maximum."""
+    """A part of a recording, with its score and the score of each stream at `peak`, the time of the maximum.
+
+    Times are in seconds.
+    """
 
     start: float
     end: float
@@ -46,9 +49,9 @@ class Moment:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class ScoreCurve:
-    """Scores over time: `times` (n,) in seconds, the `scores` (n,), and those of each stream (n,).
+    """Scores over time: `times` (n,) in seconds, `scores` (n,), and the scores of each stream (n,).
 
-    A stream has the score 0, its mean, where it has no windows.
+    Where a stream has no windows, its score is 0, its mean.
     """
 
     times: np.ndarray
@@ -71,10 +74,10 @@ def score_curve(recording: RecordingVectors, query: np.ndarray) -> ScoreCurve:
 
 
 def find_moments(recording: RecordingVectors, query: np.ndarray, *, top: int = TOP_MOMENTS) -> list[Moment]:
-    """Return the moments of a recording in which a query, a unit vector (e,), fits best; best first.
+    """Return the moments of a recording that fit a query, a unit vector (e,), best first.
 
-    Scores count standard deviations of the recording's windows, so they cannot be compared between
-    recordings: the best moment of a recording without what is asked for has a high score, too.
+    Scores are in standard deviations over the recording's windows, so they cannot be compared between
+    recordings: the best moment has a high score even if no part of the recording fits the query.
 
     Raises:
         ValueError: `top` is less than 1.

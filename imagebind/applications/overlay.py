@@ -1,7 +1,8 @@
 """Draw detections and similarity maps on an image.
 
-Each query has a colour of Okabe and Ito's palette, which people with any colour vision can tell apart, and
-its boxes state its name. A map tints the image, which is greyed below it, by the colour of its query.
+Each query has a colour of Okabe and Ito's palette, whose colours people with any colour vision can
+distinguish, and its boxes are labelled with its name. A map tints the image in the colour of its query; the
+image is greyed to make the tints visible.
 """
 
 from collections.abc import Sequence
@@ -25,11 +26,11 @@ COLOURS = (
 )
 LEAST_SIDE = 480  # pixels: smaller images are enlarged, so that labels fit
 LINE_SHARE, FONT_SHARE = 0.006, 0.032  # of the image's short side
-GREY_SHARE, GREY_LIGHT = 0.85, 0.55  # of the image below maps
+GREY_SHARE, GREY_LIGHT = 0.85, 0.55  # share of grey, and brightness, of the image below maps
 MAP_OPACITY = 0.75
-MAP_START = 0.5  # of the way from a map's median to its maximum, where its tint starts
+MAP_START = 0.5  # where the tint starts: 0 is a map's median, 1 its maximum
 MASK_OPACITY = 0.45
-DARK = 140  # of 255: names are white on darker colours, black on lighter ones
+DARK = 140  # of 255: labels are white on darker colours, black on others
 MAX_LABEL_CHARACTERS = 32
 
 
@@ -42,8 +43,8 @@ def draw(
 ) -> Image.Image:
     """Return a copy of an RGB image with boxes, masks and similarity maps (n, h, w), one map per query.
 
-    A box has a label with its query, its score in percent, and its track in a video. A query without a box
-    has its name at the maximum of its map.
+    The label of a box has its query, its score in percent, and in a video its track. The name of a query
+    without a box is written at the maximum of its map.
     """
     scale = max(LEAST_SIDE / min(image.size), 1.0)
     size = (round(image.width * scale), round(image.height * scale))
@@ -69,7 +70,7 @@ def draw(
         taken.append(_label(pen, font, _text(found), corners, colours[found.query], size, taken))
     boxed = {found.query for found in detections}
     for name, values in zip(queries, () if maps is None else maps, strict=False):
-        if name not in boxed and values.max() > values.median():  # its tint needs a name, too
+        if name not in boxed and values.max() > values.median():  # name the tint
             row, column = divmod(int(values.argmax()), values.shape[1])
             peak = [column * scale, row * scale] * 2
             taken.append(_label(pen, font, _short(name), peak, colours[name], size, taken))
@@ -94,7 +95,7 @@ def _label(
     size: tuple[int, int],
     taken: Sequence[tuple[float, ...]],
 ) -> tuple[float, ...]:
-    """Write a label above a box, below it or inside, in the image and not on other labels; return its box."""
+    """Write a label above, below or inside a box, avoiding `taken` labels; return the label's own box."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = (bottom - top) * 0.25
     width, height = right - left + 2 * pad, bottom - top + 2 * pad
@@ -115,7 +116,7 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> bool:
 
 
 def _tinted(canvas: Image.Image, maps: Tensor, colours: Sequence[tuple[int, int, int]]) -> Image.Image:
-    """Return the image in grey, tinted by maps (n, h, w) where they are well above their median."""
+    """Return the image, greyed and tinted where maps (n, h, w) are well above their median."""
     pixels: np.ndarray = np.asarray(canvas, dtype=np.float32)
     grey = np.asarray(canvas.convert("L"), dtype=np.float32)[..., None]
     pixels = GREY_LIGHT * (GREY_SHARE * grey + (1 - GREY_SHARE) * pixels)

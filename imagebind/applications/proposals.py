@@ -1,6 +1,6 @@
 """Boxes that may contain a thing: from colours, similarity maps, a grid, a file, or a detector.
 
-A proposal function takes an RGB image and returns boxes (n, 4). None of these downloads anything.
+A proposal function takes an RGB image and returns boxes (n, 4). Nothing here downloads files.
 """
 
 import os
@@ -22,18 +22,18 @@ from imagebind.errors import CheckpointError
 
 Proposals = Callable[[Image.Image], Any] | str | os.PathLike[str] | Any  # or boxes (n, 4)
 
-# All source: ours, chosen on the toy world.
-GRID_SHARES = (0.25, 0.4)  # sides of the grid's squares, of the image's short side
+# Source of these values: ours, chosen on the toy world.
+GRID_SHARES = (0.25, 0.4)  # sides of the grid's squares, as shares of the image's short side
 GRID_OVERLAP = 0.5
-CELLS = 64**2  # of a reduced image or map, in which groups are found
+CELLS = 64**2  # pixels of the reduced image or map in which groups are found
 COLOUR_CLUSTERS = (2, 3, 4, 6, 8, 12)
 CLUSTER_STEPS = 10
-MAP_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # between a map's median and maximum
-MIN_GROUP_CELLS = 20  # of a reduced image: half a percent of its cells
-MAX_ASPECT = 3.0  # longer groups are mostly edges and shadows
+MAP_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # thresholds: 0 is a map's median, 1 its maximum
+MIN_GROUP_CELLS = 20  # half a percent of the cells
+MAX_ASPECT = 3.0  # more elongated groups are mostly edges and shadows
 MAX_PROPOSALS = 30  # per image, not counting a grid
-FRAME_SHARE = 0.2  # width of the frame around a box, of its longer side
-SAME_BOX_IOU = 0.85  # boxes that overlap more are one proposal
+FRAME_SHARE = 0.2  # width of the frame around a box, as a share of its longer side
+SAME_BOX_IOU = 0.85  # boxes with a larger IoU are one proposal
 DETECTOR = "maskrcnn_resnet50_fpn"
 DETECTOR_MIN_SCORE = 0.05  # torchvision's value
 
@@ -42,7 +42,7 @@ def boxes_in(image: Image.Image, proposals: Proposals, *, name: str) -> Tensor:
     """Return the boxes that a function, a file or an array proposes for an image: (n, 4) float32.
 
     Raises:
-        MediaError: not boxes, or all are outside the image.
+        MediaError: the proposals are not boxes, or all are outside the image.
     """
     if isinstance(proposals, str | os.PathLike):
         return checked_boxes(read_boxes(proposals, name), image.size, name=os.fspath(proposals))
@@ -51,9 +51,13 @@ def boxes_in(image: Image.Image, proposals: Proposals, *, name: str) -> Tensor:
 
 
 def default_boxes(image: Image.Image, maps: Tensor) -> Tensor:
-    """Return the boxes of groups of similar colour and of similarity maps (n, h, w), else a grid's: (m, 4).
+    """Return boxes around groups of similar colour or high similarity; a grid if there are none: (m, 4).
 
-    Of nearly equal boxes one is returned, and of all those that differ most from their surroundings.
+    Of nearly equal boxes only one is returned, and at most `MAX_PROPOSALS` in all: those whose colour differs
+    most from their surroundings.
+
+    Args:
+        maps: similarity maps (n, h, w).
     """
     boxes = torch.cat([colour_boxes(image), map_boxes(maps)])
     sides = boxes[:, 2:] - boxes[:, :2]
@@ -78,7 +82,7 @@ def grid_boxes(
 def colour_boxes(image: Image.Image, *, clusters: Sequence[int] = COLOUR_CLUSTERS) -> Tensor:
     """Return the boxes around groups of connected pixels of similar colour: (n, 4) float32.
 
-    The image is reduced, and its colours are divided into several numbers of clusters by k-means.
+    The image is reduced, and k-means clusters its colours, once for each number of clusters.
     """
     pixels = _reduced(image)  # (3, h, w)
     smooth = F.avg_pool2d(F.pad(pixels[None], (1, 1, 1, 1), mode="replicate"), 3, stride=1)[0]
@@ -91,7 +95,7 @@ def colour_boxes(image: Image.Image, *, clusters: Sequence[int] = COLOUR_CLUSTER
 
 
 def _reduced(image: Image.Image) -> Tensor:
-    """Return an image of about `CELLS` cells: (3, h, w) in [0, 1]."""
+    """Return an image reduced to about `CELLS` pixels: (3, h, w) in [0, 1]."""
     size = _reduced_size(*image.size)
     return pil_to_tensor(image.resize(size, Image.Resampling.BOX)).float() / 255
 
@@ -102,7 +106,7 @@ def _reduced_size(width: int, height: int) -> tuple[int, int]:
 
 
 def _contrasts(image: Image.Image, boxes: Tensor) -> Tensor:
-    """Return the distance of the mean colours of boxes and of the frames around them: (n, 4) -> (n,)."""
+    """Return the distance between the mean colours of each box and its frame: (n, 4) -> (n,)."""
     pixels = _reduced(image)
     height, width = pixels.shape[1:]
     sums = F.pad(pixels.double().cumsum(dim=1).cumsum(dim=2), (1, 0, 1, 0))  # (3, h + 1, w + 1)
@@ -124,7 +128,7 @@ def _contrasts(image: Image.Image, boxes: Tensor) -> Tensor:
 
 
 def _cluster(points: Tensor, count: int) -> Tensor:
-    """Return the k-means cluster of each point: (n, c) -> (n,). Starts from points far from each other."""
+    """Return the k-means cluster of each point: (n, c) -> (n,). The first centres are distant points."""
     centres = points.mean(dim=0, keepdim=True)
     for _ in range(count):
         farthest = torch.cdist(points, centres).amin(dim=1).argmax()
@@ -145,7 +149,7 @@ def _starts(length: float, side: float, overlap: float) -> list[float]:
 def map_boxes(maps: Tensor, *, levels: Sequence[float] = MAP_LEVELS) -> Tensor:
     """Return the boxes around groups of connected pixels above thresholds of maps: (n, h, w) -> (m, 4).
 
-    The levels are shares of the way from a map's median to its maximum.
+    At level 0 the threshold is a map's median, at level 1 its maximum.
     """
     height, width = maps.shape[-2:]
     small = _reduced_size(width, height)[::-1]
@@ -170,9 +174,14 @@ def _group_boxes(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _groups(masks: Tensor) -> Tensor:
-    """Number the groups of connected pixels, diagonals included: (n, h, w) bool -> (n, h, w), 0 elsewhere."""
+    """Return a number for each pixel's group of connected pixels, 0 outside: (n, h, w) bool -> (n, h, w).
+
+    Diagonal neighbours are connected.
+    """
     numbers = torch.arange(1, masks[0].numel() + 1, dtype=torch.float32).view(masks.shape[1:]) * masks
-    while True:  # the greatest number of a group spreads over it, also from the cell that has this number
+    # Spread the greatest number over each group. A cell takes the greatest number around it, then the number
+    # of the cell that had this number first, which takes far fewer steps.
+    while True:
         spread = F.max_pool2d(numbers[:, None], 3, stride=1, padding=1)[:, 0] * masks
         cells = spread.flatten(1)
         spread = cells.gather(1, (cells.long() - 1).clamp(min=0)).view_as(spread) * masks
@@ -188,14 +197,16 @@ def torchvision_detector(
     min_score: float = DETECTOR_MIN_SCORE,
     device: torch.device | str = "cpu",
 ) -> Callable[[Image.Image], Tensor]:
-    """Return a function that proposes the boxes of a detector of torchvision's, whatever their classes.
+    """Return a function that proposes the boxes of a torchvision detector, of all classes.
 
     Args:
         weights: a file with the detector's state dict, such as torchvision's own.
-        name: as `torchvision.models.get_model` knows it, such as "fasterrcnn_resnet50_fpn_v2".
+        name: a model name of `torchvision.models.get_model`, such as "fasterrcnn_resnet50_fpn_v2".
+        min_score: boxes with a lower score are left out.
 
     Raises:
-        CheckpointError: the file cannot be read or does not fit.
+        CheckpointError: the file is not a state dict of this detector.
+        OSError: the file cannot be read.
         ValueError: no detector has this name.
     """
     from torchvision.models import detection as detectors

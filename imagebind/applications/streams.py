@@ -1,6 +1,6 @@
-"""Embed the streams of one recording by windows: its images, its audio, and an IMU file.
+"""Embed the streams of a recording in windows: its images, its audio, and an IMU file.
 
-Windows of all streams are in seconds of the recording, so their scores can be added.
+The windows of all streams have times in seconds of the recording, so their scores can be added.
 """
 
 from collections.abc import Callable, Generator, Iterable, Mapping
@@ -24,24 +24,24 @@ from imagebind.modality import MediaKind
 from imagebind.query import is_silent
 from imagebind.windows import WindowPlanner
 
-WINDOW_SECONDS = 2.0  # one clip of the released transforms
+WINDOW_SECONDS = 2.0  # the length of a clip of the released transforms
 HOP_SECONDS = 0.5
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
-MIN_DELAY_SECONDS = 0.1  # a smaller delay of the audio is the encoder's
+MIN_DELAY_SECONDS = 0.1  # a smaller delay of the audio comes from its encoder and is ignored
 
 Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StreamWindows:
-    """The windows of a stream, in order: starts and ends (n,) in seconds, unit vectors (n, e)."""
+    """The windows of a stream in order: `starts` and `ends` (n,) in seconds, unit `vectors` (n, e)."""
 
     starts: np.ndarray
     ends: np.ndarray
     vectors: np.ndarray
 
     def shifted(self, seconds: float) -> "StreamWindows":
-        """Return the same windows, later by some seconds."""
+        """Return the windows with all times shifted by `seconds`."""
         return replace(self, starts=self.starts + seconds, ends=self.ends + seconds)
 
     @property
@@ -52,7 +52,7 @@ class StreamWindows:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class RecordingVectors:
-    """The vectors of a recording: the windows of each stream, in seconds of the recording."""
+    """The vectors of a recording: the windows of each stream, with times in seconds of the recording."""
 
     name: str
     seconds: float
@@ -60,10 +60,10 @@ class RecordingVectors:
     streams: Mapping[MediaKind, StreamWindows]
 
     def only(self, streams: Iterable[MediaKind]) -> "RecordingVectors":
-        """Return the same recording with some of its streams.
+        """Return the recording with only the given streams.
 
         Raises:
-            MediaError: it lacks one of them.
+            MediaError: the recording lacks one of them.
         """
         wanted = list(streams)
         for kind in wanted:
@@ -86,19 +86,20 @@ def embed_recording(
     batch_size: int = BATCH_SIZE,
     progress: Progress | None = None,
 ) -> RecordingVectors:
-    """Embed a video, an audio file or an IMU file of any length by windows, in bounded memory.
+    """Embed a video, an audio file or an IMU file of any length in windows, with bounded memory.
 
     Args:
-        imu: an IMU file of the same time, or {"imu": file, "accel_unit": "g"} with options.
+        imu: an IMU file recorded at the same time, or {"imu": file, "accel_unit": "g"} with options.
         imu_offset: the second of the recording at which the IMU file starts; negative if it starts earlier.
         streams: video (the images), audio or imu; by default all that the recording and the model have.
-        window_seconds, hop_seconds: a window is at least as long as a clip of the transform.
+        window_seconds: length of a window; it is extended to a clip of the transform if that is longer.
+        hop_seconds: time from the start of one window to the start of the next.
         progress: called with the number of windows embedded so far.
 
     Raises:
-        MediaError: a file cannot be read, a requested stream does not exist or is silent, or the IMU
-             file does not overlap with the recording.
-        ValueError: an unknown stream, or windows without length.
+        MediaError: a file cannot be read, a requested stream does not exist or is silent, or the IMU file
+            does not overlap with the recording.
+        ValueError: a stream is unknown, or not 0 < `hop_seconds` <= `window_seconds`.
     """
     path = Path(recording)
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
@@ -147,7 +148,7 @@ def _seconds_of(recording: Request) -> float:
 
 
 def _planner(embedder: Embedder, *, window_seconds: float, hop_seconds: float) -> WindowPlanner:
-    """Return a planner whose windows of 2 s are one clip."""
+    """Return a planner whose windows have one clip, or as many as cover a longer window."""
     transforms: dict[MediaKind | str, Any] = {kind: embedder.transform(kind) for kind in MediaKind}
     for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
         if hasattr(transforms[kind], "clips"):
@@ -165,7 +166,7 @@ def _sources(
 
     Raises:
         MediaError: a requested stream does not exist.
-        ValueError: an unknown stream, or none.
+        ValueError: a requested stream is unknown, or `streams` is empty.
     """
     request = identify(path)
     if request.kind not in STREAMS:
@@ -198,10 +199,10 @@ def _sources(
 def _collected(
     results: Generator[Embedding, None, None], progress: Progress | None
 ) -> tuple[StreamWindows, bool]:
-    """Return the windows of one stream, and whether it is anything but silence.
+    """Return the windows of one stream, and whether any of them is not silent.
 
     Raises:
-        MediaError: a part of it cannot be embedded.
+        MediaError: a part of the stream cannot be embedded.
     """
     spans: list[tuple[float, float]] = []
     vectors: list[np.ndarray] = []
@@ -221,10 +222,10 @@ def _collected(
 
 
 def _within(imu: StreamWindows, seconds: float, name: str) -> StreamWindows:
-    """Return the windows of an IMU file whose middle is in a recording of some seconds.
+    """Return the windows of an IMU file whose middle is between 0 and the end of the recording, `seconds`.
 
     Raises:
-        MediaError: there are none.
+        MediaError: there are no such windows.
     """
     kept = (imu.centres >= 0) & (imu.centres <= seconds)
     if not kept.any():
@@ -242,14 +243,14 @@ def has_audio(path: Path) -> bool:
 
 
 def audio_delay(path: Path) -> float:
-    """Return the seconds by which the audio of a video starts after its images; 0 for other files."""
+    """Return how many seconds after its first frame a video's audio starts; 0 for other files."""
     images, audio = _start_times(path)
     delay = 0.0 if images is None or audio is None else audio - images
     return delay if abs(delay) >= MIN_DELAY_SECONDS else 0.0
 
 
 def _start_times(path: Path) -> tuple[float | None, float | None]:
-    """Return the seconds at which images and audio start; None for a stream that does not exist."""
+    """Return the start times of images and audio in seconds; None for a missing stream."""
     try:
         with open_source(path) as file, opened_video(file, name_of(path), DEFAULT_LIMITS) as opened:
             container, video = opened

@@ -1,10 +1,11 @@
 """The decoder of imagebind_tiny: an embedding becomes a 64 × 64 image of the toy world.
 
-It was trained on image embeddings only. Embeddings of other modalities lie elsewhere on the sphere, so every
-vector is first replaced by a mixture of stored image embeddings, the memory (as in DeCap, arXiv 2303.03032).
-A sum of queries is replaced as a whole: an image that is like both, not a mixture of two images. An embedding
-says almost nothing about the position and the rotation of the thing, so the network gets them as
-its pose; the average over all poses would be too blurred to show a shape.
+It was trained on image embeddings only. Embeddings of other modalities lie in another region of the unit
+sphere, so every vector is first replaced by a mixture of stored image embeddings, the memory (as in DeCap,
+arXiv 2303.03032). A sum of queries is replaced as a whole, which gives one image with the attributes of all
+queries, not a mixture of images. An embedding contains almost no information about the position and rotation
+of the thing, so they are a separate input of the network, the pose. Without it, the network would learn the
+average over all poses, which is too blurred to show a shape.
 """
 
 import os
@@ -35,15 +36,15 @@ IMAGE_PIXELS = 64
 GRID = 8  # cells per side of the coarsest feature map
 HIDDEN_DIM = 384
 CHANNELS = 40
-PATCH_PIXELS = IMAGE_PIXELS // (2 * GRID)  # per side: each cell of the finer map gives 4 × 4 pixels
-RGBA = 4  # channels of the thing: its colours and its opacity
+PATCH_PIXELS = IMAGE_PIXELS // (2 * GRID)  # per side: a cell of the finer map becomes 4 × 4 pixels
+RGBA = 4  # channels of the thing: colour and opacity
 POSE_DIM = 3  # position right and down in half image widths, clockwise angle in radians
 
 MEMORY_TEMPERATURE = 0.02  # of cosine similarities, in the softmax over the memory
 
 
 class DecoderNetwork(nn.Module):
-    """An embedding and a pose become an image. `embed_dim` is the length of an embedding."""
+    """A network that turns an embedding of length `embed_dim` and a pose into an image."""
 
     def __init__(self, embed_dim: int) -> None:
         super().__init__()
@@ -62,7 +63,7 @@ class DecoderNetwork(nn.Module):
         self.thing = nn.Conv2d(CHANNELS, RGBA * PATCH_PIXELS**2, 1)
 
     def forward(self, embeddings: Tensor, poses: Tensor) -> Tensor:
-        """Return images of a thing on a ground: unit vectors (b, e), poses (b, 3) -> (b, 3, 64, 64), 0 to 1.
+        """Return images from unit vectors (b, e) and poses (b, 3): (b, 3, 64, 64), values from 0 to 1.
 
         The thing is drawn upright in the middle, then moved and rotated.
         """
@@ -81,7 +82,7 @@ def placed(images: Tensor, poses: Tensor) -> Tensor:
     """Return images moved and rotated by poses: (b, c, h, w), (b, 3) -> (b, c, h, w)."""
     right, down, angle = poses.unbind(dim=1)
     cos, sin = angle.cos(), angle.sin()
-    to_upright = torch.stack(  # the inverse map, from a position to that in the upright image
+    to_upright = torch.stack(  # inverse map: from a position to the one in the upright image
         [cos, sin, -(cos * right + sin * down), -sin, cos, sin * right - cos * down], dim=1
     ).unflatten(1, (2, 3))
     grid = F.affine_grid(to_upright, list(images.shape), align_corners=False)
@@ -89,7 +90,7 @@ def placed(images: Tensor, poses: Tensor) -> Tensor:
 
 
 def shrink(images: Tensor) -> Tensor:
-    """Return images in the size of the decoder's: (n, 3, h, w) uint8 -> (n, 3, 64, 64) uint8."""
+    """Return images resized to the decoder's size: (n, 3, h, w) uint8 -> (n, 3, 64, 64) uint8."""
     size = (IMAGE_PIXELS, IMAGE_PIXELS)
     return F.interpolate(images.float(), size=size, mode="bilinear", antialias=True).round().byte()
 
@@ -102,11 +103,12 @@ def pose_of(scene: Scene) -> tuple[float, float, float]:
 
 @dataclass(frozen=True, eq=False)
 class TinyDecoder:
-    """Decodes embeddings of imagebind_tiny; a `Decoder` of `generation`.
+    """Decodes embeddings of imagebind_tiny; implements `generation.Decoder`.
 
     Args:
-        memory: image embeddings of the training set, unit length, (m, e).
-        space: that of the embeddings.
+        network: the network, on the CPU.
+        memory: unit image embeddings of training scenes, (m, e).
+        space: the space of the embeddings.
     """
 
     network: DecoderNetwork
@@ -115,7 +117,7 @@ class TinyDecoder:
 
     @classmethod
     def load(cls, path: str | os.PathLike[str] = DECODER_PATH) -> "TinyDecoder":
-        """Return a trained decoder, by default that of this package, on the CPU in float32.
+        """Return a trained decoder, by default the one in this package, on the CPU in float32.
 
         Raises:
             CheckpointError: the file is missing or damaged.
@@ -127,7 +129,7 @@ class TinyDecoder:
             memory = weights.pop("memory")
             network = DecoderNetwork(memory.shape[1])
             network.load_state_dict(weights)
-        except Exception as error:  # safetensors, JSON and torch have errors of their own
+        except Exception as error:  # safetensors, JSON and torch raise errors of many types
             raise CheckpointError(f"{path}: expected the weights of a decoder, got {error}") from error
         return cls(network.eval().requires_grad_(False), memory, space)
 
@@ -143,20 +145,20 @@ class TinyDecoder:
             save_file(stored, temporary, metadata={SPACE_KEY: self.space.to_json()})
 
     def to_image_space(self, embeddings: Tensor) -> Tensor:
-        """Return image embeddings for embeddings of any modality: (b, e) -> (b, e), unit length."""
+        """Return the mixtures of the memory for embeddings of any modality: (b, e) -> (b, e), unit length."""
         similarity = F.normalize(embeddings.float(), dim=-1) @ self.memory.T  # (b, m)
         return F.normalize((similarity / MEMORY_TEMPERATURE).softmax(dim=-1) @ self.memory, dim=-1)
 
     @torch.inference_mode()
     def decode(self, embeddings: Tensor, *, seeds: Sequence[int] | None = None) -> Tensor:
-        """Return images of embeddings of any modality: (b, e) -> (b, 3, 64, 64), float32 from 0 to 1.
+        """Return images from embeddings of any modality: (b, e) -> (b, 3, 64, 64), float32 from 0 to 1.
 
         Args:
-            seeds: one for each image, which sets the position and rotation of the thing. By default it is
-                upright in the middle.
+            seeds: a random seed for the position and rotation of the thing in each image. By default the
+                thing is upright in the middle.
 
         Raises:
-            ValueError: embeddings of another shape, or another number of seeds.
+            ValueError: the embeddings have another shape, or the number of seeds differs.
         """
         embed_dim = self.memory.shape[1]
         if embeddings.ndim != 2 or embeddings.shape[1] != embed_dim:
@@ -165,7 +167,7 @@ class TinyDecoder:
             raise ValueError(f"seeds: expected {len(embeddings)}, got {len(seeds)}")
         poses = torch.zeros(len(embeddings), POSE_DIM) if seeds is None else _poses(seeds)
         if len(embeddings) == 0:
-            return torch.zeros(0, 3, IMAGE_PIXELS, IMAGE_PIXELS)  # affine_grid refuses an empty batch
+            return torch.zeros(0, 3, IMAGE_PIXELS, IMAGE_PIXELS)  # affine_grid does not accept an empty batch
         return self.network(self.to_image_space(embeddings.cpu()), poses)
 
     def check(self, embedder: Embedder) -> None:

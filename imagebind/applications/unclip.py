@@ -1,13 +1,13 @@
-"""Images from embeddings by Stable unCLIP, through diffusers.
+"""Generate images from embeddings with Stable unCLIP, through diffusers.
 
 Stable unCLIP is Stable Diffusion 2.1, trained further to start from an image embedding of OpenCLIP ViT-H. The
-image encoder of imagebind_huge is that encoder, frozen, and the other encoders were trained to its space. An
-embedding of audio, depth or IMU therefore takes the place of an image's embedding.
+image encoder of imagebind_huge is this encoder, frozen, and the other encoders were trained to match its
+space. An embedding of audio, depth or IMU can therefore take the place of an image embedding.
 
-Two lengths differ. ImageBind's embeddings have unit length. The pipeline expects what its own `image_encoder`
-returns, which is not of unit length. Its `image_normalizer` does not tell the length: for ViT-H its mean is 0
-and its standard deviation 1, which changes nothing (source: the published configuration, which names no
-statistics). The length is therefore measured: `image_embedding_norm`.
+The embeddings differ in length. ImageBind's have unit length; the pipeline expects the output of its own
+`image_encoder`, which is longer. The `image_normalizer` of the pipeline does not store the length: for ViT-H
+its mean is 0 and its standard deviation 1, which changes nothing (source: the published configuration, which
+has no statistics). `image_embedding_norm` therefore measures the length.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,9 +25,9 @@ from imagebind.embedder import Embedder
 from imagebind.space import SpaceMismatchError
 from imagebind.toyworld import World, render_image
 
-STEPS = 20  # of denoising; this and the next are diffusers' defaults for this pipeline
+STEPS = 20  # of denoising; this and the next value are diffusers' defaults for this pipeline
 GUIDANCE_SCALE = 10.0
-STRENGTH = 0.8  # of the change to an initial image; diffusers' default of other pipelines
+STRENGTH = 0.8  # of the change to an initial image; diffusers' default for its other pipelines
 BATCH_SIZE = 4  # images per batch
 NORM_IMAGES = 8  # rendered images on which the length of image embeddings is measured
 
@@ -36,21 +36,21 @@ NORM_IMAGES = 8  # rendered images on which the length of image embeddings is me
 class StableUnclip:
     """diffusers' `StableUnCLIPImg2ImgPipeline` and the options of its calls; `load_unclip` makes one.
 
-    `dataclasses.replace` returns a decoder with other options and the same pipeline. Not safe for use by
-    several threads, as the pipeline has a state.
+    `dataclasses.replace` returns a decoder with other options and the same pipeline. Not thread-safe, since
+    the pipeline has state.
 
     Args:
         pipeline: the pipeline, on its device.
-        embedding_norm: the length to which embeddings are scaled, that of the pipeline's own embeddings.
+        embedding_norm: the length to which embeddings are scaled: that of the pipeline's image embeddings.
         device: the device to compute on; with CPU offload the pipeline itself is elsewhere.
         num_inference_steps: steps of denoising.
         guidance_scale: how strongly the embedding guides; at most 1 switches guidance off.
-        noise_level: of noise that is added to the embedding, 0 to 999; more gives more varied images.
-        prompt: a text for the pipeline's text encoder, beside the embedding.
+        noise_level: level of the noise added to the embedding, 0 to 999; more gives more varied images.
+        prompt: a text for the pipeline's text encoder, in addition to the embedding.
         negative_prompt: a text to avoid; needs guidance.
-        height, width: of the images in pixels, multiples of 8; by default the size of the training, 768.
+        height, width: size of the images in pixels, multiples of 8; by default that of training, 768.
         init_image: an image to start from instead of noise.
-        strength: how much an initial image is changed, above 0 to 1: the share of the steps that are done.
+        strength: how much an initial image is changed, above 0 to 1: the share of the steps that are run.
         batch_size: images per batch.
         show_progress_bar: whether each batch shows its steps.
     """
@@ -93,24 +93,24 @@ class StableUnclip:
 
     @property
     def embed_dim(self) -> int:
-        """The length e of an embedding."""
+        """The number e of values in an embedding."""
         return self.pipeline.image_normalizer.config.embedding_dim
 
     def check(self, embedder: Embedder) -> None:
-        """Check that an embedder's vectors are as long as the pipeline's.
+        """Check that an embedder's vectors have as many numbers as the pipeline's embeddings.
 
         Raises:
-            SpaceMismatchError: they are not.
+            SpaceMismatchError: they have more or fewer.
         """
         check_width(self.embed_dim, embedder.embed_dim)
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
-        """Return an image for each embedding (n, e) of any length and its seed.
+        """Return an image for each vector of `embeddings` (n, e), of any norm, and its seed.
 
-        The image of an embedding and a seed does not depend on the others, up to rounding.
+        An image depends only on its own embedding and seed, except for rounding.
 
         Raises:
-            ValueError: embeddings of another width, or another number of seeds.
+            ValueError: the embeddings have another width, or the number of seeds differs.
         """
         if embeddings.ndim != 2 or embeddings.shape[1] != self.embed_dim or len(seeds) != len(embeddings):
             raise ValueError(
@@ -145,7 +145,7 @@ class StableUnclip:
 
     @contextmanager
     def _started(self, generators: list[torch.Generator]) -> Iterator[Tensor | None]:
-        """Yield the latents to start from, None for noise; with an initial image, skip the first steps."""
+        """Yield the initial latents, or None for pure noise; with an initial image, skip the first steps."""
         if self.init_image is None:
             yield None
             return
@@ -171,10 +171,10 @@ class StableUnclip:
 
 
 class _LaterStart:
-    """A scheduler that leaves out its first steps; everything else is the scheduler's own.
+    """A scheduler without its first steps, otherwise the same as the wrapped one.
 
-    The pipeline has no option to start from an image with noise. It asks its scheduler for the time steps,
-    and multiplies the latents that it is given by `init_noise_sigma`.
+    The pipeline has no option to start from a noisy image. It takes the time steps from its scheduler, and
+    multiplies the initial latents by `init_noise_sigma`.
     """
 
     init_noise_sigma = 1.0  # the latents already have the noise of the first step
@@ -197,10 +197,10 @@ class _LaterStart:
 
 
 def check_width(expected: int, got: int) -> None:
-    """Check that embeddings have the length that a pipeline expects.
+    """Check that embeddings have as many numbers as a pipeline expects.
 
     Raises:
-        SpaceMismatchError: they have another.
+        SpaceMismatchError: they have more or fewer.
     """
     if got != expected:
         raise SpaceMismatchError(

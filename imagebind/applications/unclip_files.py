@@ -1,4 +1,4 @@
-"""Load Stable unCLIP from a folder or the Hugging Face Hub, and say which files are missing."""
+"""Load Stable unCLIP from a folder or the Hugging Face Hub, and list missing files."""
 
 import os
 import re
@@ -50,18 +50,19 @@ def load_unclip(
 
     Args:
         source: a folder with the files of diffusers' `StableUnCLIPImg2ImgPipeline`, which needs no network,
-            or a repository of the Hugging Face Hub, downloaded once.
-        device: by default the best one.
+            or a repository of the Hugging Face Hub, which is downloaded once.
+        device: by default the best available one.
         dtype: the precision of the weights; by default half on an accelerator and single on a CPU.
         offload: keep in the accelerator's memory only the component that computes.
-        embedding_norm: the length to scale embeddings to; by default measured with the pipeline's image
-            encoder on a few rendered images, see `image_embedding_norm` to measure it on photos.
-        embed_dim: the length of the embeddings, if it is to be checked before the weights are read.
+        embedding_norm: the norm to which embeddings are scaled; by default measured with the pipeline's image
+            encoder on a few rendered images. `image_embedding_norm` measures it on other images.
+        embed_dim: the expected number of values in an embedding; if given, it is checked before the weights
+            are read.
 
     Raises:
         MissingExtraError: diffusers, transformers or, for `offload`, accelerate is not installed.
         CheckpointError: files are missing or damaged, or belong to another pipeline; the message names them.
-        SpaceMismatchError: the pipeline is for embeddings of another length than `embed_dim`.
+        SpaceMismatchError: the pipeline's embeddings do not have `embed_dim` values.
         ValueError: `offload` on a CPU.
     """
     device = torch.device(device or best_device())
@@ -97,7 +98,7 @@ def load_unclip(
 
 
 def missing_files(folder: Path) -> list[str]:
-    """Return the files of Stable unCLIP that a folder lacks, as paths in it."""
+    """Return the files of Stable unCLIP that a folder lacks, as paths relative to it."""
     missing = [
         f"{name}/{file}" for name, file in SETTINGS_NAMES.items() if not (folder / name / file).is_file()
     ]
@@ -106,7 +107,7 @@ def missing_files(folder: Path) -> list[str]:
 
 
 def _folder(source: str | os.PathLike[str], pipeline_class: Any) -> Path:
-    """Return the folder of the files, downloaded unless the source is a folder."""
+    """Return the folder with the files; download them if `source` is a repository."""
     path = Path(source)
     if path.is_dir():
         return path
@@ -119,7 +120,7 @@ def _folder(source: str | os.PathLike[str], pipeline_class: Any) -> Path:
     try:
         with _quiet():
             return Path(pipeline_class.download(os.fspath(source), local_files_only=is_offline()))
-    except Exception as error:  # of huggingface_hub, its HTTP library, or diffusers
+    except Exception as error:  # raised by huggingface_hub, its HTTP library, or diffusers
         raise CheckpointError(
             f"{source}: no such folder, and not on this machine's disk or downloadable from the Hugging Face "
             f"Hub ({type(error).__name__}); {expected}"
@@ -147,14 +148,14 @@ def _weights(folder: Path) -> list[str]:
 
 
 def _variant(folder: Path) -> str | None:
-    """Return the variant to load if a folder has its weights only in half precision."""
+    """Return the variant to load, which is not None if the folder has weights only in half precision."""
     names = _weights(folder / "unet")
     return HALF_VARIANT if all(f".{HALF_VARIANT}." in name for name in names) else None
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Hide the progress of reading local files, which takes seconds, and warnings before an error."""
+    """Hide progress bars of reading local files, which takes seconds, and warnings that precede errors."""
     import diffusers
     import transformers
 

@@ -35,18 +35,18 @@ from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.query import Query
 
-FRAMES_PER_SECOND = 2.0  # that are looked at
-SOUND_SECONDS = 2.0  # of a video's own sound around a frame: a clip of the audio transform
+FRAMES_PER_SECOND = 2.0  # frames that are examined per second
+SOUND_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the audio transform
 OWN_SOUND = "own sound"
-LINK_IOU = 0.3  # least overlap of a thing's boxes in consecutive frames
-MAX_MISSED = 2  # frames in which a thing is not found before its track ends
+LINK_IOU = 0.3  # least IoU of a thing's boxes in consecutive frames
+MAX_MISSED = 2  # a track ends if its thing is missing in more consecutive frames
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 RATE_FACTOR = "20"  # x264's constant rate factor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
-    """A frame of a video, what was found in it, and the similarity maps (n, h, w) of the queries."""
+    """A frame of a video, its detections, and the similarity maps (n, h, w) of the queries."""
 
     image: Image.Image
     found: ImageDetections
@@ -67,20 +67,19 @@ def detect_video(
     max_detections: int = MAX_DETECTIONS,
     segment: Segment | None = None,
 ) -> Iterator[Frame]:
-    """Yield frames of a video file with their detections, whose `track` is the same for the same thing.
+    """Yield frames of a video with their detections; detections of one thing have the same `track`.
 
     Args:
         video: a path, URI, bytes or open file.
         queries: as for `detect`; may be empty with `own_sound`.
-        own_sound: also look for what is heard: in each frame the query "own sound" is the sound of the two
-            seconds around it.
-        frames_per_second: of the frames that are looked at.
+        own_sound: add the query "own sound", in each frame the video's audio of the two seconds around it.
+        frames_per_second: number of frames to examine per second of the video.
 
     The other arguments are those of `detect`.
 
     Raises:
-        MediaError: the video or an item cannot be read, or the video has no sound.
-        ValueError: no queries, or an option out of its range.
+        MediaError: the video or an item cannot be read, or the video has no audio.
+        ValueError: there are no queries, or an option is out of range.
     """
     if not frames_per_second > 0:
         raise ValueError(f"frames_per_second: expected a number above 0, got {frames_per_second}")
@@ -131,7 +130,7 @@ def _own_sounds(
     backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None,
     temperature: float | None,
 ) -> Iterator[DetectionQuery]:
-    """Yield the query of a video's sound around each of the times, read in batches."""
+    """Yield a query for a video's audio around each time in `seconds`; the audio is read in batches."""
     request = identify({MediaKind.AUDIO.value: video})
     transform = embedder.transform(MediaKind.AUDIO)
     for start in range(0, len(seconds), BATCH_SIZE):
@@ -155,13 +154,13 @@ class _Track:
 
 @dataclass(eq=False)
 class Linker:
-    """Numbers the things of a video: boxes of one query that overlap in consecutive frames are one thing."""
+    """Numbers the tracks of a video: boxes of one query that overlap in consecutive frames are one track."""
 
     _tracks: list[_Track] = field(default_factory=list)
     _count: int = 0
 
     def link(self, detections: Sequence[Detection]) -> list[Detection]:
-        """Return the next frame's detections with their tracks; pairs that overlap most are linked first."""
+        """Return the next frame's detections with track numbers; pairs with the largest IoU come first."""
         pairs = sorted(
             (
                 (-float(box_iou(torch.tensor([track.box]), torch.tensor([found.box]))), number, index)
@@ -188,10 +187,10 @@ class Linker:
 
 
 def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second: float) -> None:
-    """Write images of one size as an H.264 video without sound.
+    """Write images of equal size as an H.264 video without audio.
 
     Raises:
-        MediaError: the file name has another suffix than those of `FORMATS`, or there are no images.
+        MediaError: the suffix of the file name is not in `FORMATS`, or there are no images.
         OSError: the file cannot be written.
     """
     form = FORMATS.get(path.suffix.lower())
@@ -205,7 +204,7 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
         for image in images:
             if stream is None:
                 stream = container.add_stream("libx264", rate=rate, options={"crf": RATE_FACTOR})
-                stream.width, stream.height = (side // 2 * 2 for side in image.size)  # yuv420p's are even
+                stream.width, stream.height = (side // 2 * 2 for side in image.size)  # even, for yuv420p
                 stream.pix_fmt = "yuv420p"
             even = np.ascontiguousarray(np.asarray(image)[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))

@@ -1,4 +1,4 @@
-"""`imagebind detect`: find in an image or a video what texts and files of any media type describe."""
+"""`imagebind detect`: find boxes in an image or a video that match texts and files of any media type."""
 
 import json
 import os
@@ -42,7 +42,7 @@ DETECTOR_SUFFIXES = (".pth", ".pt")
 def detect(
     path: Annotated[str, typer.Argument(help="An image or a video, by path or URI.")],
     text: Annotated[
-        list[str] | None, typer.Option(help="A text; repeatable, as most options. Each item is a query.")
+        list[str] | None, typer.Option(help="A text; repeatable, like most options. Each item is a query.")
     ] = None,
     image: Images = None,
     video: Videos = None,
@@ -52,10 +52,11 @@ def detect(
     imu: Imu = None,
     minus: Minus = None,
     together: Annotated[
-        bool, typer.Option("--together", help="Add all items to one query, instead of a query for each.")
+        bool, typer.Option("--together", help="Add all items to one query, instead of one query per item.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="Draw boxes and maps into this image, or video if PATH is one.")
+        Path | None,
+        typer.Option(help="Draw boxes and maps to this image file; if PATH is a video, a video file."),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="Write the detections as COCO JSON.")
@@ -63,39 +64,39 @@ def detect(
     proposals: Annotated[
         str | None,
         typer.Option(
-            help="Where to look: a COCO or csv file of boxes, or weights (.pth) of a detector of torchvision."
+            help="Boxes to examine: a COCO or csv file, or weights (.pth) of a torchvision detector."
         ),
     ] = None,
     detector: Annotated[
-        str | None, typer.Option(help="The detector's name; by default maskrcnn_resnet50_fpn.")
+        str | None, typer.Option(help="The name of the detector; by default maskrcnn_resnet50_fpn.")
     ] = None,
     background: Annotated[
         list[str] | None,
-        typer.Option(help="A text that is not looked for, instead of the default ones; repeatable."),
+        typer.Option(help="A background text for text queries, instead of the default ones; repeatable."),
     ] = None,
     threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a detection.")] = 0.5,
     temperature: Annotated[
-        float | None, typer.Option(help="Divides cosines before the softmax; by default from the model.")
+        float | None, typer.Option(help="Divides cosines before the softmax; by default that of the model.")
     ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Largest number of boxes per query.")] = 20,
-    fps: Annotated[float, typer.Option(min=0.01, help="Frames per second of a video to look at.")] = 2.0,
+    fps: Annotated[float, typer.Option(min=0.01, help="Frames to examine per second of a video.")] = 2.0,
     own_sound: Annotated[
-        bool, typer.Option("--own-sound", help="Also look for the source of the video's own sound.")
+        bool, typer.Option("--own-sound", help="Also find the source of the video's own audio.")
     ] = False,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Find the boxes of an image or video that show what texts, audio and other files describe.
+    """Find boxes in an image or a video that match texts, audio and other files.
 
     ```
     imagebind detect street.jpg --audio bark.wav --text "a red car" --out found.png --json found.json
     imagebind detect street.jpg --text "a dog" --minus grass --proposals maskrcnn.pth
-    imagebind detect film.mp4 --own-sound --out sound.mp4
+    imagebind detect film.mp4 --own-sound --out overlay.mp4
     ```
 
     The score is the probability that a box shows the query rather than the background. The tint of --out
-    shows which parts of the image are the most similar to each query, compared with its other parts.
+    marks the parts of the image that are more similar to a query than the other parts.
     """
     given = {
         MediaKind.TEXT: text,
@@ -151,7 +152,7 @@ def detect(
 
 
 def _queries(terms: Sequence[Term], *, together: bool) -> Any:
-    """Return a query for each item, without what is subtracted; or one query of all items."""
+    """Return one query per item, or with `together` one of all; each includes the subtracted texts."""
     added = [term for term in terms if term[1] > 0]
     if len(added) == len(terms) and not together:
         return [item for item, _ in terms]
@@ -161,7 +162,7 @@ def _queries(terms: Sequence[Term], *, together: bool) -> Any:
 
 
 def _check_folder(file: Path | None) -> None:
-    """Fail at once if a file cannot be written, before a model is loaded."""
+    """Check before a model is loaded that a file can be written."""
     if file is None:
         return
     folder = file.parent
@@ -190,7 +191,7 @@ def _proposals(given: str | None, detector: str | None, device: str | None) -> A
 def _in_image(
     embedder: "Embedder", source: Path, queries: Any, options: dict[str, Any], out: Path | None
 ) -> "ImageDetections":
-    """Detect queries in an image, and draw them into the file `out`."""
+    """Detect queries in an image, and write the image with the detections to the file `out`."""
     import numpy as np
 
     from imagebind.applications.boxes import ImageDetections, as_image
@@ -223,7 +224,7 @@ def _in_video(
     out: Path | None,
     fps: float,
 ) -> "list[ImageDetections]":
-    """Detect queries in the frames of a video, and write the frames with what was found to the file `out`."""
+    """Detect queries in the frames of a video, and write the frames with the detections to `out`."""
     from imagebind.applications.overlay import draw
     from imagebind.applications.video_detection import detect_video, write_video
 

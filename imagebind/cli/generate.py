@@ -1,4 +1,4 @@
-"""`imagebind generate`: images of a text, a recording, or a weighted sum of several items."""
+"""`imagebind generate`: images from items of any media type, or a weighted sum of them."""
 
 import os
 import sys
@@ -50,7 +50,7 @@ _OPTION_NAMES = {  # argument of Stable unCLIP -> its option
 
 
 def generate(
-    out: Annotated[Path, typer.Option(help="The image file to write; its suffix is the format.")],
+    out: Annotated[Path, typer.Option(help="The image file to write; its suffix sets the format.")],
     text: Texts = None,
     image: Images = None,
     video: Videos = None,
@@ -61,7 +61,9 @@ def generate(
     minus: Minus = None,
     weight: Annotated[
         list[str] | None,
-        typer.Option(metavar="TYPE=NUMBER", help="Weight of a media type's items, by default 1: audio=0.5"),
+        typer.Option(
+            metavar="TYPE=NUMBER", help="Weight of a media type's items, such as audio=0.5; default 1."
+        ),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the first image.")] = 0,
     count: Annotated[
@@ -75,45 +77,49 @@ def generate(
         typer.Option(
             metavar="FOLDER",
             help="Folder or Hugging Face repository of Stable unCLIP. By default the decoder of the model: "
-            "for imagebind_tiny the one in this package, for imagebind_huge "
-            "sd2-community/stable-diffusion-2-1-unclip.",
+            "that of this package for imagebind_tiny, sd2-community/stable-diffusion-2-1-unclip for "
+            "imagebind_huge.",
         ),
     ] = None,
     init: Annotated[
         str | None, typer.Option(metavar="IMAGE", help="Stable unCLIP: an image to start from.")
     ] = None,
     strength: Annotated[
-        float | None, typer.Option(help="How much to change the image of --init, above 0 to 1; 0.8.")
+        float | None, typer.Option(help="How much to change the image of --init, above 0 to 1; default 0.8.")
     ] = None,
-    steps: Annotated[int | None, typer.Option(min=1, help="Stable unCLIP: steps of denoising; 20.")] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="Stable unCLIP: denoising steps; default 20.")
+    ] = None,
     guidance_scale: Annotated[
-        float | None, typer.Option(help="Stable unCLIP: how strongly the embedding guides; 10.")
+        float | None, typer.Option(help="Stable unCLIP: how strongly the embedding guides; default 10.")
     ] = None,
     noise_level: Annotated[
-        int | None, typer.Option(help="Stable unCLIP: noise added to the embedding, 0 to 999; 0.")
+        int | None, typer.Option(help="Stable unCLIP: noise added to the embedding, 0 to 999; default 0.")
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(min=8, help="Stable unCLIP: side of an image in pixels, a multiple of 8; 768."),
+        typer.Option(min=8, help="Stable unCLIP: side of an image in pixels, a multiple of 8; default 768."),
     ] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Stable unCLIP: images per batch; 4.")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Stable unCLIP: images per batch; default 4.")
+    ] = None,
     offload: Annotated[
-        bool, typer.Option("--offload", help="Stable unCLIP: keep only what computes in the GPU's memory.")
+        bool, typer.Option("--offload", help="Stable unCLIP: keep only the component in use on the GPU.")
     ] = False,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Generate images of items of any media type. Several items are added; --minus subtracts a text.
+    """Generate images from items of any media type. Several items are added; --minus subtracts a text.
 
     ```
-    imagebind generate --model tiny --audio bell.wav --text "at night" --out night.png
+    imagebind generate --model tiny --audio bell.wav --text "a red star" --out bell.png
     imagebind generate --audio rain.wav --text "at night" --out rain.png --seed 1 --count 4
     imagebind generate --image dog.jpg --audio rain.wav --weight audio=0.6 --decoder FOLDER --out dog.png
     ```
 
     imagebind_huge needs `pip install 'imagebind[generate]'` and the weights of Stable unCLIP. The small model
-    needs nothing else, and draws the coloured shapes of its toy world.
+    needs nothing else, and generates the coloured shapes of its toy world.
     """
     given: dict[MediaKind, Sequence[str] | None] = {
         MediaKind.TEXT: text,
@@ -160,10 +166,10 @@ def generate(
 
 
 def _weighted(terms: Sequence[Term], weights: Sequence[str]) -> list[Term]:
-    """Return the items with the values of --weight; those to subtract keep theirs.
+    """Return the items with the weights of --weight; subtracted items keep theirs.
 
     Raises:
-        typer.BadParameter: a value is not TYPE=NUMBER, or there is no item of its type.
+        typer.BadParameter: a value is not TYPE=NUMBER, or there is no item of its media type.
     """
     weight_of: dict[str, float] = {}
     added = {kind for item, weight in terms if weight > 0 for kind in item}
@@ -186,7 +192,7 @@ def _output_files(out: Path, count: int) -> list[Path]:
     """Return the files to write: `out`, or numbered files beside it.
 
     Raises:
-        typer.BadParameter: the suffix is no image format, or the folder cannot be written.
+        typer.BadParameter: the suffix is not that of an image format, or the folder cannot be written.
     """
     from PIL import Image
 
@@ -213,8 +219,8 @@ def _decoder(
     """Return the decoder with its options.
 
     Raises:
-        typer.BadParameter: options of Stable unCLIP for another decoder, or outside their ranges.
-        ImageBindError: the model has no decoder, or it cannot be loaded or is for another space.
+        typer.BadParameter: options of Stable unCLIP are given for another decoder, or are out of range.
+        ImageBindError: the model has no decoder, or the decoder cannot be loaded or is for another space.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""`imagebind moments`: where in a long recording a query fits."""
+"""`imagebind moments`: find where in a long recording a query fits."""
 
 import json
 import os
@@ -50,10 +50,10 @@ def moments(
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of moments.")] = 5,
     only: Annotated[
         list[MediaKind] | None,
-        typer.Option(help="Search by this stream only: video (the images), audio or imu; repeatable."),
+        typer.Option(help="Search only this stream: video (the images), audio or imu; repeatable."),
     ] = None,
     with_imu: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An IMU file of the same time as the recording.")
+        Path | None, typer.Option(metavar="FILE", help="An IMU file of the same time span as the recording.")
     ] = None,
     imu_offset: Annotated[
         float, typer.Option(help="Second of the recording at which the IMU file starts; may be negative.")
@@ -81,7 +81,7 @@ def moments(
     ```
 
     By default the images and the audio of a video are searched together, and the IMU file if one is given.
-    The score of a moment counts standard deviations of the recording's own windows.
+    Scores are in standard deviations over the recording's own windows.
     """
     given = {
         MediaKind.TEXT: text,

@@ -1,16 +1,17 @@
 """Evaluates detection on the toy world: does a query find its thing among several in one image?
 
-A query is another rendering of one of the things, alone and with the same attributes, or a text that names
-its colour and shape. Figures by the media type of the query, in percent:
+A query is another rendering with the attributes of one of the things, alone in a scene, or a text that names
+its colour and shape. The figures, by the media type of the query and in percent:
 
 - `pointing`: the maximum of the similarity map lies in the thing's box. Chance: the box's share of the image.
-- `which`: of the boxes of all things, its own has the highest mean in the map. Chance: one of the things.
+- `which`: of the boxes of all things, its own has the highest mean in the map. Chance: 1 / number of things.
 - `AP50`: average precision of the detections, where an IoU of at least 0.5 with the thing's box is correct.
   Chance: the same proposals in random order.
 
-Figures of `clip` are of maps of two frames of a video; a box is around the thing in both, and texts name the
-motion too. Only they have IMU, which shows motion and nothing else. As controls, `centre_pointing` always
-points at the image's centre, and `proposal_pointing` at the centre of a random proposal.
+Figures that begin with `clip` use maps of two frames of a video. Their boxes contain the thing in both
+frames, and their texts also name the motion. Only these figures include IMU, which shows nothing but motion.
+The controls are `centre_pointing`, which always points at the image's centre, and `proposal_pointing`, which
+points at the centre of a random proposal.
 """
 
 from collections import defaultdict
@@ -47,11 +48,11 @@ MAX_DETECTIONS = 30  # per query: all proposals
 QUERY_SEED = 0
 IMAGE_QUERIES = (MediaKind.TEXT, MediaKind.IMAGE, MediaKind.AUDIO, MediaKind.DEPTH, MediaKind.THERMAL)
 CLIP_QUERIES = (MediaKind.TEXT, MediaKind.AUDIO, MediaKind.IMU)
-Hits = dict[str, list[float]]  # by figure, 1 or 0 for each query
+Hits = dict[str, list[float]]  # by figure, a value from 0 to 1 for each query
 
 
 class _Detected:
-    """The scores of all detections of a modality's queries, and whether each is correct."""
+    """The scores of all detections of a modality's queries, and whether each detection is correct."""
 
     def __init__(self) -> None:
         self.scores: list[float] = []
@@ -59,7 +60,7 @@ class _Detected:
         self.queries = 0
 
     def add(self, scores: Sequence[float], boxes: Tensor, true_box: Tensor) -> None:
-        """Add the detections of one query; only the best of several correct ones counts."""
+        """Add the detections of one query; if several are correct, only the best one counts as correct."""
         self.queries += 1
         order = sorted(range(len(scores)), key=lambda index: -scores[index])
         overlaps = box_iou(boxes.reshape(-1, 4), true_box[None])[:, 0].tolist()
@@ -68,7 +69,7 @@ class _Detected:
         self.is_correct += [index == correct for index in order]
 
     def average_precision(self) -> float:
-        """Return the area under precision over recall; a query without a correct detection is missed."""
+        """Return the area under the precision-recall curve; recall is over all queries."""
         if not any(self.is_correct):
             return 0.0
         found = torch.tensor(self.is_correct)[:, None]
@@ -78,10 +79,10 @@ class _Detected:
 
 @dataclass(frozen=True, eq=False)
 class DetectionGroups:
-    """Groups of things; each thing is a query in each modality.
+    """Groups of things; each thing is queried in each modality.
 
     Args:
-        features: of the similarity maps, see `similarity_maps`.
+        features: the features of the similarity maps, see `similarity_maps`.
     """
 
     groups: Sequence[Group]
@@ -182,7 +183,7 @@ def _text_of_still(scene: Scene) -> str:
 
 
 def _point(maps: Tensor, boxes: Tensor, name: str, hits: Hits, chances: Hits) -> None:
-    """Add what the maps of all things (n, h, w) point at, and the chances."""
+    """Add the hits of the maps of all things (n, h, w) to `hits`, and their chance levels to `chances`."""
     height, width = maps.shape[-2:]
     means = torch.stack([_mean_within(maps, box) for box in boxes], dim=1)  # (n, boxes)
     for number, (each, box) in enumerate(zip(maps, boxes, strict=True)):

@@ -1,8 +1,8 @@
-"""Evaluates the small decoder on the toy world: does a generated image show what its query says?
+"""Evaluates the small decoder on the toy world: does a generated image show the scene of its query?
 
-A judge that was trained on renderings classifies the shape and the colour. A generated image is also embedded
-again: R@1 is the share whose most similar image among 64 sources is its own. As a control, each image is
-judged by another scene.
+A judge that was trained on rendered images classifies the shape and the colour. Each generated image is also
+embedded again: R@1 is the share whose most similar source image, among 64, is that of their own scene. As a
+control, each image is judged by the attributes of another scene.
 """
 
 from collections.abc import Mapping
@@ -32,7 +32,8 @@ SOURCES = 64  # candidates of R@1
 STYLE = CaptionStyle(shape=1.0, colour=1.0)  # the judged attributes are always named
 Across = Literal["memory", "nearest", "none", "shift"]
 
-# By media type of the query, the attributes that it tells. Others are controls.
+# By media type of the query, the attributes that are judged. Those that it does not show, such as colour for
+# audio, are controls.
 TOLD: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     {
         MediaKind.IMAGE: ("shape", "colour"),
@@ -52,10 +53,10 @@ class GenerationScenes:
 
     Args:
         rendered: the scenes.
-        folder: for the judge.
-        across: how embeddings of other modalities become image embeddings: "memory" is that of the decoder,
-            "nearest" the most similar entry of its memory, "none" leaves them, and "shift" adds the
-            difference of the mean embeddings of these scenes.
+        folder: the folder of the trained judge.
+        across: how embeddings are mapped to image embeddings. "memory" is the decoder's own way, a mixture of
+            its memory; "nearest" takes the most similar entry of the memory; "none" changes nothing; "shift"
+            adds the difference of the mean embeddings of these scenes.
         decoder: the file of the decoder.
     """
 
@@ -80,7 +81,7 @@ class GenerationScenes:
         judge = trained_judge(self.folder)
         count = len(self.rendered)
         labels = labels_of(self.rendered.world, count)
-        others = {name: classes.roll(1) for name, classes in labels.items()}  # those of another scene
+        others = {name: classes.roll(1) for name, classes in labels.items()}  # labels of another scene
         images = torch.from_numpy(np.array(self.rendered.arrays[MediaKind.IMAGE]))
         sources = torch.cat([shrink(batch) for batch in images.split(EMBED_BATCH)]).float() / 255
         figures = _judged("judge", judge.accuracies(sources, labels), JUDGED)
@@ -95,7 +96,7 @@ class GenerationScenes:
         return {"figures": figures, "samples": count}
 
     def _embedded(self, embedder: Embedder, kind: MediaKind) -> Tensor:
-        """Return the embeddings of all scenes, of their captions for text: (n, e), unit length."""
+        """Return the unit embeddings of all scenes; for text, those of their captions: (n, e)."""
         if kind is not MediaKind.TEXT:
             return embed_scenes(embedder.model, self.rendered, kind)
         scenes = map(self.rendered.scene, range(len(self.rendered)))
@@ -103,10 +104,11 @@ class GenerationScenes:
 
 
 def image_embeddings(decoder: TinyDecoder, embeddings: Tensor, images: Tensor, across: Across) -> Tensor:
-    """Return the image embeddings to decode for embeddings of a media type: (n, e) -> (n, e).
+    """Return embeddings of a media type mapped to image embeddings: (n, e) -> (n, e).
 
     Args:
-        images: embeddings of images, for the mean of "shift".
+        images: image embeddings, whose mean "shift" uses.
+        across: see `GenerationScenes`.
     """
     if across == "none":
         return embeddings

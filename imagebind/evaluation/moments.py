@@ -1,10 +1,10 @@
 """Evaluates moments on the toy world: is the best moment of a long recording the scene that a query shows?
 
-A query is another rendering of one scene of the recording, with the same attributes, or a text that names its
+A query is another rendering with the attributes of one scene of the recording, or a text that names its
 colour, shape and motion. No two scenes of a recording have the same shape and motion, but most modalities do
-not show all attributes. So a moment is correct if it overlaps any scene that agrees in the attributes that
-the query shows, by a temporal IoU of at least 0.5. What a stream does not show it cannot find: no IMU tells a
-shape.
+not show all attributes. So a moment is correct if its temporal IoU is at least 0.5 with any scene that has
+the attributes which the query shows. A stream cannot find attributes that it does not show: an IMU, for
+example, does not show the shape.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ from imagebind.toyworld.sensors import render_depth, render_thermal
 
 MIN_IOU = 0.5
 QUERY_SEED = 0
-# By media type of the query, the attributes in which a correct scene agrees with it.
+# By media type of the query, the attributes that a correct scene has in common with it.
 SHOWN: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     {
         MediaKind.TEXT: ("shape", "colour", "motion"),
@@ -44,7 +44,7 @@ SHOWN: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
         MediaKind.IMU: ("motion",),
     }
 )
-# By name, the streams of the recording whose scores are added.
+# The streams of the recording whose scores are added, by name.
 STREAM_SETS: Mapping[str, tuple[MediaKind, ...]] = MappingProxyType(
     {"images": STREAMS[:1], "audio": STREAMS[1:2], "imu": STREAMS[2:], "sum": STREAMS}
 )
@@ -53,12 +53,12 @@ Span = tuple[float, float]
 
 @dataclass(frozen=True, eq=False)
 class MomentRecordings:
-    """Recordings of the toy world; each of their scenes is a query in each modality."""
+    """Recordings of the toy world; each of their scenes is queried in each modality."""
 
     recordings: Sequence[Recording]
 
     def measure(self, embedder: Embedder) -> dict[str, Any]:
-        """Return the figures in percent, R@1 by query and streams, and the number of queries per modality."""
+        """Return R@1 in percent, by query and streams, and the number of queries per modality."""
         transforms = {kind.value: transform for kind, transform in world_transforms().items()}
         embedder = Embedder(
             embedder.model,
@@ -98,7 +98,7 @@ def text_of(scene: Scene) -> str:
 
 
 def matching_spans(shots: Sequence[Shot], queried: Shot, kind: MediaKind) -> list[Span]:
-    """Return the times of the scenes that agree with a query in the attributes that its media type shows."""
+    """Return the times of the scenes that have the attributes which a query of this media type shows."""
     wanted = queried.scene.attributes
     return [
         (shot.start, shot.end)
@@ -108,13 +108,13 @@ def matching_spans(shots: Sequence[Shot], queried: Shot, kind: MediaKind) -> lis
 
 
 def temporal_iou(first: Span, second: Span) -> float:
-    """Return the time that two spans share, relative to the time that at least one of them covers."""
+    """Return the duration of the intersection of two spans over that of their union."""
     shared = max(min(first[1], second[1]) - max(first[0], second[0]), 0.0)
     return shared / (first[1] - first[0] + second[1] - second[0] - shared)
 
 
 def is_found(span: Span, matching: Sequence[Span]) -> bool:
-    """Whether a span overlaps one of the matching ones enough."""
+    """Whether a span has a temporal IoU of at least `MIN_IOU` with one of the matching spans."""
     return any(temporal_iou(span, each) >= MIN_IOU for each in matching)
 
 
@@ -132,13 +132,13 @@ def _figure(found: Sequence[bool], chance: float) -> Figure:
 def _queries(
     embedder: Embedder, shots: Sequence[Shot], kinds: Sequence[MediaKind], rng: np.random.Generator
 ) -> dict[MediaKind, np.ndarray]:
-    """Return the vectors of a query for each scene and media type: (n, e) each."""
+    """Return the vectors of one query per scene, by media type: {kind: (n, e)}."""
     scenes = [similar_scene(shot.scene, rng) for shot in shots]
     return {kind: embedder.encode([item_of(scene, kind) for scene in scenes]) for kind in kinds}
 
 
 def item_of(scene: Scene, kind: MediaKind) -> Any:
-    """Return an item that shows a scene in one media type, as `Embedder.encode` takes it."""
+    """Return an item for `Embedder.encode` that shows a scene in one media type."""
     match kind:
         case MediaKind.TEXT:
             return text_of(scene)

@@ -1,4 +1,4 @@
-"""Add a modality to a model: a new trunk beside the existing ones, which are shared with the model."""
+"""Add a modality to a model: the new model shares all existing modules with it."""
 
 import copy
 import re
@@ -13,7 +13,7 @@ from imagebind.models.model import ImageBindModel, init_weights
 
 BoundConfig = OneChannelConfig | AudioConfig | ImuConfig
 MODULE_DICTS = ("modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors")
-DEFAULT_LOGIT_SCALE = 10.0  # 1 / temperature, as for thermal (released)
+DEFAULT_LOGIT_SCALE = 10.0  # 1 / temperature; that of thermal in the released model
 
 
 def with_modality(
@@ -26,18 +26,18 @@ def with_modality(
 ) -> ImageBindModel:
     """Return a model with one more modality, newly initialised; it shares all other modules with `model`.
 
-    `model` keeps its modalities. Nothing is frozen here: `model.requires_grad_(False)` before the call leaves
-    only the new modules trainable.
+    `model` is not changed, and no parameters are frozen. To train only the new modules, call
+    `model.requires_grad_(False)` first.
 
     Args:
         name: the key of the new modality in inputs, outputs and checkpoints.
-        sizes: an `OneChannelConfig` for square images of one channel, an `AudioConfig` for maps of two axes,
-            such as spectrograms, an `ImuConfig` for several channels of samples.
+        sizes: a `OneChannelConfig` for square images of one channel, an `AudioConfig` for maps of two axes,
+            such as spectrograms, or an `ImuConfig` for several channels of samples.
         logit_scale: fixed scale of its embeddings in `forward`, 1 / temperature.
-        device: of the new modules, by default the model's; "meta" leaves them without weights.
+        device: the device of the new modules, by default that of the model; on "meta" they have no weights.
 
     Raises:
-        ValueError: the name cannot be used, or the model has it already.
+        ValueError: the name is not allowed, or the model already has this modality.
     """
     modality = bound_modality(name)
     if name in model.modalities:
@@ -65,10 +65,11 @@ def modules_of(model: ImageBindModel, modality: str) -> tuple[nn.Module, ...]:
 
 
 def bound_modality(name: str) -> BoundModality:
-    """Return the modality of a name that a user chose.
+    """Return the modality with a name that a user chose.
 
     Raises:
-        ValueError: not a lower-case identifier, the name of another modality, or one of `nn.ModuleDict`'s.
+        ValueError: the name is not a lower-case identifier of at most 40 characters, is that of a modality or
+            media type of the library, or is an attribute of `nn.ModuleDict`.
     """
     taken = {*map(str, ModalityType), *map(str, MediaKind)}
     is_name = isinstance(name, str) and re.fullmatch(r"[a-z][a-z0-9_]{0,39}", name)

@@ -1,7 +1,7 @@
-"""Groups: several things on one ground, in one image or video, with the box and the mask of each.
+"""Groups: several things on one ground, in one image or video, with a box and a mask for each thing.
 
-Each thing is a `Scene`: its text, audio, depth, thermal and IMU are those of the scene with this thing alone.
-Things have their usual sizes in pixels, so a group's image is larger than 224 x 224.
+Each thing is a `Scene`. Its text, audio, depth, thermal and IMU are those of the scene with this thing alone.
+Things have the same sizes in pixels as in a scene, so a group's image is larger than 224 x 224.
 """
 
 import math
@@ -28,19 +28,19 @@ from imagebind.toyworld.view import FOCAL, PIXELS, cover, sight
 GROUP_PIXELS = 2 * PIXELS
 THINGS = 3
 MAX_THINGS = min(len(Shape), len(Colour), len(Motion))
-GAP_PIXELS = 8  # between things in a still
+GAP_PIXELS = 8  # between things in the image
 PLACEMENTS = 1000  # attempts before other things are sampled
 SHARED = ("ground", "light", "brightness", "slant")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Several things on the ground of the first one, which all have different shapes, colours and motions.
+    """Several things with different shapes, colours and motions on one ground.
 
     Args:
-        things: each as in a scene of its own; they share the ground, the light and the slant.
-        centres: pixels right and down from the corner of the image, of each thing in a still.
-        pixels: per side of the image.
+        things: a scene for each thing; all have the ground, the light and the slant of the first one.
+        centres: centre of each thing in the image, in pixels right and down from the top left corner.
+        pixels: pixels per side of the image.
     """
 
     things: tuple[Scene, ...]
@@ -48,7 +48,7 @@ class Group:
     pixels: int = GROUP_PIXELS
 
     def placed(self) -> tuple[Scene, ...]:
-        """Return the things where they are in the group's image."""
+        """Return the things with their positions in the group's image."""
         return tuple(
             replace(
                 thing,
@@ -61,10 +61,11 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class GroupWorld:
-    """Groups by index. Each depends only on the fields and the index.
+    """Groups by index. Each group depends only on the fields and its index.
 
     Args:
-        held_out: True is only combinations held out from training, False only the others, None is all.
+        held_out: True for only the combinations held out from training, False for only the others, None for
+            all.
     """
 
     seed: int
@@ -85,10 +86,10 @@ def sample_group(
     pixels: int = GROUP_PIXELS,
     held_out: bool | None = None,
 ) -> Group:
-    """Sample things of different shapes, colours and motions, hot and cold in turn, that do not overlap.
+    """Sample things of different shapes, colours and motions that do not overlap; hot and cold alternate.
 
     Raises:
-        ValueError: a number of things that is too large, also for the size of the image.
+        ValueError: `things` is out of range, or too large for the size of the image.
     """
     if not 1 <= things <= MAX_THINGS:
         raise ValueError(f"things: expected 1 to {MAX_THINGS}, got {things}")
@@ -146,16 +147,16 @@ def render_group_image(group: Group) -> np.ndarray:
 
 
 def render_group_video(group: Group, seconds: np.ndarray | None = None) -> np.ndarray:
-    """Render two seconds of video, or the frames at some times: (t, pixels, pixels, 3) uint8.
+    """Render two seconds of video, or the frames at the given times: (t, pixels, pixels, 3) uint8.
 
-    Nearer things hide farther ones, and things may leave the image.
+    Nearer things cover farther ones, and things may leave the image.
     """
     backdrop = Backdrop(group.things[0], group.pixels)
     return film(lambda moment: _shown(group, moment), backdrop, seconds)
 
 
 def group_masks(group: Group, seconds: float | None = None) -> np.ndarray:
-    """Return the visible pixels of each thing in the image, or in the frame at a time: (n, h, w) bool."""
+    """Return masks of each thing's visible pixels, in the image or the frame at a time: (n, h, w) bool."""
     masks = np.zeros((len(group.things), group.pixels, group.pixels), dtype=bool)
     for number in _far_to_near(group, seconds):
         scene, pose = _poses(group, seconds)[number]

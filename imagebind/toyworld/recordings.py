@@ -1,4 +1,4 @@
-"""Writes long recordings: shots of scenes one after another in a video with audio, and an IMU file."""
+"""Writes long recordings: a video with audio that shows one scene after another, and an IMU file."""
 
 import json
 import os
@@ -21,13 +21,13 @@ from imagebind.toyworld.view import PIXELS
 
 VIDEO_NAME, IMU_NAME, ABOUT_NAME = "film.mp4", "imu.csv", "shots.json"
 SHOT_SECONDS = (2, 6)
-AUDIO_BLOCK = 1024  # samples of a frame of AAC
-ABOUT_VERSION = 1  # recordings written by other versions are written again
+AUDIO_BLOCK = 1024  # samples per AAC frame
+ABOUT_VERSION = 1  # recordings of other versions are rewritten
 
 
 @dataclass(frozen=True, kw_only=True)
 class Shot:
-    """A scene that is shown from `start` to `end`, in seconds; its two seconds are repeated."""
+    """A scene that is shown from `start` to `end`, in seconds; its two seconds are repeated as needed."""
 
     scene: Scene
     start: float
@@ -36,7 +36,7 @@ class Shot:
 
 @dataclass(frozen=True, kw_only=True)
 class Recording:
-    """A video with audio, an IMU file whose first sample is at 0 s of the video, and what they show."""
+    """A video with audio, an IMU file whose first sample is at 0 s of the video, and their shots."""
 
     video: Path
     imu: Path
@@ -44,13 +44,13 @@ class Recording:
 
 
 def sample_shots(rng: np.random.Generator, count: int, *, held_out: bool | None = None) -> tuple[Shot, ...]:
-    """Sample shots of 2 to 6 s; no two have the same shape and motion, so that each can be told apart.
+    """Sample shots of 2 to 6 s; no two have the same shape and motion, so a query can identify each.
 
     Args:
-        held_out: True is only the held-out combinations, False only the others, None (default) is all.
+        held_out: True for only the held-out combinations, False for only the others, None (default) for all.
 
     Raises:
-        ValueError: more shots than there are shapes with motions.
+        ValueError: `count` is less than 1, or more than the combinations of shape and motion.
     """
     most = len(Shape) * len(Motion)
     if not 1 <= count <= most:
@@ -69,9 +69,9 @@ def sample_shots(rng: np.random.Generator, count: int, *, held_out: bool | None 
 
 
 def write_recording(folder: str | os.PathLike[str], shots: Sequence[Shot]) -> Recording:
-    """Write shots that follow each other: film.mp4 (H.264 and AAC) and imu.csv.
+    """Write shots one after another to film.mp4 (H.264 and AAC) and imu.csv.
 
-    Each shot begins with a key frame. The IMU starts with the video.
+    Each shot begins with a key frame. The IMU file starts with the video.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -91,10 +91,11 @@ def write_recordings(
     held_out: bool | None = None,
     workers: int = 1,
 ) -> list[Recording]:
-    """Return recordings 0 to count - 1, each of some shots; write those that the folder lacks.
+    """Return recordings 0 to `count` - 1; write those that the folder lacks.
 
     Args:
-        workers: rendering processes; the result does not depend on their number.
+        shots: number of shots per recording.
+        workers: number of rendering processes, which does not change the result.
     """
     places = [Path(folder) / f"{number:03}" for number in range(count)]
     sampled = [
@@ -117,7 +118,7 @@ def _recording(folder: Path, shots: Sequence[Shot]) -> Recording:
 
 def _write(folder: Path, shots: Sequence[Shot]) -> None:
     write_recording(folder, shots)
-    (folder / ABOUT_NAME).write_text(_about(shots), encoding="utf-8")  # last: the recording is whole
+    (folder / ABOUT_NAME).write_text(_about(shots), encoding="utf-8")  # last: marks it as complete
 
 
 def _is_written(folder: Path, shots: Sequence[Shot]) -> bool:
@@ -136,7 +137,7 @@ def _write_video(path: Path, shots: Sequence[Shot]) -> None:
         audio = container.add_stream("aac", rate=SOUND_RATE, layout="mono")
         video.width, video.height, video.pix_fmt = PIXELS, PIXELS, "yuv420p"
         written = 0  # samples
-        rest = np.empty(0, dtype=np.float32)  # less than a block
+        rest = np.empty(0, dtype=np.float32)  # samples that do not fill a block yet
         for shot in shots:
             frames = render_video(shot.scene)  # (t, h, w, 3)
             for number in range(round((shot.end - shot.start) * FRAME_RATE)):

@@ -1,4 +1,4 @@
-"""Detect texts and uploads in an image. The server keeps neither the image nor the result."""
+"""Detect texts and uploaded files in an image. The server stores neither the image nor the result."""
 
 import io
 import shutil
@@ -30,7 +30,7 @@ JPEG_QUALITY = 88
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectRequest:
-    """What to detect: texts, and uploads with their media types. In a request it precedes the image."""
+    """Queries (texts, and uploads with their media types) and options; precedes the image in a request."""
 
     texts: Sequence[str] = ()
     uploads: Sequence[tuple[Upload, MediaKind | None]] = ()
@@ -61,8 +61,8 @@ class ImageDetector:
 
         Raises:
             RequestValidationError: the first line is not a `DetectRequest`.
-            MediaError: no queries or too many, an image or media type that cannot be used.
-            ValueError: a vector of another length.
+            MediaError: there are no queries or too many, or the image or a media type cannot be used.
+            ValueError: the vector of an upload has another length.
         """
         try:
             return self._detect(file)
@@ -109,7 +109,7 @@ class ImageDetector:
 
 
 def _read_image(file: UploadFile) -> tuple[Image.Image, float]:
-    """Return the image that follows the first line, and by how much it was reduced."""
+    """Return the image after the first line, and its scale, which is below 1 if it was reduced."""
     with UploadFile(file.name) as content:
         shutil.copyfileobj(file, content)
         size = content.tell()

@@ -1,7 +1,7 @@
-"""Trains the decoder of imagebind_tiny on image embeddings alone: `imagebind train tiny-decoder`.
+"""Trains the decoder of imagebind_tiny on image embeddings only: `imagebind train tiny-decoder`.
 
-The images are scenes of the training world. The vision tower is frozen, so each image is embedded once; an
-interrupted run continues where it stopped.
+The images show scenes of the training world. The vision tower is frozen, so each image is embedded once. An
+interrupted run resumes from its checkpoint.
 """
 
 import os
@@ -31,13 +31,14 @@ from imagebind.training.recipe import RecipeError
 from imagebind.training.tiny.recipe import TRAIN_SEED
 
 SCENES = 6_000
-MEMORY = 2_000  # of the embeddings, stored in the decoder
+MEMORY = 2_000  # training embeddings that are stored in the decoder
 STEPS, BATCH_SIZE = 1_500, 32
-MAX_NOISE = 1.5  # length of the noise on unit embeddings: those of other modalities lie off the images
+# Greatest norm of the noise on unit embeddings; embeddings of other modalities differ from those of images.
+MAX_NOISE = 1.5
 LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
-SCENES_PER_FILE = 250  # rendered and embedded between two writes
+SCENES_PER_FILE = 250  # rendered and embedded before a file is written
 STEPS_PER_CHECKPOINT = 250
-STEPS_PER_LINE = 50  # of the log
+STEPS_PER_LINE = 50  # steps per line of the log
 
 CHECKPOINT_NAME, DECODER_NAME, IMAGES_NAME = "checkpoint.pt", "decoder.safetensors", "images"
 Progress = Callable[[int, int, float], None]  # step, steps in total, loss
@@ -49,7 +50,7 @@ class EmbeddedImages:
 
     Args:
         images: (n, 3, 64, 64) uint8.
-        embeddings: (n, e) unit length.
+        embeddings: unit vectors (n, e).
         poses: (n, 3), see `tiny_decoder.POSE_DIM`.
     """
 
@@ -67,15 +68,18 @@ def train_decoder(
     noise: float = MAX_NOISE,
     progress: Progress | None = None,
 ) -> Path:
-    """Train the decoder, resume it, or return the file of one that is complete.
+    """Train the decoder, or resume its training, and return the path of its file.
 
     Args:
         output: the folder for the images, the checkpoint, the log and the decoder.
-        seed: of the initial weights, the order and the noise; the world has its own.
-        noise: the largest length of the noise on the embeddings.
+        seed: random seed of the initial weights, the order and the noise; the toy world has its own.
+        scenes: number of images.
+        steps: number of training steps.
+        noise: the greatest norm of the noise on the embeddings.
         progress: called after each step.
 
     Raises:
+        RecipeError: the folder has the checkpoint of a run with other options.
         OSError: the folder cannot be written.
     """
     output = Path(output)
@@ -97,7 +101,11 @@ def train_network(
     noise: float = MAX_NOISE,
     progress: Progress | None = None,
 ) -> DecoderNetwork:
-    """Return a network that was trained for `steps` steps, from its newest checkpoint in `output`."""
+    """Train a network for `steps` steps, resuming from the checkpoint in `output`, and return it.
+
+    Raises:
+        RecipeError: the checkpoint is of a run with other options.
+    """
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         network = DecoderNetwork(data.embeddings.shape[-1])
@@ -129,7 +137,7 @@ def train_network(
 
 
 def with_noise(embeddings: Tensor, most: float, rng: np.random.Generator) -> Tensor:
-    """Return unit vectors with normal noise of a random length up to about `most`: (b, e) -> (b, e)."""
+    """Return unit vectors with Gaussian noise of a random norm up to about `most`: (b, e) -> (b, e)."""
     lengths = most * rng.random((len(embeddings), 1), dtype=np.float32)
     noise = rng.standard_normal(embeddings.shape, dtype=np.float32) / embeddings.shape[1] ** 0.5
     return F.normalize(embeddings + torch.from_numpy(lengths * noise), dim=-1)
@@ -138,7 +146,7 @@ def with_noise(embeddings: Tensor, most: float, rng: np.random.Generator) -> Ten
 def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -> EmbeddedImages:
     """Return the images and embeddings of scenes 0 to `scenes` - 1 of the training world.
 
-    They are rendered and embedded unless the folder has them, for this vision tower.
+    Those that the folder lacks, or has for another vision tower or renderer, are rendered and embedded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     world = World(seed=TRAIN_SEED, held_out=False)
@@ -171,7 +179,7 @@ def embed_images(embedder: Embedder, images: Tensor) -> Tensor:
 
 
 def _stored(path: Path, made_by: str) -> dict[str, Tensor] | None:
-    """Return the tensors of a file, or None if it is missing, damaged or made by something else."""
+    """Return the tensors of a file, or None if it is missing, damaged, or has another `made_by`."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             if file.metadata() != {"made_by": made_by}:
@@ -196,10 +204,10 @@ def _store(
 def _resume(
     path: Path, identity: Mapping[str, float], network: DecoderNetwork, optimizer: torch.optim.Optimizer
 ) -> int:
-    """Load a checkpoint of the same run; return its step, or 0 without one.
+    """Load the checkpoint and return its step; without a checkpoint, return 0.
 
     Raises:
-        RecipeError: the checkpoint is of another run.
+        RecipeError: the checkpoint is of a run with other options.
     """
     if not path.exists():
         return 0
