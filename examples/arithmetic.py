@@ -1,10 +1,10 @@
-"""Add the vectors of two items: an image plus a sound finds images with both.
+"""Add the vectors of two items: an image plus audio finds images that match both.
 
     python examples/arithmetic.py
     python examples/arithmetic.py photos/ --image beach.jpg --audio rain.wav --model imagebind_huge
 
-Without a folder it uses a toy world and the small model, and counts how often the sum finds the colour of the
-image and the shape that is heard.
+Without a folder it uses a toy world and the small model, and counts how often the first hit has the colour of
+the image, and the shape of the audio.
 """
 
 import argparse
@@ -15,11 +15,11 @@ import numpy as np
 from imagebind import Embedder
 from imagebind.toyworld import World, render_audio, render_image, world_transforms
 
-SUMS = 64  # in the toy world
+SUMS = 64  # queries in the toy world
 
 
 def toy_world(model: str, gallery_size: int) -> tuple[float, float]:
-    """Return the share of sums that find the colour of the image, and of those that find the shape heard."""
+    """Return the shares of sums that find the colour of the image, and the shape of the audio."""
     embedder = Embedder(model, transforms=world_transforms())
     scenes = [World(seed=3, held_out=True).scene(number) for number in range(SUMS)]
     gallery = [World(seed=4).scene(number) for number in range(gallery_size)]
@@ -28,12 +28,12 @@ def toy_world(model: str, gallery_size: int) -> tuple[float, float]:
     sounds = embedder.encode(recordings)
     candidates = embedder.encode([{"image": render_image(scene)} for scene in gallery])
 
-    heard = np.roll(np.arange(SUMS), 1)  # each image with the sound of another scene
+    heard = np.roll(np.arange(SUMS), 1)  # each image with the audio of another scene
     sums = [embedder.combine([(images[i], 1.0), (sounds[heard[i]], 1.0)]) for i in range(SUMS)]
     found = [gallery[best] for best in (np.array(sums) @ candidates.T).argmax(axis=1)]
     colour = np.mean([found[i].colour == scenes[i].colour for i in range(SUMS)])
     shape = np.mean([found[i].shape == scenes[heard[i]].shape for i in range(SUMS)])
-    print(f"{colour:.0%} have the colour of the image, {shape:.0%} the shape of the sound; guessing: 12%")
+    print(f"{colour:.0%} have the colour of the image, {shape:.0%} the shape of the audio; chance: 12%")
     return float(colour), float(shape)
 
 
@@ -41,12 +41,14 @@ def main(arguments: list[str] | None = None) -> list[Path] | tuple[float, float]
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="images to search; by default a toy world's")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="folder of images to search; by default images of a toy world"
+    )
     parser.add_argument("--image", type=Path, help="the first item")
     parser.add_argument("--audio", type=Path, help="the second item")
-    parser.add_argument("--weight", type=float, default=1.0, help="of the audio; that of the image is 1")
+    parser.add_argument("--weight", type=float, default=1.0, help="weight of the audio; the image has 1")
     parser.add_argument("--model", default="imagebind_tiny")
-    parser.add_argument("--gallery", type=int, default=300, help="images of the toy world")
+    parser.add_argument("--gallery", type=int, default=300, help="number of images of the toy world")
     options = parser.parse_args(arguments)
 
     if options.folder is None:

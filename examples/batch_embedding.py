@@ -3,7 +3,7 @@
     python examples/batch_embedding.py
     python examples/batch_embedding.py media/ --out vectors.parquet --model imagebind_huge --batch-size 64
 
-Threads decode while the model computes. A file that cannot be read is reported, and the others are embedded.
+Threads decode files while the model computes. Files that cannot be read are reported and skipped.
 Without a folder it writes a toy world. `imagebind embed` does the same from the command line.
 """
 
@@ -19,7 +19,7 @@ from imagebind.vectors import VectorFile, rows_of
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders one by one, so that the list is never in memory."""
+    """Yield the files of a folder and its subfolders one by one; the full list is never in memory."""
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
             yield from files_below(entry)
@@ -31,11 +31,11 @@ def main(arguments: list[str] | None = None) -> Counter[str]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="by default a toy world's")
+    parser.add_argument("folder", nargs="?", type=Path, help="folder to embed; by default a toy world")
     parser.add_argument("--out", type=Path, default=Path("vectors.parquet"), help=".parquet, .jsonl or .npz")
     parser.add_argument("--model", default="imagebind_tiny")
     parser.add_argument("--batch-size", type=int, default=32, help="views per forward pass")
-    parser.add_argument("--scenes", type=int, default=8, help="of the toy world")
+    parser.add_argument("--scenes", type=int, default=8, help="number of scenes of the toy world")
     options = parser.parse_args(arguments)
 
     folder = options.folder or options.out.with_suffix("")

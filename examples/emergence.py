@@ -1,9 +1,9 @@
-"""What emerges: train the tiny model three times over, with what it is held against, and print the tables.
+"""Train the small model with three random seeds, and its baselines, and print the tables of emergent pairs.
 
     python examples/emergence.py --out runs/emergence
 
-Three seeds; of the first also the two variations, with shuffled pairs and with pairs of text. On two cores a
-seed takes 30 to 45 minutes. docs/results.md has these tables. Stopped, it goes on.
+With the first seed, the two variations are trained too: shuffled pairs, and pairs with text. On two cores, a
+seed takes 30 to 45 minutes. docs/results.md has these tables. An interrupted run resumes.
 """
 
 import argparse
@@ -61,12 +61,12 @@ def run(recipes: tuple[Recipe, ...], steps: int | None) -> Path:
 
 
 def figures_of(model: Path, rendered: Rendered) -> Figures:
-    """What a model knows, in float32: training evaluates in half precision, where some distances are ties."""
+    """Return the figures of a model in float32; in half precision, as in training, some cosines are equal."""
     return WorldFigures(rendered)(load_model(model))
 
 
 def raw_figures(world: Path) -> Figures:
-    """The nearest neighbour's, of each sense on its raw inputs."""
+    """Return the accuracy of nearest neighbours on the raw inputs of each modality."""
     training, held_out = (tiny.open_world(world / name) for name in (tiny.TRAIN_NAME, tiny.HELD_OUT_NAME))
     return {
         classification_name(kind, attribute): share
@@ -76,7 +76,7 @@ def raw_figures(world: Path) -> Figures:
 
 
 def classification_table(found: Measured) -> Iterator[str]:
-    """Markdown, in percent: each sense asked in words."""
+    """Yield the lines of a Markdown table of zero-shot accuracies of each modality, in percent."""
     yield "| | tiny | new scenes | chance | shuffled | with text | raw |"
     yield "|---|---|---|---|---|---|---|"
     for kind, attributes in CLASSIFIED_ATTRIBUTES.items():
@@ -89,7 +89,7 @@ def classification_table(found: Measured) -> Iterator[str]:
 
 
 def retrieval_table(found: Measured) -> Iterator[str]:
-    """Markdown, in percent: recall at 1 and at 10, among 256."""
+    """Yield the lines of a Markdown table of recall at 1 and at 10 among 256, in percent."""
     yield "| | tiny | new scenes | chance | shuffled | with text |"
     yield "|---|---|---|---|---|---|"
     for query, candidates in RETRIEVALS:

@@ -1,8 +1,8 @@
-"""Make images of a sound and a text: the decoder of the small model was trained on images only.
+"""Make images from audio and a text; the decoder of the small model was trained on images only.
 
     python examples/generation.py --out images
 
-It renders a scene of the toy world as audio and writes images of the sound, of a text, and of their sum.
+It renders the audio of a toy-world scene, and writes images made from the audio, a text, and their sum.
 """
 
 import argparse

@@ -1,11 +1,11 @@
-"""LoRA on two trunks: sound and depth learn from pairs of your own; the other senses stay, to the bit.
+"""Fine-tune the audio and depth trunks with LoRA on your own pairs; all other weights stay identical.
 
     python examples/lora_two_trunks.py
     python examples/lora_two_trunks.py --manifest pairs.csv --weights imagebind_huge/ --steps 2000
 
-Without a manifest it tunes the tiny model on a toy world, in less than a minute, offline. It leaves a
-small adapter for peft and the merged model for `load_model`, and shows that both give the same embeddings.
-`--weights` is a folder that `save_model` or `imagebind weights convert` wrote. It wants
+Without a manifest it fine-tunes the small model on a toy world, offline and in less than a minute. It writes
+a small adapter for peft and the merged model for `load_model`, and checks that both give the same embeddings.
+`--weights` is a folder that `save_model` or `imagebind weights convert` wrote. It needs
 `pip install 'imagebind[train]'`.
 """
 
@@ -32,7 +32,7 @@ TEMPERATURES = {"audio": 0.05, "depth": 0.2}  # the paper's, Table 9
 
 
 def write_pairs(folder: Path, scenes: int) -> Path:
-    """In place of a manifest of your own: clips of a toy world with sound, and its pictures with depth."""
+    """Write a manifest of a toy world: videos paired with audio, and images paired with depth."""
     camera = {"depth.focal": FOCAL, "depth.baseline": BASELINE}
     rows = []
     for entry in read_manifest(write_world(folder, scenes, seed=1)):
@@ -45,7 +45,7 @@ def write_pairs(folder: Path, scenes: int) -> Path:
 
 
 def make_recipe(weights: Path, pairs: dict[str, list[Pair]], *, steps: int, output: Path) -> Recipe:
-    """Each step has a batch of one of the two kinds; vision is frozen, so both stay in one space."""
+    """Return a recipe whose batches have one modality each; frozen vision keeps both in one space."""
     return Recipe(
         model=partial(load_model, weights, dtype=torch.float32),
         pairs=tuple(

@@ -1,9 +1,9 @@
-"""Find where in a recording a text or a sound fits, and cut the clip out.
+"""Find the moments of a recording that fit a text, and audio if given, and cut them out.
 
     python examples/moments.py --out moments
 
-Without `--recording` it writes one of the toy world, of 30 s, with audio and an IMU file. Give your own with
-`--recording film.mp4 --model imagebind_huge --text "a dog barks"`.
+Without `--recording` it writes and searches a recording of the toy world: 36 s of video with audio, and an
+IMU file. To search your own, pass `--recording film.mp4 --model imagebind_huge --text "a dog barks"`.
 """
 
 import argparse

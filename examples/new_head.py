@@ -1,8 +1,8 @@
-"""Fine-tune by subclassing: a classifier of pictures on a frozen trunk.
+"""Fine-tune by subclassing: an image classifier on a frozen vision trunk.
 
     python examples/new_head.py photos/cats photos/dogs --weights imagebind_huge.pth
 
-Each folder is a class. Only the new layer learns; the trunk runs once a picture, without gradients.
+Each folder is a class. Only the new layer is trained; the trunk runs once per image, without gradients.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from imagebind.transforms.image import ImageTransform
 
 
 class Classifier(ImageBindModel):
-    """The vision trunk and head as they were trained, frozen, and a linear layer to classes that learns."""
+    """The frozen vision trunk and head, and a trainable linear layer for the classes."""
 
     def __init__(self, config: ImageBindConfig, num_classes: int) -> None:
         super().__init__(config, modalities=[ModalityType.VISION])
@@ -27,33 +27,33 @@ class Classifier(ImageBindModel):
         self.classes = nn.Linear(config.embed_dim, num_classes)
 
     @torch.no_grad()
-    def features(self, pictures: Tensor) -> Tensor:
+    def features(self, images: Tensor) -> Tensor:
         """(b, 3, h, w) -> (b, e), unit length."""
-        return F.normalize(self.embed(ModalityType.VISION, pictures), dim=-1)
+        return F.normalize(self.embed(ModalityType.VISION, images), dim=-1)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
         """{"vision": (b, 3, h, w)} -> logits (b, classes)."""
         return self.classes(self.features(inputs[ModalityType.VISION]))
 
 
-def train(model: Classifier, pictures: Tensor, labels: Tensor, *, steps: int) -> float:
-    """Fit the new layer on all pictures at once; returns the share it then gets right."""
+def train(model: Classifier, images: Tensor, labels: Tensor, *, steps: int) -> float:
+    """Fit the new layer on all images at once, and return its accuracy on them."""
     optimizer = torch.optim.AdamW(model.classes.parameters(), lr=0.05)
-    features = model.eval().features(pictures)
+    features = model.eval().features(images)
     for _ in range(steps):
         loss = F.cross_entropy(model.classes(features), labels)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     with torch.inference_mode():
-        return (model({"vision": pictures}).argmax(dim=1) == labels).float().mean().item()
+        return (model({"vision": images}).argmax(dim=1) == labels).float().mean().item()
 
 
 def main(arguments: list[str] | None = None, config: ImageBindConfig | None = None) -> float:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folders", nargs="+", type=Path, help="a folder of pictures for each class")
+    parser.add_argument("folders", nargs="+", type=Path, help="a folder of images for each class")
     parser.add_argument("--weights", help="weights to start from; without them the trunk is random")
     parser.add_argument("--steps", type=int, default=30)
     options = parser.parse_args(arguments)
@@ -65,9 +65,9 @@ def main(arguments: list[str] | None = None, config: ImageBindConfig | None = No
     files = [
         (path, label) for label, folder in enumerate(options.folders) for path in sorted(folder.iterdir())
     ]
-    pictures = torch.stack([transform(path) for path, _ in files])
-    accuracy = train(model, pictures, torch.tensor([label for _, label in files]), steps=options.steps)
-    print(f"{accuracy:.0%} of {len(files)} pictures right after {options.steps} steps")
+    images = torch.stack([transform(path) for path, _ in files])
+    accuracy = train(model, images, torch.tensor([label for _, label in files]), steps=options.steps)
+    print(f"{accuracy:.0%} of {len(files)} images right after {options.steps} steps")
     return accuracy
 
 

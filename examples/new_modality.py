@@ -2,9 +2,9 @@
 
     python examples/new_modality.py --out radar_pack
 
-The new trunk sees only pairs with images, as in ImageBind; the other modalities stay as they are. Here the
-pairs are made up: images with a texture, and range-angle maps that show the same one. The pack holds the
-trunk with its transform, and `Embedder(model, packs=["radar_pack"])` loads it.
+The new trunk is trained on pairs with images only, as in ImageBind; the other modalities do not change. Here
+the pairs are synthetic: images with a texture, and range-angle maps with the same texture. The pack contains
+the trunk and its transform, and `Embedder(model, packs=["radar_pack"])` loads it.
 """
 
 import argparse

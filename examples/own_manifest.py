@@ -1,18 +1,18 @@
-"""Train a trunk on pairs of your own, from a manifest, against frozen vision; what it finds before and after.
+"""Train a trunk on your own pairs against frozen vision, and compare retrieval before and after.
 
     python examples/own_manifest.py
     python examples/own_manifest.py --manifest pairs.csv --modality depth --weights imagebind_huge/
 
-A manifest is a table, CSV or JSON lines or parquet, with a column `vision` and one named after the other
-sense, which has a path relative to the manifest in each cell:
+A manifest is a CSV, JSON lines or parquet table with a column `vision` and a column named after the other
+modality. Each cell has a path relative to the manifest:
 
     vision,thermal
     yard/0001.jpg,yard/0001_heat.png
 
-Every fourth pair is held out, to be found among the others. The trunk learns to go where vision puts the same
-things, so it then goes with text and the rest too, which stay as they are. Without a manifest, one is written
-of a camera that the tiny model has never seen: it shows a toy world's heat as dark and its cold as bright. It
-expected `pip install 'imagebind[train]'`.
+Every fourth pair is held out for retrieval. The trunk learns embeddings close to those of vision, so they are
+also comparable with those of text and the other modalities, which stay frozen. Without a manifest, the script
+writes one for a thermal camera that the small model was not trained on: hot is dark and cold is bright. It
+needs `pip install 'imagebind[train]'`.
 """
 
 import argparse
@@ -38,13 +38,13 @@ from imagebind.training.optimizer import AdamW
 from imagebind.training.recipe import PairRecipe, Recipe, Steps
 from imagebind.training.tuning import Trunks
 
-HOLD_OUT = 4  # every fourth pair
-CROP_SCALE = (0.7, 1.0)  # of a picture's area; the paper's smaller crops want more pairs than a few hundred
+HOLD_OUT = 4  # every fourth pair is held out
+CROP_SCALE = (0.7, 1.0)  # of an image's area; the paper's smaller crops need more than a few hundred pairs
 TEMPERATURE = 0.1
 
 
 def write_manifest(folder: Path, scenes: int) -> Path:
-    """In place of your own: pictures of a toy world, and pictures of its heat in which hot is black."""
+    """Write a manifest of images of a toy world, paired with thermal images in which hot is black."""
     manifest = folder / "pairs.csv"
     entries = read_manifest(write_world(folder, scenes, seed=1))
     with manifest.open("w", newline="", encoding="utf-8") as file:
@@ -69,8 +69,8 @@ def main(arguments: list[str] | None = None) -> tuple[dict[str, float], dict[str
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--manifest", type=Path, help="your pairs; by default a toy world's")
-    parser.add_argument("--modality", default="thermal", help="the sense that learns")
+    parser.add_argument("--manifest", type=Path, help="your pairs; by default pairs of a toy world")
+    parser.add_argument("--modality", default="thermal", help="the modality to train")
     parser.add_argument("--weights", type=Path, default=TINY_FOLDER, help="a folder for load_model")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=32)

@@ -1,11 +1,11 @@
-"""Find the files of a folder that belong to a query of another modality.
+"""Find the files of a folder that are most similar to a query of any modality.
 
     python examples/retrieval.py
     python examples/retrieval.py photos/ --text "a dog on a beach" --model imagebind_huge
     python examples/retrieval.py photos/ --audio bark.wav --model imagebind_huge
 
-Without a folder it writes images of a toy world and searches them with the small model. For many files, or
-again and again, make an index: `imagebind index` and `imagebind search`.
+Without a folder it writes a toy world and searches its images with the small model. For many files or
+repeated queries, build an index with `imagebind index` and search it with `imagebind search`.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def toy_images(folder: Path, scenes: int) -> list[Path]:
 
 
 def nearest(embedder: Embedder, query: object, files: list[Path], k: int) -> list[tuple[Path, float]]:
-    """Return the k files nearest to a query with their cosines, nearest first; skip unreadable files."""
+    """Return the k files most similar to a query with their cosines, best first; skip unreadable files."""
     vectors = embedder.encode(files, on_error="skip")  # (n, e), NaN for a file that cannot be read
     cosines = vectors @ embedder.encode(query)  # (n,)
     ranked = sorted(zip(cosines.tolist(), files, strict=True), key=lambda pair: -pair[0])
@@ -32,13 +32,15 @@ def main(arguments: list[str] | None = None) -> list[tuple[Path, float]]:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", nargs="?", type=Path, help="the files to search; by default a toy world's")
+    parser.add_argument(
+        "folder", nargs="?", type=Path, help="folder of the files to search; by default images of a toy world"
+    )
     query = parser.add_mutually_exclusive_group()
     query.add_argument("--text", default="a red thing")
     query.add_argument("--audio", type=Path)
     parser.add_argument("--model", default="imagebind_tiny")
     parser.add_argument("--top", type=int, default=5)
-    parser.add_argument("--scenes", type=int, default=32, help="of the toy world")
+    parser.add_argument("--scenes", type=int, default=32, help="number of scenes of the toy world")
     parser.add_argument("--out", type=Path, default=Path("retrieval"), help="folder of the toy world")
     options = parser.parse_args(arguments)
 

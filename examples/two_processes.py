@@ -1,14 +1,14 @@
-"""One recipe on one process and on two: the curves are the same, for a batch is the same pairs either way.
+"""Train one recipe on one process and on two: the loss curves agree, since each batch has the same pairs.
 
     python examples/two_processes.py
 
-This file is the recipe too. So the script only starts what one would start by hand, and compares the logs:
+This file also contains the recipe. The script only runs these two commands, and compares their logs:
 
     imagebind train examples/two_processes.py --out one
     torchrun --standalone --nproc-per-node 2 -m imagebind.cli.main train examples/two_processes.py --out two
 
-Here all ranks are on the CPU, where they talk by gloo; where there are GPUs each takes one, by NCCL. The tiny
-model starts from nothing, and its pairs are rendered, so nothing is read. It wants
+Here all ranks use the CPU and communicate through gloo; on a machine with GPUs, each rank uses one GPU and
+NCCL. The small model has random weights, and its pairs are rendered, so no files are needed. It needs
 `pip install 'imagebind[train]'`.
 """
 
@@ -30,7 +30,7 @@ SCENES = 32
 
 
 def pairs() -> PairDataset:
-    """Pictures and depth of a toy world, as arrays; every rank makes all, and takes its share of a batch."""
+    """Return images and depth of a toy world; each rank renders all pairs and uses its share of a batch."""
     camera = {"focal": FOCAL, "baseline": BASELINE}
     scenes = [World(seed=0).scene(number) for number in range(SCENES)]
     return PairDataset(

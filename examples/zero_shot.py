@@ -3,8 +3,8 @@
     python examples/zero_shot.py
     python examples/zero_shot.py park.jpg engine.wav --classes dog "car | automobile" --model imagebind_huge
 
-Names of one class are separated by |. Without files it classifies sounds and images of a toy world by shape
-with the small model, which was never trained with pairs of sound and text.
+Several names of one class are separated by |. Without files it classifies audio and images of a toy world by
+shape with the small model, which was never trained on pairs of audio and text.
 """
 
 import argparse
@@ -21,7 +21,7 @@ def main(arguments: list[str] | None = None) -> dict[str, str] | dict[str, float
     parser.add_argument("files", nargs="*", type=Path)
     parser.add_argument("--classes", nargs="+", default=list(ATTRIBUTES["shape"]))
     parser.add_argument("--model", default="imagebind_tiny")
-    parser.add_argument("--scenes", type=int, default=32, help="of the toy world")
+    parser.add_argument("--scenes", type=int, default=32, help="number of scenes of the toy world")
     parser.add_argument("--out", type=Path, default=Path("zero_shot"), help="folder of the toy world")
     options = parser.parse_args(arguments)
 
@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> dict[str, str] | dict[str, float
         labels, _ = classifier.predict([entry["files"][kind] for entry in entries])
         right = [label == entry["attributes"]["shape"] for label, entry in zip(labels, entries, strict=True)]
         accuracies[kind] = sum(right) / len(right)
-        print(f"{kind}: {accuracies[kind]:.0%} of {len(right)} shapes are right; guessing: 12%")
+        print(f"{kind}: {accuracies[kind]:.0%} of {len(right)} shapes are right; chance: 12%")
     return accuracies
 
 
