@@ -38,7 +38,7 @@ Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="Me
 # The items of a query, by media type
 Files = list[str] | None  # paths or URIs
 Texts = Annotated[
-    list[str] | None, typer.Option(help="A text; repeatable, as most options. Several items are added.")
+    list[str] | None, typer.Option(help="A text; repeatable, like most options. Several items are added.")
 ]
 Images = Annotated[Files, typer.Option(help="An image.")]
 Videos = Annotated[Files, typer.Option(help="A video, by its frames.")]
