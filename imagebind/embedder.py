@@ -85,7 +85,7 @@ class Embedder:
         transforms: Mapping[MediaKind | str, Any] | None = None,
         autocast: torch.dtype | None = None,
         num_workers: int | None = None,
-        packs: Iterable[str | os.PathLike[str]] = (),
+        packs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str] = (),
     ) -> None:
         """Use a model as it is, or move it to `device`; or load one by name, path or URI.
 
@@ -117,7 +117,7 @@ class Embedder:
         self._transforms: dict[MediaKind | BoundModality, Transform] = {}
         self.bound: tuple[BoundModality, ...] = ()
         given = dict(transforms or {})
-        for pack in map(read_pack, packs):
+        for pack in map(read_pack, [packs] if isinstance(packs, str | os.PathLike) else packs):
             model = pack.add_to(model)
             self.bound += (pack.modality,)
             self._transforms[pack.modality] = pack.make_transform(given.pop(pack.modality, None))

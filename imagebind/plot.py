@@ -70,7 +70,7 @@ def timeline(curve: "ScoreCurve", moments: Sequence["Moment"], *, title: str = "
     axes.xaxis.set_major_formatter(FuncFormatter(lambda seconds, _: _clock(seconds)))
     axes.set_xlabel("time")
     axes.set_ylabel("score")
-    axes.set_title(title, pad=16)
+    axes.set_title(title, pad=16, parse_math=False)
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), frameon=False)
     return figure
 

@@ -106,6 +106,8 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
     if (rows[:, 2:] < rows[:, :2]).any():
         number = int((rows[:, 2:] < rows[:, :2]).any(dim=1).nonzero()[0])
         raise MediaError(name, got=f"box {number} is {rows[number].tolist()}", expected=expected)
+    if len(rows) and not ((rows[:, 2:] - rows[:, :2]) >= MIN_SIDE).all(dim=1).any():
+        raise MediaError(name, got="boxes of less than a pixel", expected=expected)
     width, height = size
     cut = clip_boxes_to_image(rows, (height, width))
     inside = cut[((cut[:, 2:] - cut[:, :2]) >= MIN_SIDE).all(dim=1)]

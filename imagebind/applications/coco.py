@@ -95,8 +95,11 @@ def run_lengths(mask: np.ndarray) -> dict[str, Any]:
 
 def _coco(content: Any, image: str) -> list[list[float]]:
     if isinstance(content, Mapping):
-        named = {entry["id"]: PurePath(entry["file_name"]).name for entry in content["images"]}
-        wanted = {number for number, name in named.items() if name == PurePath(image).name}
+        if missing := [key for key in ("images", "annotations") if key not in content]:
+            raise LookupError(f"JSON without {' and '.join(missing)}")
+        named = {entry["id"]: str(entry["file_name"]) for entry in content["images"]}
+        own = _names_of(image, named.values())
+        wanted = {number for number, name in named.items() if name in own}
         if not wanted:
             raise LookupError(f"no image named {PurePath(image).name} among {len(named)}")
         annotations: Sequence[Any] = content["annotations"]
@@ -118,13 +121,43 @@ def _table(text: str, image: str) -> list[list[float]]:
     if names is None:
         raise LookupError(f"the columns {', '.join(rows[0])}")
     column = next((name for name in IMAGE_COLUMNS if name in header), None)
+    for number, row in enumerate(rows[1:], start=2):
+        if len(row) != len(header):
+            raise LookupError(f"{len(row)} values in row {number}, for {len(header)} columns")
     records = [dict(zip(header, row, strict=True)) for row in rows[1:]]
     if column is not None:
-        found = [each for each in records if PurePath(each[column]).name == PurePath(image).name]
+        own = _names_of(image, (each[column] for each in records))
+        found = [each for each in records if each[column] in own]
         if records and not found:
             raise LookupError(f"no image named {PurePath(image).name} in the column {column}")
         records = found
-    boxes = [[float(record[name]) for name in names] for record in records]
+    boxes = [[_number(record[name], name) for name in names] for record in records]
     if names in CORNERS:
         return boxes
     return [[x, y, x + width, y + height] for x, y, width, height in boxes]
+
+
+def _names_of(image: str, names: Iterable[str]) -> set[str]:
+    """Return the names in a file that mean an image: those with its file name.
+
+    If they are in different folders, it is the name with which the path of the image ends.
+
+    Raises:
+        LookupError: none of the names, or several, can be meant.
+    """
+    path = PurePath(image)
+    same = {name for name in names if PurePath(name).name == path.name}
+    if len(same) > 1:
+        parts = {name: PurePath(name).parts for name in same}
+        ends = {name for name in same if path.parts[-len(parts[name]) :] == parts[name]}
+        if len(ends) != 1:
+            raise LookupError(f"several images named {path.name}: {', '.join(sorted(same))}")
+        return ends
+    return same
+
+
+def _number(text: str, column: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise LookupError(f"{text!r} in the column {column}") from None

@@ -4,7 +4,7 @@ Clips of videos are MP4; re-encoded ones have H.264 and AAC. Clips of audio file
 seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
 """
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
@@ -33,6 +33,7 @@ VIDEO_OPTIONS = {"preset": "medium", "crf": "18"}  # x264: hardly distinguishabl
 FALLBACK_RATE = Fraction(25)  # frames per second of a stream that states no rate
 MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
 MICROSECONDS = 1_000_000  # per second
+VIDEO_CLOCK = 90_000  # ticks per second of encoded frames
 AUDIO_BLOCK_SECONDS = 1  # decoded at a time
 # Sample rates that are kept; audio of another rate gets the last one.
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 96000, 48000)
@@ -91,34 +92,38 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
         raise MediaError(request.name, got=f"{request.kind}", expected="a video or an audio file to cut")
     path = target.with_name(f"{target.name}.mp4")
     with replacing(path) as temporary:
-        is_copy = is_on_key_frames(recording, start, end) and _copy(recording, temporary, start, end)
+        key = key_frame_at(recording, start, end)
+        is_copy = key is not None and _copy(recording, temporary, key, end)
         if not is_copy:
             _encode(recording, temporary, start, end)
     return CutClip(path=path, is_copy=is_copy)
 
 
-def is_on_key_frames(recording: Path, start: float, end: float) -> bool:
-    """Whether a video can be cut at these times, within half a frame, without re-encoding."""
+def key_frame_at(recording: Path, start: float, end: float) -> Fraction | None:
+    """Return the second of the first frame if a video can be cut without re-encoding; None if not.
+
+    The cuts may be half a frame from `start` and `end`.
+    """
     with open_source(recording) as file:
         if is_animated_webp(file):  # FFmpeg cannot read it
-            return False
+            return None
     with open_source(recording) as file, _opened(file, recording) as (container, video):
         zero, half = _zero_and_half(video)
-        begin, stop, last = None, None, 0.0
+        begin, stop, last = None, None, Fraction(0)
         for packet in container.demux(video):
             if packet.pts is None:
                 continue
-            seconds = float(packet.pts * (fraction_of(packet.time_base) or 0) - zero)
+            seconds = packet.pts * (fraction_of(packet.time_base) or Fraction(0)) - zero
             if stop is not None and seconds < end - half:
-                return False  # a frame of the clip is decoded after the key frame at its end
+                return None  # a frame of the clip is decoded after the key frame at its end
             if begin is not None and seconds < start - half:
-                return False  # a frame before the clip is decoded after the key frame at its start
+                return None  # a frame before the clip is decoded after the key frame at its start
             if packet.is_keyframe and abs(seconds - start) < half:
                 begin = seconds
             if packet.is_keyframe and abs(seconds - end) < half:
                 stop = seconds
             last = max(last, seconds)
-        return begin is not None and (stop is not None or end >= last + half)
+        return begin if stop is not None or end >= last + half else None
 
 
 def _opened(file: BinaryIO, recording: Path) -> AbstractContextManager[tuple[Any, Any]]:
@@ -132,8 +137,11 @@ def _zero_and_half(video: Any) -> tuple[Fraction, float]:
     return zero, float(1 / (fraction_of(video.average_rate) or FALLBACK_RATE)) / 2
 
 
-def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
-    """Copy the packets between two key frames; return False if MP4 does not support the codec."""
+def _copy(recording: Path, target: Path, start: Fraction, end: float) -> bool:
+    """Copy the packets from a key frame at `start` to another, with times from 0.
+
+    Returns False if MP4 does not support the codec.
+    """
     with open_source(recording) as file, _opened(file, recording) as (container, video):
         sources = [video, *container.streams.audio[:1]]
         zero, half = _zero_and_half(video)
@@ -144,10 +152,10 @@ def _copy(recording: Path, target: Path, start: float, end: float) -> bool:
                     time_base = fraction_of(packet.time_base)
                     if packet.pts is None or packet.dts is None or time_base is None:
                         continue
-                    seconds = float(packet.pts * time_base - zero)
-                    if not start - half <= seconds < end - half:
+                    seconds = packet.pts * time_base - zero
+                    if not start <= seconds < end - half:
                         continue
-                    shift = round((_exact(start) + zero) / time_base)
+                    shift = round((start + zero) / time_base)
                     copied = copies[packet.stream.index]
                     packet.pts, packet.dts, packet.stream = packet.pts - shift, packet.dts - shift, copied
                     output.mux(packet)
@@ -161,7 +169,7 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
     with ExitStack() as resources:
         video = resources.enter_context(open_video(recording))
         ticks, tick = video.clock.ticks, video.clock.tick
-        first = min(bisect_left(ticks, _exact(start) / tick), len(ticks) - 1)
+        first = max(bisect_right(ticks, _exact(start) / tick) - 1, 0)  # the frame that is shown at `start`
         last = max(bisect_left(ticks, _exact(end) / tick), first + 1)
         output = resources.enter_context(av.open(str(target), "w", format="mp4"))
         rate = Fraction(video.info.fps).limit_denominator(MAX_RATE_DENOMINATOR)
@@ -174,14 +182,15 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
         for index, pixels in video.decode(range(first, last), square_pixels=True):
             if index == first:
                 stream.height, stream.width = (side // 2 * 2 for side in pixels.shape[:2])  # for 4:2:0
-                stream.pix_fmt, stream.codec_context.time_base = "yuv420p", tick
+                stream.pix_fmt, stream.codec_context.time_base = "yuv420p", Fraction(1, VIDEO_CLOCK)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame = frame.reformat(stream.width, stream.height, format="yuv420p")
-            frame.pts, frame.time_base = ticks[index] - ticks[first], tick
+            frame.pts = max(round((ticks[index] * tick - _exact(start)) * VIDEO_CLOCK), index - first)
+            frame.time_base = Fraction(1, VIDEO_CLOCK)
             output.mux(stream.encode(frame))
             for seconds, packets in sound:
                 output.mux(packets)
-                if seconds > frame.pts * tick:
+                if seconds > frame.pts / VIDEO_CLOCK:
                     break
         output.mux(stream.encode(None))
         for _, packets in sound:

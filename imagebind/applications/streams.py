@@ -3,6 +3,7 @@
 The windows of all streams have times in seconds of the recording, so their scores can be added.
 """
 
+import math
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -101,13 +102,16 @@ def embed_recording(
             does not overlap with the recording.
         ValueError: a stream is unknown, or not 0 < `hop_seconds` <= `window_seconds`.
     """
+    if not math.isfinite(imu_offset):
+        raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
     path = Path(recording)
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
     sources = _sources(planner.embedder, path, imu, streams)
     own = identify(path)
     seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
-    for kind, source in sources.items():
+    for kind in sorted(sources, key=lambda each: each is not MediaKind.IMU):  # first what fails soonest
+        source = sources[kind]
         requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
         results = planner.embedder.encode_stream(
             requests, batch_size=batch_size, clips=True, inspect=lambda views: is_silent(views, embedder)
@@ -123,6 +127,7 @@ def embed_recording(
         elif kind is MediaKind.IMU and seconds is not None:
             windows = _within(windows.shifted(imu_offset), seconds, source.name)
         found[kind] = windows
+    found = {kind: found[kind] for kind in sources if kind in found}
     longest = max(float(windows.ends[-1]) for windows in found.values())
     return RecordingVectors(
         name=own.name,

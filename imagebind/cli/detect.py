@@ -20,6 +20,9 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_not_an_input,
+    files_of,
+    image_format,
     load_embedder,
     output,
     query_terms,
@@ -108,8 +111,13 @@ def detect(
         MediaKind.IMU: imu,
     }
     terms = [] if own_sound and not any(given.values()) else query_terms(given, minus)
-    for file in (out, json_file):
+    for file, hint in ((out, "--out"), (json_file, "--json")):
         _check_folder(file)
+        check_not_an_input(file, [path, *files_of(terms)], hint=hint)
+    if json_file is not None and json_file.is_dir():
+        raise typer.BadParameter(f"{json_file}: expected a file, got a folder", param_hint="--json")
+    if temperature is not None and not temperature > 0:
+        raise typer.BadParameter(f"expected more than 0, got {temperature:g}", param_hint="--temperature")
     with importing():
         import torch  # noqa: F401
 
@@ -121,6 +129,10 @@ def detect(
     kind = identify(source).kind
     if kind not in (MediaKind.IMAGE, MediaKind.VIDEO):
         raise MediaError(path, got=str(kind), expected="an image or a video")
+    if out is not None and kind is MediaKind.IMAGE:
+        image_format(out, hint="--out")
+    elif out is not None and out.is_dir():
+        raise typer.BadParameter(f"{out}: expected a video file, got a folder", param_hint="--out")
     if own_sound and kind is not MediaKind.VIDEO:
         raise typer.BadParameter(f"expected a video, got an image, {path}", param_hint="--own-sound")
     options = {
@@ -206,7 +218,7 @@ def _in_image(
     if out is not None or options["proposals"] is None:
         maps = similarity_maps(embedder, image, np.stack([query.vector for query in prepared]))
     names = [query.name for query in prepared]
-    detections = detect_in_image(embedder, image, prepared, maps=maps, name=source.name, **options)
+    detections = detect_in_image(embedder, image, prepared, maps=maps, name=str(source), **options)
     if out is not None:
         from imagebind.applications.overlay import draw
 
@@ -244,18 +256,10 @@ def _in_video(
 
 
 def _save(image: "Image.Image", path: Path) -> None:
-    from PIL import Image
-
     from imagebind.io.atomic import replacing
 
-    form = Image.registered_extensions().get(path.suffix.lower())
-    if form not in Image.SAVE:
-        raise typer.BadParameter(
-            f"{path}: expected an image file, such as found.png, got the suffix {path.suffix!r}",
-            param_hint="--out",
-        )
     with replacing(path) as temporary:
-        image.save(temporary, form)
+        image.save(temporary, image_format(path, hint="--out"))
 
 
 def _print_table(found: "Sequence[ImageDetections]") -> None:

@@ -22,8 +22,10 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_not_an_input,
+    files_of,
+    image_format,
     load_embedder,
-    output,
     query_terms,
 )
 from imagebind.cli.startup import importing
@@ -132,6 +134,8 @@ def generate(
     }
     terms = _weighted(query_terms(given, minus), weight or ())
     files = _output_files(out, 1 if sheet else count)
+    for file in files:
+        check_not_an_input(file, [*files_of(terms), *([init] if init else [])], hint="--out")
     unclip_options = {
         "init_image": init,
         "strength": strength,
@@ -194,19 +198,11 @@ def _output_files(out: Path, count: int) -> list[Path]:
     Raises:
         typer.BadParameter: the suffix is not that of an image format, or the folder cannot be written.
     """
-    from PIL import Image
-
-    Image.init()
-    form = Image.registered_extensions().get(out.suffix.lower())
-    if form not in Image.SAVE:
-        raise typer.BadParameter(
-            f"{out}: expected a file name with the suffix of an image format, such as .png or .jpg",
-            param_hint="--out",
-        )
-    if not out.parent.is_dir() or not os.access(out.parent, os.W_OK) or out.is_dir():
-        raise typer.BadParameter(
-            f"{out}: expected a file in a folder that can be written", param_hint="--out"
-        )
+    image_format(out, hint="--out")
+    if not out.parent.is_dir():
+        raise typer.BadParameter(f"{out}: expected an existing folder, got {out.parent}", param_hint="--out")
+    if not os.access(out.parent, os.W_OK):
+        raise typer.BadParameter(f"{out}: expected a folder that can be written to", param_hint="--out")
     if count == 1:
         return [out]
     digits = len(str(count))
@@ -253,12 +249,10 @@ def _decoder(
 
 
 def _save(images: "Sequence[Image]", files: Sequence[Path]) -> None:
-    from PIL import Image as formats
-
     from imagebind.io.atomic import replacing_all
 
     with replacing_all() as temporary_for:
         for image, path in zip(images, files, strict=True):
-            image.save(temporary_for(path), format=formats.registered_extensions()[path.suffix.lower()])
+            image.save(temporary_for(path), format=image_format(path, hint="--out"))
     for path in files:
-        output().print(str(path))
+        typer.echo(path)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +23,7 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_not_an_input,
     load_embedder,
     output,
     query_terms,
@@ -34,6 +36,7 @@ from imagebind.modality import MediaKind
 if TYPE_CHECKING:
     from imagebind.applications.moments import Moment
 
+PLOT_SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
 
 
@@ -93,6 +96,8 @@ def moments(
         MediaKind.IMU: imu,
     }
     terms = query_terms(given, minus)
+    if not window > 0:
+        raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
     if not 0 < hop <= window:
         raise typer.BadParameter(f"{hop:g}; expected more than 0 and at most --window", param_hint="--hop")
     _check_output(recording, cut, plot)
@@ -134,10 +139,9 @@ def moments(
         from imagebind.plot import timeline
 
         figure = timeline(score_curve(vectors, query), found, title=title_of(terms))
-        try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Glyph")  # the font lacks a character of the query
             figure.savefig(plot)
-        except ValueError as error:  # an unknown suffix
-            raise typer.BadParameter(str(error), param_hint="--plot") from error
     if as_json:
         for moment, file in zip(found, files, strict=True):
             typer.echo(json.dumps(_record(moment, recording, file), ensure_ascii=False))
@@ -160,8 +164,14 @@ def _check_output(recording: Path, cut: Path | None, plot: Path | None) -> None:
             ) from error
         if not os.access(cut, os.W_OK):
             raise typer.BadParameter(f"{cut}: expected a folder that can be written to", param_hint="--cut")
-    if plot is not None and not os.access(plot.absolute().parent, os.W_OK):
-        raise typer.BadParameter(f"{plot}: expected a folder that can be written to", param_hint="--plot")
+    if plot is not None:
+        if not os.access(plot.absolute().parent, os.W_OK):
+            raise typer.BadParameter(f"{plot}: expected a folder that can be written to", param_hint="--plot")
+        if plot.suffix.lower() not in PLOT_SUFFIXES or plot.is_dir():
+            raise typer.BadParameter(
+                f"{plot}: expected a file with a suffix of {', '.join(PLOT_SUFFIXES)}", param_hint="--plot"
+            )
+        check_not_an_input(plot, [recording], hint="--plot")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -23,6 +24,10 @@ WEIGHTS_HELP = (
     "hf://owner/repo or another URI."
 )
 TINY = "tiny"
+IMAGE_FORMATS = {  # of output images, by suffix
+    **{".png": "PNG", ".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"},
+    **{".tif": "TIFF", ".tiff": "TIFF", ".bmp": "BMP", ".gif": "GIF"},
+}
 PIPE_COLUMNS = 4096  # the length limit of a path on Linux
 
 Weights = Annotated[
@@ -168,3 +173,35 @@ def _device(name: str) -> "torch.device":
         raise typer.BadParameter(
             f"expected a usable device, got {name!r}: {reason}", param_hint="--device"
         ) from error
+
+
+def image_format(file: Path, *, hint: str) -> str:
+    """Return Pillow's name of the format that the suffix of an output image states.
+
+    Raises:
+        typer.BadParameter: another suffix, or the file is a folder.
+    """
+    form = IMAGE_FORMATS.get(file.suffix.lower())
+    if form is None or file.is_dir():
+        raise typer.BadParameter(
+            f"{file}: expected an image file with a suffix of {', '.join(IMAGE_FORMATS)}", param_hint=hint
+        )
+    return form
+
+
+def check_not_an_input(file: Path | None, inputs: Iterable[str | os.PathLike[str]], *, hint: str) -> None:
+    """Check that an output does not replace an input.
+
+    Raises:
+        typer.BadParameter: it is the same file.
+    """
+    if file is None or not file.exists():
+        return
+    for given in map(Path, inputs):
+        if given.exists() and given.samefile(file):
+            raise typer.BadParameter(f"{file}: expected another file than the input", param_hint=hint)
+
+
+def files_of(terms: Iterable[Term]) -> list[str]:
+    """Return the files of a query's items."""
+    return [value for item, _ in terms for kind, value in item.items() if kind != MediaKind.TEXT]

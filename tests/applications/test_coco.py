@@ -79,3 +79,26 @@ def test_other_files_are_refused_with_the_forms_that_can_be_read(tmp_path, text)
     (tmp_path / "boxes.csv").write_text(text)
     with pytest.raises(MediaError, match=r"boxes\.csv: .*; expected COCO's JSON"):
         read_boxes(tmp_path / "boxes.csv", "a.png")
+
+
+def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_path):
+    path = tmp_path / "boxes.csv"
+    path.write_text("image,x1,y1,x2,y2\na/x.png,1,2,3,4\nb/x.png,5,6,7,8\n")
+    assert read_boxes(path, "/photos/b/x.png").tolist() == [[5, 6, 7, 8]]
+    with pytest.raises(MediaError, match=r"several images named x\.png: a/x\.png, b/x\.png"):
+        read_boxes(path, "x.png")
+
+
+@pytest.mark.parametrize(
+    ("text", "seen"),
+    [
+        ("x1,y1,x2,y2\n1,2,3\n", "3 values in row 2, for 4 columns"),
+        ("x1,y1,x2,y2\n1,2,3,abc\n", "'abc' in the column y2"),
+        ('{"a": 1}', "JSON without images and annotations"),
+    ],
+)
+def test_the_row_or_key_that_is_wrong_is_named(tmp_path, text, seen):
+    path = tmp_path / "boxes.csv"
+    path.write_text(text)
+    with pytest.raises(MediaError, match=seen):
+        read_boxes(path, "x.png")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from imagebind.applications.cut import cut_clip, cut_moments, is_on_key_frames
+from imagebind.applications.cut import cut_clip, cut_moments, key_frame_at
 from imagebind.applications.moments import Moment
 from imagebind.errors import MediaError
 from imagebind.media.audio_file import load_audio
@@ -100,8 +100,8 @@ def test_the_audio_of_a_clip_is_that_of_its_time(film, tmp_path):
 
 
 def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_what_is_left_out(film, tmp_path):
-    assert is_on_key_frames(film, 1, 2) and is_on_key_frames(film, 1.01, 4.2)
-    assert not is_on_key_frames(film, 1.05, 2) and not is_on_key_frames(film, 1, 2.05)
+    assert key_frame_at(film, 1, 2) == key_frame_at(film, 1.01, 4.2) == 1
+    assert key_frame_at(film, 1.05, 2) is None and key_frame_at(film, 1, 2.05) is None
     path = tmp_path / "open.mp4"
     record(path, "-c:v libx264 -g 25 -keyint_min 25 -x264-params open-gop=1:bframes=3:scenecut=0")
     with av.open(path) as container:
@@ -110,7 +110,7 @@ def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_what_is_left_out(fil
         ]
         zero, base = container.streams.video[0].start_time, container.streams.video[0].time_base
     first, second = (float((key - zero) * Fraction(base)) for key in keys[1:3])
-    assert not is_on_key_frames(path, first, second)  # frames before a key frame that need it
+    assert key_frame_at(path, first, second) is None  # frames before a key frame that need it
 
 
 def test_a_clip_of_uneven_times_and_odd_size_keeps_both_within_a_pixel(tmp_path):
@@ -121,7 +121,8 @@ def test_a_clip_of_uneven_times_and_odd_size_keeps_both_within_a_pixel(tmp_path)
     with open_video(clip.path) as video:
         stamps = [float(tick * video.clock.tick) for tick in video.clock.ticks]
         assert (video.info.width, video.info.height) == (64, 48)
-    assert stamps == pytest.approx([0, 0.25, 0.75, 0.85], abs=0.002)
+    # The first frame is that of 0.1 s, which is shown at 0.12 s. The audio starts at 0.12 s, too.
+    assert stamps == pytest.approx([0, 0.03, 0.28, 0.78, 0.88], abs=0.002)
 
 
 def test_audio_is_cut_to_the_sample(tmp_path):

@@ -80,3 +80,20 @@ def test_wrong_options_are_refused_in_words(imagebind, group, arguments, message
 def test_a_sound_is_no_image_to_search_in(imagebind, group):
     run = imagebind("detect", group / "crescent.wav", "--text", "a", *TINY)
     assert run.code == 1 and "crescent.wav: audio; expected an image or a video" in run.err
+
+
+def test_an_input_is_not_replaced_and_outputs_are_checked_before_the_model_is_loaded(
+    imagebind, group, tmp_path
+):
+    image = group / "group.png"
+    content = image.read_bytes()
+    for arguments, message in (
+        (("--out", image), "another file than the input"),
+        (("--json", image), "another file than the input"),
+        (("--out", tmp_path / "x.h5"), "a suffix of .png"),
+        (("--json", tmp_path), "expected a file, got a folder"),
+        (("--temperature", "0"), "expected more than 0, got 0"),
+    ):
+        run = imagebind("detect", image, "--text", "a star", *arguments, "--model", "no-such-model")
+        assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split()), run.err
+    assert image.read_bytes() == content

@@ -66,9 +66,9 @@ def test_options_that_cannot_be_used_are_told_without_a_traceback(small, tmp_pat
 
 def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(imagebind, tmp_path):
     for out, message in (
-        (tmp_path / "none" / "x.png", "in a folder that can be written"),
-        (tmp_path / "x.txt", "suffix of an image format"),
-        (tmp_path / "x", "suffix of an image format"),
+        (tmp_path / "none" / "x.png", "expected an existing folder"),
+        (tmp_path / "x.txt", "with a suffix of .png"),
+        (tmp_path / "x", "with a suffix of .png"),
     ):
         run = imagebind("generate", "--model", "no-such-model", "--text", "a", "--out", out)
         assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split())
@@ -94,3 +94,15 @@ def test_silent_audio_a_missing_file_and_decoders_of_other_spaces_are_told_in_on
 def test_the_decoder_of_the_small_model_has_no_options_of_stable_unclip(imagebind, tmp_path):
     run = imagebind("generate", "--model", "tiny", "--text", "a", "--steps", "3", "--out", tmp_path / "x.png")
     assert run.code == 2 and "--steps" in run.err and "expected --decoder" in run.err
+
+
+def test_names_with_brackets_are_printed_as_they_are_and_no_input_is_replaced(imagebind, tmp_path):
+    (tmp_path / "d[").mkdir()
+    for name in ("[bold]y.png", "d[/x].png"):
+        run = imagebind("generate", "-w", "tiny", "--text", "a red star", "--out", tmp_path / name)
+        assert run.code == 0 and name in run.out and (tmp_path / name).is_file(), run.err
+    given = tmp_path / "[bold]y.png"
+    content = given.read_bytes()
+    run = imagebind("generate", "-w", "tiny", "--image", given, "--out", given)
+    assert run.code == 2 and "another file than the input" in " ".join(run.err.replace("│", " ").split())
+    assert given.read_bytes() == content
