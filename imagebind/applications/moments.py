@@ -66,8 +66,8 @@ def score_curve(recording: RecordingVectors, query: np.ndarray) -> ScoreCurve:
     streams = {}
     for kind, windows in recording.streams.items():
         scores = calibration.scale(query, kind).score(windows.vectors @ query)  # (n, e) @ (e,) -> (n,)
-        smooth = _mean_around(windows.centres, scores, recording.window_seconds / 2)
         half = (windows.ends[0] - windows.starts[0]) / 2
+        smooth = _mean_around(windows.centres, scores, half)
         inside = (times >= windows.centres[0] - half) & (times <= windows.centres[-1] + half)
         streams[kind] = np.where(inside, np.interp(times, windows.centres, smooth), 0.0)
     return ScoreCurve(times=times, scores=np.mean(list(streams.values()), axis=0), streams=streams)

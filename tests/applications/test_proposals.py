@@ -79,7 +79,7 @@ def test_a_detector_of_torchvision_proposes_boxes_inside_the_image(tmp_path):
     name = "fasterrcnn_mobilenet_v3_large_320_fpn"
     propose = torchvision_detector(tmp_path / "detector.pth", name=name, min_score=0.0)
     boxes = propose(Image.fromarray(np.random.default_rng(0).integers(0, 256, (90, 120, 3), dtype=np.uint8)))
-    assert boxes.shape[1] == 4 and len(boxes) and boxes.min() >= 0 and boxes[:, 2].max() <= 120
+    assert boxes.shape[1] == 4 and len(boxes) and boxes.min() >= 0 and boxes[:, 2].max() < 120.01  # rounded
 
 
 def test_a_wrong_detector_or_file_is_refused(tmp_path):
