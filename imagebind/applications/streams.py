@@ -57,7 +57,6 @@ class RecordingVectors:
 
     name: str
     seconds: float
-    window_seconds: float
     streams: Mapping[MediaKind, StreamWindows]
 
     def only(self, streams: Iterable[MediaKind]) -> "RecordingVectors":
@@ -132,7 +131,6 @@ def embed_recording(
     return RecordingVectors(
         name=own.name,
         seconds=longest if seconds is None else seconds,
-        window_seconds=window_seconds,
         streams=found,
     )
 

@@ -27,7 +27,7 @@ def stream(*events: tuple[float, float, float], shift: float = 0.0, seconds: flo
 
 def recording(seconds: float = SECONDS, **streams: StreamWindows) -> RecordingVectors:
     kinds = {MediaKind(name): windows for name, windows in streams.items()}
-    return RecordingVectors(name="film.mp4", seconds=seconds, window_seconds=WINDOW, streams=kinds)
+    return RecordingVectors(name="film.mp4", seconds=seconds, streams=kinds)
 
 
 @pytest.mark.parametrize("begin, end", [(10, 12), (20, 26), (0, 5), (53, 60)])
