@@ -27,9 +27,10 @@ from imagebind.cli.options import (
     output,
     query_terms,
     title_of,
+    usage_errors,
 )
 from imagebind.cli.startup import importing
-from imagebind.errors import ImageBindError, MediaError
+from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -101,16 +102,17 @@ def detect(
     The score is the probability that a box shows the query rather than the background. The tint of --out
     marks the parts of the image that are more similar to a query than the other parts.
     """
-    given = {
-        MediaKind.TEXT: text,
-        MediaKind.IMAGE: image,
-        MediaKind.VIDEO: video,
-        MediaKind.AUDIO: audio,
-        MediaKind.DEPTH: depth,
-        MediaKind.THERMAL: thermal,
-        MediaKind.IMU: imu,
-    }
-    terms = [] if own_sound and not any(given.values()) else query_terms(given, minus)
+    terms = query_terms(
+        minus,
+        required=not own_sound,
+        text=text,
+        image=image,
+        video=video,
+        audio=audio,
+        depth=depth,
+        thermal=thermal,
+        imu=imu,
+    )
     for file, hint in ((out, "--out"), (json_file, "--json")):
         _check_folder(file)
         check_not_an_input(file, [path, *files_of(terms)], hint=hint)
@@ -146,15 +148,11 @@ def detect(
     used |= {ModalityType.AUDIO} if own_sound else set()
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
     queries = _queries(terms, together=together)
-    try:
+    with usage_errors():
         if kind is MediaKind.IMAGE:
             found = [_in_image(embedder, source, queries, options, out)]
         else:
             found = _in_video(embedder, source, queries, options | {"own_sound": own_sound}, out, fps)
-    except ImageBindError:
-        raise
-    except ValueError as error:  # for example a weighted sum that is zero
-        raise typer.BadParameter(str(error)) from error
     if json_file is not None:
         from imagebind.io.atomic import replacing
 

@@ -27,9 +27,9 @@ from imagebind.cli.options import (
     image_format,
     load_embedder,
     query_terms,
+    usage_errors,
 )
 from imagebind.cli.startup import importing
-from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
@@ -123,16 +123,12 @@ def generate(
     imagebind_huge needs `pip install 'imagebind[generate]'` and the weights of Stable unCLIP. The small model
     needs nothing else, and generates the coloured shapes of its toy world.
     """
-    given: dict[MediaKind, Sequence[str] | None] = {
-        MediaKind.TEXT: text,
-        MediaKind.IMAGE: image,
-        MediaKind.VIDEO: video,
-        MediaKind.AUDIO: audio,
-        MediaKind.DEPTH: depth,
-        MediaKind.THERMAL: thermal,
-        MediaKind.IMU: imu,
-    }
-    terms = _weighted(query_terms(given, minus), weight or ())
+    terms = _weighted(
+        query_terms(
+            minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+        ),
+        weight or (),
+    )
     files = _output_files(out, 1 if sheet else count)
     for file in files:
         check_not_an_input(file, [*files_of(terms), *([init] if init else [])], hint="--out")
@@ -154,7 +150,7 @@ def generate(
         from imagebind.applications.generation import generate as generate_images
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
-    try:
+    with usage_errors():
         images = generate_images(
             embedder,
             terms,
@@ -162,10 +158,6 @@ def generate(
             count=count,
             seed=seed,
         )
-    except ImageBindError:
-        raise
-    except ValueError as error:  # for example a weighted sum that is zero
-        raise typer.BadParameter(str(error)) from error
     _save([contact_sheet(images)] if sheet else images, files)
 
 
@@ -233,7 +225,7 @@ def _decoder(
         return decoder_of(embedder)
     if "init_image" in options:
         options = {**options, "init_image": load_image(options["init_image"])}
-    try:
+    with usage_errors():
         loaded = load_unclip(
             source or REPOSITORY,
             device=embedder.device,
@@ -242,10 +234,6 @@ def _decoder(
             embed_dim=embedder.embed_dim,
         )
         return replace(loaded, show_progress_bar=sys.stderr.isatty(), **options)
-    except ImageBindError:
-        raise
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
 
 
 def _save(images: "Sequence[Image]", files: Sequence[Path]) -> None:

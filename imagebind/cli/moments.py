@@ -28,9 +28,9 @@ from imagebind.cli.options import (
     output,
     query_terms,
     title_of,
+    usage_errors,
 )
 from imagebind.cli.startup import importing
-from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
@@ -86,16 +86,9 @@ def moments(
     By default the images and the audio of a video are searched together, and the IMU file if one is given.
     Scores are in standard deviations over the recording's own windows.
     """
-    given = {
-        MediaKind.TEXT: text,
-        MediaKind.IMAGE: image,
-        MediaKind.VIDEO: video,
-        MediaKind.AUDIO: audio,
-        MediaKind.DEPTH: depth,
-        MediaKind.THERMAL: thermal,
-        MediaKind.IMU: imu,
-    }
-    terms = query_terms(given, minus)
+    terms = query_terms(
+        minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+    )
     if not window > 0:
         raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
     if not 0 < hop <= window:
@@ -111,7 +104,7 @@ def moments(
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     used |= {kind.modality for kind in only or STREAMS}
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
-    try:
+    with usage_errors():
         query = to_query(terms, embedder, embed_dim=embedder.embed_dim).vector
         with _progress() as progress:
             vectors = embed_recording(
@@ -125,10 +118,6 @@ def moments(
                 batch_size=batch_size,
                 progress=progress,
             )
-    except ImageBindError:
-        raise
-    except ValueError as error:  # for example a weighted sum that is zero
-        raise typer.BadParameter(str(error)) from error
     found = find_moments(vectors, query, top=top)
     files: Sequence[Path | None] = [None] * len(found)
     if cut is not None:

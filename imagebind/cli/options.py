@@ -1,12 +1,14 @@
 """Options that several commands share, and functions that load a model by these options."""
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -55,13 +57,17 @@ Minus = Annotated[list[str] | None, typer.Option(help="A text to subtract; repea
 Term = tuple[dict[str, str], float]  # an item with its media type, and its weight
 
 
-def query_terms(given: Mapping[MediaKind, Sequence[str] | None], minus: Sequence[str] | None) -> list[Term]:
-    """Return the weighted items of a query: those of each media type, and texts to subtract.
+def query_terms(
+    minus: Sequence[str] | None, *, required: bool = True, **items: Sequence[str] | None
+) -> list[Term]:
+    """Return the weighted items of a query: `items` by their media type, and the texts `minus` to subtract.
 
     Raises:
-        typer.BadParameter: there is no item, or an empty one.
+        typer.BadParameter: there is an empty item, or, if they are `required`, no item.
     """
-    terms = [({kind.value: item}, 1.0) for kind, items in given.items() for item in items or ()]
+    terms = [({MediaKind(kind).value: item}, 1.0) for kind, given in items.items() for item in given or ()]
+    if not terms and not required:
+        return []
     if not terms:
         raise typer.BadParameter("expected at least one item, such as --text or --image")
     terms += [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus or ()]
@@ -77,6 +83,17 @@ def title_of(terms: Sequence[Term]) -> str:
     names = [(next(iter(item.values())), weight) for item, weight in terms]
     title = " + ".join(name for name, weight in names if weight > 0)
     return title + "".join(f" − {name}" for name, weight in names if weight < 0)
+
+
+@contextmanager
+def usage_errors() -> Iterator[None]:
+    """Convert a ValueError, for example of a weighted sum that is zero, to `typer.BadParameter`."""
+    try:
+        yield
+    except ImageBindError:  # some are ValueErrors too
+        raise
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
 
 
 def output() -> "Console":

@@ -23,10 +23,10 @@ from imagebind.cli.options import (
     output,
     query_terms,
     title_of,
+    usage_errors,
     weights_for,
 )
 from imagebind.cli.startup import importing
-from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
@@ -82,16 +82,9 @@ def search(
     type. Scores are comparable across media types; cosines are not. An index made with `--weights tiny` is
     searched with it.
     """
-    given = {
-        MediaKind.TEXT: text,
-        MediaKind.IMAGE: image,
-        MediaKind.VIDEO: video,
-        MediaKind.AUDIO: audio,
-        MediaKind.DEPTH: depth,
-        MediaKind.THERMAL: thermal,
-        MediaKind.IMU: imu,
-    }
-    terms = query_terms(given, minus)
+    terms = query_terms(
+        minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+    )
     if moments and by_cosine:
         raise typer.BadParameter("expected no --by-cosine with --moments", param_hint="--by-cosine")
     with importing():
@@ -104,7 +97,7 @@ def search(
         weights = weights_for(Index.open(db), weights)
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
-    try:
+    with usage_errors():
         filters: dict[str, Any] = {
             "kinds": only or None,
             "path": path,
@@ -116,10 +109,6 @@ def search(
             hits = search_moments(index, terms, top, **filters)
         else:
             hits = index.search(terms, top, calibrated=not by_cosine, **filters)
-    except ImageBindError:
-        raise
-    except ValueError as error:  # for example a weighted sum that is zero
-        raise typer.BadParameter(str(error)) from error
     if html is not None:
         from imagebind.search.html import hits_page
 
