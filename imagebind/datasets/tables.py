@@ -27,7 +27,7 @@ def text_at(path: StrPath, expected: str = "a text file") -> str:
         expected: what the file is, for errors.
 
     Raises:
-        MediaError: the file does not exist, cannot be read, or is not such a text.
+        MediaError: the file does not exist, cannot be read, or is not text in one of these encodings.
     """
     content = _bytes_at(path, expected)
     try:

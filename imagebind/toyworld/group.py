@@ -158,8 +158,9 @@ def render_group_video(group: Group, seconds: np.ndarray | None = None) -> np.nd
 def group_masks(group: Group, seconds: float | None = None) -> np.ndarray:
     """Return masks of each thing's visible pixels, in the image or the frame at a time: (n, h, w) bool."""
     masks = np.zeros((len(group.things), group.pixels, group.pixels), dtype=bool)
-    for number in _far_to_near(group, seconds):
-        scene, pose = _poses(group, seconds)[number]
+    poses = _poses(group, seconds)
+    for number in _far_to_near(poses):
+        scene, pose = poses[number]
         mask = cover(sight(scene, pose, group.pixels).distance) > 0.5
         masks[:, mask] = False
         masks[number] = mask
@@ -187,11 +188,10 @@ def _poses(group: Group, seconds: float | None) -> list[Shown]:
     ]
 
 
-def _far_to_near(group: Group, seconds: float | None) -> list[int]:
-    poses = _poses(group, seconds)
+def _far_to_near(poses: Sequence[Shown]) -> list[int]:
     return sorted(range(len(poses)), key=lambda number: -poses[number].pose.distance)
 
 
 def _shown(group: Group, seconds: float | None) -> list[Shown]:
     poses = _poses(group, seconds)
-    return [poses[number] for number in _far_to_near(group, seconds)]
+    return [poses[number] for number in _far_to_near(poses)]
