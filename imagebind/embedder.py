@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from copy import copy
 from dataclasses import replace
 from typing import Any, Literal, overload
 
@@ -137,6 +138,12 @@ class Embedder:
     def __setstate__(self, state: dict[str, Any]) -> None:
         vars(self).update(state)
         self._add_locks()
+
+    def with_transforms(self, transforms: Mapping[MediaKind, Any]) -> "Embedder":
+        """Return an embedder of the same model with other transforms for some media types."""
+        other = copy(self)
+        other._transforms = dict([*self._transforms.items(), *transforms.items()])
+        return other
 
     @property
     def device(self) -> torch.device:

@@ -177,16 +177,12 @@ class WindowPlanner:
                 f"{window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)
-        transforms: dict[MediaKind | str, Any] = {kind: embedder.transform(kind) for kind in MediaKind}
+        transforms = {kind: embedder.transform(kind) for kind in MediaKind}
         self._bases = {
-            MediaKind(kind): base for kind, base in transforms.items() if isinstance(base, RecordingTransform)
+            kind: base for kind, base in transforms.items() if isinstance(base, RecordingTransform)
         }
-        transforms |= {kind: StretchTransform(base=base) for kind, base in self._bases.items()}
-        self.embedder = Embedder(
-            embedder.model,
-            transforms=transforms,
-            autocast=embedder.autocast,
-            num_workers=embedder.num_workers,
+        self.embedder = embedder.with_transforms(
+            {kind: StretchTransform(base=base) for kind, base in self._bases.items()}
         )
 
     def requests(

@@ -105,8 +105,8 @@ def embed_recording(
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
     path = Path(recording)
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
-    sources = _sources(planner.embedder, path, imu, streams)
     own = identify(path)
+    sources = _sources(planner.embedder, own, imu, streams)
     seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
     for kind in sorted(sources, key=lambda each: each is not MediaKind.IMU):  # first what fails soonest
@@ -152,18 +152,17 @@ def _seconds_of(recording: Request) -> float:
 
 def _planner(embedder: Embedder, *, window_seconds: float, hop_seconds: float) -> WindowPlanner:
     """Return a planner whose windows have one clip, or as many as cover a longer window."""
-    transforms: dict[MediaKind | str, Any] = {kind: embedder.transform(kind) for kind in MediaKind}
-    for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
-        if hasattr(transforms[kind], "clips"):
-            transforms[kind] = replace(transforms[kind], clips=1)
-    single = Embedder(
-        embedder.model, transforms=transforms, autocast=embedder.autocast, num_workers=embedder.num_workers
+    transforms: dict[MediaKind, Any] = {
+        kind: embedder.transform(kind) for kind in (MediaKind.VIDEO, MediaKind.AUDIO)
+    }
+    single = embedder.with_transforms(
+        {kind: replace(each, clips=1) for kind, each in transforms.items() if hasattr(each, "clips")}
     )
     return WindowPlanner(single, window_seconds=window_seconds, hop_seconds=hop_seconds)
 
 
 def _sources(
-    embedder: Embedder, path: Path, imu: Any, streams: Iterable[MediaKind | str] | None
+    embedder: Embedder, request: Request, imu: Any, streams: Iterable[MediaKind | str] | None
 ) -> dict[MediaKind, Request]:
     """Return the streams to embed, each with its file.
 
@@ -171,11 +170,10 @@ def _sources(
         MediaError: a requested stream does not exist.
         ValueError: a requested stream is unknown, or `streams` is empty.
     """
-    request = identify(path)
     if request.kind not in STREAMS:
         raise MediaError(request.name, got=f"{request.kind}", expected="a video, audio or IMU recording")
     sources = {request.kind: request}
-    if request.kind is MediaKind.VIDEO and has_audio(path):
+    if request.kind is MediaKind.VIDEO and has_audio(Path(request.payload)):
         sources[MediaKind.AUDIO] = replace(request, kind=MediaKind.AUDIO)
     if imu is not None and request.kind is not MediaKind.IMU:
         sources[MediaKind.IMU] = identify(imu, modality=MediaKind.IMU)

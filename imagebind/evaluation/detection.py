@@ -90,13 +90,7 @@ class DetectionGroups:
 
     def measure(self, embedder: Embedder) -> dict[str, Any]:
         """Return the figures in percent, and the number of queries per modality."""
-        transforms = {kind.value: transform for kind, transform in world_transforms().items()}
-        embedder = Embedder(
-            embedder.model,
-            transforms=transforms,
-            autocast=embedder.autocast,
-            num_workers=embedder.num_workers,
-        )
+        embedder = embedder.with_transforms(world_transforms())
         rng = np.random.default_rng(QUERY_SEED)
         hits: Hits = defaultdict(list)
         chances: Hits = defaultdict(list)

@@ -59,13 +59,7 @@ class MomentRecordings:
 
     def measure(self, embedder: Embedder) -> dict[str, Any]:
         """Return R@1 in percent, by query and streams, and the number of queries per modality."""
-        transforms = {kind.value: transform for kind, transform in world_transforms().items()}
-        embedder = Embedder(
-            embedder.model,
-            transforms=transforms,
-            autocast=embedder.autocast,
-            num_workers=embedder.num_workers,
-        )
+        embedder = embedder.with_transforms(world_transforms())
         kinds = [kind for kind in SHOWN if kind.modality in embedder.model.modalities]
         correct: dict[tuple[MediaKind, str], list[bool]] = {}
         chances: dict[MediaKind, list[float]] = {kind: [] for kind in kinds}

@@ -133,14 +133,9 @@ def embedder_with(embedder: Embedder, options: Mapping[str, Any]) -> Embedder:
     Raises:
         ValueError: a transform refuses a value.
     """
-    transforms: dict[MediaKind | str, Any] = {
-        kind: embedder.transform(kind) for kind in MediaKind if kind.modality in embedder.model.modalities
-    }
     for option, (kinds, name) in TRANSFORM_OPTIONS.items():
-        if option in options:
-            for kind in kinds:
-                if kind in transforms:
-                    transforms[kind] = replace(transforms[kind], **{name: options[option]})  # type: ignore[type-var]
-    return Embedder(
-        embedder.model, transforms=transforms, autocast=embedder.autocast, num_workers=embedder.num_workers
-    )
+        for kind in kinds if option in options else ():
+            if kind.modality in embedder.model.modalities:
+                changed = replace(embedder.transform(kind), **{name: options[option]})  # type: ignore[type-var]
+                embedder = embedder.with_transforms({kind: changed})
+    return embedder
