@@ -17,10 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor
 
 from imagebind.errors import CheckpointError
+from imagebind.io.atomic import replacing
 
 HEADER_LENGTH_BYTES = 8  # of safetensors, before its JSON
 # Source of the limits: ours. The released model has 0.1 MB of names and 739 entries.
@@ -33,6 +35,7 @@ MIN_ENTRY_BYTES_CHECKED = 2**20  # smaller totals are not checked
 MAX_TUPLES = 8  # nesting depth; hashing a few bytes of pairs nested 60 times would take years
 TUPLE_OPCODES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")  # pickle opcodes
 READ_THREADS = min(os.cpu_count() or 1, 4)  # allocating memory takes most of the time
+MADE_BY_KEY = "made_by"  # of the metadata of cached tensors
 
 ByteSpan = tuple[int, int]  # first byte in the file, number of bytes
 IsWanted = Callable[[str], bool]
@@ -122,6 +125,27 @@ def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str
     return {
         name: buffers[locations[name]].view(mapped[name].dtype).view(mapped[name].shape) for name in mapped
     }
+
+
+def read_cached(path: Path, made_by: str) -> dict[str, Tensor] | None:
+    """Return the tensors of a file of `write_cached`; None if it is missing, damaged or made by another."""
+    try:
+        with safe_open(path, framework="pt", device="cpu") as file:
+            if file.metadata() != {MADE_BY_KEY: made_by}:
+                return None
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, SafetensorError):
+        return None
+
+
+def write_cached(path: Path, tensors: dict[str, Tensor], made_by: str) -> None:
+    """Write tensors with a text that says what made them, for `read_cached`.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    with replacing(path) as temporary:
+        save_file(tensors, temporary, metadata={MADE_BY_KEY: made_by})
 
 
 def read_spans(path: Path, spans: Iterable[ByteSpan]) -> dict[ByteSpan, Tensor]:

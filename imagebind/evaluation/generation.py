@@ -20,12 +20,12 @@ from imagebind.applications.tiny_decoder import DECODER_PATH, POSE_DIM, TinyDeco
 from imagebind.embedder import Embedder
 from imagebind.evaluation.judge import JUDGED, labels_of, trained_judge
 from imagebind.evaluation.result import Figure
-from imagebind.evaluation.toyworld import EMBED_BATCH, embed_scenes, embed_texts
+from imagebind.evaluation.toyworld import EMBED_BATCH, embed_pixels, embed_scenes, embed_texts
 from imagebind.metrics import cosines, retrieval_recalls
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.toyworld.captions import CaptionStyle
 from imagebind.toyworld.files import captions_of
-from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, Rendered
+from imagebind.toyworld.rendered import Rendered
 from imagebind.toyworld.scene import ATTRIBUTES
 
 SOURCES = 64  # candidates of R@1
@@ -126,9 +126,8 @@ def embed_again(embedder: Embedder, images: Tensor) -> Tensor:
     rows = []
     for batch in images.split(EMBED_BATCH):
         pixels = F.interpolate(batch, size=(size, size), mode="bicubic", antialias=True).clamp(0, 1) * 255
-        views = pixels * PIXEL_SCALE.view(3, 1, 1) - PIXEL_OFFSET.view(3, 1, 1)
-        rows.append(embedder.forward(ModalityType.VISION, views).cpu())
-    return F.normalize(torch.cat(rows), dim=-1)
+        rows.append(embed_pixels(embedder, pixels))
+    return torch.cat(rows)
 
 
 def recall_of_sources(made: Tensor, sources: Tensor) -> float:

@@ -10,12 +10,10 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from imagebind.applications.tiny_decoder import IMAGE_PIXELS, shrink
-from imagebind.io.atomic import replacing
+from imagebind.checkpoints.tensors import read_cached, write_cached
 from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import ATTRIBUTES, World
 
@@ -63,17 +61,12 @@ def trained_judge(folder: Path, *, scenes: int = JUDGE_SCENES, epochs: int = EPO
     path = folder / JUDGE_NAME
     made_by = f"version {JUDGE_VERSION} renderer {RENDERER_VERSION} scenes {scenes} epochs {epochs}"
     judge = Judge()
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            if file.metadata() == {"made_by": made_by}:
-                judge.load_state_dict({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
-                return judge.eval()
-    except (OSError, SafetensorError):
-        pass  # there is none, or a damaged one
+    if (weights := read_cached(path, made_by)) is not None:
+        judge.load_state_dict(weights)
+        return judge.eval()
     judge = train_judge(*judge_data(scenes), epochs=epochs)
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        save_file(judge.state_dict(), temporary, metadata={"made_by": made_by})
+    write_cached(path, judge.state_dict(), made_by)
     return judge
 
 

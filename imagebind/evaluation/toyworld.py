@@ -17,12 +17,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from imagebind.checkpoints.factory import TINY_FOLDER
+from imagebind.embedder import Embedder
 from imagebind.metrics import cosines, retrieval_recalls
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.toyworld.captions import class_prompts
 from imagebind.toyworld.files import captions_of
-from imagebind.toyworld.rendered import STORED, Rendered, render_world
+from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, STORED, Rendered, render_world
 from imagebind.toyworld.scene import ATTRIBUTES, SHOWN_ATTRIBUTES
 from imagebind.transforms.text import Tokenizer
 
@@ -153,6 +154,12 @@ def embed_scenes(model: ImageBindModel, rendered: Rendered, kind: MediaKind) -> 
         batch = torch.stack([rendered.tensor(kind, number) for number in numbers])
         rows.append(F.normalize(model.embed(kind.modality.value, batch.to(device)).float(), dim=-1).cpu())
     return torch.cat(rows)
+
+
+def embed_pixels(embedder: Embedder, images: Tensor) -> Tensor:
+    """Embed images with values from 0 to 255, unit length, on the CPU: (n, 3, h, w) -> (n, e)."""
+    views = images.float() * PIXEL_SCALE.view(3, 1, 1) - PIXEL_OFFSET.view(3, 1, 1)
+    return F.normalize(embedder.forward(ModalityType.VISION, views).cpu(), dim=-1)
 
 
 @torch.no_grad()

@@ -12,18 +12,18 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 from torch import Tensor
 
 from imagebind.applications.tiny_decoder import IMAGE_PIXELS, DecoderNetwork, TinyDecoder, pose_of, shrink
 from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.checkpoints.tensors import read_cached, write_cached
 from imagebind.datasets.pairs import generator
 from imagebind.embedder import Embedder
+from imagebind.evaluation.toyworld import embed_pixels
 from imagebind.io.atomic import replacing
 from imagebind.modality import ModalityType
 from imagebind.space import Space
-from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, RENDERER_VERSION, image_renderer
+from imagebind.toyworld.rendered import RENDERER_VERSION, image_renderer
 from imagebind.toyworld.scene import World
 from imagebind.training.journal import Journal
 from imagebind.training.optimizer import Schedule
@@ -157,36 +157,18 @@ def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -
         for start in range(0, scenes, SCENES_PER_FILE):
             numbers = range(start, min(start + SCENES_PER_FILE, scenes))
             path = folder / f"{numbers.start}-{numbers.stop}.safetensors"
-            part = _stored(path, made_by)
+            part = read_cached(path, made_by)
             if part is None:
-                made = [(shrink(images), embed_images(embedder, images)) for images in render(numbers)]
+                made = [(shrink(images), embed_pixels(embedder, images)) for images in render(numbers)]
                 images, embeddings = (torch.cat(each) for each in zip(*made, strict=True))
                 part = {"images": images, "embeddings": embeddings}
-                with replacing(path) as temporary:
-                    save_file(part, temporary, metadata={"made_by": made_by})
+                write_cached(path, part, made_by)
             parts.append(part)
     return EmbeddedImages(
         torch.cat([part["images"] for part in parts]),
         torch.cat([part["embeddings"] for part in parts]),
         torch.tensor([pose_of(world.scene(number)) for number in range(scenes)]),
     )
-
-
-def embed_images(embedder: Embedder, images: Tensor) -> Tensor:
-    """Return the unit vectors of images: (n, 3, 224, 224) uint8 -> (n, e)."""
-    pixels = images.float() * PIXEL_SCALE.view(3, 1, 1) - PIXEL_OFFSET.view(3, 1, 1)
-    return F.normalize(embedder.forward(ModalityType.VISION, pixels).cpu(), dim=-1)
-
-
-def _stored(path: Path, made_by: str) -> dict[str, Tensor] | None:
-    """Return the tensors of a file, or None if it is missing, damaged, or has another `made_by`."""
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            if file.metadata() != {"made_by": made_by}:
-                return None
-            return {name: file.get_tensor(name) for name in ("images", "embeddings")}
-    except (OSError, SafetensorError):
-        return None
 
 
 def _store(

@@ -43,7 +43,7 @@ def test_the_data_are_images_with_their_unit_embeddings(data, embedder):
 
 
 def test_images_are_rendered_once(folder, embedder, data, monkeypatch):
-    monkeypatch.setattr(training, "embed_images", lambda *_: pytest.fail("embedded again"))
+    monkeypatch.setattr(training, "embed_pixels", lambda *_: pytest.fail("embedded again"))
     again = training.embedded_images(folder, embedder, scenes=SCENES)
     assert torch.equal(again.embeddings, data.embeddings)
 
