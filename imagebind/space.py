@@ -156,16 +156,25 @@ def _model_name(model: ImageBindModel, bound: Iterable[str]) -> str:
 
 def _weight_digests(model: ImageBindModel) -> dict[str, str]:
     hashes = {modality: hashlib.blake2b(digest_size=DIGEST_BYTES) for modality in model.modalities}
-    for name, tensor in sorted(model.state_dict().items()):
-        digest = hashes.get(modality_of(name) or "")
-        if digest is None:  # added by a subclass, such as a classification head
-            continue
+    # A subclass may have tensors of no modality, such as those of a classification head.
+    state = sorted(model.state_dict().items())
+    tensors = [(name, tensor) for name, tensor in state if (modality_of(name) or "") in hashes]
+    samples = [_sample(tensor) for _, tensor in tensors]
+    joined = torch.cat([each.to(samples[0].device) for each in samples]).cpu().float()
+    for (name, tensor), sample in zip(tensors, joined.split([len(each) for each in samples]), strict=True):
+        digest = hashes[modality_of(name) or ""]
         digest.update(f"{name} {tuple(tensor.shape)}".encode())
-        values = tensor.detach().flatten()
-        sample = values[:: max(len(values) // VALUES_PER_TENSOR, 1)]
-        # Rounded to bfloat16, so that a bfloat16 copy of a float32 model has the same space.
-        digest.update(sample.to("cpu", torch.bfloat16).float().numpy().tobytes())
+        digest.update(sample.numpy().tobytes())
     return {modality: digest.hexdigest() for modality, digest in hashes.items()}
+
+
+def _sample(tensor: torch.Tensor) -> torch.Tensor:
+    """Return evenly spaced values of a tensor: (n,).
+
+    Rounded to bfloat16, so that a bfloat16 copy of a float32 model has the same space.
+    """
+    values = tensor.detach().flatten()
+    return values[:: max(len(values) // VALUES_PER_TENSOR, 1)].bfloat16()
 
 
 def _transform_settings(transform: object) -> str:

@@ -10,11 +10,13 @@ import fsspec
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 from hypothesis import settings
 from PIL import Image
 
 from imagebind.checkpoints.factory import save_model
 from imagebind.embedder import Embedder
+from imagebind.evaluation.judge import JUDGE_NAME, trained_judge
 from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import DATA, filled_model, small_config
 
@@ -108,3 +110,14 @@ def memory():
     store.rm("/", recursive=True)
     yield store
     store.rm("/", recursive=True)
+
+
+@pytest.fixture(scope="session")
+def judge_file(tmp_path_factory) -> Path:
+    """The weights of the judge of generated images, which is trained once for all processes of a test run."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:  # a process has a folder of its own in that of the run
+        folder = folder.parent
+    with FileLock(folder / "judge.lock", timeout=800):
+        trained_judge(folder)
+    return folder / JUDGE_NAME

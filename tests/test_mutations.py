@@ -13,7 +13,7 @@ import pytest
 from tests.mutated import HEADER_FAULTS, make_files
 from tests.reference import DATA
 
-SEEDED_MUTATIONS = 3000  # in addition to the header faults of each file
+SEEDED_MUTATIONS = 1500  # in addition to the header faults of each file
 MIN_FILES = 40
 SECONDS_ALLOWED = 10.0
 MEGABYTES_ALLOWED = 1024

@@ -22,7 +22,9 @@ from imagebind.models.model import ImageBindModel
 
 SECTION = "detect"
 TARGET_MAPS = 0.85  # target
-MAX_REPEATS = 3
+MAX_REPEATS = 2  # a pass takes half a minute with the full-size model on two cores
+MAX_IMAGES = 4
+BOXES = 16  # whose crops are embedded
 TEMPERATURE = 0.07
 
 
@@ -43,7 +45,7 @@ class ViewCounter:
 
 
 def measure(size: Size) -> Iterator[Row]:
-    """Yield the rates of similarity maps and of the crops of one image, as shares of the trunk's."""
+    """Yield the rate of similarity maps as a share of the trunk's, and the passes over one image's crops."""
     model = ImageBindModel(size.config, modalities=[ModalityType.VISION]).eval()
     embedder = Embedder(model)
     counter = ViewCounter()
@@ -55,19 +57,35 @@ def measure(size: Size) -> Iterator[Row]:
         backgrounds=_unit(rng, embedder.embed_dim)[None],
         temperature=TEMPERATURE,
     )
-    images = [Image.fromarray(random_image(rng, *size.image_size)) for _ in range(size.images)]
+    images = [
+        Image.fromarray(random_image(rng, *size.image_size)) for _ in range(min(size.images, MAX_IMAGES))
+    ]
 
     def maps() -> None:
         for image in images:
             similarity_maps(embedder, image, query.vector[None], windows=(1.0,))
 
     views = sum(counter.of(maps))
-    yield _share(
-        size, embedder, maps, views, what=f"similarity maps of {len(images)} images, {views} windows"
+    sizes = size.config.trunk(ModalityType.VISION)
+    assert isinstance(sizes, VisionConfig)
+    inputs = torch.randn(min(views, BATCH_SIZE), 3, sizes.image_size, sizes.image_size)
+
+    def trunk() -> None:
+        for start in range(0, views, len(inputs)):
+            embedder.forward(ModalityType.VISION, inputs[: views - start]).cpu()
+
+    alone, whole = by_turns([trunk, maps], repeats=min(size.repeats, MAX_REPEATS))
+    yield Row(
+        section=SECTION,
+        what=f"similarity maps of {len(images)} images, {views} windows: speed against the trunk alone",
+        value=median(ratios(alone, whole)),
+        unit="",
+        target=TARGET_MAPS,
+        detail=f"{median(whole):.2f} s, trunk {median(alone):.2f} s",
     )
-    image = images[0]
-    no_maps = torch.zeros(1, image.height, image.width)
-    crops = counter.of(lambda: detect(embedder, image, [query], maps=no_maps))
+    corners = rng.random((BOXES, 2, 2)) * np.subtract(images[0].size, 1)
+    boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1) + 1], axis=1)
+    crops = counter.of(lambda: detect(embedder, images[0], [query], proposals=boxes, image_quantile=None))
     yield Row(
         section=SECTION,
         what=f"detect in one image, {sum(crops)} crops: forward passes",
@@ -76,47 +94,8 @@ def measure(size: Size) -> Iterator[Row]:
         target=1,
         at_most=True,
     )
-    yield _share(
-        size,
-        embedder,
-        lambda: detect(embedder, image, [query], maps=no_maps),
-        sum(crops),
-        what=f"detect in one image, {sum(crops)} crops",
-        target=None,
-        batch=sum(crops),
-    )
 
 
 def _unit(rng: np.random.Generator, width: int) -> np.ndarray:
     vector = rng.standard_normal(width, dtype=np.float32)
     return vector / np.linalg.norm(vector)
-
-
-def _share(
-    size: Size,
-    embedder: Embedder,
-    action: Callable[[], object],
-    views: int,
-    *,
-    what: str,
-    target: float | None = TARGET_MAPS,
-    batch: int = BATCH_SIZE,
-) -> Row:
-    sizes = size.config.trunk(ModalityType.VISION)
-    assert isinstance(sizes, VisionConfig)
-    inputs = torch.randn(min(views, batch), 3, sizes.image_size, sizes.image_size)
-    full, rest = divmod(views, len(inputs))
-
-    def trunk() -> None:
-        for rows in [inputs] * full + ([inputs[:rest]] if rest else []):
-            embedder.forward(ModalityType.VISION, rows).cpu()
-
-    alone, whole = by_turns([trunk, action], repeats=min(size.repeats, MAX_REPEATS))
-    return Row(
-        section=SECTION,
-        what=f"{what}: speed against the vision trunk alone",
-        value=median(ratios(alone, whole)),
-        unit="",
-        target=target,
-        detail=f"{median(whole):.2f} s, trunk {median(alone):.2f} s",
-    )

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache, partial
 from pathlib import Path
 from types import MappingProxyType
@@ -87,7 +87,7 @@ class Rendered:
 def render_world(
     folder: str | os.PathLike[str], count: int, *, seed: int, held_out: bool | None = False, workers: int = 1
 ) -> Rendered:
-    """Return scenes 0 to count - 1 of a world; render them unless the folder has them.
+    """Return scenes 0 to count - 1 of a world; render them unless the folder has them, or more scenes.
 
     Args:
         held_out: True is only the held-out combinations, False (default) only the others, None is all.
@@ -95,12 +95,13 @@ def render_world(
     """
     folder = Path(folder)
     world = World(seed=seed, held_out=held_out)
-    about = asdict(world) | {"count": count, "rendering": RENDERER_VERSION}
-    if not _is_rendered(folder, about):
+    about = asdict(world) | {"rendering": RENDERER_VERSION}
+    if _rendered_count(folder, about) < count:
         _render(folder, world, count, workers)
-        (folder / ABOUT_NAME).write_text(json.dumps(about), encoding="utf-8")
+        (folder / ABOUT_NAME).write_text(json.dumps(about | {"count": count}), encoding="utf-8")
         open_world.cache_clear()
-    return open_world(folder)
+    rendered = open_world(folder)
+    return replace(rendered, arrays={kind: array[:count] for kind, array in rendered.arrays.items()})
 
 
 @lru_cache(maxsize=8)
@@ -116,11 +117,14 @@ def open_world(folder: str | os.PathLike[str]) -> Rendered:
     return Rendered(World(seed=about["seed"], held_out=about["held_out"]), arrays)
 
 
-def _is_rendered(folder: Path, about: Mapping[str, object]) -> bool:
+def _rendered_count(folder: Path, about: Mapping[str, object]) -> int:
+    """Return the number of scenes in a folder, or 0 if they are of another world or renderer."""
     try:
-        return json.loads((folder / ABOUT_NAME).read_bytes()) == about
-    except (OSError, ValueError):
-        return False
+        found = json.loads((folder / ABOUT_NAME).read_bytes())
+        count = int(found.pop("count"))
+    except (OSError, ValueError, AttributeError, KeyError):
+        return 0
+    return count if found == about else 0
 
 
 def _render(folder: Path, world: World, count: int, workers: int) -> None:

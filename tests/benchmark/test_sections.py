@@ -30,7 +30,7 @@ TARGETS = {  # section -> the targets of its rows, in order
     "video": [1.5, 0.2, None],
     "forward": [0.75, None, 0.75, 0.6, None, 0.6],  # two trunks, in two precisions
     "encode": [0.85],
-    "detect": [0.85, 1, None],
+    "detect": [0.85, 1],
     "training": [None, None, 0.9, None, None, 0.9, 1.1],
     "search": [None] * 10,  # the targets apply to a million vectors
     "index": [0.85, None, 1.1, 3.0],

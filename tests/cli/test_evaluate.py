@@ -273,9 +273,11 @@ def test_two_processes_give_the_figures_of_one(data_root, tmp_path):
 
 
 @pytest.mark.huge
-def test_all_benchmarks_run_by_one_command_into_one_report(evaluate, tmp_path):
+def test_all_benchmarks_run_by_one_command_into_one_report(evaluate, judge_file, tmp_path):
     from tests.evaluation.all_layouts import write_all
 
+    (tmp_path / "cache" / "toyworld").mkdir(parents=True)
+    shutil.copy(judge_file, tmp_path / "cache" / "toyworld")
     options = write_all(tmp_path / "data")
     report = tmp_path / "report"
     quick = ("--data-root", tmp_path / "data", "--options", options, "--report", report, "--model", "tiny")

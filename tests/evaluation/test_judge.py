@@ -55,8 +55,8 @@ def test_a_judge_is_trained_once(tmp_path, monkeypatch):
 
 
 @pytest.mark.huge
-def test_the_judge_is_right_on_new_renderings(tmp_path, monkeypatch):
-    judge = trained_judge(tmp_path)
+def test_the_judge_is_right_on_new_renderings(judge_file, monkeypatch):
+    judge = trained_judge(judge_file.parent)
     monkeypatch.setattr(judging, "JUDGE_SEED", judging.JUDGE_SEED + 1)
     images, labels = judge_data(400)
     accuracies = judge.accuracies(images.float() / 255, labels)

@@ -60,7 +60,7 @@ def cut_as(whole, expected: np.ndarray, *, rate: int, delay: int = 0) -> np.ndar
     return expected[:, delay : delay + samples]
 
 
-# One encoding for each way of counting packets; the test of two thousand stretches has all of them.
+# One encoding for each way of counting packets; the test of a thousand stretches has all of them.
 COUNTED = (
     *(
         "lame_v4.mp3",
@@ -94,15 +94,15 @@ def test_stretches_equal_those_of_a_sequential_decode(name, tmp_path):
 
 
 @pytest.mark.huge
-def test_two_thousand_stretches_equal_those_of_a_sequential_decode(tmp_path):
+def test_a_thousand_stretches_equal_those_of_a_sequential_decode(tmp_path):
     differences = {}
     for seed, name in enumerate(ENCODINGS):
         try:
             path = encode(tmp_path, name, seconds=20 + seed % 7, seed=seed)
         except pytest.skip.Exception:
             continue
-        differences[name] = worst_difference(path, sequential(path), pairs=35, seed=seed)
-    pairs, worst = 35 * len(differences), max(differences, key=lambda name: differences[name])
+        differences[name] = worst_difference(path, sequential(path), pairs=15, seed=seed)
+    pairs, worst = 15 * len(differences), max(differences, key=lambda name: differences[name])
     print(f"\n{pairs} stretches of {len(differences)} encodings, worst {differences[worst]:.2g} ({worst})")
     assert len(differences) >= 40
     for name, difference in differences.items():

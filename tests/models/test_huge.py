@@ -31,7 +31,7 @@ def test_the_huge_model_gives_the_reference_results_and_bfloat16_stays_close(mod
     if modality == "vision":
         assert_stages_agree(stages(model, "vision", reference_input("video")), expected, "huge_video/vision")
     model = model.to(torch.bfloat16)
-    inputs = inputs if modality == "text" else inputs.bfloat16()
+    first = inputs[:1] if modality == "text" else inputs[:1].bfloat16()  # one: many CPUs only emulate it
     with torch.inference_mode():
-        close = model({modality: inputs})[modality].float()
-    assert F.cosine_similarity(close, exact["embedding"]).min() >= 0.999
+        close = model({modality: first})[modality].float()
+    assert F.cosine_similarity(close, exact["embedding"][:1]).min() >= 0.999

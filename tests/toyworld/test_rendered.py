@@ -53,8 +53,11 @@ def test_what_is_there_is_not_rendered_again_and_another_world_is(tmp_path):
     render_world(tmp_path, 1, seed=0)
     assert (tmp_path / "image.npy").stat().st_mtime_ns == written
     assert len(render_world(tmp_path, 2, seed=0)) == 2
-    assert (tmp_path / "image.npy").stat().st_mtime_ns > written
+    rendered_again = (tmp_path / "image.npy").stat().st_mtime_ns
+    assert rendered_again > written
     assert json.loads((tmp_path / ABOUT_NAME).read_text())["count"] == 2
+    assert len(render_world(tmp_path, 1, seed=0)) == 1  # the first of two
+    assert (tmp_path / "image.npy").stat().st_mtime_ns == rendered_again
 
 
 def test_a_rendering_that_was_cut_short_is_made_anew(tmp_path):
