@@ -1,4 +1,7 @@
-"""Benchmarks detection relative to the vision trunk's own rate over as many views."""
+"""Benchmarks detection relative to the vision trunk's own rate over as many views.
+
+The model is the small one: with a larger one, cutting and resizing windows costs relatively less.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,19 +14,17 @@ from PIL import Image
 
 from imagebind.applications.dense import similarity_maps
 from imagebind.applications.detection import DetectionQuery, detect
+from imagebind.benchmark.crawl import world_embedder
 from imagebind.benchmark.images import random_image
 from imagebind.benchmark.report import Row
 from imagebind.benchmark.sizes import Size
 from imagebind.benchmark.timing import by_turns, ratios
 from imagebind.config import VisionConfig
-from imagebind.embedder import BATCH_SIZE, Embedder
+from imagebind.embedder import BATCH_SIZE
 from imagebind.modality import ModalityType
-from imagebind.models.model import ImageBindModel
 
 SECTION = "detect"
 TARGET_MAPS = 0.85  # target
-MAX_REPEATS = 2  # a pass takes half a minute with the full-size model on two cores
-MAX_IMAGES = 4
 BOXES = 16  # whose crops are embedded
 TEMPERATURE = 0.07
 
@@ -46,10 +47,9 @@ class ViewCounter:
 
 def measure(size: Size) -> Iterator[Row]:
     """Yield the rate of similarity maps as a share of the trunk's, and the passes over one image's crops."""
-    model = ImageBindModel(size.config, modalities=[ModalityType.VISION]).eval()
-    embedder = Embedder(model)
+    embedder = world_embedder()
     counter = ViewCounter()
-    model.modality_preprocessors[ModalityType.VISION.value].register_forward_pre_hook(counter)
+    embedder.model.modality_preprocessors[ModalityType.VISION.value].register_forward_pre_hook(counter)
     rng = np.random.default_rng(0)
     query = DetectionQuery(
         name="query",
@@ -57,16 +57,14 @@ def measure(size: Size) -> Iterator[Row]:
         backgrounds=_unit(rng, embedder.embed_dim)[None],
         temperature=TEMPERATURE,
     )
-    images = [
-        Image.fromarray(random_image(rng, *size.image_size)) for _ in range(min(size.images, MAX_IMAGES))
-    ]
+    images = [Image.fromarray(random_image(rng, *size.image_size)) for _ in range(size.mapped_images)]
 
     def maps() -> None:
         for image in images:
             similarity_maps(embedder, image, query.vector[None], windows=(1.0,))
 
     views = sum(counter.of(maps))
-    sizes = size.config.trunk(ModalityType.VISION)
+    sizes = embedder.model.config.trunk(ModalityType.VISION)
     assert isinstance(sizes, VisionConfig)
     inputs = torch.randn(min(views, BATCH_SIZE), 3, sizes.image_size, sizes.image_size)
 
@@ -74,7 +72,7 @@ def measure(size: Size) -> Iterator[Row]:
         for start in range(0, views, len(inputs)):
             embedder.forward(ModalityType.VISION, inputs[: views - start]).cpu()
 
-    alone, whole = by_turns([trunk, maps], repeats=min(size.repeats, MAX_REPEATS))
+    alone, whole = by_turns([trunk, maps], repeats=size.repeats)
     yield Row(
         section=SECTION,
         what=f"similarity maps of {len(images)} images, {views} windows: speed against the trunk alone",

@@ -28,6 +28,7 @@ class Size:
     video_size: tuple[int, int]  # width, height
     moment_seconds: float  # of the video that is searched for moments
     images: int
+    mapped_images: int  # whose similarity maps are computed, with the small model
     image_size: tuple[int, int]  # width, height
     repeats: int
     tables: tuple[int, ...]  # vectors of each table that is searched
@@ -49,6 +50,7 @@ HUGE = Size(
     video_size=(640, 360),
     moment_seconds=60.0,
     images=24,
+    mapped_images=100,
     image_size=(1280, 960),
     repeats=5,
     tables=(10_000, 100_000, 1_000_000),
@@ -78,6 +80,7 @@ SMALL = Size(
     video_size=(64, 48),
     moment_seconds=4.0,
     images=4,
+    mapped_images=4,
     image_size=(64, 48),
     repeats=1,
     tables=(60, 600),
