@@ -30,7 +30,8 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     with mode.lock:
         if mode.users == 0:
             mode.training = [module for module in model.modules() if module.training]
-            model.eval()
+            if mode.training:  # else it only takes time
+                model.eval()
         mode.users += 1
     try:
         yield
