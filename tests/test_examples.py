@@ -206,6 +206,7 @@ def test_the_trained_tiny_model_learns_a_camera_that_shows_heat_as_dark(tmp_path
     assert after["from_vision_median_rank"] < before["from_vision_median_rank"]
 
 
+@pytest.mark.huge
 def test_lora_runs_on_the_trained_tiny_model(tmp_path):
     result = example("lora_two_trunks").main(["--out", str(tmp_path), "--steps", "4", "--scenes", "8"])
     changed = changed_names(TINY_FOLDER, result.model)

@@ -18,7 +18,6 @@ SHAPES = {
     "imu": (6, 2000),
 }
 MODALITIES = ("text", *SHAPES)
-TEXT_FIRST = ["text", *(pytest.param(modality, marks=pytest.mark.huge) for modality in SHAPES)]
 CLOSE = {"atol": 1e-4, "rtol": 1e-4}
 
 
@@ -80,7 +79,8 @@ def test_an_exported_model_accepts_another_batch_size_and_text_length(model, mod
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("modality", TEXT_FIRST)
+@pytest.mark.huge
+@pytest.mark.parametrize("modality", MODALITIES)
 def test_an_onnx_model_accepts_another_batch_size_and_text_length(model, modality, tmp_path):
     pytest.importorskip("onnxscript")
     runtime = pytest.importorskip("onnxruntime")
@@ -116,7 +116,8 @@ def test_an_onnx_model_of_torchscript_accepts_another_batch_size_and_text_length
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("modality", TEXT_FIRST)
+@pytest.mark.huge
+@pytest.mark.parametrize("modality", MODALITIES)
 def test_an_openvino_model_accepts_another_batch_size_and_text_length(model, modality):
     openvino = pytest.importorskip("openvino")
     with torch.no_grad():

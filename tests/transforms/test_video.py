@@ -237,7 +237,7 @@ def test_a_forked_process_can_free_the_decoders_of_its_parent(tmp_path):
         "jpeg.mov": "-c:v mjpeg",
     }
     paths = [
-        record(tmp_path / name, f"-pix_fmt yuv420p {encoder}", seconds=1, size="640x360")
+        record(tmp_path / name, f"-pix_fmt yuv420p {encoder}", seconds=1, size="320x180")
         for name, encoder in encoders.items()
     ]
     subprocess.run([sys.executable, "-c", FORK_SCRIPT, *paths], check=True, timeout=120)

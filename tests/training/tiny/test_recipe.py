@@ -60,7 +60,7 @@ def test_the_towers_stay_frozen_while_the_other_modalities_are_aligned(world, ou
     assert len(kinds) >= 3 and "world/audio_shape" in trained.evaluation
 
 
-@pytest.mark.parametrize("pairing", ["shuffled", "text"])
+@pytest.mark.parametrize("pairing", ["shuffled", pytest.param("text", marks=pytest.mark.huge)])
 def test_a_control_starts_from_the_same_towers_and_has_its_own_folder(world, output, pairing):
     recipe = tiny.alignment(world, output=output, pairing=pairing)
     assert recipe.output == output / f"senses-{pairing}"
