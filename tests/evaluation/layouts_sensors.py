@@ -1,7 +1,7 @@
 """Writes small data sets of depth, thermal and IMU in their published layouts, with toy scenes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -80,17 +80,42 @@ def write_nyu(
         write_cells(
             file, "scenes", [f"{scene_type}_{number:04}" for number, scene_type in enumerate(scene_types)]
         )
+    _write_splits(root, splits)
+    return root
+
+
+def write_nyu_of_sun(
+    root: Path,
+    depths: np.ndarray,
+    scenes_named: Sequence[str],
+    splits: Mapping[str, Sequence[int]],
+    *,
+    rotated: bool = False,
+) -> Path:
+    """Write frames (n, h, w) in metres as in SUN RGB-D's copy of NYU-Depth v2; depth is half of depth_bfx."""
+    for number, (metres, scene) in enumerate(zip(depths, scenes_named, strict=True), start=1):
+        folder = root / "SUNRGBD" / "kv1" / "NYUdata" / f"NYU{number:04}"
+        millimetres = np.rint(metres * 1000).astype(np.uint16)
+        for name, values in (("depth_bfx", millimetres), ("depth", millimetres // 2)):
+            (folder / name).mkdir(parents=True)
+            stored = (values << 3) | (values >> 13) if rotated else values
+            Image.fromarray(stored).save(folder / name / f"NYU{number:04}.png")
+        (folder / "scene.txt").write_text(scene)
+    _write_splits(root, splits)
+    return root
+
+
+def _write_splits(root: Path, splits: Mapping[str, Sequence[int]]) -> None:
     scipy.io.savemat(
         root / "splits.mat",
         {name: np.array(indices, dtype=np.uint16)[:, None] for name, indices in splits.items()},
     )
-    return root
 
 
-def write_nyu_world(root: Path, count: int = 16) -> Path:
+def write_nyu_world(root: Path, count: int = 16, *, write: Callable[..., Path] = write_nyu) -> Path:
     """NYU-Depth v2 whose scene types are shapes; all frames but the first are of the test split."""
     shown = scenes(count)
-    return write_nyu(
+    return write(
         root,
         np.stack([metres_seen(scene, baseline=0.075, focal=518.857901) for scene in shown]),
         [SCENE_TYPES[scene.shape.value] for scene in shown],

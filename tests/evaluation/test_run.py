@@ -206,8 +206,8 @@ VALID = {  # of these
     "pairs": (10**15,),
 }
 TEXTS = ("split", "silent", "qualifier", "query", "candidate", "thermal_normalize", "depth_preset")
-TEXTS += ("features", "across", "decoder")
-SWITCHES = ("folds", "filled", "refined")
+TEXTS += ("features", "across", "decoder", "unknown_scenes")
+SWITCHES = ("folds", "filled", "refined", "rotated")
 
 
 def test_absurd_values_of_every_option_are_refused_before_any_data_is_read():
