@@ -149,16 +149,19 @@ def write_allsplit(root: Path, train: Sequence[str], test: Sequence[str]) -> Non
     scipy.io.savemat(path, cells)
 
 
-def write_sun_world(root: Path, count: int = 16) -> Path:
-    """SUN RGB-D whose scenes are shapes, with all four sensors."""
+def write_sun_world(root: Path, count: int = 16, *, train: int = 0, images: bool = True) -> Path:
+    """SUN RGB-D whose scenes are shapes, with all four sensors; the first `train` views are for training."""
     frames = []
     for number, scene in enumerate(scenes(count)):
         folder, baseline, focal = SUN_SENSORS[number % len(SUN_SENSORS)]
         metres = metres_seen(scene, baseline=baseline, focal=focal)
         frames.append((folder.format(number), SUN_SCENES[scene.shape.value], focal, metres))
     write_sun(root, frames)
-    for scene, (view, *_) in zip(scenes(count), frames, strict=True):
-        write_jpeg(root / "SUNRGBD" / view / "image" / "0000103.jpg", render_image(scene))
+    views = [view for view, *_ in frames]
+    write_allsplit(root, views[:train], views[train:])
+    if images:
+        for scene, (view, *_) in zip(scenes(count), frames, strict=True):
+            write_jpeg(root / "SUNRGBD" / view / "image" / "0000103.jpg", render_image(scene))
     return root
 
 
