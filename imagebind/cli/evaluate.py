@@ -119,6 +119,7 @@ def evaluate(
     if vary is not None and len(vary) > 1:
         raise typer.BadParameter(f"expected one option, got {len(vary)}", param_hint="--vary")
     varied = vary[0] if vary else None
+    varied_option = None if varied is None else varied.partition("=")[0]
     for hint, output_folder in (("--report", report), ("--cache", cache)):
         _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]
@@ -167,9 +168,6 @@ def evaluate(
                     continue
                 except ValueError as error:  # of an option or a protocol
                     raise typer.BadParameter(str(error)) from error
-                if varied is not None:
-                    name = varied.partition("=")[0]
-                    result = replace(result, title=f"{result.title}, {name}={options[name]}")
                 results.append(result)
                 if rank == 0 and as_json:
                     typer.echo(result.to_json(indent=None))
@@ -177,13 +175,20 @@ def evaluate(
     if rank > 0:
         return
     if not as_json:
-        print_results(results, not_evaluated)
+        print_results(results, not_evaluated, varied=varied_option)
     if report is not None:
         from imagebind.evaluation.report import write_report
 
+        if varied_option is not None:
+            results = [_titled(result, varied_option) for result in results]
         typer.echo(f"report: {write_report(results, report, not_evaluated=not_evaluated)}", err=True)
     if failed or not results:
         raise typer.Exit(1)
+
+
+def _titled(result: "Result", option: str) -> "Result":
+    """Return a result whose title has the value of an option."""
+    return replace(result, title=f"{result.title}, {option}={result.protocol[option].value}")
 
 
 def _check_options(task: "Benchmark", protocol: str, variants: Sequence[Mapping[str, Any]]) -> None:

@@ -83,7 +83,7 @@ def _head(results: Sequence[Result]) -> str:
             str(figure),
             _number(figure.chance),
             _number(result.paper.get(result.metric)),
-            f"{result.samples:,}",
+            f"{result.samples:,}" + (f", {len(result.missing):,} left out" if result.missing else ""),
             comparable,
         ]
         lines.append(_row(cells))

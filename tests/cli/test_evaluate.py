@@ -17,6 +17,7 @@ from imagebind.evaluation.benchmarks import list_benchmarks
 from imagebind.evaluation.cache import DATABASE_NAME
 from imagebind.evaluation.report import JSON_NAME, REPORT_NAME
 from tests.evaluation.layouts import scenes, write_audio, write_esc50
+from tests.evaluation.layouts_sensors import write_ego4d_world, write_llvip_world, write_nyu_world
 
 QUICK = ("--model", "tiny", "--option", "clips=1", "--option", "templates=short", "--device", "cpu")
 
@@ -90,6 +91,55 @@ def test_an_option_is_varied_in_one_run(evaluate, data_root):
     assert results[0]["figures"] != results[1]["figures"]
 
 
+@pytest.fixture(scope="module")
+def sensor_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sensors")
+    write_nyu_world(root / "nyu_depth", 6)
+    write_llvip_world(root / "llvip", 2)
+    write_ego4d_world(root / "ego4d", 1)
+    write_esc50(root / "esc50", 6)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "option", "values", "protocol"),
+    [
+        ("nyu_depth", "depth_preset", ("omnivore", "raw"), "omnivore"),
+        ("llvip", "thermal_normalize", ("range", "image"), "range"),
+        ("ego4d", "imu_window", ("1.0", "1.9"), "5.0"),
+        ("esc50", "clips", ("1", "3"), "3"),
+        ("esc50", "templates", ("name", "clip-80"), "clip-80"),
+    ],
+)
+def test_a_varied_option_gives_one_table_with_a_column_for_each_value(
+    evaluate, sensor_root, tmp_path, benchmark, option, values, protocol
+):
+    quick = [
+        "--model",
+        "tiny",
+        "--device",
+        "cpu",
+        "--data-root",
+        sensor_root,
+        "--report",
+        tmp_path / "report",
+    ]
+    if benchmark == "ego4d":
+        quick += ["--option", f"split_file={sensor_root / 'ego4d' / 'test.txt'}"]
+    if option != "templates":
+        quick += ["--option", "templates=name"]
+    run = evaluate(benchmark, *quick, "--vary", f"{option}={','.join(values)}")
+    assert run.code == 0, run.err
+    (head,) = [line.split() for line in run.out.splitlines() if line.split()[:1] == ["figure"]]
+    assert head == ["figure", *(f"{option}={value}" for value in values), "chance"]
+    assert len([line for line in run.out.splitlines() if line.split()[:1] == ["top1"]]) == 1
+    results = json.loads((tmp_path / "report" / JSON_NAME).read_text())
+    assert [str(each["protocol"][option]["value"]) for each in results] == [*values]
+    given = [each["protocol"][option]["reason"] == "given by the user" for each in results]
+    assert given == [value != protocol for value in values]
+    assert [each["title"].split(", ")[-1] for each in results] == [f"{option}={value}" for value in values]
+
+
 def test_own_files_have_the_classes_of_their_folders_or_of_a_table(evaluate, tmp_path):
     lines = ["file,class"]
     for number, scene in enumerate(scenes(16)):
@@ -128,6 +178,20 @@ def test_the_protocol_of_mteb_has_its_own_published_figure(evaluate, data_root):
     quick = ("--model", "tiny", "--device", "cpu", "--option", "clips=1", "--json", "--protocol", "mteb")
     result = json.loads(evaluate("esc50", "--data", data_root / "ESC-50", *quick).out)
     assert result["paper"] == {"top1": 66.4} and result["protocol"]["folds"]["value"] is False
+
+
+def test_a_limited_result_is_never_printed_beside_the_published_figure_without_saying_so(
+    evaluate, data_root, tmp_path
+):
+    quick = ("--model", "tiny", "--device", "cpu", "--data", data_root / "ESC-50", "--limit", "6")
+    run = evaluate("esc50", *quick, "--report", tmp_path / "report")
+    assert run.code == 0, run.err
+    assert "66.9" in run.out
+    assert "not comparable with the published figure: limited to 6 samples" in run.out
+    lines = (tmp_path / "report" / REPORT_NAME).read_text().splitlines()
+    assert len([line for line in lines if "66.9" in line and "limited to 6 samples" in line]) == 2
+    varied = evaluate("esc50", *quick, "--vary", "folds=true,false")
+    assert "66.9" not in varied.out and "limited: a partial result" in varied.out
 
 
 def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):

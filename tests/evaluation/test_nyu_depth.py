@@ -105,20 +105,35 @@ def test_the_labelled_file_is_preferred_to_the_copy_of_sun_rgbd(small):
     assert nyu_depth(small).classes[nyu_depth(small).items[0].labels[0]].label == "kitchen"
 
 
-def test_depth_of_the_copy_with_rotated_bits_is_an_error_with_the_option_that_reads_it(tmp_path):
+@pytest.mark.parametrize("rotated", [True, False])
+def test_depth_of_the_copy_in_the_other_unit_is_an_error_with_the_option_that_reads_it(tmp_path, rotated):
     ramp = np.linspace(0.7, 1.4, 48 * 64, dtype=np.float32).reshape(48, 64)  # metres
-    frames = np.stack([ramp, 2 * ramp, 5 * ramp, 7 * ramp])  # 7 to 9.8 at most, with bits beyond 8.192
-    for rotated in (True, False):
-        root = write_nyu_of_sun(
-            tmp_path / str(rotated), frames, ROOMS, {"testNdxs": [1, 2, 3, 4]}, rotated=rotated
-        )
-        right, wrong = (nyu_depth(root, rotated=each) for each in (rotated, not rotated))
-        for number, (item, other) in enumerate(zip(right.items, wrong.items, strict=True)):
-            np.testing.assert_allclose(item.item.load()["depth"], frames[number], atol=1.1e-3)
-            option = f"--option rotated={str(rotated).lower()}"
-            with pytest.raises(MediaError, match=rf"NYU000.*expected at most 10 m.* pass {option}"):
-                other.item.load()
-            assert item.item.sources != other.item.sources, "the unit is part of the key in the cache"
+    frames = np.stack([2 * ramp, ramp, 5 * ramp, 7 * ramp])  # up to 9.8 m, more bits than 8.191 m has
+    splits = {"testNdxs": [1, 2, 3, 4]}
+    root, other = (
+        write_nyu_of_sun(tmp_path / str(each), frames, ROOMS, splits, rotated=each)
+        for each in (rotated, not rotated)
+    )
+    items = nyu_depth(root, rotated=rotated).items
+    for item, frame in zip(items, frames, strict=True):
+        np.testing.assert_allclose(item.item.load()["depth"], frame, atol=1.1e-3)
+    way_out = f"NYU000.*10% of the depth beyond .*expected at most 10 m.* pass --option rotated={not rotated}"
+    with pytest.raises(MediaError, match=f"(?i){way_out}"):
+        nyu_depth(other, rotated=rotated)
+    for path in (root / "SUNRGBD").rglob("NYU0003.png"):  # only one frame
+        path.write_bytes((other / path.relative_to(root)).read_bytes())
+    with pytest.raises(MediaError, match=f"(?i){way_out}"):
+        nyu_depth(root, rotated=rotated).items[2].item.load()
+    assert nyu_depth(other, rotated=not rotated).items[0].item.sources[1] != items[0].item.sources[1]
+
+
+def test_a_damaged_frame_of_the_copy_is_an_error_of_that_frame(sun_copy):
+    (path,) = (sun_copy / "SUNRGBD").rglob("depth_bfx/NYU0001.png")
+    path.write_bytes(path.read_bytes()[:40])
+    first, second, _ = nyu_depth(sun_copy).items
+    with pytest.raises(MediaError, match=r"NYU0001\.png"):
+        first.item.load()
+    assert second.item.load()["depth"].shape == (6, 8)
 
 
 def test_an_unknown_scene_of_the_copy_is_an_error_or_counts_as_other(sun_copy):
@@ -129,11 +144,11 @@ def test_an_unknown_scene_of_the_copy_is_an_error_or_counts_as_other(sun_copy):
         nyu_depth(sun_copy)
     text = str(caught.value)
     assert text.startswith(str(frames / "NYU0001" / "scene.txt")) and "scene 'rest_space'" in text
-    assert "of 3 frames with unknown scenes: idk (2), rest_space (1)" in text
+    assert "2 unknown in all, with the number of their frames: idk (2), rest_space (1)" in text
     assert "nyu_depth.json" in text and "--option unknown_scenes=other" in text
     found = nyu_depth(sun_copy, unknown_scenes="other")
     assert {found.classes[item.labels[0]].label for item in found.items} == {"other"}
-    assert found.notes[1] == "3 frames with unknown scenes count as other: idk (2), rest_space (1)"
+    assert found.notes[1].endswith("count as other, with the number of their frames: idk (2), rest_space (1)")
     with pytest.raises(ValueError, match="unknown_scenes: expected error or other, got 'skip'"):
         nyu_depth(sun_copy, unknown_scenes="skip")
 

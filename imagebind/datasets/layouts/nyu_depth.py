@@ -137,6 +137,8 @@ def _of_sun_copy(
             continue
         if scene not in number_of:
             unknown.append((scene, scene_file))
+        if not items:
+            _check_unit(depth, unit)
         load = partial(_frame_of_sun_copy, depth, unit)
         items.append(
             LabelledItem(
@@ -150,15 +152,15 @@ def _of_sun_copy(
     if unknown:
         counts = Counter(scene for scene, _ in unknown)
         text = ", ".join(f"{scene} ({count})" for scene, count in counts.most_common(MAX_NAMED_SCENES))
-        text += ", …" if len(counts) > MAX_NAMED_SCENES else ""
+        text = f"with the number of their frames: {text}{', …' if len(counts) > MAX_NAMED_SCENES else ''}"
         if unknown_scenes == ERROR:
             raise MediaError(
                 str(unknown[0][1]),
-                got=f"scene {unknown[0][0]!r}; of {len(unknown):,} frames with unknown scenes: {text}",
+                got=f"scene {unknown[0][0]!r}; {len(counts):,} unknown in all, {text}",
                 expected=f"one of {', '.join(number_of)}; add the scene to the data_names of a class in "
                 f"imagebind/datasets/classes/nyu_depth.json, or pass --option unknown_scenes={OTHER}",
             )
-        notes.append(f"{len(unknown):,} frames with unknown scenes count as {OTHER}: {text}")
+        notes.append(f"scenes that are unknown and count as {OTHER}, {text}")
     return LabelledSet(classes=classes, items=items, missing=missing, notes=notes)
 
 
@@ -170,6 +172,20 @@ def _frame_of_sun_copy(path: Path, unit: str) -> dict[str, Any]:
             unit.
     """
     metres = load_depth(path, unit=unit)
+    _check_range(metres, unit, path)
+    return {"depth": metres, "unit": "m", **CAMERA}
+
+
+def _check_unit(path: Path, unit: str) -> None:
+    """Check the first frame before any is embedded: a copy has one unit. A damaged file is no error here."""
+    try:
+        metres = load_depth(path, unit=unit)
+    except MediaError:
+        return
+    _check_range(metres, unit, path)
+
+
+def _check_range(metres: np.ndarray, unit: str, path: Path) -> None:
     far = float(np.quantile(metres[metres > 0], FAR_QUANTILE)) if metres.any() else 0.0
     if far > MAX_METRES:
         found, others, option = ("rotated", "plain", False) if unit == UNIT else ("plain", "rotated", True)
@@ -179,7 +195,6 @@ def _frame_of_sun_copy(path: Path, unit: str) -> dict[str, Any]:
             expected=f"at most {MAX_METRES} m; if its bits are {others}, "
             f"pass --option rotated={str(option).lower()}",
         )
-    return {"depth": metres, "unit": "m", **CAMERA}
 
 
 def _scene_types(data: Path, variable: str) -> list[str]:
