@@ -178,6 +178,8 @@ def test_the_protocol_of_mteb_has_its_own_published_figure(evaluate, data_root):
     quick = ("--model", "tiny", "--device", "cpu", "--option", "clips=1", "--json", "--protocol", "mteb")
     result = json.loads(evaluate("esc50", "--data", data_root / "ESC-50", *quick).out)
     assert result["paper"] == {"top1": 66.4} and result["protocol"]["folds"]["value"] is False
+    ours = json.loads(evaluate("esc50", "--data", data_root / "ESC-50", *quick[:-1], "ours").out)
+    assert ours["protocol"]["templates"]["value"] == "short" and not ours["paper"]
 
 
 def test_a_limited_result_is_never_printed_beside_the_published_figure_without_saying_so(
