@@ -33,7 +33,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder with a folder for each data set, by its name.")
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List benchmarks and what each needs.")] = False,
-    protocol: Annotated[str, typer.Option(help="paper, or another published one, such as mteb.")] = "paper",
+    protocol: Annotated[str, typer.Option(help="paper, or another one, such as mteb or ours.")] = "paper",
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the protocol; repeatable."),
@@ -120,6 +120,8 @@ def evaluate(
         raise typer.BadParameter(f"expected one option, got {len(vary)}", param_hint="--vary")
     varied = vary[0] if vary else None
     varied_option = None if varied is None else varied.partition("=")[0]
+    if is_few_shot and varied_option in ("templates", "names"):
+        raise typer.BadParameter("few-shot has no prompts; expected another option", param_hint="--vary")
     for hint, output_folder in (("--report", report), ("--cache", cache)):
         _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]

@@ -74,6 +74,7 @@ def print_results(
     for group in by_benchmark.values():
         result = group[0]
         console.print(_figures_table(result) if varied is None else _varied_table(group, varied))
+        console.print(Text(f"  protocol: {result.protocol_name}", style="dim"))
         for name, setting in result.protocol.items():
             if name != varied:
                 text = f"  {name} = {setting.value} ({setting.reason})"
@@ -117,9 +118,9 @@ def _table(result: "Result", columns: Sequence[str]) -> "Table":
     from rich.table import Table
     from rich.text import Text
 
-    left_out = f", {len(result.missing):,} left out" if result.missing else ""
-    text = Text(f"{result.title} ({result.samples:,} samples{left_out})")
-    table = Table(box=None, title=text, title_justify="left")
+    from imagebind.evaluation.report import samples_of
+
+    table = Table(box=None, title=Text(f"{result.title} ({samples_of(result)})"), title_justify="left")
     table.add_column("figure", no_wrap=True)
     for column in columns:
         table.add_column(column, justify="right", no_wrap=True)

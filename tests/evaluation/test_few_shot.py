@@ -5,12 +5,13 @@ import pytest
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.evaluation.benchmark import Benchmark, FewShot, Task
+from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
 from imagebind.evaluation.few_shot import few_shot
 from imagebind.modality import MediaKind
 from tests.evaluation.layouts_sensors import write_sun_world
 
 TEXTS = ("a red disc", "a blue star")
-TRAINING = FewShot(lr=1e-2, weight_decay=0.0, epochs=60)
+TRAINING = FewShot(lr=1e-2, weight_decay=0.0, epochs=15)
 
 
 def text_benchmark(*labelled: tuple[str, int, int]) -> Benchmark:
@@ -59,10 +60,19 @@ def test_the_record_has_the_training_and_no_prompts(world_embedder, tmp_path):
     labelled = [(TEXTS[number % 2], number % 2, number // 4) for number in range(8)]
     result = few_shot(text_benchmark(*labelled), world_embedder, tmp_path, shots=(1,))
     recorded = {name: each.value for name, each in result.protocol.items()}
-    assert recorded["lr"] == 1e-2 and recorded["epochs"] == 60 and recorded["seeds"] == [0, 1, 2]
+    assert recorded["lr"] == 1e-2 and recorded["epochs"] == 15 and recorded["seeds"] == [0, 1, 2]
     assert "templates" not in recorded and "names" not in recorded
 
 
+def test_the_training_is_that_of_the_paper():
+    trainings = {name: benchmark_named(name).few_shot for name in list_benchmarks()}
+    assert {name: training for name, training in trainings.items() if training is not None} == {
+        "esc50": FewShot(lr=1.6e-3, weight_decay=0.05, epochs=50),
+        "sun_rgbd": FewShot(lr=1e-2, weight_decay=0.0, epochs=60),
+    }
+
+
+@pytest.mark.huge
 def test_the_small_model_learns_sun_rgbd_from_its_training_split(world_embedder, tmp_path):
     root = write_sun_world(tmp_path / "SUN RGB-D", 36, train=24, images=False)
     cache = tmp_path / "cache"

@@ -161,6 +161,14 @@ def test_a_value_that_equals_the_protocols_is_no_change(world_embedder, esc50_fo
     assert [name for name, each in choices.items() if each.reason == "given by the user"] == ["folds"]
 
 
+def test_progress_counts_every_item_once(world_embedder, esc50_folder):
+    told: list[tuple[int, int]] = []
+    evaluate(
+        "esc50", world_embedder, esc50_folder, options=ONE_CLIP, progress=lambda *each: told.append(each)
+    )
+    assert told == [(done, 40) for done in range(1, 41)]
+
+
 def test_a_limit_makes_the_result_partial(world_embedder, esc50_folder):
     result = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP, limit=10)
     assert result.is_partial and result.samples == 10

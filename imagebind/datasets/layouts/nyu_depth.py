@@ -121,7 +121,8 @@ def _of_sun_copy(
     source states that the order is the same.
     """
     classes, number_of = known_classes("nyu_depth")
-    items, missing = [], []
+    items: list[LabelledItem] = []
+    missing: list[str] = []
     unknown: list[tuple[str, Path]] = []
     for index in indices:
         frame = folder / SUN_FRAME.format(index)
