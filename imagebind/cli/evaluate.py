@@ -33,7 +33,7 @@ def evaluate(
         Path | None, typer.Option(help="Folder with a folder for each data set, by its name.")
     ] = None,
     list_all: Annotated[bool, typer.Option("--list", help="List benchmarks and what each needs.")] = False,
-    protocol: Annotated[str, typer.Option(help="paper, or another published one, such as mteb.")] = "paper",
+    protocol: Annotated[str, typer.Option(help="paper, or another one, such as mteb or ours.")] = "paper",
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-o", metavar="NAME=VALUE", help="An option of the protocol; repeatable."),
@@ -119,6 +119,9 @@ def evaluate(
     if vary is not None and len(vary) > 1:
         raise typer.BadParameter(f"expected one option, got {len(vary)}", param_hint="--vary")
     varied = vary[0] if vary else None
+    varied_option = None if varied is None else varied.partition("=")[0]
+    if is_few_shot and varied_option in ("templates", "names"):
+        raise typer.BadParameter("few-shot has no prompts; expected another option", param_hint="--vary")
     for hint, output_folder in (("--report", report), ("--cache", cache)):
         _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]
@@ -167,9 +170,6 @@ def evaluate(
                     continue
                 except ValueError as error:  # of an option or a protocol
                     raise typer.BadParameter(str(error)) from error
-                if varied is not None:
-                    name = varied.partition("=")[0]
-                    result = replace(result, title=f"{result.title}, {name}={options[name]}")
                 results.append(result)
                 if rank == 0 and as_json:
                     typer.echo(result.to_json(indent=None))
@@ -177,13 +177,20 @@ def evaluate(
     if rank > 0:
         return
     if not as_json:
-        print_results(results, not_evaluated)
+        print_results(results, not_evaluated, varied=varied_option)
     if report is not None:
         from imagebind.evaluation.report import write_report
 
+        if varied_option is not None:
+            results = [_titled(result, varied_option) for result in results]
         typer.echo(f"report: {write_report(results, report, not_evaluated=not_evaluated)}", err=True)
     if failed or not results:
         raise typer.Exit(1)
+
+
+def _titled(result: "Result", option: str) -> "Result":
+    """Return a result whose title has the value of an option."""
+    return replace(result, title=f"{result.title}, {option}={result.protocol[option].value}")
 
 
 def _check_options(task: "Benchmark", protocol: str, variants: Sequence[Mapping[str, Any]]) -> None:

@@ -56,15 +56,22 @@ def _value(text: str) -> Any:
 
 
 def variants(vary: str | None, given: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yield the given options, once with each value of the option to vary."""
+    """Yield the given options, once with each value of the option to vary.
+
+    Args:
+        vary: NAME=A,B; or NAME=["A","B"] in JSON, for values that contain commas.
+    """
     if vary is None:
         yield dict(given)
         return
     name, equals, values = vary.partition("=")
-    if not equals or not values:
+    listed = _value(values)
+    if not isinstance(listed, list):
+        listed = [_value(value) for value in values.split(",")]
+    if not equals or not values or not listed:
         raise typer.BadParameter(f"{vary!r}: expected NAME=A,B", param_hint="--vary")
-    for value in values.split(","):
-        yield {**given, name: _value(value)}
+    for value in listed:
+        yield {**given, name: value}
 
 
 def numbers_in(text: str) -> list[int]:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 from imagebind.cli.options import output
 
 if TYPE_CHECKING:
-    from imagebind.evaluation.result import Result
+    from rich.table import Table
+
+    from imagebind.evaluation.result import Figure, Result
 
 
 @contextmanager
@@ -52,36 +54,78 @@ def print_list() -> None:
     output().print(table)
 
 
-def print_results(results: "Sequence[Result]", not_evaluated: Mapping[str, str]) -> None:
-    """Print the figures and the protocol of each result, and why others were not evaluated."""
-    from rich.table import Table
+def print_results(
+    results: "Sequence[Result]", not_evaluated: Mapping[str, str], *, varied: str | None = None
+) -> None:
+    """Print the figures and the protocol of each result, and why others were not evaluated.
+
+    Args:
+        varied: an option whose values the results of a benchmark differ in; they are columns of one table.
+    """
     from rich.text import Text
 
     from imagebind.evaluation.report import not_comparable
     from imagebind.evaluation.result import some_of
 
     console = output()
-    for result in results:
-        table = Table(
-            box=None, title=Text(f"{result.title} ({result.samples:,} samples)"), title_justify="left"
-        )
-        for column in ("figure", "measured", "chance", "published"):
-            table.add_column(column, justify="left" if column == "figure" else "right", no_wrap=True)
-        for name, figure in result.figures.items():
-            paper = result.paper.get(name)
-            chance = "" if figure.chance is None else f"{figure.chance:.1f}"
-            table.add_row(name, str(figure), chance, "" if paper is None else f"{paper:.1f}")
-        console.print(table)
+    by_benchmark: dict[str, list[Result]] = {}
+    for number, result in enumerate(results):
+        by_benchmark.setdefault(f"{number}" if varied is None else result.benchmark, []).append(result)
+    for group in by_benchmark.values():
+        result = group[0]
+        console.print(_figures_table(result) if varied is None else _varied_table(group, varied))
+        console.print(Text(f"  protocol: {result.protocol_name}", style="dim"))
         for name, setting in result.protocol.items():
-            console.print(Text(f"  {name} = {setting.value} ({setting.reason})", style="dim"), soft_wrap=True)
+            if name != varied:
+                text = f"  {name} = {setting.value} ({setting.reason})"
+                console.print(Text(text, style="dim"), soft_wrap=True)
         if result.missing:
             text = f"  left out: {len(result.missing):,} missing or damaged ({some_of(result.missing)})"
             console.print(Text(text, style="yellow"), soft_wrap=True)
-        for note in result.notes:
+        for note in dict.fromkeys(note for each in group for note in each.notes):
             console.print(Text(f"  {note}"), soft_wrap=True)
-        if result.paper and (reasons := not_comparable(result)):
-            console.print(
-                Text(f"  not comparable with the published figure: {'; '.join(reasons)}", style="yellow")
-            )
+        if varied is None and result.paper and (reasons := not_comparable(result)):
+            text = f"  not comparable with the published figure: {'; '.join(reasons)}"
+            console.print(Text(text, style="yellow"), soft_wrap=True)
+        if result.is_partial and not (varied is None and result.paper):
+            console.print(Text("  limited: a partial result", style="yellow"), soft_wrap=True)
     for title, reason in not_evaluated.items():
         console.print(Text(f"{title}: {reason}", style="dim"), soft_wrap=True)
+
+
+def _figures_table(result: "Result") -> "Table":
+    """Return a table of a result's figures, with chance and the published ones."""
+    table = _table(result, ("measured", "chance", "published"))
+    for name, figure in result.figures.items():
+        paper = result.paper.get(name)
+        table.add_row(name, str(figure), _chance(figure), "" if paper is None else f"{paper:.1f}")
+    return table
+
+
+def _varied_table(results: "Sequence[Result]", varied: str) -> "Table":
+    """Return a table of the figures of a benchmark with each value of an option."""
+    values = [str(result.protocol[varied].value) for result in results]
+    table = _table(results[0], (*(f"{varied}={value}" for value in values), "chance"))
+    for name in results[0].figures:
+        figures = [result.figures[name] for result in results if name in result.figures]
+        chances = {_chance(figure) for figure in figures}
+        cells = [str(result.figures.get(name, "")) for result in results]
+        table.add_row(name, *cells, chances.pop() if len(chances) == 1 else "")
+    return table
+
+
+def _table(result: "Result", columns: Sequence[str]) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    from imagebind.evaluation.report import samples_of
+
+    table = Table(box=None, title=Text(f"{result.title} ({samples_of(result)})"), title_justify="left")
+    table.add_column("figure", no_wrap=True)
+    for column in columns:
+        table.add_column(column, justify="right", no_wrap=True)
+    return table
+
+
+def _chance(figure: "Figure") -> str:
+    return "" if figure.chance is None else f"{figure.chance:.1f}"

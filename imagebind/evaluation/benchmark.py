@@ -56,6 +56,7 @@ class FewShot:
 
 
 CLIP_TEMPLATES = Choice(value="clip-80", reason="the paper: CLIP's 80 ImageNet templates, for every modality")
+DEFAULT_TEMPLATES = Choice(value="clip-80", reason="default")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,6 +118,8 @@ class Benchmark:
             names = ", ".join((PAPER_PROTOCOL, *self.protocols))
             raise ValueError(f"{self.name}: protocol: expected one of {names}, got {name!r}")
         chosen = dict(self.options) | dict(self.protocols.get(name, {}))
+        if self.task in (Task.CLASSIFICATION, Task.MULTI_LABEL) and "templates" not in chosen:
+            chosen = {"templates": DEFAULT_TEMPLATES, **chosen}
         known = self.known_options()
         for option, value in (given or {}).items():
             if option not in known:

@@ -109,7 +109,7 @@ def few_shot(
         figures=figures,
         samples=len(splits[-1].labels),
         protocol_name=protocol,
-        protocol=on_record(benchmark, _choices(choices, benchmark.few_shot, optimizer, seeds)),
+        protocol=on_record(_choices(choices, benchmark.few_shot, optimizer, seeds)),
         missing=missing,
         notes=notes,
         seconds=monotonic() - started,

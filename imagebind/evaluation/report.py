@@ -41,7 +41,15 @@ def summary(result: Result) -> str:
         reasons = not_comparable(result)
         text = f"published {result.paper[result.metric]:.1f}"
         parts.append(text + (f" (not comparable: {'; '.join(reasons)})" if reasons else ""))
-    return ", ".join([*parts, f"{result.samples:,} samples"])
+    return ", ".join([*parts, samples_of(result)])
+
+
+def samples_of(result: Result) -> str:
+    """Return the number of samples, beside the published number and the number left out, if there are any."""
+    parts = [f"{result.samples:,} samples"]
+    parts += [f"published {result.paper_samples:,}"] if result.paper_samples else []
+    parts += [f"{len(result.missing):,} left out"] if result.missing else []
+    return ", ".join(parts)
 
 
 def not_comparable(result: Result) -> list[str]:
@@ -83,7 +91,7 @@ def _head(results: Sequence[Result]) -> str:
             str(figure),
             _number(figure.chance),
             _number(result.paper.get(result.metric)),
-            f"{result.samples:,}",
+            f"{result.samples:,}" + (f", {len(result.missing):,} left out" if result.missing else ""),
             comparable,
         ]
         lines.append(_row(cells))
@@ -91,7 +99,7 @@ def _head(results: Sequence[Result]) -> str:
 
 
 def _section(result: Result, plots: Sequence[str]) -> str:
-    lines = [f"## {result.title}", "", summary(result) + ".", ""]
+    lines = [f"## {result.title}", "", f"{summary(result)}. Protocol: {result.protocol_name}.", ""]
     lines += ["| figure | measured | chance | published |", "|---|---|---|---|"]
     lines += [
         _row([name, str(figure), _number(figure.chance), _number(result.paper.get(name))])

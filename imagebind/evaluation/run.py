@@ -31,7 +31,6 @@ from imagebind.evaluation.result import (
 )
 from imagebind.evaluation.scoring import accuracy_figures, multi_label_figures, per_class, recall_figures
 from imagebind.evaluation.toyworld import WorldFigures, chance_of
-from imagebind.prompts import default_templates
 from imagebind.space import Space
 from imagebind.toyworld.rendered import Rendered
 from imagebind.zeroshot import ZeroShotClassifier
@@ -114,7 +113,7 @@ def evaluate(
         model=str(Space.of(embedder)),
         metric=benchmark.metric,
         protocol_name=protocol,
-        protocol=on_record(benchmark, choices),
+        protocol=on_record(choices),
         paper=benchmark.published(protocol),
         paper_samples=benchmark.paper_samples,
         published_classes=benchmark.num_classes,
@@ -215,11 +214,7 @@ def classify(
     vectors, is_embedded = embed(found.items)
     items = [item for item, there in zip(found.items, is_embedded.tolist(), strict=True) if there]
     classes = with_names(found.classes, options.get("names"))
-    templates = (
-        templates_named(options["templates"], benchmark.media)
-        if "templates" in options
-        else default_templates(benchmark.media)
-    )
+    templates = templates_named(options["templates"], benchmark.media)
     classifier = ZeroShotClassifier(embed.embedder, [each.names for each in classes], templates)
     scores = classifier.vector_scores(vectors[is_embedded], benchmark.media)  # (n, c)
     labels = [each.label for each in classes]
@@ -317,12 +312,9 @@ def _tuple(names: Sequence[str] | str) -> tuple[str, ...]:
     return (names,) if isinstance(names, str) else tuple(names)
 
 
-def on_record(benchmark: Benchmark, choices: Mapping[str, Choice]) -> dict[str, Choice]:
-    """Return the options for the result: the protocol's, and the default templates if it names none."""
-    recorded = {name: replace(choice, value=_plain(choice.value)) for name, choice in choices.items()}
-    if benchmark.task in (Task.RETRIEVAL, Task.TOY_WORLD) or "templates" in recorded:
-        return recorded
-    return {"templates": Choice(value="clip-80", reason="default"), **recorded}
+def on_record(choices: Mapping[str, Choice]) -> dict[str, Choice]:
+    """Return the options for the result, with values that JSON can store."""
+    return {name: replace(choice, value=_plain(choice.value)) for name, choice in choices.items()}
 
 
 def _plain(value: Any) -> Any:

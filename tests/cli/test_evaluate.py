@@ -11,12 +11,16 @@ import time
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from imagebind.checkpoints.factory import imagebind_tiny, save_model
 from imagebind.evaluation.benchmarks import list_benchmarks
 from imagebind.evaluation.cache import DATABASE_NAME
 from imagebind.evaluation.report import JSON_NAME, REPORT_NAME
+from imagebind.training.tuning import Lora, freeze_but
 from tests.evaluation.layouts import scenes, write_audio, write_esc50
+from tests.evaluation.layouts_sensors import write_ego4d_world, write_llvip_world, write_nyu_world
 
 QUICK = ("--model", "tiny", "--option", "clips=1", "--option", "templates=short", "--device", "cpu")
 
@@ -44,6 +48,7 @@ def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared
     run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
     assert run.code == 0, run.err
     assert "66.9" in run.out and "clips = 1 (given by the user)" in run.out
+    assert "ESC-50 (24 samples, published 2,000)" in run.out and "protocol: paper" in run.out
     reasons = "24 samples, published 2,000; 8 classes, published 50; changed options: templates, clips"
     assert reasons in run.out
 
@@ -54,6 +59,9 @@ def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root
     (stored,) = json.loads((tmp_path / "report" / JSON_NAME).read_text())
     assert stored["benchmark"] == "esc50" and stored["figures"]["top1"]["value"] > 60
     text = (tmp_path / "report" / REPORT_NAME).read_text()
+    assert "24 samples, published 2,000. Protocol: paper." in text
+    label, (count, value) = next(iter(stored["per_class"].items()))
+    assert f"| {label} | {count} | {value:.1f} |" in text
     for name in ("confusion", "similarities", "classes"):
         assert f"(esc-50-{name}.png)" in text
         assert (tmp_path / "report" / f"esc-50-{name}.png").stat().st_size > 5_000
@@ -81,13 +89,53 @@ def test_few_shot_takes_the_numbers_of_examples_after_shots(evaluate, data_root)
     assert result["figures"]["3-shot"]["value"] > 35 and result["protocol"]["lr"]["value"] == 1.6e-3
 
 
-def test_an_option_is_varied_in_one_run(evaluate, data_root):
-    run = evaluate(
-        "esc50", "--data", data_root / "ESC-50", *QUICK, "--vary", "templates=short,name", "--json"
-    )
+def test_an_option_is_varied_in_one_run(evaluate, data_root, tmp_path):
+    common = ("esc50", "--data", data_root / "ESC-50", "--json", "--report", tmp_path / "report")
+    run = evaluate(*common, *QUICK, "--vary", "templates=short,name")
+    assert "[ESC-50, templates=short]" in (tmp_path / "report" / REPORT_NAME).read_text()
     results = [json.loads(line) for line in run.out.splitlines()]
     assert [result["protocol"]["templates"]["value"] for result in results] == ["short", "name"]
     assert results[0]["figures"] != results[1]["figures"]
+    listed = 'templates=["the sound of {}, outdoors", "name"]'
+    run = evaluate(*common[:4], *QUICK[:4], "--vary", listed)
+    values = [json.loads(line)["protocol"]["templates"]["value"] for line in run.out.splitlines()]
+    assert values == ["the sound of {}, outdoors", "name"]
+
+
+@pytest.fixture(scope="module")
+def sensor_root(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sensors")
+    write_nyu_world(root / "nyu_depth", 6)
+    write_llvip_world(root / "llvip", 2)
+    write_ego4d_world(root / "ego4d", 1)
+    write_esc50(root / "esc50", 6)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "option", "values"),
+    [
+        ("nyu_depth", "depth_preset", ("omnivore", "raw")),
+        ("llvip", "thermal_normalize", ("range", "image")),
+        ("ego4d", "imu_window", ("1.0", "1.9")),
+        ("esc50", "clips", ("1", "3")),
+        ("esc50", "templates", ("name", "short")),
+    ],
+)
+def test_a_varied_option_gives_one_table_with_a_column_for_each_value(
+    evaluate, sensor_root, benchmark, option, values
+):
+    quick = ["--model", "tiny", "--device", "cpu", "--data-root", sensor_root]
+    if benchmark == "ego4d":
+        quick += ["--option", f"split_file={sensor_root / 'ego4d' / 'test.txt'}"]
+    if option != "templates":
+        quick += ["--option", "templates=name"]
+    run = evaluate(benchmark, *quick, "--vary", f"{option}={','.join(values)}")
+    assert run.code == 0, run.err
+    lines = [line.split() for line in run.out.splitlines()]
+    (head,) = [cells for cells in lines if cells[:1] == ["figure"]]
+    assert head == ["figure", *(f"{option}={value}" for value in values), "chance"]
+    assert len([cells for cells in lines if cells[:1] == ["top1"]]) == 1
 
 
 def test_own_files_have_the_classes_of_their_folders_or_of_a_table(evaluate, tmp_path):
@@ -128,6 +176,42 @@ def test_the_protocol_of_mteb_has_its_own_published_figure(evaluate, data_root):
     quick = ("--model", "tiny", "--device", "cpu", "--option", "clips=1", "--json", "--protocol", "mteb")
     result = json.loads(evaluate("esc50", "--data", data_root / "ESC-50", *quick).out)
     assert result["paper"] == {"top1": 66.4} and result["protocol"]["folds"]["value"] is False
+    ours = json.loads(evaluate("esc50", "--data", data_root / "ESC-50", *quick[:-1], "ours").out)
+    assert ours["protocol"]["templates"]["value"] == "short" and not ours["paper"]
+
+
+def test_a_limited_result_is_never_printed_beside_the_published_figure_without_saying_so(
+    evaluate, data_root, tmp_path
+):
+    quick = ("--model", "tiny", "--device", "cpu", "--data", data_root / "ESC-50", "--limit", "6")
+    run = evaluate("esc50", *quick, "--report", tmp_path / "report")
+    assert run.code == 0, run.err
+    assert "66.9" in run.out
+    assert "not comparable with the published figure: limited to 6 samples" in run.out
+    lines = (tmp_path / "report" / REPORT_NAME).read_text().splitlines()
+    assert len([line for line in lines if "66.9" in line and "limited to 6 samples" in line]) == 2
+    varied = evaluate("esc50", *quick, "--vary", "folds=true,false")
+    assert "66.9" not in varied.out and "limited: a partial result" in varied.out
+
+
+@pytest.mark.huge
+def test_a_model_with_merged_lora_is_evaluated_by_its_folder_and_not_from_the_cache_of_another(
+    evaluate, data_root, tmp_path
+):
+    pytest.importorskip("peft")
+    base = imagebind_tiny(pretrained=True)
+    adapted = freeze_but(base, Lora(modalities=("audio",), rank=2))
+    generator = torch.Generator().manual_seed(0)
+    for name, parameter in adapted.named_parameters():
+        if "lora_B" in name:  # zeros at first: the model is unchanged
+            parameter.data = torch.randn(parameter.shape, generator=generator)
+    save_model(adapted.merge_and_unload(), tmp_path / "merged")
+    quick = ("esc50", "--data", data_root / "ESC-50", "--device", "cpu", "--json", *QUICK[2:6])
+    tiny, merged = (
+        json.loads(evaluate(*quick, "--model", model).out) for model in ("tiny", tmp_path / "merged")
+    )
+    assert merged["samples"] == tiny["samples"] and merged["model"] != tiny["model"]
+    assert merged["figures"]["top1"]["value"] < tiny["figures"]["top1"]["value"] - 20, "random updates"
 
 
 def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
@@ -140,6 +224,7 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
     assert run.code == 1 and "gone.wav" in run.err and "--allow-missing 1" in run.err
     run = evaluate(*options, "--allow-missing", "1")
     assert run.code == 0 and "left out: 1 missing or damaged (gone.wav: missing)" in run.out
+    assert "sounds (2 samples, 1 left out)" in run.out
 
 
 @pytest.mark.parametrize(
@@ -150,12 +235,14 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
         (["esc50"], "--data"),
         (["esc50", "--data", "d", "--option", "clips"], "NAME=VALUE"),
         (["esc50", "--data", "d", "--vary", "clips"], "NAME=A,B"),
+        (["esc50", "--data", "d", "--vary", "clips=[]"], "NAME=A,B"),
         (["few-shot", "esc50", "--data", "d", "--shots", "two"], "whole numbers"),
         (["mine", "--audio", "a", "--images", "b"], "one name and one of"),
         (["esc50", "--audio", "a"], "no benchmark's"),
         (["esc50", "--data", "d", "--shots", "2"], "few-shot before"),
         (["few-shot", "esc50", "--data", "d", "--limit", "2"], "no limit"),
         (["few-shot", "esc50", "--data", "d", "--shots", "0"], "at least 1"),
+        (["few-shot", "esc50", "--data", "d", "--vary", "templates=name,short"], "has no prompts"),
         (["few-shot", "llvip", "--data", "d"], "with few-shot training"),
         (["esc50", "--data", "d", "--vary", "clips=1", "--vary", "clips=2"], "one option, got 2"),
         (["esc50", "--data", "d", "--option", "clips=1", "--option", "clips=2"], "got it twice"),

@@ -1,7 +1,7 @@
 """Writes small data sets of depth, thermal and IMU in their published layouts, with toy scenes."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import h5py
@@ -80,17 +80,42 @@ def write_nyu(
         write_cells(
             file, "scenes", [f"{scene_type}_{number:04}" for number, scene_type in enumerate(scene_types)]
         )
+    _write_splits(root, splits)
+    return root
+
+
+def write_nyu_of_sun(
+    root: Path,
+    depths: np.ndarray,
+    scenes_named: Sequence[str],
+    splits: Mapping[str, Sequence[int]],
+    *,
+    rotated: bool = False,
+) -> Path:
+    """Write frames (n, h, w) in metres as in SUN RGB-D's copy of NYU-Depth v2; depth is half of depth_bfx."""
+    for number, (metres, scene) in enumerate(zip(depths, scenes_named, strict=True), start=1):
+        folder = root / "SUNRGBD" / "kv1" / "NYUdata" / f"NYU{number:04}"
+        millimetres = np.rint(metres * 1000).astype(np.uint16)
+        for name, values in (("depth_bfx", millimetres), ("depth", millimetres // 2)):
+            (folder / name).mkdir(parents=True)
+            stored = (values << 3) | (values >> 13) if rotated else values
+            Image.fromarray(stored).save(folder / name / f"NYU{number:04}.png")
+        (folder / "scene.txt").write_text(scene)
+    _write_splits(root, splits)
+    return root
+
+
+def _write_splits(root: Path, splits: Mapping[str, Sequence[int]]) -> None:
     scipy.io.savemat(
         root / "splits.mat",
         {name: np.array(indices, dtype=np.uint16)[:, None] for name, indices in splits.items()},
     )
-    return root
 
 
-def write_nyu_world(root: Path, count: int = 16) -> Path:
+def write_nyu_world(root: Path, count: int = 16, *, write: Callable[..., Path] = write_nyu) -> Path:
     """NYU-Depth v2 whose scene types are shapes; all frames but the first are of the test split."""
     shown = scenes(count)
-    return write_nyu(
+    return write(
         root,
         np.stack([metres_seen(scene, baseline=0.075, focal=518.857901) for scene in shown]),
         [SCENE_TYPES[scene.shape.value] for scene in shown],
@@ -124,16 +149,19 @@ def write_allsplit(root: Path, train: Sequence[str], test: Sequence[str]) -> Non
     scipy.io.savemat(path, cells)
 
 
-def write_sun_world(root: Path, count: int = 16) -> Path:
-    """SUN RGB-D whose scenes are shapes, with all four sensors."""
+def write_sun_world(root: Path, count: int = 16, *, train: int = 0, images: bool = True) -> Path:
+    """SUN RGB-D whose scenes are shapes, with all four sensors; the first `train` views are for training."""
     frames = []
     for number, scene in enumerate(scenes(count)):
         folder, baseline, focal = SUN_SENSORS[number % len(SUN_SENSORS)]
         metres = metres_seen(scene, baseline=baseline, focal=focal)
         frames.append((folder.format(number), SUN_SCENES[scene.shape.value], focal, metres))
     write_sun(root, frames)
-    for scene, (view, *_) in zip(scenes(count), frames, strict=True):
-        write_jpeg(root / "SUNRGBD" / view / "image" / "0000103.jpg", render_image(scene))
+    views = [view for view, *_ in frames]
+    write_allsplit(root, views[:train], views[train:])
+    if images:
+        for scene, (view, *_) in zip(scenes(count), frames, strict=True):
+            write_jpeg(root / "SUNRGBD" / view / "image" / "0000103.jpg", render_image(scene))
     return root
 
 

@@ -38,6 +38,15 @@ def test_a_missing_clip_is_listed(small):
     assert len(found.items) == 3 and [name.split("/")[-1] for name in found.missing] == [f"{ytid(1)}.*"]
 
 
+def test_folders_of_classes_are_read_too_and_a_clip_in_several_has_all_their_classes(tmp_path):
+    for path in ("Dog/-_a0Zxy-zQw_30.wav", "Bark/-_a0Zxy-zQw_30.wav", "Bark/1.wav", "Dog/1.wav"):
+        (tmp_path / "eval" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "eval" / path).touch()
+    found = audioset_clips(tmp_path)
+    assert [each.label for each in found.classes] == ["Bark", "Dog"]
+    assert sorted(item.labels for item in found.items) == [(0,), (0, 1), (1,)]
+
+
 def test_a_wrong_part_is_named(small):
     with pytest.raises(ValueError, match="split: expected one of eval, balanced_train"):
         audioset_clips(small, split="test")

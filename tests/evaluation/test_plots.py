@@ -1,9 +1,16 @@
-"""Tests of plots with many classes, long names, and classes without samples."""
+"""Tests of plots: similarities, shots, many classes, long names, and classes without samples."""
 
 import numpy as np
+import pytest
 import torch
 
-from imagebind.evaluation.plots import MAX_CONFUSION_CLASSES, class_bars, confusion_matrix
+from imagebind.evaluation.plots import (
+    MAX_CONFUSION_CLASSES,
+    class_bars,
+    confusion_matrix,
+    few_shot_curve,
+    similarity_histogram,
+)
 from imagebind.evaluation.result import Detail, Figure, Result
 
 
@@ -39,19 +46,46 @@ def test_a_confusion_matrix_of_many_classes_shows_those_with_the_most_errors():
     assert "the 60 of 1,000 classes with the most errors" in plot.axes[0].get_title()
 
 
+def result_with(**fields) -> Result:
+    fixed = {"benchmark": "many", "title": "Many", "model": "m", "samples": 100, "protocol_name": "paper"}
+    usual = {"figures": {"top1": Figure(value=50)}, "metric": "top1", "protocol": {}}
+    return Result(**{**fixed, **usual, **fields})
+
+
+@pytest.mark.parametrize("is_matrix", [False, True])
+def test_the_histogram_separates_matched_pairs_from_all_others(is_matrix):
+    scores = torch.full((6, 3), 0.1)
+    target = torch.arange(6) % 3
+    scores[torch.arange(6), target] = 0.8
+    mask = target[:, None] == torch.arange(3)
+    plot = similarity_histogram(Detail(scores=scores, target=mask if is_matrix else target), "Three")
+    (axes,) = plot.axes
+    others, matched = axes.containers
+    width = others[0].get_width()
+    assert sum(bar.get_height() * width for bar in others) == pytest.approx(1)  # densities
+    assert others[0].get_height() * width == pytest.approx(1) and others[0].get_x() == pytest.approx(
+        0.1, abs=1e-3
+    )
+    assert matched[-1].get_height() * width == pytest.approx(1)
+    assert matched[-1].get_x() + width == pytest.approx(0.8, abs=1e-3)
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["other pairs", "matched pairs"]
+
+
+def test_the_curve_of_few_shots_has_a_point_for_each_number_of_examples_and_chance():
+    figures = {
+        f"{k}-shot": Figure(value=value, low=value - 5, high=value + 5, chance=12.5)
+        for k, value in ((1, 40.0), (2, 55.0), (8, 80.0))
+    }
+    (axes,) = few_shot_curve(result_with(figures=figures, metric="8-shot")).axes
+    measured, chance = axes.get_lines()
+    assert measured.get_xdata().tolist() == [1, 2, 8] and measured.get_ydata().tolist() == [40, 55, 80]
+    assert [*chance.get_ydata()] == [12.5, 12.5]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "2", "8"]
+
+
 def test_bars_of_many_classes_show_the_best_and_the_worst_with_short_names():
     names = [f"a class with a name that is too long, {number}" for number in range(100)]
-    result = Result(
-        benchmark="many",
-        title="Many",
-        model="m",
-        metric="top1",
-        figures={"top1": Figure(value=50)},
-        samples=100,
-        protocol_name="paper",
-        protocol={},
-        per_class={name: (1, float(number)) for number, name in enumerate(names)},
-    )
+    result = result_with(per_class={name: (1, float(number)) for number, name in enumerate(names)})
     axes = class_bars(result).axes[0]
     values = [bar.get_width() for bar in axes.patches]
     assert len(values) == 40 and values[0] == 99 and values[-1] == 0

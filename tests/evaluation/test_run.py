@@ -7,6 +7,7 @@ import sqlite3
 
 import pytest
 
+from imagebind.datasets.layouts.esc50 import esc50
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.evaluation import EvaluationError, Result, evaluate, list_benchmarks
@@ -134,9 +135,38 @@ def test_a_contradictory_row_of_the_table_is_named(world_embedder, copied, colum
     assert "line 41" in str(caught.value)
 
 
+def test_esc50_in_folders_of_classes_has_the_folds_of_its_file_names(copied, tmp_path):
+    root = tmp_path / "folders"
+    for row in csv.DictReader((copied / "meta" / "esc50.csv").open()):
+        folder = root / "test" / row["category"]
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / row["filename"]).symlink_to(copied / "audio" / row["filename"])
+    listed, found = esc50(copied), esc50(root)
+
+    def described(data):
+        return {
+            item.item["audio"].name: (data.classes[item.labels[0]].label, item.fold) for item in data.items
+        }
+
+    assert described(found) == described(listed)
+    assert {item.fold for item in esc50(root, folds=False).items} == {None}
+    path = next((root / "test").rglob("1-0-A-0.wav"))
+    path.rename(path.with_name("dog.wav"))
+    with pytest.raises(MediaError, match=r"dog\.wav: a name without fold; expected .*folds=false"):
+        esc50(root)
+
+
 def test_a_value_that_equals_the_protocols_is_no_change(world_embedder, esc50_folder):
     choices = benchmark_named("esc50").protocol(given={"clips": 3, "templates": "clip-80", "folds": False})
     assert [name for name, each in choices.items() if each.reason == "given by the user"] == ["folds"]
+
+
+def test_progress_counts_every_item_once(world_embedder, esc50_folder):
+    told: list[tuple[int, int]] = []
+    evaluate(
+        "esc50", world_embedder, esc50_folder, options=ONE_CLIP, progress=lambda *each: told.append(each)
+    )
+    assert told == [(done, 40) for done in range(1, 41)]
 
 
 def test_a_limit_makes_the_result_partial(world_embedder, esc50_folder):
@@ -185,7 +215,7 @@ def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
     assert "esc50" in list_benchmarks()
     with pytest.raises(ValueError, match="benchmark: expected one of"):
         evaluate("esc-51", world_embedder, esc50_folder)
-    with pytest.raises(ValueError, match="protocol: expected one of paper, mteb"):
+    with pytest.raises(ValueError, match="protocol: expected one of paper, mteb, ours"):
         evaluate("esc50", world_embedder, esc50_folder, protocol="theirs")
     with pytest.raises(ValueError, match="option: expected one of folds, templates"):
         evaluate("esc50", world_embedder, esc50_folder, options={"fold": 1})
@@ -206,8 +236,8 @@ VALID = {  # of these
     "pairs": (10**15,),
 }
 TEXTS = ("split", "silent", "qualifier", "query", "candidate", "thermal_normalize", "depth_preset")
-TEXTS += ("features", "across", "decoder")
-SWITCHES = ("folds", "filled", "refined")
+TEXTS += ("features", "across", "decoder", "unknown_scenes")
+SWITCHES = ("folds", "filled", "refined", "rotated")
 
 
 def test_absurd_values_of_every_option_are_refused_before_any_data_is_read():

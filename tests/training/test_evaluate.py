@@ -1,19 +1,25 @@
 """Figures between epochs: retrieval within pairs, and benchmarks."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.config import TextConfig
+from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.pairs import BrokenPair
 from imagebind.errors import MediaError
+from imagebind.evaluation.benchmark import Benchmark, Task
 from imagebind.metrics import cosines, retrieval_recalls
-from imagebind.modality import ModalityType
+from imagebind.modality import MediaKind, ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 from imagebind.training.evaluate import BenchmarkFigures, Retrieval
+from imagebind.training.journal import read_log
 from imagebind.training.loop import train
-from imagebind.training.recipe import Steps
+from imagebind.training.recipe import Epochs, Steps
 from tests.evaluation.layouts import write_esc50
-from tests.training.toy import DEPTH, ToyPairs, toy_config, toy_recipe
+from tests.training.toy import DEPTH, WIDTH, ToyPairs, toy_config, toy_recipe
 
 
 def eight_pairs() -> ToyPairs:
@@ -58,6 +64,33 @@ def test_retrieval_without_a_readable_pair_is_refused():
 
 
 def test_a_recipe_evaluates_by_a_benchmark_between_epochs(tmp_path):
+    texts = [
+        LabelledItem(item={"text": text}, name=text, labels=(number,))
+        for number, text in enumerate(("disc", "star"))
+    ]
+    classes = [ClassNames(label=item.name, names=(item.name,)) for item in texts]
+    benchmark = Benchmark(
+        name="texts",
+        title="Texts",
+        task=Task.CLASSIFICATION,
+        media=MediaKind.TEXT,
+        read=lambda root: LabelledSet(classes=classes, items=texts),
+        needs_root=False,
+    )
+    full = TextConfig(embed_dim=WIDTH, num_blocks=2, num_heads=2)  # takes real texts
+    recipe = toy_recipe(
+        tmp_path,
+        model=replace(toy_config(), text=full),
+        pairs=(DEPTH,),
+        length=Epochs(total=1.5),  # of 8 steps
+        evaluations={"texts": BenchmarkFigures(benchmark=benchmark, options={"templates": "name"})},
+    )
+    result = train(recipe)
+    logged = {each["step"]: each["evaluation"] for each in read_log(tmp_path) if "evaluation" in each}
+    assert [*logged] == [8, 12] and result.evaluation == {"texts/top1": 100}  # each text is its own class
+
+
+def test_the_figures_of_a_benchmark_are_those_of_evaluate(tmp_path):
     data = write_esc50(tmp_path / "ESC-50", 8)
     figures = BenchmarkFigures(benchmark="esc50", data=data, options={"clips": 1, "templates": "name"})
     measured = figures(imagebind_tiny(pretrained=True, modalities=["text", "audio"]))

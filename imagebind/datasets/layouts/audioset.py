@@ -2,12 +2,21 @@
 
 import csv
 import os
+import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
-from imagebind.datasets.layouts.clips import classes_named, clip_file, clip_stems, recordings
+from imagebind.datasets.layouts.clips import (
+    classes_named,
+    clip_file,
+    clip_stems,
+    clips_in_folders,
+    recordings,
+)
+from imagebind.datasets.layouts.folders import has_class_folders
 from imagebind.datasets.layouts.found import Found, file_below, files_by_stem, folder_at, found, seconds_in
 from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
 from imagebind.datasets.pairs import Pair
@@ -16,7 +25,9 @@ from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 
 SPLITS = ("eval", "balanced_train", "unbalanced_train")
+TABLE_FOLDERS = ("", "metadata/", "csv/")  # below the root
 CLASS_COLUMNS = ("index", "mid", "display_name")
+NAME_WITH_ID = re.compile(r"Y?[\w-]{11}(_[\d.]+)*\.\w+")  # "--PJHxphWEs_30_40.wav"
 CLIP_NAME_PATTERN = "{ytid}_{start:g}"  # "--PJHxphWEs_30"
 Folder = str | os.PathLike[str]
 
@@ -80,7 +91,8 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
 
     The clips may be anywhere below the root, one file for each segment, with the video's id as the name, and
     perhaps its start and end. A file that lasts longer than the segment, named by the id alone, is the whole
-    video: the segment is cut from its audio.
+    video: the segment is cut from its audio. Without a table, also reads <root>/<split>/<class>/<file>, where
+    a clip of several classes is in the folder of each, with the same name.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -89,10 +101,13 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
     if split not in SPLITS:
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
-    table, indices = (
-        file_below(root, [name, f"metadata/{name}", f"csv/{name}"])
+    segment_tables, class_tables = (
+        [f"{folder}{name}" for folder in TABLE_FOLDERS]
         for name in (f"{split}_segments.csv", "class_labels_indices.csv")
     )
+    if has_class_folders(root / split) and not any((root / name).is_file() for name in segment_tables):
+        return _clips_in_folders(root / split)
+    table, indices = file_below(root, segment_tables), file_below(root, class_tables)
     rows = list(table_at(indices, CLASS_COLUMNS))
     number_of = {row["mid"]: number for number, row in enumerate(rows)}
     files = recordings(root, MediaKind.AUDIO)
@@ -120,6 +135,18 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
         damaged=damaged,
         notes=note_of_cuts([each.item for each in items]),
     )
+
+
+def _clips_in_folders(folder: Path) -> LabelledSet:
+    """Return the clips in folders of classes; files of one name, if it states an id, are one clip."""
+    found = clips_in_folders(folder, MediaKind.AUDIO)
+    clips: dict[str, LabelledItem] = {}
+    for each in found.items:
+        name = each.item["audio"].name
+        key = name if NAME_WITH_ID.fullmatch(name) else each.name
+        labels = (*clips[key].labels, *each.labels) if key in clips else each.labels
+        clips[key] = replace(clips.get(key, each), labels=labels)
+    return replace(found, items=[*clips.values()])
 
 
 def read_segments(path: Folder) -> Iterator[Segment]:

@@ -1,27 +1,42 @@
 """ESC-50: meta/esc50.csv with filename, fold, target and category, and the recordings in audio/."""
 
 import os
+import re
+from dataclasses import replace
+from pathlib import Path
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
+from imagebind.datasets.layouts.clips import clips_in_folders
+from imagebind.datasets.layouts.folders import has_class_folders
 from imagebind.datasets.layouts.found import folder_at
 from imagebind.datasets.tables import numbered_rows
 from imagebind.errors import MediaError
+from imagebind.modality import MediaKind
 
 TABLE, AUDIO_FOLDER = "meta/esc50.csv", "audio"
 COLUMNS = ("filename", "fold", "target", "category")
+SPLIT = "test"  # folder of folders of classes; the data set has folds instead of splits
+FILE_NAME = re.compile(r"(\d)-\w+-[A-Z]-\d+\.\w+")  # fold, recording, take, target: 1-100032-A-0.wav
 
 
 def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
-    """Return all 2,000 recordings of ESC-50 with their classes.
+    """Return all 2,000 recordings of ESC-50 with their classes. Also reads <root>/test/<class>/<file>.
 
     Args:
         folds: whether items have the number of their fold; otherwise all are one set.
 
     Raises:
-        MediaError: the folder or the table is missing, or a row of it is invalid.
+        MediaError: the folder or the table is missing, a row of it is invalid, or the name of a file in a
+            folder of a class does not state the fold.
     """
     root = folder_at(root)
     table = root / TABLE
+    if not table.is_file() and has_class_folders(root / SPLIT):
+        found = clips_in_folders(root / SPLIT, MediaKind.AUDIO)
+        return replace(
+            found,
+            items=[replace(each, fold=_fold(each.item["audio"]) if folds else None) for each in found.items],
+        )
     items, missing = [], []
     categories: dict[int, str] = {}
     targets_of: dict[str, int] = {}
@@ -78,3 +93,15 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
         ],
         missing=missing,
     )
+
+
+def _fold(path: Path) -> int:
+    """Return the fold in the published name of a recording."""
+    named = FILE_NAME.fullmatch(path.name)
+    if named is None:
+        raise MediaError(
+            str(path),
+            got="a name without fold",
+            expected="<fold>-<recording>-<take>-<target>.wav, or --option folds=false",
+        )
+    return int(named[1])

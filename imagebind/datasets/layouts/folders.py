@@ -33,13 +33,13 @@ def items_in_folders(
     Raises:
         MediaError: a folder has no class's name, or there are no files.
     """
-    known = {_plain(name): number for name, number in number_of.items()}
+    known = {plain_name(name): number for name, number in number_of.items()}
     items = []
     for each in class_folders(folder):
-        if _plain(each.name) not in known:
+        if plain_name(each.name) not in known:
             names = ", ".join([*number_of][:MAX_NAMED_CLASSES])
             raise MediaError(str(each), got="a folder with no class's name", expected=f"{names}, …")
-        number = known[_plain(each.name)]
+        number = known[plain_name(each.name)]
         items += [
             LabelledItem(item=item_of(path), name=f"{each.name}/{path.name}", labels=(number,))
             for path in sorted(each.iterdir())
@@ -50,5 +50,6 @@ def items_in_folders(
     return items
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Return a class name in lower case, with "_" in place of spaces, "-" and "/"."""
     return name.lower().replace(" ", "_").replace("-", "_").replace("/", "_")

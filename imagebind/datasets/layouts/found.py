@@ -68,6 +68,11 @@ def file_below(root: Path, names: Sequence[str]) -> Path:
     raise MissingMediaError(str(root / names[0]), got="no such file", expected=expected)
 
 
+def first_file(folder: Path, pattern: str) -> Path | None:
+    """Return the first file in a folder by name that matches a pattern, if there is one."""
+    return min(folder.glob(pattern), default=None)
+
+
 def files_by_stem(folder: Path) -> dict[str, Path]:
     """Return all files below a folder by name without the last suffix; the first one if names repeat."""
     stems: dict[str, Path] = {}

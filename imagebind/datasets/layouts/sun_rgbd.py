@@ -13,7 +13,7 @@ import numpy as np
 from imagebind.datasets.classes import known_classes
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import Found, folder_at, found
+from imagebind.datasets.layouts.found import Found, first_file, folder_at, found
 from imagebind.datasets.layouts.matlab import mat_variables
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
@@ -56,7 +56,7 @@ def sun_rgbd(
             missing.append(f"{view} (a folder)")
             continue
         depth, absent = _depth_item(view, existing[view], refined=refined)
-        image = _first(existing[view] / "image", "*.jpg")
+        image = first_file(existing[view] / "image", "*.jpg")
         absent += [] if image else [str(existing[view] / "image/*.jpg")]
         missing += absent
         if not absent:
@@ -145,7 +145,7 @@ def _depth_item(view: str, folder: Path, *, refined: bool) -> tuple[dict[str, An
     if sensor is None:
         return {}, [f"{view} (below {', '.join(SENSORS)})"]
     depth_folder = folder / (REFINED if refined else RAW)
-    depth, intrinsics = _first(depth_folder, "*.png"), folder / "intrinsics.txt"
+    depth, intrinsics = first_file(depth_folder, "*.png"), folder / "intrinsics.txt"
     missing = [] if depth else [str(depth_folder / "*.png")]
     missing += [] if intrinsics.is_file() else [str(intrinsics)]
     # Without a baseline of its own, a frame has that of its sensor, even if the transform has another one.
@@ -160,7 +160,3 @@ def _within(view: Path) -> str:
         parts = parts[parts.index(ROOT_NAME) + 1 :]
     start = next((index for index, part in enumerate(parts) if part in SENSORS), 0)
     return "/".join(parts[start:])
-
-
-def _first(folder: Path, pattern: str) -> Path | None:
-    return min(folder.glob(pattern), default=None)

@@ -19,6 +19,12 @@ BENCHMARKS = (
                 reason="the paper; splits.mat has 654 test frames, the paper's authors counted 653",
             ),
             "filled": Choice(value=True, reason="unpublished; ours: `depths`, with holes filled"),
+            "rotated": Choice(
+                value=False, reason="community: SUN RGB-D's copy of this data set has plain millimetres"
+            ),
+            "unknown_scenes": Choice(
+                value="error", reason="unpublished: the scene types of the scenes in SUN RGB-D's copy"
+            ),
             "depth_preset": Choice(
                 value="omnivore",
                 reason="unpublished; Omnivore's, which shares authors",
@@ -27,7 +33,7 @@ BENCHMARKS = (
         paper={"top1": 54.0},
         paper_samples=653,
         num_classes=10,
-        needs="nyu_depth_v2_labeled.mat, splits.mat",
+        needs="splits.mat, and nyu_depth_v2_labeled.mat or SUN RGB-D's copy, SUNRGBD/kv1/NYUdata/",
         url="https://cs.nyu.edu/~fergus/datasets/nyu_depth_v2.html",
         licence="see the data set's page",
         folder="NYU-Depth v2",

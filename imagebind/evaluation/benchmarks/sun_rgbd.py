@@ -1,7 +1,7 @@
 """SUN RGB-D: 19 scene classes from depth of four sensors."""
 
 from imagebind.datasets.layouts.sun_rgbd import sun_rgbd_scenes
-from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task
+from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, FewShot, Task
 from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
@@ -20,6 +20,7 @@ BENCHMARKS = (
                 value="omnivore", reason="unpublished; the constants of Omnivore, by overlapping authors"
             ),
         },
+        few_shot=FewShot(lr=1e-2, weight_decay=0.0, epochs=60),
         paper={"top1": 35.1},
         paper_samples=4660,
         num_classes=19,
