@@ -63,7 +63,10 @@ class SequentialAudio:
     """Audio whose numbered stretches are read in order; each read waits for the one before it.
 
     Threads may read stretches concurrently, if the reads of all earlier stretches have been started.
+    `seconds` is the length of the decoded audio, which is known when its end has been read.
     """
+
+    seconds: float | None = None
 
     def __init__(self, path: Path, *, limits: Limits) -> None:
         self.name = name_of(path)
@@ -97,6 +100,7 @@ class SequentialAudio:
         while self._buffer_start + samples < last * self._rate:  # the first block sets the rate
             block = next(self._blocks, None)
             if block is None:
+                self.seconds = (self._buffer_start + samples) / self._rate
                 break
             if not samples:
                 blocks = []
