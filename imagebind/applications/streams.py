@@ -195,8 +195,9 @@ def _sources(
         if MediaKind.IMU.value not in embedder.model.modalities:
             raise MediaError(other.name, got="an IMU file", expected="a model with an IMU trunk for it")
         sources[MediaKind.IMU] = other
-    sources = {kind: each for kind, each in sources.items() if kind.modality in embedder.model.modalities}
     available = ", ".join(sources)
+    without_trunk = [kind for kind in sources if kind.modality not in embedder.model.modalities]
+    sources = {kind: each for kind, each in sources.items() if kind not in without_trunk}
     if streams is None and not sources:
         raise MediaError(request.name, got=f"{request.kind}", expected="a model with a trunk for it")
     if streams is None:
@@ -206,13 +207,11 @@ def _sources(
         raise ValueError(f"streams: expected some of {', '.join(STREAMS)}, got {', '.join(names) or 'none'}")
     wanted = [MediaKind(name) for name in names]
     for kind in wanted:
+        if kind in without_trunk:
+            raise MediaError(request.name, got=f"{kind}", expected="a model with a trunk for it")
         if kind not in sources:
             way_out = "; pass an IMU file of the same time" if kind is MediaKind.IMU else ""
-            raise MediaError(
-                request.name,
-                got=f"no {kind} stream, or a model without its trunk",
-                expected=f"{available or 'another recording'}{way_out}",
-            )
+            raise MediaError(request.name, got=f"no {kind} stream", expected=f"some of {available}{way_out}")
     return {kind: sources[kind] for kind in sources if kind in wanted}
 
 

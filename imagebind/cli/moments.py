@@ -34,10 +34,12 @@ from imagebind.cli.options import (
     usage_errors,
 )
 from imagebind.cli.startup import importing
+from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
     from imagebind.applications.moments import Moment
+    from imagebind.intake.mapping import PathMapping
     from imagebind.intake.requests import Request
 
 PLOT_SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
@@ -115,15 +117,23 @@ def moments(
         from imagebind.applications.streams import MIN_HOP_SECONDS, embed_recording
         from imagebind.query import to_query
 
+    if window < MIN_HOP_SECONDS:
+        raise typer.BadParameter(
+            f"expected at least {MIN_HOP_SECONDS:g} seconds, got {window:g}", param_hint="--window"
+        )
     if not MIN_HOP_SECONDS <= hop <= window:
         raise typer.BadParameter(
             f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
         )
     mappings = read_maps(maps)
-    recorded = request_of(recording, mappings)
+    recorded = _recording(recording, mappings)
     motion = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)
     if motion is not None and motion.kind is not MediaKind.IMU:
         raise typer.BadParameter(f"expected imu for {with_imu}, got {motion.kind}", param_hint="--map")
+    if motion is not None and recorded.kind is MediaKind.IMU:
+        raise typer.BadParameter(
+            f"expected a video or audio recording, got {recording}", param_hint="--with-imu"
+        )
     _check_output(recorded, cut, plot)
 
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
@@ -161,6 +171,24 @@ def moments(
             typer.echo(json.dumps(_record(moment, recording, file), ensure_ascii=False))
     else:
         _print_moments(found, files)
+
+
+def _recording(file: Path, mappings: "Sequence[PathMapping]") -> "Request":
+    """Return the request of the recording.
+
+    Raises:
+        MediaError: it cannot be read, is no recording, or may be several ones.
+    """
+    expected = "a video, audio or IMU recording"
+    try:
+        request = request_of(file, mappings)
+    except AmbiguousMediaError as error:
+        if {*error.kinds} & {*STREAMS}:
+            raise
+        raise MediaError(error.item, got=error.got, expected=expected) from error
+    if request.kind not in STREAMS:
+        raise MediaError(str(file), got=str(request.kind), expected=expected)
+    return request
 
 
 def _check_output(recording: "Request", cut: Path | None, plot: Path | None) -> None:
