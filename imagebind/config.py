@@ -160,21 +160,14 @@ class ImageBindConfig(_ModelSizes):
         if "embed_dim" not in sizes:
             raise TypeError(f"embed_dim: expected the length of an embedding, got only {sorted(sizes)}")
         config = cls(**{name: sizes[name] for name in names if name in sizes})
-        _check_size("embed_dim", config.embed_dim, int)
+        check_size("embed_dim", config.embed_dim, int)
         for name, config_type in _TRUNK_CONFIGS.items():
             trunk = getattr(config, name)
             if trunk is None:
                 continue
             if not isinstance(trunk, config_type):
                 raise TypeError(f"{name}: expected sizes by name, got {trunk!r:.80}")
-            for field in fields(config_type):
-                _check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
-            for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
-                if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
-                    raise ValueError(
-                        f"{name}.{whole}: expected a multiple of {part} = {getattr(trunk, part)}, "
-                        f"got {getattr(trunk, whole)}"
-                    )
+            check_trunk(name, trunk)
         if not config.modalities:
             raise ValueError(
                 f"config: expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none"
@@ -182,7 +175,24 @@ class ImageBindConfig(_ModelSizes):
         return config
 
 
-def _check_size(name: str, value: Any, number_type: Any) -> None:
+def check_trunk(name: str, trunk: TrunkConfig) -> None:
+    """Check the sizes of a trunk that were read from a file; messages start with `name`.
+
+    Raises:
+        TypeError: a size has the wrong type.
+        ValueError: a size is out of bounds, or is not the required multiple of another.
+    """
+    for field in fields(trunk):
+        check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
+    for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
+        if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
+            raise ValueError(
+                f"{name}.{whole}: expected a multiple of {part} = {getattr(trunk, part)}, "
+                f"got {getattr(trunk, whole)}"
+            )
+
+
+def check_size(name: str, value: Any, number_type: Any) -> None:
     """Check a size that was read from a file.
 
     Raises:

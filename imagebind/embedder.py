@@ -57,10 +57,10 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     for number, (vector, weight) in enumerate(listed):
         if vector.ndim != 1 or vector.shape != width:
             raise ValueError(f"vector {number}: expected ({width[0] if width else 'e'},), got {vector.shape}")
-        if not (0 < np.linalg.norm(vector) < np.inf and np.isfinite(weight)):
-            raise ValueError(
-                f"vector {number}: expected finite numbers that are not all 0, and a finite weight"
-            )
+        if not np.isfinite(weight):
+            raise ValueError(f"weight of vector {number}: expected a finite number, got {weight}")
+        if not 0 < np.linalg.norm(vector) < np.inf:
+            raise ValueError(f"vector {number}: expected finite numbers that are not all 0")
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
     length = np.linalg.norm(total)
     if not length > MIN_RELATIVE_LENGTH * sum(abs(weight) for _, weight in listed):

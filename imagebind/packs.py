@@ -16,9 +16,10 @@ from imagebind import transforms
 from imagebind.checkpoints.formats import CONFIG_NAME, modality_of, write_folder
 from imagebind.checkpoints.loading import load_into, resolve
 from imagebind.checkpoints.tensors import read_json
-from imagebind.config import AudioConfig, ImageBindConfig, ImuConfig, OneChannelConfig
+from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig, check_size, check_trunk
 from imagebind.errors import CheckpointError
 from imagebind.intake.requests import Transform
+from imagebind.io.uri import is_uri
 from imagebind.modality import BoundModality, ModalityType
 from imagebind.models.bound import BoundConfig, bound_modality, modules_of, with_modality
 from imagebind.models.model import ImageBindModel
@@ -27,11 +28,10 @@ from imagebind.transforms.options import item_options
 
 PACK_TYPE = "imagebind_pack"
 PACK_VERSION = 1
-# By its name in `config.json`: the class of a trunk's config, and the modality whose size limits apply.
-TRUNK_CONFIGS: Mapping[str, tuple[type[BoundConfig], str]] = {
-    "OneChannelConfig": (OneChannelConfig, "depth"),
-    "AudioConfig": (AudioConfig, "audio"),
-    "ImuConfig": (ImuConfig, "imu"),
+TRUNK_CONFIGS: Mapping[str, type[BoundConfig]] = {  # by the name in `config.json`
+    "OneChannelConfig": OneChannelConfig,
+    "AudioConfig": AudioConfig,
+    "ImuConfig": ImuConfig,
 }
 WAY_OUT = "use the model that the pack was trained with"
 
@@ -167,21 +167,24 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
     Raises:
         CheckpointError: the folder does not exist or does not contain a pack.
     """
-    path = resolve(folder)
+    path = _pack_folder(folder)
     content = read_json(path / CONFIG_NAME)
     try:
         if content["model_type"] != PACK_TYPE or content["version"] != PACK_VERSION:
             raise ValueError(f"{content['model_type']!r}, version {content['version']!r}")
-        config_class, like = TRUNK_CONFIGS[content["trunk"]]
-        sizes = ImageBindConfig.from_dict({"embed_dim": content["embed_dim"], like: content["sizes"]})
-        trunk = getattr(sizes, like)
-        if not isinstance(trunk, config_class):
-            raise TypeError(f"sizes: {content['sizes']!r:.200}")
+        if content["trunk"] not in TRUNK_CONFIGS:
+            names = ", ".join(TRUNK_CONFIGS)
+            raise ValueError(f"trunk: expected one of {names}, got {content['trunk']!r:.80}")
+        if not isinstance(content["sizes"], Mapping):
+            raise TypeError(f"sizes: expected sizes by name, got {content['sizes']!r:.80}")
+        trunk = TRUNK_CONFIGS[content["trunk"]](**content["sizes"])
+        check_trunk("sizes", trunk)
+        check_size("embed_dim", content["embed_dim"], int)
         return Pack(
             folder=path,
             modality=bound_modality(content["modality"]),
             sizes=trunk,
-            space=_space_of(content["space"], embed_dim=sizes.embed_dim),
+            space=_space_of(content["space"], embed_dim=content["embed_dim"]),
             transform=_text(content["transform"]),
             settings={_text(key): _from_json(value) for key, value in content["settings"].items()},
         )
@@ -190,6 +193,22 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
             f"{path / CONFIG_NAME}: cannot be read ({error!r:.400}); expected the description of a pack, "
             "as save_pack writes it"
         ) from error
+
+
+def _pack_folder(folder: str | os.PathLike[str]) -> Path:
+    """Return the local folder of a pack.
+
+    Raises:
+        CheckpointError: it does not exist, or has no description.
+    """
+    path = Path(folder)
+    if not is_uri(os.fspath(folder)):
+        expected = f"{os.fspath(folder)}: expected the folder of a pack, as save_pack writes it"
+        if not path.is_dir():
+            raise CheckpointError(f"{expected}, got {'a file' if path.exists() else 'no such folder'}")
+        if not (path / CONFIG_NAME).exists():
+            raise CheckpointError(f"{expected}, got one without {CONFIG_NAME}")
+    return resolve(folder)
 
 
 def _check_shapes(model: ImageBindModel, name: BoundModality, sizes: BoundConfig) -> None:

@@ -12,7 +12,7 @@ from imagebind.embedder import Embedder, combine
 from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Views, identify
-from imagebind.modality import MediaKind
+from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.transforms.audio import AudioTransform
 
 
@@ -28,23 +28,45 @@ def named_queries(queries: Any, embedder: Embedder) -> dict[str, Query]:
     """Return queries by name, in order.
 
     The keys of a mapping are the names: {"dog": [(Path("bark.wav"), 0.5), ("a dog", 0.5)]}. The queries of a
-    sequence are named after their items, with a number if a name repeats. A single item is one query.
+    sequence are named after their items, with a number if a name repeats. A single item is one query, also
+    {"audio": "bark.wav"}: a mapping with one media type or modality of a pack, and numbers as options.
 
     Raises:
         MediaError: an item cannot be embedded.
         ValueError: there are no queries, or for the reasons of `to_query`.
     """
-    if isinstance(queries, Mapping):
+    if isinstance(queries, Mapping) and not _is_item(queries, embedder.bound):
         named = dict(queries)
     else:
         listed = [queries] if is_weighted(queries) else list(items_of(queries)[0])
-        named = dict(zip(distinct_names(map(_name, listed)), listed, strict=True))
+        names = distinct_names(_name(each, embedder.bound) for each in listed)
+        named = dict(zip(names, listed, strict=True))
     if not named:
         raise ValueError("queries: expected one or more, got none")
-    return {
-        name: query if isinstance(query, Query) else to_query(query, embedder, embed_dim=embedder.embed_dim)
-        for name, query in named.items()
-    }
+    return {name: _named_query(name, query, embedder) for name, query in named.items()}
+
+
+def _named_query(name: str, query: Any, embedder: Embedder) -> Query:
+    if isinstance(query, Query):
+        return query
+    try:
+        return to_query(query, embedder, embed_dim=embedder.embed_dim)
+    except MediaError as error:
+        if error.item.startswith("<"):  # an array, for example, which has no name
+            raise error.renamed(f"query {name!r}, {error.item}") from error
+        raise
+
+
+def _is_item(mapping: Mapping[Any, Any], bound: Iterable[str]) -> bool:
+    """Whether a mapping is one item with its options, such as {"imu": array, "rate": 200}."""
+    kinds = {*map(str, MediaKind), ModalityType.VISION.value, *bound}
+    given = [value for key, value in mapping.items() if key in kinds]
+    options = [value for key, value in mapping.items() if key not in kinds]
+    return (
+        len(given) == 1
+        and not (isinstance(given[0], Query) or is_weighted(given[0]) or _is_vector(given[0]))
+        and all(isinstance(value, int | float) for value in options)
+    )
 
 
 def is_weighted(query: object) -> bool:
@@ -70,7 +92,8 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
         if _is_vector(query):
             return Query(combine([(_checked(query, embed_dim), 1.0)]))
         query = [(query, 1.0)]
-    requests: list[Request] = [identify(item) for item, _ in query if not _is_vector(item)]
+    bound = () if embedder is None else embedder.bound
+    requests: list[Request] = [identify(item, bound=bound) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:
         raise ValueError("query: expected an index opened with an embedder to search by items, or a vector")
     embedded = iter(_embedded(requests, embedder) if requests and embedder is not None else ())
@@ -115,12 +138,12 @@ def _checked(vector: np.ndarray, embed_dim: int) -> np.ndarray:
     return vector
 
 
-def _name(query: Any) -> str:
+def _name(query: Any, bound: Sequence[BoundModality]) -> str:
     if is_weighted(query):
-        return " + ".join(_name(item) for item, _ in query)
+        return " + ".join(_name(item, bound) for item, _ in query)
     if isinstance(query, Query) or _is_vector(query):
         return "vector"
-    request = identify(query)
+    request = identify(query, bound=bound)
     return request.name if request.kind is MediaKind.TEXT else PurePath(request.name).name
 
 

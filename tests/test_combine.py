@@ -52,7 +52,7 @@ def test_one_vector_is_normalised_and_not_changed_in_place(vector):
         ([(np.ones((1, 2)), 1)], r"vector 0: .*got \(1, 2\)"),
         ([(X, 1), (0 * X, 1)], "vector 1: expected finite numbers that are not all 0"),
         ([(np.array([np.nan, 1]), 1)], "vector 0: expected finite"),
-        ([(X, float("nan"))], "finite weight"),
+        ([(X, float("nan"))], "weight of vector 0: expected a finite number, got nan"),
         ([(X, 1), (X, -1)], "cancel out"),
         ([(X, 0), (Y, 0)], "cancel out"),
     ],

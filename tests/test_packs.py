@@ -10,6 +10,8 @@ import pytest
 import torch
 from PIL import Image
 
+from imagebind.applications.detection import detect
+from imagebind.applications.generation import generate
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig
 from imagebind.embedder import Embedder
@@ -171,6 +173,32 @@ def test_an_embedder_with_a_pack_can_be_sent_to_another_process(pack, tiny, even
     assert not any(module.training for module in received.model.modules())
 
 
+def test_items_of_a_pack_are_queries_of_detection_generation_and_an_index(pack, tiny, events):
+    embedder = Embedder(tiny, packs=[pack])
+    image = Image.new("RGB", (64, 64))
+    options = {"proposals": [[0, 0, 32, 32]], "threshold": 0}
+    for queries, name in (({"event": events[0]}, "<ndarray (32, 32)>"), ({"e": {"event": events[0]}}, "e")):
+        (found,) = detect(embedder, image, queries, **options)
+        assert found.query == name
+    own = detect(embedder, image, {"event": events[0]}, backgrounds={"event": events[1:]}, **options)
+    assert own[0].score != found.score
+    seen = []
+    generate(embedder, {"event": events[0]}, decoder=lambda one: seen.append(one) or np.zeros((4, 4)))
+    assert np.allclose(seen[0].numpy(), embedder.encode(events[0], modality="event"), atol=1e-6)
+
+
+def test_items_of_a_pack_that_is_not_loaded_are_refused_with_the_way_to_load_it(tiny, events):
+    embedder, image = Embedder(tiny), Image.new("RGB", (64, 64))
+    with pytest.raises(MediaError, match=r"<mapping with event>.*packs=\[folder\]"):
+        generate(embedder, {"event": events[0]})
+    with pytest.raises(MediaError, match=r"<mapping with event>.*packs=\[folder\]"):
+        detect(embedder, image, [{"event": events[0]}])
+    with pytest.raises(MediaError, match=r"query 'event', <ndarray \(32, 32\)>: an array of unknown"):
+        detect(embedder, image, {"event": events[0]})
+    with pytest.raises(ValueError, match=r"got 'event'; a modality of a pack needs Embedder"):
+        embedder.encode(events, modality="event")
+
+
 def test_a_zero_shot_classifier_takes_items_of_a_pack(pack, tiny, events):
     classifier = ZeroShotClassifier(Embedder(tiny, packs=[pack]), ["star", "ring"])
     labels, probabilities = classifier.predict(events, modality="event")
@@ -193,10 +221,10 @@ def read_space(pack: Path) -> dict:
 
 
 def test_missing_files_and_wrong_tensors_are_clear_errors(pack, tiny, tmp_path):
-    with pytest.raises(CheckpointError, match="nowhere: no such file"):
+    with pytest.raises(CheckpointError, match=r"nowhere: expected the folder.*no such folder"):
         Embedder(tiny, packs=[tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()
-    with pytest.raises(CheckpointError, match=r"empty/config\.json: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"empty: expected the folder of a pack.*without config\.json"):
         Embedder(tiny, packs=[tmp_path / "empty"])
     edited(pack, sizes=json.loads((pack / "config.json").read_text())["sizes"] | {"embed_dim": 32})
     with pytest.raises(
@@ -226,6 +254,18 @@ def test_missing_files_and_wrong_tensors_are_clear_errors(pack, tiny, tmp_path):
 def test_a_wrong_description_is_one_error_that_names_the_file(pack, tiny, changes):
     with pytest.raises(CheckpointError, match=r"config\.json: cannot be read .* expected the description"):
         Embedder(tiny, packs=[edited(pack, **changes)])
+
+
+def test_a_wrong_size_is_named_as_in_the_file(pack, tiny):
+    sizes = json.loads((pack / "config.json").read_text())["sizes"]
+    for wrong, message in (
+        ({"num_blocks": 0}, "sizes.num_blocks: expected 1 to"),
+        ({"num_heads": 3}, "sizes.embed_dim: expected a multiple of num_heads = 3, got 16"),
+    ):
+        with pytest.raises(CheckpointError, match=message):
+            Embedder(tiny, packs=[edited(pack, sizes=sizes | wrong)])
+    with pytest.raises(CheckpointError, match="trunk: expected one of OneChannelConfig"):
+        Embedder(tiny, packs=[edited(pack, trunk="os.system")])
 
 
 def test_settings_that_the_transform_does_not_accept_are_an_error(pack, tiny):

@@ -28,19 +28,24 @@ def embed_backgrounds(
     """Return the unit vectors of the background items of each media type: {kind: (k, e)}.
 
     Args:
-        given: items that replace the default ones of their media type.
+        given: items that replace the default ones of their media type. The default ones of a pack's modality
+            are those of images, to which it was bound.
 
     Raises:
         MediaError: an item cannot be embedded.
         ValueError: `given` has an empty list for a media type.
     """
-    chosen = {MediaKind(kind): list(items) for kind, items in given.items()}
+    chosen = {
+        kind if kind in embedder.bound else MediaKind(kind): list(items) for kind, items in given.items()
+    }
     if empty := [str(kind) for kind, items in chosen.items() if not items]:
         raise ValueError(f"backgrounds: expected one or more items of {empty[0]}, got none")
-    return {
-        kind: embedder.encode(chosen.get(kind) or default_backgrounds(kind), modality=kind.modality)
-        for kind in kinds
-    }
+    found = {}
+    for kind in kinds:
+        like = kind if kind in chosen or kind not in embedder.bound else MediaKind.IMAGE
+        items = chosen.get(like) or default_backgrounds(like)
+        found[kind] = embedder.encode(items, modality=like.modality)
+    return found
 
 
 def default_backgrounds(kind: MediaKind) -> list[Any]:

@@ -17,6 +17,8 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.image import load_image
 
 MIN_SIDE = 1.0  # pixels: smaller boxes show nothing
+# Of the longer side to the shorter one: the number of crops of an image grows with it, to thousands.
+MAX_ASPECT_RATIO = 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -83,6 +85,20 @@ def as_image(image: Any) -> tuple[Image.Image, str]:
             )
         pixels = Image.fromarray(pixels)
     return ImageOps.exif_transpose(pixels).convert("RGB"), request.name
+
+
+def check_aspect_ratio(size: tuple[int, int], *, name: str) -> None:
+    """Check that an image of (width, height) is not so long that it has too many crops.
+
+    Raises:
+        MediaError: its longer side is more than `MAX_ASPECT_RATIO` times the shorter one.
+    """
+    if max(size) > MAX_ASPECT_RATIO * min(size):
+        raise MediaError(
+            name,
+            got=f"{size[0]} x {size[1]} pixels",
+            expected=f"a longer side of at most {MAX_ASPECT_RATIO} times the shorter one; crop the image",
+        )
 
 
 def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:

@@ -4,13 +4,14 @@ import csv
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 
 from imagebind.applications.boxes import ImageDetections
 from imagebind.errors import MediaError
+from imagebind.io.source import open_source
 
 EDGES = ("left", "top", "right", "bottom")
 CORNERS = (EDGES, ("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"))  # columns of a csv file
@@ -29,18 +30,26 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
         image: the path of the image. If the file names images, only boxes with this file name are returned.
 
     Raises:
-        MediaError: the file has another format, or does not name the image.
-        OSError: the file cannot be read.
+        MediaError: the file cannot be read, has another format, or does not name the image.
     """
     name = os.fspath(path)
+    with open_source(path) as file:
+        content = file.read()
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = content.decode("utf-8-sig")
         rows = _coco(json.loads(text), image) if text.lstrip()[:1] in ("{", "[") else _table(text, image)
         return np.array(rows, dtype=np.float32).reshape(-1, 4)
+    except KeyError as error:
+        raise MediaError(name, got=f"an entry without {error.args[0]}", expected=EXPECTED_FILE) from error
     except LookupError as error:
         raise MediaError(name, got=str(error.args[0]), expected=EXPECTED_FILE) from error
-    except (ValueError, TypeError, AttributeError) as error:  # of JSON, UTF-8 and numbers
-        raise MediaError(name, got=str(error).partition("\n")[0], expected=EXPECTED_FILE) from error
+    except UnicodeDecodeError as error:
+        raise MediaError(name, got="bytes that are not text", expected=EXPECTED_FILE) from error
+    except json.JSONDecodeError as error:
+        raise MediaError(name, got=f"damaged JSON ({error})", expected=EXPECTED_FILE) from error
+    except (ValueError, TypeError, AttributeError) as error:  # of entries and numbers of other types
+        got = f"other entries ({str(error).partition(chr(10))[0]})"
+        raise MediaError(name, got=got, expected=EXPECTED_FILE) from error
 
 
 def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ Clips of videos are MP4; re-encoded ones have H.264 and AAC. Clips of audio file
 seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
 """
 
+import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
@@ -35,6 +36,7 @@ MAX_RATE_DENOMINATOR = 1001  # of frames per second, as in 30000/1001
 MICROSECONDS = 1_000_000  # per second
 VIDEO_CLOCK = 90_000  # ticks per second of encoded frames
 AUDIO_BLOCK_SECONDS = 1  # decoded at a time
+CLIP_NAME_END = r"-\d{2,}-\d+\.\d\d-\d+\.\d\d\.(mp4|wav)"  # rank, start and end, after the recording's name
 # Sample rates that are kept; audio of another rate gets the last one.
 AAC_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 96000, 48000)
 
@@ -50,6 +52,8 @@ class CutClip:
 def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> list[CutClip]:
     """Write each moment to a file in a folder, which is created; file names contain the rank and the times.
 
+    Clips of an earlier call stay there, unless they have the same rank and times; see `earlier_clips`.
+
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
         OSError: the folder cannot be written to.
@@ -64,6 +68,12 @@ def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> lis
         )
         for rank, moment in enumerate(moments, start=1)
     ]
+
+
+def earlier_clips(recording: Path, folder: Path) -> list[Path]:
+    """Return the clips of a recording that `cut_moments` wrote to an existing folder earlier, sorted."""
+    name = re.compile(re.escape(recording.stem) + CLIP_NAME_END)
+    return sorted(path for path in folder.iterdir() if name.fullmatch(path.name))
 
 
 def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutClip:

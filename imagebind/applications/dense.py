@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from imagebind.applications.boxes import check_aspect_ratio
 from imagebind.config import VisionConfig
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError
@@ -120,10 +121,11 @@ def similarity_maps(
             patches, `PATCH_WINDOW_SHARES`.
 
     Raises:
-        MediaError: `image` cannot be read, or is not an image.
+        MediaError: `image` cannot be read, is not an image, or is longer than 16 times its short side.
         ValueError: there are no queries, their vectors have another width, or an option is out of range.
     """
     pixels = whole_image(embedder, image)
+    check_aspect_ratio((pixels.shape[2], pixels.shape[1]), name=identify(image).name)
     return pixel_maps(embedder, pixels, queries, features=features, windows=windows, batch_size=batch_size)
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 from torchvision.ops import nms
 
 from imagebind.applications.backgrounds import embed_backgrounds
-from imagebind.applications.boxes import Detection, as_image, square_crops
+from imagebind.applications.boxes import Detection, as_image, check_aspect_ratio, square_crops
 from imagebind.applications.dense import similarity_maps
 from imagebind.applications.proposals import Proposals, boxes_in, default_boxes, grid_boxes
 from imagebind.embedder import Embedder
@@ -138,12 +138,14 @@ def detect(
         name: the name of the image in a file of boxes; by default that of `image`.
 
     Raises:
-        MediaError: the image or an item cannot be read, or the proposals are not boxes in the image.
+        MediaError: the image or an item cannot be read, the image is longer than 16 times its short side, or
+            the proposals are not boxes in the image.
         ValueError: there are no queries, or an option is out of range.
     """
     _check_options(contexts, image_quantile, threshold, iou_threshold, max_detections)
-    prepared = _prepared(embedder, queries, backgrounds, temperature)
+    prepared = prepared_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
     rgb_image, own_name = as_image(image)
+    check_aspect_ratio(rgb_image.size, name=name or own_name)
     if proposals is None:
         if maps is None:
             maps = similarity_maps(embedder, rgb_image, np.stack([query.vector for query in prepared]))
@@ -175,12 +177,14 @@ def detect(
     return found if segment is None else _with_masks(rgb_image, found, segment)
 
 
-def _prepared(
+def prepared_queries(
     embedder: Embedder,
     queries: Any,
-    backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None,
-    temperature: float | None,
+    *,
+    backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None = None,
+    temperature: float | None = None,
 ) -> list[DetectionQuery]:
+    """Return the result of `detection_queries` unchanged, and prepare other queries by it."""
     if isinstance(queries, list) and queries and all(isinstance(each, DetectionQuery) for each in queries):
         return queries
     return detection_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)

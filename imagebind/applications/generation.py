@@ -162,6 +162,8 @@ def to_image(values: Any) -> Image.Image:
 def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
     """Return one image that shows images of equal size in a grid with about as many rows as columns.
 
+    Cells without an image are white.
+
     Raises:
         ValueError: there are no images.
     """
@@ -169,7 +171,7 @@ def contact_sheet(images: Sequence[Image.Image]) -> Image.Image:
         raise ValueError("images: expected at least one, got none")
     columns = math.ceil(math.sqrt(len(images)))
     width, height = images[0].size
-    sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height))
+    sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height), "white")
     for number, image in enumerate(images):
         sheet.paste(image, (number % columns * width, number // columns * height))
     return sheet

@@ -106,9 +106,11 @@ def _candidates(curve: ScoreCurve, seconds: float) -> Iterator[Moment]:
         level = mean + EDGE_SHARE * (scores[peak] - mean)
         below = np.flatnonzero(scores < level)
         left, right = below[below < peak], below[below > peak]
+        start = _crossing(curve, left[-1], left[-1] + 1, level) if len(left) else 0.0
+        end = _crossing(curve, right[0], right[0] - 1, level) if len(right) else seconds
         yield Moment(
-            start=_crossing(curve, left[-1], left[-1] + 1, level) if len(left) else 0.0,
-            end=_crossing(curve, right[0], right[0] - 1, level) if len(right) else seconds,
+            start=max(start, 0.0),
+            end=min(end, seconds),
             peak=float(times[peak]),
             score=float(scores[peak]),
             stream_scores={kind: float(each[peak]) for kind, each in curve.streams.items()},

@@ -6,7 +6,6 @@ A proposal function takes an RGB image and returns boxes (n, 4). Nothing here do
 import os
 from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,6 +17,7 @@ from torchvision.transforms.v2.functional import pil_to_tensor, to_dtype
 
 from imagebind.applications.boxes import checked_boxes
 from imagebind.applications.coco import read_boxes
+from imagebind.checkpoints.loading import read_state_dict
 from imagebind.errors import CheckpointError
 
 Proposals = Callable[[Image.Image], Any] | str | os.PathLike[str] | Any  # or boxes (n, 4)
@@ -36,6 +36,7 @@ FRAME_SHARE = 0.2  # width of the frame around a box, as a share of its longer s
 SAME_BOX_IOU = 0.85  # boxes with a larger IoU are one proposal
 DETECTOR = "maskrcnn_resnet50_fpn"
 DETECTOR_MIN_SCORE = 0.05  # torchvision's value
+CLASS_BIASES = "roi_heads.box_predictor.cls_score.bias"  # (classes,) in the state dict of an R-CNN
 
 
 def boxes_in(image: Image.Image, proposals: Proposals, *, name: str) -> Tensor:
@@ -201,32 +202,31 @@ def torchvision_detector(
 
     Args:
         weights: a file with the detector's state dict, such as torchvision's own.
-        name: a model name of `torchvision.models.get_model`, such as "fasterrcnn_resnet50_fpn_v2".
+        name: an R-CNN of `torchvision.models.get_model`, such as "fasterrcnn_resnet50_fpn_v2".
         min_score: boxes with a lower score are left out.
 
     Raises:
-        CheckpointError: the file is not a state dict of this detector.
-        OSError: the file cannot be read.
+        CheckpointError: the file cannot be read, or is not a state dict of this detector.
         ValueError: no detector has this name.
     """
     from torchvision.models import detection as detectors
     from torchvision.models import get_model, list_models
 
-    if name not in list_models(detectors):
-        raise ValueError(f"detector: expected one of {', '.join(list_models(detectors))}, got {name!r}")
-    path = Path(weights)
+    names = [each for each in list_models(detectors) if "rcnn" in each]
+    if name not in names:
+        raise ValueError(f"detector: expected one of {', '.join(names)}, got {name!r}")
+    state = read_state_dict(weights)
+    another = f"{os.fspath(weights)}: expected a state dict of {name}, got another one"
+    if CLASS_BIASES not in state:
+        raise CheckpointError(f"{another}, without {CLASS_BIASES}")
+    model = get_model(name, weights=None, weights_backbone=None, num_classes=len(state[CLASS_BIASES]))
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        classes = len(state["roi_heads.box_predictor.cls_score.bias"])
-        model = get_model(name, weights=None, weights_backbone=None, num_classes=classes)
-        model.load_state_dict(state)
-    except OSError:
-        raise
-    except Exception as error:  # torch's and pickle's errors have many types
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        raise CheckpointError(
-            f"{path}: expected a state dict of {name}, got another file ({reason})"
-        ) from error
+        fit = model.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise CheckpointError(f"{another}, with tensors of other shapes") from error
+    if fit.missing_keys or fit.unexpected_keys:
+        missing, extra = len(fit.missing_keys), len(fit.unexpected_keys)
+        raise CheckpointError(f"{another}: {missing} tensors are missing, {extra} do not belong to it")
     model.eval().to(device)
 
     @torch.inference_mode()

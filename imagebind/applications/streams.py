@@ -4,7 +4,7 @@ The windows of all streams have times in seconds of the recording, so their scor
 """
 
 import math
-from collections.abc import Callable, Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,10 @@ from imagebind.batching import Embedding
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError, warn_of
 from imagebind.intake.requests import Request, identify
-from imagebind.io.source import DEFAULT_LIMITS, name_of, open_source
+from imagebind.io.source import DEFAULT_LIMITS, Source, name_of, open_source
+from imagebind.media.audio_file import open_audio
 from imagebind.media.container import fraction_of
-from imagebind.media.sequential_audio import probe_audio
+from imagebind.media.sequential_audio import SequentialAudio, probe_audio
 from imagebind.media.video_file import probe_video
 from imagebind.media.video_stream import opened_video
 from imagebind.modality import MediaKind
@@ -27,8 +28,10 @@ from imagebind.windows import WindowPlanner
 
 WINDOW_SECONDS = 2.0  # the length of a clip of the released transforms
 HOP_SECONDS = 0.5
+MIN_HOP_SECONDS = 0.04  # a frame at 25 frames per second: nearer windows are almost the same
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
-MIN_DELAY_SECONDS = 0.1  # a smaller delay of the audio comes from its encoder and is ignored
+# A smaller delay of the audio is ignored. That of Opus in WebM, 6.5 ms, is of samples that FFmpeg cuts off.
+MIN_DELAY_SECONDS = 0.01
 
 Progress = Callable[[int], None]
 
@@ -76,7 +79,7 @@ class RecordingVectors:
 
 def embed_recording(
     embedder: Embedder,
-    recording: Path,
+    recording: Any,
     *,
     imu: Any = None,
     imu_offset: float = 0.0,
@@ -89,6 +92,7 @@ def embed_recording(
     """Embed a video, an audio file or an IMU file of any length in windows, with bounded memory.
 
     Args:
+        recording: a path, or {"imu": path, "layout": "phyphox"} with options, as for `Embedder.encode`.
         imu: an IMU file recorded at the same time, or {"imu": file, "accel_unit": "g"} with options.
         imu_offset: the second of the recording at which the IMU file starts; negative if it starts earlier.
         streams: video (the images), audio or imu; by default all that the recording and the model have.
@@ -99,21 +103,29 @@ def embed_recording(
     Raises:
         MediaError: a file cannot be read, a requested stream does not exist or is silent, or the IMU file
             does not overlap with the recording.
-        ValueError: a stream is unknown, or not 0 < `hop_seconds` <= `window_seconds`.
+        ValueError: a stream is unknown, `hop_seconds` is less than `MIN_HOP_SECONDS` or more than
+            `window_seconds`, or `imu` or `imu_offset` has no effect.
     """
     if not math.isfinite(imu_offset):
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
-    path = Path(recording)
+    if imu_offset and imu is None:
+        raise ValueError(f"imu_offset: expected also imu=, the file to shift, got only {imu_offset:g}")
+    if hop_seconds < MIN_HOP_SECONDS:
+        raise ValueError(f"hop_seconds: expected at least {MIN_HOP_SECONDS:g}, got {hop_seconds:g}")
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
-    own = identify(path)
+    own = identify(recording if isinstance(recording, Mapping | Request) else Path(recording))
     sources = _sources(planner.embedder, own, imu, streams)
     seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
     for kind in sorted(sources, key=lambda each: each is not MediaKind.IMU):  # first what fails soonest
         source = sources[kind]
         requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
+        opened: list[Any] = []
         results = planner.embedder.encode_stream(
-            requests, batch_size=batch_size, clips=True, inspect=lambda views: is_silent(views, embedder)
+            _noting(requests, opened),
+            batch_size=batch_size,
+            clips=True,
+            inspect=lambda views: is_silent(views, embedder),
         )
         windows, has_signal = _collected(results, progress)
         if not has_signal:
@@ -122,7 +134,8 @@ def embed_recording(
             warn_of(source.name, "the audio is silent and left out")
             continue
         if kind is MediaKind.AUDIO:
-            windows = windows.shifted(audio_delay(path))
+            assert seconds is not None
+            windows, seconds = _aligned(windows, own, opened, seconds)
         elif kind is MediaKind.IMU and seconds is not None:
             windows = _within(windows.shifted(imu_offset), seconds, source.name)
         found[kind] = windows
@@ -136,7 +149,7 @@ def embed_recording(
 
 
 def _seconds_of(recording: Request) -> float:
-    """Return the duration of a video or an audio file.
+    """Return the duration of a video, or of an audio file as its packets state it.
 
     Raises:
         MediaError: it cannot be read.
@@ -168,32 +181,37 @@ def _sources(
 
     Raises:
         MediaError: a requested stream does not exist.
-        ValueError: a requested stream is unknown, or `streams` is empty.
+        ValueError: a requested stream is unknown, `streams` is empty, or there are two IMU recordings.
     """
     if request.kind not in STREAMS:
         raise MediaError(request.name, got=f"{request.kind}", expected="a video, audio or IMU recording")
     sources = {request.kind: request}
     if request.kind is MediaKind.VIDEO and has_audio(Path(request.payload)):
         sources[MediaKind.AUDIO] = replace(request, kind=MediaKind.AUDIO)
-    if imu is not None and request.kind is not MediaKind.IMU:
-        sources[MediaKind.IMU] = identify(imu, modality=MediaKind.IMU)
-    sources = {kind: each for kind, each in sources.items() if kind.modality in embedder.model.modalities}
+    if imu is not None:
+        other = identify(imu, modality=MediaKind.IMU)
+        if request.kind is MediaKind.IMU:
+            raise ValueError(f"imu: expected none with the IMU recording {request.name}, got {other.name}")
+        if MediaKind.IMU.value not in embedder.model.modalities:
+            raise MediaError(other.name, got="an IMU file", expected="a model with an IMU trunk for it")
+        sources[MediaKind.IMU] = other
     available = ", ".join(sources)
+    without_trunk = [kind for kind in sources if kind.modality not in embedder.model.modalities]
+    sources = {kind: each for kind, each in sources.items() if kind not in without_trunk}
     if streams is None and not sources:
         raise MediaError(request.name, got=f"{request.kind}", expected="a model with a trunk for it")
     if streams is None:
         return sources
-    wanted = [MediaKind(kind) for kind in dict.fromkeys(streams)]
-    if not wanted or not {*wanted} <= {*STREAMS}:
-        raise ValueError(f"streams: expected some of {', '.join(STREAMS)}, got {', '.join(wanted) or 'none'}")
+    names = [str(kind) for kind in dict.fromkeys(streams)]
+    if not names or not {*names} <= {*map(str, STREAMS)}:
+        raise ValueError(f"streams: expected some of {', '.join(STREAMS)}, got {', '.join(names) or 'none'}")
+    wanted = [MediaKind(name) for name in names]
     for kind in wanted:
+        if kind in without_trunk:
+            raise MediaError(request.name, got=f"{kind}", expected="a model with a trunk for it")
         if kind not in sources:
             way_out = "; pass an IMU file of the same time" if kind is MediaKind.IMU else ""
-            raise MediaError(
-                request.name,
-                got=f"no {kind} stream, or a model without its trunk",
-                expected=f"{available or 'another recording'}{way_out}",
-            )
+            raise MediaError(request.name, got=f"no {kind} stream", expected=f"some of {available}{way_out}")
     return {kind: sources[kind] for kind in sources if kind in wanted}
 
 
@@ -222,6 +240,36 @@ def _collected(
     return StreamWindows(starts=starts, ends=ends, vectors=np.concatenate(vectors)), has_signal
 
 
+def _noting(requests: Iterable[Request], opened: list[Any]) -> Iterator[Request]:
+    """Yield requests, and append their opened recordings to a list."""
+    for request in requests:
+        opened[:] = [getattr(request.payload, "opened", None)]
+        yield request
+
+
+def _aligned(
+    audio: StreamWindows, recording: Request, opened: Sequence[Any], seconds: float
+) -> tuple[StreamWindows, float]:
+    """Return the windows of a recording's audio in seconds of the recording, and its duration.
+
+    The windows end with the last decoded sample: packets may state more, such as the padding of an encoder.
+
+    Args:
+        opened: the recording that the last window was read from, or None.
+        seconds: the stated duration; that of a video is returned, unless its audio has later windows.
+    """
+    path = Path(recording.payload)
+    end = next((each.seconds for each in opened if isinstance(each, SequentialAudio)), None)
+    if end is None:
+        with open_audio(path) as whole:
+            end = whole.samples / whole.rate
+    delay = audio_delay(path)
+    windows = replace(audio, ends=np.minimum(audio.ends, end)).shifted(delay)
+    if recording.kind is MediaKind.VIDEO and windows.centres[-1] <= seconds:
+        return windows, seconds
+    return windows, end + delay
+
+
 def _within(imu: StreamWindows, seconds: float, name: str) -> StreamWindows:
     """Return the windows of an IMU file whose middle is between 0 and the end of the recording, `seconds`.
 
@@ -243,17 +291,17 @@ def has_audio(path: Path) -> bool:
     return _start_times(path)[1] is not None
 
 
-def audio_delay(path: Path) -> float:
+def audio_delay(source: Source) -> float:
     """Return how many seconds after its first frame a video's audio starts; 0 for other files."""
-    images, audio = _start_times(path)
+    images, audio = _start_times(source)
     delay = 0.0 if images is None or audio is None else audio - images
     return delay if abs(delay) >= MIN_DELAY_SECONDS else 0.0
 
 
-def _start_times(path: Path) -> tuple[float | None, float | None]:
+def _start_times(source: Source) -> tuple[float | None, float | None]:
     """Return the start times of images and audio in seconds; None for a missing stream."""
     try:
-        with open_source(path) as file, opened_video(file, name_of(path), DEFAULT_LIMITS) as opened:
+        with open_source(source) as file, opened_video(file, name_of(source), DEFAULT_LIMITS) as opened:
             container, video = opened
             audio = container.streams.audio
             return _start_of(video), _start_of(audio[0]) if audio else None

@@ -1,9 +1,9 @@
 """Detect queries in the frames of a video, link the boxes over time, and write the frames as a video."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Sized
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
-from math import ceil
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.ops import box_iou
 
-from imagebind.applications.boxes import Detection, ImageDetections
+from imagebind.applications.boxes import Detection, ImageDetections, check_aspect_ratio
 from imagebind.applications.dense import similarity_maps
 from imagebind.applications.detection import (
     MAX_DETECTIONS,
@@ -24,8 +24,10 @@ from imagebind.applications.detection import (
     Segment,
     detect,
     detection_queries,
+    prepared_queries,
 )
 from imagebind.applications.proposals import Proposals
+from imagebind.applications.streams import audio_delay
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.errors import MediaError
 from imagebind.intake.requests import identify, prepare
@@ -81,12 +83,12 @@ def detect_video(
         MediaError: the video or an item cannot be read, or the video has no audio.
         ValueError: there are no queries, or an option is out of range.
     """
-    if not frames_per_second > 0:
+    if not 0 < frames_per_second < inf:
         raise ValueError(f"frames_per_second: expected a number above 0, got {frames_per_second}")
-    if len(queries) or not own_sound:
-        fixed = detection_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
-    else:
+    if own_sound and isinstance(queries, Sized) and not len(queries):
         fixed = []
+    else:
+        fixed = prepared_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
     name, linker = name_of(video), Linker()
     with open_video(video) as file:
         clock = file.clock
@@ -100,6 +102,7 @@ def detect_video(
         )
         for index, pixels in file.decode(indices, square_pixels=True):
             image = Image.fromarray(pixels)
+            check_aspect_ratio(image.size, name=name)
             here = [*fixed, next(sounds)] if own_sound else fixed
             maps = similarity_maps(embedder, image, np.stack([query.vector for query in here]))
             detections = detect(
@@ -111,6 +114,7 @@ def detect_video(
                 threshold=threshold,
                 max_detections=max_detections,
                 segment=segment,
+                name=name,
             )
             found = ImageDetections(
                 name=name,
@@ -133,9 +137,10 @@ def _own_sounds(
     """Yield a query for a video's audio around each time in `seconds`; the audio is read in batches."""
     request = identify({MediaKind.AUDIO.value: video})
     transform = embedder.transform(MediaKind.AUDIO)
+    delay = audio_delay(video)
     for start in range(0, len(seconds), BATCH_SIZE):
         middles = seconds[start : start + BATCH_SIZE]
-        starts = [max(middle - SOUND_SECONDS / 2, 0.0) for middle in middles]
+        starts = [max(middle - delay - SOUND_SECONDS / 2, 0.0) for middle in middles]
         spans = [(first, first + SOUND_SECONDS) for first in starts]
         views = prepare(request, transform, spans=spans).views
         vectors = F.normalize(embedder.forward(ModalityType.AUDIO, views), dim=-1).cpu().numpy()

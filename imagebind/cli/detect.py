@@ -1,8 +1,9 @@
 """`imagebind detect`: find boxes in an image or a video that match texts and files of any media type."""
 
 import json
-import os
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,27 +21,30 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_folder,
     check_not_an_input,
     files_of,
     image_format,
     load_embedder,
     output,
     query_terms,
+    running,
     title_of,
     usage_errors,
 )
 from imagebind.cli.startup import importing
-from imagebind.errors import MediaError
+from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
     from PIL import Image
+    from torch import Tensor
 
     from imagebind.applications.boxes import ImageDetections
     from imagebind.applications.video_detection import Frame
     from imagebind.embedder import Embedder
 
-DETECTOR_SUFFIXES = (".pth", ".pt")
+DETECTOR_SUFFIXES = (".pth", ".pt", ".safetensors")
 
 
 def detect(
@@ -83,10 +87,18 @@ def detect(
         float | None, typer.Option(help="Divides cosines before the softmax; by default that of the model.")
     ] = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Largest number of boxes per query.")] = 20,
-    fps: Annotated[float, typer.Option(min=0.01, help="Frames to examine per second of a video.")] = 2.0,
+    fps: Annotated[
+        float | None, typer.Option(min=0.01, help="Frames to examine per second of a video; default 2.")
+    ] = None,
     own_sound: Annotated[
         bool, typer.Option("--own-sound", help="Also find the source of the video's own audio.")
     ] = False,
+    modality: Annotated[
+        MediaKind | None,
+        typer.Option(
+            "--modality", "-m", help="Media type of PATH, image or video, if it is ambiguous by its content."
+        ),
+    ] = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -114,31 +126,37 @@ def detect(
         imu=imu,
     )
     for file, hint in ((out, "--out"), (json_file, "--json")):
-        _check_folder(file)
+        check_folder(file, hint=hint)
         check_not_an_input(file, [path, *files_of(terms)], hint=hint)
     if json_file is not None and json_file.is_dir():
         raise typer.BadParameter(f"{json_file}: expected a file, got a folder", param_hint="--json")
-    if temperature is not None and not temperature > 0:
-        raise typer.BadParameter(f"expected more than 0, got {temperature:g}", param_hint="--temperature")
+    if temperature is not None and not 0 < temperature < math.inf:
+        raise typer.BadParameter(
+            f"expected a number above 0, got {temperature:g}", param_hint="--temperature"
+        )
+    if background and not any(MediaKind.TEXT.value in item for item, _ in terms):
+        raise typer.BadParameter("expected also a query by --text", param_hint="--background")
     with importing():
         import torch  # noqa: F401
 
         from imagebind.applications.coco import to_coco
-        from imagebind.intake.requests import identify
+        from imagebind.applications.video_detection import FORMATS, FRAMES_PER_SECOND
         from imagebind.io.store_path import as_path
 
     source = as_path(path)
-    kind = identify(source).kind
-    if kind not in (MediaKind.IMAGE, MediaKind.VIDEO):
-        raise MediaError(path, got=str(kind), expected="an image or a video")
+    kind = _kind_of(source, modality)
     if out is not None and kind is MediaKind.IMAGE:
         image_format(out, hint="--out")
-    elif out is not None and out.is_dir():
-        raise typer.BadParameter(f"{out}: expected a video file, got a folder", param_hint="--out")
-    if own_sound and kind is not MediaKind.VIDEO:
-        raise typer.BadParameter(f"expected a video, got an image, {path}", param_hint="--own-sound")
+    elif out is not None and (out.is_dir() or out.suffix.lower() not in FORMATS):
+        raise typer.BadParameter(
+            f"{out}: expected a video file with a suffix of {', '.join(FORMATS)}", param_hint="--out"
+        )
+    for given, hint in ((own_sound, "--own-sound"), (fps is not None, "--fps")):
+        if given and kind is not MediaKind.VIDEO:
+            raise typer.BadParameter(f"expected a video, got an image, {path}", param_hint=hint)
+    boxes = _proposals(proposals, detector, device, name=str(source))
     options = {
-        "proposals": _proposals(proposals, detector, device),
+        "proposals": boxes,
         "backgrounds": {MediaKind.TEXT: background} if background else None,
         "temperature": temperature,
         "threshold": threshold,
@@ -148,17 +166,43 @@ def detect(
     used |= {ModalityType.AUDIO} if own_sound else set()
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
     queries = _queries(terms, together=together)
-    with usage_errors():
+    with usage_errors(), running("Detecting", unit="" if kind is MediaKind.IMAGE else "frames") as progress:
         if kind is MediaKind.IMAGE:
             found = [_in_image(embedder, source, queries, options, out)]
         else:
-            found = _in_video(embedder, source, queries, options | {"own_sound": own_sound}, out, fps)
+            options |= {"own_sound": own_sound, "frames_per_second": fps or FRAMES_PER_SECOND}
+            found = _in_video(embedder, source, queries, options, out, progress)
     if json_file is not None:
         from imagebind.io.atomic import replacing
 
         with replacing(json_file) as temporary:
             temporary.write_text(json.dumps(to_coco(found), ensure_ascii=False) + "\n", encoding="utf-8")
-    _print_table(found)
+    no_boxes = boxes is not None and not boxes.count
+    advice = f"{proposals} has no boxes for {source.name}" if no_boxes else "try a lower --threshold"
+    _print_table(found, advice=advice)
+
+
+def _kind_of(source: Path, modality: MediaKind | None) -> MediaKind:
+    """Return whether a file is an image or a video.
+
+    Raises:
+        typer.BadParameter: `modality` is another media type.
+        MediaError: the file has another media type, or an ambiguous one.
+    """
+    from imagebind.intake.requests import identify
+
+    kinds = (MediaKind.IMAGE, MediaKind.VIDEO)
+    if modality is not None and modality not in kinds:
+        raise typer.BadParameter(f"expected image or video, got {modality}", param_hint="--modality")
+    expected = "an image or a video"
+    try:
+        kind = identify(source, modality=modality).kind
+    except AmbiguousMediaError as error:
+        expected += "; to read it as an image: --modality image"
+        raise AmbiguousMediaError(error.item, got=error.got, expected=expected, kinds=error.kinds) from error
+    if kind not in kinds:
+        raise MediaError(str(source), got=str(kind), expected=expected)
+    return kind
 
 
 def _queries(terms: Sequence[Term], *, together: bool) -> Any:
@@ -171,31 +215,49 @@ def _queries(terms: Sequence[Term], *, together: bool) -> Any:
     return {title_of([*group, *subtracted]): [*group, *subtracted] for group in groups}
 
 
-def _check_folder(file: Path | None) -> None:
-    """Check before a model is loaded that a file can be written."""
-    if file is None:
-        return
-    folder = file.parent
-    if not folder.is_dir():
-        raise FileNotFoundError(f"{file}: expected an existing folder, got {folder}")
-    if not os.access(folder, os.W_OK):
-        raise PermissionError(f"{file}: expected a folder that can be written to, got {folder}")
+@dataclass(kw_only=True, eq=False)
+class _CountedProposals:
+    """Proposes boxes for the image `name` by a detector or from a file, and counts them."""
+
+    given: Any
+    name: str
+    count: int = 0
+
+    def __call__(self, image: "Image.Image") -> "Tensor":
+        from imagebind.applications.proposals import boxes_in
+
+        boxes = boxes_in(image, self.given, name=self.name)
+        self.count += len(boxes)
+        return boxes
 
 
-def _proposals(given: str | None, detector: str | None, device: str | None) -> Any:
-    """Return the value of --proposals as `detect` takes it."""
+def _proposals(
+    given: str | None, detector: str | None, device: str | None, *, name: str
+) -> _CountedProposals | None:
+    """Return the function that the value of --proposals stands for; None without one.
+
+    Raises:
+        typer.BadParameter: no detector has this name, or its weights are not given.
+        CheckpointError, MediaError: the weights or boxes cannot be read.
+    """
     if given is None or not given.lower().endswith(DETECTOR_SUFFIXES):
         if detector is not None:
             raise typer.BadParameter(
                 "expected also its weights, --proposals FILE.pth", param_hint="--detector"
             )
-        return given
+        if given is None:
+            return None
+        from imagebind.applications.coco import read_boxes
+
+        read_boxes(given, name)  # a file that cannot be read fails before the model is loaded
+        return _CountedProposals(given=given, name=name)
     from imagebind.applications.proposals import DETECTOR, torchvision_detector
 
     try:
-        return torchvision_detector(given, name=detector or DETECTOR, device=device or "cpu")
+        propose = torchvision_detector(given, name=detector or DETECTOR, device=device or "cpu")
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--detector") from error
+    return _CountedProposals(given=propose, name=name)
 
 
 def _in_image(
@@ -204,19 +266,20 @@ def _in_image(
     """Detect queries in an image, and write the image with the detections to the file `out`."""
     import numpy as np
 
-    from imagebind.applications.boxes import ImageDetections, as_image
+    from imagebind.applications.boxes import ImageDetections, as_image, check_aspect_ratio
     from imagebind.applications.dense import similarity_maps
     from imagebind.applications.detection import detect as detect_in_image
     from imagebind.applications.detection import detection_queries
 
     backgrounds, temperature = options.pop("backgrounds"), options.pop("temperature")
-    image, _ = as_image(source)
+    image, name = as_image(source)
+    check_aspect_ratio(image.size, name=name)
     prepared = detection_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
     maps = None
     if out is not None or options["proposals"] is None:
         maps = similarity_maps(embedder, image, np.stack([query.vector for query in prepared]))
     names = [query.name for query in prepared]
-    detections = detect_in_image(embedder, image, prepared, maps=maps, name=str(source), **options)
+    detections = detect_in_image(embedder, image, prepared, maps=maps, name=name, **options)
     if out is not None:
         from imagebind.applications.overlay import draw
 
@@ -232,7 +295,7 @@ def _in_video(
     queries: Any,
     options: dict[str, Any],
     out: Path | None,
-    fps: float,
+    progress: Callable[[int], None],
 ) -> "list[ImageDetections]":
     """Detect queries in the frames of a video, and write the frames with the detections to `out`."""
     from imagebind.applications.overlay import draw
@@ -240,16 +303,21 @@ def _in_video(
 
     found = []
 
-    def seen(frames: "Iterator[Frame]") -> "Iterator[Image.Image]":
-        for frame in frames:
+    def frames() -> "Iterator[Frame]":
+        for frame in detect_video(embedder, source, queries, **options):
             found.append(frame.found)
-            yield draw(frame.image, frame.found.detections, queries=frame.found.queries, maps=frame.maps)
+            progress(1)
+            yield frame
 
-    frames = detect_video(embedder, source, queries, frames_per_second=fps, **options)
     if out is None:
-        found += [frame.found for frame in frames]
+        for _ in frames():
+            pass
     else:
-        write_video(out, seen(frames), frames_per_second=fps)
+        drawn = (
+            draw(frame.image, frame.found.detections, queries=frame.found.queries, maps=frame.maps)
+            for frame in frames()
+        )
+        write_video(out, drawn, frames_per_second=options["frames_per_second"])
     return found
 
 
@@ -260,13 +328,14 @@ def _save(image: "Image.Image", path: Path) -> None:
         image.save(temporary, image_format(path, hint="--out"))
 
 
-def _print_table(found: "Sequence[ImageDetections]") -> None:
+def _print_table(found: "Sequence[ImageDetections]", *, advice: str) -> None:
+    """Print the detections; without one, print `advice`."""
     from rich.table import Table
     from rich.text import Text
 
     console = output()
     if not any(image.detections for image in found):
-        console.print("nothing found; try a lower --threshold", soft_wrap=True)
+        console.print(Text(f"nothing found; {advice}"), soft_wrap=True)
         return
     is_video = found[0].seconds is not None
     columns = ("seconds", "track") if is_video else ()

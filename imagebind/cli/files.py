@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from imagebind.errors import MediaError
+from imagebind.modality import MediaKind
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from imagebind.failures import Failure
     from imagebind.intake.mapping import PathMapping
+    from imagebind.intake.requests import Request
 
 SHOWN_SUFFIXES = 5
 SHOWN_FAILURES = 10
@@ -40,6 +44,33 @@ def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
         return [parse_mapping(text) for text in texts or ()]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--map") from error
+
+
+def request_of(
+    path: Path, mappings: "Sequence[PathMapping]", *, modality: MediaKind | None = None
+) -> "Request":
+    """Return the request of a file: from the first mapping that matches, else `modality`, else its content.
+
+    Raises:
+        AmbiguousMediaError: several types are possible; the message has the values of --map to choose one.
+        MediaError: the file cannot be read, or has no known media type.
+    """
+    from imagebind.intake.files import kind_of
+    from imagebind.intake.mapping import mapping_for
+    from imagebind.intake.requests import identify
+    from imagebind.media.discover import FoundFile, absolute_path, stat_file
+
+    whole = absolute_path(path)
+    found = stat_file(whole, whole)
+    if not isinstance(found, FoundFile):  # missing, or a folder with the files of an IMU recording
+        return identify(path, modality=modality)
+    if modality is not None and mapping_for(mappings, found) is None:
+        return identify(path, modality=modality)
+    try:
+        kind, options = kind_of(found, mappings)
+    except MediaError as error:
+        raise error.renamed(str(path)) from error
+    return identify({kind.value: path, **options})
 
 
 def error_path(out: str) -> Path:

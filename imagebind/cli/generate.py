@@ -1,6 +1,6 @@
 """`imagebind generate`: images from items of any media type, or a weighted sum of them."""
 
-import os
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,6 +22,7 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_folder,
     check_not_an_input,
     files_of,
     image_format,
@@ -148,12 +149,15 @@ def generate(
     with importing():
         from imagebind.applications.generation import contact_sheet
         from imagebind.applications.generation import generate as generate_images
+        from imagebind.query import to_query
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
     with usage_errors():
+        # Before the decoder is loaded, which may be large.
+        vector = to_query(terms, embedder, embed_dim=embedder.embed_dim).vector
         images = generate_images(
             embedder,
-            terms,
+            vector,
             decoder=_decoder(decoder, embedder, chosen, dtype=dtype, offload=offload),
             count=count,
             seed=seed,
@@ -165,23 +169,35 @@ def _weighted(terms: Sequence[Term], weights: Sequence[str]) -> list[Term]:
     """Return the items with the weights of --weight; subtracted items keep theirs.
 
     Raises:
-        typer.BadParameter: a value is not TYPE=NUMBER, or there is no item of its media type.
+        typer.BadParameter: a value is not TYPE=NUMBER or not finite, a media type has two weights or no item,
+            or no item has a positive weight.
     """
     weight_of: dict[str, float] = {}
     added = {kind for item, weight in terms if weight > 0 for kind in item}
     for text in weights:
         kind, _, number = text.partition("=")
         try:
-            weight_of[MediaKind(kind).value] = float(number)
+            weight = float(number)
+            MediaKind(kind)
         except ValueError:
             raise typer.BadParameter(
-                f"{text!r}; expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}", param_hint="--weight"
+                f"expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}, got {text!r}", param_hint="--weight"
             ) from None
+        if not math.isfinite(weight):
+            raise typer.BadParameter(f"expected a finite number, got {text!r}", param_hint="--weight")
         if kind not in added:
-            raise typer.BadParameter(f"{text!r}; expected --{kind}, got none", param_hint="--weight")
-    return [
+            raise typer.BadParameter(f"{text!r}: expected --{kind}, got none", param_hint="--weight")
+        if kind in weight_of:
+            raise typer.BadParameter(f"expected one weight of {kind}, got two", param_hint="--weight")
+        weight_of[kind] = weight
+    weighted = [
         (item, weight_of.get(next(iter(item)), weight) if weight > 0 else weight) for item, weight in terms
     ]
+    if weights and not any(weight > 0 for _, weight in weighted):
+        raise typer.BadParameter(
+            f"expected an item with a weight above 0, got {', '.join(weights)}", param_hint="--weight"
+        )
+    return weighted
 
 
 def _output_files(out: Path, count: int) -> list[Path]:
@@ -191,10 +207,7 @@ def _output_files(out: Path, count: int) -> list[Path]:
         typer.BadParameter: the suffix is not that of an image format, or the folder cannot be written.
     """
     image_format(out, hint="--out")
-    if not out.parent.is_dir():
-        raise typer.BadParameter(f"{out}: expected an existing folder, got {out.parent}", param_hint="--out")
-    if not os.access(out.parent, os.W_OK):
-        raise typer.BadParameter(f"{out}: expected a folder that can be written to", param_hint="--out")
+    check_folder(out, hint="--out")
     if count == 1:
         return [out]
     digits = len(str(count))

@@ -2,10 +2,12 @@
 
 import logging
 import sys
+from typing import Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
+from typer.core import TyperGroup
 
 from imagebind import __version__
 from imagebind.cli.app import app as web_page
@@ -25,8 +27,32 @@ from imagebind.cli.train import train
 from imagebind.cli.weights import weights
 from imagebind.errors import ImageBindError
 
+OWN_ERROR = "value_error"  # pydantic's name of an error that typer raised itself
+
+
+class Commands(TyperGroup):
+    """Adds the value to an error of an option's range or type, of which typer says only what is expected."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command."""
+        try:
+            return super().invoke(ctx)
+        except typer.BadParameter as error:
+            errors = getattr(
+                error.__cause__, "errors", None
+            )  # of pydantic, which newer versions of typer use
+            if errors is not None:
+                first = errors()[0]
+                own = first["type"] == OWN_ERROR  # has the value
+                error.message = (
+                    str(first["ctx"]["error"]) if own else f"{error.message}, got {first['input']!r}"
+                )
+            raise
+
+
 app = typer.Typer(
     name="imagebind",
+    cls=Commands,
     help="Images, video, text, audio, depth, thermal and IMU in one embedding space.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
@@ -71,11 +97,18 @@ def main() -> None:
     try:
         app()
     except (ImageBindError, OSError) as error:
-        Console(stderr=True).print(Text("error: ", style="bold red") + Text(str(error)), soft_wrap=True)
+        Console(stderr=True).print(Text("error: ", style="bold red") + Text(_message(error)), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         sys.exit(130)
+
+
+def _message(error: Exception) -> str:
+    """Return the message of an error; of an error of the system, its file and reason without its number."""
+    if isinstance(error, ImageBindError) or not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
 
 
 if __name__ == "__main__":

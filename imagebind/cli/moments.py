@@ -1,15 +1,16 @@
 """`imagebind moments`: find where in a long recording a query fits."""
 
 import json
+import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from imagebind.cli.files import Maps, read_maps, request_of
 from imagebind.cli.options import (
     Audio,
     BatchSize,
@@ -23,18 +24,23 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_folder,
     check_not_an_input,
     load_embedder,
     output,
     query_terms,
+    running,
     title_of,
     usage_errors,
 )
 from imagebind.cli.startup import importing
+from imagebind.errors import AmbiguousMediaError, MediaError
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
     from imagebind.applications.moments import Moment
+    from imagebind.intake.mapping import PathMapping
+    from imagebind.intake.requests import Request
 
 PLOT_SUFFIXES = (".png", ".pdf", ".svg", ".jpg", ".jpeg", ".webp")
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
@@ -58,11 +64,20 @@ def moments(
     with_imu: Annotated[
         Path | None, typer.Option(metavar="FILE", help="An IMU file of the same time span as the recording.")
     ] = None,
+    maps: Maps = None,
     imu_offset: Annotated[
-        float, typer.Option(help="Second of the recording at which the IMU file starts; may be negative.")
-    ] = 0.0,
-    window: Annotated[float, typer.Option(help="Length of a window, in seconds.")] = 2.0,
-    hop: Annotated[float, typer.Option(help="Seconds between the starts of windows.")] = 0.5,
+        float | None,
+        typer.Option(
+            help="Second of the recording at which the IMU file starts; may be negative; default 0."
+        ),
+    ] = None,
+    window: Annotated[
+        float,
+        typer.Option(
+            help="Length of a window, in seconds; extended to a clip of the model if that is longer."
+        ),
+    ] = 2.0,
+    hop: Annotated[float, typer.Option(help="Seconds between the starts of windows, at least 0.04.")] = 0.5,
     cut: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Write each moment to a file in this folder.")
     ] = None,
@@ -89,29 +104,49 @@ def moments(
     terms = query_terms(
         minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
     )
-    if not window > 0:
+    if not 0 < window < math.inf:
         raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
-    if not 0 < hop <= window:
-        raise typer.BadParameter(f"{hop:g}; expected more than 0 and at most --window", param_hint="--hop")
-    _check_output(recording, cut, plot)
+    if imu_offset is not None and with_imu is None:
+        raise typer.BadParameter("expected also the IMU file, --with-imu", param_hint="--imu-offset")
+    if with_imu is not None and only and MediaKind.IMU not in only:
+        raise typer.BadParameter(f"expected imu among --only, got {', '.join(only)}", param_hint="--with-imu")
     with importing():
         import torch  # noqa: F401
 
         from imagebind.applications.moments import find_moments, score_curve
-        from imagebind.applications.streams import embed_recording
+        from imagebind.applications.streams import MIN_HOP_SECONDS, embed_recording
         from imagebind.query import to_query
+
+    if window < MIN_HOP_SECONDS:
+        raise typer.BadParameter(
+            f"expected at least {MIN_HOP_SECONDS:g} seconds, got {window:g}", param_hint="--window"
+        )
+    if not MIN_HOP_SECONDS <= hop <= window:
+        raise typer.BadParameter(
+            f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
+        )
+    mappings = read_maps(maps)
+    recorded = _recording(recording, mappings)
+    motion = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)
+    if motion is not None and motion.kind is not MediaKind.IMU:
+        raise typer.BadParameter(f"expected imu for {with_imu}, got {motion.kind}", param_hint="--map")
+    if motion is not None and recorded.kind is MediaKind.IMU:
+        raise typer.BadParameter(
+            f"expected a video or audio recording, got {recording}", param_hint="--with-imu"
+        )
+    _check_output(recorded, cut, plot)
 
     used = {MediaKind(next(iter(item))).modality for item, _ in terms}
     used |= {kind.modality for kind in only or STREAMS}
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
     with usage_errors():
         query = to_query(terms, embedder, embed_dim=embedder.embed_dim).vector
-        with _progress() as progress:
+        with running("Embedding", unit="windows") as progress:
             vectors = embed_recording(
                 embedder,
-                recording,
-                imu=with_imu,
-                imu_offset=imu_offset,
+                recorded,
+                imu=motion,
+                imu_offset=imu_offset or 0.0,
                 streams=only or None,
                 window_seconds=window,
                 hop_seconds=hop,
@@ -138,12 +173,28 @@ def moments(
         _print_moments(found, files)
 
 
-def _check_output(recording: Path, cut: Path | None, plot: Path | None) -> None:
+def _recording(file: Path, mappings: "Sequence[PathMapping]") -> "Request":
+    """Return the request of the recording.
+
+    Raises:
+        MediaError: it cannot be read, is no recording, or may be several ones.
+    """
+    expected = "a video, audio or IMU recording"
+    try:
+        request = request_of(file, mappings)
+    except AmbiguousMediaError as error:
+        if {*error.kinds} & {*STREAMS}:
+            raise
+        raise MediaError(error.item, got=error.got, expected=expected) from error
+    if request.kind not in STREAMS:
+        raise MediaError(str(file), got=str(request.kind), expected=expected)
+    return request
+
+
+def _check_output(recording: "Request", cut: Path | None, plot: Path | None) -> None:
     """Check before the recording is embedded that the results can be written."""
     if cut is not None:
-        from imagebind.intake.requests import identify
-
-        if identify(recording).kind not in (MediaKind.VIDEO, MediaKind.AUDIO):
+        if recording.kind not in (MediaKind.VIDEO, MediaKind.AUDIO):
             raise typer.BadParameter("expected a video or an audio file to cut", param_hint="--cut")
         try:
             cut.mkdir(parents=True, exist_ok=True)
@@ -153,27 +204,21 @@ def _check_output(recording: Path, cut: Path | None, plot: Path | None) -> None:
             ) from error
         if not os.access(cut, os.W_OK):
             raise typer.BadParameter(f"{cut}: expected a folder that can be written to", param_hint="--cut")
+        from imagebind.applications.cut import earlier_clips
+
+        if earlier := earlier_clips(Path(recording.payload), cut):
+            raise typer.BadParameter(
+                f"{cut}: expected a folder without clips of {Path(recording.payload).name}, got "
+                f"{earlier[0].name}; delete the clips, or name another folder",
+                param_hint="--cut",
+            )
     if plot is not None:
-        if not os.access(plot.absolute().parent, os.W_OK):
-            raise typer.BadParameter(f"{plot}: expected a folder that can be written to", param_hint="--plot")
+        check_folder(plot, hint="--plot")
         if plot.suffix.lower() not in PLOT_SUFFIXES or plot.is_dir():
             raise typer.BadParameter(
                 f"{plot}: expected a file with a suffix of {', '.join(PLOT_SUFFIXES)}", param_hint="--plot"
             )
-        check_not_an_input(plot, [recording], hint="--plot")
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[int], None]]:
-    """Yield a function that shows the number of windows embedded so far."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("Embedding: {task.completed:,.0f} windows"))
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("Embedding", total=None)
-        yield lambda windows: bar.update(task, advance=windows)
+        check_not_an_input(plot, [recording.payload], hint="--plot")
 
 
 def _record(moment: "Moment", recording: Path, file: Path | None) -> dict[str, Any]:

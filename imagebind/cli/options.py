@@ -1,7 +1,7 @@
 """Options that several commands share, and functions that load a model by these options."""
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -63,10 +63,10 @@ def query_terms(
     """Return the weighted items of a query: `items` by their media type, and the texts `minus` to subtract.
 
     Raises:
-        typer.BadParameter: there is an empty item, or, if they are `required`, no item.
+        typer.BadParameter: there is an empty item, or no item if they are `required` or texts are subtracted.
     """
     terms = [({MediaKind(kind).value: item}, 1.0) for kind, given in items.items() for item in given or ()]
-    if not terms and not required:
+    if not terms and not required and not minus:
         return []
     if not terms:
         raise typer.BadParameter("expected at least one item, such as --text or --image")
@@ -104,6 +104,20 @@ def output() -> "Console":
     if not console.is_terminal and "COLUMNS" not in os.environ:
         console.width = PIPE_COLUMNS
     return console
+
+
+@contextmanager
+def running(task: str, *, unit: str = "") -> Iterator[Callable[[int], None]]:
+    """Show on a terminal that a task runs and for how long; yield a function that adds to its units done."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    text = f"{task}: {{task.completed:,.0f}} {unit}" if unit else task
+    columns = (SpinnerColumn(), TextColumn(text), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        number = bar.add_task(task, total=None)
+        yield lambda count: bar.update(number, advance=count)
 
 
 def weights_for(index: "Index", weights: str | None) -> str | None:
@@ -204,6 +218,22 @@ def image_format(file: Path, *, hint: str) -> str:
             f"{file}: expected an image file with a suffix of {', '.join(IMAGE_FORMATS)}", param_hint=hint
         )
     return form
+
+
+def check_folder(file: Path | None, *, hint: str) -> None:
+    """Check that the folder of an output exists and can be written to.
+
+    Raises:
+        typer.BadParameter: it does not exist, or cannot be written to.
+    """
+    if file is None:
+        return
+    folder = file.parent
+    if not folder.is_dir():
+        raise typer.BadParameter(f"{file}: expected an existing folder, got {folder}", param_hint=hint)
+    if not os.access(folder, os.W_OK):
+        expected = "expected a folder that can be written to"
+        raise typer.BadParameter(f"{file}: {expected}, got {folder}", param_hint=hint)
 
 
 def check_not_an_input(file: Path | None, inputs: Iterable[str | os.PathLike[str]], *, hint: str) -> None:

@@ -19,6 +19,7 @@ from imagebind.cli.options import (
     Thermal,
     Videos,
     Weights,
+    check_folder,
     load_embedder,
     output,
     query_terms,
@@ -85,6 +86,7 @@ def search(
     terms = query_terms(
         minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
     )
+    check_folder(html, hint="--html")
     if moments and by_cosine:
         raise typer.BadParameter("expected no --by-cosine with --moments", param_hint="--by-cosine")
     with importing():
@@ -126,7 +128,7 @@ def _metadata(entries: Sequence[str]) -> dict[str, Any]:
     for entry in entries:
         name, equals, value = entry.partition("=")
         if not name or not equals:
-            raise typer.BadParameter(f"{entry!r}; expected NAME=VALUE", param_hint="--where")
+            raise typer.BadParameter(f"expected NAME=VALUE, got {entry!r}", param_hint="--where")
         try:
             parsed = json.loads(value)
         except ValueError:

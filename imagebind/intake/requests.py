@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 2**20  # of a text file; only the first words fit the model
 MAX_NAME_LENGTH = 60  # characters of a text that name it in a report
+PACKS_HINT = "Embedder(..., packs=[folder])"
 # Options that give the times of samples or frames; they are not fields of a transform.
 _CLOCK_OPTIONS = {MediaKind.AUDIO: ["rate"], MediaKind.VIDEO: ["fps"], MediaKind.IMU: ["timestamps"]}
 
@@ -125,7 +126,7 @@ def identify(
             return _from_pack(item, kind_of_pack, modality)
     if isinstance(item, Mapping):
         return _from_mapping(item, modality)
-    kind = _kind_named(modality)
+    kind = _kind_named(modality, bound)
     if kind is not None:
         return _request(_image_or_video(kind, item, modality), item)
     if isinstance(item, str):
@@ -226,10 +227,11 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
     if not given and (request := _from_row(item, modality)) is not None:
         return request
     if len(given) != 1:
+        hint = "" if given else f"; a modality of a pack needs {PACKS_HINT}"
         raise MediaError(
             f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
-            got=f"{len(given)} modalities among its keys",
-            expected=f"exactly one of {', '.join(sorted(names))}, and its options",
+            got=f"{len(given) or 'no'} media types among its keys",
+            expected=f"exactly one of {', '.join(sorted(names))}, and its options{hint}",
         )
     key, vision = given[0], ModalityType.VISION.value
     kind, expected = _kind_named(key), _kind_named(modality)
@@ -293,7 +295,9 @@ def _with_rate(kind: MediaKind, payload: Any, options: dict[str, Any]) -> dict[s
     return {"rate" if name == rate_key else name: value for name, value in options.items()}
 
 
-def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | None:
+def _kind_named(
+    modality: ModalityType | MediaKind | str | None, bound: Sequence[BoundModality] = ()
+) -> MediaKind | None:
     if modality is None:
         return None
     if modality in (ModalityType.VISION, ModalityType.VISION.value):
@@ -301,8 +305,9 @@ def _kind_named(modality: ModalityType | MediaKind | str | None) -> MediaKind | 
     try:
         return MediaKind(str(modality))
     except ValueError:
-        names = ", ".join([ModalityType.VISION.value, *(kind.value for kind in MediaKind)])
-        raise ValueError(f"modality: expected one of {names}, got {str(modality)!r}") from None
+        names = ", ".join([ModalityType.VISION.value, *(kind.value for kind in MediaKind), *bound])
+        hint = "" if bound else f"; a modality of a pack needs {PACKS_HINT}"
+        raise ValueError(f"modality: expected one of {names}, got {str(modality)!r}{hint}") from None
 
 
 def _image_or_video(

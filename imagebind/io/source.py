@@ -110,7 +110,7 @@ def open_path(path: str, *, max_bytes: int | None = None) -> BinaryIO:
         raise MediaError(name_of(path), got=str(error), expected=expected) from error
     except (OSError, ValueError) as error:
         error_type = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
-        got = f"cannot be opened ({_reason(error)})"
+        got = f"cannot be opened ({reason_of(error)})"
         raise error_type(name_of(path), got=got, expected="a readable file") from error
 
 
@@ -132,7 +132,7 @@ def foreign_errors_of(
             raise
         raise MediaError(
             name,
-            got=f"cannot be read ({type(error).__name__}: {_reason(error)})",
+            got=f"cannot be read ({type(error).__name__}: {reason_of(error)})",
             expected="an undamaged file",
         ) from error
 
@@ -146,7 +146,7 @@ def _size_from_start(file: BinaryIO, name: str) -> int:
     except Exception as error:  # a user's file object may raise anything
         raise MediaError(
             name,
-            got=f"not a readable and seekable file ({_reason(error)})",
+            got=f"not a readable and seekable file ({reason_of(error)})",
             expected="an open file, or its bytes",
         ) from error
     if not isinstance(no_bytes, bytes):
@@ -154,5 +154,6 @@ def _size_from_start(file: BinaryIO, name: str) -> int:
     return size
 
 
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or encodable(str(error))
+def reason_of(error: Exception) -> str:
+    """Return the message of an error, without the number and file name of an `OSError`."""
+    return getattr(error, "strerror", None) or encodable(str(error)) or type(error).__name__

@@ -20,7 +20,7 @@ import numpy as np
 from av.error import FFmpegError
 
 from imagebind.errors import MediaError
-from imagebind.io.source import Limits
+from imagebind.io.source import Limits, reason_of
 from imagebind.media.audio_limits import MAX_FRAME_SAMPLES, check_rate, check_seconds
 from imagebind.media.audio_packets import (
     PREROLL,
@@ -89,7 +89,7 @@ class AudioStream:
         except (FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
             self.close()
             raise MediaError(
-                name, got=f"no audio that can be decoded ({error})", expected=EXPECTED_AUDIO
+                name, got=f"no audio that can be decoded ({reason_of(error)})", expected=EXPECTED_AUDIO
             ) from error
 
     def close(self) -> None:
@@ -103,9 +103,8 @@ class AudioStream:
         try:
             return self._read(first, last)
         except (FFmpegError, ValueError, RuntimeError, OSError, MemoryError) as error:
-            raise MediaError(
-                self.name, got=f"no audio that can be read again ({error})", expected=EXPECTED_AUDIO
-            ) from error
+            got = f"no audio that can be read again ({reason_of(error)})"
+            raise MediaError(self.name, got=got, expected=EXPECTED_AUDIO) from error
 
     def _read(self, first: int, last: int) -> np.ndarray:
         if not self._held_first <= first <= self._position:

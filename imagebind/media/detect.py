@@ -13,7 +13,7 @@ from typing import BinaryIO
 from PIL import Image, UnidentifiedImageError
 
 from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
-from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
+from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source, reason_of
 from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.media.container import open_container, video_streams
 from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
@@ -168,7 +168,7 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain:
             videos = [s for s in video_streams(container) if is_certain or s.codec_context.width]
             audios = [s for s in container.streams.audio if is_certain or s.codec_context.sample_rate]
     except Exception as error:  # damaged data raises many types
-        got = f"a container that cannot be opened ({error})"
+        got = f"a container that cannot be opened ({reason_of(error)})"
         raise MediaError(name, got=got, expected="an undamaged video or audio file") from error
     if not videos and not audios:
         raise MediaError(name, got="a container without video and audio", expected="a video or audio stream")

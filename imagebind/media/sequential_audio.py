@@ -14,7 +14,7 @@ import av
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
-from imagebind.io.source import Limits, name_of, open_source
+from imagebind.io.source import Limits, name_of, open_source, reason_of
 from imagebind.media.audio_file import exact_length
 from imagebind.media.audio_stream import EXPECTED_AUDIO, AudioStream
 from imagebind.media.container import fraction_of, open_container
@@ -42,7 +42,7 @@ def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
                 seconds = ticks * (fraction_of(stream.time_base) or Fraction(0))
         except (av.FFmpegError, ValueError, RuntimeError, OSError) as error:
             raise MediaError(
-                name, got=f"no audio that can be decoded ({error})", expected=EXPECTED_AUDIO
+                name, got=f"no audio that can be decoded ({reason_of(error)})", expected=EXPECTED_AUDIO
             ) from error
     return (seconds, False) if seconds > 0 else None
 
@@ -63,7 +63,10 @@ class SequentialAudio:
     """Audio whose numbered stretches are read in order; each read waits for the one before it.
 
     Threads may read stretches concurrently, if the reads of all earlier stretches have been started.
+    `seconds` is the length of the decoded audio, which is known when its end has been read.
     """
+
+    seconds: float | None = None
 
     def __init__(self, path: Path, *, limits: Limits) -> None:
         self.name = name_of(path)
@@ -97,6 +100,7 @@ class SequentialAudio:
         while self._buffer_start + samples < last * self._rate:  # the first block sets the rate
             block = next(self._blocks, None)
             if block is None:
+                self.seconds = (self._buffer_start + samples) / self._rate
                 break
             if not samples:
                 blocks = []

@@ -15,7 +15,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
-from imagebind.io.source import Limits
+from imagebind.io.source import Limits, reason_of
 from imagebind.media.container import fraction_of, open_container, video_streams
 from imagebind.media.video_packets import PacketIndex, is_independent
 
@@ -44,7 +44,7 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     try:
         container = open_container(file, limits, buffer_bytes=VIDEO_BUFFER_BYTES)
     except Exception as error:  # damaged data raises many types
-        raise MediaError(name, got=f"not a video ({_reason(error)})", expected="a video file") from error
+        raise MediaError(name, got=f"not a video ({reason_of(error)})", expected="a video file") from error
     with container:
         streams = video_streams(container)
         if not streams:
@@ -63,7 +63,7 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
         try:
             codec.open(strict=False)  # at once: after a failure PyAV 19 no longer knows the codec
         except FFmpegError as error:
-            got = f"a video that cannot be decoded ({_reason(error)})"
+            got = f"a video that cannot be decoded ({reason_of(error)})"
             raise MediaError(name, got=got, expected="an undamaged video") from error
         yield container, stream
 
@@ -227,7 +227,3 @@ def _preference(stream: VideoStream) -> tuple[int, int]:
     area = codec.width * codec.height if codec is not None else 0
     is_default = bool(stream.disposition & av.stream.Disposition.default)
     return area + DEFAULT_TRACK_PIXELS * is_default, min(stream.frames, 2)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error) or type(error).__name__

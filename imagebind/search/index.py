@@ -32,6 +32,7 @@ from imagebind.search.filters import quoted, where
 from imagebind.search.nearest import (
     build_approximate,
     is_approximate_worthwhile,
+    is_same_item,
     limit_per_file,
     nearest,
     scored,
@@ -247,7 +248,9 @@ class Index:
             path: only rows whose path matches this pattern, such as "holiday/**.jpg".
             between: only rows whose time overlaps these seconds.
             metadata: only rows with these values.
-            calibrated: sort by a score comparable across media types, see `calibration`; else by cosine.
+            calibrated: sort by a score comparable across media types, see `calibration`; else by cosine. A
+                row that has the query's vector, such as the query's own file, comes first in both orders,
+                unless it is a text.
             exact: compare with every vector, even if there is an approximate index.
             per_file: the largest number of rows of one file.
 
@@ -278,7 +281,10 @@ class Index:
         ]
         records = nearest(self._store, combined.vector, k, conditions, exact=exact, per_file=per_file)
         hits = scored(records, combined.vector, self.calibration())
-        hits.sort(key=lambda hit: hit.score if calibrated else hit.cosine, reverse=True)
+        if calibrated:
+            hits.sort(key=lambda hit: (is_same_item(hit), hit.score), reverse=True)
+        else:
+            hits.sort(key=lambda hit: hit.cosine, reverse=True)
         return limit_per_file(hits, per_file, path=attrgetter("path"))[:k]
 
     def sample(self, n: int, *, seed: int = 0, kinds: Iterable[MediaKind | str] | None = None) -> list[Hit]:

@@ -27,6 +27,7 @@ MIN_ONE_BIT_DIM = 512  # vectors at least this long need only one bit per dimens
 SHORT_VECTOR_BITS = 4  # per dimension of shorter vectors
 NPROBES = 32  # partitions searched
 REFINE_FACTOR = 16  # candidates per hit whose full vectors are read
+SAME_ITEM_COSINE = 0.9999  # rounding in half precision and in other batches changes a cosine by less
 FETCH_GROWTH = 4  # if `per_file` leaves too few rows, fetch this many times as many
 
 Record = Mapping[str, Any]
@@ -83,6 +84,16 @@ def scored(records: Iterable[Record], vector: np.ndarray, calibration: Calibrati
         cosine = 1 - record["_distance"]  # LanceDB's dot distance is 1 - dot product
         hits.append(to_hit(record, cosine=cosine, score=scales[kind].score(cosine)))
     return hits
+
+
+def is_same_item(hit: Hit) -> bool:
+    """Whether a hit has the query's vector: it is the file that the query is, or a copy of it.
+
+    Its calibrated score may be lower than those of other media types, because the cosines of a query with its
+    own media type have a large standard deviation. A text is not counted: of many equal captions, which would
+    fill the list, each would have the query's vector.
+    """
+    return hit.kind is not MediaKind.TEXT and hit.cosine >= SAME_ITEM_COSINE
 
 
 def limit_per_file(

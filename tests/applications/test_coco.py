@@ -7,7 +7,7 @@ import pytest
 
 from imagebind.applications.boxes import Detection, ImageDetections
 from imagebind.applications.coco import read_boxes, run_lengths, to_coco
-from imagebind.errors import MediaError
+from imagebind.errors import MediaError, MissingMediaError
 
 
 def detection(**fields) -> Detection:
@@ -73,12 +73,23 @@ def test_boxes_of_csv_files_and_of_results(tmp_path, text, boxes):
 
 @pytest.mark.parametrize(
     "text",
-    ["", "{}", "a,b\n1,2\n", "left,top,right,bottom\n1,2,3,x\n", '[{"image_id": 1}]', "[1]", "\x00\x01"],
+    ["{}", "a,b\n1,2\n", "left,top,right,bottom\n1,2,3,x\n", '[{"image_id": 1}]', "[1]", "\x00\x01", "[{"],
 )
 def test_other_files_are_refused_with_the_forms_that_can_be_read(tmp_path, text):
     (tmp_path / "boxes.csv").write_text(text)
-    with pytest.raises(MediaError, match=r"boxes\.csv: .*; expected COCO's JSON"):
+    with pytest.raises(MediaError, match=r"boxes\.csv: .*expected COCO's JSON"):
         read_boxes(tmp_path / "boxes.csv", "a.png")
+
+
+def test_a_missing_an_empty_and_a_binary_file_are_named(tmp_path):
+    (tmp_path / "empty.csv").touch()
+    (tmp_path / "binary.csv").write_bytes(b"\x80\x81")
+    with pytest.raises(MissingMediaError, match=r"missing\.csv") as missing:
+        read_boxes(tmp_path / "missing.csv", "a.png")
+    assert "Errno" not in str(missing.value)
+    for name, message in (("empty.csv", "empty, 0 bytes"), ("binary.csv", "bytes that are not text")):
+        with pytest.raises(MediaError, match=message):
+            read_boxes(tmp_path / name, "a.png")
 
 
 def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_path):
@@ -95,6 +106,8 @@ def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_pat
         ("x1,y1,x2,y2\n1,2,3\n", "3 values in row 2, for 4 columns"),
         ("x1,y1,x2,y2\n1,2,3,abc\n", "'abc' in the column y2"),
         ('{"a": 1}', "JSON without images and annotations"),
+        ('[{"image_id": 1}]', "an entry without bbox"),
+        ("[{", "damaged JSON"),
     ],
 )
 def test_the_row_or_key_that_is_wrong_is_named(tmp_path, text, seen):

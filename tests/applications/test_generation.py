@@ -91,7 +91,8 @@ def test_a_contact_sheet_has_rows_of_images():
     images = [Image.new("RGB", (4, 3), (number, 0, 0)) for number in range(1, 6)]
     sheet = contact_sheet(images)
     assert sheet.size == (12, 6)
-    assert [sheet.getpixel((4 * x, 3 * y))[0] for y in range(2) for x in range(3)] == [1, 2, 3, 4, 5, 0]
+    pixels = [sheet.getpixel((4 * x, 3 * y)) for y in range(2) for x in range(3)]
+    assert pixels == [*((number, 0, 0) for number in range(1, 6)), (255, 255, 255)]
     with pytest.raises(ValueError, match="expected at least one, got none"):
         contact_sheet([])
 

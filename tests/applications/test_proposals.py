@@ -7,6 +7,7 @@ from PIL import Image
 from torchvision.ops import box_iou
 
 from imagebind.applications.proposals import (
+    CLASS_BIASES,
     MAX_PROPOSALS,
     boxes_in,
     colour_boxes,
@@ -83,10 +84,22 @@ def test_a_detector_of_torchvision_proposes_boxes_inside_the_image(tmp_path):
 
 
 def test_a_wrong_detector_or_file_is_refused(tmp_path):
-    (tmp_path / "detector.pth").write_bytes(b"no weights")
-    with pytest.raises(CheckpointError, match=r"detector\.pth: expected a state dict of maskrcnn"):
-        torchvision_detector(tmp_path / "detector.pth")
-    with pytest.raises(ValueError, match=r"detector: expected one of .*maskrcnn_resnet50_fpn.*, got 'yolo'"):
-        torchvision_detector(tmp_path / "detector.pth", name="yolo")
-    with pytest.raises(FileNotFoundError):
-        torchvision_detector(tmp_path / "missing.pth")
+    (tmp_path / "noise.pth").write_bytes(b"no weights")
+    torch.save(torch.nn.Linear(1, 1), tmp_path / "module.pth")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "other.pth")
+    torch.save({CLASS_BIASES: torch.zeros(3)}, tmp_path / "part.pth")
+    torch.save({CLASS_BIASES: torch.zeros(3, 2)}, tmp_path / "shape.pth")
+    for name, message in (
+        ("noise", "expected safetensors, or a file of torch.save"),
+        ("module", "not only weights"),
+        ("other", "expected a state dict of fasterrcnn.*without roi_heads"),
+        ("part", "expected a state dict of fasterrcnn.*tensors are missing"),
+        ("shape", "expected a state dict of fasterrcnn.*other shapes"),
+        ("missing", "no such file"),
+    ):
+        with pytest.raises(CheckpointError, match=rf"{name}\.pth: .*{message}") as error:
+            torchvision_detector(tmp_path / f"{name}.pth", name="fasterrcnn_mobilenet_v3_large_320_fpn")
+        assert "\n" not in str(error.value) and "weights_only" not in str(error.value)
+    for name in ("yolo", "ssd300_vgg16"):
+        with pytest.raises(ValueError, match=rf"detector: expected one of .*maskrcnn_.*, got '{name}'"):
+            torchvision_detector(tmp_path / "noise.pth", name=name)

@@ -7,6 +7,7 @@ import soundfile
 from imagebind.applications.streams import audio_delay, embed_recording
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
+from imagebind.media.audio_file import load_audio
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.imu import ImuTransform
@@ -109,12 +110,40 @@ def test_audio_that_starts_later_than_the_images_is_shifted(embedder, film, tmp_
     assert windows.starts[0] == pytest.approx(3, abs=0.1)
 
 
+@needs_ffmpeg
+def test_the_audio_of_another_container_is_aligned_to_a_millisecond(film, tmp_path):
+    copy = tmp_path / "copy.mkv"  # where the delay of the encoder is not cut off, as in MP4
+    ffmpeg("-i", film, "-c", "copy", copy)
+    (mp4, rate), (mkv, _) = load_audio(film), load_audio(copy)
+    lag = np.correlate(mkv[0, : rate + 2000].numpy(), mp4[0, :rate].numpy(), mode="valid").argmax()
+    assert lag > 500 and audio_delay(copy) == pytest.approx(-lag / rate, abs=0.001)  # Matroska's clock
+
+
+@needs_ffmpeg
+@pytest.mark.parametrize("seconds", [1.5, 6.2])
+def test_an_mp3_ends_with_its_last_sample(embedder, film, tmp_path, seconds):
+    path = tmp_path / "talk.mp3"
+    ffmpeg("-i", film, "-t", seconds, "-vn", path)
+    waveform, rate = load_audio(path)
+    vectors = embed_recording(embedder, path)
+    assert vectors.seconds == waveform.shape[1] / rate == pytest.approx(seconds, abs=0.001)
+    assert vectors.streams[AUDIO].ends.max() <= vectors.seconds
+
+
+@needs_ffmpeg
+def test_a_moment_may_be_after_the_last_frame(embedder, film, tmp_path):
+    short = tmp_path / "short.mp4"
+    ffmpeg("-t", 1, "-i", film, "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", short)
+    vectors = embed_recording(embedder, short)
+    assert vectors.seconds == pytest.approx(FILM_SECONDS, abs=0.1)
+
+
 def test_silent_or_missing_audio_is_refused(embedder, tmp_path):
     silent = write_film(tmp_path / "mute.mp4", 6, sound=False)
     soundfile.write(tmp_path / "mute.wav", np.zeros(6 * 16_000), 16_000)
     with pytest.raises(MediaError, match=r"mute\.wav: silence; expected audio that can be heard"):
         embed_recording(embedder, tmp_path / "mute.wav")
-    with pytest.raises(MediaError, match=r"mute\.mp4: no audio stream.*expected video"):
+    with pytest.raises(MediaError, match=r"mute\.mp4: no audio stream.*expected some of video"):
         embed_recording(embedder, silent, streams=["audio"])
 
 
@@ -137,10 +166,23 @@ def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, motio
         embed_recording(embedder, film, imu=motion, imu_offset=40)
     with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got text"):
         embed_recording(embedder, film, streams=["text"])
+    with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got event"):
+        embed_recording(embedder, film, streams=["event"])
     with pytest.raises(ValueError, match="got none"):
         embed_recording(embedder, film, streams=[])
     deaf = Embedder(filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS)
     assert list(embed_recording(deaf, film).streams) == [VIDEO]
+    with pytest.raises(MediaError, match=r"walk\.csv: .*a model with an IMU trunk"):
+        embed_recording(deaf, film, imu=motion)
+
+
+def test_options_without_effect_are_refused(embedder, film, motion):
+    with pytest.raises(ValueError, match="imu_offset: expected also imu=, the file to shift, got only 2"):
+        embed_recording(embedder, film, imu_offset=2)
+    with pytest.raises(ValueError, match="imu: expected none with the IMU recording"):
+        embed_recording(embedder, motion, imu=motion)
+    with pytest.raises(ValueError, match=r"hop_seconds: expected at least 0\.04, got 0\.001"):
+        embed_recording(embedder, film, hop_seconds=0.001, window_seconds=0.001)
 
 
 def test_a_damaged_recording_is_named(embedder, tmp_path, film):

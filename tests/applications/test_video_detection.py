@@ -1,5 +1,7 @@
 """Detections in the frames of a video, linked over time, and the video with what was found."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import pytest
@@ -7,6 +9,7 @@ import soundfile
 from PIL import Image
 
 from imagebind.applications.boxes import Detection
+from imagebind.applications.detection import detection_queries
 from imagebind.applications.video_detection import OWN_SOUND, Linker, detect_video, write_video
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
@@ -87,9 +90,31 @@ def test_a_video_is_searched_for_a_text_and_for_its_own_sound(tiny, video):
     assert tracks[0] == tracks[1]
 
 
+def test_a_video_is_an_open_file_too_with_prepared_queries_and_boxes_for_its_name(tiny, video, tmp_path):
+    (tmp_path / "boxes.csv").write_text(f"image,x1,y1,x2,y2\n{video.name},40,40,180,180\nother.mp4,0,0,9,9\n")
+    boxes = tmp_path / "boxes.csv"
+    options = {"proposals": boxes, "threshold": 0, "frames_per_second": 0.5, "own_sound": True}
+    queries = detection_queries(tiny, Path(video.parent / "sound.wav"))
+    expected = list(detect_video(tiny, video, queries, **options))
+    with video.open("rb") as file:
+        found = list(detect_video(tiny, file, video.parent / "sound.wav", **options))
+    for frame, same in zip(found, expected, strict=True):
+        assert (np.asarray(frame.image) == np.asarray(same.image)).all()
+        boxes = [(each.query, each.box) for each in frame.found.detections]
+        assert boxes == [(each.query, each.box) for each in same.found.detections]
+        assert {box for _, box in boxes} == {(40, 40, 180, 180)}
+        assert np.allclose(
+            [each.score for each in frame.found.detections],
+            [each.score for each in same.found.detections],
+            atol=1e-4,
+        )
+
+
 def test_a_video_without_sound_or_a_search_for_nothing_is_refused(tiny, video, tmp_path):
     with pytest.raises(ValueError, match="queries: expected one or more, got none"):
         list(detect_video(tiny, video))
+    with pytest.raises(ValueError, match="frames_per_second: expected a number above 0, got inf"):
+        list(detect_video(tiny, video, "a thing", frames_per_second=float("inf")))
     write_video(tmp_path / "mute.mp4", [Image.new("RGB", (64, 48))] * 3, frames_per_second=2)
     with pytest.raises(MediaError, match=r"mute\.mp4"):
         list(detect_video(tiny, tmp_path / "mute.mp4", own_sound=True))

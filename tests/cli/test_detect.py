@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import soundfile
 from PIL import Image
@@ -68,13 +69,44 @@ def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group,
         (("--text", "a", "--out", "nowhere/found.png"), "nowhere/found.png: expected an existing folder"),
         (("--text", "a", "--own-sound"), "expected a video, got an image"),
         (("--text", "a", "--detector", "yolo"), "expected also its weights"),
-        (("--text", "a", "--proposals", "missing.csv"), "missing.csv"),
+        (("--text", "a", "--proposals", "missing.csv"), "missing.csv: cannot be opened (No such file"),
+        (("--text", "a", "--proposals", "missing.pth"), "missing.pth: no such file"),
+        (("--text", "a", "--fps", "3"), "expected a video, got an image"),
+        (("--audio", "a.wav", "--background", "grass"), "expected also a query by --text"),
+        (("--minus", "a"), "expected at least one item"),
+        (("--text", "a", "--threshold", "2"), "got '2'"),
+        (("--text", "a", "--temperature", "inf"), "expected a number above 0, got inf"),
+        (("--text", "a", "--modality", "depth"), "expected image or video, got depth"),
         (("--audio", "missing.wav"), "missing.wav"),
     ],
 )
 def test_wrong_options_are_refused_in_words(imagebind, group, arguments, message):
     run = imagebind("detect", group / "group.png", *arguments, *TINY)
-    assert run.code != 0 and message in " ".join(run.err.split()) and "Traceback" not in run.err
+    assert run.code != 0 and message in " ".join(run.err.replace("│", " ").split())
+    assert "Traceback" not in run.err and "Errno" not in run.err
+
+
+def test_a_file_without_boxes_for_the_image_is_named(imagebind, group, tmp_path):
+    (tmp_path / "none.csv").write_text("left,top,right,bottom\n")
+    run = imagebind("detect", group / "group.png", "--text", "a", "--proposals", tmp_path / "none.csv", *TINY)
+    assert run.code == 0 and f"nothing found; {tmp_path / 'none.csv'} has no boxes for group.png" in run.out
+
+
+def test_a_deep_grayscale_image_is_read_as_an_image_only_if_asked(imagebind, group, tmp_path):
+    path = tmp_path / "gray.png"
+    gray = np.asarray(Image.open(group / "group.png").convert("L"), dtype=np.uint16) * 257
+    Image.fromarray(gray).save(path)
+    arguments = ("detect", path, "--text", "a square", "--proposals", group / "boxes.csv", *TINY)
+    run = imagebind(*arguments)
+    assert run.code == 1 and "--modality image" in run.err and "modality=" not in run.err
+    run = imagebind(*arguments, "--modality", "image", "--threshold", 0, "--json", tmp_path / "gray.json")
+    assert run.code == 0 and len(json.loads((tmp_path / "gray.json").read_text())["annotations"]) == 3
+
+
+def test_a_very_long_image_is_refused(imagebind, tmp_path):
+    Image.new("RGB", (4000, 30)).save(tmp_path / "long.png")
+    run = imagebind("detect", tmp_path / "long.png", "--text", "a", *TINY)
+    assert run.code == 1 and "long.png: 4000 x 30 pixels" in run.err and "crop the image" in run.err
 
 
 def test_a_sound_is_no_image_to_search_in(imagebind, group):
@@ -92,7 +124,7 @@ def test_an_input_is_not_replaced_and_outputs_are_checked_before_the_model_is_lo
         (("--json", image), "another file than the input"),
         (("--out", tmp_path / "x.h5"), "a suffix of .png"),
         (("--json", tmp_path), "expected a file, got a folder"),
-        (("--temperature", "0"), "expected more than 0, got 0"),
+        (("--temperature", "0"), "expected a number above 0, got 0"),
     ):
         run = imagebind("detect", image, "--text", "a star", *arguments, "--model", "no-such-model")
         assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split()), run.err

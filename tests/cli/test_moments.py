@@ -55,23 +55,54 @@ def test_mistakes_are_told_in_one_line(imagebind, recording, tmp_path, audio_fil
     film, tiny = recording.video, ("-w", "tiny")
     soundfile.write(tmp_path / "mute.wav", np.zeros(48_000), 16_000)
     (tmp_path / "file").touch()
+    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:4000])
+    (tmp_path / "table.txt").write_text("1 2 3 4 5 6 7\n" * 99)
     text = ("--text", "a star")
     for arguments, code, message in (
         ((film,), 2, "expected at least one item, such as"),
         ((film, "--text", " "), 2, "expected a text, got an empty one"),
         ((film, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
-        ((film, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "can be written to"),
-        ((film, *text, "--hop", 3), 2, "at most --window"),
+        ((film, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "expected an existing folder"),
+        ((film, *text, "--hop", 3), 2, "expected 0.04 to 2 seconds (--window), got 3"),
+        ((film, *text, "--hop", 0.001), 2, "got 0.001"),
+        ((film, *text, "--hop", 0.001, "--window", 0.001), 2, "expected at least 0.04 seconds, got 0.001"),
+        ((recording.video.parent, *text), 1, "a folder with no accelerometer file"),
+        ((film, *text, "--window", "inf"), 2, "expected more than 0 seconds, got inf"),
+        ((film, *text, "--imu-offset", 2), 2, "expected also the IMU file, --with-imu"),
+        ((film, *text, "--with-imu", recording.imu, "--only", "video"), 2, "expected imu among --only"),
+        ((recording.imu, *text, "--with-imu", recording.imu), 2, "expected a video or audio recording"),
+        ((tmp_path / "cut.mp4", *text, *tiny), 1, "cut.mp4: a container that cannot be opened (Invalid data"),
+        ((tmp_path / "table.txt", *text, *tiny), 1, "--map '**/table.txt=text'"),
         ((recording.imu, *text, "--cut", tmp_path / "clips"), 2, "a video or an audio file to cut"),
         ((film, "--audio", tmp_path / "mute.wav", *tiny), 1, "mute.wav: silence; expected audio that can be"),
-        ((audio_file, *text, "--only", "video", *tiny), 1, "no video stream"),
+        ((audio_file, *text, "--only", "video", *tiny), 1, "no video stream; expected some of audio"),
         ((film, *text, "--only", "text", *tiny), 2, "streams: expected some of video, audio, imu"),
         ((tmp_path / "none.mp4", *text, *tiny), 1, "none.mp4"),
         ((film, *text, "--with-imu", recording.imu, "--imu-offset", 99, *tiny), 1, "check the offset"),
     ):
         run = imagebind("moments", *arguments)
         assert run.code == code and message in " ".join(run.err.split()), (arguments, run.err)
-        assert "Traceback" not in run.err
+        assert "Traceback" not in run.err and "Errno" not in run.err
+
+
+def test_clips_of_two_searches_are_not_mixed_in_a_folder(imagebind, recording, tmp_path):
+    cut = ("moments", recording.video, "--text", "a star", "-k", 1, "--cut", tmp_path, "-w", "tiny")
+    (tmp_path / "other-01-0.00-1.00.mp4").touch()  # of another recording
+    assert imagebind(*cut).code == 0
+    clips = sorted(tmp_path.iterdir())
+    run = imagebind(*cut)
+    message = " ".join(run.err.replace("│", " ").split())
+    assert run.code == 2 and f"expected a folder without clips of {recording.video.name}" in message
+    assert sorted(tmp_path.iterdir()) == clips and len(clips) == 2
+
+
+def test_options_of_a_recording_are_given_by_map(imagebind, recording, tmp_path):
+    table = tmp_path / "ride.txt"  # a suffix of texts
+    table.write_text(recording.imu.read_text())
+    run = imagebind(
+        "moments", table, "--text", "spinning", "--map", "*.txt=imu:accel_unit=m/s2", "--json", "-w", "tiny"
+    )
+    assert run.code == 0 and json.loads(run.out.splitlines()[0])["streams"].keys() == {"imu"}, run.err
 
 
 def test_an_index_is_searched_for_moments(imagebind, recording, tmp_path):

@@ -27,6 +27,19 @@ def test_the_nearest_come_first_with_their_cosines(tmp_path):
     assert hits[1].cosine == pytest.approx(np.sqrt(0.5), abs=1e-6)
 
 
+def test_the_querys_own_file_comes_first_although_its_media_type_has_a_large_deviation(tmp_path):
+    images = [row(f"/like/{number}", 1, 0.1 * number) for number in range(20)]
+    images += [row(f"/unlike/{number}", 0, 0, 1) for number in range(20)]
+    sounds = [row(f"/sound/{number}", 0, 1, kind=MediaKind.AUDIO) for number in range(39)]
+    sounds.append(row("/match", 1, 0.3, kind=MediaKind.AUDIO))
+    caption = row("/caption", 1, kind=MediaKind.TEXT)
+    index = make_index(tmp_path / "db", [*images, *sounds, caption])
+    own, match, *others = index.search(unit(1), 9)
+    assert own.path == "/like/0" and own.cosine == pytest.approx(1)
+    assert match.path == "/match" and match.score > own.score + 1
+    assert [hit.score for hit in others] == sorted((hit.score for hit in others), reverse=True)
+
+
 def test_a_weighted_sum_of_vectors_adds_and_subtracts(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1), row("/y", 0, 1), row("/both", 1, 1)])
     assert index.search([(unit(1), 1.0), (unit(0, 1), 1.0)], 1)[0].path == "/both"
