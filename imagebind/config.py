@@ -74,6 +74,19 @@ class OneChannelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MultiChannelConfig:
+    """A trunk of square images of several channels, such as those of a multispectral camera; for packs."""
+
+    embed_dim: int
+    num_blocks: int
+    num_heads: int
+    channels: int
+    image_size: int = 224
+    patch_size: int = 16
+    drop_path_rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImuConfig:
     """The trunk of IMU recordings: clips of `steps` accelerometer and gyroscope samples."""
 
@@ -167,19 +180,29 @@ class ImageBindConfig(_ModelSizes):
                 continue
             if not isinstance(trunk, config_type):
                 raise TypeError(f"{name}: expected sizes by name, got {trunk!r:.80}")
-            for field in fields(config_type):
-                _check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
-            for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
-                if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
-                    raise ValueError(
-                        f"{name}.{whole}: expected a multiple of {part} = {getattr(trunk, part)}, "
-                        f"got {getattr(trunk, whole)}"
-                    )
+            check_trunk(name, trunk)
         if not config.modalities:
             raise ValueError(
                 f"config: expected a trunk for at least one of {', '.join(_TRUNK_CONFIGS)}, got none"
             )
         return config
+
+
+def check_trunk(name: str, trunk: Any) -> None:
+    """Check the config of one trunk that was read from a file.
+
+    Raises:
+        TypeError: a size of the wrong type.
+        ValueError: a size out of bounds, or one that is not the required multiple of another.
+    """
+    for field in fields(trunk):
+        _check_size(f"{name}.{field.name}", getattr(trunk, field.name), field.type)
+    for whole, part in (("embed_dim", "num_heads"), ("steps", "window")):
+        if hasattr(trunk, part) and getattr(trunk, whole) % getattr(trunk, part):
+            raise ValueError(
+                f"{name}.{whole}: expected a multiple of {part} = {getattr(trunk, part)}, "
+                f"got {getattr(trunk, whole)}"
+            )
 
 
 def _check_size(name: str, value: Any, number_type: Any) -> None:

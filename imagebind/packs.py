@@ -16,7 +16,7 @@ from imagebind import transforms
 from imagebind.checkpoints.formats import CONFIG_NAME, modality_of, write_folder
 from imagebind.checkpoints.loading import load_into, resolve
 from imagebind.checkpoints.tensors import read_json
-from imagebind.config import AudioConfig, ImageBindConfig, ImuConfig, OneChannelConfig
+from imagebind.config import AudioConfig, ImuConfig, MultiChannelConfig, OneChannelConfig, check_trunk
 from imagebind.errors import CheckpointError
 from imagebind.intake.requests import Transform
 from imagebind.modality import BoundModality, ModalityType
@@ -27,11 +27,8 @@ from imagebind.transforms.options import item_options
 
 PACK_TYPE = "imagebind_pack"
 PACK_VERSION = 1
-# By its name in `config.json`: the class of a trunk's config, and the modality whose size limits apply.
-TRUNK_CONFIGS: Mapping[str, tuple[type[BoundConfig], str]] = {
-    "OneChannelConfig": (OneChannelConfig, "depth"),
-    "AudioConfig": (AudioConfig, "audio"),
-    "ImuConfig": (ImuConfig, "imu"),
+TRUNK_CONFIGS: Mapping[str, type[BoundConfig]] = {  # by the name in `config.json`
+    cls.__name__: cls for cls in (OneChannelConfig, MultiChannelConfig, AudioConfig, ImuConfig)
 }
 WAY_OUT = "use the model that the pack was trained with"
 
@@ -172,16 +169,13 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
     try:
         if content["model_type"] != PACK_TYPE or content["version"] != PACK_VERSION:
             raise ValueError(f"{content['model_type']!r}, version {content['version']!r}")
-        config_class, like = TRUNK_CONFIGS[content["trunk"]]
-        sizes = ImageBindConfig.from_dict({"embed_dim": content["embed_dim"], like: content["sizes"]})
-        trunk = getattr(sizes, like)
-        if not isinstance(trunk, config_class):
-            raise TypeError(f"sizes: {content['sizes']!r:.200}")
+        trunk = TRUNK_CONFIGS[content["trunk"]](**content["sizes"])
+        check_trunk("sizes", trunk)
         return Pack(
             folder=path,
             modality=bound_modality(content["modality"]),
             sizes=trunk,
-            space=_space_of(content["space"], embed_dim=sizes.embed_dim),
+            space=_space_of(content["space"], embed_dim=content["embed_dim"]),
             transform=_text(content["transform"]),
             settings={_text(key): _from_json(value) for key, value in content["settings"].items()},
         )
@@ -254,7 +248,9 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-def _space_of(content: Mapping[str, Any], *, embed_dim: int) -> Space:
+def _space_of(content: Mapping[str, Any], *, embed_dim: Any) -> Space:
+    if type(embed_dim) is not int:
+        raise TypeError(f"embed_dim: expected a whole number, got {embed_dim!r:.80}")
     weights = {_text(key): _text(digest) for key, digest in content["weights"].items()}
     if not weights:
         raise ValueError("space: expected the weights of one modality or more, got none")
