@@ -38,7 +38,7 @@ def named_queries(queries: Any, embedder: Embedder) -> dict[str, Query]:
         named = dict(queries)
     else:
         listed = [queries] if is_weighted(queries) else list(items_of(queries)[0])
-        named = dict(zip(distinct_names(map(_name, listed)), listed, strict=True))
+        named = dict(zip(distinct_names(_name(each, embedder) for each in listed), listed, strict=True))
     if not named:
         raise ValueError("queries: expected one or more, got none")
     return {
@@ -59,6 +59,11 @@ def is_weighted(query: object) -> bool:
     )
 
 
+def weighted(query: Any) -> Sequence[tuple[Any, float]]:
+    """Return a query as (item, weight) pairs; an item or a vector has the weight 1."""
+    return query if is_weighted(query) else [(query, 1.0)]
+
+
 def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
     """Turn an item, a vector (e,), or [(item or vector, weight), …] with any weights into a `Query`.
 
@@ -66,11 +71,9 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
         MediaError: an item cannot be embedded, or is silent audio.
         ValueError: a vector has another length, the weighted sum is zero, or an item needs an embedder.
     """
-    if not is_weighted(query):
-        if _is_vector(query):
-            return Query(combine([(_checked(query, embed_dim), 1.0)]))
-        query = [(query, 1.0)]
-    requests: list[Request] = [identify(item) for item, _ in query if not _is_vector(item)]
+    query = weighted(query)
+    bound = () if embedder is None else embedder.bound
+    requests: list[Request] = [identify(item, bound=bound) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:
         raise ValueError("query: expected an index opened with an embedder to search by items, or a vector")
     embedded = iter(_embedded(requests, embedder) if requests and embedder is not None else ())
@@ -115,12 +118,12 @@ def _checked(vector: np.ndarray, embed_dim: int) -> np.ndarray:
     return vector
 
 
-def _name(query: Any) -> str:
+def _name(query: Any, embedder: Embedder) -> str:
     if is_weighted(query):
-        return " + ".join(_name(item) for item, _ in query)
+        return " + ".join(_name(item, embedder) for item, _ in query)
     if isinstance(query, Query) or _is_vector(query):
         return "vector"
-    request = identify(query)
+    request = identify(query, bound=embedder.bound)
     return request.name if request.kind is MediaKind.TEXT else PurePath(request.name).name
 
 
