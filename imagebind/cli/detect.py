@@ -15,7 +15,9 @@ from imagebind.cli.options import (
     Dtype,
     Images,
     Imu,
+    Items,
     Minus,
+    Packs,
     Term,
     Thermal,
     Videos,
@@ -24,8 +26,11 @@ from imagebind.cli.options import (
     files_of,
     image_format,
     load_embedder,
+    modalities_of,
     output,
     query_terms,
+    read_items,
+    read_packs,
     title_of,
     usage_errors,
 )
@@ -54,6 +59,7 @@ def detect(
     depth: Depth = None,
     thermal: Thermal = None,
     imu: Imu = None,
+    item: Items = None,
     minus: Minus = None,
     together: Annotated[
         bool, typer.Option("--together", help="Add all items to one query, instead of one query per item.")
@@ -87,6 +93,7 @@ def detect(
     own_sound: Annotated[
         bool, typer.Option("--own-sound", help="Also find the source of the video's own audio.")
     ] = False,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -105,6 +112,7 @@ def detect(
     terms = query_terms(
         minus,
         required=not own_sound,
+        others=read_items(item, read_packs(packs)),
         text=text,
         image=image,
         video=video,
@@ -144,9 +152,9 @@ def detect(
         "threshold": threshold,
         "max_detections": top,
     }
-    used = {ModalityType.VISION, *(MediaKind(next(iter(item))).modality for item, _ in terms)}
+    used = {ModalityType.VISION, *modalities_of(terms)}
     used |= {ModalityType.AUDIO} if own_sound else set()
-    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
     queries = _queries(terms, together=together)
     with usage_errors():
         if kind is MediaKind.IMAGE:

@@ -16,7 +16,9 @@ from imagebind.cli.options import (
     Dtype,
     Images,
     Imu,
+    Items,
     Minus,
+    Packs,
     Term,
     Texts,
     Thermal,
@@ -26,11 +28,14 @@ from imagebind.cli.options import (
     files_of,
     image_format,
     load_embedder,
+    modalities_of,
     query_terms,
+    read_items,
+    read_packs,
     usage_errors,
 )
 from imagebind.cli.startup import importing
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, media_kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -60,6 +65,7 @@ def generate(
     depth: Depth = None,
     thermal: Thermal = None,
     imu: Imu = None,
+    item: Items = None,
     minus: Minus = None,
     weight: Annotated[
         list[str] | None,
@@ -108,6 +114,7 @@ def generate(
     offload: Annotated[
         bool, typer.Option("--offload", help="Stable unCLIP: keep only the component in use on the GPU.")
     ] = False,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -125,7 +132,15 @@ def generate(
     """
     terms = _weighted(
         query_terms(
-            minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+            minus,
+            others=read_items(item, read_packs(packs)),
+            text=text,
+            image=image,
+            video=video,
+            audio=audio,
+            depth=depth,
+            thermal=thermal,
+            imu=imu,
         ),
         weight or (),
     )
@@ -148,8 +163,9 @@ def generate(
     with importing():
         from imagebind.applications.generation import contact_sheet
         from imagebind.applications.generation import generate as generate_images
-    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
-    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    embedder = load_embedder(
+        weights, modalities=modalities_of(terms), device=device, dtype=dtype, packs=packs
+    )
     with usage_errors():
         images = generate_images(
             embedder,
@@ -172,7 +188,7 @@ def _weighted(terms: Sequence[Term], weights: Sequence[str]) -> list[Term]:
     for text in weights:
         kind, _, number = text.partition("=")
         try:
-            weight_of[MediaKind(kind).value] = float(number)
+            weight_of[media_kind(kind, added).value] = float(number)
         except ValueError:
             raise typer.BadParameter(
                 f"{text!r}; expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}", param_hint="--weight"

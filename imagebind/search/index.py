@@ -248,6 +248,7 @@ class Index:
 
         Raises:
             MediaError: the query cannot be embedded.
+            SearchIndexError: the query needs a pack that is not loaded, or the index cannot be read.
             SpaceMismatchError: the embedder's vectors are in another space.
             ValueError: a filter is invalid.
         """

@@ -70,6 +70,15 @@ def test_items_of_a_pack_are_compared_and_classified(imagebind, pack, media):
     assert run.code == 0 and json.loads(run.out)["kind"] == "event"
 
 
+def test_items_of_a_pack_are_queries_of_generation_and_detection(imagebind, pack, media, tmp_path):
+    out, query = tmp_path / "out.png", ("--item", f"event={media / 'events' / '0.npy'}", "--pack", pack)
+    weighted = ("--text", "a red star", "--weight", "event=0.5")
+    run = imagebind("generate", *query, *weighted, "--out", out, *MODEL)
+    assert run.code == 0 and out.exists()
+    run = imagebind("detect", out, *query, "--threshold", "0", "--top", "1", *MODEL)
+    assert run.code == 0 and "0.npy" in run.out
+
+
 def test_info_shows_the_tensor_of_an_image_of_several_channels(imagebind, tmp_path):
     pack = spectral_pack(tmp_path / "spectral_camera")
     np.save(tmp_path / "cube.npy", np.zeros((40, 50, 5), np.float32))
