@@ -6,6 +6,7 @@ import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
 from imagebind.cli.options import Modality, Packs, output, read_modality, read_packs
+from imagebind.modality import BoundModality
 
 if TYPE_CHECKING:
     from imagebind.intake.requests import Views
@@ -46,7 +47,9 @@ def info(
     warnings: list[tuple[str, str]] = []
     for request in taken.requests:
         try:
-            views = prepare(request, bound.get(request.kind) or default_transform(request.kind))
+            kind = request.kind
+            transform = bound[kind] if isinstance(kind, BoundModality) else default_transform(kind)
+            views = prepare(request, transform)
         except MediaError as error:
             problems.append(str(error))
             continue

@@ -12,12 +12,12 @@ from typing import Any, get_args, get_type_hints
 from imagebind.intake.requests import Transform, default_transform
 from imagebind.media.discover import FoundFile
 from imagebind.media.paths import glob_pattern, path_text
-from imagebind.modality import MediaKind, media_kind
+from imagebind.modality import BoundModality, MediaKind, media_kind
 from imagebind.transforms.options import item_options
 
 UNMAPPED_OPTIONS = frozenset({"limits", "crop", "start", "columns"})  # objects, or set by the crawler
 WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # the option that a word without `=` sets
-BoundTransforms = Mapping[str, Transform]  # of packs, by the modality
+BoundTransforms = Mapping[BoundModality, Transform]  # of packs
 NO_TRANSFORMS: BoundTransforms = {}
 _MAPPING_FORM = re.compile(r"(?P<glob>.+?)=(?P<kind>\w+)(?::(?P<options>.*))?", re.DOTALL)
 
@@ -87,7 +87,8 @@ def parse_kind(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> tuple[Media
         elif not equals and kind in WORD_OPTIONS:
             option, value = WORD_OPTIONS[kind], option
         options[option.strip()] = _option_value(value.strip())
-    _check_options(kind, options, text, bound.get(kind.value) or default_transform(kind))
+    transform = bound[kind] if isinstance(kind, BoundModality) else default_transform(kind)
+    _check_options(kind, options, text, transform)
     return kind, options
 
 
@@ -129,7 +130,9 @@ def _option_value(text: str) -> str | int | float | bool:
 
 def _check_options(kind: MediaKind, options: Mapping[str, Any], text: str, transform: Transform) -> None:
     """Refuse options that would fail for every file."""
-    known = sorted(item_options(transform) - UNMAPPED_OPTIONS) if is_dataclass(transform) else []
+    known: list[str] = []
+    if is_dataclass(transform):
+        known = sorted(item_options(transform) - UNMAPPED_OPTIONS)
     hints = get_type_hints(type(transform))
     for option, value in options.items():
         if option not in known:
