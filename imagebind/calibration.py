@@ -18,7 +18,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, stored_kind
 
 KIND_SAMPLES = 512  # vectors: the error of their mean cosine is a twentieth of a standard deviation
 MIN_SAMPLES = 8  # with fewer, a media type's own standard deviation is not used
@@ -72,4 +72,4 @@ class Calibration:
     def from_bytes(cls, content: bytes) -> "Calibration":
         """Read the output of `to_bytes`."""
         with np.load(io.BytesIO(content)) as arrays:
-            return cls({MediaKind(name): arrays[name] for name in arrays.files})
+            return cls({stored_kind(name): arrays[name] for name in arrays.files})

@@ -74,6 +74,19 @@ class OneChannelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class MultiChannelConfig:
+    """A trunk of square images of several channels, such as those of a multispectral camera; for packs."""
+
+    embed_dim: int
+    num_blocks: int
+    num_heads: int
+    channels: int
+    image_size: int = 224
+    patch_size: int = 16
+    drop_path_rate: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class ImuConfig:
     """The trunk of IMU recordings: clips of `steps` accelerometer and gyroscope samples."""
 

@@ -1,6 +1,8 @@
 """The names of modalities and media types."""
 
+from collections.abc import Iterable
 from enum import Enum
+from typing import cast
 
 
 class ModalityType(str, Enum):
@@ -71,3 +73,36 @@ class BoundModality(str):
     def modality(self) -> "BoundModality":
         """The modality itself, as for a `MediaKind`."""
         return self
+
+
+_KINDS = {kind.value: kind for kind in MediaKind}
+
+
+def media_kind(name: str, bound: Iterable[str] = ()) -> MediaKind:
+    """Return the media type with a name: one of the library, or of `bound`, the modalities of packs.
+
+    Raises:
+        ValueError: no media type has this name.
+    """
+    known = _KINDS | {each: _as_kind(each) for each in map(str, bound) if each not in _KINDS}
+    if str(name) not in known:
+        raise ValueError(f"media type: expected one of {', '.join(known)}, got {str(name)!r}")
+    return known[str(name)]
+
+
+def stored_kind(name: str) -> MediaKind:
+    """Return the media type with a name that was stored, for example in an index.
+
+    A name that is not one of the library's is the modality of a pack, which need not be loaded.
+    """
+    return _KINDS[name] if name in _KINDS else _as_kind(name)
+
+
+def kinds_in_order(kinds: Iterable[MediaKind]) -> list[MediaKind]:
+    """Return media types in the library's order, then the modalities of packs by name."""
+    position = {name: number for number, name in enumerate(_KINDS)}
+    return sorted(kinds, key=lambda kind: (position.get(kind.value, len(position)), kind.value))
+
+
+def _as_kind(name: str) -> MediaKind:
+    return cast(MediaKind, BoundModality(name))

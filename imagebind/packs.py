@@ -16,7 +16,14 @@ from imagebind import transforms
 from imagebind.checkpoints.formats import CONFIG_NAME, modality_of, write_folder
 from imagebind.checkpoints.loading import load_into, resolve
 from imagebind.checkpoints.tensors import read_json
-from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig, check_size, check_trunk
+from imagebind.config import (
+    AudioConfig,
+    ImuConfig,
+    MultiChannelConfig,
+    OneChannelConfig,
+    check_size,
+    check_trunk,
+)
 from imagebind.errors import CheckpointError
 from imagebind.intake.requests import Transform
 from imagebind.io.uri import is_uri
@@ -29,9 +36,7 @@ from imagebind.transforms.options import item_options
 PACK_TYPE = "imagebind_pack"
 PACK_VERSION = 1
 TRUNK_CONFIGS: Mapping[str, type[BoundConfig]] = {  # by the name in `config.json`
-    "OneChannelConfig": OneChannelConfig,
-    "AudioConfig": AudioConfig,
-    "ImuConfig": ImuConfig,
+    cls.__name__: cls for cls in (OneChannelConfig, MultiChannelConfig, AudioConfig, ImuConfig)
 }
 WAY_OUT = "use the model that the pack was trained with"
 
@@ -273,7 +278,9 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-def _space_of(content: Mapping[str, Any], *, embed_dim: int) -> Space:
+def _space_of(content: Mapping[str, Any], *, embed_dim: Any) -> Space:
+    if type(embed_dim) is not int:
+        raise TypeError(f"embed_dim: expected a whole number, got {embed_dim!r:.80}")
     weights = {_text(key): _text(digest) for key, digest in content["weights"].items()}
     if not weights:
         raise ValueError("space: expected the weights of one modality or more, got none")

@@ -81,6 +81,11 @@ def is_weighted(query: object) -> bool:
     )
 
 
+def weighted(query: Any) -> Sequence[tuple[Any, float]]:
+    """Return a query as (item, weight) pairs; an item or a vector has the weight 1."""
+    return query if is_weighted(query) else [(query, 1.0)]
+
+
 def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
     """Turn an item, a vector (e,), or [(item or vector, weight), …] with any weights into a `Query`.
 
@@ -88,10 +93,7 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
         MediaError: an item cannot be embedded, or is silent audio.
         ValueError: a vector has another length, the weighted sum is zero, or an item needs an embedder.
     """
-    if not is_weighted(query):
-        if _is_vector(query):
-            return Query(combine([(_checked(query, embed_dim), 1.0)]))
-        query = [(query, 1.0)]
+    query = weighted(query)
     bound = () if embedder is None else embedder.bound
     requests: list[Request] = [identify(item, bound=bound) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:

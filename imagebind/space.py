@@ -114,6 +114,11 @@ class Space:
                 f"{way_out}"
             )
 
+    def without(self, modalities: Iterable[str]) -> "Space":
+        """Return the space without the weights of some modalities."""
+        left_out = {*modalities}
+        return replace(self, weights={key: each for key, each in self.weights.items() if key not in left_out})
+
     def joined(self, other: "Space") -> "Space":
         """Return the union of the modalities and media types of both spaces."""
         return replace(

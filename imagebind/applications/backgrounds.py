@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from imagebind.embedder import Embedder
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, media_kind
 
 SIDE = 224  # pixels
 SECONDS, RATE, NOISE_STD = 2, 16_000, 0.1  # of audio; full scale is 1
@@ -35,17 +35,16 @@ def embed_backgrounds(
         MediaError: an item cannot be embedded.
         ValueError: `given` has an empty list for a media type.
     """
-    chosen = {
-        kind if kind in embedder.bound else MediaKind(kind): list(items) for kind, items in given.items()
-    }
+    chosen = {media_kind(kind, embedder.bound): list(items) for kind, items in given.items()}
     if empty := [str(kind) for kind, items in chosen.items() if not items]:
         raise ValueError(f"backgrounds: expected one or more items of {empty[0]}, got none")
-    found = {}
-    for kind in kinds:
-        like = kind if kind in chosen or kind not in embedder.bound else MediaKind.IMAGE
-        items = chosen.get(like) or default_backgrounds(like)
-        found[kind] = embedder.encode(items, modality=like.modality)
-    return found
+    return {kind: _embedded(embedder, kind, chosen.get(kind)) for kind in kinds}
+
+
+def _embedded(embedder: Embedder, kind: MediaKind, items: list[Any] | None) -> np.ndarray:
+    if items is None and kind in embedder.bound:  # a pack has no default items; a box is an image
+        kind = MediaKind.IMAGE
+    return embedder.encode(items or default_backgrounds(kind), modality=kind.modality)
 
 
 def default_backgrounds(kind: MediaKind) -> list[Any]:

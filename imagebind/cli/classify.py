@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
-from imagebind.cli.options import Device, Dtype, Modality, Weights, load_embedder, output
+from imagebind.cli.options import (
+    Device,
+    Dtype,
+    Modality,
+    Packs,
+    Weights,
+    load_embedder,
+    output,
+    read_modality,
+    read_packs,
+)
 from imagebind.modality import ModalityType
 
 if TYPE_CHECKING:
@@ -45,6 +55,7 @@ def classify(
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
     modality: Modality = None,
     maps: Maps = None,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -55,6 +66,7 @@ def classify(
     imagebind classify clip.wav --labels labels.txt
     imagebind classify photos/ --label "dog|puppy" --label cat --template "a photo of a {}."
     imagebind classify scan.png --modality depth --labels rooms.txt --json
+    imagebind classify events/ --pack event_camera --modality event --label star --label ring
     ```
 
     A label with several names has the score of its best name. Probabilities sum to 1 over the given labels
@@ -74,14 +86,17 @@ def classify(
         raise typer.BadParameter(
             f"expected a number above 0, got {temperature:g}", param_hint="--temperature"
         )
-    collected = collect_requests(paths, modality=modality, mappings=read_maps(maps))
+    bound = read_packs(packs)
+    collected = collect_requests(
+        paths, modality=read_modality(modality, bound), mappings=read_maps(maps, bound), bound=bound
+    )
     requests, problems = collected.requests, [str(error) for error in collected.failures]
     console = Console(stderr=True)
     found: list[tuple[str, list[LabelScore]]] = []
     warnings: list[tuple[str, str]] = []
     if requests:
         used = {ModalityType.TEXT, *(request.kind.modality for request in requests)}
-        embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+        embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
         if ModalityType.TEXT.value not in embedder.model.modalities:
             raise typer.BadParameter(
                 f"{weights}: expected a model with a text trunk, for the labels", param_hint="--model"

@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from imagebind.cli.files import print_warnings
-from imagebind.cli.options import Device, Dtype, Weights, load_embedder, output
+from imagebind.cli.options import (
+    Device,
+    Dtype,
+    Items,
+    Packs,
+    Weights,
+    load_embedder,
+    output,
+    read_items,
+    read_packs,
+)
 
 Files = list[str] | None  # paths or URIs
 
@@ -19,7 +29,9 @@ def compare(
     depth: Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")] = None,
     thermal: Annotated[Files, typer.Option(help="A thermal image.")] = None,
     imu: Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")] = None,
+    item: Items = None,
     plot: Annotated[Path | None, typer.Option(help="Draw the matrix into a .png, .svg or .pdf file.")] = None,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -28,6 +40,7 @@ def compare(
 
     ```
     imagebind compare --text "A dog." --text "A car" --image dog.jpg --audio car.wav --plot matrix.png
+    imagebind compare --text "a red star" --pack event_camera --item event=star.npy
     ```
     """
     from rich.console import Console
@@ -45,11 +58,17 @@ def compare(
         "thermal": thermal,
         "imu": imu,
     }
-    requests = [identify(item, modality=kind) for kind, items in given.items() for item in items or ()]
+    requests = [identify(each, modality=kind) for kind, items in given.items() for each in items or ()]
+    bound = read_packs(packs)
+    requests += [identify({kind.value: file}, bound=bound) for kind, file in read_items(item, bound)]
     if len(requests) < 2:
         raise typer.BadParameter("expected at least two items, such as --text and --image")
     embedder = load_embedder(
-        weights, modalities={request.kind.modality for request in requests}, device=device, dtype=dtype
+        weights,
+        modalities={request.kind.modality for request in requests},
+        device=device,
+        dtype=dtype,
+        packs=packs,
     )
     vectors, report = embedder.encode(requests, return_report=True)
     warnings = [(result.name, text) for result in report for text in result.warnings]

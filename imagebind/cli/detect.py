@@ -16,7 +16,9 @@ from imagebind.cli.options import (
     Dtype,
     Images,
     Imu,
+    Items,
     Minus,
+    Packs,
     Term,
     Thermal,
     Videos,
@@ -26,8 +28,11 @@ from imagebind.cli.options import (
     files_of,
     image_format,
     load_embedder,
+    modalities_of,
     output,
     query_terms,
+    read_items,
+    read_packs,
     running,
     title_of,
     usage_errors,
@@ -58,6 +63,7 @@ def detect(
     depth: Depth = None,
     thermal: Thermal = None,
     imu: Imu = None,
+    item: Items = None,
     minus: Minus = None,
     together: Annotated[
         bool, typer.Option("--together", help="Add all items to one query, instead of one query per item.")
@@ -99,6 +105,7 @@ def detect(
             "--modality", "-m", help="Media type of PATH, image or video, if it is ambiguous by its content."
         ),
     ] = None,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -117,6 +124,7 @@ def detect(
     terms = query_terms(
         minus,
         required=not own_sound,
+        others=read_items(item, read_packs(packs)),
         text=text,
         image=image,
         video=video,
@@ -162,9 +170,9 @@ def detect(
         "threshold": threshold,
         "max_detections": top,
     }
-    used = {ModalityType.VISION, *(MediaKind(next(iter(item))).modality for item, _ in terms)}
+    used = {ModalityType.VISION, *modalities_of(terms)}
     used |= {ModalityType.AUDIO} if own_sound else set()
-    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
     queries = _queries(terms, together=together)
     with usage_errors(), running("Detecting", unit="" if kind is MediaKind.IMAGE else "frames") as progress:
         if kind is MediaKind.IMAGE:

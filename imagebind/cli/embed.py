@@ -7,7 +7,17 @@ import typer
 
 from imagebind.cli.engine import Actors, Engine, EngineName, Partitions, RayAddress, check_local
 from imagebind.cli.files import Maps, error_path, left_out, print_failures, print_warnings, read_maps
-from imagebind.cli.options import BatchSize, Device, Dtype, Modality, Weights, load_embedder
+from imagebind.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    Modality,
+    Packs,
+    Weights,
+    load_embedder,
+    read_modality,
+    read_packs,
+)
 from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
@@ -26,6 +36,7 @@ def embed(
     ],
     modality: Modality = None,
     maps: Maps = None,
+    packs: Packs = None,
     clips: Annotated[bool, typer.Option("--clips", help="Write a row for each clip of a recording.")] = False,
     weights: Weights = None,
     device: Device = None,
@@ -52,19 +63,23 @@ def embed(
     imagebind embed scans/*.png --modality depth --out depth.npz
     imagebind embed scenes/ --map '**/depth.png=depth' --map '**/*.tiff=thermal' --out scenes.parquet
     imagebind embed talk.mp4 --clips --out talk.jsonl
+    imagebind embed events/ --pack event_camera --modality event --out events.parquet
     imagebind embed s3://bucket/media shards/*.tar --out s3://bucket/vectors --engine ray
     ```
     """
-    mappings = read_maps(maps)
+    bound = read_packs(packs)
+    mappings, kind = read_maps(maps, bound), read_modality(modality, bound)
     if engine is Engine.RAY:
         from imagebind.cli.embed_ray import embed_on_ray
 
         if mappings:
             raise typer.BadParameter("not available with --engine ray; use --modality", param_hint="--map")
+        if packs:
+            raise typer.BadParameter("not available with --engine ray", param_hint="--pack")
         embed_on_ray(
             paths,
             out,
-            modality=modality,
+            modality=kind,
             clips=clips,
             weights=weights,
             device=device,
@@ -79,8 +94,9 @@ def embed(
     _embed_locally(
         paths,
         out,
-        modality=modality,
+        modality=kind,
         mappings=mappings,
+        packs=packs,
         clips=clips,
         weights=weights,
         device=device,
@@ -95,6 +111,7 @@ def _embed_locally(
     *,
     modality: MediaKind | None,
     mappings: "Sequence[PathMapping]",
+    packs: Sequence[str] | None,
     clips: bool,
     weights: str | None,
     device: str | None,
@@ -116,7 +133,13 @@ def _embed_locally(
         raise typer.BadParameter(str(error), param_hint="--out") from error
     errors = error_path(out)
     errors.unlink(missing_ok=True)  # of an earlier run
-    taken = collect_requests(paths, modality=modality, mappings=mappings, without=[as_path(out), errors])
+    taken = collect_requests(
+        paths,
+        modality=modality,
+        mappings=mappings,
+        without=[as_path(out), errors],
+        bound=read_packs(packs),
+    )
     requests = taken.requests
     failures = [Failure.of(error.item, error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []
@@ -124,7 +147,11 @@ def _embed_locally(
     done = 0
     if requests:
         embedder = load_embedder(
-            weights, modalities={request.kind.modality for request in requests}, device=device, dtype=dtype
+            weights,
+            modalities={request.kind.modality for request in requests},
+            device=device,
+            dtype=dtype,
+            packs=packs,
         )
         stream = embedder.encode_stream(requests, batch_size=batch_size, clips=clips)
         with VectorFile(out, embed_dim=embedder.embed_dim) as file:

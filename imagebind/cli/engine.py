@@ -1,5 +1,6 @@
 """The engine of `embed` and `index`: this process, or actors of a Ray cluster."""
 
+from collections.abc import Sequence
 from enum import Enum
 from functools import partial
 from pathlib import Path
@@ -56,9 +57,11 @@ def cluster_for(device: str | None, actors: int | None, address: str | None) -> 
     return Cluster(address=address, actors=actors, gpus=WORKER_HAS_GPU[device])
 
 
-def loader(weights: str | None, modality: ModalityType | None, dtype: str) -> "EmbedderLoader":
-    """Return the function by which each actor loads the model, whole or one trunk."""
-    return partial(_load, weights, modality, dtype)
+def loader(
+    weights: str | None, modality: ModalityType | None, dtype: str, packs: Sequence[str] = ()
+) -> "EmbedderLoader":
+    """Return the function by which each actor loads the model, whole or one trunk, with packs."""
+    return partial(_load, weights, modality, dtype, packs)
 
 
 def everywhere(weights: str | None) -> str | None:
@@ -67,6 +70,8 @@ def everywhere(weights: str | None) -> str | None:
     return str(Path(weights).absolute()) if is_local and weights is not None else weights
 
 
-def _load(weights: str | None, modality: ModalityType | None, dtype: str, device: str) -> "Embedder":
+def _load(
+    weights: str | None, modality: ModalityType | None, dtype: str, packs: Sequence[str], device: str
+) -> "Embedder":
     modalities = list(ModalityType) if modality is None else [modality]
-    return load_embedder(weights, modalities=modalities, device=device, dtype=dtype)
+    return load_embedder(weights, modalities=modalities, device=device, dtype=dtype, packs=packs)

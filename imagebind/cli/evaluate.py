@@ -11,7 +11,16 @@ import typer
 
 from imagebind.cli.evaluate_options import numbers_in, options_given, options_of, variants
 from imagebind.cli.evaluate_output import embedding_progress, print_list, print_results
-from imagebind.cli.options import BatchSize, Device, Dtype, Weights, load_embedder
+from imagebind.cli.options import (
+    BatchSize,
+    Device,
+    Dtype,
+    Packs,
+    Weights,
+    load_embedder,
+    read_items,
+    read_packs,
+)
 from imagebind.modality import MediaKind, ModalityType
 
 if TYPE_CHECKING:
@@ -59,6 +68,10 @@ def evaluate(
     depth: Glob = None,
     thermal: Glob = None,
     imu: Glob = None,
+    item: Annotated[
+        list[str] | None,
+        typer.Option("--item", metavar="MODALITY=PATTERN", help="Own files of a pack's modality."),
+    ] = None,
     classes_from: Annotated[
         str, typer.Option(help="For own files: folders, or a CSV with columns file and class.")
     ] = "folders",
@@ -68,6 +81,7 @@ def evaluate(
         Path | None,
         typer.Option(help="Folder of cached embeddings; default: below that of downloads."),
     ] = None,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -82,6 +96,7 @@ def evaluate(
     imagebind evaluate toyworld --model imagebind_tiny
     imagebind evaluate few-shot esc50 --data ~/ESC-50 --shots 1 2 4 8
     imagebind evaluate pets --images 'pets/*/*.jpg' --classes-from folders
+    imagebind evaluate motions --pack event_camera --item event='events/*/*.npy'
     imagebind evaluate esc50 --data ~/ESC-50 --vary templates=clip-80,short,name
     ```
 
@@ -105,6 +120,10 @@ def evaluate(
     from imagebind.evaluation.run import evaluate as run
     from imagebind.space import SpaceMismatchError
 
+    items = read_items(item, read_packs(packs))
+    if len(items) > 1:
+        raise typer.BadParameter(f"expected one, got {len(items)}", param_hint="--item")
+    patterns |= dict(items)
     own = {kind: pattern for kind, pattern in patterns.items() if pattern is not None}
     listed = list(names or ())
     if not listed:
@@ -145,7 +164,7 @@ def evaluate(
     failed: dict[str, str] = {}
     cache = cache if cache is not None else _default_cache()
     with _interruptible(cache), _process_group() as rank, embedding_progress(quiet=rank > 0) as progress:
-        embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+        embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
         common: dict[str, Any] = {
             "protocol": protocol,
             "allow_missing": allow_missing,
@@ -257,7 +276,9 @@ def _own_benchmark(names: Sequence[str], own: Mapping[MediaKind, str], classes_f
     from imagebind.evaluation.benchmarks import list_benchmarks
 
     if len(own) != 1 or len(names) != 1:
-        raise typer.BadParameter("own files: expected one name and one of --images, --video, --audio, …")
+        raise typer.BadParameter(
+            "own files: expected one name and one of --images, --video, --audio, …, --item"
+        )
     ((media, pattern),), (name,) = own.items(), names
     if name in list_benchmarks():
         raise typer.BadParameter(f"{name}: expected a name that is no benchmark's, for own files")

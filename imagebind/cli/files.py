@@ -1,7 +1,7 @@
 """The option --map, and messages about files: left out, warnings and failures."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
     from imagebind.failures import Failure
     from imagebind.intake.mapping import PathMapping
-    from imagebind.intake.requests import Request
+    from imagebind.intake.requests import Request, Transform
+    from imagebind.modality import BoundModality
 
 SHOWN_SUFFIXES = 5
 SHOWN_FAILURES = 10
@@ -32,8 +33,13 @@ Maps = Annotated[
 ]
 
 
-def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
+def read_maps(
+    texts: Sequence[str] | None, bound: "Mapping[BoundModality, Transform] | None" = None
+) -> "list[PathMapping]":
     """Parse the values of --map.
+
+    Args:
+        bound: the transforms of packs, by the modality.
 
     Raises:
         typer.BadParameter: a value cannot be parsed.
@@ -41,7 +47,7 @@ def read_maps(texts: Sequence[str] | None) -> "list[PathMapping]":
     from imagebind.intake.mapping import parse_mapping
 
     try:
-        return [parse_mapping(text) for text in texts or ()]
+        return [parse_mapping(text, bound or {}) for text in texts or ()]
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--map") from error
 

@@ -16,7 +16,9 @@ from imagebind.cli.options import (
     Dtype,
     Images,
     Imu,
+    Items,
     Minus,
+    Packs,
     Term,
     Texts,
     Thermal,
@@ -27,11 +29,14 @@ from imagebind.cli.options import (
     files_of,
     image_format,
     load_embedder,
+    modalities_of,
     query_terms,
+    read_items,
+    read_packs,
     usage_errors,
 )
 from imagebind.cli.startup import importing
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, media_kind
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -61,6 +66,7 @@ def generate(
     depth: Depth = None,
     thermal: Thermal = None,
     imu: Imu = None,
+    item: Items = None,
     minus: Minus = None,
     weight: Annotated[
         list[str] | None,
@@ -109,6 +115,7 @@ def generate(
     offload: Annotated[
         bool, typer.Option("--offload", help="Stable unCLIP: keep only the component in use on the GPU.")
     ] = False,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -126,7 +133,15 @@ def generate(
     """
     terms = _weighted(
         query_terms(
-            minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+            minus,
+            others=read_items(item, read_packs(packs)),
+            text=text,
+            image=image,
+            video=video,
+            audio=audio,
+            depth=depth,
+            thermal=thermal,
+            imu=imu,
         ),
         weight or (),
     )
@@ -150,8 +165,9 @@ def generate(
         from imagebind.applications.generation import contact_sheet
         from imagebind.applications.generation import generate as generate_images
         from imagebind.query import to_query
-    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
-    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    embedder = load_embedder(
+        weights, modalities=modalities_of(terms), device=device, dtype=dtype, packs=packs
+    )
     with usage_errors():
         # Before the decoder is loaded, which may be large.
         vector = to_query(terms, embedder, embed_dim=embedder.embed_dim).vector
@@ -178,7 +194,7 @@ def _weighted(terms: Sequence[Term], weights: Sequence[str]) -> list[Term]:
         kind, _, number = text.partition("=")
         try:
             weight = float(number)
-            MediaKind(kind)
+            kind = media_kind(kind, added).value
         except ValueError:
             raise typer.BadParameter(
                 f"expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}, got {text!r}", param_hint="--weight"

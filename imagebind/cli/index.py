@@ -3,7 +3,7 @@
 import math
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -22,8 +22,18 @@ from imagebind.cli.engine import (
     loader,
 )
 from imagebind.cli.files import SHOWN_WARNINGS, Maps, error_path, files, left_out, print_failures, read_maps
-from imagebind.cli.options import TINY, BatchSize, Device, Dtype, Weights, load_embedder, weights_for
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.cli.options import (
+    TINY,
+    BatchSize,
+    Device,
+    Dtype,
+    Packs,
+    Weights,
+    load_embedder,
+    read_packs,
+    weights_for,
+)
+from imagebind.modality import BoundModality, MediaKind, ModalityType, kinds_in_order
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -31,6 +41,7 @@ if TYPE_CHECKING:
 
     from imagebind.distributed.ray_engine import Cluster
     from imagebind.errors import AmbiguousMediaError
+    from imagebind.intake.requests import Transform
     from imagebind.media.discover import FoundFile
     from imagebind.search.crawl.embed import FileEmbedder
     from imagebind.search.crawl.examine import KindAndOptions
@@ -43,6 +54,7 @@ def index(
     paths: Annotated[list[str], typer.Argument(help="Folders and files, by path or URI.")],
     db: Annotated[str, typer.Option(help="The index: a folder, created if it does not exist, or a URI.")],
     maps: Maps = None,
+    packs: Packs = None,
     prune: Annotated[
         bool, typer.Option("--prune", help="Remove files from the index that no longer exist.")
     ] = False,
@@ -74,6 +86,7 @@ def index(
     ```
     imagebind index ~/media --db media.lance
     imagebind index ~/media --db media.lance --map 'depth/**.png=depth:kinect_v1' --prune
+    imagebind index ~/media --db media.lance --pack event_camera --map 'events/*.npy=event'
     imagebind index /shared/media --db /shared/media.lance --engine ray --ray-address head:6379
     ```
     """
@@ -84,7 +97,8 @@ def index(
     from imagebind.search.crawl.crawler import crawl
     from imagebind.search.store import exists
 
-    mappings = read_maps(maps)
+    bound = read_packs(packs)
+    mappings = read_maps(maps, bound)
     if not 0 < window < math.inf:
         raise typer.BadParameter(f"{window:g}; expected seconds above 0", param_hint="--window")
     hop = window / 2 if hop is None else hop
@@ -98,10 +112,11 @@ def index(
         cluster = cluster_for(device, actors, ray_address)
     if exists(db):
         weights = weights_for(Index.open(db), weights)  # before loading the model, to fail early
-    embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype)
+    embedder = load_embedder(weights, modalities=ModalityType, device=device, dtype=dtype, packs=packs)
     console = Console(stderr=True)
     errors = error_path(db)
-    with _file_embedder(db, weights, dtype, cluster, partitions) as embed, _shown_progress(console) as bar:
+    file_embedder = _file_embedder(db, weights, dtype, packs, cluster, partitions)
+    with file_embedder as embed, _shown_progress(console) as bar:
         task = bar.add_task("Indexing", total=None, rate="")
 
         def tell(report: "CrawlReport", total: int | None) -> None:
@@ -111,7 +126,7 @@ def index(
         def ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":
             bar.stop()
             try:
-                return _ask(found, error)
+                return _ask(found, error, bound)
             finally:
                 bar.start()
 
@@ -138,7 +153,12 @@ def index(
 
 @contextmanager
 def _file_embedder(
-    db: str, weights: str | None, dtype: str, cluster: "Cluster | None", partitions: int | None
+    db: str,
+    weights: str | None,
+    dtype: str,
+    packs: Sequence[str] | None,
+    cluster: "Cluster | None",
+    partitions: int | None,
 ) -> "Iterator[FileEmbedder]":
     """Yield a function that embeds the files of a crawl: in this process, or on a cluster."""
     if cluster is None:
@@ -149,14 +169,16 @@ def _file_embedder(
     from imagebind.distributed.crawl import on_engine, working_folder
     from imagebind.distributed.ray_engine import connected, embed
 
-    load = loader(everywhere(weights), None, dtype)
+    load = loader(everywhere(weights), None, dtype, [str(everywhere(pack)) for pack in packs or ()])
     with connected(cluster.address):  # before any file is examined, to fail early
         yield on_engine(
             lambda job: embed(job, load, cluster=cluster), working_folder(db), partitions=partitions
         )
 
 
-def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | None":
+def _ask(
+    found: "FoundFile", error: "AmbiguousMediaError", bound: "Mapping[BoundModality, Transform]"
+) -> "KindAndOptions | None":
     """Ask for the media type of the ambiguous files in a folder until the answer is valid."""
     from imagebind.intake.mapping import parse_kind
 
@@ -169,7 +191,7 @@ def _ask(found: "FoundFile", error: "AmbiguousMediaError") -> "KindAndOptions | 
         if answer == SKIP_ANSWER:
             return None
         try:
-            return parse_kind(answer)
+            return parse_kind(answer, bound)
         except ValueError as refusal:
             typer.echo(str(refusal), err=True)
 
@@ -201,9 +223,10 @@ def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
 
     outcomes = [outcome for outcome in FileOutcome if report.total(outcome)]
     table = Table("", *(outcome.value for outcome in outcomes), box=None)
-    kinds: list[MediaKind | None] = [*MediaKind, None]
+    seen = {kind for outcome in outcomes for kind, count in report.counts[outcome].items() if count}
+    kinds: list[MediaKind | None] = [*kinds_in_order(kind for kind in seen if kind is not None), None]
     for kind in kinds:
-        if any(report.counts[outcome][kind] for outcome in outcomes):
+        if kind in seen:
             cells = [str(report.counts[outcome][kind] or "") for outcome in outcomes]
             table.add_row("unknown" if kind is None else kind.value, *cells)
     if outcomes:

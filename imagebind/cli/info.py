@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.cli.files import Maps, left_out, print_warnings, read_maps
-from imagebind.cli.options import Modality, output
+from imagebind.cli.options import Modality, Packs, output, read_modality, read_packs
+from imagebind.modality import BoundModality
 
 if TYPE_CHECKING:
     from imagebind.intake.requests import Views
@@ -15,12 +16,14 @@ def info(
     paths: Annotated[list[str], typer.Argument(help="Files and folders, by path or URI.")],
     modality: Modality = None,
     maps: Maps = None,
+    packs: Packs = None,
 ) -> None:
     """Print the detected media type of each file, the shape of its tensor, and the times of its clips.
 
     ```
     imagebind info dog.jpg bark.wav walk.csv
     imagebind info scan.png --modality depth
+    imagebind info star.npy --pack event_camera --modality event
     ```
     """
     from rich.console import Console
@@ -36,12 +39,17 @@ def info(
     for title in ("media type", "tensor", "values"):
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
-    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
+    bound = read_packs(packs)
+    taken = collect_requests(
+        paths, modality=read_modality(modality, bound), mappings=read_maps(maps, bound), bound=bound
+    )
     problems = [str(error) for error in taken.failures]
     warnings: list[tuple[str, str]] = []
     for request in taken.requests:
         try:
-            views = prepare(request, default_transform(request.kind))
+            kind = request.kind
+            transform = bound[kind] if isinstance(kind, BoundModality) else default_transform(kind)
+            views = prepare(request, transform)
         except MediaError as error:
             problems.append(str(error))
             continue

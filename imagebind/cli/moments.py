@@ -19,7 +19,9 @@ from imagebind.cli.options import (
     Dtype,
     Images,
     Imu,
+    Items,
     Minus,
+    Packs,
     Texts,
     Thermal,
     Videos,
@@ -27,8 +29,11 @@ from imagebind.cli.options import (
     check_folder,
     check_not_an_input,
     load_embedder,
+    modalities_of,
     output,
     query_terms,
+    read_items,
+    read_packs,
     running,
     title_of,
     usage_errors,
@@ -55,6 +60,7 @@ def moments(
     depth: Depth = None,
     thermal: Thermal = None,
     imu: Imu = None,
+    item: Items = None,
     minus: Minus = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of moments.")] = 5,
     only: Annotated[
@@ -85,6 +91,7 @@ def moments(
         Path | None, typer.Option(metavar="IMAGE", help="Write a plot of the scores over time.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each moment.")] = False,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -102,7 +109,15 @@ def moments(
     Scores are in standard deviations over the recording's own windows.
     """
     terms = query_terms(
-        minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+        minus,
+        others=read_items(item, read_packs(packs)),
+        text=text,
+        image=image,
+        video=video,
+        audio=audio,
+        depth=depth,
+        thermal=thermal,
+        imu=imu,
     )
     if not 0 < window < math.inf:
         raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
@@ -136,9 +151,8 @@ def moments(
         )
     _check_output(recorded, cut, plot)
 
-    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
-    used |= {kind.modality for kind in only or STREAMS}
-    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype)
+    used = modalities_of(terms) | {kind.modality for kind in only or STREAMS}
+    embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
     with usage_errors():
         query = to_query(terms, embedder, embed_dim=embedder.embed_dim).vector
         with running("Embedding", unit="windows") as progress:

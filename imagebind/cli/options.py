@@ -1,7 +1,7 @@
 """Options that several commands share, and functions that load a model by these options."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from imagebind.errors import ImageBindError
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import BoundModality, MediaKind, ModalityType, media_kind, stored_kind
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from imagebind.config import ImageBindConfig
     from imagebind.embedder import Embedder
+    from imagebind.intake.requests import Transform
     from imagebind.search import Index
 
 WEIGHTS_HELP = (
@@ -40,7 +41,19 @@ Device = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Views per forward pass: an image has 1, a video 15.")]
-Modality = Annotated[MediaKind | None, typer.Option("--modality", "-m", help="Media type of all files.")]
+MODALITY_NAMES = f"[{'|'.join(kind.value for kind in MediaKind)}|…]"
+Modality = Annotated[
+    str | None,
+    typer.Option(
+        "--modality", "-m", metavar=MODALITY_NAMES, help="Media type of all files, or the modality of a pack."
+    ),
+]
+Packs = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pack", metavar="FOLDER", help="A pack: a modality of your own, bound to the model; repeatable."
+    ),
+]
 
 # The items of a query, by media type
 Files = list[str] | None  # paths or URIs
@@ -53,19 +66,73 @@ Audio = Annotated[Files, typer.Option(help="An audio file, or the audio of a vid
 Depth = Annotated[Files, typer.Option(help="Depth: 16-bit PNG in millimetres, or a float array.")]
 Thermal = Annotated[Files, typer.Option(help="A thermal image.")]
 Imu = Annotated[Files, typer.Option(help="A recording of accelerometer and gyroscope.")]
+Items = Annotated[
+    list[str] | None,
+    typer.Option("--item", metavar="MODALITY=FILE", help="A file of a pack's modality: event=star.npy."),
+]
 Minus = Annotated[list[str] | None, typer.Option(help="A text to subtract; repeatable.")]
 Term = tuple[dict[str, str], float]  # an item with its media type, and its weight
 
 
+def read_packs(packs: Sequence[str] | None) -> "dict[BoundModality, Transform]":
+    """Return the transforms of the packs in some folders, by the modality.
+
+    Raises:
+        CheckpointError: a folder has no pack, or its transform is not one of the library.
+    """
+    if not packs:
+        return {}
+    from imagebind.packs import read_pack
+
+    return {pack.modality: pack.make_transform() for pack in map(read_pack, packs)}
+
+
+def read_modality(name: str | None, bound: Collection[str], *, hint: str = "--modality") -> MediaKind | None:
+    """Return the media type with a name, or the modality of a pack.
+
+    Raises:
+        typer.BadParameter: there is none of this name.
+    """
+    try:
+        return None if name is None else media_kind(name, bound)
+    except ValueError as error:
+        advice = "" if bound else "; a modality of your own needs --pack FOLDER"
+        raise typer.BadParameter(f"{error}{advice}", param_hint=hint) from error
+
+
+def read_items(items: Sequence[str] | None, bound: Collection[str]) -> list[tuple[MediaKind, str]]:
+    """Parse the values of --item: (media type, file) pairs.
+
+    Raises:
+        typer.BadParameter: a value is not MODALITY=FILE, or its modality is unknown.
+    """
+    parsed = []
+    for text in items or ():
+        name, equals, file = text.partition("=")
+        kind = read_modality(name.strip(), bound, hint="--item") if equals else None
+        if kind is None:
+            raise typer.BadParameter(f"{text!r}: expected MODALITY=FILE", param_hint="--item")
+        parsed.append((kind, file))
+    return parsed
+
+
 def query_terms(
-    minus: Sequence[str] | None, *, required: bool = True, **items: Sequence[str] | None
+    minus: Sequence[str] | None,
+    *,
+    required: bool = True,
+    others: Sequence[tuple[MediaKind, str]] = (),
+    **items: Sequence[str] | None,
 ) -> list[Term]:
     """Return the weighted items of a query: `items` by their media type, and the texts `minus` to subtract.
+
+    Args:
+        others: further items with their media types, such as those of packs.
 
     Raises:
         typer.BadParameter: there is an empty item, or no item if they are `required` or texts are subtracted.
     """
     terms = [({MediaKind(kind).value: item}, 1.0) for kind, given in items.items() for item in given or ()]
+    terms += [({kind.value: item}, 1.0) for kind, item in others]
     if not terms and not required and not minus:
         return []
     if not terms:
@@ -76,6 +143,11 @@ def query_terms(
             if not value.strip():
                 raise typer.BadParameter(f"expected a {kind}, got an empty one", param_hint=f"--{kind}")
     return terms
+
+
+def modalities_of(terms: Iterable[Term]) -> set[ModalityType]:
+    """Return the modalities of a query's items."""
+    return {stored_kind(next(iter(item))).modality for item, _ in terms}
 
 
 def title_of(terms: Sequence[Term]) -> str:
@@ -126,14 +198,23 @@ def weights_for(index: "Index", weights: str | None) -> str | None:
 
 
 def load_embedder(
-    weights: str | None, *, modalities: Iterable[ModalityType], device: str | None, dtype: str
+    weights: str | None,
+    *,
+    modalities: Iterable[ModalityType],
+    device: str | None,
+    dtype: str,
+    packs: Sequence[str] | None = None,
 ) -> "Embedder":
     """Return an embedder with the trunks of `modalities`, leaving out those that a saved model lacks.
+
+    Args:
+        packs: the folders of packs, whose modalities are added.
 
     Raises:
         typer.BadParameter: the device cannot be used, the precision is unknown, or the model has none of the
             trunks.
-        CheckpointError: the weights cannot be found or read.
+        CheckpointError: the weights or a pack cannot be found or read.
+        SpaceMismatchError: a pack belongs to another model.
     """
     import torch
 
@@ -146,6 +227,7 @@ def load_embedder(
         raise typer.BadParameter(
             f"expected one of {', '.join(precisions)}, got {dtype!r}", param_hint="--dtype"
         )
+    modalities = _to_load(modalities, packs or ())
     source = source_of(weights)
     sizes = sizes_of(source)
     if source is not None and sizes is not None:
@@ -155,7 +237,20 @@ def load_embedder(
         modalities=modalities,
         dtype=precisions[dtype],
         device=_device(device or best_device()),
+        packs=packs or (),
     )
+
+
+def _to_load(modalities: Iterable[ModalityType], packs: Sequence[str]) -> list[ModalityType]:
+    """Return the requested modalities of the model, and one by which the space of each pack is compared."""
+    from imagebind.packs import read_pack
+
+    requested = [each for each in modalities if not isinstance(each, BoundModality)]
+    for pack in map(read_pack, packs):
+        common = [each for each in ModalityType if each.value in pack.space.weights]
+        if not {*common} & {*requested}:
+            requested += common[:1]
+    return requested
 
 
 def source_of(weights: str | None) -> str | None:

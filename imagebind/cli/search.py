@@ -8,27 +8,32 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagebind.cli.options import (
+    MODALITY_NAMES,
     Audio,
     Depth,
     Device,
     Dtype,
     Images,
     Imu,
+    Items,
     Minus,
+    Packs,
     Texts,
     Thermal,
     Videos,
     Weights,
     check_folder,
     load_embedder,
+    modalities_of,
     output,
     query_terms,
+    read_items,
+    read_packs,
     title_of,
     usage_errors,
     weights_for,
 )
 from imagebind.cli.startup import importing
-from imagebind.modality import MediaKind
 
 if TYPE_CHECKING:
     from imagebind.search import Hit
@@ -43,9 +48,12 @@ def search(
     depth: Depth = None,
     thermal: Thermal = None,
     imu: Imu = None,
+    item: Items = None,
     minus: Minus = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of hits.")] = 10,
-    only: Annotated[list[MediaKind] | None, typer.Option(help="Only this media type; repeatable.")] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(metavar=MODALITY_NAMES, help="Only this media type; repeatable.")
+    ] = None,
     path: Annotated[
         str | None, typer.Option(help="Only paths that match this pattern, such as 'holiday/**.jpg'.")
     ] = None,
@@ -66,6 +74,7 @@ def search(
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the hits to this HTML file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each hit.")] = False,
+    packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
     dtype: Dtype = "float32",
@@ -77,6 +86,7 @@ def search(
     imagebind search media.lance --image beach.jpg --audio rain.wav
     imagebind search media.lance --image dog.jpg --text snow --minus grass --only video --html hits.html
     imagebind search media.lance --text "a dog barking" --moments
+    imagebind search media.lance --pack event_camera --item event=star.npy --only image
     ```
 
     The score is the number of standard deviations by which the cosine of a hit exceeds the mean of its media
@@ -84,7 +94,15 @@ def search(
     searched with it.
     """
     terms = query_terms(
-        minus, text=text, image=image, video=video, audio=audio, depth=depth, thermal=thermal, imu=imu
+        minus,
+        others=read_items(item, read_packs(packs)),
+        text=text,
+        image=image,
+        video=video,
+        audio=audio,
+        depth=depth,
+        thermal=thermal,
+        imu=imu,
     )
     check_folder(html, hint="--html")
     if moments and by_cosine:
@@ -96,12 +114,17 @@ def search(
         from imagebind.search.moments import search_moments
 
         # Before the model is loaded, so that a wrong name fails at once.
-        weights = weights_for(Index.open(db), weights)
-    used = {MediaKind(next(iter(item))).modality for item, _ in terms}
-    index = Index.open(db, load_embedder(weights, modalities=used, device=device, dtype=dtype))
+        opened = Index.open(db)
+        weights = weights_for(opened, weights)
+        with usage_errors():
+            kinds = opened.kinds_named(only) if only else None
+    embedder = load_embedder(
+        weights, modalities=modalities_of(terms), device=device, dtype=dtype, packs=packs
+    )
+    index = Index.open(db, embedder)
     with usage_errors():
         filters: dict[str, Any] = {
-            "kinds": only or None,
+            "kinds": kinds,
             "path": path,
             "between": between,
             "metadata": _metadata(where or ()),

@@ -155,4 +155,4 @@ def _is_current(rows: Sequence[IndexRow], file: ExaminedFile) -> bool:
     """Whether rows are of a file as it is now; a failed file has none, and is tried again."""
     found = file.found
     same = all((row.size, row.mtime_ns) == (found.size, found.mtime_ns) for row in rows)
-    return bool(rows) and same and main_kind({row.kind for row in rows}) is file.kind
+    return bool(rows) and same and main_kind({row.kind for row in rows}) == file.kind

@@ -15,7 +15,7 @@ from imagebind.errors import ImageBindError
 from imagebind.io.uri import is_uri
 from imagebind.media.discover import absolute_path
 from imagebind.media.paths import path_text
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.modality import MediaKind, ModalityType, stored_kind
 from imagebind.search.index import Index
 from imagebind.search.lock import writer_lock
 from imagebind.search.rows import IndexRow
@@ -106,7 +106,7 @@ def _row(record: Mapping[str, Any], base: str) -> IndexRow:
 def _kind(record: Mapping[str, Any]) -> MediaKind:
     """Return the media type of a record; of the modality vision, only a video has a time."""
     if record["modality"] != ModalityType.VISION.value:
-        return MediaKind(record["modality"])
+        return stored_kind(record["modality"])
     return MediaKind.IMAGE if record["start"] is None else MediaKind.VIDEO
 
 

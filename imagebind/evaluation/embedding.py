@@ -51,7 +51,7 @@ def embed_items(
     keys: list[bytes | None] = []
     for number, item, _ in parts:
         try:
-            keys.append(cache.key(item, settings.of(_kind_of(item, media))))
+            keys.append(cache.key(item, settings.of(_kind_of(item, media, embedder))))
         except (OSError, MediaError) as error:
             failures[number] = _named(items[number], error)
             keys.append(None)
@@ -165,8 +165,8 @@ def _parts(item: NamedItem) -> tuple[tuple[Any, float], ...]:
     return item.item.parts if isinstance(item.item, WeightedItems) else ((item.item, 1.0),)
 
 
-def _kind_of(item: Any, media: MediaKind) -> MediaKind:
-    return media if isinstance(item, LazyItem) else identify(item).kind
+def _kind_of(item: Any, media: MediaKind, embedder: Embedder) -> MediaKind:
+    return media if isinstance(item, LazyItem) else identify(item, bound=embedder.bound).kind
 
 
 def _named(item: NamedItem, error: Exception) -> str:

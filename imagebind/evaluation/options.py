@@ -114,6 +114,10 @@ def templates_named(name: Any, kind: MediaKind) -> tuple[str, ...]:
     match name:
         case "clip-80":
             return OPENAI_IMAGENET_TEMPLATES
+        case "short" if kind not in SHORT_TEMPLATES:
+            raise ValueError(
+                f"templates: expected clip-80, name or a template with {{}} for {kind}, got 'short'"
+            )
         case "short":
             return SHORT_TEMPLATES[kind]
         case "name":

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from imagebind.media.detect import detect
 from imagebind.media.discover import FoundFile, absolute_path, discover, stat_file
 from imagebind.media.imu_table import refuse_companion
 from imagebind.media.paths import path_text
-from imagebind.modality import MediaKind
+from imagebind.modality import BoundModality, MediaKind, media_kind
 
 # A file with such a suffix but other content is reported as damaged, not left out.
 MEDIA_SUFFIXES = """
@@ -49,17 +49,22 @@ def collect_requests(
     modality: MediaKind | None,
     mappings: Sequence[PathMapping],
     without: Iterable[Path] = (),
+    bound: Collection[BoundModality] = (),
 ) -> CollectedRequests:
     """Make a request for each media file; its type is from a mapping, else `modality`, else its content.
 
     Paths may be URIs. A given path that is not media is a failure; such files in folders are only counted.
+
+    Args:
+        without: files that are left out, such as earlier output.
+        bound: the modalities of packs.
     """
     collected = CollectedRequests()
     without = list(without)
     for root in map(as_path, paths):
         for path in expand([root], without=without):
             try:
-                collected.requests.append(_request(path, root, modality, mappings))
+                collected.requests.append(_request(path, root, modality, mappings, bound))
             except NotMediaError:
                 collected.not_media[path.suffix.lower()] += 1
             except MediaError as error:
@@ -67,15 +72,21 @@ def collect_requests(
     return collected
 
 
-def _request(path: Path, root: Path, modality: MediaKind | None, mappings: Sequence[PathMapping]) -> Request:
+def _request(
+    path: Path,
+    root: Path,
+    modality: MediaKind | None,
+    mappings: Sequence[PathMapping],
+    bound: Collection[BoundModality],
+) -> Request:
     found = stat_file(absolute_path(path), absolute_path(root))
     if not isinstance(found, FoundFile):  # missing, or not a file
-        return identify(path, modality=modality)
+        return identify(path, modality=modality, bound=bound)
     asked_for = path == root or modality is not None
     if asked_for and mapping_for(mappings, found) is None:
-        return identify(path, modality=modality)
-    kind, options = kind_of(found, mappings)
-    return identify({kind.value: path, **options})
+        return identify(path, modality=modality, bound=bound)
+    kind, options = kind_of(found, mappings, bound=bound)
+    return identify({kind.value: path, **options}, bound=bound)
 
 
 def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[Path]:
@@ -103,8 +114,12 @@ def expand(paths: Iterable[Path], *, without: Iterable[Path] = ()) -> Iterator[P
                 yield path / os.path.relpath(found.item, name_of(root))
 
 
-def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKind, Mapping[str, Any]]:
+def kind_of(
+    found: FoundFile, mappings: Sequence[PathMapping], *, bound: Collection[BoundModality] = ()
+) -> tuple[MediaKind, Mapping[str, Any]]:
     """Return a file's media type and its options: from the first mapping that matches, else from its content.
+
+    A file whose content is ambiguous may also be of a modality of `bound`.
 
     Raises:
         NotMediaError: the file has no known media type.
@@ -120,9 +135,10 @@ def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKin
         return mapping.kind, mapping.options
     except AmbiguousMediaError as error:
         pattern = _pattern(found)
-        ways = " or ".join(f"--map '{pattern}={_map_value(kind, found)}'" for kind in error.kinds)
+        kinds = (*error.kinds, *(media_kind(name, bound) for name in bound))
+        ways = " or ".join(f"--map '{pattern}={_map_value(kind, found)}'" for kind in kinds)
         raise AmbiguousMediaError(
-            error.item, got=error.got, expected=ways, kinds=error.kinds, pattern=pattern
+            error.item, got=error.got, expected=ways, kinds=kinds, pattern=pattern
         ) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:

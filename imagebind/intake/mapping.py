@@ -5,18 +5,20 @@ import math
 import os
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from functools import lru_cache
 from typing import Any, get_args, get_type_hints
 
-from imagebind.intake.requests import default_transform
+from imagebind.intake.requests import Transform, default_transform
 from imagebind.media.discover import FoundFile
 from imagebind.media.paths import glob_pattern, path_text
-from imagebind.modality import MediaKind
+from imagebind.modality import BoundModality, MediaKind, media_kind
 from imagebind.transforms.options import item_options
 
 UNMAPPED_OPTIONS = frozenset({"limits", "crop", "start", "columns"})  # objects, or set by the crawler
 WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # the option that a word without `=` sets
+BoundTransforms = Mapping[BoundModality, Transform]  # of packs
+NO_TRANSFORMS: BoundTransforms = {}
 _MAPPING_FORM = re.compile(r"(?P<glob>.+?)=(?P<kind>\w+)(?::(?P<options>.*))?", re.DOTALL)
 
 
@@ -42,7 +44,7 @@ class PathMapping:
         return _compiled(pattern).match(text) is not None
 
 
-def parse_mapping(text: str) -> PathMapping:
+def parse_mapping(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> PathMapping:
     """Parse GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD; see `parse_kind`.
 
     Raises:
@@ -55,23 +57,28 @@ def parse_mapping(text: str) -> PathMapping:
             f"{text!r}: expected GLOB=KIND or GLOB=KIND:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
         )
     _compiled(form["glob"])  # raises if the pattern is too long
-    kind, options = parse_kind(form["kind"] + (f":{form['options']}" if form["options"] is not None else ""))
+    listed = "" if form["options"] is None else f":{form['options']}"
+    kind, options = parse_kind(form["kind"] + listed, bound)
     return PathMapping(glob=form["glob"], kind=kind, options=options)
 
 
-def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
+def parse_kind(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> tuple[MediaKind, dict[str, Any]]:
     """Parse KIND, KIND:OPTION=VALUE,…, or a word: depth:SENSOR-OR-UNIT, thermal:UNIT, or imu:LAYOUT.
 
-    KIND is a media type. A layout is the name of a logger, or a JSON file.
+    KIND is a media type, or the modality of a pack. A layout is the name of a logger, or a JSON file.
+
+    Args:
+        bound: the transforms of packs, by the modality.
 
     Raises:
         ValueError: as `parse_mapping`.
     """
     name, colon, listed = text.strip().partition(":")
     try:
-        kind = MediaKind(name)
+        kind = media_kind(name, bound)
     except ValueError:
-        raise ValueError(f"{text!r}: expected one of {', '.join(kind.value for kind in MediaKind)}") from None
+        names = ", ".join([*(kind.value for kind in MediaKind), *bound])
+        raise ValueError(f"{text!r}: expected one of {names}, or the modality of a pack") from None
     options = {}
     for entry in listed.split(",") if colon else ():
         option, equals, value = entry.partition("=")
@@ -80,7 +87,8 @@ def parse_kind(text: str) -> tuple[MediaKind, dict[str, Any]]:
         elif not equals and kind in WORD_OPTIONS:
             option, value = WORD_OPTIONS[kind], option
         options[option.strip()] = _option_value(value.strip())
-    _check_options(kind, options, text)
+    transform = bound[kind] if isinstance(kind, BoundModality) else default_transform(kind)
+    _check_options(kind, options, text, transform)
     return kind, options
 
 
@@ -120,10 +128,11 @@ def _option_value(text: str) -> str | int | float | bool:
     return value if isinstance(value, int | float) and math.isfinite(value) else text
 
 
-def _check_options(kind: MediaKind, options: Mapping[str, Any], text: str) -> None:
+def _check_options(kind: MediaKind, options: Mapping[str, Any], text: str, transform: Transform) -> None:
     """Refuse options that would fail for every file."""
-    transform = default_transform(kind)
-    known = sorted(item_options(transform) - UNMAPPED_OPTIONS)
+    known: list[str] = []
+    if is_dataclass(transform):
+        known = sorted(item_options(transform) - UNMAPPED_OPTIONS)
     hints = get_type_hints(type(transform))
     for option, value in options.items():
         if option not in known:
@@ -136,6 +145,8 @@ def _check_options(kind: MediaKind, options: Mapping[str, Any], text: str) -> No
                 sorted({"a word" if t is str else t.__name__ for t in accepted} & _OPTION_TYPES)
             )
             raise ValueError(f"{text!r}: {option}: expected {names}, got {value!r}")
+    if not options:
+        return
     try:
         replace(transform, **options)  # type: ignore[type-var]
     except ValueError as error:

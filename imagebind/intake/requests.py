@@ -5,7 +5,7 @@
 
 import codecs
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from typing import Any, Protocol, cast
 
@@ -102,7 +102,7 @@ def identify(
     item: Any,
     *,
     modality: ModalityType | MediaKind | str | None = None,
-    bound: Sequence[BoundModality] = (),
+    bound: Collection[BoundModality] = (),
 ) -> Request:
     """Determine the media type of an item.
 

@@ -6,12 +6,12 @@ import re
 import torch
 from torch import nn
 
-from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig
+from imagebind.config import AudioConfig, ImuConfig, MultiChannelConfig, OneChannelConfig
 from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.models.builders import build_bound
 from imagebind.models.model import ImageBindModel, init_weights
 
-BoundConfig = OneChannelConfig | AudioConfig | ImuConfig
+BoundConfig = OneChannelConfig | MultiChannelConfig | AudioConfig | ImuConfig
 MODULE_DICTS = ("modality_preprocessors", "modality_trunks", "modality_heads", "modality_postprocessors")
 DEFAULT_LOGIT_SCALE = 10.0  # 1 / temperature; that of thermal in the released model
 
@@ -31,8 +31,9 @@ def with_modality(
 
     Args:
         name: the key of the new modality in inputs, outputs and checkpoints.
-        sizes: a `OneChannelConfig` for square images of one channel, an `AudioConfig` for maps of two axes,
-            such as spectrograms, or an `ImuConfig` for several channels of samples.
+        sizes: a `OneChannelConfig` for square images of one channel, a `MultiChannelConfig` for square images
+            of several, an `AudioConfig` for maps of two axes, such as spectrograms, or an `ImuConfig` for
+            several channels of samples.
         logit_scale: fixed scale of its embeddings in `forward`, 1 / temperature.
         device: the device of the new modules, by default that of the model; on "meta" they have no weights.
 

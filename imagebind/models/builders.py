@@ -4,7 +4,15 @@ from typing import NamedTuple
 
 from torch import nn
 
-from imagebind.config import AudioConfig, ImuConfig, OneChannelConfig, TextConfig, TrunkConfig, VisionConfig
+from imagebind.config import (
+    AudioConfig,
+    ImuConfig,
+    MultiChannelConfig,
+    OneChannelConfig,
+    TextConfig,
+    TrunkConfig,
+    VisionConfig,
+)
 from imagebind.modality import BoundModality, ModalityType
 from imagebind.models.heads import TEXT_LOGIT_SCALE, TextHead, class_token_head, postprocessor
 from imagebind.models.stems import (
@@ -48,11 +56,11 @@ def build_modality(modality: ModalityType, sizes: TrunkConfig, embed_dim: int) -
             return _build_image_aligned(modality, _audio_preprocessor(sizes), sizes, embed_dim)
         case ModalityType.DEPTH, OneChannelConfig():
             return _build_image_aligned(
-                modality, _one_channel_preprocessor(sizes, "depth", "depth_stem"), sizes, embed_dim
+                modality, _image_preprocessor(sizes, "depth", "depth_stem"), sizes, embed_dim
             )
         case ModalityType.THERMAL, OneChannelConfig():
             return _build_image_aligned(
-                modality, _one_channel_preprocessor(sizes, "thermal", "rgbt_stem"), sizes, embed_dim
+                modality, _image_preprocessor(sizes, "thermal", "rgbt_stem"), sizes, embed_dim
             )
         case ModalityType.IMU, ImuConfig():
             return _build_image_aligned(
@@ -63,7 +71,7 @@ def build_modality(modality: ModalityType, sizes: TrunkConfig, embed_dim: int) -
 
 def build_bound(
     name: BoundModality,
-    sizes: AudioConfig | OneChannelConfig | ImuConfig,
+    sizes: AudioConfig | OneChannelConfig | MultiChannelConfig | ImuConfig,
     embed_dim: int,
     *,
     logit_scale: float,
@@ -74,15 +82,16 @@ def build_bound(
         TypeError: sizes of another kind.
     """
     match sizes:
-        case OneChannelConfig():
-            stem = _one_channel_preprocessor(sizes, name, f"{name}_stem")
+        case OneChannelConfig() | MultiChannelConfig():
+            stem = _image_preprocessor(sizes, name, f"{name}_stem")
         case AudioConfig():
             stem = _audio_preprocessor(sizes, name)
         case ImuConfig():
             stem = _imu_preprocessor(sizes)
         case _:
             raise TypeError(
-                f"{name}: expected OneChannelConfig, AudioConfig or ImuConfig, got {type(sizes).__name__}"
+                f"{name}: expected OneChannelConfig, MultiChannelConfig, AudioConfig or ImuConfig, "
+                f"got {type(sizes).__name__}"
             )
     dropout = sizes.head_dropout if isinstance(sizes, ImuConfig) else 0.0
     return _build_image_aligned(name, stem, sizes, embed_dim, head_dropout=dropout, logit_scale=logit_scale)
@@ -120,7 +129,7 @@ def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
 def _build_image_aligned(
     modality: ModalityType | BoundModality,
     stem: nn.Module,
-    sizes: AudioConfig | OneChannelConfig | ImuConfig,
+    sizes: AudioConfig | OneChannelConfig | MultiChannelConfig | ImuConfig,
     embed_dim: int,
     *,
     head_dropout: float = 0.0,
@@ -150,7 +159,7 @@ def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:
     )
 
 
-def _one_channel_preprocessor(sizes: OneChannelConfig, name: str, stem_name: str) -> nn.Module:
+def _image_preprocessor(sizes: OneChannelConfig | MultiChannelConfig, name: str, stem_name: str) -> nn.Module:
     return OneChannelPreprocessor(
         sizes.embed_dim,
         name=name,
@@ -158,6 +167,7 @@ def _one_channel_preprocessor(sizes: OneChannelConfig, name: str, stem_name: str
         patch_size=sizes.patch_size,
         stride=sizes.patch_size,
         stem_name=stem_name,
+        channels=sizes.channels if isinstance(sizes, MultiChannelConfig) else 1,
     )
 
 

@@ -95,11 +95,14 @@ class VideoStem(nn.Module):
 
 
 class OneChannelStem(nn.Module):
-    """Project and normalise patches of one-channel images or spectrograms: (b, 1, h, w) -> (b, d, h', w')."""
+    """Project and normalise patches of images or spectrograms: (b, c, h, w) -> (b, d, h', w').
 
-    def __init__(self, embed_dim: int, *, patch_size: int, stride: int) -> None:
+    The released modalities have one channel; images of a pack may have several.
+    """
+
+    def __init__(self, embed_dim: int, *, patch_size: int, stride: int, channels: int = 1) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(1, embed_dim, patch_size, stride=stride, bias=False)
+        self.proj = nn.Conv2d(channels, embed_dim, patch_size, stride=stride, bias=False)
         self.norm_layer = nn.LayerNorm(embed_dim)
 
     def forward(self, images: Tensor) -> Tensor:
@@ -164,7 +167,7 @@ class VisionPreprocessor(nn.Module):
 
 
 class OneChannelPreprocessor(nn.Module):
-    """Turn one-channel images or spectrograms into tokens: (b, 1, h, w) -> (b, 1 + patches, d)."""
+    """Turn images or spectrograms into tokens: (b, channels, h, w) -> (b, 1 + patches, d)."""
 
     def __init__(
         self,
@@ -175,15 +178,17 @@ class OneChannelPreprocessor(nn.Module):
         patch_size: int,
         stride: int,
         stem_name: str,
+        channels: int = 1,
     ) -> None:
         super().__init__()
         self.name = name
         self.patch_size = patch_size
         self.stem_name = stem_name
         height, width = (_patches_along(side, patch_size, stride) for side in image_size)
-        self.image_size = image_size
+        self.image_size, self.channels = image_size, channels
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
-        self.add_module(stem_name, OneChannelStem(embed_dim, patch_size=patch_size, stride=stride))
+        stem = OneChannelStem(embed_dim, patch_size=patch_size, stride=stride, channels=channels)
+        self.add_module(stem_name, stem)
         self.pos_embedding_helper = PositionTable(embed_dim, (height, width))
 
     def reset_parameters(self) -> None:
@@ -195,8 +200,8 @@ class OneChannelPreprocessor(nn.Module):
             images = named[self.name]
         elif images is None or named:
             raise TypeError(f"expected one tensor, by position or as {self.name}=, got {sorted(named)}")
-        if images.ndim != 4 or images.shape[1] != 1 or not self._has_positions(images):
-            shape = ", ".join(str(side) for side in (1, *self.image_size))
+        if images.ndim != 4 or images.shape[1] != self.channels or not self._has_positions(images):
+            shape = ", ".join(str(side) for side in (self.channels, *self.image_size))
             raise ValueError(
                 f"{self.name}: expected (b, {shape}) or clips (b, s, {shape}), got {tuple(images.shape)}"
             )

@@ -16,7 +16,10 @@ CARDS_CSS = Path(__file__).with_name("cards.css")
 CARD_TEXT_CHARACTERS = 240  # shown of a text
 _BREAKS = re.compile("(?<=[_-])|(?=[.])")  # where the name of a file may be broken
 
-KIND_NAMES = {kind: kind.value for kind in MediaKind} | {MediaKind.IMU: "IMU"}
+
+def kind_name(kind: MediaKind) -> str:
+    """Return the name of a media type as pages show it."""
+    return "IMU" if kind is MediaKind.IMU else kind.value
 
 
 def hits_page(hits: Sequence[Hit], *, title: str) -> str:
@@ -47,7 +50,7 @@ def cards(
 def card(hit: Hit, link: str | None, *, actions: str = "") -> str:
     """Return the card of a hit: thumbnail, media type, path, score, cosine, and a player at its time."""
     folder, _, name = hit.path.rpartition("/")
-    kind = KIND_NAMES[hit.kind]
+    kind = kind_name(hit.kind)
     return _render(
         "card.html",
         hit=hit,

@@ -18,16 +18,11 @@ from typing import Any, Literal
 
 import numpy as np
 
-from imagebind.batching import Embedding
 from imagebind.calibration import KIND_SAMPLES, Calibration
 from imagebind.embedder import BATCH_SIZE, Embedder
 from imagebind.intake.items import items_of
-from imagebind.intake.requests import Request
-from imagebind.io.uri import is_uri
-from imagebind.media.discover import absolute_path
-from imagebind.media.paths import path_text
-from imagebind.modality import MediaKind, ModalityType
-from imagebind.query import to_query
+from imagebind.modality import BoundModality, MediaKind, ModalityType, kinds_in_order, media_kind, stored_kind
+from imagebind.query import to_query, weighted
 from imagebind.search.filters import quoted, where
 from imagebind.search.nearest import (
     build_approximate,
@@ -37,8 +32,8 @@ from imagebind.search.nearest import (
     nearest,
     scored,
 )
-from imagebind.search.rows import TEXT_KEY, FileState, Hit, IndexRow, Metadata, to_arrow, to_hit
-from imagebind.search.store import Store, exists, store_errors
+from imagebind.search.rows import FileState, Hit, IndexRow, Metadata, row_of, to_arrow, to_hit
+from imagebind.search.store import SearchIndexError, Store, exists, store_errors
 from imagebind.space import Space
 
 SPACE_KEY, CALIBRATION_KEY = "space", "calibration"
@@ -93,7 +88,7 @@ class Index:
         if create and not exists(uri):
             if embedder is None:
                 raise ValueError(f"{os.fspath(uri)}: expected an embedder to create a new index, got None")
-            space = Space.of(embedder, kinds=())
+            space = Space.of(embedder, kinds=()).without(embedder.bound)
             about = {SPACE_KEY: space.to_json().encode()}
             return cls(Store.create(uri, embed_dim=embedder.embed_dim, about=about), embedder)
         index = cls(Store.open(uri), embedder)
@@ -154,7 +149,7 @@ class Index:
             listed, modality=modality, on_error=on_error, batch_size=batch_size, return_report=True
         )
         rows = [
-            None if result.error is not None else _row_of(result, item, each)
+            None if result.error is not None else row_of(result, item, each)
             for result, item, each in zip(report, listed, metadatas, strict=True)
         ]
         self.add_rows([row for row in rows if row is not None])
@@ -214,7 +209,7 @@ class Index:
             files: dict[str, FileState] = {}
             for batch in batches:
                 for record in batch.to_pylist():
-                    kind = MediaKind(record.pop("kind"))
+                    kind = stored_kind(record.pop("kind"))
                     path = record.pop("path")
                     kinds = files[path].kinds | {kind} if path in files else frozenset({kind})
                     files[path] = FileState(**record, kinds=kinds)
@@ -256,19 +251,23 @@ class Index:
 
         Raises:
             MediaError: the query cannot be embedded.
+            SearchIndexError: the query needs a pack that is not loaded, or the index cannot be read.
             SpaceMismatchError: the embedder's vectors are in another space.
             ValueError: a filter is invalid.
         """
         if k < 1 or (per_file is not None and per_file < 1):
             raise ValueError(f"k and per_file: expected at least 1, got {k} and {per_file}")
-        wanted = None if kinds is None else [MediaKind(kind) for kind in kinds]
+        wanted = None if kinds is None else self.kinds_named(kinds)
         if wanted == []:
             raise ValueError("kinds: expected one or more, or None for all")
         where(path=path, between=between, metadata=metadata)  # fail before anything is embedded
+        keys = [key for item, _ in weighted(query) if isinstance(item, Mapping) for key in item]
+        if (pack := self.missing_pack(keys)) is not None:
+            raise SearchIndexError(f"{self.uri}: got a query without its pack; expected {pack}")
         combined = to_query(query, self.embedder, embed_dim=self.embed_dim)
         self.check(combined.kinds)
         counts = self._kind_counts()
-        searched = [kind for kind in wanted or MediaKind if counts[kind]]
+        searched = [kind for kind in wanted or kinds_in_order(counts) if counts[kind]]
         groups = [[kind] for kind in searched] if calibrated else [searched] if searched else []
         conditions = [
             where(
@@ -289,7 +288,7 @@ class Index:
 
     def sample(self, n: int, *, seed: int = 0, kinds: Iterable[MediaKind | str] | None = None) -> list[Hit]:
         """Return `n` random rows, or all if there are fewer, with their vectors."""
-        condition = where(kinds=None if kinds is None else [MediaKind(kind) for kind in kinds])
+        condition = where(kinds=None if kinds is None else self.kinds_named(kinds))
         return [to_hit(record) for record in self._store.sample(n, condition, seed=seed)]
 
     def stats(self) -> IndexStats:
@@ -340,6 +339,17 @@ class Index:
             self.space.check(Space.of(self.embedder, kinds=new), owner=self.uri)
             self._checked |= new
 
+    def missing_pack(self, modalities: Iterable[str]) -> str | None:
+        """Describe a pack of these modalities that the index needs and that is not loaded, or return None."""
+        wanted = {*map(str, modalities)} - {*self._loaded_packs}
+        needed = [kind for kind in self._kind_counts() if isinstance(kind, BoundModality) and kind in wanted]
+        if not needed:
+            return None
+        weights = self.space.weights.get(needed[0])
+        return (
+            f"the pack of {needed[0]} with weights {weights}: --pack FOLDER, or Embedder(…, packs=[folder])"
+        )
+
     def _estimate(self) -> Calibration:
         samples = {
             kind: [hit.vector for hit in self.sample(KIND_SAMPLES, kinds=[kind]) if hit.vector is not None]
@@ -354,10 +364,24 @@ class Index:
             if self._kinds[0] != version:
                 kinds = self._store.items.search().select(["kind"]).to_arrow()["kind"]
                 counts = {
-                    MediaKind(entry["values"]): entry["counts"] for entry in kinds.value_counts().to_pylist()
+                    stored_kind(entry["values"]): entry["counts"]
+                    for entry in kinds.value_counts().to_pylist()
                 }
                 self._kinds = (version, Counter(counts))
             return self._kinds[1]
+
+    def kinds_named(self, names: Iterable[MediaKind | str]) -> list[MediaKind]:
+        """Return the media types with these names: of the library, of loaded packs, or of vectors.
+
+        Raises:
+            ValueError: there is none of this name.
+        """
+        known = [*self._loaded_packs, *self._kind_counts()]
+        return [media_kind(name, known) for name in names]
+
+    @property
+    def _loaded_packs(self) -> tuple[BoundModality, ...]:
+        return () if self.embedder is None else self.embedder.bound
 
     def _is_approximate(self) -> bool:
         return any("vector" in index.columns for index in self._store.items.list_indices())
@@ -373,25 +397,8 @@ class Index:
         new = set(kinds) - self._recorded
         if new and self.embedder is not None:
             before = self.space
-            joined = before.joined(Space.of(self.embedder, kinds=new))
+            other_packs = {*self.embedder.bound} - {kind.value for kind in new}
+            joined = before.joined(Space.of(self.embedder, kinds=new).without(other_packs))
             if joined != before:
                 self._store.set_about(SPACE_KEY, joined.to_json().encode())
             self._recorded |= new
-
-
-def _row_of(result: Embedding, item: Any, metadata: Metadata) -> IndexRow:
-    assert result.vector is not None and result.kind is not None
-    payload = item.payload if isinstance(item, Request) else item
-    if isinstance(payload, Mapping):
-        payload = next(iter(payload.values()))
-    is_path = isinstance(payload, os.PathLike) or (
-        isinstance(payload, str) and result.kind is not MediaKind.TEXT and not is_uri(payload)
-    )
-    path = path_text(absolute_path(payload)) if is_path else result.name
-    start = min((span[0] for span in result.spans), default=None)
-    end = max((span[1] for span in result.spans), default=None)
-    if result.kind is MediaKind.TEXT and isinstance(payload, str):
-        metadata = {TEXT_KEY: payload, **metadata}
-    return IndexRow(
-        path=path, kind=result.kind, vector=result.vector, start=start, end=end, metadata=metadata
-    )

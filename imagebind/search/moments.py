@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Any
 
 from imagebind.applications.moments import EDGE_SHARE, TOP_MOMENTS
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, stored_kind
 from imagebind.query import to_query
 from imagebind.search.index import Index
 from imagebind.search.rows import Hit, Metadata
@@ -42,7 +42,7 @@ def search_moments(
         MediaError, SpaceMismatchError: as `Index.search`.
         ValueError: a filter is invalid, or a media type has no time.
     """
-    wanted = RECORDED_KINDS if kinds is None else tuple(MediaKind(kind) for kind in kinds)
+    wanted = RECORDED_KINDS if kinds is None else tuple(stored_kind(str(kind)) for kind in kinds)
     if not {*wanted} <= {*RECORDED_KINDS}:
         raise ValueError(f"moments: expected some of {', '.join(RECORDED_KINDS)}, got {', '.join(wanted)}")
     combined = to_query(query, index.embedder, embed_dim=index.embed_dim)

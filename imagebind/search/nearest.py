@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from imagebind.calibration import Calibration, Scale
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, stored_kind
 from imagebind.search.rows import HIT_COLUMNS, Hit, to_hit
 from imagebind.search.store import Store, store_errors
 
@@ -80,7 +80,7 @@ def scored(records: Iterable[Record], vector: np.ndarray, calibration: Calibrati
     for record in records:
         kind = record["kind"]
         if kind not in scales:
-            scales[kind] = calibration.scale(vector, MediaKind(kind))
+            scales[kind] = calibration.scale(vector, stored_kind(kind))
         cosine = 1 - record["_distance"]  # LanceDB's dot distance is 1 - dot product
         hits.append(to_hit(record, cosine=cosine, score=scales[kind].score(cosine)))
     return hits

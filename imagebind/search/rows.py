@@ -1,6 +1,7 @@
 """The rows of an index: a vector with its file, its time in the file, and its metadata."""
 
 import json
+import os
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,8 +11,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from imagebind.media.paths import text_path
-from imagebind.modality import MediaKind, ModalityType
+from imagebind.batching import Embedding
+from imagebind.intake.requests import Request
+from imagebind.io.uri import is_uri
+from imagebind.media.discover import absolute_path
+from imagebind.media.paths import path_text, text_path
+from imagebind.modality import MediaKind, ModalityType, stored_kind
 
 Metadata = Mapping[str, str | int | float | bool]
 
@@ -91,6 +96,25 @@ class Hit:
         return text_path(self.path)
 
 
+def row_of(result: Embedding, item: Any, metadata: Metadata) -> IndexRow:
+    """Return the row of an embedded item; a file's path is absolute."""
+    assert result.vector is not None and result.kind is not None
+    payload = item.payload if isinstance(item, Request) else item
+    if isinstance(payload, Mapping):
+        payload = next(iter(payload.values()))
+    is_path = isinstance(payload, os.PathLike) or (
+        isinstance(payload, str) and result.kind is not MediaKind.TEXT and not is_uri(payload)
+    )
+    path = path_text(absolute_path(payload)) if is_path else result.name
+    start = min((span[0] for span in result.spans), default=None)
+    end = max((span[1] for span in result.spans), default=None)
+    if result.kind is MediaKind.TEXT and isinstance(payload, str):
+        metadata = {TEXT_KEY: payload, **metadata}
+    return IndexRow(
+        path=path, kind=result.kind, vector=result.vector, start=start, end=end, metadata=metadata
+    )
+
+
 def schema(embed_dim: int) -> pa.Schema:
     """Return the schema of the table of rows, for vectors of length `embed_dim`."""
     return pa.schema(
@@ -153,7 +177,7 @@ def from_arrow(table: pa.Table) -> list[IndexRow]:
         IndexRow(
             **{
                 **record,
-                "kind": MediaKind(record["kind"]),
+                "kind": stored_kind(record["kind"]),
                 "vector": np.asarray(record["vector"], dtype=np.float32),
                 "metadata": json.loads(record["metadata"]),
             }
@@ -187,7 +211,7 @@ def to_hit(record: Mapping[str, Any], *, cosine: float = float("nan"), score: fl
     vector = record.get("vector")
     return Hit(
         **{name: record[name] for name in HIT_COLUMNS if name not in ("kind", "metadata")},
-        kind=MediaKind(record["kind"]),
+        kind=stored_kind(record["kind"]),
         metadata=json.loads(record["metadata"]),
         cosine=cosine,
         score=score,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from imagebind.config import ImuConfig, OneChannelConfig, VisionConfig
+from imagebind.config import ImuConfig, MultiChannelConfig, OneChannelConfig, VisionConfig
 from imagebind.models.bound import modules_of, with_modality
 from tests.reference import small_config
 
@@ -41,6 +41,25 @@ def test_an_input_of_another_shape_names_the_modality(small_model):
         model({"radar": torch.randn(3, 2, 32, 32)})
 
 
+def test_images_of_several_channels_are_embedded_and_each_channel_counts(small_model):
+    sizes = MultiChannelConfig(
+        embed_dim=16, num_blocks=1, num_heads=2, channels=5, image_size=32, patch_size=8
+    )
+    torch.manual_seed(0)
+    model = with_modality(small_model, "spectral", sizes).eval()
+    images = torch.randn(2, 5, 32, 32)
+    with torch.inference_mode():
+        before = model({"spectral": images})["spectral"]
+        for channel in range(5):
+            changed = images.clone()
+            changed[:, channel, :16] += 3
+            assert not torch.allclose(model({"spectral": changed})["spectral"], before, atol=1e-3)
+        larger = model({"spectral": torch.randn(2, 5, 48, 48)})["spectral"]  # positions are interpolated
+    assert before.shape == larger.shape == (2, small_config().embed_dim)
+    with pytest.raises(ValueError, match=r"spectral: expected \(b, 5, 32, 32\).*got \(2, 4, 32, 32\)"):
+        model({"spectral": images[:, :4]})
+
+
 def test_several_modalities_can_be_added_and_have_the_dtype_of_the_model(small_model):
     series = ImuConfig(embed_dim=16, num_blocks=1, num_heads=2, channels=3, steps=40)
     model = with_modality(with_modality(small_model, "radar", SIZES), "eeg", series)
@@ -58,5 +77,5 @@ def test_a_name_that_cannot_be_used_is_an_error(small_model, name):
 
 
 def test_sizes_of_another_kind_are_an_error(small_model):
-    with pytest.raises(TypeError, match="radar: expected OneChannelConfig, AudioConfig or ImuConfig"):
+    with pytest.raises(TypeError, match=r"radar: expected OneChannelConfig, .*, got VisionConfig"):
         with_modality(small_model, "radar", VisionConfig(embed_dim=16, num_blocks=1, num_heads=2))

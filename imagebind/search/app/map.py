@@ -13,7 +13,7 @@ import numpy as np
 
 from imagebind.modality import MediaKind
 from imagebind.search.app import results
-from imagebind.search.html import CARD_TEXT_CHARACTERS, KIND_NAMES, seconds
+from imagebind.search.html import CARD_TEXT_CHARACTERS, kind_name, seconds
 from imagebind.search.index import Index
 from imagebind.search.rows import Hit
 
@@ -57,4 +57,4 @@ def map_of(index: Index) -> str:
 def _label(hit: Hit) -> str:
     text = hit.metadata.get("text")
     name = text if hit.kind is MediaKind.TEXT and isinstance(text, str) else hit.path.rpartition("/")[2]
-    return " ".join(filter(None, [f"{KIND_NAMES[hit.kind]}: {name[:CARD_TEXT_CHARACTERS]}", seconds(hit)]))
+    return " ".join(filter(None, [f"{kind_name(hit.kind)}: {name[:CARD_TEXT_CHARACTERS]}", seconds(hit)]))

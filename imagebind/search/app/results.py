@@ -8,9 +8,9 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, kinds_in_order
 from imagebind.search.app.detector import DetectedBoxes
-from imagebind.search.html import KIND_NAMES, card, cards, data_uri, has_file
+from imagebind.search.html import card, cards, data_uri, has_file, kind_name
 from imagebind.search.rows import Hit
 from imagebind.zeroshot import LabelScore
 
@@ -44,8 +44,8 @@ def page(*, overview: str, welcome: str, kinds: Sequence[MediaKind], **values: A
         "page.html",
         overview=Markup(overview),
         welcome=Markup(welcome),
-        kinds=[(kind.value, PLURALS[kind]) for kind in kinds],
-        kind_names={kind.value: name for kind, name in KIND_NAMES.items()},
+        kinds=[(kind.value, _plural(kind)) for kind in kinds],
+        kind_names={kind.value: kind_name(kind) for kind in MediaKind},
         **values,
     )
 
@@ -94,13 +94,17 @@ def empty_index(uri: str) -> str:
 def overview(kinds: Mapping[MediaKind, int], *, files: int, uri: str, toy: bool) -> str:
     """Return the head of the page: the index's name and its number of items; each window counts as one."""
     counts = [
-        f"{kinds[kind]:,} {PLURALS[kind] if kinds[kind] != 1 else KIND_NAMES[kind]}"
-        for kind in MediaKind
-        if kinds.get(kind)
+        f"{kinds[kind]:,} {_plural(kind) if kinds[kind] != 1 else kind_name(kind)}"
+        for kind in kinds_in_order(kinds)
+        if kinds[kind]
     ]
     total = f", from {files:,} file{'s' if files != 1 else ''}"
     content = ", ".join(counts) + total if counts else "no items yet"
     return render("overview.html", name=short_name(uri), content=content, toy=toy)
+
+
+def _plural(kind: MediaKind) -> str:
+    return PLURALS.get(kind, f"{kind} items")  # else the modality of a pack
 
 
 def short_name(uri: str) -> str:
@@ -122,5 +126,5 @@ def detected(boxes: DetectedBoxes) -> str:
 
 def map_chart(points: Sequence[Mapping[str, Any]], counts: Counter[MediaKind], **values: Any) -> str:
     """Return the map as an SVG with a legend; `map.js` handles its events."""
-    legend = [(kind.value, KIND_NAMES[kind], counts[kind]) for kind in MediaKind if counts[kind]]
+    legend = [(kind.value, kind_name(kind), counts[kind]) for kind in kinds_in_order(counts)]
     return render("map.html", points=points, legend=legend, **values)

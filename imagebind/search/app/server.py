@@ -13,7 +13,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 
 from imagebind.errors import ImageBindError
-from imagebind.modality import MediaKind
+from imagebind.modality import MediaKind, kinds_in_order
 from imagebind.search.app import results
 from imagebind.search.app.guard import DETECT_PATH, MEGABYTE, UPLOAD_PATH, Guard, WorkQueue
 from imagebind.search.app.inputs import Upload, UploadFile
@@ -75,7 +75,7 @@ def _add_page(app: FastAPI, service: PageService, max_upload_bytes: int) -> None
             title=results.short_name(service.index.uri),
             overview=overview,
             welcome=service.welcome(),
-            kinds=[kind for kind in MediaKind if kinds.get(kind)],
+            kinds=[kind for kind in kinds_in_order(kinds) if kinds[kind]],
             max_hits=MAX_HITS,
             max_upload_bytes=max_upload_bytes,
         )

@@ -56,9 +56,12 @@ class PageQuery:
 
 @dataclass(frozen=True, kw_only=True)
 class Filters:
-    """The filters of a search as entered; `first` and `last` are times, in seconds or as 1:30."""
+    """The filters of a search as entered.
 
-    kinds: Sequence[MediaKind] = ()
+    `kinds` are names of media types, `first` and `last` times, in seconds or as 1:30.
+    """
+
+    kinds: Sequence[str] = ()
     path: str = ""
     first: str = ""
     last: str = ""
@@ -121,7 +124,12 @@ class PageService:
         return results.notice("What are you looking for?", advice=hint)
 
     def search(self, query: PageQuery, filters: Filters) -> str:
-        """Return the hits for a query."""
+        """Return the hits for a query.
+
+        Raises:
+            MediaError: a media type of the filters is unknown.
+        """
+        self._check_kinds(filters)
         try:
             pairs, description = query.pairs()
             return self._hits(pairs, filters, description=description)
@@ -129,7 +137,12 @@ class PageService:
             return self.error_notice(error)
 
     def like(self, id: str, filters: Filters) -> str:
-        """Return the hits nearest to an item of the index, without the item itself."""
+        """Return the hits nearest to an item of the index, without the item itself.
+
+        Raises:
+            MediaError: a media type of the filters is unknown.
+        """
+        self._check_kinds(filters)
         try:
             hit = self.index.get(id)
             if hit is None or hit.vector is None:
@@ -181,6 +194,14 @@ class PageService:
     def error_notice(self, error: Exception, *, advice: str = "") -> str:
         """Return an error message as a notice."""
         return results.notice(str(error), advice=advice, alarm=True)
+
+    def _check_kinds(self, filters: Filters) -> None:
+        if {*filters.kinds} <= {kind.value for kind in MediaKind}:
+            return
+        try:
+            self.index.kinds_named(filters.kinds)  # with those of packs
+        except ValueError as error:
+            raise MediaError(str(error)) from error
 
     def _hits(self, query: Any, filters: Filters, *, description: str, without: str | None = None) -> str:
         options = filters.options()

@@ -186,7 +186,16 @@ class _Crawl:
 
     def _examine(self, new: tuple[FoundFile, FileState | None]) -> ExaminedFile:
         """Examine a file, in a thread."""
-        return examine(new[0], kind_of(new[0], self.mappings), self.indexed.sizes)
+        found, state = new
+        assert self.index.embedder is not None
+        try:
+            kind_and_options = kind_of(found, self.mappings, bound=self.index.embedder.bound)
+        except AmbiguousMediaError as error:
+            pack = self.index.missing_pack(() if state is None else state.kinds)
+            if pack is None:
+                raise
+            raise MediaError(error.item, got="a file whose pack is not loaded", expected=pack) from error
+        return examine(found, kind_and_options, self.indexed.sizes)
 
     def _examined(self, found: FoundFile, examining: Future[ExaminedFile]) -> ExaminedFile:
         try:
@@ -206,7 +215,7 @@ class _Crawl:
             return False
         found, path = examined.found, path_text(examined.found.path)
         if state is not None:
-            same = state.content_hash == examined.content_hash and examined.kind is main_kind(state.kinds)
+            same = state.content_hash == examined.content_hash and examined.kind == main_kind(state.kinds)
             if same:
                 self._move(path, found, FileOutcome.UNCHANGED, examined.kind)
             return same

@@ -115,7 +115,7 @@ class _FileJob:
         if result.error is not None:
             self.failed.setdefault(kind, result.error)
         if kind in self.failed:
-            self.rows = [row for row in self.rows if row.kind is not kind]
+            self.rows = [row for row in self.rows if row.kind != kind]
         else:
             self.rows += self._rows(result)
 

@@ -45,7 +45,7 @@ class IndexedFiles:
             state = self._unvisited.get(path)
             if (
                 state is not None
-                and examined.kind is main_kind(state.kinds)
+                and examined.kind == main_kind(state.kinds)
                 and not path_exists(text_path(path))
             ):
                 del self._unvisited[path]
@@ -72,4 +72,4 @@ def is_unchanged(found: FoundFile, state: FileState, mappings: Sequence[PathMapp
     """Whether a file need not be opened: size, modification time and mapped media type are as indexed."""
     mapping = mapping_for(mappings, found)
     same = (state.size, state.mtime_ns) == (found.size, found.mtime_ns)
-    return same and (mapping is None or mapping.kind is main_kind(state.kinds))
+    return same and (mapping is None or mapping.kind == main_kind(state.kinds))

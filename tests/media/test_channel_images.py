@@ -1,0 +1,144 @@
+"""TIFF images of several channels: in strips or tiles, plain or deflated, or with a page for each channel."""
+
+import io
+import struct
+import zlib
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from imagebind.errors import MediaError
+from imagebind.io.source import Limits
+from imagebind.media.channel_images import load_channels
+
+FORMATS = {"u": 1, "i": 2, "f": 3}
+SHAPE = (21, 18, 5)  # (h, w, c): not multiples of the tiles and strips
+
+
+def pixels(dtype: str = "u2") -> np.ndarray:
+    return (np.random.default_rng(0).uniform(0, 200, SHAPE)).astype(dtype)
+
+
+def tiff(
+    image: np.ndarray,
+    *,
+    order: str = "<",
+    planar: bool = False,
+    deflate: bool = False,
+    tiled: bool = False,
+    predictor: int = 1,
+    orientation: int = 1,
+    compression: int | None = None,
+) -> bytes:
+    """Return a TIFF of one page."""
+    height, width, channels = image.shape
+    rows, columns = (16, 16) if tiled else (8, width)
+    planes = [image[..., [c]] for c in range(channels)] if planar else [image]
+    parts = []
+    for plane in planes:
+        for top, left in product(range(0, height, rows), range(0, width, columns)):
+            part = plane[top : top + rows, left : left + columns]
+            if tiled:
+                part = np.pad(part, [(0, rows - part.shape[0]), (0, columns - part.shape[1]), (0, 0)])
+            if predictor == 2:
+                part = np.diff(part, axis=1, prepend=part.dtype.type(0))
+            data = part.astype(part.dtype.newbyteorder(order)).tobytes()
+            parts.append(zlib.compress(data) if deflate else data)
+    starts = list(np.cumsum([8, *map(len, parts)])[:-1])
+    bits, form = image.dtype.itemsize * 8, FORMATS[image.dtype.kind]
+    entries = {256: [width], 257: [height], 258: [bits] * channels, 262: [1], 274: [orientation]}
+    entries |= {259: [compression or (8 if deflate else 1)], 277: [channels], 284: [2 if planar else 1]}
+    entries |= {317: [predictor], 338: [0] * (channels - 1), 339: [form] * channels}
+    lengths = [len(part) for part in parts]
+    entries |= {322: [columns], 323: [rows], 324: starts, 325: lengths} if tiled else {}
+    entries |= {} if tiled else {273: starts, 278: [rows], 279: lengths}
+    body = b"".join(parts)
+    offset = 8 + len(body)
+    extra = offset + 2 + 12 * len(entries) + 4
+    directory, values = struct.pack(f"{order}H", len(entries)), b""
+    for tag, numbers in sorted(entries.items()):
+        data = struct.pack(f"{order}{len(numbers)}I", *numbers)
+        at = data if len(data) == 4 else struct.pack(f"{order}I", extra + len(values))
+        values += b"" if len(data) == 4 else data
+        directory += struct.pack(f"{order}HHI", tag, 4, len(numbers)) + at
+    magic = b"II*\0" if order == "<" else b"MM\0*"
+    return magic + struct.pack(f"{order}I", offset) + body + directory + bytes(4) + values
+
+
+def load(data: bytes, channels: int = 5, **limits: int) -> np.ndarray:
+    return np.asarray(
+        load_channels(io.BytesIO(data), channels=channels, key="array", limits=Limits(**limits))
+    )
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "f4", "f8"])
+@pytest.mark.parametrize("tiled", [False, True], ids=["strips", "tiles"])
+def test_the_stored_numbers_are_read(dtype, tiled):
+    image = pixels(dtype)
+    for order, planar, deflate in product("<>", (False, True), (False, True)):
+        found = load(tiff(image, order=order, planar=planar, deflate=deflate, tiled=tiled))
+        assert found.dtype == image.dtype and np.array_equal(found, image)
+
+
+def test_differences_are_summed_and_the_orientation_applied():
+    image = pixels()
+    assert np.array_equal(load(tiff(image, deflate=True, predictor=2)), image)
+    assert np.array_equal(load(tiff(image, orientation=6)), np.rot90(image, -1))
+
+
+def test_a_page_for_each_channel_is_an_image_of_these_channels(tmp_path):
+    pages = [Image.fromarray(np.ascontiguousarray(pixels()[..., channel])) for channel in range(5)]
+    path = tmp_path / "pages.tif"
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    assert np.array_equal(load(path.read_bytes()), pixels())
+    assert load(path.read_bytes(), channels=4).shape == SHAPE[:2]  # the first page, as elsewhere
+
+
+def test_other_writers_files_are_read(tmp_path):
+    tifffile = pytest.importorskip("tifffile")
+    path: Path = tmp_path / "x.tif"
+    for dtype, planar, compression in product(("u2", "f4"), ("contig", "separate"), (None, "zlib")):
+        image = pixels(dtype)
+        stored = image if planar == "contig" else image.transpose(2, 0, 1)
+        options = {"photometric": "minisblack", "planarconfig": planar, "compression": compression}
+        tifffile.imwrite(path, stored, **options, metadata=None)
+        assert np.array_equal(load(path.read_bytes()), image)
+
+
+def test_damaged_files_are_errors_that_name_the_damage():
+    whole = tiff(pixels())
+    for data in (tiff(pixels(), deflate=True).replace(b"x\x9c", b"xx", 1), tiff(pixels("u2"), predictor=3)):
+        with pytest.raises(MediaError, match="a damaged TIFF"):
+            load(data)
+    with pytest.raises(MediaError, match=r"a damaged TIFF \(without tag 273\)"):
+        load(whole.replace(struct.pack("<HHI", 273, 4, 3), struct.pack("<HHI", 275, 4, 3), 1))
+    one_strip = whole.replace(struct.pack("<HHII", 278, 4, 1, 8), struct.pack("<HHII", 278, 4, 1, 9000))
+    with pytest.raises(MediaError, match=r"a damaged TIFF \(3 parts of the image, not 1\)"):
+        load(one_strip)
+
+
+def test_a_huge_image_is_refused_before_memory_is_allocated():
+    data = tiff(pixels())
+    huge = data.replace(struct.pack("<HHII", 257, 4, 1, 21), struct.pack("<HHII", 257, 4, 1, 2**31), 1)
+    with pytest.raises(MediaError, match=r"18 x 2147483648 pixels of 5 channels; expected 1 to"):
+        load(huge)
+    wide = tiff(pixels(), tiled=True)
+    wide = wide.replace(struct.pack("<HHII", 322, 4, 1, 16), struct.pack("<HHII", 322, 4, 1, 2**31), 1)
+    with pytest.raises(MediaError, match="a damaged TIFF"):
+        load(wide)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_a_mutated_file_gives_numbers_or_a_media_error(seed):
+    rng = np.random.default_rng(seed)
+    data = bytearray(tiff(pixels("u2"), deflate=bool(seed % 2), tiled=bool(seed % 3)))
+    for _ in range(6):
+        data[int(rng.integers(len(data) - 400, len(data)))] = int(rng.integers(256))
+    try:
+        found = load(bytes(data), max_pixels=10_000)
+    except MediaError:
+        return
+    assert found.size <= 10_000 * 5
