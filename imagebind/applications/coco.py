@@ -40,7 +40,10 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
     except LookupError as error:
         raise MediaError(name, got=str(error.args[0]), expected=EXPECTED_FILE) from error
     except (ValueError, TypeError, AttributeError) as error:  # of JSON, UTF-8 and numbers
-        raise MediaError(name, got=str(error).partition("\n")[0], expected=EXPECTED_FILE) from error
+        reason = str(error).partition("\n")[0]
+        raise MediaError(
+            name, got=f"a file that cannot be read ({reason})", expected=EXPECTED_FILE
+        ) from error
 
 
 def to_coco(images: Iterable[ImageDetections]) -> dict[str, Any]:

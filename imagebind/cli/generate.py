@@ -175,10 +175,10 @@ def _weighted(terms: Sequence[Term], weights: Sequence[str]) -> list[Term]:
             weight_of[MediaKind(kind).value] = float(number)
         except ValueError:
             raise typer.BadParameter(
-                f"{text!r}; expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}", param_hint="--weight"
+                f"expected TYPE=NUMBER, a TYPE of {', '.join(MediaKind)}, got {text!r}", param_hint="--weight"
             ) from None
         if kind not in added:
-            raise typer.BadParameter(f"{text!r}; expected --{kind}, got none", param_hint="--weight")
+            raise typer.BadParameter(f"{text!r}: expected --{kind}, got none", param_hint="--weight")
     return [
         (item, weight_of.get(next(iter(item)), weight) if weight > 0 else weight) for item, weight in terms
     ]
@@ -219,7 +219,7 @@ def _decoder(
     if source is None and not takes_unclip(embedder):
         if options or offload:
             raise typer.BadParameter(
-                "the decoder of this model has no options; expected --decoder, a folder of Stable unCLIP",
+                "the decoder of this model has no options; pass --decoder, a folder of Stable unCLIP",
                 param_hint=_OPTION_NAMES[next(iter(options), "offload")],
             )
         return decoder_of(embedder)

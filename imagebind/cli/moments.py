@@ -92,7 +92,9 @@ def moments(
     if not window > 0:
         raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
     if not 0 < hop <= window:
-        raise typer.BadParameter(f"{hop:g}; expected more than 0 and at most --window", param_hint="--hop")
+        raise typer.BadParameter(
+            f"expected more than 0 and at most --window, got {hop:g}", param_hint="--hop"
+        )
     _check_output(recording, cut, plot)
     with importing():
         import torch  # noqa: F401

@@ -126,7 +126,7 @@ def _metadata(entries: Sequence[str]) -> dict[str, Any]:
     for entry in entries:
         name, equals, value = entry.partition("=")
         if not name or not equals:
-            raise typer.BadParameter(f"{entry!r}; expected NAME=VALUE", param_hint="--where")
+            raise typer.BadParameter(f"expected NAME=VALUE, got {entry!r}", param_hint="--where")
         try:
             parsed = json.loads(value)
         except ValueError:

@@ -122,7 +122,7 @@ def kind_of(found: FoundFile, mappings: Sequence[PathMapping]) -> tuple[MediaKin
         pattern = _pattern(found)
         ways = " or ".join(f"--map '{pattern}={_map_value(kind, found)}'" for kind in error.kinds)
         raise AmbiguousMediaError(
-            error.item, got=error.got, expected=ways, kinds=error.kinds, pattern=pattern
+            error.item, got=error.got, kinds=error.kinds, pattern=pattern, hint=f"pass {ways}"
         ) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:

@@ -57,7 +57,7 @@ class ArrayTransform:
         if isinstance(values, Image.Image):
             values = np.asarray(values)
         if not isinstance(values, np.ndarray | Tensor):
-            raise MediaError(name, got=f"a {type(values).__name__}", expected=expected)
+            raise MediaError(name, got=type(values).__name__, expected=expected)
         array = as_numpy(values)
         if len(self.shape) == 3:
             array = drop_channel(array, name=name, expected=expected)[None]  # -> (1, h, w)
@@ -65,7 +65,7 @@ class ArrayTransform:
             raise MediaError(name, got=f"{array.dtype} of shape {array.shape}", expected=expected)
         tensor = torch.from_numpy(array.astype(np.float32))
         if not tensor.isfinite().all():
-            raise MediaError(name, got="numbers that are not finite", expected="finite numbers")
+            raise MediaError(name, got="NaN or infinite ones", expected="finite numbers")
         if tuple(tensor.shape) != self.shape:
             tensor = F.interpolate(
                 tensor[None], size=self.shape[1:], mode="bilinear", antialias=True, align_corners=False

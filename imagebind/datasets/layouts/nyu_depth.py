@@ -51,12 +51,12 @@ def nyu_depth(root: str | os.PathLike[str], *, split: str = "test", filled: bool
         name = f"NYU-Depth v2 {index}"
         if not 1 <= index <= len(scene_types):
             raise MediaError(
-                str(root / SPLIT_TABLE), got=f"index {index}", expected=f"1 to {len(scene_types):,}"
+                str(root / SPLIT_TABLE), got=str(index), expected=f"an index from 1 to {len(scene_types):,}"
             )
         scene_type = scene_types[index - 1]
         if scene_type not in number_of:
             raise MediaError(
-                name, got=f"scene type {scene_type!r}", expected=f"one of {', '.join(number_of)}"
+                name, got=repr(scene_type), expected=f"one of the scene types {', '.join(number_of)}"
             )
         load = partial(_frame, data, variable, index - 1)
         items.append(
@@ -74,14 +74,18 @@ def _scene_types(data: Path, variable: str) -> list[str]:
     with _opened(data) as file:
         if missing := [name for name in (SCENE_TYPES, variable) if name not in file]:
             raise MediaError(
-                str(data), got=f"no {', '.join(missing)}", expected=f"{SCENE_TYPES} and {variable}"
+                str(data),
+                got=f"one without {', '.join(missing)}",
+                expected=f"a file with {SCENE_TYPES} and {variable}",
             )
         try:
             references = file[SCENE_TYPES][()].reshape(-1)
             return ["".join(map(chr, file[each][()].reshape(-1))) for each in references]
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise MediaError(
-                str(data), got=f"{SCENE_TYPES} cannot be read ({error})", expected="a cell of texts"
+                str(data),
+                got=f"one that cannot be read ({error})",
+                expected=f"{SCENE_TYPES} as a cell of texts",
             ) from error
 
 
@@ -92,7 +96,9 @@ def _frame(data: Path, variable: str, position: int) -> dict[str, Any]:
             metres = file[variable][position].T  # (w, h) -> (h, w): HDF5 has MATLAB's dimensions reversed
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise MediaError(
-                f"{data}, {variable} {position + 1}", got=f"cannot be read ({error})", expected="a frame"
+                f"{data}, {variable} {position + 1}",
+                got=f"one that cannot be read ({error})",
+                expected="a frame",
             ) from error
     return {"depth": np.ascontiguousarray(metres), "unit": "m", **CAMERA}
 
@@ -104,5 +110,5 @@ def _opened(data: Path) -> Any:
     except OSError as error:
         expected = "the labelled data set, MATLAB 7.3 (HDF5)"
         if not data.exists():
-            raise MissingMediaError(str(data), got="no such file", expected=expected) from error
-        raise MediaError(str(data), got=f"cannot be read ({error})", expected=expected) from error
+            raise MissingMediaError(str(data), got="no such file", hint=f"it should be {expected}") from error
+        raise MediaError(str(data), got=f"a file that cannot be read ({error})", expected=expected) from error
