@@ -90,7 +90,7 @@ class Batcher:
         try:
             views = future.result()
             if not len(views.views):
-                raise MediaError(name, got="an empty tensor without views", expected="one view or more")
+                raise MediaError(name, got="an empty tensor", expected="at least one view")
         except Exception as error:
             self.fail(index, name, kind, error)
             return
@@ -200,7 +200,9 @@ class Batcher:
         vector = views.mean(dim=0)
         vector = F.normalize(vector, dim=0) if self.normalize else vector
         if not vector.isfinite().all():
-            error = MediaError(item.name, got="an embedding that is not finite", expected="finite numbers")
+            error = MediaError(
+                item.name, got="one with NaN or infinite numbers", expected="a finite embedding"
+            )
             self._record_error(item.index, item.name, item.views.kind, error)
             return
         spans = item.views.spans

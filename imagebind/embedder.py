@@ -342,7 +342,8 @@ class Embedder:
             raise MediaError(
                 request.name,
                 got=f"{request.kind}, which this model was built without",
-                expected=f"one of {', '.join(self.model.modalities)}, or a model built with more modalities=",
+                expected=f"one of {', '.join(self.model.modalities)}",
+                hint="build it with more modalities=",
             )
         return request
 

@@ -1,4 +1,4 @@
-"""The errors of this library. Messages have the item, the actual and the expected value."""
+"""The errors of this library. Messages have the item, the expected and the actual value, and a hint."""
 
 import logging
 from collections.abc import Iterator
@@ -20,17 +20,26 @@ class ImageBindError(Exception):
 class MediaError(ImageBindError, ValueError):
     """An item (file, array, string) that cannot be converted to a tensor."""
 
-    def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
-        """Compose the message. A DataLoader recreates a worker's error from its complete message alone."""
-        super().__init__(f"{item}: {got}; expected {expected}" if got else item)
+    def __init__(self, item: str, *, got: str = "", expected: str = "", hint: str = "") -> None:
+        """Compose the message. A DataLoader recreates a worker's error from its complete message alone.
+
+        Args:
+            item: name of the item, or the complete message.
+            got: what was found, a noun phrase; without `expected`, a statement such as "no such file".
+            expected: a noun phrase.
+            hint: the way out, if there is one.
+        """
+        found = f"expected {expected}, got {got}" if expected else got
+        super().__init__((f"{item}: {found}" if found else item) + (f"; {hint}" if hint else ""))
         self.item = item
         self.got = got
         self.expected = expected
+        self.hint = hint
 
     @property
     def fields(self) -> dict[str, Any]:
         """The keyword arguments of the constructor."""
-        return {"got": self.got, "expected": self.expected}
+        return {"got": self.got, "expected": self.expected, "hint": self.hint}
 
     def renamed(self, item: str) -> "MediaError":
         """Return the same error for another item name."""
@@ -43,12 +52,12 @@ class MediaError(ImageBindError, ValueError):
 class UnreadableMediaError(MediaError, OSError):
     """A file that cannot be opened, or an image that cannot be decoded; an `OSError`, like Pillow's."""
 
-    def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
-        super().__init__(item, got=got, expected=expected)
+    def __init__(self, item: str, *, got: str = "", expected: str = "", hint: str = "") -> None:
+        super().__init__(item, got=got, expected=expected, hint=hint)
         self.filename = item
         self.strerror = got
 
-    __str__ = BaseException.__str__  # OSError's omits the expected value
+    __str__ = BaseException.__str__  # OSError's omits the expected value and the hint
 
 
 class MissingMediaError(UnreadableMediaError, FileNotFoundError):
@@ -73,10 +82,11 @@ class AmbiguousMediaError(MediaError):
         *,
         got: str = "",
         expected: str = "",
+        hint: str = "",
         kinds: tuple[MediaKind, ...] = (),
         pattern: str = "",
     ) -> None:
-        super().__init__(item, got=got, expected=expected)
+        super().__init__(item, got=got, expected=expected, hint=hint)
         self.kinds = kinds
         self.pattern = pattern
 
@@ -113,8 +123,8 @@ class MissingHeicError(MissingExtraError, MediaError):
     package, extra, purpose = "pillow-heif", "heic", "reading HEIC images"
     __reduce__ = MediaError.__reduce__
 
-    def __init__(self, item: str, *, got: str = "", expected: str = "") -> None:
-        MediaError.__init__(self, item, got=got, expected=expected)
+    def __init__(self, item: str, *, got: str = "", expected: str = "", hint: str = "") -> None:
+        MediaError.__init__(self, item, got=got, expected=expected, hint=hint)
 
 
 def import_extra(package: str, *, extra: str, purpose: str) -> Any:

@@ -116,8 +116,8 @@ class Pack:
         self.space.check(space, owner=str(self.folder), way_out=WAY_OUT)
         if not {*self.space.weights} & {*space.weights}:
             raise SpaceMismatchError(
-                f"{self.folder}: got a model with {', '.join(space.weights)}; expected one with "
-                f"{' or '.join(self.space.weights)}, by which the space is compared"
+                f"{self.folder}: expected a model with {' or '.join(self.space.weights)}, by which the "
+                f"space is compared, got one with {', '.join(space.weights)}"
             )
 
 
@@ -195,8 +195,8 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
         )
     except (LookupError, TypeError, ValueError, AttributeError) as error:
         raise CheckpointError(
-            f"{path / CONFIG_NAME}: cannot be read ({error!r:.400}); expected the description of a pack, "
-            "as save_pack writes it"
+            f"{path / CONFIG_NAME}: expected the description of a pack, as save_pack writes it, got a "
+            f"file that cannot be read ({error!r:.400})"
         ) from error
 
 
@@ -229,7 +229,7 @@ def _check_shapes(model: ImageBindModel, name: BoundModality, sizes: BoundConfig
         key = different[0]
         raise ValueError(
             f"sizes: {len(different)} tensors of {name} differ from a model of {sizes}, such as {key}: "
-            f"got {shapes[0].get(key)}, expected {shapes[1].get(key)}"
+            f"expected {shapes[1].get(key)}, got {shapes[0].get(key)}"
         )
 
 

@@ -161,9 +161,9 @@ def parse_label(text: str, *, item: str) -> tuple[str, ...]:
     names = tuple(" ".join(name.split()) for name in text.split(CLASS_NAME_SEPARATOR))
     expected = f"a name, or several separated by {CLASS_NAME_SEPARATOR}"
     if not all(names):
-        raise MediaError(item, got=f"{text.strip()!r}, with an empty name", expected=expected)
+        raise MediaError(item, got=f"an empty name in {text.strip()!r}", expected=expected)
     if len(set(names)) < len(names):
-        raise MediaError(item, got=f"{text.strip()!r}, with a repeated name", expected=expected)
+        raise MediaError(item, got=f"a repeated name in {text.strip()!r}", expected=expected)
     return names
 
 
@@ -213,5 +213,5 @@ def read_labels(path: str | os.PathLike[str]) -> Sequence[tuple[str, ...]]:
         ) from error
     classes = parse_labels(text.splitlines(), item=str(path))
     if not classes:
-        raise MediaError(str(path), got="no class", expected="one class per line")
+        raise MediaError(str(path), got="none", expected="one class per line")
     return classes

@@ -110,7 +110,7 @@ class Space:
             ]
         if differences:
             raise SpaceMismatchError(
-                f"{owner}: got vectors of space {other}; expected {self} ({'; '.join(differences)}); "
+                f"{owner}: expected vectors of space {self}, got {other} ({'; '.join(differences)}); "
                 f"{way_out}"
             )
 

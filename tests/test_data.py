@@ -325,7 +325,7 @@ def test_a_missing_file_is_a_file_not_found_error(loader):
     with pytest.raises(FileNotFoundError) as caught:
         loader(["gone.bin"], "cpu")
     assert isinstance(caught.value, MediaError) and isinstance(caught.value, ValueError)
-    assert caught.value.filename == "gone.bin" and str(caught.value).startswith("gone.bin: cannot be opened")
+    assert caught.value.filename == "gone.bin" and str(caught.value).startswith("gone.bin: no such file")
 
 
 def test_the_error_for_a_damaged_file_is_an_os_error(tmp_path):

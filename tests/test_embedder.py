@@ -138,7 +138,7 @@ def test_options_of_an_item_are_passed_to_its_transform(embedder):
 
 
 def test_a_misspelt_option_raises_an_error_with_the_existing_ones(embedder):
-    with pytest.raises(MediaError, match=r"'focl'.*focal"):
+    with pytest.raises(MediaError, match=r"focal.*, got focl"):
         embedder.encode({"depth": np.ones((4, 4)), "focl": 500})
 
 
@@ -163,7 +163,7 @@ def test_skipped_items_are_nan_and_the_others_are_embedded(embedder, image_file,
 
 
 def test_by_default_the_first_bad_item_is_raised(embedder, tmp_path):
-    with pytest.raises(MediaError, match=r"none\.png.*No such file"):
+    with pytest.raises(MediaError, match=r"none\.png: no such file"):
         embedder.encode(["a dog", tmp_path / "none.png"])
     with pytest.raises(ValueError, match="'raise' or 'skip'"):
         embedder.encode(["a dog"], on_error="ignore")
@@ -183,7 +183,7 @@ def test_a_16_bit_grayscale_image_raises_an_error_with_the_ways_to_specify_its_m
 
 def test_a_modality_without_a_trunk_raises_an_error(image_file):
     embedder = Embedder(ImageBindModel(small_config(), modalities=["text"]))
-    with pytest.raises(MediaError, match=r"built without.*one of text"):
+    with pytest.raises(MediaError, match=r"one of text.*, got .*built without"):
         embedder.encode(image_file)
     vectors = embedder.encode(["a dog", image_file], on_error="skip")
     assert np.isfinite(vectors[0]).all() and np.isnan(vectors[1]).all()
@@ -192,7 +192,7 @@ def test_a_modality_without_a_trunk_raises_an_error(image_file):
 def test_embeddings_that_are_not_finite_are_errors():
     model = ImageBindModel(small_config(), modalities=["text"])
     model.modality_heads["text"].proj[1].weight.data.fill_(float("nan"))
-    with pytest.raises(MediaError, match="not finite"):
+    with pytest.raises(MediaError, match="expected a finite embedding, got one with NaN or infinite numbers"):
         Embedder(model).encode("a dog")
 
 
@@ -249,7 +249,7 @@ def test_a_table_always_raises_an_error(embedder):
     pandas = pytest.importorskip("pandas")
     table = pandas.DataFrame({"caption": ["a dog"], "file": ["dog.jpg"]})
     for on_error in ("raise", "skip"):
-        with pytest.raises(MediaError, match=r"columns caption, file.*table\['caption'\]"):
+        with pytest.raises(MediaError, match=r"table\['caption'\].*columns caption, file"):
             embedder.encode(table, on_error=on_error)
     assert embedder.encode(table["caption"]).shape == (1, 32)
 

@@ -43,20 +43,20 @@ def test_files_that_are_ambiguous_for_one_reason_are_one_line_whose_pattern_solv
 
 def test_other_reasons_and_other_suffixes_keep_lines_of_their_own():
     failures = [
-        Failure(path="/a.png", error="/a.png: damaged; expected an image", kind="MediaError"),
-        Failure(path="/b.png", error="/b.png: damaged; expected an image", kind="MediaError"),
-        Failure(path="/c.png", error="/c.png: empty; expected an image", kind="MediaError"),
+        Failure(path="/a.png", error="/a.png: expected an image, got a damaged one", kind="MediaError"),
+        Failure(path="/b.png", error="/b.png: expected an image, got a damaged one", kind="MediaError"),
+        Failure(path="/c.png", error="/c.png: expected an image, got an empty file", kind="MediaError"),
         *(
             Failure.of(
                 path,
                 AmbiguousMediaError(
-                    path, got="deep", expected=f"--map '**{path}=depth'", pattern=f"**{path}"
+                    path, got="it may be depth", hint=f"pass --map '**{path}=depth'", pattern=f"**{path}"
                 ),
             )
             for path in ("/d.png", "/e.tif")
         ),
     ]
     assert grouped(failures) == [
-        "/a.png and 1 more: damaged; expected an image",
+        "/a.png and 1 more: expected an image, got a damaged one",
         *(failure.error for failure in failures[2:]),
     ]

@@ -107,11 +107,11 @@ def test_a_report_names_the_modality_and_the_file_of_a_failed_item(pack, tiny, t
     )
     assert np.isnan(vectors[:3]).all() and np.isfinite(vectors[3]).all()
     assert [entry.modality for entry in report] == ["event"] * 4
-    assert "noise.npy" in str(report[0].error) and "not finite" in str(report[1].error)
+    assert "noise.npy" in str(report[0].error) and "infinite" in str(report[1].error)
     assert "expected an array of shape (1, 32, 32)" in str(report[2].error)
-    with pytest.raises(MediaError, match="other keys; expected the key event"):
+    with pytest.raises(MediaError, match="expected the key event, got other keys"):
         embedder.encode([{"audio": "a.wav"}], modality="event")
-    with pytest.raises(MediaError, match=r"options \['gain'\] for event; expected some of shape, mean"):
+    with pytest.raises(MediaError, match=r"expected options of event \(.*shape, mean.*\), got gain"):
         embedder.encode([{"event": good, "gain": 2}])
 
 
@@ -212,7 +212,7 @@ def test_a_pack_of_another_space_is_rejected(pack, tiny):
     with pytest.raises(SpaceMismatchError, match=r"event_camera: .*weights of vision.*the pack was trained"):
         Embedder(other, packs=[pack])
     edited(pack, space=read_space(pack) | {"weights": {"vision": read_space(pack)["weights"]["vision"]}})
-    with pytest.raises(SpaceMismatchError, match="got a model with text; expected one with vision"):
+    with pytest.raises(SpaceMismatchError, match=r"expected a model with vision.*, got one with text"):
         Embedder("imagebind_tiny", modalities=["text"], packs=[pack])
 
 
@@ -228,11 +228,11 @@ def test_missing_files_and_wrong_tensors_are_clear_errors(pack, tiny, tmp_path):
         Embedder(tiny, packs=[tmp_path / "empty"])
     edited(pack, sizes=json.loads((pack / "config.json").read_text())["sizes"] | {"embed_dim": 32})
     with pytest.raises(
-        CheckpointError, match=r"does not fit the model: different .*cls_token: got \(1, 1, 16"
+        CheckpointError, match=r"does not fit the model: different .*cls_token: expected .*, got \(1, 1, 16"
     ):
         Embedder(tiny, packs=[pack])
     (pack / "event.safetensors").unlink()
-    with pytest.raises(CheckpointError, match=r"event\.safetensors: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"event\.safetensors: .*cannot be read"):
         Embedder(tiny, packs=[pack])
 
 
@@ -252,7 +252,9 @@ def test_missing_files_and_wrong_tensors_are_clear_errors(pack, tiny, tmp_path):
     ids=str,
 )
 def test_a_wrong_description_is_one_error_that_names_the_file(pack, tiny, changes):
-    with pytest.raises(CheckpointError, match=r"config\.json: cannot be read .* expected the description"):
+    with pytest.raises(
+        CheckpointError, match=r"config\.json: expected the description .*, got a file that cannot be read"
+    ):
         Embedder(tiny, packs=[edited(pack, **changes)])
 
 
@@ -315,7 +317,7 @@ def test_saving_checks_the_name_the_sizes_and_the_settings(bound, tmp_path):
 
 def test_a_folder_that_cannot_be_written_is_an_error(bound, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(CheckpointError, match="cannot be created"):
+    with pytest.raises(CheckpointError, match="got one that cannot be created"):
         save_pack(bound, "event", tmp_path / "file" / "pack", sizes=SIZES, transform=TRANSFORM)
     assert (
         read_pack(save_pack(bound, "event", tmp_path / "pack", sizes=SIZES, transform=TRANSFORM)).modality

@@ -56,11 +56,14 @@ def test_a_class_file_has_names_separated_by_bars_and_comments(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("dog\ncat||kitten\n", r"labels\.txt, line 2: 'cat\|\|kitten', with an empty name"),
+        ("dog\ncat||kitten\n", r"labels\.txt, line 2: expected .*, got an empty name in 'cat\|\|kitten'"),
         ("dog|\n", r"labels\.txt, line 1: .*empty name"),
         ("# pets\ndog|dog\n", r"labels\.txt, line 2: .*a repeated name"),
-        ("dog|puppy\n\ncat|puppy\n", r"labels\.txt, line 3: 'puppy', which line 1 has"),
-        ("# nothing\n\n", r"labels\.txt: no class; expected one class per line"),
+        (
+            "dog|puppy\n\ncat|puppy\n",
+            r"labels\.txt, line 3: expected each name in one class, got 'puppy', which line 1 has",
+        ),
+        ("# nothing\n\n", r"labels\.txt: expected one class per line, got none"),
     ],
 )
 def test_a_fault_in_a_class_file_is_reported_with_its_line(tmp_path, content, message):
@@ -73,7 +76,9 @@ def test_a_fault_in_a_class_file_is_reported_with_its_line(tmp_path, content, me
 def test_a_class_file_in_another_encoding_raises_an_error_with_the_line(tmp_path):
     path = tmp_path / "labels.txt"
     path.write_bytes(b"dog\ncaf\xe9\n")
-    with pytest.raises(MediaError, match=r"labels\.txt, line 2: bytes that are not UTF-8"):
+    with pytest.raises(
+        MediaError, match=r"labels\.txt, line 2: expected text in UTF-8, got bytes that are not UTF-8"
+    ):
         read_labels(path)
 
 

@@ -195,7 +195,7 @@ def test_other_files_added_to_its_folder_are_named(untrained, tmp_path):
 
 def test_a_file_instead_of_a_folder_is_refused(untrained, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(FileExistsError, match="is a file; expected a new or empty folder"):
+    with pytest.raises(FileExistsError, match="expected a new or empty folder, got a file"):
         quickstart(tmp_path / "file")
 
 

@@ -85,7 +85,7 @@ def test_a_media_type_that_is_added_after_a_search_is_listed_in_the_index(tiny, 
 def test_adding_and_searching_with_another_model_raise_errors(tiny, tmp_path):
     Index.open(tmp_path / "db", tiny, create=True).add(["a star"])
     other = Embedder(imagebind_tiny())
-    with pytest.raises(SpaceMismatchError, match=r"db: got vectors of space .*; expected imagebind_tiny \w+"):
+    with pytest.raises(SpaceMismatchError, match=r"db: expected vectors of space imagebind_tiny \w+, got "):
         Index.open(tmp_path / "db", other)
 
 

@@ -80,7 +80,7 @@ def as_image(image: Any) -> tuple[Image.Image, str]:
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise MediaError(
                 request.name,
-                got=f"{pixels.dtype} {pixels.shape}",
+                got=f"an array {pixels.shape} of {pixels.dtype}",
                 expected="a path, a PIL image, or an array (h, w, 3) of uint8",
             )
         pixels = Image.fromarray(pixels)
@@ -97,7 +97,8 @@ def check_aspect_ratio(size: tuple[int, int], *, name: str) -> None:
         raise MediaError(
             name,
             got=f"{size[0]} x {size[1]} pixels",
-            expected=f"a longer side of at most {MAX_ASPECT_RATIO} times the shorter one; crop the image",
+            expected=f"a longer side of at most {MAX_ASPECT_RATIO} times the shorter one",
+            hint="crop the image",
         )
 
 
@@ -121,7 +122,11 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
         raise MediaError(name, got="numbers that are not finite", expected=expected)
     if (rows[:, 2:] < rows[:, :2]).any():
         number = int((rows[:, 2:] < rows[:, :2]).any(dim=1).nonzero()[0])
-        raise MediaError(name, got=f"box {number} is {rows[number].tolist()}", expected=expected)
+        raise MediaError(
+            name,
+            got=f"{rows[number].tolist()} as box {number}",
+            expected="boxes with left <= right and top <= bottom",
+        )
     if len(rows) and not ((rows[:, 2:] - rows[:, :2]) >= MIN_SIDE).all(dim=1).any():
         raise MediaError(name, got="boxes of less than a pixel", expected=expected)
     width, height = size
@@ -130,8 +135,8 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
     if len(rows) and not len(inside):
         raise MediaError(
             name,
-            got=f"{len(rows)} boxes outside the image of {width} x {height} pixels",
-            expected="boxes that overlap it",
+            got=f"{len(rows)} outside it",
+            expected=f"a box that overlaps the image of {width} x {height} pixels",
         )
     return inside
 

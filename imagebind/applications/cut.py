@@ -99,7 +99,7 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
             _write_wav(recording, temporary, start, end)
         return CutClip(path=path, is_copy=False)
     if request.kind is not MediaKind.VIDEO:
-        raise MediaError(request.name, got=f"{request.kind}", expected="a video or an audio file to cut")
+        raise MediaError(request.name, got=str(request.kind), expected="a video or an audio file to cut")
     path = target.with_name(f"{target.name}.mp4")
     with replacing(path) as temporary:
         key = key_frame_at(recording, start, end)

@@ -125,8 +125,8 @@ def decoder_of(embedder: Embedder) -> Decoder:
     if model == factory.TINY:
         return TinyDecoder.load()
     raise ImageBindError(
-        f"got a model of {embedder.embed_dim}-d vectors ({model}), which has no decoder; expected "
-        f"{factory.TINY}, {factory.HUGE}, or a decoder for this model"
+        f"model: expected {factory.TINY} or {factory.HUGE}, got one of {embedder.embed_dim}-d vectors "
+        f"({model}), which has no decoder; pass a decoder for this model"
     )
 
 

@@ -72,7 +72,7 @@ class RecordingVectors:
         for kind in wanted:
             if kind not in self.streams:
                 raise MediaError(
-                    self.name, got=f"no {kind} stream", expected=f"some of {', '.join(self.streams)}"
+                    self.name, got=f"one with {', '.join(self.streams)}", expected=f"a recording with {kind}"
                 )
         return replace(self, streams={kind: self.streams[kind] for kind in wanted})
 
@@ -159,7 +159,7 @@ def _seconds_of(recording: Request) -> float:
         return probe_video(path).duration
     probed = probe_audio(path, limits=DEFAULT_LIMITS)
     if probed is None:
-        raise MediaError(recording.name, got="no audio", expected="an audio file")
+        raise MediaError(recording.name, got="a file without audio", expected="an audio file")
     return float(probed[0])
 
 
@@ -184,7 +184,7 @@ def _sources(
         ValueError: a requested stream is unknown, `streams` is empty, or there are two IMU recordings.
     """
     if request.kind not in STREAMS:
-        raise MediaError(request.name, got=f"{request.kind}", expected="a video, audio or IMU recording")
+        raise MediaError(request.name, got=str(request.kind), expected="a video, audio or IMU recording")
     sources = {request.kind: request}
     if request.kind is MediaKind.VIDEO and has_audio(Path(request.payload)):
         sources[MediaKind.AUDIO] = replace(request, kind=MediaKind.AUDIO)
@@ -199,7 +199,7 @@ def _sources(
     without_trunk = [kind for kind in sources if kind.modality not in embedder.model.modalities]
     sources = {kind: each for kind, each in sources.items() if kind not in without_trunk}
     if streams is None and not sources:
-        raise MediaError(request.name, got=f"{request.kind}", expected="a model with a trunk for it")
+        raise MediaError(request.name, got="one without", expected=f"a model with a trunk for {request.kind}")
     if streams is None:
         return sources
     names = [str(kind) for kind in dict.fromkeys(streams)]
@@ -210,8 +210,10 @@ def _sources(
         if kind in without_trunk:
             raise MediaError(request.name, got=f"{kind}", expected="a model with a trunk for it")
         if kind not in sources:
-            way_out = "; pass an IMU file of the same time" if kind is MediaKind.IMU else ""
-            raise MediaError(request.name, got=f"no {kind} stream", expected=f"some of {available}{way_out}")
+            way_out = "pass an IMU file of the same time" if kind is MediaKind.IMU else ""
+            raise MediaError(
+                request.name, got=f"only {available}", expected=f"a recording with {kind}", hint=way_out
+            )
     return {kind: sources[kind] for kind in sources if kind in wanted}
 
 
@@ -280,8 +282,9 @@ def _within(imu: StreamWindows, seconds: float, name: str) -> StreamWindows:
     if not kept.any():
         raise MediaError(
             name,
-            got=f"IMU data from {imu.starts[0]:.4g} to {imu.ends[-1]:.4g} s of the recording",
-            expected=f"some between 0 and {seconds:.4g} s; check the offset",
+            got=f"IMU data from {imu.starts[0]:.4g} to {imu.ends[-1]:.4g} s",
+            expected=f"samples between 0 and {seconds:.4g} s of the recording",
+            hint="check the offset",
         )
     return StreamWindows(starts=imu.starts[kept], ends=imu.ends[kept], vectors=imu.vectors[kept])
 

@@ -86,7 +86,8 @@ def load_unclip(
             )
     except Exception as error:  # the type depends on the component and its file format
         raise CheckpointError(
-            f"{folder}: cannot be loaded ({_first_line(error)}); expected the files of a {PIPELINE_CLASS}"
+            f"{folder}: expected the files of a {PIPELINE_CLASS}, got some that cannot be loaded "
+            f"({_first_line(error)})"
         ) from error
     if offload:
         pipeline.enable_model_cpu_offload(device=device)
@@ -111,31 +112,31 @@ def _folder(source: str | os.PathLike[str], pipeline_class: Any) -> Path:
     path = Path(source)
     if path.is_dir():
         return path
-    expected = (
-        f"expected the repository {REPOSITORY} or a folder with its files: {INDEX_NAME} and the folders "
+    hint = (
+        f"pass the repository {REPOSITORY} or a folder with its files: {INDEX_NAME} and the folders "
         f"{', '.join(SETTINGS_NAMES)}; with a network: hf download {REPOSITORY} --local-dir FOLDER"
     )
     if not REPOSITORY_NAME.fullmatch(os.fspath(source)):
-        raise CheckpointError(f"{source}: no such folder; {expected}")
+        raise CheckpointError(f"{source}: no such folder; {hint}")
     try:
         with _quiet():
             return Path(pipeline_class.download(os.fspath(source), local_files_only=is_offline()))
     except Exception as error:  # raised by huggingface_hub, its HTTP library, or diffusers
         raise CheckpointError(
             f"{source}: no such folder, and not on this machine's disk or downloadable from the Hugging Face "
-            f"Hub ({type(error).__name__}); {expected}"
+            f"Hub ({type(error).__name__}); {hint}"
         ) from error
 
 
 def _check_files(folder: Path) -> None:
     index = folder / INDEX_NAME
     if not index.is_file():
-        raise CheckpointError(f"{folder}: got no {INDEX_NAME}; expected the files of a {PIPELINE_CLASS}")
+        raise CheckpointError(f"{folder}: expected the files of a {PIPELINE_CLASS}, got no {INDEX_NAME}")
     content = read_json(index)
     found = content.get("_class_name") if isinstance(content, dict) else None
     if found != PIPELINE_CLASS:
         raise CheckpointError(
-            f"{index}: got a pipeline {found}; expected {PIPELINE_CLASS}, as in {REPOSITORY}"
+            f"{index}: expected {PIPELINE_CLASS}, as in {REPOSITORY}, got a pipeline {found}"
         )
     if missing := missing_files(folder):
         raise CheckpointError(f"{folder}: expected these files too: {', '.join(missing)}")

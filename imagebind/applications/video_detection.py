@@ -201,7 +201,7 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
     form = FORMATS.get(path.suffix.lower())
     if form is None:
         raise MediaError(
-            str(path), got=f"the suffix {path.suffix!r}", expected=f"one of {', '.join(FORMATS)}"
+            str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(FORMATS)}"
         )
     rate = Fraction(frames_per_second).limit_denominator(1000)
     with replacing(path) as temporary, av.open(temporary, "w", format=form) as container:
@@ -214,5 +214,5 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
             even = np.ascontiguousarray(np.asarray(image)[: stream.height, : stream.width])
             container.mux(stream.encode(av.VideoFrame.from_ndarray(even, format="rgb24")))
         if stream is None:
-            raise MediaError(str(path), got="no frames", expected="at least one")
+            raise MediaError(str(path), got="none", expected="at least one frame")
         container.mux(stream.encode(None))

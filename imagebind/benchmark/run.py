@@ -57,7 +57,7 @@ def measure(
     chosen = list(sections)
     unknown = sorted(set(chosen) - set(SECTIONS))
     if unknown:
-        raise ValueError(f"unknown sections {', '.join(unknown)}; expected some of {', '.join(SECTIONS)}")
+        raise ValueError(f"expected some of the sections {', '.join(SECTIONS)}, got {', '.join(unknown)}")
     return _measure(chosen, size, weights, naive)
 
 

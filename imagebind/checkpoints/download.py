@@ -65,18 +65,18 @@ def verify(path: str | os.PathLike[str], released: ReleasedFile = IMAGEBIND_HUGE
         size = Path(path).stat().st_size
         if size != released.size:
             raise CheckpointError(
-                f"{path}: got {size:,} bytes; expected {released.size:,} of {released.name}"
+                f"{path}: expected {released.size:,} bytes of {released.name}, got {size:,}"
             )
         with Path(path).open("rb") as file:
             while chunk := file.read(HASH_CHUNK_BYTES):
                 digest.update(chunk)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); expected {released.name}"
+            f"{path}: expected {released.name}, got a file that cannot be read ({error.strerror})"
         ) from error
     if digest.hexdigest() != released.sha256:
         raise CheckpointError(
-            f"{path}: got SHA-256 {digest.hexdigest()}; expected {released.sha256} of {released.name}: "
+            f"{path}: expected SHA-256 {released.sha256} of {released.name}, got {digest.hexdigest()}; "
             "the file is damaged, or another one"
         )
 
@@ -140,7 +140,7 @@ def download(
     except OSError as error:
         raise CheckpointError(
             f"{error.filename or folder}: cannot be written ({error.strerror}) while downloading "
-            f"{released.name}; expected a writable folder with enough space; set it with cache_dir, "
+            f"{released.name}; set a writable folder with enough space with cache_dir, "
             "TORCH_HOME or HF_HOME"
         ) from error
     return final

@@ -175,7 +175,7 @@ def saved_config(folder: str | os.PathLike[str]) -> ImageBindConfig:
         return ImageBindConfig.from_dict(read_json(path))
     except (CheckpointError, ValueError, TypeError) as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error!r:.500}); expected the sizes of a saved model"
+            f"{path}: expected the sizes of a saved model, got a file that cannot be read ({error!r:.500})"
         ) from error
 
 

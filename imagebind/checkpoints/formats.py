@@ -54,7 +54,9 @@ def group_by_modality(entries: StateDict) -> dict[str, dict[str, Tensor]]:
     for name, tensor in entries.items():
         modality = modality_of(name)
         if modality is None:
-            raise ValueError(f"{name!r}: has no modality; expected a name such as modality_trunks.vision.…")
+            raise ValueError(
+                f"expected a name with a modality, such as modality_trunks.vision.…, got {name!r}"
+            )
         groups.setdefault(modality, {})[name] = tensor
     return groups
 
@@ -77,7 +79,7 @@ def read_weights(
             start = file.read(HEADER_LENGTH_BYTES + 1)
     except OSError as error:
         raise CheckpointError(
-            f"{path}: cannot be read ({error.strerror}); expected a weights file"
+            f"{path}: expected a weights file, got one that cannot be read ({error.strerror})"
         ) from error
     if start.startswith(b"PK"):
         read = read_torch
@@ -87,12 +89,12 @@ def read_weights(
         content = (
             "a web page"
             if start.lstrip().startswith(b"<")
-            else f"starts with {start!r}"
+            else f"a file that starts with {start!r}"
             if start
-            else "empty"
+            else "an empty file"
         )
         raise CheckpointError(
-            f"{path}: {content}; expected safetensors, or a file of torch.save since torch 1.6"
+            f"{path}: expected safetensors, or a file of torch.save since torch 1.6, got {content}"
         )
     try:
         return read(path, lambda name: _is_wanted(name, modalities), mmap=mmap)
@@ -180,16 +182,14 @@ def _weight_map(index: Path) -> dict[str, str]:
     except (LookupError, TypeError, AttributeError, ValueError) as error:
         raise CheckpointError(f"{index}: cannot be read as a safetensors index ({error!r})") from error
     if not is_valid:
-        raise CheckpointError(
-            f"{index}: got files {sorted(files)}; expected safetensors files in the same folder"
-        )
+        raise CheckpointError(f"{index}: expected safetensors files in the same folder, got {sorted(files)}")
     return weight_map
 
 
 def _damaged(path: Path, error: Exception) -> CheckpointError:
     return CheckpointError(
-        f"{path}: incomplete, damaged or not only weights ({path.stat().st_size:,} bytes, "
-        f"{type(error).__name__}); expected a complete state dict"
+        f"{path}: expected a complete state dict, got one that is incomplete, damaged or not only weights "
+        f"({path.stat().st_size:,} bytes, {type(error).__name__})"
     )
 
 
@@ -231,7 +231,7 @@ def _created_folder(folder: Path) -> Iterator[None]:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CheckpointError(
-            f"{folder}: cannot be created ({error.strerror}); expected a writable folder"
+            f"{folder}: expected a writable folder, got one that cannot be created ({error.strerror})"
         ) from error
     try:
         yield

@@ -58,7 +58,7 @@ def resolve(
         path.stat()
     except (OSError, ValueError) as error:  # ValueError: a null character in the name
         raise CheckpointError(
-            f"{name}: no such file ({getattr(error, 'strerror', error)}); expected .pth, .safetensors, "
+            f"{name}: no such file ({getattr(error, 'strerror', error)}); pass a .pth or .safetensors file, "
             f"a folder of safetensors, {HUB_SCHEME}owner/repo or another URI"
         ) from error
     return path
@@ -169,7 +169,7 @@ def _check_fit(path: Path, entries: StateDict, expected: StateDict) -> None:
     missing = [name for name in expected if name not in entries]
     unexpected = [name for name in entries if name not in expected]
     reshaped = [
-        f"{name}: got {_shape(entries[name])}, expected {_shape(expected[name])}"
+        f"{name}: expected {_shape(expected[name])}, got {_shape(entries[name])}"
         for name in expected
         if name in entries and _shape(entries[name]) != _shape(expected[name])
     ]
@@ -222,6 +222,6 @@ def _from_uri(uri: str, cache_dir: CacheDir, offline: bool | None) -> Path:
     try:
         return local_copy(uri, cache_dir=cache_dir, offline=offline)
     except OfflineError as error:
-        raise CheckpointError(f"{uri}: {error}; expected a local file") from error
+        raise CheckpointError(f"{uri}: {error}; pass a local file") from error
     except OSError as error:
         raise CheckpointError(f"{uri}: cannot be downloaded ({error.strerror})") from error

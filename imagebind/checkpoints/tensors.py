@@ -192,9 +192,9 @@ def _record_spans(path: Path) -> dict[int, int]:
         packed = next((record for record in records if record.compress_type != zipfile.ZIP_STORED), None)
         if packed is not None or total > path.stat().st_size or len(records) > MAX_RECORDS:
             raise CheckpointError(
-                f"{path}: {len(records):,} records of {total:,} bytes"
+                f"{path}: expected uncompressed records of torch.save, in total no longer than the file, got "
+                f"{len(records):,} records of {total:,} bytes"
                 + (f", {packed.filename!r:.80} compressed" if packed else "")
-                + "; expected records of torch.save, not compressed and in total no longer than the file"
             )
         for record in records:
             is_order = record.filename.endswith("/byteorder") and record.file_size < 16
@@ -257,18 +257,17 @@ def _select_entries(
         CheckpointError: not a state dict, or entries that are in total far larger than the file.
     """
     if not isinstance(loaded, Mapping) or not all(isinstance(name, str) for name in loaded):
-        raise CheckpointError(
-            f"{path}: got a {type(loaded).__name__}; expected a state dict, tensors by name"
-        )
+        raise CheckpointError(f"{path}: expected a state dict, tensors by name, got {type(loaded).__name__}")
     for name, value in loaded.items():
         if not (_is_plain(value) if is_described else is_dense(value)):
             raise CheckpointError(
-                f"{path}: {name!r} is a {type(value).__name__}; expected only dense tensors with data"
+                f"{path}: expected only dense tensors with data, got {type(value).__name__} as {name!r}"
             )
     total, size = sum(tensor.nbytes for tensor in loaded.values()), path.stat().st_size
     if total > max(MAX_REPETITION * size, MIN_ENTRY_BYTES_CHECKED):
         raise CheckpointError(
-            f"{path}: entries of {total:,} bytes; expected at most {MAX_REPETITION} times the file's {size:,}"
+            f"{path}: expected entries of at most {MAX_REPETITION} times the file's {size:,} bytes, "
+            f"got {total:,}"
         )
     return {name: tensor.detach() for name, tensor in loaded.items() if is_wanted(name)}
 

@@ -52,7 +52,7 @@ def benchmark(
 
     chosen = sections or list(SECTIONS)
     if size not in SIZES:
-        raise typer.BadParameter(f"{size!r}; expected one of {', '.join(SIZES)}", param_hint="--size")
+        raise typer.BadParameter(f"expected one of {', '.join(SIZES)}, got {size!r}", param_hint="--size")
     try:
         found = measure(chosen, size=SIZES[size], weights=weights, naive=naive)
     except ValueError as error:

@@ -53,7 +53,9 @@ def cluster_for(device: str | None, actors: int | None, address: str | None) -> 
     from imagebind.distributed.ray_engine import Cluster
 
     if device not in WORKER_HAS_GPU:
-        raise typer.BadParameter(f"{device!r}; expected cpu or cuda with --engine ray", param_hint="--device")
+        raise typer.BadParameter(
+            f"expected cpu or cuda with --engine ray, got {device!r}", param_hint="--device"
+        )
     return Cluster(address=address, actors=actors, gpus=WORKER_HAS_GPU[device])
 
 

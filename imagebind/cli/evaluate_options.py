@@ -42,7 +42,7 @@ def options_of(path: Path, own: Sequence[str]) -> dict[str, dict[str, Any]]:
     if unknown := [name for name in options if name not in (*list_benchmarks(), *own)]:
         listed = ", ".join(list_benchmarks())
         raise typer.BadParameter(
-            f"{path}: benchmark {unknown[0]!r}; expected {listed}", param_hint="--options"
+            f"{path}: expected benchmarks among {listed}, got {unknown[0]!r}", param_hint="--options"
         )
     return options
 

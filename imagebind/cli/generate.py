@@ -248,7 +248,7 @@ def _decoder(
     if source is None and not takes_unclip(embedder):
         if options or offload:
             raise typer.BadParameter(
-                "the decoder of this model has no options; expected --decoder, a folder of Stable unCLIP",
+                "the decoder of this model has no options; pass --decoder, a folder of Stable unCLIP",
                 param_hint=_OPTION_NAMES[next(iter(options), "offload")],
             )
         return decoder_of(embedder)

@@ -100,10 +100,12 @@ def index(
     bound = read_packs(packs)
     mappings = read_maps(maps, bound)
     if not 0 < window < math.inf:
-        raise typer.BadParameter(f"{window:g}; expected seconds above 0", param_hint="--window")
+        raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
     hop = window / 2 if hop is None else hop
     if not 0 < hop <= window:
-        raise typer.BadParameter(f"{hop:g}; expected more than 0 and at most --window", param_hint="--hop")
+        raise typer.BadParameter(
+            f"expected more than 0 and at most --window, got {hop:g}", param_hint="--hop"
+        )
     check_roots(paths)
     if engine is Engine.LOCAL:
         check_local(partitions, actors, ray_address)

@@ -89,15 +89,17 @@ def _recipes(
     from dataclasses import replace
 
     if data is not None and name not in (TINY, *PAPER_NAMES):
-        raise typer.BadParameter(f"is for {', '.join((TINY, *PAPER_NAMES))}; got {name}", param_hint="--data")
+        raise typer.BadParameter(
+            f"expected one of the recipes {', '.join((TINY, *PAPER_NAMES))}, got {name}", param_hint="--data"
+        )
     if pairing != "vision" and name != TINY:
-        raise typer.BadParameter(f"is for {TINY}; got {name}", param_hint="--pairing")
+        raise typer.BadParameter(f"expected the recipe {TINY}, got {name}", param_hint="--pairing")
     if name == TINY:
         from imagebind.training.tiny import recipe as tiny
 
         if pairing not in tiny.PAIRINGS:
             raise typer.BadParameter(
-                f"expected one of {', '.join(tiny.PAIRINGS)}; got {pairing!r}", param_hint="--pairing"
+                f"expected one of {', '.join(tiny.PAIRINGS)}, got {pairing!r}", param_hint="--pairing"
             )
         world, folder = _world(output, data), _folder(name, output)
         return tiny.stages(world, output=folder, seed=seed or 0, pairing=pairing)  # type: ignore[arg-type]

@@ -46,13 +46,17 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
     path = Path(manifest)
     reader = READERS.get(path.suffix.lower())
     if reader is None:
-        raise MediaError(str(path), got=f"a file named {path.suffix!r}", expected=", ".join(READERS))
+        raise MediaError(
+            str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(READERS)}"
+        )
     try:
         rows = list(reader(path))
     except MediaError:  # is a ValueError
         raise
     except (OSError, ValueError) as error:  # includes pyarrow's and json's
-        raise MediaError(str(path), got=f"cannot be read ({error})", expected="a whole manifest") from error
+        raise MediaError(
+            str(path), got=f"one that cannot be read ({error})", expected="a complete manifest"
+        ) from error
     pairs = [pair for line, row in rows for pair in _pairs_of(row, path.parent, f"{path}, {line}")]
     if not pairs:
         raise MediaError(
@@ -100,8 +104,8 @@ def _pairs_of(row: ManifestRow, folder: Path, item: str) -> Iterator[Pair]:
     unknown = sorted(str(key) for key in row if not _is_known(key))
     if unknown:
         columns = (VISION, *OTHERS, NAME_COLUMN, *NUMBER_COLUMNS)
-        expected = f"{', '.join(columns)}, or an option such as depth.sensor"
-        raise MediaError(item, got=f"columns {', '.join(unknown)}", expected=expected)
+        expected = f"the columns {', '.join(columns)}, or an option such as depth.sensor"
+        raise MediaError(item, got=", ".join(unknown), expected=expected)
     others = [key for key in OTHERS if key in cells]
     if not others:
         return
@@ -109,7 +113,7 @@ def _pairs_of(row: ManifestRow, folder: Path, item: str) -> Iterator[Pair]:
         raise MediaError(item, got="no vision", expected=f"an image or video beside {', '.join(others)}")
     numbers = {key: _number(cells[key], key, item) for key in NUMBER_COLUMNS if key in cells}
     if ("start" in numbers) != ("end" in numbers):
-        raise MediaError(item, got="one of start and end", expected="both or neither")
+        raise MediaError(item, got="one of them", expected="both start and end, or neither")
     span = (numbers["start"], numbers["end"]) if "start" in numbers else None
     name = str(cells.get(NAME_COLUMN) or f"{item} ({cells[VISION]})")
     for key in others:
@@ -123,7 +127,7 @@ def _pairs_of(row: ManifestRow, folder: Path, item: str) -> Iterator[Pair]:
                 offset=numbers.get("offset", 0.0),
             )
         except ValueError as error:
-            raise MediaError(item, got=str(error), expected="a valid pair") from error
+            raise MediaError(item, got=f"an invalid one ({error})", expected="a valid pair") from error
 
 
 def _item(key: str, cells: ManifestRow, folder: Path) -> dict[str, Any]:
@@ -161,7 +165,7 @@ def _number(value: Any, key: str, item: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not math.isfinite(number):
-        raise MediaError(item, got=f"{key} {value!r}", expected="a number of seconds")
+        raise MediaError(item, got=repr(value), expected=f"a number of seconds as {key}")
     return number
 
 

@@ -144,7 +144,7 @@ class PairDataset:
         except MediaError as error:
             return BrokenPair(pair.name, error, pair.modality)
         except Exception as error:  # decoders raise many types, some of which cannot be pickled
-            broken = MediaError(pair.name, got=repr(error)[:500], expected="a readable pair")
+            broken = MediaError(pair.name, got=f"one that fails ({error!r:.500})", expected="a readable pair")
             return BrokenPair(pair.name, broken, pair.modality)
 
 

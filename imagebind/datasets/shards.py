@@ -141,7 +141,9 @@ def _entries(shard: Path) -> Iterator[TarEntry]:
         with shard.open("rb", buffering=0) as file:
             yield from (entry for entry in tar_entries(file, str(shard)) if entry.sparse_size is None)
     except OSError as error:
-        raise MediaError(str(shard), got=f"cannot be read ({error})", expected=EXPECTED_TAR) from error
+        raise MediaError(
+            str(shard), got=f"a file that cannot be read ({error})", expected=EXPECTED_TAR
+        ) from error
 
 
 def open_file_part(path: Path, start: int, size: int, *, name: str) -> BinaryIO:

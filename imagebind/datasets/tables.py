@@ -79,7 +79,7 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
         if missing := [column for column in columns if column not in header]:
             raise MediaError(
                 str(path),
-                got=f"columns {', '.join(header)}" if header else "no header",
+                got=", ".join(header) or "no header",
                 expected=f"{', '.join(missing)} among the columns",
             )
         for cells in reader:
@@ -89,20 +89,23 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
             if any(cell.strip() for cell in cells[len(header) :]):
                 raise MediaError(
                     f"{path}, line {line}",
-                    got=f"{len(cells)} cells",
-                    expected=f"{len(header)} ({', '.join(header)}); quote a cell that contains {delimiter!r}",
+                    got=f"{len(cells)}",
+                    expected=f"{len(header)} cells ({', '.join(header)})",
+                    hint=f"quote a cell that contains {delimiter!r}",
                 )
             rows.append((line, {**dict.fromkeys(header, ""), **dict(zip(header, cells, strict=False))}))
     except csv.Error as error:
         raise MediaError(
-            f"{path}, line {reader.line_num + skipped}", got=f"cannot be read ({error})", expected="a CSV"
+            f"{path}, line {reader.line_num + skipped}",
+            got=f"one that cannot be read ({error})",
+            expected="a row of CSV",
         ) from error
     if any("\n" in cell for cell in cells) and text.count('"') % 2:
         lines = max(cell.count("\n") for cell in cells)
         raise MediaError(
             str(path),
             got=f"a quote in the last {lines:,} lines that is not closed",
-            expected="pairs of quotes",
+            expected="closed quotes",
         )
     return rows
 
@@ -118,7 +121,7 @@ def json_at(path: StrPath, expected: str) -> Any:
     except ValueError as error:
         if isinstance(error, MediaError):
             raise
-        raise MediaError(str(path), got=f"cannot be read ({error})", expected=expected) from error
+        raise MediaError(str(path), got=f"a file that cannot be read ({error})", expected=expected) from error
 
 
 def _fit(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:
@@ -132,6 +135,8 @@ def _bytes_at(path: StrPath, expected: str) -> bytes:
     try:
         return Path(path).read_bytes()
     except FileNotFoundError as error:
-        raise MissingMediaError(str(path), got="no such file", expected=expected) from error
+        raise MissingMediaError(str(path), got="no such file", hint=f"it should be {expected}") from error
     except OSError as error:
-        raise MediaError(str(path), got=f"cannot be read ({error.strerror})", expected=expected) from error
+        raise MediaError(
+            str(path), got=f"a file that cannot be read ({error.strerror})", expected=expected
+        ) from error

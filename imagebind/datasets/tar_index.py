@@ -27,7 +27,7 @@ HAS_MAP, MAP_CONTINUES = slice(482, 483), slice(504, 505)  # whether a block of 
 SPARSE_SIZES = ("GNU.sparse.realsize", "GNU.sparse.size")  # POSIX: metadata of a sparse file
 MAX_METADATA_BYTES = 2**20
 BINARY_SIZE = 0x80  # GNU: the first bit marks a binary size, used for 8 GiB or more
-EXPECTED_TAR = "a complete .tar, not compressed"
+EXPECTED_TAR = "a complete, uncompressed .tar"
 
 
 class TarEntry(NamedTuple):
@@ -56,7 +56,7 @@ def tar_entries(file: BinaryIO, archive: str) -> Iterator[TarEntry]:
     position, last, metadata = 0, "its start", dict[str, str]()  # `metadata` is that of the next file
 
     def damaged(reason: str) -> MediaError:
-        got = f"cannot be read after {last}: {reason}"
+        got = f"a file that cannot be read after {last} ({reason})"
         return MediaError(encodable(archive), got=got, expected=EXPECTED_TAR)
 
     while True:

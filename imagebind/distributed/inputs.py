@@ -232,8 +232,9 @@ def _list_table(file: str) -> list[NamedFile | _RowGroup]:
         if "vector" in names or not {PATH_COLUMN, BYTES_COLUMN} & set(names):
             raise MediaError(
                 encodable(file),
-                got="a table of vectors" if "vector" in names else f"a table of {', '.join(names)}",
-                expected=f"a column {PATH_COLUMN!r} or {BYTES_COLUMN!r}, and optionally {MODALITY_COLUMN!r}",
+                got="vectors" if "vector" in names else f"the columns {', '.join(names)}",
+                expected=f"a table with a column {PATH_COLUMN!r} or {BYTES_COLUMN!r}, and optionally "
+                f"{MODALITY_COLUMN!r}",
             )
         if BYTES_COLUMN in names:
             first_rows = [0]
@@ -291,8 +292,8 @@ def _rows(
         if stated > max(MIN_CHECKED_BYTES, MAX_RATIO * stored):
             raise MediaError(
                 encodable(file),
-                got=f"row group {number} of {stored:,} bytes, uncompressed {stated:,} bytes",
-                expected=f"at most {MAX_RATIO} times the bytes",
+                got=f"{stated:,} bytes from {stored:,} in row group {number}",
+                expected=f"at most {MAX_RATIO} times the compressed bytes of a row group",
             )
         size = max(min(ROWS_PER_BATCH, BATCH_BYTES // max(stated, 1)), 1)
         for batch in table.iter_batches(size, row_groups=[number], columns=list(columns)):
@@ -319,7 +320,9 @@ def _table(file: BinaryIO, name: str) -> Any:
 
 
 def _unreadable(name: str, error: Exception) -> MediaError:
-    return MediaError(encodable(name), got=f"cannot be read ({error})", expected="a whole Parquet file")
+    return MediaError(
+        encodable(name), got=f"one that cannot be read ({error})", expected="a whole Parquet file"
+    )
 
 
 def _inside(file: str, name: str | None, number: int) -> str:
@@ -342,7 +345,7 @@ def _row_item(row: Mapping[str, Any], name: str) -> Item:
         if content is None:
             raise MediaError(name, got="a row without bytes", expected="the bytes of a file")
         if not isinstance(content, bytes):
-            raise MediaError(name, got=f"bytes of type {type(content).__name__}", expected="binary data")
+            raise MediaError(name, got=type(content).__name__, expected="binary data")
         if len(content) > MAX_ITEM_BYTES:
             raise _too_large(name, f"{len(content):,} bytes")
         return Item(name, _with_modality(NamedBytes(content, name), row.get(MODALITY_COLUMN), name))
@@ -368,6 +371,6 @@ def _with_modality(source: Any, modality: Any, name: str) -> Any:
     if modality is None:
         return source
     if not isinstance(modality, str) or modality not in MODALITIES:
-        expected = f"one of {', '.join(sorted(MODALITIES))}"
-        raise MediaError(name, got=f"the modality {modality!r:.80}", expected=expected)
+        expected = f"one of the modalities {', '.join(sorted(MODALITIES))}"
+        raise MediaError(name, got=f"{modality!r:.80}", expected=expected)
     return {modality: source}

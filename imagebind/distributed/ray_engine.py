@@ -256,6 +256,6 @@ def _check_reachable(address: str) -> None:
 
 def _unreachable(address: str, error: Exception) -> ClusterError:
     return ClusterError(
-        f"{address}: cannot be reached ({error}); expected HOST:PORT of a Ray cluster, or no address to "
+        f"{address}: cannot be reached ({error}); pass HOST:PORT of a Ray cluster, or no address to "
         "start one here"
     )

@@ -51,7 +51,7 @@ def shard_members(shard: str) -> Iterator[Member]:
                 if _is_media(entry.name):
                     yield _read_member(file, entry)
         except OSError as error:
-            got = f"cannot be read ({error})"
+            got = f"a file that cannot be read ({error})"
             raise MediaError(encodable(shard), got=got, expected=EXPECTED_TAR) from error
 
 

@@ -50,7 +50,7 @@ def add_partitions(
     manifest = output.manifest()
     if manifest is None:
         raise ImageBindError(
-            f"{output.uri}: no manifest found; expected an output of `imagebind embed --engine ray`"
+            f"{output.uri}: expected an output of `imagebind embed --engine ray`, got no manifest"
         )
     missing = len(manifest.parts) - len(output.done())
     if missing and is_whole:

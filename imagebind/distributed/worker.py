@@ -143,8 +143,8 @@ class PartAttempt:
             if self._deaths[place] >= MAX_ITEM_DEATHS:
                 error = MediaError(
                     item.name,
-                    got=f"an item at which {self._deaths[place]} workers died",
-                    expected="one that can be decoded in the memory of a worker",
+                    got=f"one at which {self._deaths[place]} workers died",
+                    expected="an item that can be decoded in the memory of a worker",
                 )
                 yield FileRows.failed(item.name, error)
                 continue

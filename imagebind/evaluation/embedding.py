@@ -151,8 +151,8 @@ class _EmbeddingSettings:
             if kind.modality.value not in self._weights:
                 raise MediaError(
                     str(kind),
-                    got=f"a model without {kind.modality}",
-                    expected=f"one of {', '.join(self._weights)}",
+                    got=f"one with {', '.join(self._weights)}",
+                    expected=f"a model with {kind.modality}",
                 )
             transform = self._embedder.transform(kind)
             described = repr(transform) if is_dataclass(transform) else type(transform).__qualname__

@@ -138,7 +138,7 @@ def kind_of(
         kinds = (*error.kinds, *(media_kind(name, bound) for name in bound))
         ways = " or ".join(f"--map '{pattern}={_map_value(kind, found)}'" for kind in kinds)
         raise AmbiguousMediaError(
-            error.item, got=error.got, expected=ways, kinds=kinds, pattern=pattern
+            error.item, got=error.got, kinds=kinds, pattern=pattern, hint=f"pass {ways}"
         ) from error
     except (CompanionMediaError, UnknownMediaError) as error:
         if isinstance(error, UnknownMediaError) and found.path.suffix.lower() in MEDIA_SUFFIXES:

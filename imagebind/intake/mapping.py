@@ -137,7 +137,7 @@ def _check_options(kind: MediaKind, options: Mapping[str, Any], text: str, trans
     for option, value in options.items():
         if option not in known:
             raise ValueError(
-                f"{text!r}: {kind} has no option {option!r}; expected {', '.join(known) or 'none'}"
+                f"{text!r}: expected an option of {kind} ({', '.join(known) or 'none'}), got {option!r}"
             )
         accepted = get_args(hints[option]) or (hints[option],)
         if type(value) not in accepted and not (type(value) is int and float in accepted):

@@ -139,12 +139,14 @@ def identify(
         return _request(detect(item), item)
     if is_decoder(item):
         return _request(MediaKind.VIDEO if is_video_decoder(item) else MediaKind.AUDIO, item)
-    expected = "a media type: {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
+    hint = "pass {'vision': x}, {'audio': x, 'rate': hz}, {'depth': x}, …, or modality="
     if hasattr(item, "shape"):
-        raise AmbiguousMediaError(name_of(item), got="an array of unknown modality", expected=expected)
+        raise AmbiguousMediaError(
+            name_of(item), got="an array of unknown modality", expected="a media type", hint=hint
+        )
     raise MediaError(
         name_of(item),
-        got=f"a {type(item).__name__}",
+        got=type(item).__name__,
         expected="text (str), a pathlib.Path, bytes, a file, a PIL image, or a mapping {modality: item}",
     )
 
@@ -184,7 +186,7 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
         options = ", ".join(f"{key}={value!r}" for key, value in request.options.items()) or "no options"
         raise MediaError(
             request.name,
-            got=f"{request.kind} with {options}: {error}",
+            got=f"{request.kind} with {options} ({error})",
             expected=f"options that {type(transform).__name__} accepts",
         ) from error
 
@@ -216,7 +218,7 @@ def _with_options(transform: Transform, options: dict[str, Any], request: Reques
     if unknown:
         named = ", ".join(_CLOCK_OPTIONS.get(request.kind, []) + known)
         raise MediaError(
-            request.name, got=f"options {unknown} for {request.kind}", expected=f"some of {named}"
+            request.name, got=", ".join(unknown), expected=f"options of {request.kind} ({named})"
         )
     return replace(transform, **options) if options else transform  # type: ignore[type-var]
 
@@ -239,7 +241,7 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
     one_trunk = expected is not None and expected.modality is kind.modality
     if expected not in (None, kind) and not (one_trunk and vision in (key, str(modality))):
         raise MediaError(
-            f"<mapping with {key}>", got=f"a {kind} item", expected=f"{expected}, as given by modality="
+            f"<mapping with {key}>", got=str(kind), expected=f"{expected}, as given by modality="
         )
     payload = _stored_file(item[key])
     options = {str(name): value for name, value in item.items() if name != key}
@@ -332,7 +334,7 @@ def _read_text(payload: Any) -> str:
         return payload
     if not is_source(payload):
         raise MediaError(
-            name_of(payload), got=f"a {type(payload).__name__}", expected="one text (str), or a file of text"
+            name_of(payload), got=type(payload).__name__, expected="one text (str), or a file of text"
         )
     with open_source(payload) as file:
         content = file.read(MAX_TEXT_BYTES)

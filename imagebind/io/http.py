@@ -120,7 +120,9 @@ def fetch(url: str, part: Path, *, size: int, report: ReportProgress) -> None:
     while (have := _size(part)) < size:
         free = shutil.disk_usage(part.parent).free
         if free < size - have:
-            raise CheckpointError(f"{part.parent}: got {free:,} bytes free; {url} needs {size - have:,} more")
+            raise CheckpointError(
+                f"{part.parent}: expected {size - have:,} free bytes for {url}, got {free:,}"
+            )
         try:
             _request(url, part, have=have, size=size, report=report)
         except _TransferInterrupted as interruption:
@@ -186,7 +188,7 @@ def _first_byte(response: HTTPResponse, size: int) -> int:
     content_type = response.headers.get_content_type()
     if total != size or content_type == "text/html":
         raise CheckpointError(
-            f"{response.url}: got {total:,} bytes of {content_type}; expected a file of {size:,} bytes"
+            f"{response.url}: expected a file of {size:,} bytes, got {total:,} bytes of {content_type}"
         )
     return start
 

@@ -80,10 +80,10 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
     try:
         size = _size_from_start(file, name)
         if size == 0:
-            raise UnknownMediaError(name, got="empty, 0 bytes", expected="a file with content")
+            raise UnknownMediaError(name, got="an empty file", expected="a file with content")
         if size > limits.max_bytes:
             raise MediaError(
-                name, got=f"{size:,} bytes", expected=f"at most {limits.max_bytes:,} (max_bytes)"
+                name, got=f"{size:,} bytes", expected=f"at most {limits.max_bytes:,} bytes (max_bytes)"
             )
         yield file
     finally:
@@ -106,12 +106,13 @@ def open_path(path: str, *, max_bytes: int | None = None) -> BinaryIO:
             raise OSError("a pipe, socket or device")
         return Path(path).open("rb")
     except TooLargeError as error:
-        expected = f"at most {max_bytes:,} (max_bytes)"
+        expected = f"at most {max_bytes:,} bytes (max_bytes)"
         raise MediaError(name_of(path), got=str(error), expected=expected) from error
     except (OSError, ValueError) as error:
         error_type = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
-        got = f"cannot be opened ({reason_of(error)})"
-        raise error_type(name_of(path), got=got, expected="a readable file") from error
+        is_missing = isinstance(error, FileNotFoundError) and not is_uri(path)  # a server's answer says more
+        got = "no such file" if is_missing else f"cannot be opened ({reason_of(error)})"
+        raise error_type(name_of(path), got=got) from error
 
 
 @contextmanager
@@ -132,7 +133,7 @@ def foreign_errors_of(
             raise
         raise MediaError(
             name,
-            got=f"cannot be read ({type(error).__name__}: {reason_of(error)})",
+            got=f"one that cannot be read ({type(error).__name__}: {reason_of(error)})",
             expected="an undamaged file",
         ) from error
 
@@ -146,11 +147,11 @@ def _size_from_start(file: BinaryIO, name: str) -> int:
     except Exception as error:  # a user's file object may raise anything
         raise MediaError(
             name,
-            got=f"not a readable and seekable file ({reason_of(error)})",
-            expected="an open file, or its bytes",
+            got=f"one that cannot ({reason_of(error)})",
+            expected="an open file that can be read from any position, or its bytes",
         ) from error
     if not isinstance(no_bytes, bytes):
-        raise MediaError(name, got="a file opened as text", expected="a file opened in binary mode, 'rb'")
+        raise MediaError(name, got="one opened as text", expected="a file opened in binary mode, 'rb'")
     return size
 
 

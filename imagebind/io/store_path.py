@@ -100,7 +100,7 @@ def unopened(uri: str, error: OSError) -> MediaError:
     """Return the error of a store that cannot be opened."""
     return MediaError(
         encodable(uri),
-        got=f"cannot be opened ({error.strerror})",
+        got=f"one that cannot be opened ({error.strerror})",
         expected="a path, or a URI such as s3://bucket/name or gs://bucket/name",
     )
 

@@ -57,7 +57,9 @@ def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image
         return _read_npz(file, name=name, key=key, max_pixels=limits.max_pixels)
     for signature, (form, conversion) in _UNSUPPORTED.items():
         if start.startswith(signature):
-            raise MediaError(name, got=f"{form} file", expected=f"{EXPECTED_FILE}; convert it {conversion}")
+            raise MediaError(
+                name, got=f"{form} file", expected=EXPECTED_FILE, hint=f"convert it {conversion}"
+            )
     deep = read_deep_image(file, name=name, limits=limits)
     return _read_image(file, name=name, limits=limits) if deep is None else deep
 
@@ -72,7 +74,7 @@ def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = N
         shape, fortran, dtype = _npy_header(file)
         entries = math.prod(shape)  # of Python's integers, which cannot overflow
     except Exception as error:  # NumPy's parser raises many types: tokenize, struct, recursion...
-        raise MediaError(name, got="a damaged .npy header", expected=EXPECTED_FILE) from error
+        raise MediaError(name, got="one with a damaged header", expected="an undamaged .npy") from error
     if dtype.kind not in "iuf":
         raise MediaError(name, got=f"an array of {dtype}", expected="an array of integers or floats")
     if max_pixels is not None and entries > max_pixels:
@@ -81,12 +83,12 @@ def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = N
         )
     present, needed = size - file.tell(), entries * dtype.itemsize
     if not 0 <= needed <= present:
-        raise MediaError(name, got=f"{present:,} bytes of numbers", expected=f"{needed:,} for shape {shape}")
+        raise MediaError(name, got=f"{present:,}", expected=f"{needed:,} bytes of numbers for shape {shape}")
     try:
         values = np.frombuffer(file.read(needed), dtype)
         return values.reshape(shape, order="F" if fortran else "C")
     except Exception as error:  # zlib, lzma, bz2, CRC and encryption errors; or a negative dimension
-        raise MediaError(name, got=f"damaged array data ({error})", expected="an undamaged array") from error
+        raise MediaError(name, got=f"a damaged one ({error})", expected="an undamaged array") from error
 
 
 def decode_image(image: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image:
@@ -98,12 +100,12 @@ def decode_image(image: Image.Image, *, name: str, limits: Limits = DEFAULT_LIMI
     pixels = image.width * image.height
     if pixels > limits.max_pixels:
         raise MediaError(
-            name, got=f"{pixels:,} pixels", expected=f"at most {limits.max_pixels:,} (max_pixels)"
+            name, got=f"{pixels:,}", expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         )
     try:
         image.load()
     except Exception as error:  # Pillow's decoders raise many types
-        raise MediaError(name, got=f"a damaged image ({error})", expected="an undamaged image") from error
+        raise MediaError(name, got=f"a damaged one ({error})", expected="an undamaged image") from error
     with contextlib.suppress(Exception):  # an image with damaged EXIF data is still read
         return ImageOps.exif_transpose(image)
     return image
@@ -176,7 +178,7 @@ def _read_npz(file: BinaryIO, *, name: str, key: str, max_pixels: int) -> np.nda
     except MediaError:
         raise
     except Exception as error:  # zipfile raises many types: BadZipFile, RuntimeError...
-        raise MediaError(name, got=f"a damaged .npz ({error})", expected="an undamaged .npz") from error
+        raise MediaError(name, got=f"a damaged one ({error})", expected="an undamaged .npz") from error
 
 
 def _read_image(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
@@ -186,8 +188,8 @@ def _read_image(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
         raise
     except Image.DecompressionBombError as error:  # Pillow's own limit, raised before ours can be checked
         raise MediaError(
-            name, got=str(error), expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
+            name, got=f"more ({error})", expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         ) from error
     except Exception as error:  # Pillow's readers raise many types: SyntaxError, KeyError...
-        raise MediaError(name, got="not a readable image", expected=EXPECTED_FILE) from error
+        raise MediaError(name, got="a file that cannot be read as one", expected=EXPECTED_FILE) from error
     return decode_image(image, name=name, limits=limits)

@@ -24,7 +24,9 @@ from imagebind.media.audio_stream import STREAMED_BYTES, AudioStream
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were cast to floats without scaling
 UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
 MAX_MISSING_SECONDS = 0.1  # without a warning, between the stated and the actual length
-EXPECTED_ARRAY = "(n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
+EXPECTED_ARRAY = (
+    "an array (n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
+)
 
 PCM_HEAD_BYTES = 4096
 # The subtypes in which libsndfile reads any stretch exactly, and their bytes per sample. It also reads MP3,
@@ -79,7 +81,10 @@ class AudioRecording:
             raise MediaError(self.name, got="NaN or infinite samples", expected="finite samples")
         if peak > MAX_PEAK:
             raise MediaError(
-                self.name, got=f"samples up to {peak:g}", expected="[-1, 1] (16-bit numbers: divide by 32768)"
+                self.name,
+                got=f"samples up to {peak:g}",
+                expected="samples in [-1, 1]",
+                hint="divide 16-bit integers by 32768",
             )
         return waveform
 
@@ -96,8 +101,8 @@ class AudioRecording:
         if 2 * lost > total:
             raise MediaError(
                 self.name,
-                got=f"damaged: only {1 - lost / total:.0%} of the requested audio can be decoded",
-                expected="at least half of it",
+                got=f"{1 - lost / total:.0%}",
+                expected="at least half of the requested audio undamaged",
             )
         warn_of(
             self.name,
@@ -136,7 +141,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
             allow.
     """
     if not is_source(source):
-        raise MediaError(name_of(source), got="not a file", expected="a path, bytes or an open file")
+        raise MediaError(name_of(source), got=type(source).__name__, expected="a path, bytes or an open file")
     with open_audio(source, limits=limits) as recording:
         check_size(recording.name, recording.samples * recording.channels, limits)
         waveform = recording.read(0, recording.samples)
@@ -268,10 +273,10 @@ def _check_length(name: str, samples: int, rate: int, stated_samples: int | None
     """Warn if a file is shorter than its header states, and refuse it if most of it is missing."""
     if stated_samples is None or stated_samples - samples <= MAX_MISSING_SECONDS * rate:
         return
-    got = f"cut short: {samples / rate:.4g} s of the {stated_samples / rate:.4g} s that its header states"
+    present, stated = f"{samples / rate:.4g} s", f"the {stated_samples / rate:.4g} s that its header states"
     if 2 * samples < stated_samples:
-        raise MediaError(name, got=got, expected="at least half of it")
-    warn_of(name, got)
+        raise MediaError(name, got=f"a file cut short after {present}", expected=f"at least half of {stated}")
+    warn_of(name, f"cut short: {present} of {stated}")
 
 
 def _wrap_array(array: Any, rate: Any) -> AudioRecording:
@@ -279,9 +284,7 @@ def _wrap_array(array: Any, rate: Any) -> AudioRecording:
     try:
         rate = float(rate)
     except (TypeError, ValueError) as error:
-        raise MediaError(
-            name, got=f"sampling rate {rate!r}", expected="(array, samples per second)"
-        ) from error
+        raise MediaError(name, got=f"the rate {rate!r}", expected="(array, samples per second)") from error
     check_rate(name, rate)
     try:
         if not isinstance(array, Tensor):
@@ -290,12 +293,14 @@ def _wrap_array(array: Any, rate: Any) -> AudioRecording:
             array = torch.from_numpy(native)
         waveform = array.detach().cpu()
     except (TypeError, ValueError) as error:
-        raise MediaError(name, got=f"not an array of numbers ({error})", expected=EXPECTED_ARRAY) from error
+        raise MediaError(
+            name, got=f"values that are not numbers ({error})", expected=EXPECTED_ARRAY
+        ) from error
     if waveform.ndim not in (1, 2) or waveform.numel() == 0:
         raise MediaError(name, got=f"shape {tuple(waveform.shape)}", expected=EXPECTED_ARRAY)
     if waveform.ndim == 2 and waveform.shape[0] == waveform.shape[1]:
         raise MediaError(
-            name, got=f"as many rows as columns, {len(waveform)}", expected="fewer channels than samples"
+            name, got=f"as many rows as columns ({len(waveform)})", expected="fewer channels than samples"
         )
     if not waveform.is_floating_point() and waveform.dtype not in INTEGER_SCALES:
         raise MediaError(name, got=f"{waveform.dtype}", expected=EXPECTED_ARRAY)

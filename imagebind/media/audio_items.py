@@ -49,8 +49,9 @@ def read_item(audio: Any, *, limits: Limits) -> Any:
         name_of(audio),
         got=f"an array of shape {tuple(unpacked.shape)} without a rate"
         if is_array
-        else f"{type(audio).__name__}, neither a file nor a pair",
-        expected="a file or (array, rate): to encode, {'audio': array, 'rate': hz} or [(array, rate)]",
+        else f"{type(audio).__name__}",
+        expected="a file or (array, rate)",
+        hint="to encode, pass {'audio': array, 'rate': hz} or [(array, rate)]",
     )
 
 

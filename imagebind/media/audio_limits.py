@@ -14,8 +14,8 @@ def check_rate(name: str, rate: float) -> None:
     if not (MIN_RATE <= rate <= MAX_RATE and rate == int(rate)):
         raise MediaError(
             name,
-            got=f"sampling rate {rate} Hz",
-            expected=f"a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
+            got=f"{rate} Hz",
+            expected=f"a sampling rate that is a whole number from {MIN_RATE:,} to {MAX_RATE:,} Hz",
         )
 
 

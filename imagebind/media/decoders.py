@@ -117,4 +117,4 @@ def part_of_triple(item: Any, *, video: bool) -> Any:
 
 def _failed(decoder: object, error: Exception) -> MediaError:
     reason = f"{type(error).__name__}: {error}"
-    return MediaError(name_of(decoder), got=f"a decoder that fails ({reason})", expected="one that works")
+    return MediaError(name_of(decoder), got=f"one that fails ({reason})", expected="a decoder that works")

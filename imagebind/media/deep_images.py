@@ -72,7 +72,7 @@ def decode_deep(data: bytes, codec: str, *, name: str, limits: Limits) -> np.nda
             rows[:, : frame.width * channels].reshape(frame.height, frame.width, channels).astype(np.uint16)
         )
     except Exception as error:  # damaged data raises many types
-        got = f"16-bit {codec.upper()} that cannot be decoded ({error})"
+        got = f"a 16-bit {codec.upper()} that cannot be decoded ({error})"
         raise MediaError(name, got=got, expected="an undamaged image") from error
 
 
@@ -100,7 +100,9 @@ def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Lim
         assert digits is not None
         values = np.fromstring(digits[0].decode(), np.int32, sep=" ")[:count]
     if len(values) < count:
-        raise MediaError(name, got=f"{len(values):,} numbers", expected=f"{count:,} for {width} x {height}")
+        raise MediaError(
+            name, got=f"{len(values):,}", expected=f"{count:,} numbers for {width} x {height} pixels"
+        )
     return values.reshape((height, width, channels) if channels > 1 else (height, width))
 
 

@@ -17,7 +17,7 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_so
 from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.media.container import open_container, video_streams
 from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
-from imagebind.media.imu_columns import COLUMNS_HELP, EXPECTED_COLUMNS
+from imagebind.media.imu_columns import COLUMNS_HELP, COLUMNS_HINT, EXPECTED_COLUMNS
 from imagebind.media.imu_parts import first_in_folder, local_path
 from imagebind.media.imu_table import first_number_row, is_imu_table
 from imagebind.media.imu_text import encoding_of
@@ -157,7 +157,7 @@ def _kind_of_image(file: BinaryIO, name: str) -> MediaKind:
     except Exception as error:  # Pillow's readers raise many types: SyntaxError, KeyError...
         reason = "not a known format" if isinstance(error, UnidentifiedImageError) else error
         raise MediaError(
-            name, got=f"an image that cannot be read ({reason})", expected="an undamaged image"
+            name, got=f"one that cannot be read ({reason})", expected="an undamaged image"
         ) from error
 
 
@@ -171,7 +171,7 @@ def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain:
         got = f"a container that cannot be opened ({reason_of(error)})"
         raise MediaError(name, got=got, expected="an undamaged video or audio file") from error
     if not videos and not audios:
-        raise MediaError(name, got="a container without video and audio", expected="a video or audio stream")
+        raise MediaError(name, got="a container without one", expected="a video or audio stream")
     return MediaKind.VIDEO if videos else MediaKind.AUDIO
 
 
@@ -191,20 +191,22 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
         if first_number_row(text) is not None:
             raise AmbiguousMediaError(
                 name,
-                got=f"a table of numbers ({header[:60]!r}…), which may be imu or text",
-                expected=f"a media type: {{'imu': path}} with {COLUMNS_HELP}, or a logger's layout=; or "
-                "{'text': path}",
+                got=f"a table of numbers ({header[:60]!r}…) may be imu or text",
                 kinds=(MediaKind.TEXT, MediaKind.IMU),
+                hint="pass {'text': path}, or {'imu': path} with a logger's layout= or with " + COLUMNS_HELP,
             )
         return MediaKind.TEXT
     if name.lower().endswith(_TABLE_SUFFIXES):
         is_bare = first_number_row(text) == 0
         found = f"missing (its first row is {header[:80]!r})" if is_bare else repr(header[:80])
-        raise UnknownMediaError(name, got=f"a table whose header is {found}", expected=EXPECTED_COLUMNS)
+        raise UnknownMediaError(
+            name, got=f"a table whose header is {found}", expected=EXPECTED_COLUMNS, hint=COLUMNS_HINT
+        )
     raise UnknownMediaError(
         name,
-        got=f"text, {header[:40]!r}…, in a file whose name does not end in {' or '.join(_TEXT_SUFFIXES)}",
-        expected=f"{{'text': path}} or modality='text' to read it as text, or a file of {_kind_names()}",
+        got=f"text ({header[:40]!r}…) in a file whose name does not end in {' or '.join(_TEXT_SUFFIXES)}",
+        expected=_kind_names(),
+        hint="to read it as text, pass {'text': path} or modality='text'",
     )
 
 
@@ -237,22 +239,24 @@ def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> M
         return MediaKind.AUDIO
     raise UnknownMediaError(
         name,
-        got=f"unknown content, {head[:8]!r}…",
-        expected=f"a file of {_kind_names()}; name the media type of a rare format: {{'audio': path}}, or "
-        "modality=; on the command line --modality",
+        got=f"unknown content ({head[:8]!r}…)",
+        expected=_kind_names(),
+        hint="if its format is rare, pass its media type: {'audio': path} or modality=, on the command line "
+        "--modality",
     )
 
 
 def _kind_names() -> str:
-    return f"one of {', '.join(kind.value for kind in MediaKind)}"
+    return f"one of the media types {', '.join(kind.value for kind in MediaKind)}"
 
 
 def _ambiguous(name: str, got: str, *kinds: MediaKind) -> AmbiguousMediaError:
     examples = " or ".join(f"{{{kind.value!r}: path}}" for kind in kinds)
-    names = " or ".join(kind.value for kind in kinds)
+    *others, last = (kind.value for kind in kinds)
+    names = f"{', '.join(others)} or {last}"
     return AmbiguousMediaError(
         name,
-        got=f"{got}, which may be {names}",
-        expected=f"a media type: {examples}, or modality=; on the command line --modality",
+        got=f"{got} may be {names}",
         kinds=kinds,
+        hint=f"pass {examples}, or modality=; on the command line, pass --modality",
     )

@@ -52,9 +52,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
         try:
             path.stat()
         except OSError as error:
-            raise MediaError(
-                name_of(path), got=f"cannot be found ({error.strerror})", expected="a folder or a file"
-            ) from error
+            raise MediaError(name_of(path), got=f"cannot be found ({error.strerror})") from error
         paths.append(path)
     return paths
 
@@ -123,7 +121,7 @@ class _Walk:
                 with os.scandir(folder) as listing:
                     entries = sorted(listing, key=lambda entry: entry.name)
             except OSError as error:
-                yield _unreadable(folder, f"a folder that cannot be listed ({error.strerror})")
+                yield _unreadable(folder, f"cannot be listed ({error.strerror})")
                 continue
             subfolders = []
             for entry in entries:
@@ -156,4 +154,4 @@ def _folder_id(status: os.stat_result) -> FolderId:
 
 
 def _unreadable(path: str | Path, got: str) -> MediaError:
-    return MediaError(name_of(path), got=got, expected="a file or folder that can be read")
+    return MediaError(name_of(path), got=got)

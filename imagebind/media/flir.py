@@ -137,7 +137,7 @@ def _flir_segments(file: BinaryIO, name: str) -> bytes:
     if parts and max(parts) + 1 != len(parts):
         raise MediaError(
             name,
-            got=f"{len(parts)} of {max(parts) + 1} parts of a radiometric image",
+            got=f"{len(parts)} of its {max(parts) + 1} parts",
             expected=EXPECTED_FLIR_IMAGE,
         )
     return b"".join(parts[number] for number in sorted(parts))
@@ -161,7 +161,7 @@ def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage:
         raise
     except (StopIteration, KeyError, struct.error, ValueError, OSError) as error:
         raise MediaError(
-            name, got="a FLIR image that is damaged or has no counts", expected=EXPECTED_FLIR_IMAGE
+            name, got="one that is damaged or has no counts", expected=EXPECTED_FLIR_IMAGE
         ) from error
     return RadiometricImage(counts=counts, calibration=_calibration(camera))
 

@@ -87,8 +87,8 @@ def _register_heic(name: str) -> None:
         except ImportError as error:
             raise MissingHeicError(
                 name,
-                got="a HEIC image, which pillow-heif decodes",
-                expected="pip install 'imagebind[heic]'",
+                got="HEIC images need pillow-heif",
+                hint="pip install 'imagebind[heic]'",
             ) from error
 
 
@@ -101,6 +101,6 @@ def _register_jxl(name: str) -> None:
         except ImportError as error:
             raise MediaError(
                 name,
-                got="a JPEG XL image, which pillow-jxl-plugin decodes",
-                expected="pip install pillow-jxl-plugin, or a JPEG or PNG",
+                got="JPEG XL images need pillow-jxl-plugin",
+                hint="pip install pillow-jxl-plugin, or convert it to JPEG or PNG",
             ) from error

@@ -82,16 +82,18 @@ def merge_duplicates(
         row = int((steps < 0).argmax())
         raise MediaError(
             name,
-            got=f"a clock that runs back by {-steps[row]:.6g} s at {locate(row + 1)}",
-            expected="a clock that increases; sort the rows, or remove those before or after this one",
+            got=f"one that runs back by {-steps[row]:.6g} s at {locate(row + 1)}",
+            expected="a clock that increases",
+            hint="sort the rows, or remove those before or after this one",
         )
     first = np.flatnonzero(np.concatenate([[True], steps > 0]))
     merged = len(seconds) - len(first)
     if len(first) * 2 < len(seconds):
         raise MediaError(
             name,
-            got=f"a clock with {len(first):,} times for {len(seconds):,} samples",
-            expected="a distinct time for each sample; or pass columns= without 'time', and rate=",
+            got=f"{len(first):,} times for {len(seconds):,} samples",
+            expected="a distinct time for each sample",
+            hint="pass columns= without 'time', and rate=",
         )
     if merged > DUPLICATE_WARNING_SHARE * len(seconds):
         warn_of(
@@ -147,9 +149,12 @@ def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> 
             f"the clock has no unit; steps of {step:g} are taken for {fitting[0]}; else pass time_unit=",
         )
         return fitting[0]
-    clock = f"a clock in {spelled!r}, with" if spelled else "a clock without a unit, and with"
+    clock = f"one in {spelled!r}, with" if spelled else "one without a unit, with"
     raise MediaError(
-        name, got=f"{clock} steps of {step:g}", expected=f"time_unit= of {', '.join(TIME_UNITS)}"
+        name,
+        got=f"{clock} steps of {step:g}",
+        expected="a clock with a known unit",
+        hint=f"pass time_unit=, one of {', '.join(TIME_UNITS)}",
     )
 
 

@@ -29,9 +29,10 @@ COLUMNS_HELP = (
     "columns={'accel': ('ax', 'ay', 'az'), 'gyro': ('gx', 'gy', 'gz'), 'time': 't'}, names or numbers from "
     "0; on the command line, pass a JSON file with them: --map '**/*.csv=imu:my_logger.json'"
 )
+COLUMNS_HINT = f"pass {COLUMNS_HELP}"
 EXPECTED_COLUMNS = (
-    "known names for the accelerometer's and the gyroscope's x, y and z, such as timestamp, accl_x, accl_y, "
-    f"accl_z, gyro_x, gyro_y, gyro_z; or {COLUMNS_HELP}"
+    "known column names for the accelerometer's and the gyroscope's x, y and z (such as timestamp, accl_x, "
+    "accl_y, accl_z, gyro_x, gyro_y, gyro_z)"
 )
 # Name of CoreMotion's gyroscope. CoreMotion's `acceleration` excludes gravity if a gravity column exists.
 _COREMOTION = "rotation rate"
@@ -153,7 +154,7 @@ def missing_columns_error(plan: ColumnPlan, header: Sequence[str], name: str) ->
         there = {each.axis for each in map(read_name, header[:MAX_COLUMNS]) if each.sensor == sensor}
         absent += [f"{sensor}_{axis}" for axis in AXES if axis not in there]
     got = f"no column for {', '.join(absent)} in a header of {len(header)} ({', '.join(header)[:120]})"
-    return MediaError(name, got=got, expected=EXPECTED_COLUMNS)
+    return MediaError(name, got=got, expected=EXPECTED_COLUMNS, hint=COLUMNS_HINT)
 
 
 def _sensor_axes(names: Sequence[ColumnName], sensor: str, name: str) -> AxisColumns | None:
@@ -174,14 +175,16 @@ def _sensor_axes(names: Sequence[ColumnName], sensor: str, name: str) -> AxisCol
         raise MediaError(
             name,
             got=f"two columns for {sensor}_x, of {both}",
-            expected=f"one column of each axis, or {COLUMNS_HELP}",
+            expected="one column of each axis",
+            hint=COLUMNS_HINT,
         )
     for axis in AXES:
         if len(groups[words][axis]) > 1:
             raise MediaError(
                 name,
                 got=f"two columns for {sensor}_{axis}",
-                expected=f"one column of each axis, or {COLUMNS_HELP}",
+                expected="one column of each axis",
+                hint=COLUMNS_HINT,
             )
     return groups[words]["x"][0], groups[words]["y"][0], groups[words]["z"][0]
 
@@ -219,9 +222,7 @@ def _clocks(names: Sequence[ColumnName], name: str) -> list[ClockColumn]:
     phrases = [phrase for _, _, phrase, _ in ranked]
     twice = next((phrase for phrase in phrases if phrases.count(phrase) > 1), None)
     if twice is not None and min(ranked)[2] == twice:
-        raise MediaError(
-            name, got=f"two columns for the clock, {twice!r}", expected=f"one column, or {COLUMNS_HELP}"
-        )
+        raise MediaError(name, got=f"two, {twice!r}", expected="one column for the clock", hint=COLUMNS_HINT)
     dates = [index for _, index, phrase, _ in ranked if phrase == "date"]
     clocks = []
     for _, index, phrase, unit in sorted(ranked):
@@ -260,12 +261,10 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
             raise MediaError(
                 name,
                 got=f"{len(places)} columns named {column!r}",
-                expected="the number of the column, from 0",
+                expected="the number of the column (counted from 0)",
             )
     listed = ", ".join(stripped)[:200] or "nothing"
-    raise MediaError(
-        name, got=f"no column {column!r} in a header of {listed}", expected="a name in the header"
-    )
+    raise MediaError(name, got=repr(column), expected=f"a name in the header ({listed})")
 
 
 def _plain(cell: str) -> tuple[tuple[str, ...], str | None]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.media.imu_clock import XSENS, ImuClock, SampleLocator, read_clock
-from imagebind.media.imu_columns import EXPECTED_COLUMNS, ClockColumn
+from imagebind.media.imu_columns import COLUMNS_HINT, ClockColumn
 from imagebind.media.imu_form import TableForm, form_of
 from imagebind.media.imu_layouts import Columns
 from imagebind.media.imu_names import sensor_of_tag
@@ -115,7 +115,7 @@ def read_streams(
                 )
                 _warn_of_missing_rows(there, sensor, len(sensor_names), name)
     if not sensors:
-        raise MediaError(name, got="no row with numbers for a sensor", expected=EXPECTED_COLUMNS)
+        raise MediaError(name, got="none", expected="rows with numbers for a sensor", hint=COLUMNS_HINT)
     return SensorStreams(sensors=sensors, form=form, has_clock=clock is not None or rate is not None)
 
 
@@ -216,7 +216,8 @@ def _with_row_width(cells: list[str], form: TableForm, number: int, name: str) -
     raise MediaError(
         name,
         got=f"{len(cells)} cells in line {number}, but {form.width} in the first row",
-        expected="the same number of cells in each row; or remove the line",
+        expected="the same number of cells in each row",
+        hint="remove the line",
     )
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from imagebind.errors import MediaError
 from imagebind.media.imu_columns import (
+    COLUMNS_HINT,
     EXPECTED_COLUMNS,
     MAX_COLUMNS,
     ColumnPlan,
@@ -165,8 +166,8 @@ def _form_from_columns(
         if largest >= form.width:
             raise MediaError(
                 name,
-                got=f"rows of {form.width} columns, line {lines[place][0]}",
-                expected=f"column number {largest}, counted from 0",
+                got=f"{form.width} in line {lines[place][0]}",
+                expected=f"at least {largest + 1} columns for the column number {largest}, counted from 0",
             )
         return form
     first_error = None
@@ -184,7 +185,7 @@ def _form_from_columns(
                 continue
             return _form_below(lines, place, delimiter, delimiters, header, plan, name)
     raise first_error or MediaError(
-        name, got="no header", expected=f"columns {', '.join(named)}, or column numbers from 0"
+        name, got="none", expected=f"a header with {', '.join(named)}", hint="pass column numbers from 0"
     )
 
 
@@ -224,7 +225,7 @@ def _form_below(
             shift=shift,
             preamble=tuple(line for _, line in lines[: max(place, 0)]),
         )
-    raise MediaError(name, got="a header without rows", expected=EXPECTED_COLUMNS)
+    raise MediaError(name, got="none", expected="rows below the header")
 
 
 def _row_delimiter(line: str, width: int, delimiter: str, delimiters: Sequence[str]) -> tuple[str, int]:
@@ -297,9 +298,12 @@ def _no_header_error(lines: Sequence[Line], start: int, delimiters: Sequence[str
         header = max((splitter(cut)(text) for cut in delimiters), key=len)
         if rows_of_numbers([(1, text), (2, text)], delimiters=delimiters) is not None:
             return MediaError(
-                name, got=f"a table of numbers without a header ({text[:80]!r})", expected=EXPECTED_COLUMNS
+                name,
+                got=f"a table of numbers without a header ({text[:80]!r})",
+                expected=EXPECTED_COLUMNS,
+                hint=COLUMNS_HINT,
             )
         cut = max((";", "\t", ","), key=text.count)
         header = splitter(cut)(text)
         return missing_columns_error(plan_from_header(header, name=name), header, name)
-    return MediaError(name, got="only blank lines", expected=EXPECTED_COLUMNS)
+    return MediaError(name, got="only blank lines", expected="an IMU table")

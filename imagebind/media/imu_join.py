@@ -101,7 +101,8 @@ def _on_one_clock(parts: list[SensorStream], name: str) -> tuple[np.ndarray, np.
         raise MediaError(
             name,
             got=f"an accelerometer from {spans[0]} and a gyroscope from {spans[1]}",
-            expected="a time with samples of both; check time_unit=",
+            expected="samples of both sensors at the same time",
+            hint="check time_unit=",
         )
     clock = clock[inside]
     others = [
@@ -116,8 +117,9 @@ def _known_unit(spelling: str | None, units: Mapping[str, float], sensor: str, n
     if unit is None and spelling is not None:
         raise MediaError(
             name,
-            got=f"{sensor} in {spelling!r}",
-            expected=f"one unit of {', '.join(units)}; pass it as {sensor}_unit=",
+            got=repr(spelling),
+            expected=f"{sensor} in one of {', '.join(units)}",
+            hint=f"pass its unit as {sensor}_unit=",
         )
     return unit
 
@@ -130,8 +132,9 @@ def _unit_of_gravity(gravity: SensorStream, name: str) -> str:
             return unit
     raise MediaError(
         name,
-        got=f"gravity of median magnitude {magnitude:.4g}",
-        expected=f"accel_unit= of {', '.join(ACCEL_UNITS)}",
+        got=f"a median magnitude of {magnitude:.4g}",
+        expected="gravity in a known unit",
+        hint=f"pass accel_unit=, one of {', '.join(ACCEL_UNITS)}",
     )
 
 

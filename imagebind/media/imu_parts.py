@@ -95,9 +95,7 @@ def first_in_folder(folder: Path) -> Path:
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file() and _sensor_word(path) is not None)
     except OSError as error:
-        raise MediaError(
-            name_of(folder), got=f"cannot be listed ({error.strerror})", expected="a folder that can be read"
-        ) from error
+        raise MediaError(name_of(folder), got=f"cannot be listed ({error.strerror})") from error
     firsts = sorted({parts.first for parts in map(recording_files, files) if parts is not None})
     if len(firsts) == 1:
         return firsts[0]
@@ -105,7 +103,8 @@ def first_in_folder(folder: Path) -> Path:
     raise MediaError(
         name_of(folder),
         got=f"a folder with {listed}",
-        expected="one recording, as Accelerometer.csv and Gyroscope.csv; or the path of a file",
+        expected="one recording, as Accelerometer.csv and Gyroscope.csv",
+        hint="pass the path of a file",
     )
 
 

@@ -20,9 +20,7 @@ IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (
 G_MAGNITUDES = (0.8, 1.25)  # median magnitude, in m/s², that suggests g
 MAX_ACCEL = 50.0  # m/s², 5 g: far above the median of any recording of a person
 MAX_GYRO = 35.0  # rad/s, 2000 deg/s: the usual full scale per axis; 1 sample in 100 may exceed it
-EXPECTED_IMU = (
-    "6 channels, accelerometer x, y, z and gyroscope x, y, z: an array (t, 6) or (6, t), and its rate"
-)
+EXPECTED_IMU = "an array (t, 6) or (6, t) of accelerometer x, y, z and gyroscope x, y, z, and its rate"
 
 Values = np.ndarray | Tensor
 
@@ -107,12 +105,12 @@ def _rows(values: np.ndarray, name: str) -> np.ndarray:
     if rows in columns and across in columns:
         raise MediaError(
             name,
-            got=f"shape {values.shape}, either way round",
-            expected="more samples, or fewer: 6 and 7 are ambiguous",
+            got=f"shape {values.shape}",
+            expected="a number of samples other than 6 and 7, which are ambiguous",
         )
     table = values if across in columns else values.T
     if table.shape[1] not in columns or len(table) < 2:
-        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED_IMU}, of 2 samples or more")
+        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED_IMU}, with t of at least 2")
     return table.astype(np.float64)
 
 
@@ -133,20 +131,18 @@ def _seconds_after_first(
     try:
         clock = as_numpy(timestamps) if isinstance(timestamps, Tensor) else np.asarray(timestamps)
     except ValueError as error:  # a ragged list
-        raise MediaError(
-            name, got=f"timestamps that are not a list of numbers ({error})", expected="numbers"
-        ) from error
+        raise MediaError(name, got=f"others ({error})", expected="timestamps as a list of numbers") from error
     if clock.shape != (samples,) or clock.dtype.kind not in "iuf":
         raise MediaError(
             name,
-            got=f"timestamps: {clock.dtype} of shape {clock.shape}",
+            got=f"{clock.dtype} of shape {clock.shape}",
             expected=f"one timestamp for each of {samples} samples",
         )
     with np.errstate(over="ignore", invalid="ignore"):
         clock = clock.astype(np.int64 if clock.dtype.kind == "i" else np.float64)
         seconds = (clock - clock[0]) * second  # as integers first: nanoseconds since 1970 do not fit a float
     if not np.isfinite(seconds).all():
-        raise MediaError(name, got="timestamps that are NaN or infinite", expected="finite timestamps")
+        raise MediaError(name, got="NaN or infinite ones", expected="finite timestamps")
     return seconds
 
 
@@ -164,19 +160,22 @@ def _check_samples(samples: np.ndarray, name: str, *, accel: float, accel_unit: 
     if accel_unit is None and G_MAGNITUDES[0] <= magnitude <= G_MAGNITUDES[1]:
         raise MediaError(
             name,
-            got=f"an accelerometer of median magnitude {magnitude:.3g}, as if in g",
-            expected="m/s²: pass accel_unit='g', or accel_unit='m/s2' if gravity was removed",
+            got=f"a median magnitude of {magnitude:.3g}, as if in g",
+            expected="an accelerometer in m/s²",
+            hint="pass accel_unit='g', or accel_unit='m/s2' if gravity was removed",
         )
     if magnitude > MAX_ACCEL:
         raise MediaError(
             name,
-            got=f"an accelerometer of median magnitude {magnitude / accel:.4g}, {magnitude:.4g} m/s²",
-            expected=f"at most {MAX_ACCEL:g} m/s²: pass the right accel_unit= ({', '.join(ACCEL_UNITS)})",
+            got=f"a median magnitude of {magnitude / accel:.4g}, {magnitude:.4g} m/s²",
+            expected=f"an accelerometer of at most {MAX_ACCEL:g} m/s²",
+            hint=f"pass the right accel_unit= ({', '.join(ACCEL_UNITS)})",
         )
     turning = float(np.percentile(np.abs(samples[:, 3:]).max(axis=1), 99))  # rad/s, of the fastest axis
     if turning > MAX_GYRO:
         raise MediaError(
             name,
-            got=f"a gyroscope that reaches {turning:.4g} rad/s, as if in deg/s",
-            expected=f"at most {MAX_GYRO:g} rad/s: pass gyro_unit='deg/s'",
+            got=f"{turning:.4g} rad/s, as if in deg/s",
+            expected=f"a gyroscope of at most {MAX_GYRO:g} rad/s",
+            hint="pass gyro_unit='deg/s'",
         )

@@ -10,7 +10,7 @@ import numpy as np
 
 from imagebind.errors import CompanionMediaError, MediaError
 from imagebind.io.source import name_of
-from imagebind.media.imu_columns import COLUMNS_HELP, missing_columns_error
+from imagebind.media.imu_columns import COLUMNS_HINT, missing_columns_error
 from imagebind.media.imu_csv import SensorStream, SensorStreams, read_streams
 from imagebind.media.imu_form import TableForm, form_of, rows_of_numbers
 from imagebind.media.imu_join import ImuTable, join
@@ -153,7 +153,7 @@ def first_stamp(table: bytes, *, name: str) -> float:
     """
     streams = read_streams(table, name=name)
     if not streams.has_clock:
-        raise MediaError(name, got="no time column", expected="canonical_timestamp_ms")
+        raise MediaError(name, got="none", expected="the time column canonical_timestamp_ms")
     return join(streams.sensors, name=name).start
 
 
@@ -245,15 +245,15 @@ def _one_sensor_error(form: TableForm, lines: Sequence[Line], name: str, path: P
     plan = form.plan
     if path is None and (plan.sensors or plan.bare):
         got = "samples of one sensor in bytes or an open file, which have no neighbouring files"
-        expected = (
-            "the path of the accelerometer's file, with the gyroscope's beside it; or one table with both"
-        )
-        return MediaError(name, got=got, expected=expected)
+        expected = "a table with both sensors"
+        hint = "pass the path of the accelerometer's file, with the gyroscope's beside it"
+        return MediaError(name, got=got, expected=expected, hint=hint)
     if plan.bare is not None and not plan.sensors:
         return MediaError(
             name,
             got=f"axes without a sensor's name, in a header of {', '.join(form.header)[:120]}",
-            expected=f"Accelerometer.csv with Gyroscope.csv beside it, or {COLUMNS_HELP}",
+            expected="Accelerometer.csv with Gyroscope.csv beside it",
+            hint=COLUMNS_HINT,
         )
     if not form.header:
         return MediaError(

@@ -112,8 +112,8 @@ class SequentialAudio:
         if 2 * lost > samples:
             raise MediaError(
                 self.name,
-                got=f"damaged: only {1 - lost / samples:.0%} of the requested audio can be decoded",
-                expected="at least half of it",
+                got=f"{1 - lost / samples:.0%}",
+                expected="at least half of the requested audio undamaged",
             )
         if lost:
             warn_of(self.name, f"{lost / self._rate:.3g} s of audio could not be decoded")
@@ -122,7 +122,9 @@ class SequentialAudio:
         if start >= audio.shape[1]:
             seconds = (self._buffer_start + audio.shape[1]) / self._rate
             raise MediaError(
-                self.name, got=f"audio that ends at {seconds:.4g} s", expected="as much as its packets state"
+                self.name,
+                got=f"audio that ends at {seconds:.4g} s",
+                expected="audio as long as its packets state",
             )
         self._buffer, self._buffer_start = audio[:, start:], self._buffer_start + start
         return audio[:, start:end]

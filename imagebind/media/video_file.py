@@ -107,7 +107,7 @@ class VideoFile:
         for done, (index, frame, is_exact) in enumerate(self._decoded_frames(indices), start=1):
             lost += not is_exact
             if frame is None:
-                raise MediaError(self.name, got="no frame can be decoded", expected=EXPECTED_VIDEO)
+                raise MediaError(self.name, got="no frame that can be decoded", expected=EXPECTED_VIDEO)
             self._check(lost, done, len(indices), min_share)
             yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
 
@@ -169,8 +169,8 @@ class VideoFile:
     def _check(self, lost: int, done: int, count: int, min_share: float) -> None:
         """Warn once about frames that cannot be decoded; raise MediaError if they are too many."""
         if count - lost < min_share * count:
-            got = f"at least {lost} of the {count} requested frames cannot be decoded"
-            raise MediaError(self.name, got=got, expected=f"at least {min_share:.0%} of them")
+            expected = f"at least {min_share:.0%} of the {count} requested frames undamaged"
+            raise MediaError(self.name, got=f"{lost} or more that cannot be decoded", expected=expected)
         if lost and done == count:  # before the last frame is yielded: the caller may stop there
             warn_of(
                 self.name,
@@ -183,7 +183,7 @@ class VideoFile:
         if width * frame.height > self.limits.max_pixels:
             raise MediaError(
                 self.name,
-                got=f"frames of {frame.width} x {frame.height}, too large with square pixels",
-                expected=f"at most {self.limits.max_pixels:,} pixels (max_pixels)",
+                got=f"{frame.width} x {frame.height}, too large with square pixels",
+                expected=f"frames of at most {self.limits.max_pixels:,} pixels (max_pixels)",
             )
         return to_rgb(frame, pixel_aspect=aspect)

@@ -118,7 +118,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
         order = order[~is_around | np.isin(order, numbers)]
         order[np.isin(order, numbers)] = [number for number in numbers if number in order]
     if not len(order):
-        raise MediaError(name, got="no frame can be decoded", expected="an undamaged video")
+        raise MediaError(name, got="no frame that can be decoded", expected="an undamaged video")
     stamps: Sequence[int] = range(len(order))
     clock = Clock.steady(len(order), rate)
     has_stamps = bool((index.pts[order] != NO_STAMP).all())

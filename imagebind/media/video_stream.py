@@ -44,7 +44,9 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     try:
         container = open_container(file, limits, buffer_bytes=VIDEO_BUFFER_BYTES)
     except Exception as error:  # damaged data raises many types
-        raise MediaError(name, got=f"not a video ({reason_of(error)})", expected="a video file") from error
+        raise MediaError(
+            name, got=f"a file that cannot be opened as one ({reason_of(error)})", expected="a video file"
+        ) from error
     with container:
         streams = video_streams(container)
         if not streams:
@@ -57,13 +59,13 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
             raise MediaError(
                 name,
                 got=f"frames of {codec.width} x {codec.height} = {codec.width * codec.height:,} pixels",
-                expected=f"at most {limits.max_pixels:,} (max_pixels)",
+                expected=f"at most {limits.max_pixels:,} pixels (max_pixels)",
             )
         codec.options = {"max_pixels": str(limits.max_pixels)}  # the size may change midway
         try:
             codec.open(strict=False)  # at once: after a failure PyAV 19 no longer knows the codec
         except FFmpegError as error:
-            got = f"a video that cannot be decoded ({reason_of(error)})"
+            got = f"one that cannot be decoded ({reason_of(error)})"
             raise MediaError(name, got=got, expected="an undamaged video") from error
         yield container, stream
 

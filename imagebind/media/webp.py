@@ -55,7 +55,7 @@ def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
         raise MediaError(name, got=f"a damaged WebP ({error})", expected="an undamaged animation") from error
     if width * height > limits.max_pixels:
         got = f"frames of {width} x {height} = {width * height:,} pixels"
-        raise MediaError(name, got=got, expected=f"at most {limits.max_pixels:,} (max_pixels)")
+        raise MediaError(name, got=got, expected=f"at most {limits.max_pixels:,} pixels (max_pixels)")
     return width, height
 
 

@@ -95,7 +95,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         FileExistsError: the folder has other files; names one.
     """
     if folder.exists() and not folder.is_dir():
-        raise FileExistsError(f"{folder}: is a file; expected a new or empty folder")
+        raise FileExistsError(f"{folder}: expected a new or empty folder, got a file")
     found = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     if ABOUT_NAME in found:
         ours = {
@@ -109,5 +109,5 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
     if found:
         raise FileExistsError(
             f"{folder}: holds {found[0]!r}, which `imagebind quickstart` did not write; "
-            "expected a new or empty folder, or one that it wrote before"
+            "pass a new or empty folder, or one that it wrote before"
         )

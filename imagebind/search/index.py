@@ -263,7 +263,7 @@ class Index:
         where(path=path, between=between, metadata=metadata)  # fail before anything is embedded
         keys = [key for item, _ in weighted(query) if isinstance(item, Mapping) for key in item]
         if (pack := self.missing_pack(keys)) is not None:
-            raise SearchIndexError(f"{self.uri}: got a query without its pack; expected {pack}")
+            raise SearchIndexError(f"{self.uri}: expected {pack} for this query, got none")
         combined = to_query(query, self.embedder, embed_dim=self.embed_dim)
         self.check(combined.kinds)
         counts = self._kind_counts()

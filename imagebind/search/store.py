@@ -51,7 +51,7 @@ class Store:
         uri = os.fspath(uri)
         if not exists(uri):
             raise SearchIndexError(
-                f"{uri}: no index found; expected one made by `imagebind index FOLDER --db {uri}`, "
+                f"{uri}: no index found; make one by `imagebind index FOLDER --db {uri}`, "
                 "or Index.open(…, embedder, create=True)"
             )
         with store_errors(uri, "opened"):
@@ -72,7 +72,7 @@ class Store:
             )
             if others:
                 raise SearchIndexError(
-                    f"{uri}: holds {others[0]!r}; expected a new folder, or one with an index"
+                    f"{uri}: expected a new folder, or one with an index, got one with {others[0]!r}"
                 )
         with store_errors(uri, "made"):
             connection = _connect(uri)

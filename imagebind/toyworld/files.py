@@ -112,7 +112,9 @@ def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
             entry["files"] = {kind: manifest.parent / name for kind, name in entry["files"].items()}
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise MediaError(
-                f"{manifest}, line {number}", got=repr(error), expected="an entry with its files"
+                f"{manifest}, line {number}",
+                got=f"another line ({error!r})",
+                expected="an entry with its files",
             ) from error
         yield entry
 

@@ -89,7 +89,7 @@ class PairEncoder(nn.Module):
             return self.model.embed(VISION, vision), self.model.embed(modality, inputs[modality])
         if any(is_trainable(modules[VISION]) for modules in modules_by_modality(self.model)):
             raise ValueError(
-                f"vision of a batch with {modality}: expected images or clips, because vision is trainable; "
+                f"vision of a batch with {modality}: expected images or clips, because vision is trainable, "
                 f"got precomputed embeddings {tuple(vision.shape)}. Freeze vision (Recipe.learns)"
             )
         other = self.model.embed(modality, inputs[modality])

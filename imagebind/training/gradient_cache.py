@@ -141,7 +141,7 @@ def _backpropagate(
     for chunk in chunks:
         if index == len(embeddings):
             raise ImageBindError(
-                f"chunks: expected {len(embeddings)} on the second pass, as on the first; got more"
+                f"chunks: expected {len(embeddings)} on the second pass, as on the first, got more"
             )
         is_last = index == len(embeddings) - 1
         with nullcontext() if is_last else no_sync():
@@ -156,7 +156,7 @@ def _backpropagate(
         states[index].restore()
     if index < len(embeddings):
         raise ImageBindError(
-            f"chunks: expected {len(embeddings)} on the second pass, as on the first; got {index}"
+            f"chunks: expected {len(embeddings)} on the second pass, as on the first, got {index}"
         )
 
 
@@ -174,7 +174,7 @@ def _check_repeated(again: tuple[Tensor, ...], before: tuple[Tensor, ...], index
     for new, old in zip(again, before, strict=True):
         if new.shape != old.shape:
             raise ImageBindError(
-                f"chunk {index}: expected embeddings {tuple(old.shape)} on the second pass, as on the first; "
+                f"chunk {index}: expected embeddings {tuple(old.shape)} on the second pass, as on the first, "
                 f"got {tuple(new.shape)}"
             )
         change = torch.linalg.vector_norm((new.detach() - old).float())

@@ -84,12 +84,12 @@ def convert_open_clip(entries: Mapping[str, Tensor], *, frames: int = 2) -> dict
         converted = dict(_vision(remaining, frames)) | dict(_text(remaining))
     except KeyError as error:
         raise CheckpointError(
-            f"open_clip's state dict lacks {error}; expected a ViT image tower and a text tower"
+            f"open_clip's state dict: expected a ViT image tower and a text tower, got one without {error}"
         ) from error
     unknown = [name for name in remaining if name not in UNUSED_ENTRIES]
     if unknown:
         raise CheckpointError(
-            f"open_clip's state dict also has {', '.join(unknown[:5])}; expected only the entries of ViT-H-14"
+            f"open_clip's state dict: expected only entries of ViT-H-14, got also {', '.join(unknown[:5])}"
         )
     return converted
 
@@ -105,7 +105,7 @@ def check_form(clip: nn.Module) -> None:
         raise CheckpointError("open_clip model: expected a ViT image tower and CLIP's own text tower")
     for module in clip.modules():
         if type(module).__name__ == "QuickGELU":
-            raise CheckpointError("open_clip model: expected exact GELU, as in ViT-H-14; got QuickGELU")
+            raise CheckpointError("open_clip model: expected exact GELU, as in ViT-H-14, got QuickGELU")
     settings = {
         "image pooling": (getattr(visual, "pool_type", "tok"), "tok"),
         "text pooling": (getattr(clip, "text_pool_type", "argmax"), "argmax"),
@@ -114,7 +114,7 @@ def check_form(clip: nn.Module) -> None:
     for name, (got, expected) in settings.items():
         if got != expected:
             raise CheckpointError(
-                f"open_clip model: {name}: expected {expected!r}, as in ViT-H-14; got {got!r}"
+                f"open_clip model: {name}: expected {expected!r}, as in ViT-H-14, got {got!r}"
             )
 
 

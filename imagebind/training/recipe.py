@@ -164,7 +164,7 @@ class Recipe:
         _check_tuples(pairs=self.pairs, weights=self.weights, trackers=self.trackers)
         names = [pair.name for pair in self.pairs]
         if not names or len(set(names)) < len(names):
-            raise ValueError(f"pairs: expected at least one, each with a different name; got {names}")
+            raise ValueError(f"pairs: expected at least one, each with a different name, got {names}")
         _check_positive(batch_size=self.batch_size, keep_checkpoints=self.keep_checkpoints)
         for name in ("chunk_size", "checkpoint_every"):
             if getattr(self, name) is not None:
@@ -193,7 +193,9 @@ class Recipe:
             raise ValueError(f"pairs: expected modalities of the model ({', '.join(known)}), got {unknown}")
         idle = [name for name in trainable_modalities(self.learns, known) if name not in paired]
         if idle and not isinstance(self.learns, Everything):
-            raise ValueError(f"no pairs train {', '.join(idle)}; expected pairs for each trainable modality")
+            raise ValueError(
+                f"pairs: expected some for each trainable modality, got none for {', '.join(idle)}"
+            )
 
     def identity(self) -> dict[str, str]:
         """Return the settings, by name, in which a resumed run must equal the interrupted one."""
@@ -220,7 +222,9 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """
     path = Path(path)
     if not path.is_file():
-        raise RecipeError(f"{path}: no such file; expected Python that defines {RECIPE_NAME} = Recipe(...)")
+        raise RecipeError(
+            f"{path}: no such file; it should be Python that defines {RECIPE_NAME} = Recipe(...)"
+        )
     try:
         names = runpy.run_path(str(path), run_name=path.stem)
     except Exception as error:

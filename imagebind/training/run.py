@@ -230,7 +230,7 @@ class Run:
             if count != before:
                 raise CheckpointError(
                     f"{self.recipe.output}: data of {name}: expected {before:,} pairs, as in the interrupted "
-                    f"run; got {count:,}. Give this run another output"
+                    f"run, got {count:,}; give this run another output"
                 )
         self.pairs = dict(pairs)
 

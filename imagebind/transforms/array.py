@@ -64,11 +64,11 @@ class ArrayTransform:
         if isinstance(values, Image.Image):
             values = np.asarray(values)
         if not isinstance(values, np.ndarray | Tensor):
-            raise MediaError(name, got=f"a {type(values).__name__}", expected=self._expected)
+            raise MediaError(name, got=type(values).__name__, expected=self._expected)
         array = self._with_channels_first(as_numpy(values), name)
         tensor = torch.from_numpy(array.astype(np.float32))
         if not tensor.isfinite().all():
-            raise MediaError(name, got="numbers that are not finite", expected="finite numbers")
+            raise MediaError(name, got="NaN or infinite ones", expected="finite numbers")
         if tuple(tensor.shape) != self.shape:
             tensor = F.interpolate(
                 tensor[None], size=self.shape[1:], mode="bilinear", antialias=True, align_corners=False

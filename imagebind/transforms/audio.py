@@ -131,8 +131,8 @@ class AudioTransform:
             if self.channel is not None and not 0 <= self.channel < recording.channels:
                 raise MediaError(
                     recording.name,
-                    got=f"{recording.channels} channels",
-                    expected=f"a channel numbered {self.channel}",
+                    got=f"one with {recording.channels} in all",
+                    expected=f"a recording with channel {self.channel} (counted from 0)",
                 )
             seconds = recording.samples / recording.rate
             length = math.ceil(recording.samples / rate_ratio(recording.rate, self.sample_rate))  # resampled

@@ -135,7 +135,7 @@ def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[
     if not valid.any():
         raise MediaError(
             name or name_of(depth),
-            got="no valid pixel, all are 0, negative, NaN or infinite",
+            got="no valid pixel (all are 0, negative, NaN or infinite)",
             expected="a depth frame",
         )
     share = 1 - valid.double().mean().item()
@@ -227,8 +227,8 @@ class DepthTransform:
         if unknown or "depth" not in item or isinstance(item["depth"], Mapping):
             raise MediaError(
                 "depth mapping",
-                got=f"keys {', '.join(map(repr, item))}",
-                expected="'depth' and, if known, 'unit', 'focal', and 'baseline' or 'sensor'",
+                got=f"the keys {', '.join(map(repr, item))}",
+                expected="the keys 'depth' and, if known, 'unit', 'focal', and 'baseline' or 'sensor'",
             )
         options: dict[str, Any] = {key: value for key, value in item.items() if value is not None}
         frame = options.pop("depth", None)
@@ -239,7 +239,9 @@ class DepthTransform:
         except MediaError:
             raise
         except ValueError as error:
-            raise MediaError(name_of(frame), got=str(error), expected="valid camera options") from error
+            raise MediaError(
+                name_of(frame), got=f"others ({error})", expected="valid camera options"
+            ) from error
 
 
 def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
@@ -254,7 +256,7 @@ def _pixels(item: object, *, name: str, limits: Limits) -> np.ndarray:
         return item.filled(0)  # a hole
     if isinstance(item, (np.ndarray, Tensor)):
         return as_numpy(item)
-    raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_DEPTH)
+    raise MediaError(name, got=type(item).__name__, expected=EXPECTED_DEPTH)
 
 
 def _fill(cells: Tensor, valid: Tensor) -> Tensor:

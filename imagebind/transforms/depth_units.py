@@ -36,7 +36,7 @@ FAR_SHARE = 0.99
 DOUBTFUL_FAR_METRES, DOUBTFUL_NEAR_METRES = 80.0, 0.05
 MIN_ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
 SAMPLED_PIXELS = 100_000  # of a frame, for its median
-EXPECTED_DEPTH = "one channel of 16-bit or float depth: PNG, TIFF, PGM, PFM, .npy, .npz, or an array (h, w)"
+EXPECTED_DEPTH = "one channel of 16-bit or float depth, as PNG, TIFF, PGM, PFM, .npy, .npz or an array (h, w)"
 DepthUnit = float | str
 
 
@@ -187,5 +187,6 @@ def _check_not_millimetres(metres: np.ndarray, name: str) -> None:
         raise MediaError(
             name,
             got=f"floats of median {np.median(valid):.4g}, as if in millimetres",
-            expected="metres: pass unit='mm', or unit='m' if they are metres",
+            expected="metres",
+            hint="pass unit='mm', or unit='m' if they are metres",
         )

@@ -133,7 +133,9 @@ class ImageTransform:
         elif is_source(image):
             return load_image(image, limits=self.limits, exif=self.exif)
         else:
-            raise MediaError(name, got="not an image", expected="a file, a PIL image, an array or a tensor")
+            raise MediaError(
+                name, got=type(image).__name__, expected="a file, a PIL image, an array or a tensor"
+            )
         if array.dtype == np.uint8:
             return Image.fromarray(np.ascontiguousarray(array))
         return torch.from_numpy(array.astype(np.float32)).permute(2, 0, 1)  # (h, w, 3) -> (3, h, w)
@@ -144,7 +146,7 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
         raise MediaError(
             name,
             got=f"{image.width} x {image.height} = {image.width * image.height:,} pixels",
-            expected=f"at most {limits.max_pixels:,} (max_pixels)",
+            expected=f"at most {limits.max_pixels:,} pixels (max_pixels)",
         )
     image.load()
     # Pillow inverts 8-bit images only. The tag is read here because `exif_transpose` drops it.
@@ -216,7 +218,7 @@ def _checked(array: np.ndarray, name: str, limits: Limits) -> np.ndarray:
     height, width, channels = array.shape
     if height * width > limits.max_pixels:
         raise MediaError(
-            name, got=f"{height * width:,} pixels", expected=f"at most {limits.max_pixels:,} (max_pixels)"
+            name, got=f"{height * width:,}", expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         )
     if array.dtype.kind == "f":
         if not (array.min() >= 0 and array.max() <= 1):  # also false for NaN
@@ -241,15 +243,17 @@ def _named_errors(name: str) -> Iterator[None]:
         raise
     except Image.DecompressionBombError as error:
         raise MediaError(
-            name, got=str(error), expected="fewer pixels (PIL.Image.MAX_IMAGE_PIXELS)"
+            name, got=f"more ({error})", expected="at most PIL.Image.MAX_IMAGE_PIXELS pixels"
         ) from error
     except Image.UnidentifiedImageError as error:
         raise UnreadableMediaError(
-            name, got="not an image of a supported format", expected=f"one of {', '.join(FORMATS)}"
+            name,
+            got="a file that is not an image of a supported format",
+            expected=f"one of {', '.join(FORMATS)}",
         ) from error
     except Exception as error:
         raise UnreadableMediaError(
             name,
-            got=f"damaged or cut short ({str(error) or type(error).__name__})",
+            got=f"an image that is damaged or cut short ({str(error) or type(error).__name__})",
             expected="a complete image",
         ) from error

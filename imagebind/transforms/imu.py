@@ -104,8 +104,8 @@ def load_imu(
         raise MediaError(
             name,
             got=f"{recording.seconds[-1]:.6g} s",
-            expected=f"at most {limits.max_seconds:g} s (max_seconds), or the time_unit= of its clock "
-            f"({', '.join(TIME_UNITS)})",
+            expected=f"at most {limits.max_seconds:g} s (max_seconds)",
+            hint=f"pass the time_unit= of its clock ({', '.join(TIME_UNITS)})",
         )
     warn_of_gaps(recording.seconds, name)
     return recording
@@ -207,9 +207,9 @@ class ImuTransform:
             if not {"imu"} <= set(item) <= {"imu", "timestamps", *IMU_TABLE_OPTIONS}:
                 keys = ", ".join(map(repr, item))
                 expected = f"'imu', and some of 'timestamps', {', '.join(map(repr, IMU_TABLE_OPTIONS))}"
-                raise MediaError("imu mapping", got=f"keys {keys}", expected=expected)
+                raise MediaError("imu mapping", got=keys, expected=f"the keys {expected}")
             if "rate" in item and "timestamps" in item:
-                raise MediaError("imu mapping", got="'rate' and 'timestamps'", expected="one of the two")
+                raise MediaError("imu mapping", got="both", expected="one of 'rate' and 'timestamps'")
             timestamps = item.get("timestamps")
             options = {option: item[option] for option in IMU_TABLE_OPTIONS if option in item}
             if options.keys() - {"rate"}:
@@ -224,7 +224,7 @@ class ImuTransform:
             return name, load_imu(item, **{**self.reading, "rate": rate})  # type: ignore[arg-type]
         units = {"accel_unit": self.accel_unit, "gyro_unit": self.gyro_unit, "time_unit": self.time_unit}
         if not isinstance(item, (np.ndarray, Tensor)):
-            raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_IMU)
+            raise MediaError(name, got=type(item).__name__, expected=EXPECTED_IMU)
         return name, to_recording(item, rate=rate, timestamps=timestamps, **units, name=name)
 
     def _check_window(self, recording: ImuRecording, start: float, end: float, name: str) -> None:
@@ -234,7 +234,8 @@ class ImuTransform:
             raise MediaError(
                 name,
                 got=f"{duration:.4g} s of IMU data for a window from {start:.4g} to {end:.4g} s",
-                expected=f"at least {end - self.max_gap_seconds:.4g} s; or pass a shorter window_seconds=",
+                expected=f"at least {end - self.max_gap_seconds:.4g} s",
+                hint="pass a shorter window_seconds=",
             )
         before = max(int(np.searchsorted(clock, start, side="right")) - 1, 0)
         after = int(np.searchsorted(clock, end, side="left"))
@@ -244,5 +245,6 @@ class ImuTransform:
             raise MediaError(
                 name,
                 got=f"no sample for {steps.max():.4g} s from {at:.4g} s on",
-                expected=f"at most max_gap_seconds={self.max_gap_seconds:g}; check time_unit= and rate=",
+                expected=f"gaps of at most max_gap_seconds={self.max_gap_seconds:g}",
+                hint="check time_unit= and rate=",
             )

@@ -93,7 +93,7 @@ class Tokenizer:
             MediaError: an item is not a string; the message has its index and type.
         """
         if not isinstance(texts, (str, Sequence)) or isinstance(texts, (bytes, bytearray)):
-            raise MediaError("text", got=f"a {type(texts).__name__}", expected="a string, or a list of them")
+            raise MediaError("text", got=type(texts).__name__, expected="a string, or a list of them")
         texts = [texts] if isinstance(texts, str) else texts
         rows = [self._row(text, index) for index, text in enumerate(texts)]
         ids = np.array(rows, dtype=np.int64).reshape(
@@ -126,7 +126,7 @@ class Tokenizer:
 
     def _row(self, text: object, index: int) -> list[int]:
         if not isinstance(text, str):
-            raise MediaError(f"text {index}", got=f"a {type(text).__name__}", expected="a string")
+            raise MediaError(f"text {index}", got=type(text).__name__, expected="a string")
         room = self.context_length - 2
         ids: list[int] = []
         for chunk in clean(text[: self.context_length * MAX_CHARACTERS_PER_ID]).split():

@@ -181,7 +181,7 @@ class ThermalTransform:
         if not np.isfinite(pixels).all():
             broken = np.count_nonzero(~np.isfinite(pixels))
             raise MediaError(
-                name, got=f"{broken:,} of {pixels.size:,} pixels NaN or infinite", expected="finite pixels"
+                name, got=f"{broken:,} of {pixels.size:,} that are NaN or infinite", expected="finite pixels"
             )
         unit = radiometric_to_unit(pixels, low=self.low, high=self.high)  # (h, w)
         return self.crop(torch.from_numpy(unit)[None], self.size).clamp(0, 1)  # bicubic overshoots
@@ -205,7 +205,7 @@ def _plane(item: object, *, name: str, palette: str | None, limits: Limits) -> n
             return np.asarray(image)
         return np.asarray(image) if image.mode == "L" else _brightness(image, name, palette)
     if not isinstance(item, (np.ndarray, Tensor)):
-        raise MediaError(name, got=f"a {type(item).__name__}", expected=EXPECTED_THERMAL)
+        raise MediaError(name, got=type(item).__name__, expected=EXPECTED_THERMAL)
     values = as_numpy(item)
     if isinstance(values, np.ma.MaskedArray) and values.mask.any():
         values = np.ma.filled(values.astype(np.float64), np.nan)  # NaN is refused with its count

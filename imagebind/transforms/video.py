@@ -144,7 +144,7 @@ class VideoTransform:
                 return self._views(file.clock, read, spans, name)
         raise MediaError(
             name,
-            got="not a video",
+            got=type(video).__name__,
             expected="a file, (frames, frames per second), or a mapping with a clip as 'video'",
         )
 
@@ -175,8 +175,8 @@ class VideoTransform:
         if (pixels := self.size**2 * max(height, width) // min(height, width)) > MAX_RESIZED_PIXELS:
             raise MediaError(
                 name,
-                got=f"frames of {width} x {height}, {pixels:,} pixels with a short side of {self.size}",
-                expected=f"at most {MAX_RESIZED_PIXELS:,}",
+                got=f"{pixels:,} ({width} x {height})",
+                expected=f"frames of at most {MAX_RESIZED_PIXELS:,} pixels with a short side of {self.size}",
             )
         if frame.is_floating_point() and not (frame.min() >= 0 and frame.max() <= 255):  # false for NaN too
             raise MediaError(
@@ -212,7 +212,7 @@ def _checked_clip(video: Mapping[str, Any], name: str) -> Tensor:
     """Return the clip of a mapping, channels last: (3, t, h, w) -> (t, h, w, 3)."""
     clip = video.get("video")
     if not isinstance(clip, Tensor):
-        raise MediaError(name, got=f"{type(clip).__name__} as 'video'", expected="a tensor (3, t, h, w)")
+        raise MediaError(name, got=type(clip).__name__, expected="a tensor (3, t, h, w) as 'video'")
     if clip.ndim != 4 or clip.shape[0] != 3 or 0 in clip.shape:
         raise MediaError(name, got=f"a clip of shape {tuple(clip.shape)}", expected="(3, t, h, w)")
     if not (clip.is_floating_point() or clip.dtype == torch.uint8):

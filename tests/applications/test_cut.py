@@ -143,7 +143,7 @@ def test_moments_are_written_into_a_new_folder_by_rank(film, tmp_path):
 
 
 def test_what_cannot_be_cut_is_refused_and_leaves_nothing(film, imu_file, tmp_path):
-    with pytest.raises(MediaError, match=r"walk\.csv: imu; expected a video or an audio file to cut"):
+    with pytest.raises(MediaError, match=r"walk\.csv: expected a video or an audio file to cut, got imu"):
         cut_clip(imu_file, tmp_path / "clip", start=0, end=1)
     with pytest.raises(ValueError, match="0 <= start < end"):
         cut_clip(film, tmp_path / "clip", start=2, end=2)

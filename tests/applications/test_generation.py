@@ -99,7 +99,7 @@ def test_a_contact_sheet_has_rows_of_images():
 
 def test_silent_audio_is_refused_by_its_name(tiny, tmp_path):
     soundfile.write(tmp_path / "silent.wav", np.zeros(32_000), 16_000)
-    with pytest.raises(MediaError, match=r"silent\.wav: silence; expected audio"):
+    with pytest.raises(MediaError, match=r"silent\.wav: expected audio that can be heard, got silence"):
         generate(tiny, [("a star", 1.0), (tmp_path / "silent.wav", 1.0)], decoder=as_pixels)
 
 
@@ -140,5 +140,5 @@ def test_the_decoder_of_the_small_model_refuses_other_weights_of_its_sizes(small
     model = imagebind_tiny(pretrained=True)
     with torch.no_grad():
         model.modality_heads["audio"][-1].weight.mul_(1.1)
-    with pytest.raises(SpaceMismatchError, match="decoder of imagebind_tiny: got vectors of space"):
+    with pytest.raises(SpaceMismatchError, match="decoder of imagebind_tiny: expected vectors of space"):
         generate(Embedder(model), "a star")

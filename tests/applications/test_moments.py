@@ -86,7 +86,7 @@ def test_a_short_recording_has_a_moment_too(count):
 
 def test_a_missing_stream_and_no_moments_are_refused():
     whole = recording(video=stream())
-    with pytest.raises(MediaError, match=r"film\.mp4: no audio stream; expected some of video"):
+    with pytest.raises(MediaError, match=r"film\.mp4: expected a recording with audio, got one with video"):
         whole.only([MediaKind.AUDIO])
     with pytest.raises(ValueError, match="top: expected at least 1"):
         find_moments(whole, QUERY, top=0)

@@ -141,9 +141,9 @@ def test_a_moment_may_be_after_the_last_frame(embedder, film, tmp_path):
 def test_silent_or_missing_audio_is_refused(embedder, tmp_path):
     silent = write_film(tmp_path / "mute.mp4", 6, sound=False)
     soundfile.write(tmp_path / "mute.wav", np.zeros(6 * 16_000), 16_000)
-    with pytest.raises(MediaError, match=r"mute\.wav: silence; expected audio that can be heard"):
+    with pytest.raises(MediaError, match=r"mute\.wav: expected audio that can be heard, got silence"):
         embed_recording(embedder, tmp_path / "mute.wav")
-    with pytest.raises(MediaError, match=r"mute\.mp4: no audio stream.*expected some of video"):
+    with pytest.raises(MediaError, match=r"mute\.mp4: expected a recording with audio, got only video"):
         embed_recording(embedder, silent, streams=["audio"])
 
 
@@ -153,16 +153,22 @@ def test_a_silent_track_of_a_video_is_left_out_with_a_warning(embedder, film, tm
     ffmpeg("-i", film, "-c:v", "copy", "-af", "volume=0", muted)
     assert list(embed_recording(embedder, muted).streams) == [VIDEO]
     assert "muted.mp4: the audio is silent and left out" in caplog.text
-    with pytest.raises(MediaError, match=r"muted\.mp4: silence"):
+    with pytest.raises(MediaError, match=r"muted\.mp4: expected audio that can be heard, got silence"):
         embed_recording(embedder, muted, streams=["audio", "video"])
 
 
 def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, motion, image_file):
-    with pytest.raises(MediaError, match=r"\.jpg: image; expected a video, audio or IMU recording"):
+    with pytest.raises(MediaError, match=r"\.jpg: expected a video, audio or IMU recording, got image"):
         embed_recording(embedder, image_file)
-    with pytest.raises(MediaError, match=r"film\.mp4: no imu stream.*pass an IMU file"):
+    with pytest.raises(
+        MediaError,
+        match=r"film\.mp4: expected a recording and a model with imu, got only video.*; pass an IMU file",
+    ):
         embed_recording(embedder, film, streams=["imu"])
-    with pytest.raises(MediaError, match=r"walk\.csv: IMU data from 40 to 46 s.*between 0 and 12 s; check"):
+    with pytest.raises(
+        MediaError,
+        match=r"walk\.csv: expected samples between 0 and 12 s .*, got IMU data from 40 to 46 s; check",
+    ):
         embed_recording(embedder, film, imu=motion, imu_offset=40)
     with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got text"):
         embed_recording(embedder, film, streams=["text"])

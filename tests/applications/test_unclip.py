@@ -199,11 +199,13 @@ def test_a_damaged_file_another_pipeline_and_an_empty_folder_are_told_apart(uncl
     shutil.copytree(unclip_folder, folder)
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
     weights.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(CheckpointError, match="damaged: cannot be loaded"):
+    with pytest.raises(
+        CheckpointError, match=r"damaged: expected the files of .*, got some that cannot be loaded"
+    ):
         load_unclip(folder, device="cpu")
     (folder / "model_index.json").write_text(json.dumps({"_class_name": "StableDiffusionPipeline"}))
     with pytest.raises(
-        CheckpointError, match="got a pipeline StableDiffusionPipeline; expected StableUnCLIP"
+        CheckpointError, match=r"expected StableUnCLIP.*, got a pipeline StableDiffusionPipeline"
     ):
         load_unclip(folder, device="cpu")
     with pytest.raises(CheckpointError, match=r"got no model_index\.json"):

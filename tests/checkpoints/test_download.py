@@ -185,7 +185,7 @@ def test_a_damaged_download_of_the_original_project_is_ignored_and_kept(serve, t
     original.write_bytes(PAYLOAD[:-1])
     assert fetch(serve(Behaviour()), tmp_path) == tmp_path / "weights.pth"
     assert original.read_bytes() == PAYLOAD[:-1]
-    assert f"{len(PAYLOAD) - 1:,} bytes" in caplog.text
+    assert f"got {len(PAYLOAD) - 1:,}" in caplog.text
 
 
 def test_a_damaged_file_in_the_cache_is_replaced(serve, tmp_path):
@@ -289,7 +289,7 @@ def test_surplus_bytes_of_a_server_are_ignored(serve, tmp_path):
     ("how", "message"),
     [
         (Behaviour(payload=PAYLOAD[::-1]), r"sent another file.*SHA-256"),
-        (Behaviour(payload=PAYLOAD[:1000]), rf"1,000 bytes.*expected a file of {len(PAYLOAD):,}"),
+        (Behaviour(payload=PAYLOAD[:1000]), rf"expected a file of {len(PAYLOAD):,} bytes, got 1,000 bytes"),
         (
             Behaviour(payload=b"<html>log in</html>", kind="text/html; charset=utf-8"),
             r"19 bytes of text/html",
@@ -323,7 +323,7 @@ def test_verify_reports_the_actual_and_the_expected_size(tmp_path):
     path = tmp_path / "short.pth"
     path.write_bytes(PAYLOAD[:1234])
     with pytest.raises(
-        CheckpointError, match=r"short\.pth: got 1,234 bytes; expected 3,145,728 of weights\.pth"
+        CheckpointError, match=r"short\.pth: expected 3,145,728 bytes of weights\.pth, got 1,234"
     ):
         verify(path, RELEASED)
 
@@ -331,12 +331,14 @@ def test_verify_reports_the_actual_and_the_expected_size(tmp_path):
 def test_verify_detects_one_flipped_bit(tmp_path):
     path = tmp_path / "flipped.pth"
     path.write_bytes(PAYLOAD[:-1] + bytes([PAYLOAD[-1] ^ 1]))
-    with pytest.raises(CheckpointError, match=rf"SHA-256 [0-9a-f]{{64}}; expected {RELEASED.sha256}"):
+    with pytest.raises(
+        CheckpointError, match=rf"expected SHA-256 {RELEASED.sha256} of .*, got [0-9a-f]{{64}}"
+    ):
         verify(path, RELEASED)
 
 
 def test_verify_names_a_missing_file(tmp_path):
-    with pytest.raises(CheckpointError, match=r"none\.pth: cannot be read"):
+    with pytest.raises(CheckpointError, match=r"none\.pth: expected .*, got a file that cannot be read"):
         verify(tmp_path / "none.pth", RELEASED)
 
 
@@ -394,7 +396,7 @@ def test_offline_without_a_copy_reports_the_paths_and_the_way_out(tmp_path, monk
         fetch(RELEASED, tmp_path)
     message = str(caught.value)
     assert str(Path.cwd() / ".checkpoints" / "weights.pth") in message
-    assert f"{tmp_path / 'weights.pth'}: got 4 bytes" in message
+    assert f"{tmp_path / 'weights.pth'}: expected " in message and ", got 4" in message
     assert RELEASED.url in message
 
 
@@ -449,7 +451,7 @@ def test_a_file_at_the_cache_folders_path_raises_an_error_with_it(serve, tmp_pat
 
 def test_too_little_disk_space_raises_an_error_before_any_request(serve, tmp_path):
     how = Behaviour()
-    with pytest.raises(CheckpointError, match=r"bytes free.*needs 1,000,000,000,000,000,000 more"):
+    with pytest.raises(CheckpointError, match=r"expected 1,000,000,000,000,000,000 free bytes for .*, got "):
         fetch(replace(serve(how), size=10**18), tmp_path)
     assert how.asked == []
 

@@ -178,7 +178,7 @@ def test_compressed_and_overlapping_records_raise_errors(tmp_path):
         for name, content in records.items():
             archive.writestr(name, bytes(50_000_000) if name.endswith("data/0") else content)
     for mmap in (False, True):
-        with pytest.raises(CheckpointError, match=r"bomb\.pth.*compressed"):
+        with pytest.raises(CheckpointError, match=r"bomb\.pth.*' compressed"):
             read_state_dict(bomb, mmap=mmap)
 
 
@@ -186,7 +186,9 @@ def test_a_tensor_that_repeats_its_bytes_is_not_expanded_to_gigabytes(tmp_path):
     entries = {NAMES[0]: torch.zeros(1).expand(1_000_000_000)}
     path = write(entries, tmp_path / "w.pth")
     for mmap in (False, True):
-        with pytest.raises(CheckpointError, match=r"w\.pth: entries of 4,000,000,000 bytes"):
+        with pytest.raises(
+            CheckpointError, match=r"w\.pth: expected entries of at most .*, got 4,000,000,000"
+        ):
             read_state_dict(path, mmap=mmap)
     with pytest.raises(CheckpointError, match=r"w\.pth"):
         convert(path, tmp_path / "out")

@@ -66,7 +66,7 @@ def test_help_names_the_extras(run):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"), [(["sound"], "unknown sections sound"), (["--size", "vast"], "huge, small")]
+    ("arguments", "message"), [(["sound"], "got sound"), (["--size", "vast"], "huge, small")]
 )
 def test_an_invalid_argument_is_refused_with_the_valid_ones(run, arguments, message):
     result = run(*arguments)

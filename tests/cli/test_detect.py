@@ -111,7 +111,7 @@ def test_a_very_long_image_is_refused(imagebind, tmp_path):
 
 def test_a_sound_is_no_image_to_search_in(imagebind, group):
     run = imagebind("detect", group / "crescent.wav", "--text", "a", *TINY)
-    assert run.code == 1 and "crescent.wav: audio; expected an image or a video" in run.err
+    assert run.code == 1 and "crescent.wav: expected an image or a video, got audio" in run.err
 
 
 def test_an_input_is_not_replaced_and_outputs_are_checked_before_the_model_is_loaded(

@@ -100,4 +100,4 @@ def test_an_index_of_the_small_model_is_searched_with_it_by_default(imagebind, s
 def test_another_model_than_the_indexs_is_refused(imagebind, scenes, small_weights):
     db, _ = scenes
     run = imagebind("search", db, "--text", "x", "--weights", small_weights)
-    assert run.code == 1 and "expected imagebind_tiny" in run.err
+    assert run.code == 1 and "expected vectors of space imagebind_tiny" in run.err

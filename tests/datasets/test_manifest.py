@@ -75,12 +75,18 @@ def test_manifest_pairs_can_be_read_and_one_with_a_missing_file_is_broken(tmp_pa
     [
         (
             {"vision": "a.jpg", "sound": "a.wav"},
-            r"pairs.csv, line 2: columns sound; expected vision, text, audio",
+            r"pairs.csv, line 2: expected the columns vision, text, audio.*, got sound",
         ),
-        ({"vision": "a.jpg", "audio": "a.wav", "speed.of": "2"}, "columns speed.of"),
-        ({"audio": "a.wav"}, "line 2: no vision; expected an image or video beside audio"),
-        ({"vision": "a.mp4", "audio": "a.wav", "start": "1"}, "line 2: one of start and end"),
-        ({"vision": "a.mp4", "audio": "a.wav", "start": "x", "end": "2"}, "line 2: start 'x'"),
+        ({"vision": "a.jpg", "audio": "a.wav", "speed.of": "2"}, "expected the columns .*, got speed.of"),
+        ({"audio": "a.wav"}, "line 2: expected an image or video beside audio, got no vision"),
+        (
+            {"vision": "a.mp4", "audio": "a.wav", "start": "1"},
+            "line 2: expected both start and end, or neither, got one of them",
+        ),
+        (
+            {"vision": "a.mp4", "audio": "a.wav", "start": "x", "end": "2"},
+            "line 2: expected a number of seconds as start, got 'x'",
+        ),
         ({"vision": "a.mp4", "audio": "a.wav", "start": "3", "end": "2"}, "line 2.*0 <= start < end"),
         ({"vision": "a.mp4", "audio": ""}, "1 rows without a pair"),
     ],
@@ -93,13 +99,17 @@ def test_an_invalid_row_is_an_error_that_names_it(tmp_path, row, message):
 @pytest.mark.parametrize(
     "name, content, message",
     [
-        ("pairs.xlsx", b"", "'.xlsx'; expected .csv, .jsonl, .parquet"),
+        ("pairs.xlsx", b"", "one of the suffixes .csv, .jsonl, .parquet.*, got '.xlsx'"),
         ("gone.csv", None, "gone.csv: no such file"),
-        ("pairs.jsonl", b'{"vision": ', "pairs.jsonl: cannot be read"),
+        (
+            "pairs.jsonl",
+            b'{"vision": ',
+            "pairs.jsonl: expected a complete manifest, got one that cannot be read",
+        ),
         ("pairs.jsonl", b"[1]\n", "line 1 is not a JSON object"),
-        ("pairs.parquet", b"not parquet", "pairs.parquet: cannot be read"),
-        ("pairs.csv", b"vision,audio\na,b,c\n", "line 2: 3 cells; expected 2"),
-        ("pairs.csv", b"\xff\xfe\0", "pairs.csv, line 1: a character that is not utf-16"),
+        ("pairs.parquet", b"not parquet", "pairs.parquet: expected a complete manifest, got "),
+        ("pairs.csv", b"vision,audio\na,b,c\n", "line 2: expected 2 cells .*, got 3"),
+        ("pairs.csv", b"\xff\xfe\0", "pairs.csv, line 1: expected .*, got a character that is not utf-16"),
     ],
 )
 def test_a_manifest_that_cannot_be_read_is_named(tmp_path, name, content, message):

@@ -74,17 +74,29 @@ def test_own_files_take_their_classes_from_a_table_as_excel_saves_it(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (None, r"t\.csv: no such file; expected a CSV with file, class"),
-        (b"", r"t\.csv: no header; expected file, class among the columns"),
-        (b"File,Klasse\na,b\n", r"t\.csv: columns File, Klasse; expected file, class among the columns"),
-        ("file,class\na,Käse\n".encode("cp1252"), r"t\.csv, line 2: a character that is not utf-8; expected"),
+        (None, r"t\.csv: no such file; it should be a CSV with file, class"),
+        (b"", r"t\.csv: expected file, class among the columns, got no header"),
+        (b"File,Klasse\na,b\n", r"t\.csv: expected file, class among the columns, got File, Klasse"),
+        (
+            "file,class\na,Käse\n".encode("cp1252"),
+            r"t\.csv, line 2: expected .*, got a character that is not utf-8",
+        ),
         (
             "file,class\na,b\n".encode("utf-16-le"),
-            r"t\.csv: NUL characters; expected text in UTF-8, or in UTF-16",
+            r"t\.csv: expected text in UTF-8, or in UTF-16.*, got NUL characters",
         ),
-        (b"file,class\na,b\nc,d, e\n", r"t\.csv, line 3: 3 cells; expected 2 \(file, class\); quote a cell"),
-        (b'file,class\na,"b\nc,d\ne,f\n', r"t\.csv: a quote in the last 3 lines that is not closed"),
-        (b"file,class\na," + b"x" * 200_000, r"t\.csv, line 2: cannot be read \(field larger"),
+        (
+            b"file,class\na,b\nc,d, e\n",
+            r"t\.csv, line 3: expected 2 cells \(file, class\), got 3; quote a cell",
+        ),
+        (
+            b'file,class\na,"b\nc,d\ne,f\n',
+            r"t\.csv: expected closed quotes, got a quote in the last 3 lines that is not closed",
+        ),
+        (
+            b"file,class\na," + b"x" * 200_000,
+            r"t\.csv, line 2: expected a row of CSV, got one that cannot be read \(field larger",
+        ),
     ],
 )
 def test_a_table_that_cannot_be_read_is_named_with_what_is_expected(tmp_path, content, message):
@@ -108,7 +120,7 @@ def test_lists_and_json_are_read_in_every_encoding(tmp_path, encoding):
 
 def test_damaged_json_is_named(tmp_path):
     (tmp_path / "a.json").write_text('{"images": ')
-    with pytest.raises(MediaError, match=r"a\.json: cannot be read .*; expected images"):
+    with pytest.raises(MediaError, match=r"a\.json: expected images, got a file that cannot be read"):
         json_at(tmp_path / "a.json", "images")
-    with pytest.raises(MissingMediaError, match=r"b\.json: no such file; expected images"):
+    with pytest.raises(MissingMediaError, match=r"b\.json: no such file; it should be images"):
         json_at(tmp_path / "b.json", "images")

@@ -120,7 +120,7 @@ def test_an_item_at_which_workers_die_fails_and_the_others_are_embedded(tmp_path
         job.output.note(0, note_at(job, 1))  # dies over the second
     (part,) = run_here(job, tiny)
     assert (part.embedded, part.failed) == (2, 1)
-    assert "an item at which 2 workers died" in part.failures[0].error and part.failures[0].path == texts[1]
+    assert "got one at which 2 workers died" in part.failures[0].error and part.failures[0].path == texts[1]
     assert set(rows_in(tmp_path / "out")) == {texts[0], texts[2]}
     assert job.output.noted(0) is None
 

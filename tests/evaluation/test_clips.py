@@ -95,13 +95,19 @@ def test_a_wrong_part_is_named(copied, tmp_path):
         ave(tmp_path)
     root = copied("ave")
     (root / "testSet.txt").write_text("Bark&unknown&good&0&10\n")
-    with pytest.raises(MediaError, match=r"testSet\.txt, line 1: video 'unknown'"):
+    with pytest.raises(
+        MediaError, match=r"testSet\.txt, line 1: expected a video of Annotations\.txt, got 'unknown'"
+    ):
         ave(root)
     (root / "Annotations.txt").write_text("Bark&a&good\n")
-    with pytest.raises(MediaError, match=r"Annotations\.txt, line 1: 'Bark&a&good'"):
+    with pytest.raises(
+        MediaError, match=r"Annotations\.txt, line 1: expected Category&VideoID&.*, got 'Bark&a&good'"
+    ):
         ave(root)
     (tmp_path / "vggsound.csv").write_text("a,1,x,test\nb,2,y,none\n")
-    with pytest.raises(MediaError, match=r"vggsound\.csv, line 2: 'b,2,y,none'"):
+    with pytest.raises(
+        MediaError, match=r"vggsound\.csv, line 2: expected id, start, class, .*, got 'b,2,y,none'"
+    ):
         vggsound(tmp_path)
 
 

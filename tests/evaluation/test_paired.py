@@ -42,7 +42,7 @@ def test_a_wrong_part_is_named(root, tmp_path):
         paired_folders(root, pairs=0)
     for name in ("depth", "audio"):
         (tmp_path / name).mkdir()
-    with pytest.raises(MediaError, match="no pair; expected files of equal names in depth/ and audio/"):
+    with pytest.raises(MediaError, match="expected files of equal names in depth/ and audio/, got no pair"):
         paired_folders(tmp_path)
 
 

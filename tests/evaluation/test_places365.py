@@ -58,7 +58,7 @@ def test_folders_of_classes_are_read_with_and_without_the_list_of_classes(tmp_pa
 
 
 def test_a_wrong_part_is_named(small, tmp_path):
-    with pytest.raises(MediaError, match="no val_256 or val_large"):
+    with pytest.raises(MediaError, match=r"expected the folder val_256 or val_large .*, got none"):
         places365(tmp_path)
     (small / "places365_val.txt").write_text("Places365_val_00000001.jpg 365\n")
     with pytest.raises(MediaError, match=r"places365_val\.txt, line 1: .*a class from 0 to 7"):

@@ -70,7 +70,7 @@ def test_a_whole_video_that_ends_before_the_segment_is_named(vggsound_of):
     path = root / "audio" / f"{ytid(0)}.wav"
     soundfile.write(path, np.zeros(16_000 * 15), 16_000)
     found = vggsound(root)
-    message = f"{path}: 15.0 s; expected the segment from 20 to 30 s, or the whole video"
+    message = f"{path}: expected the segment from 20 to 30 s, or the whole video, got a file of 15.0 s"
     assert list(found.damaged) == [message] and len(found.items) == COUNT - 1
 
 
@@ -99,4 +99,6 @@ def test_frames_of_a_whole_video_are_not_evaluated_as_if_they_were_the_segment(t
     assert kinetics400(tmp_path).items[0].item == {"video": path}
     monkeypatch.setattr(segments, "LONGER_SECONDS", 0.5)
     found = kinetics400(tmp_path)
-    assert not found.items and found.damaged == [f"{path}: 2.0 s; expected the segment from 0 to 1 s alone"]
+    assert not found.items and found.damaged == [
+        f"{path}: expected the segment from 0 to 1 s alone, got a file of 2.0 s"
+    ]

@@ -66,7 +66,7 @@ def test_a_wrong_part_is_named(small, tmp_path):
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         sun_rgbd_scenes(small, split="val")
     (tmp_path / "SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat").unlink()
-    with pytest.raises(MediaError, match=r"allsplit\.mat: no such file; expected .*alltest"):
+    with pytest.raises(MediaError, match=r"allsplit\.mat: no such file; it should be .*alltest"):
         sun_rgbd_scenes(small)
     with pytest.raises(MediaError, match="SUNRGBD: no such folder"):
         sun_rgbd_scenes(tmp_path / "SUNRGBD")

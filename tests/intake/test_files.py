@@ -62,6 +62,6 @@ def test_the_error_for_an_ambiguous_file_has_the_option_that_resolves_it(
     monkeypatch.chdir(tmp_path)
     shutil.copy(deep_grey_file, tmp_path / "1.png")
     (error,) = collect_requests([Path()], modality=None, mappings=[]).failures
-    assert error.item == "1.png" and "--map '*.png=depth'" in error.expected
+    assert error.item == "1.png" and "--map '*.png=depth'" in error.hint
     (error,) = collect_requests([Path("1.png")], modality=None, mappings=[]).failures
-    assert error.item == "1.png" and "--modality" in error.expected
+    assert error.item == "1.png" and "--modality" in error.hint

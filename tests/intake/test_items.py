@@ -108,7 +108,7 @@ def test_the_error_for_a_table_says_how_to_pass_a_column():
     structured = np.array([("a", 1)], dtype=[("text", "U9"), ("label", int)])
     for whole in (pandas.DataFrame(columns), table, table.to_batches()[0], structured):
         with pytest.raises(
-            MediaError, match=r"a table with the columns text, label.*one column.*table\['text'\]"
+            MediaError, match=r"one column.*table\['text'\].*a table with the columns text, label"
         ):
             items_of(whole)
         assert many(whole["text"])[0] in [*TEXTS, "a"]
@@ -118,7 +118,7 @@ def test_the_error_for_a_table_says_how_to_pass_a_column():
 
 def test_texts_or_objects_in_two_dimensions_are_refused():
     for array in (np.array([["a", "b"]]), np.array([[None], [None]])):
-        with pytest.raises(MediaError, match=r"2 dimensions.*\[:, 0\]"):
+        with pytest.raises(MediaError, match=r"\[:, 0\].*2 dimensions"):
             items_of(array)
 
 

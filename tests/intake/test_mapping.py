@@ -55,7 +55,7 @@ def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, optio
         ("=depth", "expected GLOB=KIND"),
         ("*.png=depht", "'depht': expected one of image, video"),
         ("*.png=depth:kinect", r"expected a sensor \(kinect_v1, .* or a unit \(m, mm, kitti, .*got 'kinect'"),
-        ("*.png=depth:fokal=500", "no option 'fokal'; expected baseline, encoding, focal, sensor"),
+        ("*.png=depth:fokal=500", r"expected an option of depth \(baseline, encoding, focal, sensor"),
         ("*.png=depth:unit=feet", "expected metres per stored step .* or one of m, mm.*got 'feet'"),
         ("*.png=depth:unit=0", "expected metres per stored step"),
         ("*.png=depth:unit=true", "unit: expected a word or float, got True"),
@@ -69,8 +69,8 @@ def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, optio
         ("*.csv=imu:accel_unit=3", "accel_unit: expected a word, got 3"),
         ("*.csv=imu:phyfox", "layout: expected one of ego4d, phyphox"),
         ("*.csv=imu:nowhere.json", "layout: nowhere.json cannot be read"),
-        ("*.csv=imu:columns=1", "no option 'columns'; expected accel_unit, antialias"),
-        ("*.txt=text:kinect", "no option 'kinect'; expected none"),
+        ("*.csv=imu:columns=1", r"expected an option of imu \(accel_unit, antialias"),
+        ("*.txt=text:kinect", r"expected an option of text \(none\), got 'kinect'"),
         ("*.wav=audio:channel=left", "channel: expected int"),
         ("*.jpg=image:exif=1", "exif: expected bool"),
     ],
@@ -82,7 +82,7 @@ def test_the_error_for_a_typo_has_the_expected_values(text, about):
 
 @pytest.mark.parametrize("text", ["*.png=depth:preset=raw", "*.png=image:size=100", "*.wav=audio:mean=0"])
 def test_options_that_change_the_embedding_space_are_refused(text):
-    with pytest.raises(ValueError, match="has no option"):
+    with pytest.raises(ValueError, match="expected an option of"):
         parse_mapping(text)
 
 

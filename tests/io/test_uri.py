@@ -110,13 +110,17 @@ def test_a_download_stops_at_the_size_limit():
         server.files["/large"] = bytes(50_000_000)
         limits = Limits(max_bytes=100_000)
         with (
-            pytest.raises(MediaError, match=r"/large: 50,000,000 bytes; expected at most 100,000"),
+            pytest.raises(
+                MediaError, match=r"/large: expected at most 100,000 bytes .*, got 50,000,000 bytes"
+            ),
             open_source(server.url("/large"), limits=limits),
         ):
             pass
         server.says_length = False
         with (
-            pytest.raises(MediaError, match=r"/large: more than 100,000 bytes; expected at most 100,000"),
+            pytest.raises(
+                MediaError, match=r"/large: expected at most 100,000 bytes .*, got more than 100,000 bytes"
+            ),
             open_source(server.url("/large"), limits=limits),
         ):
             pass

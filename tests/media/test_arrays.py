@@ -19,7 +19,7 @@ FRAME_MM = np.random.default_rng(0).integers(500, 8000, (48, 64)).astype(np.uint
 def test_an_archive_needs_one_array_or_one_named_depth():
     file = io.BytesIO()
     np.savez(file, left=FRAME_MM, right=FRAME_MM)
-    with pytest.raises(MediaError, match=r"left, right.*'depth'"):
+    with pytest.raises(MediaError, match=r"one named 'depth', got .*left, right"):
         load_depth(file)
     several = io.BytesIO()
     np.savez(several, rgb=np.zeros(3), depth=FRAME_MM)
@@ -41,7 +41,7 @@ def test_a_header_with_a_huge_shape_is_refused_without_allocating():
     header = np.lib.format.magic(1, 0)
     text = b"{'descr': '<f8', 'fortran_order': False, 'shape': (9000, 9000), }\n"
     false_header = header + len(text).to_bytes(2, "little") + text + b"\0" * 64
-    with pytest.raises(MediaError, match="64 bytes of numbers"):
+    with pytest.raises(MediaError, match=r"bytes of numbers for shape .*, got 64"):
         load_depth(false_header)
     bomb = io.BytesIO()
     with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:

@@ -149,7 +149,9 @@ def test_samples_that_are_not_finite_are_refused(tmp_path, value):
 
 
 def test_integers_cast_to_float_without_scaling_are_refused():
-    with pytest.raises(MediaError, match="divide by 32768"):
+    with pytest.raises(
+        MediaError, match=r"\[-1, 1\], got samples up to \d+; divide 16-bit integers by 32768"
+    ):
         AudioTransform()((tone(2.0) * 20_000, 16_000))
 
 
@@ -158,24 +160,24 @@ def test_integers_cast_to_float_without_scaling_are_refused():
     [
         (torch.zeros(32_000), "expected a file or"),
         (None, "NoneType"),
-        ((torch.zeros(32_000), None), "sampling rate None"),
-        ((torch.zeros(32_000), 0), "sampling rate 0"),
+        ((torch.zeros(32_000), None), "got the rate None"),
+        ((torch.zeros(32_000), 0), "sampling rate .*, got 0.0 Hz"),
         ((torch.zeros(32_000), -16_000), "sampling rate"),
-        ((torch.zeros(32_000), float("nan")), "sampling rate nan"),
+        ((torch.zeros(32_000), float("nan")), "sampling rate .*, got nan Hz"),
         ((torch.zeros(32_000), 16_000.5), "whole number"),
         ((torch.zeros(32_000), 10**9), "sampling rate"),
-        ((torch.zeros(32_000), torch.zeros(2)), "sampling rate"),
+        ((torch.zeros(32_000), torch.zeros(2)), "got the rate"),
         ((torch.zeros(0), 16_000), r"shape \(0,\)"),
         ((torch.zeros(2, 2, 8_000), 16_000), r"shape \(2, 2, 8000\)"),
         ((torch.zeros(500, 500), 16_000), "as many rows as columns"),
         ((torch.zeros(32_000, dtype=torch.bool), 16_000), "bool"),
         ((torch.zeros(32_000, dtype=torch.int64), 16_000), "int64"),
         ((torch.zeros(32_000, dtype=torch.complex64), 16_000), "complex"),
-        ((np.array(["a", "b"]), 16_000), "not an array of numbers"),
-        (([[1.0, 2.0], [3.0]], 16_000), "not an array of numbers"),
-        (b"", "0 bytes"),
+        ((np.array(["a", "b"]), 16_000), "values that are not numbers"),
+        (([[1.0, 2.0], [3.0]], 16_000), "values that are not numbers"),
+        (b"", "an empty file"),
         (b"this is not audio" * 100, "no audio that can be decoded"),
-        ("missing.wav", r"missing\.wav: cannot be opened"),
+        ("missing.wav", r"missing\.wav: no such file"),
         ((FILES / "rgb_224x224.png").read_bytes(), "expected an audio file"),
     ],
     ids=str,
@@ -186,7 +188,9 @@ def test_an_input_that_is_not_audio_raises_an_error_with_the_reason(item, messag
 
 
 def test_a_video_without_audio_is_refused():
-    with pytest.raises(MediaError, match=r"wide_320x240_25fps_6s\.mp4: no audio stream"):
+    with pytest.raises(
+        MediaError, match=r"wide_320x240_25fps_6s\.mp4: expected an audio file .*, got no audio stream"
+    ):
         load_audio(FILES / "wide_320x240_25fps_6s.mp4")
 
 
@@ -205,7 +209,9 @@ def test_a_header_that_states_hours_of_audio_is_refused_without_allocating(tmp_p
     data = bytearray(path.read_bytes())
     data[21] = data[21] & 0xF0  # the last 36 bits of bytes 18 to 25 are the number of samples
     data[22] = 0xF0  # 4 billion of them: 11 hours and a half
-    with pytest.raises(MediaError, match=r"cut short: .* that its header states"):
+    with pytest.raises(
+        MediaError, match=r"at least half of .* that its header states, got a file cut short after"
+    ):
         load_audio(bytes(data))
 
 

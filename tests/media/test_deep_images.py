@@ -156,7 +156,7 @@ def test_deep_images_are_rotated_upright_like_other_images(orientation):
 def test_16_bit_colours_are_refused_as_depth_and_reduced_to_8_bits_as_thermal():
     values = coloured(3)
     values[..., 0] = 3 * (values[..., 0] // 4)
-    with pytest.raises(MediaError, match=r"\(48, 64, 3\).*one channel"):
+    with pytest.raises(MediaError, match=r"one channel.*\(48, 64, 3\)"):
         load_depth(png(values))
     eight = np.asarray(Image.fromarray(np.rint(values / 257).astype(np.uint8)).convert("L"))
     np.testing.assert_array_equal(load_thermal(png(values)), eight)

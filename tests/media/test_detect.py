@@ -196,7 +196,7 @@ def test_other_tables_are_refused_with_the_expected_columns(tmp_path):
     path = tmp_path / "prices.csv"
     for content in (b"date,price\n1,2\n", b"\xef\xbb\xbf", b" \n", PLAIN.replace(b"gyro_z", b"smell")):
         path.write_bytes(content)
-        with pytest.raises(MediaError, match=r"prices\.csv: a table.*gyro_x"):
+        with pytest.raises(MediaError, match=r"prices\.csv: .*gyro_x.*, got a table"):
             detect(path)
 
 
@@ -234,7 +234,7 @@ def test_text_in_another_encoding_is_refused_as_such(encoding, tmp_path):
     path = tmp_path / "note.txt"
     mark = b"\xfe\xff" if encoding == "utf-16-be" else b""
     path.write_bytes(mark + "A dög barks\n".encode(encoding))
-    with pytest.raises(MediaError, match=r"note\.txt: text.*expected text in UTF-8"):
+    with pytest.raises(MediaError, match=r"note\.txt: expected text in UTF-8, got text"):
         detect(path)
 
 
@@ -279,7 +279,9 @@ def test_a_false_file_name_does_not_change_the_media_type(tmp_path):
 
 def test_a_rare_format_is_read_if_its_media_type_is_named():
     targa = encoded(COLOURS, "TGA")
-    with pytest.raises(MediaError, match=r"^<\d+ bytes>: unknown content.*\{'audio': path\}.*--modality"):
+    with pytest.raises(
+        MediaError, match=r"^<\d+ bytes>: expected .*, got unknown content.*\{'audio': path\}.*--modality"
+    ):
         detect(targa)
     assert ImageTransform()(targa).shape == (3, 224, 224)
 
@@ -287,7 +289,7 @@ def test_a_rare_format_is_read_if_its_media_type_is_named():
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (encoded(COLOURS, "PNG")[:20], "an image that cannot be read"),
+        (encoded(COLOURS, "PNG")[:20], "an undamaged image, got one that cannot be read"),
         (b"\x1aE\xdf\xa3" + bytes(100), "container that cannot be opened"),
         (ISO_BOX + b"ftypisom" + bytes(50), "container"),
     ],

@@ -176,7 +176,9 @@ def test_missing_parts_and_cut_counts_raise_errors_with_the_reason(tmp_path):
     length = int.from_bytes(whole[first + 2 : first + 4], "big") + 2
     path = tmp_path / "camera.jpg"
     path.write_bytes(whole[:first] + whole[first + length :])
-    with pytest.raises(MediaError, match=r"camera\.jpg: \d+ of \d+ parts"):
+    with pytest.raises(
+        MediaError, match=r"camera\.jpg: expected an undamaged radiometric image .*, got \d+ of its \d+ parts"
+    ):
         load_thermal(path)
     with pytest.raises(MediaError, match="bytes of counts"):
         load_thermal(fff(raw_record()[:-10], None))

@@ -44,7 +44,7 @@ def test_a_clock_without_a_unit_that_cannot_be_in_seconds_is_read_and_reported(s
 @pytest.mark.parametrize("step", [200, 300_000, 10**9])
 def test_a_clock_that_could_be_in_two_units_or_none_is_refused(step):
     clock = [str(step * n) for n in range(COUNT)]
-    with pytest.raises(MediaError, match=r"without a unit.*time_unit= of s, ms, us, ns"):
+    with pytest.raises(MediaError, match=r"without a unit.*pass time_unit=, one of s, ms, us, ns"):
         load_imu(table(clock))
     assert load_imu(table(clock), time_unit="ns").seconds[1] == pytest.approx(step * 1e-9)
 
@@ -84,7 +84,7 @@ def test_a_clock_increases_across_a_change_of_month():
 
 @pytest.mark.parametrize("clock", [["2024-13-01T00:00:00"] * COUNT, ["noon"] * COUNT, ["2024-05-01"] * COUNT])
 def test_an_invalid_time_is_named_with_its_line(clock):
-    with pytest.raises(MediaError, match=r"in the time column at line 2; .*2024-05-01T10:30"):
+    with pytest.raises(MediaError, match=r"2024-05-01T10:30.*, got .* in the time column at line 2"):
         load_imu(table(clock))
 
 

@@ -29,7 +29,10 @@ def test_overlapping_stretches_equal_those_of_the_whole_audio(m4a):
 
 def test_a_stretch_after_the_end_is_refused(m4a):
     tape = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
-    with pytest.raises(MediaError, match=r"sound\.m4a: audio that ends at 9\.\d+ s"):
+    with pytest.raises(
+        MediaError,
+        match=r"sound\.m4a: expected audio as long as its packets state, got audio that ends at 9\.\d+ s",
+    ):
         tape.read(0, 30, 40)
 
 
@@ -45,5 +48,5 @@ def test_the_duration_of_audio_is_known_without_decoding(m4a, tmp_path):
 
 def test_a_file_without_audio_is_named(tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 9)
-    with pytest.raises(MediaError, match=r"noise\.wav: no audio"):
+    with pytest.raises(MediaError, match=r"noise\.wav: .*, got no audio"):
         probe_audio(tmp_path / "noise.wav", limits=DEFAULT_LIMITS)

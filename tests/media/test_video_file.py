@@ -193,7 +193,7 @@ def test_a_video_without_decodable_frames_raises_an_error_with_its_name(tmp_path
         video = video.replace(packet, bytes(len(packet)))
     path = tmp_path / "grey.avi"
     path.write_bytes(video)
-    with pytest.raises(MediaError, match=r"grey\.avi: no frame can be decoded"):
+    with pytest.raises(MediaError, match=r"grey\.avi: .*no frame that can be decoded"):
         frames_at(path, [0])
 
 
@@ -209,7 +209,9 @@ def test_lost_frames_are_reported_with_their_share(lost):
 
 def test_a_video_of_which_less_than_half_can_be_decoded_is_refused_with_the_share():
     video = with_lost(range(40, 45))
-    with pytest.raises(MediaError, match=r"5 of the 8 requested frames cannot be decoded; .* 50%"):
+    with pytest.raises(
+        MediaError, match=r"at least 50% of the 8 requested frames undamaged, got 5 or more that cannot"
+    ):
         frames_at(video, list(range(40, 48)))
     with open_video(video) as opened:
         assert len(list(opened.decode(range(40, 48), min_share=0))) == 8
@@ -275,7 +277,7 @@ def test_a_disk_error_is_not_suppressed():
 
 
 def test_an_audio_file_is_not_a_video():
-    with pytest.raises(MediaError, match=r"mono_16k_1s\.wav: no video stream"):
+    with pytest.raises(MediaError, match=r"mono_16k_1s\.wav: expected a video file, got no video stream"):
         probe_video(DATA / "mono_16k_1s.wav")
 
 
@@ -283,7 +285,7 @@ def test_a_video_whose_decoder_cannot_start_is_refused():
     video = make_video(frames=3, container="avi", codec="ffvhuff")
     with av.open(io.BytesIO(video)) as container:
         code_tables = container.streams.video[0].codec_context.extradata[4:]
-    with pytest.raises(MediaError, match="a video that cannot be decoded"):
+    with pytest.raises(MediaError, match="an undamaged video, got one that cannot be decoded"):
         frames_at(video.replace(code_tables, b"\xff" * len(code_tables)), [0, 1])
 
 
@@ -299,7 +301,9 @@ def test_a_playlist_cannot_open_other_files(tmp_path):
 
 def test_limits_on_pixels_and_bytes_hold():
     video = make_video(frames=3)
-    with pytest.raises(MediaError, match=r"64 x 48 = 3,072 pixels; expected at most 3,071 \(max_pixels\)"):
+    with pytest.raises(
+        MediaError, match=r"expected at most 3,071 pixels \(max_pixels\), got .*64 x 48 = 3,072 pixels"
+    ):
         probe_video(video, limits=Limits(max_pixels=3071))
     with pytest.raises(MediaError, match="max_bytes"):
         probe_video(video, limits=Limits(max_bytes=100))

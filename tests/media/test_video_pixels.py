@@ -210,5 +210,5 @@ def test_max_pixels_applies_to_square_pixels(tmp_path):
     path = record(tmp_path / "wide.mp4", "-vf setsar=100 -pix_fmt yuv420p", seconds=0.2)
     limits = Limits(max_pixels=160 * 120 * 50)
     assert VideoTransform(limits=limits)(path).isfinite().all()
-    with pytest.raises(MediaError, match=r"wide\.mp4: .*square pixels.*max_pixels"):
+    with pytest.raises(MediaError, match=r"wide\.mp4: .*max_pixels.*square pixels"):
         VideoTransform(limits=limits, square_pixels=True)(path)

@@ -80,7 +80,7 @@ def test_files_without_a_recipe_are_refused(tmp_path):
         ({"learns": Trunks(modalities=("dept",))}, r"got \['dept'\]"),
         (
             {"learns": Heads(modalities=("text",)), "pairs": (DEPTH,)},
-            "no pairs train text; expected pairs",
+            "pairs: expected some for each trainable modality, got none for text",
         ),
     ],
 )

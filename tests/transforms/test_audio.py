@@ -226,7 +226,9 @@ def test_the_error_for_audio_shorter_than_25_ms_has_its_length(tmp_path, seconds
 
 
 def test_a_missing_channel_is_refused():
-    with pytest.raises(MediaError, match=r"1 channels; expected a channel numbered 1"):
+    with pytest.raises(
+        MediaError, match=r"expected a recording with channel 1 \(counted from 0\), got one with 1 in all"
+    ):
         AudioTransform(channel=1)(FLAC)
 
 

@@ -243,7 +243,9 @@ def test_8_bit_images_are_refused_with_the_expected_formats(tmp_path):
     for mode in ("L", "RGB", "P", "RGBA"):
         path = tmp_path / f"{mode}.png"
         Image.new(mode, (8, 8)).save(path)
-        with pytest.raises(MediaError, match=rf"{mode}\.png.*8 bits.*16-bit or float depth"):
+        with pytest.raises(
+            MediaError, match=rf"{mode}\.png: expected one channel of 16-bit or float depth.*, got .*8 bits"
+        ):
             load_depth(path)
     with pytest.raises(MediaError, match="8 bits"):
         DepthTransform()(np.ones((4, 4), np.uint8))

@@ -113,7 +113,7 @@ def test_a_16_bit_grayscale_png_is_scaled_and_not_clipped_to_white():
 def test_a_float_grayscale_image_needs_values_from_0_to_1():
     assert PLAIN(Image.fromarray(np.full((9, 9), 0.2, np.float32))).mean().item() == pytest.approx(0.2)
     for bad in (1.5, -0.1, float("nan")):
-        with pytest.raises(MediaError, match=r"grayscale from .*; expected grayscale within \[0, 1\]"):
+        with pytest.raises(MediaError, match=r"expected grayscale within \[0, 1\], got grayscale from "):
             PLAIN(Image.fromarray(np.full((9, 9), bad, np.float32)))
 
 
@@ -226,7 +226,9 @@ def test_a_decompression_bomb_is_refused_by_its_header():
         + chunk(b"IDAT", zlib.compress(b""))
         + chunk(b"IEND", b"")
     )
-    with pytest.raises(MediaError, match=r"144,000,000 pixels; expected at most 100,000,000 \(max_pixels\)"):
+    with pytest.raises(
+        MediaError, match=r"at most 100,000,000 pixels \(max_pixels\), got .*144,000,000 pixels"
+    ):
         load_image(bomb)
 
 
@@ -257,14 +259,14 @@ def test_postscript_is_refused():
         (np.zeros((0, 20, 3), np.uint8), r"shape \(0, 20, 3\)"),
         (np.zeros(5, np.uint8), r"shape \(5,\)"),
         (np.zeros((20, 20, 3), np.int64), "type int64"),
-        (np.full((20, 20, 3), 7.0), r"floats from 7.0 to 7.0; expected floats in \[0, 1\]"),
+        (np.full((20, 20, 3), 7.0), r"expected floats in \[0, 1\], got floats from 7.0 to 7.0"),
         (np.full((20, 20, 3), np.nan), "floats from nan"),
         (torch.zeros(20, 20, 3), r"shape \(20, 20, 3\)"),
         (torch.zeros(2, 3, 20, 20), r"shape \(2, 3, 20, 20\)"),
         (torch.full((3, 20, 20), -1.0), "floats from -1.0"),
-        (None, "not an image"),
+        (None, "got NoneType"),
         (b"", "empty"),
-        ("no/such/image.jpg", "no/such/image.jpg: cannot be opened"),
+        ("no/such/image.jpg", "^no/such/image.jpg: no such file$"),
     ],
 )
 def test_the_error_for_items_that_are_no_image_describes_them(item, message):

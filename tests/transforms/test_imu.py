@@ -140,7 +140,7 @@ def test_any_recording_in_range_gives_finite_values_within_its_range(samples, se
 def test_the_error_for_a_short_recording_has_both_lengths(tmp_path):
     path = tmp_path / "short.npy"
     np.save(path, walk(300))
-    with pytest.raises(MediaError, match=r"short\.npy: 3 s .*0 to 5 s.*window_seconds="):
+    with pytest.raises(MediaError, match=r"short\.npy: .*, got 3 s .*0 to 5 s.*window_seconds="):
         ImuTransform(rate=100)(path)
     assert ImuTransform(rate=100, window_seconds=3)(path).shape == (6, 2000)
 
@@ -154,7 +154,7 @@ def test_a_gap_in_the_window_is_refused_and_one_outside_is_not():
     clock = np.arange(2000) / 100
     clock[300:] += 0.6
     item = {"imu": walk(2000), "timestamps": clock}
-    with pytest.raises(MediaError, match=r"0\.61 s from 2\.99 s.*max_gap_seconds=0\.5"):
+    with pytest.raises(MediaError, match=r"max_gap_seconds=0\.5, got no sample for 0\.61 s from 2\.99 s"):
         ImuTransform(start=1)(item)
     assert ImuTransform(start=4)(item).isfinite().all()
     assert ImuTransform(start=1, max_gap_seconds=0.7)(item).isfinite().all()
@@ -176,7 +176,7 @@ def test_a_clock_that_does_not_increase_is_refused(at, value, message):
 def test_an_accelerometer_in_g_is_refused_unless_its_unit_is_given():
     in_g = walk()
     in_g[:, :3] /= GRAVITY
-    with pytest.raises(MediaError, match=r"median magnitude 1\.?\d*.*accel_unit='g'"):
+    with pytest.raises(MediaError, match=r"median magnitude of 1\.?\d*.*accel_unit='g'"):
         ImuTransform()((in_g, 400))
     assert ImuTransform(accel_unit="g")((in_g, 400))[2].mean().item() == pytest.approx(GRAVITY, abs=0.1)
     without_gravity = ImuTransform(accel_unit="m/s2")((in_g, 400))
@@ -213,7 +213,7 @@ def test_the_error_for_a_value_that_is_not_finite_names_the_sample(broken):
 
 @pytest.mark.parametrize("shape", [(6, 6), (7, 6), (6, 7), (7, 7)])
 def test_shapes_with_an_ambiguous_channel_axis_are_refused(shape):
-    with pytest.raises(MediaError, match="either way round"):
+    with pytest.raises(MediaError, match="a number of samples other than 6 and 7"):
         ImuTransform()((np.ones(shape), 1.0))
 
 
@@ -299,7 +299,9 @@ def test_errors_name_the_limit():
 @pytest.mark.parametrize(("unit", "ticks"), [("us", 1e6), ("ns", 1e9)])
 def test_the_error_for_a_clock_that_is_not_in_seconds_names_the_option(unit, ticks):
     table = np.column_stack([SECONDS * ticks, IMU_SAMPLES])
-    with pytest.raises(MediaError, match=r"max_seconds.*time_unit= of its clock \(s, ms, us, ns\)"):
+    with pytest.raises(
+        MediaError, match=r"max_seconds.*; pass the time_unit= of its clock \(s, ms, us, ns\)"
+    ):
         load_imu(encoded(table, "npy"), gyro_unit="deg/s")
     recording = load_imu(encoded(table, "npy"), gyro_unit="deg/s", time_unit=unit)
     np.testing.assert_allclose(recording.seconds, SECONDS, atol=1e-6)

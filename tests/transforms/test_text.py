@@ -156,12 +156,12 @@ def test_thousands_of_captions_take_a_second():
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        (["a", 3], "text 1: a int; expected a string"),
-        ([None], "text 0: a NoneType"),
-        ([b"bytes"], "text 0: a bytes"),
-        (b"bytes", "text: a bytes"),
-        (7, "text: a int"),
-        (None, "text: a NoneType"),
+        (["a", 3], "text 1: expected a string, got int"),
+        ([None], "text 0: expected a string, got NoneType"),
+        ([b"bytes"], "text 0: expected a string, got bytes"),
+        (b"bytes", "text: expected a string, or a list of them, got bytes"),
+        (7, "text: expected a string, or a list of them, got int"),
+        (None, "text: expected a string, or a list of them, got NoneType"),
     ],
 )
 def test_the_error_for_an_item_that_is_not_a_string_has_its_index_and_type(texts, message):

@@ -81,7 +81,7 @@ def test_an_implausible_unit_gives_a_warning(unit, stored):
 
 
 def test_8_bit_values_with_a_unit_are_refused():
-    with pytest.raises(MediaError, match=r"8 bits per pixel.*16 bits or floats for unit='centikelvin'"):
+    with pytest.raises(MediaError, match=r"16 bits or floats for unit='centikelvin', got 8 bits per pixel"):
         ThermalTransform(unit="centikelvin")(np.zeros((9, 9), np.uint8))
 
 

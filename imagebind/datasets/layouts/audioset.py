@@ -115,7 +115,7 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
     for segment in read_segments(table):
         if unknown := [label for label in segment.labels if label not in number_of]:
             raise MediaError(
-                f"{table}, segment {segment.ytid}", got=f"label {unknown[0]!r}", expected=f"one of {indices}"
+                f"{table}, segment {segment.ytid}", got=repr(unknown[0]), expected=f"a label of {indices}"
             )
         path = clip_file(files, *segment[:3])
         if path is None:
@@ -162,7 +162,7 @@ def read_segments(path: Folder) -> Iterator[Segment]:
         item = f"{path}, line {number}"
         row = next(csv.reader([line], skipinitialspace=True))
         if len(row) < 4:
-            raise MediaError(item, got=f"{len(row)} columns", expected="YTID, start, end, labels")
+            raise MediaError(item, got=f"{len(row)} columns", expected="the columns YTID, start, end, labels")
         start, end = (seconds_in(text, item) for text in row[1:3])
         yield Segment(row[0], start, end, tuple(row[3].split(",")))
 

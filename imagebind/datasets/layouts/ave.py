@@ -56,8 +56,6 @@ def ave_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
         if line == HEADER:
             continue
         if ytid not in label_of:
-            raise MediaError(
-                f"{listed}, line {number}", got=f"video {ytid!r}", expected=f"a video of {ANNOTATIONS}"
-            )
+            raise MediaError(f"{listed}, line {number}", got=repr(ytid), expected=f"a video of {ANNOTATIONS}")
         clips[ytid] = ListedClip(ytid, None, None, parts[0] if len(parts) > 1 else label_of[ytid])
     return list(clips.values()), sorted({*label_of.values(), *(clip.label for clip in clips.values())})

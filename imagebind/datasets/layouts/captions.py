@@ -29,9 +29,9 @@ def captioned(
     number_of = {name: number for number, name in enumerate(items)}
     known = [(name, text.strip()) for name, text in captions if name in number_of]
     if not known and not missing and not damaged:
-        raise MediaError(str(root), got="no captions of its files", expected="captions of the split")
+        raise MediaError(str(root), got="none", expected="captions of the files of the split")
     if empty := [name for name, text in known if not text]:
-        raise MediaError(str(root), got=f"an empty caption of {empty[0]}", expected="a text")
+        raise MediaError(str(root), got="an empty text", expected=f"a caption of {empty[0]}")
     return RetrievalSet(
         queries=[NamedItem(item=text, name=text) for _, text in known],
         candidates=[NamedItem(item=item, name=name) for name, item in items.items()],

@@ -67,7 +67,7 @@ def labelled_clips(
         MediaError: the list is empty.
     """
     if not clips:
-        raise MediaError(str(root), got="a list without clips", expected="clips of the split")
+        raise MediaError(str(root), got="an empty one", expected="a list of the clips of the split")
     number_of = {label: number for number, label in enumerate(labels)}
     files = recordings(root, media)
     items, missing, damaged = [], [], []

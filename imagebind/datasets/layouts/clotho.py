@@ -28,7 +28,7 @@ def clotho(root: str | os.PathLike[str], *, split: str = "evaluation") -> Retrie
     folder = next((each for each in folders if each.is_dir()), None)
     if folder is None:
         raise MissingMediaError(
-            str(folders[0]), got="no such folder", expected=f"the recordings of {table.name}"
+            str(folders[0]), got="no such folder", hint=f"it should contain the recordings of {table.name}"
         )
     items, captions, missing = {}, [], []
     for row in table_at(table, ("file_name", *CAPTIONS)):

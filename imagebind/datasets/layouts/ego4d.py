@@ -51,7 +51,9 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
         uid, clip = row["video_uid"], row.get(CLIP_COLUMN) or ""
         start, end = (seconds_in(row[column], item) for column in REQUIRED_COLUMNS[1:])
         if not 0 <= start < end:
-            raise MediaError(item, got=f"a clip from {start:g} to {end:g} s", expected="0 <= start < end")
+            raise MediaError(
+                item, got=f"one from {start:g} to {end:g} s", expected="a clip with 0 <= start < end"
+            )
         imu_file = imu_file_of(imu, uid)
         clip_file, whole_file = videos / f"{clip}{VIDEO_SUFFIX}", videos / f"{uid}{VIDEO_SUFFIX}"
         is_cut = bool(clip) and clip_file.is_file()
@@ -132,7 +134,9 @@ def _first_second(imu_file: Path) -> float:
         raise
     except (OSError, ValueError, EOFError) as error:
         raise MediaError(
-            str(imu_file), got=f"cannot be read ({error})", expected="a file of pack_imu, or a CSV"
+            str(imu_file),
+            got=f"a file that cannot be read ({error})",
+            expected="a file of pack_imu, or a CSV",
         ) from error
     return first_stamp(lines, name=str(imu_file))
 
@@ -141,7 +145,7 @@ def _first_packed(rows: np.ndarray, imu_file: Path) -> float:
     if rows.ndim != 2 or rows.shape[1] != PACKED_COLUMNS or not len(rows):
         raise MediaError(
             str(imu_file),
-            got=f"an array {rows.shape}",
-            expected=f"(t, {PACKED_COLUMNS}), time in seconds first",
+            got=str(rows.shape),
+            expected=f"an array (t, {PACKED_COLUMNS}) with time in seconds first",
         )
     return float(rows[0, 0])

@@ -104,7 +104,7 @@ def ego4d_scenarios(
                 )
     if not items and not missing and not damaged:
         raise MediaError(
-            str(root), got="no narration with IMU", expected=f"videos of the split {split} with both"
+            str(root), got="none", expected=f"videos of the split {split} with narrations and IMU"
         )
     classes = [ClassNames(label=scenario, names=(scenario,)) for scenario in scenarios]
     return LabelledSet(classes=classes, items=items, missing=missing, damaged=damaged)
@@ -167,7 +167,9 @@ def _narration_times(entry: Mapping[str, Any], passes: Sequence[int], uid: str) 
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise MediaError(
-            f"Ego4D narrations of {uid}", got=repr(error), expected="narrations with timestamp_sec"
+            f"Ego4D narrations of {uid}",
+            got=f"some that cannot be read ({error!r})",
+            expected="narrations with timestamp_sec",
         ) from error
 
 
@@ -182,5 +184,5 @@ def _split(
     else:
         chosen = set(lines_at(split_file, "the uids of videos, one a line"))
         if unknown := sorted(uid for uid in chosen if uid not in known):
-            raise MediaError(str(split_file), got=f"{unknown[0]!r}", expected="uids of videos")
+            raise MediaError(str(split_file), got=repr(unknown[0]), expected="uids of videos")
     return [uid for uid in uids if uid in chosen]

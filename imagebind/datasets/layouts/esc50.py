@@ -53,14 +53,15 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
         if categories.setdefault(target, row["category"]) != row["category"]:
             raise MediaError(
                 f"{table}, line {number}",
-                got=f"category {row['category']!r} of target {target}",
-                expected=f"{categories[target]!r}, as in an earlier line",
+                got=repr(row["category"]),
+                expected=f"category {categories[target]!r} for target {target}, as in an earlier line",
             )
         if targets_of.setdefault(row["category"], target) != target:
             raise MediaError(
                 f"{table}, line {number}",
-                got=f"target {target} of category {row['category']!r}",
-                expected=f"{targets_of[row['category']]}, as in an earlier line",
+                got=str(target),
+                expected=f"target {targets_of[row['category']]} for category {row['category']!r}, as in an "
+                "earlier line",
             )
         if row["filename"] in names:
             raise MediaError(
@@ -79,7 +80,7 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
             )
         )
     if not categories:
-        raise MediaError(str(table), got="no recording", expected=f"rows of {', '.join(COLUMNS)}")
+        raise MediaError(str(table), got="none", expected=f"rows with {', '.join(COLUMNS)}")
     targets = sorted(categories)
     class_of = {target: index for index, target in enumerate(targets)}
     return LabelledSet(

@@ -38,7 +38,9 @@ def items_in_folders(
     for each in class_folders(folder):
         if plain_name(each.name) not in known:
             names = ", ".join([*number_of][:MAX_NAMED_CLASSES])
-            raise MediaError(str(each), got="a folder with no class's name", expected=f"{names}, …")
+            raise MediaError(
+                str(each), got=repr(each.name), expected=f"a folder with the name of a class ({names}, …)"
+            )
         number = known[plain_name(each.name)]
         items += [
             LabelledItem(item=item_of(path), name=f"{each.name}/{path.name}", labels=(number,))
@@ -46,7 +48,7 @@ def items_in_folders(
             if path.is_file() and not path.name.startswith(".")
         ]
     if not items:
-        raise MediaError(str(folder), got="no files in folders of classes", expected="<class>/<file>")
+        raise MediaError(str(folder), got="none", expected="files named <class>/<file>")
     return items
 
 

@@ -31,27 +31,29 @@ def found(layout: str, root: object, pairs: list[Pair], missing: Sequence[str]) 
     if not pairs:
         raise MissingMediaError(
             str(root),
-            got=f"no pair, and {len(missing):,} files missing" + (f" ({some}, …)" if missing else ""),
-            expected=f"the folders of {layout} as published",
+            got=f"none, and {len(missing):,} files missing" + (f" ({some}, …)" if missing else ""),
+            expected=f"pairs in the folders of {layout} as published",
         )
     if missing:
         logger.warning("%s: %d pairs, %d files missing (%s, …)", layout, len(pairs), len(missing), some)
     return Found(pairs, list(missing))
 
 
-def folder_at(path: str | os.PathLike[str], expected: str = "a folder") -> Path:
+def folder_at(path: str | os.PathLike[str], content: str = "") -> Path:
     """Return the path of an existing folder.
 
     Args:
-        expected: what the folder contains, for errors.
+        content: what the folder contains, for errors.
 
     Raises:
         MissingMediaError: the folder does not exist.
     """
     folder = Path(path)
     if not folder.is_dir():
-        got = "a file" if folder.is_file() else "no such folder"
-        raise MissingMediaError(str(folder), got=got, expected=expected)
+        hint = f"it should contain {content}" if content else ""
+        if folder.is_file():
+            raise MissingMediaError(str(folder), got="a file", expected="a folder", hint=hint)
+        raise MissingMediaError(str(folder), got="no such folder", hint=hint)
     return folder
 
 
@@ -64,8 +66,8 @@ def file_below(root: Path, names: Sequence[str]) -> Path:
     for name in names:
         if (root / name).is_file():
             return root / name
-    expected = f"this file, or {', '.join(names[1:])}" if len(names) > 1 else "this file"
-    raise MissingMediaError(str(root / names[0]), got="no such file", expected=expected)
+    hint = f"also tried {', '.join(names[1:])}" if len(names) > 1 else ""
+    raise MissingMediaError(str(root / names[0]), got="no such file", hint=hint)
 
 
 def first_file(folder: Path, pattern: str) -> Path | None:
@@ -90,4 +92,4 @@ def seconds_in(text: str | None, item: str) -> float:
     try:
         return float(text or "")
     except ValueError as error:
-        raise MediaError(item, got=f"{text!r} as seconds", expected="a number") from error
+        raise MediaError(item, got=repr(text), expected="a number of seconds") from error

@@ -39,7 +39,7 @@ def imagenet(root: str | os.PathLike[str]) -> LabelledSet:
         return LabelledSet(classes=classes, items=items)
     if not any(folder.glob("ILSVRC2012_val_*.JPEG")):
         raise MissingMediaError(
-            str(folder), got="no validation images", expected="<wnid>/*.JPEG or ILSVRC2012_val_*.JPEG"
+            str(folder), got="none", expected="validation images (<wnid>/*.JPEG or ILSVRC2012_val_*.JPEG)"
         )
     wnid_of = _wnids_by_id(file_below(root, META_PLACES))
     truth = file_below(root, TRUTH_PLACES)
@@ -83,7 +83,5 @@ def _wnids_by_id(meta: Path) -> dict[str, str]:
     try:
         ids, wnids = synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist()
     except (ValueError, IndexError, AttributeError) as error:
-        raise MediaError(
-            str(meta), got="other synsets", expected="synsets with ILSVRC2012_ID and WNID"
-        ) from error
+        raise MediaError(str(meta), got="others", expected="synsets with ILSVRC2012_ID and WNID") from error
     return {str(number): str(wnid) for number, wnid in zip(ids, wnids, strict=True)}

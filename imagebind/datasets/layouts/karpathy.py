@@ -88,4 +88,6 @@ def _of_csv(table: Path, split: str) -> Iterator[tuple[str, str, list[str]]]:
 
 
 def _wrong(table: Path, error: Exception, expected: str) -> MediaError:
-    return MediaError(str(table), got=f"cannot be read ({type(error).__name__}: {error})", expected=expected)
+    return MediaError(
+        str(table), got=f"a file that cannot be read ({type(error).__name__}: {error})", expected=expected
+    )

@@ -52,7 +52,7 @@ def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
     )
     if not visible and not infrared:
         raise MissingMediaError(
-            str(root), got="no images", expected=f"{VISIBLE}/{split}/*.jpg and {INFRARED}/{split}/*.jpg"
+            str(root), got="none", expected=f"images ({VISIBLE}/{split}/*.jpg and {INFRARED}/{split}/*.jpg)"
         )
     pairs = [
         Pair(
@@ -110,7 +110,7 @@ def llvip_crops(
     annotations = folder_at(root / ANNOTATIONS, "the boxes of people, <image>.xml")
     images = sorted(folder.glob(IMAGE_PATTERN))
     if not images:
-        raise MissingMediaError(str(folder), got="no images", expected=IMAGE_PATTERN)
+        raise MissingMediaError(str(folder), got="none", expected=f"images ({IMAGE_PATTERN})")
     visible = {path.name for path in (root / VISIBLE / split).glob(IMAGE_PATTERN)}
     missing = [str(folder / name) for name in sorted(visible - {path.name for path in images})]
     image_of = lru_cache(maxsize=1)(_read_image)  # the crops of an image follow each other
@@ -156,9 +156,11 @@ def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:
     try:
         objects = ElementTree.parse(annotation).getroot().findall("object")
     except FileNotFoundError as error:
-        raise MediaError(str(annotation), got="no such file", expected=expected) from error
+        raise MediaError(str(annotation), got="no such file", hint=f"it should be {expected}") from error
     except (OSError, ElementTree.ParseError) as error:
-        raise MediaError(str(annotation), got=f"cannot be read ({error})", expected=expected) from error
+        raise MediaError(
+            str(annotation), got=f"a file that cannot be read ({error})", expected=expected
+        ) from error
     boxes = []
     for number, each in enumerate(objects, start=1):
         if (each.findtext("name") or "").strip() != PERSON:
@@ -168,14 +170,14 @@ def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:
             left, top, right, bottom = (round(float(text or "")) for text in texts)
         except (ValueError, OverflowError) as error:
             raise MediaError(
-                f"{annotation}, object {number}", got=f"sides {texts}", expected="four numbers"
+                f"{annotation}, object {number}", got=str(texts), expected="four sides as numbers"
             ) from error
         box = Box(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
         if box.left >= box.right or box.top >= box.bottom:
             raise MediaError(
                 f"{annotation}, object {number}",
-                got=f"a box {left}, {top}, {right}, {bottom}",
-                expected=f"an area within {width} x {height} pixels",
+                got=f"{left}, {top}, {right}, {bottom}",
+                expected=f"a box with an area within {width} x {height} pixels",
             )
         boxes.append(box)
     return boxes
@@ -224,4 +226,6 @@ def _read_image(path: Path) -> Image.Image:
             image.load()
             return image
     except OSError as error:
-        raise MediaError(str(path), got=f"cannot be read ({error})", expected="an image") from error
+        raise MediaError(
+            str(path), got=f"a file that cannot be read ({error})", expected="an image"
+        ) from error

@@ -19,11 +19,11 @@ def mat_variables(path: Path, names: Sequence[str]) -> dict[str, Any]:
     scipy_io = import_extra("scipy.io", extra=EXTRA, purpose=PURPOSE)
     expected = f"a MATLAB file with {', '.join(names)}"
     if not path.is_file():
-        raise MissingMediaError(str(path), got="no such file", expected=expected)
+        raise MissingMediaError(str(path), got="no such file", hint=f"it should be {expected}")
     try:
         found: dict[str, Any] = scipy_io.loadmat(str(path), squeeze_me=True, variable_names=list(names))
     except Exception as error:  # scipy raises many types for damaged files
-        raise MediaError(str(path), got=f"cannot be read ({error})", expected=expected) from error
+        raise MediaError(str(path), got=f"one that cannot be read ({error})", expected=expected) from error
     if missing := [name for name in names if name not in found]:
-        raise MediaError(str(path), got=f"no {', '.join(missing)}", expected=expected)
+        raise MediaError(str(path), got=f"one without {', '.join(missing)}", expected=expected)
     return found

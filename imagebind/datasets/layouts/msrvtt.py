@@ -157,8 +157,8 @@ def _captions_of_json(root: Path) -> tuple[list[str], dict[str, list[str]]]:
         for each in sorted(content["sentences"], key=lambda each: int(each.get("sen_id", 0))):
             texts_of.setdefault(each["video_id"], []).append(str(each["caption"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        got = f"cannot be read ({type(error).__name__}: {error})"
+        got = f"a file that cannot be read ({type(error).__name__}: {error})"
         raise MediaError(str(table), got=got, expected=JSON_FORM) from error
     if uncaptioned := [name for name in names if name not in texts_of]:
-        raise MediaError(str(table), got=f"no caption of {uncaptioned[0]}", expected=JSON_FORM)
+        raise MediaError(str(table), got=f"a file without a caption of {uncaptioned[0]}", expected=JSON_FORM)
     return names, texts_of

@@ -87,12 +87,12 @@ def nyu_depth(
         name = f"NYU-Depth v2 {index}"
         if not 1 <= index <= len(scene_types):
             raise MediaError(
-                str(root / SPLIT_TABLE), got=f"index {index}", expected=f"1 to {len(scene_types):,}"
+                str(root / SPLIT_TABLE), got=str(index), expected=f"an index from 1 to {len(scene_types):,}"
             )
         scene_type = scene_types[index - 1]
         if scene_type not in number_of:
             raise MediaError(
-                name, got=f"scene type {scene_type!r}", expected=f"one of {', '.join(number_of)}"
+                name, got=repr(scene_type), expected=f"one of the scene types {', '.join(number_of)}"
             )
         load = partial(_frame, data, variable, index - 1)
         items.append(
@@ -158,8 +158,9 @@ def _of_sun_copy(
             raise MediaError(
                 str(unknown[0][1]),
                 got=f"scene {unknown[0][0]!r}; {len(counts):,} unknown in all, {text}",
-                expected=f"one of {', '.join(number_of)}; add the scene to the data_names of a class in "
-                f"imagebind/datasets/classes/nyu_depth.json, or pass --option unknown_scenes={OTHER}",
+                expected=f"one of {', '.join(number_of)}",
+                hint="add the scene to the data_names of a class in imagebind/datasets/classes/nyu_depth.json, "
+                f"or pass --option unknown_scenes={OTHER}",
             )
         notes.append(f"scenes that are unknown and count as {OTHER}, {text}")
     return LabelledSet(classes=classes, items=items, missing=missing, notes=notes)
@@ -193,8 +194,8 @@ def _check_range(metres: np.ndarray, unit: str, path: Path) -> None:
         raise MediaError(
             str(path),
             got=f"{1 - FAR_QUANTILE:.0%} of the depth beyond {far:.1f} m, read as {found} bits",
-            expected=f"at most {MAX_METRES} m; if its bits are {others}, "
-            f"pass --option rotated={str(option).lower()}",
+            expected=f"at most {MAX_METRES} m",
+            hint=f"if its bits are {others}, pass --option rotated={str(option).lower()}",
         )
 
 
@@ -203,14 +204,18 @@ def _scene_types(data: Path, variable: str) -> list[str]:
     with _opened(data) as file:
         if missing := [name for name in (SCENE_TYPES, variable) if name not in file]:
             raise MediaError(
-                str(data), got=f"no {', '.join(missing)}", expected=f"{SCENE_TYPES} and {variable}"
+                str(data),
+                got=f"one without {', '.join(missing)}",
+                expected=f"a file with {SCENE_TYPES} and {variable}",
             )
         try:
             references = file[SCENE_TYPES][()].reshape(-1)
             return ["".join(map(chr, file[each][()].reshape(-1))) for each in references]
         except (OSError, ValueError, TypeError, KeyError, RuntimeError) as error:
             raise MediaError(
-                str(data), got=f"{SCENE_TYPES} cannot be read ({error})", expected="a cell of texts"
+                str(data),
+                got=f"one that cannot be read ({error})",
+                expected=f"{SCENE_TYPES} as a cell of texts",
             ) from error
 
 
@@ -221,7 +226,9 @@ def _frame(data: Path, variable: str, position: int) -> dict[str, Any]:
             metres = file[variable][position].T  # (w, h) -> (h, w): HDF5 has MATLAB's dimensions reversed
         except (OSError, ValueError, KeyError, RuntimeError) as error:
             raise MediaError(
-                f"{data}, {variable} {position + 1}", got=f"cannot be read ({error})", expected="a frame"
+                f"{data}, {variable} {position + 1}",
+                got=f"one that cannot be read ({error})",
+                expected="a frame",
             ) from error
     return {"depth": np.ascontiguousarray(metres), "unit": "m", **CAMERA}
 
@@ -233,6 +240,6 @@ def _opened(data: Path) -> Any:
     except OSError as error:
         expected = "the labelled data set, MATLAB 7.3 (HDF5)"
         if not data.exists():
-            expected += f"; or SUN RGB-D's copy, {ROOT_NAME}/{SUN_COPY.as_posix()}"
-            raise MissingMediaError(str(data), got="no such file", expected=expected) from error
-        raise MediaError(str(data), got=f"cannot be read ({error})", expected=expected) from error
+            expected += f", or SUN RGB-D's copy, {ROOT_NAME}/{SUN_COPY.as_posix()}"
+            raise MissingMediaError(str(data), got="no such file", hint=f"it should be {expected}") from error
+        raise MediaError(str(data), got=f"a file that cannot be read ({error})", expected=expected) from error

@@ -38,12 +38,12 @@ def labelled_files(
     else:
         label_of, missing = _labels_of_table(Path(classes_from), files)
     if not files:
-        raise MissingMediaError(pattern, got="no file that matches", expected="files of two classes or more")
+        raise MissingMediaError(pattern, got="none", expected="files of two classes or more")
     labels = sorted({*label_of.values()})
     if len(labels) < 2:
         raise MediaError(
             pattern,
-            got=f"{len(files):,} files of {len(labels)} classes ({', '.join(labels)})",
+            got=f"{len(files):,} files of {f'the class {labels[0]} alone' if labels else 'no class'}",
             expected="files of two classes or more",
         )
     ignored = len(files) - len(label_of)

@@ -40,7 +40,9 @@ def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> Lab
         return LabelledSet(classes=_classes(number_of, qualifier), items=items)
     if folder is None:
         raise MissingMediaError(
-            str(root), got=f"no {' or '.join(IMAGE_FOLDERS)}", expected="the folder of validation images"
+            str(root),
+            got="none",
+            expected=f"the folder {' or '.join(IMAGE_FOLDERS)} with the validation images",
         )
     number_of = _categories(root)
     table = root / TABLE
@@ -53,7 +55,7 @@ def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> Lab
             raise MediaError(
                 f"{table}, line {number}",
                 got=repr(line),
-                expected=f"a file, and a class from 0 to {len(number_of) - 1}",
+                expected=f"a file and a class from 0 to {len(number_of) - 1}",
             )
         path = folder / name.strip().lstrip("/")
         if not path.is_file():
@@ -73,7 +75,7 @@ def _categories(root: Path) -> dict[str, int]:
             raise MediaError(
                 f"{root / CATEGORIES}, line {expected + 1}",
                 got=repr(line),
-                expected=f"a name such as /a/airfield, and {expected}",
+                expected=f"a name such as /a/airfield and the number {expected}",
             )
         number_of[parts[2]] = expected
     return number_of

@@ -35,9 +35,11 @@ def segment_item(path: Path, ytid: str, start: float | None, end: float | None, 
         return whole
     segment = f"the segment from {start:g} to {end:g} s"
     if media is not MediaKind.AUDIO:
-        raise MediaError(str(path), got=f"{seconds:.1f} s", expected=f"{segment} alone")
+        raise MediaError(str(path), got=f"a file of {seconds:.1f} s", expected=f"{segment} alone")
     if seconds <= start:
-        raise MediaError(str(path), got=f"{seconds:.1f} s", expected=f"{segment}, or the whole video")
+        raise MediaError(
+            str(path), got=f"a file of {seconds:.1f} s", expected=f"{segment}, or the whole video"
+        )
     return LazyItem(load=partial(_audio_between, path, start, end), sources=(path, start, end))
 
 

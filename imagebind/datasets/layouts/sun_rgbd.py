@@ -114,8 +114,8 @@ def sun_rgbd_scenes(
     if not items and not missing:
         raise MediaError(
             str(root / SPLIT_TABLE),
-            got=f"no view of {split} with a class",
-            expected="SUN RGB-D's scenes",
+            got="none",
+            expected=f"views of {split} with a class of SUN RGB-D's scenes",
         )
     return LabelledSet(classes=classes, items=items, missing=missing)
 

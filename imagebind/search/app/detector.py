@@ -114,7 +114,7 @@ def _read_image(file: UploadFile) -> tuple[Image.Image, float]:
         shutil.copyfileobj(file, content)
         size = content.tell()
         if not size:
-            raise MediaError(file.name, got="no image", expected="an image in which to detect the queries")
+            raise MediaError(file.name, got="none", expected="an image in which to detect the queries")
         image = load_image(cast(BinaryIO, content), limits=limits_of(size))
     scale = min(MAX_SIDE / max(image.size), 1.0)
     if scale < 1:

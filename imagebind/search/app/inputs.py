@@ -65,7 +65,7 @@ class Upload:
         """
         if kind is None or kind not in self.vectors:
             names = " or ".join(map(str, self.vectors))
-            raise MediaError(self.name, got=f"may be {names}", expected="a choice of its media type")
+            raise MediaError(self.name, got=f"the file may be {names}", hint="choose its media type")
         return combine([(np.array(self.vectors[kind]), 1.0)])
 
 

@@ -37,7 +37,7 @@ class UploadClassifier:
         if len(classes) < 2:
             raise MediaError("labels", got=f"{len(classes)}", expected="two or more, one per line")
         if names > MAX_NAMES:
-            raise MediaError("labels", got=f"{names} names", expected=f"at most {MAX_NAMES}")
+            raise MediaError("labels", got=str(names), expected=f"at most {MAX_NAMES} names")
         if ModalityType.TEXT.value not in self.embedder.model.modalities:
-            raise MediaError("labels", got="a model without a text trunk", expected="one with a text trunk")
+            raise MediaError("labels", got="one without", expected="a model with a text trunk")
         return self._classifier(classes).ranking(vector, kind)

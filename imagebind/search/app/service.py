@@ -47,7 +47,7 @@ class PageQuery:
         if not weighted:
             raise MediaError(
                 "the query",
-                got="weights that are all 0" if items else "empty",
+                got="weights that are all 0" if items else "none",
                 expected="a text or a file",
             )
         terms = [f"{'−' if weight < 0 else '+'} {_weight(weight)}{name}" for name, _, weight in weighted]

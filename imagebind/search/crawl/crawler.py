@@ -256,9 +256,9 @@ class _Crawl:
             return False
         if self.is_last_try:
             seen = (
-                "a file that changed twice while it was read"
+                "one that changed twice while it was read"
                 if isinstance(now, FoundFile)
-                else "no such file"
+                else "one that no longer exists"
             )
             error = MediaError(
                 name_of(found.path), got=seen, expected="a file that does not change during the crawl"

@@ -66,9 +66,7 @@ def hash_of(path: Path) -> str:
             while block := file.read(HASH_CHUNK_BYTES):
                 digest.update(block)
     except OSError as error:
-        raise MediaError(
-            name_of(path), got=f"cannot be read ({error.strerror})", expected="a file that can be read"
-        ) from error
+        raise MediaError(name_of(path), got=f"cannot be read ({error.strerror})") from error
     return digest.hexdigest()
 
 

@@ -281,5 +281,5 @@ def _check_media_type(other: Request, first: MediaKind, *more: MediaKind) -> boo
     """
     if other.kind not in (first, *more):
         kinds = " or ".join((first, *more))
-        raise MediaError(other.name, got=f"a {other.kind} item", expected=f"{kinds}; see pair_transform")
+        raise MediaError(other.name, got=str(other.kind), expected=kinds, hint="see pair_transform")
     return other.kind is first

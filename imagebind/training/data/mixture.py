@@ -94,7 +94,7 @@ class PairMixture:
             )
         if batch_size % world_size:
             raise ValueError(
-                f"batch_size: expected a multiple of the number of ranks, {world_size}; got {batch_size}"
+                f"batch_size: expected a multiple of the number of ranks, {world_size}, got {batch_size}"
             )
         names = [source.name for source in sources]
         if len(set(names)) < len(names):

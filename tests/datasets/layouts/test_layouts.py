@@ -66,7 +66,11 @@ def test_audioset_accepts_name_patterns_and_whole_videos(tmp_path, segments):
 
 
 @pytest.mark.parametrize(
-    "line, message", [("abc, 1", "line 1: 2 columns"), ("abc, x, 2, a", "'x' as seconds")]
+    "line, message",
+    [
+        ("abc, 1", "line 1: expected the columns YTID.*, got 2 columns"),
+        ("abc, x, 2, a", "expected a number of seconds, got 'x'"),
+    ],
 )
 def test_an_invalid_segment_is_an_error_that_names_its_line(tmp_path, line, message):
     (tmp_path / "list.csv").write_text(line)
@@ -144,7 +148,7 @@ def test_llvip_pairs_images_of_the_same_name(tmp_path):
         ("visible", "train", "010003.jpg"),
     ]
     readable(found.pairs)
-    with pytest.raises(MediaError, match=r"expected visible/test/\*.jpg and infrared/test"):
+    with pytest.raises(MediaError, match=r"expected images \(visible/test/\*.jpg and infrared/test"):
         llvip(tmp_path, split="test")
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         llvip(tmp_path, split="val")
@@ -198,13 +202,13 @@ def test_damaged_ego4d_imu_counts_as_missing(ego, caplog, kept):
     packed.write_bytes(packed.read_bytes()[:kept])
     found = read_ego(ego)
     assert [pair.vision["video"].name for pair in found.pairs] == ["clip-2.mp4"]
-    assert found.missing.count(str(packed)) == 2 and f"{packed}: cannot be read" in caplog.text
+    assert found.missing.count(str(packed)) == 2 and f"{packed}: expected a file of pack_imu" in caplog.text
 
 
 def test_ego4d_imu_without_timestamps_counts_as_missing(ego, caplog):
     np.save(ego / "imu" / "uid-1.npy", np.zeros((10, 6)))
     assert str(ego / "imu" / "uid-1.npy") in read_ego(ego).missing
-    assert "an array (10, 6); expected (t, 7), time in seconds first" in caplog.text
+    assert "expected an array (t, 7) with time in seconds first, got (10, 6)" in caplog.text
 
 
 def test_imu_packing_that_fails_leaves_no_file(ego, monkeypatch):
@@ -221,7 +225,9 @@ def test_imu_packing_that_fails_leaves_no_file(ego, monkeypatch):
 
 def test_ego4d_errors_name_the_row_and_the_table(ego):
     (ego / "clips.csv").write_text("video_uid,start_sec,end_sec\nuid-1,5,2\n")
-    with pytest.raises(MediaError, match=r"clips\.csv, line 2: a clip from 5 to 2 s"):
+    with pytest.raises(
+        MediaError, match=r"clips\.csv, line 2: expected a clip with 0 <= start < end, got one from 5 to 2 s"
+    ):
         read_ego(ego)
     (ego / "clips.csv").write_text("video,start,end\nuid-1,5,2\n")
     with pytest.raises(MediaError, match="video_uid, start_sec, end_sec among the columns"):

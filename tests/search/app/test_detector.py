@@ -84,9 +84,9 @@ def test_nothing_above_the_least_score_says_so(served, image):
 @pytest.mark.parametrize(
     ("wanted", "said"),
     [
-        ({}, "the queries: none; expected 1 to 12 texts and files"),
+        ({}, "the queries: expected 1 to 12 texts and files, got none"),
         ({"texts": [" ", ""]}, "none"),
-        ({"texts": [f"a {number}" for number in range(MAX_QUERIES + 1)]}, "13; expected"),
+        ({"texts": [f"a {number}" for number in range(MAX_QUERIES + 1)]}, "got 13"),
         ({"uploads": [[{"name": "x", "kind": None, "vectors": {"audio": [1.0]}}, "audio"]]}, "(128,)"),
         ({"uploads": [[{"name": "x", "kind": None, "vectors": {}}, None]]}, "x"),
     ],

@@ -64,7 +64,7 @@ def test_an_array_that_only_one_media_type_accepts_has_it(embed, tmp_path):
 @pytest.mark.parametrize(
     ("content", "seen"),
     [
-        (b"", "empty, 0 bytes"),
+        (b"", "an empty file"),
         (b"\x89PNG\r\n\x1a\n", "cannot be read"),
         (b"\0\1\2\3" * 9, "unknown content"),
     ],
@@ -118,7 +118,11 @@ def write_silence(path: Path, seconds: int) -> None:
     [
         ("grey.png", lambda path: write_flat(path, 13_000, 13_000, "L"), "169,000,000 pixels"),
         ("rgb.png", lambda path: write_flat(path, 6000, 6000, "RGB"), "36,000,000 pixels"),
-        ("deep.png", lambda path: write_flat(path, 6000, 5000, "I;16"), "30,000,000 pixels"),
+        (
+            "deep.png",
+            lambda path: write_flat(path, 6000, 5000, "I;16"),
+            r"pixels \(max_pixels\), got .*30,000,000",
+        ),
         ("hours.flac", lambda path: write_silence(path, 2000), "2,000"),
     ],
 )

@@ -36,7 +36,9 @@ def test_the_server_opens_no_other_files(served, indexed):
 def test_an_upload_that_fails_is_named_and_an_unknown_route_has_a_text(served):
     answer = upload(served.url, b"\x89PNG\r\n\x1a\n torn", "torn.png")
     assert answer.status_code == 422 and answer.text.startswith("torn.png: ")
-    assert upload(served.url, b"", "empty.png").text.startswith("empty.png: empty, 0 bytes")
+    assert upload(served.url, b"", "empty.png").text.startswith(
+        "empty.png: expected a file with content, got an empty file"
+    )
     assert upload(served.url, b"x", "x" * 1001).status_code == 422
     assert httpx.get(f"{served.url}/nothing").text == "Not Found"
     assert served.left() == []

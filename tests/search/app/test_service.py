@@ -77,7 +77,7 @@ def test_more_like_an_item_leaves_that_item_out(service, indexed):
 @pytest.mark.parametrize(
     ("asked", "said"),
     [
-        (PageQuery(), "the query: empty; expected a text or a file"),
+        (PageQuery(), "the query: expected a text or a file, got none"),
         (PageQuery(texts=[("  ", 1.0)]), "the query: empty"),
         (PageQuery(texts=[("a star", 0.0)]), "weights that are all 0"),
         (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
@@ -88,7 +88,9 @@ def test_an_empty_query_is_refused(service, asked, said):
 
 
 def test_an_ambiguous_upload_needs_a_media_type(service, part):
-    with pytest.raises(MediaError, match=r"depth\.png: may be depth or thermal; expected a choice"):
+    with pytest.raises(
+        MediaError, match=r"depth\.png: the file may be depth or thermal; choose its media type"
+    ):
         PageQuery(uploads=[(part("depth.png"), None, 1.0)]).pairs()
 
 
@@ -137,9 +139,9 @@ def test_labels_of_an_upload_are_sorted_by_probability(service, part):
     text = part("image.txt")
     shown = service.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
     assert "<bdi>a horse</bdi>" in shown and shown.count("%</td>") == 2
-    assert "1; expected two or more" in service.label(text, MediaKind.TEXT, "star")
+    assert "expected two or more, one per line, got 1" in service.label(text, MediaKind.TEXT, "star")
     assert "which line 1 has" in service.label(text, MediaKind.TEXT, "star\nstar")
-    assert "201 names; expected at most 200" in service.label(
+    assert "expected at most 200 names, got 201" in service.label(
         text, MediaKind.TEXT, "\n".join(f"label {number}" for number in range(201))
     )
     assert "Drop a file first" in service.label(None, None, "a\nb")
@@ -155,5 +157,5 @@ def test_a_deleted_index_has_one_notice_and_the_page_still_opens(tmp_path):
 
 def test_labels_need_a_text_trunk_on_the_page():
     model = imagebind_tiny(pretrained=True, modalities=["audio"])
-    with pytest.raises(MediaError, match="a model without a text trunk"):
+    with pytest.raises(MediaError, match="expected a model with a text trunk, got one without"):
         UploadClassifier(Embedder(model))(np.ones(128, dtype=np.float32), MediaKind.AUDIO, "dog\ncat")

@@ -372,7 +372,7 @@ def test_without_an_audio_trunk_audio_fails_and_the_rest_is_indexed(media, db):
 
 
 def test_another_model_is_refused_before_anything_is_indexed(known, media):
-    with pytest.raises(SpaceMismatchError, match="expected imagebind_tiny"):
+    with pytest.raises(SpaceMismatchError, match="expected vectors of space imagebind_tiny"):
         Index.open(known, Embedder(imagebind_tiny()))
 
 

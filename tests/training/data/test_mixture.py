@@ -118,7 +118,7 @@ def test_a_mixture_s_epoch_is_that_of_its_longest_source():
         (lambda: PairMixture([source(4)], 0, seed=0), "batch_size >= 1"),
         (
             lambda: PairMixture([source(4)], 6, seed=0, world_size=4),
-            "number of ranks, 4; got 6",
+            "number of ranks, 4, got 6",
         ),
         (lambda: PairMixture([source(4)], 4, seed=0, rank=2, world_size=2), "0 <= rank < world_size"),
         (lambda: PairMixture([source(4), source(5)], 4, seed=0), "a different name for each"),
