@@ -188,7 +188,7 @@ class ImageBindConfig(_ModelSizes):
         return config
 
 
-def check_trunk(name: str, trunk: TrunkConfig) -> None:
+def check_trunk(name: str, trunk: "TrunkConfig | MultiChannelConfig") -> None:
     """Check the sizes of a trunk that were read from a file; messages start with `name`.
 
     Raises:

@@ -298,7 +298,7 @@ def _with_rate(kind: MediaKind, payload: Any, options: dict[str, Any]) -> dict[s
 
 
 def _kind_named(
-    modality: ModalityType | MediaKind | str | None, bound: Sequence[BoundModality] = ()
+    modality: ModalityType | MediaKind | str | None, bound: Collection[BoundModality] = ()
 ) -> MediaKind | None:
     if modality is None:
         return None

@@ -159,8 +159,8 @@ def _of_sun_copy(
                 str(unknown[0][1]),
                 got=f"scene {unknown[0][0]!r}; {len(counts):,} unknown in all, {text}",
                 expected=f"one of {', '.join(number_of)}",
-                hint="add the scene to the data_names of a class in imagebind/datasets/classes/nyu_depth.json, "
-                f"or pass --option unknown_scenes={OTHER}",
+                hint="add the scene to the data_names of a class in "
+                f"imagebind/datasets/classes/nyu_depth.json, or pass --option unknown_scenes={OTHER}",
             )
         notes.append(f"scenes that are unknown and count as {OTHER}, {text}")
     return LabelledSet(classes=classes, items=items, missing=missing, notes=notes)
