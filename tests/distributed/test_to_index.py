@@ -100,7 +100,7 @@ def test_an_unfinished_output_and_another_folder_are_refused(tmp_path, tiny, out
     (output / "part-000001.parquet").unlink()
     with pytest.raises(ImageBindError, match="1 of 3 parts are missing"):
         add_partitions(index, output)
-    with pytest.raises(ImageBindError, match="no manifest found"):
+    with pytest.raises(ImageBindError, match=r"expected an output of .*, got no manifest"):
         add_partitions(index, tmp_path / "media")
     assert len(index) == 0
 
