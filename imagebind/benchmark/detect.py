@@ -21,7 +21,7 @@ from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
 SECTION = "detect"
-TARGET_MAPS = 0.85  # target
+TARGET_SHARE_OF_TRUNK = 0.85  # of the speed of the trunk alone
 MAX_REPEATS = 3
 TEMPERATURE = 0.07
 
@@ -63,14 +63,14 @@ def measure(size: Size) -> Iterator[Row]:
 
     views = sum(counter.of(maps))
     yield _share(
-        size, embedder, maps, views, what=f"similarity maps of {len(images)} images, {views} windows"
+        size, embedder, maps, views, name=f"similarity maps of {len(images)} images, {views} windows"
     )
     image = images[0]
     no_maps = torch.zeros(1, image.height, image.width)
     crops = counter.of(lambda: detect(embedder, image, [query], maps=no_maps))
     yield Row(
         section=SECTION,
-        what=f"detect in one image, {sum(crops)} crops: forward passes",
+        name=f"detect in one image, {sum(crops)} crops: forward passes",
         value=len(crops),
         unit="",
         target=1,
@@ -81,7 +81,7 @@ def measure(size: Size) -> Iterator[Row]:
         embedder,
         lambda: detect(embedder, image, [query], maps=no_maps),
         sum(crops),
-        what=f"detect in one image, {sum(crops)} crops",
+        name=f"detect in one image, {sum(crops)} crops",
         target=None,
         batch=sum(crops),
     )
@@ -98,8 +98,8 @@ def _share(
     action: Callable[[], object],
     views: int,
     *,
-    what: str,
-    target: float | None = TARGET_MAPS,
+    name: str,
+    target: float | None = TARGET_SHARE_OF_TRUNK,
     batch: int = BATCH_SIZE,
 ) -> Row:
     sizes = size.config.trunk(ModalityType.VISION)
@@ -114,7 +114,7 @@ def _share(
     alone, whole = by_turns([trunk, action], repeats=min(size.repeats, MAX_REPEATS))
     return Row(
         section=SECTION,
-        what=f"{what}: speed against the vision trunk alone",
+        name=f"{name}: speed against the vision trunk alone",
         value=median(ratios(alone, whole)),
         unit="",
         target=target,

@@ -36,10 +36,10 @@ def info(
     for title in ("media type", "tensor", "values"):
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
-    taken = collect_requests(paths, modality=modality, mappings=read_maps(maps))
-    problems = [str(error) for error in taken.failures]
+    collected = collect_requests(paths, modality=modality, mappings=read_maps(maps))
+    problems = [str(error) for error in collected.failures]
     warnings: list[tuple[str, str]] = []
-    for request in taken.requests:
+    for request in collected.requests:
         try:
             views = prepare(request, default_transform(request.kind))
         except MediaError as error:
@@ -50,8 +50,8 @@ def info(
     if table.rows:
         output().print(table)
     console = Console(stderr=True)
-    if taken.not_media:
-        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    if collected.not_media:
+        console.print(Text(left_out(collected.not_media)), soft_wrap=True)
     print_warnings(console, warnings)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""`imagebind moments`: times, clips, a plot and JSON of a recording; and mistakes in one line."""
+"""`imagebind moments`: times, clips, a plot and JSON of a recording; and one-line errors."""
 
 import json
 
@@ -51,23 +51,27 @@ def test_a_table_has_the_times_of_one_stream(imagebind, recording):
     assert head.split() == ["start", "end", "score"] and len(row.split()) == 3
 
 
-def test_mistakes_are_told_in_one_line(imagebind, recording, tmp_path, audio_file):
-    film, tiny = recording.video, ("-w", "tiny")
+def test_wrong_arguments_are_one_line_errors(imagebind, recording, tmp_path, audio_file):
+    video, tiny = recording.video, ("-w", "tiny")
     soundfile.write(tmp_path / "mute.wav", np.zeros(48_000), 16_000)
     (tmp_path / "file").touch()
     text = ("--text", "a star")
     for arguments, code, message in (
-        ((film,), 2, "expected at least one item, such as"),
-        ((film, "--text", " "), 2, "expected a text, got an empty one"),
-        ((film, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
-        ((film, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "can be written to"),
-        ((film, *text, "--hop", 3), 2, "at most --window"),
+        ((video,), 2, "expected at least one item, such as"),
+        ((video, "--text", " "), 2, "expected a text, got an empty one"),
+        ((video, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
+        ((video, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "can be written to"),
+        ((video, *text, "--hop", 3), 2, "at most --window"),
         ((recording.imu, *text, "--cut", tmp_path / "clips"), 2, "a video or an audio file to cut"),
-        ((film, "--audio", tmp_path / "mute.wav", *tiny), 1, "mute.wav: silence; expected audio that can be"),
+        (
+            (video, "--audio", tmp_path / "mute.wav", *tiny),
+            1,
+            "mute.wav: silence; expected audio",
+        ),
         ((audio_file, *text, "--only", "video", *tiny), 1, "no video stream"),
-        ((film, *text, "--only", "text", *tiny), 2, "streams: expected some of video, audio, imu"),
+        ((video, *text, "--only", "text", *tiny), 2, "streams: expected some of video, audio, imu"),
         ((tmp_path / "none.mp4", *text, *tiny), 1, "none.mp4"),
-        ((film, *text, "--with-imu", recording.imu, "--imu-offset", 99, *tiny), 1, "check the offset"),
+        ((video, *text, "--with-imu", recording.imu, "--imu-offset", 99, *tiny), 1, "check the offset"),
     ):
         run = imagebind("moments", *arguments)
         assert run.code == code and message in " ".join(run.err.split()), (arguments, run.err)

@@ -23,7 +23,7 @@ CAMERA = {"sensor": "kinect_v1", "baseline": None, "focal": NYU_FOCAL}
 
 
 def nyu_depth(root: str | os.PathLike[str], *, split: str = "test", filled: bool = True) -> LabelledSet:
-    """Return the depth frames of a split with their scene types: nine, and the others as one class.
+    """Return the depth frames of a split with their scene types: nine, and all others as one class.
 
     Also reads <root>/<split>/<scene type>/<file>, depth as 16-bit millimetres or float metres.
 

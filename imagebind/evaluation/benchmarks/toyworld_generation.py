@@ -21,7 +21,7 @@ def read_scenes(
         decoder: the file of a decoder, by default that of this package.
 
     Raises:
-        ValueError: an unknown way across the modalities.
+        ValueError: an unknown value of `across`.
     """
     rendered = held_out_world(root, scenes=max(scenes, HELD_OUT_SCENES), seed=seed)  # shared with toyworld
     arrays = {kind: array[:scenes] for kind, array in rendered.arrays.items()}
