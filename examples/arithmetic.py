@@ -24,15 +24,15 @@ def toy_world(model: str, gallery_size: int) -> tuple[float, float]:
     scenes = [World(seed=3, held_out=True).scene(number) for number in range(SUMS)]
     gallery = [World(seed=4).scene(number) for number in range(gallery_size)]
     images = embedder.encode([{"image": render_image(scene)} for scene in scenes])
-    recordings = [{"audio": sound, "rate": rate} for sound, rate in map(render_audio, scenes)]
-    sounds = embedder.encode(recordings)
+    recordings = [{"audio": waveform, "rate": rate} for waveform, rate in map(render_audio, scenes)]
+    audio = embedder.encode(recordings)
     candidates = embedder.encode([{"image": render_image(scene)} for scene in gallery])
 
-    heard = np.roll(np.arange(SUMS), 1)  # each image with the audio of another scene
-    sums = [embedder.combine([(images[i], 1.0), (sounds[heard[i]], 1.0)]) for i in range(SUMS)]
+    other = np.roll(np.arange(SUMS), 1)  # each image is added to the audio of another scene
+    sums = [embedder.combine([(images[i], 1.0), (audio[other[i]], 1.0)]) for i in range(SUMS)]
     found = [gallery[best] for best in (np.array(sums) @ candidates.T).argmax(axis=1)]
     colour = np.mean([found[i].colour == scenes[i].colour for i in range(SUMS)])
-    shape = np.mean([found[i].shape == scenes[heard[i]].shape for i in range(SUMS)])
+    shape = np.mean([found[i].shape == scenes[other[i]].shape for i in range(SUMS)])
     print(f"{colour:.0%} have the colour of the image, {shape:.0%} the shape of the audio; chance: 12%")
     return float(colour), float(shape)
 

@@ -2,8 +2,8 @@
 
     python examples/emergence.py --out runs/emergence
 
-With the first seed, the two variations are trained too: shuffled pairs, and pairs with text. On two cores, a
-seed takes 30 to 45 minutes. docs/results.md has these tables. An interrupted run resumes.
+With the first seed, two controls are trained too: with shuffled pairs, and with pairs of text. On two cores,
+a seed takes 30 to 45 minutes. docs/results.md has these tables. An interrupted run resumes.
 """
 
 import argparse
@@ -41,8 +41,14 @@ Figures = Mapping[str, float]
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """Shares from 0 to 1 by name: of each seed on new combinations and on new scenes of old ones, and of what
-    they are held against.
+    """Shares from 0 to 1 by name.
+
+    Args:
+        seeds: of the model of each seed, on scenes whose combinations of attributes were held out.
+        unseen: the same on new scenes with combinations of the training.
+        shuffled: of a model trained with shuffled pairs.
+        text: of a model trained with pairs of text.
+        raw: of nearest neighbours on the raw inputs.
     """
 
     seeds: list[Figures]
@@ -53,7 +59,7 @@ class Measured:
 
 
 def run(recipes: tuple[Recipe, ...], steps: int | None) -> Path:
-    """Train one after the other, going on from what is there; returns the last one's model."""
+    """Train recipes one after the other, resuming interrupted ones; return the model of the last."""
     for recipe in recipes:
         length = recipe.length if steps is None else Steps(total=steps)
         result = train(replace(recipe, length=length, trackers=()))

@@ -65,12 +65,12 @@ def make_recipe(weights: Path, pairs: dict[str, list[Pair]], *, steps: int, outp
 
 
 def with_adapter(weights: Path, adapter: Path) -> ImageBindModel:
-    """The model that was tuned, and the adapter beside its weights: what to do where many share a model."""
+    """Return the model with the adapter beside its weights, so that several adapters can share one model."""
     return PeftModel.from_pretrained(load_model(weights, dtype=torch.float32), adapter).get_base_model()
 
 
 def changed_parts(before: ImageBindModel, after: ImageBindModel) -> set[str]:
-    """Parts such as "modality_trunks.audio" that differ in any bit."""
+    """Return the parts that differ in any bit, such as "modality_trunks.audio"."""
     old, new = before.state_dict(), after.state_dict()
     return {".".join(name.split(".")[:2]) for name in old if not torch.equal(old[name], new[name])}
 
@@ -98,9 +98,10 @@ def main(arguments: list[str] | None = None) -> TrainResult:
     for modality in TEMPERATURES:
         files = [pair.other for pair in pairs[modality][:8]]
         before, one, two = (Embedder(model).encode(files) for model in (plain, adapted, merged))
-        apart, moved = abs(one - two).max(), abs(before - two).max()
+        difference, change = abs(one - two).max(), abs(before - two).max()
         print(
-            f"{modality}: merged and adapter are {apart:.0e} apart; tuning moved the vectors by {moved:.0e}"
+            f"{modality}: merged model and adapter differ by {difference:.0e}; "
+            f"training changed the vectors by {change:.0e}"
         )
     return result
 

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> list[Moment]:
     parser.add_argument("--recording", type=Path)
     parser.add_argument("--imu", type=Path, help="an IMU file that starts with the recording")
     parser.add_argument("--text", default="a dog barks")
-    parser.add_argument("--sound", type=Path, help="an audio file that is added to the text")
+    parser.add_argument("--audio", "--sound", type=Path, help="an audio file that is added to the text")
     parser.add_argument("--model", default="imagebind_tiny")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
@@ -35,12 +35,12 @@ def main(arguments: list[str] | None = None) -> list[Moment]:
         shots = sample_shots(np.random.default_rng(SEED), SHOTS)
         written = write_recording(given.out, shots)
         recording, imu = written.video, written.imu
-        words = shots[SHOTS // 2].scene.attributes
-        text = f"a {words['colour']} {words['shape']} {words['motion']}"
+        attributes = shots[SHOTS // 2].scene.attributes
+        text = f"a {attributes['colour']} {attributes['shape']} {attributes['motion']}"
         print(f"{text}: from {shots[SHOTS // 2].start:.1f} to {shots[SHOTS // 2].end:.1f} s")
 
     embedder = Embedder(given.model)
-    items = [(text, 1.0)] + ([] if given.sound is None else [({"audio": given.sound}, 1.0)])
+    items = [(text, 1.0)] + ([] if given.audio is None else [({"audio": given.audio}, 1.0)])
     query = to_query(items, embedder, embed_dim=embedder.embed_dim)
     vectors = embed_recording(embedder, recording, imu=imu)  # once for any number of queries
     moments = find_moments(vectors, query.vector, top=3)

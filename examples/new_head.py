@@ -67,7 +67,7 @@ def main(arguments: list[str] | None = None, config: ImageBindConfig | None = No
     ]
     images = torch.stack([transform(path) for path, _ in files])
     accuracy = train(model, images, torch.tensor([label for _, label in files]), steps=options.steps)
-    print(f"{accuracy:.0%} of {len(files)} images right after {options.steps} steps")
+    print(f"{accuracy:.0%} of {len(files)} images correct after {options.steps} steps")
     return accuracy
 
 

@@ -7,7 +7,7 @@ A manifest is a CSV, JSON lines or parquet table with a column `vision` and a co
 modality. Each cell has a path relative to the manifest:
 
     vision,thermal
-    yard/0001.jpg,yard/0001_heat.png
+    yard/0001.jpg,yard/0001_thermal.png
 
 Every fourth pair is held out for retrieval. The trunk learns embeddings close to those of vision, so they are
 also comparable with those of text and the other modalities, which stay frozen. Without a manifest, the script
@@ -62,7 +62,7 @@ def write_manifest(folder: Path, scenes: int) -> Path:
 
 def show(when: str, figures: Mapping[str, float], count: int) -> None:
     recall, rank = figures["from_vision_r5"], figures["from_vision_median_rank"]
-    print(f"{when}: {recall:.0%} among the first 5 of {count}, median rank {rank:g}")
+    print(f"{when}: R@5 among {count} {recall:.0%}, median rank {rank:g}")
 
 
 def main(arguments: list[str] | None = None) -> tuple[dict[str, float], dict[str, float]]:
@@ -81,7 +81,7 @@ def main(arguments: list[str] | None = None) -> tuple[dict[str, float], dict[str
     manifest = options.manifest or write_manifest(options.out / "world", options.scenes)
     pairs = by_modality(read_pairs(manifest))[options.modality]
     held_out = pairs[::HOLD_OUT]
-    learn_from = [pair for index, pair in enumerate(pairs) if index % HOLD_OUT]
+    training_pairs = [pair for index, pair in enumerate(pairs) if index % HOLD_OUT]
     transform = replace(pair_transform(options.modality), scale=CROP_SCALE)
     retrieval = Retrieval(data=partial(PairDataset, held_out, transform.plain()))
     recipe = Recipe(
@@ -89,7 +89,7 @@ def main(arguments: list[str] | None = None) -> tuple[dict[str, float], dict[str
         pairs=(
             PairRecipe(
                 modality=options.modality,
-                data=partial(PairDataset, learn_from, transform),
+                data=partial(PairDataset, training_pairs, transform),
                 temperature=TEMPERATURE,
             ),
         ),

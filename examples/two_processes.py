@@ -61,7 +61,7 @@ recipe = Recipe(
 
 
 def run(processes: int, output: Path) -> list[float]:
-    """Run this file as a recipe; returns the loss of each step."""
+    """Run this file as a recipe, and return the loss of each step."""
     launcher = ["torch.distributed.run", "--standalone", "--nproc-per-node", str(processes), "-m"]
     module = ["-m", *(launcher if processes > 1 else []), "imagebind.cli.main"]
     on_cpu = os.environ | {"CUDA_VISIBLE_DEVICES": "", "OMP_NUM_THREADS": "1"}

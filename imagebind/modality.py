@@ -58,8 +58,8 @@ class MediaKind(str, Enum):
 class BoundModality(str):
     """A modality that a user bound to a model's space: `imagebind.packs`.
 
-    It is its own media type, and stands where types say `MediaKind` or `ModalityType`: only who loads a pack
-    meets one.
+    It is its own media type. It occurs where types say `MediaKind` or `ModalityType`, but only if a pack is
+    loaded.
     """
 
     __slots__ = ()

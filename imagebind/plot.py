@@ -61,9 +61,9 @@ def timeline(curve: "ScoreCurve", moments: Sequence["Moment"], *, title: str = "
     axes.plot(curve.times, curve.scores, color="black", linewidth=1.6, label=label)
     for rank, moment in enumerate(moments, start=1):
         axes.axvspan(moment.start, moment.end, color=MOMENT_COLOUR, alpha=0.35, linewidth=0)
-        place = ((moment.start + moment.end) / 2, 1.0)
+        position = ((moment.start + moment.end) / 2, 1.0)
         axes.annotate(
-            str(rank), place, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9
+            str(rank), position, xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=9
         )
     axes.axhline(0, color="grey", linewidth=0.6)
     axes.margins(x=0)

@@ -279,8 +279,8 @@ def default_temperature(model: nn.Module, modality: ModalityType | str) -> float
 def fit_temperature(scores: Matrix, labels: Matrix) -> float:
     """Return the temperature that maximises the likelihood of known labels: (n, c), (n,) of class numbers.
 
-    This is temperature scaling (Guo et al. 2017, arXiv 1706.04599). It does not change the order of classes,
-    and so not the accuracy. If every label has the highest score, the likelihood always grows with lower
+    This is temperature scaling (Guo et al. 2017, arXiv 1706.04599). It changes neither the order of classes
+    nor the accuracy. If every label has the highest score, the likelihood always grows with lower
     temperatures, and the result is `MIN_TEMPERATURE`, a sign that more samples are needed; if labels score no
     better than other classes on average, it is `MAX_TEMPERATURE`. Both bounds are for cosine similarities.
 

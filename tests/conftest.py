@@ -75,7 +75,7 @@ def deep_grey_file(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def imu_file(tmp_path_factory) -> Path:
-    """Six seconds of IMU samples of a phone that is turned in place."""
+    """Six seconds of IMU samples of a phone that rotates in place."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 6, 0.01)
     rows = np.zeros((len(seconds), 7))

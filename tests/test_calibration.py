@@ -39,12 +39,12 @@ def test_with_small_samples_only_scores_are_cosines():
     assert Calibration().scale(unit(1), MediaKind.IMU) == (0.0, 1.0)
 
 
-def test_items_all_alike_give_finite_scores():
+def test_equal_items_give_finite_scores():
     found = Calibration({MediaKind.TEXT: np.tile(unit(1), (20, 1))})
     assert np.isfinite(found.scale(unit(1), MediaKind.TEXT).score(1.0))
 
 
-def test_stored_and_read_it_is_the_same():
+def test_a_calibration_is_unchanged_after_writing_and_reading():
     found = Calibration({MediaKind.TEXT: sample(20, 0.5, 0.1)})
     again = Calibration.from_bytes(found.to_bytes())
     np.testing.assert_array_equal(again.samples[MediaKind.TEXT], found.samples[MediaKind.TEXT])
@@ -52,9 +52,9 @@ def test_stored_and_read_it_is_the_same():
 
 def test_mixed_hits_are_not_sorted_by_media_type(tmp_path):
     texts = random_rows(200, MediaKind.TEXT, centre=0)
-    sounds = random_rows(200, MediaKind.AUDIO, centre=1, seed=1)
-    index = make_index(tmp_path / "db", [*texts, *sounds])
-    query = unit(1, 0, 2)  # texts are nearer to it by the first number; by the third, both kinds differ
+    recordings = random_rows(200, MediaKind.AUDIO, centre=1, seed=1)
+    index = make_index(tmp_path / "db", [*texts, *recordings])
+    query = unit(1, 0, 2)  # nearer to texts in the first component; in the third, both media types vary
     raw = index.search(query, 10, calibrated=False)
     assert {hit.kind for hit in raw} == {MediaKind.TEXT}
     assert raw == sorted(raw, key=lambda hit: -hit.cosine)

@@ -141,7 +141,7 @@ SIGNATURES = {
 
 
 @pytest.mark.parametrize("name", SIGNATURES)
-def test_signatures_equal_the_original_s_and_arguments_can_be_positional(name):
+def test_signatures_equal_those_of_the_original_and_arguments_can_be_positional(name):
     parameters = inspect.signature(getattr(data, name)).parameters.values()
     assert {parameter.kind for parameter in parameters} == {inspect.Parameter.POSITIONAL_OR_KEYWORD}
     given = [p.name if p.default is p.empty else (p.name, p.default) for p in parameters]
@@ -255,7 +255,7 @@ def test_a_video_is_normalised_by_channel_and_in_place_if_requested():
     assert clip[2].max() == 0
 
 
-def test_the_simple_tokenizer_equals_clip_s(tmp_path):
+def test_the_simple_tokenizer_equals_that_of_clip(tmp_path):
     tokenizer = data.SimpleTokenizer(bpe_path=data.return_bpe_path())
     one = tokenizer("a dog.")
     assert one.shape == (77,) and one[:5].tolist() == [49406, 320, 1929, 269, 49407]

@@ -103,7 +103,7 @@ def test_the_python_code_of_a_page_runs(page, tmp_path, monkeypatch, small_in_pl
 
 
 @pytest.mark.parametrize("page", PAGES, ids=page_id)
-def test_the_links_of_a_page_lead_somewhere(page):
+def test_the_links_of_a_page_have_targets(page):
     broken = []
     for link in LINK.findall(INLINE_CODE.sub("", prose(page))):
         path, _, anchor = link.partition("#")

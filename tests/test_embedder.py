@@ -31,7 +31,7 @@ SAME = {"atol": 1e-5, "rtol": 0}
 
 @pytest.fixture
 def items(image_file, audio_file, video_file, imu_file):
-    """One item of each modality, and some again."""
+    """Return one item of each modality, and some twice."""
     rng = np.random.default_rng(0)
     return [
         "a dog",
@@ -197,17 +197,17 @@ def test_embeddings_that_are_not_finite_are_errors():
 
 
 def test_an_endless_stream_is_embedded_in_order_and_in_bounded_memory(embedder, image_file):
-    taken = []
+    requested = []
 
     def endless():
         for i in count():
-            taken.append(i)
+            requested.append(i)
             yield image_file if i % 50 == 3 else f"number {i}"
 
     results = list(islice(embedder.encode_stream(endless(), batch_size=8), 200))
     assert [result.index for result in results] == list(range(200))
     assert results[3].kind is MediaKind.IMAGE and results[4].kind is MediaKind.TEXT
-    assert len(taken) < 200 + 6 * 8  # no more than a few batches ahead
+    assert len(requested) < 200 + 6 * 8  # no more than a few batches ahead
 
 
 def test_clips_are_returned_with_their_time_spans_on_request(embedder, audio_file, video_file, image_file):
@@ -339,8 +339,8 @@ def test_an_embedder_can_be_copied_while_it_encodes():
 
 def test_an_embedder_can_be_passed_to_a_spawned_worker(embedder):
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        there = pool.apply(embedder.encode, (["a dog", "a car"],))
-    np.testing.assert_allclose(there, embedder.encode(["a dog", "a car"]), **SAME)
+        embedded = pool.apply(embedder.encode, (["a dog", "a car"],))
+    np.testing.assert_allclose(embedded, embedder.encode(["a dog", "a car"]), **SAME)
 
 
 def test_the_default_dtype_changes_no_vector(embedder, items):
@@ -457,7 +457,7 @@ def test_threads_may_share_an_embedder_on_cuda(embedder, items):
 
 @pytest.mark.cuda
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_saved_model_is_loaded_to_cuda_in_the_precision_asked_for(tmp_path):
+def test_a_saved_model_is_loaded_to_cuda_in_the_requested_precision(tmp_path):
     save_model(imagebind_tiny(pretrained=True), tmp_path / "saved")
     texts = ["A red cube.", "A blue sphere moves to the left."]
     expected = Embedder("imagebind_tiny", device="cpu").encode(texts)

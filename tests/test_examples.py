@@ -1,4 +1,4 @@
-"""The examples run, and do what they say."""
+"""The examples run and have the stated results."""
 
 import importlib.util
 import shutil
@@ -24,8 +24,8 @@ from tests.reference import small_config
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples"
-SIDE = 64  # of the pictures of boxes
-VISION_GAIN = 3  # new weights give all pictures nearly one vector; these much larger ones tell them apart
+SIDE = 64  # pixels of the images of boxes
+VISION_GAIN = 3  # new weights give nearly equal vectors for all images; larger ones distinguish them
 
 
 def example(name: str) -> ModuleType:
@@ -70,7 +70,7 @@ def test_retrieval_finds_images_of_a_colour_by_text_and_files_by_audio(tmp_path,
     assert file.name == "a.jpg" and -1 <= cosine <= 1
 
 
-def test_a_sum_finds_the_colour_of_an_image_and_the_shape_of_a_sound(tmp_path, image_file, audio_file):
+def test_a_sum_finds_the_colour_of_an_image_and_the_shape_of_audio(tmp_path, image_file, audio_file):
     colour, shape = example("arithmetic").main(["--gallery", "64"])
     assert colour > 3 / 8 and shape > 3 / 8  # chance is 1/8
     (tmp_path / "notes.bin").write_bytes(bytes(64))
@@ -79,7 +79,7 @@ def test_a_sum_finds_the_colour_of_an_image_and_the_shape_of_a_sound(tmp_path, i
     assert example("arithmetic").main([str(tmp_path), *options]) == [tmp_path / "a.jpg"]
 
 
-def test_zero_shot_recognises_shapes_in_images_and_sounds(tmp_path, image_file, audio_file):
+def test_zero_shot_recognises_shapes_in_images_and_audio(tmp_path, image_file, audio_file):
     accuracies = example("zero_shot").main(["--out", str(tmp_path), "--scenes", "12"])
     assert accuracies["image"] > 0.5 and accuracies["audio"] > 0.5  # chance is 1/8
     files = [str(image_file), str(audio_file)]
@@ -92,7 +92,7 @@ def test_a_batch_of_files_becomes_a_table_and_a_bad_file_is_reported(tmp_path, c
     (tmp_path / "world" / "broken.wav").write_bytes(b"RIFF")
     table = tmp_path / "vectors.npz"
     counts = example("batch_embedding").main([str(tmp_path / "world"), "--out", str(table)])
-    # Two depth and two thermal files are ambiguous, and the manifest is text of another kind.
+    # Two depth and two thermal files are ambiguous, and the manifest is not media.
     assert counts["failed"] == 6 and counts["image"] == counts["video"] == counts["imu"] == 2
     assert "broken.wav" in capsys.readouterr().out
     with np.load(table) as stored:
@@ -109,7 +109,7 @@ def test_a_text_is_found_in_a_recording_and_its_clip_is_cut_out(tmp_path, capsys
 
 @pytest.fixture
 def weights(tmp_path) -> Path:
-    """A model of three small trunks, whose vision tells boxes apart by where they are."""
+    """Save a model of three small trunks, whose vision embedding depends on the position of a box."""
     sizes = {"embed_dim": 64, "num_blocks": 2, "num_heads": 4}
     config = ImageBindConfig(
         embed_dim=32,
@@ -128,7 +128,7 @@ def weights(tmp_path) -> Path:
 
 
 def write_boxes(folder: Path, count: int) -> Path:
-    """A manifest of pictures of a bright box somewhere, and of depth, where it is nearer than the ground."""
+    """Write a manifest of images of a bright box at a random position, and of its depth."""
     folder.mkdir()
     rows = ["vision,depth"]
     for i in range(count):
@@ -143,7 +143,7 @@ def write_boxes(folder: Path, count: int) -> Path:
 
 
 def changed_names(before: Path, after: Path) -> set[str]:
-    """The tensors of two saved models that differ in any bit."""
+    """Return the names of the tensors that differ between two saved models."""
     old, new = (load_model(folder, dtype=torch.float32).state_dict() for folder in (before, after))
     assert old.keys() == new.keys()
     return {name for name, tensor in old.items() if not torch.equal(tensor, new[name])}
@@ -176,7 +176,7 @@ def test_lora_changes_both_trunks_and_nothing_else_and_is_merged_exactly(tmp_pat
 
 
 @pytest.mark.huge
-def test_training_on_an_own_manifest_finds_more_of_what_was_held_out(tmp_path, weights):
+def test_training_on_an_own_manifest_increases_recall_on_held_out_pairs(tmp_path, weights):
     manifest = write_boxes(tmp_path / "boxes", 64)
     options = ["--manifest", manifest, "--modality", "depth", "--weights", weights, "--out", tmp_path / "out"]
     settings = ["--steps", "60", "--batch-size", "16"]
@@ -187,7 +187,7 @@ def test_training_on_an_own_manifest_finds_more_of_what_was_held_out(tmp_path, w
     assert {name.split(".")[1] for name in changed} == {"depth"}
 
 
-def test_the_camera_of_the_own_manifest_shows_heat_as_dark(tmp_path):
+def test_the_camera_of_the_own_manifest_shows_hot_objects_dark(tmp_path):
     manifest = example("own_manifest").write_manifest(tmp_path, 2)
     assert manifest.read_text().splitlines() == [
         "vision,thermal",
@@ -201,7 +201,7 @@ def test_the_camera_of_the_own_manifest_shows_heat_as_dark(tmp_path):
 
 
 @pytest.mark.huge
-def test_the_trained_tiny_model_learns_a_camera_that_shows_heat_as_dark(tmp_path):
+def test_the_trained_tiny_model_learns_a_camera_that_shows_hot_objects_dark(tmp_path):
     before, after = example("own_manifest").main(["--out", str(tmp_path), "--steps", "60"])
     assert after["from_vision_median_rank"] < before["from_vision_median_rank"]
 
@@ -214,7 +214,7 @@ def test_lora_runs_on_the_trained_tiny_model(tmp_path):
 
 
 @pytest.mark.huge
-def test_two_processes_have_the_curve_of_one(tmp_path, monkeypatch):
+def test_two_processes_have_the_loss_curve_of_one(tmp_path, monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
     assert example("two_processes").main(["--out", str(tmp_path)]) < 1e-4
@@ -228,7 +228,7 @@ def test_two_processes_have_the_curve_of_one(tmp_path, monkeypatch):
 
 
 @pytest.mark.huge
-def test_what_emerges_comes_as_tables_of_shares(tmp_path):
+def test_the_results_of_emergence_are_tables_of_percentages(tmp_path):
     settings = ["--seeds", "0", "--scenes", "6", "--held-out", "5", "--steps", "1"]
     lines = example("emergence").main(["--out", str(tmp_path), *settings])
     split = lines.index("")
@@ -242,16 +242,16 @@ def test_what_emerges_comes_as_tables_of_shares(tmp_path):
     assert sum("(it cannot show)" in line for line in lines) == 5
 
 
-def test_several_seeds_are_a_mean_and_a_spread():
+def test_several_seeds_have_a_mean_and_a_standard_deviation():
     figures = [dict.fromkeys(["audio_shape"], share) for share in (0.9, 0.92, 0.94)]
     other = {"audio_shape": 0.5}
     emergence = example("emergence")
     found = emergence.Measured(seeds=figures, unseen=figures, shuffled=other, text=other, raw=other)
-    row = emergence._row("sound", found, ["audio_shape"], raw=True)
-    assert row == "| sound | 92.0 ± 2.0 | 92.0 | 12.5 | 50.0 | 50.0 | 50.0 |"
+    row = emergence._row("audio", found, ["audio_shape"], raw=True)
+    assert row == "| audio | 92.0 ± 2.0 | 92.0 | 12.5 | 50.0 | 50.0 | 50.0 |"
 
 
-def test_images_are_generated_of_a_sound_a_text_and_their_sum(tmp_path):
+def test_images_are_generated_for_audio_a_text_and_their_sum(tmp_path):
     written = example("generation").main(["--out", str(tmp_path)])
     images = [Image.open(path) for path in written]
     assert [path.name for path in written] == ["audio.png", "text.png", "sum.png"]

@@ -1,4 +1,4 @@
-"""Bad items among good ones: each is named with what is wrong, and costs nothing but itself."""
+"""Bad items among good ones: each raises an error that names it, and the others are unaffected."""
 
 import io
 import os
@@ -26,20 +26,20 @@ TONE = (np.sin(np.arange(8000) / 8) * 0.3).astype(np.float32)
 SECONDS_ALLOWED = 5.0  # for one damaged file of a few kilobytes; the slowest good one takes a tenth
 
 
-def written(form: str, samples: np.ndarray = TONE) -> bytes:
+def audio_bytes(form: str, samples: np.ndarray = TONE) -> bytes:
     file = io.BytesIO()
     soundfile.write(file, samples, 16000, format=form)
     return file.getvalue()
 
 
-def huge_sound() -> bytes:
-    """A FLAC of a few bytes whose header promises 50 days, in the 36 bits from the middle of byte 21 on."""
-    small = written("FLAC")
+def huge_audio() -> bytes:
+    """Return a FLAC of a few bytes whose header states 50 days, in the 36 bits from mid-byte 21 on."""
+    small = audio_bytes("FLAC")
     return small[:21] + bytes([small[21] | 0x0F]) + b"\xff\xff\xff\xf0" + small[26:]
 
 
-def huge_picture() -> bytes:
-    """A PNG of a few bytes whose header promises 10 gigapixels."""
+def huge_image() -> bytes:
+    """Return a PNG of a few bytes whose header states 10 gigapixels."""
     small = encoded(np.zeros((1, 1), np.uint8), "PNG")
     header = small[12:16] + (100_000).to_bytes(4, "big") * 2 + small[24:29]
     return small[:12] + header + zlib.crc32(header).to_bytes(4, "big") + small[33:]
@@ -50,67 +50,67 @@ def huge_array() -> bytes:
     return small.replace(b"(10, 10), }" + b" " * 8, b"(99999999, 9999), }")
 
 
-def good_items(at, image_file, audio_file, imu_file) -> list:
-    """Odd, but right."""
-    (at / "two\nlines.jpg").write_bytes(image_file.read_bytes())
-    (at / "two.mp4").write_bytes(make_video(frames=2))
-    (at / "grey.mkv").write_bytes(make_video(frames=5, container="matroska"))
-    (at / "eight.wav").write_bytes(written("WAV", np.stack([TONE] * 8, axis=1)))
-    (at / os.fsdecode(b"caf\xe9.jpg")).write_bytes(image_file.read_bytes())
+def good_items(folder, image_file, audio_file, imu_file) -> list:
+    """Return unusual but valid items."""
+    (folder / "two\nlines.jpg").write_bytes(image_file.read_bytes())
+    (folder / "two.mp4").write_bytes(make_video(frames=2))
+    (folder / "grey.mkv").write_bytes(make_video(frames=5, container="matroska"))
+    (folder / "eight.wav").write_bytes(audio_bytes("WAV", np.stack([TONE] * 8, axis=1)))
+    (folder / os.fsdecode(b"caf\xe9.jpg")).write_bytes(image_file.read_bytes())
     return [
         "a dog",
         {"image": np.zeros((1, 1, 3), np.uint8)},
-        at / "two.mp4",
+        folder / "two.mp4",
         {"video": np.full((9, 30, 40), 99, np.uint8), "fps": 25},
-        at / "grey.mkv",
-        at / "eight.wav",
-        at / "two\nlines.jpg",
-        at / os.fsdecode(b"caf\xe9.jpg"),
+        folder / "grey.mkv",
+        folder / "eight.wav",
+        folder / "two\nlines.jpg",
+        folder / os.fsdecode(b"caf\xe9.jpg"),
         "word " * 100_000,
         "",
-        "half a letter \ud800",
+        "a lone surrogate \ud800",
         audio_file,
         imu_file,
         {"depth": np.full((9, 9), 2.0)},
     ]
 
 
-def bad_items(at, image_file, audio_file, video_file) -> list[tuple[object, str, str]]:
-    """(item, what its error is about, what the error calls it)."""
+def bad_items(folder, image_file, audio_file, video_file) -> list[tuple[object, str, str]]:
+    """Return (item, a part of its error, the name of the item in it)."""
     files = {
         "empty.png": b"",
         "cut.jpg": image_file.read_bytes()[:2000],
         "cut.wav": audio_file.read_bytes()[:60],
         "cut.mp4": video_file.read_bytes()[:500],
         "noise.bin": bytes(range(256)) * 9,
-        "huge.png": huge_picture(),
-        "huge.flac": huge_sound(),
+        "huge.png": huge_image(),
+        "huge.flac": huge_audio(),
         "huge.npy": huge_array(),
         "silent.mp4": make_video(frames=5),
-        "moment.wav": written("WAV", TONE[:10]),
+        "moment.wav": audio_bytes("WAV", TONE[:10]),
     }
     for name, content in files.items():
-        (at / name).write_bytes(content)
-    os.mkfifo(at / "pipe.wav")
-    (at / "loop").symlink_to(at / "loop")
+        (folder / name).write_bytes(content)
+    os.mkfifo(folder / "pipe.wav")
+    (folder / "loop").symlink_to(folder / "loop")
     return [
-        (at / "none.png", "no such file", "none.png"),
-        (at / "empty.png", "an empty file", "empty.png"),
-        (at / "cut.jpg", "cut short", "cut.jpg"),
-        (at / "cut.wav", "expected", "cut.wav"),
-        (at / "cut.mp4", "container", "cut.mp4"),
-        (at / "noise.bin", "unknown content", "noise.bin"),
+        (folder / "none.png", "no such file", "none.png"),
+        (folder / "empty.png", "an empty file", "empty.png"),
+        (folder / "cut.jpg", "cut short", "cut.jpg"),
+        (folder / "cut.wav", "expected", "cut.wav"),
+        (folder / "cut.mp4", "container", "cut.mp4"),
+        (folder / "noise.bin", "unknown content", "noise.bin"),
         ({"audio": image_file}, "no audio stream", image_file.name),
         ({"image": audio_file}, "not an image", audio_file.name),
         ({"video": audio_file}, "no video stream", audio_file.name),
-        (at / "huge.png", "pixels", "huge.png"),
-        (at / "huge.flac", "cut short", "huge.flac"),
-        ({"depth": at / "huge.npy"}, "max_pixels", "huge.npy"),
-        ({"audio": at / "silent.mp4"}, "no audio stream", "silent.mp4"),
-        (at / "moment.wav", "at least 0.025 s", "moment.wav"),
-        (at, "a folder", at.name),
-        (at / "pipe.wav", "a pipe", "pipe.wav"),
-        (at / "loop", "symbolic links", "loop"),
+        (folder / "huge.png", "pixels", "huge.png"),
+        (folder / "huge.flac", "cut short", "huge.flac"),
+        ({"depth": folder / "huge.npy"}, "max_pixels", "huge.npy"),
+        ({"audio": folder / "silent.mp4"}, "no audio stream", "silent.mp4"),
+        (folder / "moment.wav", "at least 0.025 s", "moment.wav"),
+        (folder, "a folder", folder.name),
+        (folder / "pipe.wav", "a pipe", "pipe.wav"),
+        (folder / "loop", "symbolic links", "loop"),
         ({"audio": np.full(9000, np.nan, np.float32), "rate": 16000}, "NaN", "ndarray"),
         ({"audio": np.zeros(0, np.float32), "rate": 16000}, "shape (0,)", "ndarray"),
         ({"depth": np.full((9, 9), np.nan)}, "no valid pixel", "ndarray"),
@@ -130,7 +130,7 @@ def bad_items(at, image_file, audio_file, video_file) -> list[tuple[object, str,
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
-def test_every_bad_item_is_explained_and_no_good_one_is_lost(
+def test_every_bad_item_has_an_error_and_every_good_one_its_embedding(
     embedder, tmp_path, image_file, audio_file, video_file, imu_file
 ):
     good = good_items(tmp_path, image_file, audio_file, imu_file)
@@ -160,12 +160,12 @@ def test_every_bad_item_is_explained_and_no_good_one_is_lost(
 
 
 def real_files() -> dict[MediaKind, list[bytes]]:
-    """Small files of each kind, so that a change of one byte is likely to matter."""
+    """Return small files of each media type, in which a change of one byte is likely to matter."""
     colours = np.random.default_rng(0).integers(0, 256, (40, 50, 3), dtype=np.uint8)
     deep = np.linspace(500, 6000, 40 * 50).reshape(40, 50).astype(np.uint16)
     return {
         MediaKind.IMAGE: [encoded(colours, form) for form in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")],
-        MediaKind.AUDIO: [written(form) for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF")],
+        MediaKind.AUDIO: [audio_bytes(form) for form in ("WAV", "FLAC", "OGG", "MP3", "AIFF")],
         MediaKind.VIDEO: [make_video(frames=6, container=kind) for kind in ("mp4", "matroska", "mpegts")],
         MediaKind.DEPTH: [encoded(deep, "PNG"), encoded(deep / 1e3, "npy"), encoded(deep / 1e3, "npz")],
         MediaKind.THERMAL: [encoded(deep, "PNG"), encoded(deep, "TIFF")],
@@ -203,7 +203,7 @@ def test_damaged_files_give_a_media_error_or_finite_numbers_in_time(kind, data):
 @given(
     head=st.sampled_from([content[:16] for files in FILES.values() for content in files]), tail=st.binary()
 )
-def test_any_bytes_behind_any_beginning_are_a_kind_or_a_media_error(head, tail):
+def test_any_bytes_after_any_beginning_give_a_media_type_or_a_media_error(head, tail):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -1,4 +1,4 @@
-"""Tests of metrics: examples computed by hand, slow definitions, ties, NaN and invalid input."""
+"""Metrics: examples computed by hand, slow definitions, ties, NaN and invalid input."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def scored(draw, max_size=6):
     return torch.tensor(rows).view(queries, candidates), torch.tensor(target)
 
 
-def test_ranks_equal_those_counted_by_hand():
+def test_ranks_equal_those_computed_by_hand():
     assert target_ranks(SIMILARITY).tolist() == [1, 2, 4, 1]
 
 
@@ -52,7 +52,7 @@ def test_recall_counts_a_target_of_rank_2_only_from_k_2():
     assert recall_at_k(similarity, torch.tensor([1]), k=2) == 1.0
 
 
-def test_retrieval_recalls_equal_the_shares_counted_by_hand():
+def test_retrieval_recalls_equal_the_shares_computed_by_hand():
     assert retrieval_recalls(SIMILARITY, ks=(1, 2, 3, 4)) == {1: 0.5, 2: 0.75, 3: 0.75, 4: 1.0}
     assert retrieval_recalls(SIMILARITY) == {1: 0.5, 5: 1.0, 10: 1.0}
 
@@ -99,8 +99,8 @@ def test_the_rank_is_one_more_than_the_other_candidates_at_least_as_similar(give
     similarity, target = given_scores
     rows = similarity.nan_to_num(nan=-torch.inf).tolist()
     expected = [
-        1 + sum(value >= row[right] for column, value in enumerate(row) if column != right)
-        for row, right in zip(rows, target.tolist(), strict=True)
+        1 + sum(value >= row[positive] for column, value in enumerate(row) if column != positive)
+        for row, positive in zip(rows, target.tolist(), strict=True)
     ]
     assert target_ranks(similarity, target).tolist() == expected
 
@@ -137,38 +137,38 @@ def test_top_k_accuracy_is_counted_over_samples():
 
 def test_average_precision_equals_an_example_computed_by_hand():
     scores = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
-    right = torch.tensor([[True], [False], [True], [False]])
-    assert average_precision(scores, right).tolist() == [pytest.approx((1 / 1 + 2 / 3) / 2)]
+    positive = torch.tensor([[True], [False], [True], [False]])
+    assert average_precision(scores, positive).tolist() == [pytest.approx((1 / 1 + 2 / 3) / 2)]
 
 
 def test_equal_scores_have_the_frequency_as_average_precision():
-    right = torch.tensor([[True], [False], [False], [True], [False]])
-    assert average_precision(torch.ones(5, 1), right).item() == pytest.approx(2 / 5)
+    positive = torch.tensor([[True], [False], [False], [True], [False]])
+    assert average_precision(torch.ones(5, 1), positive).item() == pytest.approx(2 / 5)
     tied = torch.tensor([[0.9], [0.5], [0.5], [0.5], [0.1]])  # 1 of 1, then 2 of 4
-    assert average_precision(tied, right).item() == pytest.approx((1 + 2 / 4) / 2)
+    assert average_precision(tied, positive).item() == pytest.approx((1 + 2 / 4) / 2)
 
 
 def test_a_positive_sample_with_nan_comes_last():
-    right = torch.tensor([[True], [False], [True]])
-    assert average_precision(torch.tensor([[0.9], [0.1], [NAN]]), right).item() == pytest.approx(
+    positive = torch.tensor([[True], [False], [True]])
+    assert average_precision(torch.tensor([[0.9], [0.1], [NAN]]), positive).item() == pytest.approx(
         (1 + 2 / 3) / 2
     )
 
 
 def test_mean_average_precision_is_over_the_classes_that_have_samples():
     scores = torch.tensor([[0.9, 0.1, 0.5], [0.1, 0.2, 0.4]])
-    right = torch.tensor([[True, True, False], [False, False, False]])
-    assert mean_average_precision(scores, right) == pytest.approx((1.0 + 0.5) / 2)
+    positive = torch.tensor([[True, True, False], [False, False, False]])
+    assert mean_average_precision(scores, positive) == pytest.approx((1.0 + 0.5) / 2)
 
 
 @settings(max_examples=50)
 @given(scored(), st.integers(0, 2**16))
 def test_average_precision_is_the_sum_over_thresholds(given_scores, seed):
     scores, _ = given_scores
-    right = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
-    actual = average_precision(scores, right).tolist()
+    positive = torch.rand(scores.shape, generator=torch.Generator().manual_seed(seed)) < 0.5
+    actual = average_precision(scores, positive).tolist()
     for column, value in enumerate(actual):
-        rows, hits = scores[:, column].nan_to_num(nan=-torch.inf), right[:, column]
+        rows, hits = scores[:, column].nan_to_num(nan=-torch.inf), positive[:, column]
         expected, recall = 0.0, 0.0
         for threshold in rows.unique().flip(0):
             passed = hits[rows >= threshold].double()

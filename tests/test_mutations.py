@@ -28,7 +28,7 @@ class Outcome:
     label: str  # the file and the mutation's number
     result: str  # "read", "refused" or a failure
     seconds: float = 0.0
-    grown: float = 0.0  # peak memory so far in megabytes, above that after the imports
+    added_megabytes: float = 0.0  # peak memory so far in megabytes, above that after the imports
 
 
 def read_shard(folder: Path, names: list[str], count: int) -> list[Outcome]:
@@ -57,7 +57,7 @@ def read_shard(folder: Path, names: list[str], count: int) -> list[Outcome]:
         imported = json.loads(lines[0])
         for line in lines[1:]:
             result, seconds, peak = json.loads(line)
-            add(result, seconds=seconds, grown=peak - imported)
+            add(result, seconds=seconds, added_megabytes=peak - imported)
         if len(outcomes) < count:
             add(f"the process ended with {child.returncode}: {child.stderr[-3000:]}")
     return outcomes
@@ -76,13 +76,13 @@ def test_damaged_files_are_read_or_raise_errors_quickly_and_with_little_memory(t
         outcomes += read_shard(tmp_path / kind.value, of_kind, each * len(of_kind))
     counts = {word: sum(outcome.result == word for outcome in outcomes) for word in ("read", "refused")}
     slowest = max(outcomes, key=lambda outcome: outcome.seconds)
-    largest = max(outcomes, key=lambda outcome: outcome.grown)
+    largest = max(outcomes, key=lambda outcome: outcome.added_megabytes)
     print(
         f"\n{len(outcomes)} mutations of {files} files: {counts['refused']} refused, {counts['read']} read; "
         f"slowest {slowest.seconds:.1f} s ({slowest.label}); "
-        f"peak {largest.grown:.0f} MB above that after the imports ({largest.label})"
+        f"peak {largest.added_megabytes:.0f} MB above that after the imports ({largest.label})"
     )
     failed = [f"{outcome.label}: {outcome.result}" for outcome in outcomes if outcome.result not in counts]
     assert not failed, f"{len(failed)} failures\n" + "\n\n".join(failed)
     assert slowest.seconds < SECONDS_ALLOWED
-    assert largest.grown < MEGABYTES_ALLOWED
+    assert largest.added_megabytes < MEGABYTES_ALLOWED

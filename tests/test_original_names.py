@@ -109,7 +109,7 @@ def original_class(path: str) -> type:
 
 
 @pytest.mark.parametrize("path", LAYERS)
-def test_layers_of_ours_are_instances_of_the_original_s_names(path, model):
+def test_our_layers_are_instances_of_the_classes_at_the_original_paths(path, model):
     original = original_class(path)
     parts = dict(model.named_modules())
     found = {name for name, part in parts.items() if isinstance(part, original)}
@@ -225,7 +225,7 @@ def test_weights_at_the_originals_path_that_do_not_fit_raise_an_error(small_huge
     assert str(path) in str(caught.value)
 
 
-def test_lancedb_s_own_function_runs_unmodified(small_huge, tmp_path):
+def test_the_function_of_lancedb_runs_unmodified(small_huge, tmp_path):
     lancedb = pytest.importorskip("lancedb")
     from lancedb.embeddings import get_registry
     from lancedb.pydantic import LanceModel, Vector

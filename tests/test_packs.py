@@ -57,7 +57,7 @@ def test_the_description_of_a_pack_is_readable(pack):
 
 
 def edited(pack: Path, **changes) -> Path:
-    """The pack with some entries of its description changed."""
+    """Return the pack after changing some entries of its description."""
     path = pack / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
     return pack

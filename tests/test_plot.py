@@ -1,4 +1,4 @@
-"""The heat map says what the matrix says."""
+"""The heat map shows the numbers of the matrix."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""The quick start: the scenes it shows, its folder, and whether its answers are right."""
+"""The quick start: its scenes, its folder, and whether its results are correct."""
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from imagebind.quickstart.findings import KINDS, add, compare, retrieve, trained
 from imagebind.quickstart.scenes import ABOUT_NAME, CLIP_FILES, HEATMAP_NAME, IMAGE_FILES, choose_scenes
 from imagebind.toyworld import ATTRIBUTES, SHOWN_ATTRIBUTES, Motion, is_held_out
 
-TRAINED = factory.TINY_FOLDER  # while other weights may stand in for them
+TRAINED = factory.TINY_FOLDER  # the fixture `untrained` replaces it
 SCENES = 7
 ALL_FILES = {ABOUT_NAME, HEATMAP_NAME} | {
     f"scene-{n + 1}/{file}" for n in range(SCENES) for file in IMAGE_FILES + CLIP_FILES
@@ -22,7 +22,7 @@ ALL_FILES = {ABOUT_NAME, HEATMAP_NAME} | {
 
 @pytest.fixture(scope="module")
 def untrained(tmp_path_factory):
-    """New weights where the trained ones would be."""
+    """Replace the trained weights by random ones."""
     folder = tmp_path_factory.mktemp("tiny")
     torch.manual_seed(0)
     save_model(imagebind_tiny(), folder)
@@ -40,16 +40,16 @@ def contents(folder):
     return {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
 
 
-def crafted(scenes):
-    """Vectors of a perfect model: each encodes the attributes that its modality shows, and no others."""
+def perfect_vectors(scenes):
+    """Return vectors of a perfect model: each encodes exactly the attributes that its modality shows."""
     vectors = {}
     for kind, media in KINDS.items():
         shown = SHOWN_ATTRIBUTES.get(media, SHOWN_ATTRIBUTES["video"])
         rows = [
             np.concatenate(
                 [
-                    [float(word == scene.attributes[name] and name in shown) for word in words]
-                    for name, words in ATTRIBUTES.items()
+                    [float(value == scene.attributes[name] and name in shown) for value in values]
+                    for name, values in ATTRIBUTES.items()
                 ]
             )
             for scene in scenes
@@ -71,7 +71,7 @@ def test_the_scenes_differ_in_shape_and_have_every_motion(seed):
 @pytest.mark.parametrize("seed", range(6))
 def test_one_scene_is_correct_for_each_query_and_others_are_half_correct(seed):
     scenes = choose_scenes(seed)
-    found = add(scenes, crafted(scenes))
+    found = add(scenes, perfect_vectors(scenes))
     assert found.correct == (2,) and set(found.ranking) == set(range(2, SCENES))
     colour, motion = scenes[0].colour, scenes[1].motion
     assert [(scene.colour == colour, scene.motion == motion) for scene in scenes[2:]] == [
@@ -81,23 +81,23 @@ def test_one_scene_is_correct_for_each_query_and_others_are_half_correct(seed):
         (False, False),
         (False, False),
     ]
-    assert retrieve(scenes, crafted(scenes)).correct == (SCENES - 1,)
+    assert retrieve(scenes, perfect_vectors(scenes)).correct == (SCENES - 1,)
 
 
 def test_a_model_that_encodes_the_shown_attributes_gives_correct_results():
     scenes = choose_scenes(0)
-    vectors = crafted(scenes)
+    vectors = perfect_vectors(scenes)
     assert retrieve(scenes, vectors).is_correct and add(scenes, vectors).is_correct
     assert compare(vectors, "image_caption", "image").own_nearest == SCENES
 
 
 def test_a_model_without_the_queried_attribute_gives_wrong_results():
     scenes = choose_scenes(0)
-    vectors = crafted(scenes)
+    vectors = perfect_vectors(scenes)
     vectors["audio"] = np.roll(vectors["audio"], 1, axis=0)
     found = retrieve(scenes, vectors)
     assert not found.is_correct and found.ranking[0] == 0 and found.rank > 1
-    vectors = crafted(scenes)
+    vectors = perfect_vectors(scenes)
     vectors["video"][[2, 5]] = vectors["video"][[5, 2]]
     found = add(scenes, vectors)
     assert not found.is_correct and found.ranking[0] == 5 and found.rank > 1
@@ -141,8 +141,8 @@ def test_the_listed_files_exist_and_can_be_embedded(result):
     named = {path.relative_to(result.folder).as_posix() for scene in result.files for path in scene.values()}
     assert named == ALL_FILES - {ABOUT_NAME, HEATMAP_NAME}
     assert all(set(scene) == set(KINDS) for scene in result.files)
-    assert [result.caption(place, "image_caption") for place in range(SCENES)] == [
-        (result.folder / f"scene-{place + 1}" / "image.txt").read_text().strip() for place in range(SCENES)
+    assert [result.caption(number, "image_caption") for number in range(SCENES)] == [
+        (result.folder / f"scene-{number + 1}" / "image.txt").read_text().strip() for number in range(SCENES)
     ]
     assert Image.open(result.heatmap).width > 800
 
@@ -162,12 +162,12 @@ def test_a_row_is_of_the_scene_of_its_number(result):
     from imagebind.toyworld import world_transforms
 
     embedder = Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms())
-    words = embedder.encode(result.caption(4, "video_caption"))
-    sound = embedder.encode(result.folder / "scene-3" / "audio.wav")
-    assert result.tables[1].cosines[4, 2] == pytest.approx(float(words @ sound), abs=1e-4)
+    caption = embedder.encode(result.caption(4, "video_caption"))
+    audio = embedder.encode(result.folder / "scene-3" / "audio.wav")
+    assert result.tables[1].cosines[4, 2] == pytest.approx(float(caption @ audio), abs=1e-4)
 
 
-def test_it_runs_twice_in_the_same_folder_with_the_same_answers(result):
+def test_it_runs_twice_in_the_same_folder_with_the_same_results(result):
     (result.folder / ".DS_Store").touch()
     again = quickstart(result.folder)
     (result.folder / ".DS_Store").unlink()

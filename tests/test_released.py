@@ -1,4 +1,4 @@
-"""The numbers that the released weights give for the original project's sample files, where both are here.
+"""The similarities of the original project's sample files with the released weights, if both are available.
 
 Set IMAGEBIND_WEIGHTS to imagebind_huge.pth and IMAGEBIND_ASSETS to the folder of the six files.
 """
@@ -12,7 +12,7 @@ import torch
 from imagebind import data
 from imagebind.checkpoints.factory import imagebind_huge
 
-THINGS = ("dog", "car", "bird")
+OBJECTS = ("dog", "car", "bird")
 VISION_TEXT = [
     [9.9761e-01, 2.3694e-03, 1.8612e-05],
     [3.3836e-05, 9.9994e-01, 2.4118e-05],
@@ -25,15 +25,15 @@ VISION_VISION = {(0, 1): 0.3682, (0, 2): 0.4185, (1, 2): 0.3172}
 @pytest.mark.huge
 @pytest.mark.skipif(
     not {"IMAGEBIND_WEIGHTS", "IMAGEBIND_ASSETS"} <= set(os.environ),
-    reason="IMAGEBIND_WEIGHTS and IMAGEBIND_ASSETS do not say where the released file and its samples are",
+    reason="needs IMAGEBIND_WEIGHTS and IMAGEBIND_ASSETS, the paths of the released file and of the samples",
 )
 def test_the_released_weights_give_the_published_similarities():
     folder = Path(os.environ["IMAGEBIND_ASSETS"])
     model = imagebind_huge(os.environ["IMAGEBIND_WEIGHTS"], modalities=["vision", "text", "audio"])
     inputs = {
-        "vision": data.load_and_transform_vision_data([folder / f"{t}_image.jpg" for t in THINGS], "cpu"),
+        "vision": data.load_and_transform_vision_data([folder / f"{t}_image.jpg" for t in OBJECTS], "cpu"),
         "text": data.load_and_transform_text(["A dog.", "A car", "A bird"], "cpu"),
-        "audio": data.load_and_transform_audio_data([folder / f"{t}_audio.wav" for t in THINGS], "cpu"),
+        "audio": data.load_and_transform_audio_data([folder / f"{t}_audio.wav" for t in OBJECTS], "cpu"),
     }
     with torch.inference_mode():
         rows = model(inputs)

@@ -26,7 +26,7 @@ def decoders() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("imagebind-decode")]
 
 
-class Blank:
+class BlankTransform:
     """A transform that returns blank images, or raises the item if it is an error."""
 
     def __call__(self, item):
@@ -41,36 +41,36 @@ def blank(item=0) -> Request:
 
 @pytest.fixture
 def quick(small_model) -> Embedder:
-    return Embedder(small_model, transforms={"image": Blank()}, num_workers=2)
+    return Embedder(small_model, transforms={"image": BlankTransform()}, num_workers=2)
 
 
 @pytest.mark.parametrize("bad", [None, blank(ValueError("no")), blank(RuntimeError("no"))])
 def test_an_item_does_not_wait_for_endless_failures(quick, bad):
-    taken = []
+    requested = []
 
     def items():
         yield "a dog"
         for number in count():
-            taken.append(number)
+            requested.append(number)
             yield bad
 
     results = list(islice(quick.encode_stream(items(), batch_size=4), 10))
     assert results[0].error is None and all(result.error for result in results[1:])
-    assert len(taken) < 60
+    assert len(requested) < 60
 
 
 def test_a_batch_above_the_memory_limit_is_computed_early(quick, monkeypatch):
     monkeypatch.setattr("imagebind.embedder.MAX_VIEWS_AHEAD", 8)
     monkeypatch.setattr("imagebind.batching.LOOKAHEAD_BYTES", 10 * 3 * 224 * 224 * 4)
-    taken = []
+    requested = []
 
     def items():
         for number in count():
-            taken.append(number)
+            requested.append(number)
             yield blank()
 
     list(islice(quick.encode_stream(items(), batch_size=10**6), 5))
-    assert len(taken) < 30
+    assert len(requested) < 30
 
 
 def test_a_shape_that_the_model_rejects_fails_only_its_own_items(quick, video_file):
@@ -105,10 +105,10 @@ def test_an_error_of_the_items_iterator_is_raised_and_stops_all_threads(quick):
 
         def items(kind=kind):
             yield from ["a dog", blank()] * 20
-            raise kind("the list ends badly")
+            raise kind("the iterator failed")
 
         quick.model.train()
-        with pytest.raises(kind, match="the list ends badly"):
+        with pytest.raises(kind, match="the iterator failed"):
             list(quick.encode_stream(items(), batch_size=8))
         assert not decoders() and quick.model.training
         quick.model.eval()
@@ -120,9 +120,8 @@ def test_a_raised_error_stops_all_threads_while_it_is_handled(quick):
         quick.encode([blank(RuntimeError("no")), *["a dog"] * 50])
     except RuntimeError as error:
         assert not decoders() and quick.model.training
-        assert "raise item" in "".join(
-            traceback.format_exception(error)
-        )  # where it was raised, in its thread
+        # The traceback has the line in the thread.
+        assert "raise item" in "".join(traceback.format_exception(error))
     else:
         pytest.fail("nothing was raised")
     finally:
@@ -131,7 +130,7 @@ def test_a_raised_error_stops_all_threads_while_it_is_handled(quick):
 
 def test_the_report_of_a_failure_does_not_keep_the_item_in_memory(quick):
     class Payload(ValueError):
-        """An item that fails, and can be watched."""
+        """An item that fails."""
 
     bad = Payload("no")
     large = np.zeros(3)

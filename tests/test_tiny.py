@@ -140,18 +140,18 @@ def test_audio_finds_its_own_scene_among_videos(embedder, vectors):
 
 def test_image_plus_audio_finds_the_colour_of_the_image_with_the_motion_of_the_audio(vectors, scenes):
     tried, hits, chance = 0, 0, 0.0
-    for look, image in enumerate(vectors["image"]):
-        for motion, audio in enumerate(vectors["audio"]):
+    for first, image in enumerate(vectors["image"]):
+        for second, audio in enumerate(vectors["audio"]):
             matching = [
                 number
                 for number, scene in enumerate(scenes)
-                if number not in (look, motion)
-                and scene.colour is scenes[look].colour
-                and scene.motion is scenes[motion].motion
+                if number not in (first, second)
+                and scene.colour is scenes[first].colour
+                and scene.motion is scenes[second].motion
             ]
-            if matching and scenes[look].motion is not scenes[motion].motion:
+            if matching and scenes[first].motion is not scenes[second].motion:
                 similarity = vectors["video"] @ (image + audio)
-                similarity[[look, motion]] = -2
+                similarity[[first, second]] = -2
                 hits += int(similarity.argmax()) in matching
                 chance += len(matching) / (SCENES - 2)
                 tried += 1
@@ -159,8 +159,8 @@ def test_image_plus_audio_finds_the_colour_of_the_image_with_the_motion_of_the_a
 
 
 def test_imu_is_read_for_the_two_seconds_of_training_by_default(model, files, vectors):
-    seen = Embedder(model).encode([files[0]["imu"]])
-    assert seen @ vectors["imu"][0] == pytest.approx(1, abs=1e-3)
+    embedding = Embedder(model).encode([files[0]["imu"]])
+    assert embedding @ vectors["imu"][0] == pytest.approx(1, abs=1e-3)
 
 
 def card() -> str:

@@ -32,9 +32,9 @@ from imagebind.windows import (
 )
 from tests.media.filmed import needs_ffmpeg, record
 from tests.reference import filled_model, small_config
-from tests.search.recorded import write_film
+from tests.search.recorded import write_recording
 
-FILM_SECONDS = 23
+RECORDING_SECONDS = 23
 TRANSFORMS = {
     MediaKind.VIDEO: VideoTransform(clips=2, size=28),
     MediaKind.AUDIO: AudioTransform(clips=2),
@@ -48,12 +48,12 @@ def embedder(small_model):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", FILM_SECONDS)
+def recording(tmp_path_factory):
+    return write_recording(tmp_path_factory.mktemp("recording") / "recording.mp4", RECORDING_SECONDS)
 
 
 @pytest.fixture(scope="module")
-def motion(tmp_path_factory):
+def imu_table(tmp_path_factory):
     """Return an IMU table of 18 s."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 18, 0.01)
@@ -75,14 +75,14 @@ def spans_of(requests) -> list[tuple[float, float]]:
     return [(float(start), float(end)) for request in requests for start, end in request.payload.windows]
 
 
-def test_windows_by_hand():
+def test_windows_equal_those_computed_by_hand():
     def spans(seconds):
         found = window_spans(Fraction(str(seconds)), window=Fraction(10), hop=Fraction(5))
         return [(float(start), float(end)) for start, end in found]
 
     assert spans(4) == [(0, 4)]
     assert spans(10) == [(0, 10)]
-    assert spans("10.5") == [(0, 10.5)]  # hardly longer
+    assert spans("10.5") == [(0, 10.5)]  # a tenth of a hop longer
     assert spans(12) == [(0, 10), (2, 12)]
     assert spans(20) == [(0, 10), (5, 15), (10, 20)]
     assert spans("20.25") == [(0, 10), (5, 15), (10, 20.25)]
@@ -94,7 +94,7 @@ def test_windows_by_hand():
     window=st.fractions(min_value=1, max_value=60),
     overlap=st.fractions(min_value=0, max_value="9/10"),
 )
-def test_windows_leave_nothing_out_and_end_with_the_recording(seconds, window, overlap):
+def test_windows_cover_the_recording_and_end_with_it(seconds, window, overlap):
     hop = window * (1 - overlap)
     spans = window_spans(seconds, window=window, hop=hop)
     assert spans[0][0] == 0 and spans[-1][1] == seconds
@@ -103,25 +103,27 @@ def test_windows_leave_nothing_out_and_end_with_the_recording(seconds, window, o
     assert len(spans) == 1 or all(end - start >= window for start, end in spans)
 
 
-def test_clips_of_a_window_leave_nothing_out_even_where_the_transform_takes_few():
+def test_clips_cover_a_window_even_if_the_transform_takes_few():
     clips = clips_of(AudioTransform(clips=1), (Fraction(5), Fraction(15)))
     assert clips == [(start, start + 2) for start in range(5, 15, 2)]
     assert len(clips_of(VideoTransform(), (Fraction(0), Fraction(10)))) == 5
 
 
 @pytest.mark.parametrize("kind", [MediaKind.VIDEO, MediaKind.AUDIO])
-def test_a_short_recording_is_embedded_as_encode_does_it_with_its_whole_span(embedder, film, kind):
-    (request,) = [r for r in windows(embedder, 30, 30).requests(film, MediaKind.VIDEO, {}) if r.kind is kind]
+def test_a_short_recording_is_embedded_as_encode_does_it_with_its_whole_span(embedder, recording, kind):
+    (request,) = [
+        r for r in windows(embedder, 30, 30).requests(recording, MediaKind.VIDEO, {}) if r.kind is kind
+    ]
     cut = windows(embedder, 30, 30).embedder
     (result,) = cut.encode_stream([request], clips=True)
-    np.testing.assert_allclose(result.vector, embedder.encode({kind.value: film}), atol=1e-5)
+    np.testing.assert_allclose(result.vector, embedder.encode({kind.value: recording}), atol=1e-5)
     np.testing.assert_allclose(result.clips[0], result.vector, atol=1e-6)
-    assert result.spans == ((0, pytest.approx(FILM_SECONDS, abs=0.1)),)
+    assert result.spans == ((0, pytest.approx(RECORDING_SECONDS, abs=0.1)),)
 
 
-def test_windows_of_a_video_are_the_clips_of_its_transform_followed_by_its_audio(embedder, film):
+def test_windows_of_a_video_are_the_clips_of_its_transform_followed_by_its_audio(embedder, recording):
     cut = windows(embedder)
-    requests = list(cut.requests(film, MediaKind.VIDEO, {}))
+    requests = list(cut.requests(recording, MediaKind.VIDEO, {}))
     for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
         own = [request for request in requests if request.kind is kind]
         spans = spans_of(own)
@@ -129,21 +131,21 @@ def test_windows_of_a_video_are_the_clips_of_its_transform_followed_by_its_audio
             23, abs=0.1
         )
         clips = [c for r in own for window in r.payload.windows for c in clips_of(TRANSFORMS[kind], window)]
-        expected, _ = TRANSFORMS[kind].with_spans(film, clips)
+        expected, _ = TRANSFORMS[kind].with_spans(recording, clips)
         torch.testing.assert_close(views_of(cut, own), expected, rtol=0, atol=0)
     kinds = [request.kind for request in requests]
     assert kinds == sorted(kinds, reverse=True)  # video before audio
     assert kinds.count(MediaKind.VIDEO) > 1  # in several stretches
 
 
-def test_each_window_has_a_vector_of_its_own(embedder, film):
+def test_each_window_has_a_vector_of_its_own(embedder, recording):
     cut = windows(embedder)
-    requests = list(cut.requests(film, MediaKind.VIDEO, {}))
+    requests = list(cut.requests(recording, MediaKind.VIDEO, {}))
     results = list(cut.embedder.encode_stream(requests, clips=True))
     first = results[0]
     start, end = first.spans[1]
     views, _ = TRANSFORMS[MediaKind.VIDEO].with_spans(
-        film, clips_of(TRANSFORMS[MediaKind.VIDEO], (start, end))
+        recording, clips_of(TRANSFORMS[MediaKind.VIDEO], (start, end))
     )
     mean = embedder.forward(ModalityType.VISION, views).mean(dim=0)
     np.testing.assert_allclose(first.clips[1], mean / mean.norm(), atol=1e-5)
@@ -157,7 +159,7 @@ def test_long_audio_read_in_stretches_equals_audio_read_at_once(embedder, tmp_pa
         tone = np.sin(np.arange(40 * 22_050) ** 1.2 / 900).astype(np.float32)
         soundfile.write(path, 0.5 * tone, 22_050)
     else:
-        write_film(path, 40, pictures=False)
+        write_recording(path, 40, video=False)
     cut = windows(embedder, 2, 1)
     requests = list(cut.requests(path, MediaKind.AUDIO, {}))
     assert len(requests) > 1
@@ -168,15 +170,15 @@ def test_long_audio_read_in_stretches_equals_audio_read_at_once(embedder, tmp_pa
     torch.testing.assert_close(views_of(cut, requests), expected, rtol=0, atol=1e-5)
 
 
-def test_no_stretch_is_long_however_long_the_recording(embedder, film):
-    for request in windows(embedder, 4, 1).requests(film, MediaKind.VIDEO, {}):
+def test_no_stretch_is_long_however_long_the_recording(embedder, recording):
+    for request in windows(embedder, 4, 1).requests(recording, MediaKind.VIDEO, {}):
         views = prepare(request, windows(embedder).embedder.transform(request.kind)).views
         assert len(views) <= STRETCH_VIEWS
 
 
-def test_stretches_of_audio_may_be_read_in_many_threads(embedder, film):
+def test_stretches_of_audio_may_be_read_in_many_threads(embedder, recording):
     cut = windows(embedder, 2, 0.1)
-    requests = [r for r in cut.requests(film, MediaKind.VIDEO, {}) if r.kind is MediaKind.AUDIO]
+    requests = [r for r in cut.requests(recording, MediaKind.VIDEO, {}) if r.kind is MediaKind.AUDIO]
     assert len(requests) > 6
     results = list(
         Embedder(cut.embedder.model, transforms=cut.embedder._transforms, num_workers=6).encode_stream(
@@ -186,9 +188,9 @@ def test_stretches_of_audio_may_be_read_in_many_threads(embedder, film):
     assert [result.error for result in results] == [None] * len(requests)
 
 
-def test_imu_has_windows(embedder, motion):
+def test_imu_has_windows(embedder, imu_table):
     cut = windows(embedder)
-    requests = list(cut.requests(motion, MediaKind.IMU, {}))
+    requests = list(cut.requests(imu_table, MediaKind.IMU, {}))
     assert spans_of(requests) == [(0, 6), (3, 9), (6, 12), (9, 15), (12, 18)]
     clips = [
         c
@@ -196,11 +198,11 @@ def test_imu_has_windows(embedder, motion):
         for window in r.payload.windows
         for c in clips_of(TRANSFORMS[MediaKind.IMU], window)
     ]
-    expected, _ = TRANSFORMS[MediaKind.IMU].with_spans(motion, clips)
+    expected, _ = TRANSFORMS[MediaKind.IMU].with_spans(imu_table, clips)
     torch.testing.assert_close(views_of(cut, requests), expected)
 
 
-def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, motion, monkeypatch):
+def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, imu_table, monkeypatch):
     loads = []
 
     def counted(*arguments, **options):
@@ -210,11 +212,11 @@ def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, m
     monkeypatch.setattr("imagebind.windows.load_imu", counted)
     monkeypatch.setattr("imagebind.windows.STRETCH_VIEWS", 2)
     cut = windows(embedder)
-    requests = list(cut.requests(motion, MediaKind.IMU, {}))
+    requests = list(cut.requests(imu_table, MediaKind.IMU, {}))
     assert len(requests) > 2 and len(loads) == 1
     held = [weakref.ref(loads.pop())]
     gc.collect()
-    assert held[0]() is None  # until it has its turn
+    assert held[0]() is None  # until it is embedded
     views_of(cut, requests)
     assert len(loads) == 1  # once for all its stretches
     held = weakref.ref(loads.pop())
@@ -222,12 +224,12 @@ def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, m
     assert held() is None and requests
 
 
-def test_options_reach_the_transform(embedder, film, motion):
+def test_options_reach_the_transform(embedder, recording, imu_table):
     cut = windows(embedder)
-    (request, *_) = cut.requests(film, MediaKind.VIDEO, {"crops": 1, "clips": 4})
+    (request, *_) = cut.requests(recording, MediaKind.VIDEO, {"crops": 1, "clips": 4})
     assert len(views_of(cut, [request])) == 4 * len(request.payload.windows)
-    (request, *_) = cut.requests(motion, MediaKind.IMU, {"accel_unit": "g"})
-    (plain, *_) = cut.requests(motion, MediaKind.IMU, {})
+    (request, *_) = cut.requests(imu_table, MediaKind.IMU, {"accel_unit": "g"})
+    (plain, *_) = cut.requests(imu_table, MediaKind.IMU, {})
     ratio = views_of(cut, [request])[:, :3] / views_of(cut, [plain])[:, :3]
     assert ratio.nanmedian() == pytest.approx(9.80665, rel=1e-4)
 
@@ -253,26 +255,32 @@ def test_media_without_time_is_one_request(embedder, image_file):
     assert (request.kind, request.payload, request.options) == (MediaKind.IMAGE, image_file, {"exif": False})
 
 
-def test_audio_needs_an_audio_stream_and_an_audio_trunk(embedder, tmp_path, film):
-    silent = write_film(tmp_path / "silent.mp4", 3, sound=False)
+def test_audio_needs_an_audio_stream_and_an_audio_trunk(embedder, tmp_path, recording):
+    silent = write_recording(tmp_path / "silent.mp4", 3, audio=False)
     assert [r.kind for r in windows(embedder).requests(silent, MediaKind.VIDEO, {})] == [MediaKind.VIDEO]
-    deaf = Embedder(filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS)
-    assert {r.kind for r in windows(deaf).requests(film, MediaKind.VIDEO, {})} == {MediaKind.VIDEO}
+    vision_only = Embedder(
+        filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS
+    )
+    assert {r.kind for r in windows(vision_only).requests(recording, MediaKind.VIDEO, {})} == {
+        MediaKind.VIDEO
+    }
 
 
-def test_a_window_is_no_shorter_than_a_clip(embedder, motion):
-    requests = list(windows(embedder, 0.5, 0.5).requests(motion, MediaKind.IMU, {}))
+def test_a_window_is_no_shorter_than_a_clip(embedder, imu_table):
+    requests = list(windows(embedder, 0.5, 0.5).requests(imu_table, MediaKind.IMU, {}))
     assert spans_of(requests)[0] == (0, 2)
 
 
-def test_a_custom_transform_is_unchanged(small_model, film):
-    class Mine:
+def test_a_custom_transform_is_unchanged(small_model, recording):
+    class CustomTransform:
         def __call__(self, item):
             return torch.zeros(3, 32, 32)
 
-    mine = Embedder(small_model, transforms={MediaKind.VIDEO: Mine()})
-    request = next(windows(mine).requests(film, MediaKind.VIDEO, {}))
-    assert request.payload == film and isinstance(windows(mine).embedder.transform(MediaKind.VIDEO), Mine)
+    custom = Embedder(small_model, transforms={MediaKind.VIDEO: CustomTransform()})
+    request = next(windows(custom).requests(recording, MediaKind.VIDEO, {}))
+    assert request.payload == recording and isinstance(
+        windows(custom).embedder.transform(MediaKind.VIDEO), CustomTransform
+    )
 
 
 @pytest.mark.parametrize("window, hop", [(10, 0), (10, 11), (0, 0), (float("inf"), 5), (float("nan"), 5)])
@@ -281,8 +289,8 @@ def test_windows_with_gaps_or_no_length_are_refused(embedder, window, hop):
         windows(embedder, window, hop)
 
 
-def test_a_damaged_recording_is_named(embedder, tmp_path, film):
-    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1000])
+def test_a_damaged_recording_is_named(embedder, tmp_path, recording):
+    (tmp_path / "cut.mp4").write_bytes(recording.read_bytes()[:1000])
     with pytest.raises(MediaError, match=r"cut\.mp4"):
         list(windows(embedder).requests(tmp_path / "cut.mp4", MediaKind.VIDEO, {}))
 
@@ -302,11 +310,11 @@ def test_a_recording_that_states_centuries_is_refused_by_name(embedder, tmp_path
         long_requests(windows, tmp_path / "old.bin", kind, 10**10)
 
 
-def test_a_long_video_needs_a_frame_in_each_window(embedder, film):
+def test_a_long_video_needs_a_frame_in_each_window(embedder, recording):
     windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
-    with open_video(film) as opened:
+    with open_video(recording) as opened:
         frames = opened.info.frames
         day = replace(opened, info=replace(opened.info, frames=24 * 3600))
-        assert long_requests(windows, film, MediaKind.VIDEO, 24 * 3600, day) > 1000
+        assert long_requests(windows, recording, MediaKind.VIDEO, 24 * 3600, day) > 1000
         with pytest.raises(MediaError, match=f"a frame in each 2 s, got .* of {frames} frames"):
-            long_requests(windows, film, MediaKind.VIDEO, 24 * 3600, opened)
+            long_requests(windows, recording, MediaKind.VIDEO, 24 * 3600, opened)

@@ -39,7 +39,7 @@ SCENES = 40
 SEED = 79  # of scenes that were used neither for training nor for evaluation
 
 
-class Bag:
+class Tower:
     """A text tower with open_clip's interface: the embedding is the mean of random vectors of letters."""
 
     def __init__(self) -> None:
@@ -65,9 +65,9 @@ def tiny():
 def test_the_classifier_equals_open_clips(per_batch):
     theirs = pytest.importorskip("open_clip").build_zero_shot_classifier
     functions = [lambda name: f"a photo of a {name}.", lambda name: f"the {name}", lambda name: name]
-    expected = theirs(Bag(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
+    expected = theirs(Tower(), letters, NAMES, TEMPLATES, num_classes_per_batch=per_batch)
     for templates in (TEMPLATES, functions):
-        got = build_zero_shot_classifier(Bag(), letters, NAMES, templates, per_batch)
+        got = build_zero_shot_classifier(Tower(), letters, NAMES, templates, per_batch)
         assert got.shape == (16, 5)
         torch.testing.assert_close(got, expected)
 
@@ -94,15 +94,15 @@ def test_a_model_in_training_mode_is_evaluated_and_then_set_back():
 
 
 def test_the_batch_size_does_not_change_the_classifier(capsys):
-    model = Bag()
+    model = Tower()
     build_zero_shot_classifier(model, letters, NAMES, TEMPLATES, num_classes_per_batch=2, use_tqdm=True)
     assert model.batches == [6, 6, 3] and "Class names" in capsys.readouterr().err
 
 
 def test_each_name_has_a_column_and_the_maximum_is_the_score_of_the_class():
     classes = [("dog", "puppy"), "cat", ["bird"]]
-    classifier = build_zero_shot_classifier(Bag(), letters, classes, TEMPLATES)
-    flat = build_zero_shot_classifier(Bag(), letters, ["dog", "puppy", "cat", "bird"], TEMPLATES)
+    classifier = build_zero_shot_classifier(Tower(), letters, classes, TEMPLATES)
+    flat = build_zero_shot_classifier(Tower(), letters, ["dog", "puppy", "cat", "bird"], TEMPLATES)
     torch.testing.assert_close(classifier, flat)
     groups = class_groups(classes)
     assert groups.tolist() == [0, 0, 1, 2]
@@ -124,19 +124,25 @@ def test_an_item_without_an_embedding_has_nan_scores():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: build_zero_shot_classifier(Bag(), letters, [], TEMPLATES), "classnames: expected"),
+        (lambda: build_zero_shot_classifier(Tower(), letters, [], TEMPLATES), "classnames: expected"),
         (
-            lambda: build_zero_shot_classifier(Bag(), letters, "dog", TEMPLATES),
+            lambda: build_zero_shot_classifier(Tower(), letters, "dog", TEMPLATES),
             "classnames: expected .*'dog'",
         ),
         (
-            lambda: build_zero_shot_classifier(Bag(), letters, ["dog", ()], TEMPLATES),
+            lambda: build_zero_shot_classifier(Tower(), letters, ["dog", ()], TEMPLATES),
             "class 1: expected a name",
         ),
-        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, []), "templates: expected"),
-        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, "a {}"), "templates: expected .*'a {}'"),
-        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, ["a photo"]), "once.*'a photo'"),
-        (lambda: build_zero_shot_classifier(Bag(), letters, NAMES, TEMPLATES, 0), "num_classes_per_batch"),
+        (lambda: build_zero_shot_classifier(Tower(), letters, NAMES, []), "templates: expected"),
+        (
+            lambda: build_zero_shot_classifier(Tower(), letters, NAMES, "a {}"),
+            "templates: expected .*'a {}'",
+        ),
+        (lambda: build_zero_shot_classifier(Tower(), letters, NAMES, ["a photo"]), "once.*'a photo'"),
+        (
+            lambda: build_zero_shot_classifier(Tower(), letters, NAMES, TEMPLATES, 0),
+            "num_classes_per_batch",
+        ),
         (lambda: class_scores(torch.ones(2, 3), torch.eye(4)), r"\(2, 3\) and \(4, 4\)"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0]), "each of 2 columns"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"without gaps, got \[0, 2\]"),

@@ -4,7 +4,7 @@ Boxes are proposed, cropped with margins, and embedded in one batch with a grid 
 score of a box for a query is the probability that it shows the query rather than the background. It is a
 softmax over three kinds of cosine similarities:
 
-- of the box with the query: the least over crops with different margins, because a part of another thing may
+- of the box with the query: the least over crops with different margins, because a part of another object may
   be similar to a query by chance in one crop, but rarely in all;
 - of the box with background items **of the query's modality**, since cosines of different modalities have
   different scales;
@@ -36,7 +36,7 @@ from imagebind.zeroshot import class_probabilities, logit_scale
 CONTEXTS = (0.2, 0.4)  # margins of a crop, as shares of the box's longer side
 IMAGE_QUANTILE = 0.95  # of the similarities of the grid's squares with a query
 THRESHOLD = 0.5  # least score: the query is more probable than the background
-IOU_THRESHOLD = 0.4  # boxes of one query that overlap more show the same thing
+IOU_THRESHOLD = 0.4  # boxes of one query that overlap more show the same object
 MAX_DETECTIONS = 20  # per query
 DEFAULT_TEMPERATURE = 0.07  # for models without logit scales. Source: CLIP's initial value
 CROP_BATCH = 1024  # most crops per forward pass; an image usually has fewer

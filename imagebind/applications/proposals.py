@@ -1,4 +1,4 @@
-"""Boxes that may contain a thing: from colours, similarity maps, a grid, a file, or a detector.
+"""Boxes that may contain an object: from colours, similarity maps, a grid, a file, or a detector.
 
 A proposal function takes an RGB image and returns boxes (n, 4). Nothing here downloads files.
 """

@@ -4,7 +4,7 @@ It was trained on image embeddings only. Embeddings of other modalities lie in a
 sphere, so every vector is first replaced by a mixture of stored image embeddings, the memory (as in DeCap,
 arXiv 2303.03032). A sum of queries is replaced as a whole, which gives one image with the attributes of all
 queries, not a mixture of images. An embedding contains almost no information about the position and rotation
-of the thing, so they are a separate input of the network, the pose. Without it, the network would learn the
+of the object, so they are a separate input of the network, the pose. Without it, the network would learn the
 average over all poses, which is too blurred to show a shape.
 """
 
@@ -37,7 +37,7 @@ GRID = 8  # cells per side of the coarsest feature map
 HIDDEN_DIM = 384
 CHANNELS = 40
 PATCH_PIXELS = IMAGE_PIXELS // (2 * GRID)  # per side: a cell of the finer map becomes 4 × 4 pixels
-RGBA = 4  # channels of the thing: colour and opacity
+RGBA = 4  # channels of the object: colour and opacity
 POSE_DIM = 3  # position right and down in half image widths, clockwise angle in radians
 
 MEMORY_TEMPERATURE = 0.02  # of cosine similarities, in the softmax over the memory
@@ -65,7 +65,7 @@ class DecoderNetwork(nn.Module):
     def forward(self, embeddings: Tensor, poses: Tensor) -> Tensor:
         """Return images from unit vectors (b, e) and poses (b, 3): (b, 3, 64, 64), values from 0 to 1.
 
-        The thing is drawn upright in the middle, then moved and rotated.
+        The object is drawn upright in the middle, then moved and rotated.
         """
         unit_variance = embeddings * embeddings.shape[1] ** 0.5
         x = self.latent(unit_variance).unflatten(1, (CHANNELS, GRID, GRID))  # (b, e) -> (b, c, 8, 8)
@@ -96,7 +96,7 @@ def shrink(images: Tensor) -> Tensor:
 
 
 def pose_of(scene: Scene) -> tuple[float, float, float]:
-    """Return the pose of the thing in a scene's image, see `POSE_DIM`."""
+    """Return the pose of the object in a scene's image, see `POSE_DIM`."""
     scale = FOCAL / scene.distance / IMAGE_CENTRE  # half widths per metre
     return scene.x * scale, scene.y * scale, scene.angle
 
@@ -154,8 +154,8 @@ class TinyDecoder:
         """Return images from embeddings of any modality: (b, e) -> (b, 3, 64, 64), float32 from 0 to 1.
 
         Args:
-            seeds: a random seed for the position and rotation of the thing in each image. By default the
-                thing is upright in the middle.
+            seeds: a random seed for the position and rotation of the object in each image. By default the
+                object is upright in the middle.
 
         Raises:
             ValueError: the embeddings have another shape, or the number of seeds differs.

@@ -40,8 +40,8 @@ from imagebind.query import Query
 FRAMES_PER_SECOND = 2.0  # frames that are examined per second
 SOUND_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the audio transform
 OWN_SOUND = "own sound"
-LINK_IOU = 0.3  # least IoU of a thing's boxes in consecutive frames
-MAX_MISSED = 2  # a track ends if its thing is missing in more consecutive frames
+LINK_IOU = 0.3  # least IoU of an object's boxes in consecutive frames
+MAX_MISSED = 2  # a track ends if its object is missing in more consecutive frames
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 RATE_FACTOR = "20"  # x264's constant rate factor
 
@@ -69,7 +69,7 @@ def detect_video(
     max_detections: int = MAX_DETECTIONS,
     segment: Segment | None = None,
 ) -> Iterator[Frame]:
-    """Yield frames of a video with their detections; detections of one thing have the same `track`.
+    """Yield frames of a video with their detections; detections of one object have the same `track`.
 
     Args:
         video: a path, URI, bytes or open file.

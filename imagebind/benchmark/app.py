@@ -30,10 +30,10 @@ from imagebind.toyworld import write_world
 SECTION = "app"
 SCENES = 50  # at most, of eight files each
 FETCHED = 4  # thumbnails, and media files, after a search
-MOST_SECONDS = 120.0  # then users stop, whatever is left
-PATIENCE = 60.0  # seconds for one answer
+MOST_SECONDS = 120.0  # after which users stop
+TIMEOUT_SECONDS = 60.0  # seconds for one answer
 STARTED = re.compile(r"http://127\.0\.0\.1:\d+")
-WORDS = ("a red star", "a blue ring", "something that bounces", "a cold metal bar", "a moon on grass")
+QUERIES = ("a red star", "a blue ring", "something that bounces", "a cold metal bar", "a moon on grass")
 
 _CARD = re.compile(r'data-kind="(\w+)".*?data-like="(\w+)"', re.DOTALL)
 _WITHOUT_THUMBNAIL = (MediaKind.TEXT.value,)
@@ -71,16 +71,16 @@ def rows(logs: Sequence[Log], took: float) -> Iterator[Row]:
     detail = f"{len(searches)} searches and {len(fetches)} fetches in {took:.1f} s"
     first = f"; the first: {errors[0]}" if errors else ""
     yield _row(f"{of}: errors", len(errors), "", target=0, detail=detail + first)
-    for what, times in (("a search", searches), ("a thumbnail or media file", fetches)):
+    for name, times in (("a search", searches), ("a thumbnail or media file", fetches)):
         if len(times) > 1:
             cuts = quantiles(times, n=20)
-            yield _row(f"{of}: {what}, p50", cuts[9] * 1e3, "ms")
-            yield _row(f"{of}: {what}, p95", cuts[18] * 1e3, "ms")
+            yield _row(f"{of}: {name}, p50", cuts[9] * 1e3, "ms")
+            yield _row(f"{of}: {name}, p95", cuts[18] * 1e3, "ms")
     yield _row(f"{of}: searches", len(searches) / took, "a second")
 
 
-def _row(what: str, value: float, unit: str, *, target: float | None = None, detail: str = "") -> Row:
-    return Row(section=SECTION, what=what, value=value, unit=unit, target=target, at_most=True, detail=detail)
+def _row(name: str, value: float, unit: str, *, target: float | None = None, detail: str = "") -> Row:
+    return Row(section=SECTION, name=name, value=value, unit=unit, target=target, at_most=True, detail=detail)
 
 
 def fill(folder: Path, scenes: int) -> Path:
@@ -118,14 +118,14 @@ def load(url: str, *, users: int, searches: int, most_seconds: float = MOST_SECO
 
 def _use(url: str, number: int, searches: int, end: float) -> Log:
     log = Log()
-    connection = HTTPConnection(url.removeprefix("http://"), timeout=PATIENCE)
+    connection = HTTPConnection(url.removeprefix("http://"), timeout=TIMEOUT_SECONDS)
     try:
         _answer(connection, "/")
         for turn in range(searches):
             if time.perf_counter() > end:
                 break
             start = time.perf_counter()
-            found = _search(connection, WORDS[(number + turn) % len(WORDS)])
+            found = _search(connection, QUERIES[(number + turn) % len(QUERIES)])
             log.searches.append(time.perf_counter() - start)
             _fetch(connection, found, log)
     except (OSError, HTTPException, ImageBindError) as error:
@@ -135,16 +135,16 @@ def _use(url: str, number: int, searches: int, end: float) -> Log:
     return log
 
 
-def _answer(connection: HTTPConnection, path: str, question: object = None) -> bytes:
-    """Return the answer to a question, which is posted as JSON, or to none.
+def _answer(connection: HTTPConnection, path: str, body: object = None) -> bytes:
+    """Post a body as JSON, or get a path without one; return the response.
 
     Raises:
         ImageBindError: the server refuses the request.
     """
-    if question is None:
+    if body is None:
         connection.request("GET", path)
     else:
-        connection.request("POST", path, json.dumps(question), {"Content-Type": "application/json"})
+        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
     answer = connection.getresponse()
     content = answer.read()
     if answer.status >= 400:
@@ -152,24 +152,24 @@ def _answer(connection: HTTPConnection, path: str, question: object = None) -> b
     return content
 
 
-def _search(connection: HTTPConnection, words: str) -> list[tuple[str, str]]:
+def _search(connection: HTTPConnection, text: str) -> list[tuple[str, str]]:
     """Search as the page's script does; return the media type and id of each hit.
 
     Raises:
         ImageBindError: the response has no hits.
     """
-    question = {"query": {"texts": [[words, 1.0]]}, "filters": {}}
-    answer = _answer(connection, "/search", question).decode()
+    body = {"query": {"texts": [[text, 1.0]]}, "filters": {}}
+    answer = _answer(connection, "/search", body).decode()
     hits = _CARD.findall(answer)
     if not hits:
-        raise ImageBindError(f"no hits for {words!r}: {answer[:300]}")
+        raise ImageBindError(f"no hits for {text!r}: {answer[:300]}")
     return hits
 
 
 def _fetch(connection: HTTPConnection, found: Sequence[tuple[str, str]], log: Log) -> None:
     with_thumbnail = [id for kind, id in found if kind not in _WITHOUT_THUMBNAIL][:FETCHED]
-    asked = [f"/thumbnail/{id}" for id in with_thumbnail] + [f"/media/{id}" for _, id in found[:FETCHED]]
-    for path in asked:
+    paths = [f"/thumbnail/{id}" for id in with_thumbnail] + [f"/media/{id}" for _, id in found[:FETCHED]]
+    for path in paths:
         start = time.perf_counter()
         _answer(connection, path)
         log.fetches.append(time.perf_counter() - start)

@@ -30,7 +30,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     clips, whole = by_turns([lambda: AudioTransform()(path), lambda: decode_all(path)], repeats=size.repeats)
     yield Row(
         section=SECTION,
-        what=f"three clips of 2 s from an MP3 of {size.audio_seconds:,} s",
+        name=f"three clips of 2 s from an MP3 of {size.audio_seconds:,} s",
         value=median(clips),
         unit="s",
         target=TARGET_SECONDS,
@@ -38,7 +38,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what="the same clips, against decoding the whole file",
+        name="the same clips, against decoding the whole file",
         value=median(ratios(whole, clips)),
         unit="x as fast",
         detail=f"{median(clips):.2f} s against {median(whole):.2f} s",
@@ -51,7 +51,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         )
         yield Row(
             section=SECTION,
-            what=f"clips of {seconds} s of {form}, filter bank included, against decoding alone",
+            name=f"clips of {seconds} s of {form}, filter bank included, against decoding alone",
             value=median(ratios(all_of_it, short)),
             unit="x as fast",
             detail=f"{1000 * median(short):.0f} ms against {1000 * median(all_of_it):.0f} ms",

@@ -21,7 +21,7 @@ ACTIONS = _words(
     "sleeping running sitting standing waiting playing eating drinking looking walking jumping resting "
     "dancing singing working hiding digging swimming climbing falling"
 )
-PLACES = _words(
+LOCATIONS = _words(
     "river bridge kitchen market garden forest beach station harbour meadow mountain castle window "
     "fountain staircase library bakery lighthouse windmill playground tractor bicycle umbrella piano "
     "bookshelf fireplace sofa tent canoe snowman"
@@ -32,16 +32,16 @@ SYLLABLES = _words("ba be do fi gu ha ki lo mu ne pa qui ro su ta ve wo xi ya zu
 
 def captions(count: int) -> list[str]:
     """Return `count` fixed captions without repeats: "a photo of a wet dog playing near the river"."""
-    parts = (APPEARANCES, SUBJECTS, ACTIONS, PREPOSITIONS, PLACES)
+    parts = (APPEARANCES, SUBJECTS, ACTIONS, PREPOSITIONS, LOCATIONS)
     total = math.prod(map(len, parts))
     written = []
     for number in random.Random(0).sample(range(total), count):
         chosen = []
         for words in parts:
-            number, place = divmod(number, len(words))
-            chosen.append(words[place])
-        look, subject, doing, nearness, place_name = chosen
-        written.append(f"a photo of a {look} {subject} {doing} {nearness} the {place_name}")
+            number, position = divmod(number, len(words))
+            chosen.append(words[position])
+        look, subject, doing, nearness, location = chosen
+        written.append(f"a photo of a {look} {subject} {doing} {nearness} the {location}")
     return written
 
 

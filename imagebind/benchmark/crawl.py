@@ -30,11 +30,11 @@ MAPPED_KINDS = ("depth", "thermal")  # PNG files whose modality cannot be inferr
 MAPPINGS = [parse_mapping(f"**/{kind}.png={kind}") for kind in MAPPED_KINDS]
 SEARCH_PROCESSES = 3  # each in its own process
 
-TARGET_SHARE_OF_EMBEDDING, TARGET_MEMORY_GROWTH, TARGET_SEARCH_SECONDS = 0.85, 1.1, 3.0  # targets
+TARGET_SHARE_OF_EMBEDDING, TARGET_MEMORY_GROWTH, TARGET_SEARCH_SECONDS = 0.85, 1.1, 3.0
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Alternate embedding and indexing of the same files; then crawl again without changes, and the rest."""
+    """Alternate embedding and indexing of the same files; measure a second crawl and a first search."""
     media = folder / "media"
     fifth = media / "fifth"
     write_world(fifth, size.crawled // 5, seed=WORLD_SEED)
@@ -62,17 +62,17 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     again = seconds(lambda: crawl(index, [media], mappings=MAPPINGS))
     yield _row(f"{of}: again, with nothing changed", len(files) / again, "files a second")
-    few, all_ = (in_fresh_process("crawl_folder", folder, place)["peak"] for place in (fifth, media))
+    few, all_ = (in_fresh_process("crawl_folder", folder, source)["peak"] for source in (fifth, media))
     yield _row(
         f"{of}: peak memory of indexing, against that of a fifth",
         all_ / few,
         target=TARGET_MEMORY_GROWTH,
         at_most=True,
-        detail=f"{all_ / 2**20:,.0f} against {few / 2**20:,.0f} MB, the imports' own among them",
+        detail=f"{all_ / 2**20:,.0f} against {few / 2**20:,.0f} MB, including the imports",
     )
     times = [seconds(lambda: _search(folder / "0.lance")) for _ in range(SEARCH_PROCESSES)]
     yield _row(
-        "from the command to the hits of a search by words, in a new process",
+        "from the command to the hits of a search by text, in a new process",
         median(times),
         "s",
         target=TARGET_SEARCH_SECONDS,
@@ -81,7 +81,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def _row(
-    what: str,
+    name: str,
     value: float,
     unit: str = "",
     *,
@@ -90,7 +90,7 @@ def _row(
     detail: str = "",
 ) -> Row:
     return Row(
-        section=SECTION, what=what, value=value, unit=unit, target=target, at_most=at_most, detail=detail
+        section=SECTION, name=name, value=value, unit=unit, target=target, at_most=at_most, detail=detail
     )
 
 

@@ -18,7 +18,7 @@ from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 
 SECTION = "encode"
-TARGET_SHARE_OF_SLOWER = 0.85  # target
+TARGET_SHARE_OF_SLOWER = 0.85  # of the speed of the slower stage alone
 MAX_REPEATS = 3  # a pass over the images takes long enough for stable times
 
 
@@ -31,7 +31,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     decoding, computing, together = (median(times) for times in zip(*turns, strict=True))
     yield Row(
         section=SECTION,
-        what=f"encode {len(paths)} JPEG files of {size.image_size[0]} x {size.image_size[1]}, vision "
+        name=f"encode {len(paths)} JPEG files of {size.image_size[0]} x {size.image_size[1]}, vision "
         "trunk: speed against the slower stage alone",
         value=median(max(stages) / whole for *stages, whole in turns),
         unit="",

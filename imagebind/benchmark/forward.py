@@ -19,8 +19,8 @@ from imagebind.models.model import ImageBindModel
 from imagebind.models.transformer import MLP_RATIO, Block, Trunk
 
 SECTION = "forward"
-TARGET_LARGE_SHARE = 0.75  # targets
-TARGET_SMALL_SHARE = 0.6  # attention's softmax and the norms are more of a narrow trunk's work
+TARGET_LARGE_SHARE = 0.75
+TARGET_SMALL_SHARE = 0.6  # softmax and norms are a larger share of a narrow trunk's work
 LARGE_TRUNKS = (ModalityType.VISION, ModalityType.TEXT)
 PRECISIONS = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 GIGA = 1e9
@@ -39,7 +39,7 @@ def measure(size: Size) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
-    """A model with one trunk and its input. It may have fewer blocks than the whole trunk; all are alike."""
+    """A model with one trunk and its input. It may have fewer blocks than the trunk; all blocks are equal."""
 
     model: ImageBindModel
     modality: ModalityType
@@ -108,18 +108,18 @@ def _share(size: Size, modality: ModalityType, precision: str, trial: Trial) -> 
     part = len(trial.trunk.blocks) / trial.blocks
     forward = [block / part + end for block, end in zip(blocks, ends, strict=True)]
     linear = [one / part for one in linears]
-    by_weights, by_each_other = flops(
+    weight_flops, attention_flops = flops(
         trial.tokens.shape, trial.blocks, extra_keys=modality not in LARGE_TRUNKS
     )
-    shares = [ratio * (by_weights + by_each_other) / by_weights for ratio in ratios(linear, forward)]
+    shares = [ratio * (weight_flops + attention_flops) / weight_flops for ratio in ratios(linear, forward)]
     measured = "" if part == 1 else f", from {len(trial.trunk.blocks)} of {trial.blocks} blocks"
     return Row(
         section=SECTION,
-        what=f"{modality}, {precision}, batch {size.batch}: share of nn.Linear's rate",
+        name=f"{modality}, {precision}, batch {size.batch}: share of nn.Linear's rate",
         value=median(shares),
         unit="",
         target=TARGET_LARGE_SHARE if modality in LARGE_TRUNKS else TARGET_SMALL_SHARE,
-        detail=f"{median(forward):.2f} s, nn.Linear {by_weights / median(linear) / GIGA:.0f} GFLOP/s"
+        detail=f"{median(forward):.2f} s, nn.Linear {weight_flops / median(linear) / GIGA:.0f} GFLOP/s"
         f"{measured}",
     )
 
@@ -127,15 +127,15 @@ def _share(size: Size, modality: ModalityType, precision: str, trial: Trial) -> 
 def _compiled(size: Size, modality: ModalityType, trial: Trial) -> Row:
     other = replace(trial, model=copy.deepcopy(trial.model))
     other.model.compile()
-    what = f"{modality}: what compile() adds"
+    name = f"{modality}: speed-up by compile()"
     try:
         plain, compiled = by_turns([trial.run_blocks, other.run_blocks], repeats=size.repeats)
     except RuntimeError as error:  # torch's for a machine without a C++ compiler
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        return Row(section=SECTION, what=what, value=1.0, unit="x as fast", detail=f"not there: {reason}")
+        return Row(section=SECTION, name=name, value=1.0, unit="x as fast", detail=f"not available: {reason}")
     return Row(
         section=SECTION,
-        what=what,
+        name=name,
         value=median(ratios(plain, compiled)),
         unit="x as fast",
         detail=f"{median(plain):.3f} s, then {median(compiled):.3f} s",
@@ -146,7 +146,7 @@ def flops(shape: tuple[int, ...], blocks: int, *, extra_keys: bool) -> tuple[int
     """Return the operations of products with weights and of attention's products, for tokens (b, l, d)."""
     rows, length, width = shape
     weights = 4 * width**2 + 2 * MLP_RATIO * width**2  # query, key, value, output; the two of the MLP
-    keys = length + int(extra_keys)  # the learned one
+    keys = length + int(extra_keys)  # the learned key
     return 2 * rows * length * weights * blocks, 4 * rows * length * keys * width * blocks
 
 

@@ -37,10 +37,10 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         "an image of an audio file and a text": lambda: generate(embedder, query, decoder=decoder),
     }
     measured = by_turns(list(actions.values()), repeats=max(size.repeats, 3))
-    for what, times, count in zip(actions, measured, (1, BATCH, 1), strict=True):
+    for name, times, count in zip(actions, measured, (1, BATCH, 1), strict=True):
         yield Row(
             section=SECTION,
-            what=f"{what}, imagebind_tiny",
+            name=f"{name}, imagebind_tiny",
             value=1000 * median(times) / count,
             unit="ms",
             target=TARGET_MILLISECONDS,

@@ -29,7 +29,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what=f"load {len(paths)} JPEG files of {size.image_size[0]} x {size.image_size[1]}: speed against "
+        name=f"load {len(paths)} JPEG files of {size.image_size[0]} x {size.image_size[1]}: speed against "
         "Pillow and torchvision, one file after the other",
         value=median(ratios(plain, ours)),
         unit="x",

@@ -38,7 +38,7 @@ def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: boo
     text = in_fresh_process("text_trunk", split, size.name)
     yield Row(
         section=SECTION,
-        what="peak memory of the text trunk alone, out of split files, embedding 8 captions",
+        name="peak memory of the text trunk alone, from split files, embedding 8 captions",
         value=text["peak"] / GIGABYTE,
         unit="GB",
         target=TARGET_TEXT_TRUNK_GB,
@@ -61,7 +61,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
     touch = median(load["touch_seconds"] for load, _ in turns)
     yield Row(
         section=SECTION,
-        what=f"load {path.name}, {file_size:.2f} GB in the cache, to own memory; importing torch not counted",
+        name=f"load {path.name}, {file_size:.2f} GB in the cache, to own memory; importing torch not counted",
         value=median(loads),
         unit="s",
         target=TARGET_LOAD_SECONDS,
@@ -70,14 +70,14 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what="the same, in time that plainly reading the file takes",
+        name="the same, relative to the time of reading the file",
         value=median(ratios(loads, reads)),
         unit="x",
         detail=f"reading takes {median(reads):.2f} s",
     )
     yield Row(
         section=SECTION,
-        what="peak memory over the file's size, every weight touched",
+        name="peak memory over the file's size, every weight touched",
         value=peak - file_size,
         unit="GB",
         target=TARGET_OVERHEAD_GB,
@@ -87,14 +87,14 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
     mapped = [in_fresh_process("load", path, size.name, "mmap") for _ in range(size.repeats)]
     yield Row(
         section=SECTION,
-        what=f"load {path.name} with mmap=True; it must then not be overwritten",
+        name=f"load {path.name} with mmap=True; the file must not be overwritten afterwards",
         value=median(load["seconds"] for load in mapped),
         unit="s",
         detail=f"then {median(load['touch_seconds'] for load in mapped):.2f} s to touch every weight",
     )
     yield Row(
         section=SECTION,
-        what="the same, peak memory over the file's size, every weight touched",
+        name="the same, peak memory over the file's size, every weight touched",
         value=max(load["peak"] for load in mapped) / GIGABYTE - file_size,
         unit="GB",
         detail=f"{max(load['load_peak'] for load in mapped) / GIGABYTE:.2f} GB before they are touched",
@@ -103,7 +103,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
         other = in_fresh_process("load_naively", path, size.name)
         yield Row(
             section=SECTION,
-            what="build, torch.load and load_state_dict instead",
+            name="build, torch.load and load_state_dict instead",
             value=other["seconds"] / median(loads),
             unit="x the time",
             detail=f"{other['seconds']:.1f} s, peak {other['peak'] / GIGABYTE:.2f} GB",

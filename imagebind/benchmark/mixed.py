@@ -64,7 +64,7 @@ def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored
     for kind, (raw, calibrated) in shares.items():
         yield Row(
             section=SECTION,
-            what=f"by {kind}, all kinds in one list: {' and '.join(_asked(kind))} right in the top {TOP_K}",
+            name=f"by {kind}, all kinds in one list: {' and '.join(_asked(kind))} right in the top {TOP_K}",
             value=calibrated,
             unit="",
             detail=f"by cosine {raw:.3f}",
@@ -72,7 +72,7 @@ def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored
     raw, calibrated = np.mean([*shares.values()], axis=0)
     yield Row(
         section=SECTION,
-        what="mean over the kinds",
+        name="mean over the kinds",
         value=calibrated,
         unit="",
         target=round(float(raw), 3),
@@ -132,7 +132,7 @@ def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: 
     found = {name: float(np.mean(each)) for name, each in shares.items()}
     yield Row(
         section=SECTION,
-        what=f"image + audio: share of the top {TOP_K} videos with the image's colour, the audio's motion",
+        name=f"image + audio: share of the top {TOP_K} videos with the image's colour, the audio's motion",
         value=found["sum"],
         unit="",
         target=round(max(found["image"], found["audio"]), 3),

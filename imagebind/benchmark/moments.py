@@ -36,7 +36,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what=f"{windows} windows of a video of {size.moment_seconds:g} s, {size.video_size[0]} x "
+        name=f"{windows} windows of a video of {size.moment_seconds:g} s, {size.video_size[0]} x "
         f"{size.video_size[1]}: clips a second, against encode with as many clips",
         value=median(ratios(by_clips, by_windows)),
         unit="",
@@ -52,12 +52,12 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     few, many = peaks
     yield Row(
         section=SECTION,
-        what=f"peak memory of a video {MEMORY_LENGTHS[1] // MEMORY_LENGTHS[0]} times as long",
+        name=f"peak memory of a video {MEMORY_LENGTHS[1] // MEMORY_LENGTHS[0]} times as long",
         value=many / few,
         unit="of the shorter's",
         target=TARGET_MEMORY_GROWTH,
         at_most=True,
-        detail=f"{many / 2**20:,.0f} against {few / 2**20:,.0f} MB, the imports' own among them",
+        detail=f"{many / 2**20:,.0f} against {few / 2**20:,.0f} MB, including the imports",
     )
 
 

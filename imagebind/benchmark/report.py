@@ -1,4 +1,4 @@
-"""Benchmark results: rows with targets, and the machine that they were measured on."""
+"""Benchmark results: rows with targets, and the machine on which they were measured."""
 
 import os
 import platform
@@ -15,15 +15,15 @@ CPU_INFO = Path("/proc/cpuinfo")  # Linux
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One figure. A target is a lower bound of `value`, or with `at_most` an upper bound."""
+    """A measured value. A target is a lower bound of `value`, or with `at_most` an upper bound."""
 
     section: str
-    what: str
+    name: str
     value: float
     unit: str
     target: float | None = None
     at_most: bool = False
-    detail: str = ""  # the measurements behind the figure
+    detail: str = ""  # the measurements from which the value is computed
 
     @property
     def met(self) -> bool | None:
@@ -36,7 +36,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """The machine that figures were measured on."""
+    """The machine on which values were measured."""
 
     cpu: str
     cores: int
@@ -45,7 +45,7 @@ class Machine:
     torch: str
     python: str
     system: str
-    load: float  # processes that ran or wanted to at the start, mean over a minute; NaN where unknown
+    load: float  # running and waiting processes at the start, mean over a minute; NaN if unknown
 
     def __str__(self) -> str:
         return (
@@ -73,8 +73,14 @@ def to_json(machine: Machine, rows: Iterable[Row], notes: Iterable[str]) -> dict
     return {
         "machine": asdict(machine),
         "notes": list(notes),
-        "rows": [asdict(row) | {"met": row.met} for row in rows],
+        "rows": [_as_json(row) for row in rows],
     }
+
+
+def _as_json(row: Row) -> dict[str, Any]:
+    """Return the fields of a row; the key of the name is "what", as in earlier reports."""
+    named = {"what" if key == "name" else key: value for key, value in asdict(row).items()}
+    return named | {"met": row.met}
 
 
 def _cpu_model() -> str:

@@ -31,14 +31,14 @@ from imagebind.toyworld import World, caption
 
 SECTION = "search"
 EMBED_DIM = 1024
-CAPTION_VECTORS = 8192  # captions that vectors are mixtures of
+CAPTION_VECTORS = 8192  # number of captions; the vectors are mixtures of their embeddings
 MIXED_NEIGHBOURS = 32
-NOISE_LENGTH = 0.5  # beside a vector of length 1
+NOISE_LENGTH = 0.5  # relative to the vector before
 INSERTED_BATCH = 20_000
 NUM_QUERIES = 100
 NUM_EXACT_QUERIES = 10  # queries timed with exact search
 TOP_K = 10
-KEPT_VERSIONS_AGE = timedelta(milliseconds=1)  # none at all is warned of
+KEPT_VERSIONS_AGE = timedelta(milliseconds=1)  # LanceDB warns about zero
 
 MILLION = 1_000_000
 TARGET_RECALL, TARGET_P50_MS, TARGET_BUILD_SECONDS = 0.95, 25.0, 300.0  # targets at a million
@@ -46,11 +46,11 @@ TARGET_RECALL, TARGET_P50_MS, TARGET_BUILD_SECONDS = 0.95, 25.0, 300.0  # target
 
 @dataclass(frozen=True, eq=False)
 class Cloud:
-    """A distribution of vectors: mixtures of `seeds` (n, d), rotated by `turn` (d, e), plus noise."""
+    """A distribution of vectors: mixtures of `seeds` (n, d), rotated by `rotation` (d, e), plus noise."""
 
     seeds: np.ndarray
     neighbours: np.ndarray  # (n, 32) of each seed
-    turn: np.ndarray
+    rotation: np.ndarray
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """Sample `count` vectors of unit length: (count, e) float32."""
@@ -59,9 +59,9 @@ class Cloud:
         share = rng.random((count, 1), dtype=np.float32)
         mixed = share * self.seeds[first] + (1 - share) * self.seeds[second]  # (count, d)
         mixed /= np.linalg.norm(mixed, axis=1, keepdims=True)
-        width = self.turn.shape[1]
+        width = self.rotation.shape[1]
         noise = rng.standard_normal((count, width), dtype=np.float32)
-        vectors = mixed @ self.turn + noise * np.float32(NOISE_LENGTH / np.sqrt(width))
+        vectors = mixed @ self.rotation + noise * np.float32(NOISE_LENGTH / np.sqrt(width))
         return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
 
 
@@ -77,8 +77,8 @@ def make_cloud() -> Cloud:
     cosines = seeds @ seeds.T
     neighbours = np.argpartition(-cosines, MIXED_NEIGHBOURS, axis=1)[:, :MIXED_NEIGHBOURS]
     rng = np.random.default_rng(0)
-    turn, _ = np.linalg.qr(rng.standard_normal((EMBED_DIM, seeds.shape[1])))
-    return Cloud(seeds, neighbours, turn.T.astype(np.float32))
+    rotation, _ = np.linalg.qr(rng.standard_normal((EMBED_DIM, seeds.shape[1])))
+    return Cloud(seeds, neighbours, rotation.T.astype(np.float32))
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
@@ -96,7 +96,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         recall = float(np.mean(shared)) / TOP_K
         p50, p95, exact_ms = median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3, median(slow) * 1e3
         written = store.size() or 0
-        store.compact(keep=KEPT_VERSIONS_AGE)  # versions that stay an hour for running readers
+        store.compact(keep=KEPT_VERSIONS_AGE)  # drop the versions kept for running readers
         of = f"{count:,} vectors of {EMBED_DIM}"
         goal = count == MILLION
         kind = "approximate" if is_approximate_worthwhile(count) else "exact"
@@ -124,7 +124,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def _row(
-    what: str,
+    name: str,
     value: float,
     unit: str,
     target: float | None = None,
@@ -133,7 +133,7 @@ def _row(
     detail: str = "",
 ) -> Row:
     return Row(
-        section=SECTION, what=what, value=value, unit=unit, target=target, at_most=at_most, detail=detail
+        section=SECTION, name=name, value=value, unit=unit, target=target, at_most=at_most, detail=detail
     )
 
 
@@ -142,11 +142,11 @@ def fill(folder: Path, cloud: Cloud, size: int) -> Store:
     space = Space(model="cloud", embed_dim=EMBED_DIM)
     store = Store.create(folder, embed_dim=EMBED_DIM, about={"space": space.to_json().encode()})
     rng = np.random.default_rng(size)
-    nothing = np.eye(1, EMBED_DIM, dtype=np.float32)[0]
+    placeholder = np.eye(1, EMBED_DIM, dtype=np.float32)[0]
     for start in range(0, size, INSERTED_BATCH):
         vectors = cloud.draw(min(INSERTED_BATCH, size - start), rng)
         rows = [
-            IndexRow(path=f"/cloud/{number}.txt", kind=MediaKind.TEXT, vector=nothing, id=str(number))
+            IndexRow(path=f"/cloud/{number}.txt", kind=MediaKind.TEXT, vector=placeholder, id=str(number))
             for number in range(start, start + len(vectors))
         ]
         table = to_arrow(rows, EMBED_DIM)
@@ -176,6 +176,8 @@ def nearest(store: Store, queries: np.ndarray) -> list[set[str]]:
         cosines = np.concatenate([best, queries @ vectors.T], axis=1)
         names = np.array(batch["id"].to_pylist(), dtype=object)
         top = np.argpartition(-cosines, TOP_K, axis=1)[:, :TOP_K]  # (q, TOP_K)
-        chosen = [np.concatenate([known, names])[places] for known, places in zip(ids, top, strict=True)]
+        chosen = [
+            np.concatenate([known, names])[positions] for known, positions in zip(ids, top, strict=True)
+        ]
         best, ids = np.take_along_axis(cosines, top, axis=1), np.stack(chosen)
     return [set(row) for row in ids]

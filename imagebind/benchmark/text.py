@@ -14,8 +14,8 @@ from imagebind.models.model import ImageBindModel
 from imagebind.transforms.text import Tokenizer, trim
 
 SECTION = "text"
-TARGET_CAPTIONS_PER_SECOND = 20_000  # targets: captions tokenised on one core,
-TARGET_SPEEDUP = 5.0  # and against padding to 77
+TARGET_CAPTIONS_PER_SECOND = 20_000  # tokenised on one core
+TARGET_SPEEDUP = 5.0  # of the text trunk, against padding to 77
 
 
 def measure(size: Size) -> Iterator[Row]:
@@ -31,11 +31,11 @@ def _tokenising(size: Size) -> Iterator[Row]:
     }
     yield Row(
         section=SECTION,
-        what=f"tokenise {size.captions:,} different captions on one core, no word remembered yet",
+        name=f"tokenise {size.captions:,} different captions on one core, with an empty cache",
         value=rates["cold"],
         unit="a second",
         target=TARGET_CAPTIONS_PER_SECOND,
-        detail=f"{rates['warm']:,.0f} again; {rates['new_words']:,.0f} with a word each that no other has; "
+        detail=f"{rates['warm']:,.0f} again; {rates['new_words']:,.0f} each with a new word; "
         f"reading the vocabulary {median(run['vocabulary'] for run in runs):.2f} s",
     )
 
@@ -53,7 +53,7 @@ def _trimming(size: Size) -> Row:
         trimmed, full = by_turns([lambda: model.embed(name, ids), padded], repeats=size.repeats)
     return Row(
         section=SECTION,
-        what=f"{size.caption_batch} captions of up to {trim(ids).shape[1]} tokens, "
+        name=f"{size.caption_batch} captions of up to {trim(ids).shape[1]} tokens, "
         f"against padding to {ids.shape[1]}",
         value=median(ratios(full, trimmed)),
         unit="x as fast",

@@ -30,7 +30,7 @@ from imagebind.training.run import Run, start_run
 from imagebind.training.tuning import Trunks
 
 SECTION = "training"
-TARGET_BUSY_SHARE = 0.9  # targets
+TARGET_BUSY_SHARE = 0.9  # of the time, not spent waiting for data
 TARGET_MEMORY_RATIO = 1.1
 # Linux's allocator unpredictably keeps freed memory, up to half a gigabyte; this makes it return memory.
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
@@ -95,25 +95,25 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
     before = _linear_seconds(trials)
     timed = _steps(start_run(recipe, None), dataset, size)
     linear = (before + _linear_seconds(trials)) / 2
-    what = f"audio and frozen vision{', embedded before' if cached else ''}, float32, batch {size.batch}"
+    name = f"audio and frozen vision{' embedded beforehand' if cached else ''}, float32, batch {size.batch}"
     step = median(timed.working)
     yield Row(
         section=SECTION,
-        what=f"{what}: speed",
+        name=f"{name}: speed",
         value=size.batch / step,
         unit="pairs/s",
         detail=f"{step:.2f} s a step",
     )
     yield Row(
         section=SECTION,
-        what=f"{what}: share of nn.Linear's rate",
+        name=f"{name}: share of nn.Linear's rate",
         value=linear / step,
         unit="",
         detail=f"the same operations at that rate take {linear:.2f} s",
     )
     yield Row(
         section=SECTION,
-        what=f"{what}: share of the time that is not waiting for data, read from video and wav files",
+        name=f"{name}: share of the time not spent waiting for data from video and WAV files",
         value=timed.busy,
         unit="",
         target=TARGET_BUSY_SHARE,
@@ -129,12 +129,12 @@ def _steps(run: Run, dataset: Pairs, size: Size) -> Timed:
         PairMixture([source], batch_size=size.batch, seed=0), num_workers=1, prefetch_factor=1
     )
     working, waiting = [], []
-    asked = time.perf_counter()
+    requested = time.perf_counter()
     for _, batch in islice(loader.batches(), size.repeats + 2):
-        waiting.append(time.perf_counter() - asked)
+        waiting.append(time.perf_counter() - requested)
         update = partial(run.update, source.name, ModalityType.AUDIO.value, batch.inputs, LEARNING_RATE)
         working.append(seconds(update))
-        asked = time.perf_counter()
+        requested = time.perf_counter()
     return Timed(working[2:], waiting[2:])
 
 
@@ -146,9 +146,9 @@ def _linear_seconds(trials: dict[Trial, int]) -> float:
             trial.run_linears()
             part = len(trial.trunk.blocks) / trial.blocks
             learned_key = trial.modality is not ModalityType.VISION
-            by_weights, by_each_other = flops(trial.tokens.shape, trial.blocks, extra_keys=learned_key)
+            weight_flops, attention_flops = flops(trial.tokens.shape, trial.blocks, extra_keys=learned_key)
             passes = [seconds(trial.run_linears) for _ in range(3)]
-            total += times * median(passes) / part * (by_weights + by_each_other) / by_weights
+            total += times * median(passes) / part * (weight_flops + attention_flops) / weight_flops
     return total
 
 
@@ -161,7 +161,7 @@ def _memory(size: Size) -> Row:
     batches = f"{BATCH_GROWTH * smaller} over that of {smaller}"
     return Row(
         section=SECTION,
-        what=f"gradient caching, audio, float32: peak memory of a batch of {batches}",
+        name=f"gradient caching, audio, float32: peak memory of a batch of {batches}",
         value=large / small,
         unit="x",
         target=TARGET_MEMORY_RATIO,

@@ -19,8 +19,8 @@ from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 from imagebind.transforms.video import VideoTransform, probe_video, spatial_crops
 
 SECTION = "video"
-TARGET_SPEEDUP = 1.5  # targets: this much faster,
-TARGET_MEMORY_SHARE = 0.2  # and no more than this of the memory
+TARGET_SPEEDUP = 1.5  # relative to converting all frames
+TARGET_MEMORY_SHARE = 0.2  # of the memory that the other way takes
 MEGABYTE = 1e6
 
 
@@ -34,7 +34,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what=f"{clips} clips of a video, against all frames of each clip made tensors",
+        name=f"{clips} clips of a video, against converting all frames of each clip to tensors",
         value=median(ratios(all_of_them, ours)),
         unit="x as fast",
         target=TARGET_SPEEDUP,
@@ -45,15 +45,15 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     )
     yield Row(
         section=SECTION,
-        what="memory for that, above what the imports take",
-        value=(mine - base) / max(theirs - base, MEGABYTE),  # a tiny video hides below the imports' peak
+        name="memory for the same, above that of the imports",
+        value=(mine - base) / max(theirs - base, MEGABYTE),  # a tiny video takes less than the imports' peak
         unit="of the other's",
         target=TARGET_MEMORY_SHARE,
         at_most=True,
         detail=f"{(mine - base) / MEGABYTE:.0f} MB against {(theirs - base) / MEGABYTE:.0f} MB",
     )
     difference = (picked_frames(path) - all_frames(path)).abs().max().item()
-    yield Row(section=SECTION, what="largest difference between the two results", value=difference, unit="")
+    yield Row(section=SECTION, name="largest difference between the two results", value=difference, unit="")
 
 
 def picked_frames(path: Path) -> Tensor:
@@ -69,8 +69,8 @@ def all_frames(path: Path) -> Tensor:
     views = []
     for start, end in spans:
         clip = _decode(path, start, end)  # (3, t, h, w)
-        places = torch.linspace(0, clip.shape[1] - 1, choices.frames).long()
-        picked = clip[:, places].movedim(1, 0) / 255  # -> (frames, 3, h, w)
+        positions = torch.linspace(0, clip.shape[1] - 1, choices.frames).long()
+        picked = clip[:, positions].movedim(1, 0) / 255  # -> (frames, 3, h, w)
         squares = [spatial_crops(frame, size=choices.size, crops=choices.crops) for frame in picked]
         standard = F.normalize(torch.stack(squares), mean=list(IMAGE_MEAN), std=list(IMAGE_STD))
         views.append(standard.permute(1, 2, 0, 3, 4))  # (frames, crops, 3, h, w) -> (crops, 3, frames, h, w)

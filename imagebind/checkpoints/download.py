@@ -205,7 +205,7 @@ def _exclusive_lock(path: Path) -> Iterator[None]:
 
 
 def _fetch_verified(released: ReleasedFile, part: Path, *, show_progress: bool) -> None:
-    """Complete the part file and verify it; download a resumed file that is wrong again from the start."""
+    """Complete the part file and verify it; if a resumed file is wrong, download it again from the start."""
     resumed = part.exists()
     with _progress(released, shown=show_progress) as report:
         fetch(released.url, part, size=released.size, report=report)

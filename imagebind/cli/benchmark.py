@@ -66,7 +66,7 @@ def benchmark(
         with Console(stderr=True).status("measuring"):
             for row in found:
                 rows.append(row)
-                Console(stderr=True).print(f"{row.section}: {row.what}: {_shown(row)}", style="dim")
+                Console(stderr=True).print(f"{row.section}: {row.name}: {_shown(row)}", style="dim")
     except BaseException as error:  # also Ctrl+C: keep the results so far
         notes.append(f"Cut short by {type(error).__name__}: {error}".removesuffix(": "))
         raise
@@ -95,7 +95,7 @@ def _print_table(rows: "list[Row]") -> None:
     table = Table("", "what", "measured", "target", "", "from")
     for row in rows:
         bound = "" if row.target is None else f"{'≤' if row.at_most else '≥'} {row.target:,g}"
-        table.add_row(row.section, row.what, _shown(row), bound, verdicts[row.met], row.detail)
+        table.add_row(row.section, row.name, _shown(row), bound, verdicts[row.met], row.detail)
     Console().print(table)
 
 

@@ -50,7 +50,7 @@ def embed(
     """Embed files of any media type into one space; a row has path, modality, start, end and vector.
 
     Files that cannot be read are listed at the end and in OUT.errors.jsonl, for a URI in the working folder;
-    all others are embedded. The exit code is 1 if there were any. The same file lists warnings about embedded
+    all others are embedded. The exit code is 1 if there are any. The same file lists warnings about embedded
     files, such as a damaged part.
     Files in a folder that are not media are only counted. If no file can be embedded, earlier output stays.
 
@@ -59,7 +59,7 @@ def embed(
     failures in its folder `_errors`. The same command resumes an interrupted run.
 
     ```
-    imagebind embed photos/ sounds/ --out embeddings.parquet
+    imagebind embed photos/ recordings/ --out embeddings.parquet
     imagebind embed scans/*.png --modality depth --out depth.npz
     imagebind embed scenes/ --map '**/depth.png=depth' --map '**/*.tiff=thermal' --out scenes.parquet
     imagebind embed talk.mp4 --clips --out talk.jsonl
@@ -133,15 +133,15 @@ def _embed_locally(
         raise typer.BadParameter(str(error), param_hint="--out") from error
     errors = error_path(out)
     errors.unlink(missing_ok=True)  # of an earlier run
-    taken = collect_requests(
+    collected = collect_requests(
         paths,
         modality=modality,
         mappings=mappings,
         without=[as_path(out), errors],
         bound=read_packs(packs),
     )
-    requests = taken.requests
-    failures = [Failure.of(error.item, error) for error in taken.failures]
+    requests = collected.requests
+    failures = [Failure.of(error.item, error) for error in collected.failures]
     warnings: list[tuple[str, str]] = []
     console = Console(stderr=True)
     done = 0
@@ -167,8 +167,8 @@ def _embed_locally(
                 file.discard()
     summary = f"{done} of {done + len(failures)} files embedded" + (f" into {out}" if done else "")
     console.print(Text(summary), soft_wrap=True)
-    if taken.not_media:
-        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    if collected.not_media:
+        console.print(Text(left_out(collected.not_media)), soft_wrap=True)
     with error_file(errors) as log:
         for failure in failures:
             log.write(failure)

@@ -310,7 +310,7 @@ def _default_cache() -> Path:
 
 @contextmanager
 def _interruptible(cache: Path) -> Iterator[None]:
-    """On Ctrl+C, say in one line what is kept, and exit as an interrupted command does."""
+    """On Ctrl+C, print in one line what is kept, and exit with the code of an interrupted command."""
     try:
         yield
     except KeyboardInterrupt:

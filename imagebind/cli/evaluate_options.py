@@ -28,7 +28,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def options_of(path: Path, own: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the options in a JSON file, by benchmark, or by a name of one's own files."""
+    """Return the options in a JSON file, by benchmark, or by the name of a set of own files."""
     from imagebind.datasets.tables import json_at
     from imagebind.evaluation.benchmarks import list_benchmarks
 

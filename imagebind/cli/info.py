@@ -40,12 +40,12 @@ def info(
         table.add_column(title, no_wrap=True)
     table.add_column("clips in seconds")
     bound = read_packs(packs)
-    taken = collect_requests(
+    collected = collect_requests(
         paths, modality=read_modality(modality, bound), mappings=read_maps(maps, bound), bound=bound
     )
-    problems = [str(error) for error in taken.failures]
+    problems = [str(error) for error in collected.failures]
     warnings: list[tuple[str, str]] = []
-    for request in taken.requests:
+    for request in collected.requests:
         try:
             kind = request.kind
             transform = bound[kind] if isinstance(kind, BoundModality) else default_transform(kind)
@@ -58,8 +58,8 @@ def info(
     if table.rows:
         output().print(table)
     console = Console(stderr=True)
-    if taken.not_media:
-        console.print(Text(left_out(taken.not_media)), soft_wrap=True)
+    if collected.not_media:
+        console.print(Text(left_out(collected.not_media)), soft_wrap=True)
     print_warnings(console, warnings)
     for problem in problems:
         console.print(Text(problem, style="red"), soft_wrap=True)

@@ -98,13 +98,13 @@ def released_line(result: "Quickstart") -> str:
 
 def _scenes(result: "Quickstart") -> "Table":
     table = _table("scene", "colour", "shape", "motion", "folder")
-    for place, scene in enumerate(result.scenes):
+    for position, scene in enumerate(result.scenes):
         table.add_row(
-            str(place + 1),
+            str(position + 1),
             scene.colour.value,
             scene.shape.value,
             scene.motion.value,
-            result.files[place]["image"].parent.name,
+            result.files[position]["image"].parent.name,
         )
     return table
 
@@ -121,18 +121,18 @@ def _training(together: bool) -> str:
 def _similarities(result: "Quickstart", found: "Similarities") -> "Table":
     from rich.text import Text
 
-    places = range(len(result.scenes))
+    positions = range(len(result.scenes))
     table = _table("cosine")
     table.padding = (0, 1, 0, 0)
-    for place in places:
-        table.add_column(f"{place + 1} ", justify="right", no_wrap=True)  # aligned with the stars below
-    for place, row in enumerate(found.cosines):
+    for position in positions:
+        table.add_column(f"{position + 1} ", justify="right", no_wrap=True)  # aligned with the stars below
+    for position, row in enumerate(found.cosines):
         best = row.argmax()
         cells = [
             Text(f"{cosine:.2f}*", style="bold") if other == best else Text(f"{cosine:.2f} ")
             for other, cosine in enumerate(row)
         ]
-        table.add_row(Text(f"{place + 1} {result.caption(place, found.rows)}"), *cells)
+        table.add_row(Text(f"{position + 1} {result.caption(position, found.rows)}"), *cells)
     return table
 
 
@@ -145,10 +145,10 @@ def _summary(table: "Similarities") -> str:
 
 def _retrieval(result: "Quickstart") -> tuple[str, "Search"]:
     search = result.retrieval
-    place = search.query[0][1]
+    position = search.query[0][1]
     heading = (
         f"A search across modalities {_training(search.trained_together)}: audio by the IMU recording of "
-        f"scene {place + 1} ({result.scenes[place].motion.value}). Expected: the same motion"
+        f"scene {position + 1} ({result.scenes[position].motion.value}). Expected: the same motion"
     )
     return heading, search
 
@@ -167,10 +167,10 @@ def _arithmetic(result: "Quickstart") -> tuple[str, "Search"]:
 def _answers(result: "Quickstart", search: "Search") -> "Table":
     table = _table("", "cosine", "scene", "colour", "shape", "motion")
     answers = list(zip(search.ranking, search.cosines, strict=True))[:SHOWN_HITS]
-    for rank, (place, cosine) in enumerate(answers, start=1):
-        scene = result.scenes[place]
+    for rank, (position, cosine) in enumerate(answers, start=1):
+        scene = result.scenes[position]
         attributes = (scene.colour.value, scene.shape.value, scene.motion.value)
-        table.add_row(f"{rank}.", f"{cosine:.2f}", str(place + 1), *attributes)
+        table.add_row(f"{rank}.", f"{cosine:.2f}", str(position + 1), *attributes)
     return table
 
 

@@ -59,11 +59,11 @@ def table_at(path: StrPath, columns: Sequence[str]) -> list[dict[str, str]]:
 def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a CSV with a header, each with the number of its last line; empty rows are left out.
 
-    The delimiter is the one by which the header has the columns: a comma, a semicolon or a tab. Cells that
-    contain the delimiter, quotes or line breaks are quoted. Missing cells at the end of a row are "".
+    The delimiter is the one that splits the header into the columns: a comma, a semicolon or a tab. Cells
+    that contain the delimiter, quotes or line breaks are quoted. Missing cells at the end of a row are "".
 
     Raises:
-        MediaError: the file cannot be read, lacks a column, or a row has other cells than the header.
+        MediaError: the file cannot be read, lacks a column, or a row has more cells than the header.
     """
     text = text_at(path, f"a CSV with {', '.join(columns)}" if columns else "a CSV with a header")
     separator = _SEPARATOR_LINE.match(text)

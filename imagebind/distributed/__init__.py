@@ -4,7 +4,7 @@
 
 or, from Python,
 
-    job = prepare(["photos/a.jpg", "s3://bucket/sounds", "media.parquet", "shard-0000.tar"], "vectors")
+    job = prepare(["photos/a.jpg", "s3://bucket/audio", "media.parquet", "shard-0000.tar"], "vectors")
     for part in embed(job, lambda device: Embedder(imagebind_huge(True, device=device))):
         print(part.number, part.embedded, part.failed)
     add_partitions(Index.open("media.lance", embedder, create=True), "vectors")

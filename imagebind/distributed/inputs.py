@@ -179,14 +179,14 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
     failures = []
     found = (file for source in sources for file in (files_below(source) if is_uri(source) else [source]))
     for file in dict.fromkeys(found):
-        whole = _whole(file, base)
-        if without and whole.startswith(f"{_whole(without, base).rstrip('/')}/"):
+        path = _absolute(file, base)
+        if without and path.startswith(f"{_absolute(without, base).rstrip('/')}/"):
             continue
         if file.endswith(SHARD):
-            shards.append(ShardPart(whole))
+            shards.append(ShardPart(path))
         elif file.endswith(PARQUET):
             try:
-                listed = _list_table(whole)
+                listed = _list_table(path)
             except MediaError as error:
                 failures.append(Item(encodable(file), error=error))
             else:
@@ -258,7 +258,7 @@ def _list_table(file: str) -> list[NamedFile | _RowGroup]:
             raise _unreadable(file, error) from error
 
 
-def _whole(path: str, base: str) -> str:
+def _absolute(path: str, base: str) -> str:
     return path if is_uri(path) else os.path.abspath(Path(base, path))  # noqa: PTH100 (keeps symbolic links)
 
 
@@ -285,7 +285,7 @@ def _rows(
     """
     for number in groups:
         group = table.metadata.row_group(number)
-        chunks = [group.column(place) for place in range(group.num_columns)]
+        chunks = [group.column(position) for position in range(group.num_columns)]
         chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
         stated = sum(chunk.total_uncompressed_size for chunk in chunks)
         stored = sum(chunk.total_compressed_size for chunk in chunks)

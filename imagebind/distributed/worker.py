@@ -116,11 +116,11 @@ class PartAttempt:
         self._output = output
         self._number = number
         before: dict[str, Any] = json.loads(output.noted(number) or "{}")
-        is_going_on = before.get("run") == run
+        is_same_run = before.get("run") == run
         self._run = run
-        self._tries = before["tries"] + 1 if is_going_on else 1
-        self._deaths = Counter({int(place): count for place, count in before.get("deaths", {}).items()})
-        if is_going_on and before["at"] is not None:
+        self._tries = before["tries"] + 1 if is_same_run else 1
+        self._deaths = Counter({int(position): count for position, count in before.get("deaths", {}).items()})
+        if is_same_run and before["at"] is not None:
             self._deaths[before["at"]] += 1
         if self._tries > MAX_TRIES:
             raise WorkerDiedError(
@@ -139,29 +139,29 @@ class PartAttempt:
         if not self.is_careful:
             yield from method.embed(embedder, items)
             return
-        for place, item in enumerate(items):
-            if self._deaths[place] >= MAX_ITEM_DEATHS:
+        for position, item in enumerate(items):
+            if self._deaths[position] >= MAX_ITEM_DEATHS:
                 error = MediaError(
                     item.name,
-                    got=f"one at which {self._deaths[place]} workers died",
+                    got=f"one at which {self._deaths[position]} workers died",
                     expected="an item that can be decoded in the memory of a worker",
                 )
                 yield FileRows.failed(item.name, error)
                 continue
-            self._note(place)
+            self._note(position)
             yield from method.embed(embedder, [item])
 
     def end(self) -> None:
         """Delete the note after the part is written."""
         self._output.note(self._number, None)
 
-    def _note(self, place: int | None) -> None:
-        note = {"run": self._run, "tries": self._tries, "at": place, "deaths": self._deaths}
+    def _note(self, position: int | None) -> None:
+        note = {"run": self._run, "tries": self._tries, "at": position, "deaths": self._deaths}
         self._output.note(self._number, json.dumps(note))
 
 
 def embed_part(
-    embedder: Embedder, number: int, part: InputPart, output: Output, method: Method, trial: PartAttempt
+    embedder: Embedder, number: int, part: InputPart, output: Output, method: Method, attempt: PartAttempt
 ) -> PartDone:
     """Embed a part, write it to the output, and return its counts.
 
@@ -176,7 +176,7 @@ def embed_part(
     embedded = 0
     content = io.BytesIO()
     with parquet.ParquetWriter(content, method.table([], embedder.embed_dim).schema) as file:
-        for result in trial.embed(embedder, part.items(), method):
+        for result in attempt.embed(embedder, part.items(), method):
             failures += result.failures
             warnings += result.warnings
             embedded += bool(result.rows)
@@ -186,7 +186,7 @@ def embed_part(
                 rows = []
         file.write_table(method.table(rows, embedder.embed_dim))
     output.write(number, content.getvalue(), failures, warnings)
-    trial.end()
+    attempt.end()
     return PartDone(
         number=number,
         embedded=embedded,

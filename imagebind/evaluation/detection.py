@@ -1,14 +1,14 @@
-"""Evaluates detection on the toy world: does a query find its thing among several in one image?
+"""Evaluates detection on the toy world: does a query find its object among several in one image?
 
-A query is another rendering with the attributes of one of the things, alone in a scene, or a text that names
+A query is another rendering with the attributes of one of the objects, alone in a scene, or a text that names
 its colour and shape. The figures, by the media type of the query and in percent:
 
-- `pointing`: the maximum of the similarity map lies in the thing's box. Chance: the box's share of the image.
-- `which`: of the boxes of all things, its own has the highest mean in the map. Chance: 1 / number of things.
-- `AP50`: average precision of the detections, where an IoU of at least 0.5 with the thing's box is correct.
+- `pointing`: the maximum of the similarity map lies in the object's box. Chance: the box's share of it.
+- `which`: of the boxes of all n objects, its own has the highest mean in the map. Chance: 1 / n.
+- `AP50`: average precision of the detections, where an IoU of at least 0.5 with the object's box is correct.
   Chance: the same proposals in random order.
 
-Figures that begin with `clip` use maps of two frames of a video. Their boxes contain the thing in both
+Figures that begin with `clip` use maps of two frames of a video. Their boxes contain the object in both
 frames, and their texts also name the motion. Only these figures include IMU, which shows nothing but motion.
 The controls are `centre_pointing`, which always points at the image's centre, and `proposal_pointing`, which
 points at the centre of a random proposal.
@@ -79,7 +79,7 @@ class _Detected:
 
 @dataclass(frozen=True, eq=False)
 class DetectionGroups:
-    """Groups of things; each thing is queried in each modality.
+    """Groups of objects; each object is queried in each modality.
 
     Args:
         features: the features of the similarity maps, see `similarity_maps`.
@@ -177,7 +177,7 @@ def _text_of_still(scene: Scene) -> str:
 
 
 def _point(maps: Tensor, boxes: Tensor, name: str, hits: Hits, chances: Hits) -> None:
-    """Add the hits of the maps of all things (n, h, w) to `hits`, and their chance levels to `chances`."""
+    """Add the hits of the maps of all objects (n, h, w) to `hits`, and their chance levels to `chances`."""
     height, width = maps.shape[-2:]
     means = torch.stack([_mean_within(maps, box) for box in boxes], dim=1)  # (n, boxes)
     for number, (each, box) in enumerate(zip(maps, boxes, strict=True)):

@@ -145,7 +145,7 @@ def similarity_histogram(detail: Detail, title: str) -> "Plot":
         label="matched pairs",
     )
     axes.set(xlabel="cosine similarity", ylabel="density", title=f"{title}: similarities")
-    axes.legend(loc="upper left")  # the best place takes seconds to find
+    axes.legend(loc="upper left")  # finding the best position takes seconds
     return plot
 
 

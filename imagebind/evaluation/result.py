@@ -21,7 +21,7 @@ class EvaluationError(ImageBindError):
 
 @dataclass(frozen=True, kw_only=True)
 class Figure:
-    """A figure in percent, or a rank, with its bootstrap interval of 95% and the value of guessing."""
+    """A figure in percent, or a rank, with its 95% bootstrap interval and its chance level."""
 
     value: float
     low: float | None = None

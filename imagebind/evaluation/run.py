@@ -138,7 +138,7 @@ def read_data(
     try:
         return benchmark.read(root, **values)
     except MissingMediaError as error:
-        if not benchmark.needs:  # one's own files
+        if not benchmark.needs:  # the user's own files
             raise
         raise MediaError(f"{error}. {needs_of(benchmark)}") from error
 

@@ -66,9 +66,9 @@ def per_class(scores: Tensor, target: Tensor, labels: Sequence[str]) -> dict[str
         }
     is_correct = target_ranks(scores, target) == 1
     return {
-        label: (int(mine.sum()), 100 * is_correct[mine].double().mean().item())
+        label: (int(is_member.sum()), 100 * is_correct[is_member].double().mean().item())
         for number, label in enumerate(labels)
-        if (mine := target == number).any()
+        if (is_member := target == number).any()
     }
 
 

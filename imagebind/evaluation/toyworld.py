@@ -3,7 +3,7 @@
 Only vision is trained with text, and audio, depth, thermal and IMU are never trained with each other: their
 accuracy comes from alignment through vision. The scenes have attribute combinations that are not in the
 training set. A modality is also classified by an attribute that it does not show, as a control: its accuracy
-must be that of guessing.
+must be at the chance level.
 """
 
 import os
@@ -75,7 +75,7 @@ def retrieval_name(query: MediaKind, candidates: MediaKind, k: int) -> str:
 
 
 def chance_of(name: str) -> float:
-    """Return the value of a figure that guessing achieves."""
+    """Return the chance level of a figure."""
     ending = name.rpartition("_")[2]
     if ending in ATTRIBUTES:
         return 1 / len(ATTRIBUTES[ending])

@@ -1,1 +1,1 @@
-"""Other people's evaluation harnesses and libraries: one module per library."""
+"""Adapters for other evaluation harnesses and libraries, one module per library."""

@@ -62,7 +62,7 @@ def open_url(url: str) -> HTTPResponse:
 
 
 def _opener() -> OpenerDirector:
-    """Return an opener that refuses a redirect away from the web: it has no handler for other schemes."""
+    """Return an opener that refuses a redirect to another scheme than HTTP: it has no handler for others."""
     opener = OpenerDirector()
     for handler in WEB_HANDLERS:
         opener.add_handler(handler())

@@ -1,4 +1,4 @@
-"""Files and folders in stores: as paths, and listed."""
+"""Paths of files and folders in stores, and lists of their files."""
 
 import os
 import stat
@@ -55,7 +55,7 @@ class StorePath(PosixPath):
         return os.stat_result((kind, 0, 0, 1, 0, 0, info["size"] or 0, *times), {"st_mtime_ns": modified})
 
     def is_dir(self) -> bool:
-        """Whether it is a folder."""
+        """Return whether it is a folder."""
         try:
             return stat.S_ISDIR(self.stat().st_mode)
         except OSError:

@@ -20,7 +20,7 @@ PacketCounter = Callable[[Any], int | None]
 # A decoder depends on a few earlier packets only: MP3's bit reservoir (at most 511 bytes), the overlap of
 # transforms, the prediction of Opus. A decoder that starts this many packets and seconds early gives the
 # samples of a sequential decode. AAC and AC-3 are missing because they also fill bands with noise from a
-# generator that runs on from the first packet, so they are decoded from the beginning.
+# generator that continues from the first packet, so they are decoded from the beginning.
 WITHOUT_MEMORY = 1, 0  # each packet decodes by itself
 PREROLL = {  # codec -> packets, seconds
     **{"mp1": (32, 0), "mp2": (32, 0), "mp3": (32, 0), "vorbis": (8, 0), "opus": (8, 1)},
@@ -76,7 +76,7 @@ def trimming(packet: Any, skip: int) -> tuple[int, int] | None:
     `skip` is the number that earlier packets leave to cut off.
 
     None if no rule applies: the parameters change, or an edit list leaves out the whole packet. FFmpeg
-    decodes such a packet all the same, and its samples use up some of the skip.
+    still decodes such a packet, and its samples use up some of the skip.
     """
     if packet.is_discard:
         return None

@@ -5,7 +5,7 @@ then decoded from its packets, starting early enough for the codec's memory. If 
 samples, the whole stream is decoded once to count, and again as far as needed if it is too large to be kept.
 
 Time 0 is the first sample that FFmpeg returns: encoder delay and padding are cut off as the container states,
-edit lists are honoured, and the stream's start time relative to other streams is ignored.
+edit lists are applied, and the stream's start time relative to other streams is ignored.
 """
 
 import contextlib

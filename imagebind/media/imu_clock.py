@@ -30,7 +30,7 @@ _TIME_PATTERN = re.compile(r"(\d\d?)[:\-](\d\d)[:\-](\d\d)(?:[.,:_](\d{1,12}))?"
 _ZONE_PATTERN = re.compile(r" ?(?:Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.IGNORECASE)
 _EXPECTED_STAMP = "a number, or a date and time such as 2024-05-01T10:30:00.250"
 
-SampleLocator = Callable[[int], str]  # sample number -> its place for an error, such as its line
+SampleLocator = Callable[[int], str]  # sample number -> its position for an error, such as its line
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

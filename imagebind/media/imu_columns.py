@@ -191,23 +191,23 @@ def _sensor_axes(names: Sequence[ColumnName], sensor: str, name: str) -> AxisCol
 
 def _bare_axes(names: Sequence[ColumnName]) -> AxisColumns | None:
     """Find the axes `x`, `y` and `z` without a sensor's name."""
-    places = [[i for i, each in enumerate(names) if each.axis == axis and not each.words] for axis in AXES]
-    if any(len(indices) != 1 for indices in places):
+    positions = [[i for i, each in enumerate(names) if each.axis == axis and not each.words] for axis in AXES]
+    if any(len(indices) != 1 for indices in positions):
         return None
-    return places[0][0], places[1][0], places[2][0]
+    return positions[0][0], positions[1][0], positions[2][0]
 
 
 def _axes_by_unit(names: Sequence[ColumnName], found: dict[str, AxisColumns]) -> dict[str, AxisColumns]:
     """Assign bare axes to sensors by their units: MetaWear's `x-axis (g)` and `x-axis (deg/s)`."""
     found_axes = {}
     for sensor, units in ((ACCEL, ACCEL_UNITS), (GYRO, GYRO_UNITS)):
-        places = {
+        positions = {
             each.axis: i
             for i, each in enumerate(names)
             if each.axis is not None and not each.words and each.unit and unit_of(each.unit, units)
         }
-        if sensor not in found and {*AXES} <= {*places}:
-            found_axes[sensor] = (places["x"], places["y"], places["z"])
+        if sensor not in found and {*AXES} <= {*positions}:
+            found_axes[sensor] = (positions["x"], positions["y"], positions["z"])
     return found_axes
 
 
@@ -254,13 +254,13 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
         lambda cell: cell.casefold() == column.strip().casefold(),
         lambda cell: _plain(cell) == _plain(column),
     ):
-        places = [index for index, cell in enumerate(stripped) if same(cell)]
-        if len(places) == 1:
-            return places[0]
-        if places:
+        positions = [index for index, cell in enumerate(stripped) if same(cell)]
+        if len(positions) == 1:
+            return positions[0]
+        if positions:
             raise MediaError(
                 name,
-                got=f"{len(places)} columns named {column!r}",
+                got=f"{len(positions)} columns named {column!r}",
                 expected="the number of the column (counted from 0)",
             )
     listed = ", ".join(stripped)[:200] or "nothing"

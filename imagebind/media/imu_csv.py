@@ -102,18 +102,18 @@ def read_streams(
         if not stamped.any():
             continue
         times = _times(each, stamped, clock, rate, time_unit, name)
-        for place, sensor in enumerate(sensor_names if group is None else [group]):
-            samples = table[:, 3 * place : 3 * place + 3]
-            there = stamped & ~np.isnan(samples).any(axis=1)
-            if there.any():
+        for position, sensor in enumerate(sensor_names if group is None else [group]):
+            samples = table[:, 3 * position : 3 * position + 3]
+            present = stamped & ~np.isnan(samples).any(axis=1)
+            if present.any():
                 sensors[sensor] = SensorStream(
-                    samples=samples[there],
-                    seconds=times.seconds[there[stamped]],
+                    samples=samples[present],
+                    seconds=times.seconds[present[stamped]],
                     start=times.start,
-                    lines=numbers[there],
+                    lines=numbers[present],
                     unit=form.plan.units.get(sensor),
                 )
-                _warn_of_missing_rows(there, sensor, len(sensor_names), name)
+                _warn_of_missing_rows(present, sensor, len(sensor_names), name)
     if not sensors:
         raise MediaError(name, got="none", expected="rows with numbers for a sensor", hint=COLUMNS_HINT)
     return SensorStreams(sensors=sensors, form=form, has_clock=clock is not None or rate is not None)
@@ -134,8 +134,10 @@ def _clock_column(form: TableForm, head: list[Line]) -> ClockColumn | None:
     split = splitter(form.delimiter)
     sample = [split(line) for _, line in head[form.first_row : form.first_row + CLOCK_CHECK_ROWS]]
     for clock in form.plan.clocks:
-        place = clock.index + form.shift
-        if any(place < len(cells) and cells[place].strip().lower() not in BLANK_CELLS for cells in sample):
+        position = clock.index + form.shift
+        if any(
+            position < len(cells) and cells[position].strip().lower() not in BLANK_CELLS for cells in sample
+        ):
             return clock
     return None
 
@@ -178,11 +180,11 @@ def _collect(
                 raise
             warn_of(name, f"the last line, {number}, is cut short and left out ({error.got})")
             break
-        taken = groups[group]
-        taken.numbers.extend(values)
-        taken.lines.append(number)
+        collected = groups[group]
+        collected.numbers.extend(values)
+        collected.lines.append(number)
         if stamp_of is not None:
-            taken.stamps.append(stamp_of(cells))
+            collected.stamps.append(stamp_of(cells))
     return sensor_names, groups
 
 
@@ -267,9 +269,11 @@ def line_of(lines: np.ndarray) -> SampleLocator:
     return lambda sample: f"line {lines[sample]}"
 
 
-def _warn_of_missing_rows(there: np.ndarray, sensor: str, sensors: int, name: str) -> None:
+def _warn_of_missing_rows(present: np.ndarray, sensor: str, sensors: int, name: str) -> None:
     """Warn of rows without a value, unless the sensors alternate, start late or end early."""
-    inside = there[int(there.argmax()) : len(there) - int(there[::-1].argmax())]
+    inside = present[int(present.argmax()) : len(present) - int(present[::-1].argmax())]
     missing = int(np.sum(~inside))
     if missing and (sensors == 1 or missing < len(inside) // 4):
-        warn_of(name, f"{missing:,} of {len(there):,} rows have no value of the {sensor}; they are left out")
+        warn_of(
+            name, f"{missing:,} of {len(present):,} rows have no value of the {sensor}; they are left out"
+        )

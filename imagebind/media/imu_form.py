@@ -70,14 +70,14 @@ def form_of(
     """
     separator = next((sign for sign in (separator_line(line) for _, line in lines[:3]) if sign), None)
     delimiters = DELIMITERS if separator is None else (separator, *DELIMITERS)
-    start = next((place + 1 for place, (_, line) in enumerate(lines[:3]) if separator_line(line)), 0)
+    start = next((position + 1 for position, (_, line) in enumerate(lines[:3]) if separator_line(line)), 0)
     if columns is not None:
         return _form_from_columns(lines, start, delimiters, columns, name)
     found = _header(lines, start, delimiters, role, name)
     if found is None:
         raise _no_header_error(lines, start, delimiters, name)
-    place, delimiter, header, plan = found
-    return _form_below(lines, place, delimiter, delimiters, header, plan, name)
+    position, delimiter, header, plan = found
+    return _form_below(lines, position, delimiter, delimiters, header, plan, name)
 
 
 def rows_of_numbers(
@@ -85,7 +85,7 @@ def rows_of_numbers(
 ) -> tuple[int, str] | None:
     """Return the index of the first of two consecutive rows of three or more numbers, and their delimiter."""
     found = None
-    for place, (_, line) in enumerate(lines):
+    for position, (_, line) in enumerate(lines):
         if not line.strip() or without_comment_sign(line) is not None:
             continue
         delimiter = _best_delimiter(line, delimiters)
@@ -94,7 +94,7 @@ def rows_of_numbers(
         elif found is not None and found[1] == delimiter:
             return found
         else:
-            found = place, delimiter
+            found = position, delimiter
     if found is None or len([line for _, line in lines if line.strip()]) > 1:
         return None
     return found if len(splitter(found[1])(lines[found[0]][1])) >= MIN_SINGLE_ROW_NUMBERS else None
@@ -106,8 +106,8 @@ def _header(
     """Return the last line before the rows that names sensors, preferring a line that names both."""
     best: tuple[int, str, list[str], ColumnPlan] | None = None
     first_error: MediaError | None = None
-    for place in range(start, min(len(lines), start + HEADER_LINES)):
-        line = lines[place][1][:HEADER_CHARACTERS]
+    for position in range(start, min(len(lines), start + HEADER_LINES)):
+        line = lines[position][1][:HEADER_CHARACTERS]
         if not line.strip():
             continue
         if best is not None and is_row(splitter(best[1])(line)):
@@ -127,7 +127,7 @@ def _header(
                 first_error = first_error or error
                 continue
             if plan.may_be_one_sensor or plan.has_both_sensors:
-                candidates.append((place, delimiter, header, plan))
+                candidates.append((position, delimiter, header, plan))
         if candidates:
             candidate = max(candidates, key=lambda one: (one[3].has_both_sensors, len(one[3].sensors)))
             if best is None or candidate[3].has_both_sensors >= best[3].has_both_sensors:
@@ -149,15 +149,15 @@ def _form_from_columns(
         rows = rows_of_numbers(lines[start:], delimiters=delimiters)
         if rows is None:
             raise MediaError(name, got="no two consecutive rows of three numbers", expected="rows of numbers")
-        place, delimiter = start + rows[0], rows[1]
+        position, delimiter = start + rows[0], rows[1]
         header = []
-        for _, line in reversed(lines[start:place]):  # this line may name units
+        for _, line in reversed(lines[start:position]):  # this line may name units
             cells = splitter(delimiter)(without_comment_sign(line) or line)
-            if len(cells) == len(splitter(delimiter)(lines[place][1])):
+            if len(cells) == len(splitter(delimiter)(lines[position][1])):
                 header = cells
                 break
         plan = plan_from_columns(columns, header, name=name)
-        form = _form_below(lines, place - 1, delimiter, delimiters, [], plan, name)
+        form = _form_below(lines, position - 1, delimiter, delimiters, [], plan, name)
         largest = max(
             index
             for triple in (*plan.sensors.values(), [c.index for c in plan.clocks] or [0])
@@ -166,13 +166,13 @@ def _form_from_columns(
         if largest >= form.width:
             raise MediaError(
                 name,
-                got=f"{form.width} in line {lines[place][0]}",
+                got=f"{form.width} in line {lines[position][0]}",
                 expected=f"at least {largest + 1} columns for the column number {largest}, counted from 0",
             )
         return form
     first_error = None
-    for place in range(start, min(len(lines), start + HEADER_LINES)):
-        line = lines[place][1][:HEADER_CHARACTERS]
+    for position in range(start, min(len(lines), start + HEADER_LINES)):
+        line = lines[position][1][:HEADER_CHARACTERS]
         text = without_comment_sign(line)
         for delimiter in delimiters:
             header = splitter(delimiter)(line if text is None else text)
@@ -183,7 +183,7 @@ def _form_from_columns(
             except MediaError as error:
                 first_error = first_error or error
                 continue
-            return _form_below(lines, place, delimiter, delimiters, header, plan, name)
+            return _form_below(lines, position, delimiter, delimiters, header, plan, name)
     raise first_error or MediaError(
         name, got="none", expected=f"a header with {', '.join(named)}", hint="pass column numbers from 0"
     )
@@ -191,7 +191,7 @@ def _form_from_columns(
 
 def _form_below(
     lines: Sequence[Line],
-    place: int,
+    position: int,
     delimiter: str,
     delimiters: Sequence[str],
     header: list[str],
@@ -201,7 +201,7 @@ def _form_below(
     """Find the first row below a header, and the rows of units between them."""
     units: list[str] = []
     unit_rows = 0
-    for row in range(place + 1, len(lines)):
+    for row in range(position + 1, len(lines)):
         line = lines[row][1]
         if not line.strip() or without_comment_sign(line) is not None:
             continue
@@ -223,7 +223,7 @@ def _form_below(
             first_row=row,
             width=len(cells),
             shift=shift,
-            preamble=tuple(line for _, line in lines[: max(place, 0)]),
+            preamble=tuple(line for _, line in lines[: max(position, 0)]),
         )
     raise MediaError(name, got="none", expected="rows below the header")
 
@@ -246,9 +246,9 @@ def _fits(cells: list[str], header: list[str], shift: int) -> bool:
 
 def _is_unit_row(cells: list[str], plan: ColumnPlan, shift: int) -> bool:
     """Whether the sensors' cells contain text and no number."""
-    places = [index + shift for triple in plan.sensors.values() for index in triple]
-    places += [index + shift for index in plan.bare or ()] if not places else []
-    needed = [cells[index].strip() for index in places if index < len(cells)]
+    positions = [index + shift for triple in plan.sensors.values() for index in triple]
+    positions += [index + shift for index in plan.bare or ()] if not positions else []
+    needed = [cells[index].strip() for index in positions if index < len(cells)]
     return bool("".join(needed)) and all(not cell or number_in(cell) is None for cell in needed)
 
 

@@ -102,8 +102,8 @@ CLOCK_PHRASES: dict[str, str | None] = {
         None,
     ),
 }
-_CLOCK_ORDER = {phrase: place for place, phrase in enumerate(CLOCK_PHRASES)}
-_SENSOR_ORDER = {phrase: place for place, phrase in enumerate(SENSOR_PHRASES)}
+_CLOCK_ORDER = {phrase: position for position, phrase in enumerate(CLOCK_PHRASES)}
+_SENSOR_ORDER = {phrase: position for position, phrase in enumerate(SENSOR_PHRASES)}
 _CLOCK_PREFIXES = frozenset({"field", "imu", "shimmer", "sensor", "data", "device", "msg"})
 WHOLE_SECONDS = frozenset({"header stamp secs", "header stamp sec", "stamp secs", "stamp sec"})  # ROS
 NANOSECONDS = frozenset({"header stamp nsecs", "header stamp nanosec", "stamp nsecs", "stamp nanosec"})
@@ -154,10 +154,10 @@ def read_name(cell: str) -> ColumnName:
             unit = inner
     words = _words(text)
     after: list[str] = []
-    places = [place for place, word in enumerate(words) if word in (*AXES,)]
-    if axis is None and len(places) == 1:
-        axis, after, words = words[places[0]], words[places[0] + 1 :], words[: places[0]]
-    elif axis is None and not places:
+    positions = [position for position, word in enumerate(words) if word in (*AXES,)]
+    if axis is None and len(positions) == 1:
+        axis, after, words = words[positions[0]], words[positions[0] + 1 :], words[: positions[0]]
+    elif axis is None and not positions:
         axis, words = _attached_axis(words)
     after = [word for word in after if word not in _IGNORED_WORDS]
     if not words:  # `x acceleration`
@@ -224,21 +224,21 @@ def _bracketed(text: str) -> tuple[str, str] | None:
     if not text or text[-1] not in _OPENING:
         return None
     closing, opening, depth = text[-1], _OPENING[text[-1]], 0
-    for place in range(len(text) - 1, -1, -1):
-        depth += (text[place] == closing) - (text[place] == opening)
+    for position in range(len(text) - 1, -1, -1):
+        depth += (text[position] == closing) - (text[position] == opening)
         if depth == 0:
-            return text[:place].strip(), text[place + 1 : -1].strip()
+            return text[:position].strip(), text[position + 1 : -1].strip()
     return None
 
 
 def _words(text: str) -> list[str]:
     """Split a name: `motionUserAccelerationX` -> motion, user, acceleration, x. Digits stay with letters."""
     cut = []
-    for place, letter in enumerate(text):
+    for position, letter in enumerate(text):
         if not letter.isalnum():
             cut.append(" ")
             continue
-        before, after = text[place - 1 : place], text[place + 1 : place + 2]
+        before, after = text[position - 1 : position], text[position + 1 : position + 2]
         if letter.isupper() and (before.islower() or (before.isupper() and after.islower())):
             cut.append(" ")
         cut.append(letter)

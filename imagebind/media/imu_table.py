@@ -122,11 +122,11 @@ def first_number_row(text: str) -> int | None:
     rows = rows_of_numbers(lines[:-1] if len(lines) > 3 else lines)  # the last line may be truncated
     if rows is None:
         return None
-    place, delimiter = rows
-    below = [line for _, line in lines[place:-1] if line.strip()] or [lines[place][1]]
+    position, delimiter = rows
+    below = [line for _, line in lines[position:-1] if line.strip()] or [lines[position][1]]
     width = len(splitter(delimiter)(below[0]))
     same = sum(len(splitter(delimiter)(line)) == width for line in below)
-    return place if place <= 0.5 * len(lines) and same > 0.9 * len(below) else None
+    return position if position <= 0.5 * len(lines) and same > 0.9 * len(below) else None
 
 
 def recognised_layout(lines: Sequence[Line], path: Path | None) -> Layout | None:

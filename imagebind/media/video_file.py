@@ -21,7 +21,7 @@ from imagebind.media.webp import is_animated_webp, webp_frames
 __all__ = ["Clock", "VideoFile", "VideoInfo", "open_video", "probe_video"]
 
 MIN_DECODED_SHARE = 0.5  # of the requested frames must decode
-RETRY_KEYFRAMES = 2  # to go back by if a frame is missing: a decoder may take long to recover
+RETRY_KEYFRAMES = 2  # to go back if a frame is missing, since a decoder may recover late
 EXPECTED_VIDEO = "an undamaged video"
 
 Frame = VideoFrame | np.ndarray
@@ -129,7 +129,7 @@ class VideoFile:
                     continue  # from an earlier keyframe
 
     def _decode_pass(self, decoder: StreamDecoder, indices: Sequence[int]) -> Iterator[DecodedFrame]:
-        """Yield the first of the frames: those of one decoding pass, up to one that cannot be decoded.
+        """Yield the frames of one decoding pass, at most up to one that cannot be decoded.
 
         A pass continues until a later keyframe is a better start for the next frame.
         """

@@ -131,7 +131,7 @@ class StreamDecoder:
         Packets that cannot be decoded are skipped.
 
         Raises:
-            PacketMismatchError: the packets after a seek differ from the index; all yielded frames are right.
+            PacketMismatchError: the packets after a seek differ from the index; yielded frames are correct.
             FalseKeyframeError: decoding cannot start there; only frames shown before `start` were yielded.
         """
         packets = self._packets_from(start)
@@ -224,7 +224,7 @@ class StreamDecoder:
 
 
 def _preference(stream: VideoStream) -> tuple[int, int]:
-    """Return FFmpeg's sort key for choosing a video stream; of equal ones, one with several frames wins."""
+    """Return FFmpeg's sort key of video streams; of equal ones, it prefers one with several frames."""
     codec = stream.codec_context
     area = codec.width * codec.height if codec is not None else 0
     is_default = bool(stream.disposition & av.stream.Disposition.default)

@@ -1,4 +1,4 @@
-"""Evaluation mode for a while, for a model that several threads may use."""
+"""Keep a model in evaluation mode for a limited time, also if several threads use it."""
 
 import threading
 from collections.abc import Iterator

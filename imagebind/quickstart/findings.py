@@ -100,8 +100,8 @@ def retrieve(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Sear
     Motion is the only attribute that both modalities show.
     """
     last = len(scenes) - 1
-    alike = scene_indices(scenes, motion=scenes[last].attributes["motion"])
-    return _search(vectors, (("imu", last),), "audio", alike)
+    correct = scene_indices(scenes, motion=scenes[last].attributes["motion"])
+    return _search(vectors, (("imu", last),), "audio", correct)
 
 
 def add(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Search:
@@ -111,9 +111,9 @@ def add(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Search:
     which an image does not show.
     """
     image, audio = scenes[0].attributes, scenes[1].attributes
-    both = scene_indices(scenes, colour=image["colour"], motion=audio["motion"])
+    correct = scene_indices(scenes, colour=image["colour"], motion=audio["motion"])
     # The query's own scenes are left out, since each would find its own video.
-    return _search(vectors, (("image", 0), ("audio", 1)), "video", both, without=(0, 1))
+    return _search(vectors, (("image", 0), ("audio", 1)), "video", correct, without=(0, 1))
 
 
 def _search(

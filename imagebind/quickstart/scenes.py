@@ -10,7 +10,7 @@ POOL_SIZE = 1000  # scenes to choose from, with each of the 40 combinations of s
 # Short captions: shape, colour and, in captions of videos, motion.
 STYLE = CaptionStyle(shape=1, colour=1, material=0, motion=1, ground=0, size=0, temperature=0, distance=0)
 
-ABOUT_NAME = "ABOUT_NAME.txt"  # written first; marks a folder as written by quickstart
+ABOUT_NAME = "ABOUT.txt"  # written first; marks a folder as written by quickstart
 HEATMAP_NAME = "similarity.png"
 # Names of a scene's files, as `write_scene` writes them.
 IMAGE_FILES = ("image.png", "depth.png", "thermal.png", "image.txt")

@@ -307,6 +307,7 @@ class Index:
 
     def optimize(self) -> None:
         """Compact the index, and update its calibration and, if there are enough rows, its approximate index.
+
         Raises:
             SearchIndexError: the index cannot be written.
         """

@@ -1,4 +1,4 @@
-"""Renders audio: the thing's motion excites it (impacts, rubbing, rattling), and its body rings.
+"""Renders audio: the object's motion excites it (impacts, rubbing, rattling), and its body rings.
 
 The shape sets the ratios of the partials, the size their pitch, the material their decay and brightness, and
 the motion the excitation. Excitation and response are multiplied in the frequency domain.
@@ -11,7 +11,7 @@ import numpy as np
 
 from imagebind.toyworld.motion import approach_at, drop_height, impacts_of
 from imagebind.toyworld.scene import CLIP_SECONDS, Material, Motion, Scene, Shape
-from imagebind.toyworld.view import SOUND
+from imagebind.toyworld.view import AUDIO
 
 RATE = 16_000  # Hz, the sample rate of the audio trunk
 SAMPLES = int(CLIP_SECONDS * RATE)
@@ -54,9 +54,9 @@ BRIGHTNESS = MappingProxyType(  # amplitude falls with this power of a partial's
 )
 DAMPING = 0.35  # higher partials decay faster, by this power of their ratio
 
-STRIKE_TIME = (0.1, 0.6)  # seconds: a resting thing is struck once
-RATTLE_RATE = (22.0, 30.0)  # impacts per second of an approaching thing
-WHIRR_RATE = (4.5, 7.0)  # bursts per second of a spinning thing
+STRIKE_TIME = (0.1, 0.6)  # seconds: a resting object is struck once
+RATTLE_RATE = (22.0, 30.0)  # impacts per second of an approaching object
+WHIRR_RATE = (4.5, 7.0)  # bursts per second of a spinning object
 OVERSAMPLING = 3  # to interpolate between samples without aliasing
 DOPPLER = 0.09  # relative change of pitch at each end of an approach; stronger than in nature
 REFERENCE_DISTANCE = 1.2  # metres from the camera at which the loudness is unchanged
@@ -72,17 +72,17 @@ BACKGROUND_SLOPE = (0.0, 1.2)  # power of frequency by which the background fall
 
 def render_audio(scene: Scene) -> tuple[np.ndarray, int]:
     """Render two seconds of audio: (32000,) float32 in [-1, 1], and the sample rate."""
-    rng = scene.rng(SOUND)
+    rng = scene.rng(AUDIO)
     loudness = rng.uniform(*LOUDNESS)
     background = _background(rng) + _calls(rng)
     spectrum = np.fft.rfft(_excitation(scene, rng), FFT_SIZE) * _response(scene, rng)
     if scene.motion is Motion.APPROACH:
-        sound = _approached(np.fft.irfft(spectrum, OVERSAMPLING * FFT_SIZE), scene.distance)
+        waveform = _approached(np.fft.irfft(spectrum, OVERSAMPLING * FFT_SIZE), scene.distance)
     else:
-        sound = np.fft.irfft(spectrum)[:SAMPLES]
+        waveform = np.fft.irfft(spectrum)[:SAMPLES]
     nearness = min(REFERENCE_DISTANCE / scene.distance, 1.5)
-    sound = nearness * sound / np.abs(sound).max() + background
-    return (loudness * sound).clip(-1, 1).astype(np.float32), RATE
+    waveform = nearness * waveform / np.abs(waveform).max() + background
+    return (loudness * waveform).clip(-1, 1).astype(np.float32), RATE
 
 
 def _excitation(scene: Scene, rng: np.random.Generator) -> np.ndarray:
@@ -95,8 +95,8 @@ def _excitation(scene: Scene, rng: np.random.Generator) -> np.ndarray:
         return rubbing * unevenness
     if scene.motion is Motion.SPIN:
         rate = WHIRR_RATE[0] + (WHIRR_RATE[1] - WHIRR_RATE[0]) * scene.vigour
-        turn = np.cos(2 * np.pi * (rate * seconds + rng.uniform()))
-        return rng.standard_normal(SAMPLES) * turn.clip(0, 1) ** 4
+        modulation = np.cos(2 * np.pi * (rate * seconds + rng.uniform()))
+        return rng.standard_normal(SAMPLES) * modulation.clip(0, 1) ** 4
     if scene.motion is Motion.REST:
         impacts[int(rng.uniform(*STRIKE_TIME) * RATE)] = 1
     elif scene.motion is Motion.BOUNCE:
@@ -134,12 +134,12 @@ def _frequencies() -> np.ndarray:
     return 2j * np.pi * np.fft.rfftfreq(FFT_SIZE, 1 / RATE)
 
 
-def _approached(sound: np.ndarray, distance: float) -> np.ndarray:
-    """Raise pitch and loudness over time, as of an approaching thing; the input is oversampled."""
+def _approached(waveform: np.ndarray, distance: float) -> np.ndarray:
+    """Raise pitch and loudness over time, as of an approaching object; the input is oversampled."""
     seconds = np.arange(SAMPLES) / RATE
     share = seconds / CLIP_SECONDS
     pace = seconds + DOPPLER * (share**2 - share) * CLIP_SECONDS  # its slope is 1 - DOPPLER ... 1 + DOPPLER
-    warped = np.interp(pace * RATE * OVERSAMPLING, np.arange(len(sound)), sound)
+    warped = np.interp(pace * RATE * OVERSAMPLING, np.arange(len(waveform)), waveform)
     return warped / (distance + approach_at(seconds)) ** 2
 
 
@@ -155,12 +155,12 @@ def _background(rng: np.random.Generator) -> np.ndarray:
 
 def _calls(rng: np.random.Generator) -> np.ndarray:
     """Return short tones with changing pitch at random times: (32000,)."""
-    sound = np.zeros(SAMPLES)
+    waveform = np.zeros(SAMPLES)
     for _ in range(rng.integers(*CALLS, endpoint=True)):
         length = int(rng.uniform(*CALL_SECONDS) * RATE)
         start = rng.integers(SAMPLES - length)
         share = np.arange(length) / length
         pitch = np.exp(rng.uniform(*np.log(CALL_HERTZ))) * (1 + rng.uniform(-CALL_BEND, CALL_BEND) * share)
         tone = np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.sin(np.pi * share)
-        sound[start : start + length] += rng.uniform(*CALL_LEVEL) * tone
-    return sound
+        waveform[start : start + length] += rng.uniform(*CALL_LEVEL) * tone
+    return waveform

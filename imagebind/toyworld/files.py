@@ -25,7 +25,7 @@ from imagebind.toyworld.sensors import render_depth, render_thermal
 from imagebind.toyworld.view import TEXT
 
 MANIFEST = "manifest.jsonl"  # one scene per line: its index, attributes, captions and files
-IMU_HEADER = (  # with units, which cannot be inferred from the small accelerations of a thing in free fall
+IMU_HEADER = (  # with units, which cannot be inferred from the small accelerations of an object in free fall
     "timestamp [s],accl_x [m/s2],accl_y [m/s2],accl_z [m/s2],gyro_x [rad/s],gyro_y [rad/s],gyro_z [rad/s]"
 )
 PNG_COMPRESSION = 1  # noise hardly compresses: higher levels take ten times as long to save a tenth
@@ -50,8 +50,8 @@ def write_scene(
     _write_video(paths["video"], render_video(scene))
     _write_png(paths["depth"], render_depth(scene))
     _write_png(paths["thermal"], render_thermal(scene))
-    sound, rate = render_audio(scene)
-    soundfile.write(paths["audio"], sound, rate, subtype="PCM_16")
+    waveform, rate = render_audio(scene)
+    soundfile.write(paths["audio"], waveform, rate, subtype="PCM_16")
     write_imu(paths["imu"], *render_imu(scene))
     for kind, text in captions_of(scene, style=style).items():
         paths[f"{kind}_caption"] = folder / f"{kind}.txt"

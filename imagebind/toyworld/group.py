@@ -1,7 +1,7 @@
-"""Groups: several things on one ground, in one image or video, with a box and a mask for each thing.
+"""Groups: several objects on one ground, in one image or video, with a box and a mask for each object.
 
-Each thing is a `Scene`. Its text, audio, depth, thermal and IMU are those of the scene with this thing alone.
-Things have the same sizes in pixels as in a scene, so a group's image is larger than 224 x 224.
+Each object is a `Scene`. Its text, audio, depth, thermal and IMU are those of a scene with only this object.
+Objects have the same sizes in pixels as in a scene, so a group's image is larger than 224 x 224.
 """
 
 import math
@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from imagebind.toyworld.motion import pose_at, still_pose
-from imagebind.toyworld.render import Backdrop, Shown, film, photograph
+from imagebind.toyworld.render import Backdrop, Shown, render_frame, render_frames
 from imagebind.toyworld.scene import (
     DISTANCES,
     SIZES,
@@ -28,18 +28,18 @@ from imagebind.toyworld.view import FOCAL, PIXELS, cover, sight
 GROUP_PIXELS = 2 * PIXELS
 THINGS = 3
 MAX_THINGS = min(len(Shape), len(Colour), len(Motion))
-GAP_PIXELS = 8  # between things in the image
-PLACEMENTS = 1000  # attempts before other things are sampled
+GAP_PIXELS = 8  # between objects in the image
+PLACEMENTS = 1000  # attempts before other objects are sampled
 SHARED = ("ground", "light", "brightness", "slant")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Several things with different shapes, colours and motions on one ground.
+    """Several objects with different shapes, colours and motions on one ground.
 
     Args:
-        things: a scene for each thing; all have the ground, the light and the slant of the first one.
-        centres: centre of each thing in the image, in pixels right and down from the top left corner.
+        things: a scene for each object; all have the ground, the light and the slant of the first one.
+        centres: centre of each object in the image, in pixels right and down from the top left corner.
         pixels: pixels per side of the image.
     """
 
@@ -48,7 +48,7 @@ class Group:
     pixels: int = GROUP_PIXELS
 
     def placed(self) -> tuple[Scene, ...]:
-        """Return the things with their positions in the group's image."""
+        """Return the objects with their positions in the group's image."""
         return tuple(
             replace(
                 thing,
@@ -86,7 +86,7 @@ def sample_group(
     pixels: int = GROUP_PIXELS,
     held_out: bool | None = None,
 ) -> Group:
-    """Sample things of different shapes, colours and motions that do not overlap; hot and cold alternate.
+    """Sample objects of different shapes, colours and motions that do not overlap; hot and cold alternate.
 
     Raises:
         ValueError: `things` is out of range, or too large for the size of the image.
@@ -129,7 +129,7 @@ def _sample_things(rng: np.random.Generator, count: int, held_out: bool | None) 
 def _sample_centres(
     rng: np.random.Generator, things: Sequence[Scene], pixels: int
 ) -> tuple[tuple[float, float], ...] | None:
-    """Return the centres of things in pixels, or None if they overlap."""
+    """Return the centres of objects in pixels, or None if they overlap."""
     radii = [REACH * FOCAL * thing.size / thing.distance for thing in things]
     centres: list[tuple[float, float]] = []
     for radius in radii:
@@ -143,20 +143,20 @@ def _sample_centres(
 
 def render_group_image(group: Group) -> np.ndarray:
     """Render an image: (pixels, pixels, 3) uint8."""
-    return photograph(_shown(group, None), Backdrop(group.things[0], group.pixels), exposure=0)
+    return render_frame(_shown(group, None), Backdrop(group.things[0], group.pixels), exposure=0)
 
 
 def render_group_video(group: Group, seconds: np.ndarray | None = None) -> np.ndarray:
     """Render two seconds of video, or the frames at the given times: (t, pixels, pixels, 3) uint8.
 
-    Nearer things cover farther ones, and things may leave the image.
+    Nearer objects cover farther ones, and objects may leave the image.
     """
     backdrop = Backdrop(group.things[0], group.pixels)
-    return film(lambda moment: _shown(group, moment), backdrop, seconds)
+    return render_frames(lambda moment: _shown(group, moment), backdrop, seconds)
 
 
 def group_masks(group: Group, seconds: float | None = None) -> np.ndarray:
-    """Return masks of each thing's visible pixels, in the image or the frame at a time: (n, h, w) bool."""
+    """Return masks of each object's visible pixels, in the image or the frame at a time: (n, h, w) bool."""
     masks = np.zeros((len(group.things), group.pixels, group.pixels), dtype=bool)
     poses = _poses(group, seconds)
     for number in _far_to_near(poses):
@@ -181,7 +181,7 @@ def boxes_of(masks: np.ndarray) -> np.ndarray:
 
 
 def _poses(group: Group, seconds: float | None) -> list[Shown]:
-    """Return the poses of the things in their order, in the image or at a time of the video."""
+    """Return the poses of the objects in their order, in the image or at a time of the video."""
     return [
         Shown(scene, still_pose(scene) if seconds is None else pose_at(scene, seconds))
         for scene in group.placed()

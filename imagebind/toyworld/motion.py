@@ -1,9 +1,9 @@
-"""Motion: the pose of the thing at each time of the two seconds, and the times of its impacts.
+"""Motion: the pose of the object at each time of the two seconds, and the times of its impacts.
 
-Every motion passes through the pose in which a still is taken, so a still shows nothing of it. All motions
-but resting make a clear difference between the first and the last frame of a clip: most of the thing's radius
-sideways (sliding) or down (bouncing), half as large again (approaching), or a quarter turn and more
-(spinning).
+Every motion passes through the pose in which a still is taken, so a still does not depend on the motion.
+Except for resting, the first and the last frame of a clip clearly differ: the object moves sideways (sliding)
+or down (bouncing) by most of its radius, grows by half (approaching), or rotates by a quarter
+turn or more (spinning).
 """
 
 from dataclasses import dataclass
@@ -66,18 +66,18 @@ def spin_of(scene: Scene) -> float:
 
 
 def drop_height(scene: Scene) -> float:
-    """Return the height in metres from which a bouncing thing is dropped."""
+    """Return the height in metres from which a bouncing object is dropped."""
     return _interpolate(DROP_HEIGHT, scene.vigour)
 
 
 def approach_at(seconds: Seconds) -> Seconds:
-    """Return the metres by which an approaching thing is farther than in a still; uniform acceleration."""
+    """Return the metres by which an approaching object is farther than in a still; uniform acceleration."""
     start, end = APPROACH
     return start + (end - start) * (seconds / CLIP_SECONDS) ** 2
 
 
 def impacts_of(drop: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return the times and speeds of the impacts of a thing dropped at 0 s: (n,) s, (n,) m/s.
+    """Return the times and speeds of the impacts of an object dropped at 0 s: (n,) s, (n,) m/s.
 
     A flight lasts twice the speed over gravity, so impacts follow each other ever faster.
     """

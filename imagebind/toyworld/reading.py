@@ -21,7 +21,7 @@ def world_transforms() -> dict[MediaKind, Transform]:
 
     Recordings last one clip and frames are square, so there is one clip and one crop. Pass rendered IMU as
     {"imu": samples, "timestamps": seconds}. Its units are set here, because they cannot be inferred from the
-    small accelerations of a thing in free fall.
+    small accelerations of an object in free fall.
     """
     return {
         MediaKind.IMAGE: ImageTransform(),

@@ -11,7 +11,7 @@ import av
 import numpy as np
 
 from imagebind.batching import begin_worker
-from imagebind.toyworld.audio import RATE as SOUND_RATE
+from imagebind.toyworld.audio import RATE as AUDIO_RATE
 from imagebind.toyworld.audio import render_audio
 from imagebind.toyworld.files import VIDEO_OPTIONS, write_imu
 from imagebind.toyworld.imu import render_imu
@@ -97,19 +97,19 @@ def write_recordings(
         shots: number of shots per recording.
         workers: number of rendering processes, which does not change the result.
     """
-    places = [Path(folder) / f"{number:03}" for number in range(count)]
+    folders = [Path(folder) / f"{number:03}" for number in range(count)]
     sampled = [
         sample_shots(np.random.default_rng([seed, number]), shots, held_out=held_out)
         for number in range(count)
     ]
-    missing = [each for each in zip(places, sampled, strict=True) if not _is_written(*each)]
+    missing = [each for each in zip(folders, sampled, strict=True) if not _is_written(*each)]
     if workers > 1 and len(missing) > 1:
         with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
             list(pool.map(_write, *zip(*missing, strict=True)))
     else:
         for each in missing:
             _write(*each)
-    return [_recording(*each) for each in zip(places, sampled, strict=True)]
+    return [_recording(*each) for each in zip(folders, sampled, strict=True)]
 
 
 def _recording(folder: Path, shots: Sequence[Shot]) -> Recording:
@@ -134,7 +134,7 @@ def _write_video(path: Path, shots: Sequence[Shot]) -> None:
     with av.open(path, "w") as container:
         options = {**VIDEO_OPTIONS, "forced-idr": "1"}
         video = container.add_stream("libx264", rate=FRAME_RATE, options=options)
-        audio = container.add_stream("aac", rate=SOUND_RATE, layout="mono")
+        audio = container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
         video.width, video.height, video.pix_fmt = PIXELS, PIXELS, "yuv420p"
         written = 0  # samples
         rest = np.empty(0, dtype=np.float32)  # samples that do not fill a block yet
@@ -145,13 +145,13 @@ def _write_video(path: Path, shots: Sequence[Shot]) -> None:
                 if number == 0:
                     frame.pict_type = av.video.frame.PictureType.I
                 container.mux(video.encode(frame))
-            sound, _ = render_audio(shot.scene)
-            rest = np.concatenate([rest, np.resize(sound, round((shot.end - shot.start) * SOUND_RATE))])
+            waveform, _ = render_audio(shot.scene)
+            rest = np.concatenate([rest, np.resize(waveform, round((shot.end - shot.start) * AUDIO_RATE))])
             whole = len(rest) // AUDIO_BLOCK * AUDIO_BLOCK if shot is not shots[-1] else len(rest)
             for first in range(0, whole, AUDIO_BLOCK):
                 block = rest[first : min(first + AUDIO_BLOCK, whole)]
                 samples = av.AudioFrame.from_ndarray(block[None], format="fltp", layout="mono")
-                samples.sample_rate, samples.pts = SOUND_RATE, written
+                samples.sample_rate, samples.pts = AUDIO_RATE, written
                 container.mux(audio.encode(samples))
                 written += len(block)
             rest = rest[whole:]

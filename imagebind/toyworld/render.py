@@ -19,22 +19,22 @@ TINT = 0.06  # of each channel
 LIGHT_FALL_OFF = 0.18  # from the centre to the edge of the image
 SHADOW_DARKENING = 0.45  # share of the light
 SHADOW_PIXELS = 9.0
-RIM_PIXELS = 5.0  # width of the darkened rim of the thing
+RIM_PIXELS = 5.0  # width of the darkened rim of the object
 RIM_SHADE = 0.5
 
-# Temperature is shown around the thing, never on it, so that its colour does not change.
+# Temperature is shown around the object, never on it, so that its colour does not change.
 HALO_REACH = 0.32  # radii
 GLOW = (255.0, 96.0, 20.0)
 GLOW_STRENGTH = 0.85
 RIME = (150.0, 205.0, 255.0)  # blue enough to be visible on snow
-RIME_STRENGTH = 1.25  # opaque near the thing
-RIME_CELSIUS = 15.0  # °C: at or below it the ground around the thing has rime
-GLOW_CELSIUS = 37.0  # °C: at or above it the ground around the thing glows
+RIME_STRENGTH = 1.25  # opaque near the object
+RIME_CELSIUS = 15.0  # °C: at or below it the ground around the object has rime
+GLOW_CELSIUS = 37.0  # °C: at or above it the ground around the object glows
 
 
 def render_image(scene: Scene) -> np.ndarray:
     """Render an image: (224, 224, 3) uint8. It does not depend on the motion."""
-    return photograph([Shown(scene, still_pose(scene))], Backdrop(scene), exposure=0)
+    return render_frame([Shown(scene, still_pose(scene))], Backdrop(scene), exposure=0)
 
 
 def render_video(scene: Scene, seconds: np.ndarray | None = None) -> np.ndarray:
@@ -43,23 +43,23 @@ def render_video(scene: Scene, seconds: np.ndarray | None = None) -> np.ndarray:
     A frame is bit-identical whether it is rendered alone or with others.
     """
     backdrop = Backdrop(scene)
-    return film(lambda moment: [Shown(scene, pose_at(scene, moment))], backdrop, seconds)
+    return render_frames(lambda moment: [Shown(scene, pose_at(scene, moment))], backdrop, seconds)
 
 
-def film(
+def render_frames(
     shown_at: Callable[[float], Sequence["Shown"]], backdrop: "Backdrop", seconds: np.ndarray | None = None
 ) -> np.ndarray:
-    """Render frames of the things shown at each time: (t, h, w, 3) uint8."""
+    """Render frames of the objects shown at each time: (t, h, w, 3) uint8."""
     times = np.arange(FRAMES) / FRAME_RATE if seconds is None else seconds
     frames = [
-        photograph(shown_at(moment), backdrop, exposure=1 + round(moment * FRAME_RATE))
+        render_frame(shown_at(moment), backdrop, exposure=1 + round(moment * FRAME_RATE))
         for moment in map(float, times)
     ]
     return np.stack(frames)
 
 
 class Shown(NamedTuple):
-    """A thing and where it is."""
+    """An object and where it is."""
 
     scene: Scene
     pose: Pose
@@ -72,7 +72,7 @@ class Backdrop:
         rng = scene.rng(IMAGE)
         self.scene, self.pixels = scene, pixels
         self.noise = np.float32(rng.uniform(*NOISE_STD))
-        rng.uniform()  # the thing's mark
+        rng.uniform()  # the object's mark
         tint = 1 + rng.uniform(-TINT, TINT, 3)
         axis = np.linspace(-1, 1, pixels)
         slope = math.cos(scene.light) * axis + math.sin(scene.light) * axis[:, None]  # (h, w)
@@ -82,41 +82,41 @@ class Backdrop:
 
 
 def _mark_of(scene: Scene) -> float:
-    """Return the direction of the darker half on a thing, in radians."""
+    """Return the direction of the darker half on an object, in radians."""
     rng = scene.rng(IMAGE)
     rng.uniform()  # the noise level of the camera
     return rng.uniform(0, 2 * math.pi)
 
 
 def _halo_of(temperature: float) -> tuple[tuple[float, float, float], float]:
-    """Return the colour of the ground around a thing, and its strength at the outline."""
+    """Return the colour of the ground around an object, and its strength at the outline."""
     if temperature >= GLOW_CELSIUS:
         return GLOW, GLOW_STRENGTH
     return RIME, RIME_STRENGTH if temperature <= RIME_CELSIUS else 0.0
 
 
-def photograph(things: Sequence[Shown], backdrop: Backdrop, *, exposure: int) -> np.ndarray:
-    """Render one frame: (h, w, 3) uint8. Later things are drawn over earlier ones."""
+def render_frame(things: Sequence[Shown], backdrop: Backdrop, *, exposure: int) -> np.ndarray:
+    """Render one frame: (h, w, 3) uint8. Later objects are drawn over earlier ones."""
     light = backdrop.scene.light
     rng = backdrop.scene.rng(IMAGE, exposure)
     grain = backdrop.noise * rng.standard_normal((backdrop.pixels, backdrop.pixels), dtype=np.float32)
     image = backdrop.ground.copy()  # (3, h, w)
     sightings = [sight(thing.scene, thing.pose, backdrop.pixels) for thing in things]
-    for thing, seen in zip(things, sightings, strict=True):
+    for thing, sighting in zip(things, sightings, strict=True):
         colour, strength = _halo_of(thing.scene.temperature)
-        reach = np.float32(HALO_REACH * seen.radius)
-        halo = (strength * np.exp(-seen.distance.clip(min=0) / reach)).clip(max=1)  # (h, w)
+        reach = np.float32(HALO_REACH * sighting.radius)
+        halo = (strength * np.exp(-sighting.distance.clip(min=0) / reach)).clip(max=1)  # (h, w)
         image += (planes(colour) * backdrop.light - image) * halo
-    for seen in sightings:
-        shaded = seen.moved(-SHADOW_PIXELS * math.cos(light), -SHADOW_PIXELS * math.sin(light))
+    for sighting in sightings:
+        shaded = sighting.moved(-SHADOW_PIXELS * math.cos(light), -SHADOW_PIXELS * math.sin(light))
         image *= 1 - SHADOW_DARKENING * (0.5 - shaded / SHADOW_PIXELS).clip(0, 1)  # soft at its border
-    for thing, seen in zip(things, sightings, strict=True):
-        within = seen.distance[seen.box]
+    for thing, sighting in zip(things, sightings, strict=True):
+        within = sighting.distance[sighting.box]
         rim = 1 - RIM_SHADE * (1 + within / RIM_PIXELS).clip(0, 1)
-        place = (slice(None), *seen.box)
-        face = face_pixels(thing.scene, seen, _mark_of(thing.scene)) * rim * backdrop.light[place]
+        region = (slice(None), *sighting.box)
+        face = face_pixels(thing.scene, sighting, _mark_of(thing.scene)) * rim * backdrop.light[region]
         opacity = OPACITY.get(thing.scene.material, 1.0) * cover(within)
-        image[place] += (face - image[place]) * opacity
+        image[region] += (face - image[region]) * opacity
     image += grain
     eight = image.clip(0, 255, out=image).astype(np.uint8)
     return np.ascontiguousarray(eight.transpose(1, 2, 0))  # (3, h, w) -> (h, w, 3)

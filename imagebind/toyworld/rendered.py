@@ -155,11 +155,11 @@ def render_modalities(scene: Scene) -> dict[MediaKind, np.ndarray]:
     """Return the arrays of a scene that `Rendered` stores."""
     transforms: dict[MediaKind, Any] = dict(world_transforms())  # each takes the result of its render_...
     seconds, samples = render_imu(scene)
-    sound, rate = render_audio(scene)
+    waveform, rate = render_audio(scene)
     measured = {
         MediaKind.DEPTH: transforms[MediaKind.DEPTH](render_depth(scene)),
         MediaKind.THERMAL: transforms[MediaKind.THERMAL](render_thermal(scene)),
-        MediaKind.AUDIO: transforms[MediaKind.AUDIO]((sound, rate))[0],
+        MediaKind.AUDIO: transforms[MediaKind.AUDIO]((waveform, rate))[0],
         MediaKind.IMU: transforms[MediaKind.IMU]({"imu": samples, "timestamps": seconds}),
     }
     return {

@@ -1,4 +1,4 @@
-"""Scenes of one thing on a ground: their attributes, random variation and sampling.
+"""Scenes of one object on a ground: their attributes, random variation and sampling.
 
 All renderings of a scene depend only on its fields. Random details without a field of their own (noise,
 pebbles, a sensor's bias) come from `Scene.rng`, which depends only on the scene's seed: two scenes that
@@ -18,7 +18,7 @@ from imagebind.modality import MediaKind
 CLIP_SECONDS = 2.0  # of video, audio and IMU: one clip of the released transforms
 
 # Radius in metres, distance in metres, temperature in °C. The ranges of two words do not overlap, so the word
-# is always unambiguous. Over all sizes and distances the thing is 83 to 153 pixels wide.
+# is always unambiguous. Over all sizes and distances the object is 83 to 153 pixels wide.
 SIZES = MappingProxyType({"small": (0.20, 0.22), "large": (0.25, 0.28)})
 DISTANCES = MappingProxyType({"near": (0.95, 1.05), "far": (1.15, 1.25)})
 TEMPERATURES = MappingProxyType({"cold": (-8.0, 6.0), "hot": (46.0, 60.0)})
@@ -97,14 +97,14 @@ SHOWN_ATTRIBUTES = MappingProxyType(
 
 @dataclass(frozen=True, kw_only=True)
 class Scene:
-    """One thing on a ground, seen by a camera. Fields after `distance` are nuisance variables.
+    """One object on a ground, seen by a camera. Fields after `distance` are nuisance variables.
 
     Args:
-        size: the thing's radius in metres.
+        size: the object's radius in metres.
         temperature: °C.
         distance: metres from the camera when a still is taken.
         x, y: metres right of and below the camera's axis when a still is taken.
-        angle: clockwise rotation of the thing in radians.
+        angle: clockwise rotation of the object in radians.
         slant: vertical foreshortening from the camera's downward view; 1 is none.
         light: direction of the light in radians.
         brightness: brightness of the light.

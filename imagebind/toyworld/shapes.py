@@ -46,15 +46,15 @@ def _polygon(corners: np.ndarray, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 def _regular(corners: int, radii: tuple[float, ...]) -> np.ndarray:
     """Return corners around the centre, the first on top, with alternating radii: (corners, 2)."""
-    turns = 2 * np.pi * np.arange(corners) / corners
+    angles = 2 * np.pi * np.arange(corners) / corners
     radius = np.resize(radii, corners)
-    return np.stack([radius * np.sin(turns), -radius * np.cos(turns)], axis=1)
+    return np.stack([radius * np.sin(angles), -radius * np.cos(angles)], axis=1)
 
 
 def _cross(arm: float, length: float) -> np.ndarray:
     quarter = [(arm, -length), (arm, -arm), (length, -arm)]
-    turn = np.array([[0, -1], [1, 0]])
-    return np.concatenate([np.array(quarter) @ np.linalg.matrix_power(turn.T, k) for k in range(4)])
+    rotation = np.array([[0, -1], [1, 0]])
+    return np.concatenate([np.array(quarter) @ np.linalg.matrix_power(rotation.T, k) for k in range(4)])
 
 
 def _rectangle(width: float, height: float) -> np.ndarray:

@@ -17,9 +17,9 @@ PAINTS = {  # each scene also has its own brightness and tint
     Colour.PURPLE: (150, 45, 190),
     Colour.WHITE: (242, 242, 238),
 }
-DARK_HALF = 0.65  # brightness of the thing's darker half, which makes its rotation visible
+DARK_HALF = 0.65  # brightness of the object's darker half, which makes its rotation visible
 
-GROUND_COLOURS = {  # muted and dark, so that the thing stands out in every paint
+GROUND_COLOURS = {  # muted and dark, so that the object stands out in every paint
     Ground.GRASS: (52, 64, 36),
     Ground.SAND: (104, 94, 72),
     Ground.BOARDS: (76, 58, 42),
@@ -76,38 +76,38 @@ def _relief(ground: Ground, rng: np.random.Generator, pixels: int) -> np.ndarray
     return np.where(across | down[:, None], 20, smooth_field(rng, 5, 5, pixels) * 2)
 
 
-def face_pixels(scene: Scene, seen: Sighting, mark: float) -> np.ndarray:
-    """Return the thing's face in even light: float32 (3, rows, columns) of its box.
+def face_pixels(scene: Scene, sighting: Sighting, mark: float) -> np.ndarray:
+    """Return the object's face in even light: float32 (3, rows, columns) of its box.
 
     Args:
-        mark: direction of the darker half on the thing, in radians.
+        mark: direction of the darker half on the object, in radians.
     """
     # In pixels from the border of the two halves, so that this border is as sharp as the outline.
-    halves = (seen.u * math.cos(mark) + seen.v * math.sin(mark)) * seen.radius
-    tone = (1 - (1 - DARK_HALF) * (0.5 + halves).clip(0, 1)) * _grain(scene, seen)
+    halves = (sighting.u * math.cos(mark) + sighting.v * math.sin(mark)) * sighting.radius
+    tone = (1 - (1 - DARK_HALF) * (0.5 + halves).clip(0, 1)) * _grain(scene, sighting)
     face = planes(PAINTS[scene.colour]) * tone
-    shine = _shine(scene, seen)
+    shine = _shine(scene, sighting)
     return face if shine is None else face + (255 - face) * shine
 
 
-def _grain(scene: Scene, seen: Sighting) -> np.ndarray | float:
-    """Return the factor by which a material's texture darkens the paint; it rotates with the thing."""
+def _grain(scene: Scene, sighting: Sighting) -> np.ndarray | float:
+    """Return the factor by which a material's texture darkens the paint; it rotates with the object."""
     if scene.material is Material.WOOD:
-        return 0.84 + 0.16 * np.sin(WOOD_GRAIN * seen.u + 3 * seen.v)
+        return 0.84 + 0.16 * np.sin(WOOD_GRAIN * sighting.u + 3 * sighting.v)
     if scene.material is Material.RUBBER:
-        return 0.86 - 0.2 * (np.sin(RUBBER_KNOBS * seen.u) * np.sin(RUBBER_KNOBS * seen.v) > 0.35).astype(
-            np.float32
-        )
+        return 0.86 - 0.2 * (
+            np.sin(RUBBER_KNOBS * sighting.u) * np.sin(RUBBER_KNOBS * sighting.v) > 0.35
+        ).astype(np.float32)
     return 1.0
 
 
-def _shine(scene: Scene, seen: Sighting) -> np.ndarray | None:
-    """Return the reflection of the light, 0 to 1, or None; it does not rotate with the thing."""
+def _shine(scene: Scene, sighting: Sighting) -> np.ndarray | None:
+    """Return the reflection of the light, 0 to 1, or None; it does not rotate with the object."""
     if scene.material is Material.METAL:
-        turned = scene.light - scene.angle
-        bands = np.sin(METAL_BANDS * (seen.u * math.cos(turned) + seen.v * math.sin(turned)))
+        angle = scene.light - scene.angle
+        bands = np.sin(METAL_BANDS * (sighting.u * math.cos(angle) + sighting.v * math.sin(angle)))
         return METAL_SHEEN + METAL_GLARE * bands.clip(min=0) ** 4
     if scene.material is Material.GLASS:
-        inwards = seen.distance[seen.box] / seen.radius + GLASS_EDGE
+        inwards = sighting.distance[sighting.box] / sighting.radius + GLASS_EDGE
         return GLASS_GLINT * np.exp(-((inwards / GLASS_EDGE_WIDTH) ** 2))
     return None

@@ -15,22 +15,22 @@ FOCAL = 260.0  # pixels: a field of view of 47°
 IMAGE_CENTRE = PIXELS / 2  # pixels, of an image of the usual size
 
 # Random number streams of a scene, by their use.
-CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, SOUND, IMU, TEXT = range(8)
+CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, AUDIO, IMU, TEXT = range(8)
 
 CLUTTER_COUNT = (3, 6)
-CLUTTER_RADIUS = (5.0, 15.0)  # pixels: too small to be mistaken for the thing
+CLUTTER_RADIUS = (5.0, 15.0)  # pixels: too small to be mistaken for the object
 CLUTTER_SIDES = (3, 8)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Sighting:
-    """The projection of the thing into an image.
+    """The projection of the object into an image.
 
     Args:
         distance: (h, w) float32, pixels from its outline, negative inside.
         radius: pixels.
         box: the rows and the columns that it may cover.
-        u, v: float32 over the box, coordinates on the thing in radii, right and down at angle 0.
+        u, v: float32 over the box, coordinates on the object in radii, right and down at angle 0.
     """
 
     distance: np.ndarray
@@ -40,7 +40,7 @@ class Sighting:
     v: np.ndarray
 
     def moved(self, right: float, down: float) -> np.ndarray:
-        """Return `distance` of the thing shifted by whole pixels, with repeated borders: (h, w)."""
+        """Return `distance` of the object shifted by whole pixels, with repeated borders: (h, w)."""
         last = len(self.distance) - 1
         grid = np.arange(last + 1)
         rows, columns = (grid - round(down)).clip(0, last), (grid - round(right)).clip(0, last)
@@ -48,12 +48,12 @@ class Sighting:
 
 
 def cover(distance: np.ndarray) -> np.ndarray:
-    """Return the share of each pixel that the thing covers, 0 to 1."""
+    """Return the share of each pixel that the object covers, 0 to 1."""
     return (0.5 - distance).clip(0, 1)
 
 
 def sight(scene: Scene, pose: Pose, pixels: int = PIXELS) -> Sighting:
-    """Project the thing into an image of `pixels` per side."""
+    """Project the object into an image of `pixels` per side."""
     radius = FOCAL * scene.size / pose.distance
     across = pixels / 2 + FOCAL * pose.x / pose.distance
     down = pixels / 2 + FOCAL * pose.y / pose.distance
@@ -98,8 +98,8 @@ def clutter(scene: Scene, pixels: int = PIXELS) -> tuple[np.ndarray, int]:
     for piece in range(1, count + 1):
         centre, radius = rng.uniform(0, pixels, 2), rng.uniform(*CLUTTER_RADIUS)
         sides = int(rng.integers(*CLUTTER_SIDES, endpoint=True))
-        turns = np.sort(rng.uniform(0, 2 * np.pi, sides))
-        corners = centre + radius * np.stack([np.cos(turns), np.sin(turns)], axis=1)
+        angles = np.sort(rng.uniform(0, 2 * np.pi, sides))
+        corners = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         draw.polygon([(float(x), float(y)) for x, y in corners], fill=piece)
     return np.asarray(pieces), count
 

@@ -3,9 +3,9 @@
     from imagebind.training.loop import train
     result = train(recipe)
 
-A single process uses the best available device. Under `torchrun` each process is one
-rank, and the loss curve equals that of one process with the same batch. After an interruption at any point
-the same call resumes from the newest checkpoint in `recipe.output`.
+A single process uses the best available device. Under `torchrun` each process is one rank, and
+the loss curve equals that of one process with the same batch. After an interruption at any point the same
+call resumes from the newest checkpoint in `recipe.output`.
 """
 
 import logging

@@ -87,7 +87,7 @@ def place(encoder: nn.Module, device: torch.device, sharding: Sharding, *, has_u
 
 
 def unwrapped(encoder: Any) -> Any:
-    """Return the encoder that `place` was given."""
+    """Return the encoder that was passed to `place`."""
     return encoder.module if isinstance(encoder, DistributedDataParallel) else encoder
 
 

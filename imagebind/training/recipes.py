@@ -25,7 +25,7 @@ ReadPairs = Callable[[], Sequence[Pair]]
 PAPER_WARMUP_EPOCHS = 2
 CHUNK_SIZE = 64  # pairs per forward pass: a few GB of activations at these sizes. Source: ours
 NUM_WORKERS = 8  # Source: ours
-TEMPERATURE = 0.07  # initial value of CLIP's temperature; for pairs that the paper has no temperature for
+TEMPERATURE = 0.07  # initial value of CLIP's temperature; for pairs for which the paper gives no temperature
 OPEN_CLIP_NORM_EPS = 1e-5
 
 

@@ -143,7 +143,7 @@ def lora_config(model: nn.Module, learns: Lora) -> Any:
 
 
 def import_peft() -> Any:
-    """The peft package.
+    """Import and return peft.
 
     Raises:
         MissingExtraError: it is not installed.

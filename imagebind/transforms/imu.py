@@ -49,13 +49,13 @@ def load_imu(
     """Read a logger's text table, or an `.npy` of shape (t, 6) or (6, t), or 7 channels with time first.
 
     The table's delimiter, header, units and clock are detected for the loggers in `imu_layouts.LAYOUTS` and
-    for others with the same column names. If each sensor has its own file, the path of
-    either file or of their folder reads both. Source: ours.
+    for others with the same column names. If each sensor has its own file, pass the path of either file or of
+    their folder to read both. Source: ours.
 
     Args:
         rate: samples per second, if the file has no clock.
-        accel_unit, gyro_unit, time_unit: override the header's units. Without both, m/s2 and rad/s, and the
-            time unit that fits the clock's numbers, or s.
+        accel_unit, gyro_unit, time_unit: override the header's units. Without either, m/s2 and rad/s are
+            assumed, and the time unit that fits the clock's values, or s.
         columns: {"accel": (x, y, z), "gyro": (x, y, z), "time": t}, names or numbers from 0, for tables
             with unknown names.
         layout: the name of a logger, or a JSON file with columns, units and rate.
@@ -170,7 +170,7 @@ class ImuTransform:
         """Return windows (s, 6, 2000) float32, and the [start, end) of each in seconds from the first sample.
 
         Args:
-            recording: a file, a `ImuRecording`, an array or tensor, (array, rate), or
+            recording: a file, an `ImuRecording`, an array or tensor, (array, rate), or
                 {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}, which may also
                 contain options of `load_imu`.
             spans: the windows; by default one window, from `start` and `window_seconds`.

@@ -44,14 +44,14 @@ def _filtered(recording: ImuRecording, times: np.ndarray, step: float, target: f
     count = int(np.ceil((times[-1] - times[0]) / step)) + 2 * half + 2
     grid = (first + np.arange(count)) * step
     samples = np.stack([np.interp(grid, recording.seconds, channel) for channel in recording.samples.T], 1)
-    places = times / step - first
+    positions = times / step - first
     around = np.arange(1 - half, half + 1)
     out = np.empty((len(times), samples.shape[1]))
     block = max(MAX_BLOCK_VALUES // (len(around) * samples.shape[1]), 1)
     for at in range(0, len(times), block):
-        place = places[at : at + block, None]
-        index = np.floor(place).astype(int) + around  # (b, 2 half)
-        offset = (index - place) * (step / target)  # in target steps
+        position = positions[at : at + block, None]
+        index = np.floor(position).astype(int) + around  # (b, 2 half)
+        offset = (index - position) * (step / target)  # in target steps
         inside = np.clip(1 - (offset / HALF_STEPS) ** 2, 0, None)
         weights = np.sinc(CUTOFF * offset) * np.i0(KAISER_BETA * np.sqrt(inside))
         weights /= weights.sum(axis=1, keepdims=True)  # keeps gravity unchanged

@@ -102,8 +102,10 @@ class SpatialCrop(nn.Module):
     def forward(self, videos: Sequence[Tensor]) -> list[Tensor]:
         if isinstance(videos, Tensor):
             raise TypeError(f"SpatialCrop: expected a list of videos, got a tensor {tuple(videos.shape)}")
-        places = range(CROPS) if self.num_crops == CROPS else (1,)
-        return [uniform_crop(video, self.crop_size, place)[0] for video in videos for place in places]
+        positions = range(CROPS) if self.num_crops == CROPS else (1,)
+        return [
+            uniform_crop(video, self.crop_size, position)[0] for video in videos for position in positions
+        ]
 
 
 class NormalizeVideo(nn.Module):

@@ -44,7 +44,7 @@ WORD_PATTERN = regex.compile(
 _PRINTABLE = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
 _UNPRINTABLE = [octet for octet in range(256) if octet not in _PRINTABLE]
 BYTE_CHARACTERS = {octet: chr(octet) for octet in _PRINTABLE} | {
-    octet: chr(256 + place) for place, octet in enumerate(_UNPRINTABLE)
+    octet: chr(256 + index) for index, octet in enumerate(_UNPRINTABLE)
 }
 CHARACTER_BYTES = {character: octet for octet, character in BYTE_CHARACTERS.items()}
 CHARACTER_BYTES[" "] = 0x20  # decodes the end of a word
@@ -222,11 +222,12 @@ def vocabulary_path() -> Path:
         FileNotFoundError: the file is neither in the package nor next to it.
     """
     package = Path(__file__).parents[1]
-    places = [package / "bpe" / VOCABULARY_FILE, package.parent / "bpe" / VOCABULARY_FILE]  # wheel, checkout
-    path = next((place for place in places if place.is_file()), None)
+    folders = package / "bpe", package.parent / "bpe"  # of a wheel, of a checkout
+    candidates = [folder / VOCABULARY_FILE for folder in folders]
+    path = next((candidate for candidate in candidates if candidate.is_file()), None)
     if path is None:
         raise FileNotFoundError(
-            f"no {VOCABULARY_FILE} in {' or '.join(str(place.parent) for place in places)}"
+            f"no {VOCABULARY_FILE} in {' or '.join(str(candidate.parent) for candidate in candidates)}"
         )
     return path
 

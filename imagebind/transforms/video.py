@@ -153,19 +153,19 @@ class VideoTransform:
     ) -> tuple[Tensor, list[tuple[float, float]]]:
         if spans is None:
             spans = clip_spans(clock.duration, clip_seconds=self.clip_seconds, clips=self.clips)
-        places = defaultdict(list)  # frame -> its positions in the views; overlapping clips share frames
+        positions = defaultdict(list)  # frame -> its positions in the views; overlapping clips share frames
         for clip, span in enumerate(spans):
             for slot, index in enumerate(clock.frames_in(span, self.frames)):
-                places[index].append((clip, slot))
+                positions[index].append((clip, slot))
         shape = (len(spans), self.crops, 3, self.frames, self.size, self.size)
         views = torch.empty(shape, dtype=torch.float32, device="cpu")
-        for index, frame in read(sorted(places)):
+        for index, frame in read(sorted(positions)):
             if isinstance(frame, np.ndarray):
                 frame = torch.from_numpy(
                     np.array(frame)
                 )  # a copy: torch needs writable memory and positive strides
             squares = self._squares(frame, name)
-            for clip, slot in places[index]:
+            for clip, slot in positions[index]:
                 views[clip, :, :, slot] = squares  # (crops, 3, size, size)
         return views.flatten(0, 1), as_floats(spans)
 

@@ -66,7 +66,7 @@ def test_what_is_written_can_be_read_as_proposals(tmp_path):
         ('[{"image_id": 3, "bbox": [1, 2, 3, 4], "score": 0.5}]', [[1, 2, 4, 6]]),
     ],
 )
-def test_boxes_of_csv_files_and_of_results(tmp_path, text, boxes):
+def test_boxes_of_csv_files_and_of_results_are_read(tmp_path, text, boxes):
     (tmp_path / "boxes.txt").write_text(text)
     assert read_boxes(tmp_path / "boxes.txt", "a.png").tolist() == boxes
 
@@ -92,7 +92,7 @@ def test_a_missing_an_empty_and_a_binary_file_are_named(tmp_path):
             read_boxes(tmp_path / name, "a.png")
 
 
-def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_path):
+def test_images_of_equal_name_are_distinguished_by_their_paths(tmp_path):
     path = tmp_path / "boxes.csv"
     path.write_text("image,x1,y1,x2,y2\na/x.png,1,2,3,4\nb/x.png,5,6,7,8\n")
     assert read_boxes(path, "/photos/b/x.png").tolist() == [[5, 6, 7, 8]]
@@ -101,7 +101,7 @@ def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("text", "seen"),
+    ("text", "message"),
     [
         ("x1,y1,x2,y2\n1,2,3\n", "3 values in row 2, for 4 columns"),
         ("x1,y1,x2,y2\n1,2,3,abc\n", "'abc' in the column y2"),
@@ -110,8 +110,8 @@ def test_images_of_one_name_in_two_folders_are_told_apart_by_their_paths(tmp_pat
         ("[{", "damaged JSON"),
     ],
 )
-def test_the_row_or_key_that_is_wrong_is_named(tmp_path, text, seen):
+def test_an_error_names_the_wrong_row_or_key(tmp_path, text, message):
     path = tmp_path / "boxes.csv"
     path.write_text(text)
-    with pytest.raises(MediaError, match=seen):
+    with pytest.raises(MediaError, match=message):
         read_boxes(path, "x.png")

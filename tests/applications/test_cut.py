@@ -110,10 +110,10 @@ def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_what_is_left_out(fil
         ]
         zero, base = container.streams.video[0].start_time, container.streams.video[0].time_base
     first, second = (float((key - zero) * Fraction(base)) for key in keys[1:3])
-    assert key_frame_at(path, first, second) is None  # frames before a key frame that need it
+    assert key_frame_at(path, first, second) is None  # frames shown before a key frame depend on it
 
 
-def test_a_clip_of_uneven_times_and_odd_size_keeps_both_within_a_pixel(tmp_path):
+def test_a_clip_keeps_uneven_times_and_its_size_except_for_an_odd_pixel(tmp_path):
     times = [0, 0.1, 0.15, 0.4, 0.9, 1.0, 1.3, 1.9]
     path = tmp_path / "uneven.mkv"
     path.write_bytes(make_video(container="matroska", codec="ffv1", size=(65, 49), times=times))
@@ -126,12 +126,12 @@ def test_a_clip_of_uneven_times_and_odd_size_keeps_both_within_a_pixel(tmp_path)
 
 
 def test_audio_is_cut_to_the_sample(tmp_path):
-    sound = np.linspace(-0.5, 0.5, 5 * 8_000)
-    soundfile.write(tmp_path / "talk.flac", sound, 8_000)
+    waveform = np.linspace(-0.5, 0.5, 5 * 8_000)
+    soundfile.write(tmp_path / "talk.flac", waveform, 8_000)
     clip = cut_clip(tmp_path / "talk.flac", tmp_path / "clip", start=1.25, end=3.5)
     found, rate = soundfile.read(clip.path)
     assert clip.path.suffix == ".wav" and rate == 8_000
-    np.testing.assert_allclose(found, sound[10_000:28_000], atol=1e-4)
+    np.testing.assert_allclose(found, waveform[10_000:28_000], atol=1e-4)
 
 
 def test_moments_are_written_into_a_new_folder_by_rank(film, tmp_path):
@@ -142,7 +142,7 @@ def test_moments_are_written_into_a_new_folder_by_rank(film, tmp_path):
     assert sorted(path.name for path in (tmp_path / "new" / "clips").iterdir()) == names
 
 
-def test_what_cannot_be_cut_is_refused_and_leaves_nothing(film, imu_file, tmp_path):
+def test_a_cut_that_is_refused_leaves_no_file(film, imu_file, tmp_path):
     with pytest.raises(MediaError, match=r"walk\.csv: expected a video or an audio file to cut, got imu"):
         cut_clip(imu_file, tmp_path / "clip", start=0, end=1)
     with pytest.raises(ValueError, match="0 <= start < end"):

@@ -34,9 +34,7 @@ def test_plain_patches_are_the_tokens_of_the_trunk_through_the_head(small_model)
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_patches_of_images_and_clips_have_unit_length_and_do_not_depend_on_batch_mates(
-    small_model, attention
-):
+def test_patches_of_images_and_clips_have_unit_length_and_do_not_depend_on_the_batch(small_model, attention):
     generator = torch.Generator().manual_seed(0)
     for shape in ((2, 3, 224, 224), (2, 3, 2, 224, 224), (2, 3, 112, 112)):
         images = torch.rand(shape, generator=generator)
@@ -101,7 +99,7 @@ def test_a_clip_of_a_repeated_frame_has_the_map_of_the_image(embedder):
         torch.testing.assert_close(*maps, atol=1e-5, rtol=0)
 
 
-def test_the_map_of_a_text_is_highest_at_its_thing():
+def test_the_map_of_a_text_is_highest_at_its_object():
     embedder = Embedder(imagebind_tiny(pretrained=True), num_workers=1)
     group = GroupWorld(seed=3).group(1)
     texts = [f"a {thing.colour.value} {thing.shape.value}" for thing in group.things]

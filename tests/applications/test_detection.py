@@ -1,4 +1,4 @@
-"""Boxes of queries of several modalities, in toy-world scenes of three things."""
+"""Boxes of queries of several modalities, in toy-world scenes of three objects."""
 
 import numpy as np
 import pytest
@@ -37,7 +37,7 @@ def true_boxes(group) -> torch.Tensor:
     return torch.from_numpy(boxes_of(group_masks(group)))
 
 
-def test_each_text_finds_its_thing_among_given_boxes(tiny, image, true_boxes):
+def test_each_text_finds_its_object_among_given_boxes(tiny, image, true_boxes):
     texts = ["a cyan triangle", "a green square", "a red crescent"]
     found = detect(tiny, image, texts, proposals=true_boxes, **ALL)
     best = {text: next(each for each in found if each.query == text) for text in texts}
@@ -47,7 +47,7 @@ def test_each_text_finds_its_thing_among_given_boxes(tiny, image, true_boxes):
 
 
 @pytest.mark.huge  # many crops
-def test_without_given_boxes_a_text_finds_its_thing(tiny, image, true_boxes):
+def test_without_given_boxes_a_text_finds_its_object(tiny, image, true_boxes):
     found = detect(tiny, image, {"square": "a green square"})
     left, top, right, bottom = found[0].box
     edges = true_boxes[1].tolist()

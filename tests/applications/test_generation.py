@@ -1,4 +1,4 @@
-"""Images of queries: decoders of functions, weights, seeds, silent audio and other bad input."""
+"""Generating images: functions as decoders, weights, seeds, silent audio and other bad input."""
 
 import random
 from pathlib import Path
@@ -29,7 +29,7 @@ def tiny() -> Embedder:
 
 @pytest.fixture
 def small_decoder(tiny, monkeypatch) -> TinyDecoder:
-    """The decoder of the small model, with random weights and memory."""
+    """Return the decoder of the small model, with random weights and memory."""
     generator = torch.Generator().manual_seed(0)
     memory = torch.nn.functional.normalize(torch.randn(8, tiny.embed_dim, generator=generator), dim=-1)
     with torch.random.fork_rng():
@@ -41,25 +41,25 @@ def small_decoder(tiny, monkeypatch) -> TinyDecoder:
 
 
 def as_pixels(embedding: torch.Tensor) -> np.ndarray:
-    """An image that has the embedding as its pixels."""
+    """Return an image that has the embedding as its pixels."""
     return np.tile((embedding.numpy() + 1) / 2, (3, 2, 1)).astype(np.float32)  # (3, 2, e)
 
 
 def test_a_function_gets_the_embedding_of_an_item(tiny, world):
-    seen = []
+    given = []
     path = world / "000000" / "audio.wav"
-    (image,) = generate(tiny, path, decoder=lambda embedding: seen.append(embedding) or as_pixels(embedding))
-    np.testing.assert_allclose(seen[0].numpy(), tiny.encode(path), atol=1e-6)
+    (image,) = generate(tiny, path, decoder=lambda embedding: given.append(embedding) or as_pixels(embedding))
+    np.testing.assert_allclose(given[0].numpy(), tiny.encode(path), atol=1e-6)
     assert image.size == (128, 2) and image.mode == "RGB"
 
 
 def test_items_of_several_modalities_and_vectors_are_added_with_their_weights(tiny, world):
-    seen = []
+    given = []
     vector = tiny.encode("a blue cone")
     query = [(world / "000000" / "audio.wav", 0.5), ({"text": "a red star"}, 0.3), (vector, -0.2)]
-    generate(tiny, query, decoder=lambda embedding: seen.append(embedding) or as_pixels(embedding))
+    generate(tiny, query, decoder=lambda embedding: given.append(embedding) or as_pixels(embedding))
     parts = [(tiny.encode(query[0][0]), 0.5), (tiny.encode("a red star"), 0.3), (vector, -0.2)]
-    np.testing.assert_allclose(seen[0].numpy(), combine(parts), atol=1e-6)
+    np.testing.assert_allclose(given[0].numpy(), combine(parts), atol=1e-6)
 
 
 def test_a_function_that_draws_random_numbers_is_repeated_by_the_seed_alone(tiny):
@@ -119,12 +119,12 @@ def test_a_query_or_option_that_cannot_be_used_is_refused(tiny, query, options, 
         generate(tiny, query, decoder=as_pixels, **options)
 
 
-def test_a_missing_file_is_told_by_its_name(tiny):
+def test_the_error_for_a_missing_file_names_it(tiny):
     with pytest.raises(MediaError, match=r"nowhere\.wav"):
         generate(tiny, Path("nowhere.wav"), decoder=as_pixels)
 
 
-def test_a_model_without_a_decoder_is_told(embedder):
+def test_a_model_without_a_decoder_is_an_error(embedder):
     with pytest.raises(ImageBindError, match=r"32-d vectors \(custom\), which has no decoder"):
         generate(embedder, "a dog")
 

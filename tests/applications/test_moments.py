@@ -47,14 +47,14 @@ def test_moments_are_sorted_by_score_and_do_not_overlap():
             assert shared <= MAX_OVERLAP * min(first.seconds, second.seconds)
 
 
-def test_streams_are_added_so_that_what_both_show_comes_first():
+def test_an_event_in_both_streams_comes_first():
     video, audio = stream((10, 14, 0.3), (30, 34, 0.3)), stream((30, 34, 0.2), (50, 54, 0.2), seed=1)
     (both,) = find_moments(recording(video=video, audio=audio), QUERY, top=1)
     assert 30 <= both.peak <= 34 and set(both.stream_scores) == {MediaKind.VIDEO, MediaKind.AUDIO}
     assert both.score == pytest.approx(np.mean(list(both.stream_scores.values())))
 
 
-def test_a_stream_that_says_nothing_of_the_query_does_not_drown_another():
+def test_a_stream_without_information_about_the_query_does_not_hide_another():
     noise = stream(seed=1)  # deviations of 0.005, which standardising alone would make as large as an event
     (best,) = find_moments(recording(video=stream((10, 14, 0.3)), imu=noise), QUERY, top=1)
     assert 10 <= best.peak <= 14 and abs(best.stream_scores[MediaKind.IMU]) < 0.3

@@ -46,7 +46,7 @@ def test_patches_that_do_not_touch_are_two_boxes():
     assert sorted(boxes.tolist()) == [[5, 5, 20, 20], [40, 40, 60, 60]]
 
 
-def test_most_things_of_the_toy_world_have_a_proposal():
+def test_most_objects_of_the_toy_world_have_a_proposal():
     best = []
     for number in range(3):
         group = GroupWorld(seed=1).group(number)
@@ -58,7 +58,7 @@ def test_most_things_of_the_toy_world_have_a_proposal():
 
 
 def test_an_image_of_one_colour_gets_the_grid():
-    image = Image.new("RGB", (400, 80), "grey")  # its one group is too long
+    image = Image.new("RGB", (400, 80), "grey")  # its only region is too elongated
     assert colour_boxes(image).tolist() == [[0, 0, 400, 80]] * 6
     assert torch.equal(default_boxes(image, torch.zeros(1, 8, 40)), grid_boxes((400, 80)))
 

@@ -14,7 +14,7 @@ from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.video import VideoTransform
 from tests.media.filmed import ffmpeg, needs_ffmpeg
 from tests.reference import filled_model, small_config
-from tests.search.recorded import write_film
+from tests.search.recorded import write_recording
 
 FILM_SECONDS = 12
 VIDEO, AUDIO, IMU = MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU
@@ -32,11 +32,11 @@ def embedder(small_model):
 
 @pytest.fixture(scope="module")
 def film(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("film") / "film.mp4", FILM_SECONDS)
+    return write_recording(tmp_path_factory.mktemp("film") / "film.mp4", FILM_SECONDS)
 
 
 @pytest.fixture(scope="module")
-def motion(tmp_path_factory):
+def imu_table(tmp_path_factory):
     """An IMU table of 6 s, which moves in its second half."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 6, 0.01)
@@ -65,33 +65,33 @@ def test_a_window_is_embedded_as_a_clip_of_the_transform(embedder, film, kind):
     np.testing.assert_allclose(windows.vectors[6], expected / expected.norm(), atol=1e-4)
 
 
-def test_an_imu_file_is_shifted_by_its_offset_and_cut_to_the_recording(embedder, film, motion):
-    plain = embed_recording(embedder, film, imu=motion).streams[IMU]
-    later = embed_recording(embedder, film, imu=motion, imu_offset=8.25, streams=["imu", "video"])
+def test_an_imu_file_is_shifted_by_its_offset_and_cut_to_the_recording(embedder, film, imu_table):
+    plain = embed_recording(embedder, film, imu=imu_table).streams[IMU]
+    later = embed_recording(embedder, film, imu=imu_table, imu_offset=8.25, streams=["imu", "video"])
     shifted = later.streams[IMU]
     assert later.seconds == pytest.approx(FILM_SECONDS) and list(later.streams) == [VIDEO, IMU]
     assert shifted.starts[0] == 8.25 and shifted.centres[-1] <= FILM_SECONDS
-    alone = embed_recording(embedder, film, imu=motion, imu_offset=8.25, streams=["imu"])
+    alone = embed_recording(embedder, film, imu=imu_table, imu_offset=8.25, streams=["imu"])
     assert alone.seconds == later.seconds
     np.testing.assert_array_equal(alone.streams[IMU].starts, shifted.starts)
     np.testing.assert_array_equal(shifted.vectors, plain.vectors[: len(shifted.vectors)])
 
 
-def test_options_of_an_imu_file_reach_its_transform(embedder, film, motion):
+def test_options_of_an_imu_file_reach_its_transform(embedder, film, imu_table):
     plain, other = (
         embed_recording(embedder, film, imu=imu).streams[IMU].vectors
-        for imu in (motion, {"imu": motion, "gyro_unit": "deg/s"})
+        for imu in (imu_table, {"imu": imu_table, "gyro_unit": "deg/s"})
     )
     assert plain.shape == other.shape and (plain != other).any()
 
 
-def test_audio_and_imu_files_are_recordings_too(embedder, motion, tmp_path):
+def test_audio_and_imu_files_are_recordings_too(embedder, imu_table, tmp_path):
     rng = np.random.default_rng(0)
     soundfile.write(
         tmp_path / "talk.wav", rng.uniform(-0.5, 0.5, 5 * 16_000) * np.linspace(0, 1, 80_000), 16_000
     )
     assert list(embed_recording(embedder, tmp_path / "talk.wav").streams) == [AUDIO]
-    vectors = embed_recording(embedder, motion)
+    vectors = embed_recording(embedder, imu_table)
     assert list(vectors.streams) == [IMU] and vectors.seconds == pytest.approx(6, abs=0.02)
 
 
@@ -139,7 +139,7 @@ def test_a_moment_may_be_after_the_last_frame(embedder, film, tmp_path):
 
 
 def test_silent_or_missing_audio_is_refused(embedder, tmp_path):
-    silent = write_film(tmp_path / "mute.mp4", 6, sound=False)
+    silent = write_recording(tmp_path / "mute.mp4", 6, audio=False)
     soundfile.write(tmp_path / "mute.wav", np.zeros(6 * 16_000), 16_000)
     with pytest.raises(MediaError, match=r"mute\.wav: expected audio that can be heard, got silence"):
         embed_recording(embedder, tmp_path / "mute.wav")
@@ -157,7 +157,7 @@ def test_a_silent_track_of_a_video_is_left_out_with_a_warning(embedder, film, tm
         embed_recording(embedder, muted, streams=["audio", "video"])
 
 
-def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, motion, image_file):
+def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, imu_table, image_file):
     with pytest.raises(MediaError, match=r"\.jpg: expected a video, audio or IMU recording, got image"):
         embed_recording(embedder, image_file)
     with pytest.raises(
@@ -169,24 +169,26 @@ def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, motio
         MediaError,
         match=r"walk\.csv: expected samples between 0 and 12 s .*, got IMU data from 40 to 46 s; check",
     ):
-        embed_recording(embedder, film, imu=motion, imu_offset=40)
+        embed_recording(embedder, film, imu=imu_table, imu_offset=40)
     with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got text"):
         embed_recording(embedder, film, streams=["text"])
     with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got event"):
         embed_recording(embedder, film, streams=["event"])
     with pytest.raises(ValueError, match="got none"):
         embed_recording(embedder, film, streams=[])
-    deaf = Embedder(filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS)
-    assert list(embed_recording(deaf, film).streams) == [VIDEO]
+    without_audio = Embedder(
+        filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS
+    )
+    assert list(embed_recording(without_audio, film).streams) == [VIDEO]
     with pytest.raises(MediaError, match=r"walk\.csv: .*a model with an IMU trunk"):
-        embed_recording(deaf, film, imu=motion)
+        embed_recording(without_audio, film, imu=imu_table)
 
 
-def test_options_without_effect_are_refused(embedder, film, motion):
+def test_options_without_effect_are_refused(embedder, film, imu_table):
     with pytest.raises(ValueError, match="imu_offset: expected also imu=, the file to shift, got only 2"):
         embed_recording(embedder, film, imu_offset=2)
     with pytest.raises(ValueError, match="imu: expected none with the IMU recording"):
-        embed_recording(embedder, motion, imu=motion)
+        embed_recording(embedder, imu_table, imu=imu_table)
     with pytest.raises(ValueError, match=r"hop_seconds: expected at least 0\.04, got 0\.001"):
         embed_recording(embedder, film, hop_seconds=0.001, window_seconds=0.001)
 

@@ -1,4 +1,4 @@
-"""The small decoder: its images, its way from other modalities, and what it refuses."""
+"""The small decoder: its images, embeddings of other modalities, and errors."""
 
 import time
 from dataclasses import replace
@@ -49,15 +49,15 @@ def test_the_packaged_decoder_is_small(decoder):
 
 
 @pytest.mark.parametrize(("colour", "brightest"), [("red", 0), ("green", 1), ("blue", 2)])
-def test_a_text_gives_a_thing_of_the_named_colour(decoder, embedder, colour, brightest):
+def test_a_text_gives_an_object_of_the_named_colour(decoder, embedder, colour, brightest):
     vector = embedder.encode(f"a {colour} disc", convert_to_tensor=True)
     middle = decoder.decode(vector[None])[0, :, 28:36, 28:36].mean(dim=(1, 2))
     assert middle.argmax() == brightest
     assert middle.max() > 1.3 * middle.sort().values[1]
 
 
-def test_a_text_gives_a_thing_of_the_named_shape(decoder, embedder):
-    """A ring is open in the middle, so there it looks as the ground and not as its own sides."""
+def test_a_text_gives_an_object_of_the_named_shape(decoder, embedder):
+    """The middle of a ring shows the ground."""
     images = decoder.decode(embedder.encode(["a red ring", "a red disc"], convert_to_tensor=True))
     ring, disc = images[:, 0, 30:34, 30:34].mean(dim=(1, 2)) - images[:, 2, 30:34, 30:34].mean(dim=(1, 2))
     assert disc > ring + 0.2
@@ -99,8 +99,8 @@ def test_vectors_become_mixtures_of_the_nearest_image_embeddings(new_decoder):
     assert mapped.norm() == pytest.approx(1, abs=1e-5)
 
 
-def test_a_sum_of_queries_gives_one_thing_with_what_both_say(decoder, embedder):
-    """A ring, whose colour is open, and something blue: the sides of the ring are blue."""
+def test_a_sum_of_queries_gives_one_object_with_the_attributes_of_both(decoder, embedder):
+    """One text names no colour and the other no shape: together they give a blue ring."""
     ring, blue = embedder.encode(["a ring", "a blue thing"])
     vector = torch.from_numpy(embedder.combine([(ring, 1.0), (blue, 1.0)]))
     (both,), (alone,) = decoder.decode(vector[None]), decoder.decode(torch.from_numpy(ring)[None])
@@ -108,7 +108,7 @@ def test_a_sum_of_queries_gives_one_thing_with_what_both_say(decoder, embedder):
     assert blueness[0] > 0.2 and blueness[0] > blueness[1]
 
 
-def test_a_pose_moves_and_rotates_the_thing():
+def test_a_pose_moves_and_rotates_the_object():
     image = torch.zeros(1, 1, 64, 64)
     image[..., 30:34, 40:44] = 1  # right of the middle
     moved = placed(image, torch.tensor([[0.25, 0.0, 0.0]]))  # by 8 pixels
@@ -117,13 +117,13 @@ def test_a_pose_moves_and_rotates_the_thing():
     assert turned[0, 0, 40:44, 30:34].min() > 0.9
 
 
-def test_the_pose_of_a_scene_is_where_its_image_shows_the_thing():
+def test_the_pose_of_a_scene_is_the_position_of_the_object_in_its_image():
     scenes = [World(seed=3).scene(number) for number in range(40)]
     scene = max(scenes, key=lambda each: each.x - 10 * abs(each.angle))
     middle = replace(scene, x=0.0, y=0.0, angle=0.0, seed=1)
     shown = replace(scene, angle=0.0, seed=1)
     difference = render_image(shown).astype(float) - render_image(middle)
-    assert np.abs(difference).max() > 20  # the thing has moved
+    assert np.abs(difference).max() > 20  # the object has moved
     right, down, _ = pose_of(scene)
     shifted = np.roll(render_image(middle), (round(down * 112), round(right * 112)), axis=(0, 1))
     inside = slice(72, 152)

@@ -1,4 +1,4 @@
-"""Detections in the frames of a video, linked over time, and the video with what was found."""
+"""Detections in the frames of a video, linked over time, and a video that shows them."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ def test_boxes_that_overlap_from_frame_to_frame_are_one_track():
     assert tracks == [[1, 2]] * 4
 
 
-def test_a_thing_may_be_missed_for_two_frames_but_not_for_three():
+def test_an_object_may_be_missed_for_two_frames_but_not_for_three():
     for missed, last in ((2, 1), (3, 2)):
         linker = Linker()
         linker.link([found((0, 0, 20, 20))])
@@ -52,12 +52,12 @@ def test_two_boxes_are_never_one_track():
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
-    """A scene's video with its own sound."""
+    """Return the path of a scene's video with audio."""
     scene = World(seed=5).scene(0)
     folder = tmp_path_factory.mktemp("video")
     frames = render_video(scene)
-    sound, rate = render_audio(scene)
-    soundfile.write(folder / "sound.wav", np.asarray(sound).reshape(-1), rate)
+    audio, rate = render_audio(scene)
+    soundfile.write(folder / "sound.wav", np.asarray(audio).reshape(-1), rate)
     with av.open(folder / "scene.mp4", "w") as container, av.open(folder / "sound.wav") as source:
         stream = container.add_stream("libx264", rate=8)
         stream.width = stream.height = 224
@@ -77,7 +77,7 @@ def tiny() -> Embedder:
     return Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms(), num_workers=1)
 
 
-def test_a_video_is_searched_for_a_text_and_for_its_own_sound(tiny, video):
+def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
     box = lambda image: [[40, 40, 180, 180]]  # noqa: E731
     frames = list(
         detect_video(tiny, video, "a thing", own_sound=True, frames_per_second=1, proposals=box, threshold=0)
@@ -110,7 +110,7 @@ def test_a_video_is_an_open_file_too_with_prepared_queries_and_boxes_for_its_nam
         )
 
 
-def test_a_video_without_sound_or_a_search_for_nothing_is_refused(tiny, video, tmp_path):
+def test_a_video_without_audio_and_a_search_without_queries_are_refused(tiny, video, tmp_path):
     with pytest.raises(ValueError, match="queries: expected one or more, got none"):
         list(detect_video(tiny, video))
     with pytest.raises(ValueError, match="frames_per_second: expected a number above 0, got inf"):

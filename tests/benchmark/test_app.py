@@ -37,7 +37,7 @@ def test_users_stop_at_the_time_limit_and_log_failures(db, tmp_path):
 
 def test_rows_report_errors_first_and_then_median_and_95th_percentile_times():
     log = Log(searches=[0.1] * 95 + [1.0] * 5, fetches=[0.01, 0.01])
-    found = {row.what: row for row in rows([log, Log(errors=["ReadTimeout: late"])], took=10.0)}
+    found = {row.name: row for row in rows([log, Log(errors=["ReadTimeout: late"])], took=10.0)}
     errors = found["2 users at once: errors"]
     assert (errors.value, errors.met) == (1, False) and errors.detail.endswith("the first: ReadTimeout: late")
     assert found["2 users at once: a search, p50"].value == pytest.approx(100)

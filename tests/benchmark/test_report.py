@@ -22,7 +22,7 @@ from imagebind.benchmark.report import Row, this_machine, to_json
     ],
 )
 def test_a_target_is_a_minimum_or_with_at_most_a_maximum(value, target, at_most, met):
-    row = Row(section="load", what="x", value=value, unit="s", target=target, at_most=at_most)
+    row = Row(section="load", name="x", value=value, unit="s", target=target, at_most=at_most)
     assert row.met is met
 
 
@@ -34,7 +34,7 @@ def test_a_machine_has_its_cpu_cores_memory_and_torch_version():
 
 
 def test_a_report_can_be_written_as_json():
-    row = Row(section="load", what="x", value=1.5, unit="s", target=2.0, at_most=True, detail="1 to 2 s")
+    row = Row(section="load", name="x", value=1.5, unit="s", target=2.0, at_most=True, detail="1 to 2 s")
     report = json.loads(json.dumps(to_json(this_machine(), [row], ["new weights"])))
     assert report["rows"] == [
         {
@@ -52,5 +52,5 @@ def test_a_report_can_be_written_as_json():
 
 
 def test_a_value_of_numpy_can_be_written_as_json():
-    row = Row(section="search", what="x", value=np.median([1.0, 2.0]), unit="s", target=2.0, at_most=True)
+    row = Row(section="search", name="x", value=np.median([1.0, 2.0]), unit="s", target=2.0, at_most=True)
     assert json.loads(json.dumps(to_json(this_machine(), [row], [])))["rows"][0]["met"] is True

@@ -62,7 +62,7 @@ def test_a_section_yields_finite_rows_with_targets_and_removes_its_files(section
     rows = list(measure([section], size=TWO_TRUNKS if section == "forward" else SMALL))
     if section in TARGETS:  # other sections have targets from the same run
         assert [row.target for row in rows] == TARGETS[section]
-    assert all(row.section == section and row.what and math.isfinite(row.value) for row in rows)
+    assert all(row.section == section and row.name and math.isfinite(row.value) for row in rows)
     assert list(temporary.iterdir()) == []
 
 
@@ -77,7 +77,7 @@ def test_given_weights_are_also_loaded_with_plain_torch_and_kept(quick, tmp_path
     path = tmp_path / "mine.pth"
     save_state_dict(ImageBindModel(SMALL.config).state_dict(), path)
     rows = list(measure(["load"], size=SMALL, weights=path, naive=True))
-    assert "mine.pth" in rows[0].what and any("load_state_dict" in row.what for row in rows)
+    assert "mine.pth" in rows[0].name and any("load_state_dict" in row.name for row in rows)
     assert path.is_file()
 
 

@@ -46,10 +46,10 @@ class Behaviour:
     statuses: list[int] = field(default_factory=list)  # per response, instead of the file
     ranges: bool = True
     wrong_range: bool = False
-    says_length: bool = True
+    states_length: bool = True
     kind: str = "application/octet-stream"
     pause: float = 0.0  # seconds per chunk
-    asked: list[str | None] = field(default_factory=list)  # the Range of each request
+    requested_ranges: list[str | None] = field(default_factory=list)  # the Range of each request
     sent: int = 0
 
 
@@ -57,38 +57,38 @@ class Handler(BaseHTTPRequestHandler):
     server: "Server"
 
     def do_GET(self) -> None:
-        how = self.server.how
-        how.asked.append(self.headers.get("Range"))
-        if how.statuses:
-            self.send_error(how.statuses.pop(0))
+        behaviour = self.server.behaviour
+        behaviour.requested_ranges.append(self.headers.get("Range"))
+        if behaviour.statuses:
+            self.send_error(behaviour.statuses.pop(0))
             return
-        start = self._start(how)
+        start = self._start(behaviour)
         if start is None:
             return
-        self.send_header("Content-Type", how.kind)
-        if how.says_length:
-            self.send_header("Content-Length", str(len(how.payload) - start))
+        self.send_header("Content-Type", behaviour.kind)
+        if behaviour.states_length:
+            self.send_header("Content-Length", str(len(behaviour.payload) - start))
         self.end_headers()
-        cut = how.cuts.pop(0) if how.cuts else len(how.payload)
-        body = how.payload[start:][:cut]
+        cut = behaviour.cuts.pop(0) if behaviour.cuts else len(behaviour.payload)
+        body = behaviour.payload[start:][:cut]
         for at in range(0, len(body), SENT_CHUNK_BYTES):
             try:
                 self.wfile.write(body[at : at + SENT_CHUNK_BYTES])
             except OSError:  # the client was killed
                 return
-            how.sent += len(body[at : at + SENT_CHUNK_BYTES])
-            time.sleep(how.pause)
+            behaviour.sent += len(body[at : at + SENT_CHUNK_BYTES])
+            time.sleep(behaviour.pause)
 
-    def _start(self, how: Behaviour) -> int | None:
-        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
-        if not asked or not how.ranges:
+    def _start(self, behaviour: Behaviour) -> int | None:
+        requested = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        if not requested or not behaviour.ranges:
             self.send_response(200)
             return 0
-        start, size = int(asked[1]), len(how.payload)
+        start, size = int(requested[1]), len(behaviour.payload)
         if start >= size:
             self.send_error(416)
             return None
-        start = start // 2 if how.wrong_range else start
+        start = start // 2 if behaviour.wrong_range else start
         self.send_response(206)
         self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
         return start
@@ -99,7 +99,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Server(ThreadingHTTPServer):
     daemon_threads = True
-    how: Behaviour
+    behaviour: Behaviour
 
     def handle_error(self, request: object, client_address: object) -> None:
         pass  # a killed client
@@ -111,8 +111,8 @@ def serve() -> Iterator[Callable[[Behaviour], ReleasedFile]]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)
     thread.start()
 
-    def start(how: Behaviour) -> ReleasedFile:
-        server.how = how
+    def start(behaviour: Behaviour) -> ReleasedFile:
+        server.behaviour = behaviour
         return replace(RELEASED, url=f"http://127.0.0.1:{server.server_port}/weights.pth")
 
     yield start
@@ -131,7 +131,7 @@ RELEASED = ReleasedFile(
 
 
 @pytest.fixture(autouse=True)
-def quick_and_alone(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Disable pauses, environment switches and proxies, and use an empty working directory."""
     monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
     for name in ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME"):
@@ -155,28 +155,28 @@ WHOLE = {"weights.pth", "weights.pth.verified"}
 
 
 def test_a_download_is_complete_and_leaves_no_other_files(serve, tmp_path):
-    how = Behaviour()
-    path = fetch(serve(how), tmp_path / "cache")
+    behaviour = Behaviour()
+    path = fetch(serve(behaviour), tmp_path / "cache")
     assert path == tmp_path / "cache" / "weights.pth"
     assert path.read_bytes() == PAYLOAD
     assert left_in(path.parent) == WHOLE
 
 
 def test_a_file_in_the_cache_is_not_downloaded_again(serve, tmp_path):
-    how = Behaviour()
-    released = serve(how)
+    behaviour = Behaviour()
+    released = serve(behaviour)
     fetch(released, tmp_path)
     fetch(released, tmp_path)
-    assert how.asked == [None]
+    assert behaviour.requested_ranges == [None]
 
 
 def test_a_download_of_the_original_project_is_used(serve, tmp_path):
-    how = Behaviour()
+    behaviour = Behaviour()
     original = Path.cwd() / ".checkpoints" / "weights.pth"
     original.parent.mkdir()
     original.write_bytes(PAYLOAD)
-    assert fetch(serve(how), tmp_path) == original
-    assert how.asked == []
+    assert fetch(serve(behaviour), tmp_path) == original
+    assert behaviour.requested_ranges == []
 
 
 def test_a_damaged_download_of_the_original_project_is_ignored_and_kept(serve, tmp_path, caplog):
@@ -220,43 +220,43 @@ def test_the_licence_text_forbids_commercial_use():
 
 
 def test_an_interrupted_download_is_resumed(serve, tmp_path):
-    how = Behaviour(cuts=[1 << 20, 1 << 20])
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert how.asked == [None, f"bytes={1 << 20}-", f"bytes={2 << 20}-"]
-    assert how.sent == len(PAYLOAD)
+    behaviour = Behaviour(cuts=[1 << 20, 1 << 20])
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert behaviour.requested_ranges == [None, f"bytes={1 << 20}-", f"bytes={2 << 20}-"]
+    assert behaviour.sent == len(PAYLOAD)
 
 
 def test_an_interruption_without_a_stated_length_is_detected(serve, tmp_path):
-    how = Behaviour(cuts=[1 << 20], says_length=False)
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert how.sent == len(PAYLOAD)
+    behaviour = Behaviour(cuts=[1 << 20], states_length=False)
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert behaviour.sent == len(PAYLOAD)
 
 
 def test_a_server_without_ranges_restarts_the_download(serve, tmp_path):
-    how = Behaviour(cuts=[1 << 20], ranges=False)
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert len(how.asked) == 2
+    behaviour = Behaviour(cuts=[1 << 20], ranges=False)
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert len(behaviour.requested_ranges) == 2
 
 
 def test_a_server_without_ranges_that_always_interrupts_raises_an_error(serve, tmp_path):
-    how = Behaviour(cuts=[1 << 20] * 20, ranges=False)
+    behaviour = Behaviour(cuts=[1 << 20] * 20, ranges=False)
     with pytest.raises(CheckpointError, match=r"interrupted.*5 times in a row"):
-        fetch(serve(how), tmp_path)
+        fetch(serve(behaviour), tmp_path)
     assert left_in(tmp_path) == {"weights.pth.part"}
 
 
 def test_another_range_than_requested_is_not_appended(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(PAYLOAD[: 1 << 20])
-    how = Behaviour(wrong_range=True)
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert how.asked == [f"bytes={1 << 20}-", None]
+    behaviour = Behaviour(wrong_range=True)
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert behaviour.requested_ranges == [f"bytes={1 << 20}-", None]
 
 
 def test_a_part_of_another_file_is_downloaded_again(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(bytes(1 << 20))
-    how = Behaviour()
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert how.asked == [f"bytes={1 << 20}-", None]
+    behaviour = Behaviour()
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert behaviour.requested_ranges == [f"bytes={1 << 20}-", None]
 
 
 def test_a_part_that_is_too_long_is_downloaded_again(serve, tmp_path):
@@ -266,27 +266,27 @@ def test_a_part_that_is_too_long_is_downloaded_again(serve, tmp_path):
 
 def test_a_part_that_is_complete_needs_no_request(serve, tmp_path):
     (tmp_path / "weights.pth.part").write_bytes(PAYLOAD)
-    how = Behaviour()
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert how.asked == []
+    behaviour = Behaviour()
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert behaviour.requested_ranges == []
 
 
 def test_temporary_server_errors_are_retried(serve, tmp_path):
-    how = Behaviour(statuses=[500, 503, 429])
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
-    assert len(how.asked) == 4
+    behaviour = Behaviour(statuses=[500, 503, 429])
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
+    assert len(behaviour.requested_ranges) == 4
 
 
 def test_surplus_bytes_of_a_server_are_ignored(serve, tmp_path):
-    how = Behaviour(payload=PAYLOAD + b"!" * 100, says_length=False)
-    assert fetch(serve(how), tmp_path).read_bytes() == PAYLOAD
+    behaviour = Behaviour(payload=PAYLOAD + b"!" * 100, states_length=False)
+    assert fetch(serve(behaviour), tmp_path).read_bytes() == PAYLOAD
 
 
 # Another file, or no file
 
 
 @pytest.mark.parametrize(
-    ("how", "message"),
+    ("behaviour", "message"),
     [
         (Behaviour(payload=PAYLOAD[::-1]), r"sent another file.*SHA-256"),
         (Behaviour(payload=PAYLOAD[:1000]), rf"expected a file of {len(PAYLOAD):,} bytes, got 1,000 bytes"),
@@ -299,9 +299,9 @@ def test_surplus_bytes_of_a_server_are_ignored(serve, tmp_path):
         (Behaviour(statuses=[500] * 20), r"answered 500.*5 times in a row"),
     ],
 )
-def test_a_server_without_the_file_raises_an_error_and_leaves_no_files(serve, tmp_path, how, message):
+def test_a_server_without_the_file_raises_an_error_and_leaves_no_files(serve, tmp_path, behaviour, message):
     with pytest.raises(CheckpointError, match=message):
-        fetch(serve(deepcopy(how)), tmp_path)
+        fetch(serve(deepcopy(behaviour)), tmp_path)
     assert left_in(tmp_path) == set()
 
 
@@ -450,10 +450,10 @@ def test_a_file_at_the_cache_folders_path_raises_an_error_with_it(serve, tmp_pat
 
 
 def test_too_little_disk_space_raises_an_error_before_any_request(serve, tmp_path):
-    how = Behaviour()
+    behaviour = Behaviour()
     with pytest.raises(CheckpointError, match=r"expected 1,000,000,000,000,000,000 free bytes for .*, got "):
-        fetch(replace(serve(how), size=10**18), tmp_path)
-    assert how.asked == []
+        fetch(replace(serve(behaviour), size=10**18), tmp_path)
+    assert behaviour.requested_ranges == []
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -483,19 +483,19 @@ def start_process(released: ReleasedFile, folder: Path) -> subprocess.Popen[byte
 
 
 def test_two_simultaneous_processes_download_once(serve, tmp_path):
-    how = Behaviour(pause=0.01)
-    released = serve(how)
+    behaviour = Behaviour(pause=0.01)
+    released = serve(behaviour)
     processes = [start_process(released, tmp_path) for _ in range(2)]
     assert [process.wait(timeout=30) for process in processes] == [0, 0]
-    assert how.sent == len(PAYLOAD)
+    assert behaviour.sent == len(PAYLOAD)
     assert (tmp_path / "weights.pth").read_bytes() == PAYLOAD
     assert left_in(tmp_path) == WHOLE
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_a_killed_download_is_resumed_by_the_next_process(serve, tmp_path):
-    how = Behaviour(pause=0.05)
-    released = serve(how)
+    behaviour = Behaviour(pause=0.05)
+    released = serve(behaviour)
     process = start_process(released, tmp_path)
     part = tmp_path / "weights.pth.part"
     deadline = time.monotonic() + 20
@@ -506,6 +506,6 @@ def test_a_killed_download_is_resumed_by_the_next_process(serve, tmp_path):
     kept = part.stat().st_size
     assert 0 < kept < len(PAYLOAD)
     assert not (tmp_path / "weights.pth").exists()
-    how.pause = 0.0
+    behaviour.pause = 0.0
     assert fetch(released, tmp_path).read_bytes() == PAYLOAD
-    assert how.asked == [None, f"bytes={kept}-"]
+    assert behaviour.requested_ranges == [None, f"bytes={kept}-"]

@@ -32,7 +32,7 @@ FORMATS = ["weights.pth", "weights.safetensors", "folder"]
 
 
 class Tiny(nn.Module):
-    """Return entries of two modalities, so small that a test can truncate a file at every byte."""
+    """A module with entries of two modalities, so small that a test can truncate its file at every byte."""
 
     def __init__(self, modalities: tuple[str, ...] = ("audio", "text"), width: int = 3) -> None:
         super().__init__()
@@ -319,14 +319,14 @@ def test_a_uri_is_opened_by_iopath(tmp_path, entries):
 
     from imagebind.io.uri import path_manager
 
-    class Shelf(PathHandler):
+    class FolderHandler(PathHandler):
         def _get_supported_prefixes(self):
             return ["shelf://"]
 
         def _get_local_path(self, path, force=False, **kwargs):
             return str(tmp_path / path.removeprefix("shelf://"))
 
-    path_manager().register_handler(Shelf(), allow_override=True)
+    path_manager().register_handler(FolderHandler(), allow_override=True)
     saved(entries, tmp_path / "w.pth")
     assert_same_bits(read_state_dict("shelf://w.pth"), entries)
     with pytest.raises(CheckpointError, match=r"shelf://none\.pth: no such file"):
@@ -503,12 +503,12 @@ def test_a_failed_save_keeps_the_existing_files_and_adds_none(tmp_path, entries,
     path = tmp_path / name
     if before:
         save_state_dict(entries, path)
-    there = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    contents = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     for writer in ("_write_torch", "_write_safetensors"):
         monkeypatch.setattr(weights, writer, FullDisk(getattr(weights, writer), after=int(name == "folder")))
     with pytest.raises(CheckpointError, match=rf"{name}.*No space left"):
         save_state_dict({name: tensor + 1 for name, tensor in entries.items()}, path)
-    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == there
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()} == contents
     assert path.exists() is before
 
 

@@ -1,3 +1,5 @@
+"""Tests of weight files: mapped or read, changed meanwhile, and crafted to cause errors."""
+
 import json
 import os
 import pickle
@@ -26,19 +28,19 @@ NAMES = ("modality_trunks.text.a", "modality_trunks.text.b", "modality_heads.aud
 WRITE_OVER = """
 import os, shutil, sys, torch
 from imagebind.checkpoints.loading import read_state_dict, save_state_dict
-for path, other, way in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
+for path, other, action in zip(sys.argv[1::3], sys.argv[2::3], sys.argv[3::3]):
     entries = read_state_dict(path)
     before = {name: tensor.clone() for name, tensor in entries.items()}
-    if way == "save":
+    if action == "save":
         torch.save(entries, path) if path.endswith(".pth") else save_state_dict(entries, path)
         assert all(torch.equal(tensor, before[name]) for name, tensor in read_state_dict(path).items())
-    elif way == "replace":
+    elif action == "replace":
         os.replace(other, path)
-    elif way == "overwrite":
+    elif action == "overwrite":
         shutil.copyfile(other, path)
-    elif way == "truncate":
+    elif action == "truncate":
         os.truncate(path, 0)
-    assert all(torch.equal(tensor, before[name]) for name, tensor in entries.items()), way
+    assert all(torch.equal(tensor, before[name]) for name, tensor in entries.items()), action
 print("unchanged")
 """
 
@@ -61,10 +63,10 @@ def write(entries: dict[str, torch.Tensor], path: Path) -> Path:
 def test_loaded_weights_do_not_depend_on_later_changes_of_the_file(tmp_path):
     arguments = []
     for suffix in (".pth", ".safetensors"):
-        for way in ("save", "replace", "overwrite", "truncate"):
-            path = write(entries_of(1), tmp_path / f"{way}{suffix}")
-            other = write(entries_of(2), tmp_path / f"other-{way}{suffix}")
-            arguments += [str(path), str(other), way]
+        for action in ("save", "replace", "overwrite", "truncate"):
+            path = write(entries_of(1), tmp_path / f"{action}{suffix}")
+            other = write(entries_of(2), tmp_path / f"other-{action}{suffix}")
+            arguments += [str(path), str(other), action]
     done = subprocess.run(
         [sys.executable, "-c", WRITE_OVER, *arguments], capture_output=True, text=True, check=False
     )
@@ -127,18 +129,18 @@ def test_a_file_that_changes_during_the_read_raises_an_error(tmp_path, monkeypat
 
 
 @pytest.mark.parametrize("name", ["w.pth", CONFIG_NAME, INDEX_NAME, "text.safetensors"])
-@pytest.mark.parametrize("thing", ["fifo", "zero", "socket", "folder"])
-def test_only_regular_files_are_read(tmp_path, name, thing, monkeypatch):
+@pytest.mark.parametrize("kind", ["fifo", "zero", "socket", "folder"])
+def test_only_regular_files_are_read(tmp_path, name, kind, monkeypatch):
     folder = tmp_path / "m"
     shutil.copytree(TINY_FOLDER, folder)
     (folder / name).unlink(missing_ok=True)
     monkeypatch.chdir(folder)  # a socket's path must be short
     listener = socket.socket(socket.AF_UNIX)
-    if thing == "fifo":
+    if kind == "fifo":
         os.mkfifo(name)
-    elif thing == "zero":
+    elif kind == "zero":
         Path(name).symlink_to("/dev/zero")
-    elif thing == "socket":
+    elif kind == "socket":
         listener.bind(name)
     else:
         Path(name).mkdir()
@@ -194,57 +196,75 @@ def test_a_tensor_that_repeats_its_bytes_is_not_expanded_to_gigabytes(tmp_path):
         convert(path, tmp_path / "out")
 
 
-# Crafted folders
+# Invalid folders
 
-ODD = (0, -1, 1, 3, 10**9, 3 * 10**12, 10**400, 2**63, 0.5, 1e308, "128", "", None, True, [], {}, [[128]])
+INVALID = (
+    0,
+    -1,
+    1,
+    3,
+    10**9,
+    3 * 10**12,
+    10**400,
+    2**63,
+    0.5,
+    1e308,
+    "128",
+    "",
+    None,
+    True,
+    [],
+    {},
+    [[128]],
+)
 
 
-def craft(folder: Path, valid_folder: Path, chance: random.Random) -> None:
-    """Change one file of a folder of weights, and link its other files."""
+def write_invalid(folder: Path, valid_folder: Path, rng: random.Random) -> None:
+    """Write a folder of weights with one changed file, and links to the others."""
     folder.mkdir()
     for file in valid_folder.iterdir():
         (folder / file.name).symlink_to(file)
-    what = chance.choice(["size", "json", "index", "bytes", "header", "pickle"])
-    name = {"size": CONFIG_NAME, "json": CONFIG_NAME, "index": INDEX_NAME}.get(what, "imu.safetensors")
+    fault = rng.choice(["size", "json", "index", "bytes", "header", "pickle"])
+    name = {"size": CONFIG_NAME, "json": CONFIG_NAME, "index": INDEX_NAME}.get(fault, "imu.safetensors")
     content = (folder / name).read_bytes()
     (folder / name).unlink()
-    if what == "size":
+    if fault == "size":
         sizes = json.loads(content)
-        part = chance.choice([sizes, *(value for value in sizes.values() if isinstance(value, dict))])
-        part[chance.choice([*part, "other"])] = chance.choice([*ODD, float("nan"), float("inf")])
+        part = rng.choice([sizes, *(value for value in sizes.values() if isinstance(value, dict))])
+        part[rng.choice([*part, "other"])] = rng.choice([*INVALID, float("nan"), float("inf")])
         content = json.dumps(sizes).encode()
-    elif what == "json":
-        content = chance.choice(
+    elif fault == "json":
+        content = rng.choice(
             [b"", b"[" * 100_000, b'{"a":' * 50_000, b"\xff", b"1" * 5000, content[:-9], b"null"]
         )
-    elif what == "index":
+    elif fault == "index":
         index = json.loads(content)
-        key = chance.choice([*index["weight_map"]])
-        index["weight_map"][key] = chance.choice(["../x", "/dev/zero", 3, None, [], "none.safetensors", ""])
+        key = rng.choice([*index["weight_map"]])
+        index["weight_map"][key] = rng.choice(["../x", "/dev/zero", 3, None, [], "none.safetensors", ""])
         content = json.dumps(index).encode()
-    elif what == "bytes":
+    elif fault == "bytes":
         damaged = bytearray(content)
-        for _ in range(chance.randint(1, 8)):
-            damaged[chance.randrange(3000)] = chance.randrange(256)
-        content = bytes(damaged)[: chance.choice([None, chance.randrange(len(content))])]
-    elif what == "header":
+        for _ in range(rng.randint(1, 8)):
+            damaged[rng.randrange(3000)] = rng.randrange(256)
+        content = bytes(damaged)[: rng.choice([None, rng.randrange(len(content))])]
+    elif fault == "header":
         length = int.from_bytes(content[:8], "little")
         header = json.loads(content[8 : 8 + length])
-        entry = header[chance.choice([key for key in header if key != "__metadata__"])]
-        if chance.random() < 0.5:
-            entry["shape"] = [chance.choice([0, -1, 2**40, 2**64, 1.5, "3"]) for _ in entry["shape"]]
+        entry = header[rng.choice([key for key in header if key != "__metadata__"])]
+        if rng.random() < 0.5:
+            entry["shape"] = [rng.choice([0, -1, 2**40, 2**64, 1.5, "3"]) for _ in entry["shape"]]
         else:
-            entry["data_offsets"] = [chance.choice([0, -8, 2**40, 2**64, 8]) for _ in range(2)]
+            entry["data_offsets"] = [rng.choice([0, -8, 2**40, 2**64, 8]) for _ in range(2)]
         changed = json.dumps(header).encode()
         content = struct.pack("<Q", len(changed)) + changed + content[8 + length :]
     else:
-        content = chance.choice(
+        content = rng.choice(
             [pickle.dumps({"a": 1}), b"PK\x03\x04" + content[:1000], b"PK\x05\x06" + bytes(18)]
         )
     (folder / name).write_bytes(content)
 
 
-def test_two_hundred_crafted_folders_are_loaded_or_raise_errors_within_seconds(tmp_path):
+def test_two_hundred_invalid_folders_are_loaded_or_raise_errors_within_seconds(tmp_path):
     resource = pytest.importorskip("resource")
     valid_folder = tmp_path / "valid"
     save_model(imagebind_tiny(modalities=["imu"]), valid_folder)
@@ -252,7 +272,7 @@ def test_two_hundred_crafted_folders_are_loaded_or_raise_errors_within_seconds(t
     refused = 0
     for seed in range(200):
         folder = tmp_path / str(seed)
-        craft(folder, valid_folder, random.Random(seed))
+        write_invalid(folder, valid_folder, random.Random(seed))
         start = time.process_time()
         try:
             load_model(folder)
@@ -286,11 +306,11 @@ def test_a_loaded_model_is_unchanged_when_its_file_is_overwritten(tmp_path):
 
 @pytest.mark.parametrize("put", [b"q\x01h\x01", b"p1\ng1\n", b"2", b"\x94h\x00"])
 def test_deeply_nested_tuples_raise_an_error_at_once(tmp_path, put):
-    with_itself = put + b"\x86"  # the tuple again, and a pair of both
+    with_itself = put + b"\x86"  # pushes the tuple again, and makes a pair of both
     for count, refused in ((8, False), (60, True)):
         path = tmp_path / f"{count}.pth"
         with zipfile.ZipFile(path, "w") as archive:
-            archive.writestr("archive/byteorder", "big")  # makes the reader use another path
+            archive.writestr("archive/byteorder", "big")  # makes the reader use its other branch
             archive.writestr("archive/data.pkl", b"\x80\x02})" + with_itself * count + b"K\x01s.")
             archive.writestr("archive/version", "3\n")
         with pytest.raises(CheckpointError) as caught:

@@ -1,4 +1,4 @@
-"""Run the command as its user does, but in this process."""
+"""Run the command in this process, as from a terminal."""
 
 import sys
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from imagebind.cli.main import main
 
 @dataclass(frozen=True)
 class Run:
-    """What a command left behind."""
+    """The exit code and the output of a command."""
 
     code: int
     out: str

@@ -33,14 +33,14 @@ def shapes_file(tmp_path_factory):
     return path
 
 
-def test_audio_is_classified_by_the_shape_that_made_it(imagebind, scenes, files, shapes_file):
+def test_audio_is_classified_by_the_shape_of_its_scene(imagebind, scenes, files, shapes_file):
     clips = [each["audio"] for each in files]
     run = imagebind("classify", *clips, "--labels", shapes_file, "-w", "tiny", "--json", "--top", "8")
     assert run.code == 0, run.err
     lines = [json.loads(line) for line in run.out.splitlines()]
     assert [(line["path"], line["kind"]) for line in lines] == [(str(clip), "audio") for clip in clips]
-    told = [line["labels"][0]["label"] for line in lines]
-    assert sum(label == scene.shape.value for label, scene in zip(told, scenes, strict=True)) >= 3
+    predicted = [line["labels"][0]["label"] for line in lines]
+    assert sum(label == scene.shape.value for label, scene in zip(predicted, scenes, strict=True)) >= 3
     for line in lines:
         assert len(line["labels"]) == 8
         probabilities = [each["probability"] for each in line["labels"]]
@@ -58,9 +58,8 @@ def test_a_table_fits_in_80_columns_and_shows_the_best_few(imagebind, monkeypatc
     assert run.code == 0, run.err
     assert max(map(len, run.out.splitlines())) <= 80
     assert "probability" in run.out and "cosine" in run.out
-    assert (
-        len(re.findall(r" [01]\.\d{3} +-?[01]\.\d{3} *$", run.out, re.MULTILINE)) == 4
-    )  # two files, the best two
+    # Two files, the best two labels of each.
+    assert len(re.findall(r" [01]\.\d{3} +-?[01]\.\d{3} *$", run.out, re.MULTILINE)) == 4
 
 
 def test_given_templates_are_used(imagebind, embedder, small_weights, image_file):
@@ -76,13 +75,13 @@ def test_given_templates_are_used(imagebind, embedder, small_weights, image_file
 
 
 def test_the_given_temperature_determines_the_probabilities(imagebind, small_weights, image_file):
-    asked = ("classify", image_file, "--label", "dog", "--label", "cat", "--template", "{}", "--json")
-    run = imagebind(*asked, "-w", small_weights, "--temperature", "0.5")
+    command = ("classify", image_file, "--label", "dog", "--label", "cat", "--template", "{}", "--json")
+    run = imagebind(*command, "-w", small_weights, "--temperature", "0.5")
     best, other = json.loads(run.out)["labels"]
     odds = best["probability"] / other["probability"]
     assert odds == pytest.approx(math.exp((best["cosine"] - other["cosine"]) / 0.5), abs=1e-4)
     for wrong in ("0", "-1", "nan"):
-        run = imagebind(*asked, "-w", "no-such-weights", "--temperature", wrong)
+        run = imagebind(*command, "-w", "no-such-weights", "--temperature", wrong)
         assert run.code == 2 and "expected a number above 0" in run.err
 
 
@@ -138,7 +137,7 @@ def test_an_error_in_the_file_of_labels_is_one_line_with_its_line_number(imagebi
     assert run.code == 1 and "none.txt" in run.err and "Traceback" not in run.err
 
 
-def test_warnings_are_printed_and_are_no_failures(imagebind, opposite_file):
+def test_warnings_are_printed_and_are_not_failures(imagebind, opposite_file):
     labels = ("--label", "star", "--label", "ring", "--template", "{}")
     run = imagebind("classify", opposite_file, *labels, "-w", "tiny", "--json")
     assert run.code == 0 and len(run.out.splitlines()) == 1

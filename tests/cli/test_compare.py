@@ -18,7 +18,7 @@ def test_items_of_all_modalities_are_compared_and_drawn(
     expected = float(embedder.similarity(embedder.encode("A dog."), embedder.encode(image_file)))
     row = next(line for line in run.out.splitlines() if "A dog." in line)
     assert f"{expected:.3f}" in row and "1.000" in row
-    assert len(run.out.strip().splitlines()) == 8 + 4  # a line each, and the frame with its header
+    assert len(run.out.strip().splitlines()) == 8 + 4  # a line per item, and the header and borders
     assert Image.open(plot).size[0] > 300
 
 

@@ -15,12 +15,12 @@ TINY = ("--model", "tiny", "--device", "cpu")
 
 @pytest.fixture(scope="module")
 def group(tmp_path_factory):
-    """An image of three things, the sound of one, and their boxes as a csv file."""
+    """Return a folder with an image of three objects, the audio of one, and their boxes as a csv file."""
     folder = tmp_path_factory.mktemp("detect")
     scene = GroupWorld(seed=3).group(1)
     Image.fromarray(render_group_image(scene)).save(folder / "group.png")
-    sound, rate = render_audio(scene.things[2])
-    soundfile.write(folder / "crescent.wav", sound.reshape(-1), rate)
+    audio, rate = render_audio(scene.things[2])
+    soundfile.write(folder / "crescent.wav", audio.reshape(-1), rate)
     rows = [",".join(map(str, row)) for row in boxes_of(group_masks(scene)).tolist()]
     (folder / "boxes.csv").write_text("\n".join(["left,top,right,bottom", *rows]) + "\n")
     return folder
@@ -43,7 +43,7 @@ def test_queries_of_two_modalities_give_coco_json_and_a_drawing(imagebind, group
     assert "a green square" in run.out and run.out.split()[:2] == ["score", "cosine"]
 
 
-def test_nothing_found_says_what_to_do(imagebind, group):
+def test_without_detections_the_output_says_what_to_do(imagebind, group):
     run = imagebind(
         *("detect", group / "group.png", "--text", "a yellow star", "--proposals", group / "boxes.csv"),
         *("--threshold", "0.99", *TINY),
@@ -80,7 +80,7 @@ def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group,
         (("--audio", "missing.wav"), "missing.wav"),
     ],
 )
-def test_wrong_options_are_refused_in_words(imagebind, group, arguments, message):
+def test_wrong_options_are_usage_errors(imagebind, group, arguments, message):
     run = imagebind("detect", group / "group.png", *arguments, *TINY)
     assert run.code != 0 and message in " ".join(run.err.replace("│", " ").split())
     assert "Traceback" not in run.err and "Errno" not in run.err
@@ -109,7 +109,7 @@ def test_a_very_long_image_is_refused(imagebind, tmp_path):
     assert run.code == 1 and "long.png: 4000 x 30 pixels" in run.err and "crop the image" in run.err
 
 
-def test_a_sound_is_no_image_to_search_in(imagebind, group):
+def test_an_audio_file_in_place_of_the_image_is_refused(imagebind, group):
     run = imagebind("detect", group / "crescent.wav", "--text", "a", *TINY)
     assert run.code == 1 and "crescent.wav: expected an image or a video, got audio" in run.err
 

@@ -78,7 +78,7 @@ def test_unreadable_files_are_listed_and_the_others_are_embedded(
     }
 
 
-def test_warnings_are_listed_beside_failures_and_are_no_failures(
+def test_warnings_are_listed_beside_failures_and_are_not_failures(
     imagebind, small_weights, tmp_path, image_file, opposite_file
 ):
     errors = tmp_path / "v.jsonl.errors.jsonl"
@@ -143,7 +143,7 @@ def test_the_modality_option_resolves_an_ambiguous_file(imagebind, small_weights
     assert np.load(tmp_path / "v.npz")["modality"].tolist() == ["depth"]
 
 
-def test_a_mapping_applies_to_a_folder_and_files_that_are_not_media_are_no_failures(
+def test_a_mapping_applies_to_a_folder_and_files_that_are_not_media_are_not_failures(
     imagebind, small_weights, tmp_path, deep_grey_file, image_file
 ):
     shutil.copy(deep_grey_file, tmp_path / "depth.png")
@@ -180,7 +180,7 @@ def test_a_second_run_does_not_embed_the_output_of_the_first(imagebind, small_we
     (tmp_path / "broken.wav").write_bytes(b"")
     for _ in range(2):
         run = imagebind("embed", tmp_path, "-o", tmp_path / "v.parquet", "-w", small_weights)
-        assert "1 of 2 files embedded" in run.err  # the picture, and the sound that is broken
+        assert "1 of 2 files embedded" in run.err  # the image; the audio file is damaged
 
 
 def test_file_names_that_are_not_utf_8_or_look_like_markup_are_written(

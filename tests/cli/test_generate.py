@@ -62,13 +62,13 @@ def test_a_sheet_has_all_images_and_options_of_stable_unclip_are_passed_on(small
         (["--text", "a", "--offload", "--device", "cpu"], "offload: expected an accelerator"),
     ],
 )
-def test_options_that_cannot_be_used_are_told_without_a_traceback(small, tmp_path, arguments, message):
+def test_options_that_cannot_be_used_are_reported_without_a_traceback(small, tmp_path, arguments, message):
     run = small(*arguments, "--out", tmp_path / "x.png")
     assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split())
     assert "Traceback" not in run.err and list(tmp_path.iterdir()) == []
 
 
-def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(imagebind, tmp_path):
+def test_an_output_that_cannot_be_written_is_an_error_before_the_model_is_loaded(imagebind, tmp_path):
     for out, message in (
         (tmp_path / "none" / "x.png", "expected an existing folder"),
         (tmp_path / "x.txt", "with a suffix of .png"),
@@ -78,7 +78,7 @@ def test_an_output_that_cannot_be_written_is_told_before_the_model_is_loaded(ima
         assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split())
 
 
-def test_silent_audio_a_missing_file_and_decoders_of_other_spaces_are_told_in_one_line(
+def test_silent_audio_a_missing_file_and_decoders_of_other_spaces_are_one_line_errors(
     imagebind, unclip_folder, small, small_weights, tmp_path
 ):
     soundfile.write(tmp_path / "silent.wav", np.zeros(32_000), 16_000)

@@ -73,10 +73,10 @@ def test_failures_are_named_in_a_file_until_there_are_none(imagebind, media, db,
     assert run.code == 0 and not errors.exists() and len(Index.open(db)) == 4
 
 
-def test_warnings_are_named_once_a_file_in_the_same_file_and_are_no_failures(
+def test_warnings_are_listed_once_per_file_beside_failures_and_are_not_failures(
     imagebind, media, db, opposite_file
 ):
-    shutil.copy(opposite_file, media)  # of several stretches and windows
+    shutil.copy(opposite_file, media)  # although several stretches and windows have it
     run = imagebind("index", media, "--db", db, "-w", "tiny", "--window", "2")
     errors = Path(f"{db}.errors.jsonl")
     assert run.code == 0 and f"warnings about 1 file in {errors}" in run.err
@@ -153,7 +153,7 @@ def test_a_folder_with_other_files_is_not_written_to(imagebind, media):
     assert run.code == 1 and "expected a new folder" in run.err and sorted(media.iterdir()) == before
 
 
-def test_two_folders_in_one_index(imagebind, media, tmp_path, db):
+def test_two_folders_are_indexed_together(imagebind, media, tmp_path, db):
     other = tmp_path / "other"
     other.mkdir()
     Image.fromarray(np.zeros((20, 20, 3), dtype=np.uint8)).save(other / "black.png")

@@ -15,7 +15,7 @@ def test_each_file_has_a_line_with_its_tensor(imagebind, image_file, audio_file,
         assert any(all(word in line for word in words) for line in run.out.splitlines()), words
 
 
-def test_warnings_are_printed_and_are_no_failures(imagebind, opposite_file):
+def test_warnings_are_printed_and_are_not_failures(imagebind, opposite_file):
     run = imagebind("info", opposite_file)
     assert run.code == 0 and f"{opposite_file}: the channels cancel out" in run.err
     run = imagebind("info", opposite_file, "--map", "*.wav=audio:channel=1")

@@ -1,4 +1,4 @@
-"""`imagebind moments`: times, clips, a plot and JSON of a recording; and mistakes in one line."""
+"""`imagebind moments`: times, clips, a plot and JSON of a recording; and one-line errors."""
 
 import json
 
@@ -51,34 +51,34 @@ def test_a_table_has_the_times_of_one_stream(imagebind, recording):
     assert head.split() == ["start", "end", "score"] and len(row.split()) == 3
 
 
-def test_mistakes_are_told_in_one_line(imagebind, recording, tmp_path, audio_file):
-    film, tiny = recording.video, ("-w", "tiny")
+def test_wrong_arguments_are_one_line_errors(imagebind, recording, tmp_path, audio_file):
+    video, tiny = recording.video, ("-w", "tiny")
     soundfile.write(tmp_path / "mute.wav", np.zeros(48_000), 16_000)
     (tmp_path / "file").touch()
-    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:4000])
+    (tmp_path / "cut.mp4").write_bytes(video.read_bytes()[:4000])
     (tmp_path / "table.txt").write_text("1 2 3 4 5 6 7\n" * 99)
     text = ("--text", "a star")
     for arguments, code, message in (
-        ((film,), 2, "expected at least one item, such as"),
-        ((film, "--text", " "), 2, "expected a text, got an empty one"),
-        ((film, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
-        ((film, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "expected an existing folder"),
-        ((film, *text, "--hop", 3), 2, "expected 0.04 to 2 seconds (--window), got 3"),
-        ((film, *text, "--hop", 0.001), 2, "got 0.001"),
-        ((film, *text, "--hop", 0.001, "--window", 0.001), 2, "expected at least 0.04 seconds, got 0.001"),
+        ((video,), 2, "expected at least one item, such as"),
+        ((video, "--text", " "), 2, "expected a text, got an empty one"),
+        ((video, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
+        ((video, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "expected an existing folder"),
+        ((video, *text, "--hop", 3), 2, "expected 0.04 to 2 seconds (--window), got 3"),
+        ((video, *text, "--hop", 0.001), 2, "got 0.001"),
+        ((video, *text, "--hop", 0.001, "--window", 0.001), 2, "expected at least 0.04 seconds, got 0.001"),
         ((recording.video.parent, *text), 1, "a folder with no accelerometer file"),
-        ((film, *text, "--window", "inf"), 2, "expected more than 0 seconds, got inf"),
-        ((film, *text, "--imu-offset", 2), 2, "expected also the IMU file, --with-imu"),
-        ((film, *text, "--with-imu", recording.imu, "--only", "video"), 2, "expected imu among --only"),
+        ((video, *text, "--window", "inf"), 2, "expected more than 0 seconds, got inf"),
+        ((video, *text, "--imu-offset", 2), 2, "expected also the IMU file, --with-imu"),
+        ((video, *text, "--with-imu", recording.imu, "--only", "video"), 2, "expected imu among --only"),
         ((recording.imu, *text, "--with-imu", recording.imu), 2, "expected a video or audio recording"),
         ((tmp_path / "cut.mp4", *text, *tiny), 1, "cut.mp4: a container that cannot be opened (Invalid data"),
         ((tmp_path / "table.txt", *text, *tiny), 1, "--map '**/table.txt=text'"),
         ((recording.imu, *text, "--cut", tmp_path / "clips"), 2, "a video or an audio file to cut"),
-        ((film, "--audio", tmp_path / "mute.wav", *tiny), 1, "mute.wav: expected audio that can be"),
+        ((video, "--audio", tmp_path / "mute.wav", *tiny), 1, "mute.wav: expected audio that can be"),
         ((audio_file, *text, "--only", "video", *tiny), 1, "expected a recording with video, got only audio"),
-        ((film, *text, "--only", "text", *tiny), 2, "streams: expected some of video, audio, imu"),
+        ((video, *text, "--only", "text", *tiny), 2, "streams: expected some of video, audio, imu"),
         ((tmp_path / "none.mp4", *text, *tiny), 1, "none.mp4"),
-        ((film, *text, "--with-imu", recording.imu, "--imu-offset", 99, *tiny), 1, "check the offset"),
+        ((video, *text, "--with-imu", recording.imu, "--imu-offset", 99, *tiny), 1, "check the offset"),
     ):
         run = imagebind("moments", *arguments)
         assert run.code == code and message in " ".join(run.err.split()), (arguments, run.err)

@@ -41,13 +41,13 @@ def test_an_image_finds_itself_first_among_images(imagebind, scenes):
 def test_items_are_added_and_subtracted(imagebind, scenes):
     db, files = scenes
     base = ("search", db, "--image", files[0]["image"], "--json", "--weights", "tiny", "--only", "image")
-    alone = found(imagebind(*base))
-    less = found(imagebind(*base, "--audio", files[1]["audio"], "--minus", "a red thing"))
-    assert {hit["path"] for hit in alone} == {hit["path"] for hit in less}
-    assert alone[0]["cosine"] > less[0]["cosine"]
+    plain = found(imagebind(*base))
+    mixed = found(imagebind(*base, "--audio", files[1]["audio"], "--minus", "a red object"))
+    assert {hit["path"] for hit in plain} == {hit["path"] for hit in mixed}
+    assert plain[0]["cosine"] > mixed[0]["cosine"]
 
 
-def test_filters_by_path_and_metadata_and_the_number_of_hits(imagebind, scenes):
+def test_hits_are_limited_by_path_metadata_and_number(imagebind, scenes):
     db, _ = scenes
     run = imagebind("search", db, "--text", "a star", "--where", "day=2", "--json", "--weights", "tiny")
     assert {hit["kind"] for hit in found(run)} == {"audio"}
@@ -97,7 +97,7 @@ def test_an_index_of_the_small_model_is_searched_with_it_by_default(imagebind, s
     assert run.code == 0 and json.loads(run.out)["path"] == str(files[2]["image"])
 
 
-def test_another_model_than_the_indexs_is_refused(imagebind, scenes, small_weights):
+def test_a_model_other_than_that_of_the_index_is_refused(imagebind, scenes, small_weights):
     db, _ = scenes
     run = imagebind("search", db, "--text", "x", "--weights", small_weights)
     assert run.code == 1 and "expected vectors of space imagebind_tiny" in run.err

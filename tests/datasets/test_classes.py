@@ -28,6 +28,6 @@ def test_classes_have_a_source_and_different_labels_and_names(name):
     assert len(number_of) == sum(len(each.get("data_names", [0])) for each in content["classes"])
 
 
-def test_the_paper_s_numbers_of_classes():
+def test_the_numbers_of_classes_are_those_of_the_paper():
     sizes = {name: len(known_classes(name).names) for name in ("llvip", "nyu_depth", "sun_rgbd")}
     assert sizes == {"llvip": 2, "nyu_depth": 10, "sun_rgbd": 19}

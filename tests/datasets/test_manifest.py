@@ -13,7 +13,7 @@ from imagebind.datasets.pairs import BrokenPair, PairDataset, PairSample
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from imagebind.training.data.augment import AlignedImages
-from tests.training.made import ramp, write_picture
+from tests.training.made import ramp, write_image
 
 ROWS = [
     {"vision": "a.jpg", "depth": "a.png", "depth.sensor": "kinect_v2", "depth.focal": "529.5", "text": None},
@@ -60,8 +60,8 @@ def test_absolute_paths_and_uris_are_unchanged(tmp_path):
 
 def test_manifest_pairs_can_be_read_and_one_with_a_missing_file_is_broken(tmp_path):
     for name in ("a", "b"):
-        write_picture(tmp_path / f"{name}.jpg", ramp(40, 60))
-        write_picture(tmp_path / f"{name}.png", np.full((40, 60), 2000, np.uint16))
+        write_image(tmp_path / f"{name}.jpg", ramp(40, 60))
+        write_image(tmp_path / f"{name}.png", np.full((40, 60), 2000, np.uint16))
     (tmp_path / "b.png").unlink()
     rows = [{"vision": f"{name}.jpg", "depth": f"{name}.png", "depth.sensor": "xtion"} for name in ("a", "b")]
     dataset = PairDataset(read_pairs(write(tmp_path / "pairs.csv", rows)), AlignedImages())

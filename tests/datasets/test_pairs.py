@@ -40,7 +40,7 @@ def test_an_invalid_pair_is_refused(options, message):
         pair("a", **options)
 
 
-def test_a_sample_s_random_numbers_depend_only_on_seed_turn_and_index():
+def test_the_random_numbers_of_a_sample_depend_only_on_seed_turn_and_index():
     pairs = [pair("a"), pair("b")]
     dataset = PairDataset(pairs, noise, seed=7)
     first = dataset.sample(1, turn=2)

@@ -19,7 +19,7 @@ from imagebind.training.data.loading import PairLoader
 from imagebind.training.data.mixture import PairMixture, PairSource
 from imagebind.transforms.image import ImageTransform
 from tests.media.measured import encoded
-from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+from tests.training.made import ramp, write_audio, write_image, write_imu, write_video
 
 
 def shard(path: Path, files: dict[str, bytes]) -> Path:
@@ -31,25 +31,25 @@ def shard(path: Path, files: dict[str, bytes]) -> Path:
     return path
 
 
-def picture(grey: int) -> bytes:
+def png(grey: int) -> bytes:
     return encoded(np.full((8, 8, 3), grey, np.uint8), "png")
 
 
 @pytest.fixture
 def captioned(tmp_path) -> list[Path]:
-    """Three shards of 4 samples; the caption of each is its number, as is the grey of its picture."""
+    """Three shards of 4 samples; the caption of each is its number, as is the gray level of its image."""
     shards = []
-    for place in range(3):
+    for number in range(3):
         files = {}
-        for index in range(4 * place, 4 * place + 4):
-            files[f"train/{index:04}.png"] = picture(10 * index)
+        for index in range(4 * number, 4 * number + 4):
+            files[f"train/{index:04}.png"] = png(10 * index)
             files[f"train/{index:04}.json"] = json.dumps({"index": index}).encode()
             files[f"train/{index:04}.txt"] = str(index).encode()
-        shards.append(shard(tmp_path / f"{place:06}.tar", files))
+        shards.append(shard(tmp_path / f"{number:06}.tar", files))
     return shards
 
 
-def test_shards_are_one_sequence_of_pairs_in_order(captioned):
+def test_several_shards_are_one_sequence_of_pairs_in_order(captioned):
     pairs = ShardPairs(captioned, "text")
     assert len(pairs) == 12 and pairs.incomplete == []
     assert pairs[5].name == "000001.tar/train/0005"
@@ -81,47 +81,47 @@ def test_the_webdataset_package_reads_the_same_samples(captioned):
 
 
 def test_files_of_every_media_type_are_read_inside_the_shard(tmp_path):
-    film = write_film(tmp_path / "film.mp4").read_bytes()
-    sound = write_sound(tmp_path / "sound.wav").read_bytes()
-    motion = write_motion(tmp_path / "motion.csv").read_bytes()
-    view = write_picture(tmp_path / "view.jpg", ramp(40, 60)).read_bytes()
+    video = write_video(tmp_path / "video.mp4").read_bytes()
+    audio = write_audio(tmp_path / "audio.wav").read_bytes()
+    imu = write_imu(tmp_path / "imu.csv").read_bytes()
+    view = write_image(tmp_path / "view.jpg", ramp(40, 60)).read_bytes()
     deep = encoded(np.full((40, 60), 2000, np.uint16), "png")
     path = shard(
         tmp_path / "all.tar",
-        {"a.mp4": film, "a.wav": sound, "a.imu.csv": motion, "a.jpg": view, "a.depth.png": deep},
+        {"a.mp4": video, "a.wav": audio, "a.imu.csv": imu, "a.jpg": view, "a.depth.png": deep},
     )
-    moving = {"vision": ("mp4",)}
+    from_video = {"vision": ("mp4",)}
     for modality, transform, options in (
-        ("audio", AlignedAudio(), moving),
-        ("imu", AlignedImu(), moving),
+        ("audio", AlignedAudio(), from_video),
+        ("imu", AlignedImu(), from_video),
         ("depth", AlignedImages(), {"options": {"sensor": "kinect_v2", "encoding": "millimetres"}}),
     ):
         sample = PairDataset(ShardPairs([path], modality, **options), transform)[0]
         suffix = {"audio": "wav", "imu": "csv", "depth": "png"}[modality]
         item = {modality: next(tmp_path.glob(f"*.{suffix}"), deep), **options.get("options", {})}
-        vision = tmp_path / ("view.jpg" if modality == "depth" else "film.mp4")
-        loose = Pair(vision=vision, other=item, modality=modality, name="loose")
-        expected = PairDataset([loose], transform)[0]
+        vision = tmp_path / ("view.jpg" if modality == "depth" else "video.mp4")
+        separate = Pair(vision=vision, other=item, modality=modality, name="separate")
+        expected = PairDataset([separate], transform)[0]
         assert torch.equal(sample.vision, expected.vision) and torch.equal(sample.other, expected.other)
 
 
 @pytest.mark.parametrize("modality", ["depth", "thermal"])
 def test_an_image_is_not_its_own_depth_or_thermal(tmp_path, modality):
-    files = {f"a.{modality}.png": picture(2), "a.png": picture(1), "b.png": picture(3)}
-    files |= {"c.png": picture(4), "c.npy": b"map"}
-    pairs = ShardPairs([shard(tmp_path / "pictures.tar", files)], modality)
-    assert [pair.name for pair in pairs] == ["pictures.tar/a", "pictures.tar/c"]
-    assert pairs.incomplete == ["pictures.tar/b"]
+    files = {f"a.{modality}.png": png(2), "a.png": png(1), "b.png": png(3)}
+    files |= {"c.png": png(4), "c.npy": b"map"}
+    pairs = ShardPairs([shard(tmp_path / "images.tar", files)], modality)
+    assert [pair.name for pair in pairs] == ["images.tar/a", "images.tar/c"]
+    assert pairs.incomplete == ["images.tar/b"]
     whole, other = pairs
-    assert whole.vision["vision"].read() == picture(1) and whole.other[modality].read() == picture(2)
-    assert other.vision["vision"].read() == picture(4) and other.other[modality].read() == b"map"
+    assert whole.vision["vision"].read() == png(1) and whole.other[modality].read() == png(2)
+    assert other.vision["vision"].read() == png(4) and other.other[modality].read() == b"map"
 
 
 def test_one_file_may_be_both_sides(tmp_path):
-    path = shard(tmp_path / "films.tar", {"a.mp4": b"film", "b.mp4": b"film", "b.wav": b"sound"})
+    path = shard(tmp_path / "videos.tar", {"a.mp4": b"video", "b.mp4": b"video", "b.wav": b"audio"})
     both, two = ShardPairs([path], "audio")
     assert both.vision["vision"] is both.other["audio"]
-    assert two.vision["vision"].read() == b"film" and two.other["audio"].read() == b"sound"
+    assert two.vision["vision"].read() == b"video" and two.other["audio"].read() == b"audio"
 
 
 def test_an_image_with_the_ending_of_depth_is_not_used_twice(tmp_path):
@@ -149,12 +149,12 @@ def test_keys_end_at_the_first_dot_and_folders_are_skipped(tmp_path):
         archive.addfile(folder)
         for name in ("some.folder/x.JPG", "some.folder/x.depth.png"):
             archive.addfile(tarfile.TarInfo(name))
-    ((key, places),) = shard_samples(path)
-    assert key == "some.folder/x" and sorted(places) == ["depth.png", "jpg"]
+    ((key, files),) = shard_samples(path)
+    assert key == "some.folder/x" and sorted(files) == ["depth.png", "jpg"]
 
 
 def test_a_damaged_sample_is_broken_and_named_by_shard_and_key(tmp_path):
-    path = shard(tmp_path / "s.tar", {"a.jpg": b"\xff\xd8\xff no picture", "a.txt": b"x"})
+    path = shard(tmp_path / "s.tar", {"a.jpg": b"\xff\xd8\xff no image", "a.txt": b"x"})
     broken = PairDataset(ShardPairs([path], "text"), CaptionedVision())[0]
     assert broken.name == "s.tar/a" and "s.tar/a.jpg" in str(broken.error)
 
@@ -172,7 +172,7 @@ def test_a_file_that_is_not_a_shard_is_an_error_that_names_it(tmp_path, content)
 
 def test_a_truncated_shard_is_an_error(captioned):
     whole = captioned[1].read_bytes()
-    end = whole.rindex(b"7" + bytes(511))  # of the last caption
+    end = whole.rindex(b"7" + bytes(511))  # a part of the last caption
     captioned[1].write_bytes(whole[:end])
     with pytest.raises(MediaError, match=r"000001\.tar: expected a complete, uncompressed \.tar"):
         ShardPairs(captioned, "text")

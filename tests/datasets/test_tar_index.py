@@ -112,8 +112,8 @@ def test_sparse_files_are_marked_and_their_maps_skipped(tmp_path):
 def test_a_damaged_archive_gives_entries_inside_it_or_a_media_error(tmp_path_factory, data):
     path = tmp_path_factory.getbasetemp() / "damaged.tar"
     content = bytearray(write(path, FORMATS["pax"], NAMES[:3]).read_bytes()[:6144])
-    for place in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
-        content[place] = data.draw(st.integers(0, 255))
+    for position in data.draw(st.lists(st.integers(0, len(content) - 1), min_size=1, max_size=6)):
+        content[position] = data.draw(st.integers(0, 255))
     path.write_bytes(content)
     try:
         entries = entries_of(path)

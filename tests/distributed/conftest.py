@@ -8,7 +8,7 @@ import pytest
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 
-STARTS = 3  # Ray gives its own processes 30 s, which is too little where much else is computed
+STARTS = 3  # Ray's default for its own processes, 30 s, is too short on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def tiny() -> Embedder:
 
 @pytest.fixture(scope="session", autouse=True)
 def loopback():
-    """Ray listens on loopback alone, even where it is imported before the engine starts a cluster."""
+    """Make Ray listen on the loopback device only, even if it is imported before a cluster starts."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -27,7 +27,7 @@ def loopback():
 
 @pytest.fixture(scope="session")
 def ray_address():
-    """A cluster that this process is connected to; others connect by its address."""
+    """Return the address of a cluster to which this process is connected."""
     from imagebind.distributed.ray_engine import ClusterError, connected
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
@@ -44,7 +44,7 @@ def ray_address():
 
 @pytest.fixture
 def media(tmp_path, image_file, audio_file, video_file) -> Path:
-    """A folder with one file of each of some kinds, and a bad one."""
+    """Return a folder with an image, audio, a video, a text and a damaged image."""
     folder = tmp_path / "media"
     folder.mkdir()
     for file in (image_file, audio_file, video_file):

@@ -1,4 +1,4 @@
-"""Models that get stuck or die at one text, and a run that is to be killed meanwhile.
+"""Models that block at one text or end their process at it, and a run for a test to kill.
 
 python drivers.py FOLDER OUT ADDRESS
 """
@@ -19,7 +19,7 @@ STUCK, DEADLY = "stuck", "deadly"
 
 
 def load_stuck(folder: Path, device: str) -> Embedder:
-    """The small model, which waits at the text "stuck" until there is a file `go`."""
+    """Return the small model; it waits at the text "stuck" until a file `go` exists."""
 
     def read(text: str):
         while text == STUCK and not (folder / "go").exists():
@@ -30,7 +30,7 @@ def load_stuck(folder: Path, device: str) -> Embedder:
 
 
 def load_deadly(device: str) -> Embedder:
-    """The small model, whose process ends at the text "deadly"."""
+    """Return the small model; its process ends at the text "deadly"."""
 
     def read(text: str):
         if text == DEADLY:

@@ -30,7 +30,7 @@ def write_table(path: Path, columns: Mapping[str, Sequence], *, group_rows: int 
 
 
 def run_here(job: EmbedJob, embedder: Embedder) -> list[PartDone]:
-    """What an engine does, without one."""
+    """Embed the parts of a job in this process, as an engine does."""
     done = []
     for number in job.waiting:
         trial = PartAttempt(job.output, number, run=job.run)
@@ -40,9 +40,9 @@ def run_here(job: EmbedJob, embedder: Embedder) -> list[PartDone]:
 
 
 def rows_in(folder: Path) -> dict[str, dict]:
-    """The rows of an output, by path."""
+    """Return the rows of an output by path."""
     output = Output(folder)
     listed = [row for number in output.done() for row in output.read(number).to_pylist()]
     rows = {row["path"]: row for row in listed}
-    assert len(rows) == len(listed), "a path is there twice"
+    assert len(rows) == len(listed), "a path occurs twice"
     return rows

@@ -16,7 +16,7 @@ from imagebind.search.crawl.crawler import crawl
 from imagebind.search.crawl.report import CrawlReport
 from tests.distributed.made import run_here, write_table, write_tar
 from tests.search.crawled import outcomes
-from tests.search.recorded import spoil_sound, write_film
+from tests.search.recorded import damage_audio, write_recording
 
 
 def crawled(index: Index, roots, engine: Engine, *, partitions=None, **options) -> CrawlReport:
@@ -24,11 +24,11 @@ def crawled(index: Index, roots, engine: Engine, *, partitions=None, **options) 
     return crawl(index, roots, embed=embed, **options)
 
 
-def noting(embedder: Embedder, seen: list[str]) -> Engine:
-    """An engine in this process that notes what it is given."""
+def recording_engine(embedder: Embedder, embedded: list[str]) -> Engine:
+    """Return an engine in this process that appends the names of the items to `embedded`."""
 
     def engine(job: EmbedJob) -> Iterator[PartDone]:
-        seen.extend(item.name for part in job.parts for item in part.items())
+        embedded.extend(item.name for part in job.parts for item in part.items())
         return iter(run_here(job, embedder))
 
     return engine
@@ -41,9 +41,7 @@ def contents(index: Index) -> set:
     }
 
 
-def test_an_engine_gives_the_rows_and_the_report_of_a_crawl_alone_which_finds_nothing_left(
-    tmp_path, tiny, media
-):
+def test_an_engine_gives_the_same_rows_and_report_as_a_crawl_in_this_process(tmp_path, tiny, media):
     (media / "deep").mkdir()
     shutil.copy(media / "star.txt", media / "deep" / "map.prose")
     roots, mappings = [media], [parse_mapping("deep/*.prose=text")]
@@ -58,7 +56,7 @@ def test_an_engine_gives_the_rows_and_the_report_of_a_crawl_alone_which_finds_no
     assert sorted(path.name for path in tmp_path.iterdir()) == ["alone", "db", "media"]
 
 
-def test_an_engine_that_was_killed_has_its_parts_added_and_does_the_rest(tmp_path, tiny, media):
+def test_a_killed_engine_keeps_its_finished_parts_and_then_computes_the_others(tmp_path, tiny, media):
     index = Index.open(tmp_path / "db", tiny, create=True)
 
     def stop_after_two(job):
@@ -69,9 +67,9 @@ def test_an_engine_that_was_killed_has_its_parts_added_and_does_the_rest(tmp_pat
     with pytest.raises(KeyboardInterrupt):
         crawled(index, [media], stop_after_two, partitions=5)
     assert len(index) == 0
-    seen: list[str] = []
-    report = crawled(index, [tmp_path], noting(tiny, seen))
-    assert len(seen) == 2 and len(index.files()) == 4
+    embedded: list[str] = []
+    report = crawled(index, [tmp_path], recording_engine(tiny, embedded))
+    assert len(embedded) == 2 and len(index.files()) == 4
     assert outcomes(report) == {"added": 4, "failed": 1} and not report.not_media
 
 
@@ -89,42 +87,46 @@ def test_a_file_that_changed_after_an_engine_was_killed_is_embedded_again(tmp_pa
     with pytest.raises(KeyboardInterrupt):
         crawled(index, [media], stop)
     (media / "star.txt").write_text("a blue star")
-    seen: list[str] = []
-    assert outcomes(crawled(index, [media], noting(tiny, seen))) == {"added": 2}
-    assert seen == [str(media / "star.txt")]
+    embedded: list[str] = []
+    assert outcomes(crawled(index, [media], recording_engine(tiny, embedded))) == {"added": 2}
+    assert embedded == [str(media / "star.txt")]
     assert {hit.metadata["text"] for hit in index.sample(9)} == {"a ring", "a blue star"}
 
 
 def test_moved_and_unchanged_files_are_not_given_to_the_engine(tmp_path, tiny, media):
     index = Index.open(tmp_path / "db", tiny, create=True)
-    crawled(index, [media], noting(tiny, []))
+    crawled(index, [media], recording_engine(tiny, []))
     ids = {hit.id for hit in index.sample(9)}
     (media / "star.txt").rename(media / "moved.txt")
     (media / "ring.txt").write_text("a blue ring")
     (media / "bad.png").unlink()
-    seen: list[str] = []
-    assert outcomes(crawled(index, [media], noting(tiny, seen))) == {"added": 1, "moved": 1, "unchanged": 3}
-    assert seen == [str(media / "ring.txt")] and ids < {hit.id for hit in index.sample(9)}
+    embedded: list[str] = []
+    assert outcomes(crawled(index, [media], recording_engine(tiny, embedded))) == {
+        "added": 1,
+        "moved": 1,
+        "unchanged": 3,
+    }
+    assert embedded == [str(media / "ring.txt")] and ids < {hit.id for hit in index.sample(9)}
 
 
 def test_an_answer_about_an_ambiguous_file_reaches_the_engine(tmp_path, tiny, deep_grey_file):
     index = Index.open(tmp_path / "db", tiny, create=True)
     answer = (MediaKind.THERMAL, {})
-    crawled(index, [deep_grey_file], noting(tiny, []), ask=lambda found, error: answer)
+    crawled(index, [deep_grey_file], recording_engine(tiny, []), ask=lambda found, error: answer)
     assert index.files()[str(deep_grey_file)].kinds == {MediaKind.THERMAL}
 
 
 def test_a_video_with_damaged_audio_is_indexed_by_its_frames(tmp_path, tiny):
-    film = write_film(tmp_path / "film.mp4", 5)
-    spoil_sound(film)
+    video_file = write_recording(tmp_path / "film.mp4", 5)
+    damage_audio(video_file)
     index = Index.open(tmp_path / "db", tiny, create=True)
-    report = crawled(index, [film], noting(tiny, []))
+    report = crawled(index, [video_file], recording_engine(tiny, []))
     assert outcomes(report) == {"added": 1} and "audio" in report.failures[0].error
     assert [(hit.kind, hit.metadata) for hit in index.sample(9)] == [(MediaKind.VIDEO, {"unread": "audio"})]
 
 
-def test_tables_and_archives_in_a_folder_are_no_media_to_the_engine_as_to_a_crawl(tmp_path, tiny, image_file):
-    media, seen = tmp_path / "media", []
+def test_tables_and_archives_in_a_folder_are_not_media_for_an_engine(tmp_path, tiny, image_file):
+    media, embedded = tmp_path / "media", []
     media.mkdir()
     (media / "star.txt").write_text("a red star")
     (media / "notes.pdf").write_bytes(b"%PDF-1.4 \x00\xff")
@@ -133,34 +135,36 @@ def test_tables_and_archives_in_a_folder_are_no_media_to_the_engine_as_to_a_craw
     write_tar(media / "s.tar", {"0.txt": b"a ring"})
     index = Index.open(tmp_path / "db", tiny, create=True)
     for expected in ("added", "unchanged"):
-        report = crawled(index, [media], noting(tiny, seen))
-        assert seen == list(index.files()) == [str(media / "star.txt")]
+        report = crawled(index, [media], recording_engine(tiny, embedded))
+        assert embedded == list(index.files()) == [str(media / "star.txt")]
         assert outcomes(report) == {expected: 1}
         assert report.not_media == {".pdf": 1, ".parquet": 2, ".tar": 1}
 
 
 def test_a_table_mapped_to_a_media_type_is_given_to_the_engine_as_a_file(tmp_path, tiny):
-    media, seen = tmp_path / "media", []
+    media, embedded = tmp_path / "media", []
     media.mkdir()
     write_table(media / "t.parquet", {"path": ["elsewhere.txt"]})
     index = Index.open(tmp_path / "db", tiny, create=True)
-    crawled(index, [media], noting(tiny, seen), mappings=[parse_mapping("*.parquet=text")])
-    assert seen == [str(media / "t.parquet")]
+    crawled(index, [media], recording_engine(tiny, embedded), mappings=[parse_mapping("*.parquet=text")])
+    assert embedded == [str(media / "t.parquet")]
 
 
 def test_a_video_is_embedded_again_if_mapped_to_audio_but_not_if_mapped_to_video(tmp_path, tiny):
-    film = tmp_path / "film.mp4"
-    write_film(film, 3)
+    video_file = tmp_path / "film.mp4"
+    write_recording(video_file, 3)
     index = Index.open(tmp_path / "db", tiny, create=True)
-    crawled(index, [film], noting(tiny, []))
-    for said, count, kinds in (
+    crawled(index, [video_file], recording_engine(tiny, []))
+    for kind, count, kinds in (
         ("video", 0, {MediaKind.VIDEO, MediaKind.AUDIO}),
         ("audio", 1, {MediaKind.AUDIO}),
         ("audio", 0, {MediaKind.AUDIO}),
     ):
-        seen: list[str] = []
-        crawled(index, [film], noting(tiny, seen), mappings=[parse_mapping(f"*.mp4={said}")])
-        assert len(seen) == count and index.files()[str(film)].kinds == kinds
+        embedded: list[str] = []
+        crawled(
+            index, [video_file], recording_engine(tiny, embedded), mappings=[parse_mapping(f"*.mp4={kind}")]
+        )
+        assert len(embedded) == count and index.files()[str(video_file)].kinds == kinds
 
 
 def test_parts_lie_in_a_hidden_folder_beside_the_index():

@@ -72,7 +72,7 @@ def test_a_table_of_paths_names_files_relative_to_its_folder_and_their_modalitie
     assert isinstance(part, FilesPart)
     assert [file.path for file in part.files[:3]] == [str(tmp_path / "a.png"), "/b.png", "s3://c/d"]
     assert [file.modality for file in part.files[:3]] == ["depth", None, "audio"]
-    assert str(tmp_path) in part.files[3].path  # which is not there, and so an error in its place
+    assert str(tmp_path) in part.files[3].path  # does not exist, so an error has its position
 
 
 def test_rows_of_bytes_are_divided_between_row_groups(tmp_path):
@@ -93,7 +93,7 @@ def test_rows_of_bytes_are_divided_between_row_groups(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("said", "named"),
+    ("path", "name"),
     [
         ("p/a.png", "p/a.png"),
         ("/etc/passwd", "etc/passwd"),
@@ -103,12 +103,12 @@ def test_rows_of_bytes_are_divided_between_row_groups(tmp_path):
         ("file:///etc/passwd", "file:/etc/passwd"),
     ],
 )
-def test_a_row_with_bytes_is_named_within_its_table_and_never_as_a_file(tmp_path, said, named):
-    table = write_table(tmp_path / "t.parquet", {"path": [said], "bytes": [b"a star"], "modality": ["text"]})
-    assert names(divide([str(table)], base="/").parts) == [f"{table}/{named}"]
+def test_a_row_with_bytes_is_named_within_its_table_and_never_as_a_file(tmp_path, path, name):
+    table = write_table(tmp_path / "t.parquet", {"path": [path], "bytes": [b"a star"], "modality": ["text"]})
+    assert names(divide([str(table)], base="/").parts) == [f"{table}/{name}"]
 
 
-def test_a_file_of_a_shard_is_named_within_it_even_where_its_name_leads_out(tmp_path):
+def test_a_file_of_a_shard_is_named_within_it_even_if_its_path_leads_outside(tmp_path):
     shard = write_tar(tmp_path / "s.tar", {"../../etc/a.txt": b"a", "/etc/b.txt": b"b"})
     assert names([ShardPart(str(shard))]) == [f"{shard}/etc/a.txt", f"{shard}/etc/b.txt"]
 
@@ -165,9 +165,9 @@ def test_a_damaged_shard_yields_the_files_before_the_damage_and_an_error(tmp_pat
 
 def test_a_compressed_shard_and_a_file_that_is_no_shard_are_refused(tmp_path):
     path = tmp_path / "s.tar"
-    picture = io.BytesIO()
-    Image.fromarray(np.zeros((4, 4), np.uint8)).save(picture, "PNG")
-    for content in (b"\x1f\x8b\x08" + b"x" * 600, picture.getvalue() * 20, b""):
+    image = io.BytesIO()
+    Image.fromarray(np.zeros((4, 4), np.uint8)).save(image, "PNG")
+    for content in (b"\x1f\x8b\x08" + b"x" * 600, image.getvalue() * 20, b""):
         path.write_bytes(content)
         with pytest.raises(MediaError, match=r"s\.tar.*expected a complete, uncompressed \.tar"):
             list(shard_members(str(path)))

@@ -35,7 +35,7 @@ from tests.cli.runner import Runner
 from tests.distributed.drivers import DEADLY, STUCK, load_deadly, load_stuck, prepared
 from tests.distributed.made import rows_in
 
-DEADLINE = 300  # seconds; it takes ten where nothing else is computed
+DEADLINE = 300  # seconds; the test takes 10 s on an idle machine
 
 
 @pytest.fixture
@@ -86,7 +86,7 @@ def test_the_command_with_ray_gives_the_same_rows_as_without(
 
 
 @pytest.mark.huge
-def test_the_index_command_with_ray_gives_the_rows_that_it_gives_without_and_then_finds_nothing_new(
+def test_the_index_command_gives_the_same_rows_with_ray_and_a_second_run_indexes_nothing(
     imagebind, ray_address, tmp_path, image_file, audio_file, deep_grey_file
 ):
     media = tmp_path / "media"
@@ -116,7 +116,7 @@ def load_small(folder: Path, device: str) -> Embedder:
 
 
 def outcome(job: EmbedJob, load) -> PartDone | Exception:
-    """What a worker sends back of the first part."""
+    """Return the result of a worker for the first part."""
     task = PartTask(
         number=0,
         part=job.parts[0],

@@ -24,7 +24,7 @@ def output(tmp_path, tiny, media) -> Path:
     return tmp_path / "out"
 
 
-def test_an_index_of_an_output_finds_what_is_in_it(tmp_path, tiny, media, output):
+def test_an_index_of_an_output_finds_its_items(tmp_path, tiny, media, output):
     index = Index.open(tmp_path / "db", tiny, create=True)
     assert add_partitions(index, output) == len(index) == 4
     hit = index.search("a red star", 1, kinds=["text"])[0]
@@ -38,7 +38,7 @@ def test_adding_an_output_again_or_after_a_kill_adds_nothing_twice(
     tmp_path, tiny, output, media, monkeypatch
 ):
     index = Index.open(tmp_path / "db", tiny, create=True)
-    index.add([media / "star.txt"])  # by hand, before
+    index.add([media / "star.txt"])  # added before by the user
     monkeypatch.setattr(to_index, "COMMIT_ROWS", 1)
     commits = []
 
@@ -65,7 +65,7 @@ def test_a_path_whose_rows_are_in_several_parts_keeps_all_of_them(tmp_path, tiny
     assert len(index.files()) == 1
 
 
-def test_a_path_that_goes_up_and_down_again_is_the_one_that_a_crawl_finds(tmp_path, tiny, media):
+def test_a_path_with_dots_becomes_the_normalised_path_that_a_crawl_finds(tmp_path, tiny, media):
     (tmp_path / "work").mkdir()
     shutil.copy(media / "star.txt", media / "ring.txt")
     sources = ["../media/./star.txt", f"{tmp_path}/work/../media/ring.txt"]
@@ -82,10 +82,14 @@ def test_a_path_that_goes_up_and_down_again_is_the_one_that_a_crawl_finds(tmp_pa
 def test_items_of_a_table_are_never_files_of_the_index(tmp_path, tiny):
     secret = tmp_path / "secret.txt"
     secret.write_text("a key")
-    said = [str(secret), "../secret.txt", "..", f"file://{secret}", None]
+    paths = [str(secret), "../secret.txt", "..", f"file://{secret}", None]
     table = write_table(
         tmp_path / "t.parquet",
-        {"path": said, "bytes": [f"star {number}".encode() for number in range(5)], "modality": ["text"] * 5},
+        {
+            "path": paths,
+            "bytes": [f"star {number}".encode() for number in range(5)],
+            "modality": ["text"] * 5,
+        },
     )
     shard = write_tar(tmp_path / "s.tar", {"../secret.txt": b"a star", "/../../secret.txt": b"a ring"})
     (tmp_path / "t.parquet#4").symlink_to(secret)

@@ -41,13 +41,13 @@ def test_media_in_tables_and_shards_become_the_vectors_of_their_files(tmp_path, 
     job = prepare([str(image_file), str(table), str(shard)], tmp_path / "out")
     assert [part.embedded for part in run_here(job, tiny)] == [1, 2, 3]
     rows = rows_in(tmp_path / "out")
-    picture, sound, text = tiny.encode([image_file, audio_file, "a red star"])
+    image, audio, text = tiny.encode([image_file, audio_file, "a red star"])
     for name, vector in {
-        str(image_file): picture,
-        f"{table}/p.jpg": picture,
-        f"{table}/#1": sound,
-        f"{shard}/0.jpg": picture,
-        f"{shard}/0.wav": sound,
+        str(image_file): image,
+        f"{table}/p.jpg": image,
+        f"{table}/#1": audio,
+        f"{shard}/0.jpg": image,
+        f"{shard}/0.wav": audio,
         f"{shard}/0.txt": text,
     }.items():
         np.testing.assert_allclose(rows[name]["vector"], vector, atol=1e-5)
@@ -101,7 +101,7 @@ def test_warnings_about_embedded_items_are_separate_from_failures(tmp_path, tiny
 
 
 def test_clips_and_a_modality_reach_the_embedder(tmp_path, tiny, audio_file, deep_grey_file):
-    job = prepare([str(audio_file)], tmp_path / "sound", method=EmbedItems(clips=True))
+    job = prepare([str(audio_file)], tmp_path / "audio", method=EmbedItems(clips=True))
     run_here(job, tiny)
     assert len(job.output.read(0)) == 3
     job = prepare([str(deep_grey_file)], tmp_path / "deep", method=EmbedItems(modality=MediaKind.DEPTH))
@@ -111,13 +111,13 @@ def test_clips_and_a_modality_reach_the_embedder(tmp_path, tiny, audio_file, dee
 
 def test_an_item_at_which_workers_die_fails_and_the_others_are_embedded(tmp_path, tiny, texts):
     job = prepare(texts, tmp_path / "out")
-    PartAttempt(job.output, 0, run=job.run)  # dies among all of them
+    PartAttempt(job.output, 0, run=job.run)  # the worker dies during the whole part
     for _ in range(MAX_ITEM_DEATHS):
-        trial = PartAttempt(job.output, 0, run=job.run)
-        assert trial.is_careful
-        results = trial.embed(tiny, job.parts[0].items(), job.method)
+        attempt = PartAttempt(job.output, 0, run=job.run)
+        assert attempt.is_careful
+        results = attempt.embed(tiny, job.parts[0].items(), job.method)
         assert next(results).rows[0].path == texts[0]
-        job.output.note(0, note_at(job, 1))  # dies over the second
+        job.output.note(0, note_with_position(job, 1))  # the worker dies at the second item
     (part,) = run_here(job, tiny)
     assert (part.embedded, part.failed) == (2, 1)
     assert "got one at which 2 workers died" in part.failures[0].error and part.failures[0].path == texts[1]
@@ -125,15 +125,15 @@ def test_an_item_at_which_workers_die_fails_and_the_others_are_embedded(tmp_path
     assert job.output.noted(0) is None
 
 
-def note_at(job, place: int) -> str:
-    return json.dumps(json.loads(job.output.noted(0)) | {"at": place})
+def note_with_position(job, position: int) -> str:
+    return json.dumps(json.loads(job.output.noted(0)) | {"at": position})
 
 
 def test_a_killed_run_does_not_count_against_its_items(tmp_path, tiny, texts):
     job = prepare(texts, tmp_path / "out")
     for run in ("one", "two", "three"):
         assert not PartAttempt(job.output, 0, run=run).is_careful
-        job.output.note(0, note_at(job, 1))
+        job.output.note(0, note_with_position(job, 1))
     assert run_here(job, tiny)[0].embedded == 3
 
 

@@ -51,7 +51,7 @@ def write_msrvtt(root: Path, count: int = 20) -> Path:
     sentences = [{"video_id": "video0", "sen_id": 0, "caption": "a train"}]
     for number, scene in enumerate(scenes(count)):
         name = f"video{7020 + number}"
-        write_clip(root / "videos" / "all" / f"{name}.mp4", number, sound=number < count - 1)
+        write_clip(root / "videos" / "all" / f"{name}.mp4", number, with_audio=number < count - 1)
         split = "test" if number else "validate"  # the first is only in the CSV
         videos.append({"video_id": name, "split": split, "id": 7020 + number})
         sentences += [

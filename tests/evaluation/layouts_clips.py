@@ -28,12 +28,12 @@ MIDS = {  # by shape or motion, in the published form
 
 
 def ytid(number: int) -> str:
-    """An id of 11 letters; some start with a hyphen, as YouTube's do."""
+    """Return an id of 11 letters; some start with a hyphen, as YouTube's do."""
     return f"{'-_a0Z'[number % 5]}{number:03}xY-zQ_w"
 
 
 @cache
-def clip_bytes(number: int, *, sound: bool = True) -> bytes:
+def clip_bytes(number: int, *, with_audio: bool = True) -> bytes:
     """Return the video of a scene of `scenes` in MP4, with its audio as the second stream."""
     scene = scenes(number + 1)[number]
     file = io.BytesIO()
@@ -44,7 +44,7 @@ def clip_bytes(number: int, *, sound: bool = True) -> bytes:
         frames = render_video(scene)
         video.height, video.width = frames.shape[1:3]
         video.pix_fmt = "yuv420p"
-        if sound:
+        if with_audio:
             samples, rate = render_audio(scene)
             audio = container.add_stream("aac", rate=rate, layout="mono")
             frame = av.AudioFrame.from_ndarray(samples[None].astype(np.float32), "fltp", "mono")
@@ -52,15 +52,15 @@ def clip_bytes(number: int, *, sound: bool = True) -> bytes:
         for pixels in frames:
             container.mux(video.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(video.encode(None))
-        if sound:
+        if with_audio:
             container.mux([*audio.encode(frame), *audio.encode(None)])
     return file.getvalue()
 
 
-def write_clip(path: Path, number: int, *, sound: bool = True) -> None:
+def write_clip(path: Path, number: int, *, with_audio: bool = True) -> None:
     """Write the video of a scene, with its audio."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(clip_bytes(number, sound=sound))
+    path.write_bytes(clip_bytes(number, with_audio=with_audio))
 
 
 def write_audioset(root: Path, count: int = 24) -> Path:
@@ -97,7 +97,7 @@ SHAPES = list(CLASSES)
 
 
 def write_vggsound(root: Path, count: int = 24, *, video: bool = False) -> Path:
-    """VGGSound, whose classes are shapes; the first clips are of the training split, and not there."""
+    """VGGSound, whose classes are shapes; the first clips are of the training split, and missing."""
     rows: list[list] = [["train-00000", 9, classes[0], "train"] for classes in CLASSES.values()]
     for number, scene in enumerate(scenes(count)):
         rows.append([ytid(number), 30 * number, CLASSES[scene.shape.value][0], "test"])
@@ -130,12 +130,12 @@ def write_kinetics(root: Path, count: int = 20) -> Path:
     for number, scene in enumerate(scenes(count)):
         label = CLASSES[scene.shape.value][2]
         name = f"{ytid(number)}_{number:06}_{number + 10:06}.mp4"
-        write_clip(root / "val" / label / name, number, sound=number < count - 1)
+        write_clip(root / "val" / label / name, number, with_audio=number < count - 1)
         rows.append([label, ytid(number), number, number + 10, "val" if number % 2 else "validate"])
     write_csv(root / "annotations" / "val.csv", rows)
     return root
 
 
 def shape_names(column: int, *, shift: int = 0) -> dict[str, str]:
-    """The option `names`: each class's shape, or another one."""
+    """Return the option `names`: each class's shape, or another one."""
     return {CLASSES[shape][column]: SHAPES[(n + shift) % len(SHAPES)] for n, shape in enumerate(SHAPES)}

@@ -24,7 +24,7 @@ from imagebind.toyworld import (
 from tests.evaluation.layouts import scenes
 from tests.evaluation.layouts_images import write_jpeg
 
-SCENE_TYPES = {  # by shape, NYU-Depth v2's; the last two are of its class "other"
+SCENE_TYPES = {  # NYU-Depth v2's scene types by shape; the last two are in its class "other"
     "disc": "bathroom",
     "ring": "bedroom",
     "triangle": "bookstore",
@@ -50,7 +50,7 @@ SUN_SENSORS = (  # folder, sensor's baseline in metres, focal length in pixels
 )
 
 
-def metres_seen(scene: Scene, *, baseline: float, focal: float) -> np.ndarray:
+def depth_with_camera(scene: Scene, *, baseline: float, focal: float) -> np.ndarray:
     """Return depth (224, 224) that has the toy world's disparity with another camera; holes are 0."""
     return (render_depth(scene) / 1000 * (baseline * focal) / (BASELINE * FOCAL)).astype(np.float32)
 
@@ -113,12 +113,12 @@ def _write_splits(root: Path, splits: Mapping[str, Sequence[int]]) -> None:
 
 
 def write_nyu_world(root: Path, count: int = 16, *, write: Callable[..., Path] = write_nyu) -> Path:
-    """NYU-Depth v2 whose scene types are shapes; all frames but the first are of the test split."""
-    shown = scenes(count)
+    """Write NYU-Depth v2 whose scene types are shapes; all frames but the first are of the test split."""
+    drawn = scenes(count)
     return write(
         root,
-        np.stack([metres_seen(scene, baseline=0.075, focal=518.857901) for scene in shown]),
-        [SCENE_TYPES[scene.shape.value] for scene in shown],
+        np.stack([depth_with_camera(scene, baseline=0.075, focal=518.857901) for scene in drawn]),
+        [SCENE_TYPES[scene.shape.value] for scene in drawn],
         {"trainNdxs": [1], "testNdxs": range(2, count + 1)},
     )
 
@@ -150,11 +150,11 @@ def write_allsplit(root: Path, train: Sequence[str], test: Sequence[str]) -> Non
 
 
 def write_sun_world(root: Path, count: int = 16, *, train: int = 0, images: bool = True) -> Path:
-    """SUN RGB-D whose scenes are shapes, with all four sensors; the first `train` views are for training."""
+    """Write SUN RGB-D whose scenes are shapes, with all four sensors; the first `train` views are for training."""
     frames = []
     for number, scene in enumerate(scenes(count)):
         folder, baseline, focal = SUN_SENSORS[number % len(SUN_SENSORS)]
-        metres = metres_seen(scene, baseline=baseline, focal=focal)
+        metres = depth_with_camera(scene, baseline=baseline, focal=focal)
         frames.append((folder.format(number), SUN_SCENES[scene.shape.value], focal, metres))
     write_sun(root, frames)
     views = [view for view, *_ in frames]
@@ -195,9 +195,9 @@ def gray_of(scene: Scene) -> np.ndarray:
 
 
 def write_llvip_world(root: Path, count: int = 12) -> Path:
-    """LLVIP: each image has a disc, annotated as a person, beside a bar, the only room for background."""
-    shown = scenes(count * 16)
-    discs, bars = ([s for s in shown if s.shape.value == shape][:count] for shape in ("disc", "bar"))
+    """Write LLVIP: each image has a disc, annotated as a person, and beside it a bar, the only background."""
+    drawn = scenes(count * 16)
+    discs, bars = ([s for s in drawn if s.shape.value == shape][:count] for shape in ("disc", "bar"))
     for number, sides in enumerate(zip(discs, bars, strict=True)):
         path = root / "infrared" / "test" / f"{190001 + number}.jpg"
         write_infrared(path, np.concatenate([gray_of(scene) for scene in sides], axis=1))
@@ -264,15 +264,15 @@ def write_ego4d(
 
 
 def write_ego4d_world(root: Path, windows: int = 3) -> Path:
-    """Ego4D with one video for each motion, whose scenes follow each other, with a narration in each."""
+    """Write Ego4D with a video for each motion: scenes one after the other, each with a narration."""
     scenarios, narrations = {}, {}
-    shown = scenes(60)
+    drawn = scenes(60)
     for number, (motion, scenario) in enumerate(SCENARIOS.items()):
         parts = [
             render_imu(scene)
-            for scene in [each for each in shown if each.attributes["motion"] == motion][:windows]
+            for scene in [each for each in drawn if each.attributes["motion"] == motion][:windows]
         ]
-        clocks = [4 + 2 * place + clock - clock[0] for place, (clock, _) in enumerate(parts)]
+        clocks = [4 + 2 * position + clock - clock[0] for position, (clock, _) in enumerate(parts)]
         uid = f"0000{number}-uid"
         write_ego4d_imu(
             root / "v2" / "imu" / f"{uid}.csv",
@@ -280,7 +280,7 @@ def write_ego4d_world(root: Path, windows: int = 3) -> Path:
             np.concatenate([samples for _, samples in parts]),
         )
         scenarios[uid] = [scenario]
-        narrations[uid] = ([5 + 2 * place for place in range(windows)], [5.0])
+        narrations[uid] = ([5 + 2 * position for position in range(windows)], [5.0])
     write_ego4d(root, scenarios, narrations)
     (root / "test.txt").write_text("\n".join(scenarios) + "\n")
     return root

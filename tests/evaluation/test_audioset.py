@@ -1,4 +1,4 @@
-"""Tests of AudioSet's clips and labels."""
+"""AudioSet's clips and labels."""
 
 import pytest
 
@@ -15,7 +15,7 @@ def small(tmp_path):
     return write_audioset(tmp_path, 4)
 
 
-def test_a_clip_has_all_its_labels_and_either_name(small):
+def test_a_clip_has_all_its_labels_and_one_of_two_names(small):
     found = audioset_clips(small)
     assert [item.name for item in found.items[:2]] == [f"{ytid(0)}_0_10.wav", f"{ytid(1)}.wav"]
     assert [each.label for each in found.classes] == list(MIDS)
@@ -26,7 +26,7 @@ NAMES = ("{}.flac", "Y{}.wav", "{}_000030.wav", "{}_30.000_40.000.mp4", "{}_3000
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_names_of_downloaders_are_known(small, name):
+def test_file_names_of_downloaders_are_recognised(small, name):
     (small / "eval" / f"{ytid(1)}.wav").rename(small / "eval" / name.format(ytid(1)))
     assert audioset_clips(small).items[1].name == name.format(ytid(1))
 
@@ -47,7 +47,7 @@ def test_folders_of_classes_are_read_too_and_a_clip_in_several_has_all_their_cla
     assert sorted(item.labels for item in found.items) == [(0,), (0, 1), (1,)]
 
 
-def test_a_wrong_part_is_named(small):
+def test_a_wrong_split_or_table_is_named(small):
     with pytest.raises(ValueError, match="split: expected one of eval, balanced_train"):
         audioset_clips(small, split="test")
     with pytest.raises(MediaError, match=r"balanced_train_segments\.csv"):
@@ -57,7 +57,7 @@ def test_a_wrong_part_is_named(small):
         audioset_clips(small)
 
 
-def test_the_small_model_recognises_shapes_and_motions_by_their_sound(world_embedder, tmp_path):
+def test_the_small_model_recognises_shapes_and_motions_by_their_audio(world_embedder, tmp_path):
     root = write_audioset(tmp_path / "AudioSet")
     cache = tmp_path / "cache"
     result = evaluate("audioset", world_embedder, root, options=OPTIONS, cache=cache)

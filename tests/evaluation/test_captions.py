@@ -34,7 +34,7 @@ def copied(roots, tmp_path):
     return lambda name: shutil.copytree(roots[name], tmp_path / name)
 
 
-def test_audiocaps_has_five_queries_a_clip_whatever_its_file_s_name(roots):
+def test_audiocaps_has_five_queries_a_clip_for_any_file_name(roots):
     found = audiocaps(roots["audiocaps"])
     assert len(found.candidates) == 16 and len(found.queries) == 80 and not found.missing
     assert [each.name for each in found.candidates] == [ytid(number) for number in range(16)]

@@ -123,7 +123,7 @@ def test_the_small_model_recognises_shapes(world_embedder, roots, name, column, 
     assert measured(0) >= top1 and measured(3) < 40
 
 
-def test_sound_is_added_to_videos_that_have_it(world_embedder, roots, tmp_path):
+def test_audio_is_added_to_videos_that_have_it(world_embedder, roots, tmp_path):
     root = roots["kinetics400"]
     found = kinetics400_with_sound(root, audio_weight=0.25, video_clips=1, crops=1, audio_clips=2)
     path = kinetics400(root).items[0].item["video"]

@@ -14,21 +14,21 @@ BOX = torch.tensor([0.0, 0.0, 10.0, 10.0])
 BOXES = torch.tensor([[0.0, 0.0, 10.0, 10.0], [0.0, 0.0, 10.0, 9.0], [50.0, 50.0, 60.0, 60.0]])
 
 
-def test_average_precision_counts_one_box_of_each_thing_and_missed_things():
+def test_average_precision_counts_one_box_of_each_object_and_missed_objects():
     detected = _Detected()
-    detected.add([0.9, 0.8, 0.1], BOXES, BOX)  # the second overlaps the same thing: a false positive
+    detected.add([0.9, 0.8, 0.1], BOXES, BOX)  # the second overlaps the same object: a false positive
     assert detected.average_precision() == 1.0
     detected.add([0.95], BOXES[2:], BOX)  # wrong, with the highest score
-    assert detected.average_precision() == pytest.approx(0.5 * 1 / 2)  # found second, and one of two things
+    assert detected.average_precision() == pytest.approx(0.5 * 1 / 2)  # found second, and one of two objects
 
 
-def test_nothing_found_has_an_average_precision_of_0():
+def test_average_precision_without_detections_is_0():
     detected = _Detected()
     detected.add([], torch.empty(0, 4), BOX)
     assert detected.average_precision() == 0.0
 
 
-def test_the_small_model_tells_things_in_one_image_apart_by_text_and_audio():
+def test_the_small_model_tells_objects_in_one_image_apart_by_text_and_audio():
     embedder = Embedder(imagebind_tiny(pretrained=True), num_workers=1)
     result = evaluate("toyworld-detection", embedder, options={"groups": 1})
     figures = {name: figure.value for name, figure in result.figures.items()}
@@ -41,7 +41,7 @@ def test_the_small_model_tells_things_in_one_image_apart_by_text_and_audio():
     assert result.figures["text_which"].chance == pytest.approx(100 / 3)
 
 
-def test_a_map_points_at_the_thing_that_has_its_maximum_and_prefers_the_highest_mean():
+def test_a_map_points_at_the_object_that_has_its_maximum_and_prefers_the_highest_mean():
     boxes = torch.tensor([[0.0, 0.0, 4.0, 4.0], [4.0, 4.0, 8.0, 8.0]])
     maps = torch.zeros(2, 8, 8)
     maps[0, 1, 1] = 1.0  # its own box has the maximum and the highest mean

@@ -66,7 +66,7 @@ def test_windows_are_those_that_the_recording_fills_in_videos_of_one_scenario(sm
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_window_is_of_the_video_s_time(small, packed):
+def test_the_times_of_a_window_are_those_of_the_video(small, packed):
     if packed:
         pack_imu(small / "v2" / "imu" / "a.csv")
     found = ego4d_scenarios(small, split_file=small / "split.txt")

@@ -1,4 +1,4 @@
-"""Figures of the small decoder: names, chance, and those that it must reach."""
+"""Metrics of the small decoder: names, chance levels, and minimum values."""
 
 import shutil
 
@@ -43,7 +43,7 @@ def embedder():
     return Embedder(imagebind_tiny(pretrained=True))
 
 
-def test_every_figure_has_its_chance_and_its_control(rendered, embedder, tmp_path, monkeypatch):
+def test_every_figure_has_a_chance_level_and_a_control(rendered, embedder, tmp_path, monkeypatch):
     monkeypatch.setattr(generation, "trained_judge", lambda folder: Judge().eval())
     result = GenerationScenes(rendered, tmp_path).measure(embedder)
     figures = result["figures"]
@@ -58,7 +58,7 @@ def test_every_figure_has_its_chance_and_its_control(rendered, embedder, tmp_pat
     ):
         name = name.replace("shape_shuffled", "shuffled_shape")
         assert 0 <= figures[name].value <= 100 and 0 < figures[name].chance < 50
-    assert "audio_colour" in figures  # a control: audio tells no colour
+    assert "audio_colour" in figures  # a control: audio has no colour
     assert figures["image_r1"].value > 60  # of 6 sources
 
 
@@ -68,12 +68,12 @@ def test_the_decoder_is_not_evaluated_with_embeddings_of_another_model(rendered,
         GenerationScenes(rendered, tmp_path).measure(other)
 
 
-def test_an_unknown_way_across_is_refused(rendered, tmp_path):
+def test_an_unknown_value_of_across_is_refused(rendered, tmp_path):
     with pytest.raises(ValueError, match="across: expected one of memory, nearest, none, shift, got 'far'"):
         GenerationScenes(rendered, tmp_path, "far")
 
 
-def test_each_way_across_gives_unit_vectors():
+def test_each_value_of_across_gives_unit_vectors():
     decoder = TinyDecoder.load()
     vectors, images = F.normalize(torch.randn(2, 4, 128), dim=-1)
     for across in ("memory", "nearest", "none", "shift"):
@@ -98,7 +98,7 @@ def test_an_image_embedded_again_is_near_its_embedding(rendered, embedder):
 
 
 @pytest.mark.huge
-def test_generated_images_show_what_their_queries_say(embedder, judge_file, tmp_path):
+def test_generated_images_show_the_attributes_of_their_queries(embedder, judge_file, tmp_path):
     (tmp_path / "toyworld").mkdir()
     shutil.copy(judge_file, tmp_path / "toyworld")
     result = evaluate("toyworld-generation", embedder, cache=tmp_path, options={"scenes": 256})

@@ -1,4 +1,4 @@
-"""The judge of generated images: what it learns, and when it is trained."""
+"""The judge of generated images: its accuracy, and when it is trained."""
 
 import numpy as np
 import pytest
@@ -11,8 +11,8 @@ from imagebind.toyworld.scene import ATTRIBUTES
 from imagebind.toyworld.surface import PAINTS
 
 
-def painted(count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return even images in the paints of the toy world, whose shape says nothing."""
+def coloured(count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """Return images that have one colour of the toy world each, and labels; all shapes are class 0."""
     rng = np.random.default_rng(0)
     colours = rng.integers(len(PAINTS), size=count)
     images = np.array(list(PAINTS.values()))[colours][:, :, None, None] + rng.normal(0, 3, (count, 3, 64, 64))
@@ -21,7 +21,7 @@ def painted(count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
 
 
 def test_a_judge_learns_what_its_images_show():
-    images, labels = painted(200)
+    images, labels = coloured(200)
     judge = train_judge(images, labels, epochs=4)
     assert judge.accuracies(images.float() / 255, labels)["colour"] > 0.9
     shuffled = {name: classes.roll(1) for name, classes in labels.items()}
@@ -31,31 +31,31 @@ def test_a_judge_learns_what_its_images_show():
 def test_the_labels_are_those_of_the_scenes():
     world = World(seed=5)
     labels = labels_of(world, 3)
-    words = [ATTRIBUTES["shape"][number] for number in labels["shape"]]
-    assert words == [world.scene(number).shape.value for number in range(3)]
+    names = [ATTRIBUTES["shape"][number] for number in labels["shape"]]
+    assert names == [world.scene(number).shape.value for number in range(3)]
 
 
 def test_a_judge_is_trained_once(tmp_path, monkeypatch):
-    made = []
+    trainings = []
 
     def train(images, labels, *, epochs):
-        made.append((len(images), epochs))
+        trainings.append((len(images), epochs))
         return Judge().eval()
 
     monkeypatch.setattr(judging, "train_judge", train)
     first = trained_judge(tmp_path, scenes=4, epochs=1)
     again = trained_judge(tmp_path, scenes=4, epochs=1)
-    assert made == [(4, 1)]
+    assert trainings == [(4, 1)]
     images = torch.rand(2, 3, 64, 64)
     assert torch.equal(first(images)["shape"], again(images)["shape"])
     trained_judge(tmp_path, scenes=4, epochs=2)  # other settings
     (tmp_path / judging.JUDGE_NAME).write_bytes(b"damaged")
     trained_judge(tmp_path, scenes=4, epochs=2)
-    assert len(made) == 3
+    assert len(trainings) == 3
 
 
 @pytest.mark.huge
-def test_the_judge_is_right_on_new_renderings(judge_file, monkeypatch):
+def test_the_judge_is_correct_on_new_renderings(judge_file, monkeypatch):
     judge = trained_judge(judge_file.parent)
     monkeypatch.setattr(judging, "JUDGE_SEED", judging.JUDGE_SEED + 1)
     images, labels = judge_data(400)

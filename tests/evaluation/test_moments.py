@@ -1,4 +1,4 @@
-"""Moments of the toy world: which scenes are correct, the value of guessing, and the figures of a model."""
+"""Moments of the toy world: which scenes are correct, the chance level, and the results of a model."""
 
 from dataclasses import replace
 
@@ -22,13 +22,13 @@ from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
 from tests.toyworld.scenes import OTHER_VALUES, SCENE
 
 
-def test_temporal_iou_by_hand():
+def test_temporal_iou_equals_values_computed_by_hand():
     assert temporal_iou((0, 4), (2, 6)) == pytest.approx(1 / 3)
     assert temporal_iou((0, 4), (0, 2)) == 0.5 and is_found((0, 4), [(9, 11), (0, 2)])
     assert temporal_iou((0, 1), (2, 3)) == 0 and not is_found((0, 4.1), [(0, 2)])
 
 
-def test_scenes_match_that_agree_in_what_the_query_shows():
+def test_scenes_match_if_they_share_the_attributes_that_the_query_shows():
     scenes = [
         SCENE,
         *(replace(SCENE, **{name: OTHER_VALUES[name]}) for name in ("shape", "colour", "motion")),
@@ -38,19 +38,19 @@ def test_scenes_match_that_agree_in_what_the_query_shows():
     assert found[MediaKind.TEXT] == [0] and found[MediaKind.IMAGE] == [0, 3]
     assert found[MediaKind.AUDIO] == [0, 2] and found[MediaKind.DEPTH] == [0, 2, 3]
     assert found[MediaKind.THERMAL] == [0, 2, 3] and found[MediaKind.IMU] == [0, 1, 2]
-    for kind, attributes in SHOWN.items():  # no modality is asked for what it does not show
+    for kind, attributes in SHOWN.items():  # a query has only attributes that its modality shows
         assert {*attributes} <= SHOWN_ATTRIBUTES.get(kind, {*attributes})
     assert text_of(SCENE) == "a red star spinning"
 
 
-def test_the_value_of_guessing_is_the_share_of_windows_that_are_correct():
+def test_the_chance_level_is_the_share_of_correct_windows():
     assert chance_of_window([(4, 6)], 10.0) == pytest.approx(3 / 17)  # windows from 3.5, 4 and 4.5 s
     assert chance_of_window([(0, 10)], 10.0) == 0  # 2 s of 10 s
     assert chance_of_window([(0, 4)], 6.0) == pytest.approx(5 / 9)
 
 
 @pytest.mark.huge
-def test_the_small_model_finds_what_a_text_names_and_each_figure_has_its_chance(tmp_path):
+def test_the_small_model_finds_what_a_text_names_and_each_figure_has_a_chance_level(tmp_path):
     options = {"recordings": 1, "scenes": 8}
     embedder = Embedder(imagebind_tiny(pretrained=True))
     result = evaluate("toyworld-moments", embedder, options=options, cache=tmp_path)

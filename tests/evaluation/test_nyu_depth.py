@@ -200,9 +200,9 @@ def test_the_small_model_recognises_shapes_by_their_depth_and_shuffled_ones_by_c
     scores, detail = result.detail.scores, result.detail
     other = detail.labels.index("other")
     assert (detail.target == other).any()
-    moved = {**NYU_NAMES, **dict(zip(NYU_NAMES, [*list(NYU_NAMES.values())[1:], "disc"], strict=True))}
+    shifted = {**NYU_NAMES, **dict(zip(NYU_NAMES, [*list(NYU_NAMES.values())[1:], "disc"], strict=True))}
     shuffled = evaluate(
-        "nyu_depth", world_embedder, root, options={**options, "names": moved}, cache=tmp_path / "cache"
+        "nyu_depth", world_embedder, root, options={**options, "names": shifted}, cache=tmp_path / "cache"
     )
     assert shuffled.figures["top1"].value < 40
     alone = evaluate(

@@ -1,4 +1,4 @@
-"""Tests of retrieval between two recordings of the same."""
+"""Tests of retrieval between two modalities of the same scene."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def root(tmp_path_factory):
     return write_paired(tmp_path_factory.mktemp("paired"))
 
 
-def test_files_of_equal_names_are_pairs_and_others_are_missing(root):
+def test_files_with_equal_names_are_pairs_and_others_are_missing(root):
     found = paired_folders(root, query="audio", candidate="depth")
     assert found.queries[1].item == {"audio": root / "audio" / "1.wav"}
     assert found.candidates[1].item == {"depth": root / "depth" / "1.png"} and found.relevant[1] == (1,)
@@ -48,7 +48,7 @@ def test_a_wrong_part_is_named(root, tmp_path):
 
 def test_videos_without_audio_are_left_out_and_counted(tmp_path):
     for number in range(3):
-        write_clip(tmp_path / f"id_{number:06}.mp4", 0, sound=number != 1)
+        write_clip(tmp_path / f"id_{number:06}.mp4", 0, with_audio=number != 1)
     write_csv(tmp_path / "vggsound.csv", [["id", number, "hail", "test"] for number in range(4)])
     found = vggsound_pairs(tmp_path)
     assert [each.name for each in found.queries] == ["id_000000.mp4", "id_000002.mp4"]
@@ -68,14 +68,14 @@ def test_pairs_of_training_readers_are_those_of_the_split(root, tmp_path):
     assert "image" in found.candidates[0].item and not found.missing
 
 
-OF = {"paired": {}, "llvip_pairs": {}, "ave_pairs": {"clips": 1, "crops": 1}}
+OPTIONS = {"paired": {}, "llvip_pairs": {}, "ave_pairs": {"clips": 1, "crops": 1}}
 
 
-@pytest.mark.parametrize("name", OF)
+@pytest.mark.parametrize("name", OPTIONS)
 def test_the_small_model_finds_the_other_recording(world_embedder, root, tmp_path, name):
     folder = write_ave(tmp_path, 10) if name == "ave_pairs" else root
     if name == "ave_pairs":
         assert len(ave_pairs(folder).queries) == 10
-    result = evaluate(name, world_embedder, folder, options=OF[name])
+    result = evaluate(name, world_embedder, folder, options=OPTIONS[name])
     figure = result.figures["R@5"]
     assert result.samples >= 10 and figure.value >= 70 and figure.low > figure.chance

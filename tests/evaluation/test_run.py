@@ -1,4 +1,4 @@
-"""Tests of `evaluate`: protocol, missing items, limits and the cache."""
+"""`evaluate`: protocol, missing items, limits and the cache."""
 
 import csv
 import itertools
@@ -34,7 +34,7 @@ def copied(esc50_folder, tmp_path):
     return tmp_path
 
 
-def test_the_small_model_recognises_shapes_by_their_sound(world_embedder, esc50_folder):
+def test_the_small_model_recognises_shapes_by_their_audio(world_embedder, esc50_folder):
     result = evaluate("esc50", world_embedder, esc50_folder, options=ONE_CLIP)
     top1 = result.figures["top1"]
     assert top1.value >= 80 and top1.low <= top1.value <= top1.high and top1.chance == pytest.approx(12.5)
@@ -78,7 +78,7 @@ def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embed
     (copied / "audio" / names[1]).unlink()
     (copied / "audio" / names[1]).write_bytes(b"RIFF")
     with monkeypatch.context() as patched:
-        patched.setattr(Embedder, "encode_stream", None)  # a file that does not exist is told before
+        patched.setattr(Embedder, "encode_stream", None)  # a missing file is reported before any is embedded
         with pytest.raises(EvaluationError, match=r"40 readable items, got 1 missing or damaged") as caught:
             evaluate("esc50", world_embedder, copied, options=ONE_CLIP)
     assert names[0] in str(caught.value) and names[1] not in str(caught.value)
@@ -89,7 +89,7 @@ def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embed
     assert result.samples == 38 and len(result.missing) == 2
 
 
-def test_a_missing_part_is_told_with_all_that_the_benchmark_needs_and_its_address(
+def test_the_error_for_a_missing_part_has_the_requirements_and_the_url_of_the_benchmark(
     world_embedder, copied, tmp_path_factory
 ):
     empty = tmp_path_factory.mktemp("empty")
@@ -103,12 +103,12 @@ def test_a_missing_part_is_told_with_all_that_the_benchmark_needs_and_its_addres
         assert str(empty) in text and (": expected " in text or ": no such " in text)
         assert f". {benchmark.title} needs {benchmark.needs}" in text
         assert f"(download: {benchmark.url})" in text or name == "paired"
-    (copied / "meta" / "esc50.csv").write_text("filename,fold\n")  # is there, but damaged
+    (copied / "meta" / "esc50.csv").write_text("filename,fold\n")  # exists, but is damaged
     with pytest.raises(MediaError, match=r"expected target, category among the columns, got filename, fold$"):
         evaluate("esc50", world_embedder, copied)
 
 
-def test_without_any_readable_file_the_way_out_is_the_download(world_embedder, copied):
+def test_without_any_readable_file_the_error_has_the_requirements_of_the_benchmark(world_embedder, copied):
     for path in (copied / "audio").iterdir():
         path.unlink()
     with pytest.raises(EvaluationError, match=r"got none, and 40 missing .* 35 more\)\. ESC-50 needs meta"):
@@ -152,11 +152,11 @@ def test_esc50_in_folders_of_classes_has_the_folds_of_its_file_names(copied, tmp
     assert {item.fold for item in esc50(root, folds=False).items} == {None}
     path = next((root / "test").rglob("1-0-A-0.wav"))
     path.rename(path.with_name("dog.wav"))
-    with pytest.raises(MediaError, match=r"dog\.wav: a name without fold; expected .*folds=false"):
+    with pytest.raises(MediaError, match=r"dog\.wav: expected .*, got a name without fold; .*folds=false"):
         esc50(root)
 
 
-def test_a_value_that_equals_the_protocols_is_no_change(world_embedder, esc50_folder):
+def test_a_value_equal_to_that_of_the_protocol_is_no_change(world_embedder, esc50_folder):
     choices = benchmark_named("esc50").protocol(given={"clips": 3, "templates": "clip-80", "folds": False})
     assert [name for name, each in choices.items() if each.reason == "given by the user"] == ["folds"]
 
@@ -225,8 +225,8 @@ def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
         evaluate("esc50", world_embedder, tmp_path)
 
 
-ABSURD = (-1, math.nan, math.inf, None, [1.5], {"a": 1}, True, "", 10**15, 0.5)
-VALID = {  # of these
+INVALID_VALUES = (-1, math.nan, math.inf, None, [1.5], {"a": 1}, True, "", 10**15, 0.5)
+VALID = {  # those that an option accepts
     "thermal_low": (-1, 0.5, 10**15),
     "thermal_high": (-1, 0.5, 10**15),
     "audio_weight": (-1, 0.5, 10**15),  # the reader refuses some
@@ -240,11 +240,11 @@ TEXTS += ("features", "across", "decoder", "unknown_scenes")
 SWITCHES = ("folds", "filled", "refined", "rotated")
 
 
-def test_absurd_values_of_every_option_are_refused_before_any_data_is_read():
+def test_invalid_values_of_every_option_are_refused_before_any_data_is_read():
     checked = set()
     for name in list_benchmarks():
         benchmark = benchmark_named(name)
-        for option, value in itertools.product(benchmark.known_options(), ABSURD):
+        for option, value in itertools.product(benchmark.known_options(), INVALID_VALUES):
             if value in VALID.get(option, ()) or (option in TEXTS and value == ""):
                 continue  # readers name the texts that they expect
             if option in SWITCHES and value is True:

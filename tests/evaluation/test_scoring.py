@@ -1,4 +1,4 @@
-"""Tests of figures and intervals on matrices with known answers."""
+"""Figures and intervals of matrices whose results are known."""
 
 import pytest
 import torch
@@ -48,7 +48,7 @@ def test_recall_of_captions_counts_each_and_works_in_both_directions():
     figures = recall_figures(similarity, target)
     assert figures["R@1"].value == 75 and figures["back_R@1"].value == 100
     assert figures["median_rank"].value == 1 and figures["R@1"].chance == 50
-    assert figures["back_R@1"].chance == 50  # two of four captions are right
+    assert figures["back_R@1"].chance == 50  # two of four captions are correct
 
 
 def test_a_candidate_without_a_query_is_a_distractor_and_no_query():
@@ -61,7 +61,7 @@ def test_a_candidate_without_a_query_is_a_distractor_and_no_query():
     ("relevant", "candidates", "k", "expected"),
     [(1, 100, 1, 0.01), (1, 100, 10, 0.1), (5, 10, 1, 0.5), (2, 4, 2, 1 - 2 / 4 * 1 / 3), (3, 3, 5, 1)],
 )
-def test_the_recall_of_a_random_order(relevant, candidates, k, expected):
+def test_the_chance_level_of_recall_is_that_of_a_random_order(relevant, candidates, k, expected):
     assert chance_of_recall(torch.tensor([relevant]), candidates, k) == pytest.approx(expected)
 
 

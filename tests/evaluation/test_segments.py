@@ -58,7 +58,7 @@ def test_the_segment_is_cut_from_a_whole_video(world_embedder, vggsound_of, tmp_
     assert not alone.notes and cut.notes == ["6 of 6 files are whole videos: their segments are cut"]
 
 
-def test_a_file_with_the_start_in_its_name_or_of_the_segment_s_length_is_used_whole(vggsound_of):
+def test_a_file_with_the_start_in_its_name_or_the_length_of_the_segment_is_used_whole(vggsound_of):
     for name, whole in (("{ytid}_000020", True), ("{ytid}", False), ("Y{ytid}", False)):
         found = vggsound(vggsound_of(name, whole=whole))
         assert all(item.item.keys() == {"audio"} for item in found.items) and not found.notes

@@ -1,4 +1,4 @@
-"""Evaluation figures on the toy world: names, values of guessing, and those of a correct model."""
+"""Evaluation on the toy world: names of the metrics, chance levels, and the values of a correct model."""
 
 import pytest
 import torch
@@ -29,7 +29,7 @@ def new_model():
     return ImageBindModel(tiny_config()).eval()
 
 
-def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
+def test_every_figure_is_a_share_and_has_a_chance_level(rendered, new_model):
     shares = WorldFigures(rendered)(new_model)
     assert {"image_shape", "audio_motion", "imu_motion", "depth_to_audio_r1"} <= set(shares)
     assert all(0 <= share <= 1 and 0 < chance_of(name) <= 0.5 for name, share in shares.items())
@@ -38,31 +38,31 @@ def test_every_figure_is_a_share_and_has_its_chance(rendered, new_model):
 
 def test_a_model_with_only_the_towers_has_only_their_figures(rendered):
     towers = ImageBindModel(tiny_config(), modalities=["vision", "text"]).eval()
-    asked = WorldFigures(rendered)(towers)
-    assert "image_shape" in asked and not any("audio" in name or "imu" in name for name in asked)
+    measured = WorldFigures(rendered)(towers)
+    assert "image_shape" in measured and not any("audio" in name or "imu" in name for name in measured)
 
 
 def test_a_model_without_text_has_only_figures_without_text(rendered):
-    deaf = ImageBindModel(tiny_config(), modalities=["vision", "depth"]).eval()
-    assert set(WorldFigures(rendered)(deaf)) == {"depth_to_image_r1", "depth_to_image_r10"}
+    without_text = ImageBindModel(tiny_config(), modalities=["vision", "depth"]).eval()
+    assert set(WorldFigures(rendered)(without_text)) == {"depth_to_image_r1", "depth_to_image_r10"}
 
 
 def test_figures_are_compared_in_float32_for_any_model_precision(rendered, new_model, monkeypatch):
-    seen = []
+    dtypes = []
 
     def recalls(similarity: torch.Tensor, *, ks: tuple[int, ...]) -> dict[int, float]:
-        seen.append(similarity.dtype)
+        dtypes.append(similarity.dtype)
         return dict.fromkeys(ks, 0.0)
 
     monkeypatch.setattr(figures, "retrieval_recalls", recalls)
     with torch.autocast("cpu", torch.bfloat16):
         WorldFigures(rendered)(new_model)
-    assert set(seen) == {torch.float32}
+    assert set(dtypes) == {torch.float32}
 
 
 def test_a_model_that_classifies_correctly_scores_1(rendered):
-    class Knows(ImageBindModel):
-        """Sees and reads the shape, and no more: pictures by their number, prompts by their words."""
+    class ShapeModel(ImageBindModel):
+        """Embeds an image as the prompts of its scene's shape."""
 
         def embed(self, modality, inputs):
             if modality == "text":
@@ -74,7 +74,7 @@ def test_a_model_that_classifies_correctly_scores_1(rendered):
             return torch.stack([embed_texts(self, class_prompts("shape")[each]).mean(dim=0) for each in name])
 
     torch.manual_seed(0)
-    model = Knows(tiny_config(), modalities=["vision", "text"]).eval()
+    model = ShapeModel(tiny_config(), modalities=["vision", "text"]).eval()
     assert WorldFigures(rendered)(model)["image_shape"] == 1.0
 
 

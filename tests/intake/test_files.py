@@ -1,4 +1,4 @@
-"""Which files arguments name, and what each is collected for."""
+"""Collecting files from arguments: folders, media types, mappings and failures."""
 
 import os
 import shutil

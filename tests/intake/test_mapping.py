@@ -114,7 +114,7 @@ def test_the_first_mapping_that_matches_a_file_is_used():
     assert mapping_for(mappings, found("b/x.jpg")) is None
 
 
-def test_a_file_given_itself_is_matched_by_its_name():
+def test_a_file_given_directly_is_matched_by_its_name():
     file = FoundFile(path=Path("/media/x.png"), root=Path("/media/x.png"), size=1, mtime_ns=1)
     assert parse_mapping("*.png=depth").matches(file)
 

@@ -183,7 +183,7 @@ def test_a_text_item_must_be_a_single_text(text):
 
 
 @pytest.mark.parametrize(
-    ("item", "seen"),
+    ("item", "message"),
     [
         ({"image": IMAGE, "sise": 3}, r"size.*, got sise"),
         ({"depth": np.ones((4, 4)), "focal": float("nan")}, "focal=nan"),
@@ -202,8 +202,8 @@ def test_a_text_item_must_be_a_single_text(text):
         ({"text": "a", "context_length": 1}, "context_length=1"),
     ],
 )
-def test_an_invalid_option_is_an_error_that_names_the_item(item, seen):
-    with pytest.raises(MediaError, match=seen) as caught:
+def test_an_invalid_option_is_an_error_that_names_the_item(item, message):
+    with pytest.raises(MediaError, match=message) as caught:
         prepared(item)
     assert caught.value.item == identify(item).name
 
@@ -215,11 +215,11 @@ def test_an_error_names_the_item_if_the_transform_did_not_know_its_name(tmp_path
 
 
 def test_a_missing_package_is_not_an_error_of_the_item():
-    def needy(item):
-        raise MissingExtraError("nose", extra="smell", purpose="smelling")
+    def transform(item):
+        raise MissingExtraError("package", extra="extra", purpose="reading")
 
     with pytest.raises(MissingExtraError):
-        prepare(identify("a dog"), needy)
+        prepare(identify("a dog"), transform)
 
 
 def test_the_name_of_a_long_text_is_truncated_and_that_of_a_long_path_is_not():
@@ -228,12 +228,12 @@ def test_the_name_of_a_long_text_is_truncated_and_that_of_a_long_path_is_not():
     path = "folder/" * 30 + "a.wav"
     assert identify(path, modality="audio").name == identify({"audio": path}).name == path
     assert identify({"audio": Path(path)}).name == path
-    odd = Path(os.fsdecode(b"caf\xe9.wav"))
-    assert identify(odd, modality="audio").name == r"caf\udce9.wav"
-    assert identify("half a letter \ud800").name == r"half a letter \ud800"
+    undecodable = Path(os.fsdecode(b"caf\xe9.wav"))
+    assert identify(undecodable, modality="audio").name == r"caf\udce9.wav"
+    assert identify("a lone surrogate \ud800").name == r"a lone surrogate \ud800"
 
 
-def test_given_spans_replace_the_transform_s(audio_file):
+def test_given_spans_replace_those_of_the_transform(audio_file):
     request = identify(audio_file)
     views = prepare(request, default_transform(request.kind), spans=[(1.0, 3.0), (2.5, 4.5)])
     assert views.spans == ((1.0, 3.0), (2.5, 4.5)) and len(views.views) == 2
@@ -241,10 +241,10 @@ def test_given_spans_replace_the_transform_s(audio_file):
     assert len(whole.views) == 3
 
 
-FOREIGN = [OSError(22, "Invalid argument"), EOFError("ended"), av.error.UnknownError(1, "")]
+OTHER_ERRORS = [OSError(22, "Invalid argument"), EOFError("ended"), av.error.UnknownError(1, "")]
 
 
-@pytest.mark.parametrize("error", FOREIGN)
+@pytest.mark.parametrize("error", OTHER_ERRORS)
 def test_an_error_of_another_library_names_the_item(error):
     def reader(item):
         raise error

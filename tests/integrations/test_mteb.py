@@ -74,8 +74,8 @@ def test_items_have_the_embeddings_of_the_embedder(encoder, image_file, audio_fi
 def test_a_row_of_several_media_types_has_the_normalised_sum_of_those_that_it_has(encoder, image_file):
     with Image.open(image_file) as image:
         rows = encoder.encode([{"text": ["a dog", "a cat"], "image": [image, None]}], **TASK)
-    dog, cat, seen = encoder.model.encode(["a dog", "a cat", image_file])
-    torch.testing.assert_close(rows, np.stack([(dog + seen) / np.linalg.norm(dog + seen), cat]))
+    dog, cat, image = encoder.model.encode(["a dog", "a cat", image_file])
+    torch.testing.assert_close(rows, np.stack([(dog + image) / np.linalg.norm(dog + image), cat]))
 
 
 def test_no_inputs_give_no_rows(encoder):
@@ -94,7 +94,7 @@ def test_mock_tasks_of_mteb_run_with_each_media_type(mteb, encoder, inputs):
 
 
 @pytest.mark.huge
-def test_mocks_run_of_mteb_passes_all_tasks_of_our_media_types(mteb, encoder):
+def test_all_mock_tasks_of_our_media_types_pass(mteb, encoder):
     need_codecs()
     results = [result for _, result in mteb.mock_run(encoder).items() if result is not None]
     assert len(results) >= 60
@@ -139,7 +139,7 @@ def toy_task(mteb, scenes):
     return ToyWorldRetrieval()
 
 
-def test_mteb_loads_the_named_model_and_scores_it_as_our_metric_does(ours, mteb, encoder):
+def test_mteb_loads_the_named_model_and_gives_the_score_of_our_metric(ours, mteb, encoder):
     need_codecs()  # mteb checks the packages of all media types of a model before it loads it
     scenes = [World(seed=4).scene(number) for number in range(12)]
     task = toy_task(mteb, scenes)
@@ -155,7 +155,7 @@ def test_mteb_loads_the_named_model_and_scores_it_as_our_metric_does(ours, mteb,
 
 
 @pytest.mark.parametrize("name", imagebind.list_models())
-def test_the_named_models_are_described_truly(ours, name):
+def test_the_descriptions_of_the_named_models_are_correct(ours, name):
     meta = getattr(ours, name)
     model = getattr(imagebind, name)(modalities=ours.TRUNKS, device="meta")
     token_embedding = model.get_parameter("modality_preprocessors.text.token_embedding.weight")

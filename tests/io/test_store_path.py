@@ -15,7 +15,7 @@ from imagebind.io.storage import Storage
 from imagebind.io.store_path import StorePath, as_path, files_below
 from imagebind.io.uri import OfflineError, local_copy, open_uri, upload
 from imagebind.media.discover import check_roots, discover
-from tests.io.test_uri import shelf
+from tests.io.test_uri import file_server
 
 
 def test_a_uri_as_a_path_keeps_its_scheme():
@@ -40,7 +40,7 @@ def test_a_file_in_a_store_has_a_size_and_a_time(memory):
 
 
 def test_a_file_at_a_url_has_a_size(monkeypatch):
-    with shelf() as server:
+    with file_server() as server:
         server.files["/a.txt"] = b"abc"
         assert StorePath(server.url("/a.txt")).stat().st_size == 3
         with pytest.raises(OSError, match="404"):
@@ -80,7 +80,7 @@ def test_readers_of_one_file_in_memory_do_not_share_a_position(memory):
     assert read == [bytes(range(200)) * 1000] * 4
 
 
-def test_a_scheme_is_lower_and_upper_case(memory, tmp_path):
+def test_a_scheme_may_be_in_lower_or_upper_case(memory, tmp_path):
     memory.pipe_file("/a", b"x")
     (tmp_path / "a").write_bytes(b"y")
     assert open_uri("MEMORY://a").read() == b"x" and open_uri(f"File://{tmp_path}/a").read() == b"y"

@@ -23,7 +23,7 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.image import load_image
 
 
-class Shelf(ThreadingHTTPServer):
+class FileServer(ThreadingHTTPServer):
     """A server of files by path that counts requests and sent bytes."""
 
     def __init__(self) -> None:
@@ -33,14 +33,14 @@ class Shelf(ThreadingHTTPServer):
         self.sent = 0
         self.redirects: dict[str, str] = {}
         self.missing = 0  # bytes that are announced and not sent
-        self.says_length = True
+        self.states_length = True
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
 
 
 class _Answer(BaseHTTPRequestHandler):
-    server: Shelf
+    server: FileServer
 
     def do_GET(self) -> None:
         if self.path in self.server.redirects:
@@ -53,7 +53,7 @@ class _Answer(BaseHTTPRequestHandler):
             self.send_error(404)
             return
         self.send_response(200)
-        if self.server.says_length:
+        if self.server.states_length:
             self.send_header("Content-Length", str(len(body) + self.server.missing))
         if self.path in self.server.tags:
             self.send_header("ETag", self.server.tags[self.path])
@@ -70,8 +70,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def shelf() -> Iterator[Shelf]:
-    server = Shelf()
+def file_server() -> Iterator[FileServer]:
+    server = FileServer()
     Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server
@@ -95,7 +95,7 @@ def colour(url: str) -> tuple[int, ...]:
 
 
 def test_equal_paths_on_two_servers_are_two_files(monkeypatch):
-    with shelf() as one, shelf() as other:
+    with file_server() as one, file_server() as other:
         one.files["/a.png"], other.files["/a.png"] = png("red"), png("blue")
         assert colour(one.url("/a.png")) == (255, 0, 0)
         assert colour(other.url("/a.png")) == (0, 0, 255)
@@ -106,7 +106,7 @@ def test_equal_paths_on_two_servers_are_two_files(monkeypatch):
 
 
 def test_a_download_stops_at_the_size_limit():
-    with shelf() as server:
+    with file_server() as server:
         server.files["/large"] = bytes(50_000_000)
         limits = Limits(max_bytes=100_000)
         with (
@@ -116,7 +116,7 @@ def test_a_download_stops_at_the_size_limit():
             open_source(server.url("/large"), limits=limits),
         ):
             pass
-        server.says_length = False
+        server.states_length = False
         with (
             pytest.raises(
                 MediaError, match=r"/large: expected at most 100,000 bytes .*, got more than 100,000 bytes"
@@ -137,7 +137,7 @@ def test_video_and_audio_urls_are_detected_and_read(video_file, tmp_path):
         frame.sample_rate = 16000
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
-    with shelf() as server:
+    with file_server() as server:
         server.files["/a.mp4"], server.files["/a.m4a"] = video_file.read_bytes(), audio.read_bytes()
         assert detect(server.url("/a.mp4")) is MediaKind.VIDEO
         assert detect(server.url("/a.m4a")) is MediaKind.AUDIO
@@ -145,9 +145,9 @@ def test_video_and_audio_urls_are_detected_and_read(video_file, tmp_path):
 
 
 def test_redirects_must_be_http_and_no_file_stays_open():
-    with shelf() as server:
-        for place in ("file:///etc/hostname", "ftp://127.0.0.1:9/x", "data:,x"):
-            server.redirects["/moved"] = place
+    with file_server() as server:
+        for target in ("file:///etc/hostname", "ftp://127.0.0.1:9/x", "data:,x"):
+            server.redirects["/moved"] = target
             with pytest.raises(MediaError, match="cannot be opened"):
                 load_image(server.url("/moved"))
         server.redirects["/moved"] = server.url("/a.png")
@@ -163,7 +163,7 @@ def test_redirects_must_be_http_and_no_file_stays_open():
 
 
 def test_a_failed_download_raises_an_error_with_its_url(monkeypatch):
-    with shelf() as server:
+    with file_server() as server:
         server.files["/a.png"], server.missing = png("red"), 5
         for url, reason in (
             (server.url("/none.png"), "404"),
@@ -184,7 +184,7 @@ def test_downloaded_weights_are_cached_until_the_servers_file_changes(tmp_path, 
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     saved = io.BytesIO()
     torch.save({"modality_heads.text.w": torch.ones(3)}, saved)
-    with shelf() as server:
+    with file_server() as server:
         server.files["/w.pth"], server.tags["/w.pth"] = saved.getvalue(), '"1"'
         url = server.url("/w.pth")
         assert read_state_dict(url)["modality_heads.text.w"].tolist() == [1, 1, 1]
@@ -211,7 +211,7 @@ def test_an_interrupted_download_leaves_no_files(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("imagebind.io.uri.copy_body", stop)
-    with shelf() as server:
+    with file_server() as server:
         server.files["/w"] = b"one"
         with pytest.raises(KeyboardInterrupt):
             local_copy(server.url("/w"), cache_dir=tmp_path)
@@ -219,7 +219,7 @@ def test_an_interrupted_download_leaves_no_files(tmp_path, monkeypatch):
 
 
 def test_a_url_cannot_write_outside_its_cache_folder(tmp_path):
-    with shelf() as server:
+    with file_server() as server:
         for path in ("/x/../../w.pth", "/..", "/"):
             server.files[path], server.tags[path] = b"here", '"1"'
             kept = local_copy(server.url(path), cache_dir=tmp_path).resolve()
@@ -227,7 +227,7 @@ def test_a_url_cannot_write_outside_its_cache_folder(tmp_path):
 
 
 def test_without_validators_a_file_is_downloaded_again(tmp_path):
-    with shelf() as server:
+    with file_server() as server:
         server.files["/w"] = b"one"
         assert local_copy(server.url("/w"), cache_dir=tmp_path).read_bytes() == b"one"
         server.files["/w"] = b"two"

@@ -1,4 +1,4 @@
-"""Small videos for tests: frame i has gray level 3·i, so that a pixel identifies its frame; or by FFmpeg."""
+"""Small videos for tests; in those of PyAV, frame i has gray level 3·i, which identifies it."""
 
 import io
 import shutil

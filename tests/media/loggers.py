@@ -145,9 +145,8 @@ def plotjuggler() -> str:
 def bagpy() -> str:
     header = "Time,header.seq,header.stamp.secs,header.stamp.nsecs,header.frame_id,"
     header += f"{axes('angular_velocity.{}')},{axes('linear_acceleration.{}')}"
-    received = (
-        SECONDS + 1.7e9 + np.random.default_rng(0).normal(0, 0.002, COUNT)
-    )  # the time of receipt differs from the time of measurement
+    # The time of receipt differs from the time of measurement.
+    received = SECONDS + 1.7e9 + np.random.default_rng(0).normal(0, 0.002, COUNT)
     whole = [str(1_700_000_000 + int(second)) for second in SECONDS]
     rest = [str(round(second % 1 * 1e9)) for second in SECONDS]
     return (

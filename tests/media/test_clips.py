@@ -1,4 +1,4 @@
-"""The stretches of a recording that become clips."""
+"""The spans of the clips of a recording."""
 
 from fractions import Fraction
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""What `open_container` gives with every supported version of PyAV."""
+"""`open_container` gives the same results with every supported version of PyAV."""
 
 import io
 from fractions import Fraction

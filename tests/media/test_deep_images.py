@@ -66,10 +66,10 @@ def tiff(
     entries = b""
     for tag, field_type, count, value in tags:
         if field_type == 3 and count <= 2:
-            held = struct.pack(f"{order}HH", *([16, 16] if count == 2 else [value, 0]))
+            stored = struct.pack(f"{order}HH", *([16, 16] if count == 2 else [value, 0]))
         else:
-            held = struct.pack(f"{order}I", value)
-        entries += struct.pack(f"{order}HHI", tag, field_type, count) + held
+            stored = struct.pack(f"{order}I", value)
+        entries += struct.pack(f"{order}HHI", tag, field_type, count) + stored
     head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
     return head + data + bits + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
 

@@ -67,7 +67,7 @@ def test_every_image_format_is_an_image():
 
 @pytest.mark.parametrize("mode", ["1", "L", "RGB"])
 def test_a_dark_image_without_zero_bytes_is_not_text(mode, tmp_path):
-    path = tmp_path / "dark.txt"  # a name that claims to be text
+    path = tmp_path / "dark.txt"  # with the suffix of a text file
     dark = np.random.default_rng(1).integers(1, 127, (40, 48, 3), dtype=np.uint8)
     file = io.BytesIO()
     Image.fromarray(dark).convert(mode).save(file, "PPM")

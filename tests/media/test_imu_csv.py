@@ -47,7 +47,7 @@ def test_columns_may_be_in_any_order_among_others():
     np.testing.assert_array_equal(load_imu(data).samples, IMU_SAMPLES)
 
 
-def test_ego4d_s_own_table_is_read_on_its_canonical_clock():
+def test_the_table_of_ego4d_is_read_on_its_canonical_clock():
     clocks = "component_idx,component_timestamp_ms,canonical_timestamp_ms"
     header = f"{clocks},gyro_x,gyro_y,gyro_z,accl_x,accl_y,accl_z"
     component = np.zeros(500)

@@ -85,7 +85,7 @@ PAIRS = {
 
 
 @pytest.mark.parametrize("names", PAIRS.values(), ids=PAIRS)
-def test_a_pair_of_files_is_joined_on_the_accelerometer_s_clock(names, tmp_path):
+def test_a_pair_of_files_is_joined_on_the_clock_of_the_accelerometer(names, tmp_path):
     first, second, clock, accel, gyro = names
     scale = 1 if "(s)" in clock else 1000
     accel_unit, gyro_unit = (GRAVITY if "(g)" in accel else 1), (np.pi / 180 if "deg" in gyro else 1)
@@ -133,12 +133,12 @@ def test_raw_files_of_uci_har_have_no_clock_and_are_read_at_50_hz(tmp_path):
 
 
 def test_no_sample_is_interpolated_across_a_gap_of_the_gyroscope(tmp_path):
-    there = (SECONDS < 1) | (SECONDS >= 1.8)
+    present = (SECONDS < 1) | (SECONDS >= 1.8)
     (tmp_path / "acc.csv").write_text(f"t,{axes('acc_{}')}\n" + rows(SECONDS, ACCEL))
-    (tmp_path / "gyro.csv").write_text(f"t,{axes('gyro_{}')}\n" + rows(SECONDS[there], GYRO[there]))
+    (tmp_path / "gyro.csv").write_text(f"t,{axes('gyro_{}')}\n" + rows(SECONDS[present], GYRO[present]))
     with collect_warnings() as warnings:
         recording = load_imu(tmp_path)
-    np.testing.assert_allclose(recording.seconds, SECONDS[there], atol=1e-9)
+    np.testing.assert_allclose(recording.seconds, SECONDS[present], atol=1e-9)
     assert "no sample for 0.81 s" in warnings[0]
 
 

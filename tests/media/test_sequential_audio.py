@@ -10,30 +10,30 @@ from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS
 from imagebind.media.audio_file import load_audio
 from imagebind.media.sequential_audio import SequentialAudio, probe_audio
-from tests.search.recorded import SOUND_RATE, write_film
+from tests.search.recorded import AUDIO_RATE, write_recording
 
 
 @pytest.fixture(scope="module")
 def m4a(tmp_path_factory):
-    return write_film(tmp_path_factory.mktemp("tape") / "sound.m4a", 9.5, pictures=False)
+    return write_recording(tmp_path_factory.mktemp("audio") / "sound.m4a", 9.5, video=False)
 
 
 def test_overlapping_stretches_equal_those_of_the_whole_audio(m4a):
     whole, rate = load_audio(m4a)
-    tape = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
+    audio = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
     for number, (first, last) in enumerate([(0, 4), (2, 6), (2, 3), (5, 20)]):
-        sound, given_rate = tape.read(number, first, last)
-        assert given_rate == rate == SOUND_RATE
-        np.testing.assert_array_equal(sound, whole[:, first * rate : last * rate])
+        waveform, given_rate = audio.read(number, first, last)
+        assert given_rate == rate == AUDIO_RATE
+        np.testing.assert_array_equal(waveform, whole[:, first * rate : last * rate])
 
 
 def test_a_stretch_after_the_end_is_refused(m4a):
-    tape = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
+    audio = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
     with pytest.raises(
         MediaError,
         match=r"sound\.m4a: expected audio as long as its packets state, got audio that ends at 9\.\d+ s",
     ):
-        tape.read(0, 30, 40)
+        audio.read(0, 30, 40)
 
 
 def test_the_duration_of_audio_is_known_without_decoding(m4a, tmp_path):
@@ -42,7 +42,7 @@ def test_the_duration_of_audio_is_known_without_decoding(m4a, tmp_path):
     assert float(seconds) == pytest.approx(whole.shape[1] / rate, abs=0.1) and not in_stretches
     soundfile.write(tmp_path / "x.flac", np.zeros(12_345), 16_000)
     assert probe_audio(tmp_path / "x.flac", limits=DEFAULT_LIMITS) == (Fraction(12_345, 16_000), True)
-    silent = write_film(tmp_path / "silent.mp4", 1, sound=False)
+    silent = write_recording(tmp_path / "silent.mp4", 1, audio=False)
     assert probe_audio(silent, limits=DEFAULT_LIMITS) is None
 
 

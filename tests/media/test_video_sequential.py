@@ -147,21 +147,21 @@ def difference(path: Path, *, count: int = 2) -> float:
 
     First all frames are read, then `count` times one to four random ones.
     """
-    everything, times = decode_all(path)
-    assert everything
-    chance = random.Random(path.name)
+    all_frames, times = decode_all(path)
+    assert all_frames
+    rng = random.Random(path.name)
     worst = 0.0
     with collect_warnings() as warnings, open_video(path) as video:
-        assert len(video.stamps) == video.info.frames == len(everything)
+        assert len(video.stamps) == video.info.frames == len(all_frames)
         starts = [float(tick * video.clock.tick) for tick in video.clock.ticks]
         # The times of joined recordings restart, and AVI has decoding times.
         if times == sorted(times) and not math.isnan(times[0]) and path.suffix != ".avi":
             np.testing.assert_allclose(starts, np.array(times) - times[0], atol=CLOCK_TOLERANCE)
-        sizes = [min(chance.randint(1, 4), len(everything)) for _ in range(count)]
-        picks = [sorted(chance.sample(range(len(everything)), size)) for size in sizes]
-        for indices in [range(len(everything)), *picks]:
+        sizes = [min(rng.randint(1, 4), len(all_frames)) for _ in range(count)]
+        picks = [sorted(rng.sample(range(len(all_frames)), size)) for size in sizes]
+        for indices in [range(len(all_frames)), *picks]:
             for index, frame in video.decode(indices):
-                worst = max(worst, float(np.abs(frame.astype(int) - everything[index]).max()))
+                worst = max(worst, float(np.abs(frame.astype(int) - all_frames[index]).max()))
     assert warnings == []
     return worst
 
@@ -224,19 +224,19 @@ def mark_all_as_keyframes(path: Path) -> None:
 
 def decoded_for(path: Path, requested: int, monkeypatch, *, lost: int = 0) -> list[int]:
     """Return the packets decoded for one frame, and check it; `lost` frames before it are missing."""
-    everything, _ = decode_all(path)
+    all_frames, _ = decode_all(path)
     decoded = []
     real = StreamDecoder.frames_from
 
-    def noting(*arguments):
+    def recording_frames(*arguments):
         for number, frame in real(*arguments):
             decoded.append(number)
             yield number, frame
 
     with open_video(path) as video, monkeypatch.context() as patch:
-        patch.setattr(StreamDecoder, "frames_from", noting)
+        patch.setattr(StreamDecoder, "frames_from", recording_frames)
         ((_, frame),) = video.decode([requested])
-    np.testing.assert_array_equal(frame, everything[requested - lost])
+    np.testing.assert_array_equal(frame, all_frames[requested - lost])
     return decoded
 
 
@@ -248,13 +248,13 @@ def test_decoding_does_not_start_at_frames_falsely_marked_as_keyframes(name, tmp
     size = "64x48" if name in SLOWLY_ENCODED else "176x144"
     path = record(tmp_path / name, f"{FALSE_KEYFRAME_ENCODINGS[name]} -g 12", seconds=2, size=size)
     mark_all_as_keyframes(path)
-    everything, _ = decode_all(path)
+    all_frames, _ = decode_all(path)
     with collect_warnings() as warnings:
         for indices in [5], [12], [31], [45], [17, 18, 40]:
             with open_video(path) as video:
-                assert video.info.frames == len(everything) == 50
+                assert video.info.frames == len(all_frames) == 50
                 for index, frame in video.decode(indices):
-                    np.testing.assert_array_equal(frame, everything[index])
+                    np.testing.assert_array_equal(frame, all_frames[index])
     assert warnings == []
 
 
@@ -296,14 +296,14 @@ def test_frames_keep_their_sizes_if_the_size_changes_midway(suffix, tmp_path):
 
 @pytest.mark.huge
 def test_random_frames_of_every_container_and_codec_equal_those_of_a_sequential_decode(tmp_path):
-    chance = random.Random(12)
+    rng = random.Random(12)
     worst, files = {}, []
     for name, options in ALL_ENCODINGS.items():
         whole = record(tmp_path / name, options, seconds=4)
         files.append(whole)
         if whole.suffix not in TRIMMED_SUFFIXES:
             continue
-        start, seconds = round(chance.uniform(0.3, 2), 2), round(chance.uniform(1, 2), 2)
+        start, seconds = round(rng.uniform(0.3, 2), 2), round(rng.uniform(1, 2), 2)
         files.append(
             trim(whole, tmp_path / f"{whole.stem}_trimmed{whole.suffix}", start=start, seconds=seconds)
         )

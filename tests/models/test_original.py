@@ -91,11 +91,11 @@ def test_a_logit_scale_keeps_its_constructor_arguments(model):
 
 
 def test_a_model_can_be_built_from_sizes_by_the_originals_names():
-    class Mine(ImageBindModel):
+    class CustomModel(ImageBindModel):
         def __init__(self, **sizes):
             super().__init__(**sizes)
 
-    model = Mine(**SMALL_SIZES)
+    model = CustomModel(**SMALL_SIZES)
     assert (model.config.embed_dim, model.config.vision.embed_dim) == (16, 32)
     assert len(model.modality_trunks["imu"].blocks) == 2
     defaults = ImageBindModel(video_frames=2, device="meta").config

@@ -34,12 +34,12 @@ def crawled(db: Path, *roots: Path, **options) -> CrawlReport:
     return crawl(Index.open(db, tiny(), create=True), roots, **{"mappings": MAPPINGS, **options})
 
 
-def crawl_in_steps(db: Path, root: Path, rows: int, begun: Event) -> None:
+def crawl_in_steps(db: Path, root: Path, rows: int, started: Event) -> None:
     """Crawl in a separate process with a commit every few rows, and set `begun` when it starts."""
     torch.set_num_threads(1)
     writer.COMMIT_ROWS = rows
     tiny()
-    begun.set()
+    started.set()
     crawled(db, root, batch_size=1)  # or else nothing would be done until nearly all is read
 
 

@@ -43,21 +43,21 @@ def index(tmp_path_factory):
         ("it's*", ["/a/it's 100%_\\.png"]),
     ],
 )
-def test_patterns_of_paths(index, glob, found):
+def test_a_pattern_finds_the_same_paths_as_in_python(index, glob, found):
     hits = index.search(unit(1), 10, path=glob)
     assert sorted(paths(hits)) == sorted(found)
     assert sorted(filter(re.compile(glob_pattern(glob)).search, NAMES)) == sorted(found)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_path_taken_literally_finds_itself(index, name):
+def test_a_path_as_pattern_finds_itself(index, name):
     assert paths(index.search(unit(1), 10, path=name)) == [name]
     assert paths(index.search(unit(1), 10, metadata={"name": name})) == [name]
 
 
 @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(max_size=12).filter(lambda text: "\0" not in text))
-def test_no_text_breaks_out_of_its_quotes(index, text):
+def test_any_text_is_quoted(index, text):
     if text not in NAMES:
         assert index.search(unit(1), 10, metadata={"name": text}) == []
     assert {*paths(index.search(unit(1), 10, path=text or "x"))} <= {*NAMES}
@@ -69,7 +69,7 @@ def test_metadata_matches_by_whole_value_and_type(index):
     assert index.search(unit(1), 10, metadata={"ame": NAMES[1]}) == []
 
 
-# What JSON, SQL, LIKE and regular expressions give a meaning to, in few enough pieces to collide.
+# Characters with a meaning in JSON, SQL, LIKE or regular expressions; few, so that random texts often agree.
 PIECES = [
     '"',
     "\\",
@@ -102,17 +102,20 @@ def has(metadata, name, value) -> bool:
 
 @settings(deadline=None, max_examples=25)
 @given(st.lists(METADATA, min_size=2, max_size=12), st.data())
-def test_metadata_finds_the_rows_that_have_this_name_with_this_value_and_no_other(rows, data):
+def test_metadata_finds_exactly_the_rows_with_this_name_and_value(rows, data):
     folder = tempfile.TemporaryDirectory()
     with folder:
         index = make_index(
-            Path(folder.name) / "db", [row(str(n), 1, n, metadata=said) for n, said in enumerate(rows)]
+            Path(folder.name) / "db",
+            [row(str(n), 1, n, metadata=entry) for n, entry in enumerate(rows)],
         )
-        there = [(name, value) for said in rows for name, value in said.items()]
-        made_up = data.draw(st.lists(st.tuples(NAMES_OR_TEXTS, VALUES), max_size=3))
-        for name, value in there[:12] + made_up:
+        stored = [(name, value) for entry in rows for name, value in entry.items()]
+        random = data.draw(st.lists(st.tuples(NAMES_OR_TEXTS, VALUES), max_size=3))
+        for name, value in stored[:12] + random:
             found = paths(index.search(unit(1), len(rows), metadata={name: value}))
-            assert sorted(found, key=int) == [str(n) for n, said in enumerate(rows) if has(said, name, value)]
+            assert sorted(found, key=int) == [
+                str(n) for n, entry in enumerate(rows) if has(entry, name, value)
+            ]
 
 
 @pytest.mark.parametrize(
@@ -125,7 +128,7 @@ def test_metadata_finds_the_rows_that_have_this_name_with_this_value_and_no_othe
         ({"n": 1}, {"n": 11}),
     ],
 )
-def test_metadata_that_reads_like_other_metadata_is_not_found_for_it(tmp_path, wanted, other):
+def test_metadata_is_not_mistaken_for_similar_metadata(tmp_path, wanted, other):
     index = make_index(
         tmp_path / "db", [row("wanted", 1, metadata=wanted), row("other", 1, 1, metadata=other)]
     )
@@ -133,7 +136,7 @@ def test_metadata_that_reads_like_other_metadata_is_not_found_for_it(tmp_path, w
     assert paths(index.search(unit(1), metadata=other)) == ["other"]
 
 
-def test_metadata_of_any_length_is_found_up_to_the_bound(tmp_path):
+def test_long_metadata_is_found_up_to_a_limit(tmp_path):
     long = "x" * 60_000
     index = make_index(tmp_path / "db", [row("long", 1, metadata={"n": long}), row("short", 1)])
     assert paths(index.search(unit(1), metadata={"n": long})) == ["long"]
@@ -144,13 +147,13 @@ def test_metadata_of_any_length_is_found_up_to_the_bound(tmp_path):
 @pytest.mark.parametrize(
     "glob", ["**/" * 1000 + "*.jpg", "*" * 4000, "**/***/" * 500 + "*.jpg", "**" * 2000 + "/dog.jpg"]
 )
-def test_wildcards_in_a_row_cost_no_more_than_one(index, glob):
+def test_consecutive_wildcards_are_joined(index, glob):
     assert len(glob_pattern(glob)) < 200
     assert "/a/dog.jpg" in paths(index.search(unit(1), 10, path=glob))
 
 
 @pytest.mark.parametrize(
-    ("glob", "said"),
+    ("glob", "message"),
     [
         ("**/" * 3000, "expected at most 4096 characters, got 9000"),
         ("a" * 4097, "expected at most 4096 characters, got 4097"),
@@ -158,18 +161,18 @@ def test_wildcards_in_a_row_cost_no_more_than_one(index, glob):
         ("?" * 1000, "expected at most 64 wildcards, got 1000"),
     ],
 )
-def test_a_pattern_of_paths_is_bounded(index, glob, said):
-    with pytest.raises(ValueError, match=said):
+def test_the_length_and_the_wildcards_of_a_pattern_are_limited(index, glob, message):
+    with pytest.raises(ValueError, match=message):
         index.search(unit(1), path=glob)
 
 
 @pytest.mark.parametrize("glob", ["**a" * 64, "?a" * 64, "é" * 4096, "**/" * 2 + "*" + "?" * 60])
-def test_the_largest_patterns_find_nothing_and_break_nothing(index, glob):
+def test_the_largest_patterns_are_accepted(index, glob):
     assert index.search(unit(1), path=glob) == []
 
 
 @pytest.mark.parametrize("text", ["\0", "a\0b", "\ud800"])
-def test_text_that_no_path_has_finds_nothing_or_is_refused(index, text):
+def test_text_that_no_path_can_have_finds_nothing_or_is_refused(index, text):
     for filters in ({"path": text}, {"metadata": {"name": text}}, {"metadata": {text: 1}}):
         try:
             assert index.search(unit(1), **filters) == []
@@ -192,5 +195,5 @@ def test_between_finds_overlapping_rows_and_none_without_time(tmp_path):
         index.search(unit(1), between=(3, 1))
 
 
-def test_no_filter_is_no_condition():
+def test_without_filters_there_is_no_condition():
     assert where() is None

@@ -53,9 +53,9 @@ def test_items_of_any_modality_are_added_and_found_by_text(tiny, tmp_path, image
     hit = index.search("a red star", 1, calibrated=False)[0]
     assert hit.id == ids[0] and hit.cosine == pytest.approx(1, abs=1e-5)
     assert hit.metadata == {"owner": "me", "text": "a red star"}
-    sound = index.get(ids[2])
-    assert sound.kind is MediaKind.AUDIO and (sound.start, sound.end) == (0, pytest.approx(7))
-    assert sound.file == audio_file.absolute()
+    audio = index.get(ids[2])
+    assert audio.kind is MediaKind.AUDIO and (audio.start, audio.end) == (0, pytest.approx(7))
+    assert audio.file == audio_file.absolute()
     assert index.stats().kinds == {MediaKind.TEXT: 1, MediaKind.IMAGE: 1, MediaKind.AUDIO: 1}
 
 
@@ -66,9 +66,9 @@ def test_a_file_has_one_path_in_the_index(tiny, tmp_path, monkeypatch, audio_fil
     index = Index.open("db", tiny, create=True)
     ids = index.add([{"audio": "bark.wav"}, Path("inside/../bark.wav"), {"audio": Path("bark.wav")}])
     assert {index.get(each).path for each in ids} == {str(tmp_path / "bark.wav")}
-    (tmp_path / "~bark.wav").write_bytes(audio_file.read_bytes())  # nobody's home
-    (odd,) = index.add([Path("~bark.wav")])
-    assert index.get(odd).path == str(tmp_path / "~bark.wav")
+    (tmp_path / "~bark.wav").write_bytes(audio_file.read_bytes())  # not the home folder of a user
+    (row_id,) = index.add([Path("~bark.wav")])
+    assert index.get(row_id).path == str(tmp_path / "~bark.wav")
 
 
 def test_an_item_that_cannot_be_read_adds_nothing_or_is_left_out(tiny, tmp_path):
@@ -118,7 +118,7 @@ def test_one_long_file_does_not_fill_the_list(tmp_path):
     assert paths(index.search(unit(1), 5, per_file=2)) == ["/long", "/long", "/short"]
 
 
-def test_a_replaced_file_has_its_new_rows_alone(tmp_path):
+def test_a_replaced_file_has_only_its_new_rows(tmp_path):
     index = make_index(tmp_path / "db", [row("/a", 1), row("/a", 0, 1), row("/it's", 1)])
     version = index.stats().version
     index.replace_paths(["/a"], [row("/a", 0, 0, 1)])
@@ -173,11 +173,11 @@ def test_metadata_of_a_file_is_kept_when_its_rows_are_replaced(tmp_path):
 def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monkeypatch):
     monkeypatch.setattr("imagebind.search.nearest.MIN_APPROXIMATE_ROWS", 3000)
     monkeypatch.setattr("imagebind.search.nearest.ROWS_PER_PARTITION", 50)
-    pictures = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
-    sounds = random_rows(200, MediaKind.AUDIO, spread=0.2, width=128, centre=1, seed=1)
-    index = make_index(tmp_path / "db", [*pictures, *sounds], width=128)
+    images = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
+    recordings = random_rows(200, MediaKind.AUDIO, spread=0.2, width=128, centre=1, seed=1)
+    index = make_index(tmp_path / "db", [*images, *recordings], width=128)
     index.optimize()
-    query = pictures[0].vector - 2 * sounds[0].vector  # whose partitions are searched last
+    query = images[0].vector - 2 * recordings[0].vector  # whose partitions are searched last
     query /= np.linalg.norm(query)
     assert {hit.kind for hit in index.search(query, 2000)} == {MediaKind.IMAGE, MediaKind.AUDIO}
     for narrow in ({"kinds": ["audio"]}, {"path": "/audio/1?"}):
@@ -205,9 +205,9 @@ def test_a_sample_is_complete_although_another_process_renumbers_rows(tmp_path, 
 
 def test_rows_are_deleted_by_id_and_by_path_and_counted(tmp_path):
     index = make_index(tmp_path / "db", [row(f"/{n}", 1, n) for n in range(1200)])
-    victim = index.search(unit(1), 1)[0]
-    assert index.delete(ids=[victim.id, "nobody"]) == 1 and index.get(victim.id) is None
-    assert index.delete(paths=[f"/{n}" for n in range(1100)]) == 1100 - (victim.path != "/1199")
+    hit = index.search(unit(1), 1)[0]
+    assert index.delete(ids=[hit.id, "nobody"]) == 1 and index.get(hit.id) is None
+    assert index.delete(paths=[f"/{n}" for n in range(1100)]) == 1100 - (hit.path != "/1199")
     with pytest.raises(ValueError, match="ids or paths"):
         index.delete()
 
@@ -239,7 +239,8 @@ def test_rows_added_by_one_process_are_found_by_another(tmp_path):
 
 def test_many_rows_get_an_approximate_index_that_finds_nearly_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr("imagebind.search.nearest.MIN_APPROXIMATE_ROWS", 3000)
-    rows = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)  # its codes are too short for width 8
+    # With vectors of width 8, the codes of the approximate index would be too short.
+    rows = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
     index = make_index(tmp_path / "db", rows, width=128)
     assert not index.stats().approximate
     index.optimize()

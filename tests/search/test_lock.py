@@ -29,10 +29,10 @@ def holder(tmp_path):
     process.stdout.close()
 
 
-def test_a_second_writer_learns_the_holder_and_a_killed_holder_releases_the_lock(tmp_path, holder):
-    told = rf"{tmp_path}: process {holder.pid} is writing to it;"
-    for _ in range(2):  # asking does not make it forget
-        with pytest.raises(IndexBusyError, match=told), writer_lock(str(tmp_path)):
+def test_an_error_names_the_holder_of_the_lock_and_a_killed_holder_releases_it(tmp_path, holder):
+    message = rf"{tmp_path}: process {holder.pid} is writing to it;"
+    for _ in range(2):  # an error does not change the lock
+        with pytest.raises(IndexBusyError, match=message), writer_lock(str(tmp_path)):
             pass
     holder.kill()
     holder.wait()
@@ -54,7 +54,7 @@ def test_an_error_releases_the_lock_and_is_raised(tmp_path):
         pass
 
 
-def test_an_index_elsewhere_is_locked_in_the_user_s_cache_by_its_uri(tmp_path, monkeypatch):
+def test_an_index_elsewhere_is_locked_by_its_uri_in_the_cache_of_the_user(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     one, two = "s3://bucket/one.lance", "s3://bucket/two.lance"
     assert lock_path(one) != lock_path(two) and lock_path(one).is_relative_to(tmp_path / "cache")
@@ -70,6 +70,6 @@ def test_an_index_elsewhere_is_locked_in_the_user_s_cache_by_its_uri(tmp_path, m
 def test_a_folder_that_cannot_be_written_to_is_named():
     with open_to_all() as folder:
         folder.chmod(0o555)
-        told = rf"{folder}: cannot be written to"
-        with unprivileged(), pytest.raises(SearchIndexError, match=told), writer_lock(str(folder)):
+        message = rf"{folder}: cannot be written to"
+        with unprivileged(), pytest.raises(SearchIndexError, match=message), writer_lock(str(folder)):
             pass

@@ -34,7 +34,7 @@ def test_windows_that_follow_each_other_are_one_moment_while_their_score_is_half
     assert spans(joined(hits)) == [("a.mp4", 5, 25, 2.0)]
 
 
-def test_windows_apart_from_the_best_are_moments_of_their_own_at_most_per_file():
+def test_separate_windows_are_separate_moments_up_to_the_limit_per_file():
     hits = [window(0, 1.5), window(30, 2.0), window(60, 1.0), window(0, 1.2, path="b.mp4")]
     assert spans(joined(hits)) == [
         ("a.mp4", 30, 40, 2.0),
@@ -50,7 +50,7 @@ def test_the_audio_of_a_moment_is_not_a_second_moment():
     assert spans(joined(hits)) == [("a.mp4", 10, 20, 2.0)]
 
 
-def test_a_score_below_the_mean_joins_nothing():
+def test_windows_below_the_mean_are_not_joined():
     assert spans(joined([window(0, -0.1), window(5, -0.2)])) == [("a.mp4", 0, 10, -0.1)]
 
 

@@ -15,14 +15,14 @@ from tests.search.made import EMBED_DIM, row, unit
 
 
 @given(st.binary(min_size=1, max_size=40).filter(lambda name: b"\0" not in name and b"\\" not in name))
-def test_any_name_of_a_file_becomes_text_and_comes_back(name):
+def test_any_file_name_survives_conversion_to_text_and_back(name):
     path = Path(os.fsdecode(b"/somewhere/" + name))
     text = path_text(path)
     text.encode("utf-8")
     assert text_path(text) == path
 
 
-def test_a_name_with_a_literal_backslash_x_is_found_where_the_file_is_there(tmp_path):
+def test_a_name_with_a_literal_backslash_x_is_found_if_the_file_exists(tmp_path):
     path = tmp_path / "odd\\xffname.png"
     path.touch()
     assert text_path(path_text(path)) == path
@@ -32,7 +32,7 @@ LONG_NAMES = ["写真".encode("shift_jis") * 18 + b".png", b"\xe9" * 100 + b".pn
 
 
 @pytest.mark.parametrize("name", LONG_NAMES)
-def test_a_long_name_that_is_not_utf8_is_found_while_it_is_there_and_after(tmp_path, name):
+def test_the_path_of_a_long_name_that_is_not_utf8_is_known_while_the_file_exists_and_after(tmp_path, name):
     path = tmp_path / os.fsdecode(name)
     path.touch()
     assert text_path(path_text(path)) == path and path_exists(path)
@@ -40,14 +40,14 @@ def test_a_long_name_that_is_not_utf8_is_found_while_it_is_there_and_after(tmp_p
     assert text_path(path_text(path)) == path and not path_exists(path)
 
 
-def test_a_name_longer_than_a_file_system_takes_is_there_only_inside_an_archive(tmp_path):
+def test_a_name_too_long_for_a_file_system_exists_only_inside_an_archive(tmp_path):
     archive = tmp_path / "shard.tar"
     archive.touch()
     assert path_exists(archive / ("x" * 300)) and path_exists(archive / ("x" * 5000))
     assert not path_exists(tmp_path / ("x" * 300)) and not path_exists(tmp_path / ("x/" * 5000))
 
 
-def test_a_row_goes_into_the_table_and_comes_out_the_same():
+def test_a_row_survives_conversion_to_a_table_and_back():
     given_row = row(
         "/a.mp4",
         1,

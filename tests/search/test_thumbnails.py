@@ -17,8 +17,8 @@ from imagebind.transforms.video import VideoTransform
 SMALL = 12_000  # bytes
 
 
-def seen(views: Views) -> list[np.ndarray]:
-    """Each thumbnail's pixels (h, w, 3)."""
+def decoded_thumbnails(views: Views) -> list[np.ndarray]:
+    """Return the pixels of each thumbnail: (h, w, 3)."""
     found = thumbnails(views)
     assert all(thumbnail is not None and len(thumbnail) < SMALL for thumbnail in found)
     return [np.asarray(Image.open(io.BytesIO(thumbnail))).astype(int) for thumbnail in found]
@@ -36,7 +36,7 @@ def test_media_types_other_than_text_have_a_thumbnail(
     }
     item = {kind.value: files.get(kind, deep_grey_file)}
     views = prepare(identify(item), default_transform(kind))
-    for pixels in seen(views):
+    for pixels in decoded_thumbnails(views):
         assert pixels.shape[2] == 3 and pixels.shape[0] <= THUMBNAIL_SIDE and pixels.std() > 5
     assert len(thumbnails(views)) == max(len(views.spans), 1)
 
@@ -52,7 +52,7 @@ def test_an_image_keeps_its_colours(size):
     pixels[: size // 2] = (200, 30, 60)
     pixels[size // 2 :] = (20, 180, 90)
     views = prepare(identify({"image": pixels}), ImageTransform(size=size))
-    (thumbnail,) = seen(views)
+    (thumbnail,) = decoded_thumbnails(views)
     assert np.abs(thumbnail[5, 30] - (200, 30, 60)).max() < 12
     assert np.abs(thumbnail[-5, 30] - (20, 180, 90)).max() < 12
 
@@ -62,23 +62,23 @@ def test_a_window_of_a_video_shows_a_frame_from_its_middle():
     transform = VideoTransform(clips=5, clip_seconds=1, size=64)
     whole = prepare(identify({"video": frames, "fps": 10}), transform)
     as_one = Views(kind=MediaKind.VIDEO, views=whole.views, spans=((0.0, 5.0),))
-    assert np.abs(seen(as_one)[0] - frames[20, 0, 0, 0].astype(int)).max() < 6
-    each = [pixels.mean() for pixels in seen(whole)]
+    assert np.abs(decoded_thumbnails(as_one)[0] - frames[20, 0, 0, 0].astype(int)).max() < 6
+    each = [pixels.mean() for pixels in decoded_thumbnails(whole)]
     assert each == sorted(each) and len(each) == 5
 
 
 def test_near_is_bright_and_a_uniform_image_is_no_error():
     depth = torch.linspace(0, 1, 224).expand(1, 1, 224, 224)  # disparity rises to the right
-    (thumbnail,) = seen(Views(kind=MediaKind.DEPTH, views=depth))
+    (thumbnail,) = decoded_thumbnails(Views(kind=MediaKind.DEPTH, views=depth))
     assert thumbnail[50, -3].sum() > 400 > 150 > thumbnail[50, 3].sum()
-    (even,) = thumbnails(Views(kind=MediaKind.THERMAL, views=torch.zeros(1, 1, 224, 224)))
-    assert even is not None
+    (uniform,) = thumbnails(Views(kind=MediaKind.THERMAL, views=torch.zeros(1, 1, 224, 224)))
+    assert uniform is not None
 
 
 def test_low_frequencies_are_at_the_bottom_and_padding_is_not_shown():
     tone = np.sin(2 * np.pi * 200 * np.arange(16_000) / 16_000).astype(np.float32)  # one second of the two
     views = prepare(identify({"audio": tone, "rate": 16_000}), AudioTransform(clips=1))
-    (thumbnail,) = seen(views)
+    (thumbnail,) = decoded_thumbnails(views)
     brightness = thumbnail.sum(axis=2).mean(axis=1)
     assert brightness[-40:].mean() > 2 * brightness[:40].mean()
     assert thumbnail.shape[1] < 110  # frames of one second

@@ -32,7 +32,7 @@ SCENE = Scene(
     distance=1.0,
     seed=5,
 )
-OTHER_VALUES = {  # by attribute, a value that is described by another word
+OTHER_VALUES = {  # for each attribute, another value
     "shape": Shape.BAR,
     "colour": Colour.BLUE,
     "material": Material.RUBBER,
@@ -42,7 +42,7 @@ OTHER_VALUES = {  # by attribute, a value that is described by another word
     "temperature": -8.0,
     "distance": 1.2,
 }
-ENDS = np.array([0.0, 15 / 8])  # seconds of the first and last frame, which a clip's transform takes
+ENDS = np.array([0.0, 15 / 8])  # seconds of the first and last frame, which the video transform takes
 
 
 def changed(attribute: str) -> Scene:
@@ -65,5 +65,5 @@ RENDERERS: dict[MediaKind, Callable[[Scene], Iterable[np.ndarray]]] = {
 
 
 def same(first: Iterable[np.ndarray], second: Iterable[np.ndarray]) -> bool:
-    """Whether two renderings are bit-identical."""
+    """Return whether two renderings are bit-identical."""
     return all(np.array_equal(one, other) for one, other in zip(first, second, strict=True))

@@ -1,4 +1,4 @@
-"""Files: ordinary ones, which the library's own transforms read back as what was rendered."""
+"""Files of a scene: the library's transforms read from them what was rendered."""
 
 import json
 
@@ -34,7 +34,7 @@ def paths(tmp_path_factory):
     return write_scene(SCENE, tmp_path_factory.mktemp("scene") / "0")
 
 
-def test_a_scene_is_eight_ordinary_files(paths):
+def test_a_scene_is_written_as_eight_files(paths):
     names = "audio.wav depth.png image.png image.txt imu.csv thermal.png video.mp4 video.txt"
     assert sorted(path.name for path in paths.values()) == names.split()
 
@@ -50,13 +50,13 @@ LOSSES = {MediaKind.AUDIO: 0.05, MediaKind.IMU: 2e-3}  # 16 bits, 4 decimals; th
 
 
 @pytest.mark.parametrize("kind", RENDERED)
-def test_a_file_comes_back_through_its_transform_as_what_was_rendered(kind, paths):
+def test_the_tensor_of_a_file_equals_that_of_the_rendering(kind, paths):
     transform = world_transforms()[kind]
     tensors = transform(paths[kind.value]), transform(RENDERED[kind]())
     torch.testing.assert_close(*tensors, atol=LOSSES.get(kind, 0), rtol=0)
 
 
-def test_a_clip_of_the_video_is_its_first_and_last_frame_but_for_compression(paths):
+def test_a_clip_of_the_video_is_its_first_and_last_frame_except_for_compression_errors(paths):
     assert float(probe_video(paths["video"]).duration) == pytest.approx(CLIP_SECONDS)
     transform = world_transforms()[MediaKind.VIDEO]
     views = transform(paths["video"])
@@ -65,7 +65,7 @@ def test_a_clip_of_the_video_is_its_first_and_last_frame_but_for_compression(pat
     assert (views - transform({"video": ends})).abs().mean() < 0.15  # of a standard deviation
 
 
-def test_motion_on_disk_says_its_units_itself(paths):
+def test_the_imu_file_states_its_units(paths):
     tensor = ImuTransform(window_seconds=CLIP_SECONDS)(paths["imu"])
     assert torch.equal(tensor, world_transforms()[MediaKind.IMU](paths["imu"]))
 
@@ -74,7 +74,7 @@ def test_thermal_is_stored_in_16_bits(paths):
     assert Image.open(paths["thermal"]).mode.startswith("I;16")
 
 
-def test_captions_are_text_files_and_the_still_s_tells_of_no_motion(paths):
+def test_captions_are_text_files_and_that_of_the_image_names_no_motion(paths):
     still, clip = (paths[f"{kind}_caption"].read_text() for kind in ("image", "video"))
     assert still.endswith("\n") and clip.endswith("\n")
     assert not any(word in still for word in ("spinning", "rotating", "turning"))
@@ -96,7 +96,7 @@ def test_a_world_has_a_manifest_of_its_files_and_attributes(tmp_path):
         assert entry["scene"]["seed"] == scene.seed
 
 
-def test_a_larger_world_begins_with_the_smaller_and_workers_change_nothing(tmp_path):
+def test_a_larger_world_begins_with_the_smaller_one_for_any_number_of_workers(tmp_path):
     one = write_world(tmp_path / "one", 2, seed=0)
     two = write_world(tmp_path / "two", 3, seed=0, workers=2)
     assert one.read_text().splitlines() == two.read_text().splitlines()[:2]
@@ -112,12 +112,12 @@ def test_paths_in_a_manifest_are_relative_so_that_a_world_can_be_moved(tmp_path)
     assert entry["files"]["image"].is_file()
 
 
-def test_a_broken_manifest_names_its_line(tmp_path):
+def test_the_error_for_a_damaged_manifest_names_the_line(tmp_path):
     manifest = tmp_path / "manifest.jsonl"
     manifest.write_text(json.dumps({"files": {}}) + "\n{\n")
     with pytest.raises(MediaError, match="line 2"):
         list(read_manifest(manifest))
 
 
-def test_16_bit_pictures_keep_every_value(paths):
+def test_a_16_bit_file_keeps_every_value(paths):
     np.testing.assert_array_equal(np.asarray(Image.open(paths["depth"])), render_depth(SCENE))

@@ -1,4 +1,4 @@
-"""Groups: several things in one image or video."""
+"""Groups: several objects in one image or video."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_a_group_depends_only_on_seed_and_index():
 
 
 @pytest.mark.parametrize("held_out", [True, False])
-def test_things_of_a_group_differ_in_shape_colour_and_motion_and_share_the_ground(held_out):
+def test_objects_of_a_group_differ_in_shape_colour_and_motion_and_share_the_ground(held_out):
     for index in range(20):
         things = GroupWorld(seed=3, held_out=held_out).group(index).things
         for name in ("shape", "colour", "motion"):
@@ -33,7 +33,7 @@ def test_things_of_a_group_differ_in_shape_colour_and_motion_and_share_the_groun
         assert all(is_held_out(thing.shape, thing.colour, thing.motion) == held_out for thing in things)
 
 
-def test_masks_of_a_still_do_not_overlap_and_lie_within_the_image():
+def test_masks_of_a_still_do_not_overlap_and_are_inside_the_image():
     for index in range(20):
         masks = group_masks(WORLD.group(index))
         boxes = boxes_of(masks)
@@ -43,7 +43,7 @@ def test_masks_of_a_still_do_not_overlap_and_lie_within_the_image():
         assert sides.max(axis=1).min() > 50 and sides.max() < 180
 
 
-def test_a_mask_covers_the_pixels_of_its_things_colour():
+def test_a_mask_covers_the_pixels_of_its_objects_colour():
     for index in range(5):
         group = WORLD.group(index)
         image = render_group_image(group).astype(float)
@@ -55,7 +55,7 @@ def test_a_mask_covers_the_pixels_of_its_things_colour():
             assert shown.max() > DARK_HALF * 0.5 * paint.max()
 
 
-def test_a_video_moves_each_thing_by_its_own_motion():
+def test_a_video_moves_each_object_by_its_own_motion():
     group = next(
         group
         for group in map(WORLD.group, range(50))
@@ -71,14 +71,14 @@ def test_a_video_moves_each_thing_by_its_own_motion():
             assert (after[0] - before[0]) * thing.direction > 20 or after[0] == 0 or after[2] == 448
 
 
-def test_a_nearer_thing_hides_a_farther_one():
+def test_a_nearer_object_hides_a_farther_one():
     for index in range(30):
         group = WORLD.group(index)
         for seconds in (0.0, 1.0, 15 / 8):
             assert group_masks(group, seconds).sum(axis=0).max() <= 1
 
 
-def test_too_many_things_are_an_error():
+def test_too_many_objects_are_an_error():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="things: expected 1 to 5, got 6"):
         sample_group(rng, things=6)

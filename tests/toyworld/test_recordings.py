@@ -56,11 +56,11 @@ def test_a_shot_begins_with_a_key_frame_and_shows_its_scene(recording):
         with open_video(recording.video) as video:
             ((_, pixels),) = video.decode([round(shot.start * FRAME_RATE) + 1])
         assert np.abs(pixels - render_video(shot.scene)[1].astype(float)).mean() < 12
-        sound = waveform[0, round(shot.start * rate) :][: 2 * rate].numpy()
-        assert np.corrcoef(sound, render_audio(shot.scene)[0])[0, 1] > 0.8
+        audio = waveform[0, round(shot.start * rate) :][: 2 * rate].numpy()
+        assert np.corrcoef(audio, render_audio(shot.scene)[0])[0, 1] > 0.8
 
 
-def test_recordings_that_the_folder_has_are_not_written_again(recording, folder, monkeypatch):
+def test_existing_recordings_are_not_written_again(recording, folder, monkeypatch):
     monkeypatch.setattr(module, "write_recording", lambda *_: 1 / 0)
     assert write_recordings(folder, 1, shots=3, seed=4, held_out=True) == [recording]
     with pytest.raises(ZeroDivisionError):

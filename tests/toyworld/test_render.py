@@ -1,4 +1,4 @@
-"""Image and video: a thing that stands out, and first and last frames that show the motion."""
+"""Image and video: the object is clearly visible, and the first and last frames show the motion."""
 
 from dataclasses import replace
 
@@ -17,23 +17,23 @@ def covered(scene, pose) -> np.ndarray:
     return cover(sight(scene, pose).distance) > 0.5
 
 
-def test_pictures_are_224_pixels_of_8_bit_colour():
+def test_images_have_224_x_224_pixels_of_8_bits():
     image, video = render_image(SCENE), render_video(SCENE)
     assert image.shape == (224, 224, 3) and image.dtype == np.uint8
     assert video.shape == (16, 224, 224, 3) and video.dtype == np.uint8
 
 
-def test_a_frame_alone_is_the_frame_among_all():
+def test_a_frame_rendered_alone_equals_that_of_the_whole_video():
     np.testing.assert_array_equal(render_video(SCENE)[[0, -1]], render_video(SCENE, ENDS))
 
 
 @pytest.mark.parametrize("shape", Shape)
-def test_every_thing_is_whole_in_its_still_and_covers_a_good_share_of_it(shape):
+def test_the_still_shows_the_whole_object_at_a_sufficient_size(shape):
     for number in range(20):
         scene = replace(World(seed=0).scene(number), shape=shape)
         mask = covered(scene, still_pose(scene))
         assert not (mask[0].any() or mask[-1].any() or mask[:, 0].any() or mask[:, -1].any())
-        assert mask.mean() > 0.03  # a bar, small and far: 1/30 of the picture
+        assert mask.mean() > 0.03  # a small and distant bar covers 1/30 of the image
 
 
 def test_no_two_shapes_cover_nearly_the_same_pixels():
@@ -53,7 +53,7 @@ def test_first_and_last_frame_show_the_motion(shape, motion):
 
 
 @pytest.mark.parametrize("motion", Motion)
-def test_half_of_a_thing_and_more_is_in_view_at_both_ends_of_its_motion(motion):
+def test_more_than_half_of_the_object_is_visible_at_both_ends_of_its_motion(motion):
     for number in range(20):
         scene = replace(World(seed=0).scene(number), motion=motion, shape=Shape.SQUARE)
         for moment in ENDS:
@@ -62,14 +62,14 @@ def test_half_of_a_thing_and_more_is_in_view_at_both_ends_of_its_motion(motion):
             assert covered(scene, pose).sum() > 0.5 * side**2 * scene.slant
 
 
-def test_a_sliding_thing_is_where_its_pose_says():
+def test_a_sliding_object_is_at_the_position_of_its_pose():
     scene = replace(SCENE, motion=Motion.SLIDE, shape=Shape.DISC)
     centres = [np.nonzero(covered(scene, pose_at(scene, moment)))[1].mean() for moment in (0.6, 1.4)]
     assert centres[1] - centres[0] == pytest.approx(260 * 0.225 * 0.8 / scene.distance, abs=1)
 
 
 @pytest.mark.parametrize("colour", Colour)
-def test_paint_shows_as_its_colour(colour):
+def test_the_pixels_of_the_object_have_its_colour(colour):
     scene = replace(SCENE, colour=colour, material=Material.WOOD, shape=Shape.DISC)
     red, green, blue = render_image(scene)[covered(scene, still_pose(scene))].mean(axis=0)
     expected = {
@@ -85,17 +85,17 @@ def test_paint_shows_as_its_colour(colour):
     assert expected[colour]
 
 
-def test_heat_shows_around_the_thing_and_never_on_it():
+def test_temperature_changes_pixels_around_the_object_and_never_on_it():
     hot, cold = (replace(SCENE, temperature=celsius) for celsius in (60.0, -10.0))
     distance = sight(SCENE, still_pose(SCENE)).distance
-    hot_picture, cold_picture = render_image(hot).astype(int), render_image(cold).astype(int)
-    np.testing.assert_array_equal(hot_picture[distance < -1], cold_picture[distance < -1])
+    hot_image, cold_image = render_image(hot).astype(int), render_image(cold).astype(int)
+    np.testing.assert_array_equal(hot_image[distance < -1], cold_image[distance < -1])
     around = (distance > 2) & (distance < 10)
-    red_over_blue = [(p[around][:, 0] - p[around][:, 2]).mean() for p in (hot_picture, cold_picture)]
+    red_over_blue = [(p[around][:, 0] - p[around][:, 2]).mean() for p in (hot_image, cold_image)]
     assert red_over_blue[0] > red_over_blue[1] + 50
 
 
-def test_half_of_a_thing_is_painted_darker():
+def test_half_of_the_object_is_darker():
     scene = replace(SCENE, shape=Shape.SQUARE, material=Material.WOOD, colour=Colour.WHITE)
     values = render_image(scene)[sight(scene, still_pose(scene)).distance < -6].mean(axis=1)
     assert np.quantile(values, 0.2) < 0.65 * np.quantile(values, 0.8)

@@ -1,4 +1,4 @@
-"""Rendered worlds: what is kept is what inference would see of the same scene's files."""
+"""Rendered worlds: the stored tensors are those that inference reads from the same scene's files."""
 
 import json
 
@@ -19,35 +19,35 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("kind", STORED)
-def test_a_sense_is_what_the_transforms_make_of_the_scenes_file(folder, tmp_path, kind):
+def test_a_stored_tensor_equals_that_of_the_transform_for_the_file(folder, tmp_path, kind):
     files = write_scene(World(seed=4, held_out=False).scene(2), tmp_path)
     transformed = world_transforms()[kind](files[kind.value])
-    kept = open_world(folder).tensor(kind, 2)
-    assert kept.dtype == torch.float32 and kept.shape == transformed.shape
-    # Video is compressed on disk, sound has 16 bits there, half precision has 11.
-    error = (kept - transformed).abs().mean() / transformed.abs().mean()
+    stored = open_world(folder).tensor(kind, 2)
+    assert stored.dtype == torch.float32 and stored.shape == transformed.shape
+    # The files have compressed video and 16-bit audio; the stored half precision has 11 bits.
+    error = (stored - transformed).abs().mean() / transformed.abs().mean()
     assert error < {MediaKind.VIDEO: 0.1, MediaKind.AUDIO: 2e-3, MediaKind.IMU: 2e-2}.get(kind, 1e-3)
 
 
-def test_a_clips_two_frames_are_bit_for_bit_those_of_the_whole_video(folder):
+def test_the_two_stored_frames_of_a_clip_are_bit_identical_to_those_of_the_whole_video(folder):
     frames = render_video(World(seed=4, held_out=False).scene(0))
-    kept = open_world(folder).arrays[MediaKind.VIDEO][0]
-    assert np.array_equal(kept, np.moveaxis(frames[[0, -1]], -1, 0))
+    stored = open_world(folder).arrays[MediaKind.VIDEO][0]
+    assert np.array_equal(stored, np.moveaxis(frames[[0, -1]], -1, 0))
 
 
-def test_a_flip_swaps_left_and_right(folder):
+def test_a_flip_exchanges_left_and_right(folder):
     rendered = open_world(folder)
     for kind in (MediaKind.IMAGE, MediaKind.DEPTH):
         assert torch.equal(rendered.tensor(kind, 1, flip=True), rendered.tensor(kind, 1).flip(-1))
 
 
-def test_workers_change_nothing(folder, tmp_path):
+def test_the_number_of_workers_changes_no_tensor(folder, tmp_path):
     render_world(tmp_path, 3, seed=4, workers=2)
     for kind in STORED:
         assert np.array_equal(open_world(tmp_path).arrays[kind], open_world(folder).arrays[kind])
 
 
-def test_what_is_there_is_not_rendered_again_and_another_world_is(tmp_path):
+def test_a_stored_world_is_not_rendered_again_and_another_world_replaces_it(tmp_path):
     render_world(tmp_path, 1, seed=0)
     written = (tmp_path / "image.npy").stat().st_mtime_ns
     render_world(tmp_path, 1, seed=0)
@@ -60,13 +60,13 @@ def test_what_is_there_is_not_rendered_again_and_another_world_is(tmp_path):
     assert (tmp_path / "image.npy").stat().st_mtime_ns == rendered_again
 
 
-def test_a_rendering_that_was_cut_short_is_made_anew(tmp_path):
+def test_an_interrupted_rendering_is_repeated(tmp_path):
     render_world(tmp_path, 1, seed=0)
     (tmp_path / ABOUT_NAME).unlink()
     (tmp_path / "imu.npy").write_bytes(b"")
     assert render_world(tmp_path, 1, seed=0).tensor(MediaKind.IMU, 0).abs().sum() > 0
 
 
-def test_nothing_rendered_is_an_error_that_names_the_folder(tmp_path):
+def test_a_folder_without_a_rendered_world_is_an_error_that_names_it(tmp_path):
     with pytest.raises(FileNotFoundError, match="nowhere"):
         open_world(tmp_path / "nowhere")

@@ -1,4 +1,4 @@
-"""Scenes: drawn from the seed alone, every value there, some combinations kept away."""
+"""Scenes: they depend only on the seed, have every value, and some combinations are held out."""
 
 from collections import Counter
 from itertools import combinations as choices
@@ -13,11 +13,11 @@ from tests.toyworld.scenes import OTHER_VALUES, SCENE, changed
 KINDS = (Shape, Colour, Motion)
 
 
-def test_there_are_as_many_values_as_were_promised():
+def test_there_are_at_least_8_shapes_5_motions_and_8_colours():
     assert len(Shape) >= 8 and len(Motion) >= 5 and len(Colour) >= 8
 
 
-def test_a_scene_follows_from_seed_and_number_alone():
+def test_a_scene_depends_only_on_seed_and_number():
     forwards = [World(seed=3).scene(number) for number in range(5)]
     backwards = [World(seed=3).scene(number) for number in reversed(range(5))]
     assert forwards == backwards[::-1]
@@ -31,9 +31,9 @@ def test_a_negative_number_is_refused():
 
 
 def test_one_combination_in_eight_is_held_out():
-    kept, away = combinations(held_out=False), combinations(held_out=True)
-    assert len(away) == 40 and len(kept) + len(away) == 320
-    assert not set(kept) & set(away)
+    kept, held_out_ones = combinations(held_out=False), combinations(held_out=True)
+    assert len(held_out_ones) == 40 and len(kept) + len(held_out_ones) == 320
+    assert not set(kept) & set(held_out_ones)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -43,7 +43,7 @@ def test_held_out_combinations_cover_every_value_evenly(kind):
     assert len(set(counts.values())) == 1
 
 
-def test_every_pair_of_values_is_left_in_training():
+def test_every_pair_of_values_occurs_in_training():
     kept = combinations(held_out=False)
     for first, second in choices(range(3), 2):
         pairs = {(combination[first], combination[second]) for combination in kept}
@@ -51,24 +51,24 @@ def test_every_pair_of_values_is_left_in_training():
 
 
 @pytest.mark.parametrize("held_out", [True, False])
-def test_a_world_has_only_the_combinations_asked_for(held_out):
+def test_a_world_has_only_the_requested_combinations(held_out):
     world = World(seed=0, held_out=held_out)
     scenes = [world.scene(number) for number in range(100)]
     assert {is_held_out(scene.shape, scene.colour, scene.motion) for scene in scenes} == {held_out}
 
 
-def test_every_word_of_every_attribute_comes_about_equally_often():
+def test_all_values_of_an_attribute_are_about_equally_frequent():
     scenes = [World(seed=1).scene(number).attributes for number in range(2000)]
-    for attribute, words in ATTRIBUTES.items():
+    for attribute, values in ATTRIBUTES.items():
         counts = Counter(scene[attribute] for scene in scenes)
-        assert set(counts) == set(words)
-        assert min(counts.values()) > 0.7 * 2000 / len(words)
+        assert set(counts) == set(values)
+        assert min(counts.values()) > 0.7 * 2000 / len(values)
 
 
 @pytest.mark.parametrize(
     ("attribute", "ranges"), [("size", SIZES), ("distance", DISTANCES), ("temperature", TEMPERATURES)]
 )
-def test_numbers_stay_in_the_range_of_their_word(attribute, ranges):
+def test_a_number_is_in_the_range_of_its_attribute_value(attribute, ranges):
     for number in range(200):
         scene = World(seed=2).scene(number)
         low, high = ranges[scene.attributes[attribute]]
@@ -81,7 +81,7 @@ def test_changing_a_field_changes_that_attribute_only(attribute):
     assert {name for name in before if before[name] != after[name]} == {attribute}
 
 
-def test_the_chance_of_one_part_is_not_that_of_another():
+def test_generators_of_different_streams_give_different_numbers():
     draws = [SCENE.rng(*stream).uniform() for stream in ((0,), (1,), (0, 1))]
     assert len(set(draws)) == 3
     assert SCENE.rng(1).uniform() == draws[1]

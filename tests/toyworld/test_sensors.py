@@ -1,4 +1,4 @@
-"""Depth and thermal: numbers as such sensors store them, and the library's own transforms of them."""
+"""Depth and thermal: numbers as sensors store them, and the tensors that the transforms return for them."""
 
 from dataclasses import replace
 
@@ -27,10 +27,10 @@ THERMAL = ThermalTransform(low=THERMAL_LOW, high=THERMAL_HIGH)
 SCENES = [World(seed=0).scene(number) for number in range(20)]
 
 
-def inside_and_out(scene, picture: np.ndarray | torch.Tensor) -> tuple[float, float]:
-    """The middle value well on the thing, and well off it."""
+def medians(scene, image: np.ndarray | torch.Tensor) -> tuple[float, float]:
+    """Return the median well inside the object, and well outside."""
     distance = sight(scene, still_pose(scene)).distance
-    values = np.asarray(picture, dtype=np.float64).reshape(distance.shape)
+    values = np.asarray(image, dtype=np.float64).reshape(distance.shape)
     return float(np.median(values[distance < -8])), float(np.median(values[distance > 25]))
 
 
@@ -42,45 +42,45 @@ def test_depth_is_millimetres_in_16_bits_with_holes():
         assert depth[depth > 0].min() > 600 and depth.max() < 7500
 
 
-def test_a_thing_is_as_far_as_its_scene_says():
+def test_the_depth_of_the_object_is_the_distance_of_the_scene():
     for scene in SCENES:
-        on_it, behind = inside_and_out(scene, render_depth(scene))
-        assert on_it / 1000 == pytest.approx(scene.distance, abs=0.13)
-        assert behind > 1.2 * on_it
+        inside, outside = medians(scene, render_depth(scene))
+        assert inside / 1000 == pytest.approx(scene.distance, abs=0.13)
+        assert outside > 1.2 * inside
 
 
-def test_the_depth_transform_sees_the_thing_stand_out():
+def test_the_object_is_clearly_nearer_after_the_depth_transform():
     for scene in SCENES:
         tensor = DEPTH(render_depth(scene))
         assert tensor.shape == (1, 224, 224) and tensor.isfinite().all()
-        on_it, behind = inside_and_out(scene, tensor)
-        assert on_it > behind + 0.4  # standard deviations; 0.48 was the least of 150 scenes
+        inside, outside = medians(scene, tensor)
+        assert inside > outside + 0.4  # standard deviations; the minimum of 150 scenes was 0.48
 
 
 def test_thermal_is_hundredths_of_a_kelvin_in_16_bits():
     for scene in SCENES:
         counts = render_thermal(scene)
         assert counts.shape == (224, 224) and counts.dtype == np.uint16
-        on_it, _ = inside_and_out(scene, counts)
-        assert on_it / 100 - 273.15 == pytest.approx(scene.temperature, abs=3)
+        inside, _ = medians(scene, counts)
+        assert inside / 100 - 273.15 == pytest.approx(scene.temperature, abs=3)
 
 
-def test_hot_and_cold_both_stand_out_of_the_ground_after_the_transform():
+def test_hot_and_cold_objects_differ_from_the_ground_after_the_transform():
     for scene in SCENES:
         for celsius, sign in ((55.0, 1), (-6.0, -1)):
             tensor = THERMAL(render_thermal(replace(scene, temperature=celsius, shape=Shape.SQUARE)))
-            on_it, around = inside_and_out(replace(scene, shape=Shape.SQUARE), tensor)
+            inside, outside = medians(replace(scene, shape=Shape.SQUARE), tensor)
             assert tensor.min() >= 0 and tensor.max() <= 1
-            assert sign * (on_it - around) > 0.12
+            assert sign * (inside - outside) > 0.12
 
 
-def test_next_to_nothing_is_beyond_the_counts_that_the_transform_is_given():
+def test_less_than_3_percent_of_the_counts_are_outside_the_range_of_the_transform():
     for scene in SCENES:
         counts = render_thermal(scene)
         assert ((counts < THERMAL_LOW) | (counts > THERMAL_HIGH)).mean() < 0.03
 
 
-def test_depth_and_thermal_show_the_same_silhouette():
+def test_depth_and_thermal_show_the_same_outline():
     scene = replace(SCENE, shape=Shape.CROSS)
     depth = render_depth(scene)
     near = (depth > 0) & (depth < 1300)

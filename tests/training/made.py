@@ -17,31 +17,31 @@ RATE = 16_000
 
 
 def ramp(height: int, width: int) -> np.ndarray:
-    """A picture (h, w, 3): red rises to the right, green downwards, so that a pixel tells its place."""
+    """Return an image (h, w, 3) in which red rises to the right and green downwards: each pixel is unique."""
     rows, columns = np.mgrid[0:height, 0:width]
     red, green = 255 * columns / (width - 1), 255 * rows / (height - 1)
     return np.stack([red, green, np.full_like(red, 128)], axis=-1).round().astype(np.uint8)
 
 
-def write_picture(path: Path, pixels: np.ndarray) -> Path:
+def write_image(path: Path, pixels: np.ndarray) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     Image.fromarray(pixels).save(path)
     return path
 
 
 def chirp(seconds: float) -> np.ndarray:
-    """A tone that rises by 1 kHz a second, so that its pitch tells the time: (n,) at 16 kHz."""
+    """Return (n,) at 16 kHz: a tone that rises by 1 kHz per second, so that each pitch occurs once."""
     time = np.arange(round(seconds * RATE)) / RATE
     return 0.5 * np.sin(2 * np.pi * (500 * time + 500 * time**2))
 
 
-def write_film(path: Path, *, seconds: float = 6, rate: int = 10, sound: bool = False) -> Path:
-    """Frame i is a flat grey of 4·i; its sound is the chirp."""
+def write_video(path: Path, *, seconds: float = 6, rate: int = 10, audio: bool = False) -> Path:
+    """Write a video whose frame i has the gray level 4·i; its audio is the chirp."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=rate, options={"g": "10"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
-        if sound:
+        if audio:
             track = container.add_stream("aac", rate=RATE, layout="mono")
             wave = chirp(seconds).astype(np.float32)[None]
             samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
@@ -55,15 +55,15 @@ def write_film(path: Path, *, seconds: float = 6, rate: int = 10, sound: bool = 
     return path
 
 
-def write_sound(path: Path, *, seconds: float = 6) -> Path:
-    """The chirp."""
+def write_audio(path: Path, *, seconds: float = 6) -> Path:
+    """Write the chirp."""
     path.parent.mkdir(parents=True, exist_ok=True)
     soundfile.write(path, chirp(seconds), RATE)
     return path
 
 
-def write_motion(path: Path, *, seconds: float = 20, first_ms: float = 0, rate: int = 50) -> Path:
-    """As Ego4D has it; the gyroscope's x is the time on the table's clock in hours."""
+def write_imu(path: Path, *, seconds: float = 20, first_ms: float = 0, rate: int = 50) -> Path:
+    """Write a table in Ego4D's form; the gyroscope's x is the timestamp in hours."""
     path.parent.mkdir(parents=True, exist_ok=True)
     clock = first_ms + 1000 * np.arange(round(seconds * rate)) / rate
     rows = np.zeros((len(clock), 7))
@@ -74,7 +74,7 @@ def write_motion(path: Path, *, seconds: float = 20, first_ms: float = 0, rate: 
 
 
 class Numbers:
-    """A data set whose samples are their own numbers and turns; some are broken."""
+    """A data set whose samples contain their own index and turn; some are broken."""
 
     def __init__(self, size: int, *, broken: range | tuple[int, ...] = (), modality="depth") -> None:
         self.size = size

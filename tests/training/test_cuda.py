@@ -48,7 +48,7 @@ def test_losses_on_cuda_equal_those_on_the_cpu(tmp_path, monkeypatch, options):
 
 
 class Stop(BaseException):
-    """As a kill would come: nothing catches it."""
+    """Stops a run as abruptly as a kill: no handler of `Exception` catches it."""
 
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])

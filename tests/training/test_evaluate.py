@@ -1,4 +1,4 @@
-"""Figures between epochs: retrieval within pairs, and benchmarks."""
+"""Evaluation between epochs: retrieval within pairs, and benchmarks."""
 
 from dataclasses import replace
 
@@ -23,11 +23,11 @@ from tests.training.toy import DEPTH, WIDTH, ToyPairs, toy_config, toy_recipe
 
 
 def eight_pairs() -> ToyPairs:
-    """One of each pattern."""
+    """Return one pair of each pattern."""
     return ToyPairs(ModalityType.DEPTH, size=8)
 
 
-def test_retrieval_is_at_chance_before_training_and_right_after_it(tmp_path):
+def test_retrieval_is_at_chance_before_training_and_correct_afterwards(tmp_path):
     torch.manual_seed(0)
     evaluation = Retrieval(data=eight_pairs, batch_size=3, ks=(1, 8))
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""Chunks against the whole batch in one pass; random numbers, ranks and memory; and what is refused."""
+"""Chunks against the whole batch in one pass; random numbers, ranks and memory; and errors."""
 
 import random
 import subprocess
@@ -299,7 +299,7 @@ def test_chunks_that_can_be_iterated_once_are_refused():
 
 
 class Changing:
-    """Chunks that are others in each pass."""
+    """Chunks that differ in each pass."""
 
     def __init__(self, *passes: list[Pair]) -> None:
         self.passes = iter(passes)

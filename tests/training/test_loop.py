@@ -1,4 +1,4 @@
-"""The training loop: the loss falls, frozen weights stay, chunks and ranks change nothing."""
+"""The training loop: the loss falls, frozen weights stay, chunks and ranks do not change the result."""
 
 import os
 import sys
@@ -173,10 +173,10 @@ def test_two_ranks_save_the_model_that_one_process_does(ranked, tmp_path, name):
 
 
 def test_evaluation_runs_after_each_epoch_and_changes_no_random_number(tmp_path):
-    seen = []
+    modes = []
 
     def evaluation(model: ImageBindModel) -> dict[str, float]:
-        seen.append(model.training)
+        modes.append(model.training)
         torch.rand(3)
         return {"answer": 42.0}
 
@@ -188,7 +188,7 @@ def test_evaluation_runs_after_each_epoch_and_changes_no_random_number(tmp_path)
         losses_of(records), without, rtol=1e-4
     )  # 64 pairs, 8 a step: an epoch is 8 steps
     assert [record["step"] for record in records if "evaluation" in record] == [8, 12]
-    assert result.evaluation == {"mine/answer": 42.0} and seen == [False, False]
+    assert result.evaluation == {"mine/answer": 42.0} and modes == [False, False]
 
 
 @pytest.mark.parametrize("checkpoint_every", [3, 12])
@@ -234,12 +234,12 @@ def test_pairs_per_second_include_the_wait_for_data(tmp_path):
 
 
 def test_progress_is_called_in_each_step(tmp_path):
-    told = []
+    reported = []
     train(
         toy_recipe(tmp_path, length=Steps(total=3)),
-        progress=lambda step, total, loss: told.append((step, total, loss > 0)),
+        progress=lambda step, total, loss: reported.append((step, total, loss > 0)),
     )
-    assert told == [(1, 3, True), (2, 3, True), (3, 3, True)]
+    assert reported == [(1, 3, True), (2, 3, True), (3, 3, True)]
 
 
 def test_a_nan_loss_stops_the_run_without_a_checkpoint(tmp_path):

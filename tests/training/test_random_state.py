@@ -1,4 +1,4 @@
-"""The state of all generators, kept and set back."""
+"""The state of all random number generators is captured and restored."""
 
 import random
 from types import SimpleNamespace
@@ -11,29 +11,29 @@ from imagebind.training import random_state
 from imagebind.training.random_state import RandomState, preserved_random_state, seed_everything
 
 
-def drawn() -> tuple[float, float, float]:
+def draw() -> tuple[float, float, float]:
     return torch.rand(()).item(), np.random.rand(), random.random()
 
 
 def test_random_numbers_repeat_after_the_state_is_saved_and_read(tmp_path):
     torch.save(RandomState.capture().state_dict(), tmp_path / "state.pt")
-    expected = drawn()
+    expected = draw()
     RandomState.from_state_dict(torch.load(tmp_path / "state.pt", weights_only=True)).restore()
-    assert drawn() == expected
+    assert draw() == expected
 
 
-def test_random_numbers_drawn_in_between_change_nothing():
+def test_random_numbers_drawn_while_the_state_is_preserved_change_nothing():
     seed_everything(3, 1)
-    expected = drawn()
+    expected = draw()
     seed_everything(3, 1)
     with preserved_random_state():
-        drawn()
-    assert drawn() == expected
+        draw()
+    assert draw() == expected
 
 
 @pytest.fixture
 def accelerator(monkeypatch) -> torch.Generator:
-    """A machine whose accelerator is a generator on the CPU: torch.fake, as torch.cuda."""
+    """Make `torch.fake`, a generator on the CPU, the accelerator of this machine."""
     generator = torch.Generator()
     module = SimpleNamespace(get_rng_state=generator.get_state, set_rng_state=generator.set_state)
     monkeypatch.setattr(torch, "fake", module, raising=False)
@@ -52,10 +52,10 @@ def test_a_state_of_another_device_type_is_restored_except_for_the_accelerator(
     accelerator, monkeypatch, caplog
 ):
     state = RandomState.capture()
-    expected = drawn()
+    expected = draw()
     monkeypatch.setattr(random_state, "best_device", lambda: "cpu")
     state.restore()
-    assert drawn() == expected and "RNG state of fake not restored" in caplog.text
+    assert draw() == expected and "RNG state of fake not restored" in caplog.text
 
 
 def test_an_uninitialised_accelerator_is_left_alone(accelerator, monkeypatch):

@@ -1,4 +1,4 @@
-"""The recipes that come along have the paper's numbers."""
+"""The recipes of the package have the settings of the paper."""
 
 from functools import partial
 

@@ -33,15 +33,15 @@ def noisy_recipe(output: Path, **options) -> Recipe:
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
-    """The loss curve and the weights of an uninterrupted run."""
+def uninterrupted(tmp_path_factory) -> tuple[np.ndarray, dict[str, torch.Tensor]]:
+    """Return the loss curve and the weights of an uninterrupted run."""
     folder = tmp_path_factory.mktemp("whole")
     result = train(noisy_recipe(folder))
     return losses_of(read_log(folder)), load_model(result.model).state_dict()
 
 
-def assert_same_run(folder: Path, undisturbed) -> None:
-    losses, weights = undisturbed
+def assert_same_run(folder: Path, uninterrupted) -> None:
+    losses, weights = uninterrupted
     records = read_log(folder)
     assert [record["step"] for record in records] == list(range(1, len(losses) + 1))
     # Lost RNG or optimiser state changes the second digit. A matrix product in another process, with another
@@ -56,7 +56,7 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("stopped_after", range(1, STEPS))
-def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, undisturbed, stopped_after):
+def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, uninterrupted, stopped_after):
     def stop(step: int, total: int, loss: float) -> None:
         if step == stopped_after:
             raise Stop
@@ -65,11 +65,13 @@ def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, undisturbed, sto
         train(noisy_recipe(tmp_path), progress=stop)
     torch.rand(7)
     train(noisy_recipe(tmp_path))
-    assert_same_run(tmp_path, undisturbed)
+    assert_same_run(tmp_path, uninterrupted)
 
 
 @pytest.mark.parametrize("moment", ["torch.save", "_finish", "flush_to_disk", "_remove"])
-def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(tmp_path, undisturbed, monkeypatch, moment):
+def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(
+    tmp_path, uninterrupted, monkeypatch, moment
+):
     owner, name = (torch, "save") if moment == "torch.save" else (state, moment)
     calls = 0
     original = getattr(owner, name)
@@ -85,7 +87,7 @@ def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(tmp_path, undi
         patch.setattr(owner, name, stop)
         train(noisy_recipe(tmp_path, keep_checkpoints=1))
     train(noisy_recipe(tmp_path, keep_checkpoints=1))
-    assert_same_run(tmp_path, undisturbed)
+    assert_same_run(tmp_path, uninterrupted)
     assert len(checkpoints(tmp_path / CHECKPOINTS_NAME)) == 1
 
 
@@ -114,11 +116,11 @@ def killed_after(folder: Path, steps: int) -> None:
 
 
 @pytest.mark.huge
-def test_a_run_killed_twice_by_sigkill_resumes_exactly(tmp_path, undisturbed):
+def test_a_run_killed_twice_by_sigkill_resumes_exactly(tmp_path, uninterrupted):
     killed_after(tmp_path, 5)
     killed_after(tmp_path, 8)
     train(noisy_recipe(tmp_path))
-    assert_same_run(tmp_path, undisturbed)
+    assert_same_run(tmp_path, uninterrupted)
 
 
 def test_how_often_checkpoints_are_written_changes_nothing(tmp_path):
@@ -147,7 +149,7 @@ def test_a_run_resumes_before_every_trunk_has_had_a_batch(tmp_path):
 def test_a_trunk_with_its_first_batch_after_resuming_is_trained_the_same(tmp_path):
     train(toy_recipe(tmp_path / "whole"))
     records = read_log(tmp_path / "whole")
-    assert records[0]["pair"] != records[1]["pair"], "the checkpoint of step 1 is to lack a trunk"
+    assert records[0]["pair"] != records[1]["pair"], "the checkpoint of step 1 must lack a trunk"
 
     def stop(step: int, total: int, loss: float) -> None:
         if step == 2:
@@ -159,7 +161,7 @@ def test_a_trunk_with_its_first_batch_after_resuming_is_trained_the_same(tmp_pat
     np.testing.assert_allclose(losses_of(read_log(tmp_path / "cut")), losses_of(records), rtol=1e-4)
 
 
-def test_data_sets_that_use_global_rngs_on_creation_do_not_affect_resuming(tmp_path, undisturbed):
+def test_data_sets_that_use_global_rngs_on_creation_do_not_affect_resuming(tmp_path, uninterrupted):
     def data() -> ToyPairs:
         torch.rand(7)
         return depth_pairs()
@@ -172,22 +174,22 @@ def test_data_sets_that_use_global_rngs_on_creation_do_not_affect_resuming(tmp_p
     with pytest.raises(Stop):
         train(recipe, progress=stop)
     train(recipe)
-    assert_same_run(tmp_path, undisturbed)
+    assert_same_run(tmp_path, uninterrupted)
 
 
-def test_a_finished_run_changes_nothing_when_started_again(tmp_path, undisturbed):
+def test_a_finished_run_changes_nothing_when_started_again(tmp_path, uninterrupted):
     for _ in range(2):
         assert train(noisy_recipe(tmp_path)).step == STEPS
-    assert_same_run(tmp_path, undisturbed)
+    assert_same_run(tmp_path, uninterrupted)
 
 
-def test_a_damaged_checkpoint_is_skipped(tmp_path, undisturbed):
+def test_a_damaged_checkpoint_is_skipped(tmp_path, uninterrupted):
     train(noisy_recipe(tmp_path))
     newest, before = checkpoints(tmp_path / CHECKPOINTS_NAME)
     (newest / "trainer.pt").write_bytes((newest / "trainer.pt").read_bytes()[:100])
     assert newest_checkpoint(tmp_path / CHECKPOINTS_NAME) == before
     train(noisy_recipe(tmp_path))
-    assert_same_run(tmp_path, undisturbed)
+    assert_same_run(tmp_path, uninterrupted)
 
 
 def test_the_last_checkpoints_are_kept(tmp_path):
@@ -254,6 +256,6 @@ def test_weights_are_recognised_by_their_given_or_absolute_path(tmp_path, same):
     assert read_trainer(tmp_path, elsewhere)["recipe"] == identity
     with pytest.raises(CheckpointError, match=r"weights: expected w\.pth, got other"):
         read_trainer(tmp_path, {**elsewhere, same: "other"})
-    torch.save({"recipe": {"seed": "0", "weights": "w.pth"}}, tmp_path / "trainer.pt")  # of before
+    torch.save({"recipe": {"seed": "0", "weights": "w.pth"}}, tmp_path / "trainer.pt")  # of earlier versions
     if same == "weights":
         read_trainer(tmp_path, elsewhere)

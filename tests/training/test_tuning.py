@@ -114,7 +114,7 @@ def test_lora_without_peft_names_the_package_to_install(monkeypatch):
 
 
 class WithRadar(ImageBindModel):
-    """The toy model with a sense that ImageBind does not have."""
+    """The toy model with a modality that ImageBind does not have."""
 
     def __init__(self) -> None:
         super().__init__(toy_config())

@@ -19,7 +19,7 @@ CLASSES = 8
 
 
 def toy_config(**options) -> ImageBindConfig:
-    """Vision, text and depth of two blocks each; no chance in the forward pass unless asked for."""
+    """Return sizes of vision, text and depth with two blocks each; deterministic without `options`."""
     depth = OneChannelConfig(
         embed_dim=WIDTH, num_blocks=2, num_heads=2, image_size=SIDE, patch_size=14, drop_path_rate=0.0
     )
@@ -32,9 +32,9 @@ def toy_config(**options) -> ImageBindConfig:
 
 
 class ToyPairs:
-    """Pictures of one of 8 patterns with noise, and of the same pattern words, or a map. Map-style.
+    """A map-style data set of images of 8 patterns with noise, each with a text or a map of its pattern.
 
-    A modality that is none of ours is a map.
+    Every modality but text is a map.
     """
 
     def __init__(self, modality: ModalityType | str, size: int = 64) -> None:
@@ -47,12 +47,12 @@ class ToyPairs:
     def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
         kind = index % CLASSES
         pattern = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(kind))
-        chance = torch.Generator().manual_seed(1000 * turn + index)
-        vision = pattern + 0.1 * torch.randn(3, SIDE, SIDE, generator=chance)
+        generator = torch.Generator().manual_seed(1000 * turn + index)
+        vision = pattern + 0.1 * torch.randn(3, SIDE, SIDE, generator=generator)
         if self.modality == ModalityType.TEXT:
             other = torch.tensor([1, 2 + kind, 30 + index % 7, VOCABULARY - 1, 0, 0])
         else:
-            other = pattern[:1] + 0.1 * torch.randn(1, SIDE, SIDE, generator=chance)
+            other = pattern[:1] + 0.1 * torch.randn(1, SIDE, SIDE, generator=generator)
         return PairSample(vision, other, self.modality)
 
 
@@ -69,7 +69,7 @@ DEPTH = PairRecipe(modality="depth", data=depth_pairs, temperature=0.2)
 
 
 def toy_recipe(output: Path, **options) -> Recipe:
-    """Twelve steps of 8 pairs of text and depth; `options` as of `Recipe`."""
+    """Return a recipe of 12 steps with 8 pairs of text or depth; `options` replace fields of `Recipe`."""
     defaults = {
         "model": toy_config(),
         "pairs": (TEXT, DEPTH),
@@ -83,5 +83,5 @@ def toy_recipe(output: Path, **options) -> Recipe:
 
 
 def losses_of(records: list[dict]) -> np.ndarray:
-    """The loss of each step, in the order of the log."""
+    """Return the loss of each step, in the order of the log."""
     return np.array([record["loss"] for record in records if "loss" in record])

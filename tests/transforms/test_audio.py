@@ -44,7 +44,7 @@ def noise(seconds: float, *, rate: int = 16_000, channels: int = 1, seed: int = 
 
 
 @pytest.mark.parametrize("name", EXPECTED.files)
-def test_clips_equal_the_original_s(name):
+def test_clips_equal_those_of_the_original(name):
     views = AudioTransform(channel=0)(FILES / name)
     assert views.shape == (3, 1, 128, 204)
     assert views.dtype == torch.float32
@@ -220,8 +220,8 @@ def test_threads_and_worker_processes_can_share_a_transform():
 def test_the_error_for_audio_shorter_than_25_ms_has_its_length(tmp_path, seconds):
     path = tmp_path / "blip.wav"
     soundfile.write(path, np.zeros(int(seconds * 48_000), np.float32), 48_000)
-    seen = r"0\.0249 s|0\.0010 s" if seconds else "no sound|without samples"
-    with pytest.raises(MediaError, match=rf"blip\.wav.*({seen})"):
+    message = r"0\.0249 s|0\.0010 s" if seconds else "no sound|without samples"
+    with pytest.raises(MediaError, match=rf"blip\.wav.*({message})"):
         AudioTransform()(path)
 
 
@@ -234,7 +234,7 @@ def test_a_missing_channel_is_refused():
 
 @settings(max_examples=15, deadline=None)
 @given(samples=st.integers(1_200, 150_000), rate=st.sampled_from([8_000, 16_000, 22_050, 48_000]))
-def test_evenly_spread_clips_never_run_out_of_a_recording(samples, rate):
+def test_evenly_spread_clips_never_extend_beyond_a_recording(samples, rate):
     views, spans = AudioTransform(clips=2).with_spans((torch.ones(samples), rate))
     assert views.shape == (2, 1, 128, 204)
     resampled = -(-samples * 16_000 // rate)
@@ -244,12 +244,12 @@ def test_evenly_spread_clips_never_run_out_of_a_recording(samples, rate):
 
 
 @pytest.mark.parametrize("seconds", [0.5, 5.0])
-def test_silence_is_told_from_the_quietest_sounds(seconds):
+def test_silence_is_distinguished_from_the_quietest_audio(seconds):
     transform = AudioTransform()
     last_bit = torch.randint(-1, 2, (1, int(seconds * 16_000)), generator=torch.Generator().manual_seed(0))
     for silent in (torch.zeros_like(last_bit).float(), torch.full(last_bit.shape, 0.3), last_bit / 2**15):
         assert transform.is_silent(transform((silent, 16_000)))
     click = torch.zeros(last_bit.shape)
     click[0, 1000] = 0.1
-    for heard in (0.001 * noise(seconds), tone(seconds, level=0.001)[None], click):
-        assert not transform.is_silent(transform((heard, 16_000)))
+    for audio in (0.001 * noise(seconds), tone(seconds, level=0.001)[None], click):
+        assert not transform.is_silent(transform((audio, 16_000)))

@@ -1,4 +1,4 @@
-"""Depth transform: numbers worked out by hand, then behaviour, then bad files."""
+"""Depth transform: values computed by hand, behaviour, and invalid files."""
 
 import contextlib
 import logging
@@ -43,13 +43,13 @@ def test_omnivore_in_true_metres_equals_the_authors_result_on_the_rotated_scale(
     torch.testing.assert_close(ours, torch.full((1, 224, 224), authors[0, 0], dtype=torch.float32))
 
 
-def test_omnivore_of_two_metres_by_hand():
+def test_omnivore_of_two_metres_equals_the_value_computed_by_hand():
     # 0.075 · 518.857901 / 2 = 19.45717; / 75 = 0.259429; (0.259429 - 0.3344) / 0.236 = -0.317674
     out = DepthTransform()(np.full((10, 12), 2.0, np.float32))
     torch.testing.assert_close(out, torch.full((1, 224, 224), -0.317674), atol=1e-5, rtol=0)
 
 
-def test_codebind_of_two_metres_by_hand():
+def test_codebind_of_two_metres_equals_the_value_computed_by_hand():
     # (0.259429 - 0.318441) / 0.11506188 = -0.512872
     out = DepthTransform(preset="codebind")(np.full((10, 12), 2.0, np.float32))
     torch.testing.assert_close(out, torch.full((1, 224, 224), -0.512872), atol=1e-5, rtol=0)
@@ -175,7 +175,7 @@ def test_the_input_is_not_modified():
     np.testing.assert_array_equal(frame, [[0, 1], [2, 3]])
 
 
-def test_threads_and_pickles_give_the_same():
+def test_threads_and_pickled_transforms_give_the_same_tensor():
     transform = DepthTransform(sensor="xtion")
     expected = transform(FRAME_MM)
     with ThreadPoolExecutor(4) as pool:

@@ -88,27 +88,26 @@ def test_distances_along_the_rays_are_converted_to_depth_if_the_focal_length_is_
     np.testing.assert_allclose(along_axis(distances, focal), depth, rtol=1e-6)
     wall = DepthTransform(unit="m", focal=focal)(np.full((48, 64), depth, np.float32))
     torch.testing.assert_close(DepthTransform(unit="hypersim", focal=focal)(distances), wall)
-    assert (
-        DepthTransform(unit="hypersim")(distances).std() > 0
-    )  # without a focal length, values are not converted
+    # Without a focal length, values are not converted.
+    assert DepthTransform(unit="hypersim")(distances).std() > 0
 
 
 # --- warnings
 
 
-@pytest.mark.parametrize("unit, doubted", [("m", True), (1, True), (1 / 1000, False), ("kitti", False)])
-def test_an_implausible_median_gives_a_warning_that_names_the_option(unit, doubted):
+@pytest.mark.parametrize("unit, warned", [("m", True), (1, True), (1 / 1000, False), ("kitti", False)])
+def test_an_implausible_median_gives_a_warning_that_names_the_option(unit, warned):
     with collect_warnings() as warnings:
         to_metres((METRES * 1000).astype(np.uint16), unit=unit)
-    assert bool(warnings) is doubted
-    assert not doubted or re.search(r"median depth is \d.* m; .*unit=1/5000.*unit='kitti'", warnings[0])
+    assert bool(warnings) is warned
+    assert not warned or re.search(r"median depth is \d.* m; .*unit=1/5000.*unit='kitti'", warnings[0])
 
 
 def test_depth_that_is_too_near_gives_a_warning_and_a_room_does_not():
-    for scale, doubted in ((1, False), (0.01, True)):
+    for scale, warned in ((1, False), (0.01, True)):
         with collect_warnings() as warnings:
             DepthTransform()(METRES * scale)
-        assert bool(warnings) is doubted
+        assert bool(warnings) is warned
 
 
 def test_rotated_bits_read_as_millimetres_give_a_warning():

@@ -125,7 +125,7 @@ def test_an_animation_gives_its_first_frame(kind):
     assert red_channel > 240 and blue_channel < 15
 
 
-def sideways() -> bytes:
+def with_orientation() -> bytes:
     """Return an image, black at the top and white at the bottom, stored rotated with an EXIF orientation."""
     upright = np.zeros((16, 16, 3), np.uint8)
     upright[8:] = 255
@@ -135,14 +135,14 @@ def sideways() -> bytes:
 
 
 def test_the_exif_orientation_is_applied_unless_disabled():
-    upright = PLAIN(sideways())
+    upright = PLAIN(with_orientation())
     assert upright[:, 0].max() < 0.1 and upright[:, -1].min() > 0.9
-    stored = load_image(sideways(), exif=False)
+    stored = load_image(with_orientation(), exif=False)
     assert stored.getpixel((0, 0)) == stored.getpixel((0, 15)) != stored.getpixel((15, 0))
 
 
 def test_an_image_that_was_rotated_upright_is_not_rotated_again():
-    assert torch.equal(PLAIN(load_image(sideways())), PLAIN(sideways()))
+    assert torch.equal(PLAIN(load_image(with_orientation())), PLAIN(with_orientation()))
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (1, 300), (300, 1), (2, 100_000), (7, 8)])

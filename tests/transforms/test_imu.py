@@ -1,4 +1,4 @@
-"""IMU transform: answers worked out by hand, then inputs, then bad recordings."""
+"""IMU transform: results computed by hand, inputs, and invalid recordings."""
 
 import io
 import pickle

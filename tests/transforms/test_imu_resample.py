@@ -1,4 +1,4 @@
-"""The low-pass before downsampling: the tones that it keeps and stops, and when it is not used."""
+"""The low-pass before downsampling: the tones that it keeps and removes, and when it is not used."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ RATES, HIGH_TONES = (450, 833.3, 1000, 2000), (205, 220, 395, 480, 795)
 @pytest.mark.parametrize(
     "rate, hertz", [(rate, hertz) for rate in RATES for hertz in HIGH_TONES if hertz < rate / 2]
 )
-def test_tones_above_half_the_target_rate_are_stopped_and_do_not_alias(rate, hertz):
+def test_tones_above_half_the_target_rate_are_removed_and_do_not_alias(rate, hertz):
     assert np.abs(resample(recording(hertz, rate), (1, 6))).max() < 1e-3  # 60 dB
     aliased = resample(recording(hertz, rate), (1, 6), antialias=False)
     assert np.abs(aliased).max() > 0.3

@@ -81,7 +81,7 @@ def test_a_tone_is_loudest_in_the_band_around_it(hertz):
     time = torch.arange(16_000) / 16_000
     energies = log_mel(torch.sin(2 * math.pi * hertz * time), rate=16_000, mel_bins=128).mean(dim=0)
     low, high, tone = mel_scale(torch.tensor([20.0, 8000.0, float(hertz)])).tolist()
-    band = (tone - low) / (high - low) * 129 - 1  # of the triangle with its peak at the tone
+    band = (tone - low) / (high - low) * 129 - 1  # index of the filter with its peak at the tone
     assert abs(energies.argmax().item() - band) < 1.1
 
 

@@ -33,7 +33,7 @@ CAPTION_WORDS = ["dog", "car", "bird", "bicycle", "umbrella", "lighthouse", "Fri
 
 
 @pytest.mark.parametrize("case", EXPECTED, ids=lambda case: repr(case["text"][:20]))
-def test_ids_equal_the_original_s(case):
+def test_ids_equal_those_of_the_original(case):
     ids = Tokenizer()(case["text"])[0].tolist()
     assert ids[: len(case["tokens"])] == case["tokens"]  # recorded up to the first end token
 
@@ -115,11 +115,11 @@ def merge_by_passes(symbols: list[str], ranks: dict[tuple[str, str], int]) -> li
     while pairs := [pair for pair in pairwise(symbols) if pair in ranks]:
         best = min(pairs, key=ranks.__getitem__)
         merged: list[str] = []
-        place = 0
-        while place < len(symbols):
-            step = 2 if tuple(symbols[place : place + 2]) == best else 1
-            merged.append("".join(symbols[place : place + step]))
-            place += step
+        position = 0
+        while position < len(symbols):
+            step = 2 if tuple(symbols[position : position + 2]) == best else 1
+            merged.append("".join(symbols[position : position + step]))
+            position += step
         symbols = merged
     return symbols
 

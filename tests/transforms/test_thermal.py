@@ -102,7 +102,7 @@ def test_every_input_type_gives_the_same_tensor(tmp_path):
     np.testing.assert_array_equal(load_thermal(path), COUNTS)
 
 
-def test_a_pickled_transform_gives_the_same():
+def test_a_pickled_transform_gives_the_same_tensor():
     transform = ThermalTransform(low=21000, high=29000)
     assert torch.equal(pickle.loads(pickle.dumps(transform))(COUNTS), transform(COUNTS))
 

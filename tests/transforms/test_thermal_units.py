@@ -56,7 +56,7 @@ def test_the_unit_is_an_option_of_the_item_and_the_drop_in_loader(form, tmp_path
         torch.testing.assert_close(out, expected, atol=5e-3, rtol=0)
 
 
-def test_without_a_unit_and_with_raw_numbers_are_not_converted():
+def test_numbers_are_not_converted_without_a_unit_or_with_raw():
     counts = STORED["centikelvin"]
     for unit in (None, "raw"):
         values = load_thermal(encoded(counts, "PNG"), unit=unit)
@@ -123,14 +123,13 @@ def test_a_known_palette_is_converted_to_its_steps_with_a_warning(name):
         levels = load_thermal(jpeg(coloured(name)))
     assert levels.dtype == np.uint8 and np.corrcoef(levels[100], LEVELS[100])[0, 1] > 0.98
     assert len(warnings) == 1 and f"palette {name!r}" in warnings[0] and "'gray'" in warnings[0]
-    np.testing.assert_array_equal(palette_steps(coloured(name), name)[0], LEVELS[0]) if name in (
-        "turbo",
-    ) else None
+    if name == "turbo":
+        np.testing.assert_array_equal(palette_steps(coloured(name), name)[0], LEVELS[0])
     with collect_warnings() as warnings:
-        said = load_thermal(jpeg(coloured(name)), palette=name)
+        converted = load_thermal(jpeg(coloured(name)), palette=name)
         gray = load_thermal(jpeg(coloured(name)), palette="gray")
     assert warnings == []
-    np.testing.assert_array_equal(said, levels)
+    np.testing.assert_array_equal(converted, levels)
     pixels = Image.open(io.BytesIO(jpeg(coloured(name))))
     np.testing.assert_array_equal(gray, np.asarray(pixels.convert("L")))
 

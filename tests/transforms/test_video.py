@@ -42,7 +42,7 @@ def test_a_file_gives_the_tensor_of_the_released_loader(name):
     assert difference.max() < 0.03 and difference.mean() < 2e-3
 
 
-def test_a_file_and_its_decoded_frames_give_the_same():
+def test_a_file_and_its_decoded_frames_give_the_same_tensor():
     transform = VideoTransform(size=32, clips=3)
     with open_video(TALL) as video:
         frames = np.stack([frame for _, frame in video.decode(range(120))])

@@ -89,8 +89,8 @@ def audioset(
 def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
     """Return the clips of a split with all their classes: <split>_segments.csv, class_labels_indices.csv.
 
-    The clips may be anywhere below the root, one file for each segment, with the video's id as the name, and
-    perhaps its start and end. A file that lasts longer than the segment, named by the id alone, is the whole
+    The clips may be anywhere below the root, one file for each segment, named by the video's id, optionally
+    with the start and end. A file named by the id alone that lasts longer than the segment is the whole
     video: the segment is cut from its audio. Without a table, also reads <root>/<split>/<class>/<file>, where
     a clip of several classes is in the folder of each, with the same name.
 

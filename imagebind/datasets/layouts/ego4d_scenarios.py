@@ -147,7 +147,7 @@ def _window(read: Callable[[Path], Recording], imu_file: Path, start: float, end
 
 
 def _json_at(root: Path, names: Sequence[str]) -> dict[str, Any]:
-    """Read the first file that exists, an object in JSON."""
+    """Read the first file that exists, a JSON object."""
     path = file_below(root, names)
     content = json_at(path, "an object in JSON")
     if not isinstance(content, dict):

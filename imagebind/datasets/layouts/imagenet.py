@@ -17,9 +17,9 @@ from imagebind.errors import MediaError, MissingMediaError, import_extra
 SPLIT = "val"
 IMAGE_NAME = "ILSVRC2012_val_{:08}.JPEG"
 KIT = "ILSVRC2012_devkit_t12/data"
-# Files of the development kit; the first place where each exists is used.
-TRUTH_PLACES = tuple(f"{each}ILSVRC2012_validation_ground_truth.txt" for each in (f"{KIT}/", "", "data/"))
-META_PLACES = tuple(f"{each}meta.mat" for each in (f"{KIT}/", "", "data/"))
+# Possible paths of two files of the development kit; the first that exists is used.
+TRUTH_FILES = tuple(f"{each}ILSVRC2012_validation_ground_truth.txt" for each in (f"{KIT}/", "", "data/"))
+META_FILES = tuple(f"{each}meta.mat" for each in (f"{KIT}/", "", "data/"))
 
 
 def imagenet(root: str | os.PathLike[str]) -> LabelledSet:
@@ -41,8 +41,8 @@ def imagenet(root: str | os.PathLike[str]) -> LabelledSet:
         raise MissingMediaError(
             str(folder), got="none", expected="validation images (<wnid>/*.JPEG or ILSVRC2012_val_*.JPEG)"
         )
-    wnid_of = _wnids_by_id(file_below(root, META_PLACES))
-    truth = file_below(root, TRUTH_PLACES)
+    wnid_of = _wnids_by_id(file_below(root, META_FILES))
+    truth = file_below(root, TRUTH_FILES)
     items, missing = [], []
     for number, line in enumerate(lines_at(truth), start=1):
         path = folder / IMAGE_NAME.format(number)

@@ -30,7 +30,7 @@ COCO_TABLES = ("dataset_coco.json", "coco_karpathy.csv", "coco_{split}_karpathy.
 
 
 def flickr30k(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
-    """Return the captions of a split of Flickr30k as queries, and the images, which may be anywhere below.
+    """Return the captions of a split of Flickr30k as queries, and the images, in any folder below.
 
     Args:
         captions: number of captions of each image, the first ones.

@@ -43,7 +43,7 @@ def nyu_depth(
     rotated: bool = False,
     unknown_scenes: str = ERROR,
 ) -> LabelledSet:
-    """Return the depth frames of a split with their scene types: nine, and the others as one class.
+    """Return the depth frames of a split with their scene types: nine, and all others as one class.
 
     Also reads <root>/<split>/<scene type>/<file>, depth as 16-bit millimetres or float metres; and SUN
     RGB-D's copy, kv1/NYUdata/NYU0001/{depth_bfx/*.png,scene.txt} below the root or its folder SUNRGBD, with

@@ -1,4 +1,4 @@
-"""Pairs of recordings of the same, as a retrieval: the query is one of a pair, its candidate the other."""
+"""Pairs of items of the same scene, as a retrieval: one item is the query, the other its candidate."""
 
 import os
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ DRAW_SEED = 0
 
 
 class NamedPair(NamedTuple):
-    """Two items of the same, and their name."""
+    """Two items of the same scene, and their name."""
 
     query: Any
     candidate: Any
@@ -57,13 +57,13 @@ def paired_folders(
         NamedPair({query: queries[name]}, {candidate: candidates[name]}, name)
         for name in sorted(queries.keys() & candidates.keys())
     ]
-    alone = [str(root / candidate / f"{name}.*") for name in sorted(queries.keys() - candidates.keys())]
-    alone += [str(root / query / f"{name}.*") for name in sorted(candidates.keys() - queries.keys())]
+    unpaired = [str(root / candidate / f"{name}.*") for name in sorted(queries.keys() - candidates.keys())]
+    unpaired += [str(root / query / f"{name}.*") for name in sorted(candidates.keys() - queries.keys())]
     if not named:
         raise MissingMediaError(
             str(root), got="no pair", expected=f"files of equal names in {query}/ and {candidate}/"
         )
-    return _retrieval(_drawn(named, pairs), missing=alone)
+    return _retrieval(_drawn(named, pairs), missing=unpaired)
 
 
 def llvip_pairs(root: Folder, *, split: str = "test", pairs: int = PAIRS) -> RetrievalSet:

@@ -1,7 +1,7 @@
-"""The segment of a video that a list names, and files that are this segment or the whole video.
+"""The segments of videos that a list names; a file contains either its segment or the whole video.
 
-A file whose name has the start, such as <id>_30.wav, is the segment. So is a file that is named by the id
-alone, unless it lasts longer: then it is the whole video.
+A file with the start in its name, such as <id>_30.wav, contains the segment. So does a file that is named by
+the id alone, unless it lasts longer: then it contains the whole video.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ from imagebind.media.audio_file import open_audio
 from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
 
-LONGER_SECONDS = 2.0  # ours: a cut at the next key frame, and an encoder's padding, add less
+LONGER_SECONDS = 2.0  # ours: cutting at the next key frame and an encoder's padding add less
 
 
 def segment_item(path: Path, ytid: str, start: float | None, end: float | None, media: MediaKind) -> Any:
@@ -30,7 +30,7 @@ def segment_item(path: Path, ytid: str, start: float | None, end: float | None, 
     try:
         seconds = _seconds(path, media)
     except (MediaError, OSError):
-        return whole  # embedding it names the damage
+        return whole  # its error is raised when it is embedded
     if seconds <= end - start + LONGER_SECONDS:
         return whole
     segment = f"the segment from {start:g} to {end:g} s"

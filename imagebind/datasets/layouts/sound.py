@@ -19,7 +19,7 @@ def has_audio(path: Path) -> bool:
 def video_with_audio(
     video: Path, audio: Path, weight: float, *, video_clips: int, crops: int, audio_clips: int
 ) -> WeightedItems:
-    """Return the sum of the embeddings of video and audio; `weight` is that of audio, its rest that of video.
+    """Return the sum of both embeddings; `weight` is that of audio, 1 - `weight` that of video.
 
     Raises:
         ValueError: the weight is not between 0 and 1.

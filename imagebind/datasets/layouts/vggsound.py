@@ -1,4 +1,4 @@
-"""VGGSound: vggsound.csv (id, start, class, split, without a header), and clips of 10 s anywhere below."""
+"""VGGSound: vggsound.csv (id, start, class, split, without a header), and clips of 10 s in any folder."""
 
 import csv
 import os

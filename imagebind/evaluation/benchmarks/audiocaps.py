@@ -1,4 +1,4 @@
-"""AudioCaps: sounds by their captions."""
+"""AudioCaps: audio by its captions."""
 
 from imagebind.datasets.layouts.audiocaps import audiocaps
 from imagebind.evaluation.benchmark import Benchmark, Task

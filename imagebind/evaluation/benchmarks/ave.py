@@ -1,4 +1,4 @@
-"""AVE: 28 classes of events that are seen and heard."""
+"""AVE: 28 classes of audio-visual events."""
 
 from imagebind.datasets.layouts.ave import ave
 from imagebind.evaluation.benchmark import CLIP_TEMPLATES, Benchmark, Task

@@ -1,4 +1,4 @@
-"""Clotho: sounds by their captions."""
+"""Clotho: audio by its captions."""
 
 from imagebind.datasets.layouts.clotho import clotho
 from imagebind.evaluation.benchmark import Benchmark, Task

@@ -1,4 +1,4 @@
-"""Retrieval between modalities that the model was not trained on as pairs, or that no paper reports."""
+"""Retrieval between modalities that no paper reports, most of them without pairs in training."""
 
 from imagebind.datasets.layouts.paired import (
     PAIRS,

@@ -1,4 +1,4 @@
-"""Detection in toy-world images of several things, by queries of each modality."""
+"""Detection in toy-world images of several objects, by queries of each modality."""
 
 import os
 
@@ -21,7 +21,7 @@ def read_groups(
     seed: int = SEED,
     features: Features = "windows",
 ) -> DetectionGroups:
-    """Return groups of things with held-out combinations of attributes; nothing is read or written."""
+    """Return groups of objects with held-out combinations of attributes; nothing is read or written."""
     world = GroupWorld(seed=seed, held_out=True, things=things, pixels=pixels)
     return DetectionGroups([world.group(number) for number in range(groups)], features)
 
@@ -37,7 +37,7 @@ BENCHMARKS = (
         options={
             "groups": Choice(value=GROUPS, reason="90 queries of each modality"),
             "things": Choice(value=THINGS, reason="different in shape, colour and motion"),
-            "pixels": Choice(value=GROUP_PIXELS, reason="things have the size that they have alone in 224"),
+            "pixels": Choice(value=GROUP_PIXELS, reason="objects have as many pixels as alone in 224"),
             "seed": Choice(value=SEED, reason="not the images on which the method was chosen"),
             "features": Choice(value="windows", reason="the default of similarity_maps"),
         },

@@ -20,7 +20,7 @@ def read_scenes(
         decoder: the file of a decoder, by default that of this package.
 
     Raises:
-        ValueError: an unknown way across the modalities.
+        ValueError: an unknown value of `across`.
     """
     rendered = held_out_world(root, scenes=scenes, seed=seed)
     return GenerationScenes(rendered, Path(root), across, Path(decoder) if decoder else DECODER_PATH)

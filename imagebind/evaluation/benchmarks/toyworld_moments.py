@@ -34,7 +34,7 @@ BENCHMARKS = (
         metric="text_by_sum",
         options={
             "recordings": Choice(value=RECORDINGS, reason="200 queries of each modality"),
-            "scenes": Choice(value=SCENES, reason="2 to 6 s each, 80 s in all; no two alike"),
+            "scenes": Choice(value=SCENES, reason="2 to 6 s each, 80 s in all; all of them differ"),
             "seed": Choice(value=SEED, reason="not the recordings on which the method was chosen"),
         },
         needs="nothing: the recordings are written once, about 10 MB",

@@ -16,7 +16,7 @@ MEGABYTE = 2**20
 UPLOAD_PATH, DETECT_PATH = "/uploads", "/detections"  # paths that take a file
 MAX_JSON_BYTES = MEGABYTE  # of a request without a file
 MAX_PENDING_UPLOADS = 256  # uploads being received, waiting or being embedded
-MAX_PENDING_FULL_UPLOADS = 8  # limit for the bytes of all pending uploads, in uploads of the largest size
+MAX_PENDING_FULL_UPLOADS = 8  # limit of all pending uploads' bytes, as a multiple of the largest upload
 BODY_SECONDS = 30.0  # for the next chunk of a request
 LINGER_SECONDS = 2.0  # for the rest of a refused request
 RETRY_SECONDS = 2  # after which a refused browser may try again
@@ -104,7 +104,7 @@ class WorkQueue:
 
         Raises:
             HTTPException: too many requests are waiting.
-            ClientDisconnect: the client has gone while its request was waiting.
+            ClientDisconnect: the client has disconnected while its request was waiting.
         """
         if self._accepted >= self._limit:
             raise HTTPException(

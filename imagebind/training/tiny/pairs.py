@@ -19,7 +19,8 @@ from imagebind.transforms.text import Tokenizer
 
 FLIP_PROBABILITY = 0.5
 LOUDNESS_STD = 0.1  # in the units of a normalised spectrogram: 4 dB
-FLIPPED = frozenset({ModalityType.DEPTH, ModalityType.THERMAL, ModalityType.TEXT})  # captions name no side
+# Flipped with the image. Captions stay correct, since they never say left or right.
+FLIPPED = frozenset({ModalityType.DEPTH, ModalityType.THERMAL, ModalityType.TEXT})
 SHUFFLE_STREAM = 2**31  # separates the shuffling of pairs from all other random numbers
 
 

@@ -2,9 +2,9 @@
 
 First the vision and text towers are trained on captioned images and videos. Then both are frozen, and audio,
 depth, thermal and IMU are aligned to vision, each with pairs of vision only. Retrieval between them and text,
-or between each other, is not trained: it emerges, and `figures` measures it. Two controls put the figures in
-relation: with shuffled pairs nothing can be learned, and with pairs of text instead of vision nothing needs
-to emerge.
+or between each other, is not trained: it emerges, and `figures` measures it. Two controls show
+how much emerges: with shuffled pairs nothing can be learned, and with pairs of text instead of vision,
+retrieval by text is trained directly.
 """
 
 import os

@@ -12,7 +12,7 @@ from imagebind.errors import MediaError
 from imagebind.training.data.augment import AlignedAudio, AlignedImages, AlignedImu, pair_transform
 from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.depth import DepthTransform
-from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+from tests.training.made import ramp, write_audio, write_image, write_imu, write_video
 
 SEGMENTS = """\
 # Segments csv created Sun Mar  5 10:54:31 2017
@@ -24,8 +24,8 @@ gone_______, 1.500, 11.500, "/m/01jnbd"
 """
 
 
-def readable(pairs: list) -> None:
-    """Every pair can be trained on by its paper's recipe."""
+def assert_readable(pairs: list) -> None:
+    """Assert that every pair can be read with the paper's augmentation."""
     dataset = PairDataset(pairs, pair_transform(pairs[0].modality))
     for index in range(len(dataset)):
         sample = dataset[index]
@@ -41,20 +41,20 @@ def segments(tmp_path) -> Path:
 
 def test_audioset_finds_its_clips_and_lists_the_missing(tmp_path, segments, caplog):
     for stem in ("--4gqARaEJE_0", "-0xzrMun0Rs_30"):
-        write_film(tmp_path / "clips" / stem[:2] / f"{stem}.mp4", seconds=3)
-        write_sound(tmp_path / "sound" / f"{stem}.flac", seconds=3)
+        write_video(tmp_path / "clips" / stem[:2] / f"{stem}.mp4", seconds=3)
+        write_audio(tmp_path / "sound" / f"{stem}.flac", seconds=3)
     with caplog.at_level(logging.WARNING):
         found = audioset(segments, tmp_path / "clips", sound=tmp_path / "sound")
     assert [pair.name for pair in found.pairs] == ["AudioSet --4gqARaEJE_0", "AudioSet -0xzrMun0Rs_30"]
     assert [Path(file).name for file in found.missing] == ["gone________1.5.*"] * 2
     assert "2 files missing" in caplog.text
     assert found.pairs[1].span is None
-    readable(found.pairs)
+    assert_readable(found.pairs)
 
 
 def test_audioset_accepts_name_patterns_and_whole_videos(tmp_path, segments):
     for ytid in ("--4gqARaEJE", "-0xzrMun0Rs"):
-        write_film(tmp_path / "whole" / f"{ytid}.mp4", seconds=1)
+        write_video(tmp_path / "whole" / f"{ytid}.mp4", seconds=1)
     found = audioset(segments, tmp_path / "whole", pattern="{ytid}", cut=False)
     assert [pair.span for pair in found.pairs] == [(0, 10), (30, 40)]
     assert found.pairs[0].vision["video"] == found.pairs[0].other["audio"], "the video's own track"
@@ -79,7 +79,7 @@ def test_an_invalid_segment_is_an_error_that_names_its_line(tmp_path, line, mess
 
 
 def rotated(metres: np.ndarray) -> np.ndarray:
-    """16-bit millimetres rotated left by 3, as SUN RGB-D stores them."""
+    """Return 16-bit millimetres rotated left by 3, as SUN RGB-D stores them."""
     value = (metres * 1000).astype(np.uint16)
     return (value << 3) | (value >> 13)
 
@@ -93,11 +93,11 @@ def sun(tmp_path) -> Path:
         "realsense/sa/one",
         "xtion/sun3ddata/deep/er/two",
     )
-    for place, view in enumerate(views):
-        write_picture(root / view / "image" / "0001.jpg", ramp(30, 40))
+    for number, view in enumerate(views):
+        write_image(root / view / "image" / "0001.jpg", ramp(30, 40))
         for kind, metres in (("depth", 2.0), ("depth_bfx", 4.0)):
-            write_picture(root / view / kind / "0001.png", rotated(np.full((30, 40), metres)))
-        (root / view / "intrinsics.txt").write_text(f"{500 + place}.5 0 320\n0 500 240\n0 0 1\n")
+            write_image(root / view / kind / "0001.png", rotated(np.full((30, 40), metres)))
+        (root / view / "intrinsics.txt").write_text(f"{500 + number}.5 0 320\n0 500 240\n0 0 1\n")
     return root
 
 
@@ -108,10 +108,10 @@ def test_sun_rgbd_gives_the_sensor_the_focal_length_and_metres(sun):
     raw = AlignedImages(depth=DepthTransform(preset="raw"))
     for metres, refined in ((2.0, False), (4.0, True)):
         dataset = PairDataset(sun_rgbd(sun, refined=refined).pairs, raw)
-        for place, baseline in enumerate((0.075, 0.075, 0.095, 0.095)):
-            disparity = dataset[place].other
-            assert disparity.mean().item() == pytest.approx(baseline * (500.5 + place) / metres, rel=1e-4)
-    readable(found.pairs)
+        for number, baseline in enumerate((0.075, 0.075, 0.095, 0.095)):
+            disparity = dataset[number].other
+            assert disparity.mean().item() == pytest.approx(baseline * (500.5 + number) / metres, rel=1e-4)
+    assert_readable(found.pairs)
 
 
 def test_sun_rgbd_accepts_split_views_with_any_path_prefix(sun):
@@ -137,8 +137,8 @@ def test_sun_rgbd_lists_the_missing_files_of_a_view(sun):
 
 def test_llvip_pairs_images_of_the_same_name(tmp_path):
     for name in ("010001", "010002", "010003"):
-        write_picture(tmp_path / "visible" / "train" / f"{name}.jpg", ramp(40, 50))
-        write_picture(tmp_path / "infrared" / "train" / f"{name}.jpg", ramp(40, 50))
+        write_image(tmp_path / "visible" / "train" / f"{name}.jpg", ramp(40, 50))
+        write_image(tmp_path / "infrared" / "train" / f"{name}.jpg", ramp(40, 50))
     (tmp_path / "infrared/train/010002.jpg").unlink()
     (tmp_path / "visible/train/010003.jpg").unlink()
     found = llvip(tmp_path, split="train")
@@ -147,7 +147,7 @@ def test_llvip_pairs_images_of_the_same_name(tmp_path):
         ("infrared", "train", "010002.jpg"),
         ("visible", "train", "010003.jpg"),
     ]
-    readable(found.pairs)
+    assert_readable(found.pairs)
     with pytest.raises(MediaError, match=r"expected images \(visible/test/\*.jpg and infrared/test"):
         llvip(tmp_path, split="test")
     with pytest.raises(ValueError, match="split: expected one of train, test"):
@@ -156,11 +156,11 @@ def test_llvip_pairs_images_of_the_same_name(tmp_path):
 
 @pytest.fixture
 def ego(tmp_path) -> Path:
-    """Two videos; motion begins 1.25 s into the first one's clock. Of the second a clip was cut."""
-    write_film(tmp_path / "videos" / "uid-1.mp4", seconds=12, rate=5)
-    write_film(tmp_path / "videos" / "clip-2.mp4", seconds=6)
-    write_motion(tmp_path / "imu" / "uid-1.csv", seconds=12, first_ms=1250)
-    write_motion(tmp_path / "imu" / "uid-2.csv", seconds=40)
+    """Two videos, the second cut to a clip; the first one's IMU timestamps begin at 1.25 s."""
+    write_video(tmp_path / "videos" / "uid-1.mp4", seconds=12, rate=5)
+    write_video(tmp_path / "videos" / "clip-2.mp4", seconds=6)
+    write_imu(tmp_path / "imu" / "uid-1.csv", seconds=12, first_ms=1250)
+    write_imu(tmp_path / "imu" / "uid-2.csv", seconds=40)
     (tmp_path / "clips.csv").write_text(
         "clip_uid,video_uid,start_sec,end_sec,scenario\n"
         ",uid-1,4,11,cooking\nclip-2,uid-2,20,26,walking\n,uid-3,0,5,gone\nclip-4,uid-1,2,9,whole\n"
@@ -180,11 +180,11 @@ def test_ego4d_finds_clips_in_whole_videos_and_in_separate_files(ego):
         ("uid-1.mp4", (2, 9)),
     ]
     assert [Path(file).name for file in found.missing] == ["uid-3.csv", "uid-3.mp4"]
-    readable(found.pairs)
+    assert_readable(found.pairs)
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_ego4d_imu_is_of_the_same_time_as_the_frames(ego, packed):
+def test_ego4d_imu_has_the_time_of_the_frames(ego, packed):
     if packed:
         for name in ("uid-1", "uid-2"):
             assert pack_imu(ego / "imu" / f"{name}.csv") == ego / "imu" / f"{name}.npy"
@@ -192,7 +192,7 @@ def test_ego4d_imu_is_of_the_same_time_as_the_frames(ego, packed):
     assert {pair.other["imu"].suffix for pair in found.pairs} == {".npy" if packed else ".csv"}
     dataset = PairDataset(found.pairs, AlignedImu().plain())
     for index, middle in ((0, 7.5), (1, 23.0), (2, 5.5)):
-        begin, end = dataset[index].other[3, [0, -1]].double() * 3600  # the gyroscope tells the video's time
+        begin, end = dataset[index].other[3, [0, -1]].double() * 3600  # the gyroscope states the video's time
         assert (begin + end).item() / 2 == pytest.approx(middle, abs=0.02)
 
 
@@ -245,11 +245,11 @@ def test_a_wrong_folder_is_an_error_that_names_it(tmp_path, segments):
             read()
 
 
-def test_audio_is_read_from_the_video_s_own_track_at_the_time_of_the_frames(tmp_path, segments):
-    film = write_film(tmp_path / "clips" / "--4gqARaEJE_0.mp4", seconds=6, sound=True)
+def test_audio_is_read_from_the_track_of_the_video_at_the_time_of_the_frames(tmp_path, segments):
+    video = write_video(tmp_path / "clips" / "--4gqARaEJE_0.mp4", seconds=6, audio=True)
     (pair,) = audioset(segments, tmp_path / "clips").pairs
     sample = PairDataset([pair], AlignedAudio().plain())[0]
-    expected = AudioTransform().with_spans(write_sound(tmp_path / "chirp.wav", seconds=6), [(2, 4)])[0]
-    pitch, right = (mel[0, 0, :, :198].argmax(dim=0).float() for mel in (sample.other, expected))
-    assert (pitch - right)[10:-10].abs().max() <= 2  # of 128 bands; a lossy code, and its delay of 64 ms
-    assert sample.vision.shape == (1, 3, 2, 224, 224) and film.is_file()
+    expected = AudioTransform().with_spans(write_audio(tmp_path / "chirp.wav", seconds=6), [(2, 4)])[0]
+    pitch, wanted = (mel[0, 0, :, :198].argmax(dim=0).float() for mel in (sample.other, expected))
+    assert (pitch - wanted)[10:-10].abs().max() <= 2  # of 128 bands; a lossy code, and its delay of 64 ms
+    assert sample.vision.shape == (1, 3, 2, 224, 224) and video.is_file()

@@ -25,7 +25,7 @@ ARGUMENTS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
 HTML = "<img src=x onerror=alert(1)><b>bold"
-PATIENCE = 90_000  # milliseconds: two cores may be busy
+TIMEOUT_MS = 90_000  # milliseconds: two cores may be busy
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"drives a browser, {CHROMIUM}")
 
@@ -37,9 +37,9 @@ def browser():
         yield playwright.chromium.launch(executable_path=str(CHROMIUM), args=ARGUMENTS)
 
 
-def is_problem(said) -> bool:
-    """Whether a message of the console is an error; the answer to a file that cannot be embedded is none."""
-    return said.type == "error" and "status of 422" not in said.text
+def is_problem(message) -> bool:
+    """Return whether a console message is an error; the response to a file that cannot be embedded is not."""
+    return message.type == "error" and "status of 422" not in message.text
 
 
 @pytest.fixture
@@ -49,14 +49,14 @@ def opened(browser):
 
     def open_page(url: str, viewport=DESKTOP):
         context = browser.new_context(viewport=viewport, permissions=["camera", "microphone"])
-        context.set_default_timeout(PATIENCE)
+        context.set_default_timeout(TIMEOUT_MS)
         contexts.append(context)
         page = context.new_page()
-        page.on("console", lambda said: is_problem(said) and problems.append(said.text))
+        page.on("console", lambda message: is_problem(message) and problems.append(message.text))
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: (problems.append(dialog.message), dialog.dismiss()))
         allowed = (f"{url}/", "data:", "blob:")
-        page.on("request", lambda asked: asked.url.startswith(allowed) or problems.append(asked.url))
+        page.on("request", lambda sent: sent.url.startswith(allowed) or problems.append(sent.url))
         page.goto(url)
         page.get_by_role("heading", level=1).wait_for()
         page.locator("#hits .notice").wait_for()
@@ -69,7 +69,7 @@ def opened(browser):
 
 
 def cards(page) -> list[str]:
-    """Ids of the cards shown, in order."""
+    """Return the ids of the shown cards, in order."""
     page.locator("#hits .hit").first.wait_for()
     return page.locator("#hits [data-like]").evaluate_all("all => all.map(each => each.dataset.like)")
 
@@ -86,7 +86,7 @@ def drop(page, *paths: Path) -> None:
 
 def until(scope, expression: str) -> None:
     """Wait for an expression of a page or element; the page's policy forbids `wait_for_function`."""
-    end = time.monotonic() + PATIENCE / 1000
+    end = time.monotonic() + TIMEOUT_MS / 1000
     while not scope.evaluate(expression):
         assert time.monotonic() < end, expression
         time.sleep(0.05)
@@ -230,9 +230,9 @@ def test_bad_and_large_uploads_are_named_and_the_page_keeps_working(opened, serv
     page = opened(served.url)
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\n torn")
     page.locator("#drop input[type=file]").set_input_files(tmp_path / "torn.png")
-    said = page.get_by_role("alert").filter(has_text="torn.png")
-    said.wait_for()
-    assert "Drop another file" in said.inner_text() and str(tmp_path) not in said.inner_text()
+    alert = page.get_by_role("alert").filter(has_text="torn.png")
+    alert.wait_for()
+    assert "Drop another file" in alert.inner_text() and str(tmp_path) not in alert.inner_text()
     (tmp_path / "large.wav").write_bytes(b"x" * 2_000_000)
     for number in range(7):
         (tmp_path / f"{number}.txt").write_text("a red star")
@@ -333,7 +333,7 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_what_a_text_and_an_audio_file_say_is_marked_in_an_image(opened, served, tmp_path):
+def test_what_a_text_and_an_audio_file_describe_is_marked_in_an_image(opened, served, tmp_path):
     group = GroupWorld(seed=5).group(3)
     image, audio = tmp_path / "group.png", tmp_path / "thing.wav"
     Image.fromarray(render_group_image(group)).save(image)

@@ -36,8 +36,8 @@ def image() -> bytes:
     return encoded(render_group_image(GROUP), "PNG")
 
 
-def detect(served: Served, content: bytes, **wanted: object) -> httpx.Response:
-    body = json.dumps(wanted).encode() + b"\n" + content
+def detect(served: Served, content: bytes, **options: object) -> httpx.Response:
+    body = json.dumps(options).encode() + b"\n" + content
     return httpx.post(f"{served.url}/detections", params={"name": "group.png"}, content=body, timeout=120)
 
 
@@ -52,7 +52,7 @@ def is_inside(point: tuple[float, float], number: int, group: Group = GROUP, sca
     return left <= point[0] <= right and top <= point[1] <= bottom
 
 
-def test_texts_and_the_audio_of_a_thing_are_found_where_they_are(served, image):
+def test_texts_and_audio_are_found_at_the_positions_of_their_objects(served, image):
     texts = [f"a {thing.colour.value} {thing.shape.value}" for thing in GROUP.things[:2]]
     audio = upload(served.url, wav(*render_audio(GROUP.things[2])), "<b>thing.wav").json()
     answer = detect(served, image, texts=texts, uploads=[[audio, "audio"]], maps=True, threshold=0.05)
@@ -82,7 +82,7 @@ def test_nothing_above_the_least_score_says_so(served, image):
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("options", "message"),
     [
         ({}, "the queries: expected 1 to 12 texts and files, got none"),
         ({"texts": [" ", ""]}, "none"),
@@ -91,10 +91,10 @@ def test_nothing_above_the_least_score_says_so(served, image):
         ({"uploads": [[{"name": "x", "kind": None, "vectors": {}}, None]]}, "x"),
     ],
 )
-def test_queries_that_cannot_be_used_are_named(served, image, wanted, said):
-    answer = detect(served, image, **wanted)
+def test_queries_that_cannot_be_used_are_named(served, image, options, message):
+    answer = detect(served, image, **options)
     assert answer.status_code == 200 and 'role="alert"' in answer.text
-    assert said in answer.text, answer.text
+    assert message in answer.text, answer.text
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n"])

@@ -65,7 +65,7 @@ BOUNDARIES = ["x", "", '"', "x" * 300, "é"]
 
 
 def crafted(draw: random.Random, host: str, ids: list[str]) -> bytes:
-    """One request as bytes."""
+    """Draw a request as bytes."""
     path = draw.choice(PATHS).format(draw.choice([*TEXTS, *ids]))
     method = draw.choice(METHODS if draw.random() < 0.4 else ["GET", "POST"])
     body = draw.choice([_json, _multipart, _noise, _json_line])(draw)
@@ -117,7 +117,7 @@ def _noise(draw: random.Random) -> bytes:
 
 
 def answered(address: tuple[str, int], request: bytes) -> int:
-    """The status of an answer; 0 where the connection was closed without one."""
+    """Return the status of the response, or 0 if the connection was closed without one."""
     with socket.create_connection(address, timeout=10) as connection:
         try:
             connection.sendall(request)
@@ -135,7 +135,7 @@ def resident() -> int:
 def test_crafted_requests_are_refused_in_time_and_the_page_keeps_working(
     served, indexed: Index, monkeypatch, count
 ):
-    monkeypatch.setattr(guard, "BODY_SECONDS", 0.3)  # many say that more comes, and nothing does
+    monkeypatch.setattr(guard, "BODY_SECONDS", 0.3)  # many announce more bytes than they send
     host, port = served.url.removeprefix("http://").split(":")
     ids = [hit.id for hit in indexed.sample(5)]
     draw = random.Random(count)

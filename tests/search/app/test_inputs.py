@@ -62,17 +62,17 @@ def test_an_array_that_only_one_media_type_accepts_has_it(embed, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("content", "seen"),
+    ("content", "message"),
     [
         (b"", "an empty file"),
         (b"\x89PNG\r\n\x1a\n", "cannot be read"),
         (b"\0\1\2\3" * 9, "unknown content"),
     ],
 )
-def test_an_upload_that_fails_is_named_without_its_folder(embed, tmp_path, content, seen):
+def test_an_upload_that_fails_is_named_without_its_folder(embed, tmp_path, content, message):
     path = tmp_path / "odd.png"
     path.write_bytes(content)
-    with pytest.raises(MediaError, match=seen) as caught:
+    with pytest.raises(MediaError, match=message) as caught:
         embed(path)
     assert str(caught.value).startswith("odd.png: ") and str(tmp_path) not in str(caught.value)
 
@@ -114,7 +114,7 @@ def write_silence(path: Path, seconds: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "write", "seen"),
+    ("name", "write", "message"),
     [
         ("grey.png", lambda path: write_flat(path, 13_000, 13_000, "L"), "169,000,000 pixels"),
         ("rgb.png", lambda path: write_flat(path, 6000, 6000, "RGB"), "36,000,000 pixels"),
@@ -126,9 +126,9 @@ def write_silence(path: Path, seconds: int) -> None:
         ("hours.flac", lambda path: write_silence(path, 2000), "2,000"),
     ],
 )
-def test_a_decompression_bomb_is_refused_before_it_is_decoded(embed, tmp_path, name, write, seen):
+def test_a_decompression_bomb_is_refused_before_it_is_decoded(embed, tmp_path, name, write, message):
     write(tmp_path / name)
-    with pytest.raises(MediaError, match=seen):
+    with pytest.raises(MediaError, match=message):
         embed(tmp_path / name)
 
 

@@ -15,41 +15,43 @@ KINDS = [MediaKind.IMAGE] * 50 + [MediaKind.AUDIO] * 50
 
 @pytest.fixture
 def vectors() -> np.ndarray:
-    """Two kinds far apart, each spread along the same long direction and a short one."""
+    """Return vectors of two distant media types, whose variance is large in one direction."""
     rng = np.random.default_rng(0)
     spread = rng.normal(size=(100, 6)) * [0.5, 0.2, 0.02, 0.02, 0.02, 0.02]
     spread[:50, 5] += 3
     return spread
 
 
-def test_places_follow_the_directions_in_which_vectors_differ_most(vectors):
-    places = project(vectors, KINDS)
-    assert places.shape == (100, 2) and np.abs(places).max() == pytest.approx(1)
+def test_positions_follow_the_directions_in_which_vectors_differ_most(vectors):
+    positions = project(vectors, KINDS)
+    assert positions.shape == (100, 2) and np.abs(positions).max() == pytest.approx(1)
     for axis in (0, 1):
-        assert abs(np.corrcoef(places[:50, axis], vectors[:50, axis])[0, 1]) > 0.99
+        assert abs(np.corrcoef(positions[:50, axis], vectors[:50, axis])[0, 1]) > 0.99
 
 
-def test_places_fill_the_map_wherever_most_of_them_are(vectors):
+def test_positions_fill_the_map_wherever_most_of_them_are(vectors):
     vectors[:50, 0] = vectors[:50, 0] ** 2 * 10  # far out to one side
-    places = project(vectors, KINDS)
-    longest = np.abs(places).max(axis=0).argmax()
-    assert places[:, longest].min() == pytest.approx(-1) and places[:, longest].max() == pytest.approx(1)
-    assert places.min(axis=0) + places.max(axis=0) == pytest.approx(0, abs=1e-9)
+    positions = project(vectors, KINDS)
+    longest = np.abs(positions).max(axis=0).argmax()
+    assert positions[:, longest].min() == pytest.approx(-1) and positions[:, longest].max() == pytest.approx(
+        1
+    )
+    assert positions.min(axis=0) + positions.max(axis=0) == pytest.approx(0, abs=1e-9)
 
 
-def test_media_types_that_lie_apart_are_centred_on_each_other(vectors):
-    places = project(vectors, KINDS)
-    apart = places[:50].mean(axis=0) - places[50:].mean(axis=0)
+def test_distant_media_types_are_centred_on_each_other(vectors):
+    positions = project(vectors, KINDS)
+    apart = positions[:50].mean(axis=0) - positions[50:].mean(axis=0)
     assert np.abs(apart).max() < 1e-6
 
 
 def test_a_media_type_with_too_few_items_for_a_mean_is_not_centred(vectors):
-    lonely = [MediaKind.IMAGE] * 99 + [MediaKind.DEPTH]
+    kinds = [MediaKind.IMAGE] * 99 + [MediaKind.DEPTH]
     vectors[99] = vectors[:99].mean(axis=0) + 2 * np.eye(6)[0]
-    assert np.abs(project(vectors, lonely)[99]).max() == pytest.approx(1)
+    assert np.abs(project(vectors, kinds)[99]).max() == pytest.approx(1)
 
 
-def test_alike_vectors_have_one_place():
+def test_equal_vectors_have_one_position():
     assert np.isfinite(project(np.ones((5, 4)), [MediaKind.TEXT] * 5)).all()
 
 

@@ -126,12 +126,12 @@ RANGES = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "status", "part"), RANGES)
-def test_ranges_are_exact_and_wrong_ones_are_refused(served, indexed, asked, status, part):
+@pytest.mark.parametrize(("requested", "status", "part"), RANGES)
+def test_ranges_are_exact_and_wrong_ones_are_refused(served, indexed, requested, status, part):
     hit = items(indexed, MediaKind.AUDIO)[0]
     content = hit.file.read_bytes()
     for method in ("GET", "HEAD"):
-        answer = httpx.request(method, f"{served.url}/media/{hit.id}", headers={"Range": asked})
+        answer = httpx.request(method, f"{served.url}/media/{hit.id}", headers={"Range": requested})
         assert answer.status_code == status or (status is None and answer.status_code < 500)
         if part is not None:
             assert answer.content == (content[part] if method == "GET" else b"")

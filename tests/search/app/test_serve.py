@@ -13,12 +13,12 @@ from imagebind.search.app.serve import is_loopback, listen
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "::1"])
-def test_addresses_that_only_this_machine_reaches(host):
+def test_addresses_that_only_this_machine_can_reach_are_loopback(host):
     assert is_loopback(host)
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.5", "example.com", "localhost.example.com"])
-def test_addresses_that_others_reach(host):
+def test_addresses_that_others_can_reach_are_not_loopback(host):
     assert not is_loopback(host)
 
 

@@ -83,7 +83,7 @@ def test_more_like_an_item_its_card_labels_and_the_map_have_routes(served, index
 
 
 @pytest.mark.parametrize(
-    ("vector", "said"),
+    ("vector", "message"),
     [
         ([0.5], "expected a vector (128,), got (1,)"),
         ([0.0] * 128, "expected finite numbers that are not all 0"),
@@ -91,12 +91,12 @@ def test_more_like_an_item_its_card_labels_and_the_map_have_routes(served, index
         ([float("nan")] * 128, "expected finite numbers that are not all 0"),
     ],
 )
-def test_a_crafted_vector_is_refused(served, vector, said):
-    crafted = {"name": "x", "kind": "image", "vectors": {"image": vector}}
-    content = json.dumps({"query": {"uploads": [[crafted, "image", 1]]}, "filters": FILTERS})
+def test_an_invalid_vector_is_refused(served, vector, message):
+    invalid = {"name": "x", "kind": "image", "vectors": {"image": vector}}
+    content = json.dumps({"query": {"uploads": [[invalid, "image", 1]]}, "filters": FILTERS})
     headers = {"Content-Type": "application/json"}
     answer = httpx.post(f"{served.url}/search", content=content, headers=headers)
-    assert answer.status_code == 200 and said in answer.text and 'role="alert"' in answer.text
-    content = json.dumps({"upload": crafted, "kind": "image", "labels": "a\nb"})
+    assert answer.status_code == 200 and message in answer.text and 'role="alert"' in answer.text
+    content = json.dumps({"upload": invalid, "kind": "image", "labels": "a\nb"})
     answer = httpx.post(f"{served.url}/label", content=content, headers=headers)
     assert answer.status_code == 200 and 'role="alert"' in answer.text

@@ -1,4 +1,4 @@
-"""Answers of the page: weighted sums, filters, and advice where there are no results."""
+"""Responses of the page: weighted sums, filters, and advice if there are no results."""
 
 import re
 import shutil
@@ -20,20 +20,20 @@ from tests.search.crawled import tiny
 
 
 def ids(answer: str) -> list[str]:
-    """Of the cards in an answer, in order."""
+    """Return the ids of the cards in a response, in order."""
     return re.findall(r'data-like="(\w+)"', answer)
 
 
 @pytest.fixture(scope="module")
 def part(indexed, media):
-    """A part of a query: a scene's file, as if it were uploaded."""
+    """Return a function that makes a part of a query of a scene's file, as if it were uploaded."""
     embed = UploadEmbedder(indexed)
 
-    def take(name: str):
+    def embedded(name: str):
         with uploaded(sorted(media.rglob(name))[0]) as file:
             return embed(file)
 
-    return take
+    return embedded
 
 
 def test_a_text_finds_the_hits_of_the_index(service, indexed):
@@ -44,7 +44,7 @@ def test_a_text_finds_the_hits_of_the_index(service, indexed):
 
 def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed, part):
     image, audio = part("image.png"), part("audio.wav")
-    asked = PageQuery(
+    page_query = PageQuery(
         texts=[(" grass ", -0.5), ("", 1.0), ("red", 0.0)],
         uploads=[(image, MediaKind.IMAGE, 1.0), (audio, MediaKind.AUDIO, 0.8)],
     )
@@ -53,7 +53,7 @@ def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed,
         (image.vector(MediaKind.IMAGE), 1.0),
         (audio.vector(MediaKind.AUDIO), 0.8),
     ]
-    answer = service.search(asked, Filters(top=6))
+    answer = service.search(page_query, Filters(top=6))
     assert ids(answer) == [hit.id for hit in indexed.search(pairs, 6)]
     assert "− 0.5 × “grass” + image.png + 0.8 × audio.wav" in answer
 
@@ -70,12 +70,12 @@ def test_filters_are_those_of_the_index(service, indexed):
 def test_more_like_an_item_leaves_that_item_out(service, indexed):
     hit = items(indexed, MediaKind.VIDEO)[0]
     found = ids(service.like(hit.id, Filters(top=4)))
-    wanted = [each.id for each in indexed.search(indexed.get(hit.id).vector, 5) if each.id != hit.id]
-    assert found == wanted[:4] and hit.id not in found
+    expected = [each.id for each in indexed.search(indexed.get(hit.id).vector, 5) if each.id != hit.id]
+    assert found == expected[:4] and hit.id not in found
 
 
 @pytest.mark.parametrize(
-    ("asked", "said"),
+    ("page_query", "message"),
     [
         (PageQuery(), "the query: expected a text or a file, got none"),
         (PageQuery(texts=[("  ", 1.0)]), "the query: empty"),
@@ -83,8 +83,8 @@ def test_more_like_an_item_leaves_that_item_out(service, indexed):
         (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
     ],
 )
-def test_an_empty_query_is_refused(service, asked, said):
-    assert said in service.search(asked, Filters())
+def test_an_empty_query_is_refused(service, page_query, message):
+    assert message in service.search(page_query, Filters())
 
 
 def test_an_ambiguous_upload_needs_a_media_type(service, part):
@@ -95,10 +95,10 @@ def test_an_ambiguous_upload_needs_a_media_type(service, part):
 
 
 def test_without_hits_the_page_suggests_other_filters_and_wrong_filters_are_named(service):
-    asked = PageQuery(texts=[("a star", 1.0)])
-    assert "No hits." in service.search(asked, Filters(path="nowhere/*"))
-    assert "Filters" in service.search(asked, Filters(path="nowhere/*"))
-    assert "start &lt;= end" in service.search(asked, Filters(first="5", last="2"))
+    page_query = PageQuery(texts=[("a star", 1.0)])
+    assert "No hits." in service.search(page_query, Filters(path="nowhere/*"))
+    assert "Filters" in service.search(page_query, Filters(path="nowhere/*"))
+    assert "start &lt;= end" in service.search(page_query, Filters(first="5", last="2"))
 
 
 @pytest.mark.parametrize(
@@ -121,8 +121,8 @@ def test_a_deleted_item_has_a_notice(service):
 
 def test_every_view_of_an_empty_index_shows_how_to_fill_it(tmp_path):
     service = PageService(index=Index.open(tmp_path / "new.lance", tiny(), create=True))
-    asked = PageQuery(texts=[("a star", 1.0)])
-    for answer in (service.welcome(), service.search(asked, Filters()), service.map()):
+    page_query = PageQuery(texts=[("a star", 1.0)])
+    for answer in (service.welcome(), service.search(page_query, Filters()), service.map()):
         assert "This index is empty." in answer
         assert f"imagebind index FOLDER --db {tmp_path}/new.lance" in answer
     assert "no items yet" in service.overview()[0]

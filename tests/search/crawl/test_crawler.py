@@ -19,7 +19,7 @@ from imagebind.search import Index, SpaceMismatchError
 from imagebind.search.crawl.crawler import crawl
 from imagebind.search.rows import IndexRow
 from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
-from tests.search.recorded import spoil_sound, write_film
+from tests.search.recorded import damage_audio, write_recording
 
 SCENES, FILES = 4, 8  # files a scene
 
@@ -45,7 +45,7 @@ def indexed(world, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def known(indexed, media, world, db) -> Path:
-    """An index of `media`, made without embedding anything."""
+    """Return an index of `media` that was made from the world's without embedding."""
     shutil.copytree(indexed, db)
     index = Index.open(db)
     index.move_paths(
@@ -65,7 +65,7 @@ def test_every_file_of_every_media_type_has_the_vector_of_encode(world, indexed)
     assert {kind for _, kind, _ in found} == {kind.value for kind in MediaKind}
 
 
-def test_a_row_says_where_it_is_from_and_shows_it(world, indexed):
+def test_a_row_has_its_file_its_times_and_a_thumbnail(world, indexed):
     hits = {Path(hit.path).name: hit for hit in Index.open(indexed).sample(99)}
     video, text, image = hits["video.mp4"], hits["video.txt"], hits["image.png"]
     assert (video.start, video.end) == (0, pytest.approx(2)) and (image.start, image.end) == (None, None)
@@ -77,8 +77,8 @@ def test_a_row_says_where_it_is_from_and_shows_it(world, indexed):
 
 def test_a_search_finds_indexed_files(world, indexed):
     index = Index.open(indexed, tiny())
-    sound = world / "000002" / "audio.wav"
-    assert index.search(sound, 1)[0].file == sound
+    audio = world / "000002" / "audio.wav"
+    assert index.search(audio, 1)[0].file == audio
     assert index.search((world / "000001" / "image.txt").read_text(), 1, kinds=["text"])[0].cosine > 0.99
 
 
@@ -137,7 +137,7 @@ def test_missing_files_stay_until_they_are_pruned(known, media, tmp_path):
     shutil.rmtree(media / "000001")
     report = crawled(known, media)
     assert report.gone == FILES + 1 and len(Index.open(known)) == SCENES * FILES + 1
-    report = crawled(known, media / "000002", prune=True)  # not below it
+    report = crawled(known, media / "000002", prune=True)  # it is not below the root
     assert "removed" not in outcomes(report) and report.gone == 0
     report = crawled(known, media, prune=True)
     assert outcomes(report)["removed"] == FILES + 1
@@ -199,15 +199,15 @@ def test_a_file_mapped_to_another_media_type_is_embedded_again(known, media):
 
 
 def test_a_video_mapped_to_audio_is_embedded_again_as_audio(tmp_path, db):
-    media = tmp_path / "films"
+    media = tmp_path / "videos"
     media.mkdir()
-    film = write_film(media / "film.mp4", 5)
+    video_file = write_recording(media / "film.mp4", 5)
     crawled(db, media)
-    assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO, MediaKind.AUDIO}
+    assert Index.open(db).files()[str(video_file)].kinds == {MediaKind.VIDEO, MediaKind.AUDIO}
     for _ in range(2):
         report = crawled(db, media, mappings=[parse_mapping("*.mp4=audio")])
     assert outcomes(report) == {"unchanged": 1}
-    assert Index.open(db).files()[str(film)].kinds == {MediaKind.AUDIO}
+    assert Index.open(db).files()[str(video_file)].kinds == {MediaKind.AUDIO}
     assert outcomes(crawled(db, media, mappings=[parse_mapping("*.mp4=video")])) == {"changed": 1}
 
 
@@ -273,9 +273,9 @@ def test_options_of_a_mapping_reach_the_transform(media, db):
 
 
 def test_a_long_video_has_windows_of_video_and_of_audio(tmp_path, db):
-    media = tmp_path / "films"
+    media = tmp_path / "videos"
     media.mkdir()
-    write_film(media / "film.mp4", 13)
+    write_recording(media / "film.mp4", 13)
     report = crawled(db, media, window_seconds=4, hop_seconds=3)
     assert outcomes(report) == {"added": 1} and report.rows == 8
     hits = Index.open(db).sample(99)
@@ -289,20 +289,20 @@ def test_a_long_video_has_windows_of_video_and_of_audio(tmp_path, db):
 
 @pytest.mark.parametrize("window", [10, 2])
 def test_a_video_with_damaged_audio_is_indexed_by_its_frames(tmp_path, db, window):
-    media = tmp_path / "films"
+    media = tmp_path / "videos"
     media.mkdir()
-    film = write_film(media / "film.mp4", 5)
-    spoil_sound(film)
+    video_file = write_recording(media / "film.mp4", 5)
+    damage_audio(video_file)
     report = crawled(db, media, window_seconds=window, hop_seconds=window)
     assert outcomes(report) == {"added": 1}
-    assert report.failures[0].path == str(film) and "audio" in report.failures[0].error
-    assert Index.open(db).files()[str(film)].kinds == {MediaKind.VIDEO}
+    assert report.failures[0].path == str(video_file) and "audio" in report.failures[0].error
+    assert Index.open(db).files()[str(video_file)].kinds == {MediaKind.VIDEO}
     (hit, *_) = Index.open(db).sample(9)
     assert hit.metadata == {"unread": "audio"}
     assert outcomes(crawled(db, media)) == {"unchanged": 1}
-    write_film(film, 5)
-    mended = crawled(db, media, window_seconds=window, hop_seconds=window)
-    assert outcomes(mended) == {"changed": 1} and not mended.failures
+    write_recording(video_file, 5)
+    repaired = crawled(db, media, window_seconds=window, hop_seconds=window)
+    assert outcomes(repaired) == {"changed": 1} and not repaired.failures
     assert [hit.metadata for hit in Index.open(db).sample(1)] == [{}]
     assert outcomes(crawled(db, media)) == {"unchanged": 1}
 
@@ -365,8 +365,10 @@ def test_a_loop_of_links_and_the_index_itself_are_not_media(media):
 
 
 def test_without_an_audio_trunk_audio_fails_and_the_rest_is_indexed(media, db):
-    deaf = Embedder(imagebind_tiny(pretrained=True, modalities=[ModalityType.VISION, ModalityType.TEXT]))
-    report = crawl(Index.open(db, deaf, create=True), [media / "000000"], mappings=MAPPINGS)
+    without_audio = Embedder(
+        imagebind_tiny(pretrained=True, modalities=[ModalityType.VISION, ModalityType.TEXT])
+    )
+    report = crawl(Index.open(db, without_audio, create=True), [media / "000000"], mappings=MAPPINGS)
     assert outcomes(report) == {"added": 4, "failed": 4}
     assert any("audio, which this model was built without" in failure.error for failure in report.failures)
 
@@ -378,10 +380,10 @@ def test_another_model_is_refused_before_anything_is_indexed(known, media):
 
 def test_progress_has_the_report_and_the_number_of_files(known, media):
     (media / "new.txt").write_text("a star")
-    told = []
-    report = crawled(known, media, progress=lambda report, total: told.append((report.seen, total)))
-    done = [seen for seen, _ in told]
-    assert done == list(range(1, report.seen + 1)) and {total for _, total in told} <= {None, report.seen}
+    reported = []
+    report = crawled(known, media, progress=lambda report, total: reported.append((report.seen, total)))
+    done = [handled for handled, _ in reported]
+    assert done == list(range(1, report.seen + 1)) and {total for _, total in reported} <= {None, report.seen}
 
 
 def test_an_index_without_an_embedder_is_refused(tmp_path, known):
@@ -390,7 +392,7 @@ def test_an_index_without_an_embedder_is_refused(tmp_path, known):
 
 
 def test_audio_of_every_length_is_indexed(tmp_path, db):
-    media = tmp_path / "sounds"
+    media = tmp_path / "audio"
     media.mkdir()
     tone = np.sin(np.arange(16_000 * 31) / 9).astype(np.float32) / 2
     for seconds in (0.5, 2, 9.99, 10, 10.4, 12, 31):

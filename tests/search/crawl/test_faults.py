@@ -16,8 +16,7 @@ import soundfile
 
 from imagebind.errors import warn_of
 from imagebind.modality import MediaKind
-from imagebind.search import Index, SearchIndexError
-from imagebind.search import thumbnails as drawn
+from imagebind.search import Index, SearchIndexError, thumbnails
 from imagebind.search.crawl import writer
 from imagebind.search.lock import IndexBusyError
 from imagebind.toyworld import write_world
@@ -39,37 +38,39 @@ def db(tmp_path) -> Path:
 
 
 def started(db: Path, media: Path) -> multiprocessing.process.BaseProcess:
-    """A crawl that has just begun, in a process forked from one that has imported all there is to import."""
+    """Start a crawl in a process forked from one that has imported everything; return it once it runs."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.search.crawled", "lancedb"])
-    begun = context.Event()
-    process = context.Process(target=crawl_in_steps, args=(db, media, ROWS_A_COMMIT, begun))
+    running = context.Event()
+    process = context.Process(target=crawl_in_steps, args=(db, media, ROWS_A_COMMIT, running))
     process.start()
-    assert begun.wait(60)
+    assert running.wait(60)
     return process
 
 
 def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Generator) -> int:
-    """Kill crawls of one index, let one end, then compare with an index that nobody disturbed; returns how
-    many kills left a part of the files."""
-    undisturbed, db = folder / "undisturbed", folder / "killed"
-    whole = started(undisturbed, media)
+    """Kill crawls of one index, let one end, and compare the index with that of an uninterrupted crawl.
+
+    Return how many kills left the index with some of the files.
+    """
+    uninterrupted, db = folder / "uninterrupted", folder / "killed"
+    whole = started(uninterrupted, media)
     began = time.monotonic()
     whole.join()
     seconds = time.monotonic() - began
     assert whole.exitcode == 0
-    expected = vectors(undisturbed, media)
-    rows, half_way = 0, 0
+    expected = vectors(uninterrupted, media)
+    rows, partial = 0, 0
     for _ in range(kills):
         process = started(db, media)
         time.sleep(seconds * rng.uniform(0, 0.7))
         process.kill()
         process.join()
         if (db / "items.lance").is_dir():
-            found = vectors(db, media)  # each once
-            assert len(found) >= rows, "what was there is lost"
+            found = vectors(db, media)  # fails if a row occurs twice
+            assert len(found) >= rows, "rows were lost"
             rows = len(found)
-            half_way += 0 < rows < len(expected)
+            partial += 0 < rows < len(expected)
     last = started(db, media)
     last.join()
     assert last.exitcode == 0
@@ -77,7 +78,7 @@ def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Gene
     assert found.keys() == expected.keys()
     for row, vector in expected.items():
         np.testing.assert_allclose(found[row], vector, atol=1e-5, err_msg=str(row))
-    return half_way
+    return partial
 
 
 def test_a_crawl_killed_repeatedly_has_the_same_result(media, tmp_path):
@@ -85,42 +86,42 @@ def test_a_crawl_killed_repeatedly_has_the_same_result(media, tmp_path):
 
 
 @pytest.mark.huge
-def test_fifty_kills(media, tmp_path):
-    rng, half_way = np.random.default_rng(1), 0
+def test_a_crawl_killed_fifty_times_has_the_same_result(media, tmp_path):
+    rng, partial = np.random.default_rng(1), 0
     for number in range(10):
         folder = tmp_path / str(number)
         folder.mkdir()
-        half_way += kill_at_random(media, folder, kills=5, rng=rng)
-    assert half_way >= 10
+        partial += kill_at_random(media, folder, kills=5, rng=rng)
+    assert partial >= 10
 
 
 def test_of_two_crawls_at_once_one_runs_and_the_other_fails(media, db):
-    told = []
+    counts = []
 
     def meanwhile(report, total):
-        if not told:
+        if not counts:
             with pytest.raises(IndexBusyError, match=rf"media\.lance: process {os.getpid()}"):
                 crawled(db, media)
-            told.append(report.seen)
+            counts.append(report.seen)
 
-    assert outcomes(crawled(db, media, progress=meanwhile)) == {"added": SCENES * FILES} and told
+    assert outcomes(crawled(db, media, progress=meanwhile)) == {"added": SCENES * FILES} and counts
 
 
 def test_committed_rows_are_found_during_the_crawl(media, db, monkeypatch):
     monkeypatch.setattr(writer, "COMMIT_ROWS", 4)
-    seen = []
+    hits = []
 
     def meanwhile(report, total):
-        if report.rows > sum(seen[-1:]):  # there are more than there were
-            seen.append(len(Index.open(db, tiny()).search("a star", 99)))
+        if report.rows > sum(hits[-1:]):  # a commit has added rows
+            hits.append(len(Index.open(db, tiny()).search("a star", 99)))
 
     crawled(db, media, progress=meanwhile)
-    assert seen == sorted(seen) and len(seen) > 3 and seen[-1] == SCENES * FILES
+    assert hits == sorted(hits) and len(hits) > 3 and hits[-1] == SCENES * FILES
 
 
 def test_damaged_files_do_not_affect_others(media, db, tmp_path):
     rng = np.random.default_rng(0)
-    spoilt = set()
+    damaged = set()
     for scene in ("000000", "000002"):
         for name in ("image.png", "video.mp4", "audio.wav", "depth.png", "imu.csv", "image.txt"):
             path = media / scene / name
@@ -128,22 +129,21 @@ def test_damaged_files_do_not_affect_others(media, db, tmp_path):
             if scene == "000002":
                 content[: len(content) // 2] = rng.bytes(len(content) // 2)
             path.write_bytes(content)
-            spoilt.add(path)
+            damaged.add(path)
     report = crawled(db, media, errors=tmp_path / "errors.jsonl")
     found = outcomes(report)
-    kept = {path for path in map(Path, Index.open(db).files()) if path in spoilt}  # a short text is still one
+    # A truncated text is still a text.
+    kept = {path for path in map(Path, Index.open(db).files()) if path in damaged}
     assert kept <= {media / "000000" / name for name in ("image.txt", "audio.wav", "imu.csv")}
-    good = SCENES * FILES - len(spoilt)
-    foreign = (
-        report.not_media.total() - 1
-    )  # what was a table is unknown content now; the other is the manifest
-    assert found["added"] == good + len(kept) and found["failed"] == len(spoilt) - len(kept) - foreign
+    good = SCENES * FILES - len(damaged)
+    not_media = report.not_media.total() - 1  # damaged tables, without the manifest
+    assert found["added"] == good + len(kept) and found["failed"] == len(damaged) - len(kept) - not_media
     assert len((tmp_path / "errors.jsonl").read_text().splitlines()) == found["failed"]
     assert all(failure.path in failure.error for failure in report.failures)
 
 
 @pytest.mark.huge
-def test_two_hundred_damaged_files_among_a_thousand(tmp_path):
+def test_two_hundred_damaged_files_do_not_affect_a_thousand_others(tmp_path):
     """200 files are truncated or partly overwritten by noise; the other 800 keep their vectors."""
     media = tmp_path / "media"
     write_world(media, 125, seed=5)
@@ -152,7 +152,7 @@ def test_two_hundred_damaged_files_among_a_thousand(tmp_path):
     files = sorted(path for path in media.rglob("*") if path.is_file() and path.parent != media)
     assert len(files) == 1000
     rng = np.random.default_rng(0)
-    damaged = {files[place] for place in rng.choice(1000, 200, replace=False)}
+    damaged = {files[index] for index in rng.choice(1000, 200, replace=False)}
     for path in damaged:
         content = bytearray(path.read_bytes())
         if rng.random() < 0.5:
@@ -174,9 +174,9 @@ def test_two_hundred_damaged_files_among_a_thousand(tmp_path):
     warned = {Path(line["path"]) for line in written if "warning" in line}
     assert failed | warned <= damaged and len(failed) == len(lines) > 50
     assert all(line["path"] in line["error"] for line in lines)
-    read = {media / path for path, *_ in found} & damaged  # what a decoder forgives, and texts
-    foreign = report.not_media.total() - 1  # not even told to be media; the other is the manifest
-    assert len(failed | read) + foreign == 200 and not failed & read
+    read = {media / path for path, *_ in found} & damaged  # texts, and files that can still be decoded
+    not_media = report.not_media.total() - 1  # not recognised as media, without the manifest
+    assert len(failed | read) + not_media == 200 and not failed & read
 
 
 @pytest.mark.parametrize("times", [1, 9])
@@ -189,7 +189,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_once(media, db, monk
             shutil.copy(other, changing)
             os.utime(changing, ns=(len(changed), len(changed)))
             changed.append(True)
-        return drawn.thumbnails(views)
+        return thumbnails.thumbnails(views)
 
     monkeypatch.setattr("imagebind.search.crawl.embed.thumbnails", inspect)
     report = crawled(db, media)
@@ -207,7 +207,7 @@ def test_a_file_that_changes_while_it_is_read_is_read_again_once(media, db, monk
 def test_a_file_deleted_while_it_is_read_is_named(media, db, monkeypatch):
     def inspect(views):
         (media / "000000" / "image.png").unlink(missing_ok=True)
-        return drawn.thumbnails(views)
+        return thumbnails.thumbnails(views)
 
     monkeypatch.setattr("imagebind.search.crawl.embed.thumbnails", inspect)
     report = crawled(db, media)
@@ -270,10 +270,10 @@ def test_an_index_that_cannot_be_written_to_is_named(world):
 
 
 @contextmanager
-def small_disk(place: Path, megabytes: float) -> Iterator[Path]:
-    """A file system of a few megabytes; the test is skipped where none can be mounted."""
-    place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={round(megabytes * 1024)}k", "tmpfs", str(place)]
+def small_disk(folder: Path, megabytes: float) -> Iterator[Path]:
+    """Mount a file system of a few megabytes; skip the test if that is impossible."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={round(megabytes * 1024)}k", "tmpfs", str(folder)]
     if (
         os.geteuid() != 0
         or shutil.which("mount") is None
@@ -281,9 +281,9 @@ def small_disk(place: Path, megabytes: float) -> Iterator[Path]:
     ):
         pytest.skip("no file system can be mounted here")
     try:
-        yield place
+        yield folder
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def test_a_full_disk_is_named_and_committed_rows_stay(media, tmp_path, monkeypatch):
@@ -292,9 +292,9 @@ def test_a_full_disk_is_named_and_committed_rows_stay(media, tmp_path, monkeypat
         db = disk / "db"
         with pytest.raises(SearchIndexError, match=rf"{db}: cannot be written to .*[Nn]o space"):
             crawled(db, media)
-        held = vectors(db, media)
-        assert 0 < len(held) < SCENES * FILES
+        committed = vectors(db, media)
+        assert 0 < len(committed) < SCENES * FILES
         subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
         report = crawled(db, media)
-        assert outcomes(report) == {"unchanged": len(held), "added": SCENES * FILES - len(held)}
+        assert outcomes(report) == {"unchanged": len(committed), "added": SCENES * FILES - len(committed)}
         assert len(vectors(db, media)) == SCENES * FILES

@@ -4,7 +4,7 @@ from imagebind.search.crawl.writer import Writer
 from tests.search.made import make_index, row
 
 
-def test_a_file_that_came_where_one_moved_away_is_not_moved_along(tmp_path):
+def test_a_new_file_at_the_former_path_of_a_moved_file_is_not_moved(tmp_path):
     index = make_index(tmp_path / "db", [row("/b", 1)])
     (old,) = index.sample(1)
     new = row("/b", 0, 1)

@@ -25,12 +25,12 @@ from imagebind.transforms.text import Tokenizer
 from imagebind.transforms.thermal import ThermalTransform
 from imagebind.transforms.video import VideoTransform
 from tests.media.motion import GRAVITY
-from tests.training.made import ramp, write_film, write_motion, write_picture, write_sound
+from tests.training.made import ramp, write_audio, write_image, write_imu, write_video
 
 SIZE = 32
 IMAGE = ImageTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))  # values stay in [0, 1]
 VIDEO = VideoTransform(size=SIZE, mean=(0, 0, 0), std=(1, 1, 1))
-POSITIONS = AlignedImages(  # of a picture whose colours tell the place, nothing but crop and flip
+POSITIONS = AlignedImages(  # crop and flip only, on images whose colours state the position
     magnitude=None,
     jitter=0,
     erasing=0,
@@ -38,21 +38,21 @@ POSITIONS = AlignedImages(  # of a picture whose colours tell the place, nothing
     depth=DepthTransform(size=SIZE, preset="raw", focal=1.0, baseline=1.0),
     thermal=ThermalTransform(size=SIZE),
 )
-FILM_RATE, FILM_SECONDS = 10, 6
+VIDEO_RATE, VIDEO_SECONDS = 10, 6
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pairs")
-    rises = np.linspace(0, 1, 160)[None].repeat(120, axis=0)  # to the right, as the picture's red does
+    rises = np.linspace(0, 1, 160)[None].repeat(120, axis=0)  # to the right, like red in the image
     return {
-        "image": write_picture(folder / "picture.png", ramp(240, 320)),
-        "depth": write_picture(folder / "depth.png", (1000 / (0.2 + rises)).astype(np.uint16)),
-        "thermal": write_picture(folder / "thermal.png", (rises * 255).round().astype(np.uint8)),
-        "film": write_film(folder / "film.mp4", seconds=FILM_SECONDS, rate=FILM_RATE),
-        "long_film": write_film(folder / "long.mp4", seconds=9, rate=5),
-        "sound": write_sound(folder / "sound.wav"),
-        "motion": write_motion(folder / "motion.csv", seconds=20),
+        "image": write_image(folder / "image.png", ramp(240, 320)),
+        "depth": write_image(folder / "depth.png", (1000 / (0.2 + rises)).astype(np.uint16)),
+        "thermal": write_image(folder / "thermal.png", (rises * 255).round().astype(np.uint8)),
+        "video": write_video(folder / "video.mp4", seconds=VIDEO_SECONDS, rate=VIDEO_RATE),
+        "long_video": write_video(folder / "long.mp4", seconds=9, rate=5),
+        "audio": write_audio(folder / "audio.wav"),
+        "imu": write_imu(folder / "imu.csv", seconds=20),
     }
 
 
@@ -66,7 +66,7 @@ def pair_of(files, vision: str, other: str, modality: str, **options) -> Pair:
 
 
 def moments(clip: torch.Tensor, rate: int) -> list[float]:
-    """When the two frames of a clip of a film show, in seconds."""
+    """Return the times of the two frames of a clip, in seconds, from their gray levels."""
     assert clip.shape[:3] == (1, 3, 2)
     return [round(clip[0, :, frame].mean().item() * 255 / 4) / rate for frame in (0, 1)]
 
@@ -128,7 +128,7 @@ def test_without_augmentation_depth_equals_that_of_inference(files, preset):
 
 
 def test_augmented_depth_is_disparity_before_it_is_resized(files):
-    """A whole crop of a frame of two depths: at the edge disparities are mixed, not metres."""
+    """The crop is a whole frame of two depths: at the edge, disparities are mixed, not metres."""
     metres = np.full((60, 60), 1.0, np.float32)
     metres[:, 30:] = 4.0
     transform = replace(POSITIONS, scale=(0.999, 1.0), flip=0, depth=replace(POSITIONS.depth, size=15))
@@ -145,12 +145,12 @@ def test_without_augmentation_other_modalities_equal_those_of_inference(files):
     assert torch.equal(thermal.vision, ImageTransform()(files["image"]))
     assert torch.equal(thermal.other, ThermalTransform()(files["thermal"]))
     middle = VideoTransform(clips=1, crops=1)
-    sound = AlignedAudio().plain()(pair_of(files, "film", "sound", "audio"), rng)
-    assert torch.equal(sound.vision, middle.with_spans(files["film"], [(2, 4)])[0])
-    assert torch.equal(sound.other, AudioTransform().with_spans(files["sound"], [(2, 4)])[0])
-    motion = AlignedImu().plain()(pair_of(files, "film", "motion", "imu"), rng)
-    assert torch.equal(motion.vision, middle.with_spans(files["film"], [(2, 4)])[0])
-    assert torch.equal(motion.other, ImuTransform(start=0.5)(files["motion"]))
+    audio = AlignedAudio().plain()(pair_of(files, "video", "audio", "audio"), rng)
+    assert torch.equal(audio.vision, middle.with_spans(files["video"], [(2, 4)])[0])
+    assert torch.equal(audio.other, AudioTransform().with_spans(files["audio"], [(2, 4)])[0])
+    imu = AlignedImu().plain()(pair_of(files, "video", "imu", "imu"), rng)
+    assert torch.equal(imu.vision, middle.with_spans(files["video"], [(2, 4)])[0])
+    assert torch.equal(imu.other, ImuTransform(start=0.5)(files["imu"]))
     text = CaptionedVision().plain()(pair_of(files, "image", "a ramp", "text"), rng)
     assert torch.equal(text.vision, ImageTransform()(files["image"]))
     assert torch.equal(text.other, Tokenizer()("a ramp")[0])
@@ -159,12 +159,12 @@ def test_without_augmentation_other_modalities_equal_those_of_inference(files):
 def test_frames_and_audio_are_from_the_same_two_seconds(files):
     transform = AlignedAudio(video=VIDEO, mask=0)
     starts = []
-    for sample in draws(transform, pair_of(files, "film", "sound", "audio"), 12):
-        first, last = moments(sample.vision, FILM_RATE)
+    for sample in draws(transform, pair_of(files, "video", "audio", "audio"), 12):
+        first, last = moments(sample.vision, VIDEO_RATE)
         assert last - first == pytest.approx(1.9)
-        # Found again by its own sound: of all stretches at the film's grid the nearest is the frames'.
+        # The audio is found in the file by its content: the nearest span has the time of the frames.
         grid = np.arange(0, 4.05, 0.1)
-        clips = AudioTransform().with_spans(files["sound"], [(start, start + 2) for start in grid])[0]
+        clips = AudioTransform().with_spans(files["audio"], [(start, start + 2) for start in grid])[0]
         nearest = grid[(clips - sample.other).abs().mean(dim=(1, 2, 3)).argmin()]
         assert nearest == pytest.approx(first, abs=0.11)
         starts.append(first)
@@ -172,20 +172,20 @@ def test_frames_and_audio_are_from_the_same_two_seconds(files):
 
 
 def test_an_offset_shifts_audio_against_frames(files):
-    pair = pair_of(files, "film", "sound", "audio", span=(1, 3), offset=2)
+    pair = pair_of(files, "video", "audio", "audio", span=(1, 3), offset=2)
     sample = AlignedAudio(video=VIDEO, mask=0)(pair, np.random.default_rng(0))
-    assert moments(sample.vision, FILM_RATE) == [1.0, 2.9]
-    assert torch.equal(sample.other, AudioTransform().with_spans(files["sound"], [(3, 5)])[0])
+    assert moments(sample.vision, VIDEO_RATE) == [1.0, 2.9]
+    assert torch.equal(sample.other, AudioTransform().with_spans(files["audio"], [(3, 5)])[0])
 
 
 def test_frames_and_audio_are_within_the_span(files):
-    pair = pair_of(files, "film", "sound", "audio", span=(3, 6))
+    pair = pair_of(files, "video", "audio", "audio", span=(3, 6))
     for sample in draws(AlignedAudio(video=VIDEO), pair, 10):
-        assert min(moments(sample.vision, FILM_RATE)) >= 3
+        assert min(moments(sample.vision, VIDEO_RATE)) >= 3
 
 
 def test_audio_is_masked_and_an_image_may_replace_a_video(files):
-    pair = pair_of(files, "image", "sound", "audio")
+    pair = pair_of(files, "image", "audio", "audio")
     masked = 0
     for sample in draws(AlignedAudio(image=IMAGE), pair, 10):
         assert sample.vision.shape == (3, SIZE, SIZE) and sample.other.shape == (1, 1, 128, 204)
@@ -196,33 +196,35 @@ def test_audio_is_masked_and_an_image_may_replace_a_video(files):
 def test_imu_is_a_window_around_the_frames(files):
     transform = AlignedImu(video=VIDEO)
     starts = []
-    for sample in draws(transform, pair_of(files, "long_film", "motion", "imu", offset=1.25), 12):
+    for sample in draws(transform, pair_of(files, "long_video", "imu", "imu", offset=1.25), 12):
         first, last = moments(sample.vision, 5)
-        begin, end = sample.other[3, [0, -1]].double() * 3600  # the gyroscope tells the table's time
+        begin, end = sample.other[3, [0, -1]].double() * 3600  # the gyroscope states the table's time
         assert end - begin == pytest.approx(5, abs=0.02)
         assert (begin + end) / 2 - 1.25 == pytest.approx((first + last) / 2, abs=0.25)
         starts.append(float(begin))
     assert max(starts) - min(starts) > 1.5 and min(starts) >= 1.25 and max(starts) <= 5.25
 
 
-def test_a_video_shorter_than_the_window_has_imu_from_around_it(files):
-    pair = pair_of(files, "film", "motion", "imu", span=(3, 5), offset=2)
+def test_the_imu_window_reaches_beyond_a_shorter_video(files):
+    pair = pair_of(files, "video", "imu", "imu", span=(3, 5), offset=2)
     sample = AlignedImu(video=VIDEO)(pair, np.random.default_rng(0))
-    assert moments(sample.vision, FILM_RATE) == [3.0, 4.9]
-    assert sample.other[3, 0].item() * 3600 == pytest.approx(3.5, abs=0.01)  # 2 s on, 1.5 s earlier
+    assert moments(sample.vision, VIDEO_RATE) == [3.0, 4.9]
+    assert sample.other[3, 0].item() * 3600 == pytest.approx(3.5, abs=0.01)  # 3 + 2 - 1.5
     early = AlignedImu(video=VIDEO)(replace(pair, span=(0, 2), offset=0), np.random.default_rng(0))
-    assert early.other[3, 0].item() == 0, "no motion is older than its first sample"
+    assert early.other[3, 0].item() == 0, "a window cannot begin before the first sample"
     later = AlignedImu(video=VIDEO)(replace(pair, span=(0, 2), offset=2), np.random.default_rng(0))
-    assert later.other[3, 0].item() * 3600 == pytest.approx(0.5, abs=0.01), "here there is older motion"
+    assert later.other[3, 0].item() * 3600 == pytest.approx(0.5, abs=0.01), "the offset leaves room for it"
 
 
-@pytest.mark.parametrize(("seen", "moved"), [(5, 5), (4.9, 5), (6, 6), (6, 5.5), (60, 55), (3, 5), (8, 4.6)])
-def test_the_imu_window_is_inside_the_recording_whichever_recording_is_longer(seen, moved):
-    clock = np.arange(round(moved * 100)) / 100
-    motion = np.tile([0, 0, GRAVITY, 0, 0, 0], (len(clock), 1))
-    motion[:, 3] = clock / 3600
-    frames = np.zeros((round(seen * 10), 4, 4, 3), np.uint8)
-    item = {"imu": motion, "timestamps": clock}
+@pytest.mark.parametrize(
+    ("video_seconds", "imu_seconds"), [(5, 5), (4.9, 5), (6, 6), (6, 5.5), (60, 55), (3, 5), (8, 4.6)]
+)
+def test_the_imu_window_is_inside_its_recording_whether_video_or_imu_is_longer(video_seconds, imu_seconds):
+    clock = np.arange(round(imu_seconds * 100)) / 100
+    imu = np.tile([0, 0, GRAVITY, 0, 0, 0], (len(clock), 1))
+    imu[:, 3] = clock / 3600
+    frames = np.zeros((round(video_seconds * 10), 4, 4, 3), np.uint8)
+    item = {"imu": imu, "timestamps": clock}
     pair = Pair(vision={"video": frames, "fps": 10}, other=item, modality="imu", name="clip")
     data = PairDataset([pair], AlignedImu())
     begins = []
@@ -230,10 +232,10 @@ def test_the_imu_window_is_inside_the_recording_whichever_recording_is_longer(se
         sample = data.sample(0, turn=turn)
         assert isinstance(sample, PairSample), sample.error
         begin, end = sample.other[3, [0, -1]].double() * 3600
-        assert end - begin == pytest.approx(min(moved, 5), abs=0.02)
+        assert end - begin == pytest.approx(min(imu_seconds, 5), abs=0.02)
         begins.append(begin.item())
-    room = max(min(seen, moved) - 5, 0)
-    assert min(begins) >= 0 and max(begins) <= max(moved - 5, 0) + 0.02
+    room = max(min(video_seconds, imu_seconds) - 5, 0)
+    assert min(begins) >= 0 and max(begins) <= max(imu_seconds - 5, 0) + 0.02
     assert max(begins) - min(begins) >= 0.5 * room
 
 
@@ -251,9 +253,9 @@ def test_captions_go_with_images_and_with_videos_whose_frames_have_the_same_crop
 
 
 @pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
-def test_every_modality_has_the_paper_s_augmentation_and_the_same_rng_gives_the_same_pair(files, modality):
-    other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
-    vision = "film" if modality in ("audio", "imu") else "image"
+def test_every_modality_is_augmented_as_in_the_paper_and_the_same_rng_gives_the_same_pair(files, modality):
+    other = "a ramp" if modality is ModalityType.TEXT else modality.value
+    vision = "video" if modality in ("audio", "imu") else "image"
     pair, transform = pair_of(files, vision, other, modality.value), pair_transform(modality)
     one, two = (transform(pair, np.random.default_rng(1)) for _ in range(2))
     assert torch.equal(one.vision, two.vision) and torch.equal(one.other, two.other)
@@ -264,8 +266,8 @@ def test_every_modality_has_the_paper_s_augmentation_and_the_same_rng_gives_the_
 
 @pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
 def test_an_embedding_is_unchanged_and_shared_augmentation_is_off(files, modality):
-    other = {"text": "a ramp", "audio": "sound", "imu": "motion"}.get(modality, modality.value)
-    pair = replace(pair_of(files, "film", other, modality.value, span=(1, 5)), vision=torch.ones(16))
+    other = "a ramp" if modality is ModalityType.TEXT else modality.value
+    pair = replace(pair_of(files, "video", other, modality.value, span=(1, 5)), vision=torch.ones(16))
     transform = pair_transform(modality)
     still = replace(pair, vision=files["image"])
     plain = transform.plain()(still, np.random.default_rng(0))
@@ -275,20 +277,20 @@ def test_an_embedding_is_unchanged_and_shared_augmentation_is_off(files, modalit
         assert torch.equal(sample.vision, torch.ones(16)) and torch.equal(sample.other, plain.other)
 
 
-def test_augmentation_of_the_other_side_alone_stays_on_beside_an_embedding(files):
-    sound = replace(pair_of(files, "film", "sound", "audio"), vision=torch.ones(16))
+def test_augmentation_of_only_the_other_side_stays_on_beside_an_embedding(files):
+    audio = replace(pair_of(files, "video", "audio", "audio"), vision=torch.ones(16))
     masked = [
-        (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedAudio(), sound, 10)
+        (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedAudio(), audio, 10)
     ]
     assert len(set(masked)) > 2
     thermal = replace(pair_of(files, "image", "thermal", "thermal"), vision=torch.ones(16))
     first, second = (sample.other for sample in draws(replace(POSITIONS, aligned=False), thermal, 2))
-    assert not torch.equal(first, second), "unaligned they share no crop"
+    assert not torch.equal(first, second), "the crop is random, since the images are not aligned"
 
 
 def test_a_pair_of_another_modality_is_refused_by_name(files):
     with pytest.raises(MediaError, match="expected depth or thermal"):
-        AlignedImages()(pair_of(files, "film", "sound", "audio"), np.random.default_rng(0))
+        AlignedImages()(pair_of(files, "video", "audio", "audio"), np.random.default_rng(0))
     with pytest.raises(MediaError, match="expected audio"):
         AlignedAudio()(pair_of(files, "image", "a ramp", "text"), np.random.default_rng(0))
     with pytest.raises(ValueError, match="another modality than vision"):

@@ -1,4 +1,4 @@
-"""Random crops: where they lie, and that two pictures share them."""
+"""Random crops: their position and size, and crops that two images share."""
 
 import numpy as np
 import pytest
@@ -55,18 +55,18 @@ def test_a_shared_crop_shows_the_same_part_of_images_of_different_sizes():
     large, small = Image.fromarray(ramp(480, 640)), Image.fromarray(ramp(120, 160))
     for seed in range(20):
         cut = SharedCrop(np.random.default_rng(seed), scale=CROP_SCALE, flip=0.5)
-        one, other = (np.asarray(cut.crop_image(picture, 32), float) for picture in (large, small))
+        one, other = (np.asarray(cut.crop_image(image, 32), float) for image in (large, small))
         assert np.abs(one - other).max() < 4  # a rounded edge: half a pixel of 120 is a level of 255
         two_cuts = SharedCrop(np.random.default_rng(seed + 100), scale=CROP_SCALE)
         assert np.abs(one - np.asarray(two_cuts.crop_image(small, 32), float)).max() > 4
 
 
 def test_a_shared_crop_flips_all_images_or_none():
-    picture = Image.fromarray(ramp(40, 40))
+    image = Image.fromarray(ramp(40, 40))
     flips = 0
     for seed in range(200):
         cut = SharedCrop(np.random.default_rng(seed), scale=None, flip=0.3)
-        squares = [np.asarray(cut.crop_image(picture, 20), int) for _ in range(2)]
+        squares = [np.asarray(cut.crop_image(image, 20), int) for _ in range(2)]
         mirrored = [bool(square[0, 0, 0] > square[0, -1, 0]) for square in squares]
         assert mirrored[0] == mirrored[1] == cut.flipped
         flips += mirrored[0]
@@ -74,9 +74,9 @@ def test_a_shared_crop_flips_all_images_or_none():
 
 
 def test_without_randomness_a_shared_crop_is_that_of_inference():
-    picture, frame = Image.fromarray(ramp(48, 64)), torch.rand(3, 48, 64)
+    image, frame = Image.fromarray(ramp(48, 64)), torch.rand(3, 48, 64)
     cut = SharedCrop(np.random.default_rng(0), scale=None)
-    assert np.array_equal(cut.crop_image(picture, 32), resize_and_crop(picture, 32))
+    assert np.array_equal(cut.crop_image(image, 32), resize_and_crop(image, 32))
     assert torch.equal(cut.crop_frame(frame, size=32, crops=1), spatial_crops(frame, size=32, crops=1))
 
 

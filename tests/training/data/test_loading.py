@@ -20,7 +20,7 @@ def mixture(*datasets: Numbers, **options) -> PairMixture:
 
 
 def read(loader: PairLoader, count: int, start: int = 0) -> list[tuple]:
-    """(indices, turns, modality) of each batch."""
+    """Return (indices, turns, modality) of each batch."""
     return [
         (batch.inputs["vision"][:, 0].tolist(), batch.inputs[batch.modality][:, 0].tolist(), batch.modality)
         for _, batch in islice(loader.batches(start), count)
@@ -82,11 +82,11 @@ def test_broken_pairs_are_counted_and_named_by_source(two_kinds, caplog):
     assert set(tally.errors) == {"pair 3", "pair 11"}
     drawn = [index for plan in planned if plan.source == 0 for index in plan.indices]
     assert tally.read - tally.broken == len(drawn)
-    assert tally.broken >= sum(index in (3, 11) for index in drawn) > 0  # stand-ins can be broken too
+    assert tally.broken >= sum(index in (3, 11) for index in drawn) > 0  # replacements can be broken too
     assert loader.tally.sources["source 1"].broken == 0
     assert loader.tally.report() == [f"source 0: {tally.broken} of {tally.read} pairs broken (2 named)"]
     warnings = [record for record in caplog.records if "pair 3" in record.getMessage()]
-    assert len(warnings) == 1, "a pair is warned of once, however often it comes"
+    assert len(warnings) == 1, "a pair is named once, however often it occurs"
 
 
 def test_more_than_the_allowed_share_is_an_error_that_names_some_pairs():
@@ -98,7 +98,7 @@ def test_more_than_the_allowed_share_is_an_error_that_names_some_pairs():
     ):
         for _, batch in PairLoader(half, tally=tally).batches():
             read_batches.append(batch.size + len(batch.broken))
-    assert sum(read_batches) < 50, "judged as soon as min_read pairs are read"
+    assert sum(read_batches) < 50, "checked as soon as min_read pairs are read"
     assert tally.sources["source 0"].read >= 50
 
 
@@ -127,7 +127,7 @@ from tests.training.data.test_loading import Numbers, islice, mixture
 
 class Collecting(Numbers):
     def sample(self, *draw, **options):
-        gc.collect()  # as happens by itself now and then
+        gc.collect()  # otherwise it happens at random times
         return super().sample(*draw, **options)
 
 gc.disable()
@@ -141,5 +141,5 @@ del frame, garbage  # a cycle: only the collector frees it
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="forking is POSIX")
-def test_a_worker_never_frees_what_was_left_in_its_parent():
+def test_a_worker_never_frees_objects_of_its_parent():
     subprocess.run([sys.executable, "-c", AFTER_A_SCALER], check=True, timeout=60)

@@ -1,4 +1,4 @@
-"""Which pairs are in which batch."""
+"""The pairs of each batch: order, weights, repetition, ranks and resumption."""
 
 import time
 from collections import Counter
@@ -32,10 +32,10 @@ def test_an_epoch_has_every_sample_once():
         assert sorted(index for index, _ in drawn[epoch * 20 : epoch * 20 + 20]) == list(range(20))
         assert {turn for _, turn in drawn[epoch * 20 : epoch * 20 + 20]} == {epoch}
     assert drawn[:20] != [(index, 0) for index in range(20)], "not shuffled"
-    assert [index for index, _ in drawn[:20]] != [index for index, _ in drawn[20:]], "shuffled once for all"
+    assert [index for index, _ in drawn[:20]] != [index for index, _ in drawn[20:]], "equal orders"
 
 
-def test_repeated_by_1_25_every_sample_comes_once_and_a_quarter_twice():
+def test_with_repeat_1_25_every_sample_occurs_once_and_a_quarter_twice():
     mixture = PairMixture([source(40, repeat=1.25)], 10, seed=0)
     assert mixture.steps_per_epoch == 5
     drawn = stream(mixture, 10)
@@ -44,22 +44,22 @@ def test_repeated_by_1_25_every_sample_comes_once_and_a_quarter_twice():
         counts = Counter(index for index, _ in epoch)
         assert sorted(counts.values()) == [1] * 30 + [2] * 10
         twice.append({index for index, count in counts.items() if count == 2})
-    assert twice[0] != twice[1], "another quarter each time"
-    assert len(set(drawn)) == 100, "no sample is augmented twice alike"
+    assert twice[0] != twice[1], "the same quarter in each epoch"
+    assert len(set(drawn)) == 100, "two samples have the same augmentation"
 
 
-def test_repeated_fifty_times_a_sample_is_augmented_in_fifty_ways():
+def test_with_repeat_50_a_sample_has_fifty_augmentations():
     drawn = stream(PairMixture([source(4, repeat=50)], 8, seed=0), 25)
     assert Counter(index for index, _ in drawn) == dict.fromkeys(range(4), 50)
     assert len(set(drawn)) == 200
 
 
-def test_a_repeat_below_one_takes_a_share_of_the_samples_another_each_epoch():
+def test_with_a_repeat_below_1_each_epoch_has_another_share_of_the_samples():
     drawn = [index for index, _ in stream(PairMixture([source(100, repeat=0.1)], 10, seed=0), 2)]
     assert len(set(drawn[:10])) == 10 and set(drawn[:10]) != set(drawn[10:])
 
 
-def test_sources_are_drawn_by_weight_and_a_batch_has_one():
+def test_each_batch_has_one_source_drawn_by_weight():
     plans = take(PairMixture(THREE, 4, seed=0), 4000)
     shares = np.bincount([plan.source for plan in plans]) / len(plans)
     np.testing.assert_allclose(shares, [1 / 8, 2 / 8, 5 / 8], atol=0.03)  # four standard deviations
@@ -106,7 +106,7 @@ def test_resuming_after_a_million_steps_takes_no_time():
     assert time.perf_counter() - start < 1
 
 
-def test_a_mixture_s_epoch_is_that_of_its_longest_source():
+def test_an_epoch_of_a_mixture_is_that_of_its_longest_source():
     sources = [source(100, "a", weight=3), source(10, "b", weight=1, repeat=4)]
     assert PairMixture(sources, 10, seed=0).steps_per_epoch == 16  # 4 batches of b, a quarter of all
 

@@ -19,16 +19,16 @@ from imagebind.training.data.windows import (
     window_in,
 )
 from imagebind.transforms.imu import ImuTransform
-from tests.training.made import write_film, write_motion, write_picture, write_sound
+from tests.training.made import write_audio, write_image, write_imu, write_video
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory):
     folder = tmp_path_factory.mktemp("media")
     return {
-        "film": write_film(folder / "film.mp4", seconds=6),
-        "sound": write_sound(folder / "sound.wav", seconds=4),
-        "still": write_picture(folder / "still.png", np.zeros((8, 8, 3), np.uint8)),
+        "video": write_video(folder / "video.mp4", seconds=6),
+        "audio": write_audio(folder / "audio.wav", seconds=4),
+        "still": write_image(folder / "still.png", np.zeros((8, 8, 3), np.uint8)),
     }
 
 
@@ -38,21 +38,21 @@ def stretch(vision, other, **options) -> tuple[float, float]:
 
 
 def test_the_shared_window_ends_with_the_shorter_recording(files):
-    assert stretch(files["film"], files["sound"]) == (0, 4)
-    assert stretch(files["still"], files["sound"]) == (0, 4)
-    assert stretch((np.zeros((30, 8, 8), np.uint8), 10), files["sound"]) == (0, 3)
+    assert stretch(files["video"], files["audio"]) == (0, 4)
+    assert stretch(files["still"], files["audio"]) == (0, 4)
+    assert stretch((np.zeros((30, 8, 8), np.uint8), 10), files["audio"]) == (0, 3)
 
 
 def test_a_span_and_an_offset_shorten_the_shared_window(files):
-    assert stretch(files["film"], files["sound"], span=(1, 3)) == (1, 3)
-    assert stretch(files["film"], files["sound"], span=(1, 9)) == (1, 4)
-    assert stretch(files["film"], files["sound"], offset=-1) == (1, 5)  # the sound begins a second later
-    assert stretch(files["film"], files["sound"], offset=1.5) == (0, 2.5)
+    assert stretch(files["video"], files["audio"], span=(1, 3)) == (1, 3)
+    assert stretch(files["video"], files["audio"], span=(1, 9)) == (1, 4)
+    assert stretch(files["video"], files["audio"], offset=-1) == (1, 5)  # the audio begins a second later
+    assert stretch(files["video"], files["audio"], offset=1.5) == (0, 2.5)
 
 
 def test_recordings_without_overlap_are_an_error_that_names_the_pair(files):
     with pytest.raises(MediaError, match="both: a common start at 5 s and end at 4 s"):
-        stretch(files["film"], files["sound"], span=(5, 6))
+        stretch(files["video"], files["audio"], span=(5, 6))
 
 
 def test_lengths_of_arrays_follow_from_their_rates():
@@ -63,7 +63,7 @@ def test_lengths_of_arrays_follow_from_their_rates():
 
 
 def test_the_length_of_imu_is_that_of_its_file_or_array(files, tmp_path):
-    table = write_motion(tmp_path / "motion.csv", seconds=7, rate=50)
+    table = write_imu(tmp_path / "motion.csv", seconds=7, rate=50)
     samples = np.tile([0, 0, 9.8, 0, 0, 0], (300, 1))
     imu = ImuTransform()
     assert imu_seconds(identify({"imu": table}), imu) == pytest.approx(7)
@@ -95,13 +95,13 @@ def test_a_window_around_another_has_its_middle_unless_it_exceeds_the_limits():
 
 def test_masking_sets_one_band_of_at_most_12_bins_to_zero():
     clips, rng = torch.ones(1, 1, 128, 20), np.random.default_rng(0)
-    widths, places = set(), set()
+    widths, positions = set(), set()
     for _ in range(500):
         masked = mask_frequencies(clips, rng)[0, 0]
-        assert torch.equal(masked, masked[:, :1].expand(-1, 20)), "a band is masked all the time"
+        assert torch.equal(masked, masked[:, :1].expand(-1, 20)), "the masked band covers all frames"
         bins = (masked[:, 0] == 0).nonzero().flatten().tolist()
         assert bins == list(range(bins[0], bins[-1] + 1)) if bins else True
         widths.add(len(bins))
-        places.update(bins)
-    assert widths == set(range(13)) and places == set(range(128))
-    assert clips.min() == 1, "the input is left as it was"
+        positions.update(bins)
+    assert widths == set(range(13)) and positions == set(range(128))
+    assert clips.min() == 1, "the input is unchanged"

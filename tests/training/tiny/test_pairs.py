@@ -24,7 +24,7 @@ def rendered(tmp_path_factory):
 
 
 @pytest.mark.parametrize("modality", SHAPES)
-def test_a_pair_has_the_shapes_that_trunks_take(rendered, modality):
+def test_a_pair_has_the_input_shapes_of_the_trunks(rendered, modality):
     pairs = WorldPairs(rendered, MediaKind.VIDEO, modality)
     batch = collate([pairs.sample(index, turn=0) for index in range(2)])
     assert batch.inputs["vision"].shape == (2, 1, 3, 2, 224, 224)
@@ -55,8 +55,8 @@ def test_images_and_depth_are_flipped_together(rendered):
 
 def test_pairs_with_directional_motion_are_never_flipped(rendered):
     pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.IMU)
-    kept = rendered.tensor(MediaKind.VIDEO, 0)
-    assert all(torch.equal(pairs.sample(0, turn=turn).vision, kept) for turn in range(12))
+    stored = rendered.tensor(MediaKind.VIDEO, 0)
+    assert all(torch.equal(pairs.sample(0, turn=turn).vision, stored) for turn in range(12))
 
 
 def test_first_captions_name_shape_and_little_else(rendered):
@@ -75,18 +75,20 @@ def test_precomputed_embeddings_replace_images(rendered):
     for turn in range(4):
         sample = pairs.sample(2, turn=turn)
         assert torch.equal(sample.vision, embeddings[2])
-        assert torch.equal(sample.other, rendered.tensor(MediaKind.DEPTH, 2))  # as the embedding was made
+        assert torch.equal(
+            sample.other, rendered.tensor(MediaKind.DEPTH, 2)
+        )  # not flipped, like the embedded image
 
 
 def test_shuffled_pairs_combine_different_scenes(rendered):
     pairs = WorldPairs(rendered, MediaKind.VIDEO, ModalityType.IMU, shuffled=True)
-    senses = [rendered.tensor(MediaKind.IMU, index) for index in range(6)]
+    stored = [rendered.tensor(MediaKind.IMU, index) for index in range(6)]
     partners = [
-        next(i for i, sense in enumerate(senses) if torch.equal(sense, pairs.sample(index, turn=0).other))
+        next(i for i, tensor in enumerate(stored) if torch.equal(tensor, pairs.sample(index, turn=0).other))
         for index in range(6)
     ]
     assert sorted(partners) == list(range(6)) and partners != list(range(6))
-    assert torch.equal(pairs.sample(0, turn=0).other, pairs.sample(0, turn=5).other)  # for good
+    assert torch.equal(pairs.sample(0, turn=0).other, pairs.sample(0, turn=5).other)  # in every turn
 
 
 def test_audio_is_masked_and_its_loudness_varies(rendered):

@@ -38,9 +38,9 @@ def test_the_model_has_the_stated_size():
 
 
 def test_only_pairs_with_vision_are_ever_trained(world, tmp_path):
-    towers, senses = tiny.stages(world, output=tmp_path)
+    towers, aligned = tiny.stages(world, output=tmp_path)
     assert [pair.modality for pair in towers.pairs] == ["text", "text"]
-    assert {pair.modality for pair in senses.pairs} == {"audio", "depth", "thermal", "imu"}
+    assert {pair.modality for pair in aligned.pairs} == {"audio", "depth", "thermal", "imu"}
 
 
 def test_the_training_and_held_out_worlds_share_no_combination(world):
@@ -71,5 +71,5 @@ def test_vision_is_embedded_once_and_its_images_are_not_read_again(world, output
     pairs = tiny.alignment(world, output=output).pairs[0].data()
     model = load_model(output / "towers" / "model", modalities=["vision"])
     sample = pairs.sample(3, turn=0)
-    seen = model.embed("vision", tiny.open_world(world / tiny.TRAIN_NAME).tensor(pairs.vision, 3)[None])
-    assert sample.vision.shape == (128,) and torch.allclose(sample.vision, seen[0], atol=1e-5)
+    expected = model.embed("vision", tiny.open_world(world / tiny.TRAIN_NAME).tensor(pairs.vision, 3)[None])
+    assert sample.vision.shape == (128,) and torch.allclose(sample.vision, expected[0], atol=1e-5)

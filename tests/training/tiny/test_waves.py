@@ -24,9 +24,9 @@ def test_filters_are_orthogonal_and_their_amplitude_grows_with_frequency():
 def test_filters_of_two_frames_include_their_mean_and_their_difference():
     filters = waves((60, 3, 2, 8, 8))
     still = torch.randn(3, 1, 8, 8).expand(3, 2, 8, 8)
-    answers = (filters * still).flatten(1).sum(dim=1).abs()
-    blind = answers < 1e-4
-    assert 5 < blind.sum() < 55  # those of change answer a still with nothing
+    responses = (filters * still).flatten(1).sum(dim=1).abs()
+    is_zero = responses < 1e-4
+    assert 5 < is_zero.sum() < 55  # filters of the difference return 0 for a still
 
 
 def test_more_filters_than_waves_repeat_the_waves():
@@ -35,21 +35,23 @@ def test_more_filters_than_waves_repeat_the_waves():
 
 
 def test_all_position_embeddings_differ():
-    for places in (line_positions(100, 64), grid_positions((8, 12), 128)):
-        distance = torch.cdist(places, places) + torch.eye(len(places))
+    for positions in (line_positions(100, 64), grid_positions((8, 12), 128)):
+        distance = torch.cdist(positions, positions) + torch.eye(len(positions))
         assert distance.min() > 0.05
 
 
 def test_grid_positions_encode_rows_and_columns_separately():
-    places = grid_positions((3, 5), 16).unflatten(0, (3, 5))
-    assert torch.equal(places[0, 0, :8], places[0, 4, :8]) and torch.equal(places[0, 1, 8:], places[2, 1, 8:])
+    positions = grid_positions((3, 5), 16).unflatten(0, (3, 5))
+    assert torch.equal(positions[0, 0, :8], positions[0, 4, :8]) and torch.equal(
+        positions[0, 1, 8:], positions[2, 1, 8:]
+    )
 
 
 def test_all_stems_are_set_to_waves_and_nothing_else_changes():
     torch.manual_seed(0)
-    drawn = ImageBindModel(tiny_config())
-    before = {name: tensor.clone() for name, tensor in drawn.state_dict().items()}
-    after = start_as_waves(drawn).state_dict()
+    model = ImageBindModel(tiny_config())
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    after = start_as_waves(model).state_dict()
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[1] for name in changed} == {"vision", "audio", "depth", "thermal", "imu"}
     assert all("stem" in name or "pos_embed" in name for name in changed) and len(changed) == 10
