@@ -123,7 +123,7 @@ def test_damaged_files_are_errors_that_name_the_damage():
 def test_a_huge_image_is_refused_before_memory_is_allocated():
     data = tiff(pixels())
     huge = data.replace(struct.pack("<HHII", 257, 4, 1, 21), struct.pack("<HHII", 257, 4, 1, 2**31), 1)
-    with pytest.raises(MediaError, match=r"18 x 2147483648 pixels of 5 channels; expected 1 to"):
+    with pytest.raises(MediaError, match=r"expected 1 to .*, got 18 x 2147483648 pixels of 5 channels"):
         load(huge)
     wide = tiff(pixels(), tiled=True)
     wide = wide.replace(struct.pack("<HHII", 322, 4, 1, 16), struct.pack("<HHII", 322, 4, 1, 2**31), 1)
