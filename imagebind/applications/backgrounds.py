@@ -33,8 +33,11 @@ def embed_backgrounds(
 
     Raises:
         MediaError: an item cannot be embedded.
-        ValueError: `given` has an empty list for a media type.
+        ValueError: `given` has an empty list for a media type, or an unknown media type.
     """
+    if unknown := [kind for kind in given if kind not in {*map(str, MediaKind), *embedder.bound}]:
+        names = ", ".join([*map(str, MediaKind), *embedder.bound])
+        raise ValueError(f"backgrounds: expected media types among {names}, got {unknown[0]}")
     chosen = {media_kind(kind, embedder.bound): list(items) for kind, items in given.items()}
     if empty := [str(kind) for kind, items in chosen.items() if not items]:
         raise ValueError(f"backgrounds: expected one or more items of {empty[0]}, got none")

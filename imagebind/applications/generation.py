@@ -21,7 +21,7 @@ from imagebind.applications.tiny_decoder import TinyDecoder
 from imagebind.checkpoints import factory
 from imagebind.embedder import Embedder
 from imagebind.errors import ImageBindError
-from imagebind.query import to_query
+from imagebind.query import is_weighted, to_query
 from imagebind.space import Space
 
 MAX_SEED = 2**63 - 1  # the largest seed that torch accepts
@@ -103,6 +103,8 @@ def generate(
         raise ValueError(f"seed: expected 0 to {MAX_SEED - count}, got {seed}")
     if isinstance(query, list | tuple) and not query:
         raise ValueError("query: expected at least one item, got none")
+    if isinstance(query, list) and not is_weighted(query):
+        raise ValueError("query: expected an item, a vector or pairs (item, weight), got a list of others")
     chosen = decoder_of(embedder) if decoder is None else _as_decoder(decoder)
     chosen.check(embedder)
     vector = to_query(query, embedder, embed_dim=embedder.embed_dim).vector

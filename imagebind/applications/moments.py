@@ -60,7 +60,15 @@ class ScoreCurve:
 
 
 def score_curve(recording: RecordingVectors, query: np.ndarray) -> ScoreCurve:
-    """Return the scores of a query, a unit vector (e,), over the time of a recording."""
+    """Return the scores of a query, a unit vector (e,), over the time of a recording.
+
+    Raises:
+        ValueError: the query is not a vector of the recording's length.
+    """
+    width = next(iter(recording.streams.values())).vectors.shape[1]
+    if not isinstance(query, np.ndarray) or query.shape != (width,):
+        got = f"{query.shape}" if isinstance(query, np.ndarray) else f"a {type(query).__name__}"
+        raise ValueError(f"query: expected a vector ({width},), as from Embedder.encode, got {got}")
     calibration = Calibration({kind: windows.vectors for kind, windows in recording.streams.items()})
     times = max((windows.centres for windows in recording.streams.values()), key=len)
     streams = {}
@@ -80,7 +88,7 @@ def find_moments(recording: RecordingVectors, query: np.ndarray, *, top: int = T
     recordings: the best moment has a high score even if no part of the recording fits the query.
 
     Raises:
-        ValueError: `top` is less than 1.
+        ValueError: `top` is less than 1, or the query is not a vector of the recording's length.
     """
     if top < 1:
         raise ValueError(f"top: expected at least 1, got {top}")

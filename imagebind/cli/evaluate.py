@@ -140,7 +140,7 @@ def evaluate(
     varied = vary[0] if vary else None
     varied_option = None if varied is None else varied.partition("=")[0]
     if is_few_shot and varied_option in ("templates", "names"):
-        raise typer.BadParameter("expected another option, because few-shot has no prompts", param_hint="--vary")
+        raise typer.BadParameter("expected an option of few-shot, which has no prompts", param_hint="--vary")
     for hint, output_folder in (("--report", report), ("--cache", cache)):
         _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]

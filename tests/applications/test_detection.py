@@ -100,6 +100,21 @@ def test_options_out_of_their_range_are_refused(tiny, image, option):
         detect(tiny, image, "a star", **option)
 
 
+def test_backgrounds_of_an_unknown_media_type_are_refused(tiny, image, true_boxes):
+    with pytest.raises(ValueError, match=r"backgrounds: expected media types among .*, got smell"):
+        detect(tiny, image, "a star", backgrounds={"smell": ["grass"]}, proposals=true_boxes)
+
+
+def test_one_item_with_its_media_type_is_a_query_and_not_a_name(tiny, image, true_boxes, world):
+    path = world / "000000" / "audio.wav"
+    for queries, names in (
+        ({"audio": str(path)}, {"audio.wav"}),
+        ({"audio": "a", "text": "b"}, {"audio", "text"}),
+    ):
+        found = detect(tiny, image, queries, proposals=true_boxes, **ALL)
+        assert {each.query for each in found} == names
+
+
 def test_overlapping_boxes_of_one_query_are_one_detection_and_others_stay(tiny, image, true_boxes):
     moved = torch.cat([true_boxes, true_boxes + 3])
     found = detect(tiny, image, ["a green square", "a red thing"], proposals=moved, **ALL)

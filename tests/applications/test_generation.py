@@ -107,6 +107,7 @@ def test_silent_audio_is_refused_by_its_name(tiny, tmp_path):
     ("query", "options", "message"),
     [
         ([], {}, "query: expected at least one item, got none"),
+        (["a", "b"], {}, r"query: expected an item, a vector or pairs \(item, weight\)"),
         ([("a", 1.0), ("a", -1.0)], {}, "cancel out"),
         ("a", {"count": 0}, "count: expected at least 1, got 0"),
         ("a", {"seed": -1}, "seed: expected 0 to"),

@@ -88,5 +88,8 @@ def test_a_missing_stream_and_no_moments_are_refused():
     whole = recording(video=stream())
     with pytest.raises(MediaError, match=r"film\.mp4: expected a recording with audio, got one with video"):
         whole.only([MediaKind.AUDIO])
+    for query, message in ((QUERY[None], r"got \(1, 3\)"), ("a star", "got a str")):
+        with pytest.raises(ValueError, match=rf"query: expected a vector \(3,\).*{message}"):
+            find_moments(whole, query)
     with pytest.raises(ValueError, match="top: expected at least 1"):
         find_moments(whole, QUERY, top=0)

@@ -78,7 +78,7 @@ def test_channels_of_samples_may_have_their_own_statistics():
 def test_an_image_of_another_number_of_channels_is_an_error(tmp_path):
     np.save(tmp_path / "four.npy", np.zeros((4, 6, 8)))
     expected = (
-        r"four\.npy: expected an array of shape \(5, 6, 8\) or \(6, 8, 5\).*, got float64 of shape \(4, 6, 8\)"
+        r"four\.npy: expected an array of shape \(5, 6, 8\) or \(6, 8, 5\).*, got .* of shape \(4, 6, 8\)"
     )
     with pytest.raises(MediaError, match=expected):
         ArrayTransform(shape=(5, 6, 8))(tmp_path / "four.npy")
