@@ -28,3 +28,15 @@ def test_help_does_not_import_torch():
     code = "import sys, imagebind.cli.main; print('torch' in sys.modules)"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "False"
+
+
+def test_an_error_of_the_system_has_its_file_and_reason_without_its_number(imagebind, tmp_path):
+    plot = tmp_path / "none" / "matrix.png"
+    run = imagebind("compare", "--text", "a star", "--text", "a cone", "--plot", plot, "-w", "tiny")
+    assert run.code == 1 and run.err.splitlines() == [f"error: {plot}: No such file or directory"]
+
+
+def test_the_value_of_an_option_that_is_out_of_range_is_printed(imagebind):
+    for option, value in (("--top", "0"), ("--top", "many"), ("--only", "smell")):
+        run = imagebind("search", "db", "--text", "a", option, value)
+        assert run.code == 2 and value in run.err.split("Invalid value")[1]
