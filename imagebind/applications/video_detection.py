@@ -60,7 +60,7 @@ def detect_video(
     video: Any,
     queries: Any = (),
     *,
-    own_sound: bool = False,
+    own_audio: bool = False,
     frames_per_second: float = FRAMES_PER_SECOND,
     proposals: Proposals = None,
     backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None = None,
@@ -73,8 +73,8 @@ def detect_video(
 
     Args:
         video: a path, URI, bytes or open file.
-        queries: as for `detect`; may be empty with `own_sound`.
-        own_sound: add the query "own sound", in each frame the video's audio of the two seconds around it.
+        queries: as for `detect`; may be empty with `own_audio`.
+        own_audio: add the query "own sound", in each frame the video's audio of the two seconds around it.
         frames_per_second: number of frames to examine per second of the video.
 
     The other arguments are those of `detect`.
@@ -85,7 +85,7 @@ def detect_video(
     """
     if not 0 < frames_per_second < inf:
         raise ValueError(f"frames_per_second: expected a number above 0, got {frames_per_second}")
-    if own_sound and isinstance(queries, Sized) and not len(queries):
+    if own_audio and isinstance(queries, Sized) and not len(queries):
         fixed = []
     else:
         fixed = prepared_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
@@ -96,14 +96,14 @@ def detect_video(
         indices = list(dict.fromkeys(clock.frames_in((0, clock.duration), count)))
         seconds = {index: float(clock.ticks[index] * clock.tick) for index in indices}
         sounds = (
-            _own_sounds(embedder, video, list(seconds.values()), backgrounds, temperature)
-            if own_sound
+            _own_audios(embedder, video, list(seconds.values()), backgrounds, temperature)
+            if own_audio
             else iter(())
         )
         for index, pixels in file.decode(indices, square_pixels=True):
             image = Image.fromarray(pixels)
             check_aspect_ratio(image.size, name=name)
-            here = [*fixed, next(sounds)] if own_sound else fixed
+            here = [*fixed, next(sounds)] if own_audio else fixed
             maps = similarity_maps(embedder, image, np.stack([query.vector for query in here]))
             detections = detect(
                 embedder,
@@ -127,7 +127,7 @@ def detect_video(
             yield Frame(image=image, found=found, maps=maps)
 
 
-def _own_sounds(
+def _own_audios(
     embedder: Embedder,
     video: Any,
     seconds: Sequence[float],

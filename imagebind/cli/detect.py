@@ -96,8 +96,8 @@ def detect(
     fps: Annotated[
         float | None, typer.Option(min=0.01, help="Frames to examine per second of a video; default 2.")
     ] = None,
-    own_sound: Annotated[
-        bool, typer.Option("--own-sound", help="Also find the source of the video's own audio.")
+    own_audio: Annotated[
+        bool, typer.Option("--own-audio", help="Also find the source of the video's own audio.")
     ] = False,
     modality: Annotated[
         MediaKind | None,
@@ -115,7 +115,7 @@ def detect(
     ```
     imagebind detect street.jpg --audio bark.wav --text "a red car" --out found.png --json found.json
     imagebind detect street.jpg --text "a dog" --minus grass --proposals maskrcnn.pth
-    imagebind detect film.mp4 --own-sound --out overlay.mp4
+    imagebind detect film.mp4 --own-audio --out overlay.mp4
     ```
 
     The score is the probability that a box shows the query rather than the background. The tint of --out
@@ -123,7 +123,7 @@ def detect(
     """
     terms = query_terms(
         minus,
-        required=not own_sound,
+        required=not own_audio,
         others=read_items(item, read_packs(packs)),
         text=text,
         image=image,
@@ -159,7 +159,7 @@ def detect(
         raise typer.BadParameter(
             f"{out}: expected a video file with a suffix of {', '.join(FORMATS)}", param_hint="--out"
         )
-    for given, hint in ((own_sound, "--own-sound"), (fps is not None, "--fps")):
+    for given, hint in ((own_audio, "--own-audio"), (fps is not None, "--fps")):
         if given and kind is not MediaKind.VIDEO:
             raise typer.BadParameter(f"expected a video, got an image, {path}", param_hint=hint)
     boxes = _proposals(proposals, detector, device, name=str(source))
@@ -171,14 +171,14 @@ def detect(
         "max_detections": top,
     }
     used = {ModalityType.VISION, *modalities_of(terms)}
-    used |= {ModalityType.AUDIO} if own_sound else set()
+    used |= {ModalityType.AUDIO} if own_audio else set()
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
     queries = _queries(terms, together=together)
     with usage_errors(), running("Detecting", unit="" if kind is MediaKind.IMAGE else "frames") as progress:
         if kind is MediaKind.IMAGE:
             found = [_in_image(embedder, source, queries, options, out)]
         else:
-            options |= {"own_sound": own_sound, "frames_per_second": fps or FRAMES_PER_SECOND}
+            options |= {"own_audio": own_audio, "frames_per_second": fps or FRAMES_PER_SECOND}
             found = _in_video(embedder, source, queries, options, out, progress)
     if json_file is not None:
         from imagebind.io.atomic import replacing

@@ -17,7 +17,7 @@ from imagebind.modality import BoundModality, ModalityType
 from imagebind.models.heads import TEXT_LOGIT_SCALE, TextHead, class_token_head, postprocessor
 from imagebind.models.stems import (
     ImuPreprocessor,
-    OneChannelPreprocessor,
+    PatchPreprocessor,
     TextPreprocessor,
     VisionPreprocessor,
 )
@@ -149,7 +149,7 @@ def _build_image_aligned(
 
 
 def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:
-    return OneChannelPreprocessor(
+    return PatchPreprocessor(
         sizes.embed_dim,
         name=name,
         image_size=(sizes.mel_bins, sizes.mel_frames),
@@ -160,7 +160,7 @@ def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:
 
 
 def _image_preprocessor(sizes: OneChannelConfig | MultiChannelConfig, name: str, stem_name: str) -> nn.Module:
-    return OneChannelPreprocessor(
+    return PatchPreprocessor(
         sizes.embed_dim,
         name=name,
         image_size=(sizes.image_size, sizes.image_size),

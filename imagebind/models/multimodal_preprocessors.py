@@ -22,16 +22,16 @@ __all__ = [  # noqa: F822  (`__getattr__` imports SimpleTokenizer)
     "ThermalPreprocessor",
 ]
 
-_BUILD_ONE_CHANNEL = (
-    "build imagebind.models.stems.OneChannelPreprocessor(embed_dim, name=…, image_size=…, patch_size=…, "
+_BUILD_PATCHES = (
+    "build imagebind.models.stems.PatchPreprocessor(embed_dim, name=…, image_size=…, patch_size=…, "
     "stride=…, stem_name=…)"
 )
 
 
 class PatchEmbedGeneric(
     metaclass=OriginalName,
-    ours=(stems.VideoStem, stems.OneChannelStem, stems.WindowStem),
-    instead="build imagebind.models.stems.VideoStem(embed_dim, …), OneChannelStem or WindowStem",
+    ours=(stems.VideoStem, stems.PatchStem, stems.WindowStem),
+    instead="build imagebind.models.stems.VideoStem(embed_dim, …), PatchStem or WindowStem",
 ):
     """The original project's name for the patch projections of all modalities except text."""
 
@@ -54,21 +54,21 @@ class SpatioTemporalPosEmbeddingHelper(
 
 class RGBDTPreprocessor(
     metaclass=OriginalName,
-    ours=(stems.VisionPreprocessor, stems.OneChannelPreprocessor),
+    ours=(stems.VisionPreprocessor, stems.PatchPreprocessor),
     instead="build imagebind.models.stems.VisionPreprocessor(embed_dim, image_size=…, patch_size=…, "
-    "frames=…) for vision, or OneChannelPreprocessor for depth",
+    "frames=…) for vision, or PatchPreprocessor for depth",
 ):
     """The original project's name for the preprocessors of vision, depth, thermal and audio."""
 
 
 class AudioPreprocessor(
-    metaclass=OriginalName, ours=(stems.OneChannelPreprocessor,), name="audio", instead=_BUILD_ONE_CHANNEL
+    metaclass=OriginalName, ours=(stems.PatchPreprocessor,), name="audio", instead=_BUILD_PATCHES
 ):
     """The original project's name for the preprocessor of audio."""
 
 
 class ThermalPreprocessor(
-    metaclass=OriginalName, ours=(stems.OneChannelPreprocessor,), name="thermal", instead=_BUILD_ONE_CHANNEL
+    metaclass=OriginalName, ours=(stems.PatchPreprocessor,), name="thermal", instead=_BUILD_PATCHES
 ):
     """The original project's name for the preprocessor of thermal."""
 

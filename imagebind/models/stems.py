@@ -94,7 +94,7 @@ class VideoStem(nn.Module):
         return self.proj(vision)
 
 
-class OneChannelStem(nn.Module):
+class PatchStem(nn.Module):
     """Project and normalise patches of images or spectrograms: (b, c, h, w) -> (b, d, h', w').
 
     The released modalities have one channel; images of a pack may have several.
@@ -166,7 +166,7 @@ class VisionPreprocessor(nn.Module):
         return _tokens(patches, self.cls_token, positions)
 
 
-class OneChannelPreprocessor(nn.Module):
+class PatchPreprocessor(nn.Module):
     """Turn images or spectrograms into tokens: (b, channels, h, w) -> (b, 1 + patches, d)."""
 
     def __init__(
@@ -187,7 +187,7 @@ class OneChannelPreprocessor(nn.Module):
         height, width = (_patches_along(side, patch_size, stride) for side in image_size)
         self.image_size, self.channels = image_size, channels
         self.cls_token = nn.Parameter(torch.empty(1, 1, embed_dim))
-        stem = OneChannelStem(embed_dim, patch_size=patch_size, stride=stride, channels=channels)
+        stem = PatchStem(embed_dim, patch_size=patch_size, stride=stride, channels=channels)
         self.add_module(stem_name, stem)
         self.pos_embedding_helper = PositionTable(embed_dim, (height, width))
 

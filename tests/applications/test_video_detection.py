@@ -80,7 +80,7 @@ def tiny() -> Embedder:
 def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
     box = lambda image: [[40, 40, 180, 180]]  # noqa: E731
     frames = list(
-        detect_video(tiny, video, "a thing", own_sound=True, frames_per_second=1, proposals=box, threshold=0)
+        detect_video(tiny, video, "a thing", own_audio=True, frames_per_second=1, proposals=box, threshold=0)
     )
     assert len(frames) == 2 and frames[0].found.seconds == 0 < frames[1].found.seconds
     for frame in frames:
@@ -93,7 +93,7 @@ def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
 def test_a_video_is_an_open_file_too_with_prepared_queries_and_boxes_for_its_name(tiny, video, tmp_path):
     (tmp_path / "boxes.csv").write_text(f"image,x1,y1,x2,y2\n{video.name},40,40,180,180\nother.mp4,0,0,9,9\n")
     boxes = tmp_path / "boxes.csv"
-    options = {"proposals": boxes, "threshold": 0, "frames_per_second": 0.5, "own_sound": True}
+    options = {"proposals": boxes, "threshold": 0, "frames_per_second": 0.5, "own_audio": True}
     queries = detection_queries(tiny, Path(video.parent / "sound.wav"))
     expected = list(detect_video(tiny, video, queries, **options))
     with video.open("rb") as file:
@@ -117,7 +117,7 @@ def test_a_video_without_audio_and_a_search_without_queries_are_refused(tiny, vi
         list(detect_video(tiny, video, "a thing", frames_per_second=float("inf")))
     write_video(tmp_path / "mute.mp4", [Image.new("RGB", (64, 48))] * 3, frames_per_second=2)
     with pytest.raises(MediaError, match=r"mute\.mp4"):
-        list(detect_video(tiny, tmp_path / "mute.mp4", own_sound=True))
+        list(detect_video(tiny, tmp_path / "mute.mp4", own_audio=True))
 
 
 def test_a_written_video_has_its_frames_rate_and_even_sides(tmp_path):

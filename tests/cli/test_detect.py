@@ -67,7 +67,7 @@ def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group,
     [
         ((), "expected at least one item"),
         (("--text", "a", "--out", "nowhere/found.png"), "nowhere/found.png: expected an existing folder"),
-        (("--text", "a", "--own-sound"), "expected a video, got an image"),
+        (("--text", "a", "--own-audio"), "expected a video, got an image"),
         (("--text", "a", "--detector", "yolo"), "expected also its weights"),
         (("--text", "a", "--proposals", "missing.csv"), "missing.csv: cannot be opened (No such file"),
         (("--text", "a", "--proposals", "missing.pth"), "missing.pth: no such file"),

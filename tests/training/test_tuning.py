@@ -10,7 +10,7 @@ from imagebind.checkpoints.factory import load_model
 from imagebind.errors import MissingExtraError
 from imagebind.models.heads import class_token_head, postprocessor
 from imagebind.models.imagebind_model import ImageBindModel, init_weights
-from imagebind.models.stems import OneChannelPreprocessor
+from imagebind.models.stems import PatchPreprocessor
 from imagebind.models.transformer import Trunk
 from imagebind.training.encoder import PairEncoder
 from imagebind.training.journal import read_log
@@ -118,7 +118,7 @@ class WithRadar(ImageBindModel):
 
     def __init__(self) -> None:
         super().__init__(toy_config())
-        self.modality_preprocessors["radar"] = OneChannelPreprocessor(
+        self.modality_preprocessors["radar"] = PatchPreprocessor(
             WIDTH, name="radar", image_size=(SIDE, SIDE), patch_size=14, stride=14, stem_name="radar_stem"
         )
         self.modality_trunks["radar"] = Trunk(WIDTH, 2, 2)
