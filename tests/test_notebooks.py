@@ -1,4 +1,4 @@
-"""The notebooks are stored with their outputs, run from top to bottom, and their figures hold."""
+"""The notebooks are stored with their outputs, run from top to bottom, and reach their figures."""
 
 import ast
 import os
@@ -12,35 +12,35 @@ NOTEBOOKS = ROOT / "examples" / "notebooks"
 MAX_BYTES = 1_500_000
 SECONDS_PER_CELL = 600  # for a busy machine; a whole notebook takes under two minutes on two free cores
 
-# The least that a figure must be; guessing is far below each.
+# The minimum of each figure, far above its chance level.
 LEAST = {
     "six_modalities": {
-        "text finds video": 0.25,  # guessing: 1/64
+        "text finds video": 0.25,  # chance: 1/64
         "audio finds text": 0.2,
         "depth finds thermal": 0.15,
-        "sum has the colour": 0.4,  # guessing: 1/8
+        "sum has the colour": 0.4,  # chance: 1/8
         "sum has the shape": 0.4,
     },
     "search_your_folder": {
-        "images by colour": 0.6,  # guessing: about 1/8
+        "images by colour": 0.6,  # chance: about 1/8
         "images by shape": 0.6,
-        "sounds by shape": 0.6,
-        "videos by motion": 0.6,  # guessing: 1/5
+        "audio by shape": 0.6,
+        "videos by motion": 0.6,  # chance: 1/5
     },
     "zero_shot_detection_generation": {
-        "shape by ear": 0.75,  # guessing: 1/8
-        "motion by ear": 0.75,  # guessing: 1/5
-        "sound points at its thing": 0.45,  # guessing: 1/3
-        "sum points at its thing": 0.75,
-        "generated image shows the shape heard": 0.5,  # guessing: 1/8
+        "shape by audio": 0.75,  # chance: 1/8
+        "motion by audio": 0.75,  # chance: 1/5
+        "audio points at its object": 0.45,  # chance: 1/3
+        "sum points at its object": 0.75,
+        "generated image shows the shape of the audio": 0.5,  # chance: 1/8
     },
     "bind_your_own_sensor": {
-        "motion in words": 0.6,  # guessing: 1/5
-        "sound in the first 10 of 200": 0.2,  # guessing: 1/20
+        "motion by text": 0.6,  # chance: 1/5
+        "audio in the first 10 of 200": 0.2,  # chance: 1/20
     },
 }
-# What a sensor cannot show stays near the level of guessing.
-MOST = {"bind_your_own_sensor": {"colour in words": 0.3}}  # guessing: 1/8
+# An attribute that the sensor does not show stays near the chance level.
+MOST = {"bind_your_own_sensor": {"colour by text": 0.3}}  # chance: 1/8
 
 
 def read(name: str) -> nbformat.NotebookNode:
@@ -52,7 +52,7 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def figures_of(notebook: nbformat.NotebookNode) -> dict[str, float]:
-    """The result of the last code cell, which is a dict of shares."""
+    """Return the result of the last code cell, which is a dict of shares."""
     cell = code_cells(notebook)[-1]
     assert cell.source.endswith("figures")
     return ast.literal_eval(cell.outputs[-1].data["text/plain"])
@@ -93,7 +93,7 @@ def test_a_notebook_shows_no_folder_of_the_machine_that_wrote_it(name):
 
 @pytest.mark.huge
 @pytest.mark.parametrize("name", LEAST)
-def test_a_notebook_runs_offline_and_its_figures_hold(name, tmp_path, monkeypatch):
+def test_a_notebook_runs_offline_and_reaches_its_figures(name, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])))

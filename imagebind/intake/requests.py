@@ -229,11 +229,11 @@ def _from_mapping(item: Mapping[str, Any], modality: ModalityType | MediaKind | 
     if not given and (request := _from_row(item, modality)) is not None:
         return request
     if len(given) != 1:
-        hint = "" if given else f"; a modality of a pack needs {PACKS_HINT}"
         raise MediaError(
             f"<mapping with {', '.join(map(str, item)) or 'nothing'}>",
             got=f"{len(given) or 'no'} media types among its keys",
-            expected=f"exactly one of {', '.join(sorted(names))}, and its options{hint}",
+            expected=f"exactly one of {', '.join(sorted(names))}, and its options",
+            hint="" if given else f"a modality of a pack needs {PACKS_HINT}",
         )
     key, vision = given[0], ModalityType.VISION.value
     kind, expected = _kind_named(key), _kind_named(modality)

@@ -347,9 +347,7 @@ class Index:
         if not needed:
             return None
         weights = self.space.weights.get(needed[0])
-        return (
-            f"the pack of {needed[0]} with weights {weights}: --pack FOLDER, or Embedder(…, packs=[folder])"
-        )
+        return f"the pack of {needed[0]} with weights {weights} (--pack FOLDER, Embedder(…, packs=[folder]))"
 
     def _estimate(self) -> Calibration:
         samples = {
@@ -364,11 +362,8 @@ class Index:
             version = self._store.items.version
             if self._kinds[0] != version:
                 kinds = self._store.items.search().select(["kind"]).to_arrow()["kind"]
-                counts = {
-                    stored_kind(entry["values"]): entry["counts"]
-                    for entry in kinds.value_counts().to_pylist()
-                }
-                self._kinds = (version, Counter(counts))
+                found = kinds.value_counts().to_pylist()
+                self._kinds = version, Counter({stored_kind(row["values"]): row["counts"] for row in found})
             return self._kinds[1]
 
     def kinds_named(self, names: Iterable[MediaKind | str]) -> list[MediaKind]:

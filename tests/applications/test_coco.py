@@ -87,7 +87,7 @@ def test_a_missing_an_empty_and_a_binary_file_are_named(tmp_path):
     with pytest.raises(MissingMediaError, match=r"missing\.csv") as missing:
         read_boxes(tmp_path / "missing.csv", "a.png")
     assert "Errno" not in str(missing.value)
-    for name, message in (("empty.csv", "empty, 0 bytes"), ("binary.csv", "bytes that are not text")):
+    for name, message in (("empty.csv", "an empty file"), ("binary.csv", "bytes that are not text")):
         with pytest.raises(MediaError, match=message):
             read_boxes(tmp_path / name, "a.png")
 

@@ -162,7 +162,7 @@ def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, imu_t
         embed_recording(embedder, image_file)
     with pytest.raises(
         MediaError,
-        match=r"film\.mp4: expected a recording and a model with imu, got only video.*; pass an IMU file",
+        match=r"film\.mp4: expected a recording with imu, got only video.*; pass an IMU file",
     ):
         embed_recording(embedder, film, streams=["imu"])
     with pytest.raises(

@@ -69,7 +69,7 @@ def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group,
         (("--text", "a", "--out", "nowhere/found.png"), "nowhere/found.png: expected an existing folder"),
         (("--text", "a", "--own-audio"), "expected a video, got an image"),
         (("--text", "a", "--detector", "yolo"), "expected also its weights"),
-        (("--text", "a", "--proposals", "missing.csv"), "missing.csv: cannot be opened (No such file"),
+        (("--text", "a", "--proposals", "missing.csv"), "missing.csv: no such file"),
         (("--text", "a", "--proposals", "missing.pth"), "missing.pth: no such file"),
         (("--text", "a", "--fps", "3"), "expected a video, got an image"),
         (("--audio", "a.wav", "--background", "grass"), "expected also a query by --text"),
@@ -106,7 +106,7 @@ def test_a_deep_grayscale_image_is_read_as_an_image_only_if_asked(imagebind, gro
 def test_a_very_long_image_is_refused(imagebind, tmp_path):
     Image.new("RGB", (4000, 30)).save(tmp_path / "long.png")
     run = imagebind("detect", tmp_path / "long.png", "--text", "a", *TINY)
-    assert run.code == 1 and "long.png: 4000 x 30 pixels" in run.err and "crop the image" in run.err
+    assert run.code == 1 and "long.png: expected a longer side of" in run.err and "crop the image" in run.err
 
 
 def test_an_audio_file_in_place_of_the_image_is_refused(imagebind, group):

@@ -119,7 +119,9 @@ def test_depth_of_the_copy_in_the_other_unit_is_an_error_with_the_option_that_re
     items = nyu_depth(root, rotated=rotated).items
     for item, frame in zip(items, frames, strict=True):
         np.testing.assert_allclose(item.item.load()["depth"], frame, atol=1.1e-3)
-    way_out = f"NYU000.*10% of the depth beyond .*expected at most 10 m.* pass --option rotated={not rotated}"
+    way_out = (
+        f"NYU000.*expected at most 10 m, got 10% of the depth beyond .* pass --option rotated={not rotated}"
+    )
     with pytest.raises(MediaError, match=f"(?i){way_out}"):
         nyu_depth(other, rotated=rotated)
     for path in (root / "SUNRGBD").rglob("NYU0003.png"):  # only one frame
@@ -168,7 +170,7 @@ def test_missing_parts_of_the_copy_are_listed(sun_copy):
         "NYU0004 (a folder)",
     ]
     (sun_copy / "splits.mat").unlink()
-    with pytest.raises(MediaError, match=r"splits\.mat: no such file; expected .*testNdxs"):
+    with pytest.raises(MediaError, match=r"splits\.mat: no such file; it should be .*testNdxs"):
         nyu_depth(sun_copy)
 
 

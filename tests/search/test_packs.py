@@ -73,7 +73,7 @@ def test_without_the_pack_an_index_is_searched_by_others_and_says_what_is_missin
     other = Index.open(index.uri, Embedder(tiny()))
     assert {hit.kind for hit in other.search("a red star", 20)} == {MediaKind.TEXT, EVENT}
     digest = index.space.weights["event"]
-    with pytest.raises(SearchIndexError, match=rf"expected the pack of event with weights {digest}: --pack"):
+    with pytest.raises(SearchIndexError, match=rf"expected the pack of event with weights {digest} \(--pack"):
         other.search([("a red star", 1.0), ({"event": files[0]}, 0.5)])
     with pytest.raises(ValueError, match=r"media type: expected one of .*event, got 'evnt'"):
         other.search("a red star", kinds=["evnt"])
@@ -153,7 +153,7 @@ def test_moments_are_of_recordings_only(index):
 
 
 def test_an_unknown_modality_of_a_query_is_an_error(index):
-    with pytest.raises(MediaError, match="0 modalities among its keys"):
+    with pytest.raises(MediaError, match="got no media types among its keys"):
         index.search({"radar": np.zeros((8, 8))})
 
 

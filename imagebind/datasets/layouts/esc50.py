@@ -103,6 +103,7 @@ def _fold(path: Path) -> int:
         raise MediaError(
             str(path),
             got="a name without fold",
-            expected="<fold>-<recording>-<take>-<target>.wav, or --option folds=false",
+            expected="<fold>-<recording>-<take>-<target>.wav",
+            hint="without folds, pass --option folds=false",
         )
     return int(named[1])

@@ -246,7 +246,7 @@ def test_bad_and_large_uploads_are_named_and_the_page_keeps_working(opened, serv
     for number in range(6):
         page.get_by_role("button", name=f"Remove {number}.txt").click()
     search(page)
-    page.get_by_text("the query: empty").wait_for()
+    page.get_by_text("the query: expected a text or a file, got none").wait_for()
 
 
 def test_the_page_of_an_empty_index_shows_how_to_fill_it(opened, tmp_path):

@@ -78,7 +78,7 @@ def test_more_like_an_item_leaves_that_item_out(service, indexed):
     ("page_query", "message"),
     [
         (PageQuery(), "the query: expected a text or a file, got none"),
-        (PageQuery(texts=[("  ", 1.0)]), "the query: empty"),
+        (PageQuery(texts=[("  ", 1.0)]), "the query: expected a text or a file, got none"),
         (PageQuery(texts=[("a star", 0.0)]), "weights that are all 0"),
         (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
     ],
