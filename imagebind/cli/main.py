@@ -38,14 +38,13 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
-            errors = getattr(
-                error.__cause__, "errors", None
-            )  # of pydantic, which newer versions of typer use
+            # Newer versions of typer check values by pydantic, whose error has the value.
+            errors = getattr(error.__cause__, "errors", None)
             if errors is not None:
                 first = errors()[0]
-                own = first["type"] == OWN_ERROR  # has the value
+                states_value = first["type"] == OWN_ERROR
                 error.message = (
-                    str(first["ctx"]["error"]) if own else f"{error.message}, got {first['input']!r}"
+                    str(first["ctx"]["error"]) if states_value else f"{error.message}, got {first['input']!r}"
                 )
             raise
 
