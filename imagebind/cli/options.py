@@ -41,11 +41,14 @@ Device = Annotated[
 ]
 Dtype = Annotated[str, typer.Option(help="Precision of the weights: float32, bfloat16 or float16.")]
 BatchSize = Annotated[int, typer.Option(min=1, help="Views per forward pass: an image has 1, a video 15.")]
-MODALITY_NAMES = f"[{'|'.join(kind.value for kind in MediaKind)}|…]"
+MEDIA_TYPE_NAMES = f"[{'|'.join(kind.value for kind in MediaKind)}|…]"
 Modality = Annotated[
     str | None,
     typer.Option(
-        "--modality", "-m", metavar=MODALITY_NAMES, help="Media type of all files, or the modality of a pack."
+        "--modality",
+        "-m",
+        metavar=MEDIA_TYPE_NAMES,
+        help="Media type of all files, or the modality of a pack.",
     ),
 ]
 Packs = Annotated[

@@ -1,4 +1,4 @@
-"""`imagebind search`: search an index by a text, a file, or a weighted sum of several."""
+"""`imagebind search`: search an index by a text, a file, or several of them, added and subtracted."""
 
 import json
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from imagebind.cli.options import (
-    MODALITY_NAMES,
+    MEDIA_TYPE_NAMES,
     Audio,
     Depth,
     Device,
@@ -52,7 +52,7 @@ def search(
     minus: Minus = None,
     top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of hits.")] = 10,
     only: Annotated[
-        list[str] | None, typer.Option(metavar=MODALITY_NAMES, help="Only this media type; repeatable.")
+        list[str] | None, typer.Option(metavar=MEDIA_TYPE_NAMES, help="Only this media type; repeatable.")
     ] = None,
     path: Annotated[
         str | None, typer.Option(help="Only paths that match this pattern, such as 'holiday/**.jpg'.")
@@ -64,13 +64,14 @@ def search(
     where: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Only hits with this metadata; repeatable.")
     ] = None,
-    per_file: Annotated[int | None, typer.Option(min=1, help="Largest number of hits in one file.")] = None,
+    per_file: Annotated[int | None, typer.Option(min=1, help="Maximum number of hits per file.")] = None,
     by_cosine: Annotated[
         bool,
         typer.Option("--by-cosine", help="Sort by cosine, which is not comparable across media types."),
     ] = False,
     moments: Annotated[
-        bool, typer.Option("--moments", help="Join windows of recordings that follow each other.")
+        bool,
+        typer.Option("--moments", help="Search recordings only, and join their overlapping windows."),
     ] = False,
     html: Annotated[Path | None, typer.Option(help="Also write the hits to this HTML file.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each hit.")] = False,
@@ -79,7 +80,9 @@ def search(
     device: Device = None,
     dtype: Dtype = "float32",
 ) -> None:
-    """Search an index by items of any media type. Several items are added; --minus subtracts a text.
+    """Search an index by items of any media type.
+
+    The query is the sum of their embeddings; --minus subtracts that of a text.
 
     ```
     imagebind search media.lance --text "a dog barking" --top 10
@@ -89,9 +92,9 @@ def search(
     imagebind search media.lance --pack event_camera --item event=star.npy --only image
     ```
 
-    The score is the number of standard deviations by which the cosine of a hit exceeds the mean of its media
-    type. Scores are comparable across media types; cosines are not. An index made with `--weights tiny` is
-    searched with it.
+    The score is the number of standard deviations by which the cosine similarity of a hit exceeds the query's
+    mean cosine similarity with items of the hit's media type. Scores are comparable across media types;
+    cosine similarities are not. An index made with `--model tiny` is searched with the same model by default.
     """
     terms = query_terms(
         minus,
@@ -106,14 +109,14 @@ def search(
     )
     check_folder(html, hint="--html")
     if moments and by_cosine:
-        raise typer.BadParameter("expected no --by-cosine with --moments", param_hint="--by-cosine")
+        raise typer.BadParameter("expected --moments or --by-cosine, got both", param_hint="--by-cosine")
     with importing():
         import torch  # noqa: F401
 
         from imagebind.search import Index
         from imagebind.search.moments import search_moments
 
-        # Before the model is loaded, so that a wrong name fails at once.
+        # Before the model is loaded, so that a wrong index or media type fails at once.
         opened = Index.open(db)
         weights = weights_for(opened, weights)
         with usage_errors():
@@ -140,7 +143,7 @@ def search(
         html.write_text(hits_page(hits, title=title_of(terms)), encoding="utf-8")
     if as_json:
         for hit in hits:
-            typer.echo(json.dumps(_record(hit), ensure_ascii=False))
+            typer.echo(json.dumps(_hit_fields(hit), ensure_ascii=False))
     else:
         _print_hits(hits, empty=not len(index), db=db)
 
@@ -160,7 +163,7 @@ def _metadata(entries: Sequence[str]) -> dict[str, Any]:
     return metadata
 
 
-def _record(hit: "Hit") -> dict[str, Any]:
+def _hit_fields(hit: "Hit") -> dict[str, Any]:
     return {
         "path": hit.path,
         "kind": hit.kind.value,
@@ -184,7 +187,7 @@ def _print_hits(hits: "Sequence[Hit]", *, empty: bool, db: str) -> None:
         )
         console.print(Text(f"nothing found; {advice}"), soft_wrap=True)
         return
-    table = Table("score", "cosine", "kind", "seconds", "path", box=None)
+    table = Table("score", "cosine", "media type", "seconds", "path", box=None)
     for hit in hits:
         seconds = "" if hit.start is None or hit.end is None else f"{hit.start:.1f}–{hit.end:.1f}"
         table.add_row(
@@ -192,13 +195,13 @@ def _print_hits(hits: "Sequence[Hit]", *, empty: bool, db: str) -> None:
             f"{hit.cosine:.3f}",
             hit.kind.value,
             seconds,
-            Text(_shown(hit), overflow="fold"),
+            Text(_display_path(hit), overflow="fold"),
         )
     console.print(table)
 
 
-def _shown(hit: "Hit") -> str:
-    """Return the path of a hit, relative if it is in the working folder."""
+def _display_path(hit: "Hit") -> str:
+    """Return the path of a hit, relative if it is in the working directory."""
     try:
         return str(Path(hit.path).relative_to(Path.cwd()))
     except ValueError:

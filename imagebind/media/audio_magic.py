@@ -1,4 +1,4 @@
-"""Recognise audio files, also of rare formats, by their first bytes. Source: ours."""
+"""Recognise audio files by their first bytes, including rare formats. Source: ours."""
 
 import re
 
@@ -9,18 +9,18 @@ AUDIO_MAGIC = (
     *(b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8", b"DTSHDHDR"),  # DTS
     *(b"ajkg", b"qoaf", b"TWIN97012000"),  # Shorten, QOA, VQF
     *(b"MMMD", b"ea3\x03", b".ra\xfd", b".SoX", b"XoS."),  # SMAF, Sony's ATRAC, RealAudio, SoX's own
-    # IRCAM, in either byte order
-    *(b"\x64\xa3\x01\0", b"\x64\xa3\x02\0", b"\x64\xa3\x03\0", b"\0\x01\xa3\x64", b"\0\x02\xa3\x64"),
+    *(b"\x64\xa3%c\0" % machine for machine in range(1, 5)),  # IRCAM
+    *(b"\0%c\xa3\x64" % machine for machine in range(1, 5)),  # IRCAM, the other byte order
 )
 _RIFF_MARKS = (b"RIFF", b"RIFX", b"RF64", b"BW64")
 _RIFF_FORMS = (b"WAVE", b"QLCM", b"XWMA")
 _IFF_FORMS = (b"AIFF", b"AIFC", b"8SVX", b"16SV")
 _AMR = re.compile(rb"#!AMR(?:-WB)?(?:_MC1\.0)?\n")
-_TRUEHD_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # also MLP; they follow a length and a time
+_TRUEHD_SYNCS = (b"\xf8\x72\x6f\xba", b"\xf8\x72\x6f\xbb")  # TrueHD and MLP: after length and time
 _UTF16_BOMS = (b"\xff\xfe", b"\xfe\xff")
-FRAMES_IN_ROW = 3  # consecutive frames, each where the last states; other data has none by chance
+FRAMES_IN_ROW = 3  # consecutive frames, each where the header before it states; unlikely in other data
 
-_BITRATES = {  # kbit/s by (is MPEG-1, layer), from index 1 on
+_BITRATES = {  # kbit/s by (is MPEG-1, layer); the header counts them from 1
     (True, 1): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 3): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -28,11 +28,11 @@ _BITRATES = {  # kbit/s by (is MPEG-1, layer), from index 1 on
     (False, 2): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
     (False, 3): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
-_RATES = (44_100, 48_000, 32_000)  # of MPEG-1; MPEG-2 has half, MPEG-2.5 a quarter
+_MPEG1_SAMPLE_RATES = (44_100, 48_000, 32_000)  # MPEG-2 has half, MPEG-2.5 a quarter
 
 
 def is_amr(head: bytes) -> bool:
-    """Whether a file is AMR. Its signature and its quiet frames may also be valid text."""
+    """Whether a file is AMR. Its signature and its quiet frames may also be valid UTF-8."""
     return _AMR.match(head) is not None
 
 
@@ -61,7 +61,7 @@ def _is_mpeg_audio(head: bytes) -> bool:
 
 
 def _is_dolby(head: bytes) -> bool:
-    """Whether a file begins with a header of AC-3 or E-AC-3: its sync word and an existing version."""
+    """Whether a file begins with a header of AC-3 or E-AC-3: its sync word and a defined version."""
     return head[:2] == b"\x0bw" and len(head) > 5 and head[5] >> 3 <= 16
 
 
@@ -72,7 +72,7 @@ def _is_adx(head: bytes) -> bool:
 
 
 def _is_latm(head: bytes) -> bool:
-    """Whether a file begins with AAC in LATM; each frame states where the next begins."""
+    """Whether a file begins with AAC in LATM: up to `FRAMES_IN_ROW` frames, fewer if `head` ends."""
     at = 0
     for _ in range(FRAMES_IN_ROW):
         if head[at : at + 1] != b"\x56" or len(head) < at + 3 or head[at + 1] & 0xE0 != 0xE0:
@@ -104,7 +104,7 @@ def has_audio_frames(head: bytes) -> bool:
 
 
 def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
-    """Return the parameters that a stream's frames share, and this frame's bytes; None if there is none."""
+    """Return the parameters that a stream's frames share, and the frame's length in bytes, or None."""
     part = head[at : at + 6]
     if len(part) < 6 or not _is_mpeg_audio(part):
         return None
@@ -112,13 +112,13 @@ def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
         length = (part[3] & 3) << 11 | part[4] << 3 | part[5] >> 5
         return (part[1], part[2]), max(length, 7)
     version, layer = part[1] >> 3 & 3, 4 - (part[1] >> 1 & 3)
-    bitrate, rate, padding = part[2] >> 4, _RATES[part[2] >> 2 & 3], part[2] >> 1 & 1
+    bitrate, rate, padding = part[2] >> 4, _MPEG1_SAMPLE_RATES[part[2] >> 2 & 3], part[2] >> 1 & 1
     if bitrate == 0:  # free format: only the next frame's position gives the length
         return None
-    is_first = version == 3
-    rate //= 1 if is_first else 2 if version == 2 else 4
-    bits = 1000 * _BITRATES[is_first, layer][bitrate - 1]
+    is_mpeg1 = version == 3
+    rate //= 1 if is_mpeg1 else 2 if version == 2 else 4
+    bits = 1000 * _BITRATES[is_mpeg1, layer][bitrate - 1]
     if layer == 1:
         return (version, layer, rate), 4 * (12 * bits // rate + padding)
-    samples = 1152 if is_first or layer == 2 else 576
+    samples = 1152 if is_mpeg1 or layer == 2 else 576
     return (version, layer, rate), samples // 8 * bits // rate + padding

@@ -9,12 +9,12 @@ from torch.utils.checkpoint import checkpoint
 from imagebind.models.attention import SelfAttention
 from imagebind.models.original_names import OriginalName
 
-LAYER_NORM_EPS = 1e-6  # in trunks and heads; stems use torch's default. Source: released
+LAYER_NORM_EPS = 1e-6  # of trunks and heads; stems use torch's default, 1e-5. Source: the released model
 MLP_RATIO = 4
 
 
 class DropPath(nn.Module):
-    """Stochastic depth: in training, drop a sample's residual with probability `drop_prob`.
+    """Stochastic depth: in training, zero the residual branch of a sample with probability `drop_prob`.
 
     timm is imported at the first drop: the import takes seconds and 190 MB, and inference does not need it.
     """
@@ -22,7 +22,7 @@ class DropPath(nn.Module):
     def __init__(self, drop_prob: float) -> None:
         super().__init__()
         if not 0 <= drop_prob < 1:
-            raise ValueError(f"drop_path_rate: expected a number in [0, 1), got {drop_prob}")
+            raise ValueError(f"drop_prob: expected a number in [0, 1), got {drop_prob}")
         self.drop_prob = drop_prob
 
     def forward(self, residual: Tensor) -> Tensor:
@@ -47,7 +47,7 @@ class Mlp(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each with a LayerNorm before it and a residual around it: (b, l, d) -> (b, l, d)."""
+    """Attention and MLP, each with a LayerNorm before it and a skip connection: (b, l, d) -> (b, l, d)."""
 
     def __init__(
         self,
@@ -89,6 +89,8 @@ class Trunk(nn.Module):
         norm_eps: float = LAYER_NORM_EPS,
     ) -> None:
         super().__init__()
+        if not 0 <= drop_path_rate < 1:
+            raise ValueError(f"drop_path_rate: expected a number in [0, 1), got {drop_path_rate}")
         norms = [nn.LayerNorm(embed_dim, eps=norm_eps)] if pre_norm else []
         self.pre_transformer_layer = nn.Sequential(*norms)
         self.blocks = nn.ModuleList(
@@ -104,7 +106,7 @@ class Trunk(nn.Module):
         self.grad_checkpointing = False
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """In training, keep only the activations between blocks and recompute the others for gradients."""
+        """Enable or disable gradient checkpointing, which recomputes activations in the backward pass."""
         self.grad_checkpointing = enable
 
     def forward(
@@ -117,8 +119,9 @@ class Trunk(nn.Module):
     ) -> Tensor:
         """Run the blocks, all with the same `attn_mask` (see `SelfAttention`).
 
-        `use_checkpoint` recomputes activations for this call, as `set_grad_checkpointing` does for all calls,
-        in the blocks `checkpoint_blk_ids`, by default every `checkpoint_every_n`-th from the first.
+        `use_checkpoint` enables gradient checkpointing for this call, `set_grad_checkpointing` for all calls;
+        without gradients and in evaluation mode it has no effect. The blocks are `checkpoint_blk_ids`, by
+        default every `checkpoint_every_n`-th, starting with the first.
         """
         tokens = self.pre_transformer_layer(tokens)
         recomputed: Collection[int] = ()
@@ -133,14 +136,14 @@ class Trunk(nn.Module):
         return tokens
 
 
-_ATTENTION = "build imagebind.models.attention.SelfAttention(embed_dim, num_heads, …)"
+_BUILD_ATTENTION = "build imagebind.models.attention.SelfAttention(embed_dim, num_heads, …)"
 
 
-class Attention(metaclass=OriginalName, ours=(SelfAttention,), instead=_ATTENTION):
+class Attention(metaclass=OriginalName, ours=(SelfAttention,), instead=_BUILD_ATTENTION):
     """The original project's name for `SelfAttention`."""
 
 
-class MultiheadAttention(metaclass=OriginalName, ours=(SelfAttention,), instead=_ATTENTION):
+class MultiheadAttention(metaclass=OriginalName, ours=(SelfAttention,), instead=_BUILD_ATTENTION):
     """The original project's name for `SelfAttention`."""
 
 

@@ -61,7 +61,7 @@ def test_a_table_has_both_scores_and_no_path_is_cut(imagebind, scenes, monkeypat
     db, _ = scenes
     monkeypatch.setenv("COLUMNS", "60")
     run = imagebind("search", db, "--text", "a star", "--weights", "tiny", "--top", "3")
-    assert run.out.split()[:5] == ["score", "cosine", "kind", "seconds", "path"]
+    assert run.out.split()[:6] == ["score", "cosine", "media", "type", "seconds", "path"]
     assert "…" not in run.out
 
 

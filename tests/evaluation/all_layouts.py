@@ -17,7 +17,12 @@ from tests.evaluation import layouts_images as images
 from tests.evaluation import layouts_sensors as sensors
 from tests.evaluation.layouts import write_esc50
 
-ONE_VIEW = {"clips": 1, "crops": 1, "video_clips": 1, "audio_clips": 1}  # scenes last one clip
+ONE_VIEW = {
+    "clips": 1,
+    "crops": 1,
+    "video_clips": 1,
+    "audio_clips": 1,
+}  # a scene lasts one clip
 
 
 def write_all(root: Path) -> Path:
@@ -45,7 +50,7 @@ def write_all(root: Path) -> Path:
 
 
 def options_of_all(ego4d: Path) -> dict[str, dict[str, Any]]:
-    """Return the options of each benchmark: one view per recording, and shapes in place of class names."""
+    """Return the options by benchmark: one view per recording, short prompts, and shapes as class names."""
     classes, number_of = imagenet_classes()
     names: dict[str, dict[str, str]] = {
         "imagenet": {each.label: "nothing" for each in classes}

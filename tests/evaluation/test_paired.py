@@ -35,7 +35,7 @@ def test_files_with_equal_names_are_pairs_and_others_are_missing(root):
     assert len(drawn) == 3 and drawn == [each.name for each in paired_folders(root, pairs=3).candidates]
 
 
-def test_a_wrong_part_is_named(root, tmp_path):
+def test_an_error_names_the_wrong_folder_or_option(root, tmp_path):
     with pytest.raises(MediaError, match="thermal: no such folder"):
         paired_folders(root, query="thermal")
     with pytest.raises(ValueError, match="pairs: expected at least 1, got 0"):
@@ -56,7 +56,7 @@ def test_videos_without_audio_are_left_out_and_counted(tmp_path):
     assert list(found.notes) == ["1 of 3 videos have no audio track: they are left out"]
 
 
-def test_pairs_of_training_readers_are_those_of_the_split(root, tmp_path):
+def test_pairs_of_llvip_and_sun_rgbd_come_from_the_test_split(root, tmp_path):
     found = llvip_pairs(root)
     assert found.queries[0].item == {"thermal": root / "infrared" / "test" / "190001.jpg"}
     assert found.candidates[0].item == {"image": root / "visible" / "test" / "190001.jpg"}
@@ -72,7 +72,7 @@ OPTIONS = {"paired": {}, "llvip_pairs": {}, "ave_pairs": {"clips": 1, "crops": 1
 
 
 @pytest.mark.parametrize("name", OPTIONS)
-def test_the_small_model_finds_the_other_recording(world_embedder, root, tmp_path, name):
+def test_the_small_model_retrieves_the_paired_item(world_embedder, root, tmp_path, name):
     folder = write_ave(tmp_path, 10) if name == "ave_pairs" else root
     if name == "ave_pairs":
         assert len(ave_pairs(folder).queries) == 10

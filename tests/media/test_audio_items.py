@@ -89,7 +89,7 @@ def test_options_may_be_beside_a_row_or_within_it():
 
 
 @pytest.mark.parametrize("modality", [None, "audio"])
-def test_a_row_that_is_not_decoded_is_read_as_its_file(audio_file, modality):
+def test_an_undecoded_row_is_read_from_its_bytes_or_path(audio_file, modality):
     expected = AudioTransform()(audio_file)
     content = audio_file.read_bytes()
     for row in (
@@ -104,14 +104,14 @@ def test_a_row_that_is_not_decoded_is_read_as_its_file(audio_file, modality):
 
 
 @pytest.mark.parametrize("name", ["rate", "sampling_rate", "sample_rate"])
-def test_the_rate_beside_samples_has_the_names_that_libraries_use(name):
+def test_the_rate_may_have_the_names_that_libraries_use(name):
     assert torch.equal(clips_of({"audio": TONE, name: RATE}), CLIPS)
     imu, transform = np.full((2000, 6), 5.0), default_transform(MediaKind.IMU)
     expected = prepare(identify((imu, 400), modality="imu"), transform)
     assert torch.equal(prepare(identify({"imu": imu, name: 400}), transform).views, expected.views)
 
 
-def test_a_sample_rate_beside_a_rate_or_a_file_is_the_rate_to_resample_to(audio_file):
+def test_sample_rate_sets_the_output_rate_if_the_input_rate_is_known(audio_file):
     slow = AudioTransform(sample_rate=8000)
     assert torch.equal(clips_of({"audio": TONE, "rate": RATE, "sample_rate": 8000}), slow((TONE, RATE)))
     assert torch.equal(clips_of({"audio": (RATE, TONE), "sample_rate": 8000}), slow((TONE, RATE)))
@@ -173,7 +173,7 @@ def test_an_unknown_form_is_refused_with_the_accepted_forms(item, message):
         pass
 
 
-def test_named_bytes_of_a_row_can_be_read_twice(audio_file):
+def test_a_row_with_bytes_and_a_path_can_be_read_twice(audio_file):
     request = identify({"bytes": audio_file.read_bytes(), "path": "odd name.raw"})
     assert isinstance(request.payload, io.BytesIO) and request.name == "odd name.raw"
     transform = default_transform(request.kind)

@@ -115,7 +115,7 @@ def test_rows_without_values_in_the_middle_are_left_out_with_a_warning():
 
 
 @pytest.mark.parametrize("cut", [3, 20, 40])
-def test_a_truncated_last_line_is_left_out_with_a_warning(cut):
+def test_a_truncated_last_line_is_kept_if_it_is_complete_or_left_out_with_a_warning(cut):
     data = (TABLE + TABLE.splitlines()[-1].replace("2.99", "3.00"))[:-cut]
     with collect_warnings() as warnings:
         recording = load_imu(data.encode())
@@ -142,7 +142,7 @@ def test_a_truncated_last_line_is_left_out_with_a_warning(cut):
         ),
     ],
 )
-def test_an_error_names_the_bad_line(line, change, message, tmp_path):
+def test_an_error_names_the_bad_line_or_column(line, change, message, tmp_path):
     lines = TABLE.splitlines()
     lines[line - 1] = change(lines[line - 1])
     path = tmp_path / "bad.csv"
@@ -272,7 +272,7 @@ def test_a_damaged_table_gives_a_recording_or_a_named_error(seed, tmp_path):
             try:
                 read(path)
             except MediaError as error:
-                assert error.item == str(path)  # most are read
+                assert error.item == str(path)  # most damaged tables are still read without an error
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,8 @@
 """Captions of Flickr30k and COCO in Karpathy's splits, and their images.
 
-dataset_<name>.json: {"images": [{"filename", "filepath", "split", "sentences": [{"raw"}]}]}; or a CSV with
-filename, split and raw (a JSON list of captions); or a CSV with image and caption of the split alone.
+The table is dataset_<name>.json: {"images": [{"filename", "split", "sentences": [{"raw"}]}]}; or a CSV with
+filename, split and raw (a JSON list of captions); or a CSV of one split with image and caption. Images are
+found by file name in any folder below the root.
 """
 
 import json
@@ -18,8 +19,8 @@ from imagebind.errors import MediaError
 
 SPLITS = ("test", "val", "train")
 CAPTIONS = 5  # of each image; some of COCO's have six or seven
-JSON_FORM = 'JSON with "images", each with filename, split and sentences'
-IMAGES = ("*.jpg", "*.jpeg", "*.png")
+EXPECTED_JSON = 'JSON with "images", each with filename, split and sentences'
+IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png")
 FLICKR30K_TABLES = (
     "dataset_flickr30k.json",
     "flickr_annotations_30k.csv",
@@ -30,10 +31,10 @@ COCO_TABLES = ("dataset_coco.json", "coco_karpathy.csv", "coco_{split}_karpathy.
 
 
 def flickr30k(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
-    """Return the captions of a split of Flickr30k as queries, and the images, in any folder below.
+    """Return the captions of a split of Flickr30k as queries, and its images as candidates.
 
     Args:
-        captions: number of captions of each image, the first ones.
+        captions: use only this many captions of each image, from the first on.
 
     Raises:
         MediaError: the table is missing or damaged.
@@ -43,7 +44,7 @@ def flickr30k(root: str | os.PathLike[str], *, split: str = "test", captions: in
 
 
 def coco(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
-    """Return the captions of a split of COCO as queries, and the images; the rest as for `flickr30k`."""
+    """Return the captions of a split of COCO as queries, and its images as candidates; see `flickr30k`."""
     return _karpathy(root, COCO_TABLES, split, captions)
 
 
@@ -52,7 +53,7 @@ def _karpathy(root: str | os.PathLike[str], tables: Sequence[str], split: str, c
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
     table = file_below(root, [name.format(split=split) for name in tables])
-    files = {path.name: path for pattern in IMAGES for path in sorted(root.rglob(pattern))}
+    files = {path.name: path for pattern in IMAGE_PATTERNS for path in sorted(root.rglob(pattern))}
     texts: dict[str, list[str]] = {}
     for name, its_split, its_texts in _of_json(table) if table.suffix == ".json" else _of_csv(table, split):
         if its_split == split:
@@ -68,10 +69,10 @@ def _karpathy(root: str | os.PathLike[str], tables: Sequence[str], split: str, c
 def _of_json(table: Path) -> Iterator[tuple[str, str, list[str]]]:
     """Yield the file, the split and the captions of each image."""
     try:
-        for each in json_at(table, JSON_FORM)["images"]:
+        for each in json_at(table, EXPECTED_JSON)["images"]:
             yield each["filename"], each["split"], [sentence["raw"] for sentence in each["sentences"]]
     except (KeyError, TypeError) as error:
-        raise _wrong(table, error, JSON_FORM) from error
+        raise _unreadable(table, error, EXPECTED_JSON) from error
 
 
 def _of_csv(table: Path, split: str) -> Iterator[tuple[str, str, list[str]]]:
@@ -84,10 +85,10 @@ def _of_csv(table: Path, split: str) -> Iterator[tuple[str, str, list[str]]]:
         for row in rows:
             yield row["filename"], row["split"], json.loads(row["raw"])
     except (ValueError, KeyError, TypeError) as error:
-        raise _wrong(table, error, "columns image and caption, or filename, split and raw") from error
+        raise _unreadable(table, error, "columns image and caption, or filename, split and raw") from error
 
 
-def _wrong(table: Path, error: Exception, expected: str) -> MediaError:
+def _unreadable(table: Path, error: Exception, expected: str) -> MediaError:
     return MediaError(
         str(table), got=f"a file that cannot be read ({type(error).__name__}: {error})", expected=expected
     )

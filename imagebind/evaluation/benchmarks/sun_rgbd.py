@@ -14,10 +14,10 @@ BENCHMARKS = (
         read=sun_rgbd_scenes,
         options={
             "templates": CLIP_TEMPLATES,
-            "split": Choice(value="test", reason="the paper: alltest, the views of its 19 scenes"),
-            "refined": Choice(value=True, reason="unpublished; ours: depth_bfx, with holes filled"),
+            "split": Choice(value="test", reason="the paper: views of its 19 scenes in alltest"),
+            "refined": Choice(value=True, reason="unpublished; our choice: depth_bfx, with holes filled"),
             "depth_preset": Choice(
-                value="omnivore", reason="unpublished; the constants of Omnivore, by overlapping authors"
+                value="omnivore", reason="unpublished; the constants of Omnivore, which shares authors"
             ),
         },
         few_shot=FewShot(lr=1e-2, weight_decay=0.0, epochs=60),
