@@ -37,6 +37,6 @@ def test_an_error_of_the_system_has_its_file_and_reason_without_its_number(image
 
 
 def test_the_value_of_an_option_that_is_out_of_range_is_printed(imagebind):
-    for option, value in (("--top", "0"), ("--top", "many"), ("--only", "smell")):
+    for option, value in (("--top", "0"), ("--top", "many"), ("--per-file", "-1")):
         run = imagebind("search", "db", "--text", "a", option, value)
         assert run.code == 2 and value in run.err.split("Invalid value")[1]
