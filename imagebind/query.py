@@ -12,6 +12,7 @@ from imagebind.embedder import Embedder, combine
 from imagebind.errors import MediaError
 from imagebind.intake.items import items_of
 from imagebind.intake.requests import Request, Views, identify
+from imagebind.io.source import is_unnamed
 from imagebind.modality import BoundModality, MediaKind, ModalityType
 from imagebind.transforms.audio import AudioTransform
 
@@ -52,7 +53,7 @@ def _named_query(name: str, query: Any, embedder: Embedder) -> Query:
     try:
         return to_query(query, embedder, embed_dim=embedder.embed_dim)
     except MediaError as error:
-        if error.item.startswith("<"):  # an array, for example, which has no name
+        if is_unnamed(error.item):
             raise error.renamed(f"query {name!r}, {error.item}") from error
         raise
 

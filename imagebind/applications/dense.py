@@ -125,7 +125,6 @@ def similarity_maps(
         ValueError: there are no queries, their vectors have another width, or an option is out of range.
     """
     pixels = whole_image(embedder, image)
-    check_aspect_ratio((pixels.shape[2], pixels.shape[1]), name=identify(image).name)
     return pixel_maps(embedder, pixels, queries, features=features, windows=windows, batch_size=batch_size)
 
 
@@ -133,13 +132,15 @@ def whole_image(embedder: Embedder, image: Any) -> Tensor:
     """Return an image with pixels standardised as by the embedder, not cropped or resized: (3, H, W).
 
     Raises:
-        MediaError: `image` cannot be read, or is not an image.
+        MediaError: `image` cannot be read, is not an image, or is longer than 16 times its short side.
     """
     request = identify(image)
     if request.kind is not MediaKind.IMAGE:
         raise MediaError(request.name, got=str(request.kind), expected="an image")
     transform = replace(embedder.transform(MediaKind.IMAGE), crop=_keep)  # type: ignore[type-var]
-    return prepare(request, transform).views[0]
+    pixels = prepare(request, transform).views[0]
+    check_aspect_ratio((pixels.shape[2], pixels.shape[1]), name=request.name)
+    return pixels
 
 
 def _keep(image: Any, size: int) -> Any:

@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
-from imagebind.io.source import encodable, foreign_errors_of, is_source, name_of, open_source
+from imagebind.io.source import encodable, foreign_errors_of, is_source, is_unnamed, name_of, open_source
 from imagebind.media.audio_items import rate_name, samples_name, states_rate, stored_source, unpack_audio
 from imagebind.media.clips import Span
 from imagebind.media.decoders import is_decoder, is_video_decoder
@@ -175,9 +175,7 @@ def prepare(request: Request, transform: Transform, *, spans: Sequence[Span] | N
             logger.warning("%s: %s", request.name, warning)
         return replace(views, warnings=tuple(warnings))
     except MediaError as error:
-        if error.item.startswith("<") and not request.name.startswith(
-            "<"
-        ):  # the transform did not know the name
+        if is_unnamed(error.item) and not is_unnamed(request.name):  # the transform did not know the name
             raise error.renamed(request.name) from error
         raise
     except ImageBindError:

@@ -55,6 +55,11 @@ def name_of(source: object) -> str:
     return f"<{type(source).__name__}>" if shape is None else f"<{type(source).__name__} {tuple(shape)}>"
 
 
+def is_unnamed(name: str) -> bool:
+    """Whether a name from `name_of` is only the type of its item, such as "<ndarray (3, 4)>"."""
+    return name.startswith("<")
+
+
 def encodable(text: str) -> str:
     """Return text that UTF-8 can encode; lone surrogates, from non-UTF-8 file names, become `\\udcff`."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

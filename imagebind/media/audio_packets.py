@@ -76,7 +76,7 @@ def trimming(packet: Any, skip: int) -> tuple[int, int] | None:
     `skip` is the number that earlier packets leave to cut off.
 
     None if no rule applies: the parameters change, or an edit list leaves out the whole packet. FFmpeg
-    still decodes such a packet, and its samples use up some of the skip.
+    still decodes this packet, and its samples use up some of the skip.
     """
     if packet.is_discard:
         return None
