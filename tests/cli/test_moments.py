@@ -117,4 +117,4 @@ def test_an_index_is_searched_for_moments(imagebind, recording, tmp_path):
     assert hits[0]["start"] < 5 < hits[0]["end"]
     assert all(a["end"] <= b["start"] or b["end"] <= a["start"] for a in hits for b in hits if a is not b)
     run = imagebind("search", db, "--text", "a star", "--moments", "--by-cosine")
-    assert run.code == 2 and "no --by-cosine with --moments" in run.err
+    assert run.code == 2 and "expected --moments or --by-cosine, got both" in run.err
