@@ -34,6 +34,7 @@ from imagebind.transforms.video import VideoTransform
 
 WINDOW_SECONDS = 10.0  # five clips of 2 s, as many as the released transform takes from a whole video
 HOP_SECONDS = 5.0  # half a window: an event at the border of one window is in the middle of the next
+MIN_HOP_SECONDS = 0.04  # a frame at 25 frames per second: nearer windows are almost the same
 MIN_REST_HOPS = Fraction(1, 10)  # a shorter rest at the end of a recording extends its last window
 STRETCH_VIEWS = 60  # views embedded together; for video 4 windows, 70 MB
 AUDIO_MARGIN_SECONDS = 1  # decoded around a stretch of audio: more than a resampling kernel reaches
@@ -169,12 +170,12 @@ class WindowPlanner:
             hop_seconds: time from the start of one window to the start of the next.
 
         Raises:
-            ValueError: not 0 < `hop_seconds` <= `window_seconds`.
+            ValueError: `hop_seconds` is less than 0.04 or more than `window_seconds`.
         """
-        if not 0 < hop_seconds <= window_seconds < math.inf:
+        if not MIN_HOP_SECONDS <= hop_seconds <= window_seconds < math.inf:
             raise ValueError(
-                f"expected 0 < hop <= window in seconds, got a hop of {hop_seconds:g} and a window of "
-                f"{window_seconds:g}"
+                f"expected {MIN_HOP_SECONDS:g} <= hop <= window in seconds, got a hop of {hop_seconds:g} and "
+                f"a window of {window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)
         transforms = {kind: embedder.transform(kind) for kind in MediaKind}

@@ -1,6 +1,7 @@
 """Windows: they cover a recording, equal its transform's clips, and never need all of it in memory."""
 
 import gc
+import math
 import weakref
 from dataclasses import replace
 from fractions import Fraction
@@ -283,9 +284,9 @@ def test_a_custom_transform_is_unchanged(small_model, recording):
     )
 
 
-@pytest.mark.parametrize("window, hop", [(10, 0), (10, 11), (0, 0), (float("inf"), 5), (float("nan"), 5)])
+@pytest.mark.parametrize("window, hop", [(9, 0), (9, 0.001), (9, 10), (0, 0), (math.inf, 5), (math.nan, 5)])
 def test_windows_with_gaps_or_no_length_are_refused(embedder, window, hop):
-    with pytest.raises(ValueError, match="0 < hop <= window"):
+    with pytest.raises(ValueError, match=r"0\.04 <= hop <= window"):
         windows(embedder, window, hop)
 
 

@@ -10,6 +10,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -95,12 +96,13 @@ def generate(
         MediaError: an item cannot be embedded, or is silent audio.
         SpaceMismatchError: the decoder is for another space.
         ImageBindError: the model has no decoder.
-        ValueError: the query is empty, its weighted sum is zero, or the decoder cannot use an option.
+        ValueError: the query is empty, its weighted sum is zero, `count` or `seed` is out of range, or the
+            decoder cannot use an option.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")
-    if not 0 <= seed <= MAX_SEED - count:
-        raise ValueError(f"seed: expected 0 to {MAX_SEED - count}, got {seed}")
+    if not isinstance(seed, Integral) or not 0 <= seed <= MAX_SEED - count:
+        raise ValueError(f"seed: expected an integer from 0 to {MAX_SEED - count}, got {seed!r}")
     if isinstance(query, list | tuple) and not query:
         raise ValueError("query: expected at least one item, got none")
     if isinstance(query, list) and not is_weighted(query):

@@ -28,7 +28,6 @@ from imagebind.windows import WindowPlanner
 
 WINDOW_SECONDS = 2.0  # the length of a clip of the released transforms
 HOP_SECONDS = 0.5
-MIN_HOP_SECONDS = 0.04  # a frame at 25 frames per second: nearer windows are almost the same
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
 # A smaller delay of the audio is ignored. That of Opus in WebM, 6.5 ms, is of samples that FFmpeg cuts off.
 MIN_DELAY_SECONDS = 0.01
@@ -103,15 +102,13 @@ def embed_recording(
     Raises:
         MediaError: a file cannot be read, a requested stream does not exist or is silent, or the IMU file
             does not overlap with the recording.
-        ValueError: a stream is unknown, `hop_seconds` is less than `MIN_HOP_SECONDS` or more than
-            `window_seconds`, or `imu` or `imu_offset` has no effect.
+        ValueError: a stream is unknown, `hop_seconds` is less than 0.04 or more than `window_seconds`, or
+            `imu` or `imu_offset` has no effect.
     """
     if not math.isfinite(imu_offset):
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
     if imu_offset and imu is None:
         raise ValueError(f"imu_offset: expected also imu=, the file to shift, got only {imu_offset:g}")
-    if hop_seconds < MIN_HOP_SECONDS:
-        raise ValueError(f"hop_seconds: expected at least {MIN_HOP_SECONDS:g}, got {hop_seconds:g}")
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
     own = identify(recording if isinstance(recording, Mapping | Request) else Path(recording))
     sources = _sources(planner.embedder, own, imu, streams)

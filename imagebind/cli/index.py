@@ -96,15 +96,16 @@ def index(
     from imagebind.search import Index
     from imagebind.search.crawl.crawler import crawl
     from imagebind.search.store import exists
+    from imagebind.windows import MIN_HOP_SECONDS
 
     bound = read_packs(packs)
     mappings = read_maps(maps, bound)
     if not 0 < window < math.inf:
         raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
     hop = window / 2 if hop is None else hop
-    if not 0 < hop <= window:
+    if not MIN_HOP_SECONDS <= hop <= window:
         raise typer.BadParameter(
-            f"expected more than 0 and at most --window, got {hop:g}", param_hint="--hop"
+            f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
         )
     check_roots(paths)
     if engine is Engine.LOCAL:

@@ -129,8 +129,9 @@ def moments(
         import torch  # noqa: F401
 
         from imagebind.applications.moments import find_moments, score_curve
-        from imagebind.applications.streams import MIN_HOP_SECONDS, embed_recording
+        from imagebind.applications.streams import embed_recording
         from imagebind.query import to_query
+        from imagebind.windows import MIN_HOP_SECONDS
 
     if window < MIN_HOP_SECONDS:
         raise typer.BadParameter(

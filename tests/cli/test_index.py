@@ -120,7 +120,7 @@ def test_windows_overlap_by_half_by_default(imagebind, tmp_path, audio_file, db)
         (["--map", "*.png=depth:kinect"], "kinect_v1"),
         (["--hop", "20"], "--window"),
         (["--window", "-3"], "expected more than 0 seconds, got -3"),
-        (["--hop", "0"], "more than 0"),
+        (["--hop", "0"], "expected 0.04 to 10 seconds (--window), got 0"),
         (["--batch-size", "0"], "--batch-size"),
         (["--actors", "2"], "--engine ray"),
         (["--engine", "ray", "--device", "mps"], "cpu or cuda"),
