@@ -25,6 +25,7 @@ from imagebind.modality import ModalityType
 
 SECTION = "detect"
 TARGET_SHARE_OF_TRUNK = 0.85  # of the speed of the trunk alone
+MAP_REPEATS = 3  # at most: each takes about a minute on two cores
 BOXES = 16  # whose crops are embedded
 TEMPERATURE = 0.07
 
@@ -61,7 +62,7 @@ def measure(size: Size) -> Iterator[Row]:
 
     def maps() -> None:
         for image in images:
-            similarity_maps(embedder, image, query.vector[None], windows=(1.0,))
+            similarity_maps(embedder, image, query.vector[None])
 
     views = sum(counter.of(maps))
     sizes = embedder.model.config.trunk(ModalityType.VISION)
@@ -72,7 +73,7 @@ def measure(size: Size) -> Iterator[Row]:
         for start in range(0, views, len(inputs)):
             embedder.forward(ModalityType.VISION, inputs[: views - start]).cpu()
 
-    alone, whole = by_turns([trunk, maps], repeats=size.repeats)
+    alone, whole = by_turns([trunk, maps], repeats=min(size.repeats, MAP_REPEATS))
     yield Row(
         section=SECTION,
         name=f"similarity maps of {len(images)} images, {views} windows: speed against the trunk alone",
