@@ -5,7 +5,7 @@ from importlib import import_module
 from imagebind.evaluation.benchmark import Benchmark
 
 # For each benchmark, the module whose `BENCHMARKS` defines it.
-MODULE_OF_BENCHMARK = {
+MODULES = {
     "imagenet": "imagenet",
     "places365": "places365",
     "kinetics400": "kinetics400",
@@ -39,7 +39,7 @@ MODULE_OF_BENCHMARK = {
 
 def list_benchmarks() -> list[str]:
     """Return the names of all benchmarks."""
-    return list(MODULE_OF_BENCHMARK)
+    return list(MODULES)
 
 
 def benchmark_named(name: str) -> Benchmark:
@@ -48,8 +48,8 @@ def benchmark_named(name: str) -> Benchmark:
     Raises:
         ValueError: the name is unknown.
     """
-    if name not in MODULE_OF_BENCHMARK:
-        raise ValueError(f"benchmark: expected one of {', '.join(MODULE_OF_BENCHMARK)}, got {name!r}")
-    module = import_module(f"{__name__}.{MODULE_OF_BENCHMARK[name]}")
+    if name not in MODULES:
+        raise ValueError(f"benchmark: expected one of {', '.join(MODULES)}, got {name!r}")
+    module = import_module(f"{__name__}.{MODULES[name]}")
     benchmarks: tuple[Benchmark, ...] = module.BENCHMARKS
     return next(each for each in benchmarks if each.name == name)
