@@ -28,11 +28,11 @@ from imagebind.search.index import Index
 from imagebind.toyworld import write_world
 
 SECTION = "app"
-SCENES = 50  # at most, of eight files each
-FETCHED = 4  # thumbnails, and media files, after a search
-MOST_SECONDS = 120.0  # after which users stop
-TIMEOUT_SECONDS = 60.0  # seconds for one answer
-STARTED = re.compile(r"http://127\.0\.0\.1:\d+")
+MAX_SCENES = 50  # of eight files each
+FETCHED_FILES = 4  # thumbnails, and as many media files, after a search
+MAX_SECONDS = 120.0  # after which users stop
+TIMEOUT_SECONDS = 60.0  # for one response
+SERVER_URL = re.compile(r"http://127\.0\.0\.1:\d+")
 QUERIES = ("a red star", "a blue ring", "something that bounces", "a cold metal bar", "a moon on grass")
 
 _CARD = re.compile(r'data-kind="(\w+)".*?data-like="(\w+)"', re.DOTALL)
@@ -54,7 +54,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
     Raises:
         ImageBindError: the page did not start; contains its output.
     """
-    db = fill(folder, min(SCENES, size.crawled))
+    db = fill(folder, min(MAX_SCENES, size.crawled))
     with served(db) as url:
         start = time.perf_counter()
         logs = load(url, users=size.users, searches=size.searches)
@@ -63,20 +63,20 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def rows(logs: Sequence[Log], took: float) -> Iterator[Row]:
-    """Summarise the users' logs; there is no row for actions that occurred less than twice."""
+    """Summarise the users' logs; actions that occurred less than twice have no rows of their times."""
     searches = [seconds for log in logs for seconds in log.searches]
     fetches = [seconds for log in logs for seconds in log.fetches]
     errors = [error for log in logs for error in log.errors]
-    of = f"{len(logs)} users at once"
+    users = f"{len(logs)} users at once"
     detail = f"{len(searches)} searches and {len(fetches)} fetches in {took:.1f} s"
     first = f"; the first: {errors[0]}" if errors else ""
-    yield _row(f"{of}: errors", len(errors), "", target=0, detail=detail + first)
+    yield _row(f"{users}: errors", len(errors), "", target=0, detail=detail + first)
     for name, times in (("a search", searches), ("a thumbnail or media file", fetches)):
         if len(times) > 1:
             cuts = quantiles(times, n=20)
-            yield _row(f"{of}: {name}, p50", cuts[9] * 1e3, "ms")
-            yield _row(f"{of}: {name}, p95", cuts[18] * 1e3, "ms")
-    yield _row(f"{of}: searches", len(searches) / took, "a second")
+            yield _row(f"{users}: {name}, p50", cuts[9] * 1e3, "ms")
+            yield _row(f"{users}: {name}, p95", cuts[18] * 1e3, "ms")
+    yield _row(f"{users}: searches", len(searches) / took, "a second")
 
 
 def _row(name: str, value: float, unit: str, *, target: float | None = None, detail: str = "") -> Row:
@@ -99,7 +99,7 @@ def served(db: Path) -> Iterator[str]:
         try:
             assert process.stderr is not None
             printed = ""
-            while not (found := STARTED.search(printed)):
+            while not (found := SERVER_URL.search(printed)):
                 line = process.stderr.readline()
                 if not line:
                     raise ImageBindError(f"the page did not start: {printed.strip() or 'no output'}")
@@ -109,9 +109,9 @@ def served(db: Path) -> Iterator[str]:
             process.kill()
 
 
-def load(url: str, *, users: int, searches: int, most_seconds: float = MOST_SECONDS) -> list[Log]:
-    """Search a page with parallel users; return their logs. Stops after `most_seconds`."""
-    end = time.perf_counter() + most_seconds
+def load(url: str, *, users: int, searches: int, max_seconds: float = MAX_SECONDS) -> list[Log]:
+    """Search a page with parallel users; return their logs. Stops after `max_seconds`."""
+    end = time.perf_counter() + max_seconds
     with ThreadPoolExecutor(users) as pool:
         return list(pool.map(lambda number: _use(url, number, searches, end), range(users)))
 
@@ -120,7 +120,7 @@ def _use(url: str, number: int, searches: int, end: float) -> Log:
     log = Log()
     connection = HTTPConnection(url.removeprefix("http://"), timeout=TIMEOUT_SECONDS)
     try:
-        _answer(connection, "/")
+        _request(connection, "/")
         for turn in range(searches):
             if time.perf_counter() > end:
                 break
@@ -135,8 +135,8 @@ def _use(url: str, number: int, searches: int, end: float) -> Log:
     return log
 
 
-def _answer(connection: HTTPConnection, path: str, body: object = None) -> bytes:
-    """Post a body as JSON, or get a path without one; return the response.
+def _request(connection: HTTPConnection, path: str, body: object = None) -> bytes:
+    """Return the content of a path: by POST with `body` as JSON, or by GET if there is no body.
 
     Raises:
         ImageBindError: the server refuses the request.
@@ -145,10 +145,10 @@ def _answer(connection: HTTPConnection, path: str, body: object = None) -> bytes
         connection.request("GET", path)
     else:
         connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-    answer = connection.getresponse()
-    content = answer.read()
-    if answer.status >= 400:
-        raise ImageBindError(f"{path}: status {answer.status}, {content[:300]!r}")
+    response = connection.getresponse()
+    content = response.read()
+    if response.status >= 400:
+        raise ImageBindError(f"{path}: status {response.status}, {content[:300]!r}")
     return content
 
 
@@ -159,17 +159,19 @@ def _search(connection: HTTPConnection, text: str) -> list[tuple[str, str]]:
         ImageBindError: the response has no hits.
     """
     body = {"query": {"texts": [[text, 1.0]]}, "filters": {}}
-    answer = _answer(connection, "/search", body).decode()
-    hits = _CARD.findall(answer)
+    page = _request(connection, "/search", body).decode()
+    hits = _CARD.findall(page)
     if not hits:
-        raise ImageBindError(f"no hits for {text!r}: {answer[:300]}")
+        raise ImageBindError(f"no hits for {text!r}: {page[:300]}")
     return hits
 
 
 def _fetch(connection: HTTPConnection, found: Sequence[tuple[str, str]], log: Log) -> None:
-    with_thumbnail = [id for kind, id in found if kind not in _WITHOUT_THUMBNAIL][:FETCHED]
-    paths = [f"/thumbnail/{id}" for id in with_thumbnail] + [f"/media/{id}" for _, id in found[:FETCHED]]
+    with_thumbnail = [id for kind, id in found if kind not in _WITHOUT_THUMBNAIL][:FETCHED_FILES]
+    paths = [f"/thumbnail/{id}" for id in with_thumbnail] + [
+        f"/media/{id}" for _, id in found[:FETCHED_FILES]
+    ]
     for path in paths:
         start = time.perf_counter()
-        _answer(connection, path)
+        _request(connection, path)
         log.fetches.append(time.perf_counter() - start)

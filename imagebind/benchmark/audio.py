@@ -1,4 +1,4 @@
-"""Time reading clips from a long MP3 and from short files, against decoding each file completely."""
+"""Benchmarks reading clips from a long MP3 and from short files, against decoding each file completely."""
 
 import io
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ from imagebind.transforms.audio import AudioTransform
 
 SECTION = "audio"
 SAMPLE_RATE = 44_100
-ENCODED_SECONDS = 60  # a longer file repeats their packets
+ENCODED_SECONDS = 60  # a longer file repeats the packets of these seconds
 TARGET_SECONDS = 1.5  # for reading clips from one hour of MP3
 AUDIO_FORMATS = ("WAV", "FLAC", "OGG", "MP3")
 
@@ -43,29 +43,29 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         unit="x as fast",
         detail=f"{median(clips):.2f} s against {median(whole):.2f} s",
     )
-    for form in AUDIO_FORMATS:
-        data = encoded(form, seconds)
-        short, all_of_it = by_turns(
+    for file_format in AUDIO_FORMATS:
+        data = encoded(file_format, seconds)
+        clips, whole = by_turns(
             [partial(AudioTransform(), data), partial(decode_all, data)],
             repeats=size.repeats,
         )
         yield Row(
             section=SECTION,
-            name=f"clips of {seconds} s of {form}, filter bank included, against decoding alone",
-            value=median(ratios(all_of_it, short)),
+            name=f"clips of {seconds} s of {file_format}, filter bank included, against decoding alone",
+            value=median(ratios(whole, clips)),
             unit="x as fast",
-            detail=f"{1000 * median(short):.0f} ms against {1000 * median(all_of_it):.0f} ms",
+            detail=f"{1000 * median(clips):.0f} ms against {1000 * median(whole):.0f} ms",
         )
 
 
-def encoded(form: str, seconds: int) -> bytes:
+def encoded(file_format: str, seconds: int) -> bytes:
     """Encode stereo tones over noise in one of libsndfile's formats."""
     rng = np.random.default_rng(0)
     times = np.arange(seconds * SAMPLE_RATE) / SAMPLE_RATE
     tones = 0.3 * np.sin(2 * np.pi * 440 * times * (1 + 0.01 * times))
     samples = tones[:, None] + 0.05 * rng.standard_normal((len(times), 2))
     buffer = io.BytesIO()
-    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE, 2, format=form) as file:
+    with soundfile.SoundFile(buffer, "w", SAMPLE_RATE, 2, format=file_format) as file:
         for first in range(0, len(samples), SAMPLE_RATE):  # a minute at once overflows libsndfile's stack
             file.write(samples[first : first + SAMPLE_RATE].astype(np.float32))
     return buffer.getvalue()

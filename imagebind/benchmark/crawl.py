@@ -23,18 +23,18 @@ from imagebind.search.index import Index
 from imagebind.toyworld import world_transforms, write_world
 
 SECTION = "index"
-CRAWL_REPEATS = 5  # of embedding all files and indexing them
+CRAWL_REPEATS = 5  # turns of embedding all files and indexing them
 WORLD_SEED = 3
 INDEXED_SUFFIXES = (".png", ".mp4", ".wav", ".csv", ".txt")
 MAPPED_KINDS = ("depth", "thermal")  # PNG files whose modality cannot be inferred from their content
 MAPPINGS = [parse_mapping(f"**/{kind}.png={kind}") for kind in MAPPED_KINDS]
-SEARCH_PROCESSES = 3  # each in its own process
+NUM_SEARCHES = 3  # each in its own process
 
 TARGET_SHARE_OF_EMBEDDING, TARGET_MEMORY_GROWTH, TARGET_SEARCH_SECONDS = 0.85, 1.1, 3.0
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Alternate embedding and indexing of the same files; measure a second crawl and a first search."""
+    """Alternate embedding and indexing of the same files; measure a second crawl, memory and searches."""
     media = folder / "media"
     fifth = media / "fifth"
     write_world(fifth, size.crawled // 5, seed=WORLD_SEED)
@@ -52,25 +52,25 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         ]
         for times, action in steps if turn % 2 else reversed(steps):
             times.append(seconds(action))
-    of = f"{len(files):,} files of six modalities"
+    indexed = f"{len(files):,} files of six modalities"
     yield _row(
-        f"{of}: indexing them, speed against embedding them",
+        f"{indexed}: indexing them, speed against embedding them",
         median(a / c for a, c in zip(alone, crawled, strict=True)),
         target=TARGET_SHARE_OF_EMBEDDING,
         detail=f"{len(files) / median(crawled):.1f} against {len(files) / median(alone):.1f} files a second; "
         "by turns " + ", ".join(f"{a / c:.2f}" for a, c in zip(alone, crawled, strict=True)),
     )
     again = seconds(lambda: crawl(index, [media], mappings=MAPPINGS))
-    yield _row(f"{of}: again, with nothing changed", len(files) / again, "files a second")
-    few, all_ = (in_fresh_process("crawl_folder", folder, source)["peak"] for source in (fifth, media))
+    yield _row(f"{indexed}: again, with nothing changed", len(files) / again, "files a second")
+    fifth_peak, peak = (in_fresh_process("crawl_folder", folder, source)["peak"] for source in (fifth, media))
     yield _row(
-        f"{of}: peak memory of indexing, against that of a fifth",
-        all_ / few,
+        f"{indexed}: peak memory of indexing, against that of a fifth",
+        peak / fifth_peak,
         target=TARGET_MEMORY_GROWTH,
         at_most=True,
-        detail=f"{all_ / 2**20:,.0f} against {few / 2**20:,.0f} MB, including the imports",
+        detail=f"{peak / 2**20:,.0f} against {fifth_peak / 2**20:,.0f} MB, including the imports",
     )
-    times = [seconds(lambda: _search(folder / "0.lance")) for _ in range(SEARCH_PROCESSES)]
+    times = [seconds(lambda: _search(folder / "0.lance")) for _ in range(NUM_SEARCHES)]
     yield _row(
         "from the command to the hits of a search by text, in a new process",
         median(times),
@@ -101,7 +101,7 @@ def world_embedder() -> Embedder:
 
 
 def files_of(media: Path) -> list[Path | dict[str, Path]]:
-    """Return all files of some scenes as inputs of `encode`."""
+    """Return all files of the scenes in a folder, as inputs of `encode`."""
     found = sorted(path for path in media.rglob("*") if path.suffix in INDEXED_SUFFIXES)
     return [{path.stem: path} if path.stem in MAPPED_KINDS else path for path in found]
 

@@ -1,4 +1,4 @@
-"""Benchmarks detection relative to the vision trunk's own rate over as many views.
+"""Benchmarks detection relative to the vision trunk's own rate for the same number of views.
 
 The model is the small one: with a larger one, cutting and resizing windows costs relatively less.
 """
@@ -26,7 +26,7 @@ from imagebind.modality import ModalityType
 SECTION = "detect"
 TARGET_SHARE_OF_TRUNK = 0.85  # of the speed of the trunk alone
 MAP_REPEATS = 3  # at most: each takes about a minute on two cores
-BOXES = 16  # whose crops are embedded
+NUM_BOXES = 16  # boxes whose crops are embedded
 TEMPERATURE = 0.07
 
 
@@ -82,7 +82,7 @@ def measure(size: Size) -> Iterator[Row]:
         target=TARGET_SHARE_OF_TRUNK,
         detail=f"{median(whole):.2f} s, trunk {median(alone):.2f} s",
     )
-    corners = rng.random((BOXES, 2, 2)) * np.subtract(images[0].size, 1)
+    corners = rng.random((NUM_BOXES, 2, 2)) * np.subtract(images[0].size, 1)
     boxes = np.concatenate([corners.min(axis=1), corners.max(axis=1) + 1], axis=1)
     crops = counter.of(lambda: detect(embedder, images[0], [query], proposals=boxes, image_quantile=None))
     yield Row(

@@ -39,13 +39,13 @@ def measure(size: Size) -> Iterator[Row]:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Trial:
-    """A model with one trunk and its input. It may have fewer blocks than the trunk; all blocks are equal."""
+    """A model with one trunk and its input. It may have fewer blocks than configured; all are equal."""
 
     model: ImageBindModel
     modality: ModalityType
     inputs: Tensor  # as the preprocessor takes them
     trunk_inputs: dict[str, Tensor]  # as the preprocessor returns them
-    blocks: int  # of the whole trunk
+    blocks: int  # of the trunk as configured
 
     @property
     def trunk(self) -> Trunk:
@@ -55,7 +55,7 @@ class Trial:
 
     @property
     def tokens(self) -> Tensor:
-        """(b, l, d)"""
+        """The input of the first block: (b, l, d)."""
         return self.trunk_inputs["tokens"]
 
     def run_blocks(self) -> None:
@@ -80,7 +80,7 @@ class Trial:
 
 
 def try_trunk(size: Size, modality: ModalityType, dtype: torch.dtype) -> Trial:
-    """Build a trunk with as many blocks as run in `size.pass_seconds`; emulated bfloat16 is slow."""
+    """Build a trunk with as many blocks as run in `size.pass_seconds`, since emulated bfloat16 is slow."""
     inputs = example_input(size.config, modality, size.batch)
     inputs = inputs.to(dtype) if inputs.is_floating_point() else inputs
     whole = size.config.trunk(modality).num_blocks
@@ -109,7 +109,7 @@ def _share(size: Size, modality: ModalityType, precision: str, trial: Trial) -> 
     forward = [block / part + end for block, end in zip(blocks, ends, strict=True)]
     linear = [one / part for one in linears]
     weight_flops, attention_flops = flops(
-        trial.tokens.shape, trial.blocks, extra_keys=modality not in LARGE_TRUNKS
+        trial.tokens.shape, trial.blocks, learned_key=modality not in LARGE_TRUNKS
     )
     shares = [ratio * (weight_flops + attention_flops) / weight_flops for ratio in ratios(linear, forward)]
     measured = "" if part == 1 else f", from {len(trial.trunk.blocks)} of {trial.blocks} blocks"
@@ -130,7 +130,7 @@ def _compiled(size: Size, modality: ModalityType, trial: Trial) -> Row:
     name = f"{modality}: speed-up by compile()"
     try:
         plain, compiled = by_turns([trial.run_blocks, other.run_blocks], repeats=size.repeats)
-    except RuntimeError as error:  # torch's for a machine without a C++ compiler
+    except RuntimeError as error:  # torch raises it on a machine without a C++ compiler
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         return Row(section=SECTION, name=name, value=1.0, unit="x as fast", detail=f"not available: {reason}")
     return Row(
@@ -142,11 +142,11 @@ def _compiled(size: Size, modality: ModalityType, trial: Trial) -> Row:
     )
 
 
-def flops(shape: tuple[int, ...], blocks: int, *, extra_keys: bool) -> tuple[int, int]:
-    """Return the operations of products with weights and of attention's products, for tokens (b, l, d)."""
+def flops(shape: tuple[int, ...], blocks: int, *, learned_key: bool) -> tuple[int, int]:
+    """Return the operations of the products with weights, and of those of attention, for tokens (b, l, d)."""
     rows, length, width = shape
     weights = 4 * width**2 + 2 * MLP_RATIO * width**2  # query, key, value, output; the two of the MLP
-    keys = length + int(extra_keys)  # the learned key
+    keys = length + int(learned_key)
     return 2 * rows * length * weights * blocks, 4 * rows * length * keys * width * blocks
 
 

@@ -1,4 +1,4 @@
-"""Benchmarks generating images with the small model: from an embedding, and from a text and a recording."""
+"""Benchmarks generating images with the small model: from an embedding, and from an audio file and a text."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,12 +17,12 @@ from imagebind.embedder import Embedder
 from imagebind.toyworld import World, world_transforms, write_scene
 
 SECTION = "generate"
-TARGET_MILLISECONDS = 50.0  # an image
+TARGET_MILLISECONDS = 50.0  # per image
 BATCH = 16
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Measure the milliseconds for an image of an embedding, alone and in a batch, and of items."""
+    """Yield the milliseconds per image: from an embedding alone, from a batch, and from items."""
     embedder = Embedder(
         TINY, transforms={kind.value: each for kind, each in world_transforms().items()}, device=CPU
     )

@@ -39,7 +39,7 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
 
 
 def _plainly(paths: list[Path]) -> Tensor:
-    """Return the same tensors as published code for CLIP models computes them: (n, 3, 224, 224)."""
+    """Return the same tensors, computed as in published code for CLIP models: (n, 3, 224, 224)."""
     transform = v2.Compose(
         [
             v2.Resize(IMAGE_SIZE, interpolation=v2.InterpolationMode.BICUBIC, antialias=True),

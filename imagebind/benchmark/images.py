@@ -11,6 +11,7 @@ FRAME_RATE = 25
 GRAIN_DEVIATION = 6.0  # standard deviation, of 255
 GRID_CELLS = 12  # soft shapes along each side
 JPEG_QUALITY = 90
+NOISE_PATTERNS = 7  # of a video's frames, in turn
 
 
 def random_image(rng: np.random.Generator, width: int, height: int) -> np.ndarray:
@@ -36,7 +37,7 @@ def write_video(path: Path, *, duration: float, size: tuple[int, int]) -> None:
     width, height = size
     rng = np.random.default_rng(0)
     scene = random_image(rng, 2 * width, height)
-    grains = [rng.integers(-8, 9, (height, width, 1), dtype=np.int16) for _ in range(7)]
+    grains = [rng.integers(-8, 9, (height, width, 1), dtype=np.int16) for _ in range(NOISE_PATTERNS)]
     with av.open(path, "w") as container:
         stream = container.add_stream("libx264", rate=FRAME_RATE, options={"preset": "veryfast"})
         stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"

@@ -39,7 +39,7 @@ def read_file(path: str) -> dict[str, float]:
 
 
 def load(path: str, size: str, mmap: str = "") -> dict[str, float]:
-    """Load a model as the library does, then read every weight; only then do mapped pages count as memory.
+    """Load a model as the library does, then read every weight: mapped pages count as memory once read.
 
     Args:
         mmap: "mmap" maps the file into memory; by default the file is read.

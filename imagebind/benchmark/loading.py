@@ -28,7 +28,7 @@ def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: boo
         CheckpointError: the weights have another size.
     """
     needed = sum(parameter.nbytes for parameter in ImageBindModel(size.config, device="meta").parameters())
-    _require(needed, folder, files=1 if weights else 2)
+    _require_space(needed, folder, files=1 if weights else 2)
     path = weights or folder / "weights.pth"
     if weights is None:
         in_fresh_process("make_weights", path, size.name)
@@ -110,7 +110,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
         )
 
 
-def _require(needed: int, folder: Path, *, files: int) -> None:
+def _require_space(needed: int, folder: Path, *, files: int) -> None:
     free_disk, free_memory = shutil.disk_usage(folder).free, _free_memory()
     disk, memory = 1.1 * files * needed, 1.3 * needed
     if free_disk < disk:

@@ -21,16 +21,16 @@ from imagebind.toyworld.rendered import STORED, Rendered, render_world
 from imagebind.toyworld.scene import SHOWN_ATTRIBUTES
 
 SECTION = "mixed"
-WORLD_SEED = 1  # the small model was trained on that of seed 0
+WORLD_SEED = 1  # the small model was trained on the world of seed 0
 TOP_K = 10
 # Attributes that hits should share with the query, if its modality shows them.
 CONTENT_ATTRIBUTES = ("shape", "motion")
 
-Vectors = Mapping[MediaKind, np.ndarray]  # (n, e) of each kind, in the order of the scenes
+Vectors = Mapping[MediaKind, np.ndarray]  # (n, e) of each media type, in the order of the scenes
 
 
 def measure(size: Size, folder: Path) -> Iterator[Row]:
-    """Render, embed, and search."""
+    """Render and embed scenes, and yield the accuracy of the searches."""
     rendered = render_world(folder / "world", size.scenes, seed=WORLD_SEED)
     vectors = embed(rendered)
     attributes = [rendered.scene(number).attributes for number in range(size.scenes)]
@@ -64,7 +64,8 @@ def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored
     for kind, (raw, calibrated) in shares.items():
         yield Row(
             section=SECTION,
-            name=f"by {kind}, all kinds in one list: {' and '.join(_asked(kind))} right in the top {TOP_K}",
+            name=f"by {kind}, all media types in one list: {' and '.join(_query_attributes(kind))} right in "
+            f"the top {TOP_K}",
             value=calibrated,
             unit="",
             detail=f"by cosine {raw:.3f}",
@@ -72,7 +73,7 @@ def mixed_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored
     raw, calibrated = np.mean([*shares.values()], axis=0)
     yield Row(
         section=SECTION,
-        name="mean over the kinds",
+        name="mean over the media types",
         value=calibrated,
         unit="",
         target=round(float(raw), 3),
@@ -95,7 +96,10 @@ def _relevant(
         cosines.append(found)
         scores.append(calibration.scale(query, each).score(found))
     right = np.array(
-        [all(attributes[n][name] == attributes[number][name] for name in _asked(kind)) for n in range(stored)]
+        [
+            all(attributes[n][name] == attributes[number][name] for name in _query_attributes(kind))
+            for n in range(stored)
+        ]
     )
     of_all = np.tile(right, len(vectors))
 
@@ -105,13 +109,13 @@ def _relevant(
     return share(cosines), share(scores)
 
 
-def _asked(kind: MediaKind) -> list[str]:
+def _query_attributes(kind: MediaKind) -> list[str]:
     shown = CONTENT_ATTRIBUTES if kind is MediaKind.TEXT else SHOWN_ATTRIBUTES[kind]
     return [name for name in CONTENT_ATTRIBUTES if name in shown]
 
 
 def sum_rows(vectors: Vectors, attributes: Sequence[Mapping[str, str]], stored: int) -> Iterator[Row]:
-    """Search videos by the sum of an image and another scene's audio."""
+    """Yield the share of correct videos for the sum of an image and another scene's audio."""
     videos = vectors[MediaKind.VIDEO][:stored]
     shares: dict[str, list[float]] = {"sum": [], "image": [], "audio": [], "chance": []}
     for number in range(stored, len(attributes) - 1):

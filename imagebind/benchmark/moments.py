@@ -1,7 +1,7 @@
 """Benchmarks moments in a long video relative to `encode`: clips a second, and memory against the length.
 
-The streams of a video are embedded by overlapping windows; `encode` embeds as many clips that do not overlap
-of a video of the same length. The model is the small one: with a larger one decoding costs relatively less.
+A video is embedded by overlapping windows; `encode` embeds the same number of clips of the same video. The
+model is the small one: with a larger one, decoding costs relatively less.
 """
 
 from collections.abc import Iterator
@@ -49,15 +49,15 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         path = folder / f"{factor}.mp4"
         write_video(path, duration=factor * size.moment_seconds, size=size.video_size)
         peaks.append(in_fresh_process("moments_of_video", path)["peak"])
-    few, many = peaks
+    short_peak, long_peak = peaks
     yield Row(
         section=SECTION,
         name=f"peak memory of a video {MEMORY_LENGTHS[1] // MEMORY_LENGTHS[0]} times as long",
-        value=many / few,
+        value=long_peak / short_peak,
         unit="of the shorter's",
         target=TARGET_MEMORY_GROWTH,
         at_most=True,
-        detail=f"{many / 2**20:,.0f} against {few / 2**20:,.0f} MB, including the imports",
+        detail=f"{long_peak / 2**20:,.0f} against {short_peak / 2**20:,.0f} MB, including the imports",
     )
 
 
@@ -67,6 +67,6 @@ def vectors_of(embedder: Embedder, path: Path) -> Any:
 
 
 def clip_embedder(embedder: Embedder, clips: int) -> Embedder:
-    """Return an embedder of the same model that takes some clips of a video."""
+    """Return an embedder of the same model that takes `clips` clips of a video."""
     transform: Any = embedder.transform(MediaKind.VIDEO)
     return Embedder(embedder.model, transforms={MediaKind.VIDEO: replace(transform, clips=clips)})

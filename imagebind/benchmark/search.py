@@ -1,8 +1,9 @@
 """Benchmarks search in tables of growing size: build time and size of the index, search speed and recall.
 
 The vectors have a realistic distribution. Captions of the toy world, embedded by the small model, form
-clusters in a low-dimensional subspace. Each vector is a mixture of two neighbouring ones, rotated into 1024
-dimensions, plus noise in all directions. Queries have the same distribution, but are not in the table.
+clusters in a low-dimensional subspace. Each vector is a mixture of the embeddings of two similar captions,
+rotated into 1024 dimensions, plus noise in all directions. Queries have the same distribution, but
+are not in the table.
 """
 
 import time
@@ -49,7 +50,7 @@ class Cloud:
     """A distribution of vectors: mixtures of `seeds` (n, d), rotated by `rotation` (d, e), plus noise."""
 
     seeds: np.ndarray
-    neighbours: np.ndarray  # (n, 32) of each seed
+    neighbours: np.ndarray  # (n, 32) numbers of the most similar seeds of each seed
     rotation: np.ndarray
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
@@ -97,29 +98,29 @@ def measure(size: Size, folder: Path) -> Iterator[Row]:
         p50, p95, exact_ms = median(fast) * 1e3, quantiles(fast, n=20)[-1] * 1e3, median(slow) * 1e3
         written = store.size() or 0
         store.compact(keep=KEPT_VERSIONS_AGE)  # drop the versions kept for running readers
-        of = f"{count:,} vectors of {EMBED_DIM}"
-        goal = count == MILLION
-        kind = "approximate" if is_approximate_worthwhile(count) else "exact"
+        stored = f"{count:,} vectors of {EMBED_DIM}"
+        has_targets = count == MILLION
+        method = "approximate" if is_approximate_worthwhile(count) else "exact"
         growth = "" if before is None else f", {p50 / before:.2f} x that of a tenth"
-        target = TARGET_BUILD_SECONDS if goal else None
-        yield _row(f"{of}: ready for search after", build, "s", target, at_most=True)
+        target = TARGET_BUILD_SECONDS if has_targets else None
+        yield _row(f"{stored}: ready for search after", build, "s", target, at_most=True)
         yield _row(
-            f"{of}: on disk",
+            f"{stored}: on disk",
             written / GIGABYTE,
             "GB",
             detail=f"{(store.size() or 0) / GIGABYTE:.3g} GB once earlier versions are dropped",
         )
-        target = TARGET_RECALL if goal else None
-        yield _row(f"{of}: recall@{TOP_K}", recall, "", target, detail=f"{kind} against exact")
+        target = TARGET_RECALL if has_targets else None
+        yield _row(f"{stored}: recall@{TOP_K}", recall, "", target, detail=f"{method} against exact")
         yield _row(
-            f"{of}: a search, p50",
+            f"{stored}: a search, p50",
             p50,
             "ms",
-            TARGET_P50_MS if goal else None,
+            TARGET_P50_MS if has_targets else None,
             at_most=True,
-            detail=f"{kind}; exact {exact_ms:,.0f} ms, {exact_ms / p50:.1f} x{growth}",
+            detail=f"{method}; exact {exact_ms:,.0f} ms, {exact_ms / p50:.1f} x{growth}",
         )
-        yield _row(f"{of}: a search, p95", p95, "ms")
+        yield _row(f"{stored}: a search, p95", p95, "ms")
         before = p50
 
 

@@ -20,7 +20,7 @@ class Size:
     name: str
     config: ImageBindConfig
     captions: int  # to tokenise
-    caption_batch: int  # captions a forward pass
+    caption_batch: int  # captions per forward pass of the text trunk
     batch: int  # rows of each trunk's forward pass
     pass_seconds: float  # approximate limit of one timed pass through a trunk's blocks
     audio_seconds: int
@@ -31,7 +31,7 @@ class Size:
     mapped_images: int  # whose similarity maps are computed, with the small model
     image_size: tuple[int, int]  # width, height
     repeats: int
-    tables: tuple[int, ...]  # vectors of each table that is searched
+    tables: tuple[int, ...]  # numbers of vectors of the searched tables
     scenes: int  # of the toy world; a quarter of them are queries
     crawled: int  # scenes, of eight files each, to index
     users: int  # of the web page

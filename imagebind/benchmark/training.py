@@ -35,7 +35,7 @@ TARGET_MEMORY_RATIO = 1.1
 # Linux's allocator unpredictably keeps freed memory, up to half a gigabyte; this makes it return memory.
 MALLOC_ENVIRONMENT = {"MALLOC_MMAP_THRESHOLD_": str(128 * 1024)}
 BATCH_GROWTH = 8  # times the batch, for the same memory
-# Matrix products for each of a forward pass: a trained trunk has two more in its backward pass.
+# Matrix products of a step for each one of the forward pass: training adds two in the backward pass.
 TRAINED_PRODUCTS, FROZEN_PRODUCTS = 3, 1
 LEARNING_RATE = 1e-4
 TEMPERATURE = 0.05
@@ -122,7 +122,7 @@ def _rows(size: Size, folder: Path, dataset: Pairs, trials: dict[Trial, int]) ->
 
 
 def _steps(run: Run, dataset: Pairs, size: Size) -> Timed:
-    """Run and time steps, after warm-up steps."""
+    """Run and time steps, after two warm-up steps."""
     source = PairSource(name=ModalityType.AUDIO.value, dataset=dataset)
     # Only one batch is read ahead, so batches read during the warm-up speed up at most one later step.
     loader = PairLoader(
@@ -146,7 +146,7 @@ def _linear_seconds(trials: dict[Trial, int]) -> float:
             trial.run_linears()
             part = len(trial.trunk.blocks) / trial.blocks
             learned_key = trial.modality is not ModalityType.VISION
-            weight_flops, attention_flops = flops(trial.tokens.shape, trial.blocks, extra_keys=learned_key)
+            weight_flops, attention_flops = flops(trial.tokens.shape, trial.blocks, learned_key=learned_key)
             passes = [seconds(trial.run_linears) for _ in range(3)]
             total += times * median(passes) / part * (weight_flops + attention_flops) / weight_flops
     return total

@@ -20,7 +20,7 @@ from imagebind.transforms.video import VideoTransform, probe_video, spatial_crop
 
 SECTION = "video"
 TARGET_SPEEDUP = 1.5  # relative to converting all frames
-TARGET_MEMORY_SHARE = 0.2  # of the memory that the other way takes
+TARGET_MEMORY_SHARE = 0.2  # of the memory for converting all frames
 MEGABYTE = 1e6
 
 
@@ -63,15 +63,15 @@ def picked_frames(path: Path) -> Tensor:
 
 def all_frames(path: Path) -> Tensor:
     """Load the same tensor by converting all frames of a clip to float before picking two."""
-    choices = VideoTransform()
+    transform = VideoTransform()
     duration = Fraction(probe_video(path).duration).limit_denominator(1000)
-    spans = clip_spans(duration, clip_seconds=choices.clip_seconds, clips=choices.clips)
+    spans = clip_spans(duration, clip_seconds=transform.clip_seconds, clips=transform.clips)
     views = []
     for start, end in spans:
         clip = _decode(path, start, end)  # (3, t, h, w)
-        positions = torch.linspace(0, clip.shape[1] - 1, choices.frames).long()
+        positions = torch.linspace(0, clip.shape[1] - 1, transform.frames).long()
         picked = clip[:, positions].movedim(1, 0) / 255  # -> (frames, 3, h, w)
-        squares = [spatial_crops(frame, size=choices.size, crops=choices.crops) for frame in picked]
+        squares = [spatial_crops(frame, size=transform.size, crops=transform.crops) for frame in picked]
         standard = F.normalize(torch.stack(squares), mean=list(IMAGE_MEAN), std=list(IMAGE_STD))
         views.append(standard.permute(1, 2, 0, 3, 4))  # (frames, crops, 3, h, w) -> (crops, 3, frames, h, w)
     return torch.cat(views)

@@ -64,7 +64,7 @@ class LabelledSet:
     """Items of known classes, listed files that do not exist, and notes for reports.
 
     Args:
-        damaged: for items that cannot be listed because a file is damaged, the messages.
+        damaged: error messages of items that cannot be listed because a file is damaged.
     """
 
     classes: Sequence[ClassNames]
@@ -76,7 +76,7 @@ class LabelledSet:
 
 @dataclass(frozen=True, kw_only=True)
 class RetrievalSet:
-    """Queries, candidates, for each query the numbers of its relevant candidates, and notes for reports.
+    """Queries, candidates, the numbers of the relevant candidates of each query, and notes for reports.
 
     The other fields are those of a `LabelledSet`.
     """

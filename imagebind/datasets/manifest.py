@@ -101,7 +101,7 @@ READERS: dict[str, Callable[[Path], Iterator[tuple[str, ManifestRow]]]] = {
 
 def _pairs_of(row: ManifestRow, folder: Path, item: str) -> Iterator[Pair]:
     cells = {key: value for key, value in row.items() if not _is_empty(value)}
-    unknown = sorted(str(key) for key in row if not _is_known(key))
+    unknown = sorted(key for key in row if not _is_known(key))
     if unknown:
         columns = (VISION, *OTHERS, NAME_COLUMN, *NUMBER_COLUMNS)
         expected = f"the columns {', '.join(columns)}, or an option such as depth.sensor"
@@ -173,9 +173,7 @@ def _is_empty(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and math.isnan(value))
 
 
-def _is_known(key: Any) -> bool:
-    if not isinstance(key, str):  # cells without a column in a CSV's header
-        return False
+def _is_known(key: str) -> bool:
     modality, _, option = key.partition(".")
     if key in (VISION, *OTHERS, NAME_COLUMN, *NUMBER_COLUMNS):
         return True

@@ -40,7 +40,7 @@ class TarSpan(NamedTuple):
 
 
 class ShardSample(NamedTuple):
-    """A sample of a shard."""
+    """The number of a shard, and the key and the two files of a sample in it."""
 
     shard: int
     key: str
@@ -55,7 +55,7 @@ class ShardPairs(LazyPairs):
 
     Args:
         vision, other: endings of the two files in order of preference; with audio one video file may be both.
-        options: options of all other items: {"sensor": "kinect_v2"}.
+        options: options of every item that is not vision: {"sensor": "kinect_v2"}.
 
     Raises:
         MediaError: a shard is not a tar file, or is compressed or truncated; or no shard has a pair.

@@ -1,4 +1,4 @@
-"""Tables and lists as people save them: CSV with commas, semicolons or tabs, in UTF-8 or UTF-16."""
+"""Reads tables and lists as people save them: CSV with commas, semicolons or tabs, in UTF-8 or UTF-16."""
 
 import codecs
 import csv
@@ -24,7 +24,7 @@ def text_at(path: StrPath, expected: str = "a text file") -> str:
     r"""Return the text of a file in UTF-8, or UTF-16 with a byte order mark; all ends of line become "\n".
 
     Args:
-        expected: what the file is, for errors.
+        expected: a description of the file, for errors.
 
     Raises:
         MediaError: the file does not exist, cannot be read, or is not text in one of these encodings.
@@ -52,7 +52,7 @@ def lines_at(path: StrPath, expected: str = "a text file") -> list[str]:
 
 
 def table_at(path: StrPath, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Return the rows of a CSV with a header, as `numbered_rows`."""
+    """Return the rows of a CSV with a header, without line numbers; see `numbered_rows`."""
     return [row for _, row in numbered_rows(path, columns)]
 
 
@@ -100,6 +100,7 @@ def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict
             got=f"one that cannot be read ({error})",
             expected="a row of CSV",
         ) from error
+    # A quote that is not closed makes the rest of the file one cell of the last row.
     if any("\n" in cell for cell in cells) and text.count('"') % 2:
         lines = max(cell.count("\n") for cell in cells)
         raise MediaError(
@@ -125,7 +126,7 @@ def json_at(path: StrPath, expected: str) -> Any:
 
 
 def _fit(text: str, delimiter: str, columns: Sequence[str]) -> tuple[int, int]:
-    """Return how many of the columns, and how many cells, the header has with a delimiter."""
+    """Return the number of required columns and of all cells in the header, split by a delimiter."""
     first = text[:HEADER_CHARACTERS].partition("\n")[0]
     header = [name.strip() for name in next(csv.reader([first], delimiter=delimiter), [])]
     return sum(column in header for column in columns), len(header)

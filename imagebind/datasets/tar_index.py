@@ -1,4 +1,4 @@
-"""Finds the positions of files in a tar archive from its headers: the one reader of shards.
+"""Finds the positions of files in a tar archive from its headers; all readers of shards use it.
 
 Python's tarfile takes several times as long per header, and a data set in shards has millions of them. It
 also treats a damaged header as the end of the archive.
@@ -19,7 +19,7 @@ USTAR = b"ustar"
 GNU_MAGIC = slice(257, 265)
 GNU = b"ustar  \0"  # GNU headers have times in the place of POSIX's prefix
 REGULAR_FILES = (b"0", b"\0", b"7")
-WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")  # links, devices, folders: their size says nothing
+WITHOUT_CONTENT = (b"1", b"2", b"3", b"4", b"5", b"6")  # links, devices, folders: their size has no meaning
 LONG_NAME, EXTENDED = b"L", (b"x", b"X")  # entries of GNU and POSIX with metadata of the next file
 SPARSE = b"S"  # GNU: a file whose zeros are not stored
 REAL_SIZE = slice(483, 495)  # of a sparse file
@@ -77,14 +77,14 @@ def tar_entries(file: BinaryIO, archive: str) -> Iterator[TarEntry]:
             content = file.read(size)
             metadata |= {"path": _text(content)} if entry_type == LONG_NAME else _records(content)
         else:
-            if entry_type in (*REGULAR_FILES, SPARSE) and not name.endswith("/"):  # old folders
+            if entry_type in (*REGULAR_FILES, SPARSE) and not name.endswith("/"):  # an old folder
                 yield TarEntry(metadata.get("GNU.sparse.name", name), start, size, sparse_size)
             metadata, last = {}, encodable(name)
         position = start + -(-size // TAR_BLOCK) * TAR_BLOCK
 
 
 def _sizes(header: bytes, metadata: dict[str, str]) -> tuple[int, int | None] | None:
-    """Return the size of the content after a header and the size of a sparse file, or None if it is invalid.
+    """Return the size of the content after a header and that of a sparse file; None if the header is invalid.
 
     A header is valid if its byte sum, with the checksum field read as spaces, equals the checksum.
     """
@@ -105,7 +105,7 @@ def _sizes(header: bytes, metadata: dict[str, str]) -> tuple[int, int | None] | 
 
 
 def _map_size(header: bytes, file: BinaryIO) -> int:
-    """Return the bytes of a sparse file's map after its header, where the file is."""
+    """Return the bytes of a sparse file's map, which starts at the file's position, after the header."""
     size, continues = 0, any(header[HAS_MAP])
     while continues:
         size += TAR_BLOCK

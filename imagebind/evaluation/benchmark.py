@@ -78,6 +78,7 @@ class Benchmark:
         few_shot: the paper's training on few examples. The reader needs an option `split` ("train", "test"),
             or folds.
         needs: the files below the root.
+        url: the page of the data set; one with "://" is named when files are missing.
         licence: of the data, as its owner states it.
         folder: the usual name of the root, besides the name and the title.
         needs_root: whether `read` needs the folder of the data; False for the user's own files.
@@ -134,7 +135,7 @@ class Benchmark:
         return self.paper if protocol == PAPER_PROTOCOL else self.other_figures.get(protocol, {})
 
     def _checked(self, option: str, value: Any) -> Any:
-        """Return a value of an option, after checking its type.
+        """Return the value of an option after checking its type.
 
         Raises:
             ValueError: another type than the protocol's or the reader's value, or a value out of range.
@@ -149,7 +150,7 @@ class Benchmark:
     def known_options(self) -> tuple[str, ...]:
         """Return the names of all options: the reader's parameters, then those of the evaluation."""
         options = dict.fromkeys((*self.reader_options(), *self._evaluation_options()))  # one may concern both
-        if {"video_clips", "audio_clips"} & options.keys():  # set for each item, which `clips` cannot change
+        if {"video_clips", "audio_clips"} & options.keys():  # each item sets these, so `clips` has no effect
             options.pop("clips", None)
         return tuple(options)
 

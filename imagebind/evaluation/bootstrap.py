@@ -20,7 +20,7 @@ def mean_interval(values: Tensor, *, resamples: int = BOOTSTRAP_RESAMPLES) -> tu
 
 
 def interval(figure: Callable[[Tensor], float], count: int, *, resamples: int) -> tuple[float, float]:
-    """Return the 95% interval of a figure of `count` samples; `figure` takes the drawn numbers, (count,)."""
+    """Return the 95% interval of a figure of `count` samples; `figure` takes the drawn indices, (count,)."""
     generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
     values = [figure(torch.randint(count, (count,), generator=generator)) for _ in range(resamples)]
     tail = (1 - CONFIDENCE_LEVEL) / 2

@@ -1,8 +1,8 @@
 """Stores embeddings on disk, by the content of an item and the settings of the embedder.
 
-One SQLite file per folder. A file's content is hashed once, and again only if its size or modification time
-changes. Every batch of vectors is committed, so an interrupted run continues where it stopped. Several
-processes may write at the same time.
+Each folder has one SQLite file. The content of an item's file is hashed once, and again only if its size or
+modification time changes. Every batch of vectors is committed, so an interrupted run continues where it
+stopped. Several processes may write at the same time.
 """
 
 import hashlib

@@ -3,7 +3,7 @@
 A query is another rendering with the attributes of one of the objects, alone in a scene, or a text that names
 its colour and shape. The figures, by the media type of the query and in percent:
 
-- `pointing`: the maximum of the similarity map lies in the object's box. Chance: the box's share of it.
+- `pointing`: the maximum of the similarity map lies in the object's box. Chance: the box's share of the map.
 - `which`: of the boxes of all n objects, its own has the highest mean in the map. Chance: 1 / n.
 - `AP50`: average precision of the detections, where an IoU of at least 0.5 with the object's box is correct.
   Chance: the same proposals in random order.
@@ -48,7 +48,7 @@ MAX_DETECTIONS = 30  # per query: all proposals
 QUERY_SEED = 0
 IMAGE_QUERIES = (MediaKind.TEXT, MediaKind.IMAGE, MediaKind.AUDIO, MediaKind.DEPTH, MediaKind.THERMAL)
 CLIP_QUERIES = (MediaKind.TEXT, MediaKind.AUDIO, MediaKind.IMU)
-Hits = dict[str, list[float]]  # by figure, a value from 0 to 1 for each query
+Hits = dict[str, list[float]]  # by figure, a value from 0 to 1 for each query; 1 is a correct answer
 
 
 class _Detected:
@@ -128,7 +128,7 @@ class DetectionGroups:
         vectors = np.concatenate([*queries.values()])
         maps = similarity_maps(embedder, image, vectors, features=self.features)
         for kind, of_kind in zip(queries, maps.split(len(scenes)), strict=True):
-            _point(of_kind, boxes, str(kind), hits, chances)
+            _add_hits(of_kind, boxes, str(kind), hits, chances)
         proposals = default_boxes(image, maps)
         found = detect(
             embedder, image, named, proposals=proposals, threshold=0, max_detections=MAX_DETECTIONS
@@ -153,7 +153,7 @@ class DetectionGroups:
         queries = _queries(embedder, scenes, CLIP_QUERIES, still=False)
         maps = pixel_maps(embedder, pixels, np.concatenate([*queries.values()]), features=self.features)
         for kind, of_kind in zip(queries, maps.split(len(scenes)), strict=True):
-            _point(of_kind, boxes, f"clip_{kind}", hits, chances)
+            _add_hits(of_kind, boxes, f"clip_{kind}", hits, chances)
 
 
 def _queries(
@@ -176,7 +176,7 @@ def _text_of_still(scene: Scene) -> str:
     return with_article(f"{scene.colour.value} {scene.shape.value}")
 
 
-def _point(maps: Tensor, boxes: Tensor, name: str, hits: Hits, chances: Hits) -> None:
+def _add_hits(maps: Tensor, boxes: Tensor, name: str, hits: Hits, chances: Hits) -> None:
     """Add the hits of the maps of all objects (n, h, w) to `hits`, and their chance levels to `chances`."""
     height, width = maps.shape[-2:]
     means = torch.stack([_mean_within(maps, box) for box in boxes], dim=1)  # (n, boxes)

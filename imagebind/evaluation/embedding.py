@@ -42,7 +42,7 @@ def embed_items(
     """Embed items; under `torchrun` each process embeds a share, and all return all vectors.
 
     Args:
-        media: the media type of items that are LazyItem.
+        media: the media type of each `LazyItem`, which is unknown until it is loaded.
         progress: called with the numbers of items done and in total; an estimate under `torchrun`.
     """
     parts = [(number, *part) for number, item in enumerate(items) for part in _parts(item)]
@@ -147,6 +147,11 @@ class _EmbeddingSettings:
         self._of: dict[MediaKind, str] = {}
 
     def of(self, kind: MediaKind) -> str:
+        """Return the settings of a media type as text.
+
+        Raises:
+            MediaError: the model has no tower for the media type.
+        """
         if kind not in self._of:
             if kind.modality.value not in self._weights:
                 raise MediaError(

@@ -99,7 +99,8 @@ def few_shot(
         ]
         is_correct = torch.stack(per_seed).mean(dim=0)  # (n,), the share of seeds
         value = mean_over_folds(is_correct, folds)
-        low, high = mean_interval(is_correct)  # of the items; the draws of an item depend on each other
+        # Only items are resampled, because the draws of one item are not independent.
+        low, high = mean_interval(is_correct)
         figures[f"{k}-shot"] = percent(value, low, high, chance=1 / len(parts[-1].classes))
     return Result(
         benchmark=f"{benchmark.name}-few-shot",
@@ -152,12 +153,12 @@ def _rounds(splits: Sequence[_EmbeddedSplit]) -> Iterator[tuple[_EmbeddedSplit, 
     if len(splits) == 2:
         yield splits[0], splits[1]
         return
-    (side,) = splits
-    for fold in side.folds.unique():
-        yield side.part(side.folds != fold), side.part(side.folds == fold)
+    (whole,) = splits
+    for fold in whole.folds.unique():
+        yield whole.part(whole.folds != fold), whole.part(whole.folds == fold)
 
 
-def _few_examples(rounds: "Sequence[tuple[_EmbeddedSplit, _EmbeddedSplit]]", k: int) -> list[str]:
+def _few_examples(rounds: Sequence[tuple[_EmbeddedSplit, _EmbeddedSplit]], k: int) -> list[str]:
     """Return a note if some classes have fewer than k training items."""
     fewest = min(int(train.labels.bincount()[train.labels.unique()].min()) for train, _ in rounds)
     if fewest >= k:
@@ -209,14 +210,14 @@ def _choices(
             "lr": Choice(value=training.lr, reason="the paper"),
             "weight_decay": Choice(value=training.weight_decay, reason="the paper"),
             "epochs": Choice(value=training.epochs, reason="the paper"),
-            "batch_items": Choice(value=TRAIN_BATCH_ITEMS, reason="not published; ours"),
+            "batch_items": Choice(value=TRAIN_BATCH_ITEMS, reason="unpublished; ours"),
         }
     )
     return {
         **kept,
         **trained,
         "seeds": Choice(
-            value=[*seeds], reason=f"not published; the mean over {len(seeds)} draws of examples"
+            value=[*seeds], reason=f"unpublished; ours: the mean over {len(seeds)} draws of examples"
         ),
-        "vectors": Choice(value="unit length", reason="not published; ours"),
+        "vectors": Choice(value="unit length", reason="unpublished; ours"),
     }

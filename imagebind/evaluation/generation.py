@@ -1,8 +1,8 @@
 """Evaluates the small decoder on the toy world: does a generated image show the scene of its query?
 
 A judge that was trained on rendered images classifies the shape and the colour. Each generated image is also
-embedded again: R@1 is the share whose most similar source image, among 64, is that of their own scene. As a
-control, each image is judged by the attributes of another scene.
+embedded again: R@1 is the share whose most similar source image, among 64, shows the scene of their query.
+As a control, each image is judged by the attributes of another scene.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from imagebind.applications.tiny_decoder import DECODER_PATH, POSE_DIM, TinyDecoder, shrink
 from imagebind.embedder import Embedder
-from imagebind.evaluation.judge import JUDGED, labels_of, trained_judge
+from imagebind.evaluation.judge import JUDGED_ATTRIBUTES, labels_of, trained_judge
 from imagebind.evaluation.result import Figure
 from imagebind.evaluation.toyworld import EMBED_BATCH, embed_pixels, embed_scenes, embed_texts
 from imagebind.metrics import cosines, retrieval_recalls
@@ -29,12 +29,12 @@ from imagebind.toyworld.rendered import Rendered
 from imagebind.toyworld.scene import ATTRIBUTES
 
 SOURCES = 64  # candidates of R@1
-STYLE = CaptionStyle(shape=1.0, colour=1.0)  # the judged attributes are always named
+CAPTION_STYLE = CaptionStyle(shape=1.0, colour=1.0)  # the judged attributes are always named
 Across = Literal["memory", "nearest", "none", "shift"]
 
 # By media type of the query, the attributes that are judged. Those that it does not show, such as colour for
 # audio, are controls.
-TOLD: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
+QUERY_ATTRIBUTES: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     {
         MediaKind.IMAGE: ("shape", "colour"),
         MediaKind.VIDEO: ("shape", "colour"),
@@ -54,9 +54,9 @@ class GenerationScenes:
     Args:
         rendered: the scenes.
         folder: the folder of the trained judge.
-        across: how embeddings are mapped to image embeddings. "memory" is the decoder's own way, a mixture of
-            its memory; "nearest" takes the most similar entry of the memory; "none" changes nothing; "shift"
-            adds the difference of the mean embeddings of these scenes.
+        across: how embeddings are mapped to image embeddings. "memory", the decoder's default, takes a
+            weighted mean of the entries of its memory; "nearest" takes the most similar entry; "none"
+            changes nothing; "shift" adds the difference of the mean embeddings of these scenes.
         decoder: the file of the decoder.
     """
 
@@ -84,9 +84,9 @@ class GenerationScenes:
         others = {name: classes.roll(1) for name, classes in labels.items()}  # labels of another scene
         images = torch.from_numpy(np.array(self.rendered.arrays[MediaKind.IMAGE]))
         sources = torch.cat([shrink(batch) for batch in images.split(EMBED_BATCH)]).float() / 255
-        figures = _judged("judge", judge.accuracies(sources, labels), JUDGED)
-        embedded = {kind: self._embedded(embedder, kind) for kind in TOLD}
-        for kind, attributes in TOLD.items():
+        figures = _judged("judge", judge.accuracies(sources, labels), JUDGED_ATTRIBUTES)
+        embedded = {kind: self._embedded(embedder, kind) for kind in QUERY_ATTRIBUTES}
+        for kind, attributes in QUERY_ATTRIBUTES.items():
             vectors = image_embeddings(decoder, embedded[kind], embedded[MediaKind.IMAGE], self.across)
             images = decoder.network(vectors, torch.zeros(count, POSE_DIM))
             figures |= _judged(str(kind), judge.accuracies(images, labels), attributes)
@@ -100,7 +100,9 @@ class GenerationScenes:
         if kind is not MediaKind.TEXT:
             return embed_scenes(embedder.model, self.rendered, kind)
         scenes = map(self.rendered.scene, range(len(self.rendered)))
-        return embed_texts(embedder.model, [captions_of(scene, style=STYLE)["image"] for scene in scenes])
+        return embed_texts(
+            embedder.model, [captions_of(scene, style=CAPTION_STYLE)["image"] for scene in scenes]
+        )
 
 
 def image_embeddings(decoder: TinyDecoder, embeddings: Tensor, images: Tensor, across: Across) -> Tensor:
@@ -130,9 +132,9 @@ def embed_again(embedder: Embedder, images: Tensor) -> Tensor:
     return torch.cat(rows)
 
 
-def recall_of_sources(made: Tensor, sources: Tensor) -> float:
+def recall_of_sources(generated: Tensor, sources: Tensor) -> float:
     """Return the mean recall at 1 over groups of 64 scenes, from 0 to 1: (n, e), (n, e)."""
-    groups = zip(made.split(SOURCES), sources.split(SOURCES), strict=True)
+    groups = zip(generated.split(SOURCES), sources.split(SOURCES), strict=True)
     recalls = [retrieval_recalls(cosines(*group), ks=(1,))[1] for group in groups]
     return sum(recalls) / len(recalls)
 

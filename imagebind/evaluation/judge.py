@@ -19,16 +19,16 @@ from imagebind.toyworld.scene import ATTRIBUTES, World
 
 JUDGE_NAME = "judge.safetensors"
 JUDGE_VERSION = 1  # files of other versions are ignored
-JUDGED = ("shape", "colour")
+JUDGED_ATTRIBUTES = ("shape", "colour")
 JUDGE_SCENES, JUDGE_SEED = 4_000, 2  # scenes of neither the training nor the held-out world
 EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 8, 50, 3e-3, 0.05
 DROPOUT = 0.3
-WIDTH = 24
+WIDTH = 24  # channels of the first layer
 MAX_SHIFT = 4  # pixels, of the random shifts in training
 
 
 class Judge(nn.Module):
-    """A small convolutional network with a head for each attribute of `JUDGED`."""
+    """A small convolutional network with a head for each attribute of `JUDGED_ATTRIBUTES`."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class Judge(nn.Module):
         self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(DROPOUT))
         cells = (IMAGE_PIXELS // 2 ** (len(sizes) - 1)) ** 2
         self.heads = nn.ModuleDict(
-            {name: nn.Linear(sizes[-1] * cells, len(ATTRIBUTES[name])) for name in JUDGED}
+            {name: nn.Linear(sizes[-1] * cells, len(ATTRIBUTES[name])) for name in JUDGED_ATTRIBUTES}
         )
 
     def forward(self, images: Tensor) -> dict[str, Tensor]:
@@ -79,10 +79,11 @@ def judge_data(scenes: int) -> tuple[Tensor, dict[str, Tensor]]:
 
 
 def labels_of(world: World, scenes: int) -> dict[str, Tensor]:
-    """Return the class numbers of the first scenes, by attribute of `JUDGED`: (n,)."""
+    """Return the class numbers of the first scenes, by attribute of `JUDGED_ATTRIBUTES`: (n,)."""
     attributes = [world.scene(number).attributes for number in range(scenes)]
     return {
-        name: torch.tensor([ATTRIBUTES[name].index(each[name]) for each in attributes]) for name in JUDGED
+        name: torch.tensor([ATTRIBUTES[name].index(each[name]) for each in attributes])
+        for name in JUDGED_ATTRIBUTES
     }
 
 
@@ -101,7 +102,7 @@ def train_judge(images: Tensor, labels: dict[str, Tensor], *, epochs: int, seed:
                 down, right = rng.integers(-MAX_SHIFT, MAX_SHIFT, 2, endpoint=True).tolist()
                 batch = torch.roll(images[chosen].float() / 255, (down, right), dims=(2, 3))
                 logits = judge(batch)
-                loss = sum(F.cross_entropy(logits[name], labels[name][chosen]) for name in JUDGED)
+                loss = sum(F.cross_entropy(logits[name], labels[name][chosen]) for name in JUDGED_ATTRIBUTES)
                 optimizer.zero_grad()
                 loss.backward()  # type: ignore[union-attr]
                 optimizer.step()

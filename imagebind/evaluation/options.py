@@ -22,7 +22,7 @@ TRANSFORM_OPTIONS: Mapping[str, tuple[tuple[MediaKind, ...], str]] = {
     "imu_window": ((MediaKind.IMU,), "window_seconds"),
 }
 # Clips and scenes are held in memory or rendered: larger numbers are mistakes. 100 clips of 2 s are 200 s.
-LARGEST = {
+LARGEST_VALUES = {
     **{"clips": 100, "video_clips": 100, "audio_clips": 100, "crops": 3},
     **{"scenes": 100_000, "groups": 10_000, "things": MAX_THINGS, "pixels": 4096, "recordings": 1000},
 }
@@ -31,7 +31,7 @@ TEMPLATE_SETS = ("clip-80", "short", "name")
 
 
 def options_for(media: MediaKind, *, is_retrieval: bool) -> tuple[str, ...]:
-    """Return the names of these options for a classification of a media type, or for a retrieval."""
+    """Return the names of the options for a classification of a media type, or for a retrieval."""
     kinds = {*MediaKind} if is_retrieval else {media}
     return (
         *(() if is_retrieval else ("templates", "names")),
@@ -47,9 +47,9 @@ def checked_value(option: str, value: Any, default: Any = None) -> Any:
     """
     if option in ("templates", "names", "passes"):
         is_valid, expected = _LISTED[option](value)
-    elif option in LARGEST:
-        is_valid = type(value) is int and 1 <= value <= LARGEST[option]
-        expected = f"a whole number from 1 to {LARGEST[option]:,}"
+    elif option in LARGEST_VALUES:
+        is_valid = type(value) is int and 1 <= value <= LARGEST_VALUES[option]
+        expected = f"a whole number from 1 to {LARGEST_VALUES[option]:,}"
     elif option == "imu_window":
         is_valid = _is_number(value) and 0 < value <= MAX_WINDOW_SECONDS
         expected = f"a number of seconds above 0, up to {MAX_WINDOW_SECONDS:,}"

@@ -35,8 +35,8 @@ def plots_of(result: Result, folder: Path) -> list[str]:
     if result.per_class:
         plots["classes"] = class_bars(result)
     names = []
-    for kind, plot in plots.items():
-        name = f"{file_name(result.title)}-{kind}.png"
+    for plot_name, plot in plots.items():
+        name = f"{file_name(result.title)}-{plot_name}.png"
         plot.savefig(folder / name, dpi=DPI)
         names.append(name)
     return names
@@ -72,12 +72,16 @@ def confusion_matrix(detail: Detail, title: str) -> "Plot":
 
 
 def _most_confused(cells: np.ndarray) -> list[int]:
-    """Return all classes, or those of most samples that are wrong, as true or predicted class, in order."""
+    """Return the numbers of all classes or, of many, of those with the most errors, in order.
+
+    A wrong sample is an error of its true and of its predicted class.
+    """
     if len(cells) <= MAX_CONFUSION_CLASSES:
         return [*range(len(cells))]
     wrong = cells * (1 - np.eye(len(cells)))
     errors = wrong.sum(axis=0) + wrong.sum(axis=1)
-    order = np.lexsort((-cells.sum(axis=1), -errors))  # without errors, the classes of most samples
+    # Of classes with equal errors, those with the most samples come first.
+    order = np.lexsort((-cells.sum(axis=1), -errors))
     return sorted(order[:MAX_CONFUSION_CLASSES].tolist())
 
 
@@ -150,6 +154,7 @@ def similarity_histogram(detail: Detail, title: str) -> "Plot":
 
 
 def _axes(width: float, height: float) -> tuple["Plot", Any]:
+    """Return a figure of a size in inches, and its axes; pyplot's global state is not used."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -11,7 +11,7 @@ from imagebind.errors import ImageBindError
 if TYPE_CHECKING:
     import torch
 
-MAX_NAMED = 5  # missing items in an error
+MAX_NAMED_ITEMS = 5  # missing items named in an error
 GIVEN_BY_USER = "given by the user"  # reason of an option
 
 
@@ -67,7 +67,7 @@ class Result:
         paper_samples: the paper's number, if it states one.
         num_classes: number of classes, 0 for a retrieval; `published_classes` is that of the data set.
         missing: items that are listed but missing or damaged, which the figures leave out.
-        notes: what the reader did with items that the protocol leaves open, such as videos without audio.
+        notes: decisions of the reader for the report, such as leaving out videos without an audio track.
         is_partial: whether only a part of the data was used, by `limit`; not comparable with the paper.
         protocol: every option with its value and reason.
         per_class: by class label, the number of its samples and its figure.
@@ -120,13 +120,13 @@ class Result:
 
 
 def some_of(missing: Sequence[str]) -> str:
-    """Return the first of some missing items, and how many more there are."""
-    more = f"; and {len(missing) - MAX_NAMED:,} more" if len(missing) > MAX_NAMED else ""
-    return "; ".join(missing[:MAX_NAMED]) + more
+    """Return a text with the first missing items and the number of the others."""
+    more = f"; and {len(missing) - MAX_NAMED_ITEMS:,} more" if len(missing) > MAX_NAMED_ITEMS else ""
+    return "; ".join(missing[:MAX_NAMED_ITEMS]) + more
 
 
 def nothing_left_error(benchmark: str, missing: Sequence[str], needs: str) -> EvaluationError:
-    """Return the error for a benchmark of which no item can be read."""
+    """Return the error for a benchmark without any readable item."""
     return EvaluationError(
         f"{benchmark}: expected readable items, got none, and {len(missing):,} missing or damaged"
         + (f" ({some_of(missing)})" if missing else "")

@@ -36,7 +36,7 @@ from imagebind.toyworld.rendered import Rendered
 from imagebind.zeroshot import ZeroShotClassifier
 
 MAX_LISTED_LABELS = 20  # in an error
-LIMIT_SEED = 0  # of the items that `limit` keeps
+LIMIT_SEED = 0  # of the choice of items for `limit`
 
 
 def evaluate(
@@ -55,8 +55,8 @@ def evaluate(
     """Return the figures of a model on a benchmark.
 
     Args:
-        benchmark: a name of `list_benchmarks()`, or one's own `Benchmark`.
-        data: the folder of the data as published; see `Benchmark.needs`.
+        benchmark: a name of `list_benchmarks()`, or your own `Benchmark`.
+        data: the folder of the data as published; see `Benchmark.needs`. Not needed for the toy world.
         protocol: "paper", or another published protocol of the benchmark.
         options: values that replace the protocol's, such as {"templates": "short"}.
         limit: use at most this many items or queries, chosen with a fixed seed; the result is partial.
@@ -132,7 +132,7 @@ def read_data(
     """Return the data of a benchmark, read with some options.
 
     Raises:
-        MediaError: a part is missing, with all that the benchmark needs and its address; or one is damaged.
+        MediaError: a file is damaged, or missing; then the message states all needed files and their address.
         ValueError: an option has an invalid value.
     """
     try:
@@ -144,7 +144,7 @@ def read_data(
 
 
 def needs_of(benchmark: Benchmark) -> str:
-    """Return in a sentence what a benchmark needs, and where to get it."""
+    """Return a sentence with the files that a benchmark needs, and the page to download them."""
     address = f" (download: {benchmark.url})" if "://" in benchmark.url else ""
     return f"{benchmark.title} needs {benchmark.needs}{address}"
 
@@ -160,7 +160,7 @@ def reader_values(benchmark: Benchmark, values: Mapping[str, Any]) -> dict[str, 
 
 
 class BenchmarkEmbedder:
-    """Embeds items of one evaluation, and counts the missing ones over all calls."""
+    """Embeds items of one evaluation, and adds the failed ones to `missing` over all calls."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class BenchmarkEmbedder:
         Raises:
             EvaluationError: more items are missing than allowed, or none could be embedded.
         """
-        self._check_missing(len(items))  # before hours of work
+        self._check_missing(len(items))  # fails before hours of embedding
         embedded = embed_items(
             self.embedder,
             items,
@@ -297,7 +297,7 @@ def with_names(
     """Return classes with other names for prompts, given by label.
 
     Raises:
-        ValueError: a label that is not a class.
+        ValueError: a label is not that of a class.
     """
     given = dict(names or {})
     if unknown := sorted(set(given) - {each.label for each in classes}):

@@ -33,7 +33,7 @@ CARD_ROW = re.compile(r"^\| (\w+) \| ([\d.]+) \| [\d.]+ \|$", re.MULTILINE)  # f
 NUM_CANDIDATES = 256  # scenes per retrieval
 RECALL_KS = (1, 10)
 
-# By modality, the attributes to classify. Those not in `SHOWN_ATTRIBUTES` are controls.
+# By media type, the attributes to classify. Those not in `SHOWN_ATTRIBUTES` are controls.
 CLASSIFIED_ATTRIBUTES: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
     {
         MediaKind.IMAGE: ("shape", "colour", "temperature", "material", "ground", "motion"),
@@ -89,7 +89,7 @@ def is_shown_by(kind: MediaKind, attribute: str) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class WorldFigures:
-    """For `Recipe.evaluations`: all figures of the model's modalities, from 0 to 1.
+    """Computes all figures of a model's modalities, from 0 to 1; can be an item of `Recipe.evaluations`.
 
     A model without text has no classification figures, because class names are embedded as text.
     """
@@ -134,8 +134,10 @@ class WorldFigures:
     def _retrieval_side(
         self, model: ImageBindModel, embedded: Mapping[MediaKind, Tensor], kind: MediaKind, other: MediaKind
     ) -> Tensor:
-        """Return one side of a retrieval, unit length: (256, e). A text is the image's caption if the
-        other side is image, depth or thermal, otherwise the video's."""
+        """Return the vectors of one side of a retrieval, unit length: (n, e), n at most 256.
+
+        A text is the image's caption if the other side is image, depth or thermal, otherwise the video's.
+        """
         count = min(NUM_CANDIDATES, len(self.rendered))
         if kind is not MediaKind.TEXT:
             return embedded[kind][:count]

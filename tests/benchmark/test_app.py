@@ -2,7 +2,7 @@
 
 import pytest
 
-from imagebind.benchmark.app import FETCHED, Log, load, rows
+from imagebind.benchmark.app import FETCHED_FILES, Log, load, rows
 from imagebind.search import Index
 from imagebind.toyworld import write_world
 from tests.search.app.served import serving
@@ -21,12 +21,12 @@ def test_users_search_and_fetch_hits_without_errors(db):
         logs = load(url, users=3, searches=2)
     assert [log.errors for log in logs] == [[], [], []]
     assert [len(log.searches) for log in logs] == [2, 2, 2]
-    assert all(len(log.fetches) == 2 * 2 * FETCHED for log in logs)
+    assert all(len(log.fetches) == 2 * 2 * FETCHED_FILES for log in logs)
 
 
 def test_users_stop_at_the_time_limit_and_log_failures(db, tmp_path):
     with serving(Index.open(db, tiny()), max_upload_mb=1) as url:
-        assert load(url, users=2, searches=5, most_seconds=0.0) == [Log(), Log()]
+        assert load(url, users=2, searches=5, max_seconds=0.0) == [Log(), Log()]
     empty = Index.open(tmp_path / "new", tiny(), create=True)
     with serving(empty, max_upload_mb=1) as url:
         (log,) = load(url, users=1, searches=5)

@@ -127,8 +127,8 @@ def test_both_video_loaders_return_the_same_tensor(tmp_path):
 
 def test_flops_equal_a_count_by_hand():
     # One row of 3 tokens of width 2: 4 + 8 matrices of 2 x 2; then 3 x 4 scores and as many mixtures.
-    assert forward.flops((1, 3, 2), 1, extra_keys=True) == (2 * 3 * 12 * 4, 2 * (2 * 3 * 4 * 2))
-    assert forward.flops((5, 3, 2), 7, extra_keys=False) == (35 * 2 * 3 * 12 * 4, 35 * 2 * (2 * 3 * 3 * 2))
+    assert forward.flops((1, 3, 2), 1, learned_key=True) == (2 * 3 * 12 * 4, 2 * (2 * 3 * 4 * 2))
+    assert forward.flops((5, 3, 2), 7, learned_key=False) == (35 * 2 * 3 * 12 * 4, 35 * 2 * (2 * 3 * 3 * 2))
 
 
 @pytest.mark.parametrize("modality", SMALL.config.modalities)

@@ -7,7 +7,7 @@ import torch
 
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
-from imagebind.evaluation.detection import _Detected, _point
+from imagebind.evaluation.detection import _add_hits, _Detected
 from imagebind.evaluation.run import evaluate
 
 BOX = torch.tensor([0.0, 0.0, 10.0, 10.0])
@@ -48,6 +48,6 @@ def test_a_map_points_at_the_object_that_has_its_maximum_and_prefers_the_highest
     maps[1, 0, 7] = 1.0  # the maximum is outside, the highest mean in its own box
     maps[1, 5, 5] = 0.5
     hits, chances = defaultdict(list), defaultdict(list)
-    _point(maps, boxes, "text", hits, chances)
+    _add_hits(maps, boxes, "text", hits, chances)
     assert hits == {"text_pointing": [1.0, 0.0], "text_which": [1.0, 1.0]}
     assert chances == {"text_pointing": [0.25, 0.25], "text_which": [0.5, 0.5]}

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from imagebind.datasets.layouts.llvip import Box, background_box, llvip_crops, person_boxes
+from imagebind.datasets.layouts.llvip import PixelBox, background_box, llvip_crops, person_boxes
 from imagebind.errors import MediaError
 from imagebind.evaluation import evaluate
 from imagebind.transforms.thermal import ThermalTransform
@@ -56,9 +56,9 @@ def test_backgrounds_depend_only_on_the_seed_and_the_image(small):
 
 def test_the_only_room_for_a_background_is_found_and_no_room_is_logged(small, caplog):
     rng = np.random.default_rng(0)
-    person = Box(0, 0, 50, 96)
-    assert background_box(person, [person, Box(50, 0, 78, 96)], 128, 96, rng) == Box(78, 0, 128, 96)
-    assert background_box(person, [person, Box(50, 0, 79, 96)], 128, 96, rng) is None
+    person = PixelBox(0, 0, 50, 96)
+    assert background_box(person, [person, PixelBox(50, 0, 78, 96)], 128, 96, rng) == PixelBox(78, 0, 128, 96)
+    assert background_box(person, [person, PixelBox(50, 0, 79, 96)], 128, 96, rng) is None
     write_voc(small / "Annotations" / "190001.xml", [("person", 0, 0, 100, 96)], (128, 96))
     with caplog.at_level(logging.WARNING):
         assert len(llvip_crops(small).items) == 1
@@ -97,7 +97,7 @@ def test_missing_and_damaged_annotations_are_counted(small):
 
 def test_boxes_are_clipped_to_the_image(tmp_path):
     write_voc(tmp_path / "1.xml", [("person", -3, 4, 140, 99)], (128, 96))
-    assert person_boxes(tmp_path / "1.xml", 128, 96) == [Box(0, 4, 128, 96)]
+    assert person_boxes(tmp_path / "1.xml", 128, 96) == [PixelBox(0, 4, 128, 96)]
 
 
 def test_a_wrong_part_is_named(tmp_path):

@@ -97,7 +97,7 @@ def test_frames_of_a_whole_video_are_not_evaluated_as_if_they_were_the_segment(t
     header = ["label", "youtube_id", "time_start", "time_end", "split"]
     write_csv(tmp_path / "val.csv", [header, ["abseiling", ytid(0), 0, 1, "val"]])
     assert kinetics400(tmp_path).items[0].item == {"video": path}
-    monkeypatch.setattr(segments, "LONGER_SECONDS", 0.5)
+    monkeypatch.setattr(segments, "CUT_TOLERANCE_SECONDS", 0.5)
     found = kinetics400(tmp_path)
     assert not found.items and found.damaged == [
         f"{path}: expected the segment from 0 to 1 s alone, got a file of 2.0 s"

@@ -1,4 +1,4 @@
-"""AudioCaps: a table of captions for each split, and clips of 10 s of YouTube videos anywhere below."""
+"""AudioCaps: a table of captions for each split, and clips of 10 s of YouTube videos in any folder."""
 
 import os
 from typing import Any
@@ -7,7 +7,7 @@ from imagebind.datasets.labelled import RetrievalSet
 from imagebind.datasets.layouts.captions import captioned
 from imagebind.datasets.layouts.clips import clip_file, clip_stems, recordings
 from imagebind.datasets.layouts.found import file_below, folder_at, seconds_in
-from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
+from imagebind.datasets.layouts.segments import cut_notes, segment_item
 from imagebind.datasets.tables import lines_at, numbered_rows
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
@@ -25,11 +25,11 @@ def audiocaps(
 ) -> RetrievalSet:
     """Return the captions of a split as queries, five for each clip of the test split, and the clips.
 
-    Reads <split>.csv or dataset/<split>.csv. Files are <youtube_id>.*, with the start and end if they have
-    any, or <audiocap_id>.* of a caption; a longer file <youtube_id>.* is the whole video: the clip is cut.
+    Reads <split>.csv or dataset/<split>.csv. The file of a clip is <youtube_id>.*, optionally with its start
+    and end in the name, or <audiocap_id>.*. A longer file <youtube_id>.* is the whole video: its clip is cut.
 
     Args:
-        split_file: the ids of the videos to use, one a line, for a split of which the table has more.
+        split_file: a file with the ids of the videos to use, one a line; by default all of the table.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -62,5 +62,5 @@ def audiocaps(
         else:
             missing.setdefault(ytid, str(root / "**" / f"{clip_stems(ytid)[0]}.*"))
     absent = [name for ytid, name in missing.items() if ytid not in items]
-    notes = note_of_cuts([*items.values()])
+    notes = cut_notes([*items.values()])
     return captioned(root, items, captions, missing=absent, damaged=[*damaged.values()], notes=notes)

@@ -1,7 +1,6 @@
 """AudioSet: a list of segments of YouTube videos, and a folder of downloaded clips."""
 
 import csv
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -10,17 +9,24 @@ from typing import NamedTuple
 
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
 from imagebind.datasets.layouts.clips import (
-    classes_named,
     clip_file,
     clip_stems,
     clips_in_folders,
+    label_classes,
     recordings,
 )
 from imagebind.datasets.layouts.folders import has_class_folders
-from imagebind.datasets.layouts.found import Found, file_below, files_by_stem, folder_at, found, seconds_in
-from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
+from imagebind.datasets.layouts.found import (
+    Found,
+    file_below,
+    files_by_stem,
+    folder_at,
+    found_pairs,
+    seconds_in,
+)
+from imagebind.datasets.layouts.segments import cut_notes, segment_item
 from imagebind.datasets.pairs import Pair
-from imagebind.datasets.tables import table_at, text_at
+from imagebind.datasets.tables import StrPath, table_at, text_at
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind, ModalityType
 
@@ -29,7 +35,6 @@ TABLE_FOLDERS = ("", "metadata/", "csv/")  # below the root
 CLASS_COLUMNS = ("index", "mid", "display_name")
 NAME_WITH_ID = re.compile(r"Y?[\w-]{11}(_[\d.]+)*\.\w+")  # "--PJHxphWEs_30_40.wav"
 CLIP_NAME_PATTERN = "{ytid}_{start:g}"  # "--PJHxphWEs_30"
-Folder = str | os.PathLike[str]
 
 
 class Segment(NamedTuple):
@@ -42,11 +47,11 @@ class Segment(NamedTuple):
 
 
 def audioset(
-    segments: Folder,
-    clips: Folder,
+    segments: StrPath,
+    clips: StrPath,
     *,
     pattern: str = CLIP_NAME_PATTERN,
-    sound: Folder | None = None,
+    sound: StrPath | None = None,
     cut: bool = True,
 ) -> Found:
     """Return pairs of video and audio for the segments of a list such as `balanced_train_segments.csv`.
@@ -83,16 +88,17 @@ def audioset(
                     span=None if cut else (segment.start, segment.end),
                 )
             )
-    return found("AudioSet", clips, pairs, missing)
+    return found_pairs("AudioSet", clips, pairs, missing)
 
 
-def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
-    """Return the clips of a split with all their classes: <split>_segments.csv, class_labels_indices.csv.
+def audioset_clips(root: StrPath, *, split: str = "eval") -> LabelledSet:
+    """Return the audio of a split's clips with all their classes.
 
-    The clips may be anywhere below the root, one file for each segment, named by the video's id, optionally
-    with the start and end. A file named by the id alone that lasts longer than the segment is the whole
-    video: the segment is cut from its audio. Without a table, also reads <root>/<split>/<class>/<file>, where
-    a clip of several classes is in the folder of each, with the same name.
+    Reads <split>_segments.csv and class_labels_indices.csv. The clips may be in any folder, one file for each
+    segment, named by the video's id, optionally with the start and end. A file named by the id alone that
+    lasts longer than the segment is the whole video: the segment is cut from its audio. Without the table of
+    segments, reads <root>/<split>/<class>/<file>, where a clip of several classes is in the folder of each,
+    with the same name.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -129,28 +135,28 @@ def audioset_clips(root: Folder, *, split: str = "eval") -> LabelledSet:
         labels = tuple(number_of[label] for label in segment.labels)
         items.append(LabelledItem(item=item, name=path.name, labels=labels))
     return LabelledSet(
-        classes=classes_named([row["display_name"] for row in rows]),
+        classes=label_classes([row["display_name"] for row in rows]),
         items=items,
         missing=missing,
         damaged=damaged,
-        notes=note_of_cuts([each.item for each in items]),
+        notes=cut_notes([each.item for each in items]),
     )
 
 
 def _clips_in_folders(folder: Path) -> LabelledSet:
-    """Return the clips in folders of classes; files of one name, if it states an id, are one clip."""
-    found = clips_in_folders(folder, MediaKind.AUDIO)
+    """Return the clips in class folders; files with the same name, if it has an id, are one clip."""
+    labelled = clips_in_folders(folder, MediaKind.AUDIO)
     clips: dict[str, LabelledItem] = {}
-    for each in found.items:
+    for each in labelled.items:
         name = each.item["audio"].name
         key = name if NAME_WITH_ID.fullmatch(name) else each.name
         labels = (*clips[key].labels, *each.labels) if key in clips else each.labels
         clips[key] = replace(clips.get(key, each), labels=labels)
-    return replace(found, items=[*clips.values()])
+    return replace(labelled, items=[*clips.values()])
 
 
-def read_segments(path: Folder) -> Iterator[Segment]:
-    """Yield the segments of a list; lines that start with # are its header.
+def read_segments(path: StrPath) -> Iterator[Segment]:
+    """Yield the segments of a list; lines that start with # are skipped.
 
     Raises:
         MediaError: the file cannot be read, or a line is not a segment.

@@ -1,4 +1,4 @@
-"""AVE: Annotations.txt, testSet.txt with lines of it, and videos of 10 s in AVE/<id>.mp4."""
+"""AVE: Annotations.txt, testSet.txt with some of its lines, and videos of 10 s in AVE/<id>.mp4."""
 
 import os
 from pathlib import Path
@@ -16,7 +16,9 @@ SPLIT_FILES = {"test": "testSet.txt", "val": "valSet.txt", "train": "trainSet.tx
 
 
 def ave(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSet:
-    """Return the audio of a split's videos with their classes. Also reads <root>/<split>/<class>/<file>.
+    """Return the audio of a split's videos with their classes.
+
+    Without Annotations.txt, reads <root>/<split>/<class>/<file>.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -32,7 +34,7 @@ def ave(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSet:
 def ave_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:
     """Return the videos of a split, each once, and the classes of all splits in alphabetical order.
 
-    A line of a split is one of Annotations.txt, or only the id.
+    A line of a split's file is a line of Annotations.txt, or only the id of a video.
 
     Raises:
         MediaError: a table is missing or damaged.

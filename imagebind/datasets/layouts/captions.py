@@ -17,14 +17,14 @@ def captioned(
     damaged: Sequence[str] = (),
     notes: Sequence[str] = (),
 ) -> RetrievalSet:
-    """Return a retrieval of items by their captions, each caption a query.
+    """Return a retrieval set in which each caption is a query for its item.
 
     Args:
         items: the candidates by name, in order.
-        captions: names of items with a caption; those of other names are left out.
+        captions: pairs of an item's name and a caption; captions of unknown names are left out.
 
     Raises:
-        MediaError: there are no captions of the items, and nothing is missing.
+        MediaError: a caption is empty, or there is none and nothing is missing or damaged.
     """
     number_of = {name: number for number, name in enumerate(items)}
     known = [(name, text.strip()) for name, text in captions if name in number_of]

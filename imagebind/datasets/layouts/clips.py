@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import class_folders, items_in_folders
-from imagebind.datasets.layouts.segments import note_of_cuts, segment_item
+from imagebind.datasets.layouts.segments import cut_notes, segment_item
 from imagebind.errors import MediaError
 from imagebind.modality import MediaKind
 
@@ -30,7 +30,7 @@ class ListedClip(NamedTuple):
 def recordings(folder: Path, media: MediaKind) -> dict[str, Path]:
     """Return the video or audio files below a folder by name without suffix.
 
-    If names repeat, it is the file whose suffix is first in `SUFFIXES`, and among these the first by path.
+    If a name repeats, the file whose suffix comes first in `SUFFIXES` is used, then the first by path.
     """
     suffixes = SUFFIXES[media]
     paths = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes]
@@ -82,9 +82,9 @@ def labelled_clips(
             damaged.append(str(error))
             continue
         items.append(LabelledItem(item=item, name=path.name, labels=(number_of[clip.label],)))
-    notes = note_of_cuts([each.item for each in items])
+    notes = cut_notes([each.item for each in items])
     return LabelledSet(
-        classes=classes_named(labels), items=items, missing=missing, damaged=damaged, notes=notes
+        classes=label_classes(labels), items=items, missing=missing, damaged=damaged, notes=notes
     )
 
 
@@ -97,9 +97,9 @@ def clips_in_folders(folder: Path, media: MediaKind) -> LabelledSet:
     labels = [path.name for path in class_folders(folder)]
     number_of = {label: number for number, label in enumerate(labels)}
     items = items_in_folders(folder, number_of, lambda path: {media.value: path})
-    return LabelledSet(classes=classes_named(labels), items=items)
+    return LabelledSet(classes=label_classes(labels), items=items)
 
 
-def classes_named(labels: Sequence[str]) -> list[ClassNames]:
-    """Return classes whose prompts have their labels, with spaces for underscores."""
+def label_classes(labels: Sequence[str]) -> list[ClassNames]:
+    """Return a class for each label; its name for prompts is the label with spaces for underscores."""
     return [ClassNames(label=label, names=(label.replace("_", " "),)) for label in labels]

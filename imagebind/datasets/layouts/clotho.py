@@ -1,4 +1,4 @@
-"""Clotho: clotho_captions_<split>.csv with five captions a recording, and the recordings in <split>/."""
+"""Clotho: clotho_captions_<split>.csv with five captions per recording, and the recordings in <split>/."""
 
 import os
 
@@ -8,9 +8,9 @@ from imagebind.datasets.layouts.found import file_below, folder_at
 from imagebind.datasets.tables import table_at
 from imagebind.errors import MissingMediaError
 
-CAPTIONS = tuple(f"caption_{number}" for number in range(1, 6))
+CAPTION_COLUMNS = tuple(f"caption_{number}" for number in range(1, 6))
 SPLITS = ("evaluation", "validation", "development")
-FOLDERS = ("{}", "clotho_audio_{}", "clotho_audio_{}/{}", "clotho_audio_files/{}", "audio/{}")
+AUDIO_FOLDERS = ("{}", "clotho_audio_{}", "clotho_audio_{}/{}", "clotho_audio_files/{}", "audio/{}")
 
 
 def clotho(root: str | os.PathLike[str], *, split: str = "evaluation") -> RetrievalSet:
@@ -24,19 +24,19 @@ def clotho(root: str | os.PathLike[str], *, split: str = "evaluation") -> Retrie
         raise ValueError(f"split: expected one of {', '.join(SPLITS)}, got {split!r}")
     root = folder_at(root)
     table = file_below(root, [f"clotho_captions_{split}.csv", f"csv/clotho_captions_{split}.csv"])
-    folders = [root / form.format(split, split) for form in FOLDERS]
+    folders = [root / pattern.format(split, split) for pattern in AUDIO_FOLDERS]
     folder = next((each for each in folders if each.is_dir()), None)
     if folder is None:
         raise MissingMediaError(
             str(folders[0]), got="no such folder", hint=f"it should contain the recordings of {table.name}"
         )
     items, captions, missing = {}, [], []
-    for row in table_at(table, ("file_name", *CAPTIONS)):
+    for row in table_at(table, ("file_name", *CAPTION_COLUMNS)):
         name = row["file_name"]
         path = folder / name
         if not path.is_file():
             missing.append(str(path))
             continue
         items[name] = {"audio": path}
-        captions += [(name, row[column] or "") for column in CAPTIONS]
+        captions += [(name, row[column] or "") for column in CAPTION_COLUMNS]
     return captioned(root, items, captions, missing=missing)

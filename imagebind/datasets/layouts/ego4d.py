@@ -1,16 +1,15 @@
 """Ego4D for training: videos named by uid, an IMU table for each, and a list of clips."""
 
 import logging
-import os
 from functools import cache
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 
-from imagebind.datasets.layouts.found import Found, folder_at, found, seconds_in
+from imagebind.datasets.layouts.found import Found, folder_at, found_pairs, seconds_in
 from imagebind.datasets.pairs import Pair
-from imagebind.datasets.tables import numbered_rows
+from imagebind.datasets.tables import StrPath, numbered_rows
 from imagebind.errors import MediaError
 from imagebind.io.atomic import replacing
 from imagebind.media.imu_table import first_stamp
@@ -25,11 +24,10 @@ PACKED_COLUMNS = 7  # time and six channels
 
 logger = logging.getLogger(__name__)
 
-Folder = str | os.PathLike[str]
-Recording = tuple[np.ndarray, np.ndarray]  # seconds on the video's clock (t,), samples (t, 6)
+TimedSamples = tuple[np.ndarray, np.ndarray]  # seconds on the video's clock (t,), samples (t, 6)
 
 
-def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
+def ego4d(clips: StrPath, videos: StrPath, imu: StrPath) -> Found:
     """Return pairs of video and IMU for the clips of a list.
 
     Args:
@@ -69,15 +67,15 @@ def ego4d(clips: Folder, videos: Folder, imu: Folder) -> Found:
                 modality=ModalityType.IMU,
                 name=f"Ego4D {clip or uid} from {start:g} s",
                 span=None if is_cut else (start, end),
-                # IMU times count from its first sample, which is not at the start of the video.
+                # IMU times count from the first sample, which is not at the start of the video.
                 offset=(start if is_cut else 0.0) - imu_start,
             )
         )
-    return found("Ego4D", clips, pairs, missing)
+    return found_pairs("Ego4D", clips, pairs, missing)
 
 
-def pack_imu(table: Folder) -> Path:
-    """Write a table's time in seconds and its six channels to .npy beside it; that is read in milliseconds.
+def pack_imu(table: StrPath) -> Path:
+    """Write a table's time in seconds and its six channels to .npy beside it, which is read in milliseconds.
 
     Raises:
         MediaError: the file is not an IMU table.
@@ -90,8 +88,8 @@ def pack_imu(table: Folder) -> Path:
     return packed
 
 
-def read_imu(imu_file: Path) -> Recording:
-    """Read a table as published, or a packed file.
+def read_imu(imu_file: Path) -> TimedSamples:
+    """Return the times and samples of a published table or a packed file.
 
     Raises:
         MediaError: the file cannot be read.

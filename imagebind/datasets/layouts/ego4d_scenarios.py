@@ -1,6 +1,6 @@
 """Ego4D for evaluation: windows of IMU around narrations, labelled with the scenario of their video.
 
-ego4d.json, v2/annotations/narration.json and v2/imu/<uid>.csv, or <uid>.npy written by `pack_imu`.
+Reads ego4d.json, v2/annotations/narration.json and v2/imu/<uid>.csv, or <uid>.npy written by `pack_imu`.
 """
 
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from imagebind.datasets.labelled import ClassNames, LabelledItem, LabelledSet, LazyItem
-from imagebind.datasets.layouts.ego4d import TABLE_SUFFIX, Folder, Recording, imu_file_of, read_imu
+from imagebind.datasets.layouts.ego4d import TABLE_SUFFIX, TimedSamples, imu_file_of, read_imu
 from imagebind.datasets.layouts.folders import class_folders, has_class_folders, items_in_folders
 from imagebind.datasets.layouts.found import file_below, folder_at
-from imagebind.datasets.tables import json_at, lines_at
+from imagebind.datasets.tables import StrPath, json_at, lines_at
 from imagebind.errors import MediaError
 from imagebind.media.imu_join import MAX_GAP_SECONDS
 from imagebind.transforms.imu import WINDOW_SECONDS
@@ -34,10 +34,10 @@ MARGIN_SECONDS = 1.0  # samples around a window, for its resampling
 
 
 def ego4d_scenarios(
-    root: Folder,
+    root: StrPath,
     *,
     split: str = "test",
-    split_file: Folder | None = None,
+    split_file: StrPath | None = None,
     seed: int = 0,
     passes: Sequence[int] = NARRATION_PASSES,
     imu_window: float = WINDOW_SECONDS,
@@ -46,7 +46,8 @@ def ego4d_scenarios(
 
     A window is used if its recording has samples from its start to its end, without a gap of more than
     `MAX_GAP_SECONDS`. To know this, all recordings of the split are read: run `pack_imu` on them before,
-    because an hour in a CSV takes seconds. Also reads <root>/<split>/<scenario>/<file>, a window in each.
+    because an hour in a CSV takes seconds. Without ego4d.json, reads <root>/<split>/<scenario>/<file>, with
+    a window in each file.
 
     Args:
         split: "train" or "test", of a split made with `seed`; `split_file` overrides both.
@@ -133,7 +134,7 @@ def _has_samples(seconds: np.ndarray, start: float, end: float) -> bool:
     return bool(np.diff(seconds[first : last + 1]).max() <= MAX_GAP_SECONDS)
 
 
-def _window(read: Callable[[Path], Recording], imu_file: Path, start: float, end: float) -> dict[str, Any]:
+def _window(read: Callable[[Path], TimedSamples], imu_file: Path, start: float, end: float) -> dict[str, Any]:
     """Return a window of a recording, and samples around it, as an item."""
     seconds, samples = read(imu_file)
     first, last = np.searchsorted(seconds, (start - MARGIN_SECONDS, end + MARGIN_SECONDS)).tolist()
@@ -174,9 +175,9 @@ def _narration_times(entry: Mapping[str, Any], passes: Sequence[int], uid: str) 
 
 
 def _split(
-    uids: Sequence[str], known: Container[str], split: str, split_file: Folder | None, seed: int
+    uids: Sequence[str], known: Container[str], split: str, split_file: StrPath | None, seed: int
 ) -> list[str]:
-    """Return the uids of a split: those of a file, whose uids are known, or a random share."""
+    """Return the uids of a split: those that `split_file` lists, or a random share."""
     if split_file is None:
         order = np.random.default_rng(seed).permutation(len(uids))
         count = round(TEST_SHARE * len(uids))

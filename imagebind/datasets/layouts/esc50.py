@@ -15,12 +15,14 @@ from imagebind.modality import MediaKind
 
 TABLE, AUDIO_FOLDER = "meta/esc50.csv", "audio"
 COLUMNS = ("filename", "fold", "target", "category")
-SPLIT = "test"  # folder of folders of classes; the data set has folds instead of splits
+SPLIT = "test"  # the folder with class folders; the data set has folds instead of splits
 FILE_NAME = re.compile(r"(\d)-\w+-[A-Z]-\d+\.\w+")  # fold, recording, take, target: 1-100032-A-0.wav
 
 
 def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
-    """Return all 2,000 recordings of ESC-50 with their classes. Also reads <root>/test/<class>/<file>.
+    """Return all 2,000 recordings of ESC-50 with their classes.
+
+    Without the table, reads <root>/test/<class>/<file>.
 
     Args:
         folds: whether items have the number of their fold; otherwise all are one set.

@@ -31,7 +31,7 @@ def items_in_folders(
         item_of: returns the item of a file.
 
     Raises:
-        MediaError: a folder has no class's name, or there are no files.
+        MediaError: the name of a folder is not that of a class, or there are no files.
     """
     known = {plain_name(name): number for name, number in number_of.items()}
     items = []

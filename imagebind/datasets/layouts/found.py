@@ -21,7 +21,7 @@ class Found(NamedTuple):
     missing: list[str]
 
 
-def found(layout: str, root: object, pairs: list[Pair], missing: Sequence[str]) -> Found:
+def found_pairs(layout: str, root: object, pairs: list[Pair], missing: Sequence[str]) -> Found:
     """Return pairs and missing files, and log the number of missing files.
 
     Raises:
@@ -43,7 +43,7 @@ def folder_at(path: str | os.PathLike[str], content: str = "") -> Path:
     """Return the path of an existing folder.
 
     Args:
-        content: what the folder contains, for errors.
+        content: a description of the folder's content, for errors.
 
     Raises:
         MissingMediaError: the folder does not exist.
@@ -58,7 +58,7 @@ def folder_at(path: str | os.PathLike[str], content: str = "") -> Path:
 
 
 def file_below(root: Path, names: Sequence[str]) -> Path:
-    """Return the first of some files below a folder that exists.
+    """Return the first file of a list of names that exists below a folder.
 
     Raises:
         MissingMediaError: none exists.
@@ -71,7 +71,7 @@ def file_below(root: Path, names: Sequence[str]) -> Path:
 
 
 def first_file(folder: Path, pattern: str) -> Path | None:
-    """Return the first file in a folder by name that matches a pattern, if there is one."""
+    """Return the first file in a folder by name that matches a pattern, or None."""
     return min(folder.glob(pattern), default=None)
 
 

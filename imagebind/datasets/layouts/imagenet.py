@@ -83,5 +83,7 @@ def _wnids_by_id(meta: Path) -> dict[str, str]:
     try:
         ids, wnids = synsets["ILSVRC2012_ID"].tolist(), synsets["WNID"].tolist()
     except (ValueError, IndexError, AttributeError) as error:
-        raise MediaError(str(meta), got="others", expected="synsets with ILSVRC2012_ID and WNID") from error
+        raise MediaError(
+            str(meta), got="other fields", expected="synsets with ILSVRC2012_ID and WNID"
+        ) from error
     return {str(number): str(wnid) for number, wnid in zip(ids, wnids, strict=True)}

@@ -18,7 +18,7 @@ from imagebind.datasets.tables import json_at, table_at
 from imagebind.errors import MediaError
 
 SPLITS = ("test", "val", "train")
-CAPTIONS = 5  # of each image; some of COCO's have six or seven
+CAPTIONS_PER_IMAGE = 5  # some of COCO's images have six or seven
 EXPECTED_JSON = 'JSON with "images", each with filename, split and sentences'
 IMAGE_PATTERNS = ("*.jpg", "*.jpeg", "*.png")
 FLICKR30K_TABLES = (
@@ -30,7 +30,9 @@ FLICKR30K_TABLES = (
 COCO_TABLES = ("dataset_coco.json", "coco_karpathy.csv", "coco_{split}_karpathy.csv")
 
 
-def flickr30k(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
+def flickr30k(
+    root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS_PER_IMAGE
+) -> RetrievalSet:
     """Return the captions of a split of Flickr30k as queries, and its images as candidates.
 
     Args:
@@ -43,7 +45,9 @@ def flickr30k(root: str | os.PathLike[str], *, split: str = "test", captions: in
     return _karpathy(root, FLICKR30K_TABLES, split, captions)
 
 
-def coco(root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS) -> RetrievalSet:
+def coco(
+    root: str | os.PathLike[str], *, split: str = "test", captions: int = CAPTIONS_PER_IMAGE
+) -> RetrievalSet:
     """Return the captions of a split of COCO as queries, and its images as candidates; see `flickr30k`."""
     return _karpathy(root, COCO_TABLES, split, captions)
 

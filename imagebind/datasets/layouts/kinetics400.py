@@ -13,13 +13,17 @@ from imagebind.datasets.tables import numbered_rows
 from imagebind.modality import MediaKind
 
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
-SPLITS = {"val": ("val", "validate"), "test": ("test",), "train": ("train",)}  # names of files, in the tables
+SPLITS = {  # split: its names in files and tables
+    "val": ("val", "validate"),
+    "test": ("test",),
+    "train": ("train",),
+}
 TABLES = ("annotations/{}.csv", "{}.csv", "kinetics400_{}.csv", "kinetics_400_{}.csv")
 AUDIO_WEIGHT = 0.05
 
 
 def kinetics400(root: str | os.PathLike[str], *, split: str = "val") -> LabelledSet:
-    """Return the clips of a split with their classes, by the table annotations/<split>.csv or <split>.csv.
+    """Return the clips of a split with their classes, as listed in annotations/<split>.csv or <split>.csv.
 
     Without a table, it reads <root>/<split>/<class>/<file>.
 
@@ -55,7 +59,7 @@ def kinetics400_with_sound(
 ) -> LabelledSet:
     """Return the clips of a split; a clip's audio is added to its video with a weight.
 
-    A clip without an audio track is its video alone; a note has their number.
+    Of a clip without an audio track, only the video is used; a note states the number of these clips.
 
     Raises:
         MediaError, ValueError: as `kinetics400`, or a weight that is not between 0 and 1.

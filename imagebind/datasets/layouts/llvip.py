@@ -18,7 +18,7 @@ from PIL import Image
 from imagebind.datasets.classes import known_classes
 from imagebind.datasets.labelled import LabelledItem, LabelledSet, LazyItem
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import Found, folder_at, found
+from imagebind.datasets.layouts.found import Found, folder_at, found_pairs
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError, MissingMediaError
 from imagebind.modality import ModalityType
@@ -29,7 +29,7 @@ IMAGE_PATTERN = "*.jpg"
 ANNOTATIONS = "Annotations"
 PERSON, BACKGROUND = "person", "background"
 NORMALIZATIONS = ("range", "image")
-BACKGROUND_TRIES = 4096  # random boxes, of which the first without a person is used
+BACKGROUND_TRIES = 4096  # random boxes; the first that overlaps no person is used
 
 ReadImage = Callable[[Path], Image.Image]
 
@@ -65,10 +65,10 @@ def llvip(root: str | os.PathLike[str], *, split: str) -> Found:
     ]
     missing = [str(root / INFRARED / split / name) for name in sorted(visible.keys() - infrared.keys())]
     missing += [str(root / VISIBLE / split / name) for name in sorted(infrared.keys() - visible.keys())]
-    return found("LLVIP", root, pairs, missing)
+    return found_pairs("LLVIP", root, pairs, missing)
 
 
-class Box(NamedTuple):
+class PixelBox(NamedTuple):
     """A box in pixels: left and top inclusive, right and bottom exclusive."""
 
     left: int
@@ -82,8 +82,8 @@ def llvip_crops(
 ) -> LabelledSet:
     """Return a crop of each annotated person, and a crop of the background of the same size.
 
-    The background's box is random, from `seed` and the image's name, and overlaps no person. Where there is
-    no room for one, none is returned, and the number of such boxes is logged. Also reads
+    The background's box is random, from `seed` and the image's name, and overlaps no person. If no tried box
+    is free, that background crop is left out; their number is logged. Without the folder infrared, reads
     <root>/<split>/<person or background>/<file>.
 
     Args:
@@ -146,13 +146,13 @@ def llvip_crops(
     return LabelledSet(classes=classes, items=items, missing=missing, damaged=damaged)
 
 
-def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:
-    """Return the people in a file of PASCAL VOC's form, clipped to the image.
+def person_boxes(annotation: Path, width: int, height: int) -> list[PixelBox]:
+    """Return the boxes of people in a file of PASCAL VOC's format, clipped to the image.
 
     Raises:
         MediaError: the file is missing or damaged, or a box has no area within the image.
     """
-    expected = "an annotation in PASCAL VOC's form"
+    expected = "an annotation in PASCAL VOC's format"
     try:
         objects = ElementTree.parse(annotation).getroot().findall("object")
     except FileNotFoundError as error:
@@ -172,7 +172,7 @@ def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:
             raise MediaError(
                 f"{annotation}, object {number}", got=str(texts), expected="four sides as numbers"
             ) from error
-        box = Box(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+        box = PixelBox(max(left, 0), max(top, 0), min(right, width), min(bottom, height))
         if box.left >= box.right or box.top >= box.bottom:
             raise MediaError(
                 f"{annotation}, object {number}",
@@ -184,9 +184,9 @@ def person_boxes(annotation: Path, width: int, height: int) -> list[Box]:
 
 
 def background_box(
-    box: Box, people: list[Box], width: int, height: int, rng: np.random.Generator
-) -> Box | None:
-    """Return a random box of a box's size that overlaps no person; None if no tried one does."""
+    box: PixelBox, people: list[PixelBox], width: int, height: int, rng: np.random.Generator
+) -> PixelBox | None:
+    """Return a random box of a box's size that overlaps no person; None if all tried boxes overlap one."""
     across, down = box.right - box.left, box.bottom - box.top
     left = rng.integers(0, width - across, BACKGROUND_TRIES, endpoint=True)  # (n,)
     top = rng.integers(0, height - down, BACKGROUND_TRIES, endpoint=True)
@@ -202,15 +202,15 @@ def background_box(
         return None
     first = is_free.argmax()
     corner = int(left[first]), int(top[first])
-    return Box(*corner, corner[0] + across, corner[1] + down)
+    return PixelBox(*corner, corner[0] + across, corner[1] + down)
 
 
-def _crop_item(path: Path, image_of: ReadImage, normalize: str, box: Box | None = None) -> LazyItem:
+def _crop_item(path: Path, image_of: ReadImage, normalize: str, box: PixelBox | None = None) -> LazyItem:
     load = partial(_crop, path, image_of, normalize, box)
     return LazyItem(load=load, sources=(path, normalize, *(box or ())))
 
 
-def _crop(path: Path, image_of: ReadImage, normalize: str, box: Box | None) -> dict[str, Any]:
+def _crop(path: Path, image_of: ReadImage, normalize: str, box: PixelBox | None) -> dict[str, Any]:
     """Return a crop, or the whole image, as an item."""
     image = image_of(path) if box is None else image_of(path).crop(box)
     if normalize == "range":

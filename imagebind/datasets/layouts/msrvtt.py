@@ -23,11 +23,11 @@ COLUMNS = ("video_id", "sentence")
 TABLE = "MSRVTT_JSFUSION_test.csv"
 FOLDERS = ("", "annotation/", "annotations/", "csv/", "msrvtt_data/")
 JSON_TABLES = ("MSRVTT_data.json", "test_videodatainfo.json")
-JSON_FORM = 'JSON with "videos" (video_id, split) and "sentences" (video_id, caption)'
+EXPECTED_JSON = 'JSON with "videos" (video_id, split) and "sentences" (video_id, caption)'
 ONE_K, FULL = "1k-A", "full"
 SPLITS = (ONE_K, FULL)
 AUDIO_WEIGHT = 0.05
-SILENT = ("leave_out", "silence")
+SILENT_OPTIONS = ("leave_out", "silence")  # for videos without an audio track
 SILENCE = {"audio": np.zeros((1, 32_000), dtype=np.float32), "rate": 16_000}  # 2 s
 
 
@@ -43,8 +43,8 @@ def msrvtt_video(
 
     Args:
         split: "1k-A", the videos of the CSV, or "full", the test split of the JSON.
-        captions: number of captions of each video, the first ones; for 1k-A, one is that of
-            the CSV, more are those of the JSON.
+        captions: use this many captions of each video, from the first on. For 1k-A, one caption is taken from
+            the CSV, several are taken from the JSON.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -64,33 +64,34 @@ def msrvtt_audio(
     silent: str = "leave_out",
     audio_clips: int = 5,
 ) -> RetrievalSet:
-    """Return the captions as queries, and the audio of the videos; a note has the number of silent videos.
+    """Return the captions as queries, and the audio of the videos; a note states the number of silent videos.
 
     Args:
         split, captions: as for `msrvtt_video`.
         silent: "leave_out" leaves out videos without an audio track and their captions; "silence" embeds two
-            seconds of zeros for each. As equal scores count as misses, their captions find nothing then.
+            seconds of zeros for each. These have equal scores, which count as misses, so their captions find
+            nothing.
 
     Raises:
         MediaError: a table is missing or damaged.
         ValueError: an unknown split or value of `silent`.
     """
-    if silent not in SILENT:
-        raise ValueError(f"silent: expected one of {', '.join(SILENT)}, got {silent!r}")
+    if silent not in SILENT_OPTIONS:
+        raise ValueError(f"silent: expected one of {', '.join(SILENT_OPTIONS)}, got {silent!r}")
     root = folder_at(root)
     texts, videos, missing = _read(root, split, captions)
     items: dict[str, Any] = {}
-    count = 0
+    num_silent = 0
     for name, path in videos.items():
         if has_audio(path):
             items[name] = audio_item(path, audio_clips)
             continue
-        count += 1
+        num_silent += 1
         if silent == "silence":
             items[name] = SILENCE
     how = "their captions are left out" if silent == "leave_out" else "silence is embedded"
-    notes = [f"{count:,} of {len(videos):,} videos have no audio track: {how}"]
-    return captioned(root, items, texts, missing=missing, notes=notes if count else [])
+    notes = [f"{num_silent:,} of {len(videos):,} videos have no audio track: {how}"]
+    return captioned(root, items, texts, missing=missing, notes=notes if num_silent else [])
 
 
 def msrvtt_audio_video(
@@ -105,8 +106,8 @@ def msrvtt_audio_video(
 ) -> RetrievalSet:
     """Return the captions as queries, and the videos with their audio added by weight.
 
-    A video without an audio track is used alone; a note has the number of these. The arguments `split` and
-    `captions` are those of `msrvtt_video`.
+    Of a video without an audio track, only the video is used; a note states the number of these. The
+    arguments `split` and `captions` are those of `msrvtt_video`.
 
     Raises:
         MediaError: a table is missing or damaged.
@@ -150,7 +151,7 @@ def _read(root: Path, split: str, captions: int) -> tuple[list[tuple[str, str]],
 def _captions_of_json(root: Path) -> tuple[list[str], dict[str, list[str]]]:
     """Return the videos of the test split, and the captions of all videos in the order of their ids."""
     table = file_below(root, [f"{folder}{name}" for name in JSON_TABLES for folder in FOLDERS])
-    content = json_at(table, JSON_FORM)
+    content = json_at(table, EXPECTED_JSON)
     texts_of: dict[str, list[str]] = {}
     try:
         names = [each["video_id"] for each in content["videos"] if each.get("split", "test") == "test"]
@@ -158,7 +159,9 @@ def _captions_of_json(root: Path) -> tuple[list[str], dict[str, list[str]]]:
             texts_of.setdefault(each["video_id"], []).append(str(each["caption"]))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         got = f"a file that cannot be read ({type(error).__name__}: {error})"
-        raise MediaError(str(table), got=got, expected=JSON_FORM) from error
+        raise MediaError(str(table), got=got, expected=EXPECTED_JSON) from error
     if uncaptioned := [name for name in names if name not in texts_of]:
-        raise MediaError(str(table), got=f"a file without a caption of {uncaptioned[0]}", expected=JSON_FORM)
+        raise MediaError(
+            str(table), got=f"a file without a caption of {uncaptioned[0]}", expected=EXPECTED_JSON
+        )
     return names, texts_of

@@ -24,13 +24,13 @@ from imagebind.transforms.depth import NYU_FOCAL, load_depth
 DATA, SPLIT_TABLE = "nyu_depth_v2_labeled.mat", "splits.mat"
 INDICES = {"train": "trainNdxs", "test": "testNdxs"}  # from 1
 FILLED, RAW, SCENE_TYPES = "depths", "rawDepths", "sceneTypes"
-# Without a baseline of its own, a frame has that of its sensor, even if the transform has another one.
+# `None` is the baseline of the frame's sensor, even if the transform has another one.
 CAMERA = {"sensor": "kinect_v1", "baseline": None, "focal": NYU_FOCAL}
 SUN_COPY = Path("kv1", "NYUdata")  # below SUNRGBD
 SUN_FRAME = "NYU{:04}"  # numbered from 1
-PLAIN_UNIT = "nyu"  # of `load_depth`: millimetres; UNIT has them with rotated bits
+PLAIN_UNIT = "nyu"  # in `load_depth`: millimetres; UNIT is millimetres with rotated bits
 MAX_METRES = 10  # of the data set's Kinect; with the wrong unit, pixels seem farther
-FAR_QUANTILE = 0.9  # of the depth of a frame, which is compared with MAX_METRES (ours)
+FAR_QUANTILE = 0.9  # the quantile of a frame's depth that is compared with MAX_METRES (ours)
 ERROR, OTHER = "error", "other"  # values of `unknown_scenes`; `other` is also the class
 MAX_NAMED_SCENES = 10  # unknown scenes named in an error or a note
 
@@ -45,16 +45,16 @@ def nyu_depth(
 ) -> LabelledSet:
     """Return the depth frames of a split with their scene types: nine, and all others as one class.
 
-    Also reads <root>/<split>/<scene type>/<file>, depth as 16-bit millimetres or float metres; and SUN
-    RGB-D's copy, kv1/NYUdata/NYU0001/{depth_bfx/*.png,scene.txt} below the root or its folder SUNRGBD, with
-    the splits.mat of NYU-Depth v2 in the root.
+    Without the .mat file, reads <root>/<split>/<scene type>/<file>, depth as 16-bit millimetres or float
+    metres; or SUN RGB-D's copy, kv1/NYUdata/NYU0001/{depth_bfx/*.png,scene.txt} below the root or its folder
+    SUNRGBD, with the splits.mat of NYU-Depth v2 in the root.
 
     Args:
-        filled: whether to use `depths`, in which the data set's authors filled holes, or `rawDepths`; of SUN
-            RGB-D's copy depth_bfx or depth.
+        filled: whether to use `depths`, in which the data set's authors filled holes, or `rawDepths`; in SUN
+            RGB-D's copy, depth_bfx or depth.
         rotated: whether the bits of the depth in SUN RGB-D's copy are rotated, as those of its own frames.
-        unknown_scenes: for scenes of SUN RGB-D's copy that are no scene types of NYU-Depth v2: "error", or
-            "other" to count them as the class `other`.
+        unknown_scenes: for scenes of SUN RGB-D's copy that are not scene types of NYU-Depth v2: "error"
+            raises an error, "other" counts them as the class `other`.
 
     Raises:
         MediaError: a file is missing or damaged, or a scene type is unknown.

@@ -1,4 +1,4 @@
-"""One's own labelled files: chosen by a pattern, with classes from their folders or from a CSV."""
+"""The user's own labelled files: chosen by a pattern, with classes from their folders or from a CSV."""
 
 import glob
 import os
@@ -16,7 +16,7 @@ COLUMNS = ("file", "class")
 def labelled_files(
     pattern: str, media: MediaKind, *, classes_from: str | os.PathLike[str] = FROM_FOLDERS
 ) -> LabelledSet:
-    """Return the files of a pattern such as "pets/*/*.jpg" with their classes.
+    """Return the files that match a pattern such as "pets/*/*.jpg" with their classes.
 
     Underscores in a class name become spaces in prompts.
 

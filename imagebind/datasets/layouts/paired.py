@@ -19,7 +19,7 @@ from imagebind.modality import MediaKind
 
 Folder = str | os.PathLike[str]
 
-PAIRS = 1000  # of a retrieval; its recall depends on their number
+MAX_PAIRS = 1000  # of a retrieval, whose recall depends on their number
 DRAW_SEED = 0
 
 
@@ -32,13 +32,13 @@ class NamedPair(NamedTuple):
 
 
 def paired_folders(
-    root: Folder, *, query: str = "depth", candidate: str = "audio", pairs: int = PAIRS
+    root: Folder, *, query: str = "depth", candidate: str = "audio", pairs: int = MAX_PAIRS
 ) -> RetrievalSet:
     """Return pairs of files with equal names in the folders <root>/<query>/ and <root>/<candidate>/.
 
     Args:
         query, candidate: media types, which are also the names of the folders.
-        pairs: the largest number of pairs, drawn with a fixed seed.
+        pairs: the largest number of pairs; of more, this many are drawn with a fixed seed.
 
     Raises:
         MediaError: a folder does not exist, or there are no pairs.
@@ -66,23 +66,23 @@ def paired_folders(
     return _retrieval(_drawn(named, pairs), missing=unpaired)
 
 
-def llvip_pairs(root: Folder, *, split: str = "test", pairs: int = PAIRS) -> RetrievalSet:
+def llvip_pairs(root: Folder, *, split: str = "test", pairs: int = MAX_PAIRS) -> RetrievalSet:
     """Return thermal images as queries, and the visible images taken with them."""
     return _of_training_pairs(llvip(root, split=split), pairs)
 
 
-def sun_rgbd_pairs(root: Folder, *, split: str = "test", pairs: int = PAIRS) -> RetrievalSet:
+def sun_rgbd_pairs(root: Folder, *, split: str = "test", pairs: int = MAX_PAIRS) -> RetrievalSet:
     """Return depth as queries, and the images taken with it."""
     return _of_training_pairs(sun_rgbd(root, views=split_views(folder_at(root), split)), pairs)
 
 
-def vggsound_pairs(root: Folder, *, split: str = "test", pairs: int = PAIRS) -> RetrievalSet:
+def vggsound_pairs(root: Folder, *, split: str = "test", pairs: int = MAX_PAIRS) -> RetrievalSet:
     """Return the audio of clips as queries, and their videos; clips without an audio track are left out."""
     root = folder_at(root)
     return _of_videos(labelled_clips(root, *vggsound_list(root, split), MediaKind.VIDEO), pairs)
 
 
-def ave_pairs(root: Folder, *, split: str = "test", pairs: int = PAIRS) -> RetrievalSet:
+def ave_pairs(root: Folder, *, split: str = "test", pairs: int = MAX_PAIRS) -> RetrievalSet:
     """Return the audio of videos as queries, and the videos; those without an audio track are left out."""
     root = folder_at(root)
     return _of_videos(labelled_clips(root, *ave_list(root, split), MediaKind.VIDEO), pairs)

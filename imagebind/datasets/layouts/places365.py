@@ -17,15 +17,17 @@ QUALIFIERS = ("before", "after")
 
 
 def places365(root: str | os.PathLike[str], *, qualifier: str = "before") -> LabelledSet:
-    """Return the validation images with their classes. Also reads <root>/val/<class>/<file>.
+    """Return the validation images with their classes.
+
+    Without the folder of images, reads <root>/val/<class>/<file>.
 
     Args:
-        qualifier: where a name has its second part: /a/balcony/exterior is "exterior balcony" ("before") or
-            "balcony exterior" ("after").
+        qualifier: the position of a name's second part: /a/balcony/exterior is "exterior balcony" ("before")
+            or "balcony exterior" ("after").
 
     Raises:
         MediaError: a folder or table is missing, or a line is invalid.
-        ValueError: another qualifier.
+        ValueError: the qualifier is unknown.
     """
     if qualifier not in QUALIFIERS:
         raise ValueError(f"qualifier: expected one of {', '.join(QUALIFIERS)}, got {qualifier!r}")

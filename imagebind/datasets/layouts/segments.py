@@ -15,23 +15,23 @@ from imagebind.media.audio_file import open_audio
 from imagebind.media.video_file import probe_video
 from imagebind.modality import MediaKind
 
-LONGER_SECONDS = 2.0  # ours: cutting at the next key frame and an encoder's padding add less
+CUT_TOLERANCE_SECONDS = 2.0  # ours: cutting at the next key frame and an encoder's padding add less
 
 
 def segment_item(path: Path, ytid: str, start: float | None, end: float | None, media: MediaKind) -> Any:
     """Return a file of audio or video as an item; of a whole video's audio, only the segment.
 
     Raises:
-        MediaError: a whole video that ends before the segment, or whose frames would have to be cut.
+        MediaError: a whole video ends before the segment, or is used as video, which cannot be cut.
     """
     whole = {media.value: path}
     if start is None or end is None or path.stem not in (ytid, f"Y{ytid}"):
         return whole
     try:
-        seconds = _seconds(path, media)
+        seconds = _duration(path, media)
     except (MediaError, OSError):
-        return whole  # its error is raised when it is embedded
-    if seconds <= end - start + LONGER_SECONDS:
+        return whole  # embedding it raises the error
+    if seconds <= end - start + CUT_TOLERANCE_SECONDS:
         return whole
     segment = f"the segment from {start:g} to {end:g} s"
     if media is not MediaKind.AUDIO:
@@ -43,13 +43,13 @@ def segment_item(path: Path, ytid: str, start: float | None, end: float | None, 
     return LazyItem(load=partial(_audio_between, path, start, end), sources=(path, start, end))
 
 
-def note_of_cuts(items: Sequence[Any]) -> list[str]:
+def cut_notes(items: Sequence[Any]) -> list[str]:
     """Return a note with the number of segments that are cut from whole videos, if there are any."""
     cut = sum(isinstance(item, LazyItem) for item in items)
     return [f"{cut:,} of {len(items):,} files are whole videos: their segments are cut"] if cut else []
 
 
-def _seconds(path: Path, media: MediaKind) -> float:
+def _duration(path: Path, media: MediaKind) -> float:
     if media is not MediaKind.AUDIO:
         return probe_video(path).duration
     with open_audio(path) as recording:

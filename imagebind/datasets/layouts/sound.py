@@ -9,7 +9,7 @@ from imagebind.media.video_file import probe_video
 
 
 def has_audio(path: Path) -> bool:
-    """Whether a video has an audio track; a damaged file counts as one, so that embedding it names it."""
+    """Whether a video has an audio track; True for a damaged file, so that embedding it raises its error."""
     try:
         return probe_video(path).has_audio
     except MediaError:
@@ -19,7 +19,7 @@ def has_audio(path: Path) -> bool:
 def video_with_audio(
     video: Path, audio: Path, weight: float, *, video_clips: int, crops: int, audio_clips: int
 ) -> WeightedItems:
-    """Return the sum of both embeddings; `weight` is that of audio, 1 - `weight` that of video.
+    """Return a video and its audio as one weighted item: audio by `weight`, video by 1 - `weight`.
 
     Raises:
         ValueError: the weight is not between 0 and 1.

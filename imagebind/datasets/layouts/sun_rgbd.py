@@ -13,7 +13,7 @@ import numpy as np
 from imagebind.datasets.classes import known_classes
 from imagebind.datasets.labelled import LabelledItem, LabelledSet
 from imagebind.datasets.layouts.folders import has_class_folders, items_in_folders
-from imagebind.datasets.layouts.found import Found, first_file, folder_at, found
+from imagebind.datasets.layouts.found import Found, first_file, folder_at, found_pairs
 from imagebind.datasets.layouts.matlab import mat_variables
 from imagebind.datasets.pairs import Pair
 from imagebind.errors import MediaError
@@ -68,7 +68,7 @@ def sun_rgbd(
                     name=f"SUN RGB-D {view}",
                 )
             )
-    return found("SUN RGB-D", root, pairs, missing)
+    return found_pairs("SUN RGB-D", root, pairs, missing)
 
 
 def sun_rgbd_scenes(
@@ -76,8 +76,8 @@ def sun_rgbd_scenes(
 ) -> LabelledSet:
     """Return the depth frames of a split whose scene is one of the 19 evaluated classes.
 
-    Also reads <root>/<split>/<scene>/<file>, depth as stored in SUN RGB-D; these files do not state their
-    camera, so that the transform's is used.
+    Without the folder SUNRGBD, reads <root>/<split>/<scene>/<file>, depth as stored in SUN RGB-D. These files
+    do not state their camera, so the transform's is used.
 
     Args:
         root: the folder that contains SUNRGBD and SUNRGBDtoolbox.
@@ -148,7 +148,7 @@ def _depth_item(view: str, folder: Path, *, refined: bool) -> tuple[dict[str, An
     depth, intrinsics = first_file(depth_folder, "*.png"), folder / "intrinsics.txt"
     missing = [] if depth else [str(depth_folder / "*.png")]
     missing += [] if intrinsics.is_file() else [str(intrinsics)]
-    # Without a baseline of its own, a frame has that of its sensor, even if the transform has another one.
+    # `None` is the baseline of the frame's sensor, even if the transform has another one.
     camera = {"sensor": sensor, "baseline": None, "focal": intrinsics}
     return {"depth": depth, **camera, "unit": UNIT}, missing
 

@@ -18,19 +18,20 @@ CLIP_SECONDS = 10.0
 
 
 def vggsound(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSet:
-    """Return the audio of a split's clips with their classes. Also reads <root>/<split>/<class>/<file>.
+    """Return the audio of a split's clips with their classes.
 
-    Files are <id>_<start>.*, with the start in seconds as six digits, or similar; or the whole video, <id>.*.
+    The file of a clip is <id>_<start>.*, with the start in seconds as six digits or in another form of
+    `clip_stems`, or the whole video, <id>.*. Without the table, reads <root>/<split>/<class>/<file>.
 
     Raises:
         MediaError: the table is missing or damaged.
         ValueError: the split is unknown.
     """
-    root, kind = folder_at(root), MediaKind.AUDIO
+    root = folder_at(root)
     if split in SPLITS and has_class_folders(root / split) and not any((root / t).is_file() for t in TABLES):
-        return clips_in_folders(root / split, kind)
+        return clips_in_folders(root / split, MediaKind.AUDIO)
     clips, labels = vggsound_list(root, split)
-    return labelled_clips(root, clips, labels, kind)
+    return labelled_clips(root, clips, labels, MediaKind.AUDIO)
 
 
 def vggsound_list(root: Path, split: str) -> tuple[list[ListedClip], list[str]]:

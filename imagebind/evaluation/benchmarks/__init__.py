@@ -4,7 +4,7 @@ from importlib import import_module
 
 from imagebind.evaluation.benchmark import Benchmark
 
-# By benchmark, the module that defines it in its `BENCHMARKS`.
+# For each benchmark, the module whose `BENCHMARKS` defines it.
 MODULES = {
     "imagenet": "imagenet",
     "places365": "places365",

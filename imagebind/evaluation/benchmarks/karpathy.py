@@ -1,13 +1,13 @@
 """Flickr30k and COCO: images by their captions, and captions by their images."""
 
-from imagebind.datasets.layouts.karpathy import CAPTIONS, coco, flickr30k
+from imagebind.datasets.layouts.karpathy import CAPTIONS_PER_IMAGE, coco, flickr30k
 from imagebind.evaluation.benchmark import Benchmark, Task
 from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 OPTIONS = {
     "split": Choice(value="test", reason="Karpathy's split, as usual for CLIP models"),
-    "captions": Choice(value=CAPTIONS, reason="as usual: the first five captions of each image"),
+    "captions": Choice(value=CAPTIONS_PER_IMAGE, reason="as usual: the first five captions of each image"),
 }
 BENCHMARKS = (
     Benchmark(

@@ -1,7 +1,7 @@
 """Retrieval between modalities that no paper reports, most of them without pairs in training."""
 
 from imagebind.datasets.layouts.paired import (
-    PAIRS,
+    MAX_PAIRS,
     ave_pairs,
     llvip_pairs,
     paired_folders,
@@ -13,15 +13,13 @@ from imagebind.evaluation.result import Choice
 from imagebind.modality import MediaKind
 
 SPLIT = Choice(value="test", reason="ours: the data set's own split")
-NUMBER = Choice(value=PAIRS, reason="ours: at most 1,000, from a fixed seed; recall depends on the number")
-VIDEO = {
+PAIRS = Choice(value=MAX_PAIRS, reason="ours: at most 1,000, from a fixed seed; recall depends on the number")
+VIDEO_OPTIONS = {
     "split": SPLIT,
-    "pairs": NUMBER,
+    "pairs": PAIRS,
     "clips": Choice(value=5, reason="ours: clips of 2 s that cover the 10 s, of audio and of video"),
     "crops": Choice(value=3, reason="the released loader: three crops of each clip"),
 }
-
-
 BENCHMARKS = (
     Benchmark(
         name="sun_rgbd_pairs",
@@ -29,7 +27,7 @@ BENCHMARKS = (
         task=Task.RETRIEVAL,
         media=MediaKind.IMAGE,
         read=sun_rgbd_pairs,
-        options={"split": SPLIT, "pairs": NUMBER},
+        options={"split": SPLIT, "pairs": PAIRS},
         needs="SUNRGBD/, SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat",
         url="https://rgbd.cs.princeton.edu",
         licence="see the data set's page",
@@ -41,7 +39,7 @@ BENCHMARKS = (
         task=Task.RETRIEVAL,
         media=MediaKind.IMAGE,
         read=llvip_pairs,
-        options={"split": SPLIT, "pairs": NUMBER},
+        options={"split": SPLIT, "pairs": PAIRS},
         needs="infrared/test/*.jpg, visible/test/*.jpg",
         url="https://bupt-ai-cz.github.io/LLVIP/",
         licence="see the data set's page",
@@ -53,7 +51,7 @@ BENCHMARKS = (
         task=Task.RETRIEVAL,
         media=MediaKind.VIDEO,
         read=vggsound_pairs,
-        options=VIDEO,
+        options=VIDEO_OPTIONS,
         needs="vggsound.csv, **/<ytid>_<start>.mp4",
         url="https://www.robots.ox.ac.uk/~vgg/data/vggsound/",
         licence="CC BY 4.0 (lists); the clips belong to their authors",
@@ -65,7 +63,7 @@ BENCHMARKS = (
         task=Task.RETRIEVAL,
         media=MediaKind.VIDEO,
         read=ave_pairs,
-        options=VIDEO,
+        options=VIDEO_OPTIONS,
         needs="Annotations.txt, testSet.txt, AVE/<id>.mp4",
         url="https://sites.google.com/view/audiovisualresearch",
         licence="see the data set's page",
@@ -80,7 +78,7 @@ BENCHMARKS = (
         options={
             "query": Choice(value="depth", reason="ours: any media type, the name of a folder"),
             "candidate": Choice(value="audio", reason="ours: any media type, the name of a folder"),
-            "pairs": NUMBER,
+            "pairs": PAIRS,
         },
         needs="<media type>/<name>.* in two folders, such as depth/ and audio/",
         url="one's own files",

@@ -37,7 +37,7 @@ BENCHMARKS = (
         options={
             "groups": Choice(value=GROUPS, reason="90 queries of each modality"),
             "things": Choice(value=THINGS, reason="different in shape, colour and motion"),
-            "pixels": Choice(value=GROUP_PIXELS, reason="objects have as many pixels as alone in 224"),
+            "pixels": Choice(value=GROUP_PIXELS, reason="objects have as many pixels as alone in 224 x 224"),
             "seed": Choice(value=SEED, reason="not the images on which the method was chosen"),
             "features": Choice(value="windows", reason="the default of similarity_maps"),
         },

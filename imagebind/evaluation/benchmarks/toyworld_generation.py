@@ -17,6 +17,7 @@ def read_scenes(
     """Return held-out scenes, which are rendered into the folder unless it has them.
 
     Args:
+        across: see `GenerationScenes`.
         decoder: the file of a decoder, by default that of this package.
 
     Raises:
