@@ -17,7 +17,7 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.image import load_image
 
 MIN_SIDE = 1.0  # pixels: smaller boxes show nothing
-# Of the longer side to the shorter one: the number of crops of an image grows with it, to thousands.
+# An image's longer side by its shorter one. The number of crops grows with it, to thousands.
 MAX_ASPECT_RATIO = 16
 
 
@@ -103,7 +103,7 @@ def check_aspect_ratio(size: tuple[int, int], *, name: str) -> None:
 
 
 def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
-    """Return boxes clipped to an image, without those outside it: (n, 4) -> (m, 4) float32.
+    """Return boxes clipped to an image, without those that show less than a pixel: (n, 4) -> (m, 4) float32.
 
     Args:
         size: width and height of the image.
@@ -111,7 +111,7 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
 
     Raises:
         MediaError: the boxes have another shape or numbers that are not finite, a right edge is left of its
-            left edge, a bottom edge is above its top edge, or all boxes are outside the image.
+            left edge, a bottom edge is above its top edge, or no box shows a pixel of the image.
     """
     expected = "boxes (n, 4) with left, top, right and bottom edge in pixels"
     try:

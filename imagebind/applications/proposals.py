@@ -180,8 +180,8 @@ def _groups(masks: Tensor) -> Tensor:
     Diagonal neighbours are connected.
     """
     numbers = torch.arange(1, masks[0].numel() + 1, dtype=torch.float32).view(masks.shape[1:]) * masks
-    # Spread the greatest number over each group. A cell takes the greatest number around it, then the number
-    # of the cell that had this number first, which takes far fewer steps.
+    # Spread the greatest number over each group. In a step, a cell takes the greatest number around it, then
+    # the current number of the cell that had this number at the start: with this jump, few steps suffice.
     while True:
         spread = F.max_pool2d(numbers[:, None], 3, stride=1, padding=1)[:, 0] * masks
         cells = spread.flatten(1)
