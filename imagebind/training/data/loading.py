@@ -168,8 +168,8 @@ class PairLoader:
         self.tally.count(name, chunk)
         if chunk.size < expected_size:
             raise TooManyBrokenPairsError(
-                f"{name}: all {REPLACEMENT_TRIES} replacements of a broken pair are broken too. "
-                f"The last: {chunk.broken[-1].name}: {chunk.broken[-1].error}"
+                f"{name}: expected a readable pair in {REPLACEMENT_TRIES} replacements of a broken pair, "
+                f"got none. The last: {chunk.broken[-1].name}: {chunk.broken[-1].error}"
             )
         return chunk
 
