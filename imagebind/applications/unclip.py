@@ -28,7 +28,7 @@ from imagebind.toyworld import World, render_image
 DENOISING_STEPS = 20  # this and the next value are diffusers' defaults for this pipeline
 GUIDANCE_SCALE = 10.0
 STRENGTH = 0.8  # of the change to an initial image; diffusers' default for its other pipelines
-BATCH_SIZE = 4  # images per batch
+IMAGES_PER_BATCH = 4
 NORM_IMAGES = 8  # rendered images on which the norm of image embeddings is measured
 
 
@@ -67,7 +67,7 @@ class StableUnclip:
     width: int | None = None
     init_image: Image.Image | None = None
     strength: float = STRENGTH
-    batch_size: int = BATCH_SIZE
+    batch_size: int = IMAGES_PER_BATCH
     show_progress_bar: bool = False
 
     def __post_init__(self) -> None:

@@ -43,7 +43,7 @@ OWN_AUDIO_QUERY = "own sound"  # name of the query
 LINK_IOU = 0.3  # least IoU of an object's boxes in consecutive frames
 MAX_MISSED = 2  # a track ends if its object is missing in more consecutive frames
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-RATE_FACTOR = "20"  # x264's constant rate factor
+H264_RATE_FACTOR = "20"  # x264's constant rate factor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -208,7 +208,7 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
         stream: Any = None
         for image in images:
             if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options={"crf": RATE_FACTOR})
+                stream = container.add_stream("libx264", rate=rate, options={"crf": H264_RATE_FACTOR})
                 stream.width, stream.height = (side // 2 * 2 for side in image.size)  # even, for yuv420p
                 stream.pix_fmt = "yuv420p"
             even = np.ascontiguousarray(np.asarray(image)[: stream.height, : stream.width])

@@ -176,7 +176,8 @@ class AlignedAudio:
 class AlignedImu:
     """Transforms a video and IMU: a 5 s window of IMU, and 2 frames of its middle 2 s. Source: paper.
 
-    If the IMU recording or the video is too short for that, the window is moved to lie within the recording.
+    If the IMU recording or the video is too short for that, the IMU window is moved to lie within its
+    recording.
 
     Args:
         scale: the range of the crop's share of the area; None is the centre square of inference.
