@@ -19,7 +19,7 @@ SUMS = 64  # queries in the toy world
 
 
 def toy_world(model: str, gallery_size: int) -> tuple[float, float]:
-    """Return the shares of sums that find the colour of the image, and the shape of the audio."""
+    """Return the shares of sums whose first hit has the colour of the image, and the shape of the audio."""
     embedder = Embedder(model, transforms=world_transforms())
     scenes = [World(seed=3, held_out=True).scene(number) for number in range(SUMS)]
     gallery = [World(seed=4).scene(number) for number in range(gallery_size)]

@@ -4,7 +4,7 @@
     python examples/batch_embedding.py media/ --out vectors.parquet --model imagebind_huge --batch-size 64
 
 Threads decode files while the model computes. Files that cannot be read are reported and skipped.
-Without a folder it writes a toy world. `imagebind embed` does the same from the command line.
+Without a folder it writes and embeds a toy world. `imagebind embed` does the same from the command line.
 """
 
 import argparse

@@ -31,7 +31,7 @@ from imagebind.training.loop import train
 from imagebind.training.recipe import Recipe, Steps
 from imagebind.training.tiny import recipe as tiny
 
-UNSEEN_NAME = "unseen"  # new scenes of combinations that were trained on
+UNSEEN_NAME = "unseen"  # new scenes with combinations of attributes that were trained on
 TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
     (MediaKind(modality.value), vision) for modality, vision in tiny.PAIRED_VISION.items()
 }
@@ -44,11 +44,11 @@ class Measured:
     """Shares from 0 to 1 by name.
 
     Args:
-        seeds: of the model of each seed, on scenes whose combinations of attributes were held out.
-        unseen: the same on new scenes with combinations of the training.
-        shuffled: of a model trained with shuffled pairs.
-        text: of a model trained with pairs of text.
-        raw: of nearest neighbours on the raw inputs.
+        seeds: for the model of each random seed, on scenes whose combinations of attributes were held out.
+        unseen: the same, on new scenes with combinations of attributes that were trained on.
+        shuffled: for a model trained with shuffled pairs.
+        text: for a model trained with pairs of text.
+        raw: for nearest neighbours on the raw inputs.
     """
 
     seeds: list[Figures]
@@ -134,7 +134,7 @@ def main(arguments: list[str] | None = None) -> list[str]:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--scenes", type=int, default=tiny.SCENES)
     parser.add_argument("--held-out", type=int, default=HELD_OUT_SCENES)
-    parser.add_argument("--steps", type=int, help="of each recipe, instead of its own number")
+    parser.add_argument("--steps", type=int, help="steps of each recipe; by default its own number")
     options = parser.parse_args(arguments)
 
     world = options.out / "world"

@@ -5,7 +5,7 @@
 
 Without a manifest it fine-tunes the small model on a toy world, offline and in less than a minute. It writes
 a small adapter for peft and the merged model for `load_model`, and checks that both give the same embeddings.
-`--weights` is a folder that `save_model` or `imagebind weights convert` wrote. It needs
+`--weights` is a folder that `save_model` or `imagebind weights convert` wrote. The script needs
 `pip install 'imagebind[train]'`.
 """
 
@@ -79,10 +79,10 @@ def main(arguments: list[str] | None = None) -> TrainResult:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--manifest", type=Path, help="a table of columns vision, audio, depth")
+    parser.add_argument("--manifest", type=Path, help="a table with columns vision, audio and depth")
     parser.add_argument("--weights", type=Path, default=TINY_FOLDER, help="a folder for load_model")
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--scenes", type=int, default=48, help="of the toy world, without a manifest")
+    parser.add_argument("--scenes", type=int, default=48, help="number of scenes of the toy world")
     parser.add_argument("--out", type=Path, default=Path("lora_two_trunks"))
     options = parser.parse_args(arguments)
 

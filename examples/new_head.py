@@ -28,11 +28,11 @@ class Classifier(ImageBindModel):
 
     @torch.no_grad()
     def features(self, images: Tensor) -> Tensor:
-        """(b, 3, h, w) -> (b, e), unit length."""
+        """Embed images: (b, 3, h, w) -> (b, e), unit length."""
         return F.normalize(self.embed(ModalityType.VISION, images), dim=-1)
 
     def forward(self, inputs: dict[str, Tensor]) -> Tensor:
-        """{"vision": (b, 3, h, w)} -> logits (b, classes)."""
+        """Return the logits of images: {"vision": (b, 3, h, w)} -> (b, classes)."""
         return self.classes(self.features(inputs[ModalityType.VISION]))
 
 

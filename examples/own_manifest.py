@@ -74,7 +74,7 @@ def main(arguments: list[str] | None = None) -> tuple[dict[str, float], dict[str
     parser.add_argument("--weights", type=Path, default=TINY_FOLDER, help="a folder for load_model")
     parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--batch-size", type=int, default=32)
-    parser.add_argument("--scenes", type=int, default=128, help="of the toy world, without a manifest")
+    parser.add_argument("--scenes", type=int, default=128, help="number of scenes of the toy world")
     parser.add_argument("--out", type=Path, default=Path("own_manifest"))
     options = parser.parse_args(arguments)
 

@@ -8,8 +8,8 @@ This file also contains the recipe. The script only runs these two commands, and
     torchrun --standalone --nproc-per-node 2 -m imagebind.cli.main train examples/two_processes.py --out two
 
 Here all ranks use the CPU and communicate through gloo; on a machine with GPUs, each rank uses one GPU and
-NCCL. The small model has random weights, and its pairs are rendered, so no files are needed. It needs
-`pip install 'imagebind[train]'`.
+NCCL. The small model has random weights, and its pairs are rendered, so no files are needed. The script
+needs `pip install 'imagebind[train]'`.
 """
 
 import argparse

@@ -9,12 +9,12 @@ from PIL import Image
 from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind, media_kind
 
-SIDE = 224  # pixels
-SECONDS, RATE, NOISE_STD = 2, 16_000, 0.1  # of audio; full scale is 1
-IMU_RATE, GRAVITY = 200, 9.81  # Hz, m/s²
+IMAGE_SIDE = 224  # pixels
+AUDIO_SECONDS, AUDIO_RATE, NOISE_STD = 2, 16_000, 0.1  # the noise relative to full scale
+IMU_SECONDS, IMU_RATE, GRAVITY = 10, 200, 9.81  # s, Hz, m/s²
 FAR_MILLIMETRES = 3000
 ROOM_CENTIKELVIN = 29_315  # 20 °C
-SEED = 0
+NOISE_SEED = 0
 
 # Source of the items: ours.
 TEXTS = ("the background.", "an empty scene.", "the ground.", "a texture.", "nothing in particular.")
@@ -56,23 +56,24 @@ def default_backgrounds(kind: MediaKind) -> list[Any]:
     Texts without a subject, such as "an empty scene."; silence and noise; a flat depth image; a thermal image
     of uniform temperature; an IMU at rest; a grey and a random image.
     """
-    noise = np.random.default_rng(SEED)
+    rng = np.random.default_rng(NOISE_SEED)
     match kind:
         case MediaKind.TEXT:
             return list(TEXTS)
         case MediaKind.AUDIO:
-            samples = (1, SECONDS * RATE)
-            sounds = [np.zeros(samples), noise.normal(0, NOISE_STD, samples)]
-            return [{"audio": sound.astype(np.float32), "rate": RATE} for sound in sounds]
+            samples = (1, AUDIO_SECONDS * AUDIO_RATE)
+            waveforms = [np.zeros(samples), rng.normal(0, NOISE_STD, samples)]
+            return [{"audio": waveform.astype(np.float32), "rate": AUDIO_RATE} for waveform in waveforms]
         case MediaKind.DEPTH:
-            plane = np.full((SIDE, SIDE), FAR_MILLIMETRES, dtype=np.uint16)
+            plane = np.full((IMAGE_SIDE, IMAGE_SIDE), FAR_MILLIMETRES, dtype=np.uint16)
             return [{"depth": Image.fromarray(plane)}]
         case MediaKind.THERMAL:
-            return [{"thermal": Image.fromarray(np.full((SIDE, SIDE), ROOM_CENTIKELVIN, dtype=np.uint16))}]
+            room = np.full((IMAGE_SIDE, IMAGE_SIDE), ROOM_CENTIKELVIN, dtype=np.uint16)
+            return [{"thermal": Image.fromarray(room)}]
         case MediaKind.IMU:
-            at_rest = np.zeros((6, 10 * IMU_RATE), dtype=np.float32)
+            at_rest = np.zeros((6, IMU_SECONDS * IMU_RATE), dtype=np.float32)
             at_rest[2] = GRAVITY
             return [{"imu": at_rest, "rate": IMU_RATE}]
         case MediaKind.IMAGE | MediaKind.VIDEO:
-            pixels = noise.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
-            return [Image.new("RGB", (SIDE, SIDE), (128, 128, 128)), Image.fromarray(pixels)]
+            pixels = rng.integers(0, 256, (IMAGE_SIDE, IMAGE_SIDE, 3), dtype=np.uint8)
+            return [Image.new("RGB", (IMAGE_SIDE, IMAGE_SIDE), (128, 128, 128)), Image.fromarray(pixels)]

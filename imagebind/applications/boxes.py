@@ -16,9 +16,9 @@ from imagebind.io.source import is_source
 from imagebind.modality import MediaKind
 from imagebind.transforms.image import load_image
 
-MIN_SIDE = 1.0  # pixels: smaller boxes show nothing
-# Of the longer side to the shorter one: the number of crops of an image grows with it, to thousands.
-MAX_ASPECT_RATIO = 16
+MIN_BOX_SIDE = 1.0  # pixels: smaller boxes show nothing
+# An image's longer side by its shorter one. The number of crops grows with it, to thousands.
+MAX_IMAGE_ASPECT_RATIO = 16
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -91,19 +91,19 @@ def check_aspect_ratio(size: tuple[int, int], *, name: str) -> None:
     """Check that an image of (width, height) is not so long that it has too many crops.
 
     Raises:
-        MediaError: its longer side is more than `MAX_ASPECT_RATIO` times the shorter one.
+        MediaError: its longer side is more than `MAX_IMAGE_ASPECT_RATIO` times the shorter one.
     """
-    if max(size) > MAX_ASPECT_RATIO * min(size):
+    if max(size) > MAX_IMAGE_ASPECT_RATIO * min(size):
         raise MediaError(
             name,
             got=f"{size[0]} x {size[1]} pixels",
-            expected=f"a longer side of at most {MAX_ASPECT_RATIO} times the shorter one",
+            expected=f"a longer side of at most {MAX_IMAGE_ASPECT_RATIO} times the shorter one",
             hint="crop the image",
         )
 
 
 def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
-    """Return boxes clipped to an image, without those outside it: (n, 4) -> (m, 4) float32.
+    """Return boxes clipped to an image, without those that show less than a pixel: (n, 4) -> (m, 4) float32.
 
     Args:
         size: width and height of the image.
@@ -111,7 +111,7 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
 
     Raises:
         MediaError: the boxes have another shape or numbers that are not finite, a right edge is left of its
-            left edge, a bottom edge is above its top edge, or all boxes are outside the image.
+            left edge, a bottom edge is above its top edge, or no box shows a pixel of the image.
     """
     expected = "boxes (n, 4) with left, top, right and bottom edge in pixels"
     try:
@@ -127,11 +127,11 @@ def checked_boxes(boxes: Any, size: tuple[int, int], *, name: str) -> Tensor:
             got=f"{rows[number].tolist()} as box {number}",
             expected="boxes with left <= right and top <= bottom",
         )
-    if len(rows) and not ((rows[:, 2:] - rows[:, :2]) >= MIN_SIDE).all(dim=1).any():
+    if len(rows) and not ((rows[:, 2:] - rows[:, :2]) >= MIN_BOX_SIDE).all(dim=1).any():
         raise MediaError(name, got="boxes of less than a pixel", expected=expected)
     width, height = size
     cut = clip_boxes_to_image(rows, (height, width))
-    inside = cut[((cut[:, 2:] - cut[:, :2]) >= MIN_SIDE).all(dim=1)]
+    inside = cut[((cut[:, 2:] - cut[:, :2]) >= MIN_BOX_SIDE).all(dim=1)]
     if len(rows) and not len(inside):
         raise MediaError(
             name,

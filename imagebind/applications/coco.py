@@ -15,11 +15,11 @@ from imagebind.io.source import open_source
 
 EDGES = ("left", "top", "right", "bottom")
 CORNERS = (EDGES, ("x1", "y1", "x2", "y2"), ("xmin", "ymin", "xmax", "ymax"))  # columns of a csv file
-SIZED = (("x", "y", "width", "height"), ("x", "y", "w", "h"))  # x, y: the top left corner
+CORNER_AND_SIZE = (("x", "y", "width", "height"), ("x", "y", "w", "h"))  # x, y: the top left corner
 IMAGE_COLUMNS = ("image", "file_name", "filename", "file", "path")
 EXPECTED_FILE = (
     "COCO's JSON (images and annotations, or results), or a csv file with the columns left, top, right, "
-    "bottom or x, y, width, height, and image if it is about several"
+    "bottom or x, y, width, height, and a column image if it has boxes of several images"
 )
 
 
@@ -47,8 +47,8 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
         raise MediaError(name, got="bytes that are not text", expected=EXPECTED_FILE) from error
     except json.JSONDecodeError as error:
         raise MediaError(name, got=f"damaged JSON ({error})", expected=EXPECTED_FILE) from error
-    except (ValueError, TypeError, AttributeError) as error:  # of entries and numbers of other types
-        got = f"other entries ({str(error).partition(chr(10))[0]})"
+    except (ValueError, TypeError, AttributeError) as error:  # entries or numbers of other types
+        got = f"entries of another form ({str(error).partition(chr(10))[0]})"
         raise MediaError(name, got=got, expected=EXPECTED_FILE) from error
 
 
@@ -126,7 +126,7 @@ def _table(text: str, image: str) -> list[list[float]]:
     if not rows:
         raise LookupError("no rows")
     header = [name.strip().lower() for name in rows[0]]
-    names = next((names for names in (*CORNERS, *SIZED) if set(names) <= set(header)), None)
+    names = next((names for names in (*CORNERS, *CORNER_AND_SIZE) if set(names) <= set(header)), None)
     if names is None:
         raise LookupError(f"the columns {', '.join(rows[0])}")
     column = next((name for name in IMAGE_COLUMNS if name in header), None)
@@ -147,12 +147,12 @@ def _table(text: str, image: str) -> list[list[float]]:
 
 
 def _names_of(image: str, names: Iterable[str]) -> set[str]:
-    """Return the names in a file that mean an image: those with its file name.
+    """Return the names in a file that refer to an image: those with its file name.
 
-    If they are in different folders, it is the name with which the path of the image ends.
+    If several paths have this file name, the only one returned is the one with which the image's path ends.
 
     Raises:
-        LookupError: none of the names, or several, can be meant.
+        LookupError: several paths have this file name, and not exactly one is the end of the image's path.
     """
     path = PurePath(image)
     same = {name for name in names if PurePath(name).name == path.name}

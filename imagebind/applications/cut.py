@@ -110,7 +110,7 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
 
 def key_frame_at(recording: Path, start: float, end: float) -> Fraction | None:
-    """Return the second of the first frame if a video can be cut without re-encoding; None if not.
+    """Return the first frame's time in seconds if a video can be cut without re-encoding, otherwise None.
 
     The cuts may be half a frame from `start` and `end`.
     """
@@ -184,11 +184,11 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
         output = resources.enter_context(av.open(str(target), "w", format="mp4"))
         rate = Fraction(video.info.fps).limit_denominator(MAX_RATE_DENOMINATOR)
         stream = output.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS)
-        sound: Iterator[tuple[float, Any]] = iter(())
+        encoded_audio: Iterator[tuple[float, Any]] = iter(())
         if video.info.has_audio:
             audio = resources.enter_context(open_audio(recording))
             delay = audio_delay(recording)
-            sound = _encoded_audio(output, audio, start - delay, end - delay)
+            encoded_audio = _encoded_audio(output, audio, start - delay, end - delay)
         for index, pixels in video.decode(range(first, last), square_pixels=True):
             if index == first:
                 stream.height, stream.width = (side // 2 * 2 for side in pixels.shape[:2])  # for 4:2:0
@@ -198,12 +198,12 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
             frame.pts = max(round((ticks[index] * tick - _exact(start)) * VIDEO_CLOCK), index - first)
             frame.time_base = Fraction(1, VIDEO_CLOCK)
             output.mux(stream.encode(frame))
-            for seconds, packets in sound:
+            for seconds, packets in encoded_audio:
                 output.mux(packets)
                 if seconds > frame.pts / VIDEO_CLOCK:
                     break
         output.mux(stream.encode(None))
-        for _, packets in sound:
+        for _, packets in encoded_audio:
             output.mux(packets)
 
 

@@ -39,7 +39,7 @@ PATCH_WINDOW_SHARES = (0.5, 0.25)  # the same for windows whose patches are embe
 WINDOW_STEP = 1 / 3  # of the window: distance between windows, and of the outer centres from the edges
 PATCH_WINDOW_STEP = 1 / 2
 SMOOTHING = 0.26  # of the window: standard deviation of a Gaussian by which neighbouring windows are averaged
-ROUNDING = 1e-6
+STEP_TOLERANCE = 1e-6  # for rounding errors in the number of windows
 CELLS_PER_STEP = 8  # cells of the smoothing grid between neighbouring windows
 
 
@@ -92,8 +92,8 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, bias: Tensor | None = Non
 def _nearness(grid: tuple[int, int], *, like: Tensor) -> Tensor:
     """Return a bias for attention: a Gaussian of the patch distance, 0 for the class token: (l, l)."""
     rows, columns = torch.meshgrid(*(torch.arange(side) for side in grid), indexing="ij")
-    places = torch.stack([rows.flatten(), columns.flatten()], dim=1).float()  # (h·w, 2)
-    nearness = torch.exp(-torch.cdist(places, places).square() / (2 * NEIGHBOUR_STD**2))
+    positions = torch.stack([rows.flatten(), columns.flatten()], dim=1).float()  # (h·w, 2)
+    nearness = torch.exp(-torch.cdist(positions, positions).square() / (2 * NEIGHBOUR_STD**2))
     return F.pad(nearness, (1, 0, 1, 0)).to(like)
 
 
@@ -110,8 +110,8 @@ def similarity_maps(
     """Return the cosine similarity of each part of an image to queries: (n, e) -> (n, H, W) float32.
 
     Square windows slide over the image. With the features "windows", each window is embedded as an image, and
-    a pixel has the mean over nearby windows with Gaussian weights. Other features are the attention of
-    `patch_embeddings`, which embeds the patches of the windows; a pixel has the mean over the windows that
+    a pixel has the mean over nearby windows with Gaussian weights. With other features, `patch_embeddings`
+    embeds the patches of the windows with this `attention`, and a pixel has the mean over the windows that
     contain it. Maps of windows of several sizes are averaged.
 
     Args:
@@ -205,7 +205,7 @@ def _maps_of_windows(
         for crops in _batches(padded, [(top, left) for top in tops for left in lefts], side, batch_size)
     ]
     grid = torch.cat(similarities).T.reshape(1, len(vectors), len(tops), len(lefts))
-    # No window is centred at the edges. The least similarity there keeps maxima away from them.
+    # No window is centred at the edges. They get the least similarity, so that no maximum lies there.
     least = grid.amin(dim=(2, 3), keepdim=True)
     bordered = F.pad(grid - least, (1, 1, 1, 1)) + least
     cells = [CELLS_PER_STEP * (count - 1) + 1 for count in bordered.shape[-2:]]
@@ -223,11 +223,11 @@ def _maps_of_patches(
     rows, columns = (max(side, round(length * scale)) for length in frames.shape[-2:])
     resized = _resized(frames, [rows * patch, columns * patch])
     tops, lefts = (_starts(length, side, side * PATCH_WINDOW_STEP) for length in (rows, columns))
-    places = [(top, left) for top in tops for left in lefts]
+    positions = [(top, left) for top in tops for left in lefts]
     parameter = next(embedder.model.parameters())
     total, count = torch.zeros(len(vectors), rows, columns), torch.zeros(rows, columns)
-    corners = [(top * patch, left * patch) for top, left in places]
-    windows = iter(places)
+    corners = [(top * patch, left * patch) for top, left in positions]
+    windows = iter(positions)
     for crops in _batches(resized, corners, side * patch, batch_size):
         with evaluation_mode(embedder.model):
             patches = patch_embeddings(embedder.model, crops.to(parameter), attention=attention)
@@ -264,7 +264,7 @@ def _batches(
 
 def _starts(length: int, side: int, step: float) -> list[int]:
     """Return evenly spaced starts of windows that cover a length, at most about `step` apart."""
-    count = math.ceil((length - side) / step - ROUNDING) + 1
+    count = math.ceil((length - side) / step - STEP_TOLERANCE) + 1
     return [round(number * (length - side) / max(count - 1, 1)) for number in range(count)]
 
 

@@ -7,7 +7,7 @@ softmax over three kinds of cosine similarities:
 - of the box with the query: the least over crops with different margins, because a part of another object may
   be similar to a query by chance in one crop, but rarely in all;
 - of the box with background items **of the query's modality**, since cosines of different modalities have
-  different scales;
+  different scales: the greatest over the crops;
 - of the image's grid with the query: the similarity that only 5% of the squares exceed.
 
 Source: ours, chosen on the toy world; see docs/guide/detection.md.
@@ -39,7 +39,7 @@ THRESHOLD = 0.5  # least score: the query is more probable than the background
 IOU_THRESHOLD = 0.4  # boxes of one query that overlap more show the same object
 MAX_DETECTIONS = 20  # per query
 DEFAULT_TEMPERATURE = 0.07  # for models without logit scales. Source: CLIP's initial value
-CROP_BATCH = 1024  # most crops per forward pass; an image usually has fewer
+CROP_BATCH = 1024  # largest number of crops per forward pass; an image usually has fewer
 
 Segment = Callable[[Image.Image, np.ndarray], Any]
 
@@ -184,7 +184,7 @@ def prepared_queries(
     backgrounds: Mapping[MediaKind | str, Sequence[Any]] | None = None,
     temperature: float | None = None,
 ) -> list[DetectionQuery]:
-    """Return the result of `detection_queries` unchanged, and prepare other queries by it."""
+    """Return queries that are already prepared unchanged; prepare others with `detection_queries`."""
     if isinstance(queries, list) and queries and all(isinstance(each, DetectionQuery) for each in queries):
         return queries
     return detection_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
@@ -222,7 +222,7 @@ def _temperature(embedder: Embedder, kinds: Sequence[MediaKind]) -> float:
 def _scores(
     of_boxes: Tensor, of_grid: Tensor, query: DetectionQuery, image_quantile: float | None
 ) -> tuple[Tensor, Tensor]:
-    """Return the cosine similarity of each box with a query, and the probability of the query: (b,), (b,).
+    """Return each box's least cosine similarity with a query, and the query's probability: (b,), (b,).
 
     Args:
         of_boxes: vectors of the crops of each margin, (c, b, e).

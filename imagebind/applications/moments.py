@@ -63,7 +63,7 @@ def score_curve(recording: RecordingVectors, query: np.ndarray) -> ScoreCurve:
     """Return the scores of a query, a unit vector (e,), over the time of a recording.
 
     Raises:
-        ValueError: the query is not a vector of the recording's length.
+        ValueError: the query is not a vector of the length of the recording's vectors.
     """
     width = next(iter(recording.streams.values())).vectors.shape[1]
     if not isinstance(query, np.ndarray) or query.shape != (width,):
@@ -82,13 +82,13 @@ def score_curve(recording: RecordingVectors, query: np.ndarray) -> ScoreCurve:
 
 
 def find_moments(recording: RecordingVectors, query: np.ndarray, *, top: int = TOP_MOMENTS) -> list[Moment]:
-    """Return the moments of a recording that fit a query, a unit vector (e,), best first.
+    """Return up to `top` moments of a recording that fit a query, a unit vector (e,), best first.
 
     Scores are in standard deviations over the recording's windows, so they cannot be compared between
     recordings: the best moment has a high score even if no part of the recording fits the query.
 
     Raises:
-        ValueError: `top` is less than 1, or the query is not a vector of the recording's length.
+        ValueError: `top` is less than 1, or the query does not have the length of the recording's vectors.
     """
     if top < 1:
         raise ValueError(f"top: expected at least 1, got {top}")

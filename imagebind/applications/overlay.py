@@ -24,13 +24,13 @@ COLOURS = (
     (213, 94, 0),
     (204, 121, 167),
 )
-LEAST_SIDE = 480  # pixels: smaller images are enlarged, so that labels fit
+MIN_CANVAS_SIDE = 480  # pixels: smaller images are enlarged, so that labels fit
 LINE_SHARE, FONT_SHARE = 0.006, 0.032  # of the image's short side
 GREY_SHARE, GREY_LIGHT = 0.85, 0.55  # share of grey, and brightness, of the image below maps
 MAP_OPACITY = 0.75
 MAP_START = 0.5  # where the tint starts: 0 is a map's median, 1 its maximum
 MASK_OPACITY = 0.45
-DARK = 140  # of 255: labels are white on darker colours, black on others
+DARK_BRIGHTNESS = 140  # of 255: labels are white on darker colours, black on others
 MAX_LABEL_CHARACTERS = 32
 
 
@@ -46,7 +46,7 @@ def draw(
     The label of a box has its query, its score in percent, and in a video its track. The name of a query
     without a box is written at the maximum of its map.
     """
-    scale = max(LEAST_SIDE / min(image.size), 1.0)
+    scale = max(MIN_CANVAS_SIDE / min(image.size), 1.0)
     size = (round(image.width * scale), round(image.height * scale))
     canvas = image.resize(size, Image.Resampling.BICUBIC)
     colours = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(queries)}
@@ -106,7 +106,7 @@ def _label(
     place = (free or places or [(x, 0.0, x + width, height)])[0]
     pen.rectangle(place, fill=colour)
     brightness = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]  # Rec. 601
-    ink = "white" if brightness < DARK else "black"
+    ink = "white" if brightness < DARK_BRIGHTNESS else "black"
     pen.text((place[0] + pad - left, place[1] + pad - top), text, fill=ink, font=font)
     return place
 

@@ -25,12 +25,12 @@ Proposals = Callable[[Image.Image], Any] | str | os.PathLike[str] | Any  # or bo
 # Source of these values: ours, chosen on the toy world.
 GRID_SHARES = (0.25, 0.4)  # sides of the grid's squares, as shares of the image's short side
 GRID_OVERLAP = 0.5
-CELLS = 64**2  # pixels of the reduced image or map in which groups are found
+REDUCED_CELLS = 64**2  # pixels of the reduced image or map in which groups are found
 COLOUR_CLUSTERS = (2, 3, 4, 6, 8, 12)
 CLUSTER_STEPS = 10
 MAP_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # thresholds: 0 is a map's median, 1 its maximum
 MIN_GROUP_CELLS = 20  # half a percent of the cells
-MAX_ASPECT = 3.0  # more elongated groups are mostly edges and shadows
+MAX_BOX_ASPECT_RATIO = 3.0  # more elongated groups are mostly edges and shadows
 MAX_PROPOSALS = 30  # per image, not counting a grid
 FRAME_SHARE = 0.2  # width of the frame around a box, as a share of its longer side
 SAME_BOX_IOU = 0.85  # boxes with a larger IoU are one proposal
@@ -62,7 +62,7 @@ def default_boxes(image: Image.Image, maps: Tensor) -> Tensor:
     """
     boxes = torch.cat([colour_boxes(image), map_boxes(maps)])
     sides = boxes[:, 2:] - boxes[:, :2]
-    boxes = boxes[sides.amax(dim=1) <= MAX_ASPECT * sides.amin(dim=1)]
+    boxes = boxes[sides.amax(dim=1) <= MAX_BOX_ASPECT_RATIO * sides.amin(dim=1)]
     if not len(boxes):
         return grid_boxes(image.size)
     contrasts = _contrasts(image, boxes)
@@ -96,13 +96,13 @@ def colour_boxes(image: Image.Image, *, clusters: Sequence[int] = COLOUR_CLUSTER
 
 
 def _reduced(image: Image.Image) -> Tensor:
-    """Return an image reduced to about `CELLS` pixels: (3, h, w) in [0, 1]."""
+    """Return an image reduced to about `REDUCED_CELLS` pixels: (3, h, w) in [0, 1]."""
     size = _reduced_size(*image.size)
     return pil_to_tensor(image.resize(size, Image.Resampling.BOX)).float() / 255
 
 
 def _reduced_size(width: int, height: int) -> tuple[int, int]:
-    scale = (CELLS / (width * height)) ** 0.5
+    scale = (REDUCED_CELLS / (width * height)) ** 0.5
     return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
@@ -180,8 +180,8 @@ def _groups(masks: Tensor) -> Tensor:
     Diagonal neighbours are connected.
     """
     numbers = torch.arange(1, masks[0].numel() + 1, dtype=torch.float32).view(masks.shape[1:]) * masks
-    # Spread the greatest number over each group. A cell takes the greatest number around it, then the number
-    # of the cell that had this number first, which takes far fewer steps.
+    # Spread the greatest number over each group. In a step, a cell takes the greatest number around it, then
+    # the current number of the cell that had this number at the start: with this jump, few steps suffice.
     while True:
         spread = F.max_pool2d(numbers[:, None], 3, stride=1, padding=1)[:, 0] * masks
         cells = spread.flatten(1)

@@ -29,7 +29,7 @@ from imagebind.windows import WindowPlanner
 WINDOW_SECONDS = 2.0  # the length of a clip of the released transforms
 HOP_SECONDS = 0.5
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
-# A smaller delay of the audio is ignored. That of Opus in WebM, 6.5 ms, is of samples that FFmpeg cuts off.
+# Smaller delays of the audio are ignored: Opus in WebM has one of 6.5 ms, for samples that FFmpeg removes.
 MIN_DELAY_SECONDS = 0.01
 
 Progress = Callable[[int], None]
@@ -108,18 +108,20 @@ def embed_recording(
     if not math.isfinite(imu_offset):
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
     if imu_offset and imu is None:
-        raise ValueError(f"imu_offset: expected also imu=, the file to shift, got only {imu_offset:g}")
+        raise ValueError(f"imu_offset: expected with imu=, the file to shift, got {imu_offset:g} alone")
     planner = _planner(embedder, window_seconds=window_seconds, hop_seconds=hop_seconds)
     own = identify(recording if isinstance(recording, Mapping | Request) else Path(recording))
     sources = _sources(planner.embedder, own, imu, streams)
     seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
-    for kind in sorted(sources, key=lambda each: each is not MediaKind.IMU):  # first what fails soonest
+    for kind in sorted(
+        sources, key=lambda each: each is not MediaKind.IMU
+    ):  # IMU first: it is read fastest, so errors show soonest
         source = sources[kind]
         requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
         opened: list[Any] = []
         results = planner.embedder.encode_stream(
-            _noting(requests, opened),
+            _keeping_opened(requests, opened),
             batch_size=batch_size,
             clips=True,
             inspect=lambda views: is_silent(views, embedder),
@@ -239,8 +241,8 @@ def _collected(
     return StreamWindows(starts=starts, ends=ends, vectors=np.concatenate(vectors)), has_signal
 
 
-def _noting(requests: Iterable[Request], opened: list[Any]) -> Iterator[Request]:
-    """Yield requests, and append their opened recordings to a list."""
+def _keeping_opened(requests: Iterable[Request], opened: list[Any]) -> Iterator[Request]:
+    """Yield requests, and keep the opened recording of the latest one in a list."""
     for request in requests:
         opened[:] = [getattr(request.payload, "opened", None)]
         yield request

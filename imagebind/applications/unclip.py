@@ -4,10 +4,10 @@ Stable unCLIP is Stable Diffusion 2.1, trained further to start from an image em
 image encoder of imagebind_huge is this encoder, frozen, and the other encoders were trained to match its
 space. An embedding of audio, depth or IMU can therefore take the place of an image embedding.
 
-The embeddings differ in length. ImageBind's have unit length; the pipeline expects the output of its own
-`image_encoder`, which is longer. The `image_normalizer` of the pipeline does not store the length: for ViT-H
-its mean is 0 and its standard deviation 1, which changes nothing (source: the published configuration, which
-has no statistics). `image_embedding_norm` therefore measures the length.
+The embeddings differ in norm. ImageBind's have norm 1; the pipeline expects the output of its own
+`image_encoder`, whose norm is larger. The `image_normalizer` of the pipeline does not store the norm: for
+ViT-H its mean is 0 and its standard deviation 1, which changes nothing (source: the published configuration,
+which has no statistics). `image_embedding_norm` therefore measures the norm.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,11 +25,11 @@ from imagebind.embedder import Embedder
 from imagebind.space import SpaceMismatchError
 from imagebind.toyworld import World, render_image
 
-STEPS = 20  # of denoising; this and the next value are diffusers' defaults for this pipeline
+DENOISING_STEPS = 20  # this and the next value are diffusers' defaults for this pipeline
 GUIDANCE_SCALE = 10.0
 STRENGTH = 0.8  # of the change to an initial image; diffusers' default for its other pipelines
-BATCH_SIZE = 4  # images per batch
-NORM_IMAGES = 8  # rendered images on which the length of image embeddings is measured
+IMAGES_PER_BATCH = 4
+NORM_IMAGES = 8  # rendered images on which the norm of image embeddings is measured
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ class StableUnclip:
 
     Args:
         pipeline: the pipeline, on its device.
-        embedding_norm: the length to which embeddings are scaled: that of the pipeline's image embeddings.
+        embedding_norm: the norm to which embeddings are scaled: that of the pipeline's image embeddings.
         device: the device to compute on; with CPU offload the pipeline itself is elsewhere.
         num_inference_steps: steps of denoising.
         guidance_scale: how strongly the embedding guides; at most 1 switches guidance off.
@@ -58,7 +58,7 @@ class StableUnclip:
     pipeline: Any
     embedding_norm: float
     device: torch.device
-    num_inference_steps: int = STEPS
+    num_inference_steps: int = DENOISING_STEPS
     guidance_scale: float = GUIDANCE_SCALE
     noise_level: int = 0
     prompt: str = ""
@@ -67,7 +67,7 @@ class StableUnclip:
     width: int | None = None
     init_image: Image.Image | None = None
     strength: float = STRENGTH
-    batch_size: int = BATCH_SIZE
+    batch_size: int = IMAGES_PER_BATCH
     show_progress_bar: bool = False
 
     def __post_init__(self) -> None:
@@ -129,7 +129,7 @@ class StableUnclip:
         pipeline, count = self.pipeline, len(embeddings)
         # On the CPU, so that a seed gives the same noise on every device.
         generators = [torch.Generator().manual_seed(seed) for seed in seeds]
-        with self._started(generators) as latents:
+        with self._initial_latents(generators) as latents:
             return pipeline(
                 image_embeds=embeddings.to(self.device, pipeline.unet.dtype),
                 prompt=[self.prompt] * count,
@@ -144,7 +144,7 @@ class StableUnclip:
             ).images
 
     @contextmanager
-    def _started(self, generators: list[torch.Generator]) -> Iterator[Tensor | None]:
+    def _initial_latents(self, generators: list[torch.Generator]) -> Iterator[Tensor | None]:
         """Yield the initial latents, or None for pure noise; with an initial image, skip the first steps."""
         if self.init_image is None:
             yield None
@@ -210,7 +210,7 @@ def check_width(expected: int, got: int) -> None:
 
 
 def image_embedding_norm(pipeline: Any, images: Sequence[Image.Image], *, device: torch.device) -> float:
-    """Return the mean length of the embeddings that the pipeline's `image_encoder` computes for images."""
+    """Return the mean norm of the embeddings that the pipeline's `image_encoder` computes for images."""
     pixels = pipeline.feature_extractor(images=list(images), return_tensors="pt").pixel_values
     with torch.no_grad():
         encoded = pipeline.image_encoder(
@@ -220,6 +220,6 @@ def image_embedding_norm(pipeline: Any, images: Sequence[Image.Image], *, device
 
 
 def rendered_images() -> list[Image.Image]:
-    """Return a few images of the toy world, on which the length of image embeddings is measured."""
+    """Return a few images of the toy world, on which the norm of image embeddings is measured."""
     world = World(seed=0)
     return [Image.fromarray(render_image(world.scene(number))) for number in range(NORM_IMAGES)]

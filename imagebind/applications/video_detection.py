@@ -37,13 +37,13 @@ from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.query import Query
 
-FRAMES_PER_SECOND = 2.0  # frames that are examined per second
-SOUND_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the audio transform
-OWN_SOUND = "own sound"
+FRAMES_PER_SECOND = 2.0  # frames to examine per second of the video
+OWN_AUDIO_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the audio transform
+OWN_AUDIO_QUERY = "own sound"  # name of the query
 LINK_IOU = 0.3  # least IoU of an object's boxes in consecutive frames
 MAX_MISSED = 2  # a track ends if its object is missing in more consecutive frames
 FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
-RATE_FACTOR = "20"  # x264's constant rate factor
+H264_RATE_FACTOR = "20"  # x264's constant rate factor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -80,7 +80,7 @@ def detect_video(
     The other arguments are those of `detect`.
 
     Raises:
-        MediaError: the video or an item cannot be read, or the video has no audio.
+        MediaError: the video or an item cannot be read, or `own_audio` is set and the video has no audio.
         ValueError: there are no queries, or an option is out of range.
     """
     if not 0 < frames_per_second < inf:
@@ -95,7 +95,7 @@ def detect_video(
         count = min(max(ceil(clock.duration * Fraction(frames_per_second)), 1), len(clock.ticks))
         indices = list(dict.fromkeys(clock.frames_in((0, clock.duration), count)))
         seconds = {index: float(clock.ticks[index] * clock.tick) for index in indices}
-        sounds = (
+        own_queries = (
             _own_audios(embedder, video, list(seconds.values()), backgrounds, temperature)
             if own_audio
             else iter(())
@@ -103,12 +103,12 @@ def detect_video(
         for index, pixels in file.decode(indices, square_pixels=True):
             image = Image.fromarray(pixels)
             check_aspect_ratio(image.size, name=name)
-            here = [*fixed, next(sounds)] if own_audio else fixed
-            maps = similarity_maps(embedder, image, np.stack([query.vector for query in here]))
+            frame_queries = [*fixed, next(own_queries)] if own_audio else fixed
+            maps = similarity_maps(embedder, image, np.stack([query.vector for query in frame_queries]))
             detections = detect(
                 embedder,
                 image,
-                here,
+                frame_queries,
                 maps=maps,
                 proposals=proposals,
                 threshold=threshold,
@@ -120,7 +120,7 @@ def detect_video(
                 name=name,
                 width=image.width,
                 height=image.height,
-                queries=[query.name for query in here],
+                queries=[query.name for query in frame_queries],
                 detections=linker.link(detections),
                 seconds=seconds[index],
             )
@@ -140,12 +140,12 @@ def _own_audios(
     delay = audio_delay(video)
     for start in range(0, len(seconds), BATCH_SIZE):
         middles = seconds[start : start + BATCH_SIZE]
-        starts = [max(middle - delay - SOUND_SECONDS / 2, 0.0) for middle in middles]
-        spans = [(first, first + SOUND_SECONDS) for first in starts]
+        starts = [max(middle - delay - OWN_AUDIO_SECONDS / 2, 0.0) for middle in middles]
+        spans = [(first, first + OWN_AUDIO_SECONDS) for first in starts]
         views = prepare(request, transform, spans=spans).views
         vectors = F.normalize(embedder.forward(ModalityType.AUDIO, views), dim=-1).cpu().numpy()
         for vector in vectors:
-            query = {OWN_SOUND: Query(vector, frozenset({MediaKind.AUDIO}))}
+            query = {OWN_AUDIO_QUERY: Query(vector, frozenset({MediaKind.AUDIO}))}
             yield from detection_queries(embedder, query, backgrounds=backgrounds, temperature=temperature)
 
 
@@ -165,7 +165,7 @@ class Linker:
     _count: int = 0
 
     def link(self, detections: Sequence[Detection]) -> list[Detection]:
-        """Return the next frame's detections with track numbers; pairs with the largest IoU come first."""
+        """Return the next frame's detections with track numbers; those with the largest IoU match first."""
         pairs = sorted(
             (
                 (-float(box_iou(torch.tensor([track.box]), torch.tensor([found.box]))), number, index)
@@ -198,17 +198,17 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
         MediaError: the suffix of the file name is not in `FORMATS`, or there are no images.
         OSError: the file cannot be written.
     """
-    form = FORMATS.get(path.suffix.lower())
-    if form is None:
+    container_format = FORMATS.get(path.suffix.lower())
+    if container_format is None:
         raise MediaError(
             str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(FORMATS)}"
         )
     rate = Fraction(frames_per_second).limit_denominator(1000)
-    with replacing(path) as temporary, av.open(temporary, "w", format=form) as container:
+    with replacing(path) as temporary, av.open(temporary, "w", format=container_format) as container:
         stream: Any = None
         for image in images:
             if stream is None:
-                stream = container.add_stream("libx264", rate=rate, options={"crf": RATE_FACTOR})
+                stream = container.add_stream("libx264", rate=rate, options={"crf": H264_RATE_FACTOR})
                 stream.width, stream.height = (side // 2 * 2 for side in image.size)  # even, for yuv420p
                 stream.pix_fmt = "yuv420p"
             even = np.ascontiguousarray(np.asarray(image)[: stream.height, : stream.width])

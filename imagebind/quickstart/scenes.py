@@ -8,7 +8,9 @@ from imagebind.toyworld import CaptionStyle, Scene, World, write_scene
 POOL_SIZE = 1000  # scenes to choose from, with each of the 40 combinations of shape and motion many times
 
 # Short captions: shape, colour and, in captions of videos, motion.
-STYLE = CaptionStyle(shape=1, colour=1, material=0, motion=1, ground=0, size=0, temperature=0, distance=0)
+CAPTION_STYLE = CaptionStyle(
+    shape=1, colour=1, material=0, motion=1, ground=0, size=0, temperature=0, distance=0
+)
 
 ABOUT_NAME = "ABOUT.txt"  # written first; marks a folder as written by quickstart
 HEATMAP_NAME = "similarity.png"
@@ -33,24 +35,24 @@ def choose_scenes(seed: int) -> tuple[Scene, ...]:
     pool = [world.scene(number) for number in range(POOL_SIZE)]
     chosen = [pool[0]]
 
-    def new(scene: Scene, *attributes: str) -> bool:
+    def is_new(scene: Scene, *attributes: str) -> bool:
         return all(
             scene.attributes[name] != other.attributes[name]
             for other in chosen
             for name in ("shape", *attributes)
         )
 
-    chosen.append(_first(pool, lambda scene: new(scene, "colour", "motion")))
+    chosen.append(_first(pool, lambda scene: is_new(scene, "colour", "motion")))
     colour, motion = chosen[0].colour, chosen[1].motion
     chosen.append(_first(pool, lambda scene: scene.colour == colour and scene.motion == motion))
-    chosen.append(_first(pool, lambda scene: scene.colour == colour and new(scene, "motion")))
-    chosen.append(_first(pool, lambda scene: scene.motion == motion and new(scene, "colour")))
+    chosen.append(_first(pool, lambda scene: scene.colour == colour and is_new(scene, "motion")))
+    chosen.append(_first(pool, lambda scene: scene.motion == motion and is_new(scene, "colour")))
     for _ in range(2):  # there may be no held-out scene of a new colour with the remaining shapes
         chosen.append(
             _first(
                 pool,
-                lambda scene: new(scene, "colour", "motion"),
-                lambda scene: scene.colour != colour and new(scene, "motion"),
+                lambda scene: is_new(scene, "colour", "motion"),
+                lambda scene: scene.colour != colour and is_new(scene, "motion"),
             )
         )
     return tuple(chosen)
@@ -81,7 +83,8 @@ def write_scenes(scenes: Sequence[Scene], folder: Path) -> tuple[dict[str, Path]
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ABOUT_NAME).write_text(ABOUT_TEXT, encoding="utf-8")
     return tuple(
-        write_scene(scene, folder / name, style=STYLE) for scene, name in zip(scenes, names, strict=True)
+        write_scene(scene, folder / name, style=CAPTION_STYLE)
+        for scene, name in zip(scenes, names, strict=True)
     )
 
 

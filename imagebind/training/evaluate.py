@@ -23,7 +23,7 @@ from imagebind.training.data.mixture import Pairs
 class BenchmarkFigures:
     """The figures of a benchmark of `imagebind.evaluation`, in percent.
 
-    The arguments are those of `imagebind.evaluation.evaluate`. `cache` is of no use while weights change.
+    The arguments are those of `imagebind.evaluation.evaluate`, without `cache`: weights change between calls.
     """
 
     benchmark: str | Benchmark
@@ -48,7 +48,8 @@ class BenchmarkFigures:
 class Retrieval:
     """Cross-modal retrieval within held-out pairs: recalls and the median rank, in both directions.
 
-    `data` returns the pairs, held out from training and without augmentation. Broken pairs are skipped.
+    Recalls are shares from 0 to 1. `data` returns the pairs, held out from training and without augmentation.
+    Broken pairs are skipped.
     """
 
     data: Callable[[], Pairs]

@@ -75,7 +75,7 @@ class EmbeddedPairs(LazyPairs):
         return len(self.pairs)
 
     def pair(self, index: int) -> Pair:
-        """See `LazyPairs`."""
+        """Return a pair with its embedding as vision, or unchanged if it has none."""
         pair, vision = self.pairs[index], self.embeddings[index]
         if vision[0].isnan():
             return pair
@@ -95,8 +95,8 @@ def embed_vision(
 ) -> EmbeddedPairs:
     """Return the pairs with their vision embedded after `transform.plain()`: (e,), unit length, float32.
 
-    Only one batch of pixels is in memory at a time. Unreadable pairs are logged and left unchanged; training
-    raises and counts their errors. Leaves every random number generator unchanged.
+    Only a few batches of pixels are in memory at a time. Unreadable pairs are logged and left unchanged;
+    training raises and counts their errors. Leaves every random number generator unchanged.
 
     Args:
         num_workers: reader processes; 0 reads in this process.
@@ -158,7 +158,7 @@ def _vision_and_span(plain: PairTransform, pair: Pair, rng: np.random.Generator)
 
 
 def _shared_span(pair: Pair) -> tuple[float, float]:
-    """Return the seconds that both recordings of a pair share; NaN if they are not recordings."""
+    """Return the seconds that both sides of a pair cover; NaN if they have no time or no end."""
     if pair.modality not in RECORDINGS:
         return NO_SPAN
     vision = identify(pair.vision, modality=ModalityType.VISION)
@@ -268,7 +268,7 @@ def _digest_vision(model: ImageBindModel) -> Tensor:
 
 
 def _stable_repr(value: Any) -> str:
-    """Describe an item or settings in the same way in every process; `repr` may contain addresses."""
+    """Describe an item or settings in the same way in every process; `repr` may contain memory addresses."""
     if is_dataclass(value) and not isinstance(value, type):
         value = {type(value).__name__: {each.name: getattr(value, each.name) for each in fields(value)}}
     if isinstance(value, Mapping):

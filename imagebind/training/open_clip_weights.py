@@ -24,7 +24,7 @@ BLOCK_NAMES = {
 }
 PARAMETERS = ("weight", "bias")
 IN_PROJ = ("attn.in_proj_weight", "attn.in_proj_bias")
-UNUSED_ENTRIES = frozenset({"attn_mask", "logit_scale"})  # a constant; the loss has its own scale
+UNUSED_ENTRIES = frozenset({"attn_mask", "logit_scale"})  # the mask is constant; the loss has its own scale
 
 
 def create_open_clip(name: str, pretrained: str) -> nn.Module:
@@ -52,7 +52,7 @@ def load_open_clip(model: ImageBindModel, clip: nn.Module) -> None:
     Raises:
         CheckpointError: the towers have another architecture than ViT-H/14, or other sizes than the model.
     """
-    check_form(clip)
+    check_architecture(clip)
     frames = model.config.trunk(ModalityType.VISION).frames  # type: ignore[union-attr]
     converted = convert_open_clip(clip.state_dict(), frames=frames)
     own = model.state_dict()
@@ -69,7 +69,9 @@ def load_open_clip(model: ImageBindModel, clip: nn.Module) -> None:
         and not name.endswith((".mask", ".log_logit_scale"))
     ]
     if missing:
-        raise CheckpointError(f"open_clip lacks {', '.join(missing[:5])}: it has fewer blocks than the model")
+        raise CheckpointError(
+            f"open_clip model: expected {', '.join(missing[:5])}, got fewer blocks than the model has"
+        )
     model.load_state_dict({name: converted[name] for name in used}, strict=False)
 
 
@@ -89,20 +91,23 @@ def convert_open_clip(entries: Mapping[str, Tensor], *, frames: int = 2) -> dict
     unknown = [name for name in remaining if name not in UNUSED_ENTRIES]
     if unknown:
         raise CheckpointError(
-            f"open_clip's state dict: expected only entries of ViT-H-14, got also {', '.join(unknown[:5])}"
+            f"open_clip's state dict: expected only entries of ViT-H-14, also got {', '.join(unknown[:5])}"
         )
     return converted
 
 
-def check_form(clip: nn.Module) -> None:
-    """Check that the towers compute the same function as ours; a state dict alone does not tell.
+def check_architecture(clip: nn.Module) -> None:
+    """Check that the towers compute the same function as ours, which a state dict does not show.
 
     Raises:
         CheckpointError: the model has QuickGELU, another pooling or another text tower.
     """
     visual, transformer = getattr(clip, "visual", None), getattr(clip, "transformer", None)
     if not hasattr(visual, "transformer") or not hasattr(transformer, "resblocks"):
-        raise CheckpointError("open_clip model: expected a ViT image tower and CLIP's own text tower")
+        raise CheckpointError(
+            "open_clip model: expected a ViT image tower and CLIP's own text tower, got "
+            f"{type(visual).__name__} and {type(transformer).__name__}"
+        )
     for module in clip.modules():
         if type(module).__name__ == "QuickGELU":
             raise CheckpointError("open_clip model: expected exact GELU, as in ViT-H-14, got QuickGELU")
@@ -142,13 +147,13 @@ def _text(remaining: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
     yield from _blocks(remaining, "transformer.resblocks", "modality_trunks.text.blocks")
 
 
-def _blocks(remaining: dict[str, Tensor], theirs: str, ours: str) -> Iterator[tuple[str, Tensor]]:
+def _blocks(remaining: dict[str, Tensor], their_prefix: str, our_prefix: str) -> Iterator[tuple[str, Tensor]]:
     number = 0
-    while f"{theirs}.{number}.{IN_PROJ[0]}" in remaining:
+    while f"{their_prefix}.{number}.{IN_PROJ[0]}" in remaining:
         for name in IN_PROJ:
-            yield f"{ours}.{number}.{name}", remaining.pop(f"{theirs}.{number}.{name}")
+            yield f"{our_prefix}.{number}.{name}", remaining.pop(f"{their_prefix}.{number}.{name}")
         for their_name, our_name in BLOCK_NAMES.items():
             for part in PARAMETERS:
-                tensor = remaining.pop(f"{theirs}.{number}.{their_name}.{part}")
-                yield f"{ours}.{number}.{our_name}.{part}", tensor
+                tensor = remaining.pop(f"{their_prefix}.{number}.{their_name}.{part}")
+                yield f"{our_prefix}.{number}.{our_name}.{part}", tensor
         number += 1

@@ -15,7 +15,10 @@ MATRIX_NDIM = 2  # biases and the parameters of norms are vectors
 
 @dataclass(frozen=True, kw_only=True)
 class AdamW:
-    """Settings of the optimiser; the betas are the paper's (Table 9)."""
+    """Settings of the optimiser; the betas are the paper's (Table 9).
+
+    Gradients with a norm above `clip_grad_norm` are scaled to it; None turns this off.
+    """
 
     lr: float
     weight_decay: float = 0.0
@@ -36,7 +39,7 @@ class AdamW:
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The learning rate's course: linear warm-up, then half a cosine down to zero.
+    """The learning rate schedule: linear warm-up, then half a cosine down to zero.
 
     A pure function of the step, so there is no scheduler state, and a resumed run only needs its step.
     """
@@ -54,7 +57,7 @@ class Schedule:
             )
 
     def factor(self, step: int) -> float:
-        """Return the factor in (0, 1] on the peak learning rate in a step, counted from 0.
+        """Return the factor in (0, 1] by which a step, counted from 0, multiplies the peak learning rate.
 
         It rises linearly to 1 at the last step of the warm-up and would be 0 at the step after the last.
         Source: the cosine is ours; the paper names no shape.

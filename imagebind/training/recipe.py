@@ -22,7 +22,7 @@ from imagebind.training.optimizer import AdamW, Schedule
 from imagebind.training.tuning import Everything, Learns, trainable_modalities
 
 RECIPE_NAME = "recipe"  # the variable that a recipe file defines
-MIN_LEARNED_TEMPERATURE = 0.01  # the learned scale is clipped below it; see imagebind.losses
+MIN_LEARNED_TEMPERATURE = 0.01  # the loss never learns a lower one; see imagebind.losses
 
 Evaluation = Callable[[ImageBindModel], Mapping[str, float]]
 Precision = Literal["float32", "bfloat16"]
@@ -128,9 +128,11 @@ class Recipe:
 
     model               a configuration, or a function that returns a model (a subclass with its own modality)
     weights             initial weights, loaded one after the other; without any they are random
+    learns              the trainable parameters: `Everything`, `Trunks`, `Heads` or `Lora` of `tuning`
     batch_size          pairs per step, over all ranks together
     chunk_size          pairs per forward pass on a rank, for batches larger than device memory (gradient
                         caching). Host memory holds the whole batch and the next one, which is read ahead
+    precision           "bfloat16" runs the model under autocast; the loss stays in float32
     grad_checkpointing  recompute the activations of blocks in the backward pass instead of keeping them
     sharding            with several ranks: "ddp" keeps a whole model on each rank, "fsdp2" splits it
     evaluations         by name, functions from a model to figures, called after each epoch and at the end

@@ -69,7 +69,7 @@ class DivergedError(ImageBindError):
 class Run:
     """The state of a training run. Every method must be called on every rank.
 
-    `step` counts the optimiser steps made; `pairs` holds the number of pairs of each source.
+    `step` is the number of optimiser steps made, `pair_counts` the number of pairs of each source.
     """
 
     recipe: Recipe
@@ -80,7 +80,7 @@ class Run:
     optimizer: torch.optim.Optimizer
     temperature_optimizer: torch.optim.Optimizer | None
     step: int = 0
-    pairs: dict[str, int] = field(default_factory=dict)
+    pair_counts: dict[str, int] = field(default_factory=dict)
 
     @property
     def model(self) -> ImageBindModel:
@@ -141,7 +141,7 @@ class Run:
         return torch.autocast(self.device.type, torch.bfloat16)
 
     def _clip(self) -> float:
-        """Clip the encoder's gradients, average those of temperatures over ranks; return the norm before."""
+        """Clip the encoder's gradients and average those of temperatures; return the norm before clipping."""
         for parameter in self.losses.parameters():
             if parameter.grad is not None:
                 average_over_ranks(parameter.grad)
@@ -180,7 +180,7 @@ class Run:
         entries = self._entries()
         trainer = {
             "recipe": self.recipe.identity(),
-            "pairs": self.pairs,
+            "pairs": self.pair_counts,
             "losses": self.losses.state_dict(),
             "optimizer": get_optimizer_state_dict(self.encoder, self.optimizer, options=FULL_STATE),
             "temperatures": self.temperature_optimizer and self.temperature_optimizer.state_dict(),
@@ -216,26 +216,26 @@ class Run:
             self.temperature_optimizer.load_state_dict(trainer["temperatures"])
         self.losses.load_state_dict(trainer["losses"])
         self.step = trainer["step"]
-        self.pairs = trainer.get("pairs", {})
+        self.pair_counts = trainer.get("pairs", {})
         restore_random(checkpoint, seed=self.recipe.seed, step=self.step)
 
-    def record_pair_counts(self, pairs: Mapping[str, int]) -> None:
+    def record_pair_counts(self, pair_counts: Mapping[str, int]) -> None:
         """Store how many pairs each source has, which determines their order and the run's length.
 
         Raises:
             CheckpointError: the interrupted run had another number of pairs.
         """
-        for name, count in pairs.items():
-            before = self.pairs.get(name, count)
+        for name, count in pair_counts.items():
+            before = self.pair_counts.get(name, count)
             if count != before:
                 raise CheckpointError(
                     f"{self.recipe.output}: data of {name}: expected {before:,} pairs, as in the interrupted "
                     f"run, got {count:,}; give this run another output"
                 )
-        self.pairs = dict(pairs)
+        self.pair_counts = dict(pair_counts)
 
     def _drop_other_state(self, saved: Mapping[str, Any]) -> None:
-        """Drop the optimiser state of parameters that have none in the checkpoint: torch initialises it."""
+        """Drop the optimiser state that torch initialised for parameters without state in the checkpoint."""
         for name, parameter in unwrapped(self.encoder).named_parameters():
             if name not in saved:
                 self.optimizer.state.pop(parameter, None)

@@ -79,7 +79,7 @@ def trainable_modalities(learns: Learns, modalities: Iterable[str]) -> tuple[str
         return known
     unknown = [name for name in learns.modalities if name not in known]
     if unknown:
-        raise ValueError(f"expected modalities of the model ({', '.join(known)}), got {unknown}")
+        raise ValueError(f"modalities: expected modalities of the model ({', '.join(known)}), got {unknown}")
     return tuple(map(str, learns.modalities))
 
 

@@ -185,7 +185,7 @@ def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, imu_t
 
 
 def test_options_without_effect_are_refused(embedder, film, imu_table):
-    with pytest.raises(ValueError, match="imu_offset: expected also imu=, the file to shift, got only 2"):
+    with pytest.raises(ValueError, match="imu_offset: expected with imu=, the file to shift, got 2 alone"):
         embed_recording(embedder, film, imu_offset=2)
     with pytest.raises(ValueError, match="imu: expected none with the IMU recording"):
         embed_recording(embedder, imu_table, imu=imu_table)

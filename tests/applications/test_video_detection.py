@@ -10,7 +10,7 @@ from PIL import Image
 
 from imagebind.applications.boxes import Detection
 from imagebind.applications.detection import detection_queries
-from imagebind.applications.video_detection import OWN_SOUND, Linker, detect_video, write_video
+from imagebind.applications.video_detection import OWN_AUDIO_QUERY, Linker, detect_video, write_video
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
@@ -84,7 +84,7 @@ def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
     )
     assert len(frames) == 2 and frames[0].found.seconds == 0 < frames[1].found.seconds
     for frame in frames:
-        assert {each.query for each in frame.found.detections} == {"a thing", OWN_SOUND}
+        assert {each.query for each in frame.found.detections} == {"a thing", OWN_AUDIO_QUERY}
         assert frame.maps.shape == (2, 224, 224) and frame.image.size == (224, 224)
     tracks = [{each.query: each.track for each in frame.found.detections} for frame in frames]
     assert tracks[0] == tracks[1]

@@ -1,4 +1,4 @@
-"""Transforms from pairs to tensors with the paper's augmentation, which both sides may have to share.
+"""Transforms that turn pairs into tensors with the paper's augmentation, part of which both sides share.
 
 | pair | vision | other | other, if vision is precomputed |
 |---|---|---|---|
@@ -28,10 +28,10 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import Request, identify, prepare
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.training.data.colours import (
-    ERASING,
-    JITTER,
-    MAGNITUDE,
-    MAGNITUDE_STD,
+    COLOUR_JITTER,
+    ERASING_PROBABILITY,
+    RAND_AUGMENT_MAGNITUDE,
+    RAND_AUGMENT_STD,
     colour_jitter,
     rand_augment,
     random_erasing,
@@ -84,24 +84,24 @@ class AlignedImages:
     """Transforms an image and a depth or thermal image of the same view, with equal crops and flips.
 
     The crop is in fractions of the sides, so the two may differ in resolution. RandAugment, colour jitter and
-    random erasing apply to the image only. Source: paper; erasing only the image is ours, the paper does not
-    say.
+    random erasing apply to the image only. Source: paper, which does not say what is erased.
 
     Args:
         scale: the range of the crop's share of the area; None is the centre square of inference.
         flip, erasing: their probabilities.
-        magnitude: of RandAugment, out of 10; None is off.
+        magnitude, magnitude_std: mean and standard deviation of RandAugment's strength, out of 10; a
+            `magnitude` of None is off.
         jitter: the largest change of brightness, contrast and saturation.
-        aligned: whether both share crop and flip; without, the paper's ablation loses 11 points.
+        aligned: whether both share crop and flip; in the paper, SUN-D's accuracy is 11 points lower without.
         image, depth, thermal: the transforms of inference; set them for other sizes and presets.
     """
 
     scale: Range | None = CROP_SCALE
     flip: float = FLIP_PROBABILITY
-    magnitude: float | None = MAGNITUDE
-    magnitude_std: float = MAGNITUDE_STD
-    jitter: float = JITTER
-    erasing: float = ERASING
+    magnitude: float | None = RAND_AUGMENT_MAGNITUDE
+    magnitude_std: float = RAND_AUGMENT_STD
+    jitter: float = COLOUR_JITTER
+    erasing: float = ERASING_PROBABILITY
     aligned: bool = True
     image: ImageTransform = field(default_factory=ImageTransform)
     depth: DepthTransform = field(default_factory=DepthTransform)
@@ -176,7 +176,8 @@ class AlignedAudio:
 class AlignedImu:
     """Transforms a video and IMU: a 5 s window of IMU, and 2 frames of its middle 2 s. Source: paper.
 
-    If the IMU recording or the video is too short for that, the window is moved to lie within the recording.
+    If the IMU recording or the video is too short for that, the IMU window is moved to lie within its
+    recording.
 
     Args:
         scale: the range of the crop's share of the area; None is the centre square of inference.
@@ -254,14 +255,14 @@ def _prepare_vision(
 
 
 def _common_window(pair: Pair, vision: Request, other: Request) -> Window:
-    """Return the window that both recordings share; beside an embedding, it is the pair's span."""
+    """Return the window that both recordings cover; with an embedding, the pair's span if it has one."""
     if is_embedding(pair.vision) and pair.span is not None:
         return pair.span
     return shared_window(pair, vision, other)
 
 
 def _window_rng(pair: Pair, rng: np.random.Generator, random_window: bool) -> np.random.Generator | None:
-    """Return the generator for the window's position; None for an embedding, which is of the middle."""
+    """Return the generator for the window's position; None is the middle, as for embeddings."""
     return rng if random_window and not is_embedding(pair.vision) else None
 
 

@@ -21,7 +21,7 @@ Range = tuple[float, float]
 ImageT = TypeVar("ImageT", Image.Image, Tensor)
 
 
-class Box(NamedTuple):
+class CropBox(NamedTuple):
     """A part of an image in fractions of its height and width, so it applies at any resolution."""
 
     top: float
@@ -30,9 +30,9 @@ class Box(NamedTuple):
     width: float
 
 
-def random_box(
+def random_crop_box(
     rng: np.random.Generator, *, aspect: float, scale: Range = CROP_SCALE, ratio: Range = CROP_RATIO
-) -> Box:
+) -> CropBox:
     """Return a box of random area, aspect ratio and position, for an image `aspect` times as wide as high.
 
     If ten random boxes do not fit into the image, return the largest centred box within `ratio`.
@@ -43,12 +43,12 @@ def random_box(
         box_aspect = math.exp(rng.uniform(math.log(ratio[0]), math.log(ratio[1])))  # in pixels
         height, width = math.sqrt(area * aspect / box_aspect), math.sqrt(area * box_aspect / aspect)
         if height <= 1 and width <= 1:
-            return Box(rng.uniform(0, 1 - height), rng.uniform(0, 1 - width), height, width)
+            return CropBox(rng.uniform(0, 1 - height), rng.uniform(0, 1 - width), height, width)
     height, width = min(aspect / ratio[0], 1.0), min(ratio[1] / aspect, 1.0)
-    return Box((1 - height) / 2, (1 - width) / 2, height, width)
+    return CropBox((1 - height) / 2, (1 - width) / 2, height, width)
 
 
-def pixels_of(box: Box, *, height: int, width: int) -> tuple[int, int, int, int]:
+def pixels_of(box: CropBox, *, height: int, width: int) -> tuple[int, int, int, int]:
     """Return a box in pixels: top, left, height and width, at least one pixel in size."""
     top, left = min(round(box.top * height), height - 1), min(round(box.left * width), width - 1)
     bottom, right = round((box.top + box.height) * height), round((box.left + box.width) * width)
@@ -67,7 +67,7 @@ class SharedCrop:
         self.rng = rng
         self.scale = scale
         self.flipped = bool(rng.random() < flip)
-        self._box: Box | None = None
+        self._box: CropBox | None = None
 
     def crop_image(self, image: ImageT, size: int) -> ImageT:
         """Crop a PIL image or tensor (c, h, w) to a square of `size`: bicubic, antialiased, as in inference.
@@ -98,5 +98,5 @@ class SharedCrop:
         height, width = F.get_size(image)
         if self._box is None:
             assert self.scale is not None
-            self._box = random_box(self.rng, aspect=width / height, scale=self.scale)
+            self._box = random_crop_box(self.rng, aspect=width / height, scale=self.scale)
         return pixels_of(self._box, height=height, width=width)

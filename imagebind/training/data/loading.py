@@ -17,7 +17,7 @@ from imagebind.training.data.mixture import PairMixture, PairSource, PlannedBatc
 MAX_BROKEN_SHARE = 0.05  # of a source's pairs. Source: ours; public video sets lose that many over time
 MIN_READ_FOR_SHARE = 200  # pairs of a source to read before its broken share is checked
 MAX_NAMED_BROKEN = 1000  # broken pairs of a source whose names are kept; all are counted
-REPLACEMENT_TRIES = 8  # with one pair in 20 broken, all tries fail once in 10^11 draws
+REPLACEMENT_TRIES = 8  # if one pair in 20 is broken, one in 20^9 is broken with all its replacements
 REPLACEMENT_STREAM = 2**32 - 1  # separates the choice of replacements from the augmentation of the pair
 
 logger = logging.getLogger(__name__)
@@ -79,7 +79,7 @@ class BrokenTally:
         for broken in batch.broken:
             if broken.name not in tally.errors and len(tally.errors) < MAX_NAMED_BROKEN:
                 tally.errors[broken.name] = broken.error
-                logger.warning("%s: broken pair skipped, %s: %s", source, broken.name, broken.error)
+                logger.warning("%s: broken pair replaced, %s: %s", source, broken.name, broken.error)
         if tally.read >= self.min_read and tally.broken > self.max_broken_share * tally.read:
             first = "; ".join(f"{name}: {error}" for name, error in list(tally.errors.items())[:3])
             raise TooManyBrokenPairsError(
@@ -168,8 +168,8 @@ class PairLoader:
         self.tally.count(name, chunk)
         if chunk.size < expected_size:
             raise TooManyBrokenPairsError(
-                f"{name}: all {REPLACEMENT_TRIES} replacements of a broken pair are broken too. "
-                f"The last: {chunk.broken[-1].name}: {chunk.broken[-1].error}"
+                f"{name}: expected a readable pair in {REPLACEMENT_TRIES} replacements of a broken pair, "
+                f"got none. The last: {chunk.broken[-1].name}: {chunk.broken[-1].error}"
             )
         return chunk
 

@@ -119,8 +119,8 @@ class PairMixture:
     def batches(self, start_step: int = 0) -> Iterator[PlannedBatch]:
         """Yield this rank's slice of each batch from a step on, without end.
 
-        The slices of all ranks, in order of rank, are the batch. Starting at step n redraws the sources of n
-        / 4096 blocks, which takes about 15 ms for a million steps.
+        The slices of all ranks, in order of rank, are the batch. Starting at step n redraws the sources of
+        n / 4096 blocks, which takes about 15 ms for a million steps.
         """
         if start_step < 0:
             raise ValueError(f"start_step: expected 0 or more, got {start_step}")
@@ -155,9 +155,9 @@ class PairMixture:
         """Return the sample index and the turn at a position of a source's endless stream."""
         size, draws = len(self.sources[source].dataset), self.sources[source].draws_per_epoch
         epoch, offset = divmod(position, draws)
-        turn, rank = divmod(offset, size)
+        turn, index_in_turn = divmod(offset, size)
         turn += epoch * math.ceil(draws / size)  # turns are numbered consecutively over all epochs
-        return int(self._permutation(source, turn)[rank]), turn
+        return int(self._permutation(source, turn)[index_in_turn]), turn
 
     def _permute(self, source: int, turn: int) -> np.ndarray:
         return self._rng(ORDER_STREAM, source, turn).permutation(len(self.sources[source].dataset))

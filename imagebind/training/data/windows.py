@@ -19,7 +19,7 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.imu import IMU_TABLE_OPTIONS, ImuTransform, load_imu
 
 CACHED_DURATIONS = 2**14  # IMU files whose durations are cached, a few MB
-ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # options of `to_recording`
+IMU_ARRAY_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit")  # options of `to_recording`
 FREQUENCY_MASK = 12  # the largest number of masked mel bins. Source: paper
 
 Window = tuple[float, float]
@@ -98,7 +98,7 @@ def imu_seconds(request: Request, imu: ImuTransform) -> float:
         return _seconds_of_file(os.fspath(payload), imu)
     if is_source(payload):
         return load_imu(payload, **imu.reading).duration
-    reading = {name: getattr(imu, name) for name in ARRAY_OPTIONS}
+    reading = {name: getattr(imu, name) for name in IMU_ARRAY_OPTIONS}
     timestamps = options.get("timestamps")
     return to_recording(payload, timestamps=timestamps, name=request.name, **reading).duration
 

@@ -31,9 +31,9 @@ from imagebind.training.recipe import RecipeError
 from imagebind.training.tiny.recipe import TRAIN_SEED
 
 SCENES = 6_000
-MEMORY = 2_000  # training embeddings that are stored in the decoder
+MEMORY_SIZE = 2_000  # training embeddings stored in the decoder
 STEPS, BATCH_SIZE = 1_500, 32
-# Greatest norm of the noise on unit embeddings; embeddings of other modalities differ from those of images.
+# Greatest norm of the noise on unit embeddings, so that the network accepts other modalities' embeddings too.
 MAX_NOISE = 1.5
 LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
 SCENES_PER_FILE = 250  # rendered and embedded before a file is written
@@ -87,7 +87,7 @@ def train_decoder(
     space = Space.of(embedder, kinds=())
     data = embedded_images(output / IMAGES_NAME, embedder, scenes=scenes)
     network = train_network(data, output, seed=seed, steps=steps, noise=noise, progress=progress)
-    memory = data.embeddings[:MEMORY].clone()
+    memory = data.embeddings[:MEMORY_SIZE].clone()
     TinyDecoder(network, memory, space).save(output / DECODER_NAME)
     return output / DECODER_NAME
 
@@ -120,8 +120,8 @@ def train_network(
                 group["lr"] = LR * schedule.factor(step - 1)
             rng = generator(seed, step, 0)
             chosen = torch.from_numpy(rng.integers(len(data.images), size=BATCH_SIZE))
-            made = network(with_noise(data.embeddings[chosen], noise, rng), data.poses[chosen])
-            loss = F.l1_loss(made, data.images[chosen].float() / 255)
+            decoded = network(with_noise(data.embeddings[chosen], noise, rng), data.poses[chosen])
+            loss = F.l1_loss(decoded, data.images[chosen].float() / 255)
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -146,7 +146,7 @@ def with_noise(embeddings: Tensor, most: float, rng: np.random.Generator) -> Ten
 def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -> EmbeddedImages:
     """Return the images and embeddings of scenes 0 to `scenes` - 1 of the training world.
 
-    Those that the folder lacks, or has for another vision tower or renderer, are rendered and embedded.
+    Scenes that the folder lacks, or stores for another vision tower or renderer, are rendered and embedded.
     """
     folder.mkdir(parents=True, exist_ok=True)
     world = World(seed=TRAIN_SEED, held_out=False)
@@ -159,8 +159,8 @@ def embedded_images(folder: Path, embedder: Embedder, *, scenes: int = SCENES) -
             path = folder / f"{numbers.start}-{numbers.stop}.safetensors"
             part = read_cached(path, made_by)
             if part is None:
-                made = [(shrink(images), embed_pixels(embedder, images)) for images in render(numbers)]
-                images, embeddings = (torch.cat(each) for each in zip(*made, strict=True))
+                batches = [(shrink(images), embed_pixels(embedder, images)) for images in render(numbers)]
+                images, embeddings = (torch.cat(each) for each in zip(*batches, strict=True))
                 part = {"images": images, "embeddings": embeddings}
                 write_cached(path, part, made_by)
             parts.append(part)

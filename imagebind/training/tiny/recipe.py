@@ -2,7 +2,7 @@
 
 First the vision and text towers are trained on captioned images and videos. Then both are frozen, and audio,
 depth, thermal and IMU are aligned to vision, each with pairs of vision only. Retrieval between them and text,
-or between each other, is not trained: it emerges, and `figures` measures it. Two controls show
+or between each other, is not trained: it emerges, and `evaluation.toyworld` measures it. Two controls show
 how much emerges: with shuffled pairs nothing can be learned, and with pairs of text instead of vision,
 retrieval by text is trained directly.
 """
@@ -33,7 +33,7 @@ from imagebind.training.recipe import PairRecipe, Recipe, Steps, Weights
 from imagebind.training.recipes import TEMPERATURE
 from imagebind.training.state import MODEL_NAME
 from imagebind.training.tiny.pairs import WorldPairs
-from imagebind.training.tiny.waves import start_as_waves
+from imagebind.training.tiny.waves import initialise_as_waves
 from imagebind.training.tuning import Trunks
 
 Folder = str | os.PathLike[str]
@@ -57,8 +57,8 @@ PAIRED_VISION = {
     ModalityType.THERMAL: MediaKind.IMAGE,
     ModalityType.IMU: MediaKind.VIDEO,
 }
-VIDEO_WEIGHT = 2.0  # of captioned videos relative to images: two frames are harder to recognise
-SHAPE_FIRST_TURNS = {MediaKind.IMAGE: 4, MediaKind.VIDEO: 8}  # out of 14 and 27
+VIDEO_WEIGHT = 2.0  # of captioned videos relative to images, since videos are harder to recognise
+SHAPE_FIRST_TURNS = {MediaKind.IMAGE: 4, MediaKind.VIDEO: 8}  # of about 14 and 27 in a run
 ALIGN_WEIGHTS = {
     ModalityType.AUDIO: 2.0,
     ModalityType.DEPTH: 1.0,
@@ -74,7 +74,7 @@ def towers(world: Folder, *, output: Folder, seed: int = 0, steps: int = TOWER_S
         world: the folder that `worlds` renders into.
     """
     return Recipe(
-        model=partial(start_as_waves_of, TOWERS),
+        model=partial(new_tiny_model, TOWERS),
         pairs=tuple(
             PairRecipe(
                 name=f"{vision}_text",
@@ -106,7 +106,7 @@ def alignment(
     """
     trained = Path(output) / TOWERS_NAME / MODEL_NAME
     return Recipe(
-        model=partial(start_as_waves_of, None),
+        model=partial(new_tiny_model, None),
         weights=(Weights(source=trained, modalities=tuple(each.value for each in TOWERS)),),
         learns=Trunks(modalities=tuple(modality.value for modality in PAIRED_VISION)),
         pairs=tuple(
@@ -136,9 +136,9 @@ def stages(
     return towers(world, output=output, seed=seed), aligned
 
 
-def start_as_waves_of(modalities: tuple[ModalityType, ...] | None) -> ImageBindModel:
+def new_tiny_model(modalities: tuple[ModalityType, ...] | None) -> ImageBindModel:
     """Return a new tiny model, or some of its trunks, whose stems are initialised as waves."""
-    return start_as_waves(ImageBindModel(tiny_config(), modalities=modalities))
+    return initialise_as_waves(ImageBindModel(tiny_config(), modalities=modalities))
 
 
 def worlds(

@@ -25,14 +25,14 @@ FREQUENCY_OFFSET = 0.5  # sets the amplitude of the patch mean relative to its f
 POSITION_BASE = 100.0  # in patches: sets the longest wavelength of the position embeddings
 POSITION_AMPLITUDE = 0.5
 
-# Amplitudes of the waves. The vision stem has no norm, and it should change slowly: an optimiser's steps have
-# the same size whatever the size of a weight.
+# Amplitudes of the waves. The vision stem has no norm and should change slowly. AdamW's steps do not grow
+# with the weights, so larger weights change less relative to their size.
 VISION_GAIN = 3.0
 DEFAULT_GAIN = 1.0
 
 
 @torch.no_grad()
-def start_as_waves(model: ImageBindModel) -> ImageBindModel:
+def initialise_as_waves(model: ImageBindModel) -> ImageBindModel:
     """Set the weights of all stems and their position embeddings in place; return the model."""
     for stem in model.modality_preprocessors.values():
         gain = VISION_GAIN if isinstance(stem, VisionPreprocessor) else DEFAULT_GAIN
@@ -90,6 +90,7 @@ def _lowest(
 def _all_waves(
     channels: int, sides: Sequence[int]
 ) -> Iterator[tuple[float, np.ndarray, tuple[int, ...], float]]:
+    """Yield all waves: sort key, channel mix, number of half waves along each side, and frequency."""
     is_colour = channels == len(COLOUR_MIXES)
     mixes = COLOUR_MIXES if is_colour else np.eye(channels)
     for number, mix in enumerate(mixes):

@@ -7,7 +7,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from imagebind.training.data.crops import CROP_RATIO, CROP_SCALE, Box, SharedCrop, pixels_of, random_box
+from imagebind.training.data.crops import (
+    CROP_RATIO,
+    CROP_SCALE,
+    CropBox,
+    SharedCrop,
+    pixels_of,
+    random_crop_box,
+)
 from imagebind.transforms.image import resize_and_crop
 from imagebind.transforms.video import spatial_crops
 from tests.training.made import ramp
@@ -16,7 +23,7 @@ from tests.training.made import ramp
 @given(st.integers(0, 2**32), st.floats(0.1, 10))
 @settings(max_examples=200, deadline=None)
 def test_a_box_is_inside_the_image_with_an_area_and_aspect_ratio_in_range(seed, aspect):
-    box = random_box(np.random.default_rng(seed), aspect=aspect)
+    box = random_crop_box(np.random.default_rng(seed), aspect=aspect)
     assert 0 <= box.top <= box.top + box.height <= 1 + 1e-9
     assert 0 <= box.left <= box.left + box.width <= 1 + 1e-9
     assert CROP_RATIO[0] - 1e-9 <= box.width * aspect / box.height <= CROP_RATIO[1] + 1e-9
@@ -25,16 +32,16 @@ def test_a_box_is_inside_the_image_with_an_area_and_aspect_ratio_in_range(seed, 
 
 def test_boxes_take_all_areas_of_the_scale():
     rng = np.random.default_rng(0)
-    boxes = [random_box(rng, aspect=4 / 3) for _ in range(500)]
+    boxes = [random_crop_box(rng, aspect=4 / 3) for _ in range(500)]
     areas = [box.height * box.width for box in boxes]
     assert min(areas) >= 0.08 and min(areas) < 0.12 and max(areas) > 0.9
     assert min(box.top for box in boxes) < 0.01 and max(box.top + box.height for box in boxes) > 0.99
 
 
 def test_if_no_box_fits_the_largest_centred_one_is_used():
-    wide = random_box(np.random.default_rng(0), aspect=8, scale=(1, 1))
-    assert wide == Box(0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6))  # 4/3 of the height, of 8
-    high = random_box(np.random.default_rng(0), aspect=1 / 8, scale=(1, 1))
+    wide = random_crop_box(np.random.default_rng(0), aspect=8, scale=(1, 1))
+    assert wide == CropBox(0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6))  # 4/3 of the height, of 8
+    high = random_crop_box(np.random.default_rng(0), aspect=1 / 8, scale=(1, 1))
     assert (high.height, high.width, high.left) == (pytest.approx(1 / 6), 1, 0)
 
 
@@ -46,7 +53,7 @@ def test_if_no_box_fits_the_largest_centred_one_is_used():
 )
 @settings(deadline=None)
 def test_a_box_has_at_least_one_pixel_and_none_outside(corner, size, height, width):
-    box = Box(*corner, *size)
+    box = CropBox(*corner, *size)
     top, left, high, wide = pixels_of(box, height=height, width=width)
     assert 0 <= top < top + high <= height and 0 <= left < left + wide <= width
 

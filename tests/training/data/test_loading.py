@@ -109,7 +109,7 @@ def test_no_more_than_the_allowed_share_is_no_error():
 
 
 def test_without_a_readable_replacement_an_error_is_raised_instead_of_a_short_batch():
-    with pytest.raises(TooManyBrokenPairsError, match=r"replacements of a broken pair are broken too.*pair"):
+    with pytest.raises(TooManyBrokenPairsError, match=r"replacements of a broken pair, got none.*pair"):
         next(PairLoader(mixture(Numbers(4, broken=range(4)))).batches())
 
 

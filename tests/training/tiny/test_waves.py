@@ -5,7 +5,7 @@ import torch
 
 from imagebind.config import tiny_config
 from imagebind.models.imagebind_model import ImageBindModel
-from imagebind.training.tiny.waves import grid_positions, line_positions, start_as_waves, waves
+from imagebind.training.tiny.waves import grid_positions, initialise_as_waves, line_positions, waves
 
 
 def test_the_first_filter_is_the_mean_of_a_patch():
@@ -51,7 +51,7 @@ def test_all_stems_are_set_to_waves_and_nothing_else_changes():
     torch.manual_seed(0)
     model = ImageBindModel(tiny_config())
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    after = start_as_waves(model).state_dict()
+    after = initialise_as_waves(model).state_dict()
     changed = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert {name.split(".")[1] for name in changed} == {"vision", "audio", "depth", "thermal", "imu"}
     assert all("stem" in name or "pos_embed" in name for name in changed) and len(changed) == 10
@@ -59,5 +59,5 @@ def test_all_stems_are_set_to_waves_and_nothing_else_changes():
 
 @pytest.mark.parametrize("modality", ["vision", "imu"])
 def test_a_model_with_some_trunks_can_start_as_waves(modality):
-    model = start_as_waves(ImageBindModel(tiny_config(), modalities=[modality]))
+    model = initialise_as_waves(ImageBindModel(tiny_config(), modalities=[modality]))
     assert model.modalities == (modality,)
