@@ -183,7 +183,7 @@ FILES = [encoded(GRAYSCALE[:40, :40], "PNG"), encoded(GRAYSCALE[:40, :40], "JPEG
 FILES += [encoded(COUNTS, "TIFF"), encoded(COUNTS, "npy")]
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
 @given(damaged(FILES))
 @settings(max_examples=100, deadline=None)
 def test_a_damaged_file_gives_an_image_or_a_named_error(bad):
