@@ -92,7 +92,7 @@ def test_the_pixel_limit_applies_to_heic_and_a_file_cut_short_raises_an_error(he
         load_image(data[: len(data) // 2])
 
 
-def test_without_its_plug_in_an_image_is_recognised_and_the_error_says_what_to_install(monkeypatch):
+def test_without_its_plug_in_an_image_is_recognised_and_the_error_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)

@@ -244,7 +244,7 @@ def test_prose_with_numbers_is_text(text, tmp_path):
     assert detect(path) == "text"
 
 
-def test_the_error_for_a_csv_without_a_header_says_what_to_pass(tmp_path):
+def test_the_error_for_a_csv_without_a_header_names_the_options_to_pass(tmp_path):
     path = tmp_path / "numbers.csv"
     path.write_text(rows(SECONDS, ACCEL, GYRO))
     for read in (detect, load_imu):
