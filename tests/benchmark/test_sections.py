@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from imagebind import data
 from imagebind.benchmark import forward, image, loading
@@ -62,6 +63,7 @@ def test_a_section_yields_finite_rows_with_targets_and_removes_its_files(section
     rows = list(measure([section], size=TWO_TRUNKS if section == "forward" else SMALL))
     if section in TARGETS:  # other sections have targets from the same run
         assert [row.target for row in rows] == TARGETS[section]
+    assert rows
     assert all(row.section == section and row.name and math.isfinite(row.value) for row in rows)
     assert list(temporary.iterdir()) == []
 
@@ -151,10 +153,6 @@ def test_only_some_blocks_of_a_slow_trunk_are_measured(quick):
 
 
 def test_each_path_of_write_images_is_an_image(tmp_path):
-    from PIL import Image
-
-    from imagebind.benchmark.images import write_images
-
     paths = write_images(tmp_path / "images", 2, (64, 48))
     assert [Path(path).name for path in paths] == ["0000.jpg", "0001.jpg"]
     assert all(Image.open(path).size == (64, 48) for path in paths)

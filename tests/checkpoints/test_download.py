@@ -1,4 +1,4 @@
-"""Tests of the released file's download from a local server with typical faults."""
+"""The released file's download from a local server with typical faults."""
 
 import hashlib
 import json
@@ -47,7 +47,7 @@ class Behaviour:
     ranges: bool = True
     wrong_range: bool = False
     states_length: bool = True
-    kind: str = "application/octet-stream"
+    content_type: str = "application/octet-stream"
     pause: float = 0.0  # seconds per chunk
     requested_ranges: list[str | None] = field(default_factory=list)  # the Range of each request
     sent: int = 0
@@ -65,7 +65,7 @@ class Handler(BaseHTTPRequestHandler):
         start = self._start(behaviour)
         if start is None:
             return
-        self.send_header("Content-Type", behaviour.kind)
+        self.send_header("Content-Type", behaviour.content_type)
         if behaviour.states_length:
             self.send_header("Content-Length", str(len(behaviour.payload) - start))
         self.end_headers()
@@ -148,7 +148,7 @@ def left_in(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()} - {"weights.pth.lock"}
 
 
-WHOLE = {"weights.pth", "weights.pth.verified"}
+COMPLETE_DOWNLOAD = {"weights.pth", "weights.pth.verified"}
 
 
 # Without faults
@@ -159,7 +159,7 @@ def test_a_download_is_complete_and_leaves_no_other_files(serve, tmp_path):
     path = fetch(serve(behaviour), tmp_path / "cache")
     assert path == tmp_path / "cache" / "weights.pth"
     assert path.read_bytes() == PAYLOAD
-    assert left_in(path.parent) == WHOLE
+    assert left_in(path.parent) == COMPLETE_DOWNLOAD
 
 
 def test_a_file_in_the_cache_is_not_downloaded_again(serve, tmp_path):
@@ -291,7 +291,7 @@ def test_surplus_bytes_of_a_server_are_ignored(serve, tmp_path):
         (Behaviour(payload=PAYLOAD[::-1]), r"sent another file.*SHA-256"),
         (Behaviour(payload=PAYLOAD[:1000]), rf"expected a file of {len(PAYLOAD):,} bytes, got 1,000 bytes"),
         (
-            Behaviour(payload=b"<html>log in</html>", kind="text/html; charset=utf-8"),
+            Behaviour(payload=b"<html>log in</html>", content_type="text/html; charset=utf-8"),
             r"19 bytes of text/html",
         ),
         (Behaviour(statuses=[404]), r"answered 404"),
@@ -420,14 +420,14 @@ def unprivileged() -> Iterator[None]:
 
 @pytest.fixture
 def read_only() -> Iterator[Path]:
-    """Return a folder that all may read and none may write to."""
+    """Yield a folder that a test may make read-only; it becomes writable again, so that it can be removed."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         yield folder
         folder.chmod(0o755)
 
 
-def test_a_verified_file_in_a_read_only_folder_is_used(read_only, monkeypatch):
+def test_a_complete_file_in_a_read_only_folder_is_used(read_only, monkeypatch):
     (read_only / "weights.pth").write_bytes(PAYLOAD)
     read_only.chmod(0o555)
     monkeypatch.chdir(read_only)
@@ -489,7 +489,7 @@ def test_two_simultaneous_processes_download_once(serve, tmp_path):
     assert [process.wait(timeout=30) for process in processes] == [0, 0]
     assert behaviour.sent == len(PAYLOAD)
     assert (tmp_path / "weights.pth").read_bytes() == PAYLOAD
-    assert left_in(tmp_path) == WHOLE
+    assert left_in(tmp_path) == COMPLETE_DOWNLOAD
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")

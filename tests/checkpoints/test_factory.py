@@ -1,4 +1,4 @@
-"""Tests of models with weights: named, saved, loaded, partial and in another precision."""
+"""Models with weights: named, saved, loaded, partial and in another precision."""
 
 import json
 from pathlib import Path
@@ -21,7 +21,7 @@ from imagebind.models.imagebind_model import ImageBindModel
 from tests.reference import filled_model, reference_input, small_config
 
 
-def test_the_public_names_work():
+def test_the_public_names_are_exported():
     assert imagebind.imagebind_huge is imagebind_huge is imagebind_model.imagebind_huge
     assert imagebind.ImageBindModel is imagebind_model.ImageBindModel
     assert imagebind_model.ModalityType.VISION == "vision"
@@ -100,12 +100,12 @@ def test_a_failed_save_keeps_the_existing_model(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", ["/path", Path("/path")])
-def test_the_small_model_rejects_a_path_and_suggests_load_model(path):
+def test_imagebind_tiny_refuses_a_path_and_suggests_load_model(path):
     with pytest.raises(TypeError, match=r"'/path'.*load_model|Path.*/path.*load_model"):
         imagebind_tiny(pretrained=path)
 
 
-def test_none_means_no_weights(monkeypatch):
+def test_none_builds_an_untrained_model_in_training_mode_without_resolving_weights(monkeypatch):
     monkeypatch.setattr("imagebind.checkpoints.factory.resolve", None)  # fail instead of downloading
     small = {"modalities": ["imu"], "device": "meta"}
     assert imagebind_huge(pretrained=None, **small).training

@@ -1,4 +1,4 @@
-"""Tests of weight files: exact round trips, partial reads, and errors for bad files."""
+"""Weight files: exact round trips, partial reads, and errors for bad files."""
 
 import json
 import logging
@@ -356,7 +356,7 @@ def test_a_hub_repository_in_the_cache_is_used_offline(tmp_path, entries, caplog
 
 
 @pytest.mark.parametrize("address", ["nobody/nothing", "not a repository", "", "a/b/c/d"])
-def test_a_failed_hub_download_raises_an_error_with_its_address(tmp_path, address):
+def test_a_hub_repository_that_is_absent_or_invalid_raises_an_error_with_its_address(tmp_path, address):
     with pytest.raises(CheckpointError, match=f"hf://{address}"):
         resolve(f"hf://{address}", cache_dir=tmp_path, offline=True)
 

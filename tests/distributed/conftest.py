@@ -1,4 +1,4 @@
-"""One small Ray cluster for all tests of the engine, and the small model."""
+"""One small Ray cluster for all tests of the engine, and the tiny model."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 
-STARTS = 3  # Ray's default for its own processes, 30 s, is too short on a busy machine
+START_ATTEMPTS = 3  # Ray's default for its own processes, 30 s, is too short on a busy machine
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def tiny() -> Embedder:
 
 @pytest.fixture(scope="session", autouse=True)
 def loopback():
-    """Make Ray listen on the loopback device only, even if it is imported before a cluster starts."""
+    """Make Ray listen on the loopback device only and send no usage statistics, whenever it is imported."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
@@ -32,7 +32,7 @@ def ray_address():
 
     with pytest.MonkeyPatch.context() as patch, ExitStack() as stack:
         patch.delenv("RAY_ADDRESS", raising=False)
-        for left in reversed(range(STARTS)):
+        for left in reversed(range(START_ATTEMPTS)):
             try:
                 ray = stack.enter_context(connected(None, num_cpus=2))
                 break

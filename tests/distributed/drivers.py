@@ -19,7 +19,7 @@ STUCK, DEADLY = "stuck", "deadly"
 
 
 def load_stuck(folder: Path, device: str) -> Embedder:
-    """Return the small model; it waits at the text "stuck" until a file `go` exists."""
+    """Return the tiny model; it waits at the text "stuck" until a file `go` exists."""
 
     def read(text: str):
         while text == STUCK and not (folder / "go").exists():
@@ -30,7 +30,7 @@ def load_stuck(folder: Path, device: str) -> Embedder:
 
 
 def load_deadly(device: str) -> Embedder:
-    """Return the small model; its process ends at the text "deadly"."""
+    """Return the tiny model; its process ends at the text "deadly"."""
 
     def read(text: str):
         if text == DEADLY:

@@ -33,9 +33,9 @@ def run_here(job: EmbedJob, embedder: Embedder) -> list[PartDone]:
     """Embed the parts of a job in this process, as an engine does."""
     done = []
     for number in job.waiting:
-        trial = PartAttempt(job.output, number, run=job.run)
+        attempt = PartAttempt(job.output, number, run=job.run)
         job.output.claim(Space.of(embedder))
-        done.append(embed_part(embedder, number, job.parts[number], job.output, job.method, trial))
+        done.append(embed_part(embedder, number, job.parts[number], job.output, job.method, attempt))
     return done
 
 

@@ -117,7 +117,7 @@ def test_an_answer_about_an_ambiguous_file_reaches_the_engine(tmp_path, tiny, de
 
 
 def test_a_video_with_damaged_audio_is_indexed_by_its_frames(tmp_path, tiny):
-    video_file = write_recording(tmp_path / "film.mp4", 5)
+    video_file = write_recording(tmp_path / "video.mp4", 5)
     damage_audio(video_file)
     index = Index.open(tmp_path / "db", tiny, create=True)
     report = crawled(index, [video_file], recording_engine(tiny, []))
@@ -151,7 +151,7 @@ def test_a_table_mapped_to_a_media_type_is_given_to_the_engine_as_a_file(tmp_pat
 
 
 def test_a_video_is_embedded_again_if_mapped_to_audio_but_not_if_mapped_to_video(tmp_path, tiny):
-    video_file = tmp_path / "film.mp4"
+    video_file = tmp_path / "video.mp4"
     write_recording(video_file, 3)
     index = Index.open(tmp_path / "db", tiny, create=True)
     crawled(index, [video_file], recording_engine(tiny, []))

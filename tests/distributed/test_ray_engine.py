@@ -36,7 +36,7 @@ from tests.distributed.drivers import DEADLY, STUCK, load_deadly, load_stuck, pr
 from tests.distributed.made import rows_in
 from tests.packed import event_files, event_pack
 
-DEADLINE = 300  # seconds; the test takes 10 s on an idle machine
+DEADLINE_SECONDS = 300  # the test takes 10 s on an idle machine
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def imagebind(monkeypatch, capsys) -> Runner:
     return Runner(monkeypatch, capsys)
 
 
-def test_an_unreachable_cluster_is_named_at_once(monkeypatch):
+def test_an_unreachable_cluster_raises_an_error_with_its_address(monkeypatch):
     ray = pytest.importorskip("ray")
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1: cannot be reached"), connected("127.0.0.1:1"):
@@ -173,7 +173,7 @@ def test_a_killed_run_resumes_with_the_missing_parts(ray_address, tmp_path, tiny
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    end = time.monotonic() + DEADLINE
+    end = time.monotonic() + DEADLINE_SECONDS
     while Output(out).done() != [0, 1] and time.monotonic() < end:
         assert process.poll() is None
         time.sleep(0.05)

@@ -74,7 +74,7 @@ def test_bad_items_fail_and_the_rest_of_their_part_is_embedded(
 
 
 def both_jobs(folder: Path, kinds: dict[Path, MediaKind]) -> list[EmbedJob]:
-    """The job that embeds files into vectors, and the one that embeds them into rows of an index."""
+    """Return the job that embeds files into vectors, and the one that embeds them into rows of an index."""
     files = [ExaminedFile(found=stat_file(path, path), kind=kind) for path, kind in kinds.items()]
     rows = prepare_files(files, str(folder / "rows"), method=EmbedFiles())
     return [prepare(list(map(str, kinds)), folder / "vectors", method=EmbedItems()), rows]

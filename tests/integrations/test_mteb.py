@@ -16,7 +16,7 @@ from imagebind.metrics import recall_at_k
 from imagebind.toyworld import World, caption, render_image
 
 TASK = {"task_metadata": None, "hf_split": "test", "hf_subset": "default", "show_progress_bar": False}
-# One task per way of giving data to a model. Those with audio or video need torchcodec, as `datasets` does.
+# One task for each combination of media types. Those with audio or video need torchcodec, as `datasets` does.
 MOCK_TASKS = {
     "text": "MockSTSTask",
     "text, retrieval": "MockRetrievalTask",
@@ -102,7 +102,7 @@ def test_all_mock_tasks_of_our_media_types_pass(mteb, encoder):
 
 
 def toy_task(mteb, scenes):
-    """Retrieval of rendered images by their captions, from memory."""
+    """Return a task that retrieves rendered images by their captions, from memory."""
     from datasets import Dataset
     from mteb.abstasks.retrieval import AbsTaskRetrieval
     from mteb.abstasks.task_metadata import TaskMetadata

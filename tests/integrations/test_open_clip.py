@@ -37,7 +37,7 @@ def scenes():
 
 @pytest.fixture
 def clip_benchmark(monkeypatch):
-    """clip_benchmark, with our loader registered for one test."""
+    """Return clip_benchmark's `models`, with our loader registered for one test."""
     pytest.importorskip("clip_benchmark", reason="needs clip-benchmark")
     from clip_benchmark import models
 
@@ -77,7 +77,7 @@ def test_forward_returns_unit_vectors_and_the_scale_as_open_clip_does(tiny):
 
 
 @pytest.mark.parametrize("texts", ["a dog", ["a dog", "a red cube"]])
-def test_the_tokenizer_returns_what_open_clips_does(texts):
+def test_the_tokenizer_returns_the_tokens_of_open_clips(texts):
     open_clip = pytest.importorskip("open_clip", reason="needs open_clip_torch")
     tokens = ours.get_tokenizer()(texts)
     assert tokens.dtype == torch.long

@@ -1,4 +1,4 @@
-"""Tests of opening paths, bytes and open files: errors, and the names of items in messages."""
+"""Opening paths, bytes and open files: errors, and the names of items in messages."""
 
 import io
 import os
@@ -39,13 +39,13 @@ def test_a_spooled_file_whose_seek_returns_none_is_read():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda at: at / "none.png", "no such file"),
-        (lambda at: at, "Is a directory"),
-        (lambda at: at / "nul\0.png", "embedded null"),
-        (lambda at: Path("\ud800.png"), "surrogates not allowed"),
-        (lambda at: at / ("x" * 300), "too long"),
-        (lambda at: b"", "expected a file with content, got an empty file"),
-        (lambda at: Path("/dev/zero"), "a pipe, socket or device"),
+        (lambda folder: folder / "none.png", "no such file"),
+        (lambda folder: folder, "Is a directory"),
+        (lambda folder: folder / "nul\0.png", "embedded null"),
+        (lambda folder: Path("\ud800.png"), "surrogates not allowed"),
+        (lambda folder: folder / ("x" * 300), "too long"),
+        (lambda folder: b"", "expected a file with content, got an empty file"),
+        (lambda folder: Path("/dev/zero"), "a pipe, socket or device"),
     ],
 )
 def test_an_invalid_file_raises_an_error_with_its_name_and_the_reason(make, message, tmp_path):
@@ -146,6 +146,6 @@ def test_names_of_all_files_can_be_printed_and_stored():
     assert encodable("dög") == "dög"
 
 
-def test_is_source_accepts_everything_that_can_be_opened(tmp_path):
+def test_is_source_accepts_only_items_that_can_be_opened(tmp_path):
     assert all(map(is_source, ("a", tmp_path, b"a", io.BytesIO())))
     assert not any(map(is_source, (1, None, [b"a"], {"a": 1})))

@@ -87,7 +87,7 @@ def test_a_scheme_may_be_in_lower_or_upper_case(memory, tmp_path):
 
 
 @pytest.mark.parametrize("uri", ["memory://none", "file:///none"])
-def test_a_missing_file_is_the_same_error_in_every_store(uri):
+def test_a_missing_file_raises_the_same_error_in_every_store(uri):
     missing = rf"{uri}: cannot be opened \(No such file or directory\)"
     with pytest.raises(MissingMediaError, match=missing), open_source(uri):
         pass
@@ -95,7 +95,7 @@ def test_a_missing_file_is_the_same_error_in_every_store(uri):
         resolve(uri)
 
 
-def test_a_missing_package_of_a_store_is_named_everywhere(monkeypatch, tmp_path):
+def test_every_error_for_a_missing_package_of_a_store_names_it(monkeypatch, tmp_path):
     def absent(scheme):
         raise ImportError("Install s3fs to access S3")
 
@@ -147,7 +147,7 @@ def test_a_file_below_two_roots_in_a_store_is_found_once(memory):
     ]
 
 
-def test_a_folder_that_several_need_at_once_is_copied_once(memory, tmp_path, monkeypatch):
+def test_a_folder_that_several_threads_request_at_once_is_copied_once(memory, tmp_path, monkeypatch):
     memory.pipe_file("/bucket/w/a", b"x")
     fetched, start, copies = [], Barrier(4), []
     get_file = type(memory).get_file

@@ -1,4 +1,4 @@
-"""Tests of URIs, and that HTTP downloads are never outdated."""
+"""Files by URI: downloads follow changes on the server, have limits and name the URL in errors."""
 
 import io
 from collections.abc import Iterator
@@ -94,7 +94,7 @@ def colour(url: str) -> tuple[int, ...]:
     return tuple(np.asarray(load_image(url))[0, 0].tolist())
 
 
-def test_equal_paths_on_two_servers_are_two_files(monkeypatch):
+def test_equal_paths_on_two_servers_are_two_files_and_changes_are_read():
     with file_server() as one, file_server() as other:
         one.files["/a.png"], other.files["/a.png"] = png("red"), png("blue")
         assert colour(one.url("/a.png")) == (255, 0, 0)

@@ -8,7 +8,7 @@ import torch
 
 @dataclass
 class AudioSamples:
-    """torchcodec's."""
+    """Stand-in for torchcodec's `AudioSamples`."""
 
     data: torch.Tensor  # (channels, n) float32
     pts_seconds: float
@@ -17,7 +17,7 @@ class AudioSamples:
 
 
 class AudioDecoder:
-    """torchcodec's."""
+    """Stand-in for torchcodec's `AudioDecoder`."""
 
     def __init__(self, waveform: torch.Tensor, rate: int) -> None:
         self._waveform, self._rate = waveform, rate
@@ -39,7 +39,7 @@ class DatasetsAudioDecoder(AudioDecoder):
 
 
 class VideoDecoder:
-    """torchcodec's: frames (3, h, w), or (h, w, 3) for dimension_order="NHWC"."""
+    """Stand-in for torchcodec's: frames (3, h, w), or (h, w, 3) for dimension_order="NHWC"."""
 
     def __init__(self, frames: torch.Tensor, fps: float | None, dimension_order: str = "NCHW") -> None:
         self._frames = frames if dimension_order == "NHWC" else frames.permute(0, 3, 1, 2)
@@ -57,7 +57,7 @@ class VideoDecoder:
 
 
 class VideoReader:
-    """decord's: frames as arrays of its own type."""
+    """Stand-in for decord's: its frames have a type of their own, with a method `asnumpy`."""
 
     def __init__(self, frames: torch.Tensor, fps: float) -> None:
         self._frames, self._fps = frames, fps

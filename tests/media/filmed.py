@@ -1,4 +1,4 @@
-"""Small videos for tests; in those of PyAV, frame i has gray level 3·i, which identifies it."""
+"""Small videos for tests; frame i of those by `make_video` has gray level 3·i, which identifies it."""
 
 import io
 import shutil
@@ -46,7 +46,7 @@ def make_video(
 
 
 def merge_streams(*videos: bytes, default: Iterable[bool]) -> bytes:
-    """Write videos as the streams of one file, some of them marked as default."""
+    """Return a file that has the videos as its streams, some of them marked as default."""
     buffer = io.BytesIO()
     with av.open(buffer, "w", format="matroska") as container:
         for video, is_default in zip(videos, default, strict=True):
@@ -69,7 +69,7 @@ def packets_of(video: bytes) -> list[bytes]:
 
 
 def with_display_matrix(mp4: bytes, *, matrix: tuple[float, float, float, float]) -> bytes:
-    """Write the 2 x 2 part of a display matrix (1, 0, 0, 1 is upright) into a video's track header."""
+    """Return a video with the 2 x 2 part of a display matrix (1, 0, 0, 1: upright) in its track header."""
     entries = np.array([matrix[0], matrix[1], 0, matrix[2], matrix[3], 0, 0, 0, 0]) * 2.0**16
     entries[8] = 2**30
     start = mp4.index(b"tkhd") + 4 + 40  # version 0: after 40 bytes of times, sizes and volume
@@ -95,11 +95,11 @@ def trim(source: Path, path: Path, *, start: float, seconds: float) -> Path:
     return path
 
 
-def edit(mp4: bytes, edits: Iterable[tuple[float, float | None]], *, timescale: int) -> bytes:
-    """Write an edit list into a video with its metadata at the end.
+def with_edit_list(mp4: bytes, edits: Iterable[tuple[float, float | None]], *, timescale: int) -> bytes:
+    """Return an MP4 video with an edit list; its metadata must be at its end, since they become longer.
 
     Args:
-        edits: seconds to show, and the second of the media to start at; None: show nothing.
+        edits: seconds to show, and the second of the media to start at, or None to show nothing.
         timescale: units per second of the media.
     """
     entries = [(round(1000 * length), -1 if at is None else round(timescale * at)) for length, at in edits]
@@ -112,7 +112,7 @@ def _with_edits(boxes: bytes, edits: bytes) -> bytes:
     while at < len(boxes):
         size = int.from_bytes(boxes[at : at + 4], "big")
         box_type, body = boxes[at + 4 : at + 8], boxes[at + 8 : at + size]
-        if box_type == b"trak":  # after its header
+        if box_type == b"trak":  # the edit list follows the track header
             header = int.from_bytes(body[:4], "big")
             body = body[:header] + edits + _with_edits(body[header:], edits)
         elif box_type == b"moov":

@@ -1,4 +1,4 @@
-"""One recording of 3 s at 100 Hz in the formats of loggers, with the column names of real exports."""
+"""One recording of 3 s at 100 Hz in the formats of many loggers, with the column names of real exports."""
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -8,11 +8,11 @@ import numpy as np
 from tests.media.motion import GRAVITY, walk
 
 RATE = 100
-COUNT = 300
-SECONDS = np.arange(COUNT) / RATE
-IMU_SAMPLES = walk(COUNT)
+SAMPLE_COUNT = 300
+SECONDS = np.arange(SAMPLE_COUNT) / RATE
+IMU_SAMPLES = walk(SAMPLE_COUNT)
 ACCEL, GYRO = IMU_SAMPLES[:, :3], IMU_SAMPLES[:, 3:]
-UP = np.tile([0.0, 0.0, 1.0], (COUNT, 1))  # gravity in g
+UP = np.tile([0.0, 0.0, 1.0], (SAMPLE_COUNT, 1))  # gravity in g
 DEGREES = np.rad2deg(GYRO)
 EPOCH_NS = 1_700_000_000_123_456_789
 
@@ -72,7 +72,7 @@ def sensorlog() -> str:
     header += f"{axes('accelerometerAcceleration{}(G)', 'XYZ')},gyroTimestamp_sinceReboot(s),"
     header += f"{axes('gyroRotation{}(rad/s)', 'XYZ')},{axes('motionUserAcceleration{}(G)', 'XYZ')}"
     logged = dates("2016-06-20 15:19:{:02d}.{:03d} +0200")
-    index = np.arange(COUNT)
+    index = np.arange(SAMPLE_COUNT)
     return header + "\n" + rows(logged, index, SECONDS + 1e5, ACCEL / GRAVITY, SECONDS + 1e5, GYRO, UP * 0)
 
 
@@ -133,8 +133,8 @@ def rostopic() -> str:
     header = "%time,field.header.seq,field.header.stamp,field.header.frame_id,field.orientation.x,"
     header += f"field.orientation_covariance0,{axes('field.angular_velocity.{}')},"
     header += f"field.angular_velocity_covariance0,{axes('field.linear_acceleration.{}')}"
-    clock, index, zeros = stamps(1e9, EPOCH_NS), np.arange(COUNT), np.zeros(COUNT)
-    return header + "\n" + rows(clock, index, clock, ["imu"] * COUNT, zeros, zeros, GYRO, zeros, ACCEL)
+    clock, index, zeros = stamps(1e9, EPOCH_NS), np.arange(SAMPLE_COUNT), np.zeros(SAMPLE_COUNT)
+    return header + "\n" + rows(clock, index, clock, ["imu"] * SAMPLE_COUNT, zeros, zeros, GYRO, zeros, ACCEL)
 
 
 def plotjuggler() -> str:
@@ -146,13 +146,22 @@ def bagpy() -> str:
     header = "Time,header.seq,header.stamp.secs,header.stamp.nsecs,header.frame_id,"
     header += f"{axes('angular_velocity.{}')},{axes('linear_acceleration.{}')}"
     # The time of receipt differs from the time of measurement.
-    received = SECONDS + 1.7e9 + np.random.default_rng(0).normal(0, 0.002, COUNT)
+    received = SECONDS + 1.7e9 + np.random.default_rng(0).normal(0, 0.002, SAMPLE_COUNT)
     whole = [str(1_700_000_000 + int(second)) for second in SECONDS]
     rest = [str(round(second % 1 * 1e9)) for second in SECONDS]
     return (
         header
         + "\n"
-        + rows(received, np.arange(COUNT), whole, rest, ["imu"] * COUNT, GYRO, ACCEL, number="{:.15g}")
+        + rows(
+            received,
+            np.arange(SAMPLE_COUNT),
+            whole,
+            rest,
+            ["imu"] * SAMPLE_COUNT,
+            GYRO,
+            ACCEL,
+            number="{:.15g}",
+        )
     )
 
 
@@ -163,20 +172,24 @@ def xsens_dot() -> str:
     header = f"PacketCounter,SampleTimeFine,{axes('Euler_{}', 'XYZ')},{axes('FreeAcc_{}', 'XYZ')},"
     header += f"{axes('Acc_{}', 'XYZ')},{axes('Gyr_{}', 'XYZ')},"
     clock = [str(int(stamp) % 2**32) for stamp in stamps(1e6, 2**32 - 1_000_000)]  # wraps after a second
-    return meta + header + "\n" + rows(np.arange(COUNT), clock, UP, UP, ACCEL, DEGREES, end=",")
+    return meta + header + "\n" + rows(np.arange(SAMPLE_COUNT), clock, UP, UP, ACCEL, DEGREES, end=",")
 
 
 def xsens_mtw() -> str:
     meta = "// Start Time: Unknown\n// Update Rate: 100.0Hz\n// Filter Profile: human (46.1)\n"
     header = "PacketCounter\tSampleTimeFine\tYear\tAcc_X\tAcc_Y\tAcc_Z\tGyr_X\tGyr_Y\tGyr_Z\n"
-    return meta + header + rows(np.arange(COUNT), stamps(1e4, 5000), [""] * COUNT, ACCEL, GYRO, sep="\t")
+    return (
+        meta
+        + header
+        + rows(np.arange(SAMPLE_COUNT), stamps(1e4, 5000), [""] * SAMPLE_COUNT, ACCEL, GYRO, sep="\t")
+    )
 
 
 def xsens_without_a_clock() -> str:
     header = (
         "// Sample rate: 100.0Hz\nPacketCounter\tSampleTimeFine\tAcc_X\tAcc_Y\tAcc_Z\tGyr_X\tGyr_Y\tGyr_Z\n"
     )
-    return header + rows(np.arange(COUNT), [""] * COUNT, ACCEL, GYRO, sep="\t")
+    return header + rows(np.arange(SAMPLE_COUNT), [""] * SAMPLE_COUNT, ACCEL, GYRO, sep="\t")
 
 
 def shimmer() -> str:
@@ -221,15 +234,15 @@ def blank_in_turns() -> str:
 
 def numbered_rows() -> str:
     header = " ".join(f'"{name}"' for name in ("t", "ax", "ay", "az", "gx", "gy", "gz"))  # R's write.table
-    return header + "\n" + rows([f'"{n}"' for n in range(COUNT)], SECONDS, ACCEL, GYRO, sep=" ")
+    return header + "\n" + rows([f'"{n}"' for n in range(SAMPLE_COUNT)], SECONDS, ACCEL, GYRO, sep=" ")
 
 
 def date_and_time() -> str:
     clock = dates("10:30:{:02d}.{:03d}")
-    return "date,time,ax,ay,az,gx,gy,gz\n" + rows(["2024-05-01"] * COUNT, clock, ACCEL, GYRO)
+    return "date,time,ax,ay,az,gx,gy,gz\n" + rows(["2024-05-01"] * SAMPLE_COUNT, clock, ACCEL, GYRO)
 
 
-WHOLE: tuple[Callable[[], str], ...] = (
+ONE_FILE_LOGGERS: tuple[Callable[[], str], ...] = (
     *(phyphox, phyphox_tabs_with_commas, phyphox_german, sensorlog, sensorlog_motion, physics_toolbox),
     *(
         physics_toolbox_over_midnight,

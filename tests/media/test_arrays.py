@@ -67,7 +67,7 @@ FILES = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
 @given(damaged(FILES))
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_file_gives_a_frame_or_an_error_with_its_name(bad):

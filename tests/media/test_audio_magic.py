@@ -142,7 +142,7 @@ def test_frames_behind_other_bytes_are_audio(encode, name, options, before):
         ("x.dts", "-strict -2 -c:a dca -ar 48000 -ac 2", "audio"),
         ("x.ac3", "", "audio"),
         ("aac.ts", "-c:a aac", "audio"),
-        ("film.ts", "-f lavfi -i testsrc2=d=1 -c:v mpeg2video -c:a mp2", "video"),
+        ("video.ts", "-f lavfi -i testsrc2=d=1 -c:v mpeg2video -c:a mp2", "video"),
     ],
 )
 def test_a_stream_cut_anywhere_is_recognised_by_its_suffix(encode, tmp_path, name, options, kind):
@@ -161,7 +161,7 @@ def test_a_stream_cut_anywhere_is_recognised_by_its_suffix(encode, tmp_path, nam
 def test_a_video_whose_beginning_holds_frames_of_audio_is_a_video(encode, suffix, codec):
     codecs = {"mpg": ("mpeg2video", "-r", "25"), "flv": ("flv",)}.get(suffix, ("mpeg4",))
     frames = ("-f", "lavfi", "-i", "color=s=32x32:d=1:r=1", "-c:v", *codecs)
-    path = encode(f"film_{codec}.{suffix}", *frames, "-c:a", codec, "-b:a", "32k")
+    path = encode(f"video_{codec}.{suffix}", *frames, "-c:a", codec, "-b:a", "32k")
     assert detect(path) is detect(path.read_bytes()) is MediaKind.VIDEO
 
 

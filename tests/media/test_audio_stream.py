@@ -33,13 +33,13 @@ def sequential(path: Path) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def worst_difference(path: Path, whole: np.ndarray, *, pairs: int, seed: int) -> float:
+def worst_difference(path: Path, whole: np.ndarray, *, stretches: int, seed: int) -> float:
     """Return the largest difference of random stretches, read in random order, from those of `whole`."""
     rng = np.random.default_rng(seed)
     worst = 0.0
     with open_audio(path) as recording:
         assert recording.samples == whole.shape[1]
-        for _ in range(pairs):
+        for _ in range(stretches):
             first = int(rng.integers(0, recording.samples - 1))
             last = int(min(first + rng.integers(1, 3 * recording.rate), recording.samples))
             stretch = recording.read(first, last).numpy()
@@ -49,8 +49,8 @@ def worst_difference(path: Path, whole: np.ndarray, *, pairs: int, seed: int) ->
     return worst
 
 
-def cut_as(whole, expected: np.ndarray, *, rate: int, delay: int = 0) -> np.ndarray:
-    """Cut delay and padding of AAC off what the ffmpeg command decodes, if `whole` has the source's length.
+def without_aac_padding(whole, expected: np.ndarray, *, rate: int, delay: int = 0) -> np.ndarray:
+    """Cut AAC's delay and padding off `expected`, of the ffmpeg command, if `whole` has the source's length.
 
     FFmpeg 9, which PyAV 19 has, cuts them off as MP4 and Matroska state; the command may be older.
     """
@@ -60,7 +60,7 @@ def cut_as(whole, expected: np.ndarray, *, rate: int, delay: int = 0) -> np.ndar
     return expected[:, delay : delay + samples]
 
 
-# One encoding for each way of counting packets; the test of a thousand stretches has all of them.
+# One encoding for each way of counting packets; the test of a thousand stretches reads all encodings.
 COUNTED = (
     *(
         "lame_v4.mp3",
@@ -89,7 +89,7 @@ def test_stretches_equal_those_of_a_sequential_decode(name, tmp_path):
     path = encode(tmp_path, name)
     tolerance = 0.0 if name.startswith(LOSSLESS) else LOSSY_TOLERANCE
     with collect_warnings() as warnings:
-        assert worst_difference(path, sequential(path), pairs=8, seed=0) <= tolerance
+        assert worst_difference(path, sequential(path), stretches=8, seed=0) <= tolerance
     assert warnings == []
 
 
@@ -101,19 +101,19 @@ def test_a_thousand_stretches_equal_those_of_a_sequential_decode(tmp_path):
             path = encode(tmp_path, name, seconds=20 + seed % 7, seed=seed)
         except pytest.skip.Exception:
             continue
-        differences[name] = worst_difference(path, sequential(path), pairs=15, seed=seed)
-    pairs, worst = 15 * len(differences), max(differences, key=lambda name: differences[name])
-    print(f"\n{pairs} stretches of {len(differences)} encodings, worst {differences[worst]:.2g} ({worst})")
+        differences[name] = worst_difference(path, sequential(path), stretches=15, seed=seed)
+    count, worst = 15 * len(differences), max(differences, key=lambda name: differences[name])
+    print(f"\n{count} stretches of {len(differences)} encodings, worst {differences[worst]:.2g} ({worst})")
     assert len(differences) >= 40
     for name, difference in differences.items():
         assert difference <= (0.0 if name.startswith(LOSSLESS) else LOSSY_TOLERANCE), name
 
 
 @pytest.mark.parametrize("name", ["lame_v4_without_xing.mp3", "aac.m4a", "vorbis_q8.ogg", "opus.webm"])
-def test_the_length_equals_that_of_the_ffmpeg_command(name, tmp_path):
+def test_the_length_and_the_samples_equal_those_of_the_ffmpeg_command(name, tmp_path):
     path = encode(tmp_path, name)
     whole, rate = load_audio(path)
-    expected = cut_as(whole, ffmpeg_decodes(path, channels=2), rate=rate)
+    expected = without_aac_padding(whole, ffmpeg_decodes(path, channels=2), rate=rate)
     assert rate == ENCODINGS[name][0] and whole.shape == expected.shape
     np.testing.assert_allclose(whole, expected, atol=LOSSY_TOLERANCE)
 
@@ -145,13 +145,13 @@ def test_joined_files_are_decoded_to_their_end_at_the_rate_of_the_first(name, tm
         assert 0 <= whole.shape[1] - expected.shape[1] <= (100 if "other_rate" in name else 0)
         same = int(7.3 * rate) if "other_rate" in name else whole.shape[1]
         np.testing.assert_allclose(whole[:, :same], expected[:, :same], atol=LOSSY_TOLERANCE)
-        assert worst_difference(path, whole.numpy(), pairs=5, seed=0) == 0
+        assert worst_difference(path, whole.numpy(), stretches=5, seed=0) == 0
     assert warnings == []
 
 
 @pytest.mark.parametrize("share", [0.31, 0.97])
 @pytest.mark.parametrize("name", ["aac.aac", "ac3.ac3", "eac3.eac3", "lame_without_xing.mp3", "layer_2.mp2"])
-def test_a_raw_stream_cut_at_any_byte_gives_the_remaining_audio(name, share, tmp_path):
+def test_a_raw_stream_cut_within_a_frame_gives_the_remaining_audio(name, share, tmp_path):
     data = encode(tmp_path, name).read_bytes()
     for path, part in ((tmp_path / "head", data[: int(len(data) * share)]), (tmp_path / "tail", data[1000:])):
         path.write_bytes(part)
@@ -210,7 +210,7 @@ def test_audio_of_which_less_than_half_decodes_is_refused_with_the_share(tmp_pat
         load_audio(bytes(data))
 
 
-def test_a_stream_that_starts_late_in_a_video_begins_at_its_first_sample(tmp_path):
+def test_a_stream_that_starts_late_begins_at_its_first_sample(tmp_path):
     path = encode(tmp_path, "aac.m4a")
     shifted = tmp_path / "late.mkv"
     with av.open(path) as source, av.open(shifted, "w") as target:
@@ -222,7 +222,7 @@ def test_a_stream_that_starts_late_in_a_video_begins_at_its_first_sample(tmp_pat
                 packet.stream = copy
                 target.mux(packet)
     whole, rate = load_audio(shifted)
-    expected = cut_as(whole, ffmpeg_decodes(shifted, channels=2), rate=rate, delay=AAC_DELAY)
+    expected = without_aac_padding(whole, ffmpeg_decodes(shifted, channels=2), rate=rate, delay=AAC_DELAY)
     np.testing.assert_allclose(whole, expected, atol=LOSSY_TOLERANCE)
 
 
@@ -231,10 +231,10 @@ def test_the_audio_of_a_video_equals_that_of_a_sequential_decode(container, tmp_
     audio, path = encode(tmp_path, "pcm_24.wav"), tmp_path / f"video.{container}"
     command = ["ffmpeg", "-y", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=s=160x120:r=25:d=7"]
     subprocess.run([*command, "-i", str(audio), "-ar", "48000", str(path)], check=True)
-    assert worst_difference(path, sequential(path), pairs=8, seed=0) <= LOSSY_TOLERANCE
+    assert worst_difference(path, sequential(path), stretches=8, seed=0) <= LOSSY_TOLERANCE
 
 
-TRIMMED = {  # container -> codecs that it takes
+TRIMMED = {  # container -> codecs
     "mov": ("pcm_s16be", "alac", "mp3"),
     "mp4": ("alac", "flac", "mp3", "libopus"),
     "m4a": ("alac",),
@@ -266,7 +266,7 @@ def test_audio_trimmed_without_encoding_again_equals_a_sequential_decode(contain
         tolerance = LOSSY_TOLERANCE if codec in ("mp3", "libopus") else 0.0
         expected = sequential(path)
         with collect_warnings() as warnings:
-            assert worst_difference(path, expected, pairs=4, seed=0) <= tolerance
+            assert worst_difference(path, expected, stretches=4, seed=0) <= tolerance
             np.testing.assert_allclose(load_audio(path)[0], expected, rtol=0, atol=tolerance)
         assert warnings == []
 
@@ -285,7 +285,7 @@ def test_the_last_packet_counts_its_decoded_samples_whatever_the_container_state
     expected = sequential(path)
     assert expected.shape[1] == int(seconds * rate)
     with collect_warnings() as warnings:
-        assert worst_difference(path, expected, pairs=4, seed=0) == 0
+        assert worst_difference(path, expected, stretches=4, seed=0) == 0
         np.testing.assert_array_equal(load_audio(path)[0], expected)
     assert warnings == []
 
@@ -316,7 +316,7 @@ def test_a_packet_that_states_a_hundred_million_samples_uses_little_memory(tmp_p
     assert len(warnings) == 1 and "cut short" in warnings[0]
 
 
-def test_nothing_is_written_to_standard_error(tmp_path, capfd):
+def test_decoding_damaged_audio_writes_nothing_to_standard_error(tmp_path, capfd):
     rng = np.random.default_rng(0)
     for name in ("lame_128.mp3", "mp3.wav", "vorbis_q1.ogg", "flac.flac", "aac.aac"):
         data = bytearray(encode(tmp_path, name, seconds=2).read_bytes())

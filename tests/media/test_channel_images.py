@@ -77,7 +77,7 @@ def load(data: bytes, channels: int = 5, **limits: int) -> np.ndarray:
 
 @pytest.mark.parametrize("dtype", ["u1", "u2", "i2", "u4", "f4", "f8"])
 @pytest.mark.parametrize("tiled", [False, True], ids=["strips", "tiles"])
-def test_the_stored_numbers_are_read(dtype, tiled):
+def test_the_stored_numbers_are_returned_in_their_dtype(dtype, tiled):
     image = pixels(dtype)
     for order, planar, deflate in product("<>", (False, True), (False, True)):
         found = load(tiff(image, order=order, planar=planar, deflate=deflate, tiled=tiled))
@@ -95,10 +95,10 @@ def test_a_page_for_each_channel_is_an_image_of_these_channels(tmp_path):
     path = tmp_path / "pages.tif"
     pages[0].save(path, save_all=True, append_images=pages[1:])
     assert np.array_equal(load(path.read_bytes()), pixels())
-    assert load(path.read_bytes(), channels=4).shape == SHAPE[:2]  # the first page, as elsewhere
+    assert load(path.read_bytes(), channels=4).shape == SHAPE[:2]  # not the number of pages: the first page
 
 
-def test_other_writers_files_are_read(tmp_path):
+def test_files_written_by_tifffile_are_read(tmp_path):
     import tifffile
 
     path: Path = tmp_path / "x.tif"
@@ -110,7 +110,7 @@ def test_other_writers_files_are_read(tmp_path):
         assert np.array_equal(load(path.read_bytes()), image)
 
 
-def test_a_damaged_file_is_an_error_that_names_it(tmp_path):
+def test_a_damaged_file_raises_an_error_that_names_it(tmp_path):
     path = tmp_path / "bands.tif"
     whole = tiff(pixels())
     for data in (

@@ -10,7 +10,7 @@ from imagebind.media.container import fraction_of, open_container
 
 
 def tagged_video(*, title: bytes) -> io.BytesIO:
-    """Write a title into a video and into its stream; it must be 10 bytes long."""
+    """Return a video whose file and stream have this title of 10 bytes."""
     file = io.BytesIO()
     with av.open(file, "w", format="avi") as container:
         stream = container.add_stream("mpeg4", rate=Fraction(30000, 1001))

@@ -1,4 +1,4 @@
-"""Other libraries' video decoders give the clips of their frames, and only those are decoded."""
+"""Other libraries' video decoders give the clips of their frames, and decode only the frames of clips."""
 
 import numpy as np
 import pytest
@@ -43,7 +43,7 @@ def test_a_video_decoder_gives_the_clips_of_its_frames(decoder):
         assert torch.equal(clips_of(item, modality), CLIPS)
 
 
-def test_only_the_frames_of_clips_are_decoded():
+def test_only_the_frames_of_clips_are_decoded_each_once():
     decoder = VideoDecoder(FRAMES, 25.0)
     clips_of(decoder)
     assert sorted(set(decoder.requested)) == decoder.requested and len(decoder.requested) <= 10
@@ -65,7 +65,7 @@ def test_the_triple_of_torchvision_gives_its_frames():
         (VideoReader(FRAMES[:0], 25.0), "no frames"),
     ],
 )
-def test_a_decoder_that_gives_no_frames_raises_an_error_with_its_name(decoder, message):
+def test_a_decoder_without_valid_frames_raises_an_error_with_its_name(decoder, message):
     with pytest.raises(MediaError, match=message) as caught:
         clips_of(decoder)
     assert caught.value.item == f"<{type(decoder).__name__}>"

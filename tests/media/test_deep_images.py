@@ -23,7 +23,7 @@ COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels
 
 
 def png(values: np.ndarray, *chunks: tuple[bytes, bytes], filtered: int = 0) -> bytes:
-    """Write a PNG of 16 bits a channel, (h, w, c); filter 2 stores differences between rows."""
+    """Return a PNG of 16 bits a channel, (h, w, c); filter 2 stores differences between rows."""
     height, width, channels = values.shape
     rows = values.astype(">u2").reshape(height, -1).view(np.uint8)
     if filtered == 2:
@@ -45,7 +45,7 @@ def tiff(
     white_is_zero: bool = False,
     planar: bool = False,
 ) -> bytes:
-    """Write an uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip or one for each channel."""
+    """Return an uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip or one for each channel."""
     height, width, channels = values.shape
     data = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
     bits = struct.pack(f"{order}{channels}H", *[16] * channels)
@@ -75,7 +75,7 @@ def tiff(
 
 
 def coloured(channels: int) -> np.ndarray:
-    """Return the counts in each colour channel, and another alpha channel if `channels` is 2 or 4."""
+    """Return the counts in each colour channel, and a different alpha channel if `channels` is 2 or 4."""
     values = np.repeat(COUNTS[..., None], channels, axis=2)
     if channels in (2, 4):
         values[..., -1] = 65535 - COUNTS
@@ -162,7 +162,7 @@ def test_16_bit_colours_are_refused_as_depth_and_reduced_to_8_bits_as_thermal():
     np.testing.assert_array_equal(load_thermal(png(values)), eight)
 
 
-def test_limits_are_checked_before_decoding():
+def test_files_over_the_pixel_limit_and_files_cut_short_are_refused():
     for name, data in FILES.items():
         with pytest.raises(MediaError, match="max_pixels"):
             load_thermal(data, limits=Limits(max_pixels=1000))
@@ -170,7 +170,7 @@ def test_limits_are_checked_before_decoding():
             print(name, load_thermal(data[: len(data) * 2 // 3]))
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
 @given(damaged(list(FILES.values())))
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_file_gives_an_image_or_an_error_with_its_name(bad):

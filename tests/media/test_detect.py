@@ -137,7 +137,7 @@ def test_mp3_is_recognised_with_and_without_its_tag():
     tagged = ffmpeg_audio("mp3", "libmp3lame")
     assert tagged.startswith(b"ID3")
     bare = tagged[tagged.index(b"\xff\xfb" if b"\xff\xfb" in tagged else b"\xff\xf3") :]
-    assert detect(bare) is MediaKind.AUDIO
+    assert detect(tagged) is detect(bare) is MediaKind.AUDIO
 
 
 def test_audio_with_cover_art_is_audio():
@@ -238,7 +238,7 @@ def test_text_in_another_encoding_is_refused_as_such(encoding, tmp_path):
         detect(path)
 
 
-def others() -> dict[str, bytes]:
+def unknown_files() -> dict[str, bytes]:
     archive = io.BytesIO()
     with zipfile.ZipFile(archive, "w") as file:
         file.writestr("word/document.xml", "<x/>")
@@ -257,9 +257,9 @@ def others() -> dict[str, bytes]:
     }
 
 
-@pytest.mark.parametrize("name", others())
+@pytest.mark.parametrize("name", unknown_files())
 def test_other_files_are_refused_with_the_known_media_types(name, tmp_path):
-    (tmp_path / name).write_bytes(others()[name])
+    (tmp_path / name).write_bytes(unknown_files()[name])
     with pytest.raises(MediaError, match="image, video, text, audio, depth, thermal, imu") as caught:
         detect(tmp_path / name)
     assert caught.value.item == str(tmp_path / name) and not isinstance(caught.value, AmbiguousMediaError)

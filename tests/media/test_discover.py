@@ -64,9 +64,9 @@ def test_folders_under_two_roots_and_files_named_twice_are_found_once(tmp_path):
 
 def test_excluded_files_and_folders_are_left_out_by_any_path_to_them(tmp_path):
     fill(tmp_path, "media/db/data.bin", "media/x.png", "media/db.errors.jsonl")
-    own = [tmp_path / "media" / "db", tmp_path / "media" / "db.errors.jsonl"]
-    (tmp_path / "media" / "link").symlink_to(own[0])
-    assert names(tmp_path / "media", without=own) == ["x.png"]
+    excluded = [tmp_path / "media" / "db", tmp_path / "media" / "db.errors.jsonl"]
+    (tmp_path / "media" / "link").symlink_to(excluded[0])
+    assert names(tmp_path / "media", without=excluded) == ["x.png"]
 
 
 def test_broken_and_circular_links_are_yielded_as_errors(tmp_path):

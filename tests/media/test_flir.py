@@ -20,16 +20,16 @@ from tests.media.measured import damaged, encoded
 # The constants of a FLIR E40, from which the temperatures below follow by Planck's law.
 PLANCK = {"r1": 14906.216, "b": 1396.5, "f": 1.0, "o": -7261, "r2": 0.010956882}
 AIR = {"alpha1": 0.006569, "alpha2": 0.01262, "beta1": -0.002276, "beta2": -0.00667, "x": 1.9}
-KELVIN = 273.15
-TRUE = (20 + 15 * np.linspace(0, 1, 64)[None] + 5 * np.linspace(0, 1, 48)[:, None]).round(2)  # °C
+ZERO_CELSIUS = 273.15  # kelvins
+CELSIUS = (20 + 15 * np.linspace(0, 1, 64)[None] + 5 * np.linspace(0, 1, 48)[:, None]).round(2)  # °C
 
 
 def signal_of(celsius, r1, b, f, o, r2):
     """Return the counts of a black body, without noise and rounding."""
-    return r1 / (r2 * (np.exp(b / (np.asarray(celsius) + KELVIN)) - f)) - o
+    return r1 / (r2 * (np.exp(b / (np.asarray(celsius) + ZERO_CELSIUS)) - f)) - o
 
 
-COUNTS = np.rint(signal_of(TRUE, **PLANCK)).astype(np.uint16)
+COUNTS = np.rint(signal_of(CELSIUS, **PLANCK)).astype(np.uint16)
 
 
 def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=20.0, **planck) -> bytes:
@@ -39,9 +39,9 @@ def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=2
     floats = {
         0x20: emissivity,
         0x24: distance,
-        0x28: reflected + KELVIN,
-        0x2C: 22 + KELVIN,
-        0x30: 22 + KELVIN,
+        0x28: reflected + ZERO_CELSIUS,
+        0x2C: 22 + ZERO_CELSIUS,
+        0x30: 22 + ZERO_CELSIUS,
     }
     floats |= {0x34: 1.0, 0x3C: 0.5, 0x58: planck["r1"], 0x5C: planck["b"], 0x60: planck["f"]}
     floats |= dict(zip(range(0x70, 0x84, 4), AIR.values(), strict=True)) | {0x30C: planck["r2"]}
@@ -70,7 +70,7 @@ def fff(raw: bytes, camera: bytes | None, order: str = ">") -> bytes:
 
 
 def flir_jpeg(whole: bytes, *, part_bytes: int = 3000, orientation: int = 1) -> bytes:
-    """Write a JPEG in false colours with an FFF file in its APP1 segments, after that of EXIF."""
+    """Return a JPEG in false colours with an FFF file in APP1 segments after the EXIF segment."""
     image = Image.fromarray(np.random.default_rng(0).integers(0, 255, (48, 64, 3), np.uint8))
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -94,16 +94,16 @@ def test_a_flir_image_gives_its_temperatures_and_its_counts(form, directory, ord
     for data in (whole, flir_jpeg(whole), flir_jpeg(whole, part_bytes=60_000)):
         celsius = load_thermal(data)
         assert celsius.dtype == np.float32
-        np.testing.assert_allclose(celsius, TRUE, atol=0.03)  # from rounding to counts
+        np.testing.assert_allclose(celsius, CELSIUS, atol=0.03)  # from rounding to counts
         np.testing.assert_array_equal(load_thermal(data, unit="raw"), COUNTS)
         np.testing.assert_array_equal(load_thermal(data, unit="celsius"), celsius)
 
 
 def test_emissivity_and_reflection_are_corrected():
-    mixed = 0.9 * signal_of(TRUE, **PLANCK) + 0.1 * signal_of(40.0, **PLANCK)
+    mixed = 0.9 * signal_of(CELSIUS, **PLANCK) + 0.1 * signal_of(40.0, **PLANCK)
     camera = camera_record(emissivity=0.9, reflected=40.0)
     celsius = load_thermal(fff(raw_record(np.rint(mixed).astype(np.uint16)), camera))
-    np.testing.assert_allclose(celsius, TRUE, atol=0.03)
+    np.testing.assert_allclose(celsius, CELSIUS, atol=0.03)
 
 
 def test_the_transmission_of_the_air_is_corrected():
@@ -111,19 +111,19 @@ def test_the_transmission_of_the_air_is_corrected():
     water = humidity * np.exp(1.5587 + 0.06939 * air - 2.7816e-4 * air**2 + 6.8455e-7 * air**3)
     weights = ((AIR["x"], AIR["alpha1"], AIR["beta1"]), (1 - AIR["x"], AIR["alpha2"], AIR["beta2"]))
     half = sum(w * np.exp(-np.sqrt(distance / 2) * (a + b * np.sqrt(water))) for w, a, b in weights)
-    signal = signal_of(TRUE, **PLANCK)
+    signal = signal_of(CELSIUS, **PLANCK)
     for _ in range(2):
         signal = half * signal + (1 - half) * signal_of(air, **PLANCK)
     assert 0.8 < half < 1 and np.abs(signal - COUNTS).max() > 20
     celsius = load_thermal(
         fff(raw_record(np.rint(signal).astype(np.uint16)), camera_record(distance=distance))
     )
-    np.testing.assert_allclose(celsius, TRUE, atol=0.05)
+    np.testing.assert_allclose(celsius, CELSIUS, atol=0.05)
 
 
 def test_low_and_high_are_in_celsius():
     data = flir_jpeg(fff(raw_record(), camera_record()))
-    expected = ThermalTransform(low=20, high=40)(TRUE.astype(np.float32))
+    expected = ThermalTransform(low=20, high=40)(CELSIUS.astype(np.float32))
     torch.testing.assert_close(ThermalTransform(low=20, high=40)(data), expected, atol=2e-3, rtol=0)
 
 
@@ -131,7 +131,7 @@ def test_low_and_high_are_in_celsius():
 def test_temperatures_are_rotated_like_the_jpeg(orientation):
     data = flir_jpeg(fff(raw_record(), camera_record()), orientation=orientation)
     turns = {1: 0, 3: 2, 6: 3, 8: 1}[orientation]
-    np.testing.assert_allclose(load_thermal(data), np.rot90(TRUE, turns), atol=0.03)
+    np.testing.assert_allclose(load_thermal(data), np.rot90(CELSIUS, turns), atol=0.03)
 
 
 def test_a_dead_pixel_becomes_very_cold_and_the_image_is_still_read():
@@ -149,13 +149,13 @@ def test_without_planck_constants_the_counts_are_read_with_a_warning(camera):
     assert len(warnings) == 1 and "no constants" in warnings[0]
 
 
-def test_a_flir_jpeg_is_an_image_unless_declared_thermal(tmp_path):
+def test_a_flir_jpeg_is_an_image_unless_declared_thermal_and_an_fff_file_is_thermal(tmp_path):
     path = tmp_path / "FLIR0001.jpg"
     path.write_bytes(flir_jpeg(fff(raw_record(), camera_record())))
     assert detect(path) is MediaKind.IMAGE
     views = prepare(identify({"thermal": path}), ThermalTransform())
     assert views.warnings == ()
-    expected = ThermalTransform()(TRUE)
+    expected = ThermalTransform()(CELSIUS)
     torch.testing.assert_close(views.views[0], expected, atol=5e-3, rtol=0)
     (tmp_path / "a.fff").write_bytes(fff(raw_record(), camera_record()))
     assert detect(tmp_path / "a.fff") is MediaKind.THERMAL
@@ -188,7 +188,7 @@ FILES = [fff(raw_record(form=form), camera_record()) for form in ("raw", "png")]
 FILES += [flir_jpeg(FILES[0]), flir_jpeg(FILES[1])]
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
 @given(damaged(FILES))
 @settings(max_examples=150, deadline=None)
 def test_a_damaged_flir_image_gives_an_image_or_an_error_with_its_name(bad):

@@ -11,7 +11,7 @@ from PIL import Image, ImageOps
 
 from imagebind import data
 from imagebind.errors import AmbiguousMediaError, MediaError, MissingExtraError, collect_warnings
-from imagebind.intake.requests import identify, prepare
+from imagebind.intake.requests import default_transform, identify, prepare
 from imagebind.io.source import Limits
 from imagebind.media.detect import detect
 from imagebind.media.image_file import is_avif, is_heic
@@ -84,7 +84,7 @@ def test_the_primary_image_of_a_heic_file_of_several_is_read(heif):
     assert load_image(data).size == (80, 60)
 
 
-def test_a_heic_image_is_checked_before_decoding_and_a_cut_one_raises_an_error(heif):
+def test_the_pixel_limit_applies_to_heic_and_a_file_cut_short_raises_an_error(heif):
     data = encoded(Image.fromarray(COLOURS), "HEIF")
     with pytest.raises(MediaError, match="max_pixels"):
         load_image(data, limits=Limits(max_pixels=100))
@@ -92,7 +92,7 @@ def test_a_heic_image_is_checked_before_decoding_and_a_cut_one_raises_an_error(h
         load_image(data[: len(data) // 2])
 
 
-def test_without_its_plug_in_an_image_is_recognised_and_the_error_says_what_to_install(monkeypatch):
+def test_without_its_plug_in_an_image_is_recognised_and_the_error_names_the_package(monkeypatch):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     monkeypatch.setitem(sys.modules, "pillow_jxl", None)
     monkeypatch.delitem(Image.OPEN, "HEIF", raising=False)
@@ -102,8 +102,8 @@ def test_without_its_plug_in_an_image_is_recognised_and_the_error_says_what_to_i
         with pytest.raises(
             MissingExtraError, match=r"photo\.heic.*pip install 'imagebind\[heic\]'"
         ) as caught:
-            prepare(identify({key: heic}), _default(key))
-        assert isinstance(caught.value, MediaError)  # of one item: others are still read
+            prepare(identify({key: heic}), default_transform(MediaKind(key)))
+        assert isinstance(caught.value, MediaError)  # so that only this item fails
         assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
     assert identify(heic).kind is MediaKind.IMAGE
     with pytest.raises(MediaError, match="pip install pillow-jxl-plugin"):
@@ -191,20 +191,14 @@ def test_a_default_dtype_of_64_bits_changes_no_tensor():
     items += [{"audio": tone, "rate": rate} for rate in (16_000, 44_100)]
     items += [{"imu": np.full((2000, 6), 9.81), "rate": 200}]
     requests = [identify(item) for item in items]
-    expected = [prepare(request, _default(request.kind)).views for request in requests]
+    expected = [prepare(request, default_transform(request.kind)).views for request in requests]
     torch.set_default_dtype(torch.float64)
     mel_filters.cache_clear()
     resampling_kernel.cache_clear()
     try:
         for request, views in zip(requests, expected, strict=True):
-            again = prepare(request, _default(request.kind)).views
+            again = prepare(request, default_transform(request.kind)).views
             assert again.dtype is torch.float32
             torch.testing.assert_close(again, views, atol=1e-5, rtol=0)
     finally:
         torch.set_default_dtype(torch.float32)
-
-
-def _default(kind: str):
-    from imagebind.intake.requests import default_transform
-
-    return default_transform(MediaKind(kind))

@@ -6,24 +6,24 @@ import pytest
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.media.imu_recording import to_recording
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, COUNT, GYRO, IMU_SAMPLES, SECONDS, dates, rows, stamps
+from tests.media.loggers import ACCEL, GYRO, IMU_SAMPLES, SAMPLE_COUNT, SECONDS, dates, rows, stamps
 
 HEADER = "timestamp,accl_x,accl_y,accl_z,gyro_x,gyro_y,gyro_z\n"
-NOW = 1_700_000_000
+EPOCH_SECONDS = 1_700_000_000
 
 
-def table(clock, header=HEADER, *, accel=ACCEL, gyro=GYRO, **how) -> bytes:
-    return (header + rows(clock, accel, gyro, **how)).encode()
+def table(clock, header=HEADER, *, accel=ACCEL, gyro=GYRO, **row_options) -> bytes:
+    return (header + rows(clock, accel, gyro, **row_options)).encode()
 
 
 @pytest.mark.parametrize(
     "clock",
     [
-        [f"{NOW + second:.3f}" for second in SECONDS],
-        stamps(1e3, NOW * 10**3),
-        stamps(1e6, NOW * 10**6 + 123_456),
-        stamps(1e9, NOW * 10**9 + 123_456_789),
-        [f"{(NOW + second) * 1e3:.18e}" for second in SECONDS],
+        [f"{EPOCH_SECONDS + second:.3f}" for second in SECONDS],
+        stamps(1e3, EPOCH_SECONDS * 10**3),
+        stamps(1e6, EPOCH_SECONDS * 10**6 + 123_456),
+        stamps(1e9, EPOCH_SECONDS * 10**9 + 123_456_789),
+        [f"{(EPOCH_SECONDS + second) * 1e3:.18e}" for second in SECONDS],
     ],
 )
 def test_the_unit_of_timestamps_since_1970_is_inferred_from_their_size(clock):
@@ -43,7 +43,7 @@ def test_a_clock_without_a_unit_that_cannot_be_in_seconds_is_read_and_reported(s
 
 @pytest.mark.parametrize("step", [200, 300_000, 10**9])
 def test_a_clock_that_could_be_in_two_units_or_none_is_refused(step):
-    clock = [str(step * n) for n in range(COUNT)]
+    clock = [str(step * n) for n in range(SAMPLE_COUNT)]
     with pytest.raises(MediaError, match=r"without a unit.*pass time_unit=, one of s, ms, us, ns"):
         load_imu(table(clock))
     assert load_imu(table(clock), time_unit="ns").seconds[1] == pytest.approx(step * 1e-9)
@@ -82,7 +82,9 @@ def test_a_clock_increases_across_a_change_of_month():
     np.testing.assert_allclose(recording.seconds, [0, 0.01, 0.02], atol=1e-9)
 
 
-@pytest.mark.parametrize("clock", [["2024-13-01T00:00:00"] * COUNT, ["noon"] * COUNT, ["2024-05-01"] * COUNT])
+@pytest.mark.parametrize(
+    "clock", [["2024-13-01T00:00:00"] * SAMPLE_COUNT, ["noon"] * SAMPLE_COUNT, ["2024-05-01"] * SAMPLE_COUNT]
+)
 def test_an_invalid_time_is_named_with_its_line(clock):
     with pytest.raises(MediaError, match=r"2024-05-01T10:30.*, got .* in the time column at line 2"):
         load_imu(table(clock))
@@ -93,14 +95,14 @@ def test_samples_of_a_few_repeated_timestamps_are_averaged():
     clock[5] = clock[4]
     with collect_warnings() as warnings:
         for recording in (load_imu(table(clock)), to_recording(IMU_SAMPLES, timestamps=clock)):
-            assert recording.samples.shape == (COUNT - 1, 6)
+            assert recording.samples.shape == (SAMPLE_COUNT - 1, 6)
             np.testing.assert_allclose(recording.samples[4], IMU_SAMPLES[4:6].mean(axis=0), atol=1e-6)
             np.testing.assert_allclose(recording.samples[5:], IMU_SAMPLES[6:], atol=1e-6)
     assert warnings == []
 
 
 def test_many_repeated_timestamps_give_a_warning_and_more_than_half_are_refused():
-    twice = np.repeat(SECONDS[: COUNT // 2], 2)
+    twice = np.repeat(SECONDS[: SAMPLE_COUNT // 2], 2)
     with collect_warnings() as warnings:
         recording = load_imu(table(twice))
     np.testing.assert_allclose(recording.samples, IMU_SAMPLES.reshape(-1, 2, 6).mean(axis=1), atol=1e-6)
@@ -120,17 +122,17 @@ def test_gaps_are_reported_and_refused_in_a_window():
 
 def test_an_empty_time_column_is_ignored():
     header = HEADER.replace("timestamp", "timestamp,time")
-    data = (header + rows([""] * COUNT, SECONDS, ACCEL, GYRO)).encode()
+    data = (header + rows([""] * SAMPLE_COUNT, SECONDS, ACCEL, GYRO)).encode()
     np.testing.assert_allclose(load_imu(data).seconds, SECONDS, atol=1e-9)
     with pytest.raises(MediaError, match="rate="):
-        load_imu(table([""] * COUNT))
-    np.testing.assert_allclose(load_imu(table([""] * COUNT), rate=100).seconds, SECONDS, atol=1e-9)
+        load_imu(table([""] * SAMPLE_COUNT))
+    np.testing.assert_allclose(load_imu(table([""] * SAMPLE_COUNT), rate=100).seconds, SECONDS, atol=1e-9)
 
 
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint64, np.float64])
 def test_clocks_of_arrays_are_exact_in_any_dtype(dtype):
     ticks = np.arange(100).astype(dtype)
     if dtype is np.int64:
-        ticks += NOW * 10**9
+        ticks += EPOCH_SECONDS * 10**9
     recording = to_recording(IMU_SAMPLES[:100], timestamps=ticks, time_unit="ms")
     np.testing.assert_array_equal(recording.seconds, np.arange(100) * 1e-3)

@@ -1,4 +1,6 @@
-"""IMU tables in text: how headers are written."""
+"""IMU tables in text: the ways of writing a header."""
+
+import time
 
 import numpy as np
 import pytest
@@ -101,5 +103,7 @@ def test_an_unnamed_first_column_does_not_shift_the_others():
 
 @pytest.mark.parametrize("cell", [" " * 10**6, "[" * 10**6, "gyro_x" + " (" * 10**6])
 def test_a_hostile_header_is_refused_quickly(cell):
+    start = time.monotonic()
     with pytest.raises(MediaError, match=r"no column for|shorter lines"):
         load_imu(f"{cell},{cell}\n1,2\n".encode())
+    assert time.monotonic() - start < 5

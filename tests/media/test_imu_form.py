@@ -9,7 +9,7 @@ import pytest
 from imagebind.errors import AmbiguousMediaError, MediaError, collect_warnings
 from imagebind.media.detect import detect
 from imagebind.transforms.imu import ImuTransform, load_imu
-from tests.media.loggers import ACCEL, COUNT, GYRO, IMU_SAMPLES, SECONDS, WHOLE, rows
+from tests.media.loggers import ACCEL, GYRO, IMU_SAMPLES, ONE_FILE_LOGGERS, SAMPLE_COUNT, SECONDS, rows
 
 NAMES = ("timestamp", "accl_x", "accl_y", "accl_z", "gyro_x", "gyro_y", "gyro_z")
 HEADER = ",".join(NAMES) + "\n"
@@ -71,7 +71,7 @@ def test_lines_before_the_header_are_ignored(before):
         ",m/s²,,,rad/s,,\n",
     ],
 )
-def test_units_may_be_in_a_separate_row(below):
+def test_a_row_of_units_labels_or_comments_may_follow_the_header(below):
     text = TABLE.replace(HEADER, HEADER + below)
     options = {"accel_unit": "m/s2", "gyro_unit": "rad/s", "time_unit": "s"} if "CAL" in below else {}
     check(load_imu(text.encode(), **options))
@@ -85,7 +85,7 @@ def test_units_in_a_separate_row_are_applied():
 
 def test_other_columns_may_contain_anything():
     header = "device,when,label," + HEADER
-    names = ["phone; of 'me'"] * COUNT, ["2024-05-01T10:30:00Z"] * COUNT, [""] * COUNT
+    names = ["phone; of 'me'"] * SAMPLE_COUNT, ["2024-05-01T10:30:00Z"] * SAMPLE_COUNT, [""] * SAMPLE_COUNT
     check(load_imu((header + rows(*names, SECONDS, ACCEL, GYRO)).encode()))
 
 
@@ -110,17 +110,18 @@ def test_rows_without_values_in_the_middle_are_left_out_with_a_warning():
     lines[50] = lines[50].split(",")[0] + ",,,,,,"
     with collect_warnings() as warnings:
         recording = load_imu("\n".join(lines).encode())
-    assert recording.samples.shape == (COUNT - 1, 6)
+    assert recording.samples.shape == (SAMPLE_COUNT - 1, 6)
     assert warnings and "1 of 300 rows" in warnings[0]
 
 
 @pytest.mark.parametrize("cut", [3, 20, 40])
 def test_a_truncated_last_line_is_kept_if_it_is_complete_or_left_out_with_a_warning(cut):
     data = (TABLE + TABLE.splitlines()[-1].replace("2.99", "3.00"))[:-cut]
+    is_complete = data.splitlines()[-1].count(",") == HEADER.count(",")
     with collect_warnings() as warnings:
         recording = load_imu(data.encode())
-    assert len(recording.seconds) in (COUNT, COUNT + 1)
-    assert bool(warnings) is (len(recording.seconds) == COUNT)
+    assert len(recording.seconds) == SAMPLE_COUNT + is_complete
+    assert bool(warnings) is not is_complete
 
 
 @pytest.mark.parametrize(
@@ -243,7 +244,7 @@ def test_prose_with_numbers_is_text(text, tmp_path):
     assert detect(path) == "text"
 
 
-def test_the_error_for_a_csv_without_a_header_says_what_to_pass(tmp_path):
+def test_the_error_for_a_csv_without_a_header_names_the_options_to_pass(tmp_path):
     path = tmp_path / "numbers.csv"
     path.write_text(rows(SECONDS, ACCEL, GYRO))
     for read in (detect, load_imu):
@@ -262,7 +263,7 @@ def test_a_damaged_table_gives_a_recording_or_a_named_error(seed, tmp_path):
     rng = random.Random(seed)
     path = tmp_path / ("table.csv" if seed % 2 else "acc_table.txt")
     for _ in range(6):
-        data = bytearray(rng.choice(WHOLE)().encode()[:6000])
+        data = bytearray(rng.choice(ONE_FILE_LOGGERS)().encode()[:6000])
         for _ in range(rng.choice((1, 3, 20))):
             at = rng.randrange(len(data))
             signs = bytes(rng.choices(b'",;\t\n\r0-9eE.#%/\0[()]', k=rng.randrange(1, 30)))
@@ -270,9 +271,9 @@ def test_a_damaged_table_gives_a_recording_or_a_named_error(seed, tmp_path):
         path.write_bytes(data)
         for read in (detect, load_imu, lambda path: load_imu(path, columns=COLUMNS)):
             try:
-                read(path)
+                read(path)  # most damaged tables are still read without an error
             except MediaError as error:
-                assert error.item == str(path)  # most damaged tables are still read without an error
+                assert error.item == str(path)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +293,7 @@ def test_a_hostile_table_is_refused_quickly(text, tmp_path):
 def test_a_table_of_100_mb_is_read_in_bounded_time_and_memory():
     line = rows(ACCEL, GYRO).splitlines()
     body = "".join(
-        f"{1_700_000_000_000_000_000 + n * 2_500_000},{line[n % COUNT]}\n" for n in range(1_000_000)
+        f"{1_700_000_000_000_000_000 + n * 2_500_000},{line[n % SAMPLE_COUNT]}\n" for n in range(1_000_000)
     )
     start = time.monotonic()
     recording = load_imu((HEADER + body).encode())

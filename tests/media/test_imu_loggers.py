@@ -10,13 +10,13 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.imu import ImuTransform, load_imu
 from tests.media.loggers import (
     ACCEL,
-    COUNT,
     DEGREES,
     GYRO,
     IMU_SAMPLES,
+    ONE_FILE_LOGGERS,
+    SAMPLE_COUNT,
     SECONDS,
     UP,
-    WHOLE,
     axes,
     euroc,
     phyphox,
@@ -32,7 +32,7 @@ def check(recording, seconds=SECONDS):
 
 
 @pytest.mark.parametrize("suffix", [".csv", ".txt"])
-@pytest.mark.parametrize("write", WHOLE, ids=lambda write: write.__name__)
+@pytest.mark.parametrize("write", ONE_FILE_LOGGERS, ids=lambda write: write.__name__)
 def test_the_table_of_each_logger_is_read_without_options(write, suffix, tmp_path):
     path = tmp_path / f"recording{suffix}"
     path.write_text(write(), encoding="utf-8")
@@ -44,7 +44,7 @@ def test_the_table_of_each_logger_is_read_without_options(write, suffix, tmp_pat
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "latin-1", "cp1252"])
 @pytest.mark.parametrize("newline", ["\n", "\r\n", "\r"])
-def test_encodings_and_line_ends_do_not_matter(encoding, newline, tmp_path):
+def test_a_table_is_read_in_any_encoding_and_with_any_line_end(encoding, newline, tmp_path):
     header = f"Time (s),{axes('ACCELEROMETER {} (m/s²)')},{axes('GYROSCOPE {} (°/s)')}"
     path = tmp_path / "recording.csv"
     path.write_bytes((header + "\n" + rows(SECONDS, ACCEL, DEGREES)).replace("\n", newline).encode(encoding))
@@ -58,15 +58,17 @@ def test_motionsense_tables_have_no_clock_and_are_read_at_50_hz(tmp_path):
     )
     header += axes("userAcceleration.{}")
     path = tmp_path / "sub_1.csv"
-    path.write_text(header + "\n" + rows(np.arange(COUNT), UP, UP, GYRO, ACCEL / GRAVITY - UP))
+    path.write_text(header + "\n" + rows(np.arange(SAMPLE_COUNT), UP, UP, GYRO, ACCEL / GRAVITY - UP))
     check(load_imu(path), seconds=SECONDS * 2)
 
 
-@pytest.mark.parametrize(("layout", "place"), [("pamap2", 4), ("pamap2_chest", 21), ("pamap2_ankle", 38)])
-def test_pamap2_is_read_by_the_name_of_its_layout(layout, place, tmp_path):
-    table = np.zeros((COUNT, 54))
+@pytest.mark.parametrize(
+    ("layout", "first_column"), [("pamap2", 4), ("pamap2_chest", 21), ("pamap2_ankle", 38)]
+)
+def test_pamap2_is_read_by_the_name_of_its_layout(layout, first_column, tmp_path):
+    table = np.zeros((SAMPLE_COUNT, 54))
     table[:, 0], table[:, 2] = SECONDS + 5, np.nan
-    table[:, place : place + 3], table[:, place + 6 : place + 9] = ACCEL, GYRO
+    table[:, first_column : first_column + 3], table[:, first_column + 6 : first_column + 9] = ACCEL, GYRO
     path = tmp_path / "subject101.dat"
     path.write_text(rows(table, sep=" "))
     check(load_imu(path, layout=layout))
@@ -127,7 +129,7 @@ def test_two_devices_in_one_table_are_refused():
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_every_layout_that_a_message_names_can_be_passed(name):
+def test_every_layout_can_be_passed_by_its_name_and_hashed(name):
     assert ImuTransform(layout=name).layout == name
     assert hash(ImuTransform(layout=name)) == hash(ImuTransform(layout=name))
 

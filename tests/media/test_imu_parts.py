@@ -9,10 +9,10 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.imu import load_imu
 from tests.media.loggers import (
     ACCEL,
-    COUNT,
     DEGREES,
     GYRO,
     IMU_SAMPLES,
+    SAMPLE_COUNT,
     SECONDS,
     UP,
     axes,
@@ -89,17 +89,17 @@ def test_a_pair_of_files_is_joined_on_the_clock_of_the_accelerometer(names, tmp_
     first, second, clock, accel, gyro = names
     scale = 1 if "(s)" in clock else 1000
     accel_unit, gyro_unit = (GRAVITY if "(g)" in accel else 1), (np.pi / 180 if "deg" in gyro else 1)
-    late = SECONDS - 0.005  # between the accelerometer's samples
-    turning = np.stack([np.interp(late, SECONDS, axis) for axis in GYRO.T], axis=1)
+    gyro_seconds = SECONDS - 0.005  # between the accelerometer's samples
+    gyro_samples = np.stack([np.interp(gyro_seconds, SECONDS, axis) for axis in GYRO.T], axis=1)
     order = [2, 0, 1]  # GoPro's z, x, y
     (tmp_path / first).write_text(
         f"{clock},{axes(accel, 'zxy')}\n" + rows(SECONDS * scale, ACCEL[:, order] / accel_unit)
     )
     (tmp_path / second).write_text(
-        f"{clock},{axes(gyro, 'zxy')}\n" + rows(late * scale, turning[:, order] / gyro_unit)
+        f"{clock},{axes(gyro, 'zxy')}\n" + rows(gyro_seconds * scale, gyro_samples[:, order] / gyro_unit)
     )
-    inside = late[-1] >= SECONDS
-    expected = np.stack([np.interp(SECONDS[inside], late, axis) for axis in turning.T], axis=1)
+    inside = gyro_seconds[-1] >= SECONDS
+    expected = np.stack([np.interp(SECONDS[inside], gyro_seconds, axis) for axis in gyro_samples.T], axis=1)
     for path in (tmp_path / first, tmp_path / second, tmp_path):
         recording = load_imu(path)
         np.testing.assert_allclose(recording.samples[:, :3], ACCEL[inside], atol=1e-6)
@@ -114,7 +114,7 @@ def test_wisdm_files_are_found_in_folders_by_sensor(tmp_path):
     for sensor, samples in (("accel", ACCEL), ("gyro", GYRO)):
         folder = tmp_path / "raw" / "phone" / sensor
         folder.mkdir(parents=True)
-        text = rows(["1600"] * COUNT, ["A"] * COUNT, clock, samples, end=";")
+        text = rows(["1600"] * SAMPLE_COUNT, ["A"] * SAMPLE_COUNT, clock, samples, end=";")
         (folder / f"data_1600_{sensor}_phone.txt").write_text(text)
     first = tmp_path / "raw" / "phone" / "accel" / "data_1600_accel_phone.txt"
     check(load_imu(first))

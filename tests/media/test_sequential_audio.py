@@ -1,4 +1,4 @@
-"""Sequential audio: its stretches equal the decoded file, and damaged files are named."""
+"""Sequential audio: its stretches equal the decoded file, and errors have the file's name."""
 
 from fractions import Fraction
 
@@ -36,7 +36,7 @@ def test_a_stretch_after_the_end_is_refused(m4a):
         audio.read(0, 30, 40)
 
 
-def test_the_duration_of_audio_is_known_without_decoding(m4a, tmp_path):
+def test_probing_gives_the_duration_of_audio_and_none_for_a_file_without_audio(m4a, tmp_path):
     seconds, in_stretches = probe_audio(m4a, limits=DEFAULT_LIMITS)
     whole, rate = load_audio(m4a)
     assert float(seconds) == pytest.approx(whole.shape[1] / rate, abs=0.1) and not in_stretches
@@ -46,7 +46,7 @@ def test_the_duration_of_audio_is_known_without_decoding(m4a, tmp_path):
     assert probe_audio(silent, limits=DEFAULT_LIMITS) is None
 
 
-def test_a_file_without_audio_is_named(tmp_path):
+def test_a_file_that_is_not_media_raises_an_error_with_its_name(tmp_path):
     (tmp_path / "noise.wav").write_bytes(bytes(range(256)) * 9)
     with pytest.raises(MediaError, match=r"noise\.wav: .*, got no audio"):
         probe_audio(tmp_path / "noise.wav", limits=DEFAULT_LIMITS)

@@ -48,7 +48,7 @@ def frames_at(source, indices, **limits) -> list[np.ndarray]:
     return [frame for _, frame in decoded]
 
 
-def numbers(source, indices) -> list[int]:
+def frame_numbers(source, indices) -> list[int]:
     """Return the indices of the decoded frames, from their gray levels."""
     return [round(float(frame.mean()) / GRAY_STEP) for frame in frames_at(source, indices)]
 
@@ -72,7 +72,7 @@ def test_a_two_second_span_at_25_frames_a_second_is_its_first_and_50th_frame():
     st.fractions(0, 30),
     st.fractions(Fraction(1, 10), 5),
 )
-def test_at_a_constant_rate_frames_are_the_released_indices(frames, rate, start, length):
+def test_at_a_constant_rate_a_span_gives_its_first_and_last_frame(frames, rate, start, length):
     first, last = Clock.steady(frames, rate).frames_in((start, start + length), 2)
     lowest = -(-rate * start // 1)  # ceiling
     highest = min(-(-rate * (start + length) // 1), frames) - 1
@@ -106,7 +106,7 @@ def test_every_container_gives_exactly_the_requested_frames(container, codec):
 
 
 def test_only_frames_from_the_last_keyframe_on_are_decoded(monkeypatch):
-    """Decoding can start at every twelfth frame: at the 132nd for the 140th."""
+    """Decoding can start at every twelfth frame: at frame 132 for frame 140."""
     decoded = []
     real = StreamDecoder.frames_from
 
@@ -152,7 +152,7 @@ def test_a_rotated_video_is_turned_upright(matrix, quarters):
 
 @pytest.mark.parametrize(("frames", "requested"), [(1, [0]), (2, [0, 1])])
 def test_videos_of_one_and_two_frames_are_read(frames, requested):
-    assert numbers(make_video(frames=frames), requested) == requested
+    assert frame_numbers(make_video(frames=frames), requested) == requested
 
 
 def test_a_file_object_is_left_open():
@@ -184,7 +184,7 @@ def test_a_damaged_frame_is_replaced_by_its_neighbour():
     video = make_video(codec="mjpeg", container="avi")
     packet = packets_of(video)[40]
     video = video.replace(packet, bytes(len(packet)))
-    assert numbers(video, [39, 40, 41]) in ([39, 39, 41], [39, 41, 41])
+    assert frame_numbers(video, [39, 40, 41]) in ([39, 39, 41], [39, 41, 41])
 
 
 def test_a_video_without_decodable_frames_raises_an_error_with_its_name(tmp_path):
@@ -245,7 +245,7 @@ def test_a_video_cut_short_gives_a_warning(tmp_path):
 def test_a_video_cut_short_keeps_its_remaining_frames():
     video = make_video(container="mpegts")
     assert 20 < probe_video(video[: len(video) // 2]).frames < 60
-    assert numbers(video[: len(video) // 2], [10]) == [10]
+    assert frame_numbers(video[: len(video) // 2], [10]) == [10]
 
 
 class FailingContainer:
@@ -310,7 +310,7 @@ def test_limits_on_pixels_and_bytes_hold():
     assert probe_video(video, limits=Limits(max_pixels=3072)).frames == 3
 
 
-@pytest.mark.parametrize("item", [b"", b"not a video at all", bytes(10_000), "no/such/film.mp4"])
+@pytest.mark.parametrize("item", [b"", b"not a video at all", bytes(10_000), "no/such/video.mp4"])
 def test_an_input_that_is_not_a_video_raises_an_error(item):
     with pytest.raises(MediaError):
         probe_video(item)

@@ -31,12 +31,15 @@ MATRICES = {
 COLOURS = [(200, 30, 30), (30, 200, 30), (30, 30, 200), (128, 128, 128), (250, 250, 250), (5, 5, 5)]
 LIMITED, FULL = 1, 2
 PIXEL_FORMATS = ("yuv420p", "yuv422p", "yuv444p", "yuv420p10le")
-STORED = [*((name, value) for name in PIXEL_FORMATS for value in (LIMITED, FULL)), ("yuvj420p", FULL)]
+FORMATS_AND_RANGES = [
+    *((name, value) for name in PIXEL_FORMATS for value in (LIMITED, FULL)),
+    ("yuvj420p", FULL),
+]
 IMAGE = np.arange(24, dtype=np.uint8).reshape(2, 4, 3)
 
 
 def one_colour(colour, *, matrix: str, color_range: int, pixel_format: str) -> av.VideoFrame:
-    """Compute a frame of one colour from the definition of its matrix."""
+    """Return a frame of one colour, computed from the definition of its colour matrix."""
     code, red_weight, blue_weight = MATRICES[matrix]
     red, green, blue = (value / 255 for value in colour)
     luma = red_weight * red + (1 - red_weight - blue_weight) * green + blue_weight * blue
@@ -55,7 +58,7 @@ def one_colour(colour, *, matrix: str, color_range: int, pixel_format: str) -> a
     return frame
 
 
-@pytest.mark.parametrize(("pixel_format", "color_range"), STORED)
+@pytest.mark.parametrize(("pixel_format", "color_range"), FORMATS_AND_RANGES)
 @pytest.mark.parametrize("matrix", MATRICES)
 def test_colours_follow_from_the_matrix_and_range_of_the_frame(matrix, color_range, pixel_format):
     for colour in COLOURS:
@@ -103,14 +106,14 @@ def assert_every_frame_equals_that_of_ffmpeg(path):
     assert np.array_equal(frames.ravel(), pixels)
 
 
-def test_reserved_tags_do_not_matter():
+def test_reserved_transfer_and_primaries_tags_do_not_change_colours():
     frame = one_colour((200, 30, 30), matrix="BT.709", color_range=LIMITED, pixel_format="yuv420p")
     expected = to_rgb(frame)
     frame.color_trc = frame.color_primaries = 0
     assert (to_rgb(frame) == expected).all()
 
 
-def test_a_converted_frame_does_not_stay_in_memory_until_the_next_garbage_collection():
+def test_a_filter_graph_does_not_stay_in_memory_until_the_next_garbage_collection():
     gc.disable()
     try:
         before = sum(type(held) is Graph for held in gc.get_objects())

@@ -14,7 +14,7 @@ from imagebind.errors import collect_warnings
 from imagebind.media.video_file import open_video
 from imagebind.media.video_pixels import to_rgb
 from imagebind.media.video_stream import StreamDecoder
-from tests.media.filmed import edit, needs_ffmpeg, packets_of, record, trim
+from tests.media.filmed import needs_ffmpeg, packets_of, record, trim, with_edit_list
 
 pytestmark = needs_ffmpeg
 
@@ -117,7 +117,7 @@ FALSE_KEYFRAME_ENCODINGS = {
     "qtrle.mov": "-c:v qtrle",
     "qtrle_gray.mov": "-c:v qtrle -pix_fmt gray",
 }
-CLOCK_TOLERANCE = 0.0021  # seconds: Matroska has milliseconds
+CLOCK_TOLERANCE = 0.0021  # seconds; Matroska stores milliseconds
 RANDOM_PICKS = 2000  # of one to four frames
 
 
@@ -192,7 +192,7 @@ def test_edit_lists_are_shown_as_ffmpeg_shows_them(name, tmp_path):
         timescale = container.streams.video[0].time_base.denominator
     for number, edits in enumerate(EDITS):
         path = tmp_path / f"{number}.mp4"
-        path.write_bytes(edit(whole.read_bytes(), edits, timescale=timescale))
+        path.write_bytes(with_edit_list(whole.read_bytes(), edits, timescale=timescale))
         assert difference(path) == 0
 
 
@@ -223,7 +223,7 @@ def mark_all_as_keyframes(path: Path) -> None:
 
 
 def decoded_for(path: Path, requested: int, monkeypatch, *, lost: int = 0) -> list[int]:
-    """Return the packets decoded for one frame, and check it; `lost` frames before it are missing."""
+    """Return the numbers of the frames decoded to read one, and check it; `lost` earlier ones are missing."""
     all_frames, _ = decode_all(path)
     decoded = []
     real = StreamDecoder.frames_from

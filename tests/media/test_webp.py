@@ -78,7 +78,7 @@ def test_a_still_webp_is_a_video_of_one_frame():
     assert VideoTransform(clips=1)(buffer.getvalue()).shape == (3, 3, 2, 224, 224)
 
 
-def test_a_webp_cut_short_keeps_its_remaining_frames():
+def test_a_webp_cut_short_gives_its_remaining_frames_or_a_media_error():
     noise = np.random.default_rng(0).integers(0, 256, (6, 60, 80, 3), np.uint8)
     frames = [Image.fromarray(frame) for frame in noise]
     buffer = io.BytesIO()
@@ -103,10 +103,10 @@ def test_max_pixels_applies_to_webp():
 
 @pytest.mark.parametrize("seed", range(20))
 def test_damaged_webp_gives_frames_or_a_media_error(seed):
-    chance = np.random.default_rng(seed)
+    rng = np.random.default_rng(seed)
     damaged = bytearray(animation())
-    for position in chance.integers(20, len(damaged), 4):
-        damaged[position] = chance.integers(0, 256)
+    for position in rng.integers(20, len(damaged), 4):
+        damaged[position] = rng.integers(0, 256)
     try:
         with open_video(bytes(damaged)) as video:
             for _, frame in video.decode(range(video.info.frames)):

@@ -1,4 +1,4 @@
-"""A model with one more modality shares the others, and only the new modules are trainable or new."""
+"""A model with one more modality shares the modules of the others, which stay unchanged."""
 
 import pytest
 import torch
@@ -10,7 +10,7 @@ from tests.reference import small_config
 SIZES = OneChannelConfig(embed_dim=16, num_blocks=1, num_heads=2, image_size=32, patch_size=8)
 
 
-def test_only_the_new_modules_of_a_frozen_model_are_trainable_and_learn(small_model):
+def test_only_the_new_modules_of_a_frozen_model_are_trainable_and_the_others_are_unchanged(small_model):
     state = {name: tensor.clone() for name, tensor in small_model.state_dict().items()}
     trainable = {name: parameter.requires_grad for name, parameter in small_model.named_parameters()}
     small_model.requires_grad_(False)
@@ -76,6 +76,6 @@ def test_a_name_that_cannot_be_used_is_an_error(small_model, name):
         with_modality(small_model, name, SIZES)
 
 
-def test_sizes_of_another_kind_are_an_error(small_model):
+def test_a_config_of_another_class_is_an_error(small_model):
     with pytest.raises(TypeError, match=r"radar: expected OneChannelConfig, .*, got VisionConfig"):
         with_modality(small_model, "radar", VisionConfig(embed_dim=16, num_blocks=1, num_heads=2))

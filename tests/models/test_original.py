@@ -1,4 +1,4 @@
-"""Tests of the calls that code written for the original project makes on the model and its modules."""
+"""Calls that code written for the original project makes on the model and its modules."""
 
 import copy
 import io
@@ -228,7 +228,7 @@ def test_peft_without_target_modules_raises_its_own_error():
 
 def test_a_model_compiles_in_one_graph():
     model = filled_model(small_config(), modalities=["text", "depth"])
-    model.modality_trunks["radar"] = nn.Linear(4, 4)
+    model.modality_trunks["radar"] = nn.Linear(4, 4)  # not called, since the inputs have no radar
     inputs = {name: example(name) for name in ("text", "depth")}
     with torch.inference_mode():
         expected = model(inputs)

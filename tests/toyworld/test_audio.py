@@ -54,7 +54,7 @@ def test_a_struck_object_has_the_partials_of_its_shape_and_of_no_other(shape):
 def test_no_two_shapes_have_the_same_ratios_of_partials():
     for first, second in combinations(PARTIALS.values(), 2):
         apart = [min(abs(np.log(ratio / other)) for other in second) for ratio in first]
-        assert max(apart) > 0.1  # more than a tone and a half
+        assert max(apart) > 0.1  # more than a semitone and a half
 
 
 def test_a_larger_object_has_a_lower_pitch():

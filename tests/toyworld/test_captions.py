@@ -116,6 +116,6 @@ def test_no_synonym_belongs_to_two_classes():
         assert len(all_synonyms) == len(set(all_synonyms))
 
 
-def test_an_unknown_attribute_is_named():
+def test_an_unknown_attribute_raises_an_error_that_names_it():
     with pytest.raises(ValueError, match=r"attribute: expected one of shape, colour.*got 'weight'"):
         class_prompts("weight")

@@ -1,4 +1,4 @@
-"""Files of a scene: the library's transforms read from them what was rendered."""
+"""Files of a scene: the library's transforms give for them the tensors of the rendering."""
 
 import json
 
@@ -50,7 +50,7 @@ LOSSES = {MediaKind.AUDIO: 0.05, MediaKind.IMU: 2e-3}  # 16 bits, 4 decimals; th
 
 
 @pytest.mark.parametrize("kind", RENDERED)
-def test_the_tensor_of_a_file_equals_that_of_the_rendering(kind, paths):
+def test_the_tensor_of_a_file_equals_that_of_the_rendering_except_for_rounding(kind, paths):
     transform = world_transforms()[kind]
     tensors = transform(paths[kind.value]), transform(RENDERED[kind]())
     torch.testing.assert_close(*tensors, atol=LOSSES.get(kind, 0), rtol=0)
@@ -101,8 +101,8 @@ def test_a_larger_world_begins_with_the_smaller_one_for_any_number_of_workers(tm
     two = write_world(tmp_path / "two", 3, seed=0, workers=2)
     assert one.read_text().splitlines() == two.read_text().splitlines()[:2]
     for first, second in zip(read_manifest(one), read_manifest(two), strict=False):
-        for kind, path in first["files"].items():
-            assert path.read_bytes() == second["files"][kind].read_bytes(), kind
+        for name, path in first["files"].items():
+            assert path.read_bytes() == second["files"][name].read_bytes(), name
 
 
 def test_paths_in_a_manifest_are_relative_so_that_a_world_can_be_moved(tmp_path):
@@ -119,5 +119,5 @@ def test_the_error_for_a_damaged_manifest_names_the_line(tmp_path):
         list(read_manifest(manifest))
 
 
-def test_a_16_bit_file_keeps_every_value(paths):
+def test_the_depth_file_keeps_every_value(paths):
     np.testing.assert_array_equal(np.asarray(Image.open(paths["depth"])), render_depth(SCENE))

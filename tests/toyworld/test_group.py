@@ -55,7 +55,7 @@ def test_a_mask_covers_the_pixels_of_its_objects_colour():
             assert shown.max() > DARK_HALF * 0.5 * paint.max()
 
 
-def test_a_video_moves_each_object_by_its_own_motion():
+def test_the_mask_of_a_resting_object_stays_and_that_of_a_sliding_one_moves():
     group = next(
         group
         for group in map(WORLD.group, range(50))
@@ -71,14 +71,14 @@ def test_a_video_moves_each_object_by_its_own_motion():
             assert (after[0] - before[0]) * thing.direction > 20 or after[0] == 0 or after[2] == 448
 
 
-def test_a_nearer_object_hides_a_farther_one():
+def test_masks_do_not_overlap_at_any_moment_of_a_video():
     for index in range(30):
         group = WORLD.group(index)
         for seconds in (0.0, 1.0, 15 / 8):
             assert group_masks(group, seconds).sum(axis=0).max() <= 1
 
 
-def test_too_many_objects_are_an_error():
+def test_too_many_objects_or_too_few_pixels_are_an_error():
     rng = np.random.default_rng(0)
     with pytest.raises(ValueError, match="things: expected 1 to 5, got 6"):
         sample_group(rng, things=6)

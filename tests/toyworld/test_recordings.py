@@ -45,7 +45,7 @@ def test_video_audio_and_imu_have_the_length_of_the_shots(recording):
     assert load_imu(recording.imu).duration == pytest.approx(seconds, abs=0.03)
 
 
-def test_a_shot_begins_with_a_key_frame_and_shows_its_scene(recording):
+def test_a_shot_begins_with_a_keyframe_and_shows_its_scene(recording):
     with av.open(recording.video) as container:
         stream = container.streams.video[0]
         packets = [packet for packet in container.demux(stream) if packet.pts is not None]

@@ -10,7 +10,7 @@ from imagebind.toyworld import ATTRIBUTES, Colour, Motion, Shape, World, combina
 from imagebind.toyworld.scene import DISTANCES, SIZES, TEMPERATURES
 from tests.toyworld.scenes import OTHER_VALUES, SCENE, changed
 
-KINDS = (Shape, Colour, Motion)
+ATTRIBUTE_TYPES = (Shape, Colour, Motion)
 
 
 def test_there_are_at_least_8_shapes_5_motions_and_8_colours():
@@ -31,15 +31,16 @@ def test_a_negative_number_is_refused():
 
 
 def test_one_combination_in_eight_is_held_out():
-    kept, held_out_ones = combinations(held_out=False), combinations(held_out=True)
-    assert len(held_out_ones) == 40 and len(kept) + len(held_out_ones) == 320
-    assert not set(kept) & set(held_out_ones)
+    kept, held_out = combinations(held_out=False), combinations(held_out=True)
+    assert len(held_out) == 40 and len(kept) + len(held_out) == 320
+    assert not set(kept) & set(held_out)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_held_out_combinations_cover_every_value_evenly(kind):
-    counts = Counter(combination[KINDS.index(kind)] for combination in combinations(held_out=True))
-    assert set(counts) == set(kind)
+@pytest.mark.parametrize("attribute_type", ATTRIBUTE_TYPES)
+def test_held_out_combinations_cover_every_value_evenly(attribute_type):
+    index = ATTRIBUTE_TYPES.index(attribute_type)
+    counts = Counter(combination[index] for combination in combinations(held_out=True))
+    assert set(counts) == set(attribute_type)
     assert len(set(counts.values())) == 1
 
 
@@ -47,7 +48,7 @@ def test_every_pair_of_values_occurs_in_training():
     kept = combinations(held_out=False)
     for first, second in choices(range(3), 2):
         pairs = {(combination[first], combination[second]) for combination in kept}
-        assert len(pairs) == len(KINDS[first]) * len(KINDS[second])
+        assert len(pairs) == len(ATTRIBUTE_TYPES[first]) * len(ATTRIBUTE_TYPES[second])
 
 
 @pytest.mark.parametrize("held_out", [True, False])

@@ -1,4 +1,4 @@
-"""Arrays of a sensor of the user's own become tensors of one shape."""
+"""Arrays of the user's own sensor become tensors of one shape."""
 
 import numpy as np
 import pytest
@@ -34,7 +34,7 @@ def test_an_image_of_another_size_is_resized_with_its_mean_kept():
     assert found.shape == (1, 16, 8) and torch.allclose(found, torch.full_like(found, 0.5), atol=0.05)
 
 
-def test_a_series_must_have_its_shape():
+def test_a_series_must_have_the_shape_of_the_transform():
     series = np.random.default_rng(0).normal(size=(3, 50))
     assert np.allclose(ArrayTransform(shape=(3, 50))(series), series, atol=1e-6)
     with pytest.raises(

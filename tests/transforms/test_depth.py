@@ -26,7 +26,7 @@ def rotated(millimetres: np.ndarray) -> np.ndarray:
     return ((millimetres << 3) | (millimetres >> 13)).astype(np.uint16)
 
 
-# --- parity with the authors and the community
+# --- parity with the authors' result, and presets computed by hand
 
 
 def authors_omnivore(sun_png: np.ndarray, *, baseline: float, focal: float) -> np.ndarray:
@@ -272,7 +272,7 @@ def test_8_bit_images_are_refused_with_the_expected_formats(tmp_path):
         "no_such_file.png",
     ],
 )
-def test_items_that_are_no_depth_frame_are_refused(item):
+def test_items_without_a_depth_frame_or_with_wrong_options_are_refused(item):
     with pytest.raises(MediaError):
         DepthTransform()(item)
 
@@ -303,6 +303,6 @@ def test_rotated_values_must_be_16_bit():
 
 @given(st.binary(max_size=64))
 @settings(max_examples=50, deadline=None)
-def test_any_intrinsics_give_a_focal_length_or_a_named_error(data):
+def test_any_intrinsics_give_a_focal_length_or_a_media_error(data):
     with contextlib.suppress(MediaError):
         assert 0 < load_focal(data) < float("inf")

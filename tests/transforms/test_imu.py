@@ -145,7 +145,7 @@ def test_the_error_for_a_short_recording_has_both_lengths(tmp_path):
     assert ImuTransform(rate=100, window_seconds=3)(path).shape == (6, 2000)
 
 
-def test_a_start_beyond_the_end_is_refused():
+def test_a_window_that_ends_after_the_recording_is_refused():
     with pytest.raises(MediaError, match="window from 18 to 23"):
         ImuTransform(start=18)((walk(2000), 100))
 
@@ -179,8 +179,8 @@ def test_an_accelerometer_in_g_is_refused_unless_its_unit_is_given():
     with pytest.raises(MediaError, match=r"median magnitude of 1\.?\d*.*accel_unit='g'"):
         ImuTransform()((in_g, 400))
     assert ImuTransform(accel_unit="g")((in_g, 400))[2].mean().item() == pytest.approx(GRAVITY, abs=0.1)
-    without_gravity = ImuTransform(accel_unit="m/s2")((in_g, 400))
-    assert without_gravity[2].mean().item() == pytest.approx(1, abs=0.1)
+    read_as_si = ImuTransform(accel_unit="m/s2")((in_g, 400))
+    assert read_as_si[2].mean().item() == pytest.approx(1, abs=0.1)
 
 
 @pytest.mark.parametrize("scale", [0.0, 0.05, 0.5, 2.0, 3.0])

@@ -7,7 +7,7 @@ from imagebind.media.imu_recording import ImuRecording
 from imagebind.transforms.imu import ImuTransform
 from imagebind.transforms.imu_resample import IMU_STEPS, resample
 
-TARGET = 400  # Hz, of 2000 steps in 5 s
+TARGET_HZ = 400  # 2000 steps in 5 s
 
 
 def tone(hertz: float, times: np.ndarray) -> np.ndarray:
@@ -23,7 +23,7 @@ def recording(hertz: float, rate: float, seconds: float = 7.0) -> ImuRecording:
 @pytest.mark.parametrize("hertz", [0.5, 100, 159])
 def test_tones_below_0_8_of_half_the_target_rate_are_unchanged(rate, hertz):
     out = resample(recording(hertz, rate), (1, 6))
-    expected = tone(hertz, 1 + np.arange(IMU_STEPS) / TARGET)
+    expected = tone(hertz, 1 + np.arange(IMU_STEPS) / TARGET_HZ)
     assert np.abs(out - expected).max() < 1e-3
 
 
@@ -60,7 +60,7 @@ def test_an_uneven_clock_is_filtered_by_time():
     slow, fast = (
         ImuRecording(samples=np.tile(tone(f, times)[:, None], (1, 6)), seconds=times) for f in (5, 395)
     )
-    assert np.abs(resample(slow, (1, 6)) - tone(5, 1 + np.arange(IMU_STEPS) / TARGET)).max() < 2e-3
+    assert np.abs(resample(slow, (1, 6)) - tone(5, 1 + np.arange(IMU_STEPS) / TARGET_HZ)).max() < 2e-3
     assert np.abs(resample(fast, (1, 6))).max() < 0.15
 
 

@@ -1,4 +1,4 @@
-"""Thermal transform: the community's recipe worked out by hand, then radiometry, then bad files."""
+"""Thermal transform: 8-bit images and radiometric counts computed by hand, and invalid files."""
 
 import pickle
 
@@ -20,7 +20,7 @@ GRAYSCALE = RNG.integers(0, 256, (224, 224)).astype(np.uint8)
 COUNTS = RNG.integers(20000, 30000, (48, 64)).astype(np.uint16)
 
 
-# --- the community's recipe
+# --- 8-bit images
 
 
 def test_8_bit_values_are_divided_by_255_and_not_changed_otherwise():
@@ -47,7 +47,7 @@ def test_the_centre_of_a_wide_image_is_kept():
     assert (ThermalTransform()(wide) == 1).all()
 
 
-# --- radiometry
+# --- radiometric counts
 
 
 def test_counts_are_mapped_from_low_and_high_to_0_and_1():
@@ -72,7 +72,7 @@ def test_a_uniform_image_becomes_zero(value):
     assert (ThermalTransform()(np.full((9, 9), value, np.uint16)) == 0).all()
 
 
-def test_the_scale_of_counts_does_not_matter_without_bounds():
+def test_without_bounds_the_scale_of_counts_does_not_change_the_tensor():
     kelvin = COUNTS.astype(np.float32) / 100
     torch.testing.assert_close(ThermalTransform()(kelvin), ThermalTransform()(COUNTS), atol=1e-5, rtol=0)
 
@@ -183,7 +183,7 @@ FILES = [encoded(GRAYSCALE[:40, :40], "PNG"), encoded(GRAYSCALE[:40, :40], "JPEG
 FILES += [encoded(COUNTS, "TIFF"), encoded(COUNTS, "npy")]
 
 
-@pytest.mark.filterwarnings("ignore")  # Pillow's, of damaged metadata
+@pytest.mark.filterwarnings("ignore")  # Pillow warns of damaged metadata
 @given(damaged(FILES))
 @settings(max_examples=100, deadline=None)
 def test_a_damaged_file_gives_an_image_or_a_named_error(bad):

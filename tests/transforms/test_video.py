@@ -29,7 +29,7 @@ def counted(frames: int, height: int = 12, width: int = 16) -> np.ndarray:
     return np.broadcast_to(np.arange(frames, dtype=np.uint8)[:, None, None, None], (frames, height, width, 3))
 
 
-def numbers(views: torch.Tensor, step: int = 1) -> list[list[int]]:
+def frame_numbers(views: torch.Tensor, step: int = 1) -> list[list[int]]:
     """Return the indices of the frames in each view."""
     return (views.mean(dim=(1, 3, 4)) * 255 / step).round().int().tolist()
 
@@ -57,24 +57,24 @@ def test_a_file_and_its_decoded_frames_give_the_same_tensor():
 def test_clips_are_spread_evenly_and_frames_are_the_first_and_last_of_each():
     views, spans = LEVELS.with_spans((counted(100), 10))
     assert spans == [(0, 2), (2, 4), (4, 6), (6, 8), (8, 10)]
-    assert numbers(views) == [[0, 19], [20, 39], [40, 59], [60, 79], [80, 99]]
+    assert frame_numbers(views) == [[0, 19], [20, 39], [40, 59], [60, 79], [80, 99]]
 
 
 def test_a_video_file_gives_the_frames_of_its_clips():
     views, spans = LEVELS.with_spans(make_video(frames=75))
     assert spans == [(0, 2), (0.25, 2.25), (0.5, 2.5), (0.75, 2.75), (1, 3)]
-    assert numbers(views, GRAY_STEP) == [[0, 49], [7, 56], [13, 62], [19, 68], [25, 74]]
+    assert frame_numbers(views, GRAY_STEP) == [[0, 49], [7, 56], [13, 62], [19, 68], [25, 74]]
 
 
 def test_given_spans_are_cut_in_their_order():
     views, spans = LEVELS.with_spans((counted(100), 10), spans=[(5, 6), (0, 10), (9.5, 12)])
     assert spans == [(5.0, 6.0), (0.0, 10.0), (9.5, 12.0)]
-    assert numbers(views) == [[50, 59], [0, 99], [95, 99]]
+    assert frame_numbers(views) == [[50, 59], [0, 99], [95, 99]]
 
 
 def test_more_than_two_frames_are_evenly_spaced():
     transform = VideoTransform(clips=1, frames=3, crops=1, size=8, mean=(0, 0, 0), std=(1, 1, 1))
-    assert numbers(transform((counted(21), 10))) == [[0, 9, 19]]
+    assert frame_numbers(transform((counted(21), 10))) == [[0, 9, 19]]
 
 
 @pytest.mark.parametrize("frames", [1, 2, 7])
@@ -83,10 +83,10 @@ def test_a_video_shorter_than_a_clip_gives_the_same_clip_each_time(frames):
         views = LEVELS(video)
         assert len(views) == 5
         assert all(torch.equal(view, views[0]) for view in views)
-    assert numbers(LEVELS((counted(frames), 25)))[0] == [0, frames - 1]
+    assert frame_numbers(LEVELS((counted(frames), 25)))[0] == [0, frames - 1]
 
 
-def test_the_crops_of_a_clip_are_adjacent():
+def test_the_crops_of_a_clip_follow_each_other_in_the_views():
     views = VideoTransform(clips=2, size=8)((counted(100), 10))
     assert views.shape == (6, 3, 2, 8, 8)
     assert torch.equal(views[0], views[2]) and not torch.equal(views[2], views[3])
@@ -116,7 +116,7 @@ def test_grayscale_frames_equal_their_rgb_copies():
 
 
 def test_reversed_and_read_only_frames_are_accepted():
-    assert numbers(LEVELS((counted(100)[::-1], 10)))[0] == [99, 80]
+    assert frame_numbers(LEVELS((counted(100)[::-1], 10)))[0] == [99, 80]
 
 
 def test_values_are_standardised_as_images_are():
@@ -129,7 +129,7 @@ def test_values_are_standardised_as_images_are():
 def test_a_clip_that_is_already_cut_gives_its_first_and_last_frame(dtype):
     clip = torch.tensor(counted(60)).permute(3, 0, 1, 2).to(dtype)  # (3, t, h, w), as in pytorchvideo
     views, spans = LEVELS.with_spans({"video": clip, "audio": None})
-    assert numbers(views) == [[0, 59]] and spans == [(0.0, 2.0)]
+    assert frame_numbers(views) == [[0, 59]] and spans == [(0.0, 2.0)]
     assert VideoTransform(size=8)({"video": clip}).shape == (3, 3, 2, 8, 8)
 
 
@@ -150,7 +150,8 @@ def test_the_transform_works_after_pickling_and_in_threads():
     with ThreadPoolExecutor(4) as pool:
         results = list(pool.map(transform, [TALL] * 6))
     assert transform == VideoTransform(size=16)
-    assert all(torch.equal(result, results[0]) for result in results)
+    expected = VideoTransform(size=16)(TALL)
+    assert all(torch.equal(result, expected) for result in results)
 
 
 # ---- errors
