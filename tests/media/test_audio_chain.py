@@ -37,4 +37,5 @@ def test_links_with_the_same_headers_give_as_many_samples_as_ffmpeg(tmp_path):
     link = encode(tmp_path, "vorbis_q1.ogg").read_bytes()
     path = tmp_path / "chain.ogg"
     path.write_bytes(link + link)
-    assert load_audio(path)[0].shape == ffmpeg_decodes(path, channels=2).shape
+    # Versions of FFmpeg overlap the blocks at the border of the links with slightly different windows.
+    np.testing.assert_allclose(load_audio(path)[0], ffmpeg_decodes(path, channels=2), atol=5e-4)
