@@ -28,14 +28,14 @@ MEDIA_SUFFIXES = """
 
 
 class NotMediaError(MediaError):
-    """A file whose content and name both suggest no known media type."""
+    """A file without a known media type in content and name, or one of another file's recording."""
 
 
 @dataclass(kw_only=True)
 class CollectedRequests:
     """Requests for the media files among some paths, and the errors of files that cannot be embedded.
 
-    `not_media` counts by suffix files in folders that are not media or belong to another file's recording.
+    `not_media` counts, by suffix, files in folders that are not media, or belong to another file's recording.
     """
 
     requests: list[Request] = field(default_factory=list)
@@ -122,7 +122,7 @@ def kind_of(
     A file whose content is ambiguous may also be of a modality of `bound`.
 
     Raises:
-        NotMediaError: the file has no known media type.
+        NotMediaError: the file has no known media type, or belongs to another file's recording.
         AmbiguousMediaError: several types are possible; the message has the `--map` options to choose one.
         MediaError: the file cannot be read, or is damaged.
     """

@@ -66,14 +66,12 @@ def _are_numbers(values: Iterable[Any]) -> bool:
 def _columns(items: Any) -> list[str] | None:
     """Return the names of a table's columns; None for anything else."""
     table_class = type(items)
-    if getattr(getattr(items, "dtype", None), "names", None):  # a structured array of NumPy
+    if getattr(getattr(items, "dtype", None), "names", None):  # NumPy's structured arrays
         return list(items.dtype.names)
-    if hasattr(table_class, "to_pylist") and hasattr(
-        table_class, "schema"
-    ):  # pyarrow's Table and RecordBatch
+    # Tables and RecordBatches of pyarrow.
+    if hasattr(table_class, "to_pylist") and hasattr(table_class, "schema"):
         return list(items.schema.names)
-    if hasattr(table_class, "columns") and hasattr(
-        table_class, "dtypes"
-    ):  # data frames of pandas, Polars, Dask
+    # Data frames of pandas, Polars and Dask.
+    if hasattr(table_class, "columns") and hasattr(table_class, "dtypes"):
         return [str(name) for name in items.columns]
     return None

@@ -68,7 +68,7 @@ def parse_kind(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> tuple[Media
     KIND is a media type, or the modality of a pack. A layout is the name of a logger, or a JSON file.
 
     Args:
-        bound: the transforms of packs, by the modality.
+        bound: the transforms of packs, by modality.
 
     Raises:
         ValueError: as `parse_mapping`.

@@ -24,14 +24,14 @@ from imagebind.modality import BoundModality, MediaKind, ModalityType
 logger = logging.getLogger(__name__)
 
 MAX_TEXT_BYTES = 2**20  # of a text file; only the first words fit the model
-MAX_NAME_LENGTH = 60  # characters of a text that name it in a report
+MAX_TEXT_NAME_CHARACTERS = 60  # characters of a text that name it in a report
 PACKS_HINT = "Embedder(..., packs=[folder])"
 # Options that give the times of samples or frames; they are not fields of a transform.
 _CLOCK_OPTIONS = {MediaKind.AUDIO: ["rate"], MediaKind.VIDEO: ["fps"], MediaKind.IMU: ["timestamps"]}
 
 
 class Transform(Protocol):
-    """Convert an item to one or more views. `with_spans`, if there is one, also returns each clip's time."""
+    """Converts an item to one or more views. `with_spans`, if there is one, also returns each clip's time."""
 
     def __call__(self, item: Any, /) -> Tensor: ...
 
@@ -348,5 +348,7 @@ def _read_text(payload: Any) -> str:
 def _item_name(item: Any, kind: MediaKind) -> str:
     """Return the name of an item for reports: a path unchanged, a text truncated."""
     if isinstance(item, str) and kind is MediaKind.TEXT:
-        return encodable(item if len(item) <= MAX_NAME_LENGTH else item[: MAX_NAME_LENGTH - 1] + "…")
+        return encodable(
+            item if len(item) <= MAX_TEXT_NAME_CHARACTERS else item[: MAX_TEXT_NAME_CHARACTERS - 1] + "…"
+        )
     return name_of(item[0] if isinstance(item, tuple) and item else item)

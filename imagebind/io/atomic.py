@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 TEMPORARY_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.tmp")
-KEPT_CHARACTERS = 40  # of a file's name in its temporary name, since names have at most 255 bytes
+KEPT_NAME_CHARACTERS = 40  # of a file's name in its temporary name, since names have at most 255 bytes
 
 
 @contextmanager
@@ -51,7 +51,7 @@ def replacing_all() -> Iterator[Callable[[Path], Path]]:
 
 def temporary_beside(path: Path) -> Path:
     """Return an unused temporary path in the folder of a file."""
-    return path.with_name(f".{path.name[:KEPT_CHARACTERS]}.{uuid.uuid4().hex}.tmp")
+    return path.with_name(f".{path.name[:KEPT_NAME_CHARACTERS]}.{uuid.uuid4().hex}.tmp")
 
 
 def flush_to_disk(path: Path) -> None:

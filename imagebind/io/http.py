@@ -29,14 +29,14 @@ from imagebind.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
-READ_CHUNK_BYTES = 1 << 20
-TIMEOUT_SECONDS = 30.0  # without receiving a byte
+DOWNLOAD_CHUNK_BYTES = 1 << 20
+HTTP_TIMEOUT_SECONDS = 30.0  # without receiving a byte
 MAX_FAILED_ATTEMPTS = 5  # in a row without further bytes
-PAUSE_SECONDS = 1.0  # before the next attempt; doubles with each failed one
+RETRY_PAUSE_SECONDS = 1.0  # before the next attempt; doubles with each failed one
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # temporary server errors
 RANGE_NOT_SATISFIABLE = 416
 
-HEADERS = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
+REQUEST_HEADERS = {"User-Agent": "imagebind", "Accept-Encoding": "identity"}
 WEB_HANDLERS = (  # those of urllib without FTP, file and data URLs
     *(ProxyHandler, UnknownHandler, HTTPHandler, HTTPSHandler),
     *(HTTPDefaultErrorHandler, HTTPRedirectHandler, HTTPErrorProcessor),
@@ -53,9 +53,9 @@ def open_url(url: str) -> HTTPResponse:
         OSError: the server refuses the request or cannot be reached.
         HTTPException, ValueError: not an HTTP server, or an invalid URL.
     """
-    request = Request(quote(url, safe=UNESCAPED_URL_CHARACTERS), headers=HEADERS)
+    request = Request(quote(url, safe=UNESCAPED_URL_CHARACTERS), headers=REQUEST_HEADERS)
     try:
-        return _opener().open(request, timeout=TIMEOUT_SECONDS)
+        return _opener().open(request, timeout=HTTP_TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()  # callers may keep the error for long
         raise
@@ -82,7 +82,7 @@ def copy_body(response: HTTPResponse, file: BinaryIO, *, max_bytes: int | None =
     if max_bytes is not None and length is not None and length > max_bytes:
         raise TooLargeError(f"{length:,} bytes")
     received = 0
-    while chunk := response.read(READ_CHUNK_BYTES):
+    while chunk := response.read(DOWNLOAD_CHUNK_BYTES):
         received += len(chunk)
         if max_bytes is not None and received > max_bytes:
             raise TooLargeError(f"more than {max_bytes:,} bytes")
@@ -134,12 +134,12 @@ def fetch(url: str, part: Path, *, size: int, report: ReportProgress) -> None:
                     f"the next call resumes {part}"
                 ) from interruption
             logger.info("%s: %s at %d bytes; trying again", url, interruption, _size(part))
-            time.sleep(PAUSE_SECONDS * 2**failed)
+            time.sleep(RETRY_PAUSE_SECONDS * 2**failed)
 
 
 def _request(url: str, part: Path, *, have: int, size: int, report: ReportProgress) -> None:
     """Request the bytes after `have` once; a server without range support sends the file from the start."""
-    headers = HEADERS | ({"Range": f"bytes={have}-"} if have else {})
+    headers = REQUEST_HEADERS | ({"Range": f"bytes={have}-"} if have else {})
     with _open(Request(url, headers=headers), part) as response:
         received = _first_byte(response, size)
         if received not in (0, have):
@@ -157,7 +157,7 @@ def _request(url: str, part: Path, *, have: int, size: int, report: ReportProgre
 
 def _open(request: Request, part: Path) -> HTTPResponse:
     try:
-        return _opener().open(request, timeout=TIMEOUT_SECONDS)
+        return _opener().open(request, timeout=HTTP_TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()
         if error.code == RANGE_NOT_SATISFIABLE:
@@ -195,7 +195,7 @@ def _first_byte(response: HTTPResponse, size: int) -> int:
 
 def _read(response: HTTPResponse, remaining: int) -> bytes:
     try:
-        return response.read(min(READ_CHUNK_BYTES, remaining))
+        return response.read(min(DOWNLOAD_CHUNK_BYTES, remaining))
     except (OSError, HTTPException) as error:
         raise _TransferInterrupted(f"the connection was interrupted ({type(error).__name__})") from error
 

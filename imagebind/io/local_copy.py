@@ -1,4 +1,4 @@
-"""Local copies of remote files and folders, each used until its version changes where it is stored."""
+"""Local copies of remote files and folders, each used until the remote version changes."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ def update_copy(copy: Path, version: object, fetch: Callable[[Path], None]) -> N
     """Fetch a file or folder, unless the copy has this version.
 
     Args:
-        version: the version of the remote file, as JSON has it; an empty one is never the same.
+        version: the version of the remote file, as a JSON value; an empty version never matches.
         fetch: writes the file or folder to a path.
     """
     stamp = copy.with_name(copy.name + ".stamp")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from imagebind.io.atomic import TEMPORARY_NAME, replacing
-from imagebind.io.store_path import unopened
+from imagebind.io.store_path import store_error
 from imagebind.io.uri import file_system, is_uri, without_file_scheme
 
 MAX_PARALLEL_FETCHES = 8  # threads per call of `map_in_threads`
@@ -45,7 +45,7 @@ class Storage:
         try:
             self._system, self._root = file_system(self.uri)
         except OSError as error:
-            raise unopened(self.uri, error) from error
+            raise store_error(self.uri, error) from error
 
     def read(self, name: str) -> bytes | None:
         """Return a file's content, or None if there is no such file."""

@@ -11,7 +11,7 @@ from imagebind.errors import MediaError
 from imagebind.io.http import open_url
 from imagebind.io.source import encodable
 from imagebind.io.uri import (
-    OFFLINE,
+    OFFLINE_MESSAGE,
     OfflineError,
     file_system,
     is_http,
@@ -50,9 +50,11 @@ class StorePath(PosixPath):
                 system, path = file_system(uri)
                 info = system.info(path)
             modified = _nanoseconds(next((info[name] for name in _TIME_NAMES if info.get(name)), 0))
-        kind = stat.S_IFDIR if info["type"] == "directory" else stat.S_IFREG
+        file_type = stat.S_IFDIR if info["type"] == "directory" else stat.S_IFREG
         times = (0, modified // 10**9, 0)
-        return os.stat_result((kind, 0, 0, 1, 0, 0, info["size"] or 0, *times), {"st_mtime_ns": modified})
+        return os.stat_result(
+            (file_type, 0, 0, 1, 0, 0, info["size"] or 0, *times), {"st_mtime_ns": modified}
+        )
 
     def is_dir(self) -> bool:
         """Return whether it is a folder."""
@@ -88,7 +90,7 @@ def files_below(uri: str) -> list[str]:
                 return [uri]
             below = sorted(name[len(path) :].strip("/") for name in system.find(path))
     except OSError as error:
-        raise unopened(uri, error) from error
+        raise store_error(uri, error) from error
     return [
         f"{uri.rstrip('/')}/{name}"
         for name in below
@@ -96,7 +98,7 @@ def files_below(uri: str) -> list[str]:
     ]
 
 
-def unopened(uri: str, error: OSError) -> MediaError:
+def store_error(uri: str, error: OSError) -> MediaError:
     """Return the error of a store that cannot be opened."""
     return MediaError(
         encodable(uri),
@@ -107,7 +109,7 @@ def unopened(uri: str, error: OSError) -> MediaError:
 
 def _http_info(uri: str) -> dict[str, Any]:
     if is_offline():
-        raise OfflineError(OFFLINE)
+        raise OfflineError(OFFLINE_MESSAGE)
     with open_url(uri) as response:
         length, modified = (response.headers.get(name) for name in ("Content-Length", "Last-Modified"))
     return {

@@ -18,7 +18,7 @@ from imagebind.io.http import copy_body, open_url, validators
 from imagebind.io.local_copy import CacheDir, copy_path, update_copy
 
 OFFLINE_SWITCHES = ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE")
-OFFLINE = f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}"
+OFFLINE_MESSAGE = f"the network is switched off by {' or '.join(OFFLINE_SWITCHES)}"
 HTTP_SCHEMES = ("http://", "https://")
 FILE_SCHEME = "file://"
 IN_MEMORY_BYTES = 2**24  # larger downloads go to a temporary file
@@ -44,7 +44,7 @@ def without_file_scheme(path: str) -> str:
 
 
 def is_offline(offline: bool | None = None) -> bool:
-    """Return whether the network must not be used: `offline`, or else by the `OFFLINE_SWITCHES` variables."""
+    """Return `offline` if it is given, else whether a variable of `OFFLINE_SWITCHES` is set to true."""
     if offline is not None:
         return offline
     return any(os.environ.get(name, "").lower() in ("1", "true", "yes", "on") for name in OFFLINE_SWITCHES)
@@ -152,7 +152,7 @@ class HttpHandler(PathHandler):
     ) -> BinaryIO:
         """Download a file, to memory if it is small, else to a temporary file."""
         if is_offline():
-            raise OfflineError(OFFLINE)
+            raise OfflineError(OFFLINE_MESSAGE)
         file = tempfile.SpooledTemporaryFile(max_size=IN_MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
         try:
             with open_url(path) as response:

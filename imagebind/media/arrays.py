@@ -23,8 +23,8 @@ from imagebind.media.image_file import open_image
 
 NPY_MAGIC = b"\x93NUMPY"
 ZIP_MAGIC = b"PK\x03\x04"  # an .npz is a zip of .npy files
-EXPECTED_FILE = "an image, .npy or .npz"
-SIGNATURE_BYTES = 16
+EXPECTED_ARRAYS = "an image, .npy or .npz"
+ARRAY_SIGNATURE_BYTES = 16
 _UNSUPPORTED = {  # signatures of formats that are not read -> their names, and how to convert them
     b"\x89HDF\r\n\x1a\n": ("an HDF5", "with h5py: np.save('depth.npy', h5py.File(path)['dataset'][:])"),
     b"MATLAB 5.0": ("a MATLAB", "with scipy: np.save('depth.npy', scipy.io.loadmat(path)['depth'])"),
@@ -48,7 +48,7 @@ def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) ->
 def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image.Image | np.ndarray:
     """Read an open file from its start, as `load_values` does."""
     file.seek(0)
-    start = file.read(SIGNATURE_BYTES)
+    start = file.read(ARRAY_SIGNATURE_BYTES)
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     if start.startswith(NPY_MAGIC):
@@ -58,7 +58,7 @@ def read_values(file: BinaryIO, *, name: str, key: str, limits: Limits) -> Image
     for signature, (form, conversion) in _UNSUPPORTED.items():
         if start.startswith(signature):
             raise MediaError(
-                name, got=f"{form} file", expected=EXPECTED_FILE, hint=f"convert it {conversion}"
+                name, got=f"{form} file", expected=EXPECTED_ARRAYS, hint=f"convert it {conversion}"
             )
     deep = read_deep_image(file, name=name, limits=limits)
     return _read_image(file, name=name, limits=limits) if deep is None else deep
@@ -191,5 +191,5 @@ def _read_image(file: BinaryIO, *, name: str, limits: Limits) -> Image.Image:
             name, got=f"more ({error})", expected=f"at most {limits.max_pixels:,} pixels (max_pixels)"
         ) from error
     except Exception as error:  # Pillow's readers raise many types: SyntaxError, KeyError...
-        raise MediaError(name, got="a file that cannot be read as one", expected=EXPECTED_FILE) from error
+        raise MediaError(name, got="a file that cannot be read as one", expected=EXPECTED_ARRAYS) from error
     return decode_image(image, name=name, limits=limits)

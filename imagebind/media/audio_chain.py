@@ -1,4 +1,4 @@
-"""Chained Ogg: several streams one after another in one file, as in recordings of internet radio.
+"""Chained Ogg: several streams (links) one after another in a file, as in recordings of internet radio.
 
 FFmpeg decodes a chained file as one stream. This is correct if all links have the same codec headers.
 Otherwise FFmpeg stops at the second link, or decodes it with the first link's codebooks, which gives noise.
@@ -98,7 +98,7 @@ class ChainedStream:
         return np.concatenate(parts, axis=1)
 
 
-class _FilePart(io.RawIOBase):
+class _LinkFile(io.RawIOBase):
     """A file object over bytes start to end - 1 of an open file."""
 
     def __init__(self, file: BinaryIO, start: int, end: int) -> None:
@@ -131,8 +131,11 @@ class _FilePart(io.RawIOBase):
         return True
 
 
-def _links(file: BinaryIO) -> list[_FilePart]:
-    """Return an Ogg file's links; a page that begins a stream after data starts one. Other files are one."""
+def _links(file: BinaryIO) -> list[_LinkFile]:
+    """Return an Ogg file's links; any other file is one link.
+
+    A new link starts at each page that begins a stream and follows a page of data.
+    """
     starts = [0] if file.seek(0) == 0 else []
     follows_data = False
     size = file.seek(0, os.SEEK_END)
@@ -141,7 +144,7 @@ def _links(file: BinaryIO) -> list[_FilePart]:
             starts.append(position)
         follows_data = not flags & BEGINS_STREAM_FLAG
     file.seek(0)
-    return [_FilePart(file, start, end) for start, end in pairwise([*starts, size])]
+    return [_LinkFile(file, start, end) for start, end in pairwise([*starts, size])]
 
 
 def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
@@ -158,7 +161,7 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
         position += PAGE_HEADER_BYTES + segments + sum(table)
 
 
-def _headers(link: _FilePart, limits: Limits) -> Any:
+def _headers(link: _LinkFile, limits: Limits) -> Any:
     """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
     try:
         with open_container(link, limits) as container:

@@ -17,12 +17,12 @@ from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.audio_chain import ChainedStream, open_stream
 from imagebind.media.audio_items import read_item
-from imagebind.media.audio_limits import check_rate, check_seconds, check_size
+from imagebind.media.audio_limits import check_rate, check_sample_count, check_seconds
 from imagebind.media.audio_stream import STREAMED_BYTES, AudioStream
 
 # Ours: bounds on plausible values.
 MAX_PEAK = 100.0  # 40 dB over full scale: integers that were cast to floats without scaling
-UNKNOWN_LENGTH = 2**62  # libsndfile gives about twice that for a FLAC that was streamed
+UNKNOWN_SAMPLES = 2**62  # libsndfile gives about twice as many for a FLAC that was streamed
 MAX_MISSING_SECONDS = 0.1  # without a warning, between the stated and the actual length
 EXPECTED_ARRAY = (
     "an array (n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
@@ -143,7 +143,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
     if not is_source(source):
         raise MediaError(name_of(source), got=type(source).__name__, expected="a path, bytes or an open file")
     with open_audio(source, limits=limits) as recording:
-        check_size(recording.name, recording.samples * recording.channels, limits)
+        check_sample_count(recording.name, recording.samples * recording.channels, limits)
         waveform = recording.read(0, recording.samples)
         recording.check_losses()
         return waveform, recording.rate
@@ -151,7 +151,7 @@ def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tens
 
 @contextmanager
 def _open_file(file: BinaryIO, name: str, limits: Limits) -> Iterator[AudioRecording]:
-    """Use libsndfile if it is exact and the file is whole, else FFmpeg."""
+    """Open a file with libsndfile if that is exact and the file is whole, else with FFmpeg."""
     with ExitStack() as resources:
         sound_file, stated_samples = _open_pcm(file, resources)
         if sound_file is not None:
@@ -196,7 +196,7 @@ def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile
         return None, None
     resources.callback(sound_file.close)
     is_exact = sound_file.format == "FLAC" or sound_file.subtype in SUBTYPE_BYTES
-    if not is_exact or not sound_file.seekable() or not 0 < sound_file.frames < UNKNOWN_LENGTH:
+    if not is_exact or not sound_file.seekable() or not 0 < sound_file.frames < UNKNOWN_SAMPLES:
         return None, None
     stated_samples = sound_file.frames if sound_file.format == "FLAC" else _stated_frames(head, sound_file)
     is_whole = _read_pcm(sound_file, sound_file.frames - 1, sound_file.frames) is not None

@@ -4,7 +4,7 @@
 |---|---|
 | (samples, rate) | torchaudio.load, librosa.load, soundfile.read |
 | (rate, samples) | scipy.io.wavfile.read, gradio.Audio |
-| {"array": samples, "sampling_rate": rate, "path": …} | datasets.Audio, decoded; "raw" in pipelines |
+| {"array": samples, "sampling_rate": rate, "path": …} | datasets.Audio, decoded; "raw" in Transformers |
 | {"waveform": samples, "sample_rate": rate} | pyannote |
 | {"bytes": …, "path": …} | datasets.Audio and .Image, not decoded |
 | AudioSamples, AudioDecoder | torchcodec, and datasets from version 4 on |

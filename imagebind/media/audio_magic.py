@@ -104,7 +104,10 @@ def has_audio_frames(head: bytes) -> bool:
 
 
 def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
-    """Return the parameters that a stream's frames share, and the frame's length in bytes, or None."""
+    """Return the parameters that a stream's frames share, and the frame's length in bytes.
+
+    None if no frame begins at `at`, or if its header does not state the length.
+    """
     part = head[at : at + 6]
     if len(part) < 6 or not _is_mpeg_audio(part):
         return None

@@ -31,9 +31,9 @@ MP3_SAMPLES = {3: 384, 2: 1152, 1: 1152}  # by the header's layer bits: layers I
 MP3_LOW_RATE_SAMPLES = 576  # layer III of MPEG-2 and 2.5
 AC3_SAMPLES = 1536  # six blocks of 256
 OPUS_RATE = 48_000  # at which FFmpeg decodes every Opus stream
-PCM_BITS = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|(mulaw|alaw))")
+PCM_CODEC_NAME = re.compile(r"pcm_(?:[suf](\d+)(?:le|be)?(?:_planar)?|(mulaw|alaw))")
 INFO_FRAME_BYTES = 4096  # searched for its mark; a tag may precede it in the packet
-MODE_BITS = 41  # of a mode in Vorbis's setup header: block flag 1, window 16, transform 16, mapping 8
+VORBIS_MODE_BITS = 41  # of a mode in Vorbis's setup header: block flag 1, window 16, transform 16, mapping 8
 VORBIS_HEADERS = 3
 CHANGED_PARAMETERS = ("new_extradata", "param_change")  # a packet's side data
 
@@ -126,7 +126,7 @@ def _duration_counter(stream: Any) -> PacketCounter | None:
 
 
 def _pcm_counter(codec: Any) -> PacketCounter | None:
-    form = PCM_BITS.fullmatch(codec.name)
+    form = PCM_CODEC_NAME.fullmatch(codec.name)
     if form is None or not codec.channels:  # none: the header is damaged
         return None
     frame_bytes = (int(form[1]) // 8 if form[1] else 1) * codec.channels
@@ -134,7 +134,7 @@ def _pcm_counter(codec: Any) -> PacketCounter | None:
 
 
 def _mpeg_counter() -> PacketCounter:
-    """Count by frame headers; None after a change of version, layer, rate or mono to stereo."""
+    """Count by frame headers; None after a change of version, layer or rate, or between mono and stereo."""
     expected: tuple[int, int, bool] | None = None
     count: int | None = None
 
@@ -156,7 +156,7 @@ def _mpeg_counter() -> PacketCounter:
 
 
 def _opus_samples(packet: memoryview) -> int | None:
-    """Multiply frame length and number of frames, from the first two bytes. Source: RFC 6716, section 3.1."""
+    """Return frame length times number of frames, from the first two bytes. Source: RFC 6716, section 3.1."""
     configuration, code = packet[0] >> 3, packet[0] & 3
     if configuration < 12:
         length = (480, 960, 1920, 2880)[configuration & 3]
@@ -170,7 +170,7 @@ def _opus_samples(packet: memoryview) -> int | None:
 
 
 def _vorbis_counter(extradata: bytes) -> PacketCounter | None:
-    """Count a quarter of this and the last block's size, by packet mode. Source: Vorbis I, section 4.3.8."""
+    """Count a quarter of this block's and the previous block's size. Source: Vorbis I, section 4.3.8."""
     headers = _xiph_headers(extradata)
     if headers is None or len(headers[0]) < 30:
         return None
@@ -229,9 +229,9 @@ def _vorbis_modes(setup: bytes) -> list[int]:
     position = bits.bit_length() - 1  # of the framing bit
     flags: list[int] = []
     found: list[int] = []
-    while position >= MODE_BITS + 6 and len(flags) < 64:
-        position -= MODE_BITS
-        mode = bits >> position & (1 << MODE_BITS) - 1
+    while position >= VORBIS_MODE_BITS + 6 and len(flags) < 64:
+        position -= VORBIS_MODE_BITS
+        mode = bits >> position & (1 << VORBIS_MODE_BITS) - 1
         if mode >> 1 & 0xFFFFFFFF or mode >> 33 > 63:
             break
         flags.insert(0, mode & 1)

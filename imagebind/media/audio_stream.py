@@ -131,7 +131,7 @@ class AudioStream:
 
     @property
     def stated_samples(self) -> int | None:
-        """The number of samples that the header states, if it is exact; else None."""
+        """The samples that the header states, if it is exact or the file is cut short; else None."""
         stream = self._stream
         is_exact = self._format in EXACT_LENGTH_FORMATS or self._is_cut
         time_base = fraction_of(stream.time_base)
@@ -176,7 +176,7 @@ class AudioStream:
         """Learn how many samples each packet decodes to; this moves to the end of the stream."""
         check_rate(self.name, self._codec.sample_rate)
         self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
-        self._stamps = self._sizes = array("q")  # of each packet; empty if no seek is needed
+        self._stamps = self._sizes = array("q")  # of each packet; empty if decoding starts at the beginning
         self._is_trimmed = False  # whether the first packet is
         self._stored: list[Any] | None = None  # all packets of a short stream, kept for rereading
         counter = packet_counter(self._stream)
@@ -393,6 +393,5 @@ class AudioStream:
 
 
 def _discard(stream: Any) -> None:
-    """Let FFmpeg skip a stream's packets instead of reading them, if this PyAV version can."""
-    if hasattr(stream, "discard"):
-        stream.discard = type(stream.discard).all
+    """Let FFmpeg skip a stream's packets instead of reading them."""
+    stream.discard = type(stream.discard).all

@@ -15,7 +15,7 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_so
 from imagebind.media.arrays import read_values
 from imagebind.media.deep_images import TIFF_SIGNATURES, upright
 
-SIGNATURE_BYTES = 8
+TIFF_SIGNATURE_BYTES = 8
 ORIENTATION_TAG = 274
 BUILT_IN_COMPRESSIONS = (1, 8, 32946)  # of tifffile: none and deflate; others need the package imagecodecs
 CHANNEL_AXES = "SIQC"  # tifffile's names of axes that may be channels: samples, pages, unknown, channels
@@ -39,13 +39,13 @@ def load_channels(
     name = name_of(source)
     with open_source(source, limits=limits) as file:
         values = None
-        if file.read(SIGNATURE_BYTES).startswith(TIFF_SIGNATURES):
+        if file.read(TIFF_SIGNATURE_BYTES).startswith(TIFF_SIGNATURES):
             values = _read_tiff(file, channels, name=name, limits=limits)
         return read_values(file, name=name, key=key, limits=limits) if values is None else values
 
 
 def _read_tiff(file: BinaryIO, channels: int, *, name: str, limits: Limits) -> np.ndarray | None:
-    """Return (h, w, channels), or None for another number of channels, or a compression for Pillow."""
+    """Return (h, w, channels), or None for another number of channels, or a compression left to Pillow."""
     tifffile: Any = import_extra("tifffile", extra="tiff", purpose="reading TIFF images of several channels")
     file.seek(0)
     try:

@@ -20,7 +20,7 @@ def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[
         raise ValueError(f"clips: expected at least 1, got {clips}")
     if clip_seconds <= 0 or duration <= 0:
         raise ValueError(
-            f"expected positive seconds, got a clip of {clip_seconds} in a recording of {duration}"
+            f"length of clip and recording: expected positive seconds, got {clip_seconds} and {duration}"
         )
     length = Fraction(clip_seconds)
     last_start = max(Fraction(duration) - length, Fraction(0))

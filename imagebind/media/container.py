@@ -35,7 +35,7 @@ def video_streams(container: Any) -> list[Any]:
 
 
 def fraction_of(ratio: Any) -> Fraction | None:
-    """Return a ratio of PyAV's, such as a time base or a frame rate; None if it is not set.
+    """Convert a PyAV ratio, such as a time base or a frame rate, to a Fraction; None if it is not set.
 
     PyAV 19 has a type of its own for ratios, whose products are rounded.
     """

@@ -19,7 +19,7 @@ from imagebind.io.source import Limits
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 PNM_HEADER_BYTES = 4096  # including comments
-PNM_DIGITS = 12  # most bytes per number in a plain-text PGM, separators included
+PNM_NUMBER_BYTES = 12  # most bytes per number in a plain-text PGM or PPM, separators included
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
 _DIGITS = re.compile(rb"[\d\s]*")
@@ -88,14 +88,14 @@ def upright(values: np.ndarray, orientation: int) -> np.ndarray:
 def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Limits) -> np.ndarray:
     form, width, height, _ = (int(part) for part in header.groups())
     channels = 3 if form in (3, 6) else 1
-    check_size(width, height, name, limits)
+    check_pixels(width, height, name, limits)
     count = width * height * channels
     file.seek(header.end())
     if form in (5, 6):
         data = file.read(2 * count)
         values: np.ndarray = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype(np.uint16)
     else:
-        text = re.sub(rb"#[^\r\n]*", b"", file.read(PNM_DIGITS * count))
+        text = re.sub(rb"#[^\r\n]*", b"", file.read(PNM_NUMBER_BYTES * count))
         digits = _DIGITS.match(text)
         assert digits is not None
         values = np.fromstring(digits[0].decode(), np.int32, sep=" ")[:count]
@@ -111,7 +111,7 @@ def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.n
     bits, colour_type = head[24:25], head[25:26]
     if bits != b"\x10" or colour_type not in (b"\2", b"\4", b"\6"):  # RGB, grayscale with alpha, RGBA
         return None
-    check_size(width, height, name, limits)
+    check_pixels(width, height, name, limits)
     data = _read_all(file, width * height)
     orientation = 1
     with contextlib.suppress(Exception), Image.open(file, formats=["PNG"]) as image:
@@ -130,7 +130,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
         return None
     if not (isinstance(bits, tuple) and 2 <= len(bits) <= 4 and set(bits) == {16}):
         return None
-    check_size(width, height, name, limits)
+    check_pixels(width, height, name, limits)
     strips = zip(tags.get(_STRIPS, ()), tags.get(_STRIP_BYTES, ()), strict=False)
     if max((start + length for start, length in strips), default=0) > file.seek(0, os.SEEK_END):
         raise MediaError(name, got="a TIFF that is cut short", expected="an undamaged image")
@@ -144,7 +144,7 @@ def _read_all(file: BinaryIO, pixels: int) -> bytes:
     return file.read(16 * pixels + 2**26)
 
 
-def check_size(width: int, height: int, name: str, limits: Limits) -> None:
+def check_pixels(width: int, height: int, name: str, limits: Limits) -> None:
     """Raise MediaError for an image without pixels, or with more than `limits` allow, before decoding it."""
     if not 0 < width * height <= limits.max_pixels:
         raise MediaError(

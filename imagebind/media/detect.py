@@ -45,7 +45,8 @@ _FFF_MAGIC = b"FFF\0"  # of FLIR's cameras
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # offsets in a zip's first entry
-_WIDE_TEXT_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)  # UTF-32 LE begins as 16
+# UTF-32 LE's mark begins with UTF-16 LE's.
+_WIDE_TEXT_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 _TEXT_SUFFIXES = (".txt", ".md")
 # Formats without a signature, or whose files may begin within a stream: FFmpeg recognises them.
 _MEDIA_SUFFIXES = (
@@ -64,9 +65,9 @@ _MPEG_TS_STARTS = ((0, 188), (4, 196))
 def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     """Return a file's media type.
 
-    An animated image (GIF, WebP) is an image: its first frame. So is a thermal camera's JPEG, whose
-    temperatures `{"thermal": path}` reads. A container with a video stream other than cover art is a video,
-    else it is audio. A folder with an accelerometer's and a gyroscope's file is an IMU recording.
+    An animated image (GIF, WebP) is an image; only its first frame is read. So is a thermal camera's JPEG,
+    whose temperatures `{"thermal": path}` reads. A container with a video stream other than cover art is a
+    video, else it is audio. A folder with an accelerometer's and a gyroscope's file is an IMU recording.
     Source: ours.
 
     Raises:
@@ -162,7 +163,10 @@ def _kind_of_image(file: BinaryIO, name: str) -> MediaKind:
 
 
 def _kind_of_container(file: BinaryIO, name: str, limits: Limits, *, is_certain: bool = True) -> MediaKind:
-    """Return video or audio by the streams; if not `is_certain`, by those with known parameters."""
+    """Return video or audio, by the container's streams.
+
+    `is_certain`: the file is known to be a container. Otherwise only streams with known parameters count.
+    """
     try:
         with open_container(file, limits) as container:
             videos = [s for s in video_streams(container) if is_certain or s.codec_context.width]

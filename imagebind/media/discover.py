@@ -139,7 +139,7 @@ class _Walk:
 
 
 def stat_file(path: Path, root: Path) -> FoundFile | MediaError | None:
-    """Return a file with its size and time, or an error if it cannot be found; None for anything else."""
+    """Return a file with its size and time, or an error if it cannot be found; None if it is not a file."""
     try:
         status = path.stat()
     except OSError as error:

@@ -19,7 +19,7 @@ from PIL import Image
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
-from imagebind.media.deep_images import PNG_SIGNATURE, check_size, decode_deep, upright
+from imagebind.media.deep_images import PNG_SIGNATURE, check_pixels, decode_deep, upright
 
 FFF_SIGNATURE = b"FFF\0"
 ZERO_CELSIUS = 273.15  # kelvin
@@ -38,10 +38,11 @@ _O = 0x308  # offset of an integer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Calibration:
+class PlanckCalibration:
     """A camera's Planck constants, and the optical path to the scene, as the camera stored them.
 
-    Temperatures are in kelvin, distance in metres, humidity and transmission in [0, 1].
+    Temperatures are in kelvin, distance in metres, emissivity, humidity and transmission in [0, 1]. The
+    constants alpha, beta and x describe how the air absorbs radiation.
     """
 
     r1: float
@@ -93,7 +94,7 @@ class RadiometricImage:
     """Counts (h, w) uint16, and their calibration if the camera stored it."""
 
     counts: np.ndarray
-    calibration: Calibration | None
+    calibration: PlanckCalibration | None
 
 
 def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage | None:
@@ -147,6 +148,7 @@ def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage:
     try:
         file.seek(0)
         header = file.read(64)
+        # The format's version, 100 to 199, shows the byte order.
         order = next(order for order in "><" if 100 <= struct.unpack_from(f"{order}I", header, 20)[0] < 200)
         start, count = struct.unpack_from(f"{order}II", header, 24)
         file.seek(start)
@@ -169,7 +171,7 @@ def _read_fff(file: BinaryIO, *, name: str, limits: Limits) -> RadiometricImage:
 def _record(file: BinaryIO, extent: tuple[int, int], limits: Limits) -> bytes:
     start, length = extent
     file.seek(start)
-    return file.read(min(length, 2 * limits.max_pixels + 2**20))
+    return file.read(min(length, 2 * limits.max_pixels + 2**20))  # 2 bytes per pixel, and the headers
 
 
 def _order_of(record: bytes) -> str:
@@ -183,11 +185,11 @@ def _read_counts(record: bytes, *, name: str, limits: Limits) -> np.ndarray:
     body = record[_RAW_HEADER_BYTES:]
     if body.startswith(PNG_SIGNATURE):
         width, height = struct.unpack_from(">II", body, 16)
-        check_size(width, height, name, limits)
+        check_pixels(width, height, name, limits)
         counts = decode_deep(body, "png", name=name, limits=limits)[..., 0]
         # Most cameras write these PNGs in the wrong byte order; the right one gives the smoother image.
         return min(counts.byteswap(), counts, key=_roughness)
-    check_size(width, height, name, limits)
+    check_pixels(width, height, name, limits)
     if len(body) < 2 * width * height:
         raise MediaError(
             name,
@@ -204,8 +206,11 @@ def _roughness(counts: np.ndarray) -> int:
     return int(np.abs(np.diff(levels, axis=0)).sum() + np.abs(np.diff(levels, axis=1)).sum())
 
 
-def _calibration(record: bytes) -> Calibration | None:
-    """Read a camera record; None if it has no Planck constants."""
+def _calibration(record: bytes) -> PlanckCalibration | None:
+    """Read a camera record; None if it has no Planck constants.
+
+    A value outside its plausible range is replaced by one that has no effect, or by room temperature.
+    """
     order = _order_of(record)
     if len(record) < _R2 + 4:
         return None
@@ -227,7 +232,7 @@ def _calibration(record: bytes) -> Calibration | None:
     if not (r1 and b and r2):
         return None
     humidity = stored(_HUMIDITY, low=0, high=100, otherwise=0)
-    return Calibration(
+    return PlanckCalibration(
         r1=r1,
         b=b,
         f=stored(_F, low=0, high=100, otherwise=1),

@@ -16,7 +16,7 @@ from imagebind.errors import MediaError, MissingHeicError
 
 # Pillow's raster formats, and those of well-known plug-ins. Others are refused: Pillow would, for example,
 # pass an EPS file to Ghostscript, which executes programs.
-FORMATS = (
+IMAGE_FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO"),
     *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
 )
@@ -49,7 +49,7 @@ def open_image(file: BinaryIO, *, name: str) -> Image.Image:
         _register_jxl(name)
         formats = ["JXL"]
     else:
-        formats = [form for form in FORMATS if form in Image.OPEN]
+        formats = [form for form in IMAGE_FORMATS if form in Image.OPEN]
     return Image.open(file, formats=formats)
 
 
@@ -102,5 +102,5 @@ def _register_jxl(name: str) -> None:
             raise MediaError(
                 name,
                 got="JPEG XL images need pillow-jxl-plugin",
-                hint="pip install pillow-jxl-plugin, or convert it to JPEG or PNG",
+                hint="pip install pillow-jxl-plugin, or convert the image to JPEG or PNG",
             ) from error

@@ -61,10 +61,10 @@ def read_clock(
         ticks = _unwrapped(ticks)
     step = float(np.median(np.diff(ticks))) if len(ticks) > 1 else 0.0
     if unit == XSENS:
-        second = UNIT_SECONDS["us"] if step > XSENS_MAX_STEP_TICKS else XSENS_TICK_SECONDS
+        tick = UNIT_SECONDS["us"] if step > XSENS_MAX_STEP_TICKS else XSENS_TICK_SECONDS
     else:
-        second = UNIT_SECONDS[unit or _unit_by_size(float(first), step, name, spelled)]
-    return ImuClock(seconds=ticks * float(second), start=Fraction(first) * second)
+        tick = UNIT_SECONDS[unit or _unit_by_size(float(first), step, name, spelled)]
+    return ImuClock(seconds=ticks * float(tick), start=Fraction(first) * tick)
 
 
 def merge_duplicates(
@@ -172,9 +172,8 @@ def _read_dates(cells: Sequence[str], name: str, locate: SampleLocator) -> tuple
             raise MediaError(name, got=got, expected=_EXPECTED_STAMP)
         nanoseconds, has_date = stamp
         nanoseconds += day * DAY_SECONDS * SECOND_NS
-        if (
-            not has_date and stamps and stamps[-1] - nanoseconds > DAY_SECONDS * SECOND_NS // 2
-        ):  # past midnight
+        # A time of day that falls by more than half a day has passed midnight.
+        if not has_date and stamps and stamps[-1] - nanoseconds > DAY_SECONDS * SECOND_NS // 2:
             day += 1
             nanoseconds += DAY_SECONDS * SECOND_NS
         stamps.append(nanoseconds)

@@ -42,12 +42,12 @@ _COREMOTION = "rotation rate"
 class ClockColumn:
     """The column of a clock.
 
-    `second` is the column of the clock's nanoseconds, or of the dates that belong to its times of day.
+    `second_index` is the column of the clock's nanoseconds, or of the dates that belong to its times of day.
     """
 
     index: int
     unit: str | None = None  # as spelled, or the logger's known unit
-    second: int | None = None
+    second_index: int | None = None
     is_whole_seconds: bool = False
 
 
@@ -222,20 +222,20 @@ def _clocks(names: Sequence[ColumnName], name: str) -> list[ClockColumn]:
     phrases = [phrase for _, _, phrase, _ in ranked]
     twice = next((phrase for phrase in phrases if phrases.count(phrase) > 1), None)
     if twice is not None and min(ranked)[2] == twice:
-        raise MediaError(name, got=f"two, {twice!r}", expected="one column for the clock", hint=COLUMNS_HINT)
+        raise MediaError(
+            name, got=f"two named {twice!r}", expected="one column for the clock", hint=COLUMNS_HINT
+        )
     dates = [index for _, index, phrase, _ in ranked if phrase == "date"]
     clocks = []
     for _, index, phrase, unit in sorted(ranked):
-        if (
-            phrase == "time" and unit is None and dates
-        ):  # may be a time of day whose date is in the other column
-            clocks.append(ClockColumn(index=index, second=dates[0]))
+        if phrase == "time" and unit is None and dates:  # may be a time of day; its date is in another column
+            clocks.append(ClockColumn(index=index, second_index=dates[0]))
         else:
             clocks.append(ClockColumn(index=index, unit=unit or CLOCK_PHRASES[phrase]))
     whole = next((index for index, text in enumerate(plain) if text in WHOLE_SECONDS), None)
     nanos = next((index for index, text in enumerate(plain) if text in NANOSECONDS), None)
     if whole is not None and nanos is not None:
-        clocks.insert(0, ClockColumn(index=whole, second=nanos, is_whole_seconds=True, unit="ns"))
+        clocks.insert(0, ClockColumn(index=whole, second_index=nanos, is_whole_seconds=True, unit="ns"))
     return clocks
 
 

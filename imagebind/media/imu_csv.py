@@ -191,7 +191,8 @@ def _collect(
 def _stamp_reader(clock: ClockColumn | None, shift: int) -> Callable[[list[str]], str] | None:
     if clock is None:
         return None
-    first, second = clock.index + shift, None if clock.second is None else clock.second + shift
+    first = clock.index + shift
+    second = None if clock.second_index is None else clock.second_index + shift
 
     def stamp(cells: list[str]) -> str:
         text = cells[first].strip().replace(",", ".")

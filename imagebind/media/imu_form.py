@@ -28,7 +28,7 @@ from imagebind.media.imu_text import (
 
 HEADER_LINES = 200  # searched for the header
 HEADER_CHARACTERS = 2**16  # per line; bounds the cost of a hostile header
-MIN_SINGLE_ROW_NUMBERS = 5  # a table of one row needs at least so many numbers
+MIN_SINGLE_ROW_CELLS = 5  # a table of one row needs at least this many cells
 MAX_UNIT_ROWS = 3  # below a header; Shimmer writes one row with RAW or CAL, and one with units
 _RATE_PATTERN = re.compile(
     r"(?:sampl\w*|update|output|data)[ _-]?(?:rate|frequency)\W{0,6}(\d[\d.]{0,9}) ?hz", re.IGNORECASE
@@ -41,6 +41,7 @@ class TableForm:
 
     Args:
         first_row: index of the first row in the examined lines.
+        width: cells per row.
         shift: 1 if rows begin with a row number that the header does not name, else 0.
         preamble: the lines before the header.
     """
@@ -83,7 +84,11 @@ def form_of(
 def rows_of_numbers(
     lines: Sequence[Line], *, delimiters: Sequence[str] = DELIMITERS
 ) -> tuple[int, str] | None:
-    """Return the index of the first of two consecutive rows of three or more numbers, and their delimiter."""
+    """Return the index of the first of two consecutive rows of three or more numbers, and their delimiter.
+
+    A single row is enough if there is no other line and it has `MIN_SINGLE_ROW_CELLS` cells. None without
+    rows.
+    """
     found = None
     for position, (_, line) in enumerate(lines):
         if not line.strip() or without_comment_sign(line) is not None:
@@ -97,13 +102,16 @@ def rows_of_numbers(
             found = position, delimiter
     if found is None or len([line for _, line in lines if line.strip()]) > 1:
         return None
-    return found if len(splitter(found[1])(lines[found[0]][1])) >= MIN_SINGLE_ROW_NUMBERS else None
+    return found if len(splitter(found[1])(lines[found[0]][1])) >= MIN_SINGLE_ROW_CELLS else None
 
 
 def _header(
     lines: Sequence[Line], start: int, delimiters: Sequence[str], role: str | None, name: str
 ) -> tuple[int, str, list[str], ColumnPlan] | None:
-    """Return the last line before the rows that names sensors, preferring a line that names both."""
+    """Return the position, delimiter, cells and plan of the header; None if no line names a sensor.
+
+    The header is the last line before the rows that names sensors; a line that names both is preferred.
+    """
     best: tuple[int, str, list[str], ColumnPlan] | None = None
     first_error: MediaError | None = None
     for position in range(start, min(len(lines), start + HEADER_LINES)):
@@ -264,7 +272,9 @@ def _with_units(plan: ColumnPlan, units: list[str]) -> ColumnPlan:
         clock
         if clock.unit or clock.index >= len(units)
         else type(clock)(
-            index=clock.index, unit=units[clock.index].strip().strip('"') or None, second=clock.second
+            index=clock.index,
+            unit=units[clock.index].strip().strip('"') or None,
+            second_index=clock.second_index,
         )
         for clock in plan.clocks
     )

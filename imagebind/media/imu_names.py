@@ -107,9 +107,8 @@ _SENSOR_ORDER = {phrase: position for position, phrase in enumerate(SENSOR_PHRAS
 _CLOCK_PREFIXES = frozenset({"field", "imu", "shimmer", "sensor", "data", "device", "msg"})
 WHOLE_SECONDS = frozenset({"header stamp secs", "header stamp sec", "stamp secs", "stamp sec"})  # ROS
 NANOSECONDS = frozenset({"header stamp nsecs", "header stamp nanosec", "stamp nsecs", "stamp nanosec"})
-TAG_PHRASES = frozenset(
-    {"sensor", "sensor name", "sensor type", "type", "name"}
-)  # columns that name the sensor of a row
+# Columns that name the sensor of a row.
+TAG_PHRASES = frozenset({"sensor", "sensor name", "sensor type", "type", "name"})
 ANDROID_SENSORS = {"1": ACCEL, "4": GYRO, "9": GRAVITY, "10": USER}  # Sensor.TYPE_ACCELEROMETER and so on
 
 MAX_NAME_CHARACTERS = 100  # of a column's name that are examined
@@ -183,7 +182,7 @@ def read_name(cell: str) -> ColumnName:
 
 
 def phrase_of(words: list[str]) -> str | None:
-    """Return the longest sensor phrase that ends the words."""
+    """Return the longest sensor phrase that ends the words; None if there is none."""
     for start in range(len(words)):
         phrase = " ".join(words[start:])
         if phrase in SENSOR_PHRASES and (start == 0 or phrase not in _STANDALONE_PHRASES):
@@ -192,7 +191,7 @@ def phrase_of(words: list[str]) -> str | None:
 
 
 def sensor_of_tag(tag: str) -> str | None:
-    """Return the sensor of a row by the name in its tag column."""
+    """Return the sensor that a row's tag column names; None if it is unknown."""
     text = tag[:MAX_NAME_CHARACTERS].strip().strip('"')
     if text in ANDROID_SENSORS:
         return ANDROID_SENSORS[text]
@@ -209,6 +208,7 @@ def clock_of(name: ColumnName) -> tuple[int, str, str | None] | None:
     if name.axis is not None:
         return None
     words = [word for word in name.words if word not in _IGNORED_WORDS]
+    # A word of four characters with a digit is the number of a Shimmer device, as in Shimmer_8665_Timestamp.
     while words and (words[0] in _CLOCK_PREFIXES or (len(words[0]) == 4 and any(map(str.isdigit, words[0])))):
         words = words[1:]
     unit = name.unit

@@ -70,9 +70,7 @@ def recording_files(path: Path) -> RecordingFiles | None:
         first = _sibling(path, match, ACCEL)
     else:
         first = path if _sensor_of_word(match[1]) == ACCEL else _sibling(path, match, ACCEL)
-        if (
-            match[1].lower() == TOTAL_ACCELERATION
-        ):  # Sensor Logger's Accelerometer.csv comes first, if it exists
+        if match[1].lower() == TOTAL_ACCELERATION:  # Sensor Logger's Accelerometer.csv is preferred
             first = next(_same_name_files(path, match, ("accelerometer",)), path)
         gyro = None if first is None else _sibling(path, match, GYRO)
     if first is None or gyro is None:

@@ -59,7 +59,7 @@ def to_recording(
             values are NaN, or units are implausible; the message says what to pass.
         ValueError: a unit is unknown.
     """
-    accel, gyro, second = unit_scales(accel_unit, gyro_unit, time_unit)
+    accel_scale, gyro_scale, tick_seconds = unit_scales(accel_unit, gyro_unit, time_unit)
     name = name or name_of(values)
     table = _rows(as_numpy(values), name)  # (t, 6) or (t, 7)
     if table.shape[1] == IMU_CHANNELS + 1:
@@ -67,14 +67,14 @@ def to_recording(
             raise MediaError(name, got="timestamps and a time column", expected="one clock")
         timestamps, table = table[:, 0], table[:, 1:]
     if timestamps is not None:
-        seconds = _seconds_after_first(timestamps, len(table), name, second)
+        seconds = _seconds_after_first(timestamps, len(table), name, tick_seconds)
         seconds, table = merge_duplicates(seconds, table, name=name, locate=lambda sample: f"sample {sample}")
     elif rate is not None:
         seconds = np.arange(len(table)) / _frequency(rate, name)
     else:
         raise MediaError(name, got="no clock", expected="rate= in Hz, or a timestamp for each sample")
-    samples = table * np.repeat([accel, gyro], 3)  # (t, 6) in m/s² and rad/s
-    _check_samples(samples, name, accel=accel, accel_unit=accel_unit)
+    samples = table * np.repeat([accel_scale, gyro_scale], 3)  # (t, 6) in m/s² and rad/s
+    _check_samples(samples, name, accel_scale=accel_scale, accel_unit=accel_unit)
     return ImuRecording(samples=samples, seconds=seconds)
 
 
@@ -125,9 +125,9 @@ def _frequency(rate: object, name: str) -> float:
 
 
 def _seconds_after_first(
-    timestamps: Values | Sequence[float], samples: int, name: str, second: float
+    timestamps: Values | Sequence[float], samples: int, name: str, tick_seconds: float
 ) -> np.ndarray:
-    """Convert timestamps in units of `second` seconds to seconds after the first sample: (t,) -> (t,)."""
+    """Convert timestamps in ticks of `tick_seconds` to seconds after the first sample: (t,) -> (t,)."""
     try:
         clock = as_numpy(timestamps) if isinstance(timestamps, Tensor) else np.asarray(timestamps)
     except ValueError as error:  # a ragged list
@@ -140,13 +140,14 @@ def _seconds_after_first(
         )
     with np.errstate(over="ignore", invalid="ignore"):
         clock = clock.astype(np.int64 if clock.dtype.kind == "i" else np.float64)
-        seconds = (clock - clock[0]) * second  # as integers first: nanoseconds since 1970 do not fit a float
+        # Integers are subtracted before scaling: nanoseconds since 1970 do not fit a float.
+        seconds = (clock - clock[0]) * tick_seconds
     if not np.isfinite(seconds).all():
         raise MediaError(name, got="NaN or infinite ones", expected="finite timestamps")
     return seconds
 
 
-def _check_samples(samples: np.ndarray, name: str, *, accel: float, accel_unit: str | None) -> None:
+def _check_samples(samples: np.ndarray, name: str, *, accel_scale: float, accel_unit: str | None) -> None:
     """Refuse NaN, infinite values and implausible units."""
     with np.errstate(over="ignore"):
         finite = np.isfinite(samples.astype(np.float32)).all(axis=1)
@@ -167,7 +168,7 @@ def _check_samples(samples: np.ndarray, name: str, *, accel: float, accel_unit: 
     if magnitude > MAX_ACCEL:
         raise MediaError(
             name,
-            got=f"a median magnitude of {magnitude / accel:.4g}, {magnitude:.4g} m/s²",
+            got=f"a median magnitude of {magnitude / accel_scale:.4g}, {magnitude:.4g} m/s²",
             expected=f"an accelerometer of at most {MAX_ACCEL:g} m/s²",
             hint=f"pass the right accel_unit= ({', '.join(ACCEL_UNITS)})",
         )

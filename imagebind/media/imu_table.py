@@ -114,9 +114,10 @@ def refuse_companion(path: Path, *, layout: str | None) -> None:
 
 
 def first_number_row(text: str) -> int | None:
-    """Return the line at which rows of at least three numbers begin; None if a text's first lines have none.
+    """Return the index of the line at which rows of three or more numbers begin; None without such rows.
 
-    Other lines may precede the rows, but hardly any may stand between them.
+    Only the first lines of the text are examined. Up to half of them may precede the rows, and hardly any
+    line between the rows may have another number of cells.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1)]
     rows = rows_of_numbers(lines[:-1] if len(lines) > 3 else lines)  # the last line may be truncated
@@ -146,7 +147,7 @@ def recognised_layout(lines: Sequence[Line], path: Path | None) -> Layout | None
 
 
 def first_stamp(table: bytes, *, name: str) -> float:
-    """Return the start of a recording in seconds on the table's clock, from its first lines.
+    """Return the start of a recording in seconds on its table's clock; the first lines of the table suffice.
 
     Raises:
         MediaError: as `read_streams`; or the table has no clock.

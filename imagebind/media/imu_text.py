@@ -15,6 +15,7 @@ ENCODING_BYTES = 2**16  # examined for the encoding
 MAX_LINE_CHARACTERS = 2**20
 DELIMITERS = ("\t", ";", ",", " ")  # in order of preference; " " stands for any run of spaces and tabs
 COMMENT_SIGNS = ("#", "//", "%")
+MAX_CHECKED_CELLS = 64  # of a line; enough to tell a row of numbers from other text
 BLANK_CELLS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # a missing value
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
@@ -115,6 +116,6 @@ def number_in(cell: str) -> float | None:
 
 def is_row(cells: list[str], *, least: int = 3) -> bool:
     """Whether at least `least` cells are numbers, and not more cells are text than numbers."""
-    numbers = [number_in(cell) for cell in cells[:64]]
+    numbers = [number_in(cell) for cell in cells[:MAX_CHECKED_CELLS]]
     known = sum(number == number for number in numbers if number is not None)
     return known >= least and known >= sum(number is None for number in numbers)

@@ -38,7 +38,7 @@ UNIT_SPELLINGS = {
     **dict.fromkeys(("ns", "nsec", "nsecs", "nanos", "nanosecond", "nanoseconds", "nanosec"), "ns"),
 }
 MAX_UNIT_CHARACTERS = 40
-# Such as the micro sign and the Greek letter, or the ordinal sign, often typed for the degree sign.
+# Characters that look alike: micro sign and Greek mu, or the ordinal sign, often typed for the degree sign.
 _LOOK_ALIKES = str.maketrans(
     {"²": "2", "µ": "u", "μ": "u", "º": "°", "˚": "°", "⁻": "-", "¹": "1", "−": "-", "·": ""}
 )

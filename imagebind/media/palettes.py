@@ -14,12 +14,12 @@ PALETTES = (
     *("hot", "afmhot", "gnuplot", "gnuplot2", "CMRmap", "coolwarm"),
 )
 PALETTE_STEPS = 256
-MIN_CHROMA = 24  # a pixel is coloured if its channels differ by more levels
+MIN_CHROMA = 24  # a pixel is coloured if its channels differ by more than this
 COLOURED_SHARE = 0.05  # of an image's pixels; fewer are a logo, a marker or JPEG noise
 PALETTE_TOLERANCE = 20.0  # RGB distance to the nearest palette colour; allows for JPEG and OpenCV's tables
 ON_PALETTE_SHARE = 0.9  # of coloured pixels; the others are a scale, a logo or text
 MIN_STEP_SPREAD = 64  # palette steps that most pixels must span; a few colours lie on some palette by chance
-SAMPLED_PIXELS = 4096
+PALETTE_SAMPLE_PIXELS = 4096
 CHUNK_COLOURS = 2**15  # compared with a palette at once: 32 MB
 
 
@@ -71,7 +71,7 @@ def palette(name: str) -> np.ndarray:
 def _sample(pixels: np.ndarray) -> np.ndarray:
     """Return evenly spaced pixels, (h, w, 3) -> (n, 3) float32."""
     flat = pixels.reshape(-1, 3)
-    indices = np.linspace(0, len(flat) - 1, min(len(flat), SAMPLED_PIXELS)).astype(np.int64)
+    indices = np.linspace(0, len(flat) - 1, min(len(flat), PALETTE_SAMPLE_PIXELS)).astype(np.int64)
     return flat[indices].astype(np.float32)
 
 

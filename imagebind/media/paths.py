@@ -53,18 +53,20 @@ def text_path(text: str) -> Path:
 def glob_pattern(glob: str) -> str:
     """Convert a path pattern to a regular expression, in syntax that Python and Rust share.
 
-    Consecutive wildcards become one, so that `**/**/**/` costs no more than `**/`.
+    Repeated `**/` become one, so that `**/**/**/` costs no more than `**/`, and so do three or more `*`.
 
     Raises:
         ValueError: too many characters or wildcards.
     """
     if len(glob) > MAX_PATTERN_CHARACTERS:
-        raise ValueError(f"the path: expected at most {MAX_PATTERN_CHARACTERS} characters, got {len(glob)}")
+        raise ValueError(
+            f"the pattern: expected at most {MAX_PATTERN_CHARACTERS} characters, got {len(glob)}"
+        )
     glob = re.sub(r"(\*\*/)+", "**/", re.sub(r"\*{3,}", "**", glob))
     parts = re.split(r"(\*\*/?|\*|\?)", glob)
     wildcards = len(parts) // 2
     if wildcards > MAX_PATTERN_WILDCARDS:
-        raise ValueError(f"the path: expected at most {MAX_PATTERN_WILDCARDS} wildcards, got {wildcards}")
+        raise ValueError(f"the pattern: expected at most {MAX_PATTERN_WILDCARDS} wildcards, got {wildcards}")
     wild = {"**/": "(.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     body = "".join(wild[part] if part in wild else re.escape(part) for part in parts)
     start = "^" if glob.startswith(("/", "**")) else "^(.*/)?"

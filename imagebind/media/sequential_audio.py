@@ -138,7 +138,7 @@ def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray, int]
         closing(AudioStream(file, name, limits, is_indexed=False)) as stream,
     ):
         for block, lost in stream.parts():
-            if lost and stream.channels:  # silence, so that later windows keep their times
+            if lost and stream.channels:  # silence, so that later stretches keep their times
                 block = np.zeros((stream.channels, lost), dtype=np.float32)
             if block.shape[1]:
                 yield stream.rate, block, lost

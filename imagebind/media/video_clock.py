@@ -9,7 +9,7 @@ import numpy as np
 
 from imagebind.media.clips import Span
 
-INT64_SAFE = 2**62
+INT64_SAFE = 2**62  # the difference of two numbers up to this fits int64
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,10 +16,10 @@ from imagebind.media.container import NO_STAMP
 HEAD_FRAMES = 10  # at the beginning: a keyframe and any frames that are shown before it
 MAX_PLACEHOLDER_BYTES = 19  # in MPEG-4; FFmpeg's value
 MAX_DIRAC_END_BYTES = 13  # of a packet that only ends a sequence
-JOIN_KEYFRAMES = 2  # more to go back by for a frame after a join and before the first keyframe there
+JOIN_KEYFRAMES = 2  # more to go back by, for a frame between a join and the next keyframe
 # Where recordings were joined, time stamps fall by more than the first, or rise by more than the second in
 # formats that restart their clocks. Source: FFmpeg.
-BACKWARD_SECONDS, FORWARD_SECONDS = 0.1, 10
+JOIN_BACKWARD_SECONDS, JOIN_FORWARD_SECONDS = 0.1, 10
 MAX_LOST_KEYFRAMES = 8  # whose frames are missing after decoding; with more, no keyframe mark is trusted
 
 
@@ -103,7 +103,7 @@ class PacketIndex:
         gaps = stamps[first] - stamps[first - 1] - self.durations[order[first - 1]].clip(min=1)
         is_restart = stamps[first] <= stamps[first - 1]
         if restarts and time_base:
-            is_restart |= gaps > int(FORWARD_SECONDS / time_base)
+            is_restart |= gaps > int(JOIN_FORWARD_SECONDS / time_base)
         shifts = np.zeros_like(stamps)
         shifts[first] = np.where(is_restart, gaps, 0)
         return (stamps - shifts.cumsum()).tolist()
@@ -177,9 +177,9 @@ def _find_joins(dts: np.ndarray, time_base: Fraction | None, *, restarts: bool) 
     if time_base is None:
         return known[:0]
     steps = np.diff(dts[known]) * float(time_base)
-    is_join = steps < -BACKWARD_SECONDS
+    is_join = steps < -JOIN_BACKWARD_SECONDS
     if restarts:
-        is_join |= steps > FORWARD_SECONDS
+        is_join |= steps > JOIN_FORWARD_SECONDS
     return known[1:][is_join]
 
 

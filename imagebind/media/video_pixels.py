@@ -16,12 +16,12 @@ FIXED_POINT = 2**16  # 1.0 in a display matrix
 
 # (a, b, c, d) shows column x, row y at column a·x + c·y, row b·x + d·y
 DisplayMatrix = tuple[int, int, int, int]
-UPRIGHT: DisplayMatrix = (1, 0, 0, 1)
+UPRIGHT_MATRIX: DisplayMatrix = (1, 0, 0, 1)
 # By 0, 90, 180 and 270 degrees anticlockwise.
-QUARTER_TURNS = (UPRIGHT, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
+QUARTER_TURNS = (UPRIGHT_MATRIX, (0, -1, 1, 0), (-1, 0, 0, -1), (0, 1, -1, 0))
 # Each of the eight display matrices -> FFmpeg's filters that apply it, with their arguments.
 DISPLAY_MATRIX_FILTERS: dict[DisplayMatrix, list[tuple[str, str | None]]] = {
-    UPRIGHT: [],
+    UPRIGHT_MATRIX: [],
     (-1, 0, 0, 1): [("hflip", None)],
     (1, 0, 0, -1): [("vflip", None)],
     (-1, 0, 0, -1): [("hflip", None), ("vflip", None)],
@@ -48,8 +48,7 @@ def to_rgb(
         width = max(round(frame.width * pixel_aspect), 1)
         filters = [("scale", f"{width}:{frame.height}"), *filters]
     graph = Graph()
-    if hasattr(graph, "threads"):  # PyAV 17
-        graph.threads = 1  # a forked process would wait forever for its parent's threads
+    graph.threads = 1  # a forked process would wait forever for its parent's threads
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )
@@ -71,7 +70,7 @@ def display_matrix(frame: VideoFrame) -> DisplayMatrix:
     except ValueError:  # the frame has side data of a type unknown to PyAV
         return QUARTER_TURNS[round(frame.rotation / 90) % 4]  # lacks mirroring
     if matrix is None:
-        return UPRIGHT
+        return UPRIGHT_MATRIX
     entries = np.frombuffer(bytes(matrix), np.int32).reshape(3, 3) / FIXED_POINT
     (a, b), (c, d) = entries[:2, :2].tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
@@ -88,8 +87,7 @@ def _free(graph: Graph) -> None:
 
 def _neutralise_tags(frame: VideoFrame) -> None:
     """Replace colour tags that swscale rejects. Primaries and transfer are not converted."""
-    if hasattr(frame, "color_trc"):  # PyAV 17
-        frame.color_trc = frame.color_primaries = UNSPECIFIED
+    frame.color_trc = frame.color_primaries = UNSPECIFIED
     if frame.colorspace == CONSTANT_LUMINANCE:
         frame.colorspace = BT2020
     elif frame.colorspace not in KNOWN_MATRICES:

@@ -133,7 +133,7 @@ RELEASED = ReleasedFile(
 @pytest.fixture(autouse=True)
 def isolated(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """Disable pauses, environment switches and proxies, and use an empty working directory."""
-    monkeypatch.setattr(http, "PAUSE_SECONDS", 0.001)
+    monkeypatch.setattr(http, "RETRY_PAUSE_SECONDS", 0.001)
     for name in ("IMAGEBIND_OFFLINE", "HF_HUB_OFFLINE", "TORCH_HOME", "HF_HOME", "XDG_CACHE_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("no_proxy", "127.0.0.1")
@@ -469,7 +469,7 @@ DOWNLOAD_IN_A_PROCESS = """
 import json, sys
 from imagebind.io import http
 from imagebind.checkpoints.download import ReleasedFile, download
-http.READ_CHUNK_BYTES = 1 << 16
+http.DOWNLOAD_CHUNK_BYTES = 1 << 16
 download(ReleasedFile(**json.loads(sys.argv[1])), cache_dir=sys.argv[2], show_progress=False)
 """
 

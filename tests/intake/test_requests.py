@@ -13,8 +13,8 @@ from PIL import Image
 
 from imagebind.errors import AmbiguousMediaError, MediaError, MissingExtraError
 from imagebind.intake.requests import (
-    MAX_NAME_LENGTH,
     MAX_TEXT_BYTES,
+    MAX_TEXT_NAME_CHARACTERS,
     Request,
     default_transform,
     identify,
@@ -225,7 +225,7 @@ def test_a_missing_package_is_not_an_error_of_the_item():
 
 def test_the_name_of_a_long_text_is_truncated_and_that_of_a_long_path_is_not():
     text = identify("long " * 100)
-    assert len(text.name) == MAX_NAME_LENGTH and text.name.endswith("…")
+    assert len(text.name) == MAX_TEXT_NAME_CHARACTERS and text.name.endswith("…")
     path = "folder/" * 30 + "a.wav"
     assert identify(path, modality="audio").name == identify({"audio": path}).name == path
     assert identify({"audio": Path(path)}).name == path
