@@ -42,7 +42,7 @@ OWN_AUDIO_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the 
 OWN_AUDIO_QUERY = "own sound"  # name of the query
 LINK_IOU = 0.3  # least IoU of an object's boxes in consecutive frames
 MAX_MISSED = 2  # a track ends if its object is missing in more consecutive frames
-FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
+VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 H264_RATE_FACTOR = "20"  # x264's constant rate factor
 
 
@@ -195,13 +195,13 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
     """Write images of equal size as an H.264 video without audio.
 
     Raises:
-        MediaError: the suffix of the file name is not in `FORMATS`, or there are no images.
+        MediaError: the suffix of the file name is not in `VIDEO_FORMATS`, or there are no images.
         OSError: the file cannot be written.
     """
-    container_format = FORMATS.get(path.suffix.lower())
+    container_format = VIDEO_FORMATS.get(path.suffix.lower())
     if container_format is None:
         raise MediaError(
-            str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(FORMATS)}"
+            str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(VIDEO_FORMATS)}"
         )
     rate = Fraction(frames_per_second).limit_denominator(1000)
     with replacing(path) as temporary, av.open(temporary, "w", format=container_format) as container:

@@ -70,8 +70,10 @@ def classify(
     ```
 
     A label with several names has the score of its best name. Probabilities sum to 1 over the given labels
-    even if none fits; check the cosine. Files that cannot be read are listed at the end, and the exit code is
-    1. Files in a folder that are not media are only counted.
+    even if none fits; check the cosine.
+
+    Files that cannot be read are listed at the end, and the exit code is then 1. Files in a folder that are
+    not media are only counted.
     """
     from rich.console import Console
     from rich.progress import track

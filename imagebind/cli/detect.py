@@ -148,16 +148,16 @@ def detect(
         import torch  # noqa: F401
 
         from imagebind.applications.coco import to_coco
-        from imagebind.applications.video_detection import FORMATS, FRAMES_PER_SECOND
+        from imagebind.applications.video_detection import FRAMES_PER_SECOND, VIDEO_FORMATS
         from imagebind.io.store_path import as_path
 
     source = as_path(path)
     kind = _kind_of(source, modality)
     if out is not None and kind is MediaKind.IMAGE:
         image_format(out, hint="--out")
-    elif out is not None and (out.is_dir() or out.suffix.lower() not in FORMATS):
+    elif out is not None and (out.is_dir() or out.suffix.lower() not in VIDEO_FORMATS):
         raise typer.BadParameter(
-            f"{out}: expected a video file with a suffix of {', '.join(FORMATS)}", param_hint="--out"
+            f"{out}: expected a video file with a suffix of {', '.join(VIDEO_FORMATS)}", param_hint="--out"
         )
     for given, hint in ((own_audio, "--own-audio"), (fps is not None, "--fps")):
         if given and kind is not MediaKind.VIDEO:

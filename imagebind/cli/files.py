@@ -26,7 +26,7 @@ Maps = Annotated[
     list[str] | None,
     typer.Option(
         "--map",
-        metavar="GLOB=KIND[:OPTIONS]",
+        metavar="GLOB=TYPE[:OPTIONS]",
         help="Media type of files that are ambiguous by their content: 'depth/**.png=depth:kitti', "
         "'scans/*.tiff=thermal:centikelvin,low=0,high=40'. The first GLOB that matches a file counts.",
     ),

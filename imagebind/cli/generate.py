@@ -13,7 +13,6 @@ from imagebind.cli.options import (
     Audio,
     Depth,
     Device,
-    Dtype,
     Images,
     Imu,
     Items,
@@ -78,9 +77,7 @@ def generate(
     count: Annotated[
         int, typer.Option("--count", "-n", min=1, help="Number of images, in numbered files.")
     ] = 1,
-    sheet: Annotated[
-        bool, typer.Option("--sheet", help="Write all images side by side in one file.")
-    ] = False,
+    sheet: Annotated[bool, typer.Option("--sheet", help="Write all images to one file, as a grid.")] = False,
     decoder: Annotated[
         str | None,
         typer.Option(
@@ -118,7 +115,13 @@ def generate(
     packs: Packs = None,
     weights: Weights = None,
     device: Device = None,
-    dtype: Dtype = "float32",
+    dtype: Annotated[
+        str | None,
+        typer.Option(
+            help="Precision of the weights: float32, bfloat16 or float16. By default float32; for Stable "
+            "unCLIP on a GPU float16."
+        ),
+    ] = None,
 ) -> None:
     """Generate images from items of any media type. Several items are added; --minus subtracts a text.
 
@@ -166,7 +169,7 @@ def generate(
         from imagebind.applications.generation import generate as generate_images
         from imagebind.query import to_query
     embedder = load_embedder(
-        weights, modalities=modalities_of(terms), device=device, dtype=dtype, packs=packs
+        weights, modalities=modalities_of(terms), device=device, dtype=dtype or "float32", packs=packs
     )
     with usage_errors():
         # Before the decoder is loaded, which may be large.
@@ -231,7 +234,7 @@ def _output_files(out: Path, count: int) -> list[Path]:
 
 
 def _decoder(
-    source: str | None, embedder: "Embedder", options: Mapping[str, Any], *, dtype: str, offload: bool
+    source: str | None, embedder: "Embedder", options: Mapping[str, Any], *, dtype: str | None, offload: bool
 ) -> "Decoder":
     """Return the decoder with its options.
 
@@ -258,7 +261,7 @@ def _decoder(
         loaded = load_unclip(
             source or REPOSITORY,
             device=embedder.device,
-            dtype=None if dtype == "float32" else getattr(torch, dtype),
+            dtype=None if dtype is None else getattr(torch, dtype),
             offload=offload,
             embed_dim=embedder.embed_dim,
         )

@@ -133,8 +133,9 @@ def index(
             finally:
                 bar.start()
 
+        opened = Index.open(db, embedder, create=True)
         report = crawl(
-            Index.open(db, embedder, create=True),
+            opened,
             paths,
             prune=prune,
             ask=ask if sys.stdin.isatty() and sys.stderr.isatty() else None,
@@ -147,9 +148,10 @@ def index(
             embed=embed,
         )
     failed = _summarise(console, report, errors)
-    options = [] if weights in (None, TINY) else ["--weights", weights]  # `search` detects an index of tiny
-    search = ["imagebind", "search", db, *options, "--text", "a red star" if weights == TINY else "a dog"]
-    console.print(f"search it: {shlex.join(search)}", markup=False, highlight=False, soft_wrap=True)
+    if len(opened):
+        options = [] if weights in (None, TINY) else ["--weights", weights]  # `search` detects imagebind_tiny
+        search = ["imagebind", "search", db, *options, "--text", "a red star" if weights == TINY else "a dog"]
+        console.print(f"search it: {shlex.join(search)}", markup=False, highlight=False, soft_wrap=True)
     if failed:
         raise typer.Exit(1)
 

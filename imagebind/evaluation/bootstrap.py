@@ -24,7 +24,7 @@ def interval(figure: Callable[[Tensor], float], count: int, *, resamples: int) -
     generator = torch.Generator().manual_seed(BOOTSTRAP_SEED)
     values = [figure(torch.randint(count, (count,), generator=generator)) for _ in range(resamples)]
     tail = (1 - CONFIDENCE_LEVEL) / 2
-    low, high = torch.tensor(values, dtype=torch.float64).nanquantile(
+    low, high = torch.tensor(values, dtype=torch.float64).quantile(
         torch.tensor([tail, 1 - tail], dtype=torch.float64)
     )
     return low.item(), high.item()

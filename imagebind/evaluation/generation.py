@@ -133,8 +133,12 @@ def embed_again(embedder: Embedder, images: Tensor) -> Tensor:
 
 
 def recall_of_sources(generated: Tensor, sources: Tensor) -> float:
-    """Return the mean recall at 1 over groups of 64 scenes, from 0 to 1: (n, e), (n, e)."""
-    groups = zip(generated.split(SOURCES), sources.split(SOURCES), strict=True)
+    """Return the mean recall at 1 over groups of 64 scenes, from 0 to 1: (n, e), (n, e).
+
+    Scenes after the last whole group are left out; fewer than 64 scenes are one group.
+    """
+    used = len(sources) // SOURCES * SOURCES or len(sources)
+    groups = zip(generated[:used].split(SOURCES), sources[:used].split(SOURCES), strict=True)
     recalls = [retrieval_recalls(cosines(*group), ks=(1,))[1] for group in groups]
     return sum(recalls) / len(recalls)
 

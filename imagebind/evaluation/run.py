@@ -262,7 +262,8 @@ def evaluate_toy_world(rendered: Rendered, embedder: Embedder) -> dict[str, Any]
     shares = WorldFigures(rendered)(embedder.model)
     return {
         "figures": {
-            name: Figure(value=100 * share, chance=100 * chance_of(name)) for name, share in shares.items()
+            name: Figure(value=100 * share, chance=100 * chance_of(name, len(rendered)))
+            for name, share in shares.items()
         },
         "samples": len(rendered),
     }

@@ -74,12 +74,12 @@ def retrieval_name(query: MediaKind, candidates: MediaKind, k: int) -> str:
     return f"{query}_to_{candidates}_r{k}"
 
 
-def chance_of(name: str) -> float:
-    """Return the chance level of a figure."""
+def chance_of(name: str, scenes: int) -> float:
+    """Return the chance level of a figure on this number of scenes, from 0 to 1."""
     ending = name.rpartition("_")[2]
     if ending in ATTRIBUTES:
         return 1 / len(ATTRIBUTES[ending])
-    return int(ending.removeprefix("r")) / NUM_CANDIDATES
+    return min(int(ending.removeprefix("r")) / min(scenes, NUM_CANDIDATES), 1.0)
 
 
 def is_shown_by(kind: MediaKind, attribute: str) -> bool:

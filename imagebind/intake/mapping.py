@@ -45,7 +45,7 @@ class PathMapping:
 
 
 def parse_mapping(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> PathMapping:
-    """Parse GLOB=KIND, GLOB=KIND:OPTION=VALUE,… or GLOB=KIND:WORD; see `parse_kind`.
+    """Parse GLOB=TYPE, GLOB=TYPE:OPTION=VALUE,… or GLOB=TYPE:WORD; see `parse_kind`.
 
     Raises:
         ValueError: the form is wrong, the pattern is too long, the media type or an option is unknown, or a
@@ -54,7 +54,7 @@ def parse_mapping(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> PathMapp
     form = _MAPPING_FORM.fullmatch(text)
     if form is None:
         raise ValueError(
-            f"{text!r}: expected GLOB=KIND or GLOB=KIND:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
+            f"{text!r}: expected GLOB=TYPE or GLOB=TYPE:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
         )
     _compiled(form["glob"])  # raises if the pattern is too long
     listed = "" if form["options"] is None else f":{form['options']}"

@@ -156,7 +156,7 @@ def test_a_mapping_applies_to_a_folder_and_files_that_are_not_media_are_not_fail
     assert "1 file left out (not media, or part of a recording): 1 .pdf" in run.err
     assert sorted(np.load(tmp_path / "v.npz")["modality"]) == ["depth", "vision"]
     run = imagebind("embed", tmp_path, "--map", "depth", "-o", tmp_path / "v.npz")
-    assert run.code == 2 and "GLOB=KIND" in run.err
+    assert run.code == 2 and "GLOB=TYPE" in run.err
 
 
 def test_each_clip_has_a_row(imagebind, small_weights, tmp_path, audio_file):

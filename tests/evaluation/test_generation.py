@@ -84,10 +84,16 @@ def test_each_value_of_across_gives_unit_vectors():
 
 
 def test_recall_is_the_mean_over_groups_of_sources():
-    vectors = F.normalize(torch.randn(96, 128), dim=-1)
+    vectors = F.normalize(torch.randn(128, 128), dim=-1)
     assert recall_of_sources(vectors, vectors) == 1
     shuffled = torch.cat([vectors[:64], vectors[64:].flip(0)])
     assert recall_of_sources(shuffled, vectors) == 0.5
+
+
+def test_scenes_after_the_last_group_are_not_counted_and_few_scenes_are_one_group():
+    vectors = F.normalize(torch.randn(96, 128), dim=-1)
+    assert recall_of_sources(torch.cat([vectors[:64], vectors[64:].flip(0)]), vectors) == 1
+    assert recall_of_sources(vectors[:8].roll(1, dims=0), vectors[:8]) == 0
 
 
 def test_an_image_embedded_again_is_near_its_embedding(rendered, embedder):

@@ -32,8 +32,9 @@ def new_model():
 def test_every_figure_is_a_share_and_has_a_chance_level(rendered, new_model):
     shares = WorldFigures(rendered)(new_model)
     assert {"image_shape", "audio_motion", "imu_motion", "depth_to_audio_r1"} <= set(shares)
-    assert all(0 <= share <= 1 and 0 < chance_of(name) <= 0.5 for name, share in shares.items())
-    assert chance_of("audio_shape") == 1 / 8 and chance_of("depth_to_audio_r10") == 10 / 256
+    assert all(0 <= share <= 1 and 0 < chance_of(name, 1024) <= 0.5 for name, share in shares.items())
+    assert chance_of("audio_shape", 1024) == 1 / 8
+    assert [chance_of("depth_to_audio_r10", scenes) for scenes in (1024, 100, 5)] == [10 / 256, 0.1, 1]
 
 
 def test_a_model_with_only_the_towers_has_only_their_figures(rendered):

@@ -51,8 +51,8 @@ def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, optio
 @pytest.mark.parametrize(
     "text, about",
     [
-        ("depth", "expected GLOB=KIND"),
-        ("=depth", "expected GLOB=KIND"),
+        ("depth", "expected GLOB=TYPE"),
+        ("=depth", "expected GLOB=TYPE"),
         ("*.png=depht", "'depht': expected one of image, video"),
         ("*.png=depth:kinect", r"expected a sensor \(kinect_v1, .* or a unit \(m, mm, kitti, .*got 'kinect'"),
         ("*.png=depth:fokal=500", r"expected an option of depth \(baseline, encoding, focal, sensor"),

@@ -33,7 +33,7 @@ def test_each_link_is_decoded_with_its_own_headers(first, second, tmp_path):
     np.testing.assert_array_equal(across, whole[:, border - 1000 : border + 1000])
 
 
-def test_links_with_the_same_headers_give_as_many_samples_as_ffmpeg(tmp_path):
+def test_links_with_the_same_headers_equal_the_decode_of_ffmpeg(tmp_path):
     link = encode(tmp_path, "vorbis_q1.ogg").read_bytes()
     path = tmp_path / "chain.ogg"
     path.write_bytes(link + link)
