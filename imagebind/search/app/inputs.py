@@ -23,9 +23,8 @@ FREE_PIXELS, PIXELS_PER_BYTE = 24_000_000, 64  # of images; more pixels are allo
 FREE_SECONDS = 600.0  # of audio and IMU; longer recordings are allowed only in larger files
 MIN_BYTE_RATE = 500  # bytes per second; speech codecs at their lowest rate, 6 kbit/s, have 750
 
-_MALLOC_TRIM = (
-    getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
-)  # glibc has it
+# Only glibc has it.
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
 # Other media types that the user may choose for a file of the detected media type.
 _ALTERNATIVE_KINDS = {

@@ -202,7 +202,7 @@ class PageService:
         if {*filters.kinds} <= {kind.value for kind in MediaKind}:
             return
         try:
-            self.index.kinds_named(filters.kinds)  # which knows the modalities of packs too
+            self.index.kinds_named(filters.kinds)  # knows the modalities of packs too
         except ValueError as error:
             raise MediaError(str(error)) from error
 

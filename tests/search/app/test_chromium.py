@@ -347,7 +347,7 @@ def test_what_a_text_and_an_audio_file_describe_is_marked_in_an_image(opened, se
     page.locator("#detect-files-drop input").set_input_files(audio)
     page.get_by_role("button", name="Remove thing.wav").wait_for()
     thing = group.things[0]
-    page.get_by_label("Queries").fill(f"a {thing.colour.value} {thing.shape.value}\n")
+    page.get_by_label("Queries, one per line").fill(f"a {thing.colour.value} {thing.shape.value}\n")
     page.get_by_label("Show where").check()
     page.get_by_label("Minimum score").fill("0")
     page.locator("#detect-go").click()
