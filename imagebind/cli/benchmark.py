@@ -30,8 +30,7 @@ def benchmark(
         Path | None, typer.Option("--json", metavar="FILE", help="Also write the results to this file.")
     ] = None,
 ) -> None:
-    """Measure loading, text, audio, video, forward passes, encoding, training, searching, indexing and the
-    web page, and compare them with targets.
+    """Measure speed on this machine, section by section, and compare it with targets.
 
     Without --weights, a file with random weights is written to the temporary folder and deleted at the end.
     It takes 4.8 GB, twice that while it is split, and 6.3 GB of free memory. All sections take half an hour
@@ -92,7 +91,7 @@ def _print_table(rows: "list[Row]") -> None:
     from rich.table import Table
 
     verdicts = {True: "[green]met[/]", False: "[red]fell short[/]", None: ""}
-    table = Table("", "what", "measured", "target", "", "from")
+    table = Table("section", "measurement", "measured", "target", "", "detail")
     for row in rows:
         bound = "" if row.target is None else f"{'≤' if row.at_most else '≥'} {row.target:,g}"
         table.add_row(row.section, row.name, _shown(row), bound, verdicts[row.met], row.detail)

@@ -88,11 +88,11 @@ def detect(
         list[str] | None,
         typer.Option(help="A background text for text queries, instead of the default ones; repeatable."),
     ] = None,
-    threshold: Annotated[float, typer.Option(min=0, max=1, help="Least score of a detection.")] = 0.5,
+    threshold: Annotated[float, typer.Option(min=0, max=1, help="Minimum score of a detection.")] = 0.5,
     temperature: Annotated[
         float | None, typer.Option(help="Divides cosines before the softmax; by default that of the model.")
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Largest number of boxes per query.")] = 20,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Maximum number of boxes per query.")] = 20,
     fps: Annotated[
         float | None, typer.Option(min=0.01, help="Frames to examine per second of a video; default 2.")
     ] = None,
@@ -161,7 +161,7 @@ def detect(
         )
     for given, hint in ((own_audio, "--own-audio"), (fps is not None, "--fps")):
         if given and kind is not MediaKind.VIDEO:
-            raise typer.BadParameter(f"expected a video, got an image, {path}", param_hint=hint)
+            raise typer.BadParameter(f"{path}: expected a video, got an image", param_hint=hint)
     boxes = _proposals(proposals, detector, device, name=str(source))
     options = {
         "proposals": boxes,
@@ -242,7 +242,7 @@ class _CountedProposals:
 def _proposals(
     given: str | None, detector: str | None, device: str | None, *, name: str
 ) -> _CountedProposals | None:
-    """Return the function that the value of --proposals stands for; None without one.
+    """Return the function that the value of --proposals stands for; None if it is not given.
 
     Raises:
         typer.BadParameter: no detector has this name, or its weights are not given.
@@ -337,7 +337,7 @@ def _save(image: "Image.Image", path: Path) -> None:
 
 
 def _print_table(found: "Sequence[ImageDetections]", *, advice: str) -> None:
-    """Print the detections; without one, print `advice`."""
+    """Print the detections; if there are none, print `advice`."""
     from rich.table import Table
     from rich.text import Text
 

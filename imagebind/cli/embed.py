@@ -50,9 +50,9 @@ def embed(
     """Embed files of any media type into one space; a row has path, modality, start, end and vector.
 
     Files that cannot be read are listed at the end and in OUT.errors.jsonl, for a URI in the working folder;
-    all others are embedded. The exit code is 1 if there are any. The same file lists warnings about embedded
-    files, such as a damaged part.
-    Files in a folder that are not media are only counted. If no file can be embedded, earlier output stays.
+    all others are embedded. The exit code is 1 if any file cannot be read. The same file lists warnings about
+    embedded files, such as a damaged part. Files in a folder that are not media are only counted. If no file
+    can be embedded, earlier output stays.
 
     With `--engine ray`, a Ray cluster embeds the files. Inputs may also be Parquet files with a column `path`
     or `bytes`, WebDataset `.tar` shards, and object stores. The output is a folder of Parquet files, with

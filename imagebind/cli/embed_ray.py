@@ -5,12 +5,12 @@ from pathlib import Path
 
 import typer
 
-from imagebind.cli.engine import cluster_for, everywhere, loader
+from imagebind.cli.engine import cluster_for, loader, with_absolute_path
 from imagebind.cli.files import print_failures
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind
 
-RELEASED = "as released"
+RELEASED_WEIGHTS = "as released"  # the released weights in the manifest of an output
 
 
 def embed_on_ray(
@@ -33,14 +33,16 @@ def embed_on_ray(
     from rich.text import Text
 
     from imagebind.distributed.job import prepare
-    from imagebind.distributed.output import ERRORS, WARNINGS
+    from imagebind.distributed.output import ERROR_FOLDER, WARNING_FOLDER
     from imagebind.distributed.ray_engine import embed
     from imagebind.distributed.worker import EmbedItems
 
     cluster = cluster_for(device, actors, address)
     method = EmbedItems(modality=modality, clips=clips, batch_size=batch_size)
-    weights = everywhere(weights)
-    job = prepare(_sources(paths), out, method=method, weights=weights or RELEASED, partitions=partitions)
+    weights = with_absolute_path(weights)
+    job = prepare(
+        _sources(paths), out, method=method, weights=weights or RELEASED_WEIGHTS, partitions=partitions
+    )
     load = loader(weights, None if modality is None else modality.modality, dtype)
     console = Console(stderr=True)
     embedded, failed, warned, shown = 0, len(job.failures), 0, list(job.failures)
@@ -58,8 +60,8 @@ def embed_on_ray(
         soft_wrap=True,
     )
     if warned:
-        console.print(Text(f"{warned} warnings are in {out.rstrip('/')}/{WARNINGS}"), soft_wrap=True)
-    print_failures(console, shown or list(job.output.failures()), where=f"{out.rstrip('/')}/{ERRORS}")
+        console.print(Text(f"{warned} warnings are in {out.rstrip('/')}/{WARNING_FOLDER}"), soft_wrap=True)
+    print_failures(console, shown or list(job.output.failures()), where=f"{out.rstrip('/')}/{ERROR_FOLDER}")
     if job.output.has_failures() or not job.parts:
         raise typer.Exit(1)
 

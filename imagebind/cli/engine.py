@@ -27,7 +27,7 @@ class Engine(str, Enum):
 
 EngineName = Annotated[Engine, typer.Option("--engine", help="Embed in this process, or on a Ray cluster.")]
 Partitions = Annotated[
-    int | None, typer.Option(min=1, help="Ray: approximate number of output files, each written at once.")
+    int | None, typer.Option(min=1, help="Ray: approximate number of output files, each written as a whole.")
 ]
 Actors = Annotated[
     int | None, typer.Option(min=1, help="Ray: number of workers; by default one per GPU, or per machine.")
@@ -66,7 +66,7 @@ def loader(
     return partial(_load, weights, modality, dtype, packs)
 
 
-def everywhere(weights: str | None) -> str | None:
+def with_absolute_path(weights: str | None) -> str | None:
     """Return weights with an absolute path, which workers in other folders can use."""
     is_local = weights is not None and weights != TINY and Path(weights).exists()
     return str(Path(weights).absolute()) if is_local and weights is not None else weights

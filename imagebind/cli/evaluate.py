@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from imagebind.evaluation.result import Result
 
 FEW_SHOT, ALL, TOY_WORLD = "few-shot", "all", "toyworld"
-INTERRUPTED = 130  # exit code: 128 and the number of SIGINT
+INTERRUPTED = 130  # exit code: 128 plus the number of SIGINT
 Glob = Annotated[str | None, typer.Option(metavar="PATTERN", help="Own files of this media type.")]
 
 
@@ -41,7 +41,7 @@ def evaluate(
     data_root: Annotated[
         Path | None, typer.Option(help="Folder with a folder for each data set, by its name.")
     ] = None,
-    list_all: Annotated[bool, typer.Option("--list", help="List benchmarks and what each needs.")] = False,
+    list_all: Annotated[bool, typer.Option("--list", help="List benchmarks and their requirements.")] = False,
     protocol: Annotated[str, typer.Option(help="paper, or another one, such as mteb or ours.")] = "paper",
     option: Annotated[
         list[str] | None,
@@ -59,7 +59,7 @@ def evaluate(
         int | None, typer.Option(min=1, help="Maximum number of samples: a partial result.")
     ] = None,
     allow_missing: Annotated[
-        int, typer.Option(min=0, help="Number of missing or damaged files to leave out.")
+        int, typer.Option(min=0, help="Maximum number of missing or damaged files to leave out.")
     ] = 0,
     shots: Annotated[str, typer.Option(help="For few-shot: examples per class, 1 2 4 8 or 1,2,4,8.")] = "",
     images: Glob = None,
@@ -79,7 +79,7 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each result.")] = False,
     cache: Annotated[
         Path | None,
-        typer.Option(help="Folder of cached embeddings; default: below that of downloads."),
+        typer.Option(help="Folder of cached embeddings; by default in the folder of downloads."),
     ] = None,
     packs: Packs = None,
     weights: Weights = None,
@@ -144,7 +144,7 @@ def evaluate(
     for hint, output_folder in (("--report", report), ("--cache", cache)):
         _make_folder(output_folder, hint)  # before hours of work
     numbers = [int(name) for name in listed if name.isdecimal()]
-    k = [*numbers_in(shots), *numbers] or SHOTS
+    counts = [*numbers_in(shots), *numbers] or SHOTS
     listed = [name for name in listed if not name.isdecimal() and name != FEW_SHOT]
     tasks: list[tuple[Benchmark, Path | None]]
     if own:
@@ -178,14 +178,14 @@ def evaluate(
                     typer.echo(f"{task.title} …", err=True)
                 try:
                     if is_few_shot:
-                        result = few_shot(task, embedder, folder, shots=k, options=options, **common)  # type: ignore[arg-type]
+                        result = few_shot(task, embedder, folder, shots=counts, options=options, **common)  # type: ignore[arg-type]
                     else:
                         result = run(task, embedder, folder, options=options, limit=limit, **common)
                 except ImageBindError as error:
                     if ALL not in listed:
                         raise
-                    is_for_another = isinstance(error, SpaceMismatchError)  # a benchmark of the small model
-                    (not_evaluated if is_for_another else failed)[task.title] = str(error)
+                    is_other_space = isinstance(error, SpaceMismatchError)  # a benchmark of the small model
+                    (not_evaluated if is_other_space else failed)[task.title] = str(error)
                     continue
                 except ValueError as error:  # of an option or a protocol
                     raise typer.BadParameter(str(error)) from error
@@ -224,7 +224,7 @@ def _check_options(task: "Benchmark", protocol: str, variants: Sequence[Mapping[
 def _tasks(
     names: Sequence[str], data: Path | None, data_root: Path | None
 ) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
-    """Return the benchmarks with their data folders, and why others of `all` are not evaluated."""
+    """Return the benchmarks with their data folders, and the reasons why others of `all` have none."""
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
     from imagebind.evaluation.run import needs_of
 
@@ -281,7 +281,7 @@ def _own_benchmark(names: Sequence[str], own: Mapping[MediaKind, str], classes_f
         )
     ((media, pattern),), (name,) = own.items(), names
     if name in list_benchmarks():
-        raise typer.BadParameter(f"{name}: expected a name that is no benchmark's, for own files")
+        raise typer.BadParameter(f"own files: expected a name that no benchmark has, got {name}")
 
     def read(root: None) -> Any:
         return labelled_files(pattern, media, classes_from=classes_from)
@@ -310,11 +310,11 @@ def _default_cache() -> Path:
 
 @contextmanager
 def _interruptible(cache: Path) -> Iterator[None]:
-    """On Ctrl+C, print in one line what is kept, and exit with the code of an interrupted command."""
+    """On Ctrl+C, print that embeddings are kept, and exit with the code of an interrupted command."""
     try:
         yield
     except KeyboardInterrupt:
-        if int(os.environ.get("RANK", "0")) == 0:  # of the processes of `torchrun`
+        if int(os.environ.get("RANK", "0")) == 0:  # one of `torchrun`'s processes prints
             typer.echo(
                 f"interrupted: embeddings so far are kept in {cache}; the same command continues from them",
                 err=True,

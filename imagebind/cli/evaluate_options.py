@@ -1,4 +1,4 @@
-"""Values of the options of `imagebind evaluate`: a protocol's options, files of them, and lists of values."""
+"""Parse the options of `imagebind evaluate`: options of a protocol, JSON files of them, lists of values."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +28,7 @@ def _option(text: str) -> tuple[str, Any]:
 
 
 def options_of(path: Path, own: Sequence[str]) -> dict[str, dict[str, Any]]:
-    """Return the options in a JSON file, by benchmark, or by the name of a set of own files."""
+    """Return the options in a JSON file, by benchmark or by one of the `own` names of the user's files."""
     from imagebind.datasets.tables import json_at
     from imagebind.evaluation.benchmarks import list_benchmarks
 

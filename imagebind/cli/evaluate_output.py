@@ -1,4 +1,4 @@
-"""What `imagebind evaluate` prints: the list of benchmarks, progress, and results."""
+"""Print the list of benchmarks, the progress and the results of `imagebind evaluate`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,7 +30,7 @@ def embedding_progress(*, quiet: bool) -> Iterator[Any]:
 
 
 def print_list() -> None:
-    """Print a table of all benchmarks: what each needs, where to get it, and its licence."""
+    """Print a table of all benchmarks with the requirements, URL and licence of each."""
     from rich.table import Table
 
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
@@ -57,10 +57,10 @@ def print_list() -> None:
 def print_results(
     results: "Sequence[Result]", not_evaluated: Mapping[str, str], *, varied: str | None = None
 ) -> None:
-    """Print the figures and the protocol of each result, and why others were not evaluated.
+    """Print the figures and the protocol of each result, and the reasons why others have none.
 
     Args:
-        varied: an option whose values the results of a benchmark differ in; they are columns of one table.
+        varied: the option that varies between a benchmark's results; its values are columns of one table.
     """
     from rich.text import Text
 

@@ -58,7 +58,7 @@ def request_of(
     """Return the request of a file: from the first mapping that matches, else `modality`, else its content.
 
     Raises:
-        AmbiguousMediaError: several types are possible; the message has the values of --map to choose one.
+        AmbiguousMediaError: several media types are possible; the message has --map values to choose one.
         MediaError: the file cannot be read, or has no known media type.
     """
     from imagebind.intake.files import kind_of
@@ -66,8 +66,8 @@ def request_of(
     from imagebind.intake.requests import identify
     from imagebind.media.discover import FoundFile, absolute_path, stat_file
 
-    whole = absolute_path(path)
-    found = stat_file(whole, whole)
+    absolute = absolute_path(path)
+    found = stat_file(absolute, absolute)
     if not isinstance(found, FoundFile):  # missing, or a folder with the files of an IMU recording
         return identify(path, modality=modality)
     if modality is not None and mapping_for(mappings, found) is None:
@@ -112,8 +112,8 @@ def print_warnings(
         console.print(Text(f"  {name}: {text}", style="yellow"), soft_wrap=True)
     if where is not None and warnings:
         count = "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
-        of = files(len({name for name, _ in warnings}))
-        console.print(Text(f"{count} about {of} in {where}"), soft_wrap=True)
+        affected = files(len({name for name, _ in warnings}))
+        console.print(Text(f"{count} about {affected} in {where}"), soft_wrap=True)
 
 
 def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: Path | str) -> None:

@@ -123,7 +123,7 @@ def generate(
         ),
     ] = None,
 ) -> None:
-    """Generate images from items of any media type. Several items are added; --minus subtracts a text.
+    """Generate images from items of any media type. Several items are summed; --minus subtracts a text.
 
     ```
     imagebind generate --model tiny --audio bell.wav --text "a red star" --out bell.png

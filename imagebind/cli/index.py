@@ -18,8 +18,8 @@ from imagebind.cli.engine import (
     RayAddress,
     check_local,
     cluster_for,
-    everywhere,
     loader,
+    with_absolute_path,
 )
 from imagebind.cli.files import SHOWN_WARNINGS, Maps, error_path, files, left_out, print_failures, read_maps
 from imagebind.cli.options import (
@@ -77,8 +77,8 @@ def index(
     can be stopped or killed at any time, and resumes when it is run again.
 
     Files that cannot be read are listed at the end and in DB.errors.jsonl; all others are indexed. The exit
-    code is 1 if there were any. The same file lists warnings about indexed files, such as a damaged part.
-    Files that are not media are only counted.
+    code is 1 if any file cannot be read. The same file lists warnings about indexed files, such as a damaged
+    part. Files that are not media are only counted.
 
     With `--engine ray`, a Ray cluster embeds new and changed files. All its machines must reach the files
     and the folder of the index by the same paths.
@@ -174,7 +174,9 @@ def _file_embedder(
     from imagebind.distributed.crawl import on_engine, working_folder
     from imagebind.distributed.ray_engine import connected, embed
 
-    load = loader(everywhere(weights), None, dtype, [str(everywhere(pack)) for pack in packs or ()])
+    load = loader(
+        with_absolute_path(weights), None, dtype, [str(with_absolute_path(pack)) for pack in packs or ()]
+    )
     with connected(cluster.address):  # before any file is examined, to fail early
         yield on_engine(
             lambda job: embed(job, load, cluster=cluster), working_folder(db), partitions=partitions
@@ -184,7 +186,7 @@ def _file_embedder(
 def _ask(
     found: "FoundFile", error: "AmbiguousMediaError", bound: "Mapping[BoundModality, Transform]"
 ) -> "KindAndOptions | None":
-    """Ask for the media type of the ambiguous files in a folder until the answer is valid."""
+    """Ask for the media type of a folder's ambiguous files until the answer is valid; None skips them."""
     from imagebind.intake.mapping import parse_kind
 
     kinds = ", ".join([*(kind.value for kind in error.kinds), SKIP_ANSWER])
@@ -217,7 +219,7 @@ def _shown_progress(console: "Console") -> "Iterator[Progress]":
 
 
 def _summarise(console: "Console", report: "CrawlReport", errors: Path) -> int:
-    """Print the report of a crawl, and return the number of failed files."""
+    """Print the report of a crawl, and return the number of failures that it has kept."""
     from rich.table import Table
     from rich.text import Text
 

@@ -27,11 +27,11 @@ from imagebind.cli.train import train
 from imagebind.cli.weights import weights
 from imagebind.errors import ImageBindError
 
-OWN_ERROR = "value_error"  # pydantic's name of an error that typer raised itself
+TYPER_ERROR = "value_error"  # pydantic's type of the errors that typer raises, whose messages state the value
 
 
 class Commands(TyperGroup):
-    """Adds the value to an error of an option's range or type, of which typer says only what is expected."""
+    """Adds the value to typer's errors about an option's range or type, which state only the expected one."""
 
     def invoke(self, ctx: Any) -> Any:
         """Run a command."""
@@ -42,7 +42,7 @@ class Commands(TyperGroup):
             errors = getattr(error.__cause__, "errors", None)
             if errors is not None:
                 first = errors()[0]
-                states_value = first["type"] == OWN_ERROR
+                states_value = first["type"] == TYPER_ERROR
                 error.message = (
                     str(first["ctx"]["error"]) if states_value else f"{error.message}, got {first['input']!r}"
                 )
@@ -100,11 +100,11 @@ def main() -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(130)  # 128 plus the number of SIGINT
 
 
 def _message(error: Exception) -> str:
-    """Return the message of an error; of an error of the system, its file and reason without its number."""
+    """Return an error's message; for an error of the operating system, its file and reason, no number."""
     if isinstance(error, ImageBindError) or not isinstance(error, OSError) or not error.strerror:
         return str(error)
     return f"{error.filename}: {error.strerror}" if error.filename else error.strerror

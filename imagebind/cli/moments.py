@@ -97,7 +97,7 @@ def moments(
     dtype: Dtype = "float32",
     batch_size: BatchSize = 32,
 ) -> None:
-    """Find where in a long recording a query fits. Several items are added; --minus subtracts a text.
+    """Find where in a long recording a query fits. Several items are summed; --minus subtracts a text.
 
     ```
     imagebind moments film.mp4 --text "a dog barks" --top 5
@@ -142,15 +142,15 @@ def moments(
             f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
         )
     mappings = read_maps(maps)
-    recorded = _recording(recording, mappings)
-    motion = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)
-    if motion is not None and motion.kind is not MediaKind.IMU:
-        raise typer.BadParameter(f"expected imu for {with_imu}, got {motion.kind}", param_hint="--map")
-    if motion is not None and recorded.kind is MediaKind.IMU:
+    request = _recording(recording, mappings)
+    imu_request = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)
+    if imu_request is not None and imu_request.kind is not MediaKind.IMU:
+        raise typer.BadParameter(f"expected imu for {with_imu}, got {imu_request.kind}", param_hint="--map")
+    if imu_request is not None and request.kind is MediaKind.IMU:
         raise typer.BadParameter(
             f"expected a video or audio recording, got {recording}", param_hint="--with-imu"
         )
-    _check_output(recorded, cut, plot)
+    _check_output(request, cut, plot)
 
     used = modalities_of(terms) | {kind.modality for kind in only or STREAMS}
     embedder = load_embedder(weights, modalities=used, device=device, dtype=dtype, packs=packs)
@@ -159,8 +159,8 @@ def moments(
         with running("Embedding", unit="windows") as progress:
             vectors = embed_recording(
                 embedder,
-                recorded,
-                imu=motion,
+                request,
+                imu=imu_request,
                 imu_offset=imu_offset or 0.0,
                 streams=only or None,
                 window_seconds=window,
@@ -192,7 +192,7 @@ def _recording(file: Path, mappings: "Sequence[PathMapping]") -> "Request":
     """Return the request of the recording.
 
     Raises:
-        MediaError: it cannot be read, is no recording, or may be several ones.
+        MediaError: it cannot be read, is not a recording, or its media type is ambiguous.
     """
     expected = "a video, audio or IMU recording"
     try:

@@ -61,7 +61,8 @@ Packs = Annotated[
 # The items of a query, by media type
 Files = list[str] | None  # paths or URIs
 Texts = Annotated[
-    list[str] | None, typer.Option(help="A text; repeatable, like most options. Several items are added.")
+    list[str] | None,
+    typer.Option(help="A text; repeatable, like most options. Several items are summed."),
 ]
 Images = Annotated[Files, typer.Option(help="An image.")]
 Videos = Annotated[Files, typer.Option(help="A video, by its frames.")]
@@ -94,7 +95,7 @@ def read_modality(name: str | None, bound: Collection[str], *, hint: str = "--mo
     """Return the media type with a name, or the modality of a pack.
 
     Raises:
-        typer.BadParameter: there is none of this name.
+        typer.BadParameter: no media type has the name.
     """
     try:
         return None if name is None else media_kind(name, bound)
@@ -183,7 +184,7 @@ def output() -> "Console":
 
 @contextmanager
 def running(task: str, *, unit: str = "") -> Iterator[Callable[[int], None]]:
-    """Show on a terminal that a task runs and for how long; yield a function that adds to its units done."""
+    """Show on a terminal that a task runs and for how long; yield a function that counts finished units."""
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
@@ -232,9 +233,9 @@ def load_embedder(
         )
     modalities = _to_load(modalities, packs or ())
     source = source_of(weights)
-    sizes = sizes_of(source)
-    if source is not None and sizes is not None:
-        modalities = _available(sizes, modalities, source)
+    config = config_of(source)
+    if source is not None and config is not None:
+        modalities = _available(config, modalities, source)
     return Embedder(
         HUGE if source is None else source,
         modalities=modalities,
@@ -265,7 +266,7 @@ def source_of(weights: str | None) -> str | None:
     return None if weights == factory.HUGE else weights
 
 
-def sizes_of(source: str | None) -> "ImageBindConfig | None":
+def config_of(source: str | None) -> "ImageBindConfig | None":
     """Return the config of a saved model; None for the released model and for weights without a config.
 
     Raises:
@@ -277,15 +278,15 @@ def sizes_of(source: str | None) -> "ImageBindConfig | None":
 
 
 def _available(
-    sizes: "ImageBindConfig", modalities: Iterable[ModalityType], source: str
+    config: "ImageBindConfig", modalities: Iterable[ModalityType], source: str
 ) -> list[ModalityType]:
     """Return those of `modalities` that a saved model has; items of other modalities fail one by one."""
     requested = list(modalities)
-    available = [modality for modality in requested if modality in sizes.modalities]
+    available = [modality for modality in requested if modality in config.modalities]
     if not available:
         raise typer.BadParameter(
             f"{source}: expected a trunk for one of {', '.join(sorted(map(str, requested)))}, "
-            f"got trunks for {', '.join(sizes.modalities)}",
+            f"got trunks for {', '.join(config.modalities)}",
             param_hint="--model",
         )
     return available
@@ -308,7 +309,7 @@ def image_format(file: Path, *, hint: str) -> str:
     """Return Pillow's name of the format that the suffix of an output image states.
 
     Raises:
-        typer.BadParameter: another suffix, or the file is a folder.
+        typer.BadParameter: the suffix is not an image format's, or the file is a folder.
     """
     form = IMAGE_FORMATS.get(file.suffix.lower())
     if form is None or file.is_dir():

@@ -54,7 +54,7 @@ def _print(result: "Quickstart") -> None:
     console = Console(highlight=False)
 
     def say(text: str = "", *, style: str | None = None, whole: bool = False) -> None:
-        console.print(text, style=style, markup=False, soft_wrap=whole)  # whole: for copying
+        console.print(text, style=style, markup=False, soft_wrap=whole)  # whole: in one line, for copying
 
     say(
         f"{len(result.scenes)} scenes of a toy world, in combinations of attributes not seen in training. "

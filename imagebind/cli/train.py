@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from imagebind.training.loop import TrainResult
     from imagebind.training.recipe import Recipe
 
-TINY, TINY_DECODER = "tiny", "tiny-decoder"
-PAPER_NAMES = ("audio", "depth", "thermal", "imu")  # functions of `training.recipes`
+TINY_RECIPE, DECODER_RECIPE = "tiny", "tiny-decoder"
+PAPER_RECIPES = ("audio", "depth", "thermal", "imu")  # functions of `training.recipes`
 
 
 def train(
@@ -23,7 +23,7 @@ def train(
         typer.Argument(
             metavar="RECIPE",
             help="A Python file that defines `recipe`, or one of "
-            f"{', '.join((TINY, TINY_DECODER, *PAPER_NAMES))}.",
+            f"{', '.join((TINY_RECIPE, DECODER_RECIPE, *PAPER_RECIPES))}.",
         ),
     ],
     output: Annotated[
@@ -57,7 +57,7 @@ def train(
 
     from imagebind.training.recipe import RecipeError
 
-    if name == TINY_DECODER:
+    if name == DECODER_RECIPE:
         if data is not None or pairing != "vision" or check:
             raise typer.BadParameter(f"{name}: expected no option but --out and --seed")
         _train_decoder(_folder(name, output), seed or 0)
@@ -69,7 +69,7 @@ def train(
         for recipe in recipes:
             typer.echo(f"{name} is valid: {_summary(recipe)}")
         return
-    if name == TINY:
+    if name == TINY_RECIPE:
         _render(_world(output, data))
     try:
         results = [_run(recipe) for recipe in recipes]
@@ -88,13 +88,14 @@ def _recipes(
     """
     from dataclasses import replace
 
-    if data is not None and name not in (TINY, *PAPER_NAMES):
+    if data is not None and name not in (TINY_RECIPE, *PAPER_RECIPES):
         raise typer.BadParameter(
-            f"expected one of the recipes {', '.join((TINY, *PAPER_NAMES))}, got {name}", param_hint="--data"
+            f"expected one of the recipes {', '.join((TINY_RECIPE, *PAPER_RECIPES))}, got {name}",
+            param_hint="--data",
         )
-    if pairing != "vision" and name != TINY:
-        raise typer.BadParameter(f"expected the recipe {TINY}, got {name}", param_hint="--pairing")
-    if name == TINY:
+    if pairing != "vision" and name != TINY_RECIPE:
+        raise typer.BadParameter(f"expected the recipe {TINY_RECIPE}, got {name}", param_hint="--pairing")
+    if name == TINY_RECIPE:
         from imagebind.training.tiny import recipe as tiny
 
         if pairing not in tiny.PAIRINGS:
@@ -103,7 +104,7 @@ def _recipes(
             )
         world, folder = _world(output, data), _folder(name, output)
         return tiny.stages(world, output=folder, seed=seed or 0, pairing=pairing)  # type: ignore[arg-type]
-    if name in PAPER_NAMES:
+    if name in PAPER_RECIPES:
         from imagebind.datasets.manifest import read_pairs
         from imagebind.training import recipes
 
@@ -124,7 +125,7 @@ def _folder(name: str, output: Path | None) -> Path:
 
 
 def _world(output: Path | None, data: Path | None) -> Path:
-    return data or _folder(TINY, output) / "world"
+    return data or _folder(TINY_RECIPE, output) / "world"
 
 
 def _render(world: Path) -> None:
@@ -132,7 +133,8 @@ def _render(world: Path) -> None:
 
     if is_main_rank():
         typer.echo(
-            f"rendering {tiny.SCENES:,} scenes into {world} unless they exist: minutes, 10 GB", err=True
+            f"rendering {tiny.SCENES:,} scenes into {world} unless they exist; this takes minutes and 10 GB",
+            err=True,
         )
         tiny.worlds(world)
 
@@ -153,7 +155,8 @@ def _train_decoder(output: Path, seed: int) -> None:
     from imagebind.training.tiny.decoder import SCENES, train_decoder
 
     typer.echo(
-        f"rendering and embedding {SCENES:,} images into {output} unless they exist: minutes", err=True
+        f"rendering and embedding {SCENES:,} images into {output} unless they exist; this takes minutes",
+        err=True,
     )
     with _progress(True) as show:
         path = train_decoder(output, seed=seed, progress=show)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from imagebind.cli.options import WEIGHTS_HELP, sizes_of, source_of
+from imagebind.cli.options import WEIGHTS_HELP, config_of, source_of
 
 weights = typer.Typer(
     help="Download, verify or convert weights.", no_args_is_help=True, rich_markup_mode="markdown"
@@ -73,6 +73,6 @@ def convert(
     from imagebind.checkpoints.loading import convert as split
 
     source = source_of(source)
-    sizes = sizes_of(source)
-    for path in split(source, folder, config=None if sizes is None else sizes.to_dict()):
+    config = config_of(source)
+    for path in split(source, folder, config=None if config is None else config.to_dict()):
         typer.echo(f"{path}  {path.stat().st_size:,} bytes")

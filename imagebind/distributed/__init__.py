@@ -9,8 +9,9 @@ or, from Python,
         print(part.number, part.embedded, part.failed)
     add_partitions(Index.open("media.lance", embedder, create=True), "vectors")
 
-`inputs` divides the inputs into parts, `output` is the output folder, `worker` computes one part, and
-`ray_engine` runs many workers. `to_index` adds the results to an index; `crawl` embeds the files of a crawl.
+`job` has `prepare`, `ray_engine` has `embed`, and `to_index` has `add_partitions`. `inputs` divides the
+inputs into parts, `shards` reads tar files, `output` is the output folder, and `worker` computes one part.
+`crawl` embeds the files of a crawl.
 
 On many machines: install the same version of this package everywhere, with the extra `ray`. Start Ray on one
 machine with `ray start --head` and on each of the others with `ray start --address=HEAD:6379`, or on all with

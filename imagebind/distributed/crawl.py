@@ -96,8 +96,8 @@ def on_engine(engine: Engine, folder: str, *, partitions: int | None = None) -> 
 
     Args:
         engine: runs a job, as `ray_engine.embed`. Its workers reach the files by the same paths.
-        folder: of the parts until they are in the index; every worker must be able to reach it. See
-            `working_folder`. It is deleted at the end.
+        folder: contains the parts until they are in the index, and is deleted at the end, see
+            `working_folder`. Every worker must be able to reach it.
         partitions: the approximate number of parts.
     """
 
@@ -152,7 +152,7 @@ def _results(output: Output, number: int) -> dict[str, FileRows]:
 
 
 def _is_current(rows: Sequence[IndexRow], file: ExaminedFile) -> bool:
-    """Whether rows are of a file as it is now; a failed file has none, and is tried again."""
+    """Whether rows were computed from a file as it is now. A failed file has none, and is tried again."""
     found = file.found
     same = all((row.size, row.mtime_ns) == (found.size, found.mtime_ns) for row in rows)
     return bool(rows) and same and main_kind({row.kind for row in rows}) == file.kind

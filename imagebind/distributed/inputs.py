@@ -20,12 +20,12 @@ from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 
 PART_ITEMS = 512  # the most work of a worker that is lost if a run is killed
-PARQUET, SHARD = ".parquet", ".tar"
+PARQUET_SUFFIX, SHARD_SUFFIX = ".parquet", ".tar"
 PATH_COLUMN, BYTES_COLUMN, MODALITY_COLUMN = "path", "bytes", "modality"
 ROWS_PER_BATCH = 32  # rows of media in memory, at most
 BATCH_BYTES = 256 * 2**20  # bytes of media in memory, unless one row has more
-# Ours: a row group that exceeds both the uncompressed size and the compression ratio is refused.
-MIN_CHECKED_BYTES, MAX_RATIO = 64 * 2**20, 200
+# Our limits: a row group that exceeds both the uncompressed size and the compression ratio is refused.
+MIN_CHECKED_BYTES, MAX_COMPRESSION_RATIO = 64 * 2**20, 200
 MAX_PATH_CHARACTERS = 2**15  # longer than the limit of any file system
 MODALITIES = frozenset((*(kind.value for kind in MediaKind), ModalityType.VISION.value))
 
@@ -182,9 +182,9 @@ def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, 
         path = _absolute(file, base)
         if without and path.startswith(f"{_absolute(without, base).rstrip('/')}/"):
             continue
-        if file.endswith(SHARD):
+        if file.endswith(SHARD_SUFFIX):
             shards.append(ShardPart(path))
-        elif file.endswith(PARQUET):
+        elif file.endswith(PARQUET_SUFFIX):
             try:
                 listed = _list_table(path)
             except MediaError as error:
@@ -263,12 +263,12 @@ def _absolute(path: str, base: str) -> str:
 
 
 def _hashable(modality: Any) -> str | None:
-    """Return a modality of a table as text; one that is not a string is refused with its file later."""
+    """Return a modality from a table as text, which is hashable; `_with_modality` refuses other types."""
     return modality if modality is None or isinstance(modality, str) else repr(modality)[:80]
 
 
 def _unreadable_rows(file: str, number: int, error: Exception) -> Item:
-    """Return an item for the rows of a group that cannot be read, from a row on."""
+    """Return an item with the error for a row and the following rows of its group."""
     name = _inside(file, None, number)
     return Item(name, error=_unreadable(f"{name} and the following rows of its row group", error))
 
@@ -289,11 +289,11 @@ def _rows(
         chunks = [chunk for chunk in chunks if chunk.path_in_schema.split(".")[0] in columns]
         stated = sum(chunk.total_uncompressed_size for chunk in chunks)
         stored = sum(chunk.total_compressed_size for chunk in chunks)
-        if stated > max(MIN_CHECKED_BYTES, MAX_RATIO * stored):
+        if stated > max(MIN_CHECKED_BYTES, MAX_COMPRESSION_RATIO * stored):
             raise MediaError(
                 encodable(file),
                 got=f"{stated:,} bytes from {stored:,} in row group {number}",
-                expected=f"at most {MAX_RATIO} times the compressed bytes of a row group",
+                expected=f"at most {MAX_COMPRESSION_RATIO} times the compressed bytes of a row group",
             )
         size = max(min(ROWS_PER_BATCH, BATCH_BYTES // max(stated, 1)), 1)
         for batch in table.iter_batches(size, row_groups=[number], columns=list(columns)):
@@ -301,8 +301,9 @@ def _rows(
 
 
 def _below(folder: str, path: Any) -> str:
+    # An invalid path becomes one that does not exist, so that only its item fails.
     if not isinstance(path, str):
-        return f"{folder}/<no path>" if path is None else f"{folder}/<{path!r:.80}>"  # does not exist
+        return f"{folder}/<no path>" if path is None else f"{folder}/<{path!r:.80}>"
     if len(path) > MAX_PATH_CHARACTERS:
         return f"{folder}/<{len(path):,} characters>"
     if is_uri(path):

@@ -47,7 +47,8 @@ def prepare(
         sources: files by path or URI, see `inputs.divide`.
         out: the output folder, by path or URI.
         method: how items become rows, by default `EmbedItems`.
-        weights: the source of the weights. A run with others is refused even if all parts are finished.
+        weights: the source of the weights. A run with other weights is refused, even if all parts are
+            finished.
         partitions: the approximate number of parts; by default as in an earlier run, or `PART_ITEMS` each.
         base: the folder of relative paths, by default the working folder.
 
@@ -68,7 +69,7 @@ def prepare(
 def begin(
     output: Output, inputs: Inputs, method: Method, *, weights: str, partitions: int | None, base: str
 ) -> EmbedJob:
-    """Start or resume an output for inputs that are divided already; else as `prepare`."""
+    """Start or resume an output for inputs that are already divided; otherwise as `prepare`."""
     options = {"weights": weights, **method.options}
     output.begin(Manifest.of(inputs.parts, base=base, options=options, partitions=partitions))
     failures = [Failure.of(item.name, item.error) for item in inputs.failures if item.error is not None]

@@ -27,8 +27,8 @@ from imagebind.io.storage import Storage
 from imagebind.io.uri import is_uri
 from imagebind.space import Space
 
-MANIFEST, SPACE, BEGUN = "_manifest.json", "_space.json", "_begun"
-ERRORS, WARNINGS = "_errors", "_warnings"
+MANIFEST_NAME, SPACE_NAME = "_manifest.json", "_space.json"
+ERROR_FOLDER, WARNING_FOLDER, NOTE_FOLDER = "_errors", "_warnings", "_begun"
 DIGEST_BYTES = 8
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 
@@ -49,7 +49,7 @@ class Manifest:
     """The inputs and options of an output.
 
     Args:
-        base: the folder to which relative paths are relative.
+        base: the folder of relative paths.
         options: the options that affect the rows, apart from the inputs and the space.
         partitions: the requested number of parts, if any.
     """
@@ -127,7 +127,7 @@ class Output:
 
     def manifest(self) -> Manifest | None:
         """Return the manifest; None if the folder has none yet."""
-        text = self._storage.read(MANIFEST)
+        text = self._storage.read(MANIFEST_NAME)
         return None if text is None else Manifest.from_json(text)
 
     def begin(self, manifest: Manifest) -> None:
@@ -144,9 +144,10 @@ class Output:
         others = sorted(self._storage.names())
         if others:
             raise OutputMismatchError(
-                f"{self.uri}: expected a new folder or an earlier output, got {others[0]!r} and no {MANIFEST}"
+                f"{self.uri}: expected a new folder or an earlier output, got {others[0]!r} and no "
+                f"{MANIFEST_NAME}"
             )
-        self._storage.write(MANIFEST, manifest.to_json().encode())
+        self._storage.write(MANIFEST_NAME, manifest.to_json().encode())
 
     def claim(self, space: Space) -> None:
         """Store the embedding space of the vectors, before they are written.
@@ -158,11 +159,11 @@ class Output:
         if stored is not None:
             stored.check(space, owner=self.uri)
             return
-        self._storage.write(SPACE, space.to_json().encode())
+        self._storage.write(SPACE_NAME, space.to_json().encode())
 
     def space(self) -> Space | None:
         """Return the embedding space of the vectors; None if it is not stored yet."""
-        text = self._storage.read(SPACE)
+        text = self._storage.read(SPACE_NAME)
         return None if text is None else Space.from_json(text.decode())
 
     def done(self) -> list[int]:
@@ -179,12 +180,12 @@ class Output:
             OSError: it cannot be written.
         """
         self.write_failures(f"part-{number:06}", failures)
-        self._write_lines(f"{WARNINGS}/part-{number:06}.jsonl", warnings)
+        self._write_lines(f"{WARNING_FOLDER}/part-{number:06}.jsonl", warnings)
         self._storage.write(f"part-{number:06}.parquet", content)
 
     def write_failures(self, name: str, failures: Sequence[Failure]) -> None:
         """Write failures, replacing those of the same name; without any, delete their file."""
-        self._write_lines(f"{ERRORS}/{name}.jsonl", failures)
+        self._write_lines(f"{ERROR_FOLDER}/{name}.jsonl", failures)
 
     def _write_lines(self, name: str, lines: Sequence[Failure | FileWarning]) -> None:
         if lines:
@@ -201,13 +202,13 @@ class Output:
 
     def failures(self) -> Iterator[Failure]:
         """Yield all failures, part by part."""
-        for name in sorted(self._storage.names(ERRORS)):
-            yield from (Failure(**record) for record in self._records(f"{ERRORS}/{name}"))
+        for name in sorted(self._storage.names(ERROR_FOLDER)):
+            yield from (Failure(**record) for record in self._records(f"{ERROR_FOLDER}/{name}"))
 
     def reported(self, number: int) -> tuple[list[Failure], list[FileWarning]]:
         """Return the failures and the warnings of a part."""
         failures, warnings = (
-            self._records(f"{folder}/part-{number:06}.jsonl") for folder in (ERRORS, WARNINGS)
+            self._records(f"{folder}/part-{number:06}.jsonl") for folder in (ERROR_FOLDER, WARNING_FOLDER)
         )
         return (
             [Failure(**record) for record in failures],
@@ -219,25 +220,25 @@ class Output:
 
     def has_failures(self) -> bool:
         """Whether there are failures of this run or an earlier one."""
-        return bool(self._storage.names(ERRORS))
+        return bool(self._storage.names(ERROR_FOLDER))
 
     def note(self, number: int, text: str | None) -> None:
         """Store a note about an unfinished part; None deletes it."""
         if text is None:
-            self._storage.delete(f"{BEGUN}/{number}")
+            self._storage.delete(f"{NOTE_FOLDER}/{number}")
         else:
-            self._storage.write(f"{BEGUN}/{number}", text.encode())
+            self._storage.write(f"{NOTE_FOLDER}/{number}", text.encode())
 
     def noted(self, number: int) -> str | None:
         """Return the note about an unfinished part, if any."""
-        text = self._storage.read(f"{BEGUN}/{number}")
+        text = self._storage.read(f"{NOTE_FOLDER}/{number}")
         return None if text is None else text.decode()
 
     def remove(self) -> None:
         """Delete the output, with the manifest last, so that an interrupted deletion can be repeated."""
-        self._storage.remove(last=MANIFEST)
+        self._storage.remove(last=MANIFEST_NAME)
 
     def finish(self) -> None:
         """Delete incomplete files of killed workers; call this when no worker is running."""
-        for folder in ("", ERRORS, WARNINGS, BEGUN):
+        for folder in ("", ERROR_FOLDER, WARNING_FOLDER, NOTE_FOLDER):
             self._storage.sweep(folder)

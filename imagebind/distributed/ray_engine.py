@@ -208,7 +208,7 @@ def connected(address: str | None, *, num_cpus: int | None = None) -> Iterator[A
         MissingExtraError: Ray is not installed.
     """
     address = address or os.environ.get(ADDRESS_VARIABLE)
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray would send them over the network
     if address is None and "ray" not in sys.modules:
         # Despite its name, this variable makes Ray listen on loopback only.
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")

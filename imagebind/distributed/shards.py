@@ -9,7 +9,7 @@ from imagebind.errors import MediaError
 from imagebind.io.source import encodable, open_path
 from imagebind.modality import MediaKind, ModalityType
 
-MAX_ITEM_BYTES = 2**30  # ours: an item of a shard or table is read into memory
+MAX_ITEM_BYTES = 2**30  # our limit, since an item of a shard or table is read into memory
 TEXT_ENDINGS = ("caption", "transcript")  # common in WebDataset shards, besides .txt
 # Endings that WebDataset's decoders treat as labels, numbers and Python objects.
 NOT_MEDIA_ENDINGS = frozenset(
@@ -73,6 +73,6 @@ def _is_media(name: str) -> bool:
 
 
 def _stated_kind(name: str) -> str | None:
-    """Return the media type in an ending, all after the first dot: `scene/0001.depth.png` is depth."""
+    """Return the media type that an ending, all after the first dot, states: depth for `0001.depth.png`."""
     words = PurePosixPath(name).name.lower().split(".")[1:]
     return next((_KIND_BY_ENDING[word] for word in words if word in _KIND_BY_ENDING), None)

@@ -22,7 +22,7 @@ from imagebind.search.rows import IndexRow
 
 COMMIT_ROWS = 4096  # 16 MB of the released model's vectors
 ID_BYTES = 16
-_SURROGATE = re.compile(r"\\udc([89a-f][0-9a-f])")  # an output's escape for a byte that is not UTF-8
+_SURROGATE = re.compile(r"\\udc([89a-f][0-9a-f])")  # an escaped byte that is not UTF-8
 
 
 def add_partitions(
@@ -56,7 +56,7 @@ def add_partitions(
     if missing and is_whole:
         raise ImageBindError(
             f"{output.uri}: {missing} of {len(manifest.parts)} parts are missing; "
-            "resume that run first, by the same command"
+            "resume that run first, with the same command"
         )
     space = output.space()
     added = 0
@@ -82,7 +82,7 @@ def _batches(output: Output, base: str) -> Iterator[list[IndexRow]]:
         path for number in output.done() for path in set(output.read(number, ["path"])["path"].to_pylist())
     )
     pending: list[IndexRow] = []
-    scattered: list[IndexRow] = []
+    scattered: list[IndexRow] = []  # rows of paths in several parts, committed last
     for number in output.done():
         for record in output.read(number).to_pylist():
             row = _row(record, base)
@@ -97,9 +97,9 @@ def _batches(output: Output, base: str) -> Iterator[list[IndexRow]]:
 def _row(record: Mapping[str, Any], base: str) -> IndexRow:
     vector = np.asarray(record["vector"], dtype=np.float32)
     kind = _kind(record)
-    path, start, end = _whole(record["path"], base), record["start"], record["end"]
-    of = repr((path, kind.value, start, end)).encode() + vector.tobytes()
-    id = hashlib.blake2b(of, digest_size=ID_BYTES).hexdigest()  # the same each time it is added
+    path, start, end = _index_path(record["path"], base), record["start"], record["end"]
+    identity = repr((path, kind.value, start, end)).encode() + vector.tobytes()
+    id = hashlib.blake2b(identity, digest_size=ID_BYTES).hexdigest()  # the same each time it is added
     return IndexRow(path=path, kind=kind, start=start, end=end, vector=vector, id=id)
 
 
@@ -110,6 +110,6 @@ def _kind(record: Mapping[str, Any]) -> MediaKind:
     return MediaKind.IMAGE if record["start"] is None else MediaKind.VIDEO
 
 
-def _whole(path: str, base: str) -> str:
+def _index_path(path: str, base: str) -> str:
     path = _SURROGATE.sub(r"\\x\1", path)
     return path if is_uri(path) else path_text(absolute_path(Path(base, path)))

@@ -17,8 +17,8 @@ from imagebind.modality import MediaKind
 from imagebind.search.crawl.embed import FileRows
 from imagebind.vectors import ROWS_PER_GROUP, rows_of, vector_table
 
-MAX_ITEM_DEATHS = 2  # of workers at one item until it fails; a single death may have another reason
-MAX_TRIES = 20  # per part in one run, enough for several such items
+MAX_ITEM_DEATHS = 2  # worker deaths after which an item fails; a single death may have another reason
+MAX_TRIES = 20  # per part in one run, enough for several items at which workers die
 REPORTED_FAILURES = 10  # returned for each part; all are written
 
 
@@ -34,7 +34,7 @@ class PartDone:
 
 
 class Method(Protocol):
-    """How items become rows, and rows a table."""
+    """Turns items into rows, and rows into a table."""
 
     @property
     def options(self) -> Mapping[str, Any]:

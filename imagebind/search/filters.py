@@ -23,7 +23,7 @@ def where(
     between: tuple[float, float] | None = None,
     metadata: Metadata | None = None,
 ) -> str | None:
-    """Return the SQL condition that all filters hold; None without filters.
+    """Return an SQL condition for the rows that match all filters; None without filters.
 
     Args:
         path: a pattern: `*` and `?` within a folder, `**` across folders; a pattern that does not start with

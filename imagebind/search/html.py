@@ -14,7 +14,7 @@ from imagebind.search.rows import Hit
 
 CARDS_CSS = Path(__file__).with_name("cards.css")
 CARD_TEXT_CHARACTERS = 240  # shown of a text
-_BREAKS = re.compile("(?<=[_-])|(?=[.])")  # where the name of a file may be broken
+_BREAKS = re.compile("(?<=[_-])|(?=[.])")  # where a line break in a file name is allowed
 
 
 def kind_name(kind: MediaKind) -> str:
@@ -61,7 +61,7 @@ def card(hit: Hit, link: str | None, *, actions: str = "") -> str:
         player=f"{link}{media_fragment(hit)}",
         text=_shown_text(hit),
         time=seconds(hit),
-        # A text that was added as a string has no name; the card shows it.
+        # A text that was added as a string has no file name; the card shows the text itself.
         name_parts=["text"] if hit.kind is MediaKind.TEXT and not folder else _BREAKS.split(name),
         folder=_end_of(folder),
         is_scored=not math.isnan(hit.cosine),  # else not from a query
@@ -87,7 +87,7 @@ def seconds(hit: Hit) -> str:
     """Return the time of a hit as text; empty if it has no time."""
     if hit.start is None or hit.end is None:
         return ""
-    if hit.end < 0.1:
+    if hit.end < 0.1:  # too short for one decimal
         return f"{hit.start:.2f}–{hit.end:.2f} s"
     unit = " s" if hit.end < 60 else ""
     return f"{_clock(hit.start)}–{_clock(hit.end)}{unit}"

@@ -37,7 +37,7 @@ from imagebind.search.store import SearchIndexError, Store, exists, store_errors
 from imagebind.space import Space
 
 SPACE_KEY, CALIBRATION_KEY = "space", "calibration"
-K = 10
+DEFAULT_K = 10  # hits
 KEEP_OLD_VERSIONS = timedelta(hours=1)  # other processes may be reading them
 
 Uri = str | os.PathLike[str]
@@ -45,7 +45,7 @@ Uri = str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class IndexStats:
-    """The content of an index: `rows` vectors of `files` files, `kinds` of each media type.
+    """The content of an index: its numbers of rows and files, and the rows of each media type as `kinds`.
 
     `size` is in bytes, None in an object store. Searches use an approximate index if `approximate`.
     `version` counts commits.
@@ -67,10 +67,10 @@ class Index:
         """Use `Index.open`."""
         self._store = store
         self.embedder = embedder
-        self._checked: set[MediaKind] = set()
-        self._recorded: set[MediaKind] = set()
-        self._kinds: tuple[int, Counter[MediaKind]] = (-1, Counter())
-        self._calibration: tuple[int, Calibration] = (-1, Calibration())
+        self._checked_kinds: set[MediaKind] = set()
+        self._recorded_kinds: set[MediaKind] = set()
+        self._counts: tuple[int, Counter[MediaKind]] = (-1, Counter())  # table version, rows
+        self._calibration: tuple[int, Calibration] = (-1, Calibration())  # table version, calibration
 
     @classmethod
     def open(cls, uri: Uri, embedder: Embedder | None = None, *, create: bool = False) -> "Index":
@@ -107,7 +107,7 @@ class Index:
         return Space.from_json((self._store.about(SPACE_KEY) or b"{}").decode())
 
     def roots(self, new: Iterable[Path] = ()) -> list[Path]:
-        """Store `new` roots, and return the folders and files that all crawls have indexed."""
+        """Store `new` roots, and return all roots: the folders and files given to crawls."""
         return self._store.roots(new)
 
     @property
@@ -202,7 +202,7 @@ class Index:
         return self._store.delete(column, values)
 
     def files(self) -> dict[str, FileState]:
-        """Return the state of each file by its path, see `path_text`."""
+        """Return the state of each file, keyed by its path as text (see `path_text`)."""
         columns = ["path", "kind", "content_hash", "size", "mtime_ns"]
         with store_errors(self.uri, "read"):
             batches = self._store.items.search().select(columns).to_batches()
@@ -216,7 +216,7 @@ class Index:
         return files
 
     def get(self, id: str) -> Hit | None:
-        """Return the row with this id, including its vector; None without one."""
+        """Return the row with this id, including its vector; None if there is none."""
         with store_errors(self.uri, "read"):
             found = self._store.items.search().where(f"id = {quoted(id)}").limit(1).to_list()
         return to_hit(found[0]) if found else None
@@ -224,7 +224,7 @@ class Index:
     def search(
         self,
         query: Any,
-        k: int = K,
+        k: int = DEFAULT_K,
         *,
         kinds: Iterable[MediaKind | str] | None = None,
         path: str | None = None,
@@ -330,15 +330,15 @@ class Index:
         return self._calibration[1]
 
     def check(self, kinds: Iterable[MediaKind]) -> None:
-        """Check that the embedder embeds these media types as the index's vectors were.
+        """Check that the embedder embeds these media types in the same way as the index's vectors.
 
         Raises:
             SpaceMismatchError: it does not.
         """
-        new = set(kinds) - self._checked
+        new = set(kinds) - self._checked_kinds
         if new and self.embedder is not None:
             self.space.check(Space.of(self.embedder, kinds=new), owner=self.uri)
-            self._checked |= new
+            self._checked_kinds |= new
 
     def missing_pack(self, modalities: Iterable[str]) -> str | None:
         """Describe a pack of these modalities that the index needs and that is not loaded, or return None."""
@@ -360,17 +360,17 @@ class Index:
         """Return the number of rows of each media type."""
         with store_errors(self.uri, "read"):
             version = self._store.items.version
-            if self._kinds[0] != version:
+            if self._counts[0] != version:
                 kinds = self._store.items.search().select(["kind"]).to_arrow()["kind"]
                 found = kinds.value_counts().to_pylist()
-                self._kinds = version, Counter({stored_kind(row["values"]): row["counts"] for row in found})
-            return self._kinds[1]
+                self._counts = version, Counter({stored_kind(row["values"]): row["counts"] for row in found})
+            return self._counts[1]
 
     def kinds_named(self, names: Iterable[MediaKind | str]) -> list[MediaKind]:
-        """Return the media types with these names: of the library, of loaded packs, or of vectors.
+        """Return the media types with these names: of the library, of loaded packs, or of the index.
 
         Raises:
-            ValueError: there is none of this name.
+            ValueError: no media type has the name.
         """
         known = [*self._loaded_packs, *self._kind_counts()]
         return [media_kind(name, known) for name in names]
@@ -390,11 +390,11 @@ class Index:
     def _record_kinds(self, kinds: Iterable[MediaKind]) -> None:
         """Check media types, and store the transforms of those that are new to the index."""
         self.check(kinds)
-        new = set(kinds) - self._recorded
+        new = set(kinds) - self._recorded_kinds
         if new and self.embedder is not None:
             before = self.space
             other_packs = {*self.embedder.bound} - {kind.value for kind in new}
             joined = before.joined(Space.of(self.embedder, kinds=new).without(other_packs))
             if joined != before:
                 self._store.set_about(SPACE_KEY, joined.to_json().encode())
-            self._recorded |= new
+            self._recorded_kinds |= new

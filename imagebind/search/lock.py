@@ -13,7 +13,7 @@ LOCK_NAME = ".writer.lock"
 
 
 class IndexBusyError(SearchIndexError):
-    """An index that another process is writing to; names the index and the process."""
+    """Another process is writing to the index; the message names the index and the process."""
 
 
 @contextmanager
@@ -22,8 +22,8 @@ def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
 
     The operating system releases the lock when the process ends, even if it is killed. For an index in a
     folder the lock is a file in that folder, so it excludes all processes that share the folder; on a network
-    file system only if that locks files across machines. For any other URI it is a file in the user's cache
-    folder, named after the URI: it excludes crawls by the same user on the same machine with the same
+    file system, only if it supports file locks across machines. For any other URI it is a file in the user's
+    cache folder, named after the URI: it excludes crawls by the same user on the same machine with the same
     spelling of the URI, but not those of other users and machines. Two concurrent crawls leave an index
     readable, but may add a file twice.
 
@@ -37,17 +37,17 @@ def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
     with store_errors(uri, "written to"):
         path = lock_path(uri)
         path.parent.mkdir(parents=True, exist_ok=True)
-        holder = path.with_suffix(".pid")  # a second file: some versions of filelock truncate the lock file
+        pid_file = path.with_suffix(".pid")  # a second file: some versions of filelock truncate the lock file
         lock = FileLock(path)
         try:
             lock.acquire(timeout=0)
         except Timeout as error:
             raise IndexBusyError(
-                f"{uri}: {_process(holder)} is writing to it; wait until it has ended"
+                f"{uri}: {_writer_name(pid_file)} is writing to it; wait until it has ended"
             ) from error
     try:
         with store_errors(uri, "written to"):
-            holder.write_text(str(os.getpid()))
+            pid_file.write_text(str(os.getpid()))
         yield
     finally:
         lock.release()
@@ -61,8 +61,8 @@ def lock_path(uri: str) -> Path:
     return cache / "imagebind" / "locks" / f"{hashlib.blake2b(uri.encode(), digest_size=16).hexdigest()}.lock"
 
 
-def _process(holder: Path) -> str:
+def _writer_name(pid_file: Path) -> str:
     try:
-        return f"process {int(holder.read_text())}"
+        return f"process {int(pid_file.read_text())}"
     except (OSError, ValueError):  # not written yet
         return "another process"

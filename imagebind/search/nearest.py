@@ -1,4 +1,4 @@
-"""From a query to its hits: combine its items into a vector, find the rows nearest to it, and score them.
+"""Find the rows nearest to a query's vector, score them as hits, and build the approximate index.
 
 The constants of the approximate search are measured, see `imagebind benchmark search`. Below
 `MIN_APPROXIMATE_ROWS` an exact search is fast enough, and its recall is 1.
@@ -27,7 +27,7 @@ MIN_ONE_BIT_DIM = 512  # vectors at least this long need only one bit per dimens
 SHORT_VECTOR_BITS = 4  # per dimension of shorter vectors
 NPROBES = 32  # partitions searched
 REFINE_FACTOR = 16  # candidates per hit whose full vectors are read
-SAME_ITEM_COSINE = 0.9999  # rounding in half precision and in other batches changes a cosine by less
+SAME_ITEM_COSINE = 0.9999  # half precision and the batch's composition change a cosine by less
 FETCH_GROWTH = 4  # if `per_file` leaves too few rows, fetch this many times as many
 
 Record = Mapping[str, Any]
@@ -87,11 +87,11 @@ def scored(records: Iterable[Record], vector: np.ndarray, calibration: Calibrati
 
 
 def is_same_item(hit: Hit) -> bool:
-    """Whether a hit has the query's vector: it is the file that the query is, or a copy of it.
+    """Whether a hit has the query's vector, so that it is the query's own file or a copy of it.
 
     Its calibrated score may be lower than those of other media types, because the cosines of a query with its
-    own media type have a large standard deviation. A text is not counted: of many equal captions, which would
-    fill the list, each would have the query's vector.
+    own media type have a large standard deviation. Texts are excluded: many rows may have the same caption as
+    the query, and they would fill the list.
     """
     return hit.kind is not MediaKind.TEXT and hit.cosine >= SAME_ITEM_COSINE
 

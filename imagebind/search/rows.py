@@ -20,7 +20,7 @@ from imagebind.modality import MediaKind, ModalityType, stored_kind
 
 Metadata = Mapping[str, str | int | float | bool]
 
-TEXT_KEY = "text"  # metadata written by the index: the beginning of a text
+TEXT_KEY = "text"  # metadata written by the index: a text, or the beginning of a text file
 UNREAD_KEY = "unread"  # metadata written by the crawl: the media type in a video that could not be read
 UNIT_TOLERANCE = 1e-3  # of a vector's length: half precision rounds by less
 
@@ -68,7 +68,7 @@ class Hit:
 
     `cosine` is the cosine similarity of query and row. `score` is comparable across media types: the number
     of standard deviations by which the cosine exceeds the query's mean cosine with that media type. Both are
-    NaN for rows that do not come from a query.
+    NaN in rows from `Index.get` and `Index.sample`, which have no query.
     """
 
     id: str
@@ -158,7 +158,7 @@ def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
         if row.vector.shape != (embed_dim,):
             raise ValueError(f"{row.path}: expected a vector ({embed_dim},), got {row.vector.shape}")
         length = float(np.linalg.norm(row.vector))
-        if not abs(length - 1) <= UNIT_TOLERANCE:  # also where it is NaN
+        if not abs(length - 1) <= UNIT_TOLERANCE:  # also true of NaN
             raise ValueError(f"{row.path}: expected a vector of unit length, got one of length {length:g}")
     columns: dict[str, Any] = {
         name: [getattr(row, name) for row in rows]

@@ -51,7 +51,7 @@ class Store:
         uri = os.fspath(uri)
         if not exists(uri):
             raise SearchIndexError(
-                f"{uri}: no index found; make one by `imagebind index FOLDER --db {uri}`, "
+                f"{uri}: no index found; create one with `imagebind index FOLDER --db {uri}`, "
                 "or Index.open(…, embedder, create=True)"
             )
         with store_errors(uri, "opened"):
@@ -74,7 +74,7 @@ class Store:
                 raise SearchIndexError(
                     f"{uri}: expected a new folder, or one with an index, got one with {others[0]!r}"
                 )
-        with store_errors(uri, "made"):
+        with store_errors(uri, "created"):
             connection = _connect(uri)
             table = connection.create_table(ABOUT_TABLE, schema=_ABOUT_SCHEMA, exist_ok=True)
             for key, value in about.items():
@@ -83,7 +83,7 @@ class Store:
             return cls(uri, connection)
 
     def about(self, key: str) -> bytes | None:
-        """Return the value of a key in the table `about`; None without one."""
+        """Return the value of a key in the table `about`; None if it has none."""
         with store_errors(self.uri, "read"):
             found = self._about.search().where(f"key = {quoted(key)}").limit(1).to_list()
         return found[0]["value"] if found else None
@@ -117,7 +117,7 @@ class Store:
             )
 
     def delete(self, column: str, values: Sequence[str]) -> int:
-        """Delete the rows that have one of these values, and return their number."""
+        """Delete the rows that have one of these values in a column, and return their number."""
         with store_errors(self.uri, "written to"):
             return sum(self.items.delete(each).num_deleted_rows for each in _conditions(column, values))
 

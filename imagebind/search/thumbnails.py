@@ -20,7 +20,8 @@ _SCALE = 255 * np.array(IMAGE_STD, dtype=np.float32)[:, None, None]
 _SHIFT = 255 * np.array(IMAGE_MEAN, dtype=np.float32)[:, None, None] + np.float32(0.5)
 Colours = tuple[tuple[int, int, int], ...]
 
-# Evenly spaced colours from least to greatest value; dark to bright, so that they work in grayscale. Ours.
+# Our own colour maps: evenly spaced colours from the least to the greatest value. They go from dark to
+# bright, so that they work in grayscale.
 _THERMAL_RAMP = ((8, 6, 28), (72, 16, 96), (150, 36, 104), (220, 72, 72), (248, 146, 50), (252, 250, 190))
 _DEPTH_RAMP = (
     (12, 20, 66),
@@ -104,7 +105,7 @@ def _mel(view: np.ndarray) -> Image.Image:
 
 
 def _imu(view: np.ndarray) -> Image.Image:
-    """Return an image of lines for (6, t): accelerometer above, gyroscope below, each minus its mean."""
+    """Return an image of lines for (6, t): accelerometer above, gyroscope below, each axis minus its mean."""
     steps = view[:, :: max(view.shape[1] // THUMBNAIL_SIDE, 1)][:, :THUMBNAIL_SIDE]
     image = Image.new("RGB", (THUMBNAIL_SIDE, THUMBNAIL_SIDE), "white")
     pen = ImageDraw.Draw(image)

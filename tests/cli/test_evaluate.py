@@ -238,7 +238,7 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
         (["esc50", "--data", "d", "--vary", "clips=[]"], "NAME=A,B"),
         (["few-shot", "esc50", "--data", "d", "--shots", "two"], "whole numbers"),
         (["mine", "--audio", "a", "--images", "b"], "one name and one of"),
-        (["esc50", "--audio", "a"], "no benchmark's"),
+        (["esc50", "--audio", "a"], "no benchmark has"),
         (["esc50", "--data", "d", "--shots", "2"], "few-shot before"),
         (["few-shot", "esc50", "--data", "d", "--limit", "2"], "no limit"),
         (["few-shot", "esc50", "--data", "d", "--shots", "0"], "at least 1"),

@@ -261,7 +261,7 @@ def test_samples_are_random_rows_and_depend_on_the_seed_only(tmp_path):
 
 
 def test_a_missing_index_is_named_with_the_command_that_makes_it(tmp_path):
-    with pytest.raises(SearchIndexError, match=r"nothing\.lance: no index found; make one by `imagebind"):
+    with pytest.raises(SearchIndexError, match=r"nothing\.lance: no index found; create one with `imagebind"):
         Index.open(tmp_path / "nothing.lance")
 
 

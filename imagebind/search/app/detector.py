@@ -24,7 +24,7 @@ from imagebind.search.app.inputs import Upload, UploadFile, limits_of, trim_memo
 from imagebind.transforms.image import load_image
 
 MAX_QUERIES = 12
-MAX_SIDE = 1024  # pixels of the longer side; larger images are reduced before detection
+MAX_IMAGE_SIDE = 1024  # pixels of the longer side; larger images are reduced before detection
 JPEG_QUALITY = 88
 
 
@@ -116,7 +116,7 @@ def _read_image(file: UploadFile) -> tuple[Image.Image, float]:
         if not size:
             raise MediaError(file.name, got="none", expected="an image in which to detect the queries")
         image = load_image(cast(BinaryIO, content), limits=limits_of(size))
-    scale = min(MAX_SIDE / max(image.size), 1.0)
+    scale = min(MAX_IMAGE_SIDE / max(image.size), 1.0)
     if scale < 1:
         image = image.resize((max(round(image.width * scale), 1), max(round(image.height * scale), 1)))
     return image, scale

@@ -21,16 +21,17 @@ from imagebind.search.thumbnails import thumbnails
 UPLOAD_IN_MEMORY_BYTES = 2**18  # larger uploads go to the disk
 FREE_PIXELS, PIXELS_PER_BYTE = 24_000_000, 64  # of images; more pixels are allowed only in larger files
 FREE_SECONDS = 600.0  # of audio and IMU; longer recordings are allowed only in larger files
-MIN_BYTE_RATE = 500  # bytes per second; speech at its lowest rate has 750
+MIN_BYTE_RATE = 500  # bytes per second; speech codecs at their lowest rate, 6 kbit/s, have 750
 
-_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None  # glibc has it
+# Only glibc has it.
+_MALLOC_TRIM = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
 
-# Other media types that the user may choose for a file of a media type.
+# Other media types that the user may choose for a file of the detected media type.
 _ALTERNATIVE_KINDS = {
     MediaKind.IMAGE: (MediaKind.THERMAL,),  # 8-bit thermal images cannot be detected by their content
     MediaKind.VIDEO: (MediaKind.AUDIO,),
 }
-_AMBIGUOUS_KINDS = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # of 16-bit images, and arrays
+_AMBIGUOUS_KINDS = (MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)  # of 16-bit images and of arrays
 
 
 class UploadFile(tempfile.SpooledTemporaryFile):
@@ -134,8 +135,8 @@ def trim_memory() -> None:
 
     The C library keeps freed memory in a pool for each thread: 0.7 GB after a few large images.
     """
-    if _TRIM is not None:
-        _TRIM(0)
+    if _MALLOC_TRIM is not None:
+        _MALLOC_TRIM(0)
 
 
 def _middle(jpegs: Any) -> str | None:

@@ -30,7 +30,7 @@ class UploadClassifier:
             labels: one per line, further names of the same label after `|`.
 
         Raises:
-            MediaError: fewer than two labels, too many names, or a duplicate.
+            MediaError: fewer than two labels, too many names, a duplicate, or a model without a text trunk.
         """
         classes = tuple(parse_labels(labels.splitlines(), item="labels"))
         names = sum(map(len, classes))

@@ -30,7 +30,7 @@ def project(vectors: np.ndarray, kinds: Sequence[MediaKind]) -> np.ndarray:
         if count >= MIN_POINTS_PER_KIND:
             rows = of_kind == kind
             centred[rows] -= centred[rows].mean(axis=0)
-    _, axes = np.linalg.eigh(centred.T @ centred)  # (e, e), the largest last
+    _, axes = np.linalg.eigh(centred.T @ centred)  # (e, e), by increasing variance
     positions = centred @ axes[:, :-3:-1]  # (n, e) @ (e, 2)
     positions -= (positions.min(axis=0) + positions.max(axis=0)) / 2
     return positions / max(float(np.abs(positions).max()), 1e-12)

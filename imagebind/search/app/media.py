@@ -39,14 +39,14 @@ def media_routes(index: Index) -> APIRouter:
         except OSError:
             return _not_found(
                 f"{hit.path} does not exist on this machine. If it was deleted, remove it from the index "
-                "by `imagebind index` with --prune."
+                "with `imagebind index --prune`."
             )
-        kind = media_type(hit)
+        shown_as = mime_type(hit)
         return FileResponse(
             file,
             stat_result=status,
-            media_type=kind or "application/octet-stream",
-            filename=None if kind else hit.file.name.encode(errors="replace").decode(),
+            media_type=shown_as or "application/octet-stream",
+            filename=None if shown_as else hit.file.name.encode(errors="replace").decode(),
             headers={"Content-Security-Policy": MEDIA_POLICY},
         )
 
@@ -80,20 +80,20 @@ def served_file(hit: Hit, roots: Sequence[Path]) -> tuple[Path, os.stat_result]:
     real = Path(os.path.realpath(file, strict=True))
     status = real.stat()
     if not stat.S_ISREG(status.st_mode):
-        raise FileNotFoundError(errno.ENOENT, "no regular file", str(file))
+        raise FileNotFoundError(errno.ENOENT, "not a regular file", str(file))
     tops = [root for root in roots if file != root and file.is_relative_to(root)] or [file.parent]
     is_plain = any(Path(os.path.realpath(top)) / file.relative_to(top) == real for top in tops)
     if not is_plain:
         is_inside = any(real.is_relative_to(os.path.realpath(root)) for root in roots)
         is_same = (status.st_size, status.st_mtime_ns) == (hit.size, hit.mtime_ns)
         if not (is_inside and is_same):
-            raise PermissionError(errno.EPERM, "elsewhere by a symbolic link", str(file))
+            raise PermissionError(errno.EPERM, "a symbolic link to a file outside the index", str(file))
     if not os.access(real, os.R_OK):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(file))
     return real, status
 
 
-def media_type(hit: Hit) -> str | None:
+def mime_type(hit: Hit) -> str | None:
     """Return the MIME type by which a browser may show a hit's file; None if it must download it.
 
     It depends on the media type when the file was indexed, so that no file is served as HTML.

@@ -119,7 +119,7 @@ def label_table(scores: Sequence[LabelScore]) -> str:
 
 def detected(boxes: DetectedBoxes) -> str:
     """Return an image with its detections, and their table."""
-    advice = "Lower the least score, or try another text." if not boxes.rows else ""
+    advice = "Lower the minimum score, or try another text." if not boxes.rows else ""
     shown = render("detected.html", name=boxes.name, image=data_uri(boxes.jpeg), rows=boxes.rows)
     return shown if boxes.rows else notice("Nothing found.", advice=advice) + shown
 

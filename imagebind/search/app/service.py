@@ -58,7 +58,8 @@ class PageQuery:
 class Filters:
     """The filters of a search as entered.
 
-    `kinds` are names of media types, `first` and `last` times, in seconds or as 1:30.
+    `kinds` are names of media types; `first` and `last` are times, in seconds or as 1:30; `top` is the number
+    of hits.
     """
 
     kinds: Sequence[str] = ()
@@ -114,7 +115,9 @@ class PageService:
 
     def welcome(self) -> str:
         """Return the notice shown before the first search."""
-        hint = "Enter a text, add files, or both: they are added. A negative weight subtracts."
+        hint = (
+            "Enter a text, add files, or both: the query is their weighted sum. A negative weight subtracts."
+        )
         try:
             is_empty = len(self.index) == 0
         except ImageBindError:  # `overview` shows the error
@@ -185,7 +188,7 @@ class PageService:
             return self.error_notice(error)
 
     def detect(self, file: UploadFile) -> str:
-        """Return an image with the boxes of its detections; `ImageDetector` describes the file."""
+        """Return an image with the boxes of its detections; `ImageDetector` describes the file's format."""
         try:
             return results.detected(self.detector(file))
         except (ImageBindError, ValueError) as error:
@@ -199,7 +202,7 @@ class PageService:
         if {*filters.kinds} <= {kind.value for kind in MediaKind}:
             return
         try:
-            self.index.kinds_named(filters.kinds)  # with those of packs
+            self.index.kinds_named(filters.kinds)  # knows the modalities of packs too
         except ValueError as error:
             raise MediaError(str(error)) from error
 

@@ -75,10 +75,11 @@ def crawl(
         IndexBusyError: another process is writing to the index.
         SearchIndexError: the index cannot be written, for example on a full disk; committed rows stay.
         SpaceMismatchError: the embedder's vectors are in another space than the index's.
+        ValueError: the index has no embedder.
     """
     if index.embedder is None:
         raise ValueError(f"{index.uri}: expected an index opened with an embedder")
-    whole_roots = check_roots(roots)
+    absolute_roots = check_roots(roots)
     embed_all = partial(
         embed,
         embedder=index.embedder,
@@ -87,14 +88,18 @@ def crawl(
         batch_size=batch_size,
     )
     workers = max(index.embedder.num_workers // 2, 1)  # examining costs less than decoding
-    own = [Path(index.uri)] if not is_uri(index.uri) else []
-    own += [] if errors is None else [errors]
-    with writer_lock(index.uri), error_file(errors) as log, FileCount(whole_roots, own, progress) as count:
-        index.roots(whole_roots)
+    excluded = [Path(index.uri)] if not is_uri(index.uri) else []
+    excluded += [] if errors is None else [errors]
+    with (
+        writer_lock(index.uri),
+        error_file(errors) as log,
+        FileCount(absolute_roots, excluded, progress) as count,
+    ):
+        index.roots(absolute_roots)
         run = _Crawl(index, embed_all, mappings, ask, count, log, workers)
-        run.index_files(discover(whole_roots, without=own))
+        run.index_files(discover(absolute_roots, without=excluded))
         run.retry_changed_files()
-        run.handle_missing_files(whole_roots, prune=prune)
+        run.handle_missing_files(absolute_roots, prune=prune)
         index.optimize()
         return run.report
 
@@ -198,6 +203,7 @@ class _Crawl:
         return examine(found, kind_and_options, self.indexed.sizes)
 
     def _examined(self, found: FoundFile, examining: Future[ExaminedFile]) -> ExaminedFile:
+        """Return the result of `_examine`, or with the answer of `ask` if the media type is ambiguous."""
         try:
             return examining.result()
         except AmbiguousMediaError as error:
@@ -210,7 +216,10 @@ class _Crawl:
             return examine(found, answer, self.indexed.sizes)
 
     def _is_indexed(self, examined: ExaminedFile, state: FileState | None) -> bool:
-        """Whether the index has these bytes already, under this path or under one that no longer exists."""
+        """Whether the index has these bytes already, under this path or under one that no longer exists.
+
+        If so, their rows get this path and modification time.
+        """
         if not examined.content_hash:  # the index has no file of this size
             return False
         found, path = examined.found, path_text(examined.found.path)
@@ -229,7 +238,7 @@ class _Crawl:
             before,
             path_text(found.path),
             mtime_ns=found.mtime_ns,
-            written=lambda: self._done(outcome, kind),
+            on_commit=lambda: self._done(outcome, kind),
         )
 
     def _collect(self, file: FileRows) -> None:
@@ -238,7 +247,7 @@ class _Crawl:
         found, kind = examined.found, examined.kind
         if file.failures and not file.rows:
             self._fail(found, state, file.failures[0], kind)
-        elif not self._is_put_off(found, state):
+        elif not self._retry_if_changed(found, state):
             for failure in file.failures:  # the audio of a video; its video rows are kept
                 self._note(failure)
             outcome = FileOutcome.ADDED if state is None else FileOutcome.CHANGED
@@ -246,11 +255,11 @@ class _Crawl:
                 file.path,
                 file.rows,
                 is_new=state is None,
-                written=lambda: self._written(file, outcome, kind),
+                on_commit=lambda: self._count_written(file, outcome, kind),
             )
 
-    def _is_put_off(self, found: FoundFile, state: FileState | None) -> bool:
-        """Whether a file has changed since it was found; it is then retried once, and after that fails."""
+    def _retry_if_changed(self, found: FoundFile, state: FileState | None) -> bool:
+        """Return whether a file has changed since it was found; if so, retry it once, then fail it."""
         now = stat_file(found.path, found.root)
         if now == found:
             return False
@@ -271,7 +280,7 @@ class _Crawl:
             self.indexed.unvisit(path_text(found.path), state)
         return True
 
-    def _written(self, file: FileRows, outcome: FileOutcome, kind: MediaKind) -> None:
+    def _count_written(self, file: FileRows, outcome: FileOutcome, kind: MediaKind) -> None:
         self.report.rows += len(file.rows)
         self.report.warned_files += bool(file.warnings)
         for warning in file.warnings:
@@ -283,7 +292,7 @@ class _Crawl:
     def _fail(
         self, found: FoundFile, state: FileState | None, failure: Failure, kind: MediaKind | None = None
     ) -> None:
-        if not self._is_put_off(found, state):
+        if not self._retry_if_changed(found, state):
             self._note(failure)
             self._done(FileOutcome.FAILED, kind)
 

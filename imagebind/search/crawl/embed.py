@@ -85,7 +85,7 @@ def embed_files(
 
 
 class _Plan(NamedTuple):
-    """The requests of a file, the warnings raised while planning them, and what all its rows contain."""
+    """The requests of a file, the warnings from planning them, and the columns that its rows share."""
 
     requests: list[Request]
     warnings: list[str]
@@ -138,7 +138,7 @@ class _FileJob:
         ]
 
     def result(self) -> FileRows:
-        """Return the rows. If the audio of a video failed, they name it in their metadata."""
+        """Return the rows, failures and warnings. If a video's audio failed, the rows' metadata says so."""
         if self.kind in self.failed:
             return FileRows.failed(self.path, self.failed[self.kind])
         rows = self.rows

@@ -1,4 +1,4 @@
-"""Files before they are embedded: media type, hash, and threads that determine them in advance."""
+"""Determine the media type and the hash of files in threads, before they are embedded."""
 
 import hashlib
 from collections import deque
@@ -44,7 +44,7 @@ KindAndOptions = tuple[MediaKind, Mapping[str, Any]]
 def examine(found: FoundFile, kind_and_options: KindAndOptions, sizes: Container[int]) -> ExaminedFile:
     """Return a file whose media type is known, with a hash of its content if its size is among `sizes`.
 
-    Only then can the index have the same bytes.
+    `sizes` are those of indexed files: the index cannot have the bytes of a file of another size.
 
     Raises:
         MediaError: the file cannot be read.

@@ -16,17 +16,17 @@ from imagebind.search.rows import FileState
 class IndexedFiles:
     """The files of an index that the crawl has not visited yet.
 
-    Paths are text, see `path_text`. `sizes` are those of files whose content can be compared with others.
+    Paths are text, see `path_text`. `sizes` are the sizes of files with a content hash.
     """
 
     def __init__(self, files: dict[str, FileState]) -> None:
         """Start from `Index.files()`, which is modified."""
         self._unvisited = files
         self.sizes = {state.size for state in files.values() if state.content_hash}
-        self._paths: defaultdict[str, list[str]] = defaultdict(list)  # by hash
+        self._paths_of_hash: defaultdict[str, list[str]] = defaultdict(list)
         for path, state in files.items():
             if state.content_hash:  # rows added by a user have none
-                self._paths[state.content_hash].append(path)
+                self._paths_of_hash[state.content_hash].append(path)
 
     def visit(self, path: str) -> FileState | None:
         """Mark a file as visited, and return its state; None if the index lacks it or it was visited."""
@@ -41,7 +41,7 @@ class IndexedFiles:
 
         The earlier path no longer exists, and had a file of the same bytes and media type.
         """
-        for path in self._paths.get(examined.content_hash, ()):
+        for path in self._paths_of_hash.get(examined.content_hash, ()):
             state = self._unvisited.get(path)
             if (
                 state is not None
@@ -54,12 +54,12 @@ class IndexedFiles:
 
     def missing(self, roots: Sequence[Path]) -> dict[str, FileState]:
         """Return the unvisited files under the roots that no longer exist."""
-        tops = [path_text(root) for root in roots]
-        below = tuple(top.rstrip(os.sep) + os.sep for top in tops)
+        root_texts = [path_text(root) for root in roots]
+        prefixes = tuple(root.rstrip(os.sep) + os.sep for root in root_texts)
         return {
             path: state
             for path, state in self._unvisited.items()
-            if (path in tops or path.startswith(below)) and not path_exists(text_path(path))
+            if (path in root_texts or path.startswith(prefixes)) and not path_exists(text_path(path))
         }
 
 

@@ -13,7 +13,7 @@ from imagebind.media.discover import discover
 from imagebind.modality import MediaKind
 
 KEPT_FAILURES = 1000  # failures, and as many warnings, that a report keeps; the error file has all
-KEPT_SUFFIXES = 100
+KEPT_SUFFIXES = 100  # suffixes of files that are not media; further ones are counted together, as “…”
 
 
 class FileOutcome(str, Enum):
@@ -75,8 +75,8 @@ Progress = Callable[[CrawlReport, int | None], None]  # the report, and the numb
 class FileCount:
     """Counts the files under the roots in a thread during the crawl, for its progress."""
 
-    def __init__(self, roots: Sequence[Path], own: Sequence[Path], progress: Progress | None) -> None:
-        self._files = discover(roots, without=own)
+    def __init__(self, roots: Sequence[Path], excluded: Sequence[Path], progress: Progress | None) -> None:
+        self._files = discover(roots, without=excluded)
         self._progress = progress
         self._total: int | None = None
         self._stop = Event()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow
 
-COMMIT_ROWS = 512
+COMMIT_ROWS = 512  # new rows, changed rows and moved files
 COMMIT_SECONDS = 10.0  # the most work that is lost if a crawl is killed
 
 
@@ -19,15 +19,17 @@ class Writer:
         self._changed: list[IndexRow] = []
         self._changed_paths: list[str] = []
         self._moved: dict[str, tuple[str, int]] = {}
-        self._written: list[Callable[[], None]] = []
+        self._callbacks: list[Callable[[], None]] = []
         self._flushed = time.monotonic()
 
-    def put(self, path: str, rows: Sequence[IndexRow], *, is_new: bool, written: Callable[[], None]) -> None:
+    def put(
+        self, path: str, rows: Sequence[IndexRow], *, is_new: bool, on_commit: Callable[[], None]
+    ) -> None:
         """Write a file's rows, now or with a later commit.
 
         Args:
             is_new: whether the index has no rows of that path yet.
-            written: called after the commit.
+            on_commit: called after the commit.
 
         Raises:
             SearchIndexError, SpaceMismatchError: as `Index.add_rows`; earlier commits stay.
@@ -37,17 +39,17 @@ class Writer:
         else:
             self._changed += rows
             self._changed_paths.append(path)
-        self._written.append(written)
+        self._callbacks.append(on_commit)
         self._flush_if_enough()
 
-    def move(self, old: str, new: str, *, mtime_ns: int, written: Callable[[], None]) -> None:
+    def move(self, old: str, new: str, *, mtime_ns: int, on_commit: Callable[[], None]) -> None:
         """Write a file's new path and modification time, now or with a later commit.
 
         Raises:
             SearchIndexError: as `put`.
         """
         self._moved[old] = (new, mtime_ns)
-        self._written.append(written)
+        self._callbacks.append(on_commit)
         self._flush_if_enough()
 
     def _flush_if_enough(self) -> None:
@@ -65,8 +67,8 @@ class Writer:
         self._index.add_rows(self._new)
         if self._changed_paths:  # separately, since it searches the whole index for rows to delete
             self._index.replace_paths(self._changed_paths, self._changed)
-        for written in self._written:
-            written()
-        self._new, self._changed, self._changed_paths, self._written = [], [], [], []
+        for on_commit in self._callbacks:
+            on_commit()
+        self._new, self._changed, self._changed_paths, self._callbacks = [], [], [], []
         self._moved = {}
         self._flushed = time.monotonic()

@@ -151,7 +151,7 @@ def test_audio_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, 
     page = opened(served.url)
     page.get_by_label("Text", exact=True).fill("a star")
     page.locator("summary", has_text="Filters").click()
-    page.get_by_label("Number of results").fill("100")
+    page.get_by_label("Number of hits").fill("100")
     search(page)
     status(page, f"{len(indexed)} hits")
     audio = page.locator(f"audio[src*='{later.id}']")
@@ -237,7 +237,7 @@ def test_bad_and_large_uploads_are_named_and_the_page_keeps_working(opened, serv
     for number in range(7):
         (tmp_path / f"{number}.txt").write_text("a red star")
     page.locator("#drop input[type=file]").set_input_files(tmp_path / "large.wav")
-    page.get_by_text("maximum allowed size").wait_for()
+    page.get_by_text("expected at most").wait_for()
     page.locator("#drop input[type=file]").set_input_files(
         [tmp_path / f"{number}.txt" for number in range(7)]
     )
@@ -347,9 +347,9 @@ def test_what_a_text_and_an_audio_file_describe_is_marked_in_an_image(opened, se
     page.locator("#detect-files-drop input").set_input_files(audio)
     page.get_by_role("button", name="Remove thing.wav").wait_for()
     thing = group.things[0]
-    page.get_by_label("What to find").fill(f"a {thing.colour.value} {thing.shape.value}\n")
+    page.get_by_label("Queries, one per line").fill(f"a {thing.colour.value} {thing.shape.value}\n")
     page.get_by_label("Show where").check()
-    page.get_by_label("Least score").fill("0")
+    page.get_by_label("Minimum score").fill("0")
     page.locator("#detect-go").click()
     page.locator("#detected .labels", has_text="thing.wav").wait_for()
     assert page.locator("#detected img").evaluate("image => image.naturalWidth") >= 448

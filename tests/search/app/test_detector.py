@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from PIL import Image
 
-from imagebind.search.app.detector import MAX_QUERIES, MAX_SIDE
+from imagebind.search.app.detector import MAX_IMAGE_SIDE, MAX_QUERIES
 from imagebind.toyworld import render_audio
 from imagebind.toyworld.group import Group, GroupWorld, boxes_of, group_masks, render_group_image
 from tests.search.app.served import Served, upload
@@ -69,7 +69,7 @@ def test_a_large_image_is_reduced_and_its_boxes_are_in_its_own_pixels(served):
     small = Image.fromarray(render_group_image(GROUP))
     scale = 3
     large = np.asarray(small.resize((small.width * scale, small.height * scale), Image.Resampling.BICUBIC))
-    assert max(large.shape) > MAX_SIDE
+    assert max(large.shape) > MAX_IMAGE_SIDE
     thing = GROUP.things[1]
     text = f"a {thing.colour.value} {thing.shape.value}"
     answer = detect(served, encoded(large, "JPEG"), texts=[text], threshold=0.05)

@@ -10,7 +10,7 @@ import pytest
 
 from imagebind.modality import MediaKind
 from imagebind.search import Index
-from imagebind.search.app.media import media_type, served_file
+from imagebind.search.app.media import mime_type, served_file
 from tests.search.app.conftest import items
 from tests.search.app.served import serving
 from tests.search.crawled import crawled, tiny
@@ -150,5 +150,5 @@ def test_a_file_removed_from_the_index_is_no_longer_served(copied):
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "script.js", "nothing"])
 def test_a_file_with_the_suffix_of_a_page_is_downloaded_not_displayed(indexed, name):
     hit = items(indexed, MediaKind.IMAGE)[0]
-    assert media_type(hit) == "image/png"
-    assert media_type(replace(hit, path=f"/media/{name}")) is None
+    assert mime_type(hit) == "image/png"
+    assert mime_type(replace(hit, path=f"/media/{name}")) is None

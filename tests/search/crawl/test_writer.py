@@ -10,8 +10,8 @@ def test_a_new_file_at_the_former_path_of_a_moved_file_is_not_moved(tmp_path):
     new = row("/b", 0, 1)
     done = []
     writer = Writer(index)
-    writer.move("/b", "/a", mtime_ns=5, written=lambda: done.append("moved"))
-    writer.put("/b", [new], is_new=True, written=lambda: done.append("put"))
+    writer.move("/b", "/a", mtime_ns=5, on_commit=lambda: done.append("moved"))
+    writer.put("/b", [new], is_new=True, on_commit=lambda: done.append("put"))
     assert done == [] and {*index.files()} == {"/b"}
     writer.flush()
     assert done == ["moved", "put"]

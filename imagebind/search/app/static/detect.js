@@ -2,7 +2,7 @@
 import { notice, request, show } from "./requests.js";
 import { checkSize, UploadList } from "./uploads.js";
 
-const MAX_FILES = 6; // to find, at once
+const MAX_FILES = 6; // queries in one request
 
 // Connect the form; `scrollTo` is called with the element of new results.
 export function connectDetection(form, results, scrollTo) {

@@ -1,5 +1,7 @@
 // The points of the map: the pointer and arrow keys highlight a point, a click or Enter selects it.
 const POINTER_REACH = 28; // largest distance in pixels between the pointer and a highlighted point
+const TIP_DISTANCE = 14; // pixels between a point and its tip
+const MAX_TIP_HEIGHT = 190; // in pixels: the tip stays inside the map
 
 // Connect the map in `element`, which may be loaded later; `select` receives the id of a point's item.
 export function connectMap(element, select) {
@@ -19,7 +21,7 @@ export function connectMap(element, select) {
     return best;
   }
 
-  // The next point in the direction of an arrow key, where the distance to its side counts twice.
+  // Return the next point in the direction of an arrow key; sideways distance counts twice.
   function next(from, dx, dy) {
     const [x, y] = center(from);
     let best = null;
@@ -52,9 +54,9 @@ export function connectMap(element, select) {
     const frame = element.querySelector(".map").getBoundingClientRect();
     const [x, y] = center(point);
     const right = x - frame.left > frame.width / 2;
-    tip.style.left = right ? "auto" : `${x - frame.left + 14}px`;
-    tip.style.right = right ? `${frame.right - x + 14}px` : "auto";
-    tip.style.top = `${Math.min(y - frame.top, Math.max(frame.height - 190, 0))}px`;
+    tip.style.left = right ? "auto" : `${x - frame.left + TIP_DISTANCE}px`;
+    tip.style.right = right ? `${frame.right - x + TIP_DISTANCE}px` : "auto";
+    tip.style.top = `${Math.min(y - frame.top, Math.max(frame.height - MAX_TIP_HEIGHT, 0))}px`;
   }
 
   function choose(point) {
@@ -83,9 +85,9 @@ export function connectMap(element, select) {
   });
   element.addEventListener("keydown", (event) => {
     if (!event.target.closest(".map-points")) return;
-    const ways = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
-    const way = ways[event.key];
-    if (way) show((active && next(active, ...way)) || active || points()[0] || null);
+    const directions = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+    const direction = directions[event.key];
+    if (direction) show((active && next(active, ...direction)) || active || points()[0] || null);
     else if (event.key === "Enter" || event.key === " ") choose(active);
     else if (event.key === "Escape") show(null);
     else return;

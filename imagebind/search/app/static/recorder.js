@@ -1,6 +1,6 @@
 // Record audio with the microphone, and images and videos with the camera.
 
-// Connect the buttons in `element`. `add` receives each recording as a file, `fail` an error.
+// Connect the buttons in `element`. `add` receives each recording as a file; `fail` receives an error.
 export function connectRecorder(element, add, fail) {
   const preview = element.querySelector("video");
   const button = (name) => element.querySelector(`[data-record="${name}"]`);
@@ -15,7 +15,7 @@ export function connectRecorder(element, add, fail) {
   }
 
   async function toggleCamera() {
-    stop(camera); // ends a recording, which is added
+    stop(camera); // also ends a recording, which is then added
     await showCamera(camera ? null : await openCamera());
   }
 

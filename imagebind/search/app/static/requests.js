@@ -1,4 +1,4 @@
-// Send requests to the server, and show what goes wrong.
+// Send requests to the server, and show answers and errors.
 
 // Return the response; throw an Error with the server's message if it is not a success.
 export async function request(path, options = {}) {

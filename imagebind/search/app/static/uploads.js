@@ -39,7 +39,7 @@ export class UploadList {
     }
   }
 
-  // The uploads that are embedded, with their chosen media type and weight.
+  // Return the embedded uploads, with their chosen media type and weight.
   chosen() {
     return this.entries
       .filter((entry) => entry.upload && entry.card)
@@ -83,7 +83,7 @@ export class UploadList {
 export function checkSize(file) {
   if (file.size <= MAX_UPLOAD_BYTES) return;
   const size = (file.size / MEGABYTE).toPrecision(3);
-  throw new Error(`${file.name}: ${size} MB; the maximum allowed size is ${MAX_UPLOAD_BYTES / MEGABYTE} MB`);
+  throw new Error(`${file.name}: expected at most ${MAX_UPLOAD_BYTES / MEGABYTE} MB, got ${size} MB`);
 }
 
 async function embed(file) {
@@ -99,6 +99,6 @@ function preview(card, upload, kind) {
   image.hidden = !upload.thumbnails[kind];
   none.hidden = !image.hidden;
   image.src = upload.thumbnails[kind] ?? "";
-  none.className = `upload-preview hit-none kind-${kind || "any"}`;
+  none.className = `upload-preview no-preview kind-${kind || "any"}`;
   card.querySelector("small").textContent = KIND_NAMES[kind] ?? "ambiguous media type";
 }
