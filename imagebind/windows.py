@@ -173,8 +173,8 @@ class WindowPlanner:
         """
         if not 0 < hop_seconds <= window_seconds < math.inf:
             raise ValueError(
-                f"expected 0 < hop <= window in seconds, got a hop of {hop_seconds:g} and a window of "
-                f"{window_seconds:g}"
+                "windows: expected 0 < hop <= window in seconds, "
+                f"got a hop of {hop_seconds:g} and a window of {window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)
         transforms = {kind: embedder.transform(kind) for kind in MediaKind}
