@@ -92,7 +92,7 @@ def stored_depth(unit: DepthUnit) -> StoredDepth:
     metres = positive_number(name)
     if metres is None:
         raise ValueError(
-            f"unit: expected metres per stored step, such as 1/256, or one of {', '.join(DEPTH_UNITS)}, "
+            f"unit: expected metres per stored step (such as 1/256) or one of {', '.join(DEPTH_UNITS)}, "
             f"got {unit!r}"
         )
     return StoredDepth(metres=metres)
