@@ -19,7 +19,7 @@ from imagebind.modality import MediaKind, ModalityType
 from imagebind.transforms.text import trim
 
 TEXT_BUCKET = 8  # texts whose token counts round up to the same multiple share a batch
-LOOKAHEAD_BATCHES = 4  # in batches: limit of items read after one whose batch is not full
+LOOKAHEAD_BATCHES = 4  # batches of later items after which an item is computed in an incomplete batch
 LOOKAHEAD_BYTES = 2**30  # limit of tensors that wait for a full batch; a video has 18 MB
 
 

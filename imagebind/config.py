@@ -63,7 +63,7 @@ class AudioConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OneChannelConfig:
-    """A trunk of square one-channel images: disparity (depth), thermal."""
+    """A trunk of square one-channel images: disparity (depth) or thermal."""
 
     embed_dim: int
     num_blocks: int
@@ -171,7 +171,7 @@ class ImageBindConfig(_ModelSizes):
         if unknown:
             raise TypeError(f"config: expected some of {', '.join(names)}, got {sorted(unknown)}")
         if "embed_dim" not in sizes:
-            raise TypeError(f"embed_dim: expected the length of an embedding, got only {sorted(sizes)}")
+            raise TypeError(f"embed_dim: expected the size of an embedding, got only {sorted(sizes)}")
         config = cls(**{name: sizes[name] for name in names if name in sizes})
         check_size("embed_dim", config.embed_dim, int)
         for name, config_type in _TRUNK_CONFIGS.items():

@@ -1,8 +1,8 @@
 """The original's `data` module: its names and signatures, for code written for it.
 
 Loaders take paths and return one batch on a device, as the original's do. They keep its choices: the first
-channel of audio, images without EXIF orientation. The transforms and the Embedder choose better, and
-report a bad item without losing the others; here the first bad item raises `MediaError`. `None` returns
+channel of audio, images without EXIF orientation. The transforms average the channels and apply the
+orientation. Here the first bad item raises `MediaError`; `Embedder` can embed the others. `None` returns
 `None`, as released. The original published no loaders for depth, thermal and IMU; those here are ours.
 """
 
@@ -74,16 +74,16 @@ __all__ = [  # noqa: F822  (`__getattr__` returns BPE_PATH)
 
 Device = torch.device | str
 Paths = Iterable[str | PathLike[str]]
-Batch = Tensor | Any  # None only for None; Any spares other callers the check
+Batch = Tensor | Any  # None if the argument is None; with Any, other callers need no check for None
 
 DEFAULT_AUDIO_FRAME_SHIFT_MS = int(SHIFT_MS)
-MAX_THREADS = 8  # that decode files
+MAX_DECODE_THREADS = 8
 
 
 def load_and_transform_text(text: str | Iterable[str] | None, device: Device) -> Batch:
     """Return token ids, (b, 77) int64. Long text keeps its end token, as in the original since 2025-11.
 
-    One string is one text (ours). Source: otherwise released.
+    Source: released, except that a single string is one text.
     """
     if text is None:
         return None
@@ -232,8 +232,8 @@ def _load(transform: Callable[[Any], Tensor], paths: Paths | None, device: Devic
         return None
     listed = [] if isinstance(paths, str | bytes | PathLike) else _listed(paths)
     if not listed:
-        raise ValueError(f"expected a list of at least one path, got {paths!r:.200}")
-    threads = min(len(listed), os.cpu_count() or 1, MAX_THREADS)
+        raise ValueError(f"paths: expected a list of at least one path, got {paths!r:.200}")
+    threads = min(len(listed), os.cpu_count() or 1, MAX_DECODE_THREADS)
     if threads == 1:
         return torch.stack([transform(path) for path in listed]).to(device)  # (b, ...)
     contexts = [copy_context() for _ in listed]  # warnings are collected where the caller collects them
@@ -246,4 +246,4 @@ def _listed(items: Any) -> list[Any]:
     try:
         return items.to_pylist() if hasattr(items, "to_pylist") else list(items)  # to_pylist: pyarrow
     except TypeError as error:
-        raise ValueError(f"expected an iterable, got {items!r:.200}") from error
+        raise ValueError(f"items: expected an iterable, got {items!r:.200}") from error

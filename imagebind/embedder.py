@@ -36,7 +36,7 @@ MAX_VIEWS_AHEAD = 1024  # limit on views decoded ahead; 600 MB of images
 Inspect = Callable[[Views], Any]
 OnError = Literal["raise", "skip"]
 
-MIN_RELATIVE_LENGTH = 1e-6  # of a sum to its weights; a shorter sum is rounding error
+MIN_SUM_NORM = 1e-6  # relative to the sum of |weights|; a smaller norm is rounding error
 LOCK_COUNT = 1024  # locks of open files, decoders and images; few items share one
 
 
@@ -47,8 +47,8 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     paper's embedding arithmetic, which adds two embeddings with weight 0.5 each.
 
     Raises:
-        ValueError: no vectors, vectors of different widths, a vector that is zero or not finite, or a sum of
-            zero.
+        ValueError: no vectors, vectors of different widths, a vector that is zero or not finite, a weight
+            that is not finite, or a sum of zero.
     """
     listed = [(_as_array(vector), weight) for vector, weight in parts]
     if not listed:
@@ -62,12 +62,12 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
         if not 0 < np.linalg.norm(vector) < np.inf:
             raise ValueError(f"vector {number}: expected finite numbers that are not all 0")
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
-    length = np.linalg.norm(total)
-    if not length > MIN_RELATIVE_LENGTH * sum(abs(weight) for _, weight in listed):
+    norm = np.linalg.norm(total)
+    if not norm > MIN_SUM_NORM * sum(abs(weight) for _, weight in listed):
         raise ValueError(
             "combine: expected a sum other than zero, got vectors that cancel out; use other weights"
         )
-    return np.asarray(total / length, dtype=np.float32)
+    return np.asarray(total / norm, dtype=np.float32)
 
 
 class Embedder:
@@ -106,13 +106,14 @@ class Embedder:
         Raises:
             CheckpointError: weights or a pack that cannot be found or read, or do not fit.
             SpaceMismatchError: a pack belongs to another space.
+            ValueError: `modalities` with a model that is already built, or an unknown media type.
         """
         if isinstance(model, str | os.PathLike):
             device = best_device() if device is None else device
             model = pretrained_model(model, modalities=modalities, dtype=dtype, device=device)
         else:
             if modalities is not None:
-                raise ValueError("modalities: expected None, as the model is already built")
+                raise ValueError("modalities: expected None for a model that is already built")
             if device is not None or dtype is not None:
                 model = model.to(device=device, dtype=dtype)
         self._transforms: dict[MediaKind | BoundModality, Transform] = {}
@@ -152,7 +153,7 @@ class Embedder:
 
     @property
     def embed_dim(self) -> int:
-        """The length of an embedding."""
+        """The size of an embedding: its number of values."""
         return self.model.config.embed_dim
 
     def transform(self, kind: MediaKind) -> Transform:
@@ -227,7 +228,8 @@ class Embedder:
         Rows of Hugging Face's `datasets`, torchcodec's decoders and (rate, samples) are described at
         `identify`. The vector of a recording is the normalised mean over its clips.
 
-        `normalize_embeddings=False` returns the values of the model's `forward`: scaled, then averaged.
+        `normalize_embeddings=False` returns the mean over views of the model's outputs, which include the
+        logit scale.
         With `on_error="skip"` a failed item has a row of NaN and is logged, and the others are embedded.
         `return_report` returns (vectors, a list of one `Embedding` per item) instead.
         `batch_size` counts views: an image has 1, a video 15, audio 3.
@@ -280,7 +282,7 @@ class Embedder:
         waiting: deque[tuple[int, str, MediaKind, Future[Views]]] = deque()
         views_ahead = 0
         views_needed = min(batch_size, MAX_VIEWS_AHEAD)
-        with _decoders(self.num_workers) as pool, evaluation_mode(self.model):
+        with _decode_pool(self.num_workers) as pool, evaluation_mode(self.model):
             for index, item in enumerate(items_of(items)[0]):
                 try:
                     request = self._identify(item, modality)
@@ -295,7 +297,7 @@ class Embedder:
                 del item  # free it, as it may be large and the consumer slow
                 while waiting and (
                     (len(waiting) > self.num_workers and views_ahead > views_needed)
-                    or index - waiting[0][0] >= run.lookahead  # failures came after it; they add no views
+                    or index - waiting[0][0] >= run.lookahead  # failed items add no views
                 ):
                     views_ahead -= _views_expected(self.transform(waiting[0][2]))
                     run.take(*waiting.popleft())
@@ -343,7 +345,7 @@ class Embedder:
                 request.name,
                 got=f"{request.kind}, which this model was built without",
                 expected=f"one of {', '.join(self.model.modalities)}",
-                hint="build it with more modalities=",
+                hint="add it to modalities= when the model is built",
             )
         return request
 
@@ -364,7 +366,7 @@ def _views_expected(transform: Transform) -> int:
 
 
 @contextmanager
-def _decoders(num_workers: int) -> Iterator[ThreadPoolExecutor]:
+def _decode_pool(num_workers: int) -> Iterator[ThreadPoolExecutor]:
     pool = ThreadPoolExecutor(num_workers, thread_name_prefix="imagebind-decode")
     try:
         yield pool

@@ -52,7 +52,7 @@ def json_line(line: Failure | FileWarning) -> str:
 
 
 class ErrorFile:
-    """Writes failures and warnings as JSON lines at once. The first line creates the file."""
+    """Writes each failure and warning immediately, as a JSON line. The first line creates the file."""
 
     def __init__(self, path: Path | None) -> None:
         self.path = path

@@ -5,7 +5,7 @@ relevant candidates of a query are given as `target`: (q,) column numbers if the
 booleans if there are several. For five captions per audio clip, the target is
 `audio_of_caption[None, :] == audio[:, None]`, or its transpose for the other direction.
 
-Two rules make results independent of chance and of sorting:
+Two rules make results independent of how sorting orders equal scores and NaN:
 
 - A relevant candidate ranks below every other candidate of equal similarity, so a model that gives all
   candidates the same score finds nothing.
@@ -117,11 +117,11 @@ def average_precision(scores: Matrix, target: Matrix) -> Tensor:
             f"got {relevant.dtype} {tuple(relevant.shape)}"
         )
     ordered, order = scores.sort(dim=0, descending=True)  # (n, c)
-    hits = relevant.gather(0, order).double()
+    correct = relevant.gather(0, order).double()
     ends = torch.searchsorted(-ordered.T.contiguous(), -ordered.T.contiguous(), right=True).T  # (n, c)
     # `ends` counts the samples that score at least as high as each sample, which its threshold includes.
-    precision = hits.cumsum(dim=0).gather(0, ends - 1) / ends
-    return (precision * hits).sum(dim=0) / hits.sum(dim=0)  # 0 / 0 is NaN: no sample is relevant
+    precision = correct.cumsum(dim=0).gather(0, ends - 1) / ends
+    return (precision * correct).sum(dim=0) / correct.sum(dim=0)  # 0 / 0 is NaN: no sample is relevant
 
 
 def mean_average_precision(scores: Matrix, target: Matrix) -> float:

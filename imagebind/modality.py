@@ -24,7 +24,7 @@ class ModalityType(str, Enum):
         raise ValueError(f"modality: expected one of {names}, got {value!r}")
 
 
-for _modality in ModalityType:  # vars(ModalityType) must list the members, before Python 3.12 too
+for _modality in ModalityType:  # code for the original reads vars(ModalityType), before 3.12 without members
     type.__setattr__(ModalityType, _modality.name, _modality)
 
 

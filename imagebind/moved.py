@@ -62,7 +62,7 @@ _MODULES = {
     "transforms.items": "intake.items",
     "transforms.source": "io.source",
 }
-_NAMES = {  # renamed since
+_RENAMED = {  # old module -> its names that changed since: {old: new}
     "search.approximate": {"build": "build_approximate", "is_worthwhile": "is_approximate_worthwhile"},
     "search.engines.worker": {"Trial": "PartAttempt", "Worker": "PartWorker"},
 }
@@ -85,7 +85,7 @@ class MovedModules(MetaPathFinder, Loader):
         """Return a module whose attributes are those of the new one."""
         old = spec.name.partition(".")[2]
         new = import_module(f"imagebind.{_MODULES[old]}")
-        renamed = _NAMES.get(old, {})
+        renamed = _RENAMED.get(old, {})
         warnings.warn(f"{spec.name} is now {new.__name__}", DeprecationWarning, stacklevel=2)
 
         def attribute(name: str) -> Any:

@@ -35,10 +35,10 @@ from imagebind.transforms.options import item_options
 
 PACK_TYPE = "imagebind_pack"
 PACK_VERSION = 1
-TRUNK_CONFIGS: Mapping[str, type[BoundConfig]] = {  # by the name in `config.json`
+PACK_TRUNK_CONFIGS: Mapping[str, type[BoundConfig]] = {  # by the name in `config.json`
     cls.__name__: cls for cls in (OneChannelConfig, MultiChannelConfig, AudioConfig, ImuConfig)
 }
-WAY_OUT = "use the model that the pack was trained with"
+PACK_WAY_OUT = "use the model that the pack was trained with"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +113,7 @@ class Pack:
 
     def _check_space(self, model: ImageBindModel) -> None:
         space = Space.of_model(model)
-        self.space.check(space, owner=str(self.folder), way_out=WAY_OUT)
+        self.space.check(space, owner=str(self.folder), way_out=PACK_WAY_OUT)
         if not {*self.space.weights} & {*space.weights}:
             raise SpaceMismatchError(
                 f"{self.folder}: expected a model with {' or '.join(self.space.weights)}, by which the "
@@ -177,12 +177,12 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
     try:
         if content["model_type"] != PACK_TYPE or content["version"] != PACK_VERSION:
             raise ValueError(f"{content['model_type']!r}, version {content['version']!r}")
-        if content["trunk"] not in TRUNK_CONFIGS:
-            names = ", ".join(TRUNK_CONFIGS)
+        if content["trunk"] not in PACK_TRUNK_CONFIGS:
+            names = ", ".join(PACK_TRUNK_CONFIGS)
             raise ValueError(f"trunk: expected one of {names}, got {content['trunk']!r:.80}")
         if not isinstance(content["sizes"], Mapping):
             raise TypeError(f"sizes: expected sizes by name, got {content['sizes']!r:.80}")
-        trunk = TRUNK_CONFIGS[content["trunk"]](**content["sizes"])
+        trunk = PACK_TRUNK_CONFIGS[content["trunk"]](**content["sizes"])
         check_trunk("sizes", trunk)
         check_size("embed_dim", content["embed_dim"], int)
         return Pack(
@@ -278,9 +278,7 @@ def _from_json(value: Any) -> Any:
     return value
 
 
-def _space_of(content: Mapping[str, Any], *, embed_dim: Any) -> Space:
-    if type(embed_dim) is not int:
-        raise TypeError(f"embed_dim: expected a whole number, got {embed_dim!r:.80}")
+def _space_of(content: Mapping[str, Any], *, embed_dim: int) -> Space:
     weights = {_text(key): _text(digest) for key, digest in content["weights"].items()}
     if not weights:
         raise ValueError("space: expected the weights of one modality or more, got none")

@@ -19,7 +19,9 @@ MAX_NUMBERED_CELLS = 400  # with more, the numbers would not be readable
 
 
 def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Sequence[str]) -> "Figure":
-    """Return a heat map of cosine similarities (n, m) with their numbers, and n and m labels.
+    """Return a heat map of cosine similarities (n, m), with labels of its n rows and m columns.
+
+    Cells show their numbers if there are at most `MAX_NUMBERED_CELLS`.
 
     Raises:
         ValueError: the numbers of labels do not match the shape.
@@ -28,7 +30,9 @@ def similarity_heatmap(similarity: np.ndarray, rows: Sequence[str], columns: Seq
     from matplotlib.figure import Figure
 
     if similarity.shape != (len(rows), len(columns)):
-        raise ValueError(f"expected labels for {similarity.shape}, got {len(rows)} and {len(columns)}")
+        raise ValueError(
+            f"heat map: expected labels for {similarity.shape}, got {len(rows)} and {len(columns)}"
+        )
     width, height = (2.5 + CELL_INCHES * max(len(labels), 3) for labels in (columns, rows))
     figure = Figure(figsize=(width + 0.8, height), layout="constrained")
     FigureCanvasAgg(figure)

@@ -153,7 +153,7 @@ def parse_label(text: str, *, item: str) -> tuple[str, ...]:
     """Return the names of one class: "dog | puppy" -> ("dog", "puppy").
 
     Args:
-        item: its name in error messages.
+        item: the origin of the text in error messages, such as a file and its line.
 
     Raises:
         MediaError: a name is empty or repeated.

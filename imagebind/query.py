@@ -98,7 +98,7 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
     bound = () if embedder is None else embedder.bound
     requests: list[Request] = [identify(item, bound=bound) for item, _ in query if not _is_vector(item)]
     if requests and embedder is None:
-        raise ValueError("query: expected an index opened with an embedder to search by items, or a vector")
+        raise ValueError("query: expected a vector, or an index opened with an embedder, got an item")
     embedded = iter(_embedded(requests, embedder) if requests and embedder is not None else ())
     parts = [
         (_checked(item, embed_dim) if _is_vector(item) else next(embedded), weight) for item, weight in query

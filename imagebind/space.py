@@ -21,13 +21,13 @@ from imagebind.transforms.options import item_options
 
 TRANSFORMS_VERSION = 1  # increase it when a transform gives other values for the same settings
 NAMED_MODELS = {"imagebind_huge": configs.huge_config, "imagebind_tiny": configs.tiny_config}
-VALUES_PER_TENSOR = 256  # in a digest; reading all 4.8 GB would take longer than a search
+VALUES_PER_TENSOR = 256  # at least, of larger tensors; reading all 4.8 GB would take longer than a search
 DIGEST_BYTES = 8
 INDEX_WAY_OUT = "use the same model, weights and transforms, or another index"
 
 
 class SpaceMismatchError(ImageBindError):
-    """The vectors and the index have different embedding spaces; the message names both."""
+    """Two embedding spaces differ, such as those of an index and a model; the message names both."""
 
 
 class HasSpace(Protocol):
@@ -49,7 +49,7 @@ class Space:
 
     Args:
         model: the name of its sizes, or "custom".
-        embed_dim: the length of a vector.
+        embed_dim: the number of values of a vector.
         weights: a digest per modality of each tensor's name, shape and evenly spaced values.
         transforms: settings per media type, as text; for text, those of the tokenizer.
     """
@@ -80,7 +80,7 @@ class Space:
         """Return the space of a model, without transforms.
 
         Args:
-            bound: the modalities of packs, which leave the model its name.
+            bound: the modalities of packs; they do not change the model's name.
         """
         return cls(
             model=_model_name(model, bound), embed_dim=model.config.embed_dim, weights=_weight_digests(model)
@@ -90,8 +90,8 @@ class Space:
         """Check that another space is equal, in the modalities and media types that both have.
 
         Args:
-            owner: the index or output of this space, for the message.
-            way_out: what to do about it, for the message.
+            owner: the index, output or pack of this space, for the message.
+            way_out: advice at the end of the message.
 
         Raises:
             SpaceMismatchError: the spaces differ; the message has both and the differences.

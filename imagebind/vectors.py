@@ -83,7 +83,7 @@ class VectorFile:
         writer = _WRITERS[self.path.suffix.lower()]
         beside = self.path
         if isinstance(self.path, StorePath):
-            file_system(str(self.path))  # fails now rather than after all is embedded
+            file_system(str(self.path))  # fails before anything is embedded
             beside = Path(tempfile.gettempdir(), self.path.name)
         self._temporary = temporary_beside(beside)
         self._writer: _RowWriter = writer(self._temporary, embed_dim)
@@ -104,10 +104,10 @@ class VectorFile:
         self._keep = False
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         try:
-            if kind is None and self._keep:
+            if error_type is None and self._keep:
                 self._flush()
                 self._writer.close()
                 if isinstance(self.path, StorePath):

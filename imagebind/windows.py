@@ -174,8 +174,8 @@ class WindowPlanner:
         """
         if not MIN_HOP_SECONDS <= hop_seconds <= window_seconds < math.inf:
             raise ValueError(
-                f"expected {MIN_HOP_SECONDS:g} <= hop <= window in seconds, got a hop of {hop_seconds:g} and "
-                f"a window of {window_seconds:g}"
+                f"windows: expected {MIN_HOP_SECONDS:g} <= hop <= window in seconds, "
+                f"got a hop of {hop_seconds:g} and a window of {window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)
         transforms = {kind: embedder.transform(kind) for kind in MediaKind}

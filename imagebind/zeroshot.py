@@ -308,7 +308,7 @@ def fit_temperature(scores: Matrix, labels: Matrix) -> float:
 def expected_calibration_error(
     probabilities: Matrix, labels: Matrix, *, bins: int = CALIBRATION_BINS
 ) -> float:
-    """Return the mean difference of confidence and accuracy: (n, c), (n,) -> [0, 1], 0 is best.
+    """Return the mean gap between confidence and accuracy: (n, c), (n,) -> [0, 1], 0 is best.
 
     Samples are divided by the probability of their likeliest class into `bins` of equal width. The result is
     the mean over bins of |mean confidence - accuracy|, weighted by their samples. Source: Guo et al. 2017.

@@ -1,4 +1,4 @@
-"""Find or download the released weights; a file is either complete and verified or not there.
+"""Find or download the released weights; a downloaded file is complete and verified.
 
 A download is written to `<name>.part`, which a later call resumes, and renamed once its size and SHA-256
 are right. Hashing 4.8 GB takes seconds, so it is done once: `<name>.verified` beside the file stores the

@@ -39,7 +39,8 @@ def imagebind_huge(
     another URI; None means False. With `modalities`, only those trunks are built and read. A model with
     loaded weights is in evaluation mode, one with new weights is initialised and in training mode. `mmap`
     maps the weights file instead of reading it: faster, but the file must not be overwritten while the model
-    exists (see `load_into`).
+    exists (see `load_into`). By default `dtype` is the file's and `device` the CPU, or torch's defaults for
+    new weights. `cache_dir` and `offline` are as in `download`.
 
     Raises:
         CheckpointError: the weights cannot be found or downloaded, or do not fit this model.
@@ -157,7 +158,7 @@ def load_model(
 def is_saved_model(source: str | os.PathLike[str]) -> bool:
     """Whether a source is a folder with a model's sizes, as `save_model` writes it.
 
-    A repository of Hugging Face is none: other libraries write a `config.json` there, too.
+    A repository of Hugging Face is not one: other libraries write a `config.json` there, too.
     """
     if os.fspath(source).startswith(HUB_SCHEME):
         return False

@@ -25,6 +25,7 @@ from imagebind.errors import CheckpointError
 from imagebind.io.atomic import replacing
 
 HEADER_LENGTH_BYTES = 8  # of safetensors, before its JSON
+ZIP_HEADER_BYTES = 30  # of a record; the last four are the lengths of its name and its extra field
 # Source of the limits: ours. The released model has 0.1 MB of names and 739 entries.
 MAX_HEADER_BYTES = 8 * 2**20
 MAX_JSON_BYTES = 8 * 2**20
@@ -128,7 +129,7 @@ def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str
 
 
 def read_cached(path: Path, made_by: str) -> dict[str, Tensor] | None:
-    """Return the tensors of a file of `write_cached`; None if it is missing, damaged or made by another."""
+    """Return the tensors that `write_cached` wrote; None if the file is missing, damaged or not `made_by`."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             if file.metadata() != {MADE_BY_KEY: made_by}:
@@ -139,7 +140,7 @@ def read_cached(path: Path, made_by: str) -> dict[str, Tensor] | None:
 
 
 def write_cached(path: Path, tensors: dict[str, Tensor], made_by: str) -> None:
-    """Write tensors with a text that says what made them, for `read_cached`.
+    """Write tensors for `read_cached`, with a text that identifies the code and settings that made them.
 
     Raises:
         OSError: the file cannot be written.
@@ -202,7 +203,7 @@ def _record_spans(path: Path) -> dict[int, int]:
             if record.filename.endswith(".pkl"):
                 _check_tuples(path, archive.read(record))
             file.seek(record.header_offset)
-            header = file.read(30)  # ends with the lengths of the name and of the extra field
+            header = file.read(ZIP_HEADER_BYTES)
             lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             spans[record.header_offset + len(header) + lengths] = record.file_size
     return {} if is_swapped else spans

@@ -24,7 +24,7 @@ mteb = import_extra("mteb", extra="mteb", purpose="evaluating with mteb")
 AbsEncoder: Any = mteb.models.abs_encoder.AbsEncoder
 
 ORGANISATION = "imagebind"  # mteb's names have two parts
-MEDIA_TYPES = (MediaKind.TEXT, MediaKind.IMAGE, MediaKind.AUDIO, MediaKind.VIDEO)  # mteb's names are ours
+MEDIA_TYPES = (MediaKind.TEXT, MediaKind.IMAGE, MediaKind.AUDIO, MediaKind.VIDEO)  # mteb uses the same names
 TRUNKS = (ModalityType.VISION, ModalityType.TEXT, ModalityType.AUDIO)  # those that mteb's media types need
 BYTES_PER_MB = 2**20
 
@@ -106,9 +106,9 @@ def load(
 
 
 def model_meta(embedder: Embedder) -> Any:
-    """Return what mteb records about a model, with the fingerprint of its space as the revision.
+    """Return mteb's record of a model, with the fingerprint of its space as the revision.
 
-    So results of other weights or transforms are never taken from mteb's cache.
+    The fingerprint keeps mteb from reusing cached results of other weights or transforms.
     """
     space, model = Space.of(embedder), embedder.model
     kinds = [kind.value for kind in MEDIA_TYPES if kind.modality.value in model.modalities]

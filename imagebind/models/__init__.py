@@ -3,12 +3,8 @@
 from importlib import import_module
 from types import ModuleType
 
-_MODULES = (
-    "helpers",
-    "imagebind_model",
-    "multimodal_preprocessors",
-    "transformer",
-)  # as in the original project
+# The modules of the original project.
+_MODULES = ("helpers", "imagebind_model", "multimodal_preprocessors", "transformer")
 
 
 def __getattr__(name: str) -> ModuleType:

@@ -60,9 +60,8 @@ class SelfAttention(nn.Module):
         return self.out_proj(mixed.transpose(1, 2).flatten(2))
 
     def _split_heads(self, tokens: Tensor) -> Tensor:
-        heads = tokens.reshape(
-            *tokens.shape[:2], self.num_heads, self.head_dim
-        )  # `unflatten` would fix b in ONNX
+        # `unflatten` would fix b in ONNX.
+        heads = tokens.reshape(*tokens.shape[:2], self.num_heads, self.head_dim)
         return heads.transpose(1, 2)  # (b, l, h, d/h) -> (b, h, l, d/h)
 
     def _append(self, tokens: Tensor, extra: Tensor) -> Tensor:

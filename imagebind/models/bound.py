@@ -39,6 +39,7 @@ def with_modality(
 
     Raises:
         ValueError: the name is not allowed, or the model already has this modality.
+        TypeError: `sizes` is of another class.
     """
     modality = bound_modality(name)
     if name in model.modalities:
@@ -61,7 +62,7 @@ def with_modality(
 
 
 def modules_of(model: ImageBindModel, modality: str) -> tuple[nn.Module, ...]:
-    """Return the four modules of a modality: stem, trunk, head and postprocessor."""
+    """Return the four modules of a modality: preprocessor, trunk, head and postprocessor."""
     return tuple(getattr(model, part)[modality] for part in MODULE_DICTS)
 
 

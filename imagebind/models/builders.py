@@ -76,29 +76,31 @@ def build_bound(
     *,
     logit_scale: float,
 ) -> ModalityModules:
-    """Build the uninitialised modules of a modality that a user binds; the sizes decide its stem.
+    """Build the uninitialised modules of a modality that a user binds; the class of `sizes` decides its stem.
 
     Raises:
-        TypeError: sizes of another kind.
+        TypeError: `sizes` is of another class.
     """
     match sizes:
         case OneChannelConfig() | MultiChannelConfig():
-            stem = _image_preprocessor(sizes, name, f"{name}_stem")
+            preprocessor = _image_preprocessor(sizes, name, f"{name}_stem")
         case AudioConfig():
-            stem = _audio_preprocessor(sizes, name)
+            preprocessor = _audio_preprocessor(sizes, name)
         case ImuConfig():
-            stem = _imu_preprocessor(sizes)
+            preprocessor = _imu_preprocessor(sizes)
         case _:
             raise TypeError(
                 f"{name}: expected OneChannelConfig, MultiChannelConfig, AudioConfig or ImuConfig, "
                 f"got {type(sizes).__name__}"
             )
     dropout = sizes.head_dropout if isinstance(sizes, ImuConfig) else 0.0
-    return _build_image_aligned(name, stem, sizes, embed_dim, head_dropout=dropout, logit_scale=logit_scale)
+    return _build_image_aligned(
+        name, preprocessor, sizes, embed_dim, head_dropout=dropout, logit_scale=logit_scale
+    )
 
 
 def _build_vision(sizes: VisionConfig, embed_dim: int) -> ModalityModules:
-    stem = VisionPreprocessor(
+    preprocessor = VisionPreprocessor(
         sizes.embed_dim, image_size=sizes.image_size, patch_size=sizes.patch_size, frames=sizes.frames
     )
     trunk = Trunk(
@@ -110,11 +112,13 @@ def _build_vision(sizes: VisionConfig, embed_dim: int) -> ModalityModules:
         norm_eps=sizes.norm_eps,
     )
     head = class_token_head(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps)
-    return ModalityModules(stem, trunk, head, postprocessor(None))
+    return ModalityModules(preprocessor, trunk, head, postprocessor(None))
 
 
 def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
-    stem = TextPreprocessor(sizes.embed_dim, context_length=sizes.context_length, vocab_size=sizes.vocab_size)
+    preprocessor = TextPreprocessor(
+        sizes.embed_dim, context_length=sizes.context_length, vocab_size=sizes.vocab_size
+    )
     trunk = Trunk(
         sizes.embed_dim,
         sizes.num_blocks,
@@ -123,19 +127,21 @@ def _build_text(sizes: TextConfig, embed_dim: int) -> ModalityModules:
         norm_eps=sizes.norm_eps,
     )
     scale = postprocessor(TEXT_LOGIT_SCALE, learnable=True)
-    return ModalityModules(stem, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale)
+    return ModalityModules(
+        preprocessor, trunk, TextHead(sizes.embed_dim, embed_dim, norm_eps=sizes.norm_eps), scale
+    )
 
 
 def _build_image_aligned(
     modality: ModalityType | BoundModality,
-    stem: nn.Module,
+    preprocessor: nn.Module,
     sizes: AudioConfig | OneChannelConfig | MultiChannelConfig | ImuConfig,
     embed_dim: int,
     *,
     head_dropout: float = 0.0,
     logit_scale: float | None = None,
 ) -> ModalityModules:
-    """Build a modality that the paper trained from scratch against images; the four differ in the stem."""
+    """Build a modality that is trained from scratch against images: four of the paper, or one of a user."""
     trunk = Trunk(
         sizes.embed_dim,
         sizes.num_blocks,
@@ -145,7 +151,7 @@ def _build_image_aligned(
     )
     head = class_token_head(sizes.embed_dim, embed_dim, dropout=head_dropout)
     scale = LOGIT_SCALES[ModalityType(modality)] if logit_scale is None else logit_scale
-    return ModalityModules(stem, trunk, head, postprocessor(scale))
+    return ModalityModules(preprocessor, trunk, head, postprocessor(scale))
 
 
 def _audio_preprocessor(sizes: AudioConfig, name: str = "audio") -> nn.Module:

@@ -9,7 +9,7 @@ from torch import nn
 
 
 class _ModeOfModel:
-    """How many threads evaluate a model, and the modules that were in training mode before."""
+    """The number of threads that evaluate a model, and the modules that were in training mode before."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -22,7 +22,7 @@ _MODES: WeakKeyDictionary[nn.Module, _ModeOfModel] = WeakKeyDictionary()
 
 @contextmanager
 def evaluation_mode(model: nn.Module) -> Iterator[None]:
-    """Keep a model in evaluation mode until every thread has left this; then restore its modules' modes.
+    """Keep a model in evaluation mode until every thread has left the context; then restore the modes.
 
     Another thread must not train the model meanwhile.
     """
@@ -30,7 +30,7 @@ def evaluation_mode(model: nn.Module) -> Iterator[None]:
     with mode.lock:
         if mode.users == 0:
             mode.training = [module for module in model.modules() if module.training]
-            if mode.training:  # else it only takes time
+            if mode.training:  # eval() takes time even if it changes nothing
                 model.eval()
         mode.users += 1
     try:

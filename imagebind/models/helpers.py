@@ -1,4 +1,4 @@
-"""Small layers by the original project's names, for code that imports or builds them."""
+"""Small layers under the original project's names, for code that imports or builds them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The model by the module path and the names of the original project."""
+"""The model under the original project's module path and names."""
 
 from imagebind.checkpoints.factory import imagebind_huge
 from imagebind.modality import ModalityType

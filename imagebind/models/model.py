@@ -15,7 +15,7 @@ from imagebind import config as configs
 from imagebind.config import ImageBindConfig
 from imagebind.modality import ModalityType
 from imagebind.models.builders import build_modality
-from imagebind.models.stems import StemOutput
+from imagebind.models.stems import PreprocessorOutput
 from imagebind.models.transformer import Trunk
 
 torch.serialization.add_safe_globals([ModalityType])  # it is the key of saved dicts of embeddings
@@ -24,7 +24,8 @@ torch.serialization.add_safe_globals([ModalityType])  # it is the key of saved d
 def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
     """Let a constructor take the original's sizes as keyword arguments instead of `config`.
 
-    The visible signature has no `**sizes`: huggingface_hub reads it and could not restore a config.
+    The visible signature has no `**sizes`: huggingface_hub reads the signature to restore a config, and
+    `**sizes` would prevent this.
     """
 
     @wraps(init)
@@ -40,7 +41,7 @@ def _takes_original_sizes(init: Callable[..., None]) -> Callable[..., None]:
         if sizes:
             if config is not None:
                 raise TypeError(
-                    f"expected a config or sizes as keyword arguments, got both: {', '.join(sizes)}"
+                    f"sizes: expected a config or sizes as keyword arguments, got both: {', '.join(sizes)}"
                 )
             config = configs.original_sizes(**sizes)
         init(self, config, modalities=modalities, device=device, dtype=dtype)
@@ -120,7 +121,7 @@ class ImageBindModel(nn.Module):
         inputs, clips = _fold_clips(modality, inputs)
         if modality == ModalityType.TEXT:
             inputs = _trim(inputs)
-        tokens, head_inputs = self._run_stem_and_trunk(modality, inputs)
+        tokens, head_inputs = self._run_trunk(modality, inputs)
         head, postprocessor = self.modality_heads[modality], self.modality_postprocessors[modality]
         embeddings = postprocessor(head(tokens, **head_inputs))
         if clips is None:
@@ -130,20 +131,20 @@ class ImageBindModel(nn.Module):
 
     def forward_features(self, modality: str, inputs: Tensor) -> Tensor:
         """Return all tokens after the trunk, for clips folded into the batch: (b·s, ...) -> (b·s, l, d)."""
-        return self._run_stem_and_trunk(modality, inputs)[0]
+        return self._run_trunk(modality, inputs)[0]
 
-    def _run_stem_and_trunk(self, modality: str, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _run_trunk(self, modality: str, inputs: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the tokens after the trunk and the preprocessor's keyword arguments for the head."""
         if modality not in self.modality_trunks:
             raise KeyError(
-                f"this model was built with {', '.join(self.modalities)}, not with {modality}; "
-                f"build it with modalities=[..., {str(modality)!r}]"
+                f"modality: expected one of {', '.join(self.modalities)}, got {modality}; "
+                f"build the model with modalities=[..., {str(modality)!r}]"
             )
-        stem: StemOutput | Tensor = self.modality_preprocessors[modality](inputs)
+        prepared: PreprocessorOutput | Tensor = self.modality_preprocessors[modality](inputs)
         trunk = self.modality_trunks[modality]
-        if isinstance(stem, Tensor):  # a preprocessor written by users may return tokens alone
-            return trunk(stem), {}
-        return trunk(**stem["trunk"]), stem["head"]
+        if isinstance(prepared, Tensor):  # a preprocessor written by users may return tokens alone
+            return trunk(prepared), {}
+        return trunk(**prepared["trunk"]), prepared["head"]
 
     def compile(  # type: ignore[override]  # only options of torch.compile that apply to trunks
         self,
@@ -157,7 +158,7 @@ class ImageBindModel(nn.Module):
     ) -> None:
         """Compile the trunks in place, block by block, so that equal blocks share one compilation.
 
-        The options are those of `torch.compile`. A trunk that is no `Trunk` is compiled as a whole.
+        The options are those of `torch.compile`. Trunks of classes other than `Trunk` are compiled whole.
         """
         for trunk in self.modality_trunks.values():
             for block in trunk.blocks if isinstance(trunk, Trunk) else [trunk]:
@@ -196,7 +197,7 @@ class _SkipInitialisation(TorchFunctionMode):
 def init_weights(module: nn.Module) -> None:
     """Initialise all weights of a module in place, such as a model or a modality that is added to one.
 
-    Source: the paper's appendix; as timm does where the paper says nothing.
+    Source: the paper's appendix, and timm where the paper says nothing.
     """
     module.apply(_init_module)
 
@@ -247,9 +248,9 @@ def _fold_clips(modality: str, inputs: Tensor) -> tuple[Tensor, int | None]:
 def _trim(ids: Tensor) -> Tensor:
     """Drop the columns after the batch's last end-of-text token: (b, l) -> (b, l').
 
-    The text trunk is causal, so they change nothing. On an accelerator the ids are not read, which would wait
-    for it (`Embedder` trims before the copy), nor in a compiled, exported or traced graph, which would break
-    or keep this length.
+    The text trunk is causal, so this changes no embedding. Ids on an accelerator are not trimmed, since
+    reading them would wait for it (`Embedder` trims before the copy). Neither are ids in a compiled, exported
+    or traced graph, since reading them would break the graph or fix its length.
     """
     if ids.ndim != 2 or ids.numel() == 0 or ids.device.type != "cpu":
         return ids

@@ -4,7 +4,7 @@ The names of the inner modules are those of the released checkpoint, odd ones in
 the stem of audio and thermal, and the only convolution of the vision stem is `proj.1`.
 
 A preprocessor takes its tensor by position or by the modality's name, and returns keyword arguments for
-the trunk and for the head: {"trunk": {"tokens": (b, l, d)}, "head": {}}; see `StemOutput`.
+the trunk and for the head: {"trunk": {"tokens": (b, l, d)}, "head": {}}; see `PreprocessorOutput`.
 """
 
 import math
@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-StemOutput = dict[str, dict[str, Tensor]]  # keyword arguments of "trunk" and of "head"
+PreprocessorOutput = dict[str, dict[str, Tensor]]  # keyword arguments of "trunk" and of "head"
 
 
 class PositionTable(nn.Module):
@@ -111,7 +111,10 @@ class PatchStem(nn.Module):
 
 
 class WindowStem(nn.Module):
-    """Project and normalise windows of samples, each flattened by channel: (b, c, t) -> (b, t/window, d)."""
+    """Project and normalise windows of samples: (b, c, t) -> (b, t/window, d).
+
+    A window is flattened channel by channel.
+    """
 
     def __init__(self, embed_dim: int, *, channels: int, window: int) -> None:
         super().__init__()
@@ -122,9 +125,8 @@ class WindowStem(nn.Module):
     def forward(self, samples: Tensor) -> Tensor:
         count = samples.shape[-1] // self.window
         windows = samples.reshape(*samples.shape[:2], count, self.window)  # (b, c, t) -> (b, c, t/w, w)
-        return self.norm_layer(
-            self.proj(windows.transpose(1, 2).flatten(2))
-        )  # -> (b, t/w, c·w) -> (b, t/w, d)
+        windows = windows.transpose(1, 2).flatten(2)  # -> (b, t/w, c·w)
+        return self.norm_layer(self.proj(windows))
 
 
 class VisionPreprocessor(nn.Module):
@@ -145,7 +147,7 @@ class VisionPreprocessor(nn.Module):
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, vision: Tensor) -> StemOutput:
+    def forward(self, vision: Tensor) -> PreprocessorOutput:
         frames = vision.shape[2] if vision.ndim == 5 else 1
         steps = 1 if frames == 1 else frames // self.frames
         stretch = math.isqrt(steps)
@@ -194,12 +196,14 @@ class PatchPreprocessor(nn.Module):
     def reset_parameters(self) -> None:
         _init_class_token(self.cls_token)
 
-    def forward(self, images: Tensor | None = None, **named: Tensor) -> StemOutput:
+    def forward(self, images: Tensor | None = None, **named: Tensor) -> PreprocessorOutput:
         """Take the tensor as `images` or by the modality's name: `audio=`, `depth=`, `thermal=`."""
         if images is None and set(named) == {self.name}:
             images = named[self.name]
         elif images is None or named:
-            raise TypeError(f"expected one tensor, by position or as {self.name}=, got {sorted(named)}")
+            raise TypeError(
+                f"{self.name}: expected one tensor, by position or as {self.name}=, got {sorted(named)}"
+            )
         if images.ndim != 4 or images.shape[1] != self.channels or not self._has_positions(images):
             shape = ", ".join(str(side) for side in (self.channels, *self.image_size))
             raise ValueError(
@@ -234,7 +238,7 @@ class ImuPreprocessor(nn.Module):
         _init_class_token(self.cls_token)
         nn.init.normal_(self.pos_embed, std=self.pos_embed.shape[-1] ** -0.5)
 
-    def forward(self, imu: Tensor) -> StemOutput:
+    def forward(self, imu: Tensor) -> PreprocessorOutput:
         if imu.ndim != 3 or tuple(imu.shape[1:]) != self.sample_shape:
             channels, steps = self.sample_shape
             raise ValueError(f"imu: expected (b, {channels}, {steps}), got {tuple(imu.shape)}")
@@ -262,7 +266,7 @@ class TextPreprocessor(nn.Module):
         nn.init.normal_(self.token_embedding.weight, std=0.02)
         self.mask.fill_(float("-inf")).triu_(1)
 
-    def forward(self, text: Tensor) -> StemOutput:
+    def forward(self, text: Tensor) -> PreprocessorOutput:
         if text.ndim != 2 or text.shape[1] > self.context_length or text.is_floating_point():
             raise ValueError(
                 f"text: expected token ids (b, up to {self.context_length}), "
@@ -288,7 +292,7 @@ def _with_class_token(tokens: Tensor, cls_token: Tensor) -> Tensor:
     return torch.cat([first, tokens], dim=1)  # (b, l, d) -> (b, 1 + l, d)
 
 
-def _tokens(patches: Tensor, cls_token: Tensor, positions: Tensor) -> StemOutput:
+def _tokens(patches: Tensor, cls_token: Tensor, positions: Tensor) -> PreprocessorOutput:
     tokens = patches.flatten(2).transpose(1, 2)  # (b, d, [t,] h, w) -> (b, [t·]h·w, d)
     return {"trunk": {"tokens": _with_class_token(tokens, cls_token) + positions}, "head": {}}
 

@@ -11,10 +11,10 @@ import numpy as np
 
 from imagebind.toyworld.motion import approach_at, drop_height, impacts_of
 from imagebind.toyworld.scene import CLIP_SECONDS, Material, Motion, Scene, Shape
-from imagebind.toyworld.view import AUDIO
+from imagebind.toyworld.view import AUDIO_STREAM
 
-RATE = 16_000  # Hz, the sample rate of the audio trunk
-SAMPLES = int(CLIP_SECONDS * RATE)
+AUDIO_RATE = 16_000  # Hz, the sample rate of the audio trunk
+SAMPLES = int(CLIP_SECONDS * AUDIO_RATE)
 FFT_SIZE = 49_152  # 3 · 2^14: a second more than the clip, before ringing wraps around
 MAX_PARTIAL_HERTZ = 7_200.0  # higher partials are left out, since they would be inaudible
 
@@ -31,7 +31,8 @@ PARTIALS = MappingProxyType(
         Shape.BAR: (1.0, 2.0, 6.3, 8.2, 12.4),  # two low ones, then a gap
     }
 )
-LOWEST_HERTZ = MappingProxyType(  # at 0.24 m; about a third apart, so that a change of size can bridge it
+# At `MEAN_SIZE`. Neighbours are 8% to 19% apart, so that a change of size can bridge the difference.
+LOWEST_HERTZ = MappingProxyType(
     {
         Shape.DISC: 310.0,
         Shape.RING: 420.0,
@@ -43,13 +44,13 @@ LOWEST_HERTZ = MappingProxyType(  # at 0.24 m; about a third apart, so that a ch
         Shape.BAR: 390.0,
     }
 )
-MEAN_SIZE = 0.24  # metres
+MEAN_SIZE = 0.24  # radius in metres
 DETUNING = 0.15  # maximum relative change of pitch, random per scene
 
 RINGING = MappingProxyType(  # seconds until the lowest partial is at 1/e
     {Material.METAL: 0.7, Material.GLASS: 0.28, Material.WOOD: 0.1, Material.RUBBER: 0.04}
 )
-BRIGHTNESS = MappingProxyType(  # amplitude falls with this power of a partial's ratio
+PARTIAL_FALL_OFF = MappingProxyType(  # amplitude falls with this power of a partial's ratio
     {Material.METAL: 0.3, Material.GLASS: 0.15, Material.WOOD: 0.7, Material.RUBBER: 1.0}
 )
 DAMPING = 0.35  # higher partials decay faster, by this power of their ratio
@@ -72,7 +73,7 @@ BACKGROUND_SLOPE = (0.0, 1.2)  # power of frequency by which the background fall
 
 def render_audio(scene: Scene) -> tuple[np.ndarray, int]:
     """Render two seconds of audio: (32000,) float32 in [-1, 1], and the sample rate."""
-    rng = scene.rng(AUDIO)
+    rng = scene.rng(AUDIO_STREAM)
     loudness = rng.uniform(*LOUDNESS)
     background = _background(rng) + _calls(rng)
     spectrum = np.fft.rfft(_excitation(scene, rng), FFT_SIZE) * _response(scene, rng)
@@ -82,13 +83,13 @@ def render_audio(scene: Scene) -> tuple[np.ndarray, int]:
         waveform = np.fft.irfft(spectrum)[:SAMPLES]
     nearness = min(REFERENCE_DISTANCE / scene.distance, 1.5)
     waveform = nearness * waveform / np.abs(waveform).max() + background
-    return (loudness * waveform).clip(-1, 1).astype(np.float32), RATE
+    return (loudness * waveform).clip(-1, 1).astype(np.float32), AUDIO_RATE
 
 
 def _excitation(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """Return the excitation by impacts or rubbing: (32000,)."""
     impacts = np.zeros(SAMPLES)
-    seconds = np.arange(SAMPLES) / RATE
+    seconds = np.arange(SAMPLES) / AUDIO_RATE
     if scene.motion is Motion.SLIDE:
         rubbing = rng.standard_normal(SAMPLES)
         unevenness = np.interp(seconds, np.linspace(0, CLIP_SECONDS, 9), rng.uniform(0.8, 1, 9))
@@ -98,16 +99,16 @@ def _excitation(scene: Scene, rng: np.random.Generator) -> np.ndarray:
         modulation = np.cos(2 * np.pi * (rate * seconds + rng.uniform()))
         return rng.standard_normal(SAMPLES) * modulation.clip(0, 1) ** 4
     if scene.motion is Motion.REST:
-        impacts[int(rng.uniform(*STRIKE_TIME) * RATE)] = 1
+        impacts[int(rng.uniform(*STRIKE_TIME) * AUDIO_RATE)] = 1
     elif scene.motion is Motion.BOUNCE:
         times, speeds = impacts_of(drop_height(scene))
         in_clip = times < CLIP_SECONDS
-        impacts[(times[in_clip] * RATE).astype(int)] = speeds[in_clip]
+        impacts[(times[in_clip] * AUDIO_RATE).astype(int)] = speeds[in_clip]
     else:
         steps = rng.uniform(0.7, 1.3, int(CLIP_SECONDS * RATTLE_RATE[1])) / rng.uniform(*RATTLE_RATE)
         times = np.cumsum(steps)
         times = times[times < CLIP_SECONDS]
-        impacts[(times * RATE).astype(int)] = rng.uniform(0.6, 1, len(times))
+        impacts[(times * AUDIO_RATE).astype(int)] = rng.uniform(0.6, 1, len(times))
     return impacts
 
 
@@ -118,7 +119,7 @@ def _response(scene: Scene, rng: np.random.Generator) -> np.ndarray:
     """
     ratios = np.array(PARTIALS[scene.shape])
     pitch = LOWEST_HERTZ[scene.shape] * MEAN_SIZE / scene.size * rng.uniform(1 - DETUNING, 1 + DETUNING)
-    strengths = ratios ** -BRIGHTNESS[scene.material] * rng.uniform(0.6, 1, 6)[: len(ratios)]
+    strengths = ratios ** -PARTIAL_FALL_OFF[scene.material] * rng.uniform(0.6, 1, 6)[: len(ratios)]
     audible = ratios * pitch < MAX_PARTIAL_HERTZ
     ringing = RINGING[scene.material] * ratios**-DAMPING
     spectrum = np.zeros(FFT_SIZE // 2 + 1, dtype=complex)
@@ -131,15 +132,15 @@ def _response(scene: Scene, rng: np.random.Generator) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _frequencies() -> np.ndarray:
     """Return i·2πf of each bin."""
-    return 2j * np.pi * np.fft.rfftfreq(FFT_SIZE, 1 / RATE)
+    return 2j * np.pi * np.fft.rfftfreq(FFT_SIZE, 1 / AUDIO_RATE)
 
 
 def _approached(waveform: np.ndarray, distance: float) -> np.ndarray:
     """Raise pitch and loudness over time, as of an approaching object; the input is oversampled."""
-    seconds = np.arange(SAMPLES) / RATE
+    seconds = np.arange(SAMPLES) / AUDIO_RATE
     share = seconds / CLIP_SECONDS
     pace = seconds + DOPPLER * (share**2 - share) * CLIP_SECONDS  # its slope is 1 - DOPPLER ... 1 + DOPPLER
-    warped = np.interp(pace * RATE * OVERSAMPLING, np.arange(len(waveform)), waveform)
+    warped = np.interp(pace * AUDIO_RATE * OVERSAMPLING, np.arange(len(waveform)), waveform)
     return warped / (distance + approach_at(seconds)) ** 2
 
 
@@ -157,10 +158,10 @@ def _calls(rng: np.random.Generator) -> np.ndarray:
     """Return short tones with changing pitch at random times: (32000,)."""
     waveform = np.zeros(SAMPLES)
     for _ in range(rng.integers(*CALLS, endpoint=True)):
-        length = int(rng.uniform(*CALL_SECONDS) * RATE)
+        length = int(rng.uniform(*CALL_SECONDS) * AUDIO_RATE)
         start = rng.integers(SAMPLES - length)
         share = np.arange(length) / length
         pitch = np.exp(rng.uniform(*np.log(CALL_HERTZ))) * (1 + rng.uniform(-CALL_BEND, CALL_BEND) * share)
-        tone = np.sin(2 * np.pi * np.cumsum(pitch) / RATE) * np.sin(np.pi * share)
+        tone = np.sin(2 * np.pi * np.cumsum(pitch) / AUDIO_RATE) * np.sin(np.pi * share)
         waveform[start : start + length] += rng.uniform(*CALL_LEVEL) * tone
     return waveform

@@ -13,7 +13,7 @@ import numpy as np
 
 from imagebind.toyworld.scene import ATTRIBUTES, Scene
 
-THING = ("thing", "object", "item")  # nouns for captions without the shape
+THING_NOUNS = ("thing", "object", "item")  # for captions without the shape
 
 # By attribute and plain word: its synonyms, the plain word first.
 WORDS: Mapping[str, dict[str, tuple[str, ...]]] = MappingProxyType(
@@ -76,12 +76,12 @@ STILL_TEMPLATES = (
     "we see {} here",
     "{}, photographed from above",
 )
-CLIP_TEMPLATES = ("{}", "a video of {}", "a clip of {}", "{}, filmed from above", "we see {}", "there is {}")
-PREDICATIVE_SHARE = 0.2  # of captions with colour and temperature after the noun: "a star that is red"
+VIDEO_TEMPLATES = ("{}", "a video of {}", "a clip of {}", "{}, filmed from above", "we see {}", "there is {}")
+PREDICATIVE_SHARE = 0.2  # of colours and of temperatures that follow the noun: "a star that is red"
 VOWELS = "aeiou"
 
 PROMPT_TEMPLATES = ("{}", "a photo of {}", "a picture of {}", "this is {}")
-CLIP_PROMPT_TEMPLATES = ("{}", "a video of {}", "a clip of {}")
+VIDEO_PROMPT_TEMPLATES = ("{}", "a video of {}", "a clip of {}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,7 +117,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, still: bool, style: Capti
         for attribute, word in scene.attributes.items()
         if rng.uniform() < getattr(style, attribute) and not (still and attribute == "motion")
     }
-    noun = chosen.get("shape") or str(rng.choice(THING))
+    noun = chosen.get("shape") or str(rng.choice(THING_NOUNS))
     predicates = [
         chosen.pop(name)
         for name in ("temperature", "colour")
@@ -128,7 +128,7 @@ def caption(scene: Scene, rng: np.random.Generator, *, still: bool, style: Capti
     if predicates:
         words.append(f"that is {' and '.join(predicates)}" + ("," if after else ""))
     words += after
-    templates = STILL_TEMPLATES if still else CLIP_TEMPLATES
+    templates = STILL_TEMPLATES if still else VIDEO_TEMPLATES
     return str(rng.choice(templates)).format(with_article(" ".join(words)))
 
 
@@ -147,7 +147,7 @@ def class_prompts(attribute: str) -> dict[str, tuple[str, ...]]:
     """
     if attribute not in ATTRIBUTES:
         raise ValueError(f"attribute: expected one of {', '.join(ATTRIBUTES)}, got {attribute!r}")
-    templates = CLIP_PROMPT_TEMPLATES if attribute == "motion" else PROMPT_TEMPLATES
+    templates = VIDEO_PROMPT_TEMPLATES if attribute == "motion" else PROMPT_TEMPLATES
     return {
         word: tuple(
             template.format(with_article(_phrase(attribute, synonym)))
@@ -161,4 +161,5 @@ def class_prompts(attribute: str) -> dict[str, tuple[str, ...]]:
 def _phrase(attribute: str, synonym: str) -> str:
     if attribute == "shape":
         return synonym
-    return f"{synonym} {THING[0]}" if attribute in ATTRIBUTES_BEFORE_NOUN else f"{THING[0]} {synonym}"
+    noun = THING_NOUNS[0]
+    return f"{synonym} {noun}" if attribute in ATTRIBUTES_BEFORE_NOUN else f"{noun} {synonym}"

@@ -22,7 +22,7 @@ from imagebind.toyworld.imu import render_imu
 from imagebind.toyworld.render import FRAME_RATE, render_image, render_video
 from imagebind.toyworld.scene import Scene, World
 from imagebind.toyworld.sensors import render_depth, render_thermal
-from imagebind.toyworld.view import TEXT
+from imagebind.toyworld.view import TEXT_STREAM
 
 MANIFEST = "manifest.jsonl"  # one scene per line: its index, attributes, captions and files
 IMU_HEADER = (  # with units, which cannot be inferred from the small accelerations of an object in free fall
@@ -62,8 +62,8 @@ def write_scene(
 def captions_of(scene: Scene, *, style: CaptionStyle = MIXED) -> dict[str, str]:
     """Return the captions that `write_scene` writes, of the image and of the video."""
     return {
-        "image": caption(scene, scene.rng(TEXT, 0), still=True, style=style),
-        "video": caption(scene, scene.rng(TEXT, 1), still=False, style=style),
+        "image": caption(scene, scene.rng(TEXT_STREAM, 0), still=True, style=style),
+        "video": caption(scene, scene.rng(TEXT_STREAM, 1), still=False, style=style),
     }
 
 
@@ -82,7 +82,7 @@ def write_world(
     number of worker processes changes nothing.
 
     Args:
-        held_out: True is only the held-out combinations, False (default) only the others, None is all.
+        held_out: True for only the held-out combinations, False (default) for only the others, None for all.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -103,7 +103,7 @@ def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     The paths in "files" include the manifest's folder.
 
     Raises:
-        MediaError: a line is not a valid entry; names the line.
+        MediaError: a line is not a valid entry; the message names the line.
     """
     manifest = Path(manifest)
     for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):

@@ -26,11 +26,11 @@ from imagebind.toyworld.shapes import REACH
 from imagebind.toyworld.view import FOCAL, PIXELS, cover, sight
 
 GROUP_PIXELS = 2 * PIXELS
-THINGS = 3
+THINGS = 3  # objects in a group
 MAX_THINGS = min(len(Shape), len(Colour), len(Motion))
 GAP_PIXELS = 8  # between objects in the image
 PLACEMENTS = 1000  # attempts before other objects are sampled
-SHARED = ("ground", "light", "brightness", "slant")
+SHARED_FIELDS = ("ground", "light", "brightness", "slant")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +38,7 @@ class Group:
     """Several objects with different shapes, colours and motions on one ground.
 
     Args:
-        things: a scene for each object; all have the ground, the light and the slant of the first one.
+        things: a scene for each object; all have the `SHARED_FIELDS` of the first one.
         centres: centre of each object in the image, in pixels right and down from the top left corner.
         pixels: pixels per side of the image.
     """
@@ -121,7 +121,7 @@ def _sample_things(rng: np.random.Generator, count: int, held_out: bool | None) 
         temperature = rng.uniform(*warmth[(first_warmth + len(things)) % len(warmth)])
         first = things[0] if things else thing
         things.append(
-            replace(thing, temperature=temperature, **{name: getattr(first, name) for name in SHARED})
+            replace(thing, temperature=temperature, **{name: getattr(first, name) for name in SHARED_FIELDS})
         )
     return tuple(things)
 

@@ -8,9 +8,9 @@ import numpy as np
 
 from imagebind.toyworld.motion import GRAVITY, approach_at, drop_height, impacts_of, spin_of
 from imagebind.toyworld.scene import CLIP_SECONDS, Motion, Scene
-from imagebind.toyworld.view import IMU
+from imagebind.toyworld.view import IMU_STREAM
 
-RATE = 200.0  # Hz, nominal
+IMU_RATE = 200.0  # Hz, nominal
 JITTER = 0.25  # maximum, in sampling intervals
 DROPPED_SHARE = 0.02  # of samples that are lost
 MAX_TILT = 0.35  # radians (20°), about both horizontal axes
@@ -31,9 +31,9 @@ UP = 2  # index of the vertical axis
 
 def render_imu(scene: Scene) -> tuple[np.ndarray, np.ndarray]:
     """Render two seconds of IMU: uneven timestamps (t,) in s, samples (t, 6) in m/s² and rad/s; t ≈ 392."""
-    rng = scene.rng(IMU)
-    steps = int(CLIP_SECONDS * RATE)
-    seconds = (np.arange(steps) + 0.5 + rng.uniform(-JITTER, JITTER, steps)) / RATE
+    rng = scene.rng(IMU_STREAM)
+    steps = int(CLIP_SECONDS * IMU_RATE)
+    seconds = (np.arange(steps) + 0.5 + rng.uniform(-JITTER, JITTER, steps)) / IMU_RATE
     seconds = seconds[rng.uniform(size=steps) >= DROPPED_SHARE]
     mount = _mount(rng)
     noise = np.repeat([rng.uniform(*ACCEL_NOISE), rng.uniform(*GYRO_NOISE)], 3)

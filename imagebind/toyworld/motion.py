@@ -2,8 +2,8 @@
 
 Every motion passes through the pose in which a still is taken, so a still does not depend on the motion.
 Except for resting, the first and the last frame of a clip clearly differ: the object moves sideways (sliding)
-or down (bouncing) by most of its radius, grows by half (approaching), or rotates by a quarter
-turn or more (spinning).
+or down (bouncing) by more than its radius, grows by more than half (approaching), or rotates by more than a
+quarter turn (spinning).
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ HALF_CLIP_SECONDS = CLIP_SECONDS / 2
 
 SLIDE_SPEED = (0.20, 0.25)  # m/s: 78 to 128 pixels from the first frame to the last
 DROP_HEIGHT = (0.34, 0.42)  # metres: 71 to 115 pixels
-RESTITUTION = 0.7  # of speed, at each impact: a drop of 0.38 m comes to rest after 1.6 s
+RESTITUTION = 0.7  # of speed, at each impact: a drop of 0.38 m comes to rest after 1.5 s
 IMPACTS = 9  # after them it has 4% of its speed, and rests
 APPROACH = (0.38, -0.32)  # metres relative to the pose of the still, at the start and at the end
 SPIN_SPEED = (1.0, 1.5)  # rad/s: 107° to 161° from the first frame to the last

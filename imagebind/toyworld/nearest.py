@@ -32,7 +32,7 @@ def raw_accuracy(
     train: Rendered,
     test: Rendered,
     kind: MediaKind,
-    attributes: "tuple[str, ...]",
+    attributes: tuple[str, ...],
     *,
     neighbours: int = NUM_NEIGHBOURS,
     queries: int = 256,

@@ -11,8 +11,7 @@ import av
 import numpy as np
 
 from imagebind.batching import begin_worker
-from imagebind.toyworld.audio import RATE as AUDIO_RATE
-from imagebind.toyworld.audio import render_audio
+from imagebind.toyworld.audio import AUDIO_RATE, render_audio
 from imagebind.toyworld.files import VIDEO_OPTIONS, write_imu
 from imagebind.toyworld.imu import render_imu
 from imagebind.toyworld.render import FRAME_RATE, render_video
@@ -59,8 +58,8 @@ def sample_shots(rng: np.random.Generator, count: int, *, held_out: bool | None 
     while len(scenes) < count:
         scene = sample_scene(rng, held_out=held_out)
         scenes.setdefault((scene.shape, scene.motion), scene)
-    fewest, largest = (seconds * FRAME_RATE for seconds in SHOT_SECONDS)
-    ends = np.cumsum(rng.integers(fewest, largest, count, endpoint=True)) / FRAME_RATE
+    fewest_frames, most_frames = (seconds * FRAME_RATE for seconds in SHOT_SECONDS)
+    ends = np.cumsum(rng.integers(fewest_frames, most_frames, count, endpoint=True)) / FRAME_RATE
     starts = [0.0, *ends[:-1].tolist()]
     return tuple(
         Shot(scene=scene, start=start, end=end)
@@ -95,6 +94,8 @@ def write_recordings(
 
     Args:
         shots: number of shots per recording.
+        seed: seed of the shots.
+        held_out: as in `sample_shots`.
         workers: number of rendering processes, which does not change the result.
     """
     folders = [Path(folder) / f"{number:03}" for number in range(count)]

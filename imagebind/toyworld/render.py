@@ -9,18 +9,18 @@ import numpy as np
 from imagebind.toyworld.motion import Pose, pose_at, still_pose
 from imagebind.toyworld.scene import CLIP_SECONDS, Scene
 from imagebind.toyworld.surface import OPACITY, face_pixels, ground_pixels, planes
-from imagebind.toyworld.view import IMAGE, PIXELS, cover, sight
+from imagebind.toyworld.view import IMAGE_STREAM, PIXELS, cover, sight
 
 FRAME_RATE = 8  # frames per second; the video transform takes the first and the last of 16 frames
 FRAMES = int(CLIP_SECONDS * FRAME_RATE)
 
 NOISE_STD = (2.0, 5.0)  # out of 255
-TINT = 0.06  # of each channel
+TINT = 0.06  # maximum relative change of each channel
 LIGHT_FALL_OFF = 0.18  # from the centre to the edge of the image
 SHADOW_DARKENING = 0.45  # share of the light
-SHADOW_PIXELS = 9.0
+SHADOW_PIXELS = 9.0  # length, and width of the soft border
 RIM_PIXELS = 5.0  # width of the darkened rim of the object
-RIM_SHADE = 0.5
+RIM_SHADE = 0.5  # share of the light that the outline loses
 
 # Temperature is shown around the object, never on it, so that its colour does not change.
 HALO_REACH = 0.32  # radii
@@ -28,8 +28,8 @@ GLOW = (255.0, 96.0, 20.0)
 GLOW_STRENGTH = 0.85
 RIME = (150.0, 205.0, 255.0)  # blue enough to be visible on snow
 RIME_STRENGTH = 1.25  # opaque near the object
-RIME_CELSIUS = 15.0  # °C: at or below it the ground around the object has rime
-GLOW_CELSIUS = 37.0  # °C: at or above it the ground around the object glows
+RIME_CELSIUS = 15.0  # °C; at or below it, the ground around the object has rime
+GLOW_CELSIUS = 37.0  # °C; at or above it, the ground around the object glows
 
 
 def render_image(scene: Scene) -> np.ndarray:
@@ -59,7 +59,7 @@ def render_frames(
 
 
 class Shown(NamedTuple):
-    """An object and where it is."""
+    """An object and its pose."""
 
     scene: Scene
     pose: Pose
@@ -69,10 +69,10 @@ class Backdrop:
     """The ground, the light on it and the noise level of the camera, which all frames of a scene share."""
 
     def __init__(self, scene: Scene, pixels: int = PIXELS) -> None:
-        rng = scene.rng(IMAGE)
+        rng = scene.rng(IMAGE_STREAM)
         self.scene, self.pixels = scene, pixels
         self.noise = np.float32(rng.uniform(*NOISE_STD))
-        rng.uniform()  # the object's mark
+        rng.uniform()  # skips the number that `_mark_of` uses
         tint = 1 + rng.uniform(-TINT, TINT, 3)
         axis = np.linspace(-1, 1, pixels)
         slope = math.cos(scene.light) * axis + math.sin(scene.light) * axis[:, None]  # (h, w)
@@ -83,8 +83,8 @@ class Backdrop:
 
 def _mark_of(scene: Scene) -> float:
     """Return the direction of the darker half on an object, in radians."""
-    rng = scene.rng(IMAGE)
-    rng.uniform()  # the noise level of the camera
+    rng = scene.rng(IMAGE_STREAM)
+    rng.uniform()  # skips the noise level, which `Backdrop` uses
     return rng.uniform(0, 2 * math.pi)
 
 
@@ -96,9 +96,12 @@ def _halo_of(temperature: float) -> tuple[tuple[float, float, float], float]:
 
 
 def render_frame(things: Sequence[Shown], backdrop: Backdrop, *, exposure: int) -> np.ndarray:
-    """Render one frame: (h, w, 3) uint8. Later objects are drawn over earlier ones."""
+    """Render one frame: (h, w, 3) uint8. Later objects are drawn over earlier ones.
+
+    `exposure` numbers the frames of a scene, each of which has noise of its own.
+    """
     light = backdrop.scene.light
-    rng = backdrop.scene.rng(IMAGE, exposure)
+    rng = backdrop.scene.rng(IMAGE_STREAM, exposure)
     grain = backdrop.noise * rng.standard_normal((backdrop.pixels, backdrop.pixels), dtype=np.float32)
     image = backdrop.ground.copy()  # (3, h, w)
     sightings = [sight(thing.scene, thing.pose, backdrop.pixels) for thing in things]

@@ -90,7 +90,7 @@ def render_world(
     """Return scenes 0 to count - 1 of a world; render them unless the folder has them, or more scenes.
 
     Args:
-        held_out: True is only the held-out combinations, False (default) only the others, None is all.
+        held_out: True for only the held-out combinations, False (default) for only the others, None for all.
         workers: rendering processes; the result does not depend on their number.
     """
     folder = Path(folder)
@@ -109,7 +109,7 @@ def open_world(folder: str | os.PathLike[str]) -> Rendered:
     """Open a world that `render_world` wrote.
 
     Raises:
-        OSError: the folder has none.
+        OSError: the folder has no rendered world.
     """
     folder = Path(folder)
     about = json.loads((folder / ABOUT_NAME).read_bytes())
@@ -171,7 +171,7 @@ def render_modalities(scene: Scene) -> dict[MediaKind, np.ndarray]:
 
 @contextmanager
 def image_renderer(world: World, *, workers: int) -> Iterator[Callable[[range], Iterator[Tensor]]]:
-    """Yield a function that renders the images of some scenes only, in order: uint8 (n, 3, 224, 224) each."""
+    """Yield a function that renders only images: scene indices -> chunks (n, 3, 224, 224) uint8, in order."""
     with ProcessPoolExecutor(workers, initializer=begin_worker) as pool:
 
         def render(numbers: range) -> Iterator[Tensor]:

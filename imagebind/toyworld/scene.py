@@ -26,7 +26,7 @@ TEMPERATURES = MappingProxyType({"cold": (-8.0, 6.0), "hot": (46.0, 60.0)})
 MAX_OFFSET = 0.08  # metres from the centre of the image, 17 to 22 pixels
 MAX_ANGLE = 0.35  # radians (20°): a square never looks like a diamond
 SLANT = (0.82, 1.0)  # foreshortening of the vertical: the camera looks down by up to 35°
-BRIGHTNESS = (0.8, 1.15)
+BRIGHTNESS = (0.8, 1.15)  # factor of all colours
 HELD_OUT_STEP = 8  # one in eight combinations is held out from training
 
 Member = TypeVar("Member", bound=Enum)
@@ -137,7 +137,7 @@ class Scene:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """Return the plain word of each attribute."""
+        """The plain word of each attribute."""
         return {
             "shape": self.shape.value,
             "colour": self.colour.value,
@@ -183,7 +183,7 @@ def sample_scene(rng: np.random.Generator, *, held_out: bool | None = None) -> S
     """Sample a scene with independent attributes, except for excluded combinations.
 
     Args:
-        held_out: True is only the held-out combinations, False only the others, None (default) is all.
+        held_out: True for only the held-out combinations, False for only the others, None (default) for all.
     """
     shape, colour, motion = _pick(rng, Shape), _pick(rng, Colour), _pick(rng, Motion)
     while held_out is not None and is_held_out(shape, colour, motion) != held_out:
@@ -223,7 +223,7 @@ class World:
     """Scenes by index. Each depends only on seed and index, so they can be accessed in any order.
 
     Args:
-        held_out: True is only the held-out combinations, False only the others, None is all.
+        held_out: True for only the held-out combinations, False for only the others, None (default) for all.
     """
 
     seed: int
@@ -240,8 +240,8 @@ class World:
         return sample_scene(np.random.default_rng([self.seed, index]), held_out=self.held_out)
 
 
-def _pick(rng: np.random.Generator, kind: type[Member]) -> Member:
-    members = list(kind)
+def _pick(rng: np.random.Generator, attribute: type[Member]) -> Member:
+    members = list(attribute)
     return members[rng.integers(len(members))]
 
 

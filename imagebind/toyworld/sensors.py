@@ -6,9 +6,9 @@ from PIL import Image
 from imagebind.toyworld.motion import still_pose
 from imagebind.toyworld.scene import Scene
 from imagebind.toyworld.view import (
-    DEPTH,
+    DEPTH_STREAM,
     PIXELS,
-    THERMAL,
+    THERMAL_STREAM,
     Sighting,
     clutter,
     cover,
@@ -31,10 +31,10 @@ HOLE_SHARE = (0.01, 0.05)  # of pixels, in patches without a measurement
 OCCLUSION_PIXELS = 5.0  # beside the object, visible to only one of the two cameras
 
 # Thermal: 16-bit counts of 0.01 K, as radiometric cameras store them.
-KELVIN = 273.15
+ZERO_CELSIUS = 273.15  # K
 COUNTS_PER_KELVIN = 100
-THERMAL_LOW = round((-30 + KELVIN) * COUNTS_PER_KELVIN)  # `low` and `high` of ThermalTransform
-THERMAL_HIGH = round((80 + KELVIN) * COUNTS_PER_KELVIN)
+THERMAL_LOW = round((-30 + ZERO_CELSIUS) * COUNTS_PER_KELVIN)  # `low` and `high` of ThermalTransform
+THERMAL_HIGH = round((80 + ZERO_CELSIUS) * COUNTS_PER_KELVIN)
 GROUND_CELSIUS = (22.0, 30.0)
 GROUND_SPREAD = 3.0  # °C, between parts of the ground
 SPOTS = 5  # soft spots on the ground, warmed by the sun or wet, as warm or cold as the object itself
@@ -50,7 +50,7 @@ WARMTH_SHARE = 0.35  # of the temperature difference, at the outline
 
 def render_depth(scene: Scene) -> np.ndarray:
     """Render a depth image: (224, 224) uint16 millimetres, 0 for pixels without a measurement."""
-    rng = scene.rng(DEPTH)
+    rng = scene.rng(DEPTH_STREAM)
     sighting = sight(scene, still_pose(scene))
     down = np.linspace(1, 0, PIXELS, dtype=np.float32)[:, None]  # top is far
     across = np.linspace(-0.5, 0.5, PIXELS, dtype=np.float32)
@@ -60,9 +60,8 @@ def render_depth(scene: Scene) -> np.ndarray:
     pieces, count = clutter(scene)
     heights = np.concatenate([[0.0], rng.uniform(*CLUTTER_HEIGHT, count)]).astype(np.float32)
     ground = (ground - heights[pieces]).clip(*GROUND_BOUNDS)
-    inside = (-2 * sighting.distance / sighting.radius).clip(
-        0, 1
-    )  # 0 at the edge, 1 from half a radius inwards
+    # 0 at the edge, 1 from half a radius inwards.
+    inside = (-2 * sighting.distance / sighting.radius).clip(0, 1)
     lean = rng.uniform(-FACE_LEAN, FACE_LEAN, 2)
     face = scene.distance - THICKNESS * np.sqrt(inside)
     face[sighting.box] += lean[0] * sighting.u + lean[1] * sighting.v
@@ -83,7 +82,7 @@ def _unmeasured(sighting: Sighting, rng: np.random.Generator) -> np.ndarray:
 
 def render_thermal(scene: Scene) -> np.ndarray:
     """Render a thermal image of a radiometric camera: (224, 224) uint16 counts of 0.01 K."""
-    rng = scene.rng(THERMAL)
+    rng = scene.rng(THERMAL_STREAM)
     sighting = sight(scene, still_pose(scene))
     ground = rng.uniform(*GROUND_CELSIUS) + GROUND_SPREAD * smooth_field(rng, 4, 4)  # (h, w)
     ground += _spots(rng)
@@ -98,7 +97,7 @@ def render_thermal(scene: Scene) -> np.ndarray:
     stripes = rng.standard_normal(cells, dtype=np.float32)
     detected = np.asarray(Image.fromarray(celsius).resize((cells, cells), Image.Resampling.BICUBIC))
     detected = detected + rng.uniform(*THERMAL_NOISE) * noise + STRIPE_NOISE * stripes
-    counts = (detected + KELVIN) * COUNTS_PER_KELVIN
+    counts = (detected + ZERO_CELSIUS) * COUNTS_PER_KELVIN
     image = Image.fromarray(counts).resize((PIXELS, PIXELS), Image.Resampling.BICUBIC)
     return np.rint(np.asarray(image)).astype(np.uint16)
 

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from imagebind.toyworld.scene import Colour, Ground, Material, Scene
-from imagebind.toyworld.view import CLUTTER, GROUND, PIXELS, Sighting, clutter, smooth_field
+from imagebind.toyworld.view import CLUTTER_STREAM, GROUND_STREAM, PIXELS, Sighting, clutter, smooth_field
 
 PAINTS = {  # each scene also has its own brightness and tint
     Colour.RED: (214, 32, 38),
@@ -37,17 +37,18 @@ GLASS_EDGE, GLASS_EDGE_WIDTH = 0.12, 0.06  # radii inside the outline, where gla
 GLASS_GLINT = 0.6
 WOOD_GRAIN = 11.0  # radians of stripes per radius
 RUBBER_KNOBS = 16.0  # radians of knobs per radius
-METAL_BANDS = 3.2
-METAL_SHEEN, METAL_GLARE = 0.12, 0.3
+METAL_BANDS = 3.2  # radians of bands per radius
+METAL_SHEEN, METAL_GLARE = 0.12, 0.3  # shine between the bands, and added in their middle
 
 
 def ground_pixels(scene: Scene, pixels: int = PIXELS) -> np.ndarray:
     """Return the ground and the pieces on it: (3, h, w) float32."""
-    rng = scene.rng(GROUND)
+    rng = scene.rng(GROUND_STREAM)
     tone = smooth_field(rng, 5, 5, pixels) * PATCHINESS + _relief(scene.ground, rng, pixels)  # (h, w)
     image = planes(GROUND_COLOURS[scene.ground]) + tone
     pieces, count = clutter(scene, pixels)
-    colours = scene.rng(CLUTTER, GROUND).uniform(*CLUTTER_LEVELS, (3, count + 1)).astype(np.float32)
+    colour_rng = scene.rng(CLUTTER_STREAM, GROUND_STREAM)
+    colours = colour_rng.uniform(*CLUTTER_LEVELS, (3, count + 1)).astype(np.float32)
     return np.where(pieces > 0, colours[:, pieces], image)
 
 
@@ -61,9 +62,8 @@ def _relief(ground: Ground, rng: np.random.Generator, pixels: int) -> np.ndarray
     if ground is Ground.GRASS:
         return smooth_field(rng, 40, 112, pixels) * 11  # blades
     if ground is Ground.SAND:
-        return (
-            smooth_field(rng, 112, 112, pixels) * 6 + smooth_field(rng, 24, 5, pixels) * 4
-        )  # grains and ripples
+        grains, ripples = smooth_field(rng, 112, 112, pixels), smooth_field(rng, 24, 5, pixels)
+        return grains * 6 + ripples * 4
     if ground is Ground.SNOW:
         return smooth_field(rng, 10, 10, pixels) * 4
     if ground is Ground.ASPHALT:

@@ -12,10 +12,19 @@ from imagebind.toyworld.shapes import CELLS, EXTENT, OUTSIDE, REACH, distance_fi
 
 PIXELS = 224  # per side of every image
 FOCAL = 260.0  # pixels: a field of view of 47°
-IMAGE_CENTRE = PIXELS / 2  # pixels, of an image of the usual size
+IMAGE_CENTRE = PIXELS / 2  # pixels, of an image with `PIXELS` per side
 
 # Random number streams of a scene, by their use.
-CLUTTER, GROUND, IMAGE, DEPTH, THERMAL, AUDIO, IMU, TEXT = range(8)
+(
+    CLUTTER_STREAM,
+    GROUND_STREAM,
+    IMAGE_STREAM,
+    DEPTH_STREAM,
+    THERMAL_STREAM,
+    AUDIO_STREAM,
+    IMU_STREAM,
+    TEXT_STREAM,
+) = range(8)
 
 CLUTTER_COUNT = (3, 6)
 CLUTTER_RADIUS = (5.0, 15.0)  # pixels: too small to be mistaken for the object
@@ -91,7 +100,7 @@ def clutter(scene: Scene, pixels: int = PIXELS) -> tuple[np.ndarray, int]:
 
     The indices are (h, w) uint8.
     """
-    rng = scene.rng(CLUTTER)
+    rng = scene.rng(CLUTTER_STREAM)
     pieces = Image.new("L", (pixels, pixels))
     draw = ImageDraw.Draw(pieces)
     count = int(rng.integers(*CLUTTER_COUNT, endpoint=True)) * pixels**2 // PIXELS**2
@@ -105,7 +114,10 @@ def clutter(scene: Scene, pixels: int = PIXELS) -> tuple[np.ndarray, int]:
 
 
 def smooth_field(rng: np.random.Generator, rows: int, columns: int, pixels: int = PIXELS) -> np.ndarray:
-    """Return smooth noise of about unit variance, with so many waves per 224 pixels: (h, w) float32."""
+    """Return smooth noise of about unit variance, (h, w) float32.
+
+    It interpolates `rows` × `columns` random values per 224 × 224 pixels.
+    """
     grid = (rows * pixels // PIXELS, columns * pixels // PIXELS)
     coarse = Image.fromarray(rng.standard_normal(grid, dtype=np.float32))
     return np.asarray(coarse.resize((pixels, pixels), Image.Resampling.BICUBIC))

@@ -1,4 +1,4 @@
-"""The transforms of each modality: an array, or a file that is read first, becomes the trunk's tensor.
+"""Transforms convert a file or an array of a modality to the tensor that its trunk takes.
 
 Names are imported when they are used: each needs the libraries of its modality.
 """

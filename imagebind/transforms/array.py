@@ -47,7 +47,9 @@ class ArrayTransform:
                     )
                 object.__setattr__(self, name, tuple(given))
         if not (np.isfinite(self.mean).all() and (np.greater(self.std, 0) & np.isfinite(self.std)).all()):
-            raise ValueError(f"expected a finite mean and a positive std, got {self.mean} and {self.std}")
+            raise ValueError(
+                f"mean, std: expected a finite mean and a positive std, got {self.mean} and {self.std}"
+            )
 
     def __call__(self, item: Source | Image.Image | np.ndarray | Tensor) -> Tensor:
         """Convert one item: an array, a tensor, a PIL image, or a file: `.npy`, `.npz` or an image.

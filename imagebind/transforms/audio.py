@@ -65,9 +65,8 @@ def rate_ratio(rate: int, new_rate: int) -> Fraction:
 
     From 44,101 to 16,000 Hz the kernel would take 3 GB. The nearest ratio is wrong by less than 2 in 10,000.
     """
-    most_phases = math.isqrt(
-        MAX_KERNEL_TAPS * new_rate // rate
-    )  # the kernel has phases² · rate / new_rate taps
+    # The kernel has phases² · rate / new_rate taps.
+    most_phases = math.isqrt(MAX_KERNEL_TAPS * new_rate // rate)
     return Fraction(rate, new_rate).limit_denominator(max(most_phases, 1))
 
 
@@ -85,7 +84,7 @@ def waveform_to_mel(
         raise ValueError(
             f"mel clip: expected (n,), n at least {window_samples(rate)}, got {tuple(clip.shape)}"
         )
-    # Not in place, as the original subtracts the mean: that would change clips that overlap.
+    # The original subtracts the mean in place, which would change overlapping clips.
     mel = log_mel(clip - clip.mean(), rate=rate, mel_bins=mel_bins).mT  # (t, mel_bins) -> (mel_bins, t)
     return torch.nn.functional.pad(mel[:, :frames], (0, max(frames - mel.shape[1], 0)))
 
@@ -138,9 +137,8 @@ class AudioTransform:
             length = math.ceil(recording.samples / rate_ratio(recording.rate, self.sample_rate))  # resampled
             if length < window_samples(self.sample_rate):
                 raise _too_short(recording.name, f"{seconds:.4f} s of audio")
-            if (
-                spans is None
-            ):  # as released, the duration is a float, whose rounding can shift a clip by a sample
+            if spans is None:
+                # As released, the duration is a float, whose rounding can shift a clip by a sample.
                 duration = length / self.sample_rate
                 spans = clip_spans(duration, clip_seconds=self.clip_seconds, clips=self.clips)
             if not spans:

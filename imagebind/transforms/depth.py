@@ -109,7 +109,7 @@ def load_focal(source: Source) -> float:
     with open_source(source) as file:
         start = file.read(MAX_INTRINSICS_BYTES).split()
     try:
-        return _positive(float(start[0]))
+        return _positive(float(start[0]), "focal")
     except (IndexError, ValueError) as error:
         raise MediaError(
             name_of(source),
@@ -128,9 +128,8 @@ def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[
     Raises:
         MediaError: the frame has no valid pixel.
     """
-    frame = torch.as_tensor(
-        np.array(as_numpy(depth), dtype=np.float64)
-    )  # a copy; sums of float32 cannot overflow
+    # A copy in float64, whose sums cannot overflow.
+    frame = torch.as_tensor(np.array(as_numpy(depth), dtype=np.float64))
     valid = frame.isfinite() & (frame > 0)
     if not valid.any():
         raise MediaError(
@@ -274,25 +273,27 @@ def _fill(cells: Tensor, valid: Tensor) -> Tensor:
 def _focal(focal: object) -> float:
     if focal is None:
         return NYU_FOCAL
-    return load_focal(focal) if is_source(focal) else _positive(focal)  # type: ignore[arg-type]
+    return load_focal(focal) if is_source(focal) else _positive(focal, "focal")  # type: ignore[arg-type]
 
 
 def _baseline(sensor: object, baseline: object) -> float:
     if sensor is not None and baseline is not None:
-        raise ValueError(f"expected a sensor or a baseline, got both {sensor!r} and {baseline!r}")
+        raise ValueError(
+            f"sensor, baseline: expected a sensor or a baseline, got both {sensor!r} and {baseline!r}"
+        )
     if baseline is not None:
-        return _positive(baseline)
+        return _positive(baseline, "baseline")
     name = DEFAULT_SENSOR if sensor is None else sensor
     if not isinstance(name, str) or name not in BASELINES:
         raise ValueError(f"sensor: expected one of {', '.join(BASELINES)}, got {sensor!r}")
     return BASELINES[name]
 
 
-def _positive(value: object) -> float:
+def _positive(value: object, option: str) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
     except TypeError:
         number = math.nan
     if not (0 < number < math.inf):
-        raise ValueError(f"expected a positive number, got {value!r}")
+        raise ValueError(f"{option}: expected a positive number, got {value!r}")
     return number

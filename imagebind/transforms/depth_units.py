@@ -92,7 +92,7 @@ def stored_depth(unit: DepthUnit) -> StoredDepth:
     metres = positive_number(name)
     if metres is None:
         raise ValueError(
-            f"unit: expected metres per stored step (1/256, say) or one of {', '.join(DEPTH_UNITS)}, "
+            f"unit: expected metres per stored step (such as 1/256) or one of {', '.join(DEPTH_UNITS)}, "
             f"got {unit!r}"
         )
     return StoredDepth(metres=metres)
@@ -118,14 +118,14 @@ def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = 
     if stored.rotated:
         values = _rotated_back(values, name)
     elif unit is None and whole:
-        _doubt_rotated(values, name)
+        _warn_if_rotated(values, name)
     with np.errstate(over="ignore"):  # values beyond float32 become infinite, which is a hole
         metres = values.astype(np.float32) if stored is METRES else _scaled(values, stored.metres)
     if holes is not None:
         metres[holes] = 0
     if unit is None and not whole:
         _check_not_millimetres(metres, name)
-    _doubt_unit(metres, name)
+    _warn_if_implausible(metres, name)
     return metres
 
 
@@ -157,8 +157,11 @@ def _sample(values: np.ndarray) -> np.ndarray:
     return flat[np.isfinite(flat) & (flat > 0)]
 
 
-def _doubt_rotated(values: np.ndarray, name: str) -> None:
-    """Warn if all values are multiples of 8, as rotated bits below 8 m are; these read 8 times too far."""
+def _warn_if_rotated(values: np.ndarray, name: str) -> None:
+    """Warn if all values are multiples of 8, as rotated bits below 8.192 m are.
+
+    Read without rotation, they are 8 times too large.
+    """
     valid = _sample(values)
     if not (valid & 7).any() and len(np.unique(valid)) >= MIN_ROTATED_VALUES:
         warn_of(
@@ -168,7 +171,7 @@ def _doubt_rotated(values: np.ndarray, name: str) -> None:
         )
 
 
-def _doubt_unit(metres: np.ndarray, name: str) -> None:
+def _warn_if_implausible(metres: np.ndarray, name: str) -> None:
     valid = _sample(metres)
     if not len(valid):  # `fill_holes` refuses a frame without valid depth
         return

@@ -40,11 +40,12 @@ def load_image(
     """Read an image file as 8-bit RGB; of an animation, read the first frame.
 
     Palette, grayscale, alpha and CMYK images go through Pillow's `convert("RGB")`, and a colour profile is
-    ignored, as released. 16-bit and float grayscale is scaled by its range, and `exif` applies the EXIF
-    orientation (both ours; the original ignores the orientation). HEIC needs the extra `heic`.
+    ignored, as released. 16-bit grayscale is scaled from [0, 65535] and float grayscale from [0, 1], and
+    `exif` applies the EXIF orientation (both ours; the original ignores the orientation). HEIC needs the
+    extra `heic`.
 
     Args:
-        clip: 16-bit grayscale above 255 becomes white, as Pillow converts it and the original did.
+        clip: whether 16-bit grayscale above 255 becomes white, as in Pillow's conversion and the original.
 
     Raises:
         MediaError: the file is not an image, truncated, damaged, or over a limit; pixels are counted before
@@ -66,9 +67,9 @@ def load_image(
 def resize_and_crop(image: ImageOrTensor, size: int) -> ImageOrTensor:
     """Resize the short side to `size`, then crop the centre square: (..., h, w) -> (..., size, size).
 
-    Resizing is bicubic with antialias. The longer side is rounded down, and half a pixel of the crop's
-    offset to an even number, as torchvision does. Source: released. Values of a float tensor may leave their
-    range: bicubic overshoots.
+    Resizing is bicubic with antialias. As in torchvision, the longer side is rounded down, and a crop offset
+    that ends in half a pixel is rounded to the nearest even number. Source: released. Values of a float
+    tensor may leave their range: bicubic overshoots.
     """
     height, width = F.get_size(image)
     if max(height, width) > MAX_ASPECT_RATIO * min(height, width):

@@ -31,7 +31,7 @@ from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
 from imagebind.transforms.options import PER_ITEM
 
-WINDOW_SECONDS = 5.0  # paper
+IMU_WINDOW_SECONDS = 5.0  # paper
 IMU_TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
 
 
@@ -62,7 +62,7 @@ def load_imu(
 
     Raises:
         MediaError: as `to_recording`; or the file is missing, damaged, or longer than `limits.max_seconds`.
-        ValueError: `columns` or `layout` has another form.
+        ValueError: `columns` or `layout` is invalid.
     """
     logger_layout = layout_of(layout)
     logger_layout = replace(logger_layout, columns=Columns.of(columns) or logger_layout.columns)
@@ -132,7 +132,7 @@ class ImuTransform:
 
     modality: ClassVar[ModalityType] = ModalityType.IMU
 
-    window_seconds: float = WINDOW_SECONDS
+    window_seconds: float = IMU_WINDOW_SECONDS
     start: float | None = field(default=None, metadata=PER_ITEM)
     rate: float | None = field(default=None, metadata=PER_ITEM)
     accel_unit: str | None = field(default=None, metadata=PER_ITEM)
@@ -171,8 +171,8 @@ class ImuTransform:
 
         Args:
             recording: a file, an `ImuRecording`, an array or tensor, (array, rate), or
-                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": one each}, which may also
-                contain options of `load_imu`.
+                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": array}, a time per
+                sample, which may also contain options of `load_imu`.
             spans: the windows; by default one window, from `start` and `window_seconds`.
 
         Raises:
@@ -191,10 +191,8 @@ class ImuTransform:
             if not 0 <= start < end < math.inf:
                 raise ValueError(f"span: expected 0 <= start < end, got ({start}, {end})")
             self._check_window(whole, start, end, name)
-        stack = np.stack(
-            [resample(whole, span, antialias=self.antialias) for span in windows]
-        )  # (s, 6, 2000)
-        return torch.from_numpy(stack.astype(np.float32)), windows
+        resampled = [resample(whole, span, antialias=self.antialias) for span in windows]
+        return torch.from_numpy(np.stack(resampled).astype(np.float32)), windows  # (s, 6, 2000)
 
     def _recording(self, item: object) -> tuple[str, ImuRecording]:
         if isinstance(item, ImuRecording):

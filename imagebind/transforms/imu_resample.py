@@ -7,10 +7,10 @@ from imagebind.media.imu_recording import ImuRecording
 
 IMU_STEPS = 2000  # per window, as the released stem expects
 
-# The low-pass (ours) is a windowed sinc: flat up to 0.8 of half the target rate, zero from half of it on.
+# The low-pass filter (ours) is a windowed sinc: flat up to 0.8 of the new Nyquist frequency, zero above it.
 PASSBAND, STOPBAND = 0.8, 1.0
 CUTOFF = (PASSBAND + STOPBAND) / 2
-STOP_DB = 70.0
+STOP_DB = 70.0  # attenuation of the stopband
 # Kaiser's formulas for the window's shape, and for its length in target steps on each side of a sample.
 KAISER_BETA = 0.1102 * (STOP_DB - 8.7)
 HALF_STEPS = (STOP_DB - 7.95) / (2 * 14.36 * (STOPBAND - PASSBAND) / 2)
@@ -21,9 +21,9 @@ MAX_BLOCK_VALUES = 2**20  # in memory at once
 def resample(recording: ImuRecording, span: Span, *, antialias: bool = True) -> np.ndarray:
     """Resample [start, end) to 2000 even steps: (t, 6) -> (6, 2000). Source: ours.
 
-    Interpolates linearly in time. If the recording's rate is higher than the result's, it is filtered first,
-    so that vibrations above half the result's rate do not alias. Beyond the recording's ends, its first
-    and last samples are repeated.
+    Interpolates linearly in time. If the recording's rate is higher than the result's and `antialias` is
+    true, a low-pass filter interpolates instead, so that vibrations above half the result's rate do not
+    alias. Beyond the recording's ends, its first and last samples are repeated.
     """
     start, end = float(span[0]), float(span[1])
     target = (end - start) / IMU_STEPS

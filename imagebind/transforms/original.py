@@ -206,7 +206,7 @@ class SimpleTokenizer:
 
 def _pytorchvideo(module: str) -> Any:
     return import_extra(
-        f"pytorchvideo.{module}", extra="pytorchvideo", purpose="the original's use of pytorchvideo"
+        f"pytorchvideo.{module}", extra="pytorchvideo", purpose="EncodedVideo or pv_transforms"
     )
 
 

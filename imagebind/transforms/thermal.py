@@ -1,7 +1,7 @@
 """Convert an infrared image to the tensor that the thermal trunk takes: one channel of brightness.
 
-No loader was ever published. Users found that the trunk expects [0, 1] without mean and std: this gives 62.4
-on LLVIP, and CLIP's statistics give 55.2; the paper reports 63.4 (community).
+No loader was ever published. Users found that the trunk expects [0, 1] without mean and std: this gives an
+accuracy of 62.4% on LLVIP, and CLIP's statistics give 55.2%; the paper reports 63.4% (community).
 
 Units of 16-bit and float images (ours). With a unit, temperatures, `low` and `high` are in °C.
 
@@ -62,7 +62,7 @@ def load_thermal(
 
     16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits for any colour type. A JPEG or FFF file
     of a FLIR camera gives its temperatures (ours). Colours of a known palette become the palette's steps
-    (ours), others grayscale as by Pillow's `convert("L")` (community); both cause a warning.
+    (ours); others become grayscale as by Pillow's `convert("L")` (community). Both cause a warning.
 
     Args:
         unit: unit of 16-bit and float numbers, from the table above; by default they are not converted.
@@ -183,8 +183,8 @@ class ThermalTransform:
             raise MediaError(
                 name, got=f"{broken:,} of {pixels.size:,} that are NaN or infinite", expected="finite pixels"
             )
-        unit = radiometric_to_unit(pixels, low=self.low, high=self.high)  # (h, w)
-        return self.crop(torch.from_numpy(unit)[None], self.size).clamp(0, 1)  # bicubic overshoots
+        scaled = radiometric_to_unit(pixels, low=self.low, high=self.high)  # (h, w)
+        return self.crop(torch.from_numpy(scaled)[None], self.size).clamp(0, 1)  # bicubic overshoots
 
 
 def _pixels(
@@ -250,7 +250,7 @@ def _check_choices(unit: object, palette: str | None) -> None:
     if not named and positive_number(unit) is None:
         names = ", ".join((*THERMAL_UNITS, RAW_UNIT))
         raise ValueError(
-            f"unit: expected one of {names}, or kelvin per stored step (1/64, say), got {unit!r}"
+            f"unit: expected one of {names}, or kelvin per stored step, such as 1/64, got {unit!r}"
         )
     if palette not in (None, GRAY_PALETTE, *PALETTES):
         raise ValueError(f"palette: expected one of {', '.join((GRAY_PALETTE, *PALETTES))}, got {palette!r}")

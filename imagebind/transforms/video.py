@@ -33,9 +33,8 @@ MAX_RESIZED_PIXELS = 2**24  # of one frame with `size` as its short side: 200 MB
 
 VideoInput = Source | tuple[np.ndarray | Tensor, float] | Mapping[str, Any]
 FrameCrop = Callable[..., Tensor]  # like `spatial_crops`: (3, h, w), size=, crops= -> (crops, 3, size, size)
-FrameReader = Callable[
-    [list[int]], Iterable[tuple[int, np.ndarray | Tensor]]
-]  # increasing indices -> (index, frame)
+# Increasing indices -> (index, frame) of each.
+FrameReader = Callable[[list[int]], Iterable[tuple[int, np.ndarray | Tensor]]]
 
 
 def spatial_crops(frame: Tensor, *, size: int, crops: int) -> Tensor:
@@ -69,7 +68,7 @@ class VideoTransform:
 
     Args:
         square_pixels: whether to stretch frames of a file with non-square pixels to their display aspect
-            ratio. As released, pixels count as square.
+            ratio. By default pixels count as square, as released.
         crop: function like `spatial_crops` that cuts squares from a frame of floats in [0, 1]; training
             passes its own.
     """
@@ -116,7 +115,7 @@ class VideoTransform:
                 span is [0, clip_seconds).
 
         Raises:
-            MediaError: as for a call.
+            MediaError: as `__call__`.
             ValueError: a span ends before it starts, or spans are given for a clip already cut.
         """
         for start, end in spans or ():
@@ -129,7 +128,7 @@ class VideoTransform:
         video = part_of_triple(video, video=True)
         if isinstance(video, Mapping):
             if spans is not None:
-                raise ValueError("spans are for whole videos; this clip is already cut")
+                raise ValueError("spans: expected None for a clip that is already cut")
             cut = _checked_clip(video, name)
             length = Fraction(self.clip_seconds)
             clock = Clock.steady(len(cut), len(cut) / length)
@@ -161,9 +160,8 @@ class VideoTransform:
         views = torch.empty(shape, dtype=torch.float32, device="cpu")
         for index, frame in read(sorted(positions)):
             if isinstance(frame, np.ndarray):
-                frame = torch.from_numpy(
-                    np.array(frame)
-                )  # a copy: torch needs writable memory and positive strides
+                # A copy, since torch needs writable memory and positive strides.
+                frame = torch.from_numpy(np.array(frame))
             squares = self._squares(frame, name)
             for clip, slot in positions[index]:
                 views[clip, :, :, slot] = squares  # (crops, 3, size, size)
@@ -194,7 +192,7 @@ def _read_indices(
 
 
 def _checked_frames(frames: object, rate: object, name: str) -> tuple[np.ndarray | Tensor, Fraction]:
-    """Return frames and rate, checked."""
+    """Return frames (t, h, w, 3) or (t, h, w) and their rate, after checking them."""
     if not isinstance(frames, np.ndarray | Tensor):
         raise MediaError(name, got=type(frames).__name__, expected="frames as an array or a tensor")
     if not (frames.ndim == 3 or (frames.ndim == 4 and frames.shape[-1] == 3)) or 0 in frames.shape:

@@ -14,7 +14,7 @@ from imagebind.toyworld import (
     caption,
     class_prompts,
 )
-from imagebind.toyworld.captions import THING, WORDS
+from imagebind.toyworld.captions import THING_NOUNS, WORDS
 from tests.toyworld.scenes import SCENE
 
 EVERYTHING = CaptionStyle(**dict.fromkeys(ATTRIBUTES, 1.0))
@@ -55,7 +55,7 @@ def test_a_caption_names_no_wrong_value():
 
 def test_a_caption_without_attributes_says_thing_or_a_synonym():
     for _, text in captions(50, still=False, style=NOTHING):
-        assert any(noun in text for noun in THING)
+        assert any(noun in text for noun in THING_NOUNS)
         assert not any(named(text, attribute) for attribute in ATTRIBUTES)
 
 

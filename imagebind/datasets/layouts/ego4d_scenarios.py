@@ -17,7 +17,7 @@ from imagebind.datasets.layouts.found import file_below, folder_at
 from imagebind.datasets.tables import StrPath, json_at, lines_at
 from imagebind.errors import MediaError
 from imagebind.media.imu_join import MAX_GAP_SECONDS
-from imagebind.transforms.imu import WINDOW_SECONDS
+from imagebind.transforms.imu import IMU_WINDOW_SECONDS
 
 # Files of the published layout; the first one that exists is used.
 METADATA = ("ego4d.json", "v2/ego4d.json")
@@ -40,7 +40,7 @@ def ego4d_scenarios(
     split_file: StrPath | None = None,
     seed: int = 0,
     passes: Sequence[int] = NARRATION_PASSES,
-    imu_window: float = WINDOW_SECONDS,
+    imu_window: float = IMU_WINDOW_SECONDS,
 ) -> LabelledSet:
     """Return windows of IMU around narrations, labelled with the only scenario of their video.
 
