@@ -15,7 +15,7 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.search import Index
 
-SECONDS = 120  # a busy machine takes long to start
+TIMEOUT_SECONDS = 120  # a busy machine takes long to start
 
 
 @pytest.fixture(scope="module")
@@ -42,10 +42,10 @@ def test_the_page_opens_at_the_printed_address_and_leaves_no_files(db, tmp_path)
                 assert lines[-1], f"it ended: {lines}"
             port = re.search(r"http://0\.0\.0\.0:(\d+)", lines[-1]).group(1)
             assert "there is no password" in "".join(lines[:-1])
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=SECONDS) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=TIMEOUT_SECONDS) as answer:
                 assert answer.status == 200 and b"words.lance" in answer.read()
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=SECONDS)[1]
+            rest = process.communicate(timeout=TIMEOUT_SECONDS)[1]
         finally:
             process.kill()
     assert "Traceback" not in rest

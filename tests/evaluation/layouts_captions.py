@@ -13,10 +13,10 @@ from tests.evaluation.layouts_sensors import gray_of, write_infrared
 
 
 def describe(scene: Scene, number: int, *, motion: bool = True) -> str:
-    """Return one of five captions, which differ; the first one starts in upper case and ends in a stop."""
-    what = f"{(scene.motion if motion else scene.colour).value} {scene.shape.value}"
+    """Return one of five captions, all different; the first starts in upper case and ends in a full stop."""
+    description = f"{(scene.motion if motion else scene.colour).value} {scene.shape.value}"
     forms = ("There is a {}.", "a {}", "this is a {}", "we see a {}", "a photo of a {}")
-    return forms[number].format(what)
+    return forms[number].format(description)
 
 
 def write_audiocaps(root: Path, count: int = 16) -> Path:

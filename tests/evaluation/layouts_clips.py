@@ -28,7 +28,7 @@ MIDS = {  # by shape or motion, in the published form
 
 
 def ytid(number: int) -> str:
-    """Return an id of 11 letters; some start with a hyphen, as YouTube's do."""
+    """Return an id of 11 characters; some start with a hyphen, as YouTube's do."""
     return f"{'-_a0Z'[number % 5]}{number:03}xY-zQ_w"
 
 

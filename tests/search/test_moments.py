@@ -68,7 +68,7 @@ def test_an_index_gives_the_moments_of_recordings_only(tmp_path):
         search_moments(index, unit(1), kinds=["image"])
 
 
-def test_few_windows_of_many_are_fetched_again_until_there_are_enough_moments(tmp_path):
+def test_more_windows_are_fetched_until_there_are_enough_moments(tmp_path):
     long = [
         row("/long.mp4", 1, 0.01 * (n % 2), kind=MediaKind.VIDEO, start=5.0 * n, end=5.0 * n + 10)
         for n in range(60)
