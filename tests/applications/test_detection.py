@@ -13,7 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.toyworld import world_transforms
 from imagebind.toyworld.group import GroupWorld, boxes_of, group_masks, render_group_image
 
-ALL = {"threshold": 0, "image_quantile": None}  # every box, by the backgrounds alone
+ALL = {"threshold": 0, "image_quantile": None}  # keeps every box, scored against the backgrounds only
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_without_given_boxes_a_text_finds_its_object(tiny, image, true_boxes):
     assert edges[1] < (top + bottom) / 2 < edges[3]
 
 
-def test_what_is_not_in_the_image_is_not_found(tiny, image, true_boxes):
+def test_an_object_that_is_not_in_the_image_is_not_found(tiny, image, true_boxes):
     assert detect(tiny, image, "a yellow star", proposals=true_boxes) == []
 
 

@@ -63,7 +63,7 @@ def test_a_text_gives_an_object_of_the_named_shape(decoder, embedder):
     assert disc > ring + 0.2
 
 
-def test_an_image_is_decoded_in_a_fraction_of_50_ms(decoder, embedder):
+def test_an_image_is_decoded_in_less_than_50_ms(decoder, embedder):
     vector = embedder.encode("a red disc", convert_to_tensor=True)[None]
     decoder.decode(vector)
     seconds = []
@@ -163,6 +163,6 @@ def test_wrong_shapes_and_numbers_of_seeds_are_refused(new_decoder):
         new_decoder.decode(torch.randn(2, 128), seeds=[0])
 
 
-def test_shrinking_keeps_even_colours():
+def test_shrinking_keeps_a_uniform_colour():
     image = torch.full((1, 3, 224, 224), 200, dtype=torch.uint8)
     assert torch.equal(shrink(image), torch.full((1, 3, 64, 64), 200, dtype=torch.uint8))

@@ -134,9 +134,8 @@ def test_the_checkpoint_interval_does_not_change_the_losses(tmp_path):
 
 
 def test_a_run_resumes_before_every_trunk_has_had_a_batch(tmp_path):
-    recipe = toy_recipe(
-        tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3
-    )  # the text trunk is never trained
+    # Without text pairs, the text trunk is never trained.
+    recipe = toy_recipe(tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3)
 
     def stop(step: int, total: int, loss: float) -> None:
         if step == 4:
