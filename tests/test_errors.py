@@ -69,18 +69,18 @@ def test_without_an_expected_value_a_message_states_what_was_found():
 
 
 MEDIA_ERRORS = [
-    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MediaError)
+    each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.MediaError)
 ]
 
 
-@pytest.mark.parametrize("kind", MEDIA_ERRORS)
-def test_an_error_can_be_pickled_and_recreated_from_its_message(kind):
-    error = kind("a.png", got="nothing", expected="an image", hint="draw one")
+@pytest.mark.parametrize("error_class", MEDIA_ERRORS)
+def test_an_error_can_be_pickled_and_recreated_from_its_message(error_class):
+    error = error_class("a.png", got="nothing", expected="an image", hint="draw one")
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is kind and again.item == "a.png"
+    assert type(again) is error_class and again.item == "a.png"
     assert again.fields == error.fields and (again.got, again.expected) == ("nothing", "an image")
     assert again.hint == "draw one"
-    assert str(again) == str(error) == str(kind(str(error)))
+    assert str(again) == str(error) == str(error_class(str(error)))
 
 
 def test_an_ambiguous_media_error_keeps_its_media_types_when_renamed_or_pickled():
