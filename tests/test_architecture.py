@@ -13,8 +13,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "imagebind"
 
-# From the bottom to the top. A part imports parts of lower floors, and of its own only as SAME_FLOOR_IMPORTS
-# says.
+# From the bottom to the top. A part imports parts of lower floors, and of its own floor only those listed in
+# SAME_FLOOR_IMPORTS.
 FLOORS = (
     ("modality", "moved"),
     ("errors", "config"),

@@ -54,7 +54,7 @@ def durations(path: Path) -> dict[str, float]:
 
 
 def frame_numbers(path: Path) -> list[int]:
-    """Return the numbers of the frames, by their gray frame_numbers."""
+    """Return the numbers of the frames, by their gray levels."""
     with open_video(path) as video:
         frames = video.decode(range(video.info.frames))
         return [round(float(pixels.mean()) / 3) for _, pixels in frames]

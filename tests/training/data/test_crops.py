@@ -33,9 +33,8 @@ def test_boxes_take_all_areas_of_the_scale():
 
 def test_if_no_box_fits_the_largest_centred_one_is_used():
     wide = random_box(np.random.default_rng(0), aspect=8, scale=(1, 1))
-    assert wide == Box(
-        0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6)
-    )  # as wide as 4/3 heights, in an image 8 heights wide
+    # The box is 4/3 heights wide, in an image 8 heights wide.
+    assert wide == Box(0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6))
     high = random_box(np.random.default_rng(0), aspect=1 / 8, scale=(1, 1))
     assert (high.height, high.width, high.left) == (pytest.approx(1 / 6), 1, 0)
 

@@ -46,10 +46,8 @@ def test_the_shared_window_ends_with_the_shorter_recording(files):
 def test_a_span_and_an_offset_shorten_the_shared_window(files):
     assert common_window(files["video"], files["audio"], span=(1, 3)) == (1, 3)
     assert common_window(files["video"], files["audio"], span=(1, 9)) == (1, 4)
-    assert common_window(files["video"], files["audio"], offset=-1) == (
-        1,
-        5,
-    )  # the audio begins a second later
+    # With an offset of -1, the audio begins a second later.
+    assert common_window(files["video"], files["audio"], offset=-1) == (1, 5)
     assert common_window(files["video"], files["audio"], offset=1.5) == (0, 2.5)
 
 
