@@ -254,7 +254,7 @@ def test_a_table_always_raises_an_error(embedder):
     assert embedder.encode(table["caption"]).shape == (1, 32)
 
 
-def test_rows_of_a_data_set_are_items_whether_decoded_or_not(embedder, image_file, audio_file):
+def test_decoded_and_undecoded_rows_of_a_data_set_are_items(embedder, image_file, audio_file):
     tone = np.sin(np.arange(16000) / 8).astype(np.float32)
     rows = [
         {"image": {"bytes": image_file.read_bytes(), "path": "a.jpg"}},

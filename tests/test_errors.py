@@ -46,7 +46,7 @@ def test_the_warnings_of_an_item_are_part_of_its_views_and_are_logged_with_its_n
     assert caplog.text.count("dog.png: half of it is noise") == 1
 
 
-def test_a_message_has_what_was_expected_then_what_was_found_then_the_way_out():
+def test_a_message_states_the_expected_value_the_found_value_and_the_way_out():
     short = errors.MediaError("dog.wav", expected="at least 400 samples (25 ms at 16 kHz)", got="12")
     assert str(short) == "dog.wav: expected at least 400 samples (25 ms at 16 kHz), got 12"
     loud = errors.MediaError("dog.wav", expected="samples in [-1, 1]", got="9", hint="divide by 32768")
@@ -54,7 +54,7 @@ def test_a_message_has_what_was_expected_then_what_was_found_then_the_way_out():
     assert str(loud.renamed("cat.wav")) == "cat.wav: expected samples in [-1, 1], got 9; divide by 32768"
 
 
-def test_without_an_expected_value_a_message_states_what_was_found():
+def test_without_an_expected_value_a_message_states_the_found_value():
     missing = errors.MissingMediaError("x.png", got="no such file")
     assert str(missing) == "x.png: no such file" and missing.strerror == "no such file"
     deep = errors.AmbiguousMediaError(

@@ -157,7 +157,7 @@ def test_the_tables_have_a_row_and_a_column_per_scene(result):
     assert list(result.retrieval.cosines) == sorted(result.retrieval.cosines, reverse=True)
 
 
-def test_a_row_is_of_the_scene_of_its_number(result):
+def test_a_row_and_a_column_belong_to_the_scene_of_their_number(result):
     from imagebind import Embedder
     from imagebind.toyworld import world_transforms
 

@@ -134,7 +134,7 @@ def test_a_segmenter_adds_masks_and_areas(tiny, image, group, true_boxes):
         detect(tiny, image, "a", proposals=true_boxes, segment=lambda *_: np.zeros((1, 2, 2)), **ALL)
 
 
-def test_a_box_has_the_same_score_whatever_other_boxes_are_proposed(tiny, image, true_boxes):
+def test_the_score_of_a_box_does_not_depend_on_other_proposals(tiny, image, true_boxes):
     together = detect(tiny, image, "a square", proposals=true_boxes, **ALL)
     alone = detect(tiny, image, "a square", proposals=true_boxes[1:2], **ALL)
     (same,) = (each for each in together if each.box == alone[0].box)

@@ -37,7 +37,7 @@ def recording(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def imu_table(tmp_path_factory):
-    """An IMU table of 6 s, which moves in its second half."""
+    """An IMU table of 6 s, with rotation in its second half."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 6, 0.01)
     rows = np.zeros((len(seconds), 7))

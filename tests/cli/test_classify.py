@@ -128,7 +128,7 @@ def test_invalid_labels_and_templates_are_refused_before_a_model_is_loaded(
     assert run.code == 2 and message in run.err
 
 
-def test_an_error_in_the_file_of_labels_is_one_line_with_its_line_number(imagebind, image_file, tmp_path):
+def test_an_error_in_a_file_of_labels_has_its_line_number_and_no_traceback(imagebind, image_file, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("dog\ncat||\n")
     run = imagebind("classify", image_file, "--labels", path)

@@ -27,7 +27,7 @@ def test_one_item_alone_cannot_be_compared(imagebind):
     assert run.code == 2 and "at least two" in run.err
 
 
-def test_an_unreadable_file_is_a_one_line_error(imagebind, small_weights, tmp_path):
+def test_an_unreadable_file_is_an_error_without_a_traceback(imagebind, small_weights, tmp_path):
     run = imagebind("compare", "--text", "A", "--image", tmp_path / "no.jpg", "-w", small_weights)
     assert run.code == 1 and "no.jpg" in run.err and "Traceback" not in run.err
 

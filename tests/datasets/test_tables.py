@@ -100,7 +100,7 @@ def test_own_files_take_their_classes_from_a_table_as_excel_saves_it(tmp_path):
         ),
     ],
 )
-def test_a_table_that_cannot_be_read_is_named_with_what_is_expected(tmp_path, content, message):
+def test_a_table_that_cannot_be_read_is_named_with_the_expected_content(tmp_path, content, message):
     if content is not None:
         (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(MediaError, match=message) as caught:

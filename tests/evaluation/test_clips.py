@@ -33,7 +33,7 @@ def roots(tmp_path_factory):
 
 @pytest.fixture
 def copied(roots, tmp_path):
-    """Copies a data set, to be damaged."""
+    """Return a function that copies a data set, which a test may damage."""
     return lambda name: shutil.copytree(roots[name], tmp_path / name)
 
 

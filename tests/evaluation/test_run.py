@@ -25,7 +25,7 @@ def esc50_folder(tmp_path_factory):
 
 @pytest.fixture
 def copied(esc50_folder, tmp_path):
-    """The same data set with links to its recordings, to be damaged."""
+    """A copy of the data set with links to its recordings, which a test may damage."""
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "esc50.csv").write_bytes((esc50_folder / "meta" / "esc50.csv").read_bytes())
     (tmp_path / "audio").mkdir()

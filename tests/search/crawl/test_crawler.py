@@ -235,7 +235,7 @@ def test_items_of_an_archive_are_not_pruned_while_it_exists(known, media):
 
 
 def test_a_file_that_is_no_longer_media_is_pruned(known, media):
-    path = (media / "000000" / "image.png").rename(media / "picture")
+    path = (media / "000000" / "image.png").rename(media / "scan")
     crawled(known, media)
     path.write_bytes(b"PK\3\4" + bytes(100))
     report = crawled(known, media)
@@ -249,9 +249,9 @@ def test_a_file_whose_media_type_a_user_gave_is_not_pruned(known, media):
     log = media / "server.log"
     log.write_text("a red star")
     index.add([{"text": log}])
-    path = (media / "000000" / "image.png").rename(media / "picture")
+    path = (media / "000000" / "image.png").rename(media / "scan")
     path.write_bytes(b"just words")
-    crawled(known, media, mappings=[parse_mapping("picture=text"), *MAPPINGS])
+    crawled(known, media, mappings=[parse_mapping("scan=text"), *MAPPINGS])
     os.utime(path, (1, 1))
     crawled(known, media, prune=True)
     assert index.files().keys() >= {str(log), str(path)}
