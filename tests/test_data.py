@@ -341,7 +341,7 @@ def test_the_error_for_a_damaged_file_is_an_os_error(tmp_path):
             loader([broken], "cpu")
 
 
-def test_the_error_names_the_bad_item():
+def test_the_error_for_a_missing_file_among_others_names_it():
     with pytest.raises(MediaError, match=r"gone\.wav"):
         data.load_and_transform_audio_data([FILES / "mono_16k_7s.wav", "gone.wav"], "cpu")
 

@@ -44,7 +44,7 @@ def new_decoder(embedder):
     return TinyDecoder(DecoderNetwork(128).eval(), memory, Space.of(embedder, kinds=()))
 
 
-def test_the_packaged_decoder_is_small(decoder):
+def test_the_packaged_decoder_takes_less_than_6_mb(decoder):
     assert DECODER_PATH.stat().st_size < MAX_PACKAGED_BYTES
 
 
@@ -74,7 +74,7 @@ def test_an_image_is_decoded_in_less_than_50_ms(decoder, embedder):
     assert min(seconds) < MAX_SECONDS_PER_IMAGE
 
 
-def test_images_have_the_right_shape_and_range(new_decoder):
+def test_images_have_shape_3_64_64_and_values_between_0_and_1(new_decoder):
     images = new_decoder.decode(torch.randn(3, 128))
     assert images.shape == (3, 3, 64, 64) and images.dtype == torch.float32
     assert images.min() >= 0 and images.max() <= 1

@@ -37,14 +37,16 @@ def evaluate(imagebind, tmp_path):
     return lambda *arguments: imagebind("evaluate", *arguments, "--cache", tmp_path / "cache")
 
 
-def test_the_list_names_each_benchmark_with_its_requirements_and_licence(imagebind):
+def test_the_list_has_the_published_figure_the_requirements_and_the_licence_of_a_benchmark(imagebind):
     run = imagebind("evaluate", "--list")
     assert run.code == 0
     (line,) = [line for line in run.out.splitlines() if line.strip().startswith("esc50")]
     assert "top1 66.9" in line and "meta/esc50.csv" in line and "CC BY-NC" in line
 
 
-def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared(evaluate, data_root):
+def test_a_benchmark_prints_its_figures_its_protocol_and_the_differences_from_the_published_one(
+    evaluate, data_root
+):
     run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
     assert run.code == 0, run.err
     assert "66.9" in run.out and "clips = 1 (given by the user)" in run.out

@@ -60,6 +60,6 @@ def test_a_folder_with_other_files_is_refused_without_a_traceback(imagebind, unt
     assert "Traceback" not in run.err and run.out == ""
 
 
-def test_the_command_is_the_first_in_the_help_and_has_an_example(imagebind):
+def test_the_command_comes_before_embed_in_the_help_and_has_an_example(imagebind):
     assert re.search(r"quickstart.*embed", imagebind("--help").out, re.DOTALL)
     assert "imagebind quickstart somewhere/else" in imagebind("quickstart", "--help").out

@@ -70,7 +70,7 @@ def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[st
     )
 
 
-def test_torchrun_starts_two_ranks_that_share_the_batch(tmp_path):
+def test_torchrun_starts_two_ranks_that_write_one_log_and_one_model(tmp_path):
     run = torchrun(
         "-m", "imagebind.cli.main", "train", recipe_file(tmp_path), "--out", "run", folder=tmp_path
     )

@@ -136,7 +136,7 @@ def test_a_wrong_split_and_missing_or_incomplete_files_are_named(copied, tmp_pat
         clotho(root)
 
 
-def test_clips_of_video_and_audio_are_options_of_their_own():
+def test_msrvtt_audio_has_the_option_audio_clips_and_audiocaps_the_option_clips():
     with pytest.raises(
         ValueError, match=r"expected one of split, captions, silent, audio_clips, .*got 'clips'"
     ):

@@ -97,7 +97,7 @@ def test_colours_change_on_the_image_only(files):
     assert changed == 20
 
 
-def test_erasing_has_its_probability_and_applies_to_the_image_only(files):
+def test_erasing_applies_to_the_image_only(files):
     pair = pair_of(files, "image", "thermal", "thermal")
     for sample, bare in zip(
         draws(replace(POSITIONS, erasing=1.0), pair, 10), draws(POSITIONS, pair, 10), strict=True
