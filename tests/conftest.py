@@ -116,7 +116,7 @@ def memory():
 def judge_file(tmp_path_factory) -> Path:
     """The weights of the judge of generated images, which is trained once for all processes of a test run."""
     folder = tmp_path_factory.getbasetemp()
-    if "PYTEST_XDIST_WORKER" in os.environ:  # a process has a folder of its own in that of the run
+    if "PYTEST_XDIST_WORKER" in os.environ:  # each process has its own folder inside the run's
         folder = folder.parent
     with FileLock(folder / "judge.lock", timeout=800):
         trained_judge(folder)

@@ -1,4 +1,4 @@
-"""The import order, read from the sources; and that importing the package costs little."""
+"""The import order, read from the sources, and the libraries that importing the package loads."""
 
 import ast
 import re
@@ -13,7 +13,8 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "imagebind"
 
-# From the bottom to the top. A part imports parts of lower floors, and of its own floor only by a line below.
+# From the bottom to the top. A part imports parts of lower floors, and of its own floor only those listed in
+# SAME_FLOOR_IMPORTS.
 FLOORS = (
     ("modality", "moved"),
     ("errors", "config"),
@@ -31,7 +32,7 @@ FLOORS = (
     ("benchmark", "quickstart", "plot"),
     ("cli",),
 )
-LINES = {
+SAME_FLOOR_IMPORTS = {
     ("packs", "space"): "a pack has the fingerprint of its space",
     ("quickstart", "plot"): "it draws its similarities",
     ("training", "evaluation"): "figures between epochs",
@@ -52,7 +53,7 @@ MODULES = {module_of(path): path for path in sources()}
 
 
 def imports(path: Path) -> set[str]:
-    """Every module that a file imports, wherever in it."""
+    """Return the names of all modules that a file imports, also inside functions."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
@@ -65,7 +66,7 @@ def imports(path: Path) -> set[str]:
 
 @cache
 def own_imports(module: str) -> set[str]:
-    """The modules of the package that a module imports, also by strings; not those it runs by `-m`."""
+    """Return the modules of the package that a module imports or names in strings, except after `-m`."""
     nodes = list(ast.walk(ast.parse(MODULES[module].read_text())))
     run = {
         id(argument)
@@ -81,7 +82,7 @@ def own_imports(module: str) -> set[str]:
 
 
 def part_of(module: str) -> str | None:
-    """The part on the floors that a module belongs to; None for the package itself, which names all."""
+    """Return the part in FLOORS that a module belongs to; None for the package itself, which names all."""
     name = module.removeprefix("imagebind").removeprefix(".")
     return name if name in FLOOR_OF else name.split(".")[0] or None
 
@@ -92,7 +93,7 @@ def test_a_module_imports_only_from_lower_floors(module):
     if part is None:  # it names everything
         return
     for other in map(part_of, own_imports(module)):
-        allowed = other == part or FLOOR_OF[other] < FLOOR_OF[part] or (part, other) in LINES
+        allowed = other == part or FLOOR_OF[other] < FLOOR_OF[part] or (part, other) in SAME_FLOOR_IMPORTS
         assert allowed, f"{part} imports {other}"
 
 
@@ -104,7 +105,7 @@ def test_no_modules_import_each_other_in_a_circle():
         pytest.fail(" imports ".join(reversed(error.args[1])))
 
 
-def test_no_package_names_a_module_of_its_own_that_does_not_exist():
+def test_strings_name_only_modules_that_exist():
     for module, path in MODULES.items():
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
@@ -114,12 +115,12 @@ def test_no_package_names_a_module_of_its_own_that_does_not_exist():
 
 
 @pytest.mark.parametrize("part", ["modality", "config"])
-def test_the_vocabulary_and_the_sizes_need_the_standard_library_only(part):
+def test_modality_and_config_import_only_the_standard_library_and_the_package(part):
     for name in imports(PACKAGE / f"{part}.py"):
         assert name.split(".")[0] in sys.stdlib_module_names | {"imagebind"}
 
 
-def test_files_are_small_enough_to_read():
+def test_no_file_has_more_than_400_lines():
     long = {str(p.relative_to(PACKAGE)): n for p in sources() if (n := len(p.read_text().splitlines())) > 400}
     assert long == {}
 
@@ -133,7 +134,7 @@ def test_building_a_model_for_weights_imports_no_compiler_and_no_vision_library(
     assert run.stdout.strip() == "[]"
 
 
-def test_importing_the_package_imports_neither_torch_nor_anything_heavy():
+def test_importing_the_package_imports_neither_torch_nor_numpy_nor_media_libraries():
     code = "import imagebind, sys; print(sorted({'torch', 'av', 'numpy', 'PIL'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"

@@ -73,7 +73,7 @@ def test_the_exif_orientation_of_an_image_is_not_applied(tmp_path):
 
 
 @pytest.mark.parametrize("loader", LOADERS, ids=lambda loader: loader.__name__)
-def test_none_returns_none(loader):
+def test_a_loader_returns_none_for_none(loader):
     assert loader(None, "cpu") is None
 
 
@@ -304,17 +304,17 @@ def test_items_that_are_no_waveform_are_refused(shape):
 
 @pytest.mark.parametrize("kind", ["tuple", "object"])
 def test_clip_timepoints_are_those_of_the_sampler_until_its_last_clip(kind):
-    asked = []
+    calls = []
 
     def sampler(last_end, duration, annotation):
-        asked.append((last_end, duration, annotation))
-        start = len(asked) - 1
+        calls.append((last_end, duration, annotation))
+        start = len(calls) - 1
         if kind == "tuple":
             return (start, start + 2, start, 0, start == 2)
         return SimpleNamespace(clip_start_sec=start, clip_end_sec=start + 2, is_last_clip=start == 2)
 
     assert data.get_clip_timepoints(sampler, 4.0) == [(0, 2), (1, 3), (2, 4)]
-    assert asked == [(0.0, 4.0, None), (2, 4.0, None), (3, 4.0, None)]
+    assert calls == [(0.0, 4.0, None), (2, 4.0, None), (3, 4.0, None)]
 
 
 # ---- errors
@@ -341,7 +341,7 @@ def test_the_error_for_a_damaged_file_is_an_os_error(tmp_path):
             loader([broken], "cpu")
 
 
-def test_the_error_names_the_bad_item():
+def test_the_error_for_a_missing_file_among_others_names_it():
     with pytest.raises(MediaError, match=r"gone\.wav"):
         data.load_and_transform_audio_data([FILES / "mono_16k_7s.wav", "gone.wav"], "cpu")
 
@@ -358,7 +358,7 @@ def test_a_misspelt_option_is_an_error():
         data.load_and_transform_audio_data([], "cpu", **misspelt)
 
 
-def test_many_files_are_decoded_in_threads_in_order_with_the_callers_warnings(tmp_path):
+def test_many_files_are_loaded_in_order_and_an_error_names_the_first_damaged_one(tmp_path):
     files = [tmp_path / f"{number}.png" for number in range(12)]
     for number, file in enumerate(files):
         Image.new("RGB", (60, 40), (number * 20, 0, 0)).save(file)

@@ -19,12 +19,12 @@ from tests.test_architecture import FLOORS, MODULES
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
-FILES = {  # what the code of the pages reads
+FILES = {  # files that the pages' code reads, and their sources
     "dog.jpg": "rgb_640x480.jpg",
     "bark.wav": "mono_16k_7s.wav",
 }
 README_LINES = 200
-BLOCK = re.compile(r"^( *)```(.*?)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+CODE_BLOCK = re.compile(r"^( *)```(.*?)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 INLINE_CODE = re.compile(r"`[^`]*`")
 LINK = re.compile(r"\[[^]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.*)$", re.MULTILINE)
@@ -35,14 +35,14 @@ def page_id(page: Path) -> str:
 
 
 def blocks(page: Path, language: str) -> list[str]:
-    """The code blocks of a page, without their indentation."""
-    found = BLOCK.findall(page.read_text(encoding="utf-8"))
+    """Return the code blocks of a page in a language, without their indentation."""
+    found = CODE_BLOCK.findall(page.read_text(encoding="utf-8"))
     return [textwrap.dedent(code) for _, name, code in found if name == language]
 
 
 def prose(page: Path) -> str:
-    """The text of a page without code blocks."""
-    return BLOCK.sub("", page.read_text(encoding="utf-8"))
+    """Return the text of a page without code blocks."""
+    return CODE_BLOCK.sub("", page.read_text(encoding="utf-8"))
 
 
 def anchors(page: Path) -> set[str]:
@@ -51,7 +51,7 @@ def anchors(page: Path) -> set[str]:
 
 
 def write_video(path: Path) -> None:
-    """A video with audio."""
+    """Write a video with audio."""
     with (
         av.open(DATA / "preprocessing" / "wide_320x240_25fps_6s.mp4") as source,
         av.open(path, "w") as target,
@@ -65,14 +65,14 @@ def write_video(path: Path) -> None:
                 packet.stream = copied
                 target.mux(packet)
         tone = (np.sin(np.arange(96_000) / 10) * 0.5).astype(np.float32)
-        sound = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
-        sound.sample_rate = 16_000
-        target.mux([*audio.encode(sound), *audio.encode(None)])
+        audio_frame = av.AudioFrame.from_ndarray(tone[None], format="fltp", layout="mono")
+        audio_frame.sample_rate = 16_000
+        target.mux([*audio.encode(audio_frame), *audio.encode(None)])
 
 
 @pytest.fixture
 def small_in_place_of_huge(monkeypatch) -> None:
-    """`imagebind_huge` gives the small model, so that the code of the pages needs no download."""
+    """Make `imagebind_huge` return the small model, so that the code of the pages needs no download."""
 
     def huge(pretrained: Any = False, *, cache_dir: Any = None, **options: Any):
         return imagebind_tiny(pretrained=bool(pretrained), **options)

@@ -254,7 +254,7 @@ def test_a_table_always_raises_an_error(embedder):
     assert embedder.encode(table["caption"]).shape == (1, 32)
 
 
-def test_rows_of_a_data_set_are_items_whether_decoded_or_not(embedder, image_file, audio_file):
+def test_decoded_and_undecoded_rows_of_a_data_set_are_items(embedder, image_file, audio_file):
     tone = np.sin(np.arange(16000) / 8).astype(np.float32)
     rows = [
         {"image": {"bytes": image_file.read_bytes(), "path": "a.jpg"}},
@@ -285,8 +285,8 @@ def test_encoding_uses_evaluation_mode_and_restores_training_mode(small_model, i
     model = ImageBindModel(small_config())
     embedder = Embedder(model)
     assert model.training
-    first, second = embedder.encode({"imu": np.ones((2000, 6)) * 5, "rate": 400}), None
-    second = embedder.encode({"imu": np.ones((2000, 6)) * 5, "rate": 400})
+    item = {"imu": np.ones((2000, 6)) * 5, "rate": 400}
+    first, second = embedder.encode(item), embedder.encode(item)
     np.testing.assert_array_equal(first, second)  # no dropout
     assert model.training
     assert all(parameter.grad is None for parameter in model.parameters())
@@ -381,7 +381,7 @@ def test_the_transform_of_a_media_type_can_be_replaced(small_model, audio_file):
     assert result.clips.shape == (7, 32)
 
 
-def test_bfloat16_and_autocast_stay_close(small_model, embedder, items):
+def test_autocast_to_bfloat16_stays_close_to_float32(small_model, embedder, items):
     exact = embedder.encode(items)
     close = Embedder(small_model, autocast=torch.bfloat16).encode(items)
     assert (exact * close).sum(axis=1).min() > 0.999

@@ -46,7 +46,7 @@ def test_the_warnings_of_an_item_are_part_of_its_views_and_are_logged_with_its_n
     assert caplog.text.count("dog.png: half of it is noise") == 1
 
 
-def test_a_message_has_what_was_expected_then_what_was_found_then_the_way_out():
+def test_a_message_states_the_expected_value_the_found_value_and_the_way_out():
     short = errors.MediaError("dog.wav", expected="at least 400 samples (25 ms at 16 kHz)", got="12")
     assert str(short) == "dog.wav: expected at least 400 samples (25 ms at 16 kHz), got 12"
     loud = errors.MediaError("dog.wav", expected="samples in [-1, 1]", got="9", hint="divide by 32768")
@@ -54,7 +54,7 @@ def test_a_message_has_what_was_expected_then_what_was_found_then_the_way_out():
     assert str(loud.renamed("cat.wav")) == "cat.wav: expected samples in [-1, 1], got 9; divide by 32768"
 
 
-def test_without_an_expected_value_a_message_states_what_was_found():
+def test_without_an_expected_value_a_message_states_the_found_value():
     missing = errors.MissingMediaError("x.png", got="no such file")
     assert str(missing) == "x.png: no such file" and missing.strerror == "no such file"
     deep = errors.AmbiguousMediaError(
@@ -69,18 +69,18 @@ def test_without_an_expected_value_a_message_states_what_was_found():
 
 
 MEDIA_ERRORS = [
-    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.MediaError)
+    each for each in vars(errors).values() if isinstance(each, type) and issubclass(each, errors.MediaError)
 ]
 
 
-@pytest.mark.parametrize("kind", MEDIA_ERRORS)
-def test_an_error_can_be_pickled_and_recreated_from_its_message(kind):
-    error = kind("a.png", got="nothing", expected="an image", hint="draw one")
+@pytest.mark.parametrize("error_class", MEDIA_ERRORS)
+def test_an_error_can_be_pickled_and_recreated_from_its_message(error_class):
+    error = error_class("a.png", got="nothing", expected="an image", hint="draw one")
     again = pickle.loads(pickle.dumps(error))
-    assert type(again) is kind and again.item == "a.png"
+    assert type(again) is error_class and again.item == "a.png"
     assert again.fields == error.fields and (again.got, again.expected) == ("nothing", "an image")
     assert again.hint == "draw one"
-    assert str(again) == str(error) == str(kind(str(error)))
+    assert str(again) == str(error) == str(error_class(str(error)))
 
 
 def test_an_ambiguous_media_error_keeps_its_media_types_when_renamed_or_pickled():

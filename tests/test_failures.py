@@ -22,7 +22,7 @@ from imagebind.media.discover import FoundFile, discover
         ["a/0.png", "a/1.png", "b/2.png", "b/3.png", "c/hall.png", "c/d/4.png", "5.png"],
     ],
 )
-def test_files_that_are_ambiguous_for_one_reason_are_one_line_whose_pattern_solves_all(tmp_path, names):
+def test_files_that_are_ambiguous_for_one_reason_have_one_line_with_mappings_for_all(tmp_path, names):
     for name in names:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.full((16, 16), 1000, np.uint16)).save(tmp_path / name)

@@ -129,7 +129,7 @@ def bad_items(folder, image_file, audio_file, video_file) -> list[tuple[object, 
     ]
 
 
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="named pipes are POSIX")
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="only POSIX has named pipes")
 def test_every_bad_item_has_an_error_and_every_good_one_its_embedding(
     embedder, tmp_path, image_file, audio_file, video_file, imu_file
 ):
@@ -148,11 +148,11 @@ def test_every_bad_item_has_an_error_and_every_good_one_its_embedding(
         vector, result = by_item[i]
         assert result.error is None, result.error
         np.testing.assert_allclose(vector, embedder.encode(item), **SAME, err_msg=result.name)
-    for i, (item, about, name) in enumerate(bad, start=len(good)):
+    for i, (item, excerpt, name) in enumerate(bad, start=len(good)):
         vector, result = by_item[i]
         assert isinstance(result.error, MediaError), (item, result.error)
         message = str(result.error)
-        assert about in message and name in result.error.item, message
+        assert excerpt in message and name in result.error.item, message
         assert message.startswith(
             (f"{result.error.item}: expected ", f"{result.error.item}: {result.error.got}")
         )

@@ -104,13 +104,12 @@ def test_a_fixed_temperature_is_saved_and_is_not_a_parameter():
 
 def test_training_a_temperature_lowers_the_loss():
     first, _ = pairs()
-    loss = InfoNCE(
-        temperature=0.5, learnable=True
-    )  # all pairs match perfectly, so a lower temperature is better
-    optimiser = torch.optim.SGD(loss.parameters(), lr=0.1)
+    # All pairs match perfectly, so a lower temperature has a lower loss.
+    loss = InfoNCE(temperature=0.5, learnable=True)
+    optimizer = torch.optim.SGD(loss.parameters(), lr=0.1)
     before = loss(first, first)
     before.backward()
-    optimiser.step()
+    optimizer.step()
     assert loss.temperature.item() < 0.5
     assert loss(first, first) < before
 

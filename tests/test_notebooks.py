@@ -13,7 +13,7 @@ MAX_BYTES = 1_500_000
 SECONDS_PER_CELL = 600  # for a busy machine; a whole notebook takes under two minutes on two free cores
 
 # The minimum of each figure, far above its chance level.
-LEAST = {
+LOWEST_FIGURES = {
     "six_modalities": {
         "text finds video": 0.25,  # chance: 1/64
         "audio finds text": 0.2,
@@ -40,7 +40,7 @@ LEAST = {
     },
 }
 # An attribute that the sensor does not show stays near the chance level.
-MOST = {"bind_your_own_sensor": {"colour by text": 0.3}}  # chance: 1/8
+HIGHEST_FIGURES = {"bind_your_own_sensor": {"colour by text": 0.3}}  # chance: 1/8
 
 
 def read(name: str) -> nbformat.NotebookNode:
@@ -59,15 +59,15 @@ def figures_of(notebook: nbformat.NotebookNode) -> dict[str, float]:
 
 
 def check_figures(name: str, figures: dict[str, float]) -> None:
-    assert {key: value for key, value in LEAST[name].items() if not value <= figures[key] <= 1} == {}
-    assert {key: value for key, value in MOST.get(name, {}).items() if figures[key] > value} == {}
+    assert {key: value for key, value in LOWEST_FIGURES[name].items() if not value <= figures[key] <= 1} == {}
+    assert {key: value for key, value in HIGHEST_FIGURES.get(name, {}).items() if figures[key] > value} == {}
 
 
 def test_every_notebook_is_tested():
-    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(LEAST)
+    assert {path.stem for path in NOTEBOOKS.glob("*.ipynb")} == set(LOWEST_FIGURES)
 
 
-@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("name", LOWEST_FIGURES)
 def test_a_notebook_is_stored_with_outputs_as_it_ran_from_top_to_bottom(name):
     notebook = read(name)
     nbformat.validate(notebook)
@@ -81,7 +81,7 @@ def test_a_notebook_is_stored_with_outputs_as_it_ran_from_top_to_bottom(name):
     check_figures(name, figures_of(notebook))
 
 
-@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("name", LOWEST_FIGURES)
 def test_a_notebook_shows_no_folder_of_the_machine_that_wrote_it(name):
     text = "".join(
         output.get("text", "") + str(output.get("data", {}).get("text/plain", ""))
@@ -92,7 +92,7 @@ def test_a_notebook_shows_no_folder_of_the_machine_that_wrote_it(name):
 
 
 @pytest.mark.huge
-@pytest.mark.parametrize("name", LEAST)
+@pytest.mark.parametrize("name", LOWEST_FIGURES)
 def test_a_notebook_runs_offline_and_reaches_its_figures(name, tmp_path, monkeypatch):
     from nbclient import NotebookClient
 

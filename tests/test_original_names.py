@@ -19,13 +19,13 @@ from imagebind.modality import ModalityType
 from imagebind.models.imagebind_model import ImageBindModel
 
 FILES = Path(__file__).parent / "data" / "preprocessing"
-SIX = {"vision", "text", "audio", "thermal", "depth", "imu"}
+SIX_MODALITIES = {"vision", "text", "audio", "thermal", "depth", "imu"}
 
 
 # ---- the package root
 
 
-def test_importing_the_package_is_fast_and_gives_its_modules_as_attributes():
+def test_importing_the_package_loads_no_torch_and_gives_its_modules_as_attributes():
     code = (
         "import imagebind, sys; assert 'torch' not in sys.modules; "
         "print(imagebind.models.imagebind_model.imagebind_huge is imagebind.imagebind_huge, "
@@ -58,10 +58,10 @@ def test_a_star_import_of_the_model_has_the_function_that_builds_it():
 
 def test_the_six_modalities_are_among_the_values_of_modality_type():
     for values in (vars(ModalityType).values(), ModalityType.__dict__.values()):
-        assert {str(value) for value in values if isinstance(value, ModalityType)} == SIX
-        assert all(modality in values for modality in SIX)
+        assert {str(value) for value in values if isinstance(value, ModalityType)} == SIX_MODALITIES
+        assert all(modality in values for modality in SIX_MODALITIES)
     assert ModalityType.VISION is ModalityType("vision") is ModalityType["VISION"]
-    assert {member.value for member in ModalityType} == SIX
+    assert {member.value for member in ModalityType} == SIX_MODALITIES
 
 
 def test_plain_torch_loads_saved_embeddings_by_modality(tmp_path):
@@ -73,14 +73,15 @@ def test_plain_torch_loads_saved_embeddings_by_modality(tmp_path):
 # ---- layers
 
 
-PICTURES = r"modality_preprocessors\.(vision|audio|depth|thermal)"
+PATCH_PREPROCESSORS = r"modality_preprocessors\.(vision|audio|depth|thermal)"
 ATTENTION = r"modality_trunks\.\w+\.blocks\.\d+\.attn"
 # The original's module and name of a class -> the parts of a model that are its instances.
 LAYERS = {
     "multimodal_preprocessors.PatchEmbedGeneric": r"modality_preprocessors\.\w+\.\w+_stem",
     "multimodal_preprocessors.PadIm2Video": r"modality_preprocessors\.vision\.rgbt_stem\.proj\.0",
-    "multimodal_preprocessors.SpatioTemporalPosEmbeddingHelper": PICTURES + r"\.pos_embedding_helper",
-    "multimodal_preprocessors.RGBDTPreprocessor": PICTURES,
+    "multimodal_preprocessors.SpatioTemporalPosEmbeddingHelper": PATCH_PREPROCESSORS
+    + r"\.pos_embedding_helper",
+    "multimodal_preprocessors.RGBDTPreprocessor": PATCH_PREPROCESSORS,
     "multimodal_preprocessors.AudioPreprocessor": r"modality_preprocessors\.audio",
     "multimodal_preprocessors.ThermalPreprocessor": r"modality_preprocessors\.thermal",
     "multimodal_preprocessors.TextPreprocessor": r"modality_preprocessors\.text",
@@ -144,7 +145,7 @@ def test_small_layers_work_with_the_originals_arguments(model):
     assert Mlp(in_features=4, hidden_features=8)(x).shape == x.shape
     assert cast_if_src_dtype(x, torch.float32, torch.float64)[0].dtype == torch.float64
     assert cast_if_src_dtype(x, torch.bfloat16, torch.float64)[1] is False
-    for name in SIX - {"vision"}:
+    for name in SIX_MODALITIES - {"vision"}:
         postprocessor = model.modality_postprocessors[name]
         if len(postprocessor) > 1:
             assert isinstance(postprocessor[1], LearnableLogitScaling)

@@ -69,7 +69,7 @@ def expected_vectors(model, events) -> np.ndarray:
     return torch.nn.functional.normalize(model({"event": (maps - 0.5) / 0.25})["event"], dim=-1).numpy()
 
 
-def test_a_loaded_pack_embeds_what_the_saved_model_embeds(pack, bound, events):
+def test_a_loaded_pack_gives_the_vectors_of_the_saved_model(pack, bound, events):
     embedder = Embedder("imagebind_tiny", packs=[pack], device="cpu")
     found = embedder.encode(events, modality="event")
     assert found.shape == (3, 128)
@@ -115,7 +115,7 @@ def test_a_report_names_the_modality_and_the_file_of_a_failed_item(pack, tiny, t
         embedder.encode([{"event": good, "gain": 2}])
 
 
-def test_an_image_of_another_size_is_resized(pack, tiny):
+def test_an_image_of_another_size_can_be_embedded(pack, tiny):
     embedder = Embedder(tiny, packs=[pack])
     grey = Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 48), np.uint8))
     assert np.isfinite(embedder.encode([grey], modality="event")).all()
@@ -220,7 +220,7 @@ def read_space(pack: Path) -> dict:
     return json.loads((pack / "config.json").read_text())["space"]
 
 
-def test_missing_files_and_wrong_tensors_are_clear_errors(pack, tiny, tmp_path):
+def test_the_error_of_missing_files_and_wrong_tensors_names_them(pack, tiny, tmp_path):
     with pytest.raises(CheckpointError, match=r"nowhere: expected the folder.*no such folder"):
         Embedder(tiny, packs=[tmp_path / "nowhere"])
     (tmp_path / "empty").mkdir()

@@ -157,7 +157,7 @@ def test_the_tables_have_a_row_and_a_column_per_scene(result):
     assert list(result.retrieval.cosines) == sorted(result.retrieval.cosines, reverse=True)
 
 
-def test_a_row_is_of_the_scene_of_its_number(result):
+def test_a_row_and_a_column_belong_to_the_scene_of_their_number(result):
     from imagebind import Embedder
     from imagebind.toyworld import world_transforms
 
@@ -167,7 +167,7 @@ def test_a_row_is_of_the_scene_of_its_number(result):
     assert result.tables[1].cosines[4, 2] == pytest.approx(float(caption @ audio), abs=1e-4)
 
 
-def test_it_runs_twice_in_the_same_folder_with_the_same_results(result):
+def test_the_quickstart_runs_twice_in_one_folder_with_the_same_results(result):
     (result.folder / ".DS_Store").touch()
     again = quickstart(result.folder)
     (result.folder / ".DS_Store").unlink()
@@ -185,7 +185,7 @@ def test_a_folder_with_other_files_is_refused_and_unchanged(untrained, tmp_path,
     assert contents(tmp_path) == {name} and (tmp_path / name).read_text() == "mine"
 
 
-def test_other_files_added_to_its_folder_are_named(untrained, tmp_path):
+def test_an_error_names_other_files_in_the_folder_of_an_earlier_run(untrained, tmp_path):
     (tmp_path / ABOUT_NAME).touch()
     (tmp_path / "scene-2").mkdir()
     (tmp_path / "scene-2" / "notes.txt").touch()

@@ -37,7 +37,7 @@ def test_some_trunks_in_half_precision_have_the_same_space(space):
     space.check(found, owner="index")
 
 
-def test_a_subclass_with_another_head_or_modality_can_use_an_index_of_the_others(space, tmp_path):
+def test_another_head_keeps_the_space_and_a_subclass_with_another_modality_can_make_an_index(space, tmp_path):
     model = imagebind_tiny(pretrained=True)
     model.classes = nn.Linear(128, 3)
     assert Space.of(Embedder(model)) == space
@@ -82,7 +82,7 @@ def test_a_media_type_that_is_added_after_a_search_is_listed_in_the_index(tiny, 
     assert {*index.space.transforms} == {"text"}
 
 
-def test_adding_and_searching_with_another_model_raise_errors(tiny, tmp_path):
+def test_opening_an_index_with_another_model_raises_an_error(tiny, tmp_path):
     Index.open(tmp_path / "db", tiny, create=True).add(["a star"])
     other = Embedder(imagebind_tiny())
     with pytest.raises(SpaceMismatchError, match=r"db: expected vectors of space imagebind_tiny \w+, got "):

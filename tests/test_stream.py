@@ -101,14 +101,14 @@ def test_texts_of_different_context_lengths_do_not_share_a_batch(embedder):
 
 
 def test_an_error_of_the_items_iterator_is_raised_and_stops_all_threads(quick):
-    for kind in (OSError, KeyboardInterrupt):
+    for error_class in (OSError, KeyboardInterrupt):
 
-        def items(kind=kind):
+        def items(error_class=error_class):
             yield from ["a dog", blank()] * 20
-            raise kind("the iterator failed")
+            raise error_class("the iterator failed")
 
         quick.model.train()
-        with pytest.raises(kind, match="the iterator failed"):
+        with pytest.raises(error_class, match="the iterator failed"):
             list(quick.encode_stream(items(), batch_size=8))
         assert not decoders() and quick.model.training
         quick.model.eval()

@@ -81,7 +81,7 @@ def accuracy(embedder, vectors, scenes, attribute):
     return sum(right) / len(right)
 
 
-def test_its_weights_need_no_network(monkeypatch):
+def test_the_weights_of_the_tiny_model_are_loaded_without_network(monkeypatch):
     def refuse(*_, **__):
         raise AssertionError("the network was used")
 
@@ -90,21 +90,21 @@ def test_its_weights_need_no_network(monkeypatch):
     assert not model.training and all(p.dtype == torch.float32 for p in model.parameters())
 
 
-def test_its_weights_are_small_enough_for_the_package():
+def test_the_weights_of_the_tiny_model_take_at_most_16_mb():
     files = set(TINY_FOLDER.glob("*.safetensors")) - {TINY_FOLDER / "decoder.safetensors"}
     size = sum(path.stat().st_size for path in files)
     assert 10_000_000 < size <= MAX_BYTES
 
 
 @pytest.mark.parametrize("modality", ModalityType)
-def test_it_takes_the_inputs_of_the_huge_model(model, modality):
+def test_the_tiny_model_takes_the_inputs_of_the_huge_model(model, modality):
     inputs = example_input(huge_config(), modality, 2)
     inputs = inputs[:, None] if modality is ModalityType.AUDIO else inputs
     with torch.inference_mode():
         assert model({modality: inputs})[modality].shape == (2, tiny_config().embed_dim)
 
 
-def test_its_entries_have_the_names_of_the_huge_model(model):
+def test_entries_of_the_tiny_model_have_the_names_of_the_huge_model(model):
     config = huge_config()
     config = replace(config, imu=replace(config.imu, head_dropout=0.0))  # a dropout layer changes the names
     assert set(model.state_dict()) <= set(ImageBindModel(config, device="meta").state_dict())
@@ -120,13 +120,13 @@ def test_one_trunk_can_be_loaded_alone(model):
 
 
 @pytest.mark.parametrize("kind", ATTRIBUTES)
-def test_modalities_that_were_not_trained_with_text_are_classified_by_it(embedder, vectors, scenes, kind):
+def test_every_modality_is_classified_by_text(embedder, vectors, scenes, kind):
     attribute, lowest, _ = ATTRIBUTES[kind]
     assert accuracy(embedder, vectors[kind], scenes, attribute) >= lowest
 
 
 @pytest.mark.parametrize("kind", [kind for kind, (_, _, hidden) in ATTRIBUTES.items() if hidden])
-def test_an_attribute_that_a_modality_cannot_show_is_at_chance(embedder, vectors, scenes, kind):
+def test_an_attribute_that_a_modality_cannot_show_is_near_chance(embedder, vectors, scenes, kind):
     hidden = ATTRIBUTES[kind][2]
     chance = 1 / len(class_prompts(hidden))
     assert accuracy(embedder, vectors[kind], scenes, hidden) <= chance + 0.25
@@ -175,11 +175,10 @@ def test_the_card_and_the_log_describe_the_training():
 
 
 @pytest.mark.huge
-def test_its_figures_are_those_of_the_card_and_high_enough(model, tmp_path):
+def test_the_figures_of_the_tiny_model_are_those_of_its_card_and_above_the_lowest(model, tmp_path):
     rendered = held_out_world(tmp_path)
     measured = WorldFigures(rendered)(model)
-    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in card().splitlines() if "|" in line][
-        2:
-    ]
+    table = [line for line in card().splitlines() if "|" in line][2:]  # without its header
+    rows = [[cell.strip() for cell in line.split("|")[1:3]] for line in table]
     assert measured == pytest.approx({name: float(share) / 100 for name, share in rows}, abs=0.01)
     assert {name: measured[name] for name, least in LOWEST_FIGURES.items() if measured[name] < least} == {}

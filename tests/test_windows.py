@@ -64,12 +64,14 @@ def imu_table(tmp_path_factory):
     return path
 
 
-def windows(embedder, window=6, hop=3) -> WindowPlanner:
+def make_planner(embedder, window=6, hop=3) -> WindowPlanner:
     return WindowPlanner(embedder, window_seconds=window, hop_seconds=hop)
 
 
-def views_of(cut: WindowPlanner, requests) -> torch.Tensor:
-    return torch.cat([prepare(request, cut.embedder.transform(request.kind)).views for request in requests])
+def views_of(planner: WindowPlanner, requests) -> torch.Tensor:
+    return torch.cat(
+        [prepare(request, planner.embedder.transform(request.kind)).views for request in requests]
+    )
 
 
 def spans_of(requests) -> list[tuple[float, float]]:
@@ -111,20 +113,20 @@ def test_clips_cover_a_window_even_if_the_transform_takes_few():
 
 
 @pytest.mark.parametrize("kind", [MediaKind.VIDEO, MediaKind.AUDIO])
-def test_a_short_recording_is_embedded_as_encode_does_it_with_its_whole_span(embedder, recording, kind):
+def test_a_short_recording_is_embedded_as_by_encode_with_its_whole_span(embedder, recording, kind):
     (request,) = [
-        r for r in windows(embedder, 30, 30).requests(recording, MediaKind.VIDEO, {}) if r.kind is kind
+        r for r in make_planner(embedder, 30, 30).requests(recording, MediaKind.VIDEO, {}) if r.kind is kind
     ]
-    cut = windows(embedder, 30, 30).embedder
-    (result,) = cut.encode_stream([request], clips=True)
+    planner = make_planner(embedder, 30, 30).embedder
+    (result,) = planner.encode_stream([request], clips=True)
     np.testing.assert_allclose(result.vector, embedder.encode({kind.value: recording}), atol=1e-5)
     np.testing.assert_allclose(result.clips[0], result.vector, atol=1e-6)
     assert result.spans == ((0, pytest.approx(RECORDING_SECONDS, abs=0.1)),)
 
 
 def test_windows_of_a_video_are_the_clips_of_its_transform_followed_by_its_audio(embedder, recording):
-    cut = windows(embedder)
-    requests = list(cut.requests(recording, MediaKind.VIDEO, {}))
+    planner = make_planner(embedder)
+    requests = list(planner.requests(recording, MediaKind.VIDEO, {}))
     for kind in (MediaKind.VIDEO, MediaKind.AUDIO):
         own = [request for request in requests if request.kind is kind]
         spans = spans_of(own)
@@ -133,16 +135,16 @@ def test_windows_of_a_video_are_the_clips_of_its_transform_followed_by_its_audio
         )
         clips = [c for r in own for window in r.payload.windows for c in clips_of(TRANSFORMS[kind], window)]
         expected, _ = TRANSFORMS[kind].with_spans(recording, clips)
-        torch.testing.assert_close(views_of(cut, own), expected, rtol=0, atol=0)
+        torch.testing.assert_close(views_of(planner, own), expected, rtol=0, atol=0)
     kinds = [request.kind for request in requests]
     assert kinds == sorted(kinds, reverse=True)  # video before audio
     assert kinds.count(MediaKind.VIDEO) > 1  # in several stretches
 
 
 def test_each_window_has_a_vector_of_its_own(embedder, recording):
-    cut = windows(embedder)
-    requests = list(cut.requests(recording, MediaKind.VIDEO, {}))
-    results = list(cut.embedder.encode_stream(requests, clips=True))
+    planner = make_planner(embedder)
+    requests = list(planner.requests(recording, MediaKind.VIDEO, {}))
+    results = list(planner.embedder.encode_stream(requests, clips=True))
     first = results[0]
     start, end = first.spans[1]
     views, _ = TRANSFORMS[MediaKind.VIDEO].with_spans(
@@ -161,37 +163,37 @@ def test_long_audio_read_in_stretches_equals_audio_read_at_once(embedder, tmp_pa
         soundfile.write(path, 0.5 * tone, 22_050)
     else:
         write_recording(path, 40, video=False)
-    cut = windows(embedder, 2, 1)
-    requests = list(cut.requests(path, MediaKind.AUDIO, {}))
+    planner = make_planner(embedder, 2, 1)
+    requests = list(planner.requests(path, MediaKind.AUDIO, {}))
     assert len(requests) > 1
     clips = [
         c for r in requests for window in r.payload.windows for c in clips_of(AudioTransform(clips=2), window)
     ]
     expected, _ = AudioTransform(clips=2).with_spans(path, clips)
-    torch.testing.assert_close(views_of(cut, requests), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(views_of(planner, requests), expected, rtol=0, atol=1e-5)
 
 
-def test_no_stretch_is_long_however_long_the_recording(embedder, recording):
-    for request in windows(embedder, 4, 1).requests(recording, MediaKind.VIDEO, {}):
-        views = prepare(request, windows(embedder).embedder.transform(request.kind)).views
+def test_no_stretch_has_more_views_than_the_limit(embedder, recording):
+    for request in make_planner(embedder, 4, 1).requests(recording, MediaKind.VIDEO, {}):
+        views = prepare(request, make_planner(embedder).embedder.transform(request.kind)).views
         assert len(views) <= STRETCH_VIEWS
 
 
 def test_stretches_of_audio_may_be_read_in_many_threads(embedder, recording):
-    cut = windows(embedder, 2, 0.1)
-    requests = [r for r in cut.requests(recording, MediaKind.VIDEO, {}) if r.kind is MediaKind.AUDIO]
+    planner = make_planner(embedder, 2, 0.1)
+    requests = [r for r in planner.requests(recording, MediaKind.VIDEO, {}) if r.kind is MediaKind.AUDIO]
     assert len(requests) > 6
     results = list(
-        Embedder(cut.embedder.model, transforms=cut.embedder._transforms, num_workers=6).encode_stream(
-            requests
-        )
+        Embedder(
+            planner.embedder.model, transforms=planner.embedder._transforms, num_workers=6
+        ).encode_stream(requests)
     )
     assert [result.error for result in results] == [None] * len(requests)
 
 
-def test_imu_has_windows(embedder, imu_table):
-    cut = windows(embedder)
-    requests = list(cut.requests(imu_table, MediaKind.IMU, {}))
+def test_windows_of_imu_are_the_clips_of_its_transform(embedder, imu_table):
+    planner = make_planner(embedder)
+    requests = list(planner.requests(imu_table, MediaKind.IMU, {}))
     assert spans_of(requests) == [(0, 6), (3, 9), (6, 12), (9, 15), (12, 18)]
     clips = [
         c
@@ -200,7 +202,7 @@ def test_imu_has_windows(embedder, imu_table):
         for c in clips_of(TRANSFORMS[MediaKind.IMU], window)
     ]
     expected, _ = TRANSFORMS[MediaKind.IMU].with_spans(imu_table, clips)
-    torch.testing.assert_close(views_of(cut, requests), expected)
+    torch.testing.assert_close(views_of(planner, requests), expected)
 
 
 def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, imu_table, monkeypatch):
@@ -212,13 +214,13 @@ def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, i
 
     monkeypatch.setattr("imagebind.windows.load_imu", counted)
     monkeypatch.setattr("imagebind.windows.STRETCH_VIEWS", 2)
-    cut = windows(embedder)
-    requests = list(cut.requests(imu_table, MediaKind.IMU, {}))
+    planner = make_planner(embedder)
+    requests = list(planner.requests(imu_table, MediaKind.IMU, {}))
     assert len(requests) > 2 and len(loads) == 1
     held = [weakref.ref(loads.pop())]
     gc.collect()
-    assert held[0]() is None  # until it is embedded
-    views_of(cut, requests)
+    assert held[0]() is None  # the samples are freed after planning
+    views_of(planner, requests)
     assert len(loads) == 1  # once for all its stretches
     held = weakref.ref(loads.pop())
     gc.collect()
@@ -226,12 +228,12 @@ def test_a_long_imu_recording_is_in_memory_only_while_it_is_embedded(embedder, i
 
 
 def test_options_reach_the_transform(embedder, recording, imu_table):
-    cut = windows(embedder)
-    (request, *_) = cut.requests(recording, MediaKind.VIDEO, {"crops": 1, "clips": 4})
-    assert len(views_of(cut, [request])) == 4 * len(request.payload.windows)
-    (request, *_) = cut.requests(imu_table, MediaKind.IMU, {"accel_unit": "g"})
-    (plain, *_) = cut.requests(imu_table, MediaKind.IMU, {})
-    ratio = views_of(cut, [request])[:, :3] / views_of(cut, [plain])[:, :3]
+    planner = make_planner(embedder)
+    (request, *_) = planner.requests(recording, MediaKind.VIDEO, {"crops": 1, "clips": 4})
+    assert len(views_of(planner, [request])) == 4 * len(request.payload.windows)
+    (request, *_) = planner.requests(imu_table, MediaKind.IMU, {"accel_unit": "g"})
+    (plain, *_) = planner.requests(imu_table, MediaKind.IMU, {})
+    ratio = views_of(planner, [request])[:, :3] / views_of(planner, [plain])[:, :3]
     assert ratio.nanmedian() == pytest.approx(9.80665, rel=1e-4)
 
 
@@ -252,23 +254,23 @@ def test_a_clip_may_have_frames_of_several_sizes_and_pixels_that_are_not_square(
 
 
 def test_media_without_time_is_one_request(embedder, image_file):
-    (request,) = windows(embedder).requests(image_file, MediaKind.IMAGE, {"exif": False})
+    (request,) = make_planner(embedder).requests(image_file, MediaKind.IMAGE, {"exif": False})
     assert (request.kind, request.payload, request.options) == (MediaKind.IMAGE, image_file, {"exif": False})
 
 
 def test_audio_needs_an_audio_stream_and_an_audio_trunk(embedder, tmp_path, recording):
     silent = write_recording(tmp_path / "silent.mp4", 3, audio=False)
-    assert [r.kind for r in windows(embedder).requests(silent, MediaKind.VIDEO, {})] == [MediaKind.VIDEO]
+    assert [r.kind for r in make_planner(embedder).requests(silent, MediaKind.VIDEO, {})] == [MediaKind.VIDEO]
     vision_only = Embedder(
         filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS
     )
-    assert {r.kind for r in windows(vision_only).requests(recording, MediaKind.VIDEO, {})} == {
+    assert {r.kind for r in make_planner(vision_only).requests(recording, MediaKind.VIDEO, {})} == {
         MediaKind.VIDEO
     }
 
 
 def test_a_window_is_no_shorter_than_a_clip(embedder, imu_table):
-    requests = list(windows(embedder, 0.5, 0.5).requests(imu_table, MediaKind.IMU, {}))
+    requests = list(make_planner(embedder, 0.5, 0.5).requests(imu_table, MediaKind.IMU, {}))
     assert spans_of(requests)[0] == (0, 2)
 
 
@@ -278,44 +280,44 @@ def test_a_custom_transform_is_unchanged(small_model, recording):
             return torch.zeros(3, 32, 32)
 
     custom = Embedder(small_model, transforms={MediaKind.VIDEO: CustomTransform()})
-    request = next(windows(custom).requests(recording, MediaKind.VIDEO, {}))
+    request = next(make_planner(custom).requests(recording, MediaKind.VIDEO, {}))
     assert request.payload == recording and isinstance(
-        windows(custom).embedder.transform(MediaKind.VIDEO), CustomTransform
+        make_planner(custom).embedder.transform(MediaKind.VIDEO), CustomTransform
     )
 
 
 @pytest.mark.parametrize("window, hop", [(9, 0), (9, 0.001), (9, 10), (0, 0), (math.inf, 5), (math.nan, 5)])
 def test_windows_with_gaps_or_no_length_are_refused(embedder, window, hop):
     with pytest.raises(ValueError, match=r"0\.04 <= hop <= window"):
-        windows(embedder, window, hop)
+        make_planner(embedder, window, hop)
 
 
 def test_a_damaged_recording_is_named(embedder, tmp_path, recording):
     (tmp_path / "cut.mp4").write_bytes(recording.read_bytes()[:1000])
     with pytest.raises(MediaError, match=r"cut\.mp4"):
-        list(windows(embedder).requests(tmp_path / "cut.mp4", MediaKind.VIDEO, {}))
+        list(make_planner(embedder).requests(tmp_path / "cut.mp4", MediaKind.VIDEO, {}))
 
 
 # Headers that state centuries
 
 
-def long_requests(windows, path, kind, seconds, opened=None):
-    requests = windows._stretches(path, kind, {}, Fraction(seconds), opened)
+def long_requests(planner, path, kind, seconds, opened=None):
+    requests = planner._stretches(path, kind, {}, Fraction(seconds), opened)
     return sum(1 for _ in requests)
 
 
 @pytest.mark.parametrize("kind", TRANSFORMS)
 def test_a_recording_that_states_centuries_is_refused_by_name(embedder, tmp_path, kind):
-    windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
+    planner = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
     with pytest.raises(MediaError, match=r"old\.bin: .* s.*max_seconds"):
-        long_requests(windows, tmp_path / "old.bin", kind, 10**10)
+        long_requests(planner, tmp_path / "old.bin", kind, 10**10)
 
 
 def test_a_long_video_needs_a_frame_in_each_window(embedder, recording):
-    windows = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
+    planner = WindowPlanner(embedder, window_seconds=4.0, hop_seconds=2.0)
     with open_video(recording) as opened:
         frames = opened.info.frames
         day = replace(opened, info=replace(opened.info, frames=24 * 3600))
-        assert long_requests(windows, recording, MediaKind.VIDEO, 24 * 3600, day) > 1000
+        assert long_requests(planner, recording, MediaKind.VIDEO, 24 * 3600, day) > 1000
         with pytest.raises(MediaError, match=f"a frame in each 2 s, got .* of {frames} frames"):
-            long_requests(windows, recording, MediaKind.VIDEO, 24 * 3600, opened)
+            long_requests(planner, recording, MediaKind.VIDEO, 24 * 3600, opened)

@@ -72,7 +72,7 @@ def test_the_classifier_equals_open_clips(per_batch):
         torch.testing.assert_close(got, expected)
 
 
-def test_all_templates_have_equal_weight_whatever_their_embeddings_length(tiny):
+def test_all_templates_have_equal_weight_for_embeddings_of_any_length(tiny):
     tokens = Tokenizer()([template.format("dog") for template in TEMPLATES])
     with torch.no_grad():
         raw = tiny({"text": tokens})["text"]
@@ -93,7 +93,7 @@ def test_a_model_in_training_mode_is_evaluated_and_then_set_back():
     assert all(module.training for module in model.modules())
 
 
-def test_the_batch_size_does_not_change_the_classifier(capsys):
+def test_texts_are_embedded_in_batches_of_classes_with_a_progress_bar(capsys):
     model = Tower()
     build_zero_shot_classifier(model, letters, NAMES, TEMPLATES, num_classes_per_batch=2, use_tqdm=True)
     assert model.batches == [6, 6, 3] and "Class names" in capsys.readouterr().err
@@ -172,7 +172,7 @@ def test_the_fitted_temperature_equals_an_example_computed_by_hand():
 
 @settings(deadline=None, max_examples=20)
 @given(st.integers(0, 10_000), st.floats(0.02, 0.5))
-def test_no_other_temperature_has_a_higher_likelihood(seed, true):
+def test_a_slightly_different_temperature_has_no_higher_likelihood(seed, true):
     rng = torch.Generator().manual_seed(seed)
     scores = torch.rand(60, 4, generator=rng)
     labels = (scores / true).softmax(dim=1).multinomial(1, generator=rng)[:, 0]
@@ -244,7 +244,7 @@ def world(tiny, tmp_path_factory):
 
 @pytest.mark.parametrize("kind", ["image", "audio", "depth"])
 @pytest.mark.parametrize("templates", ["CLIP's", "short"])
-def test_shapes_are_recognised_in_modalities_that_were_not_trained_with_text(tiny, world, kind, templates):
+def test_shapes_are_recognised_in_images_audio_and_depth(tiny, world, kind, templates):
     labels, vectors = world
     chosen = OPENAI_IMAGENET_TEMPLATES if templates == "CLIP's" else SHORT_TEMPLATES[MediaKind(kind)]
     names = [WORDS["shape"][shape] for shape in ATTRIBUTES["shape"]]  # ("disc", "circle", "round plate"), …
@@ -295,7 +295,7 @@ def test_a_classifier_fits_its_temperature_to_labels_or_class_numbers(scene_file
         classifier.fit_temperature(files[:1], ["whale"])
 
 
-def test_a_classifier_refuses_what_it_cannot_use_and_names_a_file_that_cannot_be_read(tmp_path):
+def test_a_classifier_refuses_invalid_arguments_and_names_a_file_that_cannot_be_read(tmp_path):
     embedder = Embedder("imagebind_tiny", device="cpu")
     with pytest.raises(ValueError, match="templates: expected a sequence"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], templates="a {}")

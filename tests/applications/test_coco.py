@@ -48,7 +48,7 @@ def test_run_lengths_decode_to_the_mask(start):
     assert (flat.reshape(mask.shape, order="F") == mask).all()
 
 
-def test_what_is_written_can_be_read_as_proposals(tmp_path):
+def test_written_detections_can_be_read_as_proposals(tmp_path):
     image = ImageDetections(name="a.png", width=60, height=40, queries=[], detections=[detection()])
     (tmp_path / "boxes.json").write_text(json.dumps(to_coco([image])))
     assert read_boxes(tmp_path / "boxes.json", "folder/a.png").tolist() == [[1, 2, 11, 22]]

@@ -21,10 +21,10 @@ RATE = 20
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
+def recording(tmp_path_factory):
     """A video of 4 s with a key frame each second, B-frames and audio; frame i has the gray level 3·i."""
     folder = tmp_path_factory.mktemp("cut")
-    path = folder / "film.mp4"
+    path = folder / "recording.mp4"
     with av.open(path, "w") as container:
         options = {"g": "20", "keyint_min": "20", "sc_threshold": "0", "bf": "2", "crf": "12"}
         video = container.add_stream("libx264", rate=RATE, options=options)
@@ -53,7 +53,7 @@ def durations(path: Path) -> dict[str, float]:
     return {"file": float(found["format"]["duration"]), **streams}
 
 
-def levels(path: Path) -> list[int]:
+def frame_numbers(path: Path) -> list[int]:
     """Return the numbers of the frames, by their gray levels."""
     with open_video(path) as video:
         frames = video.decode(range(video.info.frames))
@@ -62,10 +62,10 @@ def levels(path: Path) -> list[int]:
 
 @needs_ffmpeg
 @pytest.mark.parametrize("start, end", [(1, 3), (0, 2), (2, 4)])
-def test_a_cut_between_key_frames_copies_the_packets(film, tmp_path, start, end):
-    clip = cut_clip(film, tmp_path / "clip", start=start, end=end)
+def test_a_cut_between_key_frames_copies_the_packets(recording, tmp_path, start, end):
+    clip = cut_clip(recording, tmp_path / "clip", start=start, end=end)
     assert clip.is_copy and clip.path == tmp_path / "clip.mp4"
-    assert levels(clip.path) == list(range(start * RATE, end * RATE))
+    assert frame_numbers(clip.path) == list(range(start * RATE, end * RATE))
     found = durations(clip.path)
     assert found["video"] == pytest.approx(end - start, abs=0.001)
     assert found["file"] == pytest.approx(end - start, abs=0.05)
@@ -75,20 +75,20 @@ def test_a_cut_between_key_frames_copies_the_packets(film, tmp_path, start, end)
 
 @needs_ffmpeg
 @pytest.mark.parametrize("start, end", [(0.55, 1.95), (1, 2.55), (3.2, 9)])
-def test_another_cut_is_encoded_again_to_the_exact_frames(film, tmp_path, start, end):
-    clip = cut_clip(film, tmp_path / "clip", start=start, end=end)
+def test_another_cut_is_encoded_again_to_the_exact_frames(recording, tmp_path, start, end):
+    clip = cut_clip(recording, tmp_path / "clip", start=start, end=end)
     assert not clip.is_copy
     end = min(end, 4)
     expected = range(round(start * RATE), round(end * RATE))
-    assert levels(clip.path) == pytest.approx(list(expected), abs=1)  # encoded twice
+    assert frame_numbers(clip.path) == pytest.approx(list(expected), abs=1)  # encoded twice
     found = durations(clip.path)
     assert found["video"] == pytest.approx(end - start, abs=0.001)
     assert found["file"] == pytest.approx(end - start, abs=0.05)
 
 
-def test_the_audio_of_a_clip_is_that_of_its_time(film, tmp_path):
+def test_the_audio_of_a_clip_is_that_of_its_time(recording, tmp_path):
     for name, start, end in (("copied", 1, 3), ("encoded", 1.05, 2.95)):
-        clip = cut_clip(film, tmp_path / name, start=start, end=end)
+        clip = cut_clip(recording, tmp_path / name, start=start, end=end)
         waveform, rate = load_audio(clip.path)
         middle = waveform.shape[1] // 2  # the audio is louder from there on
         quiet, loud = (
@@ -99,9 +99,9 @@ def test_the_audio_of_a_clip_is_that_of_its_time(film, tmp_path):
         assert loud.std() == pytest.approx(0.5 / 2**0.5, rel=0.05)
 
 
-def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_what_is_left_out(film, tmp_path):
-    assert key_frame_at(film, 1, 2) == key_frame_at(film, 1.01, 4.2) == 1
-    assert key_frame_at(film, 1.05, 2) is None and key_frame_at(film, 1, 2.05) is None
+def test_a_cut_is_on_key_frames_only_if_no_frame_depends_on_a_frame_left_out(recording, tmp_path):
+    assert key_frame_at(recording, 1, 2) == key_frame_at(recording, 1.01, 4.2) == 1
+    assert key_frame_at(recording, 1.05, 2) is None and key_frame_at(recording, 1, 2.05) is None
     path = tmp_path / "open.mp4"
     record(path, "-c:v libx264 -g 25 -keyint_min 25 -x264-params open-gop=1:bframes=3:scenecut=0")
     with av.open(path) as container:
@@ -134,19 +134,19 @@ def test_audio_is_cut_to_the_sample(tmp_path):
     np.testing.assert_allclose(found, waveform[10_000:28_000], atol=1e-4)
 
 
-def test_moments_are_written_into_a_new_folder_by_rank(film, tmp_path):
+def test_moments_are_written_into_a_new_folder_by_rank(recording, tmp_path):
     moments = [Moment(start=s, end=e, peak=s, score=1.0) for s, e in ((1.0, 2.0), (0.2, 0.7))]
-    clips = cut_moments(film, moments, tmp_path / "new" / "clips")
-    names = ["film-01-1.00-2.00.mp4", "film-02-0.20-0.70.mp4"]
+    clips = cut_moments(recording, moments, tmp_path / "new" / "clips")
+    names = ["recording-01-1.00-2.00.mp4", "recording-02-0.20-0.70.mp4"]
     assert [clip.path.name for clip in clips] == names
     assert sorted(path.name for path in (tmp_path / "new" / "clips").iterdir()) == names
 
 
-def test_a_cut_that_is_refused_leaves_no_file(film, imu_file, tmp_path):
+def test_a_cut_that_is_refused_leaves_no_file(recording, imu_file, tmp_path):
     with pytest.raises(MediaError, match=r"walk\.csv: expected a video or an audio file to cut, got imu"):
         cut_clip(imu_file, tmp_path / "clip", start=0, end=1)
     with pytest.raises(ValueError, match="0 <= start < end"):
-        cut_clip(film, tmp_path / "clip", start=2, end=2)
+        cut_clip(recording, tmp_path / "clip", start=2, end=2)
     with pytest.raises(OSError):
-        cut_clip(film, tmp_path / "missing" / "clip", start=1, end=2)
+        cut_clip(recording, tmp_path / "missing" / "clip", start=1, end=2)
     assert list(tmp_path.iterdir()) == []

@@ -61,7 +61,7 @@ def test_an_image_is_read_whole_and_standardised_as_the_embedder_does(embedder, 
 
 
 @pytest.mark.parametrize("features", ["windows", "value"])
-def test_a_map_has_the_size_of_its_image_whatever_its_shape(embedder, features):
+def test_a_map_has_the_size_of_its_image_for_any_shape(embedder, features):
     rng = np.random.default_rng(0)
     queries = rng.standard_normal((3, embedder.embed_dim))
     for height, width in ((224, 224), (150, 400), (501, 97)):

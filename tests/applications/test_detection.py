@@ -13,7 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.toyworld import world_transforms
 from imagebind.toyworld.group import GroupWorld, boxes_of, group_masks, render_group_image
 
-ALL = {"threshold": 0, "image_quantile": None}  # every box, by the backgrounds alone
+ALL = {"threshold": 0, "image_quantile": None}  # keeps every box, scored against the backgrounds only
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def test_without_given_boxes_a_text_finds_its_object(tiny, image, true_boxes):
     assert edges[1] < (top + bottom) / 2 < edges[3]
 
 
-def test_what_is_not_in_the_image_is_not_found(tiny, image, true_boxes):
+def test_an_object_that_is_not_in_the_image_is_not_found(tiny, image, true_boxes):
     assert detect(tiny, image, "a yellow star", proposals=true_boxes) == []
 
 
@@ -134,7 +134,7 @@ def test_a_segmenter_adds_masks_and_areas(tiny, image, group, true_boxes):
         detect(tiny, image, "a", proposals=true_boxes, segment=lambda *_: np.zeros((1, 2, 2)), **ALL)
 
 
-def test_a_box_has_the_same_score_whatever_other_boxes_are_proposed(tiny, image, true_boxes):
+def test_the_score_of_a_box_does_not_depend_on_other_proposals(tiny, image, true_boxes):
     together = detect(tiny, image, "a square", proposals=true_boxes, **ALL)
     alone = detect(tiny, image, "a square", proposals=true_boxes[1:2], **ALL)
     (same,) = (each for each in together if each.box == alone[0].box)

@@ -1,4 +1,4 @@
-"""Streams of a recording: aligned windows, in seconds of the recording; and what cannot be embedded."""
+"""Streams of a recording: aligned windows, in seconds of the recording; and refused arguments."""
 
 import numpy as np
 import pytest
@@ -16,7 +16,7 @@ from tests.media.filmed import ffmpeg, needs_ffmpeg
 from tests.reference import filled_model, small_config
 from tests.search.recorded import write_recording
 
-FILM_SECONDS = 12
+RECORDING_SECONDS = 12
 VIDEO, AUDIO, IMU = MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU
 TRANSFORMS = {
     VIDEO: VideoTransform(clips=3, crops=1, size=28),
@@ -31,13 +31,13 @@ def embedder(small_model):
 
 
 @pytest.fixture(scope="module")
-def film(tmp_path_factory):
-    return write_recording(tmp_path_factory.mktemp("film") / "film.mp4", FILM_SECONDS)
+def recording(tmp_path_factory):
+    return write_recording(tmp_path_factory.mktemp("recording") / "recording.mp4", RECORDING_SECONDS)
 
 
 @pytest.fixture(scope="module")
 def imu_table(tmp_path_factory):
-    """An IMU table of 6 s, which moves in its second half."""
+    """An IMU table of 6 s, with rotation in its second half."""
     path = tmp_path_factory.mktemp("imu") / "walk.csv"
     seconds = np.arange(0, 6, 0.01)
     rows = np.zeros((len(seconds), 7))
@@ -48,9 +48,9 @@ def imu_table(tmp_path_factory):
     return path
 
 
-def test_the_streams_of_a_video_have_windows_of_2_s_half_a_second_apart(embedder, film):
-    vectors = embed_recording(embedder, film)
-    assert list(vectors.streams) == [VIDEO, AUDIO] and vectors.seconds == pytest.approx(FILM_SECONDS)
+def test_the_streams_of_a_video_have_windows_of_2_s_half_a_second_apart(embedder, recording):
+    vectors = embed_recording(embedder, recording)
+    assert list(vectors.streams) == [VIDEO, AUDIO] and vectors.seconds == pytest.approx(RECORDING_SECONDS)
     for windows in vectors.streams.values():
         assert windows.starts[:4].tolist() == [0, 0.5, 1, 1.5] and len(windows.starts) >= 21
         np.testing.assert_allclose(windows.ends - windows.starts, 2, atol=0.06)
@@ -58,28 +58,28 @@ def test_the_streams_of_a_video_have_windows_of_2_s_half_a_second_apart(embedder
 
 
 @pytest.mark.parametrize("kind", [VIDEO, AUDIO])
-def test_a_window_is_embedded_as_a_clip_of_the_transform(embedder, film, kind):
-    windows = embed_recording(embedder, film, streams=[kind]).streams[kind]
-    views, _ = TRANSFORMS[kind].with_spans(film, [(3, 5)])
+def test_a_window_is_embedded_as_a_clip_of_the_transform(embedder, recording, kind):
+    windows = embed_recording(embedder, recording, streams=[kind]).streams[kind]
+    views, _ = TRANSFORMS[kind].with_spans(recording, [(3, 5)])
     (expected,) = embedder.forward(kind.modality, views)
     np.testing.assert_allclose(windows.vectors[6], expected / expected.norm(), atol=1e-4)
 
 
-def test_an_imu_file_is_shifted_by_its_offset_and_cut_to_the_recording(embedder, film, imu_table):
-    plain = embed_recording(embedder, film, imu=imu_table).streams[IMU]
-    later = embed_recording(embedder, film, imu=imu_table, imu_offset=8.25, streams=["imu", "video"])
+def test_an_imu_file_is_shifted_by_its_offset_and_cut_to_the_recording(embedder, recording, imu_table):
+    plain = embed_recording(embedder, recording, imu=imu_table).streams[IMU]
+    later = embed_recording(embedder, recording, imu=imu_table, imu_offset=8.25, streams=["imu", "video"])
     shifted = later.streams[IMU]
-    assert later.seconds == pytest.approx(FILM_SECONDS) and list(later.streams) == [VIDEO, IMU]
-    assert shifted.starts[0] == 8.25 and shifted.centres[-1] <= FILM_SECONDS
-    alone = embed_recording(embedder, film, imu=imu_table, imu_offset=8.25, streams=["imu"])
+    assert later.seconds == pytest.approx(RECORDING_SECONDS) and list(later.streams) == [VIDEO, IMU]
+    assert shifted.starts[0] == 8.25 and shifted.centres[-1] <= RECORDING_SECONDS
+    alone = embed_recording(embedder, recording, imu=imu_table, imu_offset=8.25, streams=["imu"])
     assert alone.seconds == later.seconds
     np.testing.assert_array_equal(alone.streams[IMU].starts, shifted.starts)
     np.testing.assert_array_equal(shifted.vectors, plain.vectors[: len(shifted.vectors)])
 
 
-def test_options_of_an_imu_file_reach_its_transform(embedder, film, imu_table):
+def test_options_of_an_imu_file_reach_its_transform(embedder, recording, imu_table):
     plain, other = (
-        embed_recording(embedder, film, imu=imu).streams[IMU].vectors
+        embed_recording(embedder, recording, imu=imu).streams[IMU].vectors
         for imu in (imu_table, {"imu": imu_table, "gyro_unit": "deg/s"})
     )
     assert plain.shape == other.shape and (plain != other).any()
@@ -95,35 +95,37 @@ def test_audio_and_imu_files_are_recordings_too(embedder, imu_table, tmp_path):
     assert list(vectors.streams) == [IMU] and vectors.seconds == pytest.approx(6, abs=0.02)
 
 
-def test_progress_counts_windows(embedder, film):
+def test_progress_counts_windows(embedder, recording):
     counts = []
-    vectors = embed_recording(embedder, film, progress=counts.append)
+    vectors = embed_recording(embedder, recording, progress=counts.append)
     assert sum(counts) == sum(len(windows.vectors) for windows in vectors.streams.values())
 
 
 @needs_ffmpeg
-def test_audio_that_starts_later_than_the_images_is_shifted(embedder, film, tmp_path):
+def test_audio_that_starts_later_than_the_frames_is_shifted(embedder, recording, tmp_path):
     late = tmp_path / "late.mkv"
-    ffmpeg("-i", film, "-itsoffset", 3, "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
-    assert audio_delay(film) == 0 and audio_delay(late) == pytest.approx(3, abs=0.1)
+    ffmpeg(
+        "-i", recording, "-itsoffset", 3, "-i", recording, "-map", "0:v", "-map", "1:a", "-c", "copy", late
+    )
+    assert audio_delay(recording) == 0 and audio_delay(late) == pytest.approx(3, abs=0.1)
     windows = embed_recording(embedder, late, streams=["audio", "video"]).streams[AUDIO]
     assert windows.starts[0] == pytest.approx(3, abs=0.1)
 
 
 @needs_ffmpeg
-def test_the_audio_of_another_container_is_aligned_to_a_millisecond(film, tmp_path):
-    copy = tmp_path / "copy.mkv"  # where the delay of the encoder is not cut off, as in MP4
-    ffmpeg("-i", film, "-c", "copy", copy)
-    (mp4, rate), (mkv, _) = load_audio(film), load_audio(copy)
+def test_the_audio_of_another_container_is_aligned_to_a_millisecond(recording, tmp_path):
+    copy = tmp_path / "copy.mkv"  # Matroska keeps the encoder's delay, which MP4 cuts off
+    ffmpeg("-i", recording, "-c", "copy", copy)
+    (mp4, rate), (mkv, _) = load_audio(recording), load_audio(copy)
     lag = np.correlate(mkv[0, : rate + 2000].numpy(), mp4[0, :rate].numpy(), mode="valid").argmax()
     assert lag > 500 and audio_delay(copy) == pytest.approx(-lag / rate, abs=0.001)  # Matroska's clock
 
 
 @needs_ffmpeg
 @pytest.mark.parametrize("seconds", [1.5, 6.2])
-def test_an_mp3_ends_with_its_last_sample(embedder, film, tmp_path, seconds):
+def test_an_mp3_ends_with_its_last_sample(embedder, recording, tmp_path, seconds):
     path = tmp_path / "talk.mp3"
-    ffmpeg("-i", film, "-t", seconds, "-vn", path)
+    ffmpeg("-i", recording, "-t", seconds, "-vn", path)
     waveform, rate = load_audio(path)
     vectors = embed_recording(embedder, path)
     assert vectors.seconds == waveform.shape[1] / rate == pytest.approx(seconds, abs=0.001)
@@ -131,11 +133,11 @@ def test_an_mp3_ends_with_its_last_sample(embedder, film, tmp_path, seconds):
 
 
 @needs_ffmpeg
-def test_a_moment_may_be_after_the_last_frame(embedder, film, tmp_path):
+def test_a_recording_lasts_until_the_end_of_its_audio_after_the_last_frame(embedder, recording, tmp_path):
     short = tmp_path / "short.mp4"
-    ffmpeg("-t", 1, "-i", film, "-i", film, "-map", "0:v", "-map", "1:a", "-c", "copy", short)
+    ffmpeg("-t", 1, "-i", recording, "-i", recording, "-map", "0:v", "-map", "1:a", "-c", "copy", short)
     vectors = embed_recording(embedder, short)
-    assert vectors.seconds == pytest.approx(FILM_SECONDS, abs=0.1)
+    assert vectors.seconds == pytest.approx(RECORDING_SECONDS, abs=0.1)
 
 
 def test_silent_or_missing_audio_is_refused(embedder, tmp_path):
@@ -148,52 +150,52 @@ def test_silent_or_missing_audio_is_refused(embedder, tmp_path):
 
 
 @needs_ffmpeg
-def test_a_silent_track_of_a_video_is_left_out_with_a_warning(embedder, film, tmp_path, caplog):
+def test_a_silent_track_of_a_video_is_left_out_with_a_warning(embedder, recording, tmp_path, caplog):
     muted = tmp_path / "muted.mp4"
-    ffmpeg("-i", film, "-c:v", "copy", "-af", "volume=0", muted)
+    ffmpeg("-i", recording, "-c:v", "copy", "-af", "volume=0", muted)
     assert list(embed_recording(embedder, muted).streams) == [VIDEO]
     assert "muted.mp4: the audio is silent and left out" in caplog.text
     with pytest.raises(MediaError, match=r"muted\.mp4: expected audio that can be heard, got silence"):
         embed_recording(embedder, muted, streams=["audio", "video"])
 
 
-def test_what_is_no_recording_or_lacks_a_stream_is_refused(embedder, film, imu_table, image_file):
+def test_other_files_and_missing_streams_are_refused(embedder, recording, imu_table, image_file):
     with pytest.raises(MediaError, match=r"\.jpg: expected a video, audio or IMU recording, got image"):
         embed_recording(embedder, image_file)
     with pytest.raises(
         MediaError,
-        match=r"film\.mp4: expected a recording with imu, got only video.*; pass an IMU file",
+        match=r"recording\.mp4: expected a recording with imu, got only video.*; pass an IMU file",
     ):
-        embed_recording(embedder, film, streams=["imu"])
+        embed_recording(embedder, recording, streams=["imu"])
     with pytest.raises(
         MediaError,
         match=r"walk\.csv: expected samples between 0 and 12 s .*, got IMU data from 40 to 46 s; check",
     ):
-        embed_recording(embedder, film, imu=imu_table, imu_offset=40)
+        embed_recording(embedder, recording, imu=imu_table, imu_offset=40)
     with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got text"):
-        embed_recording(embedder, film, streams=["text"])
+        embed_recording(embedder, recording, streams=["text"])
     with pytest.raises(ValueError, match="streams: expected some of video, audio, imu, got event"):
-        embed_recording(embedder, film, streams=["event"])
+        embed_recording(embedder, recording, streams=["event"])
     with pytest.raises(ValueError, match="got none"):
-        embed_recording(embedder, film, streams=[])
+        embed_recording(embedder, recording, streams=[])
     without_audio = Embedder(
         filled_model(small_config(), modalities=[ModalityType.VISION]), transforms=TRANSFORMS
     )
-    assert list(embed_recording(without_audio, film).streams) == [VIDEO]
+    assert list(embed_recording(without_audio, recording).streams) == [VIDEO]
     with pytest.raises(MediaError, match=r"walk\.csv: .*a model with an IMU trunk"):
-        embed_recording(without_audio, film, imu=imu_table)
+        embed_recording(without_audio, recording, imu=imu_table)
 
 
-def test_options_without_effect_are_refused(embedder, film, imu_table):
+def test_options_without_effect_are_refused(embedder, recording, imu_table):
     with pytest.raises(ValueError, match="imu_offset: expected with imu=, the file to shift, got 2 alone"):
-        embed_recording(embedder, film, imu_offset=2)
+        embed_recording(embedder, recording, imu_offset=2)
     with pytest.raises(ValueError, match="imu: expected none with the IMU recording"):
         embed_recording(embedder, imu_table, imu=imu_table)
     with pytest.raises(ValueError, match=r"expected 0\.04 <= hop <= window in seconds, got a hop of 0\.001"):
-        embed_recording(embedder, film, hop_seconds=0.001, window_seconds=0.001)
+        embed_recording(embedder, recording, hop_seconds=0.001, window_seconds=0.001)
 
 
-def test_a_damaged_recording_is_named(embedder, tmp_path, film):
-    (tmp_path / "cut.mp4").write_bytes(film.read_bytes()[:1000])
+def test_a_damaged_recording_is_named(embedder, tmp_path, recording):
+    (tmp_path / "cut.mp4").write_bytes(recording.read_bytes()[:1000])
     with pytest.raises(MediaError, match=r"cut\.mp4"):
         embed_recording(embedder, tmp_path / "cut.mp4")

@@ -44,7 +44,7 @@ def new_decoder(embedder):
     return TinyDecoder(DecoderNetwork(128).eval(), memory, Space.of(embedder, kinds=()))
 
 
-def test_the_packaged_decoder_is_small(decoder):
+def test_the_packaged_decoder_takes_less_than_6_mb(decoder):
     assert DECODER_PATH.stat().st_size < MAX_PACKAGED_BYTES
 
 
@@ -63,7 +63,7 @@ def test_a_text_gives_an_object_of_the_named_shape(decoder, embedder):
     assert disc > ring + 0.2
 
 
-def test_an_image_is_decoded_in_a_fraction_of_50_ms(decoder, embedder):
+def test_an_image_is_decoded_in_less_than_50_ms(decoder, embedder):
     vector = embedder.encode("a red disc", convert_to_tensor=True)[None]
     decoder.decode(vector)
     seconds = []
@@ -74,7 +74,7 @@ def test_an_image_is_decoded_in_a_fraction_of_50_ms(decoder, embedder):
     assert min(seconds) < MAX_SECONDS_PER_IMAGE
 
 
-def test_images_have_the_right_shape_and_range(new_decoder):
+def test_images_have_shape_3_64_64_and_values_between_0_and_1(new_decoder):
     images = new_decoder.decode(torch.randn(3, 128))
     assert images.shape == (3, 3, 64, 64) and images.dtype == torch.float32
     assert images.min() >= 0 and images.max() <= 1
@@ -163,6 +163,6 @@ def test_wrong_shapes_and_numbers_of_seeds_are_refused(new_decoder):
         new_decoder.decode(torch.randn(2, 128), seeds=[0])
 
 
-def test_shrinking_keeps_even_colours():
+def test_shrinking_keeps_a_uniform_colour():
     image = torch.full((1, 3, 224, 224), 200, dtype=torch.uint8)
     assert torch.equal(shrink(image), torch.full((1, 3, 64, 64), 200, dtype=torch.uint8))

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -102,11 +103,11 @@ def test_noise_of_a_higher_level_moves_the_embedding_away(unclip, unet_labels):
     assert cosines == sorted(cosines, reverse=True) and cosines[0] - cosines[2] > 0.1
 
 
-def test_the_less_strength_the_nearer_is_the_image_to_the_initial_one(unclip):
+def test_a_lower_strength_gives_an_image_nearer_to_the_initial_one(unclip):
     values = np.linspace(0, 255, 64 * 64 * 3).reshape(64, 64, 3)
     initial = Image.fromarray(values.astype(np.uint8))
     pipeline = unclip.pipeline
-    with torch.no_grad():  # what the random autoencoder makes of it without any noise
+    with torch.no_grad():  # the random autoencoder's reconstruction, without noise
         latents = pipeline.vae.encode(pipeline.image_processor.preprocess(initial)).latent_dist.mode()
         decoded = pipeline.image_processor.postprocess(pipeline.vae.decode(latents).sample)[0]
     started = replace(unclip, num_inference_steps=20, init_image=initial)
@@ -194,7 +195,7 @@ def test_missing_files_are_named(unclip_folder, tmp_path):
     assert missing_files(unclip_folder) == [] and {*WITH_WEIGHTS} < {*SETTINGS_NAMES}
 
 
-def test_a_damaged_file_another_pipeline_and_an_empty_folder_are_told_apart(unclip_folder, tmp_path):
+def test_a_damaged_file_another_pipeline_and_an_empty_folder_have_different_errors(unclip_folder, tmp_path):
     folder = tmp_path / "damaged"
     shutil.copytree(unclip_folder, folder)
     weights = folder / "unet" / "diffusion_pytorch_model.safetensors"
@@ -212,7 +213,7 @@ def test_a_damaged_file_another_pipeline_and_an_empty_folder_are_told_apart(uncl
         load_unclip(tmp_path, device="cpu")
 
 
-def test_without_the_weights_the_error_says_which_files_and_how_to_get_them(monkeypatch, tmp_path):
+def test_without_the_weights_the_error_has_their_files_and_the_download_command(monkeypatch, tmp_path):
     monkeypatch.setenv("IMAGEBIND_OFFLINE", "1")
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
     for source in ("sd2-community/stable-diffusion-2-1-unclip", tmp_path / "none"):
@@ -224,7 +225,7 @@ def test_without_the_weights_the_error_says_which_files_and_how_to_get_them(monk
 
 @pytest.mark.parametrize("package", ["diffusers", "transformers"])
 def test_without_a_package_the_error_names_the_extra(monkeypatch, unclip_folder, package):
-    monkeypatch.setitem(__import__("sys").modules, package, None)
+    monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(MissingExtraError, match=rf"{package}: pip install 'imagebind\[generate\]'"):
         load_unclip(unclip_folder, device="cpu")
 

@@ -17,13 +17,13 @@ from imagebind.errors import MediaError
 from imagebind.toyworld import World, render_audio, render_video, world_transforms
 
 
-def found(box, query="dog") -> Detection:
+def detection(box, query="dog") -> Detection:
     return Detection(query=query, score=0.9, cosine=0.5, box=box)
 
 
 def test_boxes_that_overlap_from_frame_to_frame_are_one_track():
     linker = Linker()
-    frames = [[found((x, 0, x + 20, 20)), found((80 - x, 50, 110 - x, 80))] for x in (0, 5, 10, 15)]
+    frames = [[detection((x, 0, x + 20, 20)), detection((80 - x, 50, 110 - x, 80))] for x in (0, 5, 10, 15)]
     tracks = [[each.track for each in linker.link(frame)] for frame in frames]
     assert tracks == [[1, 2]] * 4
 
@@ -31,22 +31,22 @@ def test_boxes_that_overlap_from_frame_to_frame_are_one_track():
 def test_an_object_may_be_missed_for_two_frames_but_not_for_three():
     for missed, last in ((2, 1), (3, 2)):
         linker = Linker()
-        linker.link([found((0, 0, 20, 20))])
+        linker.link([detection((0, 0, 20, 20))])
         for _ in range(missed):
             assert linker.link([]) == []
-        assert linker.link([found((2, 0, 22, 20))])[0].track == last
+        assert linker.link([detection((2, 0, 22, 20))])[0].track == last
 
 
 def test_boxes_of_other_queries_are_other_tracks():
     linker = Linker()
-    linker.link([found((0, 0, 20, 20))])
-    assert [each.track for each in linker.link([found((0, 0, 20, 20), "cat")])] == [2]
+    linker.link([detection((0, 0, 20, 20))])
+    assert [each.track for each in linker.link([detection((0, 0, 20, 20), "cat")])] == [2]
 
 
-def test_two_boxes_are_never_one_track():
+def test_two_boxes_of_a_frame_are_never_one_track():
     linker = Linker()
-    linker.link([found((0, 0, 20, 20))])
-    linked = linker.link([found((0, 0, 20, 20)), found((1, 0, 21, 20))])
+    linker.link([detection((0, 0, 20, 20))])
+    linked = linker.link([detection((0, 0, 20, 20)), detection((1, 0, 21, 20))])
     assert [each.track for each in linked] == [1, 2]
 
 
@@ -90,7 +90,9 @@ def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
     assert tracks[0] == tracks[1]
 
 
-def test_a_video_is_an_open_file_too_with_prepared_queries_and_boxes_for_its_name(tiny, video, tmp_path):
+def test_an_open_file_gives_the_detections_of_a_path_with_prepared_queries_and_a_file_of_boxes(
+    tiny, video, tmp_path
+):
     (tmp_path / "boxes.csv").write_text(f"image,x1,y1,x2,y2\n{video.name},40,40,180,180\nother.mp4,0,0,9,9\n")
     boxes = tmp_path / "boxes.csv"
     options = {"proposals": boxes, "threshold": 0, "frames_per_second": 0.5, "own_audio": True}
@@ -110,7 +112,7 @@ def test_a_video_is_an_open_file_too_with_prepared_queries_and_boxes_for_its_nam
         )
 
 
-def test_a_video_without_audio_and_a_search_without_queries_are_refused(tiny, video, tmp_path):
+def test_missing_audio_missing_queries_and_an_infinite_frame_rate_are_refused(tiny, video, tmp_path):
     with pytest.raises(ValueError, match="queries: expected one or more, got none"):
         list(detect_video(tiny, video))
     with pytest.raises(ValueError, match="frames_per_second: expected a number above 0, got inf"):

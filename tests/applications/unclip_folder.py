@@ -78,7 +78,7 @@ def _vocabulary() -> dict[str, int]:
 
 
 def _tokenizer(folder: Path):
-    """A CLIP tokenizer whose tokens are single letters."""
+    """Return a CLIP tokenizer whose tokens are single letters."""
     import transformers
 
     folder.mkdir(parents=True, exist_ok=True)

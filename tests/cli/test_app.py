@@ -15,12 +15,12 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
 from imagebind.search import Index
 
-SECONDS = 120  # a busy machine takes long to start
+TIMEOUT_SECONDS = 120  # a busy machine takes long to start
 
 
 @pytest.fixture(scope="module")
 def db(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("app") / "words.lance"
+    folder = tmp_path_factory.mktemp("app") / "texts.lance"
     index = Index.open(folder, Embedder(imagebind_tiny(pretrained=True)), create=True)
     index.add(["a red star", "a blue ring"])
     return folder
@@ -42,10 +42,10 @@ def test_the_page_opens_at_the_printed_address_and_leaves_no_files(db, tmp_path)
                 assert lines[-1], f"it ended: {lines}"
             port = re.search(r"http://0\.0\.0\.0:(\d+)", lines[-1]).group(1)
             assert "there is no password" in "".join(lines[:-1])
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=SECONDS) as answer:
-                assert answer.status == 200 and b"words.lance" in answer.read()
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=TIMEOUT_SECONDS) as answer:
+                assert answer.status == 200 and b"texts.lance" in answer.read()
             process.send_signal(signal.SIGINT)
-            rest = process.communicate(timeout=SECONDS)[1]
+            rest = process.communicate(timeout=TIMEOUT_SECONDS)[1]
         finally:
             process.kill()
     assert "Traceback" not in rest
@@ -57,7 +57,7 @@ def test_a_missing_index_is_an_error_before_a_model_is_loaded(imagebind, tmp_pat
     assert run.code == 1 and "no.lance: no index found" in run.err and "no.pth" not in run.err
 
 
-def test_a_port_in_use_is_a_one_line_error(imagebind, db):
+def test_the_error_of_a_port_in_use_names_the_port_and_the_option(imagebind, db):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         run = imagebind("app", db, "--weights", "tiny", "--port", port)

@@ -34,11 +34,11 @@ def shapes_file(tmp_path_factory):
 
 
 def test_audio_is_classified_by_the_shape_of_its_scene(imagebind, scenes, files, shapes_file):
-    clips = [each["audio"] for each in files]
-    run = imagebind("classify", *clips, "--labels", shapes_file, "-w", "tiny", "--json", "--top", "8")
+    audio_files = [each["audio"] for each in files]
+    run = imagebind("classify", *audio_files, "--labels", shapes_file, "-w", "tiny", "--json", "--top", "8")
     assert run.code == 0, run.err
     lines = [json.loads(line) for line in run.out.splitlines()]
-    assert [(line["path"], line["kind"]) for line in lines] == [(str(clip), "audio") for clip in clips]
+    assert [(line["path"], line["kind"]) for line in lines] == [(str(file), "audio") for file in audio_files]
     predicted = [line["labels"][0]["label"] for line in lines]
     assert sum(label == scene.shape.value for label, scene in zip(predicted, scenes, strict=True)) >= 3
     for line in lines:
@@ -85,7 +85,7 @@ def test_the_given_temperature_determines_the_probabilities(imagebind, small_wei
         assert run.code == 2 and "expected a number above 0" in run.err
 
 
-def test_a_bad_file_is_named_at_the_end_and_the_others_are_classified(
+def test_unreadable_and_ambiguous_files_are_named_and_the_others_are_classified(
     imagebind, small_weights, deep_grey_file, image_file, tmp_path
 ):
     broken = tmp_path / "broken.wav"
@@ -128,7 +128,7 @@ def test_invalid_labels_and_templates_are_refused_before_a_model_is_loaded(
     assert run.code == 2 and message in run.err
 
 
-def test_an_error_in_the_file_of_labels_is_one_line_with_its_line_number(imagebind, image_file, tmp_path):
+def test_an_error_in_a_file_of_labels_has_its_line_number_and_no_traceback(imagebind, image_file, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("dog\ncat||\n")
     run = imagebind("classify", image_file, "--labels", path)

@@ -27,7 +27,7 @@ def test_one_item_alone_cannot_be_compared(imagebind):
     assert run.code == 2 and "at least two" in run.err
 
 
-def test_an_unreadable_file_is_a_one_line_error(imagebind, small_weights, tmp_path):
+def test_an_unreadable_file_is_an_error_without_a_traceback(imagebind, small_weights, tmp_path):
     run = imagebind("compare", "--text", "A", "--image", tmp_path / "no.jpg", "-w", small_weights)
     assert run.code == 1 and "no.jpg" in run.err and "Traceback" not in run.err
 
@@ -59,8 +59,8 @@ def test_the_small_model_is_loaded_by_name_and_matches_items_of_one_scene(imageb
     run = imagebind("compare", "-w", "tiny", "--text", "a red ring", "--image", red, "--image", blue)
     assert run.code == 0, run.err
     row = next(line for line in run.out.splitlines() if "a red ring" in line)
-    words, ring, star = (float(cell) for cell in row.split("│")[2:5])
-    assert words == 1 and ring > star + 0.3
+    text, ring, star = (float(cell) for cell in row.split("│")[2:5])
+    assert text == 1 and ring > star + 0.3
 
 
 def test_warnings_are_printed_beside_the_table(imagebind, small_weights, opposite_file):

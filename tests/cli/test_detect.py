@@ -43,7 +43,7 @@ def test_queries_of_two_modalities_give_coco_json_and_a_drawing(imagebind, group
     assert "a green square" in run.out and run.out.split()[:2] == ["score", "cosine"]
 
 
-def test_without_detections_the_output_says_what_to_do(imagebind, group):
+def test_without_detections_the_output_suggests_a_lower_threshold(imagebind, group):
     run = imagebind(
         *("detect", group / "group.png", "--text", "a yellow star", "--proposals", group / "boxes.csv"),
         *("--threshold", "0.99", *TINY),
@@ -80,7 +80,7 @@ def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group,
         (("--audio", "missing.wav"), "missing.wav"),
     ],
 )
-def test_wrong_options_are_usage_errors(imagebind, group, arguments, message):
+def test_the_error_of_wrong_options_has_no_traceback(imagebind, group, arguments, message):
     run = imagebind("detect", group / "group.png", *arguments, *TINY)
     assert run.code != 0 and message in " ".join(run.err.replace("│", " ").split())
     assert "Traceback" not in run.err and "Errno" not in run.err

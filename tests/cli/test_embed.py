@@ -165,7 +165,7 @@ def test_each_clip_has_a_row(imagebind, small_weights, tmp_path, audio_file):
     assert rows["start"].tolist() == [0, 2.5, 5] and rows["end"].tolist() == [2, 4.5, 7]
 
 
-def test_wrong_arguments_are_usage_errors_before_a_model_is_loaded(imagebind, tmp_path, image_file):
+def test_wrong_arguments_and_missing_weights_are_errors_without_an_output(imagebind, tmp_path, image_file):
     run = imagebind("embed", image_file, "-o", tmp_path / "v.csv")
     assert run.code == 2 and ".parquet" in run.err
     run = imagebind("embed", image_file, "-o", tmp_path / "v.npz", "-m", "smell")

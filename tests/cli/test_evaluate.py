@@ -37,14 +37,16 @@ def evaluate(imagebind, tmp_path):
     return lambda *arguments: imagebind("evaluate", *arguments, "--cache", tmp_path / "cache")
 
 
-def test_the_list_names_each_benchmark_with_its_requirements_and_licence(imagebind):
+def test_the_list_has_the_published_figure_the_requirements_and_the_licence_of_a_benchmark(imagebind):
     run = imagebind("evaluate", "--list")
     assert run.code == 0
     (line,) = [line for line in run.out.splitlines() if line.strip().startswith("esc50")]
     assert "top1 66.9" in line and "meta/esc50.csv" in line and "CC BY-NC" in line
 
 
-def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared(evaluate, data_root):
+def test_a_benchmark_prints_its_figures_its_protocol_and_the_differences_from_the_published_one(
+    evaluate, data_root
+):
     run = evaluate("esc50", "--data", data_root / "ESC-50", *QUICK)
     assert run.code == 0, run.err
     assert "66.9" in run.out and "clips = 1 (given by the user)" in run.out
@@ -53,7 +55,7 @@ def test_a_benchmark_prints_its_figures_protocol_and_why_they_cannot_be_compared
     assert reasons in run.out
 
 
-def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root, tmp_path):
+def test_data_is_found_below_a_root_and_a_report_is_written(evaluate, data_root, tmp_path):
     run = evaluate("esc50", "--data-root", data_root, "--report", tmp_path / "report", *QUICK)
     assert run.code == 0, run.err
     (stored,) = json.loads((tmp_path / "report" / JSON_NAME).read_text())
@@ -67,7 +69,7 @@ def test_all_finds_the_data_below_a_root_and_writes_a_report(evaluate, data_root
         assert (tmp_path / "report" / f"esc-50-{name}.png").stat().st_size > 5_000
 
 
-def test_a_file_has_the_options_of_each_benchmark(evaluate, data_root, tmp_path):
+def test_options_of_each_benchmark_are_read_from_a_file(evaluate, data_root, tmp_path):
     path = tmp_path / "options.json"
     path.write_text(json.dumps({"esc50": {"templates": "name"}, "toyworld": {"scenes": 3}}))
     quick = ("--model", "tiny", "--option", "clips=1", "--json", "--options", path)
@@ -180,7 +182,7 @@ def test_the_protocol_of_mteb_has_its_own_published_figure(evaluate, data_root):
     assert ours["protocol"]["templates"]["value"] == "short" and not ours["paper"]
 
 
-def test_a_limited_result_is_never_printed_beside_the_published_figure_without_saying_so(
+def test_a_limited_result_beside_the_published_figure_is_marked_as_not_comparable(
     evaluate, data_root, tmp_path
 ):
     quick = ("--model", "tiny", "--device", "cpu", "--data", data_root / "ESC-50", "--limit", "6")
@@ -246,7 +248,10 @@ def test_a_listed_file_that_does_not_exist_ends_the_run(evaluate, tmp_path):
         (["few-shot", "llvip", "--data", "d"], "with few-shot training"),
         (["esc50", "--data", "d", "--vary", "clips=1", "--vary", "clips=2"], "one option, got 2"),
         (["esc50", "--data", "d", "--option", "clips=1", "--option", "clips=2"], "got it twice"),
-        (["esc50", "--data", "d", "--vary", "clips=1,1000000"], "a whole number from 1 to 100, got 1000000"),
+        (
+            ["esc50", "--data", "d", "--vary", "clips=1,1000000"],
+            "a whole number from 1 to 100, got 1000000",
+        ),
         (["esc50", "--data", "d", "--protocol", "theirs"], "expected one of paper, mteb"),
         (["esc50", "--data", "d", "--report", "/dev/null/report"], "expected a folder"),
         *(
@@ -285,7 +290,7 @@ def _command(data_root, cache, *more):
     ]
 
 
-def _stored(cache):
+def _cached_vectors(cache):
     try:
         with sqlite3.connect(cache / DATABASE_NAME) as database:
             return database.execute("SELECT count(*) FROM vectors").fetchone()[0]
@@ -298,18 +303,18 @@ def test_a_killed_run_is_resumed(data_root, tmp_path):
     cache = tmp_path / "cache"
     process = subprocess.Popen(_command(data_root, cache), stdout=subprocess.DEVNULL)
     deadline = time.monotonic() + 120
-    while _stored(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
+    while _cached_vectors(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
         time.sleep(0.01)
     process.send_signal(signal.SIGKILL)
     process.wait()
-    kept = _stored(cache)
+    kept = _cached_vectors(cache)
     assert kept >= 1
-    whole = subprocess.run(_command(data_root, cache), capture_output=True, check=True, text=True)
+    resumed = subprocess.run(_command(data_root, cache), capture_output=True, check=True, text=True)
     fresh = subprocess.run(
         _command(data_root, tmp_path / "other"), capture_output=True, check=True, text=True
     )
-    assert json.loads(whole.stdout)["figures"] == json.loads(fresh.stdout)["figures"]
-    assert _stored(cache) == 24
+    assert json.loads(resumed.stdout)["figures"] == json.loads(fresh.stdout)["figures"]
+    assert _cached_vectors(cache) == 24
 
 
 @pytest.mark.huge
@@ -331,7 +336,7 @@ def test_an_interrupted_run_says_in_one_line_that_the_same_command_continues(tmp
     ) as process:
         try:
             deadline = time.monotonic() + 120
-            while _stored(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
+            while _cached_vectors(cache) == 0 and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.05)
             process.send_signal(signal.SIGINT)
             out, err = process.communicate(timeout=60)
@@ -339,7 +344,7 @@ def test_an_interrupted_run_says_in_one_line_that_the_same_command_continues(tmp
             process.kill()
     assert process.returncode == 130 and out == ""
     kept = f"interrupted: embeddings so far are kept in {cache}; the same command continues from them\n"
-    assert err == kept and 0 < _stored(cache) < 1500
+    assert err == kept and 0 < _cached_vectors(cache) < 1500
 
 
 @pytest.mark.huge
@@ -355,7 +360,7 @@ def test_two_processes_give_the_figures_of_one(data_root, tmp_path):
         env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert json.loads(two.stdout)["figures"] == json.loads(one.stdout)["figures"]
-    assert _stored(tmp_path / "two") == 24
+    assert _cached_vectors(tmp_path / "two") == 24
     shutil.rmtree(tmp_path / "two")
 
 

@@ -76,7 +76,7 @@ def test_failures_are_named_in_a_file_until_there_are_none(imagebind, media, db,
 def test_warnings_are_listed_once_per_file_beside_failures_and_are_not_failures(
     imagebind, media, db, opposite_file
 ):
-    shutil.copy(opposite_file, media)  # although several stretches and windows have it
+    shutil.copy(opposite_file, media)  # several of its windows cause the warning
     run = imagebind("index", media, "--db", db, "-w", "tiny", "--window", "2")
     errors = Path(f"{db}.errors.jsonl")
     assert run.code == 0 and f"warnings about 1 file in {errors}" in run.err
@@ -98,7 +98,7 @@ def test_on_a_terminal_an_ambiguous_media_type_is_asked_for(
     monkeypatch.setattr(type(sys.stderr), "isatty", lambda self: True)
     run = imagebind("index", media, "--db", db, "-w", "tiny")
     assert run.code == 0, run.err
-    assert run.err.count("Media type of these files in") == 2  # the first answer was none
+    assert run.err.count("Media type of these files in") == 2  # the first answer was invalid
     assert "(depth, thermal, skip)" in run.err and "'depht': expected one of" in run.err
     assert sum(hit.kind.value == "depth" for hit in Index.open(db).sample(9)) == 2
 
@@ -114,7 +114,7 @@ def test_windows_overlap_by_half_by_default(imagebind, tmp_path, audio_file, db)
 
 
 @pytest.mark.parametrize(
-    "arguments, about",
+    "arguments, message",
     [
         (["--map", "*.png=depht"], "depht"),
         (["--map", "*.png=depth:kinect"], "kinect_v1"),
@@ -127,11 +127,11 @@ def test_windows_overlap_by_half_by_default(imagebind, tmp_path, audio_file, db)
     ],
 )
 def test_wrong_arguments_are_usage_errors_before_a_model_is_loaded(
-    imagebind, media, db, arguments, about, monkeypatch
+    imagebind, media, db, arguments, message, monkeypatch
 ):
     monkeypatch.setattr("imagebind.cli.index.load_embedder", None)
     run = imagebind("index", media, "--db", db, *arguments)
-    assert run.code == 2 and about in run.err and not db.exists()
+    assert run.code == 2 and message in run.err and not db.exists()
 
 
 def test_a_missing_folder_and_a_damaged_index_are_errors_before_a_model_is_loaded(

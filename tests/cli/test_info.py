@@ -6,13 +6,13 @@ import numpy as np
 def test_each_file_has_a_line_with_its_tensor(imagebind, image_file, audio_file, video_file, imu_file):
     run = imagebind("info", image_file, audio_file, video_file, imu_file)
     assert run.code == 0
-    for words in (
+    for expected in (
         ("image (vision)", "(1, 3, 224, 224)"),
         ("audio", "(3, 1, 128, 204)", "0.0–2.0, 2.5–4.5, 5.0–7.0"),
         ("video (vision)", "(15, 3, 2, 224, 224)"),
         ("imu", "(1, 6, 2000)"),
     ):
-        assert any(all(word in line for word in words) for line in run.out.splitlines()), words
+        assert any(all(part in line for part in expected) for line in run.out.splitlines()), expected
 
 
 def test_warnings_are_printed_and_are_not_failures(imagebind, opposite_file):
@@ -31,7 +31,7 @@ def test_files_of_every_media_type_are_described(imagebind, tmp_path, deep_grey_
     assert run.code == 0, run.err
     lines = [line for line in run.out.splitlines() if line.startswith("│")]
     rows = {line.split("│")[1].strip().rpartition("/")[2]: line for line in lines}
-    for name, words in {
+    for name, expected in {
         "note.txt": ("text", "(1, 77)", "5 tokens"),
         "depth.npy": ("depth", "(1, 1, 224, 224)"),
         "walk.npy": ("imu", "(1, 6, 2000)", "0.0–5.0"),
@@ -39,7 +39,7 @@ def test_files_of_every_media_type_are_described(imagebind, tmp_path, deep_grey_
         imu_file.name: ("imu", "0.5–5.5"),
         image_file.name: ("image (vision)", "(1, 3, 224, 224)"),
     }.items():
-        assert all(word in rows[name] for word in words), rows[name]
+        assert all(part in rows[name] for part in expected), rows[name]
 
 
 def test_an_ambiguous_file_is_reported_and_resolved_by_an_option(imagebind, deep_grey_file, image_file):

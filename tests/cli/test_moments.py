@@ -51,7 +51,7 @@ def test_a_table_has_the_times_of_one_stream(imagebind, recording):
     assert head.split() == ["start", "end", "score"] and len(row.split()) == 3
 
 
-def test_wrong_arguments_are_one_line_errors(imagebind, recording, tmp_path, audio_file):
+def test_wrong_arguments_are_errors_without_a_traceback(imagebind, recording, tmp_path, audio_file):
     video, tiny = recording.video, ("-w", "tiny")
     soundfile.write(tmp_path / "mute.wav", np.zeros(48_000), 16_000)
     (tmp_path / "file").touch()

@@ -42,7 +42,7 @@ def test_event_files_are_indexed_and_found_by_text_and_find_texts(imagebind, pac
     assert run.code == 2 and "got 'evnt'" in run.err
 
 
-def test_a_second_pack_of_the_same_name_is_refused_in_one_line(imagebind, pack, media, tmp_path):
+def test_a_second_pack_of_the_same_name_is_refused_without_a_traceback(imagebind, pack, media, tmp_path):
     db, other = tmp_path / "media.lance", event_pack(tmp_path / "other", seed=1)
     mapped = ("--map", "events/*.npy=event", *MODEL)
     assert imagebind("index", media, "--db", db, "--pack", pack, *mapped).code == 0
@@ -110,7 +110,7 @@ def test_a_wrong_item_is_a_usage_error(imagebind, pack, tmp_path, arguments, tex
     assert run.code == 2 and text in " ".join(run.err.replace("│", "").split())
 
 
-def test_a_missing_pack_and_a_missing_file_are_errors_in_one_line(imagebind, pack, tmp_path):
+def test_a_missing_pack_a_missing_file_and_a_pack_with_ray_are_errors(imagebind, pack, tmp_path):
     run = imagebind("info", tmp_path, "--pack", tmp_path / "nowhere")
     assert run.code == 1 and "no such folder" in run.err and "Traceback" not in run.err
     run = imagebind(

@@ -34,7 +34,7 @@ def test_the_output_has_the_files_the_results_and_the_next_step(imagebind, untra
 
 
 def test_the_last_line_is_a_command_on_the_files_just_written(imagebind, untrained, tmp_path, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "80")  # where it must not be broken
+    monkeypatch.setenv("COLUMNS", "80")  # the command must not be wrapped
     folder = tmp_path / "a folder"
     line = imagebind("quickstart", folder).out.strip().splitlines()[-1]
     command = shlex.split(line)
@@ -52,7 +52,7 @@ def test_tables_fit_a_terminal_of_eighty_columns(imagebind, untrained, tmp_path,
     assert [line for line in lines if not line.startswith(("imagebind compare", str(tmp_path)))] == []
 
 
-def test_a_folder_with_other_files_is_refused_in_one_line(imagebind, untrained, tmp_path):
+def test_a_folder_with_other_files_is_refused_without_a_traceback(imagebind, untrained, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").touch()
     run = imagebind("quickstart", tmp_path / "mine")
@@ -60,6 +60,6 @@ def test_a_folder_with_other_files_is_refused_in_one_line(imagebind, untrained, 
     assert "Traceback" not in run.err and run.out == ""
 
 
-def test_the_command_is_the_first_in_the_help_and_has_an_example(imagebind):
+def test_the_command_comes_before_embed_in_the_help_and_has_an_example(imagebind):
     assert re.search(r"quickstart.*embed", imagebind("--help").out, re.DOTALL)
     assert "imagebind quickstart somewhere/else" in imagebind("quickstart", "--help").out

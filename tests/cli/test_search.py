@@ -78,7 +78,7 @@ def test_a_search_without_hits_prints_advice(imagebind, scenes):
     assert run.code == 0 and "nothing found; try fewer or other filters" in run.out
 
 
-def test_a_missing_index_an_unreadable_file_and_no_query_are_one_line_errors(imagebind, scenes, tmp_path):
+def test_a_missing_index_an_unreadable_file_and_no_query_are_errors(imagebind, scenes, tmp_path):
     db, _ = scenes
     run = imagebind("search", tmp_path / "no.lance", "--text", "x", "--weights", "tiny")
     assert run.code == 1 and "no.lance: no index found" in run.err

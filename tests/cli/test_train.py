@@ -57,7 +57,7 @@ def test_the_seed_of_the_option_also_seeds_the_augmentation(tmp_path):
 
 
 def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Two ranks of a module or a script."""
+    """Run a module or a script in two ranks."""
     launcher = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     settings = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "GLOO_SOCKET_IFNAME": "lo"}
     return subprocess.run(
@@ -70,7 +70,7 @@ def torchrun(*arguments: object, folder: Path) -> subprocess.CompletedProcess[st
     )
 
 
-def test_torchrun_starts_two_ranks_that_share_the_batch(tmp_path):
+def test_torchrun_starts_two_ranks_that_write_one_log_and_one_model(tmp_path):
     run = torchrun(
         "-m", "imagebind.cli.main", "train", recipe_file(tmp_path), "--out", "run", folder=tmp_path
     )
@@ -79,7 +79,7 @@ def test_torchrun_starts_two_ranks_that_share_the_batch(tmp_path):
     assert [record["step"] for record in read_log(tmp_path / "run")] == [1, 2, 3]
 
 
-TWICE = """
+TRAIN_TWICE_SCRIPT = """
 from imagebind.training.loop import train
 from imagebind.training.recipe import Steps
 from tests.training.toy import toy_recipe
@@ -91,7 +91,7 @@ for folder, precision in (("one", "float32"), ("two", "bfloat16")):
 
 @pytest.mark.huge
 def test_ranks_of_torchrun_can_train_twice(tmp_path):
-    (tmp_path / "twice.py").write_text(TWICE)
+    (tmp_path / "twice.py").write_text(TRAIN_TWICE_SCRIPT)
     run = torchrun("twice.py", folder=tmp_path)
     assert run.returncode == 0, run.stderr
     for folder in ("one", "two"):

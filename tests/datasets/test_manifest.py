@@ -23,7 +23,7 @@ ROWS = [
 
 
 def write(path: Path, rows: list[dict]) -> Path:
-    """The same rows in the form that a file's name says."""
+    """Write rows in the format that the file's suffix names; return the path."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     if path.suffix == ".jsonl":
         path.write_text("".join(json.dumps(row) + "\n" for row in rows))

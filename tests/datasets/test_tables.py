@@ -39,7 +39,8 @@ def test_every_encoding_delimiter_and_end_of_line_gives_the_same_rows(tmp_path, 
     path = tmp_path / "table.csv"
     path.write_bytes(table(ROWS, delimiter=delimiter, end=end, encoding=encoding))
     assert table_at(path, ("file", "class")) == ROWS
-    assert [line for line, _ in numbered_rows(path, ("file",))] == [2, 4, 5]  # the second has a line break
+    # The second row takes two lines.
+    assert [line for line, _ in numbered_rows(path, ("file",))] == [2, 4, 5]
 
 
 def test_a_line_that_names_the_delimiter_is_not_a_row(tmp_path):
@@ -99,7 +100,7 @@ def test_own_files_take_their_classes_from_a_table_as_excel_saves_it(tmp_path):
         ),
     ],
 )
-def test_a_table_that_cannot_be_read_is_named_with_what_is_expected(tmp_path, content, message):
+def test_a_table_that_cannot_be_read_is_named_with_the_expected_content(tmp_path, content, message):
     if content is not None:
         (tmp_path / "t.csv").write_bytes(content)
     with pytest.raises(MediaError, match=message) as caught:

@@ -16,7 +16,7 @@ NAMES = [
     "a.jpg",
     "folder/b.txt",
     "n" * 100,
-    "deep/" * 20 + "c.png",  # beyond 100 characters: a prefix, or a note before the header
+    "deep/" * 20 + "c.png",  # beyond 100 characters: stored in a prefix or in an extended header
     "é/ü.wav",
 ]
 
@@ -25,7 +25,7 @@ def write(path: Path, form: int, names: list[str]) -> Path:
     with tarfile.open(path, "w", format=form) as archive:
         for number, name in enumerate(names):
             entry = tarfile.TarInfo(name)
-            entry.mtime = 1.5 + number  # with POSIX's format a fraction is in a note
+            entry.mtime = 1.5 + number  # POSIX's format stores a fraction in an extended header
             entry.size = 300 * number
             archive.addfile(entry, io.BytesIO(bytes([number]) * entry.size))
         for kind in (tarfile.DIRTYPE, tarfile.SYMTYPE):

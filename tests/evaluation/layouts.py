@@ -27,7 +27,7 @@ def write_audio(path: Path, scene: Scene) -> None:
 
 
 def write_esc50(root: Path, count: int = 40) -> Path:
-    """ESC-50, whose categories are shapes; five folds."""
+    """Write ESC-50, whose categories are shapes; five folds."""
     rows: list[list] = [["filename", "fold", "target", "category", "esc10", "src_file", "take"]]
     targets: dict[str, int] = {}
     for number, scene in enumerate(scenes(count)):

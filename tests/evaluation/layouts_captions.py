@@ -13,14 +13,14 @@ from tests.evaluation.layouts_sensors import gray_of, write_infrared
 
 
 def describe(scene: Scene, number: int, *, motion: bool = True) -> str:
-    """Return one of five captions, which differ; the first one starts in upper case and ends in a stop."""
-    what = f"{(scene.motion if motion else scene.colour).value} {scene.shape.value}"
+    """Return one of five captions, all different; the first starts in upper case and ends in a full stop."""
+    description = f"{(scene.motion if motion else scene.colour).value} {scene.shape.value}"
     forms = ("There is a {}.", "a {}", "this is a {}", "we see a {}", "a photo of a {}")
-    return forms[number].format(what)
+    return forms[number].format(description)
 
 
 def write_audiocaps(root: Path, count: int = 16) -> Path:
-    """AudioCaps: the clips' first captions, then the second ones, and so on; files have various names."""
+    """Write AudioCaps: all first captions of clips, then all second ones; files have various names."""
     rows: list[list] = [["audiocap_id", "youtube_id", "start_time", "caption"]]
     for caption in range(5):
         for number, scene in enumerate(scenes(count)):
@@ -34,7 +34,7 @@ def write_audiocaps(root: Path, count: int = 16) -> Path:
 
 
 def write_clotho(root: Path, count: int = 12) -> Path:
-    """Clotho, whose file names have spaces and other characters."""
+    """Write Clotho, whose file names have spaces and other characters."""
     rows: list[list] = [["file_name", *(f"caption_{number}" for number in range(1, 6))]]
     for number, scene in enumerate(scenes(count)):
         name = f"Sound {number}, (field) - 24_96.wav"
@@ -45,7 +45,7 @@ def write_clotho(root: Path, count: int = 12) -> Path:
 
 
 def write_msrvtt(root: Path, count: int = 20) -> Path:
-    """MSR-VTT's split 1k-A, and the JSON with more videos and 20 captions each; the last has no audio."""
+    """Write MSR-VTT's split 1k-A, and its JSON of more videos with 20 captions; the last has no audio."""
     rows: list[list] = [["key", "vid_key", "video_id", "sentence"]]
     videos = [{"video_id": "video0", "split": "train", "id": 0}]
     sentences = [{"video_id": "video0", "sen_id": 0, "caption": "a train"}]
@@ -66,7 +66,7 @@ def write_msrvtt(root: Path, count: int = 20) -> Path:
 
 
 def write_karpathy(root: Path, name: str, count: int = 16) -> Path:
-    """Flickr30k or COCO, Karpathy's split; the last image is of another split, the first has six captions."""
+    """Write Flickr30k or COCO in Karpathy's splits; one image has six captions, the last is in train."""
     images = []
     for number, scene in enumerate(scenes(count)):
         filename = f"COCO_val2014_{number:012}.jpg" if name == "coco" else f"{1000092795 + number}.jpg"
@@ -83,7 +83,7 @@ def write_karpathy(root: Path, name: str, count: int = 16) -> Path:
 
 
 def write_paired(root: Path, count: int = 16) -> Path:
-    """Depth, audio, thermal and visible images of the same scenes, the last two as in LLVIP."""
+    """Write depth, audio, thermal and visible images of the same scenes, the last two as in LLVIP."""
     for number, scene in enumerate(scenes(count)):
         write_audio(root / "audio" / f"{number}.wav", scene)
         (root / "depth").mkdir(exist_ok=True)

@@ -28,7 +28,7 @@ MIDS = {  # by shape or motion, in the published form
 
 
 def ytid(number: int) -> str:
-    """Return an id of 11 letters; some start with a hyphen, as YouTube's do."""
+    """Return an id of 11 characters; some start with a hyphen, as YouTube's do."""
     return f"{'-_a0Z'[number % 5]}{number:03}xY-zQ_w"
 
 
@@ -64,7 +64,7 @@ def write_clip(path: Path, number: int, *, with_audio: bool = True) -> None:
 
 
 def write_audioset(root: Path, count: int = 24) -> Path:
-    """AudioSet, whose labels are each scene's shape and motion."""
+    """Write AudioSet, whose labels are each scene's shape and motion."""
     write_csv(
         root / "class_labels_indices.csv",
         [["index", "mid", "display_name"], *([n, MIDS[name], name] for n, name in enumerate(MIDS))],
@@ -97,7 +97,7 @@ SHAPES = list(CLASSES)
 
 
 def write_vggsound(root: Path, count: int = 24, *, video: bool = False) -> Path:
-    """VGGSound, whose classes are shapes; the first clips are of the training split, and missing."""
+    """Write VGGSound, whose classes are shapes; the first clips are of the training split, and missing."""
     rows: list[list] = [["train-00000", 9, classes[0], "train"] for classes in CLASSES.values()]
     for number, scene in enumerate(scenes(count)):
         rows.append([ytid(number), 30 * number, CLASSES[scene.shape.value][0], "test"])
@@ -112,7 +112,7 @@ def write_vggsound(root: Path, count: int = 24, *, video: bool = False) -> Path:
 
 
 def write_ave(root: Path, count: int = 16) -> Path:
-    """AVE, whose classes are shapes."""
+    """Write AVE, whose classes are shapes."""
     lines = [f"{classes[1]}&gone-00000{n}&good&0&10" for n, classes in enumerate(CLASSES.values())]
     for number, scene in enumerate(scenes(count)):
         write_clip(root / "AVE" / f"{ytid(number)}.mp4", number)
@@ -125,7 +125,7 @@ def write_ave(root: Path, count: int = 16) -> Path:
 
 
 def write_kinetics(root: Path, count: int = 20) -> Path:
-    """Kinetics-400, whose classes are shapes, in folders of classes; the last clip has no audio."""
+    """Write Kinetics-400, whose classes are shapes, in folders of classes; the last clip has no audio."""
     rows: list[list] = [["label", "youtube_id", "time_start", "time_end", "split"]]
     for number, scene in enumerate(scenes(count)):
         label = CLASSES[scene.shape.value][2]

@@ -50,7 +50,7 @@ def write_imagenet_kit(root: Path, wnids: Sequence[str], ids: Sequence[int]) -> 
 
 
 def write_imagenet_world(root: Path, count: int = 16) -> Path:
-    """ImageNet-1K in one folder, as downloaded, whose classes are shapes."""
+    """Write ImageNet-1K in one folder, as downloaded, whose classes are shapes."""
     shapes, ids = list(WNIDS), []
     for number, scene in enumerate(scenes(count), start=1):
         write_jpeg(root / "val" / f"ILSVRC2012_val_{number:08}.JPEG", render_image(scene))
@@ -72,7 +72,7 @@ def write_places(root: Path, categories: Sequence[str], images: Mapping[str, tup
 
 
 def write_places_world(root: Path, count: int = 16) -> Path:
-    """Places365 whose classes are shapes."""
+    """Write Places365 whose classes are shapes."""
     shapes = list(CATEGORIES)
     images = {
         f"Places365_val_{number:08}.jpg": (shapes.index(scene.shape.value), render_image(scene))

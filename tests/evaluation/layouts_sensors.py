@@ -150,7 +150,7 @@ def write_allsplit(root: Path, train: Sequence[str], test: Sequence[str]) -> Non
 
 
 def write_sun_world(root: Path, count: int = 16, *, train: int = 0, images: bool = True) -> Path:
-    """Write SUN RGB-D whose scenes are shapes, with all four sensors; the first `train` views train."""
+    """Write SUN RGB-D whose scenes are shapes, with all four sensors; the first `train` are for training."""
     frames = []
     for number, scene in enumerate(scenes(count)):
         folder, baseline, focal = SUN_SENSORS[number % len(SUN_SENSORS)]

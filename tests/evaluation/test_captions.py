@@ -30,7 +30,7 @@ def roots(tmp_path_factory):
 
 @pytest.fixture
 def copied(roots, tmp_path):
-    """Copies a data set, to be damaged."""
+    """Return a function that copies a data set, which a test may damage."""
     return lambda name: shutil.copytree(roots[name], tmp_path / name)
 
 
@@ -116,7 +116,7 @@ def test_the_json_of_msrvtt_has_twenty_captions_and_the_test_split(roots, copied
         msrvtt_video(root, split="1kA")
 
 
-def test_a_wrong_part_is_named(copied, tmp_path):
+def test_a_wrong_split_and_missing_or_incomplete_files_are_named(copied, tmp_path):
     for read in (audiocaps, clotho):
         with pytest.raises(ValueError, match="split: expected one of"):
             read(tmp_path, split="all")
@@ -136,7 +136,7 @@ def test_a_wrong_part_is_named(copied, tmp_path):
         clotho(root)
 
 
-def test_clips_of_video_and_audio_are_options_of_their_own():
+def test_msrvtt_audio_has_the_option_audio_clips_and_audiocaps_the_option_clips():
     with pytest.raises(
         ValueError, match=r"expected one of split, captions, silent, audio_clips, .*got 'clips'"
     ):
@@ -153,7 +153,7 @@ def test_the_small_model_finds_media_by_their_captions(world_embedder, roots, na
     found = result.figures["R@5"]
     assert found.value >= 80 > 1.9 * found.chance and result.figures["median_rank"].value <= 2
 
-    @wraps(benchmark.read)  # which keeps its options
+    @wraps(benchmark.read)  # keeps the signature, from which the options are read
     def shuffled(root, **options):
         pairs = benchmark.read(root, **options)
         return replace(pairs, relevant=[*pairs.relevant[7:], *pairs.relevant[:7]])

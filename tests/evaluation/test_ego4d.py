@@ -109,7 +109,7 @@ def test_missing_and_damaged_recordings_are_listed(small):
     assert found.missing[0].endswith("a.csv") and "c.csv" in found.damaged[0]
 
 
-def test_narrations_may_be_wrapped(small):
+def test_narrations_may_be_below_videos_in_the_redacted_file(small):
     path = small / "v2" / "annotations" / "narration.json"
     before = names(ego4d_scenarios(small, split_file=small / "split.txt"))
     path.rename(path.with_name("all_narrations_redacted.json"))
@@ -130,7 +130,7 @@ def test_folders_of_scenarios_are_read_too(small, tmp_path):
     assert ImuTransform()(found.items[0].item["imu"]).shape == (6, 2000)
 
 
-def test_a_wrong_part_is_named(small, tmp_path):
+def test_a_wrong_split_and_missing_or_invalid_files_are_named(small, tmp_path):
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         ego4d_scenarios(small, split="val")
     (small / "split.txt").write_text("a\nz\n")

@@ -56,7 +56,7 @@ def test_a_class_with_fewer_examples_gives_all_that_it_has_and_a_note(world_embe
     assert result.figures["3-shot"].value == 100
 
 
-def test_the_record_has_the_training_and_no_prompts(world_embedder, tmp_path):
+def test_the_protocol_has_the_training_and_no_prompts(world_embedder, tmp_path):
     labelled = [(TEXTS[number % 2], number % 2, number // 4) for number in range(8)]
     result = few_shot(text_benchmark(*labelled), world_embedder, tmp_path, shots=(1,))
     recorded = {name: each.value for name, each in result.protocol.items()}

@@ -43,7 +43,7 @@ def embedder():
     return Embedder(imagebind_tiny(pretrained=True))
 
 
-def test_every_figure_has_a_chance_level_and_a_control(rendered, embedder, tmp_path, monkeypatch):
+def test_figures_have_chance_levels_and_controls(rendered, embedder, tmp_path, monkeypatch):
     monkeypatch.setattr(generation, "trained_judge", lambda folder: Judge().eval())
     result = GenerationScenes(rendered, tmp_path).measure(embedder)
     figures = result["figures"]
@@ -51,12 +51,11 @@ def test_every_figure_has_a_chance_level_and_a_control(rendered, embedder, tmp_p
     for name in (
         "image_shape",
         "text_colour",
-        "audio_shape_shuffled",
+        "audio_shuffled_shape",
         "depth_r1",
         "imu_shape",
         "judge_shape",
     ):
-        name = name.replace("shape_shuffled", "shuffled_shape")
         assert 0 <= figures[name].value <= 100 and 0 < figures[name].chance < 50
     assert "audio_colour" in figures  # a control: audio has no colour
     assert figures["image_r1"].value > 60  # of 6 sources

@@ -48,7 +48,7 @@ def test_one_folder_of_images_takes_classes_from_the_development_kit(tmp_path, f
     assert [name.split("_")[-1] for name in found.missing] == ["00000003.JPEG"]
 
 
-def test_a_wrong_part_is_named(tmp_path):
+def test_missing_or_invalid_files_are_named(tmp_path):
     with pytest.raises(MediaError, match=r"expected validation images \(<wnid>/\*\.JPEG or .*\), got none"):
         imagenet(tmp_path)
     write_jpeg(tmp_path / "val" / "ILSVRC2012_val_00000001.JPEG", GRAY)

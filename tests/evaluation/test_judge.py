@@ -20,7 +20,7 @@ def coloured(count: int) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     return torch.from_numpy(images.clip(0, 255).astype(np.uint8)), labels
 
 
-def test_a_judge_learns_what_its_images_show():
+def test_a_judge_learns_the_colours_of_its_images():
     images, labels = coloured(200)
     judge = train_judge(images, labels, epochs=4)
     assert judge.accuracies(images.float() / 255, labels)["colour"] > 0.9

@@ -50,7 +50,7 @@ def test_both_forms_of_csv_are_read(tmp_path):
     assert flickr30k(root) == listed
 
 
-def test_a_missing_image_is_listed_and_a_wrong_part_is_named(named, tmp_path):
+def test_a_missing_image_is_listed_and_a_wrong_split_or_table_is_named(named, tmp_path):
     name, root = named
     read = READERS[name]
     next(root.rglob("*0.jpg" if name == "coco" else "*795.jpg")).unlink()

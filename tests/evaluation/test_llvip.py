@@ -100,7 +100,7 @@ def test_boxes_are_clipped_to_the_image(tmp_path):
     assert person_boxes(tmp_path / "1.xml", 128, 96) == [PixelBox(0, 4, 128, 96)]
 
 
-def test_a_wrong_part_is_named(tmp_path):
+def test_missing_folders_and_images_are_named(tmp_path):
     with pytest.raises(MediaError, match=r"infrared/test: no such folder"):
         llvip_crops(tmp_path)
     (tmp_path / "infrared" / "test").mkdir(parents=True)

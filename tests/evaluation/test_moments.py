@@ -50,7 +50,7 @@ def test_the_chance_level_is_the_share_of_correct_windows():
 
 
 @pytest.mark.huge
-def test_the_small_model_finds_what_a_text_names_and_each_figure_has_a_chance_level(tmp_path):
+def test_the_small_model_finds_moments_by_text_and_each_query_and_stream_set_has_a_figure(tmp_path):
     options = {"recordings": 1, "scenes": 8}
     embedder = Embedder(imagebind_tiny(pretrained=True))
     result = evaluate("toyworld-moments", embedder, options=options, cache=tmp_path)

@@ -54,7 +54,7 @@ def test_folders_of_scene_types_are_read_too(tmp_path):
         nyu_depth(tmp_path)
 
 
-def test_a_missing_or_damaged_part_is_named(small, tmp_path):
+def test_a_wrong_split_and_missing_or_damaged_files_are_named(small, tmp_path):
     with pytest.raises(MediaError, match=r"nyu_depth_v2_labeled\.mat: no such file"):
         nyu_depth(tmp_path)
     (small / "splits.mat").rename(small / "split.mat")
@@ -110,7 +110,7 @@ def test_the_labelled_file_is_preferred_to_the_copy_of_sun_rgbd(small):
 @pytest.mark.parametrize("rotated", [True, False])
 def test_depth_of_the_copy_in_the_other_unit_is_an_error_with_the_option_that_reads_it(tmp_path, rotated):
     ramp = np.linspace(0.7, 1.4, 48 * 64, dtype=np.float32).reshape(48, 64)  # metres
-    frames = np.stack([2 * ramp, ramp, 5 * ramp, 7 * ramp])  # up to 9.8 m, more bits than 8.191 m has
+    frames = np.stack([2 * ramp, ramp, 5 * ramp, 7 * ramp])  # up to 9.8 m, beyond the 8.191 m of 13 bits
     splits = {"testNdxs": [1, 2, 3, 4]}
     root, other = (
         write_nyu_of_sun(tmp_path / str(each), frames, ROOMS, splits, rotated=each)
@@ -157,7 +157,7 @@ def test_an_unknown_scene_of_the_copy_is_an_error_or_counts_as_other(sun_copy):
         nyu_depth(sun_copy, unknown_scenes="skip")
 
 
-def test_missing_parts_of_the_copy_are_listed(sun_copy):
+def test_missing_files_of_the_copy_are_listed(sun_copy):
     frames = sun_copy / "SUNRGBD" / "kv1" / "NYUdata"
     (frames / "NYU0001" / "scene.txt").unlink()
     next((frames / "NYU0003" / "depth_bfx").iterdir()).unlink()

@@ -32,7 +32,7 @@ def test_images_have_the_class_of_the_table_and_missing_ones_are_listed(small):
     assert labels(places365(small)) == labels(found)
 
 
-def test_names_put_the_second_part_first_or_last(small):
+def test_class_names_put_the_qualifier_first_or_last(small):
     names = [each.names[0] for each in places365(small).classes]
     assert names[:5] == [
         "airfield",
@@ -57,7 +57,7 @@ def test_folders_of_classes_are_read_with_and_without_the_list_of_classes(tmp_pa
     assert labels(found) == ["balcony/exterior", "clean_room"] and len(found.classes) == 8
 
 
-def test_a_wrong_part_is_named(small, tmp_path):
+def test_missing_or_invalid_files_are_named(small, tmp_path):
     with pytest.raises(MediaError, match=r"expected the folder val_256 or val_large .*, got none"):
         places365(tmp_path)
     (small / "places365_val.txt").write_text("Places365_val_00000001.jpg 365\n")

@@ -25,7 +25,7 @@ def esc50_folder(tmp_path_factory):
 
 @pytest.fixture
 def copied(esc50_folder, tmp_path):
-    """The same data set with links to its recordings, to be damaged."""
+    """A copy of the data set with links to its recordings, which a test may damage."""
     (tmp_path / "meta").mkdir()
     (tmp_path / "meta" / "esc50.csv").write_bytes((esc50_folder / "meta" / "esc50.csv").read_bytes())
     (tmp_path / "audio").mkdir()
@@ -89,7 +89,7 @@ def test_a_damaged_or_missing_file_ends_the_run_unless_it_is_allowed(world_embed
     assert result.samples == 38 and len(result.missing) == 2
 
 
-def test_the_error_for_a_missing_part_has_the_requirements_and_the_url_of_the_benchmark(
+def test_the_error_for_missing_data_has_the_requirements_and_the_url_of_the_benchmark(
     world_embedder, copied, tmp_path_factory
 ):
     empty = tmp_path_factory.mktemp("empty")
@@ -162,11 +162,11 @@ def test_a_value_equal_to_that_of_the_protocol_is_no_change(world_embedder, esc5
 
 
 def test_progress_counts_every_item_once(world_embedder, esc50_folder):
-    told: list[tuple[int, int]] = []
+    reported: list[tuple[int, int]] = []
     evaluate(
-        "esc50", world_embedder, esc50_folder, options=ONE_CLIP, progress=lambda *each: told.append(each)
+        "esc50", world_embedder, esc50_folder, options=ONE_CLIP, progress=lambda *each: reported.append(each)
     )
-    assert told == [(done, 40) for done in range(1, 41)]
+    assert reported == [(done, 40) for done in range(1, 41)]
 
 
 def test_a_limit_makes_the_result_partial(world_embedder, esc50_folder):
@@ -226,13 +226,13 @@ def test_wrong_arguments_are_named(world_embedder, esc50_folder, tmp_path):
 
 
 INVALID_VALUES = (-1, math.nan, math.inf, None, [1.5], {"a": 1}, True, "", 10**15, 0.5)
-VALID = {  # those that an option accepts
+VALID = {  # the values above that an option accepts
     "thermal_low": (-1, 0.5, 10**15),
     "thermal_high": (-1, 0.5, 10**15),
     "audio_weight": (-1, 0.5, 10**15),  # the reader refuses some
     "imu_window": (0.5,),
     "seed": (10**15,),
-    "captions": (10**15,),  # the largest number
+    "captions": (10**15,),  # a maximum, which may exceed the number of captions
     "pairs": (10**15,),
 }
 TEXTS = ("split", "silent", "qualifier", "query", "candidate", "thermal_normalize", "depth_preset")

@@ -62,7 +62,7 @@ def test_missing_files_are_listed(small):
     assert [name.split("/")[-1] for name in found.missing] == ["scene.txt", "intrinsics.txt"]
 
 
-def test_a_wrong_part_is_named(small, tmp_path):
+def test_a_wrong_split_and_missing_files_are_named(small, tmp_path):
     with pytest.raises(ValueError, match="split: expected one of train, test"):
         sun_rgbd_scenes(small, split="val")
     (tmp_path / "SUNRGBDtoolbox/traintestSUNRGBD/allsplit.mat").unlink()

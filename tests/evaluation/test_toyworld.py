@@ -37,9 +37,9 @@ def test_every_figure_is_a_share_and_has_a_chance_level(rendered, new_model):
     assert [chance_of("depth_to_audio_r10", scenes) for scenes in (1024, 100, 5)] == [10 / 256, 0.1, 1]
 
 
-def test_a_model_with_only_the_towers_has_only_their_figures(rendered):
-    towers = ImageBindModel(tiny_config(), modalities=["vision", "text"]).eval()
-    measured = WorldFigures(rendered)(towers)
+def test_a_model_with_two_towers_has_only_their_figures(rendered):
+    two_towers = ImageBindModel(tiny_config(), modalities=["vision", "text"]).eval()
+    measured = WorldFigures(rendered)(two_towers)
     assert "image_shape" in measured and not any("audio" in name or "imu" in name for name in measured)
 
 
@@ -86,7 +86,7 @@ def test_embeddings_are_of_unit_length_in_the_order_of_the_scenes(rendered, new_
     assert torch.allclose(torch.nn.functional.normalize(alone, dim=-1)[0], embedded[7], atol=1e-5)
 
 
-def test_every_modality_but_vision_is_classified_by_an_attribute_that_it_does_not_show():
+def test_every_media_type_but_video_is_classified_by_an_attribute_that_it_does_not_show():
     for kind, attributes in CLASSIFIED_ATTRIBUTES.items():
         if kind is not MediaKind.VIDEO:
             assert not all(is_shown_by(kind, attribute) for attribute in attributes)

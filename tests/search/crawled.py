@@ -35,12 +35,12 @@ def crawled(db: Path, *roots: Path, **options) -> CrawlReport:
 
 
 def crawl_in_steps(db: Path, root: Path, rows: int, started: Event) -> None:
-    """Crawl in a separate process with a commit every few rows, and set `begun` when it starts."""
+    """Crawl in a separate process with a commit every few rows, and set `started` when it begins."""
     torch.set_num_threads(1)
     writer.COMMIT_ROWS = rows
     tiny()
     started.set()
-    crawled(db, root, batch_size=1)  # or else nothing would be done until nearly all is read
+    crawled(db, root, batch_size=1)  # larger batches would commit nothing until nearly all files are read
 
 
 def outcomes(report: CrawlReport) -> dict[str, int]:

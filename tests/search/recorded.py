@@ -7,7 +7,7 @@ import numpy as np
 
 FRAME_RATE = 8
 AUDIO_RATE = 44_100
-BLOCK = 1024  # samples of a packet of AAC
+AAC_PACKET_SAMPLES = 1024
 
 
 def write_recording(path: Path, seconds: float, *, audio: bool = True, video: bool = True) -> Path:
@@ -28,10 +28,10 @@ def write_recording(path: Path, seconds: float, *, audio: bool = True, video: bo
                 container.mux(video_stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
             container.mux(video_stream.encode(None))
         if audio_stream is not None:
-            for first in range(0, round(seconds * AUDIO_RATE), BLOCK):
-                times = np.arange(first, first + BLOCK) / AUDIO_RATE
+            for first in range(0, round(seconds * AUDIO_RATE), AAC_PACKET_SAMPLES):
+                times = np.arange(first, first + AAC_PACKET_SAMPLES) / AUDIO_RATE
                 tone = 0.3 * np.sin(2 * np.pi * (300 + 50 * np.floor(times)) * times)
-                noise = 0.05 * rng.standard_normal((2, BLOCK))
+                noise = 0.05 * rng.standard_normal((2, AAC_PACKET_SAMPLES))
                 frame = av.AudioFrame.from_ndarray(
                     (tone + noise).astype(np.float32), format="fltp", layout="stereo"
                 )

@@ -11,7 +11,7 @@ from imagebind.modality import MediaKind
 from imagebind.search import Hit
 from imagebind.search.html import has_file, hits_page, media_fragment, seconds
 
-JPEG = b"\xff\xd8\xff\xe0 a picture"
+JPEG = b"\xff\xd8\xff\xe0 an image"
 HIT = Hit(
     id="1",
     path="/media/rain & <b>wind</b>/a'\".wav",
@@ -75,7 +75,7 @@ def test_only_items_read_from_an_absolute_path_have_a_file(hit, wanted):
     assert ("Open file" in hits_page([hit], title="x")) is wanted
 
 
-def test_media_without_time_plays_from_the_start():
+def test_times_are_in_seconds_or_minutes_and_omitted_without_a_time():
     assert seconds(TEXT) == "" and media_fragment(TEXT) == ""
     assert seconds(replace(HIT, start=3.0, end=5.0)) == "3.0–5.0 s"
     assert seconds(replace(HIT, start=0.0, end=0.04)) == "0.00–0.04 s"

@@ -30,10 +30,10 @@ def test_the_nearest_come_first_with_their_cosines(tmp_path):
 def test_the_querys_own_file_comes_first_although_its_media_type_has_a_large_deviation(tmp_path):
     images = [row(f"/like/{number}", 1, 0.1 * number) for number in range(20)]
     images += [row(f"/unlike/{number}", 0, 0, 1) for number in range(20)]
-    sounds = [row(f"/sound/{number}", 0, 1, kind=MediaKind.AUDIO) for number in range(39)]
-    sounds.append(row("/match", 1, 0.3, kind=MediaKind.AUDIO))
+    audio_rows = [row(f"/sound/{number}", 0, 1, kind=MediaKind.AUDIO) for number in range(39)]
+    audio_rows.append(row("/match", 1, 0.3, kind=MediaKind.AUDIO))
     caption = row("/caption", 1, kind=MediaKind.TEXT)
-    index = make_index(tmp_path / "db", [*images, *sounds, caption])
+    index = make_index(tmp_path / "db", [*images, *audio_rows, caption])
     own, match, *others = index.search(unit(1), 9)
     assert own.path == "/like/0" and own.cosine == pytest.approx(1)
     assert match.path == "/match" and match.score > own.score + 1
@@ -46,7 +46,7 @@ def test_a_weighted_sum_of_vectors_adds_and_subtracts(tmp_path):
     assert index.search([(unit(1, 1), 1.0), (unit(0, 1), -0.9)], 1)[0].path == "/x"
 
 
-def test_items_of_any_modality_are_added_and_found_by_text(tiny, tmp_path, image_file, audio_file):
+def test_a_text_an_image_and_audio_are_added_and_a_text_finds_itself(tiny, tmp_path, image_file, audio_file):
     index = Index.open(tmp_path / "db", tiny, create=True)
     ids = index.add(["a red star", image_file, {"audio": audio_file}], metadata={"owner": "me"})
     assert len(index) == len(set(ids)) == 3
@@ -110,7 +110,7 @@ def test_only_requested_media_types_are_found_and_a_missing_one_is_no_error(tmp_
         index.search(unit(1), kinds=["smell"])
 
 
-def test_one_long_file_does_not_fill_the_list(tmp_path):
+def test_the_hits_of_a_long_file_can_be_limited(tmp_path):
     rows = [row("/long", 1, 0.01 * n, kind=MediaKind.AUDIO, start=float(n), end=n + 2.0) for n in range(60)]
     index = make_index(tmp_path / "db", [*rows, row("/short", 1, 1, kind=MediaKind.AUDIO)])
     assert {*paths(index.search(unit(1), 5))} == {"/long"}
@@ -170,14 +170,14 @@ def test_metadata_of_a_file_is_kept_when_its_rows_are_replaced(tmp_path):
     assert hit.metadata == {"owner": "me", "text": "new words", "rating": 4}
 
 
-def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monkeypatch):
+def test_filtered_approximate_searches_find_as_many_rows_as_exact_ones(tmp_path, monkeypatch):
     monkeypatch.setattr("imagebind.search.nearest.MIN_APPROXIMATE_ROWS", 3000)
     monkeypatch.setattr("imagebind.search.nearest.ROWS_PER_PARTITION", 50)
     images = random_rows(4000, MediaKind.IMAGE, spread=0.2, width=128)
     recordings = random_rows(200, MediaKind.AUDIO, spread=0.2, width=128, centre=1, seed=1)
     index = make_index(tmp_path / "db", [*images, *recordings], width=128)
     index.optimize()
-    query = images[0].vector - 2 * recordings[0].vector  # whose partitions are searched last
+    query = images[0].vector - 2 * recordings[0].vector  # far from audio, whose partitions are searched last
     query /= np.linalg.norm(query)
     assert {hit.kind for hit in index.search(query, 2000)} == {MediaKind.IMAGE, MediaKind.AUDIO}
     for narrow in ({"kinds": ["audio"]}, {"path": "/audio/1?"}):
@@ -185,7 +185,7 @@ def test_filtered_approximate_searches_find_as_many_as_there_are(tmp_path, monke
         assert len(index.search(query, 10, **narrow)) == len(exact) == 10
 
 
-def test_a_sample_is_complete_although_another_process_renumbers_rows(tmp_path, monkeypatch):
+def test_a_sample_is_complete_although_the_index_is_compacted_meanwhile(tmp_path, monkeypatch):
     index = make_index(tmp_path / "db", random_rows(100, MediaKind.IMAGE))
     for each in random_rows(20, MediaKind.TEXT):
         index.add_rows([each])
@@ -229,7 +229,7 @@ def test_a_refused_row_leaves_nothing_of_its_batch(tmp_path):
     assert len(index) == 0
 
 
-def test_rows_added_by_one_process_are_found_by_another(tmp_path):
+def test_rows_added_through_one_index_object_are_found_through_another(tmp_path):
     index = make_index(tmp_path / "db", [row("/x", 1)])
     other = Index.open(tmp_path / "db")
     assert len(other.search(unit(1))) == 1
@@ -279,9 +279,9 @@ def test_a_damaged_index_is_named(tmp_path):
         Index.open(tmp_path / "db").search(unit(1))
 
 
-@pytest.mark.parametrize("left", [[], ["data"], ["_versions"]])
-def test_a_partly_created_index_can_be_created_again(tiny, tmp_path, left):
-    for name in left or ["."]:
+@pytest.mark.parametrize("folders", [[], ["data"], ["_versions"]])
+def test_a_partly_created_index_can_be_created_again(tiny, tmp_path, folders):
+    for name in folders or ["."]:
         (tmp_path / "db" / "items.lance" / name).mkdir(parents=True)
     (tmp_path / "db" / ".writer.pid").write_text("1")
     with pytest.raises(SearchIndexError, match="no index found"):
@@ -290,7 +290,7 @@ def test_a_partly_created_index_can_be_created_again(tiny, tmp_path, left):
     assert index.add(["a star"]) and len(Index.open(tmp_path / "db")) == 1
 
 
-def test_creating_an_index_resumes_after_a_kill(tiny, tmp_path, monkeypatch):
+def test_creating_an_index_resumes_after_an_interruption(tiny, tmp_path, monkeypatch):
     def stop(*_):
         raise KeyboardInterrupt
 
@@ -302,7 +302,7 @@ def test_creating_an_index_resumes_after_a_kill(tiny, tmp_path, monkeypatch):
     assert index.space.model == "imagebind_tiny"
 
 
-def test_importing_search_alone_imports_no_database():
+def test_importing_search_imports_neither_a_database_nor_torch():
     code = "import imagebind.search, sys; print({'lancedb', 'pyarrow', 'torch'} & {*sys.modules})"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "set()"

@@ -9,7 +9,7 @@ from imagebind.search import SearchIndexError
 from imagebind.search.lock import IndexBusyError, lock_path, writer_lock
 from tests.search.crawled import open_to_all, unprivileged
 
-HOLD = """
+HOLDER = """
 import sys, time
 from imagebind.search.lock import writer_lock
 with writer_lock(sys.argv[1]):
@@ -21,7 +21,9 @@ with writer_lock(sys.argv[1]):
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds the lock of tmp_path."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "held\n"
     yield process
     process.kill()
@@ -54,7 +56,7 @@ def test_an_error_releases_the_lock_and_is_raised(tmp_path):
         pass
 
 
-def test_an_index_elsewhere_is_locked_by_its_uri_in_the_cache_of_the_user(tmp_path, monkeypatch):
+def test_an_index_in_a_store_has_its_lock_in_the_users_cache_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     one, two = "s3://bucket/one.lance", "s3://bucket/two.lance"
     assert lock_path(one) != lock_path(two) and lock_path(one).is_relative_to(tmp_path / "cache")

@@ -29,7 +29,7 @@ def spans(hits) -> list[tuple]:
     return [(hit.path, hit.start, hit.end, hit.score) for hit in hits]
 
 
-def test_windows_that_follow_each_other_are_one_moment_while_their_score_is_half_of_the_best():
+def test_consecutive_windows_are_one_moment_while_their_score_is_at_least_half_of_the_best():
     hits = [window(0, 0.2), window(5, 1.2), window(10, 1.6), window(15, 2.0), window(20, 0.9)]
     assert spans(joined(hits)) == [("a.mp4", 5, 25, 2.0)]
 
@@ -68,7 +68,7 @@ def test_an_index_gives_the_moments_of_recordings_only(tmp_path):
         search_moments(index, unit(1), kinds=["image"])
 
 
-def test_few_windows_of_many_are_fetched_again_until_there_are_enough_moments(tmp_path):
+def test_more_windows_are_fetched_until_there_are_enough_moments(tmp_path):
     long = [
         row("/long.mp4", 1, 0.01 * (n % 2), kind=MediaKind.VIDEO, start=5.0 * n, end=5.0 * n + 10)
         for n in range(60)

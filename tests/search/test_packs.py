@@ -69,7 +69,7 @@ def test_the_calibration_has_the_modality_of_a_pack_and_is_stored(index):
     assert abs(np.mean(scores)) < 0.01 and max(scores) > 1  # standard deviations from their own mean
 
 
-def test_without_the_pack_an_index_is_searched_by_others_and_says_what_is_missing_when_needed(index, files):
+def test_without_the_pack_an_index_is_searched_by_texts_and_a_query_of_the_pack_names_it(index, files):
     other = Index.open(index.uri, Embedder(tiny()))
     assert {hit.kind for hit in other.search("a red star", 20)} == {MediaKind.TEXT, EVENT}
     digest = index.space.weights["event"]
@@ -84,7 +84,7 @@ def test_another_pack_of_the_same_name_is_refused(index, packs):
         Index.open(index.uri, Embedder(tiny(), packs=[packs[1]]))
 
 
-def test_an_index_knows_a_pack_only_from_its_first_vector(embedder, packs, tmp_path):
+def test_an_index_records_a_pack_when_its_first_vector_is_added(embedder, packs, tmp_path):
     made = Index.open(tmp_path / "db", embedder, create=True)
     made.add(["a red star"])
     assert "event" not in made.space.weights
@@ -157,5 +157,5 @@ def test_an_unknown_modality_of_a_query_is_an_error(index):
         index.search({"radar": np.zeros((8, 8))})
 
 
-def test_the_space_of_a_pack_is_that_of_its_model(packs, index):
+def test_the_space_of_a_pack_matches_that_of_an_index_made_with_it(packs, index):
     read_pack(packs[0]).space.check(index.space, owner="pack")

@@ -74,7 +74,7 @@ def test_a_vector_that_is_not_of_the_space_is_refused_by_its_path(vector):
         to_arrow([IndexRow(path="/odd.png", kind=MediaKind.IMAGE, vector=vector)], EMBED_DIM)
 
 
-def test_metadata_of_the_same_content_is_the_same_text_whatever_its_order():
+def test_equal_metadata_has_the_same_text_in_any_order():
     assert metadata_text({"b": 1, "a": "x"}) == metadata_text({"a": "x", "b": 1}) == '{"a":"x","b":1}'
 
 

@@ -14,13 +14,13 @@ from imagebind.transforms.audio import AudioTransform
 from imagebind.transforms.image import ImageTransform
 from imagebind.transforms.video import VideoTransform
 
-SMALL = 12_000  # bytes
+MAX_THUMBNAIL_BYTES = 12_000
 
 
 def decoded_thumbnails(views: Views) -> list[np.ndarray]:
     """Return the pixels of each thumbnail: (h, w, 3)."""
     found = thumbnails(views)
-    assert all(thumbnail is not None and len(thumbnail) < SMALL for thumbnail in found)
+    assert all(thumbnail is not None and len(thumbnail) < MAX_THUMBNAIL_BYTES for thumbnail in found)
     return [np.asarray(Image.open(io.BytesIO(thumbnail))).astype(int) for thumbnail in found]
 
 

@@ -13,7 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
 from tests.media.motion import GRAVITY
 
-RATE = 16_000
+AUDIO_RATE = 16_000
 
 
 def ramp(height: int, width: int) -> np.ndarray:
@@ -31,7 +31,7 @@ def write_image(path: Path, pixels: np.ndarray) -> Path:
 
 def chirp(seconds: float) -> np.ndarray:
     """Return (n,) at 16 kHz: a tone that rises by 1 kHz per second, so that each pitch occurs once."""
-    time = np.arange(round(seconds * RATE)) / RATE
+    time = np.arange(round(seconds * AUDIO_RATE)) / AUDIO_RATE
     return 0.5 * np.sin(2 * np.pi * (500 * time + 500 * time**2))
 
 
@@ -42,10 +42,10 @@ def write_video(path: Path, *, seconds: float = 6, rate: int = 10, audio: bool =
         stream = container.add_stream("libx264", rate=rate, options={"g": "10"})
         stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
         if audio:
-            track = container.add_stream("aac", rate=RATE, layout="mono")
+            track = container.add_stream("aac", rate=AUDIO_RATE, layout="mono")
             wave = chirp(seconds).astype(np.float32)[None]
             samples = av.AudioFrame.from_ndarray(wave, format="fltp", layout="mono")
-            samples.sample_rate = RATE
+            samples.sample_rate = AUDIO_RATE
             container.mux(track.encode(samples))
             container.mux(track.encode())
         for index in range(round(seconds * rate)):
@@ -58,7 +58,7 @@ def write_video(path: Path, *, seconds: float = 6, rate: int = 10, audio: bool =
 def write_audio(path: Path, *, seconds: float = 6) -> Path:
     """Write the chirp."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    soundfile.write(path, chirp(seconds), RATE)
+    soundfile.write(path, chirp(seconds), AUDIO_RATE)
     return path
 
 

@@ -27,7 +27,7 @@ def eight_pairs() -> ToyPairs:
     return ToyPairs(ModalityType.DEPTH, size=8)
 
 
-def test_retrieval_is_at_chance_before_training_and_correct_afterwards(tmp_path):
+def test_retrieval_finds_less_than_half_before_training_and_all_afterwards(tmp_path):
     torch.manual_seed(0)
     evaluation = Retrieval(data=eight_pairs, batch_size=3, ks=(1, 8))
     with torch.no_grad():

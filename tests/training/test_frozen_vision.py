@@ -28,7 +28,7 @@ from tests.training.made import ramp, write_audio, write_image, write_video
 from tests.training.toy import WIDTH, losses_of, toy_recipe
 
 SIDE = 28
-CLOSE = 1e-5
+TOLERANCE = 1e-5
 IMAGE, VIDEO = ImageTransform(size=SIDE), VideoTransform(size=SIDE)
 IMAGES = AlignedImages(
     image=IMAGE, depth=DepthTransform(size=SIDE, preset="raw"), thermal=ThermalTransform(size=SIDE)
@@ -100,7 +100,7 @@ def test_a_run_has_the_same_losses_as_one_that_embeds_the_images(model, thermal,
     model.load_state_dict(state)
     model.requires_grad_(True)
     assert len(losses["images"]) == 3 and len(set(losses["images"])) == 3
-    np.testing.assert_allclose(losses["embedded"], losses["images"], atol=CLOSE)
+    np.testing.assert_allclose(losses["embedded"], losses["images"], atol=TOLERANCE)
 
 
 def test_a_clip_and_its_audio_have_the_same_window_as_without_embeddings(model, audio_pairs):
@@ -114,7 +114,7 @@ def test_a_clip_and_its_audio_have_the_same_window_as_without_embeddings(model, 
         torch.testing.assert_close(mine.other, expected_sample.other, atol=0, rtol=0, msg=pair.name)
         with torch.no_grad():
             expected = model.embed("vision", expected_sample.vision[None])[0]
-        torch.testing.assert_close(mine.vision, expected, atol=CLOSE, rtol=0)
+        torch.testing.assert_close(mine.vision, expected, atol=TOLERANCE, rtol=0)
 
 
 def test_no_image_is_opened_again(model, thermal):
@@ -131,7 +131,7 @@ def test_embeddings_are_in_the_order_of_their_pairs_for_any_batch_size(model, th
     for options in ({"batch_size": 3}, {"batch_size": 2, "num_workers": 2}):
         together = embed_vision(thermal, IMAGES, model, **options)
         for one, pair in zip(alone, together, strict=True):
-            torch.testing.assert_close(pair.vision, one, atol=CLOSE, rtol=0)
+            torch.testing.assert_close(pair.vision, one, atol=TOLERANCE, rtol=0)
     still_between_videos = [audio_pairs[index] for index in (0, 3, 1)]
     mixed = embed_vision(still_between_videos, AUDIO, model, batch_size=2)
     for one, pair in zip(still_between_videos, mixed, strict=True):
@@ -231,7 +231,7 @@ def with_other_heads(model: ImageBindModel) -> ImageBindModel:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         (lambda pairs, t, m: ([replace(pairs[0], name="another"), *pairs[1:]], t, m), "other pairs"),
         (lambda pairs, t, m: ([replace(pairs[0], span=(0, 1)), *pairs[1:]], t, m), "other pairs"),
@@ -244,13 +244,13 @@ def with_other_heads(model: ImageBindModel) -> ImageBindModel:
         (lambda pairs, t, m: (pairs, t, with_other_heads(m)), "other vision"),
     ],
 )
-def test_a_cache_of_other_inputs_is_replaced(model, thermal, tmp_path, batch_sizes, caplog, change, said):
+def test_a_cache_of_other_inputs_is_replaced(model, thermal, tmp_path, batch_sizes, caplog, change, message):
     path = tmp_path / "vision.safetensors"
     embed_vision(thermal, IMAGES, model, cache=path)
     pairs, transform, other = change(thermal, IMAGES, model)
     with caplog.at_level(logging.WARNING):
         made = embed_vision(pairs, transform, other, cache=path)
-    assert sum(batch_sizes) == 8 and said in caplog.text
+    assert sum(batch_sizes) == 8 and message in caplog.text
     fresh = embed_vision(pairs, transform, other)
     assert all(torch.equal(one.vision, two.vision) for one, two in zip(made, fresh, strict=True))
 

@@ -96,7 +96,7 @@ def test_gradients_accumulate_as_with_backward():
     assert_same(twice, [2 * gradient for gradient in gradients(towers, loss)])
 
 
-def test_a_frozen_side_gives_the_other_the_gradients_of_one_pass():
+def test_beside_a_frozen_tower_the_other_has_the_gradients_of_one_pass():
     towers, loss = TwoTowers(), learned_loss()
     towers.first.requires_grad_(False)
     one_pass(towers, loss, pairs())
@@ -133,7 +133,7 @@ def test_the_next_step_draws_other_numbers():
 
     values = [cached_loss_step(towers, in_chunks(pairs(), 5), noisy_loss) for _ in range(2)]
     assert values[0] != values[1]
-    assert not torch.equal(drawn[1], torch.rand(4))  # nor those that the loss drew
+    assert not torch.equal(drawn[1], torch.rand(4))  # the loss's random numbers are not drawn again either
 
 
 def test_random_numbers_drawn_between_the_chunks_of_one_pass_do_not_matter():
@@ -170,7 +170,7 @@ def test_augmentation_by_numpy_and_random_repeats():
 
 def test_a_shuffling_data_loader_gives_the_same_order_again():
     towers, loss = TwoTowers(), learned_loss()
-    expected = [one_pass(towers, loss, pairs()), *gradients(towers, loss)]  # in whatever order
+    expected = [one_pass(towers, loss, pairs()), *gradients(towers, loss)]  # the same in any order
     towers, loss = TwoTowers(), learned_loss()
     loader = DataLoader(TensorDataset(*pairs()), batch_size=5, shuffle=True)
     assert_same([cached_loss_step(towers, loader, loss), *gradients(towers, loss)], expected)
@@ -228,7 +228,7 @@ def test_gradients_are_exchanged_only_with_the_last_chunk():
 
 
 def gradients_on_a_rank(rank: int) -> list[Tensor]:
-    """The loss of a rank's half in chunks, and the gradients that DistributedDataParallel leaves."""
+    """Return the loss of a rank's half in chunks, and the gradients that DistributedDataParallel leaves."""
     share = ROWS // RANKS
     mine = tuple(side[rank * share : (rank + 1) * share] for side in pairs())
     towers, loss = DistributedDataParallel(TwoTowers()), DistributedDataParallel(learned_loss())
@@ -280,7 +280,7 @@ print(*peaks[1:], peak())
 
 
 @pytest.mark.skipif(
-    not Path("/proc/self/status").is_file(), reason="reads the peak of memory as Linux has it"
+    not Path("/proc/self/status").is_file(), reason="reads the peak memory from Linux's /proc"
 )
 def test_a_batch_eight_times_as_large_takes_no_more_memory():
     run = subprocess.run(

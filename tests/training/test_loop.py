@@ -3,7 +3,6 @@
 import os
 import sys
 import time
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +24,7 @@ from imagebind.training.tuning import Heads, Trunks
 from tests.ranks import on_ranks
 from tests.training.toy import DEPTH, SIDE, TEXT, ToyPairs, losses_of, toy_config, toy_recipe
 
-CLOSE = 2e-4  # of losses around 4: sums in another order, amplified by a few steps of Adam
+LOSS_TOLERANCE = 2e-4  # of losses around 4: sums in another order, amplified by a few steps of Adam
 
 
 def curve(recipe: Recipe) -> np.ndarray:
@@ -70,7 +69,7 @@ def test_frozen_parameters_do_not_change(tmp_path, learns):
 def test_a_batch_in_chunks_has_the_curve_of_the_whole(tmp_path):
     whole = curve(toy_recipe(tmp_path / "whole"))
     chunks = curve(toy_recipe(tmp_path / "chunks", chunk_size=3))
-    assert np.abs(whole - chunks).max() < CLOSE
+    assert np.abs(whole - chunks).max() < LOSS_TOLERANCE
 
 
 def test_no_more_than_a_chunk_is_on_the_device_at_once(tmp_path, monkeypatch):
@@ -89,7 +88,7 @@ def test_recomputed_activations_give_the_same_curve(tmp_path):
     options = {"model": toy_config(drop_path_rate=0.4)}
     kept = curve(toy_recipe(tmp_path / "kept", **options))
     again = curve(toy_recipe(tmp_path / "again", grad_checkpointing=True, **options))
-    assert np.abs(kept - again).max() < CLOSE
+    assert np.abs(kept - again).max() < LOSS_TOLERANCE
 
 
 def test_bfloat16_has_about_the_curve_of_float32(tmp_path):
@@ -107,7 +106,7 @@ def test_a_learned_temperature_moves_and_is_kept(tmp_path):
     assert abs(scale - 1 / 0.1) > 0.01
 
 
-RANKED = {
+RANK_OPTIONS = {
     "whole": {},
     "chunks": {"chunk_size": 3, "pairs": (replace(TEXT, learn_temperature=True), DEPTH)},
     "fsdp2": {"sharding": "fsdp2", "chunk_size": 3, "grad_checkpointing": True},
@@ -125,47 +124,47 @@ def stop_after_step_5(step: int, total: int, loss: float) -> None:
 
 
 def on_a_rank(rank: int, folder: str) -> None:
-    """Train all recipes as one of two ranks of torchrun; one process for all saves the time of starting."""
+    """Train all recipes as one of two ranks of torchrun; one process for all recipes saves start-up time."""
     os.environ |= {"RANK": str(rank), "WORLD_SIZE": "2", "LOCAL_RANK": str(rank), "LOCAL_WORLD_SIZE": "2"}
-    for name, options in RANKED.items():
+    for name, options in RANK_OPTIONS.items():
         train(toy_recipe(Path(folder) / name, **options))
     for name in STOPPED:
-        recipe = toy_recipe(Path(folder) / "stopped" / name, checkpoint_every=3, **RANKED[name])
-        with suppress(Stop):
+        recipe = toy_recipe(Path(folder) / "stopped" / name, checkpoint_every=3, **RANK_OPTIONS[name])
+        with pytest.raises(Stop):
             train(recipe, progress=stop_after_step_5)
         train(recipe)
 
 
 @pytest.fixture(scope="module")
-def ranked(tmp_path_factory) -> Path:
+def two_ranks(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("two")
     on_ranks(on_a_rank, str(folder))
     return folder
 
 
 @pytest.mark.huge
-@pytest.mark.parametrize("name", RANKED)
-def test_two_ranks_have_the_curve_of_one_process_with_the_same_batch(ranked, tmp_path, name):
-    one = curve(toy_recipe(tmp_path, **RANKED[name]))
-    two = losses_of(read_log(ranked / name))
-    assert len(two) == 12 and np.abs(two - one).max() < CLOSE
-    norms = [[record["grad_norm"] for record in read_log(folder)] for folder in (tmp_path, ranked / name)]
+@pytest.mark.parametrize("name", RANK_OPTIONS)
+def test_two_ranks_have_the_curve_of_one_process_with_the_same_batch(two_ranks, tmp_path, name):
+    one = curve(toy_recipe(tmp_path, **RANK_OPTIONS[name]))
+    two = losses_of(read_log(two_ranks / name))
+    assert len(two) == 12 and np.abs(two - one).max() < LOSS_TOLERANCE
+    norms = [[record["grad_norm"] for record in read_log(folder)] for folder in (tmp_path, two_ranks / name)]
     assert np.allclose(*norms, rtol=1e-2)
 
 
 @pytest.mark.huge
 @pytest.mark.parametrize("name", STOPPED)
-def test_two_stopped_ranks_resume_exactly(ranked, name):
-    records = read_log(ranked / "stopped" / name)
+def test_two_stopped_ranks_resume_with_the_same_losses(two_ranks, name):
+    records = read_log(two_ranks / "stopped" / name)
     assert [record["step"] for record in records] == list(range(1, 13))
-    np.testing.assert_allclose(losses_of(records), losses_of(read_log(ranked / name)), rtol=1e-4)
+    np.testing.assert_allclose(losses_of(records), losses_of(read_log(two_ranks / name)), rtol=1e-4)
 
 
 @pytest.mark.huge
-@pytest.mark.parametrize("name", RANKED)
-def test_two_ranks_save_the_model_that_one_process_does(ranked, tmp_path, name):
-    one = load_model(train(toy_recipe(tmp_path, **RANKED[name])).model)
-    two = load_model(ranked / name / "model")
+@pytest.mark.parametrize("name", RANK_OPTIONS)
+def test_two_ranks_save_the_model_that_one_process_does(two_ranks, tmp_path, name):
+    one = load_model(train(toy_recipe(tmp_path, **RANK_OPTIONS[name])).model)
+    two = load_model(two_ranks / name / "model")
     inputs = {"vision": torch.ones(2, 3, 28, 28), "depth": torch.ones(2, 1, 28, 28)}
     with torch.inference_mode():
         for mine, theirs in zip(one(inputs).values(), two(inputs).values(), strict=True):
@@ -184,9 +183,8 @@ def test_evaluation_runs_after_each_epoch_and_changes_no_random_number(tmp_path)
     without = curve(toy_recipe(tmp_path / "without", **options))
     result = train(toy_recipe(tmp_path / "with", evaluations={"mine": evaluation}, **options))
     records = read_log(tmp_path / "with")
-    np.testing.assert_allclose(
-        losses_of(records), without, rtol=1e-4
-    )  # 64 pairs, 8 a step: an epoch is 8 steps
+    np.testing.assert_allclose(losses_of(records), without, rtol=1e-4)
+    # 64 pairs, 8 per step: an epoch is 8 steps.
     assert [record["step"] for record in records if "evaluation" in record] == [8, 12]
     assert result.evaluation == {"mine/answer": 42.0} and modes == [False, False]
 
@@ -197,7 +195,7 @@ def test_tensorboard_has_the_curve(tmp_path, checkpoint_every):
     recipe = toy_recipe(
         tmp_path, pairs=(DEPTH,), checkpoint_every=checkpoint_every, trackers=("tensorboard",)
     )
-    with suppress(Stop):
+    with pytest.raises(Stop):
         train(recipe, progress=stop_after_step_5)
     train(recipe)
     (folder,) = {path.parent for path in tmp_path.rglob("events.out.tfevents*")}
@@ -242,7 +240,7 @@ def test_progress_is_called_in_each_step(tmp_path):
     assert reported == [(1, 3, True), (2, 3, True), (3, 3, True)]
 
 
-def test_a_nan_loss_stops_the_run_without_a_checkpoint(tmp_path):
+def test_a_nan_loss_stops_the_run_and_is_not_logged(tmp_path):
     recipe = toy_recipe(
         tmp_path, optimizer=AdamW(lr=1e30, clip_grad_norm=None), length=Steps(total=9), checkpoint_every=1
     )
@@ -254,12 +252,12 @@ def test_a_nan_loss_stops_the_run_without_a_checkpoint(tmp_path):
 @pytest.mark.parametrize("at_step", [3, 6])
 def test_an_infinite_gradient_stops_the_run_before_a_weight_changes(tmp_path, monkeypatch, at_step):
     def backward(self: Run, *arguments) -> torch.Tensor:
-        loss = whole(self, *arguments)
+        loss = original(self, *arguments)
         if self.step == at_step - 1:
             next(p.grad for p in self.encoder.parameters() if p.grad is not None).view(-1)[0] = np.inf
         return loss
 
-    whole = Run._backward
+    original = Run._backward
     monkeypatch.setattr(Run, "_backward", backward)
     recipe = toy_recipe(tmp_path, pairs=(DEPTH,), length=Steps(total=6), checkpoint_every=1)
     with pytest.raises(DivergedError, match=rf"step {at_step}, depth: .*finite gradient norm, got inf"):

@@ -21,7 +21,7 @@ END = 511  # the largest id of the vocabulary ends a text
 
 
 def small_clip(**options) -> torch.nn.Module:
-    """ViT-H/14's form at a few thousandths of its size, with random weights everywhere."""
+    """Return a model of ViT-H/14's architecture at a few thousandths of its size, with random weights."""
     torch.manual_seed(0)
     clip = open_clip.CLIP(
         embed_dim=24,

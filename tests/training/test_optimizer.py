@@ -40,7 +40,7 @@ def test_the_optimizer_has_the_trainable_parameters_in_two_groups():
         build_optimizer(nn.Linear(2, 2).requires_grad_(False).named_parameters(), AdamW(lr=0.1))
 
 
-def test_a_parameter_without_gradient_changes_only_by_weight_decay():
+def test_a_parameter_with_zero_gradient_changes_only_by_weight_decay():
     layer = nn.Linear(2, 2)
     before = layer.bias.clone(), layer.weight.clone()
     optimizer = build_optimizer(layer.named_parameters(), AdamW(lr=0.1, weight_decay=0.5))

@@ -89,7 +89,7 @@ def test_inconsistent_recipes_are_refused_on_creation(tmp_path, options, message
         toy_recipe(tmp_path, **options)
 
 
-def test_the_parts_of_a_recipe_check_themselves():
+def test_invalid_parts_of_a_recipe_are_refused():
     faults = {
         "expected another modality": lambda: PairRecipe(modality="vision", data=text_pairs, temperature=0.1),
         "temperature: expected": lambda: PairRecipe(modality="text", data=text_pairs, temperature=0),

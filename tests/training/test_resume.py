@@ -56,7 +56,9 @@ class Stop(BaseException):
 
 
 @pytest.mark.parametrize("stopped_after", range(1, STEPS))
-def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, uninterrupted, stopped_after):
+def test_a_run_stopped_after_any_step_resumes_with_the_same_losses_and_weights(
+    tmp_path, uninterrupted, stopped_after
+):
     def stop(step: int, total: int, loss: float) -> None:
         if step == stopped_after:
             raise Stop
@@ -69,7 +71,7 @@ def test_a_run_stopped_after_any_step_resumes_exactly(tmp_path, uninterrupted, s
 
 
 @pytest.mark.parametrize("moment", ["torch.save", "_finish", "flush_to_disk", "_remove"])
-def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(
+def test_a_run_stopped_while_writing_a_checkpoint_resumes_with_the_same_losses_and_weights(
     tmp_path, uninterrupted, monkeypatch, moment
 ):
     owner, name = (torch, "save") if moment == "torch.save" else (state, moment)
@@ -91,7 +93,7 @@ def test_a_run_stopped_while_writing_a_checkpoint_resumes_exactly(
     assert len(checkpoints(tmp_path / CHECKPOINTS_NAME)) == 1
 
 
-RUN = """
+TRAIN_SCRIPT = """
 import sys, torch
 from pathlib import Path
 torch.set_num_threads(1)
@@ -101,9 +103,9 @@ train(noisy_recipe(Path(sys.argv[1])))
 """
 
 
-def killed_after(folder: Path, steps: int) -> None:
+def kill_after(folder: Path, steps: int) -> None:
     """Train in another process, and kill it once its log has `steps` lines."""
-    process = subprocess.Popen([sys.executable, "-c", RUN, str(folder)], cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", TRAIN_SCRIPT, str(folder)], cwd=ROOT)
     deadline = time.monotonic() + 60
     try:
         while len(read_log(folder)) < steps and process.poll() is None:
@@ -116,14 +118,14 @@ def killed_after(folder: Path, steps: int) -> None:
 
 
 @pytest.mark.huge
-def test_a_run_killed_twice_by_sigkill_resumes_exactly(tmp_path, uninterrupted):
-    killed_after(tmp_path, 5)
-    killed_after(tmp_path, 8)
+def test_a_run_killed_twice_by_sigkill_resumes_with_the_same_losses_and_weights(tmp_path, uninterrupted):
+    kill_after(tmp_path, 5)
+    kill_after(tmp_path, 8)
     train(noisy_recipe(tmp_path))
     assert_same_run(tmp_path, uninterrupted)
 
 
-def test_how_often_checkpoints_are_written_changes_nothing(tmp_path):
+def test_the_checkpoint_interval_does_not_change_the_losses(tmp_path):
     curves = []
     for every in (1, STEPS):
         train(toy_recipe(tmp_path / str(every), checkpoint_every=every))
@@ -132,7 +134,8 @@ def test_how_often_checkpoints_are_written_changes_nothing(tmp_path):
 
 
 def test_a_run_resumes_before_every_trunk_has_had_a_batch(tmp_path):
-    recipe = toy_recipe(tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3)  # the text trunk never learns
+    # Without text pairs, the text trunk is never trained.
+    recipe = toy_recipe(tmp_path / "cut", pairs=(DEPTH,), checkpoint_every=3)
 
     def stop(step: int, total: int, loss: float) -> None:
         if step == 4:
@@ -199,16 +202,16 @@ def test_the_last_checkpoints_are_kept(tmp_path):
     assert not [path for path in (tmp_path / CHECKPOINTS_NAME).iterdir() if path.name.startswith(".")]
 
 
-def saved(folder: Path, step: int, *, keep: int) -> Path:
+def save(folder: Path, step: int, *, keep: int) -> Path:
     return save_checkpoint(folder, step, trainer={}, write_model=lambda unfinished: None, keep=keep)
 
 
 def test_an_incomplete_checkpoint_does_not_count_as_kept(tmp_path):
-    saved(tmp_path, 6, keep=1)
+    save(tmp_path, 6, keep=1)
     for damaged in (5, 9):  # a copy that was cut short
         shutil.copytree(tmp_path / "step-000006", tmp_path / f"step-{damaged:06d}")
         (tmp_path / f"step-{damaged:06d}" / "trainer.pt").write_bytes(b"x")
-    newest = saved(tmp_path, 7, keep=1)
+    newest = save(tmp_path, 7, keep=1)
     assert newest_checkpoint(tmp_path) == newest
     assert [path.name for path in checkpoints(tmp_path)] == ["step-000009", "step-000007"]
 
@@ -228,7 +231,7 @@ def test_a_checkpoint_of_another_recipe_is_refused_naming_the_differences(tmp_pa
 
 
 @pytest.mark.parametrize("length", [Steps(total=3), Epochs(total=0.5)])
-def test_data_of_another_length_are_refused_naming_both_lengths(tmp_path, length):
+def test_data_of_another_length_is_refused_naming_both_lengths(tmp_path, length):
     def recipe(count: int) -> Recipe:
         pairs = (replace(DEPTH, data=lambda: ToyPairs("depth", size=count)),)
         return toy_recipe(tmp_path, pairs=pairs, length=length)

@@ -20,7 +20,7 @@ from imagebind.training.tuning import Everything, Heads, Lora, Trunks, freeze_bu
 from tests.training.toy import DEPTH, SIDE, WIDTH, ToyPairs, losses_of, toy_config, toy_recipe
 
 
-def learned(model: ImageBindModel) -> set[str]:
+def trainable_parts(model: ImageBindModel) -> set[str]:
     return {".".join(name.split(".")[:2]) for name, p in model.named_parameters() if p.requires_grad}
 
 
@@ -34,7 +34,7 @@ def test_each_choice_makes_only_its_parameters_trainable():
     for learns, wanted in choices.items():
         model = ImageBindModel(toy_config())
         assert freeze_but(model, learns) is None
-        assert learned(model) == wanted
+        assert trainable_parts(model) == wanted
     with pytest.raises(ValueError, match=r"\(vision, text, depth\), got \['audio'\]"):
         freeze_but(ImageBindModel(toy_config()), Trunks(modalities=("audio",)))
 
@@ -150,7 +150,7 @@ def test_a_new_modality_is_trained_on_a_frozen_model(tmp_path):
     train(recipe)
     losses = losses_of(read_log(tmp_path))
     assert losses[-5:].mean() < 0.7 * losses[:5].mean()
-    assert learned(made[0]) == {
+    assert trainable_parts(made[0]) == {
         "modality_preprocessors.radar",
         "modality_trunks.radar",
         "modality_heads.radar",

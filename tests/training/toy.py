@@ -45,12 +45,12 @@ class ToyPairs:
         return self.size
 
     def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
-        kind = index % CLASSES
-        pattern = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(kind))
+        label = index % CLASSES
+        pattern = torch.randn(3, SIDE, SIDE, generator=torch.Generator().manual_seed(label))
         generator = torch.Generator().manual_seed(1000 * turn + index)
         vision = pattern + 0.1 * torch.randn(3, SIDE, SIDE, generator=generator)
         if self.modality == ModalityType.TEXT:
-            other = torch.tensor([1, 2 + kind, 30 + index % 7, VOCABULARY - 1, 0, 0])
+            other = torch.tensor([1, 2 + label, 30 + index % 7, VOCABULARY - 1, 0, 0])
         else:
             other = pattern[:1] + 0.1 * torch.randn(1, SIDE, SIDE, generator=generator)
         return PairSample(vision, other, self.modality)

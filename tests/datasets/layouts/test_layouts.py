@@ -192,7 +192,8 @@ def test_ego4d_imu_has_the_time_of_the_frames(ego, packed):
     assert {pair.other["imu"].suffix for pair in found.pairs} == {".npy" if packed else ".csv"}
     dataset = PairDataset(found.pairs, AlignedImu().plain())
     for index, middle in ((0, 7.5), (1, 23.0), (2, 5.5)):
-        begin, end = dataset[index].other[3, [0, -1]].double() * 3600  # the gyroscope states the video's time
+        hours = dataset[index].other[3, [0, -1]].double()  # `write_imu` stores them in gyro_x
+        begin, end = 3600 * hours
         assert (begin + end).item() / 2 == pytest.approx(middle, abs=0.02)
 
 
@@ -251,5 +252,5 @@ def test_audio_is_read_from_the_track_of_the_video_at_the_time_of_the_frames(tmp
     sample = PairDataset([pair], AlignedAudio().plain())[0]
     expected = AudioTransform().with_spans(write_audio(tmp_path / "chirp.wav", seconds=6), [(2, 4)])[0]
     pitch, wanted = (mel[0, 0, :, :198].argmax(dim=0).float() for mel in (sample.other, expected))
-    assert (pitch - wanted)[10:-10].abs().max() <= 2  # of 128 bands; a lossy code, and its delay of 64 ms
+    assert (pitch - wanted)[10:-10].abs().max() <= 2  # of 128 bands; a lossy codec, and its delay of 64 ms
     assert sample.vision.shape == (1, 3, 2, 224, 224) and video.is_file()

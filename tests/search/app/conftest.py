@@ -1,4 +1,4 @@
-"""A folder of the toy world in an index, and a page of it."""
+"""Fixtures: an index of files of the toy world, and the page that searches it, on a port."""
 
 import shutil
 import tempfile

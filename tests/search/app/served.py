@@ -25,7 +25,7 @@ class Served:
     url: str
     folder: Path
 
-    def left(self) -> list[str]:
+    def temporary_files(self) -> list[str]:
         """Return the temporary files that exist, and those without a name that this process has open."""
         opened = [str(link.readlink()) for link in Path("/proc/self/fd").glob("*") if link.is_symlink()]
         named = [str(path) for path in self.folder.rglob("*") if path.is_file()]
@@ -52,7 +52,7 @@ def serving(index: Index, *, max_upload_mb: float) -> Iterator[str]:
 
 @contextmanager
 def uploaded(path: Path) -> Iterator[UploadFile]:
-    """Open a file as the server has it once it is uploaded."""
+    """Yield a file as the server holds it after its upload."""
     with UploadFile(path.name) as file:
         file.write(path.read_bytes())
         yield file
@@ -70,5 +70,5 @@ def eventually(condition: Callable[[], bool]) -> bool:
 
 
 def search(url: str, *, texts: Sequence = (), uploads: Sequence = (), **filters: object) -> httpx.Response:
-    question = {"query": {"texts": texts, "uploads": uploads}, "filters": FILTERS | filters}
-    return httpx.post(f"{url}/search", json=question, timeout=60)
+    body = {"query": {"texts": texts, "uploads": uploads}, "filters": FILTERS | filters}
+    return httpx.post(f"{url}/search", json=body, timeout=60)

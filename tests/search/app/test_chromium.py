@@ -25,7 +25,7 @@ ARGUMENTS = [
 ]
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 740}
 HTML = "<img src=x onerror=alert(1)><b>bold"
-TIMEOUT_MS = 90_000  # milliseconds: two cores may be busy
+TIMEOUT_MS = 90_000  # long, because the machine may be busy
 
 pytestmark = pytest.mark.skipif(not CHROMIUM.is_file(), reason=f"drives a browser, {CHROMIUM}")
 
@@ -74,7 +74,7 @@ def cards(page) -> list[str]:
     return page.locator("#hits [data-like]").evaluate_all("all => all.map(each => each.dataset.like)")
 
 
-def status(page, text: str) -> None:
+def wait_for_status(page, text: str) -> None:
     page.locator("#hits .status", has_text=text).wait_for()
 
 
@@ -84,7 +84,7 @@ def drop(page, *paths: Path) -> None:
         page.get_by_role("button", name=f"Remove {path.name}").wait_for()
 
 
-def until(scope, expression: str) -> None:
+def wait_until(scope, expression: str) -> None:
     """Wait for an expression of a page or element; the page's policy forbids `wait_for_function`."""
     end = time.monotonic() + TIMEOUT_MS / 1000
     while not scope.evaluate(expression):
@@ -96,7 +96,7 @@ def search(page) -> None:
     page.locator("#go").click()
 
 
-def test_a_text_entered_by_keys_finds_the_hits_of_the_index_and_then_more_like_them(opened, served, indexed):
+def test_a_typed_text_finds_the_hits_of_the_index_and_a_card_finds_more_like_it(opened, served, indexed):
     page = opened(served.url)
     reached = []
     while not reached or reached[-1] != "TEXTAREA":
@@ -105,14 +105,14 @@ def test_a_text_entered_by_keys_finds_the_hits_of_the_index_and_then_more_like_t
         reached.append(page.evaluate("document.activeElement.tagName"))
     page.keyboard.type("a star")
     page.keyboard.press("Enter")
-    status(page, "24 hits for “a star”")
+    wait_for_status(page, "24 hits for “a star”")
     found = cards(page)
     assert found == [hit.id for hit in indexed.search("a star", 24)]
     page.locator(f"[data-like='{found[-1]}']").press("Enter")  # far down, and the page scrolls to its hits
     name = indexed.get(found[-1]).path.rpartition("/")[2]
-    status(page, f"more like {name}")
+    wait_for_status(page, f"more like {name}")
     assert found[-1] not in cards(page)
-    until(page, "document.querySelector('#hits .status').getBoundingClientRect().top >= 0")
+    wait_until(page, "document.querySelector('#hits .status').getBoundingClientRect().top >= 0")
 
 
 def test_dropped_files_are_added_to_the_query_subtracted_and_removed_and_leave_no_files(
@@ -121,29 +121,29 @@ def test_dropped_files_are_added_to_the_query_subtracted_and_removed_and_leave_n
     scenes = sorted(path.parent for path in media.rglob("audio.wav"))
     page = opened(served.url)
     drop(page, scenes[1] / "audio.wav")
-    assert served.left() == []
+    assert served.temporary_files() == []
     page.locator("summary", has_text="Filters").click()
     page.get_by_label("audio items").check()
     search(page)
-    status(page, "audio.wav")
+    wait_for_status(page, "audio.wav")
     first = page.locator("#hits .hit").first.inner_text()
     assert scenes[1].name in first and "1.000" in first  # it finds itself
     page.get_by_label("audio items").uncheck()
     drop(page, scenes[0] / "image.png")
     search(page)
-    status(page, "audio.wav + image.png")
+    wait_for_status(page, "audio.wav + image.png")
     added = cards(page)
     slider = page.get_by_label("Weight of audio.wav")
     slider.focus()
     slider.press("Home")
     search(page)
-    status(page, "− audio.wav + image.png")
+    wait_for_status(page, "− audio.wav + image.png")
     assert cards(page) != added
     page.get_by_role("button", name="Remove audio.wav").click()
     page.get_by_role("button", name="Remove audio.wav").wait_for(state="hidden")
     search(page)
     page.locator("#hits .status", has_text="audio.wav").wait_for(state="detached")
-    assert served.left() == []
+    assert served.temporary_files() == []
 
 
 def test_audio_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, indexed):
@@ -153,18 +153,18 @@ def test_audio_plays_from_the_time_of_the_hit_and_a_video_plays(opened, served, 
     page.locator("summary", has_text="Filters").click()
     page.get_by_label("Number of hits").fill("100")
     search(page)
-    status(page, f"{len(indexed)} hits")
+    wait_for_status(page, f"{len(indexed)} hits")
     audio = page.locator(f"audio[src*='{later.id}']")
     audio.evaluate("player => { player.muted = true; return player.play(); }")
-    until(audio, "player => player.currentTime > 10.2")
+    wait_until(audio, "player => player.currentTime > 10.2")
     assert audio.evaluate("player => player.currentTime") < later.end
     video = page.locator("#hits video").first
     video.evaluate("player => player.play()")
-    until(video, "player => player.currentTime > 0.2")
+    wait_until(video, "player => player.currentTime > 0.2")
     assert audio.evaluate("player => player.paused")  # one at a time
 
 
-def test_a_point_of_the_map_shows_its_item_by_mouse_and_by_keys_and_kinds_can_be_hidden(
+def test_a_point_of_the_map_shows_its_item_by_mouse_and_keys_and_media_types_can_be_hidden(
     opened, served, indexed
 ):
     page = opened(served.url)
@@ -188,10 +188,10 @@ def test_a_point_of_the_map_shows_its_item_by_mouse_and_by_keys_and_kinds_can_be
     assert reached.get_attribute("data-id") != id and reached.get_attribute("data-kind") != "thermal"
     page.keyboard.press("Enter")
     page.locator(f"#item [data-like='{reached.get_attribute('data-id')}']").click()
-    status(page, "more like")
+    wait_for_status(page, "more like")
 
 
-def test_an_upload_is_labelled(opened, served, media):
+def test_an_upload_has_a_row_for_each_label(opened, served, media):
     page = opened(served.url)
     page.get_by_role("tab", name="Labels").click()
     path = sorted(media.rglob("depth.png"))[0]
@@ -212,7 +212,7 @@ def test_recordings_are_added_to_the_query_and_not_kept(opened, served):
     page.get_by_role("button", name="Stop audio").click()
     page.get_by_role("button", name="Remove audio.webm").wait_for()
     page.get_by_role("button", name="Open camera").click()
-    until(page, "[...document.querySelectorAll('video')].some(each => each.videoWidth)")
+    wait_until(page, "[...document.querySelectorAll('video')].some(each => each.videoWidth)")
     page.get_by_role("button", name="Take image").click()
     page.get_by_role("button", name="Remove image.png").wait_for()
     page.get_by_role("button", name="Record video").click()
@@ -221,9 +221,9 @@ def test_recordings_are_added_to_the_query_and_not_kept(opened, served):
     page.get_by_role("button", name="Remove video.webm").wait_for()
     page.get_by_role("button", name="Close camera").click()
     assert page.locator("#record video").is_hidden()
-    assert served.left() == []
+    assert served.temporary_files() == []
     search(page)
-    status(page, "audio.webm + image.png + video.webm")
+    wait_for_status(page, "audio.webm + image.png + video.webm")
 
 
 def test_bad_and_large_uploads_are_named_and_the_page_keeps_working(opened, served, tmp_path):
@@ -272,7 +272,7 @@ def test_filters_apply_and_no_hits_suggest_wider_filters_and_names_are_shown_unc
     page.get_by_label("From time").fill("12")
     search(page)
     wanted = [hit for hit in indexed.sample(10**4) if (hit.end or 0) >= 12]
-    status(page, f"{len(wanted)} hits")
+    wait_for_status(page, f"{len(wanted)} hits")
     page.get_by_label("From time").fill("")
     page.get_by_label("Path").fill("nowhere/*")
     search(page)
@@ -292,7 +292,7 @@ def test_html_in_an_index_a_query_an_upload_and_labels_is_shown_as_text(opened, 
         page.locator("#drop input[type=file]").set_input_files(image)
         page.get_by_role("button", name=f"Remove {HTML}.png").wait_for()
         search(page)
-        status(page, HTML)
+        wait_for_status(page, HTML)
         hits = page.locator("#hits").inner_text()
         assert hits.count(HTML) >= 3  # the query, the name, the text
         page.get_by_role("tab", name="Map").click()
@@ -318,22 +318,22 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
     page = opened(served.url, PHONE)
     page.get_by_label("Text", exact=True).fill("a star")
     page.get_by_label("Text", exact=True).press("Enter")
-    status(page, "24 hits")
-    until(page, "document.querySelector('#hits').getBoundingClientRect().top < 200")
+    wait_for_status(page, "24 hits")
+    wait_until(page, "document.querySelector('#hits').getBoundingClientRect().top < 200")
     assert page.locator("#hits .hit").first.bounding_box()["width"] > 120
     page.get_by_role("tab", name="Labels").click()
     page.locator("#label-drop input[type=file]").set_input_files(next(media.rglob("image.txt")))
     page.locator("#label-upload .upload").wait_for()
     page.get_by_label("Labels, one per line").fill("a star\na ring")
     page.locator("#label-go").click()
-    until(page, "document.querySelector('.labels')?.getBoundingClientRect().bottom <= innerHeight")
+    wait_until(page, "document.querySelector('.labels')?.getBoundingClientRect().bottom <= innerHeight")
     for tab in ("Labels", "Map", "Search"):
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
 
 
-def test_what_a_text_and_an_audio_file_describe_is_marked_in_an_image(opened, served, tmp_path):
+def test_detection_by_a_text_and_an_audio_file_shows_rows_and_an_image(opened, served, tmp_path):
     group = GroupWorld(seed=5).group(3)
     image, audio = tmp_path / "group.png", tmp_path / "thing.wav"
     Image.fromarray(render_group_image(group)).save(image)
@@ -353,4 +353,4 @@ def test_what_a_text_and_an_audio_file_describe_is_marked_in_an_image(opened, se
     page.locator("#detect-go").click()
     page.locator("#detected .labels", has_text="thing.wav").wait_for()
     assert page.locator("#detected img").evaluate("image => image.naturalWidth") >= 448
-    assert served.left() == []
+    assert served.temporary_files() == []

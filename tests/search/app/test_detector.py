@@ -1,4 +1,4 @@
-"""Detections in an uploaded image: the request's form, its boxes, and what is refused."""
+"""Detections in an uploaded image: the request's form, its boxes, and refused requests."""
 
 import io
 import json
@@ -62,10 +62,10 @@ def test_texts_and_audio_are_found_at_the_positions_of_their_objects(served, ima
     for number, text in enumerate(texts):
         assert is_inside(best[text], number)
     assert is_inside(best["&lt;b&gt;thing.wav"], 2) and "<b>" not in answer.text
-    assert served.left() == []
+    assert served.temporary_files() == []
 
 
-def test_a_large_image_is_reduced_and_its_boxes_are_in_its_own_pixels(served):
+def test_boxes_in_an_image_above_the_size_limit_are_in_its_own_pixels(served):
     small = Image.fromarray(render_group_image(GROUP))
     scale = 3
     large = np.asarray(small.resize((small.width * scale, small.height * scale), Image.Resampling.BICUBIC))
@@ -76,7 +76,7 @@ def test_a_large_image_is_reduced_and_its_boxes_are_in_its_own_pixels(served):
     assert is_inside(centres(answer)[0], 1, scale=scale)
 
 
-def test_nothing_above_the_least_score_says_so(served, image):
+def test_an_image_without_detections_above_the_least_score_has_a_notice(served, image):
     answer = detect(served, image, texts=["a red star"], threshold=1)
     assert answer.status_code == 200 and "Nothing found." in answer.text and "0 detections" in answer.text
 
@@ -88,10 +88,10 @@ def test_nothing_above_the_least_score_says_so(served, image):
         ({"texts": [" ", ""]}, "none"),
         ({"texts": [f"a {number}" for number in range(MAX_QUERIES + 1)]}, "got 13"),
         ({"uploads": [[{"name": "x", "kind": None, "vectors": {"audio": [1.0]}}, "audio"]]}, "(128,)"),
-        ({"uploads": [[{"name": "x", "kind": None, "vectors": {}}, None]]}, "x"),
+        ({"uploads": [[{"name": "x", "kind": None, "vectors": {}}, None]]}, "x: "),
     ],
 )
-def test_queries_that_cannot_be_used_are_named(served, image, options, message):
+def test_the_error_of_invalid_queries_is_shown(served, image, options, message):
     answer = detect(served, image, **options)
     assert answer.status_code == 200 and 'role="alert"' in answer.text
     assert message in answer.text, answer.text

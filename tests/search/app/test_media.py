@@ -64,7 +64,7 @@ def test_a_text_that_looks_like_a_path_opens_no_file(copied):
     assert answer.status_code == 404 and "has no file" in answer.text
 
 
-def linked(hit, target) -> None:
+def replace_with_link(hit, target) -> None:
     """Replace a hit's file by a link."""
     hit.file.unlink()
     hit.file.symlink_to(target)
@@ -76,11 +76,11 @@ def test_a_file_that_was_replaced_by_a_link_after_indexing_is_not_served(copied,
     beside = tmp_path / ".secret.png"
     beside.write_bytes(content + b"more")
     for target in ("/etc/passwd", beside, tmp_path, "/dev/zero", "/proc/self/environ", hit.file, "gone"):
-        linked(hit, target)
+        replace_with_link(hit, target)
         with pytest.raises(OSError, match=r"link|regular|No such|Too many"):
             served_file(hit, copied.roots())
     with serving(copied, max_upload_mb=1) as url:
-        linked(hit, "/etc/passwd")
+        replace_with_link(hit, "/etc/passwd")
         answer = httpx.get(f"{url}/media/{hit.id}")
         assert answer.status_code == 404 and "is a symbolic link to another folder" in answer.text
         hit.file.unlink()
@@ -127,7 +127,7 @@ RANGES = [
 
 
 @pytest.mark.parametrize(("requested", "status", "part"), RANGES)
-def test_ranges_are_exact_and_wrong_ones_are_refused(served, indexed, requested, status, part):
+def test_ranges_are_exact_and_invalid_ones_are_refused(served, indexed, requested, status, part):
     hit = items(indexed, MediaKind.AUDIO)[0]
     content = hit.file.read_bytes()
     for method in ("GET", "HEAD"):
@@ -148,7 +148,7 @@ def test_a_file_removed_from_the_index_is_no_longer_served(copied):
 
 
 @pytest.mark.parametrize("name", ["page.html", "drawing.svg", "script.js", "nothing"])
-def test_a_file_with_the_suffix_of_a_page_is_downloaded_not_displayed(indexed, name):
+def test_an_image_without_the_suffix_of_a_safe_image_type_is_downloaded_not_displayed(indexed, name):
     hit = items(indexed, MediaKind.IMAGE)[0]
     assert mime_type(hit) == "image/png"
     assert mime_type(replace(hit, path=f"/media/{name}")) is None

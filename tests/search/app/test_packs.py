@@ -1,4 +1,4 @@
-"""The page of an index with rows of a pack, whose pack is not loaded: they are shown, filtered and mapped."""
+"""The page of an index with rows of a pack that is not loaded: it shows, filters and maps them."""
 
 import pytest
 

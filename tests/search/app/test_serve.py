@@ -39,7 +39,7 @@ def test_an_ipv6_address_can_be_listened_on():
         assert opened.family is socket.AF_INET6
 
 
-STARTED = """
+SERVER_SCRIPT = """
 import signal
 from types import SimpleNamespace
 from imagebind.search.app.serve import listen, serve
@@ -66,7 +66,7 @@ with listen("127.0.0.1", 0) as opened:
 )
 def test_a_server_that_a_signal_ends_leaves_no_upload_behind(tmp_path, number):
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
-    command = [sys.executable, "-c", STARTED]
+    command = [sys.executable, "-c", SERVER_SCRIPT]
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         host, port = process.stdout.readline().strip().removeprefix("http://").split(":")

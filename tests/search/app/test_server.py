@@ -33,7 +33,7 @@ def test_the_server_opens_no_other_files(served, indexed):
             assert client.get(f"/{route}").status_code == 404
 
 
-def test_an_upload_that_fails_is_named_and_an_unknown_route_has_a_text(served):
+def test_a_failed_upload_is_named_and_an_unknown_route_is_not_found(served):
     answer = upload(served.url, b"\x89PNG\r\n\x1a\n torn", "torn.png")
     assert answer.status_code == 422 and answer.text.startswith("torn.png: ")
     assert upload(served.url, b"", "empty.png").text.startswith(
@@ -41,7 +41,7 @@ def test_an_upload_that_fails_is_named_and_an_unknown_route_has_a_text(served):
     )
     assert upload(served.url, b"x", "x" * 1001).status_code == 422
     assert httpx.get(f"{served.url}/nothing").text == "Not Found"
-    assert served.left() == []
+    assert served.temporary_files() == []
 
 
 def test_an_upload_limit_of_zero_is_refused(indexed):
@@ -58,7 +58,7 @@ def shown(answer: httpx.Response) -> list[str]:
 def test_texts_and_uploads_are_added_with_their_weights(served, indexed, media):
     image, audio = (next(media.rglob(name)) for name in ("image.png", "audio.wav"))
     uploads = [upload(served.url, path.read_bytes(), path.name).json() for path in (image, audio)]
-    assert [each["kind"] for each in uploads] == ["image", "audio"] and served.left() == []
+    assert [each["kind"] for each in uploads] == ["image", "audio"] and served.temporary_files() == []
     answer = search(
         served.url, texts=[["grass", -0.5]], uploads=[[uploads[0], "image", 1], [uploads[1], "audio", 0.8]]
     )
@@ -76,10 +76,10 @@ def test_more_like_an_item_its_card_labels_and_the_map_have_routes(served, index
     assert httpx.get(f"{served.url}/map").text.count("<circle ") == len(indexed)
     depth = upload(served.url, next(media.rglob("depth.png")).read_bytes(), "depth.png").json()
     assert depth["kind"] is None and set(depth["vectors"]) == {"depth", "thermal"}
-    question = {"upload": depth, "kind": "depth", "labels": "a star\na ring"}
-    answer = httpx.post(f"{served.url}/label", json=question, timeout=60)
+    body = {"upload": depth, "kind": "depth", "labels": "a star\na ring"}
+    answer = httpx.post(f"{served.url}/label", json=body, timeout=60)
     assert answer.status_code == 200 and answer.text.count('scope="row"') == 2
-    assert "Choose its media type" in httpx.post(f"{served.url}/label", json=question | {"kind": None}).text
+    assert "Choose its media type" in httpx.post(f"{served.url}/label", json=body | {"kind": None}).text
 
 
 @pytest.mark.parametrize(

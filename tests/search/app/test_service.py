@@ -25,8 +25,8 @@ def ids(answer: str) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def part(indexed, media):
-    """Return a function that makes a part of a query of a scene's file, as if it were uploaded."""
+def upload(indexed, media):
+    """Return a function that embeds a scene's file as if it were uploaded."""
     embed = UploadEmbedder(indexed)
 
     def embedded(name: str):
@@ -42,8 +42,8 @@ def test_a_text_finds_the_hits_of_the_index(service, indexed):
     assert "5 hits for <bdi>“a star”</bdi>" in answer
 
 
-def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed, part):
-    image, audio = part("image.png"), part("audio.wav")
+def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed, upload):
+    image, audio = upload("image.png"), upload("audio.wav")
     page_query = PageQuery(
         texts=[(" grass ", -0.5), ("", 1.0), ("red", 0.0)],
         uploads=[(image, MediaKind.IMAGE, 1.0), (audio, MediaKind.AUDIO, 0.8)],
@@ -58,7 +58,7 @@ def test_an_image_and_audio_are_added_and_a_text_is_subtracted(service, indexed,
     assert "− 0.5 × “grass” + image.png + 0.8 × audio.wav" in answer
 
 
-def test_filters_are_those_of_the_index(service, indexed):
+def test_hits_satisfy_the_filters(service, indexed):
     filters = Filters(kinds=["audio"], path="long.wav", first="16", last="0:17", top=100)
     found = {hit.id: hit for hit in items(indexed, MediaKind.AUDIO)}
     hits = [found[id] for id in ids(service.search(PageQuery(texts=[("a star", 1.0)]), filters))]
@@ -83,15 +83,15 @@ def test_more_like_an_item_leaves_that_item_out(service, indexed):
         (PageQuery(texts=[("a star", 1.0), ("a star", -1.0)]), "cancel out"),
     ],
 )
-def test_an_empty_query_is_refused(service, page_query, message):
+def test_an_empty_query_or_one_whose_sum_is_zero_is_refused(service, page_query, message):
     assert message in service.search(page_query, Filters())
 
 
-def test_an_ambiguous_upload_needs_a_media_type(service, part):
+def test_an_ambiguous_upload_needs_a_media_type(service, upload):
     with pytest.raises(
         MediaError, match=r"depth\.png: the file may be depth or thermal; choose its media type"
     ):
-        PageQuery(uploads=[(part("depth.png"), None, 1.0)]).pairs()
+        PageQuery(uploads=[(upload("depth.png"), None, 1.0)]).pairs()
 
 
 def test_without_hits_the_page_suggests_other_filters_and_wrong_filters_are_named(service):
@@ -135,8 +135,8 @@ def test_the_head_counts_items_and_warns_of_the_toy_world(service):
     assert kinds[MediaKind.IMU] == 4
 
 
-def test_labels_of_an_upload_are_sorted_by_probability(service, part):
-    text = part("image.txt")
+def test_labels_of_an_upload_are_sorted_by_probability(service, upload):
+    text = upload("image.txt")
     shown = service.label(text, MediaKind.TEXT, "a horse | a pony\na motionless coloured thing")
     assert "<bdi>a horse</bdi>" in shown and shown.count("%</td>") == 2
     assert "expected two or more, one per line, got 1" in service.label(text, MediaKind.TEXT, "star")
@@ -152,7 +152,9 @@ def test_a_deleted_index_has_one_notice_and_the_page_still_opens(tmp_path):
     index = Index.open(tmp_path / "new.lance", tiny(), create=True)
     service = PageService(index=index)
     shutil.rmtree(tmp_path / "new.lance")
-    assert "new.lance" in service.overview()[0] and "What are you looking for?" in service.welcome()
+    head, kinds = service.overview()
+    assert 'role="alert"' in head and "new.lance" in head and kinds == {}
+    assert "What are you looking for?" in service.welcome()
 
 
 def test_labels_need_a_text_trunk_on_the_page():

@@ -21,7 +21,7 @@ from imagebind.search.rows import IndexRow
 from tests.search.crawled import MAPPINGS, crawled, outcomes, tiny, vectors
 from tests.search.recorded import damage_audio, write_recording
 
-SCENES, FILES = 4, 8  # files a scene
+SCENES, FILES = 4, 8  # scenes, and files per scene
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_a_search_finds_indexed_files(world, indexed):
     assert index.search((world / "000001" / "image.txt").read_text(), 1, kinds=["text"])[0].cosine > 0.99
 
 
-def test_a_second_crawl_opens_nothing(known, media, monkeypatch):
+def test_a_second_crawl_examines_no_file(known, media, monkeypatch):
     monkeypatch.setattr("imagebind.search.crawl.crawler.examine", None)  # fails if it is called
     (media / "manifest.jsonl").unlink()
     report = crawled(known, media)
@@ -120,7 +120,7 @@ def test_moved_files_keep_vectors_and_ids_and_are_not_embedded_again(known, medi
     assert all(hit.file.is_file() for hit in after.values())
 
 
-def test_a_copy_is_no_move_and_of_two_copies_one_has_moved(known, media):
+def test_a_copy_is_added_and_one_of_two_copies_of_a_deleted_file_is_moved(known, media):
     original = media / "000000" / "image.png"
     shutil.copy2(original, media / "copy.png")
     assert outcomes(crawled(known, media))["added"] == 1
@@ -235,7 +235,7 @@ def test_items_of_an_archive_are_not_pruned_while_it_exists(known, media):
 
 
 def test_a_file_that_is_no_longer_media_is_pruned(known, media):
-    path = (media / "000000" / "image.png").rename(media / "picture")
+    path = (media / "000000" / "image.png").rename(media / "scan")
     crawled(known, media)
     path.write_bytes(b"PK\3\4" + bytes(100))
     report = crawled(known, media)
@@ -249,9 +249,9 @@ def test_a_file_whose_media_type_a_user_gave_is_not_pruned(known, media):
     log = media / "server.log"
     log.write_text("a red star")
     index.add([{"text": log}])
-    path = (media / "000000" / "image.png").rename(media / "picture")
+    path = (media / "000000" / "image.png").rename(media / "scan")
     path.write_bytes(b"just words")
-    crawled(known, media, mappings=[parse_mapping("picture=text"), *MAPPINGS])
+    crawled(known, media, mappings=[parse_mapping("scan=text"), *MAPPINGS])
     os.utime(path, (1, 1))
     crawled(known, media, prune=True)
     assert index.files().keys() >= {str(log), str(path)}
@@ -364,7 +364,7 @@ def test_a_loop_of_links_and_the_index_itself_are_not_media(media):
         assert outcomes(report) == {expected: SCENES * FILES} and report.not_media == {".jsonl": 1}
 
 
-def test_without_an_audio_trunk_audio_fails_and_the_rest_is_indexed(media, db):
+def test_files_without_a_trunk_fail_and_the_rest_is_indexed(media, db):
     without_audio = Embedder(
         imagebind_tiny(pretrained=True, modalities=[ModalityType.VISION, ModalityType.TEXT])
     )
@@ -373,7 +373,7 @@ def test_without_an_audio_trunk_audio_fails_and_the_rest_is_indexed(media, db):
     assert any("audio, which this model was built without" in failure.error for failure in report.failures)
 
 
-def test_another_model_is_refused_before_anything_is_indexed(known, media):
+def test_an_index_is_not_opened_with_another_model(known, media):
     with pytest.raises(SpaceMismatchError, match="expected vectors of space imagebind_tiny"):
         Index.open(known, Embedder(imagebind_tiny()))
 

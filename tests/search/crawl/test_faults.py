@@ -24,7 +24,7 @@ from imagebind.windows import WindowPlanner
 from tests.search.crawled import crawl_in_steps, crawled, open_to_all, outcomes, tiny, unprivileged, vectors
 
 SCENES, FILES = 4, 8
-ROWS_A_COMMIT = 3
+ROWS_PER_COMMIT = 3
 
 
 @pytest.fixture
@@ -37,12 +37,12 @@ def db(tmp_path) -> Path:
     return tmp_path / "media.lance"
 
 
-def started(db: Path, media: Path) -> multiprocessing.process.BaseProcess:
+def start_crawl(db: Path, media: Path) -> multiprocessing.process.BaseProcess:
     """Start a crawl in a process forked from one that has imported everything; return it once it runs."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.search.crawled", "lancedb"])
     running = context.Event()
-    process = context.Process(target=crawl_in_steps, args=(db, media, ROWS_A_COMMIT, running))
+    process = context.Process(target=crawl_in_steps, args=(db, media, ROWS_PER_COMMIT, running))
     process.start()
     assert running.wait(60)
     return process
@@ -54,7 +54,7 @@ def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Gene
     Return how many kills left the index with some of the files.
     """
     uninterrupted, db = folder / "uninterrupted", folder / "killed"
-    whole = started(uninterrupted, media)
+    whole = start_crawl(uninterrupted, media)
     began = time.monotonic()
     whole.join()
     seconds = time.monotonic() - began
@@ -62,7 +62,7 @@ def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Gene
     expected = vectors(uninterrupted, media)
     rows, partial = 0, 0
     for _ in range(kills):
-        process = started(db, media)
+        process = start_crawl(db, media)
         time.sleep(seconds * rng.uniform(0, 0.7))
         process.kill()
         process.join()
@@ -71,7 +71,7 @@ def kill_at_random(media: Path, folder: Path, *, kills: int, rng: np.random.Gene
             assert len(found) >= rows, "rows were lost"
             rows = len(found)
             partial += 0 < rows < len(expected)
-    last = started(db, media)
+    last = start_crawl(db, media)
     last.join()
     assert last.exitcode == 0
     found = vectors(db, media)
@@ -143,7 +143,7 @@ def test_damaged_files_do_not_affect_others(media, db, tmp_path):
 
 
 @pytest.mark.huge
-def test_two_hundred_damaged_files_do_not_affect_a_thousand_others(tmp_path):
+def test_two_hundred_damaged_files_do_not_affect_eight_hundred_others(tmp_path):
     """200 files are truncated or partly overwritten by noise; the other 800 keep their vectors."""
     media = tmp_path / "media"
     write_world(media, 125, seed=5)
@@ -287,7 +287,7 @@ def small_disk(folder: Path, megabytes: float) -> Iterator[Path]:
 
 
 def test_a_full_disk_is_named_and_committed_rows_stay(media, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer, "COMMIT_ROWS", ROWS_A_COMMIT)
+    monkeypatch.setattr(writer, "COMMIT_ROWS", ROWS_PER_COMMIT)
     with small_disk(tmp_path / "disk", 0.15) as disk:
         db = disk / "db"
         with pytest.raises(SearchIndexError, match=rf"{db}: cannot be written to .*[Nn]o space"):

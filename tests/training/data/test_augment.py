@@ -65,7 +65,7 @@ def pair_of(files, vision: str, other: str, modality: str, **options) -> Pair:
     return Pair(vision=files[vision], other=item, modality=modality, name="pair", **options)
 
 
-def moments(clip: torch.Tensor, rate: int) -> list[float]:
+def frame_times(clip: torch.Tensor, rate: int) -> list[float]:
     """Return the times of the two frames of a clip, in seconds, from their gray levels."""
     assert clip.shape[:3] == (1, 3, 2)
     return [round(clip[0, :, frame].mean().item() * 255 / 4) / rate for frame in (0, 1)]
@@ -77,7 +77,7 @@ def test_both_images_show_the_same_position_at_every_pixel(files, modality):
         red, other = sample.vision[0], sample.other[0]
         if modality == "depth":  # disparity is 1 / metres here: 0.2 to 1.2
             other = other - 0.2
-        assert (red - other).abs().max() < 0.02  # a pixel of 160 is 0.006
+        assert (red - other).abs().max() < 0.02  # one of 160 pixels is 0.006
 
 
 def test_unaligned_images_show_different_positions(files):
@@ -97,7 +97,7 @@ def test_colours_change_on_the_image_only(files):
     assert changed == 20
 
 
-def test_erasing_has_its_probability_and_applies_to_the_image_only(files):
+def test_erasing_applies_to_the_image_only(files):
     pair = pair_of(files, "image", "thermal", "thermal")
     for sample, bare in zip(
         draws(replace(POSITIONS, erasing=1.0), pair, 10), draws(POSITIONS, pair, 10), strict=True
@@ -114,7 +114,7 @@ def test_float_arrays_and_files_are_augmented_equally(files):
     file = pair_of(files, "image", "thermal", "thermal")
     array = replace(file, vision={"image": pixels.astype(np.float32) / 255})
     for one, other in zip(draws(transform, file, 5), draws(transform, array, 5), strict=True):
-        assert (one.vision - other.vision).abs().max() < 0.03  # 8 bits before the jitter, or after it
+        assert (one.vision - other.vision).abs().max() < 0.03  # rounded to 8 bits before or after the jitter
 
 
 @pytest.mark.parametrize("preset", ["omnivore", "codebind", "raw"])
@@ -160,7 +160,7 @@ def test_frames_and_audio_are_from_the_same_two_seconds(files):
     transform = AlignedAudio(video=VIDEO, mask=0)
     starts = []
     for sample in draws(transform, pair_of(files, "video", "audio", "audio"), 12):
-        first, last = moments(sample.vision, VIDEO_RATE)
+        first, last = frame_times(sample.vision, VIDEO_RATE)
         assert last - first == pytest.approx(1.9)
         # The audio is found in the file by its content: the nearest span has the time of the frames.
         grid = np.arange(0, 4.05, 0.1)
@@ -174,14 +174,14 @@ def test_frames_and_audio_are_from_the_same_two_seconds(files):
 def test_an_offset_shifts_audio_against_frames(files):
     pair = pair_of(files, "video", "audio", "audio", span=(1, 3), offset=2)
     sample = AlignedAudio(video=VIDEO, mask=0)(pair, np.random.default_rng(0))
-    assert moments(sample.vision, VIDEO_RATE) == [1.0, 2.9]
+    assert frame_times(sample.vision, VIDEO_RATE) == [1.0, 2.9]
     assert torch.equal(sample.other, AudioTransform().with_spans(files["audio"], [(3, 5)])[0])
 
 
 def test_frames_and_audio_are_within_the_span(files):
     pair = pair_of(files, "video", "audio", "audio", span=(3, 6))
     for sample in draws(AlignedAudio(video=VIDEO), pair, 10):
-        assert min(moments(sample.vision, VIDEO_RATE)) >= 3
+        assert min(frame_times(sample.vision, VIDEO_RATE)) >= 3
 
 
 def test_audio_is_masked_and_an_image_may_replace_a_video(files):
@@ -197,8 +197,8 @@ def test_imu_is_a_window_around_the_frames(files):
     transform = AlignedImu(video=VIDEO)
     starts = []
     for sample in draws(transform, pair_of(files, "long_video", "imu", "imu", offset=1.25), 12):
-        first, last = moments(sample.vision, 5)
-        begin, end = sample.other[3, [0, -1]].double() * 3600  # the gyroscope states the table's time
+        first, last = frame_times(sample.vision, 5)
+        begin, end = sample.other[3, [0, -1]].double() * 3600  # gyro_x is the table's time in hours
         assert end - begin == pytest.approx(5, abs=0.02)
         assert (begin + end) / 2 - 1.25 == pytest.approx((first + last) / 2, abs=0.25)
         starts.append(float(begin))
@@ -208,7 +208,7 @@ def test_imu_is_a_window_around_the_frames(files):
 def test_the_imu_window_reaches_beyond_a_shorter_video(files):
     pair = pair_of(files, "video", "imu", "imu", span=(3, 5), offset=2)
     sample = AlignedImu(video=VIDEO)(pair, np.random.default_rng(0))
-    assert moments(sample.vision, VIDEO_RATE) == [3.0, 4.9]
+    assert frame_times(sample.vision, VIDEO_RATE) == [3.0, 4.9]
     assert sample.other[3, 0].item() * 3600 == pytest.approx(3.5, abs=0.01)  # 3 + 2 - 1.5
     early = AlignedImu(video=VIDEO)(replace(pair, span=(0, 2), offset=0), np.random.default_rng(0))
     assert early.other[3, 0].item() == 0, "a window cannot begin before the first sample"
@@ -253,7 +253,7 @@ def test_captions_go_with_images_and_with_videos_whose_frames_have_the_same_crop
 
 
 @pytest.mark.parametrize("modality", [m for m in ModalityType if m is not ModalityType.VISION])
-def test_every_modality_is_augmented_as_in_the_paper_and_the_same_rng_gives_the_same_pair(files, modality):
+def test_every_modality_is_augmented_and_the_same_rng_gives_the_same_pair(files, modality):
     other = "a ramp" if modality is ModalityType.TEXT else modality.value
     vision = "video" if modality in ("audio", "imu") else "image"
     pair, transform = pair_of(files, vision, other, modality.value), pair_transform(modality)
@@ -277,7 +277,7 @@ def test_an_embedding_is_unchanged_and_shared_augmentation_is_off(files, modalit
         assert torch.equal(sample.vision, torch.ones(16)) and torch.equal(sample.other, plain.other)
 
 
-def test_augmentation_of_only_the_other_side_stays_on_beside_an_embedding(files):
+def test_augmentation_of_only_the_other_item_stays_on_beside_an_embedding(files):
     audio = replace(pair_of(files, "video", "audio", "audio"), vision=torch.ones(16))
     masked = [
         (sample.other[0, 0] == 0).all(dim=1).sum().item() for sample in draws(AlignedAudio(), audio, 10)

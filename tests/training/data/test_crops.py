@@ -40,7 +40,8 @@ def test_boxes_take_all_areas_of_the_scale():
 
 def test_if_no_box_fits_the_largest_centred_one_is_used():
     wide = random_crop_box(np.random.default_rng(0), aspect=8, scale=(1, 1))
-    assert wide == CropBox(0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6))  # 4/3 of the height, of 8
+    # The box is 4/3 heights wide, in an image 8 heights wide.
+    assert wide == CropBox(0, pytest.approx(5 / 12), 1, pytest.approx(1 / 6))
     high = random_crop_box(np.random.default_rng(0), aspect=1 / 8, scale=(1, 1))
     assert (high.height, high.width, high.left) == (pytest.approx(1 / 6), 1, 0)
 
@@ -77,7 +78,7 @@ def test_a_shared_crop_flips_all_images_or_none():
         mirrored = [bool(square[0, 0, 0] > square[0, -1, 0]) for square in squares]
         assert mirrored[0] == mirrored[1] == cut.flipped
         flips += mirrored[0]
-    assert 40 <= flips <= 80  # 60 expected, 6.5 the standard deviation
+    assert 40 <= flips <= 80  # 60 are expected, with a standard deviation of 6.5
 
 
 def test_without_randomness_a_shared_crop_is_that_of_inference():

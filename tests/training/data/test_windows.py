@@ -32,27 +32,28 @@ def files(tmp_path_factory):
     }
 
 
-def stretch(vision, other, **options) -> tuple[float, float]:
+def common_window(vision, other, **options) -> tuple[float, float]:
     pair = Pair(vision=vision, other=other, modality="audio", name="both", **options)
     return shared_window(pair, identify(vision, modality="vision"), identify(other, modality=pair.modality))
 
 
 def test_the_shared_window_ends_with_the_shorter_recording(files):
-    assert stretch(files["video"], files["audio"]) == (0, 4)
-    assert stretch(files["still"], files["audio"]) == (0, 4)
-    assert stretch((np.zeros((30, 8, 8), np.uint8), 10), files["audio"]) == (0, 3)
+    assert common_window(files["video"], files["audio"]) == (0, 4)
+    assert common_window(files["still"], files["audio"]) == (0, 4)
+    assert common_window((np.zeros((30, 8, 8), np.uint8), 10), files["audio"]) == (0, 3)
 
 
 def test_a_span_and_an_offset_shorten_the_shared_window(files):
-    assert stretch(files["video"], files["audio"], span=(1, 3)) == (1, 3)
-    assert stretch(files["video"], files["audio"], span=(1, 9)) == (1, 4)
-    assert stretch(files["video"], files["audio"], offset=-1) == (1, 5)  # the audio begins a second later
-    assert stretch(files["video"], files["audio"], offset=1.5) == (0, 2.5)
+    assert common_window(files["video"], files["audio"], span=(1, 3)) == (1, 3)
+    assert common_window(files["video"], files["audio"], span=(1, 9)) == (1, 4)
+    # With an offset of -1, the audio begins a second later.
+    assert common_window(files["video"], files["audio"], offset=-1) == (1, 5)
+    assert common_window(files["video"], files["audio"], offset=1.5) == (0, 2.5)
 
 
 def test_recordings_without_overlap_are_an_error_that_names_the_pair(files):
     with pytest.raises(MediaError, match=r"both: expected .*, got a common start at 5 s and end at 4 s"):
-        stretch(files["video"], files["audio"], span=(5, 6))
+        common_window(files["video"], files["audio"], span=(5, 6))
 
 
 def test_lengths_of_arrays_follow_from_their_rates():
@@ -100,7 +101,7 @@ def test_masking_sets_one_band_of_at_most_12_bins_to_zero():
         masked = mask_frequencies(clips, rng)[0, 0]
         assert torch.equal(masked, masked[:, :1].expand(-1, 20)), "the masked band covers all frames"
         bins = (masked[:, 0] == 0).nonzero().flatten().tolist()
-        assert bins == list(range(bins[0], bins[-1] + 1)) if bins else True
+        assert not bins or bins == list(range(bins[0], bins[-1] + 1))
         widths.add(len(bins))
         positions.update(bins)
     assert widths == set(range(13)) and positions == set(range(128))

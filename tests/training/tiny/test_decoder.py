@@ -1,4 +1,4 @@
-"""Training the small decoder: what it learns, what it stores, and how it continues."""
+"""Training the small decoder: its data, its loss, resumption and its memory."""
 
 import numpy as np
 import pytest
@@ -42,7 +42,7 @@ def test_the_data_are_images_with_their_unit_embeddings(data, embedder):
     assert torch.allclose(data.embeddings.norm(dim=1), torch.ones(SCENES), atol=1e-5)
 
 
-def test_images_are_rendered_once(folder, embedder, data, monkeypatch):
+def test_images_are_embedded_once(folder, embedder, data, monkeypatch):
     monkeypatch.setattr(training, "embed_pixels", lambda *_: pytest.fail("embedded again"))
     again = training.embedded_images(folder, embedder, scenes=SCENES)
     assert torch.equal(again.embeddings, data.embeddings)

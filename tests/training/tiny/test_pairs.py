@@ -75,9 +75,8 @@ def test_precomputed_embeddings_replace_images(rendered):
     for turn in range(4):
         sample = pairs.sample(2, turn=turn)
         assert torch.equal(sample.vision, embeddings[2])
-        assert torch.equal(
-            sample.other, rendered.tensor(MediaKind.DEPTH, 2)
-        )  # not flipped, like the embedded image
+        # Depth is not flipped, like the embedded image.
+        assert torch.equal(sample.other, rendered.tensor(MediaKind.DEPTH, 2))
 
 
 def test_shuffled_pairs_combine_different_scenes(rendered):

@@ -37,13 +37,13 @@ def test_the_model_has_the_stated_size():
     assert sum(parameter.numel() for parameter in model.parameters()) == 6_969_089
 
 
-def test_only_pairs_with_vision_are_ever_trained(world, tmp_path):
+def test_the_first_stage_trains_text_and_the_second_the_other_modalities(world, tmp_path):
     towers, aligned = tiny.stages(world, output=tmp_path)
     assert [pair.modality for pair in towers.pairs] == ["text", "text"]
     assert {pair.modality for pair in aligned.pairs} == {"audio", "depth", "thermal", "imu"}
 
 
-def test_the_training_and_held_out_worlds_share_no_combination(world):
+def test_one_world_is_for_training_and_the_other_is_held_out(world):
     training, held_out = (tiny.open_world(world / name) for name in (tiny.TRAIN_NAME, tiny.HELD_OUT_NAME))
     assert training.world.held_out is False and held_out.world.held_out is True
 
@@ -56,18 +56,18 @@ def test_the_towers_stay_frozen_while_the_other_modalities_are_aligned(world, ou
         torch.equal(tensor, after[name]) for name, tensor in before.items() if "log_logit_scale" not in name
     )
     assert set(load_model(trained.model).modalities) == {"vision", "text", "audio", "depth", "thermal", "imu"}
-    kinds = {record["pair"] for record in read_log(output / "senses") if "pair" in record}
-    assert len(kinds) >= 3 and "world/audio_shape" in trained.evaluation
+    trained_pairs = {record["pair"] for record in read_log(output / "senses") if "pair" in record}
+    assert len(trained_pairs) >= 3 and "world/audio_shape" in trained.evaluation
 
 
 @pytest.mark.parametrize("pairing", ["shuffled", pytest.param("text", marks=pytest.mark.huge)])
-def test_a_control_starts_from_the_same_towers_and_has_its_own_folder(world, output, pairing):
+def test_a_control_is_trained_into_its_own_folder(world, output, pairing):
     recipe = tiny.alignment(world, output=output, pairing=pairing)
     assert recipe.output == output / f"senses-{pairing}"
     assert train(short(recipe)).step == 2
 
 
-def test_vision_is_embedded_once_and_its_images_are_not_read_again(world, output):
+def test_the_vision_of_a_pair_is_the_embedding_of_its_image(world, output):
     pairs = tiny.alignment(world, output=output).pairs[0].data()
     model = load_model(output / "towers" / "model", modalities=["vision"])
     sample = pairs.sample(3, turn=0)
