@@ -35,7 +35,7 @@ from imagebind.zeroshot import class_probabilities, logit_scale
 
 CONTEXTS = (0.2, 0.4)  # margins of a crop, as shares of the box's longer side
 IMAGE_QUANTILE = 0.95  # of the similarities of the grid's squares with a query
-THRESHOLD = 0.5  # least score: the query is more probable than the background
+THRESHOLD = 0.5  # minimum score: the query is more probable than the background
 IOU_THRESHOLD = 0.4  # boxes of one query that overlap more show the same object
 MAX_DETECTIONS = 20  # per query
 DEFAULT_TEMPERATURE = 0.07  # for models without logit scales. Source: CLIP's initial value
@@ -131,7 +131,7 @@ def detect(
         contexts: margins of the crops of a box, as shares of its longer side.
         image_quantile: the quantile of the similarities of the image's grid that is added to the background;
             None leaves the image out of the background.
-        threshold: least score of a detection.
+        threshold: minimum score of a detection.
         iou_threshold: if two boxes of one query have a larger IoU, only the more probable one is returned.
         max_detections: largest number of detections per query.
         segment: a function of the RGB image and boxes (n, 4) that returns masks (n, h, w).

@@ -44,7 +44,7 @@ class StableUnclip:
         embedding_norm: the norm to which embeddings are scaled: that of the pipeline's image embeddings.
         device: the device to compute on; with CPU offload the pipeline itself is elsewhere.
         num_inference_steps: steps of denoising.
-        guidance_scale: how strongly the embedding guides; at most 1 switches guidance off.
+        guidance_scale: strength of classifier-free guidance; at most 1 switches guidance off.
         noise_level: level of the noise added to the embedding, 0 to 999; more gives more varied images.
         prompt: a text for the pipeline's text encoder, in addition to the embedding.
         negative_prompt: a text to avoid; needs guidance.

@@ -97,7 +97,7 @@ def generate(
         int | None, typer.Option(min=1, help="Stable unCLIP: denoising steps; default 20.")
     ] = None,
     guidance_scale: Annotated[
-        float | None, typer.Option(help="Stable unCLIP: how strongly the embedding guides; default 10.")
+        float | None, typer.Option(help="Stable unCLIP: strength of classifier-free guidance; default 10.")
     ] = None,
     noise_level: Annotated[
         int | None, typer.Option(help="Stable unCLIP: noise added to the embedding, 0 to 999; default 0.")

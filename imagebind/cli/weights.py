@@ -11,14 +11,14 @@ weights = typer.Typer(
     help="Download, verify or convert weights.", no_args_is_help=True, rich_markup_mode="markdown"
 )
 
-CacheDir = Annotated[
+CacheDirOption = Annotated[
     Path | None,
     typer.Option("--cache-dir", help="Cache folder; by default below TORCH_HOME or HF_HOME."),
 ]
 
 
 @weights.command()
-def download(cache_dir: CacheDir = None) -> None:
+def download(cache_dir: CacheDirOption = None) -> None:
     """Download the released weights, unless they are in the cache, and print their path.
 
     They have 4.8 GB and are verified; an interrupted download resumes. Their licence is CC BY-NC-SA 4.0: not

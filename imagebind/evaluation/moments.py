@@ -21,6 +21,7 @@ from imagebind.embedder import Embedder
 from imagebind.evaluation.bootstrap import mean_interval
 from imagebind.evaluation.result import Figure
 from imagebind.evaluation.scoring import percent
+from imagebind.media.clips import Span
 from imagebind.modality import MediaKind
 from imagebind.toyworld.audio import render_audio
 from imagebind.toyworld.captions import with_article
@@ -48,7 +49,6 @@ SHOWN: Mapping[MediaKind, tuple[str, ...]] = MappingProxyType(
 STREAM_SETS: Mapping[str, tuple[MediaKind, ...]] = MappingProxyType(
     {"images": STREAMS[:1], "audio": STREAMS[1:2], "imu": STREAMS[2:], "sum": STREAMS}
 )
-Span = tuple[float, float]
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +104,7 @@ def matching_spans(shots: Sequence[Shot], queried: Shot, kind: MediaKind) -> lis
 def temporal_iou(first: Span, second: Span) -> float:
     """Return the duration of the intersection of two spans over that of their union."""
     shared = max(min(first[1], second[1]) - max(first[0], second[0]), 0.0)
-    return shared / (first[1] - first[0] + second[1] - second[0] - shared)
+    return float(shared / (first[1] - first[0] + second[1] - second[0] - shared))
 
 
 def is_found(span: Span, matching: Sequence[Span]) -> bool:

@@ -228,5 +228,5 @@ def _with_lower_scheme(uri: str) -> str:
 
 def _existing_copy(copy: Path) -> str:
     if not copy.exists():
-        raise OfflineError("the network is switched off")
+        raise OfflineError(f"no local copy, and {OFFLINE_MESSAGE}")
     return str(copy)

@@ -19,7 +19,7 @@ from imagebind.media.video_clock import Clock
 from imagebind.media.video_joins import HeadDecoder, decode_joins
 from imagebind.media.video_packets import PacketIndex, PacketLog
 from imagebind.media.video_stream import opened_video, packets_of
-from imagebind.media.webp import webp_clock, webp_size
+from imagebind.media.webp import is_cut_short, webp_clock, webp_size
 
 FALLBACK_RATE = Fraction(25)  # of a stream without a stated rate, as in FFmpeg
 RESTARTING_FORMATS = ("mpegts", "mpeg")  # their clocks may restart at any time
@@ -154,6 +154,8 @@ def scan_webp(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Tim
     frames = len(clock.ticks)
     if not frames:
         raise MediaError(name, got="an animation without frames", expected="at least one frame")
+    if is_cut_short(file):
+        warn_of(name, f"the file is cut short: only its first {frames} frames are complete")
     info = VideoInfo(
         duration=float(clock.duration),
         frames=frames,

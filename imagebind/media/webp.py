@@ -1,5 +1,6 @@
 """Animated WebP, which FFmpeg cannot read: Pillow decodes the frames, the file's chunks give their times."""
 
+import io
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,6 +27,30 @@ def is_animated_webp(file: BinaryIO) -> bool:
     return is_extended and bool(head[20] & ANIMATION_FLAG)
 
 
+def is_cut_short(file: BinaryIO) -> bool:
+    """Whether a WebP file ends before the end that its header states."""
+    file.seek(4)
+    return 8 + int.from_bytes(file.read(4), "little") > file.seek(0, os.SEEK_END)
+
+
+def _readable(file: BinaryIO) -> BinaryIO:
+    """Return the file; if it is cut short, a file of its complete chunks, because Pillow refuses such files."""
+    if not is_cut_short(file):
+        return file
+    end = file.seek(0, os.SEEK_END)
+    complete = 12  # bytes of the header and of complete chunks
+    while True:
+        file.seek(complete + 4)
+        size = int.from_bytes(file.read(4), "little")
+        after = complete + 8 + size + size % 2
+        if after > end:
+            break
+        complete = after
+    file.seek(0)
+    head, chunks = file.read(12), file.read(complete - 12)
+    return io.BytesIO(head[:4] + (complete - 8).to_bytes(4, "little") + head[8:] + chunks)
+
+
 def webp_clock(file: BinaryIO) -> Clock:
     """Return the times of an animated WebP's frames, without frames that are cut off."""
     end = file.seek(0, os.SEEK_END)
@@ -48,8 +73,7 @@ def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
         MediaError: the file cannot be read, or has more pixels than `limits` allow.
     """
     try:
-        file.seek(0)
-        with Image.open(file, formats=["WEBP"]) as image:
+        with Image.open(_readable(file), formats=["WEBP"]) as image:
             width, height = image.size
     except Exception as error:  # damaged data raises many types
         raise MediaError(name, got=f"a damaged WebP ({error})", expected="an undamaged animation") from error
@@ -61,8 +85,7 @@ def webp_size(file: BinaryIO, name: str, limits: Limits) -> tuple[int, int]:
 
 def webp_frames(file: BinaryIO) -> Iterator[tuple[int, np.ndarray]]:
     """Yield an animated WebP's composed frames, (index, (h, w, 3) uint8 RGB), up to the first damaged one."""
-    file.seek(0)
-    with suppress(Exception), Image.open(file, formats=["WEBP"]) as image:
+    with suppress(Exception), Image.open(_readable(file), formats=["WEBP"]) as image:
         for index in range(getattr(image, "n_frames", 1)):
             image.seek(index)
             yield index, np.array(image.convert("RGB"))

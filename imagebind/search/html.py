@@ -10,7 +10,7 @@ from typing import Any
 
 from imagebind.errors import import_extra
 from imagebind.modality import MediaKind
-from imagebind.search.rows import Hit
+from imagebind.search.rows import TEXT_KEY, Hit
 
 CARDS_CSS = Path(__file__).with_name("cards.css")
 CARD_TEXT_CHARACTERS = 240  # shown of a text
@@ -79,7 +79,7 @@ def has_file(hit: Hit) -> bool:
 
     A text that was added as a string is its own path, and may look like a file's path.
     """
-    is_string = hit.kind is MediaKind.TEXT and "text" in hit.metadata and not hit.mtime_ns
+    is_string = hit.kind is MediaKind.TEXT and TEXT_KEY in hit.metadata and not hit.mtime_ns
     return not is_string and Path(hit.path).is_absolute()
 
 
@@ -105,7 +105,7 @@ def data_uri(jpeg: bytes) -> str:
 
 def _shown_text(hit: Hit) -> str | None:
     """Return the beginning of a text; None for other media."""
-    text = hit.metadata.get("text")
+    text = hit.metadata.get(TEXT_KEY)
     if hit.kind is not MediaKind.TEXT or not isinstance(text, str):
         return None
     return text if len(text) <= CARD_TEXT_CHARACTERS else text[: CARD_TEXT_CHARACTERS - 1] + "…"

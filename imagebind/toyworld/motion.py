@@ -14,7 +14,7 @@ import numpy as np
 from imagebind.toyworld.scene import CLIP_SECONDS, Motion, Scene
 
 GRAVITY = 9.81  # m/s²
-Seconds = TypeVar("Seconds", float, np.ndarray)
+FloatOrArray = TypeVar("FloatOrArray", float, np.ndarray)
 HALF_CLIP_SECONDS = CLIP_SECONDS / 2
 
 SLIDE_SPEED = (0.20, 0.25)  # m/s: 78 to 128 pixels from the first frame to the last
@@ -70,7 +70,7 @@ def drop_height(scene: Scene) -> float:
     return _interpolate(DROP_HEIGHT, scene.vigour)
 
 
-def approach_at(seconds: Seconds) -> Seconds:
+def approach_at(seconds: FloatOrArray) -> FloatOrArray:
     """Return the metres by which an approaching object is farther than in a still; uniform acceleration."""
     start, end = APPROACH
     return start + (end - start) * (seconds / CLIP_SECONDS) ** 2

@@ -78,19 +78,28 @@ def test_a_still_webp_is_a_video_of_one_frame():
     assert VideoTransform(clips=1)(buffer.getvalue()).shape == (3, 3, 2, 224, 224)
 
 
-def test_a_webp_cut_short_gives_its_remaining_frames_or_a_media_error():
+@pytest.mark.parametrize("lossless", [False, True])
+def test_a_webp_cut_short_gives_its_complete_frames_and_a_warning(lossless):
     noise = np.random.default_rng(0).integers(0, 256, (6, 60, 80, 3), np.uint8)
     frames = [Image.fromarray(frame) for frame in noise]
     buffer = io.BytesIO()
-    frames[0].save(buffer, "WEBP", save_all=True, append_images=frames[1:], duration=100)
+    options = {"save_all": True, "append_images": frames[1:], "duration": 100, "lossless": lossless}
+    frames[0].save(buffer, "WEBP", **options)
     whole = buffer.getvalue()
-    for share in (0.3, 0.6, 0.9):
-        try:
-            with open_video(whole[: int(len(whole) * share)]) as video:
-                assert 0 < video.info.frames < 6
-                assert len(list(video.decode([0]))) == 1
-        except MediaError as error:  # Pillow's library may refuse it
-            assert "WebP" in str(error) or "decoded" in str(error)
+    with open_video(whole) as video:
+        expected = dict(video.decode(range(6)))
+    for share, complete in ((0.3, 1), (0.6, 3), (0.9, 5), (0.9999, 5)):
+        with collect_warnings() as warnings, open_video(whole[: int(len(whole) * share)]) as video:
+            (warning,) = warnings
+            assert warning.endswith(f"cut short: only its first {complete} frames are complete")
+            assert video.info.frames == complete and video.info.duration == pytest.approx(0.1 * complete)
+            for index, frame in video.decode(range(complete)):
+                assert (frame == expected[index]).all()
+
+
+def test_a_webp_cut_before_its_first_frame_is_an_error():
+    with pytest.raises(MediaError, match="damaged WebP"), open_video(animation()[:60]):
+        pass
 
 
 def test_max_pixels_applies_to_webp():

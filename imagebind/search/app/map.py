@@ -15,7 +15,7 @@ from imagebind.modality import MediaKind
 from imagebind.search.app import results
 from imagebind.search.html import CARD_TEXT_CHARACTERS, kind_name, seconds
 from imagebind.search.index import Index
-from imagebind.search.rows import Hit
+from imagebind.search.rows import TEXT_KEY, Hit
 
 MAP_POINTS = 2000  # at most: more would overlap, and each is an element of the page
 MIN_POINTS_PER_KIND = 8  # media types with fewer are centred by the mean of all
@@ -55,6 +55,6 @@ def map_of(index: Index) -> str:
 
 
 def _label(hit: Hit) -> str:
-    text = hit.metadata.get("text")
+    text = hit.metadata.get(TEXT_KEY)
     name = text if hit.kind is MediaKind.TEXT and isinstance(text, str) else hit.path.rpartition("/")[2]
     return " ".join(filter(None, [f"{kind_name(hit.kind)}: {name[:CARD_TEXT_CHARACTERS]}", seconds(hit)]))

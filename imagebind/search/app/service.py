@@ -208,10 +208,11 @@ class PageService:
 
     def _hits(self, query: Any, filters: Filters, *, description: str, without: str | None = None) -> str:
         options = filters.options()
+        count = options["k"]
         if without is not None:
             options["k"] += 1
         hits = self.index.search(query, **options)
-        hits = [hit for hit in hits if hit.id != without][: filters.top]
+        hits = [hit for hit in hits if hit.id != without][:count]
         if hits:
             return results.found(hits, query=description)
         if not len(self.index):
