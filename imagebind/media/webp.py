@@ -34,7 +34,7 @@ def is_cut_short(file: BinaryIO) -> bool:
 
 
 def _readable(file: BinaryIO) -> BinaryIO:
-    """Return the file; if it is cut short, a file of its complete chunks, because Pillow refuses such files."""
+    """Return the file; if it is cut short, its complete chunks as a file, because Pillow refuses it."""
     if not is_cut_short(file):
         return file
     end = file.seek(0, os.SEEK_END)

@@ -12,7 +12,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -32,6 +31,7 @@ from imagebind.checkpoints.download import (
 )
 from imagebind.errors import CheckpointError
 from imagebind.io import http
+from tests.search.crawled import unprivileged
 
 PAYLOAD = random.Random(0).randbytes(3 << 20)
 SENT_CHUNK_BYTES = 1 << 16
@@ -403,19 +403,6 @@ def test_offline_without_a_copy_reports_the_paths_and_the_way_out(tmp_path, monk
 def test_offline_with_a_copy_needs_no_server(tmp_path):
     (tmp_path / "weights.pth").write_bytes(PAYLOAD)
     assert download(RELEASED, cache_dir=tmp_path, offline=True) == tmp_path / "weights.pth"
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Switch to an unprivileged user, since root may write anywhere."""
-    if not hasattr(os, "geteuid") or os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(65534)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 @pytest.fixture

@@ -220,7 +220,7 @@ def test_a_pickled_transform_gives_the_same_clips_in_threads():
 def test_the_error_for_audio_shorter_than_25_ms_has_its_length(tmp_path, seconds):
     path = tmp_path / "blip.wav"
     soundfile.write(path, np.zeros(int(seconds * 48_000), np.float32), 48_000)
-    message = r"0\.0249 s|0\.0010 s" if seconds else "no sound|without samples"
+    message = r"0\.0249 s|0\.0010 s" if seconds else "without samples"
     with pytest.raises(MediaError, match=rf"blip\.wav.*({message})"):
         AudioTransform()(path)
 
