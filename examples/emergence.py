@@ -49,6 +49,7 @@ class Measured:
         shuffled: for a model trained with shuffled pairs.
         text: for a model trained with pairs of text.
         raw: for nearest neighbours on the raw inputs.
+        scenes: number of scenes of each measurement, for the chance level.
     """
 
     seeds: list[Figures]
@@ -56,6 +57,7 @@ class Measured:
     shuffled: Figures
     text: Figures
     raw: Figures
+    scenes: int
 
 
 def run(recipes: tuple[Recipe, ...], steps: int | None) -> Path:
@@ -108,7 +110,7 @@ def _row(label: str, found: Measured, names: list[str], *, raw: bool) -> str:
     columns: list[Callable[[str], str]] = [
         lambda name: _spread([figures[name] for figures in found.seeds]),
         lambda name: _percent(mean(figures[name] for figures in found.unseen)),
-        lambda name: _percent(chance_of(name)),
+        lambda name: _percent(chance_of(name, found.scenes)),
         lambda name: _percent(found.shuffled[name]),
         lambda name: _percent(found.text[name]),
     ]
@@ -154,6 +156,7 @@ def main(arguments: list[str] | None = None) -> list[str]:
         shuffled=figures_of(trained(first, "shuffled"), held_out),
         text=figures_of(trained(first, "text"), held_out),
         raw=raw_figures(world),
+        scenes=options.held_out,
     )
     lines = [*classification_table(found), "", *retrieval_table(found)]
     print("\n".join(lines))

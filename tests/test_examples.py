@@ -246,7 +246,9 @@ def test_several_seeds_have_a_mean_and_a_standard_deviation():
     figures = [dict.fromkeys(["audio_shape"], share) for share in (0.9, 0.92, 0.94)]
     other = {"audio_shape": 0.5}
     emergence = example("emergence")
-    found = emergence.Measured(seeds=figures, unseen=figures, shuffled=other, text=other, raw=other)
+    found = emergence.Measured(
+        seeds=figures, unseen=figures, shuffled=other, text=other, raw=other, scenes=256
+    )
     row = emergence._row("audio", found, ["audio_shape"], raw=True)
     assert row == "| audio | 92.0 ± 2.0 | 92.0 | 12.5 | 50.0 | 50.0 | 50.0 |"
 

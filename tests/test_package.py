@@ -59,7 +59,7 @@ def test_a_missing_vocabulary_raises_an_error_with_the_searched_folders(tmp_path
     from imagebind.transforms import text
 
     monkeypatch.setattr(text, "__file__", str(tmp_path / "imagebind" / "transforms" / "text.py"))
-    with pytest.raises(FileNotFoundError, match=f"no {VOCABULARY} in .*bpe"):
+    with pytest.raises(FileNotFoundError, match=f"{VOCABULARY}: expected it in .*bpe, got no such file"):
         text.vocabulary.__wrapped__()
 
 
