@@ -393,5 +393,6 @@ class AudioStream:
 
 
 def _discard(stream: Any) -> None:
-    """Let FFmpeg skip a stream's packets instead of reading them."""
-    stream.discard = type(stream.discard).all
+    """Let FFmpeg skip a stream's packets instead of reading them; PyAV 16 cannot."""
+    if hasattr(stream, "discard"):
+        stream.discard = type(stream.discard).all

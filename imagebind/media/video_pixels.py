@@ -48,7 +48,8 @@ def to_rgb(
         width = max(round(frame.width * pixel_aspect), 1)
         filters = [("scale", f"{width}:{frame.height}"), *filters]
     graph = Graph()
-    graph.threads = 1  # a forked process would wait forever for its parent's threads
+    if hasattr(graph, "threads"):  # not in PyAV 16
+        graph.threads = 1  # a forked process would wait forever for its parent's threads
     source = graph.add_buffer(
         width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
     )
@@ -87,7 +88,8 @@ def _free(graph: Graph) -> None:
 
 def _neutralise_tags(frame: VideoFrame) -> None:
     """Replace colour tags that swscale rejects. Primaries and transfer are not converted."""
-    frame.color_trc = frame.color_primaries = UNSPECIFIED
+    if hasattr(frame, "color_trc"):  # not in PyAV 16
+        frame.color_trc = frame.color_primaries = UNSPECIFIED
     if frame.colorspace == CONSTANT_LUMINANCE:
         frame.colorspace = BT2020
     elif frame.colorspace not in KNOWN_MATRICES:

@@ -171,7 +171,7 @@ def _warn_if_cut_short(
     file: BinaryIO, name: str, container: InputContainer, stream: VideoStream, *, packets: int
 ) -> None:
     """Warn about packets that an MP4 or MOV lists beyond the end of the file."""
-    listed: Any = stream.index_entries
+    listed: Any = getattr(stream, "index_entries", ())  # PyAV 16 has none
     if not container.format.name.startswith("mov") or len(listed) <= packets:
         return
     if listed[-1].pos + listed[-1].size > file.seek(0, os.SEEK_END):
