@@ -106,7 +106,9 @@ def generate(
     if isinstance(query, list | tuple) and not query:
         raise ValueError("query: expected at least one item, got none")
     if isinstance(query, list) and not is_weighted(query):
-        raise ValueError("query: expected an item, a vector or pairs (item, weight), got a list without weights")
+        raise ValueError(
+            "query: expected an item, a vector or pairs (item, weight), got a list without weights"
+        )
     chosen = decoder_of(embedder) if decoder is None else _as_decoder(decoder)
     chosen.check(embedder)
     vector = to_query(query, embedder, embed_dim=embedder.embed_dim).vector

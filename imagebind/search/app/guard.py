@@ -12,9 +12,9 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MEGABYTE = 2**20
+MEBIBYTE = 2**20
 UPLOAD_PATH, DETECT_PATH = "/uploads", "/detections"  # paths that take a file
-MAX_JSON_BYTES = MEGABYTE  # of a request without a file
+MAX_JSON_BYTES = MEBIBYTE  # of a request without a file
 MAX_PENDING_UPLOADS = 256  # uploads being received, waiting or being embedded
 MAX_PENDING_FULL_UPLOADS = 8  # limit of all pending uploads' bytes, as a multiple of the largest upload
 BODY_SECONDS = 30.0  # for the next chunk of a request
@@ -81,7 +81,7 @@ class Guard:
             return _refuse(400, "The Content-Length is not a number.")
         limit = self.max_upload_bytes if is_upload else MAX_JSON_BYTES
         if size > limit:
-            return _refuse(413, f"Too large: at most {limit / MEGABYTE:g} MB at once.")
+            return _refuse(413, f"Too large: at most {limit / MEBIBYTE:g} MiB at once.")
         full = (
             len(self.pending) >= MAX_PENDING_UPLOADS
             or sum(self.pending.values()) + size > MAX_PENDING_FULL_UPLOADS * self.max_upload_bytes

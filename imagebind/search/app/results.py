@@ -8,12 +8,14 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from imagebind.errors import UnknownMediaError
 from imagebind.modality import MediaKind, kinds_in_order
 from imagebind.search.app.detector import DetectedBoxes
 from imagebind.search.html import card, cards, data_uri, has_file, kind_name
 from imagebind.search.rows import Hit
 from imagebind.zeroshot import LabelScore
 
+MAX_QUERY_CHARACTERS = 200  # of the description of a query above its hits
 PLURALS = {
     MediaKind.IMAGE: "images",
     MediaKind.VIDEO: "videos",
@@ -52,6 +54,8 @@ def page(*, overview: str, welcome: str, kinds: Sequence[MediaKind], **values: A
 
 def found(hits: Sequence[Hit], *, query: str) -> str:
     """Return the cards of the hits for a query."""
+    if len(query) > MAX_QUERY_CHARACTERS:
+        query = query[: MAX_QUERY_CHARACTERS - 1] + "…"
     shown = Markup(cards(hits, media_link, actions=more_button))
     return render("found.html", count=len(hits), query=query, cards=shown)
 
@@ -77,6 +81,14 @@ def more_button(hit: Hit) -> str:
 def notice(text: str, *, advice: str = "", alarm: bool = False) -> str:
     """Return a message with advice on what to do next."""
     return render("notice.html", text=text, advice=advice, alarm=alarm)
+
+
+def message_of(error: Exception) -> str:
+    """Return an error's message, without a hint on Python and the command line."""
+    message = str(error)
+    if isinstance(error, UnknownMediaError) and error.hint:
+        return message.removesuffix(f"; {error.hint}")
+    return message
 
 
 def nothing_found(*, filtered: bool) -> str:
@@ -119,7 +131,7 @@ def label_table(scores: Sequence[LabelScore]) -> str:
 
 def detected(boxes: DetectedBoxes) -> str:
     """Return an image with its detections, and their table."""
-    advice = "Lower the minimum score, or try another text." if not boxes.rows else ""
+    advice = "Lower the minimum score, or try another query." if not boxes.rows else ""
     shown = render("detected.html", name=boxes.name, image=data_uri(boxes.jpeg), rows=boxes.rows)
     return shown if boxes.rows else notice("Nothing found.", advice=advice) + shown
 

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from imagebind.errors import ImageBindError
 from imagebind.modality import MediaKind, kinds_in_order
 from imagebind.search.app import results
-from imagebind.search.app.guard import DETECT_PATH, MEGABYTE, UPLOAD_PATH, Guard, WorkQueue
+from imagebind.search.app.guard import DETECT_PATH, MEBIBYTE, UPLOAD_PATH, Guard, WorkQueue
 from imagebind.search.app.inputs import Upload, UploadFile
 from imagebind.search.app.media import media_routes
 from imagebind.search.app.service import MAX_HITS, Filters, PageQuery, PageService
@@ -51,7 +51,7 @@ def build_app(
     """
     if not max_upload_mb > 0:
         raise ValueError(f"max_upload_mb: expected more than 0, got {max_upload_mb}")
-    max_bytes = int(max_upload_mb * MEGABYTE)
+    max_bytes = int(max_upload_mb * MEBIBYTE)
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     _add_page(app, PageService(index=index), max_bytes)
     app.include_router(media_routes(index))
@@ -144,4 +144,4 @@ def _invalid(_: Request, error: Exception) -> Response:
 
 
 def _failed(_: Request, error: Exception) -> Response:
-    return PlainTextResponse(str(error), status_code=422)
+    return PlainTextResponse(results.message_of(error), status_code=422)

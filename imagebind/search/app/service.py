@@ -77,9 +77,13 @@ class Filters:
         """Return the arguments for `Index.search`.
 
         Raises:
-            MediaError: a time cannot be parsed.
+            MediaError: a time cannot be parsed, or the first is after the last.
         """
         first, last = parse_time(self.first), parse_time(self.last)
+        if first is not None and last is not None and first > last:
+            raise MediaError(
+                "the times", got=f"{self.first} and {self.last}", expected="From time before To time"
+            )
         timed = first is not None or last is not None
         return {
             "k": min(max(self.top, 1), MAX_HITS),
@@ -150,7 +154,7 @@ class PageService:
             hit = self.index.get(id)
             if hit is None or hit.vector is None:
                 return results.notice(ITEM_GONE, advice="Search again.", alarm=True)
-            description = f"more like {hit.path.rpartition('/')[2]}"
+            description = f"items similar to {hit.path.rpartition('/')[2]}"
             return self._hits(hit.vector, filters, description=description, without=id)
         except (ImageBindError, ValueError) as error:
             return self.error_notice(error)
@@ -196,7 +200,7 @@ class PageService:
 
     def error_notice(self, error: Exception, *, advice: str = "") -> str:
         """Return an error message as a notice."""
-        return results.notice(str(error), advice=advice, alarm=True)
+        return results.notice(results.message_of(error), advice=advice, alarm=True)
 
     def _check_kinds(self, filters: Filters) -> None:
         if {*filters.kinds} <= {kind.value for kind in MediaKind}:

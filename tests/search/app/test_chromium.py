@@ -110,7 +110,7 @@ def test_a_typed_text_finds_the_hits_of_the_index_and_a_card_finds_more_like_it(
     assert found == [hit.id for hit in indexed.search("a star", 24)]
     page.locator(f"[data-like='{found[-1]}']").press("Enter")  # far down, and the page scrolls to its hits
     name = indexed.get(found[-1]).path.rpartition("/")[2]
-    wait_for_status(page, f"more like {name}")
+    wait_for_status(page, f"items similar to {name}")
     assert found[-1] not in cards(page)
     wait_until(page, "document.querySelector('#hits .status').getBoundingClientRect().top >= 0")
 
@@ -188,7 +188,7 @@ def test_a_point_of_the_map_shows_its_item_by_mouse_and_keys_and_media_types_can
     assert reached.get_attribute("data-id") != id and reached.get_attribute("data-kind") != "thermal"
     page.keyboard.press("Enter")
     page.locator(f"#item [data-like='{reached.get_attribute('data-id')}']").click()
-    wait_for_status(page, "more like")
+    wait_for_status(page, "items similar to")
 
 
 def test_an_upload_has_a_row_for_each_label(opened, served, media):
@@ -316,6 +316,10 @@ def test_html_in_an_index_a_query_an_upload_and_labels_is_shown_as_text(opened, 
 
 def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, media):
     page = opened(served.url, PHONE)
+    page.get_by_label("Text", exact=True).fill("a" * 300)  # no space at which a line may break
+    search(page)
+    wait_for_status(page, "24 hits")
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_label("Text", exact=True).fill("a star")
     page.get_by_label("Text", exact=True).press("Enter")
     wait_for_status(page, "24 hits")
@@ -331,6 +335,25 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
         page.get_by_role("tab", name=tab).click()
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+        if tab == "Map":
+            assert page.locator(".map").bounding_box()["width"] > 0.8 * PHONE["width"]
+
+
+def test_an_invalid_number_in_the_closed_filters_is_shown_instead_of_searching(opened, served):
+    page = opened(served.url)
+    page.get_by_label("Text", exact=True).fill("a star")
+    page.locator("summary", has_text="Filters").click()
+    page.get_by_label("Number of hits").fill("500")
+    page.locator("summary", has_text="Filters").click()
+    search(page)
+    wait_until(page, "document.activeElement.name === 'top' && document.getElementById('filters').open")
+    page.get_by_label("Number of hits").fill("2")
+    search(page)
+    wait_for_status(page, "2 hits for “a star”")
+    page.get_by_label("Number of hits").fill("")
+    page.locator("[data-like]").first.click()
+    wait_until(page, "document.activeElement.name === 'top'")
+    assert len(cards(page)) == 2
 
 
 def test_detection_by_a_text_and_an_audio_file_shows_rows_and_an_image(opened, served, tmp_path):

@@ -53,7 +53,7 @@ def test_an_upload_above_the_size_limit_is_refused(served):
     assert answer.status_code in (200, 422)
     for size in (2**20 + 1, 3_000_000):
         answer = upload(served.url, b"x" * size)
-        assert answer.status_code == 413 and "at most 1 MB" in answer.text
+        assert answer.status_code == 413 and "at most 1 MiB" in answer.text
     assert served.temporary_files() == []
 
 

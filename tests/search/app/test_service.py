@@ -98,7 +98,9 @@ def test_without_hits_the_page_suggests_other_filters_and_wrong_filters_are_name
     page_query = PageQuery(texts=[("a star", 1.0)])
     assert "No hits." in service.search(page_query, Filters(path="nowhere/*"))
     assert "Filters" in service.search(page_query, Filters(path="nowhere/*"))
-    assert "start &lt;= end" in service.search(page_query, Filters(first="5", last="2"))
+    with pytest.raises(MediaError, match="the times: expected From time before To time, got 5 and 2"):
+        Filters(first="5", last="2").options()
+    assert "From time before To time" in service.search(page_query, Filters(first="5", last="2"))
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,9 @@ function selectTab(selected) {
     tab.tabIndex = isSelected ? 0 : -1;
     byId(tab.getAttribute("aria-controls")).hidden = !isSelected;
   }
-  if (selected.id === "map-tab") show(byId("map"), request("map").then((answer) => answer.text()));
+  if (selected.id !== "map-tab") return;
+  byId("item").replaceChildren();
+  show(byId("map"), request("map").then((answer) => answer.text()));
 }
 
 for (const [number, tab] of tabs.entries()) {
@@ -98,6 +100,15 @@ for (const type of ["dragover", "drop"]) {
   document.addEventListener(type, (event) => event.target.type === "file" || event.preventDefault());
 }
 
+// The browser shows the error of an invalid field only if its section is open.
+document.addEventListener(
+  "invalid",
+  (event) => {
+    const section = event.target.closest("details");
+    if (section) section.open = true;
+  },
+  true,
+);
 document.addEventListener("input", (event) => {
   if (event.target.type === "range") event.target.nextElementSibling.value = event.target.value;
 });
@@ -105,6 +116,7 @@ document.addEventListener("click", (event) => {
   const button = event.target.closest("[data-like]");
   if (!button) return;
   selectTab(byId("search-tab"));
+  if (!form.reportValidity()) return;
   showHits(`like/${encodeURIComponent(button.dataset.like)}`, filters());
 });
 // When a player starts, pause all others.
@@ -121,7 +133,7 @@ document.addEventListener(
 connectRecorder(
   byId("record"),
   (files) => uploads.add(files),
-  (error) => byId("notices").append(notice(error.message)),
+  (error) => byId("record-notices").replaceChildren(notice(error.message)),
 );
 connectMap(byId("map"), (id) => {
   show(byId("item"), request(`item/${encodeURIComponent(id)}`).then((answer) => answer.text()));

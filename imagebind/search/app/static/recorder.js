@@ -70,7 +70,12 @@ async function openCamera() {
 
 async function open(constraints) {
   if (!navigator.mediaDevices) throw new Error("Recording needs https, or a page on this machine.");
-  return navigator.mediaDevices.getUserMedia(constraints);
+  try {
+    return await navigator.mediaDevices.getUserMedia(constraints);
+  } catch (error) {
+    if (error.name !== "NotFoundError") throw error;
+    throw new Error(constraints.video ? "No camera was found." : "No microphone was found.");
+  }
 }
 
 function stop(stream) {

@@ -3,7 +3,7 @@ import { notice, request } from "./requests.js";
 
 const MAX_UPLOAD_BYTES = Number(document.body.dataset.maxUploadBytes);
 const KIND_NAMES = JSON.parse(document.body.dataset.kindNames);
-const MEGABYTE = 2 ** 20;
+const MEBIBYTE = 2 ** 20;
 
 // The uploads that a list shows, each with its media type and weight.
 export class UploadList {
@@ -33,7 +33,7 @@ export class UploadList {
         this.show(entry);
       } catch (error) {
         this.remove(entry);
-        this.notices.append(notice(error.message, "Drop another file."));
+        this.notices.append(notice(`${error.message.replace(/\.$/, "")}.`, "Drop another file."));
       }
       status.remove();
     }
@@ -82,8 +82,8 @@ export class UploadList {
 // Throw an Error if a file is too large.
 export function checkSize(file) {
   if (file.size <= MAX_UPLOAD_BYTES) return;
-  const size = (file.size / MEGABYTE).toPrecision(3);
-  throw new Error(`${file.name}: expected at most ${MAX_UPLOAD_BYTES / MEGABYTE} MB, got ${size} MB`);
+  const size = (file.size / MEBIBYTE).toPrecision(3);
+  throw new Error(`${file.name}: expected at most ${MAX_UPLOAD_BYTES / MEBIBYTE} MiB, got ${size} MiB`);
 }
 
 async function embed(file) {
@@ -99,6 +99,6 @@ function preview(card, upload, kind) {
   image.hidden = !upload.thumbnails[kind];
   none.hidden = !image.hidden;
   image.src = upload.thumbnails[kind] ?? "";
-  none.className = `upload-preview no-preview kind-${kind || "any"}`;
+  none.className = `upload-preview no-preview${kind ? ` kind-${kind}` : ""}`;
   card.querySelector("small").textContent = KIND_NAMES[kind] ?? "ambiguous media type";
 }
