@@ -1,9 +1,10 @@
-"""Embed a stream of files of any length in bounded memory, and write the vectors to a table.
+"""Embed a stream of files of any length, and write the vectors to a table.
 
     python examples/batch_embedding.py
     python examples/batch_embedding.py media/ --out vectors.parquet --model imagebind_huge --batch-size 64
 
-Threads decode files while the model computes. Files that cannot be read are reported and skipped.
+Threads decode files while the model computes. Memory is bounded, except for .npz, whose rows are written at
+the end. Files that cannot be read and files of ambiguous media type are reported and skipped.
 Without a folder it writes and embeds a toy world. `imagebind embed` does the same from the command line.
 """
 
@@ -19,7 +20,7 @@ from imagebind.vectors import VectorFile, rows_of
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Yield the files of a folder and its subfolders one by one; the full list is never in memory."""
+    """Yield the files of a folder and its subfolders, without hidden files; list one folder at a time."""
     for entry in sorted(folder.iterdir()):
         if entry.is_dir():
             yield from files_below(entry)

@@ -1,9 +1,9 @@
-"""Train the small model with three random seeds, and its baselines, and print the tables of emergent pairs.
+"""Train the small model with three random seeds, and print tables of its trained and emergent pairs.
 
     python examples/emergence.py --out runs/emergence
 
 With the first seed, two controls are trained too: with shuffled pairs, and with pairs of text. On two cores,
-a seed takes 30 to 45 minutes. docs/results.md has these tables. An interrupted run resumes.
+a seed takes 30 to 45 minutes. docs/results.md has these tables. The same command resumes an interrupted run.
 """
 
 import argparse
@@ -32,7 +32,7 @@ from imagebind.training.recipe import Recipe, Steps
 from imagebind.training.tiny import recipe as tiny
 
 UNSEEN_NAME = "unseen"  # new scenes with combinations of attributes that were trained on
-TRAINED = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
+TRAINED_PAIRS = {(kind, MediaKind.TEXT) for kind in (MediaKind.IMAGE, MediaKind.VIDEO)} | {
     (MediaKind(modality.value), vision) for modality, vision in tiny.PAIRED_VISION.items()
 }
 
@@ -61,7 +61,7 @@ class Measured:
 
 
 def run(recipes: tuple[Recipe, ...], steps: int | None) -> Path:
-    """Train recipes one after the other, resuming interrupted ones; return the model of the last."""
+    """Train recipes one after the other, resuming interrupted ones; return the folder of the last model."""
     for recipe in recipes:
         length = recipe.length if steps is None else Steps(total=steps)
         result = train(replace(recipe, length=length, trackers=()))
@@ -74,7 +74,7 @@ def figures_of(model: Path, rendered: Rendered) -> Figures:
 
 
 def raw_figures(world: Path) -> Figures:
-    """Return the accuracy of nearest neighbours on the raw inputs of each modality."""
+    """Return the accuracy of nearest neighbours on the raw inputs of each media type."""
     training, held_out = (tiny.open_world(world / name) for name in (tiny.TRAIN_NAME, tiny.HELD_OUT_NAME))
     return {
         classification_name(kind, attribute): share
@@ -84,7 +84,7 @@ def raw_figures(world: Path) -> Figures:
 
 
 def classification_table(found: Measured) -> Iterator[str]:
-    """Yield the lines of a Markdown table of zero-shot accuracies of each modality, in percent."""
+    """Yield the lines of a Markdown table of zero-shot accuracies of each media type, in percent."""
     yield "| | tiny | new scenes | chance | shuffled | with text | raw |"
     yield "|---|---|---|---|---|---|---|"
     for kind, attributes in CLASSIFIED_ATTRIBUTES.items():
@@ -97,11 +97,11 @@ def classification_table(found: Measured) -> Iterator[str]:
 
 
 def retrieval_table(found: Measured) -> Iterator[str]:
-    """Yield the lines of a Markdown table of recall at 1 and at 10 among 256, in percent."""
+    """Yield the lines of a Markdown table of recall at 1 and at 10, in percent, among up to 256 scenes."""
     yield "| | tiny | new scenes | chance | shuffled | with text |"
     yield "|---|---|---|---|---|---|"
     for query, candidates in RETRIEVALS:
-        trained = {(query, candidates), (candidates, query)} & TRAINED
+        trained = {(query, candidates), (candidates, query)} & TRAINED_PAIRS
         label = f"{query} → {candidates}{' (trained)' if trained else ''}"
         yield _row(label, found, [retrieval_name(query, candidates, k) for k in (1, 10)], raw=False)
 

@@ -2,7 +2,7 @@
 
     python examples/generation.py --out images
 
-It renders the audio of a toy-world scene, and writes images made from the audio, a text, and their sum.
+It writes a scene of the toy world, and four images each for its audio, for a text, and for their sum.
 """
 
 import argparse

@@ -4,7 +4,7 @@
     python examples/lora_two_trunks.py --manifest pairs.csv --weights imagebind_huge/ --steps 2000
 
 Without a manifest it fine-tunes the small model on a toy world, offline and in less than a minute. It writes
-a small adapter for peft and the merged model for `load_model`, and checks that both give the same embeddings.
+a small adapter for peft and the merged model for `load_model`, and prints how far their embeddings differ.
 `--weights` is a folder that `save_model` or `imagebind weights convert` wrote. The script needs
 `pip install 'imagebind[train]'`.
 """
@@ -45,7 +45,7 @@ def write_pairs(folder: Path, scenes: int) -> Path:
 
 
 def make_recipe(weights: Path, pairs: dict[str, list[Pair]], *, steps: int, output: Path) -> Recipe:
-    """Return a recipe whose batches have one modality each; frozen vision keeps both in one space."""
+    """Return a recipe whose batches pair vision with one modality; frozen vision keeps both in one space."""
     return Recipe(
         model=partial(load_model, weights, dtype=torch.float32),
         pairs=tuple(
@@ -65,7 +65,7 @@ def make_recipe(weights: Path, pairs: dict[str, list[Pair]], *, steps: int, outp
 
 
 def with_adapter(weights: Path, adapter: Path) -> ImageBindModel:
-    """Return the model with the adapter beside its weights, so that several adapters can share one model."""
+    """Return the model with the adapter, not merged, so that several adapters can share the weights."""
     return PeftModel.from_pretrained(load_model(weights, dtype=torch.float32), adapter).get_base_model()
 
 

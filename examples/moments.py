@@ -3,7 +3,8 @@
     python examples/moments.py --out moments
 
 Without `--recording` it writes and searches a recording of the toy world: 36 s of video with audio, and an
-IMU file. To search your own, pass `--recording film.mp4 --model imagebind_huge --text "a dog barks"`.
+IMU file; the text then describes one of its shots. To search your own, pass
+`--recording film.mp4 --model imagebind_huge --text "a dog barks"`.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from imagebind.applications.streams import embed_recording
 from imagebind.query import to_query
 from imagebind.toyworld.recordings import sample_shots, write_recording
 
-SHOTS, SEED = 8, 0
+SHOT_COUNT, SEED = 8, 0
 
 
 def main(arguments: list[str] | None = None) -> list[Moment]:
@@ -32,12 +33,13 @@ def main(arguments: list[str] | None = None) -> list[Moment]:
     given = parser.parse_args(arguments)
     recording, imu, text = given.recording, given.imu, given.text
     if recording is None:
-        shots = sample_shots(np.random.default_rng(SEED), SHOTS)
+        shots = sample_shots(np.random.default_rng(SEED), SHOT_COUNT)
         written = write_recording(given.out, shots)
         recording, imu = written.video, written.imu
-        attributes = shots[SHOTS // 2].scene.attributes
+        middle = shots[SHOT_COUNT // 2]
+        attributes = middle.scene.attributes
         text = f"a {attributes['colour']} {attributes['shape']} {attributes['motion']}"
-        print(f"{text}: from {shots[SHOTS // 2].start:.1f} to {shots[SHOTS // 2].end:.1f} s")
+        print(f"{text}: from {middle.start:.1f} to {middle.end:.1f} s")
 
     embedder = Embedder(given.model)
     items = [(text, 1.0)] + ([] if given.audio is None else [({"audio": given.audio}, 1.0)])

@@ -2,7 +2,7 @@
 
     python examples/new_head.py photos/cats photos/dogs --weights imagebind_huge.pth
 
-Each folder is a class. Only the new layer is trained; the trunk runs once per image, without gradients.
+Each folder is a class. Only the new layer is trained, on features that the frozen trunk computes once.
 """
 
 import argparse

@@ -3,8 +3,9 @@
     python examples/new_modality.py --out radar_pack
 
 The new trunk is trained on pairs with images only, as in ImageBind; the other modalities do not change. Here
-the pairs are synthetic: images with a texture, and range-angle maps with the same texture. The pack contains
-the trunk and its transform, and `Embedder(model, packs=["radar_pack"])` loads it.
+the frozen model has random weights, and the pairs are synthetic: images with a texture, and range-angle maps
+with the same texture. The pack contains the weights of the new modules, and the name and settings of their
+transform. `Embedder(model, packs=["radar_pack"])` adds it to the frozen model.
 """
 
 import argparse
@@ -21,15 +22,15 @@ from imagebind.models.bound import with_modality
 from imagebind.packs import save_pack
 from imagebind.transforms import ArrayTransform
 
-SIDE = 64  # pixels of an image, cells of a range-angle map
-TEXTURE = 8  # cells after which the texture repeats
+SIDE = 64  # height and width of an image in pixels, and of a range-angle map in cells
+TEXTURE_SIDE = 8  # height and width of the texture, which repeats
 RADAR = OneChannelConfig(embed_dim=64, num_blocks=2, num_heads=4, image_size=SIDE, patch_size=8)
 
 
 def make_pairs(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Return noisy images (count, 3, 64, 64) and maps (count, 1, 64, 64) with the same textures."""
-    texture = torch.randn(count, 1, TEXTURE, TEXTURE, generator=generator)
-    texture = texture.repeat(1, 1, SIDE // TEXTURE, SIDE // TEXTURE)  # (count, 1, 64, 64)
+    texture = torch.randn(count, 1, TEXTURE_SIDE, TEXTURE_SIDE, generator=generator)
+    texture = texture.repeat(1, 1, SIDE // TEXTURE_SIDE, SIDE // TEXTURE_SIDE)  # (count, 1, 64, 64)
     noise = 0.3 * torch.randn(count, 4, SIDE, SIDE, generator=generator)
     return texture + noise[:, :3], texture + noise[:, 3:]
 

@@ -4,7 +4,7 @@
     python examples/own_manifest.py --manifest pairs.csv --modality depth --weights imagebind_huge/
 
 A manifest is a CSV, JSON lines or parquet table with a column `vision` and a column named after the other
-modality. Each cell has a path relative to the manifest:
+modality. A cell is a path relative to the manifest's folder, or a URI; in the column `text`, it is the text:
 
     vision,thermal
     yard/0001.jpg,yard/0001_thermal.png

@@ -1,4 +1,4 @@
-"""Find the files of a folder that are most similar to a query of any modality.
+"""Find the files of a folder that are most similar to a text or an audio file.
 
     python examples/retrieval.py
     python examples/retrieval.py photos/ --text "a dog on a beach" --model imagebind_huge
@@ -21,7 +21,7 @@ def toy_images(folder: Path, scenes: int) -> list[Path]:
 
 
 def nearest(embedder: Embedder, query: object, files: list[Path], k: int) -> list[tuple[Path, float]]:
-    """Return the k files most similar to a query with their cosines, best first; skip unreadable files."""
+    """Return the k files most similar to a query with their cosines, best first; skip files that fail."""
     vectors = embedder.encode(files, on_error="skip")  # (n, e), NaN for a file that cannot be read
     cosines = vectors @ embedder.encode(query)  # (n,)
     ranked = sorted(zip(cosines.tolist(), files, strict=True), key=lambda pair: -pair[0])

@@ -2,14 +2,14 @@
 
     python examples/two_processes.py
 
-This file also contains the recipe. The script only runs these two commands, and compares their logs:
+This file also contains the recipe. The script runs two commands like these, and compares their logs:
 
     imagebind train examples/two_processes.py --out one
     torchrun --standalone --nproc-per-node 2 -m imagebind.cli.main train examples/two_processes.py --out two
 
-Here all ranks use the CPU and communicate through gloo; on a machine with GPUs, each rank uses one GPU and
-NCCL. The small model has random weights, and its pairs are rendered, so no files are needed. The script
-needs `pip install 'imagebind[train]'`.
+The script hides GPUs, so all ranks use the CPU and communicate through gloo; otherwise, on a machine with
+GPUs, each rank uses one GPU and NCCL. The small model has random weights, and its pairs are rendered, so no
+files are needed.
 """
 
 import argparse
