@@ -58,7 +58,7 @@ def main(arguments: list[str] | None = None) -> tuple[float, float]:
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
-    first, last = sum(losses[:5]) / 5, sum(losses[-5:]) / 5
+    first, last = np.mean(losses[:5]), np.mean(losses[-5:])
     print(f"loss {first:.2f} -> {last:.2f} in {options.steps} steps")
 
     transform = ArrayTransform(shape=(1, SIDE, SIDE))

@@ -27,7 +27,7 @@ FLOORS = (
     ("data", "embedder", "models.imagebind_model", "models.multimodal_preprocessors", "vectors"),
     ("query", "datasets", "toyworld", "windows"),
     ("applications",),
-    ("search", "training", "evaluation", "integrations", "serving"),
+    ("search", "training", "evaluation", "integrations"),
     ("distributed",),  # it writes into an index
     ("benchmark", "quickstart", "plot"),
     ("cli",),

@@ -1,7 +1,7 @@
 """A model, transforms and a tokenizer in the form of open_clip 3, for code that is written for it.
 
-Functions have open_clip's names, parameters, defaults and return values; open_clip itself is not needed. The
-difference: `pretrained` is by default the weights that belong to the name, and only None means new weights.
+Functions have open_clip's names, main parameters, defaults and return values; open_clip itself is not needed.
+One default differs: `pretrained` is the weights that belong to the name, and only None means new weights.
 """
 
 import os
