@@ -308,6 +308,7 @@ def _in_video(
     """Detect queries in the frames of a video, and write the frames with the detections to `out`."""
     from imagebind.applications.overlay import draw
     from imagebind.applications.video_detection import detect_video, write_video
+    from imagebind.media.video_file import open_video
 
     found = []
 
@@ -325,7 +326,9 @@ def _in_video(
             draw(frame.image, frame.found.detections, queries=frame.found.queries, maps=frame.maps)
             for frame in frames()
         )
-        write_video(out, drawn, frames_per_second=options["frames_per_second"])
+        with open_video(source) as video:
+            rate = min(options["frames_per_second"], video.info.fps)  # not more frames than the video has
+        write_video(out, drawn, frames_per_second=rate)
     return found
 
 
