@@ -139,7 +139,7 @@ class Index:
             MediaError: an item cannot be embedded and `on_error` is "raise"; nothing is added.
             ValueError: there is no embedder, or not one mapping for each item; also the errors of `add_rows`.
         """
-        embedder = self._embedder("adding items")
+        embedder = self._embedder()
         listed = list(items_of(items)[0])
         metadatas = (
             [metadata or {}] * len(listed) if metadata is None or isinstance(metadata, Mapping) else metadata
@@ -382,9 +382,9 @@ class Index:
     def _is_approximate(self) -> bool:
         return any("vector" in index.columns for index in self._store.items.list_indices())
 
-    def _embedder(self, purpose: str) -> Embedder:
+    def _embedder(self) -> Embedder:
         if self.embedder is None:
-            raise ValueError(f"{self.uri}: expected an index opened with an embedder for {purpose}, got none")
+            raise ValueError(f"{self.uri}: expected an index opened with an embedder, got one without")
         return self.embedder
 
     def _record_kinds(self, kinds: Iterable[MediaKind]) -> None:
