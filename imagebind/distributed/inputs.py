@@ -19,7 +19,7 @@ from imagebind.io.store_path import files_below
 from imagebind.io.uri import is_uri
 from imagebind.modality import MediaKind, ModalityType
 
-PART_ITEMS = 512  # the most work of a worker that is lost if a run is killed
+PART_ITEMS = 512  # by default; a run that is killed loses the unfinished part of each worker
 PARQUET_SUFFIX, SHARD_SUFFIX = ".parquet", ".tar"
 PATH_COLUMN, BYTES_COLUMN, MODALITY_COLUMN = "path", "bytes", "modality"
 ROWS_PER_BATCH = 32  # rows of media in memory, at most
@@ -161,7 +161,8 @@ class _RowGroup(NamedTuple):
 def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, without: str = "") -> Inputs:
     """Divide inputs into parts of `PART_ITEMS`, or into about `partitions` parts.
 
-    Each shard is one part, and row groups are not divided. Duplicate files are embedded once.
+    Each shard is one part, and row groups are not divided. A file given twice by the same path is
+    embedded once.
 
     Args:
         sources: paths and URIs of files; a URI may name a folder. A file ending in `.tar` is a shard. A file
@@ -372,6 +373,6 @@ def _with_modality(source: Any, modality: Any, name: str) -> Any:
     if modality is None:
         return source
     if not isinstance(modality, str) or modality not in MODALITIES:
-        expected = f"one of the modalities {', '.join(sorted(MODALITIES))}"
+        expected = f"one of {', '.join(sorted(MODALITIES))}"
         raise MediaError(name, got=f"{modality!r:.80}", expected=expected)
     return {modality: source}

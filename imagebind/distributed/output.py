@@ -1,8 +1,10 @@
 """The output folder of a run. Each part is written as a whole, and a resumed run skips existing parts.
 
     vectors/
-      part-000000.parquet …        rows of `imagebind.vectors`: path, modality, start, end, vector
+      part-000000.parquet …        rows of `imagebind.vectors`: path, modality, start, end, vector,
+                                   or of a crawl's index
       _errors/part-000000.jsonl …  failures of a part, if it has any: path, error, kind of error
+      _errors/inputs.jsonl         failures of unreadable inputs, if there are any
       _warnings/part-000000.jsonl  warnings about embedded items: path, warning, "Warning"
       _manifest.json               the inputs of the parts, and the options
       _space.json                  the embedding space of the vectors
@@ -88,7 +90,7 @@ class Manifest:
             folder: the output folder of this manifest.
 
         Raises:
-            OutputMismatchError: the manifests differ; the message names the first difference.
+            OutputMismatchError: options or parts differ; the message names the first difference.
         """
         advice = "use the same inputs and options to resume it, or another folder"
         for name, mine in self.options.items():
@@ -201,7 +203,7 @@ class Output:
         return parquet.read_table(io.BytesIO(content), columns=columns)
 
     def failures(self) -> Iterator[Failure]:
-        """Yield all failures, part by part."""
+        """Yield all failures: those of unreadable inputs, then part by part."""
         for name in sorted(self._storage.names(ERROR_FOLDER)):
             yield from (Failure(**record) for record in self._records(f"{ERROR_FOLDER}/{name}"))
 

@@ -39,9 +39,9 @@ class Cluster:
     """A Ray cluster, and the actors to start on it.
 
     Args:
-        address: of a running cluster, as for `ray.init`. By default the cluster that this process is
-            connected to, or the one in the variable `RAY_ADDRESS`; otherwise a cluster is started on this
-            machine, listening on loopback, and ends with the run.
+        address: of a running cluster, as for `ray.init`, by default the variable `RAY_ADDRESS`; ignored if
+            this process is connected to a cluster. Without an address a cluster is started on this machine,
+            listening on loopback, and ends with the run.
         actors: the number of actors; by default one per GPU, or without GPUs one per machine.
         gpus: whether each actor has a GPU; by default if the cluster has any.
     """
@@ -83,7 +83,7 @@ def embed(job: EmbedJob, load: EmbedderLoader, *, cluster: Cluster | None = None
     Raises:
         ImageBindError: the embedder cannot be loaded.
         SpaceMismatchError: its vectors are in another space than those in the output.
-        ClusterError: the cluster cannot be reached, or lacks GPUs.
+        ClusterError: the cluster cannot be reached, or lacks GPUs or CPU cores.
         WorkerDiedError: workers died too often at a part; finished parts stay.
         OSError: the output cannot be written.
         MissingExtraError: Ray is not installed.

@@ -24,7 +24,7 @@ _KIND_BY_ENDING = {name: name for name in (*map(str, MediaKind), ModalityType.VI
 
 
 class Member(NamedTuple):
-    """A file of a shard; `kind` is the media type that its ending states, if it does.
+    """A file of a shard; `kind` is the media type, or vision, that its ending states, if it does.
 
     A `refusal` is the reason why `content` was not read.
     """

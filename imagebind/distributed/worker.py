@@ -108,7 +108,7 @@ class PartAttempt:
 
         Args:
             run: the id of the run. Attempts of other runs are not counted, since those runs may have been
-                interrupted for other reasons.
+                interrupted for other reasons; deaths that they have already recorded are.
 
         Raises:
             WorkerDiedError: there were `MAX_TRIES` attempts in this run.

@@ -67,8 +67,8 @@ class Benchmark:
         media: the media type that is classified, or of the candidates of a retrieval.
         read: reads the data: (root, **options) -> LabelledSet, RetrievalSet, Rendered or `MeasuredData`.
             Options of the protocol that are its parameters are passed to it.
-        options: the protocol of the paper, by name. `imagebind.evaluation.options` lists the names that are
-            not parameters of `read`.
+        options: the options of the paper's protocol, by name. `imagebind.evaluation.options` lists the names
+            that are not parameters of `read`.
         protocols: other published protocols: for each, the options that differ.
         metric: the main figure, by default the task's.
         paper: the paper's figures of the released weights, by name.
@@ -113,7 +113,7 @@ class Benchmark:
         """Return the options of a protocol, after `given` values replaced some.
 
         Raises:
-            ValueError: an unknown protocol or option.
+            ValueError: an unknown protocol or option, or an invalid value.
         """
         if name != PAPER_PROTOCOL and name not in self.protocols:
             names = ", ".join((PAPER_PROTOCOL, *self.protocols))

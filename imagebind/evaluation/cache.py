@@ -59,6 +59,7 @@ class EmbeddingCache:
 
         Raises:
             OSError: a file of the item cannot be read.
+            TypeError: the item has a value of a type without a hash.
         """
         digest = hashlib.blake2b(settings.encode(), digest_size=KEY_BYTES)
         self._hash_value(digest, item)
@@ -111,7 +112,7 @@ class EmbeddingCache:
                 _update(digest, type(value).__name__, repr(value).encode())
             case _:
                 raise TypeError(
-                    "item: expected a path, text, number, array, bytes or a mapping of these, "
+                    "item: expected a path, text, number, array, bytes, or a sequence or mapping of these, "
                     f"got a {type(value).__name__}"
                 )
 

@@ -44,7 +44,7 @@ from imagebind.toyworld.rendered import PIXEL_OFFSET, PIXEL_SCALE, TWO_FRAMES
 from imagebind.toyworld.scene import Scene, similar_scene
 
 MIN_IOU = 0.5
-MAX_DETECTIONS = 30  # per query: all proposals
+MAX_DETECTIONS = 30  # per query: all proposals, unless they are a grid
 QUERY_SEED = 0
 IMAGE_QUERIES = (MediaKind.TEXT, MediaKind.IMAGE, MediaKind.AUDIO, MediaKind.DEPTH, MediaKind.THERMAL)
 CLIP_QUERIES = (MediaKind.TEXT, MediaKind.AUDIO, MediaKind.IMU)
@@ -52,7 +52,7 @@ Hits = dict[str, list[float]]  # by figure, a value from 0 to 1 for each query; 
 
 
 class _Detected:
-    """The scores of all detections of a modality's queries, and whether each detection is correct."""
+    """The scores of all detections of a media type's queries, and whether each detection is correct."""
 
     def __init__(self) -> None:
         self.scores: list[float] = []

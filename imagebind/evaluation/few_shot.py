@@ -60,7 +60,8 @@ def few_shot(
     The other arguments are those of `evaluate`.
 
     Raises:
-        EvaluationError: more items are missing or damaged than allowed.
+        EvaluationError: more items are missing or damaged than allowed, or none is left.
+        MediaError: the data is not laid out as expected.
         ValueError: a benchmark without few-shot training, or wrong arguments.
     """
     if isinstance(benchmark, str):
@@ -183,7 +184,7 @@ def _correct(
 
 
 def _train(vectors: Tensor, labels: Tensor, training: FewShot, generator: torch.Generator) -> LinearProbe:
-    """Train a linear classifier from zero by AdamW, in shuffled batches."""
+    """Train a linear classifier from zero weights by AdamW, in shuffled batches."""
     probe = LinearProbe(vectors.shape[1], int(labels.max()) + 1)
     torch.nn.init.zeros_(probe.classes.weight)
     torch.nn.init.zeros_(probe.classes.bias)

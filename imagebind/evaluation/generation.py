@@ -1,7 +1,7 @@
 """Evaluates the small decoder on the toy world: does a generated image show the scene of its query?
 
 A judge that was trained on rendered images classifies the shape and the colour. Each generated image is also
-embedded again: R@1 is the share whose most similar source image, among 64, shows the scene of their query.
+embedded again: R@1 is the share of images whose most similar source, among 64, shows the scene of the query.
 As a control, each image is judged by the attributes of another scene.
 """
 

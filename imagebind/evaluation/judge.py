@@ -21,10 +21,10 @@ JUDGE_NAME = "judge.safetensors"
 JUDGE_VERSION = 1  # files of other versions are ignored
 JUDGED_ATTRIBUTES = ("shape", "colour")
 JUDGE_SCENES, JUDGE_SEED = 4_000, 2  # scenes of neither the training nor the held-out world
-EPOCHS, BATCH_SIZE, LR, WEIGHT_DECAY = 8, 50, 3e-3, 0.05
-DROPOUT = 0.3
-WIDTH = 24  # channels of the first layer
-MAX_SHIFT = 4  # pixels, of the random shifts in training
+JUDGE_EPOCHS, JUDGE_BATCH_SIZE, JUDGE_LR, JUDGE_WEIGHT_DECAY = 8, 50, 3e-3, 0.05
+JUDGE_DROPOUT = 0.3
+JUDGE_WIDTH = 24  # channels of the first layer
+JUDGE_MAX_SHIFT = 4  # pixels, of the random shifts in training
 
 
 class Judge(nn.Module):
@@ -32,11 +32,11 @@ class Judge(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        sizes = (3, WIDTH, 2 * WIDTH, 3 * WIDTH, 4 * WIDTH)
+        sizes = (3, JUDGE_WIDTH, 2 * JUDGE_WIDTH, 3 * JUDGE_WIDTH, 4 * JUDGE_WIDTH)
         layers: list[nn.Module] = []
         for before, after in pairwise(sizes):
             layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.BatchNorm2d(after), nn.ReLU()]
-        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(DROPOUT))
+        self.body = nn.Sequential(*layers, nn.Flatten(), nn.Dropout(JUDGE_DROPOUT))
         cells = (IMAGE_PIXELS // 2 ** (len(sizes) - 1)) ** 2
         self.heads = nn.ModuleDict(
             {name: nn.Linear(sizes[-1] * cells, len(ATTRIBUTES[name])) for name in JUDGED_ATTRIBUTES}
@@ -56,7 +56,7 @@ class Judge(nn.Module):
         }
 
 
-def trained_judge(folder: Path, *, scenes: int = JUDGE_SCENES, epochs: int = EPOCHS) -> Judge:
+def trained_judge(folder: Path, *, scenes: int = JUDGE_SCENES, epochs: int = JUDGE_EPOCHS) -> Judge:
     """Return the judge in a folder; train it on rendered scenes unless it is there."""
     path = folder / JUDGE_NAME
     made_by = f"version {JUDGE_VERSION} renderer {RENDERER_VERSION} scenes {scenes} epochs {epochs}"
@@ -93,13 +93,13 @@ def train_judge(images: Tensor, labels: dict[str, Tensor], *, epochs: int, seed:
         torch.manual_seed(seed)
         judge = Judge()
         rng = np.random.default_rng(seed)
-        optimizer = torch.optim.AdamW(judge.parameters(), lr=LR, weight_decay=WEIGHT_DECAY)
-        steps = epochs * (len(images) // BATCH_SIZE)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, LR, total_steps=steps)
+        optimizer = torch.optim.AdamW(judge.parameters(), lr=JUDGE_LR, weight_decay=JUDGE_WEIGHT_DECAY)
+        steps = epochs * (len(images) // JUDGE_BATCH_SIZE)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, JUDGE_LR, total_steps=steps)
         for _ in range(epochs):
             order = torch.from_numpy(rng.permutation(len(images)))
-            for chosen in order.split(BATCH_SIZE)[: len(images) // BATCH_SIZE]:
-                down, right = rng.integers(-MAX_SHIFT, MAX_SHIFT, 2, endpoint=True).tolist()
+            for chosen in order.split(JUDGE_BATCH_SIZE)[: len(images) // JUDGE_BATCH_SIZE]:
+                down, right = rng.integers(-JUDGE_MAX_SHIFT, JUDGE_MAX_SHIFT, 2, endpoint=True).tolist()
                 batch = torch.roll(images[chosen].float() / 255, (down, right), dims=(2, 3))
                 logits = judge(batch)
                 loss = sum(F.cross_entropy(logits[name], labels[name][chosen]) for name in JUDGED_ATTRIBUTES)

@@ -132,7 +132,7 @@ def _queries(
 
 
 def item_of(scene: Scene, kind: MediaKind) -> Any:
-    """Return an item for `Embedder.encode` that shows a scene in one media type."""
+    """Return an item for `Embedder.encode` that shows a scene in one media type of `SHOWN`."""
     match kind:
         case MediaKind.TEXT:
             return text_of(scene)

@@ -109,7 +109,7 @@ def templates_named(name: Any, kind: MediaKind) -> tuple[str, ...]:
     The sets are clip-80 (CLIP's 80 for ImageNet), short (`prompts.SHORT_TEMPLATES`) and name (only the name).
 
     Raises:
-        ValueError: neither a set's name nor a template with one placeholder.
+        ValueError: neither a set's name nor a template with one placeholder, or "short" where it is missing.
     """
     match name:
         case "clip-80":

@@ -131,7 +131,7 @@ def few_shot_curve(result: Result) -> "Plot":
 
 
 def similarity_histogram(detail: Detail, title: str) -> "Plot":
-    """Plot histograms of the cosine similarities of matched pairs and of all others."""
+    """Plot histograms of the cosine similarities of matched pairs and of others, or a sample of many."""
     matched, scores = detail.target, detail.scores.float()
     if matched.ndim == 1:
         matched = matched[:, None] == torch.arange(scores.shape[1])

@@ -21,10 +21,11 @@ class LinearProbe(nn.Module):
 
 
 def fit_linear_probe(embeddings: Tensor, labels: Tensor, *, weight_decay: float = 1e-3) -> LinearProbe:
-    """Fit logistic regression to its optimum, without random numbers: (n, e), (n,) -> a probe.
+    """Fit logistic regression to its optimum, from zero weights: (n, e), (n,) -> a probe.
 
     Classes are numbered from 0. With boolean labels (n, c) a sample may have any number of classes.
-    The objective is the mean loss of a sample plus `weight_decay` times the sum of the squared weights.
+    The objective is the mean loss over samples, and over classes if they are boolean, plus `weight_decay`
+    times the sum of the squared weights.
 
     Raises:
         ValueError: embeddings or labels have the wrong shape, type or values.
@@ -62,7 +63,7 @@ def fit_linear_probe(embeddings: Tensor, labels: Tensor, *, weight_decay: float 
 
 def _check(embeddings: Tensor, labels: Tensor) -> None:
     if embeddings.ndim != 2 or len(embeddings) == 0:
-        raise ValueError(f"embeddings: expected (n, e), got {tuple(embeddings.shape)}")
+        raise ValueError(f"embeddings: expected one or more rows (n, e), got {tuple(embeddings.shape)}")
     if not embeddings.isfinite().all():
         raise ValueError(
             "embeddings: expected finite values, got NaN or infinity; leave out the rows of failed items"

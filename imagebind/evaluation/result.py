@@ -16,7 +16,7 @@ GIVEN_BY_USER = "given by the user"  # reason of an option
 
 
 class EvaluationError(ImageBindError):
-    """A benchmark cannot be evaluated: items are missing or damaged, or too few are left."""
+    """A benchmark cannot be evaluated: items are missing or damaged, or its cache cannot be read."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ class Result:
 
     Args:
         figures: by name; `metric` is the name of the main one.
-        paper: the paper's figures, by name.
+        paper: the published figures of the protocol, by name.
         samples: number of items or queries in the figures.
         paper_samples: the paper's number, if it states one.
         num_classes: number of classes, 0 for a retrieval; `published_classes` is that of the data set.

@@ -56,10 +56,12 @@ def evaluate(
 
     Args:
         benchmark: a name of `list_benchmarks()`, or your own `Benchmark`.
-        data: the folder of the data as published; see `Benchmark.needs`. Not needed for the toy world.
+        data: the folder of the data as published; see `Benchmark.needs`. Not needed for the toy world, and
+            if `Benchmark.needs_root` is False.
         protocol: "paper", or another published protocol of the benchmark.
         options: values that replace the protocol's, such as {"templates": "short"}.
-        limit: use at most this many items or queries, chosen with a fixed seed; the result is partial.
+        limit: use at most this many items or queries, chosen with a fixed seed; if there are more, the result
+            is partial. The toy world ignores it.
         allow_missing: number of items that may be missing or damaged; figures leave them out.
         cache: a folder for embeddings, so that a later run with the same items, weights and transforms does
             not compute them again; required with several processes of `torchrun`. By default nothing is
@@ -68,7 +70,7 @@ def evaluate(
 
     Raises:
         EvaluationError: more items are missing or damaged than allowed, or none is left.
-        MediaError: the data is not laid out as expected; names the missing part.
+        MediaError: the data is not laid out as expected; the message names the missing part.
         ValueError: an unknown benchmark, protocol or option, or an invalid value.
     """
     if isinstance(benchmark, str):
@@ -272,7 +274,8 @@ def evaluate_toy_world(rendered: Rendered, embedder: Embedder) -> dict[str, Any]
 def limited(found: LabelledSet | RetrievalSet, limit: int | None) -> tuple[LabelledSet | RetrievalSet, bool]:
     """Return at most `limit` items or queries, chosen with a fixed seed, and whether any were left out.
 
-    A retrieval keeps the candidates of its queries only, which makes it easier.
+    A retrieval keeps the candidates of its queries only, which makes it easier. Items that the reader found
+    missing or damaged are not counted.
     """
     items = found.items if isinstance(found, LabelledSet) else found.queries
     if limit is None or limit >= len(items):

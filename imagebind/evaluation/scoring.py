@@ -16,7 +16,7 @@ MAP_RESAMPLES = 100  # a mean average precision of AudioSet takes a second
 
 
 def accuracy_figures(scores: Tensor, target: Tensor, items: Sequence[LabelledItem]) -> dict[str, Figure]:
-    """Return top-1 and top-5 accuracy: (n, c), (n,) class numbers.
+    """Return top-1 accuracy, and top-5 of more than five classes: (n, c), (n,) class numbers.
 
     With folds, the accuracy is the mean over the folds, as for ESC-50; the interval ignores them.
     """

@@ -8,7 +8,7 @@ from imagebind.media.paths import glob_pattern
 from imagebind.modality import MediaKind
 from imagebind.search.rows import Metadata, metadata_text
 
-MAX_METADATA_CHARACTERS = 65_536  # of one name and its value
+MAX_METADATA_CHARACTERS = 65_536  # of one name and its value, as JSON
 
 # Matches a row's metadata up to the start of an entry. A name may end in a quotation mark, and a text may
 # look like an entry, so the pattern matches all entries before the required one.
@@ -33,7 +33,8 @@ def where(
         metadata: required names and values.
 
     Raises:
-        ValueError: the pattern is too long, `between` ends before it starts, or no row can have the metadata.
+        ValueError: the pattern has too many characters or wildcards, `between` is NaN or ends before it
+            starts, a metadata entry is too long, or no row can have the path or metadata.
     """
     conditions = []
     if kinds is not None:
@@ -52,7 +53,7 @@ def where(
         if len(entry) > MAX_METADATA_CHARACTERS:
             raise ValueError(
                 f"metadata {name[:40]!r}: expected at most {MAX_METADATA_CHARACTERS} characters, "
-                f"got {len(entry)}"
+                f"got {len(entry)} as JSON"
             )
         pattern = f"{_ENTRIES}{re.escape(entry)}[,}}]"
         conditions.append(f"contains(metadata, {quoted(entry)}) AND regexp_like(metadata, {quoted(pattern)})")

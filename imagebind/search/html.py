@@ -75,7 +75,7 @@ def file_link(hit: Hit) -> str | None:
 
 
 def has_file(hit: Hit) -> bool:
-    """Whether a hit comes from a file with an absolute path, not from a string or an array.
+    """Whether a hit comes from a file with an absolute path, not from a URI, a string or an array.
 
     A text that was added as a string is its own path, and may look like a file's path.
     """
@@ -124,7 +124,7 @@ def _environment() -> Any:
 
 
 def _render(template: str, **values: Any) -> str:
-    """Return a template of the folder `templates` with its values, all escaped that are not `_trusted`."""
+    """Return a template of the folder `templates` with its values, escaped unless they are `_trusted`."""
     return _trusted(_environment().get_template(template).render(**values))
 
 
@@ -140,5 +140,5 @@ def _clock(time: float) -> str:
 
 
 def _end_of(folder: str, *, parts: int = 2) -> str:
-    """Return the last folders of a path, which distinguish files of the same name."""
+    """Return the last folders of a path, which often distinguish files of the same name."""
     return "/".join(folder.split("/")[-parts:])

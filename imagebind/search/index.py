@@ -4,7 +4,7 @@
     index.add([Path("dog.jpg"), {"audio": "bark.wav"}])
     index.search([(Path("beach.jpg"), 1.0), ("rain", 1.0), ("people", -0.5)])
 
-It is a LanceDB table. Each change is one commit, so readers and killed processes never see half a change.
+It is a LanceDB database. Rows are added or replaced in one commit, so readers never see half a change.
 """
 
 import os
@@ -45,7 +45,7 @@ Uri = str | os.PathLike[str]
 
 @dataclass(frozen=True, kw_only=True)
 class IndexStats:
-    """The content of an index: its numbers of rows and files, and the rows of each media type as `kinds`.
+    """The content of an index: its number of rows, also by media type as `kinds`, and of distinct paths.
 
     `size` is in bytes, None in an object store. Searches use an approximate index if `approximate`.
     `version` counts commits.
@@ -69,7 +69,7 @@ class Index:
         self.embedder = embedder
         self._checked_kinds: set[MediaKind] = set()
         self._recorded_kinds: set[MediaKind] = set()
-        self._counts: tuple[int, Counter[MediaKind]] = (-1, Counter())  # table version, rows
+        self._counts: tuple[int, Counter[MediaKind]] = (-1, Counter())  # table version, rows by media type
         self._calibration: tuple[int, Calibration] = (-1, Calibration())  # table version, calibration
 
     @classmethod
@@ -77,13 +77,14 @@ class Index:
         """Open an index: a folder, or any URI that LanceDB opens, such as s3://bucket/media.lance.
 
         Args:
-            embedder: needed to add items and to search by items; without it, only vectors can be used.
+            embedder: needed to create the index, and to add or search by items, but not for vectors.
             create: create the index if it does not exist.
 
         Raises:
             SearchIndexError: the index does not exist, or cannot be read or created.
             SpaceMismatchError: the embedder's vectors are in another space than the index's.
             MissingExtraError: LanceDB is not installed.
+            ValueError: a new index is created without an embedder.
         """
         if create and not exists(uri):
             if embedder is None:
@@ -130,15 +131,15 @@ class Index:
     ) -> list[str]:
         """Embed items and add a row for each, in one commit; return the ids of the rows.
 
-        Items are as for `Embedder.encode`; an item given twice is added twice. `metadata` is one mapping for
-        all items, or a list with one for each. With `on_error="skip"` an item that cannot be embedded is left
-        out and has the id "". For folders and for windows use `imagebind.search.crawl.crawler`.
+        Items, `modality` and `batch_size` are as for `Embedder.encode`; an item given twice is added twice.
+        `metadata` is one mapping for all items, or a list with one for each. With `on_error="skip"` an item
+        that cannot be embedded is left out and has the id "". For folders and windows use `search.crawl`.
 
         Raises:
             MediaError: an item cannot be embedded and `on_error` is "raise"; nothing is added.
-            SpaceMismatchError: the embedder's vectors are in another space.
+            ValueError: there is no embedder, or not one mapping for each item; also the errors of `add_rows`.
         """
-        embedder = self._embedder("adding items")
+        embedder = self._embedder()
         listed = list(items_of(items)[0])
         metadatas = (
             [metadata or {}] * len(listed) if metadata is None or isinstance(metadata, Mapping) else metadata
@@ -159,7 +160,7 @@ class Index:
         """Add rows, all or none of them.
 
         Raises:
-            ValueError: a vector does not have the index's length, or is not a unit vector.
+            ValueError: a vector or a metadata value is invalid, see `rows.to_arrow`.
             SpaceMismatchError: the embedder's transform of a media type differs from the index's.
             SearchIndexError: the index cannot be written.
         """
@@ -197,7 +198,7 @@ class Index:
     def delete(self, *, ids: Iterable[str] | None = None, paths: Iterable[str] | None = None) -> int:
         """Delete the rows with these ids, or of these paths, and return their number."""
         if (ids is None) == (paths is None):
-            raise ValueError("delete: expected either ids or paths")
+            raise ValueError(f"delete: expected either ids or paths, got {'none' if ids is None else 'both'}")
         column, values = ("id", list(ids)) if ids is not None else ("path", list(paths or ()))
         return self._store.delete(column, values)
 
@@ -243,23 +244,22 @@ class Index:
             path: only rows whose path matches this pattern, such as "holiday/**.jpg".
             between: only rows whose time overlaps these seconds.
             metadata: only rows with these values.
-            calibrated: sort by a score comparable across media types, see `calibration`; else by cosine. A
-                row that has the query's vector, such as the query's own file, comes first in both orders,
-                unless it is a text.
+            calibrated: sort by a score comparable across media types, see `calibration`, after rows that have
+                the query's vector, such as the query's own file, and are not texts; else sort by cosine.
             exact: compare with every vector, even if there is an approximate index.
             per_file: the largest number of rows of one file.
 
         Raises:
-            MediaError: the query cannot be embedded.
+            MediaError: the query cannot be embedded, or is silent audio.
             SearchIndexError: the query needs a pack that is not loaded, or the index cannot be read.
             SpaceMismatchError: the embedder's vectors are in another space.
-            ValueError: a filter is invalid.
+            ValueError: an argument is invalid, a weighted sum is zero, or an item needs an embedder.
         """
         if k < 1 or (per_file is not None and per_file < 1):
             raise ValueError(f"k and per_file: expected at least 1, got {k} and {per_file}")
         wanted = None if kinds is None else self.kinds_named(kinds)
         if wanted == []:
-            raise ValueError("kinds: expected one or more, or None for all")
+            raise ValueError("kinds: expected at least one, got none; pass None for all")
         where(path=path, between=between, metadata=metadata)  # fail before anything is embedded
         keys = [key for item, _ in weighted(query) if isinstance(item, Mapping) for key in item]
         if (pack := self.missing_pack(keys)) is not None:
@@ -319,7 +319,7 @@ class Index:
         self._store.compact(keep=KEEP_OLD_VERSIONS)
 
     def calibration(self) -> Calibration:
-        """Return the stored calibration, or a new estimate if the stored one lacks a media type."""
+        """Return the stored calibration, or a new estimate if its media types are not those of the index."""
         version = self._store.items.version
         if self._calibration[0] != version:
             stored = self._store.about(CALIBRATION_KEY)
@@ -382,9 +382,9 @@ class Index:
     def _is_approximate(self) -> bool:
         return any("vector" in index.columns for index in self._store.items.list_indices())
 
-    def _embedder(self, purpose: str) -> Embedder:
+    def _embedder(self) -> Embedder:
         if self.embedder is None:
-            raise ValueError(f"{self.uri}: expected an index opened with an embedder for {purpose}")
+            raise ValueError(f"{self.uri}: expected an index opened with an embedder, got one without")
         return self.embedder
 
     def _record_kinds(self, kinds: Iterable[MediaKind]) -> None:

@@ -13,19 +13,19 @@ LOCK_NAME = ".writer.lock"
 
 
 class IndexBusyError(SearchIndexError):
-    """Another process is writing to the index; the message names the index and the process."""
+    """Another process or thread is writing to the index; the message names the index and the process."""
 
 
 @contextmanager
 def writer_lock(uri: str | os.PathLike[str]) -> Iterator[None]:
     """Acquire the index's write lock without waiting.
 
-    The operating system releases the lock when the process ends, even if it is killed. For an index in a
-    folder the lock is a file in that folder, so it excludes all processes that share the folder; on a network
-    file system, only if it supports file locks across machines. For any other URI it is a file in the user's
-    cache folder, named after the URI: it excludes crawls by the same user on the same machine with the same
-    spelling of the URI, but not those of other users and machines. Two concurrent crawls leave an index
-    readable, but may add a file twice.
+    The operating system releases the lock when the process ends, even if it is killed. For an index
+    opened by its path the lock is a file in its folder, so it excludes all processes that share the folder;
+    on a network file system, only if it supports file locks across machines. For a URI it is a file in the
+    user's cache folder, named after the URI: it excludes writers of the same user on the same machine with
+    the same spelling of the URI, but not those of other users and machines. Two concurrent crawls leave an
+    index readable, but may add a file twice.
 
     Raises:
         IndexBusyError: another process, or another thread of this one, holds the lock.

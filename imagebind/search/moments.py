@@ -36,11 +36,16 @@ def search_moments(
 ) -> list[Hit]:
     """Return the best moments of the recordings in an index: hits whose times are those of the moment.
 
-    A hit is the best window of its moment. The arguments are those of `Index.search`.
+    A hit is the best window of its moment. The other arguments are those of `Index.search`.
+
+    Args:
+        top: the largest number of moments.
+        kinds: some of video, audio and IMU, by default all.
+        per_file: the largest number of moments of one file.
 
     Raises:
-        MediaError, SpaceMismatchError: as `Index.search`.
-        ValueError: a filter is invalid, or a media type has no time.
+        MediaError, SearchIndexError, SpaceMismatchError: as `Index.search`.
+        ValueError: as `Index.search`, or a media type has no time.
     """
     wanted = RECORDED_KINDS if kinds is None else tuple(stored_kind(str(kind)) for kind in kinds)
     if not {*wanted} <= {*RECORDED_KINDS}:

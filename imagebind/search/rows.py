@@ -32,11 +32,11 @@ def new_id() -> str:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class IndexRow:
-    """A unit vector (e,) in float32, and the file that it was computed from.
+    """A unit vector (e,) in float32, and the item that it was computed from.
 
-    `path` is text, see `path_text`. `start` and `end` are seconds, None for media without time.
-    `content_hash`, `size` in bytes and `mtime_ns` are the file's when it was read. `metadata` is flat.
-    `thumbnail` is a small JPEG.
+    `path` is the file's path as text, see `path_text`, or the name of an item without a file. `start` and
+    `end` are seconds, None for media without time. `metadata` is flat. Only a crawl sets the others:
+    `content_hash`, `size` in bytes and `mtime_ns` are the file's when it was read; `thumbnail` is a JPEG.
     """
 
     path: str
@@ -64,11 +64,11 @@ class FileState:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Hit:
-    """A row found by a search.
+    """A row of an index, such as one found by a search.
 
     `cosine` is the cosine similarity of query and row. `score` is comparable across media types: the number
     of standard deviations by which the cosine exceeds the query's mean cosine with that media type. Both are
-    NaN in rows from `Index.get` and `Index.sample`, which have no query.
+    NaN in rows from `Index.get` and `Index.sample`, which have no query; only those rows have a `vector`.
     """
 
     id: str
@@ -152,7 +152,8 @@ def to_arrow(rows: Sequence[IndexRow], embed_dim: int) -> pa.Table:
     """Convert rows to an Arrow table with the index's schema.
 
     Raises:
-        ValueError: a vector does not have the shape (e,), is not finite or not of unit length.
+        ValueError: a vector does not have the shape (e,) or unit length, or a metadata value is not a string,
+            number or boolean.
     """
     for row in rows:
         if row.vector.shape != (embed_dim,):
@@ -193,7 +194,9 @@ def to_columns(columns: Mapping[str, Any], embed_dim: int) -> pa.Table:
 
 
 def metadata_text(metadata: Metadata) -> str:
-    """Return flat metadata as JSON in a canonical form: equal metadata has equal text.
+    """Return flat metadata as JSON in a canonical form, which the order of names does not affect.
+
+    1, 1.0 and True, which are equal in Python, have different texts.
 
     Raises:
         ValueError: a value is not a string, a number or a boolean.

@@ -29,7 +29,7 @@ SAMPLE_TRIES = 5  # since another process may renumber the rows between listing 
 
 
 class SearchIndexError(ImageBindError):
-    """An index does not exist, or cannot be read or written; the message names it and the reason."""
+    """An index does not exist, cannot be read or written, or needs a pack; the message has the reason."""
 
 
 class Store:
@@ -46,7 +46,7 @@ class Store:
         """Open an existing index.
 
         Raises:
-            SearchIndexError: it does not exist, or is not an index.
+            SearchIndexError: it does not exist, or cannot be opened.
         """
         uri = os.fspath(uri)
         if not exists(uri):
@@ -62,18 +62,15 @@ class Store:
         """Create an index; `about` is written first, since an index exists once it has the table `items`.
 
         Raises:
-            SearchIndexError: it cannot be written, or the folder contains other files.
+            SearchIndexError: it cannot be written, the folder contains other files, or the path is a file.
         """
         uri = os.fspath(uri)
         path = Path(uri)
         if not is_uri(uri) and path.exists():
-            others = (
-                sorted({each.name for each in path.iterdir()} - _OWN_NAMES) if path.is_dir() else [path.name]
-            )
-            if others:
-                raise SearchIndexError(
-                    f"{uri}: expected a new folder, or one with an index, got one with {others[0]!r}"
-                )
+            others = sorted({each.name for each in path.iterdir()} - _OWN_NAMES) if path.is_dir() else []
+            if others or not path.is_dir():
+                found = f"one with {others[0]!r}" if others else "a file"
+                raise SearchIndexError(f"{uri}: expected a new folder, or one with an index, got {found}")
         with store_errors(uri, "created"):
             connection = _connect(uri)
             table = connection.create_table(ABOUT_TABLE, schema=_ABOUT_SCHEMA, exist_ok=True)
@@ -196,7 +193,7 @@ def exists(uri: str | os.PathLike[str]) -> bool:
 
 @contextmanager
 def store_errors(uri: str, action: str) -> Iterator[None]:
-    """Turn LanceDB's errors into `SearchIndexError`, which names the index."""
+    """Turn errors of LanceDB and the operating system into `SearchIndexError`, which names the index."""
     try:
         yield
     except ImageBindError:

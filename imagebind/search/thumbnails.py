@@ -12,7 +12,7 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD
 
 THUMBNAIL_SIDE = 128  # pixels, at most; the width of a spectrogram grows with its duration
-JPEG_QUALITY = 75  # about 3 KB each
+THUMBNAIL_QUALITY = 75  # of JPEG; about 3 KB each
 LINE_COLOURS = ("#e6550d", "#fd8d3c", "#fdbe85", "#3182bd", "#6baed6", "#bdd7e7")  # three axes of each sensor
 
 # From CLIP's statistics to [0, 255], plus a half so that truncation rounds.
@@ -34,10 +34,11 @@ _DEPTH_RAMP = (
 
 
 def thumbnails(views: Views) -> tuple[bytes | None, ...]:
-    """Return a JPEG for each span of a recording, or one for media without time; None for text.
+    """Return a JPEG for each span of a recording, or one for media without time.
 
-    A video is shown by a frame from the middle of the span, depth (near is bright) and thermal in colours,
-    audio by its mel spectrogram with low frequencies at the bottom, and IMU as lines. Images and frames are
+    The middle view of a span is shown: of video its first frame, depth (near is bright) and thermal in
+    colours, audio as a mel spectrogram with low frequencies at the bottom, and IMU as lines. Text and the
+    modalities of packs have None. Images and frames are
     expected to be standardised by CLIP's statistics, as for the released model.
     """
     count = max(len(views.spans), 1)
@@ -130,5 +131,5 @@ _RENDERERS: dict[MediaKind, Callable[[np.ndarray], Image.Image]] = {
 
 def _jpeg(image: Image.Image) -> bytes:
     file = io.BytesIO()
-    image.save(file, "JPEG", quality=JPEG_QUALITY)
+    image.save(file, "JPEG", quality=THUMBNAIL_QUALITY)
     return file.getvalue()

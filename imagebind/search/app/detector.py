@@ -25,7 +25,7 @@ from imagebind.transforms.image import load_image
 
 MAX_QUERIES = 12
 MAX_IMAGE_SIDE = 1024  # pixels of the longer side; larger images are reduced before detection
-JPEG_QUALITY = 88
+DETECTION_QUALITY = 88  # of JPEG
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,7 +40,7 @@ class DetectRequest:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DetectedBoxes:
-    """The image with its boxes as a JPEG, and (query, score, cosine, box) of each box."""
+    """The image with its boxes as a JPEG, and (query, score, cosine, box) of each, in the upload's pixels."""
 
     name: str
     jpeg: bytes
@@ -62,7 +62,7 @@ class ImageDetector:
         Raises:
             RequestValidationError: the first line is not a `DetectRequest`.
             MediaError: there are no queries or too many, or the image or a media type cannot be used.
-            ValueError: the vector of an upload has another length.
+            ValueError: the vector of an upload has another length, is zero or is not finite.
         """
         try:
             return self._detect(file)
@@ -83,7 +83,7 @@ class ImageDetector:
         found = detect(self.embedder, image, queries, maps=maps, threshold=wanted.threshold, name=file.name)
         drawn = draw(image, found, queries=list(queries), maps=maps if wanted.maps else None)
         content = io.BytesIO()
-        drawn.save(content, "JPEG", quality=JPEG_QUALITY)
+        drawn.save(content, "JPEG", quality=DETECTION_QUALITY)
         rows = [
             (each.query, each.score, each.cosine, cast(Any, tuple(value / scale for value in each.box)))
             for each in found

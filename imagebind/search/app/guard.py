@@ -123,7 +123,7 @@ class WorkQueue:
 
 
 def _is_own_origin(headers: Headers) -> bool:
-    """Whether a request comes from this page, or from outside a browser."""
+    """Whether a request comes from this page, or states no origin, as outside a browser."""
     origin = headers.get("origin")
     return origin is None or origin.lower().partition("://")[2] == headers.get("host", "").lower()
 

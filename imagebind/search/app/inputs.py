@@ -49,7 +49,8 @@ class Upload:
     """The vectors and thumbnails of an uploaded file. The browser keeps it and sends it with a query.
 
     `vectors` has a vector (e,) for each media type that the file may have, the most likely first. `kind` is
-    the detected media type; None if it is ambiguous and the user must choose. `thumbnails` are data URIs.
+    the detected media type, or the only one that it can be; None if the user must choose. `thumbnails` are
+    data URIs.
     """
 
     name: str
@@ -75,7 +76,7 @@ class UploadEmbedder:
 
     def __init__(self, index: Index) -> None:
         if index.embedder is None:
-            raise ValueError(f"{index.uri}: expected an index opened with an embedder")
+            raise ValueError(f"{index.uri}: expected an index opened with an embedder, got one without")
         self.index = index
         self.embedder = index.embedder
 

@@ -30,7 +30,9 @@ class UploadClassifier:
             labels: one per line, further names of the same label after `|`.
 
         Raises:
-            MediaError: fewer than two labels, too many names, a duplicate, or a model without a text trunk.
+            MediaError: fewer than two labels, too many names, an empty or repeated name, or a model without
+                a text trunk.
+            ValueError: the vector has another length.
         """
         classes = tuple(parse_labels(labels.splitlines(), item="labels"))
         names = sum(map(len, classes))

@@ -28,7 +28,9 @@ def media_routes(index: Index) -> APIRouter:
         if hit is None:
             return _not_found("There is no such item in the index. Search again: it may have changed.")
         if not has_file(hit):
-            return _not_found("This item has no file: it was added as a text or an array.")
+            return _not_found(
+                "This item has no file on this machine: it was added by URI, as a text or as an array."
+            )
         try:
             file, status = served_file(hit, index.roots())
         except PermissionError:

@@ -34,7 +34,8 @@ class PageQuery:
         """Return the (item, weight) pairs for `Index.search`, and a description of the query.
 
         Raises:
-            MediaError: the query is empty, or the media type of an upload has not been chosen.
+            MediaError: the query is empty, all weights are 0, or the media type of an upload is not chosen.
+            ValueError: an upload's vector is zero or not finite.
         """
         items: list[tuple[str, Any, float]] = [
             (f"“{' '.join(text.split())}”", {"text": text}, weight)
@@ -48,7 +49,7 @@ class PageQuery:
             raise MediaError(
                 "the query",
                 got="weights that are all 0" if items else "none",
-                expected="a text or a file",
+                expected="a weight other than 0" if items else "a text or a file",
             )
         terms = [f"{'−' if weight < 0 else '+'} {_weight(weight)}{name}" for name, _, weight in weighted]
         return [(item, weight) for _, item, weight in weighted], " ".join(terms).removeprefix("+ ")
@@ -233,7 +234,7 @@ def parse_time(text: str) -> float | None:
     if not text.strip():
         return None
     if not TIME_PATTERN.fullmatch(text.strip()):
-        raise MediaError("the time", got=repr(text.strip()), expected="seconds (90) or minutes (1:30)")
+        raise MediaError("the time", got=repr(text.strip()), expected="seconds (90), 1:30 or 0:01:30")
     seconds = 0.0
     for part in text.split(":"):
         seconds = 60 * seconds + float(part)

@@ -2,10 +2,11 @@
 
     crawl(index, ["~/media"], mappings=[parse_mapping("depth/**.png=depth:kinect_v1")])
 
-The index identifies a file by its path. A file with the same size and modification time is not opened;
-otherwise a hash of its bytes tells whether it has changed. If a file is missing and a new file has the same
-bytes, the file has moved: its rows keep their vectors and ids. All rows of a file are written in one commit,
-so a crawl that is killed leaves each file whole or absent, and the next crawl resumes from there.
+The index identifies a file by its path. A file with the same size and modification time is not opened,
+unless a mapping gives it another media type; otherwise a hash of its bytes tells whether it has changed. If a
+file is missing and a new file has the same bytes, the file has moved: its rows keep their vectors and ids.
+All rows of a file are written in one commit, so a crawl that is killed leaves each file whole or absent, and
+the next crawl resumes from there.
 """
 
 import os
@@ -62,12 +63,13 @@ def crawl(
     Args:
         index: opened with an embedder.
         mappings: media types of files whose content is ambiguous; the first that matches a file counts.
-        prune: delete the rows of files under the roots that no longer exist.
+        prune: delete the rows of files under the roots that no longer exist or are no longer media.
         window_seconds, hop_seconds: for long recordings, see `windows`.
-        ask: returns the media type of an ambiguous file, called once per folder; without it, or if it
-            returns None, the file fails.
+        ask: called with the first ambiguous file of each folder; returns the media type and options of all
+            ambiguous files in the folder. Without it, or if it returns None, they fail.
         progress: called after each file.
-        errors: file for failures and warnings, one JSON line each; created only if there are any.
+        errors: file for failures and warnings, one JSON line each; created only if there are any. An earlier
+            file is deleted.
         embed: turns files into rows, by default in this process; `distributed.crawl` has another.
 
     Raises:
@@ -75,10 +77,11 @@ def crawl(
         IndexBusyError: another process is writing to the index.
         SearchIndexError: the index cannot be written, for example on a full disk; committed rows stay.
         SpaceMismatchError: the embedder's vectors are in another space than the index's.
-        ValueError: the index has no embedder.
+        ValueError: the index has no embedder, or the windows are invalid.
+        OSError: `errors` cannot be written.
     """
     if index.embedder is None:
-        raise ValueError(f"{index.uri}: expected an index opened with an embedder")
+        raise ValueError(f"{index.uri}: expected an index opened with an embedder, got one without")
     absolute_roots = check_roots(roots)
     embed_all = partial(
         embed,
@@ -199,7 +202,7 @@ class _Crawl:
             pack = self.index.missing_pack(() if state is None else state.kinds)
             if pack is None:
                 raise
-            raise MediaError(error.item, got="a file whose pack is not loaded", expected=pack) from error
+            raise MediaError(error.item, got="none", expected=pack) from error
         return examine(found, kind_and_options, self.indexed.sizes)
 
     def _examined(self, found: FoundFile, examining: Future[ExaminedFile]) -> ExaminedFile:

@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 class FileRows:
     """The rows of a file or another named item, and the failures and warnings of embedding it.
 
-    A file with failures has no rows, except a video whose audio failed: it has the rows of its frames.
+    A file with failures has no rows, except a video whose audio failed: it has its video rows.
     """
 
     path: str

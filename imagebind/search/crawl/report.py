@@ -33,8 +33,8 @@ class CrawlReport:
 
     `counts` has the number of files by outcome and media type (None if it is unknown), `rows` the number of
     rows written. `not_media` counts files that are not media by suffix; `gone` counts indexed files that no
-    longer exist and were not pruned. `failures` and `warnings` hold the first thousand each; `warned_files`
-    counts the files with warnings.
+    longer exist or are no longer media, and were not pruned. `failures` and `warnings` hold the first
+    thousand each; `warned_files` counts the files with warnings.
     """
 
     counts: dict[FileOutcome, Counter[MediaKind | None]] = field(

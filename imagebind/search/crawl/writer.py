@@ -1,4 +1,4 @@
-"""Write the rows of many files in one commit, and all rows of a file in the same commit."""
+"""Write the rows of many files in few commits, and all rows of a file in the same commit."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -7,7 +7,7 @@ from imagebind.search.index import Index
 from imagebind.search.rows import IndexRow
 
 COMMIT_ROWS = 512  # new rows, changed rows and moved files
-COMMIT_SECONDS = 10.0  # the most work that is lost if a crawl is killed
+COMMIT_SECONDS = 10.0  # after these, the next change commits, so that a killed crawl loses little
 
 
 class Writer:
