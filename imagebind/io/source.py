@@ -122,19 +122,19 @@ def open_path(path: str, *, max_bytes: int | None = None) -> BinaryIO:
 
 @contextmanager
 def foreign_errors_of(
-    name: str, *, kinds: tuple[type[Exception], ...] = (OSError, EOFError)
+    name: str, *, error_types: tuple[type[Exception], ...] = (OSError, EOFError)
 ) -> Iterator[None]:
     """Convert errors of other libraries in the block to a `MediaError` that names the item.
 
     Raises:
-        MediaError: the block raised one of `kinds`, or any error of PyAV.
+        MediaError: the block raised one of `error_types`, or any error of PyAV.
     """
     try:
         yield
     except ImageBindError:
         raise
     except Exception as error:
-        if not isinstance(error, kinds) and not type(error).__module__.startswith("av."):
+        if not isinstance(error, error_types) and not type(error).__module__.startswith("av."):
             raise
         raise MediaError(
             name,
