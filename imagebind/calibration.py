@@ -50,8 +50,8 @@ class Calibration:
         The standard deviation is at least the pooled one of all media types, and equals it with fewer than
         `MIN_SAMPLES` vectors. The mean is the media type's own even then: with the mean of others, three
         texts among a thousand images would come first in every search by text. A media type without a sample
-        has the mean of all samples together. If all samples have fewer than `MIN_SAMPLES` vectors, the values
-        are 0 and 1, and scores are cosines.
+        has the mean of all samples with `MIN_SAMPLES` vectors together. If there are none, the values are 0
+        and 1, and scores are cosines.
         """
         cosines = {each: sample @ query for each, sample in self.samples.items()}  # (n, e) @ (e,) -> (n,)
         enough = [each for each in cosines.values() if len(each) >= MIN_SAMPLES]

@@ -16,7 +16,7 @@ def best_device() -> str:
 
 
 def initialised_module(device_type: str) -> Any:
-    """Return torch's module of an accelerator, such as `torch.cuda`, or None if it is not initialised."""
+    """Return an accelerator's module, such as `torch.cuda`; None for the CPU or if it is not initialised."""
     if device_type == CPU:
         return None
     module = getattr(torch, device_type)  # `torch.get_device_module` is missing in older versions

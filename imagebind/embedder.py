@@ -59,8 +59,8 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
             raise ValueError(f"vector {number}: expected ({width[0] if width else 'e'},), got {vector.shape}")
         if not np.isfinite(weight):
             raise ValueError(f"weight of vector {number}: expected a finite number, got {weight}")
-        if not 0 < np.linalg.norm(vector) < np.inf:
-            raise ValueError(f"vector {number}: expected finite numbers that are not all 0")
+        if not 0 < (norm := np.linalg.norm(vector)) < np.inf:
+            raise ValueError(f"vector {number}: expected finite numbers that are not all 0, got norm {norm}")
     total = np.sum([weight * vector / np.linalg.norm(vector) for vector, weight in listed], axis=0)
     norm = np.linalg.norm(total)
     if not norm > MIN_SUM_NORM * sum(abs(weight) for _, weight in listed):
@@ -106,14 +106,17 @@ class Embedder:
         Raises:
             CheckpointError: weights or a pack that cannot be found or read, or do not fit.
             SpaceMismatchError: a pack belongs to another space.
-            ValueError: `modalities` with a model that is already built, or an unknown media type.
+            ValueError: `modalities` with a model that is already built, an unknown media type, or a modality
+                that the model does not have.
         """
         if isinstance(model, str | os.PathLike):
             device = best_device() if device is None else device
             model = pretrained_model(model, modalities=modalities, dtype=dtype, device=device)
         else:
             if modalities is not None:
-                raise ValueError("modalities: expected None for a model that is already built")
+                raise ValueError(
+                    f"modalities: expected None for a model that is built, got {modalities!r:.80}"
+                )
             if device is not None or dtype is not None:
                 model = model.to(device=device, dtype=dtype)
         self._transforms: dict[MediaKind | BoundModality, Transform] = {}
@@ -229,14 +232,14 @@ class Embedder:
         `identify`. The vector of a recording is the normalised mean over its clips.
 
         `normalize_embeddings=False` returns the mean over views of the model's outputs, which include the
-        logit scale.
-        With `on_error="skip"` a failed item has a row of NaN and is logged, and the others are embedded.
-        `return_report` returns (vectors, a list of one `Embedding` per item) instead.
+        logit scale. With `on_error="skip"` a failed item has a row of NaN and is logged, and the others are
+        embedded. `return_report` returns (vectors, a list of one `Embedding` per item) instead.
         `batch_size` counts views: an image has 1, a video 15, audio 3.
 
         Raises:
             MediaError: an item cannot be embedded and `on_error="raise"`; or a table was passed instead of
                 one of its columns.
+            ValueError: `modality`, `on_error` or `batch_size` is invalid.
         """
         if on_error not in ("raise", "skip"):
             raise ValueError(f"on_error: expected 'raise' or 'skip', got {on_error!r}")
@@ -275,6 +278,9 @@ class Embedder:
         A failed item yields an `Embedding` with an `error`. With `clips`, recordings have a vector for each
         clip, with its time span. `inspect` is called with an item's `Views` in the thread that decoded it;
         its result, for example a thumbnail, becomes the `Embedding`'s `inspected`.
+
+        Raises:
+            ValueError: `modality` or `batch_size` is invalid.
         """
         if batch_size < 1:
             raise ValueError(f"batch_size: expected at least 1, got {batch_size}")

@@ -71,9 +71,10 @@ class UnknownMediaError(MediaError):
 
 
 class AmbiguousMediaError(MediaError):
-    """A file that may have several media types, `kinds`; the message says how to specify one.
+    """An item that may have several media types; the message says how to specify one.
 
-    `pattern` is the path pattern in the message, for `--map`, if there is one.
+    `kinds` are the possible types of a file; `pattern` is the path pattern in the message, for `--map`, if
+    there is one.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class CompanionMediaError(MediaError):
 
 
 class CheckpointError(ImageBindError):
-    """A weights file that is missing, incomplete, of another format or of other shapes."""
+    """A checkpoint that cannot be found, downloaded, read or written, or does not fit the model."""
 
 
 class MissingExtraError(ImageBindError, ImportError):

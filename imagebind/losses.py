@@ -25,7 +25,8 @@ def info_nce(first: Tensor, second: Tensor, *, temperature: float | Tensor) -> T
     only `temperature` scales the logits. Computed in float32 or higher, also under autocast.
 
     Raises:
-        ValueError: the shapes are not (b, e) each, or the temperature is not positive.
+        ValueError: the shapes are not (b, e) each with b >= 1, or the temperature is not one positive, finite
+            number; the value of a tensor is not checked.
     """
     _check_pairs(first, second)
     first, second = _unit_rows(first), _unit_rows(second)
@@ -55,7 +56,7 @@ class InfoNCE(nn.Module):
     `nn.ModuleDict({"audio": InfoNCE(temperature=0.05), "text": InfoNCE(temperature=0.07, learnable=True)})`
 
     A learned temperature is stored as the log of its inverse, which each forward pass in training clamps to
-    ln 100. Its gradient must be averaged over ranks like the model's: wrap this module in
+    at most ln 100. Its gradient must be averaged over ranks like the model's: wrap this module in
     DistributedDataParallel too.
     """
 
@@ -65,7 +66,7 @@ class InfoNCE(nn.Module):
         """Set the initial temperature.
 
         Raises:
-            ValueError: the temperature is not positive, or is learned and below 1 / 100.
+            ValueError: the temperature is not positive and finite, or is learned and below 1 / 100.
         """
         super().__init__()
         _check_temperature(temperature)
@@ -166,7 +167,7 @@ def _unit_rows(rows: Tensor) -> Tensor:
 def _check_pairs(first: Tensor, second: Tensor) -> None:
     if first.ndim != 2 or first.shape != second.shape or len(first) == 0:
         raise ValueError(
-            "contrastive loss: expected pairs of rows, (b, e) and (b, e), "
+            "contrastive loss: expected one or more pairs of rows, (b, e) and (b, e), "
             f"got {tuple(first.shape)} and {tuple(second.shape)}"
         )
 
@@ -176,7 +177,7 @@ def _check_temperature(temperature: float | Tensor) -> None:
         if temperature.numel() != 1:
             raise ValueError(f"temperature: expected one number, got shape {tuple(temperature.shape)}")
     elif not (math.isfinite(temperature) and temperature > 0):
-        raise ValueError(f"temperature: expected a positive number, got {temperature}")
+        raise ValueError(f"temperature: expected a positive, finite number, got {temperature}")
 
 
 def _check_equal_batches(rows: Tensor) -> None:

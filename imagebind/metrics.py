@@ -7,7 +7,7 @@ booleans if there are several. For five captions per audio clip, the target is
 
 Two rules make results independent of how sorting orders equal scores and NaN:
 
-- A relevant candidate ranks below every other candidate of equal similarity, so a model that gives all
+- A relevant candidate ranks below every irrelevant one of equal similarity, so a model that gives all
   candidates the same score finds nothing.
 - NaN ranks below every number: an item that could not be embedded is not found.
 """
@@ -36,12 +36,12 @@ def cosines(rows: Tensor, columns: Tensor) -> Tensor:
 def target_ranks(similarity: Matrix, target: Matrix | None = None) -> Tensor:
     """Return the rank, from 1, of each query's best relevant candidate: (q, n), (q,) or (q, n) -> (q,).
 
-    The rank is 1 + the number of other candidates that are at least as similar. Without `target` the matrix
-    must be square, and column i is relevant for row i.
+    The rank is 1 + the number of irrelevant candidates that are at least as similar. Without `target` the
+    matrix must be square, and column i is relevant for row i.
 
     Raises:
-        ValueError: shapes that do not match, a target outside the columns, or a query without a relevant
-            candidate.
+        ValueError: shapes that do not match, a wrong dtype, a target outside the columns, or a query without
+            a relevant candidate.
     """
     scores = _scores(similarity, "similarity")
     relevant = _relevant(scores, target)  # (q, n)
@@ -67,7 +67,7 @@ def retrieval_recalls(
 ) -> dict[int, float]:
     """Return `recall_at_k` for each k: {1: …, 5: …, 10: …}.
 
-    For the other direction, pass `similarity.T` and `target.T`.
+    For the other direction, pass `similarity.T` and `target.T`, where `target` must be booleans.
 
     Raises:
         ValueError: as `recall_at_k`.
@@ -107,7 +107,7 @@ def average_precision(scores: Matrix, target: Matrix) -> Tensor:
     the class's frequency. The results equal those of scikit-learn's `average_precision_score`.
 
     Raises:
-        ValueError: shapes that do not match.
+        ValueError: shapes that do not match, scores that are not real, or a target that is not boolean.
     """
     scores = _scores(scores, "scores")
     relevant = torch.as_tensor(target, device=scores.device)
@@ -130,7 +130,7 @@ def mean_average_precision(scores: Matrix, target: Matrix) -> float:
     Classes without positive samples are ignored.
 
     Raises:
-        ValueError: shapes that do not match, or no positive sample of any class.
+        ValueError: as `average_precision`, or no positive sample of any class.
     """
     of_class = average_precision(scores, target)
     if of_class.isnan().all():
@@ -145,7 +145,9 @@ def _mean_share(found: Tensor) -> float:
 def _scores(values: Matrix, name: str) -> Tensor:
     scores = torch.as_tensor(values)
     if scores.ndim != 2 or 0 in scores.shape:
-        raise ValueError(f"{name}: expected a matrix (queries, candidates), got shape {tuple(scores.shape)}")
+        raise ValueError(
+            f"{name}: expected a matrix (queries, candidates), not empty, got shape {tuple(scores.shape)}"
+        )
     if scores.is_complex() or scores.dtype == torch.bool:
         raise ValueError(f"{name}: expected real numbers, got {scores.dtype}")
     scores = scores if scores.is_floating_point() else scores.double()

@@ -24,7 +24,8 @@ class ModalityType(str, Enum):
         raise ValueError(f"modality: expected one of {names}, got {value!r}")
 
 
-for _modality in ModalityType:  # code for the original reads vars(ModalityType), before 3.12 without members
+# Code for the original reads `vars(ModalityType)`, which has no members before Python 3.12.
+for _modality in ModalityType:
     type.__setattr__(ModalityType, _modality.name, _modality)
 
 

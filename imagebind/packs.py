@@ -1,6 +1,6 @@
 """Packs: folders with a modality that a user bound to a model's space, for `Embedder(..., packs=[folder])`.
 
-A pack has the weights of the modality's modules, their sizes, the transform with its settings, and the
+A pack has the weights of the modality's modules, their sizes, the transform's name and settings, and the
 fingerprint of the embedding space. Its files are `config.json`, `<modality>.safetensors` and the index of the
 safetensors files. Loading a pack runs no code from the folder: the transform is one of
 `imagebind.transforms`, or one that the caller passes.
@@ -138,8 +138,8 @@ def save_pack(
             have, too.
 
     Raises:
-        ValueError: the model lacks the modality or has no other one, the weights do not fit the sizes, or a
-            setting of the transform cannot be stored as JSON.
+        ValueError: the name is invalid, the model lacks the modality or has none of the library's, the
+            weights do not fit the sizes, or a setting of the transform cannot be stored as JSON.
         CheckpointError: the folder cannot be written.
     """
     name, folder = bound_modality(modality), Path(folder)
@@ -170,7 +170,7 @@ def read_pack(folder: str | os.PathLike[str]) -> Pack:
     """Return the description of the pack in a folder, which may be a URI; the weights are not read.
 
     Raises:
-        CheckpointError: the folder does not exist or does not contain a pack.
+        CheckpointError: the folder cannot be found, or has no valid description of a pack.
     """
     path = _pack_folder(folder)
     content = read_json(path / CONFIG_NAME)

@@ -92,7 +92,7 @@ def to_query(query: Any, embedder: Embedder | None, *, embed_dim: int) -> Query:
 
     Raises:
         MediaError: an item cannot be embedded, or is silent audio.
-        ValueError: a vector has another length, the weighted sum is zero, or an item needs an embedder.
+        ValueError: a vector has another length, an item needs an embedder, or as `combine`.
     """
     query = weighted(query)
     bound = () if embedder is None else embedder.bound
@@ -126,7 +126,7 @@ def _embedded(requests: Sequence[Request], embedder: Embedder) -> np.ndarray:
 
 
 def is_silent(views: Views, embedder: Embedder) -> bool:
-    """Whether these are views of silent audio."""
+    """Return whether these are views of silent audio."""
     transform = embedder.transform(views.kind)
     return isinstance(transform, AudioTransform) and transform.is_silent(views.views)
 

@@ -72,7 +72,7 @@ class VectorFile:
         """Create a file in the format of its suffix: `.parquet`, `.jsonl` or `.npz`.
 
         Args:
-            path: a path or URI. A file at a URI is written to a temporary file first.
+            path: a path or URI. A file at a URI is uploaded once it is complete.
 
         Raises:
             ValueError: another suffix.

@@ -47,6 +47,8 @@ Options = Mapping[str, Any]
 def window_spans(duration: Fraction, *, window: Fraction, hop: Fraction) -> list[Window]:
     """Return the windows of a recording: they start at 0, one hop apart; the last ends with the recording.
 
+    The last may start less than a hop after the one before it, or be up to a tenth of a hop longer.
+
     A recording at most a tenth of a hop longer than a window has one window, the whole recording.
     """
     starts = [hop * n for n in range(max(math.floor((duration - window) / hop), 0) + 1)]
@@ -170,11 +172,11 @@ class WindowPlanner:
             hop_seconds: time from the start of one window to the start of the next.
 
         Raises:
-            ValueError: `hop_seconds` is less than 0.04 or more than `window_seconds`.
+            ValueError: `hop_seconds` is less than 0.04 or more than `window_seconds`, or this is infinite.
         """
         if not MIN_HOP_SECONDS <= hop_seconds <= window_seconds < math.inf:
             raise ValueError(
-                f"windows: expected {MIN_HOP_SECONDS:g} <= hop <= window in seconds, "
+                f"windows: expected {MIN_HOP_SECONDS:g} <= hop <= window < inf in seconds, "
                 f"got a hop of {hop_seconds:g} and a window of {window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)

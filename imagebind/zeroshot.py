@@ -181,7 +181,8 @@ def build_zero_shot_classifier(
         use_tqdm: whether to show progress.
 
     Raises:
-        ValueError: no class, no template, a class without a name, or a template without a placeholder.
+        ValueError: no class, no template, a class without a name, a template without exactly one placeholder,
+            or `num_classes_per_batch` below 1.
     """
     names = [name for of_class in _class_names(classnames) for name in of_class]
     if isinstance(templates, str) or not templates:
@@ -314,7 +315,7 @@ def expected_calibration_error(
     the mean over bins of |mean confidence - accuracy|, weighted by their samples. Source: Guo et al. 2017.
 
     Raises:
-        ValueError: shapes that do not match, values outside [0, 1], or a label that is not a class.
+        ValueError: shapes that do not match, a value outside [0, 1], a label that is no class, or no bins.
     """
     probabilities, labels = _checked(probabilities, labels, "probabilities")
     if probabilities.min() < 0 or probabilities.max() > 1 + 1e-6:
@@ -333,7 +334,7 @@ def expected_calibration_error(
 
 def _check_temperature(temperature: float) -> None:
     if not 0 < temperature < math.inf:
-        raise ValueError(f"temperature: expected a number above 0, got {temperature}")
+        raise ValueError(f"temperature: expected a finite number above 0, got {temperature}")
 
 
 def _class_names(classnames: Sequence[ClassName]) -> list[tuple[str, ...]]:

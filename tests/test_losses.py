@@ -129,10 +129,10 @@ def test_the_module_shows_its_temperature():
 
 
 @pytest.mark.parametrize("temperature", [0.0, -0.1, float("nan"), float("inf")])
-def test_a_temperature_that_is_not_positive_raises_an_error(temperature):
-    with pytest.raises(ValueError, match="temperature: expected a positive number"):
+def test_a_temperature_that_is_not_positive_and_finite_raises_an_error(temperature):
+    with pytest.raises(ValueError, match="temperature: expected a positive, finite number"):
         info_nce(*pairs(), temperature=temperature)
-    with pytest.raises(ValueError, match="temperature: expected a positive number"):
+    with pytest.raises(ValueError, match="temperature: expected a positive, finite number"):
         InfoNCE(temperature=temperature)
 
 

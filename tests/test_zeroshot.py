@@ -146,7 +146,10 @@ def test_an_item_without_an_embedding_has_nan_scores():
         (lambda: class_scores(torch.ones(2, 3), torch.eye(4)), r"\(2, 3\) and \(4, 4\)"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0]), "each of 2 columns"),
         (lambda: class_scores(torch.ones(1, 2), torch.eye(2), [0, 2]), r"without gaps, got \[0, 2\]"),
-        (lambda: class_probabilities(torch.eye(2), 0), "temperature: expected a number above 0, got 0"),
+        (
+            lambda: class_probabilities(torch.eye(2), 0),
+            "temperature: expected a finite number above 0, got 0",
+        ),
         (lambda: fit_temperature(torch.eye(2), [0, 2]), "labels: expected 0 to 1, got 2 in row 1"),
         (lambda: fit_temperature(torch.eye(2), [0]), r"got \(2, 2\) and \(1,\)"),
         (lambda: fit_temperature(torch.eye(2), [0.0, 1.0]), "class numbers, got torch.float32"),
@@ -299,7 +302,7 @@ def test_a_classifier_refuses_invalid_arguments_and_names_a_file_that_cannot_be_
     embedder = Embedder("imagebind_tiny", device="cpu")
     with pytest.raises(ValueError, match="templates: expected a sequence"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], templates="a {}")
-    with pytest.raises(ValueError, match="temperature: expected a number above 0"):
+    with pytest.raises(ValueError, match="temperature: expected a finite number above 0"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"], temperature=0)
     with pytest.raises(library.MediaError, match=r"gone\.png"):
         library.ZeroShotClassifier(embedder, ["dog", "cat"]).predict([tmp_path / "gone.png"])

@@ -169,7 +169,9 @@ def _read_folder(folder: Path, modalities: frozenset[str] | None, *, mmap: bool)
         entries |= {name: tensor for name, tensor in in_file.items() if files.get(name) == file}
     for name, file in files.items():
         if name not in entries:
-            raise CheckpointError(f"{folder / file}: expected {name}, which {INDEX_NAME} lists for it")
+            raise CheckpointError(
+                f"{folder / file}: expected {name}, which {INDEX_NAME} lists for it, got a file without it"
+            )
     return entries
 
 

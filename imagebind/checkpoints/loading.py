@@ -46,7 +46,7 @@ def resolve(
     URIs are cached until they change, see `local_copy`.
 
     Raises:
-        CheckpointError: no such file, or a failed download.
+        CheckpointError: the file cannot be found or downloaded.
     """
     name = IMAGEBIND_HUGE.url if source is None else os.fspath(source)
     if name == IMAGEBIND_HUGE.url:
@@ -145,8 +145,7 @@ def convert(
 ) -> list[Path]:
     """Write a source as a folder of one safetensors file per modality; return the paths of the files.
 
-    From a folder, only the needed modalities are read. One modality is in memory at a time. `config` is
-    written as `config.json`.
+    One modality is in memory at a time. `config` is written as `config.json`.
 
     Raises:
         CheckpointError: as `read_state_dict`, names without a modality, or a folder that cannot be written.
@@ -161,7 +160,7 @@ def convert(
 
 
 def _check_fit(path: Path, entries: StateDict, expected: StateDict) -> None:
-    """Compare names, shapes and dtypes.
+    """Compare names and shapes, and dtypes other than floating point.
 
     Raises:
         CheckpointError: they differ; the message lists some differences and the likely cause.

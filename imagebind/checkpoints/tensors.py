@@ -46,7 +46,7 @@ def regular_size(path: Path) -> int:
     """Return a regular file's size in bytes.
 
     Raises:
-        CheckpointError: no file, or a pipe, device or socket, which might never end.
+        CheckpointError: no file, a folder, or a pipe, device or socket, which might never end.
     """
     try:
         status = path.stat()
@@ -73,10 +73,10 @@ def read_json(path: Path) -> Any:
 
 
 def read_torch(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tensor]:
-    """Return the wanted entries of a file of `torch.save`. Any exception means that the file is damaged.
+    """Return the wanted entries of a file of `torch.save`. Other exceptions mean that the file is damaged.
 
     Raises:
-        CheckpointError: compressed or overlapping records, or not a plain state dict.
+        CheckpointError: as `_record_spans`, or not a plain state dict.
     """
     spans = _record_spans(path)
     if mmap:
@@ -99,7 +99,7 @@ def read_torch(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tens
 
 
 def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str, Tensor]:
-    """Return the wanted entries of a safetensors file. Any exception means that the file is damaged.
+    """Return the wanted entries of a safetensors file. Other exceptions mean that the file is damaged.
 
     Raises:
         CheckpointError: a header longer than `MAX_HEADER_BYTES`.
@@ -129,7 +129,7 @@ def read_safetensors(path: Path, is_wanted: IsWanted, *, mmap: bool) -> dict[str
 
 
 def read_cached(path: Path, made_by: str) -> dict[str, Tensor] | None:
-    """Return the tensors that `write_cached` wrote; None if the file is missing, damaged or not `made_by`."""
+    """Return the tensors that `write_cached` wrote; None if missing, damaged or of another `made_by`."""
     try:
         with safe_open(path, framework="pt", device="cpu") as file:
             if file.metadata() != {MADE_BY_KEY: made_by}:
@@ -174,7 +174,7 @@ def _read_span(path: Path, start: int, size: int) -> Tensor:
         while count := file.readinto(view[done:]):  # the system returns at most 2 GB at once
             done += count
     if done < size:
-        raise OSError(f"ends at byte {start + done:,}, expected {start + size:,}")
+        raise OSError(f"{path}: expected at least {start + size:,} bytes, got {start + done:,}")
     return buffer
 
 
@@ -182,7 +182,8 @@ def _record_spans(path: Path) -> dict[int, int]:
     """Return {start: length} of the records in torch's zip, or {} if the byte order must be swapped.
 
     Raises:
-        CheckpointError: compressed records, records longer in total than the file, or nested tuples.
+        CheckpointError: compressed or too many records, records longer in total than the file, or tuples
+            nested too deeply.
         zipfile.BadZipFile: the file is damaged.
     """
     spans: dict[int, int] = {}
@@ -193,8 +194,8 @@ def _record_spans(path: Path) -> dict[int, int]:
         packed = next((record for record in records if record.compress_type != zipfile.ZIP_STORED), None)
         if packed is not None or total > path.stat().st_size or len(records) > MAX_RECORDS:
             raise CheckpointError(
-                f"{path}: expected uncompressed records of torch.save, in total no longer than the file, got "
-                f"{len(records):,} records of {total:,} bytes"
+                f"{path}: expected at most {MAX_RECORDS:,} uncompressed records of torch.save, in total no "
+                f"longer than the file, got {len(records):,} records of {total:,} bytes"
                 + (f", {packed.filename!r:.80} compressed" if packed else "")
             )
         for record in records:
@@ -231,7 +232,9 @@ def _check_tuples(path: Path, pickled: bytes) -> None:
             at = marks.pop() - taken.index(pickletools.markobject) if is_marked else len(stack) - len(taken)
             depth = max(stack[at:], default=0) + (opcode.name in TUPLE_OPCODES)
             if depth > MAX_TUPLES:
-                raise CheckpointError(f"{path}: expected at most {MAX_TUPLES} levels of nested tuples")
+                raise CheckpointError(
+                    f"{path}: expected at most {MAX_TUPLES} levels of nested tuples, got more"
+                )
             stack[at:] = [depth] * len(opcode.stack_after)
 
 

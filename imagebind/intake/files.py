@@ -18,7 +18,7 @@ from imagebind.media.imu_table import refuse_companion
 from imagebind.media.paths import path_text
 from imagebind.modality import BoundModality, MediaKind, media_kind
 
-# A file with such a suffix but other content is reported as damaged, not left out.
+# A file with one of these suffixes but without a known media type is a failure, not left out.
 MEDIA_SUFFIXES = """
     .jpg .jpeg .jfif .png .apng .gif .bmp .tif .tiff .webp .avif .heic .heif .jp2 .j2k .jxl
     .qoi .ico .ppm .pgm .mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .m2ts .mts .wmv .flv
@@ -28,7 +28,7 @@ MEDIA_SUFFIXES = """
 
 
 class NotMediaError(MediaError):
-    """A file without a known media type in content and name, or one of another file's recording."""
+    """A file without a known media type in content and name, or one of a recording in other files."""
 
 
 @dataclass(kw_only=True)
@@ -124,7 +124,7 @@ def kind_of(
     Raises:
         NotMediaError: the file has no known media type, or belongs to another file's recording.
         AmbiguousMediaError: several types are possible; the message has the `--map` options to choose one.
-        MediaError: the file cannot be read, or is damaged.
+        MediaError: the file cannot be read, is damaged, or has one of `MEDIA_SUFFIXES` but no known type.
     """
     mapping = mapping_for(mappings, found)
     try:

@@ -20,7 +20,7 @@ def items_of(items: Any) -> tuple[Iterable[Any], bool]:
     a collection of its values. An array of numbers is one item. Other iterables are not consumed here.
 
     Raises:
-        MediaError: the items are a table, or an array of objects that is not one-dimensional.
+        MediaError: the items are a table, or an array of texts or objects with several dimensions.
     """
     if (columns := _columns(items)) is not None:
         raise MediaError(

@@ -15,7 +15,8 @@ from imagebind.media.paths import glob_pattern, path_text
 from imagebind.modality import BoundModality, MediaKind, media_kind
 from imagebind.transforms.options import item_options
 
-UNMAPPED_OPTIONS = frozenset({"limits", "crop", "start", "columns"})  # objects, or set by the crawler
+# Not for `--map`: objects, or set by the crawler.
+UNMAPPED_OPTIONS = frozenset({"limits", "crop", "start", "columns"})
 WORD_OPTIONS = {MediaKind.THERMAL: "unit", MediaKind.IMU: "layout"}  # the option that a word without `=` sets
 BoundTransforms = Mapping[BoundModality, Transform]  # of packs
 NO_TRANSFORMS: BoundTransforms = {}
@@ -48,30 +49,30 @@ def parse_mapping(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> PathMapp
     """Parse GLOB=TYPE, GLOB=TYPE:OPTION=VALUE,… or GLOB=TYPE:WORD; see `parse_kind`.
 
     Raises:
-        ValueError: the form is wrong, the pattern is too long, the media type or an option is unknown, or a
-            value is wrong.
+        ValueError: the form is wrong, the pattern is too long or has too many wildcards, the media type or an
+            option is unknown, or a value is wrong.
     """
     form = _MAPPING_FORM.fullmatch(text)
     if form is None:
         raise ValueError(
             f"{text!r}: expected GLOB=TYPE or GLOB=TYPE:OPTION=VALUE,…, as '**/thermal/*.tiff=thermal'"
         )
-    _compiled(form["glob"])  # raises if the pattern is too long
+    _compiled(form["glob"])  # raises if the pattern has too many characters or wildcards
     listed = "" if form["options"] is None else f":{form['options']}"
     kind, options = parse_kind(form["kind"] + listed, bound)
     return PathMapping(glob=form["glob"], kind=kind, options=options)
 
 
 def parse_kind(text: str, bound: BoundTransforms = NO_TRANSFORMS) -> tuple[MediaKind, dict[str, Any]]:
-    """Parse KIND, KIND:OPTION=VALUE,…, or a word: depth:SENSOR-OR-UNIT, thermal:UNIT, or imu:LAYOUT.
+    """Parse TYPE, TYPE:OPTION=VALUE,…, or a word: depth:SENSOR-OR-UNIT, thermal:UNIT, or imu:LAYOUT.
 
-    KIND is a media type, or the modality of a pack. A layout is the name of a logger, or a JSON file.
+    TYPE is a media type, or the modality of a pack. A layout is the name of a logger, or a JSON file.
 
     Args:
         bound: the transforms of packs, by modality.
 
     Raises:
-        ValueError: as `parse_mapping`.
+        ValueError: the media type or an option is unknown, or a value is wrong.
     """
     name, colon, listed = text.strip().partition(":")
     try:

@@ -50,9 +50,9 @@ class Request:
 class Views:
     """The input of a trunk for one item: `views` (s, ...), one for an image and several for a video.
 
-    `spans` are the start and end in seconds of each clip of a recording, empty for other items; the crops of
-    one clip are adjacent in `views`. `warnings` describe doubts and losses in reading the item. A caller may
-    keep data derived from the views in `inspected`.
+    `spans` are the start and end in seconds of each clip or window of a recording, empty for other items; the
+    views of one span are adjacent. `warnings` lists problems while reading the item. A caller may keep data
+    derived from the views in `inspected`.
     """
 
     kind: MediaKind
@@ -109,15 +109,19 @@ def identify(
     A str is text, unless `modality` names another type: then it is a path. The content determines the type of
     a path, bytes or an open file. A PIL image is an image; with one channel of 16 bits or floats it is
     ambiguous, as its file would be. A mapping has the type as a key, with options as other keys: {"depth":
-    array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. Rows of Hugging Face's
-    `datasets`, decoded {"array": …, "sampling_rate": …, "path": …} or not {"bytes": …, "path": …}, and
-    torchcodec's decoders are accepted too. A `Request` is returned unchanged.
+    array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. Audio may also be (samples,
+    rate) or (rate, samples). Rows of Hugging Face's `datasets`, decoded {"array": …, "sampling_rate": …,
+    "path": …} or not {"bytes": …, "path": …}, and torchcodec's decoders are accepted too. A `Request` is
+    returned unchanged.
 
     `bound` are the modalities of packs, named by `modality` or by the key of a mapping; a str is then a path.
 
     Raises:
-        AmbiguousMediaError: the item is an array, or a file of several possible types, without a given type.
-        MediaError: the item is none of these.
+        AmbiguousMediaError: without a given type, the item is an array, or a file or image of several
+            possible types.
+        MediaError: the item is none of these, a file that cannot be read or has no known type, or a mapping
+            without exactly one type or with another one than `modality`.
+        ValueError: `modality` is unknown.
     """
     if isinstance(item, Request):
         return item
@@ -147,7 +151,8 @@ def identify(
     raise MediaError(
         name_of(item),
         got=type(item).__name__,
-        expected="text (str), a pathlib.Path, bytes, a file, a PIL image, or a mapping {modality: item}",
+        expected="text (str), a pathlib.Path, bytes, a file, a decoder, a PIL image, "
+        "or a mapping {modality: item}",
     )
 
 
@@ -256,8 +261,10 @@ def _from_pack(item: Any, kind: BoundModality, modality: ModalityType | MediaKin
     if not isinstance(item, Mapping):
         return _request(media_type, item)
     if kind not in item or modality not in (None, kind):
-        expected = f"the key {kind}" if kind not in item else f"{modality}, as given by modality="
-        raise MediaError(f"<mapping with {', '.join(map(str, item))}>", got="other keys", expected=expected)
+        name = f"<mapping with {', '.join(map(str, item))}>"
+        if kind not in item:
+            raise MediaError(name, got="other keys", expected=f"the key {kind}")
+        raise MediaError(name, got=str(kind), expected=f"{modality}, as given by modality=")
     return _request(
         media_type, item[kind], {str(name): value for name, value in item.items() if name != kind}
     )
@@ -313,7 +320,7 @@ def _kind_named(
 def _image_or_video(
     kind: MediaKind, payload: Any, given: ModalityType | MediaKind | str | None, *, fps: bool = False
 ) -> MediaKind:
-    """Return image or video if only `vision` was given: a video is a video file, or frames with a rate."""
+    """Return image or video if `vision` was given; a video is a file, a decoder, or frames with a rate."""
     if str(given) != ModalityType.VISION.value:
         return kind
     if isinstance(payload, (tuple, Mapping)) or fps or is_video_decoder(payload):
@@ -327,7 +334,7 @@ def _image_or_video(
 
 
 def _read_text(payload: Any) -> str:
-    """Return the content of a text file, or a str itself."""
+    """Return a str itself, or the first `MAX_TEXT_BYTES` of a text file."""
     if isinstance(payload, str):
         return payload
     if not is_source(payload):

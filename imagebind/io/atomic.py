@@ -15,10 +15,11 @@ KEPT_NAME_CHARACTERS = 40  # of a file's name in its temporary name, since names
 def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary path in the same folder, where the caller writes the new content of a file.
 
-    At the end the file is replaced. After an exception it is unchanged. The temporary file never stays.
+    At the end the file is replaced. After an exception it is unchanged. The temporary file stays only if the
+    process is killed.
 
     Raises:
-        OSError: the file cannot be replaced.
+        OSError: the new file cannot be flushed to the disk, or the file cannot be replaced.
     """
     with replacing_all() as temporary_for:
         yield temporary_for(path)
@@ -26,10 +27,12 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def replacing_all() -> Iterator[Callable[[Path], Path]]:
-    """Yield a function that returns a temporary path for a path; at the end replace all files, else none.
+    """Yield a function that returns a temporary path for a path; at the end replace all these files.
+
+    After an exception in the block all files are unchanged.
 
     Raises:
-        OSError: a file cannot be replaced.
+        OSError: a new file cannot be flushed to the disk, or a file cannot be replaced.
     """
     temporaries: dict[Path, Path] = {}
 
@@ -58,7 +61,7 @@ def flush_to_disk(path: Path) -> None:
     """Wait until a file, or the list of a folder's files, is on the disk.
 
     Raises:
-        OSError: the disk is full or fails.
+        OSError: the path cannot be opened, or the disk is full or fails.
     """
     if os.name != "nt":
         descriptor = os.open(path, os.O_RDONLY)

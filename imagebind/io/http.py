@@ -50,7 +50,7 @@ def open_url(url: str) -> HTTPResponse:
     """Request an HTTP URL and return the response with an unread body; redirects must be HTTP too.
 
     Raises:
-        OSError: the server refuses the request or cannot be reached.
+        OSError: the server refuses the request, redirects to another scheme or cannot be reached.
         HTTPException, ValueError: not an HTTP server, or an invalid URL.
     """
     request = Request(quote(url, safe=UNESCAPED_URL_CHARACTERS), headers=REQUEST_HEADERS)
@@ -75,7 +75,7 @@ def copy_body(response: HTTPResponse, file: BinaryIO, *, max_bytes: int | None =
     Raises:
         TooLargeError: the stated or the actual length is above `max_bytes`.
         OSError: the connection was interrupted, or the file cannot be written.
-        HTTPException: as `open_url`.
+        HTTPException: a body that is sent in chunks was interrupted.
     """
     stated = response.headers.get("Content-Length", "")
     length = int(stated) if stated.isdecimal() else None
@@ -99,7 +99,7 @@ def validators(response: HTTPResponse) -> dict[str, str]:
 
 
 class TooLargeError(OSError):
-    """A downloaded file is larger than the limit; the message has its size."""
+    """A downloaded file is larger than the limit; the message is its size, or "more than" the limit."""
 
 
 class _TransferInterrupted(Exception):
@@ -112,8 +112,8 @@ def fetch(url: str, part: Path, *, size: int, report: ReportProgress) -> None:
     After an interruption the part file is kept for the next call.
 
     Raises:
-        CheckpointError: the server refuses, cannot be reached, keeps interrupting or has a file of another
-            size; or the disk has too little space.
+        CheckpointError: the server refuses, cannot be reached, keeps interrupting, or has a web page or a
+            file of another size; or the disk has too little space.
         OSError: the part file cannot be written.
     """
     furthest, failed = _size(part), 0
@@ -174,7 +174,7 @@ def _open(request: Request, part: Path) -> HTTPResponse:
 
 
 def _first_byte(response: HTTPResponse, size: int) -> int:
-    """Return the position of the response in the file.
+    """Return the position of the response's first byte in the file.
 
     Raises:
         CheckpointError: the server's file has another size, or is a web page.

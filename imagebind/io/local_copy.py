@@ -53,7 +53,7 @@ def update_copy(copy: Path, version: object, fetch: Callable[[Path], None]) -> N
     part = temporary_beside(copy)
     try:
         fetch(part)
-        stamp.unlink(missing_ok=True)  # if the process is killed here, no stamp may describe another file
+        stamp.unlink(missing_ok=True)  # it would describe the new file if the process were killed below
         _remove_folder(copy)
         part.replace(copy)
         stamp.write_text(json.dumps(version))

@@ -27,8 +27,8 @@ class Limits:
     """Limits on media files, since a hostile file of a few bytes can decode to gigabytes."""
 
     max_bytes: int = 4 * 2**30  # of the file itself
-    max_pixels: int = 100_000_000  # of one image or frame, checked before decoding
-    max_seconds: float = 12 * 3600.0  # of audio or IMU data decoded into memory at once
+    max_pixels: int = 100_000_000  # of one image, frame or array, checked before decoding
+    max_seconds: float = 12 * 3600.0  # of audio or IMU recordings; in indexing, also of videos of few frames
 
 
 DEFAULT_LIMITS = Limits()
@@ -40,7 +40,7 @@ def is_source(item: object) -> bool:
 
 
 def name_of(source: object) -> str:
-    """Return an item's name for messages: its path, its file name, or its type.
+    """Return an item's name for messages: its path or file name, else its type or size.
 
     The name can always be printed and stored: see `encodable`.
     """
@@ -56,7 +56,7 @@ def name_of(source: object) -> str:
 
 
 def is_unnamed(name: str) -> bool:
-    """Whether a name from `name_of` is only the type of its item, such as "<ndarray (3, 4)>"."""
+    """Return whether a name from `name_of` has only the type or size of an item: "<ndarray (3, 4)>"."""
     return name.startswith("<")
 
 
@@ -73,7 +73,7 @@ def open_source(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[
 
     Raises:
         UnreadableMediaError: missing (`MissingMediaError`), a folder, pipe or device, or not readable.
-        MediaError: empty, or larger than `limits.max_bytes`.
+        MediaError: empty, larger than `limits.max_bytes`, or a file object that cannot seek or is not binary.
     """
     name = name_of(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -100,7 +100,7 @@ def open_path(path: str, *, max_bytes: int | None = None) -> BinaryIO:
     """Open a file by path or URI as a seekable binary file; the caller closes it.
 
     Raises:
-        UnreadableMediaError: missing (`MissingMediaError`), a pipe or device, or not readable.
+        UnreadableMediaError: missing (`MissingMediaError`), a folder, pipe or device, or not readable.
         MediaError: a download is larger than `max_bytes`.
     """
     try:
@@ -115,26 +115,26 @@ def open_path(path: str, *, max_bytes: int | None = None) -> BinaryIO:
         raise MediaError(name_of(path), got=str(error), expected=expected) from error
     except (OSError, ValueError) as error:
         error_type = MissingMediaError if isinstance(error, FileNotFoundError) else UnreadableMediaError
-        is_missing = isinstance(error, FileNotFoundError) and not is_uri(path)  # a server's answer says more
+        is_missing = isinstance(error, FileNotFoundError) and not is_uri(path)
         got = "no such file" if is_missing else f"cannot be opened ({reason_of(error)})"
         raise error_type(name_of(path), got=got) from error
 
 
 @contextmanager
 def foreign_errors_of(
-    name: str, *, kinds: tuple[type[Exception], ...] = (OSError, EOFError)
+    name: str, *, error_types: tuple[type[Exception], ...] = (OSError, EOFError)
 ) -> Iterator[None]:
     """Convert errors of other libraries in the block to a `MediaError` that names the item.
 
     Raises:
-        MediaError: the block raised one of `kinds`, or any error of PyAV.
+        MediaError: the block raised one of `error_types`, or any error of PyAV.
     """
     try:
         yield
     except ImageBindError:
         raise
     except Exception as error:
-        if not isinstance(error, kinds) and not type(error).__module__.startswith("av."):
+        if not isinstance(error, error_types) and not type(error).__module__.startswith("av."):
             raise
         raise MediaError(
             name,

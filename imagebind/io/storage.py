@@ -1,4 +1,4 @@
-"""Write small files on disk or in an object store, by path or URI: s3://bucket/folder."""
+"""Read and write small files on disk or in an object store, by path or URI: s3://bucket/folder."""
 
 import io
 import os
@@ -38,7 +38,8 @@ class Storage:
         """Refer to a folder; it is created by the first write.
 
         Raises:
-            MediaError: the URI's scheme is unknown or needs another package, or the store does not answer.
+            MediaError: the URI is an HTTP URL, its scheme is unknown or needs another package, or the store
+                does not answer.
         """
         self.uri = os.fspath(uri)
         self._is_on_disk = not is_uri(without_file_scheme(self.uri))
@@ -90,7 +91,9 @@ class Storage:
         return {name for name in names if not TEMPORARY_NAME.fullmatch(name)}
 
     def sweep(self, folder: str = "") -> None:
-        """Delete unfinished files of killed writers."""
+        """Delete the temporary files that killed writers left in a subfolder, or in this folder.
+
+        Call it when no writer is running."""
         for entry in self._list(folder):
             if entry["type"] == "file" and TEMPORARY_NAME.fullmatch(_base_name(entry)):
                 self._system.rm_file(entry["name"])

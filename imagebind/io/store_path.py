@@ -9,7 +9,7 @@ from typing import Any, BinaryIO
 
 from imagebind.errors import MediaError
 from imagebind.io.http import open_url
-from imagebind.io.source import encodable
+from imagebind.io.source import encodable, reason_of
 from imagebind.io.uri import (
     OFFLINE_MESSAGE,
     OfflineError,
@@ -41,7 +41,7 @@ class StorePath(PosixPath):
         return self
 
     def stat(self, *, follow_symlinks: bool = True) -> os.stat_result:
-        """Return the type, size and modification time, each 0 if the store does not state it."""
+        """Return the type, size and modification time; size or time is 0 if the store does not state it."""
         uri = str(self)
         with os_errors(uri):
             if is_http(uri):
@@ -75,7 +75,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def files_below(uri: str) -> list[str]:
-    """Return the URIs of all files below a folder, sorted, without hidden ones; or a file's own URI.
+    """Return the URIs of all files below a folder, sorted, without hidden ones; or only `uri` if no folder.
 
     Raises:
         MediaError: the store cannot be reached.
@@ -102,7 +102,7 @@ def store_error(uri: str, error: OSError) -> MediaError:
     """Return the error of a store that cannot be opened."""
     return MediaError(
         encodable(uri),
-        got=f"one that cannot be opened ({error.strerror})",
+        got=f"one that cannot be opened ({reason_of(error)})",
         expected="a path, or a URI such as s3://bucket/name or gs://bucket/name",
     )
 

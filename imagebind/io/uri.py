@@ -68,8 +68,8 @@ def open_uri(uri: str, *, max_bytes: int | None = None) -> BinaryIO:
 def local_copy(uri: str, *, cache_dir: CacheDir = None, offline: bool | None = None) -> Path:
     """Return the local path of a file or folder by URI; a remote one is copied to a cache.
 
-    Each call checks the remote version and downloads again only if it has changed. Of a folder, only the
-    files directly in it are copied. Offline, the cached copy is used without a check.
+    Each call checks the remote version and downloads again if it has changed or is not stated. Of a folder,
+    only the files directly in it are copied. Offline, the cached copy is used without a check.
 
     Raises:
         OfflineError: the network is switched off, and there is no copy.
@@ -98,7 +98,8 @@ def file_system(uri: str) -> tuple[Any, str]:
     store's own tools use.
 
     Raises:
-        OSError: the scheme is unknown, its package is not installed, or the store cannot be reached.
+        OSError: the URI is an HTTP URL, its scheme is unknown, its package is not installed, or the store
+            cannot be reached.
     """
     # Imported here because it takes 0.1 s, and most files are on disk.
     from fsspec import get_filesystem_class
@@ -228,5 +229,8 @@ def _with_lower_scheme(uri: str) -> str:
 
 def _existing_copy(copy: Path) -> str:
     if not copy.exists():
-        raise OfflineError(f"no local copy, and {OFFLINE_MESSAGE}")
+        raise OfflineError(
+            "no local copy, and the network is switched off "
+            f"(offline=True or one of {', '.join(OFFLINE_SWITCHES)})"
+        )
     return str(copy)

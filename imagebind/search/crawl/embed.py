@@ -198,7 +198,7 @@ class _Jobs:
         """
         found = file.found
         # Exception: a damaged file may raise any type, and must not end the crawl
-        with collect_warnings() as warnings, foreign_errors_of(name_of(found.path), kinds=(Exception,)):
+        with collect_warnings() as warnings, foreign_errors_of(name_of(found.path), error_types=(Exception,)):
             columns = {
                 "content_hash": file.content_hash or hash_of(found.path),
                 "size": found.size,
