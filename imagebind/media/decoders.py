@@ -1,7 +1,7 @@
-"""Recognise other libraries' decoders and decoded media by their attributes, without importing the libraries.
+"""Recognise and read other libraries' decoders and decoded media, without importing the libraries.
 
-These are torchcodec's AudioDecoder, AudioSamples and VideoDecoder, which `datasets` also returns; decord's
-VideoReader; and the triple that torchvision's `read_video` returned.
+These are torchcodec's AudioDecoder and VideoDecoder, which `datasets` also returns, and its AudioSamples;
+decord's VideoReader; and the triple that torchvision's `read_video` returned.
 """
 
 import math
@@ -15,6 +15,8 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, name_of
+
+MAX_RATE_DENOMINATOR = 100_000  # restores 30000/1001 frames per second from a float
 
 
 def is_decoder(item: object) -> bool:
@@ -46,7 +48,7 @@ def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any,
     """Decode all samples of an audio decoder, (channels, n); return them with their rate.
 
     Raises:
-        MediaError: the decoder fails, or its audio is longer than `limits.max_seconds`.
+        MediaError: the decoder fails, or states a duration above `limits.max_seconds`.
     """
     seconds = getattr(getattr(decoder, "metadata", None), "duration_seconds", None)
     if seconds is not None and seconds > limits.max_seconds:
@@ -66,7 +68,7 @@ def video_rate(decoder: Any) -> Fraction:
     """Return a video decoder's frames per second.
 
     Raises:
-        MediaError: the decoder does not state them, or has no frames.
+        MediaError: the decoder states neither them nor its duration, fails, or has no frames.
     """
     metadata: Any = getattr(decoder, "metadata", None)
     try:
@@ -79,14 +81,14 @@ def video_rate(decoder: Any) -> Fraction:
             raise ValueError(f"{rate} frames per second")
     except Exception as error:  # of any type that the other library raises
         raise _failed(decoder, error) from error
-    return Fraction(rate).limit_denominator(100_000)
+    return Fraction(rate).limit_denominator(MAX_RATE_DENOMINATOR)
 
 
 def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Tensor]]:
     """Yield (index, frame (h, w, 3) uint8) of a video decoder.
 
     Raises:
-        MediaError: the decoder fails, or returns anything but RGB frames.
+        MediaError: the decoder fails, or returns anything but uint8 RGB frames.
     """
     for index in indices:
         try:

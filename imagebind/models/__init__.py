@@ -1,9 +1,8 @@
-"""The model. Modules are imported on first access, also as attributes: `imagebind.models.helpers`."""
+"""The model. Modules with the original's names are also attributes, imported at first access."""
 
 from importlib import import_module
 from types import ModuleType
 
-# The modules of the original project.
 _MODULES = ("helpers", "imagebind_model", "multimodal_preprocessors", "transformer")
 
 

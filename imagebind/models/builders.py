@@ -23,7 +23,7 @@ from imagebind.models.stems import (
 )
 from imagebind.models.transformer import Trunk
 
-# Fixed logit scale (1 / temperature) of each modality. Source: released
+# Fixed logit scales (1 / temperature); vision has none, and that of text is learned. Source: released
 LOGIT_SCALES = {
     ModalityType.AUDIO: 20.0,
     ModalityType.DEPTH: 5.0,

@@ -1,4 +1,4 @@
-"""Small layers under the original project's names, for code that imports or builds them."""
+"""Small layers and a cast under the original project's names, for code that imports them."""
 
 from typing import Any
 
@@ -72,7 +72,7 @@ class EinOpsRearrange(nn.Module):
     """Apply einops' `rearrange`.
 
     Raises:
-        MissingExtraError: on the first call, if einops is not installed.
+        MissingExtraError: when called, if einops is not installed.
     """
 
     def __init__(self, rearrange_expr: str, **kwargs: Any) -> None:

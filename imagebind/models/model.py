@@ -72,7 +72,7 @@ class ImageBindModel(nn.Module):
 
         Raises:
             TypeError: a config together with sizes, or an unknown size.
-            ValueError: an unknown modality, or one without a trunk in the config.
+            ValueError: no modality, an unknown one, or one without a trunk in the config.
         """
         super().__init__()
         config = config if config is not None else configs.huge_config()
@@ -107,12 +107,12 @@ class ImageBindModel(nn.Module):
 
         Vision takes images (b, 3, h, w), video clips (b, s, 3, 2, h, w) or image clips (b, s, 3, h, w); text
         takes token ids (b, l); audio (b, [s,] 1, 128, 204); depth and thermal (b, [s,] 1, 224, 224); imu
-        (b, 6, 2000). The embeddings of the s clips are averaged. Vision has unit length, and the others
-        are scaled; `Embedder.encode` returns unit length for all. The returned keys are plain strings.
+        (b, 6, 2000). Vision is scaled to unit length, the others to a logit scale; then the s clips are
+        averaged. `Embedder.encode` returns unit length for all. The returned keys are plain strings.
 
         Raises:
             KeyError: a modality that this model was built without.
-            ValueError: a tensor of the wrong shape.
+            ValueError: a tensor of the wrong shape, or token ids in floating point.
         """
         return {str(modality): self.embed(modality, tensor) for modality, tensor in inputs.items()}
 
@@ -146,7 +146,7 @@ class ImageBindModel(nn.Module):
             return trunk(prepared), {}
         return trunk(**prepared["trunk"]), prepared["head"]
 
-    def compile(  # type: ignore[override]  # only options of torch.compile that apply to trunks
+    def compile(  # type: ignore[override]  # names the options, which `nn.Module.compile` does not
         self,
         *,
         fullgraph: bool = False,

@@ -1,7 +1,7 @@
 """The original project's names for preprocessors and their layers, for code that imports them.
 
-`isinstance` accepts these names for objects of this package. Calling one raises a `TypeError` that names the
-replacement.
+`isinstance` accepts the layers' names for objects of this package. Calling one raises a `TypeError` that
+names the replacement. `SimpleTokenizer` is a class that can be built.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""Preprocessors turn tensors into tokens: project patches, prepend a class token, add position embeddings.
+"""Preprocessors turn tensors into tokens with position embeddings and, except for text, a class token.
 
 The names of the inner modules are those of the released checkpoint, odd ones included: `rgbt_stem` is also
 the stem of audio and thermal, and the only convolution of the vision stem is `proj.1`.
@@ -36,9 +36,7 @@ class PositionTable(nn.Module):
         if grid == self.grid:
             return self.pos_embed
         if grid[0] != grid[1] or self.grid[0] != self.grid[1]:
-            raise ValueError(
-                f"grid: expected {self.grid} patches, got {grid}; only square inputs may have another size"
-            )
+            raise ValueError(f"grid: expected {self.grid} patches, got {grid}; only square grids are resized")
         first, patches = self.pos_embed[:, :1], self.pos_embed[:, 1:]
         image = patches.transpose(1, 2).unflatten(-1, self.grid)  # (1, h·w, d) -> (1, d, h, w)
         image = F.interpolate(image.float(), size=grid, mode="bicubic").to(patches.dtype)
@@ -46,7 +44,10 @@ class PositionTable(nn.Module):
 
 
 class RepeatFrames(nn.Module):
-    """Repeat an image as the frames of a video: (b, c, [1,] h, w) -> (b, c, frames, h, w)."""
+    """Repeat an image as the frames of a video: (b, c, [1,] h, w) -> (b, c, frames, h, w).
+
+    A video of several frames is returned unchanged.
+    """
 
     def __init__(self, frames: int) -> None:
         super().__init__()
@@ -61,7 +62,7 @@ class RepeatFrames(nn.Module):
 
 
 class PatchConv3d(nn.Conv3d):
-    """A convolution with kernel size = stride, computed as one matrix product over patches.
+    """A convolution without bias, with kernel size = stride, computed as one matrix product over patches.
 
     The result is that of `nn.Conv3d`, which in bfloat16 on a CPU is many times slower. Rows and columns of
     pixels that do not fill a patch are ignored.
@@ -81,7 +82,7 @@ class PatchConv3d(nn.Conv3d):
 
 
 class VideoStem(nn.Module):
-    """Project patches of images or videos, without a norm: (b, 3, [t,] h, w) -> (b, d, t/k, h/p, w/p)."""
+    """Project patches of images or videos, without a norm: (b, 3, [t,] h, w) -> (b, d, t', h', w')."""
 
     def __init__(self, embed_dim: int, *, patch_size: int, frames: int) -> None:
         super().__init__()
@@ -97,7 +98,7 @@ class VideoStem(nn.Module):
 class PatchStem(nn.Module):
     """Project and normalise patches of images or spectrograms: (b, c, h, w) -> (b, d, h', w').
 
-    The released modalities have one channel; images of a pack may have several.
+    Released depth, thermal and audio have one channel; a modality that a user binds may have several.
     """
 
     def __init__(self, embed_dim: int, *, patch_size: int, stride: int, channels: int = 1) -> None:
@@ -197,17 +198,18 @@ class PatchPreprocessor(nn.Module):
         _init_class_token(self.cls_token)
 
     def forward(self, images: Tensor | None = None, **named: Tensor) -> PreprocessorOutput:
-        """Take the tensor as `images` or by the modality's name: `audio=`, `depth=`, `thermal=`."""
+        """Take the tensor as `images` or by the modality's name, such as `audio=`."""
         if images is None and set(named) == {self.name}:
             images = named[self.name]
         elif images is None or named:
-            raise TypeError(
-                f"{self.name}: expected one tensor, by position or as {self.name}=, got {sorted(named)}"
-            )
+            given = [*([] if images is None else ["images"]), *sorted(named)]
+            raise TypeError(f"{self.name}: expected one tensor, by position or as {self.name}=, got {given}")
         if images.ndim != 4 or images.shape[1] != self.channels or not self._has_positions(images):
             shape = ", ".join(str(side) for side in (self.channels, *self.image_size))
+            other_sizes = ", or another square size" if self.image_size[0] == self.image_size[1] else ""
             raise ValueError(
-                f"{self.name}: expected (b, {shape}) or clips (b, s, {shape}), got {tuple(images.shape)}"
+                f"{self.name}: expected (b, {shape}) or clips (b, s, {shape}){other_sizes}, "
+                f"got {tuple(images.shape)}"
             )
         patches = self.get_submodule(self.stem_name)(images)
         height, width = patches.shape[-2:]

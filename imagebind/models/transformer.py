@@ -120,7 +120,7 @@ class Trunk(nn.Module):
         """Run the blocks, all with the same `attn_mask` (see `SelfAttention`).
 
         `use_checkpoint` enables gradient checkpointing for this call, `set_grad_checkpointing` for all calls;
-        without gradients and in evaluation mode it has no effect. The checkpointed blocks are
+        without gradients or in evaluation mode it has no effect. The checkpointed blocks are
         `checkpoint_blk_ids`, by default every `checkpoint_every_n`-th, starting with the first.
         """
         tokens = self.pre_transformer_layer(tokens)

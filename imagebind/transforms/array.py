@@ -48,7 +48,8 @@ class ArrayTransform:
                 object.__setattr__(self, name, tuple(given))
         if not (np.isfinite(self.mean).all() and (np.greater(self.std, 0) & np.isfinite(self.std)).all()):
             raise ValueError(
-                f"mean, std: expected a finite mean and a positive std, got {self.mean} and {self.std}"
+                f"mean, std: expected a finite mean, and a positive and finite std, "
+                f"got {self.mean} and {self.std}"
             )
 
     def __call__(self, item: Source | Image.Image | np.ndarray | Tensor) -> Tensor:
@@ -57,7 +58,8 @@ class ArrayTransform:
         An image of several channels may be (c, h, w) or (h, w, c); if both fit, it is (c, h, w).
 
         Raises:
-            MediaError: another shape, numbers that are not finite, or a file that cannot be read.
+            MediaError: another shape, numbers that are not real and finite, or a file that cannot be read.
+            MissingExtraError: a TIFF of several channels, and tifffile is not installed.
         """
         name = name_of(item)
         values: object = item
@@ -95,7 +97,7 @@ class ArrayTransform:
         """Return an image as (c, h, w) with any height and width, and samples as (c, t).
 
         Raises:
-            MediaError: another shape, or not real numbers.
+            MediaError: another shape, no numbers, or not real ones.
         """
         channels = self.shape[0]
         is_image = len(self.shape) == 3

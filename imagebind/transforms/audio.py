@@ -63,7 +63,7 @@ def resample(waveform: Tensor, rate: int, new_rate: int = SAMPLE_RATE) -> Tensor
 def rate_ratio(rate: int, new_rate: int) -> Fraction:
     """Return rate / new_rate, or the nearest ratio whose kernel has at most `MAX_KERNEL_TAPS` taps.
 
-    From 44,101 to 16,000 Hz the kernel would take 3 GB. The nearest ratio is wrong by less than 2 in 10,000.
+    From 44,101 to 16,000 Hz the kernel would take 3 GB. The nearest ratio is wrong by less than 3 in 10,000.
     """
     # The kernel has phases² · rate / new_rate taps.
     most_phases = math.isqrt(MAX_KERNEL_TAPS * new_rate // rate)
@@ -93,9 +93,9 @@ def waveform_to_mel(
 class AudioTransform:
     """Convert a recording to (clips, 1, 128, 204): normalised log-mel clips, spread evenly over it.
 
-    The recording is a path, URI, bytes, file object, or (array or tensor, rate), as for `open_audio`. Only
-    the samples of the clips are decoded, if the format allows it. Source: released, except `channel`: None
-    averages the channels (ours), 0 is the original's choice.
+    The recording is a path, URI, bytes, file object, (array or tensor, rate), or another form of
+    `audio_items`. Only the samples of the clips are decoded, if the format allows it. Source: released,
+    except `channel`: None averages the channels (ours), 0 is the original's choice.
     """
 
     modality: ClassVar[ModalityType] = ModalityType.AUDIO
@@ -119,12 +119,13 @@ class AudioTransform:
         """Return the clips (s, 1, 128, 204), and the [start, end) of each in seconds.
 
         Args:
-            spans: clips to cut instead of evenly spread ones; time after the recording's end is padded.
+            spans: clips to cut instead of evenly spread ones; time after the recording's end is padded, and
+                the windows of a clip after its first `mel_frames` are left out.
 
         Raises:
-            MediaError: the recording cannot be read, is not finite, lacks the channel, or has less than
-                25 ms, in all or within a span.
-            ValueError: a span has no positive length, or there are no spans.
+            MediaError: the recording cannot be read, is over a limit, has samples that are not finite or far
+                outside [-1, 1], lacks the channel, or has less than 25 ms, in all or within a span.
+            ValueError: a span starts before 0, is empty or infinite, or there are no spans.
         """
         with open_audio(audio, limits=self.limits) as recording:
             if self.channel is not None and not 0 <= self.channel < recording.channels:
@@ -155,7 +156,7 @@ class AudioTransform:
 
     def _clip(self, recording: AudioRecording, length: int, start: Seconds, end: Seconds) -> Tensor:
         if not 0 <= start < end < math.inf:
-            raise ValueError(f"span: expected 0 <= start < end in seconds, got ({start}, {end})")
+            raise ValueError(f"span: expected finite 0 <= start < end in seconds, got ({start}, {end})")
         first = int(self.sample_rate * start)
         last = min(int(self.sample_rate * end), length)
         if last - first < window_samples(self.sample_rate):

@@ -83,16 +83,17 @@ def load_depth(
     encoding: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> np.ndarray:
-    """Read a depth frame as (h, w) float32 metres; holes stay as they are stored.
+    """Read a depth frame as (h, w) float32 metres; a data set's own hole value (65535) becomes 0.
 
     Args:
         unit: metres per stored step, as a number or text (1 / 256, "1/256"), or a name: "mm", "m", or one of
             the data sets in `depth_units` ("kitti", "tum", "sun_rgbd", ...). By default integers are
             millimetres and floats metres.
-        encoding: the former name of `unit`.
+        encoding: the former name of `unit`; if given, it replaces `unit`.
 
     Raises:
-        MediaError: the file is not a depth frame (such as an 8-bit image), damaged, or beyond `limits`.
+        MediaError: as `to_metres`, or the file is not a depth frame (such as an 8-bit image), damaged, or
+            beyond `limits`.
         ValueError: the unit is unknown.
     """
     name = name_of(source)
@@ -104,7 +105,7 @@ def load_focal(source: Source) -> float:
     """Return the focal length in pixels, the first number of a SUN RGB-D `intrinsics.txt`. Source: author.
 
     Raises:
-        MediaError: the file does not start with a positive number.
+        MediaError: the file cannot be read, or does not start with a positive, finite number.
     """
     with open_source(source) as file:
         start = file.read(MAX_INTRINSICS_BYTES).split()
@@ -113,7 +114,7 @@ def load_focal(source: Source) -> float:
     except (IndexError, ValueError) as error:
         raise MediaError(
             name_of(source),
-            got="no positive number at the start",
+            got="no positive, finite number at the start",
             expected="an intrinsics.txt that starts with the focal length",
         ) from error
 
@@ -142,7 +143,7 @@ def fill_holes(depth: np.ndarray | Tensor, *, name: str | None = None) -> tuple[
 
 
 def disparity_of(metres: Tensor, *, focal: float, baseline: float) -> Tensor:
-    """Return disparity in pixels, baseline · focal / metres, with metres in [0.01, 8]. Source: author."""
+    """Return disparity in pixels, baseline · focal / metres, metres clamped to [0.01, 8]. Source: author."""
     return baseline * focal / metres.clamp(NEAR_METRES, FAR_METRES)
 
 
@@ -198,7 +199,8 @@ class DepthTransform:
         contain "unit", "focal", and "baseline" or "sensor", which override the transform's options.
 
         Raises:
-            MediaError: as `load_depth`, or the frame has no valid pixel.
+            MediaError: as `load_depth`, the frame has no valid pixel, or a mapping has other keys or invalid
+                options.
         """
         if isinstance(depth, Mapping):
             frame, own = self._of_mapping(depth)
@@ -292,8 +294,8 @@ def _baseline(sensor: object, baseline: object) -> float:
 def _positive(value: object, option: str) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
-    except TypeError:
+    except (TypeError, ValueError):
         number = math.nan
     if not (0 < number < math.inf):
-        raise ValueError(f"{option}: expected a positive number, got {value!r}")
+        raise ValueError(f"{option}: expected a positive, finite number, got {value!r}")
     return number

@@ -35,7 +35,7 @@ FAR_SHARE = 0.99
 # A median depth outside this range causes a warning about the unit (ours).
 DOUBTFUL_FAR_METRES, DOUBTFUL_NEAR_METRES = 80.0, 0.05
 MIN_ROTATED_VALUES = 32  # this many different values, all multiples of 8, suggest rotated bits (ours)
-SAMPLED_PIXELS = 100_000  # of a frame, for its median
+SAMPLED_PIXELS = 100_000  # of a frame, for the warnings
 EXPECTED_DEPTH = "one channel of 16-bit or float depth, as PNG, TIFF, PGM, PFM, .npy, .npz or an array (h, w)"
 DepthUnit = float | str
 
@@ -106,6 +106,7 @@ def to_metres(values: np.ndarray, *, unit: DepthUnit | None = None, name: str = 
     Raises:
         MediaError: the shape is wrong, values have 8 bits or do not fit the unit, or floats look like
             millimetres and no unit is given.
+        ValueError: the unit is unknown.
     """
     values = drop_channel(values, name=name, expected=EXPECTED_DEPTH)
     whole = values.dtype.kind in "iu"
@@ -158,7 +159,7 @@ def _sample(values: np.ndarray) -> np.ndarray:
 
 
 def _warn_if_rotated(values: np.ndarray, name: str) -> None:
-    """Warn if all values are multiples of 8, as rotated bits below 8.192 m are.
+    """Warn if all sampled values are multiples of 8, as rotated bits below 8.192 m are.
 
     Read without rotation, they are 8 times too large.
     """
@@ -166,7 +167,7 @@ def _warn_if_rotated(values: np.ndarray, name: str) -> None:
     if not (valid & 7).any() and len(np.unique(valid)) >= MIN_ROTATED_VALUES:
         warn_of(
             name,
-            "every depth value is a multiple of 8, as in SUN RGB-D's rotated PNG; if it is one, pass "
+            "every sampled depth value is a multiple of 8, as in SUN RGB-D's rotated PNG; if it is one, pass "
             "unit='sun_rgbd', else unit='mm'",
         )
 

@@ -26,6 +26,7 @@ SIXTEEN_BIT_STEP = 257  # 65535 / 255, so that white stays white
 DARK_16_BITS = 16 * SIXTEEN_BIT_STEP  # below this, at most 16 of 255 levels remain (ours)
 PHOTOMETRIC_TAG, PLANAR_CONFIGURATION_TAG = 262, 284  # of TIFF
 WHITE_IS_ZERO = 0
+SEPARATE_PLANES = 2
 UPRIGHT = 1  # EXIF orientation
 # Ours: the ends of longer images, which the centre crop drops, are cut before resizing to bound memory.
 MAX_ASPECT_RATIO = 64
@@ -48,8 +49,8 @@ def load_image(
         clip: whether 16-bit grayscale above 255 becomes white, as in Pillow's conversion and the original.
 
     Raises:
-        MediaError: the file is not an image, truncated, damaged, or over a limit; pixels are counted before
-            decoding. `MissingHeicError` for HEIC without pillow-heif.
+        MediaError: the file is not an image, truncated, damaged, or over a limit (pixels are counted before
+            decoding), or its grayscale leaves these ranges. `MissingHeicError` for HEIC without pillow-heif.
     """
     name = name_of(source)
     with (
@@ -111,7 +112,7 @@ class ImageTransform:
         (scaled from [0, 65535], ours), or floats in [0, 1]. An alpha channel is dropped, as released.
 
         Raises:
-            MediaError: the image is none of these, damaged, or over a limit.
+            MediaError: the image is none of these, damaged, or over a limit, or its values are out of range.
         """
         whole = self._to_image(image)
         if isinstance(whole, Image.Image):
@@ -164,7 +165,7 @@ def _to_rgb(image: Image.Image, name: str, *, limits: Limits, exif: bool, clip: 
 def _is_planar_16_bits(image: Image.Image) -> bool:
     """Whether the image is a planar TIFF of 16-bit colours, which Pillow decodes wrongly."""
     tags = getattr(image, "tag_v2", {})
-    return tags.get(PLANAR_CONFIGURATION_TAG) == 2 and set(tags.get(TIFF_BITS, ())) == {16}
+    return tags.get(PLANAR_CONFIGURATION_TAG) == SEPARATE_PLANES and set(tags.get(TIFF_BITS, ())) == {16}
 
 
 def _deep_gray_to_8_bits(image: Image.Image, name: str, *, white_is_zero: bool) -> Image.Image:

@@ -62,7 +62,7 @@ def load_imu(
 
     Raises:
         MediaError: as `to_recording`; or the file is missing, damaged, or longer than `limits.max_seconds`.
-        ValueError: `columns` or `layout` is invalid.
+        ValueError: `columns`, `layout` or a unit is invalid.
     """
     logger_layout = layout_of(layout)
     logger_layout = replace(logger_layout, columns=Columns.of(columns) or logger_layout.columns)
@@ -124,9 +124,9 @@ class ImuTransform:
         window_seconds: length of the window that the 2000 steps span.
         start: start of the window in seconds after the first sample; by default the window is the middle of
             the recording (ours).
-        rate, accel_unit, gyro_unit, time_unit, columns, layout: as in `load_imu`, for items that do not
-            state them.
-        max_gap_seconds: the longest time without a sample, within the window or at its end.
+        rate, accel_unit, gyro_unit, time_unit, columns, layout: as in `load_imu`; options in a mapping
+            replace them.
+        max_gap_seconds: the longest allowed time without a sample, within the window or at its end.
         antialias: low-pass a recording before resampling if its rate is higher than the result's (ours).
     """
 
@@ -148,9 +148,9 @@ class ImuTransform:
         for option in ("window_seconds", "rate", "max_gap_seconds"):
             value = getattr(self, option)
             if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{option}: expected a positive number, got {value}")
+                raise ValueError(f"{option}: expected a positive, finite number, got {value}")
         if self.start is not None and not 0 <= self.start < math.inf:
-            raise ValueError(f"start: expected seconds from 0, got {self.start}")
+            raise ValueError(f"start: expected finite seconds from 0, got {self.start}")
         unit_scales(self.accel_unit, self.gyro_unit, self.time_unit)
         object.__setattr__(self, "columns", Columns.of(self.columns))  # so that it can be hashed
         layout_of(self.layout)
@@ -170,14 +170,15 @@ class ImuTransform:
         """Return windows (s, 6, 2000) float32, and the [start, end) of each in seconds from the first sample.
 
         Args:
-            recording: a file, an `ImuRecording`, an array or tensor, (array, rate), or
-                {"imu": array, "rate": hertz} or {"imu": array, "timestamps": array}, a time per
+            recording: a file, an `ImuRecording`, an array or tensor, (file or array, rate), or
+                {"imu": file or array, "rate": hertz} or {"imu": array, "timestamps": array}, a time per
                 sample, which may also contain options of `load_imu`.
             spans: the windows; by default one window, from `start` and `window_seconds`.
 
         Raises:
-            MediaError: as `load_imu`; or the recording does not fill a window, or has a gap in it.
-            ValueError: a span starts before 0 or has no positive length, or there are no spans.
+            MediaError: as `load_imu`; or the recording does not fill a window or has a gap in it, or a
+                mapping has other keys.
+            ValueError: a span starts before 0, is empty or infinite, or there are no spans.
         """
         name, whole = self._recording(recording)
         if spans is None:
@@ -189,7 +190,7 @@ class ImuTransform:
             raise ValueError("spans: expected at least one")
         for start, end in windows:
             if not 0 <= start < end < math.inf:
-                raise ValueError(f"span: expected 0 <= start < end, got ({start}, {end})")
+                raise ValueError(f"span: expected finite 0 <= start < end, got ({start}, {end})")
             self._check_window(whole, start, end, name)
         resampled = [resample(whole, span, antialias=self.antialias) for span in windows]
         return torch.from_numpy(np.stack(resampled).astype(np.float32)), windows  # (s, 6, 2000)

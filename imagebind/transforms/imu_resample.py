@@ -7,7 +7,8 @@ from imagebind.media.imu_recording import ImuRecording
 
 IMU_STEPS = 2000  # per window, as the released stem expects
 
-# The low-pass filter (ours) is a windowed sinc: flat up to 0.8 of the new Nyquist frequency, zero above it.
+# The low-pass filter (ours) is a windowed sinc: flat up to 0.8 of the new Nyquist frequency, at most
+# -70 dB above it.
 PASSBAND, STOPBAND = 0.8, 1.0
 CUTOFF = (PASSBAND + STOPBAND) / 2
 STOP_DB = 70.0  # attenuation of the stopband

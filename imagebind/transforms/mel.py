@@ -1,7 +1,7 @@
 """Audio processing in torch: Kaldi's log-mel filter bank, and windowed-sinc resampling.
 
-Both compute the same as torchaudio with its defaults, which the released loader used. They are reimplemented
-because torchaudio is no longer released along with torch: 2.11 is the last version.
+Both compute the same as torchaudio with the options of the released loader. They are reimplemented because
+torchaudio is no longer released along with torch: 2.11 is the last version.
 """
 
 import math
@@ -50,7 +50,7 @@ def log_mel(waveform: Tensor, *, rate: int, mel_bins: int) -> Tensor:
 def mel_filters(mel_bins: int, fft_size: int, rate: int, device: torch.device | str = "cpu") -> Tensor:
     """Return triangles, evenly spaced and half overlapping on the mel scale: (fft_size / 2 + 1, mel_bins).
 
-    The highest frequency, which lies beyond the last triangle, has no weight.
+    The highest frequency, at which the last triangle ends, has no weight.
     """
     ends = torch.tensor([LOW_FREQUENCY, rate / 2], dtype=torch.float64, device="cpu")
     low, high = mel_scale(ends).tolist()

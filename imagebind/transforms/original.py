@@ -39,7 +39,7 @@ class ClipInfo(NamedTuple):
 
 
 class ConstantClipsPerVideoSampler:
-    """Return clips spread evenly over a recording, the last at its end, as pytorchvideo since 0.1.5."""
+    """Return clips spread evenly from a recording's start to its end, as pytorchvideo since 0.1.5."""
 
     def __init__(self, clip_duration: Seconds, clips_per_video: int, augs_per_clip: int = 1) -> None:
         self.clip_duration, self.clips_per_video = clip_duration, clips_per_video
@@ -75,7 +75,7 @@ class EncodedVideo:
 
 
 class UniformTemporalSubsample(nn.Module):
-    """Select frames evenly from a clip, the first and the last included, as pytorchvideo does: (…, t, …)."""
+    """Select frames evenly from a clip, from the first to the last, as pytorchvideo does: (…, t, …)."""
 
     def __init__(self, num_samples: int, temporal_dim: int = -3) -> None:
         super().__init__()
@@ -127,7 +127,8 @@ def uniform_crop(
     """Crop frames to a square, and shift boxes with it: (..., c, h, w) -> (..., c, size, size), (n, 4).
 
     `spatial_idx` is 0, 1 or 2: the start, centre or end of the longer side; the other side is cropped at its
-    centre. With `scale_size`, the shorter side is first resized to it. Without boxes, the second is None.
+    centre. With `scale_size`, the shorter side is first resized to it, but boxes are not scaled. Without
+    boxes, the second is None.
 
     Raises:
         ValueError: `spatial_idx` has another value, or the frames are smaller than `size`.
@@ -184,7 +185,7 @@ class SimpleTokenizer:
         self.decoder = dict(enumerate(vocabulary().pieces))
 
     def __call__(self, texts: str | Iterable[str], context_length: int | None = None) -> Tensor:
-        """Return token ids, (n, context_length); for one text (context_length,)."""
+        """Return token ids, (n, context_length); for one text, also in a list, (context_length,)."""
         length = self.context_length if context_length is None else context_length
         ids = Tokenizer(context_length=length)(texts if isinstance(texts, str) else list(texts))
         return ids[0] if len(ids) == 1 else ids

@@ -56,7 +56,7 @@ MAX_CHARACTERS_PER_ID = 256  # of uncleaned text: leaves room for white space an
 
 
 class Vocabulary(NamedTuple):
-    """The merge table of byte-pair encoding."""
+    """The vocabulary of byte-pair encoding."""
 
     pieces: list[str]  # id -> its text, in the vocabulary's alphabet for bytes
     ids: dict[str, int]
@@ -90,7 +90,7 @@ class Tokenizer:
         Only the first 256 · context_length characters of a text are read (ours).
 
         Raises:
-            MediaError: an item is not a string; the message has its index and type.
+            MediaError: `texts` or an item of it has another type; the message has the item's index and type.
         """
         if not isinstance(texts, (str, Sequence)) or isinstance(texts, (bytes, bytearray)):
             raise MediaError("text", got=type(texts).__name__, expected="a string, or a list of them")
@@ -105,7 +105,7 @@ class Tokenizer:
         return [token for chunk in clean(text).split() for token in chunk_ids(chunk)]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """Return the text of ids up to the first end token, with case and white space of cleaned text.
+        """Return the text of ids up to the first end token: lower case, spaces also before punctuation.
 
         Raises:
             ValueError: an id is outside the vocabulary.
@@ -140,7 +140,7 @@ class Tokenizer:
 def trim(tokens: Tensor) -> Tensor:
     """Cut a padded batch after its longest text: (b, l) -> (b, longest).
 
-    A text ends with its end token, which is the largest id and the position that the trunk reads.
+    A text ends with its end token, which has the largest id; the head reads the token at its position.
     """
     if not tokens.numel():
         return tokens
@@ -233,7 +233,7 @@ def vocabulary_path() -> Path:
 
 @cache
 def vocabulary() -> Vocabulary:
-    """Return CLIP's merge table, which is read at the first call.
+    """Return CLIP's vocabulary, which is read at the first call.
 
     Raises:
         FileNotFoundError: as `vocabulary_path`.

@@ -60,9 +60,10 @@ def load_thermal(
 ) -> np.ndarray:
     """Read an infrared image (h, w) as uint8 brightness, as °C if the unit is known, or as stored numbers.
 
-    16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits for any colour type. A JPEG or FFF file
-    of a FLIR camera gives its temperatures (ours). Colours of a known palette become the palette's steps
-    (ours); others become grayscale as by Pillow's `convert("L")` (community). Both cause a warning.
+    16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits, also with equal colour channels. A
+    JPEG or FFF file of a FLIR camera gives its temperatures (ours). Colours, of 16 bits after scaling to 8,
+    become the steps of a known palette (ours), else grayscale as by Pillow's `convert("L")` (community). Both
+    cause a warning unless `palette` is given.
 
     Args:
         unit: unit of 16-bit and float numbers, from the table above; by default they are not converted.
@@ -70,8 +71,8 @@ def load_thermal(
         palette: palette of a colour image, one of `PALETTES`, or "gray" for brightness; detected by default.
 
     Raises:
-        MediaError: the file is not an image of one frame, damaged, beyond `limits`, or has 8 bits per pixel
-            and a unit.
+        MediaError: the file is neither an image nor an array of one frame, damaged, beyond `limits`, or has
+            8 bits per pixel and a unit.
         ValueError: the unit or palette is unknown.
     """
     name = name_of(source)
@@ -116,8 +117,8 @@ def radiometric_to_unit(
 ) -> np.ndarray:
     """Map counts or temperatures linearly from [low, high] to [0, 1], clipped: (h, w) -> (h, w) float32.
 
-    Without low and high, they are the image's 1st and 99th percentile, or, if these are equal (a small hot
-    spot on a uniform background), its extremes. A uniform image becomes 0. Source: ours.
+    Unless both are given, low and high are the image's 1st and 99th percentile, or, if these are equal (a
+    small hot spot on a uniform background), its extremes. A uniform image then becomes 0. Source: ours.
     """
     values = values.astype(np.float64)
     if low is None or high is None:
@@ -163,11 +164,11 @@ class ThermalTransform:
     def __call__(self, thermal: ThermalItem) -> Tensor:
         """Convert a file, PIL image, array or tensor to (1, size, size) float32.
 
-        An array is one channel, (h, w), (h, w, 1) or (1, h, w), or uint8 colour, (h, w, 3) or (h, w, 4); a
-        uint8 colour tensor is (3, h, w).
+        An array is one channel, (h, w), (h, w, 1) or (1, h, w), or 8-bit or 16-bit colour, (h, w, 3) or
+        (h, w, 4); a uint8 colour tensor may also be (3, h, w).
 
         Raises:
-            MediaError: as `load_thermal`, or values are NaN or infinite.
+            MediaError: as `load_thermal`, the item is none of these, or values are NaN or infinite.
         """
         name = name_of(thermal)
         options = {"unit": self.unit, "palette": self.palette, "limits": self.limits}

@@ -1,4 +1,4 @@
-"""Convert clips of a video to the tensor that the vision trunk takes, decoding only frames that are used."""
+"""Convert clips of a video to the tensor that the vision trunk takes."""
 
 import math
 from collections import defaultdict
@@ -89,19 +89,20 @@ class VideoTransform:
     def __post_init__(self) -> None:
         if self.crops not in (1, CROPS):
             raise ValueError(f"crops: expected 1 or {CROPS}, got {self.crops}")
-        if min(self.clips, self.frames, self.size) < 1 or not self.clip_seconds > 0:
-            raise ValueError(f"expected positive clips, frames, size and clip_seconds, got {self}")
+        if min(self.clips, self.frames, self.size) < 1 or not 0 < self.clip_seconds < math.inf:
+            raise ValueError(f"expected positive, finite clips, frames, size and clip_seconds, got {self}")
 
     def __call__(self, video: VideoInput) -> Tensor:
         """Convert one video to (clips·crops, 3, frames, size, size) float32.
 
         The video is a file (path, URI, bytes, file object); uint8 frames (t, h, w, 3) or grayscale (t, h, w)
-        with their rate, as in `(array, 25)`; a decoder of torchcodec or decord; or one clip already cut, as
-        pytorchvideo's `get_clip` returns it: a mapping whose "video" is (3, t, h, w), uint8 or floats in
-        [0, 255].
+        with their rate, as in `(array, 25)`, or as torchvision's (frames, samples, info); a decoder of
+        torchcodec or decord; or one clip already cut, as pytorchvideo's `get_clip` returns it: a mapping
+        whose "video" is (3, t, h, w), uint8 or floats in [0, 255].
 
         Raises:
-            MediaError: the video is none of these, has no frame that can be decoded, or is over a limit.
+            MediaError: the video is none of these or over a limit, fewer than half of the frames needed from
+                a file can be decoded, or a decoder fails.
         """
         return self.with_spans(video)[0]
 
@@ -116,11 +117,13 @@ class VideoTransform:
 
         Raises:
             MediaError: as `__call__`.
-            ValueError: a span ends before it starts, or spans are given for a clip already cut.
+            ValueError: a span is empty, reversed or infinite, or spans are given for a clip already cut.
         """
         for start, end in spans or ():
-            if not start < end:
-                raise ValueError(f"span: expected an end after the start, got [{start}, {end})")
+            if not -math.inf < start < end < math.inf:
+                raise ValueError(
+                    f"span: expected finite seconds, the end after the start, got [{start}, {end})"
+                )
         name = name_of(video)
         if is_video_decoder(video):
             clock = Clock.steady(len(video), video_rate(video))  # type: ignore[arg-type]
@@ -128,7 +131,9 @@ class VideoTransform:
         video = part_of_triple(video, video=True)
         if isinstance(video, Mapping):
             if spans is not None:
-                raise ValueError("spans: expected None for a clip that is already cut")
+                raise ValueError(
+                    f"spans: expected None for a clip that is already cut, got {list(spans)!r:.80}"
+                )
             cut = _checked_clip(video, name)
             length = Fraction(self.clip_seconds)
             clock = Clock.steady(len(cut), len(cut) / length)
@@ -144,7 +149,8 @@ class VideoTransform:
         raise MediaError(
             name,
             got=type(video).__name__,
-            expected="a file, (frames, frames per second), or a mapping with a clip as 'video'",
+            expected="a file, a decoder, (frames, frames per second), (frames, samples, info), or a mapping "
+            "with a clip as 'video'",
         )
 
     def _views(
@@ -160,7 +166,7 @@ class VideoTransform:
         views = torch.empty(shape, dtype=torch.float32, device="cpu")
         for index, frame in read(sorted(positions)):
             if isinstance(frame, np.ndarray):
-                # A copy, since torch needs writable memory and positive strides.
+                # A copy: torch refuses negative strides and warns of read-only memory.
                 frame = torch.from_numpy(np.array(frame))
             squares = self._squares(frame, name)
             for clip, slot in positions[index]:
@@ -173,7 +179,7 @@ class VideoTransform:
         if (pixels := self.size**2 * max(height, width) // min(height, width)) > MAX_RESIZED_PIXELS:
             raise MediaError(
                 name,
-                got=f"{pixels:,} ({width} x {height})",
+                got=f"{pixels:,} ({width} x {height} before resizing)",
                 expected=f"frames of at most {MAX_RESIZED_PIXELS:,} pixels with a short side of {self.size}",
             )
         if frame.is_floating_point() and not (frame.min() >= 0 and frame.max() <= 255):  # false for NaN too
@@ -202,7 +208,9 @@ def _checked_frames(frames: object, rate: object, name: str) -> tuple[np.ndarray
     if frames.dtype not in (np.uint8, torch.uint8):
         raise MediaError(name, got=f"type {frames.dtype}", expected="uint8 frames")
     if not isinstance(rate, int | float | Fraction | np.number) or not 0 < rate < math.inf:
-        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive number of frames per second")
+        raise MediaError(
+            name, got=f"a rate of {rate!r}", expected="a positive, finite number of frames per second"
+        )
     return frames, Fraction(rate if isinstance(rate, Fraction) else float(rate))
 
 

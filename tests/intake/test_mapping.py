@@ -59,7 +59,7 @@ def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, optio
         ("*.png=depth:unit=feet", "expected metres per stored step .* or one of m, mm.*got 'feet'"),
         ("*.png=depth:unit=0", "expected metres per stored step"),
         ("*.png=depth:unit=true", "unit: expected a word or float, got True"),
-        ("*.png=depth:focal=-5", "expected a positive number, got -5"),
+        ("*.png=depth:focal=-5", "expected a positive, finite number, got -5"),
         ("*.png=depth:baseline=wide", "baseline: expected float, got 'wide'"),
         ("*.png=depth:kinect_v1,baseline=0.1", "a sensor or a baseline"),
         ("*.png=thermal:low=3", "both low and high"),
