@@ -28,7 +28,7 @@ class Detection:
     Args:
         query: the name of the query.
         score: the probability that the box shows the query rather than the background.
-        cosine: the cosine similarity of the box and the query.
+        cosine: the least cosine similarity of the query and a crop of the box.
         box: left, top, right and bottom edge in pixels.
         mask: (h, w) bool over the whole image, if a segmentation function was given.
         track: the number of the track in a video, from 1.

@@ -79,8 +79,9 @@ def earlier_clips(recording: Path, folder: Path) -> list[Path]:
 def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutClip:
     """Write the part of a recording from `start` to `end` seconds to a file.
 
-    Packets of a video are copied if the first frame is a key frame and the clip ends just before a key frame
-    or at the end of the recording. The audio of a copy is exact to one packet, some hundredths of a second.
+    Packets of a video are copied if MP4 supports its codec, the first frame is a key frame, and the clip ends
+    just before a key frame or at the end of the recording. The audio of a copy is exact to one packet, some
+    hundredths of a second.
 
     Args:
         target: the path without a suffix; .mp4 or .wav is added.

@@ -1,6 +1,6 @@
 """Detect queries of any modality in an image: boxes with probabilities, and masks.
 
-Boxes are proposed, cropped with margins, and embedded in one batch with a grid of squares over the image. The
+Boxes are proposed, cropped with margins, and embedded together with a grid of squares over the image. The
 score of a box for a query is the probability that it shows the query rather than the background. It is a
 softmax over three kinds of cosine similarities:
 
@@ -75,11 +75,11 @@ def detection_queries(
             `query.named_queries`.
         backgrounds: {media type: background items}; by default those of `applications.backgrounds`. A
             weighted sum has the backgrounds of its items' media types.
-        temperature: by default the inverse of the logit scale of the query's modality.
+        temperature: by default the inverse of the logit scale of the query's modality; 0.07 without scales.
 
     Raises:
         MediaError: an item cannot be embedded.
-        ValueError: there are no queries, or a media type has an empty list of background items.
+        ValueError: there are no queries, or `backgrounds` has an empty list or an unknown media type.
     """
     named = named_queries(queries, embedder)
     kinds = {kind for query in named.values() for kind in query.kinds} or {MediaKind.IMAGE}
@@ -140,7 +140,7 @@ def detect(
     Raises:
         MediaError: the image or an item cannot be read, the image is longer than 16 times its short side, or
             the proposals are not boxes in the image.
-        ValueError: there are no queries, or an option is out of range.
+        ValueError: there are no queries, an option is out of range, or the masks have another shape.
     """
     _check_options(contexts, image_quantile, threshold, iou_threshold, max_detections)
     prepared = prepared_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
@@ -198,7 +198,7 @@ def _check_options(
     max_detections: int,
 ) -> None:
     if not contexts or not all(0 <= context < math.inf for context in contexts):
-        raise ValueError(f"contexts: expected one or more shares of at least 0, got {contexts!r}")
+        raise ValueError(f"contexts: expected one or more finite shares of at least 0, got {contexts!r}")
     shares = {"image_quantile": image_quantile, "threshold": threshold, "iou_threshold": iou_threshold}
     for name, value in shares.items():
         if value is not None and not 0 <= value <= 1:
@@ -208,7 +208,10 @@ def _check_options(
 
 
 def _temperature(embedder: Embedder, kinds: Sequence[MediaKind]) -> float:
-    """Return the inverse of the trained logit scale of a query's modality; vision uses that of text."""
+    """Return the inverse of the trained logit scale of a query's modality; vision uses that of text.
+
+    Several scales are averaged geometrically. Without any, `DEFAULT_TEMPERATURE` is returned.
+    """
     scales = [
         logit_scale(
             embedder.model, ModalityType.TEXT if kind.modality is ModalityType.VISION else kind.modality

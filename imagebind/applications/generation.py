@@ -95,7 +95,7 @@ def generate(
     Raises:
         MediaError: an item cannot be embedded, or is silent audio.
         SpaceMismatchError: the decoder is for another space.
-        ImageBindError: the model has no decoder.
+        ImageBindError: the model has no decoder, or its decoder cannot be loaded.
         ValueError: the query is empty, its weighted sum is zero, `count` or `seed` is out of range, or the
             decoder cannot use an option.
     """

@@ -7,9 +7,9 @@
 
 The cosines of a stream's windows with the query are standardised over the recording by
 `imagebind.calibration`, so that streams can be added. The score at a time is the mean over the windows that
-cover it, then over the streams. A moment is the time around a maximum in which the score stays above half of
-the maximum: a window that is half outside an event has about half of the event's score. Source: ours;
-docs/guide/moments.md has the alternatives that were measured.
+cover it, then over the streams. A moment is the time around a maximum in which the score stays above the
+middle between the mean and the maximum: a window that is half outside an event has about half of the event's
+score. Source: ours; docs/guide/moments.md has the alternatives that were measured.
 """
 
 from collections.abc import Iterator, Mapping
@@ -103,7 +103,7 @@ def find_moments(recording: RecordingVectors, query: np.ndarray, *, top: int = T
 
 
 def _candidates(curve: ScoreCurve, seconds: float) -> Iterator[Moment]:
-    """Yield a moment for each local maximum above the mean."""
+    """Yield a moment for each local maximum that is not below the mean."""
     times, scores = curve.times, curve.scores
     mean = float(scores.mean())
     for peak in range(len(scores)):

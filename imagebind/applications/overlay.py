@@ -43,8 +43,8 @@ def draw(
 ) -> Image.Image:
     """Return a copy of an RGB image with boxes, masks and similarity maps (n, h, w), one map per query.
 
-    The label of a box has its query, its score in percent, and in a video its track. The name of a query
-    without a box is written at the maximum of its map.
+    Small images are enlarged. The label of a box has its query, its score in percent, and in a video its
+    track. The name of a query without a box is written at the maximum of its map.
     """
     scale = max(MIN_CANVAS_SIDE / min(image.size), 1.0)
     size = (round(image.width * scale), round(image.height * scale))
@@ -95,7 +95,7 @@ def _label(
     size: tuple[int, int],
     taken: Sequence[tuple[float, ...]],
 ) -> tuple[float, ...]:
-    """Write a label above, below or inside a box, avoiding `taken` labels; return the label's own box."""
+    """Write a label above, below or inside a box, off `taken` ones if possible; return its own box."""
     left, top, right, bottom = pen.textbbox((0, 0), text, font=font)
     pad = (bottom - top) * 0.25
     width, height = right - left + 2 * pad, bottom - top + 2 * pad

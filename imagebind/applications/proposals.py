@@ -43,7 +43,7 @@ def boxes_in(image: Image.Image, proposals: Proposals, *, name: str) -> Tensor:
     """Return the boxes that a function, a file or an array proposes for an image: (n, 4) float32.
 
     Raises:
-        MediaError: the proposals are not boxes, or all are outside the image.
+        MediaError: the proposals cannot be read, are not boxes, or are all outside the image.
     """
     if isinstance(proposals, str | os.PathLike):
         return checked_boxes(read_boxes(proposals, name), image.size, name=os.fspath(proposals))
@@ -54,8 +54,8 @@ def boxes_in(image: Image.Image, proposals: Proposals, *, name: str) -> Tensor:
 def default_boxes(image: Image.Image, maps: Tensor) -> Tensor:
     """Return boxes around groups of similar colour or high similarity; a grid if there are none: (m, 4).
 
-    Of nearly equal boxes only one is returned, and at most `MAX_PROPOSALS` in all: those whose colour differs
-    most from their surroundings.
+    Elongated boxes are left out. Of nearly equal boxes only one is returned, and at most `MAX_PROPOSALS` in
+    all: those whose colour differs most from their surroundings.
 
     Args:
         maps: similarity maps (n, h, w).
@@ -203,7 +203,7 @@ def torchvision_detector(
     Args:
         weights: a file with the detector's state dict, such as torchvision's own.
         name: an R-CNN of `torchvision.models.get_model`, such as "fasterrcnn_resnet50_fpn_v2".
-        min_score: boxes with a lower score are left out.
+        min_score: boxes with a lower score are left out; torchvision leaves out those up to 0.05 itself.
 
     Raises:
         CheckpointError: the file cannot be read, or is not a state dict of this detector.

@@ -97,13 +97,14 @@ def embed_recording(
         streams: video (the images), audio or imu; by default all that the recording and the model have.
         window_seconds: length of a window; it is extended to a clip of the transform if that is longer.
         hop_seconds: time from the start of one window to the start of the next.
-        progress: called with the number of windows embedded so far.
+        progress: called with the number of windows embedded since the last call.
 
     Raises:
-        MediaError: a file cannot be read, a requested stream does not exist or is silent, or the IMU file
-            does not overlap with the recording.
-        ValueError: a stream is unknown, `hop_seconds` is less than 0.04 or more than `window_seconds`, or
-            `imu` or `imu_offset` has no effect.
+        MediaError: a file cannot be read or is not a recording, a requested stream does not exist, has no
+            trunk in the model or is silent, or the IMU file does not overlap with the recording.
+        ValueError: a stream is unknown or `streams` is empty, `hop_seconds` is less than 0.04 or more than
+            `window_seconds`, `imu_offset` is not finite or is given without `imu`, or `imu` is given with an
+            IMU recording.
     """
     if not math.isfinite(imu_offset):
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
@@ -179,7 +180,7 @@ def _sources(
     """Return the streams to embed, each with its file.
 
     Raises:
-        MediaError: a requested stream does not exist.
+        MediaError: the file is not a recording, or a requested stream or its trunk does not exist.
         ValueError: a requested stream is unknown, `streams` is empty, or there are two IMU recordings.
     """
     if request.kind not in STREAMS:
@@ -307,7 +308,7 @@ def _start_times(source: Source) -> tuple[float | None, float | None]:
             container, video = opened
             audio = container.streams.audio
             return _start_of(video), _start_of(audio[0]) if audio else None
-    except MediaError:  # an animated WebP, which FFmpeg cannot read
+    except MediaError:  # no video stream, or an animated WebP, which FFmpeg cannot read
         return None, None
 
 

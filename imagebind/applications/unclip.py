@@ -73,12 +73,18 @@ class StableUnclip:
     def __post_init__(self) -> None:
         levels = self.pipeline.image_noising_scheduler.config.num_train_timesteps
         checks = {
-            "embedding_norm": (0 < self.embedding_norm < float("inf"), "a positive number"),
+            "embedding_norm": (0 < self.embedding_norm < float("inf"), "a positive, finite number"),
             "num_inference_steps": (self.num_inference_steps >= 1, "at least 1"),
-            "guidance_scale": (0 <= self.guidance_scale < float("inf"), "at least 0"),
+            "guidance_scale": (0 <= self.guidance_scale < float("inf"), "a finite number of at least 0"),
             "noise_level": (0 <= self.noise_level < levels, f"0 to {levels - 1}"),
-            "height": (self.height is None or (self.height > 0 and self.height % 8 == 0), "a multiple of 8"),
-            "width": (self.width is None or (self.width > 0 and self.width % 8 == 0), "a multiple of 8"),
+            "height": (
+                self.height is None or (self.height > 0 and self.height % 8 == 0),
+                "a positive multiple of 8",
+            ),
+            "width": (
+                self.width is None or (self.width > 0 and self.width % 8 == 0),
+                "a positive multiple of 8",
+            ),
             "strength": (0 < self.strength <= 1, "above 0 to 1"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
         }

@@ -63,7 +63,7 @@ def load_unclip(
         MissingExtraError: diffusers, transformers or, for `offload`, accelerate is not installed.
         CheckpointError: files are missing or damaged, or belong to another pipeline; the message names them.
         SpaceMismatchError: the pipeline's embeddings do not have `embed_dim` values.
-        ValueError: `offload` on a CPU.
+        ValueError: `offload` on a CPU, or `embedding_norm` is not positive and finite.
     """
     device = torch.device(device or best_device())
     if offload and device.type == CPU:

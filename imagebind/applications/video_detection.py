@@ -80,11 +80,11 @@ def detect_video(
     The other arguments are those of `detect`.
 
     Raises:
-        MediaError: the video or an item cannot be read, or `own_audio` is set and the video has no audio.
+        MediaError: as for `detect`, or `own_audio` is set and the video has no audio.
         ValueError: there are no queries, or an option is out of range.
     """
     if not 0 < frames_per_second < inf:
-        raise ValueError(f"frames_per_second: expected a number above 0, got {frames_per_second}")
+        raise ValueError(f"frames_per_second: expected a finite number above 0, got {frames_per_second}")
     if own_audio and isinstance(queries, Sized) and not len(queries):
         fixed = []
     else:

@@ -1,4 +1,4 @@
-"""Benchmarks tokenising captions, and the time saved by not computing their padding."""
+"""Benchmarks of tokenising captions, and of the text trunk with and without their padding."""
 
 from collections.abc import Iterator
 from statistics import median
@@ -35,8 +35,9 @@ def _tokenising(size: Size) -> Iterator[Row]:
         value=rates["cold"],
         unit="a second",
         target=TARGET_CAPTIONS_PER_SECOND,
-        detail=f"{rates['warm']:,.0f} again; {rates['new_words']:,.0f} each with a new word; "
-        f"reading the vocabulary {median(run['vocabulary'] for run in runs):.2f} s",
+        detail=f"{rates['warm']:,.0f} a second when tokenised again, "
+        f"{rates['new_words']:,.0f} with a new word in each; "
+        f"reading the vocabulary takes {median(run['vocabulary'] for run in runs):.2f} s",
     )
 
 
@@ -53,7 +54,7 @@ def _trimming(size: Size) -> Row:
         trimmed, full = by_turns([lambda: model.embed(name, ids), padded], repeats=size.repeats)
     return Row(
         section=SECTION,
-        name=f"{size.caption_batch} captions of up to {trim(ids).shape[1]} tokens, "
+        name=f"text trunk on {size.caption_batch} captions of up to {trim(ids).shape[1]} tokens, "
         f"against padding to {ids.shape[1]}",
         value=median(ratios(full, trimmed)),
         unit="x as fast",

@@ -32,8 +32,8 @@ def benchmark(
 ) -> None:
     """Measure speed on this machine, section by section, and compare it with targets.
 
-    Without --weights, a file with random weights is written to the temporary folder and deleted at the end.
-    It takes 4.8 GB, twice that while it is split, and 6.3 GB of free memory. All sections take half an hour
+    Without --weights, `load` writes random weights to the temporary folder and deletes them at the end. They
+    take 4.8 GB, twice that while they are split, and 6.3 GB of free memory. All sections take half an hour
     on two cores and need `pip install "imagebind[app,train]"`. After an error, earlier results are still
     shown and written.
 

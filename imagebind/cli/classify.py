@@ -86,7 +86,7 @@ def classify(
     _check_templates(template or ())
     if temperature is not None and not 0 < temperature < math.inf:
         raise typer.BadParameter(
-            f"expected a number above 0, got {temperature:g}", param_hint="--temperature"
+            f"expected a finite number above 0, got {temperature:g}", param_hint="--temperature"
         )
     bound = read_packs(packs)
     collected = collect_requests(

@@ -78,7 +78,8 @@ def detect(
     proposals: Annotated[
         str | None,
         typer.Option(
-            help="Boxes to examine: a COCO or csv file, or weights (.pth) of a torchvision detector."
+            help="Boxes to examine: a COCO or csv file, or weights (.pth, .pt, .safetensors) of a "
+            "torchvision detector."
         ),
     ] = None,
     detector: Annotated[
@@ -92,7 +93,9 @@ def detect(
     temperature: Annotated[
         float | None, typer.Option(help="Divides cosines before the softmax; by default that of the model.")
     ] = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Maximum number of boxes per query.")] = 20,
+    top: Annotated[
+        int, typer.Option("--top", "-k", min=1, help="Maximum number of boxes per query and frame.")
+    ] = 20,
     fps: Annotated[
         float | None, typer.Option(min=0.01, help="Frames to examine per second of a video; default 2.")
     ] = None,
@@ -140,7 +143,7 @@ def detect(
         raise typer.BadParameter(f"{json_file}: expected a file, got a folder", param_hint="--json")
     if temperature is not None and not 0 < temperature < math.inf:
         raise typer.BadParameter(
-            f"expected a number above 0, got {temperature:g}", param_hint="--temperature"
+            f"expected a finite number above 0, got {temperature:g}", param_hint="--temperature"
         )
     if background and not any(MediaKind.TEXT.value in item for item, _ in terms):
         raise typer.BadParameter("expected also a query by --text", param_hint="--background")
@@ -191,7 +194,7 @@ def detect(
 
 
 def _kind_of(source: Path, modality: MediaKind | None) -> MediaKind:
-    """Return whether a file is an image or a video.
+    """Return the media type of a file: image or video.
 
     Raises:
         typer.BadParameter: `modality` is another media type.

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from imagebind.distributed.ray_engine import Cluster, EmbedderLoader
     from imagebind.embedder import Embedder
 
-WORKER_HAS_GPU = {None: None, "cpu": False, "cuda": True}  # by --device; None decides by the cluster
+WORKER_HAS_GPU = {None: None, "cpu": False, "cuda": True}  # by --device; if it is None, the cluster decides
 
 
 class Engine(str, Enum):
@@ -67,7 +67,7 @@ def loader(
 
 
 def with_absolute_path(weights: str | None) -> str | None:
-    """Return weights with an absolute path, which workers in other folders can use."""
+    """Return an existing path as an absolute one, for workers in other folders; other weights unchanged."""
     is_local = weights is not None and weights != TINY and Path(weights).exists()
     return str(Path(weights).absolute()) if is_local and weights is not None else weights
 

@@ -224,7 +224,7 @@ def _check_options(task: "Benchmark", protocol: str, variants: Sequence[Mapping[
 def _tasks(
     names: Sequence[str], data: Path | None, data_root: Path | None
 ) -> "tuple[list[tuple[Benchmark, Path | None]], dict[str, str]]":
-    """Return the benchmarks with their data folders, and the reasons why others of `all` have none."""
+    """Return the benchmarks with their data folders, and why others of `all` are not evaluated."""
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
     from imagebind.evaluation.run import needs_of
 
@@ -254,7 +254,7 @@ def _tasks(
 
 
 def _folder_of(benchmark: "Benchmark", data_root: Path | None) -> Path | None:
-    """Return the folder below the root that is named as the benchmark; only letters and digits count."""
+    """Return the folder below the root with a name of the benchmark; case and punctuation are ignored."""
     if data_root is None:
         return None
     if not data_root.is_dir():

@@ -30,13 +30,13 @@ def embedding_progress(*, quiet: bool) -> Iterator[Any]:
 
 
 def print_list() -> None:
-    """Print a table of all benchmarks with the requirements, URL and licence of each."""
+    """Print a table of all benchmarks with the requirements, data source and licence of each."""
     from rich.table import Table
 
     from imagebind.evaluation.benchmarks import benchmark_named, list_benchmarks
 
     table = Table(box=None)
-    for column in ("benchmark", "task", "media", "published", "samples", "needs", "where", "licence"):
+    for column in ("benchmark", "task", "media type", "published", "samples", "needs", "source", "licence"):
         table.add_column(column, overflow="fold")
     for name in list_benchmarks():
         each = benchmark_named(name)
@@ -57,7 +57,7 @@ def print_list() -> None:
 def print_results(
     results: "Sequence[Result]", not_evaluated: Mapping[str, str], *, varied: str | None = None
 ) -> None:
-    """Print the figures and the protocol of each result, and the reasons why others have none.
+    """Print the figures and the protocol of each result, and why other benchmarks were not evaluated.
 
     Args:
         varied: the option that varies between a benchmark's results; its values are columns of one table.

@@ -89,7 +89,7 @@ def error_path(out: str) -> Path:
 
 
 def left_out(not_media: Counter[str]) -> str:
-    """Return a message with the numbers of files that are not media, by suffix."""
+    """Return a message with the numbers of files that were left out, by suffix."""
     most_common = not_media.most_common(SHOWN_SUFFIXES)
     rest = not_media.total() - sum(count for _, count in most_common)
     listed = ", ".join(f"{count} {suffix or 'without suffix'}" for suffix, count in most_common)
@@ -117,7 +117,7 @@ def print_warnings(
 
 
 def print_failures(console: "Console", failures: "Sequence[Failure]", *, where: Path | str) -> None:
-    """Print one line for each reason of failures, and the path of the file that lists all of them."""
+    """Print the first reasons of failures, one line each, and the path of the file that lists all."""
     from rich.text import Text
 
     from imagebind.failures import grouped

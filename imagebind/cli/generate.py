@@ -223,7 +223,8 @@ def _output_files(out: Path, count: int) -> list[Path]:
     """Return the files to write: `out`, or numbered files beside it.
 
     Raises:
-        typer.BadParameter: the suffix is not that of an image format, or the folder cannot be written.
+        typer.BadParameter: `out` is a folder or has no image suffix, or its folder does not exist
+            or cannot be written to.
     """
     image_format(out, hint="--out")
     check_folder(out, hint="--out")

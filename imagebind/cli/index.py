@@ -101,7 +101,7 @@ def index(
     bound = read_packs(packs)
     mappings = read_maps(maps, bound)
     if not 0 < window < math.inf:
-        raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
+        raise typer.BadParameter(f"expected finite seconds above 0, got {window:g}", param_hint="--window")
     hop = window / 2 if hop is None else hop
     if not MIN_HOP_SECONDS <= hop <= window:
         raise typer.BadParameter(

@@ -18,7 +18,7 @@ def info(
     maps: Maps = None,
     packs: Packs = None,
 ) -> None:
-    """Print the detected media type of each file, the shape of its tensor, and the times of its clips.
+    """Print the media type of each file, the shape and values of its tensor, and the times of its clips.
 
     ```
     imagebind info dog.jpg bark.wav walk.csv

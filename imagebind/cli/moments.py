@@ -62,13 +62,13 @@ def moments(
     imu: Imu = None,
     item: Items = None,
     minus: Minus = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of moments.")] = 5,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Maximum number of moments.")] = 5,
     only: Annotated[
         list[MediaKind] | None,
         typer.Option(help="Search only this stream: video (the images), audio or imu; repeatable."),
     ] = None,
     with_imu: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="An IMU file of the same time span as the recording.")
+        Path | None, typer.Option(metavar="FILE", help="An IMU file recorded at the same time.")
     ] = None,
     maps: Maps = None,
     imu_offset: Annotated[
@@ -120,7 +120,7 @@ def moments(
         imu=imu,
     )
     if not 0 < window < math.inf:
-        raise typer.BadParameter(f"expected more than 0 seconds, got {window:g}", param_hint="--window")
+        raise typer.BadParameter(f"expected finite seconds above 0, got {window:g}", param_hint="--window")
     if imu_offset is not None and with_imu is None:
         raise typer.BadParameter("expected also the IMU file, --with-imu", param_hint="--imu-offset")
     if with_imu is not None and only and MediaKind.IMU not in only:
@@ -145,10 +145,10 @@ def moments(
     request = _recording(recording, mappings)
     imu_request = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)
     if imu_request is not None and imu_request.kind is not MediaKind.IMU:
-        raise typer.BadParameter(f"expected imu for {with_imu}, got {imu_request.kind}", param_hint="--map")
+        raise typer.BadParameter(f"{with_imu}: expected imu, got {imu_request.kind}", param_hint="--map")
     if imu_request is not None and request.kind is MediaKind.IMU:
         raise typer.BadParameter(
-            f"expected a video or audio recording, got {recording}", param_hint="--with-imu"
+            f"{recording}: expected a video or audio recording, got imu", param_hint="--with-imu"
         )
     _check_output(request, cut, plot)
 

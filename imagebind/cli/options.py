@@ -82,7 +82,8 @@ def read_packs(packs: Sequence[str] | None) -> "dict[BoundModality, Transform]":
     """Return the transforms of the packs in some folders, by the modality.
 
     Raises:
-        CheckpointError: a folder has no pack, or its transform is not one of the library.
+        CheckpointError: a pack cannot be read, or its transform is not in `imagebind.transforms` or refuses
+            its settings.
     """
     if not packs:
         return {}
@@ -95,7 +96,7 @@ def read_modality(name: str | None, bound: Collection[str], *, hint: str = "--mo
     """Return the media type with a name, or the modality of a pack.
 
     Raises:
-        typer.BadParameter: no media type has the name.
+        typer.BadParameter: neither a media type nor a pack's modality has the name.
     """
     try:
         return None if name is None else media_kind(name, bound)

@@ -50,7 +50,7 @@ def search(
     imu: Imu = None,
     item: Items = None,
     minus: Minus = None,
-    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Number of hits.")] = 10,
+    top: Annotated[int, typer.Option("--top", "-k", min=1, help="Maximum number of hits.")] = 10,
     only: Annotated[
         list[str] | None, typer.Option(metavar=MEDIA_TYPE_NAMES, help="Only this media type; repeatable.")
     ] = None,
@@ -201,7 +201,7 @@ def _print_hits(hits: "Sequence[Hit]", *, empty: bool, db: str) -> None:
 
 
 def _display_path(hit: "Hit") -> str:
-    """Return the path of a hit, relative if it is in the working directory."""
+    """Return the path of a hit, relative if it is in the working folder."""
     try:
         return str(Path(hit.path).relative_to(Path.cwd()))
     except ValueError:

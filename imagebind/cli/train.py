@@ -84,7 +84,7 @@ def _recipes(
     """Return the recipes of a name or a file, in order.
 
     Raises:
-        typer.BadParameter: the recipe does not have an option, or lacks one that it needs.
+        typer.BadParameter: an option is missing, is not one of the recipe, or has an invalid value.
     """
     from dataclasses import replace
 
@@ -140,7 +140,7 @@ def _render(world: Path) -> None:
 
 
 def is_main_rank() -> bool:
-    """Whether this process is the main rank of a run by torchrun; only that prints."""
+    """Whether this process is rank 0 of torchrun, or the only one; no other rank prints."""
     return os.environ.get("RANK", "0") == "0"
 
 

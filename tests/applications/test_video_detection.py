@@ -115,7 +115,7 @@ def test_an_open_file_gives_the_detections_of_a_path_with_prepared_queries_and_a
 def test_missing_audio_missing_queries_and_an_infinite_frame_rate_are_refused(tiny, video, tmp_path):
     with pytest.raises(ValueError, match="queries: expected one or more, got none"):
         list(detect_video(tiny, video))
-    with pytest.raises(ValueError, match="frames_per_second: expected a number above 0, got inf"):
+    with pytest.raises(ValueError, match="frames_per_second: expected a finite number above 0, got inf"):
         list(detect_video(tiny, video, "a thing", frames_per_second=float("inf")))
     write_video(tmp_path / "mute.mp4", [Image.new("RGB", (64, 48))] * 3, frames_per_second=2)
     with pytest.raises(MediaError, match=r"mute\.mp4"):

@@ -82,7 +82,7 @@ def test_the_given_temperature_determines_the_probabilities(imagebind, small_wei
     assert odds == pytest.approx(math.exp((best["cosine"] - other["cosine"]) / 0.5), abs=1e-4)
     for wrong in ("0", "-1", "nan"):
         run = imagebind(*command, "-w", "no-such-weights", "--temperature", wrong)
-        assert run.code == 2 and "expected a number above 0" in run.err
+        assert run.code == 2 and "expected a finite number above 0" in run.err
 
 
 def test_unreadable_and_ambiguous_files_are_named_and_the_others_are_classified(

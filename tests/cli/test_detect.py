@@ -75,7 +75,7 @@ def test_items_together_are_one_query_and_a_text_is_subtracted(imagebind, group,
         (("--audio", "a.wav", "--background", "grass"), "expected also a query by --text"),
         (("--minus", "a"), "expected at least one item"),
         (("--text", "a", "--threshold", "2"), "got '2'"),
-        (("--text", "a", "--temperature", "inf"), "expected a number above 0, got inf"),
+        (("--text", "a", "--temperature", "inf"), "expected a finite number above 0, got inf"),
         (("--text", "a", "--modality", "depth"), "expected image or video, got depth"),
         (("--audio", "missing.wav"), "missing.wav"),
     ],
@@ -124,7 +124,7 @@ def test_an_input_is_not_replaced_and_outputs_are_checked_before_the_model_is_lo
         (("--json", image), "another file than the input"),
         (("--out", tmp_path / "x.h5"), "a suffix of .png"),
         (("--json", tmp_path), "expected a file, got a folder"),
-        (("--temperature", "0"), "expected a number above 0, got 0"),
+        (("--temperature", "0"), "expected a finite number above 0, got 0"),
     ):
         run = imagebind("detect", image, "--text", "a star", *arguments, "--model", "no-such-model")
         assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split()), run.err

@@ -67,7 +67,7 @@ def test_wrong_arguments_are_errors_without_a_traceback(imagebind, recording, tm
         ((video, *text, "--hop", 0.001), 2, "got 0.001"),
         ((video, *text, "--hop", 0.001, "--window", 0.001), 2, "expected at least 0.04 seconds, got 0.001"),
         ((recording.video.parent, *text), 1, "a folder with no accelerometer file"),
-        ((video, *text, "--window", "inf"), 2, "expected more than 0 seconds, got inf"),
+        ((video, *text, "--window", "inf"), 2, "expected finite seconds above 0, got inf"),
         ((video, *text, "--imu-offset", 2), 2, "expected also the IMU file, --with-imu"),
         ((video, *text, "--with-imu", recording.imu, "--only", "video"), 2, "expected imu among --only"),
         ((recording.imu, *text, "--with-imu", recording.imu), 2, "expected a video or audio recording"),
