@@ -153,7 +153,7 @@ def to_image(values: Any) -> Image.Image:
     if array.ndim == 3 and array.shape[0] == 3 and array.shape[2] != 3:
         array = array.transpose(1, 2, 0)  # (3, h, w) -> (h, w, 3)
     is_image = array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 3)
-    if not is_image or array.size == 0 or array.dtype.kind not in "fu":
+    if not is_image or array.size == 0 or not (array.dtype == np.uint8 or array.dtype.kind == "f"):
         raise ValueError(
             f"decoder: expected an image, or uint8 or floats from 0 to 1 of shape (h, w, 3), (3, h, w) or "
             f"(h, w), got {array.dtype} of shape {array.shape}"

@@ -100,9 +100,11 @@ def index(
 
     bound = read_packs(packs)
     mappings = read_maps(maps, bound)
-    if not 0 < window < math.inf:
-        raise typer.BadParameter(f"expected finite seconds above 0, got {window:g}", param_hint="--window")
-    hop = window / 2 if hop is None else hop
+    if not MIN_HOP_SECONDS <= window < math.inf:
+        raise typer.BadParameter(
+            f"expected finite seconds of at least {MIN_HOP_SECONDS:g}, got {window:g}", param_hint="--window"
+        )
+    hop = max(window / 2, MIN_HOP_SECONDS) if hop is None else hop
     if not MIN_HOP_SECONDS <= hop <= window:
         raise typer.BadParameter(
             f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"

@@ -143,10 +143,11 @@ def query_terms(
     if not terms:
         raise typer.BadParameter("expected at least one item, such as --text or --image")
     terms += [({MediaKind.TEXT.value: subtracted}, -1.0) for subtracted in minus or ()]
-    for item, _ in terms:
+    for item, weight in terms:
         for kind, value in item.items():
             if not value.strip():
-                raise typer.BadParameter(f"expected a {kind}, got an empty one", param_hint=f"--{kind}")
+                option = "--minus" if weight < 0 else f"--{kind}" if kind in items else "--item"
+                raise typer.BadParameter(f"{kind}: expected an item, got an empty one", param_hint=option)
     return terms
 
 

@@ -82,7 +82,8 @@ def test_an_image_is_made_of_arrays_and_tensors_of_the_usual_forms():
     for form in forms:
         np.testing.assert_array_equal(np.asarray(to_image(form)), expected)
     assert to_image(values[..., 0]).mode == "L"
-    for wrong in (values[None], np.full((2, 2, 3), np.nan), np.zeros((2, 2, 3), dtype=int), "x", np.zeros(3)):
+    others = [np.full((2, 2, 3), np.nan), np.zeros((2, 2, 3), int), np.zeros((2, 2, 3), np.uint16)]
+    for wrong in (*others, values[None], "x", np.zeros(3)):
         with pytest.raises(ValueError, match="decoder: expected"):
             to_image(wrong)
 

@@ -47,7 +47,7 @@ def test_a_sheet_has_all_images_and_options_of_stable_unclip_are_passed_on(small
     ("arguments", "message"),
     [
         ([], "expected at least one item"),
-        (["--text", " "], "expected a text, got an empty one"),
+        (["--text", " "], "text: expected an item, got an empty one"),
         (["--text", "a", "--minus", "a"], "cancel out"),
         (["--text", "a", "--weight", "text"], "expected TYPE=NUMBER"),
         (["--text", "a", "--weight", "smell=1"], "expected TYPE=NUMBER"),

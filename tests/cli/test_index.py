@@ -119,7 +119,7 @@ def test_windows_overlap_by_half_by_default(imagebind, tmp_path, audio_file, db)
         (["--map", "*.png=depht"], "depht"),
         (["--map", "*.png=depth:kinect"], "kinect_v1"),
         (["--hop", "20"], "--window"),
-        (["--window", "-3"], "expected finite seconds above 0, got -3"),
+        (["--window", "-3"], "expected finite seconds of at least 0.04, got -3"),
         (["--hop", "0"], "expected 0.04 to 10 seconds (--window), got 0"),
         (["--batch-size", "0"], "--batch-size"),
         (["--actors", "2"], "--engine ray"),

@@ -60,7 +60,7 @@ def test_wrong_arguments_are_errors_without_a_traceback(imagebind, recording, tm
     text = ("--text", "a star")
     for arguments, code, message in (
         ((video,), 2, "expected at least one item, such as"),
-        ((video, "--text", " "), 2, "expected a text, got an empty one"),
+        ((video, "--text", " "), 2, "text: expected an item, got an empty one"),
         ((video, *text, "--cut", tmp_path / "file" / "clips"), 2, "expected a folder"),
         ((video, *text, "--plot", tmp_path / "no" / "plot.png"), 2, "expected an existing folder"),
         ((video, *text, "--hop", 3), 2, "expected 0.04 to 2 seconds (--window), got 3"),

@@ -101,7 +101,7 @@ def test_own_files_of_a_pack_are_evaluated(imagebind, pack, tmp_path):
     ("arguments", "text"),
     [
         (("--item", "event"), "expected MODALITY=FILE"),
-        (("--item", "event="), "expected a event, got an empty one"),
+        (("--item", "event="), "event: expected an item, got an empty one"),
         (("--item", "radar=x.npy"), "expected one of image, video, text, audio, depth, thermal, imu, event"),
     ],
 )
