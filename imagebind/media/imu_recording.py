@@ -20,7 +20,9 @@ IMU_CHANNELS = 6  # accelerometer x, y, z in m/s², gyroscope x, y, z in rad/s (
 G_MAGNITUDES = (0.8, 1.25)  # median magnitude, in m/s², that suggests g
 MAX_ACCEL = 50.0  # m/s², 5 g: far above the median of any recording of a person
 MAX_GYRO = 35.0  # rad/s, 2000 deg/s: the usual full scale per axis; 1 sample in 100 may exceed it
-EXPECTED_IMU = "an array (t, 6) or (6, t) of accelerometer x, y, z and gyroscope x, y, z, and its rate"
+EXPECTED_IMU = (
+    "6 channels, accelerometer x, y, z and gyroscope x, y, z, as an array (t, 6) or (6, t) with its rate"
+)
 
 Values = np.ndarray | Tensor
 
@@ -110,7 +112,7 @@ def _rows(values: np.ndarray, name: str) -> np.ndarray:
         )
     table = values if across in columns else values.T
     if table.shape[1] not in columns or len(table) < 2:
-        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED_IMU}, with t of at least 2")
+        raise MediaError(name, got=f"shape {values.shape}", expected=f"{EXPECTED_IMU} and t of at least 2")
     return table.astype(np.float64)
 
 
