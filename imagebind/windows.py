@@ -176,7 +176,7 @@ class WindowPlanner:
         """
         if not MIN_HOP_SECONDS <= hop_seconds <= window_seconds < math.inf:
             raise ValueError(
-                f"windows: expected {MIN_HOP_SECONDS:g} <= hop <= window < inf in seconds, "
+                f"windows: expected finite seconds with {MIN_HOP_SECONDS:g} <= hop <= window, "
                 f"got a hop of {hop_seconds:g} and a window of {window_seconds:g}"
             )
         self._window, self._hop = Fraction(window_seconds), Fraction(hop_seconds)
