@@ -1,1 +1,1 @@
-"""Data sets of pairs: manifests, tar shards and the layouts of published data sets."""
+"""Data for training and evaluation: manifests, tar shards, published data sets and the user's own files."""

@@ -1,7 +1,7 @@
 """Labelled items, and queries with their relevant candidates: the data of a benchmark.
 
-A reader in `imagebind.datasets.layouts` returns a `LabelledSet` or a `RetrievalSet`. The items are read when
-they are embedded, not before.
+A reader for evaluation in `imagebind.datasets.layouts` returns a `LabelledSet` or a `RetrievalSet`. The items
+are loaded when they are embedded.
 """
 
 from collections.abc import Callable, Sequence
@@ -61,10 +61,10 @@ class ClassNames:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelledSet:
-    """Items of known classes, listed files that do not exist, and notes for reports.
+    """Items of known classes, listed files that were not found, and notes for reports.
 
     Args:
-        damaged: error messages of items that cannot be listed because a file is damaged.
+        damaged: error messages of items that cannot be used, for example because a file is damaged.
     """
 
     classes: Sequence[ClassNames]

@@ -1,10 +1,10 @@
 """Reads pairs from a table of files: CSV, JSON lines or parquet.
 
-One column is `vision`, the others are named after modalities. A cell is a path relative to the manifest's
-folder, or a URI; in the column `text` it is the text itself. A row gives one pair for each other modality
-that has a value. Optional columns:
+One column is `vision`, the others are named after modalities. A cell is an absolute path, a path
+relative to the manifest's folder, or a URI; in the column `text` it is the text itself. A row gives one pair
+for each other modality that has a value. Optional columns:
 
-- `name`: the row's name in reports;
+- `name`: the row's name in error messages;
 - `start` and `end`: the used part of the vision, in seconds;
 - `offset`: seconds to add to a time of the vision to get the time of the other item;
 - options of an item, such as `depth.sensor`, `depth.focal`, `audio.channel`, `imu.rate`, `thermal.low`.
@@ -41,7 +41,8 @@ def read_pairs(manifest: str | os.PathLike[str]) -> list[Pair]:
     The files are not checked: a missing one is a broken pair when it is read.
 
     Raises:
-        MediaError: the manifest cannot be read, a column is unknown or a cell is invalid; names the row.
+        MediaError: the manifest cannot be read or has no pair, a column is unknown, or a row is invalid;
+            names an invalid row.
     """
     path = Path(manifest)
     reader = READERS.get(path.suffix.lower())

@@ -18,9 +18,9 @@ class Pair:
     """An image or video, and the matching item of another modality.
 
     `vision` and `other` are items for `imagebind.intake.requests.identify`: a path, bytes, an array, or a
-    mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is text if `modality` is text, else a
-    path. If the vision tower is frozen, `vision` may also be an embedding, a tensor (e,): see
-    `imagebind.training.frozen_vision`.
+    mapping with options, {"depth": path, "sensor": "kinect_v2"}. A str is a path, except that `other` is text
+    if `modality` is text. If the vision tower is frozen, `vision` may also be an embedding, a tensor (e,):
+    see `imagebind.training.frozen_vision`.
 
     Args:
         name: the name of the pair in error messages.
@@ -128,8 +128,12 @@ class PairDataset:
     def sample(self, index: int, *, turn: int) -> PairSample | BrokenPair:
         """Read and augment a pair; the result depends only on seed, turn and index, not on the process.
 
-        `turn` counts the earlier passes over the data set. An error of this pair is returned as a
-        `BrokenPair`; a missing package is raised, because it would break every pair.
+        `turn` counts the earlier passes over the data set. If the pair cannot be read or augmented, its error
+        is returned in a `BrokenPair`.
+
+        Raises:
+            ValueError: the pair has another modality than the first pair.
+            MissingExtraError: a package is not installed, which would break every pair.
         """
         pair = self.pairs[index]
         if pair.modality is not self.modality:

@@ -26,7 +26,7 @@ OTHER_ENDINGS = {
     ModalityType.THERMAL: ("thermal.png", "thermal.jpg", "thermal.npy", "png", "npy", "tiff"),
     ModalityType.IMU: ("imu.csv", "imu.npy", "csv", "npy"),
 }
-MAX_NAMED_SAMPLES = 5  # incomplete samples named in a warning
+MAX_NAMED_SAMPLES = 5  # incomplete samples named in a warning, and shards named in an error
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,8 @@ class ShardPairs(LazyPairs):
         options: options of every item that is not vision: {"sensor": "kinect_v2"}.
 
     Raises:
-        MediaError: a shard is not a tar file, or is compressed or truncated; or no shard has a pair.
+        MediaError: a shard is missing, not a tar file, compressed or truncated; or no shard has a pair.
+        ValueError: the modality is unknown.
     """
 
     def __init__(
@@ -117,10 +118,10 @@ def shard_samples(shard: Path) -> Iterator[tuple[str, dict[str, TarSpan]]]:
     """Yield the key of each sample in a shard, and the positions of its files by ending.
 
     As in WebDataset, a key is a path up to the first dot of the file name, and a sample's files follow each
-    other. Only headers are read.
+    other. The contents of the files are not read.
 
     Raises:
-        MediaError: the shard is not a tar file, or is compressed or truncated.
+        MediaError: the shard is missing, not a tar file, compressed or truncated.
     """
     key, files = None, dict[str, TarSpan]()
     for entry in _entries(shard):
@@ -193,7 +194,7 @@ class _FilePart(io.RawIOBase):
 def _choose(
     files: Mapping[str, TarSpan], vision: Sequence[str], other: Sequence[str], *, may_be_one: bool
 ) -> tuple[TarSpan, TarSpan] | None:
-    """Return the two files of a sample; if there are no two different ones, one for both, if allowed."""
+    """Return two different files of a sample, or one for both if that is allowed; None if it lacks them."""
     first = [files[ending] for ending in vision if ending in files]
     second = [files[ending] for ending in other if ending in files]
     chosen = next(((one, two) for two in second for one in first if one != two), None)

@@ -1,4 +1,4 @@
-"""Reads tables and lists as people save them: CSV with commas, semicolons or tabs, in UTF-8 or UTF-16."""
+"""Reads tables, lists and JSON in UTF-8 or UTF-16; tables are CSV with commas, semicolons or tabs."""
 
 import codecs
 import csv
@@ -16,7 +16,7 @@ DELIMITERS = (",", ";", "\t")
 UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 ENCODINGS = "text in UTF-8, or in UTF-16 with a byte order mark"
 HEADER_CHARACTERS = 100_000  # fewer than the csv module allows in a cell
-_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\n')  # Excel's first line
+_SEPARATOR_LINE = re.compile(r'"?sep=(.)"?\n')  # Excel's first line, which states the delimiter
 StrPath = str | os.PathLike[str]
 
 
@@ -59,11 +59,13 @@ def table_at(path: StrPath, columns: Sequence[str]) -> list[dict[str, str]]:
 def numbered_rows(path: StrPath, columns: Sequence[str]) -> list[tuple[int, dict[str, str]]]:
     """Return the rows of a CSV with a header, each with the number of its last line; empty rows are left out.
 
-    The delimiter is the one that splits the header into the columns: a comma, a semicolon or a tab. Cells
-    that contain the delimiter, quotes or line breaks are quoted. Missing cells at the end of a row are "".
+    The delimiter is the one that splits the header into the columns: a comma, a semicolon or a tab; a first
+    line such as sep=| states another. Cells that contain the delimiter, quotes or line breaks are quoted.
+    Missing cells at the end of a row are "".
 
     Raises:
-        MediaError: the file cannot be read, lacks a column, or a row has more cells than the header.
+        MediaError: the file cannot be read or lacks a column, a row has a value beyond the header's columns,
+            or a quote is not closed.
     """
     text = text_at(path, f"a CSV with {', '.join(columns)}" if columns else "a CSV with a header")
     separator = _SEPARATOR_LINE.match(text)
@@ -115,7 +117,7 @@ def json_at(path: StrPath, expected: str) -> Any:
     """Return the content of a JSON file in UTF-8 or UTF-16.
 
     Raises:
-        MediaError: the file does not exist, or is not JSON.
+        MediaError: the file does not exist, cannot be read, or is not JSON.
     """
     try:
         return json.loads(_bytes_at(path, expected))

@@ -25,7 +25,7 @@ SPARSE = b"S"  # GNU: a file whose zeros are not stored
 REAL_SIZE = slice(483, 495)  # of a sparse file
 HAS_MAP, MAP_CONTINUES = slice(482, 483), slice(504, 505)  # whether a block of its map of contents follows
 SPARSE_SIZES = ("GNU.sparse.realsize", "GNU.sparse.size")  # POSIX: metadata of a sparse file
-MAX_METADATA_BYTES = 2**20
+MAX_METADATA_BYTES = 2**20  # larger metadata are ignored
 BINARY_SIZE = 0x80  # GNU: the first bit marks a binary size, used for 8 GiB or more
 EXPECTED_TAR = "a complete, uncompressed .tar"
 
@@ -77,7 +77,7 @@ def tar_entries(file: BinaryIO, archive: str) -> Iterator[TarEntry]:
             content = file.read(size)
             metadata |= {"path": _text(content)} if entry_type == LONG_NAME else _records(content)
         else:
-            if entry_type in (*REGULAR_FILES, SPARSE) and not name.endswith("/"):  # an old folder
+            if entry_type in (*REGULAR_FILES, SPARSE) and not name.endswith("/"):  # a folder in old archives
                 yield TarEntry(metadata.get("GNU.sparse.name", name), start, size, sparse_size)
             metadata, last = {}, encodable(name)
         position = start + -(-size // TAR_BLOCK) * TAR_BLOCK
@@ -105,7 +105,7 @@ def _sizes(header: bytes, metadata: dict[str, str]) -> tuple[int, int | None] | 
 
 
 def _map_size(header: bytes, file: BinaryIO) -> int:
-    """Return the bytes of a sparse file's map, which starts at the file's position, after the header."""
+    """Return the size in bytes of a sparse file's map, which follows the header at the file's position."""
     size, continues = 0, any(header[HAS_MAP])
     while continues:
         size += TAR_BLOCK

@@ -1,4 +1,4 @@
-"""Readers of data sets in their published layouts: each returns the items found, and the missing files.
+"""Readers of published data sets and of the user's own files: each returns the items and missing files.
 
 Readers for training return pairs: `found = llvip("LLVIP", split="train")`; then `PairDataset(found.pairs,
 AlignedImages())`. Readers for evaluation, in the modules, return a `LabelledSet` or a `RetrievalSet`.

@@ -26,13 +26,14 @@ def audiocaps(
     """Return the captions of a split as queries, five for each clip of the test split, and the clips.
 
     Reads <split>.csv or dataset/<split>.csv. The file of a clip is <youtube_id>.*, optionally with its start
-    and end in the name, or <audiocap_id>.*. A longer file <youtube_id>.* is the whole video: its clip is cut.
+    and end in the name, or <audiocap_id>.*. A file <youtube_id>.* of over 12 s is the whole video: its clip
+    is cut.
 
     Args:
         split_file: a file with the ids of the videos to use, one a line; by default all of the table.
 
     Raises:
-        MediaError: a table is missing or damaged.
+        MediaError: the folder, the table or `split_file` is missing or damaged, or no caption is left.
         ValueError: the split is unknown.
     """
     if split not in SPLITS:

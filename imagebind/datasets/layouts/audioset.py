@@ -64,8 +64,8 @@ def audioset(
         cut: whether a file contains only its segment; otherwise it is the whole video.
 
     Raises:
-        MediaError: the list cannot be read, or none of its clips exists.
-        ValueError: the pattern has an unknown field.
+        MediaError: a folder does not exist, the list cannot be read, or none of its clips exists.
+        ValueError: the pattern has an unknown field or an invalid format.
     """
     video_files = files_by_stem(folder_at(clips))
     audio_files = video_files if sound is None else files_by_stem(folder_at(sound))
@@ -96,12 +96,12 @@ def audioset_clips(root: StrPath, *, split: str = "eval") -> LabelledSet:
 
     Reads <split>_segments.csv and class_labels_indices.csv. The clips may be in any folder, one file for each
     segment, named by the video's id, optionally with the start and end. A file named by the id alone that
-    lasts longer than the segment is the whole video: the segment is cut from its audio. Without the table of
-    segments, reads <root>/<split>/<class>/<file>, where a clip of several classes is in the folder of each,
-    with the same name.
+    lasts over 2 s longer than the segment is the whole video: the segment is cut from its audio. Without the
+    table of segments, reads <root>/<split>/<class>/<file>, where a clip of several classes is in the folder
+    of each, with the same name, which contains the video's id.
 
     Raises:
-        MediaError: a table is missing or damaged.
+        MediaError: the folder or a table is missing, or a table is damaged.
         ValueError: the split is unknown.
     """
     if split not in SPLITS:
@@ -156,7 +156,7 @@ def _clips_in_folders(folder: Path) -> LabelledSet:
 
 
 def read_segments(path: StrPath) -> Iterator[Segment]:
-    """Yield the segments of a list; lines that start with # are skipped.
+    """Yield the segments of a list; blank lines and lines that start with # are skipped.
 
     Raises:
         MediaError: the file cannot be read, or a line is not a segment.

@@ -21,7 +21,7 @@ def ave(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSet:
     Without Annotations.txt, reads <root>/<split>/<class>/<file>.
 
     Raises:
-        MediaError: a table is missing or damaged.
+        MediaError: the folder or a table is missing, or a table is damaged or empty.
         ValueError: the split is unknown.
     """
     root = folder_at(root)

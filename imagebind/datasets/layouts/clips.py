@@ -28,7 +28,7 @@ class ListedClip(NamedTuple):
 
 
 def recordings(folder: Path, media: MediaKind) -> dict[str, Path]:
-    """Return the video or audio files below a folder by name without suffix.
+    """Return the video files below a folder, or its audio and video files, by name without suffix.
 
     If a name repeats, the file whose suffix comes first in `SUFFIXES` is used, then the first by path.
     """
@@ -41,7 +41,10 @@ def recordings(folder: Path, media: MediaKind) -> dict[str, Path]:
 
 
 def clip_stems(ytid: str, start: float | None = None, end: float | None = None) -> list[str]:
-    """Return the names without suffix that downloaders give a clip, the most specific first."""
+    """Return the names without suffix that downloaders give a clip.
+
+    The most specific is first; after all of them, the same with "Y" before the id.
+    """
     stems = []
     if start is not None and end is not None:
         stems += [f"{ytid}_{start:06.0f}_{end:06.0f}", f"{ytid}_{start:g}_{end:g}"]

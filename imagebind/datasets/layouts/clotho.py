@@ -17,7 +17,7 @@ def clotho(root: str | os.PathLike[str], *, split: str = "evaluation") -> Retrie
     """Return five captions of each recording of a split as queries, and the recordings.
 
     Raises:
-        MediaError: the table or the folder is missing or damaged.
+        MediaError: a folder or the table is missing, or the table is damaged or empty.
         ValueError: the split is unknown.
     """
     if split not in SPLITS:

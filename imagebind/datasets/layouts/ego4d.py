@@ -35,11 +35,12 @@ def ego4d(clips: StrPath, videos: StrPath, imu: StrPath) -> Found:
             clips are separate files.
         videos: folder of <clip_uid>.mp4 or, if that is missing, <video_uid>.mp4.
         imu: folder of <video_uid>.csv, as published, or <video_uid>.npy, written by `pack_imu`. An hour in a
-            CSV takes seconds to read for each pair: pack the files before training. A damaged file is logged
-            and counts as missing.
+            CSV takes seconds to read for each pair: pack the files before training. A file whose first
+            sample cannot be read is logged and counts as missing.
 
     Raises:
-        MediaError: the list cannot be read, or none of its clips exists.
+        MediaError: a folder does not exist, the list cannot be read or has an invalid row, or none of its
+            clips has both files.
     """
     videos, imu = folder_at(videos), folder_at(imu)
     imu_start_of = cache(_start_or_none)
@@ -67,7 +68,7 @@ def ego4d(clips: StrPath, videos: StrPath, imu: StrPath) -> Found:
                 modality=ModalityType.IMU,
                 name=f"Ego4D {clip or uid} from {start:g} s",
                 span=None if is_cut else (start, end),
-                # IMU times count from the first sample, which is not at the start of the video.
+                # IMU times count from the first sample, which need not be at the start of the video.
                 offset=(start if is_cut else 0.0) - imu_start,
             )
         )
@@ -75,10 +76,12 @@ def ego4d(clips: StrPath, videos: StrPath, imu: StrPath) -> Found:
 
 
 def pack_imu(table: StrPath) -> Path:
-    """Write a table's time in seconds and its six channels to .npy beside it, which is read in milliseconds.
+    """Write a table's time in seconds and its six channels to an .npy beside it, and return its path.
+
+    The .npy loads within milliseconds.
 
     Raises:
-        MediaError: the file is not an IMU table.
+        MediaError: the file cannot be read, or is not an IMU table with timestamps.
     """
     table = Path(table)
     seconds, samples = read_imu(table)
@@ -92,7 +95,7 @@ def read_imu(imu_file: Path) -> TimedSamples:
     """Return the times and samples of a published table or a packed file.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be read, or has no timestamps.
     """
     first = _first_second(imu_file)
     if imu_file.suffix == PACKED_SUFFIX:

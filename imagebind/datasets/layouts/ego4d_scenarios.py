@@ -28,7 +28,7 @@ NARRATIONS = (
 )
 IMU_FOLDERS = ("v2/imu", "imu")
 SPLITS = ("train", "test")
-TEST_SHARE = 0.12  # of the videos, in a split made by `seed`
+TEST_SHARE = 0.12  # (ours) of the videos with IMU and a single scenario, in a split made by `seed`
 NARRATION_PASSES = (1, 2)
 MARGIN_SECONDS = 1.0  # samples around a window, for its resampling
 
@@ -45,19 +45,21 @@ def ego4d_scenarios(
     """Return windows of IMU around narrations, labelled with the only scenario of their video.
 
     A window is used if its recording has samples from its start to its end, without a gap of more than
-    `MAX_GAP_SECONDS`. To know this, all recordings of the split are read: run `pack_imu` on them before,
-    because an hour in a CSV takes seconds. Without ego4d.json, reads <root>/<split>/<scenario>/<file>, with
-    a window in each file.
+    `MAX_GAP_SECONDS`. To know this, the recordings of all narrated videos of the split are read: run
+    `pack_imu` on them before, because an hour in a CSV takes seconds. Without ego4d.json, reads
+    <root>/<split>/<scenario>/<file>, with a window in each file.
 
     Args:
         split: "train" or "test", of a split made with `seed`; `split_file` overrides both.
-        split_file: the uids of the split's videos, one a line.
+        split_file: a file with the uids of the split's videos, one a line; videos without IMU or with several
+            scenarios are left out.
         seed: of the random split of the videos with IMU and a single scenario.
         passes: the narration passes, 1 and 2, whose times are used.
         imu_window: the length of a window in seconds; its middle is the narration's time.
 
     Raises:
-        MediaError: a file is missing or damaged, or there is no window.
+        MediaError: a folder or a list is missing, a list is damaged, `split_file` has an unknown uid, or
+            there is no window although no recording is missing or damaged.
         ValueError: the split is unknown.
     """
     if split not in SPLITS:

@@ -28,8 +28,8 @@ def esc50(root: str | os.PathLike[str], *, folds: bool = True) -> LabelledSet:
         folds: whether items have the number of their fold; otherwise all are one set.
 
     Raises:
-        MediaError: the folder or the table is missing, a row of it is invalid, or the name of a file in a
-            folder of a class does not state the fold.
+        MediaError: the folder or the table is missing, the table is empty or has an invalid row, or, with
+            `folds`, the name of a file in a folder of a class does not state the fold.
     """
     root = folder_at(root)
     table = root / TABLE

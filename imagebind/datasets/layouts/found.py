@@ -1,4 +1,4 @@
-"""The result of a layout reader, and helpers that the readers share."""
+"""The result of a reader for training, and helpers that the readers share."""
 
 import logging
 import os
@@ -46,7 +46,7 @@ def folder_at(path: str | os.PathLike[str], content: str = "") -> Path:
         content: a description of the folder's content, for errors.
 
     Raises:
-        MissingMediaError: the folder does not exist.
+        MissingMediaError: the folder does not exist, or is a file.
     """
     folder = Path(path)
     if not folder.is_dir():

@@ -39,7 +39,7 @@ def flickr30k(
         captions: use only this many captions of each image, from the first on.
 
     Raises:
-        MediaError: the table is missing or damaged.
+        MediaError: the folder or the table is missing, or the table is damaged or has no caption.
         ValueError: the split is unknown.
     """
     return _karpathy(root, FLICKR30K_TABLES, split, captions)

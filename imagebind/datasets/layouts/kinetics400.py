@@ -19,16 +19,16 @@ SPLITS = {  # split: its names in files and tables
     "train": ("train",),
 }
 TABLES = ("annotations/{}.csv", "{}.csv", "kinetics400_{}.csv", "kinetics_400_{}.csv")
-AUDIO_WEIGHT = 0.05
+AUDIO_WEIGHT = 0.05  # the paper's for MSR-VTT
 
 
 def kinetics400(root: str | os.PathLike[str], *, split: str = "val") -> LabelledSet:
-    """Return the clips of a split with their classes, as listed in annotations/<split>.csv or <split>.csv.
+    """Return the clips of a split with their classes, as listed in the first of `TABLES` that exists.
 
     Without a table, it reads <root>/<split>/<class>/<file>.
 
     Raises:
-        MediaError: the table is missing or damaged.
+        MediaError: the folder or the table is missing, or the table is damaged or empty.
         ValueError: the split is unknown.
     """
     if split not in SPLITS:

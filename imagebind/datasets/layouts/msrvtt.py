@@ -26,7 +26,7 @@ JSON_TABLES = ("MSRVTT_data.json", "test_videodatainfo.json")
 EXPECTED_JSON = 'JSON with "videos" (video_id, split) and "sentences" (video_id, caption)'
 ONE_K, FULL = "1k-A", "full"
 SPLITS = (ONE_K, FULL)
-AUDIO_WEIGHT = 0.05
+AUDIO_WEIGHT = 0.05  # the paper's
 SILENT_OPTIONS = ("leave_out", "silence")  # for videos without an audio track
 SILENCE = {"audio": np.zeros((1, 32_000), dtype=np.float32), "rate": 16_000}  # 2 s
 
@@ -47,8 +47,8 @@ def msrvtt_video(
             the CSV, several are taken from the JSON.
 
     Raises:
-        MediaError: a table is missing or damaged.
-        ValueError: the split is unknown.
+        MediaError: the folder or a table is missing, or a table is damaged or empty.
+        ValueError: the split is unknown, or `captions` is less than 1.
     """
     root = folder_at(root)
     texts, videos, missing = _read(root, split, captions)
@@ -69,12 +69,12 @@ def msrvtt_audio(
     Args:
         split, captions: as for `msrvtt_video`.
         silent: "leave_out" leaves out videos without an audio track and their captions; "silence" embeds two
-            seconds of zeros for each. These have equal scores, which count as misses, so their captions find
-            nothing.
+            seconds of zeros for each. Silent videos have equal scores, and ties count as misses: if there are
+            several, their captions never find them first.
 
     Raises:
-        MediaError: a table is missing or damaged.
-        ValueError: an unknown split or value of `silent`.
+        MediaError: the folder or a table is missing, or a table is damaged or empty.
+        ValueError: an unknown split or value of `silent`, or `captions` is less than 1.
     """
     if silent not in SILENT_OPTIONS:
         raise ValueError(f"silent: expected one of {', '.join(SILENT_OPTIONS)}, got {silent!r}")
@@ -110,8 +110,8 @@ def msrvtt_audio_video(
     arguments `split` and `captions` are those of `msrvtt_video`.
 
     Raises:
-        MediaError: a table is missing or damaged.
-        ValueError: the split is unknown, or the weight is not between 0 and 1.
+        MediaError: the folder or a table is missing, or a table is damaged or empty.
+        ValueError: the split is unknown, `captions` is less than 1, or the weight is not between 0 and 1.
     """
     root = folder_at(root)
     texts, videos, missing = _read(root, split, captions)

@@ -57,7 +57,8 @@ def nyu_depth(
             raises an error, "other" counts them as the class `other`.
 
     Raises:
-        MediaError: a file is missing or damaged, or a scene type is unknown.
+        MediaError: the folder or a file is missing or damaged, a scene type is unknown, or the depth of
+            SUN RGB-D's copy is beyond the sensor's range, as with a wrong `rotated`.
         MissingExtraError: h5py or scipy is not installed.
         ValueError: the split or `unknown_scenes` is unknown.
     """

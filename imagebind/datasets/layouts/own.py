@@ -23,11 +23,12 @@ def labelled_files(
     Args:
         media: the media type of all files.
         classes_from: "folders" (each file's class is the name of its folder), or a CSV with the columns file
-            and class. Its file names may be relative to the CSV; files that the pattern finds but the CSV
-            does not list are ignored, and listed files that the pattern does not find are missing.
+            and class. It names a file by its path, absolute or relative to the CSV, or by its name alone if
+            the pattern finds only one such file. Files that the pattern finds but the CSV does not list are
+            ignored, and listed files that the pattern does not find are missing.
 
     Raises:
-        MediaError: no file, fewer than two classes, or the CSV cannot be read.
+        MediaError: no file, fewer than two classes, or the CSV cannot be read or has an incomplete row.
     """
     whole = Path(pattern).expanduser()
     names = sorted(glob.glob(str(whole), recursive=True))  # noqa: PTH207  (the pattern may be absolute)

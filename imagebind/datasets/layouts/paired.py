@@ -42,7 +42,7 @@ def paired_folders(
 
     Raises:
         MediaError: a folder does not exist, or there are no pairs.
-        ValueError: an unknown media type.
+        ValueError: an unknown media type, the same one twice, or `pairs` is less than 1.
     """
     for option, media in (("query", query), ("candidate", candidate)):
         if media not in [*MediaKind]:

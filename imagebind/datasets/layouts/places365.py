@@ -84,6 +84,7 @@ def _categories(root: Path) -> dict[str, int]:
 
 
 def _classes(names: Iterable[str], qualifier: str) -> list[ClassNames]:
+    """Return a class for each name; a folder cannot have "/" in its name, so "-" also starts a qualifier."""
     classes = []
     for name in names:
         parts = name.replace("_", " ").replace("-", "/").split("/")

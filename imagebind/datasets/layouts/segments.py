@@ -1,7 +1,7 @@
 """The segments of videos that a list names; a file contains either its segment or the whole video.
 
 A file with the start in its name, such as <id>_30.wav, contains the segment. So does a file that is named by
-the id alone, unless it lasts longer: then it contains the whole video.
+the id alone, unless it lasts over 2 s longer: then it contains the whole video.
 """
 
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ def segment_item(path: Path, ytid: str, start: float | None, end: float | None, 
     """Return a file of audio or video as an item; of a whole video's audio, only the segment.
 
     Raises:
-        MediaError: a whole video ends before the segment, or is used as video, which cannot be cut.
+        MediaError: a whole video ends before the segment starts, or is used as video, which cannot be cut.
     """
     whole = {media.value: path}
     if start is None or end is None or path.stem not in (ytid, f"Y{ytid}"):

@@ -45,7 +45,7 @@ def sun_rgbd(
             Folders that do not exist are reported as missing.
 
     Raises:
-        MediaError: the folder does not exist, or has no view.
+        MediaError: the folder does not exist, or has no complete view.
     """
     root = folder_at(root)
     existing = {_within(path.parent): path.parent for path in sorted(root.rglob("image")) if path.is_dir()}
@@ -84,7 +84,7 @@ def sun_rgbd_scenes(
         refined: as in `sun_rgbd`.
 
     Raises:
-        MediaError: a folder or the split table is missing or damaged.
+        MediaError: a folder or the split table is missing or damaged, or no view has an evaluated class.
         MissingExtraError: scipy is not installed.
         ValueError: the split is unknown.
     """
@@ -154,7 +154,7 @@ def _depth_item(view: str, folder: Path, *, refined: bool) -> tuple[dict[str, An
 
 
 def _within(view: Path) -> str:
-    """Return a view's path relative to SUNRGBD, or from the sensor's folder on, as in every copy."""
+    """Return a view's path from the sensor's folder on; if it has none, relative to SUNRGBD."""
     parts = view.parts
     if ROOT_NAME in parts:
         parts = parts[parts.index(ROOT_NAME) + 1 :]

@@ -21,10 +21,11 @@ def vggsound(root: str | os.PathLike[str], *, split: str = "test") -> LabelledSe
     """Return the audio of a split's clips with their classes.
 
     The file of a clip is <id>_<start>.*, with the start in seconds as six digits or in another form of
-    `clip_stems`, or the whole video, <id>.*. Without the table, reads <root>/<split>/<class>/<file>.
+    `clip_stems`, or <id>.*, the clip or the whole video. Without the table, reads
+    <root>/<split>/<class>/<file>.
 
     Raises:
-        MediaError: the table is missing or damaged.
+        MediaError: the folder or the table is missing, or the table is damaged or empty.
         ValueError: the split is unknown.
     """
     root = folder_at(root)

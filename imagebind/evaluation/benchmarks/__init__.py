@@ -1,4 +1,4 @@
-"""The benchmarks by name, one file for each data set."""
+"""The benchmarks by name; related ones share a file."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""Retrieval between modalities that no paper reports, most of them without pairs in training."""
+"""Retrieval that no paper reports: between vision and another modality, and in the user's own pairs."""
 
 from imagebind.datasets.layouts.paired import (
     MAX_PAIRS,
