@@ -32,7 +32,7 @@ from imagebind.packs import read_pack
 logger = logging.getLogger(__name__)
 
 BATCH_SIZE = 32  # views per forward pass
-MAX_VIEWS_AHEAD = 1024  # limit on views decoded ahead; 600 MB of images
+MAX_VIEWS_AHEAD = 1024  # limit on views decoded ahead, beyond one item per thread; 600 MB of images
 Inspect = Callable[[Views], Any]
 OnError = Literal["raise", "skip"]
 
@@ -47,8 +47,8 @@ def combine(parts: Iterable[tuple[np.ndarray | Tensor, float]]) -> np.ndarray:
     paper's embedding arithmetic, which adds two embeddings with weight 0.5 each.
 
     Raises:
-        ValueError: no vectors, vectors of different widths, a vector that is zero or not finite, a weight
-            that is not finite, or a sum of zero.
+        ValueError: no vectors, vectors of different widths or not of shape (e,), a vector that is zero or not
+            finite, a weight that is not finite, or a sum of zero.
     """
     listed = [(_as_array(vector), weight) for vector, weight in parts]
     if not listed:
@@ -88,7 +88,7 @@ class Embedder:
         num_workers: int | None = None,
         packs: Iterable[str | os.PathLike[str]] | str | os.PathLike[str] = (),
     ) -> None:
-        """Use a model as it is, or move it to `device`; or load one by name, path or URI.
+        """Use a model as it is, or convert it to `device` and `dtype`; or load one by name, path or URI.
 
         "imagebind_huge" is the released model, "imagebind_tiny" the small one in this package; other sources
         are those of `checkpoints.factory.pretrained_model`. A loaded model has only `modalities`, by default
@@ -105,7 +105,7 @@ class Embedder:
 
         Raises:
             CheckpointError: weights or a pack that cannot be found or read, or do not fit.
-            SpaceMismatchError: a pack belongs to another space.
+            SpaceMismatchError: a pack belongs to another space, or cannot be compared with the model.
             ValueError: `modalities` with a model that is already built, an unknown media type, or a modality
                 that the model does not have.
         """
@@ -224,21 +224,21 @@ class Embedder:
     ) -> Any:
         """Embed one item or a sequence of mixed items: float32 (e,) or (n, e), in input order.
 
-        A str is always text, unless `modality` is given. A file's content decides the media type of a `Path`.
-        Other items are PIL images, bytes, open files, and mappings with a modality and options:
-        {"audio": "clip.mp4"}, {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}. Numeric arrays
-        need a mapping or `modality`; arrays and Series of texts, paths or other objects are several items.
-        Rows of Hugging Face's `datasets`, torchcodec's decoders and (rate, samples) are described at
-        `identify`. The vector of a recording is the normalised mean over its clips.
+        A str is text, unless `modality` names another type: then it is a path. A file's content decides the
+        media type of a `Path`. Other items are PIL images, bytes, open files, and mappings with a modality
+        and options: {"audio": "clip.mp4"}, {"depth": array, "focal": 518.9}, {"imu": array, "rate": 200}.
+        Numeric arrays need a mapping or `modality`; arrays and Series of texts, paths or other objects are
+        several items. Rows of Hugging Face's `datasets`, torchcodec's decoders and (rate, samples) are
+        described at `identify`. The vector of a recording is the normalised mean over its clips.
 
         `normalize_embeddings=False` returns the mean over views of the model's outputs, which include the
-        logit scale. With `on_error="skip"` a failed item has a row of NaN and is logged, and the others are
-        embedded. `return_report` returns (vectors, a list of one `Embedding` per item) instead.
-        `batch_size` counts views: an image has 1, a video 15, audio 3.
+        logit scale, except for vision. With `on_error="skip"` a failed item is logged and has a row of NaN.
+        `return_report` returns (vectors, a list of one `Embedding` per item) instead. `batch_size` counts
+        views: an image has 1, a video 15, audio 3.
 
         Raises:
-            MediaError: an item cannot be embedded and `on_error="raise"`; or a table was passed instead of
-                one of its columns.
+            MediaError: an item cannot be embedded and `on_error="raise"`; or the items are a table, or a 2-d
+                array of texts or objects. `MissingExtraError` if an item needs a missing package.
             ValueError: `modality`, `on_error` or `batch_size` is invalid.
         """
         if on_error not in ("raise", "skip"):
@@ -280,6 +280,7 @@ class Embedder:
         its result, for example a thumbnail, becomes the `Embedding`'s `inspected`.
 
         Raises:
+            MediaError: the items are a table, or a 2-d array of texts or objects.
             ValueError: `modality` or `batch_size` is invalid.
         """
         if batch_size < 1:
@@ -317,7 +318,7 @@ class Embedder:
     combine = staticmethod(combine)  # also as a method, since it takes the vectors of `encode`
 
     def similarity(self, first: Any, second: Any) -> Tensor:
-        """Return cosine similarities of all pairs of vectors: (n, e), (m, e) -> (n, m).
+        """Return cosine similarities of all pairs of vectors: (n, e), (m, e) -> (n, m); (e,) is (1, e).
 
         Raises:
             TypeError: an argument is not vectors, for example items that are not embedded yet.
@@ -361,7 +362,7 @@ class Embedder:
         return views if inspect is None else replace(views, inspected=inspect(views))
 
     def _lock_of(self, item: Any) -> AbstractContextManager[Any]:
-        """Return a lock for an open file, decoder or image, since it may occur twice in the items."""
+        """Return a lock for an open file, decoder or image, since it may occur twice; else no lock."""
         if isinstance(item, Image.Image) or hasattr(item, "read") or is_decoder(item):
             return self._item_locks[id(item) // 16 % LOCK_COUNT]  # addresses are multiples of 16
         return nullcontext()
@@ -377,7 +378,7 @@ def _decode_pool(num_workers: int) -> Iterator[ThreadPoolExecutor]:
     try:
         yield pool
     finally:
-        pool.shutdown(cancel_futures=True)  # if the consumer stops early, do not wait for the rest
+        pool.shutdown(cancel_futures=True)  # if the consumer stops early, wait only for running items
 
 
 def _as_array(vector: Any) -> np.ndarray:

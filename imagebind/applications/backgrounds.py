@@ -54,7 +54,7 @@ def default_backgrounds(kind: MediaKind) -> list[Any]:
     """Return the default background items of a media type.
 
     Texts without a subject, such as "an empty scene."; silence and noise; a flat depth image; a thermal image
-    of uniform temperature; an IMU at rest; a grey and a random image.
+    of uniform temperature; an IMU at rest; for image and video, a grey and a random image.
     """
     rng = np.random.default_rng(NOISE_SEED)
     match kind:

@@ -30,7 +30,7 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
         image: the path of the image. If the file names images, only boxes with this file name are returned.
 
     Raises:
-        MediaError: the file cannot be read, has another format, or does not name the image.
+        MediaError: the file cannot be read, has another format, or does not tell which boxes are the image's.
     """
     name = os.fspath(path)
     with open_source(path) as file:

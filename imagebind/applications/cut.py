@@ -1,7 +1,7 @@
-"""Cut clips out of recordings: packets are copied if the cut lies on key frames, else re-encoded.
+"""Cut clips out of recordings: packets are copied if the cut lies on key frames, else frames are re-encoded.
 
-Clips of videos are MP4; re-encoded ones have H.264 and AAC. Clips of audio files are 16-bit WAV. Times are
-seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
+Clips of videos are MP4; re-encoded ones have H.264 and AAC (mono or stereo). Clips of audio files are 16-bit
+WAV. Times are seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
 """
 
 import re
@@ -56,6 +56,7 @@ def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> lis
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
+        ValueError: a moment starts before 0, or not before its end.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,9 +80,9 @@ def earlier_clips(recording: Path, folder: Path) -> list[Path]:
 def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutClip:
     """Write the part of a recording from `start` to `end` seconds to a file.
 
-    Packets of a video are copied if MP4 supports its codec, the first frame is a key frame, and the clip ends
-    just before a key frame or at the end of the recording. The audio of a copy is exact to one packet, some
-    hundredths of a second.
+    Packets of a video are copied if MP4 supports its codecs, the first frame is a key frame, the clip ends
+    just before a key frame or at the end of the recording, and no packet after these key frames is shown
+    before them. The audio of a copy is exact to one packet, some hundredths of a second, and half a frame.
 
     Args:
         target: the path without a suffix; .mp4 or .wav is added.
@@ -111,9 +112,9 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
 
 def key_frame_at(recording: Path, start: float, end: float) -> Fraction | None:
-    """Return the first frame's time in seconds if a video can be cut without re-encoding, otherwise None.
+    """Return the seconds of the key frame at `start` if packets can be cut there and at `end`, else None.
 
-    The cuts may be half a frame from `start` and `end`.
+    The cuts may be up to half a frame from `start` and `end`.
     """
     with open_source(recording) as file:
         if is_animated_webp(file):  # FFmpeg cannot read it
@@ -149,9 +150,9 @@ def _zero_and_half(video: Any) -> tuple[Fraction, float]:
 
 
 def _copy(recording: Path, target: Path, start: Fraction, end: float) -> bool:
-    """Copy the packets from a key frame at `start` to another, with times from 0.
+    """Write the packets from a key frame at `start` to `end` as MP4, with times from 0.
 
-    Returns False if MP4 does not support the codec.
+    Returns False if this is impossible, for example because MP4 does not support a codec.
     """
     with open_source(recording) as file, _opened(file, recording) as (container, video):
         sources = [video, *container.streams.audio[:1]]
@@ -219,7 +220,10 @@ def _exact(seconds: float) -> Fraction:
 def _encoded_audio(
     output: Any, audio: AudioRecording, start: float, end: float
 ) -> Iterator[tuple[float, list[Any]]]:
-    """Add an AAC stream; yield the time up to which the clip's audio is encoded, and new packets."""
+    """Add an AAC stream; yield the time up to which the clip's audio is encoded, and new packets.
+
+    Audio of more than two channels is averaged to mono.
+    """
     is_stereo = audio.channels == 2
     layout = "stereo" if is_stereo else "mono"
     rate = audio.rate if audio.rate in AAC_RATES else AAC_RATES[-1]

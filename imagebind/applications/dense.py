@@ -36,7 +36,7 @@ FEATURES: tuple[Features, ...] = get_args(Features)
 # Source: ours, chosen on the toy world; see docs/guide/detection.md.
 WINDOW_SHARES = (0.375,)  # sides of windows that are embedded as images, as shares of the short side
 PATCH_WINDOW_SHARES = (0.5, 0.25)  # the same for windows whose patches are embedded
-WINDOW_STEP = 1 / 3  # of the window: distance between windows, and of the outer centres from the edges
+WINDOW_STEP = 1 / 3  # of the window: maximum distance of windows, and of the outer centres from the edges
 PATCH_WINDOW_STEP = 1 / 2
 SMOOTHING = 0.26  # of the window: standard deviation of a Gaussian by which neighbouring windows are averaged
 STEP_TOLERANCE = 1e-6  # for rounding errors in the number of windows
@@ -55,6 +55,7 @@ def patch_embeddings(model: ImageBindModel, images: Tensor, *, attention: Attent
     - "plain": the unchanged trunk; its patches were not trained to lie in the joint embedding space.
 
     Raises:
+        KeyError: the model has no vision.
         ValueError: the attention is unknown, or the images have a wrong shape.
     """
     if attention not in ATTENTIONS:
@@ -111,8 +112,8 @@ def similarity_maps(
 
     Square windows slide over the image. With the features "windows", each window is embedded as an image, and
     a pixel has the mean over nearby windows with Gaussian weights. With other features, `patch_embeddings`
-    embeds the patches of the windows with this `attention`, and a pixel has the mean over the windows that
-    contain it. Maps of windows of several sizes are averaged.
+    embeds the patches of the windows with `features` as its `attention`, and a pixel has the mean over the
+    windows that contain it. Maps of windows of several sizes are averaged.
 
     Args:
         image: an image item, as for `Embedder.encode`. The map has its height H and width W.
@@ -122,7 +123,8 @@ def similarity_maps(
 
     Raises:
         MediaError: `image` cannot be read, is not an image, or is longer than 16 times its short side.
-        ValueError: there are no queries, their vectors have another width, or an option is out of range.
+        ValueError: there are no queries, their vectors have another width, an option is out of range, or the
+            model has no vision.
     """
     pixels = whole_image(embedder, image)
     return pixel_maps(embedder, pixels, queries, features=features, windows=windows, batch_size=batch_size)
@@ -164,8 +166,8 @@ def pixel_maps(
         pixels: an image (3, H, W), or a clip of two frames (3, 2, H, W).
 
     Raises:
-        ValueError: the pixels have another shape, there are no queries, their vectors have another width, or
-            an option is out of range.
+        ValueError: the pixels have another shape, there are no queries, their vectors have another width, an
+            option is out of range, or the model has no vision.
     """
     vectors = _checked_queries(queries, embedder.embed_dim)
     if features not in FEATURES:

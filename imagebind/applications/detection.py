@@ -74,12 +74,14 @@ def detection_queries(
         queries: one or more items of any modality, or {name: item, vector or [(item, weight), …]}; see
             `query.named_queries`.
         backgrounds: {media type: background items}; by default those of `applications.backgrounds`. A
-            weighted sum has the backgrounds of its items' media types.
-        temperature: by default the inverse of the logit scale of the query's modality; 0.07 without scales.
+            weighted sum has the backgrounds of its items' media types, a vector has those of images.
+        temperature: by default the inverse of the logit scale of the query's modality (for vision, that of
+            text); 0.07 without scales.
 
     Raises:
-        MediaError: an item cannot be embedded.
-        ValueError: there are no queries, or `backgrounds` has an empty list or an unknown media type.
+        MediaError: an item cannot be embedded, or is silent audio.
+        ValueError: there are no queries, `backgrounds` has an empty list or an unknown media type, a vector
+            has another length, or a weighted sum is zero.
     """
     named = named_queries(queries, embedder)
     kinds = {kind for query in named.values() for kind in query.kinds} or {MediaKind.IMAGE}
@@ -127,20 +129,21 @@ def detect(
         proposals: the boxes to examine: an array (n, 4), a function of the RGB image that returns one, or the
             path of a COCO or csv file. By default, boxes around groups of pixels with similar colour or high
             similarity; if there are none, a grid.
-        maps: similarity maps (n, h, w) of the queries, if already computed.
+        maps: similarity maps (n, h, w) of the queries for the default proposals, if already computed.
+        backgrounds, temperature: see `detection_queries`; prepared queries have their own.
         contexts: margins of the crops of a box, as shares of its longer side.
         image_quantile: the quantile of the similarities of the image's grid that is added to the background;
             None leaves the image out of the background.
         threshold: minimum score of a detection.
         iou_threshold: if two boxes of one query have a larger IoU, only the more probable one is returned.
         max_detections: largest number of detections per query.
-        segment: a function of the RGB image and boxes (n, 4) that returns masks (n, h, w).
+        segment: a function of the RGB image and boxes (n, 4) that returns masks (n, h, w), above 0 inside.
         name: the name of the image in a file of boxes; by default that of `image`.
 
     Raises:
-        MediaError: the image or an item cannot be read, the image is longer than 16 times its short side, or
-            the proposals are not boxes in the image.
-        ValueError: there are no queries, an option is out of range, or the masks have another shape.
+        MediaError: as for `detection_queries`, the image cannot be read or is longer than 16 times its short
+            side, or the proposals are not boxes in the image.
+        ValueError: as for `detection_queries`, an option is out of range, or the masks have another shape.
     """
     _check_options(contexts, image_quantile, threshold, iou_threshold, max_detections)
     prepared = prepared_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)
@@ -208,7 +211,7 @@ def _check_options(
 
 
 def _temperature(embedder: Embedder, kinds: Sequence[MediaKind]) -> float:
-    """Return the inverse of the trained logit scale of a query's modality; vision uses that of text.
+    """Return the inverse of the logit scale of a query's modality; vision uses that of text.
 
     Several scales are averaged geometrically. Without any, `DEFAULT_TEMPERATURE` is returned.
     """
@@ -240,7 +243,7 @@ def _scores(
 
 
 def _best(boxes: Tensor, scores: Tensor, threshold: float, iou_threshold: float) -> Tensor:
-    """Return the indices of boxes that score at least `threshold` and do not overlap better ones."""
+    """Return the indices, best first, of boxes that score at least `threshold` and overlap no better one."""
     candidates = (scores >= threshold).nonzero()[:, 0]
     return candidates[nms(boxes[candidates], scores[candidates], iou_threshold)]
 

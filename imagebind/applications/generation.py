@@ -25,7 +25,7 @@ from imagebind.errors import ImageBindError
 from imagebind.query import is_weighted, to_query
 from imagebind.space import Space
 
-MAX_SEED = 2**63 - 1  # the largest seed that torch accepts
+MAX_SEED = 2**63 - 1  # the largest signed 64-bit integer, which torch accepts as a seed
 
 
 @runtime_checkable
@@ -64,7 +64,7 @@ class FunctionDecoder:
         """Return the image that the function returns for each embedding (n, e), run with its seed.
 
         Raises:
-            ValueError: the function does not return an image.
+            ValueError: the function does not return an image, or the number of seeds differs.
         """
         images = []
         for embedding, seed in zip(embeddings, seeds, strict=True):
@@ -96,8 +96,8 @@ def generate(
         MediaError: an item cannot be embedded, or is silent audio.
         SpaceMismatchError: the decoder is for another space.
         ImageBindError: the model has no decoder, or its decoder cannot be loaded.
-        ValueError: the query is empty, its weighted sum is zero, `count` or `seed` is out of range, or the
-            decoder cannot use an option.
+        ValueError: the query is empty, a list without weights or a vector of another length, its weighted sum
+            is zero, `count` or `seed` is out of range, or the decoder cannot use an option.
     """
     if count < 1:
         raise ValueError(f"count: expected at least 1, got {count}")

@@ -51,7 +51,7 @@ class Moment:
 class ScoreCurve:
     """Scores over time: `times` (n,) in seconds, `scores` (n,), and the scores of each stream (n,).
 
-    Where a stream has no windows, its score is 0, its mean.
+    Where a stream has no windows, its score is 0, the mean of standardised scores.
     """
 
     times: np.ndarray
@@ -63,7 +63,7 @@ def score_curve(recording: RecordingVectors, query: np.ndarray) -> ScoreCurve:
     """Return the scores of a query, a unit vector (e,), over the time of a recording.
 
     Raises:
-        ValueError: the query is not a vector of the length of the recording's vectors.
+        ValueError: the query is not a NumPy vector of the length of the recording's vectors.
     """
     width = next(iter(recording.streams.values())).vectors.shape[1]
     if not isinstance(query, np.ndarray) or query.shape != (width,):
@@ -85,10 +85,11 @@ def find_moments(recording: RecordingVectors, query: np.ndarray, *, top: int = T
     """Return up to `top` moments of a recording that fit a query, a unit vector (e,), best first.
 
     Scores are in standard deviations over the recording's windows, so they cannot be compared between
-    recordings: the best moment has a high score even if no part of the recording fits the query.
+    recordings: the best moment has a high score even if no part of the recording fits the query. If no stream
+    has `calibration.MIN_SAMPLES` windows, the scores are cosines.
 
     Raises:
-        ValueError: `top` is less than 1, or the query does not have the length of the recording's vectors.
+        ValueError: `top` is less than 1, or as for `score_curve`.
     """
     if top < 1:
         raise ValueError(f"top: expected at least 1, got {top}")

@@ -1,6 +1,7 @@
 """Boxes that may contain an object: from colours, similarity maps, a grid, a file, or a detector.
 
-A proposal function takes an RGB image and returns boxes (n, 4). Nothing here downloads files.
+A proposal function takes an RGB image and returns boxes (n, 4). Only files that the caller names by URI are
+downloaded.
 """
 
 import os
@@ -24,8 +25,8 @@ Proposals = Callable[[Image.Image], Any] | str | os.PathLike[str] | Any  # or bo
 
 # Source of these values: ours, chosen on the toy world.
 GRID_SHARES = (0.25, 0.4)  # sides of the grid's squares, as shares of the image's short side
-GRID_OVERLAP = 0.5
-REDUCED_CELLS = 64**2  # pixels of the reduced image or map in which groups are found
+GRID_OVERLAP = 0.5  # of neighbouring squares, at least, as a share of their side
+REDUCED_CELLS = 64**2  # pixels of the resized image or map in which groups are found
 COLOUR_CLUSTERS = (2, 3, 4, 6, 8, 12)
 CLUSTER_STEPS = 10
 MAP_LEVELS = (0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # thresholds: 0 is a map's median, 1 its maximum
@@ -96,7 +97,7 @@ def colour_boxes(image: Image.Image, *, clusters: Sequence[int] = COLOUR_CLUSTER
 
 
 def _reduced(image: Image.Image) -> Tensor:
-    """Return an image reduced to about `REDUCED_CELLS` pixels: (3, h, w) in [0, 1]."""
+    """Return an image resized to about `REDUCED_CELLS` pixels: (3, h, w) in [0, 1]."""
     size = _reduced_size(*image.size)
     return pil_to_tensor(image.resize(size, Image.Resampling.BOX)).float() / 255
 

@@ -26,7 +26,7 @@ from imagebind.modality import MediaKind
 from imagebind.query import is_silent
 from imagebind.windows import WindowPlanner
 
-WINDOW_SECONDS = 2.0  # the length of a clip of the released transforms
+WINDOW_SECONDS = 2.0  # the length of a clip of the released transforms of video and audio
 HOP_SECONDS = 0.5
 STREAMS = (MediaKind.VIDEO, MediaKind.AUDIO, MediaKind.IMU)
 # Smaller delays of the audio are ignored: Opus in WebM has one of 6.5 ms, for samples that FFmpeg removes.
@@ -103,8 +103,8 @@ def embed_recording(
         MediaError: a file cannot be read or is not a recording, a requested stream does not exist, has no
             trunk in the model or is silent, or the IMU file does not overlap with the recording.
         ValueError: a stream is unknown or `streams` is empty, `hop_seconds` is less than 0.04 or more than
-            `window_seconds`, `imu_offset` is not finite or is given without `imu`, or `imu` is given with an
-            IMU recording.
+            `window_seconds`, this is infinite, `imu_offset` is not finite or is given without `imu`, or `imu`
+            is given with an IMU recording.
     """
     if not math.isfinite(imu_offset):
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
@@ -302,7 +302,7 @@ def audio_delay(source: Source) -> float:
 
 
 def _start_times(source: Source) -> tuple[float | None, float | None]:
-    """Return the start times of images and audio in seconds; None for a missing stream."""
+    """Return the start times of images and audio in seconds; without images both are None."""
     try:
         with open_source(source) as file, opened_video(file, name_of(source), DEFAULT_LIMITS) as opened:
             container, video = opened

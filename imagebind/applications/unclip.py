@@ -179,7 +179,7 @@ class StableUnclip:
 class _LaterStart:
     """A scheduler without its first steps, otherwise the same as the wrapped one.
 
-    The pipeline has no option to start from a noisy image. It takes the time steps from its scheduler, and
+    The pipeline has no option to skip steps. It takes the time steps from its scheduler, and
     multiplies the initial latents by `init_noise_sigma`.
     """
 

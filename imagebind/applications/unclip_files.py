@@ -149,7 +149,7 @@ def _weights(folder: Path) -> list[str]:
 
 
 def _variant(folder: Path) -> str | None:
-    """Return `HALF_VARIANT` if the folder has weights only in half precision, otherwise None."""
+    """Return `HALF_VARIANT` if the folder has the U-Net only in half precision, otherwise None."""
     names = _weights(folder / "unet")
     return HALF_VARIANT if all(f".{HALF_VARIANT}." in name for name in names) else None
 

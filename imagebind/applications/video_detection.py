@@ -40,7 +40,7 @@ from imagebind.query import Query
 FRAMES_PER_SECOND = 2.0  # frames to examine per second of the video
 OWN_AUDIO_SECONDS = 2.0  # of a video's own audio around a frame: a clip of the audio transform
 OWN_AUDIO_QUERY = "own sound"  # name of the query
-LINK_IOU = 0.3  # least IoU of an object's boxes in consecutive frames
+LINK_IOU = 0.3  # least IoU of an object's box with its previous one
 MAX_MISSED = 2  # a track ends if its object is missing in more consecutive frames
 VIDEO_FORMATS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".mkv": "matroska"}
 H264_RATE_FACTOR = "20"  # x264's constant rate factor
@@ -74,14 +74,16 @@ def detect_video(
     Args:
         video: a path, URI, bytes or open file.
         queries: as for `detect`; may be empty with `own_audio`.
-        own_audio: add the query "own sound", in each frame the video's audio of the two seconds around it.
+        own_audio: add the query "own sound", in each frame the video's audio of the two seconds around it, or
+            the first two seconds of the audio near its beginning.
         frames_per_second: number of frames to examine per second of the video.
 
     The other arguments are those of `detect`.
 
     Raises:
-        MediaError: as for `detect`, or `own_audio` is set and the video has no audio.
-        ValueError: there are no queries, or an option is out of range.
+        MediaError: the video cannot be read, as for `detect`, or `own_audio` is set and the video has no
+            audio, or its audio ends before the two seconds around a frame.
+        ValueError: as for `detect`, or `frames_per_second` is out of range.
     """
     if not 0 < frames_per_second < inf:
         raise ValueError(f"frames_per_second: expected a finite number above 0, got {frames_per_second}")
@@ -192,7 +194,7 @@ class Linker:
 
 
 def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second: float) -> None:
-    """Write images of equal size as an H.264 video without audio.
+    """Write images of equal size as an H.264 video without audio; an odd last row or column is left out.
 
     Raises:
         MediaError: the suffix of the file name is not in `VIDEO_FORMATS`, or there are no images.
@@ -203,6 +205,7 @@ def write_video(path: Path, images: Iterable[Image.Image], *, frames_per_second:
         raise MediaError(
             str(path), got=repr(path.suffix), expected=f"one of the suffixes {', '.join(VIDEO_FORMATS)}"
         )
+    # FFmpeg has 32-bit rates, which a float's exact fraction may exceed.
     rate = Fraction(frames_per_second).limit_denominator(1000)
     with replacing(path) as temporary, av.open(temporary, "w", format=container_format) as container:
         stream: Any = None

@@ -1,4 +1,4 @@
-"""Benchmarks the web page with parallel users over loopback: each searches by text and fetches the hits.
+"""Benchmarks the web page with parallel users over loopback: each searches by text and fetches hits.
 
 The page runs in its own process, as started by `imagebind app`, on an index of the toy world with the small
 model. A user acts like a browser, without pauses. A search is timed from sending the text to receiving the
@@ -29,8 +29,8 @@ from imagebind.toyworld import write_world
 
 SECTION = "app"
 MAX_SCENES = 50  # of eight files each
-FETCHED_FILES = 4  # thumbnails, and as many media files, after a search
-MAX_SECONDS = 120.0  # after which users stop
+FETCHED_FILES = 4  # at most: thumbnails, and as many media files, after a search
+MAX_SECONDS = 120.0  # after which users start no more searches
 TIMEOUT_SECONDS = 60.0  # for one response
 SERVER_URL = re.compile(r"http://127\.0\.0\.1:\d+")
 QUERIES = ("a red star", "a blue ring", "something that bounces", "a cold metal bar", "a moon on grass")

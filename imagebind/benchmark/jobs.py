@@ -132,7 +132,7 @@ def video_all_frames(path: str) -> dict[str, float]:
 
 
 def gradient_cache(size: str, batch: str) -> dict[str, float]:
-    """Compute the audio gradients of one batch of many chunks, with precomputed vision embeddings."""
+    """Compute the audio gradients of one batch in chunks, with random vision embeddings."""
     import torch
 
     from imagebind.benchmark.forward import example_input

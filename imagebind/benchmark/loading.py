@@ -24,8 +24,8 @@ def measure(size: Size, folder: Path, *, weights: Path | None = None, naive: boo
     """Load `weights`, or random ones written to `folder` first; then the text trunk from split files.
 
     Raises:
-        ImageBindError: too little disk space or memory is free.
-        CheckpointError: the weights have another size.
+        ImageBindError: too little disk space or memory is free, or the weights cannot be read or have another
+            size.
     """
     needed = sum(parameter.nbytes for parameter in ImageBindModel(size.config, device="meta").parameters())
     _require_space(needed, folder, files=1 if weights else 2)
@@ -112,6 +112,7 @@ def _whole(size: Size, path: Path, *, naive: bool) -> Iterator[Row]:
 
 def _require_space(needed: int, folder: Path, *, files: int) -> None:
     free_disk, free_memory = shutil.disk_usage(folder).free, _free_memory()
+    # With a reserve for file headers, and for torch and its buffers.
     disk, memory = 1.1 * files * needed, 1.3 * needed
     if free_disk < disk:
         raise ImageBindError(
@@ -130,4 +131,5 @@ def _free_memory() -> int:
         for line in MEMORY_INFO.read_text().splitlines():
             if line.startswith("MemAvailable:"):
                 return int(line.split()[1]) * 1024
+    # All memory: other systems do not state the available part here.
     return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")

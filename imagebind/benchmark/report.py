@@ -45,7 +45,7 @@ class Machine:
     torch: str
     python: str
     system: str
-    load: float  # running and waiting processes at the start, mean over a minute; NaN if unknown
+    load: float  # running and waiting processes at the start, mean over a minute
 
     def __str__(self) -> str:
         return (

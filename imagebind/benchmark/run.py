@@ -52,7 +52,8 @@ def measure(
 
     Raises:
         ValueError: a section is unknown.
-        ImageBindError: too little disk space or memory is free, or the weights have another size.
+        ImageBindError: too little disk space or memory is free, the weights cannot be read or have another
+            size, or a process that a section starts fails.
     """
     chosen = list(sections)
     unknown = sorted(set(chosen) - set(SECTIONS))

@@ -32,7 +32,7 @@ from imagebind.toyworld import World, caption
 
 SECTION = "search"
 EMBED_DIM = 1024
-CAPTION_VECTORS = 8192  # number of captions; the vectors are mixtures of their embeddings
+CAPTION_VECTORS = 8192  # captions, equal ones included; the vectors are mixtures of their embeddings
 MIXED_NEIGHBOURS = 32
 NOISE_LENGTH = 0.5  # relative to the vector before
 INSERTED_BATCH = 20_000
@@ -50,7 +50,7 @@ class Cloud:
     """A distribution of vectors: mixtures of `seeds` (n, d), rotated by `rotation` (d, e), plus noise."""
 
     seeds: np.ndarray
-    neighbours: np.ndarray  # (n, 32) numbers of the most similar seeds of each seed
+    neighbours: np.ndarray  # (n, 32) numbers of the seeds most similar to each seed, itself included
     rotation: np.ndarray
 
     def draw(self, count: int, rng: np.random.Generator) -> np.ndarray:
