@@ -33,6 +33,7 @@ from imagebind.errors import MediaError
 from imagebind.intake.requests import identify, prepare
 from imagebind.io.atomic import replacing
 from imagebind.io.source import name_of
+from imagebind.media.audio_file import open_audio
 from imagebind.media.video_file import open_video
 from imagebind.modality import MediaKind, ModalityType
 from imagebind.query import Query
@@ -75,14 +76,14 @@ def detect_video(
         video: a path, URI, bytes or open file.
         queries: as for `detect`; may be empty with `own_audio`.
         own_audio: add the query "own sound", in each frame the video's audio of the two seconds around it, or
-            the first two seconds of the audio near its beginning.
+            the nearest two seconds if the audio starts later or ends earlier.
         frames_per_second: number of frames to examine per second of the video.
 
     The other arguments are those of `detect`.
 
     Raises:
         MediaError: the video cannot be read, as for `detect`, or `own_audio` is set and the video has no
-            audio, or its audio ends before the two seconds around a frame.
+            audio.
         ValueError: as for `detect`, or `frames_per_second` is out of range.
     """
     if not 0 < frames_per_second < inf:
@@ -140,9 +141,11 @@ def _own_audios(
     request = identify({MediaKind.AUDIO.value: video})
     transform = embedder.transform(MediaKind.AUDIO)
     delay = audio_delay(video)
+    with open_audio(request.payload) as recording:
+        latest = max(recording.samples / recording.rate - OWN_AUDIO_SECONDS, 0.0)
     for start in range(0, len(seconds), BATCH_SIZE):
         middles = seconds[start : start + BATCH_SIZE]
-        starts = [max(middle - delay - OWN_AUDIO_SECONDS / 2, 0.0) for middle in middles]
+        starts = [min(max(middle - delay - OWN_AUDIO_SECONDS / 2, 0.0), latest) for middle in middles]
         spans = [(first, first + OWN_AUDIO_SECONDS) for first in starts]
         views = prepare(request, transform, spans=spans).views
         vectors = F.normalize(embedder.forward(ModalityType.AUDIO, views), dim=-1).cpu().numpy()

@@ -50,6 +50,21 @@ def test_two_boxes_of_a_frame_are_never_one_track():
     assert [each.track for each in linked] == [1, 2]
 
 
+def write_with_audio(path: Path, frames: np.ndarray, audio: Path) -> None:
+    """Write frames (t, 224, 224, 3), 8 per second, with the audio of a file."""
+    with av.open(path, "w") as container, av.open(audio) as source:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width = stream.height = 224
+        stream.pix_fmt = "yuv420p"
+        voice = container.add_stream("aac", rate=source.streams.audio[0].rate)
+        for frame in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+        container.mux(stream.encode(None))
+        for frame in source.decode(audio=0):
+            container.mux(voice.encode(frame))
+        container.mux(voice.encode(None))
+
+
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     """Return the path of a scene's video with audio."""
@@ -58,17 +73,7 @@ def video(tmp_path_factory):
     frames = render_video(scene)
     audio, rate = render_audio(scene)
     soundfile.write(folder / "sound.wav", np.asarray(audio).reshape(-1), rate)
-    with av.open(folder / "scene.mp4", "w") as container, av.open(folder / "sound.wav") as source:
-        stream = container.add_stream("libx264", rate=8)
-        stream.width = stream.height = 224
-        stream.pix_fmt = "yuv420p"
-        voice = container.add_stream("aac", rate=rate)
-        for frame in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        container.mux(stream.encode(None))
-        for frame in source.decode(audio=0):
-            container.mux(voice.encode(frame))
-        container.mux(voice.encode(None))
+    write_with_audio(folder / "scene.mp4", frames, folder / "sound.wav")
     return folder / "scene.mp4"
 
 
@@ -88,6 +93,17 @@ def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
         assert frame.maps.shape == (2, 224, 224) and frame.image.size == (224, 224)
     tracks = [{each.query: each.track for each in frame.found.detections} for frame in frames]
     assert tracks[0] == tracks[1]
+
+
+def test_frames_after_the_end_of_the_audio_have_its_last_two_seconds(tiny, video, tmp_path):
+    frames = np.concatenate([render_video(World(seed=5).scene(0))] * 3)  # 6 s, and 2 s of audio
+    write_with_audio(tmp_path / "long.mp4", frames, video.parent / "sound.wav")
+    options = {"own_audio": True, "proposals": lambda image: [[40, 40, 180, 180]], "threshold": 0}
+    found = list(detect_video(tiny, tmp_path / "long.mp4", frames_per_second=0.5, **options))
+    assert [frame.found.seconds > 2 for frame in found] == [False, True, True]
+    for frame in found:
+        assert frame.maps.shape == (1, 224, 224) and frame.maps.isfinite().all()
+        assert [each.query for each in frame.found.detections] == [OWN_AUDIO_QUERY]
 
 
 def test_an_open_file_gives_the_detections_of_a_path_with_prepared_queries_and_a_file_of_boxes(
