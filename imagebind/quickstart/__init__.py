@@ -47,7 +47,7 @@ class Quickstart:
     heatmap: Path
 
     def caption(self, scene: int, name: str) -> str:
-        """Return the caption of a scene by number; `name` is image_caption or video_caption."""
+        """Return the caption of a scene by its index from 0; `name` is image_caption or video_caption."""
         return self.files[scene][name].read_text(encoding="utf-8").strip()
 
 
@@ -57,7 +57,7 @@ def quickstart(folder: str | os.PathLike[str], *, seed: int = SEED) -> Quickstar
     Works offline. The folder must be new, empty, or written by this function before.
 
     Raises:
-        FileExistsError: the folder has other files; names one.
+        FileExistsError: the folder is a file, or has other files; names one.
         CheckpointError: the small model's weights are missing from the installation.
     """
     folder = Path(folder)

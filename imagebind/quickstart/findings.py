@@ -107,8 +107,8 @@ def retrieve(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Sear
 def add(scenes: Sequence[Scene], vectors: Mapping[str, np.ndarray]) -> Search:
     """Search videos of other scenes by the sum of the first scene's image and the second scene's audio.
 
-    Correct are scenes with the colour of the image, which audio does not show, and the motion of the audio,
-    which an image does not show.
+    Scenes with the colour of the image and the motion of the audio are correct. Audio does not show colour,
+    and an image does not show motion.
     """
     image, audio = scenes[0].attributes, scenes[1].attributes
     correct = scene_indices(scenes, colour=image["colour"], motion=audio["motion"])

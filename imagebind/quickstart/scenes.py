@@ -76,7 +76,7 @@ def write_scenes(scenes: Sequence[Scene], folder: Path) -> tuple[dict[str, Path]
     """Write each scene into its own folder; return the files of each by name.
 
     Raises:
-        FileExistsError: the folder has files that this function does not write.
+        FileExistsError: see `check_folder`.
     """
     names = [f"scene-{number}" for number in range(1, len(scenes) + 1)]
     check_folder(folder, names)
@@ -95,7 +95,7 @@ def check_folder(folder: Path, names: Sequence[str]) -> None:
         names: names of the scenes' folders.
 
     Raises:
-        FileExistsError: the folder has other files; names one.
+        FileExistsError: the folder is a file, or has other files; names one.
     """
     if folder.exists() and not folder.is_dir():
         raise FileExistsError(f"{folder}: expected a new or empty folder, got a file")

@@ -1,1 +1,1 @@
-"""Training: recipes, the training loop, data loading and the recipe of `imagebind_tiny`."""
+"""Training: recipes, the training loop, data loading and the recipes of `imagebind_tiny`."""

@@ -34,11 +34,11 @@ EMBEDDING_NDIM = 2  # (b, e); images and clips have more
 
 
 def start_model(recipe: Recipe, checkpoint: Path | None) -> "tuple[ImageBindModel, PeftModel | None]":
-    """Return the model on the CPU with its initial or its checkpoint's weights, and peft's model with LoRA.
+    """Return the model with its initial or its checkpoint's weights, and peft's model with LoRA.
 
     Raises:
         CheckpointError: weights cannot be read, or do not fit this model.
-        ValueError: the recipe has modalities that the model lacks.
+        ValueError: see `Recipe.check_modalities`.
         MissingExtraError: open_clip or peft is not installed.
     """
     seed_everything(recipe.seed)  # the same initial weights on every rank

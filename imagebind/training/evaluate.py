@@ -21,9 +21,9 @@ from imagebind.training.data.mixture import Pairs
 
 @dataclass(frozen=True, kw_only=True)
 class BenchmarkFigures:
-    """The figures of a benchmark of `imagebind.evaluation`, in percent.
+    """The figures of a benchmark of `imagebind.evaluation`, in percent; a median rank is a rank.
 
-    The arguments are those of `imagebind.evaluation.evaluate`, without `cache`: weights change between calls.
+    The arguments are as in `imagebind.evaluation.evaluate`. `cache` is missing: weights change between calls.
     """
 
     benchmark: str | Benchmark

@@ -96,17 +96,17 @@ def embed_vision(
     """Return the pairs with their vision embedded after `transform.plain()`: (e,), unit length, float32.
 
     Only a few batches of pixels are in memory at a time. Unreadable pairs are logged and left unchanged;
-    training raises and counts their errors. Leaves every random number generator unchanged.
+    training reads them again and counts them as broken. Leaves every random number generator unchanged.
 
     Args:
         num_workers: reader processes; 0 reads in this process.
-        device: where the model is moved to; by default it is not moved.
+        device: the device to which the model is moved; by default it is not moved.
         cache: a `.safetensors` file for the embeddings. It is used if it was written for the same pairs
-            (names, paths, spans), transform and vision tower; broken pairs are tried again. The contents of
-            the media files are not compared.
+            (names, paths, spans, offsets), transform and vision tower; broken pairs are tried again. The
+            contents of the media files are not compared.
 
     Raises:
-        ValueError: the pairs have several modalities, or the model has no vision.
+        ValueError: the pairs have several modalities, the model has no vision, or the cache another suffix.
         CheckpointError: the cache cannot be written.
     """
     if VISION not in model.modalities:
@@ -133,7 +133,7 @@ def embed_vision(
 
 
 class _VisionInput(NamedTuple):
-    """The trunk's input for one pair's vision, and the span (2,) that the pair will have."""
+    """The vision tower's input for one pair, and the span (2,) that the pair will have."""
 
     pair_index: int
     vision: Tensor
@@ -247,7 +247,7 @@ def _read_cache(path: Path, digests: Mapping[str, Tensor]) -> tuple[Tensor, Tens
 
 
 def _digest_pairs(pairs: Sequence[Pair], transform: PlainTransform) -> Tensor:
-    """Return the SHA-256 of the pairs' names, sources and spans, and of the transform: uint8 (32,)."""
+    """Return the SHA-256 of all fields of the pairs, and of the transform: uint8 (32,)."""
     digest = hashlib.sha256(_stable_repr(transform.plain()).encode())
     for pair in pairs:
         digest.update(_stable_repr(pair).encode())

@@ -7,8 +7,9 @@ The method is gradient caching (Gao et al. 2021, arXiv 2101.06983). The loss dep
 3. load and embed every chunk again, with a graph, and backpropagate its part of these gradients.
 
 Memory for the whole batch holds the embeddings and their gradients (about 12 kB per side of a pair with 1024
-dimensions) and the loss's matrix of logits. The cost is a second forward pass and a second decoding. If a
-side's encoder is frozen, compute its embeddings beforehand and put them in the chunks.
+dimensions) and the loss's matrix of logits. The cost is a second forward pass, and a second decoding
+unless the chunks stay loaded. If a side's encoder is frozen, compute its embeddings beforehand and put them
+in the chunks.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -79,9 +80,11 @@ def cached_loss_step(
     from that of a single pass.
 
     Raises:
-        ValueError: `chunks` can be iterated only once or is empty, or no embedding requires a gradient.
-        ImageBindError: the second pass gave other chunks than the first; names the chunk. The gradients of
-            earlier chunks have been accumulated by then: zero them before continuing.
+        ValueError: `chunks` can be iterated only once or is empty, no embedding of a chunk requires a
+            gradient, or the sides of a chunk have different numbers of rows.
+        TypeError: `encode` does not return a tuple of tensors.
+        ImageBindError: the second pass gave other chunks, or another number of them, than the first. The
+            gradients of earlier chunks have been accumulated by then: zero them before continuing.
     """
     if isinstance(chunks, Iterator):
         raise ValueError(

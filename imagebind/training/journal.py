@@ -1,4 +1,4 @@
-"""Logs a run: one line per step in `log.jsonl`, and the same figures to trackers such as TensorBoard.
+"""Logs a run's steps and evaluations as lines of `log.jsonl`, and their figures to trackers such as wandb.
 
 A resumed run first removes the lines that were logged after its checkpoint, so no step appears twice.
 """

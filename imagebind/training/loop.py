@@ -4,8 +4,8 @@
     result = train(recipe)
 
 A single process uses the best available device. Under `torchrun` each process is one rank, and
-the loss curve equals that of one process with the same batch. After an interruption at any point the same
-call resumes from the newest checkpoint in `recipe.output`.
+without dropout and drop path the loss curve equals that of one process with the same batch, up to rounding.
+After an interruption at any point the same call resumes from the newest checkpoint in `recipe.output`.
 """
 
 import logging
@@ -39,7 +39,7 @@ Progress = Callable[[int, int, float], None]  # called with the steps done, the 
 class TrainResult:
     """The result of a run: `model` is a folder for `load_model`, `adapter` a folder for peft (LoRA only).
 
-    `broken` has a line for each source with broken pairs.
+    `broken` has a line for each source with broken pairs on this rank.
     """
 
     step: int
@@ -52,16 +52,17 @@ class TrainResult:
 def train(recipe: Recipe, *, progress: Progress | None = None) -> TrainResult:
     """Train a recipe, resuming from its newest checkpoint if there is one.
 
-    Call it on every rank; it may be called several times. Rank 0 writes. Ranks stay connected until their
-    process ends. `log.jsonl` in the output gets one line per step: the loss over all ranks, the learning
-    rate, the gradient norm before clipping, and pairs per second including the wait for data.
+    Call it on every rank; it may be called several times. Ranks stay connected until their process ends.
+    `log.jsonl` in the output gets one line per evaluation, and one per step: the loss over all ranks, the
+    learning rate, the gradient norm before clipping, and pairs per second including the wait for data.
 
     Raises:
-        RecipeError, ValueError: parts of the recipe do not fit together; raised before training starts.
+        RecipeError, ValueError: parts of the recipe do not fit together; raised before training starts, or at
+            the first batch of vision embeddings if vision is trainable.
         MissingExtraError: an optional package that this recipe needs is not installed.
-        CheckpointError: weights or a checkpoint cannot be read, or the checkpoint has another recipe or
-            another number of pairs.
-        TooManyBrokenPairsError: more pairs are broken than the recipe allows.
+        CheckpointError: weights or a checkpoint cannot be read or written, or the checkpoint has another
+            recipe or another number of pairs.
+        TooManyBrokenPairsError: more pairs are broken than the recipe allows, or all replacements of a pair.
         DivergedError: the loss or the gradient is not finite; the last checkpoint is from before.
     """
     check_trackers(recipe.trackers)

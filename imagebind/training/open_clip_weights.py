@@ -100,7 +100,8 @@ def check_architecture(clip: nn.Module) -> None:
     """Check that the towers compute the same function as ours, which a state dict does not show.
 
     Raises:
-        CheckpointError: the model has QuickGELU, another pooling or another text tower.
+        CheckpointError: the model has QuickGELU, another pooling, a norm after pooling, or another image or
+            text tower.
     """
     visual, transformer = getattr(clip, "visual", None), getattr(clip, "transformer", None)
     if not hasattr(visual, "transformer") or not hasattr(transformer, "resblocks"):

@@ -62,7 +62,7 @@ class RandomState:
 
     @classmethod
     def from_state_dict(cls, state: dict[str, Any]) -> "RandomState":
-        """Return the state that `state_dict` returned."""
+        """Return the `RandomState` whose `state_dict` returned this dict."""
         name, keys, *rest = state["numpy"]
         version, words, gauss = state["python"]
         device = state.get("device")
@@ -98,7 +98,7 @@ def seed_everything(*seeds: int) -> None:
 
 @contextmanager
 def preserved_random_state() -> Iterator[None]:
-    """Restore the state of every random number generator at the end of the block."""
+    """Restore the generators of `RandomState` at the end of the block."""
     state = RandomState.capture()
     try:
         yield

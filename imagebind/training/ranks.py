@@ -42,7 +42,7 @@ def join_ranks() -> torch.device:
 
 
 def rank() -> int:
-    """Return the number of this process, from 0; rank 0 writes the files of a run."""
+    """Return the number of this process, from 0; each rank writes its RNG state, rank 0 all else."""
     return dist.get_rank() if world_size() > 1 else 0
 
 
@@ -66,6 +66,9 @@ def place(encoder: nn.Module, device: torch.device, sharding: Sharding, *, has_u
     gradient in some steps. With "fsdp2" each rank has a shard of each tensor; each transformer block is one
     FSDP unit, and all other parameters are another. Scalars cannot be sharded; the only ones are logit
     scales, which are not trainable.
+
+    Raises:
+        RecipeError: "fsdp2" with several ranks needs torch 2.6 or newer.
     """
     encoder = encoder.to(device)
     if world_size() == 1:

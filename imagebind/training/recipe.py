@@ -126,12 +126,12 @@ class Epochs:
 class Recipe:
     """All settings of a training run.
 
-    model               a configuration, or a function that returns a model (a subclass with its own modality)
-    weights             initial weights, loaded one after the other; without any they are random
+    model               a configuration, or a function that returns a model (or a subclass of it)
+    weights             initial weights, loaded one after the other; by default those of the new model
     learns              the trainable parameters: `Everything`, `Trunks`, `Heads` or `Lora` of `tuning`
     batch_size          pairs per step, over all ranks together
     chunk_size          pairs per forward pass on a rank, for batches larger than device memory (gradient
-                        caching). Host memory holds the whole batch and the next one, which is read ahead
+                        caching). Host memory holds the whole batch; workers read at least one more ahead
     precision           "bfloat16" runs the model under autocast; the loss stays in float32
     grad_checkpointing  recompute the activations of blocks in the backward pass instead of keeping them
     sharding            with several ranks: "ddp" keeps a whole model on each rank, "fsdp2" splits it
@@ -186,7 +186,7 @@ class Recipe:
         """Check the pairs against the modalities of a model.
 
         Raises:
-            ValueError: the model lacks a paired modality, or a trainable modality has no pairs.
+            ValueError: the model lacks a paired or selected modality, or a selected one has no pairs.
         """
         known = tuple(modalities)
         paired = {str(ModalityType.VISION), *(str(pair.modality) for pair in self.pairs)}
@@ -220,7 +220,8 @@ def load_recipe(path: str | os.PathLike[str]) -> Recipe:
     """Run a recipe file, and return its `recipe`.
 
     Raises:
-        RecipeError: the file does not exist, raises an error or defines no `recipe`; names the line.
+        RecipeError: the file does not exist, raises an error (names the line), or defines no `Recipe` as
+            `recipe`.
     """
     path = Path(path)
     if not path.is_file():

@@ -1,9 +1,9 @@
-"""The library's recipes: the paper's four modalities, and LoRA; `training.tiny` has its own recipe.
+"""The library's recipes: the paper's four modalities, and LoRA; `training.tiny` has its own recipes.
 
 Each function takes a function that returns the pairs, and returns a `Recipe`. Change a recipe with
 `dataclasses.replace`; but pass `seed` to the function, because the augmentation uses it too. The four have
 the settings of the paper's Table 9 (arXiv 2305.05665v2): a frozen image tower from open_clip's ViT-H/14, and
-one trainable trunk. Settings that the table lacks are ours, and marked.
+one trainable trunk. Settings that the table lacks are ours.
 """
 
 import os
@@ -26,7 +26,7 @@ PAPER_WARMUP_EPOCHS = 2
 CHUNK_SIZE = 64  # pairs per forward pass: a few GB of activations at these sizes. Source: ours
 NUM_WORKERS = 8  # Source: ours
 TEMPERATURE = 0.07  # initial value of CLIP's temperature; for pairs for which the paper gives no temperature
-OPEN_CLIP_NORM_EPS = 1e-5
+OPEN_CLIP_NORM_EPS = 1e-5  # LayerNorm's in open_clip; 1e-6 in the released ImageBind
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -62,7 +62,7 @@ Inputs = Mapping[str, Tensor]  # {"vision": (b, ...), modality: (b, ...)}
 
 
 class DivergedError(ImageBindError):
-    """The loss or its gradient is no longer finite."""
+    """The loss or its gradient is not finite."""
 
 
 @dataclass(kw_only=True)
@@ -220,7 +220,7 @@ class Run:
         restore_random(checkpoint, seed=self.recipe.seed, step=self.step)
 
     def record_pair_counts(self, pair_counts: Mapping[str, int]) -> None:
-        """Store how many pairs each source has, which determines their order and the run's length.
+        """Store how many pairs each source has; their order, and a length in epochs, depend on it.
 
         Raises:
             CheckpointError: the interrupted run had another number of pairs.
@@ -258,7 +258,9 @@ def start_run(recipe: Recipe, checkpoint: Path | None) -> Run:
     """Build a new run from a recipe, or restore it from a checkpoint.
 
     Raises:
-        CheckpointError, ValueError, MissingExtraError: see `start_model` and `read_trainer`.
+        CheckpointError, ValueError, MissingExtraError: see `start_model`, `read_trainer`, `restore_random`
+            and `build_optimizer`.
+        RecipeError: see `place`.
     """
     # Read first, to fail on another recipe before building the model.
     trainer = None if checkpoint is None else read_trainer(checkpoint, recipe.identity())

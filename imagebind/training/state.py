@@ -25,7 +25,7 @@ from imagebind.training.ranks import rank, wait_for_all_ranks
 logger = logging.getLogger(__name__)
 
 FILES_NAME = "files.json"
-TRAINER_NAME = "trainer.pt"  # optimiser, temperatures, step, and the recipe's identity
+TRAINER_NAME = "trainer.pt"  # optimiser, temperatures, step, pair counts, and the recipe's identity
 MODEL_NAME = "model"
 ADAPTER_NAME = "adapter"
 WEIGHTS_ENTRIES = {"weights", "located"}  # of `Recipe.identity`: the weights as given, and by absolute path
@@ -41,7 +41,7 @@ def save_checkpoint(
     write_model: Callable[[Path], None],
     keep: int,
 ) -> Path:
-    """Write a checkpoint after `step` steps, and remove all but the last `keep` complete ones.
+    """Write a checkpoint after `step` steps, and remove earlier ones except the last `keep` complete ones.
 
     Call it on every rank. `write_model` is called on rank 0 with the unfinished folder.
 
@@ -111,7 +111,7 @@ def is_complete(checkpoint: Path) -> bool:
 
 
 def read_trainer(checkpoint: Path, identity: dict[str, str]) -> dict[str, Any]:
-    """Return the saved state of the optimiser, the temperatures and the step.
+    """Return the saved optimiser, temperatures, step, pair counts and recipe identity.
 
     Raises:
         CheckpointError: it cannot be read, or belongs to another recipe; names the differences.

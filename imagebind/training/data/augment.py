@@ -10,8 +10,8 @@
 A precomputed embedding (e,) as a pair's vision is returned unchanged (see `frozen_vision`). It was computed
 without augmentation, so shared augmentation is off for the other side too; its own augmentation stays.
 
-All transforms build on those of inference. Without augmentation (`plain()`) a pair gives the same tensors as
-the Embedder, and a video gives one clip of its middle.
+All transforms build on those of inference. Without augmentation (`plain()`) images, depth, thermal and
+text give the same tensors as in the Embedder; video, audio and IMU give one clip of their common middle.
 """
 
 from dataclasses import dataclass, field, replace
@@ -65,7 +65,11 @@ def is_embedding(vision: Any) -> bool:
 
 
 def pair_transform(modality: ModalityType | str) -> PairTransform:
-    """Return the paper's augmentation for pairs of vision and a modality."""
+    """Return the paper's augmentation for pairs of vision and a modality; for text only a crop and window.
+
+    Raises:
+        ValueError: the modality is vision, or unknown.
+    """
     match ModalityType(modality):
         case ModalityType.AUDIO:
             return AlignedAudio()

@@ -24,7 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class TooManyBrokenPairsError(ImageBindError):
-    """More pairs of a source are broken than allowed; the first few are named."""
+    """More pairs of a source are broken than allowed, or all replacements of a pair; names some."""
 
 
 class LoadedBatch(NamedTuple):
@@ -133,7 +133,7 @@ class PairLoader:
         """Yield batches from a step on, without end, as planned by `PairMixture.batches`.
 
         Raises:
-            TooManyBrokenPairsError: see `BrokenTally`.
+            TooManyBrokenPairsError: see `BrokenTally`; also raised if all replacements of a pair are broken.
         """
         for plan, (batch,) in self.chunked(start_step, chunk_size=None):
             yield LoadedBatch(plan, batch)
@@ -141,7 +141,7 @@ class PairLoader:
     def chunked(self, start_step: int = 0, *, chunk_size: int | None) -> Iterator[LoadedChunks]:
         """Yield batches in chunks of `chunk_size` pairs, the last maybe smaller; None is a single chunk.
 
-        The workers share each batch, so about one more batch is in memory besides the current one.
+        The workers share each batch, and together read at least one batch ahead (see `prefetch_factor`).
         """
         size = self.mixture.batch_size // self.mixture.world_size
         sizes = [min(chunk_size or size, size - start) for start in range(0, size, chunk_size or size)]
@@ -181,7 +181,7 @@ class _SampleIndex(NamedTuple):
 
 
 class _SourceSamples(Dataset):
-    """All sources as one data set. An item is a sample, preceded by the broken pairs that it replaces."""
+    """All sources as one data set. An item is the broken pairs and the sample that replaces them, if any."""
 
     def __init__(self, sources: Sequence[PairSource], seed: int) -> None:
         self.sources = sources

@@ -110,7 +110,7 @@ class PairMixture:
 
     @property
     def steps_per_epoch(self) -> int:
-        """Return the expected number of steps until each source has completed an epoch."""
+        """Return the number of steps in which each source is expected to complete an epoch."""
         return max(
             math.ceil(source.draws_per_epoch / (self.batch_size * share))
             for source, share in zip(self.sources, self.shares, strict=True)

@@ -1,1 +1,1 @@
-"""Training of `imagebind_tiny`: its pairs, initial weights, recipe and evaluation figures."""
+"""Training of `imagebind_tiny` and its decoder: pairs, initial weights and recipes."""

@@ -33,7 +33,8 @@ from imagebind.training.tiny.recipe import TRAIN_SEED
 SCENES = 6_000
 MEMORY_SIZE = 2_000  # training embeddings stored in the decoder
 STEPS, BATCH_SIZE = 1_500, 32
-# Greatest norm of the noise on unit embeddings, so that the network accepts other modalities' embeddings too.
+# About the greatest norm of the noise on unit embeddings. Noise lets the network accept other modalities'
+# embeddings too.
 MAX_NOISE = 1.5
 LR, WEIGHT_DECAY, WARMUP_SHARE = 3e-3, 1e-4, 0.05
 SCENES_PER_FILE = 250  # rendered and embedded before a file is written
@@ -75,12 +76,13 @@ def train_decoder(
         seed: random seed of the initial weights, the order and the noise; the toy world has its own.
         scenes: number of images.
         steps: number of training steps.
-        noise: the greatest norm of the noise on the embeddings.
+        noise: about the greatest norm of the noise on the embeddings.
         progress: called after each step.
 
     Raises:
         RecipeError: the folder has the checkpoint of a run with other options.
         OSError: the folder cannot be written.
+        CheckpointError: the small model's weights are missing from the installation.
     """
     output = Path(output)
     embedder = Embedder(imagebind_tiny(pretrained=True))

@@ -41,7 +41,7 @@ Pairing = Literal["vision", "shuffled", "text"]
 PAIRINGS: tuple[Pairing, ...] = ("vision", "shuffled", "text")
 
 SCENES = 14_000
-TRAIN_SEED = 0  # of the world; a run's own seed sets weights, order and captions
+TRAIN_SEED = 0  # of the world; a run's own seed sets weights, order, captions and augmentation
 TOWER_STEPS, ALIGN_STEPS = 9_000, 4_000
 TOWER_BATCH_SIZE, ALIGN_BATCH_SIZE = 64, 128
 TOWER_LR, ALIGN_LR = 7e-4, 1e-3

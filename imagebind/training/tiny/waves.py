@@ -33,7 +33,7 @@ DEFAULT_GAIN = 1.0
 
 @torch.no_grad()
 def initialise_as_waves(model: ImageBindModel) -> ImageBindModel:
-    """Set the weights of all stems and their position embeddings in place; return the model."""
+    """Set the patch filters and position embeddings of all stems but text's in place; return the model."""
     for stem in model.modality_preprocessors.values():
         gain = VISION_GAIN if isinstance(stem, VisionPreprocessor) else DEFAULT_GAIN
         for layer in stem.modules():
