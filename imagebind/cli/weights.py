@@ -19,7 +19,7 @@ CacheDirOption = Annotated[
 
 @weights.command()
 def download(cache_dir: CacheDirOption = None) -> None:
-    """Download the released weights, unless they are in the cache, and print their path.
+    """Download the released weights, unless they are in `./.checkpoints` or the cache, and print their path.
 
     They have 4.8 GB and are verified; an interrupted download resumes. Their licence is CC BY-NC-SA 4.0: not
     for commercial use.

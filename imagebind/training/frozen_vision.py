@@ -106,7 +106,8 @@ def embed_vision(
             contents of the media files are not compared.
 
     Raises:
-        ValueError: the pairs have several modalities, the model has no vision, or the cache another suffix.
+        ValueError: the pairs have several modalities, the model has no vision trunk, or the suffix of `cache`
+            is not supported.
         CheckpointError: the cache cannot be written.
     """
     if VISION not in model.modalities:
@@ -158,7 +159,7 @@ def _vision_and_span(plain: PairTransform, pair: Pair, rng: np.random.Generator)
 
 
 def _shared_span(pair: Pair) -> tuple[float, float]:
-    """Return the seconds that both sides of a pair cover; NaN if they have no time or no end."""
+    """Return the time span that both sides of a pair cover; NaN if it has no end, or for other modalities."""
     if pair.modality not in RECORDINGS:
         return NO_SPAN
     vision = identify(pair.vision, modality=ModalityType.VISION)
@@ -230,7 +231,7 @@ def _forward(model: ImageBindModel, vision: Tensor) -> Tensor:
 
 
 def _read_cache(path: Path, digests: Mapping[str, Tensor]) -> tuple[Tensor, Tensor] | None:
-    """Return the cached embeddings and spans, or None if the cache is missing or has other digests."""
+    """Return the cached embeddings and spans, or None if it is missing, unreadable or has other digests."""
     if not path.exists():
         return None
     try:

@@ -55,7 +55,7 @@ def test_the_segment_is_cut_from_a_whole_video(world_embedder, vggsound_of, tmp_
         evaluate("vggsound", world_embedder, root, options=options, cache=tmp_path) for root in roots
     )
     assert torch.allclose(alone.detail.scores, cut.detail.scores, atol=1e-5)
-    assert not alone.notes and cut.notes == ["6 of 6 files are whole videos: their segments are cut"]
+    assert not alone.notes and cut.notes == ["6 of 6 files contain the whole video: only its segment is used"]
 
 
 def test_a_file_with_the_start_in_its_name_or_the_length_of_the_segment_is_used_whole(vggsound_of):

@@ -1,4 +1,4 @@
-"""Motion: results computed by hand, and the pose of the still, which every motion passes."""
+"""Motion: results computed by hand, and the pose of the still, through which every motion passes."""
 
 from dataclasses import astuple, replace
 
@@ -23,7 +23,7 @@ def test_an_object_dropped_from_a_metre_falls_for_0_45_seconds_and_rises_half_as
     assert height_at(1.0, (times[0] + times[1]) / 2) == pytest.approx(0.49, abs=1e-3)  # 0.7² of a metre
 
 
-def test_impacts_become_faster_and_weaker_until_the_object_rests():
+def test_impacts_become_more_frequent_and_weaker_until_the_object_rests():
     times, speeds = impacts_of(0.4)
     assert (np.diff(np.diff(times)) < 0).all() and (np.diff(speeds) < 0).all()
     assert times[-1] < CLIP_SECONDS

@@ -136,7 +136,7 @@ def test_the_next_step_draws_other_numbers():
     assert not torch.equal(drawn[1], torch.rand(4))  # the loss's random numbers are not drawn again either
 
 
-def test_random_numbers_drawn_between_the_chunks_of_one_pass_do_not_matter():
+def test_random_numbers_drawn_only_in_the_second_pass_do_not_matter():
     towers, chunks = TwoTowers(dropout=0.5), in_chunks(pairs(), 5)
 
     def encode(chunk: Pair) -> Pair:
@@ -152,7 +152,7 @@ def test_random_numbers_drawn_between_the_chunks_of_one_pass_do_not_matter():
     assert_same([cached_loss_step(encode, chunks, learned_loss()), *gradients(towers)], expected)
 
 
-def test_augmentation_by_numpy_and_random_repeats():
+def test_augmentation_with_numpy_and_random_is_the_same_in_both_passes():
     loaded: list[Pair] = []
     first, second = pairs()
 
@@ -282,16 +282,16 @@ print(*peaks[1:], peak())
 @pytest.mark.skipif(
     not Path("/proc/self/status").is_file(), reason="reads the peak memory from Linux's /proc"
 )
-def test_a_batch_eight_times_as_large_takes_no_more_memory():
+def test_a_batch_eight_times_as_large_takes_little_more_memory():
     run = subprocess.run(
         [sys.executable, "-c", MEMORY_SCRIPT], capture_output=True, text=True, check=True, timeout=60
     )
     small, large, whole = map(float, run.stdout.split())  # MB
-    assert large - small < 50  # the logits of 1024 pairs, 4 MB each, a few times
+    assert large - small < 50  # a few copies of the 1024 x 1024 logits, 4 MB per copy
     assert whole - large > 80  # so a peak that grew with the batch would be seen
 
 
-def test_chunks_that_can_be_iterated_once_are_refused():
+def test_chunks_that_are_empty_or_can_be_iterated_only_once_are_refused():
     with pytest.raises(ValueError, match=r"iterated twice.*got generator"):
         cached_loss_step(TwoTowers(), (chunk for chunk in in_chunks(pairs(), 6)), learned_loss())
     with pytest.raises(ValueError, match="at least one chunk"):
@@ -308,7 +308,7 @@ class Changing:
         return iter(next(self.passes))
 
 
-def test_other_chunks_in_the_second_pass_are_an_error_that_names_the_chunk():
+def test_other_chunks_in_the_second_pass_are_an_error():
     chunks = in_chunks(pairs(), 6)
     other = (chunks[1][0].flip(0), chunks[1][1])
     faults = {
@@ -322,7 +322,7 @@ def test_other_chunks_in_the_second_pass_are_an_error_that_names_the_chunk():
             cached_loss_step(TwoTowers(), Changing(chunks, second), learned_loss())
 
 
-def test_encoders_without_a_pair_or_trainable_parameters_are_refused():
+def test_encoders_without_a_tuple_equal_rows_or_trainable_parameters_are_refused():
     chunks = in_chunks(pairs(), 6)
     with pytest.raises(TypeError, match="tuple of tensors, got Tensor for chunk 0"):
         cached_loss_step(lambda chunk: chunk[0], chunks, learned_loss())

@@ -1,4 +1,4 @@
-"""The segments of videos that a list names; a file contains either its segment or the whole video.
+"""Read the segments of videos that a data set lists; a file contains its segment or the whole video.
 
 A file with the start in its name, such as <id>_30.wav, contains the segment. So does a file that is named by
 the id alone, unless it lasts over 2 s longer: then it contains the whole video.
@@ -19,7 +19,7 @@ CUT_TOLERANCE_SECONDS = 2.0  # ours: cutting at the next key frame and an encode
 
 
 def segment_item(path: Path, ytid: str, start: float | None, end: float | None, media: MediaKind) -> Any:
-    """Return a file of audio or video as an item; of a whole video's audio, only the segment.
+    """Return an audio or video file as an item; for the audio of a whole video, an item of its segment.
 
     Raises:
         MediaError: a whole video ends before the segment starts, or is used as video, which cannot be cut.
@@ -46,7 +46,9 @@ def segment_item(path: Path, ytid: str, start: float | None, end: float | None, 
 def cut_notes(items: Sequence[Any]) -> list[str]:
     """Return a note with the number of segments that are cut from whole videos, if there are any."""
     cut = sum(isinstance(item, LazyItem) for item in items)
-    return [f"{cut:,} of {len(items):,} files are whole videos: their segments are cut"] if cut else []
+    return (
+        [f"{cut:,} of {len(items):,} files contain the whole video: only its segment is used"] if cut else []
+    )
 
 
 def _duration(path: Path, media: MediaKind) -> float:
