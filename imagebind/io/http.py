@@ -31,8 +31,8 @@ logger = logging.getLogger(__name__)
 
 DOWNLOAD_CHUNK_BYTES = 1 << 20
 HTTP_TIMEOUT_SECONDS = 30.0  # without receiving a byte
-MAX_FAILED_ATTEMPTS = 5  # in a row without further bytes
-RETRY_PAUSE_SECONDS = 1.0  # before the next attempt; doubles with each failed one
+MAX_FAILED_ATTEMPTS = 5  # in a row without further bytes; 4 of them are repeated
+RETRY_PAUSE_SECONDS = 1.0  # after further bytes; doubles with each attempt that receives none
 RETRIED_STATUS = frozenset({408, 425, 429, 500, 502, 503, 504})  # temporary server errors
 RANGE_NOT_SATISFIABLE = 416
 
