@@ -7,6 +7,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from imagebind.applications.video_detection import write_video
+from imagebind.media.video_file import open_video
 from imagebind.toyworld import render_audio
 from imagebind.toyworld.group import GroupWorld, boxes_of, group_masks, render_group_image
 
@@ -129,3 +131,14 @@ def test_an_input_is_not_replaced_and_outputs_are_checked_before_the_model_is_lo
         run = imagebind("detect", image, "--text", "a star", *arguments, "--model", "no-such-model")
         assert run.code == 2 and message in " ".join(run.err.replace("│", " ").split()), run.err
     assert image.read_bytes() == content
+
+
+def test_a_video_of_detections_has_at_most_the_frame_rate_of_the_video(imagebind, tmp_path):
+    video, out = tmp_path / "video.mp4", tmp_path / "found.mp4"
+    write_video(
+        video, [Image.new("RGB", (96, 64), (60 * number, 0, 0)) for number in range(3)], frames_per_second=2
+    )
+    run = imagebind("detect", video, "--text", "a star", "--fps", 10, "--out", out, "--model", "tiny")
+    assert run.code == 0, run.err
+    with open_video(video) as given, open_video(out) as written:
+        assert (written.info.frames, written.info.duration) == (3, pytest.approx(given.info.duration))
