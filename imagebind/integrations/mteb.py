@@ -97,7 +97,7 @@ class ImageBindEncoder(AbsEncoder):
 def load(
     model_name: str, revision: str | None = None, *, device: torch.device | str | None = None
 ) -> ImageBindEncoder:
-    """Return the encoder of a named model; mteb calls this as the loader of `imagebind_huge`.
+    """Return the encoder of a named model; mteb calls this as the loader of both models.
 
     Only the trunks of vision, text and audio are loaded; `n_parameters` counts these.
     """

@@ -1,7 +1,8 @@
 """A model, transforms and a tokenizer in the form of open_clip 3, for code that is written for it.
 
 Functions have open_clip's names, main parameters, defaults and return values; open_clip itself is not needed.
-One default differs: `pretrained` is the weights that belong to the name, and only None means new weights.
+Two defaults differ: `model_name` is imagebind_huge, and `pretrained` is the weights that belong to the name;
+only None means new weights.
 """
 
 import os
@@ -84,11 +85,11 @@ class OpenClipModel(nn.Module):
         return self.model.get_parameter(LOGIT_SCALE_NAME.format(ModalityType.TEXT))
 
     def encode_image(self, image: Tensor, normalize: bool = False) -> Tensor:
-        """Embed transformed images: (b, 3, h, w) -> (b, e). They have unit length in either case."""
+        """Embed transformed images: (b, 3, h, w) -> (b, e), of unit length even without `normalize`."""
         return self._embed(ModalityType.VISION, image, normalize)
 
     def encode_text(self, text: Tensor, normalize: bool = False) -> Tensor:
-        """Embed token ids: (b, l) -> (b, e), scaled by `logit_scale` unless normalised."""
+        """Embed token ids: (b, l) -> (b, e), scaled by exp(`logit_scale`), at most 100, unless normalised."""
         return self._embed(ModalityType.TEXT, text, normalize)
 
     def forward(
@@ -121,12 +122,14 @@ def create_model_and_transforms(
             then `pretrained` is ignored.
         pretrained: "default", the weights that belong to the name; None, new weights; or, for
             `imagebind_huge`, a file, folder or URI with weights.
-        precision: "fp32", "fp16" or "bf16" of the weights; "amp" and "amp_bf16" keep float32.
+        precision: "fp32", "fp16" (or "pure_fp16") or "bf16" (or "pure_bf16") of the weights; "amp",
+            "amp_bf16" and "amp_bfloat16" keep float32.
         cache_dir: the folder for a download.
 
     Raises:
         CheckpointError: the weights cannot be found, downloaded or read, or do not fit the model.
-        ValueError: an unknown precision, or a model without vision or text.
+        ValueError: an unknown precision, a model without vision or text, or other weights for
+            `imagebind_tiny`.
     """
     loaded = _load(model_name, pretrained, precision=precision, device=device, cache_dir=cache_dir)
     model = OpenClipModel(loaded)
@@ -148,7 +151,7 @@ def create_model_from_pretrained(
     The parameters are those of `create_model_and_transforms`.
 
     Raises:
-        ValueError: `pretrained` is None.
+        ValueError: `pretrained` is None; other errors are those of `create_model_and_transforms`.
     """
     if pretrained is None:
         raise ValueError(f"pretrained: expected weights, such as {DEFAULT_WEIGHTS!r}, got None")
@@ -161,7 +164,10 @@ def create_model_from_pretrained(
 def get_tokenizer(
     model_name: str | os.PathLike[str] = factory.HUGE, context_length: int | None = None
 ) -> Tokenizer:
-    """Return the tokenizer, which is the same for all models: a str or a list of them -> (b, 77) int64."""
+    """Return the tokenizer, the same for all models: a str or a list of them -> (b, `context_length`) int64.
+
+    `context_length` is 77 by default.
+    """
     return Tokenizer(context_length=context_length or CONTEXT_LENGTH)
 
 

@@ -29,7 +29,7 @@ def is_coloured(pixels: np.ndarray) -> bool:
 
 
 def palette_of(pixels: np.ndarray) -> str | None:
-    """Return the name of the palette of an image (h, w, 3) uint8; None if it is unknown."""
+    """Return the name of the palette of an image (h, w, 3) uint8; None if it is unknown or not coloured."""
     sample = _sample(pixels)
     sample = sample[_chroma(sample)]
     if not len(sample):

@@ -53,7 +53,7 @@ def text_path(text: str) -> Path:
 def glob_pattern(glob: str) -> str:
     """Convert a path pattern to a regular expression, in syntax that Python and Rust share.
 
-    Repeated `**/` become one, so that `**/**/**/` costs no more than `**/`, and so do three or more `*`.
+    Repeated `**/` become one, so that `**/**/**/` costs no more than `**/`; three or more `*` become `**`.
 
     Raises:
         ValueError: too many characters or wildcards.

@@ -24,7 +24,7 @@ def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
     """Return the seconds of a file's audio, and whether stretches can be read alone; None without audio.
 
     Nothing is decoded. If stretches cannot be read alone, the duration is the sum of the packets' durations,
-    and the decoded audio may be some hundredths of a second shorter.
+    and the decoded audio may be some hundredths of a second shorter; None if no packet states a duration.
 
     Raises:
         MediaError: the file cannot be read.
@@ -85,7 +85,7 @@ class SequentialAudio:
             first, last: whole seconds, which do not decrease from one stretch to the next.
 
         Raises:
-            MediaError: the audio cannot be decoded, or ends before `first`.
+            MediaError: less than half of the audio can be decoded, or it ends at or before `first`.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._next_number == number)

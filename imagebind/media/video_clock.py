@@ -29,7 +29,7 @@ class Clock:
     def of_stamps(
         cls, stamps: Sequence[int], *, last_duration: int, time_base: Fraction, rate: Fraction
     ) -> "Clock":
-        """Return the clock of increasing time stamps; a constant rate if they differ only by rounding.
+        """Return the clock of non-decreasing time stamps; a constant rate if they differ only by rounding.
 
         Args:
             last_duration: of the last frame, in units of `time_base`; 0 if the file does not state it.

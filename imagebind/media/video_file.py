@@ -92,15 +92,16 @@ class VideoFile:
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (index, frame (h, w, 3)) for each of the increasing `indices`: uint8 RGB, upright.
 
-        At most two frames are in memory at once. A frame that cannot be decoded is replaced by the nearest
-        one in time, and a warning states the number of such frames. Source: ours.
+        Only a few frames are in memory at once. A frame that cannot be decoded is replaced by the nearest
+        one in time, and a warning states the number of these frames. Source: ours.
 
         Args:
             square_pixels: stretch frames with non-square pixels to the aspect ratio at which they are shown.
-            min_share: share of the frames that must decode.
+            min_share: share of the requested frames that must decode.
 
         Raises:
-            MediaError: no frame can be decoded, or a smaller share than `min_share`.
+            MediaError: no frame can be decoded, a smaller share than `min_share`, or a frame is too large
+                with square pixels.
         """
         aspect = self.timeline.pixel_aspect if square_pixels else Fraction(1)
         lost = 0
@@ -129,9 +130,10 @@ class VideoFile:
                     continue  # from an earlier keyframe
 
     def _decode_pass(self, decoder: StreamDecoder, indices: Sequence[int]) -> Iterator[DecodedFrame]:
-        """Yield the frames of one decoding pass, at most up to one that cannot be decoded.
+        """Yield the frames of one decoding pass.
 
-        A pass continues until a later keyframe is a better start for the next frame.
+        A pass continues until a later keyframe is a better start for the next frame, or until a frame is
+        missing and decoding is tried again from an earlier keyframe.
         """
         start = self.timeline.start_for(indices[0])
         later = takewhile(lambda index: self.timeline.start_for(index) <= decoder.position, indices[1:])

@@ -25,9 +25,10 @@ MAX_LOST_KEYFRAMES = 8  # whose frames are missing after decoding; with more, no
 
 @dataclass(kw_only=True, eq=False)
 class PacketIndex:
-    """The packets of a stream in file order, numbered from 0. Each array is (n,).
+    """The packets of a stream in file order, numbered from 0. Each array but `keyframes` and `joins` is (n,).
 
-    Only `keyframes` may change: decoding may show that a packet marked as a keyframe is not one.
+    Only `keyframes` and `lost_keyframes` may change: decoding may show that a packet marked as a keyframe is
+    not one.
     """
 
     pts: np.ndarray  # presentation times; NO_STAMP if the file has none
@@ -38,7 +39,7 @@ class PacketIndex:
     keyframes: np.ndarray  # numbers of the packets at which decoding can start
     joins: np.ndarray  # numbers of the packets at which the stamps restart, because recordings were joined
     has_placeholders: bool  # see `is_placeholder`
-    lost_keyframes: int = 0
+    lost_keyframes: int = 0  # calls of `drop_keyframe`
 
     @property
     def has_stamps(self) -> bool:
@@ -95,7 +96,10 @@ class PacketIndex:
         return numbers[np.lexsort((self.pts[numbers], self._part_of(numbers)))]
 
     def stamps(self, order: np.ndarray, time_base: Fraction | None, *, restarts: bool) -> list[int]:
-        """Return the times of the frames in `order`. Joined recordings follow each other without a gap."""
+        """Return the times of the frames in `order`, sorted, in ticks.
+
+        A joined recording whose clock restarted follows the one before it without a gap.
+        """
         parts = np.sort(self._part_of(order))
         order = order[np.lexsort((self.pts[order], self._part_of(order)))]
         stamps = self.pts[order]

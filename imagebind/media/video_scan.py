@@ -81,10 +81,10 @@ class Timeline:
 
 
 def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Timeline]:
-    """Read all packets of a file's main video stream, and decode the first frames.
+    """Read all packets of a file's main video stream, and decode the first frames unless it is intra-only.
 
     More frames are decoded only if the packets do not determine which frames are shown: in a recording that
-    begins within a group of pictures (GOP), and where recordings were joined.
+    begins within a group of pictures (GOP), where recordings were joined, and in MPEG-4 with placeholders.
 
     Raises:
         MediaError: not a video, without frames, or over a limit.

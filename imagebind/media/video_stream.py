@@ -39,7 +39,7 @@ def opened_video(file: BinaryIO, name: str, limits: Limits) -> Iterator[tuple[In
     """Open a file at its beginning; yield the container and its main video stream.
 
     Raises:
-        MediaError: not a video, or over a limit.
+        MediaError: not a video, over a limit, or with a codec that cannot be opened.
     """
     try:
         container = open_container(file, limits, buffer_bytes=VIDEO_BUFFER_BYTES)
@@ -189,7 +189,7 @@ class StreamDecoder:
             raise PacketMismatchError
 
     def _seek(self, start: int) -> bool:
-        """Seek to a packet; if the packets found there are not in the index, reopen and return False.
+        """Seek to a packet; if it is not found, reopen, seek no more and return False.
 
         A seek may land too late, because in MPEG-TS it finds any packet, not only keyframes. The second try
         aims one second earlier.

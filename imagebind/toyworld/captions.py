@@ -15,7 +15,7 @@ from imagebind.toyworld.scene import ATTRIBUTES, Scene
 
 THING_NOUNS = ("thing", "object", "item")  # for captions without the shape
 
-# By attribute and plain word: its synonyms, the plain word first.
+# By attribute and plain word: its synonyms, the plainest first.
 WORDS: Mapping[str, dict[str, tuple[str, ...]]] = MappingProxyType(
     {
         "shape": {
@@ -111,7 +111,7 @@ MIXED = CaptionStyle(shape=0.95, motion=0.9)
 
 
 def caption(scene: Scene, rng: np.random.Generator, *, still: bool, style: CaptionStyle = MIXED) -> str:
-    """Return a caption such as "a photo of a big hot red metal star on sand"; a still's has no motion."""
+    """Return a caption such as "a photo of a big hot red metal star on sand"; `still` omits the motion."""
     chosen = {
         attribute: str(rng.choice(WORDS[attribute][word]))
         for attribute, word in scene.attributes.items()

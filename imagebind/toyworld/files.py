@@ -40,7 +40,8 @@ def write_scene(
     """Write all media files and captions of a scene into a folder; return the path of each by its name.
 
     image.png, video.mp4 (2 s), depth.png (16-bit millimetres), thermal.png (16-bit counts of 0.01 K),
-    audio.wav (2 s), imu.csv, image.txt and video.txt (their captions).
+    audio.wav (2 s), imu.csv, image.txt and video.txt (the captions, named "image_caption" and
+    "video_caption").
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -16,8 +16,8 @@ DROPPED_SHARE = 0.02  # of samples that are lost
 MAX_TILT = 0.35  # radians (20°), about both horizontal axes
 ACCEL_NOISE = (0.08, 0.25)  # m/s², standard deviation
 GYRO_NOISE = (0.01, 0.04)  # rad/s
-ACCEL_BIAS = 0.25  # m/s²
-GYRO_BIAS = 0.03  # rad/s
+ACCEL_BIAS = 0.25  # m/s², maximum
+GYRO_BIAS = 0.03  # rad/s, maximum
 
 SLIDE_NOISE = (1.6, 2.6)  # m/s²: sliding shakes
 IMPACT_SECONDS = 0.012  # duration of an impact; its peak follows from the change of speed

@@ -22,7 +22,7 @@ SHADOW_PIXELS = 9.0  # length, and width of the soft border
 RIM_PIXELS = 5.0  # width of the darkened rim of the object
 RIM_SHADE = 0.5  # share of the light that the outline loses
 
-# Temperature is shown around the object, never on it, so that its colour does not change.
+# Temperature is shown around the object, so that the colour does not change. Only glass lets it show through.
 HALO_REACH = 0.32  # radii
 GLOW = (255.0, 96.0, 20.0)
 GLOW_STRENGTH = 0.85

@@ -1,7 +1,7 @@
 """Rendered worlds: scenes stored as model inputs in memory-mapped files, for training without decoding.
 
-Each modality passes once through the transforms of inference. Images and videos are stored as 8 bits, other
-modalities in half precision: about 0.7 MB per scene.
+Depth, thermal, audio and IMU pass once through the transforms of inference and are stored in half precision.
+Images and videos are stored as 8-bit pixels and normalised when they are read. A scene takes about 0.7 MB.
 """
 
 import json
@@ -73,8 +73,8 @@ class Rendered:
     def tensor(self, kind: MediaKind, index: int, *, flip: bool = False) -> Tensor:
         """Return a model input without the batch dimension, float32.
 
-        Video is (1, 3, 2, 224, 224), audio (1, 1, 128, 204), the others are as in `STORED`. `flip` swaps left
-        and right.
+        Video is (1, 3, 2, 224, 224), audio (1, 1, 128, 204), the others are as in `STORED`. `flip` reverses
+        the last dimension: left and right, but time in audio and IMU.
         """
         stored = torch.from_numpy(np.array(self.arrays[kind][index]))
         tensor = (stored.flip(-1) if flip else stored).float()

@@ -2,7 +2,7 @@
 
 All renderings of a scene depend only on its fields. Random details without a field of their own (noise,
 pebbles, a sensor's bias) come from `Scene.rng`, which depends only on the scene's seed: two scenes that
-differ in colour have the same noise in every modality.
+differ only in colour have the same noise in every modality.
 """
 
 from dataclasses import dataclass, field, replace
@@ -15,7 +15,7 @@ import numpy as np
 
 from imagebind.modality import MediaKind
 
-CLIP_SECONDS = 2.0  # of video, audio and IMU: one clip of the released transforms
+CLIP_SECONDS = 2.0  # of video, audio and IMU: one clip of the released video and audio transforms
 
 # Radius in metres, distance in metres, temperature in °C. The ranges of two words do not overlap, so the word
 # is always unambiguous. Over all sizes and distances the object is 83 to 153 pixels wide.

@@ -9,7 +9,7 @@ from imagebind.toyworld.scene import Shape
 
 EXTENT = 2.5  # the field spans [-2.5, 2.5] radii
 CELLS = 320  # per side: 64 per radius, about the resolution of an image
-REACH = 1.25  # radii: the largest distance of an outline from its centre
+REACH = 1.25  # radii: no outline is farther from its centre
 OUTSIDE = 1.0  # radii: the distance used outside the field, at most that at its border
 
 

@@ -102,7 +102,10 @@ def _grain(scene: Scene, sighting: Sighting) -> np.ndarray | float:
 
 
 def _shine(scene: Scene, sighting: Sighting) -> np.ndarray | None:
-    """Return the reflection of the light, 0 to 1, or None; it does not rotate with the object."""
+    """Return the reflection of the light, 0 to 1, or None.
+
+    It does not depend on the angle of the object in a still, but rotates with a spinning object.
+    """
     if scene.material is Material.METAL:
         angle = scene.light - scene.angle
         bands = np.sin(METAL_BANDS * (sighting.u * math.cos(angle) + sighting.v * math.sin(angle)))
