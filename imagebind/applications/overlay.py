@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from imagebind.applications.boxes import Detection
+from imagebind.io.source import shortened
 
 # Source: Okabe and Ito 2008, without black.
 COLOURS = (
@@ -83,7 +84,7 @@ def _text(found: Detection) -> str:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= MAX_LABEL_CHARACTERS else name[: MAX_LABEL_CHARACTERS - 1] + "…"
+    return shortened(name, MAX_LABEL_CHARACTERS)
 
 
 def _label(

@@ -29,6 +29,7 @@ from imagebind.cli.options import (
     Dtype,
     Packs,
     Weights,
+    check_hop,
     load_embedder,
     read_packs,
     weights_for,
@@ -105,10 +106,7 @@ def index(
             f"expected finite seconds of at least {MIN_HOP_SECONDS:g}, got {window:g}", param_hint="--window"
         )
     hop = max(window / 2, MIN_HOP_SECONDS) if hop is None else hop
-    if not MIN_HOP_SECONDS <= hop <= window:
-        raise typer.BadParameter(
-            f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
-        )
+    check_hop(hop, window)
     check_roots(paths)
     if engine is Engine.LOCAL:
         check_local(partitions, actors, ray_address)

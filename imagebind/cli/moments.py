@@ -27,6 +27,7 @@ from imagebind.cli.options import (
     Videos,
     Weights,
     check_folder,
+    check_hop,
     check_not_an_input,
     load_embedder,
     modalities_of,
@@ -137,10 +138,7 @@ def moments(
         raise typer.BadParameter(
             f"expected at least {MIN_HOP_SECONDS:g} seconds, got {window:g}", param_hint="--window"
         )
-    if not MIN_HOP_SECONDS <= hop <= window:
-        raise typer.BadParameter(
-            f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
-        )
+    check_hop(hop, window)
     mappings = read_maps(maps)
     request = _recording(recording, mappings)
     imu_request = None if with_imu is None else request_of(with_imu, mappings, modality=MediaKind.IMU)

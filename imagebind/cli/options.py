@@ -151,6 +151,20 @@ def query_terms(
     return terms
 
 
+def check_hop(hop: float, window: float) -> None:
+    """Check the seconds between the starts of windows.
+
+    Raises:
+        typer.BadParameter: it is less than `MIN_HOP_SECONDS`, or more than a window.
+    """
+    from imagebind.windows import MIN_HOP_SECONDS
+
+    if not MIN_HOP_SECONDS <= hop <= window:
+        raise typer.BadParameter(
+            f"expected {MIN_HOP_SECONDS:g} to {window:g} seconds (--window), got {hop:g}", param_hint="--hop"
+        )
+
+
 def modalities_of(terms: Iterable[Term]) -> set[ModalityType]:
     """Return the modalities of a query's items."""
     return {stored_kind(next(iter(item))).modality for item, _ in terms}

@@ -13,7 +13,15 @@ from PIL import Image
 from torch import Tensor
 
 from imagebind.errors import AmbiguousMediaError, ImageBindError, MediaError, collect_warnings
-from imagebind.io.source import encodable, foreign_errors_of, is_source, is_unnamed, name_of, open_source
+from imagebind.io.source import (
+    encodable,
+    foreign_errors_of,
+    is_source,
+    is_unnamed,
+    name_of,
+    open_source,
+    shortened,
+)
 from imagebind.media.audio_items import rate_name, samples_name, states_rate, stored_source, unpack_audio
 from imagebind.media.clips import Span
 from imagebind.media.decoders import is_decoder, is_video_decoder
@@ -355,7 +363,5 @@ def _read_text(payload: Any) -> str:
 def _item_name(item: Any, kind: MediaKind) -> str:
     """Return the name of an item for reports: a path unchanged, a text truncated."""
     if isinstance(item, str) and kind is MediaKind.TEXT:
-        return encodable(
-            item if len(item) <= MAX_TEXT_NAME_CHARACTERS else item[: MAX_TEXT_NAME_CHARACTERS - 1] + "…"
-        )
+        return encodable(shortened(item, MAX_TEXT_NAME_CHARACTERS))
     return name_of(item[0] if isinstance(item, tuple) and item else item)

@@ -60,6 +60,11 @@ def is_unnamed(name: str) -> bool:
     return name.startswith("<")
 
 
+def shortened(text: str, characters: int) -> str:
+    """Return a text; if it is longer than a number of characters, its beginning with an ellipsis."""
+    return text if len(text) <= characters else text[: characters - 1] + "…"
+
+
 def encodable(text: str) -> str:
     """Return text that UTF-8 can encode; lone surrogates, from non-UTF-8 file names, become `\\udcff`."""
     return text.encode("utf-8", errors="backslashreplace").decode("utf-8")

@@ -14,6 +14,7 @@ from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.media.video_clock import Clock
 
+HEADER_BYTES = 12
 ANIMATION_FLAG = 0x02  # in the flags of the VP8X chunk
 WEBP_TICK = Fraction(1, 1000)  # seconds
 DEFAULT_FRAME_TICKS = 100  # of a frame with duration 0, as in browsers
@@ -33,36 +34,37 @@ def is_cut_short(file: BinaryIO) -> bool:
     return 8 + int.from_bytes(file.read(4), "little") > file.seek(0, os.SEEK_END)
 
 
+def _complete_chunks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
+    """Yield the end and the first 24 bytes of each chunk that is not cut off; its padding may be."""
+    end = file.seek(0, os.SEEK_END)
+    start = HEADER_BYTES
+    while start + 8 <= end:
+        file.seek(start)
+        head = file.read(24)
+        stop = start + 8 + int.from_bytes(head[4:8], "little")
+        if stop > end:
+            return
+        yield stop, head
+        start = stop + stop % 2
+
+
 def _readable(file: BinaryIO) -> BinaryIO:
     """Return the file; if it is cut short, its complete chunks as a file, because Pillow refuses it."""
     if not is_cut_short(file):
         return file
-    end = file.seek(0, os.SEEK_END)
-    complete = 12  # bytes of the header and of complete chunks
-    while True:
-        file.seek(complete + 4)
-        size = int.from_bytes(file.read(4), "little")
-        after = complete + 8 + size + size % 2
-        if after > end:
-            break
-        complete = after
+    stop = max((stop for stop, _ in _complete_chunks(file)), default=HEADER_BYTES)
     file.seek(0)
-    head, chunks = file.read(12), file.read(complete - 12)
-    return io.BytesIO(head[:4] + (complete - 8).to_bytes(4, "little") + head[8:] + chunks)
+    content = file.read(stop) + bytes(stop % 2)
+    return io.BytesIO(content[:4] + (len(content) - 8).to_bytes(4, "little") + content[8:])
 
 
 def webp_clock(file: BinaryIO) -> Clock:
     """Return the times of an animated WebP's frames, without frames that are cut off."""
-    end = file.seek(0, os.SEEK_END)
-    at, starts = 12, [0]
-    while at + 8 <= end:
-        file.seek(at)
-        chunk = file.read(24)
-        size = int.from_bytes(chunk[4:8], "little")
-        if chunk[:4] == b"ANMF" and at + 8 + size <= end:
+    starts = [0]
+    for _, chunk in _complete_chunks(file):
+        if chunk[:4] == b"ANMF":
             duration = int.from_bytes(chunk[20:23], "little")
             starts.append(starts[-1] + (duration or DEFAULT_FRAME_TICKS))
-        at += 8 + size + size % 2
     return Clock(ticks=starts[:-1], tick=WEBP_TICK, duration=starts[-1] * WEBP_TICK)
 
 

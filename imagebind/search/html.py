@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from imagebind.errors import import_extra
+from imagebind.io.source import shortened
 from imagebind.modality import MediaKind
 from imagebind.search.rows import TEXT_KEY, Hit
 
 CARDS_CSS = Path(__file__).with_name("cards.css")
 CARD_TEXT_CHARACTERS = 240  # shown of a text
+SCORE_MEANING = (
+    "The score is the number of standard deviations by which the cosine of a hit exceeds the query's mean "
+    "cosine with its media type."
+)
 _BREAKS = re.compile("(?<=[_-])|(?=[.])")  # where a line break in a file name is allowed
 
 
@@ -31,7 +36,14 @@ def hits_page(hits: Sequence[Hit], *, title: str) -> str:
         MissingExtraError: Jinja is not installed.
     """
     css = _trusted(CARDS_CSS.read_text(encoding="utf-8"))
-    return _render("hits.html", title=title, css=css, count=len(hits), cards=cards(hits, file_link))
+    return _render(
+        "hits.html",
+        title=title,
+        css=css,
+        count=len(hits),
+        score_meaning=SCORE_MEANING,
+        cards=cards(hits, file_link),
+    )
 
 
 def cards(
@@ -108,7 +120,7 @@ def _shown_text(hit: Hit) -> str | None:
     text = hit.metadata.get(TEXT_KEY)
     if hit.kind is not MediaKind.TEXT or not isinstance(text, str):
         return None
-    return text if len(text) <= CARD_TEXT_CHARACTERS else text[: CARD_TEXT_CHARACTERS - 1] + "…"
+    return shortened(text, CARD_TEXT_CHARACTERS)
 
 
 @cache

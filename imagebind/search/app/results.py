@@ -9,9 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from imagebind.errors import UnknownMediaError
+from imagebind.io.source import shortened
 from imagebind.modality import MediaKind, kinds_in_order
 from imagebind.search.app.detector import DetectedBoxes
-from imagebind.search.html import card, cards, data_uri, has_file, kind_name
+from imagebind.search.html import SCORE_MEANING, card, cards, data_uri, has_file, kind_name
 from imagebind.search.rows import Hit
 from imagebind.zeroshot import LabelScore
 
@@ -54,10 +55,14 @@ def page(*, overview: str, welcome: str, kinds: Sequence[MediaKind], **values: A
 
 def found(hits: Sequence[Hit], *, query: str) -> str:
     """Return the cards of the hits for a query."""
-    if len(query) > MAX_QUERY_CHARACTERS:
-        query = query[: MAX_QUERY_CHARACTERS - 1] + "…"
     shown = Markup(cards(hits, media_link, actions=more_button))
-    return render("found.html", count=len(hits), query=query, cards=shown)
+    return render(
+        "found.html",
+        count=len(hits),
+        query=shortened(query, MAX_QUERY_CHARACTERS),
+        score_meaning=SCORE_MEANING,
+        cards=shown,
+    )
 
 
 def one(hit: Hit) -> str:

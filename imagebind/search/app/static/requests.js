@@ -25,7 +25,7 @@ export function notice(message, advice = "") {
   element.className = "notice notice-alarm";
   element.setAttribute("role", "alert");
   const text = document.createElement("strong");
-  text.textContent = message;
+  text.textContent = advice && !message.endsWith(".") ? `${message}.` : message;
   const next = document.createElement("span");
   next.textContent = advice;
   element.append(text, " ", next);

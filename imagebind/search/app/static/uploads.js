@@ -33,7 +33,7 @@ export class UploadList {
         this.show(entry);
       } catch (error) {
         this.remove(entry);
-        this.notices.append(notice(`${error.message.replace(/\.$/, "")}.`, "Drop another file."));
+        this.notices.append(notice(error.message, "Drop another file."));
       }
       status.remove();
     }
