@@ -322,7 +322,7 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
     page.get_by_label("Text", exact=True).fill("a star")
     page.get_by_label("Text", exact=True).press("Enter")
-    wait_for_status(page, "24 hits")
+    wait_for_status(page, "24 hits for “a star”")  # not those of the first search
     wait_until(page, "document.querySelector('#hits').getBoundingClientRect().top < 200")
     assert page.locator("#hits .hit").first.bounding_box()["width"] > 120
     page.get_by_role("tab", name="Labels").click()
@@ -336,6 +336,7 @@ def test_a_phone_does_not_scroll_sideways_and_scrolls_to_hits(opened, served, me
         page.wait_for_timeout(300)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         if tab == "Map":
+            page.locator(".map").wait_for()
             assert page.locator(".map").bounding_box()["width"] > 0.8 * PHONE["width"]
 
 
