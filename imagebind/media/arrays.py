@@ -35,11 +35,14 @@ _UNSUPPORTED = {  # signatures of formats that are not read -> their names, and 
 def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
     """Read an image with its stored values, or the array of an `.npy` or `.npz`.
 
+    Pillow stretches the values of a PGM or PPM whose header states a highest value below 255.
+
     Args:
         key: name of the array to read from an `.npz` of several arrays.
 
     Raises:
-        MediaError: another format, damaged, cut short, or larger than `limits` allow.
+        MediaError: cannot be opened, another format, damaged, cut short, or larger than `limits` allow; or an
+            `.npz` of several arrays, none of them named `key`.
     """
     with open_source(source, limits=limits) as file:
         return read_values(file, name=name_of(source), key=key, limits=limits)
@@ -87,7 +90,7 @@ def read_npy(file: BinaryIO, *, name: str, size: int, max_pixels: int | None = N
     try:
         values = np.frombuffer(file.read(needed), dtype)
         return values.reshape(shape, order="F" if fortran else "C")
-    except Exception as error:  # zlib, lzma, bz2, CRC and encryption errors; or a negative dimension
+    except Exception as error:  # zlib, lzma, bz2 and CRC errors; or a negative dimension
         raise MediaError(name, got=f"a damaged one ({error})", expected="an undamaged array") from error
 
 

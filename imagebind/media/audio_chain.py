@@ -60,7 +60,7 @@ class ChainedStream:
             link.close()
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Return samples first to last - 1, (channels, last - first) float32; undecodable samples are 0."""
+        """Return samples first to last - 1, (channels, last - first) float32; see `AudioStream.read`."""
         parts = [np.empty((self.channels, 0), dtype=np.float32)]
         for number, (start, end) in enumerate(pairwise(self._starts)):
             inner_first, inner_last = max(first, start) - start, min(last, end) - start
@@ -162,7 +162,10 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
 
 
 def _headers(link: _LinkFile, limits: Limits) -> Any:
-    """Return the parameters that all links must share for FFmpeg to decode them as one stream."""
+    """Return the parameters that all links must share for FFmpeg to decode them as one stream.
+
+    None if the link cannot be opened or has no audio stream.
+    """
     try:
         with open_container(link, limits) as container:
             stream = container.streams.audio[0]

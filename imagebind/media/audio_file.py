@@ -66,12 +66,12 @@ class AudioRecording:
     stretches: list[tuple[int, int]] = field(default_factory=list)  # read so far
 
     def read(self, first: int, last: int) -> Tensor:
-        """Return samples first to last - 1: (channels, last - first) float32 in [-1, 1].
+        """Return samples first to last - 1: (channels, last - first) float32, nominally in [-1, 1].
 
         Undecodable parts are silent or left out; see `check_losses`.
 
         Raises:
-            MediaError: samples are NaN, infinite or far outside [-1, 1].
+            MediaError: samples are NaN, infinite or beyond `MAX_PEAK`, or the file cannot be read again.
         """
         waveform = self.read_samples(first, last)
         self.stretches.append((first, last))
@@ -118,8 +118,9 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Au
     side of a two-dimensional array is taken as the channels. Source: ours.
 
     Raises:
-        MediaError: not audio, a video without audio, empty, or longer than `limits` allow; less than half of
-            the length that its header states; an array of another type.
+        MediaError: a file that cannot be opened, has no audio, is empty, longer than `limits` allow, or less
+            than half as long as its header states; an item of an unknown form; an array of another type or
+            shape; or a rate that `check_rate` refuses.
     """
     source = read_item(audio, limits=limits)
     if not is_source(source):
@@ -130,15 +131,15 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Au
 
 
 def load_audio(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Tensor, int]:
-    """Read an audio file, or the audio of a video: (channels, n) float32 in [-1, 1], and its sampling rate.
+    """Read an audio file or a video's audio: (channels, n) float32, nominally in [-1, 1], and its rate in Hz.
 
     The samples are those of FFmpeg's sequential decode: encoder delay and padding are cut off, edit lists
     are honoured, and time 0 is the first sample, even if other streams of the file start earlier. Parts of
     another rate or number of channels are converted to those of the first. Damaged parts give a warning.
 
     Raises:
-        MediaError: not audio, a video without audio, less than half of it readable, or longer than `limits`
-            allow.
+        MediaError: as `open_audio` and `AudioRecording.read`; less than half of it is readable; or more
+            samples than `check_sample_count` allows.
     """
     if not is_source(source):
         raise MediaError(name_of(source), got=type(source).__name__, expected="a path, bytes or an open file")

@@ -8,6 +8,7 @@
 | {"waveform": samples, "sample_rate": rate} | pyannote |
 | {"bytes": …, "path": …} | datasets.Audio and .Image, not decoded |
 | AudioSamples, AudioDecoder | torchcodec, and datasets from version 4 on |
+| (frames, samples, info) | torchvision.io.read_video |
 """
 
 import io
@@ -37,7 +38,8 @@ def read_item(audio: Any, *, limits: Limits) -> Any:
     """Return a source, or a pair (samples, rate) in this order, from any of the forms above.
 
     Raises:
-        MediaError: an unknown form, a decoder that fails, or a rate beside audio that states its own.
+        MediaError: an unknown form, a decoder that fails or states more than `limits.max_seconds`, or a rate
+            beside audio that states its own.
     """
     unpacked = unpack_audio(audio)
     if is_audio_decoder(unpacked):
@@ -82,7 +84,7 @@ def unpack_audio(audio: Any) -> Any:
 
 
 def states_rate(audio: Any) -> bool:
-    """Whether audio includes its rate; everything except bare samples does."""
+    """Whether audio is a pair with a rate, a file, a decoder or a mapping, in contrast to bare samples."""
     if is_pair(audio) and any(map(_is_number, audio)):
         return True
     return is_source(audio) or is_decoder(audio) or isinstance(audio, Mapping)

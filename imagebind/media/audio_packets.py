@@ -1,8 +1,9 @@
 """Count the samples that each packet of compressed audio decodes to, without decoding it.
 
 This gives the exact position of every packet of a stream by demuxing alone, several times faster than
-decoding. A codec has a rule here only if its headers state the number of samples. For other codecs, and for
-streams whose parameters change midway, `audio_stream` decodes once to count.
+decoding. A codec has a rule here only if its headers, the packet's size or the packet's duration in the
+container give the number of samples. For other codecs, and for streams whose parameters change midway,
+`audio_stream` decodes once to count.
 """
 
 import re
@@ -103,7 +104,7 @@ def codec_headers(stream: Any) -> tuple[bytes, ...]:
 
 
 def planar_floats(frame: Any) -> np.ndarray:
-    """Return a frame's samples, (channels, n) float32; integers are divided by their full scale."""
+    """Return a frame's samples, (channels, n) float32; integers are scaled to [-1, 1)."""
     values = frame.to_ndarray()  # planar (channels, n), packed (1, n · channels)
     if not frame.format.is_planar:
         values = values.reshape(-1, frame.layout.nb_channels).T
@@ -115,7 +116,7 @@ def planar_floats(frame: Any) -> np.ndarray:
 
 
 def _duration_counter(stream: Any) -> PacketCounter | None:
-    """Count by packet duration, in containers whose clock counts samples."""
+    """Count by packet duration; None unless a tick of the container's clock is a whole number of samples."""
     time_base = fraction_of(stream.time_base)
     if time_base is None:
         return None
@@ -127,7 +128,7 @@ def _duration_counter(stream: Any) -> PacketCounter | None:
 
 def _pcm_counter(codec: Any) -> PacketCounter | None:
     form = PCM_CODEC_NAME.fullmatch(codec.name)
-    if form is None or not codec.channels:  # none: the header is damaged
+    if form is None or not codec.channels:  # no channels: the header is damaged
         return None
     frame_bytes = (int(form[1]) // 8 if form[1] else 1) * codec.channels
     return lambda packet: packet.size // frame_bytes if packet.size % frame_bytes == 0 else None
@@ -156,7 +157,7 @@ def _mpeg_counter() -> PacketCounter:
 
 
 def _opus_samples(packet: memoryview) -> int | None:
-    """Return frame length times number of frames, from the first two bytes. Source: RFC 6716, section 3.1."""
+    """Return frame length times number of frames, from the first two bytes. Source: RFC 6716, section 3."""
     configuration, code = packet[0] >> 3, packet[0] & 3
     if configuration < 12:
         length = (480, 960, 1920, 2880)[configuration & 3]
@@ -170,7 +171,10 @@ def _opus_samples(packet: memoryview) -> int | None:
 
 
 def _vorbis_counter(extradata: bytes) -> PacketCounter | None:
-    """Count a quarter of this block's and the previous block's size. Source: Vorbis I, section 4.3.8."""
+    """Count a quarter of the sum of this block's and the previous block's size; 0 for the first packet.
+
+    Source: Vorbis I, section 4.3.8.
+    """
     headers = _xiph_headers(extradata)
     if headers is None or len(headers[0]) < 30:
         return None

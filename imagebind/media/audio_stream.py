@@ -2,7 +2,8 @@
 
 The file is demuxed once to learn how many samples each packet decodes to (`audio_packets`). A stretch is
 then decoded from its packets, starting early enough for the codec's memory. If packets do not state their
-samples, the whole stream is decoded once to count, and again as far as needed if it is too large to be kept.
+samples, or `PREROLL` lacks the codec, the stream is decoded once to count, and again as far as needed if it
+is too large to be kept.
 
 Time 0 is the first sample that FFmpeg returns: encoder delay and padding are cut off as the container states,
 edit lists are applied, and the stream's start time relative to other streams is ignored.
@@ -70,7 +71,7 @@ class AudioStream:
         """Open the stream. Without an index it can only be read once, with `parts`.
 
         Raises:
-            MediaError: no audio stream, nothing that can be decoded, or longer than `limits` allow.
+            MediaError: no audio stream, nothing decodable, a refused rate, or longer than `limits` allow.
         """
         self.name = name
         self._file = file
@@ -78,7 +79,7 @@ class AudioStream:
         self._resources = contextlib.ExitStack()
         self._lost: dict[int, int] = {}  # first sample -> samples that could not be decoded there
         self._is_cut = False
-        self._kept: np.ndarray | None = None  # the whole stream, if it was decoded to count samples
+        self._kept: np.ndarray | None = None  # the whole stream, if it was decoded to count and fits
         try:
             self._open()
             if is_indexed:
@@ -97,7 +98,7 @@ class AudioStream:
         self._resources.close()
 
     def read(self, first: int, last: int) -> np.ndarray:
-        """Return samples first to last - 1, (channels, last - first) float32; undecodable samples are 0."""
+        """Return samples first to last - 1, (channels, last - first) float32. For losses see `keeps_time`."""
         if self._kept is not None:
             return self._kept[:, first:last]
         try:
@@ -316,7 +317,7 @@ class AudioStream:
         self._held_first = self._position = self._starts[self._first_exact]
 
     def _seek(self, begin: int) -> None:
-        """Move to a packet at or before `begin`: seek, or reopen if the index lacks the packet reached."""
+        """Move to a packet at or before `begin`: seek, or reopen if that reaches no such packet."""
         try:
             self._container.seek(self._stamps[begin], stream=self._stream)
             packets = self._demux()
@@ -337,7 +338,7 @@ class AudioStream:
         return number if self._sizes[number] == packet.size else None
 
     def _next_part(self) -> np.ndarray | None:
-        """Return the next packet's samples, as many as the index states; None at the end."""
+        """Return the next packet's samples as indexed, none for preroll packets; None at the end."""
         number = self._next_number
         if number >= len(self._counts):
             return None

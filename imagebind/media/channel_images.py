@@ -17,7 +17,7 @@ from imagebind.media.deep_images import TIFF_SIGNATURES, upright
 
 TIFF_SIGNATURE_BYTES = 8
 ORIENTATION_TAG = 274
-BUILT_IN_COMPRESSIONS = (1, 8, 32946)  # of tifffile: none and deflate; others need the package imagecodecs
+BUILT_IN_COMPRESSIONS = (1, 8, 32946)  # none, deflate; tifffile may need the package imagecodecs for others
 CHANNEL_AXES = "SIQC"  # tifffile's names of axes that may be channels: samples, pages, unknown, channels
 
 
@@ -34,7 +34,7 @@ def load_channels(
 
     Raises:
         MediaError: another format, damaged, cut short, or larger than `limits` allow.
-        MissingExtraError: tifffile is not installed.
+        MissingExtraError: the file is a TIFF, and tifffile is not installed.
     """
     name = name_of(source)
     with open_source(source, limits=limits) as file:

@@ -14,7 +14,7 @@ def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[
     One clip starts at 0. Source: released.
 
     Raises:
-        ValueError: no clips, or a clip or recording without length.
+        ValueError: no clips, or a clip or recording whose length is not positive.
     """
     if clips < 1:
         raise ValueError(f"clips: expected at least 1, got {clips}")

@@ -33,9 +33,9 @@ _WIDTH, _HEIGHT, TIFF_BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258,
 
 
 def read_deep_image(file: BinaryIO, *, name: str, limits: Limits) -> np.ndarray | None:
-    """Read the numbers of a file whose values Pillow would change: (h, w) or (h, w, c); else None.
+    """Read the stored numbers of a deep image, (h, w) or (h, w, c); None for files that are left to Pillow.
 
-    These are PGM and PPM with a highest value above 255, and PNG and TIFF of 16 bits with several channels.
+    It reads PGM and PPM with a highest value above 255, and 16-bit PNG and TIFF with several channels.
 
     Raises:
         MediaError: the file is damaged, cut short, or beyond `limits`.

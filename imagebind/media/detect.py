@@ -1,4 +1,4 @@
-"""Detect a file's media type from its first bytes; the file name decides only for plain text and tables.
+"""Detect a file's media type from its content; the name matters for text, tables and rare media formats.
 
 A file that may have several media types raises an error that says how to name the type.
 """
@@ -31,7 +31,7 @@ _IMAGE_MAGIC = (
     *(b"II+\0", b"MM\0+", b"\1\xda\0\1", b"\1\xda\1\1", b"\1\xda\0\2", b"\1\xda\1\2"),  # BigTIFF, SGI
     *(b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51"),  # JPEG 2000
 )
-_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and PFM; the plain forms P1 to P3 are text
+_PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and gray PFM; the plain forms P1 to P3 are text
 # The complete header: width, height and, except in PBM, the highest value; comments in between; one space.
 _GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
 _PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
@@ -223,7 +223,7 @@ def _is_imu_in_other_encoding(head: bytes, name: str, path: Path | None) -> bool
 
 
 def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
-    """Return the media type of FFF files, arrays and media that only FFmpeg recognises; refuse others."""
+    """Return the media type of FFF files and of media without a signature; refuse arrays and others."""
     if head.startswith(_FFF_MAGIC):
         return MediaKind.THERMAL
     if head.startswith(_NPY_MAGIC):

@@ -44,7 +44,7 @@ def check_roots(roots: Iterable[str | os.PathLike[str]]) -> list[Path]:
     """Return the absolute paths of files and folders to search; symbolic links are not resolved.
 
     Raises:
-        MediaError: a file or folder does not exist.
+        MediaError: a file or folder does not exist or cannot be reached.
     """
     paths = []
     for root in roots:
@@ -64,10 +64,14 @@ def discover(roots: Sequence[Path], *, without: Iterable[Path] = ()) -> Iterator
     `without` are left out. Symbolic links are followed, links to folders last. Each folder is listed once,
     even in a loop of links or under two roots.
 
-    A folder that cannot be listed and a broken link are yielded as errors.
+    A folder that cannot be listed and a broken link are yielded as errors. Files in a store are sorted by
+    path, so that subfolders and files mix.
 
     Args:
         roots: absolute paths, see `check_roots`.
+
+    Raises:
+        MediaError: a store cannot be reached.
     """
     yield from _Walk(without).below(roots)
 

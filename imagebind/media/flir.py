@@ -68,7 +68,7 @@ class PlanckCalibration:
         return self.r1 / (self.r2 * (math.exp(self.b / kelvin) - self.f)) - self.o
 
     def air_transmission(self) -> float:
-        """Return the share of radiation that passes half of the air, in [0, 1]."""
+        """Return the share of radiation that passes half of the air, in [0, 1] for plausible constants."""
         air = self.air - ZERO_CELSIUS
         water = self.humidity * math.exp(1.5587 + 0.06939 * air - 2.7816e-4 * air**2 + 6.8455e-7 * air**3)
         root_distance, root_water = math.sqrt(self.distance / 2), math.sqrt(water)
@@ -201,7 +201,7 @@ def _read_counts(record: bytes, *, name: str, limits: Limits) -> np.ndarray:
 
 
 def _roughness(counts: np.ndarray) -> int:
-    """Return the sum of differences between neighbouring pixels."""
+    """Return the sum of absolute differences between neighbouring pixels."""
     levels = counts.astype(np.int64)
     return int(np.abs(np.diff(levels, axis=0)).sum() + np.abs(np.diff(levels, axis=1)).sum())
 
@@ -209,7 +209,8 @@ def _roughness(counts: np.ndarray) -> int:
 def _calibration(record: bytes) -> PlanckCalibration | None:
     """Read a camera record; None if it has no Planck constants.
 
-    A value outside its plausible range is replaced by one that has no effect, or by room temperature.
+    Any other value outside its plausible range is replaced by a default, such as emissivity 1 or room
+    temperature.
     """
     order = _order_of(record)
     if len(record) < _R2 + 4:

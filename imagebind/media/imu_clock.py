@@ -47,7 +47,7 @@ def read_clock(
     """Convert a file's timestamps: numbers in some unit, dates with times, or times of day.
 
     Args:
-        unit: unit of numeric timestamps; inferred from their size by default.
+        unit: unit of numeric timestamps; inferred from the first one and the median step by default.
         spelled: the header's unit as spelled, if it is unknown.
 
     Raises:
@@ -104,7 +104,7 @@ def merge_duplicates(
 
 
 def _read_numbers(cells: Sequence[str]) -> tuple[np.ndarray | None, int | float]:
-    """Return the differences to the first number, and that number; None and 0 if a cell is not a number.
+    """Return the differences to the first number, and that number; None and 0 unless all are finite numbers.
 
     Integers are subtracted exactly, because nanoseconds since 1970 do not fit a float.
     """
@@ -181,7 +181,10 @@ def _read_dates(cells: Sequence[str], name: str, locate: SampleLocator) -> tuple
 
 
 def _nanoseconds(cell: str) -> tuple[int, bool] | None:
-    """Return nanoseconds since 1970 in UTC, or since midnight without a date, and whether there is a date."""
+    """Return nanoseconds since 1970 in UTC, or since midnight without a date, and whether there is a date.
+
+    A time without a zone is taken as UTC. None if the cell has another form.
+    """
     text = cell.strip().strip('"')
     dated = _DATE_PATTERN.match(text)
     at = dated.end() if dated else 0

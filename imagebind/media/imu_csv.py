@@ -34,7 +34,8 @@ CLOCK_CHECK_ROWS = 50  # first rows; a clock column that is empty in all of them
 class SensorStream:
     """One sensor's samples (t, 3) as written, seconds (t,) after `start`, and line numbers (t,) in its file.
 
-    All streams of a table share one `start`, in seconds after the zero of the table's clock.
+    `start` is in seconds after the zero of the table's clock. A table's streams share it, unless a tag column
+    names each row's sensor.
     """
 
     samples: np.ndarray
@@ -79,12 +80,14 @@ def read_streams(
     Args:
         columns: the columns that the user gave.
         role: the sensor of axes without a sensor's name.
-        rate: used if there is no clock; without both, rows count as seconds and `has_clock` is False.
+        rate: used if there is no clock; defaults to the rate in the lines before the header. Without clock
+            and rate, rows count as seconds and `has_clock` is False.
         time_unit: overrides the header's unit.
 
     Raises:
-        MediaError: the data are not text, have no known columns or two for one axis, a row with more or fewer
-            cells than the first, or a cell that is not a number; the message names the line.
+        MediaError: the data are not text, have no known columns, two for one axis, or no rows with numbers; a
+            clock that `read_clock` refuses; or a row with more or fewer cells than the first, or with a cell
+            that is not a finite number (the message names its line).
     """
     lines = text_lines(data, name=name)
     head = _head(lines)

@@ -67,7 +67,8 @@ def form_of(
     """Find the header and the first row in the first lines of a table.
 
     Raises:
-        MediaError: the table has no known columns, none of the given columns, or no rows.
+        MediaError: the table has no known columns, two for one axis, or no rows; it lacks a given column; or
+            its first row does not fit the header.
     """
     separator = next((sign for sign in (separator_line(line) for _, line in lines[:3]) if sign), None)
     delimiters = DELIMITERS if separator is None else (separator, *DELIMITERS)

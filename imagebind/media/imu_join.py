@@ -42,13 +42,15 @@ def join(
     """Return one table on the accelerometer's clock, over the time that both sensors cover.
 
     The gyroscope, and gravity if the accelerometer lacks it, are interpolated linearly if their times differ
-    from the accelerometer's. Samples that share a time are averaged.
+    from the accelerometer's, but not across gaps above `MAX_GAP_SECONDS`. Samples that share a time are
+    averaged.
 
     Args:
         accel_unit, gyro_unit: override the units in the header.
 
     Raises:
-        MediaError: a clock runs back, the sensors have no time in common, or a unit is unknown.
+        MediaError: a clock runs back or repeats most of its times, fewer than two samples lie in the time of
+            both sensors, or a unit is unknown.
     """
     accel = sensors[ACCEL] if ACCEL in sensors else sensors[USER]
     gyro = sensors[GYRO]
@@ -139,7 +141,7 @@ def _unit_of_gravity(gravity: SensorStream, name: str) -> str:
 
 
 def warn_of_gaps(seconds: np.ndarray, name: str) -> None:
-    """Warn of gaps between samples; a window that contains a gap is refused later, when it is cut out."""
+    """Warn of gaps between samples; by default, a window with a gap is refused when it is cut out."""
     steps = np.diff(seconds)
     gaps = steps > max(MAX_GAP_SECONDS, 5 * float(np.median(steps)))
     if gaps.any():

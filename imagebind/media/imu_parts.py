@@ -88,7 +88,7 @@ def first_in_folder(folder: Path) -> Path:
     """Return the accelerometer's file in a folder that contains one recording.
 
     Raises:
-        MediaError: the folder has no recording, or several.
+        MediaError: the folder has no recording or several, or cannot be listed.
     """
     try:
         files = sorted(path for path in folder.iterdir() if path.is_file() and _sensor_word(path) is not None)

@@ -53,12 +53,13 @@ def to_recording(
     """Return a checked recording of samples (t, 6) or (6, t), or 7 channels with time first.
 
     The clock is a rate or a timestamp for each sample; timestamps override the rate. Seconds count from the
-    first sample. Samples with the same time are averaged. A given unit is trusted. Without one, accelerometer
-    values that look like g are refused: they are in g, or exclude gravity, and only the caller knows which.
+    first sample. Samples with the same time are averaged. Recordings above `MAX_ACCEL` or `MAX_GYRO` are
+    refused in any unit. Without `accel_unit`, accelerometer values that look like g are also refused: they
+    are in g, or exclude gravity, and only the caller knows which.
 
     Raises:
         MediaError: the shape is wrong or ambiguous, there is no clock or there are two, the clock runs back,
-            values are NaN, or units are implausible; the message says what to pass.
+            values are NaN or infinite, or units are implausible.
         ValueError: a unit is unknown.
     """
     accel_scale, gyro_scale, tick_seconds = unit_scales(accel_unit, gyro_unit, time_unit)
@@ -83,7 +84,11 @@ def to_recording(
 def unit_scales(
     accel_unit: str | None, gyro_unit: str | None, time_unit: str | None
 ) -> tuple[float, float, float]:
-    """Return the factors that convert to m/s², rad/s and s; 1 for a unit that is not given."""
+    """Return the factors that convert to m/s², rad/s and s; 1 for a unit that is not given.
+
+    Raises:
+        ValueError: a unit is unknown.
+    """
     given = (
         ("accel_unit", accel_unit, ACCEL_UNITS),
         ("gyro_unit", gyro_unit, GYRO_UNITS),

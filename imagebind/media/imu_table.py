@@ -116,8 +116,8 @@ def refuse_companion(path: Path, *, layout: str | None) -> None:
 def first_number_row(text: str) -> int | None:
     """Return the index of the line at which rows of three or more numbers begin; None without such rows.
 
-    Only the first lines of the text are examined. Up to half of them may precede the rows, and hardly any
-    line between the rows may have another number of cells.
+    Only the first lines of the text are examined. Up to half of them may precede the rows, and fewer
+    than one in ten lines from there on may have another number of cells.
     """
     lines = [(number, line) for number, line in enumerate(text.splitlines()[:HEAD_LINES], start=1)]
     rows = rows_of_numbers(lines[:-1] if len(lines) > 3 else lines)  # the last line may be truncated
