@@ -162,3 +162,10 @@ def test_the_design_page_has_the_floors_of_the_import_order():
     listed = {int(number): set(re.findall(r"`([\w.]+)`", parts)) for number, parts in rows}
     exist = [{part for part in parts if f"imagebind.{part}" in MODULES} for parts in FLOORS]
     assert listed == dict(enumerate(exist, start=1))
+
+
+def test_the_design_page_names_every_reader_of_media():
+    page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+    table = page.split("### The readers in `media`")[1].split("## Import order")[0]
+    readers = {file.stem for file in (ROOT / "imagebind" / "media").glob("*.py")} - {"__init__"}
+    assert readers - set(re.findall(r"`(\w+)`", table)) == set()
