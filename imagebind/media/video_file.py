@@ -13,7 +13,7 @@ from av.video.frame import VideoFrame
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.media.video_clock import Clock
-from imagebind.media.video_pixels import to_rgb
+from imagebind.media.video_pixels import RgbConverter
 from imagebind.media.video_scan import Timeline, VideoInfo, scan_video, scan_webp
 from imagebind.media.video_stream import FalseKeyframeError, PacketMismatchError, StreamDecoder
 from imagebind.media.webp import is_animated_webp, webp_frames
@@ -105,12 +105,16 @@ class VideoFile:
         """
         aspect = self.timeline.pixel_aspect if square_pixels else Fraction(1)
         lost = 0
-        for done, (index, frame, is_exact) in enumerate(self._decoded_frames(indices), start=1):
-            lost += not is_exact
-            if frame is None:
-                raise MediaError(self.name, got="no frame that can be decoded", expected=EXPECTED_VIDEO)
-            self._check(lost, done, len(indices), min_share)
-            yield index, frame if isinstance(frame, np.ndarray) else self._pixels(frame, aspect)
+        with contextlib.closing(RgbConverter(pixel_aspect=aspect)) as to_rgb:
+            for done, (index, frame, is_exact) in enumerate(self._decoded_frames(indices), start=1):
+                lost += not is_exact
+                if frame is None:
+                    raise MediaError(self.name, got="no frame that can be decoded", expected=EXPECTED_VIDEO)
+                self._check(lost, done, len(indices), min_share)
+                if not isinstance(frame, np.ndarray):
+                    self._check_size(frame, aspect)
+                    frame = to_rgb(frame)
+                yield index, frame
 
     def _decoded_frames(self, indices: Sequence[int]) -> Iterator[DecodedFrame]:
         """Yield the frame for each of the increasing indices."""
@@ -180,7 +184,8 @@ class VideoFile:
                 "nearest in time replace them",
             )
 
-    def _pixels(self, frame: VideoFrame, aspect: Fraction) -> np.ndarray:
+    def _check_size(self, frame: VideoFrame, aspect: Fraction) -> None:
+        """Raise MediaError if a frame is too large with square pixels."""
         width = frame.width * aspect
         if width * frame.height > self.limits.max_pixels:
             raise MediaError(
@@ -188,4 +193,3 @@ class VideoFile:
                 got=f"{frame.width} x {frame.height}, too large with square pixels",
                 expected=f"frames of at most {self.limits.max_pixels:,} pixels (max_pixels)",
             )
-        return to_rgb(frame, pixel_aspect=aspect)

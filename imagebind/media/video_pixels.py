@@ -32,33 +32,56 @@ DISPLAY_MATRIX_FILTERS: dict[DisplayMatrix, list[tuple[str, str | None]]] = {
 }
 
 
-def to_rgb(
-    frame: VideoFrame, *, matrix: DisplayMatrix | None = None, pixel_aspect: Fraction = Fraction(1)
-) -> np.ndarray:
-    """Convert a frame to (h, w, 3) uint8 RGB as `ffmpeg` does, upright by `matrix` or its own display matrix.
+class RgbConverter:
+    """Converts frames to (h, w, 3) uint8 RGB as `ffmpeg` does, upright by `matrix` or their display matrices.
 
     The colour matrix (BT.601, BT.709, BT.2020, ...), range and chroma position are the frame's. If the pixels
-    are `pixel_aspect` times as wide as high, the frame is stretched along its stored width to square pixels.
+    are `pixel_aspect` times as wide as high, a frame is stretched along its stored width to square pixels.
     `VideoFrame.to_ndarray` ignores the chroma position, so it differs on 10-bit 4:2:0. It also
     converts the fields of interlaced frames separately, which `ffmpeg` does not do by default.
+
+    Frames with the same properties share a filter graph: building one takes longer than converting a small
+    frame. One converter is for one video and one thread, and must be closed.
     """
-    _neutralise_tags(frame)
-    filters = DISPLAY_MATRIX_FILTERS[display_matrix(frame) if matrix is None else matrix]
-    if pixel_aspect != 1:
-        width = max(round(frame.width * pixel_aspect), 1)
-        filters = [("scale", f"{width}:{frame.height}"), *filters]
-    graph = Graph()
-    if hasattr(graph, "threads"):  # not in PyAV 16
-        graph.threads = 1  # a forked process would wait forever for its parent's threads
-    source = graph.add_buffer(
-        width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
-    )
-    filters = [*filters, ("format", "pix_fmts=rgb24"), ("buffersink", None)]
-    graph.link_nodes(source, *(graph.add(*each) for each in filters)).configure()
-    graph.vpush(frame)
-    pixels = graph.vpull().to_ndarray()
-    _free(graph)
-    return pixels
+
+    def __init__(self, *, matrix: DisplayMatrix | None = None, pixel_aspect: Fraction = Fraction(1)):
+        self.matrix = matrix
+        self.pixel_aspect = pixel_aspect
+        self._graph: Graph | None = None
+        self._properties: tuple[object, ...] = ()  # of the frames that the graph converts
+
+    def __call__(self, frame: VideoFrame) -> np.ndarray:
+        """Convert one frame; its colour tags that swscale rejects are replaced."""
+        _neutralise_tags(frame)
+        matrix = display_matrix(frame) if self.matrix is None else self.matrix
+        size_and_format = (frame.width, frame.height, frame.format.name)
+        properties = (*size_and_format, frame.colorspace, frame.color_range, matrix)
+        if self._graph is None or properties != self._properties:
+            self.close()
+            self._graph, self._properties = self._new_graph(frame, matrix), properties
+        self._graph.vpush(frame)
+        return self._graph.vpull().to_ndarray()
+
+    def close(self) -> None:
+        """Free the filter graph."""
+        if self._graph is not None:
+            _free(self._graph)
+            self._graph = None
+
+    def _new_graph(self, frame: VideoFrame, matrix: DisplayMatrix) -> Graph:
+        filters = DISPLAY_MATRIX_FILTERS[matrix]
+        if self.pixel_aspect != 1:
+            width = max(round(frame.width * self.pixel_aspect), 1)
+            filters = [("scale", f"{width}:{frame.height}"), *filters]
+        graph = Graph()
+        if hasattr(graph, "threads"):  # not in PyAV 16
+            graph.threads = 1  # a forked process would wait forever for its parent's threads
+        source = graph.add_buffer(
+            width=frame.width, height=frame.height, format=frame.format, time_base=Fraction(1)
+        )
+        filters = [*filters, ("format", "pix_fmts=rgb24"), ("buffersink", None)]
+        graph.link_nodes(source, *(graph.add(*each) for each in filters)).configure()
+        return graph
 
 
 def display_matrix(frame: VideoFrame) -> DisplayMatrix:

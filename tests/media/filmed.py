@@ -5,12 +5,16 @@ import shutil
 import struct
 import subprocess
 from collections.abc import Iterable
+from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 import pytest
+
+from imagebind.media.video_pixels import RgbConverter
 
 needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
 GRAY_STEP = 3  # gray levels between frames; larger than compression errors
@@ -124,3 +128,9 @@ def _with_edits(boxes: bytes, edits: bytes) -> bytes:
 
 def _box(box_type: bytes, body: bytes) -> bytes:
     return struct.pack(">I", 8 + len(body)) + box_type + body
+
+
+def to_rgb(frame: av.VideoFrame, **options: Any) -> np.ndarray:
+    """Convert one frame with a converter of its own."""
+    with closing(RgbConverter(**options)) as converter:
+        return converter(frame)

@@ -2,6 +2,7 @@
 
 import gc
 import subprocess
+from contextlib import closing
 from fractions import Fraction
 
 import av
@@ -11,10 +12,11 @@ from av.filter import Graph
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
+from imagebind.media import video_pixels
 from imagebind.media.video_file import open_video
-from imagebind.media.video_pixels import to_rgb
+from imagebind.media.video_pixels import RgbConverter
 from imagebind.transforms.video import VideoTransform
-from tests.media.filmed import ffmpeg, make_video, needs_ffmpeg, record, with_display_matrix
+from tests.media.filmed import ffmpeg, make_video, needs_ffmpeg, record, to_rgb, with_display_matrix
 
 # H.273's number of each matrix, and the weights of red and blue in its luma.
 MATRICES = {
@@ -121,6 +123,29 @@ def test_a_filter_graph_does_not_stay_in_memory_until_the_next_garbage_collectio
         assert sum(type(held) is Graph for held in gc.get_objects()) == before
     finally:
         gc.enable()
+
+
+def test_frames_of_one_converter_equal_those_of_a_converter_each():
+    frames = [
+        one_colour(colour, matrix=matrix, color_range=color_range, pixel_format=pixel_format)
+        for pixel_format, color_range in FORMATS_AND_RANGES
+        for matrix in MATRICES
+        for colour in COLOURS
+    ]
+    order = np.random.default_rng(5).permutation(len(frames))
+    with closing(RgbConverter()) as shared:
+        for index in [*range(len(frames)), *order]:
+            assert np.array_equal(shared(frames[index]), to_rgb(frames[index])), index
+
+
+def test_frames_of_the_same_properties_share_a_filter_graph(monkeypatch):
+    graphs = []
+    monkeypatch.setattr(video_pixels, "Graph", lambda: graphs.append(Graph()) or graphs[-1])
+    frames = [av.VideoFrame.from_ndarray(np.full((48, 64, 3), level, np.uint8)) for level in range(5)]
+    with closing(RgbConverter()) as converter:
+        levels = [converter(frame)[0, 0, 0] for frame in frames]
+    assert levels == [0, 1, 2, 3, 4]
+    assert len(graphs) == 1
 
 
 # Display matrices

@@ -12,9 +12,8 @@ import pytest
 
 from imagebind.errors import collect_warnings
 from imagebind.media.video_file import open_video
-from imagebind.media.video_pixels import to_rgb
 from imagebind.media.video_stream import StreamDecoder
-from tests.media.filmed import needs_ffmpeg, packets_of, record, trim, with_edit_list
+from tests.media.filmed import needs_ffmpeg, packets_of, record, to_rgb, trim, with_edit_list
 
 pytestmark = needs_ffmpeg
 
