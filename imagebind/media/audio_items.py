@@ -12,9 +12,9 @@
 """
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from numbers import Real
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits, encodable, is_source, name_of
+from imagebind.io.store_path import as_path
 from imagebind.media.decoders import (
     decode_audio,
     is_audio_decoder,
@@ -65,7 +66,10 @@ def unpack_audio(audio: Any) -> Any:
     """
     if isinstance(audio, Mapping):
         samples, rate = samples_name(audio), rate_name(audio)
-        audio = (audio[samples], audio[rate]) if samples and rate else stored_source(audio) or audio
+        if samples and rate:
+            audio = (audio[samples], audio[rate])
+        elif (source := stored_source(audio)) is not None:
+            audio = source
     elif is_audio_samples(audio):
         audio = (audio.data, audio.sample_rate)
     audio = part_of_triple(audio, video=False)
@@ -109,7 +113,7 @@ def stored_source(row: Mapping[str, Any]) -> Any:
         return None
     content, path = row.get("bytes"), row.get("path")
     if content is None:
-        return None if path is None else Path(path)
+        return as_path(path) if isinstance(path, (str, os.PathLike)) else path
     if path is None or not isinstance(content, (bytes, bytearray, memoryview)):
         return content
     file = io.BytesIO(content)

@@ -103,6 +103,20 @@ def test_an_undecoded_row_is_read_from_its_bytes_or_path(audio_file, modality):
     assert identify({"bytes": content, "path": "x.wav"}).name == "x.wav"
 
 
+def test_the_path_of_a_row_may_be_a_uri(audio_file, memory):
+    memory.pipe("/sounds/x.wav", audio_file.read_bytes())
+    row = {"path": "memory://sounds/x.wav"}
+    assert torch.equal(clips_of(row), AudioTransform()(audio_file))
+    assert torch.equal(AudioTransform()(row), AudioTransform()(audio_file))
+    assert identify(row).name == "memory://sounds/x.wav"
+
+
+@pytest.mark.parametrize("row", [{"path": 7}, {"bytes": None, "path": ["x.wav"]}])
+def test_a_path_of_another_type_is_refused(row):
+    with pytest.raises(MediaError, match=f"got {type(row['path']).__name__}"):
+        clips_of({"audio": row})
+
+
 @pytest.mark.parametrize("name", ["rate", "sampling_rate", "sample_rate"])
 def test_the_rate_may_have_the_names_that_libraries_use(name):
     assert torch.equal(clips_of({"audio": TONE, name: RATE}), CLIPS)
@@ -165,6 +179,8 @@ def test_a_decoder_that_fails_or_is_too_long_raises_an_error_with_its_name():
         ({"array": TONE}, "got dict; to encode, "),
         ((TONE, None), "None"),
         (None, "got NoneType; to encode, "),
+        ({"bytes": TONE}, r"shape \(48000,\) without a rate"),
+        ({"bytes": b""}, "an empty file"),
         ([TONE], "got list; to encode, "),
     ],
 )
