@@ -1,5 +1,6 @@
 """Choose the stretches of a recording that become clips, of video or audio. Times are exact fractions."""
 
+import math
 from collections.abc import Sequence
 from fractions import Fraction
 
@@ -14,13 +15,14 @@ def clip_spans(duration: Seconds, *, clip_seconds: Seconds, clips: int) -> list[
     One clip starts at 0. Source: released.
 
     Raises:
-        ValueError: no clips, or a clip or recording whose length is not positive.
+        ValueError: no clips, or a clip or recording whose length is not positive and finite.
     """
     if clips < 1:
         raise ValueError(f"clips: expected at least 1, got {clips}")
-    if clip_seconds <= 0 or duration <= 0:
+    if not (0 < clip_seconds < math.inf and 0 < duration < math.inf):
         raise ValueError(
-            f"length of clip and recording: expected positive seconds, got {clip_seconds} and {duration}"
+            "length of clip and recording: expected positive, finite seconds, "
+            f"got {clip_seconds} and {duration}"
         )
     length = Fraction(clip_seconds)
     last_start = max(Fraction(duration) - length, Fraction(0))

@@ -1,5 +1,6 @@
 """The spans of the clips of a recording."""
 
+import math
 from fractions import Fraction
 from itertools import pairwise
 
@@ -29,9 +30,14 @@ def test_a_single_clip_starts_at_the_beginning():
 
 
 @pytest.mark.parametrize(
-    ("duration", "clip_seconds", "clips"), [(5, 2, 0), (5, 0, 1), (0, 2, 1), (-1, 2, 1), (5, -2, 1)]
+    ("duration", "clip_seconds", "clips"),
+    [
+        (5, 2, 0),
+        *((5, seconds, 1) for seconds in (0, -2, math.inf, math.nan)),
+        *((seconds, 2, 1) for seconds in (0, -1, math.inf, math.nan)),
+    ],
 )
-def test_lengths_and_counts_that_are_not_positive_are_refused(duration, clip_seconds, clips):
+def test_lengths_and_counts_that_are_not_positive_and_finite_are_refused(duration, clip_seconds, clips):
     with pytest.raises(ValueError, match="expected"):
         clip_spans(duration, clip_seconds=clip_seconds, clips=clips)
 
