@@ -68,20 +68,21 @@ def video_rate(decoder: Any) -> Fraction:
     """Return a video decoder's frames per second.
 
     Raises:
-        MediaError: the decoder states neither them nor its duration, fails, or has no frames.
+        MediaError: the decoder states neither them nor its duration, fails, has no frames, or less than one
+            in `MAX_RATE_DENOMINATOR` seconds.
     """
     metadata: Any = getattr(decoder, "metadata", None)
     try:
         if not len(decoder):
             raise ValueError("no frames")
         rate = decoder.get_avg_fps() if hasattr(decoder, "get_avg_fps") else metadata.average_fps
-        if not rate:
-            rate = len(decoder) / metadata.duration_seconds
-        if not 0 < rate < math.inf:
+        if not rate and (seconds := getattr(metadata, "duration_seconds", None)):
+            rate = len(decoder) / seconds
+        if not 1 / MAX_RATE_DENOMINATOR <= (rate or 0) < math.inf:
             raise ValueError(f"{rate} frames per second")
+        return Fraction(float(rate)).limit_denominator(MAX_RATE_DENOMINATOR)
     except Exception as error:  # of any type that the other library raises
         raise _failed(decoder, error) from error
-    return Fraction(rate).limit_denominator(MAX_RATE_DENOMINATOR)
 
 
 def read_frames(decoder: Any, indices: Iterable[int]) -> Iterator[tuple[int, Tensor]]:

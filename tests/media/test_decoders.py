@@ -61,7 +61,8 @@ def test_the_triple_of_torchvision_gives_its_frames():
         (VideoDecoder(FRAMES.float(), 25.0), "type torch.float32"),
         (VideoDecoder(FRAMES[..., :1].expand(-1, -1, -1, 2), 25.0), r"shape \(2, 24, 32\)"),
         (VideoReader(FRAMES, float("nan")), "nan frames per second"),
-        (VideoReader(FRAMES, 0.0), "a decoder that works, got one that fails"),
+        (VideoReader(FRAMES, 0.0), r"a decoder that works, got one that fails \(ValueError: 0.0 frames"),
+        (VideoReader(FRAMES, 1e-9), "1e-09 frames per second"),
         (VideoReader(FRAMES[:0], 25.0), "no frames"),
     ],
 )
