@@ -61,6 +61,7 @@ class Timeline:
         """
         if self.order is None:
             yield from enumerate(frame for _, frame in frames)
+            return
         for number, frame in frames:
             if number < len(self._frame_indices) and self._frame_indices[number] >= 0:
                 yield int(self._frame_indices[number]), frame

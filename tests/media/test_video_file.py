@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from imagebind.errors import MediaError, collect_warnings
 from imagebind.io.source import Limits
 from imagebind.media.video_file import Clock, open_video, probe_video
+from imagebind.media.video_scan import Timeline
 from imagebind.media.video_stream import StreamDecoder
 from imagebind.media.video_stream import packets_of as stream_packets
 from tests.media.filmed import (
@@ -166,6 +167,11 @@ def test_the_largest_default_video_stream_is_used(tmp_path):
     small, large = make_video(frames=5), make_video(frames=5, size=(128, 96))
     for default, width in [((True, True), 128), ((True, False), 64), ((False, True), 128)]:
         assert probe_video(merge_streams(small, large, default=default)).width == width
+
+
+def test_frames_are_numbered_as_decoded_if_only_decoding_gives_their_order():
+    timeline = Timeline(index=None, order=None, stamps=range(2), clock=Clock.steady(2, Fraction(25)))
+    assert list(timeline.with_indices([(3, "first"), (1, "second")])) == [(0, "first"), (1, "second")]
 
 
 # Errors
