@@ -15,26 +15,45 @@ import av
 import numpy as np
 from av.error import FFmpegError
 
+from imagebind.errors import warn_of
 from imagebind.io.source import Limits
 from imagebind.media.audio_packets import codec_headers, planar_floats
 from imagebind.media.audio_stream import AudioStream
 from imagebind.media.container import open_container
 
-PAGE_HEADER_BYTES = 27
+PAGE_HEADER_BYTES = 27  # without the table of segments, which has at most 255 bytes
 BEGINS_STREAM_FLAG = 2  # of a page
-CONVERT_CHUNK_SAMPLES = 2**16
+READ_CHUNK_SAMPLES = 2**16
 
 
-def open_stream(file: BinaryIO, name: str, limits: Limits) -> "AudioStream | ChainedStream":
-    """Open and index the audio of an open file; see `AudioStream`.
+def open_stream(
+    file: BinaryIO, name: str, limits: Limits, *, is_indexed: bool = True
+) -> "AudioStream | ChainedStream":
+    """Open the audio of an open file; see `AudioStream`. Streams that differ are always indexed.
 
     Raises:
         MediaError: as `AudioStream`.
     """
+    links = separate_links(file, name, limits)
+    if len(links) > 1:
+        return ChainedStream([AudioStream(link, name, limits) for link in links])
+    return AudioStream(links[0], name, limits, is_indexed=is_indexed)
+
+
+def separate_links(file: BinaryIO, name: str, limits: Limits) -> list[BinaryIO]:
+    """Return a chained Ogg's links if each must be decoded separately; any other file is one link.
+
+    Links that FFmpeg cannot open, such as a last one that is cut short, are left out with a warning.
+    """
     links = _links(file)
-    if len(links) > 1 and len({_headers(link, limits) for link in links}) > 1:
-        return ChainedStream([AudioStream(link, name, limits) for link in links])  # type: ignore[arg-type]
-    return AudioStream(file, name, limits)
+    parameters = [_shared_parameters(link, limits) for link in links] if len(links) > 1 else [None]
+    opened = [link for link, found in zip(links, parameters, strict=True) if found is not None]
+    if not opened or len(set(parameters)) == 1:
+        return [file]
+    if len(opened) < len(links):
+        missing = len(links) - len(opened)
+        warn_of(name, f"{missing} of the {len(links)} streams in the chained Ogg cannot be opened")
+    return opened  # type: ignore[return-value]
 
 
 class ChainedStream:
@@ -73,6 +92,12 @@ class ChainedStream:
                 )
         return np.concatenate(parts, axis=1)
 
+    def parts(self) -> Iterator[tuple[np.ndarray, int]]:
+        """Read from beginning to end; yield consecutive samples, (channels, n) float32, and their losses."""
+        for first in range(0, self.samples, READ_CHUNK_SAMPLES):
+            last = min(first + READ_CHUNK_SAMPLES, self.samples)
+            yield self.read(first, last), self.lost(first, last)
+
     def lost(self, first: int, last: int) -> int:
         """Return how many of samples first to last - 1 could not be decoded; they must have been read."""
         lost = 0
@@ -87,8 +112,8 @@ class ChainedStream:
             return None
         converter = av.AudioResampler(format="fltp", layout=self._links[0].layout, rate=self.rate)
         parts = []
-        for first in range(0, link.samples, CONVERT_CHUNK_SAMPLES):
-            samples = link.read(first, min(first + CONVERT_CHUNK_SAMPLES, link.samples))
+        for first in range(0, link.samples, READ_CHUNK_SAMPLES):
+            samples = link.read(first, min(first + READ_CHUNK_SAMPLES, link.samples))
             frame = av.AudioFrame.from_ndarray(
                 np.ascontiguousarray(samples), format="fltp", layout=link.layout.name
             )
@@ -136,9 +161,9 @@ def _links(file: BinaryIO) -> list[_LinkFile]:
 
     A new link starts at each page that begins a stream and follows a page of data.
     """
-    starts = [0] if file.seek(0) == 0 else []
-    follows_data = False
-    size = file.seek(0, os.SEEK_END)
+    starts, follows_data = [0], False
+    file.seek(0, os.SEEK_END)
+    size = file.tell()
     for position, flags in _pages(file):
         if flags & BEGINS_STREAM_FLAG and follows_data:
             starts.append(position)
@@ -161,7 +186,7 @@ def _pages(file: BinaryIO) -> Iterator[tuple[int, int]]:
         position += PAGE_HEADER_BYTES + segments + sum(table)
 
 
-def _headers(link: _LinkFile, limits: Limits) -> Any:
+def _shared_parameters(link: _LinkFile, limits: Limits) -> Any:
     """Return the parameters that all links must share for FFmpeg to decode them as one stream.
 
     None if the link cannot be opened or has no audio stream.

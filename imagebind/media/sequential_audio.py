@@ -9,37 +9,36 @@ from contextlib import closing
 from fractions import Fraction
 from pathlib import Path
 from threading import Condition
+from typing import BinaryIO
 
 import av
 import numpy as np
 
 from imagebind.errors import MediaError, warn_of
 from imagebind.io.source import Limits, name_of, open_source, reason_of
+from imagebind.media.audio_chain import open_stream, separate_links
 from imagebind.media.audio_file import exact_length
-from imagebind.media.audio_stream import EXPECTED_AUDIO, AudioStream
+from imagebind.media.audio_stream import EXPECTED_AUDIO
 from imagebind.media.container import fraction_of, open_container
 
 
 def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
     """Return the seconds of a file's audio, and whether stretches can be read alone; None without audio.
 
-    Nothing is decoded. If stretches cannot be read alone, the duration is the sum of the packets' durations,
-    and the decoded audio may be some hundredths of a second shorter; None if no packet states a duration.
+    At most the last sample is decoded. If stretches cannot be read alone, the duration is the sum of the
+    packets' durations, which may differ from the decoded audio by a tenth of a second, in a chained Ogg for
+    each link; None if no packet states a duration.
 
     Raises:
-        MediaError: the file cannot be read.
+        MediaError: the file cannot be opened.
     """
     name = name_of(path)
     with open_source(path, limits=limits) as file:
         if (length := exact_length(file)) is not None:
             return Fraction(*length), True
         try:
-            with open_container(file, limits) as container:
-                if not container.streams.audio:
-                    return None
-                stream = container.streams.audio[0]
-                ticks = _stated_ticks(container, stream)
-                seconds = ticks * (fraction_of(stream.time_base) or Fraction(0))
+            links = separate_links(file, name, limits)
+            seconds = sum((_stated_seconds(link, limits) for link in links), Fraction(0))
         except (av.FFmpegError, ValueError, RuntimeError, OSError) as error:
             raise MediaError(
                 name, got=f"no audio that can be decoded ({reason_of(error)})", expected=EXPECTED_AUDIO
@@ -47,16 +46,20 @@ def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
     return (seconds, False) if seconds > 0 else None
 
 
-def _stated_ticks(container: av.container.InputContainer, stream: av.AudioStream) -> int:
-    """Return the sum of the durations that packets state, up to where the file is cut short."""
+def _stated_seconds(file: BinaryIO, limits: Limits) -> Fraction:
+    """Return the sum of the durations that audio packets state, up to where the file is cut short."""
     ticks = 0
-    try:
-        for packet in container.demux(stream):
-            ticks += packet.duration or 0
-    except av.FFmpegError:
-        if not ticks:
-            raise
-    return ticks
+    with open_container(file, limits) as container:
+        if not container.streams.audio:
+            return Fraction(0)
+        stream = container.streams.audio[0]
+        try:
+            for packet in container.demux(stream):
+                ticks += packet.duration or 0
+        except av.FFmpegError:
+            if not ticks:
+                raise
+        return ticks * (fraction_of(stream.time_base) or Fraction(0))
 
 
 class SequentialAudio:
@@ -85,7 +88,8 @@ class SequentialAudio:
             first, last: whole seconds, which do not decrease from one stretch to the next.
 
         Raises:
-            MediaError: less than half of the audio can be decoded, or it ends at or before `first`.
+            MediaError: the file cannot be opened, less than half of the audio can be decoded, or it ends at
+                or before `first`.
         """
         with self._condition:
             self._condition.wait_for(lambda: self._next_number == number)
@@ -105,8 +109,7 @@ class SequentialAudio:
             if not samples:
                 blocks = []
             self._rate, audio, missing = block
-            if audio.shape[1]:
-                blocks.append(audio)
+            blocks.append(audio)
             samples += audio.shape[1]
             lost += missing
         if 2 * lost > samples:
@@ -135,10 +138,10 @@ def _decoded(path: Path, limits: Limits) -> Iterator[tuple[int, np.ndarray, int]
     name = name_of(path)
     with (
         open_source(path, limits=limits) as file,
-        closing(AudioStream(file, name, limits, is_indexed=False)) as stream,
+        closing(open_stream(file, name, limits, is_indexed=False)) as stream,
     ):
         for block, lost in stream.parts():
-            if lost and stream.channels:  # silence, so that later stretches keep their times
+            if lost and stream.channels and not block.shape[1]:  # silence keeps the times of later stretches
                 block = np.zeros((stream.channels, lost), dtype=np.float32)
             if block.shape[1]:
                 yield stream.rate, block, lost

@@ -1,14 +1,11 @@
 """Audio of many encoders, written by the ffmpeg command and decoded by it."""
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-
-needs_ffmpeg = pytest.mark.skipif(shutil.which("ffmpeg") is None, reason="needs the ffmpeg command")
 
 SECONDS = 7.3
 # File name -> (rate, channels, options of ffmpeg).

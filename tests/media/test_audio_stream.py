@@ -14,7 +14,8 @@ from imagebind.errors import MediaError, collect_warnings
 from imagebind.io.source import DEFAULT_LIMITS
 from imagebind.media.audio_file import load_audio, open_audio
 from imagebind.media.sequential_audio import SequentialAudio
-from tests.media.encoded import ENCODINGS, LOSSLESS, SECONDS, encode, ffmpeg_decodes, music, needs_ffmpeg
+from tests.media.encoded import ENCODINGS, LOSSLESS, SECONDS, encode, ffmpeg_decodes, music
+from tests.media.filmed import needs_ffmpeg
 
 pytestmark = needs_ffmpeg
 LOSSY_TOLERANCE = 1e-4  # of full scale
