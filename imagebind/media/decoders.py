@@ -15,6 +15,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, name_of
+from imagebind.media.audio_limits import check_seconds
 
 MAX_RATE_DENOMINATOR = 100_000  # restores 30000/1001 frames per second from a float
 
@@ -51,12 +52,7 @@ def decode_audio(decoder: Any, *, limits: Limits = DEFAULT_LIMITS) -> tuple[Any,
         MediaError: the decoder fails, or states a duration above `limits.max_seconds`.
     """
     seconds = getattr(getattr(decoder, "metadata", None), "duration_seconds", None)
-    if seconds is not None and seconds > limits.max_seconds:
-        raise MediaError(
-            name_of(decoder),
-            got=f"{seconds:,.1f} s",
-            expected=f"at most {limits.max_seconds:,} s (max_seconds)",
-        )
+    check_seconds(name_of(decoder), seconds or 0, limits)
     try:
         samples = decoder.get_all_samples()
         return samples.data, samples.sample_rate

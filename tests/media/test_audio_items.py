@@ -166,7 +166,7 @@ def test_a_decoder_that_fails_or_is_too_long_raises_an_error_with_its_name():
         clips_of({"audio": broken})
     endless = AudioDecoder(torch.from_numpy(STEREO), RATE)
     endless.metadata.duration_seconds = 1e6
-    with pytest.raises(MediaError, match=r"expected at most .* got 1,000,000\.0 s"):
+    with pytest.raises(MediaError, match=r"<AudioDecoder>: expected at most .* got 1,000,000\.0 s"):
         clips_of(endless)
 
 

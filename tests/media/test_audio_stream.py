@@ -144,7 +144,7 @@ def test_joined_files_are_decoded_to_their_end_at_the_rate_of_the_first(name, tm
         assert rate == ENCODINGS[JOINED[name][0]][0]
         # The command loses the last 2 ms of a part that it resamples, except at the end of the file.
         assert 0 <= whole.shape[1] - expected.shape[1] <= (100 if "other_rate" in name else 0)
-        same = int(7.3 * rate) if "other_rate" in name else whole.shape[1]
+        same = int(SECONDS * rate) if "other_rate" in name else whole.shape[1]
         np.testing.assert_allclose(whole[:, :same], expected[:, :same], atol=LOSSY_TOLERANCE)
         assert worst_difference(path, whole.numpy(), stretches=5, seed=0) == 0
     assert warnings == []
@@ -166,7 +166,7 @@ def test_a_file_cut_short_is_read_with_a_warning_and_refused_below_half(name, tm
     with collect_warnings() as warnings:
         waveform, rate = load_audio(data[: int(0.7 * len(data))])
     assert len(warnings) == 1 and "cut short" in warnings[0] and "7.3 s" in warnings[0]
-    assert waveform.shape[1] / rate == pytest.approx(0.7 * 7.3, abs=0.2)
+    assert waveform.shape[1] / rate == pytest.approx(0.7 * SECONDS, abs=0.2)
     with pytest.raises(
         MediaError, match=r"at least half of the 7\.3 s that its header states, got a file cut short after"
     ):
@@ -181,7 +181,7 @@ def test_a_wav_written_to_a_pipe_has_no_length_and_is_read_to_its_end(stated, tm
     data[at : at + 4] = stated.to_bytes(4, "little")
     with collect_warnings() as warnings:
         whole, _ = load_audio(bytes(data))
-    assert warnings == [] and whole.shape[1] == int(7.3 * 44_100)
+    assert warnings == [] and whole.shape[1] == int(SECONDS * 44_100)
 
 
 @pytest.mark.parametrize("name", ["aac.m4a", "aac.ts", "lame_128.mp3", "alac.m4a", "flac.mkv"])
@@ -313,7 +313,7 @@ def test_a_packet_that_states_a_hundred_million_samples_uses_little_memory(tmp_p
         waveform, rate = load_audio(bytes(data))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert 6 < waveform.shape[1] / rate < 7.3 and peak < 2**26
+    assert 6 < waveform.shape[1] / rate < SECONDS and peak < 2**26
     assert len(warnings) == 1 and "cut short" in warnings[0]
 
 
