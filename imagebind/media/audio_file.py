@@ -18,6 +18,7 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_
 from imagebind.media.audio_chain import ChainedStream, open_stream
 from imagebind.media.audio_items import read_item
 from imagebind.media.audio_limits import check_rate, check_sample_count, check_seconds
+from imagebind.media.audio_magic import W64_MAGIC
 from imagebind.media.audio_stream import STREAMED_BYTES, AudioStream
 
 # Ours: bounds on plausible values.
@@ -25,17 +26,16 @@ MAX_PEAK = 100.0  # 40 dB over full scale: integers that were cast to floats wit
 UNKNOWN_SAMPLES = 2**62  # libsndfile gives about twice as many for a FLAC that was streamed
 MAX_MISSING_SECONDS = 0.1  # without a warning, between the stated and the actual length
 EXPECTED_ARRAY = (
-    "an array (n,), (channels, n) or (n, channels) of floats in [-1, 1] or integers of 8, 16 or 32 bits"
+    "an array (n,), (channels, n) or (n, channels) of floats in [-1, 1], uint8, int8, int16 or int32"
 )
 
-PCM_HEAD_BYTES = 4096
+PCM_HEAD_BYTES = 4096  # searched for the format and the stated length
 # The subtypes in which libsndfile reads any stretch exactly, and their bytes per sample. It also reads MP3,
 # Vorbis and Opus, but not exactly.
 SUBTYPE_BYTES = {
     **{"PCM_S8": 1, "PCM_U8": 1, "PCM_16": 2, "PCM_24": 3, "PCM_32": 4},
     **{"FLOAT": 4, "DOUBLE": 8, "ULAW": 1, "ALAW": 1},
 }
-W64_MAGIC = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0"
 PCM_MAGIC = (b"fLaC", b".snd", b"dns.", b"caff", W64_MAGIC)
 PCM_WAVE_TAGS = (1, 3, 6, 7)  # integers, floats, A-law, µ-law
 EXTENSIBLE_WAVE_TAG = 0xFFFE  # the actual tag is 24 bytes further on
@@ -118,9 +118,9 @@ def open_audio(audio: object, *, limits: Limits = DEFAULT_LIMITS) -> Iterator[Au
     side of a two-dimensional array is taken as the channels. Source: ours.
 
     Raises:
-        MediaError: a file that cannot be opened, has no audio, is empty, longer than `limits` allow, or less
-            than half as long as its header states; an item of an unknown form; an array of another type or
-            shape; or a rate that `check_rate` refuses.
+        MediaError: a file that cannot be opened, has no audio, is empty, over a limit, or less than half as
+            long as its header states; an item that `read_item` refuses; an array of another type or shape; or
+            a rate that `check_rate` refuses.
     """
     source = read_item(audio, limits=limits)
     if not is_source(source):
@@ -205,7 +205,10 @@ def _open_pcm(file: BinaryIO, resources: ExitStack) -> tuple[soundfile.SoundFile
 
 
 def _stated_frames(head: bytes, sound_file: soundfile.SoundFile) -> int | None:
-    """Return the samples per channel that a WAV or AIFF header states; libsndfile counts those present."""
+    """Return the samples per channel that a WAV or AIFF header states; libsndfile counts those present.
+
+    None if the header does not state them.
+    """
     frame_bytes = sound_file.channels * SUBTYPE_BYTES[sound_file.subtype]
     if head[:4] == b"FORM":
         at = head.find(b"COMM", 12)
@@ -284,8 +287,10 @@ def _wrap_array(array: Any, rate: Any) -> AudioRecording:
     name = name_of(array)
     try:
         rate = float(rate)
-    except (TypeError, ValueError) as error:
-        raise MediaError(name, got=f"the rate {rate!r}", expected="(array, samples per second)") from error
+    except (TypeError, ValueError, OverflowError) as error:
+        raise MediaError(
+            name, got=f"the rate {rate!r:.40}", expected="(array, samples per second)"
+        ) from error
     check_rate(name, rate)
     try:
         if not isinstance(array, Tensor):

@@ -50,9 +50,7 @@ def read_item(audio: Any, *, limits: Limits) -> Any:
     is_array = isinstance(unpacked, (np.ndarray, Tensor))
     raise MediaError(
         name_of(audio),
-        got=f"an array of shape {tuple(unpacked.shape)} without a rate"
-        if is_array
-        else f"{type(audio).__name__}",
+        got=f"an array of shape {tuple(unpacked.shape)} without a rate" if is_array else type(audio).__name__,
         expected="a file or (array, rate)",
         hint="to encode, pass {'audio': array, 'rate': hz} or [(array, rate)]",
     )
@@ -122,7 +120,7 @@ def stored_source(row: Mapping[str, Any]) -> Any:
 
 
 def is_pair(item: object) -> bool:
-    """Whether an item is a pair of samples and a rate, in either order."""
+    """Whether an item has the form of a pair (samples, rate), in either order."""
     if not isinstance(item, Sequence) or isinstance(item, (str, bytes, bytearray, memoryview)):
         return False
     return len(item) == 2 and (_is_number(item[0]) or not isinstance(item[1], Sequence))

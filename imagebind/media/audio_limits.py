@@ -6,7 +6,7 @@ from imagebind.io.source import Limits
 MIN_RATE = 1_000  # Hz; ours, as is MAX_RATE
 MAX_RATE = 1_000_000
 MAX_FRAME_SAMPLES = 2**21  # ours: per channel of one packet, 2 s at MAX_RATE; damaged headers state more
-STEREO_SAMPLES = 2 * 48_000  # per second; at most `max_seconds` times as many are decoded at once
+STEREO_SAMPLES_PER_SECOND = 2 * 48_000  # at most `max_seconds` times as many are decoded at once
 
 
 def check_rate(name: str, rate: float) -> None:
@@ -29,9 +29,11 @@ def check_seconds(name: str, seconds: float, limits: Limits) -> None:
 
 def check_sample_count(name: str, samples: int, limits: Limits) -> None:
     """Raise MediaError for more samples, over all channels, than `max_seconds` of stereo at 48 kHz have."""
-    if samples > limits.max_seconds * STEREO_SAMPLES:
+    max_samples = limits.max_seconds * STEREO_SAMPLES_PER_SECOND
+    if samples > max_samples:
         raise MediaError(
             name,
-            got=f"{samples:,} samples over all channels",
-            expected=f"at most {limits.max_seconds:,} s of stereo at 48 kHz (max_seconds)",
+            got=f"{samples:,}",
+            expected=f"at most {max_samples:,.0f} samples over all channels, "
+            f"{limits.max_seconds:,} s of stereo at 48 kHz (max_seconds)",
         )

@@ -2,9 +2,10 @@
 
 import re
 
+W64_MAGIC = b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0"
 AUDIO_MAGIC = (
+    W64_MAGIC,
     *(b"fLaC", b"ID3", b".snd", b"dns.", b"caff", b"wvpk", b"TTA1", b"NIST_1A", b"Creative Voice File\x1a"),
-    b"riff.\x91\xcf\x11\xa5\xd6(\xdb\x04\xc1\0\0",  # W64
     *(b"DSD \x1c\0\0\0\0\0\0\0", b"MAC ", b"MPCK", b"MP+", b"tBaK"),  # DSF, Monkey's Audio, Musepack, TAK
     *(b"\x7f\xfe\x80\x01", b"\xfe\x7f\x01\x80", b"\x1f\xff\xe8\x00", b"\xff\x1f\x00\xe8", b"DTSHDHDR"),  # DTS
     *(b"ajkg", b"qoaf", b"TWIN97012000"),  # Shorten, QOA, VQF
@@ -113,7 +114,7 @@ def _frame(head: bytes, at: int) -> tuple[tuple[int, ...], int] | None:
         return None
     if part[1] & 0xF6 == 0xF0:  # AAC
         length = (part[3] & 3) << 11 | part[4] << 3 | part[5] >> 5
-        return (part[1], part[2]), max(length, 7)
+        return (part[1], part[2]), max(length, 7)  # bytes of the header
     version, layer = part[1] >> 3 & 3, 4 - (part[1] >> 1 & 3)
     bitrate, rate, padding = part[2] >> 4, _MPEG1_SAMPLE_RATES[part[2] >> 2 & 3], part[2] >> 1 & 1
     if bitrate == 0:  # free format: only the next frame's position gives the length

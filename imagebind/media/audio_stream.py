@@ -145,7 +145,7 @@ class AudioStream:
         return int(seconds * self.rate) - packet_samples  # CAF counts the last packet as if it were full
 
     def _open(self) -> None:
-        """Reopen the file at its beginning."""
+        """Open the file at its beginning; close it before if it is open."""
         self._resources.close()
         container = self._resources.enter_context(open_container(self._file, self._limits))
         if not container.streams.audio:
@@ -198,7 +198,7 @@ class AudioStream:
         # A position past the end makes the first read look up its own start.
         self._held, self._held_first, self._position = self._no_samples(), self.samples + 1, self.samples + 1
         self._next_number = len(counts)
-        self._first_exact = 0
+        self._first_exact = 0  # number of the first packet after preroll
 
     def _count_packets(self, counter: PacketCounter) -> "array[int] | None":
         """Count each packet's samples by its codec's rule, less those cut off; None if the rule fails."""

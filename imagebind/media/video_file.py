@@ -36,10 +36,10 @@ class DecodedFrame(NamedTuple):
 
 
 def probe_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> VideoInfo:
-    """Return a video file's properties: all packets are read, but only a few frames are decoded.
+    """Return a video file's properties: all packets are read, but usually only a few frames are decoded.
 
     Raises:
-        MediaError: not a video, without frames, or over a limit.
+        MediaError: as `open_video`.
     """
     with open_video(source, limits=limits) as video:
         return video.info
@@ -54,7 +54,7 @@ def open_video(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> "Iterator[
     apply, because a long video takes no more memory than a short one.
 
     Raises:
-        MediaError: not a video, without frames, or over a limit.
+        MediaError: a file that cannot be opened, is not a video, has no frames, or is over a limit.
     """
     name = name_of(source)
     with open_source(source, limits=limits) as file:

@@ -31,7 +31,7 @@ class VideoInfo:
 
     duration: float  # seconds, to the end of the last frame present, whatever the header states
     frames: int
-    fps: float  # on average
+    fps: float  # on average, as the file states it; else `FALLBACK_RATE`
     width: int  # of stored frames, before rotation
     height: int
     has_audio: bool
@@ -88,7 +88,7 @@ def scan_video(file: BinaryIO, name: str, limits: Limits) -> tuple[VideoInfo, Ti
     begins within a group of pictures (GOP), where recordings were joined, and in MPEG-4 with placeholders.
 
     Raises:
-        MediaError: not a video, without frames, or over a limit.
+        MediaError: not a video, without frames that can be decoded, or over a limit.
     """
     with opened_video(file, name, limits) as (container, stream):
         codec = stream.codec_context

@@ -167,11 +167,13 @@ def test_integers_cast_to_float_without_scaling_are_refused():
         ((torch.zeros(32_000), 16_000.5), "whole number"),
         ((torch.zeros(32_000), 10**9), "sampling rate"),
         ((torch.zeros(32_000), torch.zeros(2)), "got the rate"),
+        ((torch.zeros(32_000), 10**400), r"got the rate 10{39}$"),
         ((torch.zeros(0), 16_000), r"shape \(0,\)"),
         ((torch.zeros(2, 2, 8_000), 16_000), r"shape \(2, 2, 8000\)"),
         ((torch.zeros(500, 500), 16_000), "as many rows as columns"),
         ((torch.zeros(32_000, dtype=torch.bool), 16_000), "bool"),
         ((torch.zeros(32_000, dtype=torch.int64), 16_000), "int64"),
+        ((torch.zeros(32_000, dtype=torch.uint16), 16_000), "uint8, int8, int16 or int32, got torch.uint16"),
         ((torch.zeros(32_000, dtype=torch.complex64), 16_000), "complex"),
         ((np.array(["a", "b"]), 16_000), "values that are not numbers"),
         (([[1.0, 2.0], [3.0]], 16_000), "values that are not numbers"),
@@ -201,6 +203,13 @@ def test_audio_over_a_limit_is_refused_with_the_name_of_the_limit(item):
         AudioTransform(limits=Limits(max_seconds=2))(source)
     with pytest.raises(MediaError, match="max_bytes"):
         AudioTransform(limits=Limits(max_bytes=1000))(source)
+
+
+def test_more_samples_than_stereo_of_the_longest_length_has_are_refused():
+    buffer = io.BytesIO()
+    soundfile.write(buffer, np.zeros((16_000, 8), np.int16), 16_000, format="WAV")
+    with pytest.raises(MediaError, match=r"at most 96,000 samples over all channels.*, got 128,000"):
+        load_audio(buffer, limits=Limits(max_seconds=1))
 
 
 def test_a_header_that_states_hours_of_audio_is_refused_without_allocating(tmp_path):
