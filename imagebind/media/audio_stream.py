@@ -34,7 +34,7 @@ from imagebind.media.audio_packets import (
     planar_floats,
     trimming,
 )
-from imagebind.media.container import NO_STAMP, fraction_of, open_container
+from imagebind.media.container import NO_STAMP, demux, fraction_of, open_container
 
 VERIFIED_PACKETS = 8  # decoded at the beginning to check that the codec's rule holds for this stream
 MAX_STORED_BYTES = 2**22  # of packets kept in memory: four minutes of MP3 at 128 kbit/s
@@ -82,6 +82,7 @@ class AudioStream:
         self._kept: np.ndarray | None = None  # the whole stream, if it was decoded to count and fits
         try:
             self._open()
+            self.rate = self._codec.sample_rate
             if is_indexed:
                 self._index()
         except MediaError:
@@ -167,16 +168,14 @@ class AudioStream:
     def _demux(self) -> Iterator[Any]:
         """Yield packets from the container's position to the end, or to where the file is cut short."""
         try:
-            for packet in self._container.demux(self._stream):
-                if packet.size:
-                    yield packet
+            yield from demux(self._container, self._stream)
         except FFmpegError:
             self._is_cut = True
 
     def _index(self) -> None:
         """Learn how many samples each packet decodes to; this moves to the end of the stream."""
-        check_rate(self.name, self._codec.sample_rate)
-        self.rate, self.channels, self.layout = self._codec.sample_rate, self._codec.channels, None
+        check_rate(self.name, self.rate)
+        self.channels, self.layout = self._codec.channels, None
         self._stamps = self._sizes = array("q")  # of each packet; empty if decoding starts at the beginning
         self._is_trimmed = False  # whether the first packet is
         self._stored: list[Any] | None = None  # all packets of a short stream, kept for rereading

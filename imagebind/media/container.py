@@ -1,11 +1,15 @@
 """Open media files with PyAV, within limits, and hide the differences between PyAV's versions."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from fractions import Fraction
 from io import RawIOBase
 from typing import Any, BinaryIO
 
 import av
 from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Stream
 
 from imagebind.io.source import Limits
 
@@ -26,6 +30,18 @@ def open_container(
     file.seek(0)
     options = {"max_pixels": str(limits.max_pixels), "protocol_whitelist": "none"}
     return av.open(file, "r", options=options, buffer_size=buffer_bytes, **_TAG_ERRORS)  # type: ignore[call-overload]
+
+
+def demux(container: InputContainer, stream: Stream) -> Iterator[Packet]:
+    """Yield a stream's packets that have data, from the container's position to the end.
+
+    Raises:
+        FFmpegError: the file is damaged or cut short.
+    """
+    with suppress(IndexError):  # of PyAV, at the end of a file to which streams were added midway
+        for packet in container.demux(stream):
+            if packet.size:
+                yield packet
 
 
 def video_streams(container: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from imagebind.io.source import Limits, name_of, open_source, reason_of
 from imagebind.media.audio_chain import open_stream, separate_links
 from imagebind.media.audio_file import exact_length
 from imagebind.media.audio_stream import EXPECTED_AUDIO
-from imagebind.media.container import fraction_of, open_container
+from imagebind.media.container import demux, fraction_of, open_container
 
 
 def probe_audio(path: Path, *, limits: Limits) -> tuple[Fraction, bool] | None:
@@ -54,7 +54,7 @@ def _stated_seconds(file: BinaryIO, limits: Limits) -> Fraction:
             return Fraction(0)
         stream = container.streams.audio[0]
         try:
-            for packet in container.demux(stream):
+            for packet in demux(container, stream):
                 ticks += packet.duration or 0
         except av.FFmpegError:
             if not ticks:

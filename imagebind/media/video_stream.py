@@ -16,7 +16,7 @@ from av.video.stream import VideoStream
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits, reason_of
-from imagebind.media.container import fraction_of, open_container, video_streams
+from imagebind.media.container import demux, fraction_of, open_container, video_streams
 from imagebind.media.video_packets import PacketIndex, is_independent
 
 VIDEO_BUFFER_BYTES = 256 * 1024  # fewer calls back into Python
@@ -75,10 +75,8 @@ def packets_of(container: InputContainer, stream: VideoStream) -> Iterator[Packe
 
     They include packets whose frames an edit list hides, because later frames may refer to them.
     """
-    with contextlib.suppress(IndexError), _suppress_damage():  # PyAV's IndexError: streams were added midway
-        for packet in container.demux(stream):
-            if packet.size:
-                yield packet
+    with _suppress_damage():
+        yield from demux(container, stream)
 
 
 @contextlib.contextmanager

@@ -2,11 +2,12 @@
 
 import io
 from fractions import Fraction
+from types import SimpleNamespace
 
 import av
 
 from imagebind.io.source import DEFAULT_LIMITS
-from imagebind.media.container import fraction_of, open_container
+from imagebind.media.container import demux, fraction_of, open_container
 
 
 def tagged_video(*, title: bytes) -> io.BytesIO:
@@ -36,3 +37,15 @@ def test_ratios_are_exact_fractions():
         assert type(rate) is type(time_base) is Fraction
         assert rate * time_base == 1 and rate == Fraction(30000, 1001)
         assert fraction_of(stream.codec_context.sample_aspect_ratio) in (None, 1)
+
+
+class GrowingContainer:
+    """Stand-in for a container to which a stream was added midway: at the end PyAV looks up its index."""
+
+    def demux(self, stream):
+        yield from [SimpleNamespace(size=1), SimpleNamespace(size=1)]
+        raise IndexError("list index out of range")
+
+
+def test_packets_end_without_an_error_if_streams_were_added_midway():
+    assert len(list(demux(GrowingContainer(), None))) == 2

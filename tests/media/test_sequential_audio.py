@@ -27,6 +27,15 @@ def test_overlapping_stretches_equal_those_of_the_whole_audio(m4a):
         np.testing.assert_array_equal(waveform, whole[:, first * rate : last * rate])
 
 
+def test_audio_whose_first_packets_are_damaged_begins_after_them(m4a, tmp_path):
+    data = bytearray(m4a.read_bytes())
+    start = data.index(b"mdat") + 4
+    data[start : start + 1000] = b"\xff" * 1000
+    (tmp_path / "damaged.m4a").write_bytes(data)
+    waveform, rate = SequentialAudio(tmp_path / "damaged.m4a", limits=DEFAULT_LIMITS).read(0, 0, 4)
+    assert rate == AUDIO_RATE and waveform.shape == (2, 4 * rate)
+
+
 def test_a_stretch_after_the_end_is_refused(m4a):
     audio = SequentialAudio(m4a, limits=DEFAULT_LIMITS)
     with pytest.raises(
