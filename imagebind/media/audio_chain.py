@@ -29,7 +29,7 @@ READ_CHUNK_SAMPLES = 2**16
 def open_stream(
     file: BinaryIO, name: str, limits: Limits, *, is_indexed: bool = True
 ) -> "AudioStream | ChainedStream":
-    """Open the audio of an open file; see `AudioStream`. Streams that differ are always indexed.
+    """Open the audio of an open file; see `AudioStream`. A chained Ogg whose links differ is always indexed.
 
     Raises:
         MediaError: as `AudioStream`.

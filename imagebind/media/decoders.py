@@ -17,7 +17,7 @@ from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, name_of
 from imagebind.media.audio_limits import check_seconds
 
-MAX_RATE_DENOMINATOR = 100_000  # restores 30000/1001 frames per second from a float
+MAX_DECODER_RATE_DENOMINATOR = 100_000  # restores 30000/1001 frames per second from a float
 
 
 def is_decoder(item: object) -> bool:
@@ -65,7 +65,7 @@ def video_rate(decoder: Any) -> Fraction:
 
     Raises:
         MediaError: the decoder states neither them nor its duration, fails, has no frames, or less than one
-            in `MAX_RATE_DENOMINATOR` seconds.
+            in `MAX_DECODER_RATE_DENOMINATOR` seconds.
     """
     metadata: Any = getattr(decoder, "metadata", None)
     try:
@@ -74,9 +74,9 @@ def video_rate(decoder: Any) -> Fraction:
         rate = decoder.get_avg_fps() if hasattr(decoder, "get_avg_fps") else metadata.average_fps
         if not rate and (seconds := getattr(metadata, "duration_seconds", None)):
             rate = len(decoder) / seconds
-        if not 1 / MAX_RATE_DENOMINATOR <= (rate or 0) < math.inf:
+        if not 1 / MAX_DECODER_RATE_DENOMINATOR <= (rate or 0) < math.inf:
             raise ValueError(f"{rate} frames per second")
-        return Fraction(float(rate)).limit_denominator(MAX_RATE_DENOMINATOR)
+        return Fraction(float(rate)).limit_denominator(MAX_DECODER_RATE_DENOMINATOR)
     except Exception as error:  # of any type that the other library raises
         raise _failed(decoder, error) from error
 

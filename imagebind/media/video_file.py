@@ -24,14 +24,14 @@ MIN_DECODED_SHARE = 0.5  # of the requested frames must decode
 RETRY_KEYFRAMES = 2  # to go back if a frame is missing, since a decoder may recover late
 EXPECTED_VIDEO = "an undamaged video"
 
-Frame = VideoFrame | np.ndarray
+FrameOrPixels = VideoFrame | np.ndarray
 
 
 class DecodedFrame(NamedTuple):
     """The frame for an index: the frame itself, or the nearest one in time if it cannot be decoded."""
 
     frame_index: int  # in presentation order
-    frame: Frame | None  # None: no frame can be decoded
+    frame: FrameOrPixels | None  # None: no frame can be decoded
     is_exact: bool
 
 
@@ -155,7 +155,9 @@ class VideoFile:
     def _frames_from(self, start: int, decoder: StreamDecoder) -> Iterator[tuple[int, VideoFrame]]:
         return self.timeline.with_indices(decoder.frames_from(start))
 
-    def _nearest(self, frames: Iterator[tuple[int, Frame]], indices: Iterable[int]) -> Iterator[DecodedFrame]:
+    def _nearest(
+        self, frames: Iterator[tuple[int, FrameOrPixels]], indices: Iterable[int]
+    ) -> Iterator[DecodedFrame]:
         """Yield for each of the increasing indices the frame that is nearest to it in time."""
         before, after = None, next(frames, None)
         for index in indices:
