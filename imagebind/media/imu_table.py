@@ -150,12 +150,12 @@ def first_stamp(table: bytes, *, name: str) -> float:
     """Return the start of a recording in seconds on its table's clock; the first lines of the table suffice.
 
     Raises:
-        MediaError: as `read_streams`; or the table has no clock.
+        MediaError: as `read_streams` and `join`; or the table has no clock, or only one sensor.
     """
     streams = read_streams(table, name=name)
     if not streams.has_clock:
         raise MediaError(name, got="none", expected="the time column canonical_timestamp_ms")
-    return join(streams.sensors, name=name).start
+    return _joined(streams, name, TableOptions(layout=Layout())).start
 
 
 def _has_both_sensors(form: TableForm, columns: Columns | None) -> bool:
@@ -176,7 +176,7 @@ def _joined(streams: SensorStreams, name: str, options: TableOptions) -> ImuTabl
     if form.plan.tag is not None and form.plan.is_sensor_logger and {ACCEL, GRAVITY} <= {*sensors}:
         sensors[USER] = sensors.pop(ACCEL)
     if GYRO not in sensors or not {ACCEL, USER} & {*sensors}:
-        there = ", ".join(sensors)
+        there = ", ".join(sensors) or "other sensors"
         raise MediaError(
             name, got=f"samples of {there} only", expected="samples of an accelerometer and a gyroscope"
         )
@@ -207,7 +207,7 @@ def _read_files(files: RecordingFiles, options: TableOptions, read: FileReader) 
     first = _streams(read(files.first), name, options, accel_columns, ACCEL)
     gyro = _streams(read(files.gyro), str(files.gyro), options, gyro_columns, GYRO)
     sensors = {sensor: stream for sensor, stream in first.sensors.items() if sensor != GYRO}
-    if first.form.plan.is_sensor_logger:
+    if first.form.plan.is_sensor_logger and ACCEL in sensors:
         options = replace(options, layout=_sensor_logger(files, sensors, options, read))
     sensors |= {sensor: stream for sensor, stream in gyro.sensors.items() if sensor == GYRO}
     whole = SensorStreams(sensors=sensors, form=first.form, has_clock=first.has_clock and gyro.has_clock)
@@ -225,20 +225,26 @@ def _sensor_logger(
     accel = sensors.pop(ACCEL)
     is_total = files.first.stem.lower().endswith("totalacceleration")
     if files.total is not None:
-        accel, is_total = (
-            _streams(read(files.total), str(files.total), options, None, ACCEL).sensors[ACCEL],
-            True,
-        )
+        accel, is_total = _stream_of(files.total, ACCEL, options, read), True
     sensors[ACCEL if is_total else USER] = accel
     if is_total:
         low, high = G_MAGNITUDES
         in_g = low <= float(np.median(np.linalg.norm(accel.samples, axis=1))) <= high
         return replace(layout, accel_unit="g") if in_g else layout
     if files.gravity is not None:
-        gravity = _streams(read(files.gravity), str(files.gravity), options, None, GRAVITY)
-        sensors[GRAVITY] = gravity.sensors[GRAVITY]
+        sensors[GRAVITY] = _stream_of(files.gravity, GRAVITY, options, read)
         return replace(layout, accel_unit=None)  # inferred from the magnitude of gravity
     return layout
+
+
+def _stream_of(path: Path, sensor: str, options: TableOptions, read: FileReader) -> SensorStream:
+    """Return the stream of a sensor in a file whose name states this sensor."""
+    sensors = _streams(read(path), str(path), options, None, sensor).sensors
+    if sensor not in sensors:
+        raise MediaError(
+            str(path), got=f"samples of {', '.join(sensors)} only", expected=f"samples of {sensor}"
+        )
+    return sensors[sensor]
 
 
 def _one_sensor_error(form: TableForm, lines: Sequence[Line], name: str, path: Path | None) -> MediaError:

@@ -5,6 +5,7 @@ import pytest
 
 from imagebind.errors import CompanionMediaError, MediaError, collect_warnings
 from imagebind.media.detect import detect
+from imagebind.media.imu_table import first_stamp
 from imagebind.modality import MediaKind
 from imagebind.transforms.imu import load_imu
 from tests.media.loggers import (
@@ -173,6 +174,31 @@ def test_the_error_for_one_sensor_names_the_missing_columns(tmp_path):
         MediaError, match=r"Accelerometer\.csv: .*Gyroscope\.csv.*, got axes without a sensor's name"
     ):
         load_imu(alone / "Accelerometer.csv")
+
+
+@pytest.mark.parametrize(
+    "file, header, there",
+    [
+        ("Accelerometer", "gyro_{}", "gyro"),
+        ("Gyroscope", "acc_{}", "user acceleration, gravity"),
+        ("Gravity", "acc_{}", "accel"),
+        ("TotalAcceleration", "gravity_{}", "gravity"),
+    ],
+)
+def test_a_file_with_another_sensor_than_its_name_states_is_refused(file, header, there, tmp_path):
+    folder = sensor_logger(tmp_path / "walk")
+    text = f"time,seconds_elapsed,{axes(header)}\n" + rows(stamps(1e9), SECONDS, ACCEL)
+    (folder / f"{file}.csv").write_text(text)
+    with pytest.raises(MediaError, match=rf"\.csv: expected samples of .*, got samples of {there} only"):
+        load_imu(folder)
+
+
+@pytest.mark.parametrize("sensor", ["acc", "gyro"])
+def test_the_start_of_a_table_of_one_sensor_is_refused(sensor):
+    with pytest.raises(
+        MediaError, match=r"expected samples of an accelerometer and a gyroscope, got samples"
+    ):
+        first_stamp(f"t,{axes(sensor + '_{}')}\n0,1,2,3\n".encode(), name="imu.csv")
 
 
 @pytest.mark.parametrize("names", [(), ("acc_1", "gyro_1", "acc_2", "gyro_2")])
