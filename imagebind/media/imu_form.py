@@ -166,19 +166,7 @@ def _form_from_columns(
                 header = cells
                 break
         plan = plan_from_columns(columns, header, name=name)
-        form = _form_below(lines, position - 1, delimiter, delimiters, [], plan, name)
-        largest = max(
-            index
-            for triple in (*plan.sensors.values(), [c.index for c in plan.clocks] or [0])
-            for index in triple
-        )
-        if largest >= form.width:
-            raise MediaError(
-                name,
-                got=f"{form.width} in line {lines[position][0]}",
-                expected=f"at least {largest + 1} columns for the column number {largest}, counted from 0",
-            )
-        return form
+        return _form_below(lines, position - 1, delimiter, delimiters, [], plan, name)
     first_error = None
     for position in range(start, min(len(lines), start + HEADER_LINES)):
         line = lines[position][1][:HEADER_CHARACTERS]
@@ -224,6 +212,14 @@ def _form_below(
                 name,
                 got=f"{len(cells)} cells in line {lines[row][0]}, but {len(header)} in the header",
                 expected="the same number of cells in each row",
+            )
+        indices = [index for triple in plan.sensors.values() for index in triple]
+        largest = max([*indices, *(clock.index for clock in plan.clocks)], default=0)
+        if largest + shift >= len(cells):  # a number that the user gave
+            raise MediaError(
+                name,
+                got=f"{len(cells)} in line {lines[row][0]}",
+                expected=f"at least {largest + 1} columns for the column number {largest}, counted from 0",
             )
         return TableForm(
             plan=_with_units(plan, units),

@@ -196,6 +196,10 @@ def test_the_units_of_the_header_apply_to_columns_given_by_number():
             {**COLUMNS, "gyro": (4, 5, 7)},
             r"at least 8 columns for the column number 7, counted from 0, got 7 in line",
         ),
+        (
+            {"accel": NAMES[1:4], "gyro": (4, 5, 99)},
+            r"at least 100 columns for the column number 99, counted from 0, got 7 in line 2",
+        ),
         ({**COLUMNS, "accel": ("accl_x", "accl_y", "acl_z")}, r"got 'acl_z'"),
     ],
 )
