@@ -153,11 +153,9 @@ def is_deep(values: np.ndarray) -> bool:
 def positive_number(value: object) -> float | None:
     """Return a positive finite number, also from text ("0.01", "1/256"); None for anything else."""
     number = math.nan
-    if isinstance(value, str):
+    if isinstance(value, (str, Real)) and not isinstance(value, bool):
         with contextlib.suppress(ValueError, ArithmeticError):  # not a number, 1/0, or out of float range
-            number = float(Fraction(value))
-    elif isinstance(value, Real) and not isinstance(value, bool):
-        number = float(value)
+            number = float(Fraction(value) if isinstance(value, str) else value)
     return number if 0 < number < math.inf else None
 
 

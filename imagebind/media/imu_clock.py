@@ -1,5 +1,6 @@
 """Read the clock of an IMU recording (its unit and its start), and average repeated times. Source: ours."""
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ DAY_SECONDS, SECOND_NS = 86400, 10**9
 _DATE_PATTERN = re.compile(r"(\d{4})[-/.](\d\d?)[-/.](\d\d?)[T _] ?")
 _TIME_PATTERN = re.compile(r"(\d\d?)[:\-](\d\d)[:\-](\d\d)(?:[.,:_](\d{1,12}))?")
 _ZONE_PATTERN = re.compile(r" ?(?:Z|UTC|GMT|([+-])(\d\d):?(\d\d)?)?", re.IGNORECASE)
-_EXPECTED_STAMP = "a number, or a date and time such as 2024-05-01T10:30:00.250"
+_EXPECTED_STAMP = "a finite number, or a date and time such as 2024-05-01T10:30:00.250"
 
 SampleLocator = Callable[[int], str]  # sample number -> its position for an error, such as its line
 
@@ -110,6 +111,7 @@ def _read_numbers(cells: Sequence[str]) -> tuple[np.ndarray | None, int | float]
     """
     try:
         whole = [int(cell) for cell in cells]
+        float(whole[0])  # an OverflowError if it is too large
         return np.array([number - whole[0] for number in whole], dtype=np.float64), whole[0]
     except ValueError:
         pass
@@ -161,8 +163,9 @@ def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> 
 def _read_dates(cells: Sequence[str], name: str, locate: SampleLocator) -> tuple[np.ndarray, int]:
     stamps: list[int] = []
     day = 0
-    if cells and _nanoseconds(cells[0]) is None:  # report the first cell that is not a number
-        wrong = next((row for row, cell in enumerate(cells) if number_in(cell) is None), 0)
+    if cells and _nanoseconds(cells[0]) is None:  # report the first cell that is not a finite number
+        numbers = map(number_in, cells)
+        wrong = next((row for row, value in enumerate(numbers) if value in (None, math.inf, -math.inf)), 0)
         got = f"{cells[wrong][:40]!r} in the time column at {locate(wrong)}"
         raise MediaError(name, got=got, expected=_EXPECTED_STAMP)
     for row, cell in enumerate(cells):

@@ -15,6 +15,7 @@ from imagebind.media.imu_columns import COLUMNS_HINT, ClockColumn
 from imagebind.media.imu_form import TableForm, form_of
 from imagebind.media.imu_layouts import Columns
 from imagebind.media.imu_names import sensor_of_tag
+from imagebind.media.imu_recording import checked_rate
 from imagebind.media.imu_text import (
     BLANK_CELLS,
     HEAD_CHARACTERS,
@@ -257,7 +258,8 @@ def _times(
 ) -> ImuClock:
     """Return the clock of the rows with a timestamp; without a clock column, count rows from the first."""
     if column is None:
-        return ImuClock(seconds=np.arange(len(stamped)) / (rate or 1.0), start=Fraction(0))
+        hertz = 1.0 if rate is None else checked_rate(rate, name)
+        return ImuClock(seconds=np.arange(len(stamped)) / hertz, start=Fraction(0))
     known = XSENS if column.unit == XSENS else unit_of(column.unit or "", TIME_UNITS)
     return read_clock(
         [stamp for stamp in rows.stamps if stamp],

@@ -1,8 +1,8 @@
 """The layout of an IMU table as the user gives it: columns, the name of a logger, or a JSON file."""
 
 import json
-import math
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -166,7 +166,7 @@ def _check(entries: Mapping[str, Any]) -> None:
             raise ValueError(f"{option}: expected one of {', '.join(units)}, got {spelling!r}")
     rate = entries.get("rate")
     is_number = isinstance(rate, int | float) and not isinstance(rate, bool)
-    if rate is not None and not (is_number and 0 < rate < math.inf):
+    if rate is not None and not (is_number and 0 < rate <= sys.float_info.max):
         raise ValueError(f"rate: expected a positive number in Hz, got {rate!r}")
 
 

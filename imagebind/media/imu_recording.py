@@ -73,7 +73,7 @@ def to_recording(
         seconds = _seconds_after_first(timestamps, len(table), name, tick_seconds)
         seconds, table = merge_duplicates(seconds, table, name=name, locate=lambda sample: f"sample {sample}")
     elif rate is not None:
-        seconds = np.arange(len(table)) / _frequency(rate, name)
+        seconds = np.arange(len(table)) / checked_rate(rate, name)
     else:
         raise MediaError(name, got="no clock", expected="rate= in Hz, or a timestamp for each sample")
     samples = table * np.repeat([accel_scale, gyro_scale], 3)  # (t, 6) in m/s² and rad/s
@@ -121,13 +121,18 @@ def _rows(values: np.ndarray, name: str) -> np.ndarray:
     return table.astype(np.float64)
 
 
-def _frequency(rate: object, name: str) -> float:
+def checked_rate(rate: object, name: str) -> float:
+    """Return a rate as a float.
+
+    Raises:
+        MediaError: it is not a positive, finite number.
+    """
     try:
         hertz = float(rate)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         hertz = math.nan
     if not 0 < hertz < math.inf:
-        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive rate in Hz")
+        raise MediaError(name, got=f"a rate of {rate!r}", expected="a positive, finite rate in Hz")
     return hertz
 
 

@@ -10,6 +10,7 @@ from PIL import Image
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
+from imagebind.media.arrays import positive_number
 from imagebind.transforms.depth import DepthTransform, load_depth
 from tests.media.measured import damaged, encoded
 
@@ -55,6 +56,12 @@ def test_pickled_objects_are_never_loaded():
     np.save(file, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(MediaError, match="object"):
         load_depth(file)
+
+
+def test_only_positive_numbers_in_the_range_of_a_float_are_positive_numbers():
+    assert [positive_number(value) for value in (2, 0.5, "1/256", np.float32(4))] == [2, 0.5, 1 / 256, 4]
+    for value in (0, -1, True, 10**400, f"{10**400}", "1/0", "mm", float("inf"), float("nan"), None):
+        assert positive_number(value) is None, value
 
 
 FILES = [

@@ -90,6 +90,25 @@ def test_an_invalid_time_is_named_with_its_line(clock):
         load_imu(table(clock))
 
 
+@pytest.mark.parametrize("unit", [None, "ns"])
+def test_a_time_beyond_the_range_of_a_float_is_named_with_its_line(unit):
+    clock = [str(10**400 + n) for n in range(SAMPLE_COUNT)]
+    with pytest.raises(
+        MediaError, match=r"expected a finite number, .*, got '1000.* in the time column at line 2"
+    ):
+        load_imu(table(clock), time_unit=unit)
+
+
+@pytest.mark.parametrize("rate", [-1, float("inf"), 10**400, "fast"])
+def test_a_rate_other_than_a_positive_finite_number_is_refused(rate):
+    for read in (
+        lambda: load_imu(table([""] * SAMPLE_COUNT), rate=rate),
+        lambda: to_recording(IMU_SAMPLES, rate=rate),
+    ):
+        with pytest.raises(MediaError, match="expected a positive, finite rate in Hz"):
+            read()
+
+
 def test_samples_of_a_few_repeated_timestamps_are_averaged():
     clock = SECONDS.copy()
     clock[5] = clock[4]

@@ -56,6 +56,7 @@ def test_a_json_file_that_has_changed_is_read_again(tmp_path):
         ('{"columns": {"accel": [1, 2]}}', "columns: expected"),
         ('{"accel_unit": "furlong"}', "accel_unit: expected one of m/s2, g, mg, got 'furlong'"),
         ('{"rate": -1}', "rate: expected a positive number in Hz, got -1"),
+        (f'{{"rate": {10**400}}}', "rate: expected a positive number in Hz, got 1000"),
         ('{"layout": "phyfox"}', "expected one of ego4d, phyphox"),
     ],
 )
