@@ -234,7 +234,8 @@ class ImuTransform:
                 name,
                 got=f"{duration:.4g} s of IMU data for a window from {start:.4g} to {end:.4g} s",
                 expected=f"at least {end - self.max_gap_seconds:.4g} s",
-                hint="pass a shorter window_seconds=",
+                hint="pass a shorter window_seconds=; on the command line, repeat the last sample with --map "
+                f"'GLOB=imu:max_gap_seconds={math.ceil(end - duration)}'",
             )
         before = max(int(np.searchsorted(clock, start, side="right")) - 1, 0)
         after = int(np.searchsorted(clock, end, side="left"))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from imagebind.errors import MediaError
+from imagebind.intake.mapping import parse_mapping
 from imagebind.io.source import Limits
 from imagebind.media.imu_recording import ImuRecording, to_recording
 from imagebind.transforms.imu import IMU_STEPS, ImuTransform, load_imu
@@ -143,6 +144,15 @@ def test_the_error_for_a_short_recording_has_both_lengths(tmp_path):
     with pytest.raises(MediaError, match=r"short\.npy: .*, got 3 s .*0 to 5 s.*window_seconds="):
         ImuTransform(rate=100)(path)
     assert ImuTransform(rate=100, window_seconds=3)(path).shape == (6, 2000)
+
+
+@pytest.mark.parametrize(("samples", "gap"), [(300, 2), (290, 3)])
+def test_the_error_for_a_short_recording_names_the_option_of_the_command_line(samples, gap):
+    item = (walk(samples), 100)
+    with pytest.raises(MediaError, match=f"on the command line, .* --map 'GLOB=imu:max_gap_seconds={gap}'$"):
+        ImuTransform()(item)
+    assert parse_mapping(f"**=imu:max_gap_seconds={gap}").options["max_gap_seconds"] == gap
+    assert ImuTransform(max_gap_seconds=gap)(item).shape == (6, 2000)
 
 
 def test_a_window_that_ends_after_the_recording_is_refused():
