@@ -17,7 +17,7 @@ from imagebind.media.imu_columns import (
 from imagebind.media.imu_layouts import Columns
 from imagebind.media.imu_names import AXES
 from imagebind.media.imu_text import (
-    DELIMITERS,
+    IMU_DELIMITERS,
     Line,
     is_row,
     number_in,
@@ -27,7 +27,7 @@ from imagebind.media.imu_text import (
 )
 
 HEADER_LINES = 200  # searched for the header
-HEADER_CHARACTERS = 2**16  # per line; bounds the cost of a hostile header
+HEADER_LINE_CHARACTERS = 2**16  # per line; bounds the cost of a hostile header
 MIN_SINGLE_ROW_CELLS = 5  # a table of one row needs at least this many cells
 MAX_UNIT_ROWS = 3  # below a header; Shimmer writes one row with RAW or CAL, and one with units
 _RATE_PATTERN = re.compile(
@@ -71,7 +71,7 @@ def form_of(
             its first row does not fit the header.
     """
     separator = next((sign for sign in (separator_line(line) for _, line in lines[:3]) if sign), None)
-    delimiters = DELIMITERS if separator is None else (separator, *DELIMITERS)
+    delimiters = IMU_DELIMITERS if separator is None else (separator, *IMU_DELIMITERS)
     start = next((position + 1 for position, (_, line) in enumerate(lines[:3]) if separator_line(line)), 0)
     if columns is not None:
         return _form_from_columns(lines, start, delimiters, columns, name)
@@ -83,7 +83,7 @@ def form_of(
 
 
 def rows_of_numbers(
-    lines: Sequence[Line], *, delimiters: Sequence[str] = DELIMITERS
+    lines: Sequence[Line], *, delimiters: Sequence[str] = IMU_DELIMITERS
 ) -> tuple[int, str] | None:
     """Return the index of the first of two consecutive rows of three or more numbers, and their delimiter.
 
@@ -116,7 +116,7 @@ def _header(
     best: tuple[int, str, list[str], ColumnPlan] | None = None
     first_error: MediaError | None = None
     for position in range(start, min(len(lines), start + HEADER_LINES)):
-        line = lines[position][1][:HEADER_CHARACTERS]
+        line = lines[position][1][:HEADER_LINE_CHARACTERS]
         if not line.strip():
             continue
         if best is not None and is_row(splitter(best[1])(line)):
@@ -169,7 +169,7 @@ def _form_from_columns(
         return _form_below(lines, position - 1, delimiter, delimiters, [], plan, name)
     first_error = None
     for position in range(start, min(len(lines), start + HEADER_LINES)):
-        line = lines[position][1][:HEADER_CHARACTERS]
+        line = lines[position][1][:HEADER_LINE_CHARACTERS]
         text = without_comment_sign(line)
         for delimiter in delimiters:
             header = splitter(delimiter)(line if text is None else text)
@@ -299,7 +299,7 @@ def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
 def _no_header_error(lines: Sequence[Line], start: int, delimiters: Sequence[str], name: str) -> MediaError:
     """Return the error for a table in which no line names a sensor."""
     for _, line in lines[start : start + HEADER_LINES]:
-        text = line[:HEADER_CHARACTERS].strip()
+        text = line[:HEADER_LINE_CHARACTERS].strip()
         if not text:
             continue
         header = max((splitter(cut)(text) for cut in delimiters), key=len)

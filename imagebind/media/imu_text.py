@@ -13,7 +13,7 @@ HEAD_LINES = 400  # examined for metadata, header and first rows
 HEAD_CHARACTERS = 2**18
 ENCODING_BYTES = 2**16  # examined for the encoding
 MAX_LINE_CHARACTERS = 2**20
-DELIMITERS = ("\t", ";", ",", " ")  # in order of preference; " " stands for any run of spaces and tabs
+IMU_DELIMITERS = ("\t", ";", ",", " ")  # in order of preference; " " stands for any run of spaces and tabs
 COMMENT_SIGNS = ("#", "//", "%")
 MAX_CHECKED_CELLS = 64  # of a line; enough to tell a row of numbers from other text
 BLANK_CELLS = frozenset({"", "nan", "null", "na", "n/a", "none", "-", "--"})  # a missing value
@@ -22,7 +22,7 @@ UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 Line = tuple[int, str]  # number from 1, and text without the line end
 LineSplitter = Callable[[str], list[str]]
 
-_SEPARATOR_LINE = re.compile(r'\s*"?sep=(.*?)"?\s*', re.IGNORECASE)
+_STATED_DELIMITER = re.compile(r'\s*"?sep=(.*?)"?\s*', re.IGNORECASE)
 
 
 def text_lines(data: bytes | BinaryIO, *, name: str) -> Iterator[Line]:
@@ -68,7 +68,7 @@ def encoding_of(start: bytes) -> str | None:
 
 def separator_line(line: str) -> str | None:
     r"""Return the delimiter named by Excel's `sep=;` or Shimmer's `"sep=\t"`; None for other lines."""
-    match = _SEPARATOR_LINE.fullmatch(line[:MAX_LINE_CHARACTERS])
+    match = _STATED_DELIMITER.fullmatch(line[:MAX_LINE_CHARACTERS])
     if match is None:
         return None
     named = match[1] or ("\t" if "\t" in line else "")
