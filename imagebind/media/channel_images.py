@@ -13,10 +13,9 @@ from PIL import Image
 from imagebind.errors import MediaError, import_extra
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source
 from imagebind.media.arrays import read_values
-from imagebind.media.deep_images import TIFF_SIGNATURES, upright
+from imagebind.media.deep_images import ORIENTATION_TAG, TIFF_SIGNATURES, upright
 
-TIFF_SIGNATURE_BYTES = 8
-ORIENTATION_TAG = 274
+TIFF_SIGNATURE_BYTES = 4
 BUILT_IN_COMPRESSIONS = (1, 8, 32946)  # none, deflate; tifffile may need the package imagecodecs for others
 CHANNEL_AXES = "SIQC"  # tifffile's names of axes that may be channels: samples, pages, unknown, channels
 

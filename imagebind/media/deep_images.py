@@ -20,8 +20,8 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*")
 PNM_HEADER_BYTES = 4096  # including comments
 PNM_NUMBER_BYTES = 12  # most bytes per number in a plain-text PGM or PPM, separators included
-_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
-_PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (_GAP, _GAP, _GAP))
+PNM_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"  # between the numbers of a header; comments may be in it
+_PNM_HEADER = re.compile(rb"P([2356])%b(\d{1,9})%b(\d{1,9})%b(\d{1,5})\s" % (PNM_GAP, PNM_GAP, PNM_GAP))
 _DIGITS = re.compile(rb"[\d\s]*")
 # The pixel formats of FFmpeg's PNG and TIFF decoders with 16 bits a channel.
 _CHANNELS = {"gray16": 1, "ya16": 2, "rgb48": 3, "rgba64": 4}
@@ -29,7 +29,7 @@ _PLANAR = {"gbrp16le": "rgb48le", "gbrp16be": "rgb48be", "gbrap16le": "rgba64le"
 # Refuses a PNG that is cut short; for TIFF it would also refuse intact files.
 _DECODER_OPTIONS = {"png": {"err_detect": "explode"}}
 # TIFF tags; EXIF also uses the last one.
-_WIDTH, _HEIGHT, TIFF_BITS, _STRIPS, _STRIP_BYTES, _ORIENTATION = 256, 257, 258, 273, 279, 274
+_WIDTH, _HEIGHT, TIFF_BITS, _STRIPS, _STRIP_BYTES, ORIENTATION_TAG = 256, 257, 258, 273, 279, 274
 
 
 def read_deep_image(file: BinaryIO, *, name: str, limits: Limits) -> np.ndarray | None:
@@ -115,7 +115,7 @@ def _read_png(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.n
     data = _read_all(file, width * height)
     orientation = 1
     with contextlib.suppress(Exception), Image.open(file, formats=["PNG"]) as image:
-        orientation = image.getexif().get(_ORIENTATION, 1)  # an image with damaged EXIF data is still read
+        orientation = image.getexif().get(ORIENTATION_TAG, 1)  # an image with damaged EXIF data is still read
     return upright(decode_deep(data, "png", name=name, limits=limits), orientation)
 
 
@@ -135,7 +135,7 @@ def _read_tiff(file: BinaryIO, head: bytes, *, name: str, limits: Limits) -> np.
     if max((start + length for start, length in strips), default=0) > file.seek(0, os.SEEK_END):
         raise MediaError(name, got="a TIFF that is cut short", expected="an undamaged image")
     values = decode_deep(_read_all(file, width * height), "tiff", name=name, limits=limits)
-    return upright(values, tags.get(_ORIENTATION, 1))
+    return upright(values, tags.get(ORIENTATION_TAG, 1))
 
 
 def _read_all(file: BinaryIO, pixels: int) -> bytes:

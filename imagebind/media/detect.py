@@ -14,8 +14,11 @@ from PIL import Image, UnidentifiedImageError
 
 from imagebind.errors import AmbiguousMediaError, MediaError, UnknownMediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, name_of, open_source, reason_of
+from imagebind.media.arrays import NPY_MAGIC, ZIP_MAGIC
 from imagebind.media.audio_magic import has_audio_frames, is_amr, is_audio
 from imagebind.media.container import open_container, video_streams
+from imagebind.media.deep_images import PNM_GAP
+from imagebind.media.flir import FFF_SIGNATURE
 from imagebind.media.image_file import JXL_SIGNATURES, is_avif, is_deep_gray, is_heic, open_image
 from imagebind.media.imu_columns import COLUMNS_HELP, COLUMNS_HINT, EXPECTED_COLUMNS
 from imagebind.media.imu_parts import first_in_folder, local_path
@@ -33,17 +36,15 @@ _IMAGE_MAGIC = (
 )
 _PORTABLE_MAP = re.compile(rb"P[4-6f]\s")  # PBM, PGM, PPM and gray PFM; the plain forms P1 to P3 are text
 # The complete header: width, height and, except in PBM, the highest value; comments in between; one space.
-_GAP = rb"(?:\s|#[^\r\n]*[\r\n])+"
-_PORTABLE_HEADER = re.compile(rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (_GAP, _GAP, _GAP))
+_PORTABLE_HEADER = re.compile(
+    rb"P(?:4|([56]))%b(\d{1,9})%b(\d{1,9})(?(1)%b(\d{1,5}))\s" % (PNM_GAP, PNM_GAP, PNM_GAP)
+)
 _CONTAINER_MAGIC = (
     *(b"OggS", b"\x1aE\xdf\xa3", b"FLV", b"\0\0\x01\xba", b"\0\0\x01\xb3", b"0&\xb2u", b"DKIF"),
     b".RMF",  # RealMedia
     *(b"nut/multimedia container\0", b"\x06\x0e+4\x02\x05\x01\x01\r\x01\x02\x01\x01\x02"),  # NUT, MXF
 )
 _RAW_VIDEO = re.compile(rb"YUV4MPEG2(?: [A-Z][^\s]*)+\nFRAME")  # Y4M, whose dark frames may be valid text
-_FFF_MAGIC = b"FFF\0"  # of FLIR's cameras
-_NPY_MAGIC = b"\x93NUMPY"
-_ZIP_MAGIC = b"PK\x03\x04"
 _ZIP_NAME_LENGTH, _ZIP_NAME = 26, 30  # offsets in a zip's first entry
 # UTF-32 LE's mark begins with UTF-16 LE's.
 _WIDE_TEXT_BOMS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
@@ -224,11 +225,11 @@ def _is_imu_in_other_encoding(head: bytes, name: str, path: Path | None) -> bool
 
 def _kind_of_others(head: bytes, file: BinaryIO, name: str, limits: Limits) -> MediaKind:
     """Return the media type of FFF files and of media without a signature; refuse arrays and others."""
-    if head.startswith(_FFF_MAGIC):
+    if head.startswith(FFF_SIGNATURE):
         return MediaKind.THERMAL
-    if head.startswith(_NPY_MAGIC):
+    if head.startswith(NPY_MAGIC):
         raise _ambiguous(name, "an array file (.npy)", MediaKind.DEPTH, MediaKind.THERMAL, MediaKind.IMU)
-    if head.startswith(_ZIP_MAGIC):
+    if head.startswith(ZIP_MAGIC):
         length = int.from_bytes(head[_ZIP_NAME_LENGTH : _ZIP_NAME_LENGTH + 2], "little")
         if head[_ZIP_NAME : _ZIP_NAME + length].endswith(b".npy"):
             raise _ambiguous(name, "an array file (.npz)", MediaKind.DEPTH, MediaKind.THERMAL)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
-from imagebind.media.deep_images import PNG_SIGNATURE, check_pixels, decode_deep, upright
+from imagebind.media.deep_images import ORIENTATION_TAG, PNG_SIGNATURE, check_pixels, decode_deep, upright
 
 FFF_SIGNATURE = b"FFF\0"
 ZERO_CELSIUS = 273.15  # kelvin
@@ -29,7 +29,6 @@ _JPEG_SIGNATURE, _FLIR_SEGMENT = b"\xff\xd8\xff", b"FLIR\0"
 _RAW_DATA, _CAMERA_INFO = 1, 0x20  # record types
 _RAW_HEADER_BYTES = 32
 _MAX_RECORDS = 4096
-_ORIENTATION = 274  # EXIF tag
 # Offsets of floats in the camera record.
 _EMISSIVITY, _DISTANCE, _REFLECTED, _AIR, _WINDOW, _TRANSMISSION = 0x20, 0x24, 0x28, 0x2C, 0x30, 0x34
 _HUMIDITY, _R1, _B, _F, _R2 = 0x3C, 0x58, 0x5C, 0x60, 0x30C
@@ -116,7 +115,7 @@ def read_radiometric(file: BinaryIO, *, name: str, limits: Limits) -> Radiometri
     orientation = 1
     file.seek(0)
     with contextlib.suppress(Exception), Image.open(file, formats=["JPEG"]) as shown:
-        orientation = shown.getexif().get(_ORIENTATION, 1)  # an image with damaged EXIF data is still read
+        orientation = shown.getexif().get(ORIENTATION_TAG, 1)  # an image with damaged EXIF data is still read
     return RadiometricImage(counts=upright(image.counts, orientation), calibration=image.calibration)
 
 
