@@ -43,7 +43,7 @@ def read_deep_image(file: BinaryIO, *, name: str, limits: Limits) -> np.ndarray 
     file.seek(0)
     head = file.read(PNM_HEADER_BYTES)
     if header := _PNM_HEADER.match(head):
-        return _read_pnm(file, header, name=name, limits=limits) if int(header[4]) > 255 else None
+        return _read_pnm(file, header, name=name, limits=limits) if 255 < int(header[4]) < 2**16 else None
     if head.startswith(PNG_SIGNATURE):
         return _read_png(file, head, name=name, limits=limits)
     if head.startswith(TIFF_SIGNATURES):
@@ -95,10 +95,13 @@ def _read_pnm(file: BinaryIO, header: re.Match[bytes], *, name: str, limits: Lim
         data = file.read(2 * count)
         values: np.ndarray = np.frombuffer(data[: len(data) // 2 * 2], ">u2").astype(np.uint16)
     else:
-        text = re.sub(rb"#[^\r\n]*", b"", file.read(PNM_NUMBER_BYTES * count))
+        text = re.sub(rb"#[^\r\n]*", b"", file.read(PNM_NUMBER_BYTES * count + PNM_HEADER_BYTES))
         digits = _DIGITS.match(text)
         assert digits is not None
-        values = np.fromstring(digits[0].decode(), np.int32, sep=" ")[:count]
+        values = np.fromstring(digits[0].strip().decode(), np.int64, sep=" ")[:count]
+        if values.max(initial=0) > 0xFFFF:
+            raise MediaError(name, got=f"{values.max()}", expected="numbers of at most 65535")
+        values = values.astype(np.uint16)
     if len(values) < count:
         raise MediaError(
             name, got=f"{len(values):,}", expected=f"{count:,} numbers for {width} x {height} pixels"

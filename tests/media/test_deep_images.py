@@ -113,6 +113,23 @@ def test_a_pgm_of_any_highest_value_gives_the_stored_numbers(top):
     np.testing.assert_array_equal(load_values(pnm(2, top, values), key=""), values)
 
 
+def test_numbers_of_a_plain_pgm_may_follow_a_long_comment_or_many_blanks():
+    for gap in ("\n" * 500, "# " + "x" * 500 + "\n"):
+        data = f"P2\n2 1\n300\n{gap}5 300\n".encode()
+        np.testing.assert_array_equal(load_values(data, key=""), [[5, 300]])
+
+
+@pytest.mark.parametrize("numbers", ["", " ", "5", "5 65536", "5 99999999999", "-5 3"])
+def test_missing_and_too_large_numbers_of_a_plain_pgm_are_refused(numbers):
+    with pytest.raises(MediaError, match=r"expected 2 numbers for|numbers of at most 65535, got"):
+        load_values(f"P2\n2 1\n60000\n{numbers}".encode(), key="")
+
+
+def test_a_pgm_with_a_highest_value_above_65535_is_refused():
+    with pytest.raises(MediaError, match="expected an image"):
+        load_values(pnm(5, 65536), key="")
+
+
 def test_a_pgm_of_8_bits_is_scaled_by_its_highest_value():
     dim = b"P5\n2 2\n100\n" + bytes([0, 50, 100, 100])
     np.testing.assert_array_equal(load_thermal(dim), [[0, 128], [255, 255]])
