@@ -206,9 +206,9 @@ def _roughness(counts: np.ndarray) -> int:
 
 
 def _calibration(record: bytes) -> PlanckCalibration | None:
-    """Read a camera record; None if it has no Planck constants.
+    """Read a camera record; None if it has no Planck constants, or constants that give no temperature.
 
-    Any other value outside its plausible range is replaced by a default, such as emissivity 1 or room
+    Any other float outside its plausible range is replaced by a default, such as emissivity 1 or room
     temperature.
     """
     order = _order_of(record)
@@ -232,7 +232,7 @@ def _calibration(record: bytes) -> PlanckCalibration | None:
     if not (r1 and b and r2):
         return None
     humidity = stored(_HUMIDITY, low=0, high=100, otherwise=0)
-    return PlanckCalibration(
+    calibration = PlanckCalibration(
         r1=r1,
         b=b,
         f=stored(_F, low=0, high=100, otherwise=1),
@@ -251,3 +251,9 @@ def _calibration(record: bytes) -> PlanckCalibration | None:
         beta2=term(_BETA2),
         x=term(_X),
     )
+    try:
+        with np.errstate(all="raise"):
+            calibration.celsius(np.array(0x4000))  # the middle of 15 bits, to try the constants
+    except ArithmeticError:
+        return None
+    return calibration

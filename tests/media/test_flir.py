@@ -32,8 +32,8 @@ def signal_of(celsius, r1, b, f, o, r2):
 COUNTS = np.rint(signal_of(CELSIUS, **PLANCK)).astype(np.uint16)
 
 
-def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=20.0, **planck) -> bytes:
-    planck = {**PLANCK, **planck}
+def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=20.0, **constants) -> bytes:
+    constants = {**PLANCK, **AIR, **constants}
     record = bytearray(0x400)
     struct.pack_into(f"{order}H", record, 0, 2)
     floats = {
@@ -43,11 +43,12 @@ def camera_record(order: str = "<", *, emissivity=1.0, distance=0.0, reflected=2
         0x2C: 22 + ZERO_CELSIUS,
         0x30: 22 + ZERO_CELSIUS,
     }
-    floats |= {0x34: 1.0, 0x3C: 0.5, 0x58: planck["r1"], 0x5C: planck["b"], 0x60: planck["f"]}
-    floats |= dict(zip(range(0x70, 0x84, 4), AIR.values(), strict=True)) | {0x30C: planck["r2"]}
+    floats |= {0x34: 1.0, 0x3C: 0.5, 0x58: constants["r1"], 0x5C: constants["b"], 0x60: constants["f"]}
+    air = [constants[name] for name in AIR]
+    floats |= dict(zip(range(0x70, 0x84, 4), air, strict=True)) | {0x30C: constants["r2"]}
     for position, value in floats.items():
         struct.pack_into(f"{order}f", record, position, value)
-    struct.pack_into(f"{order}i", record, 0x308, planck["o"])
+    struct.pack_into(f"{order}i", record, 0x308, constants["o"])
     return bytes(record)
 
 
@@ -141,8 +142,14 @@ def test_a_dead_pixel_becomes_very_cold_and_the_image_is_still_read():
     assert np.isfinite(celsius).all() and celsius[3, 3] < -100
 
 
-@pytest.mark.parametrize("camera", [None, camera_record(r1=0.0), camera_record()[:0x300], bytes(0x400)])
-def test_without_planck_constants_the_counts_are_read_with_a_warning(camera):
+@pytest.mark.parametrize(
+    "camera",
+    [
+        *(None, camera_record(r1=0.0), camera_record()[:0x300], bytes(0x400)),
+        *(camera_record(b=1e12), camera_record(b=1e-12), camera_record(distance=1e4, alpha1=-10, alpha2=-10)),
+    ],
+)
+def test_without_usable_planck_constants_the_counts_are_read_with_a_warning(camera):
     with collect_warnings() as warnings:
         values = load_thermal(fff(raw_record(), camera))
     np.testing.assert_array_equal(values, COUNTS)
