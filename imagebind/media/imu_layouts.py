@@ -114,7 +114,8 @@ LAYOUTS: dict[str, Layout] = {
 def layout_of(layout: "str | os.PathLike[str] | Layout | None") -> Layout:
     """Return the layout of a logger by name, or from a JSON file.
 
-    The file may contain {"columns": {…}, "accel_unit": "g", "rate": 100}.
+    The file may contain {"columns": {…}, "accel_unit": "g", "rate": 100}; {"layout": "phyphox", …} adds to
+    the layout of a logger.
 
     Raises:
         ValueError: the name is unknown, or the file is missing or invalid.
@@ -145,7 +146,9 @@ def _from_json(path: str, modified_ns: int) -> Layout:
             raise ValueError("expected an object")
         if "columns" not in entries and {*entries} & {*COLUMN_KEYS}:  # columns at the top level
             entries["columns"] = {key: entries.pop(key) for key in COLUMN_KEYS if key in entries}
-        base = layout_of(entries.pop("layout", None))
+        base = entries.pop("layout", None)
+        if base is not None and not (isinstance(base, str) and base in LAYOUTS):
+            raise ValueError(f"layout: expected one of {', '.join(LAYOUTS)}, got {base!r}")
         known = {choice.name for choice in fields(Layout)}
         if not {*entries} <= known:
             raise ValueError(
@@ -154,8 +157,8 @@ def _from_json(path: str, modified_ns: int) -> Layout:
         if "columns" in entries:
             entries["columns"] = Columns.of(entries["columns"])
         _check(entries)
-        return replace(base, **entries)
-    except ValueError as error:
+        return replace(LAYOUTS.get(base, Layout()), **entries)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"layout: {path}: {error}") from error
 
 

@@ -57,7 +57,11 @@ def test_a_json_file_that_has_changed_is_read_again(tmp_path):
         ('{"accel_unit": "furlong"}', "accel_unit: expected one of m/s2, g, mg, got 'furlong'"),
         ('{"rate": -1}', "rate: expected a positive number in Hz, got -1"),
         (f'{{"rate": {10**400}}}', "rate: expected a positive number in Hz, got 1000"),
-        ('{"layout": "phyfox"}', "expected one of ego4d, phyphox"),
+        *(
+            (f'{{"layout": {base}}}', "expected one of ego4d, ")
+            for base in ('"phyfox"', '"my_logger.json"', "5", "[]")
+        ),
+        ("[" * 60_000, "my_logger.json: maximum recursion depth"),
     ],
 )
 def test_a_json_file_of_another_form_is_refused_by_the_constructor(text, message, tmp_path):
