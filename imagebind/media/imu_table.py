@@ -17,7 +17,7 @@ from imagebind.media.imu_join import ImuTable, join
 from imagebind.media.imu_layouts import LAYOUTS, Columns, Layout, layout_of
 from imagebind.media.imu_names import ACCEL, GRAVITY, GYRO, USER
 from imagebind.media.imu_parts import RecordingFiles, recording_files, role_of
-from imagebind.media.imu_recording import G_MAGNITUDES
+from imagebind.media.imu_recording import G_MAGNITUDES, unit_scales
 from imagebind.media.imu_text import ENCODING_BYTES, HEAD_LINES, Line, encoding_of, splitter, text_lines
 
 # Tables without a header or a clock, recognised by their rows, file names or columns.
@@ -31,13 +31,20 @@ FileReader = Callable[[Path], bytes]
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """Options for reading a table: the layout, and the caller's rate and units."""
+    """Options for reading a table: the layout, and the caller's rate and units.
+
+    Raises:
+        ValueError: a unit is unknown.
+    """
 
     layout: Layout
     rate: float | None = None
     accel_unit: str | None = None
     gyro_unit: str | None = None
     time_unit: str | None = None
+
+    def __post_init__(self) -> None:
+        unit_scales(self.accel_unit, self.gyro_unit, self.time_unit)
 
 
 def read_table(

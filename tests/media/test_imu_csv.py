@@ -80,6 +80,12 @@ def test_an_argument_overrides_the_header():
     assert load_imu(data, time_unit="s").seconds[-1] == pytest.approx(4.99)
 
 
+@pytest.mark.parametrize("option", ["accel_unit", "gyro_unit", "time_unit"])
+def test_an_unknown_unit_is_refused_as_an_argument(option):
+    with pytest.raises(ValueError, match=f"^{option}: expected one of .*, got 'furlong'"):
+        load_imu(PLAIN, **{option: "furlong"})
+
+
 @pytest.mark.parametrize(
     "text, is_imu",
     [
