@@ -58,8 +58,9 @@ def to_recording(
     are in g, or exclude gravity, and only the caller knows which.
 
     Raises:
-        MediaError: the shape is wrong or ambiguous, there is no clock or there are two, the clock runs back,
-            values are NaN or infinite, or units are implausible.
+        MediaError: the shape is wrong or ambiguous, there is no clock or there are two, the clock runs back
+            or repeats most of its times, a rate, time or value is invalid, NaN or infinite, or units are
+            implausible.
         ValueError: a unit is unknown.
     """
     accel_scale, gyro_scale, tick_seconds = unit_scales(accel_unit, gyro_unit, time_unit)
@@ -151,7 +152,7 @@ def _seconds_after_first(
             expected=f"one timestamp for each of {samples} samples",
         )
     with np.errstate(over="ignore", invalid="ignore"):
-        clock = clock.astype(np.int64 if clock.dtype.kind == "i" else np.float64)
+        clock = clock.astype(np.int64 if clock.dtype.kind in "iu" else np.float64)
         # Integers are subtracted before scaling: nanoseconds since 1970 do not fit a float.
         seconds = (clock - clock[0]) * tick_seconds
     if not np.isfinite(seconds).all():

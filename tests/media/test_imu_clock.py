@@ -151,7 +151,7 @@ def test_an_empty_time_column_is_ignored():
 @pytest.mark.parametrize("dtype", [np.int8, np.int64, np.uint64, np.float64])
 def test_clocks_of_arrays_are_exact_in_any_dtype(dtype):
     ticks = np.arange(100).astype(dtype)
-    if dtype is np.int64:
-        ticks += EPOCH_SECONDS * 10**9
+    if dtype in (np.int64, np.uint64):
+        ticks += dtype(EPOCH_SECONDS * 10**9)
     recording = to_recording(IMU_SAMPLES[:100], timestamps=ticks, time_unit="ms")
     np.testing.assert_array_equal(recording.seconds, np.arange(100) * 1e-3)
