@@ -25,14 +25,14 @@ def load_channels(
 ) -> Image.Image | np.ndarray:
     """Read an image of several channels with its stored values, or the array of an `.npy` or `.npz`.
 
-    The channels of a TIFF may be in one page or in a page each.
+    A TIFF may have all channels in one page, or one page for each.
 
     Args:
         channels: the expected number. Files with another number are read as `load_values` does.
         key: name of the array to read from an `.npz` of several arrays.
 
     Raises:
-        MediaError: another format, damaged, cut short, or larger than `limits` allow.
+        MediaError: as `load_values`.
         MissingExtraError: the file is a TIFF, and tifffile is not installed.
     """
     name = name_of(source)
@@ -59,7 +59,8 @@ def _read_tiff(file: BinaryIO, channels: int, *, name: str, limits: Limits) -> n
             if not 0 < max(math.prod(image.shape), part) <= limits.max_pixels:
                 raise MediaError(
                     name,
-                    got=f"an image of shape {image.shape}",
+                    got=f"an image of shape {image.shape}"
+                    + (f" in tiles of {page.tile}" if page.tile else ""),
                     expected=f"1 to {limits.max_pixels:,} numbers (max_pixels)",
                 )
             values = image.asarray(maxworkers=1)
