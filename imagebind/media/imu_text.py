@@ -83,7 +83,7 @@ def splitter(delimiter: str) -> LineSplitter:
             return line.split() if delimiter == " " else line.split(delimiter)
         try:
             cells = next(csv.reader([line], delimiter=delimiter, skipinitialspace=True), [])
-        except csv.Error:  # a cell of more than 131,072 characters
+        except (csv.Error, ValueError):  # a cell of more than 131,072 characters; a quote as delimiter
             return line.split(delimiter)
         return [cell for cell in cells if cell] if delimiter == " " else cells
 
@@ -114,8 +114,8 @@ def number_in(cell: str) -> float | None:
         return None
 
 
-def is_row(cells: list[str], *, least: int = 3) -> bool:
-    """Whether at least `least` cells are numbers, and not more cells are text than numbers."""
+def is_row(cells: list[str]) -> bool:
+    """Whether at least three cells are numbers, and not more cells are text than numbers."""
     numbers = [number_in(cell) for cell in cells[:MAX_CHECKED_CELLS]]
     known = sum(number == number for number in numbers if number is not None)
-    return known >= least and known >= sum(number is None for number in numbers)
+    return known >= 3 and known >= sum(number is None for number in numbers)
