@@ -35,7 +35,8 @@ _UNSUPPORTED = {  # signatures of formats that are not read -> their names, and 
 def load_values(source: Source, *, key: str, limits: Limits = DEFAULT_LIMITS) -> Image.Image | np.ndarray:
     """Read an image with its stored values, or the array of an `.npy` or `.npz`.
 
-    Pillow stretches the values of a PGM or PPM whose header states a highest value below 255.
+    Pillow stretches grayscale of 2 or 4 bits, and a PGM or PPM whose header states a highest value below 255,
+    to 0…255.
 
     Args:
         key: name of the array to read from an `.npz` of several arrays.

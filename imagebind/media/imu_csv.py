@@ -87,8 +87,8 @@ def read_streams(
 
     Raises:
         MediaError: the data are not text, have no known columns, two for one axis, or no rows with numbers; a
-            clock that `read_clock` refuses; or a row with more or fewer cells than the first, or with a cell
-            that is not a finite number (the message names its line).
+            clock that `read_clock` refuses, or an invalid rate; or a row with more or fewer cells than the
+            first, or with a cell that is neither blank nor a finite number (the message names its line).
     """
     lines = text_lines(data, name=name)
     head = _head(lines)
@@ -100,8 +100,8 @@ def read_streams(
     rate = rate or form.rate
     for group, each in groups.items():
         table = np.frombuffer(each.numbers, dtype=np.float64).reshape(len(each.lines), -1)
-        numbers = np.frombuffer(each.lines, dtype=np.int64)
-        _refuse_infinite(table, numbers, name)
+        line_numbers = np.frombuffer(each.lines, dtype=np.int64)
+        _refuse_infinite(table, line_numbers, name)
         stamped = np.array([bool(stamp) for stamp in each.stamps]) if clock else np.ones(len(table), bool)
         if not stamped.any():
             continue
@@ -114,7 +114,7 @@ def read_streams(
                     samples=samples[present],
                     seconds=times.seconds[present[stamped]],
                     start=times.start,
-                    lines=numbers[present],
+                    lines=line_numbers[present],
                     unit=form.plan.units.get(sensor),
                 )
                 _warn_of_missing_rows(present, sensor, len(sensor_names), name)

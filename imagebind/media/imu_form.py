@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from imagebind.errors import MediaError
 from imagebind.media.imu_columns import (
@@ -268,21 +268,10 @@ def _with_units(plan: ColumnPlan, units: list[str]) -> ColumnPlan:
     clocks = tuple(
         clock
         if clock.unit or clock.index >= len(units)
-        else type(clock)(
-            index=clock.index,
-            unit=units[clock.index].strip().strip('"') or None,
-            second_index=clock.second_index,
-        )
+        else replace(clock, unit=units[clock.index].strip().strip('"') or None)
         for clock in plan.clocks
     )
-    return type(plan)(
-        sensors=plan.sensors,
-        units=sensor_units,
-        clocks=clocks,
-        bare=plan.bare,
-        tag=plan.tag,
-        is_sensor_logger=plan.is_sensor_logger,
-    )
+    return replace(plan, units=sensor_units, clocks=clocks)
 
 
 def _best_delimiter(line: str, delimiters: Sequence[str]) -> str | None:
@@ -303,7 +292,7 @@ def _no_header_error(lines: Sequence[Line], start: int, delimiters: Sequence[str
         if not text:
             continue
         header = max((splitter(cut)(text) for cut in delimiters), key=len)
-        if rows_of_numbers([(1, text), (2, text)], delimiters=delimiters) is not None:
+        if rows_of_numbers([(1, text), (2, text)], delimiters=delimiters) is not None:  # needs two rows
             return MediaError(
                 name,
                 got=f"a table of numbers without a header ({text[:80]!r})",
