@@ -16,7 +16,7 @@ from imagebind.errors import MediaError, MissingHeicError
 
 # Pillow's raster formats, and those of well-known plug-ins. Others are refused: Pillow would, for example,
 # pass an EPS file to Ghostscript, which executes programs.
-IMAGE_FORMATS = (
+PILLOW_FORMATS = (
     *("AVIF", "BMP", "DIB", "GIF", "HEIF", "ICO", "JPEG", "JPEG2000", "JXL", "MPO"),
     *("PCX", "PNG", "PPM", "QOI", "SGI", "TGA", "TIFF", "WEBP"),
 )
@@ -49,7 +49,7 @@ def open_image(file: BinaryIO, *, name: str) -> Image.Image:
         _register_jxl(name)
         formats = ["JXL"]
     else:
-        formats = [form for form in IMAGE_FORMATS if form in Image.OPEN]
+        formats = [form for form in PILLOW_FORMATS if form in Image.OPEN]
     return Image.open(file, formats=formats)
 
 

@@ -24,7 +24,7 @@ EXPECTED_IMU = (
     "6 channels, accelerometer x, y, z and gyroscope x, y, z, as an array (t, 6) or (6, t) with its rate"
 )
 
-Values = np.ndarray | Tensor
+ArrayOrTensor = np.ndarray | Tensor
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -41,10 +41,10 @@ class ImuRecording:
 
 
 def to_recording(
-    values: Values,
+    values: ArrayOrTensor,
     *,
     rate: float | None = None,
-    timestamps: Values | Sequence[float] | None = None,
+    timestamps: ArrayOrTensor | Sequence[float] | None = None,
     accel_unit: str | None = None,
     gyro_unit: str | None = None,
     time_unit: str | None = None,
@@ -138,7 +138,7 @@ def checked_rate(rate: object, name: str) -> float:
 
 
 def _seconds_after_first(
-    timestamps: Values | Sequence[float], samples: int, name: str, tick_seconds: float
+    timestamps: ArrayOrTensor | Sequence[float], samples: int, name: str, tick_seconds: float
 ) -> np.ndarray:
     """Convert timestamps in ticks of `tick_seconds` to seconds after the first sample: (t,) -> (t,)."""
     try:

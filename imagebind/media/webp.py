@@ -14,7 +14,7 @@ from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.media.video_clock import Clock
 
-HEADER_BYTES = 12
+WEBP_HEADER_BYTES = 12
 ANIMATION_FLAG = 0x02  # in the flags of the VP8X chunk
 WEBP_TICK = Fraction(1, 1000)  # seconds
 DEFAULT_FRAME_TICKS = 100  # of a frame with duration 0, as in browsers
@@ -37,7 +37,7 @@ def is_cut_short(file: BinaryIO) -> bool:
 def _complete_chunks(file: BinaryIO) -> Iterator[tuple[int, bytes]]:
     """Yield the end and the first 24 bytes of each chunk that is not cut off; its padding may be."""
     end = file.seek(0, os.SEEK_END)
-    start = HEADER_BYTES
+    start = WEBP_HEADER_BYTES
     while start + 8 <= end:
         file.seek(start)
         head = file.read(24)
@@ -52,7 +52,7 @@ def _readable(file: BinaryIO) -> BinaryIO:
     """Return the file; if it is cut short, its complete chunks as a file, because Pillow refuses it."""
     if not is_cut_short(file):
         return file
-    stop = max((stop for stop, _ in _complete_chunks(file)), default=HEADER_BYTES)
+    stop = max((stop for stop, _ in _complete_chunks(file)), default=WEBP_HEADER_BYTES)
     file.seek(0)
     content = file.read(stop) + bytes(stop % 2)
     return io.BytesIO(content[:4] + (len(content) - 8).to_bytes(4, "little") + content[8:])

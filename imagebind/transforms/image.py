@@ -15,7 +15,7 @@ from torchvision.transforms.v2 import functional as F
 from imagebind.errors import MediaError, UnreadableMediaError, warn_of
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of, open_source
 from imagebind.media.deep_images import TIFF_BITS, read_deep_image
-from imagebind.media.image_file import IMAGE_FORMATS, is_deep_gray, open_image
+from imagebind.media.image_file import PILLOW_FORMATS, is_deep_gray, open_image
 from imagebind.modality import ModalityType
 from imagebind.transforms.options import PER_ITEM
 
@@ -251,7 +251,7 @@ def _named_errors(name: str) -> Iterator[None]:
         raise UnreadableMediaError(
             name,
             got="a file that is not an image of a supported format",
-            expected=f"one of {', '.join(IMAGE_FORMATS)}",
+            expected=f"one of {', '.join(PILLOW_FORMATS)}",
         ) from error
     except Exception as error:
         raise UnreadableMediaError(
