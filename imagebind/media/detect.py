@@ -66,10 +66,10 @@ _MPEG_TS_STARTS = ((0, 188), (4, 196))
 def detect(source: Source, *, limits: Limits = DEFAULT_LIMITS) -> MediaKind:
     """Return a file's media type.
 
-    An animated image (GIF, WebP) is an image; only its first frame is read. So is a thermal camera's JPEG,
-    whose temperatures `{"thermal": path}` reads. A container with a video stream other than cover art is a
-    video, else it is audio. A folder with an accelerometer's and a gyroscope's file is an IMU recording.
-    Source: ours.
+    An animated image (GIF, WebP) is an image; only its first frame is read. A thermal camera's JPEG is also
+    an image; pass `{"thermal": path}` to read its temperatures. A container with a video stream other than
+    cover art is a video, else it is audio. A folder with an accelerometer's and a gyroscope's file is an IMU
+    recording. Source: ours.
 
     Raises:
         AmbiguousMediaError: more than one media type is possible, as for a 16-bit grayscale PNG.
@@ -211,7 +211,8 @@ def _kind_of_text(text: str, name: str, path: Path | None) -> MediaKind:
         name,
         got=f"text ({header[:40]!r}…) in a file whose name does not end in {' or '.join(_TEXT_SUFFIXES)}",
         expected=_kind_names(),
-        hint="to read it as text, pass {'text': path} or modality='text'",
+        hint="to read it as text, pass {'text': path} or modality='text', on the command line "
+        "--modality text",
     )
 
 

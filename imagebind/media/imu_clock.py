@@ -20,7 +20,7 @@ XSENS_TICK_SECONDS = Fraction(1, 10_000)
 XSENS_MAX_STEP_TICKS = 1500  # ticks; larger steps of 100 µs mean under 7 Hz, smaller ones of 1 µs over 660 Hz
 XSENS_WRAP_TICKS = 2**32  # ticks; 71 minutes at 1 µs
 
-EPOCH_SECONDS = (9e8, 4.2e9)  # 1998 to 2103; a timestamp in this range, in any unit, is seconds since 1970
+EPOCH_SECONDS = (9e8, 4.2e9)  # 1998 to 2103; a timestamp that a unit puts into this range counts from 1970
 SAMPLE_STEP_SECONDS = (1 / 2000, 1 / 10)  # between samples of an IMU
 MAX_STEP_SECONDS = 1.0  # a clock without a unit and with longer steps is not in seconds
 DUPLICATE_WARNING_SHARE = 0.01  # share of samples above which a warning is given
@@ -148,7 +148,8 @@ def _unit_by_size(first: float, step: float, name: str, spelled: str | None) -> 
     if len(fitting) == 1 and spelled is None:
         warn_of(
             name,
-            f"the clock has no unit; steps of {step:g} are taken for {fitting[0]}; else pass time_unit=",
+            f"the clock has no unit; steps of {step:g} are taken for {fitting[0]}; if that is wrong, pass "
+            "time_unit=",
         )
         return fitting[0]
     clock = f"one in {spelled!r}, with" if spelled else "one without a unit, with"

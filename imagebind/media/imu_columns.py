@@ -153,7 +153,9 @@ def missing_columns_error(plan: ColumnPlan, header: Sequence[str], name: str) ->
             continue
         there = {each.axis for each in map(read_name, header[:MAX_COLUMNS]) if each.sensor == sensor}
         absent += [f"{sensor}_{axis}" for axis in AXES if axis not in there]
-    got = f"no column for {', '.join(absent)} in a header of {len(header)} ({', '.join(header)[:120]})"
+    got = (
+        f"no column for {', '.join(absent)} in a header of {len(header)} columns ({', '.join(header)[:120]})"
+    )
     return MediaError(name, got=got, expected=EXPECTED_COLUMNS, hint=COLUMNS_HINT)
 
 

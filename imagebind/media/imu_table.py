@@ -138,7 +138,7 @@ def first_number_row(text: str) -> int | None:
 
 
 def recognised_layout(lines: Sequence[Line], path: Path | None) -> Layout | None:
-    """Return the layout of a logger that writes no clock or no header, by its rows and names."""
+    """Return the layout of a logger that writes no clock or no header, by its rows and names; else None."""
     written = [line for _, line in lines[:20] if line.strip()]
     if len(written) > 1 and all(_WISDM_ROW.fullmatch(line.strip()) for line in written[:-1]):
         return LAYOUTS["wisdm"]
@@ -226,7 +226,8 @@ def _sensor_logger(
 ) -> Layout:
     """Add gravity from TotalAcceleration.csv or Gravity.csv to `sensors`, and return the layout.
 
-    Sensor Logger states no unit. It is m/s², or g on an iPhone if units were not standardised in the app.
+    Sensor Logger states no unit. Accelerations are in m/s², or in g on an iPhone if units were not
+    standardised in the app.
     """
     layout = LAYOUTS["sensor_logger"]
     accel = sensors.pop(ACCEL)

@@ -107,7 +107,7 @@ def test_depth_and_thermal_get_the_stored_numbers(name):
 
 
 @pytest.mark.parametrize("top", [256, 1023, 4095, 10000, 16383, 65535])
-def test_a_pgm_of_any_highest_value_gives_the_stored_numbers(top):
+def test_a_pgm_of_any_highest_value_above_255_gives_the_stored_numbers(top):
     values = (np.arange(300) % (top + 1)).reshape(15, 20).astype(np.uint16)
     np.testing.assert_array_equal(load_values(pnm(5, top, values), key=""), values)
     np.testing.assert_array_equal(load_values(pnm(2, top, values), key=""), values)
@@ -130,7 +130,7 @@ def test_a_pgm_with_a_highest_value_above_65535_is_refused():
         load_values(pnm(5, 65536), key="")
 
 
-def test_a_pgm_of_8_bits_is_scaled_by_its_highest_value():
+def test_a_pgm_of_8_bits_is_scaled_by_its_highest_value_as_thermal_and_refused_as_depth():
     dim = b"P5\n2 2\n100\n" + bytes([0, 50, 100, 100])
     np.testing.assert_array_equal(load_thermal(dim), [[0, 128], [255, 255]])
     with pytest.raises(MediaError, match="8 bits"):

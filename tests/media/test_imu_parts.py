@@ -25,8 +25,8 @@ from tests.media.loggers import (
 from tests.media.motion import GRAVITY
 
 
-def check(recording, *, seconds=SECONDS, samples=IMU_SAMPLES, atol=1e-6):
-    np.testing.assert_allclose(recording.samples, samples, atol=atol)
+def check(recording, *, seconds=SECONDS, samples=IMU_SAMPLES):
+    np.testing.assert_allclose(recording.samples, samples, atol=1e-6)
     np.testing.assert_allclose(recording.seconds, seconds, atol=1e-6)
 
 
