@@ -23,9 +23,9 @@ from imagebind.modality import MediaKind
 from tests.media import loggers
 from tests.media.encoded import encode
 from tests.media.filmed import record
-from tests.media.measured import encoded
+from tests.media.measured import encoded, tiff
 from tests.media.motion import IMU_SAMPLES, PLAIN
-from tests.media.test_deep_images import coloured, png, pnm, tiff
+from tests.media.test_deep_images import coloured, png, pnm
 from tests.media.test_flir import camera_record, fff, flir_jpeg, raw_record
 
 HANG_SECONDS = 60  # then a child prints its traceback and exits
@@ -130,7 +130,7 @@ def make_files(folder: Path) -> dict[MediaKind, list[str]]:
     images = {"deep.png": png(coloured(1)), "deep.pgm": pnm(5, 30000), "plain.pgm": pnm(2, 30000)}
     arrays = {"deep.npy": encoded(metres, "npy"), "deep.npz": encoded(metres, "npz")}
     pfm = b"Pf\n50 40\n-1.0\n" + metres.tobytes()
-    _write(folder / "depth", {**images, **arrays, "deep.pfm": pfm, "deep.tiff": tiff(coloured(3), ">")})
+    _write(folder / "depth", {**images, **arrays, "deep.pfm": pfm, "deep.tiff": tiff(coloured(3), order=">")})
     thermal = {"flir.fff": fff(raw, camera_record()), "flir.jpg": flir_jpeg(fff(raw, camera_record()))}
     thermal |= {"counts.tiff": tiff(coloured(1)), "counts.png": png(coloured(2))}
     thermal |= {"lzw.tiff": encoded(depth, "TIFF", compression="tiff_lzw")}

@@ -3,7 +3,6 @@
 import io
 import struct
 import sys
-import zlib
 from itertools import product
 from pathlib import Path
 
@@ -14,59 +13,13 @@ from PIL import Image
 from imagebind.errors import MediaError, MissingExtraError
 from imagebind.io.source import Limits
 from imagebind.media.channel_images import load_channels
+from tests.media.measured import tiff
 
-FORMATS = {"u": 1, "i": 2, "f": 3}
 SHAPE = (21, 18, 5)  # (h, w, c): not multiples of the tiles and strips
 
 
 def pixels(dtype: str = "u2") -> np.ndarray:
     return (np.random.default_rng(0).uniform(0, 200, SHAPE)).astype(dtype)
-
-
-def tiff(
-    image: np.ndarray,
-    *,
-    order: str = "<",
-    planar: bool = False,
-    deflate: bool = False,
-    tiled: bool = False,
-    predictor: int = 1,
-    orientation: int = 1,
-    compression: int | None = None,
-) -> bytes:
-    """Return a TIFF of one page."""
-    height, width, channels = image.shape
-    rows, columns = (16, 16) if tiled else (8, width)
-    planes = [image[..., [c]] for c in range(channels)] if planar else [image]
-    parts = []
-    for plane in planes:
-        for top, left in product(range(0, height, rows), range(0, width, columns)):
-            part = plane[top : top + rows, left : left + columns]
-            if tiled:
-                part = np.pad(part, [(0, rows - part.shape[0]), (0, columns - part.shape[1]), (0, 0)])
-            if predictor == 2:
-                part = np.diff(part, axis=1, prepend=part.dtype.type(0))
-            data = part.astype(part.dtype.newbyteorder(order)).tobytes()
-            parts.append(zlib.compress(data) if deflate else data)
-    starts = list(np.cumsum([8, *map(len, parts)])[:-1])
-    bits, form = image.dtype.itemsize * 8, FORMATS[image.dtype.kind]
-    entries = {256: [width], 257: [height], 258: [bits] * channels, 262: [1], 274: [orientation]}
-    entries |= {259: [compression or (8 if deflate else 1)], 277: [channels], 284: [2 if planar else 1]}
-    entries |= {317: [predictor], 338: [0] * (channels - 1), 339: [form] * channels}
-    lengths = [len(part) for part in parts]
-    entries |= {322: [columns], 323: [rows], 324: starts, 325: lengths} if tiled else {}
-    entries |= {} if tiled else {273: starts, 278: [rows], 279: lengths}
-    body = b"".join(parts)
-    offset = 8 + len(body)
-    extra = offset + 2 + 12 * len(entries) + 4
-    directory, values = struct.pack(f"{order}H", len(entries)), b""
-    for tag, numbers in sorted(entries.items()):
-        data = struct.pack(f"{order}{len(numbers)}I", *numbers)
-        at = data if len(data) == 4 else struct.pack(f"{order}I", extra + len(values))
-        values += b"" if len(data) == 4 else data
-        directory += struct.pack(f"{order}HHI", tag, 4, len(numbers)) + at
-    magic = b"II*\0" if order == "<" else b"MM\0*"
-    return magic + struct.pack(f"{order}I", offset) + body + directory + bytes(4) + values
 
 
 def load(data: bytes, channels: int = 5, **limits: int) -> np.ndarray:

@@ -16,7 +16,7 @@ from imagebind.media.arrays import load_values
 from imagebind.media.deep_images import upright
 from imagebind.transforms.depth import load_depth
 from imagebind.transforms.thermal import ThermalTransform, load_thermal
-from tests.media.measured import damaged
+from tests.media.measured import damaged, tiff
 
 COUNTS = (7 * np.arange(48 * 64) + 1000).reshape(48, 64).astype(np.uint16)
 COLOUR_TYPES = {1: 0, 2: 4, 3: 2, 4: 6}  # of PNG, by channels
@@ -35,43 +35,6 @@ def png(values: np.ndarray, *chunks: tuple[bytes, bytes], filtered: int = 0) -> 
         struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
         for name, data in body
     )
-
-
-def tiff(
-    values: np.ndarray,
-    order: str = "<",
-    orientation: int = 1,
-    *,
-    white_is_zero: bool = False,
-    planar: bool = False,
-) -> bytes:
-    """Return an uncompressed TIFF of 16 bits a channel, (h, w, c), in one strip or one for each channel."""
-    height, width, channels = values.shape
-    data = (values.transpose(2, 0, 1) if planar else values).astype(f"{order}u2").tobytes()
-    bits = struct.pack(f"{order}{channels}H", *[16] * channels)
-    strip_bytes = len(data) // (channels if planar else 1)
-    strips_at = 8 + len(data) + len(bits)
-    if planar:
-        bits += struct.pack(f"{order}{channels}I", *range(8, 8 + len(data), strip_bytes))
-        bits += struct.pack(f"{order}{channels}I", *[strip_bytes] * channels)
-    start = 8 + len(data) + len(bits)
-    bits_at = 16 if channels == 1 else 8 + len(data)
-    tags = [(256, 4, 1, width), (257, 4, 1, height), (258, 3, channels, bits_at), (259, 3, 1, 1)]
-    tags += [(262, 3, 1, 2 if channels > 2 else 0 if white_is_zero else 1)]
-    tags += [(273, 4, channels, strips_at) if planar else (273, 4, 1, 8), (274, 3, 1, orientation)]
-    tags += [(277, 3, 1, channels), (278, 4, 1, height)]
-    tags += [(279, 4, channels, strips_at + 4 * channels) if planar else (279, 4, 1, len(data))]
-    tags += [(284, 3, 1, 2 if planar else 1)]
-    tags += [(338, 3, 1, 2)] if channels in (2, 4) else []
-    entries = b""
-    for tag, field_type, count, value in tags:
-        if field_type == 3 and count <= 2:
-            stored = struct.pack(f"{order}HH", *([16, 16] if count == 2 else [value, 0]))
-        else:
-            stored = struct.pack(f"{order}I", value)
-        entries += struct.pack(f"{order}HHI", tag, field_type, count) + stored
-    head = (b"II*\0" if order == "<" else b"MM\0*") + struct.pack(f"{order}I", start)
-    return head + data + bits + struct.pack(f"{order}H", len(tags)) + entries + bytes(4)
 
 
 def coloured(channels: int) -> np.ndarray:
@@ -94,7 +57,7 @@ def pnm(form: int, highest: int, values: np.ndarray = COUNTS, comment: str = "")
 FILES = {f"png of {c} channels": png(coloured(c)) for c in COLOUR_TYPES}
 FILES["png with a gamma"] = png(coloured(2), (b"gAMA", struct.pack(">I", 45455)))
 FILES["png of differences"] = png(coloured(3), filtered=2)
-FILES |= {f"tiff of {c} channels {o}": tiff(coloured(c), o) for c in (1, 2, 3, 4) for o in "<>"}
+FILES |= {f"tiff of {c} channels {o}": tiff(coloured(c), order=o) for c in (1, 2, 3, 4) for o in "<>"}
 FILES |= {f"pgm up to {top}": pnm(5, top) for top in (22498, 32767, 65535)}
 FILES |= {"plain pgm": pnm(2, 30000), "commented pgm": pnm(5, 30000, comment="# a 16383 camera\n")}
 FILES |= {"plain ppm": pnm(3, 30000, coloured(3)), "ppm": pnm(6, 30000, coloured(3))}

@@ -18,7 +18,7 @@ from PIL import Image
 from imagebind.errors import MediaError
 from imagebind.io.source import Limits
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD, ImageTransform, load_image, resize_and_crop
-from tests.media.test_deep_images import tiff
+from tests.media.measured import tiff
 
 DATA = Path(__file__).parents[1] / "data" / "preprocessing"
 EXPECTED = np.load(DATA / "vision_expected_every4th.npz")
@@ -285,8 +285,8 @@ def test_a_size_without_pixels_is_refused():
 def test_16_bit_tiffs_that_pillow_decodes_wrongly_have_the_right_colours(order):
     steps = np.arange(60 * 80, dtype=np.uint16).reshape(60, 80) * 13
     colours = np.stack([steps, 65535 - steps, steps[::-1]], axis=2)
-    planar = np.asarray(load_image(tiff(colours, order, planar=True)))
+    planar = np.asarray(load_image(tiff(colours, order=order, planar=True)))
     assert np.abs(planar - colours / 257).max() <= 0.5
     if order == "<":  # Pillow refuses the other order
-        gray = np.asarray(load_image(tiff(steps[..., None], order, white_is_zero=True)))
+        gray = np.asarray(load_image(tiff(steps[..., None], order=order, white_is_zero=True)))
         assert np.abs(gray - (65535 - steps[..., None]) / 257).max() <= 0.5
