@@ -157,7 +157,7 @@ def _from_json(path: str, modified_ns: int) -> Layout:
         if "columns" in entries:
             entries["columns"] = Columns.of(entries["columns"])
         _check(entries)
-        return replace(LAYOUTS.get(base, Layout()), **entries)
+        return replace(LAYOUTS[base] if base else Layout(), **entries)
     except (ValueError, RecursionError) as error:
         raise ValueError(f"layout: {path}: {error}") from error
 
