@@ -254,7 +254,7 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
     for same in (
         lambda cell: cell == column.strip(),
         lambda cell: cell.casefold() == column.strip().casefold(),
-        lambda cell: _plain(cell) == _plain(column),
+        lambda cell: _words_and_axis(cell) == _words_and_axis(column),
     ):
         positions = [index for index, cell in enumerate(stripped) if same(cell)]
         if len(positions) == 1:
@@ -269,6 +269,6 @@ def _index_of(column: str, header: Sequence[str], name: str) -> int:
     raise MediaError(name, got=repr(column), expected=f"a name in the header ({listed})")
 
 
-def _plain(cell: str) -> tuple[tuple[str, ...], str | None]:
+def _words_and_axis(cell: str) -> tuple[tuple[str, ...], str | None]:
     each = read_name(cell)
     return each.words, each.axis
