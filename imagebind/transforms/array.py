@@ -1,5 +1,6 @@
 """Convert arrays of a sensor that is not one of the six modalities; packs use it. Source: ours."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,7 @@ from imagebind.errors import MediaError
 from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_of
 from imagebind.media.arrays import as_numpy, drop_channel, load_values
 from imagebind.media.channel_images import load_channels
+from imagebind.transforms.options import is_number
 
 ARRAY_KEY = "array"  # the name of the array to read from an .npz of several
 PerChannel = float | tuple[float, ...]
@@ -34,23 +36,21 @@ class ArrayTransform:
     limits: Limits = DEFAULT_LIMITS
 
     def __post_init__(self) -> None:
-        sizes = tuple(self.shape)
+        sizes = tuple(self.shape) if isinstance(self.shape, Iterable) else ()
         if len(sizes) not in (2, 3) or not all(type(size) is int and size > 0 for size in sizes):
-            raise ValueError(f"shape: expected (c, h, w) or (c, t), got {self.shape}")
+            raise ValueError(f"shape: expected (c, h, w) or (c, t), got {self.shape!r}")
         object.__setattr__(self, "shape", sizes)
-        for name in ("mean", "std"):
+        for name, quality in (("mean", "finite"), ("std", "positive, finite")):
             given = getattr(self, name)
+            values = tuple(given) if isinstance(given, list | tuple) else (given,)
             if isinstance(given, list | tuple):
                 if len(given) != sizes[0]:
                     raise ValueError(
                         f"{name}: expected {sizes[0]} numbers, one per channel, got {len(given)}"
                     )
-                object.__setattr__(self, name, tuple(given))
-        if not (np.isfinite(self.mean).all() and (np.greater(self.std, 0) & np.isfinite(self.std)).all()):
-            raise ValueError(
-                f"mean, std: expected a finite mean, and a positive and finite std, "
-                f"got {self.mean} and {self.std}"
-            )
+                object.__setattr__(self, name, values)
+            if not all(is_number(value) and (name == "mean" or value > 0) for value in values):
+                raise ValueError(f"{name}: expected one {quality} number, or one per channel, got {given!r}")
 
     def __call__(self, item: Source | Image.Image | np.ndarray | Tensor) -> Tensor:
         """Convert one item: an array, a tensor, a PIL image, or a file: `.npy`, `.npz` or an image.

@@ -16,7 +16,7 @@ from imagebind.media.clips import Seconds, Span, as_floats, clip_spans
 from imagebind.modality import ModalityType
 from imagebind.transforms.mel import ENERGY_FLOOR, WINDOW_MS, log_mel, resampling_reach, window_samples
 from imagebind.transforms.mel import resample as resample_by
-from imagebind.transforms.options import PER_ITEM
+from imagebind.transforms.options import PER_ITEM, check_counts, check_positive, check_statistics
 
 __all__ = ["AudioTransform", "load_audio", "open_audio", "resample", "to_mono", "waveform_to_mel"]
 
@@ -34,6 +34,7 @@ PADDING_TOLERANCE = 1e-4  # of log-mel values, which are padded with zeros
 POWER_SAMPLE_STEP = 7  # every seventh sample is enough to estimate a clip's power
 MIN_POWER_SHARE = 0.01  # -20 dB of the loudest channel (ours); warn if the average has less power
 INAUDIBLE_POWER = 1e-9  # -90 dB of full scale, the last bit of 16
+MIN_SAMPLE_RATE = 100  # Hz, a sample per shift of the filter bank's window
 MAX_KERNEL_TAPS = 2**22  # ours: limits a resampling kernel, of about new · old / gcd² taps, to 16 MB
 
 
@@ -110,6 +111,14 @@ class AudioTransform:
     std: float = AUDIO_STD
     limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
 
+    def __post_init__(self) -> None:
+        check_counts(self, "clips", "mel_bins", "mel_frames")
+        check_counts(self, "sample_rate", least=MIN_SAMPLE_RATE)
+        check_positive(self, "clip_seconds")
+        check_statistics(self)
+        if self.channel is not None:
+            check_counts(self, "channel", least=0)
+
     def __call__(self, audio: object) -> Tensor:
         return self.with_spans(audio)[0]
 
@@ -128,7 +137,7 @@ class AudioTransform:
             ValueError: a span starts before 0, is empty or infinite, or there are no spans.
         """
         with open_audio(audio, limits=self.limits) as recording:
-            if self.channel is not None and not 0 <= self.channel < recording.channels:
+            if self.channel is not None and self.channel >= recording.channels:
                 raise MediaError(
                     recording.name,
                     got=f"one with {recording.channels} in all",

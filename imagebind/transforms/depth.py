@@ -33,7 +33,7 @@ from imagebind.media.image_file import is_deep_gray
 from imagebind.modality import ModalityType
 from imagebind.transforms.depth_units import EXPECTED_DEPTH, DepthUnit, along_axis, stored_depth, to_metres
 from imagebind.transforms.image import Crop, resize_and_crop
-from imagebind.transforms.options import PER_ITEM
+from imagebind.transforms.options import PER_ITEM, check_counts
 
 NEAR_METRES = 0.01  # author
 FAR_METRES = 8.0  # community; the authors' clip at 50 on the rotated scale is 6.25 m
@@ -179,15 +179,14 @@ class DepthTransform:
     crop: Crop = field(default=resize_and_crop, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
-        if self.preset not in PRESETS:
+        if self.preset not in list(PRESETS):
             raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {self.preset!r}")
         if self.encoding is not None:
             object.__setattr__(self, "unit", self.encoding)
             object.__setattr__(self, "encoding", None)
         if self.unit is not None:
             stored_depth(self.unit)  # raises if the unit is unknown
-        if self.size < 1:
-            raise ValueError(f"size: expected at least 1, got {self.size}")
+        check_counts(self, "size")
         _baseline(self.sensor, self.baseline)
         if self.focal is not None:
             object.__setattr__(self, "focal", _focal(self.focal))  # so that a file is read only once
@@ -293,8 +292,8 @@ def _baseline(sensor: object, baseline: object) -> float:
 
 def _positive(value: object, option: str) -> float:
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+        number = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not (0 < number < math.inf):
         raise ValueError(f"{option}: expected a positive, finite number, got {value!r}")

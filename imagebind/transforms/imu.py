@@ -21,7 +21,7 @@ from imagebind.io.source import DEFAULT_LIMITS, Limits, Source, is_source, name_
 from imagebind.media.arrays import NPY_MAGIC, read_npy
 from imagebind.media.clips import Span, as_floats
 from imagebind.media.imu_join import MAX_GAP_SECONDS, ImuTable, warn_of_gaps
-from imagebind.media.imu_layouts import Columns, layout_of
+from imagebind.media.imu_layouts import Columns, Layout, layout_of
 from imagebind.media.imu_parts import first_in_folder, local_path
 from imagebind.media.imu_recording import EXPECTED_IMU, ImuRecording, to_recording, unit_scales
 from imagebind.media.imu_table import TableOptions, read_table
@@ -29,7 +29,7 @@ from imagebind.media.imu_units import TIME_UNITS
 from imagebind.modality import ModalityType
 from imagebind.transforms.imu_resample import IMU_STEPS as IMU_STEPS
 from imagebind.transforms.imu_resample import resample
-from imagebind.transforms.options import PER_ITEM
+from imagebind.transforms.options import PER_ITEM, check_positive, is_number
 
 IMU_WINDOW_SECONDS = 5.0  # paper
 IMU_TABLE_OPTIONS = ("rate", "accel_unit", "gyro_unit", "time_unit", "columns", "layout")  # of `load_imu`
@@ -145,12 +145,14 @@ class ImuTransform:
     limits: Limits = field(default=DEFAULT_LIMITS, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
-        for option in ("window_seconds", "rate", "max_gap_seconds"):
-            value = getattr(self, option)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{option}: expected a positive, finite number, got {value}")
-        if self.start is not None and not 0 <= self.start < math.inf:
-            raise ValueError(f"start: expected finite seconds from 0, got {self.start}")
+        check_positive(self, "window_seconds", "max_gap_seconds", *([] if self.rate is None else ["rate"]))
+        if self.start is not None and not (is_number(self.start) and self.start >= 0):
+            raise ValueError(f"start: expected finite seconds from 0, got {self.start!r}")
+        for option in ("accel_unit", "gyro_unit", "time_unit"):
+            if not isinstance(unit := getattr(self, option), str | None):
+                raise ValueError(f"{option}: expected a text, got {unit!r}")
+        if not isinstance(self.layout, str | os.PathLike | Layout | None):
+            raise ValueError(f"layout: expected the name of a logger or a path, got {self.layout!r}")
         unit_scales(self.accel_unit, self.gyro_unit, self.time_unit)
         object.__setattr__(self, "columns", Columns.of(self.columns))  # so that it can be hashed
         layout_of(self.layout)

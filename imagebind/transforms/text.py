@@ -22,6 +22,7 @@ from torch import Tensor
 
 from imagebind.errors import MediaError
 from imagebind.modality import ModalityType
+from imagebind.transforms.options import check_counts
 
 # CLIP's vocabulary, and the context length of the text trunk (released).
 CONTEXT_LENGTH = 77
@@ -79,10 +80,7 @@ class Tokenizer:
     legacy_truncation: bool = False
 
     def __post_init__(self) -> None:
-        if self.context_length < 2:
-            raise ValueError(
-                f"context_length: expected at least 2, for start and end tokens, got {self.context_length}"
-            )
+        check_counts(self, "context_length", least=2)  # for start and end tokens
 
     def __call__(self, texts: str | Sequence[str]) -> Tensor:
         """Return token ids, (b, context_length); for one string (1, context_length).

@@ -33,7 +33,7 @@ from imagebind.media.image_file import is_deep_gray
 from imagebind.media.palettes import PALETTES, is_coloured, palette_of, palette_steps
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import SIXTEEN_BIT_STEP, Crop, resize_and_crop
-from imagebind.transforms.options import PER_ITEM
+from imagebind.transforms.options import PER_ITEM, check_counts, is_number
 
 LOW_PERCENTILE, HIGH_PERCENTILE = 1, 99  # so that a dead or hot pixel does not set the scale (ours)
 EXPECTED_THERMAL = "8-bit grayscale or RGB, or one channel of 16-bit or float radiometry"
@@ -154,11 +154,13 @@ class ThermalTransform:
 
     def __post_init__(self) -> None:
         if (self.low is None) != (self.high is None):
-            raise ValueError(f"expected both low and high or neither, got low={self.low}, high={self.high}")
-        if self.low is not None and self.high is not None and not -np.inf < self.low < self.high < np.inf:
-            raise ValueError(f"expected finite low < high, got low={self.low}, high={self.high}")
-        if self.size < 1:
-            raise ValueError(f"size: expected at least 1, got {self.size}")
+            raise ValueError(
+                f"low, high: expected both low and high or neither, got low={self.low!r}, high={self.high!r}"
+            )
+        low, high = self.low, self.high
+        if low is not None and high is not None and not (is_number(low) and is_number(high) and low < high):
+            raise ValueError(f"low, high: expected finite low < high, got low={low!r}, high={high!r}")
+        check_counts(self, "size")
         _check_choices(self.unit, self.palette)
 
     def __call__(self, thermal: ThermalItem) -> Tensor:

@@ -21,7 +21,7 @@ from imagebind.media.decoders import is_video_decoder, part_of_triple, read_fram
 from imagebind.media.video_file import Clock, VideoInfo, open_video, probe_video
 from imagebind.modality import ModalityType
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_SIZE, IMAGE_STD
-from imagebind.transforms.options import PER_ITEM
+from imagebind.transforms.options import PER_ITEM, check_counts, check_positive, check_statistics
 
 __all__ = ["VideoInfo", "VideoTransform", "probe_video", "spatial_crops"]
 
@@ -87,10 +87,11 @@ class VideoTransform:
     crop: FrameCrop = field(default=spatial_crops, repr=False, metadata=PER_ITEM)
 
     def __post_init__(self) -> None:
+        check_counts(self, "clips", "frames", "crops", "size")
+        check_positive(self, "clip_seconds")
+        check_statistics(self, channels=3)
         if self.crops not in (1, CROPS):
             raise ValueError(f"crops: expected 1 or {CROPS}, got {self.crops}")
-        if min(self.clips, self.frames, self.size) < 1 or not 0 < self.clip_seconds < math.inf:
-            raise ValueError(f"expected positive, finite clips, frames, size and clip_seconds, got {self}")
 
     def __call__(self, video: VideoInput) -> Tensor:
         """Convert one video to (clips·crops, 3, frames, size, size) float32.

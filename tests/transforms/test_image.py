@@ -276,11 +276,6 @@ def test_the_error_for_items_that_are_no_image_describes_them(item, message):
         ImageTransform()(item)
 
 
-def test_a_size_without_pixels_is_refused():
-    with pytest.raises(ValueError, match="at least 1 pixel"):
-        ImageTransform(size=0)
-
-
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_16_bit_tiffs_that_pillow_decodes_wrongly_have_the_right_colours(order):
     steps = np.arange(60 * 80, dtype=np.uint16).reshape(60, 80) * 13
