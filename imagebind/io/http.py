@@ -11,8 +11,8 @@ from collections.abc import Callable
 from http.client import HTTPException, HTTPResponse
 from pathlib import Path
 from typing import BinaryIO
-from urllib.error import HTTPError
-from urllib.parse import quote
+from urllib.error import HTTPError, URLError
+from urllib.parse import quote, urlsplit
 from urllib.request import (
     HTTPDefaultErrorHandler,
     HTTPErrorProcessor,
@@ -51,14 +51,18 @@ def open_url(url: str) -> HTTPResponse:
 
     Raises:
         OSError: the server refuses the request, redirects to another scheme or cannot be reached.
-        HTTPException, ValueError: not an HTTP server, or an invalid URL.
+        HTTPException, ValueError: not an HTTP server, or an invalid URL, also one with a user name.
     """
+    if "@" in urlsplit(url).netloc:  # a redirect would pass the password on to another server
+        raise ValueError("a URL with a user name is not supported; pass one without, or a local file")
     request = Request(quote(url, safe=UNESCAPED_URL_CHARACTERS), headers=REQUEST_HEADERS)
     try:
         return _opener().open(request, timeout=HTTP_TIMEOUT_SECONDS)
     except HTTPError as error:
         error.close()  # callers may keep the error for long
         raise
+    except URLError as error:  # its text is "<urlopen error ...>"
+        raise OSError(getattr(error.reason, "strerror", None) or str(error.reason)) from error
 
 
 def _opener() -> OpenerDirector:

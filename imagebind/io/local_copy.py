@@ -11,6 +11,7 @@ from pathlib import Path
 
 from imagebind.io.atomic import temporary_beside
 
+MAX_COPY_NAME_BYTES = 200  # of the end of a name; with a suffix such as .stamp, names have at most 255 bytes
 URI_HASH_DIGITS = 32  # hexadecimal digits of a URI's SHA-256 in its folder name
 
 CacheDir = str | os.PathLike[str] | None
@@ -33,9 +34,10 @@ def cache_folder(cache_dir: CacheDir = None) -> Path:
 
 
 def copy_path(uri: str, cache_dir: CacheDir = None) -> Path:
-    """Return the path of a URI's copy: its name, in a folder of its own."""
+    """Return the path of a URI's copy: its name, or the end of a long one, in a folder of its own."""
     uri_hash = hashlib.sha256(uri.encode()).hexdigest()[:URI_HASH_DIGITS]
     name = re.split(r"[?#]", uri)[0].rstrip("/").rpartition("/")[2]
+    name = name.encode()[-MAX_COPY_NAME_BYTES:].decode(errors="ignore")
     return cache_folder(cache_dir) / "by-address" / uri_hash / (name if name.strip(".") else "file")
 
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import suppress
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path, PosixPath
@@ -33,8 +34,11 @@ class StorePath(PosixPath):
     """
 
     def __str__(self) -> str:
-        scheme, separator, rest = super().__str__().partition(":/")
-        return f"{scheme}://{rest}" if separator else scheme
+        path = super().__str__()
+        if path.endswith(":"):  # the root of a store
+            return f"{path}//"
+        scheme, separator, rest = path.partition(":/")
+        return f"{scheme}://{rest}" if separator else path
 
     def absolute(self) -> "StorePath":
         """Return the path itself."""
@@ -91,11 +95,9 @@ def files_below(uri: str) -> list[str]:
             below = sorted(name[len(path) :].strip("/") for name in system.find(path))
     except OSError as error:
         raise store_error(uri, error) from error
-    return [
-        f"{uri.rstrip('/')}/{name}"
-        for name in below
-        if not any(part.startswith(".") for part in name.split("/"))
-    ]
+    folder = uri.rstrip("/")
+    start = f"{folder}//" if folder.endswith(":") else f"{folder}/"
+    return [f"{start}{name}" for name in below if not any(part.startswith(".") for part in name.split("/"))]
 
 
 def store_error(uri: str, error: OSError) -> MediaError:
@@ -112,11 +114,10 @@ def _http_info(uri: str) -> dict[str, Any]:
         raise OfflineError(OFFLINE_MESSAGE)
     with open_url(uri) as response:
         length, modified = (response.headers.get(name) for name in ("Content-Length", "Last-Modified"))
-    return {
-        "type": "file",
-        "size": int(length) if length and length.isdecimal() else 0,
-        "mtime": modified and parsedate_to_datetime(modified),
-    }
+    info: dict[str, Any] = {"type": "file", "size": int(length) if length and length.isdecimal() else 0}
+    with suppress(ValueError):  # no header, or one that is not a date
+        info["mtime"] = parsedate_to_datetime(modified or "")
+    return info
 
 
 def _nanoseconds(modified: datetime | str | float) -> int:

@@ -40,7 +40,10 @@ def is_http(uri: str) -> bool:
 
 def without_file_scheme(path: str) -> str:
     """Return the path of a `file://` URI, which is not percent-decoded; any other string unchanged."""
-    return path[len(FILE_SCHEME) :] if path.lower().startswith(FILE_SCHEME) else path
+    if not path.lower().startswith(FILE_SCHEME):
+        return path
+    path = path[len(FILE_SCHEME) :]
+    return path.removeprefix("localhost") if path.startswith("localhost/") else path
 
 
 def is_offline(offline: bool | None = None) -> bool:

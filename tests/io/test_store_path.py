@@ -25,7 +25,7 @@ def test_a_uri_as_a_path_keeps_its_scheme():
     assert str(path.relative_to("memory://bucket")) == "deep/a b%20#1.txt"
     assert pickle.loads(pickle.dumps(path)) == path == path.absolute()
     assert type(as_path("file:///a/b")) is type(as_path("/a/b")) is type(Path())
-    assert as_path("file:///a/b") == Path("/a/b")
+    assert as_path("file:///a/b") == as_path("file://localhost/a/b") == Path("/a/b")
 
 
 def test_a_file_in_a_store_has_a_size_and_a_time(memory):
@@ -37,6 +37,22 @@ def test_a_file_in_a_store_has_a_size_and_a_time(memory):
     assert path.stat().st_mtime_ns != before.st_mtime_ns
     with pytest.raises(FileNotFoundError, match="memory://bucket/none"):
         StorePath("memory://bucket/none").stat()
+
+
+def test_the_root_of_a_store_is_a_folder(memory):
+    memory.pipe_file("/bucket/a.txt", b"abc")
+    root = as_path("memory://")
+    assert str(root) == str(root / ".") == "memory://" and root.is_dir()
+    assert str(root / "bucket") == "memory://bucket"
+    for uri in ("memory://", "memory:///"):
+        assert files_below(uri) == ["memory://bucket/a.txt"]
+
+
+@pytest.mark.parametrize(("header", "seconds"), [("Sun, 06 Nov 1994 08:49:37 GMT", 784111777), ("soon", 0)])
+def test_the_time_of_a_file_at_a_url_is_that_of_the_server_or_0(header, seconds):
+    with file_server() as server:
+        server.files["/a.txt"], server.modified = b"abc", header
+        assert StorePath(server.url("/a.txt")).stat().st_mtime_ns == seconds * 10**9
 
 
 def test_a_file_at_a_url_has_a_size(monkeypatch):

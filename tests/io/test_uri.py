@@ -30,6 +30,7 @@ class FileServer(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _RequestHandler)
         self.files: dict[str, bytes] = {}
         self.tags: dict[str, str] = {}
+        self.modified = ""
         self.sent = 0
         self.redirects: dict[str, str] = {}
         self.missing = 0  # bytes that are announced and not sent
@@ -55,6 +56,8 @@ class _RequestHandler(BaseHTTPRequestHandler):
         self.send_response(200)
         if self.server.states_length:
             self.send_header("Content-Length", str(len(body) + self.server.missing))
+        if self.server.modified:
+            self.send_header("Last-Modified", self.server.modified)
         if self.path in self.server.tags:
             self.send_header("ETag", self.server.tags[self.path])
         self.end_headers()
@@ -184,8 +187,20 @@ def test_a_failed_download_raises_an_error_with_its_url(monkeypatch):
         with pytest.raises(MediaError, match="switched off by IMAGEBIND_OFFLINE"):
             load_image(server.url("/a.png"))
     monkeypatch.delenv("IMAGEBIND_OFFLINE")
-    with pytest.raises(MediaError, match="cannot be opened"):
+    with pytest.raises(MediaError, match=r"cannot be opened \(Connection refused\)"):
         load_image("http://127.0.0.1:9/a.png")
+
+
+def test_a_url_with_a_password_is_refused_without_a_request():
+    with file_server() as server:
+        server.files["/a@b.png"] = png("red")
+        for user in ("name:secret@", "name@"):
+            with pytest.raises(
+                MediaError, match="cannot be opened \\(a URL with a user name is not supported"
+            ):
+                load_image(server.url("/a@b.png").replace("127", f"{user}127"))
+        assert server.sent == 0
+        assert colour(server.url("/a@b.png")) == (255, 0, 0)
 
 
 def test_downloaded_weights_are_replaced_only_by_a_changed_and_complete_file(tmp_path, monkeypatch):
@@ -235,6 +250,14 @@ def test_a_url_cannot_write_outside_its_cache_folder(tmp_path):
             server.files[path], server.tags[path] = b"here", '"1"'
             kept = local_copy(server.url(path), cache_dir=tmp_path).resolve()
             assert kept.is_relative_to(tmp_path / "by-address") and kept.read_bytes() == b"here"
+
+
+def test_a_url_with_a_long_name_is_copied_under_the_end_of_the_name(tmp_path):
+    with file_server() as server:
+        path = f"/{'x' * 300}.pth"
+        server.files[path] = b"here"
+        copy = local_copy(server.url(path), cache_dir=tmp_path)
+        assert copy.read_bytes() == b"here" and copy.name == "x" * 196 + ".pth"
 
 
 def test_without_validators_a_file_is_downloaded_again(tmp_path):
