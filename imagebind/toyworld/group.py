@@ -30,6 +30,7 @@ THINGS = 3  # objects in a group
 MAX_THINGS = min(len(Shape), len(Colour), len(Motion))
 GAP_PIXELS = 8  # between objects in the image
 PLACEMENTS = 1000  # attempts before other objects are sampled
+CONFLICTS = 1000  # rejected objects before all objects are sampled again: perhaps none fits the others
 SHARED_FIELDS = ("ground", "light", "brightness", "slant")
 
 
@@ -108,6 +109,7 @@ def sample_group(
 
 def _sample_things(rng: np.random.Generator, count: int, held_out: bool | None) -> tuple[Scene, ...]:
     things: list[Scene] = []
+    conflicts = 0
     warmth = list(TEMPERATURES.values())
     first_warmth = int(rng.integers(len(warmth)))
     while len(things) < count:
@@ -117,6 +119,10 @@ def _sample_things(rng: np.random.Generator, count: int, held_out: bool | None) 
             for other in things
             for name in ("shape", "colour", "motion")
         ):
+            conflicts += 1
+            if conflicts == CONFLICTS:
+                conflicts = 0
+                things.clear()
             continue
         temperature = rng.uniform(*warmth[(first_warmth + len(things)) % len(warmth)])
         first = things[0] if things else thing

@@ -198,7 +198,7 @@ def test_a_url_with_a_password_is_refused_without_a_request():
             with pytest.raises(
                 MediaError, match="cannot be opened \\(a URL with a user name is not supported"
             ):
-                load_image(server.url("/a@b.png").replace("127", f"{user}127"))
+                load_image(server.url("/a@b.png").replace("127", f"{user}127", 1))
         assert server.sent == 0
         assert colour(server.url("/a@b.png")) == (255, 0, 0)
 

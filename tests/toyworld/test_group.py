@@ -33,6 +33,12 @@ def test_objects_of_a_group_differ_in_shape_colour_and_motion_and_share_the_grou
         assert all(is_held_out(thing.shape, thing.colour, thing.motion) == held_out for thing in things)
 
 
+def test_objects_that_no_other_object_fits_are_sampled_again():
+    # After four of the objects of this group, no held-out combination has another shape, colour and motion.
+    group = GroupWorld(seed=1, held_out=True, things=5, pixels=700).group(67)
+    assert len({thing.motion for thing in group.things}) == 5
+
+
 def test_masks_of_a_still_do_not_overlap_and_are_inside_the_image():
     for index in range(20):
         masks = group_masks(WORLD.group(index))
