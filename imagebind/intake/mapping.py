@@ -1,7 +1,6 @@
 """Mappings from path patterns to media types and options, as in `depth/**.png=depth:kinect_v1`."""
 
 import json
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -13,7 +12,7 @@ from imagebind.intake.requests import Transform, default_transform
 from imagebind.media.discover import FoundFile
 from imagebind.media.paths import glob_pattern, path_text
 from imagebind.modality import BoundModality, MediaKind, media_kind
-from imagebind.transforms.options import item_options
+from imagebind.transforms.options import is_number, item_options
 
 # Not for `--map`: objects, or set by the crawler.
 UNMAPPED_OPTIONS = frozenset({"limits", "crop", "start", "columns"})
@@ -124,9 +123,9 @@ def _option_value(text: str) -> str | int | float | bool:
     """Parse a finite number, true or false; return other text unchanged."""
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):  # no JSON, or nested too deeply
         return text
-    return value if isinstance(value, int | float) and math.isfinite(value) else text
+    return value if isinstance(value, bool) or is_number(value) else text
 
 
 def _check_options(kind: MediaKind, options: Mapping[str, Any], text: str, transform: Transform) -> None:

@@ -28,7 +28,7 @@ class Limits:
 
     max_bytes: int = 4 * 2**30  # of the file itself
     max_pixels: int = 100_000_000  # of one image, frame or array, checked before decoding
-    max_seconds: float = 12 * 3600.0  # of audio or IMU recordings; in indexing, also of videos of few frames
+    max_seconds: float = 12 * 3600.0  # of audio or IMU recordings; in windows, also of videos of few frames
 
 
 DEFAULT_LIMITS = Limits()
