@@ -58,8 +58,6 @@ def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, optio
         ("*.png=depth:fokal=500", r"expected an option of depth \(baseline, encoding, focal, sensor"),
         ("*.png=depth:unit=feet", "expected metres per stored step .* or one of m, mm.*got 'feet'"),
         ("*.png=depth:unit=0", "expected metres per stored step"),
-        ("*.png=depth:unit=" + "9" * 400, "expected metres per stored step"),
-        ("*.png=depth:unit=" + "[" * 10**5, "expected metres per stored step"),
         ("*.png=depth:unit=true", "unit: expected a word or float, got True"),
         ("*.png=depth:focal=-5", "expected a positive, finite number, got -5"),
         ("*.png=depth:baseline=wide", "baseline: expected float, got 'wide'"),
@@ -81,6 +79,12 @@ def test_a_mapping_is_a_pattern_a_media_type_and_options(text, glob, kind, optio
 def test_the_error_for_a_typo_has_the_expected_values(text, about):
     with pytest.raises(ValueError, match=about):
         parse_mapping(text)
+
+
+def test_huge_numbers_and_deeply_nested_values_are_refused():
+    for value in ("9" * 400, "[" * 10**5):
+        with pytest.raises(ValueError, match="expected metres per stored step"):
+            parse_mapping(f"*.png=depth:unit={value}")
 
 
 @pytest.mark.parametrize("text", ["*.png=depth:preset=raw", "*.png=image:size=100", "*.wav=audio:mean=0"])
