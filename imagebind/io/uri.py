@@ -91,6 +91,7 @@ def upload(path: Path, uri: str) -> None:
         OSError: it cannot be written.
     """
     with os_errors(uri):
+        file_system(uri)  # refuses HTTP URLs, for which iopath's error has no text
         path_manager().copy_from_local(str(path), _with_lower_scheme(uri), overwrite=True)
 
 

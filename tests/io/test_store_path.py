@@ -111,6 +111,11 @@ def test_a_missing_file_raises_the_same_error_in_every_store(uri):
         resolve(uri)
 
 
+def test_an_upload_to_a_url_is_refused(tmp_path):
+    with pytest.raises(OSError, match="an HTTP server cannot be listed or written to"):
+        upload(tmp_path / "a", "http://127.0.0.1:9/a")
+
+
 def test_every_error_for_a_missing_package_of_a_store_names_it(monkeypatch, tmp_path):
     def absent(scheme):
         raise ImportError("Install s3fs to access S3")
