@@ -118,8 +118,11 @@ class VideoTransform:
 
         Raises:
             MediaError: as `__call__`.
-            ValueError: a span is empty, reversed or infinite, or spans are given for a clip already cut.
+            ValueError: a span is empty, reversed or infinite, there are no spans, or spans are given for a
+                clip already cut.
         """
+        if spans is not None and not spans:
+            raise ValueError("spans: expected at least one")
         for start, end in spans or ():
             if not -math.inf < start < end < math.inf:
                 raise ValueError(

@@ -207,6 +207,8 @@ def test_wrong_options_are_refused_by_the_constructor(options):
 def test_wrong_spans_are_refused():
     with pytest.raises(ValueError, match="end after the start"):
         LEVELS.with_spans((counted(10), 10), spans=[(1, 1)])
+    with pytest.raises(ValueError, match="at least one"):
+        LEVELS.with_spans((counted(10), 10), spans=[])
     with pytest.raises(ValueError, match="already cut"):
         LEVELS.with_spans({"video": torch.zeros(3, 5, 8, 8)}, spans=[(0, 1)])
 
