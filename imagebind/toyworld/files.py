@@ -105,9 +105,10 @@ def read_manifest(manifest: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
 
     Raises:
         MediaError: a line is not a valid entry; the message names the line.
+        OSError: the manifest cannot be read.
     """
     manifest = Path(manifest)
-    for number, line in enumerate(manifest.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(manifest.read_bytes().splitlines(), start=1):
         try:
             entry = json.loads(line)
             entry["files"] = {kind: manifest.parent / name for kind, name in entry["files"].items()}

@@ -122,7 +122,7 @@ def _rendered_count(folder: Path, about: Mapping[str, object]) -> int:
     try:
         found = json.loads((folder / ABOUT_NAME).read_bytes())
         count = int(found.pop("count"))
-    except (OSError, ValueError, AttributeError, KeyError):
+    except (OSError, ValueError, AttributeError, KeyError, TypeError):
         return 0
     return count if found == about else 0
 

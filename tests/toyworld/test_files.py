@@ -112,9 +112,10 @@ def test_paths_in_a_manifest_are_relative_so_that_a_world_can_be_moved(tmp_path)
     assert entry["files"]["image"].is_file()
 
 
-def test_the_error_for_a_damaged_manifest_names_the_line(tmp_path):
+@pytest.mark.parametrize("line", [b"{", b"[]", b'{"files": 1}', b'"\xff"'])
+def test_the_error_for_a_damaged_manifest_names_the_line(tmp_path, line):
     manifest = tmp_path / "manifest.jsonl"
-    manifest.write_text(json.dumps({"files": {}}) + "\n{\n")
+    manifest.write_bytes(json.dumps({"files": {}}).encode() + b"\n" + line)
     with pytest.raises(MediaError, match="line 2"):
         list(read_manifest(manifest))
 

@@ -60,9 +60,12 @@ def test_a_stored_world_is_not_rendered_again_and_another_world_replaces_it(tmp_
     assert (tmp_path / "image.npy").stat().st_mtime_ns == rendered_again
 
 
-def test_an_interrupted_rendering_is_repeated(tmp_path):
+@pytest.mark.parametrize("about", [None, "[1]", '{"count": null}'])
+def test_an_interrupted_rendering_is_repeated(tmp_path, about):
     render_world(tmp_path, 1, seed=0)
     (tmp_path / ABOUT_NAME).unlink()
+    if about:
+        (tmp_path / ABOUT_NAME).write_text(about)
     (tmp_path / "imu.npy").write_bytes(b"")
     assert render_world(tmp_path, 1, seed=0).tensor(MediaKind.IMU, 0).abs().sum() > 0
 
