@@ -28,7 +28,7 @@ MEDIA_SUFFIXES = """
 
 
 class NotMediaError(MediaError):
-    """A file without a known media type in content and name, or one of a recording in other files."""
+    """A file without a known media type in content and name, or a part of another file's recording."""
 
 
 @dataclass(kw_only=True)

@@ -119,8 +119,8 @@ def identify(
     ambiguous, as its file would be. A mapping has the type as a key, with options as other keys: {"depth":
     array, "focal": 518.9}, {"imu": array, "rate": 200}, {"audio": "clip.mp4"}. Audio may also be (samples,
     rate) or (rate, samples). Rows of Hugging Face's `datasets`, decoded {"array": …, "sampling_rate": …,
-    "path": …} or not {"bytes": …, "path": …}, and torchcodec's decoders are accepted too. A `Request` is
-    returned unchanged.
+    "path": …} or not {"bytes": …, "path": …}, and decoders of torchcodec and decord are accepted too. A
+    `Request` is returned unchanged.
 
     `bound` are the modalities of packs, named by `modality` or by the key of a mapping; a str is then a path.
 

@@ -93,7 +93,8 @@ class Storage:
     def sweep(self, folder: str = "") -> None:
         """Delete the temporary files that killed writers left in a subfolder, or in this folder.
 
-        Call it when no writer is running."""
+        Call it when no writer is running.
+        """
         for entry in self._list(folder):
             if entry["type"] == "file" and TEMPORARY_NAME.fullmatch(_base_name(entry)):
                 self._system.rm_file(entry["name"])

@@ -79,7 +79,7 @@ def as_path(path: str | os.PathLike[str]) -> Path:
 
 
 def files_below(uri: str) -> list[str]:
-    """Return the URIs of all files below a folder, sorted, without hidden ones; or only `uri` if no folder.
+    """Return the URIs of all files below a folder, sorted, without hidden ones; for anything else, `uri`.
 
     Raises:
         MediaError: the store cannot be reached.

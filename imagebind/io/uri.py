@@ -61,7 +61,7 @@ def open_uri(uri: str, *, max_bytes: int | None = None) -> BinaryIO:
     Raises:
         TooLargeError: an HTTP URL has more than `max_bytes`.
         OSError: the file cannot be opened, the scheme is unknown or needs a package that is not installed,
-            or the network is switched off (`OfflineError`).
+            or, for an HTTP URL, the network is switched off (`OfflineError`).
     """
     options = {"max_bytes": max_bytes} if is_http(uri) else {}
     with os_errors(uri):

@@ -5,7 +5,7 @@ pebbles, a sensor's bias) come from `Scene.rng`, which depends only on the scene
 differ only in colour have the same noise in every modality.
 """
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import product
 from types import MappingProxyType
@@ -129,7 +129,7 @@ class Scene:
     brightness: float = 1.0
     vigour: float = 0.5
     direction: int = 1
-    seed: int = field(default=0)
+    seed: int = 0
 
     def rng(self, *stream: int) -> np.random.Generator:
         """Return a generator for one part of a rendering; it depends only on the scene's seed."""

@@ -3,6 +3,7 @@
 import numpy as np
 from PIL import Image
 
+from imagebind.media.flir import ZERO_CELSIUS
 from imagebind.toyworld.motion import still_pose
 from imagebind.toyworld.scene import Scene
 from imagebind.toyworld.view import (
@@ -31,7 +32,6 @@ HOLE_SHARE = (0.01, 0.05)  # of pixels, in patches without a measurement
 OCCLUSION_PIXELS = 5.0  # beside the object, visible to only one of the two cameras
 
 # Thermal: 16-bit counts of 0.01 K, as radiometric cameras store them.
-ZERO_CELSIUS = 273.15  # K
 COUNTS_PER_KELVIN = 100
 THERMAL_LOW = round((-30 + ZERO_CELSIUS) * COUNTS_PER_KELVIN)  # `low` and `high` of ThermalTransform
 THERMAL_HIGH = round((80 + ZERO_CELSIUS) * COUNTS_PER_KELVIN)

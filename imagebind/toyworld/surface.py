@@ -102,9 +102,9 @@ def _grain(scene: Scene, sighting: Sighting) -> np.ndarray | float:
 
 
 def _shine(scene: Scene, sighting: Sighting) -> np.ndarray | None:
-    """Return the reflection of the light, 0 to 1, or None.
+    """Return the reflection of the light, 0 to 1; None for wood and rubber.
 
-    It does not depend on the angle of the object in a still, but rotates with a spinning object.
+    In a still, the bands of metal do not depend on the object's angle; they rotate with a spinning object.
     """
     if scene.material is Material.METAL:
         angle = scene.light - scene.angle

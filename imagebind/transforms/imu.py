@@ -180,7 +180,8 @@ class ImuTransform:
         Raises:
             MediaError: as `load_imu`; or the recording does not fill a window or has a gap in it, or a
                 mapping has other keys.
-            ValueError: a span starts before 0, is empty or infinite, or there are no spans.
+            ValueError: a span starts before 0, is empty or infinite, there are no spans, or an option in a
+                mapping is invalid.
         """
         name, whole = self._recording(recording)
         if spans is None:

@@ -61,9 +61,9 @@ def load_thermal(
     """Read an infrared image (h, w) as uint8 brightness, as °C if the unit is known, or as stored numbers.
 
     16-bit and float PNG, TIFF, PGM, `.npy` and `.npz` keep their bits, also with equal colour channels. A
-    JPEG or FFF file of a FLIR camera gives its temperatures (ours). Colours, of 16 bits after scaling to 8,
-    become the steps of a known palette (ours), else grayscale as by Pillow's `convert("L")` (community). Both
-    cause a warning unless `palette` is given.
+    JPEG or FFF file of a FLIR camera gives its temperatures (ours). Colours, scaled to 8 bits, become the
+    steps of a known palette (ours), else grayscale as by Pillow's `convert("L")` (community). Both cause a
+    warning unless `palette` is given.
 
     Args:
         unit: unit of 16-bit and float numbers, from the table above; by default they are not converted.

@@ -44,7 +44,7 @@ def test_of_several_files_all_or_none_are_replaced(tmp_path, monkeypatch):
 
 
 def test_a_file_may_have_the_longest_possible_name(tmp_path):
-    path = tmp_path / ("ü" * 127)  # 254 bytes
+    path = tmp_path / ("ü" * 127 + "x")  # 255 bytes
     with replacing(path) as temporary:
         temporary.touch()
     assert list(tmp_path.iterdir()) == [path]
