@@ -30,7 +30,7 @@ THINGS = 3  # objects in a group
 MAX_THINGS = min(len(Shape), len(Colour), len(Motion))
 GAP_PIXELS = 8  # between objects in the image
 PLACEMENTS = 1000  # attempts before other objects are sampled
-CONFLICTS = 1000  # rejected objects before all objects are sampled again: perhaps none fits the others
+MAX_CONFLICTS = 1000  # rejected objects, before all are sampled again because none may fit
 SHARED_FIELDS = ("ground", "light", "brightness", "slant")
 
 
@@ -120,7 +120,7 @@ def _sample_things(rng: np.random.Generator, count: int, held_out: bool | None) 
             for name in ("shape", "colour", "motion")
         ):
             conflicts += 1
-            if conflicts == CONFLICTS:
+            if conflicts == MAX_CONFLICTS:
                 conflicts = 0
                 things.clear()
             continue

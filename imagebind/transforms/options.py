@@ -17,7 +17,7 @@ def item_options(transform: Any) -> frozenset[str]:
 
 
 def is_number(value: object) -> bool:
-    """Return whether a value is a finite number that fits a float; a bool is none."""
+    """Return whether a value is a finite number that fits a float; a bool is not one."""
     try:
         return isinstance(value, Real) and not isinstance(value, bool) and math.isfinite(value)
     except OverflowError:

@@ -60,20 +60,20 @@ def test_a_length_must_be_a_positive_number(transform, option):
 
 
 @pytest.mark.parametrize("transform", [ImageTransform, VideoTransform])
-def test_an_image_has_three_means_and_three_positive_deviations(transform):
+def test_an_image_has_three_means_and_three_positive_standard_deviations(transform):
     for option in ("mean", "std"):
         refused(transform, option, [0.5, "abc", (0.5,), (0.5, 0.5, math.nan), (0.5, 0.5, "x")])
     refused(transform, "std", [(1, 1, 0), (1, 1, -1)])
     transform(mean=np.zeros(3), std=[1, 1, 2.0])
 
 
-def test_audio_has_one_mean_and_one_positive_deviation():
+def test_audio_has_one_mean_and_one_positive_standard_deviation():
     for option in ("mean", "std"):
         refused(AudioTransform, option, NOT_NUMBERS)
     refused(AudioTransform, "std", [0, -1])
 
 
-def test_an_array_has_a_shape_a_mean_and_a_positive_deviation():
+def test_an_array_has_a_shape_a_mean_and_a_positive_standard_deviation():
     refused(ArrayTransform, "shape", [3, None, "34", (3, True), (3, 4.0)])
     for option in ("mean", "std"):
         refused(ArrayTransform, option, [math.nan, "2", None, True, 10**400, (1, 1, "x")], shape=(3, 4))
