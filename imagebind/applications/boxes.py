@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 from torchvision.ops import clip_boxes_to_image
 
@@ -69,13 +69,11 @@ def as_image(image: Any) -> tuple[Image.Image, str]:
         image: a path, a PIL image, or an array (h, w, 3) of uint8.
 
     Raises:
-        MediaError: `image` cannot be read, or is not an image.
+        MediaError: `image` cannot be read, or is not one of these.
     """
     request = identify(image, modality=MediaKind.IMAGE)
-    if not isinstance(request.payload, Image.Image) and is_source(request.payload):
-        return load_image(request.payload), request.name
     pixels = request.payload
-    if not isinstance(pixels, Image.Image):
+    if not (isinstance(pixels, Image.Image) or is_source(pixels)):
         pixels = np.asarray(pixels)
         if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[-1] != 3:
             raise MediaError(
@@ -84,7 +82,7 @@ def as_image(image: Any) -> tuple[Image.Image, str]:
                 expected="a path, a PIL image, or an array (h, w, 3) of uint8",
             )
         pixels = Image.fromarray(pixels)
-    return ImageOps.exif_transpose(pixels).convert("RGB"), request.name
+    return load_image(pixels), request.name
 
 
 def check_aspect_ratio(size: tuple[int, int], *, name: str) -> None:

@@ -24,6 +24,7 @@ from imagebind.checkpoints import factory
 from imagebind.embedder import Embedder
 from imagebind.space import SpaceMismatchError
 from imagebind.toyworld import World, render_image
+from imagebind.transforms.image import load_image
 
 DENOISING_STEPS = 20  # this and the next value are diffusers' defaults for this pipeline
 GUIDANCE_SCALE = 10.0
@@ -159,7 +160,7 @@ class StableUnclip:
         later = _LaterStart(scheduler, self.num_inference_steps - self._steps_with_init_image())
         later.set_timesteps(self.num_inference_steps, device=self.device)
         size = pipeline.unet.config.sample_size * pipeline.vae_scale_factor
-        fitted = ImageOps.fit(self.init_image.convert("RGB"), (self.width or size, self.height or size))
+        fitted = ImageOps.fit(load_image(self.init_image), (self.width or size, self.height or size))
         pixels = pipeline.image_processor.preprocess(fitted).to(self.device, pipeline.vae.dtype)
         with torch.no_grad():
             clean = pipeline.vae.encode(pixels).latent_dist.mode() * pipeline.vae.config.scaling_factor

@@ -36,9 +36,13 @@ Crop = Callable[[Any, int], Any]  # (PIL image or tensor, size) -> a square of t
 
 
 def load_image(
-    source: Source, *, limits: Limits = DEFAULT_LIMITS, exif: bool = True, clip: bool = False
+    source: Source | Image.Image,
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    exif: bool = True,
+    clip: bool = False,
 ) -> Image.Image:
-    """Read an image file as 8-bit RGB; of an animation, read the first frame.
+    """Return an image file, or a PIL image, as 8-bit RGB; of an animated file, the first frame.
 
     Palette, grayscale, alpha and CMYK images go through Pillow's `convert("RGB")`, and a colour profile is
     ignored, as released. 16-bit grayscale is scaled from [0, 65535] and float grayscale from [0, 1], and
@@ -53,6 +57,9 @@ def load_image(
             decoding), or its grayscale leaves these ranges. `MissingHeicError` for HEIC without pillow-heif.
     """
     name = name_of(source)
+    if isinstance(source, Image.Image):
+        with _named_errors(name):
+            return _to_rgb(source, name, limits=limits, exif=exif, clip=clip)
     with (
         open_source(source, limits=limits) as file,
         _named_errors(name),
@@ -125,14 +132,11 @@ class ImageTransform:
     def _to_image(self, image: Source | Image.Image | np.ndarray | Tensor) -> Image.Image | Tensor:
         """Return 8-bit input as a PIL image, to resize it as released, and floats as a tensor (3, h, w)."""
         name = name_of(image)
-        if isinstance(image, Image.Image):
-            with _named_errors(name):
-                return _to_rgb(image, name, limits=self.limits, exif=self.exif)
         if isinstance(image, np.ndarray):
             array = _checked(image, name, self.limits)
         elif isinstance(image, Tensor):
             array = _checked(_channels_last(image, name), name, self.limits)
-        elif is_source(image):
+        elif isinstance(image, Image.Image) or is_source(image):
             return load_image(image, limits=self.limits, exif=self.exif)
         else:
             raise MediaError(

@@ -5,7 +5,7 @@ import pytest
 import torch
 from PIL import Image
 
-from imagebind.applications.boxes import checked_boxes, square_crops
+from imagebind.applications.boxes import as_image, checked_boxes, square_crops
 from imagebind.applications.detection import detect
 from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder
@@ -92,6 +92,15 @@ def test_boxes_outside_the_image_are_refused_and_those_across_its_border_are_cut
 def test_proposals_that_are_no_boxes_are_refused(boxes, message):
     with pytest.raises(MediaError, match=message):
         checked_boxes(boxes, (64, 48), name="proposals")
+
+
+def test_a_16_bit_or_float_pil_image_has_the_pixels_of_its_file(tmp_path):
+    values = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) * 16
+    Image.fromarray(values).save(tmp_path / "deep.png")
+    expected = np.asarray(as_image(tmp_path / "deep.png")[0])
+    deep = Image.fromarray(values)
+    for image in (deep, deep.convert("I"), Image.fromarray(values.astype(np.float32) / 65535)):
+        assert (np.asarray(as_image(image)[0]) == expected).all()
 
 
 @pytest.mark.parametrize("option", [{"threshold": 2}, {"contexts": ()}, {"max_detections": 0}])
