@@ -56,7 +56,7 @@ def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> lis
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
-        ValueError: a moment starts before 0, or not before its end.
+        ValueError: a moment starts before 0, or not before its end or that of the recording.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
-        ValueError: `start` is negative or not before `end`.
+        ValueError: `start` is negative, or not before `end` and the end of the recording.
         OSError: the file cannot be written.
     """
     if not 0 <= start < end:
@@ -180,6 +180,11 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
     """Decode and re-encode the clip's frames and audio, with at most some seconds in memory at a time."""
     with ExitStack() as resources:
         video = resources.enter_context(open_video(recording))
+        audio = resources.enter_context(open_audio(recording)) if video.info.has_audio else None
+        delay = 0.0 if audio is None else audio_delay(recording)
+        audio_end = 0.0 if audio is None else audio.samples / audio.rate + delay
+        if start >= (seconds := max(float(video.clock.duration), audio_end)):
+            raise _nothing_to_cut(start, end, seconds)
         ticks, tick = video.clock.ticks, video.clock.tick
         first = max(bisect_right(ticks, _exact(start) / tick) - 1, 0)  # the frame that is shown at `start`
         last = max(bisect_left(ticks, _exact(end) / tick), first + 1)
@@ -187,9 +192,7 @@ def _encode(recording: Path, target: Path, start: float, end: float) -> None:
         rate = Fraction(video.info.fps).limit_denominator(MAX_RATE_DENOMINATOR)
         stream = output.add_stream("libx264", rate=rate, options=VIDEO_OPTIONS)
         encoded_audio: Iterator[tuple[float, Any]] = iter(())
-        if video.info.has_audio:
-            audio = resources.enter_context(open_audio(recording))
-            delay = audio_delay(recording)
+        if audio is not None:
             encoded_audio = _encoded_audio(output, audio, start - delay, end - delay)
         for index, pixels in video.decode(range(first, last), square_pixels=True):
             if index == first:
@@ -242,14 +245,18 @@ def _encoded_audio(
 
 
 def _write_wav(recording: Path, target: Path, start: float, end: float) -> None:
-    with (
-        open_audio(recording) as audio,
-        soundfile.SoundFile(
+    with open_audio(recording) as audio:
+        if round(start * audio.rate) >= min(round(end * audio.rate), audio.samples):
+            raise _nothing_to_cut(start, end, audio.samples / audio.rate)
+        with soundfile.SoundFile(
             target, "w", samplerate=audio.rate, channels=audio.channels, format="WAV", subtype="PCM_16"
-        ) as file,
-    ):
-        for _, block in _blocks(audio, start, end):
-            file.write(block.T)  # (channels, n) -> (n, channels)
+        ) as file:
+            for _, block in _blocks(audio, start, end):
+                file.write(block.T)  # (channels, n) -> (n, channels)
+
+
+def _nothing_to_cut(start: float, end: float, seconds: float) -> ValueError:
+    return ValueError(f"clip: expected a part of the recording's {seconds:g} s, got {start:g} to {end:g} s")
 
 
 def _blocks(audio: AudioRecording, start: float, end: float) -> Iterator[tuple[int, np.ndarray]]:
