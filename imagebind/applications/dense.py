@@ -55,16 +55,16 @@ def patch_embeddings(model: ImageBindModel, images: Tensor, *, attention: Attent
     - "plain": the unchanged trunk; its patches were not trained to lie in the joint embedding space.
 
     Raises:
-        KeyError: the model has no vision.
-        ValueError: the attention is unknown, or the images have a wrong shape.
+        ValueError: the model has no vision, the attention is unknown, or the images have another shape.
     """
     if attention not in ATTENTIONS:
         raise ValueError(f"attention: expected one of {', '.join(ATTENTIONS)}, got {attention!r}")
+    patch_size = _vision_sizes(model).patch_size
     vision = ModalityType.VISION.value
     stem: Any = model.modality_preprocessors[vision]
     trunk: Any = model.modality_trunks[vision]
     head: Any = model.modality_heads[vision]
-    rows, columns = (side // stem.patch_size for side in images.shape[-2:])
+    rows, columns = (side // patch_size for side in images.shape[-2:])
     tokens = trunk.pre_transformer_layer(stem(images)["trunk"]["tokens"])
     for block in trunk.blocks[:-1]:
         tokens = block(tokens)
@@ -194,7 +194,7 @@ def _maps_of_windows(
     embedder: Embedder, frames: Tensor, vectors: Tensor, share: float, batch_size: int
 ) -> Tensor:
     """Return the smoothed similarities of windows of one size: (t, 3, H, W), (n, e) -> (n, h, w)."""
-    side = _vision_sizes(embedder).image_size
+    side = _vision_sizes(embedder.model).image_size
     scale = side / (share * min(frames.shape[-2:]))
     size = [max(side, round(length * scale)) for length in frames.shape[-2:]]
     # Pad with 0, the mean colour. The centres of the outer windows are one step from the edges.
@@ -219,7 +219,7 @@ def _maps_of_patches(
     embedder: Embedder, frames: Tensor, vectors: Tensor, share: float, attention: Attention, batch_size: int
 ) -> Tensor:
     """Return the mean similarities of patches over windows of one size: (t, 3, H, W), (n, e) -> (n, h, w)."""
-    sizes = _vision_sizes(embedder)
+    sizes = _vision_sizes(embedder.model)
     patch, side = sizes.patch_size, sizes.image_size // sizes.patch_size  # pixels, patches
     scale = side / (share * min(frames.shape[-2:]))  # patches per pixel of the image
     rows, columns = (max(side, round(length * scale)) for length in frames.shape[-2:])
@@ -240,12 +240,10 @@ def _maps_of_patches(
     return total / count
 
 
-def _vision_sizes(embedder: Embedder) -> VisionConfig:
-    sizes = embedder.model.config.vision
+def _vision_sizes(model: ImageBindModel) -> VisionConfig:
+    sizes = model.config.vision
     if sizes is None:
-        raise ValueError(
-            f"model: expected one with vision, got one with {', '.join(embedder.model.modalities)}"
-        )
+        raise ValueError(f"model: expected one with vision, got one with {', '.join(model.modalities)}")
     return sizes
 
 

@@ -143,7 +143,8 @@ def detect(
     Raises:
         MediaError: as for `detection_queries`, the image cannot be read or is longer than 16 times its short
             side, or the proposals are not boxes in the image.
-        ValueError: as for `detection_queries`, an option is out of range, or the masks have another shape.
+        ValueError: as for `detection_queries`, an option is out of range, the masks have another shape, or
+            the model has no vision.
     """
     _check_options(contexts, image_quantile, threshold, iou_threshold, max_detections)
     prepared = prepared_queries(embedder, queries, backgrounds=backgrounds, temperature=temperature)

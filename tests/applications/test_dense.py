@@ -52,6 +52,14 @@ def test_an_unknown_attention_is_an_error(small_model):
         patch_embeddings(small_model, torch.rand(1, 3, 224, 224), attention="maskclip")
 
 
+def test_a_model_without_vision_is_an_error():
+    model = imagebind_tiny(modalities=["text", "audio"])
+    with pytest.raises(ValueError, match="model: expected one with vision, got one with text, audio"):
+        patch_embeddings(model, torch.zeros(1, 3, 224, 224))
+    with pytest.raises(ValueError, match="model: expected one with vision, got one with text, audio"):
+        similarity_maps(Embedder(model), Image.new("RGB", (64, 64)), np.ones((1, 128)))
+
+
 def test_an_image_is_read_whole_and_standardised_as_the_embedder_does(embedder, image_file):
     pixels = whole_image(embedder, image_file)
     width, height = Image.open(image_file).size
