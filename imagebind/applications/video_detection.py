@@ -138,6 +138,9 @@ def _own_audios(
     temperature: float | None,
 ) -> Iterator[DetectionQuery]:
     """Yield a query for a video's audio around each time in `seconds`; the audio is read in batches."""
+    kinds = frozenset({MediaKind.AUDIO})
+    unfilled = {OWN_AUDIO_QUERY: Query(np.zeros(embedder.embed_dim, dtype=np.float32), kinds)}
+    (query,) = detection_queries(embedder, unfilled, backgrounds=backgrounds, temperature=temperature)
     request = identify({MediaKind.AUDIO.value: video})
     transform = embedder.transform(MediaKind.AUDIO)
     delay = audio_delay(video)
@@ -149,9 +152,7 @@ def _own_audios(
         spans = [(first, first + OWN_AUDIO_SECONDS) for first in starts]
         views = prepare(request, transform, spans=spans).views
         vectors = F.normalize(embedder.forward(ModalityType.AUDIO, views), dim=-1).cpu().numpy()
-        for vector in vectors:
-            query = {OWN_AUDIO_QUERY: Query(vector, frozenset({MediaKind.AUDIO}))}
-            yield from detection_queries(embedder, query, backgrounds=backgrounds, temperature=temperature)
+        yield from (replace(query, vector=vector) for vector in vectors)
 
 
 @dataclass(kw_only=True, eq=False)

@@ -8,6 +8,8 @@ import pytest
 import soundfile
 from PIL import Image
 
+from imagebind.applications import detection as detection_module
+from imagebind.applications.backgrounds import embed_backgrounds
 from imagebind.applications.boxes import Detection
 from imagebind.applications.detection import detection_queries
 from imagebind.applications.video_detection import OWN_AUDIO_QUERY, Linker, detect_video, write_video
@@ -93,6 +95,19 @@ def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
         assert frame.maps.shape == (2, 224, 224) and frame.image.size == (224, 224)
     tracks = [{each.query: each.track for each in frame.found.detections} for frame in frames]
     assert tracks[0] == tracks[1]
+
+
+def test_the_backgrounds_of_a_videos_own_audio_are_embedded_once(tiny, video, monkeypatch):
+    calls = []
+
+    def counted(*arguments):
+        calls.append(arguments)
+        return embed_backgrounds(*arguments)
+
+    monkeypatch.setattr(detection_module, "embed_backgrounds", counted)
+    options = {"own_audio": True, "proposals": lambda image: [[40, 40, 180, 180]]}
+    assert len(list(detect_video(tiny, video, frames_per_second=2, **options))) == 4
+    assert len(calls) == 1
 
 
 def test_frames_after_the_end_of_the_audio_have_its_last_two_seconds(tiny, video, tmp_path):
