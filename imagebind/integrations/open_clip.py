@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torchvision.transforms.v2 import InterpolationMode, RandomResizedCrop
 
 from imagebind.checkpoints import factory
+from imagebind.config import MAX_LOGIT_SCALE
 from imagebind.modality import ModalityType
 from imagebind.models.model import ImageBindModel
 from imagebind.transforms.image import IMAGE_MEAN, IMAGE_STD, ImageTransform
@@ -95,11 +96,14 @@ class OpenClipModel(nn.Module):
     def forward(
         self, image: Tensor | None = None, text: Tensor | None = None
     ) -> tuple[Tensor | None, Tensor | None, Tensor]:
-        """Return image and text embeddings of unit length, None for a missing input, and the scale."""
+        """Return image and text embeddings of unit length, None for a missing input, and the scale.
+
+        The scale is exp(`logit_scale`), at most 100, as in the model.
+        """
         return (
             None if image is None else self.encode_image(image, normalize=True),
             None if text is None else self.encode_text(text, normalize=True),
-            self.logit_scale.exp(),
+            self.logit_scale.exp().clamp(max=MAX_LOGIT_SCALE),
         )
 
     def _embed(self, modality: ModalityType, inputs: Tensor, normalize: bool) -> Tensor:

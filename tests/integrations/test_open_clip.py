@@ -76,6 +76,17 @@ def test_forward_returns_unit_vectors_and_the_scale_as_open_clip_does(tiny):
     assert scale == model.logit_scale.exp() and isinstance(model.logit_scale, torch.nn.Parameter)
 
 
+def test_the_scale_of_forward_is_the_clamped_one_of_the_embeddings():
+    model = ours.create_model_from_pretrained(TINY, return_transform=False)
+    tokens = ours.get_tokenizer()("a dog")
+    with torch.inference_mode():
+        model.logit_scale.fill_(10)  # e^10 = 22,026
+        _, _, scale = model(text=tokens)
+        (text,) = model.encode_text(tokens)
+    torch.testing.assert_close(text.norm(), scale)
+    assert scale == 100
+
+
 @pytest.mark.parametrize("texts", ["a dog", ["a dog", "a red cube"]])
 def test_the_tokenizer_returns_the_tokens_of_open_clips(texts):
     open_clip = pytest.importorskip("open_clip", reason="needs open_clip_torch")
