@@ -60,7 +60,7 @@ def test_written_parts_are_finished(tmp_path):
     assert not again.output.has_failures()
 
 
-def test_a_file_gets_its_name_only_when_complete(tmp_path, monkeypatch):
+def test_a_file_gets_its_name_only_when_complete(tmp_path):
     storage = Storage(tmp_path / "out")
     storage.write("there", b"old")
     (tmp_path / "out" / f".there.{TOKEN}.tmp").write_bytes(b"half of it")

@@ -25,6 +25,7 @@ from imagebind.distributed.ray_engine import (
     PartWorker,
     connected,
     embed,
+    plan_actors,
 )
 from imagebind.distributed.worker import PartDone
 from imagebind.embedder import Embedder
@@ -49,6 +50,20 @@ def test_an_unreachable_cluster_raises_an_error_with_its_address(monkeypatch):
     monkeypatch.setattr(ray, "is_initialized", lambda: False)
     with pytest.raises(ClusterError, match=r"127\.0\.0\.1:1: cannot be reached"), connected("127.0.0.1:1"):
         pass
+
+
+def test_each_actor_has_one_gpu_and_fits_on_one_machine():
+    gpus = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 4.0}, {"CPU": 4.0}]
+    assert plan_actors(gpus, Cluster(), 100) == ActorPlan(actors=12, cpus=2, gpus=1)
+    assert plan_actors(gpus, Cluster(actors=3), 100) == ActorPlan(actors=3, cpus=2, gpus=1)
+    assert plan_actors(gpus, Cluster(gpus=False), 100) == ActorPlan(actors=3, cpus=4, gpus=0)
+    assert plan_actors([{"CPU": 8.0}, {"CPU": 4.0}, {}], Cluster(), 100) == ActorPlan(
+        actors=2, cpus=4, gpus=0
+    )
+    assert plan_actors([{"CPU": 8.0}], Cluster(actors=3), 100) == ActorPlan(actors=3, cpus=2, gpus=0)
+    assert plan_actors([{"CPU": 2.0}], Cluster(actors=9), 1) == ActorPlan(actors=1, cpus=2, gpus=0)
+    with pytest.raises(ClusterError, match="expected GPUs, got 1 machines without"):
+        plan_actors([{"CPU": 8.0}], Cluster(gpus=True), 1)
 
 
 @pytest.mark.huge

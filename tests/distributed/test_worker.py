@@ -8,7 +8,6 @@ import pytest
 
 from imagebind.distributed.crawl import EmbedFiles, prepare_files
 from imagebind.distributed.job import EmbedJob, prepare
-from imagebind.distributed.ray_engine import ActorPlan, Cluster, ClusterError, plan_actors
 from imagebind.distributed.worker import (
     MAX_ITEM_DEATHS,
     MAX_TRIES,
@@ -143,17 +142,3 @@ def test_a_part_at_which_all_workers_die_ends_the_run(tmp_path, texts):
         PartAttempt(job.output, 0, run=job.run)
     with pytest.raises(WorkerDiedError, match=r"part 0.*more memory"):
         PartAttempt(job.output, 0, run=job.run)
-
-
-def test_each_actor_has_one_gpu_and_fits_on_one_machine():
-    gpus = [{"CPU": 16.0, "GPU": 8.0}, {"CPU": 12.0, "GPU": 4.0}, {"CPU": 4.0}]
-    assert plan_actors(gpus, Cluster(), 100) == ActorPlan(actors=12, cpus=2, gpus=1)
-    assert plan_actors(gpus, Cluster(actors=3), 100) == ActorPlan(actors=3, cpus=2, gpus=1)
-    assert plan_actors(gpus, Cluster(gpus=False), 100) == ActorPlan(actors=3, cpus=4, gpus=0)
-    assert plan_actors([{"CPU": 8.0}, {"CPU": 4.0}, {}], Cluster(), 100) == ActorPlan(
-        actors=2, cpus=4, gpus=0
-    )
-    assert plan_actors([{"CPU": 8.0}], Cluster(actors=3), 100) == ActorPlan(actors=3, cpus=2, gpus=0)
-    assert plan_actors([{"CPU": 2.0}], Cluster(actors=9), 1) == ActorPlan(actors=1, cpus=2, gpus=0)
-    with pytest.raises(ClusterError, match="expected GPUs, got 1 machines without"):
-        plan_actors([{"CPU": 8.0}], Cluster(gpus=True), 1)
