@@ -10,7 +10,7 @@ from imagebind.embedder import Embedder
 from imagebind.modality import MediaKind, media_kind
 
 IMAGE_SIDE = 224  # pixels
-AUDIO_SECONDS, AUDIO_RATE, NOISE_STD = 2, 16_000, 0.1  # the noise relative to full scale
+AUDIO_SECONDS, AUDIO_RATE, NOISE_STD = 2, 16_000, 0.1  # s, Hz, share of full scale
 IMU_SECONDS, IMU_RATE, GRAVITY = 10, 200, 9.81  # s, Hz, m/s²
 FAR_MILLIMETRES = 3000
 ROOM_CENTIKELVIN = 29_315  # 20 °C

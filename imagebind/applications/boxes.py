@@ -17,7 +17,7 @@ from imagebind.modality import MediaKind
 from imagebind.transforms.image import load_image
 
 MIN_BOX_SIDE = 1.0  # pixels: smaller boxes show nothing
-# An image's longer side by its shorter one. The number of crops grows with it, to thousands.
+# The longer side of an image divided by the shorter one. The number of crops grows with it, to thousands.
 MAX_IMAGE_ASPECT_RATIO = 16
 
 

@@ -27,7 +27,8 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
     """Return the boxes of an image from a COCO or csv file: (n, 4) float32, edges in pixels.
 
     Args:
-        image: the path of the image. If the file names images, only boxes with this file name are returned.
+        image: the path of the image. If the file names images, only the boxes of
+            those with this file name are returned.
 
     Raises:
         MediaError: the file cannot be read, has another format, or does not tell which boxes are the image's.

@@ -56,7 +56,7 @@ def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> lis
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
-        ValueError: a moment starts before 0, or not before its end or that of the recording.
+        ValueError: a moment starts before 0, or at or after its end or the end of the recording.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,7 +89,7 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
-        ValueError: `start` is negative, or not before `end` and the end of the recording.
+        ValueError: `start` is negative, or not before `end` or the end of the recording.
         OSError: the file cannot be written.
     """
     if not 0 <= start < end:
@@ -115,6 +115,9 @@ def key_frame_at(recording: Path, start: float, end: float) -> Fraction | None:
     """Return the seconds of the key frame at `start` if packets can be cut there and at `end`, else None.
 
     The cuts may be up to half a frame from `start` and `end`.
+
+    Raises:
+        MediaError: the recording cannot be read, or is not a video.
     """
     with open_source(recording) as file:
         if is_animated_webp(file):  # FFmpeg cannot read it
@@ -177,7 +180,7 @@ def _copy(recording: Path, target: Path, start: Fraction, end: float) -> bool:
 
 
 def _encode(recording: Path, target: Path, start: float, end: float) -> None:
-    """Decode and re-encode the clip's frames and audio, with at most some seconds in memory at a time."""
+    """Decode and re-encode the clip's frames and audio, with a few seconds in memory at a time."""
     with ExitStack() as resources:
         video = resources.enter_context(open_video(recording))
         audio = resources.enter_context(open_audio(recording)) if video.info.has_audio else None

@@ -2,7 +2,7 @@
 
 No training is needed. A part is a window, which the model embeds as an image, or a patch. The attention of
 the vision trunk's last block mixes the patches. If each patch keeps its own value instead, the projections of
-the block and the head map this value into the joint embedding space.
+the block and the head map this value into the embedding space.
 """
 
 import math
@@ -52,7 +52,7 @@ def patch_embeddings(model: ImageBindModel, images: Tensor, *, attention: Attent
     - "value": each patch keeps its own value. Source: MaskCLIP.
     - "self": patches attend to patches with similar queries, and with similar keys. Source: SCLIP.
     - "neighbours": patches attend to those with similar keys nearby. Source: NACLIP.
-    - "plain": the unchanged trunk; its patches were not trained to lie in the joint embedding space.
+    - "plain": the unchanged trunk; its patches were not trained to lie in the embedding space.
 
     Raises:
         ValueError: the model has no vision, the attention is unknown, or the images have another shape.

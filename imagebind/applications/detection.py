@@ -119,7 +119,7 @@ def detect(
 ) -> list[Detection]:
     """Return the boxes of an image that show a query, the most probable first.
 
-    detect(embedder, "street.jpg", {"dog": Path("bark.wav"), "car": "a red car"})
+        detect(embedder, "street.jpg", {"dog": Path("bark.wav"), "car": "a red car"})
 
     Queries do not compete: one box can be found for several.
 

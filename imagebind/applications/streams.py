@@ -103,8 +103,8 @@ def embed_recording(
         MediaError: a file cannot be read or is not a recording, a requested stream does not exist, has no
             trunk in the model or is silent, or the IMU file does not overlap with the recording.
         ValueError: a stream is unknown or `streams` is empty, `hop_seconds` is less than 0.04 or more than
-            `window_seconds`, this is infinite, `imu_offset` is not finite or is given without `imu`, or `imu`
-            is given with an IMU recording.
+            `window_seconds`, `window_seconds` is infinite, `imu_offset` is not finite or is given without
+            `imu`, or `imu` is given with an IMU recording.
     """
     if not math.isfinite(imu_offset):
         raise ValueError(f"imu_offset: expected finite seconds, got {imu_offset}")
@@ -115,9 +115,8 @@ def embed_recording(
     sources = _sources(planner.embedder, own, imu, streams)
     seconds = _seconds_of(own) if own.kind is not MediaKind.IMU else None
     found: dict[MediaKind, StreamWindows] = {}
-    for kind in sorted(
-        sources, key=lambda each: each is not MediaKind.IMU
-    ):  # IMU first: it is read fastest, so errors show soonest
+    # IMU first: it is read fastest, so errors show soonest.
+    for kind in sorted(sources, key=lambda each: each is not MediaKind.IMU):
         source = sources[kind]
         requests = planner.requests(Path(source.payload), kind, source.options, with_audio=False)
         opened: list[Any] = []

@@ -54,6 +54,9 @@ class StableUnclip:
         strength: how much an initial image is changed, above 0 to 1: the share of the steps that are run.
         batch_size: images per batch.
         show_progress_bar: whether each batch shows its steps.
+
+    Raises:
+        ValueError: an option is out of range.
     """
 
     pipeline: Any

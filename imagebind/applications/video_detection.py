@@ -139,6 +139,7 @@ def _own_audios(
 ) -> Iterator[DetectionQuery]:
     """Yield a query for a video's audio around each time in `seconds`; the audio is read in batches."""
     kinds = frozenset({MediaKind.AUDIO})
+    # The vectors of the frames replace the zeros.
     unfilled = {OWN_AUDIO_QUERY: Query(np.zeros(embedder.embed_dim, dtype=np.float32), kinds)}
     (query,) = detection_queries(embedder, unfilled, backgrounds=backgrounds, temperature=temperature)
     request = identify({MediaKind.AUDIO.value: video})
@@ -181,9 +182,9 @@ class Linker:
             ),
         )
         track_of: dict[int, _Track] = {}
-        for negative, number, index in pairs:
+        for negative_iou, number, index in pairs:
             track = self._tracks[number]
-            if -negative >= LINK_IOU and index not in track_of and track not in track_of.values():
+            if -negative_iou >= LINK_IOU and index not in track_of and track not in track_of.values():
                 track_of[index] = track
         for track in self._tracks:
             track.missed += 1

@@ -161,8 +161,8 @@ class _RowGroup(NamedTuple):
 def divide(sources: Iterable[str], *, base: str, partitions: int | None = None, without: str = "") -> Inputs:
     """Divide inputs into parts of `PART_ITEMS`, or into about `partitions` parts.
 
-    Each shard is one part, and row groups are not divided. A file given twice by the same path is
-    embedded once.
+    Each shard is one part, and row groups are not divided. A file given twice by the same path and
+    with the same modality is embedded once.
 
     Args:
         sources: paths and URIs of files; a URI may name a folder. A file ending in `.tar` is a shard. A file

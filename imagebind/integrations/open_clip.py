@@ -59,7 +59,7 @@ class VisualSizes:
 
 
 class OpenClipModel(nn.Module):
-    """An `ImageBindModel` with the methods and attributes of open_clip's `CLIP`.
+    """An `ImageBindModel` with the main methods and attributes of open_clip's `CLIP`.
 
     The model itself is `self.model`; it may have other modalities too.
     """
