@@ -7,19 +7,10 @@ from PIL import Image
 
 from imagebind.applications.boxes import as_image, checked_boxes, square_crops
 from imagebind.applications.detection import detect
-from imagebind.checkpoints.factory import imagebind_tiny
-from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
-from imagebind.toyworld import world_transforms
 from imagebind.toyworld.group import GroupWorld, boxes_of, group_masks, render_group_image
 
 ALL = {"threshold": 0, "image_quantile": None}  # keeps every box, scored against the backgrounds only
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Embedder:
-    model = imagebind_tiny(pretrained=True)
-    return Embedder(model, transforms=world_transforms(), num_workers=1)
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,6 @@ from imagebind.checkpoints.factory import imagebind_tiny
 from imagebind.embedder import Embedder, combine
 from imagebind.errors import ImageBindError, MediaError
 from imagebind.space import Space, SpaceMismatchError
-from imagebind.toyworld import world_transforms
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Embedder:
-    return Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms())
 
 
 @pytest.fixture

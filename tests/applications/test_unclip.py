@@ -13,8 +13,7 @@ from PIL import Image
 from imagebind.applications.generation import generate
 from imagebind.applications.unclip import StableUnclip, image_embedding_norm
 from imagebind.applications.unclip_files import SETTINGS_NAMES, WITH_WEIGHTS, load_unclip, missing_files
-from imagebind.checkpoints.factory import imagebind_tiny
-from imagebind.embedder import Embedder, combine
+from imagebind.embedder import combine
 from imagebind.errors import CheckpointError, MissingExtraError
 from imagebind.space import SpaceMismatchError
 
@@ -24,11 +23,6 @@ WIDTH = 128
 @pytest.fixture(scope="module")
 def unclip(unclip_folder) -> StableUnclip:
     return replace(load_unclip(unclip_folder, device="cpu"), num_inference_steps=3)
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Embedder:
-    return Embedder(imagebind_tiny(pretrained=True))
 
 
 @pytest.fixture

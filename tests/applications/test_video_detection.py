@@ -13,10 +13,8 @@ from imagebind.applications.backgrounds import embed_backgrounds
 from imagebind.applications.boxes import Detection
 from imagebind.applications.detection import detection_queries
 from imagebind.applications.video_detection import OWN_AUDIO_QUERY, Linker, detect_video, write_video
-from imagebind.checkpoints.factory import imagebind_tiny
-from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
-from imagebind.toyworld import World, render_audio, render_video, world_transforms
+from imagebind.toyworld import World, render_audio, render_video
 
 
 def detection(box, query="dog") -> Detection:
@@ -77,11 +75,6 @@ def video(tmp_path_factory):
     soundfile.write(folder / "sound.wav", np.asarray(audio).reshape(-1), rate)
     write_with_audio(folder / "scene.mp4", frames, folder / "sound.wav")
     return folder / "scene.mp4"
-
-
-@pytest.fixture(scope="module")
-def tiny() -> Embedder:
-    return Embedder(imagebind_tiny(pretrained=True), transforms=world_transforms(), num_workers=1)
 
 
 def test_a_video_is_searched_for_a_text_and_for_its_own_audio(tiny, video):
