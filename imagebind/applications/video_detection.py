@@ -82,8 +82,8 @@ def detect_video(
     The other arguments are those of `detect`.
 
     Raises:
-        MediaError: the video cannot be read, as for `detect`, or `own_audio` is set and the video has no
-            audio.
+        MediaError: the video cannot be read, as for `detect`, or `own_audio` is set and the video or the
+            model has no audio.
         ValueError: as for `detect`, or `frames_per_second` is out of range.
     """
     if not 0 < frames_per_second < inf:
@@ -138,11 +138,15 @@ def _own_audios(
     temperature: float | None,
 ) -> Iterator[DetectionQuery]:
     """Yield a query for a video's audio around each time in `seconds`; the audio is read in batches."""
+    request = identify({MediaKind.AUDIO.value: video})
+    modalities = embedder.model.modalities
+    if ModalityType.AUDIO.value not in modalities:
+        got = f"one with {', '.join(modalities)}"
+        raise MediaError(request.name, got=got, expected="a model with audio for the video's own audio")
     kinds = frozenset({MediaKind.AUDIO})
     # The vectors of the frames replace the zeros.
     unfilled = {OWN_AUDIO_QUERY: Query(np.zeros(embedder.embed_dim, dtype=np.float32), kinds)}
     (query,) = detection_queries(embedder, unfilled, backgrounds=backgrounds, temperature=temperature)
-    request = identify({MediaKind.AUDIO.value: video})
     transform = embedder.transform(MediaKind.AUDIO)
     delay = audio_delay(video)
     with open_audio(request.payload) as recording:

@@ -13,6 +13,8 @@ from imagebind.applications.backgrounds import embed_backgrounds
 from imagebind.applications.boxes import Detection
 from imagebind.applications.detection import detection_queries
 from imagebind.applications.video_detection import OWN_AUDIO_QUERY, Linker, detect_video, write_video
+from imagebind.checkpoints.factory import imagebind_tiny
+from imagebind.embedder import Embedder
 from imagebind.errors import MediaError
 from imagebind.toyworld import World, render_audio, render_video
 
@@ -144,6 +146,12 @@ def test_missing_audio_missing_queries_and_an_infinite_frame_rate_are_refused(ti
     write_video(tmp_path / "mute.mp4", [Image.new("RGB", (64, 48))] * 3, frames_per_second=2)
     with pytest.raises(MediaError, match=r"mute\.mp4"):
         list(detect_video(tiny, tmp_path / "mute.mp4", own_audio=True))
+
+
+def test_own_audio_needs_a_model_with_audio(video):
+    embedder = Embedder(imagebind_tiny(modalities=["vision", "text"]))
+    with pytest.raises(MediaError, match=r"scene\.mp4: expected a model with audio .*, got one with vision"):
+        list(detect_video(embedder, video, own_audio=True))
 
 
 def test_a_written_video_has_its_frames_rate_and_even_sides(tmp_path):
