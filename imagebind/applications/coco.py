@@ -46,7 +46,7 @@ def read_boxes(path: str | os.PathLike[str], image: str) -> np.ndarray:
         raise MediaError(name, got=str(error.args[0]), expected=EXPECTED_FILE) from error
     except UnicodeDecodeError as error:
         raise MediaError(name, got="bytes that are not text", expected=EXPECTED_FILE) from error
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:  # brackets nested too deeply
         raise MediaError(name, got=f"damaged JSON ({error})", expected=EXPECTED_FILE) from error
     except (ValueError, TypeError, AttributeError) as error:  # entries or numbers of other types
         got = f"entries of another form ({str(error).partition(chr(10))[0]})"

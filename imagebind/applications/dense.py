@@ -178,6 +178,8 @@ def pixel_maps(
         raise ValueError(f"windows: expected shares of the short side, in (0, 1], got {windows!r}")
     if pixels.ndim not in (3, 4) or pixels.shape[0] != 3:
         raise ValueError(f"pixels: expected (3, h, w) or (3, 2, h, w), got {tuple(pixels.shape)}")
+    if batch_size < 1:
+        raise ValueError(f"batch_size: expected at least 1, got {batch_size}")
     frames = pixels[None] if pixels.ndim == 3 else pixels.transpose(0, 1)  # (t, 3, H, W)
     maps = [
         _maps_of_windows(embedder, frames, vectors, share, batch_size)

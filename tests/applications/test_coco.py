@@ -108,6 +108,7 @@ def test_images_of_equal_name_are_distinguished_by_their_paths(tmp_path):
         ('{"a": 1}', "JSON without images and annotations"),
         ('[{"image_id": 1}]', "an entry without bbox"),
         ("[{", "damaged JSON"),
+        ("[" * 100_000, "damaged JSON"),
     ],
 )
 def test_an_error_names_the_wrong_row_or_key(tmp_path, text, message):

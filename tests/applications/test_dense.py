@@ -131,6 +131,7 @@ def test_pixels_of_another_shape_are_an_error(embedder):
         ({"windows": ()}, "windows: expected shares"),
         ({"windows": (2.0,)}, "windows: expected shares"),
         ({"features": "maskclip"}, "features: expected one of windows, value"),
+        ({"batch_size": 0}, "batch_size: expected at least 1, got 0"),
     ],
 )
 def test_bad_options_of_maps_are_errors(embedder, options, message):
