@@ -1,11 +1,13 @@
 """A loader for clip_benchmark, which finds loaders by name in `clip_benchmark.models.TYPE2FUNC`.
 
-from clip_benchmark import cli, models
-from imagebind.integrations.clip_benchmark import load
+    from clip_benchmark import cli, models
+    from imagebind.integrations.clip_benchmark import load
 
-models.TYPE2FUNC["imagebind"] = load
-models.MODEL_TYPES.append("imagebind")  # for the command line's --model_type
-cli.main()
+    models.TYPE2FUNC["imagebind"] = load
+    models.MODEL_TYPES.append("imagebind")  # for the command line's --model_type
+    cli.main()
+
+A file with these lines runs clip_benchmark's command line with this loader.
 """
 
 import os
