@@ -176,7 +176,11 @@ class TinyDecoder:
         Raises:
             SpaceMismatchError: they are not.
         """
-        self.space.check(Space.of(embedder, kinds=()), owner="the decoder of imagebind_tiny")
+        self.space.check(
+            Space.of(embedder, kinds=()),
+            owner="the decoder of imagebind_tiny",
+            way_out="use the weights that the decoder was trained with, or another decoder",
+        )
 
     def __call__(self, embeddings: Tensor, *, seeds: Sequence[int]) -> list[Image.Image]:
         """Return an image of 64 × 64 pixels for each embedding (n, e) and its seed."""

@@ -31,6 +31,7 @@ from imagebind.space import Space
 
 MANIFEST_NAME, SPACE_NAME = "_manifest.json", "_space.json"
 ERROR_FOLDER, WARNING_FOLDER, NOTE_FOLDER = "_errors", "_warnings", "_begun"
+SPACE_WAY_OUT = "use the same model, weights and transforms, or another folder"
 DIGEST_BYTES = 8
 _PART_NAME = re.compile(r"part-(\d{6,})\.parquet")
 
@@ -159,7 +160,7 @@ class Output:
         """
         stored = self.space()
         if stored is not None:
-            stored.check(space, owner=self.uri)
+            stored.check(space, owner=self.uri, way_out=SPACE_WAY_OUT)
             return
         self._storage.write(SPACE_NAME, space.to_json().encode())
 
