@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> list[Moment]:
     parser.add_argument("--recording", type=Path)
     parser.add_argument("--imu", type=Path, help="an IMU file that starts at the same time as the recording")
     parser.add_argument("--text", default="a dog barks")
-    parser.add_argument("--audio", "--sound", type=Path, help="an audio file that is added to the text")
+    parser.add_argument("--audio", type=Path, help="an audio file that is added to the text")
     parser.add_argument("--model", default="imagebind_tiny")
     parser.add_argument("--out", type=Path, required=True)
     given = parser.parse_args(arguments)
