@@ -4,6 +4,7 @@ Clips of videos are MP4; re-encoded ones have H.264 and AAC (mono or stereo). Cl
 WAV. Times are seconds from the first frame of a video or the first sample of an audio file, as in `moments`.
 """
 
+import math
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
@@ -56,7 +57,8 @@ def cut_moments(recording: Path, moments: Sequence[Moment], folder: Path) -> lis
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
-        ValueError: a moment starts before 0, or at or after its end or the end of the recording.
+        ValueError: a moment starts before 0, after its end or after the end of the recording, has no length,
+            or is infinite.
         OSError: the folder cannot be written to.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -89,11 +91,12 @@ def cut_clip(recording: Path, target: Path, *, start: float, end: float) -> CutC
 
     Raises:
         MediaError: the recording is neither a video nor an audio file, or cannot be decoded.
-        ValueError: `start` is negative, or not before `end` or the end of the recording.
+        ValueError: `start` is negative, or not before `end` and the end of the recording, or `end` is
+            infinite.
         OSError: the file cannot be written.
     """
-    if not 0 <= start < end:
-        raise ValueError(f"clip: expected 0 <= start < end in seconds, got {start:g} and {end:g}")
+    if not 0 <= start < end < math.inf:
+        raise ValueError(f"clip: expected finite seconds, 0 <= start < end, got {start:g} and {end:g}")
     request = identify(recording)
     if request.kind is MediaKind.AUDIO:
         path = target.with_name(f"{target.name}.wav")

@@ -153,8 +153,9 @@ def test_a_clip_after_the_end_of_its_recording_is_refused(recording, tmp_path):
 def test_a_cut_that_is_refused_leaves_no_file(recording, imu_file, tmp_path):
     with pytest.raises(MediaError, match=r"walk\.csv: expected a video or an audio file to cut, got imu"):
         cut_clip(imu_file, tmp_path / "clip", start=0, end=1)
-    with pytest.raises(ValueError, match="0 <= start < end"):
-        cut_clip(recording, tmp_path / "clip", start=2, end=2)
+    for end in (2, float("inf")):
+        with pytest.raises(ValueError, match="0 <= start < end"):
+            cut_clip(recording, tmp_path / "clip", start=2, end=end)
     with pytest.raises(OSError):
         cut_clip(recording, tmp_path / "missing" / "clip", start=1, end=2)
     assert list(tmp_path.iterdir()) == []
